@@ -1,0 +1,54 @@
+"""What can go wrong, grouped by what the caller should do about it.
+
+Every error of the agent derives from :class:`AgentError` and, where one fits, from the builtin a caller would
+catch anyway.  Messages say what happened and what a person can do.  Errors raised by hardware live in
+:mod:`hw.ports`, because ``hw`` never imports ``agent``.
+"""
+
+
+class AgentError(Exception):
+    """Root of all errors the agent raises on purpose."""
+
+
+class TransientError(AgentError):
+    """Worth another try after a pause (the retry lives in the runtime, never in a stage)."""
+
+
+class DegradedError(AgentError):
+    """The agent goes on without something, and flags it."""
+
+
+class FatalError(AgentError):
+    """The process must end; systemd restarts it."""
+
+
+class ConfigError(FatalError, ValueError):
+    """The configuration is wrong.  The message lists every wrong key with its path."""
+
+
+class BundleError(FatalError, ValueError):
+    """A model bundle does not match its contract and is refused."""
+
+
+class ImageError(AgentError, ValueError):
+    """A picture or video cannot be read."""
+
+
+class DriveError(AgentError, ValueError):
+    """A drive folder is incomplete or contradicts itself."""
+
+
+class WireError(AgentError, ValueError):
+    """Bytes from the network are not a message we know."""
+
+
+class OutboxError(AgentError):
+    """The outbox refuses or fails an operation."""
+
+
+class OutboxFullError(OutboxError):
+    """The disk is full: the read was not committed and the caller still holds it."""
+
+
+class OutboxVersionError(OutboxError, FatalError):
+    """The outbox file was written by a newer version; it is left untouched."""

@@ -1,0 +1,267 @@
+"""The nouns that travel between the stages.
+
+``Frame -> Detection -> Sighting -> Track -> Read``: frozen and slotted, records in and records out.  Units and
+clocks are in the names: ``_px``, ``_m``, ``_ms``; ``t_mono_ns`` orders (the unit's monotonic clock), ``utc_ns``
+is evidence (nanoseconds since 1970 UTC).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from hw.ports import Frame
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """An axis-aligned rectangle in pixels of the frame; x to the right, y down, ``x1``/``y1`` exclusive."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+    @property
+    def width_px(self) -> float:
+        """Width, never negative."""
+        return max(0.0, self.x1 - self.x0)
+
+    @property
+    def height_px(self) -> float:
+        """Height, never negative."""
+        return max(0.0, self.y1 - self.y0)
+
+    @property
+    def area_px(self) -> float:
+        """Area in square pixels."""
+        return self.width_px * self.height_px
+
+    def iou(self, other: Box) -> float:
+        """Intersection over union, 0..1."""
+        w = min(self.x1, other.x1) - max(self.x0, other.x0)
+        h = min(self.y1, other.y1) - max(self.y0, other.y0)
+        if w <= 0 or h <= 0:
+            return 0.0
+        shared = w * h
+        return shared / (self.area_px + other.area_px - shared)
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """Where the detector sees a plate in one frame; no text yet."""
+
+    box: Box
+    confidence: float
+    """0..1, the detector's own score."""
+
+
+@dataclass(frozen=True, slots=True)
+class CharRead:
+    """One character position of a plate text."""
+
+    symbol: str
+    confidence: float
+    """Probability of ``symbol`` at this position, 0..1."""
+    alternatives: tuple[tuple[str, float], ...] = ()
+    """Other symbols with their probabilities, best first, at most four.  The symbol ``""`` stands for "no
+    character here"."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlateText:
+    """What the OCR reads in one crop: upper-case A-Z and 0-9."""
+
+    chars: tuple[CharRead, ...]
+    confidence: float
+    """Calibrated probability that the whole text is right, 0..1."""
+    region: str = "?"
+    """Issuing region as ``US-CA``, ``MX``, ``EU`` ...; ``?`` when unsure."""
+    region_confidence: float = 0.0
+
+    @property
+    def text(self) -> str:
+        """The characters in a row."""
+        return "".join(c.symbol for c in self.chars)
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One plate in one frame: detection, text, and the very pixels that were read."""
+
+    frame: Frame
+    detection: Detection
+    plate: PlateText
+    crop: NDArray[np.uint8]
+    """RGB, height x width x 3: the pixels the OCR saw, before its resize."""
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """All sightings of one plate in one pass, voted into one text."""
+
+    track_id: int
+    camera: str
+    plate: PlateText
+    """The vote over all sightings."""
+    best: Sighting
+    """The sighting whose picture is kept: its own text equals the vote wherever any sighting's does."""
+    n_sightings: int
+    n_agreeing: int
+    """Sightings whose own text equals the vote."""
+    t_first_mono_ns: int
+    t_last_mono_ns: int
+
+    @property
+    def single_look(self) -> bool:
+        """True when fewer than two looks agree on the text."""
+        return self.n_agreeing < 2  # noqa: PLR2004 - two is the definition
+
+
+class FixQuality(StrEnum):
+    """How a fix was obtained, after the quality field of GGA (NMEA 0183)."""
+
+    NONE = "none"
+    GNSS = "gnss"
+    DGNSS = "dgnss"
+    RTK = "rtk"
+    ESTIMATED = "estimated"
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """A position and time solved by the receiver for one epoch."""
+
+    t_mono_ns: int
+    """Arrival of the epoch's first sentence on the monotonic clock, less the receiver's known latency."""
+    utc_ns: int
+    lat_deg: float
+    lon_deg: float
+    alt_m: float | None
+    speed_mps: float
+    course_deg: float | None
+    hdop: float | None
+    satellites: int | None
+    quality: FixQuality
+    error_m: float
+    """One-sigma horizontal error of this fix."""
+
+
+class GeotagMethod(StrEnum):
+    """How the position of a read was obtained."""
+
+    INTERPOLATED = "interpolated"
+    EXTRAPOLATED = "extrapolated"
+    STALE = "stale"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Geotag:
+    """Where a read happened: always present, perhaps ``method = none``."""
+
+    method: GeotagMethod
+    lat_deg: float | None = None
+    lon_deg: float | None = None
+    error_m: float | None = None
+    """One-sigma bound of the position, growing with the distance from the nearest fix."""
+    fix_age_ms: int | None = None
+    """Distance in time from the exposure to the nearest fix used."""
+    speed_mps: float | None = None
+    course_deg: float | None = None
+    alt_m: float | None = None
+    hdop: float | None = None
+    satellites: int | None = None
+    quality: FixQuality = FixQuality.NONE
+
+
+class TimeSource(StrEnum):
+    """What a read's ``utc_ns`` rests on, best first."""
+
+    GNSS = "gnss"
+    NTP = "ntp"
+    HELD = "held"
+    """GNSS or NTP time carried on by the monotonic clock for a while."""
+    NONE = "none"
+    """No time yet: the station dates the read later through the monotonic clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeTag:
+    """When something happened, and how far to trust it."""
+
+    utc_ns: int | None
+    """None when the source is ``none``."""
+    source: TimeSource
+    uncertainty_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Dating:
+    """Ties the monotonic clock of one boot to UTC, so that undated reads of that boot can be dated."""
+
+    boot_id: bytes
+    t_mono_ns: int
+    utc_ns: int
+    source: TimeSource
+    uncertainty_ms: float
+
+
+class PictureKind(StrEnum):
+    """What a picture shows."""
+
+    PLATE = "plate"
+    OVERVIEW = "overview"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A JPEG kept with a read, known by the hash of its bytes."""
+
+    kind: PictureKind
+    sha256: bytes
+    jpeg: bytes
+    width_px: int
+    height_px: int
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """The product: one plate, once, with place, time and the picture it was read from."""
+
+    read_id: bytes
+    """UUIDv7, 16 bytes, minted once; unique even when the clock steps back."""
+    camera: str
+    camera_role: str
+    text: str
+    raw: str
+    """As recognised in the best frame, before the vote."""
+    confidence: float
+    char_confidence: tuple[float, ...]
+    alternatives: tuple[tuple[str, float], ...]
+    region: str
+    region_confidence: float
+    single_look: bool
+    n_sightings: int
+    n_agreeing: int
+    t_mono_ns: int
+    """Exposure start of the frame that was read."""
+    t_first_mono_ns: int
+    t_last_mono_ns: int
+    when: TimeTag
+    where: Geotag
+    box: Box
+    frame_width_px: int
+    frame_height_px: int
+    track_id: int
+    pictures: tuple[Picture, ...]
+    models: tuple[str, ...]
+    """Bundle ids with the first eight digits of their hashes: reproducible."""
+    software: str
+    retention: str = "nonhit"
+    """Retention class; the policy behind it is the station's."""

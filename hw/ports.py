@@ -1,0 +1,245 @@
+"""The ports: what the agent asks of the outside world, and the raw records that cross the border.
+
+The seam is cut low: a camera yields pixels and exposure times, a receiver yields sentences, a link yields
+acknowledgements.  Structural typing: a fake imports nothing from here but the records.
+
+Threads: unless a method says otherwise, each object is used by one thread; ``close`` may be called from any
+thread, more than once, and makes blocked calls return or raise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class HwError(Exception):
+    """Root of all hardware errors."""
+
+
+class HwConfigError(HwError, ValueError):
+    """The hardware asked for does not exist or cannot be opened as configured; the message says what to do."""
+
+
+class CameraStalledError(HwError, TimeoutError):
+    """No new frame came within the time-out."""
+
+
+class CameraEndedError(HwError, EOFError):
+    """A finite source (file, folder, drive) has no more frames."""
+
+
+class GnssLostError(HwError, OSError):
+    """The receiver went away; reopen it."""
+
+
+class LinkDownError(HwError, ConnectionError):
+    """Nothing was published: the link is down or its window is full."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One camera image."""
+
+    seq: int
+    """Counts every frame the camera delivered, dropped ones included, from 0."""
+    camera: str
+    t_mono_ns: int
+    """Start of exposure on the monotonic clock."""
+    rgb: NDArray[np.uint8]
+    """Height x width x 3, RGB, read-only by agreement."""
+    exposure_us: int
+    gain: float
+    lores: NDArray[np.uint8] | None = None
+    """The same instant, smaller, where the camera offers it."""
+
+
+@dataclass(frozen=True, slots=True)
+class NmeaLine:
+    """One sentence as the receiver sent it, line end stripped; may be garbage."""
+
+    t_mono_ns: int
+    """Arrival of its first byte."""
+    text: str
+
+
+class Lamp(StrEnum):
+    """What the status lamp says, most important first."""
+
+    FAULT = "fault"
+    DISK = "disk"
+    NO_CAMERA = "no_camera"
+    NO_FIX = "no_fix"
+    NO_UPLINK = "no_uplink"
+    RECORDING = "recording"
+    OFF = "off"
+
+
+class Buzz(StrEnum):
+    """Sounds of the buzzer."""
+
+    READ = "read"
+    HIT = "hit"
+    FAULT = "fault"
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """State of the board; None where it cannot be known here."""
+
+    temperature_c: float | None
+    throttled: bool | None
+    undervoltage: bool | None
+    disk_free_bytes: int
+    disk_total_bytes: int
+    rss_bytes: int
+    load_1min: float
+
+
+@dataclass(frozen=True, slots=True)
+class LinkUp:
+    """The link is connected and subscribed."""
+
+    max_in_flight: int
+    """The peer's limit on unacknowledged messages (MQTT 5 Receive Maximum), or our own."""
+    max_packet_bytes: int | None = None
+    """Largest packet the peer takes, where it says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkDown:
+    """The link is gone; all tokens in flight are forgotten.  May come twice for one outage."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Acked:
+    """The peer has taken the message of ``token`` (a PUBACK: not yet a receipt)."""
+
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The peer will never take the message of ``token``."""
+
+    token: int
+    code: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message from the peer."""
+
+    topic: str
+    payload: bytes
+
+
+LinkEvent = LinkUp | LinkDown | Acked | Refused | Received
+
+
+@dataclass(frozen=True, slots=True)
+class Will:
+    """What the peer announces in our name when we vanish."""
+
+    topic: str
+    payload: bytes
+
+
+class Camera(Protocol):
+    """Frames, newest first.  Late consumers lose frames: ``Frame.seq`` shows how many."""
+
+    @property
+    def name(self) -> str:
+        """Stable name, e.g. ``front``."""
+
+    def next_frame(self, *, timeout_s: float) -> Frame:
+        """Return the newest frame not returned before, waiting up to ``timeout_s``.
+
+        Raises CameraStalledError when none comes, CameraEndedError when none will come.
+        """
+
+    def close(self) -> None:
+        """Release the camera; a waiting ``next_frame`` raises CameraEndedError."""
+
+
+class Gnss(Protocol):
+    """Raw sentences of a receiver."""
+
+    def next_line(self, *, timeout_s: float) -> NmeaLine | None:
+        """Return the next sentence, or None when none came in time or the source is closed or exhausted.
+
+        Raises GnssLostError when the device went away.
+        """
+
+    def close(self) -> None:
+        """Release the receiver."""
+
+
+class Panel(Protocol):
+    """Lamps, buzzer, ignition and buttons.  Any thread may call."""
+
+    @property
+    def ignition_on(self) -> bool:
+        """Debounced ignition sense; True where none is wired."""
+
+    def set_lamp(self, lamp: Lamp) -> None:
+        """Show a pattern until the next call."""
+
+    def buzz(self, sound: Buzz) -> None:
+        """Sound once; returns at once."""
+
+    def set_illuminator(self, *, on: bool) -> None:
+        """Switch the infra-red illuminator."""
+
+    def close(self) -> None:
+        """Switch everything off and release the pins."""
+
+
+class Link(Protocol):
+    """The only way out of the vehicle.  ``publish`` never queues: what it accepts is in flight."""
+
+    def start(self, on_event: Callable[[LinkEvent], None], *, subscribe: tuple[str, ...], will: Will | None) -> None:
+        """Connect in the background, again and again; events come from the link's own thread."""
+
+    def publish(self, topic: str, payload: bytes, *, token: int, retain: bool = False, qos: int = 1) -> None:
+        """Send once.  QoS 1 yields Acked or Refused with ``token``.  Any thread may call.
+
+        Raises LinkDownError when nothing was sent.
+        """
+
+    def close(self) -> None:
+        """Disconnect cleanly and join the link's thread."""
+
+
+class Board(Protocol):
+    """The computer itself."""
+
+    def vitals(self) -> Vitals:
+        """Read the present state; cheap enough for once a second."""
+
+
+class Clock(Protocol):
+    """Time.  Any thread may call."""
+
+    @property
+    def boot_id(self) -> bytes:
+        """16 bytes that name this run of the monotonic clock."""
+
+    def mono_ns(self) -> int:
+        """Monotonic nanoseconds; orders events within a boot."""
+
+    def utc_ns(self) -> int:
+        """The system's idea of UTC; may be months wrong."""
+
+    def synchronised(self) -> bool:
+        """True when the operating system says that its clock is disciplined (NTP)."""

@@ -1,0 +1,1 @@
+"""The receiving end: stores reads idempotently, sends receipts, detects gaps, exports."""
