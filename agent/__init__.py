@@ -2,8 +2,9 @@
 
 ::
 
-    hw.Camera --Frame--> capture --> recognise --Sighting--> track --Track--> geotag --Read--> buffer --bytes--> sync --> hw.Link
-    hw.Gnss --NmeaLine----------------------------------------> geotag
+    hw.Camera --Frame--> capture --> recognise --Sighting--> track --Track--> geotag
+    hw.Gnss --NmeaLine--------------------------------------------------------> geotag
+    geotag --Read--> buffer --bytes--> sync --> hw.Link
 
 ``records`` holds the nouns, ``pipeline`` is the sentence, ``runtime`` the plumbing (threads, clocks, retries,
 configuration, command line).  Stages are plain objects: no thread, no sleep, no clock of their own.

@@ -208,7 +208,9 @@ class Panel(Protocol):
 class Link(Protocol):
     """The only way out of the vehicle.  ``publish`` never queues: what it accepts is in flight."""
 
-    def start(self, on_event: Callable[[LinkEvent], None], *, subscribe: tuple[str, ...], will: Will | None) -> None:
+    def start(
+        self, on_event: Callable[[LinkEvent], None], *, subscribe: tuple[str, ...], will: Will | None
+    ) -> None:
         """Connect in the background, again and again; events come from the link's own thread."""
 
     def publish(self, topic: str, payload: bytes, *, token: int, retain: bool = False, qos: int = 1) -> None:

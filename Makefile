@@ -1,0 +1,60 @@
+# Default target prints help.  Two commands matter: `make demo` and `make test`.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMPS := $(VENV)/.stamps
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test fast lint types layers bench accuracy drives bless system-packages train-detector train-ocr clean
+
+help: ## Print this help
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
+
+$(STAMPS)/venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "patrol-lpr needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+	  || { echo "the venv module is missing; on Debian run: sudo apt-get install python3-venv" >&2; exit 1; }
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/demo: $(STAMPS)/venv pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[litert,station,report]'
+	@touch $@
+
+$(STAMPS)/dev: $(STAMPS)/venv pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[litert,station,report,dev]'
+	@touch $@ $(STAMPS)/demo
+
+demo: $(STAMPS)/demo ## Watch the whole product work: drives, reads, receipts, a report
+	$(BIN)/patrol-lpr demo --out demo-out
+
+system-packages: ## Install what the tests need from the operating system (or say what to install)
+	@.ci/system-packages
+
+test: $(STAMPS)/dev system-packages lint types layers ## Everything: linters, types, layering, all tests
+	$(BIN)/python -m pytest tests
+
+fast: $(STAMPS)/dev ## The tests that need no broker and no root, under a minute
+	$(BIN)/python -m pytest tests -m 'not integration'
+
+lint: $(STAMPS)/dev ## ruff and shellcheck
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMPS)/dev ## mypy --strict
+	$(BIN)/mypy
+
+layers: $(STAMPS)/dev ## import-linter: hw never imports agent
+	$(BIN)/lint-imports
+
+bench: $(STAMPS)/dev ## Ratios against the bare libraries in the same run
+	$(BIN)/python -m bench
+
+accuracy: $(STAMPS)/dev ## Score the shipped bundles on ../shared/data/dev
+	$(BIN)/python -m bench.accuracy
+
+bless: $(STAMPS)/dev ## Accept new goldens on purpose (commit them alone and say why)
+	$(BIN)/python -m pytest tests --bless -m 'not integration'
+
+clean: ## Remove what make made
+	rm -rf $(VENV) demo-out dist build

@@ -1,0 +1,59 @@
+"""Frame -> sightings: detect plates, read each crop.
+
+``interpreter`` is the only importer of a TFLite runtime, ``bundle`` refuses models that do not match their
+contract, ``detector`` and ``ocr`` turn tensors into records with numpy alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent.recognise.bundle import Bundle, load_active, load_bundle
+from agent.recognise.detector import Detector
+from agent.recognise.interpreter import RuntimeKind
+from agent.recognise.ocr import Ocr
+from agent.records import Detection, Sighting
+
+if TYPE_CHECKING:
+    from hw.ports import Frame
+
+__all__ = ["Bundle", "Detection", "Ocr", "Recogniser", "RecogniserConfig", "RuntimeKind", "load_active", "load_bundle"]
+
+
+@dataclass(frozen=True, slots=True)
+class RecogniserConfig:
+    """How the recogniser looks at a frame; thresholds of the models live in their bundles."""
+
+    runtime: RuntimeKind = RuntimeKind.AUTO
+    detector_threads: int = 1
+    least_plate_width_px: float = 24.0
+    """Detections narrower than this are counted but not read: nobody could read them."""
+    most_plates: int = 12
+    """Detections read per frame at most, best first: bounds the time of one frame."""
+
+
+class Recogniser:
+    """Both models behind two verbs.  One per thread; no clock: the runtime times the verbs."""
+
+    def __init__(self, detector: Bundle, ocr: Bundle, config: RecogniserConfig | None = None) -> None:
+        self.config = config or RecogniserConfig()
+        runtime = self.config.runtime
+        self.detector = Detector(detector, runtime=runtime, threads=self.config.detector_threads)
+        self.ocr = Ocr(ocr, runtime=runtime)
+        self.models = (detector.model_id, ocr.model_id)
+
+    def detect(self, frame: Frame) -> list[Detection]:
+        """Plates worth reading in the frame, best first."""
+        found = self.detector.detect(frame.rgb)
+        wide = [d for d in found if d.box.width_px >= self.config.least_plate_width_px]
+        return wide[: self.config.most_plates]
+
+    def read(self, frame: Frame, detections: list[Detection]) -> list[Sighting]:
+        """Read each detection; those without a single character are left out."""
+        sightings = []
+        for detection in detections:
+            look = self.ocr.read(frame.rgb, detection.box)
+            if look.plate.chars:
+                sightings.append(Sighting(frame, detection, look.plate, look.crop))
+        return sightings

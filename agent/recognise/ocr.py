@@ -1,0 +1,130 @@
+"""Crop -> plate text: CTC symbols with a probability per character, and the issuing region.
+
+Decoding is best-path CTC (Graves et al. 2006): per column the likeliest class, runs collapsed, blanks dropped.
+Each character keeps the distribution of the column where it peaks, for voting over many looks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from agent.errors import BundleError
+from agent.recognise.interpreter import RuntimeKind
+from agent.records import Box, CharRead, PlateText
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from agent.recognise.bundle import Bundle
+
+_SIGN_BIT = 0x80
+_ALTERNATIVES = 4
+_LEAST_ALTERNATIVE = 0.005
+UNKNOWN_REGION = "?"
+
+
+@dataclass(frozen=True, slots=True)
+class OcrLook:
+    """The text of one crop and the pixels it was read from."""
+
+    plate: PlateText
+    crop: NDArray[np.uint8]
+
+
+class Ocr:
+    """Reads plate crops.  One per thread."""
+
+    def __init__(self, bundle: Bundle, *, runtime: RuntimeKind = RuntimeKind.AUTO, threads: int = 1) -> None:
+        contract = bundle.contract
+        if contract.ocr is None or contract.calibration is None:
+            raise BundleError(f"{bundle.folder}: not an OCR bundle")
+        self._model = bundle.open(runtime=runtime, threads=threads)
+        self._ocr = contract.ocr
+        self._calibration = contract.calibration
+        self._symbols = contract.outputs["symbols"]
+        self._region = contract.outputs.get("region")
+        _, self.height_px, self.width_px, _ = contract.input.shape
+
+    @property
+    def reject_below(self) -> float:
+        """Calibrated confidence under which a single text is better not reported."""
+        return self._ocr.reject_below
+
+    def read(self, rgb: NDArray[np.uint8], box: Box) -> OcrLook:
+        """Read the plate inside ``box`` of an RGB picture, with the margin the model was trained for."""
+        crop = self._cut(rgb, box)
+        return OcrLook(self.read_crop(crop), crop)
+
+    def read_crop(self, crop: NDArray[np.uint8]) -> PlateText:
+        """Read an RGB picture that is one plate with its margin; the text may be empty."""
+        shrinking = crop.shape[1] > self.width_px or crop.shape[0] > self.height_px
+        method = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
+        resized = cv2.resize(crop, (self.width_px, self.height_px), interpolation=method)
+        tensor = np.bitwise_xor(resized[np.newaxis], _SIGN_BIT).view(np.int8)
+        raw = self._model.invoke(tensor)
+        chars, product = self._decode(raw[self._symbols.index][0])
+        region, region_confidence = self._decode_region(raw)
+        confidence = float(np.interp(product, self._calibration.raw, self._calibration.probability))
+        return PlateText(chars, confidence if chars else 0.0, region, region_confidence)
+
+    def _cut(self, rgb: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
+        mx = box.width_px * self._ocr.crop_margin_x
+        my = box.height_px * self._ocr.crop_margin_y
+        height, width = rgb.shape[:2]
+        x0 = min(max(0, round(box.x0 - mx)), width - 1)
+        y0 = min(max(0, round(box.y0 - my)), height - 1)
+        x1 = max(min(width, round(box.x1 + mx)), x0 + 1)
+        y1 = max(min(height, round(box.y1 + my)), y0 + 1)
+        return np.ascontiguousarray(rgb[y0:y1, x0:x1])
+
+    def _decode(self, raw: NDArray[np.int8]) -> tuple[tuple[CharRead, ...], float]:
+        probability = _softmax(raw, self._symbols.scale, self._ocr.temperature)
+        classes = probability.argmax(axis=1)
+        peaks = probability.max(axis=1)
+        chars: list[CharRead] = []
+        product = 1.0
+        start = 0
+        for end in range(1, len(classes) + 1):
+            if end < len(classes) and classes[end] == classes[start]:
+                continue
+            if classes[start] != self._ocr.blank:
+                column = start + int(peaks[start:end].argmax())
+                chars.append(self._char(probability[column], int(classes[start])))
+                product *= chars[-1].confidence
+            start = end
+        return tuple(chars), product
+
+    def _char(self, column: NDArray[np.float32], best: int) -> CharRead:
+        order = np.argsort(-column, kind="stable")[: _ALTERNATIVES + 1]
+        others = tuple(
+            (self._symbol(int(i)), float(column[i]))
+            for i in order
+            if i != best and column[i] >= _LEAST_ALTERNATIVE
+        )
+        return CharRead(self._symbol(best), float(column[best]), others)
+
+    def _symbol(self, index: int) -> str:
+        return "" if index == self._ocr.blank else self._ocr.alphabet[index]
+
+    def _decode_region(self, raw: list[NDArray[np.int8]]) -> tuple[str, float]:
+        if self._region is None:
+            return UNKNOWN_REGION, 0.0
+        logits = raw[self._region.index].reshape(1, -1)
+        probability = _softmax(logits, self._region.scale, self._ocr.region_temperature)[0]
+        best = int(probability.argmax())
+        confidence = float(probability[best])
+        known = confidence >= self._ocr.region_threshold
+        return (self._ocr.regions[best] if known else UNKNOWN_REGION), confidence
+
+
+def _softmax(raw: NDArray[np.int8], scale: float, temperature: float) -> NDArray[np.float32]:
+    """Softmax over the last axis of quantised logits; the zero point cancels."""
+    logits = raw.astype(np.float32) * np.float32(scale / temperature)
+    logits -= logits.max(axis=1, keepdims=True)
+    np.exp(logits, out=logits)
+    logits /= logits.sum(axis=1, keepdims=True)
+    return logits
