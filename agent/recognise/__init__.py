@@ -18,7 +18,16 @@ from agent.records import Detection, Sighting
 if TYPE_CHECKING:
     from hw.ports import Frame
 
-__all__ = ["Bundle", "Detection", "Ocr", "Recogniser", "RecogniserConfig", "RuntimeKind", "load_active", "load_bundle"]
+__all__ = [
+    "Bundle",
+    "Detection",
+    "Ocr",
+    "Recogniser",
+    "RecogniserConfig",
+    "RuntimeKind",
+    "load_active",
+    "load_bundle",
+]
 
 
 @dataclass(frozen=True, slots=True)

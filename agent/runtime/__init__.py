@@ -1,0 +1,1 @@
+"""Plumbing, nothing about plates: threads, clocks, retries, configuration, command line."""

@@ -1,0 +1,60 @@
+"""Picture files -> RGB pixels, or a clear refusal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import imagesize
+import numpy as np
+
+from hw.ports import HwError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
+MOST_PIXELS = 64_000_000
+"""Pictures with more pixels are refused before they are decoded: a 20 kB PNG can ask for 30 GB."""
+MOST_BYTES = 128 * 1024 * 1024
+
+
+class PictureError(HwError, ValueError):
+    """A picture file that cannot be used; the message names the file and the reason."""
+
+
+def load_rgb(path: Path) -> NDArray[np.uint8]:
+    """Decode a picture file to height x width x 3 RGB.
+
+    Raises PictureError when it is missing, too large, truncated beyond use or not a picture.
+    """
+    try:
+        size_bytes = path.stat().st_size
+        if not 0 < size_bytes <= MOST_BYTES:
+            raise PictureError(f"{path}: {size_bytes} bytes; expected 1 to {MOST_BYTES}")
+        width, height = imagesize.get(path)
+        data = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise PictureError(f"{path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise PictureError(f"{path}: not a picture that can be decoded: {error}") from error
+    if width * height > MOST_PIXELS:
+        raise PictureError(f"{path}: {width}x{height} pixels; at most {MOST_PIXELS} are read")
+    return decode_rgb(data, str(path))
+
+
+def decode_rgb(data: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
+    """Decode the bytes of a picture; ``name`` goes into the error.
+
+    Raises PictureError when the bytes are not a picture.
+    """
+    try:
+        bgr = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    except cv2.error as error:
+        raise PictureError(f"{name}: cannot be decoded: {error.err}") from error
+    if bgr is None:
+        raise PictureError(f"{name}: corrupt, truncated or not a picture")
+    rgb: NDArray[np.uint8] = np.ascontiguousarray(bgr[:, :, ::-1])
+    return rgb
