@@ -1,9 +1,11 @@
 """What plates look like: colours, names and serial formats by issuing region.
 
-Formats: L letter, D digit, space a gap, - a dash, * an emblem, ! a pair of small stacked letters that are no part of
-the read text; other characters are themselves.  Colours are RGB.  Designs are drawn after common knowledge of current
-plates and are deliberately rough: they fill gaps of real data, they do not reproduce any plate.
+Formats: L letter, D digit, space a gap, - a dash, * an emblem, ! a pair of small stacked letters that are no part
+of the read text; other characters are themselves.  Colours are RGB.  Designs are drawn after common knowledge of
+current plates and are deliberately rough: they fill gaps of real data, they do not reproduce any plate.
 """
+
+# ruff: noqa: E501 - one design a line reads as a table
 
 from __future__ import annotations
 
@@ -37,7 +39,7 @@ class Design:
     weight: float = 1.0
 
 
-def _us(
+def _us(  # noqa: PLR0917 - a row of the table below
     code: str, name: str, slogan: str, top: Colour, bottom: Colour, name_colour: Colour, ink: Colour, *formats: str
 ) -> Design:
     return Design(f"US-{code}", top, bottom, ink, formats, name, slogan, name_colour)
@@ -103,7 +105,16 @@ US = (
     Design("US-OTHER", WHITE, SKY, BLUE, ("LL DDDD",), "GUAM USA", "Tano Y Chamorro", RED),
 )  # fmt: skip
 
-_MEXICAN_STATES = ("JALISCO", "SONORA", "CHIHUAHUA", "NUEVO LEON", "BAJA CALIFORNIA", "PUEBLA", "SINALOA", "COAHUILA")
+_MEXICAN_STATES = (
+    "JALISCO",
+    "SONORA",
+    "CHIHUAHUA",
+    "NUEVO LEON",
+    "BAJA CALIFORNIA",
+    "PUEBLA",
+    "SINALOA",
+    "COAHUILA",
+)
 MEXICO = tuple(
     Design("MX", WHITE, bottom, ink, ("LLL-DDD-L", "LLL-DD-DD", "LDD-LLL", "LL-DDDD-L"), state, "MEXICO", colour)
     for state, bottom, ink, colour in zip(

@@ -3,16 +3,21 @@
 No plate face is among them; condensed road-sign, DIN-like and single-stroke faces come nearest.
 """
 
+# ruff: noqa: E501 - tables of file names
+
 from __future__ import annotations
 
 import subprocess
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 PACKAGES = (
     "fonts-roadgeek", "fonts-opendin", "fonts-routed-gothic", "fonts-league-mono", "fonts-smc-uroob",
@@ -55,7 +60,7 @@ def fetch(cache: Path = DEFAULT_CACHE) -> Path:
         archives.mkdir(parents=True, exist_ok=True)
         subprocess.run(["apt-get", "download", *PACKAGES], cwd=archives, check=True)  # noqa: S603, S607 - fixed list
         for archive in sorted(archives.glob("*.deb")):
-            subprocess.run(["dpkg", "-x", str(archive), str(cache)], check=True)  # noqa: S603, S607 - own download
+            subprocess.run(["dpkg", "-x", str(archive), str(cache)], check=True)  # noqa: S603, S607 - just fetched
         done.touch()
     return cache
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from models.training.plates.designs import FAMILIES, FAMILY_SHARES, Colour, Design, designs_of
 from models.training.plates.fonts import NAME_FACES, SERIAL_FACES, FontBank, fetch
@@ -20,11 +19,23 @@ from models.training.plates.fonts import NAME_FACES, SERIAL_FACES, FontBank, fet
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
 _HEIGHT_PX = 130
 _DIGITS = "0123456789"
 _LETTERS = {"EU": "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "US": "AABBCCDDEEFFGGHHIJJKKLLMMNNPPQRRSSTTUUVVWWXXYYZZ"}
 """North American serials avoid O; I and Q are rare."""
-_DEALERS = ("MOTORS", "AUTO SALES", "HONDA OF", "CHEVROLET", "TOYOTA", "FORD LINCOLN", "ALUMNI", "KIA", "USED CARS")
+_DEALERS = (
+    "MOTORS",
+    "AUTO SALES",
+    "HONDA OF",
+    "CHEVROLET",
+    "TOYOTA",
+    "FORD LINCOLN",
+    "ALUMNI",
+    "KIA",
+    "USED CARS",
+)
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 _GAP = {" ": 0.45, "-": 0.42, "*": 0.75, "!": 0.6}
 
@@ -33,7 +44,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Plate:
-    """A drawn plate: RGB uint8, the text to be read (A-Z0-9), region, true width/height and a box per character."""
+    """A drawn plate: RGB uint8, the text to read (A-Z0-9), region, true width/height, a box per character."""
 
     rgb: NDArray[np.uint8]
     text: str
@@ -118,7 +129,9 @@ class PlateRenderer:
                 self._stacked(rng, canvas, box, face, design.ink)
             elif item.kind == "-":
                 middle = (box[1] + box[3]) / 2
-                _blend(canvas, np.full((8, 24), 255, np.uint8), (box[0], middle - 3, box[2], middle + 4), design.ink)
+                _blend(
+                    canvas, np.full((8, 24), 255, np.uint8), (box[0], middle - 3, box[2], middle + 4), design.ink
+                )
             else:
                 mask = self._fonts.glyph(face, item.kind, weight)
                 box = _fitted(mask, box)
@@ -144,7 +157,9 @@ class PlateRenderer:
             cv2.circle(canvas, (edge // 2, round(height * 0.3)), round(edge * 0.3), (240, 210, 60), 2, cv2.LINE_AA)
             mask = self._fonts.line("LiberationSans-Bold.ttf", design.name)
             wide = min(edge * 0.8, height * 0.2 * mask.shape[1] / mask.shape[0])
-            _blend(canvas, mask, ((edge - wide) / 2, height * 0.66, (edge + wide) / 2, height * 0.86), (240, 240, 240))
+            _blend(
+                canvas, mask, ((edge - wide) / 2, height * 0.66, (edge + wide) / 2, height * 0.86), (240, 240, 240)
+            )
         elif design.band == "top":
             canvas[: round(height * 0.24)] = (25, 55, 150)
 
@@ -163,14 +178,18 @@ class PlateRenderer:
             x = (width - wide) / 2
             _blend(canvas, mask, (x, height * y, x + wide, height * y + tall), colour)
 
-    def _extras(self, rng: np.random.Generator, canvas: NDArray[np.float32], design: Design, *, clean: bool) -> None:
+    def _extras(
+        self, rng: np.random.Generator, canvas: NDArray[np.float32], design: Design, *, clean: bool
+    ) -> None:
         height, width = canvas.shape[:2]
         if design.faces == "US" and rng.random() < 0.6:
             self._stickers(rng, canvas)
         if rng.random() < 0.6:
             for x, y in ((0.2, 0.07), (0.8, 0.07), (0.2, 0.93), (0.8, 0.93))[: 2 if rng.random() < 0.4 else 4]:
                 shade = float(rng.uniform(20, 190))
-                cv2.circle(canvas, (round(x * width), round(y * height)), 4, (shade, shade, shade), -1, cv2.LINE_AA)
+                cv2.circle(
+                    canvas, (round(x * width), round(y * height)), 4, (shade, shade, shade), -1, cv2.LINE_AA
+                )
         rim = design.ink if rng.random() < 0.4 else (200, 200, 200)
         cv2.rectangle(canvas, (1, 1), (width - 2, height - 2), rim, 2, cv2.LINE_AA)
         if clean:
@@ -194,7 +213,9 @@ class PlateRenderer:
     def _frame(self, rng: np.random.Generator, canvas: NDArray[np.float32]) -> None:
         """A dealer's frame: it hides the rim, often the state's name, and carries words of its own."""
         height, width = canvas.shape[:2]
-        colour = tuple(float(v) for v in rng.choice(((25, 25, 28), (185, 185, 190), (60, 30, 30), (230, 230, 230))))
+        colour = tuple(
+            float(v) for v in rng.choice(((25, 25, 28), (185, 185, 190), (60, 30, 30), (230, 230, 230)))
+        )
         side = round(width * rng.uniform(0.015, 0.035))
         top, bottom = (round(height * rng.uniform(0.04, 0.17)) for _ in range(2))
         cv2.rectangle(canvas, (0, 0), (width, top), colour, -1)
@@ -278,7 +299,11 @@ def _fitted(mask: NDArray[np.uint8], box: Box) -> Box:
 
 
 def _blend(
-    canvas: NDArray[np.float32], mask: NDArray[np.uint8], box: Box, colour: tuple[float, ...], strength: float = 1.0
+    canvas: NDArray[np.float32],
+    mask: NDArray[np.uint8],
+    box: Box,
+    colour: tuple[float, ...],
+    strength: float = 1.0,
 ) -> None:
     """Paint `colour` through a mask stretched into `box`, clipped to the canvas."""
     height, width = canvas.shape[:2]
@@ -296,7 +321,9 @@ def _blend(
 
 def _background(rng: np.random.Generator, design: Design, width: int) -> NDArray[np.float32]:
     ramp = np.linspace(0, 1, _HEIGHT_PX, dtype=np.float32)[:, None, None] ** rng.uniform(0.6, 2.5)
-    top, bottom = (np.asarray(c, np.float32) + rng.normal(0, 6, 3).astype(np.float32) for c in (design.top, design.bottom))
+    top, bottom = (
+        np.asarray(c, np.float32) + rng.normal(0, 6, 3).astype(np.float32) for c in (design.top, design.bottom)
+    )
     return np.ascontiguousarray(np.broadcast_to(top + ramp * (bottom - top), (_HEIGHT_PX, width, 3)), np.float32)
 
 
@@ -322,7 +349,9 @@ def _emblem(rng: np.random.Generator, canvas: NDArray[np.float32], box: Box, des
     centre = np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2])
     half = np.array([box[2] - box[0], (box[3] - box[1]) * rng.uniform(0.3, 0.7)]) / 2
     angles = np.sort(rng.uniform(0, 2 * np.pi, int(rng.integers(5, 12))))
-    points = centre + np.stack([np.cos(angles), np.sin(angles)], 1) * half * rng.uniform(0.6, 1.0, (len(angles), 1))
+    points = centre + np.stack([np.cos(angles), np.sin(angles)], 1) * half * rng.uniform(
+        0.6, 1.0, (len(angles), 1)
+    )
     colour = design.name_colour if rng.random() < 0.5 else tuple(float(v) for v in rng.uniform(30, 230, 3))
     cv2.fillPoly(canvas, [points.astype(np.int32)], colour, cv2.LINE_AA)
 

@@ -1,4 +1,4 @@
-"""Write synthetic plates to a folder: `images.npy` uint8 [n, 80, 160, 3] and `labels.jsonl` with text, region, aspect.
+"""Write synthetic plates to a folder: `images.npy` uint8 [n, 80, 160, 3], `labels.jsonl` (text, region, aspect).
 
 Seeded per plate, so any count gives the same first plates.
 """
@@ -6,12 +6,15 @@ Seeded per plate, so any count gives the same first plates.
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import trange
 
 from models.training.plates.render import PlateRenderer
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HEIGHT_PX, WIDTH_PX = 80, 160
 

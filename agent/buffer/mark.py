@@ -1,0 +1,54 @@
+"""The high-water mark of the sequence, in a small file of its own.
+
+The outbox file may be lost or damaged; a sequence number must not be given out twice even then, or a receipt for the
+old record would free the new one.  So numbers are reserved in blocks beside the file, before they are used.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BLOCK = 10_000
+
+
+class SeqMark:
+    """Numbers above :attr:`high` were never used."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.high = _read(path)
+
+    def cover(self, seq: int) -> None:
+        """Make sure, durably, that ``seq`` is at or below the mark; raises OSError."""
+        if seq <= self.high:
+            return
+        high = seq + BLOCK
+        fresh = self._path.with_name(f"{self._path.name}.new")
+        with fresh.open("wb") as file:
+            file.write(f"{high}\n".encode())
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(self._path)
+        sync_folder(self._path.parent)
+        self.high = high
+
+
+def _read(path: Path) -> int:
+    try:
+        return max(0, int(path.read_bytes()))
+    except (FileNotFoundError, ValueError):
+        # Written by rename after fsync, so a torn file means a failing disk; the outbox itself still knows.
+        return 0
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable; raises OSError."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,166 @@
+"""What goes first when there is no more room.
+
+By value: pictures that were refused for good, overviews, plate pictures, and last of all, loudly, reads; oldest
+first within each.  Receipted rows need no eviction, they leave with their receipt.  Every eviction is counted by
+kind and announced by a tombstone in the same transaction, so the station can tell evicted from missing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent.buffer.rows import Lane, RowKind
+from agent.buffer.tally import PICTURE_BYTES, ROW_BYTES
+from agent.records import PictureKind
+from agent.sync.wire import MAX_RANGES, Lost, LostReason, Tombstone
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from agent.buffer.tally import Tally
+
+_BATCH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much room the outbox may take."""
+
+    max_bytes: int = 8 * 2**30
+    """Byte budget of all that waits."""
+    slack_bytes: int = 4 * 2**20
+    """How far below the budget an eviction goes, at most a twentieth of it: one tombstone stands for many rows."""
+    min_free_bytes: int = 256 * 2**20
+    """Below this much free disk the outbox stops growing: it evicts what it must to stay as large as it is.  On a
+    full disk even deleting fails, so this comes well before."""
+    ballast_bytes: int = 16 * 2**20
+    """Size of a file that is deleted to regain room when the disk is full all the same; 0 for none."""
+
+    @property
+    def low_bytes(self) -> int:
+        """What an eviction brings the outbox down to."""
+        return self.max_bytes - min(self.slack_bytes, self.max_bytes // 20)
+
+
+def evict(con: sqlite3.Connection, tally: Tally, down_to_bytes: int, reason: LostReason) -> list[Tombstone]:
+    """Delete, by value, until no more than ``down_to_bytes`` wait; return the tombstones to append.
+
+    Raises sqlite3.Error.  Datings and tombstones are never evicted: they are small, and they explain the rest.
+    """
+    stones = []
+    while tally.used_bytes > down_to_bytes:
+        stone = (
+            _evict_pictures(con, tally, Lane.HELD, down_to_bytes, reason)
+            or _evict_pictures(con, tally, Lane.OVERVIEW, down_to_bytes, reason)
+            or _evict_pictures(con, tally, Lane.PLATE, down_to_bytes, reason)
+            or _evict_quarantined(con, tally, down_to_bytes, reason)
+            or _evict_reads(con, tally, down_to_bytes, reason)
+        )
+        if stone is None:
+            break
+        stones.append(stone)
+    return stones
+
+
+def _evict_pictures(
+    con: sqlite3.Connection, tally: Tally, lane: Lane, down_to_bytes: int, reason: LostReason
+) -> Tombstone | None:
+    """Evict the oldest pictures of one lane and of one kind."""
+    gone: list[tuple[int, int]] = []
+    kind = ""
+    done = False
+    while not done:
+        rows = con.execute(
+            "SELECT pic, kind, seq, size FROM pictures WHERE lane = ? ORDER BY pic LIMIT ?", (lane, _BATCH)
+        ).fetchall()
+        done = len(rows) < _BATCH
+        for pic, row_kind, seq, size in rows:
+            kind = kind or row_kind
+            # All pictures of one kind of a read go together: the tombstone names reads.
+            enough = tally.used_bytes <= down_to_bytes and bool(gone) and seq != gone[-1][0]
+            if enough or row_kind != kind:
+                done = True
+                break
+            con.execute("DELETE FROM jpegs WHERE pic = ?", (pic,))
+            con.execute("DELETE FROM pictures WHERE pic = ?", (pic,))
+            tally.picture(lane, size, -1)
+            gone.append((seq, size))
+    if not gone:
+        return None
+    if kind == PictureKind.PLATE:
+        tally.evicted_plates += len(gone)
+    else:
+        tally.evicted_overviews += len(gone)
+    return Tombstone(
+        lost=Lost.PLATE if kind == PictureKind.PLATE else Lost.OVERVIEW,
+        reason=reason,
+        count=len(gone),
+        size_bytes=sum(size for _, size in gone),
+        # Held pictures are not all pictures of these reads, so their reads are named one by one.
+        ranges=_runs([seq for seq, _ in gone]) if lane == Lane.HELD else ((gone[0][0], gone[-1][0]),),
+    )
+
+
+def _evict_quarantined(
+    con: sqlite3.Connection, tally: Tally, down_to_bytes: int, reason: LostReason
+) -> Tombstone | None:
+    """Evict the oldest quarantined reads."""
+    rows = con.execute(
+        "SELECT seq, length(payload) FROM quarantine WHERE kind = ? ORDER BY seq LIMIT ?", (RowKind.READ, MAX_RANGES)
+    ).fetchall()
+    gone = []
+    for seq, size in rows:
+        if tally.used_bytes <= down_to_bytes:
+            break
+        con.execute("DELETE FROM quarantine WHERE seq = ?", (seq,))
+        tally.used_bytes -= size + ROW_BYTES
+        tally.quarantined -= 1
+        gone.append((seq, size))
+    return _read_stone(tally, gone, _runs([seq for seq, _ in gone]), reason)
+
+
+def _evict_reads(con: sqlite3.Connection, tally: Tally, down_to_bytes: int, reason: LostReason) -> Tombstone | None:
+    """Evict the oldest waiting reads."""
+    gone: list[tuple[int, int]] = []
+    done = False
+    while not done:
+        rows = con.execute(
+            "SELECT seq, length(payload) FROM records WHERE seq > ? AND kind = ? ORDER BY seq LIMIT ?",
+            (tally.read_floor, RowKind.READ, _BATCH),
+        ).fetchall()
+        done = len(rows) < _BATCH
+        for seq, size in rows:
+            if tally.used_bytes <= down_to_bytes:
+                done = True
+                break
+            con.execute("DELETE FROM records WHERE seq = ?", (seq,))
+            tally.record(RowKind.READ, size, -1)
+            tally.read_floor = seq
+            gone.append((seq, size))
+    return _read_stone(tally, gone, ((gone[0][0], gone[-1][0]),) if gone else (), reason)
+
+
+def _read_stone(
+    tally: Tally, gone: list[tuple[int, int]], ranges: tuple[tuple[int, int], ...], reason: LostReason
+) -> Tombstone | None:
+    if not gone:
+        return None
+    tally.evicted_reads += len(gone)
+    return Tombstone(Lost.READ, reason, len(gone), sum(size for _, size in gone), ranges)
+
+
+def _runs(seqs: list[int]) -> tuple[tuple[int, int], ...]:
+    """Join ascending numbers into inclusive ranges."""
+    runs: list[tuple[int, int]] = []
+    for seq in seqs:
+        if runs and seq <= runs[-1][1] + 1:
+            runs[-1] = (runs[-1][0], seq)
+        else:
+            runs.append((seq, seq))
+    return tuple(runs)
+
+
+def picture_cost_bytes(size_bytes: int) -> int:
+    """What one picture counts against the budget."""
+    return size_bytes + PICTURE_BYTES

@@ -1,0 +1,85 @@
+"""Where and when: Track -> Read.
+
+A track waits until a fix after its exposure has come, so that its place can be interpolated, but never longer than
+the hold: then it is placed with what there is, and says so.  No fix still gives a read.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from agent.geotag.fixes import FixRing
+    from agent.geotag.read_maker import ReadMaker
+    from agent.geotag.timebase import Timebase
+    from agent.records import Fix, Geotag, Read, Track
+
+_NS_PER_MS = 1_000_000
+
+
+class Rereads(Protocol):
+    """Says which tracks are re-reads, and counts them."""
+
+    def admit(self, track: Track, where: Geotag) -> bool:
+        """False for a plate read before in this window and place."""
+
+
+class Geotagger:
+    """Places and dates tracks.  One per process; used by one thread, which also feeds the fixes."""
+
+    def __init__(
+        self,
+        maker: ReadMaker,
+        *,
+        ring: FixRing,
+        timebase: Timebase,
+        rereads: Rereads | None = None,
+        hold_ms: float = 1500.0,
+    ) -> None:
+        self._maker = maker
+        self._ring = ring
+        self._timebase = timebase
+        self._rereads = rereads
+        self._hold_ns = round(hold_ms * _NS_PER_MS)
+        self._held: list[Track] = []
+
+    @property
+    def held(self) -> int:
+        """Tracks that wait for a fix."""
+        return len(self._held)
+
+    def add_fix(self, fix: Fix) -> None:
+        """Take a fix for place and time.  Raises ValueError when it is older than the one before."""
+        self._ring.add(fix)
+        self._timebase.feed_fix(fix)
+
+    def add_track(self, track: Track) -> None:
+        """Take a closed track; it comes out of ``tick`` or ``flush`` as a read, or is counted as a re-read."""
+        self._held.append(track)
+
+    def tick(self, t_mono_ns: int) -> list[Read]:
+        """Return the reads that are ready now, in the order in which their tracks came."""
+        last = self._ring.last
+        fixed_ns = None if last is None else last.t_mono_ns
+        ready: list[Track] = []
+        held: list[Track] = []
+        for track in self._held:
+            exposed_ns = track.best.frame.t_mono_ns
+            placed = fixed_ns is not None and fixed_ns >= exposed_ns
+            (ready if placed or t_mono_ns - exposed_ns >= self._hold_ns else held).append(track)
+        self._held = held
+        return self._finish(ready)
+
+    def flush(self) -> list[Read]:
+        """Return all that is held, placed with the fixes there are: the agent stops."""
+        ready, self._held = self._held, []
+        return self._finish(ready)
+
+    def _finish(self, tracks: list[Track]) -> list[Read]:
+        reads: list[Read] = []
+        for track in tracks:
+            exposed_ns = track.best.frame.t_mono_ns
+            where = self._ring.locate(exposed_ns)
+            if self._rereads is None or self._rereads.admit(track, where):
+                reads.append(self._maker.make(track, self._timebase.tag(exposed_ns), where))
+        return reads

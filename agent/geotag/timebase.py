@@ -1,0 +1,165 @@
+"""Monotonic clock -> UTC, disciplined by GNSS fixes first, else by the operating system's NTP clock, else held.
+
+A sentence arrives after the instant it speaks of, never before: of the recent samples of ``UTC - monotonic`` the
+largest credible one has the least delay (the minimum filter of NTP's clock filter algorithm, RFC 5905 section 10);
+samples far from the median are not credible.  Small corrections are slewed at no more than 500 ppm, so that reads
+taken one after the other stay in order; a correction above 128 ms steps (RFC 5905, STEPT).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING
+
+from agent.records import Dating, TimeSource, TimeTag
+
+if TYPE_CHECKING:
+    from agent.records import Fix
+
+_NS_PER_S = 1_000_000_000
+_NS_PER_MS = 1_000_000
+_PPM = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class TimebaseConfig:
+    """What is believed of the clocks."""
+
+    window: int = 32
+    """Fixes remembered."""
+    window_s: float = 120.0
+    """Age up to which a remembered fix takes part."""
+    drift_ppm: float = 50.0
+    """Bound on the error in rate of the board's crystal."""
+    gnss_uncertainty_ms: float = 150.0
+    """One sigma of the receiver's unknown latency; less where it was calibrated or a pulse per second is wired."""
+    ntp_uncertainty_ms: float = 100.0
+    gnss_fresh_s: float = 30.0
+    ntp_fresh_s: float = 300.0
+    credible_ms: float = 500.0
+    """Samples farther from the median are left out."""
+    slew_ppm: float = 500.0
+    step_ms: float = 128.0
+    held_most_ms: float = 60_000.0
+    """Held time with more uncertainty than this is no time."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimebaseCounts:
+    """Since the start of the process."""
+
+    fixes: int = 0
+    ntp_samples: int = 0
+    contradictions: int = 0
+    """NTP samples that differ from fresh GNSS time by more than both uncertainties allow; GNSS wins."""
+    steps: int = 0
+    """Corrections too large to slew, the first setting not counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Discipline:
+    """``UTC - monotonic`` as a line that slews from one value to another."""
+
+    source: TimeSource
+    t_mono_ns: int
+    offset_ns: int
+    target_ns: int
+    uncertainty_ms: float
+
+
+class Timebase:
+    """The time of one boot.  One per process; used by one thread."""
+
+    def __init__(self, boot_id: bytes, config: TimebaseConfig | None = None) -> None:
+        self._boot_id = boot_id
+        self._config = config or TimebaseConfig()
+        self._samples: deque[tuple[int, int]] = deque(maxlen=self._config.window)
+        self._discipline: _Discipline | None = None
+        self._t_gnss_ns: int | None = None
+        self._dated_ms: float | None = None
+        self._due: Dating | None = None
+        self._fixes = 0
+        self._ntp_samples = 0
+        self._contradictions = 0
+        self._steps = 0
+
+    @property
+    def counts(self) -> TimebaseCounts:
+        """A snapshot."""
+        return TimebaseCounts(self._fixes, self._ntp_samples, self._contradictions, self._steps)
+
+    def feed_fix(self, fix: Fix) -> None:
+        """Take the time of a fix."""
+        self._fixes += 1
+        self._samples.append((fix.t_mono_ns, fix.utc_ns - fix.t_mono_ns))
+        self._t_gnss_ns = fix.t_mono_ns
+        oldest_ns = fix.t_mono_ns - round(self._config.window_s * _NS_PER_S)
+        offsets = [offset for t_ns, offset in self._samples if t_ns >= oldest_ns]
+        centre = median(offsets)
+        credible = [o for o in offsets if abs(o - centre) <= self._config.credible_ms * _NS_PER_MS]
+        if not credible:
+            # An even number of samples in two camps: the newer camp is right, a receiver only learns.
+            credible = offsets[-1:]
+        best = max(credible)
+        spread_ms = (best - median(credible)) / _NS_PER_MS
+        self._steer(TimeSource.GNSS, fix.t_mono_ns, best, self._config.gnss_uncertainty_ms + spread_ms)
+
+    def feed_ntp(self, t_mono_ns: int, utc_ns: int) -> None:
+        """Take a reading of the operating system's clock, made while it says that it is synchronised."""
+        self._ntp_samples += 1
+        if self._fresh(self._t_gnss_ns, t_mono_ns, self._config.gnss_fresh_s):
+            tag = self.tag(t_mono_ns)
+            allowed_ms = (tag.uncertainty_ms or 0.0) + self._config.ntp_uncertainty_ms
+            if tag.utc_ns is not None and abs(tag.utc_ns - utc_ns) > 3 * allowed_ms * _NS_PER_MS:
+                self._contradictions += 1
+            return
+        self._steer(TimeSource.NTP, t_mono_ns, utc_ns - t_mono_ns, self._config.ntp_uncertainty_ms)
+
+    def tag(self, t_mono_ns: int) -> TimeTag:
+        """Say when an instant of this boot was, instants before the first fix included."""
+        known = self._discipline
+        if known is None:
+            return TimeTag(None, TimeSource.NONE, None)
+        age_ns = abs(t_mono_ns - known.t_mono_ns)
+        uncertainty_ms = known.uncertainty_ms + age_ns * self._config.drift_ppm * _PPM / _NS_PER_MS
+        if uncertainty_ms > self._config.held_most_ms:
+            return TimeTag(None, TimeSource.NONE, None)
+        offset_ns = self._offset_ns(known, t_mono_ns)
+        # While a correction is still being slewed in, the tag is off by what is left of it.
+        uncertainty_ms += abs(known.target_ns - offset_ns) / _NS_PER_MS
+        fresh_s = self._config.gnss_fresh_s if known.source is TimeSource.GNSS else self._config.ntp_fresh_s
+        source = known.source if age_ns <= fresh_s * _NS_PER_S else TimeSource.HELD
+        return TimeTag(t_mono_ns + offset_ns, source, uncertainty_ms)
+
+    def dating(self) -> Dating | None:
+        """Return the tie of this boot to UTC once when there is one to tell, else None.
+
+        There is when time first becomes known, when its uncertainty is ten times smaller than last told, and after
+        a step: what was dated with the last tie should then be dated again.
+        """
+        due, self._due = self._due, None
+        return due
+
+    def _steer(self, source: TimeSource, t_mono_ns: int, target_ns: int, uncertainty_ms: float) -> None:
+        known = self._discipline
+        offset_ns = target_ns if known is None else self._offset_ns(known, t_mono_ns)
+        stepped = abs(target_ns - offset_ns) > self._config.step_ms * _NS_PER_MS
+        if stepped:
+            self._steps += 1
+            offset_ns = target_ns
+        self._discipline = _Discipline(source, t_mono_ns, offset_ns, target_ns, uncertainty_ms)
+        better = self._dated_ms is None or uncertainty_ms * 10 <= self._dated_ms
+        if better or stepped:
+            self._dated_ms = uncertainty_ms
+            self._due = Dating(self._boot_id, t_mono_ns, t_mono_ns + target_ns, source, uncertainty_ms)
+
+    def _offset_ns(self, known: _Discipline, t_mono_ns: int) -> int:
+        most_ns = round(max(0, t_mono_ns - known.t_mono_ns) * self._config.slew_ppm * _PPM)
+        change_ns = known.target_ns - known.offset_ns
+        return known.offset_ns + max(-most_ns, min(most_ns, change_ns))
+
+    @staticmethod
+    def _fresh(t_sample_ns: int | None, t_mono_ns: int, fresh_s: float) -> bool:
+        return t_sample_ns is not None and abs(t_mono_ns - t_sample_ns) <= fresh_s * _NS_PER_S

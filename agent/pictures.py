@@ -1,0 +1,91 @@
+"""The pictures kept with a read: the plate as it was read, and the scene it was read in, from the very same frame."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+
+from agent.errors import ImageError
+from agent.records import Picture, PictureKind
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from agent.records import Sighting
+
+_QUALITY_STEP = 15
+_LEAST_QUALITY = 25
+_SHRINK = 0.75
+
+
+@dataclass(frozen=True, slots=True)
+class PictureConfig:
+    """Sizes: pictures outweigh the read itself many times."""
+
+    plate: bool = True
+    plate_quality: int = 85
+    plate_most_bytes: int = 6 * 1024
+    overview: bool = True
+    overview_quality: int = 70
+    overview_most_bytes: int = 60 * 1024
+    overview_width_px: int = 1024
+
+
+class PictureMaker:
+    """Makes JPEGs that keep to their budget.  One per thread."""
+
+    def __init__(self, config: PictureConfig | None = None) -> None:
+        self._config = config or PictureConfig()
+
+    def make(self, sighting: Sighting) -> tuple[Picture, ...]:
+        """Return the plate picture and the overview, as configured.
+
+        Raises ImageError when the pixels cannot be encoded.
+        """
+        config = self._config
+        pictures: list[Picture] = []
+        if config.plate:
+            crop = sighting.crop
+            pictures.append(_jpeg(PictureKind.PLATE, crop, config.plate_quality, config.plate_most_bytes))
+        if config.overview:
+            scene = _shrink(sighting.frame.rgb, config.overview_width_px)
+            pictures.append(
+                _jpeg(PictureKind.OVERVIEW, scene, config.overview_quality, config.overview_most_bytes)
+            )
+        return tuple(pictures)
+
+
+def _shrink(rgb: NDArray[np.uint8], most_width_px: int) -> NDArray[np.uint8]:
+    height, width = rgb.shape[:2]
+    if width <= most_width_px:
+        return rgb
+    size = (most_width_px, max(1, round(height * most_width_px / width)))
+    return cv2.resize(rgb, size, interpolation=cv2.INTER_AREA).astype(rgb.dtype, copy=False)
+
+
+def _jpeg(kind: PictureKind, rgb: NDArray[np.uint8], quality: int, most_bytes: int) -> Picture:
+    """Encode, giving up first quality and then pixels until the budget holds."""
+    while True:
+        jpeg = _encode(kind, rgb, quality)
+        height, width = rgb.shape[:2]
+        if len(jpeg) <= most_bytes or min(width, height) <= 1:
+            return Picture(kind, hashlib.sha256(jpeg).digest(), jpeg, width, height)
+        if quality > _LEAST_QUALITY:
+            quality = max(_LEAST_QUALITY, quality - _QUALITY_STEP)
+        else:
+            rgb = _shrink(rgb, max(1, int(width * _SHRINK)))
+
+
+def _encode(kind: PictureKind, rgb: NDArray[np.uint8], quality: int) -> bytes:
+    try:
+        bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
+        done, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    except cv2.error as error:
+        raise ImageError(f"{kind}: pixels of shape {rgb.shape} cannot be encoded as JPEG: {error}") from error
+    if not done:
+        raise ImageError(f"{kind}: pixels of shape {rgb.shape} cannot be encoded as JPEG")
+    return bytes(jpeg)

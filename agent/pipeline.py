@@ -1,0 +1,77 @@
+"""The sentence: capture -> recognise -> track, synchronous and without a clock.
+
+The vision thread and the replay runner both say it through :class:`Vision`, so what a drive asserts is what runs in
+the vehicle.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from agent.capture import Pacer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agent.records import Detection, Sighting, Track
+    from agent.track import Tracker
+    from hw.ports import Frame
+
+
+class FrameReader(Protocol):
+    """What recognises: the models, or the truth of a scripted drive."""
+
+    def detect(self, frame: Frame) -> list[Detection]:
+        """Plates in the frame, best first."""
+
+    def read(self, frame: Frame, detections: list[Detection]) -> list[Sighting]:
+        """Text of each detection that has one."""
+
+
+@dataclass(frozen=True, slots=True)
+class VisionStep:
+    """What one frame led to."""
+
+    looked: bool
+    dropped: int
+    detections: int
+    sightings: int
+    tracks: tuple[Track, ...]
+    """Tracks that closed with this frame."""
+
+
+def _no_lap(_: str) -> None:
+    return
+
+
+class Vision:
+    """One camera's frames -> closed tracks.  One per thread."""
+
+    def __init__(self, reader: FrameReader, tracker: Tracker, pacer: Pacer | None = None) -> None:
+        self._reader = reader
+        self._tracker = tracker
+        self.pacer = pacer or Pacer()
+
+    def step(self, frame: Frame, lap: Callable[[str], None] = _no_lap) -> VisionStep:
+        """Take one frame through the stages; ``lap`` is called with the name of each stage that is done."""
+        paced = self.pacer.take(frame)
+        if not paced.look:
+            return VisionStep(looked=False, dropped=paced.dropped, detections=0, sightings=0, tracks=())
+        detections = self._reader.detect(frame)
+        lap("detect")
+        sightings = self._reader.read(frame, detections)
+        lap("ocr")
+        tracks = self._tracker.update(frame.t_mono_ns, sightings)
+        lap("track")
+        return VisionStep(
+            looked=True,
+            dropped=paced.dropped,
+            detections=len(detections),
+            sightings=len(sightings),
+            tracks=tuple(tracks),
+        )
+
+    def flush(self) -> tuple[Track, ...]:
+        """Close all open tracks: the camera has stopped."""
+        return tuple(self._tracker.flush())

@@ -1,0 +1,141 @@
+"""Threads: start, watch, stop in order.  The only place that starts one.
+
+Every loop gets a :class:`Lane`: it beats, and asks whether to stop.  An exception that no loop knows how to handle
+ends the whole process (systemd restarts it): nothing limps.
+"""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from agent.errors import FatalError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hw.ports import Clock
+
+_LOG = structlog.get_logger(__name__)
+_NS_PER_S = 1_000_000_000
+
+
+class ThreadStuckError(FatalError):
+    """A thread did not end in time; the process must be killed to get rid of it."""
+
+
+class Lane:
+    """What a loop sees of its supervisor.  Any thread may read it, one thread beats."""
+
+    def __init__(self, name: str, clock: Clock, *, deadline_s: float | None) -> None:
+        self.name = name
+        self.deadline_s = deadline_s
+        self._clock = clock
+        self._stop = threading.Event()
+        self._last_beat_ns = clock.mono_ns()
+
+    def beat(self) -> None:
+        """Say that the loop is alive."""
+        self._last_beat_ns = self._clock.mono_ns()
+
+    @property
+    def stopping(self) -> bool:
+        """True once the loop is asked to end."""
+        return self._stop.is_set()
+
+    def pause(self, seconds: float) -> bool:
+        """Wait, but no longer than until the loop is asked to end; returns ``stopping``."""
+        return self._stop.wait(seconds)
+
+    def ask_to_stop(self) -> None:
+        """Called by the supervisor."""
+        self._stop.set()
+
+    def overdue_s(self) -> float:
+        """Seconds past the deadline; 0 while all is well or where there is none."""
+        if self.deadline_s is None:
+            return 0.0
+        return max(0.0, (self._clock.mono_ns() - self._last_beat_ns) / _NS_PER_S - self.deadline_s)
+
+
+@dataclass(slots=True)
+class _Running:
+    lane: Lane
+    thread: threading.Thread
+
+
+class Supervisor:
+    """Owns the threads of the agent.  Used by the main thread alone."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._running: dict[str, _Running] = {}
+        self._failure: BaseException | None = None
+        self._woken = threading.Event()
+
+    def spawn(self, name: str, loop: Callable[[Lane], None], *, deadline_s: float | None = None) -> None:
+        """Start a loop in a thread of its own; raises ValueError when the name is taken."""
+        if name in self._running:
+            raise ValueError(f"thread {name} runs already")
+        lane = Lane(name, self._clock, deadline_s=deadline_s)
+        thread = threading.Thread(target=self._guard, args=(loop, lane), name=name, daemon=True)
+        self._running[name] = _Running(lane, thread)
+        thread.start()
+
+    def _guard(self, loop: Callable[[Lane], None], lane: Lane) -> None:
+        try:
+            loop(lane)
+        except BaseException as error:  # noqa: BLE001 - the one place: log and end the process
+            _LOG.error("thread_failed", thread=lane.name, error=type(error).__name__, where=_where(error))
+            self._failure = self._failure or error
+        finally:
+            self._woken.set()
+
+    @property
+    def failure(self) -> BaseException | None:
+        """The first exception that ended a thread, if any."""
+        return self._failure
+
+    def wake(self) -> None:
+        """Make a waiting ``wait`` return; safe in a signal handler."""
+        self._woken.set()
+
+    def wait(self, seconds: float) -> None:
+        """Wait until a thread ends, ``wake`` is called or the time is over."""
+        self._woken.wait(seconds)
+        self._woken.clear()
+
+    def alive(self, name: str) -> bool:
+        """True while the named thread runs."""
+        return name in self._running and self._running[name].thread.is_alive()
+
+    def overdue(self) -> dict[str, float]:
+        """Threads past their deadline with the seconds they are late."""
+        late = {name: r.lane.overdue_s() for name, r in self._running.items() if r.thread.is_alive()}
+        return {name: seconds for name, seconds in late.items() if seconds > 0}
+
+    def stop(self, *names: str, timeout_s: float) -> None:
+        """Ask all named loops to end, then join each.
+
+        Raises ThreadStuckError naming those that did not end in time.
+        """
+        known = [self._running[n] for n in names if n in self._running]
+        for running in known:
+            running.lane.ask_to_stop()
+        until_ns = self._clock.mono_ns() + int(timeout_s * _NS_PER_S)
+        for running in known:
+            running.thread.join(max(0.0, (until_ns - self._clock.mono_ns()) / _NS_PER_S))
+        if stuck := [r.lane.name for r in known if r.thread.is_alive()]:
+            raise ThreadStuckError(f"threads did not end within {timeout_s:g} s: {', '.join(stuck)}")
+        for running in known:
+            del self._running[running.lane.name]
+
+
+def _where(error: BaseException) -> str:
+    """The innermost line of ours: enough to find it, without values that may hold a plate."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""

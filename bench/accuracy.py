@@ -1,0 +1,132 @@
+"""Score the shipped bundles on the measuring photographs and print the table people compare readers by.
+
+usage: python -m bench.accuracy [--shared ../shared] [--out bench/reference/accuracy.json]
+
+Runs ``patrol-lpr read --jsonl`` (the product, not a copy of it) over ``data/dev`` and over degraded copies made by
+``tools/degrade.py``, and scores each with ``tools/score.py``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from agent.recognise import load_active
+from agent.runtime.models import default_models_folder
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the table: which photos, which figure, what others reach and what we must."""
+
+    title: str
+    run: str
+    region: str | None
+    figure: str
+    fast_alpr: float | None
+    openalpr: float | None
+    must: float | None
+    aim: float | None
+
+
+LINES = (
+    Line("US scenes, read", "dev", "US", "read", 86.2, 53.7, 86, 92),
+    Line("US scenes, det_recall", "dev", "US", "det_recall", 100, 91.9, 98, 100),
+    Line("EU scenes, read", "dev", "EU", "read", 100, 86.0, 95, 100),
+    Line("BR scenes, read", "dev", "BR", "read", None, None, None, None),
+    Line("NA photos (rhit), read", "dev", "NA", "read", 90.4, None, 86, 92),
+    Line("US crops, read", "crops", None, "read", 88.6, None, 90, 94),
+    Line("false_img, US scenes", "dev", "US", "false_img", 0.16, 0.46, 0.16, 0.05),
+    Line("US scenes, half the detail, read", "half", "US", "read", 76.4, None, 78, 86),
+    Line("US scenes, 7 px motion blur, read", "motion", "US", "read", 23.6, None, 50, 75),
+    Line("US scenes, night and noise, read", "night", "US", "read", 62.6, None, 70, 85),
+    Line("EU scenes, 7 px motion blur, read", "motion", "EU", "read", 29.8, None, 55, 80),
+    Line("EU scenes, night and noise, read", "night", "EU", "read", 75.4, None, 80, 92),
+    Line("US state, of plates read right (crops)", "crops", None, "state", None, None, 80, 90),
+    Line("ms a picture, US scenes, median", "dev", "US", "ms_med", 45, 250, None, None),
+)
+
+
+def read_folder(folder: Path, out: Path, *, crops: bool) -> Path:
+    """Run the product's own command over a folder; returns the results file."""
+    command = [sys.executable, "-m", "agent", "read", "--jsonl", str(folder)]
+    if crops:
+        command.append("--crops")
+    with out.open("w") as file:
+        subprocess.run(command, stdout=file, check=True)
+    return out
+
+
+def score(tool: Path, labels: Path, results: Path, region: str | None) -> dict[str, float | None]:
+    """Figures of one run by the shared scoring tool."""
+    command = [sys.executable, str(tool), str(labels), str(results), "--json"]
+    if region:
+        command += ["--region", region]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    figures: dict[str, float | None] = json.loads(done.stdout)
+    return figures
+
+
+def measure(shared: Path, work: Path) -> dict[str, float | None]:
+    """All figures of the table, by title."""
+    dev = shared / "data" / "dev"
+    subprocess.run([sys.executable, str(shared / "tools" / "degrade.py"), str(dev), str(work)], check=True)
+    runs = {
+        "dev": read_folder(dev, work / "dev.jsonl", crops=False),
+        "crops": read_folder(dev / "crops", work / "crops.jsonl", crops=True),
+    }
+    for name in ("half", "motion", "night"):
+        runs[name] = read_folder(work / name, work / f"{name}.jsonl", crops=False)
+    figures = {}
+    for line in LINES:
+        labels = dev / ("crops.csv" if line.run == "crops" else "labels.jsonl")
+        scored = score(shared / "tools" / "score.py", labels, runs[line.run], line.region)
+        figures[line.title] = scored[line.figure]
+    return figures
+
+
+def show(figures: dict[str, float | None], size_mb: float) -> None:
+    """Print the table; what misses its line is red."""
+    table = Table(title="Reads on the measuring photographs (single frames)")
+    for column in ("", "fast-alpr", "OpenALPR", "must reach", "aims at", "patrol-lpr"):
+        table.add_column(column, justify="left" if not column else "right")
+    for line in LINES:
+        value = figures[line.title]
+        lower_is_better = line.figure == "false_img"
+        missed = value is None or (
+            line.must is not None and (value > line.must if lower_is_better else value < line.must)
+        )
+        others = [line.fast_alpr, line.openalpr, line.must, line.aim]
+        cells = ["-" if v is None else f"{v:g}" for v in others]
+        table.add_row(line.title, *cells, f"[{'red' if missed else 'green'}]{value}[/]")
+    table.add_row("size of both models, MB", "5.8", "-", "2", "", f"{size_mb:.2f}")
+    Console().print(table)
+
+
+def main() -> None:
+    """Measure, print, keep."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shared", type=Path, default=Path("../shared"))
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    bundles = load_active(default_models_folder())
+    size_mb = sum(b.contract.bytes for b in bundles) / 1e6
+    with tempfile.TemporaryDirectory() as work:
+        figures = measure(arguments.shared, Path(work))
+    show(figures, size_mb)
+    if arguments.out:
+        models = [b.model_id for b in bundles]
+        kept = {"models": models, "size_mb": round(size_mb, 3), "figures": figures}
+        arguments.out.write_text(json.dumps(kept, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""What stands in where the configuration says ``none``: the runtime needs no special case."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from hw.ports import Buzz, Lamp, LinkDownError, LinkEvent, NmeaLine, Will
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class GnssAbsent:
+    """A receiver that never speaks."""
+
+    def __init__(self) -> None:
+        self._closed = threading.Event()
+
+    def next_line(self, *, timeout_s: float) -> NmeaLine | None:
+        """Wait, then None."""
+        self._closed.wait(timeout_s)
+        return None
+
+    def close(self) -> None:
+        """As the port says."""
+        self._closed.set()
+
+
+class PanelAbsent:
+    """Shows nothing; ignition counts as on."""
+
+    @property
+    def ignition_on(self) -> bool:
+        """True: none is wired."""
+        return True
+
+    def set_lamp(self, lamp: Lamp) -> None:
+        """Nothing to show it on."""
+
+    def buzz(self, sound: Buzz) -> None:
+        """Nothing to sound."""
+
+    def set_illuminator(self, *, on: bool) -> None:
+        """Nothing to switch."""
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+class LinkAbsent:
+    """Never up: reads stay in the outbox."""
+
+    def start(
+        self, on_event: Callable[[LinkEvent], None], *, subscribe: tuple[str, ...], will: Will | None
+    ) -> None:
+        """No event will come."""
+
+    def publish(self, topic: str, payload: bytes, *, token: int, retain: bool = False, qos: int = 1) -> None:
+        """Raise LinkDownError."""
+        del topic, payload, token, retain, qos
+        raise LinkDownError("no link is configured")
+
+    def close(self) -> None:
+        """Nothing to release."""

@@ -1,0 +1,57 @@
+"""The computer, read below a prefix of the file system, so that tests can offer their own files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from hw.ports import HwConfigError, HwError, Vitals
+
+_UNDERVOLTAGE_NOW = 0x1
+_SLOWED_NOW = 0x2 | 0x4 | 0x8
+"""Arm frequency capped, throttled, soft temperature limit (Raspberry Pi documentation, ``get_throttled``)."""
+_MILLI = 1000
+
+
+class BoardLinux:
+    """Vitals from /proc, /sys and the file system of the state folder."""
+
+    def __init__(self, *, root: Path = Path("/"), state_dir: Path) -> None:
+        """Raises HwConfigError when there is no state folder or no /proc."""
+        self._state_dir = root / state_dir.relative_to("/") if state_dir.is_absolute() else state_dir
+        self._temperature = root / "sys/class/thermal/thermal_zone0/temp"
+        self._throttled = root / "sys/devices/platform/soc/soc:firmware/get_throttled"
+        self._statm = root / "proc/self/statm"
+        self._loadavg = root / "proc/loadavg"
+        if not self._state_dir.is_dir():
+            raise HwConfigError(f"board: state folder {self._state_dir} is missing; create it or set state_dir")
+        if not self._statm.is_file():
+            raise HwConfigError(f"board: {self._statm} is missing; patrol-lpr needs a Linux /proc")
+
+    def vitals(self) -> Vitals:
+        """As the port says; raises HwError when /proc or the state folder can no longer be read."""
+        flags = _number(self._throttled, base=16)
+        milli_c = _number(self._temperature)
+        try:
+            disk = os.statvfs(self._state_dir)
+            resident_pages = int(self._statm.read_text(encoding="ascii").split()[1])
+            load_1min = float(self._loadavg.read_text(encoding="ascii").split()[0])
+        except (OSError, ValueError, IndexError) as error:
+            raise HwError(f"board: cannot be read: {error}") from error
+        return Vitals(
+            temperature_c=None if milli_c is None else milli_c / _MILLI,
+            throttled=None if flags is None else bool(flags & _SLOWED_NOW),
+            undervoltage=None if flags is None else bool(flags & _UNDERVOLTAGE_NOW),
+            disk_free_bytes=disk.f_bavail * disk.f_frsize,
+            disk_total_bytes=disk.f_blocks * disk.f_frsize,
+            rss_bytes=resident_pages * os.sysconf("SC_PAGE_SIZE"),
+            load_1min=load_1min,
+        )
+
+
+def _number(path: Path, *, base: int = 10) -> int | None:
+    """The number a file holds; None where the board has no such file."""
+    try:
+        return int(path.read_text(encoding="ascii").strip(), base)
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,118 @@
+"""Time: the computer's, and one that tests and replays move by hand."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import threading
+import time
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hw.ports import HwConfigError
+
+if TYPE_CHECKING:
+    from hw.ports import Clock
+
+NS_PER_S = 1_000_000_000
+_TIME_ERROR = 5
+"""adjtimex(2) returns this while the clock is not disciplined."""
+_TIMEX_BYTES = 512
+"""More than struct timex needs on any platform; all zero means: change nothing."""
+
+
+class RealClock:
+    """The clocks of the Linux kernel below ``root`` (a prefix, so that tests can offer their own files)."""
+
+    def __init__(self, *, root: Path = Path("/")) -> None:
+        path = root / "proc/sys/kernel/random/boot_id"
+        try:
+            self._boot_id = uuid.UUID(path.read_text(encoding="ascii").strip()).bytes
+        except (OSError, ValueError) as error:
+            raise HwConfigError(f"{path}: no boot id ({error}); patrol-lpr needs a Linux /proc") from error
+        self._timesync = root / "run/systemd/timesync/synchronized"
+
+    @property
+    def boot_id(self) -> bytes:
+        """16 bytes the kernel draws at each boot."""
+        return self._boot_id
+
+    def mono_ns(self) -> int:
+        """CLOCK_MONOTONIC, the clock of picamera2's SensorTimestamp as well."""
+        return time.monotonic_ns()
+
+    def utc_ns(self) -> int:
+        """The system's UTC; without a battery clock months wrong until NTP or GNSS sets it."""
+        return time.time_ns()
+
+    def synchronised(self) -> bool:
+        """True when systemd-timesyncd or the kernel (set by chrony, ntpd) says so."""
+        if self._timesync.exists():
+            return True
+        state: int = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
+        return 0 <= state < _TIME_ERROR
+
+
+class SimClock:
+    """A clock that moves only when told.  Any thread may call."""
+
+    def __init__(self, *, utc_ns: int = 0, mono_ns: int = 0, synchronised: bool = False) -> None:
+        self._lock = threading.Lock()
+        self._mono_ns = mono_ns
+        self._utc_offset_ns = utc_ns - mono_ns
+        self._synchronised = synchronised
+        self._boots = 0
+
+    @property
+    def boot_id(self) -> bytes:
+        """16 bytes, the same in every run of a replay, other after each ``restart``."""
+        return hashlib.sha256(f"boot {self._boots}".encode()).digest()[:16]
+
+    def mono_ns(self) -> int:
+        """Monotonic nanoseconds."""
+        return self._mono_ns
+
+    def utc_ns(self) -> int:
+        """What the simulated system believes UTC to be."""
+        return self._mono_ns + self._utc_offset_ns
+
+    def synchronised(self) -> bool:
+        """As ``set_synchronised`` said last."""
+        return self._synchronised
+
+    def advance(self, ns: int) -> None:
+        """Let ``ns`` nanoseconds pass; raises ValueError when negative."""
+        if ns < 0:
+            raise ValueError(f"a monotonic clock cannot go back by {-ns} ns")
+        with self._lock:
+            self._mono_ns += ns
+
+    def advance_to(self, mono_ns: int) -> None:
+        """Let time pass until ``mono_ns``; raises ValueError when that is past."""
+        self.advance(mono_ns - self._mono_ns)
+
+    def step_utc(self, ns: int) -> None:
+        """Someone sets the wall clock; monotonic time does not move."""
+        self._utc_offset_ns += ns
+
+    def set_synchronised(self, *, synchronised: bool) -> None:
+        """NTP comes or goes."""
+        self._synchronised = synchronised
+
+    def restart(self) -> None:
+        """Power was cut: a new boot id, no NTP; monotonic time runs on, so that a drive keeps one time axis."""
+        self._boots += 1
+        self._synchronised = False
+
+
+def wait(clock: Clock, event: threading.Event, timeout_s: float) -> bool:
+    """Wait for ``event``, at most ``timeout_s`` of the given clock; returns whether it is set.
+
+    Simulated time passes at once.
+    """
+    if not isinstance(clock, SimClock):
+        return event.wait(timeout_s)
+    if not event.is_set():
+        clock.advance(max(0, round(timeout_s * NS_PER_S)))
+    return event.is_set()

@@ -1,0 +1,260 @@
+"""What hardware there is: typed, frozen, unknown keys refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Role = Literal["front", "rear", "left", "right"]
+Pin = Annotated[int, Field(ge=0, le=27)]
+
+
+class _CameraBase(_Model):
+    name: str = Field(
+        "front", pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$", description="Stable name; goes with every read"
+    )
+    role: Role = Field(default="front", description="Which way the camera looks")
+
+
+class PiCameraConfig(_CameraBase):
+    """A Raspberry Pi camera through picamera2."""
+
+    kind: Literal["pi"]
+    index: int = Field(default=0, ge=0, description="Number of the camera on this board")
+    width_px: int = Field(default=1280, ge=160, le=9152, description="Width of the main stream in pixels")
+    height_px: int = Field(default=720, ge=120, le=6944, description="Height of the main stream in pixels")
+    fps: float = Field(default=30.0, gt=0, le=240, description="Frames per second asked of the sensor")
+    pixel_format: Literal["RGB888", "YUV420", "NV12"] = Field(
+        default="RGB888", description="Main stream format asked for"
+    )
+    lores_width_px: int | None = Field(None, ge=64, description="Width of the small stream; absent: none")
+    lores_height_px: int | None = Field(default=None, ge=64, description="Height of the small stream in pixels")
+    exposure_us: int | None = Field(
+        default=None, gt=0, description="Fixed exposure in microseconds; absent: automatic"
+    )
+    gain: float | None = Field(default=None, ge=1, description="Fixed analogue gain; absent: automatic")
+
+    @model_validator(mode="after")
+    def _lores_is_whole(self) -> Self:
+        if (self.lores_width_px is None) != (self.lores_height_px is None):
+            raise ValueError("give both lores_width_px and lores_height_px, or neither")
+        return self
+
+
+class VideoCameraConfig(_CameraBase):
+    """A video file."""
+
+    kind: Literal["video"]
+    path: Path = Field(description="The video file")
+    loop: bool = Field(default=False, description="Start again at the end")
+    realtime: bool = Field(
+        default=False, description="Play at its own speed and drop what comes too late; else every frame in turn"
+    )
+
+
+class FolderCameraConfig(_CameraBase):
+    """A folder of pictures, in the order of their names."""
+
+    kind: Literal["folder"]
+    path: Path = Field(description="The folder")
+    fps: float = Field(default=5.0, gt=0, le=240, description="Frames per second, for the time of each picture")
+    loop: bool = Field(default=False, description="Start again at the end")
+    realtime: bool = Field(
+        default=False, description="Play at fps and drop what comes too late; else every picture in turn"
+    )
+
+
+class DeviceCameraConfig(_CameraBase):
+    """A USB camera (V4L2) or a network stream (RTSP), through OpenCV."""
+
+    kind: Literal["device"]
+    source: int | str = Field(description="Number of /dev/videoN, a device path, or a stream address")
+    width_px: int | None = Field(None, ge=160, description="Pixels asked for; absent: the camera's choice")
+    height_px: int | None = Field(default=None, ge=120, description="Height asked for in pixels")
+    fps: float | None = Field(default=None, gt=0, le=240, description="Frames per second asked for")
+    open_timeout_s: float = Field(
+        default=10.0, gt=0, description="Longest wait for a network stream to open, in seconds"
+    )
+
+
+class SimCameraConfig(_CameraBase):
+    """The frames of a drive."""
+
+    kind: Literal["sim"]
+
+
+CameraConfig = Annotated[
+    PiCameraConfig | VideoCameraConfig | FolderCameraConfig | DeviceCameraConfig | SimCameraConfig,
+    Field(discriminator="kind"),
+]
+
+
+class SerialGnssConfig(_Model):
+    """A receiver that sends NMEA 0183 over a serial or USB port."""
+
+    kind: Literal["serial"]
+    port: str = Field(default="/dev/patrol-gnss", description="Device file")
+    baud: int = Field(default=9600, ge=1200, le=921600, description="Bits per second")
+
+
+class SimGnssConfig(_Model):
+    """The sentences of a drive."""
+
+    kind: Literal["sim"]
+
+
+class NoGnssConfig(_Model):
+    """No receiver: reads carry no place."""
+
+    kind: Literal["none"]
+
+
+GnssConfig = Annotated[SerialGnssConfig | SimGnssConfig | NoGnssConfig, Field(discriminator="kind")]
+
+
+class GpioPanelConfig(_Model):
+    """Lamps, buzzer and ignition sense on the 40-pin header.  An absent pin is not wired."""
+
+    kind: Literal["gpio"]
+    chip: int = Field(default=0, ge=0, description="Number of /dev/gpiochipN")
+    ignition_pin: Pin | None = Field(
+        default=None, description="BCM number of the ignition sense input, high when on"
+    )
+    ignition_debounce_s: float = Field(
+        default=1.0, ge=0, le=60, description="Seconds a new ignition state must hold"
+    )
+    status_pin: Pin | None = Field(default=None, description="BCM number of the status lamp")
+    hit_pin: Pin | None = Field(default=None, description="BCM number of the hit lamp")
+    buzzer_pin: Pin | None = Field(default=None, description="BCM number of the buzzer")
+    illuminator_pin: Pin | None = Field(default=None, description="BCM number of the infra-red illuminator")
+
+    @model_validator(mode="after")
+    def _pins_differ(self) -> Self:
+        named = {
+            name: getattr(self, name)
+            for name in ("ignition_pin", "status_pin", "hit_pin", "buzzer_pin", "illuminator_pin")
+        }
+        used = [pin for pin in named.values() if pin is not None]
+        if twice := sorted({pin for pin in used if used.count(pin) > 1}):
+            where = ", ".join(name for name, pin in named.items() if pin in twice)
+            raise ValueError(f"one pin cannot serve twice: {where}")
+        return self
+
+
+class SimPanelConfig(_Model):
+    """A panel that only remembers; its ignition follows the script of the drive."""
+
+    kind: Literal["sim"]
+
+
+class NoPanelConfig(_Model):
+    """No panel: ignition counts as on."""
+
+    kind: Literal["none"]
+
+
+PanelConfig = Annotated[GpioPanelConfig | SimPanelConfig | NoPanelConfig, Field(discriminator="kind")]
+
+
+class TlsConfig(_Model):
+    """Certificates, all PEM files."""
+
+    ca: Path | None = Field(
+        default=None, description="Authorities to trust; absent: those of the operating system"
+    )
+    cert: Path | None = Field(default=None, description="Certificate of this unit")
+    key: Path | None = Field(default=None, description="Private key of this unit")
+
+    @model_validator(mode="after")
+    def _pair_is_whole(self) -> Self:
+        if (self.cert is None) != (self.key is None):
+            raise ValueError("give both cert and key, or neither")
+        return self
+
+
+class MqttLinkConfig(_Model):
+    """An MQTT broker."""
+
+    kind: Literal["mqtt"]
+    host: str = Field(min_length=1, description="Name or address of the broker")
+    port: int = Field(default=1883, ge=1, le=65535, description="TCP port; 8883 is usual with TLS")
+    unit: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="Unit id, used as the MQTT client id"
+    )
+    protocol: Literal["5", "3.1.1"] = Field(
+        default="5", description="MQTT version; only 5 tells why a message is refused"
+    )
+    tls: TlsConfig | None = Field(default=None, description="Absent: plain TCP")
+    username: str | None = Field(default=None, description="User name, where the broker wants one")
+    password_file: Path | None = Field(default=None, description="File whose first line is the password")
+    keepalive_s: int = Field(default=30, ge=5, le=3600, description="Longest silence in seconds before a ping")
+    connect_timeout_s: float = Field(default=30.0, gt=0, description="Longest wait for a connection in seconds")
+    session_expiry_s: int = Field(3600, ge=0, description="Seconds the broker keeps messages for us (MQTT 5)")
+    will_delay_s: int = Field(
+        default=30, ge=0, description="Seconds until the broker announces our death (MQTT 5)"
+    )
+    window: int = Field(default=16, ge=1, le=1000, description="Most messages in flight; the broker may lower it")
+
+    @model_validator(mode="after")
+    def _password_has_a_user(self) -> Self:
+        if self.password_file is not None and self.username is None:
+            raise ValueError("password_file without username")
+        return self
+
+
+class SimLinkConfig(_Model):
+    """A scripted link without a network."""
+
+    kind: Literal["sim"]
+
+
+class NoLinkConfig(_Model):
+    """No uplink: reads stay in the outbox."""
+
+    kind: Literal["none"]
+
+
+LinkConfig = Annotated[MqttLinkConfig | SimLinkConfig | NoLinkConfig, Field(discriminator="kind")]
+
+
+class LinuxBoardConfig(_Model):
+    """The computer the agent runs on."""
+
+    kind: Literal["linux"]
+    root: Path = Field(default=Path("/"), description="Prefix of /proc and /sys; other than / only in tests")
+    state_dir: Path = Field(default=Path("/var/lib/patrol-lpr"), description="Folder whose file system is watched")
+
+
+class SimBoardConfig(_Model):
+    """A board in good health, as far as the script of the drive lets it."""
+
+    kind: Literal["sim"]
+
+
+BoardConfig = Annotated[LinuxBoardConfig | SimBoardConfig, Field(discriminator="kind")]
+
+
+class HwConfig(_Model):
+    """All hardware of a unit."""
+
+    cameras: tuple[CameraConfig, ...] = Field(description="At least one camera")
+    gnss: GnssConfig = Field(default=NoGnssConfig(kind="none"), description="The positioning receiver")
+    panel: PanelConfig = Field(default=NoPanelConfig(kind="none"), description="Lamps, buzzer, ignition")
+    link: LinkConfig = Field(default=NoLinkConfig(kind="none"), description="The way to the station")
+    board: BoardConfig = Field(default=LinuxBoardConfig(kind="linux"), description="The computer itself")
+
+    @model_validator(mode="after")
+    def _cameras_differ(self) -> Self:
+        names = [camera.name for camera in self.cameras]
+        if not names:
+            raise ValueError("cameras: at least one is needed")
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"cameras: name used twice: {', '.join(twice)}")
+        return self

@@ -1,0 +1,352 @@
+"""Read a drive folder and list everything that is wrong with it."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import io
+import re
+import tomllib
+from decimal import Decimal, InvalidOperation
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal
+
+import imagesize
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hw.drive_format import (
+    FRAME_COLUMNS,
+    FRAMES_FILE,
+    GNSS_FILE,
+    HEADER_FILE,
+    SCRIPT_FILE,
+    TRUTH_COLUMNS,
+    TRUTH_FILE,
+    VIDEO_COLUMNS,
+    VIDEO_FILE,
+    Drive,
+    DriveCamera,
+    DriveFormatError,
+    DriveHeader,
+    FrameRow,
+    Sentence,
+    Truth,
+)
+from hw.images import MOST_PIXELS
+from hw.script import Action, argument_problems
+
+_NS_PER_MS = 1_000_000
+_MOST_T_MS = 7 * 24 * 3600 * 1000
+_PLATE = re.compile(r"[A-Z0-9]{1,12}")
+_MOST_PROBLEMS = 50
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _CameraToml(_Strict):
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
+    role: Literal["front", "rear", "left", "right"]
+    fps: Annotated[float, Field(gt=0, le=240)]
+    width_px: Annotated[int, Field(ge=16, le=16384)]
+    height_px: Annotated[int, Field(ge=16, le=16384)]
+
+
+class _HeaderToml(_Strict):
+    format: Literal[1]
+    name: Annotated[str, Field(min_length=1)]
+    source: Literal["synthetic", "field"]
+    date: dt.date
+    place: str
+    licence: Annotated[str, Field(min_length=1)]
+    notes: str = ""
+    unit: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    start_utc: dt.datetime
+    recogniser: Literal["scripted", "model"]
+    camera: _CameraToml
+    floors: dict[str, float] = {}
+
+
+class _Problems:
+    """Collects what is wrong, in the order found."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def add(self, where: str, what: str) -> None:
+        if len(self.found) < _MOST_PROBLEMS:
+            self.found.append(f"{where}: {what}")
+        elif len(self.found) == _MOST_PROBLEMS:
+            self.found.append("... and more")
+
+
+def load_drive(root: Path) -> Drive:
+    """Load and check a drive folder.
+
+    Raises DriveFormatError with every problem found (at most 50).
+    """
+    problems = _Problems()
+    if not root.is_dir():
+        raise DriveFormatError(root, ("no such folder",))
+    header = _load_header(root, problems)
+    frames, torn_frames = _load_frames(root, header, problems)
+    sentences, torn_sentences = _load_sentences(root, problems)
+    truth, torn_truth = _load_truth(root, header, {row.seq for row in frames}, problems)
+    script = _load_script(root, problems)
+    if header is not None and header.recogniser == "model" and not header.floors and header.source == "synthetic":
+        problems.add(HEADER_FILE, "floors: a synthetic drive for the model must state what the model has to reach")
+    if problems.found or header is None:
+        raise DriveFormatError(root, tuple(problems.found))
+    return Drive(
+        root=root,
+        header=header,
+        frames=frames,
+        sentences=sentences,
+        truth=truth,
+        script=script,
+        torn_lines=torn_frames + torn_sentences + torn_truth,
+    )
+
+
+def _load_toml(path: Path, problems: _Problems) -> dict[str, Any] | None:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        problems.add(path.name, "missing")
+    except OSError as error:
+        problems.add(path.name, str(error.strerror))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        problems.add(path.name, f"not TOML: {error}")
+    return None
+
+
+def _load_header(root: Path, problems: _Problems) -> DriveHeader | None:
+    table = _load_toml(root / HEADER_FILE, problems)
+    if table is None:
+        return None
+    try:
+        raw = _HeaderToml.model_validate(table)
+    except ValidationError as error:
+        for e in error.errors(include_url=False):
+            problems.add(HEADER_FILE, f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}")
+        return None
+    if raw.start_utc.tzinfo is None:
+        problems.add(HEADER_FILE, "start_utc: needs an offset, e.g. 2025-01-31T08:30:00Z")
+        return None
+    epoch = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+    return DriveHeader(
+        name=raw.name,
+        source=raw.source,
+        date=raw.date.isoformat(),
+        place=raw.place,
+        licence=raw.licence,
+        notes=raw.notes,
+        unit=raw.unit,
+        start_utc_ns=(raw.start_utc - epoch) // dt.timedelta(microseconds=1) * 1000,
+        camera=DriveCamera(**raw.camera.model_dump()),
+        recogniser=raw.recogniser,
+        floors=dict(raw.floors),
+    )
+
+
+def _terminated_lines(path: Path, problems: _Problems, *, encoding_errors: str) -> tuple[list[str], int]:
+    """The lines of a file and 1 when a torn last line was left out, else 0."""
+    try:
+        text = path.read_bytes().decode("utf-8", errors=encoding_errors)
+    except FileNotFoundError:
+        problems.add(path.name, "missing")
+        return [], 0
+    except OSError as error:
+        problems.add(path.name, str(error.strerror))
+        return [], 0
+    except UnicodeDecodeError as error:
+        problems.add(path.name, f"not UTF-8 text: {error}")
+        return [], 0
+    # Only a newline ends a line here: str.splitlines would also cut at the control characters of receiver garbage.
+    lines = text.split("\n")
+    torn = 1 if lines.pop() else 0
+    return [line.removesuffix("\r") for line in lines], torn
+
+
+def _csv_rows(
+    path: Path, columns: tuple[tuple[str, ...], ...], problems: _Problems
+) -> tuple[list[tuple[str, dict[str, str]]], int]:
+    """(where, row) of each complete line; ``columns`` are the headers allowed."""
+    lines, torn = _terminated_lines(path, problems, encoding_errors="strict")
+    if not lines:
+        if path.exists():
+            problems.add(path.name, "empty; expected the header " + ",".join(columns[0]))
+        return [], torn
+    header = tuple(lines[0].split(","))
+    if header not in columns:
+        problems.add(f"{path.name} line 1", f"header is {lines[0]!r}, expected {','.join(columns[0])}")
+        return [], torn
+    rows = []
+    for number, fields in enumerate(csv.reader(io.StringIO("\n".join(lines[1:]))), start=2):
+        if len(fields) != len(header):
+            problems.add(f"{path.name} line {number}", f"{len(fields)} fields, expected {len(header)}")
+            continue
+        rows.append((f"{path.name} line {number}", dict(zip(header, fields, strict=True))))
+    return rows, torn
+
+
+def _t_ns(text: str) -> int:
+    """Milliseconds with up to six decimals -> nanoseconds; ValueError when out of range or no number."""
+    try:
+        t_ms = Decimal(text)
+    except InvalidOperation:
+        raise ValueError(f"t_ms is {text!r}, expected a number") from None
+    if not t_ms.is_finite() or not 0 <= t_ms <= _MOST_T_MS:
+        raise ValueError(f"t_ms is {text}, expected 0 to {_MOST_T_MS}")
+    return int(t_ms * _NS_PER_MS)
+
+
+def _load_frames(root: Path, header: DriveHeader | None, problems: _Problems) -> tuple[tuple[FrameRow, ...], int]:
+    rows, torn = _csv_rows(root / FRAMES_FILE, (FRAME_COLUMNS, VIDEO_COLUMNS), problems)
+    frames: list[FrameRow] = []
+    sizes: dict[str, str | None] = {}
+    for where, row in rows:
+        try:
+            frame = FrameRow(
+                seq=int(row["seq"]),
+                t_ns=_t_ns(row["t_ms"]),
+                file=row.get("file"),
+                video_index=int(row["index"]) if "index" in row else None,
+                exposure_us=int(row["exposure_us"]),
+                gain=float(row["gain"]),
+            )
+        except ValueError as error:
+            problems.add(where, str(error))
+            continue
+        if what := _frame_problem(frame, frames[-1] if frames else None):
+            problems.add(where, what)
+            continue
+        if frame.file is not None:
+            if frame.file not in sizes:
+                sizes[frame.file] = _picture_problem(root, frame.file, header)
+            if what := sizes[frame.file]:
+                problems.add(where, what)
+        frames.append(frame)
+    if any(frame.video_index is not None for frame in frames) and not (root / VIDEO_FILE).is_file():
+        problems.add(VIDEO_FILE, f"missing, though {FRAMES_FILE} counts frames of a video")
+    return tuple(frames), torn
+
+
+def _frame_problem(frame: FrameRow, before: FrameRow | None) -> str | None:
+    if frame.seq < 0 or (frame.video_index or 0) < 0 or frame.exposure_us < 0 or not frame.gain >= 0:
+        return "negative number"
+    if before is not None and frame.seq <= before.seq:
+        return f"seq is {frame.seq} after {before.seq}, must grow"
+    if before is not None and frame.t_ns <= before.t_ns:
+        return "t_ms must grow from frame to frame"
+    if before is not None and (frame.video_index or 0) < (before.video_index or 0):
+        return f"index is {frame.video_index} after {before.video_index}, a video runs forward"
+    return None
+
+
+def _picture_problem(root: Path, file: str, header: DriveHeader | None) -> str | None:
+    """Why a picture cannot be used, from its header alone."""
+    name = PurePosixPath(file)
+    if name.is_absolute() or ".." in name.parts or not file:
+        return f"file {file!r} must lie inside the drive"
+    path = root / name
+    try:
+        width, height = imagesize.get(path)
+    except FileNotFoundError:
+        return f"file {file} is missing"
+    except (OSError, ValueError) as error:
+        return f"file {file} is not a picture: {error}"
+    if width <= 0 or height <= 0 or width * height > MOST_PIXELS:
+        return f"file {file} is not a picture of 1 to {MOST_PIXELS} pixels"
+    if header is not None and (width, height) != (header.camera.width_px, header.camera.height_px):
+        return f"file {file} is {width}x{height}, the camera {header.camera.width_px}x{header.camera.height_px}"
+    return None
+
+
+def _load_sentences(root: Path, problems: _Problems) -> tuple[tuple[Sentence, ...], int]:
+    lines, torn = _terminated_lines(root / GNSS_FILE, problems, encoding_errors="replace")
+    sentences: list[Sentence] = []
+    for number, line in enumerate(lines, start=1):
+        if not line or line.startswith("#"):
+            continue
+        t_text, tab, text = line.partition("\t")
+        where = f"{GNSS_FILE} line {number}"
+        if not tab:
+            problems.add(where, "expected t_ms, a tab and the sentence")
+            continue
+        try:
+            t_ns = _t_ns(t_text)
+        except ValueError as error:
+            problems.add(where, str(error))
+            continue
+        if sentences and t_ns < sentences[-1].t_ns:
+            problems.add(where, "t_ms goes back")
+            continue
+        sentences.append(Sentence(t_ns, text))
+    return tuple(sentences), torn
+
+
+def _load_truth(
+    root: Path, header: DriveHeader | None, seqs: set[int], problems: _Problems
+) -> tuple[tuple[Truth, ...], int]:
+    rows, torn = _csv_rows(root / TRUTH_FILE, (TRUTH_COLUMNS,), problems)
+    truth: list[Truth] = []
+    for where, row in rows:
+        try:
+            one = Truth(
+                seq=int(row["seq"]),
+                x0=float(row["x0"]),
+                y0=float(row["y0"]),
+                x1=float(row["x1"]),
+                y1=float(row["y1"]),
+                plate=row["plate"],
+                region=row["region"],
+            )
+        except ValueError as error:
+            problems.add(where, str(error))
+            continue
+        if one.seq not in seqs:
+            problems.add(where, f"no frame has seq {one.seq}")
+        if not (0 <= one.x0 < one.x1 and 0 <= one.y0 < one.y1):
+            problems.add(where, "box is empty, turned round or outside the frame")
+        elif header is not None and (one.x1 > header.camera.width_px or one.y1 > header.camera.height_px):
+            problems.add(where, "box is outside the frame")
+        if not _PLATE.fullmatch(one.plate):
+            problems.add(where, f"plate {one.plate!r} is not 1 to 12 of A-Z and 0-9")
+        truth.append(one)
+    return tuple(truth), torn
+
+
+def _load_script(root: Path, problems: _Problems) -> tuple[Action, ...]:
+    if not (root / SCRIPT_FILE).exists():
+        return ()
+    table = _load_toml(root / SCRIPT_FILE, problems) or {}
+    for key in table.keys() - {"at"}:
+        problems.add(SCRIPT_FILE, f"unknown key {key!r}")
+    entries = table.get("at", [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        problems.add(SCRIPT_FILE, "at: expected [[at]] tables")
+        return ()
+    script: list[Action] = []
+    for number, entry in enumerate(entries, start=1):
+        action, wrong = _action(entry)
+        if action is not None and script and action.t_ns < script[-1].t_ns:
+            wrong.append("t_ms goes back")
+        for what in wrong:
+            problems.add(f"{SCRIPT_FILE} [[at]] {number}", what)
+        if action is not None:
+            script.append(action)
+    return tuple(script)
+
+
+def _action(entry: dict[str, Any]) -> tuple[Action | None, list[str]]:
+    """One entry of the script, or None and what is wrong with it."""
+    args = {key: value for key, value in entry.items() if key not in {"t_ms", "do"}}
+    do = entry.get("do")
+    wrong = argument_problems(do, args) if isinstance(do, str) else ["do: missing"]
+    try:
+        t_ns = _t_ns(str(entry.get("t_ms", "missing")))
+    except ValueError as error:
+        return None, [*wrong, str(error)]
+    return (None, wrong) if wrong else (Action(t_ns, str(do), args), [])

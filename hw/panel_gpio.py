@@ -1,0 +1,140 @@
+"""Lamps, buzzer and ignition sense on GPIO pins, through gpiozero with an injected pin factory."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import gpiozero
+
+from hw.clock import NS_PER_S
+from hw.ports import Buzz, HwConfigError, Lamp
+
+if TYPE_CHECKING:
+    from hw.config import GpioPanelConfig
+    from hw.ports import Clock
+
+BLINK_S: dict[Lamp, tuple[float, float]] = {
+    Lamp.FAULT: (0.1, 0.1),
+    Lamp.DISK: (0.1, 0.9),
+    Lamp.NO_CAMERA: (0.4, 0.4),
+    Lamp.NO_FIX: (1.0, 0.2),
+    Lamp.NO_UPLINK: (1.0, 1.0),
+}
+"""Seconds on and off; RECORDING is steady, OFF is dark."""
+BEEPS: dict[Buzz, tuple[float, float, int]] = {
+    Buzz.READ: (0.05, 0.05, 1),
+    Buzz.HIT: (0.2, 0.1, 5),
+    Buzz.FAULT: (0.8, 0.2, 2),
+}
+"""Seconds on, seconds off, times."""
+_HIT_FLASH_S = (0.25, 0.25, 20)
+
+
+def lgpio_factory(chip: int) -> Any:
+    """The factory for a real header; raises HwConfigError where lgpio or the chip is missing."""
+    try:
+        from gpiozero.pins.lgpio import LGPIOFactory  # noqa: PLC0415 - absent off a Pi
+
+        return LGPIOFactory(chip=chip)
+    except ImportError as error:
+        raise HwConfigError(
+            "panel: lgpio is missing; on Raspberry Pi OS run: sudo apt-get install python3-lgpio"
+        ) from error
+    except (OSError, gpiozero.GPIOZeroError) as error:
+        raise HwConfigError(
+            f"panel: /dev/gpiochip{chip} cannot be used: {error}; is the user in group gpio?"
+        ) from error
+
+
+class PanelGpio:
+    """The panel on any gpiozero factory: LGPIOFactory in the vehicle, MockFactory elsewhere."""
+
+    def __init__(self, config: GpioPanelConfig, factory: Any, clock: Clock) -> None:
+        """Raises HwConfigError when a pin cannot be had; pins taken before it are given back."""
+        self._clock = clock
+        self._debounce_ns = round(config.ignition_debounce_s * NS_PER_S)
+        self._lock = threading.Lock()
+        self._closed = False
+        with ExitStack() as stack:
+            self._sense = self._open(
+                stack, factory, gpiozero.DigitalInputDevice, config.ignition_pin, pull_up=False
+            )
+            self._status = self._open(stack, factory, gpiozero.LED, config.status_pin)
+            self._hit = self._open(stack, factory, gpiozero.LED, config.hit_pin)
+            self._buzzer = self._open(stack, factory, gpiozero.Buzzer, config.buzzer_pin)
+            self._illuminator = self._open(stack, factory, gpiozero.DigitalOutputDevice, config.illuminator_pin)
+            self._devices = stack.pop_all()
+        self._ignition_on = True if self._sense is None else bool(self._sense.value)
+        self._changed_ns = clock.mono_ns()
+        if self._sense is not None:
+            self._sense.when_activated = self._sense.when_deactivated = self._edge
+
+    @staticmethod
+    def _open(stack: ExitStack, factory: Any, kind: Any, pin: int | None, **options: Any) -> Any:
+        if pin is None:
+            return None
+        try:
+            device = kind(pin, pin_factory=factory, **options)
+        except gpiozero.GPIOZeroError as error:
+            raise HwConfigError(f"panel: GPIO {pin} cannot be used: {error}") from error
+        stack.callback(device.close)
+        return device
+
+    def _edge(self) -> None:
+        with self._lock:
+            self._changed_ns = self._clock.mono_ns()
+
+    @property
+    def ignition_on(self) -> bool:
+        """A new level counts once it has held for the debounce time; True where none is wired."""
+        with self._lock:
+            if self._sense is not None and not self._closed:
+                level = bool(self._sense.value)
+                if self._clock.mono_ns() - self._changed_ns >= self._debounce_ns:
+                    self._ignition_on = level
+            return self._ignition_on
+
+    def set_lamp(self, lamp: Lamp) -> None:
+        """As the port says."""
+        with self._lock:
+            if self._status is None or self._closed:
+                return
+            if lamp in BLINK_S:
+                on_s, off_s = BLINK_S[lamp]
+                self._status.blink(on_time=on_s, off_time=off_s, background=True)
+            elif lamp is Lamp.OFF:
+                self._status.off()
+            else:
+                self._status.on()
+
+    def buzz(self, sound: Buzz) -> None:
+        """As the port says; a hit flashes the hit lamp for ten seconds as well."""
+        with self._lock:
+            if self._closed:
+                return
+            if self._buzzer is not None:
+                on_s, off_s, times = BEEPS[sound]
+                self._buzzer.beep(on_time=on_s, off_time=off_s, n=times, background=True)
+            if self._hit is not None and sound is Buzz.HIT:
+                on_s, off_s, times = _HIT_FLASH_S
+                self._hit.blink(on_time=on_s, off_time=off_s, n=times, background=True)
+
+    def set_illuminator(self, *, on: bool) -> None:
+        """As the port says."""
+        with self._lock:
+            if self._illuminator is not None and not self._closed:
+                self._illuminator.value = on
+
+    def close(self) -> None:
+        """As the port says."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            for output in (self._status, self._hit, self._buzzer, self._illuminator):
+                if output is not None:
+                    output.off()
+        # Outside the lock: closing the input waits for a callback that may be waiting for it.
+        self._devices.close()

@@ -1,0 +1,65 @@
+"""A panel that only remembers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hw.ports import Buzz, Lamp
+
+if TYPE_CHECKING:
+    from hw.drive_format import Drive
+    from hw.ports import Clock
+
+
+class PanelSim:
+    """Records what it is asked to show; its ignition follows the script of a drive until ``turn_key``."""
+
+    def __init__(self, clock: Clock, drive: Drive | None = None, *, origin_ns: int | None = None) -> None:
+        self._clock = clock
+        start = clock.mono_ns() if origin_ns is None else origin_ns
+        self._turns = [
+            (start + action.t_ns, action.do == "ignition.on")
+            for action in (drive.script if drive else ())
+            if action.do in {"ignition.on", "ignition.off"}
+        ]
+        self._key: bool | None = None
+        self._closed = False
+        self.lamps: list[Lamp] = []
+        """Every lamp shown, the present one last."""
+        self.sounds: list[Buzz] = []
+        """Every sound asked for."""
+        self.illuminator_on = False
+
+    @property
+    def ignition_on(self) -> bool:
+        """As turned last, by hand or by the script; on at the start."""
+        if self._key is not None:
+            return self._key
+        now_ns = self._clock.mono_ns()
+        return next((on for t_ns, on in reversed(self._turns) if t_ns <= now_ns), True)
+
+    def turn_key(self, *, on: bool) -> None:
+        """Turn the ignition by hand; the script no longer counts."""
+        self._key = on
+
+    def set_lamp(self, lamp: Lamp) -> None:
+        """As the port says."""
+        if not self._closed:
+            self.lamps.append(lamp)
+
+    def buzz(self, sound: Buzz) -> None:
+        """As the port says."""
+        if not self._closed:
+            self.sounds.append(sound)
+
+    def set_illuminator(self, *, on: bool) -> None:
+        """As the port says."""
+        if not self._closed:
+            self.illuminator_on = on
+
+    def close(self) -> None:
+        """As the port says."""
+        if not self._closed:
+            self.lamps.append(Lamp.OFF)
+        self.illuminator_on = False
+        self._closed = True

@@ -1,0 +1,97 @@
+"""From labelled crops to a bundle: `python -m models.training.ocr --data ../shared/data --out DIR`.
+
+Started again with the same DIR it goes on where it stopped: fonts, synthetic plates, training, export.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import cv2
+import torch
+
+from models.training.ocr.card import write_card
+from models.training.ocr.data import Sampler, Shards, load_crops
+from models.training.ocr.evaluate import evaluate
+from models.training.ocr.export import Recipe, export
+from models.training.ocr.regions import REGIONS
+from models.training.ocr.train import MARGIN_X, MARGIN_Y, Plan, fit
+from models.training.plates.fonts import DEFAULT_CACHE
+from models.training.plates.shards import write_shards
+
+_EVER = 10**9
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder with ocr/ (training) and dev/ (measuring)"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="run folder: checkpoint, log, bundle")
+    parser.add_argument("--hours", type=float, default=1.5, help="training time (default 1.5)")
+    parser.add_argument("--steps", type=int, default=_EVER, help="or a number of steps, whichever ends first")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--workers", type=int, default=0, help="processes that draw batches (0: the training one)")
+    parser.add_argument("--threads", type=int, default=1, help="threads of the network on the CPU")
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--rate", type=float, default=1.5e-3, help="peak learning rate")
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--synthetic", type=int, default=40_000, help="synthetic plates to draw (0: none)")
+    parser.add_argument("--synthetic-share", type=float, default=0.4, help="share of them in a batch")
+    parser.add_argument("--shards", type=Path, help="folder of the synthetic plates (default OUT/shards)")
+    parser.add_argument("--fonts", type=Path, default=DEFAULT_CACHE)
+    parser.add_argument("--start-from", type=Path, help="checkpoint.pt of an earlier run to start from")
+    parser.add_argument("--extra-labels", type=Path, help="image,text,weight for crops without a label")
+    parser.add_argument(
+        "--margin-x", type=float, default=MARGIN_X, help="crop margin of the bundle, share of width"
+    )
+    parser.add_argument(
+        "--margin-y", type=float, default=MARGIN_Y, help="crop margin of the bundle, share of height"
+    )
+    parser.add_argument("--id", default="plate-ocr-r1", help="id of the bundle")
+    parser.add_argument(
+        "--tflite-runtime-python", type=Path, help="an interpreter with tflite-runtime, to compare"
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run every step that is not done yet."""
+    options = _options()
+    torch.set_num_threads(options.threads)
+    cv2.setNumThreads(1)
+    shards = None
+    if options.synthetic:
+        folder = options.shards or options.out / "shards"
+        write_shards(folder, options.synthetic, 11, options.fonts, REGIONS)
+        shards = Shards(folder)
+    training, validation = load_crops(options.data, options.extra_labels)
+    print(
+        f"{len(training)} training crops, {len(validation)} validation crops, {options.synthetic} synthetic plates"
+    )
+    sampler = Sampler(training, shards, options.synthetic_share, options.seed, options.batch)
+    plan = Plan(
+        options.out,
+        options.hours,
+        options.steps,
+        rate=options.rate,
+        seed=options.seed,
+        device=options.device,
+        workers=options.workers,
+        start_from=options.start_from,
+    )
+    run = fit(plan, sampler, validation)
+    recipe = Recipe(options.id, options.margin_x, options.margin_y, options.fonts)
+    bundle = options.out / "bundle" / options.id
+    fitted = export(run.average, run.history, sampler, validation, recipe=recipe, out=bundle)
+    float_model = bundle.parent / f"{options.id}-float.tflite"
+    figures = evaluate(bundle, options.data, options.tflite_runtime_python, float_model)
+    (options.out / "figures.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
+    write_card(bundle / "CARD.md", options.id, run, fitted, figures)
+    print(f"bundle written to {bundle}")
+
+
+if __name__ == "__main__":
+    main()

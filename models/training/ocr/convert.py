@@ -1,0 +1,106 @@
+"""PyTorch network to an int8 TFLite file, by litert-torch and the AI Edge quantizer, and running such a file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import litert_torch
+import numpy as np
+import torch
+from ai_edge_litert.interpreter import Interpreter
+from ai_edge_quantizer import calibrator, quantizer, recipe, recipe_manager
+from ai_edge_quantizer.utils import qsv_utils
+from torch import Tensor, nn
+
+from models.training.ocr.net import CLASSES, HEIGHT_PX, STEPS, WIDTH_PX, PlateNet, fused
+from models.training.ocr.regions import REGIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+_SIGN_BIT = 0x80
+
+
+class _ChannelsLast(nn.Module):
+    """The network with the input order of TFLite, [n, height, width, channel]; the permutation folds away."""
+
+    def __init__(self, net: PlateNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        symbols, region = self.net(x.permute(0, 3, 1, 2))
+        return symbols, region
+
+
+def to_float_tflite(net: PlateNet) -> bytes:
+    """The averaged network as a float32 TFLite model with batch norms folded."""
+    wrapped = _ChannelsLast(fused(net.to("cpu", memory_format=torch.contiguous_format))).eval()
+    model = litert_torch.convert(wrapped, (torch.rand(1, HEIGHT_PX, WIDTH_PX, 3),))
+    return bytes(model.model_content())
+
+
+def to_int8_tflite(float_model: bytes, images: NDArray[np.uint8]) -> bytes:
+    """Full int8 by true minimum and maximum over `images` (uint8 [n, 64, 128, 3]).
+
+    The quantizer's default, a moving average of the ranges, clips activations and costs points of accuracy.
+    """
+    quantise = quantizer.Quantizer(float_model, recipe.static_wi8_ai8())
+    rules = recipe_manager.RecipeManager()
+    rules.load_quantization_recipe(recipe.static_wi8_ai8())
+    ranges = calibrator.Calibrator(float_model, num_threads=1, qsv_update_func=qsv_utils.min_max_update)
+    runner = Interpreter(model_content=float_model)
+    (signature,) = runner.get_signature_list()
+    (argument,) = runner.get_signature_list()[signature]["inputs"]
+    ranges.calibrate({signature: _samples(argument, images)}, rules)
+    return bytes(quantise.quantize(ranges.get_model_qsvs(), enable_progress_report=False).quantized_model)
+
+
+def _samples(argument: str, images: NDArray[np.uint8]) -> list[dict[str, NDArray[np.float32]]]:
+    extremes = [
+        np.zeros((1, HEIGHT_PX, WIDTH_PX, 3), np.float32),
+        np.ones((1, HEIGHT_PX, WIDTH_PX, 3), np.float32),
+    ]
+    return [{argument: sample} for sample in (*extremes, *_unit(images))]
+
+
+def _unit(images: NDArray[np.uint8]) -> Iterator[NDArray[np.float32]]:
+    for image in images:
+        yield image[np.newaxis].astype(np.float32) / 255
+
+
+class Tflite:
+    """A float or int8 plate model on one thread of ai-edge-litert."""
+
+    def __init__(self, model: bytes | Path) -> None:
+        content = model if isinstance(model, bytes) else model.read_bytes()
+        self.interpreter = Interpreter(model_content=content, num_threads=1)
+        self.interpreter.allocate_tensors()
+        (self.input,) = self.interpreter.get_input_details()
+        self.outputs: dict[str, dict[str, Any]] = {}
+        for position, details in enumerate(self.interpreter.get_output_details()):
+            shape = tuple(int(n) for n in details["shape"])
+            names = {(1, STEPS, CLASSES): "symbols", (1, len(REGIONS)): "region"}
+            self.outputs[names[shape]] = {**details, "position": position}
+
+    def raw(self, image: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        """Output tensors of one image as the file holds them."""
+        if self.input["dtype"] is np.int8:
+            tensor = np.bitwise_xor(image[np.newaxis], _SIGN_BIT).view(np.int8)
+        else:
+            tensor = image[np.newaxis].astype(np.float32) / 255
+        self.interpreter.set_tensor(self.input["index"], tensor)
+        self.interpreter.invoke()
+        return {name: self.interpreter.get_tensor(details["index"]) for name, details in self.outputs.items()}
+
+    def logits(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Dequantised symbol and region logits of uint8 images [n, 64, 128, 3]."""
+        parts: dict[str, list[NDArray[np.float32]]] = {"symbols": [], "region": []}
+        for image in images:
+            for name, value in self.raw(image).items():
+                scale, zero_point = self.outputs[name]["quantization"]
+                parts[name].append((value[0].astype(np.float32) - zero_point) * scale if scale else value[0])
+        return np.stack(parts["symbols"]), np.stack(parts["region"])

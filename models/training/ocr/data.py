@@ -1,0 +1,231 @@
+"""Labelled crops and synthetic plates as seeded batches, the validation split, crops cut as the agent does."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections import Counter
+from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Sampler as TorchSampler
+
+from models.training.ocr.augment import Image, Source, augmented
+from models.training.ocr.net import HEIGHT_PX, WIDTH_PX
+from models.training.ocr.regions import encode, region_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+VALIDATION_PERCENT = 6
+LONGEST = 10
+_TRUE_ASPECT = {"us_state": 2.0}
+_STATE_SHARE, _STATE_UNREAD_SHARE = 0.50, 0.04
+_HARD_MOST, _HARD_AFTER_BATCHES = 0.92, 3000
+"""Sharp views first: on hard ones alone CTC takes far longer to leave the all-blank plateau."""
+_WEAK_LABEL, _WEAK_WEIGHT = 0.5, 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """One labelled plate picture; `text` is empty where only the region is known; `weight` is of its loss."""
+
+    source: Source
+    text: str
+    region: int
+    label_set: str
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Network input uint8 [n, 64, 128, 3] with CTC targets [n, LONGEST], their lengths, weights and regions."""
+
+    images: NDArray[np.uint8]
+    targets: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    weights: NDArray[np.float32]
+    regions: NDArray[np.int64]
+
+
+def folded(text: str) -> str:
+    """The text with letter O written as digit 0, as US plates and labels mix them."""
+    return text.replace("O", "0")
+
+
+def load_crops(data: Path, extra_labels: Path | None = None) -> tuple[list[Crop], list[Crop]]:
+    """Training and validation crops of `data`/ocr.
+
+    A plate goes to one side by a hash of its text, so copies of it never sit on both.  Crops whose text also
+    occurs in the measuring set are dropped: they may show the same car.  `extra_labels` (image,text,weight) fills empty
+    labels.
+    """
+    measured = measuring_texts(data / "dev")
+    added: dict[str, tuple[str, float]] = {}
+    if extra_labels is not None:
+        with extra_labels.open(encoding="utf-8") as file:
+            added = {row["image"]: (row["text"], float(row["weight"])) for row in csv.DictReader(file)}
+    training, validation = [], []
+    with (data / "ocr" / "labels.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        text, weight = row["text"], 1.0
+        if row["label_confidence"] and float(row["label_confidence"]) < _WEAK_LABEL:
+            weight = _WEAK_WEIGHT
+        if not text and row["image"] in added:
+            text, weight = added[row["image"]]
+        if (len(text) > LONGEST) or (len(text) >= 5 and folded(text) in measured):
+            continue
+        crop = _crop(data / "ocr" / row["image"], row, text, weight)
+        (validation if row["text"] and _held_out(text) else training).append(crop)
+    return training, validation
+
+
+def measuring_texts(dev: Path) -> frozenset[str]:
+    """Texts of the measuring set, O folded to 0: only to keep possible copies of its plates out of training."""
+    texts = set()
+    with (dev / "labels.jsonl").open(encoding="utf-8") as file:
+        for line in file:
+            texts |= {folded(plate["text"]) for plate in json.loads(line)["plates"] if plate.get("text")}
+    with (dev / "crops.csv").open(encoding="utf-8") as file:
+        texts |= {folded(row["text"]) for row in csv.DictReader(file)}
+    return frozenset(texts)
+
+
+def _held_out(text: str) -> bool:
+    return int.from_bytes(hashlib.sha256(folded(text).encode()).digest()[:4], "big") % 100 < VALIDATION_PERCENT
+
+
+def _crop(path: Path, row: dict[str, str], text: str, weight: float) -> Crop:
+    rgb = read_rgb(path)
+    height, width = rgb.shape[:2]
+    box = (1.0, 1.0, width - 1.0, height - 1.0)
+    if row["plate_box_in_crop"]:
+        box = tuple(json.loads(row["plate_box_in_crop"]))
+    aspect = _TRUE_ASPECT.get(row["set"], (box[2] - box[0]) / (box[3] - box[1]))
+    return Crop(Source(rgb, box, aspect), text, region_of(row["set"], row["state"], text), row["set"], weight)
+
+
+def read_rgb(path: Path) -> Image:
+    """An image file as RGB.  Raises ValueError when it cannot be decoded."""
+    bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if bgr is None:
+        raise ValueError(f"{path}: not a readable image")
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+
+
+class Shards:
+    """Synthetic plates on disk: images uint8 [n, 80, 160, 3], texts, regions and true aspects."""
+
+    def __init__(self, folder: Path) -> None:
+        self._images = np.load(folder / "images.npy", mmap_mode="r")
+        with (folder / "labels.jsonl").open(encoding="utf-8") as file:
+            self._labels = [json.loads(line) for line in file]
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def crop(self, index: int) -> Crop:
+        """One plate; its picture is the plate alone, edge to edge."""
+        label = self._labels[index]
+        rgb = np.array(self._images[index])
+        height, width = rgb.shape[:2]
+        box = (1.0, 1.0, width - 1.0, height - 1.0)
+        return Crop(Source(rgb, box, label["aspect"]), label["text"], label["region"], "synthetic", 1.0)
+
+
+class Sampler(Dataset[Batch]):
+    """Draws augmented batches.  A batch depends on seed and number alone, so a resumed run repeats nothing."""
+
+    def __init__(
+        self, crops: list[Crop], shards: Shards | None, synthetic_share: float, seed: int, size: int = 64
+    ) -> None:
+        self._crops, self._shards, self._seed, self._size = crops, shards, seed, size
+        self._share = synthetic_share if shards else 0.0
+        self._cumulative = np.cumsum(_draw_weights(crops))
+        self._backdrops = backdrops_of(crops, np.random.default_rng(seed))
+
+    def __getitem__(self, number: int) -> Batch:
+        """Batch `number`."""
+        cv2.setNumThreads(1)
+        rng = np.random.default_rng((self._seed, number))
+        drawn = [self._draw(rng) for _ in range(self._size)]
+        hard_share = min(_HARD_MOST, number / _HARD_AFTER_BATCHES)
+        images = np.stack([augmented(rng, crop.source, self._backdrops, hard_share) for crop in drawn])
+        return labelled(images, drawn)
+
+    def stream(self, first: int, workers: int) -> Iterable[Batch]:
+        """Batches from `first` on without end, drawn in `workers` processes (0: in this one)."""
+        return DataLoader(self, batch_size=None, sampler=_CountFrom(first), num_workers=workers)
+
+    def _draw(self, rng: np.random.Generator) -> Crop:
+        if self._shards is not None and rng.random() < self._share:
+            return self._shards.crop(int(rng.integers(len(self._shards))))
+        return self._crops[int(np.searchsorted(self._cumulative, rng.random() * self._cumulative[-1]))]
+
+
+class _CountFrom(TorchSampler[int]):
+    def __init__(self, first: int) -> None:
+        self._first = first
+
+    def __iter__(self) -> Iterator[int]:
+        return count(self._first)
+
+
+def _draw_weights(crops: list[Crop]) -> NDArray[np.float64]:
+    """Fixed shares for the close-ups by state; among the rest a plate counts by the root of its sightings."""
+    seen = Counter((crop.label_set, crop.text) for crop in crops)
+    weights = np.empty(len(crops))
+    kinds = np.empty(len(crops), int)
+    for i, crop in enumerate(crops):
+        kinds[i] = 2 if crop.label_set != "us_state" else int(not crop.text)
+        weights[i] = 1.0 if kinds[i] < 2 else seen[crop.label_set, crop.text] ** -0.5
+    for kind, share in enumerate((_STATE_SHARE, _STATE_UNREAD_SHARE, 1 - _STATE_SHARE - _STATE_UNREAD_SHARE)):
+        weights[kinds == kind] *= share / max(weights[kinds == kind].sum(), 1e-9)
+    return weights
+
+
+def backdrops_of(crops: list[Crop], rng: np.random.Generator, number: int = 400) -> list[Image]:
+    """What lies around a plate: upside-down blurred vehicle crops, in which nothing can be read."""
+    vehicles = [crop for crop in crops if crop.label_set != "us_state"] or crops
+    backdrops = []
+    for _ in range(number):
+        rgb = vehicles[rng.integers(len(vehicles))].source.rgb[::-1]
+        small = cv2.resize(rgb, (WIDTH_PX, HEIGHT_PX), interpolation=cv2.INTER_AREA)
+        blurred = cv2.GaussianBlur(small, (0, 0), rng.uniform(3, 12))
+        backdrops.append(np.clip(blurred * rng.uniform(0.4, 1.2, 3), 0, 255).astype(np.uint8))
+    return backdrops
+
+
+def labelled(images: NDArray[np.uint8], crops: list[Crop]) -> Batch:
+    """Images with the targets of their crops; crops without a text get weight 0."""
+    targets = np.zeros((len(crops), LONGEST), np.int64)
+    for i, crop in enumerate(crops):
+        targets[i, : len(crop.text)] = encode(crop.text)
+    return Batch(
+        images,
+        targets,
+        np.array([max(1, len(crop.text)) for crop in crops]),
+        np.array([crop.weight if crop.text else 0.0 for crop in crops], np.float32),
+        np.array([crop.region for crop in crops]),
+    )
+
+
+def cut(rgb: Image, box: tuple[float, float, float, float], margin_x: float, margin_y: float) -> Image:
+    """The crop the agent feeds to the network: box and margins, clipped to the image, without letterbox."""
+    x0, y0, x1, y1 = box
+    mx, my = (x1 - x0) * margin_x, (y1 - y0) * margin_y
+    height, width = rgb.shape[:2]
+    left, top = min(max(0, round(x0 - mx)), width - 1), min(max(0, round(y0 - my)), height - 1)
+    right, bottom = max(min(width, round(x1 + mx)), left + 1), max(min(height, round(y1 + my)), top + 1)
+    part = rgb[top:bottom, left:right]
+    shrinking = part.shape[1] > WIDTH_PX or part.shape[0] > HEIGHT_PX
+    return cv2.resize(part, (WIDTH_PX, HEIGHT_PX), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)

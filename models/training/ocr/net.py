@@ -1,0 +1,118 @@
+"""The network: dense convolutions to 4 x 32, a CTC head over 32 columns and a region head.
+
+CTC after Graves et al. 2006.  Only convolutions, ReLU, additions, pooling and one fully connected layer: both
+TFLite runtimes run every operation in int8.  Dense 3x3 kernels: depthwise ones are slow in tflite-runtime's int8.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - the name PyTorch itself uses
+
+from models.training.ocr.regions import BLANK, REGIONS
+
+HEIGHT_PX, WIDTH_PX = 64, 128
+STEPS = 32
+CLASSES = BLANK + 1
+_ROWS = 4
+
+
+class ConvBlock(nn.Module):
+    """Convolution, batch norm, ReLU; adds its input where shapes allow and `residual` says so.
+
+    Strided blocks pad after the last row and column only (TensorFlow's SAME), which folds into the convolution.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: tuple[int, int] = (3, 3),
+        stride: tuple[int, int] = (1, 1),
+        *,
+        residual: bool = False,
+    ) -> None:
+        super().__init__()
+        self.pad = [p for k, s in zip(reversed(kernel), reversed(stride), strict=True) for p in _same(k, s)]
+        even = self.pad[0] == self.pad[1] and self.pad[2] == self.pad[3]
+        self.conv = nn.Conv2d(
+            inputs, outputs, kernel, stride, padding=(self.pad[2], self.pad[0]) if even else 0, bias=False
+        )
+        self.asymmetric = not even
+        self.norm = nn.BatchNorm2d(outputs)
+        self.residual = residual
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.norm(self.conv(F.pad(x, self.pad) if self.asymmetric else x))
+        return F.relu(x + y) if self.residual else F.relu(y)
+
+
+def _same(kernel: int, stride: int) -> tuple[int, int]:
+    total = kernel - stride
+    return total // 2, total - total // 2
+
+
+class PlateNet(nn.Module):
+    """RGB [n, 3, 64, 128] in 0..1 to symbol logits [n, 32, 37] and region logits [n, regions]."""
+
+    def __init__(self, channels: tuple[int, int, int, int] = (24, 48, 80, 128)) -> None:
+        super().__init__()
+        a, b, c, d = channels
+        self.trunk = nn.Sequential(
+            ConvBlock(3, a, stride=(2, 2)),
+            ConvBlock(a, a, residual=True),
+            ConvBlock(a, b, stride=(2, 2)),
+            ConvBlock(b, b, residual=True),
+            ConvBlock(b, c, stride=(2, 1)),
+            ConvBlock(c, c, residual=True),
+        )
+        self.reader = nn.Sequential(
+            ConvBlock(c, d, stride=(2, 1)),
+            ConvBlock(d, d, residual=True),
+        )
+        self.collapse = nn.Conv2d(d, d, (_ROWS, 1), bias=False)
+        self.collapse_norm = nn.BatchNorm2d(d)
+        self.context = nn.Sequential(
+            ConvBlock(d, d, (1, 7), residual=True), ConvBlock(d, d, (1, 9), residual=True)
+        )
+        self.symbols = nn.Conv2d(d, CLASSES, 1)
+        self.issuer = nn.Sequential(ConvBlock(c, 96, stride=(2, 2)), ConvBlock(96, 96, stride=(2, 2)))
+        self.region = nn.Linear(96 * 2 * 2, len(REGIONS))
+        self.dropout = nn.Dropout(0.1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        shared = self.trunk(x)
+        y = F.relu(self.collapse_norm(self.collapse(self.reader(shared))))
+        symbols = self.symbols(self.context(y)).squeeze(2).transpose(1, 2)
+        quarters = F.avg_pool2d(self.issuer(shared), (1, 4))
+        return symbols, self.region(self.dropout(quarters.flatten(1)))
+
+
+def fused(net: PlateNet) -> PlateNet:
+    """A copy in evaluation mode with every batch norm folded into its convolution."""
+    copy = PlateNet(_channels(net))
+    copy.load_state_dict(net.state_dict())
+    copy.eval()
+    for block in copy.modules():
+        if isinstance(block, ConvBlock):
+            block.conv = nn.utils.fuse_conv_bn_eval(block.conv, block.norm)
+            block.norm = nn.Identity()
+    copy.collapse = nn.utils.fuse_conv_bn_eval(copy.collapse, copy.collapse_norm)
+    copy.collapse_norm = nn.Identity()
+    return copy
+
+
+def _channels(net: PlateNet) -> tuple[int, int, int, int]:
+    widths = [block.conv.out_channels for block in net.trunk if isinstance(block, ConvBlock)]
+    return widths[0], widths[2], widths[4], net.collapse.out_channels
+
+
+def ctc_loss(symbols: Tensor, targets: Tensor, lengths: Tensor, weights: Tensor) -> Tensor:
+    """Weighted mean CTC loss; `targets` is [n, longest] padded, `symbols` the logits [n, 32, 37]."""
+    log_probability = F.log_softmax(symbols.float(), dim=2).transpose(0, 1)
+    steps = torch.full_like(lengths, symbols.shape[1])
+    losses = F.ctc_loss(
+        log_probability, targets, steps, lengths, blank=BLANK, reduction="none", zero_infinity=True
+    )
+    return (losses / lengths * weights).mean()

@@ -1,0 +1,64 @@
+"""Boxes of neighbouring cells become one box a plate."""
+
+from __future__ import annotations
+
+import hypothesis.extra.numpy as hnp
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import given
+
+from agent.recognise.detector import fuse, shrink
+
+
+def test_agreeing_boxes_are_averaged() -> None:
+    """Two cells that see one plate give the weighted mean of their boxes."""
+    boxes = np.array([[0, 0, 40, 20], [2, 0, 42, 20]], np.float32)
+    scores = np.array([0.9, 0.3], np.float32)
+
+    fused = fuse(boxes, scores, nms_iou=0.4, merge_iou=0.55)
+
+    assert fused == [(pytest.approx((0.5, 0.0, 40.5, 20.0)), pytest.approx(0.9))]
+
+
+def test_two_plates_stay_two() -> None:
+    """Boxes that do not overlap are never merged."""
+    boxes = np.array([[0, 0, 40, 20], [50, 0, 90, 20]], np.float32)
+
+    fused = fuse(boxes, np.array([0.9, 0.8], np.float32), nms_iou=0.4, merge_iou=0.55)
+
+    assert [round(confidence, 3) for _, confidence in fused] == [0.9, 0.8]
+
+
+@given(
+    hnp.arrays(np.float32, st.tuples(st.integers(1, 40), st.just(2)), elements=st.floats(0, 400, width=32)),
+    st.randoms(use_true_random=False),
+)
+def test_no_survivor_overlaps_another_and_the_best_survives(corners: np.ndarray, random: object) -> None:
+    """Whatever the boxes, fusing ends, keeps the best score and never invents more boxes than it got."""
+    boxes = np.concatenate([corners, corners + 16], axis=1)
+    scores = np.linspace(1, 0.5, len(boxes), dtype=np.float32)
+
+    fused = fuse(boxes, scores, nms_iou=0.4, merge_iou=0.55)
+
+    assert 1 <= len(fused) <= len(boxes)
+    assert fused[0][1] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("size", [(720, 1280), (1080, 1920), (100, 90), (216, 384), (5000, 30)])
+def test_shrink_gives_the_size_asked_for(size: tuple[int, int]) -> None:
+    """Any frame size becomes the network's size, growing or shrinking."""
+    frame = np.full((*size, 3), 77, np.uint8)
+
+    small = shrink(frame, 96, 54)
+
+    assert small.shape == (54, 96, 3)
+    assert (small == 77).all()
+
+
+def test_shrink_does_not_alias() -> None:
+    """Stripes finer than the target become grey, not coarse false stripes."""
+    frame = np.zeros((720, 1280, 3), np.uint8)
+    frame[:, ::2] = 255
+
+    assert np.ptp(shrink(frame, 320, 180)) <= 2

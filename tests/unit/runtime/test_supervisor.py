@@ -1,0 +1,139 @@
+"""Threads start, are watched, and end in order; a failure ends the process."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent.runtime.supervisor import Lane, Supervisor, ThreadStuckError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class HandClock:
+    """A clock that the test moves."""
+
+    boot_id = bytes(16)
+
+    def __init__(self) -> None:
+        self.now_ns = 0
+
+    def mono_ns(self) -> int:
+        return self.now_ns
+
+    def utc_ns(self) -> int:
+        return self.now_ns
+
+    def synchronised(self) -> bool:
+        return False
+
+
+def until_stopped(lane: Lane) -> None:
+    lane.pause(60)
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
+
+
+@pytest.fixture
+def supervisor(clock: HandClock) -> Supervisor:
+    return Supervisor(clock)
+
+
+def test_a_loop_runs_until_it_is_asked_to_end(supervisor: Supervisor) -> None:
+    """Stop asks first and joins then; afterwards the name is free again."""
+    supervisor.spawn("gnss", until_stopped)
+
+    assert supervisor.alive("gnss")
+    supervisor.stop("gnss", timeout_s=10)
+
+    assert not supervisor.alive("gnss")
+    assert supervisor.failure is None
+
+
+def test_an_unknown_exception_is_kept_and_wakes_the_main_thread(supervisor: Supervisor) -> None:
+    """The main thread learns of it at once and ends the process."""
+
+    def fails(_: Lane) -> None:
+        raise RuntimeError("broken")
+
+    supervisor.spawn("vision", fails)
+    supervisor.wait(60)
+
+    assert repr(supervisor.failure) == "RuntimeError('broken')"
+
+
+def test_a_silent_loop_is_overdue(supervisor: Supervisor, clock: HandClock) -> None:
+    """The watchdog is not fed while a thread with a deadline is late; others may be silent for ever."""
+    supervisor.spawn("vision", until_stopped, deadline_s=5)
+    supervisor.spawn("gnss", until_stopped)
+
+    clock.now_ns = 7_000_000_000
+
+    assert supervisor.overdue() == {"vision": pytest.approx(2.0)}
+    supervisor.stop("vision", "gnss", timeout_s=10)
+
+
+def test_a_beat_restarts_the_deadline(supervisor: Supervisor, clock: HandClock) -> None:
+    """What beats in time is never late."""
+    beaten = threading.Event()
+    go = threading.Event()
+
+    def beats(lane: Lane) -> None:
+        go.wait(60)
+        lane.beat()
+        beaten.set()
+        lane.pause(60)
+
+    supervisor.spawn("ledger", beats, deadline_s=5)
+    clock.now_ns = 7_000_000_000
+    go.set()
+    beaten.wait(60)
+
+    assert supervisor.overdue() == {}
+    supervisor.stop("ledger", timeout_s=10)
+
+
+def test_a_thread_that_will_not_end_is_named(supervisor: Supervisor) -> None:
+    """A wedged library call cannot keep the process alive unnoticed."""
+    release = threading.Event()
+    supervisor.spawn("camera", lambda _: release.wait(60) and None)
+
+    with pytest.raises(ThreadStuckError, match="camera"):
+        supervisor.stop("camera", timeout_s=0)
+    release.set()
+
+
+def test_two_threads_cannot_share_a_name(supervisor: Supervisor) -> None:
+    """A second one would be watched by nobody."""
+    supervisor.spawn("uplink", until_stopped)
+
+    with pytest.raises(ValueError, match="uplink"):
+        supervisor.spawn("uplink", until_stopped)
+    supervisor.stop("uplink", timeout_s=10)
+
+
+def test_every_loop_is_asked_before_any_is_joined(supervisor: Supervisor) -> None:
+    """A loop that waits for another loop's end does not hold up the stop."""
+    first_asked = threading.Event()
+    second_asked = threading.Event()
+
+    def waits_for(mine: threading.Event, other: threading.Event) -> Callable[[Lane], None]:
+        def loop(lane: Lane) -> None:
+            lane.pause(60)
+            mine.set()
+            other.wait(60)
+
+        return loop
+
+    supervisor.spawn("a", waits_for(first_asked, second_asked))
+    supervisor.spawn("b", waits_for(second_asked, first_asked))
+    supervisor.stop("a", "b", timeout_s=20)
+
+    assert not supervisor.alive("a")
+    assert not supervisor.alive("b")
