@@ -1,1 +1,41 @@
 """The durable outbox: what is appended stays until the station's receipt, or a counted and announced eviction."""
+
+from agent.buffer.opening import open_outbox
+from agent.buffer.outbox import Outbox
+from agent.buffer.reader import OutboxReader
+from agent.buffer.retention import Limits
+from agent.buffer.rows import (
+    Applied,
+    Command,
+    Encoded,
+    Lane,
+    OpenReport,
+    OutboxRow,
+    OutboxStats,
+    PictureHeld,
+    PictureRow,
+    PictureStored,
+    Quarantined,
+    Receipted,
+    RowKind,
+)
+
+__all__ = [
+    "Applied",
+    "Command",
+    "Encoded",
+    "Lane",
+    "Limits",
+    "OpenReport",
+    "Outbox",
+    "OutboxReader",
+    "OutboxRow",
+    "OutboxStats",
+    "PictureHeld",
+    "PictureRow",
+    "PictureStored",
+    "Quarantined",
+    "Receipted",
+    "RowKind",
+    "open_outbox",
+]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.buffer.rows import Lane, RowKind
-from agent.buffer.tally import PICTURE_BYTES, ROW_BYTES
+from agent.buffer.tally import ROW_BYTES
 from agent.records import PictureKind
 from agent.sync.wire import MAX_RANGES, Lost, LostReason, Tombstone
 
@@ -107,7 +107,8 @@ def _evict_quarantined(
 ) -> Tombstone | None:
     """Evict the oldest quarantined reads."""
     rows = con.execute(
-        "SELECT seq, length(payload) FROM quarantine WHERE kind = ? ORDER BY seq LIMIT ?", (RowKind.READ, MAX_RANGES)
+        "SELECT seq, length(payload) FROM quarantine WHERE kind = ? ORDER BY seq LIMIT ?",
+        (RowKind.READ, MAX_RANGES),
     ).fetchall()
     gone = []
     for seq, size in rows:
@@ -120,7 +121,9 @@ def _evict_quarantined(
     return _read_stone(tally, gone, _runs([seq for seq, _ in gone]), reason)
 
 
-def _evict_reads(con: sqlite3.Connection, tally: Tally, down_to_bytes: int, reason: LostReason) -> Tombstone | None:
+def _evict_reads(
+    con: sqlite3.Connection, tally: Tally, down_to_bytes: int, reason: LostReason
+) -> Tombstone | None:
     """Evict the oldest waiting reads."""
     gone: list[tuple[int, int]] = []
     done = False
@@ -150,6 +153,12 @@ def _read_stone(
     return Tombstone(Lost.READ, reason, len(gone), sum(size for _, size in gone), ranges)
 
 
+def stone_of(gone: list[tuple[int, int]], reason: LostReason) -> Tombstone:
+    """Return the tombstone of records given by sequence number (ascending) and size in bytes."""
+    runs = _runs([seq for seq, _ in gone])
+    return Tombstone(Lost.RECORD, reason, len(gone), sum(size for _, size in gone), runs)
+
+
 def _runs(seqs: list[int]) -> tuple[tuple[int, int], ...]:
     """Join ascending numbers into inclusive ranges."""
     runs: list[tuple[int, int]] = []
@@ -159,8 +168,3 @@ def _runs(seqs: list[int]) -> tuple[tuple[int, int], ...]:
         else:
             runs.append((seq, seq))
     return tuple(runs)
-
-
-def picture_cost_bytes(size_bytes: int) -> int:
-    """What one picture counts against the budget."""
-    return size_bytes + PICTURE_BYTES

@@ -69,7 +69,7 @@ CREATE TABLE jpegs (
   pic INTEGER PRIMARY KEY REFERENCES pictures (pic) ON DELETE CASCADE,
   jpeg BLOB NOT NULL
 ){_STRICT};
-"""
+"""  # noqa: S608 - one word of ours
 
 MIGRATIONS: tuple[str, ...] = (_V1,)
 """One script a version, oldest first; a script that was released is never changed."""
@@ -93,8 +93,9 @@ def connect(path: Path) -> sqlite3.Connection:
 
 def connect_reader(path: Path) -> sqlite3.Connection:
     """Open a connection that cannot write; raises sqlite3.Error."""
-    con = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None,
-                          check_same_thread=False, timeout=10)
+    con = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, check_same_thread=False, timeout=10
+    )
     con.execute("PRAGMA query_only = ON")
     con.execute("PRAGMA cache_size = -1024")
     return con

@@ -1,5 +1,4 @@
-"""The counters of the outbox: one row, read and written inside each transaction, so that nothing is ever counted
-by looking at all rows."""
+"""The counters of the outbox: one row, read and written inside each transaction; no row is ever counted again."""
 
 from __future__ import annotations
 

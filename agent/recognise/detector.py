@@ -31,9 +31,7 @@ _MOST_CELLS = 400
 def shrink(rgb: NDArray[np.uint8], width_px: int, height_px: int) -> NDArray[np.uint8]:
     """Resize without aliasing at a fraction of INTER_AREA's cost: halve by 2x2 means, finish bilinearly."""
     while rgb.shape[1] >= 2 * width_px and rgb.shape[0] >= 2 * height_px:
-        rgb = cv2.resize(
-            rgb, (rgb.shape[1] // 2, rgb.shape[0] // 2), interpolation=cv2.INTER_AREA
-        )  # type: ignore[assignment]
+        rgb = cv2.resize(rgb, (rgb.shape[1] // 2, rgb.shape[0] // 2), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
     if rgb.shape[:2] == (height_px, width_px):
         return rgb
     return cv2.resize(rgb, (width_px, height_px), interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
@@ -70,9 +68,7 @@ class Detector:
         # value = pixel/255 quantised with scale 1/255 and zero point -128 is the pixel less 128.
         return np.bitwise_xor(self._canvas, _SIGN_BIT).view(np.int8), scale
 
-    def _decode(
-        self, raw: list[NDArray[np.int8]], scale: float, width_px: int, height_px: int
-    ) -> list[Detection]:
+    def _decode(self, raw: list[NDArray[np.int8]], scale: float, width_px: int, height_px: int) -> list[Detection]:
         score_out = self._outputs["score"]
         scores_raw = raw[score_out.index][0, :, :, 0]
         rows, cols = np.nonzero(scores_raw > self._raw_threshold)

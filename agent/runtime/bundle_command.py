@@ -1,4 +1,4 @@
-"""``patrol-lpr bundle``: do the models fit their contracts, and how fast are they here?"""
+"""``patrol-lpr bundle``: whether the models fit their contracts, and how fast they are here."""
 
 from __future__ import annotations
 

@@ -24,7 +24,8 @@ app = typer.Typer(
 )
 
 ModelsOption = Annotated[
-    Path | None, typer.Option("--models", help="Folder with active.toml and the bundles; the shipped ones by default.")
+    Path | None,
+    typer.Option("--models", help="Folder with active.toml and the bundles; the shipped ones by default."),
 ]
 RuntimeOption = Annotated[str, typer.Option("--runtime", help="TFLite runtime: auto, litert or tflite.")]
 

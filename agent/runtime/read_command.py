@@ -11,7 +11,7 @@ from rich.table import Table
 
 from agent.recognise import Recogniser, RecogniserConfig, RuntimeKind, load_active
 from agent.runtime.models import default_models_folder
-from agent.runtime.read_files import ImageResult, expand, read_images
+from agent.runtime.read_files import ImageResult, PlateResult, expand, read_images
 from agent.runtime.read_video import VideoRead, read_video
 
 if TYPE_CHECKING:
@@ -63,8 +63,8 @@ def _print_tables(recogniser: Recogniser, images: list[Path], videos: list[Path]
 def _image_table(results: list[ImageResult]) -> Table:
     table = Table("picture", "plate", "confidence", "region", "box (px)", "ms")
     for result in results:
-        rows = [p for p in result.plates if p.text] or [None]
-        for i, plate in enumerate(rows):
+        rows: list[PlateResult | None] = [p for p in result.plates if p.text]
+        for i, plate in enumerate(rows or [None]):
             name, ms = (result.path.name, f"{result.ms:.1f}") if i == 0 else ("", "")
             if plate is None:
                 table.add_row(name, "[red]unreadable file[/]" if result.error else "-", "", "", "", ms)

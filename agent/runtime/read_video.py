@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import cv2
+import numpy as np
 
 from agent.errors import ImageError
 from agent.pipeline import Vision
@@ -79,7 +80,8 @@ def _frames(path: Path) -> Iterator[Frame]:
             if not good:
                 return
             t_mono_ns = round(seq / fps * _NS_PER_S)
-            yield Frame(seq, path.stem, t_mono_ns, bgr[:, :, ::-1].copy(), 0, 1.0)
+            rgb = np.ascontiguousarray(bgr[:, :, ::-1], dtype=np.uint8)
+            yield Frame(seq, path.stem, t_mono_ns, rgb, 0, 1.0)
             seq += 1
     finally:
         video.release()

@@ -70,9 +70,7 @@ class RereadWindow:
         """
         text = track.plate.text
         key = text.translate(_FOLD) if self._config.fold_confusables else text
-        now = _Seen(
-            track.best.frame.t_mono_ns, _known(where), track.single_look, track.plate.confidence
-        )
+        now = _Seen(track.best.frame.t_mono_ns, _known(where), track.single_look, track.plate.confidence)
         before = self._seen.get(key)
         if before is not None and self._same_pass(before, now):
             if not self._clearly_better(before, now):

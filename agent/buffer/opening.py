@@ -1,0 +1,272 @@
+"""Opening the outbox: migrate, check, and when the file is damaged, set it aside and save what can be read.
+
+A damaged file is never deleted and never stops the agent: reads of today must be kept whatever happened to those of
+yesterday.  What could not be saved is announced by a tombstone, so that the station does not wait for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from agent.buffer import schema, tally
+from agent.buffer.mark import SeqMark, sync_folder
+from agent.buffer.outbox import BALLAST_NAME, FILE_NAME, SUSPECT_NAME, Outbox
+from agent.buffer.retention import Limits
+from agent.buffer.rows import LANES, OpenReport, OutboxRow, RowKind
+from agent.errors import OutboxError
+from agent.records import PictureKind
+from agent.sync.wire import MAX_RANGES, Lost, LostReason, Tombstone
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from agent.buffer.rows import Encoder
+
+MARK_NAME = "outbox.seq"
+_SIDE_FILES = ("", "-wal", "-shm")
+
+
+@dataclass(slots=True)
+class _Salvage:
+    """What could be read from a damaged file."""
+
+    records: dict[int, OutboxRow] = field(default_factory=dict)
+    pictures: list[tuple[str, int, bytes, bytes, bytes]] = field(default_factory=list)
+    """Kind, sequence number, read id, SHA-256, JPEG."""
+
+
+def open_outbox(
+    folder: Path,
+    encoder: Encoder,
+    *,
+    limits: Limits | None = None,
+    migrations: Sequence[str] = schema.MIGRATIONS,
+) -> tuple[Outbox, OpenReport]:
+    """Open the outbox in ``folder``, making both where needed.
+
+    Raises OutboxVersionError for a file from a newer version, which is left untouched, and OutboxError when the
+    folder cannot be written.
+    """
+    limits = limits or Limits()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / FILE_NAME
+        created = not path.exists()
+        if not created:
+            schema.refuse_newer(path, migrations)
+        mark = SeqMark(folder / MARK_NAME)
+        try:
+            con = _open_checked(folder, migrations)
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError) and not _means_damage(error):
+                raise
+            return _replace(folder, encoder, limits, mark, damage=str(error), migrations=migrations)
+        outbox = Outbox(folder, con, encoder, mark, limits)
+        announced = _announce_lost_file(con, encoder, mark) if created else 0
+        problems = _lay_ballast(folder, limits)
+    except (OSError, sqlite3.Error) as error:
+        raise OutboxError(
+            f"{folder}: the outbox cannot be opened: {error}; check the disk and its rights"
+        ) from error
+    return outbox, OpenReport(created=created, lost_at_least=announced, problems=problems)
+
+
+def _open_checked(folder: Path, migrations: Sequence[str]) -> sqlite3.Connection:
+    con = schema.connect(folder / FILE_NAME)
+    try:
+        schema.migrate(con, migrations)
+        suspect = folder / SUSPECT_NAME
+        if damage := schema.check(con, whole=suspect.exists()):
+            raise sqlite3.DatabaseError(damage)  # noqa: TRY301 - damage found and damage met end in one place
+        tally.load(con)
+        suspect.unlink(missing_ok=True)
+    except BaseException:
+        con.close()
+        raise
+    return con
+
+
+def _means_damage(error: sqlite3.OperationalError) -> bool:
+    """A schema that lost a table or a column cannot be worked with either."""
+    return str(error).startswith(("no such table", "no such column", "malformed"))
+
+
+def _announce_lost_file(con: sqlite3.Connection, encoder: Encoder, mark: SeqMark) -> int:
+    """Go on above the numbers of a file that is gone; without one nothing happens."""
+    if not mark.high:
+        return 0
+    con.execute("BEGIN IMMEDIATE")
+    counts = tally.load(con)
+    counts.next_seq = mark.high + 1
+    stone = Tombstone(Lost.RECORD, LostReason.DAMAGE, 0, 0, ((1, mark.high),))
+    _store(con, counts, _stone_row(counts, encoder, stone))
+    mark.cover(counts.next_seq - 1)
+    tally.store(con, counts)
+    con.execute("COMMIT")
+    return 0
+
+
+def _replace(
+    folder: Path, encoder: Encoder, limits: Limits, mark: SeqMark, *, damage: str, migrations: Sequence[str]
+) -> tuple[Outbox, OpenReport]:
+    """Set the damaged file aside and fill a new one with what can be read from it."""
+    aside = _move_aside(folder)
+    saved = _salvage(aside, encoder)
+    con = _open_checked(folder, migrations)
+    con.execute("BEGIN IMMEDIATE")
+    counts = tally.load(con)
+    highest = max([mark.high, *saved.records])
+    for _, row in sorted(saved.records.items()):
+        _store(con, counts, row)
+    counts.appended = sum(1 for row in saved.records.values() if row.kind is RowKind.READ)
+    for picture in saved.pictures:
+        _store_picture(con, counts, picture)
+    counts.next_seq = highest + 1
+    holes = _holes(sorted(saved.records), highest)
+    if holes:
+        _store(con, counts, _stone_row(counts, encoder, Tombstone(Lost.RECORD, LostReason.DAMAGE, 0, 0, holes)))
+    mark.cover(counts.next_seq - 1)
+    tally.store(con, counts)
+    con.execute("COMMIT")
+    inner = _inner_holes(sorted(saved.records))
+    report = OpenReport(
+        moved_to=str(aside),
+        damage=damage,
+        salvaged_records=len(saved.records),
+        salvaged_pictures=len(saved.pictures),
+        lost_at_least=inner,
+        problems=_lay_ballast(folder, limits),
+    )
+    return Outbox(folder, con, encoder, mark, limits), report
+
+
+def _move_aside(folder: Path) -> Path:
+    number = 1
+    while (aside := folder / f"outbox.damaged-{number}.db").exists():
+        number += 1
+    for suffix in _SIDE_FILES:
+        part = folder / f"{FILE_NAME}{suffix}"
+        if part.exists():
+            part.rename(aside.with_name(f"{aside.name}{suffix}"))
+    (folder / SUSPECT_NAME).unlink(missing_ok=True)
+    sync_folder(folder)
+    return aside
+
+
+def _salvage(path: Path, encoder: Encoder) -> _Salvage:
+    """Read whatever still can be read, from both ends, and keep what is whole."""
+    saved = _Salvage()
+    try:
+        con = schema.connect_reader(path)
+    except sqlite3.Error:
+        return saved
+    try:
+        for order in ("ASC", "DESC"):
+            for seq, kind, record_id, payload in _until_damage(
+                con,
+                f"SELECT seq, kind, id, payload FROM records ORDER BY seq {order}",  # noqa: S608 - two words of ours
+            ):
+                row = _as_row(seq, kind, record_id, payload)
+                if row is not None and row.seq not in saved.records and encoder.intact(row):
+                    saved.records[row.seq] = row
+        seen: set[bytes] = set()
+        query = (
+            "SELECT p.kind, p.seq, p.read_id, p.sha, j.jpeg FROM pictures p JOIN jpegs j USING (pic) ORDER BY pic"
+        )
+        for row_of_five in _until_damage(con, query):
+            picture = _as_picture(*row_of_five)
+            if picture is not None and picture[3] not in seen:
+                seen.add(picture[3])
+                saved.pictures.append(picture)
+    finally:
+        con.close()
+    return saved
+
+
+def _until_damage(con: sqlite3.Connection, query: str) -> Iterator[tuple[object, ...]]:
+    """Yield rows up to the first that cannot be read."""
+    try:
+        yield from con.execute(query)
+    except sqlite3.Error:
+        return
+
+
+def _as_row(seq: object, kind: object, record_id: object, payload: object) -> OutboxRow | None:
+    if not isinstance(seq, int) or not isinstance(record_id, bytes) or not isinstance(payload, bytes):
+        return None
+    if not isinstance(kind, int) or kind not in set(RowKind):
+        return None
+    return OutboxRow(seq, RowKind(kind), record_id, payload)
+
+
+def _as_picture(
+    kind: object, seq: object, read_id: object, sha: object, jpeg: object
+) -> tuple[str, int, bytes, bytes, bytes] | None:
+    if not isinstance(kind, str) or not isinstance(seq, int) or not isinstance(read_id, bytes):
+        return None
+    if not isinstance(jpeg, bytes) or kind not in set(PictureKind):
+        return None
+    true_sha = hashlib.sha256(jpeg).digest()
+    return (kind, seq, read_id, true_sha, jpeg) if true_sha == sha else None
+
+
+def _store(con: sqlite3.Connection, counts: tally.Tally, row: OutboxRow) -> None:
+    con.execute("INSERT INTO records VALUES (?, ?, ?, ?)", (row.seq, row.kind, row.record_id, row.payload))
+    counts.record(row.kind, len(row.payload), 1)
+
+
+def _store_picture(
+    con: sqlite3.Connection, counts: tally.Tally, picture: tuple[str, int, bytes, bytes, bytes]
+) -> None:
+    kind, seq, read_id, sha, jpeg = picture
+    lane = LANES[PictureKind(kind)]
+    con.execute(
+        "INSERT INTO pictures (pic, lane, kind, seq, read_id, sha, size) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (counts.next_pic, lane, kind, seq, read_id, sha, len(jpeg)),
+    )
+    con.execute("INSERT INTO jpegs VALUES (?, ?)", (counts.next_pic, jpeg))
+    counts.next_pic += 1
+    counts.picture(lane, len(jpeg), 1)
+
+
+def _stone_row(counts: tally.Tally, encoder: Encoder, stone: Tombstone) -> OutboxRow:
+    seq = counts.take_seq()
+    encoded = encoder.tombstone(seq, stone)
+    return OutboxRow(seq, RowKind.TOMBSTONE, encoded.record_id, encoded.payload)
+
+
+def _holes(seqs: list[int], highest: int) -> tuple[tuple[int, int], ...]:
+    """Ranges up to ``highest`` that are not among ``seqs``; the last ones are joined when there are too many."""
+    holes = []
+    before = 0
+    for seq in [*seqs, highest + 1]:
+        if seq > before + 1:
+            holes.append((before + 1, seq - 1))
+        before = seq
+    if len(holes) > MAX_RANGES:
+        holes = [*holes[: MAX_RANGES - 1], (holes[MAX_RANGES - 1][0], holes[-1][1])]
+    return tuple(holes)
+
+
+def _inner_holes(seqs: list[int]) -> int:
+    """Numbers missing between the saved ones: at least these were lost, unless the station already has them."""
+    return (seqs[-1] - seqs[0] + 1 - len(seqs)) if seqs else 0
+
+
+def _lay_ballast(folder: Path, limits: Limits) -> tuple[str, ...]:
+    """Make the file that gives way on a full disk; a disk too full for it is said, not fatal."""
+    path = folder / BALLAST_NAME
+    if not limits.ballast_bytes or (path.exists() and path.stat().st_size >= limits.ballast_bytes):
+        return ()
+    try:
+        with path.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, limits.ballast_bytes)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        return (f"no room for the ballast of {limits.ballast_bytes} bytes: {error}",)
+    return ()

@@ -1,0 +1,297 @@
+"""The outbox: what is appended is on the disk when ``append`` returns, and stays until the station's receipt.
+
+Sequence numbers are given out inside the transaction, so they have no gaps: what the station misses is missing.
+Records are stored as the final bytes of the wire and never change afterwards.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from agent.buffer import retention, tally
+from agent.buffer.retention import Limits
+from agent.buffer.rows import (
+    LANES,
+    Applied,
+    Command,
+    Encoded,
+    Encoder,
+    Lane,
+    OutboxStats,
+    PictureHeld,
+    PictureStored,
+    Quarantined,
+    Receipted,
+    RowKind,
+)
+from agent.errors import OutboxError, OutboxFullError
+from agent.sync.wire import MAX_RANGES, LostReason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from agent.buffer.mark import SeqMark
+    from agent.records import Dating, Read
+    from agent.sync.wire import Tombstone
+
+FILE_NAME = "outbox.db"
+BALLAST_NAME = "ballast"
+SUSPECT_NAME = "outbox.suspect"
+"""Left behind by a process that met damage: the next opening looks at every page."""
+
+
+class Outbox:
+    """The one writer.  Used by one thread; :func:`agent.buffer.open_outbox` makes it."""
+
+    def __init__(
+        self, folder: Path, con: sqlite3.Connection, encoder: Encoder, mark: SeqMark, limits: Limits | None = None
+    ) -> None:
+        self._folder = folder
+        self._con = con
+        self._encoder = encoder
+        self._mark = mark
+        self._limits = limits or Limits()
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._folder / FILE_NAME
+
+    def append(self, reads: Sequence[Read], datings: Sequence[Dating] = ()) -> list[int]:
+        """Append a group in one transaction; return the sequence numbers of the reads.
+
+        When this returns, the group survives a power cut.  Raises OutboxFullError when the disk has no room even
+        after evictions: then nothing of the group was stored.  Raises OutboxError when the file is damaged.
+        """
+        try:
+            return self._append(reads, datings)
+        except OutboxFullError:
+            # The ballast is there for this moment: the room it gives lets evictions be written.
+            self._drop_ballast()
+            with self._transaction() as counts:
+                self._evict(counts, counts.used_bytes - counts.used_bytes // 20 - 1, LostReason.DISK)
+            return self._append(reads, datings)
+
+    def apply(self, commands: Sequence[Command]) -> Applied:
+        """Carry out what the station said, in one transaction.
+
+        Raises OutboxFullError or OutboxError as ``append`` does; then nothing was changed and the station, asked
+        again, will say the same.
+        """
+        freed = pictures_freed = unknown = quarantined = 0
+        with self._transaction() as counts:
+            for command in commands:
+                match command:
+                    case Receipted(records):
+                        gone = sum(self._free(counts, seq, record_id) for seq, record_id in records)
+                        freed += gone
+                        unknown += len(records) - gone
+                    case PictureStored(sha256, stored_bytes):
+                        left, known = self._note_stored(counts, sha256, stored_bytes)
+                        pictures_freed += left
+                        unknown += not known
+                    case Quarantined(seq, code):
+                        quarantined += self._quarantine(counts, seq, code)
+                    case PictureHeld(sha256, _):
+                        self._hold(counts, sha256)
+            counts.unknown_receipts += unknown
+        return Applied(freed, pictures_freed, unknown, quarantined)
+
+    def discard(self, most: int) -> int:
+        """Remove the oldest quarantined records for good, with a tombstone; return how many.  A person asked."""
+        with self._transaction() as counts:
+            rows = self._con.execute(
+                "SELECT seq, length(payload) FROM quarantine ORDER BY seq LIMIT ?", (min(most, MAX_RANGES),)
+            ).fetchall()
+            for seq, size in rows:
+                self._con.execute("DELETE FROM quarantine WHERE seq = ?", (seq,))
+                counts.used_bytes -= size + tally.ROW_BYTES
+                counts.quarantined -= 1
+            if rows:
+                self._bury(counts, [retention.stone_of([(seq, size) for seq, size in rows], LostReason.OPERATOR)])
+        return len(rows)
+
+    def requeue(self) -> int:
+        """Put quarantined records back among the waiting; return how many.  A person asked."""
+        with self._transaction() as counts:
+            rows = self._con.execute("SELECT seq, kind, id, payload FROM quarantine").fetchall()
+            for seq, kind, record_id, payload in rows:
+                self._con.execute("INSERT INTO records VALUES (?, ?, ?, ?)", (seq, kind, record_id, payload))
+                counts.used_bytes -= len(payload) + tally.ROW_BYTES
+                counts.quarantined -= 1
+                counts.record(kind, len(payload), 1)
+            if rows:
+                counts.read_floor = min(counts.read_floor, rows[0][0] - 1)
+            self._con.execute("DELETE FROM quarantine")
+        return len(rows)
+
+    def stats(self) -> OutboxStats:
+        """Read the counters; raises OutboxError."""
+        try:
+            return tally.stats(self._con)
+        except sqlite3.Error as error:
+            raise self._failure(error) from error
+
+    def close(self) -> None:
+        """Fold the log into the file and release it; what was appended is safe even without this."""
+        try:
+            self._con.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise self._failure(error) from error
+        finally:
+            self._con.close()
+
+    def _append(self, reads: Sequence[Read], datings: Sequence[Dating]) -> list[int]:
+        seqs = []
+        with self._transaction() as counts:
+            before_bytes = counts.used_bytes
+            for read in reads:
+                seqs.append(seq := counts.take_seq())
+                self._insert(counts, seq, RowKind.READ, encoded := self._encoder.read(seq, read))
+                self._insert_pictures(counts, seq, encoded.record_id, read)
+            for dating in datings:
+                seq = counts.take_seq()
+                self._insert(counts, seq, RowKind.DATING, self._encoder.dating(seq, dating))
+            counts.appended += len(reads)
+            if counts.used_bytes > self._limits.max_bytes:
+                self._evict(counts, self._limits.low_bytes, LostReason.BUDGET)
+            elif self._free_bytes() < self._limits.min_free_bytes:
+                self._evict(counts, before_bytes, LostReason.DISK)
+        return seqs
+
+    def _insert(self, counts: tally.Tally, seq: int, kind: RowKind, encoded: Encoded) -> None:
+        self._con.execute(
+            "INSERT INTO records VALUES (?, ?, ?, ?)", (seq, kind, encoded.record_id, encoded.payload)
+        )
+        counts.record(kind, len(encoded.payload), 1)
+
+    def _insert_pictures(self, counts: tally.Tally, seq: int, read_id: bytes, read: Read) -> None:
+        for picture in read.pictures:
+            lane = LANES[picture.kind]
+            # Two plates in one frame share its overview: the first read brings it, both name its hash.
+            done = self._con.execute(
+                "INSERT OR IGNORE INTO pictures (pic, lane, kind, seq, read_id, sha, size)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (counts.next_pic, lane, picture.kind.value, seq, read_id, picture.sha256, len(picture.jpeg)),
+            )
+            if done.rowcount:
+                self._con.execute("INSERT INTO jpegs VALUES (?, ?)", (counts.next_pic, picture.jpeg))
+                counts.next_pic += 1
+                counts.picture(lane, len(picture.jpeg), 1)
+
+    def _evict(self, counts: tally.Tally, down_to_bytes: int, reason: LostReason) -> None:
+        self._bury(counts, retention.evict(self._con, counts, max(0, down_to_bytes), reason))
+
+    def _bury(self, counts: tally.Tally, stones: Sequence[Tombstone]) -> None:
+        for stone in stones:
+            seq = counts.take_seq()
+            self._insert(counts, seq, RowKind.TOMBSTONE, self._encoder.tombstone(seq, stone))
+
+    def _free(self, counts: tally.Tally, seq: int, record_id: bytes) -> bool:
+        row = self._con.execute(
+            "DELETE FROM records WHERE seq = ? AND id = ? RETURNING kind, length(payload)", (seq, record_id)
+        ).fetchone()
+        if row is None:
+            return self._free_quarantined(counts, seq, record_id)
+        kind, size = row
+        counts.record(kind, size, -1)
+        counts.receipted += kind == RowKind.READ
+        return True
+
+    def _free_quarantined(self, counts: tally.Tally, seq: int, record_id: bytes) -> bool:
+        """Free a record that was refused once and taken after all."""
+        row = self._con.execute(
+            "DELETE FROM quarantine WHERE seq = ? AND id = ? RETURNING kind, length(payload)", (seq, record_id)
+        ).fetchone()
+        if row is None:
+            return False
+        counts.used_bytes -= row[1] + tally.ROW_BYTES
+        counts.quarantined -= 1
+        counts.receipted += row[0] == RowKind.READ
+        return True
+
+    def _note_stored(self, counts: tally.Tally, sha256: bytes, stored_bytes: int) -> tuple[bool, bool]:
+        """Return whether the picture left, and whether it was known."""
+        row = self._con.execute("SELECT pic, lane, size FROM pictures WHERE sha = ?", (sha256,)).fetchone()
+        if row is None:
+            return False, False
+        pic, lane, size = row
+        if stored_bytes < size:
+            self._con.execute("UPDATE pictures SET stored = ? WHERE pic = ?", (max(0, stored_bytes), pic))
+            return False, True
+        self._con.execute("DELETE FROM jpegs WHERE pic = ?", (pic,))
+        self._con.execute("DELETE FROM pictures WHERE pic = ?", (pic,))
+        counts.picture(lane, size, -1)
+        return True, True
+
+    def _quarantine(self, counts: tally.Tally, seq: int, code: str) -> bool:
+        row = self._con.execute("DELETE FROM records WHERE seq = ? RETURNING kind, id, payload", (seq,)).fetchone()
+        if row is None:
+            return False
+        kind, record_id, payload = row
+        self._con.execute("INSERT INTO quarantine VALUES (?, ?, ?, ?, ?)", (seq, kind, record_id, payload, code))
+        counts.record(kind, len(payload), -1)
+        counts.used_bytes += len(payload) + tally.ROW_BYTES
+        counts.quarantined += 1
+        return True
+
+    def _hold(self, counts: tally.Tally, sha256: bytes) -> None:
+        row = self._con.execute(
+            "SELECT pic, lane FROM pictures WHERE sha = ? AND lane != ?", (sha256, Lane.HELD)
+        ).fetchone()
+        if row is not None:
+            self._con.execute("UPDATE pictures SET lane = ? WHERE pic = ?", (Lane.HELD, row[0]))
+            counts.move(row[1], -1)
+            counts.move(Lane.HELD, 1)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[tally.Tally]:
+        """All or nothing; the counters are read at the start and written at the end."""
+        try:
+            self._con.execute("BEGIN IMMEDIATE")
+            counts = tally.load(self._con)
+            yield counts
+            self._mark.cover(counts.next_seq - 1)
+            tally.store(self._con, counts)
+            self._con.execute("COMMIT")
+        except (sqlite3.Error, OSError) as error:
+            self._roll_back()
+            raise self._failure(error) from error
+        except BaseException:
+            self._roll_back()
+            raise
+
+    def _roll_back(self) -> None:
+        if self._con.in_transaction:
+            self._con.execute("ROLLBACK")
+
+    def _failure(self, error: sqlite3.Error | OSError) -> OutboxError:
+        """Sort an error into "no room" and "damaged"."""
+        if _is_full(error):
+            return OutboxFullError(
+                f"{self.path}: no room on the disk ({error}); nothing was lost, free some space"
+            )
+        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+            (self._folder / SUSPECT_NAME).touch()
+            return OutboxError(f"{self.path}: damaged ({error}); restart the agent, it salvages what can be read")
+        return OutboxError(f"{self.path}: {error}")
+
+    def _free_bytes(self) -> int:
+        state = os.statvfs(self._folder)
+        return state.f_bavail * state.f_frsize
+
+    def _drop_ballast(self) -> None:
+        (self._folder / BALLAST_NAME).unlink(missing_ok=True)
+
+
+def _is_full(error: sqlite3.Error | OSError) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in {errno.ENOSPC, errno.EDQUOT}
+    code = getattr(error, "sqlite_errorcode", 0)
+    # A full disk can also show as a failed write of the log's shared memory.
+    return code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE}

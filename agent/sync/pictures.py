@@ -1,0 +1,148 @@
+"""Pictures in resumable chunks, plates before overviews, one picture at a time."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent.buffer.rows import Lane
+from agent.sync.wire import MAX_CHUNK_BYTES, PictureChunk, encode_chunk, payload_ref
+
+if TYPE_CHECKING:
+    from agent.buffer.rows import PictureRow
+    from agent.sync.counts import UplinkCounts
+    from agent.sync.uplink import Waiting
+
+_ENVELOPE_BYTES = 512
+_LEAST_CHUNK_BYTES = 512
+_MOST_UNRECEIPTED = 64
+
+
+@dataclass(slots=True)
+class _Current:
+    """The picture that is being sent."""
+
+    row: PictureRow
+    jpeg: bytes
+    offset: int
+
+
+@dataclass(slots=True)
+class _Sent:
+    """A picture, or its beginning, on its way."""
+
+    size_bytes: int
+    t_mono_ns: int
+    refs: list[bytes]
+
+
+class PictureSender:
+    """Cuts what waits into chunks.  Part of the uplink, used by its thread alone."""
+
+    def __init__(
+        self, unit: str, boot_id: bytes, waiting: Waiting, counts: UplinkCounts, chunk_bytes: int
+    ) -> None:
+        self._unit = unit
+        self._boot_id = boot_id
+        self._waiting = waiting
+        self._counts = counts
+        self._configured_bytes = min(chunk_bytes, MAX_CHUNK_BYTES)
+        self._chunk_bytes = self._configured_bytes
+        self._after = {Lane.PLATE: 0, Lane.OVERVIEW: 0}
+        self._current: _Current | None = None
+        self._pending: bytes | None = None
+        self._unreceipted: OrderedDict[bytes, _Sent] = OrderedDict()
+
+    def limit(self, max_packet_bytes: int | None) -> None:
+        """Keep chunks below the largest packet the peer takes."""
+        room = self._configured_bytes if max_packet_bytes is None else max_packet_bytes - _ENVELOPE_BYTES
+        self._chunk_bytes = max(_LEAST_CHUNK_BYTES, min(self._configured_bytes, room))
+
+    def next_chunk(self, t_mono_ns: int) -> bytes | None:
+        """Return the next chunk to publish, the same one until ``sent``; None when nothing waits."""
+        if self._pending is not None:
+            return self._pending
+        if self._current is None:
+            self._current = self._find()
+            if self._current is None:
+                return None
+            row = self._current.row
+            self._unreceipted[row.sha256] = _Sent(row.size_bytes, t_mono_ns, [])
+        current = self._current
+        self._pending = encode_chunk(
+            PictureChunk(
+                unit=self._unit,
+                boot_id=self._boot_id,
+                read_id=current.row.read_id,
+                kind=current.row.kind,
+                sha256=current.row.sha256,
+                total_bytes=current.row.size_bytes,
+                offset=current.offset,
+                data=current.jpeg[current.offset : current.offset + self._chunk_bytes],
+            )
+        )
+        return self._pending
+
+    def sent(self, t_mono_ns: int) -> None:
+        """Note that the chunk went out."""
+        current, chunk = self._current, self._pending
+        self._pending = None
+        if current is None or chunk is None:
+            return
+        self._counts.chunks_sent += 1
+        way = self._unreceipted.get(current.row.sha256)
+        if way is not None:
+            way.refs.append(payload_ref(chunk))
+            way.t_mono_ns = t_mono_ns
+        current.offset += self._chunk_bytes
+        if current.offset >= current.row.size_bytes:
+            self._current = None
+
+    def stored(self, sha256: bytes, stored_bytes: int) -> None:
+        """Note what the station holds of a picture."""
+        way = self._unreceipted.get(sha256)
+        if way is not None and stored_bytes >= way.size_bytes:
+            del self._unreceipted[sha256]
+
+    def go_back(self, sha256: bytes, offset: int) -> None:
+        """Note that the station lacks bytes from ``offset`` on."""
+        if self._current is not None and self._current.row.sha256 == sha256:
+            self._current.offset = max(0, min(offset, self._current.row.size_bytes - 1))
+            self._pending = None
+        elif sha256 in self._unreceipted:
+            self.rewind()
+
+    def refused(self, ref: bytes) -> bytes | None:
+        """Give up the picture one of whose chunks was refused for good; return its hash, None when unknown."""
+        for sha256, way in self._unreceipted.items():
+            if ref in way.refs:
+                del self._unreceipted[sha256]
+                if self._current is not None and self._current.row.sha256 == sha256:
+                    self._current, self._pending = None, None
+                return sha256
+        return None
+
+    def overdue(self, t_mono_ns: int, patience_ns: int) -> bool:
+        """True when a picture went out long ago and its receipt has not come."""
+        oldest = next(iter(self._unreceipted.values()), None)
+        return oldest is not None and self._current is None and t_mono_ns - oldest.t_mono_ns > patience_ns
+
+    def rewind(self) -> None:
+        """Start again with what still waits, from where the station is known to be."""
+        self._after = {Lane.PLATE: 0, Lane.OVERVIEW: 0}
+        self._current, self._pending = None, None
+        self._unreceipted.clear()
+
+    def _find(self) -> _Current | None:
+        if len(self._unreceipted) >= _MOST_UNRECEIPTED:
+            return None
+        for lane in (Lane.PLATE, Lane.OVERVIEW):
+            while rows := self._waiting.pictures(lane, after_pic=self._after[lane], most=1):
+                row = rows[0]
+                self._after[lane] = row.pic
+                jpeg = self._waiting.jpeg(row.pic)
+                if jpeg is not None:
+                    offset = row.stored_bytes if row.stored_bytes < row.size_bytes else 0
+                    return _Current(row, jpeg, offset)
+        return None

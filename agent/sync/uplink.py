@@ -1,0 +1,347 @@
+"""From the outbox to the station: what to publish next, and what each answer means.
+
+A plain state machine: events and times come in, ``Link.publish`` and outbox commands go out.  A PUBACK only opens the
+window again; a record is done when the station's receipt names it.  Until then it stays in the outbox, and it is
+published again when the link comes back or the receipt is overdue: the station takes doubles in its stride.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from agent.buffer.rows import Command, Lane, PictureHeld, PictureStored, Quarantined, Receipted
+from agent.errors import WireError
+from agent.sync.counts import UplinkCounts
+from agent.sync.pictures import PictureSender
+from agent.sync.topics import Channel, build
+from agent.sync.wire import Nack, PictureStatus, Receipt, decode_down, payload_ref
+from hw.ports import Acked, LinkDown, LinkDownError, LinkEvent, LinkUp, Received, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agent.buffer.rows import OutboxRow, PictureRow
+    from hw.ports import Link
+
+_NS_PER_S = 1_000_000_000
+_PERMANENT = frozenset({0x90, 0x95, 0x99})
+"""MQTT 5 reason codes that the same bytes would meet again: topic name invalid, packet too large, payload format
+invalid (OASIS MQTT 5.0, section 3.4.2.1)."""
+_PACKET_OVERHEAD_BYTES = 256
+"""Topic, packet id and properties beside the payload."""
+
+
+class Waiting(Protocol):
+    """What waits in the outbox."""
+
+    def records(self, *, after_seq: int, most: int) -> list[OutboxRow]:
+        """Return the oldest records above a sequence number."""
+
+    def pictures(self, lane: Lane, *, after_pic: int, most: int) -> list[PictureRow]:
+        """Return the oldest pictures of a lane above a number."""
+
+    def jpeg(self, pic: int) -> bytes | None:
+        """Return the bytes of a picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class UplinkConfig:
+    """How hard to push."""
+
+    window: int = 16
+    """Most messages in flight; the peer may lower it."""
+    unreceipted: int = 512
+    """Most records published and not yet receipted."""
+    receipt_timeout_s: float = 20.0
+    """A receipt later than this is overdue; doubles each time, up to ``receipt_timeout_most_s``."""
+    receipt_timeout_most_s: float = 300.0
+    chunk_bytes: int = 32 * 1024
+    send_pictures: bool = True
+    fetch: int = 64
+    """Records fetched from the outbox at a time."""
+
+
+@dataclass(slots=True)
+class _Sent:
+    """A record on its way."""
+
+    record_id: bytes
+    ref: bytes
+    t_mono_ns: int
+
+
+class Uplink:
+    """Publishes what waits.  Used by one thread, which also hands in the link's events."""
+
+    def __init__(
+        self,
+        unit: str,
+        boot_id: bytes,
+        link: Link,
+        waiting: Waiting,
+        commands: Callable[[Command], None],
+        config: UplinkConfig | None = None,
+    ) -> None:
+        self._unit = unit
+        self._link = link
+        self._waiting = waiting
+        self._commands = commands
+        self._config = config or UplinkConfig()
+        self._counts = UplinkCounts()
+        self._pictures = PictureSender(unit, boot_id, waiting, self._counts, self._config.chunk_bytes)
+        self._topic = {channel: build(unit, channel) for channel in Channel}
+        self._up = False
+        self._blocked = False
+        self._room = 0
+        self._most_packet_bytes: int | None = None
+        self._next_token = 1
+        self._flights: dict[int, int | None] = {}
+        """Token -> sequence number of the record, None for anything else."""
+        self._ready: deque[OutboxRow] = deque()
+        self._cursor = 0
+        self._unreceipted: OrderedDict[int, _Sent] = OrderedDict()
+        self._seq_of_ref: dict[bytes, int] = {}
+        self._timeout_s = self._config.receipt_timeout_s
+        self._resume_ns: int | None = None
+        """Nothing is sent before this instant: the station or the broker asked for a pause."""
+        self._health: bytes | None = None
+        self._status: bytes | None = None
+        self._status_due = False
+
+    @property
+    def is_up(self) -> bool:
+        """True while connected."""
+        return self._up
+
+    @property
+    def counts(self) -> UplinkCounts:
+        """A snapshot."""
+        return self._counts.snapshot()
+
+    @property
+    def in_flight(self) -> int:
+        """Messages the peer has not acknowledged."""
+        return len(self._flights)
+
+    @property
+    def unreceipted(self) -> int:
+        """Records published and not yet receipted."""
+        return len(self._unreceipted)
+
+    def set_status(self, payload: bytes) -> None:
+        """Announce this, retained, now and at each new connection."""
+        self._status = payload
+        self._status_due = True
+
+    def offer_health(self, payload: bytes) -> None:
+        """Publish this when there is room; a newer one takes its place."""
+        if self._health is not None:
+            self._counts.health_replaced += 1
+        self._health = payload
+
+    def handle(self, event: LinkEvent, t_mono_ns: int) -> None:
+        """Take one event of the link."""
+        match event:
+            case LinkUp(max_in_flight, max_packet_bytes):
+                self._forget_flights()
+                self._up = True
+                self._room = max(1, min(max_in_flight, self._config.window))
+                self._most_packet_bytes = max_packet_bytes
+                self._pictures.limit(max_packet_bytes)
+                self._status_due = self._status is not None
+                self._counts.link_ups += 1
+            case LinkDown():
+                # The port allows it twice for one outage.
+                self._counts.link_downs += self._up
+                self._up = False
+                self._forget_flights()
+            case Acked(token):
+                self._counts.acked += self._flights.pop(token, -1) != -1
+                self._blocked = False
+            case Refused(token, code, _):
+                self._refused(token, code, t_mono_ns)
+            case Received(topic, payload):
+                self._receive(topic, payload, t_mono_ns)
+
+    def pump(self, t_mono_ns: int) -> int:
+        """Publish as much as the window takes, reads before pictures; return how many messages went out."""
+        if not self._up:
+            return 0
+        self._look_for_overdue(t_mono_ns)
+        if self._resume_ns is not None and t_mono_ns < self._resume_ns:
+            return 0
+        self._resume_ns = None
+        sent = 0
+        while not self._blocked and len(self._flights) < self._room and self._send_next(t_mono_ns):
+            sent += 1
+        return sent
+
+    def _send_next(self, t_mono_ns: int) -> bool:
+        return self._send_about_us() or self._send_record(t_mono_ns) or self._send_chunk(t_mono_ns)
+
+    def _send_about_us(self) -> bool:
+        if self._status_due and self._status is not None:
+            self._status_due = not self._publish(Channel.STATUS, self._status, retain=True)
+            return not self._status_due
+        if self._health is not None and self._publish(Channel.HEALTH, self._health):
+            self._health = None
+            self._counts.health_sent += 1
+            return True
+        return False
+
+    def _send_chunk(self, t_mono_ns: int) -> bool:
+        if not self._config.send_pictures or self._blocked:
+            return False
+        chunk = self._pictures.next_chunk(t_mono_ns)
+        if chunk is None or not self._publish(Channel.PICTURE, chunk):
+            return False
+        self._pictures.sent(t_mono_ns)
+        return True
+
+    def _send_record(self, t_mono_ns: int) -> bool:
+        if self._blocked or len(self._unreceipted) >= self._config.unreceipted:
+            return False
+        if not self._ready:
+            self._ready.extend(self._waiting.records(after_seq=self._cursor, most=self._config.fetch))
+        while self._ready:
+            row = self._ready[0]
+            limit = self._most_packet_bytes
+            if limit is not None and len(row.payload) + _PACKET_OVERHEAD_BYTES > limit:
+                self._commands(Quarantined(row.seq, "too_large"))
+                self._counts.quarantined += 1
+                self._cursor = row.seq
+                self._ready.popleft()
+                continue
+            if not self._publish(Channel.READ, row.payload, seq=row.seq):
+                return False
+            self._ready.popleft()
+            self._cursor = row.seq
+            ref = payload_ref(row.payload)
+            self._unreceipted[row.seq] = _Sent(row.record_id, ref, t_mono_ns)
+            self._seq_of_ref[ref] = row.seq
+            self._counts.records_sent += 1
+            return True
+        return False
+
+    def _publish(self, channel: Channel, payload: bytes, *, seq: int | None = None, retain: bool = False) -> bool:
+        token = self._next_token
+        try:
+            self._link.publish(self._topic[channel], payload, token=token, retain=retain)
+        except LinkDownError:
+            # An event will say more; until then nothing is tried.
+            self._blocked = True
+            self._counts.not_taken += 1
+            return False
+        self._next_token += 1
+        self._flights[token] = seq
+        return True
+
+    def _refused(self, token: int, code: int, t_mono_ns: int) -> None:
+        self._blocked = False
+        if token not in self._flights:
+            return
+        seq = self._flights.pop(token)
+        self._counts.refused += 1
+        if seq is None:
+            return
+        if code in _PERMANENT:
+            self._give_up(seq, f"mqtt_{code:02x}")
+        else:
+            self._pause_and_rewind(t_mono_ns)
+
+    def _receive(self, topic: str, payload: bytes, t_mono_ns: int) -> None:
+        if topic != self._topic[Channel.RECEIPT]:
+            self._counts.foreign += 1
+            return
+        try:
+            message = decode_down(payload)
+        except WireError:
+            self._counts.malformed += 1
+            return
+        if message.unit != self._unit:
+            self._counts.foreign += 1
+            return
+        match message:
+            case Receipt():
+                self._take_receipt(message)
+            case Nack():
+                self._take_nack(message, t_mono_ns)
+            case PictureStatus(_, sha256, offset):
+                self._counts.picture_resumes += 1
+                self._pictures.go_back(sha256, offset)
+                self._commands(PictureStored(sha256, offset))
+
+    def _take_receipt(self, receipt: Receipt) -> None:
+        self._counts.receipts += 1
+        self._timeout_s = self._config.receipt_timeout_s
+        for seq, _ in receipt.records:
+            self._done_with(seq)
+        if receipt.records:
+            self._commands(Receipted(receipt.records))
+        for sha256, stored_bytes in receipt.pictures:
+            self._pictures.stored(sha256, stored_bytes)
+            self._commands(PictureStored(sha256, stored_bytes))
+
+    def _take_nack(self, nack: Nack, t_mono_ns: int) -> None:
+        self._counts.nacks += 1
+        if nack.retry:
+            self._pause_and_rewind(t_mono_ns)
+            return
+        seq = self._seq_of_ref.get(nack.ref)
+        if seq is not None:
+            self._give_up(seq, nack.code.value)
+            return
+        sha256 = self._pictures.refused(nack.ref)
+        if sha256 is not None:
+            self._counts.pictures_held += 1
+            self._commands(PictureHeld(sha256, nack.code.value))
+
+    def _give_up(self, seq: int, code: str) -> None:
+        self._counts.quarantined += 1
+        self._done_with(seq)
+        self._commands(Quarantined(seq, code))
+
+    def _done_with(self, seq: int) -> None:
+        sent = self._unreceipted.pop(seq, None)
+        if sent is not None:
+            self._seq_of_ref.pop(sent.ref, None)
+
+    def _look_for_overdue(self, t_mono_ns: int) -> None:
+        patience_ns = round(self._timeout_s * _NS_PER_S)
+        oldest = next(iter(self._unreceipted.values()), None)
+        if oldest is not None and t_mono_ns - oldest.t_mono_ns > patience_ns:
+            self._counts.overdue += 1
+            self._lengthen_timeout()
+            self._rewind()
+        if self._pictures.overdue(t_mono_ns, patience_ns):
+            self._counts.overdue += 1
+            self._lengthen_timeout()
+            self._pictures.rewind()
+
+    def _pause_and_rewind(self, t_mono_ns: int) -> None:
+        self._resume_ns = t_mono_ns + round(self._timeout_s / 4 * _NS_PER_S)
+        self._lengthen_timeout()
+        self._rewind()
+        self._pictures.rewind()
+
+    def _lengthen_timeout(self) -> None:
+        self._timeout_s = min(self._timeout_s * 2, self._config.receipt_timeout_most_s)
+
+    def _rewind(self) -> None:
+        """Publish again what has no receipt, in order."""
+        self._counts.resent += len(self._unreceipted)
+        self._cursor = min(self._unreceipted, default=self._cursor + 1) - 1
+        self._unreceipted.clear()
+        self._seq_of_ref.clear()
+        self._ready.clear()
+
+    def _forget_flights(self) -> None:
+        self._flights.clear()
+        self._blocked = False
+        self._resume_ns = None
+        self._timeout_s = self._config.receipt_timeout_s
+        self._rewind()
+        self._cursor = 0
+        self._pictures.rewind()

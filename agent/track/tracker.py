@@ -1,0 +1,232 @@
+"""Which sightings show the same plate: by where the plate should be by now, and by what is written on it.
+
+At a few frames a second a passing plate moves several times its width from one look to the next, so place alone
+cannot tell; two plates side by side may differ in one character, so text alone cannot either.  A sighting joins the
+track it fits best in both, at most one of a frame; what fits none starts a track of its own: two plates must never
+become one, while one plate as two tracks is mended by the re-read window.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from agent.records import Track
+from agent.track.vote import vote
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agent.records import Box, PlateText, Sighting
+
+_NS_PER_MS = 1_000_000
+_NS_PER_S = 1_000_000_000
+_KEPT_TEXTS = 4
+"""Distinct texts of a track whose best frame is kept: frames are large."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerConfig:
+    """When two sightings are one plate, and when a track is worth a read."""
+
+    lost_ms: float = 700.0
+    """A plate not seen for this long has gone."""
+    most_ms: float = 6000.0
+    """A track is closed after this long even while the plate is in view, so that its read is not held back."""
+    reach_widths_per_s: float = 14.0
+    """Speed at which a plate may cross the picture, in plate widths."""
+    most_growth_per_s: float = 6.0
+    """Factor by which its width may change in a second."""
+    alike: float = 0.7
+    """Likeness of two texts, 0..1, from which they may be one plate whose looks differ."""
+    least_confidence: float = 0.3
+    """A voted text below this is no read."""
+    least_confidence_single: float = 0.5
+    """The same for a text that no second look confirms."""
+    least_chars: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerCounts:
+    """Since the start of the process."""
+
+    sightings: int = 0
+    closed: int = 0
+    """Tracks that became reads, or re-reads."""
+    unreadable: int = 0
+    """Tracks closed without a text worth a read."""
+
+
+@dataclass(slots=True)
+class _Open:
+    """A track that is still growing."""
+
+    track_id: int
+    camera: str
+    t_first_ns: int
+    t_last_ns: int
+    box: Box
+    velocity_px_s: tuple[float, float] = (0.0, 0.0)
+    looks: list[PlateText] = field(default_factory=list)
+    best_of: dict[str, Sighting] = field(default_factory=dict)
+
+    def add(self, sighting: Sighting) -> None:
+        t_ns, box = sighting.frame.t_mono_ns, sighting.detection.box
+        elapsed_s = (t_ns - self.t_last_ns) / _NS_PER_S
+        if self.looks and elapsed_s > 0:
+            (x, y), (x0, y0) = _centre(box), _centre(self.box)
+            self.velocity_px_s = ((x - x0) / elapsed_s, (y - y0) / elapsed_s)
+        self.t_last_ns, self.box = t_ns, box
+        self.looks.append(sighting.plate)
+        text = sighting.plate.text
+        known = self.best_of.get(text)
+        if known is None or _worth(sighting) > _worth(known):
+            self.best_of[text] = sighting
+        if len(self.best_of) > _KEPT_TEXTS:
+            del self.best_of[min(self.best_of, key=lambda kept: _worth(self.best_of[kept]))]
+
+
+class Tracker:
+    """Sightings of one camera -> closed tracks.  One per camera and thread; no clock of its own."""
+
+    def __init__(self, config: TrackerConfig | None = None) -> None:
+        self._config = config or TrackerConfig()
+        self._open: list[_Open] = []
+        self._next_id = 1
+        self._sightings = 0
+        self._closed = 0
+        self._unreadable = 0
+
+    @property
+    def counts(self) -> TrackerCounts:
+        """A snapshot."""
+        return TrackerCounts(self._sightings, self._closed, self._unreadable)
+
+    def update(self, t_mono_ns: int, sightings: Sequence[Sighting]) -> list[Track]:
+        """Take the sightings of the frame exposed at ``t_mono_ns``; return the tracks that are over."""
+        self._sightings += len(sightings)
+        over = [track for track in self._open if self._is_over(track, t_mono_ns)]
+        self._open = [track for track in self._open if not self._is_over(track, t_mono_ns)]
+        free = list(self._open)
+        waiting = list(sightings)
+        pairs = sorted(
+            (
+                (fit, i, j)
+                for i, s in enumerate(waiting)
+                for j, t in enumerate(free)
+                if (fit := self._fit(t, s)) > 0
+            ),
+            reverse=True,
+        )
+        taken_sightings: set[int] = set()
+        taken_tracks: set[int] = set()
+        for _, i, j in pairs:
+            if i not in taken_sightings and j not in taken_tracks:
+                free[j].add(waiting[i])
+                taken_sightings.add(i)
+                taken_tracks.add(j)
+        for i, sighting in enumerate(waiting):
+            if i not in taken_sightings:
+                self._start(sighting)
+        return self._close(over)
+
+    def flush(self) -> list[Track]:
+        """Close all open tracks: the camera has stopped."""
+        over, self._open = self._open, []
+        return self._close(over)
+
+    def _is_over(self, track: _Open, t_mono_ns: int) -> bool:
+        lost = t_mono_ns - track.t_last_ns > self._config.lost_ms * _NS_PER_MS
+        return lost or t_mono_ns - track.t_first_ns > self._config.most_ms * _NS_PER_MS
+
+    def _start(self, sighting: Sighting) -> None:
+        t_ns = sighting.frame.t_mono_ns
+        track = _Open(self._next_id, sighting.frame.camera, t_ns, t_ns, sighting.detection.box)
+        track.add(sighting)
+        self._open.append(track)
+        self._next_id += 1
+
+    def _fit(self, track: _Open, sighting: Sighting) -> float:
+        """How well a sighting continues a track; 0 when it cannot."""
+        box = sighting.detection.box
+        elapsed_s = (sighting.frame.t_mono_ns - track.t_last_ns) / _NS_PER_S
+        growth = box.width_px / track.box.width_px if track.box.width_px else math.inf
+        if abs(math.log(max(growth, 1e-6))) > math.log(1.3) + math.log(self._config.most_growth_per_s) * elapsed_s:
+            return 0.0
+        likeness = max(text_likeness(sighting.plate.text, text) for text in track.best_of)
+        off_widths = self._off_px(track, box, elapsed_s) / max(1.0, track.box.width_px)
+        reach = 0.6 + self._config.reach_widths_per_s * elapsed_s
+        # A different text must lie where the plate is expected to the pixel, so to speak; a like one may jump.
+        if off_widths > reach or (likeness < self._config.alike and off_widths > 0.5 * (likeness + 0.2)):
+            return 0.0
+        if likeness < self._config.alike and self._both_sure(track, sighting):
+            return 0.0
+        return likeness + 0.5 * (1.0 - off_widths / reach) + 1e-3
+
+    @staticmethod
+    def _off_px(track: _Open, box: Box, elapsed_s: float) -> float:
+        """Distance from where the plate would be, moving on or standing still, whichever is nearer."""
+        (x, y), (x0, y0) = _centre(box), _centre(track.box)
+        vx, vy = track.velocity_px_s
+        return min(
+            math.hypot(x - x0, y - y0),
+            math.hypot(x - x0 - vx * elapsed_s, y - y0 - vy * elapsed_s),
+        )
+
+    def _both_sure(self, track: _Open, sighting: Sighting) -> bool:
+        sure = self._config.least_confidence_single
+        return sighting.plate.confidence >= sure and max(look.confidence for look in track.looks) >= sure
+
+    def _close(self, over: list[_Open]) -> list[Track]:
+        closed = []
+        for track in over:
+            made = self._finish(track)
+            if made is None:
+                self._unreadable += 1
+            else:
+                self._closed += 1
+                closed.append(made)
+        return closed
+
+    def _finish(self, track: _Open) -> Track | None:
+        plate = vote(track.looks)
+        n_agreeing = sum(1 for look in track.looks if look.text == plate.text)
+        config = self._config
+        least = config.least_confidence if n_agreeing > 1 else config.least_confidence_single
+        if len(plate.chars) < config.least_chars or plate.confidence < least:
+            return None
+        best = track.best_of.get(plate.text) or max(track.best_of.values(), key=_worth)
+        return Track(
+            track_id=track.track_id,
+            camera=track.camera,
+            plate=plate,
+            best=best,
+            n_sightings=len(track.looks),
+            n_agreeing=n_agreeing,
+            t_first_mono_ns=track.t_first_ns,
+            t_last_mono_ns=track.t_last_ns,
+        )
+
+
+def text_likeness(a: str, b: str) -> float:
+    """1 minus the edit distance (Levenshtein 1966) over the longer length; two empty texts are unlike."""
+    if not a or not b:
+        return 0.0
+    if a == b:
+        return 1.0
+    row = list(range(len(b) + 1))
+    for i, ca in enumerate(a, 1):
+        diagonal, row[0] = row[0], i
+        for j, cb in enumerate(b, 1):
+            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (ca != cb))
+    return 1.0 - row[-1] / max(len(a), len(b))
+
+
+def _worth(sighting: Sighting) -> float:
+    """Sharp, large and sure."""
+    return sighting.plate.confidence * math.sqrt(sighting.detection.box.area_px)
+
+
+def _centre(box: Box) -> tuple[float, float]:
+    return (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
