@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agent.records import Detection, Sighting, Track
-    from agent.track import Tracker
+    from agent.track import Tracker, TrackerCounts
     from hw.ports import Frame
 
 
@@ -27,6 +27,22 @@ class FrameReader(Protocol):
 
     def read(self, frame: Frame, detections: list[Detection]) -> list[Sighting]:
         """Text of each detection that has one."""
+
+
+@dataclass(slots=True)
+class VisionCounts:
+    """Since the start of the process."""
+
+    frames: int = 0
+    """Frames that reached us."""
+    looked: int = 0
+    """Frames that were recognised."""
+    dropped: int = 0
+    """Frames the camera made that never reached us, because we were late."""
+    skipped: int = 0
+    """Frames not looked at because of the frame rate limit."""
+    detections: int = 0
+    sightings: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +68,20 @@ class Vision:
         self._reader = reader
         self._tracker = tracker
         self.pacer = pacer or Pacer()
+        self.counts = VisionCounts()
+
+    @property
+    def track_counts(self) -> TrackerCounts:
+        """What the tracker counted."""
+        return self._tracker.counts
 
     def step(self, frame: Frame, lap: Callable[[str], None] = _no_lap) -> VisionStep:
         """Take one frame through the stages; ``lap`` is called with the name of each stage that is done."""
         paced = self.pacer.take(frame)
+        self.counts.frames += 1
+        self.counts.dropped += paced.dropped
         if not paced.look:
+            self.counts.skipped += 1
             return VisionStep(looked=False, dropped=paced.dropped, detections=0, sightings=0, tracks=())
         detections = self._reader.detect(frame)
         lap("detect")
@@ -64,6 +89,9 @@ class Vision:
         lap("ocr")
         tracks = self._tracker.update(frame.t_mono_ns, sightings)
         lap("track")
+        self.counts.looked += 1
+        self.counts.detections += len(detections)
+        self.counts.sightings += len(sightings)
         return VisionStep(
             looked=True,
             dropped=paced.dropped,

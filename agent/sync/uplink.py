@@ -77,11 +77,12 @@ class Uplink:
 
     def __init__(
         self,
-        unit: str,
-        boot_id: bytes,
         link: Link,
         waiting: Waiting,
         commands: Callable[[Command], None],
+        *,
+        unit: str,
+        boot_id: bytes,
         config: UplinkConfig | None = None,
     ) -> None:
         self._unit = unit

@@ -1,0 +1,191 @@
+"""The configuration: TOML, typed, frozen, unknown keys refused, all mistakes reported at once with their paths."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from agent.errors import ConfigError
+from hw.config import HwConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DEFAULT_PATH = Path("/etc/patrol-lpr/config.toml")
+_MEBI = 2**20
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RecogniseTable(_Table):
+    """The models and how hard they work."""
+
+    models: Path | None = Field(default=None, description="Folder with active.toml; absent: the shipped models")
+    runtime: Literal["auto", "litert", "tflite"] = Field(default="auto", description="TFLite runtime")
+    threads: int = Field(default=1, ge=1, le=8, description="Threads of the detector")
+    least_plate_width_px: float = Field(default=24, ge=8, le=400, description="Narrower plates are not read")
+    most_plates: int = Field(default=12, ge=1, le=64, description="Plates read per frame at most")
+    most_fps: float | None = Field(
+        default=None, gt=0, le=240, description="Frames looked at per second; absent: all"
+    )
+
+
+class TrackTable(_Table):
+    """When many looks are one read."""
+
+    lost_ms: float = Field(default=700, ge=50, le=10_000, description="A plate unseen for this long has gone")
+    least_confidence: float = Field(default=0.3, ge=0, le=1, description="Voted texts below this are no reads")
+    least_confidence_single: float = Field(
+        default=0.5, ge=0, le=1, description="The same for a text that only one look gave"
+    )
+
+
+class RereadTable(_Table):
+    """When the same plate is not reported again."""
+
+    window_s: float = Field(default=60, ge=0, le=86_400, description="Seconds since the last report")
+    radius_m: float = Field(default=150, ge=0, le=100_000, description="Metres from the last report")
+
+
+class GeotagTable(_Table):
+    """How place and time are judged."""
+
+    hold_ms: float = Field(default=1500, ge=0, le=30_000, description="Longest wait for a fix after the exposure")
+    max_age_s: float = Field(default=600, ge=1, le=86_400, description="Older fixes give no place")
+    latency_ms: float = Field(default=0, ge=0, le=2_000, description="Known delay of the receiver")
+
+
+class PictureTable(_Table):
+    """What is kept of the pixels."""
+
+    plate: bool = Field(default=True, description="Keep the picture of the plate")
+    overview: bool = Field(default=True, description="Keep the picture of the scene")
+    overview_width_px: int = Field(default=1024, ge=160, le=4096, description="Width of the scene picture")
+    overview_most_kib: int = Field(default=60, ge=8, le=1024, description="Size of the scene picture at most")
+
+
+class OutboxTable(_Table):
+    """Room for what waits."""
+
+    max_mib: int = Field(default=8192, ge=1, le=2**20, description="Byte budget of the outbox in MiB")
+    min_free_mib: int = Field(
+        default=256, ge=0, le=2**20, description="Below this much free disk it stops growing"
+    )
+    ballast_mib: int = Field(default=16, ge=0, le=1024, description="Size of the file given up on a full disk")
+
+
+class SyncTable(_Table):
+    """How what waits goes out."""
+
+    window: int = Field(default=16, ge=1, le=1000, description="Most messages in flight")
+    receipt_timeout_s: float = Field(default=20, gt=0, le=3600, description="A later receipt is overdue")
+    chunk_kib: int = Field(default=32, ge=1, le=64, description="Size of a picture chunk")
+    pictures: bool = Field(default=True, description="Send pictures as well as reads")
+    health_s: float = Field(default=60, ge=1, le=3600, description="Seconds between health reports")
+
+
+class LogTable(_Table):
+    """What is logged."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least severity")
+    format: Literal["auto", "json", "console"] = Field(
+        default="auto", description="auto: console on a terminal, else json"
+    )
+
+
+class AgentConfig(_Table):
+    """Everything about one unit."""
+
+    unit: Annotated[
+        str, Field(pattern=r"^[A-Za-z0-9_-]{1,36}$", description="Id of this unit; part of its topics")
+    ]
+    agency: Annotated[str, Field(min_length=1, max_length=64, description="Who owns the reads")]
+    state_dir: Path = Field(default=Path("/var/lib/patrol-lpr"), description="Folder of the outbox")
+    hw: HwConfig = Field(description="The hardware")
+    recognise: RecogniseTable = RecogniseTable()
+    track: TrackTable = TrackTable()
+    reread: RereadTable = RereadTable()
+    geotag: GeotagTable = GeotagTable()
+    pictures: PictureTable = PictureTable()
+    outbox: OutboxTable = OutboxTable()
+    sync: SyncTable = SyncTable()
+    log: LogTable = LogTable()
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> AgentConfig:
+    """Read a TOML file, then apply ``section.key=value`` overrides (values in TOML, or bare words).
+
+    Raises ConfigError listing every mistake with its key path.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; `patrol-lpr config example` prints one to start from") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from error
+    for override in overrides:
+        _override(table, override)
+    return parse_config(table, str(path))
+
+
+def parse_config(table: dict[str, Any], source: str) -> AgentConfig:
+    """Check a table; raises ConfigError listing every mistake with its key path."""
+    try:
+        return AgentConfig.model_validate(_with_derived(table))
+    except ValidationError as error:
+        lines = [f"  {_path(item['loc'])}: {_what(item)}" for item in error.errors()]
+        raise ConfigError(f"{source}: the configuration is wrong:\n" + "\n".join(lines)) from None
+
+
+def _with_derived(table: dict[str, Any]) -> dict[str, Any]:
+    """The link signs in as the unit and the board watches the state folder, unless the file says otherwise."""
+    hw = table.get("hw")
+    if not isinstance(hw, dict):
+        return table
+    hw = dict(hw)
+    link, board = hw.get("link"), hw.get("board", {"kind": "linux"})
+    if isinstance(link, dict) and link.get("kind") == "mqtt" and "unit" in table:
+        hw["link"] = {"unit": table["unit"], **link}
+    if isinstance(board, dict) and board.get("kind") == "linux" and "state_dir" in table:
+        hw["board"] = {"state_dir": table["state_dir"], **board}
+    return {**table, "hw": hw}
+
+
+def _override(table: dict[str, Any], override: str) -> None:
+    name, equals, text = override.partition("=")
+    if not equals or not all(name.split(".")):
+        raise ConfigError(f"--set {override}: expected section.key=value")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *sections, key = name.split(".")
+    inner = table
+    for section in sections:
+        inner = inner.setdefault(section, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(f"--set {override}: {section} is not a section")
+    inner[key] = value
+
+
+def _path(loc: tuple[int | str, ...]) -> str:
+    """``hw.cameras[0].fps``; the discriminating kinds pydantic puts into the path are left in, they help."""
+    text = ""
+    for part in loc:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text or "(top level)"
+
+
+def _what(item: Any) -> str:
+    if item["type"] == "extra_forbidden":
+        return "unknown key"
+    if item["type"] == "missing":
+        return "missing"
+    return f"{item['msg'][0].lower()}{item['msg'][1:]} (got {item['input']!r})"

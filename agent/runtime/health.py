@@ -1,0 +1,130 @@
+"""Everything that is counted, in one place: what the health message, the lamp and the reports show.
+
+``docs/counters.md`` explains every name; a test keeps the two equal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
+
+from agent.sync.wire import HealthMessage, encode_health
+from hw.ports import Lamp
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agent.buffer import OutboxStats
+    from agent.pipeline import Vision
+    from agent.records import Fix
+    from agent.runtime.stages import Books
+    from agent.sync.uplink import Uplink
+    from hw.ports import Vitals
+
+_NS_PER_US = 1_000
+_NS_PER_S = 1_000_000_000
+_FIX_FRESH_S = 5.0
+_OUTBOX_TOTALS = frozenset(
+    {"appended", "receipted", "evicted_reads", "evicted_plates", "evicted_overviews", "unknown_receipts"}
+)
+
+
+@dataclass(slots=True)
+class DeviceCounts:
+    """What the loops around the hardware count."""
+
+    camera_stalls: int = 0
+    """Times that no frame came in time."""
+    gnss_losses: int = 0
+    """Times that the receiver went away."""
+    queue_waits: int = 0
+    """Times that a track had to wait for the ledger."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All counters and gauges at one moment."""
+
+    counters: Mapping[str, int]
+    gauges: Mapping[str, int]
+
+
+@dataclass(slots=True)
+class Health:
+    """Collects.  The parts are read from the main thread; each is a number or a copy."""
+
+    books: Books
+    uplink: Uplink
+    devices: DeviceCounts
+    visions: list[Vision] = field(default_factory=list)
+
+    def counters(self, outbox: OutboxStats) -> dict[str, int]:
+        """Ever-growing numbers by dotted name."""
+        totals: dict[str, int] = {}
+        for vision in self.visions:
+            _add(totals, "frames", asdict(vision.counts))
+            _add(totals, "tracks", asdict(vision.track_counts))
+        _add(totals, "rereads", asdict(self.books.rereads.counts))
+        _add(totals, "nmea", asdict(self.books.nmea.counts))
+        _add(totals, "time", asdict(self.books.timebase.counts))
+        _add(totals, "ledger", asdict(self.books.ledger.counts))
+        _add(totals, "uplink", asdict(self.uplink.counts))
+        _add(totals, "devices", asdict(self.devices))
+        _add(totals, "outbox", {k: v for k, v in asdict(outbox).items() if k in _OUTBOX_TOTALS})
+        return totals
+
+    def gauges(self, outbox: OutboxStats, vitals: Vitals) -> dict[str, int]:
+        """Present values by dotted name, the unit in the name; what cannot be known is left out."""
+        values: dict[str, float | None] = {
+            "outbox.reads_waiting": outbox.reads,
+            "outbox.others_waiting": outbox.others,
+            "outbox.plates_waiting": outbox.plates,
+            "outbox.overviews_waiting": outbox.overviews,
+            "outbox.quarantined": outbox.quarantined,
+            "outbox.pictures_held": outbox.held,
+            "outbox.used_bytes": outbox.used_bytes,
+            "ledger.waiting": self.books.ledger.waiting,
+            "uplink.up": int(self.uplink.is_up),
+            "uplink.unreceipted": self.uplink.unreceipted,
+            "board.temperature_mc": None if vitals.temperature_c is None else vitals.temperature_c * 1000,
+            "board.throttled": vitals.throttled,
+            "board.undervoltage": vitals.undervoltage,
+            "board.disk_free_bytes": vitals.disk_free_bytes,
+            "board.rss_bytes": vitals.rss_bytes,
+            "board.load_1min_milli": vitals.load_1min * 1000,
+        }
+        return {name: round(value) for name, value in values.items() if value is not None}
+
+
+def health_payload(
+    snapshot: Snapshot, *, unit: str, boot_id: bytes, t_mono_ns: int, utc_ns: int | None, seq_high: int
+) -> bytes:
+    """Encode a snapshot."""
+    return encode_health(
+        HealthMessage(
+            unit=unit,
+            boot_id=boot_id,
+            mono_us=t_mono_ns // _NS_PER_US,
+            utc_us=None if utc_ns is None else utc_ns // _NS_PER_US,
+            seq_high=seq_high,
+            counters=tuple(sorted(snapshot.counters.items())),
+            gauges=tuple(sorted(snapshot.gauges.items())),
+        )
+    )
+
+
+def lamp_for(*, disk_low: bool, camera_ok: bool, fix: Fix | None, t_mono_ns: int, link_up: bool) -> Lamp:
+    """The most important thing the driver should know."""
+    if disk_low:
+        return Lamp.DISK
+    if not camera_ok:
+        return Lamp.NO_CAMERA
+    if fix is None or t_mono_ns - fix.t_mono_ns > _FIX_FRESH_S * _NS_PER_S:
+        return Lamp.NO_FIX
+    return Lamp.RECORDING if link_up else Lamp.NO_UPLINK
+
+
+def _add(totals: dict[str, int], prefix: str, values: dict[str, int]) -> None:
+    for name, value in values.items():
+        key = f"{prefix}.{name}"
+        totals[key] = totals.get(key, 0) + value

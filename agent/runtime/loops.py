@@ -1,0 +1,249 @@
+"""The threads' loops: each moves records between a port, a stage object and a queue, and nothing else.
+
+Frames are dropped by the camera when vision is late; tracks, sentences and receipts are never dropped: their queue is
+bounded and makes the sender wait.
+"""
+
+from __future__ import annotations
+
+import queue
+from typing import TYPE_CHECKING
+
+import structlog
+
+from agent.errors import FatalError
+from agent.records import Track
+from hw.ports import CameraEndedError, CameraStalledError, GnssLostError, LinkDown, LinkUp, NmeaLine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agent.buffer import Command
+    from agent.ledger import Ledger, Settled
+    from agent.pipeline import Vision
+    from agent.runtime.health import DeviceCounts
+    from agent.runtime.supervisor import Lane
+    from agent.runtime.timing import StageTimes
+    from agent.sync.uplink import Uplink
+    from hw.backoff import Backoff
+    from hw.ports import Camera, Clock, Gnss, LinkEvent
+
+_LOG = structlog.get_logger(__name__)
+_NS_PER_S = 1_000_000_000
+_FRAME_TIMEOUT_S = 2.0
+_MOST_STALLS = 15
+_LINE_TIMEOUT_S = 0.5
+_ROUND_S = 0.1
+_NTP_EVERY_S = 10.0
+_FULL_PAUSE_S = 0.5
+_DRAIN_MOST = 512
+
+
+class Inbox:
+    """The ledger's queue: bounded, so a slow disk slows the camera's thread and never loses a track."""
+
+    def __init__(self, most: int = 256) -> None:
+        self._queue: queue.Queue[NmeaLine | Track | Command] = queue.Queue(most)
+
+    def put(self, message: NmeaLine | Track | Command, lane: Lane, counts: DeviceCounts) -> None:
+        """Hand over; waits while the queue is full, still beating."""
+        try:
+            self._queue.put_nowait(message)
+        except queue.Full:
+            counts.queue_waits += 1
+        else:
+            return
+        while True:
+            try:
+                self._queue.put(message, timeout=_ROUND_S)
+            except queue.Full:
+                lane.beat()
+            else:
+                return
+
+    def answer(self, command: Command) -> None:
+        """Hand over what the station said; the uplink's thread, whose deadline covers the wait."""
+        self._queue.put(command)
+
+    def take(self) -> list[NmeaLine | Track | Command]:
+        """Wait a moment for a message; return all there are."""
+        try:
+            messages = [self._queue.get(timeout=_ROUND_S)]
+        except queue.Empty:
+            return []
+        while len(messages) < _DRAIN_MOST:
+            try:
+                messages.append(self._queue.get_nowait())
+            except queue.Empty:
+                break
+        return messages
+
+    @property
+    def empty(self) -> bool:
+        """True when nothing waits."""
+        return self._queue.empty()
+
+
+def vision_loop(
+    camera: Camera,
+    build: Callable[[], Vision],
+    on_vision: Callable[[Vision], None],
+    inbox: Inbox,
+    *,
+    times: StageTimes,
+    counts: DeviceCounts,
+) -> Callable[[Lane], None]:
+    """Frames -> tracks into the inbox.  The models are loaded in the thread that uses them."""
+
+    def loop(lane: Lane) -> None:
+        vision = build()
+        on_vision(vision)
+        stalls = 0
+        while not lane.stopping:
+            lane.beat()
+            try:
+                frame = camera.next_frame(timeout_s=_FRAME_TIMEOUT_S)
+            except CameraStalledError:
+                stalls += 1
+                counts.camera_stalls += 1
+                _LOG.warning("camera_stalled", camera=camera.name, in_a_row=stalls)
+                if stalls >= _MOST_STALLS:
+                    raise FatalError(f"camera {camera.name} delivers no frames; is its cable in place?") from None
+                continue
+            except CameraEndedError:
+                _LOG.info("camera_ended", camera=camera.name)
+                break
+            stalls = 0
+            times.start()
+            for track in vision.step(frame, times.lap).tracks:
+                inbox.put(track, lane, counts)
+        for track in vision.flush():
+            inbox.put(track, lane, counts)
+
+    return loop
+
+
+def gnss_loop(gnss: Gnss, inbox: Inbox, *, counts: DeviceCounts, backoff: Backoff) -> Callable[[Lane], None]:
+    """Sentences into the inbox; a receiver that went away is asked for again and again."""
+
+    def loop(lane: Lane) -> None:
+        while not lane.stopping:
+            lane.beat()
+            try:
+                line = gnss.next_line(timeout_s=_LINE_TIMEOUT_S)
+            except GnssLostError as error:
+                counts.gnss_losses += 1
+                _LOG.warning("gnss_lost", reason=str(error))
+                lane.pause(backoff.next_s())
+                continue
+            if line is not None:
+                backoff.reset()
+                inbox.put(line, lane, counts)
+
+    return loop
+
+
+def ledger_loop(
+    ledger: Ledger, inbox: Inbox, clock: Clock, *, on_settled: Callable[[Settled], None]
+) -> Callable[[Lane], None]:
+    """The one writer of the outbox."""
+
+    def loop(lane: Lane) -> None:
+        ntp_due_ns = 0
+        while not (lane.stopping and inbox.empty):
+            lane.beat()
+            for message in inbox.take():
+                _dispatch(ledger, message)
+            now_ns = clock.mono_ns()
+            if now_ns >= ntp_due_ns:
+                ntp_due_ns = now_ns + round(_NTP_EVERY_S * _NS_PER_S)
+                if clock.synchronised():
+                    ledger.hear_ntp(now_ns, clock.utc_ns())
+            settled = ledger.settle(now_ns)
+            on_settled(settled)
+            if settled.full:
+                lane.pause(_FULL_PAUSE_S)
+        on_settled(ledger.flush())
+        if ledger.waiting:
+            _LOG.error("reads_not_stored", count=ledger.waiting, why="the disk is full")
+
+    return loop
+
+
+def _dispatch(ledger: Ledger, message: NmeaLine | Track | Command) -> None:
+    if isinstance(message, NmeaLine):
+        ledger.hear(message)
+    elif isinstance(message, Track):
+        ledger.place(message)
+    else:
+        ledger.answer(message)
+
+
+class Mailbox:
+    """The uplink thread's queue: events of the link, payloads to send, and plain wake-ups.
+
+    Unbounded, because the window bounds what the link can say and the rest comes once a minute.
+    """
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[LinkEvent | tuple[str, bytes] | None] = queue.SimpleQueue()
+
+    def event(self, event: LinkEvent) -> None:
+        """Hand in an event of the link; any thread."""
+        self._queue.put(event)
+
+    def health(self, payload: bytes) -> None:
+        """Hand in a health message; any thread."""
+        self._queue.put(("health", payload))
+
+    def status(self, payload: bytes) -> None:
+        """Hand in a status message; any thread."""
+        self._queue.put(("status", payload))
+
+    def wake(self) -> None:
+        """Something new waits; any thread."""
+        self._queue.put(None)
+
+    def take(self) -> list[LinkEvent | tuple[str, bytes]]:
+        """Wait a moment; return all that came."""
+        came = []
+        try:
+            came.append(self._queue.get(timeout=_ROUND_S))
+            while True:
+                came.append(self._queue.get_nowait())
+        except queue.Empty:
+            pass
+        return [item for item in came if item is not None]
+
+
+def uplink_loop(
+    uplink: Uplink, mailbox: Mailbox, clock: Clock, *, on_link: Callable[[bool, str], None]
+) -> Callable[[Lane], None]:
+    """Outbox -> link, and the station's answers back."""
+
+    def loop(lane: Lane) -> None:
+        while not lane.stopping:
+            lane.beat()
+            for item in mailbox.take():
+                _deliver(uplink, item, clock.mono_ns(), on_link)
+            uplink.pump(clock.mono_ns())
+
+    return loop
+
+
+def _deliver(
+    uplink: Uplink, item: LinkEvent | tuple[str, bytes], now_ns: int, on_link: Callable[[bool, str], None]
+) -> None:
+    match item:
+        case ("health", bytes() as payload):
+            uplink.offer_health(payload)
+        case ("status", bytes() as payload):
+            uplink.set_status(payload)
+        case tuple():
+            raise ValueError(f"unknown mail {item[0]}")
+        case _:
+            uplink.handle(item, now_ns)
+            if isinstance(item, LinkUp):
+                on_link(True, "")
+            elif isinstance(item, LinkDown):
+                on_link(False, item.reason)

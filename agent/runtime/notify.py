@@ -1,0 +1,46 @@
+"""Talk to systemd: readiness, status, watchdog (sd_notify(3): one datagram to the socket it names)."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Notifier:
+    """Does nothing where systemd did not ask for it."""
+
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        environment = os.environ if environment is None else environment
+        address = environment.get("NOTIFY_SOCKET", "")
+        # An abstract socket is written with a leading @.
+        self._address = f"\0{address[1:]}" if address.startswith("@") else address
+        watchdog_us = environment.get("WATCHDOG_USEC", "")
+        ours = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        self.watchdog_s = int(watchdog_us) / 1e6 if watchdog_us.isdigit() and ours else None
+        """How often systemd wants to hear from us; None when it does not."""
+
+    def ready(self) -> None:
+        """The agent works."""
+        self._send("READY=1")
+
+    def alive(self) -> None:
+        """Every thread is within its deadline."""
+        self._send("WATCHDOG=1")
+
+    def status(self, text: str) -> None:
+        """One line for ``systemctl status``."""
+        self._send(f"STATUS={text}")
+
+    def stopping(self) -> None:
+        """The agent is about to end."""
+        self._send("STOPPING=1")
+
+    def _send(self, message: str) -> None:
+        if not self._address:
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as out:
+            out.sendto(message.encode(), self._address)

@@ -1,0 +1,296 @@
+"""The agent in the vehicle: hardware and stages on threads, watched, stopped in order.
+
+``main`` watches; ``vision-*``, ``gnss``, ``ledger`` and ``uplink`` work.  Stopping goes along the flow: cameras and
+receiver first, then what they led to is committed, then the uplink gets a moment, then the outbox is closed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import structlog
+
+from agent.buffer import OutboxReader
+from agent.runtime.health import DeviceCounts, Health, Snapshot, health_payload, lamp_for
+from agent.runtime.loops import Inbox, Mailbox, gnss_loop, ledger_loop, uplink_loop, vision_loop
+from agent.runtime.notify import Notifier
+from agent.runtime.stages import build_books, build_uplink, build_vision, software
+from agent.runtime.supervisor import Supervisor
+from agent.runtime.timing import StageTimes
+from agent.sync.topics import Channel, build
+from agent.sync.wire import StatusMessage, UnitState, encode_status
+from hw.backoff import Backoff
+from hw.ports import Buzz, Lamp, Will
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agent.buffer import OutboxStats
+    from agent.ledger import Settled
+    from agent.pipeline import FrameReader, Vision
+    from agent.records import Read
+    from agent.runtime.config import AgentConfig
+    from hw.ports import Board, Camera, Clock, Gnss, Link, Panel
+
+_LOG = structlog.get_logger(__name__)
+_NS_PER_S = 1_000_000_000
+_WATCH_S = 0.5
+_VISION_DEADLINE_S = 15.0
+_DEADLINE_S = 10.0
+_STOP_S = 5.0
+_MEBI = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """Open back ends of every port."""
+
+    cameras: tuple[Camera, ...]
+    gnss: Gnss
+    panel: Panel
+    link: Link
+    board: Board
+    clock: Clock
+
+
+@dataclass(slots=True)
+class Progress:
+    """What a view may show; written by the ledger's thread, read by any."""
+
+    reads: list[Read] = field(default_factory=list)
+    receipted: int = 0
+    keep: int = 50
+
+    def note(self, settled: Settled) -> None:
+        """Take a round of the ledger."""
+        self.reads = [*self.reads, *settled.reads][-self.keep :]
+        self.receipted += settled.freed
+
+
+class Service:
+    """One run of the agent.  ``run`` blocks; ``stop`` may come from any thread or a signal handler."""
+
+    def __init__(
+        self,
+        config: AgentConfig,
+        hardware: Hardware,
+        reader: Callable[[], FrameReader],
+        models: tuple[str, ...],
+        *,
+        notifier: Notifier | None = None,
+    ) -> None:
+        """``reader`` makes a recogniser; it is called once in the thread of each camera.
+
+        Raises OutboxError when the outbox cannot be opened.
+        """
+        self._config = config
+        self._hw = hardware
+        self._reader = reader
+        self._models = models
+        self._notifier = notifier or Notifier({})
+        self._stopping = False
+        self._link_up = False
+        self._health_due_ns = 0
+        self._lamp = Lamp.OFF
+        self.times = StageTimes()
+        self.progress = Progress()
+        boot_id = hardware.clock.boot_id
+        self.books = build_books(config, boot_id=boot_id, models=models)
+        self._waiting = OutboxReader(self.books.outbox.path)
+        self._stats_reader = OutboxReader(self.books.outbox.path)
+        self._inbox = Inbox()
+        self._mailbox = Mailbox()
+        self._supervisor = Supervisor(hardware.clock)
+        self._devices = DeviceCounts()
+        self.uplink = build_uplink(config, hardware.link, self._waiting, self._inbox.answer, boot_id=boot_id)
+        self.health = Health(self.books, self.uplink, self._devices)
+
+    def stop(self) -> None:
+        """Ask ``run`` to end in order."""
+        self._stopping = True
+        self._supervisor.wake()
+
+    @property
+    def outbox_stats(self) -> OutboxStats:
+        """The outbox's counters; main thread."""
+        return self._stats_reader.stats()
+
+    @property
+    def link_up(self) -> bool:
+        """True while connected."""
+        return self._link_up
+
+    def run(
+        self,
+        *,
+        until_cameras_end: bool = False,
+        drain_s: float = 3.0,
+        on_watch: Callable[[Service], None] | None = None,
+    ) -> None:
+        """Work until ``stop``, a failure, or (if asked) until every camera has ended.
+
+        ``drain_s`` is how long the uplink may go on sending at the end.  Raises what ended a thread.
+        """
+        self._log_opening()
+        self._start()
+        self._notifier.ready()
+        try:
+            while not self._stopping and self._supervisor.failure is None:
+                if until_cameras_end and not self._cameras_alive():
+                    break
+                self._watch()
+                if on_watch is not None:
+                    on_watch(self)
+                self._supervisor.wait(_WATCH_S if on_watch is None else 0.1)
+        finally:
+            self._shut_down(drain_s, on_watch)
+        if self._supervisor.failure is not None:
+            raise self._supervisor.failure
+
+    def _start(self) -> None:
+        hw, clock = self._hw, self._hw.clock
+        self._mailbox.status(self._status(UnitState.ONLINE, "started"))
+        will = Will(build(self._config.unit, Channel.STATUS), self._status(UnitState.OFFLINE, "connection lost"))
+        self._supervisor.spawn(
+            "ledger",
+            ledger_loop(self.books.ledger, self._inbox, clock, on_settled=self._settled),
+            deadline_s=_DEADLINE_S,
+        )
+        self._supervisor.spawn(
+            "uplink", uplink_loop(self.uplink, self._mailbox, clock, on_link=self._on_link), deadline_s=_DEADLINE_S
+        )
+        hw.link.start(self._mailbox.event, subscribe=(build(self._config.unit, Channel.RECEIPT),), will=will)
+        self._supervisor.spawn(
+            "gnss",
+            gnss_loop(hw.gnss, self._inbox, counts=self._devices, backoff=Backoff(0.5, 10.0)),
+            deadline_s=_DEADLINE_S + 10.0,
+        )
+        for camera in hw.cameras:
+            loop = vision_loop(
+                camera,
+                self._build_vision,
+                self.health.visions.append,
+                self._inbox,
+                times=self.times,
+                counts=self._devices,
+            )
+            self._supervisor.spawn(f"vision-{camera.name}", loop, deadline_s=_VISION_DEADLINE_S)
+
+    def _build_vision(self) -> Vision:
+        return build_vision(self._config, self._reader())
+
+    def _watch(self) -> None:
+        late = self._supervisor.overdue()
+        if late:
+            # Without the petting systemd restarts us; saying who was late is all there is left to do.
+            _LOG.error("threads_overdue", **{name.replace("-", "_"): round(s, 1) for name, s in late.items()})
+            self._lamp = Lamp.FAULT
+            self._hw.panel.set_lamp(Lamp.FAULT)
+        else:
+            self._notifier.alive()
+        now_ns = self._hw.clock.mono_ns()
+        if now_ns >= self._health_due_ns:
+            self._health_due_ns = now_ns + round(self._config.sync.health_s * _NS_PER_S)
+            self._report_health(now_ns)
+        if not late:
+            self._show_lamp(now_ns)
+
+    def _report_health(self, now_ns: int) -> None:
+        stats = self._stats_reader.stats()
+        vitals = self._hw.board.vitals()
+        snapshot = Snapshot(self.health.counters(stats), self.health.gauges(stats, vitals))
+        tag = self.books.timebase.tag(now_ns)
+        payload = health_payload(
+            snapshot,
+            unit=self._config.unit,
+            boot_id=self._hw.clock.boot_id,
+            t_mono_ns=now_ns,
+            utc_ns=tag.utc_ns,
+            seq_high=stats.next_seq - 1,
+        )
+        self._mailbox.health(payload)
+        self._notifier.status(
+            f"{stats.appended} reads, {stats.reads} waiting, link {'up' if self._link_up else 'down'}"
+        )
+        _LOG.info(
+            "health", appended=stats.appended, waiting=stats.reads, link_up=self._link_up, rss=vitals.rss_bytes
+        )
+
+    def _show_lamp(self, now_ns: int) -> None:
+        free = self._hw.board.vitals().disk_free_bytes
+        lamp = lamp_for(
+            disk_low=free < self._config.outbox.min_free_mib * _MEBI,
+            camera_ok=self._cameras_alive(),
+            fix=self.books.ledger.last_fix,
+            t_mono_ns=now_ns,
+            link_up=self._link_up,
+        )
+        if lamp is not self._lamp:
+            self._lamp = lamp
+            self._hw.panel.set_lamp(lamp)
+            _LOG.info("lamp", shows=lamp.value)
+
+    def _cameras_alive(self) -> bool:
+        return any(self._supervisor.alive(f"vision-{camera.name}") for camera in self._hw.cameras)
+
+    def _shut_down(self, drain_s: float, on_watch: Callable[[Service], None] | None) -> None:
+        self._notifier.stopping()
+        _LOG.info("stopping")
+        for camera in self._hw.cameras:
+            camera.close()
+        self._hw.gnss.close()
+        inputs = [f"vision-{camera.name}" for camera in self._hw.cameras]
+        self._supervisor.stop(*inputs, "gnss", timeout_s=_STOP_S)
+        self._drain(drain_s, on_watch)
+        stats = self._stats_reader.stats()
+        if self._link_up:
+            self._mailbox.status(self._status(UnitState.OFFLINE, "stopped"))
+            self._supervisor.wait(0.3)
+        self._supervisor.stop("uplink", timeout_s=_STOP_S)
+        self._supervisor.stop("ledger", timeout_s=_STOP_S)
+        self._hw.link.close()
+        self._hw.panel.close()
+        self._waiting.close()
+        self._stats_reader.close()
+        self.books.outbox.close()
+        _LOG.info("stopped", appended=stats.appended, waiting=stats.reads)
+
+    def _drain(self, drain_s: float, on_watch: Callable[[Service], None] | None) -> None:
+        """Let the uplink go on while the link is up, something waits and there is time."""
+        until_ns = self._hw.clock.mono_ns() + round(drain_s * _NS_PER_S)
+        while self._hw.clock.mono_ns() < until_ns and self._supervisor.failure is None:
+            stats = self._stats_reader.stats()
+            pictures = stats.plates + stats.overviews if self._config.sync.pictures else 0
+            held = self.books.ledger.waiting or not self._inbox.empty
+            if not held and not (stats.reads or stats.others or pictures):
+                return
+            if on_watch is not None:
+                on_watch(self)
+            self._supervisor.wait(0.05)
+
+    def _settled(self, settled: Settled) -> None:
+        """Ledger thread: tell everybody who cares."""
+        self.progress.note(settled)
+        if settled.reads:
+            self._mailbox.wake()
+            self._hw.panel.buzz(Buzz.READ)
+        for read, seq in zip(settled.reads, settled.seqs, strict=True):
+            _LOG.info("read", id=read.read_id.hex(), seq=seq, camera=read.camera, looks=read.n_sightings)
+
+    def _on_link(self, up: bool, reason: str) -> None:
+        self._link_up = up
+        _LOG.info("link_up") if up else _LOG.warning("link_down", reason=reason)
+
+    def _log_opening(self) -> None:
+        report = self.books.report
+        if report.moved_to:
+            _LOG.error("outbox_damaged", moved_to=report.moved_to, salvaged=report.salvaged_records)
+        for problem in report.problems:
+            _LOG.warning("outbox_problem", what=problem)
+        _LOG.info("starting", unit=self._config.unit, software=software(), models=list(self._models))
+
+    def _status(self, state: UnitState, reason: str) -> bytes:
+        return encode_status(
+            StatusMessage(self._config.unit, self._hw.clock.boot_id, state, reason, software(), self._models)
+        )

@@ -1,0 +1,147 @@
+"""The composition root: configuration -> stages.  The vehicle, the demo and the replay are all wired here."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from agent.buffer import Limits, OpenReport, Outbox, open_outbox
+from agent.capture import Pacer
+from agent.geotag import Geotagger
+from agent.geotag.fixes import FixRing, FixRingConfig
+from agent.geotag.nmea import NmeaConfig, NmeaState
+from agent.geotag.read_maker import ReadMaker
+from agent.geotag.timebase import Timebase
+from agent.ledger import Ledger
+from agent.pictures import PictureConfig, PictureMaker
+from agent.pipeline import Vision
+from agent.read_id import ReadIdMint
+from agent.recognise import Recogniser, RecogniserConfig, RuntimeKind, load_active
+from agent.runtime.models import default_models_folder
+from agent.sync.encoder import RecordEncoder
+from agent.sync.uplink import Uplink, UplinkConfig
+from agent.track import RereadConfig, RereadWindow, Tracker, TrackerConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agent.buffer import Command
+    from agent.pipeline import FrameReader
+    from agent.runtime.config import AgentConfig
+    from agent.sync.uplink import Waiting
+    from hw.ports import Link
+
+_MEBI = 2**20
+_KIBI = 2**10
+PACKAGE = "patrol-lpr"
+
+
+def software() -> str:
+    """Name and version; goes into every read."""
+    return f"{PACKAGE} {version(PACKAGE)}"
+
+
+def build_recogniser(config: AgentConfig) -> Recogniser:
+    """Load both models; one recogniser per camera, because interpreters belong to one thread.
+
+    Raises BundleError when a bundle does not match its contract.
+    """
+    table = config.recognise
+    bundles = load_active(table.models or default_models_folder())
+    return Recogniser(
+        *bundles,
+        RecogniserConfig(
+            runtime=RuntimeKind(table.runtime),
+            detector_threads=table.threads,
+            least_plate_width_px=table.least_plate_width_px,
+            most_plates=table.most_plates,
+        ),
+    )
+
+
+def build_vision(config: AgentConfig, reader: FrameReader) -> Vision:
+    """One camera's first half of the sentence."""
+    table = config.track
+    tracker = Tracker(
+        TrackerConfig(
+            lost_ms=table.lost_ms,
+            least_confidence=table.least_confidence,
+            least_confidence_single=table.least_confidence_single,
+        )
+    )
+    return Vision(reader, tracker, Pacer(most_fps=config.recognise.most_fps))
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """The second half of the sentence and the parts whose counts are published."""
+
+    ledger: Ledger
+    outbox: Outbox
+    nmea: NmeaState
+    timebase: Timebase
+    rereads: RereadWindow
+    report: OpenReport
+
+
+def build_books(
+    config: AgentConfig,
+    *,
+    boot_id: bytes,
+    models: tuple[str, ...],
+    random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+) -> Books:
+    """Open the outbox in ``state_dir`` and everything in front of it.
+
+    Raises OutboxError when the outbox cannot be opened.
+    """
+    nmea = NmeaState(NmeaConfig(latency_ms=config.geotag.latency_ms))
+    timebase = Timebase(boot_id)
+    rereads = RereadWindow(RereadConfig(window_s=config.reread.window_s, radius_m=config.reread.radius_m))
+    pictures = config.pictures
+    maker = ReadMaker(
+        ids=ReadIdMint(random_bytes),
+        pictures=PictureMaker(
+            PictureConfig(
+                plate=pictures.plate,
+                overview=pictures.overview,
+                overview_width_px=pictures.overview_width_px,
+                overview_most_bytes=pictures.overview_most_kib * _KIBI,
+            )
+        ),
+        models=models,
+        software=software(),
+        roles={camera.name: camera.role for camera in config.hw.cameras},
+    )
+    ring = FixRing(FixRingConfig(max_age_s=config.geotag.max_age_s))
+    geotagger = Geotagger(maker, ring=ring, timebase=timebase, rereads=rereads, hold_ms=config.geotag.hold_ms)
+    limits = Limits(
+        max_bytes=config.outbox.max_mib * _MEBI,
+        min_free_bytes=config.outbox.min_free_mib * _MEBI,
+        ballast_bytes=config.outbox.ballast_mib * _MEBI,
+    )
+    encoder = RecordEncoder(config.unit, config.agency, boot_id)
+    outbox, report = open_outbox(config.state_dir, encoder, limits=limits)
+    return Books(Ledger(nmea, geotagger, timebase, outbox), outbox, nmea, timebase, rereads, report)
+
+
+def build_uplink(
+    config: AgentConfig, link: Link, waiting: Waiting, commands: Callable[[Command], None], *, boot_id: bytes
+) -> Uplink:
+    """The sending half."""
+    table = config.sync
+    return Uplink(
+        link,
+        waiting,
+        commands,
+        unit=config.unit,
+        boot_id=boot_id,
+        config=UplinkConfig(
+            window=table.window,
+            receipt_timeout_s=table.receipt_timeout_s,
+            chunk_bytes=table.chunk_kib * _KIBI,
+            send_pictures=table.pictures,
+        ),
+    )
