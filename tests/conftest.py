@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -23,3 +24,8 @@ def bless(request: pytest.FixtureRequest) -> bool:
 def repo() -> Path:
     """The root of the repository."""
     return ROOT
+
+
+# Shared machines are slow at times; how fast things are is shown by `make bench`, never by a test.
+settings.register_profile("patrol", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patrol")

@@ -11,6 +11,7 @@ import hashlib
 import itertools
 import math
 import tomllib
+import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -280,9 +281,10 @@ def run_golden(bundle: Bundle, runtime: RuntimeKind) -> GoldenResult:
 def _load_golden(bundle: Bundle) -> dict[str, NDArray[Any]]:
     path = bundle.folder / "golden.npz"
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here, because numpy leaves the file open when it is no archive.
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             golden = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise BundleError(f"{path}: {error}") from error
     wanted = {"input", "tolerance_lsb", *bundle.contract.outputs}
     if missing := wanted - golden.keys():

@@ -56,8 +56,10 @@ class PictureSender:
 
     def limit(self, max_packet_bytes: int | None) -> None:
         """Keep chunks below the largest packet the peer takes."""
-        room = self._configured_bytes if max_packet_bytes is None else max_packet_bytes - _ENVELOPE_BYTES
-        self._chunk_bytes = max(_LEAST_CHUNK_BYTES, min(self._configured_bytes, room))
+        self._chunk_bytes = self._configured_bytes
+        if max_packet_bytes is not None:
+            room = max(_LEAST_CHUNK_BYTES, max_packet_bytes - _ENVELOPE_BYTES)
+            self._chunk_bytes = min(self._configured_bytes, room)
 
     def next_chunk(self, t_mono_ns: int) -> bytes | None:
         """Return the next chunk to publish, the same one until ``sent``; None when nothing waits."""

@@ -312,14 +312,15 @@ class Uplink:
     def _look_for_overdue(self, t_mono_ns: int) -> None:
         patience_ns = round(self._timeout_s * _NS_PER_S)
         oldest = next(iter(self._unreceipted.values()), None)
-        if oldest is not None and t_mono_ns - oldest.t_mono_ns > patience_ns:
-            self._counts.overdue += 1
-            self._lengthen_timeout()
+        records_late = oldest is not None and t_mono_ns - oldest.t_mono_ns > patience_ns
+        pictures_late = self._pictures.overdue(t_mono_ns, patience_ns)
+        if records_late:
             self._rewind()
-        if self._pictures.overdue(t_mono_ns, patience_ns):
+        if pictures_late:
+            self._pictures.rewind()
+        if records_late or pictures_late:
             self._counts.overdue += 1
             self._lengthen_timeout()
-            self._pictures.rewind()
 
     def _pause_and_rewind(self, t_mono_ns: int) -> None:
         self._resume_ns = t_mono_ns + round(self._timeout_s / 4 * _NS_PER_S)

@@ -30,11 +30,8 @@ def test_two_plates_stay_two() -> None:
     assert [round(confidence, 3) for _, confidence in fused] == [0.9, 0.8]
 
 
-@given(
-    hnp.arrays(np.float32, st.tuples(st.integers(1, 40), st.just(2)), elements=st.floats(0, 400, width=32)),
-    st.randoms(use_true_random=False),
-)
-def test_no_survivor_overlaps_another_and_the_best_survives(corners: np.ndarray, random: object) -> None:
+@given(hnp.arrays(np.float32, st.tuples(st.integers(1, 40), st.just(2)), elements=st.floats(0, 400, width=32)))
+def test_no_survivor_overlaps_another_and_the_best_survives(corners: np.ndarray) -> None:
     """Whatever the boxes, fusing ends, keeps the best score and never invents more boxes than it got."""
     boxes = np.concatenate([corners, corners + 16], axis=1)
     scores = np.linspace(1, 0.5, len(boxes), dtype=np.float32)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from agent.recognise import load_active
-from agent.recognise.ocr import Ocr
 from agent.recognise.interpreter import RuntimeKind
+from agent.recognise.ocr import Ocr
 from agent.records import Box
 
 if TYPE_CHECKING:

@@ -139,5 +139,5 @@ def test_a_video_without_a_frame_is_an_error(recogniser: Recogniser, tmp_path: P
     path = tmp_path / "broken.mp4"
     path.write_bytes(b"\x00" * 100)
 
-    with pytest.raises(ImageError, match="broken.mp4"):
+    with pytest.raises(ImageError, match=r"broken\.mp4"):
         list(read_video(recogniser, path))

@@ -1,0 +1,193 @@
+"""``patrol-lpr doctor``: one line for everything the agent needs, with what to do about what is missing."""
+
+from __future__ import annotations
+
+import json
+import queue
+import sys
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from agent.buffer import OutboxReader
+from agent.buffer.outbox import FILE_NAME
+from agent.errors import AgentError
+from agent.recognise import RuntimeKind, load_active
+from agent.recognise.bundle import run_golden
+from agent.recognise.interpreter import choose_runtime
+from agent.runtime.config import AgentConfig, load_config
+from agent.runtime.models import default_models_folder
+from hw.clock import RealClock
+from hw.open import open_board, open_cameras, open_gnss, open_link, open_panel
+from hw.ports import HwError, LinkDown, LinkUp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from hw.ports import LinkEvent
+
+_FRAME_TIMEOUT_S = 5.0
+_GNSS_LINES = 5
+_LINK_TIMEOUT_S = 8.0
+_MEBI = 2**20
+
+
+class Verdict(StrEnum):
+    """How a check ended."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the doctor's report."""
+
+    what: str
+    verdict: Verdict
+    detail: str
+
+
+def run(path: Path, overrides: list[str], *, as_json: bool) -> int:
+    """Check everything; returns 1 when something fails."""
+    findings = list(examine(path, overrides))
+    if as_json:
+        sys.stdout.write(json.dumps([asdict(f) for f in findings], indent=2) + "\n")
+    else:
+        _print(findings)
+    return 1 if any(f.verdict is Verdict.FAIL for f in findings) else 0
+
+
+def examine(path: Path, overrides: list[str]) -> Iterator[Finding]:
+    """Yield the findings; without a right configuration there is only one."""
+    try:
+        config = load_config(path, overrides)
+    except AgentError as error:
+        yield Finding("configuration", Verdict.FAIL, str(error))
+        return
+    yield Finding("configuration", Verdict.OK, str(path))
+    checks: dict[str, Callable[[AgentConfig], Finding]] = {
+        "models": _models,
+        "outbox": _outbox,
+        "board": _board,
+        "clock": _clock,
+        "cameras": _cameras,
+        "receiver": _gnss,
+        "panel": _panel,
+        "link": _link,
+    }
+    for what, check in checks.items():
+        try:
+            yield check(config)
+        except (AgentError, HwError) as error:
+            yield Finding(what, Verdict.FAIL, str(error))
+
+
+def _models(config: AgentConfig) -> Finding:
+    runtime = choose_runtime(RuntimeKind(config.recognise.runtime))
+    bundles = load_active(config.recognise.models or default_models_folder())
+    wrong = [b.contract.id for b in bundles if not run_golden(b, runtime).passed]
+    if wrong:
+        return Finding(
+            "models", Verdict.FAIL, f"{', '.join(wrong)}: golden differs on {runtime}; reinstall the models"
+        )
+    return Finding("models", Verdict.OK, f"{', '.join(b.model_id for b in bundles)} on {runtime}")
+
+
+def _outbox(config: AgentConfig) -> Finding:
+    path = config.state_dir / FILE_NAME
+    if not path.exists():
+        return Finding("outbox", Verdict.WARN, f"{path}: not there yet; the first start makes it")
+    reader = OutboxReader(path)
+    stats = reader.stats()
+    reader.close()
+    detail = f"{stats.reads} reads wait, {stats.receipted} of {stats.appended} receipted"
+    if stats.quarantined:
+        return Finding(
+            "outbox", Verdict.WARN, f"{detail}; {stats.quarantined} refused: see `patrol-lpr outbox list`"
+        )
+    return Finding("outbox", Verdict.OK, detail)
+
+
+def _board(config: AgentConfig) -> Finding:
+    vitals = open_board(config.hw.board, RealClock()).vitals()
+    free_mib = vitals.disk_free_bytes // _MEBI
+    if free_mib < config.outbox.min_free_mib:
+        return Finding("board", Verdict.FAIL, f"{free_mib} MiB free, {config.outbox.min_free_mib} needed")
+    if vitals.undervoltage or vitals.throttled:
+        return Finding("board", Verdict.WARN, "under-voltage or throttled: check supply and cooling")
+    warm = "" if vitals.temperature_c is None else f", {vitals.temperature_c:.0f} °C"
+    return Finding("board", Verdict.OK, f"{free_mib} MiB free{warm}")
+
+
+def _clock(_: AgentConfig) -> Finding:
+    if RealClock().synchronised():
+        return Finding("clock", Verdict.OK, "the system clock is disciplined")
+    return Finding("clock", Verdict.WARN, "the system clock is not disciplined; time will come from the receiver")
+
+
+def _cameras(config: AgentConfig) -> Finding:
+    clock = RealClock()
+    seen = []
+    for camera in open_cameras(config.hw.cameras, clock):
+        try:
+            frame = camera.next_frame(timeout_s=_FRAME_TIMEOUT_S)
+        finally:
+            camera.close()
+        height_px, width_px = frame.rgb.shape[:2]
+        seen.append(f"{camera.name} {width_px}x{height_px}")
+    return Finding("cameras", Verdict.OK, ", ".join(seen))
+
+
+def _gnss(config: AgentConfig) -> Finding:
+    if config.hw.gnss.kind == "none":
+        return Finding("receiver", Verdict.WARN, "none configured: reads carry no place")
+    gnss = open_gnss(config.hw.gnss, RealClock())
+    try:
+        lines = [gnss.next_line(timeout_s=1.0) for _ in range(_GNSS_LINES)]
+    finally:
+        gnss.close()
+    heard = sum(1 for line in lines if line is not None)
+    if not heard:
+        return Finding("receiver", Verdict.FAIL, "open, but silent for five seconds: check baud rate and wiring")
+    return Finding("receiver", Verdict.OK, f"{heard} sentences heard")
+
+
+def _panel(config: AgentConfig) -> Finding:
+    if config.hw.panel.kind == "none":
+        return Finding("panel", Verdict.WARN, "none configured")
+    panel = open_panel(config.hw.panel, RealClock())
+    ignition = panel.ignition_on
+    panel.close()
+    return Finding("panel", Verdict.OK, f"ignition {'on' if ignition else 'off'}")
+
+
+def _link(config: AgentConfig) -> Finding:
+    if config.hw.link.kind == "none":
+        return Finding("link", Verdict.WARN, "none configured: reads stay in the outbox")
+    events: queue.SimpleQueue[LinkEvent] = queue.SimpleQueue()
+    link = open_link(config.hw.link, RealClock())
+    try:
+        link.start(events.put, subscribe=(), will=None)
+        event = events.get(timeout=_LINK_TIMEOUT_S)
+    except queue.Empty:
+        return Finding("link", Verdict.FAIL, f"no connection within {_LINK_TIMEOUT_S:g} s")
+    finally:
+        link.close()
+    if isinstance(event, LinkUp):
+        return Finding("link", Verdict.OK, f"connected, window {event.max_in_flight}")
+    reason = event.reason if isinstance(event, LinkDown) else str(event)
+    return Finding("link", Verdict.FAIL, reason)
+
+
+def _print(findings: list[Finding]) -> None:
+    colours = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FAIL: "red"}
+    table = Table("", "what", "finding")
+    for finding in findings:
+        table.add_row(f"[{colours[finding.verdict]}]{finding.verdict}[/]", finding.what, finding.detail)
+    Console().print(table)

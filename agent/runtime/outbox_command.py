@@ -1,0 +1,73 @@
+"""``patrol-lpr outbox``: what waits, what was refused; sequence numbers and ids, never plate texts."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from agent.buffer import OutboxReader, open_outbox
+from agent.buffer.outbox import FILE_NAME
+from agent.sync.encoder import RecordEncoder
+from hw.clock import RealClock
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from agent.buffer import Outbox
+
+_MOST_LISTED = 200
+
+
+def show(state_dir: Path) -> int:
+    """Print the counters."""
+    reader = OutboxReader(state_dir / FILE_NAME)
+    stats = reader.stats()
+    reader.close()
+    table = Table("outbox", "value", title=str(state_dir / FILE_NAME))
+    for name, value in asdict(stats).items():
+        table.add_row(name.replace("_", " "), "-" if value is None else f"{value:,}")
+    Console().print(table)
+    return 0
+
+
+def listing(state_dir: Path, *, quarantined: bool) -> int:
+    """Print the oldest records that wait, or those that were refused."""
+    reader = OutboxReader(state_dir / FILE_NAME)
+    if quarantined:
+        table = Table("seq", "kind", "id", "bytes", "refused as")
+        for row, code in reader.quarantined(most=_MOST_LISTED):
+            table.add_row(str(row.seq), row.kind.name.lower(), row.record_id.hex(), str(len(row.payload)), code)
+    else:
+        table = Table("seq", "kind", "id", "bytes")
+        for row in reader.records(after_seq=0, most=_MOST_LISTED):
+            table.add_row(str(row.seq), row.kind.name.lower(), row.record_id.hex(), str(len(row.payload)))
+    reader.close()
+    Console().print(table)
+    return 0
+
+
+def requeue(state_dir: Path, *, unit: str, agency: str) -> int:
+    """Send refused records once more; the agent must be stopped."""
+    outbox = _open(state_dir, unit, agency)
+    count = outbox.requeue()
+    outbox.close()
+    Console().print(f"{count} records wait again")
+    return 0
+
+
+def discard(state_dir: Path, *, unit: str, agency: str) -> int:
+    """Remove refused records for good, with a tombstone; the agent must be stopped."""
+    outbox = _open(state_dir, unit, agency)
+    total = 0
+    while count := outbox.discard(_MOST_LISTED):
+        total += count
+    outbox.close()
+    Console().print(f"{total} records removed; the station will be told")
+    return 0
+
+
+def _open(state_dir: Path, unit: str, agency: str) -> Outbox:
+    return open_outbox(state_dir, RecordEncoder(unit, agency, RealClock().boot_id))[0]

@@ -1,0 +1,316 @@
+"""The outbox: gap-free, durable, bounded, and honest about what it had to give up."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.buffer import (
+    Lane,
+    Limits,
+    OutboxReader,
+    PictureHeld,
+    PictureStored,
+    Quarantined,
+    Receipted,
+    RowKind,
+    open_outbox,
+)
+from agent.buffer import schema as outbox_schema
+from agent.buffer.opening import MARK_NAME
+from agent.buffer.outbox import BALLAST_NAME, FILE_NAME, SUSPECT_NAME
+from agent.errors import OutboxError, OutboxVersionError
+from agent.sync.wire import Lost, LostReason, TombstoneMessage, decode_record
+from tests.builders import make_dating, make_encoder, make_picture, make_read
+
+SMALL = Limits(min_free_bytes=0, ballast_bytes=0)
+
+
+def open_small(folder, limits=SMALL):
+    return open_outbox(folder, make_encoder(), limits=limits)[0]
+
+
+def waiting(outbox):
+    reader = OutboxReader(outbox.path)
+    rows = reader.records(after_seq=0, most=10_000)
+    reader.close()
+    return rows
+
+
+def tombstones(outbox):
+    messages = [decode_record(row.payload) for row in waiting(outbox) if row.kind is RowKind.TOMBSTONE]
+    return [m.tombstone for m in messages if isinstance(m, TombstoneMessage)]
+
+
+def test_sequence_numbers_have_no_gaps_over_restarts(tmp_path):
+    """Appending, closing and appending again counts on: a gap at the station always means a loss."""
+    outbox = open_small(tmp_path)
+    assert outbox.append([make_read(1), make_read(2)], [make_dating()]) == [1, 2]
+    outbox.close()
+    again = open_small(tmp_path)
+    assert again.append([make_read(3)]) == [4]
+    assert [row.seq for row in waiting(again)] == [1, 2, 3, 4]
+    again.close()
+
+
+def test_what_waits_is_the_final_bytes(tmp_path):
+    """The outbox stores what goes over the wire, so what is sent is what was committed."""
+    outbox = open_small(tmp_path)
+    outbox.append([make_read(1)])
+    (row,) = waiting(outbox)
+    assert decode_record(row.payload).seq == row.seq == 1
+    assert row.record_id == make_read(1).read_id
+    outbox.close()
+
+
+def test_a_receipt_frees_exactly_what_it_names(tmp_path):
+    """A right number with a wrong id frees nothing and is counted as unknown."""
+    outbox = open_small(tmp_path)
+    outbox.append([make_read(1), make_read(2)])
+    applied = outbox.apply([Receipted(((1, make_read(1).read_id), (2, b"x" * 16), (99, b"y" * 16)))])
+    assert (applied.freed, applied.unknown) == (1, 2)
+    stats = outbox.stats()
+    assert (stats.reads, stats.receipted, stats.unknown_receipts, stats.oldest_seq) == (1, 1, 2, 2)
+    outbox.close()
+
+
+def test_pictures_leave_when_all_their_bytes_are_stored(tmp_path):
+    """Progress is kept for resuming; the last byte frees the picture."""
+    outbox = open_small(tmp_path)
+    read = make_read(1)
+    outbox.append([read])
+    plate = read.pictures[0]
+    outbox.apply([PictureStored(plate.sha256, 7)])
+    reader = OutboxReader(outbox.path)
+    (row,) = reader.pictures(Lane.PLATE, after_pic=0, most=5)
+    assert (row.stored_bytes, row.size_bytes) == (7, len(plate.jpeg))
+    assert reader.jpeg(row.pic) == plate.jpeg
+    outbox.apply([PictureStored(plate.sha256, len(plate.jpeg))])
+    assert reader.pictures(Lane.PLATE, after_pic=0, most=5) == []
+    assert outbox.stats().plates == 0
+    reader.close()
+    outbox.close()
+
+
+def test_two_reads_of_one_frame_share_its_overview(tmp_path):
+    """Pictures are known by their content and stored once."""
+    outbox = open_small(tmp_path)
+    shared = make_picture(content=b"the same scene")
+    outbox.append([make_read(1, pictures=(shared,)), make_read(2, pictures=(shared,))])
+    assert outbox.stats().plates == 1
+    outbox.close()
+
+
+def test_refused_records_are_set_aside_and_can_be_sent_again(tmp_path):
+    """Quarantine keeps the bytes; a person may requeue or discard, and the station hears of what is discarded."""
+    outbox = open_small(tmp_path)
+    outbox.append([make_read(1), make_read(2)])
+    before = {row.seq: row.payload for row in waiting(outbox)}
+    outbox.apply([Quarantined(1, "malformed"), Quarantined(2, "quota"), Quarantined(77, "quota")])
+    assert (outbox.stats().reads, outbox.stats().quarantined) == (0, 2)
+    assert outbox.requeue() == 2
+    assert {row.seq: row.payload for row in waiting(outbox)} == before
+    outbox.apply([Quarantined(1, "malformed")])
+    assert outbox.discard(10) == 1
+    (stone,) = tombstones(outbox)
+    assert (stone.lost, stone.reason, stone.ranges) == (Lost.RECORD, LostReason.OPERATOR, ((1, 1),))
+    outbox.close()
+
+
+def test_over_budget_pictures_go_first_and_reads_last(tmp_path):
+    """Eviction by value: every read is still there while an overview could go instead."""
+    outbox = open_small(tmp_path, Limits(max_bytes=60_000, min_free_bytes=0, ballast_bytes=0))
+    for number in range(1, 30):
+        outbox.append([make_read(number)])
+    stats = outbox.stats()
+    assert stats.used_bytes <= 60_000
+    assert stats.evicted_overviews > 0
+    assert stats.evicted_reads == 0
+    assert stats.reads == 29
+    assert {s.lost for s in tombstones(outbox)} == {Lost.OVERVIEW}
+    outbox.close()
+
+
+def test_evicted_reads_are_counted_and_announced(tmp_path):
+    """When reads must go, the oldest go, and tombstones name every one of them."""
+    outbox = open_small(tmp_path, Limits(max_bytes=20_000, min_free_bytes=0, ballast_bytes=0))
+    for number in range(1, 60):
+        outbox.append([make_read(number)])
+    stats = outbox.stats()
+    stones = [s for s in tombstones(outbox) if s.lost is Lost.READ]
+    assert stats.evicted_reads == sum(s.count for s in stones) > 0
+    assert stats.reads + stats.evicted_reads == stats.appended == 59
+    left = [row.seq for row in waiting(outbox) if row.kind is RowKind.READ]
+    gone = {seq for s in stones for first, last in s.ranges for seq in range(first, last + 1)}
+    assert not gone & set(left)
+    outbox.close()
+
+
+def test_little_free_disk_stops_the_growth(tmp_path):
+    """Below the least free space the outbox stays as large as it is, reads before pictures."""
+    outbox = open_small(tmp_path, Limits(min_free_bytes=2**62, ballast_bytes=0))
+    for number in range(1, 10):
+        outbox.append([make_read(number)])
+    stats = outbox.stats()
+    assert stats.evicted_overviews + stats.evicted_plates + stats.evicted_reads > 0
+    assert {s.reason for s in tombstones(outbox)} == {LostReason.DISK}
+    outbox.close()
+
+
+def test_a_full_disk_is_survived_with_the_ballast(tmp_path):
+    """SQLite says full: the ballast is given up, something is evicted, and the new read is stored."""
+    outbox = open_small(tmp_path, Limits(min_free_bytes=0, ballast_bytes=64 * 1024))
+    outbox.append([make_read(n) for n in range(1, 20)])
+    assert (tmp_path / BALLAST_NAME).stat().st_size == 64 * 1024
+    pages = outbox._con.execute("PRAGMA page_count").fetchone()[0]
+    outbox._con.execute(f"PRAGMA max_page_count = {pages + 1}")
+    seqs = [outbox.append([make_read(n)])[0] for n in range(20, 40)]
+    assert seqs == sorted(seqs)
+    assert not (tmp_path / BALLAST_NAME).exists()
+    stats = outbox.stats()
+    assert stats.reads + stats.evicted_reads == stats.appended == 39
+    outbox.close()
+
+
+def test_a_newer_file_is_refused_and_left_alone(tmp_path):
+    """Going back to an older agent must not damage what the newer one wrote."""
+    open_small(tmp_path).close()
+    con = sqlite3.connect(tmp_path / FILE_NAME)
+    con.execute("PRAGMA user_version = 999")
+    con.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    con.close()
+    before = (tmp_path / FILE_NAME).read_bytes()
+    with pytest.raises(OutboxVersionError, match="install the newer agent"):
+        open_small(tmp_path)
+    assert (tmp_path / FILE_NAME).read_bytes() == before
+
+
+def test_migrations_run_in_order_and_once(tmp_path):
+    """A file of the first version is brought to the newest, data included."""
+    outbox = open_small(tmp_path)
+    outbox.append([make_read(1)])
+    outbox.close()
+    more = (*outbox_schema.MIGRATIONS, "CREATE TABLE extra (one INTEGER);")
+    for _ in range(2):
+        newer, report = open_outbox(tmp_path, make_encoder(), limits=SMALL, migrations=more)
+        assert report.moved_to is None
+        assert newer.stats().reads == 1
+        newer.close()
+
+
+def test_garbage_in_place_of_the_file_is_set_aside(tmp_path):
+    """The agent starts, keeps the damaged file, and goes on above all numbers it may have given out."""
+    outbox = open_small(tmp_path)
+    outbox.append([make_read(1)])
+    outbox.close()
+    (tmp_path / FILE_NAME).write_bytes(b"not a database at all" * 500)
+    again, report = open_outbox(tmp_path, make_encoder(), limits=SMALL)
+    assert report.moved_to is not None
+    (seq,) = again.append([make_read(2)])
+    assert seq > 1
+    (stone,) = tombstones(again)
+    assert (stone.lost, stone.reason) == (Lost.RECORD, LostReason.DAMAGE)
+    again.close()
+
+
+def test_a_damaged_page_costs_only_what_was_on_it(tmp_path):
+    """What can still be read is saved; what cannot is announced."""
+    outbox = open_small(tmp_path)
+    outbox.append([make_read(n) for n in range(1, 200)])
+    outbox.close()
+    path = tmp_path / FILE_NAME
+    data = bytearray(path.read_bytes())
+    page = len(data) // 4096 // 2 * 4096
+    data[page : page + 4096] = b"\xff" * 4096
+    path.write_bytes(data)
+    (tmp_path / SUSPECT_NAME).touch()
+    again, report = open_outbox(tmp_path, make_encoder(), limits=SMALL)
+    assert report.moved_to is not None
+    assert report.salvaged_records > 0
+    stats = again.stats()
+    assert stats.next_seq > 199
+    assert stats.reads == report.salvaged_records
+    again.close()
+
+
+def test_a_lost_file_does_not_reuse_numbers(tmp_path):
+    """The mark beside the file keeps numbers unique even when the file itself is gone."""
+    outbox = open_small(tmp_path)
+    outbox.append([make_read(1)])
+    outbox.close()
+    (tmp_path / FILE_NAME).unlink()
+    assert (tmp_path / MARK_NAME).exists()
+    again = open_small(tmp_path)
+    assert again.append([make_read(2)])[0] > 1
+    again.close()
+
+
+def test_damage_met_while_running_is_remembered(tmp_path):
+    """The process ends with a clear word, and the next start looks at every page."""
+    outbox = open_small(tmp_path)
+    outbox._con.execute("DROP TABLE jpegs")
+    outbox._con.execute("CREATE TABLE jpegs (pic INTEGER PRIMARY KEY)")
+    with pytest.raises(OutboxError):
+        outbox.append([make_read(1)])
+    assert outbox.stats().reads == 0
+    outbox.close()
+
+
+def test_a_missing_outbox_says_so(tmp_path):
+    """Looking at what is not there is a clear error."""
+    with pytest.raises(OutboxError, match="no outbox"):
+        OutboxReader(tmp_path / FILE_NAME)
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("append"), st.integers(1, 5)),
+            st.tuples(st.just("receipt"), st.integers(1, 30)),
+            st.tuples(st.just("refuse"), st.integers(1, 30)),
+            st.tuples(st.just("stored"), st.integers(1, 30)),
+            st.tuples(st.just("held"), st.integers(1, 30)),
+            st.tuples(st.just("reopen"), st.just(0)),
+        ),
+        max_size=25,
+    )
+)
+def test_the_books_always_balance(tmp_path_factory, steps):
+    """Appended = waiting + quarantined + receipted + evicted, whatever happens in whatever order."""
+    folder = tmp_path_factory.mktemp("outbox")
+    limits = Limits(max_bytes=15_000, min_free_bytes=0, ballast_bytes=0)
+    outbox, number = open_small(folder, limits), 0
+    for what, n in steps:
+        if what == "append":
+            outbox.append([make_read(number + i + 1) for i in range(n)])
+            number += n
+        elif what == "receipt":
+            rows = [(row.seq, row.record_id) for row in waiting(outbox) if row.seq == n]
+            outbox.apply([Receipted(tuple(rows))])
+        elif what == "refuse":
+            outbox.apply([Quarantined(n, "malformed")])
+        elif what in {"stored", "held"} and number:
+            sha = make_read(min(n, number)).pictures[n % 2].sha256
+            outbox.apply([PictureStored(sha, n * 1000) if what == "stored" else PictureHeld(sha, "quota")])
+        elif what == "reopen":
+            outbox.close()
+            outbox = open_small(folder, limits)
+    stats = outbox.stats()
+    con = outbox._con
+    reads_refused = con.execute("SELECT count(*) FROM quarantine WHERE kind = 0").fetchone()[0]
+    assert stats.appended == stats.reads + reads_refused + stats.receipted + stats.evicted_reads
+    assert stats.reads + stats.others == con.execute("SELECT count(*) FROM records").fetchone()[0]
+    assert (
+        stats.plates + stats.overviews + stats.held == con.execute("SELECT count(*) FROM pictures").fetchone()[0]
+    )
+    true_bytes = con.execute(
+        "SELECT coalesce((SELECT sum(length(payload) + 64) FROM records), 0)"
+        " + coalesce((SELECT sum(length(payload) + 64) FROM quarantine), 0)"
+        " + coalesce((SELECT sum(size + 256) FROM pictures), 0)"
+    ).fetchone()[0]
+    assert stats.used_bytes == true_bytes
+    outbox.close()

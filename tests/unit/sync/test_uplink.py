@@ -1,0 +1,355 @@
+"""The uplink: nothing leaves the outbox without a receipt, nothing is forgotten, the window is kept."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.buffer import (
+    Lane,
+    Limits,
+    OutboxReader,
+    PictureHeld,
+    PictureStored,
+    Quarantined,
+    Receipted,
+    open_outbox,
+)
+from agent.sync.topics import Channel, build
+from agent.sync.uplink import Uplink, UplinkConfig
+from agent.sync.wire import (
+    Nack,
+    NackCode,
+    PictureStatus,
+    Receipt,
+    decode_chunk,
+    decode_record,
+    encode_nack,
+    encode_picture_status,
+    encode_receipt,
+    payload_ref,
+)
+from hw.ports import Acked, LinkDown, LinkDownError, LinkUp, Received, Refused
+from tests.builders import BOOT, make_encoder, make_read
+
+S = 1_000_000_000
+READ_TOPIC = build("unit-07", Channel.READ)
+PIC_TOPIC = build("unit-07", Channel.PICTURE)
+DOWN_TOPIC = build("unit-07", Channel.RECEIPT)
+
+
+class FakeLink:
+    """Remembers what was published; the test says what comes back."""
+
+    def __init__(self):
+        self.up = True
+        self.sent = []
+
+    def start(self, on_event, *, subscribe, will):
+        raise AssertionError("the uplink does not start the link")
+
+    def publish(self, topic, payload, *, token, retain=False, qos=1):
+        if not self.up:
+            raise LinkDownError("down")
+        self.sent.append((topic, payload, token))
+
+    def close(self):
+        """Nothing to release."""
+
+    def take(self, topic=None):
+        sent, self.sent = self.sent, []
+        return [s for s in sent if topic is None or s[0] == topic]
+
+
+class Rig:
+    """An uplink on a real outbox."""
+
+    def __init__(self, folder, *, reads=5, config=None):
+        self.outbox = open_outbox(folder, make_encoder(), limits=Limits(min_free_bytes=0, ballast_bytes=0))[0]
+        if reads:
+            self.outbox.append([make_read(n) for n in range(1, reads + 1)])
+        self.reader = OutboxReader(self.outbox.path)
+        self.link = FakeLink()
+        self.commands = []
+        self.uplink = Uplink(
+            self.link,
+            self.reader,
+            self.commands.append,
+            unit="unit-07",
+            boot_id=BOOT,
+            config=config or UplinkConfig(),
+        )
+        self.now = 0
+
+    def up(self, window=16):
+        self.uplink.handle(LinkUp(window), self.now)
+
+    def pump(self):
+        self.uplink.pump(self.now)
+        return self.link.take()
+
+    def ack(self, sent):
+        for _, _, token in sent:
+            self.uplink.handle(Acked(token), self.now)
+
+    def hear(self, payload):
+        self.uplink.handle(Received(DOWN_TOPIC, payload), self.now)
+
+    def receipt(self, sent):
+        records = tuple((decode_record(p).seq, decode_record(p).read_id) for t, p, _ in sent if t == READ_TOPIC)
+        self.hear(encode_receipt(Receipt("unit-07", "station", 1, records)))
+
+    def apply(self):
+        commands, self.commands[:] = list(self.commands), []
+        return self.outbox.apply(commands)
+
+    def close(self):
+        self.reader.close()
+        self.outbox.close()
+
+
+@pytest.fixture
+def rig(tmp_path):
+    made = Rig(tmp_path)
+    yield made
+    made.close()
+
+
+def seqs(sent):
+    return [decode_record(payload).seq for topic, payload, _ in sent if topic == READ_TOPIC]
+
+
+def test_nothing_is_published_while_the_link_is_down(rig):
+    """Publishing while not connected would only fill somebody else's queue."""
+    assert rig.pump() == []
+
+
+def test_reads_go_out_in_order_and_before_pictures(rig):
+    """All five reads are published before the first chunk of a picture."""
+    rig.up()
+    sent = rig.pump()
+    assert seqs(sent) == [1, 2, 3, 4, 5]
+    assert [topic for topic, *_ in sent][:5] == [READ_TOPIC] * 5
+    assert PIC_TOPIC in {topic for topic, *_ in sent[5:]}
+
+
+def test_the_window_is_never_exceeded(rig):
+    """No more messages in flight than the peer allows; each acknowledgement lets one more go."""
+    rig.up(window=2)
+    first = rig.pump()
+    assert len(first) == 2
+    assert rig.pump() == []
+    rig.ack(first[:1])
+    assert len(rig.pump()) == 1
+
+
+def test_an_acknowledgement_frees_nothing(rig):
+    """A PUBACK says that the broker has it; only the station's receipt says that it is safe."""
+    rig.up()
+    rig.ack(rig.pump())
+    assert rig.commands == []
+    assert rig.outbox.stats().reads == 5
+
+
+def test_a_receipt_frees_what_it_names(rig):
+    """The receipt's records leave the outbox, and nothing else."""
+    rig.up()
+    sent = rig.pump()
+    rig.receipt(sent[:2])
+    assert rig.apply().freed == 2
+    assert rig.outbox.stats().reads == 3
+    assert rig.uplink.unreceipted == 3
+
+
+def test_after_an_outage_what_has_no_receipt_is_sent_again(rig):
+    """Acknowledged or not: without a receipt it goes out once more, in order."""
+    rig.up()
+    sent = rig.pump()
+    rig.ack(sent)
+    rig.receipt(sent[:2])
+    rig.apply()
+    rig.uplink.handle(LinkDown("gone"), rig.now)
+    assert rig.pump() == []
+    rig.up()
+    assert seqs(rig.pump()) == [3, 4, 5]
+    assert rig.uplink.counts.resent == 3
+
+
+def test_an_overdue_receipt_leads_to_another_try(rig):
+    """A receipt that got lost costs a repetition, not a read; waiting grows each time."""
+    rig.up()
+    rig.ack(rig.pump())
+    rig.now = 21 * S
+    again = rig.pump()
+    assert seqs(again) == [1, 2, 3, 4, 5]
+    rig.ack(again)
+    rig.now += 21 * S
+    assert seqs(rig.pump()) == []
+    rig.now += 21 * S
+    assert seqs(rig.pump()) == [1, 2, 3, 4, 5]
+    assert rig.uplink.counts.overdue >= 2
+
+
+def test_new_reads_overtake_pictures(rig):
+    """A read made while pictures are being sent goes out next."""
+    rig.up(window=6)
+    sent = rig.pump()
+    assert sent[-1][0] == PIC_TOPIC
+    rig.outbox.append([make_read(6)])
+    rig.ack(sent[-1:])
+    assert seqs(rig.pump()) == [6]
+
+
+def test_a_record_refused_for_good_is_quarantined(rig):
+    """The station says never: the record is set aside under the station's reason, the others go on."""
+    rig.up()
+    sent = rig.pump()
+    rig.hear(encode_nack(Nack("unit-07", payload_ref(sent[1][1]), NackCode.MALFORMED, False, "")))
+    assert rig.commands == [Quarantined(2, "malformed")]
+    rig.apply()
+    assert rig.outbox.stats().quarantined == 1
+
+
+def test_a_refusal_for_now_pauses_and_tries_again(rig):
+    """The station says later: nothing is sent for a while, then all that waits."""
+    rig.up()
+    sent = rig.pump()
+    rig.ack(sent)
+    rig.hear(encode_nack(Nack("unit-07", payload_ref(sent[0][1]), NackCode.STORAGE, True, "disk")))
+    assert rig.pump() == []
+    rig.now += 10 * S
+    assert seqs(rig.pump()) == [1, 2, 3, 4, 5]
+
+
+def test_a_broker_refusal_is_permanent_only_when_the_bytes_are_to_blame(rig):
+    """Packet too large is for good; quota exceeded is for now."""
+    rig.up()
+    sent = rig.pump()
+    rig.uplink.handle(Refused(sent[0][2], 0x95, "packet too large"), rig.now)
+    rig.uplink.handle(Refused(sent[1][2], 0x97, "quota exceeded"), rig.now)
+    assert rig.commands == [Quarantined(1, "mqtt_95")]
+    assert rig.uplink.counts.refused == 2
+
+
+def test_foreign_and_malformed_answers_are_counted_and_change_nothing(rig):
+    """Whatever comes from the network: no command, no exception, a count."""
+    rig.up()
+    rig.pump()
+    rig.hear(b"\xff\x00 garbage")
+    rig.hear(encode_receipt(Receipt("another", "station", 1, ((1, make_read(1).read_id),))))
+    rig.uplink.handle(Received("lpr/1/unit-07/dn/cmd", b""), rig.now)
+    assert rig.commands == []
+    assert (rig.uplink.counts.malformed, rig.uplink.counts.foreign) == (1, 2)
+
+
+def test_a_picture_resumes_where_the_station_says(tmp_path):
+    """Chunks are not sent twice from the start: the stored count is where it goes on."""
+    rig = Rig(tmp_path, reads=1, config=UplinkConfig(chunk_bytes=100))
+    rig.outbox.apply([Receipted(((1, make_read(1).read_id),))])
+    rig.up(window=1)
+    chunks = []
+    for _ in range(2):
+        sent = rig.pump()
+        chunks += [decode_chunk(p) for _, p, _ in sent]
+        rig.ack(sent)
+    assert [c.offset for c in chunks] == [0, 100]
+    sha = chunks[0].sha256
+    rig.hear(encode_receipt(Receipt("unit-07", "station", 1, (), ((sha, 200),))))
+    rig.apply()
+    rig.uplink.handle(LinkDown("gone"), rig.now)
+    rig.up(window=1)
+    (again,) = rig.pump()
+    assert decode_chunk(again[1]).offset == 200
+    rig.hear(encode_picture_status(PictureStatus("unit-07", sha, 100)))
+    rig.ack([again])
+    (back,) = rig.pump()
+    assert decode_chunk(back[1]).offset == 100
+    rig.close()
+
+
+def test_a_picture_refused_for_good_is_held(tmp_path):
+    """A picture the station will not have does not block the ones behind it."""
+    rig = Rig(tmp_path, reads=1)
+    rig.outbox.apply([Receipted(((1, make_read(1).read_id),))])
+    rig.up()
+    sent = rig.pump()
+    chunk = decode_chunk(sent[0][1])
+    rig.hear(encode_nack(Nack("unit-07", payload_ref(sent[0][1]), NackCode.QUOTA, False, "")))
+    assert rig.commands == [PictureHeld(chunk.sha256, "quota")]
+    rig.apply()
+    assert rig.outbox.stats().held == 1
+    assert {decode_chunk(p).sha256 for _, p, _ in sent[1:]} == {make_read(1).pictures[1].sha256}
+    rig.close()
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_every_read_is_delivered_through_any_weather(tmp_path_factory, data):
+    """Lost messages, lost receipts, outages at any moment: in the end the station has every read, the outbox none."""
+    rig = Rig(tmp_path_factory.mktemp("weather"), reads=data.draw(st.integers(1, 12)))
+    station = {}
+    is_up = False
+    for _ in range(data.draw(st.integers(1, 25))):
+        step = data.draw(st.sampled_from(["up", "down", "pump", "pump", "apply", "append", "wait"]))
+        if step == "up":
+            rig.up(window=data.draw(st.integers(1, 20)))
+            is_up = True
+        elif step == "down":
+            rig.uplink.handle(LinkDown("gone"), rig.now)
+            is_up = False
+        elif step == "append":
+            rig.outbox.append([make_read(100 + rig.outbox.stats().next_seq)])
+        elif step == "apply":
+            rig.apply()
+        elif step == "wait":
+            rig.now += data.draw(st.integers(1, 400)) * S
+        elif is_up:
+            deliver(rig, station, lose=lambda: data.draw(st.booleans()))
+    rig.up()
+    for _ in range(40):
+        deliver(rig, station, lose=lambda: False)
+        rig.apply()
+        rig.now += 400 * S
+    stats = rig.outbox.stats()
+    assert (stats.reads, stats.plates, stats.overviews) == (0, 0, 0)
+    assert len(station) == stats.appended
+    rig.close()
+
+
+def deliver(rig, station, *, lose):
+    """One round: some messages do not arrive, some answers do not come back."""
+    for sent in rig.pump():
+        topic, payload, _ = sent
+        if lose():
+            continue
+        if topic == READ_TOPIC:
+            station[decode_record(payload).seq] = payload
+        if not lose():
+            rig.ack([sent])
+        if lose():
+            continue
+        if topic == READ_TOPIC:
+            rig.receipt([sent])
+        else:
+            chunk = decode_chunk(payload)
+            stored = ((chunk.sha256, chunk.offset + len(chunk.data)),)
+            rig.hear(encode_receipt(Receipt("unit-07", "station", 1, (), stored)))
+
+
+def test_pictures_can_be_switched_off(tmp_path):
+    """A thin link carries reads alone."""
+    rig = Rig(tmp_path, reads=1, config=UplinkConfig(send_pictures=False))
+    rig.up()
+    assert [topic for topic, *_ in rig.pump()] == [READ_TOPIC]
+    assert len(rig.reader.pictures(Lane.PLATE, after_pic=0, most=9)) == 1
+    rig.close()
+
+
+def test_stored_pictures_are_reported_to_the_outbox(rig):
+    """A receipt for a picture becomes a command with the number of bytes."""
+    rig.up()
+    rig.pump()
+    sha = make_read(1).pictures[0].sha256
+    rig.hear(encode_receipt(Receipt("unit-07", "station", 1, (), ((sha, 3),))))
+    assert rig.commands == [PictureStored(sha, 3)]
