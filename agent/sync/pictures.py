@@ -53,6 +53,7 @@ class PictureSender:
         self._current: _Current | None = None
         self._pending: bytes | None = None
         self._unreceipted: OrderedDict[bytes, _Sent] = OrderedDict()
+        self._resume_at: dict[bytes, int] = {}
 
     def limit(self, max_packet_bytes: int | None) -> None:
         """Keep chunks below the largest packet the peer takes."""
@@ -114,6 +115,8 @@ class PictureSender:
             self._pending = None
         elif sha256 in self._unreceipted:
             self.rewind()
+            # The outbox hears of it as well, but perhaps later than the next chunk is due.
+            self._resume_at[sha256] = offset
 
     def refused(self, ref: bytes) -> bytes | None:
         """Give up the picture one of whose chunks was refused for good; return its hash, None when unknown."""
@@ -135,6 +138,7 @@ class PictureSender:
         self._after = {Lane.PLATE: 0, Lane.OVERVIEW: 0}
         self._current, self._pending = None, None
         self._unreceipted.clear()
+        self._resume_at.clear()
 
     def _find(self) -> _Current | None:
         if len(self._unreceipted) >= _MOST_UNRECEIPTED:
@@ -145,6 +149,6 @@ class PictureSender:
                 self._after[lane] = row.pic
                 jpeg = self._waiting.jpeg(row.pic)
                 if jpeg is not None:
-                    offset = row.stored_bytes if row.stored_bytes < row.size_bytes else 0
-                    return _Current(row, jpeg, offset)
+                    offset = self._resume_at.pop(row.sha256, row.stored_bytes)
+                    return _Current(row, jpeg, offset if 0 <= offset < row.size_bytes else 0)
         return None
