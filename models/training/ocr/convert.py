@@ -8,15 +8,12 @@ import litert_torch
 import numpy as np
 import torch
 from ai_edge_litert.interpreter import Interpreter
-from ai_edge_quantizer import calibrator, quantizer, recipe, recipe_manager
-from ai_edge_quantizer.utils import qsv_utils
 from torch import Tensor, nn
 
 from models.training.ocr.net import CLASSES, HEIGHT_PX, STEPS, WIDTH_PX, PlateNet, fused
 from models.training.ocr.regions import REGIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -41,35 +38,6 @@ def to_float_tflite(net: PlateNet) -> bytes:
     wrapped = _ChannelsLast(fused(net.to("cpu", memory_format=torch.contiguous_format))).eval()
     model = litert_torch.convert(wrapped, (torch.rand(1, HEIGHT_PX, WIDTH_PX, 3),))
     return bytes(model.model_content())
-
-
-def to_int8_tflite(float_model: bytes, images: NDArray[np.uint8]) -> bytes:
-    """Full int8 by true minimum and maximum over `images` (uint8 [n, 64, 128, 3]).
-
-    The quantizer's default, a moving average of the ranges, clips activations and costs points of accuracy.
-    """
-    quantise = quantizer.Quantizer(float_model, recipe.static_wi8_ai8())
-    rules = recipe_manager.RecipeManager()
-    rules.load_quantization_recipe(recipe.static_wi8_ai8())
-    ranges = calibrator.Calibrator(float_model, num_threads=1, qsv_update_func=qsv_utils.min_max_update)
-    runner = Interpreter(model_content=float_model)
-    (signature,) = runner.get_signature_list()
-    (argument,) = runner.get_signature_list()[signature]["inputs"]
-    ranges.calibrate({signature: _samples(argument, images)}, rules)
-    return bytes(quantise.quantize(ranges.get_model_qsvs(), enable_progress_report=False).quantized_model)
-
-
-def _samples(argument: str, images: NDArray[np.uint8]) -> list[dict[str, NDArray[np.float32]]]:
-    extremes = [
-        np.zeros((1, HEIGHT_PX, WIDTH_PX, 3), np.float32),
-        np.ones((1, HEIGHT_PX, WIDTH_PX, 3), np.float32),
-    ]
-    return [{argument: sample} for sample in (*extremes, *_unit(images))]
-
-
-def _unit(images: NDArray[np.uint8]) -> Iterator[NDArray[np.float32]]:
-    for image in images:
-        yield image[np.newaxis].astype(np.float32) / 255
 
 
 class Tflite:

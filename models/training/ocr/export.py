@@ -14,10 +14,11 @@ import numpy as np
 
 from models.training.ocr import calibrate
 from models.training.ocr.augment import augmented
-from models.training.ocr.convert import Tflite, to_float_tflite, to_int8_tflite
+from models.training.ocr.convert import Tflite, to_float_tflite
 from models.training.ocr.data import Crop, Sampler, backdrops_of, cut, labelled
 from models.training.ocr.regions import ALPHABET, BLANK, REGIONS
 from models.training.plates import PlateRenderer
+from models.training.quantise import to_int8
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -61,7 +62,7 @@ def export(
     float_model = to_float_tflite(net)
     (out.parent / f"{out.name}-float.tflite").write_bytes(float_model)
     chosen = np.concatenate([training[10**9 + i].images for i in range(_CALIBRATION_BATCHES)])
-    model_bytes = to_int8_tflite(float_model, chosen)
+    model_bytes = to_int8(float_model, chosen)
     (out / "model.tflite").write_bytes(model_bytes)
     model = Tflite(model_bytes)
     fitted = _fit(model, validation, recipe, out)

@@ -3,8 +3,6 @@
 No plate face is among them; condensed road-sign, DIN-like and single-stroke faces come nearest.
 """
 
-# ruff: noqa: E501 - tables of file names
-
 from __future__ import annotations
 
 import subprocess
