@@ -27,9 +27,8 @@ def _scaled(value: float | None, scale: float, low: int, high: int) -> int | Non
     """Round ``value * scale`` into ``low..high``; None stays None, and not-a-number is as good as unknown."""
     if value is None or math.isnan(value):
         return None
-    if math.isinf(value):
-        return high if value > 0 else low
-    return _clamp(round(value * scale), low, high)
+    # Clamped before it is rounded: neither infinity nor what overflows to it can be rounded.
+    return round(min(max(value * scale, low), high))
 
 
 def _probability(value: float, scale: int) -> int:
@@ -44,11 +43,15 @@ def _optional_us(nanoseconds: int | None) -> int | None:
     return None if nanoseconds is None else _us(nanoseconds)
 
 
-def _ceil_ms(milliseconds: float | None) -> int | None:
-    """Uncertainties are rounded up: a bound must stay a bound."""
-    if milliseconds is None or math.isnan(milliseconds):
+def _bound(value: float | None, scale: float) -> int | None:
+    """Scale and round up into ``0..U32``: a bound must stay a bound."""
+    if value is None or math.isnan(value):
         return None
-    return U32 if math.isinf(milliseconds) else _clamp(math.ceil(milliseconds), 0, U32)
+    return math.ceil(min(max(value * scale, 0), U32))
+
+
+def _pixel(value: float, most: int) -> int:
+    return _scaled(value, 1, 0, most) or 0
 
 
 def _place(where: Geotag) -> Place:
@@ -59,7 +62,7 @@ def _place(where: Geotag) -> Place:
         method=where.method,
         lat_e7=lat_e7 if known else None,
         lon_e7=lon_e7 if known else None,
-        error_cm=_scaled(where.error_m, 100, 0, U32),
+        error_cm=_bound(where.error_m, 100),
         fix_age_ms=None if where.fix_age_ms is None else _clamp(where.fix_age_ms, 0, U32),
         speed_cmps=_scaled(where.speed_mps, 100, 0, U16),
         course_cdeg=_scaled(where.course_deg, 100, 0, 36_000),
@@ -73,8 +76,8 @@ def _place(where: Geotag) -> Place:
 def read_message(read: Read, *, unit: str, agency: str, boot_id: bytes, seq: int) -> ReadMessage:
     """Give a read its envelope; probabilities, coordinates and times are rounded to the wire's units."""
     box, width, height = read.box, _clamp(read.frame_width_px, 1, U16), _clamp(read.frame_height_px, 1, U16)
-    x0, x1 = (_clamp(round(x), 0, width) for x in (box.x0, box.x1))
-    y0, y1 = (_clamp(round(y), 0, height) for y in (box.y0, box.y1))
+    x0, x1 = (_pixel(x, width) for x in (box.x0, box.x1))
+    y0, y1 = (_pixel(y, height) for y in (box.y0, box.y1))
     return ReadMessage(
         unit=unit,
         agency=agency,
@@ -84,7 +87,7 @@ def read_message(read: Read, *, unit: str, agency: str, boot_id: bytes, seq: int
         camera=read.camera,
         camera_role=read.camera_role,
         utc_us=_optional_us(read.when.utc_ns),
-        time=TimeQuality(read.when.source, _ceil_ms(read.when.uncertainty_ms)),
+        time=TimeQuality(read.when.source, _bound(read.when.uncertainty_ms, 1)),
         mono_us=_us(read.t_mono_ns),
         mono_first_us=_us(read.t_first_mono_ns),
         mono_last_us=_us(read.t_last_mono_ns),
@@ -128,5 +131,5 @@ def dating_message(dating: Dating, *, unit: str, agency: str, boot_id: bytes, se
         dated_boot_id=dating.boot_id,
         mono_us=_us(dating.t_mono_ns),
         utc_us=_us(dating.utc_ns),
-        time=TimeQuality(dating.source, _ceil_ms(dating.uncertainty_ms)),
+        time=TimeQuality(dating.source, _bound(dating.uncertainty_ms, 1)),
     )
