@@ -39,7 +39,7 @@ class RealClock:
         return self._boot_id
 
     def mono_ns(self) -> int:
-        """CLOCK_MONOTONIC, the clock of picamera2's SensorTimestamp as well."""
+        """CLOCK_MONOTONIC."""
         return time.monotonic_ns()
 
     def utc_ns(self) -> int:

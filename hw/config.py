@@ -185,9 +185,7 @@ class MqttLinkConfig(_Model):
     kind: Literal["mqtt"]
     host: str = Field(min_length=1, description="Name or address of the broker")
     port: int = Field(default=1883, ge=1, le=65535, description="TCP port; 8883 is usual with TLS")
-    unit: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="Unit id, used as the MQTT client id"
-    )
+    unit: str = Field(pattern=r"^[A-Za-z0-9_-]{1,36}$", description="Unit id, used as the MQTT client id")
     protocol: Literal["5", "3.1.1"] = Field(
         default="5", description="MQTT version; only 5 tells why a message is refused"
     )

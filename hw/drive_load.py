@@ -61,7 +61,7 @@ class _HeaderToml(_Strict):
     place: str
     licence: Annotated[str, Field(min_length=1)]
     notes: str = ""
-    unit: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    unit: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,36}$")]
     start_utc: dt.datetime
     recogniser: Literal["scripted", "model"]
     camera: _CameraToml

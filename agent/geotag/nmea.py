@@ -76,6 +76,10 @@ class NmeaCounts:
     rollovers_corrected: int = 0
     void: int = 0
     """RMC or GGA in which the receiver itself says that it has no position."""
+    timing: int = 0
+    """GLL, GNS and ZDA: they say only when an epoch began to arrive."""
+    waiting: int = 0
+    """1 while half a fix waits for its other half, else 0."""
     duplicate: int = 0
     incomplete_epochs: int = 0
     disagreements: int = 0
@@ -115,7 +119,8 @@ class NmeaState:
     @property
     def counts(self) -> NmeaCounts:
         """A snapshot."""
-        return NmeaCounts(**self._counts)
+        waiting = self._epoch is not None and self._epoch.lost
+        return NmeaCounts(**self._counts, waiting=int(waiting))
 
     def feed(self, line: NmeaLine) -> Fix | None:
         """Take one line; return the fix that it completes.  Never raises, whatever the line holds."""
@@ -136,6 +141,8 @@ class NmeaState:
                 self._counts["duplicate"] += 1
             else:
                 epoch = replace(epoch, gga=sentence)
+        else:
+            self._counts["timing"] += 1
         self._epoch = epoch
         if epoch.done or epoch.rmc is None or epoch.gga is None:
             return None
@@ -165,6 +172,10 @@ class NmeaState:
             self._counts["date_out_of_range"] += 1
             return None
         fix = self._fix(t_mono_ns, day, rmc, gga)
+        if self._last is not None and fix.t_mono_ns <= self._last.t_mono_ns:
+            # A burst after a stall: patience cannot make an instant come after itself.
+            self._counts["time_back"] += 1
+            return None
         contradiction = self._contradiction(self._last, fix)
         if contradiction is None:
             return self._accept(fix)

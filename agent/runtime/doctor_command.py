@@ -171,7 +171,7 @@ def _link(config: AgentConfig) -> Finding:
     if config.hw.link.kind == "none":
         return Finding("link", Verdict.WARN, "none configured: reads stay in the outbox")
     events: queue.SimpleQueue[LinkEvent] = queue.SimpleQueue()
-    link = open_link(config.hw.link, RealClock())
+    link = open_link(config.hw.link)
     try:
         link.start(events.put, subscribe=(), will=None)
         event = events.get(timeout=_LINK_TIMEOUT_S)

@@ -50,7 +50,7 @@ def open_hardware(config: AgentConfig, clock: Clock) -> Hardware:
         cameras=open_cameras(hw.cameras, clock),
         gnss=open_gnss(hw.gnss, clock),
         panel=open_panel(hw.panel, clock),
-        link=open_link(hw.link, clock),
+        link=open_link(hw.link),
         board=open_board(hw.board, clock),
         clock=clock,
     )

@@ -1,0 +1,269 @@
+"""An MQTT broker as a link, through paho-mqtt; a fresh client for every connection.
+
+paho keeps unacknowledged messages and sends them again by itself after a reconnect, in an order of its own.  Here the
+outbox decides what is sent again, so a client lives no longer than its connection and its queue is never used:
+``publish`` refuses what the window does not hold.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from hw.backoff import Backoff
+from hw.ports import Acked, HwConfigError, LinkDown, LinkDownError, LinkUp, Received, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from paho.mqtt.reasoncodes import ReasonCode
+
+    from hw.config import MqttLinkConfig
+    from hw.ports import LinkEvent, Will
+
+_LEAST_WAIT_S, _MOST_WAIT_S = 0.5, 60.0
+_FAILURE = 0x80
+_NO_TOKEN = -1
+"""Stands for a message that nobody waits for (QoS 0)."""
+
+
+class LinkMqtt:
+    """A link that connects again and again until it is closed."""
+
+    def __init__(self, config: MqttLinkConfig, *, backoff: Backoff | None = None) -> None:
+        """Raises HwConfigError when the password or a certificate cannot be read."""
+        self._config = config
+        self._backoff = backoff or Backoff(_LEAST_WAIT_S, _MOST_WAIT_S)
+        self._password = _password(config)
+        self._closed = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._on_event: Callable[[LinkEvent], None] = lambda _: None
+        self._subscribe: tuple[str, ...] = ()
+        self._will: Will | None = None
+        self._lock = threading.Lock()
+        self._connection: _Connection | None = None
+
+    def start(
+        self, on_event: Callable[[LinkEvent], None], *, subscribe: tuple[str, ...], will: Will | None
+    ) -> None:
+        """As the port says; raises RuntimeError when started twice."""
+        if self._thread is not None:
+            raise RuntimeError("a link starts once")
+        self._on_event = on_event
+        self._subscribe = subscribe
+        self._will = will
+        self._thread = threading.Thread(target=self._run, name="link", daemon=True)
+        self._thread.start()
+
+    def publish(self, topic: str, payload: bytes, *, token: int, retain: bool = False, qos: int = 1) -> None:
+        """As the port says."""
+        with self._lock:
+            connection = self._connection
+        if connection is None:
+            raise LinkDownError("link is down")
+        connection.publish(topic, payload, token=token, retain=retain, qos=qos)
+
+    def close(self) -> None:
+        """As the port says."""
+        self._closed.set()
+        with self._lock:
+            connection = self._connection
+        if connection is not None:
+            connection.end()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(self._config.connect_timeout_s + 5.0)
+
+    def _run(self) -> None:
+        while not self._closed.is_set():
+            connection = _Connection(self._client(), self._config.window, self._subscribe, self._emit)
+            with self._lock:
+                self._connection = connection
+            reason = self._live(connection)
+            with self._lock:
+                self._connection = None
+            if not self._closed.is_set():
+                self._on_event(LinkDown(reason))
+                if connection.was_up:
+                    self._backoff.reset()
+                self._closed.wait(self._backoff.next_s())
+
+    def _live(self, connection: _Connection) -> str:
+        """Connect and stay until the connection ends; return why it did."""
+        config = self._config
+        options: dict[str, Any] = {"host": config.host, "port": config.port, "keepalive": config.keepalive_s}
+        if config.protocol == "5":
+            options["clean_start"] = False
+            options["properties"] = properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
+            properties.SessionExpiryInterval = config.session_expiry_s
+        try:
+            connection.client.connect(**options)
+        except (OSError, ValueError) as error:
+            return f"{config.host}:{config.port}: {error}"
+        connection.client.loop_start()
+        if self._closed.is_set():
+            connection.end()
+        connection.ended.wait()
+        connection.client.loop_stop()
+        return connection.reason
+
+    def _client(self) -> Client:
+        config = self._config
+        five = config.protocol == "5"
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=config.unit,
+            protocol=MQTTProtocolVersion.MQTTv5 if five else MQTTProtocolVersion.MQTTv311,
+            clean_session=None if five else True,
+            reconnect_on_failure=False,
+        )
+        client.connect_timeout = config.connect_timeout_s
+        client.max_inflight_messages_set(config.window)
+        client.max_queued_messages_set(config.window)
+        if config.username is not None:
+            client.username_pw_set(config.username, self._password)
+        if config.tls is not None:
+            ca, cert, key = (
+                None if p is None else str(p) for p in (config.tls.ca, config.tls.cert, config.tls.key)
+            )
+            try:
+                client.tls_set(ca_certs=ca, certfile=cert, keyfile=key)
+            except (OSError, ValueError) as error:
+                raise HwConfigError(f"link: certificates cannot be used: {error}") from error
+        if self._will is not None:
+            properties = None
+            if five:
+                properties = Properties(PacketTypes.WILLMESSAGE)  # type: ignore[no-untyped-call]
+                properties.WillDelayInterval = config.will_delay_s
+            client.will_set(self._will.topic, self._will.payload, qos=1, retain=True, properties=properties)
+        return client
+
+    def _emit(self, event: LinkEvent) -> None:
+        if not self._closed.is_set():
+            self._on_event(event)
+
+
+class _Connection:
+    """One connection and the tokens in flight on it."""
+
+    def __init__(
+        self, client: Client, window: int, subscribe: tuple[str, ...], emit: Callable[[LinkEvent], None]
+    ) -> None:
+        self.client = client
+        self.ended = threading.Event()
+        self.reason = "closed"
+        self.was_up = False
+        self._window = window
+        self._most_packet_bytes: int | None = None
+        self._subscribe = subscribe
+        self._emit = emit
+        self._lock = threading.Lock()
+        self._up = False
+        self._in_flight = 0
+        self._tokens: dict[int, int] = {}
+        self._early: dict[int, ReasonCode] = {}
+        """Acknowledgements that overtook the return of ``publish``."""
+        client.on_connect = self._connected
+        client.on_disconnect = self._disconnected
+        client.on_subscribe = self._subscribed
+        client.on_publish = self._acknowledged
+        client.on_message = self._received
+
+    def publish(self, topic: str, payload: bytes, *, token: int, retain: bool, qos: int) -> None:
+        with self._lock:
+            if not self._up:
+                raise LinkDownError("link is down")
+            if qos and self._in_flight >= self._window:
+                raise LinkDownError(f"window is full: {self._window} messages in flight")
+            self._in_flight += qos > 0
+        # Outside the lock: paho calls back with a lock of its own held, which publish takes as well.
+        info = self.client.publish(topic, payload, qos=qos, retain=retain)
+        early: ReasonCode | None = None
+        with self._lock:
+            if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
+                self._in_flight -= qos > 0
+                raise LinkDownError(f"not sent: {info.rc!s}")
+            early = self._early.pop(info.mid, None)
+            if early is None:
+                self._tokens[info.mid] = token if qos else _NO_TOKEN
+            else:
+                self._in_flight -= qos > 0
+        if early is not None and qos:
+            self._report(token, early)
+
+    def end(self) -> None:
+        """Disconnect; ``ended`` is set even when the broker no longer answers."""
+        with self._lock:
+            self._up = False
+        self.client.disconnect()
+        self.ended.set()
+
+    def _connected(self, client: Client, _: Any, __: Any, code: ReasonCode, properties: Properties | None) -> None:
+        if code.is_failure:
+            self._fail(f"refused by the broker: {code}")
+            return
+        self._window = min(self._window, getattr(properties, "ReceiveMaximum", self._window))
+        self._most_packet_bytes = getattr(properties, "MaximumPacketSize", None)
+        if self._subscribe:
+            client.subscribe([(topic, 1) for topic in self._subscribe])
+        else:
+            self._come_up()
+
+    def _subscribed(self, _: Client, __: Any, ___: int, codes: list[ReasonCode], ____: Any) -> None:
+        refused = [str(code) for code in codes if code.value >= _FAILURE]
+        if refused:
+            self._fail(f"subscription refused: {', '.join(refused)}")
+        else:
+            self._come_up()
+
+    def _come_up(self) -> None:
+        with self._lock:
+            self._up = True
+            self.was_up = True
+        self._emit(LinkUp(self._window, self._most_packet_bytes))
+
+    def _disconnected(self, _: Client, __: Any, ___: Any, code: ReasonCode, ____: Any) -> None:
+        with self._lock:
+            self._up = False
+            self._tokens.clear()
+        if self.reason == "closed":
+            self.reason = f"connection lost: {code}"
+        self.ended.set()
+
+    def _fail(self, reason: str) -> None:
+        self.reason = reason
+        self.client.disconnect()
+        self.ended.set()
+
+    def _acknowledged(self, _: Client, __: Any, mid: int, code: ReasonCode, ___: Any) -> None:
+        with self._lock:
+            token = self._tokens.pop(mid, None)
+            if token is None:
+                self._early[mid] = code
+                return
+            if token == _NO_TOKEN:
+                return
+            self._in_flight -= 1
+        self._report(token, code)
+
+    def _report(self, token: int, code: ReasonCode) -> None:
+        if code.value >= _FAILURE:
+            self._emit(Refused(token, code.value, str(code)))
+        else:
+            self._emit(Acked(token))
+
+    def _received(self, _: Client, __: Any, message: MQTTMessage) -> None:
+        self._emit(Received(message.topic, bytes(message.payload)))
+
+
+def _password(config: MqttLinkConfig) -> str | None:
+    if config.password_file is None:
+        return None
+    try:
+        return config.password_file.read_text(encoding="utf-8").splitlines()[0]
+    except (OSError, UnicodeDecodeError, IndexError) as error:
+        raise HwConfigError(f"link: password file {config.password_file} cannot be used: {error}") from error

@@ -1,0 +1,101 @@
+"""Writes a drive from whatever a vehicle sees: the folder is a valid drive after every line, power cut or not."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import IO, TYPE_CHECKING
+
+import cv2
+
+from hw.drive_format import (
+    FRAME_COLUMNS,
+    FRAMES_FILE,
+    FRAMES_FOLDER,
+    GNSS_FILE,
+    HEADER_FILE,
+    TRUTH_COLUMNS,
+    TRUTH_FILE,
+)
+from hw.ports import HwConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hw.drive_format import DriveHeader
+    from hw.ports import Frame, NmeaLine
+
+_NS_PER_MS = 1_000_000
+_QUALITY = 90
+
+
+class DriveRecorder:
+    """One recording.  Used by one thread."""
+
+    def __init__(self, root: Path, header: DriveHeader, *, origin_ns: int) -> None:
+        """Start a drive whose t = 0 is ``origin_ns`` on the monotonic clock.
+
+        Raises HwConfigError when the folder holds something already or cannot be written.
+        """
+        self._root = root
+        self._origin_ns = origin_ns
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            if any(root.iterdir()):
+                raise HwConfigError(f"{root}: not empty; a recording needs a folder of its own")
+            (root / FRAMES_FOLDER).mkdir()
+            (root / HEADER_FILE).write_text(_header_text(header), encoding="utf-8")
+            (root / TRUTH_FILE).write_text(",".join(TRUTH_COLUMNS) + "\n", encoding="utf-8")
+            self._frames = _open(root / FRAMES_FILE)
+            self._gnss = _open(root / GNSS_FILE)
+        except OSError as error:
+            raise HwConfigError(f"{root}: cannot be written: {error}") from error
+        self._frames.write(",".join(FRAME_COLUMNS) + "\n")
+        self.frames = 0
+        self.lines = 0
+
+    def add_frame(self, frame: Frame) -> None:
+        """Keep a frame; raises HwConfigError when the disk is full."""
+        file = f"{FRAMES_FOLDER}/{frame.seq:06d}.jpg"
+        bgr = cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2BGR)
+        if not cv2.imwrite(str(self._root / file), bgr, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]):
+            raise HwConfigError(f"{self._root / file}: cannot be written; is the disk full?")
+        t_ms = (frame.t_mono_ns - self._origin_ns) / _NS_PER_MS
+        # The row comes after its picture: a row always has its file.
+        self._frames.write(f"{frame.seq},{t_ms:.3f},{file},{frame.exposure_us},{frame.gain:g}\n")
+        self.frames += 1
+
+    def add_line(self, line: NmeaLine) -> None:
+        """Keep a sentence as it came, garbage included; line ends inside would break the file and become spaces."""
+        text = line.text.replace("\r", " ").replace("\n", " ")
+        self._gnss.write(f"{(line.t_mono_ns - self._origin_ns) / _NS_PER_MS:.3f}\t{text}\n")
+        self.lines += 1
+
+    def close(self) -> None:
+        """End the recording."""
+        self._frames.close()
+        self._gnss.close()
+
+
+def _open(path: Path) -> IO[str]:
+    # Line buffered: what was said is on its way to the disk; a torn last line is ignored when the drive is loaded.
+    return path.open("w", buffering=1, encoding="utf-8", errors="replace")
+
+
+def _header_text(header: DriveHeader) -> str:
+    seconds, rest = divmod(header.start_utc_ns, 1_000_000_000)
+    start = datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=rest // 1000)
+    camera = header.camera
+    floors = "".join(f"{name} = {value:g}\n" for name, value in header.floors.items())
+    return (
+        f"format = 1\nname = {_quoted(header.name)}\nsource = {_quoted(header.source)}\ndate = {header.date}\n"
+        f"place = {_quoted(header.place)}\nlicence = {_quoted(header.licence)}\nnotes = {_quoted(header.notes)}\n"
+        f"unit = {_quoted(header.unit)}\nstart_utc = {start.isoformat()}\nrecogniser = {_quoted(header.recogniser)}\n"
+        f"\n[camera]\nname = {_quoted(camera.name)}\nrole = {_quoted(camera.role)}\nfps = {camera.fps:g}\n"
+        f"width_px = {camera.width_px}\nheight_px = {camera.height_px}\n"
+        + (f"\n[floors]\n{floors}" if floors else "")
+    )
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text)
