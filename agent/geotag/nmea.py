@@ -78,8 +78,6 @@ class NmeaCounts:
     """RMC or GGA in which the receiver itself says that it has no position."""
     timing: int = 0
     """GLL, GNS and ZDA: they say only when an epoch began to arrive."""
-    waiting: int = 0
-    """1 while half a fix waits for its other half, else 0."""
     duplicate: int = 0
     incomplete_epochs: int = 0
     disagreements: int = 0
@@ -119,8 +117,12 @@ class NmeaState:
     @property
     def counts(self) -> NmeaCounts:
         """A snapshot."""
-        waiting = self._epoch is not None and self._epoch.lost
-        return NmeaCounts(**self._counts, waiting=int(waiting))
+        return NmeaCounts(**self._counts)
+
+    @property
+    def is_waiting(self) -> bool:
+        """True while half a fix waits for its other half; that line is in no count yet."""
+        return self._epoch is not None and self._epoch.lost
 
     def feed(self, line: NmeaLine) -> Fix | None:
         """Take one line; return the fix that it completes.  Never raises, whatever the line holds."""
@@ -160,12 +162,9 @@ class NmeaState:
         return _Epoch(tod_ns, t_mono_ns)
 
     def _judge(self, t_mono_ns: int, rmc: Rmc, gga: Gga) -> Fix | None:
-        apart_m = Position(rmc.lat_deg, rmc.lon_deg).distance_m(Position(gga.lat_deg, gga.lon_deg))
-        if apart_m > self._config.most_disagreement_m:
-            self._counts["disagreements"] += 1
-            return None
-        if rmc.speed_mps > self._config.most_speed_mps:
-            self._counts["jumps"] += 1
+        wrong = self._wrong(rmc, gga)
+        if wrong is not None:
+            self._counts[wrong] += 1
             return None
         day = self._believable(rmc.date)
         if day is None:
@@ -187,6 +186,13 @@ class NmeaState:
             return None
         self._counts["new_truths"] += 1
         return self._accept(replace(fix, error_m=fix.error_m * self._config.distrust_factor))
+
+    def _wrong(self, rmc: Rmc, gga: Gga) -> str | None:
+        """What is wrong with a pair whatever came before it, as the name of a count."""
+        apart_m = Position(rmc.lat_deg, rmc.lon_deg).distance_m(Position(gga.lat_deg, gga.lon_deg))
+        if apart_m > self._config.most_disagreement_m:
+            return "disagreements"
+        return "jumps" if rmc.speed_mps > self._config.most_speed_mps else None
 
     def _accept(self, fix: Fix) -> Fix:
         self._last, self._suspect, self._suspects = fix, None, 0
