@@ -58,6 +58,10 @@ class TimebaseCounts:
     """Corrections too large to slew, the first setting not counted."""
 
 
+_REMEMBERED = 32
+"""Corrections kept: reads are tagged a second or two after their exposure, when fixes have come in between."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Discipline:
     """``UTC - monotonic`` as a line that slews from one value to another."""
@@ -76,7 +80,8 @@ class Timebase:
         self._boot_id = boot_id
         self._config = config or TimebaseConfig()
         self._samples: deque[tuple[int, int]] = deque(maxlen=self._config.window)
-        self._discipline: _Discipline | None = None
+        self._disciplines: deque[_Discipline] = deque(maxlen=_REMEMBERED)
+        """Since the last step, oldest first: an instant keeps its tag when a later correction comes."""
         self._t_gnss_ns: int | None = None
         self._dated_ms: float | None = None
         self._due: Dating | None = None
@@ -119,14 +124,14 @@ class Timebase:
 
     def tag(self, t_mono_ns: int) -> TimeTag:
         """Say when an instant of this boot was, instants before the first fix included."""
-        known = self._discipline
-        if known is None:
+        if not self._disciplines:
             return TimeTag(None, TimeSource.NONE, None)
+        known = self._disciplines[-1]
         age_ns = abs(t_mono_ns - known.t_mono_ns)
         uncertainty_ms = known.uncertainty_ms + age_ns * self._config.drift_ppm * _PPM / _NS_PER_MS
         if uncertainty_ms > self._config.held_most_ms:
             return TimeTag(None, TimeSource.NONE, None)
-        offset_ns = self._offset_ns(known, t_mono_ns)
+        offset_ns = self._offset_ns(t_mono_ns)
         # While a correction is still being slewed in, the tag is off by what is left of it.
         uncertainty_ms += abs(known.target_ns - offset_ns) / _NS_PER_MS
         fresh_s = self._config.gnss_fresh_s if known.source is TimeSource.GNSS else self._config.ntp_fresh_s
@@ -143,19 +148,21 @@ class Timebase:
         return due
 
     def _steer(self, source: TimeSource, t_mono_ns: int, target_ns: int, uncertainty_ms: float) -> None:
-        known = self._discipline
-        offset_ns = target_ns if known is None else self._offset_ns(known, t_mono_ns)
+        offset_ns = self._offset_ns(t_mono_ns) if self._disciplines else target_ns
         stepped = abs(target_ns - offset_ns) > self._config.step_ms * _NS_PER_MS
         if stepped:
             self._steps += 1
             offset_ns = target_ns
-        self._discipline = _Discipline(source, t_mono_ns, offset_ns, target_ns, uncertainty_ms)
+            self._disciplines.clear()
+        self._disciplines.append(_Discipline(source, t_mono_ns, offset_ns, target_ns, uncertainty_ms))
         better = self._dated_ms is None or uncertainty_ms * 10 <= self._dated_ms
         if better or stepped:
             self._dated_ms = uncertainty_ms
             self._due = Dating(self._boot_id, t_mono_ns, t_mono_ns + target_ns, source, uncertainty_ms)
 
-    def _offset_ns(self, known: _Discipline, t_mono_ns: int) -> int:
+    def _offset_ns(self, t_mono_ns: int) -> int:
+        earlier = (known for known in reversed(self._disciplines) if known.t_mono_ns <= t_mono_ns)
+        known = next(earlier, self._disciplines[0])
         most_ns = round(max(0, t_mono_ns - known.t_mono_ns) * self._config.slew_ppm * _PPM)
         change_ns = known.target_ns - known.offset_ns
         return known.offset_ns + max(-most_ns, min(most_ns, change_ns))
