@@ -72,9 +72,10 @@ def _jpeg(kind: PictureKind, rgb: NDArray[np.uint8], quality: int, most_bytes: i
     while True:
         jpeg = _encode(kind, rgb, quality)
         height, width = rgb.shape[:2]
-        if len(jpeg) <= most_bytes or min(width, height) <= 1:
+        least = quality <= _LEAST_QUALITY
+        if len(jpeg) <= most_bytes or (least and min(width, height) <= 1):
             return Picture(kind, hashlib.sha256(jpeg).digest(), jpeg, width, height)
-        if quality > _LEAST_QUALITY:
+        if not least:
             quality = max(_LEAST_QUALITY, quality - _QUALITY_STEP)
         else:
             rgb = _shrink(rgb, max(1, int(width * _SHRINK)))

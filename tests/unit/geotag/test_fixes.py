@@ -71,14 +71,15 @@ MOTIONS = st.builds(
 def test_the_error_bound_holds_for_uniformly_accelerated_motion(motion, gap_s, share, with_course):
     """The truth never lies outside the bound between two exact fixes, known courses or not, antimeridian included.
 
-    Half a millimetre for floating point and the Earth's curvature.
+    With nothing added for what the fixes do not show; 5 mm for the convergence of the meridians.
     """
-    between = ring(motion.fix(0, with_course=with_course), motion.fix(gap_s, with_course=with_course))
+    ends = (motion.fix(t_s, with_course=with_course) for t_s in (0, gap_s))
+    between = ring(*ends, acceleration_unseen_mps2=0)
     t_ns = round(share * round(gap_s * NS_PER_S))
     geotag = between.locate(t_ns)
     missed_m = place(geotag).distance_m(motion.position(t_ns / NS_PER_S))
     assert geotag.method is GeotagMethod.INTERPOLATED
-    assert missed_m <= geotag.error_m + 5e-4
+    assert missed_m <= geotag.error_m + 5e-3
 
 
 @given(MOTIONS, st.floats(-5, 5))

@@ -1,0 +1,90 @@
+"""The geotagger: every track becomes one read or a counted re-read, soon, with the best place there is."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.geotag import Geotagger
+from agent.geotag.fixes import FixRing
+from agent.geotag.read_maker import ReadMaker
+from agent.geotag.timebase import Timebase
+from agent.pictures import PictureMaker
+from agent.read_id import ReadIdMint
+from agent.records import GeotagMethod, TimeSource
+from agent.track.reread import RereadWindow
+from tests.strategies import BOOT, NS_PER_S, UTC_NS, make_fix, make_track, plates, tracks
+
+MS = 1_000_000
+
+
+def make_geotagger(rereads=None):
+    maker = ReadMaker(
+        ids=ReadIdMint(lambda n: b"\x5a" * n),
+        pictures=PictureMaker(),
+        models=("plate-ocr@00000000",),
+        software="patrol-lpr test",
+        roles={"front": "front"},
+    )
+    return Geotagger(maker, ring=FixRing(), timebase=Timebase(BOOT), rereads=rereads)
+
+
+def test_a_track_waits_for_the_fix_after_it_and_is_interpolated():
+    """Between two fixes is better than beyond one."""
+    geotagger = make_geotagger()
+    geotagger.add_fix(make_fix(0))
+    geotagger.add_track(make_track(t_mono_ns=NS_PER_S // 2))
+    assert geotagger.tick(NS_PER_S) == []
+    assert geotagger.held == 1
+    geotagger.add_fix(make_fix(NS_PER_S))
+    (read,) = geotagger.tick(NS_PER_S)
+    assert read.where.method is GeotagMethod.INTERPOLATED
+    assert read.when.utc_ns == UTC_NS + NS_PER_S // 2
+    assert (read.when.source, geotagger.held) == (TimeSource.GNSS, 0)
+
+
+@pytest.mark.parametrize(("waited_ms", "n"), [(1499, 0), (1500, 1)])
+def test_a_track_never_waits_longer_than_the_hold(waited_ms, n):
+    """In a tunnel reads go on, placed with what there is, and flagged."""
+    geotagger = make_geotagger()
+    geotagger.add_track(make_track(t_mono_ns=NS_PER_S))
+    reads = geotagger.tick(NS_PER_S + waited_ms * MS)
+    assert [(read.where.method, read.when.source) for read in reads] == [(GeotagMethod.NONE, TimeSource.NONE)] * n
+
+
+@given(st.lists(tracks(plates().map(lambda plate: plate.text)), max_size=6), st.lists(st.integers(0, 10**12)))
+def test_every_track_becomes_exactly_one_read(taken, ticks):
+    """Whatever the order of tracks and ticks; ids increase in the order in which reads come out."""
+    geotagger = make_geotagger()
+    for track in taken:
+        geotagger.add_track(track)
+    reads = [read for t_ns in sorted(ticks) for read in geotagger.tick(t_ns)] + geotagger.flush()
+    assert sorted(read.text for read in reads) == sorted(track.plate.text for track in taken)
+    assert [read.read_id for read in reads] == sorted({read.read_id for read in reads})
+    assert (geotagger.held, geotagger.flush()) == (0, [])
+
+
+def test_rereads_do_not_come_out_and_are_counted():
+    """The same plate again within the window."""
+    rereads = RereadWindow()
+    geotagger = make_geotagger(rereads)
+    for second in range(3):
+        geotagger.add_track(make_track(t_mono_ns=second * NS_PER_S))
+    assert len(geotagger.flush()) == 1
+    assert (rereads.counts.admitted, rereads.counts.suppressed) == (1, 2)
+
+
+def test_a_read_says_what_the_track_said():
+    """Text, box, confidence and pictures come from the very frame that was read."""
+    track = make_track("8XYZ999", t_mono_ns=3 * NS_PER_S)
+    geotagger = make_geotagger()
+    geotagger.add_track(track)
+    (read,) = geotagger.flush()
+    assert (read.text, read.raw, read.confidence) == ("8XYZ999", "8XYZ999", track.plate.confidence)
+    assert read.char_confidence == tuple(c.confidence for c in track.plate.chars)
+    assert (read.box, read.t_mono_ns) == (track.best.detection.box, track.best.frame.t_mono_ns)
+    assert (read.frame_width_px, read.frame_height_px) == (64, 48)
+    assert (read.n_sightings, read.n_agreeing, read.single_look) == (3, 3, False)
+    assert (read.camera, read.camera_role, read.models) == ("front", "front", ("plate-ocr@00000000",))
+    assert [(p.width_px, p.height_px) for p in read.pictures] == [(32, 16), (64, 48)]
