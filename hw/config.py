@@ -194,7 +194,9 @@ class MqttLinkConfig(_Model):
     password_file: Path | None = Field(default=None, description="File whose first line is the password")
     keepalive_s: int = Field(default=30, ge=5, le=3600, description="Longest silence in seconds before a ping")
     connect_timeout_s: float = Field(default=30.0, gt=0, description="Longest wait for a connection in seconds")
-    session_expiry_s: int = Field(3600, ge=0, description="Seconds the broker keeps messages for us (MQTT 5)")
+    session_expiry_s: int = Field(
+        default=3600, ge=0, description="Seconds the broker keeps messages for us (MQTT 5)"
+    )
     will_delay_s: int = Field(
         default=30, ge=0, description="Seconds until the broker announces our death (MQTT 5)"
     )

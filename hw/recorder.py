@@ -68,7 +68,7 @@ class DriveRecorder:
     def add_line(self, line: NmeaLine) -> None:
         """Keep a sentence as it came, garbage included; line ends inside would break the file and become spaces."""
         text = line.text.replace("\r", " ").replace("\n", " ")
-        self._gnss.write(f"{(line.t_mono_ns - self._origin_ns) / _NS_PER_MS:.3f}\t{text}\n")
+        self._gnss.write(f"{max(0.0, (line.t_mono_ns - self._origin_ns) / _NS_PER_MS):.3f}\t{text}\n")
         self.lines += 1
 
     def close(self) -> None:

@@ -44,6 +44,145 @@ def read(
     raise typer.Exit(read_command.run(inputs, crops=crops, jsonl=jsonl, models=models, runtime=runtime))
 
 
+ConfigOption = Annotated[Path, typer.Option("--config", help="Configuration of the unit.")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", help="section.key=value over the file; repeatable.")]
+_CONFIG = Path("/etc/patrol-lpr/config.toml")
+
+
+@app.command()
+def run(
+    config: ConfigOption = _CONFIG,
+    overrides: SetOption = None,
+    until_cameras_end: Annotated[bool, typer.Option(help="End with the last frame of finite sources.")] = False,
+) -> None:
+    """Run the agent on the configured hardware."""
+    from agent.runtime import run_command  # noqa: PLC0415 - keeps --help instant
+
+    raise typer.Exit(run_command.run(config, overrides or [], until_cameras_end=until_cameras_end))
+
+
+@app.command()
+def record(
+    out: Annotated[Path, typer.Argument(help="Folder of the new drive.")],
+    config: ConfigOption = _CONFIG,
+    overrides: SetOption = None,
+    camera: Annotated[str | None, typer.Option(help="Name of the camera; the first by default.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="End after this long.")] = None,
+) -> None:
+    """Record a drive from the configured camera and receiver."""
+    from agent.runtime import record_command  # noqa: PLC0415 - keeps --help instant
+
+    raise typer.Exit(record_command.run(config, overrides or [], out, camera_name=camera, seconds=seconds))
+
+
+@app.command()
+def simulate(
+    drives: Annotated[list[Path], typer.Argument(help="Drive folders.")],
+    report: Annotated[Path | None, typer.Option(help="Write an HTML report here.")] = None,
+    keep: Annotated[Path | None, typer.Option(help="Keep outbox and station files in this folder.")] = None,
+) -> None:
+    """Replay drives through agent, outbox, link and station, with all that their scripts break."""
+    from agent.runtime import simulate_command  # noqa: PLC0415 - keeps --help instant
+
+    raise typer.Exit(simulate_command.run(drives, report, keep))
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for reports and files; emptied first.")] = Path("demo-out"),
+    drives: Annotated[Path, typer.Option(help="Folder with drives.")] = Path("tests/drives"),
+) -> None:
+    """Watch the whole product work: one drive live through a real broker, all drives replayed, reports."""
+    from agent.runtime import demo_command  # noqa: PLC0415 - keeps --help instant
+
+    raise typer.Exit(demo_command.run(drives, out))
+
+
+@app.command()
+def doctor(
+    config: ConfigOption = _CONFIG,
+    overrides: SetOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Check everything the agent needs and say what to do about what is missing."""
+    from agent.runtime import doctor_command  # noqa: PLC0415 - keeps --help instant
+
+    raise typer.Exit(doctor_command.run(config, overrides or [], as_json=as_json))
+
+
+config_app = typer.Typer(help="Check, show or start a configuration.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(config_app, name="config")
+
+
+@config_app.command("check")
+def config_check(path: Annotated[Path, typer.Argument()] = _CONFIG, overrides: SetOption = None) -> None:
+    """Say everything that is wrong with a file."""
+    from agent.runtime import config_command  # noqa: PLC0415 - keeps --help instant
+
+    raise typer.Exit(config_command.check(path, overrides or []))
+
+
+@config_app.command("show")
+def config_show(path: Annotated[Path, typer.Argument()] = _CONFIG, overrides: SetOption = None) -> None:
+    """Print the configuration in force, defaults included."""
+    from agent.runtime import config_command  # noqa: PLC0415 - keeps --help instant
+
+    raise typer.Exit(config_command.show(path, overrides or []))
+
+
+@config_app.command("example")
+def config_example() -> None:
+    """Print a complete file with every key explained."""
+    from agent.runtime import config_command  # noqa: PLC0415 - keeps --help instant
+
+    raise typer.Exit(config_command.example())
+
+
+outbox_app = typer.Typer(help="Look into the outbox of a unit.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(outbox_app, name="outbox")
+StateOption = Annotated[Path, typer.Option("--state-dir", help="Folder of the outbox.")]
+_STATE = Path("/var/lib/patrol-lpr")
+
+
+@outbox_app.command("show")
+def outbox_show(state_dir: StateOption = _STATE) -> None:
+    """Print the counters."""
+    from agent.runtime import outbox_command  # noqa: PLC0415 - keeps --help instant
+
+    raise typer.Exit(outbox_command.show(state_dir))
+
+
+@outbox_app.command("list")
+def outbox_list(
+    state_dir: StateOption = _STATE,
+    quarantined: Annotated[bool, typer.Option(help="Those refused by the station.")] = False,
+) -> None:
+    """List the oldest records that wait."""
+    from agent.runtime import outbox_command  # noqa: PLC0415 - keeps --help instant
+
+    raise typer.Exit(outbox_command.listing(state_dir, quarantined=quarantined))
+
+
+@outbox_app.command("requeue")
+def outbox_requeue(config: ConfigOption = _CONFIG) -> None:
+    """Send refused records once more (stop the agent first)."""
+    from agent.runtime import outbox_command  # noqa: PLC0415 - keeps --help instant
+    from agent.runtime.config import load_config  # noqa: PLC0415
+
+    unit = load_config(config)
+    raise typer.Exit(outbox_command.requeue(unit.state_dir, unit=unit.unit, agency=unit.agency))
+
+
+@outbox_app.command("discard")
+def outbox_discard(config: ConfigOption = _CONFIG) -> None:
+    """Remove refused records for good; the station is told (stop the agent first)."""
+    from agent.runtime import outbox_command  # noqa: PLC0415 - keeps --help instant
+    from agent.runtime.config import load_config  # noqa: PLC0415
+
+    unit = load_config(config)
+    raise typer.Exit(outbox_command.discard(unit.state_dir, unit=unit.unit, agency=unit.agency))
+
+
 bundle_app = typer.Typer(help="Verify and time the model bundles.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(bundle_app, name="bundle")
 
@@ -66,6 +205,9 @@ def bundle_bench(models: ModelsOption = None, runtime: RuntimeOption = "auto", t
 
 def main() -> None:
     """Entry point: errors raised on purpose become one line and an exit code, anything else a traceback."""
+    from station import cli as station_cli  # noqa: PLC0415 - keeps importing this module cheap
+
+    app.add_typer(station_cli.app, name="station")
     try:
         app()
     except (AgentError, HwError) as error:

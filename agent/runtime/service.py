@@ -59,11 +59,20 @@ class Progress:
     """What a view may show; written by the ledger's thread, read by any."""
 
     reads: list[Read] = field(default_factory=list)
+    """The latest."""
+    committed: int = 0
     receipted: int = 0
+    waiting: int = 0
+    """Reads left in the outbox at the end."""
+    first_mono_ns: int | None = None
+    """When the first read was committed."""
     keep: int = 50
 
-    def note(self, settled: Settled) -> None:
+    def note(self, settled: Settled, t_mono_ns: int) -> None:
         """Take a round of the ledger."""
+        if settled.reads and self.first_mono_ns is None:
+            self.first_mono_ns = t_mono_ns
+        self.committed += len(settled.reads)
         self.reads = [*self.reads, *settled.reads][-self.keep :]
         self.receipted += settled.freed
 
@@ -253,6 +262,7 @@ class Service:
         self._hw.panel.close()
         self._waiting.close()
         self._stats_reader.close()
+        self.progress.waiting = self.books.outbox.stats().reads
         self.books.outbox.close()
         _LOG.info("stopped", appended=stats.appended, waiting=stats.reads)
 
@@ -271,7 +281,7 @@ class Service:
 
     def _settled(self, settled: Settled) -> None:
         """Ledger thread: tell everybody who cares."""
-        self.progress.note(settled)
+        self.progress.note(settled, self._hw.clock.mono_ns())
         if settled.reads:
             self._mailbox.wake()
             self._hw.panel.buzz(Buzz.READ)

@@ -1,0 +1,193 @@
+"""``patrol-lpr simulate DRIVE``: a drive through the whole product, replayed or live, with a report."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from agent.recognise import load_active
+from agent.runtime.config import parse_config
+from agent.runtime.models import default_models_folder
+from agent.runtime.replay import Replay, ReplayResult
+from agent.runtime.report import StationView, write_report
+from agent.runtime.scripted import ScriptedReader
+from agent.runtime.stages import build_recogniser
+from hw.drive_load import load_drive
+from station.ingest import Ingest
+from station.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agent.pipeline import FrameReader
+    from agent.runtime.config import AgentConfig
+    from hw.drive_format import Drive
+    from station.ingest import IngestCounts
+
+_SAMPLE_FIRST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a replay led to, and what the drive's truth says about it."""
+
+    drive: Drive
+    result: ReplayResult
+    station: StationView
+    truth: frozenset[str]
+    """Plates really to be seen in at least three frames."""
+    balanced: bool
+    """True when every committed read is at the station, in the outbox, or counted as evicted."""
+
+    @property
+    def read_right(self) -> int:
+        """Plates of the truth among the reads."""
+        return len(self.truth & {read.text for read in self.result.reads})
+
+    @property
+    def read_wrong(self) -> int:
+        """Reads whose text is no plate of the truth."""
+        every = {t.plate for t in self.drive.truth}
+        return sum(1 for read in self.result.reads if read.text not in every)
+
+
+def config_for(drive: Drive, state_dir: Path, **tables: object) -> AgentConfig:
+    """Return the configuration of a unit whose hardware is the drive."""
+    camera = {"kind": "sim", "name": drive.header.camera.name, "role": drive.header.camera.role}
+    hw = {
+        "cameras": [camera],
+        "gnss": {"kind": "sim"},
+        "panel": {"kind": "sim"},
+        "link": {"kind": "sim"},
+        "board": {"kind": "sim"},
+    }
+    outbox = {"min_free_mib": 0, "ballast_mib": 0}
+    table = {"unit": drive.header.unit, "agency": "Example Sheriff", "state_dir": str(state_dir), "hw": hw}
+    return parse_config({**table, "outbox": outbox, **tables}, str(drive.root))
+
+
+def reader_for(drive: Drive, config: AgentConfig) -> tuple[Callable[[], FrameReader], tuple[str, ...]]:
+    """Return what recognises: the models, or the truth when the drive asks for it."""
+    if drive.header.recogniser == "scripted":
+        return lambda: ScriptedReader(drive), ScriptedReader.models
+    bundles = load_active(config.recognise.models or default_models_folder())
+    return lambda: build_recogniser(config), tuple(bundle.model_id for bundle in bundles)
+
+
+def replay_drive(
+    drive: Drive, state_dir: Path, on_frame: Callable[[int, ReplayResult], None] | None = None
+) -> Outcome:
+    """Play a drive on its own clock through agent, outbox and an in-process station in ``state_dir``."""
+    config = config_for(drive, state_dir / "unit")
+    make_reader, models = reader_for(drive, config)
+    store = Store(state_dir / "station.db")
+    ticks = iter(range(drive.header.start_utc_ns // 1000, 2**62))
+    ingest = Ingest(store, "replay", lambda: next(ticks))
+    replay = Replay(drive, config, make_reader, models, ingest.handle)
+    result = replay.run(on_frame)
+    outcome = judge(drive, result, store, ingest.counts)
+    store.close()
+    return outcome
+
+
+def judge(drive: Drive, result: ReplayResult, store: Store, counts: IngestCounts) -> Outcome:
+    """Hold the reads against the truth, and the books against each other."""
+    stored = store.reads()
+    gaps = store.gaps(drive.header.unit)
+    outbox = result.outbox
+    waiting = outbox.reads if outbox else 0
+    evicted = outbox.evicted_reads if outbox else 0
+    at_station = {read.read_id for read in stored}
+    committed = {read.read_id for read in result.reads}
+    balanced = at_station <= committed and len(committed - at_station) <= waiting + evicted
+    missing = max(0, len(committed - at_station) - waiting - evicted)
+    seen: dict[str, int] = {}
+    for truth in drive.truth:
+        seen[truth.plate] = seen.get(truth.plate, 0) + 1
+    view = StationView(
+        reads=len(stored),
+        doubles=counts.doubles,
+        missing=missing + sum(g.last - g.first + 1 for g in gaps if not g.explained and not waiting),
+        pictures=store.count_pictures(),
+    )
+    return Outcome(drive, result, view, frozenset(p for p, n in seen.items() if n >= _SAMPLE_FIRST), balanced)
+
+
+def run(paths: list[Path], report: Path | None, keep: Path | None) -> int:
+    """Replay drives; returns 1 when a read is unaccounted for or a floor of a drive is not met."""
+    console = Console()
+    outcomes = [show_replay(load_drive(path), keep, console) for path in paths]
+    console.print(summary(outcomes))
+    failed = False
+    for outcome in outcomes:
+        failed |= not outcome.balanced
+        for line in broken_floors(outcome):
+            failed = True
+            console.print(f"[red]{outcome.drive.header.name}: {line}[/]")
+        if report is not None:
+            target = (
+                report if len(outcomes) == 1 else report.with_stem(f"{report.stem}-{outcome.drive.header.name}")
+            )
+            write_report(target, outcome.drive, outcome.result, outcome.station)
+            console.print(f"report: {target}")
+    return 1 if failed else 0
+
+
+def show_replay(drive: Drive, keep: Path | None, console: Console) -> Outcome:
+    """Replay one drive under a progress bar."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    folder = Path(tempfile.mkdtemp(prefix="patrol-lpr-")) if keep is None else keep / drive.header.name
+    try:
+        with Progress(*columns, console=console) as progress:
+            task = progress.add_task(f"{drive.header.name:<18}", total=len(drive.frames))
+            return replay_drive(drive, folder, lambda *_: progress.advance(task))
+    finally:
+        if keep is None:
+            shutil.rmtree(folder)
+
+
+def broken_floors(outcome: Outcome) -> list[str]:
+    """Say which floors of the drive are not met."""
+    measured = {"plates_read": outcome.read_right / max(1, len(outcome.truth))}
+    return [
+        f"{name} is {measured[name]:.2f}, the floor is {floor:.2f}"
+        for name, floor in outcome.drive.header.floors.items()
+        if name in measured and measured[name] < floor
+    ]
+
+
+def summary(outcomes: list[Outcome]) -> Table:
+    """One row a drive."""
+    table = Table(
+        "drive", "frames", "plates", "read right", "wrong", "reads", "station", "doubles", "missing", "waiting",
+        "evicted", "re-reads", "boots", "ms a frame", "books",
+    )  # fmt: skip
+    for outcome in outcomes:
+        result = outcome.result
+        outbox = result.outbox
+        ms = sorted(result.frame_ms)
+        table.add_row(
+            outcome.drive.header.name,
+            str(sum(v.frames for v in result.visions)),
+            str(len(outcome.truth)),
+            str(outcome.read_right),
+            str(outcome.read_wrong),
+            str(len(result.reads)),
+            str(outcome.station.reads),
+            str(outcome.station.doubles),
+            str(outcome.station.missing),
+            str(outbox.reads if outbox else 0),
+            str(outbox.evicted_reads if outbox else 0),
+            str(result.rereads),
+            str(result.boots),
+            f"{ms[len(ms) // 2]:.1f}" if ms else "-",
+            "[green]balance[/]" if outcome.balanced else "[red]do not balance[/]",
+        )
+    return table
