@@ -20,6 +20,7 @@ MAX_MESSAGE_BYTES = 65_536
 MAX_EXTRA_DEPTH = 4
 _MAX_ITEMS = 2_048
 _MAX_STR_BYTES = 4_096
+_MAX_NAMED = 64
 
 U8 = 2**8 - 1
 U16 = 2**16 - 1
@@ -93,7 +94,9 @@ class Fields:
 
     def fail(self, key: str, wrong: str) -> NoReturn:
         """Raise WireError naming the field."""
-        raise WireError(f"{self._where}.{key} {wrong}")
+        # The text goes into a nack, so a stranger's key must not make it unprintable or endless.
+        name = key if key.isprintable() and len(key) <= _MAX_NAMED else repr(key[:_MAX_NAMED])
+        raise WireError(f"{self._where}.{name} {wrong}")
 
     def _take(self, key: str) -> Plain:
         try:

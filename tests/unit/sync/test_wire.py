@@ -219,6 +219,17 @@ def test_floats_are_refused(number):
             wire.decode_down(msgpack.packb({**unpack(EXAMPLES["nack"]), key: number}))
 
 
+@given(st.text(min_size=1, max_size=200), st.sampled_from(["nack", "receipt"]))
+@example("\n", "nack")
+@example("x" * 4000, "nack")
+def test_what_is_wrong_can_always_be_said_in_a_nack(key, name):
+    """The error goes back over the wire: printable and short, whatever keys a stranger invents."""
+    with pytest.raises(WireError) as caught:
+        wire.decode_down(msgpack.packb({**unpack(EXAMPLES[name]), f"x{key}": 1.5}))
+    nack = wire.Nack("unit-07", HASH, wire.NackCode.MALFORMED, retry=False, detail=str(caught.value))
+    assert nack == wire.decode_down(wire.encode_nack(nack))
+
+
 @pytest.mark.parametrize("payload", [b"", b"\xc0", b"\x90", b"\x01", b"\xa1v", b"\xc1", b"\x80\x80"])
 def test_anything_but_one_map_is_refused(payload):
     """Nothing, scalars, arrays, reserved bytes, two maps."""
