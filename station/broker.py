@@ -1,6 +1,7 @@
 """A broker inside the station's process (amqtt, MQTT 3.1.1), so that a first try needs nothing else.
 
-For vehicles use a broker of its own with TLS and an ACL; this one has neither and stays on the loopback interface.
+It knows neither TLS nor access control, keeps nothing on disk and stays on the loopback interface.  Vehicles need a
+broker of its own; docs/station.md shows one.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from station.errors import BrokerError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Coroutine
 
 _START_S = 15.0
 _STOP_S = 5.0
@@ -25,19 +26,19 @@ class EmbeddedBroker:
     """Runs in a thread of its own between ``start`` and ``close``."""
 
     def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Port 0 takes a free one.  Raises BrokerError for an address other machines can reach."""
+        """Port 0 takes a free one.  Raises BrokerError for an address that other machines can reach."""
         try:
-            loopback = ipaddress.ip_address(socket.gethostbyname(host)).is_loopback
+            address = ipaddress.ip_address(socket.gethostbyname(host))
         except OSError as error:
-            raise BrokerError(f"{host}: {error}") from error
-        if not loopback:
+            raise BrokerError(f"{host} is not an address: {error}") from error
+        if not address.is_loopback:
             raise BrokerError(
-                f"the embedded broker has no access control and listens on the loopback interface only, not on {host}; "
-                "run a broker of its own (mosquitto) and give --broker"
+                f"the embedded broker lets anybody in, so it listens on the loopback interface only, not on {host}; "
+                "run a broker with access control, such as mosquitto, and name it with --broker"
             )
         self.host = host
-        self.port = port or _free_port(host)
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self.port = port
+        self._loop = asyncio.new_event_loop()
         self._thread: threading.Thread | None = None
         self._broker: Any = None
 
@@ -47,61 +48,63 @@ class EmbeddedBroker:
             from amqtt.broker import Broker  # noqa: PLC0415 - an extra: a station with a broker of its own needs none
         except ImportError as error:
             raise BrokerError(
-                "the embedded broker needs the extra `station`: pip install 'patrol-lpr[station]'; or give --broker"
+                "the embedded broker needs the extra `station`: pip install 'patrol-lpr[station]'; "
+                "or name a broker with --broker"
             ) from error
+        # It logs each lost connection with a traceback; what matters to us is what the station hears.
         for name in ("amqtt", "transitions"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
-        self._loop = asyncio.new_event_loop()
+        self.port = self.port or _free_port(self.host)
         self._thread = threading.Thread(target=self._run, name="broker", daemon=True)
         self._thread.start()
-        config = {
-            "listeners": {"default": {"type": "tcp", "bind": f"{self.host}:{self.port}"}},
-            "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
-        }
         try:
-            self._broker = self._call(_make(Broker, config))
-            self._call(self._broker.start())
+            self._broker = self._call(_listen(Broker, self.host, self.port), _START_S)
         except Exception as error:
             self.close()
-            raise BrokerError(f"the embedded broker cannot listen on {self.host}:{self.port}: {error}") from error
+            raise BrokerError(
+                f"the embedded broker cannot listen on {self.host}:{self.port}: {error}; choose another --port"
+            ) from error
         return self.port
 
     def close(self) -> None:
-        """Disconnect everybody and end the thread."""
-        loop, thread = self._loop, self._thread
-        if loop is None or thread is None:
+        """Disconnect everybody and end the thread; a second time does nothing."""
+        if self._thread is None:
             return
         if self._broker is not None:
-            self._call(self._broker.shutdown())
+            try:
+                self._call(self._broker.shutdown(), _STOP_S)
+            except TimeoutError:
+                pass  # a client that does not answer must not keep the station from ending
             self._broker = None
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(_STOP_S)
-        self._loop = self._thread = None
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_STOP_S)
+        self._thread = None
 
     def _run(self) -> None:
         loop = self._loop
-        if loop is None:
-            return
         asyncio.set_event_loop(loop)
         loop.run_forever()
-        for task in asyncio.all_tasks(loop):
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
             task.cancel()
-        loop.run_until_complete(asyncio.sleep(0))
+        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
 
-    def _call(self, work: Awaitable[Any]) -> Any:
-        if self._loop is None:
-            raise BrokerError("the embedded broker is closed")
-        return asyncio.run_coroutine_threadsafe(_awaited(work), self._loop).result(_START_S)
+    def _call(self, work: Coroutine[Any, Any, Any], limit_s: float) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(limit_s)
 
 
-async def _make(broker: Any, config: dict[str, Any]) -> Any:
+async def _listen(broker_class: Any, host: str, port: int) -> Any:
     """Build the broker inside its loop, which it asks for."""
-    return broker(config)
-
-
-async def _awaited(work: Awaitable[Any]) -> Any:
-    return await work
+    broker = broker_class(
+        {
+            "listeners": {"default": {"type": "tcp", "bind": f"{host}:{port}"}},
+            "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
+        }
+    )
+    await broker.start()
+    return broker
 
 
 def _free_port(host: str) -> int:

@@ -142,8 +142,8 @@ def purge(days: float, db: DbOption = _DB, retention: str = "nonhit") -> None:
 def audit(db: DbOption = _DB) -> None:
     """Show who took what out."""
     store = Store(db)
-    for utc_us, who, what, count in store.audit_trail():
-        Console().print(f"{utc_us / 1e6:.0f}  {who}  {what}  {count} reads", highlight=False)
+    for row in store.audit_trail():
+        Console().print(f"{row.utc_us / 1e6:.0f}  {row.who}  {row.what}  {row.count} reads", highlight=False)
     store.close()
 
 

@@ -10,8 +10,8 @@ class StationError(AgentError):
 
 
 class StoreError(StationError):
-    """The station's file cannot be used."""
+    """The station's file cannot be used, or did not take what it was given."""
 
 
 class BrokerError(StationError):
-    """The broker cannot be started or reached."""
+    """The broker cannot be started, or its address or credentials cannot be used."""

@@ -1,4 +1,4 @@
-"""Messages in, receipts out: a pure object around the store.
+"""Messages in, receipts out: a plain object around the store.
 
 ``take`` looks at a message, ``commit`` makes everything taken durable in one transaction and only then returns the
 receipts.  Whatever the network sends, nothing is raised: it is refused and counted by its reason.
@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from itertools import zip_longest
+from typing import TYPE_CHECKING, TypeVar
 
 from agent.errors import WireError
-from agent.sync.topics import Channel, build, parse
+from agent.sync.topics import Channel, build, check_unit, parse
 from agent.sync.wire import (
     MAX_MESSAGE_BYTES,
     MAX_RECEIPT_PICTURES,
@@ -37,13 +38,26 @@ from agent.sync.wire import (
 from station.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterator, Sequence
 
+    from station.album import ChunkResult
     from station.store import Store
 
 Answer = tuple[str, bytes]
 """Topic and payload."""
+_Item = TypeVar("_Item")
 _DETAIL = 100
+_UNKNOWN_SCHEMA = "schema "
+"""How the decoder's message begins when it is the schema that it does not know."""
+
+
+@dataclass(frozen=True, slots=True)
+class IngestLimits:
+    """What a unit may ask of the station."""
+
+    message_bytes: int = MAX_MESSAGE_BYTES
+    picture_bytes: int = 16 * 1024 * 1024
+    """Largest whole picture."""
 
 
 @dataclass(slots=True)
@@ -51,31 +65,44 @@ class IngestCounts:
     """Since the start of the process."""
 
     reads: int = 0
+    """New reads stored."""
     doubles: int = 0
     """Records that were here already; they are receipted again and stored once."""
     others: int = 0
+    """New datings and tombstones stored."""
     chunks: int = 0
     health: int = 0
     status: int = 0
     malformed: int = 0
+    unknown_schema: int = 0
     foreign_topic: int = 0
+    """Messages on topics that no unit sends to a station."""
     not_authorised: int = 0
     """Messages of units that are not on the list, or in the name of another unit."""
     oversized: int = 0
+    """Messages, or pictures that messages announce, above the limits."""
+    hopeless_pictures: int = 0
+    """Pictures that came whole several times and never matched their hash."""
     storage_failures: int = 0
+    """Commits that the disk did not take; nothing of them was receipted."""
     commits: int = 0
 
 
 @dataclass(slots=True)
 class _Batch:
     records: list[tuple[RecordMessage, bytes]] = field(default_factory=list)
-    chunks: list[PictureChunk] = field(default_factory=list)
+    chunks: list[tuple[PictureChunk, bytes]] = field(default_factory=list)
     health: list[tuple[HealthMessage, bytes]] = field(default_factory=list)
     status: list[StatusMessage] = field(default_factory=list)
     refusals: list[Answer] = field(default_factory=list)
 
-    def __len__(self) -> int:
-        return len(self.records) + len(self.chunks) + len(self.health) + len(self.status) + len(self.refusals)
+    @property
+    def to_store(self) -> int:
+        return len(self.records) + len(self.chunks) + len(self.health) + len(self.status)
+
+    def senders(self) -> set[str]:
+        """The units that spoke themselves: a status may be retained, or a will."""
+        return {m.unit for pairs in (self.records, self.chunks, self.health) for m, _ in pairs}
 
 
 class Ingest:
@@ -84,25 +111,30 @@ class Ingest:
     def __init__(
         self,
         store: Store,
-        station: str,
+        station_id: str,
         clock_us: Callable[[], int],
         *,
         units: frozenset[str] | None = None,
+        limits: IngestLimits | None = None,
         on_read: Callable[[ReadMessage], None] | None = None,
     ) -> None:
-        """``units`` are those that may send, None for all; ``on_read`` hears every new read after its commit."""
+        """``units`` are those that may send, None for all; ``on_read`` hears every new read after its commit.
+
+        Raises WireError when the station's id is not 1 to 36 letters, digits, ``_`` or ``-``.
+        """
         self._store = store
-        self._station = station
+        self._station_id = check_unit(station_id)
         self._clock_us = clock_us
         self._units = units
+        self._limits = limits or IngestLimits()
         self._on_read = on_read
         self._batch = _Batch()
         self.counts = IngestCounts()
 
     @property
     def pending(self) -> int:
-        """Messages taken and not yet committed."""
-        return len(self._batch)
+        """Messages taken, and refusals made, since the last commit."""
+        return self._batch.to_store + len(self._batch.refusals)
 
     def handle(self, topic: str, payload: bytes) -> list[Answer]:
         """Take one message and commit at once."""
@@ -116,81 +148,90 @@ class Ingest:
         except WireError:
             self.counts.foreign_topic += 1
             return
-        if self._units is not None and where.unit not in self._units:
-            self._refuse(where.unit, payload, NackCode.NOT_AUTHORISED, "unit is not on the list")
+        if where.channel in {Channel.RECEIPT, Channel.COMMAND}:
+            self.counts.foreign_topic += 1
+        elif self._units is not None and where.unit not in self._units:
             self.counts.not_authorised += 1
-            return
-        if len(payload) > MAX_MESSAGE_BYTES:
-            self._refuse(where.unit, payload, NackCode.MALFORMED, f"{len(payload)} bytes are too many")
+            self._refuse(where.unit, payload, NackCode.NOT_AUTHORISED, "unit is not on the station's list")
+        elif len(payload) > self._limits.message_bytes:
             self.counts.oversized += 1
-            return
+            self._refuse(where.unit, payload, NackCode.MALFORMED, f"{len(payload)} bytes are too many")
+        elif where.channel is Channel.STATUS and not payload:
+            return  # a retained status was cleared
+        else:
+            self._decode(where.unit, where.channel, payload)
+
+    def _decode(self, unit: str, channel: Channel, payload: bytes) -> None:
         try:
-            self._sort(where.unit, where.channel, payload)
+            self._sort(unit, channel, payload)
         except WireError as error:
-            self._refuse(where.unit, payload, NackCode.MALFORMED, str(error)[:_DETAIL])
-            self.counts.malformed += 1
+            detail = str(error)
+            if detail.startswith(_UNKNOWN_SCHEMA):
+                self.counts.unknown_schema += 1
+                self._refuse(unit, payload, NackCode.UNKNOWN_SCHEMA, detail)
+            else:
+                self.counts.malformed += 1
+                self._refuse(unit, payload, NackCode.MALFORMED, detail)
 
     def _sort(self, unit: str, channel: Channel, payload: bytes) -> None:
-        if channel is Channel.READ:
-            record = decode_record(payload)
-            if self._is_own(unit, record.unit, payload):
-                self._batch.records.append((record, payload))
-        elif channel is Channel.PICTURE:
-            chunk = decode_chunk(payload)
-            if self._is_own(unit, chunk.unit, payload):
-                self._batch.chunks.append(chunk)
-        elif channel is Channel.HEALTH:
-            health = decode_health(payload)
-            if self._is_own(unit, health.unit, payload):
-                self._batch.health.append((health, payload))
-        elif channel is Channel.STATUS:
-            status = decode_status(payload)
-            if self._is_own(unit, status.unit, payload):
-                self._batch.status.append(status)
-        else:
-            self.counts.foreign_topic += 1
+        batch = self._batch
+        match channel:
+            case Channel.READ:
+                record = decode_record(payload)
+                if self._is_own(unit, record.unit, payload):
+                    batch.records.append((record, payload))
+            case Channel.PICTURE:
+                chunk = decode_chunk(payload)
+                if self._is_own(unit, chunk.unit, payload) and self._is_small_enough(chunk, payload):
+                    batch.chunks.append((chunk, payload))
+            case Channel.HEALTH:
+                health = decode_health(payload)
+                if self._is_own(unit, health.unit, payload):
+                    batch.health.append((health, payload))
+            case Channel.STATUS:
+                status = decode_status(payload)
+                if self._is_own(unit, status.unit, payload):
+                    batch.status.append(status)
 
     def _is_own(self, topic_unit: str, message_unit: str, payload: bytes) -> bool:
         """The broker checks who may publish on a topic; the message must not speak for anybody else."""
         if topic_unit == message_unit:
             return True
-        self._refuse(topic_unit, payload, NackCode.NOT_AUTHORISED, "message in the name of another unit")
         self.counts.not_authorised += 1
+        self._refuse(topic_unit, payload, NackCode.NOT_AUTHORISED, "message in the name of another unit")
         return False
 
-    def _refuse(self, unit: str, payload: bytes, code: NackCode, detail: str, *, retry: bool = False) -> None:
-        nack = Nack(unit, payload_ref(payload), code, retry, detail)
-        self._batch.refusals.append((build(unit, Channel.RECEIPT), encode_nack(nack)))
+    def _is_small_enough(self, chunk: PictureChunk, payload: bytes) -> bool:
+        most = self._limits.picture_bytes
+        if chunk.total_bytes <= most:
+            return True
+        self.counts.oversized += 1
+        self._refuse(chunk.unit, payload, NackCode.QUOTA, f"picture of {chunk.total_bytes} bytes, at most {most}")
+        return False
+
+    def _refuse(self, unit: str, payload: bytes, code: NackCode, detail: str) -> None:
+        self._batch.refusals.append(_nack(unit, payload, code, detail))
 
     def commit(self) -> list[Answer]:
         """Make everything taken durable; return receipts, picture statuses and refusals."""
         batch, self._batch = self._batch, _Batch()
-        if not len(batch):
-            return []
+        if not batch.to_store:
+            return batch.refusals
         now_us = self._clock_us()
         try:
             with self._store.transaction():
                 fresh = [self._store.add_record(message, payload, now_us) for message, payload in batch.records]
-                stored = [self._store.add_chunk(chunk) for chunk in batch.chunks]
+                results = [self._store.add_chunk(chunk, now_us) for chunk, _ in batch.chunks]
                 for health, payload in batch.health:
                     self._store.note_health(health, payload, now_us)
                 for status in batch.status:
                     self._store.note_status(status, now_us)
-        except StoreError as error:
-            return batch.refusals + self._storage_failed(batch, error)
+                self._store.note_seen(batch.senders(), now_us)
+        except StoreError:
+            self.counts.storage_failures += 1
+            return batch.refusals + _try_again(batch)
         self._count(batch, fresh)
-        answers = list(self._receipts(batch.records, now_us))
-        answers += self._picture_answers(batch.chunks, stored, now_us)
-        return batch.refusals + answers
-
-    def _storage_failed(self, batch: _Batch, error: StoreError) -> list[Answer]:
-        """Nothing was stored: say so once a unit, so that it waits and sends again."""
-        self.counts.storage_failures += 1
-        answers = {}
-        for message, payload in batch.records:
-            nack = Nack(message.unit, payload_ref(payload), NackCode.STORAGE, True, str(error)[:_DETAIL])
-            answers[message.unit] = (build(message.unit, Channel.RECEIPT), encode_nack(nack))
-        return list(answers.values())
+        return batch.refusals + self._answers(batch, results, now_us)
 
     def _count(self, batch: _Batch, fresh: list[bool]) -> None:
         self.counts.commits += 1
@@ -207,29 +248,61 @@ class Ingest:
             else:
                 self.counts.others += 1
 
-    def _receipts(self, records: list[tuple[RecordMessage, bytes]], now_us: int) -> Iterable[Answer]:
-        by_unit: dict[str, list[tuple[int, bytes]]] = defaultdict(list)
-        for message, _ in records:
+    def _answers(self, batch: _Batch, results: list[ChunkResult], now_us: int) -> list[Answer]:
+        records: dict[str, list[tuple[int, bytes]]] = defaultdict(list)
+        for message, _ in batch.records:
             record_id = message.read_id if isinstance(message, ReadMessage) else message.record_id
-            by_unit[message.unit].append((message.seq, record_id))
-        for unit, named in by_unit.items():
-            for start in range(0, len(named), MAX_RECEIPT_RECORDS):
-                part = tuple(named[start : start + MAX_RECEIPT_RECORDS])
-                yield build(unit, Channel.RECEIPT), encode_receipt(Receipt(unit, self._station, now_us, part))
-
-    def _picture_answers(self, chunks: list[PictureChunk], stored: list[int], now_us: int) -> list[Answer]:
-        answers: list[Answer] = []
-        by_unit: dict[str, dict[bytes, int]] = defaultdict(dict)
-        for chunk, stored_bytes in zip(chunks, stored, strict=True):
-            if stored_bytes < chunk.offset + len(chunk.data) and stored_bytes < chunk.total_bytes:
-                status = PictureStatus(chunk.unit, chunk.sha256, stored_bytes)
-                answers.append((build(chunk.unit, Channel.RECEIPT), encode_picture_status(status)))
-            else:
-                by_unit[chunk.unit][chunk.sha256] = stored_bytes
-        for unit, pictures in by_unit.items():
-            named = list(pictures.items())
-            for start in range(0, len(named), MAX_RECEIPT_PICTURES):
-                part = tuple(named[start : start + MAX_RECEIPT_PICTURES])
-                receipt = Receipt(unit, self._station, now_us, (), part)
+            records[message.unit].append((message.seq, record_id))
+        pictures, answers = self._picture_answers(batch, results)
+        for unit in sorted(records.keys() | pictures.keys()):
+            parts = zip_longest(
+                _parts(records[unit], MAX_RECEIPT_RECORDS),
+                _parts(pictures[unit], MAX_RECEIPT_PICTURES),
+                fillvalue=(),
+            )
+            for named_records, named_pictures in parts:
+                receipt = Receipt(unit, self._station_id, now_us, tuple(named_records), tuple(named_pictures))
                 answers.append((build(unit, Channel.RECEIPT), encode_receipt(receipt)))
         return answers
+
+    def _picture_answers(
+        self, batch: _Batch, results: list[ChunkResult]
+    ) -> tuple[dict[str, list[tuple[bytes, int]]], list[Answer]]:
+        """Return what receipts say of pictures, and the answers to chunks that could not be joined on."""
+        reached: dict[tuple[str, bytes], int] = {}
+        stored: dict[tuple[str, bytes], int] = {}
+        answers: list[Answer] = []
+        for (chunk, payload), result in zip(batch.chunks, results, strict=True):
+            key = (chunk.unit, chunk.sha256)
+            reached[key] = max(reached.get(key, 0), chunk.offset + len(chunk.data))
+            stored[key] = result.stored_bytes
+            if result.hopeless:
+                self.counts.hopeless_pictures += 1
+                answers.append(_nack(chunk.unit, payload, NackCode.MALFORMED, "picture does not match its hash"))
+        named: dict[str, list[tuple[bytes, int]]] = defaultdict(list)
+        for (unit, sha256), stored_bytes in stored.items():
+            if stored_bytes < reached[unit, sha256]:
+                status = PictureStatus(unit, sha256, stored_bytes)
+                answers.append((build(unit, Channel.RECEIPT), encode_picture_status(status)))
+            else:
+                named[unit].append((sha256, stored_bytes))
+        return named, answers
+
+
+def _try_again(batch: _Batch) -> list[Answer]:
+    """Nothing was stored: say so once to each unit, so that it waits and sends again."""
+    last = {m.unit: payload for pairs in (batch.chunks, batch.records) for m, payload in pairs}
+    return [
+        _nack(unit, payload, NackCode.STORAGE, "the station's disk does not take it", retry=True)
+        for unit, payload in sorted(last.items())
+    ]
+
+
+def _nack(unit: str, payload: bytes, code: NackCode, detail: str, *, retry: bool = False) -> Answer:
+    nack = Nack(unit, payload_ref(payload), code, retry, detail[:_DETAIL])
+    return build(unit, Channel.RECEIPT), encode_nack(nack)
+
+
+def _parts(items: Sequence[_Item], most: int) -> Iterator[Sequence[_Item]]:
+    for start in range(0, len(items), most):
+        yield items[start : start + most]

@@ -1,37 +1,50 @@
 """The station on a broker: subscribes, commits in groups, acknowledges and receipts only after the commit.
 
-Messages are acknowledged to the broker by hand after the commit (paho's ``manual_ack``), so a station that dies loses
-nothing: with MQTT 5 and a shared subscription several stations may serve one broker.
+Messages are acknowledged to the broker by hand (paho's ``manual_ack``), so the broker keeps what a station that dies
+had not made durable.  A client lives no longer than its connection: what paho would queue for the next one is of no
+use, because the units ask again for every receipt that they miss.
 """
 
 from __future__ import annotations
 
 import queue
+import socket
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from agent.sync.topics import Channel, pattern
+from hw.backoff import Backoff
+from station.errors import BrokerError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from paho.mqtt.reasoncodes import ReasonCode
 
-    from station.ingest import Ingest
+    from station.ingest import Answer, Ingest
 
 _GROUP = 64
-_CHANNELS = (Channel.READ, Channel.PICTURE, Channel.HEALTH, Channel.STATUS)
-_SHARE = "station"
+_SHARE = "$share/station/"
+_SHARED = (Channel.READ, Channel.PICTURE, Channel.HEALTH)
 _SESSION_S = 86_400
-_WINDOW = 1000
+"""How long an MQTT 5 broker keeps messages for a station that is away."""
+_WINDOW = 256
+"""Most messages that the broker sends ahead of our acknowledgement (MQTT 5), and most receipts in flight."""
+_WAITING = 2048
+"""Most messages that wait for the disk; a broker that respects the window never comes near."""
+_KEEPALIVE_S = 30
+_CONNECT_S = 30.0
+_LEAST_WAIT_S, _MOST_WAIT_S = 0.5, 30.0
+_POLL_S = 0.1
 _JOIN_S = 10.0
+_FAILURE = 0x80
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,121 +54,212 @@ class BrokerAddress:
     host: str
     port: int = 1883
     five: bool = True
-    """MQTT 5; else 3.1.1."""
+    """MQTT 5; else 3.1.1, which has no shared subscriptions."""
     username: str | None = None
     password: str | None = None
     ca: Path | None = None
+    """Authorities to trust, PEM; TLS is used when this or ``cert`` is given."""
     cert: Path | None = None
     key: Path | None = None
 
 
+@dataclass(slots=True)
+class ServiceCounts:
+    """Since the start."""
+
+    connections: int = 0
+    groups: int = 0
+    messages: int = 0
+    answers_sent: int = 0
+    answers_unsent: int = 0
+    """Receipts that could not be sent; the units ask again."""
+    overrun: int = 0
+    """Messages that came while far too many were waiting; they were not taken, and the units send them again."""
+
+
 class StationService:
-    """One connection and the thread that commits."""
+    """One thread that connects, commits and answers, beside paho's own for the network."""
 
     def __init__(
-        self, address: BrokerAddress, ingest: Ingest, *, station: str, on_commit: Callable[[], None] | None = None
+        self, address: BrokerAddress, ingest: Ingest, *, station: str, backoff: Backoff | None = None
     ) -> None:
+        """``station`` names the MQTT session: two stations on one broker need two names."""
         self._address = address
         self._ingest = ingest
-        self._on_commit = on_commit
-        self._messages: queue.Queue[MQTTMessage | None] = queue.Queue(_WINDOW * 2)
-        self._thread = threading.Thread(target=self._work, name="ingest", daemon=True)
-        self._client = self._make_client(station)
+        self._client_id = f"station-{station}"
+        self._backoff = backoff or Backoff(_LEAST_WAIT_S, _MOST_WAIT_S)
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self.run, name="station", daemon=True)
+        self._log = structlog.get_logger().bind(broker=f"{address.host}:{address.port}")
         self.connected = threading.Event()
         """Set while connected and subscribed."""
-        self.refused = ""
-        """Why the broker would not have us, as it said last."""
-        self.unsent_answers = 0
-        """Receipts that could not be sent; the units ask again."""
+        self.counts = ServiceCounts()
 
     def start(self) -> None:
-        """Connect in the background, again and again."""
-        address = self._address
-        options: dict[str, Any] = {}
-        if address.five:
-            options["clean_start"] = False
-            options["properties"] = properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
-            properties.SessionExpiryInterval = _SESSION_S
-            properties.ReceiveMaximum = _WINDOW
-        self._client.connect_async(address.host, address.port, keepalive=30, **options)
+        """Run in a thread of its own.  Raises BrokerError when a certificate cannot be used."""
+        self._make_client()  # what is wrong with the certificates must be said here
         self._thread.start()
-        self._client.loop_start()
+
+    def run(self) -> None:
+        """Connect again and again until ``close``; in between take messages, commit and answer."""
+        while not self._closing.is_set():
+            connection = _Connection(self._make_client(), self._address, self.connected)
+            if connection.open():
+                self._serve(connection)
+            connection.close()
+            self.connected.clear()
+            if connection.was_up:
+                self._backoff.reset()
+            if not self._closing.is_set():
+                self._log.warning("broker_lost", reason=connection.reason)
+                self._closing.wait(self._backoff.next_s())
 
     def close(self) -> None:
-        """Commit what came, disconnect, end the threads."""
-        if self._thread.is_alive():
-            self._messages.put(None)
+        """Commit and answer what came, disconnect, end the threads."""
+        self._closing.set()
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(_JOIN_S)
-        self._client.disconnect()
-        self._client.loop_stop()
 
-    def _make_client(self, station: str) -> Client:
+    def _serve(self, connection: _Connection) -> None:
+        self.counts.connections += 1
+        while not connection.ended.is_set() and not self._closing.is_set():
+            self._take(connection, connection.next_group(_GROUP, _POLL_S))
+        self._take(connection, connection.next_group(_WAITING, 0.0))
+        self.counts.overrun += connection.overrun
+
+    def _take(self, connection: _Connection, group: list[MQTTMessage]) -> None:
+        if not group:
+            return
+        for message in group:
+            self._ingest.take(message.topic, bytes(message.payload))
+        answers = self._ingest.commit()
+        self.counts.groups += 1
+        self.counts.messages += len(group)
+        sent = connection.answer(answers, group)
+        self.counts.answers_sent += sent
+        self.counts.answers_unsent += len(answers) - sent
+
+    def _make_client(self) -> Client:
         address = self._address
         client = Client(
             CallbackAPIVersion.VERSION2,
-            client_id=f"station-{station}",
+            client_id=self._client_id,
             protocol=MQTTProtocolVersion.MQTTv5 if address.five else MQTTProtocolVersion.MQTTv311,
             clean_session=None if address.five else False,
+            reconnect_on_failure=False,
             manual_ack=True,
         )
+        client.connect_timeout = _CONNECT_S
+        client.max_inflight_messages_set(_WINDOW)
+        client.max_queued_messages_set(_WAITING)
         if address.username is not None:
             client.username_pw_set(address.username, address.password)
         if address.ca or address.cert:
             ca, cert, key = (None if p is None else str(p) for p in (address.ca, address.cert, address.key))
-            client.tls_set(ca_certs=ca, certfile=cert, keyfile=key)
-        client.reconnect_delay_set(1, 30)
-        client.max_inflight_messages_set(_WINDOW)
-        client.on_connect = self._connected
-        client.on_subscribe = self._subscribed
-        client.on_disconnect = self._disconnected
-        client.on_message = self._received
+            try:
+                client.tls_set(ca_certs=ca, certfile=cert, keyfile=key)
+            except (OSError, ValueError) as error:
+                raise BrokerError(f"certificates cannot be used: {error}") from error
         return client
 
-    def _connected(self, client: Client, _: Any, __: Any, code: ReasonCode, ___: Any) -> None:
-        if code.is_failure:
-            self.refused = str(code)
-            return
-        prefix = f"$share/{_SHARE}/" if self._address.five else ""
-        client.subscribe([(f"{prefix}{pattern(channel)}", 1) for channel in _CHANNELS])
 
-    def _subscribed(self, _: Client, __: Any, ___: int, codes: list[ReasonCode], ____: Any) -> None:
-        refused = [str(code) for code in codes if code.is_failure]
-        if refused:
-            self.refused = ", ".join(refused)
-        else:
-            self.connected.set()
+class _Connection:
+    """One connection: paho's thread fills ``_messages``, the station's thread empties it."""
 
-    def _disconnected(self, _: Client, __: Any, ___: Any, ____: ReasonCode, _____: Any) -> None:
-        self.connected.clear()
+    def __init__(self, client: Client, address: BrokerAddress, connected: threading.Event) -> None:
+        self._client = client
+        self._address = address
+        self._connected = connected
+        self._messages: queue.Queue[MQTTMessage] = queue.Queue(_WAITING)
+        self.ended = threading.Event()
+        self.reason = ""
+        self.was_up = False
+        self.overrun = 0
+        client.on_socket_open = _no_delay
+        client.on_connect = self._on_connect
+        client.on_subscribe = self._on_subscribe
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
 
-    def _received(self, _: Client, __: Any, message: MQTTMessage) -> None:
-        # Waits while the disk is slow: the broker then holds back what is not acknowledged.
-        self._messages.put(message)
+    def open(self) -> bool:
+        """Connect and start paho's thread; False when the broker cannot be reached."""
+        options: dict[str, Any] = {"keepalive": _KEEPALIVE_S}
+        if self._address.five:
+            options["clean_start"] = False
+            options["properties"] = properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
+            properties.SessionExpiryInterval = _SESSION_S
+            properties.ReceiveMaximum = _WINDOW
+        try:
+            self._client.connect(self._address.host, self._address.port, **options)
+        except (OSError, ValueError) as error:
+            self.reason = str(error)
+            return False
+        self._client.loop_start()
+        return True
 
-    def _work(self) -> None:
-        going = True
-        while going:
-            group = self._next_group()
-            going = None not in group
-            messages = [message for message in group if message is not None]
-            for message in messages:
-                self._ingest.take(message.topic, bytes(message.payload))
-            answers = self._ingest.commit()
-            for message in messages:
-                if message.qos:
-                    self._client.ack(message.mid, message.qos)
-            for topic, payload in answers:
-                sent = self._client.publish(topic, payload, qos=1)
-                self.unsent_answers += sent.rc != MQTTErrorCode.MQTT_ERR_SUCCESS
-            if messages and self._on_commit is not None:
-                self._on_commit()
+    def close(self) -> None:
+        """Disconnect, having sent what is on its way."""
+        self._client.disconnect()
+        self._client.loop_stop()
 
-    def _next_group(self) -> list[MQTTMessage | None]:
-        """Wait for a message; then take what is there, without waiting for more."""
-        group = [self._messages.get()]
-        while len(group) < _GROUP and group[-1] is not None:
-            try:
+    def next_group(self, most: int, wait_s: float) -> list[MQTTMessage]:
+        """Wait for a message, then take what else is there: while the disk works, the next group gathers."""
+        group: list[MQTTMessage] = []
+        try:
+            group.append(self._messages.get(block=wait_s > 0, timeout=wait_s))
+            while len(group) < most:
                 group.append(self._messages.get_nowait())
-            except queue.Empty:
-                break
+        except queue.Empty:
+            pass
         return group
+
+    def answer(self, answers: list[Answer], group: list[MQTTMessage]) -> int:
+        """Acknowledge the group and publish the answers; return how many went out.  Never waits."""
+        for message in group:
+            if message.qos:
+                self._client.ack(message.mid, message.qos)
+        sent = 0
+        for topic, payload in answers:
+            # Disconnected, paho would say no and send it later all the same.
+            if not self._connected.is_set():
+                break
+            sent += self._client.publish(topic, payload, qos=1).rc == MQTTErrorCode.MQTT_ERR_SUCCESS
+        return sent
+
+    def _on_connect(self, client: Client, _: Any, __: Any, code: ReasonCode, ___: Any) -> None:
+        if code.is_failure:
+            self._end(f"refused by the broker: {code}")
+            return
+        prefix = _SHARE if self._address.five else ""
+        filters = [(f"{prefix}{pattern(channel)}", 1) for channel in _SHARED]
+        # Retained messages are not sent to shared subscriptions (OASIS MQTT 5.0, section 4.8.2).
+        client.subscribe([*filters, (pattern(Channel.STATUS), 1)])
+
+    def _on_subscribe(self, _: Client, __: Any, ___: int, codes: list[ReasonCode], ____: Any) -> None:
+        refused = [str(code) for code in codes if code.value >= _FAILURE]
+        if refused:
+            self._end(f"subscription refused: {', '.join(refused)}")
+        else:
+            self.was_up = True
+            self._connected.set()
+
+    def _on_disconnect(self, _: Client, __: Any, ___: Any, code: ReasonCode, ____: Any) -> None:
+        self._end(f"connection lost: {code}")
+
+    def _on_message(self, _: Client, __: Any, message: MQTTMessage) -> None:
+        try:
+            self._messages.put_nowait(message)
+        except queue.Full:
+            self.overrun += 1
+
+    def _end(self, reason: str) -> None:
+        """Paho may report one loss twice."""
+        self.reason = self.reason or reason
+        self._connected.clear()
+        self.ended.set()
+
+
+def _no_delay(_: Client, __: Any, sock: Any) -> None:
+    """Without it small answers wait for the peer's delayed acknowledgement; paho leaves it off."""
+    if isinstance(sock, socket.socket):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -11,7 +11,7 @@ from station.export import iso
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from station.store import StoredRead, UnitRow
+    from station.rows import StoredRead, UnitRow
 
 _SURE_E4 = 9_000
 
