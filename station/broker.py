@@ -11,6 +11,7 @@ import ipaddress
 import logging
 import socket
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from station.errors import BrokerError
@@ -71,10 +72,9 @@ class EmbeddedBroker:
         if self._thread is None:
             return
         if self._broker is not None:
-            try:
+            # A client that does not answer must not keep the station from ending.
+            with suppress(TimeoutError):
                 self._call(self._broker.shutdown(), _STOP_S)
-            except TimeoutError:
-                pass  # a client that does not answer must not keep the station from ending
             self._broker = None
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_STOP_S)

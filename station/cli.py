@@ -3,155 +3,229 @@
 from __future__ import annotations
 
 import getpass
-import queue
-import signal
+import io
 import sys
+import tempfile
 import time
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from station.broker import EmbeddedBroker
-from station.export import to_csv, to_geojson
-from station.ingest import Ingest
-from station.service import BrokerAddress, StationService
-from station.show import reads_table, units_table
+from agent.sync.wire import decode_health
+from station.export import write_csv, write_geojson
+from station.show import audit_table, counters_table, reads_table, units_table
 from station.store import Store
 
 if TYPE_CHECKING:
-    from agent.sync.wire import ReadMessage
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import IO
+
+    from station.rows import StoredRead
 
 _DEFAULT_PORT = 1883
+_DEFAULT_DB = Path("station.db")
+_MOST_PORT = 65_535
+
+
+class Protocol(StrEnum):
+    """MQTT versions."""
+
+    FIVE = "5"
+    THREE = "3.1.1"
+
 
 app = typer.Typer(help="The receiving end: store, receipt, show, export.", rich_markup_mode=None)
-DbOption = Annotated[Path, typer.Option("--db", help="The station's file.")]
-_DB = Path("station.db")
+DbOption = Annotated[Path | None, typer.Option("--db", help="The station's file; station.db by default.")]
+UnitOption = Annotated[str | None, typer.Option("--unit", help="Only reads of this unit.")]
 
 
 @app.callback(invoke_without_command=True)
 def serve(
     context: typer.Context,
     *,
-    db: DbOption = _DB,
+    db: DbOption = None,
     broker: Annotated[str | None, typer.Option(help="HOST[:PORT] of a broker; absent: an embedded one.")] = None,
-    port: Annotated[int, typer.Option(help="Port of the embedded broker.")] = _DEFAULT_PORT,
-    protocol: Annotated[str, typer.Option(help="MQTT version: 5 or 3.1.1.")] = "5",
+    host: Annotated[str, typer.Option(help="Loopback address of the embedded broker.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port of the embedded broker; 0 takes a free one.")] = _DEFAULT_PORT,
+    protocol: Annotated[Protocol, typer.Option(help="MQTT version, with --broker.")] = Protocol.FIVE,
     name: Annotated[str, typer.Option(help="Name of this station; goes into every receipt.")] = "station",
     units: Annotated[str | None, typer.Option(help="Comma-separated units that may send; absent: all.")] = None,
     username: Annotated[str | None, typer.Option(help="User name at the broker.")] = None,
     password_file: Annotated[Path | None, typer.Option(help="File whose first line is the password.")] = None,
-    ca: Annotated[Path | None, typer.Option(help="Authorities to trust, PEM.")] = None,
+    ca: Annotated[Path | None, typer.Option(help="Authorities to trust, PEM; turns TLS on.")] = None,
     cert: Annotated[Path | None, typer.Option(help="Certificate of the station, PEM.")] = None,
     key: Annotated[Path | None, typer.Option(help="Private key of the station, PEM.")] = None,
 ) -> None:
-    """Receive reads until Ctrl-C."""
+    """Receive reads until Ctrl-C; with a command, show or export what was received."""
+    context.obj = db
     if context.invoked_subcommand is not None:
         return
-    embedded = None
+    from station.broker import EmbeddedBroker  # noqa: PLC0415 - the other commands need no network
+    from station.serve import receive  # noqa: PLC0415 - as above
+    from station.service import BrokerAddress  # noqa: PLC0415 - as above
+
+    allowed = None if units is None else frozenset(part.strip() for part in units.split(",") if part.strip())
+    path = db or _DEFAULT_DB
     if broker is None:
-        embedded = EmbeddedBroker(port=port)
-        address = BrokerAddress(embedded.host, embedded.start(), five=False)
-    else:
-        host, _, given_port = broker.partition(":")
-        password = password_file.read_text(encoding="utf-8").splitlines()[0] if password_file else None
-        address = BrokerAddress(
-            host,
-            int(given_port or _DEFAULT_PORT),
-            five=protocol == "5",
-            username=username,
-            password=password,
-            ca=ca,
-            cert=cert,
-            key=key,
-        )
-    allowed = frozenset(units.split(",")) if units else None
-    _receive(db, address, name, allowed)
-    if embedded is not None:
-        embedded.close()
-
-
-def _receive(db: Path, address: BrokerAddress, name: str, units: frozenset[str] | None) -> None:
-    console = Console()
-    store = Store(db)
-    news: queue.SimpleQueue[ReadMessage | None] = queue.SimpleQueue()
-    ingest = Ingest(store, name, _now_us, units=units, on_read=news.put)
-    service = StationService(address, ingest, station=name)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: news.put(None))
-    service.start()
-    console.print(f"station {name}: broker {address.host}:{address.port}, file {db}; Ctrl-C ends")
-    while (read := news.get()) is not None:
-        place = "no fix" if read.place.lat_deg is None else f"{read.place.lat_deg:.5f} {read.place.lon_deg:.5f}"
-        console.print(f"{read.unit} #{read.seq}  [bold]{read.text}[/]  {read.region}  {place}", highlight=False)
-    service.close()
-    store.close()
-    counts = ingest.counts
-    console.print(f"{counts.reads} new reads, {counts.doubles} doubles, {counts.malformed} malformed messages")
+        embedded = EmbeddedBroker(host, port)
+        try:
+            address = BrokerAddress(host, embedded.start(), five=False)
+            raise typer.Exit(receive(path, address, name, allowed))
+        finally:
+            embedded.close()
+    broker_host, broker_port = _address(broker)
+    address = BrokerAddress(
+        broker_host,
+        broker_port,
+        five=protocol is Protocol.FIVE,
+        username=username,
+        password=None if password_file is None else _password(password_file),
+        ca=ca,
+        cert=cert,
+        key=key,
+    )
+    raise typer.Exit(receive(path, address, name, allowed))
 
 
 @app.command()
-def reads(db: DbOption = _DB, unit: str | None = None, limit: int = 50) -> None:
-    """Show the latest reads."""
-    store = Store(db)
+def reads(
+    context: typer.Context,
+    db: DbOption = None,
+    unit: UnitOption = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many of the latest.")] = 50,
+) -> None:
+    """Show the latest reads; that somebody looked is noted."""
+    store = _open(context, db)
     rows = store.reads(unit=unit, limit=limit)
-    store.audit(_now_us(), getpass.getuser(), "show", len(rows))
+    store.audit(_now_us(), getpass.getuser(), f"show{_of(unit)}", len(rows))
     store.close()
     Console().print(reads_table(rows))
 
 
 @app.command("units")
-def show_units(db: DbOption = _DB) -> None:
-    """Show the units: last seen, missing and evicted reads."""
-    store = Store(db)
-    rows = store.units()
+def show_units(
+    context: typer.Context,
+    db: DbOption = None,
+    counters: Annotated[str | None, typer.Option(help="Show all that this unit counted.")] = None,
+) -> None:
+    """Show the units: last seen, missing and evicted records, counters."""
+    store = _open(context, db)
+    rows = [(row, store.gaps(row.unit)) for row in store.units()]
+    health = None if counters is None else store.health(counters)
     store.close()
-    Console().print(units_table(rows))
+    if counters is None:
+        Console().print(units_table(rows))
+    elif health is None:
+        raise typer.BadParameter(f"unit {counters!r} has sent no health yet", param_hint="--counters")
+    else:
+        told = decode_health(health)
+        Console().print(counters_table((*told.counters, *told.gauges), title=counters))
 
 
 @app.command()
 def export(
-    db: DbOption = _DB,
+    context: typer.Context,
+    db: DbOption = None,
     csv: Annotated[Path | None, typer.Option(help="Write CSV here; - for standard output.")] = None,
     geojson: Annotated[Path | None, typer.Option(help="Write GeoJSON here; - for standard output.")] = None,
-    unit: str | None = None,
+    unit: UnitOption = None,
 ) -> None:
-    """Export reads; the export is noted in the audit trail."""
+    """Export reads; who did it, when and how many is noted before the file appears."""
     if csv is None and geojson is None:
         raise typer.BadParameter("give --csv FILE or --geojson FILE")
-    store = Store(db)
-    rows = store.reads(unit=unit)
-    store.audit(_now_us(), getpass.getuser(), "export", len(rows))
+    store = _open(context, db)
+    for target, write, name in ((csv, write_csv, "csv"), (geojson, write_geojson, "geojson")):
+        if target is not None:
+            _export(store, unit, target, write, f"export {name}{_of(unit)}")
     store.close()
-    for path, text in ((csv, to_csv(rows)), (geojson, to_geojson(rows))):
-        if path is not None:
-            _write(path, text)
 
 
 @app.command()
-def purge(days: float, db: DbOption = _DB, retention: str = "nonhit") -> None:
-    """Delete reads of a retention class older than DAYS, with their pictures."""
-    store = Store(db)
+def purge(
+    context: typer.Context,
+    days: Annotated[float, typer.Option(min=0, help="Delete what is older than this.")],
+    db: DbOption = None,
+    retention: Annotated[str | None, typer.Option(help="Only this retention class; absent: all.")] = None,
+) -> None:
+    """Delete old reads with their pictures; counted and noted."""
+    store = _open(context, db)
     gone = store.purge(_now_us(), days, retention=retention, who=getpass.getuser())
     store.close()
-    Console().print(f"{gone} reads deleted")
+    Console().print(f"{gone.reads:,} reads and {gone.pictures:,} pictures deleted")
 
 
 @app.command()
-def audit(db: DbOption = _DB) -> None:
-    """Show who took what out."""
-    store = Store(db)
-    for row in store.audit_trail():
-        Console().print(f"{row.utc_us / 1e6:.0f}  {row.who}  {row.what}  {row.count} reads", highlight=False)
+def audit(context: typer.Context, db: DbOption = None) -> None:
+    """Show who looked at reads, took them out or deleted them."""
+    store = _open(context, db)
+    rows = store.audit_trail()
     store.close()
+    Console().print(audit_table(rows))
 
 
-def _write(path: Path, text: str) -> None:
-    if str(path) == "-":
-        sys.stdout.write(text)
-    else:
-        path.write_text(text, encoding="utf-8")
+class _Counted:
+    """Counts reads as they go by."""
+
+    def __init__(self, reads: Iterable[StoredRead]) -> None:
+        self._reads = reads
+        self.count = 0
+
+    def __iter__(self) -> Iterator[StoredRead]:
+        for read in self._reads:
+            self.count += 1
+            yield read
+
+
+def _export(
+    store: Store, unit: str | None, target: Path, write: Callable[[Iterable[StoredRead], IO[str]], None], what: str
+) -> None:
+    """Write aside, note it, then show it: nothing leaves without a trace, and no half file is left behind."""
+    rows = _Counted(store.each_read(unit=unit))
+    if str(target) == "-":
+        text = io.StringIO(newline="")
+        write(rows, text)
+        store.audit(_now_us(), getpass.getuser(), what, rows.count)
+        sys.stdout.write(text.getvalue())
+        return
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", newline="", dir=target.parent, prefix=f".{target.name}.", delete=False
+        ) as out:
+            write(rows, out)
+        store.audit(_now_us(), getpass.getuser(), what, rows.count)
+        Path(out.name).replace(target)
+    except OSError as error:
+        raise typer.BadParameter(f"{target} cannot be written: {error}") from error
+
+
+def _open(context: typer.Context, db: Path | None) -> Store:
+    given: Path | None = context.obj
+    return Store(db or given or _DEFAULT_DB, must_exist=True)
+
+
+def _address(text: str) -> tuple[str, int]:
+    """Take ``HOST``, ``HOST:PORT`` or ``[IPV6]:PORT`` apart."""
+    host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]"):
+        host, port = text, str(_DEFAULT_PORT)
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not port.isdecimal() or not 0 < int(port) <= _MOST_PORT:
+        raise typer.BadParameter(f"{text!r} is not HOST:PORT", param_hint="--broker")
+    return host, int(port)
+
+
+def _password(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()[0]
+    except (OSError, UnicodeDecodeError, IndexError) as error:
+        raise typer.BadParameter(f"{path} cannot be used: {error}", param_hint="--password-file") from error
+
+
+def _of(unit: str | None) -> str:
+    return "" if unit is None else f" of {unit}"
 
 
 def _now_us() -> int:

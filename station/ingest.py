@@ -130,6 +130,8 @@ class Ingest:
         self._on_read = on_read
         self._batch = _Batch()
         self.counts = IngestCounts()
+        self.last_failure = ""
+        """Why the disk did not take the last commit that failed."""
 
     @property
     def pending(self) -> int:
@@ -227,8 +229,9 @@ class Ingest:
                 for status in batch.status:
                     self._store.note_status(status, now_us)
                 self._store.note_seen(batch.senders(), now_us)
-        except StoreError:
+        except StoreError as error:
             self.counts.storage_failures += 1
+            self.last_failure = str(error)
             return batch.refusals + _try_again(batch)
         self._count(batch, fresh)
         return batch.refusals + self._answers(batch, results, now_us)

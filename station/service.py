@@ -95,6 +95,11 @@ class StationService:
         """Set while connected and subscribed."""
         self.counts = ServiceCounts()
 
+    @property
+    def is_alive(self) -> bool:
+        """False before ``start``, after ``close``, and after a defect ended the thread."""
+        return self._thread.is_alive()
+
     def start(self) -> None:
         """Run in a thread of its own.  Raises BrokerError when a certificate cannot be used."""
         self._make_client()  # what is wrong with the certificates must be said here
@@ -132,7 +137,10 @@ class StationService:
             return
         for message in group:
             self._ingest.take(message.topic, bytes(message.payload))
+        failures = self._ingest.counts.storage_failures
         answers = self._ingest.commit()
+        if self._ingest.counts.storage_failures > failures:
+            self._log.error("storage_failed", messages=len(group), reason=self._ingest.last_failure)
         self.counts.groups += 1
         self.counts.messages += len(group)
         sent = connection.answer(answers, group)

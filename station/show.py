@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from station.export import iso
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from station.rows import StoredRead, UnitRow
+    from station.rows import AuditRow, StoredRead, UnitRow
+    from station.sequence import Gap
 
 _SURE_E4 = 9_000
+_MOST_GAPS = 6
 
 
 def reads_table(reads: Iterable[StoredRead], *, title: str | None = None) -> Table:
@@ -22,12 +26,13 @@ def reads_table(reads: Iterable[StoredRead], *, title: str | None = None) -> Tab
     for read in reads:
         sure = f"{read.confidence_e4 / 100:.0f} %"
         doubtful = read.single_look or read.confidence_e4 < _SURE_E4
+        # What units send is text, never markup.
         table.add_row(
-            (iso(read.utc_us) or "no time")[:23].replace("T", " "),
+            _time(read),
             read.unit,
             str(read.seq),
-            f"[bold]{read.text}[/]",
-            read.region,
+            Text(read.text, style="bold"),
+            Text(read.region),
             f"[yellow]{sure}[/]" if doubtful else sure,
             f"{read.n_agreeing}/{read.n_sightings}",
             _place(read),
@@ -36,26 +41,59 @@ def reads_table(reads: Iterable[StoredRead], *, title: str | None = None) -> Tab
     return table
 
 
-def units_table(units: Iterable[UnitRow]) -> Table:
-    """One row a unit; missing reads are red."""
-    table = Table("unit", "state", "software", "last seen", "reads", "last seq", "missing", "evicted")
-    for unit in units:
+def units_table(units: Iterable[tuple[UnitRow, list[Gap]]]) -> Table:
+    """One row a unit with its gaps; missing reads are red."""
+    table = Table("unit", "state", "software", "last seen", "reads", "last seq", "missing", "evicted", "gaps")
+    for unit, gaps in units:
         table.add_row(
             unit.unit,
             unit.state,
-            unit.software,
-            (iso(unit.seen_us) or "-")[:19].replace("T", " ") if unit.seen_us else "-",
-            str(unit.reads),
+            Text(unit.software),
+            "-" if unit.seen_us is None else _short(unit.seen_us),
+            f"{unit.reads:,}",
             str(unit.seq_high),
-            f"[red]{unit.missing}[/]" if unit.missing else "0",
-            str(unit.evicted),
+            f"[red]{unit.missing:,}[/]" if unit.missing else "0",
+            f"{unit.evicted:,}",
+            _gaps([gap for gap in gaps if not gap.explained]),
         )
     return table
 
 
+def counters_table(counters: Iterable[tuple[str, int]], *, title: str) -> Table:
+    """What a unit counted, as its last health message said."""
+    table = Table("counter", "value", title=escape(title))
+    for name, value in counters:
+        table.add_row(Text(name), f"{value:,}")
+    return table
+
+
+def audit_table(rows: Iterable[AuditRow]) -> Table:
+    """One row a deed."""
+    table = Table("time", "who", "what", "reads")
+    for row in rows:
+        table.add_row(_short(row.utc_us), Text(row.who), Text(row.what), f"{row.count:,}")
+    return table
+
+
+def _time(read: StoredRead) -> str:
+    if read.utc_us is None:
+        return "no time"
+    return f"{_short(read.utc_us)}{' (dated)' if read.dated else ''}"
+
+
+def _short(utc_us: int) -> str:
+    return (iso(utc_us) or "")[:19].replace("T", " ")
+
+
+def _gaps(missing: list[Gap]) -> str:
+    shown = [str(gap.first) if gap.count == 1 else f"{gap.first}-{gap.last}" for gap in missing[:_MOST_GAPS]]
+    more = len(missing) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
 def _place(read: StoredRead) -> str:
-    if read.lat_e7 is None or read.lon_e7 is None:
+    if read.lat_deg is None or read.lon_deg is None:
         return "no fix"
     error = "" if read.error_cm is None else f" ±{read.error_cm / 100:.0f} m"
     mark = "" if read.method == "interpolated" else f" ({read.method})"
-    return f"{read.lat_e7 / 1e7:.5f} {read.lon_e7 / 1e7:.5f}{error}{mark}"
+    return f"{read.lat_deg:.5f} {read.lon_deg:.5f}{error}{mark}"

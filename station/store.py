@@ -47,6 +47,10 @@ _WHOLE_PICTURES = (
     "(SELECT count(*) FROM read_pictures l JOIN pictures p ON p.unit = l.unit AND p.sha = l.sha"
     " WHERE l.unit = r.unit AND l.read_id = r.read_id AND p.jpeg IS NOT NULL)"
 )
+_SELECT = (
+    f"SELECT {_SHOWN}, {_WHOLE_PICTURES} FROM reads r"  # noqa: S608 - column names of our own
+    " WHERE (?1 IS NULL OR unit = ?1) AND (?2 IS NULL OR received_us >= ?2)"
+)
 # The unit does not know when a read of this boot was made, or a dating that lies nearer has come.
 _DATE = f"""
 UPDATE reads SET utc_us = :utc + (mono_us - :mono), time_source = :source,
@@ -184,14 +188,15 @@ class Store:
     ) -> list[StoredRead]:
         """Return the latest ``limit`` reads in the order they came; ``since_us`` is when they were received."""
         rows = self._con.execute(
-            f"SELECT {_SHOWN}, {_WHOLE_PICTURES} FROM reads r"  # noqa: S608 - column names of our own
-            " WHERE (?1 IS NULL OR unit = ?1) AND (?2 IS NULL OR received_us >= ?2)"
-            " ORDER BY received_us DESC, unit DESC, seq DESC LIMIT ?3",
+            f"{_SELECT} ORDER BY received_us DESC, unit DESC, seq DESC LIMIT ?3",
             (unit, since_us, -1 if limit is None else limit),
         ).fetchall()
-        return [
-            StoredRead(*row[:10], bool(row[10]), *row[11:17], bool(row[17]), *row[18:]) for row in reversed(rows)
-        ]
+        return [_read(row) for row in reversed(rows)]
+
+    def each_read(self, *, unit: str | None = None, since_us: int | None = None) -> Iterator[StoredRead]:
+        """Yield reads in the order they came without holding them all in memory."""
+        rows = self._con.execute(f"{_SELECT} ORDER BY received_us, unit, seq", (unit, since_us))
+        return (_read(row) for row in rows)
 
     def payload(self, unit: str, read_id: bytes) -> bytes | None:
         """Return a read as it came over the wire; None when it is not here."""
