@@ -13,10 +13,11 @@ import cv2
 import torch
 
 from models.training.detector.card import write_card
-from models.training.detector.data import Sampler, load_photos
+from models.training.detector.data import Sampler, draw_plates, load_photos
 from models.training.detector.evaluate import look_with, measure, validate
 from models.training.detector.export import export
 from models.training.detector.train import Plan, fit
+from models.training.plates.fonts import DEFAULT_CACHE
 
 
 def main() -> None:
@@ -33,13 +34,17 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--workers", type=int, default=0, help="processes that draw batches (0: the training one)")
     parser.add_argument("--threads", type=int, default=1, help="threads of the network on the CPU")
+    parser.add_argument("--drawn", type=int, default=3000, help="drawn plates to paste")
+    parser.add_argument("--fonts", type=Path, default=DEFAULT_CACHE)
+    parser.add_argument("--start-from", type=Path, help="checkpoint.pt of an earlier run to start from")
     parser.add_argument("--id", default="plate-det-r1", help="id of the bundle")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     cv2.setNumThreads(1)
     training, validation = load_photos(options.data)
     print(f"{len(training)} training photographs, {len(validation)} validation photographs")
-    sampler = Sampler(training, options.seed, options.batch)
+    plates = draw_plates(options.drawn, options.seed, options.fonts)
+    sampler = Sampler(training, plates, options.seed, options.batch)
     plan = Plan(
         options.out,
         options.steps,
@@ -47,6 +52,7 @@ def main() -> None:
         seed=options.seed,
         device=options.device,
         workers=options.workers,
+        start_from=options.start_from,
     )
     run = fit(plan, sampler, lambda net: validate(net, validation))
     bundle = options.out / "bundle" / options.id

@@ -1,7 +1,5 @@
 """The card of a detector bundle: what it is, what it was trained on, what it measured, what it must not be used for."""
 
-
-
 from __future__ import annotations
 
 from typing import TYPE_CHECKING

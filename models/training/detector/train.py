@@ -37,6 +37,7 @@ class Plan:
     seed: int = 1
     device: str = "cpu"
     workers: int = 0
+    start_from: Path | None = None
 
 
 class Run:
@@ -46,6 +47,8 @@ class Run:
         torch.manual_seed(plan.seed)
         self.plan = plan
         self.net = DetectorNet().to(plan.device, memory_format=torch.channels_last)
+        if plan.start_from is not None:
+            self.net.load_state_dict(torch.load(plan.start_from, weights_only=True)["average"])
         self.average = copy.deepcopy(self.net)
         self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=plan.rate, weight_decay=0.02)
         self.step = 0
