@@ -35,10 +35,11 @@ def mark_seen(con: sqlite3.Connection, unit: str, seq: int) -> None:
     ).fetchone()
     if below is not None and seq <= below[1]:
         return
-    above = con.execute("SELECT last FROM seen WHERE unit = ? AND first = ?", (unit, seq + 1)).fetchone()
+    # Added in SQL: one more than the highest number that the wire allows is too much for a parameter.
+    above = con.execute("SELECT last FROM seen WHERE unit = ? AND first = ? + 1", (unit, seq)).fetchone()
     last = seq
     if above is not None:
-        con.execute("DELETE FROM seen WHERE unit = ? AND first = ?", (unit, seq + 1))
+        con.execute("DELETE FROM seen WHERE unit = ? AND first = ? + 1", (unit, seq))
         last = above[0]
     if below is not None and below[1] == seq - 1:
         con.execute("UPDATE seen SET last = ? WHERE unit = ? AND first = ?", (last, unit, below[0]))

@@ -44,7 +44,9 @@ def receive(db: Path, address: BrokerAddress, name: str, units: frozenset[str] |
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: news.put(None))
     service.start()
-    console.print(f"receiving from {address.host}:{address.port} into {db} as {name}; Ctrl-C ends", highlight=False)
+    console.print(
+        f"receiving from {address.host}:{address.port} into {db} as {name}; Ctrl-C ends", highlight=False
+    )
     going = True
     while going and service.is_alive:
         try:

@@ -1,0 +1,220 @@
+"""Exports and commands: what leaves the station is escaped, complete and noted."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from agent.records import Geotag, GeotagMethod, TimeSource, TimeTag
+from agent.sync import wire
+from station.cli import _address, app
+from station.export import iso, write_csv, write_geojson
+from station.show import reads_table, units_table
+from station.store import Store
+from tests.builders import BOOT
+from tests.strategies import make_read_message
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from station.rows import StoredRead
+
+NOW_US = 1_780_000_500_123_456
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "station.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[Store]:
+    opened = Store(path)
+    yield opened
+    opened.close()
+
+
+def stored(store: Store, **other: Any) -> StoredRead:
+    message = make_read_message(**{k: v for k, v in other.items() if k in {"when", "where", "single_look"}})
+    changed = replace(message, **{k: v for k, v in other.items() if k not in {"when", "where", "single_look"}})
+    with store.transaction():
+        store.add_record(changed, wire.encode_read(changed), NOW_US)
+    return store.reads()[-1]
+
+
+def csv_rows(*reads: StoredRead) -> list[dict[str, str]]:
+    out = io.StringIO(newline="")
+    write_csv(reads, out)
+    return list(csv.DictReader(io.StringIO(out.getvalue(), newline="")))
+
+
+def test_csv_holds_a_read(store: Store) -> None:
+    """Units of measure are in the names, times are ISO 8601."""
+    (row,) = csv_rows(stored(store))
+    assert (row["plate"], row["utc"], row["time_source"]) == ("7ABC123", "2026-05-28T20:26:41.000+00:00", "gnss")
+    assert (row["lat_deg"], row["lon_deg"], row["error_m"]) == ("45.0", "-100.0", "4.5")
+    assert (row["confidence"], row["single_look"], row["received"]) == (
+        "0.95", "False", "2026-05-28T20:35:00.123+00:00",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "=HYPERLINK(1)"])
+def test_csv_defuses_formulas(store: Store, text: str) -> None:
+    """A unit cannot make a clerk's spreadsheet run anything."""
+    (row,) = csv_rows(stored(store, text=text, raw=text, camera=text))
+    assert (row["plate"], row["raw"], row["camera"]) == (f"'{text}",) * 3
+
+
+def test_csv_keeps_quotes_and_commas(store: Store) -> None:
+    """Separators inside a text do not shift the columns."""
+    (row,) = csv_rows(stored(store, agency='Sheriff, "East"'))
+    assert row["agency"] == 'Sheriff, "East"'
+
+
+def test_geojson_is_valid_and_longitude_comes_first(store: Store) -> None:
+    """RFC 7946: position is longitude, latitude."""
+    out = io.StringIO()
+    write_geojson([stored(store)], out)
+    (feature,) = json.loads(out.getvalue())["features"]
+    assert feature["geometry"] == {"type": "Point", "coordinates": [-100.0, 45.0]}
+    assert (feature["properties"]["plate"], feature["id"]) == ("7ABC123", feature["properties"]["read_id"])
+
+
+def test_geojson_without_a_place_has_no_geometry(store: Store) -> None:
+    """A read without a fix is exported as well."""
+    out = io.StringIO()
+    write_geojson([stored(store, where=Geotag(GeotagMethod.NONE))], out)
+    assert json.loads(out.getvalue())["features"][0]["geometry"] is None
+
+
+def test_geojson_of_nothing_is_valid() -> None:
+    """An empty export opens in a map."""
+    out = io.StringIO()
+    write_geojson([], out)
+    assert json.loads(out.getvalue()) == {"type": "FeatureCollection", "features": []}
+
+
+@pytest.mark.parametrize(
+    ("utc_us", "expected"),
+    [(None, None), (0, "1970-01-01T00:00:00.000+00:00"), (2**63 - 1, "9223372036854775807 us")],
+)
+def test_times(utc_us: int | None, expected: str | None) -> None:
+    """Absurd times are shown as they are, and stop nothing."""
+    assert iso(utc_us) == expected
+
+
+def printed(table: object) -> str:
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(table)
+    return console.export_text()
+
+
+def test_table_shows_texts_as_they_are(store: Store) -> None:
+    """What looks like markup is text; reads without time or place say so."""
+    text = printed(
+        reads_table(
+            [
+                stored(
+                    store,
+                    text="[red]X",
+                    region="[/]",
+                    when=TimeTag(None, TimeSource.NONE, None),
+                    where=Geotag(GeotagMethod.NONE),
+                )
+            ]
+        )
+    )
+    assert all(part in text for part in ("[red]X", "[/]", "no time", "no fix"))
+
+
+def test_units_table_names_the_gaps(store: Store) -> None:
+    """A person sees which numbers are missing."""
+    with store.transaction():
+        for seq in (2, 5, 6):
+            message = make_read_message(seq, seq=seq)
+            store.add_record(message, b"", NOW_US)
+        store.note_seen(["unit-07"], NOW_US)
+    text = printed(units_table([(row, store.gaps(row.unit)) for row in store.units()]))
+    assert "1, 3-4" in text
+
+
+def test_export_command_writes_and_notes(store: Store, path: Path, tmp_path: Path) -> None:
+    """Both files appear, and the audit says who took how many."""
+    stored(store)
+    target, features = tmp_path / "reads.csv", tmp_path / "reads.geojson"
+    result = CliRunner().invoke(
+        app, ["export", "--db", str(path), "--csv", str(target), "--geojson", str(features)]
+    )
+    assert result.exit_code == 0, result.output
+    assert len(target.read_text().splitlines()) == 2
+    assert len(json.loads(features.read_text())["features"]) == 1
+    assert [(row.what, row.count) for row in store.audit_trail()] == [("export csv", 1), ("export geojson", 1)]
+    assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith(".")) == []
+
+
+def test_export_to_standard_output(store: Store, path: Path) -> None:
+    """A pipe gets the same rows; the file may be named before the command as well."""
+    stored(store)
+    result = CliRunner().invoke(app, ["--db", str(path), "export", "--csv", "-"])
+    assert result.exit_code == 0, result.output
+    assert "7ABC123" in result.output
+    assert len(store.audit_trail()) == 1
+
+
+def test_export_needs_a_target(path: Path) -> None:
+    """Nothing to write is a mistake of the caller."""
+    assert CliRunner().invoke(app, ["export", "--db", str(path)]).exit_code == 2
+
+
+def test_looking_is_noted(store: Store, path: Path) -> None:
+    """Showing reads leaves a trace that the audit command shows."""
+    stored(store)
+    assert "7ABC123" in CliRunner().invoke(app, ["reads", "--db", str(path)], env={"COLUMNS": "200"}).output
+    assert "show" in CliRunner().invoke(app, ["audit", "--db", str(path)]).output
+
+
+def test_units_command_shows_counters(store: Store, path: Path) -> None:
+    """All that a unit counts can be looked up at the station."""
+    health = wire.HealthMessage("unit-07", BOOT, 1, None, 0, (("frames_dropped", 12_345),), (("soc_mc", 51),))
+    with store.transaction():
+        store.note_health(health, wire.encode_health(health), NOW_US)
+    shown = CliRunner().invoke(app, ["units", "--db", str(path), "--counters", "unit-07"]).output
+    assert "frames_dropped" in shown
+    assert "12,345" in shown
+    assert CliRunner().invoke(app, ["units", "--db", str(path), "--counters", "nobody"]).exit_code == 2
+
+
+def test_purge_command(store: Store, path: Path) -> None:
+    """Old reads go, and the number is said."""
+    stored(store)
+    result = CliRunner().invoke(app, ["purge", "--db", str(path), "--days", "0"])
+    assert "1 reads and 0 pictures deleted" in result.output
+    assert store.reads() == []
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("host", ("host", 1883)),
+        ("host:8883", ("host", 8883)),
+        ("[::1]:1884", ("::1", 1884)),
+        ("[::1]", ("::1", 1883)),
+    ],
+)
+def test_broker_address(text: str, expected: tuple[str, int]) -> None:
+    """The port may be left out."""
+    assert _address(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", ":1883", "host:", "host:x", "host:0", "host:65536"])
+def test_bad_broker_address_is_refused(text: str) -> None:
+    """A wrong address is a usage error, not a connection that never comes."""
+    assert CliRunner().invoke(app, ["--broker", text]).exit_code == 2

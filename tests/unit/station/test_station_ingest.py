@@ -1,0 +1,452 @@
+"""The station's ingest: what is receipted is stored once, what is refused is named and counted."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agent.errors import WireError
+from agent.records import PictureKind
+from agent.sync import wire
+from agent.sync.topics import Channel, build
+from station.export import write_csv, write_geojson
+from station.ingest import Ingest, IngestLimits
+from station.show import reads_table, units_table
+from station.store import Store
+from tests import strategies
+from tests.builders import BOOT, make_read
+from tests.strategies import make_read_message
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+UNIT = "unit-07"
+READ = build(UNIT, Channel.READ)
+PICTURE = build(UNIT, Channel.PICTURE)
+NOW_US = 1_780_000_500_000_000
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store(tmp_path / "station.db")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def ingest(store: Store) -> Ingest:
+    return Ingest(store, "station-1", lambda: NOW_US)
+
+
+def told(answers: list[tuple[str, bytes]]) -> list[wire.DownMessage]:
+    return [wire.decode_down(payload) for _, payload in answers]
+
+
+def read_payload(number: int = 1, *, seq: int = 1, **other: object) -> bytes:
+    return wire.encode_read(make_read_message(number, seq=seq, **other))
+
+
+def tombstone(seq: int, *ranges: tuple[int, int], lost: wire.Lost = wire.Lost.READ) -> bytes:
+    stone = wire.Tombstone(lost, wire.LostReason.BUDGET, sum(b - a + 1 for a, b in ranges), 1000, ranges)
+    return wire.encode_tombstone(
+        wire.TombstoneMessage(UNIT, "Example Sheriff", BOOT, seq, seq.to_bytes(16, "big"), stone)
+    )
+
+
+def chunk(
+    content: bytes, offset: int, size: int, *, sha256: bytes | None = None, total: int | None = None
+) -> bytes:
+    return wire.encode_chunk(
+        wire.PictureChunk(
+            unit=UNIT,
+            boot_id=BOOT,
+            read_id=make_read().read_id,
+            kind=PictureKind.PLATE,
+            sha256=sha256 or hashlib.sha256(content).digest(),
+            total_bytes=total or len(content),
+            offset=offset,
+            data=content[offset : offset + size],
+        )
+    )
+
+
+def test_read_is_stored_and_receipted(ingest: Ingest, store: Store) -> None:
+    """A receipt names sequence number and id of the stored read."""
+    payload = read_payload(5, seq=9)
+    answers = ingest.handle(READ, payload)
+    assert [topic for topic, _ in answers] == [build(UNIT, Channel.RECEIPT)]
+    read_id = make_read(5).read_id
+    assert told(answers) == [wire.Receipt(UNIT, "station-1", NOW_US, ((9, read_id),))]
+    assert [row.read_id for row in store.reads()] == [read_id]
+    assert store.payload(UNIT, read_id) == payload
+
+
+def test_nothing_is_receipted_before_the_commit(ingest: Ingest, store: Store) -> None:
+    """Taking a message stores nothing and answers nothing."""
+    ingest.take(READ, read_payload())
+    assert (ingest.pending, store.reads()) == (1, [])
+    assert len(ingest.commit()) == 1
+    assert (ingest.pending, ingest.commit()) == (0, [])
+
+
+def test_double_is_receipted_and_stored_once(ingest: Ingest, store: Store) -> None:
+    """A unit whose receipt was lost sends again and gets the receipt again."""
+    first = ingest.handle(READ, read_payload())
+    second = ingest.handle(READ, read_payload())
+    assert told(second) == told(first)
+    assert len(store.reads()) == 1
+    assert (ingest.counts.reads, ingest.counts.doubles) == (1, 1)
+
+
+def test_double_within_one_commit_is_stored_once(ingest: Ingest, store: Store) -> None:
+    """QoS 1 may deliver the same message twice in a row."""
+    ingest.take(READ, read_payload())
+    ingest.take(READ, read_payload())
+    ingest.commit()
+    assert len(store.reads()) == 1
+
+
+def test_same_id_of_two_units_is_two_reads(ingest: Ingest, store: Store) -> None:
+    """No unit can make another unit's read disappear by sending its id first."""
+    ingest.handle(build("intruder", Channel.READ), read_payload(unit="intruder"))
+    ingest.handle(READ, read_payload())
+    assert [row.unit for row in store.reads()] == ["intruder", UNIT]
+
+
+def test_receipts_are_split_by_their_limit(ingest: Ingest) -> None:
+    """More records than a receipt may name make several receipts."""
+    count = wire.MAX_RECEIPT_RECORDS + 1
+    message = make_read_message(pictures=())
+    for seq in range(1, count + 1):
+        ingest.take(READ, wire.encode_read(replace(message, seq=seq, read_id=seq.to_bytes(16, "big"))))
+    receipts = [m for m in told(ingest.commit()) if isinstance(m, wire.Receipt)]
+    assert [len(r.records) for r in receipts] == [wire.MAX_RECEIPT_RECORDS, 1]
+
+
+def test_new_reads_are_announced_once_after_their_commit(store: Store) -> None:
+    """A listener hears each stored read once."""
+    heard: list[int] = []
+    ingest = Ingest(store, "s", lambda: NOW_US, on_read=lambda read: heard.append(read.seq))
+    ingest.take(READ, read_payload(seq=4))
+    assert heard == []
+    ingest.commit()
+    ingest.handle(READ, read_payload(seq=4))
+    assert heard == [4]
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"\xc1", b"\x80", b"not msgpack", read_payload()[:-1], read_payload() + b"x"]
+)
+def test_malformed_payload_is_refused(ingest: Ingest, payload: bytes) -> None:
+    """What cannot be read is refused by the hash of its bytes and never asked for again."""
+    (nack,) = told(ingest.handle(READ, payload))
+    assert isinstance(nack, wire.Nack)
+    assert (nack.ref, nack.code, nack.retry) == (wire.payload_ref(payload), wire.NackCode.MALFORMED, False)
+    assert ingest.counts.malformed == 1
+
+
+def test_unknown_schema_is_refused_by_its_own_code(ingest: Ingest) -> None:
+    """A newer unit learns that the station is too old, not that its bytes are broken."""
+    (nack,) = told(ingest.handle(READ, read_payload().replace(b"\xa6read/1", b"\xa6read/9")))
+    assert isinstance(nack, wire.Nack)
+    assert nack.code == wire.NackCode.UNKNOWN_SCHEMA
+    assert (ingest.counts.unknown_schema, ingest.counts.malformed) == (1, 0)
+
+
+def test_oversized_payload_is_refused_unread(ingest: Ingest) -> None:
+    """A payload above the limit is not even decoded."""
+    (nack,) = told(ingest.handle(READ, bytes(wire.MAX_MESSAGE_BYTES + 1)))
+    assert isinstance(nack, wire.Nack)
+    assert (nack.code, ingest.counts.oversized) == (wire.NackCode.MALFORMED, 1)
+
+
+def test_oversized_picture_is_refused(store: Store) -> None:
+    """A picture above the quota is refused at its first chunk, and nothing of it is kept."""
+    ingest = Ingest(store, "s", lambda: NOW_US, limits=IngestLimits(picture_bytes=100))
+    (nack,) = told(ingest.handle(PICTURE, chunk(bytes(101), 0, 50)))
+    assert isinstance(nack, wire.Nack)
+    assert (nack.code, ingest.counts.oversized) == (wire.NackCode.QUOTA, 1)
+
+
+@pytest.mark.parametrize("channel", [Channel.READ, Channel.PICTURE, Channel.HEALTH, Channel.STATUS])
+def test_message_in_the_name_of_another_unit_is_refused(ingest: Ingest, store: Store, channel: Channel) -> None:
+    """The broker guards the topic; the station checks that the message speaks for the same unit."""
+    payloads = {
+        Channel.READ: read_payload(),
+        Channel.PICTURE: chunk(b"jpeg", 0, 4),
+        Channel.HEALTH: wire.encode_health(wire.HealthMessage(UNIT, BOOT, 1, None, 3, (), ())),
+        Channel.STATUS: wire.encode_status(wire.StatusMessage(UNIT, BOOT, wire.UnitState.ONLINE, "", "sw", ())),
+    }
+    (answer,) = ingest.handle(build("unit-08", channel), payloads[channel])
+    nack = wire.decode_down(answer[1])
+    assert isinstance(nack, wire.Nack)
+    assert (answer[0], nack.unit) == (build("unit-08", Channel.RECEIPT), "unit-08")
+    assert nack.code == wire.NackCode.NOT_AUTHORISED
+    assert (store.reads(), store.units(), ingest.counts.not_authorised) == ([], [], 1)
+
+
+def test_unit_that_is_not_on_the_list_is_refused(store: Store) -> None:
+    """With a list of units nobody else is stored."""
+    ingest = Ingest(store, "s", lambda: NOW_US, units=frozenset({"unit-08"}))
+    (nack,) = told(ingest.handle(READ, read_payload()))
+    assert isinstance(nack, wire.Nack)
+    assert nack.code == wire.NackCode.NOT_AUTHORISED
+    assert store.reads() == []
+
+
+@pytest.mark.parametrize(
+    "topic",
+    ["", "other/topic", "lpr/2/unit-07/up/read", "lpr/1/a b/up/read", build(UNIT, Channel.RECEIPT), "lpr/1/+/st"],
+)
+def test_foreign_topic_is_counted_and_not_answered(ingest: Ingest, topic: str) -> None:
+    """What is not for a station gets no answer: there is nobody to address."""
+    assert ingest.handle(topic, read_payload()) == []
+    assert ingest.counts.foreign_topic == 1
+
+
+def test_cleared_status_is_nothing(ingest: Ingest) -> None:
+    """An empty retained payload is how MQTT deletes a status, not a malformed message."""
+    assert ingest.handle(build(UNIT, Channel.STATUS), b"") == []
+    assert ingest.counts.malformed == 0
+
+
+def test_bad_neighbours_do_not_harm_a_good_read(ingest: Ingest, store: Store) -> None:
+    """One commit may hold garbage and reads; the reads are stored and receipted."""
+    ingest.take(READ, b"garbage")
+    ingest.take(READ, read_payload())
+    ingest.take("nonsense", b"")
+    answers = told(ingest.commit())
+    assert [type(m) for m in answers] == [wire.Nack, wire.Receipt]
+    assert len(store.reads()) == 1
+
+
+def test_disk_that_refuses_gives_no_receipt_and_asks_to_retry(ingest: Ingest, store: Store) -> None:
+    """What is not durable is not receipted; the unit is asked to try again, and succeeds."""
+    store._con.execute("PRAGMA query_only = ON")
+    (nack,) = told(ingest.handle(READ, read_payload()))
+    assert isinstance(nack, wire.Nack)
+    assert (nack.code, nack.retry) == (wire.NackCode.STORAGE, True)
+    assert ingest.counts.storage_failures == 1
+    assert "readonly" in ingest.last_failure
+    store._con.execute("PRAGMA query_only = OFF")
+    (receipt,) = told(ingest.handle(READ, read_payload()))
+    assert isinstance(receipt, wire.Receipt)
+
+
+def test_failed_commit_stores_nothing_of_its_group(ingest: Ingest, store: Store) -> None:
+    """A group is durable as a whole or not at all, its bookkeeping included."""
+    ingest.take(READ, read_payload(1, seq=1))
+    ingest.take(READ, read_payload(2, seq=2))
+    store._con.execute(
+        "CREATE TRIGGER broken BEFORE INSERT ON reads WHEN NEW.seq = 2 BEGIN SELECT RAISE(ABORT, 'disk'); END"
+    )
+    assert [type(m) for m in told(ingest.commit())] == [wire.Nack]
+    assert (store.reads(), store.gaps(UNIT)) == ([], [])
+    store._con.execute("DROP TRIGGER broken")
+
+
+def test_lost_reads_are_missing_until_a_tombstone_explains_them(ingest: Ingest, store: Store) -> None:
+    """Holes in the sequence are missing; those that the unit announced are evicted; what comes late fills its hole."""
+    for seq in (1, 2, 6, 9):
+        ingest.handle(READ, read_payload(seq, seq=seq))
+    assert [(g.first, g.last, g.explained) for g in store.gaps(UNIT)] == [(3, 5, False), (7, 8, False)]
+    ingest.handle(READ, tombstone(10, (4, 4), (7, 8)))
+    assert [(g.first, g.last, g.explained) for g in store.gaps(UNIT)] == [
+        (3, 3, False), (4, 4, True), (5, 5, False), (7, 8, True),
+    ]  # fmt: skip
+    ingest.handle(READ, read_payload(3, seq=3))
+    (unit,) = store.units()
+    assert (unit.seq_high, unit.missing, unit.evicted, unit.reads) == (10, 1, 3, 5)
+
+
+def test_tombstone_of_pictures_explains_no_read(ingest: Ingest, store: Store) -> None:
+    """An evicted picture's number is its read's: the read itself is still expected."""
+    ingest.handle(READ, tombstone(3, (1, 2), lost=wire.Lost.OVERVIEW))
+    assert [(g.first, g.last, g.explained) for g in store.gaps(UNIT)] == [(1, 2, False)]
+
+
+def test_health_tells_of_reads_that_never_came(ingest: Ingest, store: Store) -> None:
+    """The last number given out shows a loss at the end, which no later read would."""
+    ingest.handle(READ, read_payload(1, seq=1))
+    payload = wire.encode_health(wire.HealthMessage(UNIT, BOOT, 1, None, 4, (("frames", 9),), ()))
+    assert ingest.handle(build(UNIT, Channel.HEALTH), payload) == []
+    assert [(g.first, g.last) for g in store.gaps(UNIT)] == [(2, 4)]
+    assert store.health(UNIT) == payload
+
+
+@given(
+    st.lists(st.integers(1, 60), max_size=60),
+    st.lists(st.tuples(st.integers(1, 60), st.integers(0, 9)), max_size=6),
+)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_gaps_are_the_numbers_not_seen(
+    tmp_path_factory: pytest.TempPathFactory, seqs: list[int], lost: list[tuple[int, int]]
+) -> None:
+    """Whatever the order, doubles and overlaps: gaps and numbers seen are disjoint and cover 1..highest."""
+    store = Store(tmp_path_factory.mktemp("gaps") / "s.db")
+    ingest = Ingest(store, "s", lambda: NOW_US)
+    ranges = tuple((first, first + more) for first, more in lost)
+    for seq in seqs:
+        ingest.take(READ, read_payload(seq, seq=seq))
+    ingest.take(READ, tombstone(61, *ranges))
+    ingest.commit()
+    gaps = store.gaps(UNIT)
+    store.close()
+    explained = {n for first, last in ranges for n in range(first, last + 1)}
+    expected = {n: n in explained for n in range(1, 61) if n not in set(seqs)}
+    assert {n: g.explained for g in gaps for n in range(g.first, g.last + 1)} == expected
+    assert gaps == sorted(gaps, key=lambda g: g.first)
+
+
+def test_picture_is_put_together_from_chunks(ingest: Ingest, store: Store) -> None:
+    """Each chunk is receipted with the bytes stored so far; the whole picture is there when its hash is right."""
+    content = b"0123456789" * 10
+    stored = []
+    for offset in (0, 40, 80):
+        (receipt,) = told(ingest.handle(PICTURE, chunk(content, offset, 40)))
+        assert isinstance(receipt, wire.Receipt)
+        stored.append(receipt.pictures[0][1])
+    assert stored == [40, 80, 100]
+    assert store.picture(UNIT, hashlib.sha256(content).digest()) == content
+
+
+def test_chunk_ahead_is_answered_with_where_to_go_on(ingest: Ingest) -> None:
+    """After a loss the unit is told the first byte that is lacking."""
+    content = bytes(range(100))
+    ingest.handle(PICTURE, chunk(content, 0, 30))
+    (status,) = told(ingest.handle(PICTURE, chunk(content, 60, 30)))
+    assert status == wire.PictureStatus(UNIT, hashlib.sha256(content).digest(), 30)
+
+
+def test_overlapping_and_repeated_chunks_are_joined(ingest: Ingest, store: Store) -> None:
+    """Doubles and chunks of another size, after a change of the packet limit, do not spoil a picture."""
+    content = bytes(range(100))
+    for offset, size in ((0, 40), (0, 40), (20, 50), (10, 5), (60, 40), (0, 100)):
+        ingest.handle(PICTURE, chunk(content, offset, size))
+    assert store.picture(UNIT, hashlib.sha256(content).digest()) == content
+
+
+def test_picture_resumes_after_a_restart(ingest: Ingest, store: Store, tmp_path: Path) -> None:
+    """What was stored of a picture is still there when the station comes back."""
+    content = bytes(range(100))
+    ingest.handle(PICTURE, chunk(content, 0, 60))
+    store.close()
+    again = Store(tmp_path / "station.db")
+    later = Ingest(again, "s", lambda: NOW_US)
+    (receipt,) = told(later.handle(PICTURE, chunk(content, 60, 40)))
+    assert isinstance(receipt, wire.Receipt)
+    assert receipt.pictures == ((hashlib.sha256(content).digest(), 100),)
+    again.close()
+
+
+def test_wrong_hash_starts_the_picture_again(ingest: Ingest, store: Store) -> None:
+    """Bytes that do not match their hash are not believed; right ones that come later are."""
+    right, wrong = b"right" * 10, b"wrong" * 10
+    sha = hashlib.sha256(right).digest()
+    (status,) = told(ingest.handle(PICTURE, chunk(wrong, 0, 50, sha256=sha)))
+    assert status == wire.PictureStatus(UNIT, sha, 0)
+    assert store.picture(UNIT, sha) is None
+    ingest.handle(PICTURE, chunk(right, 0, 50))
+    assert store.picture(UNIT, sha) == right
+
+
+def test_picture_that_never_matches_is_refused_in_the_end(ingest: Ingest) -> None:
+    """A picture damaged at the unit must not be sent for ever."""
+    sha = hashlib.sha256(b"what it should be").digest()
+    payload = chunk(b"x" * 17, 0, 17, sha256=sha)
+    kinds = [[type(m) for m in told(ingest.handle(PICTURE, payload))] for _ in range(3)]
+    assert kinds == [[wire.PictureStatus], [wire.PictureStatus], [wire.Nack, wire.PictureStatus]]
+    assert ingest.counts.hopeless_pictures == 1
+
+
+def test_changed_length_starts_the_picture_again(ingest: Ingest, store: Store) -> None:
+    """A wrong length, once told, does not block the picture."""
+    content = bytes(range(100))
+    ingest.handle(PICTURE, chunk(content, 0, 30, total=4000))
+    ingest.handle(PICTURE, chunk(content, 0, 100))
+    assert store.picture(UNIT, hashlib.sha256(content).digest()) == content
+
+
+def test_status_is_kept_but_is_no_sign_of_life(ingest: Ingest, store: Store) -> None:
+    """A status may be retained or a will: only what a unit itself sends counts as seen."""
+    status = wire.StatusMessage(UNIT, BOOT, wire.UnitState.OFFLINE, "will", "patrol-lpr 0.1", ())
+    ingest.handle(build(UNIT, Channel.STATUS), wire.encode_status(status))
+    (unit,) = store.units()
+    assert (unit.state, unit.software, unit.seen_us) == ("offline", "patrol-lpr 0.1", None)
+    ingest.handle(READ, read_payload())
+    assert store.units()[0].seen_us == NOW_US
+
+
+def test_station_id_must_fit_the_wire(store: Store) -> None:
+    """An id that no receipt could carry is refused at once."""
+    with pytest.raises(WireError, match="must be 1 to 36"):
+        Ingest(store, "two words", lambda: NOW_US)
+
+
+TOPICS = st.sampled_from([build(UNIT, channel) for channel in Channel]) | st.text(max_size=30)
+MESSAGES = (
+    strategies.read_messages().map(wire.encode_read)
+    | strategies.datings().map(wire.encode_dating)
+    | strategies.tombstones().map(wire.encode_tombstone)
+    | strategies.chunks().map(wire.encode_chunk)
+    | strategies.healths().map(wire.encode_health)
+    | strategies.statuses().map(wire.encode_status)
+)
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> bytes:
+    payload = bytearray(draw(MESSAGES))
+    for _ in range(draw(st.integers(1, 3))):
+        payload[draw(st.integers(0, len(payload) - 1))] = draw(st.integers(0, 255))
+    return bytes(payload[: draw(st.integers(0, len(payload)))])
+
+
+@given(st.lists(st.tuples(TOPICS, st.binary(max_size=64) | damaged() | MESSAGES), max_size=8))
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_payload_raises(store: Store, messages: list[tuple[str, bytes]]) -> None:
+    """Whatever comes, nothing is raised and every answer is a message that a unit can read."""
+    ingest = Ingest(store, "s", lambda: NOW_US)
+    for topic, payload in messages:
+        ingest.take(topic, payload)
+    for topic, payload in ingest.commit():
+        assert wire.decode_down(payload).unit == topic.split("/")[2]
+    assert ingest.counts.storage_failures == 0
+
+
+@given(strategies.read_messages() | strategies.datings() | strategies.tombstones())
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_every_valid_record_is_stored_and_exported(store: Store, message: wire.RecordMessage) -> None:
+    """No value that the wire allows is too much for the store, the calendar of an export, or the tables."""
+    match message:
+        case wire.ReadMessage():
+            payload = wire.encode_read(message)
+        case wire.DatingMessage():
+            payload = wire.encode_dating(message)
+        case wire.TombstoneMessage():
+            payload = wire.encode_tombstone(message)
+    ingest = Ingest(store, "s", lambda: NOW_US)
+    (receipt,) = told(ingest.handle(build(message.unit, Channel.READ), payload))
+    assert isinstance(receipt, wire.Receipt)
+    assert [seq for seq, _ in receipt.records] == [message.seq]
+    write_csv(store.each_read(unit=message.unit), io.StringIO())
+    write_geojson(store.each_read(unit=message.unit), io.StringIO())
+    reads_table(store.reads(unit=message.unit))
+    units_table([(unit, store.gaps(unit.unit)) for unit in store.units() if unit.unit == message.unit])
+
+
+@given(strategies.chunks())
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_every_valid_chunk_is_answered(store: Store, message: wire.PictureChunk) -> None:
+    """A unit always learns what the station holds of its picture."""
+    answers = told(
+        Ingest(store, "s", lambda: NOW_US).handle(build(message.unit, Channel.PICTURE), wire.encode_chunk(message))
+    )
+    assert answers
