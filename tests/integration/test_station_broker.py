@@ -1,0 +1,402 @@
+"""The station on real brokers: mosquitto and the embedded one, with real connections, deaths and restarts."""
+
+from __future__ import annotations
+
+import os
+import queue
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+from agent.sync import wire
+from agent.sync.topics import Channel, build
+from hw.backoff import Backoff
+from station.broker import EmbeddedBroker
+from station.errors import BrokerError
+from station.ingest import Ingest
+from station.service import BrokerAddress, StationService
+from station.store import Store
+from tests.strategies import make_read_message
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.integration
+
+UNIT = "unit-07"
+WAIT_S = 30.0
+HOST = "127.0.0.1"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for_port(port: int) -> None:
+    """Until the broker takes connections."""
+    pause = threading.Event()
+    for _ in range(300):
+        try:
+            socket.create_connection((HOST, port), timeout=1).close()
+        except OSError:
+            pause.wait(0.1)
+        else:
+            return
+    raise TimeoutError(f"nothing listens on port {port}")
+
+
+class Mosquitto:
+    """A broker of its own in a folder of its own, which can be killed and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self._config = folder / "mosquitto.conf"
+        self._config.write_text(
+            f"listener {self.port} {HOST}\nallow_anonymous true\npersistence true\n"
+            f"persistence_location {folder}/\nautosave_interval 1\nautosave_on_changes true\n"
+            f"user {os.environ.get('USER', 'root')}\n"
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        program = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
+        assert program, "mosquitto is not installed: apt-get install mosquitto"
+        self._process = subprocess.Popen(
+            [program, "-c", str(self._config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        wait_for_port(self.port)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+@pytest.fixture
+def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
+    folder = tmp_path / "mosquitto"
+    folder.mkdir()
+    broker = Mosquitto(folder)
+    broker.start()
+    yield broker
+    broker.kill()
+
+
+@pytest.fixture
+def embedded() -> Iterator[EmbeddedBroker]:
+    broker = EmbeddedBroker()
+    broker.start()
+    yield broker
+    broker.close()
+
+
+class UnitClient:
+    """What a unit does at the broker, bare paho."""
+
+    def __init__(self, port: int, *, five: bool) -> None:
+        self._answers: queue.Queue[wire.DownMessage] = queue.Queue()
+        self._subscribed = threading.Event()
+        self._client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=UNIT,
+            protocol=MQTTProtocolVersion.MQTTv5 if five else MQTTProtocolVersion.MQTTv311,
+        )
+        self._client.on_connect = lambda client, *_: client.subscribe(build(UNIT, Channel.RECEIPT), 1)
+        self._client.on_subscribe = lambda *_: self._subscribed.set()
+        self._client.on_message = self._receive
+        self._client.connect(HOST, port)
+        self._client.loop_start()
+        assert self._subscribed.wait(WAIT_S)
+
+    def _receive(self, _: Client, __: Any, message: MQTTMessage) -> None:
+        self._answers.put(wire.decode_down(bytes(message.payload)))
+
+    def publish(self, channel: Channel, payload: bytes, *, retain: bool = False) -> None:
+        info = self._client.publish(build(UNIT, channel), payload, qos=1, retain=retain)
+        info.wait_for_publish(WAIT_S)
+        assert info.is_published()
+
+    def answer(self) -> wire.DownMessage:
+        return self._answers.get(timeout=WAIT_S)
+
+    def receipted(self, expected: set[int]) -> None:
+        """Wait until these sequence numbers are receipted."""
+        missing = set(expected)
+        while missing:
+            answer = self.answer()
+            assert isinstance(answer, wire.Receipt), answer
+            missing -= {seq for seq, _ in answer.records}
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+@contextmanager
+def unit_client(port: int, *, five: bool) -> Iterator[UnitClient]:
+    client = UnitClient(port, five=five)
+    yield client
+    client.close()
+
+
+def payload(seq: int) -> bytes:
+    message = make_read_message(pictures=())
+    return wire.encode_read(replace(message, seq=seq, read_id=seq.to_bytes(16, "big")))
+
+
+@contextmanager
+def station(path: Path, port: int, *, five: bool) -> Iterator[tuple[StationService, Ingest, Store]]:
+    store = Store(path)
+    ingest = Ingest(store, "station-1", lambda: 1)
+    service = StationService(BrokerAddress(HOST, port, five=five), ingest, station="1", backoff=Backoff(0.05, 0.2))
+    service.start()
+    assert service.connected.wait(WAIT_S)
+    try:
+        yield service, ingest, store
+    finally:
+        service.close()
+        assert not service.is_alive
+        store.close()
+
+
+@pytest.mark.parametrize("five", [True, False])
+def test_reads_are_receipted_through_mosquitto(mosquitto: Mosquitto, tmp_path: Path, five: bool) -> None:
+    """MQTT 5 with a shared subscription and plain 3.1.1: every read stored once, every one receipted."""
+    with station(tmp_path / "s.db", mosquitto.port, five=five) as (service, ingest, store):
+        with unit_client(mosquitto.port, five=five) as unit:
+            for seq in range(1, 201):
+                unit.publish(Channel.READ, payload(seq))
+            unit.receipted(set(range(1, 201)))
+        assert [row.seq for row in store.reads()] == list(range(1, 201))
+        assert (service.counts.messages, ingest.counts.doubles) == (200, 0)
+
+
+def test_reads_are_receipted_through_the_embedded_broker(embedded: EmbeddedBroker, tmp_path: Path) -> None:
+    """Without any other program, reads and their receipts get through."""
+    with (
+        station(tmp_path / "s.db", embedded.port, five=False) as (_, _, store),
+        unit_client(embedded.port, five=False) as unit,
+    ):
+        for seq in range(1, 51):
+            unit.publish(Channel.READ, payload(seq))
+        unit.receipted(set(range(1, 51)))
+        assert len(store.reads()) == 50
+
+
+@pytest.mark.parametrize("five", [True, False])
+def test_retained_status_is_known_to_a_late_station(mosquitto: Mosquitto, tmp_path: Path, five: bool) -> None:
+    """A station that starts after the unit still learns its status: shared subscriptions would not tell."""
+    status = wire.StatusMessage(UNIT, bytes(16), wire.UnitState.ONLINE, "", "sw", ())
+    with unit_client(mosquitto.port, five=five) as unit:
+        unit.publish(Channel.STATUS, wire.encode_status(status), retain=True)
+        with station(tmp_path / "s.db", mosquitto.port, five=five) as (_, _, store):
+            unit.publish(Channel.READ, payload(1))
+            unit.receipted({1})
+            unit.publish(Channel.READ, payload(2))
+            unit.receipted({2})
+            assert [row.state for row in store.units()] == ["online"]
+
+
+def test_garbage_is_refused_and_the_station_goes_on(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    """A nack names the payload; the next read is stored."""
+    with (
+        station(tmp_path / "s.db", mosquitto.port, five=True) as (_, ingest, _),
+        unit_client(mosquitto.port, five=True) as unit,
+    ):
+        for bad in (b"\xff\xfe", bytes(100_000)):
+            unit.publish(Channel.READ, bad)
+            nack = unit.answer()
+            assert isinstance(nack, wire.Nack)
+            assert nack.ref == wire.payload_ref(bad)
+        unit.publish(Channel.READ, payload(1))
+        unit.receipted({1})
+        assert (ingest.counts.malformed, ingest.counts.oversized) == (1, 1)
+
+
+def test_station_comes_back_after_the_broker_was_killed(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    """A broker that dies is waited for; what is sent afterwards is stored and receipted."""
+    with station(tmp_path / "s.db", mosquitto.port, five=True) as (service, _, store):
+        with unit_client(mosquitto.port, five=True) as unit:
+            unit.publish(Channel.READ, payload(1))
+            unit.receipted({1})
+        mosquitto.kill()
+        mosquitto.start()
+        with unit_client(mosquitto.port, five=True) as unit:
+            assert service.connected.wait(WAIT_S)
+            for seq in (1, 2):
+                unit.publish(Channel.READ, payload(seq))
+            unit.receipted({1, 2})
+        assert [row.seq for row in store.reads()] == [1, 2]
+        assert service.counts.connections == 2
+
+
+@contextmanager
+def serving(path: Path, port: int) -> Iterator[subprocess.Popen[str]]:
+    """The command as a process of its own; killed at the end unless it ended before."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "agent", "station", "--db", str(path), "--broker", f"{HOST}:{port}"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def send_until(unit: UnitClient, receipted: set[int], total: int, enough: int) -> None:
+    """Send what has no receipt, again when none comes, as a unit does, until ``enough`` are receipted."""
+    while len(receipted) < enough:
+        for seq in range(1, total + 1):
+            if seq not in receipted:
+                unit.publish(Channel.READ, payload(seq))
+        try:
+            while len(receipted) < enough:
+                answer = unit._answers.get(timeout=1.0)
+                assert isinstance(answer, wire.Receipt), answer
+                receipted |= {seq for seq, _ in answer.records}
+        except queue.Empty:
+            continue
+
+
+def test_killed_station_loses_nothing_and_stores_none_twice(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    """kill -9 in the middle of a stream, several times: every read that was receipted is in the file, and all get
+    there once, however often the unit had to send them again."""
+    path = tmp_path / "s.db"
+    total = 300
+    receipted: set[int] = set()
+    with unit_client(mosquitto.port, five=True) as unit:
+        for enough in (40, 120, 200):
+            with serving(path, mosquitto.port):
+                send_until(unit, receipted, total, enough)
+            store = Store(path)
+            assert receipted <= {row.seq for row in store.reads()}
+            store.close()
+        with serving(path, mosquitto.port) as process:
+            send_until(unit, receipted, total, total)
+            process.send_signal(signal.SIGTERM)
+            output, _ = process.communicate(timeout=WAIT_S)
+            assert process.returncode == 0, output
+    store = Store(path)
+    assert [row.seq for row in sorted(store.reads(), key=lambda r: r.seq)] == list(range(1, total + 1))
+    assert store.gaps(UNIT) == []
+    store.close()
+
+
+def test_command_serves_with_the_embedded_broker_and_ends_when_told(tmp_path: Path) -> None:
+    """`patrol-lpr station` alone: it serves, ends cleanly at SIGTERM with a summary, and puts no plate in a pipe."""
+    path = tmp_path / "s.db"
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "agent", "station", "--db", str(path), "--port", str(port)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for_port(port)
+    with unit_client(port, five=False) as unit:
+        resend_until_receipted(unit, 1)
+    process.send_signal(signal.SIGTERM)
+    output, errors = process.communicate(timeout=WAIT_S)
+    assert (process.returncode, errors) == (0, ""), output
+    assert "1 new reads" in output
+    assert "7ABC123" not in output
+    assert f"{1:032x}" in output
+
+
+def resend_until_receipted(unit: UnitClient, seq: int) -> None:
+    """The embedded broker forgets what comes before the station has subscribed; a unit sends again."""
+    for _ in range(100):
+        unit.publish(Channel.READ, payload(seq))
+        try:
+            answer = unit._answers.get(timeout=0.5)
+        except queue.Empty:
+            continue
+        assert isinstance(answer, wire.Receipt)
+        return
+    raise TimeoutError("no receipt")
+
+
+def test_two_stations_with_one_file_each_share_the_work(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    """A shared subscription gives each read to one of the stations: none is stored by both, none is lost."""
+    opened: list[tuple[StationService, Store]] = []
+    for number in (1, 2):
+        store = Store(tmp_path / f"{number}.db")
+        service = StationService(
+            BrokerAddress(HOST, mosquitto.port), Ingest(store, f"s{number}", lambda: 1), station=str(number)
+        )
+        service.start()
+        assert service.connected.wait(WAIT_S)
+        opened.append((service, store))
+    with unit_client(mosquitto.port, five=True) as unit:
+        for seq in range(1, 101):
+            unit.publish(Channel.READ, payload(seq))
+        unit.receipted(set(range(1, 101)))
+    shares = [[row.seq for row in store.reads()] for _, store in opened]
+    for service, store in opened:
+        service.close()
+        store.close()
+    assert sorted(shares[0] + shares[1]) == list(range(1, 101))
+    assert all(shares)
+
+
+def test_unreachable_broker_does_not_keep_the_station_from_ending(tmp_path: Path) -> None:
+    """Nothing listens: the station tries again until it is closed."""
+    store = Store(tmp_path / "s.db")
+    service = StationService(
+        BrokerAddress(HOST, free_port()), Ingest(store, "s", lambda: 1), station="s", backoff=Backoff(0.01, 0.02)
+    )
+    service.start()
+    service.close()
+    assert not service.is_alive
+    assert not service.connected.is_set()
+    store.close()
+
+
+def test_wrong_certificates_are_named_at_the_start(tmp_path: Path) -> None:
+    """What can never work is an error at once, not a warning for ever."""
+    store = Store(tmp_path / "s.db")
+    address = BrokerAddress(HOST, 8883, ca=tmp_path / "absent.pem")
+    with pytest.raises(BrokerError, match="certificates cannot be used"):
+        StationService(address, Ingest(store, "s", lambda: 1), station="s").start()
+    store.close()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1"])  # noqa: S104 - this is what must be refused
+def test_embedded_broker_stays_on_the_loopback_interface(host: str) -> None:
+    """It lets anybody in, so nobody outside may reach it."""
+    with pytest.raises(BrokerError, match="loopback interface only"):
+        EmbeddedBroker(host)
+
+
+def test_embedded_broker_names_a_port_that_is_taken(embedded: EmbeddedBroker) -> None:
+    """Two stations on one machine: the second says which port and what to do."""
+    second = EmbeddedBroker(port=embedded.port)
+    with pytest.raises(BrokerError, match=f"cannot listen on 127.0.0.1:{embedded.port}.*--port"):
+        second.start()
+
+
+def test_embedded_broker_closes_twice_and_frees_its_port() -> None:
+    """After close another broker can have the port."""
+    first = EmbeddedBroker()
+    port = first.start()
+    first.close()
+    first.close()
+    second = EmbeddedBroker(port=port)
+    assert second.start() == port
+    second.close()
