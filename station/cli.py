@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import getpass
 import io
+import sqlite3
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +17,7 @@ import typer
 from rich.console import Console
 
 from agent.sync.wire import decode_health
+from station.errors import StoreError
 from station.export import write_csv, write_geojson
 from station.show import audit_table, counters_table, reads_table, units_table
 from station.store import Store
@@ -98,10 +101,9 @@ def reads(
     limit: Annotated[int, typer.Option(min=1, help="How many of the latest.")] = 50,
 ) -> None:
     """Show the latest reads; that somebody looked is noted."""
-    store = _open(context, db)
-    rows = store.reads(unit=unit, limit=limit)
-    store.audit(_now_us(), getpass.getuser(), f"show{_of(unit)}", len(rows))
-    store.close()
+    with _open(context, db) as store:
+        rows = store.reads(unit=unit, limit=limit)
+        store.audit(_now_us(), getpass.getuser(), f"show{_of(unit)}", len(rows))
     Console().print(reads_table(rows))
 
 
@@ -112,10 +114,9 @@ def show_units(
     counters: Annotated[str | None, typer.Option(help="Show all that this unit counted.")] = None,
 ) -> None:
     """Show the units: last seen, missing and evicted records, counters."""
-    store = _open(context, db)
-    rows = [(row, store.gaps(row.unit)) for row in store.units()]
-    health = None if counters is None else store.health(counters)
-    store.close()
+    with _open(context, db) as store:
+        rows = [(row, store.gaps(row.unit)) for row in store.units()]
+        health = None if counters is None else store.health(counters)
     if counters is None:
         Console().print(units_table(rows))
     elif health is None:
@@ -136,11 +137,10 @@ def export(
     """Export reads; who did it, when and how many is noted before the file appears."""
     if csv is None and geojson is None:
         raise typer.BadParameter("give --csv FILE or --geojson FILE")
-    store = _open(context, db)
-    for target, write, name in ((csv, write_csv, "csv"), (geojson, write_geojson, "geojson")):
-        if target is not None:
-            _export(store, unit, target, write, f"export {name}{_of(unit)}")
-    store.close()
+    with _open(context, db) as store:
+        for target, write, name in ((csv, write_csv, "csv"), (geojson, write_geojson, "geojson")):
+            if target is not None:
+                _export(store, unit, target, write, f"export {name}{_of(unit)}")
 
 
 @app.command()
@@ -151,18 +151,16 @@ def purge(
     retention: Annotated[str | None, typer.Option(help="Only this retention class; absent: all.")] = None,
 ) -> None:
     """Delete old reads with their pictures; counted and noted."""
-    store = _open(context, db)
-    gone = store.purge(_now_us(), days, retention=retention, who=getpass.getuser())
-    store.close()
+    with _open(context, db) as store:
+        gone = store.purge(_now_us(), days, retention=retention, who=getpass.getuser())
     Console().print(f"{gone.reads:,} reads and {gone.pictures:,} pictures deleted")
 
 
 @app.command()
 def audit(context: typer.Context, db: DbOption = None) -> None:
     """Show who looked at reads, took them out or deleted them."""
-    store = _open(context, db)
-    rows = store.audit_trail()
-    store.close()
+    with _open(context, db) as store:
+        rows = store.audit_trail()
     Console().print(audit_table(rows))
 
 
@@ -201,9 +199,17 @@ def _export(
         raise typer.BadParameter(f"{target} cannot be written: {error}") from error
 
 
-def _open(context: typer.Context, db: Path | None) -> Store:
+@contextmanager
+def _open(context: typer.Context, db: Path | None) -> Iterator[Store]:
+    """Open the file for one command; whatever SQLite says of it becomes a StoreError."""
     given: Path | None = context.obj
-    return Store(db or given or _DEFAULT_DB, must_exist=True)
+    store = Store(db or given or _DEFAULT_DB, must_exist=True)
+    try:
+        yield store
+    except sqlite3.Error as error:
+        raise StoreError(f"{store.path}: {error}; check the disk, or restore the file from the backup") from error
+    finally:
+        store.close()
 
 
 def _address(text: str) -> tuple[str, int]:

@@ -274,16 +274,20 @@ class Ingest:
         """Return what receipts say of pictures, and the answers to chunks that could not be joined on."""
         reached: dict[tuple[str, bytes], int] = {}
         stored: dict[tuple[str, bytes], int] = {}
+        hopeless: set[tuple[str, bytes]] = set()
         answers: list[Answer] = []
         for (chunk, payload), result in zip(batch.chunks, results, strict=True):
             key = (chunk.unit, chunk.sha256)
             reached[key] = max(reached.get(key, 0), chunk.offset + len(chunk.data))
             stored[key] = result.stored_bytes
             if result.hopeless:
+                hopeless.add(key)
                 self.counts.hopeless_pictures += 1
                 answers.append(_nack(chunk.unit, payload, NackCode.MALFORMED, "picture does not match its hash"))
         named: dict[str, list[tuple[bytes, int]]] = defaultdict(list)
         for (unit, sha256), stored_bytes in stored.items():
+            if (unit, sha256) in hopeless:
+                continue
             if stored_bytes < reached[unit, sha256]:
                 status = PictureStatus(unit, sha256, stored_bytes)
                 answers.append((build(unit, Channel.RECEIPT), encode_picture_status(status)))

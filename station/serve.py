@@ -6,6 +6,7 @@ import queue
 import signal
 import sys
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import structlog
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 EXIT_CRASHED = 70
 _LOOK_S = 1.0
+_COUNTS_EVERY_S = 60.0
 
 
 def receive(db: Path, address: BrokerAddress, name: str, units: frozenset[str] | None) -> int:
@@ -48,22 +50,28 @@ def receive(db: Path, address: BrokerAddress, name: str, units: frozenset[str] |
         f"receiving from {address.host}:{address.port} into {db} as {name}; Ctrl-C ends", highlight=False
     )
     going = True
+    told_s = time.monotonic()
     while going and service.is_alive:
         try:
             read = news.get(timeout=_LOOK_S)
         except queue.Empty:
-            continue
-        if read is None:
-            going = False
+            pass
         else:
-            console.print(_line(read, show_plate=console.is_terminal), highlight=False)
+            going = read is not None
+            if read is not None:
+                console.print(_line(read, show_plate=console.is_terminal), highlight=False)
+        if time.monotonic() - told_s >= _COUNTS_EVERY_S:
+            told_s = time.monotonic()
+            structlog.get_logger().info("station_counts", **_counts(ingest, service))
     crashed = not service.is_alive
     service.close()
     store.close()
-    counts = ingest.counts
-    refused = counts.malformed + counts.unknown_schema + counts.not_authorised + counts.oversized
-    console.print(f"{counts.reads} new reads, {counts.doubles} doubles, {refused} messages refused")
+    console.print(", ".join(f"{name} {number:,}" for name, number in _counts(ingest, service).items() if number))
     return EXIT_CRASHED if crashed else 0
+
+
+def _counts(ingest: Ingest, service: StationService) -> dict[str, int]:
+    return {**asdict(ingest.counts), **asdict(service.counts)}
 
 
 def _line(read: ReadMessage, *, show_plate: bool) -> str:

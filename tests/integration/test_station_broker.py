@@ -61,11 +61,11 @@ def wait_for_port(port: int) -> None:
 class Mosquitto:
     """A broker of its own in a folder of its own, which can be killed and started again."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, access: str = "allow_anonymous true\n") -> None:
         self.port = free_port()
         self._config = folder / "mosquitto.conf"
         self._config.write_text(
-            f"listener {self.port} {HOST}\nallow_anonymous true\npersistence true\n"
+            f"listener {self.port} {HOST}\n{access}persistence true\n"
             f"persistence_location {folder}/\nautosave_interval 1\nautosave_on_changes true\n"
             f"user {os.environ.get('USER', 'root')}\n"
         )
@@ -253,6 +253,8 @@ def serving(path: Path, port: int) -> Iterator[subprocess.Popen[str]]:
         text=True,
     )
     try:
+        assert process.stdout is not None
+        assert "Ctrl-C ends" in process.stdout.readline()
         yield process
     finally:
         process.kill()
@@ -314,7 +316,7 @@ def test_command_serves_with_the_embedded_broker_and_ends_when_told(tmp_path: Pa
     process.send_signal(signal.SIGTERM)
     output, errors = process.communicate(timeout=WAIT_S)
     assert (process.returncode, errors) == (0, ""), output
-    assert "1 new reads" in output
+    assert "reads 1" in output
     assert "7ABC123" not in output
     assert f"{1:032x}" in output
 
@@ -375,6 +377,36 @@ def test_wrong_certificates_are_named_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(BrokerError, match="certificates cannot be used"):
         StationService(address, Ingest(store, "s", lambda: 1), station="s").start()
     store.close()
+
+
+def test_password_opens_the_broker_and_a_wrong_one_does_not(tmp_path: Path) -> None:
+    """User and password reach the broker; a refusal is tried again, never fatal."""
+    passwords = tmp_path / "passwords"
+    tool = shutil.which("mosquitto_passwd")
+    assert tool, "mosquitto_passwd is not installed: apt-get install mosquitto"
+    subprocess.run([tool, "-b", "-c", str(passwords), "clerk", "right"], check=True, capture_output=True)
+    broker = Mosquitto(tmp_path, f"allow_anonymous false\npassword_file {passwords}\n")
+    broker.start()
+    store = Store(tmp_path / "s.db")
+    refused = StationService(
+        BrokerAddress(HOST, broker.port, username="clerk", password="wrong"),  # noqa: S106 - invented
+        Ingest(store, "s", lambda: 1),
+        station="wrong",
+        backoff=Backoff(0.01, 0.02),
+    )
+    admitted = StationService(
+        BrokerAddress(HOST, broker.port, username="clerk", password="right"),  # noqa: S106 - invented
+        Ingest(store, "s", lambda: 1),
+        station="right",
+    )
+    refused.start()
+    admitted.start()
+    assert admitted.connected.wait(WAIT_S)
+    assert (refused.connected.is_set(), refused.is_alive) == (False, True)
+    for service in (refused, admitted):
+        service.close()
+    store.close()
+    broker.kill()
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1"])  # noqa: S104 - this is what must be refused

@@ -362,7 +362,7 @@ def test_picture_that_never_matches_is_refused_in_the_end(ingest: Ingest) -> Non
     sha = hashlib.sha256(b"what it should be").digest()
     payload = chunk(b"x" * 17, 0, 17, sha256=sha)
     kinds = [[type(m) for m in told(ingest.handle(PICTURE, payload))] for _ in range(3)]
-    assert kinds == [[wire.PictureStatus], [wire.PictureStatus], [wire.Nack, wire.PictureStatus]]
+    assert kinds == [[wire.PictureStatus], [wire.PictureStatus], [wire.Nack]]
     assert ingest.counts.hopeless_pictures == 1
 
 
