@@ -59,7 +59,7 @@ def receive(db: Path, address: BrokerAddress, name: str, units: frozenset[str] |
         else:
             going = read is not None
             if read is not None:
-                console.print(_line(read, show_plate=console.is_terminal), highlight=False)
+                console.print(_line(read, show_plate=console.is_terminal), highlight=False, soft_wrap=True)
         if time.monotonic() - told_s >= _COUNTS_EVERY_S:
             told_s = time.monotonic()
             structlog.get_logger().info("station_counts", **_counts(ingest, service))
