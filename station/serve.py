@@ -46,9 +46,8 @@ def receive(db: Path, address: BrokerAddress, name: str, units: frozenset[str] |
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: news.put(None))
     service.start()
-    console.print(
-        f"receiving from {address.host}:{address.port} into {db} as {name}; Ctrl-C ends", highlight=False
-    )
+    serving = f"receiving from {address.host}:{address.port} into {db} as {name}; Ctrl-C ends"
+    console.print(serving, highlight=False, soft_wrap=True)
     going = True
     told_s = time.monotonic()
     while going and service.is_alive:
@@ -66,7 +65,8 @@ def receive(db: Path, address: BrokerAddress, name: str, units: frozenset[str] |
     crashed = not service.is_alive
     service.close()
     store.close()
-    console.print(", ".join(f"{name} {number:,}" for name, number in _counts(ingest, service).items() if number))
+    summary = ", ".join(f"{name} {number:,}" for name, number in _counts(ingest, service).items() if number)
+    console.print(summary or "nothing came", highlight=False, soft_wrap=True)
     return EXIT_CRASHED if crashed else 0
 
 
