@@ -40,7 +40,9 @@ class Protocol(StrEnum):
     THREE = "3.1.1"
 
 
-app = typer.Typer(help="The receiving end: store, receipt, show, export.", rich_markup_mode=None)
+app = typer.Typer(
+    help="The receiving end: store, receipt, show, export.", add_completion=False, rich_markup_mode=None
+)
 DbOption = Annotated[Path | None, typer.Option("--db", help="The station's file; station.db by default.")]
 UnitOption = Annotated[str | None, typer.Option("--unit", help="Only reads of this unit.")]
 
