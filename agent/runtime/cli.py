@@ -54,11 +54,14 @@ def run(
     config: ConfigOption = _CONFIG,
     overrides: SetOption = None,
     until_cameras_end: Annotated[bool, typer.Option(help="End with the last frame of finite sources.")] = False,
+    drain_s: Annotated[float, typer.Option(help="How long to go on sending at the end.")] = 3.0,
 ) -> None:
     """Run the agent on the configured hardware."""
     from agent.runtime import run_command  # noqa: PLC0415 - keeps --help instant
 
-    raise typer.Exit(run_command.run(config, overrides or [], until_cameras_end=until_cameras_end))
+    raise typer.Exit(
+        run_command.run(config, overrides or [], until_cameras_end=until_cameras_end, drain_s=drain_s)
+    )
 
 
 @app.command()

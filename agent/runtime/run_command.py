@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hw.ports import Clock
 
 
-def run(path: Path, overrides: list[str], *, until_cameras_end: bool) -> int:
+def run(path: Path, overrides: list[str], *, until_cameras_end: bool, drain_s: float) -> int:
     """Run until SIGTERM or SIGINT.  Raises what ended a thread: the process must end then."""
     config = load_config(path, overrides)
     log.configure(config.log.level, config.log.format)
@@ -39,7 +39,7 @@ def run(path: Path, overrides: list[str], *, until_cameras_end: bool) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ask_to_stop)
-    service.run(until_cameras_end=until_cameras_end)
+    service.run(until_cameras_end=until_cameras_end, drain_s=drain_s)
     return 0
 
 

@@ -1,0 +1,137 @@
+"""kill -9 at any moment: no committed read is lost, none is stored twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent.buffer import OutboxReader
+from agent.buffer.outbox import FILE_NAME
+from station.store import Store
+from tests.mosquitto import Mosquitto
+
+pytestmark = pytest.mark.integration
+_PATIENCE_S = 60
+_EXAMPLE = """
+unit = "unit-07"
+agency = "Example Sheriff"
+state_dir = "{state}"
+[[hw.cameras]]
+kind = "folder"
+path = "{frames}"
+loop = {loop}
+[hw.link]
+kind = "mqtt"
+host = "127.0.0.1"
+port = {port}
+protocol = "{protocol}"
+[reread]
+window_s = 0
+[outbox]
+min_free_mib = 0
+ballast_mib = 1
+[sync]
+receipt_timeout_s = 1
+"""
+
+
+class Processes:
+    """Agent and station as a person would start them; all are gone at the end."""
+
+    def __init__(self, tmp_path: Path, repo: Path, port: int, protocol: str) -> None:
+        self._running: list[subprocess.Popen[str]] = []
+        self.folder, self._repo, self._port, self._protocol = tmp_path, repo, port, protocol
+        self.state = tmp_path / "state"
+        self.db = tmp_path / "station.db"
+
+    def station(self) -> subprocess.Popen[str]:
+        broker = f"127.0.0.1:{self._port}"
+        return self._start("station", "--broker", broker, "--db", str(self.db), "--protocol", self._protocol)
+
+    def agent(self, *, frames: Path, loop: bool, options: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+        config = self.folder / "config.toml"
+        text = _EXAMPLE.format(
+            state=self.state, frames=frames, loop=str(loop).lower(), port=self._port, protocol=self._protocol
+        )
+        config.write_text(text, encoding="utf-8")
+        return self._start("run", "--config", str(config), *options)
+
+    def _start(self, *arguments: str) -> subprocess.Popen[str]:
+        with (self.folder / f"{arguments[0]}.log").open("a") as errors:
+            process = subprocess.Popen(
+                [sys.executable, "-u", "-m", "agent", *arguments],
+                cwd=self._repo,
+                stdout=subprocess.PIPE if arguments[0] == "station" else subprocess.DEVNULL,
+                stderr=errors,
+                text=True,
+                env={**os.environ, "COLUMNS": "120"},
+            )
+        self._running.append(process)
+        return process
+
+    def close(self) -> None:
+        for process in self._running:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+
+
+def wait_for_reads(station: subprocess.Popen[str], count: int) -> None:
+    """Block until the station has printed that many more reads."""
+    seen = 0
+    while seen < count:
+        line = station.stdout.readline()
+        assert line, "the station ended"
+        seen += "#" in line
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_killed_agent_and_broker_lose_nothing(tmp_path, repo, protocol):
+    """The agent is killed three times in the middle of its work, the broker twice; then the outbox drains."""
+    broker = Mosquitto(tmp_path).start()
+    processes = Processes(tmp_path, repo, broker.port, protocol)
+    frames = repo / "tests" / "drives" / "city-day" / "frames"
+    try:
+        station = processes.station()
+        for round_number in range(3):
+            agent = processes.agent(frames=frames, loop=True)
+            wait_for_reads(station, 4)
+            if round_number:
+                broker.kill()
+                broker.start()
+                wait_for_reads(station, 3)
+            agent.kill()
+            agent.wait()
+        quiet = tmp_path / "one"
+        quiet.mkdir()
+        (quiet / "0.jpg").write_bytes((frames / "0000.jpg").read_bytes())
+        last = processes.agent(frames=quiet, loop=False, options=("--until-cameras-end", "--drain-s", "60"))
+        assert last.wait(_PATIENCE_S * 2) == 0
+        station.send_signal(signal.SIGTERM)
+        assert station.wait(_PATIENCE_S) == 0
+    finally:
+        processes.close()
+        broker.kill()
+    check_books(processes)
+
+
+def check_books(processes: Processes) -> None:
+    """Everything that was committed is at the station, once."""
+    reader = OutboxReader(processes.state / FILE_NAME)
+    stats = reader.stats()
+    reader.close()
+    store = Store(processes.db)
+    reads = list(store.reads())
+    gaps = list(store.gaps("unit-07"))
+    store.close()
+    assert stats.appended > 10
+    assert (stats.reads, stats.quarantined, stats.evicted_reads) == (0, 0, 0)
+    assert len(reads) == len({r.read_id for r in reads}) == stats.appended
+    assert gaps == []
