@@ -54,7 +54,8 @@ def write_drive(
     (root / "script.toml").write_text(entries, encoding="utf-8")
     (root / "drive.toml").write_text(
         f'format = 1\nname = "{root.name}"\nsource = "synthetic"\ndate = 2026-05-12\nplace = "test"\n'
-        f'licence = "Apache-2.0"\nunit = "unit-07"\nstart_utc = 2026-05-12T12:00:00+00:00\nrecogniser = "{recogniser}"\n'
+        f'licence = "Apache-2.0"\nunit = "unit-07"\nstart_utc = 2026-05-12T12:00:00+00:00\n'
+        f'recogniser = "{recogniser}"\n'
         f'[camera]\nname = "front"\nrole = "front"\nfps = {FPS}\nwidth_px = {WIDTH}\nheight_px = {HEIGHT}\n',
         encoding="utf-8",
     )

@@ -38,6 +38,8 @@ class RecogniserConfig:
     detector_threads: int = 1
     least_plate_width_px: float = 24.0
     """Detections narrower than this are counted but not read: nobody could read them."""
+    edge_px: float = 3.0
+    """A box this near to the left or right edge holds part of a plate: another frame shows the whole."""
     most_plates: int = 12
     """Detections read per frame at most, best first: bounds the time of one frame."""
 
@@ -53,10 +55,17 @@ class Recogniser:
         self.models = (detector.model_id, ocr.model_id)
 
     def detect(self, frame: Frame) -> list[Detection]:
-        """Plates worth reading in the frame, best first."""
+        """Plates worth reading in the frame, best first: wide enough, and not cut off by the frame's edge."""
         found = self.detector.detect(frame.rgb)
-        wide = [d for d in found if d.box.width_px >= self.config.least_plate_width_px]
-        return wide[: self.config.most_plates]
+        width_px = frame.rgb.shape[1]
+        worth = [
+            d
+            for d in found
+            if d.box.width_px >= self.config.least_plate_width_px
+            and d.box.x0 >= self.config.edge_px
+            and d.box.x1 <= width_px - self.config.edge_px
+        ]
+        return worth[: self.config.most_plates]
 
     def read(self, frame: Frame, detections: list[Detection]) -> list[Sighting]:
         """Read each detection; those without a single character are left out."""

@@ -42,7 +42,7 @@ class TrackerConfig:
     """Likeness of two texts, 0..1, from which they may be one plate whose looks differ."""
     least_confidence: float = 0.3
     """A voted text below this is no read."""
-    least_confidence_single: float = 0.5
+    least_confidence_single: float = 0.7
     """The same for a text that no second look confirms."""
     least_chars: int = 3
 

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,6 +14,9 @@ from agent.buffer import OutboxReader
 from agent.buffer.outbox import FILE_NAME
 from station.store import Store
 from tests.mosquitto import Mosquitto
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.integration
 _PATIENCE_S = 60

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import re
 import shutil
 import signal
 import socket
@@ -107,7 +108,7 @@ def embedded() -> Iterator[EmbeddedBroker]:
 class UnitClient:
     """What a unit does at the broker, bare paho."""
 
-    def __init__(self, port: int, *, five: bool) -> None:
+    def __init__(self, port: int, *, five: bool, password: str | None = None) -> None:
         self._answers: queue.Queue[wire.DownMessage] = queue.Queue()
         self._subscribed = threading.Event()
         self._client = Client(
@@ -115,6 +116,8 @@ class UnitClient:
             client_id=UNIT,
             protocol=MQTTProtocolVersion.MQTTv5 if five else MQTTProtocolVersion.MQTTv311,
         )
+        if password is not None:
+            self._client.username_pw_set(UNIT, password)
         self._client.on_connect = lambda client, *_: client.subscribe(build(UNIT, Channel.RECEIPT), 1)
         self._client.on_subscribe = lambda *_: self._subscribed.set()
         self._client.on_message = self._receive
@@ -125,8 +128,8 @@ class UnitClient:
     def _receive(self, _: Client, __: Any, message: MQTTMessage) -> None:
         self._answers.put(wire.decode_down(bytes(message.payload)))
 
-    def publish(self, channel: Channel, payload: bytes, *, retain: bool = False) -> None:
-        info = self._client.publish(build(UNIT, channel), payload, qos=1, retain=retain)
+    def publish(self, channel: Channel, payload: bytes, *, retain: bool = False, unit: str = UNIT) -> None:
+        info = self._client.publish(build(unit, channel), payload, qos=1, retain=retain)
         info.wait_for_publish(WAIT_S)
         assert info.is_published()
 
@@ -377,6 +380,37 @@ def test_wrong_certificates_are_named_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(BrokerError, match="certificates cannot be used"):
         StationService(address, Ingest(store, "s", lambda: 1), station="s").start()
     store.close()
+
+
+def test_access_list_of_the_document_lets_each_do_its_part_and_no_more(repo: Path, tmp_path: Path) -> None:
+    """With the list that docs/station.md shows, a unit gets its receipts and cannot speak for another."""
+    text = (repo / "docs/station.md").read_text(encoding="utf-8")
+    found = re.search(r"```\n(pattern write .*?)```", text, re.DOTALL)
+    assert found is not None
+    (tmp_path / "acl").write_text(found[1])
+    passwords = tmp_path / "passwords"
+    tool = shutil.which("mosquitto_passwd")
+    assert tool, "mosquitto_passwd is not installed: apt-get install mosquitto"
+    for arguments in (["-c", str(passwords), "station"], [str(passwords), UNIT]):
+        subprocess.run([tool, "-b", *arguments, "secret"], check=True, capture_output=True)
+    access = f"allow_anonymous false\npassword_file {passwords}\nacl_file {tmp_path / 'acl'}\n"
+    broker = Mosquitto(tmp_path, access)
+    broker.start()
+    store = Store(tmp_path / "s.db")
+    ingest = Ingest(store, "s", lambda: 1)
+    address = BrokerAddress(HOST, broker.port, username="station", password="secret")  # noqa: S106 - invented
+    service = StationService(address, ingest, station="s")
+    service.start()
+    assert service.connected.wait(WAIT_S)
+    unit = UnitClient(broker.port, five=True, password="secret")  # noqa: S106 - invented
+    unit.publish(Channel.READ, payload(1), unit="unit-08")
+    unit.publish(Channel.READ, payload(2))
+    unit.receipted({2})
+    unit.close()
+    service.close()
+    store.close()
+    broker.kill()
+    assert (service.counts.messages, ingest.counts.reads) == (1, 1)
 
 
 def test_password_opens_the_broker_and_a_wrong_one_does_not(tmp_path: Path) -> None:

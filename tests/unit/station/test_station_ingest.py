@@ -240,6 +240,21 @@ def test_disk_that_refuses_gives_no_receipt_and_asks_to_retry(ingest: Ingest, st
     assert isinstance(receipt, wire.Receipt)
 
 
+def test_full_disk_gives_no_receipt_and_keeps_what_was_receipted(ingest: Ingest, store: Store) -> None:
+    """On a full disk units are asked to wait; every read that was receipted before is still there."""
+    pages = store._con.execute("PRAGMA page_count").fetchone()[0]
+    store._con.execute(f"PRAGMA max_page_count = {pages + 4}")
+    receipted = 0
+    for seq in range(1, 200):
+        (answer,) = told(ingest.handle(READ, read_payload(seq, seq=seq)))
+        if isinstance(answer, wire.Nack):
+            assert (answer.code, answer.retry) == (wire.NackCode.STORAGE, True)
+            break
+        receipted += 1
+    assert 0 < receipted < 199
+    assert len(store.reads()) == receipted
+
+
 def test_failed_commit_stores_nothing_of_its_group(ingest: Ingest, store: Store) -> None:
     """A group is durable as a whole or not at all, its bookkeeping included."""
     ingest.take(READ, read_payload(1, seq=1))
