@@ -167,7 +167,7 @@ def summary(outcomes: list[Outcome]) -> Table:
     """One row a drive."""
     table = Table(
         "drive", "plates", "right", "wrong", "reads", "stored", "missing", "waiting", "evicted", "boots", "ms", "books",
-        padding=(0, 0, 0, 1), caption="plates really passed; reads right and wrong; what became of the reads; ms a frame",
+        padding=(0, 0, 0, 1), caption="plates that passed; reads right, wrong; what became of them; ms a frame",
     )  # fmt: skip
     for outcome in outcomes:
         result = outcome.result
