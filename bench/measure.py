@@ -46,3 +46,16 @@ def cpu_ms(call: Callable[[], object], *, rounds: int = 60, warm_up: int = 5) ->
         call()
         times.append(time.process_time_ns() - start)
     return statistics.median(times) / 1e6
+
+
+def interleaved_cpu_ms(
+    first: Callable[[], object], second: Callable[[], object], *, rounds: int = 150
+) -> tuple[float, float]:
+    """Median CPU times of two calls that take turns, so that both meet the same machine."""
+    times: tuple[list[int], list[int]] = ([], [])
+    for _ in range(rounds):
+        for call, kept in zip((first, second), times, strict=True):
+            start = time.process_time_ns()
+            call()
+            kept.append(time.process_time_ns() - start)
+    return statistics.median(times[0][5:]) / 1e6, statistics.median(times[1][5:]) / 1e6

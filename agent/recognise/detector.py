@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 GREY = 114
 _SIGN_BIT = 0x80
+_LEAST_AREA = np.float32(1e-6)
 _MOST_CELLS = 400
 """Cells decoded at most, best first: bounds the work on a frame full of false boxes."""
 
@@ -48,6 +49,8 @@ class Detector:
         self._outputs = bundle.contract.outputs
         _, self.height_px, self.width_px, _ = bundle.contract.input.shape
         self._canvas = np.empty((1, self.height_px, self.width_px, 3), np.uint8)
+        self._tensor = np.empty(self._canvas.shape, np.int8)
+        self._filled_px = (0, 0)
         score = self._outputs["score"]
         self._raw_threshold = self._decoder.score_threshold / score.scale + score.zero_point
 
@@ -62,11 +65,15 @@ class Detector:
         scale = min(self.width_px / width, self.height_px / height)
         w = max(1, round(width * scale))
         h = max(1, round(height * scale))
+        if self._filled_px != (w, h):
+            # The grey around the picture changes only with its shape.
+            self._canvas[0, h:] = GREY
+            self._canvas[0, :, w:] = GREY
+            self._filled_px = (w, h)
         self._canvas[0, :h, :w] = shrink(rgb, w, h)
-        self._canvas[0, h:] = GREY
-        self._canvas[0, :, w:] = GREY
         # value = pixel/255 quantised with scale 1/255 and zero point -128 is the pixel less 128.
-        return np.bitwise_xor(self._canvas, _SIGN_BIT).view(np.int8), scale
+        np.bitwise_xor(self._canvas, _SIGN_BIT, out=self._tensor.view(np.uint8))
+        return self._tensor, scale
 
     def _decode(self, raw: list[NDArray[np.int8]], scale: float, width_px: int, height_px: int) -> list[Detection]:
         score_out = self._outputs["score"]
@@ -103,27 +110,22 @@ def fuse(
 
     ``boxes`` is n x 4 (x0, y0, x1, y1), ``scores`` n, best first.
     """
+    x0, y0, x1, y1 = boxes.T
+    areas = (x1 - x0) * (y1 - y0)
     out = []
     alive = np.ones(len(boxes), bool)
     for best in range(len(boxes)):
         if not alive[best]:
             continue
-        overlap = _iou(boxes[best], boxes)
+        width = np.maximum(np.minimum(x1, x1[best]) - np.maximum(x0, x0[best]), 0)
+        height = np.maximum(np.minimum(y1, y1[best]) - np.maximum(y0, y0[best]), 0)
+        shared = width * height
+        overlap = shared / np.maximum(areas + areas[best] - shared, _LEAST_AREA)
         merged = alive & (overlap > merge_iou)
         merged[best] = True
-        weights = scores[merged, np.newaxis]
-        x0, y0, x1, y1 = (boxes[merged] * weights).sum(0) / weights.sum()
-        out.append(((float(x0), float(y0), float(x1), float(y1)), float(scores[best])))
+        weights = scores[merged]
+        left, top, right, bottom = (weights @ boxes[merged] / weights.sum()).tolist()
+        out.append(((left, top, right, bottom), float(scores[best])))
         alive &= overlap <= nms_iou
         alive[best] = False
     return out
-
-
-def _iou(box: NDArray[np.float32], boxes: NDArray[np.float32]) -> NDArray[np.float32]:
-    low = np.maximum(box[:2], boxes[:, :2])
-    high = np.minimum(box[2:], boxes[:, 2:])
-    shared: NDArray[np.float32] = np.prod(np.maximum(high - low, 0), axis=1)
-    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
-    union = np.maximum(np.prod(box[2:] - box[:2]) + areas - shared, np.float32(1e-6))
-    overlap: NDArray[np.float32] = (shared / union).astype(np.float32)
-    return overlap

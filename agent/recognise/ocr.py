@@ -85,27 +85,29 @@ class Ocr:
         probability = _softmax(raw, self._symbols.scale, self._ocr.temperature)
         classes = probability.argmax(axis=1)
         peaks = probability.max(axis=1)
-        chars: list[CharRead] = []
-        product = 1.0
-        start = 0
-        for end in range(1, len(classes) + 1):
-            if end < len(classes) and classes[end] == classes[start]:
-                continue
-            if classes[start] != self._ocr.blank:
-                column = start + int(peaks[start:end].argmax())
-                chars.append(self._char(probability[column], int(classes[start])))
-                product *= chars[-1].confidence
-            start = end
-        return tuple(chars), product
+        starts = np.flatnonzero(np.concatenate(([True], classes[1:] != classes[:-1])))
+        ends = [*starts[1:].tolist(), len(classes)]
+        columns = [
+            start + int(peaks[start:end].argmax())
+            for start, end in zip(starts.tolist(), ends, strict=True)
+            if classes[start] != self._ocr.blank
+        ]
+        if not columns:
+            return (), 1.0
+        kept = probability[columns]
+        order = np.argsort(-kept, axis=1, kind="stable")[:, : _ALTERNATIVES + 1]
+        values = np.take_along_axis(kept, order, axis=1)
+        chars = tuple(map(self._char, order.tolist(), values.tolist()))
+        return chars, float(values[:, 0].prod())
 
-    def _char(self, column: NDArray[np.float32], best: int) -> CharRead:
-        order = np.argsort(-column, kind="stable")[: _ALTERNATIVES + 1]
+    def _char(self, order: list[int], values: list[float]) -> CharRead:
+        """One character from the classes of its column, best first, and their probabilities."""
         others = tuple(
-            (self._symbol(int(i)), float(column[i]))
-            for i in order
-            if i != best and column[i] >= _LEAST_ALTERNATIVE
+            (self._symbol(index), value)
+            for index, value in zip(order[1:], values[1:], strict=True)
+            if value >= _LEAST_ALTERNATIVE
         )
-        return CharRead(self._symbol(best), float(column[best]), others)
+        return CharRead(self._symbol(order[0]), values[0], others)
 
     def _symbol(self, index: int) -> str:
         return "" if index == self._ocr.blank else self._ocr.alphabet[index]

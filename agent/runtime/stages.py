@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+import cv2
+
 from agent.buffer import Limits, OpenReport, Outbox, open_outbox
 from agent.capture import Pacer
 from agent.geotag import Geotagger
@@ -49,6 +51,8 @@ def build_recogniser(config: AgentConfig) -> Recogniser:
     Raises BundleError when a bundle does not match its contract.
     """
     table = config.recognise
+    # OpenCV's pool of threads would fight the models for the cores, and costs more than it saves at these sizes.
+    cv2.setNumThreads(1)
     bundles = load_active(table.models or default_models_folder())
     return Recogniser(
         *bundles,

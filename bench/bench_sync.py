@@ -1,0 +1,165 @@
+"""Draining the outbox over MQTT against bare paho QoS 1: same broker, payloads and window, taking turns."""
+
+from __future__ import annotations
+
+import multiprocessing
+import queue
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+from agent.buffer import Limits, OutboxReader, open_outbox
+from agent.runtime.loops import Inbox, Mailbox, uplink_loop
+from agent.runtime.supervisor import Supervisor
+from agent.sync.topics import Channel, build
+from agent.sync.uplink import Uplink, UplinkConfig
+from agent.sync.wire import Receipt, encode_receipt
+from bench.measure import Figure
+from hw.clock import RealClock
+from hw.config import MqttLinkConfig
+from hw.link_mqtt import LinkMqtt
+from tests.builders import BOOT, make_encoder, make_read
+from tests.mosquitto import Mosquitto
+
+if TYPE_CHECKING:
+    from multiprocessing.synchronize import Event
+
+READS = 3000
+WINDOW = 16
+GROUP = 64
+COMMIT_S = 0.004
+"""What a station's commit takes; meanwhile the next group gathers."""
+PATIENCE_S = 60
+UNIT = "unit-07"
+
+
+def payloads() -> list[bytes]:
+    encoder = make_encoder()
+    return [encoder.read(n, make_read(n, pictures=())).payload for n in range(1, READS + 1)]
+
+
+def bare_paho(port: int, messages: list[bytes]) -> float:
+    """Seconds until the last PUBACK, with at most WINDOW messages in flight."""
+    client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+    client.max_inflight_messages_set(WINDOW)
+    window = threading.Semaphore(WINDOW)
+    done = threading.Event()
+    acked = 0
+
+    def on_publish(*_: object) -> None:
+        nonlocal acked
+        acked += 1
+        window.release()
+        if acked == len(messages):
+            done.set()
+
+    client.on_publish = on_publish
+    connected = threading.Event()
+    client.on_connect = lambda *_: connected.set()
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    connected.wait(PATIENCE_S)
+    start = time.perf_counter()
+    for message in messages:
+        window.acquire()
+        client.publish("bench/bare", message, qos=1)
+    done.wait(PATIENCE_S)
+    seconds = time.perf_counter() - start
+    client.disconnect()
+    client.loop_stop()
+    return seconds
+
+
+def receipt_everything(port: int, ready: Event, known: dict[bytes, tuple[int, bytes]]) -> None:
+    """A station that keeps nothing, in a process of its own: a receipt for every record it hears, in groups.
+
+    It knows the records beforehand, so that its own decoding does not take the second core from the broker.
+    """
+    waiting: queue.SimpleQueue[tuple[int, bytes]] = queue.SimpleQueue()
+    client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+
+    def heard(_client: object, _data: object, message: MQTTMessage) -> None:
+        waiting.put(known[message.payload])
+
+    client.on_message = heard
+    client.on_subscribe = lambda *_: ready.set()
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    client.subscribe(build(UNIT, Channel.READ), 1)
+    while True:
+        group = [waiting.get()]
+        time.sleep(COMMIT_S)
+        while len(group) < GROUP and not waiting.empty():
+            group.append(waiting.get())
+        receipt = encode_receipt(Receipt(UNIT, "bench", 1, tuple(group)))
+        client.publish(build(UNIT, Channel.RECEIPT), receipt, 1)
+
+
+def drain(port: int, folder: Path) -> float:
+    """Seconds until the outbox is empty: published, receipted, deleted; uplink and ledger on threads of their own."""
+    outbox, _ = open_outbox(folder, make_encoder(), limits=Limits(min_free_bytes=0, ballast_bytes=0))
+    for start in range(1, READS + 1, GROUP):
+        outbox.append([make_read(n, pictures=()) for n in range(start, min(start + GROUP, READS + 1))])
+    reader = OutboxReader(outbox.path)
+    mailbox, inbox = Mailbox(), Inbox()
+    link = LinkMqtt(MqttLinkConfig(kind="mqtt", host="127.0.0.1", port=port, unit=UNIT, window=WINDOW))
+    config = UplinkConfig(window=WINDOW)
+    uplink = Uplink(link, reader, inbox.answer, unit=UNIT, boot_id=BOOT, config=config)
+    clock = RealClock()
+    supervisor = Supervisor(clock)
+    up = threading.Event()
+
+    def on_link(is_up: bool, _reason: str) -> None:
+        if is_up:
+            up.set()
+
+    supervisor.spawn("uplink", uplink_loop(uplink, mailbox, clock, on_link=on_link))
+    link.start(mailbox.event, subscribe=(build(UNIT, Channel.RECEIPT),), will=None)
+    up.wait(PATIENCE_S)
+    start_s = time.perf_counter()
+    left = READS
+    while left:
+        commands = inbox.take()
+        if commands:
+            left -= outbox.apply(commands).freed  # type: ignore[arg-type]
+    seconds = time.perf_counter() - start_s
+    supervisor.stop("uplink", timeout_s=PATIENCE_S)
+    link.close()
+    reader.close()
+    outbox.close()
+    return seconds
+
+
+def main() -> None:
+    """Print the figures as JSON lines."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        broker = Mosquitto(folder).start()
+        ready = multiprocessing.Event()
+        messages = payloads()
+        known = {payload: (n, make_read(n).read_id) for n, payload in enumerate(messages, 1)}
+        station = multiprocessing.Process(target=receipt_everything, args=(broker.port, ready, known), daemon=True)
+        station.start()
+        ready.wait(PATIENCE_S)
+        bare, ours = [], []
+        for turn in range(3):
+            bare.append(bare_paho(broker.port, messages))
+            ours.append(drain(broker.port, folder / f"outbox-{turn}"))
+        station.kill()
+        broker.kill()
+    print(
+        Figure(
+            "drain, outbox to receipt / bare paho QoS 1 (rate)", min(bare) / min(ours), "x", floor=0.5
+        ).as_json()
+    )
+    print(Figure("drain", READS / min(ours), "reads/s").as_json())
+    print(Figure("bare paho", READS / min(bare), "messages/s").as_json())
+
+
+if __name__ == "__main__":
+    main()
