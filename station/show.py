@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
@@ -20,23 +21,31 @@ _SURE_E4 = 9_000
 _MOST_GAPS = 6
 
 
-def reads_table(reads: Iterable[StoredRead], *, title: str | None = None) -> Table:
-    """One row a read; what a person must check first is yellow."""
-    table = Table("time", "unit", "seq", "plate", "region", "sure", "looks", "place", "pictures", title=title)
-    for read in reads:
+def reads_table(reads: Iterable[StoredRead], *, title: str = "") -> Table:
+    """One row a read; what a person must check first is yellow.  A day or unit they all share goes to the title."""
+    rows = list(reads)
+    days = {_time(read)[:10] for read in rows}
+    units = {read.unit for read in rows}
+    shared = [*(units if len(units) == 1 else ()), *(days if len(days) == 1 else ())]
+    table = Table(title=escape(", ".join([title, *shared] if title else shared)), box=SIMPLE_HEAD)
+    table.add_column("time", no_wrap=True)
+    if len(units) > 1:
+        table.add_column("unit")
+    for name in ("seq", "plate", "region", "sure", "looks", "place"):
+        table.add_column(name, no_wrap=True)
+    for read in rows:
         sure = f"{read.confidence_e4 / 100:.0f} %"
         doubtful = read.single_look or read.confidence_e4 < _SURE_E4
         # What units send is text, never markup.
         table.add_row(
-            _time(read),
-            read.unit,
+            _time(read)[11:] if len(days) == 1 else _time(read),
+            *([read.unit] if len(units) > 1 else ()),
             str(read.seq),
             Text(read.text, style="bold"),
             Text(read.region),
             f"[yellow]{sure}[/]" if doubtful else sure,
             f"{read.n_agreeing}/{read.n_sightings}",
             _place(read),
-            str(read.pictures),
         )
     return table
 
@@ -95,5 +104,6 @@ def _place(read: StoredRead) -> str:
     if read.lat_deg is None or read.lon_deg is None:
         return "no fix"
     error = "" if read.error_cm is None else f" ±{read.error_cm / 100:.0f} m"
-    mark = "" if read.method == "interpolated" else f" ({read.method})"
-    return f"{read.lat_deg:.5f} {read.lon_deg:.5f}{error}{mark}"
+    # ~ says that the place is not between two fixes.
+    mark = "" if read.method == "interpolated" else "~"
+    return f"{mark}{read.lat_deg:.5f} {read.lon_deg:.5f}{error}"

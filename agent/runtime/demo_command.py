@@ -86,13 +86,13 @@ def run(drives: Path, out: Path) -> int:
         shutil.rmtree(out)
     out.mkdir(parents=True)
     loaded = [load_drive(folder) for folder in folders]
-    console.rule("1. live: camera, receiver, models, outbox, MQTT broker and station on real threads")
+    console.rule("1. live: real threads, a real MQTT broker, a station")
     live = show_live(loaded[0], out / "live", console)
     console.print(
         f"committed {live.committed}, at the station {live.at_station}, waiting {live.waiting}; "
         f"first read after {live.first_read_s or 0:.1f} s"
     )
-    console.rule("2. replayed: the same stages on the drive's own clock, with everything its script breaks")
+    console.rule("2. replayed on the drives' own clock, broken as their scripts say")
     outcomes = [show_replay(drive, out / "replay", console) for drive in loaded]
     console.print(summary(outcomes))
     for outcome in outcomes:

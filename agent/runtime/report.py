@@ -84,7 +84,7 @@ def _tiles(result: ReplayResult, station: StationView) -> list[dict[str, str]]:
         "frames": f"{frames}",
         "reads": f"{len(result.reads)}",
         "at the station": f"{station.reads}",
-        "stored twice": f"{station.doubles}",
+        "sent again": f"{station.doubles}",
         "missing": f"{station.missing}",
         "waiting": f"{outbox.reads if outbox else 0}",
         "evicted": f"{outbox.evicted_reads if outbox else 0}",
@@ -160,6 +160,7 @@ def _plot_drive(result: ReplayResult) -> str:
     if result.fixes:
         way.set_aspect("equal", adjustable="datalim")
     way.ticklabel_format(useOffset=False)
+    way.locator_params(nbins=4)
     way.tick_params(labelsize=7)
     way.set_title("where the reads were made", fontsize=9)
     if way.get_legend_handles_labels()[0]:

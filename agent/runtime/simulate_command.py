@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -166,25 +167,27 @@ def broken_floors(outcome: Outcome) -> list[str]:
 def summary(outcomes: list[Outcome]) -> Table:
     """One row a drive."""
     table = Table(
-        "drive", "plates", "right", "wrong", "reads", "stored", "missing", "waiting", "evicted", "boots", "ms", "books",
-        padding=(0, 0, 0, 1), caption="plates that passed; reads right, wrong; what became of them; ms a frame",
+        "drive", "passed", "right", "wrong", "stored", "lost", "left", "evicted", "ms", "books",
+        box=SIMPLE_HEAD, padding=(0, 1, 0, 0),
+        caption="plates that passed, reads right and wrong; reads at the station, lost, left in the outbox",
     )  # fmt: skip
+    table.columns[0].no_wrap = True
     for outcome in outcomes:
-        result = outcome.result
-        outbox = result.outbox
-        ms = sorted(result.frame_ms)
+        outbox = outcome.result.outbox
+        ms = sorted(outcome.result.frame_ms)
+        values = (
+            len(outcome.truth),
+            outcome.read_right,
+            outcome.read_wrong,
+            outcome.station.reads,
+            outcome.station.missing,
+            outbox.reads if outbox else 0,
+            outbox.evicted_reads if outbox else 0,
+        )
         table.add_row(
             outcome.drive.header.name,
-            str(len(outcome.truth)),
-            str(outcome.read_right),
-            str(outcome.read_wrong),
-            str(len(result.reads)),
-            str(outcome.station.reads),
-            str(outcome.station.missing),
-            str(outbox.reads if outbox else 0),
-            str(outbox.evicted_reads if outbox else 0),
-            str(result.boots),
+            *map(str, values),
             f"{ms[len(ms) // 2]:.1f}" if ms else "-",
-            "[green]balance[/]" if outcome.balanced else "[red]wrong[/]",
+            "[green]right[/]" if outcome.balanced else "[red]wrong[/]",
         )
     return table
