@@ -37,9 +37,10 @@ test: $(STAMPS)/dev system-packages lint types layers ## Everything: linters, ty
 fast: $(STAMPS)/dev ## The tests that need no broker and no root, under a minute
 	$(BIN)/python -m pytest tests -m 'not integration'
 
-lint: $(STAMPS)/dev ## ruff and shellcheck
+lint: $(STAMPS)/dev system-packages ## ruff and shellcheck
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	shellcheck .ci/run .ci/system-packages
 
 types: $(STAMPS)/dev ## mypy --strict
 	$(BIN)/mypy

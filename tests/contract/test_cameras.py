@@ -1,0 +1,226 @@
+"""What every camera promises, simulated or real."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import cv2
+import numpy as np
+import pytest
+
+from hw.camera_files import CameraFiles, FolderPictures, VideoPictures
+from hw.camera_pi import CameraPi
+from hw.camera_sim import CameraSim
+from hw.clock import RealClock, SimClock
+from hw.config import FolderCameraConfig, PiCameraConfig, VideoCameraConfig
+from hw.drive_load import load_drive
+from hw.ports import CameraEndedError, CameraStalledError, HwConfigError
+from tests.drive_builder import write_drive
+
+FRAMES = 5
+WIDTH, HEIGHT = 320, 180
+
+
+def red_picture() -> np.ndarray:
+    """Red in BGR: shows at once when channels are swapped."""
+    picture = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    picture[..., 2] = 200
+    return picture
+
+
+def sim(tmp_path):
+    drive = load_drive(write_drive(tmp_path / "drive", seconds=1.0))
+    for file in (drive.root / "frames").iterdir():
+        cv2.imwrite(str(file), red_picture())
+    return CameraSim(drive, SimClock(), name="front")
+
+
+def folder(tmp_path):
+    for number in range(FRAMES):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), red_picture())
+    pictures = FolderPictures(FolderCameraConfig(kind="folder", name="front", path=tmp_path))
+    return CameraFiles("front", pictures, SimClock(), loop=False, realtime=False)
+
+
+def video(tmp_path):
+    path = tmp_path / "video.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (WIDTH, HEIGHT))
+    for _ in range(FRAMES):
+        writer.write(red_picture())
+    writer.release()
+    pictures = VideoPictures(VideoCameraConfig(kind="video", name="front", path=path))
+    return CameraFiles("front", pictures, SimClock(), loop=False, realtime=False)
+
+
+class FakeRequest:
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def make_array(self, _stream: str) -> np.ndarray:
+        # What picamera2 calls RGB888 is blue first in memory.
+        return red_picture()
+
+    def get_metadata(self) -> dict[str, float]:
+        return {"SensorTimestamp": 10**12 + self.number * 10**8, "ExposureTime": 4000, "AnalogueGain": 2.0}
+
+
+class FakePicamera2:
+    """As much of picamera2 as the back end uses; delivers a frame whenever it is asked to wait for one."""
+
+    made: FakePicamera2
+
+    def __init__(self, _index: int) -> None:
+        FakePicamera2.made = self
+        self.pre_callback = None
+        self.number = 0
+
+    def create_video_configuration(self, **streams):
+        return streams
+
+    def configure(self, streams) -> None:
+        self.streams = streams
+
+    def start(self) -> None:
+        self.running = True
+
+    def stop(self) -> None:
+        self.running = False
+
+    def close(self) -> None:
+        self.closed = True
+
+    def expose(self) -> None:
+        self.pre_callback(FakeRequest(self.number))
+        self.number += 1
+
+
+class PiWithSensor:
+    """A CameraPi whose sensor exposes once before each wait."""
+
+    def __init__(self, config) -> None:
+        self._camera = CameraPi(config, type("module", (), {"Picamera2": FakePicamera2}))
+        self.name = self._camera.name
+
+    def next_frame(self, *, timeout_s: float):
+        if FakePicamera2.made.number < FRAMES:
+            FakePicamera2.made.expose()
+        elif not hasattr(FakePicamera2.made, "closed"):
+            self._camera.close()
+        return self._camera.next_frame(timeout_s=timeout_s)
+
+    def close(self) -> None:
+        self._camera.close()
+
+
+def pi(_tmp_path):
+    return PiWithSensor(PiCameraConfig(kind="pi", name="front", width_px=WIDTH, height_px=HEIGHT))
+
+
+@pytest.fixture(params=[sim, folder, video, pi], ids=lambda make: make.__name__)
+def camera(request, tmp_path):
+    made = request.param(tmp_path)
+    yield made
+    made.close()
+
+
+def take_all(camera):
+    frames = []
+    while True:
+        try:
+            frames.append(camera.next_frame(timeout_s=2.0))
+        except CameraEndedError:
+            return frames
+
+
+def test_frames_are_numbered_and_stamped_in_order(camera):
+    """Every frame has the next number or a higher one, and a later exposure."""
+    frames = take_all(camera)
+    assert [f.seq for f in frames] == list(range(FRAMES))
+    assert all(a.t_mono_ns < b.t_mono_ns for a, b in pairwise(frames))
+
+
+def test_frames_are_rgb_of_the_right_size(camera):
+    """Red is red: channel order is the port's, whatever the device's."""
+    frame = camera.next_frame(timeout_s=2.0)
+    assert frame.rgb.shape == (HEIGHT, WIDTH, 3)
+    assert frame.rgb.dtype == np.uint8
+    red, green, blue = frame.rgb.reshape(-1, 3).mean(axis=0)
+    assert red > 150
+    assert green < 60
+    assert blue < 60
+
+
+def test_the_name_goes_with_every_frame(camera):
+    """Reads say which camera they come from."""
+    assert camera.next_frame(timeout_s=2.0).camera == camera.name == "front"
+
+
+def test_a_closed_camera_ends(camera):
+    """After close, waiting ends with CameraEndedError; closing twice is fine."""
+    camera.close()
+    camera.close()
+    with pytest.raises(CameraEndedError):
+        camera.next_frame(timeout_s=2.0)
+
+
+def test_the_newest_frame_wins_and_the_loss_shows():
+    """A late consumer gets the newest frame; the gap in seq says how many went."""
+    camera = CameraPi(
+        PiCameraConfig(kind="pi", name="front", width_px=WIDTH, height_px=HEIGHT),
+        type("module", (), {"Picamera2": FakePicamera2}),
+    )
+    for _ in range(4):
+        FakePicamera2.made.expose()
+    assert camera.next_frame(timeout_s=1.0).seq == 3
+    with pytest.raises(CameraStalledError):
+        camera.next_frame(timeout_s=0.01)
+    camera.close()
+
+
+def test_the_pi_camera_reports_its_exposure():
+    """Exposure and gain are those of the sensor, the time is its own."""
+    camera = PiWithSensor(PiCameraConfig(kind="pi", name="front", width_px=WIDTH, height_px=HEIGHT))
+    first, second = camera.next_frame(timeout_s=1.0), camera.next_frame(timeout_s=1.0)
+    assert (first.exposure_us, first.gain) == (4000, 2.0)
+    assert second.t_mono_ns - first.t_mono_ns == 10**8
+    camera.close()
+
+
+def test_a_simulated_camera_loses_frames_nobody_asked_for(tmp_path):
+    """Time passes between two calls: what was exposed meanwhile is gone, and numbered."""
+    clock = SimClock()
+    camera = CameraSim(load_drive(write_drive(tmp_path / "drive", seconds=2.0)), clock)
+    assert camera.next_frame(timeout_s=1.0).seq == 0
+    clock.advance(700_000_000)
+    assert camera.next_frame(timeout_s=1.0).seq == 3
+
+
+def test_a_realtime_folder_drops_what_is_too_late(tmp_path):
+    """With realtime the pictures keep their own speed."""
+    for number in range(10):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), red_picture())
+    clock = SimClock()
+    pictures = FolderPictures(FolderCameraConfig(kind="folder", name="front", path=tmp_path, fps=10))
+    camera = CameraFiles("front", pictures, clock, loop=False, realtime=True)
+    assert camera.next_frame(timeout_s=1.0).seq == 0
+    clock.advance(500_000_000)
+    assert camera.next_frame(timeout_s=1.0).seq > 2
+
+
+def test_a_video_that_ends_in_the_middle_ends_there(tmp_path):
+    """A torn file gives what it has and then ends; it does not hang or raise anything else."""
+    jpeg = cv2.imencode(".jpg", red_picture())[1].tobytes()
+    path = tmp_path / "video.mjpeg"
+    path.write_bytes((jpeg * FRAMES)[: -len(jpeg) // 2])
+    pictures = VideoPictures(VideoCameraConfig(kind="video", name="front", path=path))
+    torn = CameraFiles("front", pictures, RealClock(), loop=False, realtime=False)
+    assert 1 <= len(take_all(torn)) <= FRAMES
+
+
+def test_what_is_no_video_is_refused_clearly(tmp_path):
+    """Garbage and missing files are named, at the start."""
+    for name, content in (("garbage.avi", b"no video at all" * 100), ("missing.avi", None)):
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+        with pytest.raises(HwConfigError, match=name):
+            VideoPictures(VideoCameraConfig(kind="video", name="front", path=tmp_path / name))

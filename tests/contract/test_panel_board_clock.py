@@ -1,0 +1,145 @@
+"""Panels, boards and clocks: the simulated ones, and the real ones on gpiozero's mock pins and offered files."""
+
+from __future__ import annotations
+
+import pytest
+from gpiozero.pins.mock import MockFactory
+
+from hw.absent import PanelAbsent
+from hw.board_linux import BoardLinux
+from hw.board_sim import BoardSim
+from hw.clock import RealClock, SimClock
+from hw.config import GpioPanelConfig
+from hw.panel_gpio import PanelGpio
+from hw.panel_sim import PanelSim
+from hw.ports import Buzz, HwConfigError, Lamp
+
+PINS = GpioPanelConfig(
+    kind="gpio",
+    ignition_pin=17,
+    status_pin=27,
+    hit_pin=22,
+    buzzer_pin=23,
+    illuminator_pin=24,
+    ignition_debounce_s=1,
+)
+
+
+@pytest.fixture(params=["sim", "gpio", "absent"])
+def panel(request):
+    clock = SimClock()
+    if request.param == "gpio":
+        factory = MockFactory()
+        made = PanelGpio(PINS, factory, clock)
+        factory.pin(17).drive_high()
+        clock.advance(2_000_000_000)
+    else:
+        made = PanelSim(clock) if request.param == "sim" else PanelAbsent()
+    yield made
+    made.close()
+
+
+def test_a_panel_takes_every_lamp_and_sound(panel):
+    """Nothing it can be asked for raises, not even after close."""
+    for lamp in Lamp:
+        panel.set_lamp(lamp)
+    for sound in Buzz:
+        panel.buzz(sound)
+    panel.set_illuminator(on=True)
+    panel.close()
+    panel.close()
+    panel.set_lamp(Lamp.RECORDING)
+    panel.buzz(Buzz.READ)
+    panel.set_illuminator(on=False)
+
+
+def test_ignition_is_on(panel):
+    """Driven high, scripted on, or not wired at all."""
+    assert panel.ignition_on
+
+
+def test_ignition_is_debounced():
+    """A dip shorter than the debounce time is no key turned."""
+    clock, factory = SimClock(), MockFactory()
+    panel = PanelGpio(PINS, factory, clock)
+    factory.pin(17).drive_high()
+    clock.advance(2_000_000_000)
+    assert panel.ignition_on
+    factory.pin(17).drive_low()
+    clock.advance(500_000_000)
+    assert panel.ignition_on
+    clock.advance(600_000_000)
+    assert not panel.ignition_on
+    panel.close()
+
+
+def test_recording_is_steady_and_off_is_dark():
+    """The lamp's pin follows."""
+    factory = MockFactory()
+    panel = PanelGpio(PINS, factory, SimClock())
+    panel.set_lamp(Lamp.RECORDING)
+    assert factory.pin(27).state == 1
+    panel.set_lamp(Lamp.OFF)
+    assert factory.pin(27).state == 0
+    panel.set_illuminator(on=True)
+    assert factory.pin(24).state == 1
+    panel.close()
+    assert factory.pin(24).state == 0
+
+
+def test_a_pin_that_cannot_be_had_is_a_clear_error():
+    """Two panels cannot share pins; the message names the pin."""
+    factory = MockFactory()
+    first = PanelGpio(PINS, factory, SimClock())
+    with pytest.raises(HwConfigError, match="GPIO 17"):
+        PanelGpio(PINS, factory, SimClock())
+    first.close()
+
+
+@pytest.mark.parametrize("kind", ["sim", "linux"])
+def test_vitals_are_sane(tmp_path, kind):
+    """Free space within the total, some memory in use."""
+    board = BoardSim(SimClock()) if kind == "sim" else BoardLinux(state_dir=tmp_path)
+    vitals = board.vitals()
+    assert 0 <= vitals.disk_free_bytes <= vitals.disk_total_bytes
+    assert vitals.rss_bytes > 0
+    assert vitals.load_1min >= 0
+
+
+def test_a_pi_says_when_it_is_slowed(tmp_path):
+    """The flags of the firmware, read below a prefix."""
+    files = {
+        "proc/self/statm": "5000 2500 1 1 1 1 1",
+        "proc/loadavg": "0.52 0.4 0.3 1/200 4242",
+        "sys/class/thermal/thermal_zone0/temp": "81500",
+        "sys/devices/platform/soc/soc:firmware/get_throttled": "0x50005",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="ascii")
+    (tmp_path / "state").mkdir()
+    vitals = BoardLinux(root=tmp_path, state_dir=tmp_path.__class__("/state")).vitals()
+    assert (vitals.temperature_c, vitals.throttled, vitals.undervoltage) == (81.5, True, True)
+
+
+@pytest.mark.parametrize("clock", [RealClock(), SimClock(utc_ns=1_780_000_000_000_000_000)], ids=["real", "sim"])
+def test_clocks_run_forward(clock):
+    """Monotonic never goes back, UTC is this century, the boot has a name of 16 bytes."""
+    first = clock.mono_ns()
+    assert clock.mono_ns() >= first
+    assert clock.utc_ns() > 1_577_836_800_000_000_000
+    assert len(clock.boot_id) == 16
+    assert clock.synchronised() in {True, False}
+
+
+def test_a_simulated_clock_cannot_go_back():
+    """Monotonic time is monotonic; a step moves UTC alone; a power cut makes a new boot."""
+    clock = SimClock(utc_ns=10)
+    clock.advance(5)
+    clock.step_utc(-100)
+    assert (clock.mono_ns(), clock.utc_ns()) == (5, -85)
+    before = clock.boot_id
+    clock.restart()
+    assert clock.boot_id != before
+    with pytest.raises(ValueError, match="cannot go back"):
+        clock.advance(-1)

@@ -1,0 +1,139 @@
+"""Drive folders: recorded, loaded, refused with everything that is wrong, and broken as the script says."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hw.backoff import Backoff
+from hw.drive_format import DriveCamera, DriveFormatError, DriveHeader
+from hw.drive_load import load_drive
+from hw.gnss_serial import LineAssembler
+from hw.ports import Frame, HwConfigError, NmeaLine
+from hw.recorder import DriveRecorder
+from hw.timeline import FrameEvent, NmeaEvent, ScriptEvent, scripted_timeline
+from tests.builders import make_frame
+from tests.drive_builder import write_drive
+
+MS = 1_000_000
+
+
+def header(**other) -> DriveHeader:
+    values = {
+        "name": "test", "source": "field", "date": "2026-05-12", "place": "", "licence": "none", "notes": 'a "note"',
+        "unit": "unit-07", "start_utc_ns": 1_780_000_000_123_456_000, "recogniser": "model",
+        "floors": {"plates_read": 0.5}, "camera": DriveCamera("front", "front", 5.0, 64, 48),
+    }  # fmt: skip
+    return DriveHeader(**{**values, **other})
+
+
+def recorded(tmp_path, frames: list[Frame], lines: list[NmeaLine]):
+    recorder = DriveRecorder(tmp_path / "drive", header(), origin_ns=1000 * MS)
+    for frame in frames:
+        recorder.add_frame(frame)
+    for line in lines:
+        recorder.add_line(line)
+    recorder.close()
+    return load_drive(tmp_path / "drive")
+
+
+def test_what_was_recorded_is_loaded_again(tmp_path):
+    """Times, sentences (garbage as well) and header survive."""
+    frames = [make_frame(seq=n, t_mono_ns=(1000 + 200 * n) * MS) for n in (0, 1, 4)]
+    lines = [NmeaLine(1050 * MS, "$GNRMC,garbage*00"), NmeaLine(1100 * MS, "\udcff\x00tab\there")]
+    drive = recorded(tmp_path, frames, lines)
+    assert [(f.seq, f.t_ns) for f in drive.frames] == [(0, 0), (1, 200 * MS), (4, 800 * MS)]
+    assert [s.t_ns for s in drive.sentences] == [50 * MS, 100 * MS]
+    assert drive.sentences[0].text == "$GNRMC,garbage*00"
+    assert drive.header == header()
+
+
+def test_a_recording_cut_short_is_still_a_drive(tmp_path):
+    """The power went while a line was written: that line is ignored and counted."""
+    drive = recorded(tmp_path, [make_frame(t_mono_ns=1000 * MS)], [NmeaLine(1050 * MS, "$GNRMC")])
+    with (drive.root / "frames.csv").open("a") as file:
+        file.write("1,200.0,frames/0000")
+    again = load_drive(drive.root)
+    assert (len(again.frames), again.torn_lines) == (1, 1)
+
+
+def test_a_recording_needs_an_empty_folder(tmp_path):
+    """Nothing is overwritten."""
+    (tmp_path / "drive").mkdir()
+    (tmp_path / "drive" / "holiday.jpg").touch()
+    with pytest.raises(HwConfigError, match="not empty"):
+        DriveRecorder(tmp_path / "drive", header(), origin_ns=0)
+
+
+def test_everything_that_is_wrong_is_listed_at_once(tmp_path):
+    """A person repairs a drive in one go."""
+    root = write_drive(tmp_path / "drive")
+    (root / "frames.csv").write_text(
+        "seq,t_ms,file,exposure_us,gain\n0,0,../secret.jpg,1,1\n1,x,frames/0001.jpg,1,1\n"
+    )
+    (root / "truth.csv").write_text("seq,x0,y0,x1,y1,plate,region\n9,1,1,0,0,no plate,US\n")
+    (root / "script.toml").write_text(
+        '[[at]]\nt_ms = 5\ndo = "explode"\n[[at]]\nt_ms = 1\ndo = "link.drop_acks"\n'
+    )
+    with (root / "drive.toml").open("a") as file:
+        file.write("colour = 3\n")
+    with pytest.raises(DriveFormatError) as caught:
+        load_drive(root)
+    text = str(caught.value)
+    for part in (
+        "inside the drive",
+        "t_ms is 'x'",
+        "no frame has seq 9",
+        "no plate",
+        "explode",
+        "needs n",
+        "colour",
+    ):
+        assert part in text
+
+
+def test_a_folder_that_is_no_drive_says_so(tmp_path):
+    """Not a traceback."""
+    with pytest.raises(DriveFormatError, match=r"drive\.toml"):
+        load_drive(tmp_path)
+
+
+def test_the_script_breaks_what_it_says(tmp_path):
+    """Muted sentences and stalled frames are missing, corrupted ones changed; everything else is there, in order."""
+    script = [
+        (1000, "gnss.mute", {}), (2500, "gnss.unmute", {}), (2600, "gnss.corrupt", {"n": 1}),
+        (4000, "camera.stall", {}), (5000, "camera.resume", {}),
+    ]  # fmt: skip
+    drive = load_drive(write_drive(tmp_path / "drive", seconds=6, script=script))
+    events = list(scripted_timeline(drive))
+    times = [e.t_mono_ns for e in events]
+    assert times == sorted(times)
+    heard = [e for e in events if isinstance(e, NmeaEvent)]
+    assert not [e for e in heard if 1000 * MS <= e.t_mono_ns < 2500 * MS]
+    original = {s.text for s in drive.sentences}
+    assert sum(e.text not in original for e in heard) == 1
+    seen = [e.t_mono_ns for e in events if isinstance(e, FrameEvent)]
+    assert not [t for t in seen if 4000 * MS <= t < 5000 * MS]
+    assert len([e for e in events if isinstance(e, ScriptEvent)]) == len(script)
+
+
+@given(st.lists(st.text("$GNRMC,0123*AF", min_size=1, max_size=30), min_size=1, max_size=8), st.data())
+def test_lines_do_not_depend_on_how_bytes_arrive(texts, data):
+    """Cut anywhere, with any mixture of line ends: the same lines."""
+    stream = b"".join(t.encode() + data.draw(st.sampled_from([b"\n", b"\r\n", b"\r"])) for t in texts)
+    assembler, lines, rest = LineAssembler(), [], stream
+    while rest:
+        size = data.draw(st.integers(1, len(rest)))
+        lines += assembler.feed(rest[:size], 0)
+        rest = rest[size:]
+    assert [line.text for line in lines] == texts
+
+
+@given(st.floats(0.01, 5), st.floats(5, 100), st.integers(1, 30))
+def test_back_off_stays_within_its_bounds(least, most, tries):
+    """Never more than the most, and small again after success."""
+    backoff = Backoff(least, most)
+    assert all(0 <= backoff.next_s() <= most for _ in range(tries))
+    backoff.reset()
+    assert backoff.next_s() <= least
