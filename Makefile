@@ -59,3 +59,19 @@ bless: $(STAMPS)/dev ## Accept new goldens on purpose (commit them alone and say
 
 clean: ## Remove what make made
 	rm -rf $(VENV) demo-out dist build
+
+TRAIN := .venv-train
+RUNS  ?= ../runs
+$(TRAIN)/.installed: models/training/requirements.txt pyproject.toml
+	$(PYTHON) -m venv $(TRAIN)
+	$(TRAIN)/bin/python -m pip install --quiet --disable-pip-version-check -r models/training/requirements.txt -e .
+	@touch $@
+
+train-detector: $(TRAIN)/.installed ## Train the detector from ../shared/data (hours on two cores; resumes)
+	$(TRAIN)/bin/python -m models.training.detector --data ../shared/data --out $(RUNS)/detector
+
+train-ocr: $(TRAIN)/.installed ## Train the OCR from ../shared/data (hours on two cores; resumes)
+	$(TRAIN)/bin/python -m models.training.ocr --data ../shared/data --out $(RUNS)/ocr
+
+drives: $(TRAIN)/.installed ## Draw the drives of tests/drives again
+	$(TRAIN)/bin/python -m models.training.render all --out tests/drives
