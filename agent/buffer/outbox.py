@@ -43,6 +43,8 @@ FILE_NAME = "outbox.db"
 BALLAST_NAME = "ballast"
 SUSPECT_NAME = "outbox.suspect"
 """Left behind by a process that met damage: the next opening looks at every page."""
+_PERHAPS_FULL = frozenset({sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_FSYNC})
+_NOTHING_BYTES = 64 * 1024
 
 
 class Outbox:
@@ -56,6 +58,8 @@ class Outbox:
         self._encoder = encoder
         self._mark = mark
         self._limits = limits or Limits()
+        self._ceiling_bytes = 0
+        """What the outbox may hold while the disk is nearly full; 0 while it is not."""
 
     @property
     def path(self) -> Path:
@@ -73,8 +77,11 @@ class Outbox:
         except OutboxFullError:
             # The ballast is there for this moment: the room it gives lets evictions be written.
             self._drop_ballast()
+            # The log takes room of its own: folded into the file it gives that back.
+            self._fold_log()
             with self._transaction() as counts:
                 self._evict(counts, counts.used_bytes - counts.used_bytes // 20 - 1, LostReason.DISK)
+            self._fold_log()
             return self._append(reads, datings)
 
     def apply(self, commands: Sequence[Command]) -> Applied:
@@ -161,7 +168,11 @@ class Outbox:
             if counts.used_bytes > self._limits.max_bytes:
                 self._evict(counts, self._limits.low_bytes, LostReason.BUDGET)
             elif self._free_bytes() < self._limits.min_free_bytes:
-                self._evict(counts, before_bytes, LostReason.DISK)
+                # The file keeps the pages it has: up to this size it grows no further on the disk.
+                self._ceiling_bytes = max(before_bytes, self._ceiling_bytes)
+                self._evict(counts, self._ceiling_bytes, LostReason.DISK)
+            else:
+                self._ceiling_bytes = 0
         return seqs
 
     def _insert(self, counts: tally.Tally, seq: int, kind: RowKind, encoded: Encoded) -> None:
@@ -272,7 +283,7 @@ class Outbox:
 
     def _failure(self, error: sqlite3.Error | OSError) -> OutboxError:
         """Sort an error into "no room" and "damaged"."""
-        if _is_full(error):
+        if self._is_full(error):
             return OutboxFullError(
                 f"{self.path}: no room on the disk ({error}); nothing was lost, free some space"
             )
@@ -285,13 +296,31 @@ class Outbox:
         state = os.statvfs(self._folder)
         return state.f_bavail * state.f_frsize
 
+    def _fold_log(self) -> None:
+        try:
+            self._con.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            failure = self._failure(error)
+            if not isinstance(failure, OutboxFullError):
+                raise failure from error
+
     def _drop_ballast(self) -> None:
-        (self._folder / BALLAST_NAME).unlink(missing_ok=True)
+        try:
+            (self._folder / BALLAST_NAME).unlink(missing_ok=True)
+        except OSError as error:
+            raise self._failure(error) from error
 
+    def _is_full(self, error: sqlite3.Error | OSError) -> bool:
+        if isinstance(error, OSError):
+            return error.errno in {errno.ENOSPC, errno.EDQUOT}
+        code = getattr(error, "sqlite_errorcode", 0)
+        if code == sqlite3.SQLITE_FULL:
+            return True
+        # A full disk can also show as a failed write of the log or its index; so can a failing one.
+        return code in _PERHAPS_FULL and self._nothing_free()
 
-def _is_full(error: sqlite3.Error | OSError) -> bool:
-    if isinstance(error, OSError):
-        return error.errno in {errno.ENOSPC, errno.EDQUOT}
-    code = getattr(error, "sqlite_errorcode", 0)
-    # A full disk can also show as a failed write of the log's shared memory.
-    return code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE}
+    def _nothing_free(self) -> bool:
+        try:
+            return self._free_bytes() < _NOTHING_BYTES
+        except OSError:
+            return False

@@ -15,12 +15,16 @@ import numpy as np
 from agent.errors import BundleError
 from agent.recognise.interpreter import RuntimeKind
 from agent.records import Box, CharRead, PlateText
+from agent.track.vote import vote
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from agent.recognise.bundle import Bundle
 
+LOOK_AGAIN_BELOW = 0.9
+_EXTRA_MARGINS = (-0.05, 0.05)
+"""Shares of the box by which the second and third cut differ from the first."""
 _SIGN_BIT = 0x80
 _ALTERNATIVES = 4
 _LEAST_ALTERNATIVE = 0.005
@@ -38,8 +42,17 @@ class OcrLook:
 class Ocr:
     """Reads plate crops.  One per thread."""
 
-    def __init__(self, bundle: Bundle, *, runtime: RuntimeKind = RuntimeKind.AUTO, threads: int = 1) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        runtime: RuntimeKind = RuntimeKind.AUTO,
+        threads: int = 1,
+        look_again_below: float = LOOK_AGAIN_BELOW,
+    ) -> None:
+        """``look_again_below`` is the confidence under which a plate is cut twice more; 0 for never."""
         contract = bundle.contract
+        self._look_again_below = look_again_below
         if contract.ocr is None or contract.calibration is None:
             raise BundleError(f"{bundle.folder}: not an OCR bundle")
         self._model = bundle.open(runtime=runtime, threads=threads)
@@ -55,9 +68,17 @@ class Ocr:
         return self._ocr.reject_below
 
     def read(self, rgb: NDArray[np.uint8], box: Box) -> OcrLook:
-        """Read the plate inside ``box`` of an RGB picture, with the margin the model was trained for."""
+        """Read the plate inside ``box`` of an RGB picture, with the margin the model was trained for.
+
+        A text that is not sure is read again from a tighter and a wider cut, and the three are voted: the box may
+        be a little off, and most plates never pay for it.
+        """
         crop = self._cut(rgb, box)
-        return OcrLook(self.read_crop(crop), crop)
+        plate = self.read_crop(crop)
+        if plate.confidence < self._look_again_below:
+            again = [self.read_crop(self._cut(rgb, box, extra)) for extra in _EXTRA_MARGINS]
+            plate = vote([look for look in (plate, *again) if look.chars] or [plate])
+        return OcrLook(plate, crop)
 
     def read_crop(self, crop: NDArray[np.uint8]) -> PlateText:
         """Read an RGB picture that is one plate with its margin; the text may be empty."""
@@ -71,9 +92,9 @@ class Ocr:
         confidence = float(np.interp(product, self._calibration.raw, self._calibration.probability))
         return PlateText(chars, confidence if chars else 0.0, region, region_confidence)
 
-    def _cut(self, rgb: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
-        mx = box.width_px * self._ocr.crop_margin_x
-        my = box.height_px * self._ocr.crop_margin_y
+    def _cut(self, rgb: NDArray[np.uint8], box: Box, extra: float = 0.0) -> NDArray[np.uint8]:
+        mx = box.width_px * (self._ocr.crop_margin_x + extra)
+        my = box.height_px * (self._ocr.crop_margin_y + extra)
         height, width = rgb.shape[:2]
         x0 = min(max(0, round(box.x0 - mx)), width - 1)
         y0 = min(max(0, round(box.y0 - my)), height - 1)

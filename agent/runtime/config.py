@@ -39,7 +39,7 @@ class TrackTable(_Table):
     """When many looks are one read."""
 
     lost_ms: float = Field(default=700, ge=50, le=10_000, description="A plate unseen for this long has gone")
-    least_confidence: float = Field(default=0.3, ge=0, le=1, description="Voted texts below this are no reads")
+    least_confidence: float = Field(default=0.35, ge=0, le=1, description="Voted texts below this are no reads")
     least_confidence_single: float = Field(
         default=0.7, ge=0, le=1, description="The same for a text that only one look gave"
     )

@@ -40,7 +40,7 @@ class TrackerConfig:
     """Factor by which its width may change in a second."""
     alike: float = 0.7
     """Likeness of two texts, 0..1, from which they may be one plate whose looks differ."""
-    least_confidence: float = 0.3
+    least_confidence: float = 0.35
     """A voted text below this is no read."""
     least_confidence_single: float = 0.7
     """The same for a text that no second look confirms."""

@@ -50,7 +50,7 @@ def vote(looks: Sequence[PlateText]) -> PlateText:
     power = math.sqrt(len(best)) / sum(weights)
     chars = _pool(text, [weight * power for weight in weights], slots)
     region, region_confidence = _vote_region(best, weights)
-    return PlateText(chars, _confidence(chars, best), region, region_confidence)
+    return PlateText(chars, _confidence(chars, best, weights), region, region_confidence)
 
 
 def _distribution(char: CharRead) -> _Distribution:
@@ -127,13 +127,20 @@ def _pool_slot(votes: list[tuple[float, _Distribution | None]]) -> list[tuple[st
     return sorted(((s, v / total) for s, v in likelihoods.items()), key=lambda item: (-item[1], item[0]))
 
 
-def _confidence(chars: tuple[CharRead, ...], looks: Sequence[PlateText]) -> float:
-    """Product of the characters' probabilities, but never below what the best agreeing look says on its own."""
+def _confidence(chars: tuple[CharRead, ...], looks: Sequence[PlateText], weights: list[float]) -> float:
+    """How sure the vote is: the two surest agreeing looks, times the share of the weight that agrees.
+
+    The looks' own confidences are calibrated, the product of pooled characters is not; a text that no look had as a
+    whole rests on that product and is worth half of it at most.
+    """
     text = "".join(char.symbol for char in chars)
-    product = math.prod(char.confidence for char in chars) if chars else 0.0
-    agreeing = [look.confidence for look in looks if look.text == text]
-    share = len(agreeing) / len(looks)
-    return min(_MOST_CONFIDENCE, max(product * (0.5 + 0.5 * share), share * max(agreeing, default=0.0)))
+    agreeing = sorted((look.confidence for look in looks if look.text == text), reverse=True)
+    if not agreeing:
+        mean = sum(weights) / len(weights)
+        return min(_MOST_CONFIDENCE, 0.5 * mean * math.prod(char.confidence for char in chars)) if chars else 0.0
+    share = sum(w for w, look in zip(weights, looks, strict=True) if look.text == text) / sum(weights)
+    doubt = math.prod(1.0 - confidence for confidence in agreeing[:2])
+    return min(_MOST_CONFIDENCE, share * (1.0 - doubt))
 
 
 def _vote_region(looks: Sequence[PlateText], weights: list[float]) -> tuple[str, float]:

@@ -1,0 +1,53 @@
+"""A disk whose power can be cut: a small ext4 on a loop device, shut down without flushing its journal."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import struct
+import subprocess
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_EXT4_IOC_SHUTDOWN = 0x8004587D
+_NO_LOG_FLUSH = 2
+_MEBI = 2**20
+
+
+class CuttableDisk:
+    """Mounted at ``mount``; needs root."""
+
+    def __init__(self, folder: Path, *, mib: int = 32) -> None:
+        assert os.geteuid() == 0, "cutting the power of a disk needs root: run the tests as root"
+        self._image = folder / "disk.img"
+        self.mount = folder / "disk"
+        self.mount.mkdir()
+        with self._image.open("wb") as file:
+            file.truncate(mib * _MEBI)
+        _run("mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0", str(self._image))
+        self.power_on()
+
+    def power_on(self) -> None:
+        """Mount; the journal is replayed."""
+        _run("mount", "-o", "loop", str(self._image), str(self.mount))
+
+    def cut(self) -> None:
+        """Everything not on the disk is gone; whoever has files open gets errors from now on."""
+        handle = os.open(self.mount, os.O_RDONLY)
+        try:
+            fcntl.ioctl(handle, _EXT4_IOC_SHUTDOWN, struct.pack("I", _NO_LOG_FLUSH))
+        finally:
+            os.close(handle)
+
+    def power_off(self) -> None:
+        """Unmount; all files must be closed."""
+        _run("umount", str(self.mount))
+
+
+def _run(program: str, *arguments: str) -> None:
+    path = shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+    assert path, f"{program} is missing; run: make system-packages"
+    subprocess.run([path, *arguments], check=True, capture_output=True)
