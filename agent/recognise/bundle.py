@@ -75,6 +75,7 @@ class OcrContract(_Contract):
     crop_margin_y: float = Field(ge=0, le=0.5)
     temperature: float = Field(gt=0)
     reject_below: float = Field(ge=0, lt=1)
+    least_chars: int = Field(default=3, ge=1, le=12)
     regions: tuple[str, ...] = ()
     region_threshold: float = Field(default=1.0, ge=0, le=1)
     region_temperature: float = Field(default=1.0, gt=0)

@@ -62,6 +62,10 @@ class Ocr:
         self._region = contract.outputs.get("region")
         _, self.height_px, self.width_px, _ = contract.input.shape
 
+    def is_worth_reporting(self, plate: PlateText) -> bool:
+        """True for a single text that is more likely right than wrong and long enough to be a plate's."""
+        return plate.confidence >= self._ocr.reject_below and len(plate.chars) >= self._ocr.least_chars
+
     @property
     def reject_below(self) -> float:
         """Calibrated confidence under which a single text is better not reported."""

@@ -110,17 +110,17 @@ def _read_scene(recogniser: Recogniser, rgb: NDArray[np.uint8]) -> tuple[PlateRe
     results = []
     for detection in recogniser.detector.detect(rgb):
         plate = recogniser.ocr.read(rgb, detection.box).plate
-        results.append(_result(detection.box, plate, recogniser.ocr.reject_below))
+        results.append(_result(detection.box, plate, known=recogniser.ocr.is_worth_reporting(plate)))
     return tuple(results)
 
 
 def _read_crop(recogniser: Recogniser, rgb: NDArray[np.uint8]) -> tuple[PlateResult, ...]:
     box = Box(0.0, 0.0, float(rgb.shape[1]), float(rgb.shape[0]))
-    return (_result(box, recogniser.ocr.read_crop(rgb), recogniser.ocr.reject_below),)
+    plate = recogniser.ocr.read_crop(rgb)
+    return (_result(box, plate, known=recogniser.ocr.is_worth_reporting(plate)),)
 
 
-def _result(box: Box, plate: PlateText, reject_below: float) -> PlateResult:
-    known = plate.confidence >= reject_below
+def _result(box: Box, plate: PlateText, *, known: bool) -> PlateResult:
     return PlateResult(
         box,
         plate.text if known else "",

@@ -1,0 +1,109 @@
+"""Logs hold read ids, never plate texts; systemd hears what it asked for; configuration mistakes come all at once."""
+
+from __future__ import annotations
+
+import json
+import socket
+
+import pytest
+import structlog
+
+from agent.errors import ConfigError
+from agent.runtime import log
+from agent.runtime.config import load_config, parse_config
+from agent.runtime.notify import Notifier
+
+
+@pytest.fixture
+def fresh_logging():
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.mark.usefixtures("fresh_logging")
+def test_an_event_is_a_line_of_json(capsys):
+    """Machines read the journal."""
+    log.configure("info", "json")
+    structlog.get_logger().info("read", id="0190", looks=3)
+    line = json.loads(capsys.readouterr().err)
+    assert (line["event"], line["id"], line["looks"], line["level"]) == ("read", "0190", 3, "info")
+
+
+@pytest.mark.usefixtures("fresh_logging")
+@pytest.mark.parametrize("key", ["plate", "text", "raw", "plate_text", "alternatives"])
+def test_a_key_that_could_hold_a_plate_raises(key):
+    """The defect shows in the first test that logs it."""
+    log.configure("info", "json")
+    with pytest.raises(log.PlateInLogError, match="read id"):
+        structlog.get_logger().info("read", **{key: "7ABC123"})
+
+
+def test_systemd_hears_readiness_and_heartbeat(tmp_path):
+    """One datagram each, to the socket it named."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+        server.bind(str(tmp_path / "notify"))
+        notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "30000000"})
+        notifier.ready()
+        notifier.alive()
+        notifier.status("3 reads")
+        notifier.stopping()
+        heard = [server.recv(100).decode() for _ in range(4)]
+    assert heard == ["READY=1", "WATCHDOG=1", "STATUS=3 reads", "STOPPING=1"]
+    assert notifier.watchdog_s == 30.0
+
+
+def test_without_systemd_nothing_is_sent():
+    """On a laptop the same calls do nothing."""
+    notifier = Notifier({})
+    notifier.ready()
+    assert notifier.watchdog_s is None
+
+
+WRONG = """
+unit = "unit 07"
+colour = "red"
+[[hw.cameras]]
+kind = "folder"
+path = "."
+fps = -3
+[sync]
+window = "many"
+"""
+
+
+def test_every_mistake_is_named_with_its_path(tmp_path):
+    """A person repairs the file in one go."""
+    path = tmp_path / "config.toml"
+    path.write_text(WRONG, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    text = str(caught.value)
+    for part in ("unit:", "agency: missing", "colour: unknown key", "hw.cameras[0].folder.fps", "sync.window"):
+        assert part in text
+
+
+def test_overrides_win_over_the_file(tmp_path):
+    """--set is for a try, not for a fleet."""
+    path = tmp_path / "config.toml"
+    path.write_text('unit = "u"\nagency = "a"\n[[hw.cameras]]\nkind = "pi"\n', encoding="utf-8")
+    config = load_config(path, ["sync.window=3", "unit=v", "hw.link={kind='mqtt', host='h'}"])
+    assert (config.sync.window, config.unit, config.hw.link.unit) == (3, "v", "v")
+    for wrong in ("nonsense", ".x=1", "unit.x=1"):
+        with pytest.raises(ConfigError, match="--set"):
+            load_config(path, [wrong])
+
+
+def test_a_missing_or_broken_file_says_what_to_do(tmp_path):
+    """Not a traceback."""
+    with pytest.raises(ConfigError, match="config example"):
+        load_config(tmp_path / "missing.toml")
+    (tmp_path / "broken.toml").write_text("unit = [", encoding="utf-8")
+    with pytest.raises(ConfigError, match="not TOML"):
+        load_config(tmp_path / "broken.toml")
+
+
+def test_two_cameras_of_one_name_are_refused():
+    """Reads must say which camera they come from."""
+    cameras = [{"kind": "pi", "name": "front"}, {"kind": "pi", "name": "front", "index": 1}]
+    with pytest.raises(ConfigError, match="used twice"):
+        parse_config({"unit": "u", "agency": "a", "hw": {"cameras": cameras}}, "test")
