@@ -252,7 +252,6 @@ class Service:
         inputs = [f"vision-{camera.name}" for camera in self._hw.cameras]
         self._supervisor.stop(*inputs, "gnss", timeout_s=_STOP_S)
         self._drain(drain_s, on_watch)
-        stats = self._stats_reader.stats()
         if self._link_up:
             self._mailbox.status(self._status(UnitState.OFFLINE, "stopped"))
             self._supervisor.wait(0.3)
@@ -262,7 +261,8 @@ class Service:
         self._hw.panel.close()
         self._waiting.close()
         self._stats_reader.close()
-        self.progress.waiting = self.books.outbox.stats().reads
+        stats = self.books.outbox.stats()
+        self.progress.waiting = stats.reads
         self.books.outbox.close()
         _LOG.info("stopped", appended=stats.appended, waiting=stats.reads)
 

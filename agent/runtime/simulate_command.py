@@ -177,8 +177,8 @@ def summary(outcomes: list[Outcome]) -> Table:
         ms = sorted(outcome.result.frame_ms)
         values = (
             len(outcome.truth),
-            outcome.read_right,
-            outcome.read_wrong,
+            outcome.read_right if outcome.drive.truth else "-",
+            outcome.read_wrong if outcome.drive.truth else "-",
             outcome.station.reads,
             outcome.station.missing,
             outbox.reads if outbox else 0,
