@@ -33,6 +33,7 @@ class CuttableDisk:
     def power_on(self) -> None:
         """Mount; the journal is replayed."""
         _run("mount", "-o", "loop", str(self._image), str(self.mount))
+        self._is_on = True
 
     def cut(self) -> None:
         """Everything not on the disk is gone; whoever has files open gets errors from now on."""
@@ -45,6 +46,13 @@ class CuttableDisk:
     def power_off(self) -> None:
         """Unmount; all files must be closed."""
         _run("umount", str(self.mount))
+        self._is_on = False
+
+    def release(self) -> None:
+        """Unmount whatever a failed test has left open."""
+        if self._is_on:
+            _run("umount", "--lazy", str(self.mount))
+            self._is_on = False
 
 
 def _run(program: str, *arguments: str) -> None:

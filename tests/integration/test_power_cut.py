@@ -63,7 +63,7 @@ class Unit:
 def disk(tmp_path):
     made = CuttableDisk(tmp_path)
     yield made
-    made.power_off()
+    made.release()
 
 
 def check(unit: Unit, *, evicting: bool = False) -> None:
@@ -156,9 +156,8 @@ def fill(disk: CuttableDisk) -> None:
                     file.write(b"x" * size)
 
 
-def test_a_disk_that_fills_up_stops_the_growth_and_loses_no_read(tmp_path):
+def test_a_disk_that_fills_up_stops_the_growth_and_loses_no_read(disk):
     """Long before the disk is full pictures go first, counted; every read is there."""
-    disk = CuttableDisk(tmp_path, mib=32)
     unit = Unit(disk, Limits(max_bytes=2**40, min_free_bytes=8 * 2**20, ballast_bytes=2**20))
     for number in range(1, 400):
         (seq,) = unit.outbox.append([heavy_read(number)])
@@ -168,12 +167,10 @@ def test_a_disk_that_fills_up_stops_the_growth_and_loses_no_read(tmp_path):
     assert stats.evicted_overviews > 0
     check(unit)
     unit.outbox.close()
-    disk.power_off()
 
 
-def test_a_disk_filled_by_others_is_said_and_survived(tmp_path):
+def test_a_disk_filled_by_others_is_said_and_survived(disk):
     """The last byte is gone: the ballast gives room, then the caller keeps the read; with room again all goes on."""
-    disk = CuttableDisk(tmp_path, mib=32)
     unit = Unit(disk, Limits(min_free_bytes=0, ballast_bytes=2**20))
     unit.append(5)
     fill(disk)
@@ -192,4 +189,3 @@ def test_a_disk_filled_by_others_is_said_and_survived(tmp_path):
     unit.committed[seq] = heavy_read(200).read_id
     check(unit, evicting=True)
     unit.outbox.close()
-    disk.power_off()
