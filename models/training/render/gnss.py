@@ -56,7 +56,7 @@ def sentences(
             place = Position(place.lat_deg + rng.normal(0, 6e-6), place.lon_deg + rng.normal(0, 8e-6))
             speed = (along_m(t_s + 0.1) - along_m(max(0.0, t_s - 0.1))) / (0.2 if t_s >= 0.1 else 0.1 + t_s)
             texts = _fix(when, place, speed, course, rng)
-        # 75 characters take about 8 ms at 9600 baud times ten bits.
+        # 75 characters of ten bits take about 78 ms at 9600 baud.
         rows += [(t_s * 1000 + delay_ms + 78 * i, text) for i, text in enumerate(texts)]
     return rows
 

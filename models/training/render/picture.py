@@ -60,7 +60,7 @@ class Picture:
         return self._develop(total / _SUBFRAMES, rng)
 
     def truth(self, t_s: float, ego_z_m: float, least_width_px: float = 16.0) -> list[PlateTruth]:
-        """Plates wholly in the picture in the middle of the exposure, not hidden by a nearer vehicle."""
+        """Plates wholly in the picture as the exposure begins, not hidden by a nearer vehicle."""
         found: list[PlateTruth] = []
         hidden: list[NDArray[np.float64]] = []
         for vehicle in sorted(self._vehicles, key=lambda v: v.z_m + v.speed_mps * t_s):
