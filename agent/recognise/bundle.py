@@ -64,6 +64,8 @@ class DetectorContract(_Contract):
     nms_iou: float = Field(gt=0, lt=1)
     merge_iou: float = Field(gt=0, lt=1)
     size_base_px: float = Field(gt=0)
+    oversize_px: tuple[float, float] = (0.0, 0.0)
+    """Width and height by which the model's boxes are too large, in pixels of its input; taken off again."""
 
 
 class OcrContract(_Contract):

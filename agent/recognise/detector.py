@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 GREY = 114
 _SIGN_BIT = 0x80
 _LEAST_AREA = np.float32(1e-6)
+_LEAST_SHARE = 0.5
+"""Of a box at least this much is left when its oversize is taken off."""
 _MOST_CELLS = 400
 """Cells decoded at most, best first: bounds the work on a frame full of false boxes."""
 
@@ -52,6 +54,7 @@ class Detector:
         self._tensor = np.empty(self._canvas.shape, np.int8)
         self._filled_px = (0, 0)
         score = self._outputs["score"]
+        self._oversize_px = np.array(self._decoder.oversize_px, np.float32)
         self._raw_threshold = self._decoder.score_threshold / score.scale + score.zero_point
 
     def detect(self, rgb: NDArray[np.uint8]) -> list[Detection]:
@@ -88,7 +91,8 @@ class Detector:
         size = _real(raw[self._outputs["size"].index][0, rows, cols], self._outputs["size"])
         cells = np.stack([cols, rows], axis=1)
         centre = (cells + 0.5 + offset) * self._decoder.stride
-        half = np.exp(size) * (self._decoder.size_base_px / 2)
+        full = np.exp(size) * self._decoder.size_base_px
+        half = np.maximum(full - self._oversize_px, full * _LEAST_SHARE) / 2
         boxes = np.concatenate([centre - half, centre + half], axis=1) / scale
         kept = fuse(boxes, scores, nms_iou=self._decoder.nms_iou, merge_iou=self._decoder.merge_iou)
         return [

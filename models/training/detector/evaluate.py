@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 SCORE_THRESHOLD = 0.4
 _NMS_IOU, _MERGE_IOU = 0.4, 0.55
+OVERSIZE_PX = (1.5, 1.0)
+"""Boxes come out larger than the plates by this much: people label with a rim, and the network sees blurred edges.
+Measured on the drawn drives, whose truth is exact: with it the mean IoU there is 0.69, 0.80, 0.83 for plates of
+26-36, 36-50 and 50-100 pixels in 1280, without it 0.54, 0.72, 0.80."""
 
 
 @dataclass(slots=True)
@@ -72,7 +76,8 @@ def find(look: Look, rgb: NDArray[np.uint8], *, threshold: float = SCORE_THRESHO
     order = np.argsort(-scores)
     rows, columns, scores = rows[order], columns[order], scores[order]
     centre = (np.stack([columns, rows], 1) + 0.5 + offset[rows, columns]) * STRIDE
-    half = np.exp(size[rows, columns]) * (SIZE_BASE_PX / 2)
+    full = np.exp(size[rows, columns]) * SIZE_BASE_PX
+    half = np.maximum(full - np.array(OVERSIZE_PX, np.float32), full / 2) / 2
     boxes = (np.concatenate([centre - half, centre + half], 1) / scale).astype(np.float32)
     kept = fuse(boxes, scores, nms_iou=_NMS_IOU, merge_iou=_MERGE_IOU)
     return np.array([[*box, s] for box, s in kept], np.float32).reshape(-1, 5)

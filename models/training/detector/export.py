@@ -14,7 +14,7 @@ import torch
 from ai_edge_litert.interpreter import Interpreter
 
 from models.training.detector.data import HEIGHT_PX, WIDTH_PX, Sampler
-from models.training.detector.evaluate import SCORE_THRESHOLD
+from models.training.detector.evaluate import OVERSIZE_PX, SCORE_THRESHOLD
 from models.training.detector.net import SIZE_BASE_PX, STRIDE, Exported, fused
 from models.training.quantise import to_int8
 
@@ -120,7 +120,7 @@ def contract(model: Int8Model, content: bytes, bundle_id: str) -> str:
         )
     parts.append(
         f"[detector]\nstride = {STRIDE}\nscore_threshold = {SCORE_THRESHOLD}\nnms_iou = 0.4\nmerge_iou = 0.55\n"
-        f"size_base_px = {SIZE_BASE_PX}\n"
+        f"size_base_px = {SIZE_BASE_PX}\noversize_px = {list(OVERSIZE_PX)}\n"
     )
     return "\n".join(parts)
 

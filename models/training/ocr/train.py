@@ -23,7 +23,7 @@ from models.training.ocr.regions import UNLABELLED
 if TYPE_CHECKING:
     from pathlib import Path
 
-MARGIN_X, MARGIN_Y = 0.06, 0.06
+MARGIN_X, MARGIN_Y = 0.06, 0.08
 _REGION_WEIGHT = 0.35
 _CHECK_EVERY_S = 150.0
 
