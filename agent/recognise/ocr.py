@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from agent.recognise.bundle import Bundle
 
 LOOK_AGAIN_BELOW = 0.9
+HOPELESS_BELOW = 0.2
+"""What is so unsure at the first look is mostly no plate: two more would not help, and cost."""
 _EXTRA_MARGINS = (-0.05, 0.05)
 """Shares of the box by which the second and third cut differ from the first."""
 _SIGN_BIT = 0x80
@@ -79,7 +81,7 @@ class Ocr:
         """
         crop = self._cut(rgb, box)
         plate = self.read_crop(crop)
-        if plate.confidence < self._look_again_below:
+        if HOPELESS_BELOW <= plate.confidence < self._look_again_below:
             again = [self.read_crop(self._cut(rgb, box, extra)) for extra in _EXTRA_MARGINS]
             plate = vote([look for look in (plate, *again) if look.chars] or [plate])
         return OcrLook(plate, crop)

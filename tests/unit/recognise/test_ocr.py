@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ from agent.recognise import load_active
 from agent.recognise.interpreter import RuntimeKind
 from agent.recognise.ocr import Ocr
 from agent.records import Box
+from hw.images import load_rgb
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,3 +78,32 @@ def test_both_runtimes_read_the_golden_plates_alike(repo: Path) -> None:
 
     assert texts[0] == texts[1]
     assert any(texts[0])
+
+
+class Counting:
+    """A model that counts its calls."""
+
+    def __init__(self, model: object) -> None:
+        self._model = model
+        self.calls = 0
+
+    def invoke(self, tensor: np.ndarray) -> list[np.ndarray]:
+        self.calls += 1
+        return self._model.invoke(tensor)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("confidence", "cuts"), [(0.05, 1), (0.5, 3), (0.95, 1)])
+def test_only_a_doubtful_plate_is_cut_again(
+    repo: Path, monkeypatch: pytest.MonkeyPatch, confidence: float, cuts: int
+):
+    """What is sure and what is hopeless costs one call, what is doubtful three."""
+    ocr = Ocr(load_active(repo / "models")[1])
+    counting = Counting(ocr._model)
+    monkeypatch.setattr(ocr, "_model", counting)
+    read_crop = ocr.read_crop
+    monkeypatch.setattr(ocr, "read_crop", lambda crop: replace(read_crop(crop), confidence=confidence))
+    frame = load_rgb(repo / "tests/drives/city-day/frames/0010.jpg")
+
+    ocr.read(frame, Box(800, 400, 880, 440))
+
+    assert counting.calls == cuts
