@@ -1,8 +1,9 @@
-"""The vision step on one 1280x720 frame with one plate, against its two interpreter calls alone."""
+"""The vision step on one 1280x720 frame with one plate, against the interpreter calls it makes, alone."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -15,16 +16,42 @@ from bench.measure import Figure, cpu_ms, interleaved_cpu_ms
 from hw.images import load_rgb
 from hw.ports import Frame
 
+if TYPE_CHECKING:
+    from agent.recognise.interpreter import Model
+
 DRIVE = Path("tests/drives/city-day")
+SURE = 0.95
 
 
-def frame_with_one_plate(recogniser: Recogniser) -> Frame:
-    """The first frame of the drive in which exactly one plate is read."""
+class Counting:
+    """A model that counts its calls."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self.calls = 0
+
+    def invoke(self, tensor: np.ndarray) -> list[np.ndarray]:
+        self.calls += 1
+        return self._model.invoke(tensor)
+
+
+def frame_with_one_plate(recogniser: Recogniser) -> tuple[Frame, int]:
+    """A frame with one sure plate and the fewest OCR calls (boxes of no plate cost calls, too), and their number."""
+    ocr = recogniser.ocr
+    model = ocr._model  # noqa: SLF001 - a bench may look inside
+    best: tuple[Frame, int] | None = None
     for path in sorted((DRIVE / "frames").iterdir()):
         frame = Frame(0, "front", 0, load_rgb(path), 4000, 1.0)
-        if len(recogniser.read(frame, recogniser.detect(frame))) == 1:
-            return frame
-    raise SystemExit(f"{DRIVE}: no frame with exactly one plate")
+        counting = Counting(model)
+        ocr._model = counting  # type: ignore[assignment]  # noqa: SLF001
+        sightings = recogniser.read(frame, recogniser.detect(frame))
+        ocr._model = model  # noqa: SLF001
+        sure = [s for s in sightings if s.plate.confidence > SURE]
+        if len(sure) == 1 and (best is None or counting.calls < best[1]):
+            best = frame, counting.calls
+    if best is None:
+        raise SystemExit(f"{DRIVE}: no frame with one sure plate")
+    return best
 
 
 def main() -> None:
@@ -32,16 +59,17 @@ def main() -> None:
     cv2.setNumThreads(1)  # as the runtime does
     detector, ocr = load_active(default_models_folder())
     recogniser = Recogniser(detector, ocr)
-    frame = frame_with_one_plate(recogniser)
+    frame, ocr_calls = frame_with_one_plate(recogniser)
     vision = Vision(recogniser, Tracker())
-    models = [(b.open(), np.zeros(b.contract.input.shape, np.int8)) for b in (detector, ocr)]
+    detect, read = ((b.open(), np.zeros(b.contract.input.shape, np.int8)) for b in (detector, ocr))
+    calls = [detect] + [read] * ocr_calls
 
     # One call after the other, as in the step: alone in a loop each would keep the caches to itself.
-    step, calls = interleaved_cpu_ms(lambda: vision.step(frame), lambda: [m.invoke(t) for m, t in models])
-    print(Figure("vision step / its two interpreter calls", step / calls, "x", limit=1.5).as_json())
+    step, bare = interleaved_cpu_ms(lambda: vision.step(frame), lambda: [m.invoke(t) for m, t in calls])
+    print(Figure("vision step / its interpreter calls", step / bare, "x", limit=1.5).as_json())
     print(Figure("vision step, 1280x720, one plate", step, "ms").as_json())
-    print(Figure("two interpreter calls", calls, "ms").as_json())
-    for name, (model, tensor) in zip(("detector", "OCR"), models, strict=True):
+    print(Figure(f"interpreter calls, 1 detector and {ocr_calls} OCR", bare, "ms").as_json())
+    for name, (model, tensor) in (("detector", detect), ("OCR", read)):
         print(
             Figure(f"{name} call, alone in a loop", cpu_ms(lambda m=model, t=tensor: m.invoke(t)), "ms").as_json()
         )
