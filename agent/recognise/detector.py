@@ -32,7 +32,9 @@ _MOST_CELLS = 400
 """Cells decoded at most, best first: bounds the work on a frame full of false boxes."""
 
 
-def shrink(rgb: NDArray[np.uint8], width_px: int, height_px: int) -> NDArray[np.uint8]:
+def shrink(
+    rgb: NDArray[np.uint8], width_px: int, height_px: int, out: NDArray[np.uint8] | None = None
+) -> NDArray[np.uint8]:
     """Resize bilinearly; from four times the size on, halve by 2x2 means first, or too many pixels would not count.
 
     Means all the way down cost twice the time and blur small plates: on 720p frames they find and read fewer.
@@ -41,7 +43,7 @@ def shrink(rgb: NDArray[np.uint8], width_px: int, height_px: int) -> NDArray[np.
         rgb = cv2.resize(rgb, (rgb.shape[1] // 2, rgb.shape[0] // 2), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
     if rgb.shape[:2] == (height_px, width_px):
         return rgb
-    return cv2.resize(rgb, (width_px, height_px), interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
+    return cv2.resize(rgb, (width_px, height_px), dst=out, interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
 
 
 class Detector:
@@ -77,7 +79,11 @@ class Detector:
             self._canvas[0, h:] = GREY
             self._canvas[0, :, w:] = GREY
             self._filled_px = (w, h)
-        self._canvas[0, :h, :w] = shrink(rgb, w, h)
+        part = self._canvas[0, :h, :w]
+        # OpenCV writes whole rows straight into the canvas; a narrower picture is copied.
+        small = shrink(rgb, w, h, part if part.flags.c_contiguous else None)
+        if small.ctypes.data != part.ctypes.data:
+            part[:] = small
         # value = pixel/255 quantised with scale 1/255 and zero point -128 is the pixel less 128.
         np.bitwise_xor(self._canvas, _SIGN_BIT, out=self._tensor.view(np.uint8))
         return self._tensor, scale

@@ -71,7 +71,8 @@ def main() -> None:
     print(
         f"{len(training)} training crops, {len(validation)} validation crops, {options.synthetic} synthetic plates"
     )
-    sampler = Sampler(training, shards, options.synthetic_share, options.seed, options.batch)
+    fresh = options.start_from is None
+    sampler = Sampler(training, shards, options.synthetic_share, options.seed, options.batch, sharp_first=fresh)
     plan = Plan(
         options.out,
         options.hours,

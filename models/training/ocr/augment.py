@@ -18,6 +18,10 @@ from models.training.ocr.net import HEIGHT_PX, WIDTH_PX
 Image = NDArray[np.uint8]
 _MAX_TURN_DEG = 12.0
 _ANGLES = 36
+_NIGHT_SHARE = 0.14
+_MARGINS = np.array([0.07, 0.08])
+_BOX_ERROR = 0.085
+"""Deviation of a box's edge, share of its size, as the detector errs on patrol frames: plates are read through it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,7 @@ def augmented(rng: np.random.Generator, source: Source, backdrops: list[Image], 
     small = warped
     if width < WIDTH_PX or height < HEIGHT_PX:
         small = cv2.resize(warped, (width, height), interpolation=cv2.INTER_AREA)
-    small = _sensor(rng, _blurred(rng, _lit(rng, small)))
+    small = _night(rng, small) if rng.random() < _NIGHT_SHARE else _sensor(rng, _blurred(rng, _lit(rng, small)))
     if small.shape[:2] != (HEIGHT_PX, WIDTH_PX):
         small = cv2.resize(small, (WIDTH_PX, HEIGHT_PX), interpolation=cv2.INTER_LINEAR)
     return small
@@ -60,8 +64,9 @@ def _geometry(rng: np.random.Generator, source: Source, backdrops: list[Image]) 
         quad += rng.normal(0, 0.022, (4, 2)) * (2 * half)
     low, high = quad.min(axis=0), quad.max(axis=0)
     size = high - low
-    low = low - size * (rng.uniform(0, 0.14, 2) + rng.normal(0, 0.035, 2))
-    high = high + size * (rng.uniform(0, 0.14, 2) + rng.normal(0, 0.035, 2))
+    loose = _BOX_ERROR if rng.random() < 0.6 else _BOX_ERROR / 3
+    low = low - size * (_MARGINS + rng.normal(0, loose, 2))
+    high = high + size * (_MARGINS + rng.normal(0, loose, 2))
     target = ((quad - low) / (high - low) * [WIDTH_PX, HEIGHT_PX]).astype(np.float32)
     warp = cv2.getPerspectiveTransform(corners, target)
     if rng.random() < 0.3:
@@ -135,15 +140,24 @@ def _motion_kernel(length_tenths: int, angle: int) -> NDArray[np.float32]:
 def _blurred(rng: np.random.Generator, light: NDArray[np.float32]) -> NDArray[np.float32]:
     width = light.shape[1]
     draw = rng.random()
-    if draw < 0.35:
+    if draw < 0.45:
         length = rng.uniform(1.5, min(10.0, max(2.0, 0.13 * width)))
         angle = rng.normal(0, 1.5) if rng.random() < 0.65 else rng.integers(_ANGLES)
         light = cv2.filter2D(light, -1, _motion_kernel(int(length * 10), round(angle) % _ANGLES))
-    elif draw < 0.55:
+    elif draw < 0.62:
         light = cv2.GaussianBlur(light, (0, 0), rng.uniform(0.35, max(0.5, 0.012 * width)))
-    elif draw < 0.62:  # a sharpening camera
+    elif draw < 0.68:  # a sharpening camera
         light = light + rng.uniform(0.3, 1.0) * (light - cv2.GaussianBlur(light, (0, 0), 1.0))
     return light
+
+
+def _night(rng: np.random.Generator, small: Image) -> Image:
+    """Little light, much noise, strong compression: together, as a camera gives them at night."""
+    light = small.astype(np.float32) * np.float32(rng.uniform(0.15, 0.45))
+    if rng.random() < 0.25:
+        light = _blurred(rng, light)
+    light += np.float32(rng.uniform(2, 9)) * rng.standard_normal(light.shape, np.float32)
+    return _compressed(rng, np.clip(light, 0, 255).astype(np.uint8), (30, 75))
 
 
 def _sensor(rng: np.random.Generator, light: NDArray[np.float32]) -> Image:
@@ -151,7 +165,9 @@ def _sensor(rng: np.random.Generator, light: NDArray[np.float32]) -> Image:
         sigma = rng.uniform(1, 7) if rng.random() < 0.85 else 0.08 * light.mean()
         light = light + np.float32(sigma) * rng.standard_normal(light.shape, np.float32)
     small = np.clip(light, 0, 255).astype(np.uint8)
-    if rng.random() < 0.35:
-        _, data = cv2.imencode(".jpg", small, (cv2.IMWRITE_JPEG_QUALITY, int(rng.uniform(25, 92))))
-        small = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    return small
+    return _compressed(rng, small, (25, 92)) if rng.random() < 0.35 else small
+
+
+def _compressed(rng: np.random.Generator, small: Image, quality: tuple[float, float]) -> Image:
+    _, data = cv2.imencode(".jpg", small, (cv2.IMWRITE_JPEG_QUALITY, int(rng.uniform(*quality))))
+    return cv2.imdecode(data, cv2.IMREAD_COLOR)

@@ -146,8 +146,16 @@ class Sampler(Dataset[Batch]):
     """Draws augmented batches.  A batch depends on seed and number alone, so a resumed run repeats nothing."""
 
     def __init__(
-        self, crops: list[Crop], shards: Shards | None, synthetic_share: float, seed: int, size: int = 64
+        self,
+        crops: list[Crop],
+        shards: Shards | None,
+        synthetic_share: float,
+        seed: int,
+        size: int = 64,
+        *,
+        sharp_first: bool = True,
     ) -> None:
+        self._hard_after = _HARD_AFTER_BATCHES if sharp_first else 1
         self._crops, self._shards, self._seed, self._size = crops, shards, seed, size
         self._share = synthetic_share if shards else 0.0
         self._cumulative = np.cumsum(_draw_weights(crops))
@@ -158,7 +166,7 @@ class Sampler(Dataset[Batch]):
         cv2.setNumThreads(1)
         rng = np.random.default_rng((self._seed, number))
         drawn = [self._draw(rng) for _ in range(self._size)]
-        hard_share = min(_HARD_MOST, number / _HARD_AFTER_BATCHES)
+        hard_share = min(_HARD_MOST, number / self._hard_after)
         images = np.stack([augmented(rng, crop.source, self._backdrops, hard_share) for crop in drawn])
         return labelled(images, drawn)
 
