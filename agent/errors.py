@@ -26,6 +26,10 @@ class ConfigError(FatalError, ValueError):
     """The configuration is wrong.  The message lists every wrong key with its path."""
 
 
+class KeyFileError(FatalError, ValueError):
+    """A key file is missing, of the wrong kind, or open to others."""
+
+
 class BundleError(FatalError, ValueError):
     """A model bundle does not match its contract and is refused."""
 
@@ -40,6 +44,14 @@ class DriveError(AgentError, ValueError):
 
 class WireError(AgentError, ValueError):
     """Bytes from the network are not a message we know."""
+
+
+class SealError(WireError):
+    """A sealed record is damaged, altered, or not from the unit it names: it is refused for good."""
+
+
+class KeyUnknownError(AgentError):
+    """A key is not in the station's ring yet: the same bytes can be opened once it is."""
 
 
 class OutboxError(AgentError):

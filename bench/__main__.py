@@ -13,7 +13,7 @@ from rich.table import Table
 
 from bench.measure import Figure
 
-BENCHES = ("bench.bench_vision", "bench.bench_agent", "bench.bench_outbox", "bench.bench_sync")
+BENCHES = ("bench.bench_vision", "bench.bench_agent", "bench.bench_outbox", "bench.bench_sync", "bench.bench_seal")
 
 
 def run(module: str) -> list[Figure]:

@@ -25,6 +25,7 @@ def run_agent() -> None:
     from agent.runtime.config import parse_config  # noqa: PLC0415 - importing is part of what is measured
     from agent.runtime.run_command import open_hardware  # noqa: PLC0415
     from agent.runtime.service import Service  # noqa: PLC0415
+    from agent.runtime.simulate_command import fresh_keys  # noqa: PLC0415
     from agent.runtime.stages import build_recogniser  # noqa: PLC0415
     from hw.clock import RealClock  # noqa: PLC0415
 
@@ -37,6 +38,7 @@ def run_agent() -> None:
             "state_dir": state,
             "hw": {"cameras": [camera]},
             "outbox": {"min_free_mib": 0, "ballast_mib": 0},
+            "seal": fresh_keys(Path(state) / "keys", "bench")[0],
         }
         config = parse_config(table, "bench")
         clock = RealClock()

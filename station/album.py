@@ -6,8 +6,11 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from agent.errors import KeyUnknownError, SealError
+
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Callable
 
     from agent.sync.wire import PictureChunk
 
@@ -24,7 +27,12 @@ class ChunkResult:
     """True when the whole picture came several times and never matched its hash."""
 
 
-def add_chunk(con: sqlite3.Connection, chunk: PictureChunk, now_us: int) -> ChunkResult:
+def add_chunk(
+    con: sqlite3.Connection,
+    chunk: PictureChunk,
+    now_us: int,
+    open_picture: Callable[[bytes], bytes | None] = lambda _: None,
+) -> ChunkResult:
     """Keep a chunk that continues its picture.
 
     A chunk that lies behind is known already, one that lies ahead is not kept.  When the last byte comes and the hash
@@ -32,7 +40,8 @@ def add_chunk(con: sqlite3.Connection, chunk: PictureChunk, now_us: int) -> Chun
     """
     key = (chunk.unit, chunk.sha256)
     row = con.execute(
-        "SELECT total, stored, failures, jpeg IS NOT NULL FROM pictures WHERE unit = ? AND sha = ?", key
+        "SELECT total, stored, failures, coalesce(jpeg, opened) IS NOT NULL FROM pictures WHERE unit = ? AND sha = ?",
+        key,
     ).fetchone()
     total, stored, failures, complete = row or (chunk.total_bytes, 0, 0, False)
     if complete:
@@ -51,7 +60,7 @@ def add_chunk(con: sqlite3.Connection, chunk: PictureChunk, now_us: int) -> Chun
         return ChunkResult(stored)
     con.execute("INSERT INTO chunks VALUES (?, ?, ?, ?)", (*key, stored, fresh))
     stored += len(fresh)
-    if stored == total and not _complete(con, key):
+    if stored == total and not _complete(con, key, now_us, open_picture):
         failures += 1
         stored = 0
     con.execute(
@@ -61,15 +70,38 @@ def add_chunk(con: sqlite3.Connection, chunk: PictureChunk, now_us: int) -> Chun
     return ChunkResult(stored, hopeless=stored == 0 and failures >= _MOST_FAILURES)
 
 
-def _complete(con: sqlite3.Connection, key: tuple[str, bytes]) -> bool:
-    """Join the chunks; False when the hash is wrong.  The chunks are gone either way."""
+def _complete(
+    con: sqlite3.Connection, key: tuple[str, bytes], now_us: int, open_picture: Callable[[bytes], bytes | None]
+) -> bool:
+    """Join the chunks; False when the hash is wrong.  The chunks are gone either way.
+
+    What cannot be opened is kept as it came: no read names it, and a later key may open it.
+    """
     rows = con.execute("SELECT data FROM chunks WHERE unit = ? AND sha = ? ORDER BY offset", key)
-    jpeg = b"".join(row[0] for row in rows)
+    blob = b"".join(row[0] for row in rows)
     con.execute("DELETE FROM chunks WHERE unit = ? AND sha = ?", key)
-    if hashlib.sha256(jpeg).digest() != key[1]:
+    if hashlib.sha256(blob).digest() != key[1]:
         return False
-    con.execute("UPDATE pictures SET jpeg = ? WHERE unit = ? AND sha = ?", (jpeg, *key))
+    jpeg = _opened(blob, open_picture)
+    if jpeg is None:
+        con.execute("UPDATE pictures SET jpeg = ? WHERE unit = ? AND sha = ?", (blob, *key))
+        return True
+    sha = hashlib.sha256(jpeg).digest()
+    con.execute("UPDATE pictures SET opened = ? WHERE unit = ? AND sha = ?", (sha, *key))
+    con.execute(
+        "INSERT INTO pictures (unit, sha, kind, total, stored, updated_us, jpeg)"
+        " SELECT unit, ?1, kind, ?2, ?2, ?3, ?4 FROM pictures WHERE unit = ?5 AND sha = ?6"
+        " ON CONFLICT (unit, sha) DO UPDATE SET jpeg = ?4, total = ?2, stored = ?2",
+        (sha, len(jpeg), now_us, jpeg, *key),
+    )
     return True
+
+
+def _opened(blob: bytes, open_picture: Callable[[bytes], bytes | None]) -> bytes | None:
+    try:
+        return open_picture(blob)
+    except (KeyUnknownError, SealError):
+        return None
 
 
 def drop_orphans(con: sqlite3.Connection, before_us: int) -> int:

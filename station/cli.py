@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from agent.seal import Opener, load_keyring
 from agent.sync.wire import decode_health
 from station.errors import StoreError
-from station.export import write_csv, write_geojson
-from station.show import audit_table, counters_table, reads_table, units_table
+from station.export import write_csv, write_evidence, write_geojson
+from station.show import audit_table, counters_table, ranges_table, reads_table, units_table
 from station.store import Store
 
 if TYPE_CHECKING:
@@ -63,6 +64,10 @@ def serve(
     ca: Annotated[Path | None, typer.Option(help="Authorities to trust, PEM; turns TLS on.")] = None,
     cert: Annotated[Path | None, typer.Option(help="Certificate of the station, PEM.")] = None,
     key: Annotated[Path | None, typer.Option(help="Private key of the station, PEM.")] = None,
+    keys: Annotated[
+        Path | None, typer.Option(help="Folder with station*.key and unit-ID.pub; absent: records come open.")
+    ] = None,
+    allow_open: Annotated[bool, typer.Option(help="With --keys: take open records as well.")] = False,
 ) -> None:
     """Receive reads until Ctrl-C; with a command, show or export what was received."""
     context.obj = db
@@ -74,11 +79,14 @@ def serve(
 
     allowed = None if units is None else frozenset(part.strip() for part in units.split(",") if part.strip())
     path = db or _DEFAULT_DB
+    opener = None if keys is None else Opener(load_keyring(keys))
     if broker is None:
         embedded = EmbeddedBroker(host, port)
         try:
             address = BrokerAddress(host, embedded.start(), five=False)
-            raise typer.Exit(receive(path, address, name, allowed))
+            raise typer.Exit(
+                receive(path, address, name, allowed, opener=opener, sealed_only=_only(keys, allow_open))
+            )
         finally:
             embedded.close()
     broker_host, broker_port = _address(broker)
@@ -92,7 +100,11 @@ def serve(
         cert=cert,
         key=key,
     )
-    raise typer.Exit(receive(path, address, name, allowed))
+    raise typer.Exit(receive(path, address, name, allowed, opener=opener, sealed_only=_only(keys, allow_open)))
+
+
+def _only(keys: Path | None, allow_open: bool) -> bool:
+    return keys is not None and not allow_open
 
 
 @app.command()
@@ -131,18 +143,30 @@ def show_units(
 @app.command()
 def export(
     context: typer.Context,
+    *,
     db: DbOption = None,
     csv: Annotated[Path | None, typer.Option(help="Write CSV here; - for standard output.")] = None,
     geojson: Annotated[Path | None, typer.Option(help="Write GeoJSON here; - for standard output.")] = None,
+    evidence: Annotated[
+        Path | None, typer.Option(help="Write the signed series here, for `patrol-lpr verify`; needs --keys.")
+    ] = None,
+    keys: Annotated[Path | None, typer.Option(help="Folder with the units' public keys.")] = None,
     unit: UnitOption = None,
 ) -> None:
     """Export reads; who did it, when and how many is noted before the file appears."""
-    if csv is None and geojson is None:
-        raise typer.BadParameter("give --csv FILE or --geojson FILE")
+    if csv is None and geojson is None and evidence is None:
+        raise typer.BadParameter("give --csv FILE, --geojson FILE or --evidence FILE")
+    if evidence is not None and keys is None:
+        raise typer.BadParameter(
+            "the series names the units' public keys: give --keys FOLDER", param_hint="--keys"
+        )
     with _open(context, db) as store:
         for target, write, name in ((csv, write_csv, "csv"), (geojson, write_geojson, "geojson")):
             if target is not None:
                 _export(store, unit, target, write, f"export {name}{_of(unit)}")
+        if evidence is not None and keys is not None:
+            count = write_evidence(store, evidence, load_keyring(keys), unit, now_us=_now_us())
+            store.audit(_now_us(), getpass.getuser(), f"export evidence{_of(unit)}", count)
 
 
 @app.command()
@@ -160,10 +184,14 @@ def purge(
 
 @app.command()
 def audit(context: typer.Context, db: DbOption = None) -> None:
-    """Show who looked at reads, took them out or deleted them."""
+    """Show per unit what came, what it declared lost and what is missing; and who looked at reads or deleted them."""
     with _open(context, db) as store:
+        books = [(row.unit, store.seen(row.unit), store.gaps(row.unit)) for row in store.units()]
         rows = store.audit_trail()
+    Console().print(ranges_table(books))
     Console().print(audit_table(rows))
+    if any(not gap.explained for _, _, gaps in books for gap in gaps):
+        raise typer.Exit(1)
 
 
 class _Counted:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import csv
 import json
+import tempfile
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
+
+from agent.seal.series import Header, Proof, write_series
+from station.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from agent.seal import KeyRing
     from station.rows import StoredRead
+    from station.store import Store
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 """What makes a spreadsheet run a cell as a formula (OWASP, "CSV Injection")."""
@@ -46,6 +53,28 @@ def write_geojson(reads: Iterable[StoredRead], out: IO[str]) -> None:
         out.write(separator + json.dumps(feature, ensure_ascii=False))
         separator = ",\n"
     out.write("\n]}\n")
+
+
+def write_evidence(store: Store, target: Path, ring: KeyRing, unit: str | None, *, now_us: int) -> int:
+    """Write the signed series of one unit or of all; return how many records.  Raises StoreError."""
+    units = [row.unit for row in store.units() if unit in {None, row.unit}]
+    keys = tuple((name, key.raw) for name in units for key in ring.units.get(name, {}).values())
+    proofs = (
+        Proof(
+            row.evidence,
+            row.salt if row.record is not None else None,
+            row.record if row.salt is not None else None,
+        )
+        for name in units
+        for row in store.each_evidence(name)
+    )
+    try:
+        with tempfile.NamedTemporaryFile("wb", dir=target.parent, prefix=f".{target.name}.", delete=False) as out:
+            count = write_series(out, Header("station", now_us, keys), proofs)
+        Path(out.name).replace(target)
+    except OSError as error:
+        raise StoreError(f"{target} cannot be written: {error}") from error
+    return count
 
 
 def iso(utc_us: int | None) -> str | None:

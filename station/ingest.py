@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import TYPE_CHECKING, TypeVar
 
-from agent.errors import WireError
+from agent.errors import KeyUnknownError, SealError, WireError
+from agent.seal.envelope import SEALED
+from agent.sync.fields import schema_of
 from agent.sync.topics import Channel, build, check_unit, parse
 from agent.sync.wire import (
     MAX_MESSAGE_BYTES,
@@ -40,6 +42,7 @@ from station.errors import StoreError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from agent.seal import OpenedRecord, Opener
     from station.album import ChunkResult
     from station.store import Store
 
@@ -81,6 +84,10 @@ class IngestCounts:
     """Messages of units that are not on the list, or in the name of another unit."""
     oversized: int = 0
     """Messages, or pictures that messages announce, above the limits."""
+    unsealed: int = 0
+    """Records that came open although this station takes sealed ones only."""
+    key_unknown: int = 0
+    """Sealed records whose key is not in the ring yet; the units keep them and send them again."""
     hopeless_pictures: int = 0
     """Pictures that came whole several times and never matched their hash."""
     storage_failures: int = 0
@@ -88,9 +95,21 @@ class IngestCounts:
     commits: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """A record on its way into the store."""
+
+    message: RecordMessage
+    content: bytes
+    """Its own bytes, opened."""
+    payload: bytes
+    """As it came: what a nack names."""
+    proof: OpenedRecord | None
+
+
 @dataclass(slots=True)
 class _Batch:
-    records: list[tuple[RecordMessage, bytes]] = field(default_factory=list)
+    records: list[_Record] = field(default_factory=list)
     chunks: list[tuple[PictureChunk, bytes]] = field(default_factory=list)
     health: list[tuple[HealthMessage, bytes]] = field(default_factory=list)
     status: list[StatusMessage] = field(default_factory=list)
@@ -102,7 +121,8 @@ class _Batch:
 
     def senders(self) -> set[str]:
         """The units that spoke themselves: a status may be retained, or a will."""
-        return {m.unit for pairs in (self.records, self.chunks, self.health) for m, _ in pairs}
+        others = {m.unit for pairs in (self.chunks, self.health) for m, _ in pairs}
+        return others | {record.message.unit for record in self.records}
 
 
 class Ingest:
@@ -117,8 +137,13 @@ class Ingest:
         units: frozenset[str] | None = None,
         limits: IngestLimits | None = None,
         on_read: Callable[[ReadMessage], None] | None = None,
+        opener: Opener | None = None,
+        sealed_only: bool | None = None,
     ) -> None:
         """``units`` are those that may send, None for all; ``on_read`` hears every new read after its commit.
+
+        With an ``opener`` sealed records are opened and checked, and open ones are refused unless ``sealed_only`` is
+        false.
 
         Raises WireError when the station's id is not 1 to 36 letters, digits, ``_`` or ``-``.
         """
@@ -128,6 +153,8 @@ class Ingest:
         self._units = units
         self._limits = limits or IngestLimits()
         self._on_read = on_read
+        self._opener = opener
+        self._sealed_only = opener is not None if sealed_only is None else sealed_only
         self._batch = _Batch()
         self.counts = IngestCounts()
         self.last_failure = ""
@@ -179,9 +206,9 @@ class Ingest:
         batch = self._batch
         match channel:
             case Channel.READ:
-                record = decode_record(payload)
-                if self._is_own(unit, record.unit, payload):
-                    batch.records.append((record, payload))
+                record = self._record(unit, payload)
+                if record is not None and self._is_own(unit, record.message.unit, payload):
+                    batch.records.append(record)
             case Channel.PICTURE:
                 chunk = decode_chunk(payload)
                 if self._is_own(unit, chunk.unit, payload) and self._is_small_enough(chunk, payload):
@@ -194,6 +221,29 @@ class Ingest:
                 status = decode_status(payload)
                 if self._is_own(unit, status.unit, payload):
                     batch.status.append(status)
+
+    def _record(self, unit: str, payload: bytes) -> _Record | None:
+        """Open what is sealed; None when it was refused.  Raises WireError for what is no record."""
+        if schema_of(payload) != SEALED:
+            record = _Record(decode_record(payload), payload, payload, None)
+            if self._sealed_only:
+                self.counts.unsealed += 1
+                self._refuse(unit, payload, NackCode.NOT_AUTHORISED, "this station takes sealed records only")
+                return None
+            return record
+        try:
+            if self._opener is None:
+                raise KeyUnknownError("this station has no keys: start it with --keys")  # noqa: TRY301 - one way out
+            opened = self._opener.record(payload)
+        except KeyUnknownError as error:
+            self.counts.key_unknown += 1
+            self._batch.refusals.append(_nack(unit, payload, NackCode.NOT_AUTHORISED, str(error), retry=True))
+            return None
+        message = decode_record(opened.record)
+        name = message.read_id if isinstance(message, ReadMessage) else message.record_id
+        if (message.unit, message.seq, name) != (opened.unit, opened.seq, opened.record_id):
+            raise SealError("the record inside the seal is not the one named outside")
+        return _Record(message, opened.record, payload, opened)
 
     def _is_own(self, topic_unit: str, message_unit: str, payload: bytes) -> bool:
         """The broker checks who may publish on a topic; the message must not speak for anybody else."""
@@ -222,7 +272,7 @@ class Ingest:
         now_us = self._clock_us()
         try:
             with self._store.transaction():
-                fresh = [self._store.add_record(message, payload, now_us) for message, payload in batch.records]
+                fresh = [self._store.add_record(r.message, r.content, now_us, r.proof) for r in batch.records]
                 results = [self._store.add_chunk(chunk, now_us) for chunk, _ in batch.chunks]
                 for health, payload in batch.health:
                     self._store.note_health(health, payload, now_us)
@@ -241,7 +291,7 @@ class Ingest:
         self.counts.chunks += len(batch.chunks)
         self.counts.health += len(batch.health)
         self.counts.status += len(batch.status)
-        for (message, _), is_new in zip(batch.records, fresh, strict=True):
+        for message, is_new in zip((r.message for r in batch.records), fresh, strict=True):
             if not is_new:
                 self.counts.doubles += 1
             elif isinstance(message, ReadMessage):
@@ -253,7 +303,7 @@ class Ingest:
 
     def _answers(self, batch: _Batch, results: list[ChunkResult], now_us: int) -> list[Answer]:
         records: dict[str, list[tuple[int, bytes]]] = defaultdict(list)
-        for message, _ in batch.records:
+        for message in (r.message for r in batch.records):
             record_id = message.read_id if isinstance(message, ReadMessage) else message.record_id
             records[message.unit].append((message.seq, record_id))
         pictures, answers = self._picture_answers(batch, results)
@@ -298,7 +348,8 @@ class Ingest:
 
 def _try_again(batch: _Batch) -> list[Answer]:
     """Nothing was stored: say so once to each unit, so that it waits and sends again."""
-    last = {m.unit: payload for pairs in (batch.chunks, batch.records) for m, payload in pairs}
+    last = {m.unit: payload for m, payload in batch.chunks}
+    last |= {r.message.unit: r.payload for r in batch.records}
     return [
         _nack(unit, payload, NackCode.STORAGE, "the station's disk does not take it", retry=True)
         for unit, payload in sorted(last.items())

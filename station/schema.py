@@ -73,7 +73,17 @@ CREATE TABLE audit (
 );
 """
 
-MIGRATIONS: tuple[str, ...] = (_V1,)
+# A salt is forgotten with the contents it hid; a picture that came sealed is kept under its own hash.
+_V2 = """
+CREATE TABLE evidence (
+  unit TEXT NOT NULL, seq INTEGER NOT NULL, record_id BLOB NOT NULL, prev BLOB NOT NULL, digest BLOB NOT NULL,
+  key BLOB NOT NULL, signature BLOB NOT NULL, salt BLOB,
+  PRIMARY KEY (unit, seq, record_id)
+) WITHOUT ROWID;
+ALTER TABLE pictures ADD COLUMN opened BLOB;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_V1, _V2)
 """One script a version, oldest first; a script that was released is never changed.  No ``;`` but between statements."""
 
 

@@ -53,6 +53,11 @@ def highest_seen(con: sqlite3.Connection, unit: str) -> int:
     return 0 if row is None else int(row[0])
 
 
+def seen(con: sqlite3.Connection, unit: str) -> list[tuple[int, int]]:
+    """Return the ranges that are here, in order."""
+    return list(merge(con.execute("SELECT first, last FROM seen WHERE unit = ? ORDER BY first", (unit,))))
+
+
 def gaps(con: sqlite3.Connection, unit: str, seq_high: int) -> list[Gap]:
     """Return what is missing of 1..``seq_high`` (and below the highest number seen), in order."""
     seen = con.execute("SELECT first, last FROM seen WHERE unit = ? ORDER BY first", (unit,))

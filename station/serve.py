@@ -20,6 +20,7 @@ from station.store import Store
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from agent.seal import Opener
     from agent.sync.wire import ReadMessage
     from station.service import BrokerAddress
 
@@ -28,7 +29,15 @@ _LOOK_S = 1.0
 _COUNTS_EVERY_S = 60.0
 
 
-def receive(db: Path, address: BrokerAddress, name: str, units: frozenset[str] | None) -> int:
+def receive(
+    db: Path,
+    address: BrokerAddress,
+    name: str,
+    units: frozenset[str] | None,
+    *,
+    opener: Opener | None = None,
+    sealed_only: bool | None = None,
+) -> int:
     """Receive until SIGINT or SIGTERM; return the exit code.  Raises StoreError and BrokerError."""
     structlog.configure(
         processors=[
@@ -40,8 +49,16 @@ def receive(db: Path, address: BrokerAddress, name: str, units: frozenset[str] |
     )
     console = Console()
     news: queue.SimpleQueue[ReadMessage | None] = queue.SimpleQueue()
-    store = Store(db)
-    ingest = Ingest(store, name, lambda: time.time_ns() // 1000, units=units, on_read=news.put)
+    store = Store(db) if opener is None else Store(db, open_picture=opener.picture)
+    ingest = Ingest(
+        store,
+        name,
+        lambda: time.time_ns() // 1000,
+        units=units,
+        on_read=news.put,
+        opener=opener,
+        sealed_only=sealed_only,
+    )
     service = StationService(address, ingest, station=name)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: news.put(None))

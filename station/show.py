@@ -76,6 +76,20 @@ def counters_table(counters: Iterable[tuple[str, int]], *, title: str) -> Table:
     return table
 
 
+def ranges_table(books: Iterable[tuple[str, list[tuple[int, int]], list[Gap]]]) -> Table:
+    """One row a unit: which sequence numbers came, which it declared lost, which nobody can explain."""
+    table = Table("unit", "received", "declared lost", "missing", title="sequence numbers")
+    for unit, seen, gaps in books:
+        missing = [gap for gap in gaps if not gap.explained]
+        table.add_row(
+            unit,
+            _ranges(seen) or "none",
+            _ranges([(gap.first, gap.last) for gap in gaps if gap.explained]) or "none",
+            f"[red]{_ranges([(gap.first, gap.last) for gap in missing])}[/]" if missing else "[green]none[/]",
+        )
+    return table
+
+
 def audit_table(rows: Iterable[AuditRow]) -> Table:
     """One row a deed."""
     table = Table("time", "who", "what", "reads")
@@ -95,8 +109,12 @@ def _short(utc_us: int) -> str:
 
 
 def _gaps(missing: list[Gap]) -> str:
-    shown = [str(gap.first) if gap.count == 1 else f"{gap.first}-{gap.last}" for gap in missing[:_MOST_GAPS]]
-    more = len(missing) - len(shown)
+    return _ranges([(gap.first, gap.last) for gap in missing])
+
+
+def _ranges(ranges: list[tuple[int, int]]) -> str:
+    shown = [str(first) if first == last else f"{first}-{last}" for first, last in ranges[:_MOST_GAPS]]
+    more = len(ranges) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")
 
 

@@ -19,16 +19,18 @@ from agent.sync.wire import (
     StatusMessage,
     TombstoneMessage,
 )
-from station import album, sequence
+from station import album, evidence, sequence
 from station.errors import StoreError
 from station.rows import AuditRow, PurgeResult, StoredRead, UnitRow
 from station.schema import open_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+    from agent.seal import OpenedRecord
     from station.album import ChunkResult
+    from station.evidence import EvidenceRow
     from station.sequence import Gap
 
 _US_PER_DAY = 86_400_000_000
@@ -66,9 +68,19 @@ WHERE unit = :unit AND boot = :boot
 class Store:
     """One file.  Used by one thread at a time; other processes may read it meanwhile."""
 
-    def __init__(self, path: Path, *, must_exist: bool = False) -> None:
-        """Raises StoreError for a file that is damaged, foreign or newer; it is left untouched."""
+    def __init__(
+        self,
+        path: Path,
+        *,
+        must_exist: bool = False,
+        open_picture: Callable[[bytes], bytes | None] = lambda _: None,
+    ) -> None:
+        """``open_picture`` opens a sealed picture, and gives None for one that is not sealed.
+
+        Raises StoreError for a file that is damaged, foreign or newer; it is left untouched.
+        """
         self.path = path
+        self._open_picture = open_picture
         self._con = open_file(path, must_exist=must_exist)
 
     @contextmanager
@@ -89,8 +101,10 @@ class Store:
         if self._con.in_transaction:
             self._con.execute("ROLLBACK")
 
-    def add_record(self, message: RecordMessage, payload: bytes, now_us: int) -> bool:
-        """Keep a record; False when it was here already.  Inside a transaction."""
+    def add_record(
+        self, message: RecordMessage, payload: bytes, now_us: int, proof: OpenedRecord | None = None
+    ) -> bool:
+        """Keep a record with its proof; False when it was here already.  Inside a transaction."""
         record_id = message.read_id if isinstance(message, ReadMessage) else message.record_id
         done = self._con.execute(
             "INSERT OR IGNORE INTO records VALUES (?, ?, ?, ?)",
@@ -99,6 +113,8 @@ class Store:
         sequence.mark_seen(self._con, message.unit, message.seq)
         if not done.rowcount:
             return False
+        if proof is not None:
+            evidence.keep(self._con, proof)
         match message:
             case ReadMessage():
                 self._add_read(message, payload, now_us)
@@ -158,7 +174,7 @@ class Store:
 
     def add_chunk(self, chunk: PictureChunk, now_us: int) -> ChunkResult:
         """Keep a chunk that continues its picture.  Inside a transaction."""
-        return album.add_chunk(self._con, chunk, now_us)
+        return album.add_chunk(self._con, chunk, now_us, self._open_picture)
 
     def note_seen(self, units: Iterable[str], now_us: int) -> None:
         """Note that these units sent something themselves.  Inside a transaction."""
@@ -239,6 +255,14 @@ class Store:
             found.append(UnitRow(unit, state or "?", software or "?", seen_us, reads, high, missing, evicted))
         return found
 
+    def each_evidence(self, unit: str) -> Iterator[EvidenceRow]:
+        """Yield the proofs of a unit's records in order, with the records that are still here."""
+        return evidence.each(self._con, unit)
+
+    def seen(self, unit: str) -> list[tuple[int, int]]:
+        """Return the ranges of sequence numbers that came, in order."""
+        return sequence.seen(self._con, unit)
+
     def purge(self, now_us: int, days: float, *, retention: str | None = None, who: str) -> PurgeResult:
         """Delete reads made or received more than ``days`` ago, with their pictures; counted and audited.
 
@@ -255,6 +279,7 @@ class Store:
                 (retention, before_us),
             ).rowcount
             pictures = album.drop_orphans(self._con, before_us)
+            evidence.forget_purged(self._con)
             what = f"purge of {'all classes' if retention is None else f'class {retention}'} after {days:g} days"
             self._audit(now_us, who, what, reads)
         # What was deleted must not live on in the log.  A reader may keep it for now; the next purge tries again.

@@ -128,8 +128,8 @@ def _replace(
         _store_picture(con, counts, picture)
     counts.next_seq = highest + 1
     holes = _holes(sorted(saved.records), highest)
-    if holes:
-        _store(con, counts, _stone_row(counts, encoder, Tombstone(Lost.RECORD, LostReason.DAMAGE, 0, 0, holes)))
+    # Even without a hole: it says why the chain begins anew.
+    _store(con, counts, _stone_row(counts, encoder, Tombstone(Lost.RECORD, LostReason.DAMAGE, 0, 0, holes)))
     mark.cover(counts.next_seq - 1)
     tally.store(con, counts)
     con.execute("COMMIT")
@@ -236,7 +236,8 @@ def _store_picture(
 
 def _stone_row(counts: tally.Tally, encoder: Encoder, stone: Tombstone) -> OutboxRow:
     seq = counts.take_seq()
-    encoded = encoder.tombstone(seq, stone)
+    encoded = encoder.tombstone(seq, stone, counts.link)
+    counts.link = encoded.link
     return OutboxRow(seq, RowKind.TOMBSTONE, encoded.record_id, encoded.payload)
 
 

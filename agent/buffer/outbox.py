@@ -159,11 +159,11 @@ class Outbox:
             before_bytes = counts.used_bytes
             for read in reads:
                 seqs.append(seq := counts.take_seq())
-                self._insert(counts, seq, RowKind.READ, encoded := self._encoder.read(seq, read))
+                self._insert(counts, seq, RowKind.READ, encoded := self._encoder.read(seq, read, counts.link))
                 self._insert_pictures(counts, seq, encoded.record_id, read)
             for dating in datings:
                 seq = counts.take_seq()
-                self._insert(counts, seq, RowKind.DATING, self._encoder.dating(seq, dating))
+                self._insert(counts, seq, RowKind.DATING, self._encoder.dating(seq, dating, counts.link))
             counts.appended += len(reads)
             if counts.used_bytes > self._limits.max_bytes:
                 self._evict(counts, self._limits.low_bytes, LostReason.BUDGET)
@@ -180,20 +180,22 @@ class Outbox:
             "INSERT INTO records VALUES (?, ?, ?, ?)", (seq, kind, encoded.record_id, encoded.payload)
         )
         counts.record(kind, len(encoded.payload), 1)
+        counts.link = encoded.link
 
     def _insert_pictures(self, counts: tally.Tally, seq: int, read_id: bytes, read: Read) -> None:
         for picture in read.pictures:
             lane = LANES[picture.kind]
+            sha, stored = self._encoder.picture(picture.sha256, picture.jpeg)
             # Two plates in one frame share its overview: the first read brings it, both name its hash.
             done = self._con.execute(
                 "INSERT OR IGNORE INTO pictures (pic, lane, kind, seq, read_id, sha, size)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (counts.next_pic, lane, picture.kind.value, seq, read_id, picture.sha256, len(picture.jpeg)),
+                (counts.next_pic, lane, picture.kind.value, seq, read_id, sha, len(stored)),
             )
             if done.rowcount:
-                self._con.execute("INSERT INTO jpegs VALUES (?, ?)", (counts.next_pic, picture.jpeg))
+                self._con.execute("INSERT INTO jpegs VALUES (?, ?)", (counts.next_pic, stored))
                 counts.next_pic += 1
-                counts.picture(lane, len(picture.jpeg), 1)
+                counts.picture(lane, len(stored), 1)
 
     def _evict(self, counts: tally.Tally, down_to_bytes: int, reason: LostReason) -> None:
         self._bury(counts, retention.evict(self._con, counts, max(0, down_to_bytes), reason))
@@ -201,7 +203,7 @@ class Outbox:
     def _bury(self, counts: tally.Tally, stones: Sequence[Tombstone]) -> None:
         for stone in stones:
             seq = counts.take_seq()
-            self._insert(counts, seq, RowKind.TOMBSTONE, self._encoder.tombstone(seq, stone))
+            self._insert(counts, seq, RowKind.TOMBSTONE, self._encoder.tombstone(seq, stone, counts.link))
 
     def _free(self, counts: tally.Tally, seq: int, record_id: bytes) -> bool:
         row = self._con.execute(

@@ -114,19 +114,27 @@ class Encoded:
 
     record_id: bytes
     payload: bytes
+    link: bytes = b""
+    """What the next record is chained to; kept with the counters, in the same transaction."""
 
 
 class Encoder(Protocol):
-    """Turns records into final bytes, inside the append transaction and in sequence order."""
+    """Turns records into final bytes, inside the append transaction and in sequence order.
 
-    def read(self, seq: int, read: Read) -> Encoded:
+    ``link`` is what the record before led to; empty where a chain begins.
+    """
+
+    def read(self, seq: int, read: Read, link: bytes) -> Encoded:
         """Encode a read."""
 
-    def dating(self, seq: int, dating: Dating) -> Encoded:
+    def dating(self, seq: int, dating: Dating, link: bytes) -> Encoded:
         """Encode a dating."""
 
-    def tombstone(self, seq: int, tombstone: Tombstone) -> Encoded:
+    def tombstone(self, seq: int, tombstone: Tombstone, link: bytes) -> Encoded:
         """Encode a tombstone."""
+
+    def picture(self, sha256: bytes, jpeg: bytes) -> tuple[bytes, bytes]:
+        """Return the hash and the bytes of a picture as they are stored and sent."""
 
     def intact(self, row: OutboxRow) -> bool:
         """Return True when a row salvaged from a damaged file is whole."""

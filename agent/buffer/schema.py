@@ -71,7 +71,9 @@ CREATE TABLE jpegs (
 ){_STRICT};
 """  # noqa: S608 - one word of ours
 
-MIGRATIONS: tuple[str, ...] = (_V1,)
+_V2 = "ALTER TABLE meta ADD COLUMN link BLOB NOT NULL DEFAULT x'';"
+
+MIGRATIONS: tuple[str, ...] = (_V1, _V2)
 """One script a version, oldest first; a script that was released is never changed."""
 
 

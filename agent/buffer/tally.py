@@ -37,6 +37,8 @@ class Tally:
     unknown_receipts: int
     read_floor: int
     """No read waits at or below this sequence number: where the search for the oldest read begins."""
+    link: bytes
+    """Of the latest record; empty before the first."""
 
     def take_seq(self) -> int:
         """Give out the next sequence number."""

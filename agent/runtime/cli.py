@@ -172,8 +172,7 @@ def outbox_requeue(config: ConfigOption = _CONFIG) -> None:
     from agent.runtime import outbox_command  # noqa: PLC0415 - keeps --help instant
     from agent.runtime.config import load_config  # noqa: PLC0415
 
-    unit = load_config(config)
-    raise typer.Exit(outbox_command.requeue(unit.state_dir, unit=unit.unit, agency=unit.agency))
+    raise typer.Exit(outbox_command.requeue(load_config(config)))
 
 
 @outbox_app.command("discard")
@@ -182,8 +181,55 @@ def outbox_discard(config: ConfigOption = _CONFIG) -> None:
     from agent.runtime import outbox_command  # noqa: PLC0415 - keeps --help instant
     from agent.runtime.config import load_config  # noqa: PLC0415
 
-    unit = load_config(config)
-    raise typer.Exit(outbox_command.discard(unit.state_dir, unit=unit.unit, agency=unit.agency))
+    raise typer.Exit(outbox_command.discard(load_config(config)))
+
+
+keys_app = typer.Typer(help="Make and show keys.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(keys_app, name="keys")
+FolderArgument = Annotated[Path, typer.Argument(help="Folder for the new files.")]
+
+
+@keys_app.command("station")
+def keys_station(
+    folder: FolderArgument,
+    name: Annotated[str, typer.Option(help="Name of the files; must begin with station.")] = "station",
+) -> None:
+    """Make the pair that units seal to: NAME.key stays at the station, NAME.pub goes to the units."""
+    from agent.runtime import keys_command  # noqa: PLC0415 - keeps --help instant
+
+    if not name.startswith("station") or "/" in name:
+        raise typer.BadParameter("must begin with station, and is no path", param_hint="--name")
+    raise typer.Exit(keys_command.make_station(folder, name))
+
+
+@keys_app.command("unit")
+def keys_unit(folder: FolderArgument, unit: Annotated[str, typer.Argument(help="Id of the unit.")]) -> None:
+    """Make the pair that a unit signs with: unit.key stays in the unit, unit-ID.pub goes to the station."""
+    from agent.runtime import keys_command  # noqa: PLC0415 - keeps --help instant
+
+    raise typer.Exit(keys_command.make_unit(folder, unit))
+
+
+@keys_app.command("show")
+def keys_show(paths: Annotated[list[Path], typer.Argument(help="Public keys.")]) -> None:
+    """Print fingerprints, for two people to compare."""
+    from agent.runtime import keys_command  # noqa: PLC0415 - keeps --help instant
+
+    raise typer.Exit(keys_command.show(paths))
+
+
+@app.command()
+def verify(
+    path: Annotated[Path, typer.Argument(help="A series, from `patrol-lpr station export --evidence`.")],
+    key: Annotated[
+        list[Path] | None,
+        typer.Option("--key", help="unit-ID.pub to believe; repeatable; absent: the file's own."),
+    ] = None,
+) -> None:
+    """Prove that an exported series is complete and unaltered, or show what is missing, changed or re-ordered."""
+    from agent.runtime import verify_command  # noqa: PLC0415 - keeps --help instant
+
+    raise typer.Exit(verify_command.run(path, key or []))
 
 
 bundle_app = typer.Typer(help="Verify and time the model bundles.", no_args_is_help=True, rich_markup_mode=None)

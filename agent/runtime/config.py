@@ -89,6 +89,22 @@ class SyncTable(_Table):
     health_s: float = Field(default=60, ge=1, le=3600, description="Seconds between health reports")
 
 
+class SealTable(_Table):
+    """Who may read what is stored, and who vouches for it."""
+
+    mode: Literal["on", "off"] = Field(
+        default="on",
+        description="on: records are signed, chained and sealed; off: anybody with the disk reads them",
+    )
+    station_key: Path = Field(
+        default=Path("/etc/patrol-lpr/station.pub"), description="Public key of the station that may read"
+    )
+    unit_key: Path | None = Field(
+        default=None,
+        description="Private key of this unit; absent: unit.key of the service's credentials or of /etc/patrol-lpr",
+    )
+
+
 class LogTable(_Table):
     """What is logged."""
 
@@ -114,6 +130,7 @@ class AgentConfig(_Table):
     pictures: PictureTable = PictureTable()
     outbox: OutboxTable = OutboxTable()
     sync: SyncTable = SyncTable()
+    seal: SealTable = SealTable()
     log: LogTable = LogTable()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,9 @@ from agent.errors import DriveError
 from agent.runtime import log
 from agent.runtime.report import write_report
 from agent.runtime.service import Hardware, Service
-from agent.runtime.simulate_command import config_for, reader_for, show_replay, summary
+from agent.runtime.simulate_command import config_for, fresh_keys, reader_for, show_replay, summary
+from agent.runtime.verify_command import examine_file, findings_table
+from agent.seal import load_keyring
 from hw.clock import RealClock
 from hw.config import MqttLinkConfig
 from hw.drive_load import load_drive
@@ -26,6 +28,7 @@ from hw.link_gate import LinkGate
 from hw.link_mqtt import LinkMqtt
 from hw.open import open_board, open_cameras, open_gnss, open_panel
 from station.broker import EmbeddedBroker
+from station.export import write_evidence
 from station.ingest import Ingest
 from station.service import BrokerAddress, StationService
 from station.show import reads_table
@@ -99,7 +102,20 @@ def run(drives: Path, out: Path) -> int:
         target = out / f"{outcome.drive.header.name}.html"
         write_report(target, outcome.drive, outcome.result, outcome.station)
         console.print(f"report: {target}")
-    return 0 if live.complete and all(outcome.balanced for outcome in outcomes) else 1
+    console.rule("3. proven: what the station holds is what the unit signed, complete")
+    proven = prove(out / "live", console)
+    return 0 if live.complete and proven and all(outcome.balanced for outcome in outcomes) else 1
+
+
+def prove(folder: Path, console: Console) -> bool:
+    """Export the live part's signed series and examine it, as `patrol-lpr verify` does."""
+    series = folder / "series.lpr"
+    with closing(Store(folder / "station.db", must_exist=True)) as store:
+        write_evidence(store, series, load_keyring(folder / "keys"), None, now_us=0)
+    findings = examine_file(series)
+    console.print(findings_table(findings))
+    console.print(f"the same again: patrol-lpr verify {series}", highlight=False)
+    return all(unit.is_right for unit in findings)
 
 
 def show_live(drive: Drive, folder: Path, console: Console) -> LiveResult:
@@ -109,16 +125,17 @@ def show_live(drive: Drive, folder: Path, console: Console) -> LiveResult:
         broker = EmbeddedBroker()
         port = broker.start()
         stack.callback(broker.close)
-        store = Store(folder / "station.db")
+        seal, opener = fresh_keys(folder / "keys", drive.header.unit)
+        store = Store(folder / "station.db", open_picture=opener.picture)
         stack.callback(store.close)
-        station_ingest = Ingest(store, "demo", lambda: time.time_ns() // 1000)
+        station_ingest = Ingest(store, "demo", lambda: time.time_ns() // 1000, opener=opener)
         station = StationService(BrokerAddress(broker.host, port, five=False), station_ingest, station="demo")
         station.start()
         stack.callback(station.close)
         if not station.connected.wait(_CONNECT_S):
             raise DriveError("the demo's station could not reach the demo's broker")
         clock = DriveClock(drive)
-        config = config_for(drive, folder / "unit")
+        config = config_for(drive, folder / "unit", seal=seal)
         link_config = MqttLinkConfig(
             kind="mqtt", host=broker.host, port=port, unit=drive.header.unit, protocol="3.1.1"
         )

@@ -20,6 +20,7 @@ from agent.recognise.bundle import run_golden
 from agent.recognise.interpreter import choose_runtime
 from agent.runtime.config import AgentConfig, load_config
 from agent.runtime.models import default_models_folder
+from agent.runtime.stages import build_sealer
 from hw.clock import RealClock
 from hw.open import open_board, open_cameras, open_gnss, open_link, open_panel
 from hw.ports import HwError, LinkDown, LinkUp
@@ -73,6 +74,7 @@ def examine(path: Path, overrides: list[str]) -> Iterator[Finding]:
     yield Finding("configuration", Verdict.OK, str(path))
     checks: dict[str, Callable[[AgentConfig], Finding]] = {
         "models": _models,
+        "keys": _keys,
         "outbox": _outbox,
         "board": _board,
         "clock": _clock,
@@ -97,6 +99,16 @@ def _models(config: AgentConfig) -> Finding:
             "models", Verdict.FAIL, f"{', '.join(wrong)}: golden differs on {runtime}; reinstall the models"
         )
     return Finding("models", Verdict.OK, f"{', '.join(b.model_id for b in bundles)} on {runtime}")
+
+
+def _keys(config: AgentConfig) -> Finding:
+    if build_sealer(config) is None:
+        return Finding(
+            "keys",
+            Verdict.WARN,
+            "seal.mode is off: whoever holds the disk reads plates; `patrol-lpr keys` makes keys",
+        )
+    return Finding("keys", Verdict.OK, f"records are signed, and sealed to {config.seal.station_key}")
 
 
 def _outbox(config: AgentConfig) -> Finding:

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from agent.buffer import OutboxReader, open_outbox
 from agent.buffer.outbox import FILE_NAME
+from agent.runtime.stages import build_sealer
 from agent.sync.encoder import RecordEncoder
 from hw.clock import RealClock
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.buffer import Outbox
+    from agent.runtime.config import AgentConfig
 
 _MOST_LISTED = 200
 
@@ -49,18 +51,18 @@ def listing(state_dir: Path, *, quarantined: bool) -> int:
     return 0
 
 
-def requeue(state_dir: Path, *, unit: str, agency: str) -> int:
+def requeue(config: AgentConfig) -> int:
     """Send refused records once more; the agent must be stopped."""
-    outbox = _open(state_dir, unit, agency)
+    outbox = _open(config)
     count = outbox.requeue()
     outbox.close()
     Console().print(f"{count} records wait again")
     return 0
 
 
-def discard(state_dir: Path, *, unit: str, agency: str) -> int:
+def discard(config: AgentConfig) -> int:
     """Remove refused records for good, with a tombstone; the agent must be stopped."""
-    outbox = _open(state_dir, unit, agency)
+    outbox = _open(config)
     total = 0
     while count := outbox.discard(_MOST_LISTED):
         total += count
@@ -69,5 +71,6 @@ def discard(state_dir: Path, *, unit: str, agency: str) -> int:
     return 0
 
 
-def _open(state_dir: Path, unit: str, agency: str) -> Outbox:
-    return open_outbox(state_dir, RecordEncoder(unit, agency, RealClock().boot_id))[0]
+def _open(config: AgentConfig) -> Outbox:
+    encoder = RecordEncoder(config.unit, config.agency, RealClock().boot_id, build_sealer(config))
+    return open_outbox(config.state_dir, encoder)[0]

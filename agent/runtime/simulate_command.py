@@ -20,6 +20,7 @@ from agent.runtime.replay import Replay, ReplayResult
 from agent.runtime.report import StationView, write_report
 from agent.runtime.scripted import ScriptedReader
 from agent.runtime.stages import build_recogniser
+from agent.seal import Opener, SigningKey, StationKey, load_keyring
 from hw.drive_load import load_drive
 from station.ingest import Ingest
 from station.store import Store
@@ -71,7 +72,19 @@ def config_for(drive: Drive, state_dir: Path, **tables: object) -> AgentConfig:
     }
     outbox = {"min_free_mib": 0, "ballast_mib": 0}
     table = {"unit": drive.header.unit, "agency": "Example Sheriff", "state_dir": str(state_dir), "hw": hw}
-    return parse_config({**table, "outbox": outbox, **tables}, str(drive.root))
+    return parse_config({**table, "outbox": outbox, "seal": {"mode": "off"}, **tables}, str(drive.root))
+
+
+def fresh_keys(folder: Path, unit: str) -> tuple[dict[str, str], Opener]:
+    """Make a unit's and a station's keys for one run; return the unit's ``[seal]`` table and the station's opener."""
+    folder.mkdir(parents=True, exist_ok=True)
+    own, station = SigningKey.generate(), StationKey.generate()
+    own.save(folder / "unit.key")
+    (folder / f"unit-{unit}.pub").write_bytes(own.public.pem())
+    station.save(folder / "station.key")
+    (folder / "station.pub").write_bytes(station.pem())
+    table = {"unit_key": str(folder / "unit.key"), "station_key": str(folder / "station.pub")}
+    return table, Opener(load_keyring(folder))
 
 
 def reader_for(drive: Drive, config: AgentConfig) -> tuple[Callable[[], FrameReader], tuple[str, ...]]:
@@ -86,11 +99,12 @@ def replay_drive(
     drive: Drive, state_dir: Path, on_frame: Callable[[int, ReplayResult], None] | None = None
 ) -> Outcome:
     """Play a drive on its own clock through agent, outbox and an in-process station in ``state_dir``."""
-    config = config_for(drive, state_dir / "unit")
+    seal, opener = fresh_keys(state_dir / "keys", drive.header.unit)
+    config = config_for(drive, state_dir / "unit", seal=seal)
     make_reader, models = reader_for(drive, config)
-    store = Store(state_dir / "station.db")
+    store = Store(state_dir / "station.db", open_picture=opener.picture)
     ticks = iter(range(drive.header.start_utc_ns // 1000, 2**62))
-    ingest = Ingest(store, "replay", lambda: next(ticks))
+    ingest = Ingest(store, "replay", lambda: next(ticks), opener=opener)
     replay = Replay(drive, config, make_reader, models, ingest.handle)
     result = replay.run(on_frame)
     outcome = judge(drive, result, store, ingest.counts)

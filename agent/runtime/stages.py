@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
 
 from agent.buffer import Limits, OpenReport, Outbox, open_outbox
 from agent.capture import Pacer
+from agent.errors import KeyFileError
 from agent.geotag import Geotagger
 from agent.geotag.fixes import FixRing, FixRingConfig
 from agent.geotag.nmea import NmeaConfig, NmeaState
@@ -22,6 +25,7 @@ from agent.pipeline import Vision
 from agent.read_id import ReadIdMint
 from agent.recognise import Recogniser, RecogniserConfig, RuntimeKind, load_active
 from agent.runtime.models import default_models_folder
+from agent.seal import Sealer, SigningKey, StationKey
 from agent.sync.encoder import RecordEncoder
 from agent.sync.uplink import Uplink, UplinkConfig
 from agent.track import RereadConfig, RereadWindow, Tracker, TrackerConfig
@@ -126,9 +130,23 @@ def build_books(
         min_free_bytes=config.outbox.min_free_mib * _MEBI,
         ballast_bytes=config.outbox.ballast_mib * _MEBI,
     )
-    encoder = RecordEncoder(config.unit, config.agency, boot_id)
+    encoder = RecordEncoder(config.unit, config.agency, boot_id, build_sealer(config))
     outbox, report = open_outbox(config.state_dir, encoder, limits=limits)
     return Books(Ledger(nmea, geotagger, timebase, outbox), outbox, nmea, timebase, rereads, report)
+
+
+def build_sealer(config: AgentConfig) -> Sealer | None:
+    """Load the keys; None where the configuration says that nothing is sealed.  Raises KeyFileError."""
+    table = config.seal
+    if table.mode == "off":
+        return None
+    own = table.unit_key or Path(os.environ.get("CREDENTIALS_DIRECTORY", "/etc/patrol-lpr")) / "unit.key"
+    try:
+        return Sealer(config.unit, SigningKey.load(own), StationKey.load_public(table.station_key))
+    except KeyFileError as error:
+        raise KeyFileError(
+            f'{error}; make keys with `patrol-lpr keys`, name them in [seal], or set mode = "off" for a test'
+        ) from error
 
 
 def build_uplink(

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.buffer.rows import Encoded, OutboxRow
-from agent.errors import WireError
+from agent.errors import SealError, WireError
+from agent.seal.envelope import decode_sealed
 from agent.sync.wire import (
     ReadMessage,
     TombstoneMessage,
@@ -21,6 +22,7 @@ from agent.sync.wire import (
 
 if TYPE_CHECKING:
     from agent.records import Dating, Read
+    from agent.seal import Sealer
     from agent.sync.wire import Tombstone
 
 
@@ -31,28 +33,52 @@ class RecordEncoder:
     unit: str
     agency: str
     boot_id: bytes
+    sealer: Sealer | None = None
+    """None: stored and sent as anybody can read it."""
 
-    def read(self, seq: int, read: Read) -> Encoded:
+    def read(self, seq: int, read: Read, link: bytes) -> Encoded:
         """Encode a read."""
         message = read_message(read, unit=self.unit, agency=self.agency, boot_id=self.boot_id, seq=seq)
-        return Encoded(message.read_id, encode_read(message))
+        return self._closed(seq, message.read_id, encode_read(message), link)
 
-    def dating(self, seq: int, dating: Dating) -> Encoded:
+    def dating(self, seq: int, dating: Dating, link: bytes) -> Encoded:
         """Encode a dating."""
         message = dating_message(dating, unit=self.unit, agency=self.agency, boot_id=self.boot_id, seq=seq)
-        return Encoded(message.record_id, encode_dating(message))
+        return self._closed(seq, message.record_id, encode_dating(message), link)
 
-    def tombstone(self, seq: int, tombstone: Tombstone) -> Encoded:
+    def tombstone(self, seq: int, tombstone: Tombstone, link: bytes) -> Encoded:
         """Encode a tombstone."""
         name = record_id(self.boot_id, seq)
         message = TombstoneMessage(self.unit, self.agency, self.boot_id, seq, name, tombstone)
-        return Encoded(name, encode_tombstone(message))
+        return self._closed(seq, name, encode_tombstone(message), link)
+
+    def picture(self, sha256: bytes, jpeg: bytes) -> tuple[bytes, bytes]:
+        """Close a picture; return the hash and the bytes to store."""
+        return (sha256, jpeg) if self.sealer is None else self.sealer.picture(sha256, jpeg)
+
+    def _closed(self, seq: int, record_id: bytes, payload: bytes, link: bytes) -> Encoded:
+        if self.sealer is None:
+            return Encoded(record_id, payload, link)
+        sealed, link = self.sealer.record(seq, record_id, payload, link)
+        return Encoded(record_id, sealed, link)
 
     def intact(self, row: OutboxRow) -> bool:
-        """True when the bytes decode and say what the row says; raises nothing."""
+        """True when the bytes decode, or the seal's checksum holds, and say what the row says; raises nothing."""
         try:
-            message = decode_record(row.payload)
+            unit, seq, name = _named(row.payload)
         except WireError:
             return False
+        return (unit, seq, name) == (self.unit, row.seq, row.record_id)
+
+
+def _named(payload: bytes) -> tuple[str, int, bytes]:
+    """Unit, number and id that a record bears, sealed or, from before the unit had keys, open."""
+    try:
+        sealed = decode_sealed(payload)
+    except SealError:
+        raise
+    except WireError:
+        message = decode_record(payload)
         name = message.read_id if isinstance(message, ReadMessage) else message.record_id
-        return (message.unit, message.seq, name) == (self.unit, row.seq, row.record_id)
+        return message.unit, message.seq, name
+    return sealed.unit, sealed.seq, sealed.record_id

@@ -70,6 +70,11 @@ def unpack(payload: bytes) -> dict[str, Plain]:
     return decoded
 
 
+def schema_of(payload: bytes) -> str:
+    """Return the schema id of a message; raises WireError for what is none."""
+    return Fields(unpack(payload), "message").text("v", 16)
+
+
 def _no_extension(code: int, _: bytes) -> NoReturn:
     raise WireError(f"extension type {code} is not part of this protocol")
 
@@ -150,6 +155,13 @@ class Fields:
             self.fail(key, f"has {len(value)} bytes, must have {least}..{most}")
         return value
 
+    def optional_binary(self, key: str, least: int, most: int) -> bytes | None:
+        """Take ``least`` to ``most`` bytes, or nil."""
+        if self._left.get(key, b"") is None:
+            del self._left[key]
+            return None
+        return self.binary(key, least, most)
+
     def array(self, key: str, least: int, most: int) -> list[Plain]:
         """Take an array of ``least`` to ``most`` items."""
         return self._array(key, self._take(key), least, most)
@@ -200,6 +212,11 @@ class Fields:
             (self._text(key, name, 64, 1), self._integer(key, number, -I63, I63))
             for name, number in sorted(value.items())
         )
+
+    def finish(self) -> None:
+        """Refuse what nobody took: in a sealed or signed map every key must be covered."""
+        for key in self._left:
+            self.fail(key, "is not part of this schema")
 
     def extra(self) -> bytes:
         """Pack what nobody took, so that a newer sender's keys survive; empty when there is none."""

@@ -131,7 +131,7 @@ def test_migration_keeps_what_is_there(path: Path) -> None:
     for _ in range(2):
         con = open_file(path, migrations=later)
         assert con.execute("SELECT seq, checked FROM reads").fetchall() == [(1, 7)]
-        assert con.execute("PRAGMA user_version").fetchone() == (2,)
+        assert con.execute("PRAGMA user_version").fetchone() == (len(later),)
         con.close()
 
 

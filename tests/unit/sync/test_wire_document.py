@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.errors import WireError
 from agent.records import FixQuality, GeotagMethod, PictureKind, TimeSource
+from agent.seal import SigningKey, StationKey
+from agent.seal.envelope import seal_record
+from agent.seal.evidence import START, decode_signed, sign
 from agent.sync import fields, wire
 from agent.sync.decode import MAX_COUNTERS
 from agent.sync.fields import unpack
@@ -17,6 +21,13 @@ from tests.unit.sync.test_wire import EXAMPLES
 TYPES = {str: "string", int: "integer", bytes: "bytes", bool: "boolean", list: "array", dict: "map"}
 FREE_NAMES = {"cnt", "gau"}
 """Maps whose names are data."""
+OWN = SigningKey(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
+SIGNED = sign(OWN, "unit-07", 1, START, record=EXAMPLES["read"], salt=bytes(16))[0]
+ALL = {
+    **EXAMPLES,
+    "signed": SIGNED,
+    "sealed": seal_record(StationKey.generate(), "unit-07", 1, bytes(16), SIGNED),
+}
 
 
 @pytest.fixture
@@ -49,10 +60,10 @@ def flat(fields, prefix=""):
     return found
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("name", ALL)
 def test_every_key_that_is_sent_is_documented_and_every_documented_key_is_sent(document, name):
     """Names and types agree in both directions."""
-    sent = unpack(EXAMPLES[name])
+    sent = unpack(ALL[name])
     contract = documented(document)[sent["v"]]
     types = flat(sent)
     assert types.keys() == contract.keys()
@@ -63,7 +74,7 @@ def test_every_key_that_is_sent_is_documented_and_every_documented_key_is_sent(d
 
 def test_no_schema_is_missing_and_none_is_invented(document):
     """One table for each message there is."""
-    assert documented(document).keys() == {unpack(payload)["v"] for payload in EXAMPLES.values()}
+    assert documented(document).keys() == {unpack(payload)["v"] for payload in ALL.values()}
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -122,3 +133,13 @@ def test_every_constant_is_documented(document, constants):
 def test_every_limit_is_documented(document, limit):
     """Limits of the code are limits of the contract."""
     assert re.search(rf"(?<![\d,]){limit:,}(?![\d,])", document)
+
+
+def test_the_bytes_of_a_signed_record_are_pinned(bless, repo):
+    """Series are proven years later: link and signature of the example never change."""
+    path = repo / "tests" / "golden" / "wire" / "signed.hex"
+    if bless:
+        path.write_text(SIGNED.hex(" ", 16).replace(" ", "\n") + "\n", encoding="ascii")
+    pinned = bytes.fromhex(path.read_text(encoding="ascii"))
+    assert pinned == SIGNED
+    assert decode_signed(pinned).evidence("unit-07", 1).is_signed_by(OWN.public)

@@ -1,0 +1,207 @@
+"""Sealed records at the station: opened, checked, kept with their proof; what cannot be opened yet is not lost."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import pytest
+from typer.testing import CliRunner
+
+from agent.buffer import Limits, OutboxReader, open_outbox
+from agent.runtime import cli as agent_cli
+from agent.runtime.cli import app
+from agent.seal import Opener, Sealer, SigningKey, StationKey, load_keyring
+from agent.sync.counts import UplinkCounts
+from agent.sync.encoder import RecordEncoder
+from agent.sync.pictures import PictureSender
+from agent.sync.wire import Nack, NackCode, Receipt, decode_down
+from station import cli as station_cli
+from station.ingest import Ingest
+from station.store import Store
+from tests.builders import BOOT, make_dating, make_encoder, make_read
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LIMITS = Limits(min_free_bytes=0, ballast_bytes=0)
+TOPIC = "lpr/1/unit-07/up/read"
+RUNNER = CliRunner()
+
+
+class Pair:
+    """A unit with an outbox and a station with a ring, sharing a folder of keys."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.keys = folder / "keys"
+        self.keys.mkdir()
+        self.own, self.station_key = SigningKey.generate(), StationKey.generate()
+        self.station_key.save(self.keys / "station.key")
+        (self.keys / "unit-unit-07.pub").write_bytes(self.own.public.pem())
+        encoder = RecordEncoder("unit-07", "Example Sheriff", BOOT, Sealer("unit-07", self.own, self.station_key))
+        self.outbox, _ = open_outbox(folder / "unit", encoder, limits=LIMITS)
+        self.reader = OutboxReader(self.outbox.path)
+        opener = Opener(load_keyring(self.keys))
+        self.store = Store(folder / "station.db", open_picture=opener.picture)
+        self.ingest = Ingest(self.store, "s", lambda: 1_760_000_000_000_000, opener=opener)
+
+    def send(self) -> list[object]:
+        answers = []
+        for row in self.reader.records(after_seq=0, most=1000):
+            answers += [decode_down(payload) for _, payload in self.ingest.handle(TOPIC, row.payload)]
+        return answers
+
+    def send_pictures(self) -> None:
+        sender = PictureSender("unit-07", BOOT, self.reader, UplinkCounts(), 1000)
+        now = 0
+        while (chunk := sender.next_chunk(now)) is not None:
+            sender.sent(now)
+            self.ingest.handle("lpr/1/unit-07/up/pic", chunk)
+
+
+@pytest.fixture
+def pair(tmp_path):
+    made = Pair(tmp_path)
+    yield made
+    made.reader.close()
+    made.store.close()
+    made.outbox.close()
+
+
+def test_reads_and_pictures_come_open_at_the_station(pair):
+    reads = [make_read(n) for n in (1, 2, 3)]
+    pair.outbox.append(reads, [make_dating()])
+    assert all(isinstance(answer, Receipt) for answer in pair.send())
+    pair.send_pictures()
+    assert [row.text for row in pair.store.reads()] == [read.text for read in reads]
+    for picture in reads[0].pictures:
+        assert pair.store.picture("unit-07", picture.sha256) == picture.jpeg
+    assert pair.store.reads()[0].pictures == 2
+
+
+def test_an_open_record_is_refused_where_sealed_ones_are_asked_for(pair):
+    payload = make_encoder().read(9, make_read(9), b"").payload
+    (answer,) = [decode_down(p) for _, p in pair.ingest.handle(TOPIC, payload)]
+    assert isinstance(answer, Nack)
+    assert (answer.code, answer.retry) == (NackCode.NOT_AUTHORISED, False)
+    assert pair.ingest.counts.unsealed == 1
+    assert pair.store.reads() == []
+
+
+def test_a_missing_key_makes_the_unit_wait_and_loses_nothing(pair):
+    """The station's ring lacks the unit: the answer is to try again, and with the key everything is taken."""
+    pair.outbox.append([make_read(1)])
+    blind = Ingest(pair.store, "s", lambda: 1, opener=Opener(load_keyring_without_units(pair)))
+    (row,) = pair.reader.records(after_seq=0, most=9)
+    (answer,) = [decode_down(p) for _, p in blind.handle(TOPIC, row.payload)]
+    assert isinstance(answer, Nack)
+    assert answer.retry
+    assert blind.counts.key_unknown == 1
+    assert isinstance(pair.send()[0], Receipt)
+
+
+def load_keyring_without_units(pair: Pair):
+    (pair.keys / "unit-unit-07.pub").unlink()
+    return load_keyring(pair.keys)
+
+
+def test_a_station_without_keys_keeps_the_unit_waiting(pair):
+    pair.outbox.append([make_read(1)])
+    plain = Ingest(pair.store, "s", lambda: 1)
+    (row,) = pair.reader.records(after_seq=0, most=9)
+    (answer,) = [decode_down(p) for _, p in plain.handle(TOPIC, row.payload)]
+    assert isinstance(answer, Nack)
+    assert answer.retry
+
+
+def test_a_record_that_is_not_the_one_outside_is_refused(pair):
+    """A unit that names one number outside the seal and another inside is broken or lies."""
+    inner = make_encoder().read(5, make_read(5), b"").payload
+    payload, _ = Sealer("unit-07", pair.own, pair.station_key).record(6, make_read(5).read_id, inner, b"")
+    (answer,) = [decode_down(p) for _, p in pair.ingest.handle(TOPIC, payload)]
+    assert isinstance(answer, Nack)
+    assert answer.code is NackCode.MALFORMED
+
+
+def test_the_chain_goes_on_over_a_restart_and_a_rolled_back_group(pair):
+    pair.outbox.append([make_read(1)])
+    pair.outbox.close()
+    encoder = RecordEncoder("unit-07", "Example Sheriff", BOOT, Sealer("unit-07", pair.own, pair.station_key))
+    pair.outbox, _ = open_outbox(pair.folder / "unit", encoder, limits=LIMITS)
+    pair.outbox.append([make_read(2)])
+    with pytest.raises(AttributeError):
+        pair.outbox.append([make_read(3), "no read"])
+    pair.outbox.append([make_read(4)], [make_dating()])
+    pair.send()
+    rows = list(pair.store.each_evidence("unit-07"))
+    assert [row.evidence.seq for row in rows] == [1, 2, 3, 4]
+    for before, after in itertools.pairwise(rows):
+        assert after.evidence.prev == before.evidence.link
+
+
+def run(*arguments: object):
+    if not any(group.name == "station" for group in app.registered_groups):
+        app.add_typer(station_cli.app, name="station")
+    return RUNNER.invoke(agent_cli.app, [str(a) for a in arguments])
+
+
+def test_an_export_proves_itself_and_shows_what_was_done_to_it(pair, tmp_path):
+    pair.outbox.append([make_read(n) for n in range(1, 6)])
+    pair.send()
+    file, db = tmp_path / "series.lpr", tmp_path / "station.db"
+    done = run("station", "export", "--db", db, "--evidence", file, "--keys", pair.keys)
+    assert done.exit_code == 0, done.output
+    proven = run("verify", file)
+    assert proven.exit_code == 0, proven.output
+    assert "complete and unaltered" in proven.output
+    assert run("verify", file, "--key", pair.keys / "unit-unit-07.pub").exit_code == 0
+    damaged = bytearray(file.read_bytes())
+    where = damaged.index(make_read(3).text.encode())
+    damaged[where] = ord("Z")
+    file.write_bytes(damaged)
+    shown = run("verify", file)
+    assert shown.exit_code == 1
+    assert "changed" in shown.output
+    assert "NOT proven" in shown.output
+
+
+def test_a_purge_leaves_the_chain_provable_and_the_contents_gone(pair, tmp_path):
+    pair.outbox.append([make_read(n) for n in range(1, 4)])
+    pair.send()
+    pair.store.purge(2**60, 0, who="test")
+    rows = list(pair.store.each_evidence("unit-07"))
+    assert [(row.salt, row.record) for row in rows] == [(None, None)] * 3
+    file = tmp_path / "series.lpr"
+    run("station", "export", "--db", tmp_path / "station.db", "--evidence", file, "--keys", pair.keys)
+    proven = run("verify", file)
+    assert proven.exit_code == 0, proven.output
+    assert "deleted under" in proven.output
+    assert "3 records" in proven.output
+    assert make_read(1).text.encode() not in file.read_bytes()
+
+
+def test_audit_shows_ranges_and_fails_on_what_is_missing(pair, tmp_path):
+    pair.outbox.append([make_read(n) for n in range(1, 5)])
+    pair.send()
+    db = tmp_path / "station.db"
+    whole = run("station", "audit", "--db", db)
+    assert whole.exit_code == 0
+    assert "1-4" in whole.output
+    later = Ingest(pair.store, "s", lambda: 1)
+    later.handle(TOPIC, make_encoder().read(9, make_read(9), b"").payload)
+    holed = run("station", "audit", "--db", db)
+    assert holed.exit_code == 1
+    assert "5-8" in holed.output
+
+
+def test_keys_are_made_shown_and_never_overwritten(tmp_path):
+    assert run("keys", "station", tmp_path).exit_code == 0
+    assert run("keys", "unit", tmp_path, "unit-07").exit_code == 0
+    shown = run("keys", "show", tmp_path / "station.pub", tmp_path / "unit-unit-07.pub")
+    assert shown.exit_code == 0
+    assert "X25519" in shown.output
+    assert "Ed25519" in shown.output
+    assert load_keyring(tmp_path).units.keys() == {"unit-07"}
+    again = run("keys", "unit", tmp_path, "unit-07")
+    assert again.exit_code != 0
