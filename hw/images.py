@@ -56,5 +56,4 @@ def decode_rgb(data: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
         raise PictureError(f"{name}: cannot be decoded: {error.err}") from error
     if bgr is None:
         raise PictureError(f"{name}: corrupt, truncated or not a picture")
-    rgb: NDArray[np.uint8] = np.ascontiguousarray(bgr[:, :, ::-1])
-    return rgb
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]

@@ -12,6 +12,9 @@ import pytest
 
 from agent.buffer import OutboxReader
 from agent.buffer.outbox import FILE_NAME
+from agent.runtime.simulate_command import fresh_keys
+from agent.seal import load_keyring
+from agent.seal.series import Proof, examine
 from station.store import Store
 from tests.mosquitto import Mosquitto
 
@@ -28,6 +31,7 @@ state_dir = "{state}"
 kind = "folder"
 path = "{frames}"
 loop = {loop}
+fps = 25
 [hw.link]
 kind = "mqtt"
 host = "127.0.0.1"
@@ -40,6 +44,11 @@ min_free_mib = 0
 ballast_mib = 1
 [sync]
 receipt_timeout_s = 1
+[pictures]
+overview = false
+[seal]
+unit_key = "{keys}/unit.key"
+station_key = "{keys}/station.pub"
 """
 
 
@@ -51,15 +60,23 @@ class Processes:
         self.folder, self._repo, self._port, self._protocol = tmp_path, repo, port, protocol
         self.state = tmp_path / "state"
         self.db = tmp_path / "station.db"
+        self.keys = tmp_path / "keys"
+        fresh_keys(self.keys, "unit-07")
 
     def station(self) -> subprocess.Popen[str]:
         broker = f"127.0.0.1:{self._port}"
-        return self._start("station", "--broker", broker, "--db", str(self.db), "--protocol", self._protocol)
+        options = ("--db", str(self.db), "--protocol", self._protocol, "--keys", str(self.keys))
+        return self._start("station", "--broker", broker, *options)
 
     def agent(self, *, frames: Path, loop: bool, options: tuple[str, ...] = ()) -> subprocess.Popen[str]:
         config = self.folder / "config.toml"
         text = _EXAMPLE.format(
-            state=self.state, frames=frames, loop=str(loop).lower(), port=self._port, protocol=self._protocol
+            state=self.state,
+            frames=frames,
+            loop=str(loop).lower(),
+            port=self._port,
+            protocol=self._protocol,
+            keys=self.keys,
         )
         config.write_text(text, encoding="utf-8")
         return self._start("run", "--config", str(config), *options)
@@ -133,7 +150,11 @@ def check_books(processes: Processes) -> None:
     store = Store(processes.db)
     reads = list(store.reads())
     gaps = list(store.gaps("unit-07"))
+    proofs = [Proof(row.evidence, row.salt, row.record) for row in store.each_evidence("unit-07")]
     store.close()
+    (proven,) = examine(proofs, {"unit-07": load_keyring(processes.keys).units["unit-07"].values()})
+    assert proven.is_right, proven
+    assert proven.reads == stats.appended
     assert stats.appended > 10
     assert (stats.reads, stats.quarantined, stats.evicted_reads) == (0, 0, 0)
     assert len(reads) == len({r.read_id for r in reads}) == stats.appended
