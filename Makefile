@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fast lint types layers bench accuracy drives bless system-packages train-detector train-ocr clean
+.PHONY: help demo test fast lint types layers torture soak fuzz bench accuracy drives bless system-packages train-detector train-ocr clean
 
 help: ## Print this help
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -47,6 +47,15 @@ types: $(STAMPS)/dev ## mypy --strict
 
 layers: $(STAMPS)/dev ## import-linter: hw never imports agent
 	$(BIN)/lint-imports
+
+torture: $(STAMPS)/dev system-packages ## Thousands of power cuts and kills at named points (FAULTS=4000 SEED=1)
+	$(BIN)/python -m tests.torture --faults $(or $(FAULTS),4000) --seed $(or $(SEED),1)
+
+soak: $(STAMPS)/dev ## A simulated week of drives with random faults (DAYS=7 SEED=1)
+	$(BIN)/python -m tests.soak --days $(or $(DAYS),7) --seed $(or $(SEED),1)
+
+fuzz: $(STAMPS)/dev ## Every parser that faces strangers, MINUTES each (MINUTES=10 SEED=1)
+	$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),10) --seed $(or $(SEED),1)
 
 bench: $(STAMPS)/dev ## Ratios against the bare libraries in the same run
 	$(BIN)/python -m bench

@@ -57,12 +57,15 @@ class RealClock:
 class SimClock:
     """A clock that moves only when told.  Any thread may call."""
 
-    def __init__(self, *, utc_ns: int = 0, mono_ns: int = 0, synchronised: bool = False) -> None:
+    def __init__(
+        self, *, utc_ns: int = 0, mono_ns: int = 0, synchronised: bool = False, boots_before: int = 0
+    ) -> None:
+        """``boots_before`` tells this boot from earlier ones of the same unit."""
         self._lock = threading.Lock()
         self._mono_ns = mono_ns
         self._utc_offset_ns = utc_ns - mono_ns
         self._synchronised = synchronised
-        self._boots = 0
+        self._boots = boots_before
 
     @property
     def boot_id(self) -> bytes:

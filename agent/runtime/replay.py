@@ -113,16 +113,21 @@ class Replay:
         make_reader: Callable[[], FrameReader],
         models: tuple[str, ...],
         peer: Callable[[str, bytes], Iterable[tuple[str, bytes]]],
+        *,
+        earlier_boots: int = 0,
     ) -> None:
-        """``peer`` is the station: topic and payload in, answers out."""
+        """``peer`` is the station: topic and payload in, answers out.
+
+        ``earlier_boots`` is how often this unit was started before: it goes on with the outbox it finds, under new ids.
+        """
         self.drive = drive
         self.config = config
         self.make_reader = make_reader
         self.models = models
         self.peer = peer
-        self.clock = SimClock(utc_ns=drive.header.start_utc_ns)
+        self.clock = SimClock(utc_ns=drive.header.start_utc_ns, boots_before=earlier_boots)
         self.result = ReplayResult()
-        self._random = random.Random(drive.header.name)  # noqa: S311 - the same ids in every replay
+        self._random = random.Random(f"{drive.header.name} {earlier_boots}")  # noqa: S311 - the same ids in every replay
         self._link_is_up = False
         self._settle_due_ns = 0
         self._note_due_ns = 0

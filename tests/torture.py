@@ -1,0 +1,365 @@
+"""Power cuts and kill -9 at named points of the flow, thousands if asked: `python -m tests.torture --faults 2000`.
+
+A unit lives in a chain of starts.  Each start plays a drive with a real outbox and a real station in one process that
+is struck at the n-th passing of a point: the power of the outbox's disk is cut (EXT4_IOC_SHUTDOWN) or the process is
+killed.  After each strike the outbox must open, be whole, and hold, or have delivered, every read that had been
+reported committed; at the end of the chain the station must have them all, none twice, with a proven series.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import signal
+import sqlite3
+import sys
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from agent.buffer import OutboxReader, open_outbox, schema
+from agent.buffer.outbox import FILE_NAME, Outbox
+from agent.runtime.replay import Replay
+from agent.runtime.scripted import ScriptedReader
+from agent.runtime.simulate_command import config_for, fresh_keys
+from agent.runtime.stages import build_sealer
+from agent.seal import Opener, load_keyring
+from agent.seal.series import Proof, examine
+from agent.sync.encoder import RecordEncoder
+from hw.drive_load import load_drive
+from station.ingest import Ingest
+from station.store import Store
+from tests.builders import make_encoder, make_read
+from tests.drive_builder import write_drive
+from tests.power_cut import CuttableDisk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agent.runtime.config import AgentConfig
+    from hw.drive_format import Drive
+
+UNIT = "unit-07"
+CHAIN = 6
+"""Starts of one unit before its books are closed."""
+STATEMENTS = {
+    "commit": "COMMIT",
+    "group": "INSERT INTO records",
+    "picture": "INSERT INTO jpegs",
+    "counters": "UPDATE meta",
+    "freed": "DELETE FROM records",
+    "evict": "DELETE FROM jpegs",
+    "checkpoint": "PRAGMA wal_checkpoint",
+}
+"""Points inside SQLite: struck before such a statement runs."""
+POINTS = ("frame", "track", *STATEMENTS, "sent", "receipt", "anytime")
+MOST_PASSINGS = {"frame": 30, "track": 30, "checkpoint": 1, "evict": 6, "picture": 10, "anytime": 120}
+PLATES = {"7ABC123": (0.4, 1.4), "HJK4821": (1.0, 2.0), "8XYZ999": (2.2, 3.2), "LMN5678": (3.4, 4.4)}
+MIGRATION_STATEMENTS = 8
+
+
+class BrokenPromiseError(AssertionError):
+    """A read was lost, or the file was not whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Where and how one start ends."""
+
+    number: int
+    point: str
+    passing: int
+    cut: bool
+
+
+@dataclass(slots=True)
+class Unit:
+    """One unit's folder, station and what it reported."""
+
+    config: AgentConfig
+    drive: Drive
+    station: Path
+    keys: Path
+    disk: CuttableDisk | None
+    committed: set[bytes] = field(default_factory=set)
+    starts: int = 0
+
+    def strike(self, fault: Fault) -> Callable[[], None]:
+        """Return what ends the world: called in the child."""
+
+        def end() -> None:
+            if fault.cut and self.disk is not None:
+                self.disk.cut()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        return end
+
+    def encoder(self) -> RecordEncoder:
+        return RecordEncoder(self.config.unit, self.config.agency, bytes(16), build_sealer(self.config))
+
+
+class StruckReader(ScriptedReader):
+    """Strikes while a frame or a track is in hand."""
+
+    def __init__(self, drive: Drive, passed: Callable[[str], None]) -> None:
+        super().__init__(drive)
+        self._passed = passed
+
+    def detect(self, frame):
+        self._passed("frame")
+        return super().detect(frame)
+
+    def read(self, frame, detections):
+        self._passed("track")
+        return super().read(frame, detections)
+
+
+def child(unit: Unit, fault: Fault | None, report: int) -> None:
+    """One start: play the drive, tell what was committed, be struck.  Never returns."""
+    left = Counter({fault.point: fault.passing}) if fault else Counter()
+    strike = unit.strike(fault) if fault else None
+
+    def passed(point: str) -> None:
+        if strike is not None and point in left:
+            left[point] -= 1
+            if not left[point]:
+                strike()
+
+    def traced(path: Path) -> sqlite3.Connection:
+        con = connect(path)
+        con.set_trace_callback(lambda sql: [passed(p) for p, start in STATEMENTS.items() if sql.startswith(start)])
+        return con
+
+    def append(outbox: Outbox, reads, datings=()):
+        seqs = plain_append(outbox, reads, datings)
+        os.write(report, b"".join(read.read_id for read in reads))
+        return seqs
+
+    connect, plain_append = schema.connect, Outbox.append
+    schema.connect, Outbox.append = traced, append
+    if fault is not None and fault.point == "anytime":
+        signal.signal(signal.SIGALRM, lambda *_: strike())
+        signal.setitimer(signal.ITIMER_REAL, fault.passing / 1000)
+    opener = Opener(load_keyring(unit.keys))
+    store = Store(unit.station, open_picture=opener.picture)
+    ticks = iter(range(10**15, 2**62))
+    ingest = Ingest(store, "torture", lambda: next(ticks), opener=opener)
+
+    def station(topic: str, payload: bytes):
+        passed("sent")
+        answers = ingest.handle(topic, payload)
+        passed("receipt")
+        return answers
+
+    replay = Replay(
+        unit.drive,
+        unit.config,
+        lambda: StruckReader(unit.drive, passed),
+        ScriptedReader.models,
+        station,
+        earlier_boots=unit.starts,
+    )
+    replay.run()
+    os._exit(0)
+
+
+def start(unit: Unit, fault: Fault | None) -> bool:
+    """Run one start in a process of its own; return whether it was struck."""
+    listen, report = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.close(listen)
+        try:
+            child(unit, fault, report)
+        except BaseException:  # noqa: BLE001 - whatever it is, it must not run on as a second parent
+            sys.excepthook(*sys.exc_info())
+        os._exit(3)
+    os.close(report)
+    with os.fdopen(listen, "rb") as pipe:
+        told = pipe.read()
+    _, status = os.waitpid(pid, 0)
+    unit.starts += 1
+    unit.committed |= {told[i : i + 16] for i in range(0, len(told) - len(told) % 16, 16)}
+    if unit.disk is not None:
+        unit.disk.power_off()
+        unit.disk.power_on()
+    if os.WIFEXITED(status) and os.WEXITSTATUS(status):
+        raise BrokenPromiseError(f"start {unit.starts} with {fault} failed by itself: see above")
+    return os.WIFSIGNALED(status)
+
+
+def check(unit: Unit, fault: Fault | None) -> None:
+    """The file opens and is whole; every committed read is in it, at the station, or counted as evicted."""
+    state = unit.config.state_dir
+    outbox, found = open_outbox(state, unit.encoder())
+    if found.moved_to is not None:
+        raise BrokenPromiseError(f"{fault}: the outbox was damaged: {found.damage}")
+    con = sqlite3.connect(state / FILE_NAME)
+    whole = con.execute("PRAGMA integrity_check").fetchone()[0]
+    con.close()
+    if whole != "ok":
+        raise BrokenPromiseError(f"{fault}: integrity_check says {whole}")
+    reader = OutboxReader(state / FILE_NAME)
+    here = {row.record_id for row in reader.records(after_seq=0, most=10**6)}
+    here |= {row.record_id for row, _ in reader.quarantined(most=10**6)}
+    evicted = reader.stats().evicted_reads
+    reader.close()
+    outbox.close()
+    there = at_station(unit)
+    lost = len(unit.committed - here - there)
+    if lost > evicted:
+        raise BrokenPromiseError(f"{fault}: {lost} committed reads are neither here nor there, {evicted} evicted")
+
+
+def at_station(unit: Unit) -> set[bytes]:
+    if not unit.station.exists():
+        return set()
+    store = Store(unit.station)
+    names = [read.read_id for read in store.reads()]
+    store.close()
+    if len(names) != len(set(names)):
+        raise BrokenPromiseError("the station holds a read twice")
+    return set(names)
+
+
+def close_books(unit: Unit) -> None:
+    """After a last undisturbed start everything is at the station, and the series proves itself."""
+    start(unit, None)
+    check(unit, None)
+    store = Store(unit.station)
+    missing = [gap for gap in store.gaps(UNIT) if not gap.explained]
+    proofs = [Proof(row.evidence, row.salt, row.record) for row in store.each_evidence(UNIT)]
+    store.close()
+    (proven,) = examine(proofs, {UNIT: load_keyring(unit.keys).units[UNIT].values()})
+    if missing or not proven.is_right:
+        raise BrokenPromiseError(f"the station misses {missing}; the series says {proven}")
+
+
+def new_unit(folder: Path, *, cut: bool, small: bool) -> Unit:
+    folder.mkdir(parents=True)
+    drive = load_drive(write_drive(folder / "drive", plates=PLATES))
+    disk = CuttableDisk(folder, mib=16) if cut else None
+    root = disk.mount if disk else folder
+    seal, _ = fresh_keys(folder / "keys", UNIT)
+    outbox = {"min_free_mib": 0, "ballast_mib": 1, "max_mib": 1 if small else 8}
+    config = config_for(drive, root / "state", seal=seal, outbox=outbox)
+    return Unit(config, drive, folder / "station.db", folder / "keys", disk)
+
+
+def migration(folder: Path, passing: int, *, cut: bool) -> None:
+    """A file of version 1 with reads in it is struck while it becomes the present version."""
+    folder.mkdir(parents=True)
+    disk = CuttableDisk(folder, mib=16) if cut else None
+    state = (disk.mount if disk else folder) / "state"
+    state.mkdir()
+    encoder = make_encoder()
+    con = schema.connect(state / FILE_NAME)
+    schema.migrate(con, schema.MIGRATIONS[:1])
+    for seq in range(1, 6):
+        encoded = encoder.read(seq, make_read(seq), b"")
+        con.execute("INSERT INTO records VALUES (?, 0, ?, ?)", (seq, encoded.record_id, encoded.payload))
+    con.execute("UPDATE meta SET next_seq = 6, reads = 5, appended = 5")
+    con.close()
+    pid = os.fork()
+    if not pid:
+        connect, left = schema.connect, [passing]
+
+        def passed(_: str) -> None:
+            left[0] -= 1
+            if not left[0]:
+                if disk is not None:
+                    disk.cut()
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        def traced(path: Path) -> sqlite3.Connection:
+            made = connect(path)
+            made.set_trace_callback(passed)
+            return made
+
+        schema.connect = traced
+        with contextlib.suppress(BaseException):
+            open_outbox(state, encoder)
+        os._exit(0)
+    os.waitpid(pid, 0)
+    if disk is not None:
+        disk.power_off()
+        disk.power_on()
+    outbox, found = open_outbox(state, encoder)
+    reads = outbox.stats().reads
+    outbox.close()
+    if disk is not None:
+        disk.release()
+    if found.moved_to is not None or reads != 5:
+        raise BrokenPromiseError(f"migration struck at statement {passing}: {reads} of 5 reads, {found.damage}")
+
+
+def plan(faults: int, seed: int) -> list[Fault]:
+    """Points in turn, so that each gets its share; the passing at random."""
+    rng = random.Random(seed)  # noqa: S311 - reproducible, not secret
+    points = [POINTS[number % len(POINTS)] for number in range(faults)]
+    rng.shuffle(points)
+    made = []
+    for number, point in enumerate(points):
+        made.append(Fault(number, point, rng.randint(1, MOST_PASSINGS.get(point, 8)), number // CHAIN % 2 == 0))
+    return made
+
+
+def run(faults: int, seed: int, console: Console) -> Counter[tuple[str, str]]:
+    """Strike again and again; return how often each point was struck, by kind."""
+    cv2.setNumThreads(1)
+    struck: Counter[tuple[str, str]] = Counter()
+    with tempfile.TemporaryDirectory(prefix="torture-") as name:
+        folder = Path(name)
+        for number in range(1, MIGRATION_STATEMENTS + 1):
+            for cut in (True, False):
+                migration(folder / f"migration-{number}-{cut}", number, cut=cut)
+                struck["migration", "cut" if cut else "kill"] += 1
+        planned = plan(faults, seed)
+        chains = [planned[first : first + CHAIN] for first in range(0, faults, CHAIN)]
+        for number, chain in enumerate(track(chains, console=console, description="chains of strikes")):
+            unit = new_unit(folder / str(number), cut=chain[0].cut, small=number % 3 == 0)
+            try:
+                for fault in chain:
+                    if start(unit, fault):
+                        struck[fault.point, "cut" if fault.cut else "kill"] += 1
+                    check(unit, fault)
+                close_books(unit)
+            finally:
+                if unit.disk is not None:
+                    unit.disk.release()
+    return struck
+
+
+def main() -> None:
+    """Strike, print a table and, as the last line, JSON; exit 1 on a broken promise."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--faults", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    console = Console(stderr=True)
+    try:
+        struck = run(options.faults, options.seed, console)
+    except BrokenPromiseError as error:
+        console.print(f"[red]seed {options.seed}: {error}[/]")
+        sys.exit(1)
+    table = Table(
+        "point", "power cuts", "kill -9", title=f"{sum(struck.values())} strikes, no read lost, none twice"
+    )
+    for point in ("migration", *POINTS):
+        table.add_row(point, str(struck[point, "cut"]), str(struck[point, "kill"]))
+    console.print(table)
+    print(json.dumps({f"{point} {kind}": count for (point, kind), count in sorted(struck.items())}))
+
+
+if __name__ == "__main__":
+    main()
