@@ -183,7 +183,12 @@ def _csv_rows(
         problems.add(f"{path.name} line 1", f"header is {lines[0]!r}, expected {','.join(columns[0])}")
         return [], torn
     rows = []
-    for number, fields in enumerate(csv.reader(io.StringIO("\n".join(lines[1:]))), start=2):
+    try:
+        split = list(csv.reader(io.StringIO("\n".join(lines[1:]))))
+    except csv.Error as error:
+        problems.add(path.name, f"not CSV: {error}")
+        return [], torn
+    for number, fields in enumerate(split, start=2):
         if len(fields) != len(header):
             problems.add(f"{path.name} line {number}", f"{len(fields)} fields, expected {len(header)}")
             continue

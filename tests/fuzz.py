@@ -1,0 +1,302 @@
+"""Every parser that faces strangers, fuzzed with coverage (atheris): `python -m tests.fuzz --minutes 10`.
+
+A target takes bytes and may raise only the errors its module promises; anything else ends the run and leaves the input
+in the findings folder.  Seeds come from the goldens and the shipped files; what was ever found lies in
+`tests/fuzz_corpus/TARGET/` and is played again by the fast tests.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from types import FunctionType
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from agent.errors import BundleError, ConfigError, DriveError, KeyUnknownError, WireError
+from agent.geotag.nmea import NmeaConfig, NmeaState
+from agent.recognise.bundle import load_bundle
+from agent.runtime.config import load_config
+from agent.seal import KeyRing, Opener, Sealer, SigningKey, StationKey
+from agent.seal.evidence import START, decode_signed, sign
+from agent.seal.series import Header, Proof, examine, read_series, write_series
+from agent.sync import wire
+from agent.sync.uplink import Uplink
+from hw.drive_format import DriveFormatError
+from hw.drive_load import load_drive
+from hw.ports import NmeaLine, Received
+from station.ingest import Ingest
+from station.store import Store
+from tests.builders import BOOT, make_encoder, make_read
+from tests.drive_builder import write_drive
+from tests.nmea_lines import epoch_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).parent.parent
+FOUND = Path(__file__).parent / "fuzz_corpus"
+OWN, STATION = SigningKey.generate(), StationKey.generate()
+RING = KeyRing({STATION.id: STATION}).with_unit("unit-07", OWN.public)
+
+
+def _goldens() -> list[bytes]:
+    return [bytes.fromhex(path.read_text()) for path in sorted((ROOT / "tests/golden/wire").glob("*.hex"))]
+
+
+def _only(allowed: tuple[type[Exception], ...], call: Callable[[bytes], object]) -> Callable[[bytes], None]:
+    def target(data: bytes) -> None:
+        try:
+            call(data)
+        except allowed:
+            return
+
+    return target
+
+
+def nmea() -> tuple[Callable[[bytes], None], list[bytes]]:
+    """Sentences, however broken, leave a state that still takes good ones."""
+
+    def target(data: bytes) -> None:
+        state = NmeaState(NmeaConfig())
+        for number, line in enumerate(data.decode("latin-1").split("\n")):
+            state.feed(NmeaLine(number * 10_000_000, line))
+
+    good = "\n".join(line.text for s in range(3) for line in epoch_lines(s)).encode()
+    return target, [good, good.replace(b",", b",,"), b"$GNRMC,*00\n" + good]
+
+
+def records() -> tuple[Callable[[bytes], None], list[bytes]]:
+    """What comes to a station."""
+
+    def target(data: bytes) -> None:
+        for decode in (wire.decode_record, wire.decode_chunk, wire.decode_health, wire.decode_status):
+            _only((WireError,), decode)(data)
+
+    return target, _goldens()
+
+
+def receipts() -> tuple[Callable[[bytes], None], list[bytes]]:
+    """What comes to a unit: receipts, nacks, picture statuses, commands."""
+
+    class Nothing:
+        def records(self, *, after_seq: int, most: int) -> list:
+            return []
+
+        def pictures(self, lane: object, *, after_pic: int, most: int) -> list:
+            return []
+
+        def publish(self, *_: object, **__: object) -> None:
+            return
+
+    def target(data: bytes) -> None:
+        uplink = Uplink(Nothing(), Nothing(), lambda _: None, unit="unit-07", boot_id=BOOT)
+        for topic in ("lpr/1/unit-07/dn/receipt", "lpr/1/unit-07/dn/cmd", "x"):
+            uplink.handle(Received(topic, data), 0)
+
+    return target, _goldens()
+
+
+def seals() -> tuple[Callable[[bytes], None], list[bytes]]:
+    """Sealed and signed records."""
+    sealer, opener = Sealer("unit-07", OWN, STATION), Opener(RING)
+    record = make_encoder().read(1, make_read(1), b"").payload
+
+    def target(data: bytes) -> None:
+        _only((WireError, KeyUnknownError), opener.record)(data)
+        _only((WireError,), decode_signed)(data)
+        _only((WireError, KeyUnknownError), opener.picture)(data)
+
+    signed, _ = sign(OWN, "unit-07", 1, START, record=record, salt=bytes(16))
+    return target, [sealer.record(1, bytes(16), record, b"")[0], signed, sealer.picture(bytes(32), b"jpeg")[1]]
+
+
+def series() -> tuple[Callable[[bytes], None], list[bytes]]:
+    """Exported series that somebody sends to an auditor."""
+
+    def target(data: bytes) -> None:
+        _only((WireError,), lambda d: examine(read_series(io.BytesIO(d))[1], {"unit-07": [OWN.public]}))(data)
+
+    out, prev, proofs = io.BytesIO(), START, []
+    for seq in range(1, 4):
+        record = make_encoder().read(seq, make_read(seq), b"").payload
+        signed, prev = sign(OWN, "unit-07", seq, prev, record=record, salt=bytes(16))
+        inner = decode_signed(signed)
+        proofs.append(Proof(inner.evidence("unit-07", seq), inner.salt, inner.record))
+    write_series(out, Header("station", 1, (("unit-07", OWN.public.raw),)), proofs)
+    return target, [out.getvalue()]
+
+
+def station() -> tuple[Callable[[bytes], None], list[bytes]]:
+    """The whole way into the station, topic included; each input finds an empty store."""
+
+    def target(data: bytes) -> None:
+        topic, _, payload = data.partition(b"\n")
+        store = Store(Path(":memory:"))
+        store.close()
+        with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+            store = Store(Path(folder) / "s.db")
+            ingest = Ingest(store, "s", lambda: 1, opener=Opener(RING), sealed_only=False)
+            ingest.handle(topic.decode("latin-1"), payload)
+            ingest.handle(topic.decode("latin-1"), payload)
+            store.close()
+
+    names = (b"read", b"pic", b"health")
+    seeds = [b"lpr/1/unit-07/up/" + name + b"\n" + golden for name in names for golden in _goldens()]
+    return target, [*seeds, *(b"lpr/1/unit-07/st\n" + golden for golden in _goldens())]
+
+
+def _file_target(
+    name: str,
+    prepare: Callable[[Path], Path],
+    call: Callable[[Path], object],
+    allowed: tuple[type[Exception], ...],
+) -> Callable[[bytes], None]:
+    folder = Path(tempfile.mkdtemp(dir="/dev/shm", prefix="fuzz-"))
+    root = prepare(folder)
+
+    def target(data: bytes) -> None:
+        (root / name).write_bytes(data)
+        _only(allowed, lambda _: call(root))(data)
+
+    return target
+
+
+def configuration() -> tuple[Callable[[bytes], None], list[bytes]]:
+    """A configuration file."""
+    example = subprocess.run(
+        [sys.executable, "-m", "agent", "config", "example"], capture_output=True, check=True, cwd=ROOT
+    ).stdout
+    target = _file_target(
+        "c.toml", lambda folder: folder, lambda root: load_config(root / "c.toml"), (ConfigError,)
+    )
+    return target, [example, b'unit = "u"\nagency = "a"\n[hw]\ncameras = [{ kind = "sim" }]\n']
+
+
+def bundle() -> tuple[Callable[[bytes], None], list[bytes]]:
+    """The contract of a model."""
+    shipped = ROOT / "models/ocr/plate-ocr-r1"
+
+    def prepare(folder: Path) -> Path:
+        (folder / "model.tflite").write_bytes((shipped / "model.tflite").read_bytes())
+        return folder
+
+    target = _file_target("bundle.toml", prepare, lambda root: load_bundle(root, kind="ocr"), (BundleError,))
+    return target, [(shipped / "bundle.toml").read_bytes()]
+
+
+def _drive(name: str) -> tuple[Callable[[bytes], None], list[bytes]]:
+    folder = Path(tempfile.mkdtemp(dir="/dev/shm", prefix="fuzz-"))
+    seed = (write_drive(folder / "seed", seconds=1) / name).read_bytes()
+    target = _file_target(
+        name, lambda root: write_drive(root / "drive", seconds=1), load_drive, (DriveError, DriveFormatError)
+    )
+    return target, [seed]
+
+
+def drive_header() -> tuple[Callable[[bytes], None], list[bytes]]:
+    """drive.toml."""
+    return _drive("drive.toml")
+
+
+def drive_script() -> tuple[Callable[[bytes], None], list[bytes]]:
+    """script.toml."""
+    return _drive("script.toml")
+
+
+def drive_tables() -> tuple[Callable[[bytes], None], list[bytes]]:
+    """frames.csv."""
+    return _drive("frames.csv")
+
+
+def drive_sentences() -> tuple[Callable[[bytes], None], list[bytes]]:
+    """gnss.nmea."""
+    return _drive("gnss.nmea")
+
+
+TARGETS = {
+    made.__name__: made
+    for made in (
+        nmea, records, receipts, seals, series, station, configuration, bundle, drive_header, drive_script,
+        drive_tables, drive_sentences,
+    )
+}  # fmt: skip
+
+
+def _own_functions() -> list[FunctionType]:
+    """Ours alone: instrumenting every library takes longer than the fuzzing."""
+    found = {}
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] in {"agent", "hw", "station"}:
+            holders = [module, *(value for value in vars(module).values() if isinstance(value, type))]
+            for holder in holders:
+                for value in vars(holder).values():
+                    function = getattr(value, "__func__", getattr(value, "fget", value))
+                    if isinstance(function, FunctionType) and function.__module__ == name:
+                        found[id(function)] = function
+    return list(found.values())
+
+
+def _fuzz(name: str, seconds: int, seed: int, findings: Path) -> None:
+    import atheris  # noqa: PLC0415 - only the fuzzing process needs it, and it instruments what it sees
+
+    target, seeds = TARGETS[name]()
+    for function in _own_functions():
+        atheris.instrument_func(function)
+    with tempfile.TemporaryDirectory() as folder:
+        for number, data in enumerate(seeds):
+            (Path(folder) / f"seed-{number}").write_bytes(data)
+        limits = [
+            f"-max_total_time={seconds}",
+            f"-seed={seed}",
+            "-max_len=8192",
+            "-timeout=20",
+            "-rss_limit_mb=2048",
+        ]
+        prefix = f"-artifact_prefix={findings}/{name}-"
+        atheris.Setup([sys.argv[0], *limits, prefix, "-print_final_stats=1", folder], target)
+        atheris.Fuzz()
+
+
+def main() -> None:
+    """Fuzz the targets one after the other; exit 1 when one of them breaks its promise."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--findings", type=Path, default=Path("fuzz-findings"))
+    parser.add_argument("--only", choices=TARGETS)
+    parser.add_argument("targets", nargs="*", default=list(TARGETS))
+    options = parser.parse_args()
+    options.findings.mkdir(exist_ok=True)
+    if options.only:
+        _fuzz(options.only, round(options.minutes * 60), options.seed, options.findings)
+        return
+    table, broken = Table("target", "runs", "result"), False
+    for name in options.targets:
+        arguments = ["--only", name, "--minutes", str(options.minutes), "--seed", str(options.seed)]
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.fuzz", *arguments, "--findings", str(options.findings)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        stats = [line for line in done.stderr.splitlines() if "number_of_executed_units" in line]
+        runs = stats[0].split()[-1] if stats else "?"
+        failed = done.returncode != 0 or not stats
+        broken |= failed
+        if failed:
+            (options.findings / f"{name}.log").write_text(done.stdout + done.stderr)
+        table.add_row(name, f"{int(runs):,}" if runs.isdecimal() else runs, "[red]broken[/]" if failed else "held")
+        Console().print(f"{name}: {runs} runs, {'BROKEN' if failed else 'held'}", highlight=False)
+    Console().print(table)
+    sys.exit(1 if broken else 0)
+
+
+if __name__ == "__main__":
+    main()
