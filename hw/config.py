@@ -163,6 +163,9 @@ class NoPanelConfig(_Model):
 PanelConfig = Annotated[GpioPanelConfig | SimPanelConfig | NoPanelConfig, Field(discriminator="kind")]
 
 
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
 class TlsConfig(_Model):
     """Certificates, all PEM files."""
 
@@ -189,7 +192,7 @@ class MqttLinkConfig(_Model):
     protocol: Literal["5", "3.1.1"] = Field(
         default="5", description="MQTT version; only 5 tells why a message is refused"
     )
-    tls: TlsConfig | None = Field(default=None, description="Absent: plain TCP")
+    tls: TlsConfig | None = Field(default=None, description="Absent: plain TCP, to a broker on this machine only")
     username: str | None = Field(default=None, description="User name, where the broker wants one")
     password_file: Path | None = Field(default=None, description="File whose first line is the password")
     keepalive_s: int = Field(default=30, ge=5, le=3600, description="Longest silence in seconds before a ping")
@@ -201,6 +204,12 @@ class MqttLinkConfig(_Model):
         default=30, ge=0, description="Seconds until the broker announces our death (MQTT 5)"
     )
     window: int = Field(default=16, ge=1, le=1000, description="Most messages in flight; the broker may lower it")
+
+    @model_validator(mode="after")
+    def _plain_stays_at_home(self) -> Self:
+        if self.tls is None and self.host not in _LOOPBACK:
+            raise ValueError(f"tls is missing: plain TCP is for brokers on this machine, not for {self.host}")
+        return self
 
     @model_validator(mode="after")
     def _password_has_a_user(self) -> Self:

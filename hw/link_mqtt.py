@@ -8,6 +8,7 @@ outbox decides what is sent again, so a client lives no longer than its connecti
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,7 @@ class LinkMqtt:
         self._config = config
         self._backoff = backoff or Backoff(_LEAST_WAIT_S, _MOST_WAIT_S)
         self._password = _password(config)
+        _tls(config)
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
         self._on_event: Callable[[LinkEvent], None] = lambda _: None
@@ -81,17 +83,31 @@ class LinkMqtt:
 
     def _run(self) -> None:
         while not self._closed.is_set():
-            connection = _Connection(self._client(), self._config.window, self._subscribe, self._emit)
-            with self._lock:
-                self._connection = connection
-            reason = self._live(connection)
-            with self._lock:
-                self._connection = None
+            reason = self._connect()
             if not self._closed.is_set():
                 self._on_event(LinkDown(reason))
-                if connection.was_up:
-                    self._backoff.reset()
                 self._closed.wait(self._backoff.next_s())
+
+    def _connect(self) -> str:
+        """Live through one connection; return why it ended.
+
+        Certificates are read for each connection: a renewed one is used from the next on, and one that cannot be read
+        just now, because somebody is renewing it, is an outage like any other.
+        """
+        try:
+            client = self._client()
+        except HwConfigError as error:
+            return str(error)
+        connection = _Connection(client, self._config.window, self._subscribe, self._emit)
+        with self._lock:
+            self._connection = connection
+        reason = self._live(connection)
+        with self._lock:
+            self._connection = None
+        connection.release()
+        if connection.was_up:
+            self._backoff.reset()
+        return reason
 
     def _live(self, connection: _Connection) -> str:
         """Connect and stay until the connection ends; return why it did."""
@@ -127,14 +143,9 @@ class LinkMqtt:
         client.max_queued_messages_set(config.window)
         if config.username is not None:
             client.username_pw_set(config.username, self._password)
-        if config.tls is not None:
-            ca, cert, key = (
-                None if p is None else str(p) for p in (config.tls.ca, config.tls.cert, config.tls.key)
-            )
-            try:
-                client.tls_set(ca_certs=ca, certfile=cert, keyfile=key)
-            except (OSError, ValueError) as error:
-                raise HwConfigError(f"link: certificates cannot be used: {error}") from error
+        context = _tls(config)
+        if context is not None:
+            client.tls_set_context(context)
         if self._will is not None:
             properties = None
             if five:
@@ -204,6 +215,12 @@ class _Connection:
         self.client.disconnect()
         self.ended.set()
 
+    def release(self) -> None:
+        """Let go of the callbacks: they tie client and connection in a knot, and the client's sockets with them."""
+        client = self.client
+        client.on_socket_open = client.on_connect = client.on_disconnect = None
+        client.on_subscribe = client.on_publish = client.on_message = None
+
     def _connected(self, client: Client, _: Any, __: Any, code: ReasonCode, properties: Properties | None) -> None:
         if code.is_failure:
             self._fail(f"refused by the broker: {code}")
@@ -266,6 +283,20 @@ def _send_at_once(_: Client, __: Any, sock: Any) -> None:
     """Nagle's algorithm against delayed acknowledgements costs 40 ms a window (RFC 896, RFC 1122 4.2.3.2)."""
     # A TLS socket wraps the one that has the option.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _tls(config: MqttLinkConfig) -> ssl.SSLContext | None:
+    """TLS 1.2 or newer, the broker's name checked; None for plain TCP, which the configuration allows at home only."""
+    if config.tls is None:
+        return None
+    try:
+        context = ssl.create_default_context(cafile=None if config.tls.ca is None else str(config.tls.ca))
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if config.tls.cert is not None:
+            context.load_cert_chain(config.tls.cert, config.tls.key)
+    except (OSError, ValueError) as error:
+        raise HwConfigError(f"link: certificates cannot be used: {error}") from error
+    return context
 
 
 def _password(config: MqttLinkConfig) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import queue
 import socket
+import ssl
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -45,6 +46,7 @@ _LEAST_WAIT_S, _MOST_WAIT_S = 0.5, 30.0
 _POLL_S = 0.1
 _JOIN_S = 10.0
 _FAILURE = 0x80
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,16 +110,25 @@ class StationService:
     def run(self) -> None:
         """Connect again and again until ``close``; in between take messages, commit and answer."""
         while not self._closing.is_set():
-            connection = _Connection(self._make_client(), self._address, self.connected)
-            if connection.open():
-                self._serve(connection)
-            connection.close()
-            self.connected.clear()
-            if connection.was_up:
-                self._backoff.reset()
+            reason = self._connect()
             if not self._closing.is_set():
-                self._log.warning("broker_lost", reason=connection.reason)
+                self._log.warning("broker_lost", reason=reason)
                 self._closing.wait(self._backoff.next_s())
+
+    def _connect(self) -> str:
+        """Live through one connection; return why it ended: a certificate being renewed is an outage like others."""
+        try:
+            client = self._make_client()
+        except BrokerError as error:
+            return str(error)
+        connection = _Connection(client, self._address, self.connected)
+        if connection.open():
+            self._serve(connection)
+        connection.close()
+        self.connected.clear()
+        if connection.was_up:
+            self._backoff.reset()
+        return connection.reason
 
     def close(self) -> None:
         """Commit and answer what came, disconnect, end the threads."""
@@ -163,11 +174,16 @@ class StationService:
         if address.username is not None:
             client.username_pw_set(address.username, address.password)
         if address.ca or address.cert:
-            ca, cert, key = (None if p is None else str(p) for p in (address.ca, address.cert, address.key))
             try:
-                client.tls_set(ca_certs=ca, certfile=cert, keyfile=key)
+                context = ssl.create_default_context(cafile=None if address.ca is None else str(address.ca))
+                context.minimum_version = ssl.TLSVersion.TLSv1_2
+                if address.cert is not None:
+                    context.load_cert_chain(address.cert, address.key)
             except (OSError, ValueError) as error:
                 raise BrokerError(f"certificates cannot be used: {error}") from error
+            client.tls_set_context(context)
+        elif address.host not in _LOOPBACK:
+            raise BrokerError(f"{address.host} is another machine: give --ca, --cert and --key for TLS")
         return client
 
 
@@ -207,8 +223,12 @@ class _Connection:
 
     def close(self) -> None:
         """Disconnect, having sent what is on its way."""
-        self._client.disconnect()
-        self._client.loop_stop()
+        client = self._client
+        client.disconnect()
+        client.loop_stop()
+        # The callbacks tie client and connection in a knot, and the client's sockets with them.
+        client.on_socket_open = client.on_connect = client.on_disconnect = None
+        client.on_subscribe = client.on_message = None
 
     def next_group(self, most: int, wait_s: float) -> list[MQTTMessage]:
         """Wait for a message, then take what else is there: while the disk works, the next group gathers."""

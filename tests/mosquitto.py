@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import socket
 import subprocess
 from typing import TYPE_CHECKING
 
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
+
+from provision.pki import issue, make_authority, write_private
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,8 +41,11 @@ class Mosquitto:
             "set_tcp_nodelay true",
             *extra,
         ]
-        self._config.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        self._write("\n".join(lines) + "\n")
         self._process: subprocess.Popen[bytes] | None = None
+
+    def _write(self, text: str) -> None:
+        self._config.write_text(text, encoding="utf-8")
 
     def start(self) -> Mosquitto:
         self._process = subprocess.Popen(
@@ -48,6 +54,7 @@ class Mosquitto:
         for _ in range(_TRIES):
             # A client's own connection attempt is the only proof that it listens.
             probe = Client(CallbackAPIVersion.VERSION2)
+            self._prepare(probe)
             try:
                 probe.connect("127.0.0.1", self.port)
             except ConnectionRefusedError:
@@ -61,8 +68,48 @@ class Mosquitto:
                 return self
         raise AssertionError("mosquitto does not listen")
 
+    def _prepare(self, probe: Client) -> None:
+        """A plain listener needs nothing."""
+
+    def reload(self) -> None:
+        """Read certificates, revocations and access list again."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
+
     def kill(self) -> None:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+
+class FleetBroker(Mosquitto):
+    """The broker as it is shipped: its own configuration and access list, with an authority made for the test."""
+
+    def __init__(self, folder: Path, repo: Path) -> None:
+        super().__init__(folder)
+        self.authority = make_authority(folder / "ca", "Example fleet")
+        shipped = repo / "provision" / "broker"
+        self.home = folder / "broker"
+        self.home.mkdir()
+        self.give("broker", hosts=("127.0.0.1",), into=self.home)
+        for name in ("ca.pem", "crl.pem"):
+            shutil.copy(folder / "ca" / name, self.home / name)
+        shutil.copy(shipped / "acl", self.home / "acl")
+        text = (shipped / "mosquitto.conf").read_text().replace("/etc/mosquitto/lpr", str(self.home))
+        text = text.replace("listener 8883", f"listener {self.port} 127.0.0.1")
+        self._write(f"{text}user root\npersistence_location {self.home}/\n")
+
+    def give(self, name: str, *, hosts: tuple[str, ...] = (), into: Path, **options: object) -> Path:
+        """Make NAME.key and NAME.pem; return the folder, which also gets ca.pem."""
+        into.mkdir(exist_ok=True)
+        key, cert = issue(self.authority, name, hosts=hosts, **options)
+        write_private(into / f"{name}.key", key)
+        (into / f"{name}.pem").write_bytes(cert)
+        (into / "ca.pem").write_bytes(self.authority.pem)
+        return into
+
+    def _prepare(self, probe: Client) -> None:
+        if not (self.home / "probe.pem").exists():
+            self.give("probe", into=self.home)
+        probe.tls_set(str(self.home / "ca.pem"), str(self.home / "probe.pem"), str(self.home / "probe.key"))

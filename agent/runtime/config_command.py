@@ -17,6 +17,7 @@ from hw.config import (
     MqttLinkConfig,
     PiCameraConfig,
     SerialGnssConfig,
+    TlsConfig,
 )
 
 if TYPE_CHECKING:
@@ -31,7 +32,11 @@ _EXAMPLE_HW: dict[str, tuple[type[BaseModel], dict[str, Any]]] = {
         GpioPanelConfig,
         {"kind": "gpio", "ignition_pin": 17, "status_pin": 27, "hit_pin": 22, "buzzer_pin": 23},
     ),
-    "hw.link": (MqttLinkConfig, {"kind": "mqtt", "host": "station.example.org"}),
+    "hw.link": (MqttLinkConfig, {"kind": "mqtt", "host": "station.example.org", "port": 8883}),
+    "hw.link.tls": (
+        TlsConfig,
+        {f: f"/etc/patrol-lpr/{n}" for f, n in (("ca", "ca.pem"), ("cert", "unit.pem"), ("key", "tls.key"))},
+    ),
     "hw.board": (LinuxBoardConfig, {"kind": "linux"}),
 }
 _REQUIRED = {"unit": "unit-07", "agency": "Example Sheriff"}

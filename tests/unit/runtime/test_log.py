@@ -86,7 +86,7 @@ def test_overrides_win_over_the_file(tmp_path):
     """--set is for a try, not for a fleet."""
     path = tmp_path / "config.toml"
     path.write_text('unit = "u"\nagency = "a"\n[[hw.cameras]]\nkind = "pi"\n', encoding="utf-8")
-    config = load_config(path, ["sync.window=3", "unit=v", "hw.link={kind='mqtt', host='h'}"])
+    config = load_config(path, ["sync.window=3", "unit=v", "hw.link={kind='mqtt', host='127.0.0.1'}"])
     assert (config.sync.window, config.unit, config.hw.link.unit) == (3, "v", "v")
     for wrong in ("nonsense", ".x=1", "unit.x=1"):
         with pytest.raises(ConfigError, match="--set"):
