@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from agent.errors import ConfigError
 from hw.config import HwConfig
@@ -105,6 +105,27 @@ class SealTable(_Table):
     )
 
 
+class PowerTable(_Table):
+    """What happens when the ignition goes off, and when it gets hot."""
+
+    hold_up_s: float = Field(
+        default=60, ge=0, le=86_400, description="Seconds the agent goes on after the ignition went off"
+    )
+    off_request: Path | None = Field(
+        default=Path("/run/patrol-lpr/power-off"),
+        description="File that asks patrol-lpr-poweroff.path to switch the unit off; absent: only the agent ends",
+    )
+    slow_above_c: float = Field(default=75, ge=30, le=120, description="From here fewer frames are looked at")
+    fast_below_c: float = Field(default=70, ge=20, le=119, description="From here all frames are looked at again")
+    slow_fps: float = Field(default=4, gt=0, le=240, description="Frames looked at per second while it is hot")
+
+    @model_validator(mode="after")
+    def _hysteresis(self) -> Self:
+        if self.fast_below_c >= self.slow_above_c:
+            raise ValueError("fast_below_c must lie below slow_above_c")
+        return self
+
+
 class LogTable(_Table):
     """What is logged."""
 
@@ -131,6 +152,7 @@ class AgentConfig(_Table):
     outbox: OutboxTable = OutboxTable()
     sync: SyncTable = SyncTable()
     seal: SealTable = SealTable()
+    power: PowerTable = PowerTable()
     log: LogTable = LogTable()
 
 

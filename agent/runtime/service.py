@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from agent.buffer import OutboxReader
+from agent.power import Cooler, HoldUp, Phase
 from agent.runtime.health import DeviceCounts, Health, Snapshot, health_payload, lamp_for
 from agent.runtime.loops import Inbox, Mailbox, gnss_loop, ledger_loop, uplink_loop, vision_loop
 from agent.runtime.notify import Notifier
@@ -40,6 +41,8 @@ _VISION_DEADLINE_S = 15.0
 _DEADLINE_S = 10.0
 _STOP_S = 5.0
 _MEBI = 2**20
+_WELL = frozenset({Lamp.RECORDING, Lamp.NO_UPLINK, Lamp.OFF})
+"""Patterns of a unit that does its work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,10 @@ class Service:
         self._link_up = False
         self._health_due_ns = 0
         self._lamp = Lamp.OFF
+        self._state = (UnitState.BIRTH, "started")
+        self._hold_up = HoldUp(config.power.hold_up_s)
+        self._cooler = Cooler(config.power.slow_above_c, config.power.fast_below_c)
+        self.phase = Phase.DRIVING
         self.times = StageTimes()
         self.progress = Progress()
         boot_id = hardware.clock.boot_id
@@ -148,6 +155,8 @@ class Service:
             while not self._stopping and self._supervisor.failure is None:
                 if until_cameras_end and not self._cameras_alive():
                     break
+                if self._watch_ignition() is Phase.OVER:
+                    break
                 self._watch()
                 if on_watch is not None:
                     on_watch(self)
@@ -156,10 +165,43 @@ class Service:
             self._shut_down(drain_s, on_watch)
         if self._supervisor.failure is not None:
             raise self._supervisor.failure
+        if self.phase is Phase.OVER:
+            self._ask_for_power_off()
+
+    def _watch_ignition(self) -> Phase:
+        phase = self._hold_up.step(ignition_on=self._hw.panel.ignition_on, t_mono_ns=self._hw.clock.mono_ns())
+        if phase is not self.phase:
+            self.phase = phase
+            _LOG.info("ignition", phase=phase.value)
+            self._tell_state()
+        return phase
+
+    def _ask_for_power_off(self) -> None:
+        """Everything is on the disk: leave the note that a unit of root's waits for; the agent has no such right."""
+        request = self._config.power.off_request
+        if request is None:
+            return
+        try:
+            request.parent.mkdir(parents=True, exist_ok=True)
+            request.touch()
+        except OSError as error:
+            _LOG.error("power_off_not_asked", path=str(request), error=error.strerror)
+
+    def _tell_state(self) -> None:
+        """Announce what the unit says of itself when it changes."""
+        if self.phase is not Phase.DRIVING:
+            state = (UnitState.DYING, "ignition off")
+        elif self._lamp in _WELL:
+            state = (UnitState.ONLINE, "")
+        else:
+            state = (UnitState.DEGRADED, self._lamp.value)
+        if state != self._state:
+            self._state = state
+            self._mailbox.status(self._status(*state))
 
     def _start(self) -> None:
         hw, clock = self._hw, self._hw.clock
-        self._mailbox.status(self._status(UnitState.ONLINE, "started"))
+        self._mailbox.status(self._status(*self._state))
         will = Will(build(self._config.unit, Channel.STATUS), self._status(UnitState.OFFLINE, "connection lost"))
         self._supervisor.spawn(
             "ledger",
@@ -208,6 +250,13 @@ class Service:
     def _report_health(self, now_ns: int) -> None:
         stats = self._stats_reader.stats()
         vitals = self._hw.board.vitals()
+        slow = self._cooler.slow
+        if self._cooler.step(vitals.temperature_c) is not slow:
+            _LOG.warning("heat", slow=self._cooler.slow)
+        for vision in self.health.visions:
+            vision.pacer.limit(
+                self._config.power.slow_fps if self._cooler.slow else self._config.recognise.most_fps
+            )
         snapshot = Snapshot(self.health.counters(stats), self.health.gauges(stats, vitals))
         tag = self.books.timebase.tag(now_ns)
         payload = health_payload(
@@ -239,6 +288,7 @@ class Service:
             self._lamp = lamp
             self._hw.panel.set_lamp(lamp)
             _LOG.info("lamp", shows=lamp.value)
+            self._tell_state()
 
     def _cameras_alive(self) -> bool:
         return any(self._supervisor.alive(f"vision-{camera.name}") for camera in self._hw.cameras)

@@ -1,0 +1,117 @@
+"""The agent on real threads with simulated hardware: what it says of itself and how it ends."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+import pytest
+
+from agent.power import Phase
+from agent.runtime.demo_command import DriveClock
+from agent.runtime.service import Hardware, Service
+from agent.runtime.simulate_command import config_for, reader_for
+from agent.sync.wire import UnitState, decode_status
+from hw.drive_load import load_drive
+from hw.open import open_board, open_cameras, open_gnss, open_panel
+from hw.ports import CameraEndedError, LinkUp
+from tests.drive_builder import write_drive
+
+
+class Heard:
+    """A link that is always up and keeps what is published."""
+
+    def __init__(self) -> None:
+        self.states: list[tuple[UnitState, str]] = []
+        self._event = None
+
+    def start(self, on_event, *, subscribe, will) -> None:
+        self._event = on_event
+        on_event(LinkUp(16, None))
+
+    def publish(self, topic, payload, *, token, retain=False, qos=1) -> None:
+        if topic.endswith("/st"):
+            status = decode_status(payload)
+            self.states.append((status.state, status.reason))
+
+    def close(self) -> None:
+        return
+
+
+class Key:
+    """A panel whose ignition the test turns."""
+
+    def __init__(self, inner) -> None:
+        self._inner, self.ignition_on = inner, True
+
+    def __getattr__(self, name):
+        return getattr(self._inner, name)
+
+
+@pytest.fixture
+def parts(tmp_path):
+    drive = load_drive(write_drive(tmp_path / "drive", seconds=30))
+    power = {"hold_up_s": 0.2, "off_request": str(tmp_path / "run" / "power-off")}
+    config = config_for(drive, tmp_path / "state", power=power)
+    clock = DriveClock(drive)
+    origin = clock.mono_ns()
+    hw = config.hw
+    hardware = Hardware(
+        open_cameras(hw.cameras, clock, drive=drive, origin_ns=origin),
+        open_gnss(hw.gnss, clock, drive=drive, origin_ns=origin),
+        Key(open_panel(hw.panel, clock, drive=drive, origin_ns=origin)),
+        Heard(),
+        open_board(hw.board, clock, drive=drive, origin_ns=origin),
+        clock,
+    )
+    return config, hardware, *reader_for(drive, config)
+
+
+def test_the_ignition_ends_the_drive_and_asks_for_the_power_to_be_cut(parts):
+    config, hardware, reader, models = parts
+    service = Service(config, hardware, reader, models)
+    request = config.power.off_request
+
+    def watch(running: Service) -> None:
+        if hardware.link.states:
+            hardware.panel.ignition_on = False
+        assert not request.exists(), "asked for before everything was on the disk"
+
+    service.run(on_watch=watch, drain_s=0)
+    assert service.phase is Phase.OVER
+    assert request.exists()
+    states = [state for state, _ in hardware.link.states]
+    assert states[0] is UnitState.BIRTH
+    assert (UnitState.DYING, "ignition off") in hardware.link.states
+
+
+def test_a_stop_by_hand_leaves_the_power_on(parts):
+    config, hardware, reader, models = parts
+    service = Service(config, hardware, reader, models)
+    service.run(on_watch=lambda running: running.stop(), drain_s=0)
+    assert not config.power.off_request.exists()
+
+
+def test_a_unit_without_a_camera_says_that_it_is_degraded(parts):
+    config, hardware, reader, models = parts
+
+    class Dead:
+        name = "front"
+
+        def next_frame(self, *, timeout_s):
+            raise CameraEndedError("unplugged")
+
+        def close(self) -> None:
+            return
+
+    hardware = replace(hardware, cameras=(Dead(),))
+    service = Service(config, hardware, reader, models)
+    said = threading.Event()
+
+    def watch(running: Service) -> None:
+        if (UnitState.DEGRADED, "no_camera") in hardware.link.states:
+            said.set()
+            running.stop()
+
+    service.run(on_watch=watch, drain_s=0)
+    assert said.is_set()
