@@ -257,6 +257,10 @@ def main() -> None:
     from station import cli as station_cli  # noqa: PLC0415 - keeps importing this module cheap
 
     app.add_typer(station_cli.app, name="station")
+    if "provision" in sys.argv[1:2] or "--help" in sys.argv[1:2]:
+        from provision import cli as provision_cli  # noqa: PLC0415 - only whoever makes units needs it
+
+        app.add_typer(provision_cli.app, name="provision")
     try:
         app()
     except (AgentError, HwError) as error:

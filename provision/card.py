@@ -1,0 +1,43 @@
+"""``provision.json``: what a unit needs to enrol itself, on the card's boot partition; it holds no lasting secret."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from provision.errors import ProvisionError
+
+CARD = "provision.json"
+
+
+class Card(BaseModel):
+    """One unit's card."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    unit: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,36}$")]
+    agency: Annotated[str, Field(min_length=1, max_length=64)]
+    enrol_host: Annotated[str, Field(min_length=1, max_length=253)]
+    enrol_port: Annotated[int, Field(ge=1, le=65_535)]
+    broker_host: Annotated[str, Field(min_length=1, max_length=253)]
+    broker_port: Annotated[int, Field(ge=1, le=65_535)] = 8883
+    token: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+    """Single use, short-lived; worthless once the unit has enrolled."""
+    ca_pem: Annotated[str, Field(max_length=10_000)]
+    station_pem: Annotated[str, Field(max_length=10_000)]
+    """Public key of the station that may open what the unit stores."""
+    gnss: Path | None = Path("/dev/patrol-gnss")
+    """Where the time comes from while the clock is wrong."""
+
+
+def load_card(path: Path) -> Card:
+    """Read a card; raises ProvisionError."""
+    try:
+        return Card.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ProvisionError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        what = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        raise ProvisionError(f"{path}: {what}") from None

@@ -1,0 +1,225 @@
+"""``patrol-lpr provision``: authority, tokens, cards, images, flashing, first boot."""
+
+from __future__ import annotations
+
+import datetime as dt
+import grp
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.table import Table
+
+from agent.seal.keys import StationKey
+from provision.books import Books
+from provision.card import Card, load_card
+from provision.enrol import server
+from provision.errors import ProvisionError
+from provision.first_boot import clock_is_credible, enrol, find_card, set_clock, utc_from_sentences
+from provision.flash import check_image, check_target, write
+from provision.image import build, put_card
+from provision.pki import issue, load_authority, make_authority, now_utc, write_private
+
+app = typer.Typer(
+    help="From a blank card to an enrolled unit.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+AuthorityArgument = Annotated[Path, typer.Argument(help="Folder of the authority.")]
+UnitArgument = Annotated[str, typer.Argument(help="Id of the unit.")]
+_SERVICE_GROUP = "patrol-lpr"
+_GNSS_PATIENCE_S = 240.0
+
+
+@app.command()
+def ca(
+    folder: AuthorityArgument, name: Annotated[str, typer.Option(help="Who this is.")] = "patrol-lpr fleet"
+) -> None:
+    """Make the fleet's own certificate authority; keep the folder off-line but for enrolment."""
+    authority = make_authority(folder, name)
+    Console().print(f"{folder}: {authority.cert.subject.rfc4514_string()}; ca.key is the fleet: guard it")
+
+
+@app.command("issue")
+def issue_command(
+    folder: AuthorityArgument,
+    name: Annotated[str, typer.Argument(help="Common name: broker, station, enrol ...")],
+    out: Annotated[Path, typer.Option(help="Folder for NAME.key, NAME.pem and ca.pem.")],
+    host: Annotated[
+        list[str] | None, typer.Option(help="Name or address clients use; repeatable; for servers.")
+    ] = None,
+) -> None:
+    """Make key and certificate of a broker, an enrolment server (with --host) or a station."""
+    authority = load_authority(folder)
+    key, cert = issue(authority, name, hosts=host or ())
+    out.mkdir(parents=True, exist_ok=True)
+    write_private(out / f"{name}.key", key)
+    (out / f"{name}.pem").write_bytes(cert)
+    (out / "ca.pem").write_bytes(authority.pem)
+    Console().print(f"{out / name}.pem")
+
+
+@app.command()
+def card(
+    folder: AuthorityArgument,
+    unit: UnitArgument,
+    *,
+    agency: Annotated[str, typer.Option(help="Who owns the reads.")],
+    enrol_at: Annotated[str, typer.Option(help="HOST:PORT of `provision serve`.")],
+    broker: Annotated[str, typer.Option(help="HOST:PORT of the broker.")],
+    station_key: Annotated[Path, typer.Option(help="station.pub of the station that may open the unit's reads.")],
+    out: Annotated[Path, typer.Option(help="The card's file.")] = Path("provision.json"),
+    hours: Annotated[float, typer.Option(min=0.1, help="How long the token is good for.")] = 72,
+) -> None:
+    """Make a unit's card with a fresh single-use token."""
+    books = Books(folder)
+    expires = now_utc() + dt.timedelta(hours=hours)
+    (enrol_host, enrol_port), (broker_host, broker_port) = _address(enrol_at), _address(broker)
+    made = Card(
+        unit=unit, agency=agency, enrol_host=enrol_host, enrol_port=enrol_port, broker_host=broker_host,
+        broker_port=broker_port, token=books.new_token(unit, expires_s=int(expires.timestamp())),
+        ca_pem=books.ca_pem.decode(), station_pem=StationKey.load_public(station_key).pem().decode(),
+    )  # fmt: skip
+    write_private(out, made.model_dump_json(indent=1).encode())
+    Console().print(f"{out}: unit {unit}, token good until {expires:%Y-%m-%d %H:%M} UTC, for one unit, once")
+
+
+@app.command()
+def serve(
+    folder: AuthorityArgument,
+    cert: Annotated[Path, typer.Option(help="Certificate of this server, from `provision issue`.")],
+    key: Annotated[Path, typer.Option(help="Its private key.")],
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535)] = 8443,
+) -> None:
+    """Answer the first boots of units until Ctrl-C."""
+    made = server(Books(folder), host, port, cert=cert, key=key)
+    sys.stdout.write(f"enrolling at https://{host}:{made.server_address[1]}; Ctrl-C ends\n")
+    sys.stdout.flush()
+    try:
+        made.serve_forever()
+    except KeyboardInterrupt:
+        made.server_close()
+
+
+@app.command()
+def revoke(folder: AuthorityArgument, unit: UnitArgument) -> None:
+    """Let a unit in no more; copy crl.pem to the broker and reload it."""
+    count = Books(folder).revoke(unit, now=now_utc())
+    Console().print(f"{count} certificates of {unit} revoked; copy {folder}/crl.pem to the broker and reload it")
+
+
+@app.command("list")
+def list_command(folder: AuthorityArgument) -> None:
+    """Show every certificate ever given."""
+    table = Table("unit", "serial", "issued", "revoked")
+    for row in Books(folder).listing():
+        table.add_row(
+            row.unit, row.serial[:16], _day(row.issued_s), "-" if row.revoked_s is None else _day(row.revoked_s)
+        )
+    Console().print(table)
+
+
+@app.command()
+def image(
+    base: Annotated[Path, typer.Argument(help="Uncompressed Raspberry Pi OS or Debian image.")],
+    out: Annotated[Path, typer.Option(help="The new image; OUT.sha256 appears beside it.")],
+    wheels: Annotated[Path, typer.Option(help="Folder with the wheels of patrol-lpr and what it needs.")],
+    systemd: Annotated[Path, typer.Option(help="Folder of the unit files.")] = Path("systemd"),
+) -> None:
+    """Make an image for the whole fleet; it holds no secret."""
+    build(base, out, systemd=systemd, wheels=wheels)
+    Console().print(f"{out}: ready; hash in {out.name}.sha256")
+
+
+@app.command("put-card")
+def put_card_command(
+    target: Annotated[Path, typer.Argument(help="A copy of the image, or a flashed card.")],
+    card_file: Annotated[Path, typer.Argument(help="The unit's provision.json.")],
+) -> None:
+    """Put a unit's card on the boot partition."""
+    put_card(target, card_file)
+    Console().print(f"{target}: carries the card of {load_card(card_file).unit}")
+
+
+@app.command()
+def flash(
+    image_file: Annotated[Path, typer.Argument(help="The image, with its .sha256 beside it.")],
+    device: Annotated[Path, typer.Argument(help="The card, such as /dev/sdb.")],
+    really: Annotated[bool, typer.Option("--really", help="Write; without it nothing is touched.")] = False,
+) -> None:
+    """Write an image to a card and read it back; refuses disks in use.  Dry run by default."""
+    console = Console()
+    digest = check_image(image_file)
+    size = check_target(device, image_file)
+    console.print(f"{image_file.name} ({digest[:16]}...) fits {device} ({size:,} bytes), which is not in use")
+    if not really:
+        console.print("dry run: nothing was written; add --really")
+        return
+    columns = (TextColumn("{task.description:7}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=console) as bars:
+        total = image_file.stat().st_size
+        tasks = {step: bars.add_task(step, total=total) for step in ("write", "verify")}
+        write(image_file, device, expected=digest, progress=lambda step, n: bars.advance(tasks[step], n))
+    console.print(f"{device}: written and read back, equal")
+
+
+@app.command("first-boot")
+def first_boot(
+    etc: Annotated[Path, typer.Option(help="Where keys and configuration go.")] = Path("/etc/patrol-lpr"),
+    boot: Annotated[list[Path] | None, typer.Option(help="Boot partitions to look for the card on.")] = None,
+) -> None:
+    """On the device: keys, enrolment, configuration, token shredded; does nothing where there is no card."""
+    path = find_card(boot or [Path("/boot/firmware"), Path("/boot")])
+    if path is None:
+        Console().print("no card: nothing to do")
+        return
+    _see_to_the_clock(load_card(path))
+    enrol(path, etc, done=lambda step: Console().print(step), group=_group())
+    Console().print("enrolled")
+
+
+def _see_to_the_clock(card: Card) -> None:
+    """A board without a clock battery lives in the past: take the time from the receiver before the first TLS."""
+    if clock_is_credible(card.ca_pem.encode(), now_s=time.time()) or card.gnss is None:
+        return
+    from hw.clock import RealClock  # noqa: PLC0415 - needed on a wrong clock only
+    from hw.config import SerialGnssConfig  # noqa: PLC0415 - as above
+    from hw.open import open_gnss  # noqa: PLC0415 - as above
+
+    receiver = open_gnss(SerialGnssConfig(kind="serial", port=str(card.gnss)), RealClock())
+    until_s = time.monotonic() + _GNSS_PATIENCE_S
+    try:
+        while time.monotonic() < until_s:
+            line = receiver.next_line(timeout_s=1.0)
+            at = None if line is None else utc_from_sentences([line.text])
+            if at is not None:
+                set_clock(at)
+                Console().print(f"clock set to {at:%Y-%m-%d %H:%M} UTC by the receiver")
+                return
+    finally:
+        receiver.close()
+    raise ProvisionError("the clock is wrong and the receiver has no fix: move the unit under the open sky")
+
+
+def _group() -> int | None:
+    try:
+        return grp.getgrnam(_SERVICE_GROUP).gr_gid
+    except KeyError:
+        return None
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdecimal():
+        raise typer.BadParameter(f"{text!r} is not HOST:PORT")
+    return host, int(port)
+
+
+def _day(seconds: int) -> str:
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%d %H:%M")

@@ -1,0 +1,128 @@
+"""Enrolment over pinned TLS: one request, one answer, JSON both ways."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import http.client
+import http.server
+import json
+import ssl
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from agent.errors import KeyFileError, WireError
+from agent.seal.keys import VerifyKey
+from agent.sync.topics import check_unit
+from provision.books import EnrolmentRefusedError
+from provision.errors import ProvisionError
+from provision.pki import now_utc
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from provision.books import Books
+    from provision.card import Card
+
+_LOG = structlog.get_logger(__name__)
+PATH = "/enrol"
+_MOST_BYTES = 16_384
+_TIMEOUT_S = 30.0
+
+
+def ask(card: Card, request: bytes, signing_raw: bytes, *, ca: Path) -> bytes:
+    """The unit's side: return its certificate, PEM.  Raises EnrolmentRefusedError, ProvisionError or OSError."""
+    context = ssl.create_default_context(cafile=str(ca))
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    connection = http.client.HTTPSConnection(card.enrol_host, card.enrol_port, context=context, timeout=_TIMEOUT_S)
+    body = {
+        "unit": card.unit,
+        "token": card.token,
+        "request": request.decode(),
+        "signing_key": base64.b64encode(signing_raw).decode(),
+    }
+    try:
+        connection.request("POST", PATH, json.dumps(body), {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        data = answer.read(_MOST_BYTES)
+    except http.client.HTTPException as error:
+        raise ProvisionError(f"{card.enrol_host}:{card.enrol_port}: no sensible answer: {error!r}") from error
+    finally:
+        connection.close()
+    try:
+        told = json.loads(data)
+        if answer.status == http.HTTPStatus.FORBIDDEN:
+            raise EnrolmentRefusedError(str(told["error"]))
+        if answer.status != http.HTTPStatus.OK:
+            raise ProvisionError(f"{card.enrol_host}:{card.enrol_port}: {answer.status} {told.get('error', '')}")
+        return str(told["certificate"]).encode()
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ProvisionError(f"{card.enrol_host}:{card.enrol_port}: no sensible answer") from error
+
+
+def server(books: Books, host: str, port: int, *, cert: Path, key: Path) -> http.server.ThreadingHTTPServer:
+    """The authority's side, bound and ready for ``serve_forever``; TLS 1.2 or newer only."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(cert, key)
+        made = _Server((host, port), _handler(books))
+    except OSError as error:
+        raise ProvisionError(f"enrolment cannot be served at {host}:{port}: {error}") from error
+    made.tls = context
+    return made
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    tls: ssl.SSLContext
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """Shake hands in the request's own thread: one silent client must not keep the others out."""
+        request.settimeout(_TIMEOUT_S)
+        try:
+            with self.tls.wrap_socket(request, server_side=True) as secure:
+                super().finish_request(secure, client_address)
+        except OSError as error:
+            _LOG.warning("enrolment_connection", peer=client_address[0], error=str(error))
+
+
+def _handler(books: Books) -> type[http.server.BaseHTTPRequestHandler]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        server_version = "patrol-lpr"
+        sys_version = ""
+
+        def do_POST(self) -> None:
+            status, told = self._answer()
+            data = json.dumps(told).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def _answer(self) -> tuple[http.HTTPStatus, dict[str, str]]:
+            length = self.headers.get("Content-Length", "")
+            if self.path != PATH or not length.isdecimal() or int(length) > _MOST_BYTES:
+                return http.HTTPStatus.BAD_REQUEST, {"error": "not an enrolment"}
+            try:
+                asked = json.loads(self.rfile.read(int(length)))
+                unit, token = check_unit(str(asked["unit"])), str(asked["token"])
+                signing = VerifyKey.from_raw(base64.b64decode(str(asked["signing_key"]), validate=True))
+                request = str(asked["request"]).encode()
+                pem = books.enrol(unit, token, request, signing.pem(), now=now_utc())
+            except EnrolmentRefusedError as error:
+                _LOG.warning("enrolment_refused", peer=self.client_address[0])
+                return http.HTTPStatus.FORBIDDEN, {"error": str(error)}
+            except (ValueError, KeyError, TypeError, binascii.Error, WireError, KeyFileError) as error:
+                return http.HTTPStatus.BAD_REQUEST, {"error": f"not an enrolment: {type(error).__name__}"}
+            except ProvisionError as error:
+                return http.HTTPStatus.BAD_REQUEST, {"error": str(error)}
+            _LOG.info("enrolled", unit=unit)
+            return http.HTTPStatus.OK, {"certificate": pem.decode()}
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name of http.server
+            """Structlog tells what is worth telling."""
+
+    return Handler

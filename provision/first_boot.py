@@ -1,0 +1,199 @@
+"""First boot on the device: own keys, a request, enrolment, an atomic installation, the token shredded.
+
+Every step can be cut short and begun again: what is there already is kept, and the authority answers the same request
+with the same certificate.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from agent.errors import KeyFileError
+from agent.geotag.sentences import RefusedError, Rmc, parse_sentence
+from agent.seal.keys import SigningKey, StationKey
+from provision.card import CARD, load_card
+from provision.enrol import ask
+from provision.errors import ProvisionError
+from provision.pki import belongs, key_pem, make_request, new_key, write_private
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from provision.card import Card
+
+_LOG = structlog.get_logger(__name__)
+TLS_KEY, CERT, CA, STATION, SIGNING_KEY, CONFIG = (
+    "tls.key", "unit.pem", "ca.pem", "station.pub", "unit.key", "config.toml",
+)  # fmt: skip
+_CONFIG = """# Written at the first boot; edit the hardware, then: systemctl restart patrol-lpr
+unit = "{unit}"
+agency = "{agency}"
+
+[[hw.cameras]]
+kind = "pi"
+
+[hw.gnss]
+kind = "serial"
+
+[hw.link]
+kind = "mqtt"
+host = "{host}"
+port = {port}
+
+[hw.link.tls]
+ca = "{etc}/ca.pem"
+cert = "{etc}/unit.pem"
+key = "{etc}/tls.key"
+
+[seal]
+station_key = "{etc}/station.pub"
+"""
+
+
+class Asker(Protocol):
+    """How the request reaches the authority."""
+
+    def __call__(self, card: Card, request: bytes, signing_raw: bytes, *, ca: Path) -> bytes:
+        """Return the certificate, PEM."""
+
+
+def find_card(boots: Iterable[Path]) -> Path | None:
+    """Return the card of the first boot partition that has one."""
+    return next((path for boot in boots if (path := boot / "patrol-lpr" / CARD).exists()), None)
+
+
+def enrol(
+    card_path: Path,
+    etc: Path,
+    *,
+    asker: Asker = ask,
+    done: Callable[[str], None] = lambda _: None,
+    group: int | None = None,
+) -> None:
+    """Take every step that is not taken yet; ``done`` hears the name of each.
+
+    ``group`` may read what the service needs.  Raises ProvisionError, EnrolmentRefusedError or OSError.
+    """
+    card = load_card(card_path)
+    etc.mkdir(parents=True, exist_ok=True)
+    _install(etc / CA, card.ca_pem.encode(), group)
+    _install(etc / STATION, card.station_pem.encode(), group)
+    StationKey.load_public(etc / STATION)
+    done("trust")
+    key = _tls_key(etc / TLS_KEY, group)
+    done("key")
+    own = _signing_key(etc / SIGNING_KEY)
+    done("signing key")
+    if not _is_enrolled(etc, key):
+        request = _request(etc, key, card.unit)
+        done("request")
+        cert = asker(card, request, own.public.raw, ca=etc / CA)
+        done("answer")
+        if not belongs(cert, key):
+            raise ProvisionError("the authority answered with a certificate for another key")
+        _install(etc / CERT, cert, group)
+    (etc / "request.pem").unlink(missing_ok=True)
+    done("certificate")
+    if not (etc / CONFIG).exists():
+        text = _CONFIG.format(
+            unit=card.unit,
+            agency=card.agency.replace('"', "'"),
+            host=card.broker_host,
+            port=card.broker_port,
+            etc=etc,
+        )
+        _install(etc / CONFIG, text.encode(), group)
+    done("configuration")
+    shred(card_path)
+    done("token shredded")
+    _LOG.info("enrolled", unit=card.unit)
+
+
+def shred(path: Path) -> None:
+    """Overwrite and remove; on flash a copy may live on, which is why the token works once only."""
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.write(bytes(size))
+        file.flush()
+        os.fsync(file.fileno())
+    path.unlink()
+
+
+def _tls_key(path: Path, group: int | None) -> ec.EllipticCurvePrivateKey:
+    if path.exists():
+        key = serialization.load_pem_private_key(path.read_bytes(), None)
+        if isinstance(key, ec.EllipticCurvePrivateKey):
+            return key
+        raise ProvisionError(f"{path}: not an EC key; remove it and start again")
+    made = new_key()
+    _install(path, key_pem(made), group)
+    return made
+
+
+def _signing_key(path: Path) -> SigningKey:
+    """Root's alone: systemd hands it to the service."""
+    try:
+        return SigningKey.load(path)
+    except KeyFileError:
+        if path.exists():
+            raise
+    part = path.with_name(f"{path.name}.new")
+    part.unlink(missing_ok=True)
+    SigningKey.generate().save(part)
+    part.replace(path)
+    return SigningKey.load(path)
+
+
+def _request(etc: Path, key: ec.EllipticCurvePrivateKey, unit: str) -> bytes:
+    """Kept until the answer is: ECDSA signs differently each time, and the authority knows requests by their bytes."""
+    path = etc / "request.pem"
+    if not path.exists():
+        write_private(path, make_request(key, unit))
+    return path.read_bytes()
+
+
+def _is_enrolled(etc: Path, key: ec.EllipticCurvePrivateKey) -> bool:
+    try:
+        return belongs((etc / CERT).read_bytes(), key)
+    except (OSError, ValueError):
+        return False
+
+
+def _install(path: Path, data: bytes, group: int | None) -> None:
+    write_private(path, data)
+    if group is not None:
+        os.chown(path, -1, group)
+        path.chmod(0o640)
+
+
+def clock_is_credible(ca_pem: bytes, *, now_s: float) -> bool:
+    """False while the clock stands before the authority was made: certificates would all be from the future."""
+    ca = x509.load_pem_x509_certificate(ca_pem)
+    return now_s >= ca.not_valid_before_utc.timestamp()
+
+
+def utc_from_sentences(lines: Iterable[str]) -> datetime | None:
+    """The time of the first RMC sentence with a fix; None when there is none."""
+    for line in lines:
+        try:
+            sentence = parse_sentence(line)
+        except RefusedError:
+            continue
+        if isinstance(sentence, Rmc):
+            midnight = datetime(sentence.date.year, sentence.date.month, sentence.date.day, tzinfo=UTC)
+            return midnight + timedelta(microseconds=sentence.tod_ns // 1000)
+    return None
+
+
+def set_clock(at: datetime) -> None:
+    """Set the system's clock; root only."""
+    time.clock_settime(time.CLOCK_REALTIME, at.astimezone(UTC).timestamp())

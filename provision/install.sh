@@ -1,0 +1,50 @@
+#!/bin/sh
+# Installs patrol-lpr on a running Raspberry Pi OS or Debian (Bookworm: Python 3.11 and tflite-runtime; Trixie: 3.13 and LiteRT).
+# Run as root from a checkout, or with --wheels DIR where there is no network.  Running it again updates.
+set -eu
+wheels=""
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --wheels) wheels="$2"; shift 2 ;;
+    *) echo "usage: install.sh [--wheels DIR]" >&2; exit 2 ;;
+  esac
+done
+[ "$(id -u)" -eq 0 ] || { echo "install.sh: run as root: sudo $0" >&2; exit 1; }
+here=$(cd "$(dirname "$0")/.." && pwd)
+home=/opt/patrol-lpr
+
+if [ -z "$wheels" ]; then
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update -qq
+  apt-get install -y -qq --no-install-recommends python3-venv
+  # The camera and GPIO bindings belong to the operating system's own libraries; off a Pi they do not exist.
+  for package in python3-picamera2 python3-lgpio; do
+    apt-get install -y -qq --no-install-recommends "$package" || echo "install.sh: $package is not in this archive"
+  done
+fi
+
+systemd-sysusers "$here/systemd/patrol-lpr.sysusers.conf"
+[ -x "$home/bin/python" ] || python3 -m venv --system-site-packages "$home"
+if [ -n "$wheels" ]; then
+  "$home/bin/pip" install --quiet --no-index --find-links "$wheels" --upgrade 'patrol-lpr[litert]'
+else
+  "$home/bin/pip" install --quiet --upgrade "$here[litert]"
+fi
+
+for unit in patrol-lpr.service patrol-lpr-enrol.service patrol-lpr-poweroff.path patrol-lpr-poweroff.service; do
+  install -D -m 644 "$here/systemd/$unit" "/etc/systemd/system/$unit"
+done
+install -D -m 644 "$here/systemd/patrol-lpr.sysusers.conf" /usr/lib/sysusers.d/patrol-lpr.conf
+install -D -m 644 "$here/systemd/patrol-lpr.tmpfiles.conf" /usr/lib/tmpfiles.d/patrol-lpr.conf
+install -D -m 644 "$here/systemd/99-patrol-gnss.rules" /etc/udev/rules.d/99-patrol-gnss.rules
+install -D -m 644 "$here/systemd/journald-patrol-lpr.conf" /etc/systemd/journald.conf.d/patrol-lpr.conf
+install -d -o root -g patrol-lpr -m 750 /etc/patrol-lpr
+for unit in patrol-lpr.service patrol-lpr-enrol.service patrol-lpr-poweroff.path; do
+  systemctl enable --quiet "$unit"
+done
+if [ -f /etc/patrol-lpr/config.toml ]; then
+  echo "installed; systemctl restart patrol-lpr"
+else
+  "$home/bin/patrol-lpr" config example > /etc/patrol-lpr/config.toml.example
+  echo "installed; next: keys and /etc/patrol-lpr/config.toml (see docs/installing.md), then: systemctl start patrol-lpr"
+fi

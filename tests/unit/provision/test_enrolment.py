@@ -1,0 +1,239 @@
+"""From a card to a certificate: over real TLS, cut short at every step, with every wrong token."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import ssl
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.errors import WireError
+from agent.runtime.config import load_config
+from agent.runtime.stages import build_sealer
+from agent.seal import SigningKey, StationKey, VerifyKey
+from provision.books import Books, EnrolmentRefusedError
+from provision.card import Card, load_card
+from provision.enrol import server
+from provision.errors import ProvisionError
+from provision.first_boot import clock_is_credible, enrol, find_card, utc_from_sentences
+from provision.pki import (
+    belongs,
+    issue,
+    load_authority,
+    make_authority,
+    make_request,
+    new_key,
+    renew_after,
+    sign_request,
+    write_private,
+)
+from tests.nmea_lines import START, rmc, sentence
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOW = dt.datetime.now(dt.UTC)
+STEPS = (
+    "trust", "key", "signing key", "request", "answer", "certificate", "configuration", "token shredded",
+)  # fmt: skip
+
+
+class PowerCutError(Exception):
+    """The lights go out."""
+
+
+@dataclass
+class Fleet:
+    """An authority that answers on a port of this machine."""
+
+    folder: Path
+    books: Books
+    port: int
+
+    def card(self, unit: str = "unit-07", *, hours: float = 1) -> Path:
+        expires = int((NOW + dt.timedelta(hours=hours)).timestamp())
+        made = Card(
+            unit=unit, agency="Example Sheriff", enrol_host="127.0.0.1", enrol_port=self.port,
+            broker_host="mqtt.example.org",
+            token=self.books.new_token(unit, expires_s=expires), ca_pem=self.books.ca_pem.decode(),
+            station_pem=StationKey.generate().pem().decode(),
+        )  # fmt: skip
+        path = self.folder / "boot" / "patrol-lpr" / "provision.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(made.model_dump_json())
+        return path
+
+
+@pytest.fixture
+def fleet(tmp_path):
+    authority = make_authority(tmp_path / "ca", "fleet")
+    key, cert = issue(authority, "enrol", hosts=("127.0.0.1",))
+    write_private(tmp_path / "enrol.key", key)
+    (tmp_path / "enrol.pem").write_bytes(cert)
+    books = Books(tmp_path / "ca")
+    made = server(books, "127.0.0.1", 0, cert=tmp_path / "enrol.pem", key=tmp_path / "enrol.key")
+    thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    yield Fleet(tmp_path, books, made.server_address[1])
+    made.shutdown()
+    made.server_close()
+    thread.join()
+
+
+def check_enrolled(fleet: Fleet, etc: Path, card: Path) -> None:
+    key = serialization.load_pem_private_key((etc / "tls.key").read_bytes(), None)
+    cert = (etc / "unit.pem").read_bytes()
+    assert belongs(cert, key)
+    assert x509.load_pem_x509_certificate(cert).subject.rfc4514_string() == "CN=unit-07"
+    assert not card.exists()
+    assert not (etc / "request.pem").exists()
+    config = load_config(etc / "config.toml", [f'seal.unit_key="{etc}/unit.key"'])
+    assert config.unit == "unit-07"
+    assert build_sealer(config) is not None
+    signing = SigningKey.load(etc / "unit.key")
+    assert VerifyKey.load(fleet.folder / "ca" / "units" / "unit-unit-07.pub").id == signing.id
+    (row,) = fleet.books.listing()
+    assert (row.unit, row.revoked_s) == ("unit-07", None)
+
+
+def test_a_card_becomes_an_enrolled_unit(fleet, tmp_path):
+    card, steps = fleet.card(), []
+    enrol(card, tmp_path / "etc", done=steps.append)
+    assert tuple(steps) == STEPS
+    check_enrolled(fleet, tmp_path / "etc", card)
+
+
+@pytest.mark.parametrize("step", STEPS[:-1])
+def test_a_power_cut_at_any_step_ends_in_the_same_unit(fleet, tmp_path, step):
+    """One certificate in the books, one key on the device, whichever step was the last."""
+    card, etc = fleet.card(), tmp_path / "etc"
+
+    def cut(name: str) -> None:
+        if name == step:
+            raise PowerCutError
+
+    with pytest.raises(PowerCutError):
+        enrol(card, etc, done=cut)
+    enrol(card, etc)
+    check_enrolled(fleet, etc, card)
+
+
+def test_private_files_are_their_owners(fleet, tmp_path):
+    enrol(fleet.card(), tmp_path / "etc")
+    for name in ("tls.key", "unit.key"):
+        assert (tmp_path / "etc" / name).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_token_is_for_one_unit_once_and_not_for_ever(fleet, tmp_path):
+    card = fleet.card()
+    text = card.read_text()
+    enrol(card, tmp_path / "etc")
+    card.write_text(text)
+    with pytest.raises(EnrolmentRefusedError, match="used already"):
+        enrol(card, tmp_path / "another device")
+    stolen = json.loads(text) | {"unit": "unit-08"}
+    card.write_text(json.dumps(stolen))
+    with pytest.raises(EnrolmentRefusedError, match="unknown, expired or for another"):
+        enrol(card, tmp_path / "third device")
+    late = fleet.card(hours=-1)
+    with pytest.raises(EnrolmentRefusedError, match="unknown, expired"):
+        enrol(late, tmp_path / "late device")
+    assert late.exists(), "a card that did not work is not shredded"
+    guessed = json.loads(fleet.card().read_text()) | {"token": "0" * 40}
+    card.write_text(json.dumps(guessed))
+    with pytest.raises(EnrolmentRefusedError):
+        enrol(card, tmp_path / "guesser")
+
+
+def test_a_server_of_another_authority_is_not_asked(fleet, tmp_path):
+    other = make_authority(tmp_path / "other", "somebody else")
+    card = fleet.card()
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"ca_pem": other.pem.decode()}))
+    with pytest.raises(ssl.SSLError):
+        enrol(card, tmp_path / "etc")
+    assert card.exists()
+
+
+def test_a_renewed_unit_keeps_its_earlier_signing_key_in_the_books(fleet, tmp_path):
+    enrol(fleet.card(), tmp_path / "first")
+    enrol(fleet.card(), tmp_path / "second")
+    names = sorted(path.name for path in (fleet.folder / "ca" / "units").iterdir())
+    assert names == ["unit-unit-07.2.pub", "unit-unit-07.pub"]
+
+
+def test_a_revoked_unit_is_on_the_list(fleet, tmp_path):
+    enrol(fleet.card(), tmp_path / "etc")
+    assert fleet.books.revoke("unit-07", now=NOW) == 1
+    (row,) = fleet.books.listing()
+    crl = x509.load_pem_x509_crl((fleet.folder / "ca" / "crl.pem").read_bytes())
+    assert [f"{revoked.serial_number:x}" for revoked in crl] == [row.serial]
+    assert fleet.books.revoke("unit-07", now=NOW) == 0
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{}", b"[1]", b'{"unit": "../x", "token": "", "request": "", "signing_key": ""}']
+)
+def test_nonsense_gets_an_answer_and_no_certificate(fleet, body):
+    import http.client  # noqa: PLC0415 - this test speaks by hand
+
+    context = ssl.create_default_context(cadata=fleet.books.ca_pem.decode())
+    connection = http.client.HTTPSConnection("127.0.0.1", fleet.port, context=context, timeout=20)
+    connection.request("POST", "/enrol", body)
+    assert connection.getresponse().status == http.HTTPStatus.BAD_REQUEST
+    connection.close()
+    assert fleet.books.listing() == []
+
+
+def test_requests_for_more_than_a_unit_are_refused(tmp_path):
+    authority = make_authority(tmp_path / "ca", "fleet")
+    for request, words in (
+        (b"nonsense", "not a signing request"),
+        (make_request(new_key(), "unit-08"), "the token is for"),
+    ):
+        with pytest.raises(ProvisionError, match=words):
+            sign_request(authority, request, "unit-07")
+    with pytest.raises(WireError):
+        make_request(new_key(), "a/b")
+    with pytest.raises(ProvisionError, match="never overwritten"):
+        make_authority(tmp_path / "ca", "again")
+    with pytest.raises(ProvisionError, match="no authority"):
+        load_authority(tmp_path / "nothing")
+
+
+def test_certificates_are_backdated_and_renewed_at_two_thirds(tmp_path):
+    authority = make_authority(tmp_path / "ca", "fleet")
+    cert = sign_request(authority, make_request(new_key(), "u"), "u", days=299, now=NOW)
+    loaded = x509.load_pem_x509_certificate(cert)
+    assert loaded.not_valid_before_utc < NOW - dt.timedelta(hours=23)
+    assert abs(renew_after(cert) - (NOW + dt.timedelta(days=199))) < dt.timedelta(minutes=1)
+
+
+def test_the_clock_is_judged_by_the_authority_and_set_by_the_receiver(tmp_path):
+    authority = make_authority(tmp_path / "ca", "fleet", now=NOW)
+    assert clock_is_credible(authority.pem, now_s=NOW.timestamp())
+    assert not clock_is_credible(authority.pem, now_s=(NOW - dt.timedelta(days=200)).timestamp())
+    lines = ["\x00garbage", sentence("GNRMC,,V,,,,,,,,,,N"), rmc(), rmc()]
+    assert utc_from_sentences(lines) == START
+    assert utc_from_sentences(lines[:2]) is None
+
+
+@given(st.binary(max_size=200))
+def test_a_broken_card_says_what_is_wrong(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("card") / "provision.json"
+    path.write_bytes(data)
+    with pytest.raises(ProvisionError):
+        load_card(path)
+
+
+def test_without_a_card_there_is_nothing_to_do(tmp_path):
+    assert find_card([tmp_path, tmp_path / "absent"]) is None
+    with pytest.raises(ProvisionError, match="cannot be read"):
+        load_card(tmp_path / "absent")
