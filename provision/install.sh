@@ -28,7 +28,7 @@ systemd-sysusers "$here/systemd/patrol-lpr.sysusers.conf"
 if [ -n "$wheels" ]; then
   "$home/bin/pip" install --quiet --no-index --find-links "$wheels" --upgrade 'patrol-lpr[litert]'
 else
-  "$home/bin/pip" install --quiet --upgrade "$here[litert]"
+  "$home/bin/pip" install --quiet --upgrade "${here}[litert]"
 fi
 
 for unit in patrol-lpr.service patrol-lpr-enrol.service patrol-lpr-poweroff.path patrol-lpr-poweroff.service; do

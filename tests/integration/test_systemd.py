@@ -1,0 +1,150 @@
+"""The units as they are shipped: checked by systemd's own tools, and booted with our installer under systemd-nspawn."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from agent.buffer import OutboxReader
+from agent.buffer.outbox import FILE_NAME
+from agent.runtime.simulate_command import fresh_keys
+from tests.nspawn import boot, installed_root
+
+pytestmark = pytest.mark.integration
+UNITS = (
+    "patrol-lpr.service",
+    "patrol-lpr-enrol.service",
+    "patrol-lpr-poweroff.path",
+    "patrol-lpr-poweroff.service",
+)
+_CONFIG = """
+unit = "unit-07"
+agency = "Example Sheriff"
+[[hw.cameras]]
+kind = "folder"
+path = "/frames"
+fps = 25
+loop = true
+realtime = true
+[reread]
+window_s = 0
+[outbox]
+min_free_mib = 0
+[seal]
+station_key = "/etc/patrol-lpr/station.pub"
+"""
+_PROBE = r"""#!/bin/bash
+# Runs inside, after the agent; every line it writes is looked at outside.
+say() { echo "$1=$2" >> /probe; }
+prop() { systemctl show -P "$1" patrol-lpr.service; }
+until_reads() {
+  for _ in $(seq 240); do journalctl -u patrol-lpr -o cat | grep -q '"event": "read"' && return; sleep 0.25; done
+}
+touch /started
+say active "$(systemctl is-active patrol-lpr.service)"
+say enrol "$(systemctl show -P ConditionResult patrol-lpr-enrol.service)"
+until_reads
+pid=$(prop MainPID)
+say user "$(ps -o user= -p "$pid")"
+say caps "$(grep CapEff /proc/"$pid"/status | cut -f2)"
+say nnp "$(grep NoNewPrivs /proc/"$pid"/status | cut -f2)"
+say seccomp "$(grep '^Seccomp:' /proc/"$pid"/status | cut -f2)"
+say core "$(grep 'core file' /proc/"$pid"/limits | awk '{print $5}')"
+say etc "$(nsenter -t "$pid" -m touch /etc/patrol-lpr/x 2>&1 | grep -o 'Read-only' || echo written)"
+say home "$(nsenter -t "$pid" -m ls /root 2>&1 | wc -l)"
+say key_mode "$(stat -c %a:%U /etc/patrol-lpr/unit.key)"
+say notify "$(prop StatusText)"
+kill -STOP "$pid"
+for _ in $(seq 120); do [ "$(prop NRestarts)" -ge 1 ] && break; sleep 0.25; done
+say restarts "$(prop NRestarts)"
+say watchdog "$(journalctl -u patrol-lpr -o cat | grep -c 'Watchdog timeout')"
+for _ in $(seq 120); do [ "$(systemctl is-active patrol-lpr)" = active ] && break; sleep 0.25; done
+say again "$(systemctl is-active patrol-lpr.service)"
+# Only what the service's own processes wrote: its user is nobody else's.
+say strays "$(find / -xdev -newer /started -user patrol-lpr ! -path '/var/lib/patrol-lpr*' ! -path '/proc/*' | wc -l)"
+systemctl stop patrol-lpr.service
+say result "$(prop Result):$(prop ExecMainStatus)"
+say plates "$(journalctl -o cat | grep -c -F -f /plates)"
+systemctl start patrol-lpr.service
+say before_off "$(systemctl is-system-running)"
+# What the agent does when the ignition has gone and everything is on the disk.
+setpriv --reuid=patrol-lpr --clear-groups touch /run/patrol-lpr/power-off
+"""
+_PROBE_UNIT = """[Unit]
+After=patrol-lpr.service
+Wants=patrol-lpr.service
+[Service]
+Type=exec
+ExecStart=/probe.sh
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def test_systemd_finds_nothing_wrong(repo, tmp_path):
+    """Where the program lies is the installer's matter; everything else must be as systemd wants it."""
+    for name in UNITS:
+        text = (repo / "systemd" / name).read_text().replace("/opt/patrol-lpr/bin/patrol-lpr", "/bin/true")
+        (tmp_path / name).write_text(text)
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", *(str(tmp_path / name) for name in UNITS)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_agent_is_exposed_as_little_as_can_be(repo):
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--threshold=15", str(repo / "systemd/patrol-lpr.service")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    overall = re.search(r"Overall exposure level .*: ([\d.]+)", done.stdout)
+    assert overall, done.stderr
+    assert float(overall[1]) <= 1.5
+    assert done.returncode == 0
+
+
+def test_an_installed_system_boots_runs_restarts_stops_and_switches_itself_off(repo, tmp_path):
+    root = installed_root(repo, tmp_path)
+    shutil.copytree(repo / "tests/drives/city-day/frames", root / "frames")
+    fresh_keys(tmp_path / "keys", "unit-07")
+    for name in ("unit.key", "station.pub"):
+        shutil.copy(tmp_path / "keys" / name, root / "etc/patrol-lpr" / name)
+    (root / "etc/patrol-lpr/config.toml").write_text(_CONFIG)
+    (root / "etc/patrol-lpr/config.toml").chmod(0o644)
+    (root / "etc/patrol-lpr/station.pub").chmod(0o644)
+    drop_in = root / "etc/systemd/system/patrol-lpr.service.d"
+    drop_in.mkdir()
+    (drop_in / "test.conf").write_text("[Service]\nWatchdogSec=4\n")
+    truth = (repo / "tests/drives/city-day/truth.csv").read_text().splitlines()[1:]
+    (root / "plates").write_text("\n".join(sorted({line.split(",")[5] for line in truth})) + "\n")
+    (root / "probe.sh").write_text(_PROBE)
+    (root / "probe.sh").chmod(0o755)
+    wants = root / "etc/systemd/system/multi-user.target.wants"
+    (root / "etc/systemd/system/probe.service").write_text(_PROBE_UNIT)
+    (wants / "probe.service").symlink_to("/etc/systemd/system/probe.service")
+    console = boot(root, timeout_s=240)
+    assert (root / "probe").exists(), console[-3000:]
+    said = dict(line.partition("=")[::2] for line in (root / "probe").read_text().splitlines())
+    assert said["active"] == "active", f"{said}\n{console[-3000:]}"
+    assert said["enrol"] == "no", "without a card there is nothing to enrol"
+    assert said["user"].strip() in {"patrol-+", "patrol-lpr"}
+    assert (said["caps"], said["nnp"], said["seccomp"], said["core"]) == ("0000000000000000", "1", "2", "0")
+    assert said["etc"] == "Read-only"
+    assert said["key_mode"] == "600:root", "the signing key is root's; systemd hands it over"
+    assert "reads" in said["notify"]
+    assert int(said["restarts"]) >= 1
+    assert int(said["watchdog"]) >= 1
+    assert said["again"] == "active"
+    assert said["strays"] == "0", "the agent wrote outside its state folder"
+    assert said["result"] == "success:0"
+    assert said["plates"] == "0", "a plate is in the journal"
+    # The console ended by itself: the path unit has switched the system off.
+    reader = OutboxReader(root / "var/lib/patrol-lpr" / FILE_NAME)
+    stats = reader.stats()
+    reader.close()
+    assert stats.reads >= 1
+    assert stats.reads == stats.appended
