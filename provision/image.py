@@ -26,10 +26,13 @@ _SECTOR = 512
 _SIGNATURE = b"\x55\xaa"
 _FAT_TYPES = frozenset({0x01, 0x04, 0x06, 0x0B, 0x0C, 0x0E})
 _LINUX_TYPE = 0x83
-_UNITS = (
-    "patrol-lpr.service", "patrol-lpr-enrol.service", "patrol-lpr-poweroff.path", "patrol-lpr-poweroff.service",
-)  # fmt: skip
-_ENABLED = ("patrol-lpr.service", "patrol-lpr-enrol.service", "patrol-lpr-poweroff.path")
+_ENABLED = (
+    "patrol-lpr.service",
+    "patrol-lpr-setup.service",
+    "patrol-lpr-enrol.service",
+    "patrol-lpr-poweroff.path",
+)
+_UNITS = (*_ENABLED, "patrol-lpr-poweroff.service")
 _FILES = {
     "patrol-lpr.sysusers.conf": "usr/lib/sysusers.d/patrol-lpr.conf",
     "patrol-lpr.tmpfiles.conf": "usr/lib/tmpfiles.d/patrol-lpr.conf",

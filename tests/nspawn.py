@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from provision.image import install_into
+
 CACHE = Path("/var/tmp/patrol-lpr-tests")  # noqa: S108 - a cache that outlives the test run on purpose
 PACKAGES = (
     "systemd",
@@ -51,19 +53,31 @@ def wheels(repo: Path, folder: Path) -> Path:
     return folder
 
 
+def image_root(repo: Path, folder: Path) -> Path:
+    """A root folder as a fleet image holds it before its first boot."""
+    root = _plain_root(folder)
+    install_into(root, systemd=repo / "systemd", wheels=wheels(repo, folder / "wheels"))
+    return root
+
+
 def installed_root(repo: Path, folder: Path) -> Path:
     """A root folder on which install.sh has run."""
-    root = folder / "root"
-    root.mkdir()
-    _run("tar", "-xf", str(base_system()), "-C", str(root))
+    root = _plain_root(folder)
     source = root / "src"
     for part in ("provision", "systemd"):
         shutil.copytree(repo / part, source / part)
     wheels(repo, source / "wheels")
-    # debootstrap forbids services to start; enabling must still work, and the boot must find nothing in its way.
-    (root / "usr/sbin/policy-rc.d").unlink(missing_ok=True)
     _run("chroot", str(root), "/src/provision/install.sh", "--wheels", "/src/wheels")
     shutil.rmtree(source / "wheels")
+    return root
+
+
+def _plain_root(folder: Path) -> Path:
+    root = folder / "root"
+    root.mkdir()
+    _run("tar", "-xf", str(base_system()), "-C", str(root))
+    # debootstrap forbids services to start; enabling must still work, and the boot must find nothing in its way.
+    (root / "usr/sbin/policy-rc.d").unlink(missing_ok=True)
     (root / "etc/machine-id").write_text("")
     (root / "etc/systemd/system/systemd-firstboot.service").symlink_to("/dev/null")
     return root

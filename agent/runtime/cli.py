@@ -23,6 +23,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version  # noqa: PLC0415 - keeps --help instant
+
+        sys.stdout.write(f"patrol-lpr {version('patrol-lpr')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def main_options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Mobile licence plate reader: camera frame to acknowledged read."""
+
+
 ModelsOption = Annotated[
     Path | None,
     typer.Option("--models", help="Folder with active.toml and the bundles; the shipped ones by default."),

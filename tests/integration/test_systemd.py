@@ -11,11 +11,12 @@ import pytest
 from agent.buffer import OutboxReader
 from agent.buffer.outbox import FILE_NAME
 from agent.runtime.simulate_command import fresh_keys
-from tests.nspawn import boot, installed_root
+from tests.nspawn import boot, image_root, installed_root
 
 pytestmark = pytest.mark.integration
 UNITS = (
     "patrol-lpr.service",
+    "patrol-lpr-setup.service",
     "patrol-lpr-enrol.service",
     "patrol-lpr-poweroff.path",
     "patrol-lpr-poweroff.service",
@@ -84,10 +85,38 @@ WantedBy=multi-user.target
 """
 
 
+_FIRST_BOOT = r"""#!/bin/bash
+# Runs inside after the first boot of a fleet image: plays the authority, then lets the unit enrol itself.
+say() { echo "$1=$2" >> /probe; }
+lpr=/opt/patrol-lpr/bin/patrol-lpr
+say setup "$(systemctl show -P Result patrol-lpr-setup.service):$(systemctl is-active patrol-lpr-setup.service)"
+say version "$($lpr --version)"
+say nobody_yet "$(systemctl show -P ConditionResult patrol-lpr-enrol.service)"
+say agent_waits "$(systemctl show -P ConditionResult patrol-lpr.service)"
+mkdir -p /authority /boot/firmware/patrol-lpr
+$lpr provision ca /authority/ca
+$lpr provision issue /authority/ca enrol --host 127.0.0.1 --out /authority/enrol
+$lpr keys station /authority/station
+$lpr provision serve /authority/ca --cert /authority/enrol/enrol.pem --key /authority/enrol/enrol.key &
+for _ in $(seq 80); do (exec 3<>/dev/tcp/127.0.0.1/8443) 2>/dev/null && break; sleep 0.25; done
+$lpr provision card /authority/ca unit-09 --agency "Example Sheriff" --enrol-at 127.0.0.1:8443 \
+  --broker broker.example.org:8883 --station-key /authority/station/station.pub \
+  --out /boot/firmware/patrol-lpr/provision.json
+systemctl start patrol-lpr-enrol.service
+say enrol "$(systemctl show -P Result patrol-lpr-enrol.service)"
+say left_on_card "$(ls /boot/firmware/patrol-lpr | wc -l)"
+say files "$(cd /etc/patrol-lpr && stat -c %n:%a:%U *.key *.pem *.pub config.toml | sort | tr '\n' ' ')"
+say config "$($lpr config check /etc/patrol-lpr/config.toml > /dev/null && echo right)"
+say listed "$($lpr provision list /authority/ca | grep -c unit-09)"
+systemctl --no-block poweroff
+"""
+
+
 def test_systemd_finds_nothing_wrong(repo, tmp_path):
     """Where the program lies is the installer's matter; everything else must be as systemd wants it."""
     for name in UNITS:
-        text = (repo / "systemd" / name).read_text().replace("/opt/patrol-lpr/bin/patrol-lpr", "/bin/true")
+        text = (repo / "systemd" / name).read_text()
+        text = re.sub(r"/opt/patrol-lpr/bin/(patrol-lpr|pip)", "/bin/true", text)
         (tmp_path / name).write_text(text)
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", *(str(tmp_path / name) for name in UNITS)],
@@ -148,3 +177,32 @@ def test_an_installed_system_boots_runs_restarts_stops_and_switches_itself_off(r
     reader.close()
     assert stats.reads >= 1
     assert stats.reads == stats.appended
+
+
+def test_a_fleet_image_makes_its_environment_and_enrols_itself(repo, tmp_path):
+    """What the image builder puts into a plain Debian is all a unit needs, without a network."""
+    root = image_root(repo, tmp_path)
+    (root / "probe.sh").write_text(_FIRST_BOOT)
+    (root / "probe.sh").chmod(0o755)
+    unit = _PROBE_UNIT.replace("patrol-lpr.service", "patrol-lpr-setup.service multi-user.target")
+    (root / "etc/systemd/system/probe.service").write_text(
+        unit.replace("Wants=patrol-lpr-setup.service multi-user.target\n", "")
+    )
+    (root / "etc/systemd/system/multi-user.target.wants/probe.service").symlink_to(
+        "/etc/systemd/system/probe.service"
+    )
+    console = boot(root, timeout_s=300)
+    assert (root / "probe").exists(), console[-3000:]
+    said = dict(line.partition("=")[::2] for line in (root / "probe").read_text().splitlines())
+    assert said["setup"] == "success:active", f"{said}\n{console[-3000:]}"
+    assert said["version"].startswith("patrol-lpr ")
+    assert (said["nobody_yet"], said["agent_waits"]) == ("no", "no"), (
+        "without keys and configuration nothing starts"
+    )
+    assert said["enrol"] == "success", f"{said}\n{console[-3000:]}"
+    assert said["left_on_card"] == "0", "the single-use token is still there"
+    assert said["files"].split() == [
+        "ca.pem:640:root", "config.toml:640:root", "station.pub:640:root", "tls.key:640:root", "unit.key:600:root",
+        "unit.pem:640:root",
+    ]  # fmt: skip
+    assert (said["config"], said["listed"]) == ("right", "1")

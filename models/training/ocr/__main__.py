@@ -15,7 +15,7 @@ import torch
 from models.training.ocr.card import write_card
 from models.training.ocr.data import Sampler, Shards, load_crops
 from models.training.ocr.evaluate import evaluate
-from models.training.ocr.export import Recipe, export
+from models.training.ocr.export import Recipe, calibration_crops, export
 from models.training.ocr.regions import REGIONS
 from models.training.ocr.train import MARGIN_X, MARGIN_Y, Plan, fit
 from models.training.plates.fonts import DEFAULT_CACHE
@@ -42,7 +42,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--synthetic-share", type=float, default=0.4, help="share of them in a batch")
     parser.add_argument("--shards", type=Path, help="folder of the synthetic plates (default OUT/shards)")
     parser.add_argument("--fonts", type=Path, default=DEFAULT_CACHE)
-    parser.add_argument("--start-from", type=Path, help="checkpoint.pt of an earlier run to start from")
+    parser.add_argument(
+        "--start-from", type=Path, help="checkpoint.pt of an earlier run, or a bundle folder, to start from"
+    )
     parser.add_argument("--extra-labels", type=Path, help="image,text,weight for crops without a label")
     parser.add_argument(
         "--margin-x", type=float, default=MARGIN_X, help="crop margin of the bundle, share of width"
@@ -82,6 +84,7 @@ def main() -> None:
         device=options.device,
         workers=options.workers,
         start_from=options.start_from,
+        calibration=None if fresh else calibration_crops(sampler, 16),
     )
     run = fit(plan, sampler, validation)
     recipe = Recipe(options.id, options.margin_x, options.margin_y, options.fonts)

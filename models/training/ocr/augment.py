@@ -33,11 +33,23 @@ class Source:
     aspect: float
 
 
-def augmented(rng: np.random.Generator, source: Source, backdrops: list[Image], hard_share: float = 1.0) -> Image:
-    """A random view of `source`: uint8 [64, 128, 3] RGB; 1 - `hard_share` of the views stay sharp and lit."""
-    warped = _geometry(rng, source, backdrops)
-    if rng.random() >= hard_share:
-        return warped
+@dataclass(frozen=True, slots=True)
+class View:
+    """A training crop uint8 [64, 128, 3] RGB and where the plate's corners lie in it, float32 [4, 2] as shares of
+    its width and height: top left, top right, bottom right, bottom left."""
+
+    rgb: Image
+    corners: NDArray[np.float32]
+
+
+def augmented(rng: np.random.Generator, source: Source, backdrops: list[Image], hard_share: float = 1.0) -> View:
+    """A random view of `source`; 1 - `hard_share` of the views stay sharp and lit."""
+    warped, corners = _geometry(rng, source, backdrops)
+    return View(_taken(rng, source, warped) if rng.random() < hard_share else warped, corners)
+
+
+def _taken(rng: np.random.Generator, source: Source, warped: Image) -> Image:
+    """The crop as a camera gives it: at the plate's own size in pixels, blurred, noisy, compressed."""
     smallest = 30 * max(1.0, source.aspect / 2.6)
     width = WIDTH_PX if rng.random() < 0.25 else int(np.exp(rng.uniform(np.log(smallest), np.log(150))))
     height = int(width / source.aspect * rng.uniform(0.85, 1.3))
@@ -51,7 +63,9 @@ def augmented(rng: np.random.Generator, source: Source, backdrops: list[Image], 
     return small
 
 
-def _geometry(rng: np.random.Generator, source: Source, backdrops: list[Image]) -> Image:
+def _geometry(
+    rng: np.random.Generator, source: Source, backdrops: list[Image]
+) -> tuple[Image, NDArray[np.float32]]:
     x0, y0, x1, y1 = source.box
     corners = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]], np.float32)
     half = np.array([source.aspect / 2, 0.5])
@@ -67,14 +81,14 @@ def _geometry(rng: np.random.Generator, source: Source, backdrops: list[Image]) 
     loose = _BOX_ERROR if rng.random() < 0.6 else _BOX_ERROR / 3
     low = low - size * (_MARGINS + rng.normal(0, loose, 2))
     high = high + size * (_MARGINS + rng.normal(0, loose, 2))
-    target = ((quad - low) / (high - low) * [WIDTH_PX, HEIGHT_PX]).astype(np.float32)
-    warp = cv2.getPerspectiveTransform(corners, target)
+    shares = ((quad - low) / (high - low)).astype(np.float32)
+    warp = cv2.getPerspectiveTransform(corners, shares * np.float32([WIDTH_PX, HEIGHT_PX]))
+    size_px = (WIDTH_PX, HEIGHT_PX)
     if rng.random() < 0.3:
-        return cv2.warpPerspective(source.rgb, warp, (WIDTH_PX, HEIGHT_PX), borderMode=cv2.BORDER_REPLICATE)
+        return cv2.warpPerspective(source.rgb, warp, size_px, borderMode=cv2.BORDER_REPLICATE), shares
     canvas = backdrops[rng.integers(len(backdrops))].copy()
-    return cv2.warpPerspective(
-        source.rgb, warp, (WIDTH_PX, HEIGHT_PX), dst=canvas, borderMode=cv2.BORDER_TRANSPARENT
-    )
+    warped = cv2.warpPerspective(source.rgb, warp, size_px, dst=canvas, borderMode=cv2.BORDER_TRANSPARENT)
+    return warped, shares
 
 
 def _lit(rng: np.random.Generator, small: Image) -> NDArray[np.float32]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from models.training.ocr.data import Batch, folded
+from models.training.ocr.data import Texts, folded
 from models.training.ocr.decode import decode, softmax
 from models.training.ocr.net import ctc_loss
 from models.training.ocr.regions import ALPHABET, UNLABELLED
@@ -22,9 +22,9 @@ MISSING = "-"
 _TEMPERATURES = np.arange(0.6, 2.55, 0.05)
 
 
-def symbol_temperature(symbols: NDArray[np.float32], batch: Batch) -> float:
+def symbol_temperature(symbols: NDArray[np.float32], texts: Texts) -> float:
     """The temperature under which the labels are likeliest (Guo et al. 2017, on the CTC likelihood)."""
-    targets, lengths, weights = (torch.from_numpy(a) for a in (batch.targets, batch.lengths, batch.weights))
+    targets, lengths, weights = (torch.from_numpy(a) for a in (texts.targets, texts.lengths, texts.weights))
     losses = [float(ctc_loss(torch.from_numpy(symbols / t), targets, lengths, weights)) for t in _TEMPERATURES]
     return float(_TEMPERATURES[int(np.argmin(losses))])
 

@@ -28,9 +28,9 @@ class _ChannelsLast(nn.Module):
         super().__init__()
         self.net = net
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        symbols, region = self.net(x.permute(0, 3, 1, 2))
-        return symbols, region
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        symbols, region, corners = self.net(x.permute(0, 3, 1, 2))
+        return symbols, region, corners
 
 
 def to_float_tflite(net: PlateNet) -> bytes:
@@ -51,7 +51,7 @@ class Tflite:
         self.outputs: dict[str, dict[str, Any]] = {}
         for position, details in enumerate(self.interpreter.get_output_details()):
             shape = tuple(int(n) for n in details["shape"])
-            names = {(1, STEPS, CLASSES): "symbols", (1, len(REGIONS)): "region"}
+            names = {(1, STEPS, CLASSES): "symbols", (1, len(REGIONS)): "region", (1, 8): "corners"}
             self.outputs[names[shape]] = {**details, "position": position}
 
     def raw(self, image: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
@@ -66,7 +66,7 @@ class Tflite:
 
     def logits(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Dequantised symbol and region logits of uint8 images [n, 64, 128, 3]."""
-        parts: dict[str, list[NDArray[np.float32]]] = {"symbols": [], "region": []}
+        parts: dict[str, list[NDArray[np.float32]]] = {name: [] for name in self.outputs}
         for image in images:
             for name, value in self.raw(image).items():
                 scale, zero_point = self.outputs[name]["quantization"]

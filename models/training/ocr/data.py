@@ -15,7 +15,7 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data import Sampler as TorchSampler
 
-from models.training.ocr.augment import Image, Source, augmented
+from models.training.ocr.augment import Image, Source, View, augmented
 from models.training.ocr.net import HEIGHT_PX, WIDTH_PX
 from models.training.ocr.regions import encode, region_of
 
@@ -32,6 +32,8 @@ _STATE_SHARE, _STATE_UNREAD_SHARE = 0.50, 0.04
 _HARD_MOST, _HARD_AFTER_BATCHES = 0.92, 3000
 """Sharp views first: on hard ones alone CTC takes far longer to leave the all-blank plateau."""
 _WEAK_LABEL, _WEAK_WEIGHT = 0.5, 0.4
+_EXACT_CORNERS, _LOOSE_CORNERS = frozenset({"us_state", "synthetic"}), 0.2
+"""Plates on vehicles are labelled by upright boxes, which say little about corners."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +49,18 @@ class Crop:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Network input uint8 [n, 64, 128, 3] with CTC targets [n, LONGEST], their lengths, weights and regions."""
+    """Network input uint8 [n, 64, 128, 3] with CTC targets [n, LONGEST], their lengths, weights and regions.
+
+    `corners` float32 [n, 4, 2] are the plates' corners in the input, `corner_weights` how far they can be trusted.
+    """
 
     images: NDArray[np.uint8]
     targets: NDArray[np.int64]
     lengths: NDArray[np.int64]
     weights: NDArray[np.float32]
     regions: NDArray[np.int64]
+    corners: NDArray[np.float32]
+    corner_weights: NDArray[np.float32]
 
 
 def folded(text: str) -> str:
@@ -167,8 +174,7 @@ class Sampler(Dataset[Batch]):
         rng = np.random.default_rng((self._seed, number))
         drawn = [self._draw(rng) for _ in range(self._size)]
         hard_share = min(_HARD_MOST, number / self._hard_after)
-        images = np.stack([augmented(rng, crop.source, self._backdrops, hard_share) for crop in drawn])
-        return labelled(images, drawn)
+        return labelled([augmented(rng, crop.source, self._backdrops, hard_share) for crop in drawn], drawn)
 
     def stream(self, first: int, workers: int) -> Iterable[Batch]:
         """Batches from `first` on without end, drawn in `workers` processes (0: in this one)."""
@@ -213,17 +219,38 @@ def backdrops_of(crops: list[Crop], rng: np.random.Generator, number: int = 400)
     return backdrops
 
 
-def labelled(images: NDArray[np.uint8], crops: list[Crop]) -> Batch:
-    """Images with the targets of their crops; crops without a text get weight 0."""
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """CTC targets [n, LONGEST], their lengths [n] and the weights of their losses [n]."""
+
+    targets: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    weights: NDArray[np.float32]
+
+
+def labelled_texts(crops: list[Crop]) -> Texts:
+    """Targets of crops; those without a text get weight 0."""
     targets = np.zeros((len(crops), LONGEST), np.int64)
     for i, crop in enumerate(crops):
         targets[i, : len(crop.text)] = encode(crop.text)
-    return Batch(
-        images,
+    return Texts(
         targets,
         np.array([max(1, len(crop.text)) for crop in crops]),
         np.array([crop.weight if crop.text else 0.0 for crop in crops], np.float32),
+    )
+
+
+def labelled(views: list[View], crops: list[Crop]) -> Batch:
+    """Views with the targets of their crops."""
+    texts = labelled_texts(crops)
+    return Batch(
+        np.stack([view.rgb for view in views]),
+        texts.targets,
+        texts.lengths,
+        texts.weights,
         np.array([crop.region for crop in crops]),
+        np.stack([view.corners for view in views]),
+        np.array([1.0 if c.label_set in _EXACT_CORNERS else _LOOSE_CORNERS for c in crops], np.float32),
     )
 
 

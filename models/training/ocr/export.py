@@ -15,7 +15,7 @@ import numpy as np
 from models.training.ocr import calibrate
 from models.training.ocr.augment import augmented
 from models.training.ocr.convert import Tflite, to_float_tflite
-from models.training.ocr.data import Crop, Sampler, backdrops_of, cut, labelled
+from models.training.ocr.data import Crop, Sampler, backdrops_of, cut, labelled_texts
 from models.training.ocr.regions import ALPHABET, BLANK, REGIONS
 from models.training.plates import PlateRenderer
 from models.training.quantise import to_int8
@@ -62,7 +62,7 @@ def export(
     out.mkdir(parents=True, exist_ok=True)
     float_model = to_float_tflite(net)
     (out.parent / f"{out.name}-float.tflite").write_bytes(float_model)
-    chosen = np.concatenate([training[10**9 + i].images for i in range(_CALIBRATION_BATCHES)])
+    chosen = calibration_crops(training)
     model_bytes = to_int8(float_model, chosen)
     (out / "model.tflite").write_bytes(model_bytes)
     model = Tflite(model_bytes)
@@ -74,13 +74,18 @@ def export(
     return fitted
 
 
+def calibration_crops(training: Sampler, batches: int = _CALIBRATION_BATCHES) -> NDArray[np.uint8]:
+    """Training crops that no step has seen, uint8 [n, 64, 128, 3]."""
+    return np.concatenate([training[10**9 + i].images for i in range(batches)])
+
+
 def _views(validation: list[Crop], recipe: Recipe) -> tuple[NDArray[np.uint8], list[Crop]]:
     """Each validation crop as the agent would cut it, with a 4 % box error, and as degraded training views."""
     rng = np.random.default_rng(recipe.seed)
     backdrops = backdrops_of(validation, rng)
     images = [jittered(rng, crop, 0.04, recipe) for crop in validation]
     for _ in range(_HARD_VIEWS):
-        images += [augmented(rng, crop.source, backdrops, 0.6) for crop in validation]
+        images += [augmented(rng, crop.source, backdrops, 0.6).rgb for crop in validation]
     return np.stack(images), validation * (1 + _HARD_VIEWS)
 
 
@@ -95,13 +100,14 @@ def jittered(rng: np.random.Generator, crop: Crop, error: float, recipe: Recipe)
 def _fit(model: Tflite, validation: list[Crop], recipe: Recipe, out: Path) -> dict[str, Any]:
     images, crops = _views(validation, recipe)
     symbols, regions = model.logits(images)
-    batch = labelled(images, crops)
+    texts = labelled_texts(crops)
     plain = slice(0, len(validation))
-    temperature = calibrate.symbol_temperature(symbols, batch)
+    temperature = calibrate.symbol_temperature(symbols, texts)
     reads, raw = calibrate.read_all(symbols, temperature)
     right = calibrate.equal_texts(reads, [c.text for c in crops])
-    region_temperature = calibrate.region_temperature(regions, batch.regions)
-    threshold = calibrate.region_threshold(regions[plain], batch.regions[plain], region_temperature)
+    labels = np.array([crop.region for crop in crops])
+    region_temperature = calibrate.region_temperature(regions, labels)
+    threshold = calibrate.region_threshold(regions[plain], labels[plain], region_temperature)
     knots_raw, knots_probability = calibrate.knots(raw, right)
     table = calibrate.confusions([c.text for c in crops], reads)
     with (out / "confusion.csv").open("w", encoding="utf-8", newline="") as file:
@@ -134,6 +140,7 @@ def _write_golden(model: Tflite, recipe: Recipe, path: Path) -> None:
         input=np.bitwise_xor(np.stack(images), 0x80).view(np.int8),
         symbols=np.concatenate([o["symbols"] for o in outputs]),
         region=np.concatenate([o["region"] for o in outputs]),
+        corners=np.concatenate([o["corners"] for o in outputs]),
         tolerance_lsb=np.int64(_GOLDEN_TOLERANCE_LSB),
     )
 

@@ -1,4 +1,4 @@
-"""The network: dense convolutions to 4 x 32, a CTC head over 32 columns and a region head.
+"""The network: dense convolutions to 4 x 32, a CTC head over 32 columns, a region head and a head for the corners.
 
 CTC after Graves et al. 2006.  Only convolutions, ReLU, additions, pooling and one fully connected layer: both
 TFLite runtimes run every operation in int8.  Dense 3x3 kernels: depthwise ones are slow in tflite-runtime's int8.
@@ -54,7 +54,10 @@ def _same(kernel: int, stride: int) -> tuple[int, int]:
 
 
 class PlateNet(nn.Module):
-    """RGB [n, 3, 64, 128] in 0..1 to symbol logits [n, 32, 37] and region logits [n, regions]."""
+    """RGB [n, 3, 64, 128] in 0..1 to symbol logits [n, 32, 37], region logits [n, regions] and corners [n, 8].
+
+    Corners are the plate's in the input, as shares of its size less those of the input's own corners.
+    """
 
     def __init__(self, channels: tuple[int, int, int, int] = (24, 48, 80, 128)) -> None:
         super().__init__()
@@ -80,13 +83,19 @@ class PlateNet(nn.Module):
         self.issuer = nn.Sequential(ConvBlock(c, 96, stride=(2, 2)), ConvBlock(96, 96, stride=(2, 2)))
         self.region = nn.Linear(96 * 2 * 2, len(REGIONS))
         self.dropout = nn.Dropout(0.1)
+        self.outline = nn.Sequential(ConvBlock(c, 32, stride=(2, 2)), ConvBlock(32, 32, stride=(2, 2)))
+        self.corners = nn.Linear(32 * 2 * 8, 8)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         shared = self.trunk(x)
         y = F.relu(self.collapse_norm(self.collapse(self.reader(shared))))
         symbols = self.symbols(self.context(y)).squeeze(2).transpose(1, 2)
         quarters = F.avg_pool2d(self.issuer(shared), (1, 4))
-        return symbols, self.region(self.dropout(quarters.flatten(1)))
+        return (
+            symbols,
+            self.region(self.dropout(quarters.flatten(1))),
+            self.corners(self.outline(shared).flatten(1)),
+        )
 
 
 def fused(net: PlateNet) -> PlateNet:
@@ -116,3 +125,14 @@ def ctc_loss(symbols: Tensor, targets: Tensor, lengths: Tensor, weights: Tensor)
         log_probability, targets, steps, lengths, blank=BLANK, reduction="none", zero_infinity=True
     )
     return (losses / lengths * weights).mean()
+
+
+_OWN_CORNERS = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
+_CORNER_BETA = 0.02
+
+
+def corner_loss(found: Tensor, corners: Tensor, weights: Tensor) -> Tensor:
+    """Weighted mean smooth L1 distance of corners [n, 8] from the true ones [n, 4, 2]."""
+    wanted = (corners - _OWN_CORNERS.to(corners.device)).flatten(1)
+    distance = F.smooth_l1_loss(found.float(), wanted, reduction="none", beta=_CORNER_BETA).mean(dim=1)
+    return (distance * weights).sum() / weights.sum()

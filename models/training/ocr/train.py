@@ -17,14 +17,16 @@ from tqdm import tqdm
 
 from models.training.ocr.data import Batch, Crop, Sampler, cut, folded
 from models.training.ocr.decode import decode, edit_distance
-from models.training.ocr.net import PlateNet, ctc_loss
+from models.training.ocr.net import PlateNet, corner_loss, ctc_loss
 from models.training.ocr.regions import UNLABELLED
+from models.training.ocr.restore import restore
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 MARGIN_X, MARGIN_Y = 0.06, 0.08
 _REGION_WEIGHT = 0.35
+_CORNER_WEIGHT = 4.0
 _CHECK_EVERY_S = 150.0
 
 
@@ -41,6 +43,8 @@ class Plan:
     device: str = "cpu"
     workers: int = 0
     start_from: Path | None = None
+    calibration: np.ndarray | None = None
+    """Training crops uint8 [n, 64, 128, 3] that show a restored network its own activations."""
 
 
 class Run:
@@ -51,13 +55,22 @@ class Run:
         self.plan = plan
         self.net = PlateNet().to(plan.device, memory_format=torch.channels_last)
         if plan.start_from is not None:
-            self.net.load_state_dict(torch.load(plan.start_from, weights_only=True)["average"])
+            self._start_from(plan.start_from)
         self.average = copy.deepcopy(self.net).eval()
         self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=plan.rate, weight_decay=0.01)
         self.step, self.elapsed_s = 0, 0.0
         self.history: list[dict[str, float]] = []
         if (plan.folder / "checkpoint.pt").exists():
             self._resume(torch.load(plan.folder / "checkpoint.pt", weights_only=True))
+
+    def _start_from(self, source: Path) -> None:
+        """A checkpoint's averaged weights, or a bundle's; a head that either lacks stays as it was drawn."""
+        if source.is_dir():
+            restore(self.net, source / "model.tflite", self.plan.calibration)
+            return
+        missing, unknown = self.net.load_state_dict(torch.load(source, weights_only=True)["average"], strict=False)
+        if unknown or any(not name.startswith(("outline", "corners")) for name in missing):
+            raise ValueError(f"{source}: not a checkpoint of this network")
 
     def _resume(self, state: dict[str, object]) -> None:
         self.net.load_state_dict(state["net"])
@@ -92,7 +105,7 @@ class Run:
         device = self.plan.device
         images = as_input(batch.images, device)
         with torch.autocast(torch.device(device).type, torch.bfloat16):
-            symbols, regions = self.net(images)
+            symbols, regions, corners = self.net(images)
         targets, lengths, weights, labels = (
             torch.from_numpy(a).to(device) for a in (batch.targets, batch.lengths, batch.weights, batch.regions)
         )
@@ -100,6 +113,8 @@ class Run:
         if (labels != UNLABELLED).any():
             region = F.cross_entropy(regions.float(), labels, ignore_index=UNLABELLED, label_smoothing=0.05)
             loss = loss + _REGION_WEIGHT * region
+        true_corners, trust = (torch.from_numpy(a).to(device) for a in (batch.corners, batch.corner_weights))
+        loss = loss + _CORNER_WEIGHT * corner_loss(corners, true_corners, trust)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
@@ -125,15 +140,15 @@ def as_input(images: np.ndarray, device: str) -> Tensor:
 
 
 @torch.inference_mode()
-def logits_of(net: PlateNet, images: np.ndarray, device: str = "cpu") -> tuple[np.ndarray, np.ndarray]:
-    """Float symbol and region logits of uint8 images [n, 64, 128, 3]."""
+def logits_of(net: PlateNet, images: np.ndarray, device: str = "cpu") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Float symbol logits, region logits and corners of uint8 images [n, 64, 128, 3]."""
     parts = [net(as_input(images[i : i + 64], device)) for i in range(0, len(images), 64)]
     return tuple(torch.cat(outputs).float().cpu().numpy() for outputs in zip(*parts, strict=True))
 
 
 def validate(net: PlateNet, crops: list[Crop], images: np.ndarray, device: str) -> dict[str, float]:
     """Exact share (O = 0) overall and by kind, character error rate, region top-1."""
-    symbols, regions = logits_of(net, images, device)
+    symbols, regions, _ = logits_of(net, images, device)
     texts = [decode(logits)[0] for logits in symbols]
     right = np.array([folded(t) == folded(c.text) for t, c in zip(texts, crops, strict=True)])
     us = np.array([c.label_set == "us_state" for c in crops])
