@@ -42,9 +42,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--synthetic-share", type=float, default=0.4, help="share of them in a batch")
     parser.add_argument("--shards", type=Path, help="folder of the synthetic plates (default OUT/shards)")
     parser.add_argument("--fonts", type=Path, default=DEFAULT_CACHE)
-    parser.add_argument(
-        "--start-from", type=Path, help="checkpoint.pt of an earlier run, or a bundle folder, to start from"
-    )
+    parser.add_argument("--start-from", type=Path, help="checkpoint.pt or bundle folder to start from")
     parser.add_argument("--extra-labels", type=Path, help="image,text,weight for crops without a label")
     parser.add_argument(
         "--margin-x", type=float, default=MARGIN_X, help="crop margin of the bundle, share of width"
