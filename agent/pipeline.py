@@ -14,9 +14,11 @@ from agent.capture import Pacer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from agent.exposure import ExposurePolicy
     from agent.records import Detection, Sighting, Track
     from agent.track import Tracker, TrackerCounts
-    from hw.ports import Frame
+    from agent.view import ViewWatch
+    from hw.ports import Exposure, Frame
 
 
 class FrameReader(Protocol):
@@ -41,6 +43,8 @@ class VisionCounts:
     """Frames the camera made that never reached us, because we were late."""
     skipped: int = 0
     """Frames not looked at because of the frame rate limit."""
+    private: int = 0
+    """Frames not looked at because the driver asked for privacy."""
     detections: int = 0
     sightings: int = 0
 
@@ -55,6 +59,8 @@ class VisionStep:
     sightings: int
     tracks: tuple[Track, ...]
     """Tracks that closed with this frame."""
+    exposure: Exposure | None = None
+    """What the camera should use next, where its exposure can be set."""
 
 
 def _no_lap(_: str) -> None:
@@ -64,10 +70,23 @@ def _no_lap(_: str) -> None:
 class Vision:
     """One camera's frames -> closed tracks.  One per thread."""
 
-    def __init__(self, reader: FrameReader, tracker: Tracker, pacer: Pacer | None = None) -> None:
+    def __init__(
+        self,
+        reader: FrameReader,
+        tracker: Tracker,
+        pacer: Pacer | None = None,
+        *,
+        exposure: ExposurePolicy | None = None,
+        view: ViewWatch | None = None,
+    ) -> None:
+        """``exposure`` where the camera's can be set, ``view`` where its sight is to be watched."""
         self._reader = reader
         self._tracker = tracker
         self.pacer = pacer or Pacer()
+        self.exposure = exposure
+        self.view = view
+        self.private = False
+        """Set by the driver's wish: frames are counted and not looked at."""
         self.counts = VisionCounts()
 
     @property
@@ -80,6 +99,9 @@ class Vision:
         paced = self.pacer.take(frame)
         self.counts.frames += 1
         self.counts.dropped += paced.dropped
+        if self.private:
+            self.counts.private += 1
+            return VisionStep(looked=False, dropped=paced.dropped, detections=0, sightings=0, tracks=self.flush())
         if not paced.look:
             self.counts.skipped += 1
             return VisionStep(looked=False, dropped=paced.dropped, detections=0, sightings=0, tracks=())
@@ -89,6 +111,9 @@ class Vision:
         lap("ocr")
         tracks = self._tracker.update(frame.t_mono_ns, sightings)
         lap("track")
+        exposure = None if self.exposure is None else self.exposure.step(frame, detections)
+        if self.view is not None:
+            self.view.step(frame.rgb)
         self.counts.looked += 1
         self.counts.detections += len(detections)
         self.counts.sightings += len(sightings)
@@ -98,6 +123,7 @@ class Vision:
             detections=len(detections),
             sightings=len(sightings),
             tracks=tuple(tracks),
+            exposure=exposure,
         )
 
     def flush(self) -> tuple[Track, ...]:

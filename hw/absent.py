@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from hw.ports import Buzz, Lamp, LinkDownError, LinkEvent, NmeaLine, Will
+from hw.ports import Button, Buzz, Lamp, LinkDownError, LinkEvent, NmeaLine, Will
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +37,13 @@ class PanelAbsent:
 
     def set_lamp(self, lamp: Lamp) -> None:
         """Nothing to show it on."""
+
+    def take_presses(self) -> tuple[Button, ...]:
+        """Nothing to press."""
+        return ()
+
+    def hush(self) -> None:
+        """Nothing sounds."""
 
     def buzz(self, sound: Buzz) -> None:
         """Nothing to sound."""

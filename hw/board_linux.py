@@ -23,6 +23,7 @@ class BoardLinux:
         self._throttled = root / "sys/devices/platform/soc/soc:firmware/get_throttled"
         self._statm = root / "proc/self/statm"
         self._loadavg = root / "proc/loadavg"
+        self._io = root / "proc/self/io"
         if not self._state_dir.is_dir():
             raise HwConfigError(f"board: state folder {self._state_dir} is missing; create it or set state_dir")
         if not self._statm.is_file():
@@ -46,7 +47,17 @@ class BoardLinux:
             disk_total_bytes=disk.f_blocks * disk.f_frsize,
             rss_bytes=resident_pages * os.sysconf("SC_PAGE_SIZE"),
             load_1min=load_1min,
+            written_bytes=self._written_bytes(),
         )
+
+    def _written_bytes(self) -> int | None:
+        """From the kernel's own account; it is another name than the file's ``wchar``, which counts pipes as well."""
+        try:
+            lines = self._io.read_text(encoding="ascii").splitlines()
+        except OSError:
+            return None
+        found = (line.removeprefix("write_bytes:") for line in lines if line.startswith("write_bytes:"))
+        return next((int(value) for value in found if value.strip().isdecimal()), None)
 
 
 def _number(path: Path, *, base: int = 10) -> int | None:

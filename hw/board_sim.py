@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 _TEMPERATURE_C = 48.0
 _DISK_BYTES = 32 * 10**9
 _RSS_BYTES = 150 * 10**6
+_WRITTEN_BYTES = 10**6
 _THROTTLE_C = 80.0
 """Where a Raspberry Pi starts to lower its clock."""
 
@@ -45,4 +46,5 @@ class BoardSim:
             disk_total_bytes=_DISK_BYTES,
             rss_bytes=_RSS_BYTES,
             load_1min=1.0,
+            written_bytes=_WRITTEN_BYTES,
         )

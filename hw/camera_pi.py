@@ -11,20 +11,26 @@ import contextlib
 import queue
 import threading
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+import structlog
 
-from hw.ports import CameraEndedError, CameraStalledError, Frame, HwConfigError
+from hw.ports import CameraEndedError, CameraStalledError, Exposure, Frame, HwConfigError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from hw.config import PiCameraConfig
 
+_LOG = structlog.get_logger(__name__)
 _MOST_BUFFERS = 4
 _US_PER_S = 1_000_000
+_PACKED = {"RGB888": (2, 1, 0), "BGR888": (0, 1, 2), "XRGB8888": (2, 1, 0), "XBGR8888": (0, 1, 2)}
+"""Where red, green and blue lie in memory: the names tell it backwards."""
+_PLANAR = {"YUV420": cv2.COLOR_YUV2RGB_I420, "NV12": cv2.COLOR_YUV2RGB_NV12}
 
 
 def import_picamera2() -> Any:
@@ -38,43 +44,70 @@ def import_picamera2() -> Any:
     return picamera2
 
 
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """What the pipeline really delivers; picamera2 changes format and size without a word."""
+
+    pixel_format: str
+    width_px: int
+    height_px: int
+
+
 class CameraPi:
-    """Frames of the main stream, newest first, with the exposure the sensor really used."""
+    """Frames of the main stream, newest first, with the exposure the sensor really used.
+
+    A camera that delivers nothing within a time-out is closed and opened anew; the caller counts the stalls, ends the
+    process when there are too many, and systemd goes on from there.
+    """
 
     def __init__(self, config: PiCameraConfig, module: Any) -> None:
         """``module`` is picamera2.  Raises HwConfigError when the camera cannot be opened as configured."""
         self._config = config
+        self._module = module
         self._frames: queue.Queue[Frame | None] = queue.Queue(1)
         self._closed = threading.Event()
         self._seq = 0
         self._handing_over = threading.Lock()
         self._boot_offset_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()
-        try:
-            self._camera = module.Picamera2(config.index)
-            self._camera.configure(self._camera.create_video_configuration(**_streams(config)))
-            self._camera.pre_callback = self._take
-            self._camera.start()
-        except (RuntimeError, IndexError, OSError) as error:
-            raise HwConfigError(
-                f"camera {config.name}: cannot be opened: {error}; is the cable in place?"
-            ) from error
+        self._exposure: Exposure | None = None
+        self._open()
 
     @property
     def name(self) -> str:
         """Name of the camera."""
         return self._config.name
 
+    @property
+    def main(self) -> Stream:
+        """The main stream as it was granted."""
+        return self._main
+
     def next_frame(self, *, timeout_s: float) -> Frame:
-        """As the port says."""
+        """As the port says; after a stall the camera has been opened anew."""
         if self._closed.is_set():
             raise CameraEndedError(f"camera {self.name}: closed")
         try:
             frame = self._frames.get(timeout=timeout_s)
         except queue.Empty:
-            raise CameraStalledError(f"camera {self.name}: no frame within {timeout_s:g} s") from None
+            self._reopen()
+            raise CameraStalledError(f"camera {self.name}: no frame within {timeout_s:g} s; opened anew") from None
         if frame is None:
             raise CameraEndedError(f"camera {self.name}: closed")
         return frame
+
+    @property
+    def _has_own_way(self) -> bool:
+        config = self._config
+        return config.exposure_us is not None or config.gain is not None or config.metering == "pipeline"
+
+    def expose(self, exposure: Exposure) -> None:
+        """As the port says; a camera with a fixed exposure keeps it."""
+        if self._has_own_way or self._closed.is_set() or exposure == self._exposure:
+            return
+        self._exposure = exposure
+        self._camera.set_controls(
+            {"AeEnable": False, "ExposureTime": exposure.exposure_us, "AnalogueGain": exposure.gain}
+        )
 
     def close(self) -> None:
         """As the port says."""
@@ -82,23 +115,48 @@ class CameraPi:
             return
         self._closed.set()
         self._put(None)
+        self._release()
+
+    def _open(self) -> None:
+        config = self._config
+        try:
+            self._camera = self._module.Picamera2(config.index)
+            self._camera.configure(self._camera.create_video_configuration(**_streams(config)))
+            granted = self._camera.camera_configuration()
+            self._main = _granted(granted, "main", config.name)
+            self._lores = None if config.lores_width_px is None else _granted(granted, "lores", config.name)
+            self._camera.pre_callback = self._take
+            self._camera.start()
+        except (RuntimeError, IndexError, OSError) as error:
+            raise HwConfigError(
+                f"camera {config.name}: cannot be opened: {error}; is the cable in place?"
+            ) from error
+        wanted = Stream(config.pixel_format, config.width_px, config.height_px)
+        if self._main != wanted:
+            _LOG.warning("camera_adjusted", camera=config.name, wanted=str(wanted), granted=str(self._main))
+
+    def _release(self) -> None:
         self._camera.stop()
         self._camera.close()
+
+    def _reopen(self) -> None:
+        """Raises HwConfigError when the camera does not come back."""
+        _LOG.warning("camera_reopened", camera=self.name)
+        self._release()
+        self._exposure = None
+        self._open()
 
     def _take(self, request: Any) -> None:
         """Copy one request out; picamera2 calls this in its own thread and releases the request afterwards."""
         if self._closed.is_set():
             return
         metadata = request.get_metadata()
-        config = self._config
-        lores = None
-        if config.lores_width_px is not None:
-            lores = _yuv420_to_rgb(request.make_array("lores"), config.lores_width_px, config.lores_height_px or 0)
+        lores = None if self._lores is None else _to_rgb(request.make_array("lores"), self._lores)
         frame = Frame(
             seq=self._seq,
-            camera=config.name,
+            camera=self._config.name,
             t_mono_ns=self._exposure_start_ns(metadata),
-            rgb=_to_rgb(request.make_array("main"), config),
+            rgb=_to_rgb(request.make_array("main"), self._main),
             exposure_us=int(metadata.get("ExposureTime", 0)),
             gain=float(metadata.get("AnalogueGain", 1.0)),
             lores=lores,
@@ -107,8 +165,9 @@ class CameraPi:
         self._put(frame)
 
     def _exposure_start_ns(self, metadata: dict[str, Any]) -> int:
-        stamp = metadata.get("SensorTimestamp")
-        return time.monotonic_ns() if stamp is None else int(stamp) - self._boot_offset_ns
+        """The pipeline's own stamp; a pipeline that gives none, or 0, gets the time of arrival."""
+        stamp = int(metadata.get("SensorTimestamp") or 0)
+        return stamp - self._boot_offset_ns if stamp else time.monotonic_ns()
 
     def _put(self, frame: Frame | None) -> None:
         """Keep only the newest; the gap in ``seq`` tells how many went."""
@@ -137,19 +196,22 @@ def _streams(config: PiCameraConfig) -> dict[str, Any]:
     return streams
 
 
-def _to_rgb(array: NDArray[np.uint8], config: PiCameraConfig) -> NDArray[np.uint8]:
-    if config.pixel_format == "RGB888":
-        return np.ascontiguousarray(array[:, : config.width_px, ::-1])
-    if config.pixel_format == "NV12":
-        return _yuv_to_rgb(array, config.width_px, config.height_px, cv2.COLOR_YUV2RGB_NV12)
-    return _yuv420_to_rgb(array, config.width_px, config.height_px)
+def _granted(configuration: dict[str, Any], name: str, camera: str) -> Stream:
+    """Read back what the pipeline made of the wish; raises HwConfigError for a format that is not known here."""
+    stream = configuration[name]
+    pixel_format = str(stream["format"])
+    if pixel_format not in _PACKED and pixel_format not in _PLANAR:
+        known = ", ".join([*_PACKED, *_PLANAR])
+        raise HwConfigError(f"camera {camera}: the pipeline gives {pixel_format}; known are {known}")
+    width_px, height_px = stream["size"]
+    return Stream(pixel_format, int(width_px), int(height_px))
 
 
-def _yuv420_to_rgb(array: NDArray[np.uint8], width_px: int, height_px: int) -> NDArray[np.uint8]:
-    return _yuv_to_rgb(array, width_px, height_px, cv2.COLOR_YUV2RGB_I420)
-
-
-def _yuv_to_rgb(array: NDArray[np.uint8], width_px: int, height_px: int, code: int) -> NDArray[np.uint8]:
-    """Planes with the padding of their stride -> RGB without it."""
-    rgb = cv2.cvtColor(array[: height_px * 3 // 2], code)
-    return np.ascontiguousarray(rgb[:height_px, :width_px], dtype=np.uint8)
+def _to_rgb(array: NDArray[np.uint8], stream: Stream) -> NDArray[np.uint8]:
+    """Whatever the stream holds -> RGB without the padding of its rows."""
+    if stream.pixel_format in _PACKED:
+        order = _PACKED[stream.pixel_format]
+        return np.ascontiguousarray(array[: stream.height_px, : stream.width_px, list(order)])
+    rows = array[: stream.height_px * 3 // 2]
+    rgb = cv2.cvtColor(rows, _PLANAR[stream.pixel_format])
+    return np.ascontiguousarray(rgb[: stream.height_px, : stream.width_px], dtype=np.uint8)

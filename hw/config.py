@@ -40,6 +40,14 @@ class PiCameraConfig(_CameraBase):
         default=None, gt=0, description="Fixed exposure in microseconds; absent: automatic"
     )
     gain: float | None = Field(default=None, ge=1, description="Fixed analogue gain; absent: automatic")
+    metering: Literal["plates", "pipeline"] = Field(
+        default="plates",
+        description="Who chooses the exposure: the agent, for moving plates, or the camera's own automatic",
+    )
+    shutter_cap_us: int = Field(
+        default=1000, ge=30, le=20_000, description="Longest exposure in microseconds with metering by plates"
+    )
+    most_gain: float = Field(default=16, ge=1, le=64, description="Highest gain with metering by plates")
 
     @model_validator(mode="after")
     def _lores_is_whole(self) -> Self:
@@ -134,13 +142,14 @@ class GpioPanelConfig(_Model):
     hit_pin: Pin | None = Field(default=None, description="BCM number of the hit lamp")
     buzzer_pin: Pin | None = Field(default=None, description="BCM number of the buzzer")
     illuminator_pin: Pin | None = Field(default=None, description="BCM number of the infra-red illuminator")
+    acknowledge_pin: Pin | None = Field(
+        default=None, description="BCM number of the acknowledge button, to ground when pressed"
+    )
+    privacy_pin: Pin | None = Field(default=None, description="BCM number of the privacy button, likewise")
 
     @model_validator(mode="after")
     def _pins_differ(self) -> Self:
-        named = {
-            name: getattr(self, name)
-            for name in ("ignition_pin", "status_pin", "hit_pin", "buzzer_pin", "illuminator_pin")
-        }
+        named = {name: getattr(self, name) for name in type(self).model_fields if name.endswith("_pin")}
         used = [pin for pin in named.values() if pin is not None]
         if twice := sorted({pin for pin in used if used.count(pin) > 1}):
             where = ", ".join(name for name, pin in named.items() if pin in twice)

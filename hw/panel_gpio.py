@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import gpiozero
 
 from hw.clock import NS_PER_S
-from hw.ports import Buzz, HwConfigError, Lamp
+from hw.ports import Button, Buzz, HwConfigError, Lamp
 
 if TYPE_CHECKING:
     from hw.config import GpioPanelConfig
@@ -19,6 +20,8 @@ BLINK_S: dict[Lamp, tuple[float, float]] = {
     Lamp.FAULT: (0.1, 0.1),
     Lamp.DISK: (0.1, 0.9),
     Lamp.NO_CAMERA: (0.4, 0.4),
+    Lamp.PRIVATE: (0.1, 2.9),
+    Lamp.VIEW: (0.2, 0.6),
     Lamp.NO_FIX: (1.0, 0.2),
     Lamp.NO_UPLINK: (1.0, 1.0),
 }
@@ -29,6 +32,7 @@ BEEPS: dict[Buzz, tuple[float, float, int]] = {
     Buzz.FAULT: (0.8, 0.2, 2),
 }
 """Seconds on, seconds off, times."""
+_BOUNCE_NS = 50_000_000
 _HIT_FLASH_S = (0.25, 0.25, 20)
 
 
@@ -57,6 +61,8 @@ class PanelGpio:
         self._debounce_ns = round(config.ignition_debounce_s * NS_PER_S)
         self._lock = threading.Lock()
         self._closed = False
+        self._pressed: list[Button] = []
+        self._last_press: dict[Button, int] = {}
         with ExitStack() as stack:
             self._sense = self._open(
                 stack, factory, gpiozero.DigitalInputDevice, config.ignition_pin, pull_up=False
@@ -65,6 +71,11 @@ class PanelGpio:
             self._hit = self._open(stack, factory, gpiozero.LED, config.hit_pin)
             self._buzzer = self._open(stack, factory, gpiozero.Buzzer, config.buzzer_pin)
             self._illuminator = self._open(stack, factory, gpiozero.DigitalOutputDevice, config.illuminator_pin)
+            buttons = ((Button.ACKNOWLEDGE, config.acknowledge_pin), (Button.PRIVACY, config.privacy_pin))
+            for button, pin in buttons:
+                device = self._open(stack, factory, gpiozero.Button, pin, bounce_time=None)
+                if device is not None:
+                    device.when_pressed = partial(self._press, button)
             self._devices = stack.pop_all()
         self._ignition_on = True if self._sense is None else bool(self._sense.value)
         self._changed_ns = clock.mono_ns()
@@ -85,6 +96,28 @@ class PanelGpio:
     def _edge(self) -> None:
         with self._lock:
             self._changed_ns = self._clock.mono_ns()
+
+    def _press(self, button: Button) -> None:
+        """A contact bounces: a second edge within the time of a finger is the same press."""
+        now_ns = self._clock.mono_ns()
+        with self._lock:
+            last = self._last_press.get(button)
+            self._last_press[button] = now_ns
+            if last is None or now_ns - last >= _BOUNCE_NS:
+                self._pressed.append(button)
+
+    def take_presses(self) -> tuple[Button, ...]:
+        """As the port says."""
+        with self._lock:
+            pressed, self._pressed = tuple(self._pressed), []
+            return pressed
+
+    def hush(self) -> None:
+        """As the port says."""
+        with self._lock:
+            for output in (self._buzzer, self._hit):
+                if output is not None and not self._closed:
+                    output.off()
 
     @property
     def ignition_on(self) -> bool:

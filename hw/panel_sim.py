@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hw.ports import Buzz, Lamp
+from hw.ports import Button, Buzz, Lamp
 
 if TYPE_CHECKING:
     from hw.drive_format import Drive
@@ -22,6 +22,11 @@ class PanelSim:
             for action in (drive.script if drive else ())
             if action.do in {"ignition.on", "ignition.off"}
         ]
+        self._presses = [
+            (start + action.t_ns, Button(action.do.removeprefix("button.")))
+            for action in (drive.script if drive else ())
+            if action.do.startswith("button.")
+        ]
         self._key: bool | None = None
         self._closed = False
         self.lamps: list[Lamp] = []
@@ -29,6 +34,8 @@ class PanelSim:
         self.sounds: list[Buzz] = []
         """Every sound asked for."""
         self.illuminator_on = False
+        self.hushed = 0
+        """How often silence was asked for."""
 
     @property
     def ignition_on(self) -> bool:
@@ -41,6 +48,21 @@ class PanelSim:
     def turn_key(self, *, on: bool) -> None:
         """Turn the ignition by hand; the script no longer counts."""
         self._key = on
+
+    def press(self, button: Button) -> None:
+        """Press by hand."""
+        self._presses.insert(0, (self._clock.mono_ns(), button))
+
+    def take_presses(self) -> tuple[Button, ...]:
+        """As the port says."""
+        now_ns = self._clock.mono_ns()
+        due = tuple(button for t_ns, button in self._presses if t_ns <= now_ns)
+        self._presses = [press for press in self._presses if press[0] > now_ns]
+        return due
+
+    def hush(self) -> None:
+        """As the port says."""
+        self.hushed += 1
 
     def set_lamp(self, lamp: Lamp) -> None:
         """As the port says."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,6 +62,14 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
+class Exposure:
+    """How long and how strongly the sensor is to look."""
+
+    exposure_us: int
+    gain: float
+
+
+@dataclass(frozen=True, slots=True)
 class NmeaLine:
     """One sentence as the receiver sent it, line end stripped; may be garbage."""
 
@@ -76,10 +84,23 @@ class Lamp(StrEnum):
     FAULT = "fault"
     DISK = "disk"
     NO_CAMERA = "no_camera"
+    PRIVATE = "private"
+    """The driver has asked for privacy: nothing is looked at."""
+    VIEW = "view"
+    """A camera sees badly: covered, dirty, or moved."""
     NO_FIX = "no_fix"
     NO_UPLINK = "no_uplink"
     RECORDING = "recording"
     OFF = "off"
+
+
+class Button(StrEnum):
+    """What the driver can press."""
+
+    ACKNOWLEDGE = "acknowledge"
+    """I have heard and seen: silence."""
+    PRIVACY = "privacy"
+    """Look away, or look again."""
 
 
 class Buzz(StrEnum):
@@ -101,6 +122,8 @@ class Vitals:
     disk_total_bytes: int
     rss_bytes: int
     load_1min: float
+    written_bytes: int | None = None
+    """Bytes this process has had written to storage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +195,14 @@ class Camera(Protocol):
         """Release the camera; a waiting ``next_frame`` raises CameraEndedError."""
 
 
+@runtime_checkable
+class Exposable(Protocol):
+    """A camera whose exposure can be set."""
+
+    def expose(self, exposure: Exposure) -> None:
+        """Ask for an exposure from one of the next frames on; each frame says what it really had."""
+
+
 class Gnss(Protocol):
     """Raw sentences of a receiver."""
 
@@ -200,6 +231,12 @@ class Panel(Protocol):
 
     def set_illuminator(self, *, on: bool) -> None:
         """Switch the infra-red illuminator."""
+
+    def take_presses(self) -> tuple[Button, ...]:
+        """Return the buttons pressed since the last call, in order."""
+
+    def hush(self) -> None:
+        """Silence the buzzer and the hit lamp."""
 
     def close(self) -> None:
         """Switch everything off and release the pins."""

@@ -59,6 +59,8 @@ VERBS: Mapping[str, Verb] = {
     "power.cut": Verb(),
     "ignition.off": Verb(),
     "ignition.on": Verb(),
+    "button.acknowledge": Verb(),
+    "button.privacy": Verb(),
     "clock.step": Verb(required={"seconds": float}),
     "temp.set": Verb(required={"celsius": float}),
 }

@@ -13,7 +13,7 @@ from agent.recognise.bundle import Bundle, load_active, load_bundle
 from agent.recognise.detector import Detector
 from agent.recognise.interpreter import RuntimeKind
 from agent.recognise.ocr import Ocr
-from agent.records import Detection, Sighting
+from agent.records import Box, Detection, Sighting
 
 if TYPE_CHECKING:
     from hw.ports import Frame
@@ -56,7 +56,7 @@ class Recogniser:
 
     def detect(self, frame: Frame) -> list[Detection]:
         """Plates worth reading in the frame, best first: wide enough, and not cut off by the frame's edge."""
-        found = self.detector.detect(frame.rgb)
+        found = self._find(frame)
         width_px = frame.rgb.shape[1]
         worth = [
             d
@@ -66,6 +66,17 @@ class Recogniser:
             and d.box.x1 <= width_px - self.config.edge_px
         ]
         return worth[: self.config.most_plates]
+
+    def _find(self, frame: Frame) -> list[Detection]:
+        """In the small picture of the same instant where the camera gives one; boxes are the large one's."""
+        small = frame.lores
+        if small is None or small.shape[0] < self.detector.height_px or small.shape[1] < self.detector.width_px:
+            return self.detector.detect(frame.rgb)
+        sx, sy = frame.rgb.shape[1] / small.shape[1], frame.rgb.shape[0] / small.shape[0]
+        return [
+            Detection(Box(d.box.x0 * sx, d.box.y0 * sy, d.box.x1 * sx, d.box.y1 * sy), d.confidence)
+            for d in self.detector.detect(small)
+        ]
 
     def read(self, frame: Frame, detections: list[Detection]) -> list[Sighting]:
         """Read each detection; those without a single character are left out."""

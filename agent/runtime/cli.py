@@ -124,10 +124,13 @@ def doctor(
     config: ConfigOption = _CONFIG,
     overrides: SetOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    lamps: Annotated[bool, typer.Option("--lamps", help="Show every lamp and sound in turn instead.")] = False,
 ) -> None:
     """Check everything the agent needs and say what to do about what is missing."""
     from agent.runtime import doctor_command  # noqa: PLC0415 - keeps --help instant
 
+    if lamps:
+        raise typer.Exit(doctor_command.show_panel(config, overrides or [], each_s=3.0))
     raise typer.Exit(doctor_command.run(config, overrides or [], as_json=as_json))
 
 

@@ -76,6 +76,9 @@ class OutboxTable(_Table):
     min_free_mib: int = Field(
         default=256, ge=0, le=2**20, description="Below this much free disk it stops growing"
     )
+    write_budget_mib_h: int = Field(
+        default=2048, ge=1, le=2**20, description="More writing than this in an hour is reported: flash wears out"
+    )
     ballast_mib: int = Field(default=16, ge=0, le=1024, description="Size of the file given up on a full disk")
 
 

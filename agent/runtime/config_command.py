@@ -30,7 +30,15 @@ _EXAMPLE_HW: dict[str, tuple[type[BaseModel], dict[str, Any]]] = {
     "hw.gnss": (SerialGnssConfig, {"kind": "serial"}),
     "hw.panel": (
         GpioPanelConfig,
-        {"kind": "gpio", "ignition_pin": 17, "status_pin": 27, "hit_pin": 22, "buzzer_pin": 23},
+        {
+            "kind": "gpio",
+            "ignition_pin": 17,
+            "status_pin": 27,
+            "hit_pin": 22,
+            "buzzer_pin": 23,
+            "acknowledge_pin": 5,
+            "privacy_pin": 6,
+        },
     ),
     "hw.link": (MqttLinkConfig, {"kind": "mqtt", "host": "station.example.org", "port": 8883}),
     "hw.link.tls": (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import queue
 import sys
+import time
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ from agent.runtime.models import default_models_folder
 from agent.runtime.stages import build_sealer
 from hw.clock import RealClock
 from hw.open import open_board, open_cameras, open_gnss, open_link, open_panel
-from hw.ports import HwError, LinkDown, LinkUp
+from hw.ports import Buzz, HwError, Lamp, LinkDown, LinkUp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -177,6 +178,30 @@ def _panel(config: AgentConfig) -> Finding:
     ignition = panel.ignition_on
     panel.close()
     return Finding("panel", Verdict.OK, f"ignition {'on' if ignition else 'off'}")
+
+
+def show_panel(path: Path, overrides: list[str], *, each_s: float) -> int:
+    """Show every lamp and sound in turn, with its name, for a person to look at."""
+    config = load_config(path, overrides)
+    panel = open_panel(config.hw.panel, RealClock())
+    out = Console()
+    try:
+        for lamp in Lamp:
+            out.print(f"lamp: {lamp.value}")
+            panel.set_lamp(lamp)
+            time.sleep(each_s)
+        for sound in Buzz:
+            out.print(f"sound: {sound.value}")
+            panel.buzz(sound)
+            time.sleep(each_s)
+        out.print("illuminator; now press the buttons")
+        panel.set_illuminator(on=True)
+        time.sleep(2 * each_s)
+        for button in panel.take_presses():
+            out.print(f"pressed: {button.value}")
+    finally:
+        panel.close()
+    return 0
 
 
 def _link(config: AgentConfig) -> Finding:

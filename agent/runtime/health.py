@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from agent.records import Fix
     from agent.runtime.stages import Books
     from agent.sync.uplink import Uplink
+    from agent.view import ViewState
+    from agent.wear import WriteBudget
     from hw.ports import Vitals
 
 _NS_PER_US = 1_000
@@ -39,6 +41,10 @@ class DeviceCounts:
     """Times that the receiver went away."""
     queue_waits: int = 0
     """Times that a track had to wait for the ledger."""
+    acknowledgements: int = 0
+    """Times that the acknowledge button was pressed."""
+    privacy: int = 0
+    """Times that the driver asked for privacy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +62,13 @@ class Health:
     books: Books
     uplink: Uplink
     devices: DeviceCounts
+    writing: WriteBudget
     visions: list[Vision] = field(default_factory=list)
+
+    @property
+    def views(self) -> list[ViewState]:
+        """What is wrong with the sight of each camera."""
+        return [vision.view.state for vision in self.visions if vision.view is not None]
 
     def counters(self, outbox: OutboxStats) -> dict[str, int]:
         """Ever-growing numbers by dotted name."""
@@ -90,6 +102,12 @@ class Health:
             "board.throttled": vitals.throttled,
             "board.undervoltage": vitals.undervoltage,
             "board.disk_free_bytes": vitals.disk_free_bytes,
+            "board.written_bytes": vitals.written_bytes,
+            "board.written_last_hour_bytes": self.writing.last_hour_bytes,
+            "board.over_write_budget": int(self.writing.exceeded),
+            "view.blinded": sum(view.blinded for view in self.views),
+            "view.dirty": sum(view.dirty for view in self.views),
+            "view.moved": sum(view.moved for view in self.views),
             "board.rss_bytes": vitals.rss_bytes,
             "board.load_1min_milli": vitals.load_1min * 1000,
         }
@@ -113,15 +131,31 @@ def health_payload(
     )
 
 
-def lamp_for(*, disk_low: bool, camera_ok: bool, fix: Fix | None, t_mono_ns: int, link_up: bool) -> Lamp:
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What the lamp is chosen from."""
+
+    disk_low: bool
+    camera_ok: bool
+    private: bool
+    view_clear: bool
+    fix: Fix | None
+    link_up: bool
+
+
+def lamp_for(now: Condition, t_mono_ns: int) -> Lamp:
     """The most important thing the driver should know."""
-    if disk_low:
+    if now.disk_low:
         return Lamp.DISK
-    if not camera_ok:
+    if not now.camera_ok:
         return Lamp.NO_CAMERA
-    if fix is None or t_mono_ns - fix.t_mono_ns > _FIX_FRESH_S * _NS_PER_S:
+    if now.private:
+        return Lamp.PRIVATE
+    if not now.view_clear:
+        return Lamp.VIEW
+    if now.fix is None or t_mono_ns - now.fix.t_mono_ns > _FIX_FRESH_S * _NS_PER_S:
         return Lamp.NO_FIX
-    return Lamp.RECORDING if link_up else Lamp.NO_UPLINK
+    return Lamp.RECORDING if now.link_up else Lamp.NO_UPLINK
 
 
 def _add(totals: dict[str, int], prefix: str, values: dict[str, int]) -> None:

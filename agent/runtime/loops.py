@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from agent.runtime.timing import StageTimes
     from agent.sync.uplink import Uplink
     from hw.backoff import Backoff
-    from hw.ports import Camera, Clock, Gnss, LinkEvent
+    from hw.ports import Camera, Clock, Exposure, Gnss, LinkEvent
 
 _LOG = structlog.get_logger(__name__)
 _NS_PER_S = 1_000_000_000
@@ -92,6 +92,7 @@ def vision_loop(
     *,
     times: StageTimes,
     counts: DeviceCounts,
+    expose: Callable[[Exposure], None] | None = None,
 ) -> Callable[[Lane], None]:
     """Frames -> tracks into the inbox.  The models are loaded in the thread that uses them."""
 
@@ -115,7 +116,10 @@ def vision_loop(
                 break
             stalls = 0
             times.start()
-            for track in vision.step(frame, times.lap).tracks:
+            step = vision.step(frame, times.lap)
+            if expose is not None and step.exposure is not None:
+                expose(step.exposure)
+            for track in step.tracks:
                 inbox.put(track, lane, counts)
         for track in vision.flush():
             inbox.put(track, lane, counts)

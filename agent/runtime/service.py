@@ -7,13 +7,15 @@ receiver first, then what they led to is committed, then the uplink gets a momen
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 
 from agent.buffer import OutboxReader
 from agent.power import Cooler, HoldUp, Phase
-from agent.runtime.health import DeviceCounts, Health, Snapshot, health_payload, lamp_for
+from agent.runtime.cockpit import WELL, Cockpit
+from agent.runtime.health import Condition, DeviceCounts, Health, Snapshot, health_payload, lamp_for
 from agent.runtime.loops import Inbox, Mailbox, gnss_loop, ledger_loop, uplink_loop, vision_loop
 from agent.runtime.notify import Notifier
 from agent.runtime.stages import build_books, build_uplink, build_vision, software
@@ -21,8 +23,9 @@ from agent.runtime.supervisor import Supervisor
 from agent.runtime.timing import StageTimes
 from agent.sync.topics import Channel, build
 from agent.sync.wire import StatusMessage, UnitState, encode_status
+from agent.wear import WriteBudget
 from hw.backoff import Backoff
-from hw.ports import Buzz, Lamp, Will
+from hw.ports import Buzz, Exposable, Lamp, Will
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,8 +44,6 @@ _VISION_DEADLINE_S = 15.0
 _DEADLINE_S = 10.0
 _STOP_S = 5.0
 _MEBI = 2**20
-_WELL = frozenset({Lamp.RECORDING, Lamp.NO_UPLINK, Lamp.OFF})
-"""Patterns of a unit that does its work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,6 @@ class Service:
         self._stopping = False
         self._link_up = False
         self._health_due_ns = 0
-        self._lamp = Lamp.OFF
         self._state = (UnitState.BIRTH, "started")
         self._hold_up = HoldUp(config.power.hold_up_s)
         self._cooler = Cooler(config.power.slow_above_c, config.power.fast_below_c)
@@ -119,8 +119,10 @@ class Service:
         self._mailbox = Mailbox()
         self._supervisor = Supervisor(hardware.clock)
         self._devices = DeviceCounts()
+        self._cockpit = Cockpit(hardware.panel, self._devices)
         self.uplink = build_uplink(config, hardware.link, self._waiting, self._inbox.answer, boot_id=boot_id)
-        self.health = Health(self.books, self.uplink, self._devices)
+        writing = WriteBudget(config.outbox.write_budget_mib_h * _MEBI)
+        self.health = Health(self.books, self.uplink, self._devices, writing)
 
     def stop(self) -> None:
         """Ask ``run`` to end in order."""
@@ -191,10 +193,10 @@ class Service:
         """Announce what the unit says of itself when it changes."""
         if self.phase is not Phase.DRIVING:
             state = (UnitState.DYING, "ignition off")
-        elif self._lamp in _WELL:
+        elif self._cockpit.lamp in WELL:
             state = (UnitState.ONLINE, "")
         else:
-            state = (UnitState.DEGRADED, self._lamp.value)
+            state = (UnitState.DEGRADED, self._cockpit.lamp.value)
         if state != self._state:
             self._state = state
             self._mailbox.status(self._status(*state))
@@ -220,26 +222,27 @@ class Service:
         for camera in hw.cameras:
             loop = vision_loop(
                 camera,
-                self._build_vision,
+                partial(self._build_vision, camera),
                 self.health.visions.append,
                 self._inbox,
                 times=self.times,
                 counts=self._devices,
+                expose=camera.expose if isinstance(camera, Exposable) else None,
             )
             self._supervisor.spawn(f"vision-{camera.name}", loop, deadline_s=_VISION_DEADLINE_S)
 
-    def _build_vision(self) -> Vision:
-        return build_vision(self._config, self._reader())
+    def _build_vision(self, camera: Camera) -> Vision:
+        return build_vision(self._config, self._reader(), camera)
 
     def _watch(self) -> None:
         late = self._supervisor.overdue()
         if late:
             # Without the petting systemd restarts us; saying who was late is all there is left to do.
             _LOG.error("threads_overdue", **{name.replace("-", "_"): round(s, 1) for name, s in late.items()})
-            self._lamp = Lamp.FAULT
-            self._hw.panel.set_lamp(Lamp.FAULT)
+            self._cockpit.show(Lamp.FAULT)
         else:
             self._notifier.alive()
+        self._cockpit.step(self.health.visions)
         now_ns = self._hw.clock.mono_ns()
         if now_ns >= self._health_due_ns:
             self._health_due_ns = now_ns + round(self._config.sync.health_s * _NS_PER_S)
@@ -250,6 +253,8 @@ class Service:
     def _report_health(self, now_ns: int) -> None:
         stats = self._stats_reader.stats()
         vitals = self._hw.board.vitals()
+        if self.health.writing.step(vitals.written_bytes, now_ns):
+            _LOG.warning("write_budget_exceeded", last_hour_bytes=self.health.writing.last_hour_bytes)
         slow = self._cooler.slow
         if self._cooler.step(vitals.temperature_c) is not slow:
             _LOG.warning("heat", slow=self._cooler.slow)
@@ -277,17 +282,15 @@ class Service:
 
     def _show_lamp(self, now_ns: int) -> None:
         free = self._hw.board.vitals().disk_free_bytes
-        lamp = lamp_for(
+        condition = Condition(
             disk_low=free < self._config.outbox.min_free_mib * _MEBI,
             camera_ok=self._cameras_alive(),
+            private=self._cockpit.private,
+            view_clear=all(view.is_clear for view in self.health.views),
             fix=self.books.ledger.last_fix,
-            t_mono_ns=now_ns,
             link_up=self._link_up,
         )
-        if lamp is not self._lamp:
-            self._lamp = lamp
-            self._hw.panel.set_lamp(lamp)
-            _LOG.info("lamp", shows=lamp.value)
+        if self._cockpit.show(lamp_for(condition, now_ns)):
             self._tell_state()
 
     def _cameras_alive(self) -> bool:

@@ -14,6 +14,7 @@ import cv2
 from agent.buffer import Limits, OpenReport, Outbox, open_outbox
 from agent.capture import Pacer
 from agent.errors import KeyFileError
+from agent.exposure import ExposureConfig, ExposurePolicy
 from agent.geotag import Geotagger
 from agent.geotag.fixes import FixRing, FixRingConfig
 from agent.geotag.nmea import NmeaConfig, NmeaState
@@ -29,6 +30,9 @@ from agent.seal import Sealer, SigningKey, StationKey
 from agent.sync.encoder import RecordEncoder
 from agent.sync.uplink import Uplink, UplinkConfig
 from agent.track import RereadConfig, RereadWindow, Tracker, TrackerConfig
+from agent.view import ViewWatch
+from hw.config import PiCameraConfig
+from hw.ports import Exposable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +41,7 @@ if TYPE_CHECKING:
     from agent.pipeline import FrameReader
     from agent.runtime.config import AgentConfig
     from agent.sync.uplink import Waiting
-    from hw.ports import Link
+    from hw.ports import Camera, Link
 
 _MEBI = 2**20
 _KIBI = 2**10
@@ -69,8 +73,8 @@ def build_recogniser(config: AgentConfig) -> Recogniser:
     )
 
 
-def build_vision(config: AgentConfig, reader: FrameReader) -> Vision:
-    """One camera's first half of the sentence."""
+def build_vision(config: AgentConfig, reader: FrameReader, camera: Camera | None = None) -> Vision:
+    """One camera's first half of the sentence; a live ``camera`` is exposed for plates and its sight is watched."""
     table = config.track
     tracker = Tracker(
         TrackerConfig(
@@ -79,7 +83,15 @@ def build_vision(config: AgentConfig, reader: FrameReader) -> Vision:
             least_confidence_single=table.least_confidence_single,
         )
     )
-    return Vision(reader, tracker, Pacer(most_fps=config.recognise.most_fps))
+    pacer = Pacer(most_fps=config.recognise.most_fps)
+    if camera is None:
+        return Vision(reader, tracker, pacer)
+    own = next((c for c in config.hw.cameras if c.name == camera.name), None)
+    exposure = None
+    if isinstance(camera, Exposable) and isinstance(own, PiCameraConfig) and own.metering == "plates":
+        exposure = ExposurePolicy(ExposureConfig(cap_us=own.shutter_cap_us, most_gain=own.most_gain))
+    view = ViewWatch(reference=config.state_dir / f"view-{camera.name}.npy")
+    return Vision(reader, tracker, pacer, exposure=exposure, view=view)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from hw.camera_sim import CameraSim
 from hw.clock import RealClock, SimClock
 from hw.config import FolderCameraConfig, PiCameraConfig, VideoCameraConfig
 from hw.drive_load import load_drive
-from hw.ports import CameraEndedError, CameraStalledError, HwConfigError
+from hw.ports import CameraEndedError, CameraStalledError, Exposure, HwConfigError
 from tests.drive_builder import write_drive
 
 FRAMES = 5
@@ -68,6 +68,7 @@ class FakePicamera2:
     """As much of picamera2 as the back end uses; delivers a frame whenever it is asked to wait for one."""
 
     made: FakePicamera2
+    starts = 0
 
     def __init__(self, _index: int) -> None:
         FakePicamera2.made = self
@@ -80,7 +81,14 @@ class FakePicamera2:
     def configure(self, streams) -> None:
         self.streams = streams
 
+    def camera_configuration(self):
+        return {"main": {"format": "RGB888", "size": (WIDTH, HEIGHT), "stride": WIDTH * 3}}
+
+    def set_controls(self, controls) -> None:
+        self.controls = controls
+
     def start(self) -> None:
+        FakePicamera2.starts += 1
         self.running = True
 
     def stop(self) -> None:
@@ -174,6 +182,61 @@ def test_the_newest_frame_wins_and_the_loss_shows():
     assert camera.next_frame(timeout_s=1.0).seq == 3
     with pytest.raises(CameraStalledError):
         camera.next_frame(timeout_s=0.01)
+    camera.close()
+
+
+def test_a_pi_camera_that_stalls_is_opened_anew():
+    """After a time-out the next frame comes from a fresh camera, and numbers go on."""
+    module = type("module", (), {"Picamera2": FakePicamera2})
+    camera = CameraPi(PiCameraConfig(kind="pi", name="front", width_px=WIDTH, height_px=HEIGHT), module)
+    FakePicamera2.made.expose()
+    assert camera.next_frame(timeout_s=1.0).seq == 0
+    first, starts = FakePicamera2.made, FakePicamera2.starts
+    with pytest.raises(CameraStalledError, match="opened anew"):
+        camera.next_frame(timeout_s=0.01)
+    assert first.closed
+    assert FakePicamera2.starts == starts + 1
+    FakePicamera2.made.expose()
+    assert camera.next_frame(timeout_s=1.0).seq == 1
+    camera.close()
+
+
+def test_a_pi_camera_takes_what_the_pipeline_grants():
+    """picamera2 changes size and format without a word: what it says afterwards counts."""
+
+    class Adjusting(FakePicamera2):
+        def camera_configuration(self):
+            return {"main": {"format": "NV12", "size": (WIDTH - 64, HEIGHT), "stride": WIDTH}}
+
+        def expose(self) -> None:
+            request = FakeRequest(0)
+            request.make_array = lambda _stream: np.full((HEIGHT * 3 // 2, WIDTH), 128, np.uint8)
+            self.pre_callback(request)
+
+    config = PiCameraConfig(kind="pi", name="front", width_px=WIDTH, height_px=HEIGHT)
+    camera = CameraPi(config, type("module", (), {"Picamera2": Adjusting}))
+    FakePicamera2.made.expose()
+    assert camera.next_frame(timeout_s=1.0).rgb.shape == (HEIGHT, WIDTH - 64, 3)
+    camera.close()
+
+    class Odd(FakePicamera2):
+        def camera_configuration(self):
+            return {"main": {"format": "SRGGB10", "size": (WIDTH, HEIGHT)}}
+
+    with pytest.raises(HwConfigError, match="SRGGB10"):
+        CameraPi(config, type("module", (), {"Picamera2": Odd}))
+
+
+def test_a_pi_camera_is_exposed_as_asked_unless_its_exposure_is_fixed():
+    module = type("module", (), {"Picamera2": FakePicamera2})
+    free = CameraPi(PiCameraConfig(kind="pi", name="front", width_px=WIDTH, height_px=HEIGHT), module)
+    free.expose(Exposure(500, 2.0))
+    assert FakePicamera2.made.controls == {"AeEnable": False, "ExposureTime": 500, "AnalogueGain": 2.0}
+    free.close()
+    fixed = PiCameraConfig(kind="pi", name="front", width_px=WIDTH, height_px=HEIGHT, exposure_us=800)
+    camera = CameraPi(fixed, module)
+    camera.expose(Exposure(500, 2.0))
+    assert not hasattr(FakePicamera2.made, "controls")
     camera.close()
 
 

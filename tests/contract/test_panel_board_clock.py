@@ -10,9 +10,11 @@ from hw.board_linux import BoardLinux
 from hw.board_sim import BoardSim
 from hw.clock import RealClock, SimClock
 from hw.config import GpioPanelConfig
+from hw.drive_load import load_drive
 from hw.panel_gpio import PanelGpio
 from hw.panel_sim import PanelSim
-from hw.ports import Buzz, HwConfigError, Lamp
+from hw.ports import Button, Buzz, HwConfigError, Lamp
+from tests.drive_builder import write_drive
 
 PINS = GpioPanelConfig(
     kind="gpio",
@@ -21,6 +23,8 @@ PINS = GpioPanelConfig(
     hit_pin=22,
     buzzer_pin=23,
     illuminator_pin=24,
+    acknowledge_pin=5,
+    privacy_pin=6,
     ignition_debounce_s=1,
 )
 
@@ -51,6 +55,53 @@ def test_a_panel_takes_every_lamp_and_sound(panel):
     panel.set_lamp(Lamp.RECORDING)
     panel.buzz(Buzz.READ)
     panel.set_illuminator(on=False)
+
+
+def test_nothing_was_pressed(panel):
+    """Silence may be asked for at any time; presses come once."""
+    assert panel.take_presses() == ()
+    panel.hush()
+    panel.close()
+    assert panel.take_presses() == ()
+    panel.hush()
+
+
+def test_buttons_are_pressed_once_each_in_order():
+    """A bouncing contact is one press; what was taken does not come again."""
+    clock, factory = SimClock(), MockFactory()
+    panel = PanelGpio(PINS, factory, clock)
+    for pin in (6, 5, 6):
+        for _ in range(3):
+            factory.pin(pin).drive_low()
+            clock.advance(2_000_000)
+            factory.pin(pin).drive_high()
+            clock.advance(2_000_000)
+        clock.advance(400_000_000)
+    assert panel.take_presses() == (Button.PRIVACY, Button.ACKNOWLEDGE, Button.PRIVACY)
+    assert panel.take_presses() == ()
+    panel.close()
+
+
+def test_silence_means_buzzer_and_hit_lamp():
+    factory = MockFactory()
+    panel = PanelGpio(PINS, factory, SimClock())
+    panel.set_lamp(Lamp.RECORDING)
+    panel.buzz(Buzz.HIT)
+    panel.hush()
+    assert (factory.pin(22).state, factory.pin(23).state, factory.pin(27).state) == (0, 0, 1)
+    panel.close()
+
+
+def test_a_script_presses_buttons(tmp_path):
+    """Drives can hold what the driver did."""
+    clock = SimClock()
+    drive = write_drive(tmp_path / "drive", script=[(1000, "button.privacy", {})])
+    panel = PanelSim(clock, load_drive(drive))
+    assert panel.take_presses() == ()
+    clock.advance(1_000_000_000)
+    assert panel.take_presses() == (Button.PRIVACY,)
+    panel.press(Button.ACKNOWLEDGE)
+    assert panel.take_presses() == (Button.ACKNOWLEDGE,)
 
 
 def test_ignition_is_on(panel):
@@ -111,6 +162,7 @@ def test_a_pi_says_when_it_is_slowed(tmp_path):
     files = {
         "proc/self/statm": "5000 2500 1 1 1 1 1",
         "proc/loadavg": "0.52 0.4 0.3 1/200 4242",
+        "proc/self/io": "rchar: 12\nwchar: 99\nwrite_bytes: 4096\ncancelled_write_bytes: 0\n",
         "sys/class/thermal/thermal_zone0/temp": "81500",
         "sys/devices/platform/soc/soc:firmware/get_throttled": "0x50005",
     }

@@ -14,7 +14,7 @@ from agent.runtime.simulate_command import config_for, reader_for
 from agent.sync.wire import UnitState, decode_status
 from hw.drive_load import load_drive
 from hw.open import open_board, open_cameras, open_gnss, open_panel
-from hw.ports import CameraEndedError, LinkUp
+from hw.ports import Button, CameraEndedError, Lamp, LinkUp
 from tests.drive_builder import write_drive
 
 
@@ -83,6 +83,45 @@ def test_the_ignition_ends_the_drive_and_asks_for_the_power_to_be_cut(parts):
     states = [state for state, _ in hardware.link.states]
     assert states[0] is UnitState.BIRTH
     assert (UnitState.DYING, "ignition off") in hardware.link.states
+
+
+def test_privacy_is_what_the_driver_says(parts):
+    """Pressed: frames are counted and not looked at, the lamp and the station say so; pressed again: all as before."""
+    config, hardware, reader, models = parts
+    panel = hardware.panel._inner
+    service = Service(config, hardware, reader, models)
+    seen = []
+
+    def watch(running: Service) -> None:
+        counts = running.health.visions[0].counts if running.health.visions else None
+        if counts is None:
+            return
+        if not seen:
+            panel.press(Button.PRIVACY)
+            seen.append("pressed")
+        elif seen == ["pressed"] and counts.private:
+            seen.append(counts.looked)
+        elif len(seen) == 2 and counts.private > 3:
+            assert counts.looked == seen[1]
+            assert panel.lamps[-1] is Lamp.PRIVATE
+            panel.press(Button.PRIVACY)
+            seen.append("again")
+        elif len(seen) == 3 and counts.looked > seen[1]:
+            running.stop()
+
+    service.run(on_watch=watch, drain_s=0)
+    assert len(seen) == 3
+    assert (UnitState.DEGRADED, "private") in hardware.link.states
+    assert service.health.devices.privacy == 1
+
+
+def test_acknowledging_is_silence(parts):
+    config, hardware, reader, models = parts
+    panel = hardware.panel._inner
+    panel.press(Button.ACKNOWLEDGE)
+    service = Service(config, hardware, reader, models)
+    service.run(on_watch=lambda running: running.stop() if panel.hushed else None, drain_s=0)
+    assert service.health.devices.acknowledgements == 1
 
 
 def test_a_stop_by_hand_leaves_the_power_on(parts):

@@ -1,0 +1,119 @@
+"""How to expose for moving plates: short enough not to smear, dark enough not to burn out what shines back.
+
+A plate is retro-reflective: under headlights or the illuminator it is many times brighter than the scene around it,
+and a camera that exposes for the scene shows a white rectangle.  Here plates, where there are any, decide; the scene
+decides only while there are none.  In the dark two exposures alternate, because a plate that comes next may lie on
+either side.  Light is a ladder of half stops; the shutter never opens longer than its cap, gain does the rest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hw.ports import Exposure
+
+if TYPE_CHECKING:
+    from agent.records import Detection
+    from hw.ports import Frame
+
+_HALF_STOP = 2**0.5
+_EVERY_PX = 16
+_PLATE_PERCENTILE = 90
+"""The bright part of a plate: its ground, or the characters of a dark one."""
+_PLATE_LOW, _PLATE_HIGH, _PLATE_BURNT = 110.0, 225.0, 245.0
+_SCENE_LOW, _SCENE_HIGH = 60.0, 150.0
+_OWN_LIGHT = 1.25
+"""A frame counts as taken at a rung when its light is within this factor of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExposureConfig:
+    """Limits of the sensor and of the policy."""
+
+    shortest_us: int = 60
+    cap_us: int = 1000
+    """At 15 m/s across the picture a plate moves 15 mm in this time: about a stroke's width."""
+    most_gain: float = 16.0
+    dark_gain: float = 4.0
+    """From this gain on two exposures alternate."""
+    bracket_stops: float = 2.0
+    settle_frames: int = 4
+    """Frames until a new exposure shows, on the usual pipelines."""
+    plate_frames: int = 60
+    """So long after the last plate the plates' exposure is kept."""
+
+
+def ladder(config: ExposureConfig) -> tuple[Exposure, ...]:
+    """Every exposure in use, darkest first, half a stop apart: the shutter opens up to its cap, then gain grows."""
+    rungs: list[Exposure] = []
+    light = float(config.shortest_us)
+    while light <= config.cap_us * config.most_gain * _OWN_LIGHT:
+        shutter_us = min(config.cap_us, round(light))
+        rungs.append(Exposure(shutter_us, round(min(config.most_gain, max(1.0, light / shutter_us)), 2)))
+        light *= _HALF_STOP
+    return tuple(rungs)
+
+
+class ExposurePolicy:
+    """Frames and what was found in them -> the exposure to ask for next.  One per camera; no clock."""
+
+    def __init__(self, config: ExposureConfig | None = None) -> None:
+        self._config = config or ExposureConfig()
+        self._ladder = ladder(self._config)
+        self._rung = len(self._ladder) // 2
+        self._wait = 0
+        self._since_plate = self._config.plate_frames
+        self._low_turn = False
+
+    @property
+    def is_dark(self) -> bool:
+        """True while two exposures alternate."""
+        return self._ladder[self._rung].gain >= self._config.dark_gain
+
+    def step(self, frame: Frame, detections: list[Detection]) -> Exposure:
+        """Take a frame and its plates; return the exposure that is wanted now."""
+        self._since_plate = 0 if detections else self._since_plate + 1
+        self._wait -= 1
+        if self._wait <= 0:
+            move = self._move(frame, detections)
+            if move:
+                self._rung = min(max(0, self._rung + move), len(self._ladder) - 1)
+            if move or self.is_dark:
+                self._wait = self._config.settle_frames
+                self._low_turn = self.is_dark and not self._low_turn
+        return self._ladder[self._wanted()]
+
+    def _wanted(self) -> int:
+        lower = round(2 * self._config.bracket_stops) if self._low_turn else 0
+        return max(0, self._rung - lower)
+
+    def _move(self, frame: Frame, detections: list[Detection]) -> int:
+        """Rungs up or down, from a frame that was taken as asked for; 0 from any other."""
+        wanted = self._ladder[self._wanted()]
+        light, own = wanted.exposure_us * wanted.gain, frame.exposure_us * frame.gain
+        if not light / _OWN_LIGHT <= own <= light * _OWN_LIGHT:
+            return 0
+        if detections:
+            return _for_plates(max(_plate_level(frame, detection) for detection in detections))
+        if self._low_turn or self._since_plate < self._config.plate_frames:
+            return 0
+        return _for_scene(float(frame.rgb[::_EVERY_PX, ::_EVERY_PX, 1].mean()))
+
+
+def _for_plates(level: float) -> int:
+    if level >= _PLATE_BURNT:
+        return -2
+    return -1 if level > _PLATE_HIGH else int(level < _PLATE_LOW)
+
+
+def _for_scene(level: float) -> int:
+    return -1 if level > _SCENE_HIGH else int(level < _SCENE_LOW)
+
+
+def _plate_level(frame: Frame, detection: Detection) -> float:
+    box = detection.box
+    part = frame.rgb[int(box.y0) : int(box.y1) + 1, int(box.x0) : int(box.x1) + 1, 1]
+    return float(np.percentile(part, _PLATE_PERCENTILE)) if part.size else 0.0
