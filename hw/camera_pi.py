@@ -8,6 +8,7 @@ monotonic clock by the time the board slept.
 from __future__ import annotations
 
 import contextlib
+import gc
 import queue
 import threading
 import time
@@ -70,6 +71,7 @@ class CameraPi:
         self._handing_over = threading.Lock()
         self._boot_offset_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()
         self._exposure: Exposure | None = None
+        self._camera: Any = None
         self._open()
 
     @property
@@ -138,6 +140,10 @@ class CameraPi:
     def _release(self) -> None:
         self._camera.stop()
         self._camera.close()
+        self._camera.pre_callback = None
+        # picamera2's objects hold each other, and with them buffers and files: not to be left to chance.
+        self._camera = None
+        gc.collect()
 
     def _reopen(self) -> None:
         """Raises HwConfigError when the camera does not come back."""

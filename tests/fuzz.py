@@ -181,7 +181,7 @@ def configuration() -> tuple[Callable[[bytes], None], list[bytes]]:
 
 def bundle() -> tuple[Callable[[bytes], None], list[bytes]]:
     """The contract of a model."""
-    shipped = ROOT / "models/ocr/plate-ocr-r1"
+    shipped = ROOT / "models/ocr/plate-ocr-r2"
 
     def prepare(folder: Path) -> Path:
         (folder / "model.tflite").write_bytes((shipped / "model.tflite").read_bytes())

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from provision.image import install_into
+from tests.chroot import base_tar, run
 
-CACHE = Path("/var/tmp/patrol-lpr-tests")  # noqa: S108 - a cache that outlives the test run on purpose
+if TYPE_CHECKING:
+    from pathlib import Path
+
 PACKAGES = (
     "systemd",
     "systemd-sysv",
@@ -35,21 +36,13 @@ exec systemd-nspawn -q --register=no --keep-unit --private-network --console=pip
 
 
 def base_system() -> Path:
-    """The tar of a plain Debian, built once for each list of packages."""
-    CACHE.mkdir(exist_ok=True)
-    name = hashlib.sha256(",".join(PACKAGES).encode()).hexdigest()[:12]
-    tar = CACHE / f"bookworm-{name}.tar"
-    if not tar.exists():
-        part = tar.with_suffix(".part.tar")
-        part.unlink(missing_ok=True)
-        _run("mmdebstrap", "--variant=apt", f"--include={','.join(PACKAGES)}", "bookworm", str(part))
-        part.rename(tar)
-    return tar
+    """The tar of a plain Debian."""
+    return base_tar("bookworm", PACKAGES)
 
 
 def wheels(repo: Path, folder: Path) -> Path:
     """Everything the installer needs without a network, for the Python of Bookworm."""
-    _run(sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", str(folder), f"{repo}[litert]")
+    run(sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", str(folder), f"{repo}[litert]")
     return folder
 
 
@@ -67,7 +60,7 @@ def installed_root(repo: Path, folder: Path) -> Path:
     for part in ("provision", "systemd"):
         shutil.copytree(repo / part, source / part)
     wheels(repo, source / "wheels")
-    _run("chroot", str(root), "/src/provision/install.sh", "--wheels", "/src/wheels")
+    run("chroot", str(root), "/src/provision/install.sh", "--wheels", "/src/wheels")
     shutil.rmtree(source / "wheels")
     return root
 
@@ -75,7 +68,7 @@ def installed_root(repo: Path, folder: Path) -> Path:
 def _plain_root(folder: Path) -> Path:
     root = folder / "root"
     root.mkdir()
-    _run("tar", "-xf", str(base_system()), "-C", str(root))
+    run("tar", "-xf", str(base_system()), "-C", str(root))
     # debootstrap forbids services to start; enabling must still work, and the boot must find nothing in its way.
     (root / "usr/sbin/policy-rc.d").unlink(missing_ok=True)
     (root / "etc/machine-id").write_text("")
@@ -96,8 +89,3 @@ def boot(root: Path, *, timeout_s: float) -> str:
         stdin=subprocess.DEVNULL,
     )
     return done.stdout + done.stderr
-
-
-def _run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})
-    assert done.returncode == 0, f"{' '.join(command[:3])}: {done.stdout[-1500:]}{done.stderr[-1500:]}"

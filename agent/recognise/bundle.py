@@ -236,6 +236,9 @@ def _ocr_faults(contract: BundleContract) -> list[str]:
     if (region.shape[-1] if region else 0) != len(ocr.regions):
         faults.append(f"{len(ocr.regions)} regions are named, output region has "
                       f"{region.shape[-1] if region else 0}")  # fmt: skip
+    corners = contract.outputs.get("corners")
+    if corners is not None and corners.shape != (1, 8):
+        faults.append(f"output corners has shape {corners.shape}, expected (1, 8)")
     return faults + _calibration_faults(calibration)
 
 

@@ -1,4 +1,4 @@
-"""Crop -> plate text: CTC symbols with a probability per character, and the issuing region.
+"""Crop -> plate text: CTC symbols with a probability per character, the issuing region, and the plate's corners.
 
 Decoding is best-path CTC (Graves et al. 2006): per column the likeliest class, runs collapsed, blanks dropped.
 Each character keeps the distribution of the column where it peaks, for voting over many looks.
@@ -26,7 +26,10 @@ LOOK_AGAIN_BELOW = 0.9
 HOPELESS_BELOW = 0.2
 """What is so unsure at the first look is mostly no plate: two more would not help, and cost."""
 _EXTRA_MARGINS = (-0.05, 0.05)
-"""Shares of the box by which the second and third cut differ from the first."""
+"""Shares of the box by which the second and third cut differ from the first, where no corners are told."""
+_LEAST_SIDE_PX = 4.0
+_MOST_SHRINK = 1.2
+_OWN_CORNERS = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
 _SIGN_BIT = 0x80
 _ALTERNATIVES = 4
 _LEAST_ALTERNATIVE = 0.005
@@ -62,6 +65,7 @@ class Ocr:
         self._calibration = contract.calibration
         self._symbols = contract.outputs["symbols"]
         self._region = contract.outputs.get("region")
+        self._corners = contract.outputs.get("corners")
         _, self.height_px, self.width_px, _ = contract.input.shape
 
     def is_worth_reporting(self, plate: PlateText) -> bool:
@@ -76,18 +80,50 @@ class Ocr:
     def read(self, rgb: NDArray[np.uint8], box: Box) -> OcrLook:
         """Read the plate inside ``box`` of an RGB picture, with the margin the model was trained for.
 
-        A text that is not sure is read again from a tighter and a wider cut, and the three are voted: the box may
-        be a little off, and most plates never pay for it.
+        A text that is not sure is read again from two better cuts, and the three are voted: the box may be a little
+        off, and most plates never pay for it.
         """
-        crop = self._cut(rgb, box)
-        plate = self.read_crop(crop)
+        crop, place = self._cut(rgb, box)
+        plate, corners = self._look(crop)
         if HOPELESS_BELOW <= plate.confidence < self._look_again_below:
-            again = [self.read_crop(self._cut(rgb, box, extra)) for extra in _EXTRA_MARGINS]
+            again = [self._look(other)[0] for other in self._other_cuts(rgb, box, place, corners)]
             plate = vote([look for look in (plate, *again) if look.chars] or [plate])
         return OcrLook(plate, crop)
 
     def read_crop(self, crop: NDArray[np.uint8]) -> PlateText:
         """Read an RGB picture that is one plate with its margin; the text may be empty."""
+        return self._look(crop)[0]
+
+    def _other_cuts(
+        self, rgb: NDArray[np.uint8], box: Box, place: Box, corners: NDArray[np.float32] | None
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Cuts where the first look saw the plate's corners: upright, and put straight.
+
+        A model that says nothing of corners gets a tighter and a wider cut.
+        """
+        if corners is None:
+            tight, wide = (self._cut(rgb, box, extra)[0] for extra in _EXTRA_MARGINS)
+            return tight, wide
+        quad = corners * np.array([place.width_px, place.height_px]) + np.array([place.x0, place.y0])
+        left, right = quad[[0, 3], 0].mean(), quad[[1, 2], 0].mean()
+        top, bottom = quad[[0, 1], 1].mean(), quad[[2, 3], 1].mean()
+        upright = Box(left, top, max(right, left + _LEAST_SIDE_PX), max(bottom, top + _LEAST_SIDE_PX))
+        return self._cut(rgb, upright)[0], self._straightened(rgb, quad)
+
+    def _straightened(self, rgb: NDArray[np.uint8], quad: NDArray[np.float64]) -> NDArray[np.uint8]:
+        """The plate between four corners (clockwise from top left, pixels) as if seen from straight ahead."""
+        margins = np.array([self._ocr.crop_margin_x, self._ocr.crop_margin_y])
+        size_px = np.array([self.width_px, self.height_px])
+        sides = np.array([np.linalg.norm(quad[1] - quad[0]), np.linalg.norm(quad[3] - quad[0])])
+        # A plate that is larger than the input is drawn larger first: sampling single pixels would lose strokes.
+        times = max(1, int(np.ceil((sides * (1 + 2 * margins) / size_px).max() / _MOST_SHRINK)))
+        target = (_OWN_CORNERS + margins) / (1 + 2 * margins) * size_px * times
+        warp = cv2.getPerspectiveTransform(quad.astype(np.float32), target.astype(np.float32))
+        canvas_px = (self.width_px * times, self.height_px * times)
+        return cv2.warpPerspective(rgb, warp, canvas_px, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[return-value]
+
+    def _look(self, crop: NDArray[np.uint8]) -> tuple[PlateText, NDArray[np.float32] | None]:
+        """Text of a crop, and the plate's corners in it as shares of its size where the model tells them."""
         shrinking = crop.shape[1] > self.width_px or crop.shape[0] > self.height_px
         method = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
         resized = cv2.resize(crop, (self.width_px, self.height_px), interpolation=method)
@@ -96,9 +132,11 @@ class Ocr:
         chars, product = self._decode(raw[self._symbols.index][0])
         region, region_confidence = self._decode_region(raw)
         confidence = float(np.interp(product, self._calibration.raw, self._calibration.probability))
-        return PlateText(chars, confidence if chars else 0.0, region, region_confidence)
+        plate = PlateText(chars, confidence if chars else 0.0, region, region_confidence)
+        return plate, self._decode_corners(raw)
 
-    def _cut(self, rgb: NDArray[np.uint8], box: Box, extra: float = 0.0) -> NDArray[np.uint8]:
+    def _cut(self, rgb: NDArray[np.uint8], box: Box, extra: float = 0.0) -> tuple[NDArray[np.uint8], Box]:
+        """The crop, and where in the picture it really lies."""
         mx = box.width_px * (self._ocr.crop_margin_x + extra)
         my = box.height_px * (self._ocr.crop_margin_y + extra)
         height, width = rgb.shape[:2]
@@ -106,7 +144,7 @@ class Ocr:
         y0 = min(max(0, round(box.y0 - my)), height - 1)
         x1 = max(min(width, round(box.x1 + mx)), x0 + 1)
         y1 = max(min(height, round(box.y1 + my)), y0 + 1)
-        return np.ascontiguousarray(rgb[y0:y1, x0:x1])
+        return np.ascontiguousarray(rgb[y0:y1, x0:x1]), Box(float(x0), float(y0), float(x1), float(y1))
 
     def _decode(self, raw: NDArray[np.int8]) -> tuple[tuple[CharRead, ...], float]:
         probability = _softmax(raw, self._symbols.scale, self._ocr.temperature)
@@ -138,6 +176,12 @@ class Ocr:
 
     def _symbol(self, index: int) -> str:
         return "" if index == self._ocr.blank else self._ocr.alphabet[index]
+
+    def _decode_corners(self, raw: list[NDArray[np.int8]]) -> NDArray[np.float32] | None:
+        if self._corners is None:
+            return None
+        values = raw[self._corners.index].astype(np.float32).reshape(4, 2) - self._corners.zero_point
+        return values * np.float32(self._corners.scale) + _OWN_CORNERS
 
     def _decode_region(self, raw: list[NDArray[np.int8]]) -> tuple[str, float]:
         if self._region is None:

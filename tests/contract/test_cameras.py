@@ -98,7 +98,8 @@ class FakePicamera2:
         self.closed = True
 
     def expose(self) -> None:
-        self.pre_callback(FakeRequest(self.number))
+        if self.pre_callback is not None:
+            self.pre_callback(FakeRequest(self.number))
         self.number += 1
 
 

@@ -34,8 +34,8 @@ _CALIBRATION_BATCHES = 5
 _GOLDEN_PLATES = (("US-CA", "7ABC123"), ("EU", "B*AB 1234"), ("MX", "ABC-123-D"))
 _GOLDEN_TOLERANCE_LSB = 12
 _HARD_VIEWS = 3
-_REJECT_PROBABILITY = 0.3
-"""A text less likely right than this is better not said."""
+_REJECT_PROBABILITY = 0.2
+"""A text less likely right than this is better not said; what is said carries its confidence."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 import pytest
 
@@ -100,10 +101,49 @@ def test_only_a_doubtful_plate_is_cut_again(
     ocr = Ocr(load_active(repo / "models")[1])
     counting = Counting(ocr._model)
     monkeypatch.setattr(ocr, "_model", counting)
-    read_crop = ocr.read_crop
-    monkeypatch.setattr(ocr, "read_crop", lambda crop: replace(read_crop(crop), confidence=confidence))
+    look = ocr._look
+
+    def doubtful(crop):
+        plate, corners = look(crop)
+        return replace(plate, confidence=confidence), corners
+
+    monkeypatch.setattr(ocr, "_look", doubtful)
     frame = load_rgb(repo / "tests/drives/city-day/frames/0010.jpg")
 
     ocr.read(frame, Box(800, 400, 880, 440))
 
     assert counting.calls == cuts
+
+
+@pytest.mark.parametrize("turn_deg", [0.0, 6.0])
+@pytest.mark.parametrize("off", [(-0.12, 0.05), (0.1, -0.1), (0.12, 0.12)])
+def test_the_reader_says_where_the_plate_lies(repo: Path, off: tuple[float, float], turn_deg: float):
+    """From a box that is off, and turned: the corners are nearer to the plate than the box was."""
+    bundle = load_active(repo / "models")[1]
+    ocr = Ocr(bundle)
+    with np.load(bundle.folder / "golden.npz") as golden:
+        plate = np.bitwise_xor(golden["input"][0].view(np.uint8), 0x80)
+    true = np.array([[200, 120], [328, 120], [328, 184], [200, 184]], np.float32)
+    turn = cv2.getRotationMatrix2D((264, 152), turn_deg, 1)
+    true = (np.c_[true, np.ones(4)] @ turn.T).astype(np.float32)
+    flat = np.array([[0, 0], [128, 0], [128, 64], [0, 64]], np.float32)
+    picture = np.full((320, 520, 3), 70, np.uint8)
+    cv2.warpPerspective(
+        plate, cv2.getPerspectiveTransform(flat, true), (520, 320), dst=picture, borderMode=cv2.BORDER_TRANSPARENT
+    )
+    (left, top), (right, bottom) = true.min(axis=0), true.max(axis=0)
+    box = Box(left + off[0] * 128, top + off[1] * 64, right + off[0] * 128, bottom + off[1] * 64)
+    crop, place = ocr._cut(picture, box)
+    _, corners = ocr._look(crop)
+    found = corners * [place.width_px, place.height_px] + [place.x0, place.y0]
+    given = np.array([[box.x0, box.y0], [box.x1, box.y0], [box.x1, box.y1], [box.x0, box.y1]])
+    assert np.abs(found - true).mean() < 0.6 * np.abs(given - true).mean()
+    assert ocr.read_crop(ocr._straightened(picture, found)).text == "7ABC123"
+
+
+def test_a_model_without_corners_gets_fixed_cuts(repo: Path):
+    """Older bundles still work."""
+    ocr = Ocr(load_active(repo / "models")[1])
+    picture = np.full((100, 200, 3), 90, np.uint8)
+    tight, wide = ocr._other_cuts(picture, Box(50, 30, 150, 80), Box(44, 26, 156, 84), None)
+    assert tight.shape[1] < 112 < wide.shape[1]

@@ -1,0 +1,95 @@
+"""Debian trixie, Python 3.13 and LiteRT: picamera2's own objects on libcamera's virtual camera."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+
+import pytest
+
+from tests.chroot import base_tar, requirements, run, unpacked
+
+pytestmark = pytest.mark.integration
+PACKAGES = (
+    "ca-certificates",
+    "python3",
+    "python3-venv",
+    "python3-libcamera",
+    "libcamera-ipa",
+    "libcamera-tools",
+    "python3-numpy",
+    "python3-pil",
+    "python3-dev",
+    "gcc",
+    "libc6-dev",
+    "libcap-dev",
+)
+CAMERA = """
+"Virtual0":
+  supported_formats:
+  - width: 1280
+    height: 720
+    frame_rates: [30, 60]
+  - width: 640
+    height: 480
+    frame_rates: [30]
+  frames:
+    path: "/frames/"
+  location: "CameraLocationFront"
+  model: "pictures of a drive"
+"""
+PARTS = ("agent", "hw", "station", "provision", "models", "tests")
+CYCLES = int(os.environ.get("PATROL_CAMERA_CYCLES", "40"))
+
+
+@pytest.fixture(scope="module")
+def trixie(tmp_path_factory, repo):
+    """A root with the product's sources under /src; what it needs is installed, the product itself is not."""
+    tar = base_tar("trixie", PACKAGES, ("picamera2", "hatchling", "editables", *requirements(repo)))
+    with unpacked(tar, tmp_path_factory.mktemp("trixie")) as root:
+        source = root / "src"
+        source.mkdir()
+        for part in PARTS:
+            shutil.copytree(repo / part, source / part, ignore=shutil.ignore_patterns("__pycache__"))
+        for file in (*repo.glob("*.md"), repo / "pyproject.toml", repo / "LICENSE"):
+            shutil.copy(file, source)
+        # picamera2 imports it by this name.
+        shutil.copy(repo / "tests/trixie/pykms.py", source / "pykms.py")
+        # The distribution's own data: its version goes into every read.
+        run("chroot", str(root), "/venv/bin/pip", "install", "--quiet", "--no-deps", "--no-build-isolation",
+            "--no-index", "--editable", "/src")  # fmt: skip
+        yield root
+
+
+def test_the_products_camera_on_picamera2_itself(trixie, repo):
+    """Opens what the pipeline grants, newest frame first, reads plates, survives stalls, leaks nothing."""
+    run("chroot", str(trixie), "gcc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", "/usr/lib/dma_heap.so",
+        "/src/tests/trixie/dma_heap.c", "-ldl")  # fmt: skip
+    (trixie / "usr/share/libcamera/pipeline/virtual").mkdir(parents=True, exist_ok=True)
+    (trixie / "usr/share/libcamera/pipeline/virtual/virtual.yaml").write_text(CAMERA)
+    (trixie / "frames").mkdir()
+    for number, at in enumerate(range(10, 60, 9)):
+        shutil.copy(repo / f"tests/drives/city-day/frames/{at:04d}.jpg", trixie / f"frames/{number}.jpg")
+    command = "cd /src && exec /venv/bin/python -m tests.trixie.contract"
+    found = json.loads(
+        run("chroot", str(trixie), "env", "LD_PRELOAD=/usr/lib/dma_heap.so", "LIBCAMERA_LOG_LEVELS=*:ERROR",
+            "sh", "-c", f"{command} {CYCLES}").splitlines()[-1]
+    )  # fmt: skip
+    assert found["python"].startswith("3.13.")
+    assert found["runtime"] == "litert"
+    assert (found["main"], found["shape"]) == (["NV12", 1280, 720], [720, 1280, 3])
+    assert found["pictures"] == 6
+    assert found["plates_right"] >= 4
+    assert found["seq_grows"]
+    assert found["time_grows"]
+    assert 0 <= found["age_s"] < 1.0, "the exposure time is not on the monotonic clock"
+    assert found["ended"]
+    assert found["asked_rgb888_got"] == "NV12", "the pipeline changed the format, and was believed"
+    assert found["odd_shape"] == [720, 1280, 3]
+    assert found["lores"] == [480, 640, 3]
+    assert found["same_scene"] < 12
+    assert found["stalled"]
+    assert found["after_stall"]
+    assert found["cycles"] == CYCLES
+    assert found["files_late"] <= found["files_early"], "opening and closing leaks files"
