@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fast lint types layers torture soak fuzz bench accuracy drives bless system-packages train-detector train-ocr clean
+.PHONY: help demo test fast lint types layers torture system soak fuzz bench accuracy drives bless system-packages train-detector train-ocr clean
 
 help: ## Print this help
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -50,6 +50,9 @@ layers: $(STAMPS)/dev ## import-linter: hw never imports agent
 
 torture: $(STAMPS)/dev system-packages ## Thousands of power cuts and kills at named points (FAULTS=4000 SEED=1)
 	$(BIN)/python -m tests.torture --faults $(or $(FAULTS),4000) --seed $(or $(SEED),1)
+
+system: $(STAMPS)/dev system-packages ## Debian roots: 1,000 camera cycles on picamera2, units booted under systemd
+	PATROL_CAMERA_CYCLES=1000 $(BIN)/python -m pytest tests/integration/test_trixie.py tests/integration/test_systemd.py --timeout 3000
 
 soak: $(STAMPS)/dev ## A simulated week of drives with random faults (DAYS=7 SEED=1)
 	$(BIN)/python -m tests.soak --days $(or $(DAYS),7) --seed $(or $(SEED),1)
