@@ -109,7 +109,17 @@ class SerialGnssConfig(_Model):
 
     kind: Literal["serial"]
     port: str = Field(default="/dev/patrol-gnss", description="Device file")
-    baud: int = Field(default=9600, ge=1200, le=921600, description="Bits per second")
+    baud: Annotated[int, Field(ge=1200, le=921600)] | Literal["auto"] = Field(
+        default="auto", description="Bits per second; auto tries the common ones until a sentence comes"
+    )
+
+
+class GpsdGnssConfig(_Model):
+    """A receiver that gpsd already owns."""
+
+    kind: Literal["gpsd"]
+    host: str = Field(default="127.0.0.1", min_length=1, description="Where gpsd listens")
+    port: int = Field(default=2947, ge=1, le=65535, description="Its TCP port")
 
 
 class SimGnssConfig(_Model):
@@ -124,7 +134,9 @@ class NoGnssConfig(_Model):
     kind: Literal["none"]
 
 
-GnssConfig = Annotated[SerialGnssConfig | SimGnssConfig | NoGnssConfig, Field(discriminator="kind")]
+GnssConfig = Annotated[
+    SerialGnssConfig | GpsdGnssConfig | SimGnssConfig | NoGnssConfig, Field(discriminator="kind")
+]
 
 
 class GpioPanelConfig(_Model):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import serial
 
+from hw.bauds import BaudSearch, FixedBaud
 from hw.clock import NS_PER_S
 from hw.ports import GnssLostError, NmeaLine
 
@@ -60,9 +61,10 @@ class LineAssembler:
 class GnssSerial:
     """Opens the port at the first ``next_line``, and again after each GnssLostError: unplugging heals itself."""
 
-    def __init__(self, port: str, baud: int, clock: Clock) -> None:
+    def __init__(self, port: str, baud: int | None, clock: Clock) -> None:
+        """``baud`` is found out where it is None."""
         self._port = port
-        self._baud = baud
+        self._speed: FixedBaud | BaudSearch = BaudSearch() if baud is None else FixedBaud(baud)
         self._clock = clock
         self._device: serial.Serial | None = None
         self._assembler = LineAssembler()
@@ -99,7 +101,7 @@ class GnssSerial:
         """Whatever arrives within the time-out."""
         try:
             if self._device is None:
-                self._device = serial.Serial(self._port, self._baud, timeout=timeout_s, exclusive=True)
+                self._device = serial.Serial(self._port, self._speed.baud, timeout=timeout_s, exclusive=True)
             self._device.timeout = timeout_s
             data = self._device.read(1)
             t_mono_ns = self._clock.mono_ns()
@@ -107,7 +109,10 @@ class GnssSerial:
         except (OSError, ValueError) as error:  # SerialException is an OSError; ValueError: baud rate refused
             self._release()
             raise GnssLostError(f"receiver on {self._port}: {error}; is it plugged in and readable?") from error
-        return self._assembler.feed(data, t_mono_ns)
+        lines = self._assembler.feed(data, t_mono_ns)
+        if self._speed.judge(lines, t_mono_ns):
+            self._release()
+        return lines
 
     def _release(self) -> None:
         if self._device is not None:

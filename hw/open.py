@@ -55,7 +55,11 @@ def open_gnss(
     if config.kind == "serial":
         from hw.gnss_serial import GnssSerial
 
-        return GnssSerial(config.port, config.baud, clock)
+        return GnssSerial(config.port, None if config.baud == "auto" else config.baud, clock)
+    if config.kind == "gpsd":
+        from hw.gnss_gpsd import GnssGpsd
+
+        return GnssGpsd(config.host, config.port, clock)
     if config.kind == "sim":
         from hw.gnss_sim import GnssSim
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import pty
+import socket
+import termios
+import threading
 
 import pytest
 
 from hw.absent import GnssAbsent
+from hw.bauds import BAUDS, BaudSearch, is_sentence
 from hw.clock import RealClock, SimClock
 from hw.drive_load import load_drive
+from hw.gnss_gpsd import GnssGpsd
 from hw.gnss_serial import GnssSerial
 from hw.gnss_sim import GnssSim
-from hw.ports import GnssLostError
+from hw.ports import GnssLostError, NmeaLine
 from tests.drive_builder import write_drive
 from tests.nmea_lines import gga, rmc
 
@@ -104,3 +109,89 @@ def test_a_simulated_receiver_keeps_the_drives_time(tmp_path):
     assert gnss.next_line(timeout_s=0.05) is None
     line = gnss.next_line(timeout_s=1.0)
     assert line.t_mono_ns == clock.mono_ns() == 80_000_000
+
+
+SPEEDS = {4800: termios.B4800, 9600: termios.B9600, 38400: termios.B38400, 115200: termios.B115200}
+
+
+class FastClock(RealClock):
+    """Ten times as fast: the search's patience costs a quarter of a second."""
+
+    def mono_ns(self) -> int:
+        return super().mono_ns() * 10
+
+
+@pytest.mark.parametrize("baud", SPEEDS)
+def test_the_speed_of_a_receiver_is_found_out(baud):
+    """On a real terminal: while the port has another speed than the receiver, only garbage comes."""
+    master, slave = pty.openpty()
+    gnss = GnssSerial(os.ttyname(slave), None, FastClock())
+    done = threading.Event()
+
+    def speak() -> None:
+        while not done.wait(0.02):
+            right = termios.tcgetattr(slave)[4] == SPEEDS[baud]
+            os.write(master, f"{rmc()}\r\n".encode() if right else b"\xf8\x80x\x00\xe0\x86\n")
+
+    speaker = threading.Thread(target=speak)
+    speaker.start()
+    texts = []
+    while rmc() not in texts and len(texts) < 5000:
+        line = gnss.next_line(timeout_s=5.0)
+        texts += [line.text] if line else []
+    done.set()
+    speaker.join()
+    gnss.close()
+    os.close(master)
+    os.close(slave)
+    assert texts[-1] == rmc()
+
+
+def test_a_found_speed_is_kept_through_silence_and_doubted_in_garbage():
+    search = BaudSearch()
+    good, bad = [NmeaLine(0, rmc())], [NmeaLine(0, "\ufffdx")]
+    assert not search.judge(good, 0)
+    assert not any(search.judge([], t * 10**9) for t in range(600))
+    assert search.baud == BAUDS[0]
+    assert any(search.judge(bad, t * 10**9) for t in range(600, 604))
+    assert search.baud == BAUDS[1]
+
+
+def test_a_sentence_is_known_by_its_checksum():
+    assert is_sentence(rmc())
+    for text in ("", "$", "$GPRMC", rmc()[:-1], rmc()[1:], rmc().replace("*", "*0"), "$é*00", "$GPRMC,x*ZZ"):
+        assert not is_sentence(text)
+
+
+class FakeGpsd:
+    """As much of gpsd as a client of raw sentences meets."""
+
+    def __init__(self) -> None:
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.port = self.server.getsockname()[1]
+
+    def serve(self, data: bytes) -> None:
+        """Greet one client, wait for its wish, send, hang up."""
+        peer, _ = self.server.accept()
+        with peer:
+            peer.sendall(b'{"class":"VERSION","release":"3.22"}\r\n')
+            self.wish = peer.recv(200)
+            peer.sendall(b'{"class":"DEVICES","devices":[]}\r\n' + data)
+
+
+def test_gpsd_gives_its_raw_sentences_and_comes_back():
+    gpsd = FakeGpsd()
+    gnss = GnssGpsd("127.0.0.1", gpsd.port, RealClock())
+    for _ in range(2):
+        thread = threading.Thread(target=gpsd.serve, args=(f"{rmc()}\r\n{gga()}\r\n".encode(),))
+        thread.start()
+        assert [gnss.next_line(timeout_s=5.0).text for _ in range(2)] == [rmc(), gga()]
+        thread.join()
+        assert b'"nmea":true' in gpsd.wish
+        with pytest.raises(GnssLostError, match="closed"):
+            gnss.next_line(timeout_s=5.0)
+    gpsd.server.close()
+    with pytest.raises(GnssLostError, match="running"):
+        gnss.next_line(timeout_s=5.0)
+    gnss.close()
+    assert gnss.next_line(timeout_s=5.0) is None

@@ -1,0 +1,70 @@
+"""Which speed does a receiver speak?  Tried one after the other until a sentence comes whose checksum is right."""
+
+from __future__ import annotations
+
+from functools import reduce
+from operator import xor
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hw.ports import NmeaLine
+
+BAUDS = (9600, 115200, 38400, 4800, 57600, 19200, 230400)
+"""The common ones first."""
+_PATIENCE_NS = 2_500_000_000
+"""Receivers speak once a second; a binary greeting may come first."""
+
+
+class FixedBaud:
+    """The speed is known."""
+
+    def __init__(self, baud: int) -> None:
+        self.baud = baud
+
+    def judge(self, lines: Iterable[NmeaLine], t_mono_ns: int) -> bool:
+        """Return whether the port must be opened anew: never."""
+        del lines, t_mono_ns
+        return False
+
+
+class BaudSearch:
+    """Goes through the speeds until one is right, and stays there; a long silence begins the search anew."""
+
+    def __init__(self) -> None:
+        self._at = 0
+        self._since_ns: int | None = None
+        self._found = False
+
+    @property
+    def baud(self) -> int:
+        """The speed to open the port with."""
+        return BAUDS[self._at]
+
+    def judge(self, lines: Iterable[NmeaLine], t_mono_ns: int) -> bool:
+        """Take what came; return whether the port must be opened anew, at another speed."""
+        if self._since_ns is None:
+            self._since_ns = t_mono_ns
+        came = list(lines)
+        if any(is_sentence(line.text) for line in came):
+            self._found, self._since_ns = True, t_mono_ns
+        elif self._found and not came:
+            # Silence is an unplugged antenna lead, or a receiver asleep: no reason to doubt the speed.
+            self._since_ns = t_mono_ns
+        if t_mono_ns - self._since_ns < _PATIENCE_NS:
+            return False
+        self._at = (self._at + 1) % len(BAUDS)
+        self._since_ns, self._found = None, False
+        return True
+
+
+def is_sentence(text: str) -> bool:
+    """True for NMEA 0183 framing with a right checksum."""
+    body, star, told = text.removeprefix("$").partition("*")
+    if not text.startswith("$") or not star or len(told) != 2:  # noqa: PLR2004 - two hexadecimal digits
+        return False
+    try:
+        return reduce(xor, body.encode("ascii"), 0) == int(told, 16)
+    except ValueError:
+        return False
