@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fast lint types layers torture system soak fuzz bench accuracy drives bless system-packages train-detector train-ocr clean
+.PHONY: help demo test fast lint types layers torture system soak fuzz bench release accuracy drives bless system-packages train-detector train-ocr clean
 
 help: ## Print this help
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -68,6 +68,19 @@ accuracy: $(STAMPS)/dev ## Score the shipped bundles on ../shared/data/dev
 
 bless: $(STAMPS)/dev ## Accept new goldens on purpose (commit them alone and say why)
 	$(BIN)/python -m pytest tests --bless -m 'not integration'
+
+release: $(STAMPS)/venv ## A release in dist/: wheel, SBOM (CycloneDX) of what a unit runs, hashes
+	rm -rf dist && mkdir dist
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	$(PYTHON) -m venv dist/unit
+	dist/unit/bin/python -m pip install --quiet "$$(ls dist/*.whl)[litert]"
+	dist/unit/bin/python -m pip uninstall --quiet --yes pip setuptools
+	$(PYTHON) -m venv dist/tools
+	dist/tools/bin/python -m pip install --quiet 'cyclonedx-bom>=6,<8'
+	dist/tools/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type application --output-reproducible \
+	  --validate --output-file dist/patrol-lpr.cdx.json dist/unit
+	rm -rf dist/unit dist/tools
+	cd dist && sha256sum -- * > SHA256SUMS && cat SHA256SUMS
 
 clean: ## Remove what make made
 	rm -rf $(VENV) demo-out dist build

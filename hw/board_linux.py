@@ -11,6 +11,9 @@ _UNDERVOLTAGE_NOW = 0x1
 _SLOWED_NOW = 0x2 | 0x4 | 0x8
 """Arm frequency capped, throttled, soft temperature limit (Raspberry Pi documentation, ``get_throttled``)."""
 _MILLI = 1000
+_ANYWHERE = "00000000"
+_METRIC = 6
+"""Column of /proc/net/route."""
 
 
 class BoardLinux:
@@ -24,6 +27,7 @@ class BoardLinux:
         self._statm = root / "proc/self/statm"
         self._loadavg = root / "proc/loadavg"
         self._io = root / "proc/self/io"
+        self._routes = root / "proc/net/route"
         if not self._state_dir.is_dir():
             raise HwConfigError(f"board: state folder {self._state_dir} is missing; create it or set state_dir")
         if not self._statm.is_file():
@@ -48,7 +52,17 @@ class BoardLinux:
             rss_bytes=resident_pages * os.sysconf("SC_PAGE_SIZE"),
             load_1min=load_1min,
             written_bytes=self._written_bytes(),
+            way_out=self._way_out(),
         )
+
+    def _way_out(self) -> str | None:
+        """The default route with the smallest metric, as the kernel would choose."""
+        try:
+            rows = [line.split() for line in self._routes.read_text(encoding="ascii").splitlines()[1:]]
+        except OSError:
+            return None
+        ways = [(int(row[_METRIC]), row[0]) for row in rows if len(row) > _METRIC and row[1] == _ANYWHERE]
+        return min(ways)[1] if ways else None
 
     def _written_bytes(self) -> int | None:
         """From the kernel's own account; it is another name than the file's ``wchar``, which counts pipes as well."""

@@ -124,6 +124,8 @@ class Vitals:
     load_1min: float
     written_bytes: int | None = None
     """Bytes this process has had written to storage."""
+    way_out: str | None = None
+    """Network interface of the default route; None without one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,16 @@ class SyncTable(_Table):
     receipt_timeout_s: float = Field(default=20, gt=0, le=3600, description="A later receipt is overdue")
     chunk_kib: int = Field(default=32, ge=1, le=64, description="Size of a picture chunk")
     pictures: bool = Field(default=True, description="Send pictures as well as reads")
+    metered_pictures: bool = Field(
+        default=True, description="Send pictures over links that cost money, too; reads always go"
+    )
+    metered_picture_mib_h: float | None = Field(
+        default=None, gt=0, description="Most MiB of pictures an hour over such links; absent: no limit"
+    )
+    unmetered_interfaces: tuple[str, ...] = Field(
+        default=("wlan", "wl", "eth", "en", "lo"),
+        description="How the names of network interfaces begin that cost nothing",
+    )
     health_s: float = Field(default=60, ge=1, le=3600, description="Seconds between health reports")
 
 

@@ -98,6 +98,8 @@ class Health:
             "ledger.waiting": self.books.ledger.waiting,
             "uplink.up": int(self.uplink.is_up),
             "uplink.unreceipted": self.uplink.unreceipted,
+            "uplink.metered": int(self.uplink.meter.metered),
+            "uplink.pictures_wait_for_budget": int(self.uplink.meter.holding),
             "board.temperature_mc": None if vitals.temperature_c is None else vitals.temperature_c * 1000,
             "board.throttled": vitals.throttled,
             "board.undervoltage": vitals.undervoltage,

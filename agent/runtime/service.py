@@ -255,6 +255,8 @@ class Service:
         vitals = self._hw.board.vitals()
         if self.health.writing.step(vitals.written_bytes, now_ns):
             _LOG.warning("write_budget_exceeded", last_hour_bytes=self.health.writing.last_hour_bytes)
+        free = self._config.sync.unmetered_interfaces
+        self.uplink.meter.metered = vitals.way_out is None or not vitals.way_out.startswith(free)
         slow = self._cooler.slow
         if self._cooler.step(vitals.temperature_c) is not slow:
             _LOG.warning("heat", slow=self._cooler.slow)

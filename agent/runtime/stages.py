@@ -28,6 +28,7 @@ from agent.recognise import Recogniser, RecogniserConfig, RuntimeKind, load_acti
 from agent.runtime.models import default_models_folder
 from agent.seal import Sealer, SigningKey, StationKey
 from agent.sync.encoder import RecordEncoder
+from agent.sync.metering import MeteringConfig
 from agent.sync.uplink import Uplink, UplinkConfig
 from agent.track import RereadConfig, RereadWindow, Tracker, TrackerConfig
 from agent.view import ViewWatch
@@ -177,5 +178,9 @@ def build_uplink(
             receipt_timeout_s=table.receipt_timeout_s,
             chunk_bytes=table.chunk_kib * _KIBI,
             send_pictures=table.pictures,
+            metering=MeteringConfig(
+                None if table.metered_picture_mib_h is None else round(table.metered_picture_mib_h * _MEBI),
+                pictures=table.metered_pictures,
+            ),
         ),
     )

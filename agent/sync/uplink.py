@@ -8,12 +8,13 @@ published again when the link comes back or the receipt is overdue: the station 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from agent.buffer.rows import Command, Lane, PictureHeld, PictureStored, Quarantined, Receipted
 from agent.errors import WireError
 from agent.sync.counts import UplinkCounts
+from agent.sync.metering import Meter, MeteringConfig
 from agent.sync.pictures import PictureSender
 from agent.sync.topics import Channel, build
 from agent.sync.wire import Nack, PictureStatus, Receipt, decode_down, payload_ref
@@ -59,6 +60,7 @@ class UplinkConfig:
     receipt_timeout_most_s: float = 300.0
     chunk_bytes: int = 32 * 1024
     send_pictures: bool = True
+    metering: MeteringConfig = field(default_factory=MeteringConfig)
     fetch: int = 64
     """Records fetched from the outbox at a time."""
 
@@ -91,6 +93,7 @@ class Uplink:
         self._commands = commands
         self._config = config or UplinkConfig()
         self._counts = UplinkCounts()
+        self.meter = Meter(self._config.metering)
         self._pictures = PictureSender(unit, boot_id, waiting, self._counts, self._config.chunk_bytes)
         self._topic = {channel: build(unit, channel) for channel in Channel}
         self._up = False
@@ -196,8 +199,12 @@ class Uplink:
         if not self._config.send_pictures or self._blocked:
             return False
         chunk = self._pictures.next_chunk(t_mono_ns)
-        if chunk is None or not self._publish(Channel.PICTURE, chunk):
+        if chunk is None:
+            self.meter.holding = False
             return False
+        if not self.meter.allows(len(chunk), t_mono_ns) or not self._publish(Channel.PICTURE, chunk):
+            return False
+        self.meter.spend(len(chunk), t_mono_ns)
         self._pictures.sent(t_mono_ns)
         return True
 

@@ -162,6 +162,10 @@ def test_a_pi_says_when_it_is_slowed(tmp_path):
     files = {
         "proc/self/statm": "5000 2500 1 1 1 1 1",
         "proc/loadavg": "0.52 0.4 0.3 1/200 4242",
+        "proc/net/route": "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\n"
+        "wwan0\t00000000\t0101A8C0\t0003\t0\t0\t700\t00000000\n"
+        "wlan0\t00000000\t0101A8C0\t0003\t0\t0\t600\t00000000\n"
+        "wlan0\t0001A8C0\t00000000\t0001\t0\t0\t600\t00FFFFFF\n",
         "proc/self/io": "rchar: 12\nwchar: 99\nwrite_bytes: 4096\ncancelled_write_bytes: 0\n",
         "sys/class/thermal/thermal_zone0/temp": "81500",
         "sys/devices/platform/soc/soc:firmware/get_throttled": "0x50005",
@@ -172,6 +176,7 @@ def test_a_pi_says_when_it_is_slowed(tmp_path):
     (tmp_path / "state").mkdir()
     vitals = BoardLinux(root=tmp_path, state_dir=tmp_path.__class__("/state")).vitals()
     assert (vitals.temperature_c, vitals.throttled, vitals.undervoltage) == (81.5, True, True)
+    assert (vitals.written_bytes, vitals.way_out) == (4096, "wlan0")
 
 
 @pytest.mark.parametrize("clock", [RealClock(), SimClock(utc_ns=1_780_000_000_000_000_000)], ids=["real", "sim"])

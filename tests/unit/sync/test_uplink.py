@@ -16,6 +16,7 @@ from agent.buffer import (
     Receipted,
     open_outbox,
 )
+from agent.sync.metering import MeteringConfig
 from agent.sync.topics import Channel, build
 from agent.sync.uplink import Uplink, UplinkConfig
 from agent.sync.wire import (
@@ -45,6 +46,7 @@ class FakeLink:
     def __init__(self):
         self.up = True
         self.sent = []
+        self.all = []
 
     def start(self, on_event, *, subscribe, will):
         raise AssertionError("the uplink does not start the link")
@@ -53,6 +55,7 @@ class FakeLink:
         if not self.up:
             raise LinkDownError("down")
         self.sent.append((topic, payload, token))
+        self.all.append((topic, payload, token))
 
     def close(self):
         """Nothing to release."""
@@ -199,6 +202,38 @@ def test_new_reads_overtake_pictures(rig):
     rig.outbox.append([make_read(6)])
     rig.ack(sent[-1:])
     assert seqs(rig.pump()) == [6]
+
+
+def metered(tmp_path, **limits):
+    return Rig(tmp_path, config=UplinkConfig(chunk_bytes=100, metering=MeteringConfig(**limits)))
+
+
+def test_over_a_metered_link_pictures_keep_to_their_budget_and_reads_go(tmp_path):
+    """An hour's bytes go out, then pictures wait; a read made meanwhile does not; the next hour goes on."""
+    rig = metered(tmp_path, most_bytes_per_hour=1000)
+    rig.up()
+    for _ in range(40):
+        rig.ack(rig.pump())
+        rig.apply()
+    spent = sum(len(p) for topic, p, _ in rig.link.all if topic == PIC_TOPIC)
+    assert 0 < spent <= 1000
+    assert rig.uplink.meter.holding
+    rig.outbox.append([make_read(6)])
+    assert seqs(rig.pump()) == [6]
+    rig.now += 3601 * S
+    assert PIC_TOPIC in {topic for topic, *_ in rig.pump()}
+    rig.close()
+
+
+def test_pictures_wait_for_a_link_that_costs_nothing(tmp_path):
+    rig = metered(tmp_path, pictures=False)
+    rig.up()
+    assert PIC_TOPIC not in {topic for topic, *_ in rig.pump()}
+    assert rig.uplink.meter.holding
+    rig.uplink.meter.metered = False
+    assert PIC_TOPIC in {topic for topic, *_ in rig.pump()}
+    assert not rig.uplink.meter.holding
+    rig.close()
 
 
 def test_a_record_refused_for_good_is_quarantined(rig):

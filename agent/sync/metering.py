@@ -1,0 +1,56 @@
+"""What a link that costs money may carry: pictures by a budget of bytes an hour, or not at all.  Reads always go."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+_WINDOW_NS = 3600 * 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class MeteringConfig:
+    """How much picture a metered link may carry."""
+
+    most_bytes_per_hour: int | None = None
+    """None for no limit."""
+    pictures: bool = True
+    """False: pictures wait for a link that costs nothing."""
+
+
+class Meter:
+    """Counts what pictures cost in the last hour.  Used by the uplink's thread; the flag may be set by any."""
+
+    def __init__(self, config: MeteringConfig | None = None) -> None:
+        """Raises ValueError for a budget of nothing; ``pictures`` says that."""
+        self._config = config or MeteringConfig()
+        if self._config.most_bytes_per_hour is not None and self._config.most_bytes_per_hour <= 0:
+            raise ValueError("a budget of no bytes: set pictures to false instead")
+        self._spent: deque[tuple[int, int]] = deque()
+        self._sum_bytes = 0
+        self.metered = True
+        """Whether the present way out costs money; taken to until somebody knows better."""
+        self.holding = False
+        """True while a picture waits for the budget or for another link."""
+
+    def allows(self, size_bytes: int, t_mono_ns: int) -> bool:
+        """True when so many bytes of a picture may go out now."""
+        self.holding = self.metered and not self._affords(size_bytes, t_mono_ns)
+        return not self.holding
+
+    def spend(self, size_bytes: int, t_mono_ns: int) -> None:
+        """Note what went out."""
+        if self.metered:
+            self._spent.append((t_mono_ns, size_bytes))
+            self._sum_bytes += size_bytes
+
+    def _affords(self, size_bytes: int, t_mono_ns: int) -> bool:
+        if not self._config.pictures:
+            return False
+        most = self._config.most_bytes_per_hour
+        if most is None:
+            return True
+        while self._spent and t_mono_ns - self._spent[0][0] >= _WINDOW_NS:
+            self._sum_bytes -= self._spent.popleft()[1]
+        # A chunk larger than the whole budget would never go: it may, alone.
+        return self._sum_bytes + size_bytes <= most or not self._spent
