@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cryptography import x509
+
 from agent.sync.topics import check_unit
 from provision.errors import ProvisionError
 from provision.pki import CRL, UNIT_DAYS, load_authority, revocations, serial_of, sign_request, write_private
@@ -96,6 +98,33 @@ class Books:
                 (f"{serial_of(pem):x}", unit, asked, pem, now_s),
             )
             self._keep_signing_key(unit, signing_pem)
+        return pem
+
+    def renew(self, unit: str, shown: bytes | None, request: bytes, *, now: dt.datetime) -> bytes:
+        """Sign a request of a unit that has shown its present certificate (DER); return the new one, PEM.
+
+        The same request gets the same answer.  Raises EnrolmentRefusedError or ProvisionError.
+        """
+        if shown is None:
+            raise EnrolmentRefusedError("a renewal needs the present certificate")
+        old = x509.load_der_x509_certificate(shown)
+        asked = hashlib.sha256(request).digest()
+        with self._open() as con:
+            row = con.execute(
+                "SELECT unit, revoked_s FROM certificates WHERE serial = ?", (f"{old.serial_number:x}",)
+            ).fetchone()
+            if row is None or row[0] != unit or row[1] is not None:
+                raise EnrolmentRefusedError("the certificate is unknown, revoked, or another unit's")
+            found = con.execute(
+                "SELECT pem FROM certificates WHERE request = ? AND unit = ?", (asked, unit)
+            ).fetchone()
+            if found is not None:
+                return bytes(found[0])
+            pem = sign_request(self._authority, request, unit, days=UNIT_DAYS, now=now)
+            con.execute(
+                "INSERT INTO certificates VALUES (?, ?, ?, ?, ?, NULL)",
+                (f"{serial_of(pem):x}", unit, asked, pem, int(now.timestamp())),
+            )
         return pem
 
     def _keep_signing_key(self, unit: str, pem: bytes) -> None:

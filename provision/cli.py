@@ -23,6 +23,7 @@ from provision.first_boot import clock_is_credible, enrol, find_card, set_clock,
 from provision.flash import check_image, check_target, write
 from provision.image import build, put_card
 from provision.pki import issue, load_authority, make_authority, now_utc, write_private
+from provision.renew import renew
 
 app = typer.Typer(
     help="From a blank card to an enrolled unit.",
@@ -182,6 +183,14 @@ def first_boot(
     _see_to_the_clock(load_card(path))
     enrol(path, etc, done=lambda step: Console().print(step), group=_group())
     Console().print("enrolled")
+
+
+@app.command("renew")
+def renew_command(
+    etc: Annotated[Path, typer.Option(help="Where keys and certificate lie.")] = Path("/etc/patrol-lpr"),
+) -> None:
+    """On the device: a new certificate once two thirds of the old one's life are over; a timer asks daily."""
+    Console().print("renewed" if renew(etc, now=now_utc(), group=_group()) else "not yet due")
 
 
 def _see_to_the_clock(card: Card) -> None:

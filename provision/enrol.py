@@ -27,27 +27,40 @@ if TYPE_CHECKING:
 
 _LOG = structlog.get_logger(__name__)
 PATH = "/enrol"
+RENEW = "/renew"
 _MOST_BYTES = 16_384
 _TIMEOUT_S = 30.0
 
 
 def ask(card: Card, request: bytes, signing_raw: bytes, *, ca: Path) -> bytes:
     """The unit's side: return its certificate, PEM.  Raises EnrolmentRefusedError, ProvisionError or OSError."""
-    context = ssl.create_default_context(cafile=str(ca))
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    connection = http.client.HTTPSConnection(card.enrol_host, card.enrol_port, context=context, timeout=_TIMEOUT_S)
     body = {
         "unit": card.unit,
         "token": card.token,
         "request": request.decode(),
         "signing_key": base64.b64encode(signing_raw).decode(),
     }
+    return post(card.enrol_host, card.enrol_port, PATH, body, ca=ca)
+
+
+def post(
+    host: str, port: int, path: str, body: dict[str, str], *, ca: Path, own: tuple[Path, Path] | None = None
+) -> bytes:
+    """Send a request, showing ``own`` certificate and key where there are any; return the certificate, PEM.
+
+    Raises EnrolmentRefusedError, ProvisionError or OSError.
+    """
+    context = ssl.create_default_context(cafile=str(ca))
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if own is not None:
+        context.load_cert_chain(*own)
+    connection = http.client.HTTPSConnection(host, port, context=context, timeout=_TIMEOUT_S)
     try:
-        connection.request("POST", PATH, json.dumps(body), {"Content-Type": "application/json"})
+        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
         answer = connection.getresponse()
         data = answer.read(_MOST_BYTES)
     except http.client.HTTPException as error:
-        raise ProvisionError(f"{card.enrol_host}:{card.enrol_port}: no sensible answer: {error!r}") from error
+        raise ProvisionError(f"{host}:{port}: no sensible answer: {error!r}") from error
     finally:
         connection.close()
     try:
@@ -55,10 +68,10 @@ def ask(card: Card, request: bytes, signing_raw: bytes, *, ca: Path) -> bytes:
         if answer.status == http.HTTPStatus.FORBIDDEN:
             raise EnrolmentRefusedError(str(told["error"]))
         if answer.status != http.HTTPStatus.OK:
-            raise ProvisionError(f"{card.enrol_host}:{card.enrol_port}: {answer.status} {told.get('error', '')}")
+            raise ProvisionError(f"{host}:{port}: {answer.status} {told.get('error', '')}")
         return str(told["certificate"]).encode()
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ProvisionError(f"{card.enrol_host}:{card.enrol_port}: no sensible answer") from error
+        raise ProvisionError(f"{host}:{port}: no sensible answer") from error
 
 
 def server(books: Books, host: str, port: int, *, cert: Path, key: Path) -> http.server.ThreadingHTTPServer:
@@ -67,6 +80,9 @@ def server(books: Books, host: str, port: int, *, cert: Path, key: Path) -> http
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
         context.load_cert_chain(cert, key)
+        # Units that renew show their certificate; those that enrol have none yet.
+        context.load_verify_locations(cadata=books.ca_pem.decode())
+        context.verify_mode = ssl.CERT_OPTIONAL
         made = _Server((host, port), _handler(books))
     except OSError as error:
         raise ProvisionError(f"enrolment cannot be served at {host}:{port}: {error}") from error
@@ -104,11 +120,16 @@ def _handler(books: Books) -> type[http.server.BaseHTTPRequestHandler]:
 
         def _answer(self) -> tuple[http.HTTPStatus, dict[str, str]]:
             length = self.headers.get("Content-Length", "")
-            if self.path != PATH or not length.isdecimal() or int(length) > _MOST_BYTES:
+            if self.path not in {PATH, RENEW} or not length.isdecimal() or int(length) > _MOST_BYTES:
                 return http.HTTPStatus.BAD_REQUEST, {"error": "not an enrolment"}
             try:
                 asked = json.loads(self.rfile.read(int(length)))
-                unit, token = check_unit(str(asked["unit"])), str(asked["token"])
+                unit = check_unit(str(asked["unit"]))
+                if self.path == RENEW:
+                    pem = books.renew(unit, self._shown(), str(asked["request"]).encode(), now=now_utc())
+                    _LOG.info("renewed", unit=unit)
+                    return http.HTTPStatus.OK, {"certificate": pem.decode()}
+                token = str(asked["token"])
                 signing = VerifyKey.from_raw(base64.b64decode(str(asked["signing_key"]), validate=True))
                 request = str(asked["request"]).encode()
                 pem = books.enrol(unit, token, request, signing.pem(), now=now_utc())
@@ -121,6 +142,11 @@ def _handler(books: Books) -> type[http.server.BaseHTTPRequestHandler]:
                 return http.HTTPStatus.BAD_REQUEST, {"error": str(error)}
             _LOG.info("enrolled", unit=unit)
             return http.HTTPStatus.OK, {"certificate": pem.decode()}
+
+        def _shown(self) -> bytes | None:
+            """The client's certificate, DER; TLS has checked that it is the authority's and not expired."""
+            shown: bytes | None = self.connection.getpeercert(binary_form=True)
+            return shown
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name of http.server
             """Structlog tells what is worth telling."""

@@ -6,6 +6,7 @@ with the same certificate.
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from datetime import UTC, datetime, timedelta
@@ -13,8 +14,6 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.errors import KeyFileError
 from agent.geotag.sentences import RefusedError, Rmc, parse_sentence
@@ -22,17 +21,19 @@ from agent.seal.keys import SigningKey, StationKey
 from provision.card import CARD, load_card
 from provision.enrol import ask
 from provision.errors import ProvisionError
-from provision.pki import belongs, key_pem, make_request, new_key, write_private
+from provision.pki import belongs, key_pem, load_key, make_request, new_key, write_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from cryptography.hazmat.primitives.asymmetric import ec
+
     from provision.card import Card
 
 _LOG = structlog.get_logger(__name__)
-TLS_KEY, CERT, CA, STATION, SIGNING_KEY, CONFIG = (
-    "tls.key", "unit.pem", "ca.pem", "station.pub", "unit.key", "config.toml",
+TLS_KEY, CERT, CA, STATION, SIGNING_KEY, CONFIG, ENROL_AT = (
+    "tls.key", "unit.pem", "ca.pem", "station.pub", "unit.key", "config.toml", "enrol.json",
 )  # fmt: skip
 _CONFIG = """# Written at the first boot; edit the hardware, then: systemctl restart patrol-lpr
 unit = "{unit}"
@@ -85,8 +86,8 @@ def enrol(
     """
     card = load_card(card_path)
     etc.mkdir(parents=True, exist_ok=True)
-    _install(etc / CA, card.ca_pem.encode(), group)
-    _install(etc / STATION, card.station_pem.encode(), group)
+    install(etc / CA, card.ca_pem.encode(), group)
+    install(etc / STATION, card.station_pem.encode(), group)
     StationKey.load_public(etc / STATION)
     done("trust")
     key = _tls_key(etc / TLS_KEY, group)
@@ -100,9 +101,11 @@ def enrol(
         done("answer")
         if not belongs(cert, key):
             raise ProvisionError("the authority answered with a certificate for another key")
-        _install(etc / CERT, cert, group)
+        install(etc / CERT, cert, group)
     (etc / "request.pem").unlink(missing_ok=True)
     done("certificate")
+    where = {"host": card.enrol_host, "port": card.enrol_port}
+    install(etc / ENROL_AT, json.dumps(where).encode(), group)
     if not (etc / CONFIG).exists():
         text = _CONFIG.format(
             unit=card.unit,
@@ -111,7 +114,7 @@ def enrol(
             port=card.broker_port,
             etc=etc,
         )
-        _install(etc / CONFIG, text.encode(), group)
+        install(etc / CONFIG, text.encode(), group)
     done("configuration")
     shred(card_path)
     done("token shredded")
@@ -130,12 +133,9 @@ def shred(path: Path) -> None:
 
 def _tls_key(path: Path, group: int | None) -> ec.EllipticCurvePrivateKey:
     if path.exists():
-        key = serialization.load_pem_private_key(path.read_bytes(), None)
-        if isinstance(key, ec.EllipticCurvePrivateKey):
-            return key
-        raise ProvisionError(f"{path}: not an EC key; remove it and start again")
+        return load_key(path)
     made = new_key()
-    _install(path, key_pem(made), group)
+    install(path, key_pem(made), group)
     return made
 
 
@@ -168,7 +168,8 @@ def _is_enrolled(etc: Path, key: ec.EllipticCurvePrivateKey) -> bool:
         return False
 
 
-def _install(path: Path, data: bytes, group: int | None) -> None:
+def install(path: Path, data: bytes, group: int | None) -> None:
+    """Put a file in place by one rename; ``group`` may read it."""
     write_private(path, data)
     if group is not None:
         os.chown(path, -1, group)

@@ -32,7 +32,8 @@ _ENABLED = (
     "patrol-lpr-enrol.service",
     "patrol-lpr-poweroff.path",
 )
-_UNITS = (*_ENABLED, "patrol-lpr-poweroff.service")
+_TIMERS = ("patrol-lpr-renew.timer",)
+_UNITS = (*_ENABLED, *_TIMERS, "patrol-lpr-poweroff.service", "patrol-lpr-renew.service")
 _FILES = {
     "patrol-lpr.sysusers.conf": "usr/lib/sysusers.d/patrol-lpr.conf",
     "patrol-lpr.tmpfiles.conf": "usr/lib/tmpfiles.d/patrol-lpr.conf",
@@ -103,12 +104,13 @@ def install_into(root: Path, *, systemd: Path, wheels: Path) -> None:
         _copy(systemd / name, root / "etc/systemd/system" / name)
     for name, target in _FILES.items():
         _copy(systemd / name, root / target)
-    wants = root / "etc/systemd/system/multi-user.target.wants"
-    wants.mkdir(parents=True, exist_ok=True)
-    for name in _ENABLED:
-        link = wants / name
-        link.unlink(missing_ok=True)
-        link.symlink_to(f"/etc/systemd/system/{name}")
+    for target, names in (("multi-user.target", _ENABLED), ("timers.target", _TIMERS)):
+        wants = root / f"etc/systemd/system/{target}.wants"
+        wants.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            link = wants / name
+            link.unlink(missing_ok=True)
+            link.symlink_to(f"/etc/systemd/system/{name}")
     for wheel in sorted(wheels.glob("*.whl")):
         _copy(wheel, root / "opt/patrol-lpr/wheels" / wheel.name)
     # Each unit gets its own identity at its first boot.

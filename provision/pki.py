@@ -166,6 +166,20 @@ def renew_after(cert: bytes) -> dt.datetime:
     return loaded.not_valid_before_utc + (loaded.not_valid_after_utc - loaded.not_valid_before_utc) * 2 / 3
 
 
+def common_name(cert: bytes) -> str:
+    """Whose certificate it is."""
+    (name,) = x509.load_pem_x509_certificate(cert).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(name.value)
+
+
+def load_key(path: Path) -> ec.EllipticCurvePrivateKey:
+    """Read a private key; raises ProvisionError for one of another kind."""
+    key = serialization.load_pem_private_key(path.read_bytes(), None)
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        return key
+    raise ProvisionError(f"{path}: not an EC key; remove it and start again")
+
+
 def serial_of(cert: bytes) -> int:
     """The serial number of a certificate."""
     return x509.load_pem_x509_certificate(cert).serial_number

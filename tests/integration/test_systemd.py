@@ -19,6 +19,8 @@ UNITS = (
     "patrol-lpr-setup.service",
     "patrol-lpr-enrol.service",
     "patrol-lpr-poweroff.path",
+    "patrol-lpr-renew.service",
+    "patrol-lpr-renew.timer",
     "patrol-lpr-poweroff.service",
 )
 _CONFIG = """
@@ -105,7 +107,9 @@ $lpr provision card /authority/ca unit-09 --agency "Example Sheriff" --enrol-at 
 systemctl start patrol-lpr-enrol.service
 say enrol "$(systemctl show -P Result patrol-lpr-enrol.service)"
 say left_on_card "$(ls /boot/firmware/patrol-lpr | wc -l)"
-say files "$(cd /etc/patrol-lpr && stat -c %n:%a:%U *.key *.pem *.pub config.toml | sort | tr '\n' ' ')"
+say files "$(cd /etc/patrol-lpr && stat -c %n:%a:%U *.json *.key *.pem *.pub config.toml | sort | tr '\n' ' ')"
+say renew "$($lpr provision renew --etc /etc/patrol-lpr)"
+say timer "$(systemctl is-active patrol-lpr-renew.timer)"
 say config "$($lpr config check /etc/patrol-lpr/config.toml > /dev/null && echo right)"
 say listed "$($lpr provision list /authority/ca | grep -c unit-09)"
 systemctl --no-block poweroff
@@ -202,7 +206,9 @@ def test_a_fleet_image_makes_its_environment_and_enrols_itself(repo, tmp_path):
     assert said["enrol"] == "success", f"{said}\n{console[-3000:]}"
     assert said["left_on_card"] == "0", "the single-use token is still there"
     assert said["files"].split() == [
-        "ca.pem:640:root", "config.toml:640:root", "station.pub:640:root", "tls.key:640:root", "unit.key:600:root",
+        "ca.pem:640:root", "config.toml:640:root", "enrol.json:640:root",
+        "station.pub:640:root", "tls.key:640:root", "unit.key:600:root",
         "unit.pem:640:root",
     ]  # fmt: skip
     assert (said["config"], said["listed"]) == ("right", "1")
+    assert (said["renew"], said["timer"]) == ("not yet due", "active")

@@ -21,13 +21,14 @@ from agent.runtime.stages import build_sealer
 from agent.seal import SigningKey, StationKey, VerifyKey
 from provision.books import Books, EnrolmentRefusedError
 from provision.card import Card, load_card
-from provision.enrol import server
+from provision.enrol import RENEW, post, server
 from provision.errors import ProvisionError
 from provision.first_boot import clock_is_credible, enrol, find_card, utc_from_sentences
 from provision.pki import (
     belongs,
     issue,
     load_authority,
+    load_key,
     make_authority,
     make_request,
     new_key,
@@ -35,6 +36,7 @@ from provision.pki import (
     sign_request,
     write_private,
 )
+from provision.renew import EnrolAt, ask_again, renew
 from tests.nmea_lines import START, rmc, sentence
 
 if TYPE_CHECKING:
@@ -237,3 +239,62 @@ def test_without_a_card_there_is_nothing_to_do(tmp_path):
     assert find_card([tmp_path, tmp_path / "absent"]) is None
     with pytest.raises(ProvisionError, match="cannot be read"):
         load_card(tmp_path / "absent")
+
+
+THREE_HUNDRED_DAYS = dt.timedelta(days=300)
+
+
+def enrolled(fleet: Fleet, tmp_path: Path) -> Path:
+    etc = tmp_path / "etc"
+    enrol(fleet.card(), etc)
+    return etc
+
+
+def test_a_certificate_is_renewed_when_it_is_time_and_not_before(fleet, tmp_path):
+    """Same key, new certificate, by the old one over real TLS; nobody needs to come with a card."""
+    etc = enrolled(fleet, tmp_path)
+    old, key = (etc / "unit.pem").read_bytes(), (etc / "tls.key").read_bytes()
+    assert not renew(etc, now=NOW)
+    assert (etc / "unit.pem").read_bytes() == old
+    assert renew(etc, now=NOW + THREE_HUNDRED_DAYS)
+    fresh = (etc / "unit.pem").read_bytes()
+    assert fresh != old
+    assert (etc / "tls.key").read_bytes() == key
+    assert belongs(fresh, load_key(etc / "tls.key"))
+    assert not (etc / "request.pem").exists()
+    assert [row.unit for row in fleet.books.listing()] == ["unit-07", "unit-07"]
+
+
+def test_a_renewal_cut_short_gets_the_same_certificate(fleet, tmp_path):
+    etc = enrolled(fleet, tmp_path)
+    answers = []
+
+    def dies(at, unit, request, *, etc):
+        answers.append(ask_again(at, unit, request, etc=etc))
+        raise PowerCutError
+
+    with pytest.raises(PowerCutError):
+        renew(etc, now=NOW + THREE_HUNDRED_DAYS, renewer=dies)
+    assert renew(etc, now=NOW + THREE_HUNDRED_DAYS)
+    assert (etc / "unit.pem").read_bytes() == answers[0]
+    assert len(fleet.books.listing()) == 2
+
+
+def test_a_revoked_unit_is_not_renewed(fleet, tmp_path):
+    etc = enrolled(fleet, tmp_path)
+    old = (etc / "unit.pem").read_bytes()
+    fleet.books.revoke("unit-07", now=NOW)
+    with pytest.raises(EnrolmentRefusedError, match="revoked"):
+        renew(etc, now=NOW + THREE_HUNDRED_DAYS)
+    assert (etc / "unit.pem").read_bytes() == old
+
+
+def test_nobody_is_renewed_in_the_name_of_another(fleet, tmp_path):
+    """Nor without a certificate at all."""
+    etc = enrolled(fleet, tmp_path)
+    at = EnrolAt(host="127.0.0.1", port=fleet.port)
+    request = make_request(load_key(etc / "tls.key"), "unit-08")
+    with pytest.raises(EnrolmentRefusedError):
+        ask_again(at, "unit-08", request, etc=etc)
+    with pytest.raises(EnrolmentRefusedError, match="present certificate"):
+        post("127.0.0.1", fleet.port, RENEW, {"unit": "unit-07", "request": request.decode()}, ca=etc / "ca.pem")
