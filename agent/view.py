@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 WIDTH_PX, HEIGHT_PX = 96, 54
 _CELLS_X, _CELLS_Y = 8, 6
+_STANDING = 1.5
+"""Median change in levels below which the car stands: noise and passers-by teach nothing."""
 _NO_DETAIL = 4.0
 """Deviation of brightness, in levels, below which a thumbnail shows nothing."""
 _LIVELY = 0.35
@@ -94,9 +96,12 @@ class ViewWatch:
         self.state = ViewState(blinded=blinded, dirty=dirty, moved=moved)
 
     def _learn(self, grey: NDArray[np.float32], before: NDArray[np.float32]) -> None:
+        difference = np.abs(grey - before)
+        if np.median(difference) < _STANDING:
+            return
         self._samples += 1
         share = max(_ALPHA, 1 / self._samples)
-        self._change += share * (np.abs(grey - before) - self._change)
+        self._change += share * (difference - self._change)
         edges = cv2.magnitude(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
         self._outline += share * (edges - self._outline)
         if self._known is None and self._samples == self._config.learn_samples:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from functools import reduce
-from operator import xor
 from typing import TYPE_CHECKING
+
+import pynmea2
+
+from hw.clock import NS_PER_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
 BAUDS = (9600, 115200, 38400, 4800, 57600, 19200, 230400)
 """The common ones first."""
-_PATIENCE_NS = 2_500_000_000
+PATIENCE_S = 2.5
 """Receivers speak once a second; a binary greeting may come first."""
 
 
@@ -30,7 +32,7 @@ class FixedBaud:
 
 
 class BaudSearch:
-    """Goes through the speeds until one is right, and stays there; a long silence begins the search anew."""
+    """Goes through the speeds until one is right, and stays there through silence; lasting garbage begins it anew."""
 
     def __init__(self) -> None:
         self._at = 0
@@ -52,7 +54,7 @@ class BaudSearch:
         elif self._found and not came:
             # Silence is an unplugged antenna lead, or a receiver asleep: no reason to doubt the speed.
             self._since_ns = t_mono_ns
-        if t_mono_ns - self._since_ns < _PATIENCE_NS:
+        if t_mono_ns - self._since_ns < PATIENCE_S * NS_PER_S:
             return False
         self._at = (self._at + 1) % len(BAUDS)
         self._since_ns, self._found = None, False
@@ -65,6 +67,6 @@ def is_sentence(text: str) -> bool:
     if not text.startswith("$") or not star or len(told) != 2:  # noqa: PLR2004 - two hexadecimal digits
         return False
     try:
-        return reduce(xor, body.encode("ascii"), 0) == int(told, 16)
+        return text.isascii() and pynmea2.NMEASentence.checksum(body) == int(told, 16)
     except ValueError:
         return False

@@ -70,6 +70,8 @@ class CameraPi:
         self._seq = 0
         self._handing_over = threading.Lock()
         self._boot_offset_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()
+        self._owning = threading.RLock()
+        """Who opens, sets or closes; never held while a frame is taken."""
         self._exposure: Exposure | None = None
         self._camera: Any = None
         self._open()
@@ -104,12 +106,15 @@ class CameraPi:
 
     def expose(self, exposure: Exposure) -> None:
         """As the port says; a camera with a fixed exposure keeps it."""
-        if self._has_own_way or self._closed.is_set() or exposure == self._exposure:
+        if self._has_own_way or exposure == self._exposure:
             return
-        self._exposure = exposure
-        self._camera.set_controls(
-            {"AeEnable": False, "ExposureTime": exposure.exposure_us, "AnalogueGain": exposure.gain}
-        )
+        with self._owning:
+            if self._camera is None:
+                return
+            self._exposure = exposure
+            self._camera.set_controls(
+                {"AeEnable": False, "ExposureTime": exposure.exposure_us, "AnalogueGain": exposure.gain}
+            )
 
     def close(self) -> None:
         """As the port says."""
@@ -117,7 +122,8 @@ class CameraPi:
             return
         self._closed.set()
         self._put(None)
-        self._release()
+        with self._owning:
+            self._release()
 
     def _open(self) -> None:
         config = self._config
@@ -129,7 +135,11 @@ class CameraPi:
             self._lores = None if config.lores_width_px is None else _granted(granted, "lores", config.name)
             self._camera.pre_callback = self._take
             self._camera.start()
+        except HwConfigError:
+            self._release()
+            raise
         except (RuntimeError, IndexError, OSError) as error:
+            self._release()
             raise HwConfigError(
                 f"camera {config.name}: cannot be opened: {error}; is the cable in place?"
             ) from error
@@ -138,6 +148,9 @@ class CameraPi:
             _LOG.warning("camera_adjusted", camera=config.name, wanted=str(wanted), granted=str(self._main))
 
     def _release(self) -> None:
+        """Twice is fine: a camera may be closed while it is being opened anew."""
+        if self._camera is None:
+            return
         self._camera.stop()
         self._camera.close()
         self._camera.pre_callback = None
@@ -147,10 +160,13 @@ class CameraPi:
 
     def _reopen(self) -> None:
         """Raises HwConfigError when the camera does not come back."""
-        _LOG.warning("camera_reopened", camera=self.name)
-        self._release()
-        self._exposure = None
-        self._open()
+        with self._owning:
+            if self._closed.is_set():
+                return
+            _LOG.warning("camera_reopened", camera=self.name)
+            self._release()
+            self._exposure = None
+            self._open()
 
     def _take(self, request: Any) -> None:
         """Copy one request out; picamera2 calls this in its own thread and releases the request afterwards."""

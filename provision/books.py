@@ -91,12 +91,8 @@ class Books:
             if row[2] is not None:
                 found = con.execute("SELECT pem FROM certificates WHERE request = ?", (asked,)).fetchone()
                 return bytes(found[0])
-            pem = sign_request(self._authority, request, unit, days=UNIT_DAYS, now=now)
+            pem = self._give(con, unit, request, now)
             con.execute("UPDATE tokens SET used_by = ?, used_s = ? WHERE hash = ?", (asked, now_s, _hash(token)))
-            con.execute(
-                "INSERT INTO certificates VALUES (?, ?, ?, ?, ?, NULL)",
-                (f"{serial_of(pem):x}", unit, asked, pem, now_s),
-            )
             self._keep_signing_key(unit, signing_pem)
         return pem
 
@@ -120,11 +116,15 @@ class Books:
             ).fetchone()
             if found is not None:
                 return bytes(found[0])
-            pem = sign_request(self._authority, request, unit, days=UNIT_DAYS, now=now)
-            con.execute(
-                "INSERT INTO certificates VALUES (?, ?, ?, ?, ?, NULL)",
-                (f"{serial_of(pem):x}", unit, asked, pem, int(now.timestamp())),
-            )
+            return self._give(con, unit, request, now)
+
+    def _give(self, con: sqlite3.Connection, unit: str, request: bytes, now: dt.datetime) -> bytes:
+        """Sign and enter a certificate."""
+        pem = sign_request(self._authority, request, unit, days=UNIT_DAYS, now=now)
+        con.execute(
+            "INSERT INTO certificates VALUES (?, ?, ?, ?, ?, NULL)",
+            (f"{serial_of(pem):x}", unit, hashlib.sha256(request).digest(), pem, int(now.timestamp())),
+        )
         return pem
 
     def _keep_signing_key(self, unit: str, pem: bytes) -> None:

@@ -11,6 +11,7 @@ import ssl
 from typing import TYPE_CHECKING, Any
 
 import structlog
+from pydantic import BaseModel, ConfigDict
 
 from agent.errors import KeyFileError, WireError
 from agent.seal.keys import VerifyKey
@@ -30,6 +31,15 @@ PATH = "/enrol"
 RENEW = "/renew"
 _MOST_BYTES = 16_384
 _TIMEOUT_S = 30.0
+
+
+class EnrolAt(BaseModel):
+    """Where the authority answers; a unit keeps it for renewals."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str
+    port: int
 
 
 def ask(card: Card, request: bytes, signing_raw: bytes, *, ca: Path) -> bytes:

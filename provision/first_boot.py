@@ -6,7 +6,6 @@ with the same certificate.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from datetime import UTC, datetime, timedelta
@@ -19,7 +18,7 @@ from agent.errors import KeyFileError
 from agent.geotag.sentences import RefusedError, Rmc, parse_sentence
 from agent.seal.keys import SigningKey, StationKey
 from provision.card import CARD, load_card
-from provision.enrol import ask
+from provision.enrol import EnrolAt, ask
 from provision.errors import ProvisionError
 from provision.pki import belongs, key_pem, load_key, make_request, new_key, write_private
 
@@ -104,8 +103,8 @@ def enrol(
         install(etc / CERT, cert, group)
     (etc / "request.pem").unlink(missing_ok=True)
     done("certificate")
-    where = {"host": card.enrol_host, "port": card.enrol_port}
-    install(etc / ENROL_AT, json.dumps(where).encode(), group)
+    at = EnrolAt(host=card.enrol_host, port=card.enrol_port)
+    install(etc / ENROL_AT, at.model_dump_json().encode(), group)
     if not (etc / CONFIG).exists():
         text = _CONFIG.format(
             unit=card.unit,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
-from provision.enrol import RENEW, post
+from provision.enrol import RENEW, EnrolAt, post
 from provision.errors import ProvisionError
 from provision.first_boot import CA, CERT, ENROL_AT, TLS_KEY, install
 from provision.pki import belongs, common_name, load_key, make_request, renew_after, write_private
@@ -17,15 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LOG = structlog.get_logger(__name__)
-
-
-class EnrolAt(BaseModel):
-    """Where the authority answers; written at the first boot."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    host: str
-    port: int
 
 
 class Renewer(Protocol):

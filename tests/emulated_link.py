@@ -13,10 +13,11 @@ import os
 import random
 import select
 import struct
-import subprocess
 import threading
 import time
 from dataclasses import dataclass
+
+from tests.chroot import run
 
 NEAR, FAR = "10.77.0.1", "10.77.0.2"
 _TUNSETIFF = 0x400454CA
@@ -53,8 +54,8 @@ class EmulatedLink:
         self._handle = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
         name = f"bad{os.getpid() % 100_000}"
         fcntl.ioctl(self._handle, _TUNSETIFF, struct.pack("16sH22x", name.encode(), _IFF_TUN_NO_PI))
-        _ip("addr", "add", NEAR, "peer", FAR, "dev", name)
-        _ip("link", "set", name, "mtu", "1400", "up")
+        run("ip", "addr", "add", NEAR, "peer", FAR, "dev", name)
+        run("ip", "link", "set", name, "mtu", "1400", "up")
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._move, name="emulated-link")
         self._thread.start()
@@ -99,8 +100,3 @@ class EmulatedLink:
 
 def _turned(packet: bytes) -> bytes:
     return packet[:12] + packet[16:20] + packet[12:16] + packet[20:]
-
-
-def _ip(*arguments: str) -> None:
-    done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"ip {' '.join(arguments)}: {done.stderr}"

@@ -138,8 +138,6 @@ def station() -> tuple[Callable[[bytes], None], list[bytes]]:
 
     def target(data: bytes) -> None:
         topic, _, payload = data.partition(b"\n")
-        store = Store(Path(":memory:"))
-        store.close()
         with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
             store = Store(Path(folder) / "s.db")
             ingest = Ingest(store, "s", lambda: 1, opener=Opener(RING), sealed_only=False)

@@ -98,8 +98,12 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     con = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, check_same_thread=False, timeout=10
     )
-    con.execute("PRAGMA query_only = ON")
-    con.execute("PRAGMA cache_size = -1024")
+    try:
+        con.execute("PRAGMA query_only = ON")
+        con.execute("PRAGMA cache_size = -1024")
+    except sqlite3.Error:
+        con.close()
+        raise
     return con
 
 

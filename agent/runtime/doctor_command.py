@@ -22,7 +22,8 @@ from agent.recognise.interpreter import choose_runtime
 from agent.runtime.config import AgentConfig, load_config
 from agent.runtime.models import default_models_folder
 from agent.runtime.stages import build_sealer
-from hw.clock import RealClock
+from hw.bauds import BAUDS, PATIENCE_S, is_sentence
+from hw.clock import NS_PER_S, RealClock
 from hw.open import open_board, open_cameras, open_gnss, open_link, open_panel
 from hw.ports import Buzz, HwError, Lamp, LinkDown, LinkUp
 
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     from hw.ports import LinkEvent
 
 _FRAME_TIMEOUT_S = 5.0
-_GNSS_LINES = 5
+_GNSS_PATIENCE_S = (len(BAUDS) + 1) * PATIENCE_S
+"""Long enough to try every speed."""
 _LINK_TIMEOUT_S = 8.0
 _MEBI = 2**20
 
@@ -160,15 +162,22 @@ def _cameras(config: AgentConfig) -> Finding:
 def _gnss(config: AgentConfig) -> Finding:
     if config.hw.gnss.kind == "none":
         return Finding("receiver", Verdict.WARN, "none configured: reads carry no place")
-    gnss = open_gnss(config.hw.gnss, RealClock())
+    clock = RealClock()
+    gnss = open_gnss(config.hw.gnss, clock)
+    until_ns = clock.mono_ns() + round(_GNSS_PATIENCE_S * NS_PER_S)
+    heard = 0
     try:
-        lines = [gnss.next_line(timeout_s=1.0) for _ in range(_GNSS_LINES)]
+        while clock.mono_ns() < until_ns:
+            line = gnss.next_line(timeout_s=1.0)
+            heard += line is not None
+            if line is not None and is_sentence(line.text):
+                return Finding("receiver", Verdict.OK, "speaks NMEA")
     finally:
         gnss.close()
-    heard = sum(1 for line in lines if line is not None)
-    if not heard:
-        return Finding("receiver", Verdict.FAIL, "open, but silent for five seconds: check baud rate and wiring")
-    return Finding("receiver", Verdict.OK, f"{heard} sentences heard")
+    what = f"{heard} lines, none of them a sentence" if heard else "silence"
+    return Finding(
+        "receiver", Verdict.FAIL, f"{what} in {_GNSS_PATIENCE_S:.0f} s: check wiring, port and baud rate"
+    )
 
 
 def _panel(config: AgentConfig) -> Finding:

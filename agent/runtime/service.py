@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from agent.pipeline import FrameReader, Vision
     from agent.records import Read
     from agent.runtime.config import AgentConfig
-    from hw.ports import Board, Camera, Clock, Gnss, Link, Panel
+    from hw.ports import Board, Camera, Clock, Gnss, Link, Panel, Vitals
 
 _LOG = structlog.get_logger(__name__)
 _NS_PER_S = 1_000_000_000
@@ -244,15 +244,15 @@ class Service:
             self._notifier.alive()
         self._cockpit.step(self.health.visions)
         now_ns = self._hw.clock.mono_ns()
+        vitals = self._hw.board.vitals()
         if now_ns >= self._health_due_ns:
             self._health_due_ns = now_ns + round(self._config.sync.health_s * _NS_PER_S)
-            self._report_health(now_ns)
+            self._report_health(now_ns, vitals)
         if not late:
-            self._show_lamp(now_ns)
+            self._show_lamp(now_ns, vitals)
 
-    def _report_health(self, now_ns: int) -> None:
+    def _report_health(self, now_ns: int, vitals: Vitals) -> None:
         stats = self._stats_reader.stats()
-        vitals = self._hw.board.vitals()
         if self.health.writing.step(vitals.written_bytes, now_ns):
             _LOG.warning("write_budget_exceeded", last_hour_bytes=self.health.writing.last_hour_bytes)
         free = self._config.sync.unmetered_interfaces
@@ -282,10 +282,9 @@ class Service:
             "health", appended=stats.appended, waiting=stats.reads, link_up=self._link_up, rss=vitals.rss_bytes
         )
 
-    def _show_lamp(self, now_ns: int) -> None:
-        free = self._hw.board.vitals().disk_free_bytes
+    def _show_lamp(self, now_ns: int, vitals: Vitals) -> None:
         condition = Condition(
-            disk_low=free < self._config.outbox.min_free_mib * _MEBI,
+            disk_low=vitals.disk_free_bytes < self._config.outbox.min_free_mib * _MEBI,
             camera_ok=self._cameras_alive(),
             private=self._cockpit.private,
             view_clear=all(view.is_clear for view in self.health.views),

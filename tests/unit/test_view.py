@@ -84,6 +84,21 @@ def test_a_slow_street_is_not_dirt(learnt):
     assert not learnt.state.dirty
 
 
+def test_a_standing_car_teaches_nothing():
+    """Hours with the engine on at the workshop are no reference; the drive after them is."""
+    watch = ViewWatch(CONFIG)
+    rng = np.random.default_rng(3)
+    still = np.repeat(world()[:, :WIDTH, None], 3, axis=2).astype(np.int16)
+    for _ in range(200):
+        noisy = np.clip(still + rng.integers(-6, 7, still.shape, np.int16), 0, 255).astype(np.uint8)
+        watch.step(noisy)
+    drive(watch, 70)
+    drive(watch, 200, start=70)
+    assert watch.state == ViewState()
+    drive(watch, 250, start=270, spoil=splash)
+    assert watch.state.dirty
+
+
 def test_what_was_learnt_outlives_a_restart(tmp_path):
     """Dirt that came overnight is seen in the morning; a torn file is learnt anew."""
     path = tmp_path / "view-front.npy"

@@ -21,7 +21,7 @@ from agent.runtime.stages import build_sealer
 from agent.seal import SigningKey, StationKey, VerifyKey
 from provision.books import Books, EnrolmentRefusedError
 from provision.card import Card, load_card
-from provision.enrol import RENEW, post, server
+from provision.enrol import RENEW, EnrolAt, post, server
 from provision.errors import ProvisionError
 from provision.first_boot import clock_is_credible, enrol, find_card, utc_from_sentences
 from provision.pki import (
@@ -36,7 +36,7 @@ from provision.pki import (
     sign_request,
     write_private,
 )
-from provision.renew import EnrolAt, ask_again, renew
+from provision.renew import ask_again, renew
 from tests.nmea_lines import START, rmc, sentence
 
 if TYPE_CHECKING:

@@ -75,7 +75,8 @@ def commands():
         for block in re.findall(
             r"^```\n(.*?)^```", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
         ):
-            for line in block.splitlines():
+            for shown in block.splitlines():
+                line = shown.removeprefix("sudo ")
                 if re.match(r"(\S*/)?patrol-lpr ", line):
                     words = shlex.split(line.split(" #")[0].split(" > ")[0])[1:]
                     yield pytest.param(words, id=f"{path.name}: {' '.join(words)}")
