@@ -12,7 +12,7 @@ import pytest
 from agent.recognise import load_active
 from agent.recognise.interpreter import RuntimeKind
 from agent.recognise.ocr import Ocr
-from agent.records import Box
+from agent.records import Box, CharRead, PlateText
 from hw.images import load_rgb
 
 if TYPE_CHECKING:
@@ -147,3 +147,12 @@ def test_a_model_without_corners_gets_fixed_cuts(repo: Path):
     picture = np.full((100, 200, 3), 90, np.uint8)
     tight, wide = ocr._other_cuts(picture, Box(50, 30, 150, 80), Box(44, 26, 156, 84), None)
     assert tight.shape[1] < 112 < wide.shape[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "worth"), [("AB", False), ("ABC", True), ("ABC1234567", True), ("ABC12345678", False)]
+)
+def test_only_texts_as_long_as_a_plates_are_reported(ocr: Ocr, text: str, worth: bool) -> None:
+    """A sure text of eleven characters is a shop sign's, or two plates'."""
+    plate = PlateText(tuple(CharRead(c, 0.99) for c in text), 0.99, "?", 0.0)
+    assert ocr.is_worth_reporting(plate) is worth
