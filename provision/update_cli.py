@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
+import stat
 import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -15,8 +18,13 @@ from agent.errors import UpdateError
 from agent.seal.keys import SigningKey, VerifyKey
 from agent.update.envelope import verify_update
 from agent.update.making import Sources, Terms, make_update
+from agent.update.standing import HOME, INBOX
+from provision.releases import MOST_STARTS, Releases
+from provision.staging import RealTools, Site, apply
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from agent.update.manifest import Manifest
 
 app = typer.Typer(
@@ -25,10 +33,14 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
+CONFIG = Path("/etc/patrol-lpr/config.toml")
+_LEFT = Path("/var/lib/patrol-lpr") / INBOX
 RELEASE_KEY = Path("/etc/patrol-lpr/release.pub")
 _DAY_S = 86_400
 _MEBI = 2**20
 FileArgument = Annotated[Path, typer.Argument(help="The update, *.lprup.")]
+HomeOption = Annotated[Path, typer.Option(help="Where the releases lie.")]
+ConfigOption = Annotated[Path, typer.Option(help="The unit's own configuration.")]
 KeyOption = Annotated[Path, typer.Option("--key", help="release.pub to believe.")]
 
 
@@ -92,12 +104,119 @@ def show(file: FileArgument, key: KeyOption = RELEASE_KEY) -> None:
     console.print(table)
 
 
-def _verified(path: Path, key: VerifyKey) -> Manifest:
+@app.command("apply")
+def apply_command(
+    file: FileArgument,
+    *,
+    home: HomeOption = HOME,
+    key: KeyOption = RELEASE_KEY,
+    config: ConfigOption = CONFIG,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Take an older release, or one that was rolled back: your word.")
+    ] = False,
+) -> None:
+    """On the unit, as root: verify, stage beside what runs, check there; on trial from the next start on."""
+    with _opened(file) as opened:
+        made = apply(
+            opened,
+            Releases(home),
+            Site(VerifyKey.load(key), config),
+            RealTools(),
+            now_s=time.time(),
+            anyway=anyway,
+        )
+    Console().print(
+        f"release {made.release} is staged and on trial from the next start: systemctl restart patrol-lpr",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
+
+
+@app.command()
+def take(
+    inbox: Annotated[
+        Path, typer.Option(help="The file that the agent leaves; removed when it was looked at.")
+    ] = INBOX,
+    home: HomeOption = HOME,
+    key: KeyOption = RELEASE_KEY,
+    config: ConfigOption = CONFIG,
+) -> None:
+    """What patrol-lpr-update.service runs: apply what the agent has fetched; nothing of the agent is trusted."""
+    with held(inbox) as file:
+        made = apply(file, Releases(home), Site(VerifyKey.load(key), config), RealTools(), now_s=time.time())
+    Console().print(f"release {made.release} is staged", highlight=False)
+
+
+@app.command()
+def status(home: HomeOption = HOME) -> None:
+    """Which release runs, which is proven, how the last update ended."""
+    releases = Releases(home)
+    state, current, committed = releases.load(), releases.current, releases.committed
+    console = Console(highlight=False, soft_wrap=True)
+    if current == committed:
+        console.print(f"release {current}, committed")
+    else:
+        starts = 0 if state.trial is None else state.trial.starts
+        console.print(
+            f"release {current} on trial, started {starts} of {MOST_STARTS} times; {committed} is committed"
+        )
+    if state.last_outcome:
+        reason = f": {state.last_reason}" if state.last_reason else ""
+        console.print(f"last update: release {state.last_release} {state.last_outcome}{reason}", markup=False)
+    console.print(
+        f"{state.commits} committed, {state.roll_backs} rolled back, {state.refusals} refused; "
+        f"updates must be above {state.floor}"
+    )
+
+
+@app.command()
+def confirm(home: HomeOption = HOME) -> None:
+    """On the unit, as root: your word that the release on trial is well."""
+    releases = Releases(home)
+    releases.commit(releases.current)
+    Console().print(f"release {releases.committed} is committed", highlight=False)
+
+
+@app.command()
+def rollback(home: HomeOption = HOME) -> None:
+    """On the unit, as root: run the release before this one; then systemctl restart patrol-lpr."""
+    Console().print(f"release {Releases(home).return_to_previous()} runs from the next start on", highlight=False)
+
+
+@contextmanager
+def held(inbox: Path) -> Iterator[IO[bytes]]:
+    """Open what an unprivileged owner left, following no link, and remove it at the end; a power cut leaves it.
+
+    Raises UpdateError.
+    """
+    folder = -1
+    try:
+        folder = os.open(inbox.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        handle = os.open(inbox.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+        with os.fdopen(handle, "rb") as file:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise UpdateError(f"{inbox}: no file")
+            yield file
+    except OSError as error:
+        raise UpdateError(f"{inbox}: cannot be taken: {error.strerror}") from error
+    finally:
+        if folder != -1:
+            with suppress(OSError):
+                os.unlink(inbox.name, dir_fd=folder)
+            os.close(folder)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
     try:
         with path.open("rb") as file:
-            return verify_update(file, key)
+            yield file
     except OSError as error:
         raise UpdateError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _verified(path: Path, key: VerifyKey) -> Manifest:
+    with _opened(path) as file:
+        return verify_update(file, key)
 
 
 def _parts(manifest: Manifest) -> str:

@@ -139,11 +139,15 @@ app.add_typer(config_app, name="config")
 
 
 @config_app.command("check")
-def config_check(path: Annotated[Path, typer.Argument()] = _CONFIG, overrides: SetOption = None) -> None:
+def config_check(
+    path: Annotated[Path, typer.Argument()] = _CONFIG,
+    overrides: SetOption = None,
+    over: Annotated[Path | None, typer.Option(help="What an update would lay over it.")] = None,
+) -> None:
     """Say everything that is wrong with a file."""
     from agent.runtime import config_command  # noqa: PLC0415 - keeps --help instant
 
-    raise typer.Exit(config_command.check(path, overrides or []))
+    raise typer.Exit(config_command.check(path, overrides or [], over))
 
 
 @config_app.command("show")

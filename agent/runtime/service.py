@@ -21,8 +21,10 @@ from agent.runtime.notify import Notifier
 from agent.runtime.stages import build_books, build_uplink, build_vision, software
 from agent.runtime.supervisor import Supervisor
 from agent.runtime.timing import StageTimes
+from agent.runtime.updates import UpdateDesk
 from agent.sync.topics import Channel, build
 from agent.sync.wire import StatusMessage, UnitState, encode_status
+from agent.update.trial import Signs
 from agent.wear import WriteBudget
 from hw.backoff import Backoff
 from hw.ports import Buzz, Exposable, Lamp, Will
@@ -122,7 +124,8 @@ class Service:
         self._cockpit = Cockpit(hardware.panel, self._devices)
         self.uplink = build_uplink(config, hardware.link, self._waiting, self._inbox.answer, boot_id=boot_id)
         writing = WriteBudget(config.outbox.write_budget_mib_h * _MEBI)
-        self.health = Health(self.books, self.uplink, self._devices, writing)
+        self.updates = UpdateDesk(config.update, config.state_dir)
+        self.health = Health(self.books, self.uplink, self._devices, writing, self.updates)
 
     def stop(self) -> None:
         """Ask ``run`` to end in order."""
@@ -250,6 +253,10 @@ class Service:
             self._report_health(now_ns, vitals)
         if not late:
             self._show_lamp(now_ns, vitals)
+        counts = [vision.counts for vision in self.health.visions]
+        signs = Signs(len(self._hw.cameras), tuple(c.frames for c in counts), bool(late), self._link_up)
+        if self.updates.step(signs, sum(c.sightings for c in counts), now_ns):
+            self.stop()
 
     def _report_health(self, now_ns: int, vitals: Vitals) -> None:
         stats = self._stats_reader.stats()
