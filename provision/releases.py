@@ -252,7 +252,7 @@ def main(words: list[str], releases: Releases | None = None) -> int:
                 releases.adopt()
             case ["start"]:
                 if releases.start():
-                    _systemctl("start", "patrol-lpr-trial.timer")
+                    _systemctl("restart", "patrol-lpr-trial.timer")
             case ["commit"]:
                 try:
                     releases.commit(confirmed_release())

@@ -36,6 +36,8 @@ app = typer.Typer(
 CONFIG = Path("/etc/patrol-lpr/config.toml")
 _LEFT = Path("/var/lib/patrol-lpr") / INBOX
 RELEASE_KEY = Path("/etc/patrol-lpr/release.pub")
+_READABLE = 0o022
+"""Whatever the mask of root's shell: the service's user must be able to read what runs."""
 _DAY_S = 86_400
 _MEBI = 2**20
 FileArgument = Annotated[Path, typer.Argument(help="The update, *.lprup.")]
@@ -116,6 +118,7 @@ def apply_command(
     ] = False,
 ) -> None:
     """On the unit, as root: verify, stage beside what runs, check there; on trial from the next start on."""
+    os.umask(_READABLE)
     with _opened(file) as opened:
         made = apply(
             opened,
@@ -141,6 +144,7 @@ def take(
     config: ConfigOption = CONFIG,
 ) -> None:
     """What patrol-lpr-update.service runs: apply what the agent has fetched; nothing of the agent is trusted."""
+    os.umask(_READABLE)
     with held(inbox) as file:
         made = apply(file, Releases(home), Site(VerifyKey.load(key), config), RealTools(), now_s=time.time())
     Console().print(f"release {made.release} is staged", highlight=False)

@@ -293,7 +293,7 @@ def test_what_systemd_runs(unit, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(releases_module.confirmed_release, "__defaults__", (tmp_path / "confirmed",))
     unit.apply(unit.update(1, config=CONFIG))
     assert main(["start"], unit.releases) == 0
-    assert calls == [("start", "patrol-lpr-trial.timer")]
+    assert calls == [("restart", "patrol-lpr-trial.timer")]
     assert main(["commit"], unit.releases) == 1, "the agent has not said that it is well"
     (tmp_path / "confirmed").write_text("1")
     assert main(["commit"], unit.releases) == 0
