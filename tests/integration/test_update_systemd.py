@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from agent.update.manifest import Manifest
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1500)]
 _CONFIG = """
 unit = "unit-07"
 agency = "Example Sheriff"
@@ -143,7 +143,7 @@ def test_updates_are_kept_or_left_by_themselves_and_no_read_is_lost(repo, tmp_pa
     (root / "etc/systemd/system/probe.service").write_text(_PROBE_UNIT)
     wants = root / "etc/systemd/system/multi-user.target.wants"
     (wants / "probe.service").symlink_to("/etc/systemd/system/probe.service")
-    console = boot(root, timeout_s=900)
+    console = boot(root, timeout_s=1200)
     assert (root / "probe").exists(), console[-3000:]
     said = dict(line.partition("=")[::2] for line in (root / "probe").read_text().splitlines())
     detail = f"{said}\n{(root / 'journal').read_text()[-3000:]}\n{console[-2000:]}"
