@@ -138,7 +138,7 @@ def apply_command(
 def take(
     inbox: Annotated[
         Path, typer.Option(help="The file that the agent leaves; removed when it was looked at.")
-    ] = INBOX,
+    ] = _LEFT,
     home: HomeOption = HOME,
     key: KeyOption = RELEASE_KEY,
     config: ConfigOption = CONFIG,

@@ -153,6 +153,10 @@ class UpdateTable(_Table):
     confirm: Path = Field(
         default=CONFIRMED, description="File that tells patrol-lpr-confirm.path that a release on trial is well"
     )
+    fetch: Literal["always", "free", "never"] = Field(
+        default="free",
+        description="Fetch updates over any link, over links that cost nothing (configurations always), or not at all",
+    )
     well_s: float = Field(
         default=60, ge=0, le=3600, description="Seconds a new release has to be well without a break to be kept"
     )

@@ -5,10 +5,13 @@ It has no right to install anything.  It leaves notes that units of root's wait 
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import structlog
 
+from agent.sync.wire import UpdateReport, UpdateState, encode_report
+from agent.update.fetch import FetchCounts
 from agent.update.standing import INBOX, State, linked, read_state
 from agent.update.trial import Signs, TrialWatch
 
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.runtime.config import UpdateTable
+    from agent.update.fetch import Fetcher
 
 _LOG = structlog.get_logger(__name__)
 _NS_PER_S = 1_000_000_000
@@ -26,8 +30,10 @@ _LINK_SEEN = "link-seen"
 class UpdateDesk:
     """Where no release is installed, as in a checkout, it does nothing.  Used by the main thread."""
 
-    def __init__(self, config: UpdateTable, state_dir: Path) -> None:
+    def __init__(self, config: UpdateTable, state_dir: Path, fetcher: Fetcher | None = None) -> None:
         self._config = config
+        self._fetcher = fetcher
+        self._told: tuple[object, ...] = ()
         self._folder = (state_dir / INBOX).parent
         self._look_due_ns = 0
         self._quiet_since_ns = 0
@@ -79,10 +85,45 @@ class UpdateDesk:
         """True while another release waits for the next start."""
         return self._next is not None and self._next != self.release
 
+    def news(self, unit: str, boot_id: bytes, config_sha256: bytes, *, again: bool) -> bytes | None:
+        """Return the report for the station when it says something new, or is wanted again."""
+        if self.release is None:
+            return None
+        release, state, reason = self._outcome()
+        committed = linked(self._config.home, "committed") or 0
+        told = (self.release, committed, release, state, reason)
+        if told == self._told and not again:
+            return None
+        self._told = told
+        fetched = 0 if self._fetcher is None else self._fetcher.fetched
+        report = UpdateReport(
+            unit, boot_id, self.release, committed, release, state, reason, fetched, config_sha256
+        )
+        return encode_report(report)
+
+    def _outcome(self) -> tuple[int, UpdateState, str]:
+        """What root has noted of the offered update, else how far the fetching has come."""
+        noted, fetcher = self.standing, self._fetcher
+        offer = None if fetcher is None else fetcher.offer
+        if fetcher is not None and offer is not None:
+            before = fetcher.state is UpdateState.HANDED and noted.last_release != offer.release
+            if before or fetcher.state in {UpdateState.FETCHING, UpdateState.WAITING}:
+                return offer.release, fetcher.state, ""
+        if noted.last_outcome in set(UpdateState):
+            reason = "".join(c if c.isprintable() else " " for c in noted.last_reason)
+            return noted.last_release, UpdateState(noted.last_outcome), reason
+        return 0, UpdateState.IDLE, ""
+
     def counters(self) -> dict[str, int]:
-        """What root has counted."""
+        """What root has counted, and what fetching counts."""
         standing = self.standing
-        return {"commits": standing.commits, "roll_backs": standing.roll_backs, "refusals": standing.refusals}
+        fetched = FetchCounts() if self._fetcher is None else self._fetcher.counts
+        return {
+            "commits": standing.commits,
+            "roll_backs": standing.roll_backs,
+            "refusals": standing.refusals,
+            **asdict(fetched),
+        }
 
     def gauges(self) -> dict[str, int]:
         """Present values."""
@@ -90,6 +131,7 @@ class UpdateDesk:
             "update.release": self.release or 0,
             "update.on_trial": int(self._trial is not None),
             "update.pending": int(self.pending),
+            "update.fetched_bytes": 0 if self._fetcher is None else self._fetcher.fetched,
         }
 
     def _confirm(self) -> None:

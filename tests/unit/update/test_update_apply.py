@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import io
 import json
 import os
@@ -12,13 +13,13 @@ import pytest
 from typer.testing import CliRunner
 
 from agent.errors import UpdateError
-from agent.runtime.config import load_config
-from agent.update.standing import State, Trial
+from agent.runtime.config import AgentConfig, load_config
+from agent.update.standing import CONFIRMED, INBOX, State, Trial
 from provision import releases as releases_module
 from provision.errors import ProvisionError
 from provision.releases import MOST_STARTS, Releases, confirmed_release, main
 from provision.staging import Site, apply
-from provision.update_cli import app, held
+from provision.update_cli import app, held, take
 from tests.conftest import ROOT
 from tests.update_builder import NOW_S, WHEEL, PowerCutError, Unit
 
@@ -346,6 +347,13 @@ def test_the_agents_file_is_taken_without_following_its_links(tmp_path):
     with pytest.raises(UpdateError), held(tmp_path / "elsewhere" / "inbox.lprup"):
         pass
     assert inbox.exists()
+
+
+def test_root_looks_where_the_agent_leaves_it(repo):
+    left = inspect.signature(take).parameters["inbox"].default
+    assert left == AgentConfig.model_fields["state_dir"].default / INBOX
+    assert f"PathExists={left}\n" in (repo / "systemd/patrol-lpr-update.path").read_text()
+    assert f"PathExists={CONFIRMED}\n" in (repo / "systemd/patrol-lpr-confirm.path").read_text()
 
 
 def test_the_commands_apply_show_confirm_and_go_back(unit, monkeypatch):
