@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 _ROOM_FACTOR = 4
 _LEAST_ROOM_BYTES = 256 * 2**20
-"""Wheels unpack to about three times their size; the reads need room, too."""
+"""Wheels are kept, and unpack to about three times their size, those of the unit too; the reads need room as well."""
 _TOOL_S = 1200
 _TOLD = 400
 
@@ -109,7 +109,7 @@ def _refuse_now(manifest: Manifest, releases: Releases, site: Site, *, now_s: fl
         anyway=anyway,
     )  # fmt: skip
     free = shutil.disk_usage(releases.home).free
-    needed = manifest.carried_bytes * _ROOM_FACTOR + _LEAST_ROOM_BYTES
+    needed = sum(entry.size for entry in manifest.files) * _ROOM_FACTOR + _LEAST_ROOM_BYTES
     if free < needed:
         raise UpdateError(f"{free // 2**20} MiB are free, {needed // 2**20} are needed beside what runs")
 
