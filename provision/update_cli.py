@@ -17,8 +17,7 @@ from rich.table import Table
 from agent.errors import UpdateError
 from agent.seal.keys import SigningKey, VerifyKey
 from agent.update.envelope import verify_update
-from agent.update.making import Sources, Terms, make_update
-from agent.update.standing import HOME, INBOX
+from agent.update.standing import HOME, INBOX, RELEASE_KEY
 from provision.releases import MOST_STARTS, Releases
 from provision.staging import RealTools, Site, apply
 
@@ -35,7 +34,6 @@ app = typer.Typer(
 )
 CONFIG = Path("/etc/patrol-lpr/config.toml")
 _LEFT = Path("/var/lib/patrol-lpr") / INBOX
-RELEASE_KEY = Path("/etc/patrol-lpr/release.pub")
 _READABLE = 0o022
 """Whatever the mask of root's shell: the service's user must be able to read what runs."""
 _DAY_S = 86_400
@@ -68,6 +66,8 @@ def make(
     note: Annotated[str, typer.Option(help="One line for people.")] = "",
 ) -> None:
     """Sign an update of code, models, configuration, or any of them."""
+    from agent.update.making import Sources, Terms, make_update  # noqa: PLC0415 - loads the models' runtime
+
     signing, sources = SigningKey.load(key), Sources()
     if wheels is not None:
         sources.add_wheels(wheels)

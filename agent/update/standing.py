@@ -10,6 +10,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 HOME = Path("/opt/patrol-lpr")
+RELEASE_KEY = Path("/etc/patrol-lpr/release.pub")
+"""Whose signature this unit believes."""
 CONFIRMED = Path("/run/patrol-lpr/update-confirmed")
 """The agent on trial writes its release's number here when it has been well for long enough."""
 INBOX = Path("updates/inbox.lprup")
