@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import inspect
 import io
@@ -166,6 +167,18 @@ def test_what_the_new_program_finds_wrong_is_refused_and_leaves_nothing(unit):
     assert "unknown key" in state.last_reason
 
 
+def test_a_disk_that_fills_up_on_the_way_is_said_and_leaves_nothing(unit, monkeypatch):
+    def full(folder, wheels):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(unit.tools, "make_environment", full)
+    with pytest.raises(UpdateError, match=r"cannot be staged: .*No space left"):
+        unit.apply(unit.update(42, wheel=b"new", config=CONFIG))
+    assert unit.releases.current == 0
+    assert not leftovers(unit)
+    assert unit.releases.load().refusals == 1
+
+
 @pytest.mark.parametrize("at", ["wheel", "middle", "end"])
 def test_an_altered_or_cut_payload_leaves_nothing(unit, at):
     data = bytearray(unit.update(42, wheel=b"new" * 1000, config=CONFIG))
@@ -236,6 +249,17 @@ def check_whole(unit: Unit) -> None:
         assert unit.releases.load().trial is not None
 
 
+def check_noted(unit: Unit, step: str) -> None:
+    """Once a step has decided the matter, the next start ends it: links, floor and counts as without a cut."""
+    state, runs = unit.releases.load(), (unit.releases.current, unit.releases.committed)
+    if step in {"failure noted", "went back", "roll-back noted"}:
+        assert (runs, state.last_outcome, state.failed, state.roll_backs) == ((1, 1), "rolled_back", (2,), 1), step
+    elif step in {"committed", "commit noted", "pruned"}:
+        assert (runs, state.last_outcome, state.floor, state.commits) == ((2, 2), "committed", 2, 2), step
+    elif step in {"committed went back", "current went back"}:
+        assert runs == (1, 1), step
+
+
 @pytest.mark.parametrize("ending", ["well", "ill", "back"])
 def test_a_power_cut_at_any_step_leaves_one_whole_release_and_the_update_can_be_done_again(tmp_path, ending):
     """Every step of staging, switching, committing and going back; the next start decides, a second try succeeds."""
@@ -251,6 +275,7 @@ def test_a_power_cut_at_any_step_leaves_one_whole_release_and_the_update_can_be_
         check_whole(unit)
         assert on_trial == (unit.releases.current != unit.releases.committed), step
         before = unit.releases.load()
+        check_noted(unit, step)
         if unit.releases.committed == 1 and not before.failed:
             # Nothing was decided yet: with the file still there the same thing happens to the end.
             if not on_trial:
