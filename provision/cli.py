@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
-from agent.seal.keys import StationKey
+from agent.seal.keys import StationKey, VerifyKey
 from provision.books import Books
 from provision.card import Card, load_card
 from provision.enrol import server
@@ -74,6 +74,9 @@ def card(
     enrol_at: Annotated[str, typer.Option(help="HOST:PORT of `provision serve`.")],
     broker: Annotated[str, typer.Option(help="HOST:PORT of the broker.")],
     station_key: Annotated[Path, typer.Option(help="station.pub of the station that may open the unit's reads.")],
+    release_key: Annotated[
+        Path | None, typer.Option(help="release.pub of whoever signs updates; absent: the unit takes none.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="The card's file.")] = Path("provision.json"),
     hours: Annotated[float, typer.Option(min=0.1, help="How long the token is good for.")] = 72,
 ) -> None:
@@ -85,6 +88,7 @@ def card(
         unit=unit, agency=agency, enrol_host=enrol_host, enrol_port=enrol_port, broker_host=broker_host,
         broker_port=broker_port, token=books.new_token(unit, expires_s=int(expires.timestamp())),
         ca_pem=books.ca_pem.decode(), station_pem=StationKey.load_public(station_key).pem().decode(),
+        release_pem=None if release_key is None else VerifyKey.load(release_key).pem().decode(),
     )  # fmt: skip
     write_private(out, made.model_dump_json(indent=1).encode())
     Console().print(f"{out}: unit {unit}, token good until {expires:%Y-%m-%d %H:%M} UTC, for one unit, once")

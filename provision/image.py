@@ -31,9 +31,19 @@ _ENABLED = (
     "patrol-lpr-setup.service",
     "patrol-lpr-enrol.service",
     "patrol-lpr-poweroff.path",
+    "patrol-lpr-update.path",
+    "patrol-lpr-confirm.path",
 )
 _TIMERS = ("patrol-lpr-renew.timer",)
-_UNITS = (*_ENABLED, *_TIMERS, "patrol-lpr-poweroff.service", "patrol-lpr-renew.service")
+_STARTED_BY_OTHERS = (
+    "patrol-lpr-poweroff.service",
+    "patrol-lpr-renew.service",
+    "patrol-lpr-update.service",
+    "patrol-lpr-confirm.service",
+    "patrol-lpr-trial.timer",
+    "patrol-lpr-trial.service",
+)
+_UNITS = (*_ENABLED, *_TIMERS, *_STARTED_BY_OTHERS)
 _FILES = {
     "patrol-lpr.sysusers.conf": "usr/lib/sysusers.d/patrol-lpr.conf",
     "patrol-lpr.tmpfiles.conf": "usr/lib/tmpfiles.d/patrol-lpr.conf",

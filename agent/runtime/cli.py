@@ -139,11 +139,15 @@ app.add_typer(config_app, name="config")
 
 
 @config_app.command("check")
-def config_check(path: Annotated[Path, typer.Argument()] = _CONFIG, overrides: SetOption = None) -> None:
+def config_check(
+    path: Annotated[Path, typer.Argument()] = _CONFIG,
+    overrides: SetOption = None,
+    over: Annotated[Path | None, typer.Option(help="What an update would lay over it.")] = None,
+) -> None:
     """Say everything that is wrong with a file."""
     from agent.runtime import config_command  # noqa: PLC0415 - keeps --help instant
 
-    raise typer.Exit(config_command.check(path, overrides or []))
+    raise typer.Exit(config_command.check(path, overrides or [], over))
 
 
 @config_app.command("show")
@@ -231,6 +235,14 @@ def keys_unit(folder: FolderArgument, unit: Annotated[str, typer.Argument(help="
     raise typer.Exit(keys_command.make_unit(folder, unit))
 
 
+@keys_app.command("release")
+def keys_release(folder: FolderArgument) -> None:
+    """Make the pair that signs updates: release.key stays off-line, release.pub goes to every unit."""
+    from agent.runtime import keys_command  # noqa: PLC0415 - keeps --help instant
+
+    raise typer.Exit(keys_command.make_release(folder))
+
+
 @keys_app.command("show")
 def keys_show(paths: Annotated[list[Path], typer.Argument(help="Public keys.")]) -> None:
     """Print fingerprints, for two people to compare."""
@@ -282,6 +294,10 @@ def main() -> None:
         from provision import cli as provision_cli  # noqa: PLC0415 - only whoever makes units needs it
 
         app.add_typer(provision_cli.app, name="provision")
+    if "update" in sys.argv[1:2] or "--help" in sys.argv[1:2]:
+        from provision import update_cli  # noqa: PLC0415 - as above
+
+        app.add_typer(update_cli.app, name="update")
     try:
         app()
     except (AgentError, HwError) as error:

@@ -22,6 +22,7 @@ from agent.recognise.interpreter import choose_runtime
 from agent.runtime.config import AgentConfig, load_config
 from agent.runtime.models import default_models_folder
 from agent.runtime.stages import build_sealer
+from agent.update.standing import RELEASE_KEY, State, linked, read_state
 from hw.bauds import BAUDS, PATIENCE_S, is_sentence
 from hw.clock import NS_PER_S, RealClock
 from hw.open import open_board, open_cameras, open_gnss, open_link, open_panel
@@ -78,6 +79,7 @@ def examine(path: Path, overrides: list[str]) -> Iterator[Finding]:
     checks: dict[str, Callable[[AgentConfig], Finding]] = {
         "models": _models,
         "keys": _keys,
+        "release": _release,
         "outbox": _outbox,
         "board": _board,
         "clock": _clock,
@@ -112,6 +114,22 @@ def _keys(config: AgentConfig) -> Finding:
             "seal.mode is off: whoever holds the disk reads plates; `patrol-lpr keys` makes keys",
         )
     return Finding("keys", Verdict.OK, f"records are signed, and sealed to {config.seal.station_key}")
+
+
+def _release(config: AgentConfig) -> Finding:
+    home = config.update.home
+    running, committed = linked(home, "current"), linked(home, "committed")
+    if running is None:
+        return Finding("release", Verdict.OK, f"no releases in {home}: this program is updated by other means")
+    if not RELEASE_KEY.exists():
+        return Finding("release", Verdict.WARN, f"{running}; without {RELEASE_KEY} this unit takes no update")
+    if running != committed:
+        return Finding("release", Verdict.WARN, f"{running} is on trial, {committed} is committed")
+    noted = read_state(home) or State()
+    if noted.last_outcome in {"rolled_back", "refused"}:
+        last = f"{noted.last_release} {noted.last_outcome.replace('_', ' ')}: {noted.last_reason}"
+        return Finding("release", Verdict.WARN, f"{running}; {last}")
+    return Finding("release", Verdict.OK, f"{running}, committed")
 
 
 def _outbox(config: AgentConfig) -> Finding:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from agent.pipeline import Vision
     from agent.records import Fix
     from agent.runtime.stages import Books
+    from agent.runtime.updates import UpdateDesk
     from agent.sync.uplink import Uplink
     from agent.view import ViewState
     from agent.wear import WriteBudget
@@ -63,6 +64,7 @@ class Health:
     uplink: Uplink
     devices: DeviceCounts
     writing: WriteBudget
+    updates: UpdateDesk
     visions: list[Vision] = field(default_factory=list)
 
     @property
@@ -82,6 +84,7 @@ class Health:
         _add(totals, "ledger", asdict(self.books.ledger.counts))
         _add(totals, "uplink", asdict(self.uplink.counts))
         _add(totals, "devices", asdict(self.devices))
+        _add(totals, "update", self.updates.counters())
         _add(totals, "outbox", {k: v for k, v in asdict(outbox).items() if k in _OUTBOX_TOTALS})
         return totals
 
@@ -112,6 +115,7 @@ class Health:
             "view.moved": sum(view.moved for view in self.views),
             "board.rss_bytes": vitals.rss_bytes,
             "board.load_1min_milli": vitals.load_1min * 1000,
+            **self.updates.gauges(),
         }
         return {name: round(value) for name, value in values.items() if value is not None}
 

@@ -204,6 +204,10 @@ class Mailbox:
         """Hand in a status message; any thread."""
         self._queue.put(("status", payload))
 
+    def report(self, payload: bytes) -> None:
+        """Hand in a report on updates; any thread."""
+        self._queue.put(("report", payload))
+
     def wake(self) -> None:
         """Something new waits; any thread."""
         self._queue.put(None)
@@ -243,6 +247,8 @@ def _deliver(
             uplink.offer_health(payload)
         case ("status", bytes() as payload):
             uplink.set_status(payload)
+        case ("report", bytes() as payload):
+            uplink.set_report(payload)
         case tuple():
             raise ValueError(f"unknown mail {item[0]}")
         case _:
