@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from agent.errors import ConfigError
-from hw.config import HwConfig
+from hw.config import HwConfig, without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -240,4 +240,4 @@ def _what(item: Any) -> str:
         return "unknown key"
     if item["type"] == "missing":
         return "missing"
-    return f"{item['msg'][0].lower()}{item['msg'][1:]} (got {item['input']!r})"
+    return without_credentials(f"{item['msg'][0].lower()}{item['msg'][1:]} (got {item['input']!r})")
