@@ -36,6 +36,14 @@ _BOUNCE_NS = 50_000_000
 _HIT_FLASH_S = (0.25, 0.25, 20)
 
 
+def pattern(lamp: Lamp) -> str:
+    """A lamp's pattern in words."""
+    if lamp not in BLINK_S:
+        return "dark" if lamp is Lamp.OFF else "steady"
+    on_s, off_s = BLINK_S[lamp]
+    return f"{on_s:g} s on, {off_s:g} s off"
+
+
 def lgpio_factory(chip: int) -> Any:
     """The factory for a real header; raises HwConfigError where lgpio or the chip is missing."""
     try:
