@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import cv2
@@ -41,18 +42,17 @@ def camera_step(camera: Camera, clock: Clock, person: Person, *, fps: float | No
     """
     what = f"camera {camera.name}"
     try:
-        frames = _look(camera, clock)
+        looks, last = _look(camera, clock)
     except HwError as error:
         return Step(what, Mark.FAIL, str(error)), None
-    last = frames[-1]
-    span_s = (last.t_mono_ns - frames[0].t_mono_ns) / NS_PER_S
-    made = last.seq - frames[0].seq
+    span_s = (looks[-1].t_mono_ns - looks[0].t_mono_ns) / NS_PER_S
+    made = looks[-1].seq - looks[0].seq
     luma = cv2.cvtColor(last.rgb, cv2.COLOR_RGB2GRAY)
     figures = {
         "fps": made / span_s if span_s > 0 else 0.0,
         "age_ms": (clock.mono_ns() - last.t_mono_ns) / 1e6,
-        "exposure_us": statistics.median(f.exposure_us for f in frames),
-        "gain": statistics.median(f.gain for f in frames),
+        "exposure_us": statistics.median(look.exposure_us for look in looks),
+        "gain": statistics.median(look.gain for look in looks),
         "brightness": float(luma.mean()),
         "burnt_share": float((luma >= _BURNT).mean()),
         "sharpness": float(cv2.Laplacian(luma, cv2.CV_64F).var()),
@@ -68,15 +68,27 @@ def camera_step(camera: Camera, clock: Clock, person: Person, *, fps: float | No
     return asked(person, what, question, hint, figures=figures, picture=_jpeg(last)), last
 
 
-def _look(camera: Camera, clock: Clock) -> list[Frame]:
-    frames = [camera.next_frame(timeout_s=_FRAME_TIMEOUT_S)]
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What is kept of a frame: its pixels would fill a small board's memory."""
+
+    seq: int
+    t_mono_ns: int
+    exposure_us: int
+    gain: float
+
+
+def _look(camera: Camera, clock: Clock) -> tuple[list[_Look], Frame]:
+    frame = camera.next_frame(timeout_s=_FRAME_TIMEOUT_S)
+    looks = [_Look(frame.seq, frame.t_mono_ns, frame.exposure_us, frame.gain)]
     until_ns = clock.mono_ns() + round(_LOOK_S * NS_PER_S)
-    while clock.mono_ns() < until_ns and len(frames) < _MOST_FRAMES:
+    while clock.mono_ns() < until_ns and len(looks) < _MOST_FRAMES:
         try:
-            frames.append(camera.next_frame(timeout_s=_FRAME_TIMEOUT_S))
+            frame = camera.next_frame(timeout_s=_FRAME_TIMEOUT_S)
         except HwError:
             break
-    return frames
+        looks.append(_Look(frame.seq, frame.t_mono_ns, frame.exposure_us, frame.gain))
+    return looks, frame
 
 
 def _problems(figures: dict[str, float], fps: float | None) -> list[tuple[bool, str]]:

@@ -7,6 +7,7 @@ import os
 import pty
 import threading
 import tty
+import weakref
 from datetime import timedelta
 
 import cv2
@@ -101,6 +102,29 @@ def test_a_person_who_says_no_fails_the_step_and_nobody_leaves_it_open(tmp_path)
         clock = SimClock()
         camera = camera_seeing(tmp_path / type(person).__name__, scene(), clock)
         assert camera_step(camera, clock, person, fps=5)[0].mark is mark
+
+
+def test_the_pixels_of_frames_looked_at_are_let_go():
+    """A few seconds of a large camera would fill a small board's memory."""
+
+    class Counting:
+        name = "front"
+
+        def __init__(self, clock: SimClock) -> None:
+            self._clock, self.made, self.most_alive = clock, [], 0
+
+        def next_frame(self, *, timeout_s: float):
+            self._clock.advance(NS_PER_S // 30)
+            frame = make_frame(seq=len(self.made), t_mono_ns=self._clock.mono_ns())
+            self.made.append(weakref.ref(frame.rgb))
+            self.most_alive = max(self.most_alive, sum(ref() is not None for ref in self.made))
+            return frame
+
+    clock = SimClock()
+    camera = Counting(clock)
+    camera_step(camera, clock, Nobody(), fps=30)
+    assert len(camera.made) > 80
+    assert camera.most_alive <= 3
 
 
 def test_a_camera_that_gives_nothing_fails(tmp_path):
