@@ -134,6 +134,30 @@ def doctor(
     raise typer.Exit(doctor_command.run(config, overrides or [], as_json=as_json))
 
 
+@app.command()
+def selftest(  # noqa: PLR0917 - options of a command
+    config: ConfigOption = _CONFIG,
+    overrides: SetOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Write a checklist to print, as HTML.")] = None,
+    attended: Annotated[
+        bool | None,
+        typer.Option("--attended/--unattended", help="Ask somebody; by default where there is a terminal."),
+    ] = None,
+    sky_s: Annotated[float, typer.Option(help="Longest wait for a fix.")] = 180.0,
+) -> None:
+    """Try a unit on the bench, step by step, with a checklist (stop the agent first)."""
+    from agent.runtime import selftest_command  # noqa: PLC0415 - keeps --help instant
+    from hw.clock import RealClock  # noqa: PLC0415
+
+    raise typer.Exit(
+        selftest_command.run(
+            config, overrides or [], RealClock(), as_json=as_json, out=out, sky_s=sky_s,
+            attended=sys.stdin.isatty() if attended is None else attended,
+        )
+    )  # fmt: skip
+
+
 config_app = typer.Typer(help="Check, show or start a configuration.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(config_app, name="config")
 

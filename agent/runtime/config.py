@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from agent.errors import ConfigError
 from agent.update.standing import CONFIRMED, HOME
-from hw.config import HwConfig
+from hw.config import HwConfig, without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -302,4 +302,4 @@ def _what(item: Any) -> str:
         return "unknown key"
     if item["type"] == "missing":
         return "missing"
-    return f"{item['msg'][0].lower()}{item['msg'][1:]} (got {item['input']!r})"
+    return without_credentials(f"{item['msg'][0].lower()}{item['msg'][1:]} (got {item['input']!r})")

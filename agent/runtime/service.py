@@ -305,7 +305,7 @@ class Service:
     def _show_lamp(self, now_ns: int, vitals: Vitals) -> None:
         condition = Condition(
             disk_low=vitals.disk_free_bytes < self._config.outbox.min_free_mib * _MEBI,
-            camera_ok=self._cameras_alive(),
+            camera_ok=self._cameras_deliver(),
             private=self._cockpit.private,
             view_clear=all(view.is_clear for view in self.health.views),
             fix=self.books.ledger.last_fix,
@@ -316,6 +316,10 @@ class Service:
 
     def _cameras_alive(self) -> bool:
         return any(self._supervisor.alive(f"vision-{camera.name}") for camera in self._hw.cameras)
+
+    def _cameras_deliver(self) -> bool:
+        alive = all(self._supervisor.alive(f"vision-{camera.name}") for camera in self._hw.cameras)
+        return alive and not self._devices.missing_cameras
 
     def _shut_down(self, drain_s: float, on_watch: Callable[[Service], None] | None) -> None:
         self._notifier.stopping()
