@@ -107,8 +107,8 @@ def section(figures: dict[str, float | None], plates: list[Plate], models: list[
     lines = [
         START,
         f"## The product as a whole\nBoth shipped models, `{models[0]}` and `{models[1]}`, through `patrol-lpr read`,",
-        "single frames, by `make accuracy CARD=1`.  Percent but for false_img (texts a photograph that equal no label) and",
-        "milliseconds.\n",
+        "single frames, by `make accuracy CARD=1`.  Percent but for false_img (texts a photograph that equal no label)",
+        "and milliseconds.\n",
         "| line | figure |\n|---|---|",
         *(f"| {title} | {'-' if value is None else f'{value:g}'} |" for title, value in figures.items()),
         "\nRead right, in percent, by the plate's width in the photograph (all regions), with the number of plates:\n",

@@ -49,17 +49,21 @@ RuntimeOption = Annotated[str, typer.Option("--runtime", help="TFLite runtime: a
 
 
 @app.command()
-def read(
+def read(  # noqa: PLR0917 - each option is one of the command's
     inputs: Annotated[list[Path], typer.Argument(help="Pictures, folders of pictures, or videos.")],
     crops: Annotated[bool, typer.Option("--crops", help="Take each whole picture as one plate.")] = False,
     jsonl: Annotated[bool, typer.Option("--jsonl", help="Print one JSON object a picture.")] = False,
+    formats: Annotated[
+        bool, typer.Option("--formats", help="Also propose the likeliest text in a format of the region.")
+    ] = False,
     models: ModelsOption = None,
     runtime: RuntimeOption = "auto",
 ) -> None:
     """Read the plates in photographs and videos."""
     from agent.runtime import read_command  # noqa: PLC0415 - keeps --help instant
 
-    raise typer.Exit(read_command.run(inputs, crops=crops, jsonl=jsonl, models=models, runtime=runtime))
+    code = read_command.run(inputs, crops=crops, jsonl=jsonl, formats=formats, models=models, runtime=runtime)
+    raise typer.Exit(code)
 
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="Configuration of the unit.")]

@@ -15,22 +15,24 @@ from agent.runtime.read_files import ImageResult, PlateResult, expand, read_imag
 from agent.runtime.read_video import VideoRead, read_video
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
-def run(inputs: list[Path], *, crops: bool, jsonl: bool, models: Path | None, runtime: str) -> int:
+def run(inputs: list[Path], *, crops: bool, jsonl: bool, formats: bool, models: Path | None, runtime: str) -> int:
     """Read everything; returns 0, or 1 when some input could not be read."""
     images, videos = expand(inputs)
     config = RecogniserConfig(runtime=RuntimeKind(runtime))
     recogniser = Recogniser(*load_active(models or default_models_folder()), config)
+    results = read_images(recogniser, images, crops=crops, formats=formats)
     if jsonl:
-        return _print_lines(recogniser, images, videos, crops=crops)
-    return _print_tables(recogniser, images, videos, crops=crops)
+        return _print_lines(recogniser, results, videos)
+    return _print_tables(recogniser, results, len(images), videos)
 
 
-def _print_lines(recogniser: Recogniser, images: list[Path], videos: list[Path], *, crops: bool) -> int:
+def _print_lines(recogniser: Recogniser, results: Iterator[ImageResult], videos: list[Path]) -> int:
     failed = 0
-    for result in read_images(recogniser, images, crops=crops):
+    for result in results:
         sys.stdout.write(result.as_json() + "\n")
         failed += result.error is not None
     for video in videos:
@@ -39,18 +41,18 @@ def _print_lines(recogniser: Recogniser, images: list[Path], videos: list[Path],
     return 1 if failed else 0
 
 
-def _print_tables(recogniser: Recogniser, images: list[Path], videos: list[Path], *, crops: bool) -> int:
+def _print_tables(recogniser: Recogniser, reading: Iterator[ImageResult], total: int, videos: list[Path]) -> int:
     console = Console()
     results = list(
         progress(
-            read_images(recogniser, images, crops=crops),
-            total=len(images),
+            reading,
+            total=total,
             description="reading",
             console=Console(stderr=True),
-            disable=len(images) < 2,  # noqa: PLR2004 - one picture needs no bar
+            disable=total < 2,  # noqa: PLR2004 - one picture needs no bar
         )
     )
-    if images:
+    if total:
         console.print(_image_table(results))
     for video in videos:
         console.print(_video_table(video, list(read_video(recogniser, video))))
@@ -70,7 +72,10 @@ def _image_table(results: list[ImageResult]) -> Table:
                 table.add_row(name, "[red]unreadable file[/]" if result.error else "-", "", "", "", ms)
                 continue
             box = " ".join(f"{v:.0f}" for v in (plate.box.x0, plate.box.y0, plate.box.x1, plate.box.y1))
-            table.add_row(name, f"[bold]{plate.text}[/]", f"{plate.confidence:.2f}", plate.region, box, ms)
+            text = f"[bold]{plate.text}[/]"
+            if plate.in_format not in {None, plate.text}:
+                text += f" ({plate.in_format}?)"
+            table.add_row(name, text, f"{plate.confidence:.2f}", plate.region, box, ms)
     return table
 
 

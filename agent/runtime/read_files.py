@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agent.errors import ImageError
+from agent.recognise.formats import in_format
 from agent.records import Box
 from hw.images import IMAGE_SUFFIXES, PictureError, load_rgb
 
@@ -34,10 +35,13 @@ class PlateResult:
     region: str
     region_confidence: float
     char_confidence: tuple[float, ...]
+    in_format: str | None = None
+    """The likeliest text in a format of the region, where that was asked for; it never takes the text's place."""
 
     def as_json(self) -> dict[str, Any]:
         """JSON form of one plate; the box in pixels of the input picture."""
         b = self.box
+        proposal = {} if self.in_format is None else {"in_format": self.in_format}
         return {
             "text": self.text,
             "confidence": round(self.confidence, 4),
@@ -45,6 +49,7 @@ class PlateResult:
             "region": self.region,
             "region_confidence": round(self.region_confidence, 4),
             "char_confidence": [round(c, 3) for c in self.char_confidence],
+            **proposal,
         }
 
 
@@ -93,8 +98,13 @@ def expand(inputs: Iterable[Path]) -> tuple[list[Path], list[Path]]:
     return images, videos
 
 
-def read_images(recogniser: Recogniser, paths: Iterable[Path], *, crops: bool) -> Iterator[ImageResult]:
-    """Read picture after picture; one that cannot be decoded yields its error and the rest goes on."""
+def read_images(
+    recogniser: Recogniser, paths: Iterable[Path], *, crops: bool, formats: bool = False
+) -> Iterator[ImageResult]:
+    """Read picture after picture; one that cannot be decoded yields its error and the rest goes on.
+
+    With ``formats`` each plate also carries its likeliest text in a format of its region.
+    """
     for path in paths:
         try:
             rgb = load_rgb(path)
@@ -102,25 +112,22 @@ def read_images(recogniser: Recogniser, paths: Iterable[Path], *, crops: bool) -
             yield ImageResult(path, (), 0.0, str(error))
             continue
         start = time.perf_counter()
-        plates = _read_crop(recogniser, rgb) if crops else _read_scene(recogniser, rgb)
+        found = _read_crop(recogniser, rgb) if crops else _read_scene(recogniser, rgb)
+        plates = tuple(_result(recogniser, box, plate, formats=formats) for box, plate in found)
         yield ImageResult(path, plates, (time.perf_counter() - start) * 1e3)
 
 
-def _read_scene(recogniser: Recogniser, rgb: NDArray[np.uint8]) -> tuple[PlateResult, ...]:
-    results = []
-    for detection in recogniser.detector.detect(rgb):
-        plate = recogniser.ocr.read(rgb, detection.box).plate
-        results.append(_result(detection.box, plate, known=recogniser.ocr.is_worth_reporting(plate)))
-    return tuple(results)
+def _read_scene(recogniser: Recogniser, rgb: NDArray[np.uint8]) -> list[tuple[Box, PlateText]]:
+    return [(d.box, recogniser.ocr.read(rgb, d.box).plate) for d in recogniser.detector.detect(rgb)]
 
 
-def _read_crop(recogniser: Recogniser, rgb: NDArray[np.uint8]) -> tuple[PlateResult, ...]:
+def _read_crop(recogniser: Recogniser, rgb: NDArray[np.uint8]) -> list[tuple[Box, PlateText]]:
     box = Box(0.0, 0.0, float(rgb.shape[1]), float(rgb.shape[0]))
-    plate = recogniser.ocr.read_crop(rgb)
-    return (_result(box, plate, known=recogniser.ocr.is_worth_reporting(plate)),)
+    return [(box, recogniser.ocr.read_crop(rgb))]
 
 
-def _result(box: Box, plate: PlateText, *, known: bool) -> PlateResult:
+def _result(recogniser: Recogniser, box: Box, plate: PlateText, *, formats: bool) -> PlateResult:
+    known = recogniser.ocr.is_worth_reporting(plate)
     return PlateResult(
         box,
         plate.text if known else "",
@@ -128,4 +135,5 @@ def _result(box: Box, plate: PlateText, *, known: bool) -> PlateResult:
         plate.region if known else "?",
         plate.region_confidence,
         tuple(c.confidence for c in plate.chars),
+        (in_format(plate) if known else "") if formats else None,
     )

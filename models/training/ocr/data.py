@@ -18,7 +18,9 @@ from torch.utils.data import Sampler as TorchSampler
 from models.training.ocr.augment import Image, Source, View, augmented
 from models.training.ocr.net import HEIGHT_PX, WIDTH_PX
 from models.training.ocr.regions import UNLABELLED, encode, region_of
+from models.training.plates import PlateRenderer
 from models.training.plates.signs import SignPainter
+from models.training.plates.two_lines import two_line_plate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -36,8 +38,8 @@ _WEAK_LABEL, _WEAK_WEIGHT = 0.5, 0.4
 _EXACT_CORNERS, _LOOSE_CORNERS = frozenset({"us_state", "synthetic"}), 0.2
 """Plates on vehicles are labelled by upright boxes, which say little about corners."""
 BOARD = "board"
-"""Label set of boards with writing that are no plates: nothing is to be read there."""
-_BOARD_SHARE, _BOARD_WEIGHT = 0.03, 0.3
+"""Label set of boards that are no plates, and of plates in two lines: nothing is to be read there."""
+_BOARD_SHARE, _BOARD_WEIGHT = 0.05, 0.3
 _BOARD_LEAST_CHARS = 9
 
 
@@ -270,12 +272,15 @@ def _corner_trust(crop: Crop) -> float:
 
 
 def draw_boards(count: int, seed: int, fonts: Path) -> list[Crop]:
-    """Boards that are no plates, for the reader to keep silent about."""
-    painter = SignPainter(fonts)
+    """Boards that are no plates, and as many plates of two lines, for the reader to keep silent about."""
+    painter, renderer = SignPainter(fonts), PlateRenderer(fonts)
     rng = np.random.default_rng(seed)
     boards = []
-    for _ in range(count):
-        rgb = np.ascontiguousarray(painter.paint(rng, least_chars=_BOARD_LEAST_CHARS)[..., ::-1])
+    for number in range(count):
+        if number % 2:
+            rgb = two_line_plate(renderer, rng)
+        else:
+            rgb = np.ascontiguousarray(painter.paint(rng, least_chars=_BOARD_LEAST_CHARS)[..., ::-1])
         height, width = rgb.shape[:2]
         source = Source(rgb, (1.0, 1.0, width - 1.0, height - 1.0), min(width / height, 5.0))
         boards.append(Crop(source, "", UNLABELLED, BOARD, _BOARD_WEIGHT))

@@ -1,4 +1,4 @@
-"""Drawn plates seen from known angles, and boards that are no plates: what no photograph's labels tell."""
+"""Drawn plates seen from known angles, plates in two lines, boards that are none: what no photograph's labels tell."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from models.training.ocr.data import cut
 from models.training.plates import PlateRenderer
 from models.training.plates.signs import SignPainter
+from models.training.plates.two_lines import two_line_plate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,6 +64,18 @@ def turned(
     cv2.warpPerspective(small, warp, size_px, dst=picture, borderMode=cv2.BORDER_TRANSPARENT)
     (x0, y0), (x1, y1) = quad.min(0), quad.max(0)
     return picture, (float(x0), float(y0), float(x1), float(y1))
+
+
+def two_lines(fonts: Path, margins: tuple[float, float]) -> NDArray[np.uint8]:
+    """Crops uint8 [n, 64, 128, 3] of plates in two lines."""
+    renderer = PlateRenderer(fonts)
+    rng = np.random.default_rng(19)
+    crops = []
+    for _ in range(_BOARDS):
+        rgb = two_line_plate(renderer, rng)
+        picture, box = turned(rgb, rgb.shape[1] / rgb.shape[0], float(rng.uniform(0, 30)))
+        crops.append(cut(picture, box, *margins))
+    return np.stack(crops)
 
 
 def boards(fonts: Path, margins: tuple[float, float]) -> NDArray[np.uint8]:

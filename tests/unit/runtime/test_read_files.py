@@ -97,6 +97,17 @@ def test_a_crop_is_one_plate_as_large_as_the_picture(recogniser: Recogniser, pho
     assert plate.as_json()["box"] == [0.0, 0.0, 320.0, 240.0]
 
 
+def test_a_proposal_stands_beside_the_text_and_only_where_asked_for(recogniser: Recogniser, repo: Path) -> None:
+    """What was read is the same with and without --formats: hot lists see nothing else."""
+    frames = sorted((repo / "tests/drives/city-day/frames").glob("*.jpg"))[40:44]
+    plain = [p.as_json() for r in read_images(recogniser, frames, crops=False) for p in r.plates]
+    asked = [p.as_json() for r in read_images(recogniser, frames, crops=False, formats=True) for p in r.plates]
+    assert any(p["text"] for p in plain)
+    assert not any("in_format" in p for p in plain)
+    assert [{k: v for k, v in p.items() if k != "in_format"} for p in asked] == plain
+    assert all(len(p["in_format"]) == len(p["text"]) for p in asked)
+
+
 def test_a_folder_is_searched_all_the_way_down(photo: Path, tmp_path: Path) -> None:
     """Pictures and videos by their names, everything else is left alone."""
     deep = tmp_path / "a" / "b"
