@@ -24,7 +24,8 @@ if [ -z "$wheels" ]; then
 fi
 
 systemd-sysusers "$here/systemd/patrol-lpr.sysusers.conf"
-[ -x "$home/bin/python" ] || python3 -m venv --system-site-packages "$home"
+# One that was cut short, or that belonged to the Python of an earlier release, is made again.
+"$home/bin/pip" --version >/dev/null 2>&1 || python3 -m venv --system-site-packages "$home"
 if [ -n "$wheels" ]; then
   "$home/bin/pip" install --quiet --no-index --find-links "$wheels" --upgrade 'patrol-lpr[litert]'
 else

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 from provision.image import install_into
-from tests.chroot import base_tar, run
+from tests.chroot import base_tar, run, wheels
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+SUITE = "bookworm"
 PACKAGES = (
     "systemd",
     "systemd-sysv",
@@ -35,21 +35,10 @@ exec systemd-nspawn -q --register=no --keep-unit --private-network --console=pip
 """
 
 
-def base_system() -> Path:
-    """The tar of a plain Debian."""
-    return base_tar("bookworm", PACKAGES)
-
-
-def wheels(repo: Path, folder: Path) -> Path:
-    """Everything the installer needs without a network, for the Python of Bookworm."""
-    run(sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", str(folder), f"{repo}[litert]")
-    return folder
-
-
 def image_root(repo: Path, folder: Path) -> Path:
     """A root folder as a fleet image holds it before its first boot."""
     root = _plain_root(folder)
-    install_into(root, systemd=repo / "systemd", wheels=wheels(repo, folder / "wheels"))
+    install_into(root, systemd=repo / "systemd", wheels=wheels(repo, SUITE, PACKAGES, folder / "wheels", "litert"))
     return root
 
 
@@ -59,7 +48,7 @@ def installed_root(repo: Path, folder: Path) -> Path:
     source = root / "src"
     for part in ("provision", "systemd"):
         shutil.copytree(repo / part, source / part)
-    wheels(repo, source / "wheels")
+    wheels(repo, SUITE, PACKAGES, source / "wheels", "litert")
     run("chroot", str(root), "/src/provision/install.sh", "--wheels", "/src/wheels")
     shutil.rmtree(source / "wheels")
     return root
@@ -68,7 +57,7 @@ def installed_root(repo: Path, folder: Path) -> Path:
 def _plain_root(folder: Path) -> Path:
     root = folder / "root"
     root.mkdir()
-    run("tar", "-xf", str(base_system()), "-C", str(root))
+    run("tar", "-xf", str(base_tar(SUITE, PACKAGES)), "-C", str(root))
     # debootstrap forbids services to start; enabling must still work, and the boot must find nothing in its way.
     (root / "usr/sbin/policy-rc.d").unlink(missing_ok=True)
     (root / "etc/machine-id").write_text("")
