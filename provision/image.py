@@ -59,7 +59,7 @@ def partitions(image: Path) -> list[Partition]:
     except OSError as error:
         raise ProvisionError(f"{image}: cannot be read: {error.strerror}") from error
     if len(sector) < _SECTOR or sector[-2:] != _SIGNATURE:
-        raise ProvisionError(f"{image}: no partition table; give an uncompressed disk image")
+        raise ProvisionError(f"{image}: no partition table, so no disk image; unpack it first (unxz, unzip)")
     found = []
     for index in range(4):
         entry = sector[446 + 16 * index :][:16]
