@@ -114,8 +114,8 @@ def write(image: Path, target: Path, *, expected: str, progress: Callable[[str, 
         ) from error
     if done["reading back"] != size:
         raise ProvisionError(
-            f"{target}: only {done['reading back']:,} of {size:,} bytes came back: the card was taken out, or is smaller"
-            " than it claims: it is not usable"
+            f"{target}: only {done['reading back']:,} of {size:,} bytes came back: the card was taken out, or is"
+            " smaller than it claims: it is not usable"
         )
     if found != expected:
         raise ProvisionError(f"{target}: what was read back differs from the image: throw this card away")

@@ -33,10 +33,13 @@ _ENABLED = (
     "patrol-lpr-poweroff.path",
 )
 _TIMERS = ("patrol-lpr-renew.timer",)
-_UNITS = (*_ENABLED, *_TIMERS, "patrol-lpr-poweroff.service", "patrol-lpr-renew.service")
+_WAITING = ("patrol-lpr-poweroff.service", "patrol-lpr-renew.service", "patrol-lpr-firewall.service")
+"""Started by others, or by a person's word."""
+_UNITS = (*_ENABLED, *_TIMERS, *_WAITING)
 _FILES = {
     "patrol-lpr.sysusers.conf": "usr/lib/sysusers.d/patrol-lpr.conf",
     "patrol-lpr.tmpfiles.conf": "usr/lib/tmpfiles.d/patrol-lpr.conf",
+    "patrol-lpr.nft": "usr/lib/patrol-lpr/patrol-lpr.nft",
     "99-patrol-gnss.rules": "etc/udev/rules.d/99-patrol-gnss.rules",
     "journald-patrol-lpr.conf": "etc/systemd/journald.conf.d/patrol-lpr.conf",
 }

@@ -23,6 +23,7 @@ PACKAGES = (
     "util-linux",
     "procps",
 )
+POWERED_OFF, REBOOTED = 0, 133
 _BOOT = """
 set -eu
 mount --make-rprivate /
@@ -37,14 +38,14 @@ exec systemd-nspawn -q --register=no --keep-unit --private-network --console=pip
 
 def image_root(repo: Path, folder: Path) -> Path:
     """A root folder as a fleet image holds it before its first boot."""
-    root = _plain_root(folder)
+    root = plain_root(folder)
     install_into(root, systemd=repo / "systemd", wheels=wheels(repo, SUITE, PACKAGES, folder / "wheels", "litert"))
     return root
 
 
 def installed_root(repo: Path, folder: Path) -> Path:
     """A root folder on which install.sh has run."""
-    root = _plain_root(folder)
+    root = plain_root(folder)
     source = root / "src"
     for part in ("provision", "systemd"):
         shutil.copytree(repo / part, source / part)
@@ -54,7 +55,8 @@ def installed_root(repo: Path, folder: Path) -> Path:
     return root
 
 
-def _plain_root(folder: Path) -> Path:
+def plain_root(folder: Path) -> Path:
+    """A Debian that boots, with nothing of ours on it."""
     root = folder / "root"
     root.mkdir()
     run("tar", "-xf", str(base_tar(SUITE, PACKAGES)), "-C", str(root))
@@ -65,8 +67,8 @@ def _plain_root(folder: Path) -> Path:
     return root
 
 
-def boot(root: Path, *, timeout_s: float) -> str:
-    """Boot and wait for the system to switch itself off; return its console."""
+def boot(root: Path, *, timeout_s: float, ends: int = POWERED_OFF) -> str:
+    """Boot and wait for the system to switch itself off, or to want to start again; return its console."""
     unshare = ["unshare", "-mp", "--fork", "--mount-proc", "--kill-child", "sh", "-c", _BOOT, "boot", str(root)]
     done = subprocess.run(
         unshare,
@@ -77,4 +79,6 @@ def boot(root: Path, *, timeout_s: float) -> str:
         errors="replace",
         stdin=subprocess.DEVNULL,
     )
-    return done.stdout + done.stderr
+    console = done.stdout + done.stderr
+    assert done.returncode == ends, console[-3000:]
+    return console
