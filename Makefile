@@ -40,7 +40,7 @@ fast: $(STAMPS)/dev ## The tests that need no broker and no root, under a minute
 lint: $(STAMPS)/dev system-packages ## ruff and shellcheck
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	shellcheck .ci/run .ci/system-packages provision/install.sh
+	shellcheck .ci/run .ci/system-packages provision/install.sh provision/tryboot/slots provision/tryboot/healthy
 
 types: $(STAMPS)/dev ## mypy --strict
 	$(BIN)/mypy
