@@ -55,11 +55,11 @@ def installed_root(repo: Path, folder: Path) -> Path:
     return root
 
 
-def plain_root(folder: Path) -> Path:
+def plain_root(folder: Path, tar: Path | None = None) -> Path:
     """A Debian that boots, with nothing of ours on it."""
     root = folder / "root"
     root.mkdir()
-    run("tar", "-xf", str(base_tar(SUITE, PACKAGES)), "-C", str(root))
+    run("tar", "-xf", str(tar or base_tar(SUITE, PACKAGES)), "-C", str(root))
     # debootstrap forbids services to start; enabling must still work, and the boot must find nothing in its way.
     (root / "usr/sbin/policy-rc.d").unlink(missing_ok=True)
     (root / "etc/machine-id").write_text("")
