@@ -77,9 +77,14 @@ def card(
     station_key: Annotated[Path, typer.Option(help="station.pub of the station that may open the unit's reads.")],
     out: Annotated[Path, typer.Option(help="The card's file.")] = Path("provision.json"),
     hours: Annotated[float, typer.Option(min=0.1, help="How long the token is good for.")] = 72,
+    again: Annotated[
+        bool, typer.Option("--again", help="The unit is enrolled, and its board gets a new card.")
+    ] = False,
 ) -> None:
-    """Make a unit's card with a fresh single-use token."""
+    """Make a unit's card with a fresh single-use token; an earlier card of the unit that was not used is void."""
     books = Books(folder)
+    if not again:
+        books.check_free(unit)
     expires = now_utc() + dt.timedelta(hours=hours)
     (enrol_host, enrol_port), (broker_host, broker_port) = _address(enrol_at), _address(broker)
     made = Card(
