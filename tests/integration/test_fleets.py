@@ -11,11 +11,34 @@ import pytest
 import yaml
 
 from tests.chroot import base_tar, run, unpacked, wheels
-from tests.nspawn import PACKAGES
+from tests.nspawn import PACKAGES, boot, plain_root
 
 pytestmark = pytest.mark.integration
 SUITE = "trixie"
 WITH_CLOUD_INIT = (*PACKAGES, "cloud-init", "udev")
+_PROBE = """[Service]
+Type=exec
+ExecStart=/bin/sh -c "/probe.sh; systemctl --no-block poweroff"
+[Install]
+WantedBy=multi-user.target
+"""
+_LOOK = r"""#!/bin/bash
+say() { local what=$1; shift; echo "$what=$*" >> /probe; }
+cloud-init status --wait > /cloud
+for _ in $(seq 400); do
+  systemctl is-active --quiet patrol-lpr-install.service && break
+  systemctl is-failed --quiet patrol-lpr-install.service && break
+  journalctl -b -u patrol-lpr-install.service -o cat | grep -q skipped && break
+  sleep 0.5
+done
+say cloud "$(grep ^status /cloud)"
+say install "$(systemctl show -P Result patrol-lpr-install.service):$(systemctl is-active patrol-lpr-install.service)"
+say condition "$(systemctl show -P ConditionResult patrol-lpr-install.service)"
+say version "$(/opt/patrol-lpr/bin/patrol-lpr --version)"
+say enabled "$(systemctl is-enabled patrol-lpr.service)"
+say tried "$(systemctl show -P ConditionTimestampMonotonic patrol-lpr-enrol.service)"
+say accounts "$(awk -F: '$3 >= 1000 && $3 < 60000' /etc/passwd | wc -l)"
+"""
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +102,38 @@ def test_a_boot_partition_is_filled_and_nothing_else_is_taken_for_one(repo, tmp_
         run(fill, str(tmp_path / "boot"), str(wheelhouse), str(tmp_path / "card.json"))
     assert (tmp_path / "boot/patrol-lpr/provision.json").read_text() == "{}"
     assert (tmp_path / "boot/user-data").read_text().startswith("#cloud-config\n")
+
+
+def test_a_system_of_raspberry_pi_os_kind_installs_itself_at_its_first_start_and_only_then(
+    trixie, repo, tmp_path, wheelhouse
+):
+    """cloud-init itself reads the boot partition; the network is none; the second start installs nothing again."""
+    root = plain_root(tmp_path, trixie)
+    firmware = root / "boot/firmware"
+    firmware.mkdir(parents=True)
+    (firmware / "config.txt").touch()
+    run(str(repo / "provision/cloud-init/fill"), str(firmware), str(wheelhouse))
+    # As Raspberry Pi OS tells its cloud-init where to look.
+    (root / "etc/cloud/cloud.cfg.d/99_boot.cfg").write_text(
+        "datasource_list: [NoCloud]\ndatasource: {NoCloud: {seedfrom: 'file:///boot/firmware/'}}\n"
+    )
+    (root / "probe.sh").write_text(_LOOK)
+    (root / "probe.sh").chmod(0o755)
+    (root / "etc/systemd/system/probe.service").write_text(_PROBE)
+    (root / "etc/systemd/system/multi-user.target.wants/probe.service").symlink_to(
+        "/etc/systemd/system/probe.service"
+    )
+    for condition in ("yes", "no"):
+        (root / "probe").unlink(missing_ok=True)
+        console = boot(root, timeout_s=280)
+        assert (root / "probe").exists(), console[-3000:]
+        said = dict(line.partition("=")[::2] for line in (root / "probe").read_text().splitlines())
+        assert said["condition"] == condition, f"{said}\n{console[-3000:]}"
+        assert said["version"].startswith("patrol-lpr ")
+        assert said["enabled"] == "enabled"
+        assert int(said["tried"]) > 0, "the first boot of a unit was not begun"
+        assert said["accounts"] == "0", "somebody can log in"
+        assert "error" not in said["cloud"]
 
 
 def hooks(repo) -> list[str]:

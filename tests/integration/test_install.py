@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -139,3 +140,21 @@ def test_the_doctor_finds_all_that_is_installed_in_order(installed):
     found = {line["what"]: line["verdict"] for line in json.loads(installed.run(PROGRAM, "doctor", "--json"))}
     assert "fail" not in found.values()
     assert [found[what] for what in ("configuration", "models", "keys", "outbox", "cameras")] == ["ok"] * 5
+
+
+def test_the_same_sources_make_the_same_wheel_whenever_they_are_built(repo, tmp_path):
+    """Anybody can build a release again and compare it with the one that is installed."""
+    hashes = set()
+    for day in (1, 2):
+        source = tmp_path / f"source-{day}"
+        source.mkdir()
+        for part in ("agent", "hw", "station", "provision", "models"):
+            shutil.copytree(repo / part, source / part, ignore=shutil.ignore_patterns("__pycache__"))
+        for file in ("pyproject.toml", "README.md", "LICENSE"):
+            shutil.copy(repo / file, source)
+        for path in source.rglob("*"):
+            os.utime(path, (day * 86_400, day * 86_400 + 10**9))
+        run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(source), str(source))
+        (wheel,) = source.glob("*.whl")
+        hashes.add(hashlib.sha256(wheel.read_bytes()).hexdigest())
+    assert len(hashes) == 1
