@@ -64,8 +64,8 @@ fuzz: $(STAMPS)/dev ## Every parser that faces strangers, MINUTES each (MINUTES=
 bench: $(STAMPS)/dev ## Ratios against the bare libraries in the same run
 	$(BIN)/python -m bench
 
-accuracy: $(STAMPS)/dev ## Score the shipped bundles on ../shared/data/dev
-	$(BIN)/python -m bench.accuracy
+accuracy: $(STAMPS)/dev ## Score the shipped bundles on ../shared/data/dev (CARD=1 renews card and reference)
+	$(BIN)/python -m bench.accuracy $(if $(CARD),--card --out bench/reference/accuracy.json)
 
 bless: $(STAMPS)/dev ## Accept new goldens on purpose (commit them alone and say why)
 	$(BIN)/python -m pytest tests --bless -m 'not integration'

@@ -34,6 +34,10 @@ class BundleError(FatalError, ValueError):
     """A model bundle does not match its contract and is refused."""
 
 
+class UpdateError(AgentError, ValueError):
+    """An update is refused; what runs goes on running.  The message says why."""
+
+
 class ImageError(AgentError, ValueError):
     """A picture or video cannot be read."""
 

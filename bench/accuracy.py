@@ -1,6 +1,6 @@
 """Score the shipped bundles on the measuring photographs and print the table people compare readers by.
 
-usage: python -m bench.accuracy [--shared ../shared] [--out bench/reference/accuracy.json]
+usage: python -m bench.accuracy [--shared ../shared] [--out bench/reference/accuracy.json] [--card]
 
 Runs ``patrol-lpr read --jsonl`` (the product, not a copy of it) over ``data/dev`` and over degraded copies made by
 ``tools/degrade.py``, and scores each with ``tools/score.py``.
@@ -21,6 +21,7 @@ from rich.table import Table
 
 from agent.recognise import load_active
 from agent.runtime.models import default_models_folder
+from bench import breakdown
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +76,8 @@ def score(tool: Path, labels: Path, results: Path, region: str | None) -> dict[s
     return figures
 
 
-def measure(shared: Path, work: Path) -> dict[str, float | None]:
-    """All figures of the table, by title."""
+def measure(shared: Path, work: Path) -> tuple[dict[str, float | None], list[breakdown.Plate]]:
+    """All figures of the table, by title, and what became of each labelled plate."""
     dev = shared / "data" / "dev"
     subprocess.run([sys.executable, str(shared / "tools" / "degrade.py"), str(dev), str(work)], check=True)
     runs = {
@@ -90,7 +91,10 @@ def measure(shared: Path, work: Path) -> dict[str, float | None]:
         labels = dev / ("crops.csv" if line.run == "crops" else "labels.jsonl")
         scored = score(shared / "tools" / "score.py", labels, runs[line.run], line.region)
         figures[line.title] = scored[line.figure]
-    return figures
+    names = {"dev": "as taken", "half": "half detail", "motion": "motion 7 px", "night": "night"}
+    labels = dev / "labels.jsonl"
+    plates = [p for run, light in names.items() for p in breakdown.plates_of(labels, runs[run], light)]
+    return figures, plates
 
 
 def show(figures: dict[str, float | None], size_mb: float) -> None:
@@ -116,15 +120,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--card", action="store_true", help="renew the section and the curve in the reader's card")
     arguments = parser.parse_args()
     bundles = load_active(default_models_folder())
     size_mb = sum(b.contract.bytes for b in bundles) / 1e6
     with tempfile.TemporaryDirectory() as work:
-        figures = measure(arguments.shared, Path(work))
+        figures, plates = measure(arguments.shared, Path(work))
     show(figures, size_mb)
+    models = [b.model_id for b in bundles]
+    if arguments.card:
+        lights = dict.fromkeys(plate.light for plate in plates)
+        curves = {li: breakdown.reliability([p for p in plates if p.light == li])[0] for li in lights}
+        breakdown.draw(curves, bundles[1].folder / "reliability.png")
+        breakdown.put_into(bundles[1].folder / "CARD.md", breakdown.section(figures, plates, models))
     if arguments.out:
-        models = [b.model_id for b in bundles]
-        kept = {"models": models, "size_mb": round(size_mb, 3), "figures": figures}
+        kept = {"models": models, "size_mb": round(size_mb, 3), "figures": figures, **breakdown.as_json(plates)}
         arguments.out.write_text(json.dumps(kept, indent=1) + "\n")
 
 

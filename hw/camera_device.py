@@ -1,94 +1,142 @@
-"""A USB camera (V4L2) or a network stream (RTSP) through OpenCV; a thread keeps only the newest frame."""
+"""A USB camera (V4L2) or a network stream (RTSP) through OpenCV.
+
+A thread opens it, keeps only the newest frame, and opens it anew when it goes away.  Traps of the library, kept in
+one place: it hands out blue first; it waits for ever for a stream unless told; it asks for RTSP over UDP, where a lost
+datagram smears a plate; frames that nobody grabs pile up, and everything after is old.
+"""
 
 from __future__ import annotations
 
+import os
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+import structlog
 
-from hw.ports import CameraEndedError, CameraStalledError, Frame, HwConfigError
+from hw.backoff import Backoff
+from hw.clock import wait
+from hw.config import without_credentials
+from hw.newest_frame import NewestFrame
+from hw.ports import Frame
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hw.config import DeviceCameraConfig
     from hw.ports import Clock
 
+_LOG = structlog.get_logger(__name__)
 _MS_PER_S = 1000
-_JOIN_S = 5.0
+_JOIN_S = 1.0
+_LEAST_PAUSE_S, _MOST_PAUSE_S = 0.5, 5.0
+_STREAM_OPTIONS = ("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
+"""OpenCV takes options of its FFmpeg only through the environment."""
 
 
 class CameraDevice:
-    """Reads as fast as the device gives, hands out the newest frame."""
+    """Reads as fast as the device gives, hands out the newest frame; tries for ever to have a device."""
 
-    def __init__(self, config: DeviceCameraConfig, clock: Clock) -> None:
-        """Raises HwConfigError when the source cannot be opened."""
-        self._name = config.name
+    def __init__(
+        self,
+        config: DeviceCameraConfig,
+        clock: Clock,
+        *,
+        open_video: Callable[[DeviceCameraConfig], Any] | None = None,
+        backoff: Backoff | None = None,
+    ) -> None:
+        """``open_video`` returns something like an open ``cv2.VideoCapture``, or None; OpenCV's unless given."""
+        self._config = config
         self._clock = clock
-        self._video = cv2.VideoCapture(config.source) if isinstance(config.source, int) else _stream(config)
-        if not self._video.isOpened():
-            raise HwConfigError(f"camera {config.name}: {config.source} cannot be opened; is it there and free?")
-        self._video.set(cv2.CAP_PROP_BUFFERSIZE, 1)
-        wishes = (
-            (cv2.CAP_PROP_FRAME_WIDTH, config.width_px),
-            (cv2.CAP_PROP_FRAME_HEIGHT, config.height_px),
-            (cv2.CAP_PROP_FPS, config.fps),
-        )
-        for prop, value in wishes:
-            if value is not None:
-                self._video.set(prop, value)
-        self._newest: Frame | None = None
-        self._ended = False
-        self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._read, name=f"camera-{config.name}", daemon=True)
+        self._open_video = open_video or open_capture
+        self._backoff = backoff or Backoff(_LEAST_PAUSE_S, _MOST_PAUSE_S)
+        self._newest = NewestFrame(config.name)
+        self._thread = threading.Thread(target=self._run, name=f"camera-{config.name}", daemon=True)
         self._thread.start()
 
     @property
     def name(self) -> str:
         """Name of the camera."""
-        return self._name
+        return self._config.name
 
     def next_frame(self, *, timeout_s: float) -> Frame:
         """As the port says."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._newest is not None or self._ended, timeout_s)
-            frame, self._newest = self._newest, None
-            if frame is not None and not self._ended:
-                return frame
-            if self._ended:
-                raise CameraEndedError(f"camera {self._name}: the device gives no more frames")
-        raise CameraStalledError(f"camera {self._name}: no frame within {timeout_s:g} s")
+        return self._newest.take(timeout_s=timeout_s)
 
     def close(self) -> None:
-        """As the port says."""
-        self._end()
+        """As the port says; a read that hangs in the driver is left to end by itself."""
+        self._newest.end()
         if self._thread is not threading.current_thread():
             self._thread.join(_JOIN_S)
 
-    def _read(self) -> None:
-        seq = 0
-        while not self._ended:
-            got = self._video.grab()
-            t_mono_ns = self._clock.mono_ns()
-            if got:
-                got, bgr = self._video.retrieve()
-            if not got:
-                break
-            rgb = np.ascontiguousarray(bgr[:, :, ::-1], dtype=np.uint8)
-            with self._changed:
-                self._newest = Frame(seq, self._name, t_mono_ns, rgb, 0, 1.0)
-                self._changed.notify_all()
-            seq += 1
-        self._video.release()
-        self._end()
+    def _run(self) -> None:
+        where = without_credentials(str(self._config.source))
+        while not self._newest.ended.is_set():
+            video = self._open_video(self._config)
+            if video is None:
+                self._newest.absent(f"{where} cannot be opened; is it plugged in, reachable and free?")
+            else:
+                self._read(video)
+                video.release()
+                self._newest.absent(f"{where} went away")
+                if not self._newest.ended.is_set():
+                    _LOG.warning("camera_lost", camera=self.name, source=where)
+            wait(self._clock, self._newest.ended, self._backoff.next_s())
 
-    def _end(self) -> None:
-        with self._changed:
-            self._ended = True
-            self._changed.notify_all()
+    def _read(self, video: Any) -> None:
+        """Frames until there are no more."""
+        told = False
+        while not self._newest.ended.is_set():
+            got = video.grab()
+            t_mono_ns = self._clock.mono_ns()
+            bgr = None
+            if got:
+                got, bgr = video.retrieve()
+            if not got or bgr is None:
+                return
+            self._backoff.reset()
+            rgb = np.ascontiguousarray(bgr[:, :, ::-1], dtype=np.uint8)
+            if not told:
+                self._tell_size(*rgb.shape[:2])
+                told = True
+            self._newest.put(Frame(self._newest.next_seq(), self.name, t_mono_ns, rgb, 0, 1.0))
+
+    def _tell_size(self, height_px: int, width_px: int) -> None:
+        """Drivers change the size without a word."""
+        wanted = (self._config.width_px or width_px, self._config.height_px or height_px)
+        if wanted != (width_px, height_px):
+            _LOG.warning("camera_adjusted", camera=self.name, wanted=wanted, granted=(width_px, height_px))
+
+
+def open_capture(config: DeviceCameraConfig) -> cv2.VideoCapture | None:
+    """OpenCV on V4L2 for a device, on FFmpeg for an address; None when it cannot be had now."""
+    video = _device(config) if config.is_device else _stream(config)
+    if video.isOpened():
+        return video
+    video.release()
+    return None
+
+
+def _device(config: DeviceCameraConfig) -> cv2.VideoCapture:
+    video = cv2.VideoCapture(config.source, cv2.CAP_V4L2)
+    wishes = (
+        # The format first: it decides which sizes and rates there are.
+        (cv2.CAP_PROP_FOURCC, None if config.fourcc is None else cv2.VideoWriter.fourcc(*config.fourcc)),
+        (cv2.CAP_PROP_FRAME_WIDTH, config.width_px),
+        (cv2.CAP_PROP_FRAME_HEIGHT, config.height_px),
+        (cv2.CAP_PROP_FPS, config.fps),
+        (cv2.CAP_PROP_BUFFERSIZE, 1),
+    )
+    for prop, value in wishes:
+        if value is not None:
+            video.set(prop, value)
+    return video
 
 
 def _stream(config: DeviceCameraConfig) -> cv2.VideoCapture:
-    timeout_ms = int(config.open_timeout_s * _MS_PER_S)
+    os.environ.setdefault(*_STREAM_OPTIONS)
+    timeout_ms = int(config.timeout_s * _MS_PER_S)
     options = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, timeout_ms, cv2.CAP_PROP_READ_TIMEOUT_MSEC, timeout_ms]
-    return cv2.VideoCapture(str(config.source), cv2.CAP_ANY, options)
+    # No other of OpenCV's readers: one of them prints the address, password and all, when it fails.
+    return cv2.VideoCapture(str(config.source), cv2.CAP_FFMPEG, options)

@@ -7,9 +7,7 @@ monotonic clock by the time the board slept.
 
 from __future__ import annotations
 
-import contextlib
 import gc
-import queue
 import threading
 import time
 from dataclasses import dataclass
@@ -19,7 +17,8 @@ import cv2
 import numpy as np
 import structlog
 
-from hw.ports import CameraEndedError, CameraStalledError, Exposure, Frame, HwConfigError
+from hw.newest_frame import NewestFrame
+from hw.ports import CameraAbsentError, CameraStalledError, Exposure, Frame, HwConfigError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,24 +56,23 @@ class Stream:
 class CameraPi:
     """Frames of the main stream, newest first, with the exposure the sensor really used.
 
-    A camera that delivers nothing within a time-out is closed and opened anew; the caller counts the stalls, ends the
-    process when there are too many, and systemd goes on from there.
+    A camera that delivers nothing within a time-out is closed and opened anew, one that is not there is asked for at
+    every call; the caller counts, ends the process when that may help, and systemd goes on from there.
     """
 
     def __init__(self, config: PiCameraConfig, module: Any) -> None:
-        """``module`` is picamera2.  Raises HwConfigError when the camera cannot be opened as configured."""
+        """``module`` is picamera2.  Raises HwConfigError when the camera does not give what is configured."""
         self._config = config
         self._module = module
-        self._frames: queue.Queue[Frame | None] = queue.Queue(1)
-        self._closed = threading.Event()
-        self._seq = 0
-        self._handing_over = threading.Lock()
+        self._newest = NewestFrame(config.name)
         self._boot_offset_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()
         self._owning = threading.RLock()
         """Who opens, sets or closes; never held while a frame is taken."""
         self._exposure: Exposure | None = None
         self._camera: Any = None
-        self._open()
+        self._main = Stream(config.pixel_format, config.width_px, config.height_px)
+        self._lores: Stream | None = None
+        self._reopen()
 
     @property
     def name(self) -> str:
@@ -88,16 +86,15 @@ class CameraPi:
 
     def next_frame(self, *, timeout_s: float) -> Frame:
         """As the port says; after a stall the camera has been opened anew."""
-        if self._closed.is_set():
-            raise CameraEndedError(f"camera {self.name}: closed")
         try:
-            frame = self._frames.get(timeout=timeout_s)
-        except queue.Empty:
+            return self._newest.take(timeout_s=timeout_s)
+        except CameraAbsentError:
             self._reopen()
-            raise CameraStalledError(f"camera {self.name}: no frame within {timeout_s:g} s; opened anew") from None
-        if frame is None:
-            raise CameraEndedError(f"camera {self.name}: closed")
-        return frame
+            raise
+        except CameraStalledError as stall:
+            _LOG.warning("camera_reopened", camera=self.name)
+            self._reopen()
+            raise CameraStalledError(f"{stall}; opened anew") from None
 
     @property
     def _has_own_way(self) -> bool:
@@ -118,10 +115,7 @@ class CameraPi:
 
     def close(self) -> None:
         """As the port says."""
-        if self._closed.is_set():
-            return
-        self._closed.set()
-        self._put(None)
+        self._newest.end()
         with self._owning:
             self._release()
 
@@ -140,9 +134,9 @@ class CameraPi:
             raise
         except (RuntimeError, IndexError, OSError) as error:
             self._release()
-            raise HwConfigError(
-                f"camera {config.name}: cannot be opened: {error}; is the cable in place?"
-            ) from error
+            self._newest.absent(f"cannot be opened: {error}; is the cable in place, is no other program using it?")
+            return
+        self._newest.there()
         wanted = Stream(config.pixel_format, config.width_px, config.height_px)
         if self._main != wanted:
             _LOG.warning("camera_adjusted", camera=config.name, wanted=str(wanted), granted=str(self._main))
@@ -159,23 +153,22 @@ class CameraPi:
         gc.collect()
 
     def _reopen(self) -> None:
-        """Raises HwConfigError when the camera does not come back."""
+        """Open, after a release where there is something to release; one that is not there stays absent."""
         with self._owning:
-            if self._closed.is_set():
+            if self._newest.ended.is_set():
                 return
-            _LOG.warning("camera_reopened", camera=self.name)
             self._release()
             self._exposure = None
             self._open()
 
     def _take(self, request: Any) -> None:
         """Copy one request out; picamera2 calls this in its own thread and releases the request afterwards."""
-        if self._closed.is_set():
+        if self._newest.ended.is_set():
             return
         metadata = request.get_metadata()
         lores = None if self._lores is None else _to_rgb(request.make_array("lores"), self._lores)
         frame = Frame(
-            seq=self._seq,
+            seq=self._newest.next_seq(),
             camera=self._config.name,
             t_mono_ns=self._exposure_start_ns(metadata),
             rgb=_to_rgb(request.make_array("main"), self._main),
@@ -183,20 +176,12 @@ class CameraPi:
             gain=float(metadata.get("AnalogueGain", 1.0)),
             lores=lores,
         )
-        self._seq += 1
-        self._put(frame)
+        self._newest.put(frame)
 
     def _exposure_start_ns(self, metadata: dict[str, Any]) -> int:
         """The pipeline's own stamp; a pipeline that gives none, or 0, gets the time of arrival."""
         stamp = int(metadata.get("SensorTimestamp") or 0)
         return stamp - self._boot_offset_ns if stamp else time.monotonic_ns()
-
-    def _put(self, frame: Frame | None) -> None:
-        """Keep only the newest; the gap in ``seq`` tells how many went."""
-        with self._handing_over:
-            with contextlib.suppress(queue.Empty):
-                self._frames.get_nowait()
-            self._frames.put_nowait(frame)
 
 
 def _streams(config: PiCameraConfig) -> dict[str, Any]:

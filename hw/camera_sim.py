@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hw.clock import NS_PER_S, wait
@@ -49,7 +50,8 @@ class CameraSim:
             self._next += 1
         event = self._frames[self._next]
         self._next += 1
-        return self._pictures.frame(event.row, t_mono_ns=event.t_mono_ns)
+        # The drive knows the camera that recorded it; here it may play another.
+        return replace(self._pictures.frame(event.row, t_mono_ns=event.t_mono_ns), camera=self._name)
 
     def close(self) -> None:
         """As the port says."""

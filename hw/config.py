@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_serializer, model_validator
 
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+_USER_INFO = re.compile(r"(?<=://)\S*@")
+_QUERY = re.compile(r"\b(user(?:name)?|pass(?:word|wd)?|pwd|token)=[^&\s'\"]*", re.IGNORECASE)
+
+
+def without_credentials(text: str) -> str:
+    """Blot out user and password of every address in a text: what logs, reports and messages may show."""
+    return _QUERY.sub(r"\1=***", _USER_INFO.sub("***@", text))
 
 
 Role = Literal["front", "rear", "left", "right"]
@@ -83,13 +93,36 @@ class DeviceCameraConfig(_CameraBase):
     """A USB camera (V4L2) or a network stream (RTSP), through OpenCV."""
 
     kind: Literal["device"]
-    source: int | str = Field(description="Number of /dev/videoN, a device path, or a stream address")
+    source: int | str = Field(
+        description="Number of /dev/videoN, a device path, or a stream address such as rtsp://user:password@host/path",
+        repr=False,
+    )
     width_px: int | None = Field(None, ge=160, description="Pixels asked for; absent: the camera's choice")
     height_px: int | None = Field(default=None, ge=120, description="Height asked for in pixels")
     fps: float | None = Field(default=None, gt=0, le=240, description="Frames per second asked for")
-    open_timeout_s: float = Field(
-        default=10.0, gt=0, description="Longest wait for a network stream to open, in seconds"
+    fourcc: str | None = Field(
+        default=None,
+        pattern=r"^[A-Z0-9]{4}$",
+        description="Pixel format asked of a USB camera, such as MJPG; absent: the camera's choice",
     )
+    timeout_s: float = Field(
+        default=5.0, gt=0, le=60, description="Longest wait for a network stream to open or go on, in seconds"
+    )
+
+    @model_validator(mode="after")
+    def _is_no_file(self) -> Self:
+        if isinstance(self.source, str) and Path(self.source).is_file():
+            raise ValueError('source is a file: use kind = "video"')
+        return self
+
+    @property
+    def is_device(self) -> bool:
+        """True for a device of this machine, False for an address."""
+        return isinstance(self.source, int) or self.source.startswith("/dev/")
+
+    @field_serializer("source", when_used="json")
+    def _source_without_credentials(self, source: int | str) -> int | str:
+        return without_credentials(source) if isinstance(source, str) else source
 
 
 class SimCameraConfig(_CameraBase):

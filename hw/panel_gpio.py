@@ -36,17 +36,25 @@ _BOUNCE_NS = 50_000_000
 _HIT_FLASH_S = (0.25, 0.25, 20)
 
 
+def pattern(lamp: Lamp) -> str:
+    """A lamp's pattern in words."""
+    if lamp not in BLINK_S:
+        return "dark" if lamp is Lamp.OFF else "steady"
+    on_s, off_s = BLINK_S[lamp]
+    return f"{on_s:g} s on, {off_s:g} s off"
+
+
 def lgpio_factory(chip: int) -> Any:
     """The factory for a real header; raises HwConfigError where lgpio or the chip is missing."""
     try:
         from gpiozero.pins.lgpio import LGPIOFactory  # noqa: PLC0415 - absent off a Pi
-
-        return LGPIOFactory(chip=chip)
     except ImportError as error:
         raise HwConfigError(
             "panel: lgpio is missing; on Raspberry Pi OS run: sudo apt-get install python3-lgpio"
         ) from error
-    except (OSError, gpiozero.GPIOZeroError) as error:
+    try:
+        return LGPIOFactory(chip=chip)
+    except Exception as error:  # lgpio's own errors have no root but this
         raise HwConfigError(
             f"panel: /dev/gpiochip{chip} cannot be used: {error}; is the user in group gpio?"
         ) from error
@@ -88,8 +96,10 @@ class PanelGpio:
             return None
         try:
             device = kind(pin, pin_factory=factory, **options)
-        except gpiozero.GPIOZeroError as error:
-            raise HwConfigError(f"panel: GPIO {pin} cannot be used: {error}") from error
+        except Exception as error:  # lgpio's own errors have no root but this
+            raise HwConfigError(
+                f"panel: GPIO {pin} cannot be used: {error}; does another program hold it? `gpioinfo` names it"
+            ) from error
         stack.callback(device.close)
         return device
 

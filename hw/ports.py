@@ -32,6 +32,10 @@ class CameraStalledError(HwError, TimeoutError):
     """No new frame came within the time-out."""
 
 
+class CameraAbsentError(CameraStalledError):
+    """No frame, because the camera cannot be opened: it is not there.  It is asked for again at the next call."""
+
+
 class CameraEndedError(HwError, EOFError):
     """A finite source (file, folder, drive) has no more frames."""
 
@@ -190,7 +194,8 @@ class Camera(Protocol):
     def next_frame(self, *, timeout_s: float) -> Frame:
         """Return the newest frame not returned before, waiting up to ``timeout_s``.
 
-        Raises CameraStalledError when none comes, CameraEndedError when none will come.
+        Raises CameraStalledError when none comes (CameraAbsentError where there is no camera at present),
+        CameraEndedError when none will come.
         """
 
     def close(self) -> None:

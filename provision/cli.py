@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
-from agent.seal.keys import SigningKey, StationKey, fingerprint
+from agent.seal.keys import SigningKey, StationKey, VerifyKey, fingerprint
 from provision.books import Books
 from provision.card import Card, load_card
 from provision.enrol import server
@@ -23,7 +23,7 @@ from provision.first_boot import clock_is_credible, enrol, find_card, set_clock,
 from provision.flash import check_image, check_target, check_unused, write
 from provision.image import build, put_card
 from provision.pki import issue, load_authority, make_authority, now_utc, write_private
-from provision.release import PRIVATE, PUBLIC, check_signature, make_release_key, sign_image
+from provision.release import check_signature, sign_image
 from provision.renew import renew
 
 app = typer.Typer(
@@ -75,6 +75,9 @@ def card(
     enrol_at: Annotated[str, typer.Option(help="HOST:PORT of `provision serve`.")],
     broker: Annotated[str, typer.Option(help="HOST:PORT of the broker.")],
     station_key: Annotated[Path, typer.Option(help="station.pub of the station that may open the unit's reads.")],
+    release_key: Annotated[
+        Path | None, typer.Option(help="release.pub of whoever signs updates; absent: the unit takes none.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="The card's file.")] = Path("provision.json"),
     hours: Annotated[float, typer.Option(min=0.1, help="How long the token is good for.")] = 72,
     again: Annotated[
@@ -91,6 +94,7 @@ def card(
         unit=unit, agency=agency, enrol_host=enrol_host, enrol_port=enrol_port, broker_host=broker_host,
         broker_port=broker_port, token=books.new_token(unit, expires_s=int(expires.timestamp())),
         ca_pem=books.ca_pem.decode(), station_pem=StationKey.load_public(station_key).pem().decode(),
+        release_pem=None if release_key is None else VerifyKey.load(release_key).pem().decode(),
     )  # fmt: skip
     write_private(out, made.model_dump_json(indent=1).encode())
     _say(f"{out}: unit {unit}, token good until {expires:%Y-%m-%d %H:%M} UTC, for one unit, once")
@@ -132,23 +136,15 @@ def list_command(folder: AuthorityArgument) -> None:
     Console().print(table)
 
 
-@app.command("release-key")
-def release_key(
-    folder: Annotated[Path, typer.Argument(help="Folder for release.key and release.pub; not the authority's.")],
-) -> None:
-    """Make the pair that signs what a release consists of: release.key stays off-line, release.pub goes to all."""
-    made = make_release_key(folder)
-    _say(f"{folder / PUBLIC}: give it to everybody who flashes cards; {PRIVATE} signs releases: keep it off-line")
-    _say(f"fingerprint {fingerprint(made.raw)}")
-
-
 @app.command()
 def image(
     base: Annotated[Path, typer.Argument(help="Uncompressed Raspberry Pi OS or Debian image.")],
     out: Annotated[Path, typer.Option(help="The new image; OUT.sha256 appears beside it, with --key OUT.sig.")],
     wheels: Annotated[Path, typer.Option(help="Folder with the wheels of patrol-lpr and what it needs.")],
     systemd: Annotated[Path, typer.Option(help="Folder of the unit files.")] = Path("systemd"),
-    key: Annotated[Path | None, typer.Option(help="Sign with this release.key.")] = None,
+    key: Annotated[
+        Path | None, typer.Option(help="Sign with this release.key, from `patrol-lpr keys release`.")
+    ] = None,
 ) -> None:
     """Make an image for the whole fleet; it holds no secret.  Needs root."""
     signer = None if key is None else SigningKey.load(key)

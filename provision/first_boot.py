@@ -16,7 +16,7 @@ from cryptography import x509
 
 from agent.errors import KeyFileError
 from agent.geotag.sentences import RefusedError, Rmc, parse_sentence
-from agent.seal.keys import SigningKey, StationKey
+from agent.seal.keys import SigningKey, StationKey, VerifyKey
 from provision.card import CARD, load_card
 from provision.enrol import EnrolAt, ask
 from provision.errors import ProvisionError
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from provision.card import Card
 
 _LOG = structlog.get_logger(__name__)
-TLS_KEY, CERT, CA, STATION, SIGNING_KEY, CONFIG, ENROL_AT = (
-    "tls.key", "unit.pem", "ca.pem", "station.pub", "unit.key", "config.toml", "enrol.json",
+TLS_KEY, CERT, CA, STATION, SIGNING_KEY, CONFIG, ENROL_AT, RELEASE = (
+    "tls.key", "unit.pem", "ca.pem", "station.pub", "unit.key", "config.toml", "enrol.json", "release.pub",
 )  # fmt: skip
 _CONFIG = """# Written at the first boot; edit the hardware, then: systemctl restart patrol-lpr
 unit = "{unit}"
@@ -88,6 +88,9 @@ def enrol(
     install(etc / CA, card.ca_pem.encode(), group)
     install(etc / STATION, card.station_pem.encode(), group)
     StationKey.load_public(etc / STATION)
+    if card.release_pem is not None:
+        install(etc / RELEASE, card.release_pem.encode(), group)
+        VerifyKey.load(etc / RELEASE)
     done("trust")
     key = _tls_key(etc / TLS_KEY, group)
     done("key")

@@ -31,11 +31,20 @@ _ENABLED = (
     "patrol-lpr-setup.service",
     "patrol-lpr-enrol.service",
     "patrol-lpr-poweroff.path",
+    "patrol-lpr-update.path",
+    "patrol-lpr-confirm.path",
 )
 _TIMERS = ("patrol-lpr-renew.timer",)
-_WAITING = ("patrol-lpr-poweroff.service", "patrol-lpr-renew.service", "patrol-lpr-firewall.service")
-"""Started by others, or by a person's word."""
-_UNITS = (*_ENABLED, *_TIMERS, *_WAITING)
+_STARTED_BY_OTHERS = (
+    "patrol-lpr-poweroff.service",
+    "patrol-lpr-renew.service",
+    "patrol-lpr-update.service",
+    "patrol-lpr-confirm.service",
+    "patrol-lpr-trial.timer",
+    "patrol-lpr-trial.service",
+    "patrol-lpr-firewall.service",
+)
+_UNITS = (*_ENABLED, *_TIMERS, *_STARTED_BY_OTHERS)
 _FILES = {
     "patrol-lpr.sysusers.conf": "usr/lib/sysusers.d/patrol-lpr.conf",
     "patrol-lpr.tmpfiles.conf": "usr/lib/tmpfiles.d/patrol-lpr.conf",

@@ -24,16 +24,20 @@ if [ -z "$wheels" ]; then
 fi
 
 systemd-sysusers "$here/systemd/patrol-lpr.sysusers.conf"
+code=$home/code/0 # release 0 is the installer's; updates come beside it
 # One that was cut short, or that belonged to the Python of an earlier release, is made again.
-"$home/bin/pip" --version >/dev/null 2>&1 || python3 -m venv --system-site-packages "$home"
+"$code/bin/pip" --version >/dev/null 2>&1 || python3 -m venv --system-site-packages "$code"
 if [ -n "$wheels" ]; then
-  "$home/bin/pip" install --quiet --no-index --find-links "$wheels" --upgrade 'patrol-lpr[litert]'
+  "$code/bin/pip" install --quiet --no-index --find-links "$wheels" --upgrade 'patrol-lpr[litert]'
 else
-  "$home/bin/pip" install --quiet --upgrade "${here}[litert]"
+  "$code/bin/pip" install --quiet --upgrade "${here}[litert]"
 fi
+"$code/bin/python" -I -m provision.releases adopt
 
 for unit in patrol-lpr.service patrol-lpr-enrol.service patrol-lpr-poweroff.path patrol-lpr-poweroff.service \
-  patrol-lpr-renew.service patrol-lpr-renew.timer patrol-lpr-firewall.service; do
+  patrol-lpr-renew.service patrol-lpr-renew.timer patrol-lpr-update.path patrol-lpr-update.service \
+  patrol-lpr-confirm.path patrol-lpr-confirm.service patrol-lpr-trial.timer patrol-lpr-trial.service \
+  patrol-lpr-firewall.service; do
   install -D -m 644 "$here/systemd/$unit" "/etc/systemd/system/$unit"
 done
 install -D -m 644 "$here/systemd/patrol-lpr.sysusers.conf" /usr/lib/sysusers.d/patrol-lpr.conf
@@ -42,7 +46,8 @@ install -D -m 644 "$here/systemd/99-patrol-gnss.rules" /etc/udev/rules.d/99-patr
 install -D -m 644 "$here/systemd/patrol-lpr.nft" /usr/lib/patrol-lpr/patrol-lpr.nft
 install -D -m 644 "$here/systemd/journald-patrol-lpr.conf" /etc/systemd/journald.conf.d/patrol-lpr.conf
 install -d -o root -g patrol-lpr -m 750 /etc/patrol-lpr
-for unit in patrol-lpr.service patrol-lpr-enrol.service patrol-lpr-poweroff.path patrol-lpr-renew.timer; do
+for unit in patrol-lpr.service patrol-lpr-enrol.service patrol-lpr-poweroff.path patrol-lpr-renew.timer \
+  patrol-lpr-update.path patrol-lpr-confirm.path; do
   systemctl enable --quiet "$unit"
 done
 if [ -f /etc/patrol-lpr/config.toml ]; then

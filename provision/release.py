@@ -12,36 +12,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from agent.errors import KeyFileError
-from agent.seal.keys import SigningKey, VerifyKey
+from agent.seal.keys import VerifyKey
 from provision.errors import ProvisionError
-from provision.pki import CA_KEY
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-PRIVATE, PUBLIC = "release.key", "release.pub"
+    from agent.seal.keys import SigningKey
+
 _LISTED = re.compile(rb"[0-9a-f]{64}  [^\n/]+\n")
-
-
-def make_release_key(folder: Path) -> VerifyKey:
-    """Write ``release.key``, which stays off-line, and ``release.pub``.
-
-    Raises KeyFileError, or ProvisionError for a folder in which it does not belong.
-    """
-    if (folder / CA_KEY).exists():
-        raise ProvisionError(
-            f"{folder}: holds the authority, which must be on-line to enrol; the release key stays off-line:"
-            " name another folder"
-        )
-    key = SigningKey.generate()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        key.save(folder / PRIVATE)
-        (folder / PUBLIC).write_bytes(key.public.pem())
-    except OSError as error:
-        raise KeyFileError(f"{folder}: keys cannot be written here: {error.strerror}") from error
-    return key.public
 
 
 def sign_image(image: Path, key: SigningKey) -> Path:

@@ -10,18 +10,21 @@ import tempfile
 import time
 from contextlib import contextmanager
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from agent.seal import Opener, load_keyring
+from agent.seal import Opener, VerifyKey, load_keyring
 from agent.sync.wire import decode_health
+from agent.update.envelope import verify_update
 from station.errors import StoreError
 from station.export import write_csv, write_evidence, write_geojson
 from station.show import audit_table, counters_table, ranges_table, reads_table, units_table
 from station.store import Store
+from station.updates import keep_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -167,6 +170,38 @@ def export(
         if evidence is not None and keys is not None:
             count = write_evidence(store, evidence, load_keyring(keys), unit, now_us=_now_us())
             store.audit(_now_us(), getpass.getuser(), f"export evidence{_of(unit)}", count)
+
+
+@app.command()
+def offer(
+    context: typer.Context,
+    unit: Annotated[str, typer.Argument(help="Id of the unit.")],
+    file: Annotated[Path, typer.Argument(help="The update, from `patrol-lpr update make`.")],
+    *,
+    key: Annotated[Path, typer.Option(help="release.pub; what it has not signed is not offered.")],
+    db: DbOption = None,
+) -> None:
+    """Want a unit to run an update, in place of any offered before; a running station passes it on; noted."""
+    try:
+        with file.open("rb") as opened:
+            manifest = verify_update(opened, VerifyKey.load(key))
+    except OSError as error:
+        raise typer.BadParameter(f"{file} cannot be read: {error.strerror}") from error
+    if not any(fnmatchcase(unit, pattern) for pattern in manifest.units):
+        raise typer.BadParameter(f"the update is for {', '.join(manifest.units)}, not for {unit}")
+    with _open(context, db) as store:
+        store.offer(unit, manifest, keep_file(store.path, file), _now_us(), getpass.getuser())
+    Console().print(f"release {manifest.release} is offered to {unit}", highlight=False)
+
+
+@app.command()
+def withdraw(
+    context: typer.Context, unit: Annotated[str, typer.Argument(help="Id of the unit.")], db: DbOption = None
+) -> None:
+    """Take the offer to a unit back; what the unit has staged already stays; noted."""
+    with _open(context, db) as store:
+        was = store.withdraw(unit, _now_us(), getpass.getuser())
+    Console().print(f"withdrawn from {unit}" if was else f"nothing was offered to {unit}", highlight=False)
 
 
 @app.command()

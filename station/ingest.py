@@ -28,10 +28,13 @@ from agent.sync.wire import (
     Receipt,
     RecordMessage,
     StatusMessage,
+    UpdateReport,
+    UpdateWish,
     decode_chunk,
     decode_health,
     decode_record,
     decode_status,
+    decode_update,
     encode_nack,
     encode_picture_status,
     encode_receipt,
@@ -76,6 +79,10 @@ class IngestCounts:
     chunks: int = 0
     health: int = 0
     status: int = 0
+    reports: int = 0
+    """What units said of their releases."""
+    wishes: int = 0
+    """Times that bytes of an update were asked for."""
     malformed: int = 0
     unknown_schema: int = 0
     foreign_topic: int = 0
@@ -113,15 +120,16 @@ class _Batch:
     chunks: list[tuple[PictureChunk, bytes]] = field(default_factory=list)
     health: list[tuple[HealthMessage, bytes]] = field(default_factory=list)
     status: list[StatusMessage] = field(default_factory=list)
+    updates: list[tuple[UpdateWish | UpdateReport, bytes]] = field(default_factory=list)
     refusals: list[Answer] = field(default_factory=list)
 
     @property
     def to_store(self) -> int:
-        return len(self.records) + len(self.chunks) + len(self.health) + len(self.status)
+        return len(self.records) + len(self.chunks) + len(self.health) + len(self.status) + len(self.updates)
 
     def senders(self) -> set[str]:
         """The units that spoke themselves: a status may be retained, or a will."""
-        others = {m.unit for pairs in (self.chunks, self.health) for m, _ in pairs}
+        others = {m.unit for pairs in (self.chunks, self.health, self.updates) for m, _ in pairs}
         return others | {record.message.unit for record in self.records}
 
 
@@ -177,7 +185,7 @@ class Ingest:
         except WireError:
             self.counts.foreign_topic += 1
             return
-        if where.channel in {Channel.RECEIPT, Channel.COMMAND}:
+        if where.channel in {Channel.RECEIPT, Channel.COMMAND, Channel.PART}:
             self.counts.foreign_topic += 1
         elif self._units is not None and where.unit not in self._units:
             self.counts.not_authorised += 1
@@ -217,10 +225,17 @@ class Ingest:
                 health = decode_health(payload)
                 if self._is_own(unit, health.unit, payload):
                     batch.health.append((health, payload))
+            case Channel.UPDATE:
+                self._sort_update(unit, payload)
             case Channel.STATUS:
                 status = decode_status(payload)
                 if self._is_own(unit, status.unit, payload):
                     batch.status.append(status)
+
+    def _sort_update(self, unit: str, payload: bytes) -> None:
+        update = decode_update(payload)
+        if self._is_own(unit, update.unit, payload):
+            self._batch.updates.append((update, payload))
 
     def _record(self, unit: str, payload: bytes) -> _Record | None:
         """Open what is sealed; None when it was refused.  Raises WireError for what is no record."""
@@ -276,6 +291,9 @@ class Ingest:
                 results = [self._store.add_chunk(chunk, now_us) for chunk, _ in batch.chunks]
                 for health, payload in batch.health:
                     self._store.note_health(health, payload, now_us)
+                for update, payload in batch.updates:
+                    if isinstance(update, UpdateReport):
+                        self._store.note_report(update.unit, payload)
                 for status in batch.status:
                     self._store.note_status(status, now_us)
                 self._store.note_seen(batch.senders(), now_us)
@@ -284,13 +302,35 @@ class Ingest:
             self.last_failure = str(error)
             return batch.refusals + _try_again(batch)
         self._count(batch, fresh)
-        return batch.refusals + self._answers(batch, results, now_us)
+        return batch.refusals + self._answers(batch, results, now_us) + self._granted(batch)
+
+    def _granted(self, batch: _Batch) -> list[Answer]:
+        """Bytes of updates; a file that cannot be read is a matter of this station, and the units ask again."""
+        answers: list[Answer] = []
+        for update, _ in batch.updates:
+            if not isinstance(update, UpdateWish):
+                continue
+            try:
+                answer = self._store.update_bytes(update)
+            except StoreError as error:
+                self.counts.storage_failures += 1
+                self.last_failure = str(error)
+            else:
+                answers += [] if answer is None else [answer]
+        return answers
+
+    def offers(self) -> list[Answer]:
+        """What must stand retained at the broker, empty payloads for what must not; raises StoreError."""
+        return [offered.message() for offered in self._store.offers()]
 
     def _count(self, batch: _Batch, fresh: list[bool]) -> None:
         self.counts.commits += 1
         self.counts.chunks += len(batch.chunks)
         self.counts.health += len(batch.health)
         self.counts.status += len(batch.status)
+        reports = sum(isinstance(update, UpdateReport) for update, _ in batch.updates)
+        self.counts.reports += reports
+        self.counts.wishes += len(batch.updates) - reports
         for message, is_new in zip((r.message for r in batch.records), fresh, strict=True):
             if not is_new:
                 self.counts.doubles += 1

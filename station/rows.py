@@ -68,6 +68,10 @@ class UnitRow:
     """Sequence numbers that neither came nor were announced as lost."""
     evicted: int
     """Sequence numbers that the unit announced as lost."""
+    desired: int = 0
+    """The release that the station offers it; 0 for none."""
+    report: bytes | None = None
+    """What it said last of its releases, as it came."""
 
 
 @dataclass(frozen=True, slots=True)

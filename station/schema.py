@@ -83,7 +83,15 @@ CREATE TABLE evidence (
 ALTER TABLE pictures ADD COLUMN opened BLOB;
 """
 
-MIGRATIONS: tuple[str, ...] = (_V1, _V2)
+_V3 = """
+CREATE TABLE offers (
+  unit TEXT PRIMARY KEY, release INTEGER NOT NULL, sha BLOB NOT NULL, size INTEGER NOT NULL,
+  attempt INTEGER NOT NULL, parts TEXT NOT NULL, offered_us INTEGER NOT NULL
+) WITHOUT ROWID;
+ALTER TABLE units ADD COLUMN report BLOB;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_V1, _V2, _V3)
 """One script a version, oldest first; a script that was released is never changed.  No ``;`` but between statements."""
 
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import queue
 import socket
+import sqlite3
 import ssl
 import threading
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +24,7 @@ from paho.mqtt.properties import Properties
 
 from agent.sync.topics import Channel, pattern
 from hw.backoff import Backoff
-from station.errors import BrokerError
+from station.errors import BrokerError, StoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
 _GROUP = 64
 _SHARE = "$share/station/"
-_SHARED = (Channel.READ, Channel.PICTURE, Channel.HEALTH)
+_SHARED = (Channel.READ, Channel.PICTURE, Channel.HEALTH, Channel.UPDATE)
 _SESSION_S = 86_400
 """How long an MQTT 5 broker keeps messages for a station that is away."""
 _WINDOW = 256
@@ -44,6 +46,8 @@ _KEEPALIVE_S = 30
 _CONNECT_S = 30.0
 _LEAST_WAIT_S, _MOST_WAIT_S = 0.5, 30.0
 _POLL_S = 0.1
+_OFFERS_S = 2.0
+"""How often the file is asked for offers that another process made."""
 _JOIN_S = 10.0
 _FAILURE = 0x80
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -75,6 +79,8 @@ class ServiceCounts:
     answers_sent: int = 0
     answers_unsent: int = 0
     """Receipts that could not be sent; the units ask again."""
+    offers_sent: int = 0
+    """Offers of updates, and withdrawals, left with the broker."""
     overrun: int = 0
     """Messages that came while far too many were waiting; they were not taken, and the units send them again."""
 
@@ -138,10 +144,27 @@ class StationService:
 
     def _serve(self, connection: _Connection) -> None:
         self.counts.connections += 1
+        standing: dict[str, bytes] = {}
+        due_s = 0.0
         while not connection.ended.is_set() and not self._closing.is_set():
             self._take(connection, connection.next_group(_GROUP, _POLL_S))
+            if self.connected.is_set() and time.monotonic() >= due_s:
+                due_s = time.monotonic() + _OFFERS_S
+                self._offer(connection, standing)
         self._take(connection, connection.next_group(_WAITING, 0.0))
         self.counts.overrun += connection.overrun
+
+    def _offer(self, connection: _Connection, standing: dict[str, bytes]) -> None:
+        """Publish what this connection has not; the broker keeps it for units that are away."""
+        try:
+            offers = self._ingest.offers()
+        except (StoreError, sqlite3.Error) as error:
+            self._log.error("offers_unread", reason=str(error))
+            return
+        for topic, payload in offers:
+            if standing.get(topic) != payload and connection.retain(topic, payload):
+                standing[topic] = payload
+                self.counts.offers_sent += 1
 
     def _take(self, connection: _Connection, group: list[MQTTMessage]) -> None:
         if not group:
@@ -253,6 +276,12 @@ class _Connection:
                 break
             sent += self._client.publish(topic, payload, qos=1).rc == MQTTErrorCode.MQTT_ERR_SUCCESS
         return sent
+
+    def retain(self, topic: str, payload: bytes) -> bool:
+        """Leave a message with the broker; False when it did not go out."""
+        if not self._connected.is_set():
+            return False
+        return self._client.publish(topic, payload, qos=1, retain=True).rc == MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _on_connect(self, client: Client, _: Any, __: Any, code: ReasonCode, ___: Any) -> None:
         if code.is_failure:

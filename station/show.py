@@ -9,6 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from agent.errors import WireError
+from agent.sync.wire import UpdateReport, UpdateState, decode_update
 from station.export import iso
 
 if TYPE_CHECKING:
@@ -52,7 +54,9 @@ def reads_table(reads: Iterable[StoredRead], *, title: str = "") -> Table:
 
 def units_table(units: Iterable[tuple[UnitRow, list[Gap]]]) -> Table:
     """One row a unit with its gaps; missing reads are red."""
-    table = Table("unit", "state", "software", "last seen", "reads", "last seq", "missing", "evicted", "gaps")
+    table = Table(
+        "unit", "state", "software", "last seen", "reads", "last seq", "missing", "evicted", "gaps", "release"
+    )
     for unit, gaps in units:
         table.add_row(
             unit.unit,
@@ -64,8 +68,29 @@ def units_table(units: Iterable[tuple[UnitRow, list[Gap]]]) -> Table:
             f"[red]{unit.missing:,}[/]" if unit.missing else "0",
             f"{unit.evicted:,}",
             _gaps([gap for gap in gaps if not gap.explained]),
+            _release(unit),
         )
     return table
+
+
+def _release(unit: UnitRow) -> Text:
+    """What the unit runs, how the latest update stands, and what is wanted where that differs."""
+    try:
+        told = None if unit.report is None else decode_update(unit.report)
+    except WireError:
+        told = None
+    if not isinstance(told, UpdateReport):
+        return Text(f"wanted {unit.desired}" if unit.desired else "-")
+    words = [str(told.running)]
+    if told.running != told.committed:
+        words.append("on trial")
+    elif told.release != told.running or told.state is not UpdateState.COMMITTED:
+        words.append(
+            f"({told.release} {told.state.value.replace('_', ' ')}{': ' if told.reason else ''}{told.reason})"
+        )
+    if unit.desired and unit.desired != told.committed:
+        words.append(f"wanted {unit.desired}")
+    return Text(" ".join(words))
 
 
 def counters_table(counters: Iterable[tuple[str, int]], *, title: str) -> Table:

@@ -19,7 +19,7 @@ from agent.sync.wire import (
     StatusMessage,
     TombstoneMessage,
 )
-from station import album, evidence, sequence
+from station import album, evidence, sequence, updates
 from station.errors import StoreError
 from station.rows import AuditRow, PurgeResult, StoredRead, UnitRow
 from station.schema import open_file
@@ -29,9 +29,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.seal import OpenedRecord
+    from agent.sync.wire import UpdateWish
+    from agent.update.manifest import Manifest
     from station.album import ChunkResult
     from station.evidence import EvidenceRow
     from station.sequence import Gap
+    from station.updates import Offered
 
 _US_PER_DAY = 86_400_000_000
 _YEAR_9999_US = 253_402_300_799_999_999
@@ -199,6 +202,33 @@ class Store:
             (message.unit, message.state.value, message.reason, message.software, now_us),
         )
 
+    def note_report(self, unit: str, payload: bytes) -> None:
+        """Keep what a unit said last of its releases.  Inside a transaction."""
+        self._con.execute(
+            "INSERT INTO units (unit, report) VALUES (?1, ?2) ON CONFLICT (unit) DO UPDATE SET report = ?2",
+            (unit, payload),
+        )
+
+    def offer(self, unit: str, manifest: Manifest, kept: tuple[bytes, int], now_us: int, who: str) -> None:
+        """Want a unit to run a kept update; noted.  Raises StoreError."""
+        with self.transaction():
+            updates.offer(self._con, unit, manifest, kept, now_us)
+            self._audit(now_us, who, f"offer release {manifest.release} to {unit}", 0)
+
+    def withdraw(self, unit: str, now_us: int, who: str) -> bool:
+        """Want a unit to run nothing else; noted.  False when nothing was offered."""
+        with self.transaction():
+            self._audit(now_us, who, f"withdraw offer to {unit}", 0)
+            return updates.withdraw(self._con, unit)
+
+    def offers(self) -> list[Offered]:
+        """What is offered or was withdrawn, a row a unit."""
+        return updates.offers(self._con)
+
+    def update_bytes(self, wish: UpdateWish) -> tuple[str, bytes] | None:
+        """What a unit wished for, as topic and payload; None when that is not offered to it.  Raises StoreError."""
+        return updates.answer(self._con, self.path, wish)
+
     def reads(
         self, *, unit: str | None = None, since_us: int | None = None, limit: int | None = None
     ) -> list[StoredRead]:
@@ -243,16 +273,19 @@ class Store:
     def units(self) -> list[UnitRow]:
         """Return what is known of every unit that was ever heard."""
         rows = self._con.execute(
-            "SELECT unit, state, software, seen_us, seq_high, (SELECT count(*) FROM reads r WHERE r.unit = u.unit)"
+            "SELECT unit, state, software, seen_us, seq_high, (SELECT count(*) FROM reads r WHERE r.unit = u.unit),"
+            " coalesce((SELECT release FROM offers o WHERE o.unit = u.unit), 0), report"
             " FROM units u ORDER BY unit"
         ).fetchall()
         found = []
-        for unit, state, software, seen_us, announced, reads in rows:
+        for unit, state, software, seen_us, announced, reads, *standing in rows:
             gaps = self.gaps(unit)
             missing = sum(gap.count for gap in gaps if not gap.explained)
             evicted = sum(gap.count for gap in gaps if gap.explained)
             high = max(announced, sequence.highest_seen(self._con, unit))
-            found.append(UnitRow(unit, state or "?", software or "?", seen_us, reads, high, missing, evicted))
+            found.append(
+                UnitRow(unit, state or "?", software or "?", seen_us, reads, high, missing, evicted, *standing)
+            )
         return found
 
     def each_evidence(self, unit: str) -> Iterator[EvidenceRow]:

@@ -8,6 +8,7 @@ in the findings folder.  Seeds come from the goldens and the shipped files; what
 from __future__ import annotations
 
 import argparse
+import hashlib
 import io
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from agent.errors import BundleError, ConfigError, DriveError, KeyUnknownError, WireError
+from agent.errors import BundleError, ConfigError, DriveError, KeyUnknownError, UpdateError, WireError
 from agent.geotag.nmea import NmeaConfig, NmeaState
 from agent.recognise.bundle import load_bundle
 from agent.runtime.config import load_config
@@ -28,6 +29,8 @@ from agent.seal.evidence import START, decode_signed, sign
 from agent.seal.series import Header, Proof, examine, read_series, write_series
 from agent.sync import wire
 from agent.sync.uplink import Uplink
+from agent.update.envelope import verify_update, write_update
+from agent.update.manifest import FileEntry, Manifest, Part, parse_manifest
 from hw.drive_format import DriveFormatError
 from hw.drive_load import load_drive
 from hw.ports import NmeaLine, Received
@@ -76,7 +79,13 @@ def records() -> tuple[Callable[[bytes], None], list[bytes]]:
     """What comes to a station."""
 
     def target(data: bytes) -> None:
-        for decode in (wire.decode_record, wire.decode_chunk, wire.decode_health, wire.decode_status):
+        for decode in (
+            wire.decode_record,
+            wire.decode_chunk,
+            wire.decode_health,
+            wire.decode_status,
+            wire.decode_update,
+        ):
             _only((WireError,), decode)(data)
 
     return target, _goldens()
@@ -99,6 +108,33 @@ def receipts() -> tuple[Callable[[bytes], None], list[bytes]]:
         uplink = Uplink(Nothing(), Nothing(), lambda _: None, unit="unit-07", boot_id=BOOT)
         for topic in ("lpr/1/unit-07/dn/receipt", "lpr/1/unit-07/dn/cmd", "x"):
             uplink.handle(Received(topic, data), 0)
+
+    return target, _goldens()
+
+
+def updates() -> tuple[Callable[[bytes], None], list[bytes]]:
+    """Update files, and manifests that somebody with the key has signed."""
+    data = b"[log]\nlevel = 'debug'\n"
+    entry = FileEntry(
+        part=Part.CONFIG, name="config.toml", size=len(data), sha256=hashlib.sha256(data).hexdigest()
+    )
+    made = Manifest(format=1, release=1, units=("*",), not_before_s=0, expires_s=1, files=(entry,))
+    whole = io.BytesIO()
+    write_update(whole, made, OWN, lambda _: io.BytesIO(data))
+
+    def target(data: bytes) -> None:
+        _only((UpdateError,), lambda file: verify_update(io.BytesIO(file), OWN.public))(data)
+        _only((UpdateError,), parse_manifest)(data)
+
+    return target, [whole.getvalue(), made.canonical()]
+
+
+def offers() -> tuple[Callable[[bytes], None], list[bytes]]:
+    """What an uplink that fetches updates hears on the topics of updates."""
+
+    def target(data: bytes) -> None:
+        for decode in (wire.decode_offer, wire.decode_part):
+            _only((WireError,), decode)(data)
 
     return target, _goldens()
 
@@ -221,8 +257,8 @@ def drive_sentences() -> tuple[Callable[[bytes], None], list[bytes]]:
 TARGETS = {
     made.__name__: made
     for made in (
-        nmea, records, receipts, seals, series, station, configuration, bundle, drive_header, drive_script,
-        drive_tables, drive_sentences,
+        nmea, records, receipts, updates, offers, seals, series, station, configuration, bundle, drive_header,
+        drive_script, drive_tables, drive_sentences,
     )
 }  # fmt: skip
 

@@ -43,15 +43,18 @@ def image_root(repo: Path, folder: Path) -> Path:
     return root
 
 
-def installed_root(repo: Path, folder: Path) -> Path:
-    """A root folder on which install.sh has run."""
+def installed_root(repo: Path, folder: Path, *, keep_wheels: Path | None = None) -> Path:
+    """A root folder on which install.sh has run; the wheels it was made from are moved to ``keep_wheels``."""
     root = plain_root(folder)
     source = root / "src"
     for part in ("provision", "systemd"):
         shutil.copytree(repo / part, source / part)
     wheels(repo, SUITE, PACKAGES, source / "wheels", "litert")
     run("chroot", str(root), "/src/provision/install.sh", "--wheels", "/src/wheels")
-    shutil.rmtree(source / "wheels")
+    if keep_wheels is None:
+        shutil.rmtree(source / "wheels")
+    else:
+        shutil.move(source / "wheels", keep_wheels)
     return root
 
 

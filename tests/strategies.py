@@ -414,6 +414,52 @@ def picture_statuses() -> st.SearchStrategy[wire.PictureStatus]:
     return st.builds(wire.PictureStatus, unit=UNITS, sha256=HASHES, offset=st.integers(0, U32), extra=extras())
 
 
+def offers() -> st.SearchStrategy[wire.UpdateOffer]:
+    return st.builds(
+        wire.UpdateOffer,
+        unit=UNITS,
+        release=st.integers(1, U32),
+        sha256=HASHES,
+        size_bytes=st.integers(1, I63),
+        attempt=st.integers(0, U32),
+        parts=st.lists(printable(16), max_size=8).map(tuple),
+        extra=extras(),
+    )
+
+
+def update_bytes() -> st.SearchStrategy[wire.UpdateBytes]:
+    return st.builds(
+        wire.UpdateBytes,
+        unit=UNITS,
+        sha256=HASHES,
+        offset=st.integers(0, I63),
+        data=st.binary(min_size=1, max_size=256),
+        extra=extras(),
+    )
+
+
+def wishes() -> st.SearchStrategy[wire.UpdateWish]:
+    return st.builds(
+        wire.UpdateWish, unit=UNITS, boot_id=IDS, sha256=HASHES, offset=st.integers(0, I63), extra=extras()
+    )
+
+
+def update_reports() -> st.SearchStrategy[wire.UpdateReport]:
+    return st.builds(
+        wire.UpdateReport,
+        unit=UNITS,
+        boot_id=IDS,
+        running=st.integers(0, U32),
+        committed=st.integers(0, U32),
+        release=st.integers(0, U32),
+        state=st.sampled_from(wire.UpdateState),
+        reason=printable(64),
+        fetched_bytes=st.integers(0, I63),
+        config_sha256=HASHES,
+        extra=extras(),
+    )
+
+
 def make_read_message(number: int = 1, *, seq: int = 1, unit: str = "unit-07", **other: Any) -> wire.ReadMessage:
     """The message of ``make_read(number, **other)``."""
     read = make_read(number, **other)

@@ -78,6 +78,8 @@ class OcrContract(_Contract):
     temperature: float = Field(gt=0)
     reject_below: float = Field(ge=0, lt=1)
     least_chars: int = Field(default=3, ge=1, le=12)
+    most_chars: int = Field(default=10, ge=1, le=16)
+    """No country issues longer ones: a longer text is another board's, or two plates'."""
     regions: tuple[str, ...] = ()
     region_threshold: float = Field(default=1.0, ge=0, le=1)
     region_temperature: float = Field(default=1.0, gt=0)

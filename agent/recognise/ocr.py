@@ -69,8 +69,9 @@ class Ocr:
         _, self.height_px, self.width_px, _ = contract.input.shape
 
     def is_worth_reporting(self, plate: PlateText) -> bool:
-        """True for a single text that is more likely right than wrong and long enough to be a plate's."""
-        return plate.confidence >= self._ocr.reject_below and len(plate.chars) >= self._ocr.least_chars
+        """True for a single text that is sure enough and as long as a plate's."""
+        length_fits = self._ocr.least_chars <= len(plate.chars) <= self._ocr.most_chars
+        return length_fits and plate.confidence >= self._ocr.reject_below
 
     @property
     def reject_below(self) -> float:

@@ -134,16 +134,44 @@ def doctor(
     raise typer.Exit(doctor_command.run(config, overrides or [], as_json=as_json))
 
 
+@app.command()
+def selftest(  # noqa: PLR0917 - options of a command
+    config: ConfigOption = _CONFIG,
+    overrides: SetOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Write a checklist to print, as HTML.")] = None,
+    attended: Annotated[
+        bool | None,
+        typer.Option("--attended/--unattended", help="Ask somebody; by default where there is a terminal."),
+    ] = None,
+    sky_s: Annotated[float, typer.Option(help="Longest wait for a fix.")] = 180.0,
+) -> None:
+    """Try a unit on the bench, step by step, with a checklist (stop the agent first)."""
+    from agent.runtime import selftest_command  # noqa: PLC0415 - keeps --help instant
+    from hw.clock import RealClock  # noqa: PLC0415
+
+    raise typer.Exit(
+        selftest_command.run(
+            config, overrides or [], RealClock(), as_json=as_json, out=out, sky_s=sky_s,
+            attended=sys.stdin.isatty() if attended is None else attended,
+        )
+    )  # fmt: skip
+
+
 config_app = typer.Typer(help="Check, show or start a configuration.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(config_app, name="config")
 
 
 @config_app.command("check")
-def config_check(path: Annotated[Path, typer.Argument()] = _CONFIG, overrides: SetOption = None) -> None:
+def config_check(
+    path: Annotated[Path, typer.Argument()] = _CONFIG,
+    overrides: SetOption = None,
+    over: Annotated[Path | None, typer.Option(help="What an update would lay over it.")] = None,
+) -> None:
     """Say everything that is wrong with a file."""
     from agent.runtime import config_command  # noqa: PLC0415 - keeps --help instant
 
-    raise typer.Exit(config_command.check(path, overrides or []))
+    raise typer.Exit(config_command.check(path, overrides or [], over))
 
 
 @config_app.command("show")
@@ -231,6 +259,14 @@ def keys_unit(folder: FolderArgument, unit: Annotated[str, typer.Argument(help="
     raise typer.Exit(keys_command.make_unit(folder, unit))
 
 
+@keys_app.command("release")
+def keys_release(folder: FolderArgument) -> None:
+    """Make the pair that signs updates: release.key stays off-line, release.pub goes to every unit."""
+    from agent.runtime import keys_command  # noqa: PLC0415 - keeps --help instant
+
+    raise typer.Exit(keys_command.make_release(folder))
+
+
 @keys_app.command("show")
 def keys_show(paths: Annotated[list[Path], typer.Argument(help="Public keys.")]) -> None:
     """Print fingerprints, for two people to compare."""
@@ -282,6 +318,10 @@ def main() -> None:
         from provision import cli as provision_cli  # noqa: PLC0415 - only whoever makes units needs it
 
         app.add_typer(provision_cli.app, name="provision")
+    if "update" in sys.argv[1:2] or "--help" in sys.argv[1:2]:
+        from provision import update_cli  # noqa: PLC0415 - as above
+
+        app.add_typer(update_cli.app, name="update")
     try:
         app()
     except (AgentError, HwError) as error:

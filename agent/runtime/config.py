@@ -9,12 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from agent.errors import ConfigError
-from hw.config import HwConfig
+from agent.update.standing import CONFIRMED, HOME
+from hw.config import HwConfig, without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+FORMAT = 1
+"""Of the configuration; a newer one is refused as such, not key by key."""
 DEFAULT_PATH = Path("/etc/patrol-lpr/config.toml")
+RELEASE_PATH = Path("/opt/patrol-lpr/current/config.toml")
+"""What the running release lays over the unit's own configuration."""
+_OWN = ("unit", "state_dir", "seal")
+"""Who the unit is and who may read what it stores is decided at the unit, never by an update."""
 _MEBI = 2**20
 
 
@@ -139,6 +146,28 @@ class PowerTable(_Table):
         return self
 
 
+class UpdateTable(_Table):
+    """How updates are taken."""
+
+    home: Path = Field(default=HOME, description="Folder of the releases; where there is none, nothing is updated")
+    confirm: Path = Field(
+        default=CONFIRMED, description="File that tells patrol-lpr-confirm.path that a release on trial is well"
+    )
+    fetch: Literal["always", "free", "never"] = Field(
+        default="free",
+        description="Fetch updates over any link, over links that cost nothing (configurations always), or not at all",
+    )
+    well_s: float = Field(
+        default=60, ge=0, le=3600, description="Seconds a new release has to be well without a break to be kept"
+    )
+    quiet_s: float = Field(
+        default=120,
+        ge=0,
+        le=86_400,
+        description="Seconds without a plate before the agent makes way for an update",
+    )
+
+
 class LogTable(_Table):
     """What is logged."""
 
@@ -155,6 +184,7 @@ class AgentConfig(_Table):
         str, Field(pattern=r"^[A-Za-z0-9_-]{1,36}$", description="Id of this unit; part of its topics")
     ]
     agency: Annotated[str, Field(min_length=1, max_length=64, description="Who owns the reads")]
+    format: int = Field(default=FORMAT, ge=1, le=FORMAT, description="Format of this file")
     state_dir: Path = Field(default=Path("/var/lib/patrol-lpr"), description="Folder of the outbox")
     hw: HwConfig = Field(description="The hardware")
     recognise: RecogniseTable = RecogniseTable()
@@ -166,29 +196,61 @@ class AgentConfig(_Table):
     sync: SyncTable = SyncTable()
     seal: SealTable = SealTable()
     power: PowerTable = PowerTable()
+    update: UpdateTable = UpdateTable()
     log: LogTable = LogTable()
 
 
-def load_config(path: Path, overrides: Sequence[str] = ()) -> AgentConfig:
-    """Read a TOML file, then apply ``section.key=value`` overrides (values in TOML, or bare words).
+def load_config(path: Path, overrides: Sequence[str] = (), *, over: Path | None = None) -> AgentConfig:
+    """Read a TOML file, lay another over it, then apply ``section.key=value`` overrides (TOML, or bare words).
 
-    Raises ConfigError listing every mistake with its key path.
+    ``over`` is what an update brings: tables are merged, everything else is replaced; absent, the unit's own file has
+    the running release's over it.  A file that does not exist changes nothing.  Raises ConfigError listing every
+    mistake with its key path.
     """
+    table, source = _table(path), str(path)
+    over = over or (RELEASE_PATH if path == DEFAULT_PATH else None)
+    if over is not None and over.exists():
+        patch, source = _table(over), f"{path} with {over}"
+        if own := [key for key in _OWN if key in patch]:
+            raise ConfigError(f"{over}: {', '.join(own)} cannot be changed by an update: edit {path} on the unit")
+        table = _overlaid(table, patch)
+    for override in overrides:
+        _override(table, override)
+    return parse_config(table, source)
+
+
+def _table(path: Path) -> dict[str, Any]:
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; `patrol-lpr config example` prints one to start from") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
-    for override in overrides:
-        _override(table, override)
-    return parse_config(table, str(path))
+
+
+def _overlaid(base: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in patch.items():
+        inner = merged.get(key)
+        # A back end of another kind shares no keys with the one before: it takes its place whole.
+        if (
+            isinstance(inner, dict)
+            and isinstance(value, dict)
+            and value.get("kind", inner.get("kind")) == inner.get("kind")
+        ):
+            merged[key] = _overlaid(inner, value)
+        else:
+            merged[key] = value
+    return merged
 
 
 def parse_config(table: dict[str, Any], source: str) -> AgentConfig:
     """Check a table; raises ConfigError listing every mistake with its key path."""
+    newer = table.get("format")
+    if isinstance(newer, int) and newer > FORMAT:
+        raise ConfigError(f"{source}: format {newer}, this version reads {FORMAT}: update the program first")
     try:
         return AgentConfig.model_validate(_with_derived(table))
     except ValidationError as error:
@@ -240,4 +302,4 @@ def _what(item: Any) -> str:
         return "unknown key"
     if item["type"] == "missing":
         return "missing"
-    return f"{item['msg'][0].lower()}{item['msg'][1:]} (got {item['input']!r})"
+    return without_credentials(f"{item['msg'][0].lower()}{item['msg'][1:]} (got {item['input']!r})")

@@ -52,9 +52,9 @@ _DERIVED = frozenset({"unit", "state_dir"})
 """Filled in from the top level where the hardware asks for them."""
 
 
-def check(path: Path, overrides: list[str]) -> int:
+def check(path: Path, overrides: list[str], over: Path | None) -> int:
     """Say that the file is right, or raise ConfigError with everything that is wrong."""
-    config = load_config(path, overrides)
+    config = load_config(path, overrides, over=over)
     cameras = ", ".join(f"{c.name} ({c.kind})" for c in config.hw.cameras)
     sys.stdout.write(f"{path}: right; unit {config.unit}, cameras {cameras}, link {config.hw.link.kind}\n")
     return 0

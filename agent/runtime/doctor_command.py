@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import queue
 import sys
@@ -11,6 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from agent.buffer import OutboxReader
@@ -19,9 +21,11 @@ from agent.errors import AgentError
 from agent.recognise import RuntimeKind, load_active
 from agent.recognise.bundle import run_golden
 from agent.recognise.interpreter import choose_runtime
+from agent.runtime.certificate_check import days_left, warning
 from agent.runtime.config import AgentConfig, load_config
 from agent.runtime.models import default_models_folder
 from agent.runtime.stages import build_sealer
+from agent.update.standing import RELEASE_KEY, State, linked, read_state
 from hw.bauds import BAUDS, PATIENCE_S, is_sentence
 from hw.clock import NS_PER_S, RealClock
 from hw.open import open_board, open_cameras, open_gnss, open_link, open_panel
@@ -37,6 +41,7 @@ _FRAME_TIMEOUT_S = 5.0
 _GNSS_PATIENCE_S = (len(BAUDS) + 1) * PATIENCE_S
 """Long enough to try every speed."""
 _LINK_TIMEOUT_S = 8.0
+_LINK_HINT = "is there a network, is [hw.link] right, is the certificate revoked?"
 _MEBI = 2**20
 
 
@@ -78,13 +83,16 @@ def examine(path: Path, overrides: list[str]) -> Iterator[Finding]:
     checks: dict[str, Callable[[AgentConfig], Finding]] = {
         "models": _models,
         "keys": _keys,
+        "release": _release,
         "outbox": _outbox,
+        "certificates": _certificates,
         "board": _board,
+        "disk": _disk,
         "clock": _clock,
         "cameras": _cameras,
         "receiver": _gnss,
         "panel": _panel,
-        "link": _link,
+        "broker": _link,
     }
     for what, check in checks.items():
         try:
@@ -114,6 +122,22 @@ def _keys(config: AgentConfig) -> Finding:
     return Finding("keys", Verdict.OK, f"records are signed, and sealed to {config.seal.station_key}")
 
 
+def _release(config: AgentConfig) -> Finding:
+    home = config.update.home
+    running, committed = linked(home, "current"), linked(home, "committed")
+    if running is None:
+        return Finding("release", Verdict.OK, f"no releases in {home}: this program is updated by other means")
+    if not RELEASE_KEY.exists():
+        return Finding("release", Verdict.WARN, f"{running}; without {RELEASE_KEY} this unit takes no update")
+    if running != committed:
+        return Finding("release", Verdict.WARN, f"{running} is on trial, {committed} is committed")
+    noted = read_state(home) or State()
+    if noted.last_outcome in {"rolled_back", "refused"}:
+        last = f"{noted.last_release} {noted.last_outcome.replace('_', ' ')}: {noted.last_reason}"
+        return Finding("release", Verdict.WARN, f"{running}; {last}")
+    return Finding("release", Verdict.OK, f"{running}, committed")
+
+
 def _outbox(config: AgentConfig) -> Finding:
     path = config.state_dir / FILE_NAME
     if not path.exists():
@@ -129,15 +153,36 @@ def _outbox(config: AgentConfig) -> Finding:
     return Finding("outbox", Verdict.OK, detail)
 
 
+def _certificates(config: AgentConfig) -> Finding:
+    link = config.hw.link
+    if link.kind != "mqtt" or link.tls is None:
+        return Finding("certificates", Verdict.OK, "none needed: no broker but perhaps one on this machine")
+    days = days_left(link.tls, dt.datetime.fromtimestamp(RealClock().utc_ns() / NS_PER_S, dt.UTC))
+    late = warning(days)
+    if late is not None:
+        return Finding("certificates", Verdict.WARN, late)
+    return Finding("certificates", Verdict.OK, f"the unit's own, of the fleet's authority, {days} days left")
+
+
 def _board(config: AgentConfig) -> Finding:
+    vitals = open_board(config.hw.board, RealClock()).vitals()
+    if vitals.undervoltage or vitals.throttled:
+        return Finding("board", Verdict.WARN, "under-voltage or throttled: check supply and cooling")
+    warm = "its temperature is not known" if vitals.temperature_c is None else f"{vitals.temperature_c:.0f} °C"
+    return Finding("board", Verdict.OK, f"{warm}, load {vitals.load_1min:.1f}")
+
+
+def _disk(config: AgentConfig) -> Finding:
     vitals = open_board(config.hw.board, RealClock()).vitals()
     free_mib = vitals.disk_free_bytes // _MEBI
     if free_mib < config.outbox.min_free_mib:
-        return Finding("board", Verdict.FAIL, f"{free_mib} MiB free, {config.outbox.min_free_mib} needed")
-    if vitals.undervoltage or vitals.throttled:
-        return Finding("board", Verdict.WARN, "under-voltage or throttled: check supply and cooling")
-    warm = "" if vitals.temperature_c is None else f", {vitals.temperature_c:.0f} °C"
-    return Finding("board", Verdict.OK, f"{free_mib} MiB free{warm}")
+        return Finding(
+            "disk",
+            Verdict.FAIL,
+            f"{free_mib} MiB free, {config.outbox.min_free_mib} needed: no read can be stored; "
+            "see what fills it (`du -xh / | sort -h | tail`), or take a larger card",
+        )
+    return Finding("disk", Verdict.OK, f"{free_mib} MiB free for {config.state_dir}")
 
 
 def _clock(_: AgentConfig) -> Finding:
@@ -147,15 +192,24 @@ def _clock(_: AgentConfig) -> Finding:
 
 
 def _cameras(config: AgentConfig) -> Finding:
-    clock = RealClock()
-    seen = []
-    for camera in open_cameras(config.hw.cameras, clock):
+    """All of them, also where the first is not there."""
+    seen, wrong = [], []
+    for own in config.hw.cameras:
         try:
-            frame = camera.next_frame(timeout_s=_FRAME_TIMEOUT_S)
+            (camera,) = open_cameras((own,), RealClock())
+        except HwError as error:
+            wrong.append(str(error))
+            continue
+        try:
+            height_px, width_px = camera.next_frame(timeout_s=_FRAME_TIMEOUT_S).rgb.shape[:2]
+            seen.append(f"{own.name} {width_px}x{height_px}")
+        except HwError as error:
+            wrong.append(str(error))
         finally:
             camera.close()
-        height_px, width_px = frame.rgb.shape[:2]
-        seen.append(f"{camera.name} {width_px}x{height_px}")
+    if wrong:
+        hint = "check cable and power; the agent must not run meanwhile (`systemctl stop patrol-lpr`)"
+        return Finding("cameras", Verdict.FAIL, f"{'; '.join(wrong)}: {hint}")
     return Finding("cameras", Verdict.OK, ", ".join(seen))
 
 
@@ -215,25 +269,25 @@ def show_panel(path: Path, overrides: list[str], *, each_s: float) -> int:
 
 def _link(config: AgentConfig) -> Finding:
     if config.hw.link.kind == "none":
-        return Finding("link", Verdict.WARN, "none configured: reads stay in the outbox")
+        return Finding("broker", Verdict.WARN, "none configured: reads stay in the outbox")
     events: queue.SimpleQueue[LinkEvent] = queue.SimpleQueue()
     link = open_link(config.hw.link)
     try:
         link.start(events.put, subscribe=(), will=None)
         event = events.get(timeout=_LINK_TIMEOUT_S)
     except queue.Empty:
-        return Finding("link", Verdict.FAIL, f"no connection within {_LINK_TIMEOUT_S:g} s")
+        return Finding("broker", Verdict.FAIL, f"no connection within {_LINK_TIMEOUT_S:g} s: {_LINK_HINT}")
     finally:
         link.close()
     if isinstance(event, LinkUp):
-        return Finding("link", Verdict.OK, f"connected, window {event.max_in_flight}")
+        return Finding("broker", Verdict.OK, f"connected, window {event.max_in_flight}")
     reason = event.reason if isinstance(event, LinkDown) else str(event)
-    return Finding("link", Verdict.FAIL, reason)
+    return Finding("broker", Verdict.FAIL, f"{reason}: {_LINK_HINT}")
 
 
 def _print(findings: list[Finding]) -> None:
     colours = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FAIL: "red"}
     table = Table("", "what", "finding")
     for finding in findings:
-        table.add_row(f"[{colours[finding.verdict]}]{finding.verdict}[/]", finding.what, finding.detail)
+        table.add_row(f"[{colours[finding.verdict]}]{finding.verdict}[/]", finding.what, escape(finding.detail))
     Console().print(table)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from agent.pipeline import Vision
     from agent.records import Fix
     from agent.runtime.stages import Books
+    from agent.runtime.updates import UpdateDesk
     from agent.sync.uplink import Uplink
     from agent.view import ViewState
     from agent.wear import WriteBudget
@@ -45,6 +46,8 @@ class DeviceCounts:
     """Times that the acknowledge button was pressed."""
     privacy: int = 0
     """Times that the driver asked for privacy."""
+    missing_cameras: set[str] = field(default_factory=set)
+    """Names of those that deliver nothing at present; a gauge, no counter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ class Health:
     uplink: Uplink
     devices: DeviceCounts
     writing: WriteBudget
+    updates: UpdateDesk
     visions: list[Vision] = field(default_factory=list)
 
     @property
@@ -81,7 +85,8 @@ class Health:
         _add(totals, "time", asdict(self.books.timebase.counts))
         _add(totals, "ledger", asdict(self.books.ledger.counts))
         _add(totals, "uplink", asdict(self.uplink.counts))
-        _add(totals, "devices", asdict(self.devices))
+        _add(totals, "update", self.updates.counters())
+        _add(totals, "devices", {k: v for k, v in asdict(self.devices).items() if isinstance(v, int)})
         _add(totals, "outbox", {k: v for k, v in asdict(outbox).items() if k in _OUTBOX_TOTALS})
         return totals
 
@@ -107,11 +112,13 @@ class Health:
             "board.written_bytes": vitals.written_bytes,
             "board.written_last_hour_bytes": self.writing.last_hour_bytes,
             "board.over_write_budget": int(self.writing.exceeded),
+            "devices.cameras_missing": len(self.devices.missing_cameras),
             "view.blinded": sum(view.blinded for view in self.views),
             "view.dirty": sum(view.dirty for view in self.views),
             "view.moved": sum(view.moved for view in self.views),
             "board.rss_bytes": vitals.rss_bytes,
             "board.load_1min_milli": vitals.load_1min * 1000,
+            **self.updates.gauges(),
         }
         return {name: round(value) for name, value in values.items() if value is not None}
 

@@ -32,16 +32,26 @@ def make_unit(folder: Path, unit: str) -> int:
     return 0
 
 
+def make_release(folder: Path) -> int:
+    """Write release.key, which signs updates and lies on no unit, and release.pub, which every unit gets."""
+    key = SigningKey.generate()
+    _make(folder, "release.key", "release.pub", key)
+    _say(
+        folder / "release.pub", key.public.raw, "copy it to /etc/patrol-lpr of every unit; keep the .key off-line"
+    )
+    return 0
+
+
 def show(paths: list[Path]) -> int:
     """Print what a public key is and its fingerprint."""
     table = Table("file", "kind", "id", "fingerprint")
     for path in paths:
         try:
             unit = VerifyKey.load(path)
-            table.add_row(path.name, "unit, Ed25519", unit.id.hex(), fingerprint(unit.raw))
+            table.add_row(path.name, "signs, Ed25519", unit.id.hex(), fingerprint(unit.raw))
         except KeyFileError:
             station = StationKey.load_public(path)
-            table.add_row(path.name, "station, X25519", station.id.hex(), fingerprint(station.raw))
+            table.add_row(path.name, "seals, X25519", station.id.hex(), fingerprint(station.raw))
     Console().print(table)
     return 0
 

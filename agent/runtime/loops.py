@@ -13,7 +13,15 @@ import structlog
 
 from agent.errors import FatalError
 from agent.records import Track
-from hw.ports import CameraEndedError, CameraStalledError, GnssLostError, LinkDown, LinkUp, NmeaLine
+from hw.ports import (
+    CameraAbsentError,
+    CameraEndedError,
+    CameraStalledError,
+    GnssLostError,
+    LinkDown,
+    LinkUp,
+    NmeaLine,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +39,9 @@ if TYPE_CHECKING:
 _LOG = structlog.get_logger(__name__)
 _NS_PER_S = 1_000_000_000
 _FRAME_TIMEOUT_S = 2.0
-_MOST_STALLS = 15
+_MOST_STALLS = 8
+"""In a row; with the time of a start, ten such ends lie within the five minutes after which systemd starts the board
+again: stall, reopened, process restarted, board restarted."""
 _LINE_TIMEOUT_S = 0.5
 _ROUND_S = 0.1
 _NTP_EVERY_S = 10.0
@@ -99,22 +109,18 @@ def vision_loop(
     def loop(lane: Lane) -> None:
         vision = build()
         on_vision(vision)
-        stalls = 0
+        patience = _Patience(camera.name, counts)
         while not lane.stopping:
             lane.beat()
             try:
                 frame = camera.next_frame(timeout_s=_FRAME_TIMEOUT_S)
-            except CameraStalledError:
-                stalls += 1
-                counts.camera_stalls += 1
-                _LOG.warning("camera_stalled", camera=camera.name, in_a_row=stalls)
-                if stalls >= _MOST_STALLS:
-                    raise FatalError(f"camera {camera.name} delivers no frames; is its cable in place?") from None
+            except CameraStalledError as stall:
+                patience.strain(stall)
                 continue
             except CameraEndedError:
                 _LOG.info("camera_ended", camera=camera.name)
                 break
-            stalls = 0
+            patience.restore()
             times.start()
             step = vision.step(frame, times.lap)
             if expose is not None and step.exposure is not None:
@@ -125,6 +131,30 @@ def vision_loop(
             inbox.put(track, lane, counts)
 
     return loop
+
+
+class _Patience:
+    """How long a silent camera is waited for: a restart may wake one that is there or was, not one that never was."""
+
+    def __init__(self, camera: str, counts: DeviceCounts) -> None:
+        self._camera = camera
+        self._counts = counts
+        self._stalls = 0
+        self._worked = False
+
+    def restore(self) -> None:
+        """A frame came."""
+        self._stalls, self._worked = 0, True
+        self._counts.missing_cameras.discard(self._camera)
+
+    def strain(self, stall: CameraStalledError) -> None:
+        """None came; raises FatalError when the process should begin anew."""
+        self._stalls += 1
+        self._counts.camera_stalls += 1
+        self._counts.missing_cameras.add(self._camera)
+        _LOG.warning("camera_stalled", camera=self._camera, in_a_row=self._stalls, reason=str(stall))
+        if self._stalls >= _MOST_STALLS and (self._worked or not isinstance(stall, CameraAbsentError)):
+            raise FatalError(f"{stall}; {self._stalls} times in a row: the agent begins anew")
 
 
 def gnss_loop(gnss: Gnss, inbox: Inbox, *, counts: DeviceCounts, backoff: Backoff) -> Callable[[Lane], None]:
@@ -204,6 +234,10 @@ class Mailbox:
         """Hand in a status message; any thread."""
         self._queue.put(("status", payload))
 
+    def report(self, payload: bytes) -> None:
+        """Hand in a report on updates; any thread."""
+        self._queue.put(("report", payload))
+
     def wake(self) -> None:
         """Something new waits; any thread."""
         self._queue.put(None)
@@ -243,6 +277,8 @@ def _deliver(
             uplink.offer_health(payload)
         case ("status", bytes() as payload):
             uplink.set_status(payload)
+        case ("report", bytes() as payload):
+            uplink.set_report(payload)
         case tuple():
             raise ValueError(f"unknown mail {item[0]}")
         case _:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from agent.errors import BundleError
 
 
 def default_models_folder() -> Path:
-    """The models inside the installed package, or beside it in a checkout.
+    """The models that an update brought, those inside the installed package, or those beside it in a checkout.
 
-    Raises BundleError when neither is there.
+    Raises BundleError when none is there.
     """
     package = Path(__file__).resolve().parent.parent
-    for folder in (package / "models", package.parent / "models"):
+    # On a unit this program's environment is HOME/code/N; HOME/current is the release that runs.
+    code = Path(sys.prefix)
+    updated: tuple[Path, ...] = (code.parent.parent / "current" / "models",) if code.parent.name == "code" else ()
+    for folder in (*updated, package / "models", package.parent / "models"):
         if (folder / "active.toml").is_file():
             return folder
     raise BundleError(f"no models beside {package}; reinstall patrol-lpr or set recognise.models")

@@ -6,6 +6,7 @@ receiver first, then what they led to is committed, then the uplink gets a momen
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -18,11 +19,13 @@ from agent.runtime.cockpit import WELL, Cockpit
 from agent.runtime.health import Condition, DeviceCounts, Health, Snapshot, health_payload, lamp_for
 from agent.runtime.loops import Inbox, Mailbox, gnss_loop, ledger_loop, uplink_loop, vision_loop
 from agent.runtime.notify import Notifier
-from agent.runtime.stages import build_books, build_uplink, build_vision, software
+from agent.runtime.stages import build_books, build_fetcher, build_uplink, build_vision, software
 from agent.runtime.supervisor import Supervisor
 from agent.runtime.timing import StageTimes
+from agent.runtime.updates import UpdateDesk
 from agent.sync.topics import Channel, build
 from agent.sync.wire import StatusMessage, UnitState, encode_status
+from agent.update.trial import Signs
 from agent.wear import WriteBudget
 from hw.backoff import Backoff
 from hw.ports import Buzz, Exposable, Lamp, Will
@@ -120,9 +123,14 @@ class Service:
         self._supervisor = Supervisor(hardware.clock)
         self._devices = DeviceCounts()
         self._cockpit = Cockpit(hardware.panel, self._devices)
-        self.uplink = build_uplink(config, hardware.link, self._waiting, self._inbox.answer, boot_id=boot_id)
+        fetcher = build_fetcher(config, boot_id=boot_id)
+        self.uplink = build_uplink(
+            config, hardware.link, self._waiting, self._inbox.answer, boot_id=boot_id, downloads=fetcher
+        )
         writing = WriteBudget(config.outbox.write_budget_mib_h * _MEBI)
-        self.health = Health(self.books, self.uplink, self._devices, writing)
+        self.updates = UpdateDesk(config.update, config.state_dir, fetcher)
+        self._config_sha256 = hashlib.sha256(config.model_dump_json().encode()).digest()
+        self.health = Health(self.books, self.uplink, self._devices, writing, self.updates)
 
     def stop(self) -> None:
         """Ask ``run`` to end in order."""
@@ -213,7 +221,8 @@ class Service:
         self._supervisor.spawn(
             "uplink", uplink_loop(self.uplink, self._mailbox, clock, on_link=self._on_link), deadline_s=_DEADLINE_S
         )
-        hw.link.start(self._mailbox.event, subscribe=(build(self._config.unit, Channel.RECEIPT),), will=will)
+        heard = tuple(build(self._config.unit, c) for c in (Channel.RECEIPT, Channel.COMMAND, Channel.PART))
+        hw.link.start(self._mailbox.event, subscribe=heard, will=will)
         self._supervisor.spawn(
             "gnss",
             gnss_loop(hw.gnss, self._inbox, counts=self._devices, backoff=Backoff(0.5, 10.0)),
@@ -245,11 +254,22 @@ class Service:
         self._cockpit.step(self.health.visions)
         now_ns = self._hw.clock.mono_ns()
         vitals = self._hw.board.vitals()
-        if now_ns >= self._health_due_ns:
+        due = now_ns >= self._health_due_ns
+        if due:
             self._health_due_ns = now_ns + round(self._config.sync.health_s * _NS_PER_S)
             self._report_health(now_ns, vitals)
         if not late:
             self._show_lamp(now_ns, vitals)
+        self._see_to_updates(now_ns, late=bool(late), again=due)
+
+    def _see_to_updates(self, now_ns: int, *, late: bool, again: bool) -> None:
+        counts = [vision.counts for vision in self.health.visions]
+        signs = Signs(len(self._hw.cameras), tuple(c.frames for c in counts), late, self._link_up)
+        if self.updates.step(signs, sum(c.sightings for c in counts), now_ns):
+            self.stop()
+        report = self.updates.news(self._config.unit, self._hw.clock.boot_id, self._config_sha256, again=again)
+        if report is not None:
+            self._mailbox.report(report)
 
     def _report_health(self, now_ns: int, vitals: Vitals) -> None:
         stats = self._stats_reader.stats()
@@ -285,7 +305,7 @@ class Service:
     def _show_lamp(self, now_ns: int, vitals: Vitals) -> None:
         condition = Condition(
             disk_low=vitals.disk_free_bytes < self._config.outbox.min_free_mib * _MEBI,
-            camera_ok=self._cameras_alive(),
+            camera_ok=self._cameras_deliver(),
             private=self._cockpit.private,
             view_clear=all(view.is_clear for view in self.health.views),
             fix=self.books.ledger.last_fix,
@@ -296,6 +316,10 @@ class Service:
 
     def _cameras_alive(self) -> bool:
         return any(self._supervisor.alive(f"vision-{camera.name}") for camera in self._hw.cameras)
+
+    def _cameras_deliver(self) -> bool:
+        alive = all(self._supervisor.alive(f"vision-{camera.name}") for camera in self._hw.cameras)
+        return alive and not self._devices.missing_cameras
 
     def _shut_down(self, drain_s: float, on_watch: Callable[[Service], None] | None) -> None:
         self._notifier.stopping()

@@ -31,6 +31,8 @@ from agent.sync.encoder import RecordEncoder
 from agent.sync.metering import MeteringConfig
 from agent.sync.uplink import Uplink, UplinkConfig
 from agent.track import RereadConfig, RereadWindow, Tracker, TrackerConfig
+from agent.update.fetch import Fetcher
+from agent.update.standing import INBOX, linked
 from agent.view import ViewWatch
 from hw.config import PiCameraConfig
 from hw.ports import Exposable
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
     from agent.buffer import Command
     from agent.pipeline import FrameReader
     from agent.runtime.config import AgentConfig
-    from agent.sync.uplink import Waiting
+    from agent.sync.uplink import Downloads, Waiting
     from hw.ports import Camera, Link
 
 _MEBI = 2**20
@@ -162,8 +164,29 @@ def build_sealer(config: AgentConfig) -> Sealer | None:
         ) from error
 
 
+def build_fetcher(config: AgentConfig, *, boot_id: bytes) -> Fetcher | None:
+    """What fetches updates; None where no release is installed or none is to be fetched."""
+    table = config.update
+    if table.fetch == "never" or linked(table.home, "current") is None:
+        return None
+    return Fetcher(
+        unit=config.unit,
+        boot_id=boot_id,
+        folder=(config.state_dir / INBOX).parent,
+        home=table.home,
+        free_only=table.fetch == "free",
+        timeout_s=config.sync.receipt_timeout_s,
+    )
+
+
 def build_uplink(
-    config: AgentConfig, link: Link, waiting: Waiting, commands: Callable[[Command], None], *, boot_id: bytes
+    config: AgentConfig,
+    link: Link,
+    waiting: Waiting,
+    commands: Callable[[Command], None],
+    *,
+    boot_id: bytes,
+    downloads: Downloads | None = None,
 ) -> Uplink:
     """The sending half."""
     table = config.sync
@@ -183,4 +206,5 @@ def build_uplink(
                 pictures=table.metered_pictures,
             ),
         ),
+        downloads=downloads,
     )

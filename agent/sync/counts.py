@@ -34,6 +34,8 @@ class UplinkCounts:
     """Messages that were not for this unit."""
     health_sent: int = 0
     health_replaced: int = 0
+    reports_sent: int = 0
+    """Reports on updates published."""
 
     def snapshot(self) -> UplinkCounts:
         """Return a copy."""

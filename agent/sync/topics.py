@@ -27,8 +27,12 @@ class Channel(StrEnum):
     """Counters and gauges.  Unit to station."""
     RECEIPT = "dn/receipt"
     """Receipts, nacks and picture statuses.  Station to unit."""
+    UPDATE = "up/upd"
+    """Wishes for bytes of an update, and how updates stand.  Unit to station."""
     COMMAND = "dn/cmd"
-    """Reserved for commands.  Station to unit."""
+    """The update that the station offers, retained.  Station to unit."""
+    PART = "dn/part"
+    """Bytes of an update.  Station to unit."""
     STATUS = "st"
     """Birth and death, retained.  Unit, or broker in its name, to everybody."""
 

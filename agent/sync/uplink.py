@@ -47,6 +47,25 @@ class Waiting(Protocol):
         """Return the bytes of a picture."""
 
 
+class Downloads(Protocol):
+    """What comes down when nothing else waits to go up."""
+
+    def offered(self, payload: bytes) -> None:
+        """Take an offer; raises WireError."""
+
+    def take(self, payload: bytes) -> None:
+        """Take bytes; raises WireError."""
+
+    def next_wish(self, t_mono_ns: int, *, metered: bool) -> bytes | None:
+        """Return what to ask for now."""
+
+    def wished(self, t_mono_ns: int) -> None:
+        """Note that it went out."""
+
+    def link_went(self) -> None:
+        """Nothing more will come of what was asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class UplinkConfig:
     """How hard to push."""
@@ -86,8 +105,10 @@ class Uplink:
         unit: str,
         boot_id: bytes,
         config: UplinkConfig | None = None,
+        downloads: Downloads | None = None,
     ) -> None:
         self._unit = unit
+        self._downloads = downloads
         self._link = link
         self._waiting = waiting
         self._commands = commands
@@ -113,6 +134,8 @@ class Uplink:
         self._health: bytes | None = None
         self._status: bytes | None = None
         self._status_due = False
+        self._report: bytes | None = None
+        self._report_due = False
 
     @property
     def is_up(self) -> bool:
@@ -139,6 +162,11 @@ class Uplink:
         self._status = payload
         self._status_due = True
 
+    def set_report(self, payload: bytes) -> None:
+        """Tell how updates stand, now and at each new connection."""
+        self._report = payload
+        self._report_due = True
+
     def offer_health(self, payload: bytes) -> None:
         """Publish this when there is room; a newer one takes its place."""
         if self._health is not None:
@@ -155,6 +183,7 @@ class Uplink:
                 self._most_packet_bytes = max_packet_bytes
                 self._pictures.limit(max_packet_bytes)
                 self._status_due = self._status is not None
+                self._report_due = self._report is not None
                 self._counts.link_ups += 1
             case LinkDown():
                 # The port allows it twice for one outage.
@@ -183,12 +212,29 @@ class Uplink:
         return sent
 
     def _send_next(self, t_mono_ns: int) -> bool:
-        return self._send_about_us() or self._send_record(t_mono_ns) or self._send_chunk(t_mono_ns)
+        return self._send_about_us() or self._send_record(t_mono_ns) or self._send_rest(t_mono_ns)
+
+    def _send_rest(self, t_mono_ns: int) -> bool:
+        """What reads do not wait for."""
+        return self._send_chunk(t_mono_ns) or self._send_wish(t_mono_ns)
+
+    def _send_wish(self, t_mono_ns: int) -> bool:
+        if self._downloads is None or self._blocked:
+            return False
+        wish = self._downloads.next_wish(t_mono_ns, metered=self.meter.metered)
+        if wish is None or not self._publish(Channel.UPDATE, wish):
+            return False
+        self._downloads.wished(t_mono_ns)
+        return True
 
     def _send_about_us(self) -> bool:
         if self._status_due and self._status is not None:
             self._status_due = not self._publish(Channel.STATUS, self._status, retain=True)
             return not self._status_due
+        if self._report_due and self._report is not None:
+            self._report_due = not self._publish(Channel.UPDATE, self._report)
+            self._counts.reports_sent += not self._report_due
+            return not self._report_due
         if self._health is not None and self._publish(Channel.HEALTH, self._health):
             self._health = None
             self._counts.health_sent += 1
@@ -260,6 +306,9 @@ class Uplink:
             self._pause_and_rewind(t_mono_ns)
 
     def _receive(self, topic: str, payload: bytes, t_mono_ns: int) -> None:
+        if topic in {self._topic[Channel.COMMAND], self._topic[Channel.PART]} and self._downloads is not None:
+            self._receive_download(self._downloads, topic, payload)
+            return
         if topic != self._topic[Channel.RECEIPT]:
             self._counts.foreign += 1
             return
@@ -280,6 +329,12 @@ class Uplink:
                 self._counts.picture_resumes += 1
                 self._pictures.go_back(sha256, offset)
                 self._commands(PictureStored(sha256, offset))
+
+    def _receive_download(self, downloads: Downloads, topic: str, payload: bytes) -> None:
+        try:
+            downloads.offered(payload) if topic == self._topic[Channel.COMMAND] else downloads.take(payload)
+        except WireError:
+            self._counts.malformed += 1
 
     def _take_receipt(self, receipt: Receipt) -> None:
         self._counts.receipts += 1
@@ -347,6 +402,8 @@ class Uplink:
         self._ready.clear()
 
     def _forget_flights(self) -> None:
+        if self._downloads is not None:
+            self._downloads.link_went()
         self._flights.clear()
         self._blocked = False
         self._resume_ns = None

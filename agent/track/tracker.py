@@ -45,6 +45,7 @@ class TrackerConfig:
     least_confidence_single: float = 0.7
     """The same for a text that no second look confirms."""
     least_chars: int = 3
+    most_chars: int = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +195,7 @@ class Tracker:
         n_agreeing = sum(1 for look in track.looks if look.text == plate.text)
         config = self._config
         least = config.least_confidence if n_agreeing > 1 else config.least_confidence_single
-        if len(plate.chars) < config.least_chars or plate.confidence < least:
+        if not config.least_chars <= len(plate.chars) <= config.most_chars or plate.confidence < least:
             return None
         best = track.best_of.get(plate.text) or max(track.best_of.values(), key=_worth)
         return Track(

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import queue
+import threading
 from itertools import pairwise
 
 import cv2
 import numpy as np
 import pytest
 
+from hw.camera_device import CameraDevice
 from hw.camera_files import CameraFiles, FolderPictures, VideoPictures
 from hw.camera_pi import CameraPi
 from hw.camera_sim import CameraSim
 from hw.clock import RealClock, SimClock
-from hw.config import FolderCameraConfig, PiCameraConfig, VideoCameraConfig
+from hw.config import DeviceCameraConfig, FolderCameraConfig, PiCameraConfig, VideoCameraConfig
 from hw.drive_load import load_drive
-from hw.ports import CameraEndedError, CameraStalledError, Exposure, HwConfigError
+from hw.ports import CameraAbsentError, CameraEndedError, CameraStalledError, Exposure, HwConfigError
 from tests.drive_builder import write_drive
 
 FRAMES = 5
@@ -125,7 +128,51 @@ def pi(_tmp_path):
     return PiWithSensor(PiCameraConfig(kind="pi", name="front", width_px=WIDTH, height_px=HEIGHT))
 
 
-@pytest.fixture(params=[sim, folder, video, pi], ids=lambda make: make.__name__)
+class FakeVideo:
+    """As much of cv2.VideoCapture as the back end uses; a frame for each permit, then it hangs like a silent camera."""
+
+    def __init__(self, permits: queue.SimpleQueue) -> None:
+        self._permits = permits
+        self.released = threading.Event()
+
+    def grab(self) -> bool:
+        return self._permits.get()
+
+    def retrieve(self):
+        return True, red_picture()
+
+    def release(self) -> None:
+        self.released.set()
+
+
+class DeviceWithSensor:
+    """A CameraDevice whose sensor exposes once before each wait."""
+
+    def __init__(self) -> None:
+        self._permits = queue.SimpleQueue()
+        self._left = FRAMES
+        config = DeviceCameraConfig(kind="device", name="front", source=0)
+        self._camera = CameraDevice(config, RealClock(), open_video=lambda _: FakeVideo(self._permits))
+        self.name = self._camera.name
+
+    def next_frame(self, *, timeout_s: float):
+        if self._left:
+            self._left -= 1
+            self._permits.put(True)
+        else:
+            self.close()
+        return self._camera.next_frame(timeout_s=timeout_s)
+
+    def close(self) -> None:
+        self._permits.put(False)
+        self._camera.close()
+
+
+def device(_tmp_path):
+    return DeviceWithSensor()
+
+
+@pytest.fixture(params=[sim, folder, video, pi, device], ids=lambda make: make.__name__)
 def camera(request, tmp_path):
     made = request.param(tmp_path)
     yield made
@@ -199,6 +246,30 @@ def test_a_pi_camera_that_stalls_is_opened_anew():
     assert FakePicamera2.starts == starts + 1
     FakePicamera2.made.expose()
     assert camera.next_frame(timeout_s=1.0).seq == 1
+    camera.close()
+
+
+def test_a_pi_camera_that_is_not_there_is_asked_for_again():
+    """Unplugged at boot, or gone later: absent is said, and the first frame after it is back comes through."""
+
+    class Unplugged(FakePicamera2):
+        plugged = False
+
+        def __init__(self, index: int) -> None:
+            if not Unplugged.plugged:
+                raise IndexError("list index out of range")
+            super().__init__(index)
+
+    config = PiCameraConfig(kind="pi", name="front", width_px=WIDTH, height_px=HEIGHT)
+    camera = CameraPi(config, type("module", (), {"Picamera2": Unplugged}))
+    for _ in range(3):
+        with pytest.raises(CameraAbsentError, match="cable"):
+            camera.next_frame(timeout_s=0.01)
+    Unplugged.plugged = True
+    with pytest.raises(CameraAbsentError):
+        camera.next_frame(timeout_s=0.01)
+    FakePicamera2.made.expose()
+    assert camera.next_frame(timeout_s=1.0).seq == 0
     camera.close()
 
 

@@ -86,7 +86,7 @@ def installed(request, tmp_path_factory, repo):
         shutil.copytree(repo / "tests/drives/city-day/frames", root / "frames")
         again = ("/src/provision/install.sh", "--wheels", "/src/wheels")
         # The first try lost its power when there was a Python and nothing to install with.
-        inside(root, "sh", "-c", "python3 -m venv --system-site-packages --without-pip /opt/patrol-lpr")
+        inside(root, "sh", "-c", "python3 -m venv --system-site-packages --without-pip /opt/patrol-lpr/code/0")
         inside(root, *again)
         inside(root, PROGRAM, "keys", "unit", "/etc/patrol-lpr", "unit-07")
         inside(root, PROGRAM, "keys", "station", "/station")
@@ -119,11 +119,13 @@ def test_the_units_are_enabled(installed):
 
 
 def test_it_runs_on_the_python_of_its_system(installed, repo):
-    assert installed.run("/opt/patrol-lpr/bin/python", "--version").startswith(
+    assert installed.run("/opt/patrol-lpr/code/0/bin/python", "--version").startswith(
         f"Python {PYTHON[installed.suite]}."
     )
     assert installed.run(PROGRAM, "--version").startswith("patrol-lpr ")
-    assert "include-system-site-packages = true" in (installed.root / "opt/patrol-lpr/pyvenv.cfg").read_text()
+    assert (
+        "include-system-site-packages = true" in (installed.root / "opt/patrol-lpr/code/0/pyvenv.cfg").read_text()
+    )
 
 
 def test_it_reads_a_drives_plates_on_every_runtime_of_its_system(installed, repo):

@@ -25,6 +25,12 @@ UNITS = (
     "patrol-lpr-renew.timer",
     "patrol-lpr-poweroff.service",
     "patrol-lpr-firewall.service",
+    "patrol-lpr-update.path",
+    "patrol-lpr-update.service",
+    "patrol-lpr-confirm.path",
+    "patrol-lpr-confirm.service",
+    "patrol-lpr-trial.timer",
+    "patrol-lpr-trial.service",
 )
 EXPOSURE = {
     "patrol-lpr.service": 1.5,
@@ -34,6 +40,9 @@ EXPOSURE = {
     "patrol-lpr-renew.service": 2.0,
     # It sets the clock and asks the receiver for the time.
     "patrol-lpr-enrol.service": 2.7,
+    "patrol-lpr-update.service": 3.1,
+    "patrol-lpr-confirm.service": 4.5,
+    "patrol-lpr-trial.service": 4.5,
 }
 _CONFIG = """
 unit = "unit-07"
@@ -142,7 +151,7 @@ def test_systemd_finds_nothing_wrong(repo, tmp_path):
     shipped = [*(repo / "systemd" / name for name in UNITS), *(repo / "provision").glob("*/*.service")]
     for path in shipped:
         text = re.sub(
-            r"/opt/patrol-lpr/bin/(patrol-lpr|pip)|/usr/lib/patrol-lpr/tryboot/slots",
+            r"/opt/patrol-lpr/\S*bin/(patrol-lpr|pip|python)|/usr/lib/patrol-lpr/tryboot/slots",
             "/bin/true",
             path.read_text(),
         )

@@ -1,16 +1,18 @@
-"""Debian trixie, Python 3.13 and LiteRT: picamera2's own objects on libcamera's virtual camera."""
+"""Debian trixie, Python 3.13, NumPy 2, LiteRT: the fast tests, and picamera2 itself on libcamera's virtual camera."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 
 import pytest
 
 from tests.chroot import base_tar, requirements, run, unpacked
 
-pytestmark = pytest.mark.integration
+# Building the root is part of whichever test comes first.
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1500)]
 PACKAGES = (
     "ca-certificates",
     "python3",
@@ -39,27 +41,42 @@ CAMERA = """
   location: "CameraLocationFront"
   model: "pictures of a drive"
 """
-PARTS = ("agent", "hw", "station", "provision", "models", "tests")
+PARTS = ("agent", "hw", "station", "provision", "models", "tests", "docs", "systemd", "bench", ".ci")
+NOT_FOR_TESTS = ("atheris", "import-linter", "mypy", "ruff")
+"""Of the development tools: the linters run once, on the other Python; fuzzing has its own command."""
 CYCLES = int(os.environ.get("PATROL_CAMERA_CYCLES", "40"))
 
 
 @pytest.fixture(scope="module")
 def trixie(tmp_path_factory, repo):
     """A root with the product's sources under /src; what it needs is installed, the product itself is not."""
-    tar = base_tar("trixie", PACKAGES, ("picamera2", "hatchling", "editables", *requirements(repo)))
+    needs = [line for line in requirements(repo, "station", "report", "dev") if not line.startswith(NOT_FOR_TESTS)]
+    tar = base_tar("trixie", PACKAGES, ("picamera2", "hatchling", "editables", *needs))
     with unpacked(tar, tmp_path_factory.mktemp("trixie")) as root:
         source = root / "src"
         source.mkdir()
         for part in PARTS:
             shutil.copytree(repo / part, source / part, ignore=shutil.ignore_patterns("__pycache__"))
-        for file in (*repo.glob("*.md"), repo / "pyproject.toml", repo / "LICENSE"):
+        for file in (*repo.glob("*.md"), repo / "pyproject.toml", repo / "LICENSE", repo / "Makefile"):
             shutil.copy(file, source)
         # picamera2 imports it by this name.
         shutil.copy(repo / "tests/trixie/pykms.py", source / "pykms.py")
         # The distribution's own data: its version goes into every read.
         run("chroot", str(root), "/venv/bin/pip", "install", "--quiet", "--no-deps", "--no-build-isolation",
             "--no-index", "--editable", "/src")  # fmt: skip
+        # The disk this stands on, as a mount that can be seen from inside: one test looks for it.
+        run("mount", "--bind", str(source), str(root / "mnt"))
         yield root
+        run("umount", str(root / "mnt"))
+
+
+def test_the_fast_tests_on_this_python(trixie):
+    """All that `make fast` runs, on the other Python, NumPy and TFLite runtime that units have."""
+    command = "cd /src && exec /venv/bin/python -m pytest tests -m 'not integration' -q"
+    said = run("chroot", str(trixie), "sh", "-c", command)
+    passed = re.search(r"^(\d+) passed, \d+ deselected", said, flags=re.MULTILINE)
+    assert passed, said[-3000:]
+    assert int(passed[1]) > 900
 
 
 def test_the_products_camera_on_picamera2_itself(trixie, repo):

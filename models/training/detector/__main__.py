@@ -13,7 +13,7 @@ import cv2
 import torch
 
 from models.training.detector.card import write_card
-from models.training.detector.data import Sampler, draw_plates, load_photos
+from models.training.detector.data import Sampler, draw, load_photos
 from models.training.detector.evaluate import look_with, measure, validate
 from models.training.detector.export import export
 from models.training.detector.train import Plan, fit
@@ -36,15 +36,15 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="threads of the network on the CPU")
     parser.add_argument("--drawn", type=int, default=3000, help="drawn plates to paste")
     parser.add_argument("--fonts", type=Path, default=DEFAULT_CACHE)
-    parser.add_argument("--start-from", type=Path, help="checkpoint.pt of an earlier run to start from")
-    parser.add_argument("--id", default="plate-det-r1", help="id of the bundle")
+    parser.add_argument("--start-from", type=Path, help="checkpoint.pt or bundle folder to start from")
+    parser.add_argument("--id", default="plate-det-r2", help="id of the bundle")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     cv2.setNumThreads(1)
     training, validation = load_photos(options.data)
     print(f"{len(training)} training photographs, {len(validation)} validation photographs")
-    plates = draw_plates(options.drawn, options.seed, options.fonts)
-    sampler = Sampler(training, plates, options.seed, options.batch)
+    drawn = draw(options.drawn, options.seed, options.fonts)
+    sampler = Sampler(training, drawn, options.seed, options.batch)
     plan = Plan(
         options.out,
         options.steps,

@@ -11,8 +11,9 @@ if TYPE_CHECKING:
 
 _TEXT = """# {bundle_id}
 
-Finds licence plates in a 384 x 256 view of a frame: per cell of 8 pixels a score, the plate's centre and its size.
-Anchor-free, dense 3x3 convolutions, full int8, {kilobytes} KB, about 284 million multiply-adds; fully convolutional.
+Finds licence plates in a {width} x {height} view of a frame: per cell of 8 pixels a score, the plate's centre and its
+size.  Anchor-free, dense 3x3 convolutions, full int8, {kilobytes} KB, about {million} million multiply-adds; fully
+convolutional.
 The contract is `bundle.toml`.
 
 ## Data and licences

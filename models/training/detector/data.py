@@ -1,7 +1,8 @@
 """Photographs with plate boxes -> network inputs: zoomed, pasted together, sheared, blurred, darkened.
 
-The photographs show plates large; patrol frames hold them 6 to 30 network pixels wide.  So each input is one
-photograph as a background with up to six others pasted onto it at the sizes that matter.
+The photographs show plates large; patrol frames hold them 8 to 40 network pixels wide.  So each input is one
+photograph as a background with up to six others pasted onto it at the sizes that matter, drawn plates, and boards with
+writing that are no plates.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from tqdm import tqdm
 
 from models.training.detector.net import SIZE_BASE_PX, STRIDE
 from models.training.plates import PlateRenderer
+from models.training.plates.signs import SignPainter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,14 +26,20 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-WIDTH_PX, HEIGHT_PX = 384, 256
+WIDTH_PX, HEIGHT_PX = 480, 320
 GREY = 114
+UNSEEN = 10**9
+"""Batches from this number on are seen by no training step."""
 _VALIDATION_SHARE = 20
 _SHRINK = {"openlpr": (0.92, 0.80)}
 """Width and height by which the boxes of a set are drawn in: people there labelled plates with a rim around them
 (looked at on 60 of them).  A reader pays for every loose box."""
 _DRAWN_SHARE = 0.4
 """Share of pasted plates that are drawn ones, whose boxes are exact."""
+_SIGN_SHARE = 0.12
+"""Share of pasted pictures that are boards with writing."""
+_NARROWEST_PX, _WIDEST_PX = 11.0, 88.0
+"""Widths of pasted plates in network pixels."""
 _PASTES = (0, 1, 2, 3, 4, 6)
 _PASTE_SHARES = (0.25, 0.2, 0.2, 0.15, 0.12, 0.08)
 
@@ -75,20 +83,31 @@ def _drawn_in(boxes: NDArray[np.float32], shrink: tuple[float, float]) -> NDArra
     return np.concatenate([middle - half, middle + half], 1)
 
 
-def draw_plates(count: int, seed: int, fonts: Path) -> list[NDArray[np.uint8]]:
-    """Clean BGR plates of random designs, 96 pixels high."""
-    renderer = PlateRenderer(fonts)
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Drawn pictures to paste, BGR, 96 pixels high: clean plates of random designs, and boards that are none."""
+
+    plates: list[NDArray[np.uint8]]
+    signs: list[NDArray[np.uint8]]
+
+
+def draw(count: int, seed: int, fonts: Path) -> Drawn:
+    """`count` plates and a third as many boards."""
+    renderer, painter = PlateRenderer(fonts), SignPainter(fonts)
     rng = np.random.default_rng(seed)
-    drawn = (renderer.render(rng, clean=bool(rng.random() < 0.5)) for _ in tqdm(range(count), "plates"))
-    return [cv2.resize(p.rgb, (round(96 * p.aspect), 96), interpolation=cv2.INTER_AREA)[..., ::-1] for p in drawn]
+    plates = (renderer.render(rng, clean=bool(rng.random() < 0.5)) for _ in tqdm(range(count), "plates"))
+    return Drawn(
+        [cv2.resize(p.rgb, (round(96 * p.aspect), 96), interpolation=cv2.INTER_AREA)[..., ::-1] for p in plates],
+        [painter.paint(rng) for _ in range(count // 3)],
+    )
 
 
 class Sampler:
     """Draws batches; the n-th is the same in every run with the same seed, so a resumed run goes on as it was."""
 
-    def __init__(self, photos: list[Photo], plates: list[NDArray[np.uint8]], seed: int, size: int) -> None:
+    def __init__(self, photos: list[Photo], drawn: Drawn, seed: int, size: int) -> None:
         self._photos = photos
-        self._plates = plates
+        self._drawn = drawn
         self._seed = seed
         self._size = size
         noise = np.random.default_rng(seed).normal(0, 1, (4, HEIGHT_PX * 2, WIDTH_PX * 2, 3))
@@ -108,7 +127,7 @@ class Sampler:
 
     def __getitem__(self, number: int) -> Batch:
         rng = np.random.default_rng((self._seed, number))
-        scenes = [_Scene(self._photos, self._plates, self._noise, rng).draw() for _ in range(self._size)]
+        scenes = [_Scene(self._photos, self._drawn, self._noise, rng).draw() for _ in range(self._size)]
         targets = [cells_of(boxes, unsure) for _, boxes, unsure in scenes]
         return Batch(
             np.stack([image for image, _, _ in scenes]),
@@ -151,12 +170,12 @@ class _Scene:
     def __init__(
         self,
         photos: list[Photo],
-        plates: list[NDArray[np.uint8]],
+        drawn: Drawn,
         noise: NDArray[np.int16],
         rng: np.random.Generator,
     ) -> None:
         self._photos = photos
-        self._plates = plates
+        self._drawn = drawn
         self._noise = noise
         self._rng = rng
         self._canvas = np.full((HEIGHT_PX, WIDTH_PX, 3), GREY, np.uint8)
@@ -167,8 +186,11 @@ class _Scene:
         rng = self._rng
         self._background()
         for _ in range(int(rng.choice(_PASTES, p=_PASTE_SHARES))):
-            if self._plates and rng.random() < _DRAWN_SHARE:
-                self._paste_drawn()
+            kind = rng.random()
+            if kind < _SIGN_SHARE:
+                self._paste_drawn(self._drawn.signs, is_plate=False)
+            elif kind < _SIGN_SHARE + _DRAWN_SHARE:
+                self._paste_drawn(self._drawn.plates, is_plate=True)
             else:
                 self._paste_small()
         if rng.random() < 0.15:
@@ -197,7 +219,7 @@ class _Scene:
         if not len(photo.plates):
             return
         width_px = float(np.median(photo.plates[:, 2] - photo.plates[:, 0]))
-        zoom = math.exp(rng.uniform(math.log(10), math.log(70))) / max(width_px, 4.0)
+        zoom = _paste_width(rng) / max(width_px, 4.0)
         if photo.bgr.shape[1] * zoom > WIDTH_PX * 0.9 or zoom > 2.5:
             return
         aspect = math.exp(rng.uniform(-0.22, 0.22))
@@ -205,19 +227,20 @@ class _Scene:
             photo, zoom, aspect, int(rng.integers(-20, WIDTH_PX - 20)), int(rng.integers(-20, HEIGHT_PX - 20))
         )
 
-    def _paste_drawn(self) -> None:
-        """A drawn plate on a patch of bodywork, in perspective; its box is exact."""
+    def _paste_drawn(self, pictures: list[NDArray[np.uint8]], *, is_plate: bool) -> None:
+        """A drawn plate or board on a patch of bodywork, in perspective; its box is exact."""
         rng = self._rng
-        plate = self._plates[rng.integers(len(self._plates))]
-        width = math.exp(rng.uniform(math.log(10), math.log(70)))
+        if not pictures:
+            return
+        plate = pictures[rng.integers(len(pictures))]
+        width = _paste_width(rng)
         height = width * plate.shape[0] / plate.shape[1]
         corners = _perspective(rng, width, height)
         reach = np.array([width * rng.uniform(0.3, 1.1), height * rng.uniform(0.5, 1.6)])
-        x, y = (
-            rng.uniform(reach[i], limit - reach[i] - 2)
-            for i, limit in ((0, WIDTH_PX - width), (1, HEIGHT_PX - height))
-        )
-        corners += np.array([x, y])
+        room = np.array([WIDTH_PX - width, HEIGHT_PX - height]) - reach - 2
+        if (room <= reach).any():
+            return
+        corners += rng.uniform(reach, room)
         low, high = corners.min(0), corners.max(0)
         x0, y0 = np.floor(np.maximum(low - reach, 0)).astype(int)
         x1, y1 = np.ceil(np.minimum(high + reach, [WIDTH_PX, HEIGHT_PX])).astype(int)
@@ -229,7 +252,8 @@ class _Scene:
         self._unsure[y0 // STRIDE : (y1 + STRIDE - 1) // STRIDE, x0 // STRIDE : (x1 + STRIDE - 1) // STRIDE] = (
             False
         )
-        self._add_box(np.array([*low, *high], np.float32))
+        if is_plate:
+            self._add_box(np.array([*low, *high], np.float32))
 
     def _letterbox(self) -> None:
         rows = int(self._rng.integers(8, 60))
@@ -280,6 +304,10 @@ class _Scene:
         if rng.random() < 0.35:
             image, plates = _sheared(image, plates, rng)
         return image, plates
+
+
+def _paste_width(rng: np.random.Generator) -> float:
+    return math.exp(rng.uniform(math.log(_NARROWEST_PX), math.log(_WIDEST_PX)))
 
 
 def _perspective(rng: np.random.Generator, width: float, height: float) -> NDArray[np.float64]:

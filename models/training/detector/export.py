@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from ai_edge_litert.interpreter import Interpreter
 
-from models.training.detector.data import HEIGHT_PX, WIDTH_PX, Sampler
+from models.training.detector.data import HEIGHT_PX, UNSEEN, WIDTH_PX, Sampler
 from models.training.detector.evaluate import OVERSIZE_PX, SCORE_THRESHOLD
 from models.training.detector.net import SIZE_BASE_PX, STRIDE, Exported, fused
 from models.training.quantise import to_int8
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from models.training.detector.net import DetectorNet
 
 _SIGN_BIT = 0x80
-_EVER = 10**9
 _CALIBRATION_BATCHES = 16
 _GOLDEN_SCENES = 3
 _GOLDEN_TOLERANCE_LSB = 12
@@ -46,7 +45,7 @@ def export(
     converted = litert_torch.convert(wrapped, (torch.rand(1, HEIGHT_PX, WIDTH_PX, 3),))
     float_model = bytes(converted.model_content())
     (out.parent / f"{out.name}-float.tflite").write_bytes(float_model)
-    chosen = np.concatenate([training[_EVER + i].images for i in range(_CALIBRATION_BATCHES)])
+    chosen = np.concatenate([training[UNSEEN + i].images for i in range(_CALIBRATION_BATCHES)])
     content = to_int8(float_model, chosen)
     (out / "model.tflite").write_bytes(content)
     model = Int8Model(content, wrapped, chosen[0])

@@ -6,9 +6,14 @@ Zhou et al. 2019).  Nearest-neighbour upsampling and ReLU only: both TFLite runt
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name PyTorch itself uses
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 STRIDE = 8
 SIZE_BASE_PX = 16.0
@@ -52,6 +57,14 @@ class DetectorNet(nn.Module):
         self.offset = nn.Conv2d(48, 2, 1)
         self.size = nn.Conv2d(48, 2, 1)
         nn.init.constant_(self.score.bias, _PRIOR_LOGIT)
+
+    def blocks(self) -> Iterator[ConvBlock]:
+        """Every block, in the order in which they run."""
+        for part in (
+            self.down8, self.down16, self.down32,
+            self.lateral32, self.smooth16, self.lateral16, self.smooth8, self.head,
+        ):  # fmt: skip
+            yield from part if isinstance(part, nn.Sequential) else (part,)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         fine = self.down8(x)

@@ -13,11 +13,16 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from models.training.detector.data import UNSEEN
 from models.training.detector.net import DetectorNet, Target, loss_of
+from models.training.detector.restore import restore
+from models.training.precision import autocast
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from models.training.detector.data import Batch, Sampler
 
@@ -43,11 +48,14 @@ class Plan:
 class Run:
     """A network, its slow average, the optimiser and how far it came."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, scenes: NDArray[np.uint8]) -> None:
+        """`scenes` uint8 [n, H, W, 3] show a restored network its own activations."""
         torch.manual_seed(plan.seed)
         self.plan = plan
         self.net = DetectorNet().to(plan.device, memory_format=torch.channels_last)
-        if plan.start_from is not None:
+        if plan.start_from is not None and plan.start_from.is_dir():
+            restore(self.net, plan.start_from / "model.tflite", scenes)
+        elif plan.start_from is not None:
             self.net.load_state_dict(torch.load(plan.start_from, weights_only=True)["average"])
         self.average = copy.deepcopy(self.net)
         self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=plan.rate, weight_decay=0.02)
@@ -84,7 +92,7 @@ class Run:
         device = self.plan.device
         images = torch.from_numpy(batch.images).to(device).permute(0, 3, 1, 2).float().div_(255)
         parts = (torch.from_numpy(a).to(device) for a in (batch.positive, batch.boxes, batch.unsure))
-        with torch.autocast(torch.device(device).type, torch.bfloat16):
+        with autocast(device):
             outputs = self.net(images)
         loss, iou = loss_of(outputs, Target(*parts))
         self.optimiser.zero_grad(set_to_none=True)
@@ -109,7 +117,7 @@ class Run:
 def fit(plan: Plan, sampler: Sampler, check: Callable[[DetectorNet], dict[str, float]]) -> Run:
     """Train to the end of the plan, or go on with what the folder holds; log and checkpoint go along."""
     plan.folder.mkdir(parents=True, exist_ok=True)
-    run = Run(plan)
+    run = Run(plan, np.concatenate([sampler[UNSEEN + i].images for i in range(4)]))
     recent: list[tuple[float, float]] = []
     checked_s = time.monotonic()
     if run.step >= plan.steps:

@@ -13,7 +13,7 @@ import cv2
 import torch
 
 from models.training.ocr.card import write_card
-from models.training.ocr.data import Sampler, Shards, load_crops
+from models.training.ocr.data import Sampler, Shards, draw_boards, load_crops
 from models.training.ocr.evaluate import evaluate
 from models.training.ocr.export import Recipe, calibration_crops, export
 from models.training.ocr.regions import REGIONS
@@ -40,6 +40,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--synthetic", type=int, default=40_000, help="synthetic plates to draw (0: none)")
     parser.add_argument("--synthetic-share", type=float, default=0.4, help="share of them in a batch")
+    parser.add_argument("--boards", type=int, default=1500, help="drawn boards that are no plates (0: none)")
     parser.add_argument("--shards", type=Path, help="folder of the synthetic plates (default OUT/shards)")
     parser.add_argument("--fonts", type=Path, default=DEFAULT_CACHE)
     parser.add_argument("--start-from", type=Path, help="checkpoint.pt or bundle folder to start from")
@@ -50,7 +51,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--margin-y", type=float, default=MARGIN_Y, help="crop margin of the bundle, share of height"
     )
-    parser.add_argument("--id", default="plate-ocr-r2", help="id of the bundle")
+    parser.add_argument("--id", default="plate-ocr-r3", help="id of the bundle")
     parser.add_argument(
         "--tflite-runtime-python", type=Path, help="an interpreter with tflite-runtime, to compare"
     )
@@ -72,7 +73,16 @@ def main() -> None:
         f"{len(training)} training crops, {len(validation)} validation crops, {options.synthetic} synthetic plates"
     )
     fresh = options.start_from is None
-    sampler = Sampler(training, shards, options.synthetic_share, options.seed, options.batch, sharp_first=fresh)
+    boards = draw_boards(options.boards, options.seed, options.fonts)
+    sampler = Sampler(
+        training,
+        shards,
+        options.synthetic_share,
+        options.seed,
+        options.batch,
+        boards=boards,
+        sharp_first=fresh,
+    )
     plan = Plan(
         options.out,
         options.hours,
@@ -89,7 +99,7 @@ def main() -> None:
     bundle = options.out / "bundle" / options.id
     fitted = export(run.average, run.history, sampler, validation, recipe=recipe, out=bundle)
     float_model = bundle.parent / f"{options.id}-float.tflite"
-    figures = evaluate(bundle, options.data, options.tflite_runtime_python, float_model)
+    figures = evaluate(bundle, options.data, options.fonts, options.tflite_runtime_python, float_model)
     (options.out / "figures.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
     write_card(bundle / "CARD.md", options.id, run, fitted, figures)
     print(f"bundle written to {bundle}")

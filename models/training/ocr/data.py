@@ -17,7 +17,8 @@ from torch.utils.data import Sampler as TorchSampler
 
 from models.training.ocr.augment import Image, Source, View, augmented
 from models.training.ocr.net import HEIGHT_PX, WIDTH_PX
-from models.training.ocr.regions import encode, region_of
+from models.training.ocr.regions import UNLABELLED, encode, region_of
+from models.training.plates.signs import SignPainter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -34,6 +35,10 @@ _HARD_MOST, _HARD_AFTER_BATCHES = 0.92, 3000
 _WEAK_LABEL, _WEAK_WEIGHT = 0.5, 0.4
 _EXACT_CORNERS, _LOOSE_CORNERS = frozenset({"us_state", "synthetic"}), 0.2
 """Plates on vehicles are labelled by upright boxes, which say little about corners."""
+BOARD = "board"
+"""Label set of boards with writing that are no plates: nothing is to be read there."""
+_BOARD_SHARE, _BOARD_WEIGHT = 0.03, 0.3
+_BOARD_LEAST_CHARS = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +165,10 @@ class Sampler(Dataset[Batch]):
         seed: int,
         size: int = 64,
         *,
+        boards: list[Crop],
         sharp_first: bool = True,
     ) -> None:
+        self._boards = boards
         self._hard_after = _HARD_AFTER_BATCHES if sharp_first else 1
         self._crops, self._shards, self._seed, self._size = crops, shards, seed, size
         self._share = synthetic_share if shards else 0.0
@@ -181,6 +188,8 @@ class Sampler(Dataset[Batch]):
         return DataLoader(self, batch_size=None, sampler=_CountFrom(first), num_workers=workers)
 
     def _draw(self, rng: np.random.Generator) -> Crop:
+        if self._boards and rng.random() < _BOARD_SHARE:
+            return self._boards[int(rng.integers(len(self._boards)))]
         if self._shards is not None and rng.random() < self._share:
             return self._shards.crop(int(rng.integers(len(self._shards))))
         return self._crops[int(np.searchsorted(self._cumulative, rng.random() * self._cumulative[-1]))]
@@ -229,14 +238,14 @@ class Texts:
 
 
 def labelled_texts(crops: list[Crop]) -> Texts:
-    """Targets of crops; those without a text get weight 0."""
+    """Targets of crops; those whose text is not known get weight 0, boards have none to be read."""
     targets = np.zeros((len(crops), LONGEST), np.int64)
     for i, crop in enumerate(crops):
         targets[i, : len(crop.text)] = encode(crop.text)
     return Texts(
         targets,
-        np.array([max(1, len(crop.text)) for crop in crops]),
-        np.array([crop.weight if crop.text else 0.0 for crop in crops], np.float32),
+        np.array([0 if crop.label_set == BOARD else max(1, len(crop.text)) for crop in crops]),
+        np.array([c.weight if c.text or c.label_set == BOARD else 0.0 for c in crops], np.float32),
     )
 
 
@@ -250,8 +259,27 @@ def labelled(views: list[View], crops: list[Crop]) -> Batch:
         texts.weights,
         np.array([crop.region for crop in crops]),
         np.stack([view.corners for view in views]),
-        np.array([1.0 if c.label_set in _EXACT_CORNERS else _LOOSE_CORNERS for c in crops], np.float32),
+        np.array([_corner_trust(crop) for crop in crops], np.float32),
     )
+
+
+def _corner_trust(crop: Crop) -> float:
+    if crop.label_set == BOARD:
+        return 0.0
+    return 1.0 if crop.label_set in _EXACT_CORNERS else _LOOSE_CORNERS
+
+
+def draw_boards(count: int, seed: int, fonts: Path) -> list[Crop]:
+    """Boards that are no plates, for the reader to keep silent about."""
+    painter = SignPainter(fonts)
+    rng = np.random.default_rng(seed)
+    boards = []
+    for _ in range(count):
+        rgb = np.ascontiguousarray(painter.paint(rng, least_chars=_BOARD_LEAST_CHARS)[..., ::-1])
+        height, width = rgb.shape[:2]
+        source = Source(rgb, (1.0, 1.0, width - 1.0, height - 1.0), min(width / height, 5.0))
+        boards.append(Crop(source, "", UNLABELLED, BOARD, _BOARD_WEIGHT))
+    return boards
 
 
 def cut(rgb: Image, box: tuple[float, float, float, float], margin_x: float, margin_y: float) -> Image:

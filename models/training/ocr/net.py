@@ -118,13 +118,16 @@ def _channels(net: PlateNet) -> tuple[int, int, int, int]:
 
 
 def ctc_loss(symbols: Tensor, targets: Tensor, lengths: Tensor, weights: Tensor) -> Tensor:
-    """Weighted mean CTC loss; `targets` is [n, longest] padded, `symbols` the logits [n, 32, 37]."""
+    """Weighted mean CTC loss of a character; `targets` is [n, longest] padded, `symbols` the logits [n, 32, 37].
+
+    A length of 0 says that there is nothing to read.
+    """
     log_probability = F.log_softmax(symbols.float(), dim=2).transpose(0, 1)
     steps = torch.full_like(lengths, symbols.shape[1])
     losses = F.ctc_loss(
         log_probability, targets, steps, lengths, blank=BLANK, reduction="none", zero_infinity=True
     )
-    return (losses / lengths * weights).mean()
+    return (losses / lengths.clamp(min=1) * weights).mean()
 
 
 _OWN_CORNERS = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])

@@ -20,6 +20,7 @@ from models.training.ocr.decode import decode, edit_distance
 from models.training.ocr.net import PlateNet, corner_loss, ctc_loss
 from models.training.ocr.regions import UNLABELLED
 from models.training.ocr.restore import restore
+from models.training.precision import autocast
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -104,7 +105,7 @@ class Run:
             group["lr"] = rate
         device = self.plan.device
         images = as_input(batch.images, device)
-        with torch.autocast(torch.device(device).type, torch.bfloat16):
+        with autocast(device):
             symbols, regions, corners = self.net(images)
         targets, lengths, weights, labels = (
             torch.from_numpy(a).to(device) for a in (batch.targets, batch.lengths, batch.weights, batch.regions)

@@ -130,6 +130,15 @@ def test_a_power_cut_at_any_step_ends_in_the_same_unit(fleet, tmp_path, step):
     check_enrolled(fleet, etc, card)
 
 
+def test_the_key_that_signs_updates_comes_with_the_card(fleet, tmp_path):
+    path, release = fleet.card(), SigningKey.generate()
+    told = json.loads(path.read_text()) | {"release_pem": release.public.pem().decode()}
+    path.write_text(json.dumps(told))
+    enrol(path, tmp_path / "etc")
+    assert VerifyKey.load(tmp_path / "etc" / "release.pub").id == release.id
+    check_enrolled(fleet, tmp_path / "etc", path)
+
+
 def test_private_files_are_their_owners(fleet, tmp_path):
     enrol(fleet.card(), tmp_path / "etc")
     for name in ("tls.key", "unit.key"):

@@ -11,6 +11,7 @@ import pytest
 from agent.errors import BundleError
 from agent.recognise.bundle import load_active, load_bundle, run_golden
 from agent.recognise.interpreter import RuntimeKind, RuntimeMissingError, choose_runtime, installed_runtimes
+from tests.runtimes import RUNTIMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from agent.recognise.bundle import Bundle
 
 KINDS = ("detector", "ocr")
-RUNTIMES = (RuntimeKind.LITERT, RuntimeKind.TFLITE)
 
 
 def active(repo: Path, kind: str) -> Bundle:
@@ -45,7 +45,7 @@ def edit(folder: Path, old: str, new: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_shipped_bundles_pass_their_golden_on_both_runtimes(repo: Path, kind: str, runtime: RuntimeKind) -> None:
+def test_shipped_bundles_pass_their_golden_on_every_runtime(repo: Path, kind: str, runtime: RuntimeKind) -> None:
     """What was exported is what runs here, whichever runtime is installed."""
     result = run_golden(active(repo, kind), runtime)
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from agent.recognise import load_active
-from agent.recognise.interpreter import RuntimeKind
 from agent.recognise.ocr import Ocr
-from agent.records import Box
+from agent.records import Box, CharRead, PlateText
 from hw.images import load_rgb
+from tests.runtimes import RUNTIMES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,18 +66,15 @@ def test_a_box_beyond_the_picture_is_cut_to_it(ocr: Ocr) -> None:
         assert crop.shape[1] >= 1
 
 
-def test_both_runtimes_read_the_golden_plates_alike(repo: Path) -> None:
+def test_every_runtime_reads_the_golden_plates_alike(repo: Path) -> None:
     """Kernels round differently; the decoded text must not."""
     bundle = load_active(repo / "models")[1]
     with np.load(bundle.folder / "golden.npz") as golden:
         pictures = (golden["input"].view(np.uint8) ^ 0x80).copy()
 
-    texts = [
-        [Ocr(bundle, runtime=runtime).read_crop(p).text for p in pictures]
-        for runtime in (RuntimeKind.LITERT, RuntimeKind.TFLITE)
-    ]
+    texts = [[Ocr(bundle, runtime=runtime).read_crop(p).text for p in pictures] for runtime in RUNTIMES]
 
-    assert texts[0] == texts[1]
+    assert all(text == texts[0] for text in texts)
     assert any(texts[0])
 
 
@@ -147,3 +144,12 @@ def test_a_model_without_corners_gets_fixed_cuts(repo: Path):
     picture = np.full((100, 200, 3), 90, np.uint8)
     tight, wide = ocr._other_cuts(picture, Box(50, 30, 150, 80), Box(44, 26, 156, 84), None)
     assert tight.shape[1] < 112 < wide.shape[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "worth"), [("AB", False), ("ABC", True), ("ABC1234567", True), ("ABC12345678", False)]
+)
+def test_only_texts_as_long_as_a_plates_are_reported(ocr: Ocr, text: str, worth: bool) -> None:
+    """A sure text of eleven characters is a shop sign's, or two plates'."""
+    plate = PlateText(tuple(CharRead(c, 0.99) for c in text), 0.99, "?", 0.0)
+    assert ocr.is_worth_reporting(plate) is worth

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import shlex
+from contextlib import suppress
 
 import pytest
+import typer
 import typer.main
 
 from agent.runtime.cli import app
@@ -17,6 +19,8 @@ from agent.runtime.simulate_command import config_for, reader_for
 from hw.absent import LinkAbsent
 from hw.drive_load import load_drive
 from hw.open import open_board, open_cameras, open_gnss, open_panel
+from provision import cli as provision_cli
+from provision import update_cli
 from station import cli as station_cli
 from tests.conftest import ROOT
 from tests.drive_builder import write_drive
@@ -85,12 +89,15 @@ def commands():
 @pytest.mark.parametrize("words", list(commands()))
 def test_documented_commands_parse(words):
     """Commands in the documents exist with these arguments and options."""
-    if "station" not in {group.name for group in app.registered_groups}:
-        app.add_typer(station_cli.app, name="station")
+    known = {group.name for group in app.registered_groups}
+    for name, group in (("station", station_cli), ("provision", provision_cli), ("update", update_cli)):
+        if name not in known:
+            app.add_typer(group.app, name=name)
     command = typer.main.get_command(app)
     while words and words[0] in getattr(command, "commands", {}):
         command, words = command.commands[words[0]], words[1:]
-    command.make_context("patrol-lpr", list(words))
+    with suppress(typer.Exit):  # --help ends where it stands
+        command.make_context("patrol-lpr", list(words))
 
 
 def test_the_example_configuration_is_right(tmp_path, capsys):

@@ -8,14 +8,16 @@ from dataclasses import replace
 import pytest
 
 from agent.power import Phase
+from agent.runtime.config import UpdateTable
 from agent.runtime.demo_command import DriveClock
 from agent.runtime.service import Hardware, Service
 from agent.runtime.simulate_command import config_for, reader_for
-from agent.sync.wire import UnitState, decode_status
+from agent.sync.wire import UnitState, decode_status, decode_update
 from hw.drive_load import load_drive
 from hw.open import open_board, open_cameras, open_gnss, open_panel
 from hw.ports import Button, CameraEndedError, Lamp, LinkUp
 from tests.drive_builder import write_drive
+from tests.update_builder import Unit
 
 
 class Heard:
@@ -23,6 +25,7 @@ class Heard:
 
     def __init__(self) -> None:
         self.states: list[tuple[UnitState, str]] = []
+        self.reports: list[bytes] = []
         self._event = None
 
     def start(self, on_event, *, subscribe, will) -> None:
@@ -33,6 +36,8 @@ class Heard:
         if topic.endswith("/st"):
             status = decode_status(payload)
             self.states.append((status.state, status.reason))
+        elif topic.endswith("/up/upd"):
+            self.reports.append(payload)
 
     def close(self) -> None:
         return
@@ -154,3 +159,28 @@ def test_a_unit_without_a_camera_says_that_it_is_degraded(parts):
 
     service.run(on_watch=watch, drain_s=0)
     assert said.is_set()
+
+
+def test_a_release_on_trial_is_confirmed_and_the_agent_makes_way_for_the_next(parts, tmp_path):
+    """The whole agent: well for a moment, it leaves its note; another release waits, it ends in order."""
+    config, hardware, reader, models = parts
+    unit = Unit(tmp_path / "unit")
+    unit.apply(unit.update(1, config="[log]\nlevel = 'debug'\n"))
+    unit.releases.start()
+    note = tmp_path / "run" / "update-confirmed"
+    update = UpdateTable(home=unit.home, confirm=note, well_s=0, quiet_s=0)
+    service = Service(config.model_copy(update={"update": update}), hardware, reader, models)
+
+    def watch(_: Service) -> None:
+        if note.exists() and unit.releases.committed != 1:
+            assert note.read_text() == "1"
+            unit.releases.commit(1)
+            unit.apply(unit.update(2, config="[log]\nlevel = 'info'\n"))
+
+    service.run(on_watch=watch, drain_s=0)
+    assert service.updates.pending
+    assert service.phase is not Phase.OVER, "the power stays on"
+    assert service.updates.counters()["commits"] == 1
+    reports = [decode_update(payload) for payload in hardware.link.reports]
+    assert (reports[0].running, reports[0].committed) == (1, 0)
+    assert {report.state.value for report in reports} >= {"trial"}

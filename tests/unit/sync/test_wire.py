@@ -17,7 +17,16 @@ from agent.sync.fields import MAX_EXTRA_DEPTH, pack, unpack
 from tests import strategies as records
 from tests.strategies import BOOT, make_dating_message, make_read, make_read_message
 
-DECODERS = (wire.decode_record, wire.decode_chunk, wire.decode_health, wire.decode_status, wire.decode_down)
+DECODERS = (
+    wire.decode_record,
+    wire.decode_chunk,
+    wire.decode_health,
+    wire.decode_status,
+    wire.decode_down,
+    wire.decode_offer,
+    wire.decode_part,
+    wire.decode_update,
+)
 SCHEMAS = {
     "read": (records.read_messages, wire.encode_read, wire.decode_record),
     "dating": (records.datings, wire.encode_dating, wire.decode_record),
@@ -28,6 +37,10 @@ SCHEMAS = {
     "receipt": (records.receipts, wire.encode_receipt, wire.decode_down),
     "nack": (records.nacks, wire.encode_nack, wire.decode_down),
     "picture_status": (records.picture_statuses, wire.encode_picture_status, wire.decode_down),
+    "offer": (records.offers, wire.encode_offer, wire.decode_offer),
+    "part": (records.update_bytes, wire.encode_part, wire.decode_part),
+    "wish": (records.wishes, wire.encode_wish, wire.decode_update),
+    "report": (records.update_reports, wire.encode_report, wire.decode_update),
 }
 HASH = bytes(range(32))
 
@@ -58,6 +71,14 @@ EXAMPLES = {
     ),
     "nack": wire.encode_nack(wire.Nack("unit-07", HASH, wire.NackCode.QUOTA, retry=True, detail="too many")),
     "picture_status": wire.encode_picture_status(wire.PictureStatus("unit-07", HASH, 4096)),
+    "offer": wire.encode_offer(wire.UpdateOffer("unit-07", 42, HASH, 5_000_000, 0, ("code", "models"))),
+    "part": wire.encode_part(wire.UpdateBytes("unit-07", HASH, 32_768, b"bytes")),
+    "wish": wire.encode_wish(wire.UpdateWish("unit-07", BOOT, HASH, 32_768)),
+    "report": wire.encode_report(
+        wire.UpdateReport(
+            "unit-07", BOOT, 41, 41, 42, wire.UpdateState.ROLLED_BACK, "not well in time", 5_000_000, HASH
+        )
+    ),
 }
 
 

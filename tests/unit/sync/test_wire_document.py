@@ -84,6 +84,8 @@ def test_only_keys_documented_so_may_be_nil(document, name):
     contract = documented(document)[sent["v"]]
     decode = {"read": wire.decode_record, "dating": wire.decode_record, "tombstone": wire.decode_record}
     decode |= {"chunk": wire.decode_chunk, "health": wire.decode_health, "status": wire.decode_status}
+    decode |= {"offer": wire.decode_offer, "part": wire.decode_part}
+    decode |= {"wish": wire.decode_update, "report": wire.decode_update}
     for key in sent:
         payload = fields.pack({**sent, key: None})
         if contract[key].endswith("or nil"):
@@ -106,6 +108,7 @@ def test_every_topic_is_documented(document, channel):
         wire.LostReason,
         wire.NackCode,
         wire.UnitState,
+        wire.UpdateState,
         TimeSource,
         GeotagMethod,
         FixQuality,
@@ -125,6 +128,7 @@ def test_every_constant_is_documented(document, constants):
         wire.MAX_RECEIPT_RECORDS,
         wire.MAX_RECEIPT_PICTURES,
         wire.MAX_RANGES,
+        wire.MAX_PART_BYTES,
         MAX_COUNTERS,
         fields._MAX_STR_BYTES,
         fields._MAX_ITEMS,

@@ -103,8 +103,9 @@ def test_a_track_is_closed_in_time_even_when_the_plate_stays():
 def test_texts_not_worth_a_read_are_counted():
     """Nothing vanishes: an unreadable track shows in the counts."""
     tracker = Tracker()
-    assert play(tracker, {0: [sighting("7ABC123", 400, 0, confidence=0.1), sighting("7A", 700, 0)]}) == []
-    assert (tracker.counts.sightings, tracker.counts.closed, tracker.counts.unreadable) == (2, 0, 2)
+    unsure, short = sighting("7ABC123", 400, 0, confidence=0.1), sighting("7A", 700, 0)
+    assert play(tracker, {0: [unsure, short, sighting("CALL9375855", 100, 0)]}) == []
+    assert (tracker.counts.sightings, tracker.counts.closed, tracker.counts.unreadable) == (3, 0, 3)
 
 
 @given(

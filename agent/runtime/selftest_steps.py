@@ -1,0 +1,69 @@
+"""The lines of a self-test, and the person beside the bench who is asked about what no program can see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Mark(StrEnum):
+    """How a step ended."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+    ASK = "ask"
+    """Nobody answered: a person has to look, and to tick it on the printed list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of the checklist."""
+
+    what: str
+    mark: Mark
+    detail: str
+    figures: Mapping[str, float] = field(default_factory=dict)
+    """What was measured, the unit in the name."""
+    picture: bytes | None = None
+    """A JPEG of what a camera saw, for the printed list alone."""
+
+
+class Person(Protocol):
+    """Whoever stands beside the bench."""
+
+    patience_s: float
+    """How long hands are waited for; 0 where nobody is there."""
+
+    def tell(self, text: str) -> None:
+        """Say what to do or to look at."""
+
+    def ask(self, question: str) -> bool | None:
+        """Return the answer; None when there is none."""
+
+
+class Nobody:
+    """An unattended run: what only a person can judge is left open."""
+
+    patience_s = 0.0
+
+    def tell(self, text: str) -> None:
+        """Nobody hears."""
+
+    def ask(self, question: str) -> bool | None:
+        """Nobody answers."""
+        del question
+        return None
+
+
+def asked(person: Person, what: str, question: str, hint: str, **rest: object) -> Step:
+    """A step that a person decides."""
+    answer = person.ask(question)
+    if answer is None:
+        return Step(what, Mark.ASK, question, **rest)  # type: ignore[arg-type]  # figures and picture, passed on
+    mark, detail = (Mark.OK, f"{question} Yes.") if answer else (Mark.FAIL, f"{question} No: {hint}")
+    return Step(what, mark, detail, **rest)  # type: ignore[arg-type]  # as above

@@ -1,0 +1,154 @@
+"""The agent's side of updates: says that it is well, and makes room for a new release at a quiet moment.
+
+It has no right to install anything.  It leaves notes that units of root's wait for, and reads what root has noted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import structlog
+
+from agent.sync.wire import UpdateReport, UpdateState, encode_report
+from agent.update.fetch import FetchCounts
+from agent.update.standing import INBOX, State, linked, read_state
+from agent.update.trial import Signs, TrialWatch
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from agent.runtime.config import UpdateTable
+    from agent.update.fetch import Fetcher
+
+_LOG = structlog.get_logger(__name__)
+_NS_PER_S = 1_000_000_000
+_LOOK_S = 5.0
+_LINK_SEEN = "link-seen"
+
+
+class UpdateDesk:
+    """Where no release is installed, as in a checkout, it does nothing.  Used by the main thread."""
+
+    def __init__(self, config: UpdateTable, state_dir: Path, fetcher: Fetcher | None = None) -> None:
+        self._config = config
+        self._fetcher = fetcher
+        self._told: tuple[object, ...] = ()
+        self._folder = (state_dir / INBOX).parent
+        self._look_due_ns = 0
+        self._quiet_since_ns = 0
+        self._sightings = 0
+        self.release = linked(config.home, "current")
+        """The release this process belongs to."""
+        self._next = self.release
+        self.standing = read_state(config.home) or State()
+        seen = self._folder / _LINK_SEEN
+        self._link_noted = False
+        self._trial: TrialWatch | None = None
+        if self.on_trial:
+            self._trial = TrialWatch(well_s=config.well_s, needs_link=seen.exists())
+        elif self.release is not None:
+            # It tells of the last run of a proven release only.
+            seen.unlink(missing_ok=True)
+
+    @property
+    def on_trial(self) -> bool:
+        """True while this release has to prove itself."""
+        return self.release is not None and self.release != linked(self._config.home, "committed")
+
+    def step(self, signs: Signs, sightings: int, t_mono_ns: int) -> bool:
+        """Look around; return True when the agent should end, to be started anew as another release.
+
+        ``sightings`` is how many plates were seen since the start: a moment is quiet when none was for a while.
+        """
+        if self.release is None:
+            return False
+        if signs.link_up and self._trial is None and not self._link_noted:
+            self._note_link()
+        if self._trial is not None and self._trial.step(signs, t_mono_ns):
+            self._confirm()
+        if sightings != self._sightings or not self._quiet_since_ns:
+            self._sightings, self._quiet_since_ns = sightings, t_mono_ns
+        if t_mono_ns < self._look_due_ns:
+            return False
+        self._look_due_ns = t_mono_ns + round(_LOOK_S * _NS_PER_S)
+        self.standing = read_state(self._config.home) or self.standing
+        self._next = linked(self._config.home, "current")
+        quiet = t_mono_ns - self._quiet_since_ns >= self._config.quiet_s * _NS_PER_S
+        if self.pending and quiet:
+            _LOG.info("release_changes", running=self.release, next=self._next)
+            return True
+        return False
+
+    @property
+    def pending(self) -> bool:
+        """True while another release waits for the next start."""
+        return self._next is not None and self._next != self.release
+
+    def news(self, unit: str, boot_id: bytes, config_sha256: bytes, *, again: bool) -> bytes | None:
+        """Return the report for the station when it says something new, or is wanted again."""
+        if self.release is None:
+            return None
+        release, state, reason = self._outcome()
+        committed = linked(self._config.home, "committed") or 0
+        told = (self.release, committed, release, state, reason)
+        if told == self._told and not again:
+            return None
+        self._told = told
+        fetched = 0 if self._fetcher is None else self._fetcher.fetched
+        report = UpdateReport(
+            unit, boot_id, self.release, committed, release, state, reason, fetched, config_sha256
+        )
+        return encode_report(report)
+
+    def _outcome(self) -> tuple[int, UpdateState, str]:
+        """What root has noted of the offered update, else how far the fetching has come."""
+        noted, fetcher = self.standing, self._fetcher
+        offer = None if fetcher is None else fetcher.offer
+        if fetcher is not None and offer is not None:
+            before = fetcher.state is UpdateState.HANDED and noted.last_release != offer.release
+            if before or fetcher.state in {UpdateState.FETCHING, UpdateState.WAITING}:
+                return offer.release, fetcher.state, ""
+        if noted.last_outcome in set(UpdateState):
+            reason = "".join(c if c.isprintable() else " " for c in noted.last_reason)
+            return noted.last_release, UpdateState(noted.last_outcome), reason
+        return 0, UpdateState.IDLE, ""
+
+    def counters(self) -> dict[str, int]:
+        """What root has counted, and what fetching counts."""
+        standing = self.standing
+        fetched = FetchCounts() if self._fetcher is None else self._fetcher.counts
+        return {
+            "commits": standing.commits,
+            "roll_backs": standing.roll_backs,
+            "refusals": standing.refusals,
+            **asdict(fetched),
+        }
+
+    def gauges(self) -> dict[str, int]:
+        """Present values."""
+        return {
+            "update.release": self.release or 0,
+            "update.on_trial": int(self._trial is not None),
+            "update.pending": int(self.pending),
+            "update.fetched_bytes": 0 if self._fetcher is None else self._fetcher.fetched,
+        }
+
+    def _confirm(self) -> None:
+        """Leave the note; root compares it with what is on trial."""
+        if self._leave(self._config.confirm, str(self.release)):
+            self._trial = None
+            _LOG.info("release_confirmed", release=self.release)
+
+    def _note_link(self) -> None:
+        self._link_noted = self._leave(self._folder / _LINK_SEEN, "")
+
+    def _leave(self, path: Path, text: str) -> bool:
+        """Write a note; a disk that does not take it must not end the agent, so it is tried again."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="ascii")
+        except OSError as error:
+            _LOG.error("note_not_left", path=str(path), error=error.strerror)
+            return False
+        return True

@@ -1,0 +1,76 @@
+"""The one place between the thread that makes frames and the one that wants them: only the newest stays."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from hw.ports import CameraAbsentError, CameraEndedError, CameraStalledError
+
+if TYPE_CHECKING:
+    from hw.ports import Frame
+
+
+class NewestFrame:
+    """What every live camera shares: frames are numbered through all openings, waiting ends in time, a close is final.
+
+    Any thread may call.
+    """
+
+    def __init__(self, camera: str) -> None:
+        self._camera = camera
+        self._changed = threading.Condition()
+        self._frame: Frame | None = None
+        self._absent: str | None = None
+        self._ended = threading.Event()
+        self._seq = 0
+
+    @property
+    def ended(self) -> threading.Event:
+        """Set for good by ``end``."""
+        return self._ended
+
+    def next_seq(self) -> int:
+        """The number of the next frame; used by the thread that makes them."""
+        seq, self._seq = self._seq, self._seq + 1
+        return seq
+
+    def put(self, frame: Frame) -> None:
+        """Hand over; a frame nobody took in time is gone, and the gap in ``seq`` says so."""
+        with self._changed:
+            self._frame, self._absent = frame, None
+            self._changed.notify_all()
+
+    def absent(self, reason: str) -> None:
+        """Say that the camera cannot be opened at present; until it is ``there``, or gives a frame."""
+        with self._changed:
+            self._absent = reason
+
+    def there(self) -> None:
+        """Say that the camera is open; whether it gives frames is another matter."""
+        with self._changed:
+            self._absent = None
+
+    def end(self) -> None:
+        """No more frames, whatever comes."""
+        self._ended.set()
+        with self._changed:
+            self._changed.notify_all()
+
+    def take(self, *, timeout_s: float) -> Frame:
+        """Return the newest frame not taken before.
+
+        Raises CameraStalledError when none comes in time (CameraAbsentError where the camera is not there at all),
+        CameraEndedError after ``end``.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._frame is not None or self._ended.is_set(), timeout_s)
+            frame, self._frame = self._frame, None
+            absent = self._absent
+        if self._ended.is_set():
+            raise CameraEndedError(f"camera {self._camera}: closed")
+        if frame is not None:
+            return frame
+        if absent is not None:
+            raise CameraAbsentError(f"camera {self._camera}: {absent}")
+        raise CameraStalledError(f"camera {self._camera}: no frame within {timeout_s:g} s")

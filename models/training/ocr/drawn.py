@@ -1,0 +1,77 @@
+"""Drawn plates seen from known angles, and boards that are no plates: what no photograph's labels tell."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from models.training.ocr.data import cut
+from models.training.plates import PlateRenderer
+from models.training.plates.signs import SignPainter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+YAWS_DEG = (0, 20, 40, 55)
+_PLATES, _BOARDS = 200, 400
+_WIDTH_PX = 64
+"""Of a plate seen from straight ahead: turned away it covers fewer."""
+_DISTANCE_WIDTHS = 12.0
+"""From the camera to the plate, in widths of the plate: how strong the perspective is."""
+
+
+def plates_by_yaw(fonts: Path, margins: tuple[float, float]) -> Iterator[tuple[int, NDArray[np.uint8], list[str]]]:
+    """For each angle, degrees from straight ahead: crops uint8 [n, 64, 128, 3] of the same plates, and their texts."""
+    renderer = PlateRenderer(fonts)
+    rng = np.random.default_rng(17)
+    plates = [renderer.render(rng) for _ in range(_PLATES)]
+    for yaw in YAWS_DEG:
+        crops = []
+        for plate in plates:
+            picture, box = turned(plate.rgb, plate.aspect, yaw)
+            crops.append(cut(picture, box, *margins))
+        yield yaw, np.stack(crops), [plate.text for plate in plates]
+
+
+def turned(
+    rgb: NDArray[np.uint8], aspect: float, yaw_deg: float
+) -> tuple[NDArray[np.uint8], tuple[float, float, float, float]]:
+    """A plate's picture turned about its upright axis on grey ground, and its tight upright box there."""
+    yaw = math.radians(yaw_deg)
+    half_w, half_h = _WIDTH_PX / 2, _WIDTH_PX / aspect / 2
+    distance = _DISTANCE_WIDTHS * _WIDTH_PX
+    corners = []
+    for x, y in ((-half_w, -half_h), (half_w, -half_h), (half_w, half_h), (-half_w, half_h)):
+        depth = distance + x * math.sin(yaw)
+        corners.append((x * math.cos(yaw) * distance / depth, y * distance / depth))
+    quad = np.array(corners, np.float32)
+    middle = np.array([_WIDTH_PX, _WIDTH_PX], np.float32)
+    quad += middle
+    height, width = rgb.shape[:2]
+    scale = _WIDTH_PX / width
+    small = cv2.resize(rgb, None, fx=scale, fy=scale * (width / height) / aspect, interpolation=cv2.INTER_AREA)
+    h, w = small.shape[:2]
+    warp = cv2.getPerspectiveTransform(np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float32), quad)
+    size_px = (2 * _WIDTH_PX, 2 * _WIDTH_PX)
+    picture = np.full((*size_px, 3), 96, np.uint8)
+    cv2.warpPerspective(small, warp, size_px, dst=picture, borderMode=cv2.BORDER_TRANSPARENT)
+    (x0, y0), (x1, y1) = quad.min(0), quad.max(0)
+    return picture, (float(x0), float(y0), float(x1), float(y1))
+
+
+def boards(fonts: Path, margins: tuple[float, float]) -> NDArray[np.uint8]:
+    """Crops uint8 [n, 64, 128, 3] of boards with writing that are no plates."""
+    painter = SignPainter(fonts)
+    rng = np.random.default_rng(18)
+    crops = []
+    for _ in range(_BOARDS):
+        rgb = np.ascontiguousarray(painter.paint(rng, least_chars=9)[..., ::-1])
+        picture, box = turned(rgb, rgb.shape[1] / rgb.shape[0], float(rng.uniform(0, 30)))
+        crops.append(cut(picture, box, *margins))
+    return np.stack(crops)

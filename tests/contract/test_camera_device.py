@@ -1,0 +1,250 @@
+"""USB cameras and streams: gone and back, silent, adjusted; and what of an address may be shown."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import threading
+
+import cv2
+import numpy as np
+import pytest
+import structlog
+
+from agent.errors import ConfigError
+from agent.runtime.config import parse_config
+from hw.backoff import Backoff
+from hw.camera_device import CameraDevice, open_capture
+from hw.clock import RealClock
+from hw.config import DeviceCameraConfig, without_credentials
+from hw.ports import CameraAbsentError, CameraEndedError, CameraStalledError
+
+ADDRESS = "rtsp://patrol:w0rd@192.0.2.7:554/stream?channel=1"
+QUICK = Backoff(0.0, 0.01)
+
+
+class Socket:
+    """Where a camera is plugged in and out; each opening delivers until it is pulled."""
+
+    def __init__(self, *, plugged: bool) -> None:
+        self.plugged = plugged
+        self._openings = queue.SimpleQueue()
+
+    def open(self, _config) -> Plugged | None:
+        if not self.plugged:
+            return None
+        made = Plugged()
+        self._openings.put(made)
+        return made
+
+    def opening(self) -> Plugged:
+        """The next one, when it has come to that."""
+        return self._openings.get(timeout=60)
+
+
+class Plugged:
+    """One opening of it."""
+
+    def __init__(self) -> None:
+        self.frames = queue.SimpleQueue()
+        self.released = threading.Event()
+
+    def grab(self) -> bool:
+        self._picture = self.frames.get()
+        return self._picture is not None
+
+    def retrieve(self):
+        return True, self._picture
+
+    def release(self) -> None:
+        self.released.set()
+
+
+def picture(level: int, *, width: int = 320) -> np.ndarray:
+    return np.full((180, width, 3), level, np.uint8)
+
+
+def camera_on(socket: Socket, **options) -> CameraDevice:
+    config = DeviceCameraConfig(kind="device", name="rear", role="rear", source=0, **options)
+    return CameraDevice(config, RealClock(), open_video=socket.open, backoff=QUICK)
+
+
+def eventually(camera: CameraDevice):
+    """The next frame, however often the camera has to be opened for it."""
+    while True:
+        try:
+            return camera.next_frame(timeout_s=10.0)
+        except CameraStalledError:
+            continue
+
+
+def test_a_camera_that_goes_away_is_opened_anew_and_numbers_go_on():
+    """Pulled: the old opening is given back; plugged in again: frames, with the next number."""
+    socket = Socket(plugged=True)
+    camera = camera_on(socket)
+    first = socket.opening()
+    first.frames.put(picture(10))
+    assert camera.next_frame(timeout_s=10.0).seq == 0
+    socket.plugged = False
+    first.frames.put(None)
+    assert first.released.wait(60)
+    with pytest.raises(CameraAbsentError, match="camera rear"):
+        camera.next_frame(timeout_s=0.3)
+    socket.plugged = True
+    second = socket.opening()
+    second.frames.put(picture(20))
+    frame = eventually(camera)
+    assert (frame.seq, int(frame.rgb[0, 0, 0])) == (1, 20)
+    second.frames.put(None)
+    camera.close()
+
+
+def test_a_camera_that_is_not_there_at_the_start_is_waited_for():
+    socket = Socket(plugged=False)
+    camera = camera_on(socket)
+    with pytest.raises(CameraAbsentError, match="plugged in"):
+        camera.next_frame(timeout_s=0.3)
+    socket.plugged = True
+    plugged = socket.opening()
+    plugged.frames.put(picture(10))
+    assert eventually(camera).seq == 0
+    plugged.frames.put(None)
+    camera.close()
+
+
+def test_a_camera_that_is_there_and_silent_has_stalled():
+    """Silence is no absence: a restart may help."""
+    socket = Socket(plugged=True)
+    camera = camera_on(socket)
+    plugged = socket.opening()
+    with pytest.raises(CameraStalledError) as stall:
+        camera.next_frame(timeout_s=0.05)
+    assert not isinstance(stall.value, CameraAbsentError)
+    plugged.frames.put(None)
+    camera.close()
+
+
+def test_only_the_newest_frame_is_kept():
+    socket = Socket(plugged=True)
+    camera = camera_on(socket)
+    plugged = socket.opening()
+    for level in range(1, 6):
+        plugged.frames.put(picture(level))
+    frame = camera.next_frame(timeout_s=10.0)
+    while frame.seq < 4:
+        frame = camera.next_frame(timeout_s=10.0)
+    assert int(frame.rgb[0, 0, 0]) == 5
+    plugged.frames.put(None)
+    camera.close()
+
+
+def test_a_size_the_driver_changed_is_said_once():
+    socket = Socket(plugged=True)
+    with structlog.testing.capture_logs() as logs:
+        camera = camera_on(socket, width_px=640, height_px=180)
+        plugged = socket.opening()
+        for _ in range(2):
+            plugged.frames.put(picture(1))
+            camera.next_frame(timeout_s=10.0)
+        plugged.frames.put(None)
+        camera.close()
+    (said,) = [entry for entry in logs if entry["event"] == "camera_adjusted"]
+    assert (said["wanted"], said["granted"]) == ((640, 180), (320, 180))
+
+
+def test_closing_ends_a_read_that_hangs():
+    """The driver does not come back: the consumer is free all the same."""
+    socket = Socket(plugged=True)
+    camera = camera_on(socket)
+    plugged = socket.opening()
+    camera.close()
+    with pytest.raises(CameraEndedError):
+        camera.next_frame(timeout_s=10.0)
+    plugged.frames.put(None)
+
+
+def test_opencv_itself_reads_a_stream_that_breaks_off_and_begins_again(tmp_path):
+    """OpenCV's own reader on a pipe of JPEGs: what the fakes stand for."""
+    path = tmp_path / "stream.mjpeg"
+    os.mkfifo(path)
+    jpeg = cv2.imencode(".jpg", picture(200))[1].tobytes()
+
+    def speak() -> None:
+        for _ in range(2):
+            with path.open("wb") as pipe:
+                pipe.write(jpeg * 40)
+
+    speaker = threading.Thread(target=speak)
+    speaker.start()
+    camera = CameraDevice(
+        DeviceCameraConfig(kind="device", name="rear", source=str(path)), RealClock(), backoff=QUICK
+    )
+    seqs = [eventually(camera).seq]
+    speaker.join()
+    while seqs[-1] < 79:
+        seqs.append(eventually(camera).seq)
+    assert abs(int(eventually_last(camera, path, jpeg).rgb.mean()) - 200) < 5
+
+
+def eventually_last(camera: CameraDevice, path, jpeg: bytes):
+    """One more breath, so that the reader, which waits in the opening of the pipe, ends with the camera."""
+    with path.open("wb") as pipe:
+        pipe.write(jpeg * 40)
+    frame = eventually(camera)
+    path.unlink()
+    camera.close()
+    return frame
+
+
+def test_opencv_finds_no_camera_where_there_is_none(tmp_path, capfd):
+    for source in (str(tmp_path / "missing"), "rtsp://patrol:w0rd@127.0.0.1:9/stream"):
+        assert open_capture(DeviceCameraConfig(kind="device", source=source, timeout_s=1)) is None
+    assert "w0rd" not in "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (ADDRESS, "rtsp://***@192.0.2.7:554/stream?channel=1"),
+        ("rtsp://u:p@ss/w#rd@host/x", "rtsp://***@host/x"),
+        ("rtsp://host/x?user=me&password=w0rd&channel=1", "rtsp://host/x?user=***&password=***&channel=1"),
+        ("rtsp://host:554/x", "rtsp://host:554/x"),
+        ("{'source': 'rtsp://u:p@h/x', 'name': 'rear'}", "{'source': 'rtsp://***@h/x', 'name': 'rear'}"),
+        ("/dev/video0", "/dev/video0"),
+    ],
+)
+def test_user_and_password_of_an_address_are_blotted_out(text, shown):
+    assert without_credentials(text) == shown
+
+
+def test_no_report_of_a_configuration_holds_a_password(tmp_path):
+    """Shown as JSON, printed by a program, or complained about: never."""
+    camera = {"kind": "device", "name": "rear", "source": ADDRESS}
+    table = {"unit": "unit-07", "agency": "Example", "hw": {"cameras": [camera]}}
+    config = parse_config(table, "test")
+    assert config.hw.cameras[0].source == ADDRESS
+    for text in (json.dumps(config.model_dump(mode="json")), repr(config), str(config)):
+        assert "w0rd" not in text
+    wrong = ({**camera, "source": [ADDRESS]}, {**camera, "fps": 0}, {**camera, "kind": ADDRESS})
+    for cameras in ([camera, camera], *([one] for one in wrong)):
+        with pytest.raises(ConfigError) as complaint:
+            parse_config({**table, "hw": {"cameras": cameras}}, "test")
+        assert "w0rd" not in str(complaint.value)
+
+
+def test_a_file_is_no_device(tmp_path):
+    """A file ends; a device is opened again for ever."""
+    (tmp_path / "clip.mp4").touch()
+    with pytest.raises(ValueError, match='kind = "video"'):
+        DeviceCameraConfig(kind="device", source=str(tmp_path / "clip.mp4"))
+
+
+def test_what_waits_says_where_without_the_password():
+    camera = CameraDevice(
+        DeviceCameraConfig(kind="device", source=ADDRESS), RealClock(), open_video=lambda _: None, backoff=QUICK
+    )
+    with pytest.raises(CameraAbsentError, match=r"rtsp://\*\*\*@192") as absent:
+        camera.next_frame(timeout_s=0.3)
+    assert "w0rd" not in str(absent.value)
+    camera.close()

@@ -1,0 +1,192 @@
+"""The panel on gpiozero's own mock pins: patterns, sounds, buttons, ignition, and pins that cannot be had."""
+
+from __future__ import annotations
+
+import queue
+import sys
+from itertools import combinations
+from types import SimpleNamespace
+
+import pytest
+from gpiozero.pins.mock import MockFactory, MockPin
+
+from hw.clock import SimClock
+from hw.config import GpioPanelConfig
+from hw.panel_gpio import BEEPS, BLINK_S, PanelGpio, lgpio_factory
+from hw.ports import Button, Buzz, HwConfigError, Lamp
+
+MS = 1_000_000
+PATIENCE_S = 30
+IGNITION, STATUS, HIT, BUZZER, LIGHT, ACKNOWLEDGE, PRIVACY = 17, 27, 22, 23, 24, 5, 6
+PINS = GpioPanelConfig(
+    kind="gpio",
+    ignition_pin=IGNITION,
+    status_pin=STATUS,
+    hit_pin=HIT,
+    buzzer_pin=BUZZER,
+    illuminator_pin=LIGHT,
+    acknowledge_pin=ACKNOWLEDGE,
+    privacy_pin=PRIVACY,
+    ignition_debounce_s=1,
+)
+
+
+class ToldPin(MockPin):
+    """A pin that tells of every change."""
+
+    def __init__(self, factory, info) -> None:
+        self.told = queue.SimpleQueue()
+        super().__init__(factory, info)
+
+    def _change_state(self, value) -> bool:
+        changed = super()._change_state(value)
+        if changed:
+            self.told.put(bool(value))
+        return changed
+
+
+class Header:
+    """Panel, pins and clock."""
+
+    def __init__(self) -> None:
+        self.clock = SimClock()
+        self.factory = MockFactory(pin_class=ToldPin)
+        self.panel = PanelGpio(PINS, self.factory, self.clock)
+
+    def pin(self, number: int) -> ToldPin:
+        return self.factory.pin(number)
+
+    def changes(self, number: int, count: int) -> list[bool]:
+        return [self.pin(number).told.get(timeout=PATIENCE_S) for _ in range(count)]
+
+
+@pytest.fixture
+def header():
+    made = Header()
+    yield made
+    made.panel.close()
+    made.factory.close()
+
+
+@pytest.mark.parametrize("lamp", BLINK_S)
+def test_a_pattern_blinks_on_and_off_until_the_next(header, lamp):
+    header.panel.set_lamp(lamp)
+    assert header.changes(STATUS, 3) == [True, False, True]
+    header.panel.set_lamp(Lamp.OFF)
+    assert not header.pin(STATUS).state
+
+
+def test_every_pattern_can_be_told_from_every_other():
+    """Steady and dark aside, no two share both times, nor do their periods and shares look alike."""
+    assert set(BLINK_S) == set(Lamp) - {Lamp.RECORDING, Lamp.OFF}
+    for (on_a, off_a), (on_b, off_b) in combinations(BLINK_S.values(), 2):
+        period_a, period_b = on_a + off_a, on_b + off_b
+        longer = max(period_a / period_b, period_b / period_a)
+        assert longer >= 1.2 or abs(on_a / period_a - on_b / period_b) >= 0.2
+
+
+def test_steady_ends_a_blinking(header):
+    header.panel.set_lamp(Lamp.FAULT)
+    header.changes(STATUS, 2)
+    header.panel.set_lamp(Lamp.RECORDING)
+    assert header.pin(STATUS).state
+
+
+@pytest.mark.parametrize("sound", Buzz)
+def test_a_sound_is_so_many_beeps(header, sound):
+    times = BEEPS[sound][2]
+    header.panel.buzz(sound)
+    assert header.changes(BUZZER, 2 * times) == [True, False] * times
+    assert header.pin(BUZZER).told.empty()
+
+
+def test_only_a_hit_flashes_the_hit_lamp(header):
+    for sound in (Buzz.READ, Buzz.FAULT):
+        header.panel.buzz(sound)
+    assert header.pin(HIT).told.empty()
+    header.panel.buzz(Buzz.HIT)
+    assert header.changes(HIT, 2) == [True, False]
+
+
+def test_the_illuminator_goes_on_off_and_out_with_the_panel(header):
+    for on in (True, False, True):
+        header.panel.set_illuminator(on=on)
+        assert header.changes(LIGHT, 1) == [on]
+    header.panel.close()
+    assert header.changes(LIGHT, 1) == [False]
+
+
+@pytest.mark.parametrize(("pin", "button"), [(ACKNOWLEDGE, Button.ACKNOWLEDGE), (PRIVACY, Button.PRIVACY)])
+def test_a_button_held_is_one_press(header, pin, button):
+    """Pressed is to ground; holding it, and letting it go, is no other press."""
+    header.pin(pin).drive_low()
+    header.clock.advance(5000 * MS)
+    header.pin(pin).drive_high()
+    assert header.panel.take_presses() == (button,)
+    header.clock.advance(1000 * MS)
+    assert header.panel.take_presses() == ()
+
+
+def test_an_ignition_that_bounces_has_not_been_turned(header):
+    """A starter motor pulls the voltage down for a while: only a level that holds for the whole time counts."""
+    header.pin(IGNITION).drive_high()
+    header.clock.advance(2000 * MS)
+    assert header.panel.ignition_on
+    for _ in range(20):
+        header.pin(IGNITION).drive_low()
+        header.clock.advance(200 * MS)
+        assert header.panel.ignition_on
+        header.pin(IGNITION).drive_high()
+        header.clock.advance(200 * MS)
+        assert header.panel.ignition_on
+    header.pin(IGNITION).drive_low()
+    header.clock.advance(999 * MS)
+    assert header.panel.ignition_on
+    header.clock.advance(1 * MS)
+    assert not header.panel.ignition_on
+    header.pin(IGNITION).drive_high()
+    header.clock.advance(999 * MS)
+    assert not header.panel.ignition_on, "a spike is no key either"
+    header.clock.advance(1 * MS)
+    assert header.panel.ignition_on
+
+
+class LgpioError(Exception):
+    """As lgpio's own: no kin of gpiozero's errors or OSError, and its text is a repr."""
+
+    def __str__(self) -> str:
+        return "'GPIO busy'"
+
+
+class BusyPin(ToldPin):
+    """A line that another process holds."""
+
+    def __init__(self, factory, info) -> None:
+        if info.name == f"GPIO{BUZZER}":
+            raise LgpioError
+        super().__init__(factory, info)
+
+
+def test_a_pin_that_another_process_holds_is_named_and_the_others_are_given_back():
+    factory = MockFactory(pin_class=BusyPin)
+    with pytest.raises(
+        HwConfigError, match=r"GPIO 23 cannot be used: 'GPIO busy'; does another program hold it\?"
+    ):
+        PanelGpio(PINS, factory, SimClock())
+    without = PINS.model_copy(update={"buzzer_pin": None})
+    PanelGpio(without, factory, SimClock()).close()
+
+
+def test_a_chip_that_cannot_be_opened_is_named(monkeypatch):
+    def refuse(chip):
+        raise LgpioError
+
+    monkeypatch.setitem(sys.modules, "gpiozero.pins.lgpio", SimpleNamespace(LGPIOFactory=refuse))
+    with pytest.raises(HwConfigError, match="/dev/gpiochip4 cannot be used: 'GPIO busy'"):
+        lgpio_factory(4)
+
+
+def test_without_lgpio_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "gpiozero.pins.lgpio", None)
+    with pytest.raises(HwConfigError, match="apt-get install python3-lgpio"):
+        lgpio_factory(0)

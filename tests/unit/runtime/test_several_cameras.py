@@ -1,0 +1,206 @@
+"""More than one camera in a unit; cameras that fall silent, and cameras that are not there."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+from agent.errors import FatalError
+from agent.runtime.demo_command import DriveClock
+from agent.runtime.health import DeviceCounts
+from agent.runtime.loops import Inbox, vision_loop
+from agent.runtime.scripted import ScriptedReader
+from agent.runtime.service import Hardware, Service
+from agent.runtime.simulate_command import config_for
+from agent.runtime.timing import StageTimes
+from agent.sync.messages import ReadMessage
+from agent.sync.wire import UnitState, decode_record, decode_status
+from hw.camera_sim import CameraSim
+from hw.drive_load import load_drive
+from hw.open import open_board, open_gnss, open_panel
+from hw.ports import CameraAbsentError, CameraEndedError, CameraStalledError, Lamp, LinkUp
+from tests.drive_builder import write_drive
+
+FRONT, REAR = "7ABC123", "8XYZ987"
+
+
+class Heard:
+    """A link that is always up and keeps what is published."""
+
+    def __init__(self) -> None:
+        self.reads = []
+        self.states = []
+
+    def start(self, on_event, *, subscribe, will) -> None:
+        on_event(LinkUp(16, None))
+
+    def publish(self, topic, payload, *, token, retain=False, qos=1) -> None:
+        if topic.endswith("/up/read"):
+            record = decode_record(payload)
+            self.reads += [record] if isinstance(record, ReadMessage) else []
+        elif topic.endswith("/st"):
+            status = decode_status(payload)
+            self.states.append((status.state, status.reason))
+
+    def close(self) -> None:
+        return
+
+
+class PerCamera:
+    """The truth of each camera's own drive."""
+
+    def __init__(self, readers: dict[str, ScriptedReader]) -> None:
+        self._readers = readers
+
+    def detect(self, frame):
+        return self._readers[frame.camera].detect(frame)
+
+    def read(self, frame, detections):
+        return self._readers[frame.camera].read(frame, detections)
+
+
+class Unplugged:
+    """A camera that is not there until it is plugged in; it then behaves as the one inside."""
+
+    def __init__(self, inner: CameraSim) -> None:
+        self._inner, self.name = inner, inner.name
+        self._plugged, self._closed = threading.Event(), threading.Event()
+
+    def plug_in(self) -> None:
+        self._plugged.set()
+
+    def next_frame(self, *, timeout_s: float):
+        if self._closed.is_set():
+            raise CameraEndedError("closed")
+        if not self._plugged.wait(0.05):
+            raise CameraAbsentError(f"camera {self.name}: not there")
+        return self._inner.next_frame(timeout_s=timeout_s)
+
+    def close(self) -> None:
+        self._closed.set()
+        self._inner.close()
+
+
+@pytest.fixture
+def unit(tmp_path):
+    """A unit that looks forward and back, each along a drive of its own: service, link, panel, rear camera."""
+    ways = {
+        name: load_drive(write_drive(tmp_path / name, seconds=30, plates={text: (0.0, 2.0)}))
+        for name, text in (("front", FRONT), ("rear", REAR))
+    }
+    config = config_for(ways["front"], tmp_path / "state")
+    cameras = [{"kind": "sim", "name": "front", "role": "front"}, {"kind": "sim", "name": "boot", "role": "rear"}]
+    hw = config.hw.model_validate({**config.hw.model_dump(), "cameras": cameras})
+    config = config.model_copy(update={"hw": hw})
+    clock = DriveClock(ways["front"])
+    origin = clock.mono_ns()
+    shared = {"drive": ways["front"], "origin_ns": origin}
+    panel, link = open_panel(hw.panel, clock, **shared), Heard()
+    rear = Unplugged(CameraSim(ways["rear"], clock, name="boot", origin_ns=origin))
+    hardware = Hardware(
+        (CameraSim(ways["front"], clock, origin_ns=origin), rear),
+        open_gnss(hw.gnss, clock, **shared),
+        panel,
+        link,
+        open_board(hw.board, clock, **shared),
+        clock,
+    )
+    readers = {"front": ScriptedReader(ways["front"]), "boot": ScriptedReader(ways["rear"])}
+    return Service(config, hardware, lambda: PerCamera(readers), ScriptedReader.models), link, panel, rear
+
+
+def test_every_camera_reads_under_its_own_name_and_role(unit):
+    """Front and rear in one unit: two threads, two recognisers, one outbox."""
+    service, link, _, rear = unit
+    rear.plug_in()
+    service.run(on_watch=lambda running: running.stop() if len(link.reads) >= 2 else None, drain_s=0)
+    assert {(r.text, r.camera, r.camera_role) for r in link.reads} == {
+        (FRONT, "front", "front"),
+        (REAR, "boot", "rear"),
+    }
+    assert service.health.devices.missing_cameras == set()
+
+
+def test_one_camera_unplugged_at_boot_stops_nothing_but_itself(unit):
+    """The other reads and sends; lamp, gauge and status say what is missing, and that it is back."""
+    service, link, panel, rear = unit
+    seen = []
+
+    def watch(running: Service) -> None:
+        missing = running.health.gauges(running.outbox_stats, running._hw.board.vitals())[
+            "devices.cameras_missing"
+        ]
+        if not seen and link.reads and panel.lamps[-1:] == [Lamp.NO_CAMERA]:
+            assert missing == 1
+            seen.append("missing")
+            rear.plug_in()
+        elif seen and not missing and panel.lamps[-1] is not Lamp.NO_CAMERA:
+            running.stop()
+
+    service.run(on_watch=watch, drain_s=0)
+    assert {r.camera for r in link.reads} >= {"front"}
+    assert (UnitState.DEGRADED, "no_camera") in link.states
+    assert service.health.devices.camera_stalls > 0
+
+
+class Lane:
+    """As much of a lane as the loop uses; it ends after so many rounds."""
+
+    def __init__(self, rounds: int) -> None:
+        self._left = rounds
+
+    @property
+    def stopping(self) -> bool:
+        self._left -= 1
+        return self._left < 0
+
+    def beat(self) -> None:
+        return
+
+
+class Moody:
+    """A camera that does what the list says: True is a frame, an error is raised."""
+
+    name = "front"
+
+    def __init__(self, moods) -> None:
+        self._moods = iter(moods)
+
+    def next_frame(self, *, timeout_s):
+        mood = next(self._moods)
+        if mood is True:
+            return SimpleNamespace()
+        raise mood
+
+
+def live_with(moods) -> DeviceCounts:
+    moods = list(moods)
+    counts = DeviceCounts()
+    vision = SimpleNamespace(step=lambda *_: SimpleNamespace(exposure=None, tracks=()), flush=list)
+    loop = vision_loop(Moody(moods), lambda: vision, lambda _: None, Inbox(), times=StageTimes(), counts=counts)
+    loop(Lane(len(moods)))
+    return counts
+
+
+SILENT, GONE = CameraStalledError("silent"), CameraAbsentError("gone")
+
+
+def test_a_camera_that_never_was_there_is_asked_for_without_end():
+    """Neither restarts nor reboots bring an unplugged camera: the rest of the unit is left in peace."""
+    counts = live_with([GONE] * 1000)
+    assert (counts.camera_stalls, counts.missing_cameras) == (1000, {"front"})
+
+
+@pytest.mark.parametrize("moods", [[SILENT] * 8, [True, *[GONE] * 8], [True, *[SILENT] * 8]])
+def test_a_camera_that_is_there_or_was_ends_the_process_in_the_end(moods):
+    """A process that begins anew frees what hangs; systemd counts, and starts the board again."""
+    with pytest.raises(FatalError, match="8 times in a row"):
+        live_with(moods)
+    assert live_with(moods[:-1]).missing_cameras == {"front"}
+
+
+def test_a_frame_forgives_all_stalls_before_it():
+    counts = live_with([*[SILENT] * 7, True, *[SILENT] * 7, True])
+    assert (counts.camera_stalls, counts.missing_cameras) == (14, set())

@@ -1,0 +1,143 @@
+"""The station offers, passes on what is asked for, shows what is wanted beside what is reported."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from agent.sync.topics import Channel, build
+from agent.sync.wire import (
+    UpdateReport,
+    UpdateState,
+    UpdateWish,
+    decode_offer,
+    decode_part,
+    encode_report,
+    encode_wish,
+)
+from station.cli import app
+from station.ingest import Ingest
+from station.show import units_table
+from station.store import Store
+from station.updates import folder_of
+from tests.strategies import BOOT
+from tests.update_builder import Unit
+
+UP = build("unit-07", Channel.UPDATE)
+
+
+@pytest.fixture
+def made(tmp_path, monkeypatch):
+    """A station's file, an update of some 100 KB, and the key that signed it."""
+    unit = Unit(tmp_path / "unit")
+    data = unit.update(42, wheel=bytes(range(256)) * 400, units=("unit-*",))
+    (tmp_path / "release.pub").write_bytes(unit.key.public.pem())
+    (tmp_path / "42.lprup").write_bytes(data)
+    db = tmp_path / "station.db"
+    Store(db).close()
+    return tmp_path, db, data
+
+
+def command(made, *words):
+    _folder, db, _ = made
+    return CliRunner().invoke(app, [*words, "--db", str(db)])
+
+
+def offer(made, unit="unit-07"):
+    folder, _, _ = made
+    return command(made, "offer", unit, str(folder / "42.lprup"), "--key", str(folder / "release.pub"))
+
+
+def test_a_unit_gets_what_it_is_offered_byte_for_byte(made):
+    _, db, data = made
+    assert offer(made).exit_code == 0
+    ingest = Ingest(Store(db), "station", lambda: 1)
+    ((topic, payload),) = ingest.offers()
+    offered = decode_offer(payload)
+    assert topic == build("unit-07", Channel.COMMAND)
+    assert (offered.release, offered.size_bytes, offered.parts) == (42, len(data), ("code",))
+    got = b""
+    while len(got) < offered.size_bytes:
+        ((where, answer),) = ingest.handle(UP, encode_wish(UpdateWish("unit-07", BOOT, offered.sha256, len(got))))
+        assert where == build("unit-07", Channel.PART)
+        part = decode_part(answer)
+        assert part.offset == len(got)
+        got += part.data
+    assert got == data
+    assert ingest.counts.wishes == 4
+    assert ingest.handle(UP, encode_wish(UpdateWish("unit-07", BOOT, offered.sha256, len(got)))) == []
+
+
+def test_another_unit_gets_nothing(made):
+    _, db, _ = made
+    offer(made)
+    store = Store(db)
+    (row,) = store.offers()
+    ingest = Ingest(store, "station", lambda: 1)
+    wish = UpdateWish("unit-08", BOOT, row.sha256, 0)
+    assert ingest.handle(build("unit-08", Channel.UPDATE), encode_wish(wish)) == []
+    assert ingest.handle(UP, encode_wish(UpdateWish("unit-07", BOOT, bytes(32), 0))) == []
+    assert ingest.handle(UP, encode_wish(wish)) != [], "in another's name: refused"
+    assert ingest.counts.not_authorised == 1
+
+
+def test_offering_again_is_another_attempt_and_withdrawing_clears(made):
+    _, db, _ = made
+    offer(made)
+    offer(made)
+    store = Store(db)
+    assert [o.attempt for o in store.offers()] == [1]
+    assert "withdrawn" in command(made, "withdraw", "unit-07").output
+    assert "nothing was offered" in command(made, "withdraw", "unit-07").output
+    ((_, payload),) = Ingest(store, "station", lambda: 1).offers()
+    assert payload == b""
+    whats = [row.what for row in store.audit_trail()]
+    assert "offer release 42 to unit-07" in whats
+    assert "withdraw offer to unit-07" in whats
+
+
+def test_a_file_that_went_is_counted_and_answered_with_silence(made):
+    _, db, _ = made
+    offer(made)
+    store = Store(db)
+    (row,) = store.offers()
+    for path in folder_of(db).iterdir():
+        path.unlink()
+    ingest = Ingest(store, "station", lambda: 1)
+    assert ingest.handle(UP, encode_wish(UpdateWish("unit-07", BOOT, row.sha256, 0))) == []
+    assert ingest.counts.storage_failures == 1
+    assert "offer the update again" in ingest.last_failure
+
+
+def test_what_is_not_signed_or_not_for_the_unit_is_not_offered(made):
+    folder, db, data = made
+    assert offer(made, "bus-07").exit_code == 2
+    (folder / "42.lprup").write_bytes(data[:-1])
+    assert offer(made).exit_code == 1
+    assert Store(db).offers() == []
+
+
+@pytest.mark.parametrize(
+    ("told", "shows"),
+    [
+        (
+            (41, 41, 42, UpdateState.ROLLED_BACK, "not well in time"),
+            "41 (42 rolled back: not well in time) wanted 42",
+        ),
+        ((42, 41, 42, UpdateState.TRIAL, ""), "42 on trial wanted 42"),
+        ((42, 42, 42, UpdateState.COMMITTED, ""), "42"),
+        ((41, 41, 42, UpdateState.FETCHING, ""), "41 (42 fetching) wanted 42"),
+    ],
+)
+def test_what_is_wanted_is_shown_beside_what_is_reported(made, told, shows):
+    _, db, _ = made
+    offer(made)
+    store = Store(db)
+    report = UpdateReport("unit-07", BOOT, *told, 0, bytes(32))
+    assert Ingest(store, "station", lambda: 1).handle(UP, encode_report(report)) == []
+    out = Console(file=io.StringIO(), width=300)
+    out.print(units_table([(row, []) for row in store.units()]))
+    assert f" {shows} " in out.file.getvalue()

@@ -1,0 +1,247 @@
+"""An offered update comes down bit by bit, in the gaps, whatever is lost, cut short or damaged on the way."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.errors import WireError
+from agent.runtime.config import UpdateTable
+from agent.runtime.updates import UpdateDesk
+from agent.sync.wire import (
+    UpdateBytes,
+    UpdateOffer,
+    UpdateState,
+    decode_update,
+    encode_offer,
+    encode_part,
+)
+from agent.update.fetch import Fetcher
+from agent.update.standing import INBOX
+from agent.update.trial import Signs
+from tests.update_builder import Unit
+
+S = 1_000_000_000
+FILE = bytes(range(256)) * 400  # 102,400 bytes
+PART = 10_000
+OFFER = UpdateOffer("unit-07", 42, hashlib.sha256(FILE).digest(), len(FILE), 0, ("code",))
+
+
+class Side:
+    """The unit's folder of releases and a fetcher that can be killed and made anew."""
+
+    def __init__(self, folder) -> None:
+        self.unit = Unit(folder)
+        self.folder = folder / "state" / INBOX.parent
+        self.now_ns = 0
+        self.restart()
+
+    def restart(self, **changes) -> None:
+        options = {"free_only": True, "timeout_s": 20.0}
+        self.fetcher = Fetcher(
+            unit="unit-07", boot_id=bytes(16), folder=self.folder, home=self.unit.home, **{**options, **changes}
+        )
+
+    def wish(self, *, metered: bool = False) -> int | None:
+        """The offset asked for, sent at once."""
+        self.now_ns += S
+        payload = self.fetcher.next_wish(self.now_ns, metered=metered)
+        if payload is None:
+            return None
+        self.fetcher.wished(self.now_ns)
+        return decode_update(payload).offset
+
+    def give(self, offset: int, *, data: bytes | None = None, sha256: bytes = OFFER.sha256) -> None:
+        data = FILE[offset : offset + PART] if data is None else data
+        self.fetcher.take(encode_part(UpdateBytes("unit-07", sha256, offset, data)))
+
+    def fetch_all(self) -> None:
+        for _ in range(200):
+            offset = self.wish()
+            if offset is not None:
+                self.give(offset)
+            elif self.fetcher.state is UpdateState.HANDED:
+                return
+        raise AssertionError(self.fetcher.state)
+
+    @property
+    def inbox(self) -> bytes | None:
+        path = self.folder / INBOX.name
+        return path.read_bytes() if path.exists() else None
+
+
+@pytest.fixture
+def side(tmp_path):
+    return Side(tmp_path)
+
+
+def test_an_offer_becomes_a_file_for_root(side):
+    assert side.wish() is None, "nothing was offered"
+    side.fetcher.offered(encode_offer(OFFER))
+    side.fetch_all()
+    assert side.inbox == FILE
+    assert sorted(p.name for p in side.folder.iterdir()) == ["handed", INBOX.name]
+
+
+def test_one_wish_at_a_time_and_again_when_no_answer_comes(side):
+    side.fetcher.offered(encode_offer(OFFER))
+    assert side.wish() == 0
+    assert side.wish() is None
+    side.now_ns += 20 * S
+    assert side.wish() == 0, "after a time-out"
+    side.fetcher.link_went()
+    assert side.wish() == 0, "a new connection asks at once"
+    side.give(0)
+    assert side.wish() == PART
+
+
+@settings(max_examples=30)
+@given(st.lists(st.sampled_from(["answer", "lose", "double", "restart", "stray", "link"]), max_size=60))
+def test_whatever_is_lost_doubled_or_cut_short_the_whole_file_arrives(tmp_path_factory, events):
+    side = Side(tmp_path_factory.mktemp("fetch"))
+    side.fetcher.offered(encode_offer(OFFER))
+    for event in events:
+        offset = side.wish()
+        if event == "restart":
+            side.restart()
+            side.fetcher.offered(encode_offer(OFFER))
+        elif event == "link":
+            side.fetcher.link_went()
+        elif event == "stray":
+            side.give(3 * PART + 1)
+        elif offset is not None and event != "lose":
+            side.give(offset)
+            if event == "double":
+                side.give(offset)
+        side.now_ns += 20 * S
+    side.fetch_all()
+    assert side.inbox == FILE
+    assert side.fetcher.counts.damaged == 0
+
+
+def test_after_a_restart_it_goes_on_where_it_was(side):
+    side.fetcher.offered(encode_offer(OFFER))
+    for _ in range(5):
+        side.give(side.wish())
+    side.restart()
+    side.fetcher.offered(encode_offer(OFFER))
+    offsets = [side.wish(), side.wish()]
+    assert offsets == [None, 5 * PART], "first what is here is hashed, then the rest is asked for"
+
+
+def test_what_is_damaged_is_fetched_anew_and_given_up_in_the_end(side):
+    side.fetcher.offered(encode_offer(OFFER))
+    for _ in range(3):
+        while (offset := side.wish()) is not None:
+            side.give(offset, data=b"x" * len(FILE[offset : offset + PART]))
+    assert side.fetcher.counts.damaged == 3
+    assert side.inbox is None
+    assert all(side.wish() is None for _ in range(30))
+    assert list(side.folder.iterdir()) == []
+
+
+def test_over_a_metered_link_only_what_is_small_comes(side):
+    side.fetcher.offered(encode_offer(OFFER))
+    assert side.wish(metered=True) is None
+    assert side.fetcher.state is UpdateState.WAITING
+    assert side.wish() == 0, "the car is home"
+    side.fetcher.offered(encode_offer(replace(OFFER, size_bytes=60_000)))
+    assert side.wish(metered=True) == 0
+    side.restart(free_only=False)
+    side.fetcher.offered(encode_offer(OFFER))
+    assert side.wish(metered=True) == 0
+
+
+def test_what_was_handed_over_is_not_fetched_again_unless_it_is_offered_again(side):
+    side.fetcher.offered(encode_offer(OFFER))
+    side.fetch_all()
+    (side.folder / INBOX.name).unlink()  # root has looked, and refused
+    side.restart()
+    side.fetcher.offered(encode_offer(OFFER))
+    assert all(side.wish() is None for _ in range(30))
+    side.fetcher.offered(encode_offer(replace(OFFER, attempt=1)))
+    side.fetch_all()
+    assert side.inbox == FILE
+
+
+def test_nothing_is_fetched_that_would_surely_be_refused(side):
+    side.unit.commit(side.unit.update(42, config="[log]\nlevel = 'debug'\n"))
+    side.fetcher.offered(encode_offer(OFFER))
+    assert side.wish() is None
+    side.unit.apply(side.unit.update(43, config="[log]\nlevel = 'debug'\n"))
+    side.fetcher.offered(encode_offer(replace(OFFER, release=44)))
+    assert side.wish() is None
+    assert side.fetcher.state is UpdateState.WAITING, "for the release on trial"
+    side.unit.releases.fail("not well")
+    side.now_ns += 10 * S
+    assert side.wish() == 0
+    side.fetcher.offered(encode_offer(replace(OFFER, release=43)))
+    assert side.wish() is None, "rolled back here"
+
+
+def test_a_newer_offer_takes_the_place_and_a_withdrawn_one_leaves_nothing(side):
+    side.fetcher.offered(encode_offer(OFFER))
+    side.give(side.wish())
+    side.fetcher.offered(encode_offer(replace(OFFER, release=43, sha256=bytes(32))))
+    assert side.wish() == 0
+    assert list(side.folder.iterdir()) == []
+    side.give(0)
+    assert side.fetcher.counts.strays == 1, "bytes of the offer before"
+    side.fetcher.offered(b"")
+    assert side.wish() is None
+
+
+def test_a_disk_that_takes_nothing_is_counted_and_asked_again_later(side):
+    side.fetcher.offered(encode_offer(OFFER))
+    offset = side.wish()
+    side.folder.parent.mkdir()
+    side.folder.touch()  # no folder can be made here
+    side.give(offset)
+    assert side.fetcher.counts.unwritten == 1
+    assert side.wish() is None
+    side.folder.unlink()
+    side.now_ns += 70 * S
+    side.fetch_all()
+
+
+@pytest.mark.parametrize("payload", [b"\x80", encode_offer(replace(OFFER, unit="unit-08"))])
+def test_an_offer_that_is_none_or_anothers_is_refused(side, payload):
+    with pytest.raises(WireError):
+        side.fetcher.offered(payload)
+    assert side.fetcher.offer is None
+
+
+def test_the_report_says_how_the_offered_update_stands(side):
+    unit = side.unit
+    table = UpdateTable(home=unit.home, confirm=unit.folder / "confirmed", quiet_s=3600)
+    desk = UpdateDesk(table, unit.folder / "state", side.fetcher)
+
+    def news(*, again=False):
+        side.now_ns += 10 * S
+        desk.step(Signs(1, (1,), late=False, link_up=True), 0, side.now_ns)
+        payload = desk.news("unit-07", bytes(16), bytes(32), again=again)
+        if payload is None:
+            return None
+        report = decode_update(payload)
+        return report.running, report.release, report.state.value, report.reason
+
+    assert news() == (0, 0, "idle", "")
+    assert news() is None, "nothing new"
+    assert news(again=True) == (0, 0, "idle", "")
+    data = unit.update(42, config="[log]\nlevel = 'debug'\n")
+    offer = replace(OFFER, sha256=hashlib.sha256(data).digest(), size_bytes=len(data))
+    side.fetcher.offered(encode_offer(offer))
+    offset = side.wish()
+    assert news() == (0, 42, "fetching", "")
+    side.give(offset, data=data, sha256=offer.sha256)
+    assert side.wish() is None
+    assert news() == (0, 42, "handed", "")
+    (side.folder / INBOX.name).unlink()
+    unit.apply(data)
+    assert news() == (0, 42, "trial", "")
+    unit.releases.fail("not well in time")
+    assert news() == (0, 42, "rolled_back", "not well in time")
