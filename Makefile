@@ -40,7 +40,8 @@ fast: $(STAMPS)/dev ## The tests that need no broker and no root, under a minute
 lint: $(STAMPS)/dev system-packages ## ruff and shellcheck
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	shellcheck .ci/run .ci/system-packages provision/install.sh
+	shellcheck .ci/run .ci/system-packages provision/install.sh \
+	  provision/tryboot/slots provision/tryboot/healthy provision/cloud-init/fill provision/rpi-image-gen/build
 
 types: $(STAMPS)/dev ## mypy --strict
 	$(BIN)/mypy

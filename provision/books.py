@@ -64,13 +64,23 @@ class Books:
         return self._authority.pem
 
     def new_token(self, unit: str, *, expires_s: int) -> str:
-        """Make a single-use token for one unit; only its hash is kept."""
+        """Make a single-use token for one unit; only its hash is kept.  Earlier ones that nobody used are void."""
         token = secrets.token_hex(_TOKEN_BYTES)
         with self._open() as con:
+            con.execute("UPDATE tokens SET expires_s = 0 WHERE unit = ? AND used_by IS NULL", (unit,))
             con.execute(
                 "INSERT INTO tokens VALUES (?, ?, ?, NULL, NULL)", (_hash(token), check_unit(unit), expires_s)
             )
         return token
+
+    def check_free(self, unit: str) -> None:
+        """Raise ProvisionError for an id whose certificate still counts: two units with one identity lose reads."""
+        live = [row for row in self.listing() if row.unit == unit and row.revoked_s is None]
+        if live:
+            raise ProvisionError(
+                f"{unit} is enrolled already: take another id; if that board is lost, `patrol-lpr provision revoke`"
+                " comes first; --again makes a new card for the same board"
+            )
 
     def enrol(self, unit: str, token: str, request: bytes, signing_pem: bytes, *, now: dt.datetime) -> bytes:
         """Sign a request against a token; return the certificate, PEM.
@@ -85,9 +95,11 @@ class Books:
             ).fetchone()
             # One answer for every reason: a guesser learns nothing.
             if row is None or not hmac.compare_digest(row[0], unit) or now_s > row[1]:
-                raise EnrolmentRefusedError("the token is unknown, expired or for another unit")
+                raise EnrolmentRefusedError("the token is unknown, expired or for another unit: make a new card")
             if row[2] is not None and row[2] != asked:
-                raise EnrolmentRefusedError("the token was used already, by another key")
+                raise EnrolmentRefusedError(
+                    "the token was used already, by another key: if that was not this unit, revoke it; make a new card"
+                )
             if row[2] is not None:
                 found = con.execute("SELECT pem FROM certificates WHERE request = ?", (asked,)).fetchone()
                 return bytes(found[0])

@@ -14,15 +14,16 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
-from agent.seal.keys import StationKey, VerifyKey
+from agent.seal.keys import SigningKey, StationKey, VerifyKey, fingerprint
 from provision.books import Books
 from provision.card import Card, load_card
 from provision.enrol import server
 from provision.errors import ProvisionError
 from provision.first_boot import clock_is_credible, enrol, find_card, set_clock, utc_from_sentences
-from provision.flash import check_image, check_target, write
+from provision.flash import check_image, check_target, check_unused, write
 from provision.image import build, put_card
 from provision.pki import issue, load_authority, make_authority, now_utc, write_private
+from provision.release import check_signature, sign_image
 from provision.renew import renew
 
 app = typer.Typer(
@@ -43,7 +44,7 @@ def ca(
 ) -> None:
     """Make the fleet's own certificate authority; keep the folder off-line but for enrolment."""
     authority = make_authority(folder, name)
-    Console().print(f"{folder}: {authority.cert.subject.rfc4514_string()}; ca.key is the fleet: guard it")
+    _say(f"{folder}: {authority.cert.subject.rfc4514_string()}; ca.key is the fleet: guard it")
 
 
 @app.command("issue")
@@ -62,7 +63,7 @@ def issue_command(
     write_private(out / f"{name}.key", key)
     (out / f"{name}.pem").write_bytes(cert)
     (out / "ca.pem").write_bytes(authority.pem)
-    Console().print(f"{out / name}.pem")
+    _say(f"{out / name}.pem")
 
 
 @app.command()
@@ -79,9 +80,14 @@ def card(
     ] = None,
     out: Annotated[Path, typer.Option(help="The card's file.")] = Path("provision.json"),
     hours: Annotated[float, typer.Option(min=0.1, help="How long the token is good for.")] = 72,
+    again: Annotated[
+        bool, typer.Option("--again", help="The unit is enrolled, and its board gets a new card.")
+    ] = False,
 ) -> None:
-    """Make a unit's card with a fresh single-use token."""
+    """Make a unit's card with a fresh single-use token; an earlier card of the unit that was not used is void."""
     books = Books(folder)
+    if not again:
+        books.check_free(unit)
     expires = now_utc() + dt.timedelta(hours=hours)
     (enrol_host, enrol_port), (broker_host, broker_port) = _address(enrol_at), _address(broker)
     made = Card(
@@ -91,7 +97,7 @@ def card(
         release_pem=None if release_key is None else VerifyKey.load(release_key).pem().decode(),
     )  # fmt: skip
     write_private(out, made.model_dump_json(indent=1).encode())
-    Console().print(f"{out}: unit {unit}, token good until {expires:%Y-%m-%d %H:%M} UTC, for one unit, once")
+    _say(f"{out}: unit {unit}, token good until {expires:%Y-%m-%d %H:%M} UTC, for one unit, once")
 
 
 @app.command()
@@ -116,7 +122,7 @@ def serve(
 def revoke(folder: AuthorityArgument, unit: UnitArgument) -> None:
     """Let a unit in no more; copy crl.pem to the broker and reload it."""
     count = Books(folder).revoke(unit, now=now_utc())
-    Console().print(f"{count} certificates of {unit} revoked; copy {folder}/crl.pem to the broker and reload it")
+    _say(f"{count} certificates of {unit} revoked; copy {folder}/crl.pem to the broker and reload it")
 
 
 @app.command("list")
@@ -133,45 +139,75 @@ def list_command(folder: AuthorityArgument) -> None:
 @app.command()
 def image(
     base: Annotated[Path, typer.Argument(help="Uncompressed Raspberry Pi OS or Debian image.")],
-    out: Annotated[Path, typer.Option(help="The new image; OUT.sha256 appears beside it.")],
+    out: Annotated[Path, typer.Option(help="The new image; OUT.sha256 appears beside it, with --key OUT.sig.")],
     wheels: Annotated[Path, typer.Option(help="Folder with the wheels of patrol-lpr and what it needs.")],
     systemd: Annotated[Path, typer.Option(help="Folder of the unit files.")] = Path("systemd"),
+    key: Annotated[
+        Path | None, typer.Option(help="Sign with this release.key, from `patrol-lpr keys release`.")
+    ] = None,
 ) -> None:
-    """Make an image for the whole fleet; it holds no secret."""
+    """Make an image for the whole fleet; it holds no secret.  Needs root."""
+    signer = None if key is None else SigningKey.load(key)
     build(base, out, systemd=systemd, wheels=wheels)
-    Console().print(f"{out}: ready; hash in {out.name}.sha256")
+    _say(f"{out}: ready; hash in {out.name}.sha256")
+    if signer is None:
+        _say(f"not signed; `patrol-lpr provision sign {out} --key release.key` signs it")
+    else:
+        _say(f"signed: {sign_image(out, signer).name}")
+
+
+@app.command()
+def sign(
+    image_file: Annotated[Path, typer.Argument(help="The image, with its .sha256 beside it.")],
+    key: Annotated[Path, typer.Option(help="The release.key.")],
+) -> None:
+    """Sign an image with the release key, on the machine that holds it."""
+    check_image(image_file)
+    _say(f"signed: {sign_image(image_file, SigningKey.load(key))}")
 
 
 @app.command("put-card")
 def put_card_command(
-    target: Annotated[Path, typer.Argument(help="A copy of the image, or a flashed card.")],
+    target: Annotated[Path, typer.Argument(help="A copy of the image, or a flashed card such as /dev/sdb.")],
     card_file: Annotated[Path, typer.Argument(help="The unit's provision.json.")],
 ) -> None:
     """Put a unit's card on the boot partition."""
+    unit = load_card(card_file).unit
+    check_unused(target)
     put_card(target, card_file)
-    Console().print(f"{target}: carries the card of {load_card(card_file).unit}")
+    _say(f"{target}: carries the card of {unit}; start the unit while its token is good, then delete {card_file}")
 
 
 @app.command()
 def flash(
     image_file: Annotated[Path, typer.Argument(help="The image, with its .sha256 beside it.")],
-    device: Annotated[Path, typer.Argument(help="The card, such as /dev/sdb.")],
+    device: Annotated[Path, typer.Argument(help="The whole card, such as /dev/sdb; `lsblk` lists disks.")],
     really: Annotated[bool, typer.Option("--really", help="Write; without it nothing is touched.")] = False,
+    key: Annotated[
+        Path | None, typer.Option(help="release.pub: refuse an image that this key has not signed.")
+    ] = None,
 ) -> None:
     """Write an image to a card and read it back; refuses disks in use.  Dry run by default."""
-    console = Console()
     digest = check_image(image_file)
+    if key is None:
+        _say(
+            "only the hash was checked, which finds a damaged image, not an exchanged one; --key release.pub tells"
+        )
+    else:
+        _say(
+            f"{image_file.name}: signed by {key}, fingerprint {fingerprint(check_signature(image_file, key).raw)}"
+        )
     size = check_target(device, image_file)
-    console.print(f"{image_file.name} ({digest[:16]}...) fits {device} ({size:,} bytes), which is not in use")
+    _say(f"{image_file.name} ({digest[:16]}...) fits {device} ({size:,} bytes), which is not in use")
     if not really:
-        console.print("dry run: nothing was written; add --really")
+        _say("dry run: nothing was written; add --really")
         return
     columns = (TextColumn("{task.description:7}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=console) as bars:
+    with Progress(*columns) as bars:
         total = image_file.stat().st_size
         tasks = {step: bars.add_task(step, total=total) for step in ("write", "verify")}
         write(image_file, device, expected=digest, progress=lambda step, n: bars.advance(tasks[step], n))
-    console.print(f"{device}: written and read back, equal")
+    _say(f"{device}: written and read back, equal; next: the unit's card (`patrol-lpr provision put-card`)")
 
 
 @app.command("first-boot")
@@ -182,11 +218,11 @@ def first_boot(
     """On the device: keys, enrolment, configuration, token shredded; does nothing where there is no card."""
     path = find_card(boot or [Path("/boot/firmware"), Path("/boot")])
     if path is None:
-        Console().print("no card: nothing to do")
+        _say("no card: nothing to do")
         return
     _see_to_the_clock(load_card(path))
-    enrol(path, etc, done=lambda step: Console().print(step), group=_group())
-    Console().print("enrolled")
+    enrol(path, etc, done=_say, group=_group())
+    _say("enrolled")
 
 
 @app.command("renew")
@@ -194,7 +230,7 @@ def renew_command(
     etc: Annotated[Path, typer.Option(help="Where keys and certificate lie.")] = Path("/etc/patrol-lpr"),
 ) -> None:
     """On the device: a new certificate once two thirds of the old one's life are over; a timer asks daily."""
-    Console().print("renewed" if renew(etc, now=now_utc(), group=_group()) else "not yet due")
+    _say("renewed" if renew(etc, now=now_utc(), group=_group()) else "not yet due")
 
 
 def _see_to_the_clock(card: Card) -> None:
@@ -213,11 +249,16 @@ def _see_to_the_clock(card: Card) -> None:
             at = None if line is None else utc_from_sentences([line.text])
             if at is not None:
                 set_clock(at)
-                Console().print(f"clock set to {at:%Y-%m-%d %H:%M} UTC by the receiver")
+                _say(f"clock set to {at:%Y-%m-%d %H:%M} UTC by the receiver")
                 return
     finally:
         receiver.close()
     raise ProvisionError("the clock is wrong and the receiver has no fix: move the unit under the open sky")
+
+
+def _say(text: str) -> None:
+    """A line as it is: paths are neither wrapped nor taken for markup."""
+    Console().print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _group() -> int | None:

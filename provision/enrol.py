@@ -43,7 +43,7 @@ class EnrolAt(BaseModel):
 
 
 def ask(card: Card, request: bytes, signing_raw: bytes, *, ca: Path) -> bytes:
-    """The unit's side: return its certificate, PEM.  Raises EnrolmentRefusedError, ProvisionError or OSError."""
+    """The unit's side: return its certificate, PEM.  Raises EnrolmentRefusedError or ProvisionError."""
     body = {
         "unit": card.unit,
         "token": card.token,
@@ -58,7 +58,7 @@ def post(
 ) -> bytes:
     """Send a request, showing ``own`` certificate and key where there are any; return the certificate, PEM.
 
-    Raises EnrolmentRefusedError, ProvisionError or OSError.
+    Raises EnrolmentRefusedError or ProvisionError.
     """
     context = ssl.create_default_context(cafile=str(ca))
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -71,6 +71,15 @@ def post(
         data = answer.read(_MOST_BYTES)
     except http.client.HTTPException as error:
         raise ProvisionError(f"{host}:{port}: no sensible answer: {error!r}") from error
+    except ssl.SSLCertVerificationError as error:
+        raise ProvisionError(
+            f"{host}:{port}: not the server of this unit's authority ({error.verify_message}): the card is another"
+            " fleet's, the clock is wrong, or somebody stands in between; nothing was told"
+        ) from error
+    except OSError as error:
+        raise ProvisionError(
+            f"{host}:{port}: cannot be reached ({error}): look at network, address, firewall"
+        ) from error
     finally:
         connection.close()
     try:

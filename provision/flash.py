@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provision.errors import ProvisionError
+from provision.image import boot_and_root
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +21,8 @@ _MOST_CARD_BYTES = 256 * 2**30
 
 
 def check_image(image: Path) -> str:
-    """Hold an image to IMAGE.sha256 beside it; return the hash.  Raises ProvisionError."""
+    """Hold an image to IMAGE.sha256 beside it; return the hash.  Raises ProvisionError, also for what is no image."""
+    boot_and_root(image)
     listed = image.with_name(f"{image.name}.sha256")
     try:
         expected = listed.read_text(encoding="ascii").split()[0]
@@ -38,21 +41,44 @@ def check_target(target: Path, image: Path, *, mounts: Path = Path("/proc/self/m
     """Return the target's size in bytes; raises ProvisionError when it is no card that may be overwritten."""
     try:
         mode = target.stat().st_mode
+        if not (stat.S_ISBLK(mode) or stat.S_ISREG(mode)):
+            raise ProvisionError(f"{target}: neither a block device nor a file")
+        check_unused(target, mounts=mounts)
+        size = size_of(target)
+    except PermissionError as error:
+        raise ProvisionError(f"{target}: only root may look at disks: begin the command with sudo") from error
     except OSError as error:
-        raise ProvisionError(f"{target}: {error.strerror}") from error
-    if not (stat.S_ISBLK(mode) or stat.S_ISREG(mode)):
-        raise ProvisionError(f"{target}: neither a block device nor a file")
+        raise ProvisionError(f"{target}: {error.strerror}; `lsblk` lists what is there") from error
+    if size > _MOST_CARD_BYTES:
+        raise ProvisionError(f"{target}: {size / 2**30:.0f} GiB is no card; `lsblk` lists what is there")
+    if size < image.stat().st_size:
+        raise ProvisionError(
+            f"{target}: too small: {size:,} bytes for an image of {image.stat().st_size:,}; take a larger card"
+        )
+    return size
+
+
+def check_unused(target: Path, *, mounts: Path = Path("/proc/self/mounts")) -> None:
+    """Raise ProvisionError when any part of a disk is mounted, swapped to, or belongs to LVM, RAID or encryption."""
     real = target.resolve()
     for line in mounts.read_text(encoding="utf-8").splitlines():
         source = Path(line.split()[0])
         if str(source).startswith("/dev/") and _is_part_of(source.resolve(), real):
-            raise ProvisionError(f"{target}: {source} is mounted at {line.split()[1]}; this disk is in use")
-    size = size_of(real)
-    if size > _MOST_CARD_BYTES:
-        raise ProvisionError(f"{target}: {size / 2**30:.0f} GiB is no card")
-    if size < image.stat().st_size:
-        raise ProvisionError(f"{target}: too small: {size:,} bytes for an image of {image.stat().st_size:,}")
-    return size
+            raise ProvisionError(
+                f"{target}: {source} is mounted at {line.split()[1]}; this disk is in use;"
+                " if it is the card, unmount it first"
+            )
+    if not stat.S_ISBLK(real.stat().st_mode):
+        return
+    try:
+        # The kernel's own word: it holds a disk for whoever uses any part of it.
+        os.close(os.open(real, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))
+    except OSError as error:
+        if error.errno == errno.EBUSY:
+            raise ProvisionError(
+                f"{target}: this disk is in use (mounted, swap, or part of an encrypted or joined disk)"
+            ) from error
+        raise
 
 
 def size_of(path: Path) -> int:
@@ -70,25 +96,51 @@ def _is_part_of(device: Path, disk: Path) -> bool:
 def write(image: Path, target: Path, *, expected: str, progress: Callable[[str, int], None]) -> None:
     """Write, flush, read back and compare; ``progress`` hears the step and its bytes.  Raises ProvisionError."""
     size = image.stat().st_size
+    done = {"writing": 0, "reading back": 0}
+    step = "writing"
+
+    def count(name: str, count_bytes: int) -> None:
+        done[step] += count_bytes
+        progress(name, count_bytes)
+
     try:
-        with image.open("rb") as source, target.open("r+b", buffering=0) as card:
-            while block := source.read(_BLOCK):
-                card.write(block)
-                progress("write", len(block))
-            os.fsync(card.fileno())
-            # What comes back must come from the card, not from memory.
-            os.posix_fadvise(card.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        digest = hashlib.sha256()
-        with target.open("rb", buffering=0) as card:
-            left = size
-            while left:
-                block = card.read(min(_BLOCK, left))
-                if not block:
-                    break
-                digest.update(block)
-                left -= len(block)
-                progress("verify", len(block))
+        _write(image, target, lambda count_bytes: count("write", count_bytes))
+        step = "reading back"
+        found = _read_back(target, size, lambda count_bytes: count("verify", count_bytes))
     except OSError as error:
-        raise ProvisionError(f"{target}: {error.strerror}: the card may be worn or locked") from error
-    if digest.hexdigest() != expected:
+        raise ProvisionError(
+            f"{target}: failed {step} after {done[step]:,} of {size:,} bytes: {error.strerror}: was the card taken"
+            " out, is it locked or worn?  It is not usable: flash it again"
+        ) from error
+    if done["reading back"] != size:
+        raise ProvisionError(
+            f"{target}: only {done['reading back']:,} of {size:,} bytes came back: the card was taken out, or is"
+            " smaller than it claims: it is not usable"
+        )
+    if found != expected:
         raise ProvisionError(f"{target}: what was read back differs from the image: throw this card away")
+
+
+def _write(image: Path, target: Path, progress: Callable[[int], None]) -> None:
+    exclusive = os.O_EXCL if stat.S_ISBLK(target.stat().st_mode) else 0
+    handle = os.open(target, os.O_WRONLY | os.O_CLOEXEC | exclusive)
+    with image.open("rb") as source, os.fdopen(handle, "wb", buffering=0) as card:
+        while block := source.read(_BLOCK):
+            left = memoryview(block)
+            while left:
+                left = left[card.write(left) :]
+            progress(len(block))
+        os.fsync(card.fileno())
+        # What comes back must come from the card, not from memory.
+        os.posix_fadvise(card.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _read_back(target: Path, size: int, progress: Callable[[int], None]) -> str:
+    digest = hashlib.sha256()
+    with target.open("rb", buffering=0) as card:
+        left = size
+        while left and (block := card.read(min(_BLOCK, left))):
+            digest.update(block)
+            left -= len(block)
+            progress(len(block))
+    return digest.hexdigest()

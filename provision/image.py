@@ -42,11 +42,13 @@ _STARTED_BY_OTHERS = (
     "patrol-lpr-confirm.service",
     "patrol-lpr-trial.timer",
     "patrol-lpr-trial.service",
+    "patrol-lpr-firewall.service",
 )
 _UNITS = (*_ENABLED, *_TIMERS, *_STARTED_BY_OTHERS)
 _FILES = {
     "patrol-lpr.sysusers.conf": "usr/lib/sysusers.d/patrol-lpr.conf",
     "patrol-lpr.tmpfiles.conf": "usr/lib/tmpfiles.d/patrol-lpr.conf",
+    "patrol-lpr.nft": "usr/lib/patrol-lpr/patrol-lpr.nft",
     "99-patrol-gnss.rules": "etc/udev/rules.d/99-patrol-gnss.rules",
     "journald-patrol-lpr.conf": "etc/systemd/journald.conf.d/patrol-lpr.conf",
 }
@@ -69,7 +71,7 @@ def partitions(image: Path) -> list[Partition]:
     except OSError as error:
         raise ProvisionError(f"{image}: cannot be read: {error.strerror}") from error
     if len(sector) < _SECTOR or sector[-2:] != _SIGNATURE:
-        raise ProvisionError(f"{image}: no partition table; give an uncompressed disk image")
+        raise ProvisionError(f"{image}: no partition table, so no disk image; unpack it first (unxz, unzip)")
     found = []
     for index in range(4):
         entry = sector[446 + 16 * index :][:16]

@@ -25,7 +25,8 @@ fi
 
 systemd-sysusers "$here/systemd/patrol-lpr.sysusers.conf"
 code=$home/code/0 # release 0 is the installer's; updates come beside it
-[ -x "$code/bin/python" ] || python3 -m venv --system-site-packages "$code"
+# One that was cut short, or that belonged to the Python of an earlier release, is made again.
+"$code/bin/pip" --version >/dev/null 2>&1 || python3 -m venv --system-site-packages "$code"
 if [ -n "$wheels" ]; then
   "$code/bin/pip" install --quiet --no-index --find-links "$wheels" --upgrade 'patrol-lpr[litert]'
 else
@@ -35,12 +36,14 @@ fi
 
 for unit in patrol-lpr.service patrol-lpr-enrol.service patrol-lpr-poweroff.path patrol-lpr-poweroff.service \
   patrol-lpr-renew.service patrol-lpr-renew.timer patrol-lpr-update.path patrol-lpr-update.service \
-  patrol-lpr-confirm.path patrol-lpr-confirm.service patrol-lpr-trial.timer patrol-lpr-trial.service; do
+  patrol-lpr-confirm.path patrol-lpr-confirm.service patrol-lpr-trial.timer patrol-lpr-trial.service \
+  patrol-lpr-firewall.service; do
   install -D -m 644 "$here/systemd/$unit" "/etc/systemd/system/$unit"
 done
 install -D -m 644 "$here/systemd/patrol-lpr.sysusers.conf" /usr/lib/sysusers.d/patrol-lpr.conf
 install -D -m 644 "$here/systemd/patrol-lpr.tmpfiles.conf" /usr/lib/tmpfiles.d/patrol-lpr.conf
 install -D -m 644 "$here/systemd/99-patrol-gnss.rules" /etc/udev/rules.d/99-patrol-gnss.rules
+install -D -m 644 "$here/systemd/patrol-lpr.nft" /usr/lib/patrol-lpr/patrol-lpr.nft
 install -D -m 644 "$here/systemd/journald-patrol-lpr.conf" /etc/systemd/journald.conf.d/patrol-lpr.conf
 install -d -o root -g patrol-lpr -m 750 /etc/patrol-lpr
 for unit in patrol-lpr.service patrol-lpr-enrol.service patrol-lpr-poweroff.path patrol-lpr-renew.timer \

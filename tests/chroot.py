@@ -6,9 +6,11 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import tomllib
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -38,18 +40,39 @@ def base_tar(suite: str, packages: tuple[str, ...], pip: tuple[str, ...] = ()) -
     tar = CACHE / f"{suite}-{name}.tar"
     if tar.exists():
         return tar
-    part = tar.with_suffix(".part.tar")
-    part.unlink(missing_ok=True)
+    part = tar.with_suffix(f".{os.getpid()}.part.tar")
     run("mmdebstrap", "--variant=apt", f"--include={','.join(packages)}", suite, str(part))
     if pip:
-        with unpacked(part, CACHE) as root:
-            shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
-            shutil.copy(_CERTIFICATES, root / "etc/ssl/certs/ca-certificates.crt")
+        with TemporaryDirectory(dir=CACHE) as work, unpacked(part, Path(work)) as root:
+            _let_out(root)
             run("chroot", str(root), "python3", "-m", "venv", "--system-site-packages", "/venv")
             run("chroot", str(root), "/venv/bin/pip", "install", "--quiet", *pip)
             run("tar", "-cf", str(part), "--exclude=./proc/*", "--exclude=./dev/*", "-C", str(root), ".")
     part.rename(tar)
     return tar
+
+
+def wheels(repo: Path, suite: str, packages: tuple[str, ...], folder: Path, *extras: str) -> Path:
+    """Fill a folder with all that a suite's own Python installs without a network; what is not ours is fetched once."""
+    needs = requirements(repo, *extras)
+    kept = CACHE / f"wheels-{suite}-{hashlib.sha256(chr(10).join(needs).encode()).hexdigest()[:12]}"
+    if not kept.exists():
+        with TemporaryDirectory(dir=CACHE) as work, unpacked(base_tar(suite, packages), Path(work)) as root:
+            _let_out(root)
+            run("chroot", str(root), "python3", "-m", "venv", "/fetch")
+            run("chroot", str(root), "/fetch/bin/pip", "wheel", "--quiet", "--wheel-dir", "/wheels", *needs)
+            part = kept.with_suffix(f".{os.getpid()}.part")
+            shutil.copytree(root / "wheels", part)
+        part.rename(kept)
+    shutil.copytree(kept, folder)
+    run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(repo))
+    return folder
+
+
+def _let_out(root: Path) -> None:
+    """Names and certificates of this machine, for what has to be fetched."""
+    shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
+    shutil.copy(_CERTIFICATES, root / "etc/ssl/certs/ca-certificates.crt")
 
 
 @contextmanager

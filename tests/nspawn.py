@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 from provision.image import install_into
-from tests.chroot import base_tar, run
+from tests.chroot import base_tar, run, wheels
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+SUITE = "bookworm"
 PACKAGES = (
     "systemd",
     "systemd-sysv",
@@ -23,6 +23,7 @@ PACKAGES = (
     "util-linux",
     "procps",
 )
+POWERED_OFF, REBOOTED = 0, 133
 _BOOT = """
 set -eu
 mount --make-rprivate /
@@ -35,31 +36,20 @@ exec systemd-nspawn -q --register=no --keep-unit --private-network --console=pip
 """
 
 
-def base_system() -> Path:
-    """The tar of a plain Debian."""
-    return base_tar("bookworm", PACKAGES)
-
-
-def wheels(repo: Path, folder: Path) -> Path:
-    """Everything the installer needs without a network, for the Python of Bookworm."""
-    run(sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", str(folder), f"{repo}[litert]")
-    return folder
-
-
 def image_root(repo: Path, folder: Path) -> Path:
     """A root folder as a fleet image holds it before its first boot."""
-    root = _plain_root(folder)
-    install_into(root, systemd=repo / "systemd", wheels=wheels(repo, folder / "wheels"))
+    root = plain_root(folder)
+    install_into(root, systemd=repo / "systemd", wheels=wheels(repo, SUITE, PACKAGES, folder / "wheels", "litert"))
     return root
 
 
 def installed_root(repo: Path, folder: Path, *, keep_wheels: Path | None = None) -> Path:
     """A root folder on which install.sh has run; the wheels it was made from are moved to ``keep_wheels``."""
-    root = _plain_root(folder)
+    root = plain_root(folder)
     source = root / "src"
     for part in ("provision", "systemd"):
         shutil.copytree(repo / part, source / part)
-    wheels(repo, source / "wheels")
+    wheels(repo, SUITE, PACKAGES, source / "wheels", "litert")
     run("chroot", str(root), "/src/provision/install.sh", "--wheels", "/src/wheels")
     if keep_wheels is None:
         shutil.rmtree(source / "wheels")
@@ -68,10 +58,11 @@ def installed_root(repo: Path, folder: Path, *, keep_wheels: Path | None = None)
     return root
 
 
-def _plain_root(folder: Path) -> Path:
+def plain_root(folder: Path, tar: Path | None = None) -> Path:
+    """A Debian that boots, with nothing of ours on it."""
     root = folder / "root"
     root.mkdir()
-    run("tar", "-xf", str(base_system()), "-C", str(root))
+    run("tar", "-xf", str(tar or base_tar(SUITE, PACKAGES)), "-C", str(root))
     # debootstrap forbids services to start; enabling must still work, and the boot must find nothing in its way.
     (root / "usr/sbin/policy-rc.d").unlink(missing_ok=True)
     (root / "etc/machine-id").write_text("")
@@ -79,8 +70,8 @@ def _plain_root(folder: Path) -> Path:
     return root
 
 
-def boot(root: Path, *, timeout_s: float) -> str:
-    """Boot and wait for the system to switch itself off; return its console."""
+def boot(root: Path, *, timeout_s: float, ends: int = POWERED_OFF) -> str:
+    """Boot and wait for the system to switch itself off, or to want to start again; return its console."""
     unshare = ["unshare", "-mp", "--fork", "--mount-proc", "--kill-child", "sh", "-c", _BOOT, "boot", str(root)]
     done = subprocess.run(
         unshare,
@@ -91,4 +82,6 @@ def boot(root: Path, *, timeout_s: float) -> str:
         errors="replace",
         stdin=subprocess.DEVNULL,
     )
-    return done.stdout + done.stderr
+    console = done.stdout + done.stderr
+    assert done.returncode == ends, console[-3000:]
+    return console

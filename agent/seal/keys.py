@@ -61,7 +61,7 @@ class VerifyKey:
         """Read a PEM file; raises KeyFileError."""
         key = _load_public(path)
         if not isinstance(key, Ed25519PublicKey):
-            raise KeyFileError(f"{path}: not a unit's public key (Ed25519); `patrol-lpr keys unit` makes one")
+            raise KeyFileError(f"{path}: not a public key for signatures (Ed25519), of a unit or a release")
         return cls(key)
 
     def is_signed(self, signature: bytes, message: bytes) -> bool:
@@ -95,7 +95,7 @@ class SigningKey:
         """Read a PEM file; raises KeyFileError, also when others on the machine may read it."""
         key = _load_private(path)
         if not isinstance(key, Ed25519PrivateKey):
-            raise KeyFileError(f"{path}: not a unit's private key (Ed25519); `patrol-lpr keys unit` makes one")
+            raise KeyFileError(f"{path}: not a private key for signatures (Ed25519), of a unit or a release")
         return cls(key)
 
     def sign(self, message: bytes) -> bytes:

@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from agent.errors import WireError
 from agent.runtime.config import load_config
@@ -21,6 +22,7 @@ from agent.runtime.stages import build_sealer
 from agent.seal import SigningKey, StationKey, VerifyKey
 from provision.books import Books, EnrolmentRefusedError
 from provision.card import Card, load_card
+from provision.cli import app
 from provision.enrol import RENEW, EnrolAt, post, server
 from provision.errors import ProvisionError
 from provision.first_boot import clock_is_credible, enrol, find_card, utc_from_sentences
@@ -168,9 +170,55 @@ def test_a_server_of_another_authority_is_not_asked(fleet, tmp_path):
     other = make_authority(tmp_path / "other", "somebody else")
     card = fleet.card()
     card.write_text(json.dumps(json.loads(card.read_text()) | {"ca_pem": other.pem.decode()}))
-    with pytest.raises(ssl.SSLError):
+    with pytest.raises(ProvisionError, match=r"not the server of this unit's authority.*another fleet's"):
         enrol(card, tmp_path / "etc")
     assert card.exists()
+
+
+def test_a_server_that_is_not_there_is_said(fleet, tmp_path):
+    card = fleet.card()
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"enrol_port": 1}))
+    with pytest.raises(ProvisionError, match=r"127\.0\.0\.1:1: cannot be reached"):
+        enrol(card, tmp_path / "etc")
+    assert card.exists(), "it is asked again at the next try"
+
+
+def make_card(fleet, tmp_path, *options: str) -> None:
+    station = tmp_path / "station.pub"
+    station.write_bytes(StationKey.generate().pem())
+    CliRunner().invoke(
+        app,
+        ["card", str(fleet.folder / "ca"), "unit-07", "--agency", "a", "--enrol-at", f"127.0.0.1:{fleet.port}",
+         "--broker", "b:8883", "--station-key", str(station), "--out", str(tmp_path / "card.json"), *options],
+        catch_exceptions=False,
+    )  # fmt: skip
+
+
+def test_two_units_do_not_get_one_identity(fleet, tmp_path):
+    """An id that is enrolled gets no second card by mistake, and of two cards the newer alone is good."""
+    first = fleet.card()
+    text = first.read_text()
+    second = fleet.card()
+    newer = second.read_text()
+    first.write_text(text)
+    with pytest.raises(EnrolmentRefusedError, match="make a new card"):
+        enrol(first, tmp_path / "one board")
+    second.write_text(newer)
+    enrol(second, tmp_path / "another board")
+    with pytest.raises(ProvisionError, match="enrolled already: take another id"):
+        make_card(fleet, tmp_path)
+    assert not (tmp_path / "card.json").exists()
+    make_card(fleet, tmp_path, "--again")
+    assert load_card(tmp_path / "card.json").unit == "unit-07"
+
+
+def test_a_revoked_unit_gets_in_by_a_new_card_alone(fleet, tmp_path):
+    card = fleet.card()
+    fleet.books.revoke("unit-07", now=NOW)
+    with pytest.raises(EnrolmentRefusedError, match="unknown, expired"):
+        enrol(card, tmp_path / "etc")
+    make_card(fleet, tmp_path)
+    enrol(tmp_path / "card.json", tmp_path / "etc")
 
 
 def test_a_renewed_unit_keeps_its_earlier_signing_key_in_the_books(fleet, tmp_path):

@@ -6,26 +6,14 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from provision.cli import app
 from provision.errors import ProvisionError
 from provision.flash import check_image, check_target, write
 from provision.image import boot_and_root, partitions
 
-
-@pytest.fixture
-def image(tmp_path):
-    path = tmp_path / "fleet.img"
-    path.write_bytes(bytes(range(256)) * 20_000)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    (tmp_path / "fleet.img.sha256").write_text(f"{digest}  fleet.img\n")
-    return path
-
-
-@pytest.fixture
-def card(tmp_path):
-    path = tmp_path / "card"
-    path.write_bytes(b"\xff" * 6_000_000)
-    return path
+MIB = 2**20
 
 
 def test_what_is_written_comes_back_equal(image, card):
@@ -34,6 +22,20 @@ def test_what_is_written_comes_back_equal(image, card):
     assert card.read_bytes()[: image.stat().st_size] == image.read_bytes()
     for step in ("write", "verify"):
         assert sum(count for name, count in told if name == step) == image.stat().st_size
+
+
+def test_without_a_word_nothing_is_written(image, card):
+    before = card.read_bytes()
+    said = CliRunner().invoke(app, ["flash", str(image), str(card)])
+    assert said.exit_code == 0
+    assert "dry run: nothing was written" in said.output
+    assert card.read_bytes() == before
+    said = CliRunner().invoke(app, ["flash", str(image), str(card), "--really"])
+    assert said.exit_code == 0
+    assert "written and read back, equal" in said.output
+    for step in ("write", "verify"):
+        assert step in said.output, "the bars"
+    assert card.read_bytes()[: image.stat().st_size] == image.read_bytes()
 
 
 def test_an_image_that_is_not_the_one_listed_is_refused(image):
@@ -49,6 +51,25 @@ def test_an_image_that_is_not_the_one_listed_is_refused(image):
 def test_a_card_that_lies_is_thrown_away(image, card):
     with pytest.raises(ProvisionError, match="throw this card away"):
         write(image, card, expected="0" * 64, progress=lambda *_: None)
+
+
+def test_a_card_that_claims_to_be_larger_than_it_is_fails(image, card):
+    """The second half is gone when it is read back."""
+
+    def lose(step: str, _: int) -> None:
+        if step == "verify":
+            with card.open("r+b") as file:
+                file.truncate(4 * MIB)
+
+    with pytest.raises(ProvisionError, match="bytes came back"):
+        write(image, card, expected=check_image(image), progress=lose)
+
+
+def test_a_card_that_cannot_be_opened_is_no_success(image, tmp_path):
+    with pytest.raises(ProvisionError, match="No such"):
+        CliRunner().invoke(
+            app, ["flash", str(image), str(tmp_path / "absent"), "--really"], catch_exceptions=False
+        )
 
 
 def test_disks_in_use_are_refused(image, tmp_path):
@@ -83,16 +104,24 @@ def test_the_system_disk_of_this_machine_is_refused(image):
 def test_what_is_no_card_is_refused(image, tmp_path):
     small = tmp_path / "small"
     small.write_bytes(b"x")
-    for target, words in ((small, "too small"), (tmp_path, "neither"), (tmp_path / "absent", "No such")):
+    for target, words in (
+        (small, "too small: 1 bytes for an image of 5,120,512; take a larger card"),
+        (tmp_path, "neither"),
+        (tmp_path / "absent", "No such.*lsblk"),
+    ):
         with pytest.raises(ProvisionError, match=words):
             check_target(target, image)
 
 
 def test_what_is_no_image_is_refused(tmp_path):
+    """Not even when somebody has listed its hash: a download that was not unpacked has one too."""
     path = tmp_path / "x.img"
     path.write_bytes(bytes(512))
-    with pytest.raises(ProvisionError, match="no partition table"):
+    with pytest.raises(ProvisionError, match=r"no partition table.*unpack it"):
         partitions(path)
+    path.with_name("x.img.sha256").write_text(f"{hashlib.sha256(bytes(512)).hexdigest()}  x.img\n")
+    with pytest.raises(ProvisionError, match="no partition table"):
+        check_image(path)
     path.write_bytes(bytes(510) + b"\x55\xaa")
     with pytest.raises(ProvisionError, match="needs a FAT"):
         boot_and_root(path)

@@ -1,0 +1,162 @@
+"""``install.sh`` on a clean Bookworm and a clean Trixie, without a network, twice in a row."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.chroot import base_tar, run, unpacked, wheels
+from tests.nspawn import PACKAGES
+
+pytestmark = pytest.mark.integration
+PROGRAM = "/opt/patrol-lpr/bin/patrol-lpr"
+PYTHON = {"bookworm": "3.11", "trixie": "3.13"}
+RUNTIMES = {"bookworm": ("litert", "tflite"), "trixie": ("litert",)}
+ENABLED = ("patrol-lpr.service", "patrol-lpr-enrol.service", "patrol-lpr-poweroff.path", "patrol-lpr-renew.timer")
+FRAME = 21
+"""One of the drive's frames, with a plate close by."""
+PASSING = frozenset({"dev", "proc", "tmp", "var/log", "var/cache"})
+CONFIG = """
+unit = "unit-07"
+agency = "Example Sheriff"
+[[hw.cameras]]
+kind = "folder"
+path = "/frames"
+fps = 10
+[outbox]
+min_free_mib = 0
+[seal]
+unit_key = "/etc/patrol-lpr/unit.key"
+station_key = "/etc/patrol-lpr/station.pub"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """A root on which the installer has run twice, and what lay on its disk after each run."""
+
+    suite: str
+    root: Path
+    once: dict[str, tuple[object, ...]]
+    twice: dict[str, tuple[object, ...]]
+    said: str
+
+    def run(self, *command: str) -> str:
+        return inside(self.root, *command)
+
+
+def inside(root: Path, *command: str) -> str:
+    """Run in the root, in a network of its own in which nothing can be reached."""
+    return run("unshare", "--net", "chroot", str(root), *command)
+
+
+def files(root: Path) -> dict[str, tuple[object, ...]]:
+    """Rights, owner and content of everything on the disk, but what runs anyway writes."""
+    found: dict[str, tuple[object, ...]] = {}
+    for folder, names, leaves in os.walk(root):
+        at = Path(folder).relative_to(root)
+        names[:] = [name for name in names if str(at / name) not in PASSING and name != "__pycache__"]
+        for name in (*names, *leaves):
+            path = root / at / name
+            status = path.lstat()
+            what = ""
+            if path.is_symlink():
+                what = str(path.readlink())
+            elif path.is_file():
+                what = hashlib.sha256(path.read_bytes()).hexdigest()
+            found[str(at / name)] = (oct(status.st_mode), status.st_uid, status.st_gid, what)
+    return found
+
+
+@pytest.fixture(scope="module", params=sorted(PYTHON))
+def installed(request, tmp_path_factory, repo):
+    """Installed after a try that was cut short; given keys, configuration, an outbox with reads; installed again."""
+    suite = request.param
+    with unpacked(base_tar(suite, PACKAGES), tmp_path_factory.mktemp(suite)) as root:
+        for part in ("provision", "systemd"):
+            shutil.copytree(repo / part, root / "src" / part)
+        wheels(repo, suite, PACKAGES, root / "src/wheels", "litert")
+        shutil.copytree(repo / "tests/drives/city-day/frames", root / "frames")
+        again = ("/src/provision/install.sh", "--wheels", "/src/wheels")
+        # The first try lost its power when there was a Python and nothing to install with.
+        inside(root, "sh", "-c", "python3 -m venv --system-site-packages --without-pip /opt/patrol-lpr/code/0")
+        inside(root, *again)
+        inside(root, PROGRAM, "keys", "unit", "/etc/patrol-lpr", "unit-07")
+        inside(root, PROGRAM, "keys", "station", "/station")
+        shutil.copy(root / "station/station.pub", root / "etc/patrol-lpr/station.pub")
+        (root / "etc/patrol-lpr/config.toml").write_text(CONFIG)
+        inside(root, "install", "-d", "-o", "patrol-lpr", "-m", "700", "/var/lib/patrol-lpr")
+        inside(root, PROGRAM, "run", "--until-cameras-end", "--drain-s", "0")
+        once = files(root)
+        said = inside(root, *again)
+        yield Installed(suite, root, once, files(root), said)
+
+
+def test_a_second_run_changes_nothing(installed):
+    """Not a file more or less, none with other rights; keys, configuration and waiting reads stay."""
+    everything = {*installed.once, *installed.twice}
+    different = {path for path in everything if installed.once.get(path) != installed.twice.get(path)}
+    assert different == set()
+    assert {"etc/patrol-lpr/unit.key", "etc/patrol-lpr/config.toml"} <= set(installed.twice)
+    assert "systemctl restart patrol-lpr" in installed.said
+
+
+def test_the_outbox_holds_what_it_held(installed):
+    table = installed.run(PROGRAM, "outbox", "list")
+    assert table.count("read") >= 2
+
+
+def test_the_units_are_enabled(installed):
+    for unit in ENABLED:
+        assert installed.run("systemctl", "is-enabled", unit).strip() == "enabled"
+
+
+def test_it_runs_on_the_python_of_its_system(installed, repo):
+    assert installed.run("/opt/patrol-lpr/code/0/bin/python", "--version").startswith(
+        f"Python {PYTHON[installed.suite]}."
+    )
+    assert installed.run(PROGRAM, "--version").startswith("patrol-lpr ")
+    assert (
+        "include-system-site-packages = true" in (installed.root / "opt/patrol-lpr/code/0/pyvenv.cfg").read_text()
+    )
+
+
+def test_it_reads_a_drives_plates_on_every_runtime_of_its_system(installed, repo):
+    truth = {
+        line.split(",")[5] for line in (repo / "tests/drives/city-day/truth.csv").read_text().splitlines()[1:]
+    }
+    for runtime in RUNTIMES[installed.suite]:
+        line = installed.run(PROGRAM, "read", "--jsonl", "--runtime", runtime, f"/frames/{FRAME:04d}.jpg")
+        read = {plate["text"] for plate in json.loads(line)["plates"]}
+        assert read & truth, f"{runtime}: {line}"
+
+
+def test_the_doctor_finds_all_that_is_installed_in_order(installed):
+    found = {line["what"]: line["verdict"] for line in json.loads(installed.run(PROGRAM, "doctor", "--json"))}
+    assert "fail" not in found.values()
+    assert [found[what] for what in ("configuration", "models", "keys", "outbox", "cameras")] == ["ok"] * 5
+
+
+def test_the_same_sources_make_the_same_wheel_whenever_they_are_built(repo, tmp_path):
+    """Anybody can build a release again and compare it with the one that is installed."""
+    hashes = set()
+    for day in (1, 2):
+        source = tmp_path / f"source-{day}"
+        source.mkdir()
+        for part in ("agent", "hw", "station", "provision", "models"):
+            shutil.copytree(repo / part, source / part, ignore=shutil.ignore_patterns("__pycache__"))
+        for file in ("pyproject.toml", "README.md", "LICENSE"):
+            shutil.copy(repo / file, source)
+        for path in source.rglob("*"):
+            os.utime(path, (day * 86_400, day * 86_400 + 10**9))
+        run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(source), str(source))
+        (wheel,) = source.glob("*.whl")
+        hashes.add(hashlib.sha256(wheel.read_bytes()).hexdigest())
+    assert len(hashes) == 1
