@@ -16,7 +16,7 @@ from agent.buffer import schema, tally
 from agent.buffer.mark import SeqMark, sync_folder
 from agent.buffer.outbox import BALLAST_NAME, FILE_NAME, SUSPECT_NAME, Outbox
 from agent.buffer.retention import Limits
-from agent.buffer.rows import LANES, OpenReport, OutboxRow, RowKind
+from agent.buffer.rows import NON_HIT, SENDING, Lane, OpenReport, OutboxRow, RowKind, lane_for
 from agent.errors import OutboxError
 from agent.records import PictureKind
 from agent.sync.wire import MAX_RANGES, Lost, LostReason, Tombstone
@@ -31,13 +31,22 @@ MARK_NAME = "outbox.seq"
 _SIDE_FILES = ("", "-wal", "-shm")
 
 
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    lane: Lane
+    kind: PictureKind
+    seq: int
+    read_id: bytes
+    sha256: bytes
+    stored: bytes
+
+
 @dataclass(slots=True)
 class _Salvage:
     """What could be read from a damaged file."""
 
     records: dict[int, OutboxRow] = field(default_factory=dict)
-    pictures: list[tuple[str, int, bytes, bytes, bytes]] = field(default_factory=list)
-    """Kind, sequence number, read id, SHA-256, JPEG."""
+    pictures: list[_Picture] = field(default_factory=list)
 
 
 def open_outbox(
@@ -176,12 +185,13 @@ def _salvage(path: Path, encoder: Encoder) -> _Salvage:
                     saved.records[row.seq] = row
         seen: set[bytes] = set()
         query = (
-            "SELECT p.kind, p.seq, p.read_id, p.sha, j.jpeg FROM pictures p JOIN jpegs j USING (pic) ORDER BY pic"
+            "SELECT p.lane, p.kind, p.seq, p.read_id, p.sha, j.jpeg"
+            " FROM pictures p JOIN jpegs j USING (pic) ORDER BY pic"
         )
-        for row_of_five in _until_damage(con, query):
-            picture = _as_picture(*row_of_five)
-            if picture is not None and picture[3] not in seen:
-                seen.add(picture[3])
+        for columns in _until_damage(con, query):
+            picture = _as_picture(columns)
+            if picture is not None and picture.sha256 not in seen:
+                seen.add(picture.sha256)
                 saved.pictures.append(picture)
     finally:
         con.close()
@@ -204,15 +214,17 @@ def _as_row(seq: object, kind: object, record_id: object, payload: object) -> Ou
     return OutboxRow(seq, RowKind(kind), record_id, payload)
 
 
-def _as_picture(
-    kind: object, seq: object, read_id: object, sha: object, jpeg: object
-) -> tuple[str, int, bytes, bytes, bytes] | None:
-    if not isinstance(kind, str) or not isinstance(seq, int) or not isinstance(read_id, bytes):
-        return None
-    if not isinstance(jpeg, bytes) or kind not in set(PictureKind):
-        return None
-    true_sha = hashlib.sha256(jpeg).digest()
-    return (kind, seq, read_id, true_sha, jpeg) if true_sha == sha else None
+def _as_picture(columns: tuple[object, ...]) -> _Picture | None:
+    match columns:
+        case (int(lane), str(kind), int(seq), bytes(read_id), bytes(sha), bytes(jpeg)) if kind in set(PictureKind):
+            found = PictureKind(kind)
+            # What was held may be taken after all, from a new file.
+            place = Lane(lane) if lane in SENDING else lane_for(found, NON_HIT)
+            return (
+                _Picture(place, found, seq, read_id, sha, jpeg) if hashlib.sha256(jpeg).digest() == sha else None
+            )
+        case _:
+            return None
 
 
 def _store(con: sqlite3.Connection, counts: tally.Tally, row: OutboxRow) -> None:
@@ -220,18 +232,14 @@ def _store(con: sqlite3.Connection, counts: tally.Tally, row: OutboxRow) -> None
     counts.record(row.kind, len(row.payload), 1)
 
 
-def _store_picture(
-    con: sqlite3.Connection, counts: tally.Tally, picture: tuple[str, int, bytes, bytes, bytes]
-) -> None:
-    kind, seq, read_id, sha, jpeg = picture
-    lane = LANES[PictureKind(kind)]
+def _store_picture(con: sqlite3.Connection, counts: tally.Tally, p: _Picture) -> None:
     con.execute(
         "INSERT INTO pictures (pic, lane, kind, seq, read_id, sha, size) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (counts.next_pic, lane, kind, seq, read_id, sha, len(jpeg)),
+        (counts.next_pic, p.lane, p.kind, p.seq, p.read_id, p.sha256, len(p.stored)),
     )
-    con.execute("INSERT INTO jpegs VALUES (?, ?)", (counts.next_pic, jpeg))
+    con.execute("INSERT INTO jpegs VALUES (?, ?)", (counts.next_pic, p.stored))
     counts.next_pic += 1
-    counts.picture(lane, len(jpeg), 1)
+    counts.picture(p.lane, len(p.stored), 1)
 
 
 def _stone_row(counts: tally.Tally, encoder: Encoder, stone: Tombstone) -> OutboxRow:

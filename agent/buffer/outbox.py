@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from agent.buffer import retention, tally
 from agent.buffer.retention import Limits
 from agent.buffer.rows import (
-    LANES,
     Applied,
     Command,
     Encoded,
@@ -27,6 +26,7 @@ from agent.buffer.rows import (
     Quarantined,
     Receipted,
     RowKind,
+    lane_for,
 )
 from agent.errors import OutboxError, OutboxFullError
 from agent.sync.wire import MAX_RANGES, LostReason
@@ -184,7 +184,7 @@ class Outbox:
 
     def _insert_pictures(self, counts: tally.Tally, seq: int, read_id: bytes, read: Read) -> None:
         for picture in read.pictures:
-            lane = LANES[picture.kind]
+            lane = lane_for(picture.kind, read.retention)
             sha, stored = self._encoder.picture(picture.sha256, picture.jpeg)
             # Two plates in one frame share its overview: the first read brings it, both name its hash.
             done = self._con.execute(
@@ -196,6 +196,16 @@ class Outbox:
                 self._con.execute("INSERT INTO jpegs VALUES (?, ?)", (counts.next_pic, stored))
                 counts.next_pic += 1
                 counts.picture(lane, len(stored), 1)
+            else:
+                self._move_up(counts, sha, lane)
+
+    def _move_up(self, counts: tally.Tally, sha: bytes, lane: Lane) -> None:
+        """A picture that waits already is wanted more now."""
+        row = self._con.execute("SELECT pic, lane FROM pictures WHERE sha = ?", (sha,)).fetchone()
+        if lane < row[1] < Lane.HELD:
+            self._con.execute("UPDATE pictures SET lane = ? WHERE pic = ?", (lane, row[0]))
+            counts.move(row[1], -1)
+            counts.move(lane, 1)
 
     def _evict(self, counts: tally.Tally, down_to_bytes: int, reason: LostReason) -> None:
         self._bury(counts, retention.evict(self._con, counts, max(0, down_to_bytes), reason))

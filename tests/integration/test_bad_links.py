@@ -19,7 +19,7 @@ from station.service import BrokerAddress, StationService
 from station.store import Store
 from tests.builders import BOOT, make_encoder, make_read
 from tests.emulated_link import EDGE, FAR, LOSSY, LTE, UMTS, EmulatedLink
-from tests.mosquitto import FleetBroker
+from tests.road import RoadBroker
 
 pytestmark = [
     pytest.mark.integration,
@@ -28,18 +28,6 @@ pytestmark = [
 ]
 NS = 1_000_000_000
 PATIENCE_S = 120
-
-
-class RoadBroker(FleetBroker):
-    """The shipped broker, reachable from the emulated link as well."""
-
-    def __init__(self, folder, repo) -> None:
-        super().__init__(folder, repo)
-        self.give("broker", hosts=("127.0.0.1", FAR), into=self.home)
-        text = self._config.read_text()
-        here = f"listener {self.port} 127.0.0.1"
-        assert here in text
-        self._write(text.replace(here, f"listener {self.port} 0.0.0.0"))
 
 
 class Road:

@@ -134,6 +134,23 @@ def test_over_budget_pictures_go_first_and_reads_last(tmp_path):
     outbox.close()
 
 
+def test_over_budget_pictures_of_hits_outlive_all_others(tmp_path):
+    """Every third read is a hit: its pictures stay while an ordinary one could go, and tombstones name no hit."""
+    outbox = open_small(tmp_path, Limits(max_bytes=90_000, min_free_bytes=0, ballast_bytes=0))
+    for number in range(1, 40):
+        outbox.append([make_read(number, retention="nonhit" if number % 3 else "hit")])
+    stats = outbox.stats()
+    assert stats.evicted_overviews > 0
+    reader = OutboxReader(outbox.path)
+    hits = reader.pictures(Lane.HIT_OVERVIEW, after_pic=0, most=99)
+    assert len(hits) == len(reader.pictures(Lane.HIT_PLATE, after_pic=0, most=99)) == 13
+    named = {seq for stone in tombstones(outbox) for first, last in stone.ranges for seq in range(first, last + 1)}
+    assert named
+    assert not named & {row.seq for row in hits}
+    reader.close()
+    outbox.close()
+
+
 def test_evicted_reads_are_counted_and_announced(tmp_path):
     """When reads must go, the oldest go, and tombstones name every one of them."""
     outbox = open_small(tmp_path, Limits(max_bytes=20_000, min_free_bytes=0, ballast_bytes=0))
@@ -233,6 +250,22 @@ def test_a_damaged_page_costs_only_what_was_on_it(tmp_path):
     stats = again.stats()
     assert stats.next_seq > 199
     assert stats.reads == report.salvaged_records
+    again.close()
+
+
+def test_pictures_of_hits_stay_first_when_a_damaged_file_is_saved(tmp_path):
+    """What could be read goes out in the order it would have had."""
+    outbox = open_small(tmp_path)
+    outbox.append([make_read(1), make_read(2, retention="hit")])
+    outbox._con.execute("DROP TABLE meta")
+    outbox.close()
+    again, report = open_outbox(tmp_path, make_encoder(), limits=SMALL)
+    assert report.moved_to is not None
+    reader = OutboxReader(again.path)
+    (plate,) = reader.pictures(Lane.HIT_PLATE, after_pic=0, most=9)
+    assert plate.sha256 == make_read(2).pictures[0].sha256
+    assert len(reader.pictures(Lane.PLATE, after_pic=0, most=9)) == 1
+    reader.close()
     again.close()
 
 
