@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from agent.buffer import schema, tally
+from agent.buffer.faults import is_unreadable
 from agent.buffer.mark import SeqMark, sync_folder
 from agent.buffer.outbox import BALLAST_NAME, FILE_NAME, SUSPECT_NAME, Outbox
 from agent.buffer.retention import Limits
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from agent.buffer.rows import Encoder
 
 MARK_NAME = "outbox.seq"
+RESCUE_NAME = "outbox.rescue"
+"""Names the damaged file from before it is set aside until what could be read of it is in the new one."""
+_TRIES = 10
 _SIDE_FILES = ("", "-wal", "-shm")
 
 
@@ -69,10 +73,12 @@ def open_outbox(
         if not created:
             schema.refuse_newer(path, migrations)
         mark = SeqMark(folder / MARK_NAME)
+        if (folder / RESCUE_NAME).exists():
+            return _replace(folder, encoder, limits, mark, damage="a rescue was cut short", migrations=migrations)
         try:
-            con = _open_checked(folder, migrations)
+            con = _open_patiently(folder, migrations)
         except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError) and not _means_damage(error):
+            if not _means_damage(error):
                 raise
             return _replace(folder, encoder, limits, mark, damage=str(error), migrations=migrations)
         outbox = Outbox(folder, con, encoder, mark, limits)
@@ -83,6 +89,21 @@ def open_outbox(
             f"{folder}: the outbox cannot be opened: {error}; check the disk and its rights"
         ) from error
     return outbox, OpenReport(created=created, lost_at_least=announced, problems=problems)
+
+
+def _open_patiently(folder: Path, migrations: Sequence[str]) -> sqlite3.Connection:
+    """What cannot be read at the first try, or reads wrongly, may be right at the next.
+
+    Raises what says least about damage: a disk that takes no writes must not cost the file.
+    """
+    errors: list[sqlite3.DatabaseError] = []
+    # Looking at every page takes long.
+    for _ in range(2 if (folder / SUSPECT_NAME).exists() else _TRIES):
+        try:
+            return _open_checked(folder, migrations)
+        except sqlite3.DatabaseError as error:
+            errors.append(error)
+    raise next((error for error in errors if not _means_damage(error)), errors[-1])
 
 
 def _open_checked(folder: Path, migrations: Sequence[str]) -> sqlite3.Connection:
@@ -100,8 +121,10 @@ def _open_checked(folder: Path, migrations: Sequence[str]) -> sqlite3.Connection
     return con
 
 
-def _means_damage(error: sqlite3.OperationalError) -> bool:
-    """A schema that lost a table or a column cannot be worked with either."""
+def _means_damage(error: sqlite3.DatabaseError) -> bool:
+    """A schema that lost a table or a column cannot be worked with either, nor a page that cannot be read."""
+    if not isinstance(error, sqlite3.OperationalError) or is_unreadable(error):
+        return True
     return str(error).startswith(("no such table", "no such column", "malformed"))
 
 
@@ -142,6 +165,8 @@ def _replace(
     mark.cover(counts.next_seq - 1)
     tally.store(con, counts)
     con.execute("COMMIT")
+    (folder / SUSPECT_NAME).unlink(missing_ok=True)
+    (folder / RESCUE_NAME).unlink()
     inner = _inner_holes(sorted(saved.records))
     report = OpenReport(
         moved_to=str(aside),
@@ -155,14 +180,26 @@ def _replace(
 
 
 def _move_aside(folder: Path) -> Path:
+    """Rename the file and its log; a rescue that was cut short goes on with the file that it had set aside."""
+    note = folder / RESCUE_NAME
+    if note.exists():
+        aside = folder / note.read_text(encoding="ascii")
+        if aside.exists():
+            for suffix in _SIDE_FILES:
+                (folder / f"{FILE_NAME}{suffix}").unlink(missing_ok=True)
+            return aside
     number = 1
     while (aside := folder / f"outbox.damaged-{number}.db").exists():
         number += 1
-    for suffix in _SIDE_FILES:
+    with note.open("w", encoding="ascii") as file:
+        file.write(aside.name)
+        file.flush()
+        os.fsync(file.fileno())
+    # The log first: without it the file is of no use, and the file is what says that the move was made.
+    for suffix in reversed(_SIDE_FILES):
         part = folder / f"{FILE_NAME}{suffix}"
         if part.exists():
             part.rename(aside.with_name(f"{aside.name}{suffix}"))
-    (folder / SUSPECT_NAME).unlink(missing_ok=True)
     sync_folder(folder)
     return aside
 
