@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from agent.buffer import Applied
 from agent.errors import OutboxFullError, OutboxHeldError
 from agent.records import PictureKind
 
@@ -35,6 +36,8 @@ class Settled:
     seqs: tuple[int, ...] = ()
     freed: int = 0
     """Records that left the outbox by receipt."""
+    refused: int = 0
+    """Records set aside because they were refused for good."""
     stuck: bool = False
     """True when the disk took nothing; the reads are held in memory and tried again."""
 
@@ -108,7 +111,7 @@ class Ledger:
         dating = self._timebase.dating()
         if dating is not None:
             self._datings.append(dating)
-        freed, self.stuck = self._apply()
+        applied, self.stuck = self._apply()
         committed: list[Read] = []
         seqs: list[int] = []
         while (self._reads or self._datings) and not self.stuck:
@@ -125,7 +128,7 @@ class Ledger:
             self.counts.reads_committed += len(group)
         if self.stuck:
             self._lighten()
-        return Settled(tuple(committed), tuple(seqs), freed, self.stuck)
+        return Settled(tuple(committed), tuple(seqs), applied.freed, applied.quarantined, self.stuck)
 
     def _note(self, error: OutboxHeldError) -> None:
         self.stuck = True
@@ -142,15 +145,15 @@ class Ledger:
             if len(kept) < len(read.pictures):
                 self._reads[index] = replace(read, pictures=kept)
 
-    def _apply(self) -> tuple[int, bool]:
+    def _apply(self) -> tuple[Applied, bool]:
         """Carry out the answers; on a disk that takes nothing they wait, the station would only repeat them."""
         if not self._commands:
-            return 0, False
+            return Applied(), False
         try:
             applied = self._outbox.apply(self._commands)
         except OutboxHeldError as error:
             self._note(error)
-            return 0, True
+            return Applied(), True
         self._commands.clear()
         self.counts.receipts_applied += applied.freed
-        return applied.freed, False
+        return applied, False

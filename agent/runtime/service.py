@@ -369,6 +369,8 @@ class Service:
     def _settled(self, settled: Settled) -> None:
         """Ledger thread: tell everybody who cares."""
         self.progress.note(settled, self._hw.clock.mono_ns())
+        if settled.refused:
+            _LOG.error("records_refused", count=settled.refused, look="patrol-lpr outbox list --quarantined")
         if settled.reads:
             self._mailbox.wake()
             self._hw.panel.buzz(Buzz.READ)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _ENVELOPE_BYTES = 512
 _LEAST_CHUNK_BYTES = 512
 _SLOW_CHUNK_BYTES = 4096
+_PASSED_TO_GROW = 64
+"""Chunks that pass in a row before larger ones are tried again."""
 _MOST_UNRECEIPTED = 64
 
 
@@ -52,6 +54,9 @@ class PictureSender:
         self._counts = counts
         self._configured_bytes = min(chunk_bytes, MAX_CHUNK_BYTES)
         self._chunk_bytes = self._configured_bytes
+        self._most_bytes = self._configured_bytes
+        """What the peer's limit allows."""
+        self._passed = 0
         self._after = dict.fromkeys(SENDING, 0)
         self._current: _Current | None = None
         self._pending: bytes | None = None
@@ -60,10 +65,23 @@ class PictureSender:
 
     def limit(self, max_packet_bytes: int | None) -> None:
         """Keep chunks below the largest packet the peer takes."""
-        self._chunk_bytes = self._configured_bytes
+        self._most_bytes = self._configured_bytes
         if max_packet_bytes is not None:
             room = max(_LEAST_CHUNK_BYTES, max_packet_bytes - _ENVELOPE_BYTES)
-            self._chunk_bytes = min(self._configured_bytes, room)
+            self._most_bytes = min(self._configured_bytes, room)
+        self._chunk_bytes = min(self._chunk_bytes, self._most_bytes)
+
+    def broke(self) -> None:
+        """The link went down under a chunk: too large a packet ends a connection of MQTT 3.1.1 without a word."""
+        self._chunk_bytes = max(_LEAST_CHUNK_BYTES, self._chunk_bytes // 2)
+        self._passed = 0
+
+    def passed(self) -> None:
+        """A chunk was acknowledged."""
+        self._passed += 1
+        if self._passed >= _PASSED_TO_GROW:
+            self._passed = 0
+            self._chunk_bytes = min(self._most_bytes, self._chunk_bytes * 2)
 
     def next_chunk(self, t_mono_ns: int, *, room_bytes: int) -> bytes | None:
         """Return the next chunk to publish, the same one until ``sent``; None when nothing waits.

@@ -89,6 +89,7 @@ class UplinkConfig:
 class _Flight:
     """A message that the peer has not acknowledged."""
 
+    channel: Channel
     seq: int | None
     """Sequence number of the record, None for anything else."""
     size_bytes: int
@@ -201,9 +202,14 @@ class Uplink:
                 # The port allows it twice for one outage.
                 self._counts.link_downs += self._up
                 self._up = False
+                if any(flight.channel is Channel.PICTURE for flight in self._flights.values()):
+                    self._pictures.broke()
                 self._forget_flights()
             case Acked(token):
-                self._counts.acked += self._landed(token, t_mono_ns) is not None
+                flight = self._landed(token, t_mono_ns)
+                self._counts.acked += flight is not None
+                if flight is not None and flight.channel is Channel.PICTURE:
+                    self._pictures.passed()
                 self._blocked = False
             case Refused(token, code, _):
                 self._refused(token, code, t_mono_ns)
@@ -307,7 +313,7 @@ class Uplink:
             self._counts.not_taken += 1
             return False
         self._next_token += 1
-        self._flights[token] = _Flight(seq, len(payload), t_mono_ns)
+        self._flights[token] = _Flight(channel, seq, len(payload), t_mono_ns)
         self._pace.sent(len(payload))
         return True
 
@@ -410,8 +416,10 @@ class Uplink:
             self._lengthen_timeout()
 
     def _pause_and_rewind(self, t_mono_ns: int) -> None:
-        self._resume_ns = t_mono_ns + round(self._timeout_s / 4 * _NS_PER_S)
-        self._lengthen_timeout()
+        if self._resume_ns is None:
+            # A window full of refusals is one reason to wait, not one for each message.
+            self._resume_ns = t_mono_ns + round(self._timeout_s / 4 * _NS_PER_S)
+            self._lengthen_timeout()
         self._rewind()
         self._pictures.rewind()
 

@@ -35,7 +35,7 @@ from agent.sync.wire import (
     payload_ref,
 )
 from hw.ports import Acked, LinkDown, LinkDownError, LinkUp, Received, Refused
-from tests.builders import BOOT, make_encoder, make_read
+from tests.builders import BOOT, make_encoder, make_picture, make_read
 
 S = 1_000_000_000
 READ_TOPIC = build("unit-07", Channel.READ)
@@ -326,6 +326,38 @@ def test_a_refusal_for_now_pauses_and_tries_again(rig):
     assert rig.pump() == []
     rig.now += 10 * S
     assert seqs(rig.pump()) == [1, 2, 3, 4, 5]
+
+
+def test_a_window_full_of_refusals_is_one_pause(rig):
+    """Five refusals at once: five seconds later everything goes out again, not minutes later."""
+    rig.up()
+    for _, _, token in rig.pump():
+        rig.uplink.handle(Refused(token, 0x87, "not authorised"), rig.now)
+    rig.now += 6 * S
+    assert seqs(rig.pump()) == [1, 2, 3, 4, 5]
+
+
+def test_a_link_that_breaks_under_pictures_gets_smaller_chunks(tmp_path):
+    """Too large for an MQTT 3.1.1 broker that says nothing: half each time, and larger again after many have passed."""
+    rig = Rig(tmp_path, reads=1, config=UplinkConfig(chunk_bytes=2048))
+    rig.outbox.append([make_read(2, pictures=(make_picture(content=bytes(range(256)) * 600),))])
+    rig.outbox.apply([Receipted(tuple((n, make_read(n).read_id) for n in (1, 2)))])
+    sizes = []
+    for _ in range(3):
+        rig.up(window=1)
+        rig.ack(rig.pump())
+        (sent,) = rig.pump() or rig.link.all[-1:]
+        sizes.append(len(decode_chunk(sent[1]).data))
+        rig.uplink.handle(LinkDown("gone"), rig.now)
+    rig.up(window=1)
+    for _ in range(300):
+        sent = rig.pump()
+        rig.ack(sent)
+        sizes += [len(decode_chunk(payload).data) for _, payload, _ in sent]
+    assert sizes[:3] == [2048, 1024, 512]
+    assert max(sizes[3:30]) == 512
+    assert max(sizes) == sizes[-2] == 2048
+    rig.close()
 
 
 def test_a_broker_refusal_is_permanent_only_when_the_bytes_are_to_blame(rig):
