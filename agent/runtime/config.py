@@ -119,6 +119,10 @@ class SealTable(_Table):
     station_key: Path = Field(
         default=Path("/etc/patrol-lpr/station.pub"), description="Public key of the station that may read"
     )
+    receipt_key: Path | None = Field(
+        default=None,
+        description="receipt.pub of the station: only answers signed with it are believed; absent: any are",
+    )
     unit_key: Path | None = Field(
         default=None,
         description="Private key of this unit; absent: unit.key of the service's credentials or of /etc/patrol-lpr",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agent.buffer.rows import OutboxRow, PictureRow
+    from agent.seal import AnswerKeys
     from hw.ports import Link
 
 _NS_PER_S = 1_000_000_000
@@ -118,7 +119,10 @@ class Uplink:
         boot_id: bytes,
         config: UplinkConfig | None = None,
         downloads: Downloads | None = None,
+        believes: AnswerKeys | None = None,
     ) -> None:
+        """``believes`` are the station's keys; None takes answers as they come."""
+        self._believes = believes
         self._unit = unit
         self._downloads = downloads
         self._link = link
@@ -351,6 +355,9 @@ class Uplink:
         if message.unit != self._unit:
             self._counts.foreign += 1
             return
+        if not self._is_believed(payload):
+            self._counts.forged += 1
+            return
         match message:
             case Receipt():
                 self._take_receipt(message)
@@ -366,6 +373,15 @@ class Uplink:
             downloads.offered(payload) if topic == self._topic[Channel.COMMAND] else downloads.take(payload)
         except WireError:
             self._counts.malformed += 1
+
+    def _is_believed(self, payload: bytes) -> bool:
+        if self._believes is None:
+            return True
+        try:
+            self._believes.check(payload)
+        except WireError:
+            return False
+        return True
 
     def _take_receipt(self, receipt: Receipt) -> None:
         self._counts.receipts += 1
