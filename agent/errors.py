@@ -62,8 +62,16 @@ class OutboxError(AgentError):
     """The outbox refuses or fails an operation."""
 
 
-class OutboxFullError(OutboxError):
-    """The disk is full: the read was not committed and the caller still holds it."""
+class OutboxHeldError(OutboxError, TransientError):
+    """The disk did not take it: nothing was committed, the caller still holds it and tries again after a pause."""
+
+
+class OutboxFullError(OutboxHeldError):
+    """The disk is full."""
+
+
+class OutboxDiskError(OutboxHeldError):
+    """The disk fails, or has become read-only."""
 
 
 class OutboxVersionError(OutboxError, FatalError):

@@ -6,10 +6,12 @@ object.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from agent.errors import OutboxFullError
+from agent.buffer import Applied
+from agent.errors import OutboxFullError, OutboxHeldError
+from agent.records import PictureKind
 
 if TYPE_CHECKING:
     from agent.buffer import Command, Outbox
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 _GROUP = 64
 """Reads committed in one transaction at most."""
+_MOST_WHOLE = 256
+"""Reads held with all their pictures while the disk takes nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +36,10 @@ class Settled:
     seqs: tuple[int, ...] = ()
     freed: int = 0
     """Records that left the outbox by receipt."""
-    full: bool = False
-    """True when the disk had no room; the reads are held in memory and tried again."""
+    refused: int = 0
+    """Records set aside because they were refused for good."""
+    stuck: bool = False
+    """True when the disk took nothing; the reads are held in memory and tried again."""
 
 
 @dataclass(slots=True)
@@ -44,6 +50,10 @@ class LedgerCounts:
     groups: int = 0
     disk_full: int = 0
     """Rounds in which nothing could be committed for want of room."""
+    disk_failed: int = 0
+    """Rounds in which the disk failed or was read-only."""
+    scenes_dropped: int = 0
+    """Scene pictures given up while the disk took nothing: memory is for reads."""
     receipts_applied: int = 0
 
 
@@ -60,6 +70,8 @@ class Ledger:
         self._commands: list[Command] = []
         self.counts = LedgerCounts()
         self.last_fix: Fix | None = None
+        self.stuck = False
+        """True while the disk takes nothing."""
 
     @property
     def waiting(self) -> int:
@@ -99,33 +111,49 @@ class Ledger:
         dating = self._timebase.dating()
         if dating is not None:
             self._datings.append(dating)
-        freed, full = self._apply()
+        applied, self.stuck = self._apply()
         committed: list[Read] = []
         seqs: list[int] = []
-        while (self._reads or self._datings) and not full:
+        while (self._reads or self._datings) and not self.stuck:
             group = self._reads[:_GROUP]
             try:
                 seqs += self._outbox.append(group, self._datings)
-            except OutboxFullError:
-                self.counts.disk_full += 1
-                full = True
+            except OutboxHeldError as error:
+                self._note(error)
                 break
             committed += group
             self._datings.clear()
             del self._reads[: len(group)]
             self.counts.groups += 1
             self.counts.reads_committed += len(group)
-        return Settled(tuple(committed), tuple(seqs), freed, full)
+        if self.stuck:
+            self._lighten()
+        return Settled(tuple(committed), tuple(seqs), applied.freed, applied.quarantined, self.stuck)
 
-    def _apply(self) -> tuple[int, bool]:
-        """Carry out the answers; on a full disk they wait, the station would only repeat them."""
+    def _note(self, error: OutboxHeldError) -> None:
+        self.stuck = True
+        if isinstance(error, OutboxFullError):
+            self.counts.disk_full += 1
+        else:
+            self.counts.disk_failed += 1
+
+    def _lighten(self) -> None:
+        """A disk may take nothing for hours: the reads must fit into memory."""
+        for index, read in enumerate(self._reads[_MOST_WHOLE:], _MOST_WHOLE):
+            kept = tuple(p for p in read.pictures if p.kind is PictureKind.PLATE)
+            self.counts.scenes_dropped += len(read.pictures) - len(kept)
+            if len(kept) < len(read.pictures):
+                self._reads[index] = replace(read, pictures=kept)
+
+    def _apply(self) -> tuple[Applied, bool]:
+        """Carry out the answers; on a disk that takes nothing they wait, the station would only repeat them."""
         if not self._commands:
-            return 0, False
+            return Applied(), False
         try:
             applied = self._outbox.apply(self._commands)
-        except OutboxFullError:
-            self.counts.disk_full += 1
-            return 0, True
+        except OutboxHeldError as error:
+            self._note(error)
+            return Applied(), True
         self._commands.clear()
         self.counts.receipts_applied += applied.freed
-        return applied.freed, False
+        return applied, False

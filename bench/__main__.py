@@ -13,7 +13,14 @@ from rich.table import Table
 
 from bench.measure import Figure
 
-BENCHES = ("bench.bench_vision", "bench.bench_agent", "bench.bench_outbox", "bench.bench_sync", "bench.bench_seal")
+BENCHES = (
+    "bench.bench_vision",
+    "bench.bench_agent",
+    "bench.bench_outbox",
+    "bench.bench_sync",
+    "bench.bench_seal",
+    "bench.bench_backlog",
+)
 
 
 def run(module: str) -> list[Figure]:

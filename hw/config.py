@@ -257,7 +257,7 @@ class MqttLinkConfig(_Model):
     will_delay_s: int = Field(
         default=30, ge=0, description="Seconds until the broker announces our death (MQTT 5)"
     )
-    window: int = Field(default=16, ge=1, le=1000, description="Most messages in flight; the broker may lower it")
+    window: int = Field(default=256, ge=1, le=1000, description="Most messages in flight; the broker may lower it")
 
     @model_validator(mode="after")
     def _plain_stays_at_home(self) -> Self:

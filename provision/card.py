@@ -28,6 +28,8 @@ class Card(BaseModel):
     ca_pem: Annotated[str, Field(max_length=10_000)]
     station_pem: Annotated[str, Field(max_length=10_000)]
     """Public key of the station that may open what the unit stores."""
+    receipt_pem: Annotated[str, Field(max_length=10_000)]
+    """Public key that the station signs its answers with."""
     release_pem: Annotated[str, Field(max_length=1_000)] | None = None
     """Public key of whoever signs updates; absent: the unit takes none."""
     gnss: Path | None = Path("/dev/patrol-gnss")

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
-from agent.seal.keys import SigningKey, StationKey, VerifyKey, fingerprint
+from agent.seal.keys import RECEIPT_PUBLIC, SigningKey, StationKey, VerifyKey, fingerprint
 from provision.books import Books
 from provision.card import Card, load_card
 from provision.enrol import server
@@ -78,6 +78,9 @@ def card(
     release_key: Annotated[
         Path | None, typer.Option(help="release.pub of whoever signs updates; absent: the unit takes none.")
     ] = None,
+    receipt_key: Annotated[
+        Path | None, typer.Option(help="receipt.pub of that station; absent: the one beside station.pub.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="The card's file.")] = Path("provision.json"),
     hours: Annotated[float, typer.Option(min=0.1, help="How long the token is good for.")] = 72,
     again: Annotated[
@@ -89,12 +92,15 @@ def card(
     if not again:
         books.check_free(unit)
     expires = now_utc() + dt.timedelta(hours=hours)
+    receipts = receipt_key or station_key.with_name(RECEIPT_PUBLIC)
+    receipt_pem = b"".join(known.pem() for known in VerifyKey.load_all(receipts)).decode()
     (enrol_host, enrol_port), (broker_host, broker_port) = _address(enrol_at), _address(broker)
     made = Card(
         unit=unit, agency=agency, enrol_host=enrol_host, enrol_port=enrol_port, broker_host=broker_host,
         broker_port=broker_port, token=books.new_token(unit, expires_s=int(expires.timestamp())),
         ca_pem=books.ca_pem.decode(), station_pem=StationKey.load_public(station_key).pem().decode(),
         release_pem=None if release_key is None else VerifyKey.load(release_key).pem().decode(),
+        receipt_pem=receipt_pem,
     )  # fmt: skip
     write_private(out, made.model_dump_json(indent=1).encode())
     _say(f"{out}: unit {unit}, token good until {expires:%Y-%m-%d %H:%M} UTC, for one unit, once")

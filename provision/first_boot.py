@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from provision.card import Card
 
 _LOG = structlog.get_logger(__name__)
-TLS_KEY, CERT, CA, STATION, SIGNING_KEY, CONFIG, ENROL_AT, RELEASE = (
-    "tls.key", "unit.pem", "ca.pem", "station.pub", "unit.key", "config.toml", "enrol.json", "release.pub",
+TLS_KEY, CERT, CA, STATION, RECEIPTS, SIGNING_KEY, CONFIG, ENROL_AT, RELEASE = (
+    "tls.key", "unit.pem", "ca.pem", "station.pub", "receipt.pub", "unit.key", "config.toml", "enrol.json",
+    "release.pub",
 )  # fmt: skip
 _CONFIG = """# Written at the first boot; edit the hardware, then: systemctl restart patrol-lpr
 unit = "{unit}"
@@ -56,6 +57,7 @@ key = "{etc}/tls.key"
 
 [seal]
 station_key = "{etc}/station.pub"
+receipt_key = "{etc}/receipt.pub"
 """
 
 
@@ -87,7 +89,9 @@ def enrol(
     etc.mkdir(parents=True, exist_ok=True)
     install(etc / CA, card.ca_pem.encode(), group)
     install(etc / STATION, card.station_pem.encode(), group)
+    install(etc / RECEIPTS, card.receipt_pem.encode(), group)
     StationKey.load_public(etc / STATION)
+    VerifyKey.load_all(etc / RECEIPTS)
     if card.release_pem is not None:
         install(etc / RELEASE, card.release_pem.encode(), group)
         VerifyKey.load(etc / RELEASE)

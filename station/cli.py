@@ -68,7 +68,8 @@ def serve(
     cert: Annotated[Path | None, typer.Option(help="Certificate of the station, PEM.")] = None,
     key: Annotated[Path | None, typer.Option(help="Private key of the station, PEM.")] = None,
     keys: Annotated[
-        Path | None, typer.Option(help="Folder with station*.key and unit-ID.pub; absent: records come open.")
+        Path | None,
+        typer.Option(help="Folder with station*.key, receipt.key and unit-ID.pub; absent: records come open."),
     ] = None,
     allow_open: Annotated[bool, typer.Option(help="With --keys: take open records as well.")] = False,
 ) -> None:
@@ -83,6 +84,10 @@ def serve(
     allowed = None if units is None else frozenset(part.strip() for part in units.split(",") if part.strip())
     path = db or _DEFAULT_DB
     opener = None if keys is None else Opener(load_keyring(keys))
+    if opener is not None and not opener.signs:
+        typer.echo(
+            f"{keys}: no receipt.key: units that ask for signed receipts will not believe this station", err=True
+        )
     if broker is None:
         embedded = EmbeddedBroker(host, port)
         try:

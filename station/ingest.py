@@ -150,8 +150,8 @@ class Ingest:
     ) -> None:
         """``units`` are those that may send, None for all; ``on_read`` hears every new read after its commit.
 
-        With an ``opener`` sealed records are opened and checked, and open ones are refused unless ``sealed_only`` is
-        false.
+        With an ``opener`` answers are signed, sealed records are opened and checked, and open ones are refused unless
+        ``sealed_only`` is false.
 
         Raises WireError when the station's id is not 1 to 36 letters, digits, ``_`` or ``-``.
         """
@@ -280,7 +280,11 @@ class Ingest:
         self._batch.refusals.append(_nack(unit, payload, code, detail))
 
     def commit(self) -> list[Answer]:
-        """Make everything taken durable; return receipts, picture statuses and refusals."""
+        """Make everything taken durable; return receipts, picture statuses and refusals, signed if there is a key."""
+        answers = self._commit()
+        return answers if self._opener is None else [(topic, self._opener.answer(told)) for topic, told in answers]
+
+    def _commit(self) -> list[Answer]:
         batch, self._batch = self._batch, _Batch()
         if not batch.to_store:
             return batch.refusals

@@ -20,11 +20,19 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from agent.errors import BundleError, ConfigError, DriveError, KeyUnknownError, UpdateError, WireError
+from agent.errors import (
+    BundleError,
+    ConfigError,
+    DriveError,
+    KeyFileError,
+    KeyUnknownError,
+    UpdateError,
+    WireError,
+)
 from agent.geotag.nmea import NmeaConfig, NmeaState
 from agent.recognise.bundle import load_bundle
 from agent.runtime.config import load_config
-from agent.seal import KeyRing, Opener, Sealer, SigningKey, StationKey
+from agent.seal import AnswerKeys, KeyRing, Opener, Sealer, SigningKey, StationKey, VerifyKey, sign_answer
 from agent.seal.evidence import START, decode_signed, sign
 from agent.seal.series import Header, Proof, examine, read_series, write_series
 from agent.sync import wire
@@ -34,6 +42,8 @@ from agent.update.manifest import FileEntry, Manifest, Part, parse_manifest
 from hw.drive_format import DriveFormatError
 from hw.drive_load import load_drive
 from hw.ports import NmeaLine, Received
+from provision.card import Card, load_card
+from provision.errors import ProvisionError
 from station.ingest import Ingest
 from station.store import Store
 from tests.builders import BOOT, make_encoder, make_read
@@ -50,7 +60,11 @@ RING = KeyRing({STATION.id: STATION}).with_unit("unit-07", OWN.public)
 
 
 def _goldens() -> list[bytes]:
-    return [bytes.fromhex(path.read_text()) for path in sorted((ROOT / "tests/golden/wire").glob("*.hex"))]
+    return [_golden(path.stem) for path in sorted((ROOT / "tests/golden/wire").glob("*.hex"))]
+
+
+def _golden(name: str) -> bytes:
+    return bytes.fromhex((ROOT / f"tests/golden/wire/{name}.hex").read_text())
 
 
 def _only(allowed: tuple[type[Exception], ...], call: Callable[[bytes], object]) -> Callable[[bytes], None]:
@@ -92,7 +106,7 @@ def records() -> tuple[Callable[[bytes], None], list[bytes]]:
 
 
 def receipts() -> tuple[Callable[[bytes], None], list[bytes]]:
-    """What comes to a unit: receipts, nacks, picture statuses, commands."""
+    """What comes to a unit: receipts, nacks, picture statuses, signed and not."""
 
     class Nothing:
         def records(self, *, after_seq: int, most: int) -> list:
@@ -104,12 +118,35 @@ def receipts() -> tuple[Callable[[bytes], None], list[bytes]]:
         def publish(self, *_: object, **__: object) -> None:
             return
 
-    def target(data: bytes) -> None:
-        uplink = Uplink(Nothing(), Nothing(), lambda _: None, unit="unit-07", boot_id=BOOT)
-        for topic in ("lpr/1/unit-07/dn/receipt", "lpr/1/unit-07/dn/cmd", "x"):
-            uplink.handle(Received(topic, data), 0)
+    believed = AnswerKeys.of([OWN.public])
 
-    return target, _goldens()
+    def target(data: bytes) -> None:
+        _only((WireError,), believed.check)(data)
+        for believes in (None, believed):
+            uplink = Uplink(Nothing(), Nothing(), lambda _: None, unit="unit-07", boot_id=BOOT, believes=believes)
+            uplink.handle(Received("lpr/1/unit-07/dn/receipt", data), 0)
+
+    return target, [*_goldens(), sign_answer(OWN, _golden("receipt")), sign_answer(OWN, _golden("nack"))]
+
+
+def commands() -> tuple[Callable[[bytes], None], list[bytes]]:
+    """What comes on other topics to a unit that takes no updates: nothing there does anything."""
+
+    class Silent:
+        def publish(self, *_: object, **__: object) -> None:
+            raise AssertionError("a command made the unit speak")
+
+    def target(data: bytes) -> None:
+        topic, _, payload = data.partition(b"\n")
+        heard: list[object] = []
+        uplink = Uplink(Silent(), Silent(), heard.append, unit="unit-07", boot_id=BOOT)
+        name = topic.decode("latin-1")
+        for other in ("lpr/1/unit-07/dn/cmd", "x" if name == "lpr/1/unit-07/dn/receipt" else name):
+            uplink.handle(Received(other, payload), 0)
+        assert not heard
+        assert uplink.counts.foreign == 2
+
+    return target, [b"lpr/1/unit-08/dn/receipt\n" + golden for golden in _goldens()]
 
 
 def updates() -> tuple[Callable[[bytes], None], list[bytes]]:
@@ -225,6 +262,22 @@ def bundle() -> tuple[Callable[[bytes], None], list[bytes]]:
     return target, [(shipped / "bundle.toml").read_bytes()]
 
 
+def card() -> tuple[Callable[[bytes], None], list[bytes]]:
+    """The card on a unit's boot partition, which anybody with a reader can change."""
+    seed = Card(
+        unit="unit-07", agency="Example Sheriff", enrol_host="enrol.example.org", enrol_port=8443,
+        broker_host="broker.example.org", token="0" * 40, ca_pem="PEM", station_pem=STATION.pem().decode(),
+        receipt_pem=OWN.public.pem().decode(),
+    ).model_dump_json().encode()  # fmt: skip
+
+    def call(root: Path) -> None:
+        made = load_card(root / "card.json")
+        (root / "receipt.pub").write_bytes(made.receipt_pem.encode())
+        VerifyKey.load_all(root / "receipt.pub")
+
+    return _file_target("card.json", lambda folder: folder, call, (ProvisionError, KeyFileError)), [seed]
+
+
 def _drive(name: str) -> tuple[Callable[[bytes], None], list[bytes]]:
     folder = Path(tempfile.mkdtemp(dir="/dev/shm", prefix="fuzz-"))
     seed = (write_drive(folder / "seed", seconds=1) / name).read_bytes()
@@ -257,7 +310,8 @@ def drive_sentences() -> tuple[Callable[[bytes], None], list[bytes]]:
 TARGETS = {
     made.__name__: made
     for made in (
-        nmea, records, receipts, updates, offers, seals, series, station, configuration, bundle, drive_header,
+        nmea, records, receipts, commands, updates, offers, seals, series, station, configuration, bundle, card,
+        drive_header,
         drive_script, drive_tables, drive_sentences,
     )
 }  # fmt: skip

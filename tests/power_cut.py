@@ -9,6 +9,8 @@ import struct
 import subprocess
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -42,6 +44,17 @@ class CuttableDisk:
             fcntl.ioctl(handle, _EXT4_IOC_SHUTDOWN, struct.pack("I", _NO_LOG_FLUSH))
         finally:
             os.close(handle)
+
+    def abort(self) -> None:
+        """Let ext4 meet an error as on a worn card: it turns read-only under whoever works on it."""
+        # ext4(5), "abort": simulate the effects of calling ext4_abort().
+        _run("mount", "-o", "remount,errors=remount-ro,abort", str(self.mount))
+        with pytest.raises(OSError, match="Read-only"):
+            (self.mount / "probe").touch()
+
+    def remount(self, how: str) -> None:
+        """``ro`` or ``rw``; for ``ro`` nobody may write."""
+        _run("mount", "-o", f"remount,{how}", str(self.mount))
 
     def power_off(self) -> None:
         """Unmount; all files must be closed."""

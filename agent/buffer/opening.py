@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from agent.buffer import schema, tally
+from agent.buffer.faults import is_unreadable
 from agent.buffer.mark import SeqMark, sync_folder
 from agent.buffer.outbox import BALLAST_NAME, FILE_NAME, SUSPECT_NAME, Outbox
 from agent.buffer.retention import Limits
-from agent.buffer.rows import LANES, OpenReport, OutboxRow, RowKind
+from agent.buffer.rows import NON_HIT, SENDING, Lane, OpenReport, OutboxRow, RowKind, lane_for
 from agent.errors import OutboxError
 from agent.records import PictureKind
 from agent.sync.wire import MAX_RANGES, Lost, LostReason, Tombstone
@@ -28,7 +29,20 @@ if TYPE_CHECKING:
     from agent.buffer.rows import Encoder
 
 MARK_NAME = "outbox.seq"
+RESCUE_NAME = "outbox.rescue"
+"""Names the damaged file from before it is set aside until what could be read of it is in the new one."""
+_TRIES = 10
 _SIDE_FILES = ("", "-wal", "-shm")
+
+
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    lane: Lane
+    kind: PictureKind
+    seq: int
+    read_id: bytes
+    sha256: bytes
+    stored: bytes
 
 
 @dataclass(slots=True)
@@ -36,8 +50,7 @@ class _Salvage:
     """What could be read from a damaged file."""
 
     records: dict[int, OutboxRow] = field(default_factory=dict)
-    pictures: list[tuple[str, int, bytes, bytes, bytes]] = field(default_factory=list)
-    """Kind, sequence number, read id, SHA-256, JPEG."""
+    pictures: list[_Picture] = field(default_factory=list)
 
 
 def open_outbox(
@@ -60,10 +73,12 @@ def open_outbox(
         if not created:
             schema.refuse_newer(path, migrations)
         mark = SeqMark(folder / MARK_NAME)
+        if (folder / RESCUE_NAME).exists():
+            return _replace(folder, encoder, limits, mark, damage="a rescue was cut short", migrations=migrations)
         try:
-            con = _open_checked(folder, migrations)
+            con = _open_patiently(folder, migrations)
         except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError) and not _means_damage(error):
+            if not _means_damage(error):
                 raise
             return _replace(folder, encoder, limits, mark, damage=str(error), migrations=migrations)
         outbox = Outbox(folder, con, encoder, mark, limits)
@@ -74,6 +89,21 @@ def open_outbox(
             f"{folder}: the outbox cannot be opened: {error}; check the disk and its rights"
         ) from error
     return outbox, OpenReport(created=created, lost_at_least=announced, problems=problems)
+
+
+def _open_patiently(folder: Path, migrations: Sequence[str]) -> sqlite3.Connection:
+    """What cannot be read at the first try, or reads wrongly, may be right at the next.
+
+    Raises what says least about damage: a disk that takes no writes must not cost the file.
+    """
+    errors: list[sqlite3.DatabaseError] = []
+    # Looking at every page takes long.
+    for _ in range(2 if (folder / SUSPECT_NAME).exists() else _TRIES):
+        try:
+            return _open_checked(folder, migrations)
+        except sqlite3.DatabaseError as error:
+            errors.append(error)
+    raise next((error for error in errors if not _means_damage(error)), errors[-1])
 
 
 def _open_checked(folder: Path, migrations: Sequence[str]) -> sqlite3.Connection:
@@ -91,8 +121,10 @@ def _open_checked(folder: Path, migrations: Sequence[str]) -> sqlite3.Connection
     return con
 
 
-def _means_damage(error: sqlite3.OperationalError) -> bool:
-    """A schema that lost a table or a column cannot be worked with either."""
+def _means_damage(error: sqlite3.DatabaseError) -> bool:
+    """A schema that lost a table or a column cannot be worked with either, nor a page that cannot be read."""
+    if not isinstance(error, sqlite3.OperationalError) or is_unreadable(error):
+        return True
     return str(error).startswith(("no such table", "no such column", "malformed"))
 
 
@@ -133,6 +165,8 @@ def _replace(
     mark.cover(counts.next_seq - 1)
     tally.store(con, counts)
     con.execute("COMMIT")
+    (folder / SUSPECT_NAME).unlink(missing_ok=True)
+    (folder / RESCUE_NAME).unlink()
     inner = _inner_holes(sorted(saved.records))
     report = OpenReport(
         moved_to=str(aside),
@@ -146,14 +180,26 @@ def _replace(
 
 
 def _move_aside(folder: Path) -> Path:
+    """Rename the file and its log; a rescue that was cut short goes on with the file that it had set aside."""
+    note = folder / RESCUE_NAME
+    if note.exists():
+        aside = folder / note.read_text(encoding="ascii")
+        if aside.exists():
+            for suffix in _SIDE_FILES:
+                (folder / f"{FILE_NAME}{suffix}").unlink(missing_ok=True)
+            return aside
     number = 1
     while (aside := folder / f"outbox.damaged-{number}.db").exists():
         number += 1
-    for suffix in _SIDE_FILES:
+    with note.open("w", encoding="ascii") as file:
+        file.write(aside.name)
+        file.flush()
+        os.fsync(file.fileno())
+    # The log first: without it the file is of no use, and the file is what says that the move was made.
+    for suffix in reversed(_SIDE_FILES):
         part = folder / f"{FILE_NAME}{suffix}"
         if part.exists():
             part.rename(aside.with_name(f"{aside.name}{suffix}"))
-    (folder / SUSPECT_NAME).unlink(missing_ok=True)
     sync_folder(folder)
     return aside
 
@@ -176,12 +222,13 @@ def _salvage(path: Path, encoder: Encoder) -> _Salvage:
                     saved.records[row.seq] = row
         seen: set[bytes] = set()
         query = (
-            "SELECT p.kind, p.seq, p.read_id, p.sha, j.jpeg FROM pictures p JOIN jpegs j USING (pic) ORDER BY pic"
+            "SELECT p.lane, p.kind, p.seq, p.read_id, p.sha, j.jpeg"
+            " FROM pictures p JOIN jpegs j USING (pic) ORDER BY pic"
         )
-        for row_of_five in _until_damage(con, query):
-            picture = _as_picture(*row_of_five)
-            if picture is not None and picture[3] not in seen:
-                seen.add(picture[3])
+        for columns in _until_damage(con, query):
+            picture = _as_picture(columns)
+            if picture is not None and picture.sha256 not in seen:
+                seen.add(picture.sha256)
                 saved.pictures.append(picture)
     finally:
         con.close()
@@ -204,15 +251,17 @@ def _as_row(seq: object, kind: object, record_id: object, payload: object) -> Ou
     return OutboxRow(seq, RowKind(kind), record_id, payload)
 
 
-def _as_picture(
-    kind: object, seq: object, read_id: object, sha: object, jpeg: object
-) -> tuple[str, int, bytes, bytes, bytes] | None:
-    if not isinstance(kind, str) or not isinstance(seq, int) or not isinstance(read_id, bytes):
-        return None
-    if not isinstance(jpeg, bytes) or kind not in set(PictureKind):
-        return None
-    true_sha = hashlib.sha256(jpeg).digest()
-    return (kind, seq, read_id, true_sha, jpeg) if true_sha == sha else None
+def _as_picture(columns: tuple[object, ...]) -> _Picture | None:
+    match columns:
+        case (int(lane), str(kind), int(seq), bytes(read_id), bytes(sha), bytes(jpeg)) if kind in set(PictureKind):
+            found = PictureKind(kind)
+            # What was held may be taken after all, from a new file.
+            place = Lane(lane) if lane in SENDING else lane_for(found, NON_HIT)
+            return (
+                _Picture(place, found, seq, read_id, sha, jpeg) if hashlib.sha256(jpeg).digest() == sha else None
+            )
+        case _:
+            return None
 
 
 def _store(con: sqlite3.Connection, counts: tally.Tally, row: OutboxRow) -> None:
@@ -220,18 +269,14 @@ def _store(con: sqlite3.Connection, counts: tally.Tally, row: OutboxRow) -> None
     counts.record(row.kind, len(row.payload), 1)
 
 
-def _store_picture(
-    con: sqlite3.Connection, counts: tally.Tally, picture: tuple[str, int, bytes, bytes, bytes]
-) -> None:
-    kind, seq, read_id, sha, jpeg = picture
-    lane = LANES[PictureKind(kind)]
+def _store_picture(con: sqlite3.Connection, counts: tally.Tally, p: _Picture) -> None:
     con.execute(
         "INSERT INTO pictures (pic, lane, kind, seq, read_id, sha, size) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (counts.next_pic, lane, kind, seq, read_id, sha, len(jpeg)),
+        (counts.next_pic, p.lane, p.kind, p.seq, p.read_id, p.sha256, len(p.stored)),
     )
-    con.execute("INSERT INTO jpegs VALUES (?, ?)", (counts.next_pic, jpeg))
+    con.execute("INSERT INTO jpegs VALUES (?, ?)", (counts.next_pic, p.stored))
     counts.next_pic += 1
-    counts.picture(lane, len(jpeg), 1)
+    counts.picture(p.lane, len(p.stored), 1)
 
 
 def _stone_row(counts: tally.Tally, encoder: Encoder, stone: Tombstone) -> OutboxRow:

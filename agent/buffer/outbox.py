@@ -6,16 +6,17 @@ Records are stored as the final bytes of the wire and never change afterwards.
 
 from __future__ import annotations
 
-import errno
 import os
 import sqlite3
-from contextlib import contextmanager
+from collections import Counter
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent.buffer import retention, tally
+from agent.buffer import retention, schema, tally
+from agent.buffer.faults import is_unreadable, sort_fault
 from agent.buffer.retention import Limits
 from agent.buffer.rows import (
-    LANES,
     Applied,
     Command,
     Encoded,
@@ -27,8 +28,9 @@ from agent.buffer.rows import (
     Quarantined,
     Receipted,
     RowKind,
+    lane_for,
 )
-from agent.errors import OutboxError, OutboxFullError
+from agent.errors import OutboxDiskError, OutboxError, OutboxFullError
 from agent.sync.wire import MAX_RANGES, LostReason
 
 if TYPE_CHECKING:
@@ -43,8 +45,17 @@ FILE_NAME = "outbox.db"
 BALLAST_NAME = "ballast"
 SUSPECT_NAME = "outbox.suspect"
 """Left behind by a process that met damage: the next opening looks at every page."""
-_PERHAPS_FULL = frozenset({sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_FSYNC})
 _NOTHING_BYTES = 64 * 1024
+_MOST_UNREADABLE = 5
+"""So many failed reads in a row are damage."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Doubt:
+    """A group whose commit failed: it may be in the file all the same, and show when the log is read again."""
+
+    first_seq: int
+    read_ids: tuple[bytes, ...]
 
 
 class Outbox:
@@ -60,6 +71,13 @@ class Outbox:
         self._limits = limits or Limits()
         self._ceiling_bytes = 0
         """What the outbox may hold while the disk is nearly full; 0 while it is not."""
+        self._is_open = True
+        self._doubt: _Doubt | None = None
+        self._known: dict[bytes, int] = {}
+        """Reads whose commit failed and that were found in the file afterwards, with their numbers."""
+        self._doing = ""
+        self._unreadable: Counter[str] = Counter()
+        """Failed reads in a row, by what was being done."""
 
     @property
     def path(self) -> Path:
@@ -70,7 +88,8 @@ class Outbox:
         """Append a group in one transaction; return the sequence numbers of the reads.
 
         When this returns, the group survives a power cut.  Raises OutboxFullError when the disk has no room even
-        after evictions: then nothing of the group was stored.  Raises OutboxError when the file is damaged.
+        after evictions, OutboxDiskError when it fails or is read-only: then the caller keeps the group and gives it
+        again, the same reads first.  Raises OutboxError when the file is damaged.
         """
         try:
             return self._append(reads, datings)
@@ -79,7 +98,7 @@ class Outbox:
             self._drop_ballast()
             # The log takes room of its own: folded into the file it gives that back.
             self._fold_log()
-            with self._transaction() as counts:
+            with self._transaction("evict") as counts:
                 self._evict(counts, counts.used_bytes - counts.used_bytes // 20 - 1, LostReason.DISK)
             self._fold_log()
             return self._append(reads, datings)
@@ -87,11 +106,10 @@ class Outbox:
     def apply(self, commands: Sequence[Command]) -> Applied:
         """Carry out what the station said, in one transaction.
 
-        Raises OutboxFullError or OutboxError as ``append`` does; then nothing was changed and the station, asked
-        again, will say the same.
+        Raises what ``append`` raises; then nothing was changed and the station, asked again, will say the same.
         """
         freed = pictures_freed = unknown = quarantined = 0
-        with self._transaction() as counts:
+        with self._transaction("apply") as counts:
             for command in commands:
                 match command:
                     case Receipted(records):
@@ -111,7 +129,7 @@ class Outbox:
 
     def discard(self, most: int) -> int:
         """Remove the oldest quarantined records for good, with a tombstone; return how many.  A person asked."""
-        with self._transaction() as counts:
+        with self._transaction("discard") as counts:
             rows = self._con.execute(
                 "SELECT seq, length(payload) FROM quarantine ORDER BY seq LIMIT ?", (min(most, MAX_RANGES),)
             ).fetchall()
@@ -125,7 +143,7 @@ class Outbox:
 
     def requeue(self) -> int:
         """Put quarantined records back among the waiting; return how many.  A person asked."""
-        with self._transaction() as counts:
+        with self._transaction("requeue") as counts:
             rows = self._con.execute("SELECT seq, kind, id, payload FROM quarantine").fetchall()
             for seq, kind, record_id, payload in rows:
                 self._con.execute("INSERT INTO records VALUES (?, ?, ?, ?)", (seq, kind, record_id, payload))
@@ -140,31 +158,34 @@ class Outbox:
     def stats(self) -> OutboxStats:
         """Read the counters; raises OutboxError."""
         try:
+            self._ensure_open()
             return tally.stats(self._con)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise self._failure(error) from error
 
     def close(self) -> None:
         """Fold the log into the file and release it; what was appended is safe even without this."""
         try:
-            self._con.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            if self._is_open:
+                self._con.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.Error as error:
             raise self._failure(error) from error
         finally:
             self._con.close()
 
     def _append(self, reads: Sequence[Read], datings: Sequence[Dating]) -> list[int]:
-        seqs = []
-        with self._transaction() as counts:
+        with self._transaction("append") as counts:
             before_bytes = counts.used_bytes
-            for read in reads:
-                seqs.append(seq := counts.take_seq())
+            fresh = [read for read in reads if read.read_id not in self._known]
+            self._doubt = _Doubt(counts.next_seq, tuple(read.read_id for read in fresh))
+            for read in fresh:
+                seq = counts.take_seq()
                 self._insert(counts, seq, RowKind.READ, encoded := self._encoder.read(seq, read, counts.link))
                 self._insert_pictures(counts, seq, encoded.record_id, read)
             for dating in datings:
                 seq = counts.take_seq()
                 self._insert(counts, seq, RowKind.DATING, self._encoder.dating(seq, dating, counts.link))
-            counts.appended += len(reads)
+            counts.appended += len(fresh)
             if counts.used_bytes > self._limits.max_bytes:
                 self._evict(counts, self._limits.low_bytes, LostReason.BUDGET)
             elif self._free_bytes() < self._limits.min_free_bytes:
@@ -173,7 +194,10 @@ class Outbox:
                 self._evict(counts, self._ceiling_bytes, LostReason.DISK)
             else:
                 self._ceiling_bytes = 0
-        return seqs
+        seqs = self._known | dict(zip(self._doubt.read_ids, range(self._doubt.first_seq, 2**63), strict=False))
+        self._doubt = None
+        self._known.clear()
+        return [seqs[read.read_id] for read in reads]
 
     def _insert(self, counts: tally.Tally, seq: int, kind: RowKind, encoded: Encoded) -> None:
         self._con.execute(
@@ -184,7 +208,7 @@ class Outbox:
 
     def _insert_pictures(self, counts: tally.Tally, seq: int, read_id: bytes, read: Read) -> None:
         for picture in read.pictures:
-            lane = LANES[picture.kind]
+            lane = lane_for(picture.kind, read.retention)
             sha, stored = self._encoder.picture(picture.sha256, picture.jpeg)
             # Two plates in one frame share its overview: the first read brings it, both name its hash.
             done = self._con.execute(
@@ -196,6 +220,16 @@ class Outbox:
                 self._con.execute("INSERT INTO jpegs VALUES (?, ?)", (counts.next_pic, stored))
                 counts.next_pic += 1
                 counts.picture(lane, len(stored), 1)
+            else:
+                self._move_up(counts, sha, lane)
+
+    def _move_up(self, counts: tally.Tally, sha: bytes, lane: Lane) -> None:
+        """A picture that waits already is wanted more now."""
+        row = self._con.execute("SELECT pic, lane FROM pictures WHERE sha = ?", (sha,)).fetchone()
+        if lane < row[1] < Lane.HELD:
+            self._con.execute("UPDATE pictures SET lane = ? WHERE pic = ?", (lane, row[0]))
+            counts.move(row[1], -1)
+            counts.move(lane, 1)
 
     def _evict(self, counts: tally.Tally, down_to_bytes: int, reason: LostReason) -> None:
         self._bury(counts, retention.evict(self._con, counts, max(0, down_to_bytes), reason))
@@ -263,42 +297,72 @@ class Outbox:
             counts.move(Lane.HELD, 1)
 
     @contextmanager
-    def _transaction(self) -> Iterator[tally.Tally]:
+    def _transaction(self, doing: str) -> Iterator[tally.Tally]:
         """All or nothing; the counters are read at the start and written at the end."""
+        self._doing = doing
         try:
+            self._ensure_open()
             self._con.execute("BEGIN IMMEDIATE")
             counts = tally.load(self._con)
             yield counts
             self._mark.cover(counts.next_seq - 1)
             tally.store(self._con, counts)
             self._con.execute("COMMIT")
+            del self._unreadable[self._doing]
         except (sqlite3.Error, OSError) as error:
-            self._roll_back()
-            raise self._failure(error) from error
+            failure = self._failure(error)
+            if isinstance(failure, OutboxDiskError):
+                self._let_go()
+            else:
+                self._roll_back()
+            raise failure from error
         except BaseException:
             self._roll_back()
             raise
 
     def _roll_back(self) -> None:
-        if self._con.in_transaction:
-            self._con.execute("ROLLBACK")
+        try:
+            if self._con.in_transaction:
+                self._con.execute("ROLLBACK")
+        except sqlite3.Error:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """After a failed write or fsync nothing this connection believes can be trusted: the next step opens anew."""
+        self._is_open = False
+        with suppress(sqlite3.Error):
+            self._con.close()
+
+    def _ensure_open(self) -> None:
+        if self._is_open:
+            return
+        if not self.path.is_file():
+            raise FileNotFoundError(f"{self.path} is not there")
+        self._con.close()
+        self._con = schema.connect(self.path)
+        next_seq = tally.load(self._con).next_seq
+        if self._doubt is not None and next_seq > self._doubt.first_seq:
+            self._known |= dict(zip(self._doubt.read_ids, range(self._doubt.first_seq, next_seq), strict=False))
+        self._doubt = None
+        self._is_open = True
 
     def _failure(self, error: sqlite3.Error | OSError) -> OutboxError:
-        """Sort an error into "no room" and "damaged"."""
-        if self._is_full(error):
-            return OutboxFullError(
-                f"{self.path}: no room on the disk ({error}); nothing was lost, free some space"
-            )
-        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
-            (self._folder / SUSPECT_NAME).touch()
+        """Sort an error: no room, a failing disk, or damage."""
+        if is_unreadable(error):
+            self._unreadable[self._doing] += 1
+        if self._unreadable[self._doing] >= _MOST_UNREADABLE:
+            with suppress(OSError):
+                (self._folder / SUSPECT_NAME).touch()
             return OutboxError(f"{self.path}: damaged ({error}); restart the agent, it salvages what can be read")
-        return OutboxError(f"{self.path}: {error}")
+        return sort_fault(error, self.path, nothing_free=self._nothing_free)
 
     def _free_bytes(self) -> int:
         state = os.statvfs(self._folder)
         return state.f_bavail * state.f_frsize
 
     def _fold_log(self) -> None:
+        if not self._is_open:
+            return
         try:
             self._con.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.Error as error:
@@ -311,15 +375,6 @@ class Outbox:
             (self._folder / BALLAST_NAME).unlink(missing_ok=True)
         except OSError as error:
             raise self._failure(error) from error
-
-    def _is_full(self, error: sqlite3.Error | OSError) -> bool:
-        if isinstance(error, OSError):
-            return error.errno in {errno.ENOSPC, errno.EDQUOT}
-        code = getattr(error, "sqlite_errorcode", 0)
-        if code == sqlite3.SQLITE_FULL:
-            return True
-        # A full disk can also show as a failed write of the log or its index; so can a failing one.
-        return code in _PERHAPS_FULL and self._nothing_free()
 
     def _nothing_free(self) -> bool:
         try:

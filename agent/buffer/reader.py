@@ -6,6 +6,7 @@ import sqlite3
 from typing import TYPE_CHECKING, Any
 
 from agent.buffer import tally
+from agent.buffer.faults import sort_fault
 from agent.buffer.rows import Lane, OutboxRow, OutboxStats, PictureRow, RowKind
 from agent.buffer.schema import connect_reader
 from agent.errors import OutboxError
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 
 
 class OutboxReader:
-    """Reads the outbox.  One per thread; every query costs the same however much waits."""
+    """Reads the outbox.  One per thread; every query costs the same however much waits.
+
+    Queries raise OutboxDiskError when the disk fails, which may pass, and OutboxError for damage.
+    """
 
     def __init__(self, path: Path) -> None:
         """Raises OutboxError when the file is not there or cannot be read."""
@@ -62,7 +66,7 @@ class OutboxReader:
         try:
             return tally.stats(self._con)
         except sqlite3.Error as error:
-            raise OutboxError(f"{self._path}: cannot be read: {error}") from error
+            raise sort_fault(error, self._path) from error
 
     def close(self) -> None:
         """Release the file."""
@@ -72,4 +76,4 @@ class OutboxReader:
         try:
             return self._con.execute(query, values).fetchall()
         except sqlite3.Error as error:
-            raise OutboxError(f"{self._path}: cannot be read: {error}") from error
+            raise sort_fault(error, self._path) from error

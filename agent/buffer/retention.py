@@ -1,8 +1,9 @@
 """What goes first when there is no more room.
 
-By value: pictures that were refused for good, overviews, plate pictures, and last of all, loudly, reads; oldest
-first within each.  Receipted rows need no eviction, they leave with their receipt.  Every eviction is counted by
-kind and announced by a tombstone in the same transaction, so the station can tell evicted from missing.
+By value: pictures that were refused for good, overviews, plate pictures, those of hits after all others, and last of
+all, loudly, reads; oldest first within each.  Receipted rows need no eviction, they leave with their receipt.  Every
+eviction is counted by kind and announced by a tombstone in the same transaction, so the station can tell evicted from
+missing.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent.buffer.rows import Lane, RowKind
+from agent.buffer.rows import SENDING, Lane, RowKind
 from agent.buffer.tally import ROW_BYTES
 from agent.records import PictureKind
 from agent.sync.wire import MAX_RANGES, Lost, LostReason, Tombstone
@@ -50,10 +51,10 @@ def evict(con: sqlite3.Connection, tally: Tally, down_to_bytes: int, reason: Los
     """
     stones = []
     while tally.used_bytes > down_to_bytes:
+        lanes = (Lane.HELD, *reversed(SENDING))
+        pictures = (_evict_pictures(con, tally, lane, down_to_bytes, reason) for lane in lanes)
         stone = (
-            _evict_pictures(con, tally, Lane.HELD, down_to_bytes, reason)
-            or _evict_pictures(con, tally, Lane.OVERVIEW, down_to_bytes, reason)
-            or _evict_pictures(con, tally, Lane.PLATE, down_to_bytes, reason)
+            next((found for found in pictures if found is not None), None)
             or _evict_quarantined(con, tally, down_to_bytes, reason)
             or _evict_reads(con, tally, down_to_bytes, reason)
         )
@@ -69,6 +70,7 @@ def _evict_pictures(
     """Evict the oldest pictures of one lane and of one kind."""
     gone: list[tuple[int, int]] = []
     kind = ""
+    holes = 0
     done = False
     while not done:
         rows = con.execute(
@@ -79,7 +81,9 @@ def _evict_pictures(
             kind = kind or row_kind
             # All pictures of one kind of a read go together: the tombstone names reads.
             enough = tally.used_bytes <= down_to_bytes and bool(gone) and seq != gone[-1][0]
-            if enough or row_kind != kind:
+            # Other reads' pictures may lie between, so the reads are named one by one, as far as a tombstone has room.
+            holes += bool(gone) and not gone[-1][0] <= seq <= gone[-1][0] + 1
+            if enough or row_kind != kind or holes >= MAX_RANGES:
                 done = True
                 break
             con.execute("DELETE FROM jpegs WHERE pic = ?", (pic,))
@@ -97,8 +101,7 @@ def _evict_pictures(
         reason=reason,
         count=len(gone),
         size_bytes=sum(size for _, size in gone),
-        # Held pictures are not all pictures of these reads, so their reads are named one by one.
-        ranges=_runs([seq for seq, _ in gone]) if lane == Lane.HELD else ((gone[0][0], gone[-1][0]),),
+        ranges=_runs(sorted({seq for seq, _ in gone})),
     )
 
 

@@ -24,13 +24,26 @@ class RowKind(IntEnum):
 class Lane(IntEnum):
     """In which queue a picture waits, most wanted first; the numbers are in the file."""
 
+    HIT_PLATE = -2
+    HIT_OVERVIEW = -1
     PLATE = 0
     OVERVIEW = 1
     HELD = 9
     """Refused for good; waits for a person."""
 
 
-LANES = {PictureKind.PLATE: Lane.PLATE, PictureKind.OVERVIEW: Lane.OVERVIEW}
+SENDING = (Lane.HIT_PLATE, Lane.HIT_OVERVIEW, Lane.PLATE, Lane.OVERVIEW)
+"""In this order; evicted in the opposite one."""
+PLATES = frozenset({Lane.HIT_PLATE, Lane.PLATE})
+OVERVIEWS = frozenset({Lane.HIT_OVERVIEW, Lane.OVERVIEW})
+NON_HIT = "nonhit"
+
+
+def lane_for(kind: PictureKind, retention: str) -> Lane:
+    """Return where a picture waits: those of a read that somebody looks for go before all others."""
+    if retention == NON_HIT:
+        return Lane.PLATE if kind is PictureKind.PLATE else Lane.OVERVIEW
+    return Lane.HIT_PLATE if kind is PictureKind.PLATE else Lane.HIT_OVERVIEW
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import astuple, dataclass, fields
 from typing import TYPE_CHECKING
 
-from agent.buffer.rows import Lane, OutboxStats, RowKind
+from agent.buffer.rows import OVERVIEWS, PLATES, OutboxStats, RowKind
 
 if TYPE_CHECKING:
     import sqlite3
@@ -62,9 +62,9 @@ class Tally:
 
     def move(self, lane: int, count: int) -> None:
         """Count one picture in or out of a lane without a change in bytes."""
-        if lane == Lane.PLATE:
+        if lane in PLATES:
             self.plates += count
-        elif lane == Lane.OVERVIEW:
+        elif lane in OVERVIEWS:
             self.overviews += count
         else:
             self.held += count

@@ -247,7 +247,7 @@ def keys_station(
     folder: FolderArgument,
     name: Annotated[str, typer.Option(help="Name of the files; must begin with station.")] = "station",
 ) -> None:
-    """Make the pair that units seal to: NAME.key stays at the station, NAME.pub goes to the units."""
+    """Make the pair that units seal to, and the one that answers are signed with: .key stays here, .pub goes out."""
     from agent.runtime import keys_command  # noqa: PLC0415 - keeps --help instant
 
     if not name.startswith("station") or "/" in name:

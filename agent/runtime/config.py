@@ -92,7 +92,7 @@ class OutboxTable(_Table):
 class SyncTable(_Table):
     """How what waits goes out."""
 
-    window: int = Field(default=16, ge=1, le=1000, description="Most messages in flight")
+    window: int = Field(default=256, ge=1, le=1000, description="Most messages in flight; on slow links fewer are")
     receipt_timeout_s: float = Field(default=20, gt=0, le=3600, description="A later receipt is overdue")
     chunk_kib: int = Field(default=32, ge=1, le=64, description="Size of a picture chunk")
     pictures: bool = Field(default=True, description="Send pictures as well as reads")
@@ -118,6 +118,10 @@ class SealTable(_Table):
     )
     station_key: Path = Field(
         default=Path("/etc/patrol-lpr/station.pub"), description="Public key of the station that may read"
+    )
+    receipt_key: Path | None = Field(
+        default=None,
+        description="receipt.pub of the station: only answers signed with it are believed; absent: any are",
     )
     unit_key: Path | None = Field(
         default=None,

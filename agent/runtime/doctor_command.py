@@ -24,7 +24,7 @@ from agent.recognise.interpreter import choose_runtime
 from agent.runtime.certificate_check import days_left, warning
 from agent.runtime.config import AgentConfig, load_config
 from agent.runtime.models import default_models_folder
-from agent.runtime.stages import build_sealer
+from agent.runtime.stages import build_believed, build_sealer
 from agent.update.standing import RELEASE_KEY, State, linked, read_state
 from hw.bauds import BAUDS, PATIENCE_S, is_sentence
 from hw.clock import NS_PER_S, RealClock
@@ -119,7 +119,11 @@ def _keys(config: AgentConfig) -> Finding:
             Verdict.WARN,
             "seal.mode is off: whoever holds the disk reads plates; `patrol-lpr keys` makes keys",
         )
-    return Finding("keys", Verdict.OK, f"records are signed, and sealed to {config.seal.station_key}")
+    sealed = f"records are signed, and sealed to {config.seal.station_key}"
+    if build_believed(config) is None:
+        forged = "seal.receipt_key is absent: who holds the broker can free records with forged receipts"
+        return Finding("keys", Verdict.WARN, f"{sealed}; {forged}")
+    return Finding("keys", Verdict.OK, f"{sealed}; receipts must be signed")
 
 
 def _release(config: AgentConfig) -> Finding:

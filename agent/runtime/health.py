@@ -144,7 +144,8 @@ def health_payload(
 class Condition:
     """What the lamp is chosen from."""
 
-    disk_low: bool
+    disk_bad: bool
+    """Nearly full, or it takes nothing."""
     camera_ok: bool
     private: bool
     view_clear: bool
@@ -154,7 +155,7 @@ class Condition:
 
 def lamp_for(now: Condition, t_mono_ns: int) -> Lamp:
     """The most important thing the driver should know."""
-    if now.disk_low:
+    if now.disk_bad:
         return Lamp.DISK
     if not now.camera_ok:
         return Lamp.NO_CAMERA

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from agent.errors import KeyFileError
-from agent.seal.keys import SigningKey, StationKey, VerifyKey, fingerprint
+from agent.seal.keys import RECEIPT_KEY, RECEIPT_PUBLIC, SigningKey, StationKey, VerifyKey, fingerprint
 from agent.sync.topics import check_unit
 
 if TYPE_CHECKING:
@@ -16,10 +16,17 @@ if TYPE_CHECKING:
 
 
 def make_station(folder: Path, name: str) -> int:
-    """Write NAME.key, which stays at the station, and NAME.pub, which every unit gets."""
+    """Write NAME.key, which stays at the station, and NAME.pub, which every unit gets.
+
+    So it is with receipt.key and receipt.pub, unless the folder has them: the station signs its answers.
+    """
     key = StationKey.generate()
     _make(folder, f"{name}.key", f"{name}.pub", key)
     _say(folder / f"{name}.pub", key.raw, "copy it to every unit; the .key stays here")
+    if not (folder / RECEIPT_KEY).exists():
+        answers = SigningKey.generate()
+        _make(folder, RECEIPT_KEY, RECEIPT_PUBLIC, answers)
+        _say(folder / RECEIPT_PUBLIC, answers.public.raw, "copy it to every unit as well; receipt.key stays here")
     return 0
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from agent.errors import FatalError
+from agent.errors import FatalError, OutboxDiskError
 from agent.records import Track
 from hw.ports import (
     CameraAbsentError,
@@ -45,7 +45,7 @@ again: stall, reopened, process restarted, board restarted."""
 _LINE_TIMEOUT_S = 0.5
 _ROUND_S = 0.1
 _NTP_EVERY_S = 10.0
-_FULL_PAUSE_S = 0.5
+_STUCK_PAUSE_S = 0.5
 _DRAIN_MOST = 512
 
 
@@ -195,11 +195,11 @@ def ledger_loop(
                     ledger.hear_ntp(now_ns, clock.utc_ns())
             settled = ledger.settle(now_ns)
             on_settled(settled)
-            if settled.full:
-                lane.pause(_FULL_PAUSE_S)
+            if settled.stuck:
+                lane.pause(_STUCK_PAUSE_S)
         on_settled(ledger.flush())
         if ledger.waiting:
-            _LOG.error("reads_not_stored", count=ledger.waiting, why="the disk is full")
+            _LOG.error("reads_not_stored", count=ledger.waiting, why="the disk takes nothing")
 
     return loop
 
@@ -264,7 +264,11 @@ def uplink_loop(
             lane.beat()
             for item in mailbox.take():
                 _deliver(uplink, item, clock.mono_ns(), on_link)
-            uplink.pump(clock.mono_ns())
+            try:
+                uplink.pump(clock.mono_ns())
+            except OutboxDiskError as error:
+                _LOG.warning("outbox_unreadable", reason=str(error))
+                lane.pause(_STUCK_PAUSE_S)
 
     return loop
 

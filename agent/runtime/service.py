@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from agent.buffer import OutboxReader
+from agent.errors import OutboxDiskError, OutboxHeldError
 from agent.power import Cooler, HoldUp, Phase
 from agent.runtime.cockpit import WELL, Cockpit
 from agent.runtime.health import Condition, DeviceCounts, Health, Snapshot, health_payload, lamp_for
@@ -118,6 +119,7 @@ class Service:
         self.books = build_books(config, boot_id=boot_id, models=models)
         self._waiting = OutboxReader(self.books.outbox.path)
         self._stats_reader = OutboxReader(self.books.outbox.path)
+        self._stats = self.books.outbox.stats()
         self._inbox = Inbox()
         self._mailbox = Mailbox()
         self._supervisor = Supervisor(hardware.clock)
@@ -139,8 +141,12 @@ class Service:
 
     @property
     def outbox_stats(self) -> OutboxStats:
-        """The outbox's counters; main thread."""
-        return self._stats_reader.stats()
+        """The outbox's counters, the last known ones while the disk cannot be read; main thread."""
+        try:
+            self._stats = self._stats_reader.stats()
+        except OutboxDiskError as error:
+            _LOG.warning("outbox_unreadable", reason=str(error))
+        return self._stats
 
     @property
     def link_up(self) -> bool:
@@ -272,7 +278,7 @@ class Service:
             self._mailbox.report(report)
 
     def _report_health(self, now_ns: int, vitals: Vitals) -> None:
-        stats = self._stats_reader.stats()
+        stats = self.outbox_stats
         if self.health.writing.step(vitals.written_bytes, now_ns):
             _LOG.warning("write_budget_exceeded", last_hour_bytes=self.health.writing.last_hour_bytes)
         free = self._config.sync.unmetered_interfaces
@@ -304,7 +310,7 @@ class Service:
 
     def _show_lamp(self, now_ns: int, vitals: Vitals) -> None:
         condition = Condition(
-            disk_low=vitals.disk_free_bytes < self._config.outbox.min_free_mib * _MEBI,
+            disk_bad=self.books.ledger.stuck or vitals.disk_free_bytes < self._config.outbox.min_free_mib * _MEBI,
             camera_ok=self._cameras_deliver(),
             private=self._cockpit.private,
             view_clear=all(view.is_clear for view in self.health.views),
@@ -337,18 +343,21 @@ class Service:
         self._supervisor.stop("ledger", timeout_s=_STOP_S)
         self._hw.link.close()
         self._hw.panel.close()
+        stats = self.outbox_stats
         self._waiting.close()
         self._stats_reader.close()
-        stats = self.books.outbox.stats()
         self.progress.waiting = stats.reads
-        self.books.outbox.close()
+        try:
+            self.books.outbox.close()
+        except OutboxHeldError as error:
+            _LOG.error("outbox_not_folded", reason=str(error))
         _LOG.info("stopped", appended=stats.appended, waiting=stats.reads)
 
     def _drain(self, drain_s: float, on_watch: Callable[[Service], None] | None) -> None:
         """Let the uplink go on while the link is up, something waits and there is time."""
         until_ns = self._hw.clock.mono_ns() + round(drain_s * _NS_PER_S)
         while self._hw.clock.mono_ns() < until_ns and self._supervisor.failure is None:
-            stats = self._stats_reader.stats()
+            stats = self.outbox_stats
             pictures = stats.plates + stats.overviews if self._config.sync.pictures else 0
             held = self.books.ledger.waiting or not self._inbox.empty
             if not held and not (stats.reads or stats.others or pictures):
@@ -360,6 +369,8 @@ class Service:
     def _settled(self, settled: Settled) -> None:
         """Ledger thread: tell everybody who cares."""
         self.progress.note(settled, self._hw.clock.mono_ns())
+        if settled.refused:
+            _LOG.error("records_refused", count=settled.refused, look="patrol-lpr outbox list --quarantined")
         if settled.reads:
             self._mailbox.wake()
             self._hw.panel.buzz(Buzz.READ)

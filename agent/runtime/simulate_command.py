@@ -21,6 +21,7 @@ from agent.runtime.report import StationView, write_report
 from agent.runtime.scripted import ScriptedReader
 from agent.runtime.stages import build_recogniser
 from agent.seal import Opener, SigningKey, StationKey, load_keyring
+from agent.seal.keys import RECEIPT_KEY, RECEIPT_PUBLIC
 from hw.drive_load import load_drive
 from station.ingest import Ingest
 from station.store import Store
@@ -78,12 +79,15 @@ def config_for(drive: Drive, state_dir: Path, **tables: object) -> AgentConfig:
 def fresh_keys(folder: Path, unit: str) -> tuple[dict[str, str], Opener]:
     """Make a unit's and a station's keys for one run; return the unit's ``[seal]`` table and the station's opener."""
     folder.mkdir(parents=True, exist_ok=True)
-    own, station = SigningKey.generate(), StationKey.generate()
+    own, station, answers = SigningKey.generate(), StationKey.generate(), SigningKey.generate()
     own.save(folder / "unit.key")
     (folder / f"unit-{unit}.pub").write_bytes(own.public.pem())
     station.save(folder / "station.key")
     (folder / "station.pub").write_bytes(station.pem())
-    table = {"unit_key": str(folder / "unit.key"), "station_key": str(folder / "station.pub")}
+    answers.save(folder / RECEIPT_KEY)
+    (folder / RECEIPT_PUBLIC).write_bytes(answers.public.pem())
+    names = {"unit_key": "unit.key", "station_key": "station.pub", "receipt_key": RECEIPT_PUBLIC}
+    table = {key: str(folder / name) for key, name in names.items()}
     return table, Opener(load_keyring(folder))
 
 

@@ -26,7 +26,7 @@ from agent.pipeline import Vision
 from agent.read_id import ReadIdMint
 from agent.recognise import Recogniser, RecogniserConfig, RuntimeKind, load_active
 from agent.runtime.models import default_models_folder
-from agent.seal import Sealer, SigningKey, StationKey
+from agent.seal import AnswerKeys, Sealer, SigningKey, StationKey, VerifyKey
 from agent.sync.encoder import RecordEncoder
 from agent.sync.metering import MeteringConfig
 from agent.sync.uplink import Uplink, UplinkConfig
@@ -179,6 +179,12 @@ def build_fetcher(config: AgentConfig, *, boot_id: bytes) -> Fetcher | None:
     )
 
 
+def build_believed(config: AgentConfig) -> AnswerKeys | None:
+    """Load whose answers are believed; None where the configuration names no key.  Raises KeyFileError."""
+    path = config.seal.receipt_key
+    return None if path is None else AnswerKeys.of(VerifyKey.load_all(path))
+
+
 def build_uplink(
     config: AgentConfig,
     link: Link,
@@ -188,7 +194,7 @@ def build_uplink(
     boot_id: bytes,
     downloads: Downloads | None = None,
 ) -> Uplink:
-    """The sending half."""
+    """The sending half.  Raises KeyFileError."""
     table = config.sync
     return Uplink(
         link,
@@ -196,6 +202,7 @@ def build_uplink(
         commands,
         unit=config.unit,
         boot_id=boot_id,
+        believes=build_believed(config),
         config=UplinkConfig(
             window=table.window,
             receipt_timeout_s=table.receipt_timeout_s,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 KEY_ID_BYTES = 8
 SIGNATURE_BYTES = 64
+RECEIPT_KEY, RECEIPT_PUBLIC = "receipt.key", "receipt.pub"
+"""The pair that a station signs its answers with."""
+_PEM_END = b"-----END PUBLIC KEY-----"
 UNIT_PUBLIC = re.compile(r"unit-([A-Za-z0-9_-]{1,36})(?:\.\d+)?\.pub")
 """``unit-ID.pub``; ``unit-ID.2.pub`` is its second key."""
 _OWN_BITS = 0o077
@@ -41,7 +44,7 @@ def fingerprint(raw_public: bytes) -> str:
 
 
 class VerifyKey:
-    """The public half of a unit's key."""
+    """The public half of a key that signs: a unit's for its records, a station's for its answers."""
 
     def __init__(self, key: Ed25519PublicKey) -> None:
         self._key = key
@@ -61,11 +64,31 @@ class VerifyKey:
         """Read a PEM file; raises KeyFileError."""
         key = _load_public(path)
         if not isinstance(key, Ed25519PublicKey):
-            raise KeyFileError(f"{path}: not a public key for signatures (Ed25519), of a unit or a release")
+            raise KeyFileError(
+                f"{path}: not a public key that signs (Ed25519), of a unit, a release or a station's receipts; "
+                "`patrol-lpr keys` makes them"
+            )
         return cls(key)
 
+    @classmethod
+    def load_all(cls, path: Path) -> list[VerifyKey]:
+        """Read a PEM file of one key or several, one after the other; raises KeyFileError."""
+        blocks = [block + _PEM_END for block in _read(path).split(_PEM_END)[:-1]]
+        if not blocks:
+            raise KeyFileError(f"{path}: not a public key in PEM")
+        found = []
+        for block in blocks:
+            try:
+                key = serialization.load_pem_public_key(block.strip())
+            except (ValueError, UnsupportedAlgorithm) as error:
+                raise KeyFileError(f"{path}: not a public key in PEM") from error
+            if not isinstance(key, Ed25519PublicKey):
+                raise KeyFileError(f"{path}: not a key that signs (Ed25519); the station's receipt.pub is wanted")
+            found.append(cls(key))
+        return found
+
     def is_signed(self, signature: bytes, message: bytes) -> bool:
-        """True when the unit signed exactly this."""
+        """True when the holder of the key signed exactly this."""
         try:
             self._key.verify(signature, message)
         except InvalidSignature:
@@ -78,7 +101,7 @@ class VerifyKey:
 
 
 class SigningKey:
-    """The unit's own key; never leaves the unit."""
+    """A key that signs; never leaves the unit, or the station, that it belongs to."""
 
     def __init__(self, key: Ed25519PrivateKey) -> None:
         self._key = key
@@ -95,7 +118,7 @@ class SigningKey:
         """Read a PEM file; raises KeyFileError, also when others on the machine may read it."""
         key = _load_private(path)
         if not isinstance(key, Ed25519PrivateKey):
-            raise KeyFileError(f"{path}: not a private key for signatures (Ed25519), of a unit or a release")
+            raise KeyFileError(f"{path}: not a private key that signs (Ed25519); `patrol-lpr keys` makes one")
         return cls(key)
 
     def sign(self, message: bytes) -> bytes:
@@ -155,23 +178,28 @@ class StationKey:
 
 @dataclass(frozen=True, slots=True)
 class KeyRing:
-    """What a station holds: its own pairs, old ones too, and the public keys of its units."""
+    """What a station holds: its own pairs, old ones too, the public keys of its units, and what it signs with."""
 
     stations: dict[bytes, StationKey] = field(default_factory=dict)
     units: dict[str, dict[bytes, VerifyKey]] = field(default_factory=dict)
+    receipts: SigningKey | None = None
 
     def with_unit(self, unit: str, key: VerifyKey) -> KeyRing:
         """The same with one more key of a unit."""
         known = {**self.units.get(unit, {}), key.id: key}
-        return KeyRing(self.stations, {**self.units, unit: known})
+        return replace(self, units={**self.units, unit: known})
 
 
 def load_keyring(folder: Path) -> KeyRing:
-    """Read ``station*.key`` and ``unit-ID.pub`` of a folder; raises KeyFileError when no station key is there."""
+    """Read ``station*.key``, ``receipt.key`` and ``unit-ID.pub`` of a folder.
+
+    Raises KeyFileError when no station key is there; without ``receipt.key`` answers go out unsigned.
+    """
     stations = [StationKey.load_private(path) for path in sorted(folder.glob("station*.key"))]
     if not stations:
         raise KeyFileError(f"{folder}: no station*.key; `patrol-lpr keys station {folder}` makes one")
-    ring = KeyRing({key.id: key for key in stations})
+    own = folder / RECEIPT_KEY
+    ring = KeyRing({key.id: key for key in stations}, receipts=SigningKey.load(own) if own.exists() else None)
     for path in sorted(folder.glob("unit-*.pub")):
         found = UNIT_PUBLIC.fullmatch(path.name)
         if found is None:

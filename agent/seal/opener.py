@@ -1,4 +1,4 @@
-"""The station's side: open, check who signed, and hand on the record with its proof."""
+"""The station's side: open, check who signed, hand on the record with its proof, and sign the answer."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.errors import KeyUnknownError, SealError
+from agent.seal.answers import sign_answer
 from agent.seal.envelope import decode_sealed, open_picture, open_record, picture_key_id
 from agent.seal.evidence import decode_signed
 
@@ -28,7 +29,7 @@ class OpenedRecord:
 
 
 class Opener:
-    """Opens with what is in the ring."""
+    """Opens, and signs answers, with what is in the ring."""
 
     def __init__(self, ring: KeyRing) -> None:
         self._ring = ring
@@ -56,6 +57,15 @@ class Opener:
             )
         if not evidence.is_signed_by(key):
             raise SealError(f"the signature of unit {sealed.unit} is wrong")
+
+    @property
+    def signs(self) -> bool:
+        """True when answers go out signed."""
+        return self._ring.receipts is not None
+
+    def answer(self, payload: bytes) -> bytes:
+        """Sign what goes to a unit, when the ring has a key for it."""
+        return payload if self._ring.receipts is None else sign_answer(self._ring.receipts, payload)
 
     def picture(self, blob: bytes) -> bytes | None:
         """Open a sealed picture; None for one that is not sealed.

@@ -32,6 +32,8 @@ class UplinkCounts:
     """Messages from the station's side that could not be read."""
     foreign: int = 0
     """Messages that were not for this unit."""
+    forged: int = 0
+    """Answers that no key of the station has signed; they change nothing."""
     health_sent: int = 0
     health_replaced: int = 0
     reports_sent: int = 0

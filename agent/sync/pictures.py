@@ -1,4 +1,4 @@
-"""Pictures in resumable chunks, plates before overviews, one picture at a time."""
+"""Pictures in resumable chunks: those of hits first, plates before overviews, one picture at a time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent.buffer.rows import Lane
+from agent.buffer.rows import SENDING
 from agent.sync.wire import MAX_CHUNK_BYTES, PictureChunk, encode_chunk, payload_ref
 
 if TYPE_CHECKING:
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 _ENVELOPE_BYTES = 512
 _LEAST_CHUNK_BYTES = 512
+_SLOW_CHUNK_BYTES = 4096
+_PASSED_TO_GROW = 64
+"""Chunks that pass in a row before larger ones are tried again."""
 _MOST_UNRECEIPTED = 64
 
 
@@ -26,6 +29,8 @@ class _Current:
     row: PictureRow
     jpeg: bytes
     offset: int
+    next_bytes: int = 0
+    """Size of the chunk that is to go."""
 
 
 @dataclass(slots=True)
@@ -49,7 +54,10 @@ class PictureSender:
         self._counts = counts
         self._configured_bytes = min(chunk_bytes, MAX_CHUNK_BYTES)
         self._chunk_bytes = self._configured_bytes
-        self._after = {Lane.PLATE: 0, Lane.OVERVIEW: 0}
+        self._most_bytes = self._configured_bytes
+        """What the peer's limit allows."""
+        self._passed = 0
+        self._after = dict.fromkeys(SENDING, 0)
         self._current: _Current | None = None
         self._pending: bytes | None = None
         self._unreceipted: OrderedDict[bytes, _Sent] = OrderedDict()
@@ -57,13 +65,29 @@ class PictureSender:
 
     def limit(self, max_packet_bytes: int | None) -> None:
         """Keep chunks below the largest packet the peer takes."""
-        self._chunk_bytes = self._configured_bytes
+        self._most_bytes = self._configured_bytes
         if max_packet_bytes is not None:
             room = max(_LEAST_CHUNK_BYTES, max_packet_bytes - _ENVELOPE_BYTES)
-            self._chunk_bytes = min(self._configured_bytes, room)
+            self._most_bytes = min(self._configured_bytes, room)
+        self._chunk_bytes = min(self._chunk_bytes, self._most_bytes)
 
-    def next_chunk(self, t_mono_ns: int) -> bytes | None:
-        """Return the next chunk to publish, the same one until ``sent``; None when nothing waits."""
+    def broke(self) -> None:
+        """The link went down under a chunk: too large a packet ends a connection of MQTT 3.1.1 without a word."""
+        self._chunk_bytes = max(_LEAST_CHUNK_BYTES, self._chunk_bytes // 2)
+        self._passed = 0
+
+    def passed(self) -> None:
+        """A chunk was acknowledged."""
+        self._passed += 1
+        if self._passed >= _PASSED_TO_GROW:
+            self._passed = 0
+            self._chunk_bytes = min(self._most_bytes, self._chunk_bytes * 2)
+
+    def next_chunk(self, t_mono_ns: int, *, room_bytes: int) -> bytes | None:
+        """Return the next chunk to publish, the same one until ``sent``; None when nothing waits.
+
+        On a slow link, of which ``room_bytes`` tells, chunks are small: a read made meanwhile waits for one of them.
+        """
         if self._pending is not None:
             return self._pending
         if self._current is None:
@@ -73,6 +97,7 @@ class PictureSender:
             row = self._current.row
             self._unreceipted[row.sha256] = _Sent(row.size_bytes, t_mono_ns, [])
         current = self._current
+        current.next_bytes = min(self._chunk_bytes, max(_SLOW_CHUNK_BYTES, room_bytes))
         self._pending = encode_chunk(
             PictureChunk(
                 unit=self._unit,
@@ -82,7 +107,7 @@ class PictureSender:
                 sha256=current.row.sha256,
                 total_bytes=current.row.size_bytes,
                 offset=current.offset,
-                data=current.jpeg[current.offset : current.offset + self._chunk_bytes],
+                data=current.jpeg[current.offset : current.offset + current.next_bytes],
             )
         )
         return self._pending
@@ -98,7 +123,7 @@ class PictureSender:
         if way is not None:
             way.refs.append(payload_ref(chunk))
             way.t_mono_ns = t_mono_ns
-        current.offset += self._chunk_bytes
+        current.offset += current.next_bytes
         if current.offset >= current.row.size_bytes:
             self._current = None
 
@@ -135,7 +160,7 @@ class PictureSender:
 
     def rewind(self) -> None:
         """Start again with what still waits, from where the station is known to be."""
-        self._after = {Lane.PLATE: 0, Lane.OVERVIEW: 0}
+        self._after = dict.fromkeys(SENDING, 0)
         self._current, self._pending = None, None
         self._unreceipted.clear()
         self._resume_at.clear()
@@ -143,11 +168,11 @@ class PictureSender:
     def _find(self) -> _Current | None:
         if len(self._unreceipted) >= _MOST_UNRECEIPTED:
             return None
-        for lane in (Lane.PLATE, Lane.OVERVIEW):
+        for lane in SENDING:
             while rows := self._waiting.pictures(lane, after_pic=self._after[lane], most=1):
                 row = rows[0]
-                self._after[lane] = row.pic
                 jpeg = self._waiting.jpeg(row.pic)
+                self._after[lane] = row.pic
                 if jpeg is not None:
                     offset = self._resume_at.pop(row.sha256, row.stored_bytes)
                     return _Current(row, jpeg, offset if 0 <= offset < row.size_bytes else 0)

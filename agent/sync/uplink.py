@@ -15,6 +15,7 @@ from agent.buffer.rows import Command, Lane, PictureHeld, PictureStored, Quarant
 from agent.errors import WireError
 from agent.sync.counts import UplinkCounts
 from agent.sync.metering import Meter, MeteringConfig
+from agent.sync.pace import Pace
 from agent.sync.pictures import PictureSender
 from agent.sync.topics import Channel, build
 from agent.sync.wire import Nack, PictureStatus, Receipt, decode_down, payload_ref
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agent.buffer.rows import OutboxRow, PictureRow
+    from agent.seal import AnswerKeys
     from hw.ports import Link
 
 _NS_PER_S = 1_000_000_000
@@ -70,9 +72,9 @@ class Downloads(Protocol):
 class UplinkConfig:
     """How hard to push."""
 
-    window: int = 16
-    """Most messages in flight; the peer may lower it."""
-    unreceipted: int = 512
+    window: int = 256
+    """Most messages in flight; the peer may lower it, and a slow link does (:mod:`agent.sync.pace`)."""
+    unreceipted: int = 2048
     """Most records published and not yet receipted."""
     receipt_timeout_s: float = 20.0
     """A receipt later than this is overdue; doubles each time, up to ``receipt_timeout_most_s``."""
@@ -82,6 +84,17 @@ class UplinkConfig:
     metering: MeteringConfig = field(default_factory=MeteringConfig)
     fetch: int = 64
     """Records fetched from the outbox at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Flight:
+    """A message that the peer has not acknowledged."""
+
+    channel: Channel
+    seq: int | None
+    """Sequence number of the record, None for anything else."""
+    size_bytes: int
+    t_mono_ns: int
 
 
 @dataclass(slots=True)
@@ -106,7 +119,10 @@ class Uplink:
         boot_id: bytes,
         config: UplinkConfig | None = None,
         downloads: Downloads | None = None,
+        believes: AnswerKeys | None = None,
     ) -> None:
+        """``believes`` are the station's keys; None takes answers as they come."""
+        self._believes = believes
         self._unit = unit
         self._downloads = downloads
         self._link = link
@@ -122,8 +138,9 @@ class Uplink:
         self._room = 0
         self._most_packet_bytes: int | None = None
         self._next_token = 1
-        self._flights: dict[int, int | None] = {}
-        """Token -> sequence number of the record, None for anything else."""
+        self._flights: dict[int, _Flight] = {}
+        """By token."""
+        self._pace = Pace()
         self._ready: deque[OutboxRow] = deque()
         self._cursor = 0
         self._unreceipted: OrderedDict[int, _Sent] = OrderedDict()
@@ -189,9 +206,14 @@ class Uplink:
                 # The port allows it twice for one outage.
                 self._counts.link_downs += self._up
                 self._up = False
+                if any(flight.channel is Channel.PICTURE for flight in self._flights.values()):
+                    self._pictures.broke()
                 self._forget_flights()
             case Acked(token):
-                self._counts.acked += self._flights.pop(token, -1) != -1
+                flight = self._landed(token, t_mono_ns)
+                self._counts.acked += flight is not None
+                if flight is not None and flight.channel is Channel.PICTURE:
+                    self._pictures.passed()
                 self._blocked = False
             case Refused(token, code, _):
                 self._refused(token, code, t_mono_ns)
@@ -207,12 +229,9 @@ class Uplink:
             return 0
         self._resume_ns = None
         sent = 0
-        while not self._blocked and len(self._flights) < self._room and self._send_next(t_mono_ns):
+        while self._may_send and self._send_next(t_mono_ns):
             sent += 1
         return sent
-
-    def _send_next(self, t_mono_ns: int) -> bool:
-        return self._send_about_us() or self._send_record(t_mono_ns) or self._send_rest(t_mono_ns)
 
     def _send_rest(self, t_mono_ns: int) -> bool:
         """What reads do not wait for."""
@@ -222,20 +241,27 @@ class Uplink:
         if self._downloads is None or self._blocked:
             return False
         wish = self._downloads.next_wish(t_mono_ns, metered=self.meter.metered)
-        if wish is None or not self._publish(Channel.UPDATE, wish):
+        if wish is None or not self._publish(Channel.UPDATE, wish, t_mono_ns):
             return False
         self._downloads.wished(t_mono_ns)
         return True
 
-    def _send_about_us(self) -> bool:
+    @property
+    def _may_send(self) -> bool:
+        return not self._blocked and len(self._flights) < self._room and self._pace.is_open
+
+    def _send_next(self, t_mono_ns: int) -> bool:
+        return self._send_about_us(t_mono_ns) or self._send_record(t_mono_ns) or self._send_rest(t_mono_ns)
+
+    def _send_about_us(self, t_mono_ns: int) -> bool:
         if self._status_due and self._status is not None:
-            self._status_due = not self._publish(Channel.STATUS, self._status, retain=True)
+            self._status_due = not self._publish(Channel.STATUS, self._status, t_mono_ns, retain=True)
             return not self._status_due
         if self._report_due and self._report is not None:
-            self._report_due = not self._publish(Channel.UPDATE, self._report)
+            self._report_due = not self._publish(Channel.UPDATE, self._report, t_mono_ns)
             self._counts.reports_sent += not self._report_due
             return not self._report_due
-        if self._health is not None and self._publish(Channel.HEALTH, self._health):
+        if self._health is not None and self._publish(Channel.HEALTH, self._health, t_mono_ns):
             self._health = None
             self._counts.health_sent += 1
             return True
@@ -244,11 +270,11 @@ class Uplink:
     def _send_chunk(self, t_mono_ns: int) -> bool:
         if not self._config.send_pictures or self._blocked:
             return False
-        chunk = self._pictures.next_chunk(t_mono_ns)
+        chunk = self._pictures.next_chunk(t_mono_ns, room_bytes=self._pace.room_bytes)
         if chunk is None:
             self.meter.holding = False
             return False
-        if not self.meter.allows(len(chunk), t_mono_ns) or not self._publish(Channel.PICTURE, chunk):
+        if not self.meter.allows(len(chunk), t_mono_ns) or not self._publish(Channel.PICTURE, chunk, t_mono_ns):
             return False
         self.meter.spend(len(chunk), t_mono_ns)
         self._pictures.sent(t_mono_ns)
@@ -268,7 +294,7 @@ class Uplink:
                 self._cursor = row.seq
                 self._ready.popleft()
                 continue
-            if not self._publish(Channel.READ, row.payload, seq=row.seq):
+            if not self._publish(Channel.READ, row.payload, t_mono_ns, seq=row.seq):
                 return False
             self._ready.popleft()
             self._cursor = row.seq
@@ -279,7 +305,9 @@ class Uplink:
             return True
         return False
 
-    def _publish(self, channel: Channel, payload: bytes, *, seq: int | None = None, retain: bool = False) -> bool:
+    def _publish(
+        self, channel: Channel, payload: bytes, t_mono_ns: int, *, seq: int | None = None, retain: bool = False
+    ) -> bool:
         token = self._next_token
         try:
             self._link.publish(self._topic[channel], payload, token=token, retain=retain)
@@ -289,19 +317,26 @@ class Uplink:
             self._counts.not_taken += 1
             return False
         self._next_token += 1
-        self._flights[token] = seq
+        self._flights[token] = _Flight(channel, seq, len(payload), t_mono_ns)
+        self._pace.sent(len(payload))
         return True
+
+    def _landed(self, token: int, t_mono_ns: int) -> _Flight | None:
+        flight = self._flights.pop(token, None)
+        if flight is not None:
+            self._pace.acked(flight.size_bytes, flight.t_mono_ns, t_mono_ns)
+        return flight
 
     def _refused(self, token: int, code: int, t_mono_ns: int) -> None:
         self._blocked = False
-        if token not in self._flights:
+        flight = self._landed(token, t_mono_ns)
+        if flight is None:
             return
-        seq = self._flights.pop(token)
         self._counts.refused += 1
-        if seq is None:
+        if flight.seq is None:
             return
         if code in _PERMANENT:
-            self._give_up(seq, f"mqtt_{code:02x}")
+            self._give_up(flight.seq, f"mqtt_{code:02x}")
         else:
             self._pause_and_rewind(t_mono_ns)
 
@@ -320,6 +355,9 @@ class Uplink:
         if message.unit != self._unit:
             self._counts.foreign += 1
             return
+        if not self._is_believed(payload):
+            self._counts.forged += 1
+            return
         match message:
             case Receipt():
                 self._take_receipt(message)
@@ -335,6 +373,15 @@ class Uplink:
             downloads.offered(payload) if topic == self._topic[Channel.COMMAND] else downloads.take(payload)
         except WireError:
             self._counts.malformed += 1
+
+    def _is_believed(self, payload: bytes) -> bool:
+        if self._believes is None:
+            return True
+        try:
+            self._believes.check(payload)
+        except WireError:
+            return False
+        return True
 
     def _take_receipt(self, receipt: Receipt) -> None:
         self._counts.receipts += 1
@@ -385,8 +432,10 @@ class Uplink:
             self._lengthen_timeout()
 
     def _pause_and_rewind(self, t_mono_ns: int) -> None:
-        self._resume_ns = t_mono_ns + round(self._timeout_s / 4 * _NS_PER_S)
-        self._lengthen_timeout()
+        if self._resume_ns is None:
+            # A window full of refusals is one reason to wait, not one for each message.
+            self._resume_ns = t_mono_ns + round(self._timeout_s / 4 * _NS_PER_S)
+            self._lengthen_timeout()
         self._rewind()
         self._pictures.rewind()
 
@@ -405,6 +454,7 @@ class Uplink:
         if self._downloads is not None:
             self._downloads.link_went()
         self._flights.clear()
+        self._pace = Pace()
         self._blocked = False
         self._resume_ns = None
         self._timeout_s = self._config.receipt_timeout_s

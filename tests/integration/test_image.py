@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.seal import StationKey
+from agent.seal import SigningKey, StationKey
 from provision.card import Card
 from provision.errors import ProvisionError
 from provision.flash import check_image
@@ -98,6 +98,7 @@ def test_an_image_holds_no_secret_until_a_card_is_put_on_it(base, wheels, repo, 
     made = Card(
         unit="unit-07", agency="a", enrol_host="h", enrol_port=1, broker_host="b", token="ab" * 20,
         ca_pem=authority.pem.decode(), station_pem=StationKey.generate().pem().decode(),
+        receipt_pem=SigningKey.generate().public.pem().decode(),
     )  # fmt: skip
     card = tmp_path / "provision.json"
     card.write_text(made.model_dump_json())

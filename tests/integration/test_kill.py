@@ -49,6 +49,7 @@ overview = false
 [seal]
 unit_key = "{keys}/unit.key"
 station_key = "{keys}/station.pub"
+receipt_key = "{keys}/receipt.pub"
 """
 
 

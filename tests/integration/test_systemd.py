@@ -282,7 +282,7 @@ def test_a_fleet_image_makes_its_environment_and_enrols_itself(repo, tmp_path):
     assert said["left_on_card"] == "0", "the single-use token is still there"
     assert said["files"].split() == [
         "ca.pem:640:root", "config.toml:640:root", "enrol.json:640:root",
-        "station.pub:640:root", "tls.key:640:root", "unit.key:600:root",
+        "receipt.pub:640:root", "station.pub:640:root", "tls.key:640:root", "unit.key:600:root",
         "unit.pem:640:root",
     ]  # fmt: skip
     assert (said["config"], said["listed"]) == ("right", "1")

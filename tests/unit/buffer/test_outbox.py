@@ -18,11 +18,12 @@ from agent.buffer import (
     Receipted,
     RowKind,
     open_outbox,
+    opening,
 )
 from agent.buffer import schema as outbox_schema
 from agent.buffer.opening import MARK_NAME
 from agent.buffer.outbox import BALLAST_NAME, FILE_NAME, SUSPECT_NAME
-from agent.errors import OutboxError, OutboxVersionError
+from agent.errors import OutboxDiskError, OutboxError, OutboxVersionError
 from agent.sync.wire import Lost, LostReason, TombstoneMessage, decode_record
 from tests.builders import make_dating, make_encoder, make_picture, make_read
 
@@ -134,6 +135,23 @@ def test_over_budget_pictures_go_first_and_reads_last(tmp_path):
     outbox.close()
 
 
+def test_over_budget_pictures_of_hits_outlive_all_others(tmp_path):
+    """Every third read is a hit: its pictures stay while an ordinary one could go, and tombstones name no hit."""
+    outbox = open_small(tmp_path, Limits(max_bytes=90_000, min_free_bytes=0, ballast_bytes=0))
+    for number in range(1, 40):
+        outbox.append([make_read(number, retention="nonhit" if number % 3 else "hit")])
+    stats = outbox.stats()
+    assert stats.evicted_overviews > 0
+    reader = OutboxReader(outbox.path)
+    hits = reader.pictures(Lane.HIT_OVERVIEW, after_pic=0, most=99)
+    assert len(hits) == len(reader.pictures(Lane.HIT_PLATE, after_pic=0, most=99)) == 13
+    named = {seq for stone in tombstones(outbox) for first, last in stone.ranges for seq in range(first, last + 1)}
+    assert named
+    assert not named & {row.seq for row in hits}
+    reader.close()
+    outbox.close()
+
+
 def test_evicted_reads_are_counted_and_announced(tmp_path):
     """When reads must go, the oldest go, and tombstones name every one of them."""
     outbox = open_small(tmp_path, Limits(max_bytes=20_000, min_free_bytes=0, ballast_bytes=0))
@@ -236,6 +254,22 @@ def test_a_damaged_page_costs_only_what_was_on_it(tmp_path):
     again.close()
 
 
+def test_pictures_of_hits_stay_first_when_a_damaged_file_is_saved(tmp_path):
+    """What could be read goes out in the order it would have had."""
+    outbox = open_small(tmp_path)
+    outbox.append([make_read(1), make_read(2, retention="hit")])
+    outbox._con.execute("DROP TABLE meta")
+    outbox.close()
+    again, report = open_outbox(tmp_path, make_encoder(), limits=SMALL)
+    assert report.moved_to is not None
+    reader = OutboxReader(again.path)
+    (plate,) = reader.pictures(Lane.HIT_PLATE, after_pic=0, most=9)
+    assert plate.sha256 == make_read(2).pictures[0].sha256
+    assert len(reader.pictures(Lane.PLATE, after_pic=0, most=9)) == 1
+    reader.close()
+    again.close()
+
+
 def test_a_lost_file_does_not_reuse_numbers(tmp_path):
     """The mark beside the file keeps numbers unique even when the file itself is gone."""
     outbox = open_small(tmp_path)
@@ -257,6 +291,111 @@ def test_damage_met_while_running_is_remembered(tmp_path):
         outbox.append([make_read(1)])
     assert outbox.stats().reads == 0
     outbox.close()
+
+
+class Faulty:
+    """A connection whose COMMIT fails, after or before it was carried out; the next connection is a good one."""
+
+    def __init__(self, con, *, carried_out):
+        self._con, self._carried_out = con, carried_out
+
+    def __getattr__(self, name):
+        return getattr(self._con, name)
+
+    def execute(self, sql, *values):
+        if sql == "COMMIT":
+            self._con.execute("COMMIT" if self._carried_out else "ROLLBACK")
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
+            raise error
+        return self._con.execute(sql, *values)
+
+
+@pytest.mark.parametrize("carried_out", [True, False])
+def test_after_a_failed_fsync_the_connection_is_made_anew_and_no_read_is_lost_or_doubled(tmp_path, carried_out):
+    """Whether the group is in the file is found out, not guessed: given again, it is there once, under one number."""
+    outbox = open_small(tmp_path)
+    outbox.append([make_read(1)])
+    broken = outbox._con = Faulty(outbox._con, carried_out=carried_out)
+    group = [make_read(2), make_read(3)]
+    with pytest.raises(OutboxDiskError, match="nothing was lost"):
+        outbox.append(group)
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        broken.execute("SELECT 1")
+    assert outbox.append([*group, make_read(4)]) == [2, 3, 4]
+    assert [(row.seq, row.record_id) for row in waiting(outbox)] == [
+        (n, make_read(n).read_id) for n in (1, 2, 3, 4)
+    ]
+    assert (outbox.stats().appended, outbox.stats().next_seq) == (4, 5)
+    assert outbox.append([make_read(5)]) == [5]
+    outbox.close()
+
+
+def test_a_group_in_doubt_that_was_receipted_meanwhile_does_not_come_back(tmp_path):
+    """The commit said no and was carried out; the uplink sent the read and the station's receipt came first."""
+    outbox = open_small(tmp_path)
+    outbox._con = Faulty(outbox._con, carried_out=True)
+    with pytest.raises(OutboxDiskError):
+        outbox.append([make_read(1)])
+    assert outbox.apply([Receipted(((1, make_read(1).read_id),))]).freed == 1
+    assert outbox.append([make_read(1), make_read(2)]) == [1, 2]
+    assert [row.seq for row in waiting(outbox)] == [2]
+    outbox.close()
+
+
+def test_a_page_that_can_never_be_read_is_damage_in_the_end(tmp_path):
+    """Once is chance and tried again; again and again the process ends, and the next start looks at every page."""
+    outbox = open_small(tmp_path)
+
+    class Unreadable(Faulty):
+        def execute(self, sql, *values):
+            if sql.startswith("INSERT INTO records"):
+                error = sqlite3.DatabaseError("database disk image is malformed")
+                error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+                raise error
+            return self._con.execute(sql, *values)
+
+    for expected in [OutboxDiskError] * 4 + [OutboxError]:
+        outbox.stats()
+        outbox._con = Unreadable(outbox._con, carried_out=False)
+        with pytest.raises(expected) as met:
+            outbox.append([make_read(1)])
+        assert type(met.value) is expected
+        outbox._let_go()
+    assert (tmp_path / SUSPECT_NAME).exists()
+    outbox.close()
+    again, report = open_outbox(tmp_path, make_encoder(), limits=SMALL)
+    assert (report.moved_to, again.append([make_read(1)])) == (None, [1])
+    again.close()
+
+
+@pytest.mark.parametrize("after", ["_move_aside", "_salvage", "_open_checked", "_store_picture", "_stone_row"])
+def test_a_rescue_that_is_cut_short_is_begun_again(tmp_path, monkeypatch, after):
+    """The power goes while a damaged file is being saved: the next start saves the same reads, none is forgotten."""
+    outbox = open_small(tmp_path)
+    outbox.append([make_read(n) for n in range(1, 6)])
+    outbox._con.execute("DROP TABLE quarantine")
+    outbox._con.execute("DROP TABLE meta")
+    outbox.close()
+    step, armed = getattr(opening, after), [True]
+
+    def cut(*arguments):
+        done = step(*arguments)
+        if armed and (tmp_path / opening.RESCUE_NAME).exists():
+            armed.clear()
+            raise KeyboardInterrupt
+        return done
+
+    monkeypatch.setattr(opening, after, cut)
+    with pytest.raises(KeyboardInterrupt):
+        open_outbox(tmp_path, make_encoder(), limits=SMALL)
+    again, report = open_outbox(tmp_path, make_encoder(), limits=SMALL)
+    assert report.salvaged_records == 5
+    assert [row.record_id for row in waiting(again)][:5] == [make_read(n).read_id for n in range(1, 6)]
+    assert (again.stats().plates, again.stats().overviews) == (5, 5)
+    again.close()
+    assert open_outbox(tmp_path, make_encoder(), limits=SMALL)[1].moved_to is None
+    assert len(list(tmp_path.glob("outbox.damaged-*.db"))) == 1
 
 
 def test_a_missing_outbox_says_so(tmp_path):

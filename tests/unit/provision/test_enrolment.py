@@ -69,6 +69,7 @@ class Fleet:
             broker_host="mqtt.example.org",
             token=self.books.new_token(unit, expires_s=expires), ca_pem=self.books.ca_pem.decode(),
             station_pem=StationKey.generate().pem().decode(),
+            receipt_pem=SigningKey.generate().public.pem().decode(),
         )  # fmt: skip
         path = self.folder / "boot" / "patrol-lpr" / "provision.json"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from agent.errors import OutboxDiskError
 from agent.power import Phase
 from agent.runtime.config import UpdateTable
 from agent.runtime.demo_command import DriveClock
@@ -184,3 +185,28 @@ def test_a_release_on_trial_is_confirmed_and_the_agent_makes_way_for_the_next(pa
     reports = [decode_update(payload) for payload in hardware.link.reports]
     assert (reports[0].running, reports[0].committed) == (1, 0)
     assert {report.state.value for report in reports} >= {"trial"}
+
+
+def test_a_disk_that_takes_nothing_is_shown_and_told_and_the_agent_goes_on(parts):
+    """The lamp says disk, the station hears degraded; when the disk is well again every read is committed."""
+    config, hardware, reader, models = parts
+    service = Service(config, hardware, reader, models)
+    outbox = service.books.outbox
+    append, refused = outbox.append, []
+
+    def failing(reads, datings=()):
+        refused.append(len(reads))
+        raise OutboxDiskError("the disk does not take it")
+
+    outbox.append = failing
+
+    def watch(running: Service) -> None:
+        if (UnitState.DEGRADED, "disk") in hardware.link.states and any(refused):
+            outbox.append = append
+        if running.progress.committed:
+            running.stop()
+
+    service.run(on_watch=watch, drain_s=0)
+    assert service.books.ledger.counts.disk_failed > 0
+    assert service.progress.committed > 0
+    assert service.books.ledger.waiting == 0

@@ -55,7 +55,7 @@ class Pair:
     def send_pictures(self) -> None:
         sender = PictureSender("unit-07", BOOT, self.reader, UplinkCounts(), 1000)
         now = 0
-        while (chunk := sender.next_chunk(now)) is not None:
+        while (chunk := sender.next_chunk(now, room_bytes=2**20)) is not None:
             sender.sent(now)
             self.ingest.handle("lpr/1/unit-07/up/pic", chunk)
 

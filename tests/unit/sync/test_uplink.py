@@ -35,7 +35,7 @@ from agent.sync.wire import (
     payload_ref,
 )
 from hw.ports import Acked, LinkDown, LinkDownError, LinkUp, Received, Refused
-from tests.builders import BOOT, make_encoder, make_read
+from tests.builders import BOOT, make_encoder, make_picture, make_read
 
 S = 1_000_000_000
 READ_TOPIC = build("unit-07", Channel.READ)
@@ -328,6 +328,38 @@ def test_a_refusal_for_now_pauses_and_tries_again(rig):
     assert seqs(rig.pump()) == [1, 2, 3, 4, 5]
 
 
+def test_a_window_full_of_refusals_is_one_pause(rig):
+    """Five refusals at once: five seconds later everything goes out again, not minutes later."""
+    rig.up()
+    for _, _, token in rig.pump():
+        rig.uplink.handle(Refused(token, 0x87, "not authorised"), rig.now)
+    rig.now += 6 * S
+    assert seqs(rig.pump()) == [1, 2, 3, 4, 5]
+
+
+def test_a_link_that_breaks_under_pictures_gets_smaller_chunks(tmp_path):
+    """Too large for an MQTT 3.1.1 broker that says nothing: half each time, and larger again after many have passed."""
+    rig = Rig(tmp_path, reads=1, config=UplinkConfig(chunk_bytes=2048))
+    rig.outbox.append([make_read(2, pictures=(make_picture(content=bytes(range(256)) * 600),))])
+    rig.outbox.apply([Receipted(tuple((n, make_read(n).read_id) for n in (1, 2)))])
+    sizes = []
+    for _ in range(3):
+        rig.up(window=1)
+        rig.ack(rig.pump())
+        (sent,) = rig.pump() or rig.link.all[-1:]
+        sizes.append(len(decode_chunk(sent[1]).data))
+        rig.uplink.handle(LinkDown("gone"), rig.now)
+    rig.up(window=1)
+    for _ in range(300):
+        sent = rig.pump()
+        rig.ack(sent)
+        sizes += [len(decode_chunk(payload).data) for _, payload, _ in sent]
+    assert sizes[:3] == [2048, 1024, 512]
+    assert max(sizes[3:30]) == 512
+    assert max(sizes) == sizes[-2] == 2048
+    rig.close()
+
+
 def test_a_broker_refusal_is_permanent_only_when_the_bytes_are_to_blame(rig):
     """Packet too large is for good; quota exceeded is for now."""
     rig.up()
@@ -464,3 +496,62 @@ def test_stored_pictures_are_reported_to_the_outbox(rig):
     sha = make_read(1).pictures[0].sha256
     rig.hear(encode_receipt(Receipt("unit-07", "station", 1, (), ((sha, 3),))))
     assert rig.commands == [PictureStored(sha, 3)]
+
+
+def pictures_in_order(rig):
+    """Drain all pictures, each chunk acknowledged and stored; return their hashes in the order of sending."""
+    order = []
+    for _ in range(60):
+        for sent in rig.pump():
+            if sent[0] == PIC_TOPIC:
+                chunk = decode_chunk(sent[1])
+                if chunk.sha256 not in order:
+                    order.append(chunk.sha256)
+                stored = ((chunk.sha256, chunk.offset + len(chunk.data)),)
+                rig.hear(encode_receipt(Receipt("unit-07", "station", 1, (), stored)))
+            rig.ack([sent])
+        rig.apply()
+    return order
+
+
+def test_pictures_of_hits_go_before_all_others_across_restarts(tmp_path):
+    """Ten ordinary reads wait, then a hit is made, and the unit starts again: plate and scene of the hit, then the
+    other plates, then the other scenes."""
+    rig = Rig(tmp_path, reads=10)
+    rig.outbox.append([make_read(11, retention="hit")])
+    rig.close()
+    rig = Rig(tmp_path, reads=0)
+    rig.up()
+    order = pictures_in_order(rig)
+    hit, others = make_read(11).pictures, [make_read(n).pictures for n in range(1, 11)]
+    expected = [hit[0], hit[1], *(plate for plate, _ in others), *(scene for _, scene in others)]
+    assert order == [picture.sha256 for picture in expected]
+    stats = rig.outbox.stats()
+    assert (stats.plates, stats.overviews) == (0, 0)
+    rig.close()
+
+
+def test_a_hit_overtakes_the_pictures_that_are_waiting(tmp_path):
+    """Made while others are being sent: after the one picture that is on its way the hit's come next."""
+    rig = Rig(tmp_path, reads=3, config=UplinkConfig(chunk_bytes=100))
+    rig.up(window=4)
+    sent = rig.pump()
+    assert sent[-1][0] == PIC_TOPIC
+    rig.outbox.append([make_read(4, retention="hit")])
+    rig.ack(sent)
+    order = [decode_chunk(sent[-1][1]).sha256, *pictures_in_order(rig)]
+    assert order[0] == make_read(1).pictures[0].sha256
+    seen = list(dict.fromkeys(order))
+    assert seen[1:3] == [picture.sha256 for picture in make_read(4).pictures]
+    rig.close()
+
+
+def test_a_shared_scene_goes_with_the_hit(tmp_path):
+    """Two plates in one frame, the second a hit: the scene that waits for the first moves up."""
+    rig = Rig(tmp_path, reads=2)
+    scene = make_read(2).pictures[1]
+    rig.outbox.append([make_read(3, retention="hit", pictures=(scene,))])
+    rig.up()
+    assert pictures_in_order(rig)[0] == scene.sha256
+    assert rig.outbox.stats().overviews == 0
+    rig.close()

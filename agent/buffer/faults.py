@@ -1,0 +1,66 @@
+"""What a disk says when it fails, sorted by what to do about it: make room, wait and open anew, or look for damage."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+from typing import TYPE_CHECKING
+
+from agent.errors import OutboxDiskError, OutboxError, OutboxFullError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+_PERHAPS_FULL = frozenset({sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_FSYNC})
+_NOT_TAKEN = frozenset(
+    {
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_BUSY,
+    }
+)
+_UNREADABLE = frozenset(
+    {sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS}
+)
+_CORRUPT = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_PRIMARY = 0xFF
+"""Mask of a result code without what SQLite adds to it (sqlite.org/rescode.html)."""
+
+
+def sort_fault(
+    error: sqlite3.Error | OSError, path: Path, *, nothing_free: Callable[[], bool] = lambda: False
+) -> OutboxError:
+    """Return OutboxFullError, OutboxDiskError, or plain OutboxError for everything else."""
+    if _is_full(error, nothing_free):
+        return OutboxFullError(f"{path}: no room on the disk ({error}); nothing was lost, free some space")
+    if isinstance(error, OSError) or _code(error) & _PRIMARY in _NOT_TAKEN or is_unreadable(error):
+        return OutboxDiskError(
+            f"{path}: the disk does not take it ({error}); nothing was lost, it is tried again: "
+            "is the card worn out, or mounted read-only?"
+        )
+    return OutboxError(f"{path}: {error}")
+
+
+def is_unreadable(error: sqlite3.Error | OSError) -> bool:
+    """True when something could not be read, or reads wrongly: once is chance, again and again is damage.
+
+    SQLite reports a failed read of a page as corruption (SQLITE_IOERR_CORRUPTFS becomes SQLITE_CORRUPT in a statement).
+    """
+    if not isinstance(error, sqlite3.Error):
+        return False
+    return _code(error) in _UNREADABLE or _code(error) & _PRIMARY in _CORRUPT
+
+
+def _is_full(error: sqlite3.Error | OSError, nothing_free: Callable[[], bool]) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in {errno.ENOSPC, errno.EDQUOT}
+    code = _code(error)
+    # A full disk can also show as a failed write of the log or its index; so can a failing one.
+    return code == sqlite3.SQLITE_FULL or (code in _PERHAPS_FULL and nothing_free())
+
+
+def _code(error: sqlite3.Error) -> int:
+    return int(getattr(error, "sqlite_errorcode", 0))

@@ -1,0 +1,202 @@
+"""A real mosquitto that forgets, refuses, and takes only small things one at a time: every read arrives once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from agent.sync.uplink import UplinkConfig
+from hw.config import MqttLinkConfig
+from hw.ports import LinkDown, LinkUp, Refused
+from station.service import BrokerAddress
+from station.store import Store
+from tests.builders import make_picture, make_read
+from tests.mosquitto import Mosquitto
+from tests.road import PATIENCE_S, UNIT, Arrival, Traveller
+
+pytestmark = pytest.mark.integration
+HOST = "127.0.0.1"
+
+
+def plain_reads(count: int):
+    return [make_read(n, pictures=()) for n in range(1, count + 1)]
+
+
+def unit_on(broker: Mosquitto, folder, reads, *, protocol="5", **uplink) -> Traveller:
+    config = MqttLinkConfig(kind="mqtt", host=HOST, port=broker.port, unit=UNIT, protocol=protocol)
+    settings = {"send_pictures": False, "receipt_timeout_s": 2, **uplink}
+    return Traveller(folder, config, reads, UplinkConfig(**settings))
+
+
+def station_on(broker: Mosquitto, folder) -> Arrival:
+    return Arrival(folder / "station.db", BrokerAddress(HOST, broker.port))
+
+
+def step_until(unit: Traveller, met) -> None:
+    until = time.monotonic() + PATIENCE_S
+    while not met():
+        unit.step()
+        assert time.monotonic() < until, unit.uplink.counts
+
+
+def test_a_broker_that_comes_back_with_an_empty_memory(tmp_path):
+    """kill -9 with hundreds of acknowledged messages that no station has, and its file is removed.
+
+    Sessions, subscriptions and messages are gone.  Acknowledged was not delivered: every read arrives, once.
+    """
+    memory = tmp_path / "memory"
+    memory.mkdir()
+    broker = Mosquitto(
+        tmp_path, "persistence true", f"persistence_location {memory}/", "autosave_interval 1",
+        "autosave_on_changes true", "max_queued_messages 0", "user root",
+    )  # fmt: skip
+    broker.start()
+    arrival = station_on(broker, tmp_path)
+    arrival.close()
+    unit = unit_on(broker, tmp_path, plain_reads(300))
+    # The station's session is still there, so the broker keeps, and acknowledges, what nobody has stored.
+    step_until(unit, lambda: unit.uplink.counts.acked >= 200)
+    assert unit.outbox.stats().receipted == 0
+    broker.kill()
+    lost = list(memory.glob("*.db"))
+    assert lost, "the broker has kept nothing that could be lost"
+    for path in lost:
+        path.unlink()
+    broker.start()
+    arrival = station_on(broker, tmp_path)
+    assert arrival.stored() == []
+    unit.run_dry()
+    assert arrival.stored() == list(range(1, 301))
+    assert arrival.store.gaps(UNIT) == []
+    unit.close()
+    arrival.close()
+    broker.kill()
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_a_broker_that_takes_one_message_at_a_time(tmp_path, protocol):
+    """Receive Maximum 1, in MQTT 5 as the broker says: never more in flight, all reads and pictures arrive."""
+    broker = Mosquitto(tmp_path, "max_inflight_messages 1").start()
+    arrival = station_on(broker, tmp_path)
+    reads = [make_read(n) for n in range(1, 11)]
+    unit = unit_on(broker, tmp_path, reads, protocol=protocol, send_pictures=True, chunk_bytes=1024)
+    most = 0
+
+    def dry() -> bool:
+        nonlocal most
+        waiting = unit.step()
+        most = max(most, unit.uplink.in_flight)
+        return not waiting
+
+    step_until(unit, dry)
+    if protocol == "5":
+        assert [event.max_in_flight for event in unit.heard if isinstance(event, LinkUp)] == [1]
+        assert most == 1
+    assert unit.uplink.counts.not_taken == 0
+    assert arrival.stored() == list(range(1, 11))
+    assert arrival.store.count_pictures() == 20
+    unit.close()
+    arrival.close()
+    broker.kill()
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_a_broker_whose_packets_are_smaller_than_a_picture(tmp_path, protocol):
+    """MQTT 5 says the limit and chunks keep below it; 3.1.1 ends the connection, and chunks shrink until they pass."""
+    broker = Mosquitto(tmp_path, "max_packet_size 6000").start()
+    arrival = station_on(broker, tmp_path)
+    pictures = (make_picture(content=b"\xff\xd8" + bytes(range(256)) * 200),)
+    reads = [make_read(1, pictures=pictures), *(make_read(n, pictures=()) for n in range(2, 20))]
+    unit = unit_on(broker, tmp_path, reads, protocol=protocol, send_pictures=True)
+    unit.run_dry()
+    assert arrival.stored() == list(range(1, 20))
+    assert arrival.store.count_pictures() == 1
+    assert unit.outbox.stats().held == unit.outbox.stats().quarantined == 0
+    downs = [event for event in unit.heard if isinstance(event, LinkDown)]
+    assert bool(downs) is (protocol == "3.1.1")
+    unit.close()
+    arrival.close()
+    broker.kill()
+
+
+def test_a_record_that_no_packet_can_hold_is_set_aside_and_told(tmp_path):
+    """Too large for this broker for ever: in quarantine, counted, never among the delivered; the others arrive."""
+    broker = Mosquitto(tmp_path, "max_packet_size 1400").start()
+    arrival = station_on(broker, tmp_path)
+    large = make_read(2, pictures=(), models=tuple("m" * 120 for _ in range(7)))
+    unit = unit_on(broker, tmp_path, [make_read(1, pictures=()), large, make_read(3, pictures=())])
+    unit.run_dry()
+    stats = unit.outbox.stats()
+    assert (stats.quarantined, stats.receipted, unit.uplink.counts.quarantined) == (1, 2, 1)
+    assert unit.uplink.counts.records_sent == 2
+    ((row, code),) = unit.reader.quarantined(most=9)
+    assert (row.seq, code) == (2, "too_large")
+    assert arrival.stored() == [1, 3]
+    unit.close()
+    arrival.close()
+    broker.kill()
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_a_broker_that_forbids_keeps_nothing_from_arriving_in_the_end(tmp_path, protocol):
+    """The access list lacks the unit: MQTT 5 refuses each message, 3.1.1 acknowledges and drops it.  Nothing is lost or
+    set aside, and when the list is put right everything arrives once."""
+    acl = tmp_path / "acl"
+    acl.write_text("topic read lpr/#\ntopic write lpr/1/+/dn/receipt\n")
+    acl.chmod(0o600)
+    broker = Mosquitto(tmp_path, f"acl_file {acl}", "user root").start()
+    arrival = station_on(broker, tmp_path)
+    unit = unit_on(broker, tmp_path, plain_reads(20), protocol=protocol)
+    if protocol == "5":
+        step_until(unit, lambda: unit.uplink.counts.refused >= 20)
+        assert {event.code for event in unit.heard if isinstance(event, Refused)} == {0x87}
+    else:
+        step_until(unit, lambda: unit.uplink.counts.overdue >= 1)
+        assert unit.uplink.counts.acked >= 20
+    stats = unit.outbox.stats()
+    assert (stats.reads, stats.receipted, stats.quarantined) == (20, 0, 0)
+    acl.write_text("topic readwrite lpr/#\n")
+    broker.reload()
+    unit.run_dry()
+    assert arrival.stored() == list(range(1, 21))
+    unit.close()
+    arrival.close()
+    broker.kill()
+
+
+_STRUCK = """
+import os, sys
+from station import service
+def struck(self, answers, group):
+    os.kill(os.getpid(), 9)
+service._Connection.answer = struck
+sys.argv = ["patrol-lpr", *sys.argv[1:]]
+from agent.__main__ import main
+main()
+"""
+
+
+def test_a_station_killed_between_store_and_receipt(tmp_path):
+    """The reads are on its disk, no receipt has left: sent again, they are doubles, receipted and stored once."""
+    broker = Mosquitto(tmp_path).start()
+    options = ["station", "--db", str(tmp_path / "station.db"), "--broker", f"{HOST}:{broker.port}"]
+    doomed = subprocess.Popen([sys.executable, "-c", _STRUCK, *options], stdout=subprocess.PIPE, text=True)
+    assert "Ctrl-C ends" in doomed.stdout.readline()
+    unit = unit_on(broker, tmp_path, plain_reads(30))
+    step_until(unit, lambda: doomed.poll() is not None)
+    doomed.stdout.close()
+    store = Store(tmp_path / "station.db")
+    before = len(store.reads())
+    store.close()
+    assert before > 0
+    assert unit.outbox.stats().receipted == 0
+    arrival = station_on(broker, tmp_path)
+    unit.run_dry()
+    assert arrival.ingest.counts.doubles >= before
+    assert arrival.stored() == list(range(1, 31))
+    unit.close()
+    arrival.close()
+    broker.kill()
