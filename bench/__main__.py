@@ -20,6 +20,7 @@ BENCHES = (
     "bench.bench_sync",
     "bench.bench_seal",
     "bench.bench_backlog",
+    "bench.bench_recovery",
 )
 
 
