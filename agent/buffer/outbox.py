@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent.buffer import retention, schema, tally
+from agent.buffer import retention, schema, settle, tally
 from agent.buffer.faults import is_unreadable, sort_fault
 from agent.buffer.retention import Limits
 from agent.buffer.rows import (
@@ -113,17 +113,17 @@ class Outbox:
             for command in commands:
                 match command:
                     case Receipted(records):
-                        gone = sum(self._free(counts, seq, record_id) for seq, record_id in records)
+                        gone = sum(settle.free(self._con, counts, seq, record_id) for seq, record_id in records)
                         freed += gone
                         unknown += len(records) - gone
                     case PictureStored(sha256, stored_bytes):
-                        left, known = self._note_stored(counts, sha256, stored_bytes)
+                        left, known = settle.note_stored(self._con, counts, sha256, stored_bytes)
                         pictures_freed += left
                         unknown += not known
                     case Quarantined(seq, code):
-                        quarantined += self._quarantine(counts, seq, code)
+                        quarantined += settle.quarantine(self._con, counts, seq, code)
                     case PictureHeld(sha256, _):
-                        self._hold(counts, sha256)
+                        settle.hold(self._con, counts, sha256)
             counts.unknown_receipts += unknown
         return Applied(freed, pictures_freed, unknown, quarantined)
 
@@ -238,63 +238,6 @@ class Outbox:
         for stone in stones:
             seq = counts.take_seq()
             self._insert(counts, seq, RowKind.TOMBSTONE, self._encoder.tombstone(seq, stone, counts.link))
-
-    def _free(self, counts: tally.Tally, seq: int, record_id: bytes) -> bool:
-        row = self._con.execute(
-            "DELETE FROM records WHERE seq = ? AND id = ? RETURNING kind, length(payload)", (seq, record_id)
-        ).fetchone()
-        if row is None:
-            return self._free_quarantined(counts, seq, record_id)
-        kind, size = row
-        counts.record(kind, size, -1)
-        counts.receipted += kind == RowKind.READ
-        return True
-
-    def _free_quarantined(self, counts: tally.Tally, seq: int, record_id: bytes) -> bool:
-        """Free a record that was refused once and taken after all."""
-        row = self._con.execute(
-            "DELETE FROM quarantine WHERE seq = ? AND id = ? RETURNING kind, length(payload)", (seq, record_id)
-        ).fetchone()
-        if row is None:
-            return False
-        counts.used_bytes -= row[1] + tally.ROW_BYTES
-        counts.quarantined -= 1
-        counts.receipted += row[0] == RowKind.READ
-        return True
-
-    def _note_stored(self, counts: tally.Tally, sha256: bytes, stored_bytes: int) -> tuple[bool, bool]:
-        """Return whether the picture left, and whether it was known."""
-        row = self._con.execute("SELECT pic, lane, size FROM pictures WHERE sha = ?", (sha256,)).fetchone()
-        if row is None:
-            return False, False
-        pic, lane, size = row
-        if stored_bytes < size:
-            self._con.execute("UPDATE pictures SET stored = ? WHERE pic = ?", (max(0, stored_bytes), pic))
-            return False, True
-        self._con.execute("DELETE FROM jpegs WHERE pic = ?", (pic,))
-        self._con.execute("DELETE FROM pictures WHERE pic = ?", (pic,))
-        counts.picture(lane, size, -1)
-        return True, True
-
-    def _quarantine(self, counts: tally.Tally, seq: int, code: str) -> bool:
-        row = self._con.execute("DELETE FROM records WHERE seq = ? RETURNING kind, id, payload", (seq,)).fetchone()
-        if row is None:
-            return False
-        kind, record_id, payload = row
-        self._con.execute("INSERT INTO quarantine VALUES (?, ?, ?, ?, ?)", (seq, kind, record_id, payload, code))
-        counts.record(kind, len(payload), -1)
-        counts.used_bytes += len(payload) + tally.ROW_BYTES
-        counts.quarantined += 1
-        return True
-
-    def _hold(self, counts: tally.Tally, sha256: bytes) -> None:
-        row = self._con.execute(
-            "SELECT pic, lane FROM pictures WHERE sha = ? AND lane != ?", (sha256, Lane.HELD)
-        ).fetchone()
-        if row is not None:
-            self._con.execute("UPDATE pictures SET lane = ? WHERE pic = ?", (Lane.HELD, row[0]))
-            counts.move(row[1], -1)
-            counts.move(Lane.HELD, 1)
 
     @contextmanager
     def _transaction(self, doing: str) -> Iterator[tally.Tally]:
