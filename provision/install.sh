@@ -54,5 +54,5 @@ if [ -f /etc/patrol-lpr/config.toml ]; then
   echo "installed; systemctl restart patrol-lpr"
 else
   "$home/bin/patrol-lpr" config example > /etc/patrol-lpr/config.toml.example
-  echo "installed; next: keys and /etc/patrol-lpr/config.toml (see docs/installing.md), then: systemctl start patrol-lpr"
+  echo "installed; next: keys and /etc/patrol-lpr/config.toml (see docs/install.md), then: systemctl start patrol-lpr"
 fi

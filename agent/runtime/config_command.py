@@ -36,6 +36,7 @@ _EXAMPLE_HW: dict[str, tuple[type[BaseModel], dict[str, Any]]] = {
             "status_pin": 27,
             "hit_pin": 22,
             "buzzer_pin": 23,
+            "illuminator_pin": 24,
             "acknowledge_pin": 5,
             "privacy_pin": 6,
         },
