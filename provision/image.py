@@ -51,6 +51,7 @@ _FILES = {
     "patrol-lpr.nft": "usr/lib/patrol-lpr/patrol-lpr.nft",
     "99-patrol-gnss.rules": "etc/udev/rules.d/99-patrol-gnss.rules",
     "journald-patrol-lpr.conf": "etc/systemd/journald.conf.d/patrol-lpr.conf",
+    "watchdog-patrol-lpr.conf": "etc/systemd/system.conf.d/patrol-lpr.conf",
 }
 
 

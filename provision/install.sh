@@ -45,6 +45,7 @@ install -D -m 644 "$here/systemd/patrol-lpr.tmpfiles.conf" /usr/lib/tmpfiles.d/p
 install -D -m 644 "$here/systemd/99-patrol-gnss.rules" /etc/udev/rules.d/99-patrol-gnss.rules
 install -D -m 644 "$here/systemd/patrol-lpr.nft" /usr/lib/patrol-lpr/patrol-lpr.nft
 install -D -m 644 "$here/systemd/journald-patrol-lpr.conf" /etc/systemd/journald.conf.d/patrol-lpr.conf
+install -D -m 644 "$here/systemd/watchdog-patrol-lpr.conf" /etc/systemd/system.conf.d/patrol-lpr.conf
 install -d -o root -g patrol-lpr -m 750 /etc/patrol-lpr
 for unit in patrol-lpr.service patrol-lpr-enrol.service patrol-lpr-poweroff.path patrol-lpr-renew.timer \
   patrol-lpr-update.path patrol-lpr-confirm.path; do

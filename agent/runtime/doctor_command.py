@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -88,7 +89,7 @@ def examine(path: Path, overrides: list[str]) -> Iterator[Finding]:
         "certificates": _certificates,
         "board": _board,
         "disk": _disk,
-        "clock": _clock,
+        "clock": partial(_clock, path),
         "cameras": _cameras,
         "receiver": _gnss,
         "panel": _panel,
@@ -189,10 +190,24 @@ def _disk(config: AgentConfig) -> Finding:
     return Finding("disk", Verdict.OK, f"{free_mib} MiB free for {config.state_dir}")
 
 
-def _clock(_: AgentConfig) -> Finding:
-    if RealClock().synchronised():
+def _clock(path: Path, _: AgentConfig) -> Finding:
+    """A board without a battery clock starts months ago: then its own files come from the future."""
+    clock = RealClock()
+    written_ns, now_ns = path.stat().st_mtime_ns, clock.utc_ns()
+    if now_ns < written_ns:
+        return Finding(
+            "clock",
+            Verdict.FAIL,
+            f"it is {_day(now_ns)} to this board, before {path.name} was written ({_day(written_ns)}): no certificate"
+            " is valid yet; connect network or receiver, or set it with `date`",
+        )
+    if clock.synchronised():
         return Finding("clock", Verdict.OK, "the system clock is disciplined")
     return Finding("clock", Verdict.WARN, "the system clock is not disciplined; time will come from the receiver")
+
+
+def _day(utc_ns: int) -> str:
+    return dt.datetime.fromtimestamp(utc_ns / NS_PER_S, dt.UTC).strftime("%Y-%m-%d")
 
 
 def _cameras(config: AgentConfig) -> Finding:

@@ -147,6 +147,21 @@ def test_a_pin_that_cannot_be_had_is_a_clear_error():
     first.close()
 
 
+class HeldByAnotherProcess(MockFactory):
+    """lgpio's own error is a plain exception, and no error of gpiozero."""
+
+    def pin(self, name):
+        if name == 17:
+            raise Exception("'GPIO busy'")  # noqa: TRY002 - as lgpio.error is
+        return super().pin(name)
+
+
+def test_a_pin_that_another_process_holds_is_a_clear_error():
+    """And the pins taken before it are given back."""
+    with pytest.raises(HwConfigError, match="GPIO 17 cannot be used: 'GPIO busy'"):
+        PanelGpio(PINS, HeldByAnotherProcess(), SimClock())
+
+
 @pytest.mark.parametrize("kind", ["sim", "linux"])
 def test_vitals_are_sane(tmp_path, kind):
     """Free space within the total, some memory in use."""

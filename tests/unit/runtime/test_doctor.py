@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
 import re
 
 import cv2
@@ -172,3 +173,15 @@ def test_no_finding_shows_the_password_of_a_camera(tmp_path, monkeypatch):
     said = findings(tmp_path, config_text(tmp_path) + camera, "seal.mode=off")
     assert "rtsp://***@127.0.0.1:9" in said["cameras"].detail
     assert "w0rd" not in str(said)
+
+
+def test_a_clock_that_is_months_wrong_is_seen_by_what_was_written_later(tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text('unit = "unit-07"\nagency = "Example"\n[[hw.cameras]]\nkind = "sim"\n')
+    os.utime(path, (4_000_000_000, 4_000_000_000))
+    found = {finding.what: finding for finding in doctor_command.examine(path, [])}["clock"]
+    assert found.verdict is doctor_command.Verdict.FAIL
+    assert "before config.toml was written (2096-10-02)" in found.detail
+    os.utime(path, (1_000_000_000, 1_000_000_000))
+    found = {finding.what: finding for finding in doctor_command.examine(path, [])}["clock"]
+    assert found.verdict is not doctor_command.Verdict.FAIL
