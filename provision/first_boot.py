@@ -83,7 +83,7 @@ def enrol(
 ) -> None:
     """Take every step that is not taken yet; ``done`` hears the name of each.
 
-    ``group`` may read what the service needs.  Raises ProvisionError, EnrolmentRefusedError or OSError.
+    ``group`` may read what the service needs.  Raises ProvisionError, EnrolmentRefusedError, or OSError for own files.
     """
     card = load_card(card_path)
     etc.mkdir(parents=True, exist_ok=True)

@@ -36,7 +36,7 @@ def renew(etc: Path, *, now: dt.datetime, renewer: Renewer = ask_again, group: i
     """Renew when it is time; return whether it was.
 
     The request is kept until the answer is installed, so that a power cut between the two costs nothing.  Raises
-    ProvisionError, EnrolmentRefusedError or OSError; the old certificate stays.
+    ProvisionError, EnrolmentRefusedError, or OSError for its own files; the old certificate stays.
     """
     cert = (etc / CERT).read_bytes()
     if now < renew_after(cert):

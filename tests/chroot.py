@@ -27,21 +27,39 @@ def run(*command: str) -> str:
     return done.stdout
 
 
+def tool(name: str) -> str:
+    """Where a program lies, also where the path of a plain user does not lead."""
+    found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+    assert found, f"{name} is missing; run: make system-packages"
+    return found
+
+
 def requirements(repo: Path, *extras: str) -> list[str]:
     """What the project and some of its extras need, as pip wants it."""
     project = tomllib.loads((repo / "pyproject.toml").read_text())["project"]
     return [*project["dependencies"], *(line for e in extras for line in project["optional-dependencies"][e])]
 
 
-def base_tar(suite: str, packages: tuple[str, ...], pip: tuple[str, ...] = ()) -> Path:
-    """The tar of a Debian with packages and, in /venv, what pip installs there; built once for each list."""
+def base_tar(
+    suite: str,
+    packages: tuple[str, ...],
+    pip: tuple[str, ...] = (),
+    *,
+    variant: str = "apt",
+    options: tuple[str, ...] = (),
+) -> Path:
+    """The tar of a Debian with packages and, in /venv, what pip installs there; built once for each list.
+
+    ``variant`` and ``options`` are mmdebstrap's: ``extract`` unpacks packages and runs none of their scripts.
+    """
     CACHE.mkdir(exist_ok=True)
-    name = hashlib.sha256("\n".join([*packages, *pip]).encode()).hexdigest()[:12]
+    extra = () if variant == "apt" and not options else (variant, *options)
+    name = hashlib.sha256("\n".join([*packages, *pip, *extra]).encode()).hexdigest()[:12]
     tar = CACHE / f"{suite}-{name}.tar"
     if tar.exists():
         return tar
     part = tar.with_suffix(f".{os.getpid()}.part.tar")
-    run("mmdebstrap", "--variant=apt", f"--include={','.join(packages)}", suite, str(part))
+    run("mmdebstrap", f"--variant={variant}", *options, f"--include={','.join(packages)}", suite, str(part))
     if pip:
         with TemporaryDirectory(dir=CACHE) as work, unpacked(part, Path(work)) as root:
             _let_out(root)

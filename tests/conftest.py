@@ -14,6 +14,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--bless", action="store_true", help="write goldens instead of comparing with them")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """The emulated boards take half an hour: they run when they are asked for by name, as `make system` does."""
+    if collection_path == ROOT / "tests" / "system" and not any("tests/system" in word for word in config.args):
+        return True
+    return None
+
+
 @pytest.fixture
 def bless(request: pytest.FixtureRequest) -> bool:
     """True when goldens are to be written."""

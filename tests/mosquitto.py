@@ -86,13 +86,14 @@ class Mosquitto:
 class FleetBroker(Mosquitto):
     """The broker as it is shipped: its own configuration and access list, with an authority made for the test."""
 
-    def __init__(self, folder: Path, repo: Path) -> None:
+    def __init__(self, folder: Path, repo: Path, *, hosts: tuple[str, ...] = ("127.0.0.1",)) -> None:
+        """``hosts`` are the names clients may know it by."""
         super().__init__(folder)
         self.authority = make_authority(folder / "ca", "Example fleet")
         shipped = repo / "provision" / "broker"
         self.home = folder / "broker"
         self.home.mkdir()
-        self.give("broker", hosts=("127.0.0.1",), into=self.home)
+        self.give("broker", hosts=hosts, into=self.home)
         for name in ("ca.pem", "crl.pem"):
             shutil.copy(folder / "ca" / name, self.home / name)
         shutil.copy(shipped / "acl", self.home / "acl")

@@ -6,9 +6,11 @@ ends the whole process (systemd restarts it): nothing limps.
 
 from __future__ import annotations
 
+import sys
 import threading
 import traceback
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
@@ -129,10 +131,17 @@ class Supervisor:
         until_ns = self._clock.mono_ns() + int(timeout_s * _NS_PER_S)
         for running in known:
             running.thread.join(max(0.0, (until_ns - self._clock.mono_ns()) / _NS_PER_S))
-        if stuck := [r.lane.name for r in known if r.thread.is_alive()]:
+        if stuck := [f"{r.lane.name} ({_stands(r.thread)})" for r in known if r.thread.is_alive()]:
             raise ThreadStuckError(f"threads did not end within {timeout_s:g} s: {', '.join(stuck)}")
         for running in known:
             del self._running[running.lane.name]
+
+
+def _stands(thread: threading.Thread) -> str:
+    """What a thread is doing, innermost first, without values."""
+    frame = sys._current_frames().get(thread.ident or 0)  # noqa: SLF001 - documented, for just this
+    found = traceback.extract_stack(frame)[-3:] if frame is not None else []
+    return " < ".join(f"{Path(line.filename).name}:{line.lineno} {line.name}" for line in reversed(found))
 
 
 def _where(error: BaseException) -> str:

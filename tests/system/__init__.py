@@ -1,0 +1,1 @@
+"""The whole product on emulated boards; `make system` runs it."""
