@@ -14,6 +14,15 @@ from tests.system import base_image, board
 from tests.system.steps import Steps
 
 
+CODE = "/opt/patrol-lpr/code/0"
+SETUP = (
+    ("python3", "-m", "venv", "--system-site-packages", CODE),
+    (f"{CODE}/bin/pip", "install", "--quiet", "--no-index", "--find-links", "/wheels", "patrol-lpr[litert]"),
+    (f"{CODE}/bin/python", "-I", "-m", "provision.releases", "adopt"),
+)
+"""As patrol-lpr-setup.service has it."""
+
+
 @pytest.fixture(scope="session")
 def steps():
     CACHE.mkdir(exist_ok=True)
@@ -36,9 +45,8 @@ def installed(tmp_path_factory, repo, steps, product_wheels):
         shutil.copytree(product_wheels, root / "wheels")
         shutil.copytree(repo / "tests/drives", root / "drives")
         with steps.step("product installed under qemu-user"):
-            run("chroot", str(root), "python3", "-m", "venv", "--system-site-packages", "/opt/patrol-lpr")
-            run("chroot", str(root), "/opt/patrol-lpr/bin/pip", "install", "--quiet", "--no-index",
-                "--find-links", "/wheels", "patrol-lpr[litert]")  # fmt: skip
+            for command in SETUP:
+                run("chroot", str(root), *command)
         yield root
 
 

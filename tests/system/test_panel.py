@@ -20,7 +20,7 @@ _SCRIPT = r"""#!/bin/sh
 exec > /dev/console 2>&1
 cd /run
 echo "MODEL $(tr -d '\0' < /proc/device-tree/model)"
-echo "PANEL $(/opt/patrol-lpr/bin/python /opt/panel_probe.py 2>&1 | tail -1)"
+echo "PANEL $(/opt/patrol-lpr/code/0/bin/python /opt/panel_probe.py 2>&1 | tail -1)"
 echo "DOCTOR $(/opt/patrol-lpr/bin/patrol-lpr doctor --json | tr -d '\n')"
 systemctl --no-block poweroff
 """
