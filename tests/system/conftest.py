@@ -13,7 +13,6 @@ from tests.chroot import CACHE, run, unpacked
 from tests.system import base_image, board
 from tests.system.steps import Steps
 
-
 CODE = "/opt/patrol-lpr/code/0"
 SETUP = (
     ("python3", "-m", "venv", "--system-site-packages", CODE),

@@ -13,7 +13,7 @@ from tests.system.guest import Guest
 from tests.system.unit_card import root_of
 
 pytestmark = pytest.mark.integration
-BOOT_S, PROBE_S = 400, 400
+BOOT_S, PROBE_S = 600, 600
 # QEMU's second UART is not one that Linux likes: what is to be known comes over the console, which is quiet otherwise.
 _QUIET = "[Journal]\nForwardToConsole=no\n"
 _SCRIPT = r"""#!/bin/sh

@@ -24,7 +24,7 @@ from tests.system.fleet import Fleet, Receiver
 from tests.system.guest import Guest
 
 pytestmark = pytest.mark.integration
-BOOT_S, SETUP_S, WORK_S = 300, 900, 240
+BOOT_S, SETUP_S, WORK_S = 600, 1200, 600
 READ = re.compile(r'"event": "read"')
 _LOOK = r"""
 for unit in setup enrol; do echo $unit $(systemctl show -P ActiveState patrol-lpr-$unit.service); done
