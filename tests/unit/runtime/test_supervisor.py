@@ -101,10 +101,15 @@ def test_a_beat_restarts_the_deadline(supervisor: Supervisor, clock: HandClock) 
 
 def test_a_thread_that_will_not_end_is_named(supervisor: Supervisor) -> None:
     """A wedged library call cannot keep the process alive unnoticed."""
-    release = threading.Event()
-    supervisor.spawn("camera", lambda _: release.wait(60) and None)
+    inside, release = threading.Event(), threading.Event()
 
-    with pytest.raises(ThreadStuckError, match="camera"):
+    def hang(_: Lane) -> None:
+        inside.set()
+        release.wait(60)
+
+    supervisor.spawn("camera", hang)
+    inside.wait(60)
+    with pytest.raises(ThreadStuckError, match=r"camera \(.*test_supervisor\.py:\d+ hang"):
         supervisor.stop("camera", timeout_s=0)
     release.set()
 
