@@ -11,7 +11,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from agent.seal.keys import StationKey
+from agent.seal.keys import SigningKey, StationKey
 from provision.books import Books
 from provision.card import Card
 from provision.enrol import server
@@ -47,6 +47,9 @@ class Fleet:
         key = StationKey.generate()
         key.save(self.keys / "station.key")
         self._station_pem = key.pem().decode()
+        receipts = SigningKey.generate()
+        receipts.save(self.keys / "receipt.key")
+        self._receipt_pem = receipts.public.pem().decode()
         self._enrol_port = free_port()
         self._enrolment: threading.Thread | None = None
         self._station: subprocess.Popen[str] | None = None
@@ -57,7 +60,7 @@ class Fleet:
         made = Card(
             unit=UNIT, agency="Example Sheriff", enrol_host=ADDRESS, enrol_port=ENROL_PORT, broker_host=ADDRESS,
             broker_port=BROKER_PORT, token=self.books.new_token(UNIT, expires_s=int(expires.timestamp())),
-            ca_pem=self.books.ca_pem.decode(), station_pem=self._station_pem,
+            ca_pem=self.books.ca_pem.decode(), station_pem=self._station_pem, receipt_pem=self._receipt_pem,
         )  # fmt: skip
         path = self._folder / "provision.json"
         path.write_text(made.model_dump_json())

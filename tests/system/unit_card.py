@@ -49,6 +49,7 @@ cert = "/etc/patrol-lpr/unit.pem"
 key = "/etc/patrol-lpr/tls.key"
 [seal]
 station_key = "/etc/patrol-lpr/station.pub"
+receipt_key = "/etc/patrol-lpr/receipt.pub"
 [power]
 hold_up_s = 3
 [sync]
