@@ -121,8 +121,8 @@ def test_there_is_one_line_for_everything_the_agent_needs(tmp_path, capsys):
     """Nothing missing, nothing twice; JSON for programs; the exit code tells whether anything fails."""
     said = findings(tmp_path, config_text(tmp_path), "seal.mode=off")
     assert set(said) == {
-        "configuration", "models", "keys", "outbox", "certificates", "board", "disk", "clock", "cameras", "receiver",
-        "panel", "broker", "release",
+        "configuration", "models", "keys", "release", "outbox", "certificates", "board", "disk", "clock", "cameras",
+        "receiver", "panel", "broker",
     }  # fmt: skip
     assert {what for what, finding in said.items() if finding.verdict is doctor_command.Verdict.FAIL} == set()
     assert doctor_command.run(tmp_path / "config.toml", ["seal.mode=off"], as_json=True) == 0
