@@ -8,6 +8,7 @@ import pty
 import threading
 import tty
 import weakref
+from contextlib import suppress
 from datetime import timedelta
 
 import cv2
@@ -284,13 +285,16 @@ def unit(tmp_path):
         cv2.imwrite(str(pictures / f"{number}.png"), scene())
     ours, theirs = pty.openpty()
     tty.setraw(theirs)
+    # Nobody reads after the run: what does not fit is said to nobody.
+    os.set_blocking(ours, False)
     done = threading.Event()
 
     def speak() -> None:
         second = 0
         while not done.wait(0.02):
             at = START + timedelta(seconds=second)
-            os.write(ours, f"{rmc(at)}\r\n{gga(at)}\r\n".encode())
+            with suppress(BlockingIOError):
+                os.write(ours, f"{rmc(at)}\r\n{gga(at)}\r\n".encode())
             second += 1
 
     speaker = threading.Thread(target=speak)
