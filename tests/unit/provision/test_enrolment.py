@@ -187,6 +187,7 @@ def test_a_server_that_is_not_there_is_said(fleet, tmp_path):
 def make_card(fleet, tmp_path, *options: str) -> None:
     station = tmp_path / "station.pub"
     station.write_bytes(StationKey.generate().pem())
+    (tmp_path / "receipt.pub").write_bytes(SigningKey.generate().public.pem())
     CliRunner().invoke(
         app,
         ["card", str(fleet.folder / "ca"), "unit-07", "--agency", "a", "--enrol-at", f"127.0.0.1:{fleet.port}",
