@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
-from agent.errors import AgentError
+from agent.errors import AgentError, ConfigError
 from hw.ports import HwError
 
-EXIT_USAGE = 2
 EXIT_FAILED = 1
-EXIT_CRASHED = 70
+EXIT_CONFIG = 78
+"""As sysexits.h has it.  The service is not restarted then: neither a restart nor a reboot mends a configuration."""
 
 app = typer.Typer(
     name="patrol-lpr",
@@ -328,6 +328,9 @@ def main() -> None:
         app.add_typer(update_cli.app, name="update")
     try:
         app()
+    except ConfigError as error:
+        sys.stderr.write(f"patrol-lpr: {error}\n")
+        sys.exit(EXIT_CONFIG)
     except (AgentError, HwError) as error:
         sys.stderr.write(f"patrol-lpr: {error}\n")
         sys.exit(EXIT_FAILED)
