@@ -78,7 +78,12 @@ def test_cloud_init_itself_finds_nothing_wrong(root, repo):
     assert wrong.returncode != 0, "it would find nothing wrong with anything"
 
 
-def test_the_rule_for_the_receiver_is_one(root, repo):
+def test_the_rules_for_devices_are_some(root, repo):
+    """Their groups are those that the installer makes."""
+    groups = root / "usr/lib/sysusers.d/patrol-lpr.conf"
+    groups.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(repo / "systemd/patrol-lpr.sysusers.conf", groups)
+    run("chroot", str(root), "systemd-sysusers")
     shutil.copy(repo / "systemd/99-patrol-gnss.rules", root / "etc/udev/rules.d")
     run("chroot", str(root), "udevadm", "verify", "/etc/udev/rules.d/99-patrol-gnss.rules")
 

@@ -35,6 +35,7 @@ min_free_mib = 0
 [seal]
 unit_key = "/etc/patrol-lpr/unit.key"
 station_key = "/etc/patrol-lpr/station.pub"
+receipt_key = "/etc/patrol-lpr/receipt.pub"
 """
 
 
@@ -90,7 +91,8 @@ def installed(request, tmp_path_factory, repo):
         inside(root, *again)
         inside(root, PROGRAM, "keys", "unit", "/etc/patrol-lpr", "unit-07")
         inside(root, PROGRAM, "keys", "station", "/station")
-        shutil.copy(root / "station/station.pub", root / "etc/patrol-lpr/station.pub")
+        for name in ("station.pub", "receipt.pub"):
+            shutil.copy(root / "station" / name, root / "etc/patrol-lpr" / name)
         (root / "etc/patrol-lpr/config.toml").write_text(CONFIG)
         inside(root, "install", "-d", "-o", "patrol-lpr", "-m", "700", "/var/lib/patrol-lpr")
         inside(root, PROGRAM, "run", "--until-cameras-end", "--drain-s", "0")
