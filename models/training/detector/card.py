@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from models.training.detector.data import HEIGHT_PX, WIDTH_PX
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from models.training.detector.train import Run
 
+_MULTIPLY_ADDS_A_PX = 2889
+"""Of the network, for each pixel of its input."""
 _TEXT = """# {bundle_id}
 
 Finds licence plates in a {width} x {height} view of a frame: per cell of 8 pixels a score, the plate's centre and its
@@ -29,11 +33,12 @@ twentieth of the groups is validation.
 | rl | RobertLucian/license-plate-dataset | MIT |
 | efm_self | efm092000/Visi-n-por-Computador (own photos) | none stated |
 
+Half of the pasted pictures are drawn: plates of `models/training/plates`, and boards with writing that are no plates.
 The measuring set (openalpr/benchmarks, AGPL-3.0, and photographs of rhit read by eye) was never trained on.
 
 ## Training
 `python -m models.training.detector --data ../shared/data --out DIR`; this bundle: {steps} steps, seed {seed}, peak
-rate {rate:g}.  `curves.png` shows loss and validation over the steps.
+rate {rate:g}{origin}.  `curves.png` shows loss and validation over the steps.
 
 ## Figures
 On the measuring set, by the recipe itself (score above 0.4): recall at IoU 0.5 in percent, mean IoU of the best box,
@@ -44,7 +49,7 @@ boxes a photograph that hold no labelled plate.
 {table}
 
 ## Limits
-- Plates narrower than about 20 pixels in a 1280 pixel frame are missed.
+- Plates narrower than about 16 pixels in a 1280 pixel frame are missed.
 - Backgrounds hold plates nobody labelled, so some "false" boxes are right.
 
 ## Not for
@@ -62,6 +67,10 @@ def write_card(path: Path, bundle_id: str, run: Run, figures: dict[str, dict[str
     ]
     text = _TEXT.format(
         bundle_id=bundle_id,
+        width=WIDTH_PX,
+        height=HEIGHT_PX,
+        million=round(_MULTIPLY_ADDS_A_PX * WIDTH_PX * HEIGHT_PX / 1e6),
+        origin=f", started from {run.plan.start_from}" if run.plan.start_from else "",
         kilobytes=(path.parent / "model.tflite").stat().st_size // 1024,
         steps=run.step,
         seed=run.plan.seed,
