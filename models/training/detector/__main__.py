@@ -27,7 +27,7 @@ def main() -> None:
         "--data", type=Path, required=True, help="folder with detect/ (training) and dev/ (measuring)"
     )
     parser.add_argument("--out", type=Path, required=True, help="run folder: checkpoint, log, bundle")
-    parser.add_argument("--steps", type=int, default=18_000)
+    parser.add_argument("--steps", type=int, default=18_000, help="0: only another input size, with --start-from")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rate", type=float, default=2e-3, help="peak learning rate")
     parser.add_argument("--seed", type=int, default=1)

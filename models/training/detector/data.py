@@ -1,6 +1,6 @@
 """Photographs with plate boxes -> network inputs: zoomed, pasted together, sheared, blurred, darkened.
 
-The photographs show plates large; patrol frames hold them 8 to 40 network pixels wide.  So each input is one
+The photographs show plates large; patrol frames hold them 6 to 30 network pixels wide.  So each input is one
 photograph as a background with up to six others pasted onto it at the sizes that matter, drawn plates, and boards with
 writing that are no plates.
 """
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-WIDTH_PX, HEIGHT_PX = 480, 320
+WIDTH_PX, HEIGHT_PX = 384, 256
 GREY = 114
 UNSEEN = 10**9
 """Batches from this number on are seen by no training step."""
@@ -38,7 +38,7 @@ _DRAWN_SHARE = 0.4
 """Share of pasted plates that are drawn ones, whose boxes are exact."""
 _SIGN_SHARE = 0.12
 """Share of pasted pictures that are boards with writing."""
-_NARROWEST_PX, _WIDEST_PX = 11.0, 88.0
+_NARROWEST_PX, _WIDEST_PX = 10.0, 70.0
 """Widths of pasted plates in network pixels."""
 _PASTES = (0, 1, 2, 3, 4, 6)
 _PASTE_SHARES = (0.25, 0.2, 0.2, 0.15, 0.12, 0.08)

@@ -51,7 +51,8 @@ def export(
     model = Int8Model(content, wrapped, chosen[0])
     (out / "bundle.toml").write_text(contract(model, content, bundle_id), encoding="utf-8")
     write_golden(model, out / "golden.npz")
-    draw_curves(history, out / "curves.png")
+    if history:
+        draw_curves(history, out / "curves.png")
     return model.look
 
 
