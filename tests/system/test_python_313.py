@@ -1,0 +1,20 @@
+"""The Python, NumPy and TFLite runtime of Trixie: all that `make fast` runs, once more there."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.chroot import run
+from tests.integration.test_trixie import trixie  # noqa: F401 - a fixture
+
+pytestmark = pytest.mark.integration
+
+
+def test_the_fast_tests_on_this_python(trixie):  # noqa: F811 - the fixture
+    command = "cd /src && exec /venv/bin/python -m pytest tests -m 'not integration' -q"
+    said = run("chroot", str(trixie), "sh", "-c", command)
+    passed = re.search(r"^(\d+) passed, \d+ deselected", said, flags=re.MULTILINE)
+    assert passed, said[-3000:]
+    assert int(passed[1]) > 900
