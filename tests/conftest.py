@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,6 +26,13 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def bless(request: pytest.FixtureRequest) -> bool:
     """True when goldens are to be written."""
     return bool(request.config.getoption("--bless"))
+
+
+@pytest.fixture
+def fresh_logging():
+    """For tests that configure the process's logs: what they set, and the stream it goes to, ends with them."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

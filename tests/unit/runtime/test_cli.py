@@ -7,6 +7,7 @@ import pytest
 from agent.runtime import cli
 
 
+@pytest.mark.usefixtures("fresh_logging")
 @pytest.mark.parametrize(
     ("text", "code"),
     [

@@ -14,12 +14,6 @@ from agent.runtime.config import load_config, parse_config
 from agent.runtime.notify import Notifier
 
 
-@pytest.fixture
-def fresh_logging():
-    yield
-    structlog.reset_defaults()
-
-
 @pytest.mark.usefixtures("fresh_logging")
 def test_an_event_is_a_line_of_json(capsys):
     """Machines read the journal."""
