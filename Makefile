@@ -53,9 +53,9 @@ torture: $(STAMPS)/dev system-packages ## Thousands of power cuts and kills at n
 	$(BIN)/python -m tests.torture --faults $(or $(FAULTS),4000) --seed $(or $(SEED),1)
 
 system: $(STAMPS)/dev system-packages ## Emulated boards from blank card to power-off, aarch64 reads; 1,000 camera cycles
-	$(BIN)/python -m pytest tests/system --timeout 5400 -s
+	$(BIN)/python -m pytest tests/system --timeout 5400 -o faulthandler_timeout=6000 -s
 	PATROL_CAMERA_CYCLES=1000 $(BIN)/python -m pytest tests/integration/test_trixie.py tests/integration/test_systemd.py \
-	  --timeout 3000 --durations 0
+	  --timeout 3000 -o faulthandler_timeout=3600 --durations 0
 
 soak: $(STAMPS)/dev ## A simulated week of drives with random faults (DAYS=7 SEED=1)
 	$(BIN)/python -m tests.soak --days $(or $(DAYS),7) --seed $(or $(SEED),1)

@@ -57,7 +57,7 @@ class EmulatedLink:
         run("ip", "addr", "add", NEAR, "peer", FAR, "dev", name)
         run("ip", "link", "set", name, "mtu", "1400", "up")
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._move, name="emulated-link")
+        self._thread = threading.Thread(target=self._move, name="emulated-link", daemon=True)
         self._thread.start()
 
     def close(self) -> None:

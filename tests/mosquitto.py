@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-import socket
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -12,17 +11,12 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
 from provision.pki import issue, make_authority, write_private
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _TRIES = 200
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Mosquitto:
@@ -94,8 +88,9 @@ class FleetBroker(Mosquitto):
         self.home = folder / "broker"
         self.home.mkdir()
         self.give("broker", hosts=hosts, into=self.home)
-        for name in ("ca.pem", "crl.pem"):
-            shutil.copy(folder / "ca" / name, self.home / name)
+        # All that mosquitto reads lies there before it starts: a file written anew under its eyes is an empty file.
+        self.give("probe", into=self.home)
+        shutil.copy(folder / "ca" / "crl.pem", self.home / "crl.pem")
         shutil.copy(shipped / "acl", self.home / "acl")
         text = (shipped / "mosquitto.conf").read_text().replace("/etc/mosquitto/lpr", str(self.home))
         text = text.replace("listener 8883", f"listener {self.port} 127.0.0.1")
@@ -107,10 +102,9 @@ class FleetBroker(Mosquitto):
         key, cert = issue(self.authority, name, hosts=hosts, **options)
         write_private(into / f"{name}.key", key)
         (into / f"{name}.pem").write_bytes(cert)
-        (into / "ca.pem").write_bytes(self.authority.pem)
+        if not (into / "ca.pem").exists():
+            (into / "ca.pem").write_bytes(self.authority.pem)
         return into
 
     def _prepare(self, probe: Client) -> None:
-        if not (self.home / "probe.pem").exists():
-            self.give("probe", into=self.home)
         probe.tls_set(str(self.home / "ca.pem"), str(self.home / "probe.pem"), str(self.home / "probe.key"))

@@ -133,7 +133,7 @@ def test_the_speed_of_a_receiver_is_found_out(baud):
             right = termios.tcgetattr(slave)[4] == SPEEDS[baud]
             os.write(master, f"{rmc()}\r\n".encode() if right else b"\xf8\x80x\x00\xe0\x86\n")
 
-    speaker = threading.Thread(target=speak)
+    speaker = threading.Thread(target=speak, daemon=True)
     speaker.start()
     texts = []
     while rmc() not in texts and len(texts) < 5000:
@@ -183,7 +183,7 @@ def test_gpsd_gives_its_raw_sentences_and_comes_back():
     gpsd = FakeGpsd()
     gnss = GnssGpsd("127.0.0.1", gpsd.port, RealClock())
     for _ in range(2):
-        thread = threading.Thread(target=gpsd.serve, args=(f"{rmc()}\r\n{gga()}\r\n".encode(),))
+        thread = threading.Thread(target=gpsd.serve, args=(f"{rmc()}\r\n{gga()}\r\n".encode(),), daemon=True)
         thread.start()
         assert [gnss.next_line(timeout_s=5.0).text for _ in range(2)] == [rmc(), gga()]
         thread.join()

@@ -80,7 +80,7 @@ def test_a_link_that_flaps_every_second(road):
         while not done.wait(1.2):
             road.air.up = not road.air.up
 
-    flapper = threading.Thread(target=flap)
+    flapper = threading.Thread(target=flap, daemon=True)
     flapper.start()
     try:
         road.unit.run_dry()

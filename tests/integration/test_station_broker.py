@@ -26,6 +26,7 @@ from station.errors import BrokerError
 from station.ingest import Ingest
 from station.service import BrokerAddress, StationService
 from station.store import Store
+from tests.ports import free_port
 from tests.strategies import make_read_message
 
 if TYPE_CHECKING:
@@ -37,12 +38,6 @@ pytestmark = pytest.mark.integration
 UNIT = "unit-07"
 WAIT_S = 30.0
 HOST = "127.0.0.1"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_for_port(port: int) -> None:

@@ -18,8 +18,9 @@ from provision.enrol import server
 from provision.pki import now_utc
 from station.store import Store
 from tests.chroot import tool
-from tests.mosquitto import FleetBroker, free_port
+from tests.mosquitto import FleetBroker
 from tests.nmea_lines import gga, rmc
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     import socket

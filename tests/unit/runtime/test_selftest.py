@@ -297,7 +297,7 @@ def unit(tmp_path):
                 os.write(ours, f"{rmc(at)}\r\n{gga(at)}\r\n".encode())
             second += 1
 
-    speaker = threading.Thread(target=speak)
+    speaker = threading.Thread(target=speak, daemon=True)
     path = tmp_path / "config.toml"
     path.write_text(
         f'unit = "unit-07"\nagency = "Example"\nstate_dir = "{tmp_path / "state"}"\n'
