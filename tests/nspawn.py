@@ -34,6 +34,13 @@ echo $$ > /sys/fs/cgroup/patrol-test/cgroup.procs
 export SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1
 exec systemd-nspawn -q --register=no --keep-unit --private-network --console=pipe -D "$1" -b
 """
+_PROBE_UNIT = """[Unit]
+After={after}
+{wants}
+[Service]
+Type=exec
+ExecStart=/probe.sh
+"""
 
 
 def image_root(repo: Path, folder: Path) -> Path:
@@ -85,3 +92,22 @@ def boot(root: Path, *, timeout_s: float, ends: int = POWERED_OFF) -> str:
     console = done.stdout + done.stderr
     assert done.returncode == ends, console[-3000:]
     return console
+
+
+def boot_with_probe(
+    root: Path, script: str, *, timeout_s: float, after: str = "patrol-lpr.service", wants: str | None = None
+) -> tuple[dict[str, str], str]:
+    """Boot; once ``after`` is up, ``script`` runs inside as root, writes name=value lines to /probe, ends the boot.
+
+    Returns what it wrote, and the console.
+    """
+    (root / "probe.sh").write_text(script)
+    (root / "probe.sh").chmod(0o755)
+    units = root / "etc/systemd/system"
+    (units / "probe.service").write_text(
+        _PROBE_UNIT.format(after=after, wants="" if wants is None else f"Wants={wants}")
+    )
+    (units / "multi-user.target.wants/probe.service").symlink_to("/etc/systemd/system/probe.service")
+    console = boot(root, timeout_s=timeout_s)
+    assert (root / "probe").exists(), console[-3000:]
+    return dict(line.partition("=")[::2] for line in (root / "probe").read_text().splitlines()), console

@@ -7,7 +7,6 @@ published again when the link comes back or the receipt is overdue: the station 
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,8 +16,9 @@ from agent.sync.counts import UplinkCounts
 from agent.sync.metering import Meter, MeteringConfig
 from agent.sync.pace import Pace
 from agent.sync.pictures import PictureSender
+from agent.sync.records import RecordSender
 from agent.sync.topics import Channel, build
-from agent.sync.wire import Nack, PictureStatus, Receipt, decode_down, payload_ref
+from agent.sync.wire import Nack, PictureStatus, Receipt, decode_down
 from hw.ports import Acked, LinkDown, LinkDownError, LinkEvent, LinkUp, Received, Refused
 
 if TYPE_CHECKING:
@@ -97,15 +97,6 @@ class _Flight:
     t_mono_ns: int
 
 
-@dataclass(slots=True)
-class _Sent:
-    """A record on its way."""
-
-    record_id: bytes
-    ref: bytes
-    t_mono_ns: int
-
-
 class Uplink:
     """Publishes what waits.  Used by one thread, which also hands in the link's events."""
 
@@ -126,11 +117,11 @@ class Uplink:
         self._unit = unit
         self._downloads = downloads
         self._link = link
-        self._waiting = waiting
         self._commands = commands
         self._config = config or UplinkConfig()
         self._counts = UplinkCounts()
         self.meter = Meter(self._config.metering)
+        self._records = RecordSender(waiting, fetch=self._config.fetch, most_unreceipted=self._config.unreceipted)
         self._pictures = PictureSender(unit, boot_id, waiting, self._counts, self._config.chunk_bytes)
         self._topic = {channel: build(unit, channel) for channel in Channel}
         self._up = False
@@ -141,10 +132,6 @@ class Uplink:
         self._flights: dict[int, _Flight] = {}
         """By token."""
         self._pace = Pace()
-        self._ready: deque[OutboxRow] = deque()
-        self._cursor = 0
-        self._unreceipted: OrderedDict[int, _Sent] = OrderedDict()
-        self._seq_of_ref: dict[bytes, int] = {}
         self._timeout_s = self._config.receipt_timeout_s
         self._resume_ns: int | None = None
         """Nothing is sent before this instant: the station or the broker asked for a pause."""
@@ -172,7 +159,7 @@ class Uplink:
     @property
     def unreceipted(self) -> int:
         """Records published and not yet receipted."""
-        return len(self._unreceipted)
+        return self._records.unreceipted
 
     def set_status(self, payload: bytes) -> None:
         """Announce this, retained, now and at each new connection."""
@@ -281,29 +268,22 @@ class Uplink:
         return True
 
     def _send_record(self, t_mono_ns: int) -> bool:
-        if self._blocked or len(self._unreceipted) >= self._config.unreceipted:
-            return False
-        if not self._ready:
-            self._ready.extend(self._waiting.records(after_seq=self._cursor, most=self._config.fetch))
-        while self._ready:
-            row = self._ready[0]
-            limit = self._most_packet_bytes
-            if limit is not None and len(row.payload) + _PACKET_OVERHEAD_BYTES > limit:
+        while not self._blocked and (row := self._records.next()) is not None:
+            if self._is_too_large(row):
                 self._commands(Quarantined(row.seq, "too_large"))
                 self._counts.quarantined += 1
-                self._cursor = row.seq
-                self._ready.popleft()
+                self._records.skipped()
                 continue
             if not self._publish(Channel.READ, row.payload, t_mono_ns, seq=row.seq):
                 return False
-            self._ready.popleft()
-            self._cursor = row.seq
-            ref = payload_ref(row.payload)
-            self._unreceipted[row.seq] = _Sent(row.record_id, ref, t_mono_ns)
-            self._seq_of_ref[ref] = row.seq
+            self._records.sent(t_mono_ns)
             self._counts.records_sent += 1
             return True
         return False
+
+    def _is_too_large(self, row: OutboxRow) -> bool:
+        limit = self._most_packet_bytes
+        return limit is not None and len(row.payload) + _PACKET_OVERHEAD_BYTES > limit
 
     def _publish(
         self, channel: Channel, payload: bytes, t_mono_ns: int, *, seq: int | None = None, retain: bool = False
@@ -387,7 +367,7 @@ class Uplink:
         self._counts.receipts += 1
         self._timeout_s = self._config.receipt_timeout_s
         for seq, _ in receipt.records:
-            self._done_with(seq)
+            self._records.done(seq)
         if receipt.records:
             self._commands(Receipted(receipt.records))
         for sha256, stored_bytes in receipt.pictures:
@@ -399,7 +379,7 @@ class Uplink:
         if nack.retry:
             self._pause_and_rewind(t_mono_ns)
             return
-        seq = self._seq_of_ref.get(nack.ref)
+        seq = self._records.seq_of(nack.ref)
         if seq is not None:
             self._give_up(seq, nack.code.value)
             return
@@ -410,21 +390,15 @@ class Uplink:
 
     def _give_up(self, seq: int, code: str) -> None:
         self._counts.quarantined += 1
-        self._done_with(seq)
+        self._records.done(seq)
         self._commands(Quarantined(seq, code))
-
-    def _done_with(self, seq: int) -> None:
-        sent = self._unreceipted.pop(seq, None)
-        if sent is not None:
-            self._seq_of_ref.pop(sent.ref, None)
 
     def _look_for_overdue(self, t_mono_ns: int) -> None:
         patience_ns = round(self._timeout_s * _NS_PER_S)
-        oldest = next(iter(self._unreceipted.values()), None)
-        records_late = oldest is not None and t_mono_ns - oldest.t_mono_ns > patience_ns
+        records_late = self._records.overdue(t_mono_ns, patience_ns)
         pictures_late = self._pictures.overdue(t_mono_ns, patience_ns)
         if records_late:
-            self._rewind()
+            self._counts.resent += self._records.rewind()
         if pictures_late:
             self._pictures.rewind()
         if records_late or pictures_late:
@@ -436,19 +410,11 @@ class Uplink:
             # A window full of refusals is one reason to wait, not one for each message.
             self._resume_ns = t_mono_ns + round(self._timeout_s / 4 * _NS_PER_S)
             self._lengthen_timeout()
-        self._rewind()
+        self._counts.resent += self._records.rewind()
         self._pictures.rewind()
 
     def _lengthen_timeout(self) -> None:
         self._timeout_s = min(self._timeout_s * 2, self._config.receipt_timeout_most_s)
-
-    def _rewind(self) -> None:
-        """Publish again what has no receipt, in order."""
-        self._counts.resent += len(self._unreceipted)
-        self._cursor = min(self._unreceipted, default=self._cursor + 1) - 1
-        self._unreceipted.clear()
-        self._seq_of_ref.clear()
-        self._ready.clear()
 
     def _forget_flights(self) -> None:
         if self._downloads is not None:
@@ -458,6 +424,5 @@ class Uplink:
         self._blocked = False
         self._resume_ns = None
         self._timeout_s = self._config.receipt_timeout_s
-        self._rewind()
-        self._cursor = 0
+        self._counts.resent += self._records.start_over()
         self._pictures.rewind()

@@ -13,7 +13,7 @@ from agent.buffer import OutboxReader
 from agent.buffer.outbox import FILE_NAME
 from agent.runtime.simulate_command import fresh_keys
 from provision.image import install_into
-from tests.nspawn import REBOOTED, boot, image_root, installed_root, plain_root
+from tests.nspawn import REBOOTED, boot, boot_with_probe, image_root, installed_root, plain_root
 
 pytestmark = pytest.mark.integration
 UNITS = (
@@ -103,15 +103,6 @@ say before_off "$(systemctl is-system-running)"
 # What the agent does when the ignition has gone and everything is on the disk.
 setpriv --reuid=patrol-lpr --clear-groups touch /run/patrol-lpr/power-off
 """
-_PROBE_UNIT = """[Unit]
-After=patrol-lpr.service
-Wants=patrol-lpr.service
-[Service]
-Type=exec
-ExecStart=/probe.sh
-[Install]
-WantedBy=multi-user.target
-"""
 
 
 _FIRST_BOOT = r"""#!/bin/bash
@@ -197,14 +188,7 @@ def test_an_installed_system_boots_runs_restarts_stops_and_switches_itself_off(r
     (root / "sandbox_probe.py").chmod(0o644)
     truth = (repo / "tests/drives/city-day/truth.csv").read_text().splitlines()[1:]
     (root / "plates").write_text("\n".join(sorted({line.split(",")[5] for line in truth})) + "\n")
-    (root / "probe.sh").write_text(_PROBE)
-    (root / "probe.sh").chmod(0o755)
-    wants = root / "etc/systemd/system/multi-user.target.wants"
-    (root / "etc/systemd/system/probe.service").write_text(_PROBE_UNIT)
-    (wants / "probe.service").symlink_to("/etc/systemd/system/probe.service")
-    console = boot(root, timeout_s=240)
-    assert (root / "probe").exists(), console[-3000:]
-    said = dict(line.partition("=")[::2] for line in (root / "probe").read_text().splitlines())
+    said, console = boot_with_probe(root, _PROBE, timeout_s=240, wants="patrol-lpr.service")
     assert said["active"] == "active", f"{said}\n{console[-3000:]}"
     assert said["enrol"] == "no", "without a card there is nothing to enrol"
     assert said["user"].strip() in {"patrol-+", "patrol-lpr"}
@@ -258,18 +242,9 @@ def test_an_agent_that_cannot_stay_up_ends_in_a_reboot(repo, tmp_path):
 def test_a_fleet_image_makes_its_environment_and_enrols_itself(repo, tmp_path):
     """What the image builder puts into a plain Debian is all a unit needs, without a network."""
     root = image_root(repo, tmp_path)
-    (root / "probe.sh").write_text(_FIRST_BOOT)
-    (root / "probe.sh").chmod(0o755)
-    unit = _PROBE_UNIT.replace("patrol-lpr.service", "patrol-lpr-setup.service multi-user.target")
-    (root / "etc/systemd/system/probe.service").write_text(
-        unit.replace("Wants=patrol-lpr-setup.service multi-user.target\n", "")
+    said, console = boot_with_probe(
+        root, _FIRST_BOOT, timeout_s=300, after="patrol-lpr-setup.service multi-user.target"
     )
-    (root / "etc/systemd/system/multi-user.target.wants/probe.service").symlink_to(
-        "/etc/systemd/system/probe.service"
-    )
-    console = boot(root, timeout_s=300)
-    assert (root / "probe").exists(), console[-3000:]
-    said = dict(line.partition("=")[::2] for line in (root / "probe").read_text().splitlines())
     assert said["setup"] == "success:active", f"{said}\n{console[-3000:]}"
     assert said["version"].startswith("patrol-lpr ")
     assert (said["nobody_yet"], said["agent_waits"]) == ("no", "no"), (

@@ -14,7 +14,7 @@ from agent.buffer.outbox import FILE_NAME
 from agent.runtime.simulate_command import fresh_keys
 from agent.seal.keys import SigningKey
 from agent.update.making import Sources, Terms, make_update
-from tests.nspawn import boot, installed_root
+from tests.nspawn import boot_with_probe, installed_root
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,15 +74,6 @@ systemctl stop patrol-lpr.service
 journalctl -u patrol-lpr-update -o cat > /journal
 systemctl --no-block poweroff
 """
-_PROBE_UNIT = """[Unit]
-After=patrol-lpr.service
-Wants=patrol-lpr.service
-[Service]
-Type=exec
-ExecStart=/probe.sh
-[Install]
-WantedBy=multi-user.target
-"""
 
 
 def broken_copy(wheels: Path, folder: Path) -> Path:
@@ -139,14 +130,7 @@ def test_updates_are_kept_or_left_by_themselves_and_no_read_is_lost(repo, tmp_pa
     release(updates / "wrong.lprup", key, 4, config="[camera]\nkind = 'pi'\n")
     release(updates / "config.lprup", key, 5, config="[log]\nlevel = 'debug'\n")
     release(updates / "late.lprup", key, 6, config="[log]\nlevel = 'info'\n")
-    (root / "probe.sh").write_text(_PROBE)
-    (root / "probe.sh").chmod(0o755)
-    (root / "etc/systemd/system/probe.service").write_text(_PROBE_UNIT)
-    wants = root / "etc/systemd/system/multi-user.target.wants"
-    (wants / "probe.service").symlink_to("/etc/systemd/system/probe.service")
-    console = boot(root, timeout_s=1200)
-    assert (root / "probe").exists(), console[-3000:]
-    said = dict(line.partition("=")[::2] for line in (root / "probe").read_text().splitlines())
+    said, console = boot_with_probe(root, _PROBE, timeout_s=1200, wants="patrol-lpr.service")
     detail = f"{said}\n{(root / 'journal').read_text()[-3000:]}\n{console[-2000:]}"
     assert "/code/0/" in said["before"], detail
     assert "release 1, committed" in said["good"], detail
