@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.chroot import CACHE, base_tar, run
+from tests.chroot import base_tar, cache, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +43,7 @@ _PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check")
 def emulator() -> Path:
     """QEMU's user emulation as trixie has it (10): LiteRT crashes under the 7.2 of Bookworm."""
     packages = ("qemu-user",)
-    program = CACHE / "qemu-aarch64"
+    program = cache() / "qemu-aarch64"
     if not program.exists():
         with tarfile.open(base_tar("trixie", packages, variant="extract")) as tar:
             source = tar.extractfile("./usr/bin/qemu-aarch64")

@@ -16,8 +16,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-CACHE = Path("/var/tmp/patrol-lpr-tests")  # noqa: S108 - a cache that outlives the test run on purpose
+_CACHE = Path("/var/tmp/patrol-lpr-tests")  # noqa: S108 - a cache that outlives the test run on purpose
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+
+
+def cache() -> Path:
+    """The folder for what takes long to make, there even on a machine that ran no test before."""
+    _CACHE.mkdir(exist_ok=True)
+    return _CACHE
 
 
 def run(*command: str) -> str:
@@ -52,16 +58,15 @@ def base_tar(
 
     ``variant`` and ``options`` are mmdebstrap's: ``extract`` unpacks packages and runs none of their scripts.
     """
-    CACHE.mkdir(exist_ok=True)
     extra = () if variant == "apt" and not options else (variant, *options)
     name = hashlib.sha256("\n".join([*packages, *pip, *extra]).encode()).hexdigest()[:12]
-    tar = CACHE / f"{suite}-{name}.tar"
+    tar = cache() / f"{suite}-{name}.tar"
     if tar.exists():
         return tar
     part = tar.with_suffix(f".{os.getpid()}.part.tar")
     run("mmdebstrap", f"--variant={variant}", *options, f"--include={','.join(packages)}", suite, str(part))
     if pip:
-        with TemporaryDirectory(dir=CACHE) as work, unpacked(part, Path(work)) as root:
+        with TemporaryDirectory(dir=cache()) as work, unpacked(part, Path(work)) as root:
             _let_out(root)
             run("chroot", str(root), "python3", "-m", "venv", "--system-site-packages", "/venv")
             run("chroot", str(root), "/venv/bin/pip", "install", "--quiet", *pip)
@@ -73,9 +78,9 @@ def base_tar(
 def wheels(repo: Path, suite: str, packages: tuple[str, ...], folder: Path, *extras: str) -> Path:
     """Fill a folder with all that a suite's own Python installs without a network; what is not ours is fetched once."""
     needs = requirements(repo, *extras)
-    kept = CACHE / f"wheels-{suite}-{hashlib.sha256(chr(10).join(needs).encode()).hexdigest()[:12]}"
+    kept = cache() / f"wheels-{suite}-{hashlib.sha256(chr(10).join(needs).encode()).hexdigest()[:12]}"
     if not kept.exists():
-        with TemporaryDirectory(dir=CACHE) as work, unpacked(base_tar(suite, packages), Path(work)) as root:
+        with TemporaryDirectory(dir=cache()) as work, unpacked(base_tar(suite, packages), Path(work)) as root:
             _let_out(root)
             run("chroot", str(root), "python3", "-m", "venv", "/fetch")
             run("chroot", str(root), "/fetch/bin/pip", "wheel", "--quiet", "--wheel-dir", "/wheels", *needs)

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from tests import arm64
-from tests.chroot import CACHE, run, unpacked
+from tests.chroot import cache, run, unpacked
 from tests.system import base_image, board
 from tests.system.steps import Steps
 
@@ -24,8 +24,7 @@ SETUP = (
 
 @pytest.fixture(scope="session")
 def steps():
-    CACHE.mkdir(exist_ok=True)
-    return Steps(CACHE / "system-steps.txt")
+    return Steps(cache() / "system-steps.txt")
 
 
 @pytest.fixture(scope="session")
