@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from agent.records import Box, Detection
-from agent.runtime.selftest_steps import Mark, Step
+from agent.runtime.selftest_steps import Mark, Step, in_a_line
 from agent.runtime.stages import build_recogniser, software
 from agent.sync.topics import Channel, build
 from agent.sync.wire import StatusMessage, UnitState, encode_status
@@ -71,7 +71,7 @@ def _speed_mark(figures: dict[str, float]) -> Mark:
 
 
 def _storage_text(figures: dict[str, float]) -> str:
-    said = ", ".join(f"{name} {value:.3g}" for name, value in figures.items())
+    said = in_a_line(figures)
     return (
         said if _speed_mark(figures) is Mark.OK else f"{said}: slow; a worn or cheap card, take an industrial one"
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import cv2
 
 from agent.geotag.nmea import NmeaState
-from agent.runtime.selftest_steps import Mark, Step, asked
+from agent.runtime.selftest_steps import Mark, Step, asked, in_a_line
 from hw.clock import NS_PER_S, wait
 from hw.panel_gpio import pattern
 from hw.ports import Button, Buzz, GnssLostError, HwError, Lamp
@@ -57,7 +57,7 @@ def camera_step(camera: Camera, clock: Clock, person: Person, *, fps: float | No
         "burnt_share": float((luma >= _BURNT).mean()),
         "sharpness": float(cv2.Laplacian(luma, cv2.CV_64F).var()),
     }
-    said = ", ".join(f"{name} {value:.3g}" for name, value in figures.items())
+    said = in_a_line(figures)
     problems = [text for wrong, text in _problems(figures, fps) if wrong]
     if problems:
         return Step(what, Mark.WARN, f"{'; '.join(problems)} ({said})", figures, _jpeg(last)), last

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_WHOLE = 100
+
 
 class Mark(StrEnum):
     """How a step ended."""
@@ -31,6 +33,13 @@ class Step:
     """What was measured, the unit in the name."""
     picture: bytes | None = None
     """A JPEG of what a camera saw, for the printed list alone."""
+
+
+def in_a_line(figures: Mapping[str, float]) -> str:
+    """What was measured, for people: three digits, or whole numbers from a hundred on."""
+    return ", ".join(
+        f"{name} {value:.0f}" if abs(value) >= _WHOLE else f"{name} {value:.3g}" for name, value in figures.items()
+    )
 
 
 class Person(Protocol):

@@ -21,7 +21,7 @@ from agent.runtime import selftest_board, selftest_command
 from agent.runtime.cli import app
 from agent.runtime.selftest_board import disk_step, link_step, memory_step, recogniser_step
 from agent.runtime.selftest_devices import camera_step, panel_steps, receiver_steps
-from agent.runtime.selftest_steps import Mark, Nobody, Step
+from agent.runtime.selftest_steps import Mark, Nobody, Step, in_a_line
 from agent.runtime.simulate_command import config_for
 from hw.board_sim import BoardSim
 from hw.camera_sim import CameraSim
@@ -363,3 +363,8 @@ def test_the_person_at_the_terminal(monkeypatch, capsys):
     monkeypatch.setattr("builtins.input", lambda *_: next(answers))
     assert [person.ask("Is [hw.panel] right?") for _ in range(4)] == [True, False, None, None]
     assert "Is [hw.panel] right? [y/n, Enter to leave it open]" in capsys.readouterr().err
+
+
+def test_figures_are_written_as_people_write_them():
+    figures = {"fps": 9.8765, "sharpness": 1359.6, "age_ms": -58_812.3, "burnt_share": 0.0}
+    assert in_a_line(figures) == "fps 9.88, sharpness 1360, age_ms -58812, burnt_share 0"
