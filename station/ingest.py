@@ -6,28 +6,18 @@ receipts.  Whatever the network sends, nothing is raised: it is refused and coun
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import dataclass, field
-from itertools import zip_longest
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from agent.errors import KeyUnknownError, SealError, WireError
 from agent.seal.envelope import SEALED
 from agent.sync.fields import schema_of
-from agent.sync.topics import Channel, build, check_unit, parse
+from agent.sync.topics import Channel, check_unit, parse
 from agent.sync.wire import (
     MAX_MESSAGE_BYTES,
-    MAX_RECEIPT_PICTURES,
-    MAX_RECEIPT_RECORDS,
-    HealthMessage,
-    Nack,
     NackCode,
     PictureChunk,
-    PictureStatus,
     ReadMessage,
-    Receipt,
-    RecordMessage,
-    StatusMessage,
     UpdateReport,
     UpdateWish,
     decode_chunk,
@@ -35,24 +25,18 @@ from agent.sync.wire import (
     decode_record,
     decode_status,
     decode_update,
-    encode_nack,
-    encode_picture_status,
-    encode_receipt,
-    payload_ref,
 )
+from station.answers import Batch, PictureAnswers, Record, nack, receipts, try_again
 from station.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable
 
-    from agent.seal import OpenedRecord, Opener
-    from station.album import ChunkResult
+    from agent.seal import Opener
+    from agent.sync.wire import PictureChunk
+    from station.answers import Answer
     from station.store import Store
 
-Answer = tuple[str, bytes]
-"""Topic and payload."""
-_Item = TypeVar("_Item")
-_DETAIL = 100
 _UNKNOWN_SCHEMA = "schema "
 """How the decoder's message begins when it is the schema that it does not know."""
 
@@ -102,37 +86,6 @@ class IngestCounts:
     commits: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Record:
-    """A record on its way into the store."""
-
-    message: RecordMessage
-    content: bytes
-    """Its own bytes, opened."""
-    payload: bytes
-    """As it came: what a nack names."""
-    proof: OpenedRecord | None
-
-
-@dataclass(slots=True)
-class _Batch:
-    records: list[_Record] = field(default_factory=list)
-    chunks: list[tuple[PictureChunk, bytes]] = field(default_factory=list)
-    health: list[tuple[HealthMessage, bytes]] = field(default_factory=list)
-    status: list[StatusMessage] = field(default_factory=list)
-    updates: list[tuple[UpdateWish | UpdateReport, bytes]] = field(default_factory=list)
-    refusals: list[Answer] = field(default_factory=list)
-
-    @property
-    def to_store(self) -> int:
-        return len(self.records) + len(self.chunks) + len(self.health) + len(self.status) + len(self.updates)
-
-    def senders(self) -> set[str]:
-        """The units that spoke themselves: a status may be retained, or a will."""
-        others = {m.unit for pairs in (self.chunks, self.health, self.updates) for m, _ in pairs}
-        return others | {record.message.unit for record in self.records}
-
-
 class Ingest:
     """One per process; used by one thread."""
 
@@ -163,7 +116,7 @@ class Ingest:
         self._on_read = on_read
         self._opener = opener
         self._sealed_only = opener is not None if sealed_only is None else sealed_only
-        self._batch = _Batch()
+        self._batch = Batch()
         self.counts = IngestCounts()
         self.last_failure = ""
         """Why the disk did not take the last commit that failed."""
@@ -237,10 +190,10 @@ class Ingest:
         if self._is_own(unit, update.unit, payload):
             self._batch.updates.append((update, payload))
 
-    def _record(self, unit: str, payload: bytes) -> _Record | None:
+    def _record(self, unit: str, payload: bytes) -> Record | None:
         """Open what is sealed; None when it was refused.  Raises WireError for what is no record."""
         if schema_of(payload) != SEALED:
-            record = _Record(decode_record(payload), payload, payload, None)
+            record = Record(decode_record(payload), payload, payload, None)
             if self._sealed_only:
                 self.counts.unsealed += 1
                 self._refuse(unit, payload, NackCode.NOT_AUTHORISED, "this station takes sealed records only")
@@ -252,13 +205,13 @@ class Ingest:
             opened = self._opener.record(payload)
         except KeyUnknownError as error:
             self.counts.key_unknown += 1
-            self._batch.refusals.append(_nack(unit, payload, NackCode.NOT_AUTHORISED, str(error), retry=True))
+            self._batch.refusals.append(nack(unit, payload, NackCode.NOT_AUTHORISED, str(error), retry=True))
             return None
         message = decode_record(opened.record)
         name = message.read_id if isinstance(message, ReadMessage) else message.record_id
         if (message.unit, message.seq, name) != (opened.unit, opened.seq, opened.record_id):
             raise SealError("the record inside the seal is not the one named outside")
-        return _Record(message, opened.record, payload, opened)
+        return Record(message, opened.record, payload, opened)
 
     def _is_own(self, topic_unit: str, message_unit: str, payload: bytes) -> bool:
         """The broker checks who may publish on a topic; the message must not speak for anybody else."""
@@ -277,7 +230,7 @@ class Ingest:
         return False
 
     def _refuse(self, unit: str, payload: bytes, code: NackCode, detail: str) -> None:
-        self._batch.refusals.append(_nack(unit, payload, code, detail))
+        self._batch.refusals.append(nack(unit, payload, code, detail))
 
     def commit(self) -> list[Answer]:
         """Make everything taken durable; return receipts, picture statuses and refusals, signed if there is a key."""
@@ -285,7 +238,7 @@ class Ingest:
         return answers if self._opener is None else [(topic, self._opener.answer(told)) for topic, told in answers]
 
     def _commit(self) -> list[Answer]:
-        batch, self._batch = self._batch, _Batch()
+        batch, self._batch = self._batch, Batch()
         if not batch.to_store:
             return batch.refusals
         now_us = self._clock_us()
@@ -304,11 +257,13 @@ class Ingest:
         except StoreError as error:
             self.counts.storage_failures += 1
             self.last_failure = str(error)
-            return batch.refusals + _try_again(batch)
+            return batch.refusals + try_again(batch)
         self._count(batch, fresh)
-        return batch.refusals + self._answers(batch, results, now_us) + self._granted(batch)
+        pictures = PictureAnswers(batch, results)
+        self.counts.hopeless_pictures += len(pictures.refusals)
+        return batch.refusals + receipts(batch, pictures, self._station_id, now_us) + self._granted(batch)
 
-    def _granted(self, batch: _Batch) -> list[Answer]:
+    def _granted(self, batch: Batch) -> list[Answer]:
         """Bytes of updates; a file that cannot be read is a matter of this station, and the units ask again."""
         answers: list[Answer] = []
         for update, _ in batch.updates:
@@ -327,7 +282,7 @@ class Ingest:
         """What must stand retained at the broker, empty payloads for what must not; raises StoreError."""
         return [offered.message() for offered in self._store.offers()]
 
-    def _count(self, batch: _Batch, fresh: list[bool]) -> None:
+    def _count(self, batch: Batch, fresh: list[bool]) -> None:
         self.counts.commits += 1
         self.counts.chunks += len(batch.chunks)
         self.counts.health += len(batch.health)
@@ -344,67 +299,3 @@ class Ingest:
                     self._on_read(message)
             else:
                 self.counts.others += 1
-
-    def _answers(self, batch: _Batch, results: list[ChunkResult], now_us: int) -> list[Answer]:
-        records: dict[str, list[tuple[int, bytes]]] = defaultdict(list)
-        for message in (r.message for r in batch.records):
-            record_id = message.read_id if isinstance(message, ReadMessage) else message.record_id
-            records[message.unit].append((message.seq, record_id))
-        pictures, answers = self._picture_answers(batch, results)
-        for unit in sorted(records.keys() | pictures.keys()):
-            parts = zip_longest(
-                _parts(records[unit], MAX_RECEIPT_RECORDS),
-                _parts(pictures[unit], MAX_RECEIPT_PICTURES),
-                fillvalue=(),
-            )
-            for named_records, named_pictures in parts:
-                receipt = Receipt(unit, self._station_id, now_us, tuple(named_records), tuple(named_pictures))
-                answers.append((build(unit, Channel.RECEIPT), encode_receipt(receipt)))
-        return answers
-
-    def _picture_answers(
-        self, batch: _Batch, results: list[ChunkResult]
-    ) -> tuple[dict[str, list[tuple[bytes, int]]], list[Answer]]:
-        """Return what receipts say of pictures, and the answers to chunks that could not be joined on."""
-        reached: dict[tuple[str, bytes], int] = {}
-        stored: dict[tuple[str, bytes], int] = {}
-        hopeless: set[tuple[str, bytes]] = set()
-        answers: list[Answer] = []
-        for (chunk, payload), result in zip(batch.chunks, results, strict=True):
-            key = (chunk.unit, chunk.sha256)
-            reached[key] = max(reached.get(key, 0), chunk.offset + len(chunk.data))
-            stored[key] = result.stored_bytes
-            if result.hopeless:
-                hopeless.add(key)
-                self.counts.hopeless_pictures += 1
-                answers.append(_nack(chunk.unit, payload, NackCode.MALFORMED, "picture does not match its hash"))
-        named: dict[str, list[tuple[bytes, int]]] = defaultdict(list)
-        for (unit, sha256), stored_bytes in stored.items():
-            if (unit, sha256) in hopeless:
-                continue
-            if stored_bytes < reached[unit, sha256]:
-                status = PictureStatus(unit, sha256, stored_bytes)
-                answers.append((build(unit, Channel.RECEIPT), encode_picture_status(status)))
-            else:
-                named[unit].append((sha256, stored_bytes))
-        return named, answers
-
-
-def _try_again(batch: _Batch) -> list[Answer]:
-    """Nothing was stored: say so once to each unit, so that it waits and sends again."""
-    last = {m.unit: payload for m, payload in batch.chunks}
-    last |= {r.message.unit: r.payload for r in batch.records}
-    return [
-        _nack(unit, payload, NackCode.STORAGE, "the station's disk does not take it", retry=True)
-        for unit, payload in sorted(last.items())
-    ]
-
-
-def _nack(unit: str, payload: bytes, code: NackCode, detail: str, *, retry: bool = False) -> Answer:
-    nack = Nack(unit, payload_ref(payload), code, retry, detail[:_DETAIL])
-    return build(unit, Channel.RECEIPT), encode_nack(nack)
-
-
-def _parts(items: Sequence[_Item], most: int) -> Iterator[Sequence[_Item]]:
-    for start in range(0, len(items), most):
-        yield items[start : start + most]

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
     from paho.mqtt.reasoncodes import ReasonCode
 
-    from station.ingest import Answer, Ingest
+    from station.answers import Answer
+    from station.ingest import Ingest
 
 _GROUP = 64
 _SHARE = "$share/station/"
