@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -81,14 +82,23 @@ def open_outbox(
             if not _means_damage(error):
                 raise
             return _replace(folder, encoder, limits, mark, damage=str(error), migrations=migrations)
-        outbox = Outbox(folder, con, encoder, mark, limits)
-        announced = _announce_lost_file(con, encoder, mark) if created else 0
-        problems = _lay_ballast(folder, limits)
+        with _closed_on_failure(con):
+            announced = _announce_lost_file(con, encoder, mark) if created else 0
+            report = OpenReport(created=created, lost_at_least=announced, problems=_lay_ballast(folder, limits))
+            return Outbox(folder, con, encoder, mark, limits), report
     except (OSError, sqlite3.Error) as error:
         raise OutboxError(
             f"{folder}: the outbox cannot be opened: {error}; check the disk and its rights"
         ) from error
-    return outbox, OpenReport(created=created, lost_at_least=announced, problems=problems)
+
+
+@contextmanager
+def _closed_on_failure(con: sqlite3.Connection) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        con.close()
+        raise
 
 
 def _open_patiently(folder: Path, migrations: Sequence[str]) -> sqlite3.Connection:
@@ -108,16 +118,13 @@ def _open_patiently(folder: Path, migrations: Sequence[str]) -> sqlite3.Connecti
 
 def _open_checked(folder: Path, migrations: Sequence[str]) -> sqlite3.Connection:
     con = schema.connect(folder / FILE_NAME)
-    try:
+    with _closed_on_failure(con):
         schema.migrate(con, migrations)
         suspect = folder / SUSPECT_NAME
         if damage := schema.check(con, whole=suspect.exists()):
-            raise sqlite3.DatabaseError(damage)  # noqa: TRY301 - damage found and damage met end in one place
+            raise sqlite3.DatabaseError(damage)
         tally.load(con)
         suspect.unlink(missing_ok=True)
-    except BaseException:
-        con.close()
-        raise
     return con
 
 
@@ -150,6 +157,23 @@ def _replace(
     aside = _move_aside(folder)
     saved = _salvage(aside, encoder)
     con = _open_checked(folder, migrations)
+    with _closed_on_failure(con):
+        _fill(con, saved, encoder, mark)
+        (folder / SUSPECT_NAME).unlink(missing_ok=True)
+        (folder / RESCUE_NAME).unlink()
+        report = OpenReport(
+            moved_to=str(aside),
+            damage=damage,
+            salvaged_records=len(saved.records),
+            salvaged_pictures=len(saved.pictures),
+            lost_at_least=_inner_holes(sorted(saved.records)),
+            problems=_lay_ballast(folder, limits),
+        )
+    return Outbox(folder, con, encoder, mark, limits), report
+
+
+def _fill(con: sqlite3.Connection, saved: _Salvage, encoder: Encoder, mark: SeqMark) -> None:
+    """Put into a new file what was saved, and announce what was not."""
     con.execute("BEGIN IMMEDIATE")
     counts = tally.load(con)
     highest = max([mark.high, *saved.records])
@@ -165,18 +189,6 @@ def _replace(
     mark.cover(counts.next_seq - 1)
     tally.store(con, counts)
     con.execute("COMMIT")
-    (folder / SUSPECT_NAME).unlink(missing_ok=True)
-    (folder / RESCUE_NAME).unlink()
-    inner = _inner_holes(sorted(saved.records))
-    report = OpenReport(
-        moved_to=str(aside),
-        damage=damage,
-        salvaged_records=len(saved.records),
-        salvaged_pictures=len(saved.pictures),
-        lost_at_least=inner,
-        problems=_lay_ballast(folder, limits),
-    )
-    return Outbox(folder, con, encoder, mark, limits), report
 
 
 def _move_aside(folder: Path) -> Path:

@@ -383,6 +383,8 @@ def test_a_rescue_that_is_cut_short_is_begun_again(tmp_path, monkeypatch, after)
         done = step(*arguments)
         if armed and (tmp_path / opening.RESCUE_NAME).exists():
             armed.clear()
+            if isinstance(done, sqlite3.Connection):
+                done.close()  # as the end of the process does
             raise KeyboardInterrupt
         return done
 
@@ -394,8 +396,10 @@ def test_a_rescue_that_is_cut_short_is_begun_again(tmp_path, monkeypatch, after)
     assert [row.record_id for row in waiting(again)][:5] == [make_read(n).read_id for n in range(1, 6)]
     assert (again.stats().plates, again.stats().overviews) == (5, 5)
     again.close()
-    assert open_outbox(tmp_path, make_encoder(), limits=SMALL)[1].moved_to is None
+    last, report = open_outbox(tmp_path, make_encoder(), limits=SMALL)
+    assert report.moved_to is None
     assert len(list(tmp_path.glob("outbox.damaged-*.db"))) == 1
+    last.close()
 
 
 def test_a_missing_outbox_says_so(tmp_path):

@@ -41,6 +41,15 @@ def made(tmp_path, monkeypatch):
     return tmp_path, db, data
 
 
+@pytest.fixture
+def store(made):
+    """The station's own view of its file, beside the commands'."""
+    _, db, _ = made
+    opened = Store(db)
+    yield opened
+    opened.close()
+
+
 def command(made, *words):
     _folder, db, _ = made
     return CliRunner().invoke(app, [*words, "--db", str(db)])
@@ -51,10 +60,10 @@ def offer(made, unit="unit-07"):
     return command(made, "offer", unit, str(folder / "42.lprup"), "--key", str(folder / "release.pub"))
 
 
-def test_a_unit_gets_what_it_is_offered_byte_for_byte(made):
-    _, db, data = made
+def test_a_unit_gets_what_it_is_offered_byte_for_byte(made, store):
+    _, _, data = made
     assert offer(made).exit_code == 0
-    ingest = Ingest(Store(db), "station", lambda: 1)
+    ingest = Ingest(store, "station", lambda: 1)
     ((topic, payload),) = ingest.offers()
     offered = decode_offer(payload)
     assert topic == build("unit-07", Channel.COMMAND)
@@ -71,10 +80,8 @@ def test_a_unit_gets_what_it_is_offered_byte_for_byte(made):
     assert ingest.handle(UP, encode_wish(UpdateWish("unit-07", BOOT, offered.sha256, len(got)))) == []
 
 
-def test_another_unit_gets_nothing(made):
-    _, db, _ = made
+def test_another_unit_gets_nothing(made, store):
     offer(made)
-    store = Store(db)
     (row,) = store.offers()
     ingest = Ingest(store, "station", lambda: 1)
     wish = UpdateWish("unit-08", BOOT, row.sha256, 0)
@@ -84,11 +91,9 @@ def test_another_unit_gets_nothing(made):
     assert ingest.counts.not_authorised == 1
 
 
-def test_offering_again_is_another_attempt_and_withdrawing_clears(made):
-    _, db, _ = made
+def test_offering_again_is_another_attempt_and_withdrawing_clears(made, store):
     offer(made)
     offer(made)
-    store = Store(db)
     assert [o.attempt for o in store.offers()] == [1]
     assert "withdrawn" in command(made, "withdraw", "unit-07").output
     assert "nothing was offered" in command(made, "withdraw", "unit-07").output
@@ -99,10 +104,9 @@ def test_offering_again_is_another_attempt_and_withdrawing_clears(made):
     assert "withdraw offer to unit-07" in whats
 
 
-def test_a_file_that_went_is_counted_and_answered_with_silence(made):
+def test_a_file_that_went_is_counted_and_answered_with_silence(made, store):
     _, db, _ = made
     offer(made)
-    store = Store(db)
     (row,) = store.offers()
     for path in folder_of(db).iterdir():
         path.unlink()
@@ -112,12 +116,12 @@ def test_a_file_that_went_is_counted_and_answered_with_silence(made):
     assert "offer the update again" in ingest.last_failure
 
 
-def test_what_is_not_signed_or_not_for_the_unit_is_not_offered(made):
-    folder, db, data = made
+def test_what_is_not_signed_or_not_for_the_unit_is_not_offered(made, store):
+    folder, _, data = made
     assert offer(made, "bus-07").exit_code == 2
     (folder / "42.lprup").write_bytes(data[:-1])
     assert offer(made).exit_code == 1
-    assert Store(db).offers() == []
+    assert store.offers() == []
 
 
 @pytest.mark.parametrize(
@@ -132,10 +136,8 @@ def test_what_is_not_signed_or_not_for_the_unit_is_not_offered(made):
         ((41, 41, 42, UpdateState.FETCHING, ""), "41 (42 fetching) wanted 42"),
     ],
 )
-def test_what_is_wanted_is_shown_beside_what_is_reported(made, told, shows):
-    _, db, _ = made
+def test_what_is_wanted_is_shown_beside_what_is_reported(made, store, told, shows):
     offer(made)
-    store = Store(db)
     report = UpdateReport("unit-07", BOOT, *told, 0, bytes(32))
     assert Ingest(store, "station", lambda: 1).handle(UP, encode_report(report)) == []
     out = Console(file=io.StringIO(), width=300)
