@@ -182,6 +182,7 @@ def test_updates_are_asked_for_when_neither_reads_nor_pictures_wait(tmp_path):
     topics = [topic for topic, *_ in rig.pump()]
     assert topics[0] == READ_TOPIC
     assert topics.index(UPDATE_TOPIC) > max(n for n, topic in enumerate(topics) if topic != UPDATE_TOPIC)
+    rig.close()
 
 
 def test_offers_and_bytes_reach_whoever_fetches_and_nonsense_is_counted(tmp_path):
@@ -192,6 +193,7 @@ def test_offers_and_bytes_reach_whoever_fetches_and_nonsense_is_counted(tmp_path
         rig.uplink.handle(Received(topic, payload), rig.now)
     assert (wanting.offers, wanting.parts) == ([b"offer"], [b"bytes"])
     assert rig.uplink.counts.malformed == 1
+    rig.close()
 
 
 def test_without_anybody_who_fetches_an_offer_is_not_for_us(rig):
