@@ -16,7 +16,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """The emulated boards take half an hour: they run when they are asked for by name, as `make system` does."""
+    """The emulated boards take an hour: they run when they are asked for by name, as `make system` does."""
     if collection_path == ROOT / "tests" / "system" and not any("tests/system" in word for word in config.args):
         return True
     return None
