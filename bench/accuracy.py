@@ -56,6 +56,16 @@ LINES = (
 )
 
 
+DEGRADED = ("half", "motion", "night")
+"""What `degrade.py` makes of the photographs, a folder each."""
+
+
+def degrade(shared: Path, work: Path) -> None:
+    """Make the degraded copies of the measuring photographs in ``work``."""
+    tool, dev = shared / "tools" / "degrade.py", shared / "data" / "dev"
+    subprocess.run([sys.executable, str(tool), str(dev), str(work)], check=True)
+
+
 def read_folder(folder: Path, out: Path, *, crops: bool) -> Path:
     """Run the product's own command over a folder; returns the results file."""
     command = [sys.executable, "-m", "agent", "read", "--jsonl", str(folder)]
@@ -79,12 +89,12 @@ def score(tool: Path, labels: Path, results: Path, region: str | None) -> dict[s
 def measure(shared: Path, work: Path) -> tuple[dict[str, float | None], list[breakdown.Plate]]:
     """All figures of the table, by title, and what became of each labelled plate."""
     dev = shared / "data" / "dev"
-    subprocess.run([sys.executable, str(shared / "tools" / "degrade.py"), str(dev), str(work)], check=True)
+    degrade(shared, work)
     runs = {
         "dev": read_folder(dev, work / "dev.jsonl", crops=False),
         "crops": read_folder(dev / "crops", work / "crops.jsonl", crops=True),
     }
-    for name in ("half", "motion", "night"):
+    for name in DEGRADED:
         runs[name] = read_folder(work / name, work / f"{name}.jsonl", crops=False)
     figures = {}
     for line in LINES:

@@ -44,9 +44,9 @@ class Bin:
 
 def plates_of(labels: Path, results: Path, light: str) -> list[Plate]:
     """Every labelled plate with a text, beside the best text reported where it lies."""
-    found = {_key(row["image"]): row["plates"] for row in _lines(results)}
+    found = {_key(row["image"]): row["plates"] for row in lines_of(results)}
     plates = []
-    for row in _lines(labels):
+    for row in lines_of(labels):
         told = [p for p in found.get(_key(row["image"]), []) if p["text"]]
         for plate in row["plates"]:
             if not plate.get("text"):
@@ -54,7 +54,7 @@ def plates_of(labels: Path, results: Path, light: str) -> list[Plate]:
             here = [p for p in told if _iou(plate["box"], p["box"]) >= _SAME_PLATE_IOU]
             best = max(here, key=lambda p: p["confidence"], default=None)
             width_px = plate["box"][2] - plate["box"][0]
-            right = best is not None and _folded(best["text"]) == _folded(plate["text"])
+            right = best is not None and folded(best["text"]) == folded(plate["text"])
             plates.append(Plate(row["region"], light, width_px, best and best["confidence"], right))
     return plates
 
@@ -148,7 +148,8 @@ def as_json(plates: list[Plate]) -> dict[str, Any]:
     }
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
+def lines_of(path: Path) -> list[dict[str, Any]]:
+    """Objects of a file with one JSON object a line."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
@@ -156,7 +157,8 @@ def _key(path: str) -> str:
     return "/".join(path.replace("\\", "/").split("/")[-2:])
 
 
-def _folded(text: str) -> str:
+def folded(text: str) -> str:
+    """As the shared scoring tool compares: letters and digits, O as 0."""
     return "".join(c for c in text.upper() if c.isalnum()).replace("O", "0")
 
 

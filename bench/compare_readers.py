@@ -1,25 +1,21 @@
-"""Compare readers on the measuring photographs in a minute: the shipped detector's boxes, then each reader on them.
+"""Compare readers on the measuring photographs in a minute: the shipped detector's boxes, each reader on them.
 
 usage: python -m bench.compare_readers models/ocr/plate-ocr-r2 /tmp/run-ocr/bundle/plate-ocr-r3 [--shared ../shared]
 
-For training: `bench.accuracy` measures the whole product and takes longer.  A calibration alone moves the sum by ten
-plates of 1,721, so smaller differences say nothing.
+For training: `bench.accuracy` measures the whole product and takes longer.  A calibration alone moves the sum by some
+plates of 1,721, so small differences say nothing.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
-import sys
 import tempfile
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
-import numpy as np
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -29,78 +25,57 @@ from agent.recognise.bundle import load_bundle
 from agent.recognise.detector import Detector
 from agent.recognise.ocr import Ocr
 from agent.runtime.models import default_models_folder
+from bench.accuracy import DEGRADED, degrade
+from bench.breakdown import folded, lines_of
+from hw.images import load_rgb
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from agent.records import Box
-
-LIGHTS = ("dev", "half", "motion", "night")
+    from collections.abc import Iterable
 
 
-@dataclass(frozen=True, slots=True)
-class Photo:
-    """A photograph, where the detector sees plates in it, and what stands on them."""
+@dataclass(slots=True)
+class Tally:
+    """What one reader made of the photographs."""
 
-    light: str
-    region: str
-    path: Path
-    boxes: tuple[Box, ...]
-    texts: frozenset[str]
+    right: Counter[str] = field(default_factory=Counter)
+    """Plates, by light and region."""
+    wrong: int = 0
+    """Texts that are no labelled plate's of their photograph."""
 
-
-def folded(text: str) -> str:
-    """As the shared scoring tool compares: letters and digits, O as 0."""
-    return "".join(c for c in text.upper() if c.isalnum()).replace("O", "0")
-
-
-def load_rgb(path: Path) -> NDArray[np.uint8]:
-    """Return a photograph."""
-    bgr = cv2.imread(str(path))
-    assert bgr is not None, f"{path}: not a readable picture"
-    return np.ascontiguousarray(bgr[:, :, ::-1], dtype=np.uint8)
+    def add(self, key: str, reported: Iterable[str], labelled: frozenset[str]) -> None:
+        """Count the texts reported on a photograph; ``labelled`` are folded."""
+        texts = {folded(text) for text in reported}
+        self.right[key] += len(texts & labelled)
+        self.wrong += len(texts - labelled)
 
 
-def photos(detector: Detector, dev: Path, degraded: Path) -> list[Photo]:
-    """Look once for all readers; what a degraded copy lacks is left out."""
-    rows = [json.loads(line) for line in (dev / "labels.jsonl").read_text().splitlines()]
-    found = []
-    for light in track(LIGHTS, description="boxes"):
-        base = dev if light == "dev" else degraded / light
-        for row in rows:
-            path = base / row["image"]
-            if not path.exists():
-                continue
-            boxes = tuple(d.box for d in detector.detect(load_rgb(path)))
-            texts = frozenset(folded(p["text"]) for p in row["plates"] if p.get("text"))
-            found.append(Photo(light, row["region"], path, boxes, texts))
-    return found
+def compare(readers: list[Ocr], detector: Detector, dev: Path, degraded: Path) -> tuple[Counter[str], list[Tally]]:
+    """Labelled plates by light and region, and each reader's tally; what a degraded copy lacks is left out."""
+    plates: Counter[str] = Counter()
+    tallies = [Tally() for _ in readers]
+    rows = lines_of(dev / "labels.jsonl")
+    folders = (dev, *(degraded / name for name in DEGRADED))
+    photos = [(folder.name, folder / row["image"], row) for folder in folders for row in rows]
+    for light, path, row in track([photo for photo in photos if photo[1].exists()], description="photographs"):
+        rgb = load_rgb(path)
+        boxes = [detection.box for detection in detector.detect(rgb)]
+        key = f"{light} {row['region']}"
+        labelled = frozenset(folded(plate["text"]) for plate in row["plates"] if plate.get("text"))
+        plates[key] += len(labelled)
+        for reader, tally in zip(readers, tallies, strict=True):
+            looks = [reader.read(rgb, box).plate for box in boxes]
+            tally.add(key, [plate.text for plate in looks if reader.is_worth_reporting(plate)], labelled)
+    return plates, tallies
 
 
-def score(reader: Ocr, looked: list[Photo]) -> tuple[Counter[tuple[str, str]], int]:
-    """Plates read right by light and region, and texts that are no labelled plate's."""
-    right: Counter[tuple[str, str]] = Counter()
-    wrong = 0
-    for photo in track(looked, description="reads"):
-        rgb = load_rgb(photo.path)
-        plates = [reader.read(rgb, box).plate for box in photo.boxes]
-        texts = {folded(plate.text) for plate in plates if reader.is_worth_reporting(plate)}
-        right[photo.light, photo.region] += len(texts & photo.texts)
-        wrong += len(texts - photo.texts)
-    return right, wrong
-
-
-def show(names: list[str], scores: list[tuple[Counter[tuple[str, str]], int]], looked: list[Photo]) -> None:
+def show(names: list[str], plates: Counter[str], tallies: list[Tally]) -> None:
     """Print the table."""
-    labelled: Counter[tuple[str, str]] = Counter()
-    for photo in looked:
-        labelled[photo.light, photo.region] += len(photo.texts)
     table = Table("photographs", "plates", *names, title="plates read right, by reader")
-    for key, count in sorted(labelled.items()):
-        table.add_row(" ".join(key), str(count), *(str(right[key]) for right, _ in scores))
+    for key, count in sorted(plates.items()):
+        table.add_row(key, str(count), *(str(tally.right[key]) for tally in tallies))
     table.add_section()
-    table.add_row("all", str(labelled.total()), *(str(right.total()) for right, _ in scores))
-    table.add_row("texts that are no plate's", "", *(str(wrong) for _, wrong in scores))
+    table.add_row("all", str(plates.total()), *(str(tally.right.total()) for tally in tallies))
+    table.add_row("texts that are no plate's", "", *(str(tally.wrong) for tally in tallies))
     Console().print(table)
 
 
@@ -111,14 +86,12 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    dev = arguments.shared / "data" / "dev"
     readers = [Ocr(load_bundle(folder, kind="ocr")) for folder in arguments.bundles]
+    detector = Detector(load_active(default_models_folder())[0])
     with tempfile.TemporaryDirectory() as work:
-        subprocess.run(
-            [sys.executable, str(arguments.shared / "tools" / "degrade.py"), str(dev), work], check=True
-        )
-        looked = photos(Detector(load_active(default_models_folder())[0]), dev, Path(work))
-        show([folder.name for folder in arguments.bundles], [score(r, looked) for r in readers], looked)
+        degrade(arguments.shared, Path(work))
+        plates, tallies = compare(readers, detector, arguments.shared / "data" / "dev", Path(work))
+    show([folder.name for folder in arguments.bundles], plates, tallies)
 
 
 if __name__ == "__main__":

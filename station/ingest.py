@@ -26,15 +26,15 @@ from agent.sync.wire import (
     decode_status,
     decode_update,
 )
-from station.answers import Batch, PictureAnswers, Record, nack, receipts, try_again
+from station.answers import nack, picture_answers, receipts, try_again
+from station.batch import Batch, Record
 from station.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agent.seal import Opener
-    from agent.sync.wire import PictureChunk
-    from station.answers import Answer
+    from station.batch import Answer
     from station.store import Store
 
 _UNKNOWN_SCHEMA = "schema "
@@ -259,7 +259,7 @@ class Ingest:
             self.last_failure = str(error)
             return batch.refusals + try_again(batch)
         self._count(batch, fresh)
-        pictures = PictureAnswers(batch, results)
+        pictures = picture_answers(batch, results)
         self.counts.hopeless_pictures += len(pictures.refusals)
         return batch.refusals + receipts(batch, pictures, self._station_id, now_us) + self._granted(batch)
 

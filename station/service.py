@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from paho.mqtt.reasoncodes import ReasonCode
 
-    from station.answers import Answer
+    from station.batch import Answer
     from station.ingest import Ingest
 
 _GROUP = 64

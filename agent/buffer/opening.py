@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -82,7 +81,7 @@ def open_outbox(
             if not _means_damage(error):
                 raise
             return _replace(folder, encoder, limits, mark, damage=str(error), migrations=migrations)
-        with _closed_on_failure(con):
+        with schema.closed_on_failure(con):
             announced = _announce_lost_file(con, encoder, mark) if created else 0
             report = OpenReport(created=created, lost_at_least=announced, problems=_lay_ballast(folder, limits))
             return Outbox(folder, con, encoder, mark, limits), report
@@ -90,15 +89,6 @@ def open_outbox(
         raise OutboxError(
             f"{folder}: the outbox cannot be opened: {error}; check the disk and its rights"
         ) from error
-
-
-@contextmanager
-def _closed_on_failure(con: sqlite3.Connection) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        con.close()
-        raise
 
 
 def _open_patiently(folder: Path, migrations: Sequence[str]) -> sqlite3.Connection:
@@ -118,7 +108,7 @@ def _open_patiently(folder: Path, migrations: Sequence[str]) -> sqlite3.Connecti
 
 def _open_checked(folder: Path, migrations: Sequence[str]) -> sqlite3.Connection:
     con = schema.connect(folder / FILE_NAME)
-    with _closed_on_failure(con):
+    with schema.closed_on_failure(con):
         schema.migrate(con, migrations)
         suspect = folder / SUSPECT_NAME
         if damage := schema.check(con, whole=suspect.exists()):
@@ -157,7 +147,7 @@ def _replace(
     aside = _move_aside(folder)
     saved = _salvage(aside, encoder)
     con = _open_checked(folder, migrations)
-    with _closed_on_failure(con):
+    with schema.closed_on_failure(con):
         _fill(con, saved, encoder, mark)
         (folder / SUSPECT_NAME).unlink(missing_ok=True)
         (folder / RESCUE_NAME).unlink()
@@ -169,7 +159,7 @@ def _replace(
             lost_at_least=_inner_holes(sorted(saved.records)),
             problems=_lay_ballast(folder, limits),
         )
-    return Outbox(folder, con, encoder, mark, limits), report
+        return Outbox(folder, con, encoder, mark, limits), report
 
 
 def _fill(con: sqlite3.Connection, saved: _Salvage, encoder: Encoder, mark: SeqMark) -> None:

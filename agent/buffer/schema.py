@@ -7,12 +7,13 @@ Durability rests on WAL with ``synchronous=FULL``: a commit returns after the lo
 from __future__ import annotations
 
 import sqlite3
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from agent.errors import OutboxVersionError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 APPLICATION_ID = 0x4C505242
@@ -77,19 +78,26 @@ MIGRATIONS: tuple[str, ...] = (_V1, _V2)
 """One script a version, oldest first; a script that was released is never changed."""
 
 
+@contextmanager
+def closed_on_failure(con: sqlite3.Connection) -> Iterator[None]:
+    """Leave no connection behind when the work that it was opened for fails."""
+    try:
+        yield
+    except BaseException:
+        con.close()
+        raise
+
+
 def connect(path: Path) -> sqlite3.Connection:
     """Open the one connection that writes; raises sqlite3.Error."""
     # Owned by one thread at a time, which need not be the one that opened it.
     con = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
-    try:
+    with closed_on_failure(con):
         con.execute("PRAGMA journal_mode = WAL")
         con.execute("PRAGMA synchronous = FULL")
         con.execute("PRAGMA foreign_keys = ON")
         con.execute("PRAGMA cache_size = -4096")
         con.execute("PRAGMA temp_store = MEMORY")
-    except sqlite3.Error:
-        con.close()
-        raise
     return con
 
 
@@ -98,12 +106,9 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     con = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, check_same_thread=False, timeout=10
     )
-    try:
+    with closed_on_failure(con):
         con.execute("PRAGMA query_only = ON")
         con.execute("PRAGMA cache_size = -1024")
-    except sqlite3.Error:
-        con.close()
-        raise
     return con
 
 

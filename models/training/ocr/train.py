@@ -94,7 +94,9 @@ class Run:
 
     @property
     def progress(self) -> float:
-        """0 at the start, 1 at the end."""
+        """0 at the start, 1 at the end; no step at all leads from a bundle straight to its export."""
+        if self.step >= self.plan.steps:
+            return 1.0
         return max(self.step / self.plan.steps, self.elapsed_s / (self.plan.hours * 3600))
 
     def learn(self, batch: Batch) -> float:
@@ -180,14 +182,21 @@ def fit(plan: Plan, sampler: Sampler, validation: list[Crop]) -> Run:
             bar.set_postfix(step=run.step, loss=f"{np.mean(losses[-50:]):.3f}", refresh=False)
             if time.monotonic() - checked > _CHECK_EVERY_S or run.progress >= 1:
                 checked = time.monotonic()
-                figures = validate(run.average, validation, images, plan.device)
-                record = {"step": run.step, "elapsed_s": run.elapsed_s, "loss": float(np.mean(losses)), **figures}
+                _look(run, float(np.mean(losses)), validation, images)
                 losses.clear()
-                run.history.append(record)
-                with (plan.folder / "log.jsonl").open("a", encoding="utf-8") as log:
-                    log.write(json.dumps(record) + "\n")
-                tqdm.write(" ".join(f"{k}={v:.4g}" for k, v in record.items()))
-                run.save()
             if run.progress >= 1:
                 break
+    if not run.history:
+        _look(run, math.nan, validation, images)
     return run
+
+
+def _look(run: Run, loss: float, validation: list[Crop], images: np.ndarray) -> None:
+    """Measure the average on validation, log it, keep all."""
+    figures = validate(run.average, validation, images, run.plan.device)
+    record = {"step": run.step, "elapsed_s": run.elapsed_s, "loss": loss, **figures}
+    run.history.append(record)
+    with (run.plan.folder / "log.jsonl").open("a", encoding="utf-8") as log:
+        log.write(json.dumps(record) + "\n")
+    tqdm.write(" ".join(f"{k}={v:.4g}" for k, v in record.items()))
+    run.save()

@@ -1,0 +1,54 @@
+"""What was taken and waits for its commit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agent.seal import OpenedRecord
+    from agent.sync.wire import (
+        HealthMessage,
+        PictureChunk,
+        RecordMessage,
+        StatusMessage,
+        UpdateReport,
+        UpdateWish,
+    )
+
+Answer = tuple[str, bytes]
+"""Topic and payload."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record on its way into the store."""
+
+    message: RecordMessage
+    content: bytes
+    """Its own bytes, opened."""
+    payload: bytes
+    """As it came: what a nack names."""
+    proof: OpenedRecord | None
+
+
+@dataclass(slots=True)
+class Batch:
+    """What was taken since the last commit."""
+
+    records: list[Record] = field(default_factory=list)
+    chunks: list[tuple[PictureChunk, bytes]] = field(default_factory=list)
+    health: list[tuple[HealthMessage, bytes]] = field(default_factory=list)
+    status: list[StatusMessage] = field(default_factory=list)
+    updates: list[tuple[UpdateWish | UpdateReport, bytes]] = field(default_factory=list)
+    refusals: list[Answer] = field(default_factory=list)
+
+    @property
+    def to_store(self) -> int:
+        """Messages that the disk must take."""
+        return len(self.records) + len(self.chunks) + len(self.health) + len(self.status) + len(self.updates)
+
+    def senders(self) -> set[str]:
+        """The units that spoke themselves: a status may be retained, or a will."""
+        others = {m.unit for pairs in (self.chunks, self.health, self.updates) for m, _ in pairs}
+        return others | {record.message.unit for record in self.records}
