@@ -34,8 +34,8 @@ system-packages: ## Install what the tests need from the operating system (or sa
 test: $(STAMPS)/dev system-packages lint types layers ## Everything: linters, types, layering, all tests
 	$(BIN)/python -m pytest tests
 
-fast: $(STAMPS)/dev ## The tests that need no broker and no root, under a minute
-	$(BIN)/python -m pytest tests -m 'not integration'
+fast: $(STAMPS)/dev ## The quick ones of the tests, fewer drawn examples: under a minute, no broker, no root
+	$(BIN)/python -m pytest tests -m 'not integration and not slow' --hypothesis-profile fast
 
 lint: $(STAMPS)/dev system-packages ## ruff and shellcheck
 	$(BIN)/ruff check .

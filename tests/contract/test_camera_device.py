@@ -158,6 +158,7 @@ def test_a_size_the_driver_changed_is_said_once():
     assert (said["wanted"], said["granted"]) == ((640, 180), (320, 180))
 
 
+@pytest.mark.slow
 def test_closing_ends_a_read_that_hangs():
     """The driver does not come back: the consumer is free all the same."""
     socket = Socket(plugged=True)

@@ -68,6 +68,7 @@ def header():
     made.factory.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lamp", BLINK_S)
 def test_a_pattern_blinks_on_and_off_until_the_next(header, lamp):
     header.panel.set_lamp(lamp)
@@ -92,6 +93,7 @@ def test_steady_ends_a_blinking(header):
     assert header.pin(STATUS).state
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sound", Buzz)
 def test_a_sound_is_so_many_beeps(header, sound):
     times = BEEPS[sound][2]

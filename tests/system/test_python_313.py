@@ -1,4 +1,4 @@
-"""The Python, NumPy and TFLite runtime of Trixie: all that `make fast` runs, once more there."""
+"""The Python, NumPy and TFLite runtime of Trixie: all tests that need no broker and no root, once more there."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ def damaged(data: bytes, rng: random.Random) -> bytes:
     return bytes(broken)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
 def test_no_input_raises_anything_but_what_is_promised(name):
     target, seeds = TARGETS[name]()

@@ -63,12 +63,14 @@ def test_a_covered_camera_is_blinded_and_sees_again(learnt, level):
     assert not learnt.state.blinded
 
 
+@pytest.mark.slow
 def test_mud_is_noticed(learnt):
     drive(learnt, 250, start=70, spoil=splash)
     assert learnt.state.dirty
     assert not learnt.state.blinded
 
 
+@pytest.mark.slow
 def test_a_knock_is_noticed(learnt):
     drive(learnt, 250, start=70, spoil=knocked)
     assert learnt.state.moved
@@ -84,6 +86,7 @@ def test_a_slow_street_is_not_dirt(learnt):
     assert not learnt.state.dirty
 
 
+@pytest.mark.slow
 def test_a_standing_car_teaches_nothing():
     """Hours with the engine on at the workshop are no reference; the drive after them is."""
     watch = ViewWatch(CONFIG)

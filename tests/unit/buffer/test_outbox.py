@@ -408,6 +408,7 @@ def test_a_missing_outbox_says_so(tmp_path):
         OutboxReader(tmp_path / FILE_NAME)
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(
     st.lists(

@@ -12,6 +12,8 @@ from agent.geotag.timebase import Timebase
 from agent.records import GeotagMethod, TimeSource
 from tests.long_drive import NS_PER_S, Plan, State, course, distance_m, spoken
 
+pytestmark = pytest.mark.slow
+
 HOUR_S = 3600
 HOLD_S = 1.5
 TUNNELS = ((1200, 1215), (2400, 2520), (5000, 5004), (7200, 8100))

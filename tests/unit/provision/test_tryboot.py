@@ -178,6 +178,7 @@ def test_an_agent_that_was_started_anew_in_the_meantime_is_not_healthy(board):
     assert "was not healthy" in board.say("after-boot")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_ready", [True, False])
 def test_a_power_cut_before_any_step_leaves_one_of_the_two_and_the_trial_ends(board, is_ready):
     """Every step of asking for the trial, then every step of its check, each on a card as it was before."""

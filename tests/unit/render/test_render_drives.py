@@ -19,6 +19,8 @@ from models.training.render.scenery import DAY, NIGHT, Scenery
 from models.training.render.vehicles import make_vehicle
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 DRIVES = ROOT / "tests" / "drives"
 PINK = (255, 0, 255)
 """A colour that nothing else in a scene has."""

@@ -19,6 +19,8 @@ from tests.builders import BOOT, make_track
 from tests.drive_builder import write_drive
 from tests.nmea_lines import NS_PER_S, START, gga, rmc, sentence
 
+pytestmark = pytest.mark.slow
+
 HOUR_NS = 3600 * NS_PER_S
 DAYS = 7
 

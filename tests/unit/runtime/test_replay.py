@@ -116,6 +116,7 @@ VERBS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(st.lists(st.tuples(st.integers(0, 5900), VERBS), max_size=9))
 def test_every_read_is_accounted_for_in_any_weather(tmp_path_factory, events):
@@ -133,6 +134,7 @@ def test_every_read_is_accounted_for_in_any_weather(tmp_path_factory, events):
     assert outbox.appended == len(outcome.result.reads)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", SHIPPED, ids=lambda p: p.name)
 def test_shipped_drives_meet_their_floors(tmp_path, folder):
     """The models read the drives that ship, as their headers promise, and the books balance."""

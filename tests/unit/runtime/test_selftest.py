@@ -212,6 +212,7 @@ class Slow(SimClock):
         return super().mono_ns()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("ms", "mark"), [(4, Mark.OK), (200, Mark.WARN), (1500, Mark.FAIL)])
 def test_storage_is_judged_by_its_slowest_writes(tmp_path, ms, mark):
     step = disk_step(tmp_path, Slow(ms))
@@ -313,6 +314,7 @@ def unit(tmp_path):
     os.close(theirs)
 
 
+@pytest.mark.slow
 def test_a_bench_run_from_the_command_line(unit, tmp_path):
     """JSON for programs, a page with boxes and pictures for the folder, exit code 0 while nothing fails."""
     page = tmp_path / "checklist.html"
@@ -335,6 +337,7 @@ def test_a_bench_run_from_the_command_line(unit, tmp_path):
     assert "signed:" in text
 
 
+@pytest.mark.slow
 def test_what_doctor_finds_broken_is_not_tried_again_and_fails_the_run(unit, capsys):
     code = selftest_command.run(
         unit, ["hw.gnss.port=/nowhere/gnss"], RealClock(), as_json=True, out=None, attended=False, sky_s=5
@@ -346,6 +349,7 @@ def test_what_doctor_finds_broken_is_not_tried_again_and_fails_the_run(unit, cap
     assert "storage" in steps
 
 
+@pytest.mark.slow
 def test_a_part_that_breaks_on_the_way_leaves_the_others(unit, monkeypatch, capsys):
     def break_down(*_args, **_more):
         raise OutboxError("torn out")

@@ -91,6 +91,7 @@ def test_the_ignition_ends_the_drive_and_asks_for_the_power_to_be_cut(parts):
     assert (UnitState.DYING, "ignition off") in hardware.link.states
 
 
+@pytest.mark.slow
 def test_privacy_is_what_the_driver_says(parts):
     """Pressed: frames are counted and not looked at, the lamp and the station say so; pressed again: all as before."""
     config, hardware, reader, models = parts
@@ -162,6 +163,7 @@ def test_a_unit_without_a_camera_says_that_it_is_degraded(parts):
     assert said.is_set()
 
 
+@pytest.mark.slow
 def test_a_release_on_trial_is_confirmed_and_the_agent_makes_way_for_the_next(parts, tmp_path):
     """The whole agent: well for a moment, it leaves its note; another release waits, it ends in order."""
     config, hardware, reader, models = parts
@@ -187,6 +189,7 @@ def test_a_release_on_trial_is_confirmed_and_the_agent_makes_way_for_the_next(pa
     assert {report.state.value for report in reports} >= {"trial"}
 
 
+@pytest.mark.slow
 def test_a_disk_that_takes_nothing_is_shown_and_told_and_the_agent_goes_on(parts):
     """The lamp says disk, the station hears degraded; when the disk is well again every read is committed."""
     config, hardware, reader, models = parts

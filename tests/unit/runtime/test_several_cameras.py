@@ -111,6 +111,7 @@ def unit(tmp_path):
     return Service(config, hardware, lambda: PerCamera(readers), ScriptedReader.models), link, panel, rear
 
 
+@pytest.mark.slow
 def test_every_camera_reads_under_its_own_name_and_role(unit):
     """Front and rear in one unit: two threads, two recognisers, one outbox."""
     service, link, _, rear = unit
@@ -123,6 +124,7 @@ def test_every_camera_reads_under_its_own_name_and_role(unit):
     assert service.health.devices.missing_cameras == set()
 
 
+@pytest.mark.slow
 def test_one_camera_unplugged_at_boot_stops_nothing_but_itself(unit):
     """The other reads and sends; lamp, gauge and status say what is missing, and that it is back."""
     service, link, panel, rear = unit

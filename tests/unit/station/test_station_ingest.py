@@ -296,6 +296,7 @@ def test_health_tells_of_reads_that_never_came(ingest: Ingest, store: Store) -> 
     assert store.health(UNIT) == payload
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.integers(1, 60), max_size=60),
     st.lists(st.tuples(st.integers(1, 60), st.integers(0, 9)), max_size=6),
@@ -424,6 +425,7 @@ def damaged(draw: st.DrawFn) -> bytes:
     return bytes(payload[: draw(st.integers(0, len(payload)))])
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(TOPICS, st.binary(max_size=64) | damaged() | MESSAGES), max_size=8))
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_payload_raises(store: Store, messages: list[tuple[str, bytes]]) -> None:
@@ -436,6 +438,7 @@ def test_no_payload_raises(store: Store, messages: list[tuple[str, bytes]]) -> N
     assert ingest.counts.storage_failures == 0
 
 
+@pytest.mark.slow
 @given(strategies.read_messages() | strategies.datings() | strategies.tombstones())
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_valid_record_is_stored_and_exported(store: Store, message: wire.RecordMessage) -> None:

@@ -16,6 +16,8 @@ from station.ingest import Ingest
 from station.store import Store
 from tests.builders import BOOT, make_encoder, make_read
 
+pytestmark = pytest.mark.slow
+
 S = 1_000_000_000
 HOUR_S = 3600
 UNIT = "unit-07"

@@ -423,6 +423,7 @@ def test_a_picture_refused_for_good_is_held(tmp_path):
     rig.close()
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(st.data())
 def test_every_read_is_delivered_through_any_weather(tmp_path_factory, data):

@@ -25,6 +25,7 @@ def admits(window, text="7ABC123", second=0.0, where=HERE, **plate):
     return window.admit(make_track(text, t_mono_ns=round(second * NS_PER_S), **plate), where)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(tracks(st.sampled_from(["7ABC123", "8XYZ999", "0"])), geotags()), max_size=20))
 def test_every_track_is_admitted_or_counted(seen):
     """Nothing is lost between the counts; the first read of a plate always comes through."""

@@ -260,6 +260,7 @@ def check_noted(unit: Unit, step: str) -> None:
         assert runs == (1, 1), step
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["well", "ill", "back"])
 def test_a_power_cut_at_any_step_leaves_one_whole_release_and_the_update_can_be_done_again(tmp_path, ending):
     """Every step of staging, switching, committing and going back; the next start decides, a second try succeeds."""
