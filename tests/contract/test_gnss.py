@@ -121,6 +121,7 @@ class FastClock(RealClock):
         return super().mono_ns() * 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("baud", SPEEDS)
 def test_the_speed_of_a_receiver_is_found_out(baud):
     """On a real terminal: while the port has another speed than the receiver, only garbage comes."""

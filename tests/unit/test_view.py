@@ -49,6 +49,7 @@ def learnt():
     return watch
 
 
+@pytest.mark.slow
 def test_a_clear_sight_stays_clear(learnt):
     drive(learnt, 200, start=70)
     assert learnt.state == ViewState()
@@ -76,6 +77,7 @@ def test_a_knock_is_noticed(learnt):
     assert learnt.state.moved
 
 
+@pytest.mark.slow
 def test_a_slow_street_is_not_dirt(learnt):
     """Everything changes less: nothing is dirty."""
     wall = world(2)
@@ -102,6 +104,7 @@ def test_a_standing_car_teaches_nothing():
     assert watch.state.dirty
 
 
+@pytest.mark.slow
 def test_what_was_learnt_outlives_a_restart(tmp_path):
     """Dirt that came overnight is seen in the morning; a torn file is learnt anew."""
     path = tmp_path / "view-front.npy"

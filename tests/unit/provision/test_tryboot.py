@@ -132,6 +132,7 @@ def test_a_healthy_system_is_kept(board):
     assert board.start() == "A", "and back"
 
 
+@pytest.mark.slow
 def test_a_system_whose_agent_does_not_stay_up_is_left(board):
     board.say("try")
     assert board.start() == "B"
@@ -169,6 +170,7 @@ def test_a_check_of_the_agencys_own_decides_too(board, answer, runs):
     assert board.start() == runs
 
 
+@pytest.mark.slow
 def test_an_agent_that_was_started_anew_in_the_meantime_is_not_healthy(board):
     systemctl = board.tree / "stubs/systemctl"
     systemctl.write_text(systemctl.read_text().replace("echo 0", f"wc -l < {board.tree}/log"))

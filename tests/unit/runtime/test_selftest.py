@@ -227,6 +227,7 @@ def test_a_state_folder_that_cannot_be_written_fails(tmp_path):
     assert "missing" in step.detail
 
 
+@pytest.mark.slow
 def test_the_recogniser_is_timed_on_this_board(tmp_path):
     config = config_for(load_drive(write_drive(tmp_path / "drive")), tmp_path)
     real = recogniser_step(config, RealClock(), make_frame(width=1280, height=720))

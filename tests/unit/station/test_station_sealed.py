@@ -146,6 +146,7 @@ def run(*arguments: object):
     return RUNNER.invoke(agent_cli.app, [str(a) for a in arguments])
 
 
+@pytest.mark.slow
 def test_an_export_proves_itself_and_shows_what_was_done_to_it(pair, tmp_path):
     pair.outbox.append([make_read(n) for n in range(1, 6)])
     pair.send()

@@ -99,6 +99,7 @@ def test_one_wish_at_a_time_and_again_when_no_answer_comes(side):
     assert side.wish() == PART
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(st.lists(st.sampled_from(["answer", "lose", "double", "restart", "stray", "link"]), max_size=60))
 def test_whatever_is_lost_doubled_or_cut_short_the_whole_file_arrives(tmp_path_factory, events):
