@@ -86,9 +86,8 @@ def commands():
                     yield pytest.param(words, id=f"{path.name}: {' '.join(words)}")
 
 
-@pytest.mark.parametrize("words", list(commands()))
-def test_documented_commands_parse(words):
-    """Commands in the documents exist with these arguments and options."""
+def command_of(words):
+    """The command that the words call, and what they give to it."""
     known = {group.name for group in app.registered_groups}
     for name, group in (("station", station_cli), ("provision", provision_cli), ("update", update_cli)):
         if name not in known:
@@ -96,8 +95,49 @@ def test_documented_commands_parse(words):
     command = typer.main.get_command(app)
     while words and words[0] in getattr(command, "commands", {}):
         command, words = command.commands[words[0]], words[1:]
+    return command, words
+
+
+@pytest.mark.parametrize("words", list(commands()))
+def test_documented_commands_parse(words):
+    """Commands in the documents exist with these arguments and options."""
+    command, words = command_of(words)
     with suppress(typer.Exit):  # --help ends where it stands
         command.make_context("patrol-lpr", list(words))
+
+
+def mentioned(kind):
+    """Words after ``kind`` in every `code` of prose and tables; what may be left out there is taken as given."""
+    for path in DOCUMENTS:
+        prose = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+        for code in re.findall(r"`([^`\n]+)`", prose):
+            if code.startswith(f"{kind} "):
+                words = code.replace("[", " ").replace("]", " ").split()[len(kind.split()) :]
+                if not re.fullmatch(r"[a-z]+/\d", words[0]):  # a label of the wire format, as "link/1"
+                    yield pytest.param(words, id=f"{path.name}: {code}")
+
+
+@pytest.mark.parametrize("words", list(mentioned("patrol-lpr")))
+def test_mentioned_commands_exist(words):
+    """In a table or a sentence arguments may be missing; the command and its options are real."""
+    command, given = command_of(words)
+    assert not hasattr(command, "commands") or not given, f"{given[0]} is no command"
+    options = {option for parameter in command.params for option in parameter.opts}
+    assert {word for word in given if word.startswith("--")} <= options | {"--help"}
+
+
+@pytest.mark.parametrize("words", list(mentioned("make")))
+def test_mentioned_targets_exist(words):
+    """What `make` is asked for is in the Makefile."""
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert words[0] in targets
+
+
+@pytest.mark.parametrize("words", list(mentioned("python -m")))
+def test_mentioned_modules_exist(words):
+    """A module that a document runs lies where it says."""
+    place = ROOT / words[0].replace(".", "/")
+    assert words[0] == "pytest" or place.with_suffix(".py").is_file() or (place / "__main__.py").is_file()
 
 
 def test_the_example_configuration_is_right(tmp_path, capsys):
