@@ -80,6 +80,8 @@ class OcrContract(_Contract):
     least_chars: int = Field(default=3, ge=1, le=12)
     most_chars: int = Field(default=10, ge=1, le=16)
     """No country issues longer ones: a longer text is another board's, or two plates'."""
+    one_line_least: float = Field(default=0.0, ge=0, lt=1)
+    """Probability of "the text stands in one line" under which it is not told; 0 for a model that does not say."""
     regions: tuple[str, ...] = ()
     region_threshold: float = Field(default=1.0, ge=0, le=1)
     region_temperature: float = Field(default=1.0, gt=0)
@@ -234,14 +236,25 @@ def _ocr_faults(contract: BundleContract) -> list[str]:
     elif symbols.shape[-1] != len(ocr.alphabet) + 1:
         faults.append(f"output symbols has {symbols.shape[-1]} classes, the alphabet and blank make "
                       f"{len(ocr.alphabet) + 1}")  # fmt: skip
-    region = contract.outputs.get("region")
+    return faults + _head_faults(contract.outputs, ocr) + _calibration_faults(calibration)
+
+
+def _head_faults(outputs: dict[str, OutputContract], ocr: OcrContract) -> list[str]:
+    """What is wrong with the heads beside the text."""
+    faults = []
+    region = outputs.get("region")
     if (region.shape[-1] if region else 0) != len(ocr.regions):
         faults.append(f"{len(ocr.regions)} regions are named, output region has "
                       f"{region.shape[-1] if region else 0}")  # fmt: skip
-    corners = contract.outputs.get("corners")
+    corners = outputs.get("corners")
     if corners is not None and corners.shape != (1, 8):
         faults.append(f"output corners has shape {corners.shape}, expected (1, 8)")
-    return faults + _calibration_faults(calibration)
+    one_line = outputs.get("one_line")
+    if one_line is not None and one_line.shape != (1, 1):
+        faults.append(f"output one_line has shape {one_line.shape}, expected (1, 1)")
+    if one_line is None and ocr.one_line_least > 0:
+        faults.append("one_line_least is set, output one_line is missing")
+    return faults
 
 
 def _calibration_faults(calibration: CalibrationContract) -> list[str]:

@@ -1,11 +1,14 @@
 """Crop -> plate text: CTC symbols with a probability per character, the issuing region, and the plate's corners.
 
+A text that does not stand in one line, on two-line plates and on boards that are none, is not told at all.
+
 Decoding is best-path CTC (Graves et al. 2006): per column the likeliest class, runs collapsed, blanks dropped.
 Each character keeps the distribution of the column where it peaks, for voting over many looks.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,8 +26,8 @@ if TYPE_CHECKING:
     from agent.recognise.bundle import Bundle
 
 LOOK_AGAIN_BELOW = 0.9
-HOPELESS_BELOW = 0.2
-"""What is so unsure at the first look is mostly no plate: two more would not help, and cost."""
+HOPELESS_BELOW = 0.05
+"""What is so unsure at the first look is mostly no plate: more looks would not help, and cost."""
 _EXTRA_MARGINS = (-0.05, 0.05)
 """Shares of the box by which the second and third cut differ from the first, where no corners are told."""
 _LEAST_SIDE_PX = 4.0
@@ -55,7 +58,7 @@ class Ocr:
         threads: int = 1,
         look_again_below: float = LOOK_AGAIN_BELOW,
     ) -> None:
-        """``look_again_below`` is the confidence under which a plate is cut twice more; 0 for never."""
+        """``look_again_below`` is the confidence under which a plate is cut again; 0 for never."""
         contract = bundle.contract
         self._look_again_below = look_again_below
         if contract.ocr is None or contract.calibration is None:
@@ -66,6 +69,7 @@ class Ocr:
         self._symbols = contract.outputs["symbols"]
         self._region = contract.outputs.get("region")
         self._corners = contract.outputs.get("corners")
+        self._one_line = contract.outputs.get("one_line")
         _, self.height_px, self.width_px, _ = contract.input.shape
 
     def is_worth_reporting(self, plate: PlateText) -> bool:
@@ -81,13 +85,16 @@ class Ocr:
     def read(self, rgb: NDArray[np.uint8], box: Box) -> OcrLook:
         """Read the plate inside ``box`` of an RGB picture, with the margin the model was trained for.
 
-        A text that is not sure is read again from two better cuts, and the three are voted: the box may be a little
-        off, and most plates never pay for it.
+        A text that is not sure is read again from better cuts, and all are voted: the box may be a little off, and most
+        plates never pay for it.
         """
         crop, place = self._cut(rgb, box)
         plate, corners = self._look(crop)
         if HOPELESS_BELOW <= plate.confidence < self._look_again_below:
-            again = [self._look(other)[0] for other in self._other_cuts(rgb, box, place, corners)]
+            if corners is None:
+                again = self._looks_at_other_margins(rgb, box)
+            else:
+                again = self._looks_by_corners(rgb, _scaled(corners, place))
             plate = vote([look for look in (plate, *again) if look.chars] or [plate])
         return OcrLook(plate, crop)
 
@@ -95,31 +102,42 @@ class Ocr:
         """Read an RGB picture that is one plate with its margin; the text may be empty."""
         return self._look(crop)[0]
 
-    def _other_cuts(
-        self, rgb: NDArray[np.uint8], box: Box, place: Box, corners: NDArray[np.float32] | None
-    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Cuts where the first look saw the plate's corners: upright, and put straight.
+    def _looks_at_other_margins(self, rgb: NDArray[np.uint8], box: Box) -> list[PlateText]:
+        """A tighter and a wider cut, for a model that says nothing of corners."""
+        return [self._look(self._cut(rgb, box, extra)[0])[0] for extra in _EXTRA_MARGINS]
 
-        A model that says nothing of corners gets a tighter and a wider cut.
+    def _looks_by_corners(self, rgb: NDArray[np.uint8], quad: NDArray[np.float32]) -> list[PlateText]:
+        """The plate put straight by corners of the first look, then straight and upright by those seen better there.
+
+        Warping anew from what the warped picture shows, after Lin and Lucey 2017 (inverse compositional spatial
+        transformers).
         """
+        plate, corners = self._look(self._straightened(rgb, quad))
         if corners is None:
-            tight, wide = (self._cut(rgb, box, extra)[0] for extra in _EXTRA_MARGINS)
-            return tight, wide
-        quad = corners * np.array([place.width_px, place.height_px]) + np.array([place.x0, place.y0])
-        left, right = quad[[0, 3], 0].mean(), quad[[1, 2], 0].mean()
-        top, bottom = quad[[0, 1], 1].mean(), quad[[2, 3], 1].mean()
-        upright = Box(left, top, max(right, left + _LEAST_SIDE_PX), max(bottom, top + _LEAST_SIDE_PX))
-        return self._cut(rgb, upright)[0], self._straightened(rgb, quad)
+            return [plate]
+        back = cv2.getPerspectiveTransform(self._own_corners(), quad)
+        better = cv2.perspectiveTransform(corners[np.newaxis], back)[0]
+        low, high = quad.min(axis=0), quad.max(axis=0)
+        # Corners on one line warp to anywhere: what lies far from the first ones is no plate's.
+        if not (np.abs(better - (low + high) / 2) <= high - low).all():
+            return [plate]
+        cuts = self._straightened(rgb, better), self._cut(rgb, _bounds(better))[0]
+        return [plate, *(self._look(cut)[0] for cut in cuts)]
 
-    def _straightened(self, rgb: NDArray[np.uint8], quad: NDArray[np.float64]) -> NDArray[np.uint8]:
+    def _own_corners(self) -> NDArray[np.float32]:
+        """Where a plate's corners lie in its cut when the margins are right, as shares of the cut's size."""
+        margins = np.array([self._ocr.crop_margin_x, self._ocr.crop_margin_y], np.float32)
+        return (_OWN_CORNERS + margins) / (1 + 2 * margins)
+
+    def _straightened(self, rgb: NDArray[np.uint8], quad: NDArray[np.float32]) -> NDArray[np.uint8]:
         """The plate between four corners (clockwise from top left, pixels) as if seen from straight ahead."""
         margins = np.array([self._ocr.crop_margin_x, self._ocr.crop_margin_y])
         size_px = np.array([self.width_px, self.height_px])
         sides = np.array([np.linalg.norm(quad[1] - quad[0]), np.linalg.norm(quad[3] - quad[0])])
         # A plate that is larger than the input is drawn larger first: sampling single pixels would lose strokes.
         times = max(1, int(np.ceil((sides * (1 + 2 * margins) / size_px).max() / _MOST_SHRINK)))
-        target = (_OWN_CORNERS + margins) / (1 + 2 * margins) * size_px * times
-        warp = cv2.getPerspectiveTransform(quad.astype(np.float32), target.astype(np.float32))
+        target = self._own_corners() * (size_px * times).astype(np.float32)
+        warp = cv2.getPerspectiveTransform(quad.astype(np.float32), target)
         canvas_px = (self.width_px * times, self.height_px * times)
         return cv2.warpPerspective(rgb, warp, canvas_px, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[return-value]
 
@@ -130,7 +148,7 @@ class Ocr:
         resized = cv2.resize(crop, (self.width_px, self.height_px), interpolation=method)
         tensor = np.bitwise_xor(resized[np.newaxis], _SIGN_BIT).view(np.int8)
         raw = self._model.invoke(tensor)
-        chars, product = self._decode(raw[self._symbols.index][0])
+        chars, product = self._decode(raw[self._symbols.index][0]) if self._is_one_line(raw) else ((), 0.0)
         region, region_confidence = self._decode_region(raw)
         confidence = float(np.interp(product, self._calibration.raw, self._calibration.probability))
         plate = PlateText(chars, confidence if chars else 0.0, region, region_confidence)
@@ -178,6 +196,12 @@ class Ocr:
     def _symbol(self, index: int) -> str:
         return "" if index == self._ocr.blank else self._ocr.alphabet[index]
 
+    def _is_one_line(self, raw: list[NDArray[np.int8]]) -> bool:
+        if self._one_line is None:
+            return True
+        logit = (float(raw[self._one_line.index].item()) - self._one_line.zero_point) * self._one_line.scale
+        return 1 / (1 + math.exp(-logit)) >= self._ocr.one_line_least
+
     def _decode_corners(self, raw: list[NDArray[np.int8]]) -> NDArray[np.float32] | None:
         if self._corners is None:
             return None
@@ -193,6 +217,19 @@ class Ocr:
         confidence = float(probability[best])
         known = confidence >= self._ocr.region_threshold
         return (self._ocr.regions[best] if known else UNKNOWN_REGION), confidence
+
+
+def _scaled(corners: NDArray[np.float32], place: Box) -> NDArray[np.float32]:
+    """Corners as shares of a cut to pixels of the picture in which it lies at ``place``."""
+    size_px = np.array([place.width_px, place.height_px], np.float32)
+    return corners * size_px + np.array([place.x0, place.y0], np.float32)
+
+
+def _bounds(quad: NDArray[np.float32]) -> Box:
+    """The upright box of four corners: each side in the middle of its two."""
+    (left, right), (top, bottom) = quad[[0, 3, 1, 2], 0].reshape(2, 2), quad[[0, 1, 2, 3], 1].reshape(2, 2)
+    x0, x1, y0, y1 = (float(pair.mean()) for pair in (left, right, top, bottom))
+    return Box(x0, y0, max(x1, x0 + _LEAST_SIDE_PX), max(y1, y0 + _LEAST_SIDE_PX))
 
 
 def _softmax(raw: NDArray[np.int8], scale: float, temperature: float) -> NDArray[np.float32]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from agent.recognise import load_active
 from agent.recognise.ocr import Ocr
@@ -90,11 +93,11 @@ class Counting:
         return self._model.invoke(tensor)  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize(("confidence", "cuts"), [(0.05, 1), (0.5, 3), (0.95, 1)])
+@pytest.mark.parametrize(("confidence", "cuts"), [(0.04, 1), (0.5, 4), (0.95, 1)])
 def test_only_a_doubtful_plate_is_cut_again(
     repo: Path, monkeypatch: pytest.MonkeyPatch, confidence: float, cuts: int
 ):
-    """What is sure and what is hopeless costs one call, what is doubtful three."""
+    """What is sure and what is hopeless costs one call, what is doubtful four."""
     ocr = Ocr(load_active(repo / "models")[1])
     counting = Counting(ocr._model)
     monkeypatch.setattr(ocr, "_model", counting)
@@ -138,12 +141,38 @@ def test_the_reader_says_where_the_plate_lies(repo: Path, off: tuple[float, floa
     assert ocr.read_crop(ocr._straightened(picture, found)).text == "7ABC123"
 
 
-def test_a_model_without_corners_gets_fixed_cuts(repo: Path):
+CORNERS = st.lists(st.floats(-0.35, 1.35), min_size=8, max_size=8).map(
+    lambda values: np.array(values, np.float32).reshape(4, 2)
+)
+
+
+@given(st.lists(CORNERS, min_size=4, max_size=4))
+@example([np.zeros((4, 2), np.float32)] * 4)
+@example([np.array([[0, 0], [1, 1], [0, 0], [1, 1]], np.float32)] * 4)
+def test_corners_that_make_no_sense_do_no_harm(ocr: Ocr, corners: list[np.ndarray]):
+    """Whatever the model takes for corners, the plate has a text and the first cut."""
+    told = iter(corners)
+    doubtful = PlateText((CharRead("A", 0.5),), 0.5, "?", 0.0)
+    with patch.object(ocr, "_look", lambda crop: (doubtful, next(told))):
+        look = ocr.read(np.zeros((60, 120, 3), np.uint8), Box(40, 20, 80, 40))
+    assert look.plate.text == "A"
+
+
+def test_a_model_without_corners_gets_fixed_cuts(repo: Path, monkeypatch: pytest.MonkeyPatch):
     """Older bundles still work."""
     ocr = Ocr(load_active(repo / "models")[1])
     picture = np.full((100, 200, 3), 90, np.uint8)
-    tight, wide = ocr._other_cuts(picture, Box(50, 30, 150, 80), Box(44, 26, 156, 84), None)
-    assert tight.shape[1] < 112 < wide.shape[1]
+    widths = []
+    look = ocr._look
+
+    def without_corners(crop):
+        widths.append(crop.shape[1])
+        return replace(look(crop)[0], confidence=0.5), None
+
+    monkeypatch.setattr(ocr, "_look", without_corners)
+    ocr.read(picture, Box(50, 30, 150, 80))
+    first, tight, wide = widths
+    assert tight < first < wide
 
 
 @pytest.mark.parametrize(
