@@ -16,6 +16,7 @@ from models.training.ocr.card import write_card
 from models.training.ocr.data import Sampler, Shards, draw_boards, load_crops
 from models.training.ocr.evaluate import evaluate
 from models.training.ocr.export import Recipe, calibration_crops, export
+from models.training.ocr.layout import BOARD_SHARE, fit_layout
 from models.training.ocr.regions import REGIONS
 from models.training.ocr.train import MARGIN_X, MARGIN_Y, Plan, fit
 from models.training.plates.fonts import DEFAULT_CACHE
@@ -40,10 +41,16 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--synthetic", type=int, default=40_000, help="synthetic plates to draw (0: none)")
     parser.add_argument("--synthetic-share", type=float, default=0.4, help="share of them in a batch")
-    parser.add_argument("--boards", type=int, default=1500, help="drawn boards that are no plates (0: none)")
+    parser.add_argument(
+        "--boards", type=int, default=1500, help="drawn boards and plates in two lines, to be refused"
+    )
+    parser.add_argument("--layout-steps", type=int, default=800, help="steps of the head that refuses them")
     parser.add_argument("--shards", type=Path, help="folder of the synthetic plates (default OUT/shards)")
     parser.add_argument("--fonts", type=Path, default=DEFAULT_CACHE)
     parser.add_argument("--start-from", type=Path, help="checkpoint.pt or bundle folder to start from")
+    parser.add_argument(
+        "--teacher", type=float, default=1.0, help="weight of what --start-from reads in the sharp crop (0: none)"
+    )
     parser.add_argument("--extra-labels", type=Path, help="image,text,weight for crops without a label")
     parser.add_argument(
         "--margin-x", type=float, default=MARGIN_X, help="crop margin of the bundle, share of width"
@@ -73,16 +80,8 @@ def main() -> None:
         f"{len(training)} training crops, {len(validation)} validation crops, {options.synthetic} synthetic plates"
     )
     fresh = options.start_from is None
-    boards = draw_boards(options.boards, options.seed, options.fonts)
-    sampler = Sampler(
-        training,
-        shards,
-        options.synthetic_share,
-        options.seed,
-        options.batch,
-        boards=boards,
-        sharp_first=fresh,
-    )
+    drawing = training, shards, options.synthetic_share, options.seed, options.batch
+    sampler = Sampler(*drawing, sharp_first=fresh)
     plan = Plan(
         options.out,
         options.hours,
@@ -93,8 +92,12 @@ def main() -> None:
         workers=options.workers,
         start_from=options.start_from,
         calibration=None if fresh else calibration_crops(sampler, 16),
+        teacher_weight=options.teacher,
     )
     run = fit(plan, sampler, validation)
+    boards = draw_boards(options.boards, options.seed, options.fonts)
+    with_boards = Sampler(*drawing, boards=boards, board_share=BOARD_SHARE, sharp_first=False)
+    fit_layout(run.average, with_boards, options.layout_steps, plan)
     recipe = Recipe(options.id, options.margin_x, options.margin_y, options.fonts)
     bundle = options.out / "bundle" / options.id
     fitted = export(run.average, run.history, sampler, validation, recipe=recipe, out=bundle)

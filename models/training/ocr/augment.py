@@ -18,7 +18,7 @@ from models.training.ocr.net import HEIGHT_PX, WIDTH_PX
 Image = NDArray[np.uint8]
 _MAX_TURN_DEG = 12.0
 _ANGLES = 36
-_NIGHT_SHARE = 0.2
+_NIGHT_SHARE = 0.28
 _MARGINS = np.array([0.07, 0.08])
 _BOX_ERROR = 0.085
 """Deviation of a box's edge, share of its size, as the detector errs on patrol frames: plates are read through it."""
@@ -36,16 +36,18 @@ class Source:
 @dataclass(frozen=True, slots=True)
 class View:
     """A training crop uint8 [64, 128, 3] RGB and where the plate's corners lie in it, float32 [4, 2] as shares of
-    its width and height: top left, top right, bottom right, bottom left."""
+    its width and height: top left, top right, bottom right, bottom left.  `sharp` is the same crop as the source shows
+    it, before light, blur and noise."""
 
     rgb: Image
     corners: NDArray[np.float32]
+    sharp: Image
 
 
 def augmented(rng: np.random.Generator, source: Source, backdrops: list[Image], hard_share: float = 1.0) -> View:
     """A random view of `source`; 1 - `hard_share` of the views stay sharp and lit."""
     warped, corners = _geometry(rng, source, backdrops)
-    return View(_taken(rng, source, warped) if rng.random() < hard_share else warped, corners)
+    return View(_taken(rng, source, warped) if rng.random() < hard_share else warped, corners, warped)
 
 
 def _taken(rng: np.random.Generator, source: Source, warped: Image) -> Image:

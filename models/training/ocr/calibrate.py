@@ -51,6 +51,15 @@ def region_threshold(
     return 0.98
 
 
+def one_line_threshold(logits: NDArray[np.float32], right: NDArray[np.bool_], lost: float = 0.001) -> float:
+    """The probability of "one line" under which a text is refused: at most `lost` of the right ones, one half at most.
+
+    0 where the model refuses more of them than that at any threshold worth having.
+    """
+    probability = 1 / (1 + np.exp(-logits[right].astype(np.float64)))
+    return round(float(min(0.5, np.quantile(probability, lost, method="lower"))), 3)
+
+
 def knots(raw: NDArray[np.float64], right: NDArray[np.bool_], bins: int = 16) -> tuple[list[float], list[float]]:
     """Monotone knots from raw confidence to the share of right texts: means of equal-count bins, pooled where they
     fall (pool adjacent violators, Ayer et al. 1955)."""

@@ -59,7 +59,8 @@ boxes, so a detector's errors come on top.
 ## Not for
 - Deciding anything about a person without a human looking at the picture: a read is a hint, its confidence a probability.
 - Telling O from 0: US labels mix them, so the texts of this model do too.  Match with O and 0 equal.
-- Two-line plates, stacked small characters and plates narrower than about 50 px: often wrong, mostly with low confidence.
+- Two-line plates: they are refused, where the head for the layout sees them.  Plates with stacked small characters and
+  plates narrower than about 60 px: often wrong, mostly with low confidence.
 - Non-Latin characters; countries outside the table's sets; trailers and motorcycles, which were hardly measured.
 - Claims about North American plates at night or in infra-red: no real picture of that kind was measured, the night rows
   are darkened daylight photographs.

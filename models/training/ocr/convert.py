@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _SIGN_BIT = 0x80
+_OUTPUTS = {
+    (1, STEPS, CLASSES): "symbols",
+    (1, len(REGIONS)): "region",
+    (1, 8): "corners",
+    (1, 1): "one_line",
+}
 
 
 class _ChannelsLast(nn.Module):
@@ -28,9 +34,9 @@ class _ChannelsLast(nn.Module):
         super().__init__()
         self.net = net
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        symbols, region, corners = self.net(x.permute(0, 3, 1, 2))
-        return symbols, region, corners
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        symbols, region, corners, one_line = self.net(x.permute(0, 3, 1, 2))
+        return symbols, region, corners, one_line
 
 
 def to_float_tflite(net: PlateNet) -> bytes:
@@ -51,8 +57,7 @@ class Tflite:
         self.outputs: dict[str, dict[str, Any]] = {}
         for position, details in enumerate(self.interpreter.get_output_details()):
             shape = tuple(int(n) for n in details["shape"])
-            names = {(1, STEPS, CLASSES): "symbols", (1, len(REGIONS)): "region", (1, 8): "corners"}
-            self.outputs[names[shape]] = {**details, "position": position}
+            self.outputs[_OUTPUTS[shape]] = {**details, "position": position}
 
     def raw(self, image: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
         """Output tensors of one image as the file holds them."""
@@ -64,11 +69,11 @@ class Tflite:
         self.interpreter.invoke()
         return {name: self.interpreter.get_tensor(details["index"]) for name, details in self.outputs.items()}
 
-    def logits(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Dequantised symbol and region logits of uint8 images [n, 64, 128, 3]."""
+    def logits(self, images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """Dequantised outputs, by name, of uint8 images [n, 64, 128, 3]."""
         parts: dict[str, list[NDArray[np.float32]]] = {name: [] for name in self.outputs}
         for image in images:
             for name, value in self.raw(image).items():
                 scale, zero_point = self.outputs[name]["quantization"]
                 parts[name].append((value[0].astype(np.float32) - zero_point) * scale if scale else value[0])
-        return np.stack(parts["symbols"]), np.stack(parts["region"])
+        return {name: np.stack(values) for name, values in parts.items()}

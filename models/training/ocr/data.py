@@ -23,7 +23,7 @@ from models.training.plates.signs import SignPainter
 from models.training.plates.two_lines import two_line_plate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -39,7 +39,6 @@ _EXACT_CORNERS, _LOOSE_CORNERS = frozenset({"us_state", "synthetic"}), 0.2
 """Plates on vehicles are labelled by upright boxes, which say little about corners."""
 BOARD = "board"
 """Label set of boards that are no plates, and of plates in two lines: nothing is to be read there."""
-_BOARD_SHARE, _BOARD_WEIGHT = 0.05, 0.3
 _BOARD_LEAST_CHARS = 9
 
 
@@ -59,6 +58,7 @@ class Batch:
     """Network input uint8 [n, 64, 128, 3] with CTC targets [n, LONGEST], their lengths, weights and regions.
 
     `corners` float32 [n, 4, 2] are the plates' corners in the input, `corner_weights` how far they can be trusted.
+    `sharp` are the images before light, blur and noise; `boards` tells which show no plate.
     """
 
     images: NDArray[np.uint8]
@@ -68,6 +68,8 @@ class Batch:
     regions: NDArray[np.int64]
     corners: NDArray[np.float32]
     corner_weights: NDArray[np.float32]
+    sharp: NDArray[np.uint8]
+    boards: NDArray[np.bool_]
 
 
 def folded(text: str) -> str:
@@ -167,10 +169,11 @@ class Sampler(Dataset[Batch]):
         seed: int,
         size: int = 64,
         *,
-        boards: list[Crop],
+        boards: Sequence[Crop] = (),
+        board_share: float = 0.0,
         sharp_first: bool = True,
     ) -> None:
-        self._boards = boards
+        self._boards, self._board_share = boards, board_share
         self._hard_after = _HARD_AFTER_BATCHES if sharp_first else 1
         self._crops, self._shards, self._seed, self._size = crops, shards, seed, size
         self._share = synthetic_share if shards else 0.0
@@ -190,7 +193,7 @@ class Sampler(Dataset[Batch]):
         return DataLoader(self, batch_size=None, sampler=_CountFrom(first), num_workers=workers)
 
     def _draw(self, rng: np.random.Generator) -> Crop:
-        if self._boards and rng.random() < _BOARD_SHARE:
+        if self._boards and rng.random() < self._board_share:
             return self._boards[int(rng.integers(len(self._boards)))]
         if self._shards is not None and rng.random() < self._share:
             return self._shards.crop(int(rng.integers(len(self._shards))))
@@ -240,14 +243,14 @@ class Texts:
 
 
 def labelled_texts(crops: list[Crop]) -> Texts:
-    """Targets of crops; those whose text is not known get weight 0, boards have none to be read."""
+    """Targets of crops; those whose text is not known, or that have none, get weight 0."""
     targets = np.zeros((len(crops), LONGEST), np.int64)
     for i, crop in enumerate(crops):
         targets[i, : len(crop.text)] = encode(crop.text)
     return Texts(
         targets,
-        np.array([0 if crop.label_set == BOARD else max(1, len(crop.text)) for crop in crops]),
-        np.array([c.weight if c.text or c.label_set == BOARD else 0.0 for c in crops], np.float32),
+        np.array([max(1, len(crop.text)) for crop in crops]),
+        np.array([crop.weight if crop.text else 0.0 for crop in crops], np.float32),
     )
 
 
@@ -262,6 +265,8 @@ def labelled(views: list[View], crops: list[Crop]) -> Batch:
         np.array([crop.region for crop in crops]),
         np.stack([view.corners for view in views]),
         np.array([_corner_trust(crop) for crop in crops], np.float32),
+        np.stack([view.sharp for view in views]),
+        np.array([crop.label_set == BOARD for crop in crops]),
     )
 
 
@@ -272,7 +277,7 @@ def _corner_trust(crop: Crop) -> float:
 
 
 def draw_boards(count: int, seed: int, fonts: Path) -> list[Crop]:
-    """Boards that are no plates, and as many plates of two lines, for the reader to keep silent about."""
+    """Boards that are no plates, and as many plates of two lines: what the head for the layout is to refuse."""
     painter, renderer = SignPainter(fonts), PlateRenderer(fonts)
     rng = np.random.default_rng(seed)
     boards = []
@@ -283,7 +288,7 @@ def draw_boards(count: int, seed: int, fonts: Path) -> list[Crop]:
             rgb = np.ascontiguousarray(painter.paint(rng, least_chars=_BOARD_LEAST_CHARS)[..., ::-1])
         height, width = rgb.shape[:2]
         source = Source(rgb, (1.0, 1.0, width - 1.0, height - 1.0), min(width / height, 5.0))
-        boards.append(Crop(source, "", UNLABELLED, BOARD, _BOARD_WEIGHT))
+        boards.append(Crop(source, "", UNLABELLED, BOARD, 0.0))
     return boards
 
 

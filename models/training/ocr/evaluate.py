@@ -110,9 +110,10 @@ def close_ups(data: Path) -> Case:
 
 def measured(model: Tflite, case: Case, contract: dict[str, Any]) -> tuple[Figures, list[str]]:
     """Figures and texts of one model on one case."""
-    symbols, regions = model.logits(case.images)
+    outputs = model.logits(case.images)
+    regions = outputs["region"]
     ocr, knots = contract["ocr"], contract["calibration"]
-    reads, raw = read_all(symbols, ocr["temperature"])
+    reads, raw = reads_of(outputs, contract)
     right = equal_texts(reads, case.texts)
     confidence = np.interp(raw, knots["raw"], knots["probability"])
     edits = sum(min(edit_distance(folded(r), folded(t)), len(t)) for r, t in zip(reads, case.texts, strict=True))
@@ -133,6 +134,18 @@ def measured(model: Tflite, case: Case, contract: dict[str, Any]) -> tuple[Figur
     ), reads
 
 
+def reads_of(
+    outputs: dict[str, NDArray[np.float32]], contract: dict[str, Any]
+) -> tuple[list[str], NDArray[np.float64]]:
+    """Texts and raw confidences as the agent has them: nothing where the text does not stand in one line."""
+    reads, raw = read_all(outputs["symbols"], contract["ocr"]["temperature"])
+    if "one_line" not in outputs:
+        return reads, raw
+    one_line = 1 / (1 + np.exp(-outputs["one_line"][:, 0]))
+    kept = one_line >= contract["ocr"]["one_line_least"]
+    return [read if keep else "" for read, keep in zip(reads, kept, strict=True)], np.where(kept, raw, 0.0)
+
+
 def margin_sweep(model: Tflite, validation: list[Crop], contract: dict[str, Any]) -> dict[str, float]:
     """Exact share of validation crops on vehicles for margins in x and y, boxes off by up to 5 %."""
     crops = [c for c in validation if c.label_set != "us_state"]
@@ -148,7 +161,7 @@ def margin_sweep(model: Tflite, validation: list[Crop], contract: dict[str, Any]
                     box = tuple(float(v) for v in np.array(crop.source.box) + move)
                     images.append(cut(crop.source.rgb, box, margin_x, margin_y))
                     texts.append(crop.text)
-            reads, _ = read_all(model.logits(np.stack(images))[0], contract["ocr"]["temperature"])
+            reads, _ = reads_of(model.logits(np.stack(images)), contract)
             shares[f"{margin_x:.2f} x {margin_y:.2f}"] = float(equal_texts(reads, texts).mean())
     return shares
 
@@ -186,7 +199,7 @@ def drawn(fonts: Path, margins: tuple[float, float]) -> Iterator[Case]:
 
 def share_told(model: Tflite, images: NDArray[np.uint8], contract: dict[str, Any]) -> float:
     """Share of pictures in which nothing is to be read for which a text would be reported."""
-    reads, raw = read_all(model.logits(images)[0], contract["ocr"]["temperature"])
+    reads, raw = reads_of(model.logits(images), contract)
     knots = contract["calibration"]
     confidence = np.interp(raw, knots["raw"], knots["probability"])
     told = [

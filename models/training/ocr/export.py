@@ -99,7 +99,8 @@ def jittered(rng: np.random.Generator, crop: Crop, error: float, recipe: Recipe)
 
 def _fit(model: Tflite, validation: list[Crop], recipe: Recipe, out: Path) -> dict[str, Any]:
     images, crops = _views(validation, recipe)
-    symbols, regions = model.logits(images)
+    outputs = model.logits(images)
+    symbols, regions = outputs["symbols"], outputs["region"]
     texts = labelled_texts(crops)
     plain = slice(0, len(validation))
     temperature = calibrate.symbol_temperature(symbols, texts)
@@ -118,6 +119,7 @@ def _fit(model: Tflite, validation: list[Crop], recipe: Recipe, out: Path) -> di
         "temperature": round(temperature, 3),
         "region_temperature": round(region_temperature, 3),
         "region_threshold": threshold,
+        "one_line_least": calibrate.one_line_threshold(outputs["one_line"][:, 0], right),
         "raw": knots_raw,
         "probability": knots_probability,
         "exact_plain": float(right[plain].mean()),
@@ -141,6 +143,7 @@ def _write_golden(model: Tflite, recipe: Recipe, path: Path) -> None:
         symbols=np.concatenate([o["symbols"] for o in outputs]),
         region=np.concatenate([o["region"] for o in outputs]),
         corners=np.concatenate([o["corners"] for o in outputs]),
+        one_line=np.concatenate([o["one_line"] for o in outputs]),
         tolerance_lsb=np.int64(_GOLDEN_TOLERANCE_LSB),
     )
 
@@ -183,6 +186,7 @@ def _write_contract(model: Tflite, model_bytes: bytes, fitted: dict[str, Any], r
         f"crop_margin_y = {recipe.margin_y}",
         f"temperature = {fitted['temperature']}",
         f"reject_below = {_REJECT_PROBABILITY}",
+        f"one_line_least = {fitted['one_line_least']}",
         f"regions = {json.dumps(REGIONS)}",
         f"region_threshold = {fitted['region_threshold']}",
         f"region_temperature = {fitted['region_temperature']}",

@@ -40,7 +40,7 @@ def cuts(rgb: NDArray[np.uint8], box: tuple[float, ...]) -> NDArray[np.uint8]:
 
 def label(model: Tflite, contract: dict[str, dict[str, object]], images: NDArray[np.uint8]) -> tuple[str, float]:
     """The text most cuts agree on and its weight; an empty text where they do not."""
-    texts, raw = read_all(model.logits(images)[0], contract["ocr"]["temperature"])
+    texts, raw = read_all(model.logits(images)["symbols"], contract["ocr"]["temperature"])
     sure = np.interp(raw, contract["calibration"]["raw"], contract["calibration"]["probability"])
     best, count = Counter(map(folded, texts)).most_common(1)[0]
     agreeing = [i for i, text in enumerate(texts) if folded(text) == best]

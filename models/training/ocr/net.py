@@ -1,4 +1,4 @@
-"""The network: dense convolutions to 4 x 32, a CTC head over 32 columns, a region head and a head for the corners.
+"""The network: dense convolutions to 4 x 32, a CTC head over 32 columns, heads for the region, the corners, the layout.
 
 CTC after Graves et al. 2006.  Only convolutions, ReLU, additions, pooling and one fully connected layer: both
 TFLite runtimes run every operation in int8.  Dense 3x3 kernels: depthwise ones are slow in tflite-runtime's int8.
@@ -6,11 +6,17 @@ TFLite runtimes run every operation in int8.  Dense 3x3 kernels: depthwise ones 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name PyTorch itself uses
 
 from models.training.ocr.regions import BLANK, REGIONS
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 HEIGHT_PX, WIDTH_PX = 64, 128
 STEPS = 32
@@ -54,7 +60,8 @@ def _same(kernel: int, stride: int) -> tuple[int, int]:
 
 
 class PlateNet(nn.Module):
-    """RGB [n, 3, 64, 128] in 0..1 to symbol logits [n, 32, 37], region logits [n, regions] and corners [n, 8].
+    """RGB [n, 3, 64, 128] in 0..1 to symbol logits [n, 32, 37], region logits [n, regions], corners [n, 8] and the
+    logit [n, 1] of "a plate whose text stands in one line".
 
     Corners are the plate's in the input, as shares of its size less those of the input's own corners.
     """
@@ -85,8 +92,10 @@ class PlateNet(nn.Module):
         self.dropout = nn.Dropout(0.1)
         self.outline = nn.Sequential(ConvBlock(c, 32, stride=(2, 2)), ConvBlock(32, 32, stride=(2, 2)))
         self.corners = nn.Linear(32 * 2 * 8, 8)
+        self.layout = nn.Sequential(ConvBlock(c, 24, stride=(2, 2)), ConvBlock(24, 24, stride=(2, 2)))
+        self.one_line = nn.Linear(24 * 2 * 8, 1)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         shared = self.trunk(x)
         y = F.relu(self.collapse_norm(self.collapse(self.reader(shared))))
         symbols = self.symbols(self.context(y)).squeeze(2).transpose(1, 2)
@@ -95,7 +104,13 @@ class PlateNet(nn.Module):
             symbols,
             self.region(self.dropout(quarters.flatten(1))),
             self.corners(self.outline(shared).flatten(1)),
+            self.one_line(self.layout(shared).flatten(1)),
         )
+
+
+def as_input(images: NDArray[np.uint8], device: str) -> Tensor:
+    """uint8 [n, 64, 128, 3] to float [n, 3, 64, 128] in 0..1, channels last in memory."""
+    return torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float().div_(255)
 
 
 def fused(net: PlateNet) -> PlateNet:
@@ -118,16 +133,13 @@ def _channels(net: PlateNet) -> tuple[int, int, int, int]:
 
 
 def ctc_loss(symbols: Tensor, targets: Tensor, lengths: Tensor, weights: Tensor) -> Tensor:
-    """Weighted mean CTC loss of a character; `targets` is [n, longest] padded, `symbols` the logits [n, 32, 37].
-
-    A length of 0 says that there is nothing to read.
-    """
+    """Weighted mean CTC loss of a character; `targets` is [n, longest] padded, `symbols` the logits [n, 32, 37]."""
     log_probability = F.log_softmax(symbols.float(), dim=2).transpose(0, 1)
     steps = torch.full_like(lengths, symbols.shape[1])
     losses = F.ctc_loss(
         log_probability, targets, steps, lengths, blank=BLANK, reduction="none", zero_infinity=True
     )
-    return (losses / lengths.clamp(min=1) * weights).mean()
+    return (losses / lengths * weights).mean()
 
 
 _OWN_CORNERS = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])

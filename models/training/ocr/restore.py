@@ -32,7 +32,7 @@ def restore(net: PlateNet, model: Path, crops: NDArray[np.uint8] | None) -> None
     if bias is None:
         raise ValueError(f"{model}: not a model of this network")
     norms[net.collapse_norm] = bias
-    for last in (net.symbols, net.region, net.corners):
+    for last in (net.symbols, net.region, net.corners, net.one_line):
         own = layers.load(last)
         if own is not None:
             last.bias.data.copy_(own)

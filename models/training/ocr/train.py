@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the name PyTorch itself uses
 from tqdm import tqdm
 
 from models.training.ocr.data import Batch, Crop, Sampler, cut, folded
 from models.training.ocr.decode import decode, edit_distance
-from models.training.ocr.net import PlateNet, corner_loss, ctc_loss
+from models.training.ocr.net import PlateNet, as_input, corner_loss, ctc_loss
 from models.training.ocr.regions import UNLABELLED
 from models.training.ocr.restore import restore
+from models.training.ocr.teacher import Teacher
 from models.training.precision import autocast
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ MARGIN_X, MARGIN_Y = 0.06, 0.08
 _REGION_WEIGHT = 0.35
 _CORNER_WEIGHT = 4.0
 _CHECK_EVERY_S = 150.0
+_LATER_HEADS = ("outline", "corners", "layout", "one_line")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,8 @@ class Plan:
     start_from: Path | None = None
     calibration: np.ndarray | None = None
     """Training crops uint8 [n, 64, 128, 3] that show a restored network its own activations."""
+    teacher_weight: float = 0.0
+    """How much what `start_from` sees in the sharp crop counts against the label (0: there is no teacher)."""
 
 
 class Run:
@@ -57,6 +60,7 @@ class Run:
         self.net = PlateNet().to(plan.device, memory_format=torch.channels_last)
         if plan.start_from is not None:
             self._start_from(plan.start_from)
+        self.teacher = Teacher(self.net) if plan.start_from is not None and plan.teacher_weight > 0 else None
         self.average = copy.deepcopy(self.net).eval()
         self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=plan.rate, weight_decay=0.01)
         self.step, self.elapsed_s = 0, 0.0
@@ -70,7 +74,7 @@ class Run:
             restore(self.net, source / "model.tflite", self.plan.calibration)
             return
         missing, unknown = self.net.load_state_dict(torch.load(source, weights_only=True)["average"], strict=False)
-        if unknown or any(not name.startswith(("outline", "corners")) for name in missing):
+        if unknown or any(not name.startswith(_LATER_HEADS) for name in missing):
             raise ValueError(f"{source}: not a checkpoint of this network")
 
     def _resume(self, state: dict[str, object]) -> None:
@@ -108,7 +112,7 @@ class Run:
         device = self.plan.device
         images = as_input(batch.images, device)
         with autocast(device):
-            symbols, regions, corners = self.net(images)
+            symbols, regions, corners, _ = self.net(images)
         targets, lengths, weights, labels = (
             torch.from_numpy(a).to(device) for a in (batch.targets, batch.lengths, batch.weights, batch.regions)
         )
@@ -118,6 +122,8 @@ class Run:
             loss = loss + _REGION_WEIGHT * region
         true_corners, trust = (torch.from_numpy(a).to(device) for a in (batch.corners, batch.corner_weights))
         loss = loss + _CORNER_WEIGHT * corner_loss(corners, true_corners, trust)
+        if self.teacher is not None:
+            loss = loss + self.plan.teacher_weight * self.teacher.loss(symbols, batch)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
@@ -137,21 +143,16 @@ class Run:
                 value.copy_(current[name])
 
 
-def as_input(images: np.ndarray, device: str) -> Tensor:
-    """uint8 [n, 64, 128, 3] to float [n, 3, 64, 128] in 0..1, channels last in memory."""
-    return torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float().div_(255)
-
-
 @torch.inference_mode()
-def logits_of(net: PlateNet, images: np.ndarray, device: str = "cpu") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Float symbol logits, region logits and corners of uint8 images [n, 64, 128, 3]."""
+def logits_of(net: PlateNet, images: np.ndarray, device: str = "cpu") -> tuple[np.ndarray, ...]:
+    """Float symbol logits, region logits, corners and layout logits of uint8 images [n, 64, 128, 3]."""
     parts = [net(as_input(images[i : i + 64], device)) for i in range(0, len(images), 64)]
     return tuple(torch.cat(outputs).float().cpu().numpy() for outputs in zip(*parts, strict=True))
 
 
 def validate(net: PlateNet, crops: list[Crop], images: np.ndarray, device: str) -> dict[str, float]:
     """Exact share (O = 0) overall and by kind, character error rate, region top-1."""
-    symbols, regions, _ = logits_of(net, images, device)
+    symbols, regions, *_ = logits_of(net, images, device)
     texts = [decode(logits)[0] for logits in symbols]
     right = np.array([folded(t) == folded(c.text) for t, c in zip(texts, crops, strict=True)])
     us = np.array([c.label_set == "us_state" for c in crops])
