@@ -30,7 +30,7 @@ from agent.errors import (
     WireError,
 )
 from agent.geotag.nmea import NmeaConfig, NmeaState
-from agent.recognise.bundle import load_bundle
+from agent.recognise.bundle import load_active, load_bundle
 from agent.runtime.config import load_config
 from agent.seal import AnswerKeys, KeyRing, Opener, Sealer, SigningKey, StationKey, VerifyKey, sign_answer
 from agent.seal.evidence import START, decode_signed, sign
@@ -252,7 +252,7 @@ def configuration() -> tuple[Callable[[bytes], None], list[bytes]]:
 
 def bundle() -> tuple[Callable[[bytes], None], list[bytes]]:
     """The contract of a model."""
-    shipped = ROOT / "models/ocr/plate-ocr-r2"
+    shipped = load_active(ROOT / "models")[1].folder
 
     def prepare(folder: Path) -> Path:
         (folder / "model.tflite").write_bytes((shipped / "model.tflite").read_bytes())

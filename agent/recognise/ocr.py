@@ -107,7 +107,7 @@ class Ocr:
         return [self._look(self._cut(rgb, box, extra)[0])[0] for extra in _EXTRA_MARGINS]
 
     def _looks_by_corners(self, rgb: NDArray[np.uint8], quad: NDArray[np.float32]) -> list[PlateText]:
-        """The plate put straight by corners of the first look, then straight and upright by those seen better there.
+        """Straight and upright by the corners that are seen when the plate is put straight by those of the first look.
 
         Warping anew from what the warped picture shows, after Lin and Lucey 2017 (inverse compositional spatial
         transformers).
@@ -121,8 +121,9 @@ class Ocr:
         # Corners on one line warp to anywhere: what lies far from the first ones is no plate's.
         if not (np.abs(better - (low + high) / 2) <= high - low).all():
             return [plate]
-        cuts = self._straightened(rgb, better), self._cut(rgb, _bounds(better))[0]
-        return [plate, *(self._look(cut)[0] for cut in cuts)]
+        return [
+            self._look(cut)[0] for cut in (self._straightened(rgb, better), self._cut(rgb, _bounds(better))[0])
+        ]
 
     def _own_corners(self) -> NDArray[np.float32]:
         """Where a plate's corners lie in its cut when the margins are right, as shares of the cut's size."""

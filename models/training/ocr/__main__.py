@@ -48,9 +48,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--shards", type=Path, help="folder of the synthetic plates (default OUT/shards)")
     parser.add_argument("--fonts", type=Path, default=DEFAULT_CACHE)
     parser.add_argument("--start-from", type=Path, help="checkpoint.pt or bundle folder to start from")
-    parser.add_argument(
-        "--teacher", type=float, default=1.0, help="weight of what --start-from reads in the sharp crop (0: none)"
-    )
     parser.add_argument("--extra-labels", type=Path, help="image,text,weight for crops without a label")
     parser.add_argument(
         "--margin-x", type=float, default=MARGIN_X, help="crop margin of the bundle, share of width"
@@ -92,7 +89,6 @@ def main() -> None:
         workers=options.workers,
         start_from=options.start_from,
         calibration=None if fresh else calibration_crops(sampler, 16),
-        teacher_weight=options.teacher,
     )
     run = fit(plan, sampler, validation)
     boards = draw_boards(options.boards, options.seed, options.fonts)

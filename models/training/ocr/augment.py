@@ -18,7 +18,7 @@ from models.training.ocr.net import HEIGHT_PX, WIDTH_PX
 Image = NDArray[np.uint8]
 _MAX_TURN_DEG = 12.0
 _ANGLES = 36
-_NIGHT_SHARE = 0.28
+_NIGHT_SHARE = 0.2
 _MARGINS = np.array([0.07, 0.08])
 _BOX_ERROR = 0.085
 """Deviation of a box's edge, share of its size, as the detector errs on patrol frames: plates are read through it."""

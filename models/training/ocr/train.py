@@ -19,7 +19,6 @@ from models.training.ocr.decode import decode, edit_distance
 from models.training.ocr.net import PlateNet, as_input, corner_loss, ctc_loss
 from models.training.ocr.regions import UNLABELLED
 from models.training.ocr.restore import restore
-from models.training.ocr.teacher import Teacher
 from models.training.precision import autocast
 
 if TYPE_CHECKING:
@@ -47,8 +46,6 @@ class Plan:
     start_from: Path | None = None
     calibration: np.ndarray | None = None
     """Training crops uint8 [n, 64, 128, 3] that show a restored network its own activations."""
-    teacher_weight: float = 0.0
-    """How much what `start_from` sees in the sharp crop counts against the label (0: there is no teacher)."""
 
 
 class Run:
@@ -60,7 +57,6 @@ class Run:
         self.net = PlateNet().to(plan.device, memory_format=torch.channels_last)
         if plan.start_from is not None:
             self._start_from(plan.start_from)
-        self.teacher = Teacher(self.net) if plan.start_from is not None and plan.teacher_weight > 0 else None
         self.average = copy.deepcopy(self.net).eval()
         self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=plan.rate, weight_decay=0.01)
         self.step, self.elapsed_s = 0, 0.0
@@ -122,8 +118,6 @@ class Run:
             loss = loss + _REGION_WEIGHT * region
         true_corners, trust = (torch.from_numpy(a).to(device) for a in (batch.corners, batch.corner_weights))
         loss = loss + _CORNER_WEIGHT * corner_loss(corners, true_corners, trust)
-        if self.teacher is not None:
-            loss = loss + self.plan.teacher_weight * self.teacher.loss(symbols, batch)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)

@@ -85,6 +85,8 @@ def test_an_incomplete_bundle_is_refused(copy: Callable[[str], Path], name: str)
         ("64, 128, 3", "64, 96, 3", "shape"),
         ('licence = "', 'extra = 1\nlicence = "', "extra"),
         ('kind = "ocr"', 'kind = "detector"', "kind"),
+        ("shape = [1, 1]", "shape = [1, 2]", "one_line has shape"),
+        ("[outputs.one_line]", "[outputs.other]", "one_line is missing"),
     ],
 )
 def test_a_contract_that_does_not_fit_is_refused(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from unittest.mock import patch
@@ -20,6 +21,8 @@ from tests.runtimes import RUNTIMES
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from agent.recognise.bundle import Bundle
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +159,33 @@ def test_corners_that_make_no_sense_do_no_harm(ocr: Ocr, corners: list[np.ndarra
     with patch.object(ocr, "_look", lambda crop: (doubtful, next(told))):
         look = ocr.read(np.zeros((60, 120, 3), np.uint8), Box(40, 20, 80, 40))
     assert look.plate.text == "A"
+
+
+def golden_plates(ocr: Ocr, bundle: Bundle) -> list[np.ndarray]:
+    """Drawn plates that this bundle reads."""
+    with np.load(bundle.folder / "golden.npz") as golden:
+        plates = list(np.bitwise_xor(golden["input"].view(np.uint8), 0x80))
+    assert all(ocr.read_crop(plate).text for plate in plates)
+    return plates
+
+
+def test_two_lines_are_refused_not_guessed(repo: Path):
+    """One plate above another, as two lines of one: nothing is told of it, nor is it looked at again."""
+    bundle = load_active(repo / "models")[1]
+    ocr = Ocr(bundle)
+    for upper, lower in itertools.permutations(golden_plates(ocr, bundle), 2):
+        picture = np.vstack([upper, lower])
+        plate = ocr.read(picture, Box(6, 8, 122, 120)).plate
+        assert (plate.text, plate.confidence) == ("", 0.0)
+
+
+def test_a_model_that_says_nothing_of_lines_tells_every_text(repo: Path, monkeypatch: pytest.MonkeyPatch):
+    """Older bundles still work."""
+    bundle = load_active(repo / "models")[1]
+    ocr = Ocr(bundle)
+    plates = golden_plates(ocr, bundle)
+    monkeypatch.setattr(ocr, "_one_line", None)
+    assert all(ocr.read_crop(plate).text for plate in plates)
 
 
 def test_a_model_without_corners_gets_fixed_cuts(repo: Path, monkeypatch: pytest.MonkeyPatch):
