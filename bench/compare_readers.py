@@ -63,7 +63,7 @@ def compare(readers: list[Ocr], detector: Detector, dev: Path, degraded: Path) -
         labelled = frozenset(folded(plate["text"]) for plate in row["plates"] if plate.get("text"))
         plates[key] += len(labelled)
         for reader, tally in zip(readers, tallies, strict=True):
-            looks = [reader.read(rgb, box).plate for box in boxes]
+            looks = [reader.read(rgb, box, alone=True).plate for box in boxes]
             tally.add(key, [plate.text for plate in looks if reader.is_worth_reporting(plate)], labelled)
     return plates, tallies
 

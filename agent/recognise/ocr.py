@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
     from agent.recognise.bundle import Bundle
 
-LOOK_AGAIN_BELOW = 0.9
-HOPELESS_BELOW = 0.05
-"""What is so unsure at the first look is mostly no plate: more looks would not help, and cost."""
+_LOOK_AGAIN_BELOW = 0.9
+_HOPELESS_BELOW, _HOPELESS_ALONE_BELOW = 0.2, 0.05
+"""What is so unsure at the first look is mostly no plate: more looks cost, and other frames show the plate, too, unless
+there is but one picture."""
 _EXTRA_MARGINS = (-0.05, 0.05)
 """Shares of the box by which the second and third cut differ from the first, where no corners are told."""
 _LEAST_SIDE_PX = 4.0
@@ -56,11 +57,8 @@ class Ocr:
         *,
         runtime: RuntimeKind = RuntimeKind.AUTO,
         threads: int = 1,
-        look_again_below: float = LOOK_AGAIN_BELOW,
     ) -> None:
-        """``look_again_below`` is the confidence under which a plate is cut again; 0 for never."""
         contract = bundle.contract
-        self._look_again_below = look_again_below
         if contract.ocr is None or contract.calibration is None:
             raise BundleError(f"{bundle.folder}: not an OCR bundle")
         self._model = bundle.open(runtime=runtime, threads=threads)
@@ -82,15 +80,15 @@ class Ocr:
         """Calibrated confidence under which a single text is better not reported."""
         return self._ocr.reject_below
 
-    def read(self, rgb: NDArray[np.uint8], box: Box) -> OcrLook:
+    def read(self, rgb: NDArray[np.uint8], box: Box, *, alone: bool = False) -> OcrLook:
         """Read the plate inside ``box`` of an RGB picture, with the margin the model was trained for.
 
         A text that is not sure is read again from better cuts, and all are voted: the box may be a little off, and most
-        plates never pay for it.
+        plates never pay for it.  ``alone`` says that no other frame shows the plate: then more of them are.
         """
         crop, place = self._cut(rgb, box)
         plate, corners = self._look(crop)
-        if HOPELESS_BELOW <= plate.confidence < self._look_again_below:
+        if (_HOPELESS_ALONE_BELOW if alone else _HOPELESS_BELOW) <= plate.confidence < _LOOK_AGAIN_BELOW:
             if corners is None:
                 again = self._looks_at_other_margins(rgb, box)
             else:

@@ -118,7 +118,7 @@ def read_images(
 
 
 def _read_scene(recogniser: Recogniser, rgb: NDArray[np.uint8]) -> list[tuple[Box, PlateText]]:
-    return [(d.box, recogniser.ocr.read(rgb, d.box).plate) for d in recogniser.detector.detect(rgb)]
+    return [(d.box, recogniser.ocr.read(rgb, d.box, alone=True).plate) for d in recogniser.detector.detect(rgb)]
 
 
 def _read_crop(recogniser: Recogniser, rgb: NDArray[np.uint8]) -> list[tuple[Box, PlateText]]:

@@ -96,11 +96,14 @@ class Counting:
         return self._model.invoke(tensor)  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize(("confidence", "cuts"), [(0.04, 1), (0.5, 4), (0.95, 1)])
+@pytest.mark.parametrize(
+    ("confidence", "alone", "cuts"),
+    [(0.04, True, 1), (0.1, True, 4), (0.1, False, 1), (0.5, True, 4), (0.5, False, 4), (0.95, True, 1)],
+)
 def test_only_a_doubtful_plate_is_cut_again(
-    repo: Path, monkeypatch: pytest.MonkeyPatch, confidence: float, cuts: int
+    repo: Path, monkeypatch: pytest.MonkeyPatch, confidence: float, alone: bool, cuts: int
 ):
-    """What is sure and what is hopeless costs one call, what is doubtful four."""
+    """What is sure and what is hopeless costs one call, what is doubtful four; a single picture is given more."""
     ocr = Ocr(load_active(repo / "models")[1])
     counting = Counting(ocr._model)
     monkeypatch.setattr(ocr, "_model", counting)
@@ -113,7 +116,7 @@ def test_only_a_doubtful_plate_is_cut_again(
     monkeypatch.setattr(ocr, "_look", doubtful)
     frame = load_rgb(repo / "tests/drives/city-day/frames/0010.jpg")
 
-    ocr.read(frame, Box(800, 400, 880, 440))
+    ocr.read(frame, Box(800, 400, 880, 440), alone=alone)
 
     assert counting.calls == cuts
 
