@@ -55,7 +55,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--margin-y", type=float, default=MARGIN_Y, help="crop margin of the bundle, share of height"
     )
-    parser.add_argument("--id", default="plate-ocr-r3", help="id of the bundle")
+    parser.add_argument("--id", default="plate-ocr-r4", help="id of the bundle")
     parser.add_argument(
         "--tflite-runtime-python", type=Path, help="an interpreter with tflite-runtime, to compare"
     )

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from models.training.ocr.data import Texts, folded
-from models.training.ocr.decode import decode, softmax
+from models.training.ocr.decode import decode, sigmoid, softmax
 from models.training.ocr.net import ctc_loss
 from models.training.ocr.regions import ALPHABET, UNLABELLED
 
@@ -52,12 +52,8 @@ def region_threshold(
 
 
 def one_line_threshold(logits: NDArray[np.float32], right: NDArray[np.bool_], lost: float = 0.001) -> float:
-    """The probability of "one line" under which a text is refused: at most `lost` of the right ones, one half at most.
-
-    0 where the model refuses more of them than that at any threshold worth having.
-    """
-    probability = 1 / (1 + np.exp(-logits[right].astype(np.float64)))
-    return round(float(min(0.5, np.quantile(probability, lost, method="lower"))), 3)
+    """The probability of "one line" under which a text is refused: it costs `lost` of the right; 0.5 at most."""
+    return round(float(min(0.5, np.quantile(sigmoid(logits[right]), lost, method="lower"))), 3)
 
 
 def knots(raw: NDArray[np.float64], right: NDArray[np.bool_], bins: int = 16) -> tuple[list[float], list[float]]:

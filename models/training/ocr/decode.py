@@ -19,6 +19,11 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     return exponent / exponent.sum(axis=-1, keepdims=True)
 
 
+def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probability of a single logit."""
+    return 1 / (1 + np.exp(-logits))
+
+
 def decode(logits: NDArray[np.float32], temperature: float = 1.0) -> tuple[str, float]:
     """Text of one plate's logits [32, 37] and the product of its characters' peak probabilities."""
     probability = softmax(logits / temperature)

@@ -22,7 +22,7 @@ import numpy as np
 from models.training.ocr.calibrate import equal_texts, read_all
 from models.training.ocr.convert import Tflite
 from models.training.ocr.data import LONGEST, Crop, cut, folded, load_crops, read_rgb
-from models.training.ocr.decode import calibration_error, edit_distance, softmax
+from models.training.ocr.decode import calibration_error, edit_distance, sigmoid, softmax
 from models.training.ocr.drawn import boards, plates_by_yaw, two_lines
 from models.training.plates.fonts import DEFAULT_CACHE
 
@@ -141,8 +141,7 @@ def reads_of(
     reads, raw = read_all(outputs["symbols"], contract["ocr"]["temperature"])
     if "one_line" not in outputs:
         return reads, raw
-    one_line = 1 / (1 + np.exp(-outputs["one_line"][:, 0]))
-    kept = one_line >= contract["ocr"]["one_line_least"]
+    kept = sigmoid(outputs["one_line"][:, 0]) >= contract["ocr"]["one_line_least"]
     return [read if keep else "" for read, keep in zip(reads, kept, strict=True)], np.where(kept, raw, 0.0)
 
 
