@@ -12,7 +12,7 @@ _NS_PER_S = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Paced:
+class RateDecision:
     """What became of one frame the camera delivered."""
 
     look: bool
@@ -21,35 +21,35 @@ class Paced:
     """Frames lost between this one and the one before (the camera numbers every frame)."""
 
 
-class Pacer:
+class FrameRateLimiter:
     """Decides frame by frame; a frame rate limit sheds load before the board throttles itself."""
 
-    def __init__(self, *, most_fps: float | None = None) -> None:
+    def __init__(self, *, max_fps: float | None = None) -> None:
         self._interval_ns = 0
         self._next_seq: int | None = None
         self._due_ns: int | None = None
-        self.limit(most_fps)
+        self.limit(max_fps)
 
-    def limit(self, most_fps: float | None) -> None:
+    def limit(self, max_fps: float | None) -> None:
         """Look at no more than this many frames a second; None for every frame.
 
         Raises ValueError when the rate is not positive.
         """
-        if most_fps is not None and most_fps <= 0:
-            raise ValueError(f"most_fps is {most_fps}, must be above 0")
-        self._interval_ns = int(_NS_PER_S / most_fps) if most_fps else 0
+        if max_fps is not None and max_fps <= 0:
+            raise ValueError(f"max_fps is {max_fps}, must be above 0")
+        self._interval_ns = int(_NS_PER_S / max_fps) if max_fps else 0
         self._due_ns = None
 
-    def take(self, frame: Frame) -> Paced:
+    def take(self, frame: Frame) -> RateDecision:
         """Account for a frame and say whether to look at it."""
         expected = frame.seq if self._next_seq is None else self._next_seq
         self._next_seq = frame.seq + 1
         dropped = max(0, frame.seq - expected)
         if self._due_ns is not None and frame.t_mono_ns < self._due_ns:
-            return Paced(look=False, dropped=dropped)
+            return RateDecision(look=False, dropped=dropped)
         if self._interval_ns:
             # A frame a little late keeps the schedule, one very late starts a new one: the mean rate is the limit.
             late = self._due_ns is not None and frame.t_mono_ns - self._due_ns < self._interval_ns
             base = self._due_ns if late and self._due_ns is not None else frame.t_mono_ns
             self._due_ns = base + self._interval_ns
-        return Paced(look=True, dropped=dropped)
+        return RateDecision(look=True, dropped=dropped)

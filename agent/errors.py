@@ -5,17 +5,15 @@ catch anyway.  Messages say what happened and what a person can do.  Errors rais
 :mod:`hw.ports`, because ``hw`` never imports ``agent``.
 """
 
+from protocol.errors import PatrolError
 
-class AgentError(Exception):
+
+class AgentError(PatrolError):
     """Root of all errors the agent raises on purpose."""
 
 
 class TransientError(AgentError):
     """Worth another try after a pause (the retry lives in the runtime, never in a stage)."""
-
-
-class DegradedError(AgentError):
-    """The agent goes on without something, and flags it."""
 
 
 class FatalError(AgentError):
@@ -26,16 +24,8 @@ class ConfigError(FatalError, ValueError):
     """The configuration is wrong.  The message lists every wrong key with its path."""
 
 
-class KeyFileError(FatalError, ValueError):
-    """A key file is missing, of the wrong kind, or open to others."""
-
-
 class BundleError(FatalError, ValueError):
     """A model bundle does not match its contract and is refused."""
-
-
-class UpdateError(AgentError, ValueError):
-    """An update is refused; what runs goes on running.  The message says why."""
 
 
 class ImageError(AgentError, ValueError):
@@ -44,18 +34,6 @@ class ImageError(AgentError, ValueError):
 
 class DriveError(AgentError, ValueError):
     """A drive folder is incomplete or contradicts itself."""
-
-
-class WireError(AgentError, ValueError):
-    """Bytes from the network are not a message we know."""
-
-
-class SealError(WireError):
-    """A sealed record is damaged, altered, or not from the unit it names: it is refused for good."""
-
-
-class KeyUnknownError(AgentError):
-    """A key is not in the station's ring yet: the same bytes can be opened once it is."""
 
 
 class OutboxError(AgentError):

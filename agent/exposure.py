@@ -36,7 +36,7 @@ class ExposureConfig:
     shortest_us: int = 60
     cap_us: int = 1000
     """At 15 m/s across the picture a plate moves 15 mm in this time: about a stroke's width."""
-    most_gain: float = 16.0
+    max_gain: float = 16.0
     dark_gain: float = 4.0
     """From this gain on two exposures alternate."""
     bracket_stops: float = 2.0
@@ -50,9 +50,9 @@ def ladder(config: ExposureConfig) -> tuple[Exposure, ...]:
     """Every exposure in use, darkest first, half a stop apart: the shutter opens up to its cap, then gain grows."""
     rungs: list[Exposure] = []
     light = float(config.shortest_us)
-    while light <= config.cap_us * config.most_gain * _OWN_LIGHT:
+    while light <= config.cap_us * config.max_gain * _OWN_LIGHT:
         shutter_us = min(config.cap_us, round(light))
-        rungs.append(Exposure(shutter_us, round(min(config.most_gain, max(1.0, light / shutter_us)), 2)))
+        rungs.append(Exposure(shutter_us, round(min(config.max_gain, max(1.0, light / shutter_us)), 2)))
         light *= _HALF_STOP
     return tuple(rungs)
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import cv2
 
 from agent.errors import ImageError
-from agent.records import Picture, PictureKind
+from agent.records import Picture
+from protocol.wire.enums import PictureKind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from agent.records import Sighting
 
 _QUALITY_STEP = 15
-_LEAST_QUALITY = 25
+_MIN_QUALITY = 25
 _SHRINK = 0.75
 
 
@@ -28,10 +29,10 @@ class PictureConfig:
 
     plate: bool = True
     plate_quality: int = 85
-    plate_most_bytes: int = 6 * 1024
+    plate_max_bytes: int = 6 * 1024
     overview: bool = True
     overview_quality: int = 70
-    overview_most_bytes: int = 60 * 1024
+    overview_max_bytes: int = 60 * 1024
     overview_width_px: int = 1024
 
 
@@ -50,33 +51,31 @@ class PictureMaker:
         pictures: list[Picture] = []
         if config.plate:
             crop = sighting.crop
-            pictures.append(_jpeg(PictureKind.PLATE, crop, config.plate_quality, config.plate_most_bytes))
+            pictures.append(_jpeg(PictureKind.PLATE, crop, config.plate_quality, config.plate_max_bytes))
         if config.overview:
             scene = _shrink(sighting.frame.rgb, config.overview_width_px)
-            pictures.append(
-                _jpeg(PictureKind.OVERVIEW, scene, config.overview_quality, config.overview_most_bytes)
-            )
+            pictures.append(_jpeg(PictureKind.OVERVIEW, scene, config.overview_quality, config.overview_max_bytes))
         return tuple(pictures)
 
 
-def _shrink(rgb: NDArray[np.uint8], most_width_px: int) -> NDArray[np.uint8]:
+def _shrink(rgb: NDArray[np.uint8], max_width_px: int) -> NDArray[np.uint8]:
     height, width = rgb.shape[:2]
-    if width <= most_width_px:
+    if width <= max_width_px:
         return rgb
-    size = (most_width_px, max(1, round(height * most_width_px / width)))
+    size = (max_width_px, max(1, round(height * max_width_px / width)))
     return cv2.resize(rgb, size, interpolation=cv2.INTER_AREA).astype(rgb.dtype, copy=False)
 
 
-def _jpeg(kind: PictureKind, rgb: NDArray[np.uint8], quality: int, most_bytes: int) -> Picture:
+def _jpeg(kind: PictureKind, rgb: NDArray[np.uint8], quality: int, max_bytes: int) -> Picture:
     """Encode, giving up first quality and then pixels until the budget holds."""
     while True:
         jpeg = _encode(kind, rgb, quality)
         height, width = rgb.shape[:2]
-        least = quality <= _LEAST_QUALITY
-        if len(jpeg) <= most_bytes or (least and min(width, height) <= 1):
+        least = quality <= _MIN_QUALITY
+        if len(jpeg) <= max_bytes or (least and min(width, height) <= 1):
             return Picture(kind, hashlib.sha256(jpeg).digest(), jpeg, width, height)
         if not least:
-            quality = max(_LEAST_QUALITY, quality - _QUALITY_STEP)
+            quality = max(_MIN_QUALITY, quality - _QUALITY_STEP)
         else:
             rgb = _shrink(rgb, max(1, int(width * _SHRINK)))
 

@@ -1,7 +1,7 @@
-"""The sentence: capture -> recognise -> track, synchronous and without a clock.
+"""Capture -> recognise -> track, synchronous and without a clock.
 
-The vision thread and the replay runner both say it through :class:`Vision`, so what a drive asserts is what runs in
-the vehicle.
+The vision thread and the replay runner both use :class:`CameraPipeline`: what a drive asserts is what runs in the
+vehicle.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from agent.capture import Pacer
+from agent.capture import FrameRateLimiter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hw.ports import Exposure, Frame
 
 
-class FrameReader(Protocol):
+class PlateRecognizer(Protocol):
     """What recognises: the models, or the truth of a scripted drive."""
 
     def detect(self, frame: Frame) -> list[Detection]:
@@ -32,12 +32,12 @@ class FrameReader(Protocol):
 
 
 @dataclass(slots=True)
-class VisionCounts:
+class PipelineCounts:
     """Since the start of the process."""
 
     frames: int = 0
     """Frames that reached us."""
-    looked: int = 0
+    processed: int = 0
     """Frames that were recognised."""
     dropped: int = 0
     """Frames the camera made that never reached us, because we were late."""
@@ -50,10 +50,10 @@ class VisionCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class VisionStep:
+class PipelineStep:
     """What one frame led to."""
 
-    looked: bool
+    processed: bool
     dropped: int
     detections: int
     sightings: int
@@ -67,14 +67,14 @@ def _no_lap(_: str) -> None:
     return
 
 
-class Vision:
+class CameraPipeline:
     """One camera's frames -> closed tracks.  One per thread."""
 
     def __init__(
         self,
-        reader: FrameReader,
+        reader: PlateRecognizer,
         tracker: Tracker,
-        pacer: Pacer | None = None,
+        pacer: FrameRateLimiter | None = None,
         *,
         exposure: ExposurePolicy | None = None,
         view: ViewWatch | None = None,
@@ -82,29 +82,31 @@ class Vision:
         """``exposure`` where the camera's can be set, ``view`` where its sight is to be watched."""
         self._reader = reader
         self._tracker = tracker
-        self.pacer = pacer or Pacer()
+        self.pacer = pacer or FrameRateLimiter()
         self.exposure = exposure
         self.view = view
         self.private = False
         """Set by the driver's wish: frames are counted and not looked at."""
-        self.counts = VisionCounts()
+        self.counts = PipelineCounts()
 
     @property
     def track_counts(self) -> TrackerCounts:
         """What the tracker counted."""
         return self._tracker.counts
 
-    def step(self, frame: Frame, lap: Callable[[str], None] = _no_lap) -> VisionStep:
+    def step(self, frame: Frame, lap: Callable[[str], None] = _no_lap) -> PipelineStep:
         """Take one frame through the stages; ``lap`` is called with the name of each stage that is done."""
         paced = self.pacer.take(frame)
         self.counts.frames += 1
         self.counts.dropped += paced.dropped
         if self.private:
             self.counts.private += 1
-            return VisionStep(looked=False, dropped=paced.dropped, detections=0, sightings=0, tracks=self.flush())
+            return PipelineStep(
+                processed=False, dropped=paced.dropped, detections=0, sightings=0, tracks=self.flush()
+            )
         if not paced.look:
             self.counts.skipped += 1
-            return VisionStep(looked=False, dropped=paced.dropped, detections=0, sightings=0, tracks=())
+            return PipelineStep(processed=False, dropped=paced.dropped, detections=0, sightings=0, tracks=())
         detections = self._reader.detect(frame)
         lap("detect")
         sightings = self._reader.read(frame, detections)
@@ -114,11 +116,11 @@ class Vision:
         exposure = None if self.exposure is None else self.exposure.step(frame, detections)
         if self.view is not None:
             self.view.step(frame.rgb)
-        self.counts.looked += 1
+        self.counts.processed += 1
         self.counts.detections += len(detections)
         self.counts.sightings += len(sightings)
-        return VisionStep(
-            looked=True,
+        return PipelineStep(
+            processed=True,
             dropped=paced.dropped,
             detections=len(detections),
             sightings=len(sightings),

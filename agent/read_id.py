@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _NS_PER_MS = 1_000_000
 _TAIL_BITS = 74
 _STEP_BITS = 32
-_MOST_MS = (1 << 48) - 1
+_MAX_MS = (1 << 48) - 1
 
 
 class ReadIdMint:
@@ -31,7 +31,7 @@ class ReadIdMint:
 
     def mint(self, utc_ns: int | None) -> bytes:
         """Return 16 bytes, greater than all before; ``utc_ns`` is the best idea of now, None where there is none."""
-        ms = 0 if utc_ns is None else min(max(0, utc_ns // _NS_PER_MS), _MOST_MS)
+        ms = 0 if utc_ns is None else min(max(0, utc_ns // _NS_PER_MS), _MAX_MS)
         if ms > self._ms:
             self._ms = ms
             # The top bit stays clear: room to count within the millisecond.

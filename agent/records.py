@@ -8,8 +8,9 @@ is evidence (nanoseconds since 1970 UTC).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from protocol.wire.enums import FixQuality, GeotagMethod, PictureKind, TimeSource
 
 if TYPE_CHECKING:
     import numpy as np
@@ -118,19 +119,9 @@ class Track:
     t_last_mono_ns: int
 
     @property
-    def single_look(self) -> bool:
+    def single_frame(self) -> bool:
         """True when fewer than two looks agree on the text."""
         return self.n_agreeing < 2  # noqa: PLR2004 - two is the definition
-
-
-class FixQuality(StrEnum):
-    """How a fix was obtained, after the quality field of GGA (NMEA 0183)."""
-
-    NONE = "none"
-    GNSS = "gnss"
-    DGNSS = "dgnss"
-    RTK = "rtk"
-    ESTIMATED = "estimated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,15 +143,6 @@ class Fix:
     """One-sigma horizontal error of this fix."""
 
 
-class GeotagMethod(StrEnum):
-    """How the position of a read was obtained."""
-
-    INTERPOLATED = "interpolated"
-    EXTRAPOLATED = "extrapolated"
-    STALE = "stale"
-    NONE = "none"
-
-
 @dataclass(frozen=True, slots=True)
 class Geotag:
     """Where a read happened: always present, perhaps ``method = none``."""
@@ -180,17 +162,6 @@ class Geotag:
     quality: FixQuality = FixQuality.NONE
 
 
-class TimeSource(StrEnum):
-    """What a read's ``utc_ns`` rests on, best first."""
-
-    GNSS = "gnss"
-    NTP = "ntp"
-    HELD = "held"
-    """GNSS or NTP time carried on by the monotonic clock for a while."""
-    NONE = "none"
-    """No time yet: the station dates the read later through the monotonic clock."""
-
-
 @dataclass(frozen=True, slots=True)
 class TimeTag:
     """When something happened, and how far to trust it."""
@@ -202,7 +173,7 @@ class TimeTag:
 
 
 @dataclass(frozen=True, slots=True)
-class Dating:
+class TimeAnchor:
     """Ties the monotonic clock of one boot to UTC, so that undated reads of that boot can be dated."""
 
     boot_id: bytes
@@ -210,13 +181,6 @@ class Dating:
     utc_ns: int
     source: TimeSource
     uncertainty_ms: float
-
-
-class PictureKind(StrEnum):
-    """What a picture shows."""
-
-    PLATE = "plate"
-    OVERVIEW = "overview"
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +210,7 @@ class Read:
     alternatives: tuple[tuple[str, float], ...]
     region: str
     region_confidence: float
-    single_look: bool
+    single_frame: bool
     n_sightings: int
     n_agreeing: int
     t_mono_ns: int

@@ -32,7 +32,7 @@ _DEAD = 0.25
 _FIXED = 0.3
 """Of the median change: below it a pixel belongs to the car."""
 _REACH_PX = 16
-_LEAST_LIKENESS, _LEAST_GAIN = 0.5, 0.15
+_MIN_LIKENESS, _MIN_GAIN = 0.5, 0.15
 """How alike the outlines must be after the shift, and how much more alike than without it."""
 _ALPHA = 0.02
 
@@ -141,7 +141,7 @@ def _shift(before: NDArray[np.float32], now: NDArray[np.float32]) -> float:
     room = np.pad(before, _REACH_PX)
     likeness = cv2.matchTemplate(room, now, cv2.TM_CCORR_NORMED)
     _, best, _, (x, y) = cv2.minMaxLoc(likeness)
-    if best < _LEAST_LIKENESS or best < likeness[_REACH_PX, _REACH_PX] + _LEAST_GAIN:
+    if best < _MIN_LIKENESS or best < likeness[_REACH_PX, _REACH_PX] + _MIN_GAIN:
         return 0.0
     return float(np.hypot(x - _REACH_PX, y - _REACH_PX))
 

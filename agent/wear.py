@@ -11,18 +11,18 @@ _WINDOW_NS = 3600 * _NS_PER_S
 class WriteBudget:
     """Bytes written so far, told now and then -> bytes in the last hour, and whether that is too much."""
 
-    def __init__(self, most_bytes_per_hour: int) -> None:
+    def __init__(self, max_bytes_per_hour: int) -> None:
         """Raises ValueError for a budget of nothing."""
-        if most_bytes_per_hour <= 0:
-            raise ValueError(f"the write budget is {most_bytes_per_hour}, must be above 0")
-        self._most = most_bytes_per_hour
+        if max_bytes_per_hour <= 0:
+            raise ValueError(f"the write budget is {max_bytes_per_hour}, must be above 0")
+        self._max = max_bytes_per_hour
         self._told: deque[tuple[int, int]] = deque()
         self.last_hour_bytes: int | None = None
 
     @property
     def exceeded(self) -> bool:
         """True while the last hour's writing is above the budget."""
-        return self.last_hour_bytes is not None and self.last_hour_bytes > self._most
+        return self.last_hour_bytes is not None and self.last_hour_bytes > self._max
 
     def step(self, written_bytes: int | None, t_mono_ns: int) -> bool:
         """Take the process's total and the time; return ``exceeded``.  None where the total cannot be known."""

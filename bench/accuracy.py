@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from agent.recognise import load_active
-from agent.runtime.models import default_models_folder
+from agent.recognise.models_folder import default_models_folder
 from bench import breakdown
 
 

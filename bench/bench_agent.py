@@ -23,10 +23,10 @@ def run_agent() -> None:
         laps[name] = time.perf_counter() - t0
 
     from agent.runtime.config import parse_config  # noqa: PLC0415 - importing is part of what is measured
-    from agent.runtime.run_command import open_hardware  # noqa: PLC0415
     from agent.runtime.service import Service  # noqa: PLC0415
-    from agent.runtime.simulate_command import fresh_keys  # noqa: PLC0415
     from agent.runtime.stages import build_recogniser  # noqa: PLC0415
+    from cli.run import open_hardware  # noqa: PLC0415
+    from cli.simulate import fresh_keys  # noqa: PLC0415
     from hw.clock import RealClock  # noqa: PLC0415
 
     lap("imports")

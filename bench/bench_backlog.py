@@ -19,17 +19,17 @@ from typing import TYPE_CHECKING
 import psutil
 
 from agent.buffer import Limits, OutboxReader, open_outbox
-from agent.runtime.loops import Inbox, Mailbox, uplink_loop
-from agent.runtime.simulate_command import fresh_keys
+from agent.runtime.loops import ReadQueue, UplinkQueue, uplink_loop
 from agent.runtime.supervisor import Supervisor
-from agent.seal import Opener, Sealer, SigningKey, StationKey, load_keyring
 from agent.sync.encoder import RecordEncoder
-from agent.sync.topics import Channel, build
 from agent.sync.uplink import Uplink, UplinkConfig
 from bench.measure import Figure
+from cli.simulate import fresh_keys
 from hw.clock import RealClock
 from hw.config import MqttLinkConfig, TlsConfig
 from hw.link_mqtt import LinkMqtt
+from protocol.seal import Opener, Sealer, SigningKey, StationKey, load_keyring
+from protocol.wire.topics import Channel, build
 from station.ingest import Ingest
 from station.service import BrokerAddress, StationService
 from station.store import Store
@@ -47,7 +47,7 @@ UNIT = "unit-07"
 GROUP = 512
 PATIENCE_S = 60.0
 FLOOR = 0.8
-MOST_GROWTH = 1.15
+MAX_GROWTH = 1.15
 BARE_BYTES = 12 * 2**20
 SHORT = 2_000
 """The backlog that the memory of the long one is held against."""
@@ -69,7 +69,7 @@ def fill(folder: Path, reads: int) -> int:
         outbox.append([make_read(n, pictures=()) for n in range(start, min(start + GROUP, reads + 1))])
     reader = OutboxReader(outbox.path)
     after = 0
-    while rows := reader.records(after_seq=after, most=GROUP):
+    while rows := reader.records(after_seq=after, limit=GROUP):
         size += sum(len(row.payload) for row in rows)
         after = rows[-1].seq
     reader.close()
@@ -122,7 +122,7 @@ def drain(folder: Path, port: int, reads: int, window: int, told: Connection) ->
     tls = TlsConfig(ca=own / "ca.pem", cert=own / f"{UNIT}.pem", key=own / f"{UNIT}.key")
     outbox = opened(folder, reads)
     reader = OutboxReader(outbox.path)
-    mailbox, inbox = Mailbox(), Inbox()
+    mailbox, inbox = UplinkQueue(), ReadQueue()
     link = LinkMqtt(MqttLinkConfig(kind="mqtt", host=FAR, port=port, unit=UNIT, tls=tls, window=window))
     uplink = Uplink(link, reader, inbox.answer, unit=UNIT, boot_id=BOOT, config=UplinkConfig(window=window))
     clock, up = RealClock(), threading.Event()
@@ -190,7 +190,7 @@ def main() -> None:
     print(Figure("bare link, one TCP connection", bare * 8 / 1e6, "Mbit/s").as_json())
     growth = long_mib / short_mib
     print(
-        Figure(f"resident memory, {options.reads:,} / {SHORT:,} waiting", growth, "x", limit=MOST_GROWTH).as_json()
+        Figure(f"resident memory, {options.reads:,} / {SHORT:,} waiting", growth, "x", limit=MAX_GROWTH).as_json()
     )
     print(Figure("resident memory while draining", long_mib, "MiB").as_json())
 

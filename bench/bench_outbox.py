@@ -78,7 +78,7 @@ def cost(folder: Path, waiting: int) -> tuple[float, float]:
         appends.append(timed(lambda reads=reads: outbox.append(reads)))
 
     def drain() -> None:
-        rows = reader.records(after_seq=0, most=GROUP)
+        rows = reader.records(after_seq=0, limit=GROUP)
         outbox.apply([Receipted(tuple((row.seq, row.record_id) for row in rows))])
 
     drains.extend(timed(drain) for _ in range(ROUNDS))

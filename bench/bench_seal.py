@@ -9,13 +9,13 @@ import time
 
 from cryptography.hazmat.primitives import hpke
 
-from agent.seal import KeyRing, Opener, Sealer, SigningKey, StationKey
 from bench.measure import Figure
+from protocol.seal import KeyRing, Opener, Sealer, SigningKey, StationKey
 from tests.builders import make_encoder, make_read
 
 ROUNDS = 1500
 LIMIT = 1.3
-MOST_WIRE_BYTES = 1024
+MAX_WIRE_BYTES = 1024
 
 
 def main() -> None:
@@ -50,7 +50,7 @@ def main() -> None:
     print(Figure("seal, sign and chain a read / bare primitives", ratio, "x", limit=LIMIT).as_json())
     print(Figure("seal, sign and chain a read", statistics.median(ours) * 1e3, "ms").as_json())
     print(Figure("open and check a read", statistics.median(opening) * 1e3, "ms").as_json())
-    print(Figure("a sealed read on the wire", len(payload), "bytes", limit=MOST_WIRE_BYTES).as_json())
+    print(Figure("a sealed read on the wire", len(payload), "bytes", limit=MAX_WIRE_BYTES).as_json())
 
 
 if __name__ == "__main__":

@@ -14,15 +14,15 @@ from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from agent.buffer import Limits, OutboxReader, open_outbox
-from agent.runtime.loops import Inbox, Mailbox, uplink_loop
+from agent.runtime.loops import ReadQueue, UplinkQueue, uplink_loop
 from agent.runtime.supervisor import Supervisor
-from agent.sync.topics import Channel, build
 from agent.sync.uplink import Uplink, UplinkConfig
-from agent.sync.wire import Receipt, encode_receipt
 from bench.measure import Figure
 from hw.clock import RealClock
 from hw.config import MqttLinkConfig
 from hw.link_mqtt import LinkMqtt
+from protocol.wire.topics import Channel, build
+from protocol.wire.wire import Receipt, encode_receipt
 from tests.builders import BOOT, make_encoder, make_read
 from tests.mosquitto import Mosquitto
 
@@ -101,12 +101,12 @@ def receipt_everything(port: int, ready: Event, known: dict[bytes, tuple[int, by
 
 
 def drain(port: int, folder: Path) -> float:
-    """Seconds until the outbox is empty: published, receipted, deleted; uplink and ledger on threads of their own."""
+    """Seconds until the outbox is empty: published, receipted, deleted; uplink and committer in threads."""
     outbox, _ = open_outbox(folder, make_encoder(), limits=Limits(min_free_bytes=0, ballast_bytes=0))
     for start in range(1, READS + 1, GROUP):
         outbox.append([make_read(n, pictures=()) for n in range(start, min(start + GROUP, READS + 1))])
     reader = OutboxReader(outbox.path)
-    mailbox, inbox = Mailbox(), Inbox()
+    mailbox, inbox = UplinkQueue(), ReadQueue()
     link = LinkMqtt(MqttLinkConfig(kind="mqtt", host="127.0.0.1", port=port, unit=UNIT, window=WINDOW))
     config = UplinkConfig(window=WINDOW)
     uplink = Uplink(link, reader, inbox.answer, unit=UNIT, boot_id=BOOT, config=config)

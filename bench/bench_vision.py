@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from agent.pipeline import Vision
+from agent.pipeline import CameraPipeline
 from agent.recognise import Recogniser, load_active
-from agent.runtime.models import default_models_folder
+from agent.recognise.models_folder import default_models_folder
 from agent.track import Tracker
 from bench.measure import Figure, cpu_ms, interleaved_cpu_ms
 from hw.images import load_rgb
@@ -60,7 +60,7 @@ def main() -> None:
     detector, ocr = load_active(default_models_folder())
     recogniser = Recogniser(detector, ocr)
     frame, ocr_calls = frame_with_one_plate(recogniser)
-    vision = Vision(recogniser, Tracker())
+    vision = CameraPipeline(recogniser, Tracker())
     detect, read = ((b.open(), np.zeros(b.contract.input.shape, np.int8)) for b in (detector, ocr))
     calls = [detect] + [read] * ocr_calls
 

@@ -23,8 +23,8 @@ from rich.table import Table
 from agent.recognise import load_active
 from agent.recognise.bundle import load_bundle
 from agent.recognise.detector import Detector
+from agent.recognise.models_folder import default_models_folder
 from agent.recognise.ocr import Ocr
-from agent.runtime.models import default_models_folder
 from bench.accuracy import DEGRADED, degrade
 from bench.breakdown import folded, lines_of
 from hw.images import load_rgb
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Tally:
+class OutboxCounters:
     """What one reader made of the photographs."""
 
     right: Counter[str] = field(default_factory=Counter)
@@ -49,10 +49,12 @@ class Tally:
         self.wrong += len(texts - labelled)
 
 
-def compare(readers: list[Ocr], detector: Detector, dev: Path, degraded: Path) -> tuple[Counter[str], list[Tally]]:
+def compare(
+    readers: list[Ocr], detector: Detector, dev: Path, degraded: Path
+) -> tuple[Counter[str], list[OutboxCounters]]:
     """Labelled plates by light and region, and each reader's tally; what a degraded copy lacks is left out."""
     plates: Counter[str] = Counter()
-    tallies = [Tally() for _ in readers]
+    tallies = [OutboxCounters() for _ in readers]
     rows = lines_of(dev / "labels.jsonl")
     folders = (dev, *(degraded / name for name in DEGRADED))
     photos = [(folder.name, folder / row["image"], row) for folder in folders for row in rows]
@@ -63,12 +65,12 @@ def compare(readers: list[Ocr], detector: Detector, dev: Path, degraded: Path) -
         labelled = frozenset(folded(plate["text"]) for plate in row["plates"] if plate.get("text"))
         plates[key] += len(labelled)
         for reader, tally in zip(readers, tallies, strict=True):
-            looks = [reader.read(rgb, box, alone=True).plate for box in boxes]
+            looks = [reader.read(rgb, box, single_image=True).plate for box in boxes]
             tally.add(key, [plate.text for plate in looks if reader.is_worth_reporting(plate)], labelled)
     return plates, tallies
 
 
-def show(names: list[str], plates: Counter[str], tallies: list[Tally]) -> None:
+def show(names: list[str], plates: Counter[str], tallies: list[OutboxCounters]) -> None:
     """Print the table."""
     table = Table("photographs", "plates", *names, title="plates read right, by reader")
     for key, count in sorted(plates.items()):

@@ -16,16 +16,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from agent.pipeline import Vision
+from agent.pipeline import CameraPipeline
 from agent.recognise import Recogniser, load_active
-from agent.runtime.models import default_models_folder
+from agent.recognise.models_folder import default_models_folder
 from agent.track import Tracker, TrackerConfig
 from hw.images import load_rgb
 from hw.ports import Frame
 
-LEAST_SIGHTINGS = 3
+MIN_SIGHTINGS = 3
 NS_PER_S = 1_000_000_000
-SLOW = TrackerConfig(lost_ms=2500, most_ms=60_000)
+SLOW = TrackerConfig(lost_ms=2500, max_ms=60_000)
 """The ride has a frame a second, where a vehicle sees five or more."""
 
 
@@ -62,14 +62,14 @@ def main() -> None:
         frames[row["video"], float(row["t_s"])] = row["image"]
         if row["text"]:
             truth[folded(row["text"])] += 1
-    wanted = {text for text, count in truth.items() if count >= LEAST_SIGHTINGS}
+    wanted = {text for text, count in truth.items() if count >= MIN_SIGHTINGS}
     reader = Collecting(Recogniser(*load_active(default_models_folder())))
     tracks = []
     vision, video = None, None
     for seq, ((name, t_s), image) in enumerate(sorted(frames.items())):
         if name != video:
             tracks += vision.flush() if vision else ()
-            vision, video = Vision(reader, Tracker(SLOW)), name
+            vision, video = CameraPipeline(reader, Tracker(SLOW)), name
         frame = Frame(seq, "front", round(t_s * NS_PER_S), load_rgb(folder / image), 0, 1.0)
         tracks += vision.step(frame).tracks
     tracks += vision.flush() if vision else ()

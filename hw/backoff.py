@@ -8,24 +8,24 @@ import random
 class Backoff:
     """Exponential back-off with full jitter (M. Brooker, "Exponential Backoff And Jitter", AWS 2015).
 
-    The n-th delay is uniform in 0..min(most_s, least_s * 2^n), so that a fleet that lost its broker does not
+    The n-th delay is uniform in 0..min(max_s, min_s * 2^n), so that a fleet that lost its broker does not
     return in step.
     """
 
-    def __init__(self, least_s: float, most_s: float, *, rng: random.Random | None = None) -> None:
-        if not 0 <= least_s <= most_s:
-            raise ValueError(f"back-off from {least_s} to {most_s} s: expected 0 <= least <= most")
-        self._least_s = least_s
-        self._most_s = most_s
+    def __init__(self, min_s: float, max_s: float, *, rng: random.Random | None = None) -> None:
+        if not 0 <= min_s <= max_s:
+            raise ValueError(f"back-off from {min_s} to {max_s} s: expected 0 <= least <= most")
+        self._min_s = min_s
+        self._max_s = max_s
         self._rng = rng or random.Random()  # noqa: S311 - spreads load, guards nothing
-        self._ceiling_s = least_s
+        self._ceiling_s = min_s
 
     def next_s(self) -> float:
         """Seconds to wait now; the ceiling of the one after doubles."""
         delay_s = self._rng.uniform(0, self._ceiling_s)
-        self._ceiling_s = min(self._most_s, self._ceiling_s * 2)
+        self._ceiling_s = min(self._max_s, self._ceiling_s * 2)
         return delay_s
 
     def reset(self) -> None:
         """It worked: start small again."""
-        self._ceiling_s = self._least_s
+        self._ceiling_s = self._min_s

@@ -52,7 +52,7 @@ class BoardLinux:
             rss_bytes=resident_pages * os.sysconf("SC_PAGE_SIZE"),
             load_1min=load_1min,
             written_bytes=self._written_bytes(),
-            way_out=self._way_out(),
+            default_interface=self._way_out(),
         )
 
     def _way_out(self) -> str | None:

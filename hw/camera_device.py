@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _LOG = structlog.get_logger(__name__)
 _MS_PER_S = 1000
 _JOIN_S = 1.0
-_LEAST_PAUSE_S, _MOST_PAUSE_S = 0.5, 5.0
+_MIN_PAUSE_S, _MAX_PAUSE_S = 0.5, 5.0
 _STREAM_OPTIONS = ("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
 """OpenCV takes options of its FFmpeg only through the environment."""
 
@@ -50,7 +50,7 @@ class CameraDevice:
         self._config = config
         self._clock = clock
         self._open_video = open_video or open_capture
-        self._backoff = backoff or Backoff(_LEAST_PAUSE_S, _MOST_PAUSE_S)
+        self._backoff = backoff or Backoff(_MIN_PAUSE_S, _MAX_PAUSE_S)
         self._newest = NewestFrame(config.name)
         self._thread = threading.Thread(target=self._run, name=f"camera-{config.name}", daemon=True)
         self._thread.start()
@@ -120,7 +120,7 @@ def open_capture(config: DeviceCameraConfig) -> cv2.VideoCapture | None:
 
 def _device(config: DeviceCameraConfig) -> cv2.VideoCapture:
     video = cv2.VideoCapture(config.source, cv2.CAP_V4L2)
-    wishes = (
+    chunk_requests = (
         # The format first: it decides which sizes and rates there are.
         (cv2.CAP_PROP_FOURCC, None if config.fourcc is None else cv2.VideoWriter.fourcc(*config.fourcc)),
         (cv2.CAP_PROP_FRAME_WIDTH, config.width_px),
@@ -128,7 +128,7 @@ def _device(config: DeviceCameraConfig) -> cv2.VideoCapture:
         (cv2.CAP_PROP_FPS, config.fps),
         (cv2.CAP_PROP_BUFFERSIZE, 1),
     )
-    for prop, value in wishes:
+    for prop, value in chunk_requests:
         if value is not None:
             video.set(prop, value)
     return video

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from hw.config import PiCameraConfig
 
 _LOG = structlog.get_logger(__name__)
-_MOST_BUFFERS = 4
+_MAX_BUFFERS = 4
 _US_PER_S = 1_000_000
 _PACKED = {"RGB888": (2, 1, 0), "BGR888": (0, 1, 2), "XRGB8888": (2, 1, 0), "XBGR8888": (0, 1, 2)}
 """Where red, green and blue lie in memory: the names tell it backwards."""
@@ -195,7 +195,7 @@ def _streams(config: PiCameraConfig) -> dict[str, Any]:
         controls["AnalogueGain"] = config.gain
     streams: dict[str, Any] = {
         "main": {"size": size, "format": config.pixel_format},
-        "buffer_count": _MOST_BUFFERS,
+        "buffer_count": _MAX_BUFFERS,
         "controls": controls,
     }
     if config.lores_width_px is not None:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_serializer, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_serializer, model_validator
 
 
 class _Model(BaseModel):
@@ -57,7 +57,13 @@ class PiCameraConfig(_CameraBase):
     shutter_cap_us: int = Field(
         default=1000, ge=30, le=20_000, description="Longest exposure in microseconds with metering by plates"
     )
-    most_gain: float = Field(default=16, ge=1, le=64, description="Highest gain with metering by plates")
+    max_gain: float = Field(
+        validation_alias=AliasChoices("max_gain", "most_gain"),
+        default=16,
+        ge=1,
+        le=64,
+        description="Highest gain with metering by plates",
+    )
 
     @model_validator(mode="after")
     def _lores_is_whole(self) -> Self:

@@ -32,13 +32,13 @@ from hw.drive_format import (
     Sentence,
     Truth,
 )
-from hw.images import MOST_PIXELS
+from hw.images import MAX_PIXELS
 from hw.script import Action, argument_problems
 
 _NS_PER_MS = 1_000_000
-_MOST_T_MS = 7 * 24 * 3600 * 1000
+_MAX_T_MS = 7 * 24 * 3600 * 1000
 _PLATE = re.compile(r"[A-Z0-9]{1,12}")
-_MOST_PROBLEMS = 50
+_MAX_PROBLEMS = 50
 
 
 class _Strict(BaseModel):
@@ -75,9 +75,9 @@ class _Problems:
         self.found: list[str] = []
 
     def add(self, where: str, what: str) -> None:
-        if len(self.found) < _MOST_PROBLEMS:
+        if len(self.found) < _MAX_PROBLEMS:
             self.found.append(f"{where}: {what}")
-        elif len(self.found) == _MOST_PROBLEMS:
+        elif len(self.found) == _MAX_PROBLEMS:
             self.found.append("... and more")
 
 
@@ -202,8 +202,8 @@ def _t_ns(text: str) -> int:
         t_ms = Decimal(text)
     except InvalidOperation:
         raise ValueError(f"t_ms is {text!r}, expected a number") from None
-    if not t_ms.is_finite() or not 0 <= t_ms <= _MOST_T_MS:
-        raise ValueError(f"t_ms is {text}, expected 0 to {_MOST_T_MS}")
+    if not t_ms.is_finite() or not 0 <= t_ms <= _MAX_T_MS:
+        raise ValueError(f"t_ms is {text}, expected 0 to {_MAX_T_MS}")
     return int(t_ms * _NS_PER_MS)
 
 
@@ -262,8 +262,8 @@ def _picture_problem(root: Path, file: str, header: DriveHeader | None) -> str |
         return f"file {file} is missing"
     except (OSError, ValueError) as error:
         return f"file {file} is not a picture: {error}"
-    if width <= 0 or height <= 0 or width * height > MOST_PIXELS:
-        return f"file {file} is not a picture of 1 to {MOST_PIXELS} pixels"
+    if width <= 0 or height <= 0 or width * height > MAX_PIXELS:
+        return f"file {file} is not a picture of 1 to {MAX_PIXELS} pixels"
     if header is not None and (width, height) != (header.camera.width_px, header.camera.height_px):
         return f"file {file} is {width}x{height}, the camera {header.camera.width_px}x{header.camera.height_px}"
     return None

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 _WATCH = b'?WATCH={"enable":true,"nmea":true};\n'
 _CONNECT_TIMEOUT_S = 5.0
-_LEAST_WAIT_S = 0.001
-_MOST_BYTES = 4096
+_MIN_WAIT_S = 0.001
+_MAX_BYTES = 4096
 
 
 class GnssGpsd(LineSource):
@@ -34,8 +34,8 @@ class GnssGpsd(LineSource):
                 self._socket = socket.create_connection(self._address, _CONNECT_TIMEOUT_S)
                 self._socket.sendall(_WATCH)
             # A time-out of 0 would mean: do not wait, and fail otherwise.
-            self._socket.settimeout(max(_LEAST_WAIT_S, timeout_s))
-            data = self._socket.recv(_MOST_BYTES)
+            self._socket.settimeout(max(_MIN_WAIT_S, timeout_s))
+            data = self._socket.recv(_MAX_BYTES)
         except TimeoutError:
             return []
         except OSError as error:

@@ -13,7 +13,7 @@ from hw.ports import NmeaLine
 if TYPE_CHECKING:
     from hw.ports import Clock
 
-MOST_LINE_BYTES = 512
+MAX_LINE_BYTES = 512
 """NMEA 0183 allows 82 characters; proprietary sentences run longer, more than this is no sentence."""
 _POLL_S = 0.25
 """Longest read: how late a close from another thread is noticed."""
@@ -27,7 +27,7 @@ class LineAssembler:
         self._t_first_ns = 0
         self._overlong = False
         self.dropped = 0
-        """Runs of more than MOST_LINE_BYTES bytes without a line end, thrown away."""
+        """Runs of more than MAX_LINE_BYTES bytes without a line end, thrown away."""
 
     def feed(self, data: bytes, t_mono_ns: int) -> list[NmeaLine]:
         """Take bytes that arrived at ``t_mono_ns``; return the lines they completed, empty ones left out."""
@@ -44,7 +44,7 @@ class LineAssembler:
         if not self._partial:
             self._t_first_ns = t_mono_ns
         self._partial += piece
-        if len(self._partial) > MOST_LINE_BYTES:
+        if len(self._partial) > MAX_LINE_BYTES:
             self._overlong = True
             self._partial.clear()
             self.dropped += 1

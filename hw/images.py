@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
-MOST_PIXELS = 64_000_000
+MAX_PIXELS = 64_000_000
 """Pictures with more pixels are refused before they are decoded: a 20 kB PNG can ask for 30 GB."""
-MOST_BYTES = 128 * 1024 * 1024
+MAX_BYTES = 128 * 1024 * 1024
 
 
 class PictureError(HwError, ValueError):
@@ -32,16 +32,16 @@ def load_rgb(path: Path) -> NDArray[np.uint8]:
     """
     try:
         size_bytes = path.stat().st_size
-        if not 0 < size_bytes <= MOST_BYTES:
-            raise PictureError(f"{path}: {size_bytes} bytes; expected 1 to {MOST_BYTES}")
+        if not 0 < size_bytes <= MAX_BYTES:
+            raise PictureError(f"{path}: {size_bytes} bytes; expected 1 to {MAX_BYTES}")
         width, height = imagesize.get(path)
         data = np.fromfile(path, np.uint8)
     except OSError as error:
         raise PictureError(f"{path}: {error.strerror or error}") from error
     except ValueError as error:
         raise PictureError(f"{path}: not a picture that can be decoded: {error}") from error
-    if width * height > MOST_PIXELS:
-        raise PictureError(f"{path}: {width}x{height} pixels; at most {MOST_PIXELS} are read")
+    if width * height > MAX_PIXELS:
+        raise PictureError(f"{path}: {width}x{height} pixels; at most {MAX_PIXELS} are read")
     return decode_rgb(data, str(path))
 
 

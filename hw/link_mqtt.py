@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from hw.config import MqttLinkConfig
     from hw.ports import LinkEvent, Will
 
-_LEAST_WAIT_S, _MOST_WAIT_S = 0.5, 60.0
+_MIN_WAIT_S, _MAX_WAIT_S = 0.5, 60.0
 _FAILURE = 0x80
 _NO_TOKEN = -1
 """Stands for a message that nobody waits for (QoS 0)."""
@@ -40,7 +40,7 @@ class LinkMqtt:
     def __init__(self, config: MqttLinkConfig, *, backoff: Backoff | None = None) -> None:
         """Raises HwConfigError when the password or a certificate cannot be read."""
         self._config = config
-        self._backoff = backoff or Backoff(_LEAST_WAIT_S, _MOST_WAIT_S)
+        self._backoff = backoff or Backoff(_MIN_WAIT_S, _MAX_WAIT_S)
         self._password = _password(config)
         _tls(config)
         self._closed = threading.Event()
@@ -170,7 +170,7 @@ class _Connection:
         self.reason = "closed"
         self.was_up = False
         self._window = window
-        self._most_packet_bytes: int | None = None
+        self._max_packet_bytes: int | None = None
         self._subscribe = subscribe
         self._emit = emit
         self._lock = threading.Lock()
@@ -226,7 +226,7 @@ class _Connection:
             self._fail(f"refused by the broker: {code}")
             return
         self._window = min(self._window, getattr(properties, "ReceiveMaximum", self._window))
-        self._most_packet_bytes = getattr(properties, "MaximumPacketSize", None)
+        self._max_packet_bytes = getattr(properties, "MaximumPacketSize", None)
         if self._subscribe:
             client.subscribe([(topic, 1) for topic in self._subscribe])
         else:
@@ -243,7 +243,7 @@ class _Connection:
         with self._lock:
             self._up = True
             self.was_up = True
-        self._emit(LinkUp(self._window, self._most_packet_bytes))
+        self._emit(LinkUp(self._window, self._max_packet_bytes))
 
     def _disconnected(self, _: Client, __: Any, ___: Any, code: ReasonCode, ____: Any) -> None:
         with self._lock:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from protocol.errors import PatrolError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class HwError(Exception):
+class HwError(PatrolError):
     """Root of all hardware errors."""
 
 
@@ -128,7 +130,7 @@ class Vitals:
     load_1min: float
     written_bytes: int | None = None
     """Bytes this process has had written to storage."""
-    way_out: str | None = None
+    default_interface: str | None = None
     """Network interface of the default route; None without one."""
 
 

@@ -13,23 +13,23 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from pydantic import BaseModel, ConfigDict
 
-from agent.errors import KeyFileError, WireError
-from agent.seal.keys import VerifyKey
-from agent.sync.topics import check_unit
-from provision.books import EnrolmentRefusedError
+from protocol.errors import KeyFileError, WireError
+from protocol.seal.keys import VerifyKey
+from protocol.wire.topics import check_unit
+from provision.ca_store import EnrolmentRefusedError
 from provision.errors import ProvisionError
 from provision.pki import now_utc
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from provision.books import Books
+    from provision.ca_store import CaStore
     from provision.card import Card
 
 _LOG = structlog.get_logger(__name__)
 PATH = "/enrol"
 RENEW = "/renew"
-_MOST_BYTES = 16_384
+_MAX_BYTES = 16_384
 _TIMEOUT_S = 30.0
 
 
@@ -68,7 +68,7 @@ def post(
     try:
         connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
         answer = connection.getresponse()
-        data = answer.read(_MOST_BYTES)
+        data = answer.read(_MAX_BYTES)
     except http.client.HTTPException as error:
         raise ProvisionError(f"{host}:{port}: no sensible answer: {error!r}") from error
     except ssl.SSLCertVerificationError as error:
@@ -93,16 +93,16 @@ def post(
         raise ProvisionError(f"{host}:{port}: no sensible answer") from error
 
 
-def server(books: Books, host: str, port: int, *, cert: Path, key: Path) -> http.server.ThreadingHTTPServer:
+def server(ca_store: CaStore, host: str, port: int, *, cert: Path, key: Path) -> http.server.ThreadingHTTPServer:
     """The authority's side, bound and ready for ``serve_forever``; TLS 1.2 or newer only."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
         context.load_cert_chain(cert, key)
         # Units that renew show their certificate; those that enrol have none yet.
-        context.load_verify_locations(cadata=books.ca_pem.decode())
+        context.load_verify_locations(cadata=ca_store.ca_pem.decode())
         context.verify_mode = ssl.CERT_OPTIONAL
-        made = _Server((host, port), _handler(books))
+        made = _Server((host, port), _handler(ca_store))
     except OSError as error:
         raise ProvisionError(f"enrolment cannot be served at {host}:{port}: {error}") from error
     made.tls = context
@@ -123,7 +123,7 @@ class _Server(http.server.ThreadingHTTPServer):
             _LOG.warning("enrolment_connection", peer=client_address[0], error=str(error))
 
 
-def _handler(books: Books) -> type[http.server.BaseHTTPRequestHandler]:
+def _handler(ca_store: CaStore) -> type[http.server.BaseHTTPRequestHandler]:
     class Handler(http.server.BaseHTTPRequestHandler):
         server_version = "patrol-lpr"
         sys_version = ""
@@ -139,19 +139,19 @@ def _handler(books: Books) -> type[http.server.BaseHTTPRequestHandler]:
 
         def _answer(self) -> tuple[http.HTTPStatus, dict[str, str]]:
             length = self.headers.get("Content-Length", "")
-            if self.path not in {PATH, RENEW} or not length.isdecimal() or int(length) > _MOST_BYTES:
+            if self.path not in {PATH, RENEW} or not length.isdecimal() or int(length) > _MAX_BYTES:
                 return http.HTTPStatus.BAD_REQUEST, {"error": "not an enrolment"}
             try:
                 asked = json.loads(self.rfile.read(int(length)))
                 unit = check_unit(str(asked["unit"]))
                 if self.path == RENEW:
-                    pem = books.renew(unit, self._shown(), str(asked["request"]).encode(), now=now_utc())
+                    pem = ca_store.renew(unit, self._shown(), str(asked["request"]).encode(), now=now_utc())
                     _LOG.info("renewed", unit=unit)
                     return http.HTTPStatus.OK, {"certificate": pem.decode()}
                 token = str(asked["token"])
                 signing = VerifyKey.from_raw(base64.b64decode(str(asked["signing_key"]), validate=True))
                 request = str(asked["request"]).encode()
-                pem = books.enrol(unit, token, request, signing.pem(), now=now_utc())
+                pem = ca_store.enrol(unit, token, request, signing.pem(), now=now_utc())
             except EnrolmentRefusedError as error:
                 _LOG.warning("enrolment_refused", peer=self.client_address[0])
                 return http.HTTPStatus.FORBIDDEN, {"error": str(error)}

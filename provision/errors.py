@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from agent.errors import AgentError
+from protocol.errors import PatrolError
 
 
-class ProvisionError(AgentError):
+class ProvisionError(PatrolError):
     """A card, an image or a certificate cannot be made; the message says what to do."""

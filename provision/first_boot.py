@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 from cryptography import x509
 
-from agent.errors import KeyFileError
 from agent.geotag.sentences import RefusedError, Rmc, parse_sentence
-from agent.seal.keys import SigningKey, StationKey, VerifyKey
+from protocol.errors import KeyFileError
+from protocol.seal.keys import SigningKey, StationKey, VerifyKey
 from provision.card import CARD, load_card
 from provision.enrol import EnrolAt, ask
 from provision.errors import ProvisionError

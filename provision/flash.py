@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _BLOCK = 4 * 2**20
-_MOST_CARD_BYTES = 256 * 2**30
+_MAX_CARD_BYTES = 256 * 2**30
 """Above this it is no card."""
 
 
@@ -49,7 +49,7 @@ def check_target(target: Path, image: Path, *, mounts: Path = Path("/proc/self/m
         raise ProvisionError(f"{target}: only root may look at disks: begin the command with sudo") from error
     except OSError as error:
         raise ProvisionError(f"{target}: {error.strerror}; `lsblk` lists what is there") from error
-    if size > _MOST_CARD_BYTES:
+    if size > _MAX_CARD_BYTES:
         raise ProvisionError(f"{target}: {size / 2**30:.0f} GiB is no card; `lsblk` lists what is there")
     if size < image.stat().st_size:
         raise ProvisionError(

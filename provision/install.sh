@@ -32,7 +32,7 @@ if [ -n "$wheels" ]; then
 else
   "$code/bin/pip" install --quiet --upgrade "${here}[litert]"
 fi
-"$code/bin/python" -I -m provision.releases adopt
+"$code/bin/python" -I -m updater.releases adopt
 
 for unit in patrol-lpr.service patrol-lpr-enrol.service patrol-lpr-poweroff.path patrol-lpr-poweroff.service \
   patrol-lpr-renew.service patrol-lpr-renew.timer patrol-lpr-update.path patrol-lpr-update.service \

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from agent.sync.topics import check_unit
+from protocol.wire.topics import check_unit
 from provision.errors import ProvisionError
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING, TypeVar
 
-from agent.sync.topics import Channel, build
-from agent.sync.wire import (
+from protocol.wire.enums import NackCode
+from protocol.wire.topics import Channel, build
+from protocol.wire.wire import (
     MAX_RECEIPT_PICTURES,
     MAX_RECEIPT_RECORDS,
     Nack,
-    NackCode,
     PictureStatus,
     ReadMessage,
     Receipt,
@@ -25,8 +25,8 @@ from agent.sync.wire import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from station.album import ChunkResult
     from station.batch import Answer, Batch
+    from station.picture_store import ChunkResult
 
 _Item = TypeVar("_Item")
 _DETAIL = 100
@@ -103,6 +103,6 @@ def nack(unit: str, payload: bytes, code: NackCode, detail: str, *, retry: bool 
     return build(unit, Channel.RECEIPT), encode_nack(refusal)
 
 
-def _parts(items: Sequence[_Item], most: int) -> Iterator[Sequence[_Item]]:
-    for start in range(0, len(items), most):
-        yield items[start : start + most]
+def _parts(items: Sequence[_Item], limit: int) -> Iterator[Sequence[_Item]]:
+    for start in range(0, len(items), limit):
+        yield items[start : start + limit]

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from agent.seal import OpenedRecord
-    from agent.sync.wire import (
+    from protocol.seal import OpenedRecord
+    from protocol.wire.wire import (
+        ChunkRequest,
         HealthMessage,
         PictureChunk,
         RecordMessage,
         StatusMessage,
         UpdateReport,
-        UpdateWish,
     )
 
 Answer = tuple[str, bytes]
@@ -40,7 +40,7 @@ class Batch:
     chunks: list[tuple[PictureChunk, bytes]] = field(default_factory=list)
     health: list[tuple[HealthMessage, bytes]] = field(default_factory=list)
     status: list[StatusMessage] = field(default_factory=list)
-    updates: list[tuple[UpdateWish | UpdateReport, bytes]] = field(default_factory=list)
+    updates: list[tuple[ChunkRequest | UpdateReport, bytes]] = field(default_factory=list)
     refusals: list[Answer] = field(default_factory=list)
 
     @property

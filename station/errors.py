@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from agent.errors import AgentError
+from protocol.errors import PatrolError
 
 
-class StationError(AgentError):
+class StationError(PatrolError):
     """Root of the station's errors."""
 
 

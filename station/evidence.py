@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent.seal.evidence import Evidence
+from protocol.seal.evidence import Evidence
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
 
-    from agent.seal import OpenedRecord
+    from protocol.seal import OpenedRecord
 
 _RECORD_BYTES = (
     "coalesce((SELECT payload FROM reads x WHERE x.unit = e.unit AND x.read_id = e.record_id),"

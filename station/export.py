@@ -9,13 +9,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from agent.seal.series import Header, Proof, write_series
+from protocol.seal.series import Header, Proof, write_series
 from station.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from agent.seal import KeyRing
+    from protocol.seal import KeyRing
     from station.rows import StoredRead
     from station.store import Store
 
@@ -24,7 +24,7 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COLUMNS = (
     "read_id", "unit", "agency", "boot_id", "seq", "camera", "role", "utc", "time_source", "uncertainty_ms",
-    "dated_later", "plate", "raw", "confidence", "region", "region_confidence", "single_look", "sightings",
+    "dated_later", "plate", "raw", "confidence", "region", "region_confidence", "single_frame", "sightings",
     "agreeing", "place_method", "lat_deg", "lon_deg", "error_m", "retention", "received", "pictures",
 )  # fmt: skip
 _Cell = str | int | float | bool | None
@@ -91,7 +91,7 @@ def _values(read: StoredRead) -> dict[str, _Cell]:
     values: tuple[_Cell, ...] = (
         read.read_id.hex(), read.unit, read.agency, read.boot_id.hex(), read.seq, read.camera, read.role,
         iso(read.utc_us), read.time_source, read.uncertainty_ms, read.dated, read.text, read.raw,
-        read.confidence_e4 / 1e4, read.region, read.region_e4 / 1e4, read.single_look, read.n_sightings,
+        read.confidence_e4 / 1e4, read.region, read.region_e4 / 1e4, read.single_frame, read.n_sightings,
         read.n_agreeing, read.method, read.lat_deg, read.lon_deg,
         None if read.error_cm is None else read.error_cm / 100, read.retention, iso(read.received_us), read.pictures,
     )  # fmt: skip

@@ -9,17 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent.errors import KeyUnknownError, SealError, WireError
-from agent.seal.envelope import SEALED
-from agent.sync.fields import schema_of
-from agent.sync.topics import Channel, check_unit, parse
-from agent.sync.wire import (
+from protocol.errors import KeyUnknownError, SealError, WireError
+from protocol.seal.envelope import SEALED
+from protocol.wire.enums import NackCode
+from protocol.wire.fields import schema_of
+from protocol.wire.topics import Channel, check_unit, parse
+from protocol.wire.wire import (
     MAX_MESSAGE_BYTES,
-    NackCode,
+    ChunkRequest,
     PictureChunk,
     ReadMessage,
     UpdateReport,
-    UpdateWish,
     decode_chunk,
     decode_health,
     decode_record,
@@ -33,7 +33,7 @@ from station.errors import StoreError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from agent.seal import Opener
+    from protocol.seal import Opener
     from station.batch import Answer
     from station.store import Store
 
@@ -56,7 +56,7 @@ class IngestCounts:
 
     reads: int = 0
     """New reads stored."""
-    doubles: int = 0
+    duplicates: int = 0
     """Records that were here already; they are receipted again and stored once."""
     others: int = 0
     """New datings and tombstones stored."""
@@ -65,7 +65,7 @@ class IngestCounts:
     status: int = 0
     reports: int = 0
     """What units said of their releases."""
-    wishes: int = 0
+    chunk_requests: int = 0
     """Times that bytes of an update were asked for."""
     malformed: int = 0
     unknown_schema: int = 0
@@ -267,7 +267,7 @@ class Ingest:
         """Bytes of updates; a file that cannot be read is a matter of this station, and the units ask again."""
         answers: list[Answer] = []
         for update, _ in batch.updates:
-            if not isinstance(update, UpdateWish):
+            if not isinstance(update, ChunkRequest):
                 continue
             try:
                 answer = self._store.update_bytes(update)
@@ -289,10 +289,10 @@ class Ingest:
         self.counts.status += len(batch.status)
         reports = sum(isinstance(update, UpdateReport) for update, _ in batch.updates)
         self.counts.reports += reports
-        self.counts.wishes += len(batch.updates) - reports
+        self.counts.chunk_requests += len(batch.updates) - reports
         for message, is_new in zip((r.message for r in batch.records), fresh, strict=True):
             if not is_new:
-                self.counts.doubles += 1
+                self.counts.duplicates += 1
             elif isinstance(message, ReadMessage):
                 self.counts.reads += 1
                 if self._on_read is not None:

@@ -28,7 +28,7 @@ class StoredRead:
     confidence_e4: int
     region: str
     region_e4: int
-    single_look: bool
+    single_frame: bool
     n_sightings: int
     n_agreeing: int
     method: str

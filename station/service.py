@@ -22,8 +22,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from agent.sync.topics import Channel, pattern
 from hw.backoff import Backoff
+from protocol.wire.topics import Channel, pattern
 from station.errors import BrokerError, StoreError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ _WAITING = 2048
 """Most messages that wait for the disk; a broker that respects the window never comes near."""
 _KEEPALIVE_S = 30
 _CONNECT_S = 30.0
-_LEAST_WAIT_S, _MOST_WAIT_S = 0.5, 30.0
+_MIN_WAIT_S, _MAX_WAIT_S = 0.5, 30.0
 _POLL_S = 0.1
 _OFFERS_S = 2.0
 """How often the file is asked for offers that another process made."""
@@ -96,7 +96,7 @@ class StationService:
         self._address = address
         self._ingest = ingest
         self._client_id = f"station-{station}"
-        self._backoff = backoff or Backoff(_LEAST_WAIT_S, _MOST_WAIT_S)
+        self._backoff = backoff or Backoff(_MIN_WAIT_S, _MAX_WAIT_S)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self.run, name="station", daemon=True)
         self._log = structlog.get_logger().bind(broker=f"{address.host}:{address.port}")
@@ -254,12 +254,12 @@ class _Connection:
         client.on_socket_open = client.on_connect = client.on_disconnect = None
         client.on_subscribe = client.on_message = None
 
-    def next_group(self, most: int, wait_s: float) -> list[MQTTMessage]:
+    def next_group(self, limit: int, wait_s: float) -> list[MQTTMessage]:
         """Wait for a message, then take what else is there: while the disk works, the next group gathers."""
         group: list[MQTTMessage] = []
         try:
             group.append(self._messages.get(block=wait_s > 0, timeout=wait_s))
-            while len(group) < most:
+            while len(group) < limit:
                 group.append(self._messages.get_nowait())
         except queue.Empty:
             pass

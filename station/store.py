@@ -9,17 +9,17 @@ import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from agent.sync.wire import (
-    DatingMessage,
+from protocol.wire.enums import Lost
+from protocol.wire.wire import (
     HealthMessage,
-    Lost,
     PictureChunk,
     ReadMessage,
     RecordMessage,
     StatusMessage,
+    TimeAnchorMessage,
     TombstoneMessage,
 )
-from station import album, evidence, sequence, updates
+from station import evidence, picture_store, sequence, updates
 from station.errors import StoreError
 from station.rows import AuditRow, PurgeResult, StoredRead, UnitRow
 from station.schema import open_file
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from agent.seal import OpenedRecord
-    from agent.sync.wire import UpdateWish
-    from agent.update.manifest import Manifest
-    from station.album import ChunkResult
+    from protocol.seal import OpenedRecord
+    from protocol.update.manifest import Manifest
+    from protocol.wire.wire import ChunkRequest
     from station.evidence import EvidenceRow
+    from station.picture_store import ChunkResult
     from station.sequence import Gap
     from station.updates import Offered
 
@@ -43,7 +43,7 @@ _DRIFT_PPM = 50
 
 _SHOWN = (
     "read_id, unit, agency, boot, seq, camera, role, utc_us, time_source, uncertainty_ms,"
-    " dating_gap_us IS NOT NULL, mono_us, text, raw, confidence_e4, region, region_e4, single_look, n_sightings,"
+    " dating_gap_us IS NOT NULL, mono_us, text, raw, confidence_e4, region, region_e4, single_frame, n_sightings,"
     " n_agreeing, method, lat_e7, lon_e7, error_cm, retention, received_us"
 )
 _DATED, _SINGLE_LOOK = 10, 17
@@ -121,7 +121,7 @@ class Store:
         match message:
             case ReadMessage():
                 self._add_read(message, payload, now_us)
-            case DatingMessage():
+            case TimeAnchorMessage():
                 self._add_dating(message, payload)
             case TombstoneMessage():
                 self._add_tombstone(message, payload, now_us)
@@ -132,7 +132,7 @@ class Store:
             m.unit, m.read_id, m.agency, m.boot_id, m.seq, m.camera, m.camera_role,
             m.utc_us, m.time.source.value, m.time.uncertainty_ms, m.mono_us, None,
             m.text, m.raw, m.confidence_e4, m.region, m.region_confidence_e4,
-            m.single_look, m.n_sightings, m.n_agreeing, m.place.method.value, m.place.lat_e7, m.place.lon_e7,
+            m.single_frame, m.n_sightings, m.n_agreeing, m.place.method.value, m.place.lat_e7, m.place.lon_e7,
             m.place.error_cm, m.retention, now_us, payload,
         )  # fmt: skip
         marks = ", ".join("?" * len(values))
@@ -152,7 +152,7 @@ class Store:
         if nearest is not None:
             self._date(m.unit, m.boot_id, nearest)
 
-    def _add_dating(self, m: DatingMessage, payload: bytes) -> None:
+    def _add_dating(self, m: TimeAnchorMessage, payload: bytes) -> None:
         known = (m.mono_us, m.utc_us, m.time.source.value, m.time.uncertainty_ms)
         self._con.execute(
             "INSERT INTO datings VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -177,7 +177,7 @@ class Store:
 
     def add_chunk(self, chunk: PictureChunk, now_us: int) -> ChunkResult:
         """Keep a chunk that continues its picture.  Inside a transaction."""
-        return album.add_chunk(self._con, chunk, now_us, self._open_picture)
+        return picture_store.add_chunk(self._con, chunk, now_us, self._open_picture)
 
     def note_seen(self, units: Iterable[str], now_us: int) -> None:
         """Note that these units sent something themselves.  Inside a transaction."""
@@ -225,8 +225,8 @@ class Store:
         """What is offered or was withdrawn, a row a unit."""
         return updates.offers(self._con)
 
-    def update_bytes(self, wish: UpdateWish) -> tuple[str, bytes] | None:
-        """What a unit wished for, as topic and payload; None when that is not offered to it.  Raises StoreError."""
+    def update_bytes(self, wish: ChunkRequest) -> tuple[str, bytes] | None:
+        """What a unit asked for, as topic and payload; None when that is not offered to it.  Raises StoreError."""
         return updates.answer(self._con, self.path, wish)
 
     def reads(
@@ -311,7 +311,7 @@ class Store:
                 " AND min(received_us, coalesce(utc_us, received_us)) < ?2",
                 (retention, before_us),
             ).rowcount
-            pictures = album.drop_orphans(self._con, before_us)
+            pictures = picture_store.drop_orphans(self._con, before_us)
             evidence.forget_purged(self._con)
             what = f"purge of {'all classes' if retention is None else f'class {retention}'} after {days:g} days"
             self._audit(now_us, who, what, reads)

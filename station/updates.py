@@ -7,15 +7,15 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent.sync.topics import Channel, build, check_unit
-from agent.sync.wire import MAX_PART_BYTES, UpdateBytes, UpdateOffer, UpdateWish, encode_offer, encode_part
+from protocol.wire.topics import Channel, build, check_unit
+from protocol.wire.wire import MAX_PART_BYTES, ChunkRequest, UpdateBytes, UpdateOffer, encode_offer, encode_part
 from station.errors import StoreError
 
 if TYPE_CHECKING:
     import sqlite3
     from pathlib import Path
 
-    from agent.update.manifest import Manifest
+    from protocol.update.manifest import Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def offers(con: sqlite3.Connection) -> list[Offered]:
     ]
 
 
-def answer(con: sqlite3.Connection, db: Path, wish: UpdateWish) -> tuple[str, bytes] | None:
+def answer(con: sqlite3.Connection, db: Path, wish: ChunkRequest) -> tuple[str, bytes] | None:
     """The next bytes of what is offered to the unit; None for anything else that it may wish.  Raises StoreError."""
     row = con.execute(
         "SELECT size FROM offers WHERE unit = ? AND sha = ? AND release", (wish.unit, wish.sha256)

@@ -10,23 +10,20 @@ import numpy as np
 from agent.records import (
     Box,
     CharRead,
-    Dating,
     Detection,
     Fix,
-    FixQuality,
     Geotag,
-    GeotagMethod,
     Picture,
-    PictureKind,
     PlateText,
     Read,
     Sighting,
-    TimeSource,
+    TimeAnchor,
     TimeTag,
     Track,
 )
 from agent.sync.encoder import RecordEncoder
 from hw.ports import Frame
+from protocol.wire.enums import FixQuality, GeotagMethod, PictureKind, TimeSource
 
 NS_PER_S = 1_000_000_000
 UTC_NS = 1_780_000_000 * NS_PER_S
@@ -94,7 +91,7 @@ def make_read(
         "alternatives": (("7A8C123", 0.02),),
         "region": "US-CA",
         "region_confidence": 0.9,
-        "single_look": False,
+        "single_frame": False,
         "n_sightings": 3,
         "n_agreeing": 3,
         "t_mono_ns": number * NS_PER_S,
@@ -115,8 +112,8 @@ def make_read(
     return Read(**{**values, **other})
 
 
-def make_dating(t_mono_ns: int = 0) -> Dating:
-    return Dating(BOOT, t_mono_ns, UTC_NS + t_mono_ns, TimeSource.GNSS, 150.0)
+def make_dating(t_mono_ns: int = 0) -> TimeAnchor:
+    return TimeAnchor(BOOT, t_mono_ns, UTC_NS + t_mono_ns, TimeSource.GNSS, 150.0)
 
 
 def make_encoder(unit: str = "unit-07", *, boot_id: bytes = BOOT) -> RecordEncoder:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 LIMITS = Limits(min_free_bytes=0, ballast_bytes=0)
 ALWAYS = -1
-MOST_TRIES = 20
+MAX_TRIES = 20
 POINTS = {
     b"posix/io/sync/fdatasync": 0.06,
     b"posix/io/sync/fsync": 0.06,
@@ -81,7 +81,7 @@ class Unit:
         self.unsure |= {read.read_id for read in self.held}
         self.held.clear()
         for tries in count():
-            if tries == MOST_TRIES:
+            if tries == MAX_TRIES:
                 self._disk.heal()
             try:
                 outbox, found = open_outbox(self._folder, make_encoder(), limits=LIMITS)
@@ -139,7 +139,7 @@ class Unit:
         assert con.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
         con.close()
         reader = OutboxReader(self.outbox.path)
-        rows = [(row.seq, row.record_id) for row in reader.records(after_seq=0, most=10**6)]
+        rows = [(row.seq, row.record_id) for row in reader.records(after_seq=0, limit=10**6)]
         stats = reader.stats()
         reader.close()
         known = {seq: name for seq, name in self.committed.items() if seq not in self.freed}

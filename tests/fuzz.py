@@ -20,28 +20,21 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from agent.errors import (
-    BundleError,
-    ConfigError,
-    DriveError,
-    KeyFileError,
-    KeyUnknownError,
-    UpdateError,
-    WireError,
-)
+from agent.errors import BundleError, ConfigError, DriveError
 from agent.geotag.nmea import NmeaConfig, NmeaState
 from agent.recognise.bundle import load_active, load_bundle
 from agent.runtime.config import load_config
-from agent.seal import AnswerKeys, KeyRing, Opener, Sealer, SigningKey, StationKey, VerifyKey, sign_answer
-from agent.seal.evidence import START, decode_signed, sign
-from agent.seal.series import Header, Proof, examine, read_series, write_series
-from agent.sync import wire
 from agent.sync.uplink import Uplink
-from agent.update.envelope import verify_update, write_update
-from agent.update.manifest import FileEntry, Manifest, Part, parse_manifest
 from hw.drive_format import DriveFormatError
 from hw.drive_load import load_drive
 from hw.ports import NmeaLine, Received
+from protocol.errors import KeyFileError, KeyUnknownError, UpdateError, WireError
+from protocol.seal import KeyRing, Opener, ReceiptVerifier, Sealer, SigningKey, StationKey, VerifyKey, sign_answer
+from protocol.seal.evidence import START, decode_signed, sign
+from protocol.seal.series import Header, Proof, examine, read_series, write_series
+from protocol.update.envelope import verify_update, write_update
+from protocol.update.manifest import FileEntry, Manifest, Part, parse_manifest
+from protocol.wire import wire
 from provision.card import Card, load_card
 from provision.errors import ProvisionError
 from station.ingest import Ingest
@@ -109,16 +102,16 @@ def receipts() -> tuple[Callable[[bytes], None], list[bytes]]:
     """What comes to a unit: receipts, nacks, picture statuses, signed and not."""
 
     class Nothing:
-        def records(self, *, after_seq: int, most: int) -> list:
+        def records(self, *, after_seq: int, limit: int) -> list:
             return []
 
-        def pictures(self, lane: object, *, after_pic: int, most: int) -> list:
+        def pictures(self, lane: object, *, after_pic: int, limit: int) -> list:
             return []
 
         def publish(self, *_: object, **__: object) -> None:
             return
 
-    believed = AnswerKeys.of([OWN.public])
+    believed = ReceiptVerifier.of([OWN.public])
 
     def target(data: bytes) -> None:
         _only((WireError,), believed.check)(data)

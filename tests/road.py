@@ -7,10 +7,10 @@ import time
 from typing import TYPE_CHECKING
 
 from agent.buffer import Limits, OutboxReader, open_outbox
-from agent.sync.topics import Channel, build
 from agent.sync.uplink import Uplink, UplinkConfig
 from hw.backoff import Backoff
 from hw.link_mqtt import LinkMqtt
+from protocol.wire.topics import Channel, build
 from station.ingest import Ingest
 from station.service import BrokerAddress, StationService
 from station.store import Store
@@ -105,7 +105,7 @@ class Arrival:
         assert self.service.connected.wait(PATIENCE_S)
 
     def stored(self) -> list[int]:
-        """Sequence numbers of the reads, doubles included."""
+        """Sequence numbers of the reads, duplicates included."""
         return sorted(row.seq for row in self.store.reads())
 
     def close(self) -> None:

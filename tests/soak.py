@@ -31,9 +31,7 @@ from agent.records import Box, CharRead, Detection, PlateText, Sighting
 from agent.runtime import log
 from agent.runtime.config import parse_config
 from agent.runtime.service import Hardware, Service
-from agent.runtime.simulate_command import fresh_keys
-from agent.seal import Opener, load_keyring
-from agent.seal.series import Proof, examine
+from cli.simulate import fresh_keys
 from hw.backoff import Backoff
 from hw.board_sim import BoardSim
 from hw.clock import RealClock
@@ -42,6 +40,8 @@ from hw.link_gate import LinkGate
 from hw.link_mqtt import LinkMqtt
 from hw.panel_sim import PanelSim
 from hw.ports import CameraEndedError, Frame, NmeaLine
+from protocol.seal import Opener, load_keyring
+from protocol.seal.series import Proof, examine
 from station.ingest import Ingest
 from station.service import BrokerAddress, StationService
 from station.store import Store
@@ -53,7 +53,7 @@ DAY_S = 86_400
 NS_PER_S = 1_000_000_000
 FRAME_REAL_S = 0.02
 SYMBOLS = "ABCDEFGHJKLMNPRSTUVWXYZ0123456789"
-MOST_GROWTH = 1.25
+MAX_GROWTH = 1.25
 SPARE_MIB = 24
 """What an allocator may keep beyond the growth allowed."""
 
@@ -101,7 +101,7 @@ class Road:
 
 
 class RoadReader:
-    """As agent.pipeline.FrameReader says."""
+    """As agent.pipeline.PlateRecognizer says."""
 
     def detect(self, frame: Frame) -> list[Detection]:
         return [Detection(Box(20, 20, 80, 50), 0.95)] if frame.seq % 3 == 0 else []
@@ -138,7 +138,7 @@ class Sky:
 
 
 @dataclass(slots=True)
-class Books:
+class ReadPath:
     """What is measured along the way."""
 
     committed: int = 0
@@ -161,7 +161,7 @@ class Week:
         self.broker = Mosquitto(folder).start()
         self.seal, _ = fresh_keys(folder / "keys", UNIT)
         self._opener = Opener(load_keyring(folder / "keys"))
-        self.books = Books()
+        self.read_path = ReadPath()
         self._station_up()
 
     def _station_up(self) -> None:
@@ -178,8 +178,8 @@ class Week:
 
     def day(self, real_s: float) -> None:
         """One start of the agent; it ends without a chance to send."""
-        clock = FastClock(self._speed, self.books.starts)
-        self.books.starts += 1
+        clock = FastClock(self._speed, self.read_path.starts)
+        self.read_path.starts += 1
         config = parse_config(
             {
                 "unit": UNIT,
@@ -195,14 +195,19 @@ class Week:
         link = MqttLinkConfig(kind="mqtt", host="127.0.0.1", port=self.broker.port, unit=UNIT)
         gate = LinkGate(lambda: LinkMqtt(link, backoff=Backoff(0.05, 0.5)))
         hardware = Hardware(
-            (Road(clock, self.books.starts * 10**6),), Sky(clock), PanelSim(clock), gate, BoardSim(clock), clock
+            (Road(clock, self.read_path.starts * 10**6),),
+            Sky(clock),
+            PanelSim(clock),
+            gate,
+            BoardSim(clock),
+            clock,
         )
         service = Service(config, hardware, RoadReader, ("soak@0",))
         fates = threading.Thread(target=self._fates, args=(service, gate, real_s), daemon=True)
         fates.start()
         service.run(drain_s=0)
         fates.join()
-        self.books.committed += service.progress.committed
+        self.read_path.committed += service.progress.committed
         self._measure()
 
     def _fates(self, service: Service, gate: LinkGate, real_s: float) -> None:
@@ -211,7 +216,7 @@ class Week:
         while (left_s := until_s - time.monotonic()) > 0:
             pause.wait(min(left_s, self._rng.expovariate(0.5)))
             what = self._rng.choice(("network", "broker", "station", "nothing"))
-            self.books.fault(what)
+            self.read_path.fault(what)
             if what == "network":
                 gate.shut()
                 pause.wait(self._rng.expovariate(1.0))
@@ -228,7 +233,7 @@ class Week:
     def drain(self) -> None:
         """A last start with an empty road and no faults, until nothing waits."""
         self._speed = 1.0
-        clock = FastClock(1.0, self.books.starts)
+        clock = FastClock(1.0, self.read_path.starts)
         hardware_config = MqttLinkConfig(kind="mqtt", host="127.0.0.1", port=self.broker.port, unit=UNIT)
         config = parse_config(
             {
@@ -249,9 +254,9 @@ class Week:
 
     def _measure(self) -> None:
         process = psutil.Process()
-        self.books.rss_mib.append(process.memory_info().rss / 2**20)
-        self.books.descriptors.append(process.num_fds())
-        self.books.outbox_mib.append((self._folder / "state" / FILE_NAME).stat().st_size / 2**20)
+        self.read_path.rss_mib.append(process.memory_info().rss / 2**20)
+        self.read_path.descriptors.append(process.num_fds())
+        self.read_path.outbox_mib.append((self._folder / "state" / FILE_NAME).stat().st_size / 2**20)
 
     def verdicts(self) -> list[tuple[str, str, bool]]:
         """What was promised, what was found, whether it held."""
@@ -262,7 +267,7 @@ class Week:
         missing = [gap for gap in self.store.gaps(UNIT) if not gap.explained]
         proofs = [Proof(row.evidence, row.salt, row.record) for row in self.store.each_evidence(UNIT)]
         (proven,) = examine(proofs, {UNIT: load_keyring(self._folder / "keys").units[UNIT].values()})
-        books = self.books
+        books = self.read_path
         settled = max(1, len(books.rss_mib) // 4)
         rss, most = books.rss_mib[settled], max(books.rss_mib[settled:])
         first_fds, last_fds = books.descriptors[settled], books.descriptors[-1]
@@ -273,7 +278,7 @@ class Week:
             ("evicted or refused", f"{stats.evicted_reads + stats.quarantined}", not stats.evicted_reads),
             ("numbers missing", f"{len(missing)}", not missing),
             ("series proven", f"{proven.records:,} records", proven.is_right),
-            ("memory, MiB, early and most", f"{rss:.0f}, {most:.0f}", most <= MOST_GROWTH * rss + SPARE_MIB),
+            ("memory, MiB, early and most", f"{rss:.0f}, {most:.0f}", most <= MAX_GROWTH * rss + SPARE_MIB),
             ("file descriptors, early and last", f"{first_fds}, {last_fds}", last_fds <= first_fds + 4),
             ("outbox file, MiB, most", f"{max(books.outbox_mib):.1f}", max(books.outbox_mib) < 64),
         ]
@@ -307,7 +312,7 @@ def main() -> None:
         finally:
             week.close()
     table = Table(
-        "promise", "found", "", title=f"{options.days} days, seed {options.seed}, faults {week.books.faults}"
+        "promise", "found", "", title=f"{options.days} days, seed {options.seed}, faults {week.read_path.faults}"
     )
     for promise, found, held in verdicts:
         table.add_row(promise, found, "[green]held[/]" if held else "[red]BROKEN[/]")

@@ -7,24 +7,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from agent.records import (
-    Box,
-    CharRead,
-    Dating,
-    Fix,
-    FixQuality,
-    Geotag,
-    GeotagMethod,
-    Picture,
-    PictureKind,
-    PlateText,
-    Read,
-    TimeSource,
-    TimeTag,
-    Track,
-)
-from agent.sync import wire
-from agent.sync.fields import I32, I63, U8, U16, U32, pack
+from agent.records import Box, CharRead, Fix, Geotag, Picture, PlateText, Read, TimeAnchor, TimeTag, Track
+from agent.sync import convert
+from protocol.wire import wire
+from protocol.wire.enums import FixQuality, GeotagMethod, PictureKind, TimeSource
+from protocol.wire.fields import I32, I63, U8, U16, U32, pack
 from tests.builders import (
     BOOT,
     NS_PER_S,
@@ -82,10 +69,10 @@ UTC_US = st.integers(0, I63)
 PROBABILITIES = st.floats(0, 1)
 
 
-def printable(most: int, *, least: int = 0) -> st.SearchStrategy[str]:
+def printable(limit: int, *, least: int = 0) -> st.SearchStrategy[str]:
     """What the wire takes as text, beyond ASCII included."""
     characters = st.characters(codec="utf-8", exclude_categories=("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"))
-    return st.text(characters.filter(str.isprintable), min_size=least, max_size=most)
+    return st.text(characters.filter(str.isprintable), min_size=least, max_size=limit)
 
 
 # Records of the agent
@@ -166,7 +153,7 @@ def reads() -> st.SearchStrategy[Read]:
         char_confidence=st.lists(PROBABILITIES, max_size=10).map(tuple),
         alternatives=st.lists(st.tuples(PLATE_TEXTS, PROBABILITIES), max_size=5).map(tuple),
         region_confidence=PROBABILITIES,
-        single_look=st.booleans(),
+        single_frame=st.booleans(),
         n_sightings=st.integers(1, 10**6),
         n_agreeing=st.integers(0, 10**6),
         t_mono_ns=st.integers(0, 2**63),
@@ -278,7 +265,7 @@ def read_messages() -> st.SearchStrategy[wire.ReadMessage]:
         mono_last_us=st.integers(0, I63),
         n_sightings=st.integers(0, U16),
         n_agreeing=st.integers(0, U16),
-        single_look=st.booleans(),
+        single_frame=st.booleans(),
         text=printable(32),
         raw=printable(64),
         confidence_e4=st.integers(0, 10_000),
@@ -298,9 +285,9 @@ def read_messages() -> st.SearchStrategy[wire.ReadMessage]:
     )
 
 
-def datings() -> st.SearchStrategy[wire.DatingMessage]:
+def datings() -> st.SearchStrategy[wire.TimeAnchorMessage]:
     return st.builds(
-        wire.DatingMessage,
+        wire.TimeAnchorMessage,
         unit=UNITS,
         agency=printable(36),
         boot_id=IDS,
@@ -438,9 +425,9 @@ def update_bytes() -> st.SearchStrategy[wire.UpdateBytes]:
     )
 
 
-def wishes() -> st.SearchStrategy[wire.UpdateWish]:
+def chunk_requests() -> st.SearchStrategy[wire.ChunkRequest]:
     return st.builds(
-        wire.UpdateWish, unit=UNITS, boot_id=IDS, sha256=HASHES, offset=st.integers(0, I63), extra=extras()
+        wire.ChunkRequest, unit=UNITS, boot_id=IDS, sha256=HASHES, offset=st.integers(0, I63), extra=extras()
     )
 
 
@@ -463,9 +450,11 @@ def update_reports() -> st.SearchStrategy[wire.UpdateReport]:
 def make_read_message(number: int = 1, *, seq: int = 1, unit: str = "unit-07", **other: Any) -> wire.ReadMessage:
     """The message of ``make_read(number, **other)``."""
     read = make_read(number, **other)
-    return wire.read_message(read, unit=unit, agency="Example Sheriff", boot_id=BOOT, seq=seq)
+    return convert.read_message(read, unit=unit, agency="Example Sheriff", boot_id=BOOT, seq=seq)
 
 
-def make_dating_message(t_mono_ns: int = 0, *, seq: int = 1, dating: Dating | None = None) -> wire.DatingMessage:
+def make_dating_message(
+    t_mono_ns: int = 0, *, seq: int = 1, dating: TimeAnchor | None = None
+) -> wire.TimeAnchorMessage:
     told = dating or make_dating(t_mono_ns)
-    return wire.dating_message(told, unit="unit-07", agency="Example Sheriff", boot_id=BOOT, seq=seq)
+    return convert.time_anchor_message(told, unit="unit-07", agency="Example Sheriff", boot_id=BOOT, seq=seq)

@@ -29,14 +29,14 @@ from rich.table import Table
 
 from agent.buffer import OutboxReader, open_outbox, schema
 from agent.buffer.outbox import FILE_NAME, Outbox
-from agent.runtime.replay import Replay
-from agent.runtime.scripted import ScriptedReader
-from agent.runtime.simulate_command import config_for, fresh_keys
 from agent.runtime.stages import build_sealer
-from agent.seal import Opener, load_keyring
-from agent.seal.series import Proof, examine
 from agent.sync.encoder import RecordEncoder
+from cli.replay import Replay
+from cli.scripted import ScriptedReader
+from cli.simulate import config_for, fresh_keys
 from hw.drive_load import load_drive
+from protocol.seal import Opener, load_keyring
+from protocol.seal.series import Proof, examine
 from station.ingest import Ingest
 from station.store import Store
 from tests.builders import make_encoder, make_read
@@ -63,7 +63,7 @@ STATEMENTS = {
 }
 """Points inside SQLite: struck before such a statement runs."""
 POINTS = ("frame", "track", *STATEMENTS, "sent", "receipt", "anytime")
-MOST_PASSINGS = {"frame": 30, "track": 30, "checkpoint": 1, "evict": 6, "picture": 10, "anytime": 120}
+MAX_PASSINGS = {"frame": 30, "track": 30, "checkpoint": 1, "evict": 6, "picture": 10, "anytime": 120}
 PLATES = {"7ABC123": (0.4, 1.4), "HJK4821": (1.0, 2.0), "8XYZ999": (2.2, 3.2), "LMN5678": (3.4, 4.4)}
 MIGRATION_STATEMENTS = 8
 
@@ -210,8 +210,8 @@ def check(unit: Unit, fault: Fault | None) -> None:
     if whole != "ok":
         raise BrokenPromiseError(f"{fault}: integrity_check says {whole}")
     reader = OutboxReader(state / FILE_NAME)
-    here = {row.record_id for row in reader.records(after_seq=0, most=10**6)}
-    here |= {row.record_id for row, _ in reader.quarantined(most=10**6)}
+    here = {row.record_id for row in reader.records(after_seq=0, limit=10**6)}
+    here |= {row.record_id for row, _ in reader.quarantined(limit=10**6)}
     evicted = reader.stats().evicted_reads
     reader.close()
     outbox.close()
@@ -310,7 +310,7 @@ def plan(faults: int, seed: int) -> list[Fault]:
     rng.shuffle(points)
     made = []
     for number, point in enumerate(points):
-        made.append(Fault(number, point, rng.randint(1, MOST_PASSINGS.get(point, 8)), number // CHAIN % 2 == 0))
+        made.append(Fault(number, point, rng.randint(1, MAX_PASSINGS.get(point, 8)), number // CHAIN % 2 == 0))
     return made
 
 

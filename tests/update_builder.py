@@ -5,16 +5,16 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
-from agent.errors import UpdateError
-from agent.seal.keys import SigningKey
-from agent.update.making import Sources, Terms, make_update
-from provision.releases import Releases
-from provision.staging import Site, apply
+from protocol.errors import UpdateError
+from protocol.seal.keys import SigningKey
+from provision.make_update import Sources, Terms, make_update
+from updater.releases import Releases
+from updater.staging import Site, apply
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from agent.update.manifest import Manifest
+    from protocol.update.manifest import Manifest
 
 NOW_S = 1_800_000_000.0
 WHEEL = "patrol_lpr-0.2.0-py3-none-any.whl"

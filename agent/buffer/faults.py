@@ -30,7 +30,7 @@ _PRIMARY = 0xFF
 """Mask of a result code without what SQLite adds to it (sqlite.org/rescode.html)."""
 
 
-def sort_fault(
+def classify_error(
     error: sqlite3.Error | OSError, path: Path, *, nothing_free: Callable[[], bool] = lambda: False
 ) -> OutboxError:
     """Return OutboxFullError, OutboxDiskError, or plain OutboxError for everything else."""

@@ -12,15 +12,15 @@ import sqlite3
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from agent.buffer import schema, tally
+from agent.buffer import counters, schema
 from agent.buffer.faults import is_unreadable
 from agent.buffer.mark import SeqMark, sync_folder
 from agent.buffer.outbox import BALLAST_NAME, FILE_NAME, SUSPECT_NAME, Outbox
 from agent.buffer.retention import Limits
-from agent.buffer.rows import NON_HIT, SENDING, Lane, OpenReport, OutboxRow, RowKind, lane_for
+from agent.buffer.rows import NON_HIT, SENDING, OpenReport, OutboxRow, PicturePriority, RowKind, picture_priority
 from agent.errors import OutboxError
-from agent.records import PictureKind
-from agent.sync.wire import MAX_RANGES, Lost, LostReason, Tombstone
+from protocol.wire.enums import Lost, LostReason, PictureKind
+from protocol.wire.wire import MAX_RANGES, Tombstone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,7 +37,7 @@ _SIDE_FILES = ("", "-wal", "-shm")
 
 @dataclass(frozen=True, slots=True)
 class _Picture:
-    lane: Lane
+    lane: PicturePriority
     kind: PictureKind
     seq: int
     read_id: bytes
@@ -83,7 +83,7 @@ def open_outbox(
             return _replace(folder, encoder, limits, mark, damage=str(error), migrations=migrations)
         with schema.closed_on_failure(con):
             announced = _announce_lost_file(con, encoder, mark) if created else 0
-            report = OpenReport(created=created, lost_at_least=announced, problems=_lay_ballast(folder, limits))
+            report = OpenReport(created=created, lost_at_min=announced, problems=_lay_ballast(folder, limits))
             return Outbox(folder, con, encoder, mark, limits), report
     except (OSError, sqlite3.Error) as error:
         raise OutboxError(
@@ -113,7 +113,7 @@ def _open_checked(folder: Path, migrations: Sequence[str]) -> sqlite3.Connection
         suspect = folder / SUSPECT_NAME
         if damage := schema.check(con, whole=suspect.exists()):
             raise sqlite3.DatabaseError(damage)
-        tally.load(con)
+        counters.load(con)
         suspect.unlink(missing_ok=True)
     return con
 
@@ -130,12 +130,12 @@ def _announce_lost_file(con: sqlite3.Connection, encoder: Encoder, mark: SeqMark
     if not mark.high:
         return 0
     con.execute("BEGIN IMMEDIATE")
-    counts = tally.load(con)
+    counts = counters.load(con)
     counts.next_seq = mark.high + 1
     stone = Tombstone(Lost.RECORD, LostReason.DAMAGE, 0, 0, ((1, mark.high),))
-    _store(con, counts, _stone_row(counts, encoder, stone))
+    _store(con, counts, _tombstone_row(counts, encoder, stone))
     mark.cover(counts.next_seq - 1)
-    tally.store(con, counts)
+    counters.store(con, counts)
     con.execute("COMMIT")
     return 0
 
@@ -156,7 +156,7 @@ def _replace(
             damage=damage,
             salvaged_records=len(saved.records),
             salvaged_pictures=len(saved.pictures),
-            lost_at_least=_inner_holes(sorted(saved.records)),
+            lost_at_min=_inner_holes(sorted(saved.records)),
             problems=_lay_ballast(folder, limits),
         )
         return Outbox(folder, con, encoder, mark, limits), report
@@ -165,7 +165,7 @@ def _replace(
 def _fill(con: sqlite3.Connection, saved: _Salvage, encoder: Encoder, mark: SeqMark) -> None:
     """Put into a new file what was saved, and announce what was not."""
     con.execute("BEGIN IMMEDIATE")
-    counts = tally.load(con)
+    counts = counters.load(con)
     highest = max([mark.high, *saved.records])
     for _, row in sorted(saved.records.items()):
         _store(con, counts, row)
@@ -175,9 +175,9 @@ def _fill(con: sqlite3.Connection, saved: _Salvage, encoder: Encoder, mark: SeqM
     counts.next_seq = highest + 1
     holes = _holes(sorted(saved.records), highest)
     # Even without a hole: it says why the chain begins anew.
-    _store(con, counts, _stone_row(counts, encoder, Tombstone(Lost.RECORD, LostReason.DAMAGE, 0, 0, holes)))
+    _store(con, counts, _tombstone_row(counts, encoder, Tombstone(Lost.RECORD, LostReason.DAMAGE, 0, 0, holes)))
     mark.cover(counts.next_seq - 1)
-    tally.store(con, counts)
+    counters.store(con, counts)
     con.execute("COMMIT")
 
 
@@ -258,7 +258,7 @@ def _as_picture(columns: tuple[object, ...]) -> _Picture | None:
         case (int(lane), str(kind), int(seq), bytes(read_id), bytes(sha), bytes(jpeg)) if kind in set(PictureKind):
             found = PictureKind(kind)
             # What was held may be taken after all, from a new file.
-            place = Lane(lane) if lane in SENDING else lane_for(found, NON_HIT)
+            place = PicturePriority(lane) if lane in SENDING else picture_priority(found, NON_HIT)
             return (
                 _Picture(place, found, seq, read_id, sha, jpeg) if hashlib.sha256(jpeg).digest() == sha else None
             )
@@ -266,12 +266,12 @@ def _as_picture(columns: tuple[object, ...]) -> _Picture | None:
             return None
 
 
-def _store(con: sqlite3.Connection, counts: tally.Tally, row: OutboxRow) -> None:
+def _store(con: sqlite3.Connection, counts: counters.OutboxCounters, row: OutboxRow) -> None:
     con.execute("INSERT INTO records VALUES (?, ?, ?, ?)", (row.seq, row.kind, row.record_id, row.payload))
     counts.record(row.kind, len(row.payload), 1)
 
 
-def _store_picture(con: sqlite3.Connection, counts: tally.Tally, p: _Picture) -> None:
+def _store_picture(con: sqlite3.Connection, counts: counters.OutboxCounters, p: _Picture) -> None:
     con.execute(
         "INSERT INTO pictures (pic, lane, kind, seq, read_id, sha, size) VALUES (?, ?, ?, ?, ?, ?, ?)",
         (counts.next_pic, p.lane, p.kind, p.seq, p.read_id, p.sha256, len(p.stored)),
@@ -281,7 +281,7 @@ def _store_picture(con: sqlite3.Connection, counts: tally.Tally, p: _Picture) ->
     counts.picture(p.lane, len(p.stored), 1)
 
 
-def _stone_row(counts: tally.Tally, encoder: Encoder, stone: Tombstone) -> OutboxRow:
+def _tombstone_row(counts: counters.OutboxCounters, encoder: Encoder, stone: Tombstone) -> OutboxRow:
     seq = counts.take_seq()
     encoded = encoder.tombstone(seq, stone, counts.link)
     counts.link = encoded.link

@@ -13,40 +13,41 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent.buffer import retention, schema, settle, tally
-from agent.buffer.faults import is_unreadable, sort_fault
+from agent.buffer import apply, counters, retention, schema
+from agent.buffer.faults import classify_error, is_unreadable
 from agent.buffer.retention import Limits
 from agent.buffer.rows import (
     Applied,
     Command,
     Encoded,
     Encoder,
-    Lane,
     OutboxStats,
-    PictureHeld,
+    PicturePriority,
+    PictureQuarantined,
     PictureStored,
     Quarantined,
     Receipted,
     RowKind,
-    lane_for,
+    picture_priority,
 )
 from agent.errors import OutboxDiskError, OutboxError, OutboxFullError
-from agent.sync.wire import MAX_RANGES, LostReason
+from protocol.wire.enums import LostReason
+from protocol.wire.wire import MAX_RANGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from agent.buffer.mark import SeqMark
-    from agent.records import Dating, Read
-    from agent.sync.wire import Tombstone
+    from agent.records import Read, TimeAnchor
+    from protocol.wire.wire import Tombstone
 
 FILE_NAME = "outbox.db"
 BALLAST_NAME = "ballast"
 SUSPECT_NAME = "outbox.suspect"
 """Left behind by a process that met damage: the next opening looks at every page."""
 _NOTHING_BYTES = 64 * 1024
-_MOST_UNREADABLE = 5
+_MAX_UNREADABLE = 5
 """So many failed reads in a row are damage."""
 
 
@@ -84,7 +85,7 @@ class Outbox:
         """The file."""
         return self._folder / FILE_NAME
 
-    def append(self, reads: Sequence[Read], datings: Sequence[Dating] = ()) -> list[int]:
+    def append(self, reads: Sequence[Read], time_anchors: Sequence[TimeAnchor] = ()) -> list[int]:
         """Append a group in one transaction; return the sequence numbers of the reads.
 
         When this returns, the group survives a power cut.  Raises OutboxFullError when the disk has no room even
@@ -92,16 +93,16 @@ class Outbox:
         again, the same reads first.  Raises OutboxError when the file is damaged.
         """
         try:
-            return self._append(reads, datings)
+            return self._append(reads, time_anchors)
         except OutboxFullError:
             # The ballast is there for this moment: the room it gives lets evictions be written.
             self._drop_ballast()
             # The log takes room of its own: folded into the file it gives that back.
-            self._fold_log()
+            self._checkpoint_wal()
             with self._transaction("evict") as counts:
                 self._evict(counts, counts.used_bytes - counts.used_bytes // 20 - 1, LostReason.DISK)
-            self._fold_log()
-            return self._append(reads, datings)
+            self._checkpoint_wal()
+            return self._append(reads, time_anchors)
 
     def apply(self, commands: Sequence[Command]) -> Applied:
         """Carry out what the station said, in one transaction.
@@ -113,32 +114,34 @@ class Outbox:
             for command in commands:
                 match command:
                     case Receipted(records):
-                        gone = sum(settle.free(self._con, counts, seq, record_id) for seq, record_id in records)
+                        gone = sum(apply.free(self._con, counts, seq, record_id) for seq, record_id in records)
                         freed += gone
                         unknown += len(records) - gone
                     case PictureStored(sha256, stored_bytes):
-                        left, known = settle.note_stored(self._con, counts, sha256, stored_bytes)
+                        left, known = apply.note_stored(self._con, counts, sha256, stored_bytes)
                         pictures_freed += left
                         unknown += not known
                     case Quarantined(seq, code):
-                        quarantined += settle.quarantine(self._con, counts, seq, code)
-                    case PictureHeld(sha256, _):
-                        settle.hold(self._con, counts, sha256)
+                        quarantined += apply.quarantine(self._con, counts, seq, code)
+                    case PictureQuarantined(sha256, _):
+                        apply.hold(self._con, counts, sha256)
             counts.unknown_receipts += unknown
         return Applied(freed, pictures_freed, unknown, quarantined)
 
-    def discard(self, most: int) -> int:
+    def discard(self, limit: int) -> int:
         """Remove the oldest quarantined records for good, with a tombstone; return how many.  A person asked."""
         with self._transaction("discard") as counts:
             rows = self._con.execute(
-                "SELECT seq, length(payload) FROM quarantine ORDER BY seq LIMIT ?", (min(most, MAX_RANGES),)
+                "SELECT seq, length(payload) FROM quarantine ORDER BY seq LIMIT ?", (min(limit, MAX_RANGES),)
             ).fetchall()
             for seq, size in rows:
                 self._con.execute("DELETE FROM quarantine WHERE seq = ?", (seq,))
-                counts.used_bytes -= size + tally.ROW_BYTES
+                counts.used_bytes -= size + counters.ROW_BYTES
                 counts.quarantined -= 1
             if rows:
-                self._bury(counts, [retention.stone_of([(seq, size) for seq, size in rows], LostReason.OPERATOR)])
+                self._append_tombstones(
+                    counts, [retention.make_tombstone([(seq, size) for seq, size in rows], LostReason.OPERATOR)]
+                )
         return len(rows)
 
     def requeue(self) -> int:
@@ -147,7 +150,7 @@ class Outbox:
             rows = self._con.execute("SELECT seq, kind, id, payload FROM quarantine").fetchall()
             for seq, kind, record_id, payload in rows:
                 self._con.execute("INSERT INTO records VALUES (?, ?, ?, ?)", (seq, kind, record_id, payload))
-                counts.used_bytes -= len(payload) + tally.ROW_BYTES
+                counts.used_bytes -= len(payload) + counters.ROW_BYTES
                 counts.quarantined -= 1
                 counts.record(kind, len(payload), 1)
             if rows:
@@ -159,7 +162,7 @@ class Outbox:
         """Read the counters; raises OutboxError."""
         try:
             self._ensure_open()
-            return tally.stats(self._con)
+            return counters.stats(self._con)
         except (sqlite3.Error, OSError) as error:
             raise self._failure(error) from error
 
@@ -173,7 +176,7 @@ class Outbox:
         finally:
             self._con.close()
 
-    def _append(self, reads: Sequence[Read], datings: Sequence[Dating]) -> list[int]:
+    def _append(self, reads: Sequence[Read], time_anchors: Sequence[TimeAnchor]) -> list[int]:
         with self._transaction("append") as counts:
             before_bytes = counts.used_bytes
             fresh = [read for read in reads if read.read_id not in self._known]
@@ -182,9 +185,9 @@ class Outbox:
                 seq = counts.take_seq()
                 self._insert(counts, seq, RowKind.READ, encoded := self._encoder.read(seq, read, counts.link))
                 self._insert_pictures(counts, seq, encoded.record_id, read)
-            for dating in datings:
+            for anchor in time_anchors:
                 seq = counts.take_seq()
-                self._insert(counts, seq, RowKind.DATING, self._encoder.dating(seq, dating, counts.link))
+                self._insert(counts, seq, RowKind.TIME_ANCHOR, self._encoder.time_anchor(seq, anchor, counts.link))
             counts.appended += len(fresh)
             if counts.used_bytes > self._limits.max_bytes:
                 self._evict(counts, self._limits.low_bytes, LostReason.BUDGET)
@@ -199,16 +202,16 @@ class Outbox:
         self._known.clear()
         return [seqs[read.read_id] for read in reads]
 
-    def _insert(self, counts: tally.Tally, seq: int, kind: RowKind, encoded: Encoded) -> None:
+    def _insert(self, counts: counters.OutboxCounters, seq: int, kind: RowKind, encoded: Encoded) -> None:
         self._con.execute(
             "INSERT INTO records VALUES (?, ?, ?, ?)", (seq, kind, encoded.record_id, encoded.payload)
         )
         counts.record(kind, len(encoded.payload), 1)
         counts.link = encoded.link
 
-    def _insert_pictures(self, counts: tally.Tally, seq: int, read_id: bytes, read: Read) -> None:
+    def _insert_pictures(self, counts: counters.OutboxCounters, seq: int, read_id: bytes, read: Read) -> None:
         for picture in read.pictures:
-            lane = lane_for(picture.kind, read.retention)
+            lane = picture_priority(picture.kind, read.retention)
             sha, stored = self._encoder.picture(picture.sha256, picture.jpeg)
             # Two plates in one frame share its overview: the first read brings it, both name its hash.
             done = self._con.execute(
@@ -223,33 +226,33 @@ class Outbox:
             else:
                 self._move_up(counts, sha, lane)
 
-    def _move_up(self, counts: tally.Tally, sha: bytes, lane: Lane) -> None:
+    def _move_up(self, counts: counters.OutboxCounters, sha: bytes, lane: PicturePriority) -> None:
         """A picture that waits already is wanted more now."""
         row = self._con.execute("SELECT pic, lane FROM pictures WHERE sha = ?", (sha,)).fetchone()
-        if lane < row[1] < Lane.HELD:
+        if lane < row[1] < PicturePriority.HELD:
             self._con.execute("UPDATE pictures SET lane = ? WHERE pic = ?", (lane, row[0]))
             counts.move(row[1], -1)
             counts.move(lane, 1)
 
-    def _evict(self, counts: tally.Tally, down_to_bytes: int, reason: LostReason) -> None:
-        self._bury(counts, retention.evict(self._con, counts, max(0, down_to_bytes), reason))
+    def _evict(self, counts: counters.OutboxCounters, down_to_bytes: int, reason: LostReason) -> None:
+        self._append_tombstones(counts, retention.evict(self._con, counts, max(0, down_to_bytes), reason))
 
-    def _bury(self, counts: tally.Tally, stones: Sequence[Tombstone]) -> None:
+    def _append_tombstones(self, counts: counters.OutboxCounters, stones: Sequence[Tombstone]) -> None:
         for stone in stones:
             seq = counts.take_seq()
             self._insert(counts, seq, RowKind.TOMBSTONE, self._encoder.tombstone(seq, stone, counts.link))
 
     @contextmanager
-    def _transaction(self, doing: str) -> Iterator[tally.Tally]:
+    def _transaction(self, doing: str) -> Iterator[counters.OutboxCounters]:
         """All or nothing; the counters are read at the start and written at the end."""
         self._doing = doing
         try:
             self._ensure_open()
             self._con.execute("BEGIN IMMEDIATE")
-            counts = tally.load(self._con)
+            counts = counters.load(self._con)
             yield counts
             self._mark.cover(counts.next_seq - 1)
-            tally.store(self._con, counts)
+            counters.store(self._con, counts)
             self._con.execute("COMMIT")
             del self._unreadable[self._doing]
         except (sqlite3.Error, OSError) as error:
@@ -283,7 +286,7 @@ class Outbox:
             raise FileNotFoundError(f"{self.path} is not there")
         self._con.close()
         self._con = schema.connect(self.path)
-        next_seq = tally.load(self._con).next_seq
+        next_seq = counters.load(self._con).next_seq
         if self._doubt is not None and next_seq > self._doubt.first_seq:
             self._known |= dict(zip(self._doubt.read_ids, range(self._doubt.first_seq, next_seq), strict=False))
         self._doubt = None
@@ -293,17 +296,17 @@ class Outbox:
         """Sort an error: no room, a failing disk, or damage."""
         if is_unreadable(error):
             self._unreadable[self._doing] += 1
-        if self._unreadable[self._doing] >= _MOST_UNREADABLE:
+        if self._unreadable[self._doing] >= _MAX_UNREADABLE:
             with suppress(OSError):
                 (self._folder / SUSPECT_NAME).touch()
             return OutboxError(f"{self.path}: damaged ({error}); restart the agent, it salvages what can be read")
-        return sort_fault(error, self.path, nothing_free=self._nothing_free)
+        return classify_error(error, self.path, nothing_free=self._nothing_free)
 
     def _free_bytes(self) -> int:
         state = os.statvfs(self._folder)
         return state.f_bavail * state.f_frsize
 
-    def _fold_log(self) -> None:
+    def _checkpoint_wal(self) -> None:
         if not self._is_open:
             return
         try:

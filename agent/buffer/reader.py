@@ -5,12 +5,12 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
-from agent.buffer import tally
-from agent.buffer.faults import sort_fault
-from agent.buffer.rows import Lane, OutboxRow, OutboxStats, PictureRow, RowKind
+from agent.buffer import counters
+from agent.buffer.faults import classify_error
+from agent.buffer.rows import OutboxRow, OutboxStats, PicturePriority, PictureRow, RowKind
 from agent.buffer.schema import connect_reader
 from agent.errors import OutboxError
-from agent.records import PictureKind
+from protocol.wire.enums import PictureKind
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,22 +32,22 @@ class OutboxReader:
         except sqlite3.Error as error:
             raise OutboxError(f"{path}: cannot be opened: {error}") from error
 
-    def records(self, *, after_seq: int, most: int) -> list[OutboxRow]:
+    def records(self, *, after_seq: int, limit: int) -> list[OutboxRow]:
         """Return the oldest records above ``after_seq``, in order."""
         rows = self._all(
-            "SELECT seq, kind, id, payload FROM records WHERE seq > ? ORDER BY seq LIMIT ?", (after_seq, most)
+            "SELECT seq, kind, id, payload FROM records WHERE seq > ? ORDER BY seq LIMIT ?", (after_seq, limit)
         )
         return [OutboxRow(seq, RowKind(kind), record_id, payload) for seq, kind, record_id, payload in rows]
 
-    def pictures(self, lane: Lane, *, after_pic: int, most: int) -> list[PictureRow]:
+    def pictures(self, lane: PicturePriority, *, after_pic: int, limit: int) -> list[PictureRow]:
         """Return the oldest pictures of a lane above ``after_pic``, in order."""
         rows = self._all(
             "SELECT pic, lane, kind, seq, read_id, sha, size, stored FROM pictures"
             " WHERE lane = ? AND pic > ? ORDER BY pic LIMIT ?",
-            (lane, after_pic, most),
+            (lane, after_pic, limit),
         )
         return [
-            PictureRow(pic, Lane(row_lane), PictureKind(kind), seq, read_id, sha, size, stored)
+            PictureRow(pic, PicturePriority(row_lane), PictureKind(kind), seq, read_id, sha, size, stored)
             for pic, row_lane, kind, seq, read_id, sha, size, stored in rows
         ]
 
@@ -56,17 +56,17 @@ class OutboxReader:
         rows = self._all("SELECT jpeg FROM jpegs WHERE pic = ?", (pic,))
         return bytes(rows[0][0]) if rows else None
 
-    def quarantined(self, *, most: int) -> list[tuple[OutboxRow, str]]:
+    def quarantined(self, *, limit: int) -> list[tuple[OutboxRow, str]]:
         """Return the oldest records that were refused for good, each with the code of its refusal."""
-        rows = self._all("SELECT seq, kind, id, payload, code FROM quarantine ORDER BY seq LIMIT ?", (most,))
+        rows = self._all("SELECT seq, kind, id, payload, code FROM quarantine ORDER BY seq LIMIT ?", (limit,))
         return [(OutboxRow(seq, RowKind(kind), rid, payload), code) for seq, kind, rid, payload, code in rows]
 
     def stats(self) -> OutboxStats:
         """Read the counters."""
         try:
-            return tally.stats(self._con)
+            return counters.stats(self._con)
         except sqlite3.Error as error:
-            raise sort_fault(error, self._path) from error
+            raise classify_error(error, self._path) from error
 
     def close(self) -> None:
         """Release the file."""
@@ -76,4 +76,4 @@ class OutboxReader:
         try:
             return self._con.execute(query, values).fetchall()
         except sqlite3.Error as error:
-            raise sort_fault(error, self._path) from error
+            raise classify_error(error, self._path) from error

@@ -11,15 +11,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent.buffer.rows import SENDING, Lane, RowKind
-from agent.buffer.tally import ROW_BYTES
-from agent.records import PictureKind
-from agent.sync.wire import MAX_RANGES, Lost, LostReason, Tombstone
+from agent.buffer.counters import ROW_BYTES
+from agent.buffer.rows import SENDING, PicturePriority, RowKind
+from protocol.wire.enums import Lost, LostReason, PictureKind
+from protocol.wire.wire import MAX_RANGES, Tombstone
 
 if TYPE_CHECKING:
     import sqlite3
 
-    from agent.buffer.tally import Tally
+    from agent.buffer.counters import OutboxCounters
 
 _BATCH = 64
 
@@ -44,14 +44,16 @@ class Limits:
         return self.max_bytes - min(self.slack_bytes, self.max_bytes // 20)
 
 
-def evict(con: sqlite3.Connection, tally: Tally, down_to_bytes: int, reason: LostReason) -> list[Tombstone]:
+def evict(
+    con: sqlite3.Connection, tally: OutboxCounters, down_to_bytes: int, reason: LostReason
+) -> list[Tombstone]:
     """Delete, by value, until no more than ``down_to_bytes`` wait; return the tombstones to append.
 
     Raises sqlite3.Error.  Datings and tombstones are never evicted: they are small, and they explain the rest.
     """
     stones = []
     while tally.used_bytes > down_to_bytes:
-        lanes = (Lane.HELD, *reversed(SENDING))
+        lanes = (PicturePriority.HELD, *reversed(SENDING))
         pictures = (_evict_pictures(con, tally, lane, down_to_bytes, reason) for lane in lanes)
         stone = (
             next((found for found in pictures if found is not None), None)
@@ -65,7 +67,7 @@ def evict(con: sqlite3.Connection, tally: Tally, down_to_bytes: int, reason: Los
 
 
 def _evict_pictures(
-    con: sqlite3.Connection, tally: Tally, lane: Lane, down_to_bytes: int, reason: LostReason
+    con: sqlite3.Connection, tally: OutboxCounters, lane: PicturePriority, down_to_bytes: int, reason: LostReason
 ) -> Tombstone | None:
     """Evict the oldest pictures of one lane and of one kind."""
     gone: list[tuple[int, int]] = []
@@ -106,7 +108,7 @@ def _evict_pictures(
 
 
 def _evict_quarantined(
-    con: sqlite3.Connection, tally: Tally, down_to_bytes: int, reason: LostReason
+    con: sqlite3.Connection, tally: OutboxCounters, down_to_bytes: int, reason: LostReason
 ) -> Tombstone | None:
     """Evict the oldest quarantined reads."""
     rows = con.execute(
@@ -121,11 +123,11 @@ def _evict_quarantined(
         tally.used_bytes -= size + ROW_BYTES
         tally.quarantined -= 1
         gone.append((seq, size))
-    return _read_stone(tally, gone, _runs([seq for seq, _ in gone]), reason)
+    return _read_tombstone(tally, gone, _runs([seq for seq, _ in gone]), reason)
 
 
 def _evict_reads(
-    con: sqlite3.Connection, tally: Tally, down_to_bytes: int, reason: LostReason
+    con: sqlite3.Connection, tally: OutboxCounters, down_to_bytes: int, reason: LostReason
 ) -> Tombstone | None:
     """Evict the oldest waiting reads."""
     gone: list[tuple[int, int]] = []
@@ -144,11 +146,11 @@ def _evict_reads(
             tally.record(RowKind.READ, size, -1)
             tally.read_floor = seq
             gone.append((seq, size))
-    return _read_stone(tally, gone, ((gone[0][0], gone[-1][0]),) if gone else (), reason)
+    return _read_tombstone(tally, gone, ((gone[0][0], gone[-1][0]),) if gone else (), reason)
 
 
-def _read_stone(
-    tally: Tally, gone: list[tuple[int, int]], ranges: tuple[tuple[int, int], ...], reason: LostReason
+def _read_tombstone(
+    tally: OutboxCounters, gone: list[tuple[int, int]], ranges: tuple[tuple[int, int], ...], reason: LostReason
 ) -> Tombstone | None:
     if not gone:
         return None
@@ -156,7 +158,7 @@ def _read_stone(
     return Tombstone(Lost.READ, reason, len(gone), sum(size for _, size in gone), ranges)
 
 
-def stone_of(gone: list[tuple[int, int]], reason: LostReason) -> Tombstone:
+def make_tombstone(gone: list[tuple[int, int]], reason: LostReason) -> Tombstone:
     """Return the tombstone of records given by sequence number (ascending) and size in bytes."""
     runs = _runs([seq for seq, _ in gone])
     return Tombstone(Lost.RECORD, reason, len(gone), sum(size for _, size in gone), runs)

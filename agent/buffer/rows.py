@@ -6,22 +6,22 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
 
-from agent.records import PictureKind
+from protocol.wire.enums import PictureKind
 
 if TYPE_CHECKING:
-    from agent.records import Dating, Read
-    from agent.sync.wire import Tombstone
+    from agent.records import Read, TimeAnchor
+    from protocol.wire.wire import Tombstone
 
 
 class RowKind(IntEnum):
     """What a row holds; the numbers are in the file."""
 
     READ = 0
-    DATING = 1
+    TIME_ANCHOR = 1
     TOMBSTONE = 2
 
 
-class Lane(IntEnum):
+class PicturePriority(IntEnum):
     """In which queue a picture waits, most wanted first; the numbers are in the file."""
 
     HIT_PLATE = -2
@@ -32,18 +32,23 @@ class Lane(IntEnum):
     """Refused for good; waits for a person."""
 
 
-SENDING = (Lane.HIT_PLATE, Lane.HIT_OVERVIEW, Lane.PLATE, Lane.OVERVIEW)
+SENDING = (
+    PicturePriority.HIT_PLATE,
+    PicturePriority.HIT_OVERVIEW,
+    PicturePriority.PLATE,
+    PicturePriority.OVERVIEW,
+)
 """In this order; evicted in the opposite one."""
-PLATES = frozenset({Lane.HIT_PLATE, Lane.PLATE})
-OVERVIEWS = frozenset({Lane.HIT_OVERVIEW, Lane.OVERVIEW})
+PLATES = frozenset({PicturePriority.HIT_PLATE, PicturePriority.PLATE})
+OVERVIEWS = frozenset({PicturePriority.HIT_OVERVIEW, PicturePriority.OVERVIEW})
 NON_HIT = "nonhit"
 
 
-def lane_for(kind: PictureKind, retention: str) -> Lane:
+def picture_priority(kind: PictureKind, retention: str) -> PicturePriority:
     """Return where a picture waits: those of a read that somebody looks for go before all others."""
     if retention == NON_HIT:
-        return Lane.PLATE if kind is PictureKind.PLATE else Lane.OVERVIEW
-    return Lane.HIT_PLATE if kind is PictureKind.PLATE else Lane.HIT_OVERVIEW
+        return PicturePriority.PLATE if kind is PictureKind.PLATE else PicturePriority.OVERVIEW
+    return PicturePriority.HIT_PLATE if kind is PictureKind.PLATE else PicturePriority.HIT_OVERVIEW
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,7 @@ class PictureRow:
 
     pic: int
     """Counts pictures in the order of appending; never used twice."""
-    lane: Lane
+    lane: PicturePriority
     kind: PictureKind
     seq: int
     """Of the read that first brought it."""
@@ -99,14 +104,14 @@ class Quarantined:
 
 
 @dataclass(frozen=True, slots=True)
-class PictureHeld:
+class PictureQuarantined:
     """A picture was refused for good: it is set aside."""
 
     sha256: bytes
     code: str
 
 
-Command = Receipted | PictureStored | Quarantined | PictureHeld
+Command = Receipted | PictureStored | Quarantined | PictureQuarantined
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +145,8 @@ class Encoder(Protocol):
     def read(self, seq: int, read: Read, link: bytes) -> Encoded:
         """Encode a read."""
 
-    def dating(self, seq: int, dating: Dating, link: bytes) -> Encoded:
-        """Encode a dating."""
+    def time_anchor(self, seq: int, anchor: TimeAnchor, link: bytes) -> Encoded:
+        """Encode a anchor."""
 
     def tombstone(self, seq: int, tombstone: Tombstone, link: bytes) -> Encoded:
         """Encode a tombstone."""
@@ -192,7 +197,7 @@ class OpenReport:
     damage: str = ""
     salvaged_records: int = 0
     salvaged_pictures: int = 0
-    lost_at_least: int = 0
+    lost_at_min: int = 0
     """Records known to be gone; more may be, see the tombstone."""
     problems: tuple[str, ...] = field(default=())
     """Small things that were put right, such as a missing ballast file."""

@@ -20,7 +20,7 @@ _NS_PER_MS = 1_000_000
 class Rereads(Protocol):
     """Says which tracks are re-reads, and counts them."""
 
-    def admit(self, track: Track, where: Geotag) -> bool:
+    def is_new(self, track: Track, where: Geotag) -> bool:
         """False for a plate read before in this window and place."""
 
 
@@ -80,6 +80,6 @@ class Geotagger:
         for track in tracks:
             exposed_ns = track.best.frame.t_mono_ns
             where = self._ring.locate(exposed_ns)
-            if self._rereads is None or self._rereads.admit(track, where):
+            if self._rereads is None or self._rereads.is_new(track, where):
                 reads.append(self._maker.make(track, self._timebase.tag(exposed_ns), where))
         return reads

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.geotag.geodesy import Position
-from agent.records import Fix, FixQuality, Geotag, GeotagMethod
+from agent.records import Fix, Geotag
+from protocol.wire.enums import FixQuality, GeotagMethod
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,12 +46,12 @@ class FixRingConfig:
     """Beyond this distance in time a fix says nothing: the method is ``none``."""
     extrapolate_s: float = 5.0
     """Beyond this distance in time the vehicle is no longer moved along its last course: ``stale``."""
-    acceleration_most_mps2: float = 4.0
+    acceleration_max_mps2: float = 4.0
     """Hard braking or a sharp turn."""
     acceleration_unseen_mps2: float = 1.0
     """Change of speed within a gap that the fixes at its ends do not show."""
     speed_error_mps: float = 0.5
-    speed_most_mps: float = 60.0
+    speed_max_mps: float = 60.0
 
 
 class FixRing:
@@ -96,7 +97,7 @@ class FixRing:
         nearest = a if share < 0.5 else b  # noqa: PLR2004 - half
         bend_m = _velocity_change_mps(a, b) + self._config.acceleration_unseen_mps2 * gap_s
         wander_m = share * (1 - share) * gap_s * bend_m / 2
-        reach_m = 2 * self._config.speed_most_mps * min(share, 1 - share) * gap_s
+        reach_m = 2 * self._config.speed_max_mps * min(share, 1 - share) * gap_s
         return Geotag(
             method=GeotagMethod.INTERPOLATED,
             lat_deg=where.lat_deg,
@@ -106,8 +107,8 @@ class FixRing:
             speed_mps=(1 - share) * a.speed_mps + share * b.speed_mps,
             course_deg=_blend_course(a.course_deg, b.course_deg, share),
             alt_m=_blend(a.alt_m, b.alt_m, share),
-            hdop=_most([a.hdop, b.hdop]),
-            satellites=_least([a.satellites, b.satellites]),
+            hdop=_max([a.hdop, b.hdop]),
+            satellites=_min([a.satellites, b.satellites]),
             quality=min(a.quality, b.quality, key=_WORST_FIRST.index),
         )
 
@@ -117,7 +118,7 @@ class FixRing:
         age_s = abs(offset_s)
         where = Position(fix.lat_deg, fix.lon_deg)
         error_m = fix.error_m + self._config.speed_error_mps * age_s
-        error_m += self._config.acceleration_most_mps2 * age_s * age_s / 2
+        error_m += self._config.acceleration_max_mps2 * age_s * age_s / 2
         if fix.course_deg is None:
             error_m += fix.speed_mps * age_s
         else:
@@ -141,7 +142,7 @@ class FixRing:
             method=GeotagMethod.STALE,
             lat_deg=fix.lat_deg,
             lon_deg=fix.lon_deg,
-            error_m=fix.error_m + self._config.speed_most_mps * _age_s(fix, t_mono_ns),
+            error_m=fix.error_m + self._config.speed_max_mps * _age_s(fix, t_mono_ns),
             fix_age_ms=_age_ms(fix, t_mono_ns),
             hdop=fix.hdop,
             satellites=fix.satellites,
@@ -183,11 +184,11 @@ def _blend_course(a: float | None, b: float | None, share: float) -> float | Non
     return (a + share * turn) % 360
 
 
-def _most(values: Sequence[float | None]) -> float | None:
+def _max(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return max(known) if known else None
 
 
-def _least(values: Sequence[int | None]) -> int | None:
+def _min(values: Sequence[int | None]) -> int | None:
     known = [value for value in values if value is not None]
     return min(known) if known else None

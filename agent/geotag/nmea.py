@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from agent.geotag.geodesy import Position
 from agent.geotag.sentences import NS_PER_S, Gga, RefusedError, Rmc, parse_sentence
-from agent.records import Fix, FixQuality
+from agent.records import Fix
+from protocol.wire.enums import FixQuality
 
 if TYPE_CHECKING:
     from hw.ports import NmeaLine
@@ -46,14 +47,14 @@ class NmeaConfig:
     """No date later than this after ``not_before`` is believed."""
     latency_ms: float = 0.0
     """Known delay from the instant of an epoch to the first byte of its first sentence."""
-    most_speed_mps: float = 90.0
+    max_speed_mps: float = 90.0
     patience: int = 5
     """Contradicting fixes refused in a row before they are the new truth."""
     clock_tolerance_ms: float = 500.0
     """Most by which receiver time and monotonic clock may differ between two fixes: sentences jitter."""
     epoch_span_ms: float = 2000.0
     """Sentences of one epoch arrive within this; a burst at 4800 baud takes a second."""
-    most_disagreement_m: float = 50.0
+    max_disagreement_m: float = 50.0
     """RMC and GGA of one epoch must lie this close: a second check where the checksum has only 8 bits."""
     distrust_factor: float = 4.0
     """By how much the error of a fix grows that became the new truth by patience."""
@@ -85,7 +86,7 @@ class NmeaCounts:
     time_jumps: int = 0
     jumps: int = 0
     """Fixes refused for the speed they imply."""
-    new_truths: int = 0
+    resyncs: int = 0
     """Contradicting fixes accepted after patience ran out."""
 
 
@@ -184,15 +185,15 @@ class NmeaState:
         self._suspect = fix
         if self._suspects <= self._config.patience:
             return None
-        self._counts["new_truths"] += 1
+        self._counts["resyncs"] += 1
         return self._accept(replace(fix, error_m=fix.error_m * self._config.distrust_factor))
 
     def _wrong(self, rmc: Rmc, gga: Gga) -> str | None:
         """What is wrong with a pair whatever came before it, as the name of a count."""
         apart_m = Position(rmc.lat_deg, rmc.lon_deg).distance_m(Position(gga.lat_deg, gga.lon_deg))
-        if apart_m > self._config.most_disagreement_m:
+        if apart_m > self._config.max_disagreement_m:
             return "disagreements"
-        return "jumps" if rmc.speed_mps > self._config.most_speed_mps else None
+        return "jumps" if rmc.speed_mps > self._config.max_speed_mps else None
 
     def _accept(self, fix: Fix) -> Fix:
         self._last, self._suspect, self._suspects = fix, None, 0
@@ -223,7 +224,7 @@ class NmeaState:
             return "time_jumps"
         moved_m = Position(before.lat_deg, before.lon_deg).distance_m(Position(fix.lat_deg, fix.lon_deg))
         noise_m = before.error_m + fix.error_m
-        if moved_m - noise_m > self._config.most_speed_mps * utc_s:
+        if moved_m - noise_m > self._config.max_speed_mps * utc_s:
             return "jumps"
         return None
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from agent.fusion.candidates import alternative_texts
 from agent.records import Read
-from agent.track.candidates import alternative_texts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +44,7 @@ class ReadMaker:
             alternatives=alternative_texts(track.plate),
             region=track.plate.region,
             region_confidence=track.plate.region_confidence,
-            single_look=track.single_look,
+            single_frame=track.single_frame,
             n_sightings=track.n_sightings,
             n_agreeing=track.n_agreeing,
             t_mono_ns=frame.t_mono_ns,

@@ -13,11 +13,11 @@ from enum import StrEnum
 
 import pynmea2
 
-from agent.records import FixQuality
+from protocol.wire.enums import FixQuality
 
 NS_PER_S = 1_000_000_000
 _MPS_PER_KNOT = 1852 / 3600
-_MOST_CHARS = 128
+_MAX_CHARS = 128
 """NMEA 0183 allows 82; receivers with many digits exceed it, garbage exceeds it by far."""
 
 _SHAPE = re.compile(r"\$([A-Z0-9]{3,8})(?:,([^*$!]*))?\*([0-9A-Fa-f]{2})\s*", re.ASCII)
@@ -108,7 +108,7 @@ def parse_sentence(text: str) -> Rmc | Gga | Timed:
 
     Raises RefusedError with the reason when the line is not a sound sentence of the kinds used here.
     """
-    shape = _SHAPE.fullmatch(text) if len(text) <= _MOST_CHARS else None
+    shape = _SHAPE.fullmatch(text) if len(text) <= _MAX_CHARS else None
     if shape is None:
         raise RefusedError(Refusal.GARBAGE)
     address = shape[1]

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
-from agent.records import Dating, TimeSource, TimeTag
+from agent.records import TimeAnchor, TimeTag
+from protocol.wire.enums import TimeSource
 
 if TYPE_CHECKING:
     from agent.records import Fix
@@ -42,7 +43,7 @@ class TimebaseConfig:
     """Samples farther from the median are left out."""
     slew_ppm: float = 500.0
     step_ms: float = 128.0
-    held_most_ms: float = 60_000.0
+    held_max_ms: float = 60_000.0
     """Held time with more uncertainty than this is no time."""
 
 
@@ -84,7 +85,7 @@ class Timebase:
         """Since the last step, oldest first: an instant keeps its tag when a later correction comes."""
         self._t_gnss_ns: int | None = None
         self._dated_ms: float | None = None
-        self._due: Dating | None = None
+        self._due: TimeAnchor | None = None
         self._fixes = 0
         self._ntp_samples = 0
         self._contradictions = 0
@@ -129,7 +130,7 @@ class Timebase:
         known = self._disciplines[-1]
         age_ns = abs(t_mono_ns - known.t_mono_ns)
         uncertainty_ms = known.uncertainty_ms + age_ns * self._config.drift_ppm * _PPM / _NS_PER_MS
-        if uncertainty_ms > self._config.held_most_ms:
+        if uncertainty_ms > self._config.held_max_ms:
             return TimeTag(None, TimeSource.NONE, None)
         offset_ns = self._offset_ns(t_mono_ns)
         # While a correction is still being slewed in, the tag is off by what is left of it.
@@ -138,7 +139,7 @@ class Timebase:
         source = known.source if age_ns <= fresh_s * _NS_PER_S else TimeSource.HELD
         return TimeTag(t_mono_ns + offset_ns, source, uncertainty_ms)
 
-    def dating(self) -> Dating | None:
+    def time_anchor(self) -> TimeAnchor | None:
         """Return the tie of this boot to UTC once when there is one to tell, else None.
 
         There is when time first becomes known, when its uncertainty is ten times smaller than last told, and after
@@ -158,14 +159,14 @@ class Timebase:
         better = self._dated_ms is None or uncertainty_ms * 10 <= self._dated_ms
         if better or stepped:
             self._dated_ms = uncertainty_ms
-            self._due = Dating(self._boot_id, t_mono_ns, t_mono_ns + target_ns, source, uncertainty_ms)
+            self._due = TimeAnchor(self._boot_id, t_mono_ns, t_mono_ns + target_ns, source, uncertainty_ms)
 
     def _offset_ns(self, t_mono_ns: int) -> int:
         earlier = (known for known in reversed(self._disciplines) if known.t_mono_ns <= t_mono_ns)
         known = next(earlier, self._disciplines[0])
-        most_ns = round(max(0, t_mono_ns - known.t_mono_ns) * self._config.slew_ppm * _PPM)
+        max_ns = round(max(0, t_mono_ns - known.t_mono_ns) * self._config.slew_ppm * _PPM)
         change_ns = known.target_ns - known.offset_ns
-        return known.offset_ns + max(-most_ns, min(most_ns, change_ns))
+        return known.offset_ns + max(-max_ns, min(max_ns, change_ns))
 
     @staticmethod
     def _fresh(t_sample_ns: int | None, t_mono_ns: int, fresh_s: float) -> bool:

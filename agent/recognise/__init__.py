@@ -36,11 +36,11 @@ class RecogniserConfig:
 
     runtime: RuntimeKind = RuntimeKind.AUTO
     detector_threads: int = 1
-    least_plate_width_px: float = 24.0
+    min_plate_width_px: float = 24.0
     """Detections narrower than this are counted but not read: nobody could read them."""
     edge_px: float = 3.0
     """A box this near to the left or right edge holds part of a plate: another frame shows the whole."""
-    most_plates: int = 12
+    max_plates: int = 12
     """Detections read per frame at most, best first: bounds the time of one frame."""
 
 
@@ -61,11 +61,11 @@ class Recogniser:
         worth = [
             d
             for d in found
-            if d.box.width_px >= self.config.least_plate_width_px
+            if d.box.width_px >= self.config.min_plate_width_px
             and d.box.x0 >= self.config.edge_px
             and d.box.x1 <= width_px - self.config.edge_px
         ]
-        return worth[: self.config.most_plates]
+        return worth[: self.config.max_plates]
 
     def _find(self, frame: Frame) -> list[Detection]:
         """In the small picture of the same instant where the camera gives one; boxes are the large one's."""

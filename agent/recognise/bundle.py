@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from agent.errors import BundleError
 from agent.recognise.interpreter import Model, RuntimeKind, TensorInfo
@@ -77,10 +77,12 @@ class OcrContract(_Contract):
     crop_margin_y: float = Field(ge=0, le=0.5)
     temperature: float = Field(gt=0)
     reject_below: float = Field(ge=0, lt=1)
-    least_chars: int = Field(default=3, ge=1, le=12)
-    most_chars: int = Field(default=10, ge=1, le=16)
+    min_chars: int = Field(validation_alias=AliasChoices("min_chars", "least_chars"), default=3, ge=1, le=12)
+    max_chars: int = Field(validation_alias=AliasChoices("max_chars", "most_chars"), default=10, ge=1, le=16)
     """No country issues longer ones: a longer text is another board's, or two plates'."""
-    one_line_least: float = Field(default=0.0, ge=0, lt=1)
+    single_line_threshold: float = Field(
+        validation_alias=AliasChoices("single_line_threshold", "one_line_least"), default=0.0, ge=0, lt=1
+    )
     """Probability of "the text stands in one line" under which it is not told; 0 for a model that does not say."""
     regions: tuple[str, ...] = ()
     region_threshold: float = Field(default=1.0, ge=0, le=1)
@@ -252,8 +254,8 @@ def _head_faults(outputs: dict[str, OutputContract], ocr: OcrContract) -> list[s
     one_line = outputs.get("one_line")
     if one_line is not None and one_line.shape != (1, 1):
         faults.append(f"output one_line has shape {one_line.shape}, expected (1, 1)")
-    if one_line is None and ocr.one_line_least > 0:
-        faults.append("one_line_least is set, output one_line is missing")
+    if one_line is None and ocr.single_line_threshold > 0:
+        faults.append("single_line_threshold is set, output one_line is missing")
     return faults
 
 

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 GREY = 114
 _SIGN_BIT = 0x80
-_MOST_SHRINK = 4
-_LEAST_AREA = np.float32(1e-6)
-_LEAST_SHARE = 0.5
+_MAX_SHRINK = 4
+_MIN_AREA = np.float32(1e-6)
+_MIN_SHARE = 0.5
 """Of a box at least this much is left when its oversize is taken off."""
-_MOST_CELLS = 400
+_MAX_CELLS = 400
 """Cells decoded at most, best first: bounds the work on a frame full of false boxes."""
 
 
@@ -39,7 +39,7 @@ def shrink(
 
     Means all the way down cost twice the time and blur small plates: on 720p frames they find and read fewer.
     """
-    while rgb.shape[1] >= _MOST_SHRINK * width_px and rgb.shape[0] >= _MOST_SHRINK * height_px:
+    while rgb.shape[1] >= _MAX_SHRINK * width_px and rgb.shape[0] >= _MAX_SHRINK * height_px:
         rgb = cv2.resize(rgb, (rgb.shape[1] // 2, rgb.shape[0] // 2), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
     if rgb.shape[:2] == (height_px, width_px):
         return rgb
@@ -95,14 +95,14 @@ class Detector:
         if not len(rows):
             return []
         scores = _real(scores_raw[rows, cols], score_out)
-        order = np.argsort(-scores, kind="stable")[:_MOST_CELLS]
+        order = np.argsort(-scores, kind="stable")[:_MAX_CELLS]
         rows, cols, scores = rows[order], cols[order], scores[order]
         offset = _real(raw[self._outputs["offset"].index][0, rows, cols], self._outputs["offset"])
         size = _real(raw[self._outputs["size"].index][0, rows, cols], self._outputs["size"])
         cells = np.stack([cols, rows], axis=1)
         centre = (cells + 0.5 + offset) * self._decoder.stride
         full = np.exp(size) * self._decoder.size_base_px
-        half = np.maximum(full - self._oversize_px, full * _LEAST_SHARE) / 2
+        half = np.maximum(full - self._oversize_px, full * _MIN_SHARE) / 2
         boxes = np.concatenate([centre - half, centre + half], axis=1) / scale
         kept = fuse(boxes, scores, nms_iou=self._decoder.nms_iou, merge_iou=self._decoder.merge_iou)
         return [
@@ -134,7 +134,7 @@ def fuse(
         width = np.maximum(np.minimum(x1, x1[best]) - np.maximum(x0, x0[best]), 0)
         height = np.maximum(np.minimum(y1, y1[best]) - np.maximum(y0, y0[best]), 0)
         shared = width * height
-        overlap = shared / np.maximum(areas + areas[best] - shared, _LEAST_AREA)
+        overlap = shared / np.maximum(areas + areas[best] - shared, _MIN_AREA)
         merged = alive & (overlap > merge_iou)
         merged[best] = True
         weights = scores[merged]

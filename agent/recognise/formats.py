@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.track.candidates import alternative_texts
+from agent.fusion.candidates import alternative_texts
 
 if TYPE_CHECKING:
     from agent.records import PlateText
@@ -78,8 +78,8 @@ FORMATS: dict[str, str] = {
 
 _PERSONAL = 0.05
 """How likely a text that fits none of its region's formats is, against one that does: personal and older plates."""
-_MOST_TEXTS = 40
-_LEAST_PROBABILITY = 1e-4
+_MAX_TEXTS = 40
+_MIN_PROBABILITY = 1e-4
 
 
 def in_format(plate: PlateText) -> str:
@@ -90,7 +90,7 @@ def in_format(plate: PlateText) -> str:
     formats = frozenset(FORMATS.get(plate.region, "").split())
     if not formats or not plate.chars:
         return plate.text
-    others = alternative_texts(plate, most=_MOST_TEXTS, least=_LEAST_PROBABILITY)
+    others = alternative_texts(plate, limit=_MAX_TEXTS, least=_MIN_PROBABILITY)
     texts = ((plate.text, plate.confidence), *others)
     # Of equals the first is taken, and what was read stands first.
     return max(texts, key=lambda text: text[1] * (1.0 if _fits(text[0], formats) else _PERSONAL))[0]

@@ -3,7 +3,7 @@
 A text that does not stand in one line, on two-line plates and on boards that are none, is not told at all.
 
 Decoding is best-path CTC (Graves et al. 2006): per column the likeliest class, runs collapsed, blanks dropped.
-Each character keeps the distribution of the column where it peaks, for voting over many looks.
+Each character keeps the distribution of the column where it peaks, for the fusion of many predictions.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ import cv2
 import numpy as np
 
 from agent.errors import BundleError
+from agent.fusion.fuse import fuse_predictions
 from agent.recognise.interpreter import RuntimeKind
 from agent.records import Box, CharRead, PlateText
-from agent.track.vote import vote
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from agent.recognise.bundle import Bundle
 
-_LOOK_AGAIN_BELOW = 0.9
-_HOPELESS_BELOW, _HOPELESS_ALONE_BELOW = 0.2, 0.05
+RETRY_BELOW_CONFIDENCE = 0.9
+RETRY_MIN_CONFIDENCE, RETRY_MIN_CONFIDENCE_SINGLE_IMAGE = 0.2, 0.05
 """What is so unsure at the first look is mostly no plate: more looks cost, and other frames show the plate, too, unless
 there is but one picture."""
 _EXTRA_MARGINS = (-0.05, 0.05)
 """Shares of the box by which the second and third cut differ from the first, where no corners are told."""
-_LEAST_SIDE_PX = 4.0
-_MOST_SHRINK = 1.2
+_MIN_SIDE_PX = 4.0
+_MAX_SHRINK = 1.2
 _OWN_CORNERS = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
 _SIGN_BIT = 0x80
 _ALTERNATIVES = 4
-_LEAST_ALTERNATIVE = 0.005
+_MIN_ALTERNATIVE = 0.005
 UNKNOWN_REGION = "?"
 
 
 @dataclass(frozen=True, slots=True)
-class OcrLook:
+class OcrPrediction:
     """The text of one crop and the pixels it was read from."""
 
     plate: PlateText
@@ -72,7 +72,7 @@ class Ocr:
 
     def is_worth_reporting(self, plate: PlateText) -> bool:
         """True for a single text that is sure enough and as long as a plate's."""
-        length_fits = self._ocr.least_chars <= len(plate.chars) <= self._ocr.most_chars
+        length_fits = self._ocr.min_chars <= len(plate.chars) <= self._ocr.max_chars
         return length_fits and plate.confidence >= self._ocr.reject_below
 
     @property
@@ -80,37 +80,38 @@ class Ocr:
         """Calibrated confidence under which a single text is better not reported."""
         return self._ocr.reject_below
 
-    def read(self, rgb: NDArray[np.uint8], box: Box, *, alone: bool = False) -> OcrLook:
+    def read(self, rgb: NDArray[np.uint8], box: Box, *, single_image: bool = False) -> OcrPrediction:
         """Read the plate inside ``box`` of an RGB picture, with the margin the model was trained for.
 
         A text that is not sure is read again from better cuts, and all are voted: the box may be a little off, and most
-        plates never pay for it.  ``alone`` says that no other frame shows the plate: then more of them are.
+        plates never pay for it.  ``single_image`` says that no other frame shows the plate: then more of them are.
         """
-        crop, place = self._cut(rgb, box)
-        plate, corners = self._look(crop)
-        if (_HOPELESS_ALONE_BELOW if alone else _HOPELESS_BELOW) <= plate.confidence < _LOOK_AGAIN_BELOW:
+        crop, place = self._crop(rgb, box)
+        plate, corners = self._predict(crop)
+        retry_from = RETRY_MIN_CONFIDENCE_SINGLE_IMAGE if single_image else RETRY_MIN_CONFIDENCE
+        if retry_from <= plate.confidence < RETRY_BELOW_CONFIDENCE:
             if corners is None:
-                again = self._looks_at_other_margins(rgb, box)
+                again = self._predict_other_margins(rgb, box)
             else:
-                again = self._looks_by_corners(rgb, _scaled(corners, place))
-            plate = vote([look for look in (plate, *again) if look.chars] or [plate])
-        return OcrLook(plate, crop)
+                again = self._predict_by_corners(rgb, _scaled(corners, place))
+            plate = fuse_predictions([p for p in (plate, *again) if p.chars] or [plate])
+        return OcrPrediction(plate, crop)
 
     def read_crop(self, crop: NDArray[np.uint8]) -> PlateText:
         """Read an RGB picture that is one plate with its margin; the text may be empty."""
-        return self._look(crop)[0]
+        return self._predict(crop)[0]
 
-    def _looks_at_other_margins(self, rgb: NDArray[np.uint8], box: Box) -> list[PlateText]:
+    def _predict_other_margins(self, rgb: NDArray[np.uint8], box: Box) -> list[PlateText]:
         """A tighter and a wider cut, for a model that says nothing of corners."""
-        return [self._look(self._cut(rgb, box, extra)[0])[0] for extra in _EXTRA_MARGINS]
+        return [self._predict(self._crop(rgb, box, extra)[0])[0] for extra in _EXTRA_MARGINS]
 
-    def _looks_by_corners(self, rgb: NDArray[np.uint8], quad: NDArray[np.float32]) -> list[PlateText]:
+    def _predict_by_corners(self, rgb: NDArray[np.uint8], quad: NDArray[np.float32]) -> list[PlateText]:
         """Straight and upright by the corners that are seen when the plate is put straight by those of the first look.
 
         Warping anew from what the warped picture shows, after Lin and Lucey 2017 (inverse compositional spatial
         transformers).
         """
-        plate, corners = self._look(self._straightened(rgb, quad))
+        plate, corners = self._predict(self._rectify(rgb, quad))
         if corners is None:
             return [plate]
         back = cv2.getPerspectiveTransform(self._own_corners(), quad)
@@ -119,28 +120,26 @@ class Ocr:
         # Corners on one line warp to anywhere: what lies far from the first ones is no plate's.
         if not (np.abs(better - (low + high) / 2) <= high - low).all():
             return [plate]
-        return [
-            self._look(cut)[0] for cut in (self._straightened(rgb, better), self._cut(rgb, _bounds(better))[0])
-        ]
+        return [self._predict(cut)[0] for cut in (self._rectify(rgb, better), self._crop(rgb, _bounds(better))[0])]
 
     def _own_corners(self) -> NDArray[np.float32]:
         """Where a plate's corners lie in its cut when the margins are right, as shares of the cut's size."""
         margins = np.array([self._ocr.crop_margin_x, self._ocr.crop_margin_y], np.float32)
         return (_OWN_CORNERS + margins) / (1 + 2 * margins)
 
-    def _straightened(self, rgb: NDArray[np.uint8], quad: NDArray[np.float32]) -> NDArray[np.uint8]:
+    def _rectify(self, rgb: NDArray[np.uint8], quad: NDArray[np.float32]) -> NDArray[np.uint8]:
         """The plate between four corners (clockwise from top left, pixels) as if seen from straight ahead."""
         margins = np.array([self._ocr.crop_margin_x, self._ocr.crop_margin_y])
         size_px = np.array([self.width_px, self.height_px])
         sides = np.array([np.linalg.norm(quad[1] - quad[0]), np.linalg.norm(quad[3] - quad[0])])
         # A plate that is larger than the input is drawn larger first: sampling single pixels would lose strokes.
-        times = max(1, int(np.ceil((sides * (1 + 2 * margins) / size_px).max() / _MOST_SHRINK)))
+        times = max(1, int(np.ceil((sides * (1 + 2 * margins) / size_px).max() / _MAX_SHRINK)))
         target = self._own_corners() * (size_px * times).astype(np.float32)
         warp = cv2.getPerspectiveTransform(quad.astype(np.float32), target)
         canvas_px = (self.width_px * times, self.height_px * times)
         return cv2.warpPerspective(rgb, warp, canvas_px, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[return-value]
 
-    def _look(self, crop: NDArray[np.uint8]) -> tuple[PlateText, NDArray[np.float32] | None]:
+    def _predict(self, crop: NDArray[np.uint8]) -> tuple[PlateText, NDArray[np.float32] | None]:
         """Text of a crop, and the plate's corners in it as shares of its size where the model tells them."""
         shrinking = crop.shape[1] > self.width_px or crop.shape[0] > self.height_px
         method = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
@@ -153,7 +152,7 @@ class Ocr:
         plate = PlateText(chars, confidence if chars else 0.0, region, region_confidence)
         return plate, self._decode_corners(raw)
 
-    def _cut(self, rgb: NDArray[np.uint8], box: Box, extra: float = 0.0) -> tuple[NDArray[np.uint8], Box]:
+    def _crop(self, rgb: NDArray[np.uint8], box: Box, extra: float = 0.0) -> tuple[NDArray[np.uint8], Box]:
         """The crop, and where in the picture it really lies."""
         mx = box.width_px * (self._ocr.crop_margin_x + extra)
         my = box.height_px * (self._ocr.crop_margin_y + extra)
@@ -188,7 +187,7 @@ class Ocr:
         others = tuple(
             (self._symbol(index), value)
             for index, value in zip(order[1:], values[1:], strict=True)
-            if value >= _LEAST_ALTERNATIVE
+            if value >= _MIN_ALTERNATIVE
         )
         return CharRead(self._symbol(order[0]), values[0], others)
 
@@ -199,7 +198,7 @@ class Ocr:
         if self._one_line is None:
             return True
         logit = (float(raw[self._one_line.index].item()) - self._one_line.zero_point) * self._one_line.scale
-        return 1 / (1 + math.exp(-logit)) >= self._ocr.one_line_least
+        return 1 / (1 + math.exp(-logit)) >= self._ocr.single_line_threshold
 
     def _decode_corners(self, raw: list[NDArray[np.int8]]) -> NDArray[np.float32] | None:
         if self._corners is None:
@@ -228,7 +227,7 @@ def _bounds(quad: NDArray[np.float32]) -> Box:
     """The upright box of four corners: each side in the middle of its two."""
     (left, right), (top, bottom) = quad[[0, 3, 1, 2], 0].reshape(2, 2), quad[[0, 1, 2, 3], 1].reshape(2, 2)
     x0, x1, y0, y1 = (float(pair.mean()) for pair in (left, right, top, bottom))
-    return Box(x0, y0, max(x1, x0 + _LEAST_SIDE_PX), max(y1, y0 + _LEAST_SIDE_PX))
+    return Box(x0, y0, max(x1, x0 + _MIN_SIDE_PX), max(y1, y0 + _MIN_SIDE_PX))
 
 
 def _softmax(raw: NDArray[np.int8], scale: float, temperature: float) -> NDArray[np.float32]:

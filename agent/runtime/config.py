@@ -6,11 +6,11 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from agent.errors import ConfigError
-from agent.update.standing import CONFIRMED, HOME
 from hw.config import HwConfig, without_credentials
+from updater.release_state import CONFIRMED, HOME
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,10 +35,26 @@ class RecogniseTable(_Table):
     models: Path | None = Field(default=None, description="Folder with active.toml; absent: the shipped models")
     runtime: Literal["auto", "litert", "tflite"] = Field(default="auto", description="TFLite runtime")
     threads: int = Field(default=1, ge=1, le=8, description="Threads of the detector")
-    least_plate_width_px: float = Field(default=24, ge=8, le=400, description="Narrower plates are not read")
-    most_plates: int = Field(default=12, ge=1, le=64, description="Plates read per frame at most")
-    most_fps: float | None = Field(
-        default=None, gt=0, le=240, description="Frames looked at per second; absent: all"
+    min_plate_width_px: float = Field(
+        validation_alias=AliasChoices("min_plate_width_px", "least_plate_width_px"),
+        default=24,
+        ge=8,
+        le=400,
+        description="Narrower plates are not read",
+    )
+    max_plates: int = Field(
+        validation_alias=AliasChoices("max_plates", "most_plates"),
+        default=12,
+        ge=1,
+        le=64,
+        description="Plates read per frame at most",
+    )
+    max_fps: float | None = Field(
+        validation_alias=AliasChoices("max_fps", "most_fps"),
+        default=None,
+        gt=0,
+        le=240,
+        description="Frames looked at per second; absent: all",
     )
 
 
@@ -46,9 +62,19 @@ class TrackTable(_Table):
     """When many looks are one read."""
 
     lost_ms: float = Field(default=700, ge=50, le=10_000, description="A plate unseen for this long has gone")
-    least_confidence: float = Field(default=0.35, ge=0, le=1, description="Voted texts below this are no reads")
-    least_confidence_single: float = Field(
-        default=0.7, ge=0, le=1, description="The same for a text that only one look gave"
+    min_confidence: float = Field(
+        validation_alias=AliasChoices("min_confidence", "least_confidence"),
+        default=0.35,
+        ge=0,
+        le=1,
+        description="Voted texts below this are no reads",
+    )
+    min_confidence_single: float = Field(
+        validation_alias=AliasChoices("min_confidence_single", "least_confidence_single"),
+        default=0.7,
+        ge=0,
+        le=1,
+        description="The same for a text that only one look gave",
     )
 
 
@@ -73,7 +99,13 @@ class PictureTable(_Table):
     plate: bool = Field(default=True, description="Keep the picture of the plate")
     overview: bool = Field(default=True, description="Keep the picture of the scene")
     overview_width_px: int = Field(default=1024, ge=160, le=4096, description="Width of the scene picture")
-    overview_most_kib: int = Field(default=60, ge=8, le=1024, description="Size of the scene picture at most")
+    overview_max_kib: int = Field(
+        validation_alias=AliasChoices("overview_max_kib", "overview_most_kib"),
+        default=60,
+        ge=8,
+        le=1024,
+        description="Size of the scene picture at most",
+    )
 
 
 class OutboxTable(_Table):

@@ -8,17 +8,17 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
-from agent.sync.wire import HealthMessage, encode_health
 from hw.ports import Lamp
+from protocol.wire.wire import HealthMessage, encode_health
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from agent.buffer import OutboxStats
-    from agent.pipeline import Vision
+    from agent.pipeline import CameraPipeline
     from agent.records import Fix
-    from agent.runtime.stages import Books
-    from agent.runtime.updates import UpdateDesk
+    from agent.runtime.stages import ReadPath
+    from agent.runtime.updates import UpdateReporter
     from agent.sync.uplink import Uplink
     from agent.view import ViewState
     from agent.wear import WriteBudget
@@ -41,7 +41,7 @@ class DeviceCounts:
     gnss_losses: int = 0
     """Times that the receiver went away."""
     queue_waits: int = 0
-    """Times that a track had to wait for the ledger."""
+    """Times that a track had to wait for the committer."""
     acknowledgements: int = 0
     """Times that the acknowledge button was pressed."""
     privacy: int = 0
@@ -62,12 +62,12 @@ class Snapshot:
 class Health:
     """Collects.  The parts are read from the main thread; each is a number or a copy."""
 
-    books: Books
+    read_path: ReadPath
     uplink: Uplink
     devices: DeviceCounts
     writing: WriteBudget
-    updates: UpdateDesk
-    visions: list[Vision] = field(default_factory=list)
+    updates: UpdateReporter
+    visions: list[CameraPipeline] = field(default_factory=list)
 
     @property
     def views(self) -> list[ViewState]:
@@ -80,10 +80,10 @@ class Health:
         for vision in self.visions:
             _add(totals, "frames", asdict(vision.counts))
             _add(totals, "tracks", asdict(vision.track_counts))
-        _add(totals, "rereads", asdict(self.books.rereads.counts))
-        _add(totals, "nmea", asdict(self.books.nmea.counts))
-        _add(totals, "time", asdict(self.books.timebase.counts))
-        _add(totals, "ledger", asdict(self.books.ledger.counts))
+        _add(totals, "rereads", asdict(self.read_path.rereads.counts))
+        _add(totals, "nmea", asdict(self.read_path.nmea.counts))
+        _add(totals, "time", asdict(self.read_path.timebase.counts))
+        _add(totals, "commit", asdict(self.read_path.committer.counts))
         _add(totals, "uplink", asdict(self.uplink.counts))
         _add(totals, "update", self.updates.counters())
         _add(totals, "devices", {k: v for k, v in asdict(self.devices).items() if isinstance(v, int)})
@@ -100,7 +100,7 @@ class Health:
             "outbox.quarantined": outbox.quarantined,
             "outbox.pictures_held": outbox.held,
             "outbox.used_bytes": outbox.used_bytes,
-            "ledger.waiting": self.books.ledger.waiting,
+            "commit.waiting": self.read_path.committer.waiting,
             "uplink.up": int(self.uplink.is_up),
             "uplink.unreceipted": self.uplink.unreceipted,
             "uplink.metered": int(self.uplink.meter.metered),

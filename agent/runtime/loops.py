@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agent.buffer import Command
-    from agent.ledger import Ledger, Settled
-    from agent.pipeline import Vision
+    from agent.commit import CommitResult, ReadCommitter
+    from agent.pipeline import CameraPipeline
     from agent.runtime.health import DeviceCounts
-    from agent.runtime.supervisor import Lane
+    from agent.runtime.supervisor import WorkerContext
     from agent.runtime.timing import StageTimes
     from agent.sync.uplink import Uplink
     from hw.backoff import Backoff
@@ -39,23 +39,23 @@ if TYPE_CHECKING:
 _LOG = structlog.get_logger(__name__)
 _NS_PER_S = 1_000_000_000
 _FRAME_TIMEOUT_S = 2.0
-_MOST_STALLS = 8
+_MAX_STALLS = 8
 """In a row; with the time of a start, ten such ends lie within the five minutes after which systemd starts the board
 again: stall, reopened, process restarted, board restarted."""
 _LINE_TIMEOUT_S = 0.5
 _ROUND_S = 0.1
 _NTP_EVERY_S = 10.0
 _STUCK_PAUSE_S = 0.5
-_DRAIN_MOST = 512
+_DRAIN_MAX = 512
 
 
-class Inbox:
-    """The ledger's queue: bounded, so a slow disk slows the camera's thread and never loses a track."""
+class ReadQueue:
+    """The commit thread's queue: bounded, so a slow disk slows the camera's thread and never loses a track."""
 
-    def __init__(self, most: int = 256) -> None:
-        self._queue: queue.Queue[NmeaLine | Track | Command] = queue.Queue(most)
+    def __init__(self, limit: int = 256) -> None:
+        self._queue: queue.Queue[NmeaLine | Track | Command] = queue.Queue(limit)
 
-    def put(self, message: NmeaLine | Track | Command, lane: Lane, counts: DeviceCounts) -> None:
+    def put(self, message: NmeaLine | Track | Command, worker: WorkerContext, counts: DeviceCounts) -> None:
         """Hand over; waits while the queue is full, still beating."""
         try:
             self._queue.put_nowait(message)
@@ -67,7 +67,7 @@ class Inbox:
             try:
                 self._queue.put(message, timeout=_ROUND_S)
             except queue.Full:
-                lane.beat()
+                worker.beat()
             else:
                 return
 
@@ -81,7 +81,7 @@ class Inbox:
             messages = [self._queue.get(timeout=_ROUND_S)]
         except queue.Empty:
             return []
-        while len(messages) < _DRAIN_MOST:
+        while len(messages) < _DRAIN_MAX:
             try:
                 messages.append(self._queue.get_nowait())
             except queue.Empty:
@@ -96,44 +96,44 @@ class Inbox:
 
 def vision_loop(
     camera: Camera,
-    build: Callable[[], Vision],
-    on_vision: Callable[[Vision], None],
-    inbox: Inbox,
+    build: Callable[[], CameraPipeline],
+    on_vision: Callable[[CameraPipeline], None],
+    inbox: ReadQueue,
     *,
     times: StageTimes,
     counts: DeviceCounts,
     expose: Callable[[Exposure], None] | None = None,
-) -> Callable[[Lane], None]:
+) -> Callable[[WorkerContext], None]:
     """Frames -> tracks into the inbox.  The models are loaded in the thread that uses them."""
 
-    def loop(lane: Lane) -> None:
+    def loop(worker: WorkerContext) -> None:
         vision = build()
         on_vision(vision)
-        patience = _Patience(camera.name, counts)
-        while not lane.stopping:
-            lane.beat()
+        monitor = _StallMonitor(camera.name, counts)
+        while not worker.stopping:
+            worker.beat()
             try:
                 frame = camera.next_frame(timeout_s=_FRAME_TIMEOUT_S)
             except CameraStalledError as stall:
-                patience.strain(stall)
+                monitor.on_stall(stall)
                 continue
             except CameraEndedError:
                 _LOG.info("camera_ended", camera=camera.name)
                 break
-            patience.restore()
+            monitor.on_frame()
             times.start()
             step = vision.step(frame, times.lap)
             if expose is not None and step.exposure is not None:
                 expose(step.exposure)
             for track in step.tracks:
-                inbox.put(track, lane, counts)
+                inbox.put(track, worker, counts)
         for track in vision.flush():
-            inbox.put(track, lane, counts)
+            inbox.put(track, worker, counts)
 
     return loop
 
 
-class _Patience:
+class _StallMonitor:
     """How long a silent camera is waited for: a restart may wake one that is there or was, not one that never was."""
 
     def __init__(self, camera: str, counts: DeviceCounts) -> None:
@@ -142,78 +142,80 @@ class _Patience:
         self._stalls = 0
         self._worked = False
 
-    def restore(self) -> None:
+    def on_frame(self) -> None:
         """A frame came."""
         self._stalls, self._worked = 0, True
         self._counts.missing_cameras.discard(self._camera)
 
-    def strain(self, stall: CameraStalledError) -> None:
+    def on_stall(self, stall: CameraStalledError) -> None:
         """None came; raises FatalError when the process should begin anew."""
         self._stalls += 1
         self._counts.camera_stalls += 1
         self._counts.missing_cameras.add(self._camera)
         _LOG.warning("camera_stalled", camera=self._camera, in_a_row=self._stalls, reason=str(stall))
-        if self._stalls >= _MOST_STALLS and (self._worked or not isinstance(stall, CameraAbsentError)):
+        if self._stalls >= _MAX_STALLS and (self._worked or not isinstance(stall, CameraAbsentError)):
             raise FatalError(f"{stall}; {self._stalls} times in a row: the agent begins anew")
 
 
-def gnss_loop(gnss: Gnss, inbox: Inbox, *, counts: DeviceCounts, backoff: Backoff) -> Callable[[Lane], None]:
+def gnss_loop(
+    gnss: Gnss, inbox: ReadQueue, *, counts: DeviceCounts, backoff: Backoff
+) -> Callable[[WorkerContext], None]:
     """Sentences into the inbox; a receiver that went away is asked for again and again."""
 
-    def loop(lane: Lane) -> None:
-        while not lane.stopping:
-            lane.beat()
+    def loop(worker: WorkerContext) -> None:
+        while not worker.stopping:
+            worker.beat()
             try:
                 line = gnss.next_line(timeout_s=_LINE_TIMEOUT_S)
             except GnssLostError as error:
                 counts.gnss_losses += 1
                 _LOG.warning("gnss_lost", reason=str(error))
-                lane.pause(backoff.next_s())
+                worker.pause(backoff.next_s())
                 continue
             if line is not None:
                 backoff.reset()
-                inbox.put(line, lane, counts)
+                inbox.put(line, worker, counts)
 
     return loop
 
 
-def ledger_loop(
-    ledger: Ledger, inbox: Inbox, clock: Clock, *, on_settled: Callable[[Settled], None]
-) -> Callable[[Lane], None]:
+def commit_loop(
+    committer: ReadCommitter, inbox: ReadQueue, clock: Clock, *, on_settled: Callable[[CommitResult], None]
+) -> Callable[[WorkerContext], None]:
     """The one writer of the outbox."""
 
-    def loop(lane: Lane) -> None:
+    def loop(worker: WorkerContext) -> None:
         ntp_due_ns = 0
-        while not (lane.stopping and inbox.empty):
-            lane.beat()
+        while not (worker.stopping and inbox.empty):
+            worker.beat()
             for message in inbox.take():
-                _dispatch(ledger, message)
+                _dispatch(committer, message)
             now_ns = clock.mono_ns()
             if now_ns >= ntp_due_ns:
                 ntp_due_ns = now_ns + round(_NTP_EVERY_S * _NS_PER_S)
                 if clock.synchronised():
-                    ledger.hear_ntp(now_ns, clock.utc_ns())
-            settled = ledger.settle(now_ns)
+                    committer.add_ntp_time(now_ns, clock.utc_ns())
+            settled = committer.commit_ready(now_ns)
             on_settled(settled)
             if settled.stuck:
-                lane.pause(_STUCK_PAUSE_S)
-        on_settled(ledger.flush())
-        if ledger.waiting:
-            _LOG.error("reads_not_stored", count=ledger.waiting, why="the disk takes nothing")
+                worker.pause(_STUCK_PAUSE_S)
+        on_settled(committer.flush())
+        if committer.waiting:
+            _LOG.error("reads_not_stored", count=committer.waiting, why="the disk takes nothing")
 
     return loop
 
 
-def _dispatch(ledger: Ledger, message: NmeaLine | Track | Command) -> None:
+def _dispatch(committer: ReadCommitter, message: NmeaLine | Track | Command) -> None:
     if isinstance(message, NmeaLine):
-        ledger.hear(message)
+        committer.add_sentence(message)
     elif isinstance(message, Track):
-        ledger.place(message)
+        committer.add_track(message)
     else:
-        ledger.answer(message)
+        committer.add_command(message)
 
 
-class Mailbox:
+class UplinkQueue:
     """The uplink thread's queue: events of the link, payloads to send, and plain wake-ups.
 
     Unbounded, because the window bounds what the link can say and the rest comes once a minute.
@@ -255,20 +257,20 @@ class Mailbox:
 
 
 def uplink_loop(
-    uplink: Uplink, mailbox: Mailbox, clock: Clock, *, on_link: Callable[[bool, str], None]
-) -> Callable[[Lane], None]:
+    uplink: Uplink, mailbox: UplinkQueue, clock: Clock, *, on_link: Callable[[bool, str], None]
+) -> Callable[[WorkerContext], None]:
     """Outbox -> link, and the station's answers back."""
 
-    def loop(lane: Lane) -> None:
-        while not lane.stopping:
-            lane.beat()
+    def loop(worker: WorkerContext) -> None:
+        while not worker.stopping:
+            worker.beat()
             for item in mailbox.take():
                 _deliver(uplink, item, clock.mono_ns(), on_link)
             try:
                 uplink.pump(clock.mono_ns())
             except OutboxDiskError as error:
                 _LOG.warning("outbox_unreadable", reason=str(error))
-                lane.pause(_STUCK_PAUSE_S)
+                worker.pause(_STUCK_PAUSE_S)
 
     return loop
 

@@ -1,6 +1,6 @@
 """The agent in the vehicle: hardware and stages on threads, watched, stopped in order.
 
-``main`` watches; ``vision-*``, ``gnss``, ``ledger`` and ``uplink`` work.  Stopping goes along the flow: cameras and
+``main`` watches; ``vision-*``, ``gnss``, ``commit`` and ``uplink`` work.  Stopping goes along the flow: cameras and
 receiver first, then what they led to is committed, then the uplink gets a moment, then the outbox is closed.
 """
 
@@ -16,27 +16,28 @@ import structlog
 from agent.buffer import OutboxReader
 from agent.errors import OutboxDiskError, OutboxHeldError
 from agent.power import Cooler, HoldUp, Phase
-from agent.runtime.cockpit import WELL, Cockpit
 from agent.runtime.health import Condition, DeviceCounts, Health, Snapshot, health_payload, lamp_for
-from agent.runtime.loops import Inbox, Mailbox, gnss_loop, ledger_loop, uplink_loop, vision_loop
+from agent.runtime.loops import ReadQueue, UplinkQueue, commit_loop, gnss_loop, uplink_loop, vision_loop
 from agent.runtime.notify import Notifier
-from agent.runtime.stages import build_books, build_fetcher, build_uplink, build_vision, software
+from agent.runtime.panel_controller import HEALTHY_LAMPS, PanelController
+from agent.runtime.stages import build_fetcher, build_pipeline, build_read_path, build_uplink, software
 from agent.runtime.supervisor import Supervisor
 from agent.runtime.timing import StageTimes
-from agent.runtime.updates import UpdateDesk
-from agent.sync.topics import Channel, build
-from agent.sync.wire import StatusMessage, UnitState, encode_status
-from agent.update.trial import Signs
+from agent.runtime.updates import UpdateReporter
+from agent.update.trial import HealthSample
 from agent.wear import WriteBudget
 from hw.backoff import Backoff
 from hw.ports import Buzz, Exposable, Lamp, Will
+from protocol.wire.enums import UnitState
+from protocol.wire.topics import Channel, build
+from protocol.wire.wire import StatusMessage, encode_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agent.buffer import OutboxStats
-    from agent.ledger import Settled
-    from agent.pipeline import FrameReader, Vision
+    from agent.commit import CommitResult
+    from agent.pipeline import CameraPipeline, PlateRecognizer
     from agent.records import Read
     from agent.runtime.config import AgentConfig
     from hw.ports import Board, Camera, Clock, Gnss, Link, Panel, Vitals
@@ -64,7 +65,7 @@ class Hardware:
 
 @dataclass(slots=True)
 class Progress:
-    """What a view may show; written by the ledger's thread, read by any."""
+    """What a view may show; written by the commit thread, read by any."""
 
     reads: list[Read] = field(default_factory=list)
     """The latest."""
@@ -76,8 +77,8 @@ class Progress:
     """When the first read was committed."""
     keep: int = 50
 
-    def note(self, settled: Settled, t_mono_ns: int) -> None:
-        """Take a round of the ledger."""
+    def note(self, settled: CommitResult, t_mono_ns: int) -> None:
+        """Take a round of the committer."""
         if settled.reads and self.first_mono_ns is None:
             self.first_mono_ns = t_mono_ns
         self.committed += len(settled.reads)
@@ -92,7 +93,7 @@ class Service:
         self,
         config: AgentConfig,
         hardware: Hardware,
-        reader: Callable[[], FrameReader],
+        reader: Callable[[], PlateRecognizer],
         models: tuple[str, ...],
         *,
         notifier: Notifier | None = None,
@@ -116,23 +117,23 @@ class Service:
         self.times = StageTimes()
         self.progress = Progress()
         boot_id = hardware.clock.boot_id
-        self.books = build_books(config, boot_id=boot_id, models=models)
-        self._waiting = OutboxReader(self.books.outbox.path)
-        self._stats_reader = OutboxReader(self.books.outbox.path)
-        self._stats = self.books.outbox.stats()
-        self._inbox = Inbox()
-        self._mailbox = Mailbox()
+        self.read_path = build_read_path(config, boot_id=boot_id, models=models)
+        self._waiting = OutboxReader(self.read_path.outbox.path)
+        self._stats_reader = OutboxReader(self.read_path.outbox.path)
+        self._stats = self.read_path.outbox.stats()
+        self._inbox = ReadQueue()
+        self._mailbox = UplinkQueue()
         self._supervisor = Supervisor(hardware.clock)
         self._devices = DeviceCounts()
-        self._cockpit = Cockpit(hardware.panel, self._devices)
+        self._panel = PanelController(hardware.panel, self._devices)
         fetcher = build_fetcher(config, boot_id=boot_id)
         self.uplink = build_uplink(
             config, hardware.link, self._waiting, self._inbox.answer, boot_id=boot_id, downloads=fetcher
         )
         writing = WriteBudget(config.outbox.write_budget_mib_h * _MEBI)
-        self.updates = UpdateDesk(config.update, config.state_dir, fetcher)
+        self.updates = UpdateReporter(config.update, config.state_dir, fetcher)
         self._config_sha256 = hashlib.sha256(config.model_dump_json().encode()).digest()
-        self.health = Health(self.books, self.uplink, self._devices, writing, self.updates)
+        self.health = Health(self.read_path, self.uplink, self._devices, writing, self.updates)
 
     def stop(self) -> None:
         """Ask ``run`` to end in order."""
@@ -207,10 +208,10 @@ class Service:
         """Announce what the unit says of itself when it changes."""
         if self.phase is not Phase.DRIVING:
             state = (UnitState.DYING, "ignition off")
-        elif self._cockpit.lamp in WELL:
+        elif self._panel.lamp in HEALTHY_LAMPS:
             state = (UnitState.ONLINE, "")
         else:
-            state = (UnitState.DEGRADED, self._cockpit.lamp.value)
+            state = (UnitState.DEGRADED, self._panel.lamp.value)
         if state != self._state:
             self._state = state
             self._mailbox.status(self._status(*state))
@@ -220,8 +221,8 @@ class Service:
         self._mailbox.status(self._status(*self._state))
         will = Will(build(self._config.unit, Channel.STATUS), self._status(UnitState.OFFLINE, "connection lost"))
         self._supervisor.spawn(
-            "ledger",
-            ledger_loop(self.books.ledger, self._inbox, clock, on_settled=self._settled),
+            "commit",
+            commit_loop(self.read_path.committer, self._inbox, clock, on_settled=self._settled),
             deadline_s=_DEADLINE_S,
         )
         self._supervisor.spawn(
@@ -246,18 +247,18 @@ class Service:
             )
             self._supervisor.spawn(f"vision-{camera.name}", loop, deadline_s=_VISION_DEADLINE_S)
 
-    def _build_vision(self, camera: Camera) -> Vision:
-        return build_vision(self._config, self._reader(), camera)
+    def _build_vision(self, camera: Camera) -> CameraPipeline:
+        return build_pipeline(self._config, self._reader(), camera)
 
     def _watch(self) -> None:
         late = self._supervisor.overdue()
         if late:
             # Without the petting systemd restarts us; saying who was late is all there is left to do.
             _LOG.error("threads_overdue", **{name.replace("-", "_"): round(s, 1) for name, s in late.items()})
-            self._cockpit.show(Lamp.FAULT)
+            self._panel.show(Lamp.FAULT)
         else:
             self._notifier.alive()
-        self._cockpit.step(self.health.visions)
+        self._panel.step(self.health.visions)
         now_ns = self._hw.clock.mono_ns()
         vitals = self._hw.board.vitals()
         due = now_ns >= self._health_due_ns
@@ -270,7 +271,7 @@ class Service:
 
     def _see_to_updates(self, now_ns: int, *, late: bool, again: bool) -> None:
         counts = [vision.counts for vision in self.health.visions]
-        signs = Signs(len(self._hw.cameras), tuple(c.frames for c in counts), late, self._link_up)
+        signs = HealthSample(len(self._hw.cameras), tuple(c.frames for c in counts), late, self._link_up)
         if self.updates.step(signs, sum(c.sightings for c in counts), now_ns):
             self.stop()
         report = self.updates.news(self._config.unit, self._hw.clock.boot_id, self._config_sha256, again=again)
@@ -282,16 +283,18 @@ class Service:
         if self.health.writing.step(vitals.written_bytes, now_ns):
             _LOG.warning("write_budget_exceeded", last_hour_bytes=self.health.writing.last_hour_bytes)
         free = self._config.sync.unmetered_interfaces
-        self.uplink.meter.metered = vitals.way_out is None or not vitals.way_out.startswith(free)
+        self.uplink.meter.metered = vitals.default_interface is None or not vitals.default_interface.startswith(
+            free
+        )
         slow = self._cooler.slow
         if self._cooler.step(vitals.temperature_c) is not slow:
             _LOG.warning("heat", slow=self._cooler.slow)
         for vision in self.health.visions:
             vision.pacer.limit(
-                self._config.power.slow_fps if self._cooler.slow else self._config.recognise.most_fps
+                self._config.power.slow_fps if self._cooler.slow else self._config.recognise.max_fps
             )
         snapshot = Snapshot(self.health.counters(stats), self.health.gauges(stats, vitals))
-        tag = self.books.timebase.tag(now_ns)
+        tag = self.read_path.timebase.tag(now_ns)
         payload = health_payload(
             snapshot,
             unit=self._config.unit,
@@ -310,14 +313,15 @@ class Service:
 
     def _show_lamp(self, now_ns: int, vitals: Vitals) -> None:
         condition = Condition(
-            disk_bad=self.books.ledger.stuck or vitals.disk_free_bytes < self._config.outbox.min_free_mib * _MEBI,
+            disk_bad=self.read_path.committer.stuck
+            or vitals.disk_free_bytes < self._config.outbox.min_free_mib * _MEBI,
             camera_ok=self._cameras_deliver(),
-            private=self._cockpit.private,
+            private=self._panel.private,
             view_clear=all(view.is_clear for view in self.health.views),
-            fix=self.books.ledger.last_fix,
+            fix=self.read_path.committer.last_fix,
             link_up=self._link_up,
         )
-        if self._cockpit.show(lamp_for(condition, now_ns)):
+        if self._panel.show(lamp_for(condition, now_ns)):
             self._tell_state()
 
     def _cameras_alive(self) -> bool:
@@ -340,7 +344,7 @@ class Service:
             self._mailbox.status(self._status(UnitState.OFFLINE, "stopped"))
             self._supervisor.wait(0.3)
         self._supervisor.stop("uplink", timeout_s=_STOP_S)
-        self._supervisor.stop("ledger", timeout_s=_STOP_S)
+        self._supervisor.stop("commit", timeout_s=_STOP_S)
         self._hw.link.close()
         self._hw.panel.close()
         stats = self.outbox_stats
@@ -348,9 +352,9 @@ class Service:
         self._stats_reader.close()
         self.progress.waiting = stats.reads
         try:
-            self.books.outbox.close()
+            self.read_path.outbox.close()
         except OutboxHeldError as error:
-            _LOG.error("outbox_not_folded", reason=str(error))
+            _LOG.error("wal_checkpoint_failed", reason=str(error))
         _LOG.info("stopped", appended=stats.appended, waiting=stats.reads)
 
     def _drain(self, drain_s: float, on_watch: Callable[[Service], None] | None) -> None:
@@ -359,15 +363,15 @@ class Service:
         while self._hw.clock.mono_ns() < until_ns and self._supervisor.failure is None:
             stats = self.outbox_stats
             pictures = stats.plates + stats.overviews if self._config.sync.pictures else 0
-            held = self.books.ledger.waiting or not self._inbox.empty
+            held = self.read_path.committer.waiting or not self._inbox.empty
             if not held and not (stats.reads or stats.others or pictures):
                 return
             if on_watch is not None:
                 on_watch(self)
             self._supervisor.wait(0.05)
 
-    def _settled(self, settled: Settled) -> None:
-        """Ledger thread: tell everybody who cares."""
+    def _settled(self, settled: CommitResult) -> None:
+        """ReadCommitter thread: tell everybody who cares."""
         self.progress.note(settled, self._hw.clock.mono_ns())
         if settled.refused:
             _LOG.error("records_refused", count=settled.refused, look="patrol-lpr outbox list --quarantined")
@@ -382,7 +386,7 @@ class Service:
         _LOG.info("link_up") if up else _LOG.warning("link_down", reason=reason)
 
     def _log_opening(self) -> None:
-        report = self.books.report
+        report = self.read_path.report
         if report.moved_to:
             _LOG.error("outbox_damaged", moved_to=report.moved_to, salvaged=report.salvaged_records)
         for problem in report.problems:

@@ -12,38 +12,39 @@ from typing import TYPE_CHECKING
 import cv2
 
 from agent.buffer import Limits, OpenReport, Outbox, open_outbox
-from agent.capture import Pacer
-from agent.errors import KeyFileError
+from agent.capture import FrameRateLimiter
+from agent.commit import ReadCommitter
 from agent.exposure import ExposureConfig, ExposurePolicy
 from agent.geotag import Geotagger
+from agent.geotag.deduplicate import Deduplicator, DeduplicatorConfig
 from agent.geotag.fixes import FixRing, FixRingConfig
 from agent.geotag.nmea import NmeaConfig, NmeaState
 from agent.geotag.read_maker import ReadMaker
 from agent.geotag.timebase import Timebase
-from agent.ledger import Ledger
 from agent.pictures import PictureConfig, PictureMaker
-from agent.pipeline import Vision
+from agent.pipeline import CameraPipeline
 from agent.read_id import ReadIdMint
 from agent.recognise import Recogniser, RecogniserConfig, RuntimeKind, load_active
-from agent.runtime.models import default_models_folder
-from agent.seal import AnswerKeys, Sealer, SigningKey, StationKey, VerifyKey
+from agent.recognise.models_folder import default_models_folder
 from agent.sync.encoder import RecordEncoder
 from agent.sync.metering import MeteringConfig
 from agent.sync.uplink import Uplink, UplinkConfig
-from agent.track import RereadConfig, RereadWindow, Tracker, TrackerConfig
+from agent.track import Tracker, TrackerConfig
 from agent.update.fetch import Fetcher
-from agent.update.standing import INBOX, linked
 from agent.view import ViewWatch
 from hw.config import PiCameraConfig
 from hw.ports import Exposable
+from protocol.errors import KeyFileError
+from protocol.seal import ReceiptVerifier, Sealer, SigningKey, StationKey, VerifyKey
+from updater.release_state import INBOX, linked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agent.buffer import Command
-    from agent.pipeline import FrameReader
+    from agent.pipeline import PlateRecognizer
     from agent.runtime.config import AgentConfig
-    from agent.sync.uplink import Downloads, Waiting
+    from agent.sync.ports import Downloads, Waiting
     from hw.ports import Camera, Link
 
 _MEBI = 2**20
@@ -70,59 +71,59 @@ def build_recogniser(config: AgentConfig) -> Recogniser:
         RecogniserConfig(
             runtime=RuntimeKind(table.runtime),
             detector_threads=table.threads,
-            least_plate_width_px=table.least_plate_width_px,
-            most_plates=table.most_plates,
+            min_plate_width_px=table.min_plate_width_px,
+            max_plates=table.max_plates,
         ),
     )
 
 
-def build_vision(config: AgentConfig, reader: FrameReader, camera: Camera | None = None) -> Vision:
+def build_pipeline(config: AgentConfig, reader: PlateRecognizer, camera: Camera | None = None) -> CameraPipeline:
     """One camera's first half of the sentence; a live ``camera`` is exposed for plates and its sight is watched."""
     table = config.track
     tracker = Tracker(
         TrackerConfig(
             lost_ms=table.lost_ms,
-            least_confidence=table.least_confidence,
-            least_confidence_single=table.least_confidence_single,
+            min_confidence=table.min_confidence,
+            min_confidence_single=table.min_confidence_single,
         )
     )
-    pacer = Pacer(most_fps=config.recognise.most_fps)
+    pacer = FrameRateLimiter(max_fps=config.recognise.max_fps)
     if camera is None:
-        return Vision(reader, tracker, pacer)
+        return CameraPipeline(reader, tracker, pacer)
     own = next((c for c in config.hw.cameras if c.name == camera.name), None)
     exposure = None
     if isinstance(camera, Exposable) and isinstance(own, PiCameraConfig) and own.metering == "plates":
-        exposure = ExposurePolicy(ExposureConfig(cap_us=own.shutter_cap_us, most_gain=own.most_gain))
+        exposure = ExposurePolicy(ExposureConfig(cap_us=own.shutter_cap_us, max_gain=own.max_gain))
     view = ViewWatch(reference=config.state_dir / f"view-{camera.name}.npy")
-    return Vision(reader, tracker, pacer, exposure=exposure, view=view)
+    return CameraPipeline(reader, tracker, pacer, exposure=exposure, view=view)
 
 
 @dataclass(frozen=True, slots=True)
-class Books:
+class ReadPath:
     """The second half of the sentence and the parts whose counts are published."""
 
-    ledger: Ledger
+    committer: ReadCommitter
     outbox: Outbox
     nmea: NmeaState
     timebase: Timebase
-    rereads: RereadWindow
+    rereads: Deduplicator
     report: OpenReport
 
 
-def build_books(
+def build_read_path(
     config: AgentConfig,
     *,
     boot_id: bytes,
     models: tuple[str, ...],
     random_bytes: Callable[[int], bytes] = secrets.token_bytes,
-) -> Books:
+) -> ReadPath:
     """Open the outbox in ``state_dir`` and everything in front of it.
 
     Raises OutboxError when the outbox cannot be opened.
     """
     nmea = NmeaState(NmeaConfig(latency_ms=config.geotag.latency_ms))
     timebase = Timebase(boot_id)
-    rereads = RereadWindow(RereadConfig(window_s=config.reread.window_s, radius_m=config.reread.radius_m))
+    rereads = Deduplicator(DeduplicatorConfig(window_s=config.reread.window_s, radius_m=config.reread.radius_m))
     pictures = config.pictures
     maker = ReadMaker(
         ids=ReadIdMint(random_bytes),
@@ -131,7 +132,7 @@ def build_books(
                 plate=pictures.plate,
                 overview=pictures.overview,
                 overview_width_px=pictures.overview_width_px,
-                overview_most_bytes=pictures.overview_most_kib * _KIBI,
+                overview_max_bytes=pictures.overview_max_kib * _KIBI,
             )
         ),
         models=models,
@@ -147,7 +148,7 @@ def build_books(
     )
     encoder = RecordEncoder(config.unit, config.agency, boot_id, build_sealer(config))
     outbox, report = open_outbox(config.state_dir, encoder, limits=limits)
-    return Books(Ledger(nmea, geotagger, timebase, outbox), outbox, nmea, timebase, rereads, report)
+    return ReadPath(ReadCommitter(nmea, geotagger, timebase, outbox), outbox, nmea, timebase, rereads, report)
 
 
 def build_sealer(config: AgentConfig) -> Sealer | None:
@@ -179,10 +180,10 @@ def build_fetcher(config: AgentConfig, *, boot_id: bytes) -> Fetcher | None:
     )
 
 
-def build_believed(config: AgentConfig) -> AnswerKeys | None:
+def load_receipt_keys(config: AgentConfig) -> ReceiptVerifier | None:
     """Load whose answers are believed; None where the configuration names no key.  Raises KeyFileError."""
     path = config.seal.receipt_key
-    return None if path is None else AnswerKeys.of(VerifyKey.load_all(path))
+    return None if path is None else ReceiptVerifier.of(VerifyKey.load_all(path))
 
 
 def build_uplink(
@@ -202,7 +203,7 @@ def build_uplink(
         commands,
         unit=config.unit,
         boot_id=boot_id,
-        believes=build_believed(config),
+        believes=load_receipt_keys(config),
         config=UplinkConfig(
             window=table.window,
             receipt_timeout_s=table.receipt_timeout_s,

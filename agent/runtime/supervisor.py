@@ -1,7 +1,7 @@
 """Threads: start, watch, stop in order.  The only place that starts one.
 
-Every loop gets a :class:`Lane`: it beats, and asks whether to stop.  An exception that no loop knows how to handle
-ends the whole process (systemd restarts it): nothing limps.
+Every loop gets a :class:`WorkerContext`: it beats, and asks whether to stop.  An exception that no loop handles ends
+the whole process (systemd restarts it): nothing limps.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class ThreadStuckError(FatalError):
     """A thread did not end in time; the process must be killed to get rid of it."""
 
 
-class Lane:
+class WorkerContext:
     """What a loop sees of its supervisor.  Any thread may read it, one thread beats."""
 
     def __init__(self, name: str, clock: Clock, *, deadline_s: float | None) -> None:
@@ -66,7 +66,7 @@ class Lane:
 
 @dataclass(slots=True)
 class _Running:
-    lane: Lane
+    worker: WorkerContext
     thread: threading.Thread
 
 
@@ -79,20 +79,20 @@ class Supervisor:
         self._failure: BaseException | None = None
         self._woken = threading.Event()
 
-    def spawn(self, name: str, loop: Callable[[Lane], None], *, deadline_s: float | None = None) -> None:
+    def spawn(self, name: str, loop: Callable[[WorkerContext], None], *, deadline_s: float | None = None) -> None:
         """Start a loop in a thread of its own; raises ValueError when the name is taken."""
         if name in self._running:
             raise ValueError(f"thread {name} runs already")
-        lane = Lane(name, self._clock, deadline_s=deadline_s)
-        thread = threading.Thread(target=self._guard, args=(loop, lane), name=name, daemon=True)
-        self._running[name] = _Running(lane, thread)
+        worker = WorkerContext(name, self._clock, deadline_s=deadline_s)
+        thread = threading.Thread(target=self._guard, args=(loop, worker), name=name, daemon=True)
+        self._running[name] = _Running(worker, thread)
         thread.start()
 
-    def _guard(self, loop: Callable[[Lane], None], lane: Lane) -> None:
+    def _guard(self, loop: Callable[[WorkerContext], None], worker: WorkerContext) -> None:
         try:
-            loop(lane)
+            loop(worker)
         except BaseException as error:  # noqa: BLE001 - the one place: log and end the process
-            _LOG.error("thread_failed", thread=lane.name, error=type(error).__name__, where=_where(error))
+            _LOG.error("thread_failed", thread=worker.name, error=type(error).__name__, where=_where(error))
             self._failure = self._failure or error
         finally:
             self._woken.set()
@@ -117,7 +117,7 @@ class Supervisor:
 
     def overdue(self) -> dict[str, float]:
         """Threads past their deadline with the seconds they are late."""
-        late = {name: r.lane.overdue_s() for name, r in self._running.items() if r.thread.is_alive()}
+        late = {name: r.worker.overdue_s() for name, r in self._running.items() if r.thread.is_alive()}
         return {name: seconds for name, seconds in late.items() if seconds > 0}
 
     def stop(self, *names: str, timeout_s: float) -> None:
@@ -127,14 +127,14 @@ class Supervisor:
         """
         known = [self._running[n] for n in names if n in self._running]
         for running in known:
-            running.lane.ask_to_stop()
+            running.worker.ask_to_stop()
         until_ns = self._clock.mono_ns() + int(timeout_s * _NS_PER_S)
         for running in known:
             running.thread.join(max(0.0, (until_ns - self._clock.mono_ns()) / _NS_PER_S))
-        if stuck := [f"{r.lane.name} ({_stands(r.thread)})" for r in known if r.thread.is_alive()]:
+        if stuck := [f"{r.worker.name} ({_stands(r.thread)})" for r in known if r.thread.is_alive()]:
             raise ThreadStuckError(f"threads did not end within {timeout_s:g} s: {', '.join(stuck)}")
         for running in known:
-            del self._running[running.lane.name]
+            del self._running[running.worker.name]
 
 
 def _stands(thread: threading.Thread) -> str:

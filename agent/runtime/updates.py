@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from agent.sync.wire import UpdateReport, UpdateState, encode_report
 from agent.update.fetch import FetchCounts
-from agent.update.standing import INBOX, State, linked, read_state
-from agent.update.trial import Signs, TrialWatch
+from agent.update.trial import HealthSample, TrialWatch
+from protocol.wire.wire import UpdateReport, UpdateState, encode_report
+from updater.release_state import INBOX, State, linked, read_state
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +27,7 @@ _LOOK_S = 5.0
 _LINK_SEEN = "link-seen"
 
 
-class UpdateDesk:
+class UpdateReporter:
     """Where no release is installed, as in a checkout, it does nothing.  Used by the main thread."""
 
     def __init__(self, config: UpdateTable, state_dir: Path, fetcher: Fetcher | None = None) -> None:
@@ -56,7 +56,7 @@ class UpdateDesk:
         """True while this release has to prove itself."""
         return self.release is not None and self.release != linked(self._config.home, "committed")
 
-    def step(self, signs: Signs, sightings: int, t_mono_ns: int) -> bool:
+    def step(self, signs: HealthSample, sightings: int, t_mono_ns: int) -> bool:
         """Look around; return True when the agent should end, to be started anew as another release.
 
         ``sightings`` is how many plates were seen since the start: a moment is quiet when none was for a while.

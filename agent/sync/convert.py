@@ -5,15 +5,15 @@ Clamping rather than refusing: a read with an absurd error bound is still a read
 
 from __future__ import annotations
 
-import hashlib
 import math
 from typing import TYPE_CHECKING
 
-from agent.sync.fields import I32, I63, U8, U16, U32
-from agent.sync.messages import DatingMessage, PictureRef, Place, ReadMessage, TimeQuality
+from protocol.wire.fields import I32, I63, U8, U16, U32
+from protocol.wire.messages import PictureRef, Place, ReadMessage, TimeAnchorMessage, TimeQuality
+from protocol.wire.wire import record_id
 
 if TYPE_CHECKING:
-    from agent.records import Dating, Geotag, Read
+    from agent.records import Geotag, Read, TimeAnchor
 
 _NS_PER_US = 1_000
 _E4 = 10_000
@@ -50,8 +50,8 @@ def _bound(value: float | None, scale: float) -> int | None:
     return math.ceil(min(max(value * scale, 0), U32))
 
 
-def _pixel(value: float, most: int) -> int:
-    return _scaled(value, 1, 0, most) or 0
+def _pixel(value: float, limit: int) -> int:
+    return _scaled(value, 1, 0, limit) or 0
 
 
 def _place(where: Geotag) -> Place:
@@ -93,7 +93,7 @@ def read_message(read: Read, *, unit: str, agency: str, boot_id: bytes, seq: int
         mono_last_us=_us(read.t_last_mono_ns),
         n_sightings=_clamp(read.n_sightings, 0, U16),
         n_agreeing=_clamp(read.n_agreeing, 0, U16),
-        single_look=read.single_look,
+        single_frame=read.single_frame,
         text=read.text,
         raw=read.raw,
         confidence_e4=_probability(read.confidence, _E4),
@@ -115,21 +115,18 @@ def read_message(read: Read, *, unit: str, agency: str, boot_id: bytes, seq: int
     )
 
 
-def record_id(boot_id: bytes, seq: int) -> bytes:
-    """Name a record that is not a read: unique, because a sequence number is given out once."""
-    return hashlib.blake2b(boot_id + seq.to_bytes(8, "big"), digest_size=16, person=b"patrol-record").digest()
-
-
-def dating_message(dating: Dating, *, unit: str, agency: str, boot_id: bytes, seq: int) -> DatingMessage:
-    """Give a dating its envelope; ``boot_id`` is the boot that sends, which need not be the boot that is dated."""
-    return DatingMessage(
+def time_anchor_message(
+    anchor: TimeAnchor, *, unit: str, agency: str, boot_id: bytes, seq: int
+) -> TimeAnchorMessage:
+    """Give a anchor its envelope; ``boot_id`` is the boot that sends, which need not be the boot that is dated."""
+    return TimeAnchorMessage(
         unit=unit,
         agency=agency,
         boot_id=boot_id,
         seq=seq,
         record_id=record_id(boot_id, seq),
-        dated_boot_id=dating.boot_id,
-        mono_us=_us(dating.t_mono_ns),
-        utc_us=_us(dating.utc_ns),
-        time=TimeQuality(dating.source, _bound(dating.uncertainty_ms, 1)),
+        dated_boot_id=anchor.boot_id,
+        mono_us=_us(anchor.t_mono_ns),
+        utc_us=_us(anchor.utc_ns),
+        time=TimeQuality(anchor.source, _bound(anchor.uncertainty_ms, 1)),
     )

@@ -6,24 +6,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.buffer.rows import Encoded, OutboxRow
-from agent.errors import SealError, WireError
-from agent.seal.envelope import decode_sealed
-from agent.sync.wire import (
+from agent.sync.convert import read_message, time_anchor_message
+from protocol.errors import SealError, WireError
+from protocol.seal.envelope import decode_sealed
+from protocol.wire.wire import (
     ReadMessage,
     TombstoneMessage,
-    dating_message,
     decode_record,
-    encode_dating,
     encode_read,
+    encode_time_anchor,
     encode_tombstone,
-    read_message,
     record_id,
 )
 
 if TYPE_CHECKING:
-    from agent.records import Dating, Read
-    from agent.seal import Sealer
-    from agent.sync.wire import Tombstone
+    from agent.records import Read, TimeAnchor
+    from protocol.seal import Sealer
+    from protocol.wire.wire import Tombstone
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +40,10 @@ class RecordEncoder:
         message = read_message(read, unit=self.unit, agency=self.agency, boot_id=self.boot_id, seq=seq)
         return self._closed(seq, message.read_id, encode_read(message), link)
 
-    def dating(self, seq: int, dating: Dating, link: bytes) -> Encoded:
-        """Encode a dating."""
-        message = dating_message(dating, unit=self.unit, agency=self.agency, boot_id=self.boot_id, seq=seq)
-        return self._closed(seq, message.record_id, encode_dating(message), link)
+    def time_anchor(self, seq: int, anchor: TimeAnchor, link: bytes) -> Encoded:
+        """Encode a anchor."""
+        message = time_anchor_message(anchor, unit=self.unit, agency=self.agency, boot_id=self.boot_id, seq=seq)
+        return self._closed(seq, message.record_id, encode_time_anchor(message), link)
 
     def tombstone(self, seq: int, tombstone: Tombstone, link: bytes) -> Encoded:
         """Encode a tombstone."""

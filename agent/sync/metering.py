@@ -12,7 +12,7 @@ _WINDOW_NS = 3600 * 1_000_000_000
 class MeteringConfig:
     """How much picture a metered link may carry."""
 
-    most_bytes_per_hour: int | None = None
+    max_bytes_per_hour: int | None = None
     """None for no limit."""
     pictures: bool = True
     """False: pictures wait for a link that costs nothing."""
@@ -24,7 +24,7 @@ class Meter:
     def __init__(self, config: MeteringConfig | None = None) -> None:
         """Raises ValueError for a budget of nothing; ``pictures`` says that."""
         self._config = config or MeteringConfig()
-        if self._config.most_bytes_per_hour is not None and self._config.most_bytes_per_hour <= 0:
+        if self._config.max_bytes_per_hour is not None and self._config.max_bytes_per_hour <= 0:
             raise ValueError("a budget of no bytes: set pictures to false instead")
         self._spent: deque[tuple[int, int]] = deque()
         self._sum_bytes = 0
@@ -47,7 +47,7 @@ class Meter:
     def _affords(self, size_bytes: int, t_mono_ns: int) -> bool:
         if not self._config.pictures:
             return False
-        most = self._config.most_bytes_per_hour
+        most = self._config.max_bytes_per_hour
         if most is None:
             return True
         while self._spent and t_mono_ns - self._spent[0][0] >= _WINDOW_NS:

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.buffer.rows import SENDING
-from agent.sync.wire import MAX_CHUNK_BYTES, PictureChunk, encode_chunk, payload_ref
+from protocol.wire.wire import MAX_CHUNK_BYTES, PictureChunk, encode_chunk, payload_ref
 
 if TYPE_CHECKING:
     from agent.buffer.rows import PictureRow
     from agent.sync.counts import UplinkCounts
-    from agent.sync.uplink import Waiting
+    from agent.sync.ports import Waiting
 
 _ENVELOPE_BYTES = 512
-_LEAST_CHUNK_BYTES = 512
+_MIN_CHUNK_BYTES = 512
 _SLOW_CHUNK_BYTES = 4096
 _PASSED_TO_GROW = 64
 """Chunks that pass in a row before larger ones are tried again."""
-_MOST_UNRECEIPTED = 64
+_MAX_UNRECEIPTED = 64
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class PictureSender:
         self._counts = counts
         self._configured_bytes = min(chunk_bytes, MAX_CHUNK_BYTES)
         self._chunk_bytes = self._configured_bytes
-        self._most_bytes = self._configured_bytes
+        self._max_bytes = self._configured_bytes
         """What the peer's limit allows."""
         self._passed = 0
         self._after = dict.fromkeys(SENDING, 0)
@@ -65,15 +65,15 @@ class PictureSender:
 
     def limit(self, max_packet_bytes: int | None) -> None:
         """Keep chunks below the largest packet the peer takes."""
-        self._most_bytes = self._configured_bytes
+        self._max_bytes = self._configured_bytes
         if max_packet_bytes is not None:
-            room = max(_LEAST_CHUNK_BYTES, max_packet_bytes - _ENVELOPE_BYTES)
-            self._most_bytes = min(self._configured_bytes, room)
-        self._chunk_bytes = min(self._chunk_bytes, self._most_bytes)
+            room = max(_MIN_CHUNK_BYTES, max_packet_bytes - _ENVELOPE_BYTES)
+            self._max_bytes = min(self._configured_bytes, room)
+        self._chunk_bytes = min(self._chunk_bytes, self._max_bytes)
 
     def broke(self) -> None:
         """The link went down under a chunk: too large a packet ends a connection of MQTT 3.1.1 without a word."""
-        self._chunk_bytes = max(_LEAST_CHUNK_BYTES, self._chunk_bytes // 2)
+        self._chunk_bytes = max(_MIN_CHUNK_BYTES, self._chunk_bytes // 2)
         self._passed = 0
 
     def passed(self) -> None:
@@ -81,7 +81,7 @@ class PictureSender:
         self._passed += 1
         if self._passed >= _PASSED_TO_GROW:
             self._passed = 0
-            self._chunk_bytes = min(self._most_bytes, self._chunk_bytes * 2)
+            self._chunk_bytes = min(self._max_bytes, self._chunk_bytes * 2)
 
     def next_chunk(self, t_mono_ns: int, *, room_bytes: int) -> bytes | None:
         """Return the next chunk to publish, the same one until ``sent``; None when nothing waits.
@@ -166,10 +166,10 @@ class PictureSender:
         self._resume_at.clear()
 
     def _find(self) -> _Current | None:
-        if len(self._unreceipted) >= _MOST_UNRECEIPTED:
+        if len(self._unreceipted) >= _MAX_UNRECEIPTED:
             return None
         for lane in SENDING:
-            while rows := self._waiting.pictures(lane, after_pic=self._after[lane], most=1):
+            while rows := self._waiting.pictures(lane, after_pic=self._after[lane], limit=1):
                 row = rows[0]
                 jpeg = self._waiting.jpeg(row.pic)
                 self._after[lane] = row.pic

@@ -6,11 +6,11 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent.sync.wire import payload_ref
+from protocol.wire.wire import payload_ref
 
 if TYPE_CHECKING:
     from agent.buffer.rows import OutboxRow
-    from agent.sync.uplink import Waiting
+    from agent.sync.ports import Waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +24,10 @@ class _Sent:
 class RecordSender:
     """Walks through the outbox.  Part of the uplink, used by its thread alone."""
 
-    def __init__(self, waiting: Waiting, *, fetch: int, most_unreceipted: int) -> None:
+    def __init__(self, waiting: Waiting, *, fetch: int, max_unreceipted: int) -> None:
         self._waiting = waiting
         self._fetch = fetch
-        self._most_unreceipted = most_unreceipted
+        self._max_unreceipted = max_unreceipted
         self._ready: deque[OutboxRow] = deque()
         self._cursor = 0
         self._unreceipted: OrderedDict[int, _Sent] = OrderedDict()
@@ -40,10 +40,10 @@ class RecordSender:
 
     def next(self) -> OutboxRow | None:
         """Return the record to publish, the same one until ``sent`` or ``skipped``; None when none may go."""
-        if len(self._unreceipted) >= self._most_unreceipted:
+        if len(self._unreceipted) >= self._max_unreceipted:
             return None
         if not self._ready:
-            self._ready.extend(self._waiting.records(after_seq=self._cursor, most=self._fetch))
+            self._ready.extend(self._waiting.records(after_seq=self._cursor, limit=self._fetch))
         return self._ready[0] if self._ready else None
 
     def skipped(self) -> None:

@@ -2,31 +2,32 @@
 
 A plain state machine: events and times come in, ``Link.publish`` and outbox commands go out.  A PUBACK only opens the
 window again; a record is done when the station's receipt names it.  Until then it stays in the outbox, and it is
-published again when the link comes back or the receipt is overdue: the station takes doubles in its stride.
+published again when the link comes back or the receipt is overdue: the station takes duplicates in its stride.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from agent.buffer.rows import Command, Lane, PictureHeld, PictureStored, Quarantined, Receipted
-from agent.errors import WireError
+from agent.buffer.rows import Command, PictureQuarantined, PictureStored, Quarantined, Receipted
+from agent.sync.congestion import CongestionWindow
 from agent.sync.counts import UplinkCounts
 from agent.sync.metering import Meter, MeteringConfig
-from agent.sync.pace import Pace
 from agent.sync.pictures import PictureSender
 from agent.sync.records import RecordSender
-from agent.sync.topics import Channel, build
-from agent.sync.wire import Nack, PictureStatus, Receipt, decode_down
 from hw.ports import Acked, LinkDown, LinkDownError, LinkEvent, LinkUp, Received, Refused
+from protocol.errors import WireError
+from protocol.wire.topics import Channel, build
+from protocol.wire.wire import Nack, PictureStatus, Receipt, decode_down
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from agent.buffer.rows import OutboxRow, PictureRow
-    from agent.seal import AnswerKeys
+    from agent.buffer.rows import OutboxRow
+    from agent.sync.ports import Downloads, Waiting
     from hw.ports import Link
+    from protocol.seal import ReceiptVerifier
 
 _NS_PER_S = 1_000_000_000
 _PERMANENT = frozenset({0x90, 0x95, 0x99})
@@ -36,49 +37,17 @@ _PACKET_OVERHEAD_BYTES = 256
 """Topic, packet id and properties beside the payload."""
 
 
-class Waiting(Protocol):
-    """What waits in the outbox."""
-
-    def records(self, *, after_seq: int, most: int) -> list[OutboxRow]:
-        """Return the oldest records above a sequence number."""
-
-    def pictures(self, lane: Lane, *, after_pic: int, most: int) -> list[PictureRow]:
-        """Return the oldest pictures of a lane above a number."""
-
-    def jpeg(self, pic: int) -> bytes | None:
-        """Return the bytes of a picture."""
-
-
-class Downloads(Protocol):
-    """What comes down when nothing else waits to go up."""
-
-    def offered(self, payload: bytes) -> None:
-        """Take an offer; raises WireError."""
-
-    def take(self, payload: bytes) -> None:
-        """Take bytes; raises WireError."""
-
-    def next_wish(self, t_mono_ns: int, *, metered: bool) -> bytes | None:
-        """Return what to ask for now."""
-
-    def wished(self, t_mono_ns: int) -> None:
-        """Note that it went out."""
-
-    def link_went(self) -> None:
-        """Nothing more will come of what was asked for."""
-
-
 @dataclass(frozen=True, slots=True)
 class UplinkConfig:
     """How hard to push."""
 
     window: int = 256
-    """Most messages in flight; the peer may lower it, and a slow link does (:mod:`agent.sync.pace`)."""
+    """Most messages in flight; the peer may lower it, and a slow link does (:mod:`agent.sync.congestion`)."""
     unreceipted: int = 2048
     """Most records published and not yet receipted."""
     receipt_timeout_s: float = 20.0
-    """A receipt later than this is overdue; doubles each time, up to ``receipt_timeout_most_s``."""
-    receipt_timeout_most_s: float = 300.0
+    """A receipt later than this is overdue; it doubles each time, up to ``receipt_timeout_max_s``."""
+    receipt_timeout_max_s: float = 300.0
     chunk_bytes: int = 32 * 1024
     send_pictures: bool = True
     metering: MeteringConfig = field(default_factory=MeteringConfig)
@@ -110,7 +79,7 @@ class Uplink:
         boot_id: bytes,
         config: UplinkConfig | None = None,
         downloads: Downloads | None = None,
-        believes: AnswerKeys | None = None,
+        believes: ReceiptVerifier | None = None,
     ) -> None:
         """``believes`` are the station's keys; None takes answers as they come."""
         self._believes = believes
@@ -121,17 +90,17 @@ class Uplink:
         self._config = config or UplinkConfig()
         self._counts = UplinkCounts()
         self.meter = Meter(self._config.metering)
-        self._records = RecordSender(waiting, fetch=self._config.fetch, most_unreceipted=self._config.unreceipted)
+        self._records = RecordSender(waiting, fetch=self._config.fetch, max_unreceipted=self._config.unreceipted)
         self._pictures = PictureSender(unit, boot_id, waiting, self._counts, self._config.chunk_bytes)
         self._topic = {channel: build(unit, channel) for channel in Channel}
         self._up = False
         self._blocked = False
         self._room = 0
-        self._most_packet_bytes: int | None = None
+        self._max_packet_bytes: int | None = None
         self._next_token = 1
         self._flights: dict[int, _Flight] = {}
         """By token."""
-        self._pace = Pace()
+        self._pace = CongestionWindow()
         self._timeout_s = self._config.receipt_timeout_s
         self._resume_ns: int | None = None
         """Nothing is sent before this instant: the station or the broker asked for a pause."""
@@ -184,7 +153,7 @@ class Uplink:
                 self._forget_flights()
                 self._up = True
                 self._room = max(1, min(max_in_flight, self._config.window))
-                self._most_packet_bytes = max_packet_bytes
+                self._max_packet_bytes = max_packet_bytes
                 self._pictures.limit(max_packet_bytes)
                 self._status_due = self._status is not None
                 self._report_due = self._report is not None
@@ -222,15 +191,15 @@ class Uplink:
 
     def _send_rest(self, t_mono_ns: int) -> bool:
         """What reads do not wait for."""
-        return self._send_chunk(t_mono_ns) or self._send_wish(t_mono_ns)
+        return self._send_chunk(t_mono_ns) or self._send_chunk_request(t_mono_ns)
 
-    def _send_wish(self, t_mono_ns: int) -> bool:
+    def _send_chunk_request(self, t_mono_ns: int) -> bool:
         if self._downloads is None or self._blocked:
             return False
-        wish = self._downloads.next_wish(t_mono_ns, metered=self.meter.metered)
+        wish = self._downloads.next_request(t_mono_ns, metered=self.meter.metered)
         if wish is None or not self._publish(Channel.UPDATE, wish, t_mono_ns):
             return False
-        self._downloads.wished(t_mono_ns)
+        self._downloads.request_sent(t_mono_ns)
         return True
 
     @property
@@ -282,7 +251,7 @@ class Uplink:
         return False
 
     def _is_too_large(self, row: OutboxRow) -> bool:
-        limit = self._most_packet_bytes
+        limit = self._max_packet_bytes
         return limit is not None and len(row.payload) + _PACKET_OVERHEAD_BYTES > limit
 
     def _publish(
@@ -386,7 +355,7 @@ class Uplink:
         sha256 = self._pictures.refused(nack.ref)
         if sha256 is not None:
             self._counts.pictures_held += 1
-            self._commands(PictureHeld(sha256, nack.code.value))
+            self._commands(PictureQuarantined(sha256, nack.code.value))
 
     def _give_up(self, seq: int, code: str) -> None:
         self._counts.quarantined += 1
@@ -414,13 +383,13 @@ class Uplink:
         self._pictures.rewind()
 
     def _lengthen_timeout(self) -> None:
-        self._timeout_s = min(self._timeout_s * 2, self._config.receipt_timeout_most_s)
+        self._timeout_s = min(self._timeout_s * 2, self._config.receipt_timeout_max_s)
 
     def _forget_flights(self) -> None:
         if self._downloads is not None:
             self._downloads.link_went()
         self._flights.clear()
-        self._pace = Pace()
+        self._pace = CongestionWindow()
         self._blocked = False
         self._resume_ns = None
         self._timeout_s = self._config.receipt_timeout_s

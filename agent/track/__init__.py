@@ -1,17 +1,5 @@
-"""Sightings -> tracks: many looks at one plate in one pass become one voted text."""
+"""Sightings -> tracks: many predictions of one plate in one pass become one text."""
 
-from agent.track.candidates import alternative_texts
-from agent.track.reread import RereadConfig, RereadCounts, RereadWindow
 from agent.track.tracker import Tracker, TrackerConfig, TrackerCounts
-from agent.track.vote import vote
 
-__all__ = [
-    "RereadConfig",
-    "RereadCounts",
-    "RereadWindow",
-    "Tracker",
-    "TrackerConfig",
-    "TrackerCounts",
-    "alternative_texts",
-    "vote",
-]
+__all__ = ["Tracker", "TrackerConfig", "TrackerCounts"]

@@ -1,6 +1,6 @@
 """Which sightings show the same plate: by where the plate should be by now, and by what is written on it.
 
-At a few frames a second a passing plate moves several times its width from one look to the next, so place alone
+At a few frames a second a passing plate moves several times its width from one prediction to the next, so place alone
 cannot tell; two plates side by side may differ in one character, so text alone cannot either.  A sighting joins the
 track it fits best in both, at most one of a frame; what fits none starts a track of its own: two plates must never
 become one, while one plate as two tracks is mended by the re-read window.
@@ -12,8 +12,8 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from agent.fusion.fuse import fuse_predictions
 from agent.records import Track
-from agent.track.vote import vote
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,20 +32,20 @@ class TrackerConfig:
 
     lost_ms: float = 700.0
     """A plate not seen for this long has gone."""
-    most_ms: float = 6000.0
+    max_ms: float = 6000.0
     """A track is closed after this long even while the plate is in view, so that its read is not held back."""
     reach_widths_per_s: float = 14.0
     """Speed at which a plate may cross the picture, in plate widths."""
-    most_growth_per_s: float = 6.0
+    max_growth_per_s: float = 6.0
     """Factor by which its width may change in a second."""
     alike: float = 0.7
-    """Likeness of two texts, 0..1, from which they may be one plate whose looks differ."""
-    least_confidence: float = 0.35
+    """Likeness of two texts, 0..1, from which they may be one plate whose predictions differ."""
+    min_confidence: float = 0.35
     """A voted text below this is no read."""
-    least_confidence_single: float = 0.7
-    """The same for a text that no second look confirms."""
-    least_chars: int = 3
-    most_chars: int = 10
+    min_confidence_single: float = 0.7
+    """The same for a text that no second prediction confirms."""
+    min_chars: int = 3
+    max_chars: int = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,23 +69,23 @@ class _Open:
     t_last_ns: int
     box: Box
     velocity_px_s: tuple[float, float] = (0.0, 0.0)
-    looks: list[PlateText] = field(default_factory=list)
+    predictions: list[PlateText] = field(default_factory=list)
     best_of: dict[str, Sighting] = field(default_factory=dict)
 
     def add(self, sighting: Sighting) -> None:
         t_ns, box = sighting.frame.t_mono_ns, sighting.detection.box
         elapsed_s = (t_ns - self.t_last_ns) / _NS_PER_S
-        if self.looks and elapsed_s > 0:
+        if self.predictions and elapsed_s > 0:
             (x, y), (x0, y0) = _centre(box), _centre(self.box)
             self.velocity_px_s = ((x - x0) / elapsed_s, (y - y0) / elapsed_s)
         self.t_last_ns, self.box = t_ns, box
-        self.looks.append(sighting.plate)
+        self.predictions.append(sighting.plate)
         text = sighting.plate.text
         known = self.best_of.get(text)
-        if known is None or _worth(sighting) > _worth(known):
+        if known is None or _quality_score(sighting) > _quality_score(known):
             self.best_of[text] = sighting
         if len(self.best_of) > _KEPT_TEXTS:
-            del self.best_of[min(self.best_of, key=lambda kept: _worth(self.best_of[kept]))]
+            del self.best_of[min(self.best_of, key=lambda kept: _quality_score(self.best_of[kept]))]
 
 
 class Tracker:
@@ -139,7 +139,7 @@ class Tracker:
 
     def _is_over(self, track: _Open, t_mono_ns: int) -> bool:
         lost = t_mono_ns - track.t_last_ns > self._config.lost_ms * _NS_PER_MS
-        return lost or t_mono_ns - track.t_first_ns > self._config.most_ms * _NS_PER_MS
+        return lost or t_mono_ns - track.t_first_ns > self._config.max_ms * _NS_PER_MS
 
     def _start(self, sighting: Sighting) -> None:
         t_ns = sighting.frame.t_mono_ns
@@ -153,9 +153,9 @@ class Tracker:
         box = sighting.detection.box
         elapsed_s = (sighting.frame.t_mono_ns - track.t_last_ns) / _NS_PER_S
         growth = box.width_px / track.box.width_px if track.box.width_px else math.inf
-        if abs(math.log(max(growth, 1e-6))) > math.log(1.3) + math.log(self._config.most_growth_per_s) * elapsed_s:
+        if abs(math.log(max(growth, 1e-6))) > math.log(1.3) + math.log(self._config.max_growth_per_s) * elapsed_s:
             return 0.0
-        likeness = max(text_likeness(sighting.plate.text, text) for text in track.best_of)
+        likeness = max(text_similarity(sighting.plate.text, text) for text in track.best_of)
         off_widths = self._off_px(track, box, elapsed_s) / max(1.0, track.box.width_px)
         reach = 0.6 + self._config.reach_widths_per_s * elapsed_s
         # A different text must lie where the plate is expected to the pixel, so to speak; a like one may jump.
@@ -176,8 +176,9 @@ class Tracker:
         )
 
     def _both_sure(self, track: _Open, sighting: Sighting) -> bool:
-        sure = self._config.least_confidence_single
-        return sighting.plate.confidence >= sure and max(look.confidence for look in track.looks) >= sure
+        sure = self._config.min_confidence_single
+        best = max(prediction.confidence for prediction in track.predictions)
+        return min(sighting.plate.confidence, best) >= sure
 
     def _close(self, over: list[_Open]) -> list[Track]:
         closed = []
@@ -191,26 +192,26 @@ class Tracker:
         return closed
 
     def _finish(self, track: _Open) -> Track | None:
-        plate = vote(track.looks)
-        n_agreeing = sum(1 for look in track.looks if look.text == plate.text)
+        plate = fuse_predictions(track.predictions)
+        n_agreeing = sum(1 for prediction in track.predictions if prediction.text == plate.text)
         config = self._config
-        least = config.least_confidence if n_agreeing > 1 else config.least_confidence_single
-        if not config.least_chars <= len(plate.chars) <= config.most_chars or plate.confidence < least:
+        least = config.min_confidence if n_agreeing > 1 else config.min_confidence_single
+        if not config.min_chars <= len(plate.chars) <= config.max_chars or plate.confidence < least:
             return None
-        best = track.best_of.get(plate.text) or max(track.best_of.values(), key=_worth)
+        best = track.best_of.get(plate.text) or max(track.best_of.values(), key=_quality_score)
         return Track(
             track_id=track.track_id,
             camera=track.camera,
             plate=plate,
             best=best,
-            n_sightings=len(track.looks),
+            n_sightings=len(track.predictions),
             n_agreeing=n_agreeing,
             t_first_mono_ns=track.t_first_ns,
             t_last_mono_ns=track.t_last_ns,
         )
 
 
-def text_likeness(a: str, b: str) -> float:
+def text_similarity(a: str, b: str) -> float:
     """1 minus the edit distance (Levenshtein 1966) over the longer length; two empty texts are unlike."""
     if not a or not b:
         return 0.0
@@ -224,7 +225,7 @@ def text_likeness(a: str, b: str) -> float:
     return 1.0 - row[-1] / max(len(a), len(b))
 
 
-def _worth(sighting: Sighting) -> float:
+def _quality_score(sighting: Sighting) -> float:
     """Sharp, large and sure."""
     return sighting.plate.confidence * math.sqrt(sighting.detection.box.area_px)
 

@@ -7,17 +7,17 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent.errors import WireError
-from agent.sync.wire import (
+from protocol.errors import WireError
+from protocol.wire.wire import (
+    ChunkRequest,
     UpdateBytes,
     UpdateOffer,
     UpdateState,
-    UpdateWish,
     decode_offer,
     decode_part,
-    encode_wish,
+    encode_chunk_request,
 )
-from agent.update.standing import State, linked, read_state
+from updater.release_state import State, linked, read_state
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,14 +31,14 @@ _PAUSE_NS = 60 * _NS_PER_S
 _CATCH_UP_BYTES = 4 * 2**20
 _SMALL_BYTES = 64 * 1024
 """A configuration: it goes over any link."""
-_MOST_DAMAGED = 3
+_MAX_DAMAGED = 3
 
 
 @dataclass(slots=True)
 class FetchCounts:
     """Since the start of the process."""
 
-    wishes: int = 0
+    chunk_requests: int = 0
     """Times that bytes of an update were asked for."""
     parts: int = 0
     """Messages with bytes that were taken."""
@@ -106,7 +106,7 @@ class Fetcher:
             self._digest.update(part.data)
             self._hashed = self.fetched
 
-    def next_wish(self, t_mono_ns: int, *, metered: bool) -> bytes | None:
+    def next_request(self, t_mono_ns: int, *, metered: bool) -> bytes | None:
         """Return what to ask for now, if anything; also does what is left to do with what is here."""
         offer = self.offer
         if offer is None or not self._is_wanted(offer, t_mono_ns):
@@ -123,12 +123,12 @@ class Fetcher:
             return None
         if self._asked_ns is not None and t_mono_ns - self._asked_ns < self._timeout_ns:
             return None
-        return encode_wish(UpdateWish(self._unit, self._boot_id, offer.sha256, self.fetched))
+        return encode_chunk_request(ChunkRequest(self._unit, self._boot_id, offer.sha256, self.fetched))
 
-    def wished(self, t_mono_ns: int) -> None:
+    def request_sent(self, t_mono_ns: int) -> None:
         """Note that the wish went out."""
         self._asked_ns = t_mono_ns
-        self.counts.wishes += 1
+        self.counts.chunk_requests += 1
 
     def link_went(self) -> None:
         """Whatever was asked for will not come."""
@@ -198,7 +198,7 @@ class Fetcher:
             self._damaged += 1
             path.unlink(missing_ok=True)
             self._begin_at(0)
-            if self._damaged >= _MOST_DAMAGED:
+            if self._damaged >= _MAX_DAMAGED:
                 self.offer, self.state = None, UpdateState.IDLE
             return
         with path.open("rb") as file:

@@ -9,7 +9,7 @@ _FRESH_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Signs:
+class HealthSample:
     """What the agent sees of itself at one moment."""
 
     cameras: int
@@ -33,7 +33,7 @@ class TrialWatch:
         self._frames: dict[int, tuple[int, int]] = {}
         """Camera -> its count and when that last grew."""
 
-    def step(self, signs: Signs, t_mono_ns: int) -> bool:
+    def step(self, signs: HealthSample, t_mono_ns: int) -> bool:
         """Take one look; return True once everything has been well for long enough."""
         self._linked |= signs.link_up
         for camera, count in enumerate(signs.frames):
@@ -46,6 +46,6 @@ class TrialWatch:
             self._since_ns = t_mono_ns
         return t_mono_ns - self._since_ns >= self._well_ns
 
-    def _is_well(self, signs: Signs, t_mono_ns: int) -> bool:
+    def _is_well(self, signs: HealthSample, t_mono_ns: int) -> bool:
         fresh = sum(t_mono_ns - at <= _FRESH_S * _NS_PER_S for _, at in self._frames.values())
         return fresh >= signs.cameras and not signs.late and (self._linked or not self._needs_link)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_LEAST_VARIANCE = 1e-6
+_MIN_VARIANCE = 1e-6
 _Layer = tuple["NDArray[np.float32]", "NDArray[np.float32]"]
 
 
@@ -63,7 +63,7 @@ def undo_norms(net: nn.Module, norms: Mapping[nn.Module, Tensor], images: NDArra
     """Set each batch norm so that on `images` (uint8 [n, height, width, 3]) it only adds its folded bias."""
 
     def before(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        mean, variance = inputs[0].mean(dim=(0, 2, 3)), inputs[0].var(dim=(0, 2, 3)).clamp(min=_LEAST_VARIANCE)
+        mean, variance = inputs[0].mean(dim=(0, 2, 3)), inputs[0].var(dim=(0, 2, 3)).clamp(min=_MIN_VARIANCE)
         norm.running_mean.copy_(mean)
         norm.running_var.copy_(variance)
         norm.weight.copy_((variance + norm.eps).sqrt())

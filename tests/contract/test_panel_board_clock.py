@@ -191,7 +191,7 @@ def test_a_pi_says_when_it_is_slowed(tmp_path):
     (tmp_path / "state").mkdir()
     vitals = BoardLinux(root=tmp_path, state_dir=tmp_path.__class__("/state")).vitals()
     assert (vitals.temperature_c, vitals.throttled, vitals.undervoltage) == (81.5, True, True)
-    assert (vitals.written_bytes, vitals.way_out) == (4096, "wlan0")
+    assert (vitals.written_bytes, vitals.default_interface) == (4096, "wlan0")
 
 
 @pytest.mark.parametrize("clock", [RealClock(), SimClock(utc_ns=1_780_000_000_000_000_000)], ids=["real", "sim"])

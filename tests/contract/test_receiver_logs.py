@@ -16,10 +16,10 @@ import pytest
 from agent.geotag.fixes import FixRing
 from agent.geotag.nmea import NmeaConfig, NmeaState
 from agent.geotag.timebase import Timebase
-from agent.records import GeotagMethod
 from hw.clock import NS_PER_S, SimClock
 from hw.gnss_serial import GnssSerial
 from hw.ports import GnssLostError
+from protocol.wire.enums import GeotagMethod
 from tests.conftest import ROOT
 from tests.nmea_lines import sentence
 
@@ -73,7 +73,7 @@ class Vehicle:
         self._tod_s: float | None = None
         self.gnss.next_line(timeout_s=0)
 
-    def hear(self, data: bytes) -> None:
+    def add_sentence(self, data: bytes) -> None:
         """Send bytes at the time they themselves tell, and take in all they become."""
         self._keep_time(data)
         self.wire.say(data + b"\r\n" + SYNC.encode() + b"\r\n")
@@ -151,7 +151,7 @@ def told(vehicle: Vehicle) -> dict[str, object]:
 def test_a_log_becomes_the_fixes_it_holds_and_no_other(log, vehicle, bless):
     """Nothing raises; every fix is an epoch of the log that the receiver was sure of; counts and places as kept."""
     for data in spoken(log):
-        vehicle.hear(data)
+        vehicle.add_sentence(data)
     sure, counts = believable(log), vehicle.nmea.counts
     assert {place(fix) for fix in vehicle.fixes} <= sure
     refused = counts.time_back + counts.time_jumps + counts.jumps + counts.incomplete_epochs
@@ -177,10 +177,10 @@ def test_every_log_is_there():
 @pytest.mark.parametrize("log", LOGS, ids=lambda p: p.stem)
 def test_binary_noise_before_it_changes_no_fix(log, vehicle):
     """A binary greeting, other speeds and half a sentence are counted, and forgotten."""
-    vehicle.hear(NOISE)
+    vehicle.add_sentence(NOISE)
     noise = vehicle.nmea.counts.garbage
     for data in spoken(log):
-        vehicle.hear(data)
+        vehicle.add_sentence(data)
     golden = json.loads(GOLDEN.read_text())[log.stem]
     assert noise > 0
     assert len(vehicle.fixes) == golden["counts"].get("fixes", 0)
@@ -192,7 +192,7 @@ def test_damaged_on_the_wire_nothing_is_believed(vehicle):
     lines = [line for line in spoken(FOLDER / "haicom-305N.log") if line.startswith(b"$")]
     for line in lines:
         middle = len(line) // 2
-        vehicle.hear(line[:middle] + bytes([line[middle] ^ 1]) + line[middle + 1 :])
+        vehicle.add_sentence(line[:middle] + bytes([line[middle] ^ 1]) + line[middle + 1 :])
     assert vehicle.fixes == []
     assert vehicle.nmea.counts.bad_checksum + vehicle.nmea.counts.garbage == len(lines)
 
@@ -203,7 +203,7 @@ def test_a_receiver_pulled_out_in_the_middle_goes_on_where_it_is_plugged_in(vehi
     lines = spoken(log)
     half = len(lines) // 2
     for data in lines[:half]:
-        vehicle.hear(data)
+        vehicle.add_sentence(data)
     vehicle.wire.say(lines[half][: len(lines[half]) // 2])
     vehicle.wire.unplug()
     for _ in range(2):
@@ -212,7 +212,7 @@ def test_a_receiver_pulled_out_in_the_middle_goes_on_where_it_is_plugged_in(vehi
     vehicle.wire.plug_in()
     vehicle.gnss.next_line(timeout_s=0)
     for data in lines[half + 1 :]:
-        vehicle.hear(data)
+        vehicle.add_sentence(data)
     kept = json.loads(GOLDEN.read_text())[log.stem]
     assert {place(fix) for fix in vehicle.fixes} <= believable(log)
     assert len(vehicle.fixes) >= kept["counts"]["fixes"] - 1

@@ -132,7 +132,7 @@ def test_a_record_that_no_packet_can_hold_is_set_aside_and_told(tmp_path):
     stats = unit.outbox.stats()
     assert (stats.quarantined, stats.receipted, unit.uplink.counts.quarantined) == (1, 2, 1)
     assert unit.uplink.counts.records_sent == 2
-    ((row, code),) = unit.reader.quarantined(most=9)
+    ((row, code),) = unit.reader.quarantined(limit=9)
     assert (row.seq, code) == (2, "too_large")
     assert arrival.stored() == [1, 3]
     unit.close()
@@ -174,13 +174,13 @@ def struck(self, answers, group):
     os.kill(os.getpid(), 9)
 service._Connection.answer = struck
 sys.argv = ["patrol-lpr", *sys.argv[1:]]
-from agent.__main__ import main
+from cli.__main__ import main
 main()
 """
 
 
 def test_a_station_killed_between_store_and_receipt(tmp_path):
-    """The reads are on its disk, no receipt has left: sent again, they are doubles, receipted and stored once."""
+    """The reads are on its disk, no receipt has left: sent again, they are duplicates, receipted and stored once."""
     broker = Mosquitto(tmp_path).start()
     options = ["station", "--db", str(tmp_path / "station.db"), "--broker", f"{HOST}:{broker.port}"]
     doomed = subprocess.Popen([sys.executable, "-c", _STRUCK, *options], stdout=subprocess.PIPE, text=True)
@@ -195,7 +195,7 @@ def test_a_station_killed_between_store_and_receipt(tmp_path):
     assert unit.outbox.stats().receipted == 0
     arrival = station_on(broker, tmp_path)
     unit.run_dry()
-    assert arrival.ingest.counts.doubles >= before
+    assert arrival.ingest.counts.duplicates >= before
     assert arrival.stored() == list(range(1, 31))
     unit.close()
     arrival.close()

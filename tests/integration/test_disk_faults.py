@@ -46,7 +46,7 @@ def disk(tmp_path):
 
 def waiting(path):
     reader = OutboxReader(path)
-    rows = [row.record_id for row in reader.records(after_seq=0, most=100)]
+    rows = [row.record_id for row in reader.records(after_seq=0, limit=100)]
     reader.close()
     return rows
 
@@ -65,7 +65,7 @@ def test_a_disk_that_the_kernel_makes_read_only_is_said_and_costs_nothing(disk):
     for _ in range(3):
         with pytest.raises(OutboxDiskError, match="mounted read-only"):
             outbox.append([make_read(2)])
-        assert [row.seq for row in reader.records(after_seq=0, most=9)] == [1]
+        assert [row.seq for row in reader.records(after_seq=0, limit=9)] == [1]
     reader.close()
     outbox.close()
     second, report = open_outbox(state, make_encoder(), limits=LIMITS)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.seal import SigningKey, StationKey
+from protocol.seal import SigningKey, StationKey
 from provision.card import Card
 from provision.errors import ProvisionError
 from provision.flash import check_image

@@ -12,9 +12,9 @@ import pytest
 
 from agent.buffer import OutboxReader
 from agent.buffer.outbox import FILE_NAME
-from agent.runtime.simulate_command import fresh_keys
-from agent.seal import load_keyring
-from agent.seal.series import Proof, examine
+from cli.simulate import fresh_keys
+from protocol.seal import load_keyring
+from protocol.seal.series import Proof, examine
 from station.store import Store
 from tests.mosquitto import Mosquitto
 

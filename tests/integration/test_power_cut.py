@@ -73,7 +73,7 @@ def check(unit: Unit, *, evicting: bool = False) -> None:
     con.close()
     assert unit.report.moved_to is None
     reader = OutboxReader(path)
-    rows = {row.seq: row.record_id for row in reader.records(after_seq=0, most=100_000)}
+    rows = {row.seq: row.record_id for row in reader.records(after_seq=0, limit=100_000)}
     stats = reader.stats()
     reader.close()
     missing = {seq for seq, name in unit.committed.items() if rows.get(seq) != name}

@@ -11,7 +11,7 @@ import pytest
 
 from agent.buffer import OutboxReader
 from agent.buffer.outbox import FILE_NAME
-from agent.runtime.simulate_command import fresh_keys
+from cli.simulate import fresh_keys
 from hw.drive_load import load_drive
 from tests.power_cut import CuttableDisk
 

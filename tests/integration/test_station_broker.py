@@ -18,9 +18,9 @@ import pytest
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from agent.sync import wire
-from agent.sync.topics import Channel, build
 from hw.backoff import Backoff
+from protocol.wire import wire
+from protocol.wire.topics import Channel, build
 from station.broker import EmbeddedBroker
 from station.errors import BrokerError
 from station.ingest import Ingest
@@ -179,7 +179,7 @@ def test_reads_are_receipted_through_mosquitto(mosquitto: Mosquitto, tmp_path: P
                 unit.publish(Channel.READ, payload(seq))
             unit.receipted(set(range(1, 201)))
         assert [row.seq for row in store.reads()] == list(range(1, 201))
-        assert (service.counts.messages, ingest.counts.doubles) == (200, 0)
+        assert (service.counts.messages, ingest.counts.duplicates) == (200, 0)
 
 
 def test_reads_are_receipted_through_the_embedded_broker(embedded: EmbeddedBroker, tmp_path: Path) -> None:

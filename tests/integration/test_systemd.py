@@ -11,7 +11,7 @@ import pytest
 
 from agent.buffer import OutboxReader
 from agent.buffer.outbox import FILE_NAME
-from agent.runtime.simulate_command import fresh_keys
+from cli.simulate import fresh_keys
 from provision.image import install_into
 from tests.nspawn import REBOOTED, boot, boot_with_probe, image_root, installed_root, plain_root
 

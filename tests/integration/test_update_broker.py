@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.runtime.config import UpdateTable
-from agent.runtime.updates import UpdateDesk
-from agent.sync.topics import Channel, build
+from agent.runtime.updates import UpdateReporter
 from agent.sync.uplink import Uplink
-from agent.sync.wire import UpdateState, decode_update
 from agent.update.fetch import Fetcher
-from agent.update.standing import INBOX
-from agent.update.trial import Signs
+from agent.update.trial import HealthSample
+from cli.update import held
 from hw.backoff import Backoff
 from hw.config import MqttLinkConfig, TlsConfig
 from hw.link_mqtt import LinkMqtt
-from provision.update_cli import held
+from protocol.wire.topics import Channel, build
+from protocol.wire.wire import UpdateState, decode_update
 from station.ingest import Ingest
 from station.service import BrokerAddress, StationService
 from station.store import Store
@@ -28,11 +27,12 @@ from station.updates import keep_file
 from tests.mosquitto import FleetBroker
 from tests.strategies import BOOT
 from tests.update_builder import Unit
+from updater.release_state import INBOX
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from agent.update.manifest import Manifest
+    from protocol.update.manifest import Manifest
 
 pytestmark = [
     pytest.mark.integration,
@@ -78,7 +78,7 @@ class Car:
         self.uplink = Uplink(
             self.link, NothingWaits(), lambda _: None, unit="unit-07", boot_id=BOOT, downloads=self.fetcher
         )
-        self.desk = UpdateDesk(
+        self.desk = UpdateReporter(
             UpdateTable(home=self.unit.home, confirm=self.state / "confirmed"), self.state, self.fetcher
         )
         heard = tuple(build("unit-07", c) for c in (Channel.RECEIPT, Channel.COMMAND, Channel.PART))
@@ -91,7 +91,7 @@ class Car:
             with contextlib.suppress(queue.Empty):
                 self.uplink.handle(self.events.get(timeout=0.02), self.now_ns)
             self.now_ns += 50_000_000
-            self.desk.step(Signs(1, (1,), late=False, link_up=self.uplink.is_up), 0, self.now_ns)
+            self.desk.step(HealthSample(1, (1,), late=False, link_up=self.uplink.is_up), 0, self.now_ns)
             report = self.desk.news("unit-07", BOOT, bytes(32), again=False)
             if report is not None:
                 self.uplink.set_report(report)

@@ -17,7 +17,7 @@ CODE = "/opt/patrol-lpr/code/0"
 SETUP = (
     ("python3", "-m", "venv", "--system-site-packages", CODE),
     (f"{CODE}/bin/pip", "install", "--quiet", "--no-index", "--find-links", "/wheels", "patrol-lpr[litert]"),
-    (f"{CODE}/bin/python", "-I", "-m", "provision.releases", "adopt"),
+    (f"{CODE}/bin/python", "-I", "-m", "updater.releases", "adopt"),
 )
 """As patrol-lpr-setup.service has it."""
 

@@ -11,8 +11,8 @@ import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from agent.seal.keys import SigningKey, StationKey
-from provision.books import Books
+from protocol.seal.keys import SigningKey, StationKey
+from provision.ca_store import CaStore
 from provision.card import Card
 from provision.enrol import server
 from provision.pki import now_utc
@@ -40,7 +40,7 @@ class Fleet:
     def __init__(self, folder: Path, repo: Path) -> None:
         self._folder, self._repo = folder, repo
         self.broker = FleetBroker(folder, repo, hosts=("127.0.0.1", ADDRESS))
-        self.books = Books(folder / "ca")
+        self.ca_store = CaStore(folder / "ca")
         self.broker.give("enrol", hosts=(ADDRESS,), into=folder / "enrol")
         self.broker.give("station", into=folder / "station-tls")
         self.keys = folder / "keys"
@@ -60,8 +60,8 @@ class Fleet:
         expires = now_utc() + timedelta(hours=3)
         made = Card(
             unit=UNIT, agency="Example Sheriff", enrol_host=ADDRESS, enrol_port=ENROL_PORT, broker_host=ADDRESS,
-            broker_port=BROKER_PORT, token=self.books.new_token(UNIT, expires_s=int(expires.timestamp())),
-            ca_pem=self.books.ca_pem.decode(), station_pem=self._station_pem, receipt_pem=self._receipt_pem,
+            broker_port=BROKER_PORT, token=self.ca_store.new_token(UNIT, expires_s=int(expires.timestamp())),
+            ca_pem=self.ca_store.ca_pem.decode(), station_pem=self._station_pem, receipt_pem=self._receipt_pem,
         )  # fmt: skip
         path = self._folder / "provision.json"
         path.write_text(made.model_dump_json())
@@ -76,7 +76,9 @@ class Fleet:
 
     def open_enrolment(self) -> None:
         home = self._folder / "enrol"
-        made = server(self.books, "127.0.0.1", self._enrol_port, cert=home / "enrol.pem", key=home / "enrol.key")
+        made = server(
+            self.ca_store, "127.0.0.1", self._enrol_port, cert=home / "enrol.pem", key=home / "enrol.key"
+        )
         self._enrolment = threading.Thread(target=made.serve_forever, daemon=True)
         self._enrolment.start()
 

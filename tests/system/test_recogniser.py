@@ -13,8 +13,8 @@ import pytest
 pytestmark = pytest.mark.integration
 RUNTIMES = ("tflite", "litert")
 SURE = 0.7
-LEAST_PLATES = 20
-LEAST_EQUAL = {"tflite": 0.92, "litert": 0.98}
+MIN_PLATES = 20
+MIN_EQUAL = {"tflite": 0.92, "litert": 0.98}
 PROGRAM = "/opt/patrol-lpr/bin/patrol-lpr"
 
 
@@ -53,5 +53,5 @@ def test_the_plates_of_the_drives_read_the_same_on_aarch64(installed, repo, step
     same = sum(a == b for a, b in texts)
     steps.note(f"{runtime}: {same} of {len(frames)} frames read the same, {both} of {either} texts")
     assert [sure(frames) for frames in ours] == [sure(frames) for frames in theirs]
-    assert sum(len(sure(frames)) for frames in ours) >= LEAST_PLATES
-    assert both / either >= LEAST_EQUAL[runtime]
+    assert sum(len(sure(frames)) for frames in ours) >= MIN_PLATES
+    assert both / either >= MIN_EQUAL[runtime]

@@ -15,9 +15,9 @@ import pytest
 from agent.buffer import OutboxReader
 from agent.buffer.outbox import FILE_NAME
 from agent.runtime.config import load_config
-from agent.runtime.run_command import open_hardware
 from agent.runtime.service import Service
 from agent.runtime.stages import build_recogniser
+from cli.run import open_hardware
 from hw.clock import RealClock
 from tests.system import unit_card
 from tests.system.fleet import Fleet, Receiver

@@ -11,15 +11,15 @@ import pytest
 
 from agent.buffer import OutboxReader
 from agent.buffer.outbox import FILE_NAME
-from agent.runtime.simulate_command import fresh_keys
-from agent.seal.keys import SigningKey
-from agent.update.making import Sources, Terms, make_update
+from cli.simulate import fresh_keys
+from protocol.seal.keys import SigningKey
+from provision.make_update import Sources, Terms, make_update
 from tests.nspawn import boot_with_probe, installed_root
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from agent.update.manifest import Manifest
+    from protocol.update.manifest import Manifest
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1500)]
 _CONFIG = """
@@ -86,7 +86,7 @@ def broken_copy(wheels: Path, folder: Path) -> Path:
         with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(folder / wheel.name, "w") as new:
             for item in old.infolist():
                 data = old.read(item)
-                if item.filename == "agent/runtime/run_command.py":
+                if item.filename == "cli/run.py":
                     data += b"\nraise SystemExit('this release is broken')\n"
                 new.writestr(item, data)
     return folder

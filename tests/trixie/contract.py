@@ -13,7 +13,7 @@ import numpy as np
 
 from agent.recognise import Recogniser, load_active
 from agent.recognise.interpreter import RuntimeKind, choose_runtime
-from agent.runtime.models import default_models_folder
+from agent.recognise.models_folder import default_models_folder
 from hw.camera_pi import CameraPi
 from hw.config import PiCameraConfig
 from hw.ports import CameraEndedError, CameraStalledError

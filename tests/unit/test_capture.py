@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.capture import Pacer
+from agent.capture import FrameRateLimiter
 from hw.ports import Frame
 
 PIXEL = np.zeros((1, 1, 3), np.uint8)
@@ -19,7 +19,7 @@ def frame(seq: int, t_ms: float) -> Frame:
 
 def test_gaps_in_the_sequence_are_dropped_frames() -> None:
     """The camera numbers what it delivered; what is missing was lost before us."""
-    pacer = Pacer()
+    pacer = FrameRateLimiter()
 
     assert [pacer.take(frame(s, s * 50)).dropped for s in (3, 4, 7, 8)] == [0, 0, 2, 0]
 
@@ -27,16 +27,16 @@ def test_gaps_in_the_sequence_are_dropped_frames() -> None:
 @given(st.floats(1, 60), st.floats(1, 60), st.integers(50, 300))
 def test_the_mean_rate_is_the_limit_or_the_cameras(limit_fps: float, camera_fps: float, count: int) -> None:
     """A limit neither starves a slower camera nor lets a faster one through."""
-    pacer = Pacer(most_fps=limit_fps)
+    pacer = FrameRateLimiter(max_fps=limit_fps)
 
-    looked = sum(pacer.take(frame(i, i * 1000 / camera_fps)).look for i in range(count))
+    processed = sum(pacer.take(frame(i, i * 1000 / camera_fps)).look for i in range(count))
 
     expected = min(count, count * limit_fps / camera_fps)
-    assert looked == pytest.approx(expected, abs=2 + 0.02 * count)
+    assert processed == pytest.approx(expected, abs=2 + 0.02 * count)
 
 
 @pytest.mark.parametrize("fps", [0, -3.0])
 def test_a_rate_that_is_not_positive_is_refused(fps: float) -> None:
     """Zero would blind the unit silently."""
     with pytest.raises(ValueError, match="above 0"):
-        Pacer(most_fps=fps or -0.1)
+        FrameRateLimiter(max_fps=fps or -0.1)

@@ -36,7 +36,7 @@ def settle(policy: ExposurePolicy, *, scene: float, plate: float | None = None, 
 def test_the_shutter_never_opens_longer_than_its_cap():
     rungs = ladder(CONFIG)
     assert max(rung.exposure_us for rung in rungs) == CONFIG.cap_us
-    assert max(rung.gain for rung in rungs) <= CONFIG.most_gain
+    assert max(rung.gain for rung in rungs) <= CONFIG.max_gain
     lights = [rung.exposure_us * rung.gain for rung in rungs]
     assert lights == sorted(lights)
     assert all(rung.gain == 1.0 for rung in rungs if rung.exposure_us < CONFIG.cap_us)

@@ -35,7 +35,7 @@ Measured on the drawn drives, whose truth is exact: with it the mean IoU there i
 
 
 @dataclass(slots=True)
-class Tally:
+class OutboxCounters:
     """Counts over photographs."""
 
     photos: int = 0
@@ -83,7 +83,7 @@ def find(look: Look, rgb: NDArray[np.uint8], *, threshold: float = SCORE_THRESHO
     return np.array([[*box, s] for box, s in kept], np.float32).reshape(-1, 5)
 
 
-def score_photo(found: NDArray[np.float32], plates: NDArray[np.float32], tally: Tally) -> None:
+def score_photo(found: NDArray[np.float32], plates: NDArray[np.float32], tally: OutboxCounters) -> None:
     """Add one photograph to a tally."""
     tally.photos += 1
     used: set[int] = set()
@@ -102,7 +102,7 @@ def score_photo(found: NDArray[np.float32], plates: NDArray[np.float32], tally: 
 def validate(net: DetectorNet, photos: list[Photo]) -> dict[str, float]:
     """Figures on validation photographs; false boxes only where every plate is labelled."""
     look = look_with(net)
-    all_photos, complete = Tally(), Tally()
+    all_photos, complete = OutboxCounters(), OutboxCounters()
     for photo in photos:
         found = find(look, np.ascontiguousarray(photo.bgr[..., ::-1]))
         score_photo(found, photo.plates, all_photos)
@@ -113,7 +113,7 @@ def validate(net: DetectorNet, photos: list[Photo]) -> dict[str, float]:
 
 def measure(look: Look, data: Path) -> dict[str, dict[str, float]]:
     """Figures on the measuring set by region; it is never trained on."""
-    tallies: dict[str, Tally] = defaultdict(Tally)
+    tallies: dict[str, OutboxCounters] = defaultdict(OutboxCounters)
     folder = data / "dev"
     for line in (folder / "labels.jsonl").read_text(encoding="utf-8").splitlines():
         row = json.loads(line)

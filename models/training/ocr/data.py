@@ -32,14 +32,14 @@ VALIDATION_PERCENT = 6
 LONGEST = 10
 _TRUE_ASPECT = {"us_state": 2.0}
 _STATE_SHARE, _STATE_UNREAD_SHARE = 0.50, 0.04
-_HARD_MOST, _HARD_AFTER_BATCHES = 0.92, 3000
+_HARD_MAX, _HARD_AFTER_BATCHES = 0.92, 3000
 """Sharp views first: on hard ones alone CTC takes far longer to leave the all-blank plateau."""
 _WEAK_LABEL, _WEAK_WEIGHT = 0.5, 0.4
 _EXACT_CORNERS, _LOOSE_CORNERS = frozenset({"us_state", "synthetic"}), 0.2
 """Plates on vehicles are labelled by upright boxes, which say little about corners."""
 BOARD = "board"
 """Label set of boards that are no plates, and of plates in two lines: nothing is to be read there."""
-_BOARD_LEAST_CHARS = 9
+_BOARD_MIN_CHARS = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +185,7 @@ class Sampler(Dataset[Batch]):
         cv2.setNumThreads(1)
         rng = np.random.default_rng((self._seed, number))
         drawn = [self._draw(rng) for _ in range(self._size)]
-        hard_share = min(_HARD_MOST, number / self._hard_after)
+        hard_share = min(_HARD_MAX, number / self._hard_after)
         return labelled([augmented(rng, crop.source, self._backdrops, hard_share) for crop in drawn], drawn)
 
     def stream(self, first: int, workers: int) -> Iterable[Batch]:
@@ -285,7 +285,7 @@ def draw_boards(count: int, seed: int, fonts: Path) -> list[Crop]:
         if number % 2:
             rgb = two_line_plate(renderer, rng)
         else:
-            rgb = np.ascontiguousarray(painter.paint(rng, least_chars=_BOARD_LEAST_CHARS)[..., ::-1])
+            rgb = np.ascontiguousarray(painter.paint(rng, min_chars=_BOARD_MIN_CHARS)[..., ::-1])
         height, width = rgb.shape[:2]
         source = Source(rgb, (1.0, 1.0, width - 1.0, height - 1.0), min(width / height, 5.0))
         boards.append(Crop(source, "", UNLABELLED, BOARD, 0.0))

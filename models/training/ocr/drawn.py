@@ -84,7 +84,7 @@ def boards(fonts: Path, margins: tuple[float, float]) -> NDArray[np.uint8]:
     rng = np.random.default_rng(18)
     crops = []
     for _ in range(_BOARDS):
-        rgb = np.ascontiguousarray(painter.paint(rng, least_chars=9)[..., ::-1])
+        rgb = np.ascontiguousarray(painter.paint(rng, min_chars=9)[..., ::-1])
         picture, box = turned(rgb, rgb.shape[1] / rgb.shape[0], float(rng.uniform(0, 30)))
         crops.append(cut(picture, box, *margins))
     return np.stack(crops)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _BOX_ERROR = 0.05
 _DRAWS = 3
-_LEAST_CHARS = 3
+_MIN_CHARS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,9 @@ def reads_of(
     reads, raw = read_all(outputs["symbols"], contract["ocr"]["temperature"])
     if "one_line" not in outputs:
         return reads, raw
-    kept = sigmoid(outputs["one_line"][:, 0]) >= contract["ocr"]["one_line_least"]
+    kept = sigmoid(outputs["one_line"][:, 0]) >= contract["ocr"].get(
+        "single_line_threshold", contract["ocr"].get("one_line_least", 0.0)
+    )
     return [read if keep else "" for read, keep in zip(reads, kept, strict=True)], np.where(kept, raw, 0.0)
 
 
@@ -202,7 +204,7 @@ def share_told(model: Tflite, images: NDArray[np.uint8], contract: dict[str, Any
     knots = contract["calibration"]
     confidence = np.interp(raw, knots["raw"], knots["probability"])
     told = [
-        _LEAST_CHARS <= len(text) <= LONGEST and sure >= contract["ocr"]["reject_below"]
+        _MIN_CHARS <= len(text) <= LONGEST and sure >= contract["ocr"]["reject_below"]
         for text, sure in zip(reads, confidence, strict=True)
     ]
     return float(np.mean(told))

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _CUTS = tuple((dx, dy, m) for m in (0.0, 0.05, 0.1) for dx, dy in ((0, 0), (0.02, 0), (-0.02, 0), (0, 0.03)))
-_LEAST_AGREEING = 0.75
-_LEAST_CHARS = 4
-_LEAST_WEIGHT, _MOST_WEIGHT = 0.5, 0.7
+_MIN_AGREEING = 0.75
+_MIN_CHARS = 4
+_MIN_WEIGHT, _MAX_WEIGHT = 0.5, 0.7
 
 
 def cuts(rgb: NDArray[np.uint8], box: tuple[float, ...]) -> NDArray[np.uint8]:
@@ -45,9 +45,9 @@ def label(model: Tflite, contract: dict[str, dict[str, object]], images: NDArray
     best, count = Counter(map(folded, texts)).most_common(1)[0]
     agreeing = [i for i, text in enumerate(texts) if folded(text) == best]
     weight = float(sure[agreeing].mean()) * count / len(texts)
-    if count < _LEAST_AGREEING * len(texts) or weight < _LEAST_WEIGHT or not _LEAST_CHARS <= len(best) <= LONGEST:
+    if count < _MIN_AGREEING * len(texts) or weight < _MIN_WEIGHT or not _MIN_CHARS <= len(best) <= LONGEST:
         return "", 0.0
-    return texts[max(agreeing, key=lambda i: sure[i])], min(_MOST_WEIGHT, weight)
+    return texts[max(agreeing, key=lambda i: sure[i])], min(_MAX_WEIGHT, weight)
 
 
 def main() -> None:

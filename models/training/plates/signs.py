@@ -31,13 +31,13 @@ class SignPainter:
     def __init__(self, fonts: Path | None = None) -> None:
         self._fonts = FontBank(fetch(fonts) if fonts else fetch())
 
-    def paint(self, rng: np.random.Generator, *, least_chars: int = 1) -> NDArray[np.uint8]:
+    def paint(self, rng: np.random.Generator, *, min_chars: int = 1) -> NDArray[np.uint8]:
         """A BGR board, 96 pixels high, with one to three lines of writing.
 
-        With `least_chars` letters and digits at least, no reader can take the board for a personal plate.
+        With `min_chars` letters and digits at least, no reader can take the board for a personal plate.
         """
         lines = [_writing(rng) for _ in range(int(rng.choice((1, 1, 2, 3))))]
-        while sum(c.isalnum() for line in lines for c in line) < least_chars:
+        while sum(c.isalnum() for line in lines for c in line) < min_chars:
             lines = [*lines, _writing(rng)]
         face = NAME_FACES[rng.integers(len(NAME_FACES))]
         masks = [self._fonts.line(face, line) for line in lines]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from models.training.plates import PlateRenderer
 
 FPS = 5
-_LEAST_CHARS = 5
+_MIN_CHARS = 5
 """Vanity plates of two letters prove nothing."""
 KERB_M, ONCOMING_M, LANE_M = 3.15, -3.4, 0.15
 
@@ -138,7 +138,7 @@ def build_vehicles(plan: Plan, plates: PlateRenderer) -> list[Vehicle]:
     vehicles: list[Vehicle] = []
     for one in plan.vehicles:
         plate = plates.render(rng, region=one.region, clean=rng.random() < 0.7)
-        while len(plate.text) < _LEAST_CHARS:
+        while len(plate.text) < _MIN_CHARS:
             plate = plates.render(rng, region=one.region, clean=True)
         if isinstance(one, Parked):
             if one.same_as is not None:

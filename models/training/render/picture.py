@@ -59,7 +59,7 @@ class Picture:
             total += image
         return self._develop(total / _SUBFRAMES, rng)
 
-    def truth(self, t_s: float, ego_z_m: float, least_width_px: float = 16.0) -> list[PlateTruth]:
+    def truth(self, t_s: float, ego_z_m: float, min_width_px: float = 16.0) -> list[PlateTruth]:
         """Plates wholly in the picture as the exposure begins, not hidden by a nearer vehicle."""
         found: list[PlateTruth] = []
         hidden: list[NDArray[np.float64]] = []
@@ -75,7 +75,7 @@ class Picture:
             low, high = corners.min(0), corners.max(0)
             inside = (low >= 0).all() and high[0] <= WIDTH_PX and high[1] <= HEIGHT_PX
             covered = any(_overlaps(low, high, other) for other in hidden)
-            if inside and not covered and high[0] - low[0] >= least_width_px:
+            if inside and not covered and high[0] - low[0] >= min_width_px:
                 found.append(PlateTruth(*low, *high, vehicle.plate.text, vehicle.plate.region))
             outline, _ = self._camera.project(_end_corners(vehicle, z), ego_z_m)
             hidden.append(np.concatenate([outline.min(0), outline.max(0)]))

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.buffer import (
-    Lane,
     Limits,
     OutboxReader,
-    PictureHeld,
+    PicturePriority,
+    PictureQuarantined,
     PictureStored,
     Quarantined,
     Receipted,
@@ -24,7 +24,8 @@ from agent.buffer import schema as outbox_schema
 from agent.buffer.opening import MARK_NAME
 from agent.buffer.outbox import BALLAST_NAME, FILE_NAME, SUSPECT_NAME
 from agent.errors import OutboxDiskError, OutboxError, OutboxVersionError
-from agent.sync.wire import Lost, LostReason, TombstoneMessage, decode_record
+from protocol.wire.enums import Lost, LostReason
+from protocol.wire.wire import TombstoneMessage, decode_record
 from tests.builders import make_dating, make_encoder, make_picture, make_read
 
 SMALL = Limits(min_free_bytes=0, ballast_bytes=0)
@@ -36,7 +37,7 @@ def open_small(folder, limits=SMALL):
 
 def waiting(outbox):
     reader = OutboxReader(outbox.path)
-    rows = reader.records(after_seq=0, most=10_000)
+    rows = reader.records(after_seq=0, limit=10_000)
     reader.close()
     return rows
 
@@ -86,11 +87,11 @@ def test_pictures_leave_when_all_their_bytes_are_stored(tmp_path):
     plate = read.pictures[0]
     outbox.apply([PictureStored(plate.sha256, 7)])
     reader = OutboxReader(outbox.path)
-    (row,) = reader.pictures(Lane.PLATE, after_pic=0, most=5)
+    (row,) = reader.pictures(PicturePriority.PLATE, after_pic=0, limit=5)
     assert (row.stored_bytes, row.size_bytes) == (7, len(plate.jpeg))
     assert reader.jpeg(row.pic) == plate.jpeg
     outbox.apply([PictureStored(plate.sha256, len(plate.jpeg))])
-    assert reader.pictures(Lane.PLATE, after_pic=0, most=5) == []
+    assert reader.pictures(PicturePriority.PLATE, after_pic=0, limit=5) == []
     assert outbox.stats().plates == 0
     reader.close()
     outbox.close()
@@ -143,8 +144,8 @@ def test_over_budget_pictures_of_hits_outlive_all_others(tmp_path):
     stats = outbox.stats()
     assert stats.evicted_overviews > 0
     reader = OutboxReader(outbox.path)
-    hits = reader.pictures(Lane.HIT_OVERVIEW, after_pic=0, most=99)
-    assert len(hits) == len(reader.pictures(Lane.HIT_PLATE, after_pic=0, most=99)) == 13
+    hits = reader.pictures(PicturePriority.HIT_OVERVIEW, after_pic=0, limit=99)
+    assert len(hits) == len(reader.pictures(PicturePriority.HIT_PLATE, after_pic=0, limit=99)) == 13
     named = {seq for stone in tombstones(outbox) for first, last in stone.ranges for seq in range(first, last + 1)}
     assert named
     assert not named & {row.seq for row in hits}
@@ -263,9 +264,9 @@ def test_pictures_of_hits_stay_first_when_a_damaged_file_is_saved(tmp_path):
     again, report = open_outbox(tmp_path, make_encoder(), limits=SMALL)
     assert report.moved_to is not None
     reader = OutboxReader(again.path)
-    (plate,) = reader.pictures(Lane.HIT_PLATE, after_pic=0, most=9)
+    (plate,) = reader.pictures(PicturePriority.HIT_PLATE, after_pic=0, limit=9)
     assert plate.sha256 == make_read(2).pictures[0].sha256
-    assert len(reader.pictures(Lane.PLATE, after_pic=0, most=9)) == 1
+    assert len(reader.pictures(PicturePriority.PLATE, after_pic=0, limit=9)) == 1
     reader.close()
     again.close()
 
@@ -369,7 +370,7 @@ def test_a_page_that_can_never_be_read_is_damage_in_the_end(tmp_path):
     again.close()
 
 
-@pytest.mark.parametrize("after", ["_move_aside", "_salvage", "_open_checked", "_store_picture", "_stone_row"])
+@pytest.mark.parametrize("after", ["_move_aside", "_salvage", "_open_checked", "_store_picture", "_tombstone_row"])
 def test_a_rescue_that_is_cut_short_is_begun_again(tmp_path, monkeypatch, after):
     """The power goes while a damaged file is being saved: the next start saves the same reads, none is forgotten."""
     outbox = open_small(tmp_path)
@@ -439,7 +440,7 @@ def test_the_books_always_balance(tmp_path_factory, steps):
             outbox.apply([Quarantined(n, "malformed")])
         elif what in {"stored", "held"} and number:
             sha = make_read(min(n, number)).pictures[n % 2].sha256
-            outbox.apply([PictureStored(sha, n * 1000) if what == "stored" else PictureHeld(sha, "quota")])
+            outbox.apply([PictureStored(sha, n * 1000) if what == "stored" else PictureQuarantined(sha, "quota")])
         elif what == "reopen":
             outbox.close()
             outbox = open_small(folder, limits)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from agent.geotag.fixes import FixRing, FixRingConfig
 from agent.geotag.geodesy import EARTH_RADIUS_M, Position
-from agent.records import FixQuality, Geotag, GeotagMethod
+from agent.records import Geotag
+from protocol.wire.enums import FixQuality, GeotagMethod
 from tests.strategies import NS_PER_S, fixes, make_fix
 
 NO_FIX_ERROR = 0.0

@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.geotag import Geotagger
+from agent.geotag.deduplicate import Deduplicator
 from agent.geotag.fixes import FixRing
 from agent.geotag.read_maker import ReadMaker
 from agent.geotag.timebase import Timebase
 from agent.pictures import PictureMaker
 from agent.read_id import ReadIdMint
-from agent.records import GeotagMethod, TimeSource
-from agent.track.reread import RereadWindow
+from protocol.wire.enums import GeotagMethod, TimeSource
 from tests.strategies import BOOT, NS_PER_S, UTC_NS, make_fix, make_track, plates, tracks
 
 MS = 1_000_000
@@ -67,7 +67,7 @@ def test_every_track_becomes_exactly_one_read(taken, ticks):
 
 def test_rereads_do_not_come_out_and_are_counted():
     """The same plate again within the window."""
-    rereads = RereadWindow()
+    rereads = Deduplicator()
     geotagger = make_geotagger(rereads)
     for second in range(3):
         geotagger.add_track(make_track(t_mono_ns=second * NS_PER_S))
@@ -85,6 +85,6 @@ def test_a_read_says_what_the_track_said():
     assert read.char_confidence == tuple(c.confidence for c in track.plate.chars)
     assert (read.box, read.t_mono_ns) == (track.best.detection.box, track.best.frame.t_mono_ns)
     assert (read.frame_width_px, read.frame_height_px) == (64, 48)
-    assert (read.n_sightings, read.n_agreeing, read.single_look) == (3, 3, False)
+    assert (read.n_sightings, read.n_agreeing, read.single_frame) == (3, 3, False)
     assert (read.camera, read.camera_role, read.models) == ("front", "front", ("plate-ocr@00000000",))
     assert [(p.width_px, p.height_px) for p in read.pictures] == [(32, 16), (64, 48)]

@@ -9,7 +9,7 @@ import pytest
 from agent.geotag.fixes import FixRing
 from agent.geotag.nmea import NmeaState
 from agent.geotag.timebase import Timebase
-from agent.records import GeotagMethod, TimeSource
+from protocol.wire.enums import GeotagMethod, TimeSource
 from tests.long_drive import NS_PER_S, Plan, State, course, distance_m, spoken
 
 pytestmark = pytest.mark.slow

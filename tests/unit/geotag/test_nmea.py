@@ -9,8 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent.geotag.nmea import UERE_M, NmeaConfig, NmeaState
-from agent.records import FixQuality
 from hw.ports import NmeaLine
+from protocol.wire.enums import FixQuality
 from tests.nmea_lines import NS_PER_S, START, epoch_lines, gga, rmc, sentence
 
 MS = 1_000_000
@@ -30,7 +30,7 @@ def accounted(state):
     c = state.counts
     refused = c.other + c.garbage + c.bad_checksum + c.unknown_talker + c.bad_fields + c.bad_date + c.void
     contradicted = c.time_back + c.time_jumps + c.jumps + c.disagreements + c.date_out_of_range
-    pairs = contradicted + c.fixes - c.new_truths
+    pairs = contradicted + c.fixes - c.resyncs
     return refused + c.timing + c.duplicate + c.incomplete_epochs + state.is_waiting + 2 * pairs
 
 
@@ -225,7 +225,7 @@ def test_a_single_jump_is_refused_and_the_way_goes_on():
     assert len(drive(state, range(3))) == 3
     assert drive(state, [3], lat_deg=46.0) == []
     assert len(drive(state, [4, 5])) == 2
-    assert (state.counts.jumps, state.counts.new_truths) == (1, 0)
+    assert (state.counts.jumps, state.counts.resyncs) == (1, 0)
 
 
 def test_a_jump_that_stays_is_believed_when_patience_is_over_and_not_before():
@@ -235,7 +235,7 @@ def test_a_jump_that_stays_is_believed_when_patience_is_over_and_not_before():
     fixes = drive(state, range(3, 12), lat_deg=46.0)
     assert [fix.t_mono_ns // NS_PER_S for fix in fixes] == [8, 9, 10, 11]
     assert fixes[0].error_m == pytest.approx(4 * fixes[1].error_m)
-    assert (state.counts.jumps, state.counts.new_truths) == (6, 1)
+    assert (state.counts.jumps, state.counts.resyncs) == (6, 1)
 
 
 def test_jumps_that_contradict_each_other_are_never_believed():

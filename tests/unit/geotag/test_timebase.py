@@ -1,4 +1,4 @@
-"""Time: GNSS first, NTP next, held after; small corrections never put reads out of order; dating is told once."""
+"""Time: GNSS first, NTP next, held after; small corrections never put reads out of order; anchor is told once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.geotag.timebase import Timebase, TimebaseConfig
-from agent.records import TimeSource, TimeTag
+from agent.records import TimeTag
+from protocol.wire.enums import TimeSource
 from tests.strategies import BOOT, NS_PER_S, UTC_NS, make_fix
 
 MS = 1_000_000
@@ -29,7 +30,7 @@ def error_ms(timebase, t_ns):
 def test_without_a_source_there_is_no_time():
     """No time is said to be no time, never the system's guess."""
     assert Timebase(BOOT).tag(5) == UNKNOWN
-    assert Timebase(BOOT).dating() is None
+    assert Timebase(BOOT).time_anchor() is None
 
 
 @given(st.lists(st.floats(0, 120), min_size=3, max_size=32))
@@ -68,12 +69,12 @@ def test_a_new_truth_wins_over_an_old_one_in_the_end():
     timebase = Timebase(BOOT)
     for second in range(5):
         timebase.feed_fix(late_fix(second))
-    timebase.dating()
+    timebase.time_anchor()
     for second in range(5, 12):
         timebase.feed_fix(late_fix(second, off_ms=3_600_000))
     assert error_ms(timebase, 12 * NS_PER_S) == 3_600_000
     assert timebase.counts.steps == 1
-    assert timebase.dating().utc_ns - UTC_NS >= 3_600 * NS_PER_S
+    assert timebase.time_anchor().utc_ns - UTC_NS >= 3_600 * NS_PER_S
 
 
 @given(
@@ -183,8 +184,8 @@ def test_dating_is_told_once(delays_ms):
     told = []
     for second, delay_ms in enumerate(delays_ms):
         timebase.feed_fix(late_fix(second, delay_ms))
-        told.append(timebase.dating())
-        assert timebase.dating() is None
+        told.append(timebase.time_anchor())
+        assert timebase.time_anchor() is None
     assert told[1:] == [None] * (len(delays_ms) - 1)
     assert (told[0].boot_id, told[0].source, told[0].uncertainty_ms) == (BOOT, TimeSource.GNSS, 150)
     assert told[0].utc_ns - told[0].t_mono_ns == pytest.approx(UTC_NS - delays_ms[0] * MS, abs=1000)
@@ -194,8 +195,8 @@ def test_dating_is_told_again_when_it_is_ten_times_better():
     """A receiver with a pulse per second after an hour on NTP."""
     timebase = Timebase(BOOT, TimebaseConfig(ntp_uncertainty_ms=100, gnss_uncertainty_ms=1))
     timebase.feed_ntp(0, UTC_NS)
-    assert timebase.dating().source is TimeSource.NTP
+    assert timebase.time_anchor().source is TimeSource.NTP
     timebase.feed_ntp(NS_PER_S, UTC_NS + NS_PER_S)
-    assert timebase.dating() is None
+    assert timebase.time_anchor() is None
     timebase.feed_fix(late_fix(2))
-    assert timebase.dating().source is TimeSource.GNSS
+    assert timebase.time_anchor().source is TimeSource.GNSS

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from agent.errors import ImageError
 from agent.pictures import PictureConfig, PictureMaker
-from agent.records import PictureKind
+from protocol.wire.enums import PictureKind
 from tests.strategies import make_sighting
 
 
@@ -34,12 +34,12 @@ SIZES = st.tuples(st.integers(1, 300), st.integers(1, 300))
 
 @settings(max_examples=25)
 @given(SIZES, SIZES, st.integers(1_500, 20_000))
-def test_budgets_are_kept_and_names_are_hashes(scene, crop, most_bytes):
+def test_budgets_are_kept_and_names_are_hashes(scene, crop, max_bytes):
     """Any pixels of any shape, lines included: never above the budget, hash and size those of the bytes."""
-    made = make_pictures(noisy(*scene), noisy(*crop), plate_most_bytes=most_bytes, overview_most_bytes=most_bytes)
+    made = make_pictures(noisy(*scene), noisy(*crop), plate_max_bytes=max_bytes, overview_max_bytes=max_bytes)
     assert [picture.kind for picture in made] == [PictureKind.PLATE, PictureKind.OVERVIEW]
     for picture in made:
-        assert len(picture.jpeg) <= most_bytes
+        assert len(picture.jpeg) <= max_bytes
         assert picture.sha256 == hashlib.sha256(picture.jpeg).digest()
         decoded = cv2.imdecode(np.frombuffer(picture.jpeg, np.uint8), cv2.IMREAD_COLOR)
         assert decoded.shape == (picture.height_px, picture.width_px, 3)

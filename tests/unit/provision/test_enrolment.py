@@ -16,13 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from agent.errors import WireError
 from agent.runtime.config import load_config
 from agent.runtime.stages import build_sealer
-from agent.seal import SigningKey, StationKey, VerifyKey
-from provision.books import Books, EnrolmentRefusedError
+from cli.provision import app
+from protocol.errors import WireError
+from protocol.seal import SigningKey, StationKey, VerifyKey
+from provision.ca_store import CaStore, EnrolmentRefusedError
 from provision.card import Card, load_card
-from provision.cli import app
 from provision.enrol import RENEW, EnrolAt, post, server
 from provision.errors import ProvisionError
 from provision.first_boot import clock_is_credible, enrol, find_card, utc_from_sentences
@@ -59,7 +59,7 @@ class Fleet:
     """An authority that answers on a port of this machine."""
 
     folder: Path
-    books: Books
+    ca_store: CaStore
     port: int
 
     def card(self, unit: str = "unit-07", *, hours: float = 1) -> Path:
@@ -67,7 +67,7 @@ class Fleet:
         made = Card(
             unit=unit, agency="Example Sheriff", enrol_host="127.0.0.1", enrol_port=self.port,
             broker_host="mqtt.example.org",
-            token=self.books.new_token(unit, expires_s=expires), ca_pem=self.books.ca_pem.decode(),
+            token=self.ca_store.new_token(unit, expires_s=expires), ca_pem=self.ca_store.ca_pem.decode(),
             station_pem=StationKey.generate().pem().decode(),
             receipt_pem=SigningKey.generate().public.pem().decode(),
         )  # fmt: skip
@@ -83,11 +83,11 @@ def fleet(tmp_path):
     key, cert = issue(authority, "enrol", hosts=("127.0.0.1",))
     write_private(tmp_path / "enrol.key", key)
     (tmp_path / "enrol.pem").write_bytes(cert)
-    books = Books(tmp_path / "ca")
-    made = server(books, "127.0.0.1", 0, cert=tmp_path / "enrol.pem", key=tmp_path / "enrol.key")
+    ca_store = CaStore(tmp_path / "ca")
+    made = server(ca_store, "127.0.0.1", 0, cert=tmp_path / "enrol.pem", key=tmp_path / "enrol.key")
     thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
-    yield Fleet(tmp_path, books, made.server_address[1])
+    yield Fleet(tmp_path, ca_store, made.server_address[1])
     made.shutdown()
     made.server_close()
     thread.join()
@@ -105,7 +105,7 @@ def check_enrolled(fleet: Fleet, etc: Path, card: Path) -> None:
     assert build_sealer(config) is not None
     signing = SigningKey.load(etc / "unit.key")
     assert VerifyKey.load(fleet.folder / "ca" / "units" / "unit-unit-07.pub").id == signing.id
-    (row,) = fleet.books.listing()
+    (row,) = fleet.ca_store.listing()
     assert (row.unit, row.revoked_s) == ("unit-07", None)
 
 
@@ -118,7 +118,7 @@ def test_a_card_becomes_an_enrolled_unit(fleet, tmp_path):
 
 @pytest.mark.parametrize("step", STEPS[:-1])
 def test_a_power_cut_at_any_step_ends_in_the_same_unit(fleet, tmp_path, step):
-    """One certificate in the books, one key on the device, whichever step was the last."""
+    """One certificate in the ca_store, one key on the device, whichever step was the last."""
     card, etc = fleet.card(), tmp_path / "etc"
 
     def cut(name: str) -> None:
@@ -216,7 +216,7 @@ def test_two_units_do_not_get_one_identity(fleet, tmp_path):
 
 def test_a_revoked_unit_gets_in_by_a_new_card_alone(fleet, tmp_path):
     card = fleet.card()
-    fleet.books.revoke("unit-07", now=NOW)
+    fleet.ca_store.revoke("unit-07", now=NOW)
     with pytest.raises(EnrolmentRefusedError, match="unknown, expired"):
         enrol(card, tmp_path / "etc")
     make_card(fleet, tmp_path)
@@ -232,11 +232,11 @@ def test_a_renewed_unit_keeps_its_earlier_signing_key_in_the_books(fleet, tmp_pa
 
 def test_a_revoked_unit_is_on_the_list(fleet, tmp_path):
     enrol(fleet.card(), tmp_path / "etc")
-    assert fleet.books.revoke("unit-07", now=NOW) == 1
-    (row,) = fleet.books.listing()
+    assert fleet.ca_store.revoke("unit-07", now=NOW) == 1
+    (row,) = fleet.ca_store.listing()
     crl = x509.load_pem_x509_crl((fleet.folder / "ca" / "crl.pem").read_bytes())
     assert [f"{revoked.serial_number:x}" for revoked in crl] == [row.serial]
-    assert fleet.books.revoke("unit-07", now=NOW) == 0
+    assert fleet.ca_store.revoke("unit-07", now=NOW) == 0
 
 
 @pytest.mark.parametrize(
@@ -245,12 +245,12 @@ def test_a_revoked_unit_is_on_the_list(fleet, tmp_path):
 def test_nonsense_gets_an_answer_and_no_certificate(fleet, body):
     import http.client  # noqa: PLC0415 - this test speaks by hand
 
-    context = ssl.create_default_context(cadata=fleet.books.ca_pem.decode())
+    context = ssl.create_default_context(cadata=fleet.ca_store.ca_pem.decode())
     connection = http.client.HTTPSConnection("127.0.0.1", fleet.port, context=context, timeout=20)
     connection.request("POST", "/enrol", body)
     assert connection.getresponse().status == http.HTTPStatus.BAD_REQUEST
     connection.close()
-    assert fleet.books.listing() == []
+    assert fleet.ca_store.listing() == []
 
 
 def test_requests_for_more_than_a_unit_are_refused(tmp_path):
@@ -321,7 +321,7 @@ def test_a_certificate_is_renewed_when_it_is_time_and_not_before(fleet, tmp_path
     assert (etc / "tls.key").read_bytes() == key
     assert belongs(fresh, load_key(etc / "tls.key"))
     assert not (etc / "request.pem").exists()
-    assert [row.unit for row in fleet.books.listing()] == ["unit-07", "unit-07"]
+    assert [row.unit for row in fleet.ca_store.listing()] == ["unit-07", "unit-07"]
 
 
 def test_a_renewal_cut_short_gets_the_same_certificate(fleet, tmp_path):
@@ -336,13 +336,13 @@ def test_a_renewal_cut_short_gets_the_same_certificate(fleet, tmp_path):
         renew(etc, now=NOW + THREE_HUNDRED_DAYS, renewer=dies)
     assert renew(etc, now=NOW + THREE_HUNDRED_DAYS)
     assert (etc / "unit.pem").read_bytes() == answers[0]
-    assert len(fleet.books.listing()) == 2
+    assert len(fleet.ca_store.listing()) == 2
 
 
 def test_a_revoked_unit_is_not_renewed(fleet, tmp_path):
     etc = enrolled(fleet, tmp_path)
     old = (etc / "unit.pem").read_bytes()
-    fleet.books.revoke("unit-07", now=NOW)
+    fleet.ca_store.revoke("unit-07", now=NOW)
     with pytest.raises(EnrolmentRefusedError, match="revoked"):
         renew(etc, now=NOW + THREE_HUNDRED_DAYS)
     assert (etc / "unit.pem").read_bytes() == old

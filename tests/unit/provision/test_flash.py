@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from provision.cli import app
+from cli.provision import app
 from provision.errors import ProvisionError
 from provision.flash import check_image, check_target, write
 from provision.image import boot_and_root, partitions

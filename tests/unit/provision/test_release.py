@@ -8,13 +8,13 @@ import subprocess
 import pytest
 from typer.testing import CliRunner
 
-from agent.errors import KeyFileError
-from agent.runtime.keys_command import make_release
-from agent.seal.keys import SigningKey, VerifyKey
-from provision.cli import app
+from cli.keys import make_release
+from cli.provision import app
+from protocol.errors import KeyFileError
+from protocol.seal.keys import SigningKey, VerifyKey
 from provision.errors import ProvisionError
 from provision.pki import CA_KEY, make_authority
-from provision.release import check_signature, sign_image
+from provision.release_key import check_signature, sign_image
 
 PRIVATE, PUBLIC = "release.key", "release.pub"
 

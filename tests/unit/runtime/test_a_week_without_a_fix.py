@@ -9,12 +9,12 @@ from datetime import timedelta
 import pytest
 
 from agent.buffer import OutboxReader, Receipted
-from agent.records import GeotagMethod, TimeSource
 from agent.runtime.health import Condition, lamp_for
-from agent.runtime.simulate_command import config_for
-from agent.runtime.stages import build_books
+from agent.runtime.stages import build_read_path
+from cli.simulate import config_for
 from hw.drive_load import load_drive
 from hw.ports import Lamp, NmeaLine
+from protocol.wire.enums import GeotagMethod, TimeSource
 from tests.builders import BOOT, make_track
 from tests.drive_builder import write_drive
 from tests.nmea_lines import NS_PER_S, START, gga, rmc, sentence
@@ -40,41 +40,41 @@ def no_sky(t_ns: int) -> list[NmeaLine]:
 @pytest.mark.parametrize("say", [nothing, no_sky])
 def test_a_week_without_a_fix(tmp_path, say):
     config = config_for(load_drive(write_drive(tmp_path / "drive")), tmp_path / "state")
-    books = build_books(config, boot_id=BOOT, models=("plate-det@00000000",))
-    ledger, reads, sizes = books.ledger, [], {}
+    read_path = build_read_path(config, boot_id=BOOT, models=("plate-det@00000000",))
+    committer, reads, sizes = read_path.committer, [], {}
     tracemalloc.start()
     for hour in range(DAYS * 24):
         t_ns = hour * HOUR_NS
         for minute in (0, 30):
             now_ns = t_ns + minute * 60 * NS_PER_S
             for line in say(now_ns):
-                ledger.hear(line)
-            ledger.place(make_track(f"{hour % 24}M{minute}", t_mono_ns=now_ns))
-            settled = ledger.settle(now_ns + 2 * NS_PER_S)
+                committer.add_sentence(line)
+            committer.add_track(make_track(f"{hour % 24}M{minute}", t_mono_ns=now_ns))
+            settled = committer.commit_ready(now_ns + 2 * NS_PER_S)
             reads += settled.reads if hour < 3 else ()
-            ledger.answer(
+            committer.add_command(
                 Receipted(tuple((s, r.read_id) for s, r in zip(settled.seqs, settled.reads, strict=True)))
             )
             assert [read.where.method for read in settled.reads] == [GeotagMethod.NONE]
             assert [read.where.lat_deg for read in settled.reads] == [None]
             assert [(r.when.utc_ns, r.when.source) for r in settled.reads] == [(None, TimeSource.NONE)]
-        assert lamp_for(Condition(False, True, False, True, ledger.last_fix, True), t_ns) is Lamp.NO_FIX
+        assert lamp_for(Condition(False, True, False, True, committer.last_fix, True), t_ns) is Lamp.NO_FIX
         if hour in {48, DAYS * 24 - 1}:
             gc.collect()
             sizes[hour] = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert sizes[DAYS * 24 - 1] - sizes[48] < 64 * 1024, "memory grows by the day"
-    assert ledger.waiting == 0
+    assert committer.waiting == 0
     assert len(reads) == 6
-    reader = OutboxReader(books.outbox.path)
+    reader = OutboxReader(read_path.outbox.path)
     assert reader.stats().reads <= 1
     reader.close()
     back_ns = DAYS * 24 * HOUR_NS
     for second in range(3):
         at = START + timedelta(seconds=second)
         for text in (rmc(at), gga(at)):
-            ledger.hear(NmeaLine(back_ns + second * NS_PER_S, text))
-    ledger.place(make_track("8XYZ987", t_mono_ns=back_ns + NS_PER_S))
-    (read,) = ledger.settle(back_ns + 3 * NS_PER_S).reads
+            committer.add_sentence(NmeaLine(back_ns + second * NS_PER_S, text))
+    committer.add_track(make_track("8XYZ987", t_mono_ns=back_ns + NS_PER_S))
+    (read,) = committer.commit_ready(back_ns + 3 * NS_PER_S).reads
     assert (read.where.method, read.when.source) == (GeotagMethod.INTERPOLATED, TimeSource.GNSS)
-    books.outbox.close()
+    read_path.outbox.close()

@@ -10,13 +10,14 @@ import pytest
 from agent.errors import OutboxDiskError
 from agent.power import Phase
 from agent.runtime.config import UpdateTable
-from agent.runtime.demo_command import DriveClock
 from agent.runtime.service import Hardware, Service
-from agent.runtime.simulate_command import config_for, reader_for
-from agent.sync.wire import UnitState, decode_status, decode_update
+from cli.demo import DriveClock
+from cli.simulate import config_for, reader_for
 from hw.drive_load import load_drive
 from hw.open import open_board, open_cameras, open_gnss, open_panel
 from hw.ports import Button, CameraEndedError, Lamp, LinkUp
+from protocol.wire.enums import UnitState
+from protocol.wire.wire import decode_status, decode_update
 from tests.drive_builder import write_drive
 from tests.update_builder import Unit
 
@@ -107,13 +108,13 @@ def test_privacy_is_what_the_driver_says(parts):
             panel.press(Button.PRIVACY)
             seen.append("pressed")
         elif seen == ["pressed"] and counts.private:
-            seen.append(counts.looked)
+            seen.append(counts.processed)
         elif len(seen) == 2 and counts.private > 3:
-            assert counts.looked == seen[1]
+            assert counts.processed == seen[1]
             assert panel.lamps[-1] is Lamp.PRIVATE
             panel.press(Button.PRIVACY)
             seen.append("again")
-        elif len(seen) == 3 and counts.looked > seen[1]:
+        elif len(seen) == 3 and counts.processed > seen[1]:
             running.stop()
 
     service.run(on_watch=watch, drain_s=0)
@@ -194,7 +195,7 @@ def test_a_disk_that_takes_nothing_is_shown_and_told_and_the_agent_goes_on(parts
     """The lamp says disk, the station hears degraded; when the disk is well again every read is committed."""
     config, hardware, reader, models = parts
     service = Service(config, hardware, reader, models)
-    outbox = service.books.outbox
+    outbox = service.read_path.outbox
     append, refused = outbox.append, []
 
     def failing(reads, datings=()):
@@ -210,6 +211,6 @@ def test_a_disk_that_takes_nothing_is_shown_and_told_and_the_agent_goes_on(parts
             running.stop()
 
     service.run(on_watch=watch, drain_s=0)
-    assert service.books.ledger.counts.disk_failed > 0
+    assert service.read_path.committer.counts.disk_failed > 0
     assert service.progress.committed > 0
-    assert service.books.ledger.waiting == 0
+    assert service.read_path.committer.waiting == 0

@@ -8,19 +8,20 @@ from types import SimpleNamespace
 import pytest
 
 from agent.errors import FatalError
-from agent.runtime.demo_command import DriveClock
 from agent.runtime.health import DeviceCounts
-from agent.runtime.loops import Inbox, vision_loop
-from agent.runtime.scripted import ScriptedReader
+from agent.runtime.loops import ReadQueue, vision_loop
 from agent.runtime.service import Hardware, Service
-from agent.runtime.simulate_command import config_for
 from agent.runtime.timing import StageTimes
-from agent.sync.messages import ReadMessage
-from agent.sync.wire import UnitState, decode_record, decode_status
+from cli.demo import DriveClock
+from cli.scripted import ScriptedReader
+from cli.simulate import config_for
 from hw.camera_sim import CameraSim
 from hw.drive_load import load_drive
 from hw.open import open_board, open_gnss, open_panel
 from hw.ports import CameraAbsentError, CameraEndedError, CameraStalledError, Lamp, LinkUp
+from protocol.wire.enums import UnitState
+from protocol.wire.messages import ReadMessage
+from protocol.wire.wire import decode_record, decode_status
 from tests.drive_builder import write_drive
 
 FRONT, REAR = "7ABC123", "8XYZ987"
@@ -147,8 +148,8 @@ def test_one_camera_unplugged_at_boot_stops_nothing_but_itself(unit):
     assert service.health.devices.camera_stalls > 0
 
 
-class Lane:
-    """As much of a lane as the loop uses; it ends after so many rounds."""
+class WorkerContext:
+    """As much of a worker as the loop uses; it ends after so many rounds."""
 
     def __init__(self, rounds: int) -> None:
         self._left = rounds
@@ -181,8 +182,10 @@ def live_with(moods) -> DeviceCounts:
     moods = list(moods)
     counts = DeviceCounts()
     vision = SimpleNamespace(step=lambda *_: SimpleNamespace(exposure=None, tracks=()), flush=list)
-    loop = vision_loop(Moody(moods), lambda: vision, lambda _: None, Inbox(), times=StageTimes(), counts=counts)
-    loop(Lane(len(moods)))
+    loop = vision_loop(
+        Moody(moods), lambda: vision, lambda _: None, ReadQueue(), times=StageTimes(), counts=counts
+    )
+    loop(WorkerContext(len(moods)))
     return counts
 
 

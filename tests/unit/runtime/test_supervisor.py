@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.runtime.supervisor import Lane, Supervisor, ThreadStuckError
+from agent.runtime.supervisor import Supervisor, ThreadStuckError, WorkerContext
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,8 +31,8 @@ class HandClock:
         return False
 
 
-def until_stopped(lane: Lane) -> None:
-    lane.pause(60)
+def until_stopped(worker: WorkerContext) -> None:
+    worker.pause(60)
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_a_loop_runs_until_it_is_asked_to_end(supervisor: Supervisor) -> None:
 def test_an_unknown_exception_is_kept_and_wakes_the_main_thread(supervisor: Supervisor) -> None:
     """The main thread learns of it at once and ends the process."""
 
-    def fails(_: Lane) -> None:
+    def fails(_: WorkerContext) -> None:
         raise RuntimeError("broken")
 
     supervisor.spawn("vision", fails)
@@ -84,26 +84,26 @@ def test_a_beat_restarts_the_deadline(supervisor: Supervisor, clock: HandClock) 
     beaten = threading.Event()
     go = threading.Event()
 
-    def beats(lane: Lane) -> None:
+    def beats(worker: WorkerContext) -> None:
         go.wait(60)
-        lane.beat()
+        worker.beat()
         beaten.set()
-        lane.pause(60)
+        worker.pause(60)
 
-    supervisor.spawn("ledger", beats, deadline_s=5)
+    supervisor.spawn("commit", beats, deadline_s=5)
     clock.now_ns = 7_000_000_000
     go.set()
     beaten.wait(60)
 
     assert supervisor.overdue() == {}
-    supervisor.stop("ledger", timeout_s=10)
+    supervisor.stop("commit", timeout_s=10)
 
 
 def test_a_thread_that_will_not_end_is_named(supervisor: Supervisor) -> None:
     """A wedged library call cannot keep the process alive unnoticed."""
     inside, release = threading.Event(), threading.Event()
 
-    def hang(_: Lane) -> None:
+    def hang(_: WorkerContext) -> None:
         inside.set()
         release.wait(60)
 
@@ -128,9 +128,9 @@ def test_every_loop_is_asked_before_any_is_joined(supervisor: Supervisor) -> Non
     first_asked = threading.Event()
     second_asked = threading.Event()
 
-    def waits_for(mine: threading.Event, other: threading.Event) -> Callable[[Lane], None]:
-        def loop(lane: Lane) -> None:
-            lane.pause(60)
+    def waits_for(mine: threading.Event, other: threading.Event) -> Callable[[WorkerContext], None]:
+        def loop(worker: WorkerContext) -> None:
+            worker.pause(60)
             mine.set()
             other.wait(60)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer.main
 
-from station.cli import app
+from cli.station import app
 from station.ingest import IngestCounts
 from station.service import ServiceCounts
 

@@ -12,11 +12,12 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from agent.records import Geotag, GeotagMethod, TimeSource, TimeTag
-from agent.sync import wire
-from station.cli import _address, app
+from agent.records import Geotag, TimeTag
+from cli.station import _address, app
+from cli.station_tables import reads_table, units_table
+from protocol.wire import wire
+from protocol.wire.enums import GeotagMethod, TimeSource
 from station.export import iso, write_csv, write_geojson
-from station.show import reads_table, units_table
 from station.store import Store
 from tests.builders import BOOT
 from tests.strategies import make_read_message
@@ -43,8 +44,8 @@ def store(path: Path) -> Iterator[Store]:
 
 
 def stored(store: Store, **other: Any) -> StoredRead:
-    message = make_read_message(**{k: v for k, v in other.items() if k in {"when", "where", "single_look"}})
-    changed = replace(message, **{k: v for k, v in other.items() if k not in {"when", "where", "single_look"}})
+    message = make_read_message(**{k: v for k, v in other.items() if k in {"when", "where", "single_frame"}})
+    changed = replace(message, **{k: v for k, v in other.items() if k not in {"when", "where", "single_frame"}})
     with store.transaction():
         store.add_record(changed, wire.encode_read(changed), NOW_US)
     return store.reads()[-1]
@@ -61,7 +62,7 @@ def test_csv_holds_a_read(store: Store) -> None:
     (row,) = csv_rows(stored(store))
     assert (row["plate"], row["utc"], row["time_source"]) == ("7ABC123", "2026-05-28T20:26:41.000+00:00", "gnss")
     assert (row["lat_deg"], row["lon_deg"], row["error_m"]) == ("45.0", "-100.0", "4.5")
-    assert (row["confidence"], row["single_look"], row["received"]) == (
+    assert (row["confidence"], row["single_frame"], row["received"]) == (
         "0.95", "False", "2026-05-28T20:35:00.123+00:00",
     )  # fmt: skip
 

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.errors import WireError
-from agent.records import PictureKind
-from agent.sync import wire
-from agent.sync.topics import Channel, build
+from cli.station_tables import reads_table, units_table
+from protocol.errors import WireError
+from protocol.wire import wire
+from protocol.wire.enums import PictureKind
+from protocol.wire.topics import Channel, build
 from station.export import write_csv, write_geojson
 from station.ingest import Ingest, IngestLimits
-from station.show import reads_table, units_table
 from station.store import Store
 from tests import strategies
 from tests.builders import BOOT, make_read
@@ -102,7 +102,7 @@ def test_double_is_receipted_and_stored_once(ingest: Ingest, store: Store) -> No
     second = ingest.handle(READ, read_payload())
     assert told(second) == told(first)
     assert len(store.reads()) == 1
-    assert (ingest.counts.reads, ingest.counts.doubles) == (1, 1)
+    assert (ingest.counts.reads, ingest.counts.duplicates) == (1, 1)
 
 
 def test_double_within_one_commit_is_stored_once(ingest: Ingest, store: Store) -> None:
@@ -305,7 +305,7 @@ def test_health_tells_of_reads_that_never_came(ingest: Ingest, store: Store) -> 
 def test_gaps_are_the_numbers_not_seen(
     tmp_path_factory: pytest.TempPathFactory, seqs: list[int], lost: list[tuple[int, int]]
 ) -> None:
-    """Whatever the order, doubles and overlaps: gaps and numbers seen are disjoint and cover 1..highest."""
+    """Whatever the order, duplicates and overlaps: gaps and numbers seen are disjoint and cover 1..highest."""
     store = Store(tmp_path_factory.mktemp("gaps") / "s.db")
     ingest = Ingest(store, "s", lambda: NOW_US)
     ranges = tuple((first, first + more) for first, more in lost)
@@ -409,7 +409,7 @@ def test_station_id_must_fit_the_wire(store: Store) -> None:
 TOPICS = st.sampled_from([build(UNIT, channel) for channel in Channel]) | st.text(max_size=30)
 MESSAGES = (
     strategies.read_messages().map(wire.encode_read)
-    | strategies.datings().map(wire.encode_dating)
+    | strategies.datings().map(wire.encode_time_anchor)
     | strategies.tombstones().map(wire.encode_tombstone)
     | strategies.chunks().map(wire.encode_chunk)
     | strategies.healths().map(wire.encode_health)
@@ -446,8 +446,8 @@ def test_every_valid_record_is_stored_and_exported(store: Store, message: wire.R
     match message:
         case wire.ReadMessage():
             payload = wire.encode_read(message)
-        case wire.DatingMessage():
-            payload = wire.encode_dating(message)
+        case wire.TimeAnchorMessage():
+            payload = wire.encode_time_anchor(message)
         case wire.TombstoneMessage():
             payload = wire.encode_tombstone(message)
     ingest = Ingest(store, "s", lambda: NOW_US)

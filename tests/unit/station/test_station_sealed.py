@@ -9,14 +9,15 @@ import pytest
 from typer.testing import CliRunner
 
 from agent.buffer import Limits, OutboxReader, open_outbox
-from agent.runtime import cli as agent_cli
-from agent.runtime.cli import app
-from agent.seal import Opener, Sealer, SigningKey, StationKey, load_keyring
 from agent.sync.counts import UplinkCounts
 from agent.sync.encoder import RecordEncoder
 from agent.sync.pictures import PictureSender
-from agent.sync.wire import Nack, NackCode, Receipt, decode_down
-from station import cli as station_cli
+from cli import main as agent_cli
+from cli import station as station_cli
+from cli.main import app
+from protocol.seal import Opener, Sealer, SigningKey, StationKey, load_keyring
+from protocol.wire.enums import NackCode
+from protocol.wire.wire import Nack, Receipt, decode_down
 from station.ingest import Ingest
 from station.store import Store
 from tests.builders import BOOT, make_dating, make_encoder, make_read
@@ -48,7 +49,7 @@ class Pair:
 
     def send(self) -> list[object]:
         answers = []
-        for row in self.reader.records(after_seq=0, most=1000):
+        for row in self.reader.records(after_seq=0, limit=1000):
             answers += [decode_down(payload) for _, payload in self.ingest.handle(TOPIC, row.payload)]
         return answers
 
@@ -93,7 +94,7 @@ def test_a_missing_key_makes_the_unit_wait_and_loses_nothing(pair):
     """The station's ring lacks the unit: the answer is to try again, and with the key everything is taken."""
     pair.outbox.append([make_read(1)])
     blind = Ingest(pair.store, "s", lambda: 1, opener=Opener(load_keyring_without_units(pair)))
-    (row,) = pair.reader.records(after_seq=0, most=9)
+    (row,) = pair.reader.records(after_seq=0, limit=9)
     (answer,) = [decode_down(p) for _, p in blind.handle(TOPIC, row.payload)]
     assert isinstance(answer, Nack)
     assert answer.retry
@@ -109,7 +110,7 @@ def load_keyring_without_units(pair: Pair):
 def test_a_station_without_keys_keeps_the_unit_waiting(pair):
     pair.outbox.append([make_read(1)])
     plain = Ingest(pair.store, "s", lambda: 1)
-    (row,) = pair.reader.records(after_seq=0, most=9)
+    (row,) = pair.reader.records(after_seq=0, limit=9)
     (answer,) = [decode_down(p) for _, p in plain.handle(TOPIC, row.payload)]
     assert isinstance(answer, Nack)
     assert answer.retry

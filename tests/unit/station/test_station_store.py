@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.records import PictureKind, TimeSource, TimeTag
-from agent.sync import wire
+from agent.records import TimeTag
+from protocol.wire import wire
+from protocol.wire.enums import PictureKind, TimeSource
 from station.errors import StoreError
 from station.schema import APPLICATION_ID, MIGRATIONS, open_file
 from station.store import Store
@@ -47,8 +48,8 @@ def add(store: Store, *messages: wire.RecordMessage, now_us: int = NOW_US) -> No
             assert store.add_record(message, b"payload", now_us)
 
 
-def dating(number: int, mono_us: int, utc_us: int, *, boot: bytes = BOOT) -> wire.DatingMessage:
-    return wire.DatingMessage(
+def dating(number: int, mono_us: int, utc_us: int, *, boot: bytes = BOOT) -> wire.TimeAnchorMessage:
+    return wire.TimeAnchorMessage(
         UNIT,
         "Example Sheriff",
         BOOT,
@@ -157,7 +158,7 @@ def test_columns_say_what_the_message_said(store: Store) -> None:
     assert (row.utc_us, row.time_source, row.uncertainty_ms, row.dated) == (message.utc_us, "gnss", 150, False)
     assert (row.text, row.raw, row.confidence_e4, row.region) == ("7ABC123", "7ABC123", 9500, "US-CA")
     assert (row.lat_deg, row.lon_deg, row.error_cm, row.method) == (45.0, -100.0, 450, "interpolated")
-    assert (row.single_look, row.n_sightings, row.n_agreeing, row.retention) == (False, 3, 3, "nonhit")
+    assert (row.single_frame, row.n_sightings, row.n_agreeing, row.retention) == (False, 3, 3, "nonhit")
     assert (row.received_us, row.pictures) == (NOW_US, 0)
 
 

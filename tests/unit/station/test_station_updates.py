@@ -8,19 +8,19 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from agent.sync.topics import Channel, build
-from agent.sync.wire import (
+from cli.station import app
+from cli.station_tables import units_table
+from protocol.wire.topics import Channel, build
+from protocol.wire.wire import (
+    ChunkRequest,
     UpdateReport,
     UpdateState,
-    UpdateWish,
     decode_offer,
     decode_part,
+    encode_chunk_request,
     encode_report,
-    encode_wish,
 )
-from station.cli import app
 from station.ingest import Ingest
-from station.show import units_table
 from station.store import Store
 from station.updates import folder_of
 from tests.strategies import BOOT
@@ -70,24 +70,26 @@ def test_a_unit_gets_what_it_is_offered_byte_for_byte(made, store):
     assert (offered.release, offered.size_bytes, offered.parts) == (42, len(data), ("code",))
     got = b""
     while len(got) < offered.size_bytes:
-        ((where, answer),) = ingest.handle(UP, encode_wish(UpdateWish("unit-07", BOOT, offered.sha256, len(got))))
+        ((where, answer),) = ingest.handle(
+            UP, encode_chunk_request(ChunkRequest("unit-07", BOOT, offered.sha256, len(got)))
+        )
         assert where == build("unit-07", Channel.PART)
         part = decode_part(answer)
         assert part.offset == len(got)
         got += part.data
     assert got == data
-    assert ingest.counts.wishes == 4
-    assert ingest.handle(UP, encode_wish(UpdateWish("unit-07", BOOT, offered.sha256, len(got)))) == []
+    assert ingest.counts.chunk_requests == 4
+    assert ingest.handle(UP, encode_chunk_request(ChunkRequest("unit-07", BOOT, offered.sha256, len(got)))) == []
 
 
 def test_another_unit_gets_nothing(made, store):
     offer(made)
     (row,) = store.offers()
     ingest = Ingest(store, "station", lambda: 1)
-    wish = UpdateWish("unit-08", BOOT, row.sha256, 0)
-    assert ingest.handle(build("unit-08", Channel.UPDATE), encode_wish(wish)) == []
-    assert ingest.handle(UP, encode_wish(UpdateWish("unit-07", BOOT, bytes(32), 0))) == []
-    assert ingest.handle(UP, encode_wish(wish)) != [], "in another's name: refused"
+    wish = ChunkRequest("unit-08", BOOT, row.sha256, 0)
+    assert ingest.handle(build("unit-08", Channel.UPDATE), encode_chunk_request(wish)) == []
+    assert ingest.handle(UP, encode_chunk_request(ChunkRequest("unit-07", BOOT, bytes(32), 0))) == []
+    assert ingest.handle(UP, encode_chunk_request(wish)) != [], "in another's name: refused"
     assert ingest.counts.not_authorised == 1
 
 
@@ -111,7 +113,7 @@ def test_a_file_that_went_is_counted_and_answered_with_silence(made, store):
     for path in folder_of(db).iterdir():
         path.unlink()
     ingest = Ingest(store, "station", lambda: 1)
-    assert ingest.handle(UP, encode_wish(UpdateWish("unit-07", BOOT, row.sha256, 0))) == []
+    assert ingest.handle(UP, encode_chunk_request(ChunkRequest("unit-07", BOOT, row.sha256, 0))) == []
     assert ingest.counts.storage_failures == 1
     assert "offer the update again" in ingest.last_failure
 

@@ -7,11 +7,11 @@ import random
 import pytest
 
 from agent.buffer import Limits, OutboxReader, open_outbox
-from agent.sync.topics import Channel, build
 from agent.sync.uplink import Uplink, UplinkConfig
-from agent.sync.wire import Receipt, encode_receipt
 from hw.clock import SimClock
 from hw.link_sim import LinkSim
+from protocol.wire.topics import Channel, build
+from protocol.wire.wire import Receipt, encode_receipt
 from station.ingest import Ingest
 from station.store import Store
 from tests.builders import BOOT, make_encoder, make_read
@@ -67,9 +67,9 @@ class Days:
             self.outbox.apply(self.commands)
             self.commands.clear()
 
-    def settle(self, most_s: int) -> int:
+    def settle(self, max_s: int) -> int:
         """Let time pass without new reads until nothing waits; return how many seconds that took."""
-        for second in range(most_s):
+        for second in range(max_s):
             if not self.outbox.stats().reads:
                 return second
             self.clock.advance(ROUND_S * S)
@@ -111,7 +111,7 @@ def test_partitions_of_hours_cost_only_time(days):
         assert days.settle(60) < 60
         days.check()
     assert days.clock.mono_ns() > 36 * HOUR_S * S
-    assert days.ingest.counts.doubles <= 5 * 2
+    assert days.ingest.counts.duplicates <= 5 * 2
 
 
 def test_a_partition_that_nobody_notices(days):
@@ -178,7 +178,7 @@ def test_a_post_office_that_loses_doubles_and_shuffles(tmp_path, seed):
     office.ingest = days.ingest
     days.link.up()
     days.pass_hours(8)
-    assert days.ingest.counts.doubles > 0
+    assert days.ingest.counts.duplicates > 0
     assert office.unknown > 0
     assert days.outbox.stats().unknown_receipts >= 1
     office.calm = True

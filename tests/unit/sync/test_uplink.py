@@ -9,22 +9,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.buffer import (
-    Lane,
     Limits,
     OutboxReader,
-    PictureHeld,
+    PicturePriority,
+    PictureQuarantined,
     PictureStored,
     Quarantined,
     Receipted,
     open_outbox,
 )
-from agent.errors import WireError
 from agent.sync.metering import MeteringConfig
-from agent.sync.topics import Channel, build
 from agent.sync.uplink import Uplink, UplinkConfig
-from agent.sync.wire import (
+from hw.ports import Acked, LinkDown, LinkDownError, LinkUp, Received, Refused
+from protocol.errors import WireError
+from protocol.wire.enums import NackCode
+from protocol.wire.topics import Channel, build
+from protocol.wire.wire import (
     Nack,
-    NackCode,
     PictureStatus,
     Receipt,
     decode_chunk,
@@ -34,7 +35,6 @@ from agent.sync.wire import (
     encode_receipt,
     payload_ref,
 )
-from hw.ports import Acked, LinkDown, LinkDownError, LinkUp, Received, Refused
 from tests.builders import BOOT, make_encoder, make_picture, make_read
 
 S = 1_000_000_000
@@ -103,12 +103,12 @@ class Rig:
         for _, _, token in sent:
             self.uplink.handle(Acked(token), self.now)
 
-    def hear(self, payload):
+    def add_sentence(self, payload):
         self.uplink.handle(Received(DOWN_TOPIC, payload), self.now)
 
     def receipt(self, sent):
         records = tuple((decode_record(p).seq, decode_record(p).read_id) for t, p, _ in sent if t == READ_TOPIC)
-        self.hear(encode_receipt(Receipt("unit-07", "station", 1, records)))
+        self.add_sentence(encode_receipt(Receipt("unit-07", "station", 1, records)))
 
     def apply(self):
         commands, self.commands[:] = list(self.commands), []
@@ -158,14 +158,14 @@ class Wanting:
     def take(self, payload):
         self.parts.append(payload)
 
-    def next_wish(self, t_mono_ns, *, metered):
+    def next_request(self, t_mono_ns, *, metered):
         return None if len(self.wished_ns) >= 3 else b"wish"
 
-    def wished(self, t_mono_ns):
+    def request_sent(self, t_mono_ns):
         self.wished_ns.append(t_mono_ns)
 
     def link_went(self):
-        """Three wishes are all it has."""
+        """Three chunk_requests are all it has."""
 
 
 def test_updates_are_asked_for_when_neither_reads_nor_pictures_wait(tmp_path):
@@ -283,7 +283,7 @@ def metered(tmp_path, **limits):
 
 def test_over_a_metered_link_pictures_keep_to_their_budget_and_reads_go(tmp_path):
     """An hour's bytes go out, then pictures wait; a read made meanwhile does not; the next hour goes on."""
-    rig = metered(tmp_path, most_bytes_per_hour=1000)
+    rig = metered(tmp_path, max_bytes_per_hour=1000)
     rig.up()
     for _ in range(40):
         rig.ack(rig.pump())
@@ -313,7 +313,7 @@ def test_a_record_refused_for_good_is_quarantined(rig):
     """The station says never: the record is set aside under the station's reason, the others go on."""
     rig.up()
     sent = rig.pump()
-    rig.hear(encode_nack(Nack("unit-07", payload_ref(sent[1][1]), NackCode.MALFORMED, False, "")))
+    rig.add_sentence(encode_nack(Nack("unit-07", payload_ref(sent[1][1]), NackCode.MALFORMED, False, "")))
     assert rig.commands == [Quarantined(2, "malformed")]
     rig.apply()
     assert rig.outbox.stats().quarantined == 1
@@ -324,7 +324,7 @@ def test_a_refusal_for_now_pauses_and_tries_again(rig):
     rig.up()
     sent = rig.pump()
     rig.ack(sent)
-    rig.hear(encode_nack(Nack("unit-07", payload_ref(sent[0][1]), NackCode.STORAGE, True, "disk")))
+    rig.add_sentence(encode_nack(Nack("unit-07", payload_ref(sent[0][1]), NackCode.STORAGE, True, "disk")))
     assert rig.pump() == []
     rig.now += 10 * S
     assert seqs(rig.pump()) == [1, 2, 3, 4, 5]
@@ -376,8 +376,8 @@ def test_foreign_and_malformed_answers_are_counted_and_change_nothing(rig):
     """Whatever comes from the network: no command, no exception, a count."""
     rig.up()
     rig.pump()
-    rig.hear(b"\xff\x00 garbage")
-    rig.hear(encode_receipt(Receipt("another", "station", 1, ((1, make_read(1).read_id),))))
+    rig.add_sentence(b"\xff\x00 garbage")
+    rig.add_sentence(encode_receipt(Receipt("another", "station", 1, ((1, make_read(1).read_id),))))
     rig.uplink.handle(Received("lpr/1/unit-07/dn/cmd", b""), rig.now)
     assert rig.commands == []
     assert (rig.uplink.counts.malformed, rig.uplink.counts.foreign) == (1, 2)
@@ -395,13 +395,13 @@ def test_a_picture_resumes_where_the_station_says(tmp_path):
         rig.ack(sent)
     assert [c.offset for c in chunks] == [0, 100]
     sha = chunks[0].sha256
-    rig.hear(encode_receipt(Receipt("unit-07", "station", 1, (), ((sha, 200),))))
+    rig.add_sentence(encode_receipt(Receipt("unit-07", "station", 1, (), ((sha, 200),))))
     rig.apply()
     rig.uplink.handle(LinkDown("gone"), rig.now)
     rig.up(window=1)
     (again,) = rig.pump()
     assert decode_chunk(again[1]).offset == 200
-    rig.hear(encode_picture_status(PictureStatus("unit-07", sha, 100)))
+    rig.add_sentence(encode_picture_status(PictureStatus("unit-07", sha, 100)))
     rig.ack([again])
     (back,) = rig.pump()
     assert decode_chunk(back[1]).offset == 100
@@ -415,8 +415,8 @@ def test_a_picture_refused_for_good_is_held(tmp_path):
     rig.up()
     sent = rig.pump()
     chunk = decode_chunk(sent[0][1])
-    rig.hear(encode_nack(Nack("unit-07", payload_ref(sent[0][1]), NackCode.QUOTA, False, "")))
-    assert rig.commands == [PictureHeld(chunk.sha256, "quota")]
+    rig.add_sentence(encode_nack(Nack("unit-07", payload_ref(sent[0][1]), NackCode.QUOTA, False, "")))
+    assert rig.commands == [PictureQuarantined(chunk.sha256, "quota")]
     rig.apply()
     assert rig.outbox.stats().held == 1
     assert {decode_chunk(p).sha256 for _, p, _ in sent[1:]} == {make_read(1).pictures[1].sha256}
@@ -480,7 +480,7 @@ def deliver(rig, station, *, lose):
         else:
             chunk = decode_chunk(payload)
             stored = ((chunk.sha256, chunk.offset + len(chunk.data)),)
-            rig.hear(encode_receipt(Receipt("unit-07", "station", 1, (), stored)))
+            rig.add_sentence(encode_receipt(Receipt("unit-07", "station", 1, (), stored)))
 
 
 def test_pictures_can_be_switched_off(tmp_path):
@@ -488,7 +488,7 @@ def test_pictures_can_be_switched_off(tmp_path):
     rig = Rig(tmp_path, reads=1, config=UplinkConfig(send_pictures=False))
     rig.up()
     assert [topic for topic, *_ in rig.pump()] == [READ_TOPIC]
-    assert len(rig.reader.pictures(Lane.PLATE, after_pic=0, most=9)) == 1
+    assert len(rig.reader.pictures(PicturePriority.PLATE, after_pic=0, limit=9)) == 1
     rig.close()
 
 
@@ -497,7 +497,7 @@ def test_stored_pictures_are_reported_to_the_outbox(rig):
     rig.up()
     rig.pump()
     sha = make_read(1).pictures[0].sha256
-    rig.hear(encode_receipt(Receipt("unit-07", "station", 1, (), ((sha, 3),))))
+    rig.add_sentence(encode_receipt(Receipt("unit-07", "station", 1, (), ((sha, 3),))))
     assert rig.commands == [PictureStored(sha, 3)]
 
 
@@ -511,7 +511,7 @@ def pictures_in_order(rig):
                 if chunk.sha256 not in order:
                     order.append(chunk.sha256)
                 stored = ((chunk.sha256, chunk.offset + len(chunk.data)),)
-                rig.hear(encode_receipt(Receipt("unit-07", "station", 1, (), stored)))
+                rig.add_sentence(encode_receipt(Receipt("unit-07", "station", 1, (), stored)))
             rig.ack([sent])
         rig.apply()
     return order

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from agent.records import Box, CharRead, Detection, PlateText, Sighting
 from agent.track import Tracker, TrackerConfig
-from agent.track.tracker import text_likeness
+from agent.track.tracker import text_similarity
 from hw.ports import Frame
 
 MS = 1_000_000
@@ -35,13 +35,13 @@ def test_many_looks_at_one_plate_are_one_track():
     (track,) = play(Tracker(), frames)
     assert (track.plate.text, track.n_sightings, track.n_agreeing) == ("7ABC123", 10, 10)
     assert (track.t_first_mono_ns, track.t_last_mono_ns) == (0, 1800 * MS)
-    assert not track.single_look
+    assert not track.single_frame
 
 
 def test_one_look_is_marked():
     """Fewer than two agreeing looks is a single look."""
     (track,) = play(Tracker(), {0: [sighting("7ABC123", 400, 0)]})
-    assert track.single_look
+    assert track.single_frame
 
 
 def test_two_plates_of_one_frame_are_never_merged():
@@ -93,7 +93,7 @@ def test_the_picture_kept_shows_the_voted_text():
 
 def test_a_track_is_closed_in_time_even_when_the_plate_stays():
     """Waiting behind a car at the lights must not hold its read back."""
-    tracker = Tracker(TrackerConfig(most_ms=2000))
+    tracker = Tracker(TrackerConfig(max_ms=2000))
     closed = []
     for t_ms in range(0, 5000, 200):
         closed += tracker.update(t_ms * MS, [sighting("7ABC123", 400, t_ms)])
@@ -120,7 +120,7 @@ def test_texts_not_worth_a_read_are_counted():
 )
 def test_every_sighting_ends_in_exactly_one_track(script):
     """Sightings in equals sightings out, counted over reads and unreadable tracks."""
-    tracker = Tracker(TrackerConfig(least_confidence=0, least_confidence_single=0))
+    tracker = Tracker(TrackerConfig(min_confidence=0, min_confidence_single=0))
     frames = {200 * i: [sighting(t, x, 200 * i) for t, x in step] for i, step in enumerate(script)}
     tracks = play(tracker, frames)
     assert sum(t.n_sightings for t in tracks) == sum(len(step) for step in script)
@@ -131,6 +131,6 @@ def test_every_sighting_ends_in_exactly_one_track(script):
 @given(st.text("AB1", max_size=6), st.text("AB1", max_size=6))
 def test_likeness_is_symmetric_and_bounded(a, b):
     """A measure worth the name."""
-    assert text_likeness(a, b) == text_likeness(b, a)
-    assert 0.0 <= text_likeness(a, b) <= 1.0
-    assert (text_likeness(a, b) == 1.0) == (a == b and a != "")
+    assert text_similarity(a, b) == text_similarity(b, a)
+    assert 0.0 <= text_similarity(a, b) <= 1.0
+    assert (text_similarity(a, b) == 1.0) == (a == b and a != "")

@@ -13,16 +13,16 @@ from dataclasses import asdict
 import pytest
 from typer.testing import CliRunner
 
-from agent.errors import UpdateError
 from agent.runtime.config import AgentConfig, load_config
-from agent.update.standing import CONFIRMED, INBOX, State, Trial
-from provision import releases as releases_module
-from provision.errors import ProvisionError
-from provision.releases import MOST_STARTS, Releases, confirmed_release, main
-from provision.staging import Site, apply
-from provision.update_cli import app, held, take
+from cli.update import app, held, take
+from protocol.errors import UpdateError
 from tests.conftest import ROOT
 from tests.update_builder import NOW_S, WHEEL, PowerCutError, Unit
+from updater import releases as releases_module
+from updater.errors import ReleaseError
+from updater.release_state import CONFIRMED, INBOX, State, Trial
+from updater.releases import MAX_STARTS, Releases, confirmed_release, main
+from updater.staging import Site, apply
 
 CONFIG = "[log]\nlevel = 'debug'\n"
 
@@ -89,14 +89,14 @@ def test_a_held_wheel_that_is_not_there_or_another_is_missed(unit):
     assert unit.releases.current == 1
 
 
-@pytest.mark.parametrize("starts", range(MOST_STARTS + 1))
+@pytest.mark.parametrize("starts", range(MAX_STARTS + 1))
 def test_a_release_that_is_never_well_is_left_after_some_starts(unit, starts):
     """A crash loop, a watchdog, power cuts: each start counts, whatever ended it."""
     unit.commit(unit.update(41, wheel=b"good"))
     unit.apply(unit.update(42, wheel=b"bad"))
     trial = [unit.releases.start() for _ in range(starts + 1)]
-    assert trial == [True] * min(starts + 1, MOST_STARTS) + [False] * (starts + 1 > MOST_STARTS)
-    if starts < MOST_STARTS:
+    assert trial == [True] * min(starts + 1, MAX_STARTS) + [False] * (starts + 1 > MAX_STARTS)
+    if starts < MAX_STARTS:
         assert unit.releases.current == 42
         return
     assert (unit.releases.current, unit.releases.committed) == (41, 41)
@@ -119,10 +119,10 @@ def test_time_rolls_back_what_starts_and_is_not_well(unit):
 
 def test_only_the_release_on_trial_can_be_committed(unit):
     for wrong in (0, 41, 42):
-        with pytest.raises(ProvisionError, match="not on trial"):
+        with pytest.raises(ReleaseError, match="not on trial"):
             unit.releases.commit(wrong)
     unit.apply(unit.update(42, config=CONFIG))
-    with pytest.raises(ProvisionError, match="not on trial"):
+    with pytest.raises(ReleaseError, match="not on trial"):
         unit.releases.commit(41)
 
 
@@ -139,7 +139,7 @@ def test_a_person_goes_back_to_the_release_before(unit):
     unit.commit(unit.update(2, wheel=b"two"))
     assert unit.releases.return_to_previous() == 1
     assert (unit.releases.current, unit.releases.committed) == (1, 1)
-    with pytest.raises(ProvisionError, match="no release to go back to"):
+    with pytest.raises(ReleaseError, match="no release to go back to"):
         unit.releases.return_to_previous()
     with pytest.raises(UpdateError, match="not above 2"):
         unit.apply(unit.update(2, wheel=b"two"))
@@ -194,7 +194,7 @@ def test_an_altered_or_cut_payload_leaves_nothing(unit, at):
 
 
 def test_a_full_disk_is_said_before_anything_is_written(unit, monkeypatch):
-    monkeypatch.setattr("provision.staging.shutil.disk_usage", lambda _: Usage)
+    monkeypatch.setattr("updater.staging.shutil.disk_usage", lambda _: Usage)
     with pytest.raises(UpdateError, match="are needed"):
         unit.apply(unit.update(42, wheel=b"new"))
 
@@ -347,7 +347,7 @@ def test_what_the_agent_says_is_believed_only_as_a_number(tmp_path, what):
         os.mkfifo(path)
     elif what == "text":
         path.write_text("forty-two")
-    with pytest.raises(ProvisionError):
+    with pytest.raises(ReleaseError):
         confirmed_release(path)
 
 
@@ -385,8 +385,8 @@ def test_root_looks_where_the_agent_leaves_it(repo):
 def test_the_commands_apply_show_confirm_and_go_back(unit, monkeypatch):
     (unit.folder / "release.pub").write_bytes(unit.key.public.pem())
     unit.update(42, config=CONFIG)
-    monkeypatch.setattr("provision.update_cli.RealTools", lambda: unit.tools)
-    monkeypatch.setattr("provision.update_cli.time.time", lambda: NOW_S)
+    monkeypatch.setattr("cli.update.RealTools", lambda: unit.tools)
+    monkeypatch.setattr("cli.update.time.time", lambda: NOW_S)
     home = ["--home", str(unit.home)]
     where = [*home, "--key", str(unit.folder / "release.pub"), "--config", str(unit.site.config)]
 

@@ -9,21 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.errors import WireError
 from agent.runtime.config import UpdateTable
-from agent.runtime.updates import UpdateDesk
-from agent.sync.wire import (
-    UpdateBytes,
-    UpdateOffer,
-    UpdateState,
-    decode_update,
-    encode_offer,
-    encode_part,
-)
+from agent.runtime.updates import UpdateReporter
 from agent.update.fetch import Fetcher
-from agent.update.standing import INBOX
-from agent.update.trial import Signs
+from agent.update.trial import HealthSample
+from protocol.errors import WireError
+from protocol.wire.wire import UpdateBytes, UpdateOffer, UpdateState, decode_update, encode_offer, encode_part
 from tests.update_builder import Unit
+from updater.release_state import INBOX
 
 S = 1_000_000_000
 FILE = bytes(range(256)) * 400  # 102,400 bytes
@@ -49,10 +42,10 @@ class Side:
     def wish(self, *, metered: bool = False) -> int | None:
         """The offset asked for, sent at once."""
         self.now_ns += S
-        payload = self.fetcher.next_wish(self.now_ns, metered=metered)
+        payload = self.fetcher.next_request(self.now_ns, metered=metered)
         if payload is None:
             return None
-        self.fetcher.wished(self.now_ns)
+        self.fetcher.request_sent(self.now_ns)
         return decode_update(payload).offset
 
     def give(self, offset: int, *, data: bytes | None = None, sha256: bytes = OFFER.sha256) -> None:
@@ -219,11 +212,11 @@ def test_an_offer_that_is_none_or_anothers_is_refused(side, payload):
 def test_the_report_says_how_the_offered_update_stands(side):
     unit = side.unit
     table = UpdateTable(home=unit.home, confirm=unit.folder / "confirmed", quiet_s=3600)
-    desk = UpdateDesk(table, unit.folder / "state", side.fetcher)
+    desk = UpdateReporter(table, unit.folder / "state", side.fetcher)
 
     def news(*, again=False):
         side.now_ns += 10 * S
-        desk.step(Signs(1, (1,), late=False, link_up=True), 0, side.now_ns)
+        desk.step(HealthSample(1, (1,), late=False, link_up=True), 0, side.now_ns)
         payload = desk.news("unit-07", bytes(16), bytes(32), again=again)
         if payload is None:
             return None

@@ -13,13 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from agent.errors import BundleError, UpdateError
-from agent.seal.keys import SigningKey
-from agent.update import envelope
-from agent.update.envelope import each_file, read_manifest, size_bytes, verify_update, write_update
-from agent.update.making import Sources, Terms, make_update
-from agent.update.manifest import MAX_FILE_BYTES, FileEntry, Manifest, Part, parse_manifest, refuse_unless_fits
-from provision.update_cli import app
+from agent.errors import BundleError
+from cli.update import app
+from protocol.errors import UpdateError
+from protocol.seal.keys import SigningKey
+from protocol.update import envelope
+from protocol.update.envelope import each_file, read_manifest, size_bytes, verify_update, write_update
+from protocol.update.manifest import MAX_FILE_BYTES, FileEntry, Manifest, Part, parse_manifest, refuse_unless_fits
+from provision.make_update import Sources, Terms, make_update
 from tests.conftest import ROOT
 
 KEY = SigningKey.generate()

@@ -7,20 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.runtime.config import UpdateTable
-from agent.runtime.updates import UpdateDesk
-from agent.update.trial import Signs, TrialWatch
+from agent.runtime.updates import UpdateReporter
+from agent.update.trial import HealthSample, TrialWatch
 from tests.update_builder import Unit
 
 S = 1_000_000_000
 START = 1000 * S
 
 
-def well(second: int, **changes) -> Signs:
+def well(second: int, **changes) -> HealthSample:
     values = {"cameras": 1, "frames": (second + 1,), "late": False, "link_up": True}
-    return Signs(**{**values, **changes})
+    return HealthSample(**{**values, **changes})
 
 
-def run(watch: TrialWatch, looks: list[Signs]) -> list[bool]:
+def run(watch: TrialWatch, looks: list[HealthSample]) -> list[bool]:
     return [watch.step(signs, START + second * S) for second, signs in enumerate(looks)]
 
 
@@ -64,7 +64,7 @@ def test_whatever_happens_it_is_never_well_without_enough_good_looks_in_a_row(hi
     watch, row, count = TrialWatch(well_s=20, needs_link=False), 0, 0
     for second, (late, new_frames) in enumerate(history):
         count += new_frames
-        said = watch.step(Signs(1, (count,), late, link_up=False), START + second * S)
+        said = watch.step(HealthSample(1, (count,), late, link_up=False), START + second * S)
         row = 0 if late else row + 1
         assert not said or row > 20
 
@@ -74,11 +74,11 @@ def unit(tmp_path):
     return Unit(tmp_path)
 
 
-def desk(unit: Unit, **changes) -> UpdateDesk:
+def desk(unit: Unit, **changes) -> UpdateReporter:
     table = UpdateTable(
         **{"home": unit.home, "confirm": unit.folder / "confirmed", "well_s": 5, "quiet_s": 30, **changes}
     )
-    return UpdateDesk(table, unit.folder / "state")
+    return UpdateReporter(table, unit.folder / "state")
 
 
 def test_the_agent_says_once_that_it_is_well_and_root_commits(unit):
@@ -133,7 +133,7 @@ def test_a_note_that_cannot_be_written_is_not_the_end(unit):
 
 
 def test_where_no_release_is_installed_nothing_happens(tmp_path):
-    nobody = UpdateDesk(UpdateTable(home=tmp_path / "none"), tmp_path / "state")
+    nobody = UpdateReporter(UpdateTable(home=tmp_path / "none"), tmp_path / "state")
     assert not nobody.step(well(0), 0, START)
     assert set(nobody.gauges().values()) | set(nobody.counters().values()) == {0}
     assert nobody.news("unit-07", bytes(16), bytes(32), again=True) is None

@@ -1,0 +1,80 @@
+"""What the station's answers do to the rows.  Each runs inside a transaction of the outbox; all raise sqlite3.Error."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent.buffer.counters import ROW_BYTES
+from agent.buffer.rows import PicturePriority, RowKind
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from agent.buffer.counters import OutboxCounters
+
+
+def free(con: sqlite3.Connection, counts: OutboxCounters, seq: int, record_id: bytes) -> bool:
+    """Free a record that the station holds; False when it was not here."""
+    row = con.execute(
+        "DELETE FROM records WHERE seq = ? AND id = ? RETURNING kind, length(payload)", (seq, record_id)
+    ).fetchone()
+    if row is None:
+        return _free_quarantined(con, counts, seq, record_id)
+    kind, size = row
+    counts.record(kind, size, -1)
+    counts.receipted += kind == RowKind.READ
+    return True
+
+
+def _free_quarantined(con: sqlite3.Connection, counts: OutboxCounters, seq: int, record_id: bytes) -> bool:
+    """Free a record that was refused once and taken after all."""
+    row = con.execute(
+        "DELETE FROM quarantine WHERE seq = ? AND id = ? RETURNING kind, length(payload)", (seq, record_id)
+    ).fetchone()
+    if row is None:
+        return False
+    counts.used_bytes -= row[1] + ROW_BYTES
+    counts.quarantined -= 1
+    counts.receipted += row[0] == RowKind.READ
+    return True
+
+
+def note_stored(
+    con: sqlite3.Connection, counts: OutboxCounters, sha256: bytes, stored_bytes: int
+) -> tuple[bool, bool]:
+    """Return whether the picture left, and whether it was known."""
+    row = con.execute("SELECT pic, lane, size FROM pictures WHERE sha = ?", (sha256,)).fetchone()
+    if row is None:
+        return False, False
+    pic, lane, size = row
+    if stored_bytes < size:
+        con.execute("UPDATE pictures SET stored = ? WHERE pic = ?", (max(0, stored_bytes), pic))
+        return False, True
+    con.execute("DELETE FROM jpegs WHERE pic = ?", (pic,))
+    con.execute("DELETE FROM pictures WHERE pic = ?", (pic,))
+    counts.picture(lane, size, -1)
+    return True, True
+
+
+def quarantine(con: sqlite3.Connection, counts: OutboxCounters, seq: int, code: str) -> bool:
+    """Set a record aside that was refused for good; False when it was not here."""
+    row = con.execute("DELETE FROM records WHERE seq = ? RETURNING kind, id, payload", (seq,)).fetchone()
+    if row is None:
+        return False
+    kind, record_id, payload = row
+    con.execute("INSERT INTO quarantine VALUES (?, ?, ?, ?, ?)", (seq, kind, record_id, payload, code))
+    counts.record(kind, len(payload), -1)
+    counts.used_bytes += len(payload) + ROW_BYTES
+    counts.quarantined += 1
+    return True
+
+
+def hold(con: sqlite3.Connection, counts: OutboxCounters, sha256: bytes) -> None:
+    """Set a picture aside that was refused for good."""
+    row = con.execute(
+        "SELECT pic, lane FROM pictures WHERE sha = ? AND lane != ?", (sha256, PicturePriority.HELD)
+    ).fetchone()
+    if row is not None:
+        con.execute("UPDATE pictures SET lane = ? WHERE pic = ?", (PicturePriority.HELD, row[0]))
+        counts.move(row[1], -1)
+        counts.move(PicturePriority.HELD, 1)

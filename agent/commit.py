@@ -1,0 +1,159 @@
+"""The second half of the sentence: geotag -> buffer.  Sentences, tracks and receipts in; committed reads out.
+
+Synchronous and without a clock, like :mod:`agent.pipeline`: the commit thread and the replay runner use the same
+object.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from agent.buffer import Applied
+from agent.errors import OutboxFullError, OutboxHeldError
+from protocol.wire.enums import PictureKind
+
+if TYPE_CHECKING:
+    from agent.buffer import Command, Outbox
+    from agent.geotag import Geotagger
+    from agent.geotag.nmea import NmeaState
+    from agent.geotag.timebase import Timebase
+    from agent.records import Fix, Read, TimeAnchor, Track
+    from hw.ports import NmeaLine
+
+_GROUP = 64
+"""Reads committed in one transaction at most."""
+_MAX_WHOLE = 256
+"""Reads held with all their pictures while the disk takes nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommitResult:
+    """What one round led to."""
+
+    reads: tuple[Read, ...] = ()
+    """Reads that are now on the disk."""
+    seqs: tuple[int, ...] = ()
+    freed: int = 0
+    """Records that left the outbox by receipt."""
+    refused: int = 0
+    """Records set aside because they were refused for good."""
+    stuck: bool = False
+    """True when the disk took nothing; the reads are held in memory and tried again."""
+
+
+@dataclass(slots=True)
+class CommitCounts:
+    """Since the start of the process."""
+
+    reads_committed: int = 0
+    groups: int = 0
+    disk_full: int = 0
+    """Rounds in which nothing could be committed for want of room."""
+    disk_failed: int = 0
+    """Rounds in which the disk failed or was read-only."""
+    scenes_dropped: int = 0
+    """Scene pictures given up while the disk took nothing: memory is for reads."""
+    receipts_applied: int = 0
+
+
+class ReadCommitter:
+    """Places, dates and commits.  One per process; used by one thread."""
+
+    def __init__(self, nmea: NmeaState, geotagger: Geotagger, timebase: Timebase, outbox: Outbox) -> None:
+        self._nmea = nmea
+        self._geotagger = geotagger
+        self._timebase = timebase
+        self._outbox = outbox
+        self._reads: list[Read] = []
+        self._time_anchors: list[TimeAnchor] = []
+        self._commands: list[Command] = []
+        self.counts = CommitCounts()
+        self.last_fix: Fix | None = None
+        self.stuck = False
+        """True while the disk takes nothing."""
+
+    @property
+    def waiting(self) -> int:
+        """Reads that are not on the disk yet, and tracks that wait for a fix."""
+        return len(self._reads) + self._geotagger.held
+
+    def add_sentence(self, line: NmeaLine) -> Fix | None:
+        """Take a sentence; return the fix that it completed."""
+        fix = self._nmea.feed(line)
+        if fix is not None:
+            self.last_fix = fix
+            self._geotagger.add_fix(fix)
+        return fix
+
+    def add_ntp_time(self, t_mono_ns: int, utc_ns: int) -> None:
+        """Take a reading of the operating system's clock while it is disciplined."""
+        self._timebase.feed_ntp(t_mono_ns, utc_ns)
+
+    def add_track(self, track: Track) -> None:
+        """Take a closed track."""
+        self._geotagger.add_track(track)
+
+    def add_command(self, command: Command) -> None:
+        """Take what the station said; carried out with the next round."""
+        self._commands.append(command)
+
+    def commit_ready(self, t_mono_ns: int) -> CommitResult:
+        """Commit what is ready and carry out the station's answers.  Raises OutboxError for a damaged outbox."""
+        return self._commit(self._geotagger.tick(t_mono_ns))
+
+    def flush(self) -> CommitResult:
+        """Commit everything, placed with the fixes there are: the agent stops."""
+        return self._commit(self._geotagger.flush())
+
+    def _commit(self, fresh: list[Read]) -> CommitResult:
+        self._reads += fresh
+        anchor = self._timebase.time_anchor()
+        if anchor is not None:
+            self._time_anchors.append(anchor)
+        applied, self.stuck = self._apply()
+        committed: list[Read] = []
+        seqs: list[int] = []
+        while (self._reads or self._time_anchors) and not self.stuck:
+            group = self._reads[:_GROUP]
+            try:
+                seqs += self._outbox.append(group, self._time_anchors)
+            except OutboxHeldError as error:
+                self._note(error)
+                break
+            committed += group
+            self._time_anchors.clear()
+            del self._reads[: len(group)]
+            self.counts.groups += 1
+            self.counts.reads_committed += len(group)
+        if self.stuck:
+            self._lighten()
+        return CommitResult(tuple(committed), tuple(seqs), applied.freed, applied.quarantined, self.stuck)
+
+    def _note(self, error: OutboxHeldError) -> None:
+        self.stuck = True
+        if isinstance(error, OutboxFullError):
+            self.counts.disk_full += 1
+        else:
+            self.counts.disk_failed += 1
+
+    def _lighten(self) -> None:
+        """A disk may take nothing for hours: the reads must fit into memory."""
+        for index, read in enumerate(self._reads[_MAX_WHOLE:], _MAX_WHOLE):
+            kept = tuple(p for p in read.pictures if p.kind is PictureKind.PLATE)
+            self.counts.scenes_dropped += len(read.pictures) - len(kept)
+            if len(kept) < len(read.pictures):
+                self._reads[index] = replace(read, pictures=kept)
+
+    def _apply(self) -> tuple[Applied, bool]:
+        """Carry out the answers; on a disk that takes nothing they wait, the station would only repeat them."""
+        if not self._commands:
+            return Applied(), False
+        try:
+            applied = self._outbox.apply(self._commands)
+        except OutboxHeldError as error:
+            self._note(error)
+            return Applied(), True
+        self._commands.clear()
+        self.counts.receipts_applied += applied.freed
+        return applied, False

@@ -1,0 +1,102 @@
+"""The same plate again within a window of time and place: suppressed and counted."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent.geotag.geodesy import Position
+from protocol.wire.enums import GeotagMethod
+
+if TYPE_CHECKING:
+    from agent.records import Geotag, Track
+
+_NS_PER_S = 1_000_000_000
+_KNOWN_PLACE = frozenset({GeotagMethod.INTERPOLATED, GeotagMethod.EXTRAPOLATED})
+_FOLD = str.maketrans({"O": "0", "Q": "0", "D": "0", "I": "1", "S": "5", "Z": "2", "B": "8", "G": "6"})
+
+
+@dataclass(frozen=True, slots=True)
+class DeduplicatorConfig:
+    """How near two reads of one text must be to be one."""
+
+    window_s: float = 60.0
+    radius_m: float = 150.0
+    fold_confusables: bool = False
+    """Take texts that differ only in look-alike characters (0 and O) for the same plate."""
+    better_by: float = 0.25
+    """A read more confident by this much than the one before it is kept."""
+    capacity: int = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class DeduplicatorCounts:
+    """Since the start of the process."""
+
+    admitted: int = 0
+    suppressed: int = 0
+    better: int = 0
+    """Re-reads kept because they are clearly better than the read before; part of ``admitted``."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    t_mono_ns: int
+    place: Position | None
+    single_frame: bool
+    confidence: float
+
+
+class Deduplicator:
+    """Remembers the latest admitted read of each text.  One per process; memory is bounded by ``capacity``."""
+
+    def __init__(self, config: DeduplicatorConfig | None = None) -> None:
+        self._config = config or DeduplicatorConfig()
+        self._seen: OrderedDict[str, _Seen] = OrderedDict()
+        self._admitted = 0
+        self._suppressed = 0
+        self._better = 0
+
+    @property
+    def counts(self) -> DeduplicatorCounts:
+        """A snapshot."""
+        return DeduplicatorCounts(self._admitted, self._suppressed, self._better)
+
+    def is_new(self, track: Track, where: Geotag) -> bool:
+        """Say whether this is a new read; the window runs from the last read that was admitted.
+
+        A parked vehicle beside a waiting patrol car is thus read once a window.
+        """
+        text = track.plate.text
+        key = text.translate(_FOLD) if self._config.fold_confusables else text
+        now = _Seen(track.best.frame.t_mono_ns, _known(where), track.single_frame, track.plate.confidence)
+        before = self._seen.get(key)
+        if before is not None and self._same_pass(before, now):
+            if not self._clearly_better(before, now):
+                self._suppressed += 1
+                return False
+            self._better += 1
+        self._admitted += 1
+        self._seen[key] = now
+        self._seen.move_to_end(key)
+        if len(self._seen) > self._config.capacity:
+            self._seen.popitem(last=False)
+        return True
+
+    def _same_pass(self, before: _Seen, now: _Seen) -> bool:
+        if abs(now.t_mono_ns - before.t_mono_ns) > self._config.window_s * _NS_PER_S:
+            return False
+        if before.place is None or now.place is None:
+            return True
+        return before.place.distance_m(now.place) <= self._config.radius_m
+
+    def _clearly_better(self, before: _Seen, now: _Seen) -> bool:
+        confirmed = before.single_frame and not now.single_frame
+        return confirmed or now.confidence >= before.confidence + self._config.better_by
+
+
+def _known(where: Geotag) -> Position | None:
+    if where.method not in _KNOWN_PLACE or where.lat_deg is None or where.lon_deg is None:
+        return None
+    return Position(where.lat_deg, where.lon_deg)

@@ -1,0 +1,40 @@
+"""What the uplink needs from around it: the outbox to read from, and what fetches files when nothing else waits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from agent.buffer.rows import OutboxRow, PicturePriority, PictureRow
+
+
+class Waiting(Protocol):
+    """What waits in the outbox."""
+
+    def records(self, *, after_seq: int, limit: int) -> list[OutboxRow]:
+        """Return the oldest records above a sequence number."""
+
+    def pictures(self, lane: PicturePriority, *, after_pic: int, limit: int) -> list[PictureRow]:
+        """Return the oldest pictures of a lane above a number."""
+
+    def jpeg(self, pic: int) -> bytes | None:
+        """Return the bytes of a picture."""
+
+
+class Downloads(Protocol):
+    """What comes down when nothing else waits to go up."""
+
+    def offered(self, payload: bytes) -> None:
+        """Take an offer; raises WireError."""
+
+    def take(self, payload: bytes) -> None:
+        """Take bytes; raises WireError."""
+
+    def next_request(self, t_mono_ns: int, *, metered: bool) -> bytes | None:
+        """Return what to ask for now."""
+
+    def request_sent(self, t_mono_ns: int) -> None:
+        """Note that it went out."""
+
+    def link_went(self) -> None:
+        """Nothing more will come of what was asked for."""

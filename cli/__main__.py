@@ -1,0 +1,6 @@
+"""``python -m agent`` is ``patrol-lpr``."""
+
+from cli.main import main
+
+if __name__ == "__main__":
+    main()

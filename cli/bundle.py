@@ -1,0 +1,71 @@
+"""``patrol-lpr bundle``: whether the models fit their contracts, and how fast they are here."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from agent.recognise import RuntimeKind, load_active
+from agent.recognise.bundle import Bundle, run_golden
+from agent.recognise.interpreter import choose_runtime, installed_runtimes
+from agent.recognise.models_folder import default_models_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_ROUNDS = 100
+
+
+def verify(models: Path | None) -> int:
+    """Print one line a bundle and runtime; returns 1 when a golden differs.
+
+    Raises BundleError when a contract does not fit.
+    """
+    table = Table("bundle", "sha256", "runtime", "largest difference", "allowed", "")
+    failed = False
+    for bundle in load_active(models or default_models_folder()):
+        for runtime in installed_runtimes():
+            result = run_golden(bundle, runtime)
+            failed |= not result.passed
+            table.add_row(
+                bundle.contract.id,
+                bundle.contract.sha256[:12],
+                runtime.value,
+                f"{result.largest_difference_lsb} LSB",
+                f"{result.tolerance_lsb} LSB",
+                "[green]ok[/]" if result.passed else "[red]differs[/]",
+            )
+    Console().print(table)
+    return 1 if failed else 0
+
+
+def bench(models: Path | None, *, runtime: str, threads: int) -> int:
+    """Print the median time of one call of each model on this board."""
+    table = Table("bundle", "runtime", "threads", "median ms", "p90 ms")
+    for bundle in load_active(models or default_models_folder()):
+        times_ms = _times_ms(bundle, RuntimeKind(runtime), threads)
+        table.add_row(
+            bundle.contract.id,
+            choose_runtime(RuntimeKind(runtime)).value,
+            str(threads),
+            f"{statistics.median(times_ms):.2f}",
+            f"{statistics.quantiles(times_ms, n=10)[-1]:.2f}",
+        )
+    Console().print(table)
+    return 0
+
+
+def _times_ms(bundle: Bundle, runtime: RuntimeKind, threads: int) -> list[float]:
+    model = bundle.open(runtime=runtime, threads=threads)
+    tensor = np.zeros(bundle.contract.input.shape, np.int8)
+    times = []
+    for _ in range(_ROUNDS):
+        start = time.perf_counter()
+        model.invoke(tensor)
+        times.append((time.perf_counter() - start) * 1e3)
+    return times

@@ -1,0 +1,244 @@
+"""``patrol-lpr demo``: one drive live through real threads and a real broker, then all of them replayed."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel as Frame
+from rich.table import Table
+
+from agent.errors import DriveError
+from agent.runtime import log
+from agent.runtime.service import Hardware, Service
+from cli.report import write_report
+from cli.simulate import config_for, fresh_keys, reader_for, show_replay, summary
+from cli.station_tables import reads_table
+from cli.verify import examine_file, findings_table
+from hw.clock import RealClock
+from hw.config import MqttLinkConfig
+from hw.drive_load import load_drive
+from hw.link_gate import LinkGate
+from hw.link_mqtt import LinkMqtt
+from hw.open import open_board, open_cameras, open_gnss, open_panel
+from protocol.seal import load_keyring
+from station.broker import EmbeddedBroker
+from station.export import write_evidence
+from station.ingest import Ingest
+from station.service import BrokerAddress, StationService
+from station.store import Store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hw.config import HwConfig
+    from hw.drive_format import Drive
+    from hw.ports import Clock
+
+_NS_PER_S = 1_000_000_000
+_CONNECT_S = 15.0
+_DRAIN_S = 10.0
+_SHOWN = 6
+
+
+class DriveClock(RealClock):
+    """Real time on the monotonic clock; UTC starts at the drive's own date, so that its fixes agree with it."""
+
+    def __init__(self, drive: Drive) -> None:
+        super().__init__()
+        self._offset_ns = drive.header.start_utc_ns - self.mono_ns()
+
+    def utc_ns(self) -> int:
+        """The drive's UTC."""
+        return self.mono_ns() + self._offset_ns
+
+    def synchronised(self) -> bool:
+        """A unit without network time."""
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class LiveResult:
+    """What the live part led to."""
+
+    committed: int
+    at_station: int
+    waiting: int
+    first_read_s: float | None
+    """From the start of the process's service to the first committed read."""
+
+    @property
+    def complete(self) -> bool:
+        """True when every read is at the station or still waits."""
+        return self.at_station + self.waiting == self.committed
+
+
+def run(drives: Path, out: Path) -> int:
+    """Show everything; returns 1 when a read is unaccounted for."""
+    console = Console()
+    folders = sorted(p.parent for p in drives.glob("*/drive.toml"))
+    if not folders:
+        raise DriveError(f"{drives}: no drives; give --drives FOLDER or run from a checkout")
+    if out.exists():
+        shutil.rmtree(out)
+    out.mkdir(parents=True)
+    loaded = [load_drive(folder) for folder in folders]
+    console.rule("1. live: real threads, a real MQTT broker, a station")
+    live = show_live(loaded[0], out / "live", console)
+    console.print(
+        f"committed {live.committed}, at the station {live.at_station}, waiting {live.waiting}; "
+        f"first read after {live.first_read_s or 0:.1f} s"
+    )
+    console.rule("2. replayed on the drives' own clock, broken as their scripts say")
+    outcomes = [show_replay(drive, out / "replay", console) for drive in loaded]
+    console.print(summary(outcomes))
+    for outcome in outcomes:
+        target = out / f"{outcome.drive.header.name}.html"
+        write_report(target, outcome.drive, outcome.result, outcome.station)
+        console.print(f"report: {target}")
+    console.rule("3. proven: what the station holds is what the unit signed, complete")
+    proven = prove(out / "live", console)
+    return 0 if live.complete and proven and all(outcome.balanced for outcome in outcomes) else 1
+
+
+def prove(folder: Path, console: Console) -> bool:
+    """Export the live part's signed series and examine it, as `patrol-lpr verify` does."""
+    series = folder / "series.lpr"
+    with closing(Store(folder / "station.db", must_exist=True)) as store:
+        write_evidence(store, series, load_keyring(folder / "keys"), None, now_us=0)
+    findings = examine_file(series)
+    console.print(findings_table(findings))
+    console.print(f"the same again: patrol-lpr verify {series}", highlight=False)
+    return all(unit.is_right for unit in findings)
+
+
+def show_live(drive: Drive, folder: Path, console: Console) -> LiveResult:
+    """Play one drive in real time and show what happens."""
+    log.configure("error", "auto")
+    with ExitStack() as stack:
+        broker = EmbeddedBroker()
+        port = broker.start()
+        stack.callback(broker.close)
+        seal, opener = fresh_keys(folder / "keys", drive.header.unit)
+        store = Store(folder / "station.db", open_picture=opener.picture)
+        stack.callback(store.close)
+        station_ingest = Ingest(store, "demo", lambda: time.time_ns() // 1000, opener=opener)
+        station = StationService(BrokerAddress(broker.host, port, five=False), station_ingest, station="demo")
+        station.start()
+        stack.callback(station.close)
+        if not station.connected.wait(_CONNECT_S):
+            raise DriveError("the demo's station could not reach the demo's broker")
+        clock = DriveClock(drive)
+        config = config_for(drive, folder / "unit", seal=seal)
+        link_config = MqttLinkConfig(
+            kind="mqtt", host=broker.host, port=port, unit=drive.header.unit, protocol="3.1.1"
+        )
+        gate = LinkGate(lambda: LinkMqtt(link_config), is_open=_up_at_start(drive))
+        make_reader, models = reader_for(drive, config)
+        started_ns = clock.mono_ns()
+        origin_ns = started_ns + _NS_PER_S
+        service = Service(config, _hardware(drive, config.hw, clock, gate, origin_ns), make_reader, models)
+        weather = _Weather(drive, gate, clock, origin_ns)
+        stack.callback(weather.close)
+        view = _View(drive, clock, origin_ns, station_ingest)
+        with Live(console=console, refresh_per_second=6, transient=True) as screen:
+            service.run(until_cameras_end=True, drain_s=_DRAIN_S, on_watch=lambda s: screen.update(view.draw(s)))
+        rows = store.reads()
+        console.print(reads_table(rows, title=f"what the station holds after {drive.header.name}"))
+        progress = service.progress
+        return LiveResult(
+            progress.committed, len(rows), progress.waiting, _first_s(progress.first_mono_ns, started_ns)
+        )
+
+
+def _first_s(first_ns: int | None, started_ns: int) -> float | None:
+    return None if first_ns is None else (first_ns - started_ns) / _NS_PER_S
+
+
+def _up_at_start(drive: Drive) -> bool:
+    return any(action.do == "link.up" and action.t_ns == 0 for action in drive.script)
+
+
+def _hardware(drive: Drive, hw: HwConfig, clock: Clock, gate: LinkGate, origin_ns: int) -> Hardware:
+    return Hardware(
+        cameras=open_cameras(hw.cameras, clock, drive=drive, origin_ns=origin_ns),
+        gnss=open_gnss(hw.gnss, clock, drive=drive, origin_ns=origin_ns),
+        panel=open_panel(hw.panel, clock, drive=drive, origin_ns=origin_ns),
+        link=gate,
+        board=open_board(hw.board, clock, drive=drive, origin_ns=origin_ns),
+        clock=clock,
+    )
+
+
+class _Weather:
+    """Opens and shuts the gate when the drive's script says so."""
+
+    def __init__(self, drive: Drive, gate: LinkGate, clock: Clock, origin_ns: int) -> None:
+        self._actions = [a for a in drive.script if a.do in {"link.up", "link.down"} and a.t_ns > 0]
+        self._gate = gate
+        self._clock = clock
+        self._origin_ns = origin_ns
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="weather", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        for action in self._actions:
+            due_ns = self._origin_ns + action.t_ns
+            if self._stop.wait(max(0.0, (due_ns - self._clock.mono_ns()) / _NS_PER_S)):
+                return
+            if action.do == "link.up":
+                self._gate.open()
+            else:
+                self._gate.shut()
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+class _View:
+    """What the person sees while it runs."""
+
+    def __init__(self, drive: Drive, clock: Clock, origin_ns: int, ingest: Ingest) -> None:
+        self._drive = drive
+        self._clock = clock
+        self._origin_ns = origin_ns
+        self._ingest = ingest
+
+    def draw(self, service: Service) -> Group:
+        """Return the screen."""
+        t_s = max(0.0, (self._clock.mono_ns() - self._origin_ns) / _NS_PER_S)
+        total_s = self._drive.duration_ns / _NS_PER_S
+        stats = service.outbox_stats
+        visions = service.health.visions
+        frames, dropped = sum(v.counts.processed for v in visions), sum(v.counts.dropped for v in visions)
+        ms = sum(median for median, _ in service.times.summary().values())
+        link = "[green]up[/]" if service.link_up else "[red]down[/]"
+        fix = service.read_path.committer.last_fix
+        where = "no fix" if fix is None else f"{fix.lat_deg:.5f} {fix.lon_deg:.5f} {fix.speed_mps * 3.6:.0f} km/h"
+        head = Table.grid(padding=(0, 3))
+        head.add_row(
+            f"{self._drive.header.name}  {t_s:4.1f}/{total_s:.0f} s",
+            f"frames {frames} (dropped {dropped})  {ms:.1f} ms",
+            where,
+            f"link {link}",
+            f"outbox {stats.reads} reads, {stats.plates + stats.overviews} pictures",
+            f"station {self._ingest.counts.reads}",
+        )
+        table = Table("plate", "region", "sure", "looks", "place", expand=True)
+        for read in service.progress.reads[-_SHOWN:]:
+            table.add_row(
+                f"[bold]{read.text}[/]",
+                read.region,
+                f"{read.confidence:.0%}",
+                f"{read.n_agreeing}/{read.n_sightings}",
+                read.where.method.value,
+            )
+        return Group(Frame(head), table)

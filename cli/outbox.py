@@ -1,0 +1,76 @@
+"""``patrol-lpr outbox``: what waits, what was refused; sequence numbers and ids, never plate texts."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from agent.buffer import OutboxReader, open_outbox
+from agent.buffer.outbox import FILE_NAME
+from agent.runtime.stages import build_sealer
+from agent.sync.encoder import RecordEncoder
+from hw.clock import RealClock
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from agent.buffer import Outbox
+    from agent.runtime.config import AgentConfig
+
+_MAX_LISTED = 200
+
+
+def show(state_dir: Path) -> int:
+    """Print the counters."""
+    reader = OutboxReader(state_dir / FILE_NAME)
+    stats = reader.stats()
+    reader.close()
+    table = Table("outbox", "value", title=str(state_dir / FILE_NAME))
+    for name, value in asdict(stats).items():
+        table.add_row(name.replace("_", " "), "-" if value is None else f"{value:,}")
+    Console().print(table)
+    return 0
+
+
+def listing(state_dir: Path, *, quarantined: bool) -> int:
+    """Print the oldest records that wait, or those that were refused."""
+    reader = OutboxReader(state_dir / FILE_NAME)
+    if quarantined:
+        table = Table("seq", "kind", "id", "bytes", "refused as")
+        for row, code in reader.quarantined(limit=_MAX_LISTED):
+            table.add_row(str(row.seq), row.kind.name.lower(), row.record_id.hex(), str(len(row.payload)), code)
+    else:
+        table = Table("seq", "kind", "id", "bytes")
+        for row in reader.records(after_seq=0, limit=_MAX_LISTED):
+            table.add_row(str(row.seq), row.kind.name.lower(), row.record_id.hex(), str(len(row.payload)))
+    reader.close()
+    Console().print(table)
+    return 0
+
+
+def requeue(config: AgentConfig) -> int:
+    """Send refused records once more; the agent must be stopped."""
+    outbox = _open(config)
+    count = outbox.requeue()
+    outbox.close()
+    Console().print(f"{count} records wait again")
+    return 0
+
+
+def discard(config: AgentConfig) -> int:
+    """Remove refused records for good, with a tombstone; the agent must be stopped."""
+    outbox = _open(config)
+    total = 0
+    while count := outbox.discard(_MAX_LISTED):
+        total += count
+    outbox.close()
+    Console().print(f"{total} records removed; the station will be told")
+    return 0
+
+
+def _open(config: AgentConfig) -> Outbox:
+    encoder = RecordEncoder(config.unit, config.agency, RealClock().boot_id, build_sealer(config))
+    return open_outbox(config.state_dir, encoder)[0]

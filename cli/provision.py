@@ -1,0 +1,285 @@
+"""``patrol-lpr provision``: authority, tokens, cards, images, flashing, first boot."""
+
+from __future__ import annotations
+
+import datetime as dt
+import grp
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.table import Table
+
+from protocol.seal.keys import RECEIPT_PUBLIC, SigningKey, StationKey, VerifyKey, fingerprint
+from provision.ca_store import CaStore
+from provision.card import Card, load_card
+from provision.enrol import server
+from provision.errors import ProvisionError
+from provision.first_boot import clock_is_credible, enrol, find_card, set_clock, utc_from_sentences
+from provision.flash import check_image, check_target, check_unused, write
+from provision.image import build, put_card
+from provision.pki import issue, load_authority, make_authority, now_utc, write_private
+from provision.release_key import check_signature, sign_image
+from provision.renew import renew
+
+app = typer.Typer(
+    help="From a blank card to an enrolled unit.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+AuthorityArgument = Annotated[Path, typer.Argument(help="Folder of the authority.")]
+UnitArgument = Annotated[str, typer.Argument(help="Id of the unit.")]
+_SERVICE_GROUP = "patrol-lpr"
+_GNSS_PATIENCE_S = 240.0
+
+
+@app.command()
+def ca(
+    folder: AuthorityArgument, name: Annotated[str, typer.Option(help="Who this is.")] = "patrol-lpr fleet"
+) -> None:
+    """Make the fleet's own certificate authority; keep the folder off-line but for enrolment."""
+    authority = make_authority(folder, name)
+    _say(f"{folder}: {authority.cert.subject.rfc4514_string()}; ca.key is the fleet: guard it")
+
+
+@app.command("issue")
+def issue_command(
+    folder: AuthorityArgument,
+    name: Annotated[str, typer.Argument(help="Common name: broker, station, enrol ...")],
+    out: Annotated[Path, typer.Option(help="Folder for NAME.key, NAME.pem and ca.pem.")],
+    host: Annotated[
+        list[str] | None, typer.Option(help="Name or address clients use; repeatable; for servers.")
+    ] = None,
+) -> None:
+    """Make key and certificate of a broker, an enrolment server (with --host) or a station."""
+    authority = load_authority(folder)
+    key, cert = issue(authority, name, hosts=host or ())
+    out.mkdir(parents=True, exist_ok=True)
+    write_private(out / f"{name}.key", key)
+    (out / f"{name}.pem").write_bytes(cert)
+    (out / "ca.pem").write_bytes(authority.pem)
+    _say(f"{out / name}.pem")
+
+
+@app.command()
+def card(
+    folder: AuthorityArgument,
+    unit: UnitArgument,
+    *,
+    agency: Annotated[str, typer.Option(help="Who owns the reads.")],
+    enrol_at: Annotated[str, typer.Option(help="HOST:PORT of `provision serve`.")],
+    broker: Annotated[str, typer.Option(help="HOST:PORT of the broker.")],
+    station_key: Annotated[Path, typer.Option(help="station.pub of the station that may open the unit's reads.")],
+    release_key: Annotated[
+        Path | None, typer.Option(help="release.pub of whoever signs updates; absent: the unit takes none.")
+    ] = None,
+    receipt_key: Annotated[
+        Path | None, typer.Option(help="receipt.pub of that station; absent: the one beside station.pub.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The card's file.")] = Path("provision.json"),
+    hours: Annotated[float, typer.Option(min=0.1, help="How long the token is good for.")] = 72,
+    again: Annotated[
+        bool, typer.Option("--again", help="The unit is enrolled, and its board gets a new card.")
+    ] = False,
+) -> None:
+    """Make a unit's card with a fresh single-use token; an earlier card of the unit that was not used is void."""
+    ca_store = CaStore(folder)
+    if not again:
+        ca_store.check_free(unit)
+    expires = now_utc() + dt.timedelta(hours=hours)
+    receipts = receipt_key or station_key.with_name(RECEIPT_PUBLIC)
+    receipt_pem = b"".join(known.pem() for known in VerifyKey.load_all(receipts)).decode()
+    (enrol_host, enrol_port), (broker_host, broker_port) = _address(enrol_at), _address(broker)
+    made = Card(
+        unit=unit, agency=agency, enrol_host=enrol_host, enrol_port=enrol_port, broker_host=broker_host,
+        broker_port=broker_port, token=ca_store.new_token(unit, expires_s=int(expires.timestamp())),
+        ca_pem=ca_store.ca_pem.decode(), station_pem=StationKey.load_public(station_key).pem().decode(),
+        release_pem=None if release_key is None else VerifyKey.load(release_key).pem().decode(),
+        receipt_pem=receipt_pem,
+    )  # fmt: skip
+    write_private(out, made.model_dump_json(indent=1).encode())
+    _say(f"{out}: unit {unit}, token good until {expires:%Y-%m-%d %H:%M} UTC, for one unit, once")
+
+
+@app.command()
+def serve(
+    folder: AuthorityArgument,
+    cert: Annotated[Path, typer.Option(help="Certificate of this server, from `provision issue`.")],
+    key: Annotated[Path, typer.Option(help="Its private key.")],
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535)] = 8443,
+) -> None:
+    """Answer the first boots of units until Ctrl-C."""
+    made = server(CaStore(folder), host, port, cert=cert, key=key)
+    sys.stdout.write(f"enrolling at https://{host}:{made.server_address[1]}; Ctrl-C ends\n")
+    sys.stdout.flush()
+    try:
+        made.serve_forever()
+    except KeyboardInterrupt:
+        made.server_close()
+
+
+@app.command()
+def revoke(folder: AuthorityArgument, unit: UnitArgument) -> None:
+    """Let a unit in no more; copy crl.pem to the broker and reload it."""
+    count = CaStore(folder).revoke(unit, now=now_utc())
+    _say(f"{count} certificates of {unit} revoked; copy {folder}/crl.pem to the broker and reload it")
+
+
+@app.command("list")
+def list_command(folder: AuthorityArgument) -> None:
+    """Show every certificate ever given."""
+    table = Table("unit", "serial", "issued", "revoked")
+    for row in CaStore(folder).listing():
+        table.add_row(
+            row.unit, row.serial[:16], _day(row.issued_s), "-" if row.revoked_s is None else _day(row.revoked_s)
+        )
+    Console().print(table)
+
+
+@app.command()
+def image(
+    base: Annotated[Path, typer.Argument(help="Uncompressed Raspberry Pi OS or Debian image.")],
+    out: Annotated[Path, typer.Option(help="The new image; OUT.sha256 appears beside it, with --key OUT.sig.")],
+    wheels: Annotated[Path, typer.Option(help="Folder with the wheels of patrol-lpr and what it needs.")],
+    systemd: Annotated[Path, typer.Option(help="Folder of the unit files.")] = Path("systemd"),
+    key: Annotated[
+        Path | None, typer.Option(help="Sign with this release.key, from `patrol-lpr keys release`.")
+    ] = None,
+) -> None:
+    """Make an image for the whole fleet; it holds no secret.  Needs root."""
+    signer = None if key is None else SigningKey.load(key)
+    build(base, out, systemd=systemd, wheels=wheels)
+    _say(f"{out}: ready; hash in {out.name}.sha256")
+    if signer is None:
+        _say(f"not signed; `patrol-lpr provision sign {out} --key release.key` signs it")
+    else:
+        _say(f"signed: {sign_image(out, signer).name}")
+
+
+@app.command()
+def sign(
+    image_file: Annotated[Path, typer.Argument(help="The image, with its .sha256 beside it.")],
+    key: Annotated[Path, typer.Option(help="The release.key.")],
+) -> None:
+    """Sign an image with the release key, on the machine that holds it."""
+    check_image(image_file)
+    _say(f"signed: {sign_image(image_file, SigningKey.load(key))}")
+
+
+@app.command("put-card")
+def put_card_command(
+    target: Annotated[Path, typer.Argument(help="A copy of the image, or a flashed card such as /dev/sdb.")],
+    card_file: Annotated[Path, typer.Argument(help="The unit's provision.json.")],
+) -> None:
+    """Put a unit's card on the boot partition."""
+    unit = load_card(card_file).unit
+    check_unused(target)
+    put_card(target, card_file)
+    _say(f"{target}: carries the card of {unit}; start the unit while its token is good, then delete {card_file}")
+
+
+@app.command()
+def flash(
+    image_file: Annotated[Path, typer.Argument(help="The image, with its .sha256 beside it.")],
+    device: Annotated[Path, typer.Argument(help="The whole card, such as /dev/sdb; `lsblk` lists disks.")],
+    really: Annotated[bool, typer.Option("--really", help="Write; without it nothing is touched.")] = False,
+    key: Annotated[
+        Path | None, typer.Option(help="release.pub: refuse an image that this key has not signed.")
+    ] = None,
+) -> None:
+    """Write an image to a card and read it back; refuses disks in use.  Dry run by default."""
+    digest = check_image(image_file)
+    if key is None:
+        _say(
+            "only the hash was checked, which finds a damaged image, not an exchanged one; --key release.pub tells"
+        )
+    else:
+        _say(
+            f"{image_file.name}: signed by {key}, fingerprint {fingerprint(check_signature(image_file, key).raw)}"
+        )
+    size = check_target(device, image_file)
+    _say(f"{image_file.name} ({digest[:16]}...) fits {device} ({size:,} bytes), which is not in use")
+    if not really:
+        _say("dry run: nothing was written; add --really")
+        return
+    columns = (TextColumn("{task.description:7}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns) as bars:
+        total = image_file.stat().st_size
+        tasks = {step: bars.add_task(step, total=total) for step in ("write", "verify")}
+        write(image_file, device, expected=digest, progress=lambda step, n: bars.advance(tasks[step], n))
+    _say(f"{device}: written and read back, equal; next: the unit's card (`patrol-lpr provision put-card`)")
+
+
+@app.command("first-boot")
+def first_boot(
+    etc: Annotated[Path, typer.Option(help="Where keys and configuration go.")] = Path("/etc/patrol-lpr"),
+    boot: Annotated[list[Path] | None, typer.Option(help="Boot partitions to look for the card on.")] = None,
+) -> None:
+    """On the device: keys, enrolment, configuration, token shredded; does nothing where there is no card."""
+    path = find_card(boot or [Path("/boot/firmware"), Path("/boot")])
+    if path is None:
+        _say("no card: nothing to do")
+        return
+    _see_to_the_clock(load_card(path))
+    enrol(path, etc, done=_say, group=_group())
+    _say("enrolled")
+
+
+@app.command("renew")
+def renew_command(
+    etc: Annotated[Path, typer.Option(help="Where keys and certificate lie.")] = Path("/etc/patrol-lpr"),
+) -> None:
+    """On the device: a new certificate once two thirds of the old one's life are over; a timer asks daily."""
+    _say("renewed" if renew(etc, now=now_utc(), group=_group()) else "not yet due")
+
+
+def _see_to_the_clock(card: Card) -> None:
+    """A board without a clock battery lives in the past: take the time from the receiver before the first TLS."""
+    if clock_is_credible(card.ca_pem.encode(), now_s=time.time()) or card.gnss is None:
+        return
+    from hw.clock import RealClock  # noqa: PLC0415 - needed on a wrong clock only
+    from hw.config import SerialGnssConfig  # noqa: PLC0415 - as above
+    from hw.open import open_gnss  # noqa: PLC0415 - as above
+
+    receiver = open_gnss(SerialGnssConfig(kind="serial", port=str(card.gnss)), RealClock())
+    until_s = time.monotonic() + _GNSS_PATIENCE_S
+    try:
+        while time.monotonic() < until_s:
+            line = receiver.next_line(timeout_s=1.0)
+            at = None if line is None else utc_from_sentences([line.text])
+            if at is not None:
+                set_clock(at)
+                _say(f"clock set to {at:%Y-%m-%d %H:%M} UTC by the receiver")
+                return
+    finally:
+        receiver.close()
+    raise ProvisionError("the clock is wrong and the receiver has no fix: move the unit under the open sky")
+
+
+def _say(text: str) -> None:
+    """A line as it is: paths are neither wrapped nor taken for markup."""
+    Console().print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _group() -> int | None:
+    try:
+        return grp.getgrnam(_SERVICE_GROUP).gr_gid
+    except KeyError:
+        return None
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdecimal():
+        raise typer.BadParameter(f"{text!r} is not HOST:PORT")
+    return host, int(port)
+
+
+def _day(seconds: int) -> str:
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%d %H:%M")

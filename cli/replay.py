@@ -1,0 +1,240 @@
+"""A drive, played as fast as the machine can and the same way every time.
+
+The stages of the vehicle run on a clock that the drive moves, with a scripted link and a real station behind it.
+
+What the script breaks is broken here: sentences, frames, link and power.  The invariant to hold in the end: every read
+that was committed is at the station, still in the outbox, or counted as evicted.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from agent.buffer import OutboxReader
+from agent.runtime.stages import build_pipeline, build_read_path, build_uplink
+from agent.runtime.timing import StageTimes
+from hw.clock import SimClock
+from hw.link_sim import LinkSim
+from hw.ports import NmeaLine
+from hw.timeline import DrivePictures, FrameEvent, NmeaEvent, ScriptEvent, scripted_timeline
+from protocol.wire.topics import Channel, build
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from agent.buffer import Command, OutboxStats
+    from agent.commit import CommitResult
+    from agent.pipeline import CameraPipeline, PipelineCounts, PlateRecognizer
+    from agent.records import Fix, Read
+    from agent.runtime.config import AgentConfig
+    from agent.runtime.stages import ReadPath
+    from agent.sync.counts import UplinkCounts
+    from agent.sync.uplink import Uplink
+    from agent.track import TrackerCounts
+    from hw.drive_format import Drive
+    from hw.timeline import Event
+
+_NS_PER_MS = 1_000_000
+_NS_PER_S = 1_000_000_000
+_ROUND_NS = 100 * _NS_PER_MS
+_LATENCY_MS = 25
+_LAST_DRAIN_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Something worth showing on the time axis of a report."""
+
+    t_mono_ns: int
+    what: str
+
+
+@dataclass(slots=True)
+class ReplayResult:
+    """What a drive led to."""
+
+    reads: list[Read] = field(default_factory=list)
+    """All reads that were committed, over all boots."""
+    seqs: list[int] = field(default_factory=list)
+    fixes: list[Fix] = field(default_factory=list)
+    moments: list[Moment] = field(default_factory=list)
+    waiting: list[tuple[int, int]] = field(default_factory=list)
+    """Time in nanoseconds, reads waiting in the outbox: one point a second."""
+    frame_ms: list[float] = field(default_factory=list)
+    """Wall time in the vision step of each frame."""
+    times: StageTimes = field(default_factory=StageTimes)
+    visions: list[PipelineCounts] = field(default_factory=list)
+    trackers: list[TrackerCounts] = field(default_factory=list)
+    uplinks: list[UplinkCounts] = field(default_factory=list)
+    boots: int = 1
+    rereads: int = 0
+    receipted: int = 0
+    outbox: OutboxStats | None = None
+
+
+class _Boot:
+    """The agent from one start to the next power cut."""
+
+    def __init__(self, replay: Replay) -> None:
+        config, clock = replay.config, replay.clock
+        reader = replay.make_reader()
+        self.vision: CameraPipeline = build_pipeline(config, reader)
+        self.read_path: ReadPath = build_read_path(
+            config, boot_id=clock.boot_id, models=replay.models, random_bytes=replay.random_bytes
+        )
+        self.waiting = OutboxReader(self.read_path.outbox.path)
+        self.link = LinkSim(replay.peer, clock, latency_ms=_LATENCY_MS, window=config.sync.window)
+        self.uplink: Uplink = build_uplink(config, self.link, self.waiting, self._answer, boot_id=clock.boot_id)
+        self.link.start(
+            lambda event: self.uplink.handle(event, clock.mono_ns()),
+            subscribe=(build(config.unit, Channel.RECEIPT),),
+            will=None,
+        )
+
+    def _answer(self, command: Command) -> None:
+        self.read_path.committer.add_command(command)
+
+    def release(self) -> None:
+        """Let go of the files; nothing is flushed."""
+        self.waiting.close()
+        self.read_path.outbox.close()
+
+
+class Replay:
+    """Plays one drive once."""
+
+    def __init__(
+        self,
+        drive: Drive,
+        config: AgentConfig,
+        make_reader: Callable[[], PlateRecognizer],
+        models: tuple[str, ...],
+        peer: Callable[[str, bytes], Iterable[tuple[str, bytes]]],
+        *,
+        earlier_boots: int = 0,
+    ) -> None:
+        """``peer`` is the station: topic and payload in, answers out.
+
+        ``earlier_boots`` is how often this unit was started before: it goes on with the outbox it finds, under new ids.
+        """
+        self.drive = drive
+        self.config = config
+        self.make_reader = make_reader
+        self.models = models
+        self.peer = peer
+        self.clock = SimClock(utc_ns=drive.header.start_utc_ns, boots_before=earlier_boots)
+        self.result = ReplayResult()
+        self._random = random.Random(f"{drive.header.name} {earlier_boots}")  # noqa: S311 - the same ids in every replay
+        self._link_is_up = False
+        self._settle_due_ns = 0
+        self._note_due_ns = 0
+        self._boot = _Boot(self)
+
+    def random_bytes(self, n: int) -> bytes:
+        """Give bytes for read ids."""
+        return self._random.randbytes(n)
+
+    def run(self, on_frame: Callable[[int, ReplayResult], None] | None = None) -> ReplayResult:
+        """Play to the end and let the link drain what it can.  ``on_frame`` hears each frame's number."""
+        pictures = DrivePictures(self.drive)
+        for event in scripted_timeline(self.drive):
+            self._pass_time(event.t_mono_ns)
+            self._take(event, pictures)
+            if on_frame is not None and isinstance(event, FrameEvent):
+                on_frame(event.row.seq, self.result)
+        pictures.close()
+        for track in self._boot.vision.flush():
+            self._boot.read_path.committer.add_track(track)
+        self._note(self._boot.read_path.committer.flush())
+        self._drain()
+        self._end_boot()
+        return self.result
+
+    def _take(self, event: Event, pictures: DrivePictures) -> None:
+        boot = self._boot
+        match event:
+            case FrameEvent():
+                frame = pictures.frame(event.row, t_mono_ns=event.t_mono_ns)
+                self.result.times.start()
+                start_s = time.perf_counter()
+                step = boot.vision.step(frame, self.result.times.lap)
+                self.result.frame_ms.append((time.perf_counter() - start_s) * 1e3)
+                for track in step.tracks:
+                    boot.read_path.committer.add_track(track)
+            case NmeaEvent():
+                fix = boot.read_path.committer.add_sentence(NmeaLine(event.t_mono_ns, event.text))
+                if fix is not None:
+                    self.result.fixes.append(fix)
+            case ScriptEvent():
+                self._strike(event)
+
+    def _strike(self, event: ScriptEvent) -> None:
+        action = event.action
+        self.result.moments.append(Moment(event.t_mono_ns, action.do))
+        if self._boot.link.apply(action):
+            if action.do in {"link.up", "link.down"}:
+                self._link_is_up = action.do == "link.up"
+            self._step_link()
+        elif action.do == "power.cut":
+            self._end_boot()
+            self.clock.restart()
+            self.result.boots += 1
+            self._boot = _Boot(self)
+            if self._link_is_up:
+                self._boot.link.up()
+        elif action.do == "clock.step":
+            self.clock.step_utc(round(action.number("seconds", 0.0) * _NS_PER_S))
+
+    def _pass_time(self, until_ns: int) -> None:
+        """Let the clock run, stopping wherever the link or a round of the committer is due."""
+        while True:
+            due = [self._settle_due_ns]
+            link_due_ns = self._boot.link.next_due_ns()
+            if link_due_ns is not None:
+                due.append(link_due_ns)
+            next_ns = max(self.clock.mono_ns(), min(due))
+            if next_ns > until_ns:
+                self.clock.advance_to(max(until_ns, self.clock.mono_ns()))
+                return
+            self.clock.advance_to(next_ns)
+            self._step_link()
+            if next_ns >= self._settle_due_ns:
+                self._settle_due_ns = next_ns + _ROUND_NS
+                self._note(self._boot.read_path.committer.commit_ready(next_ns))
+                self._boot.uplink.pump(next_ns)
+                self._note_waiting(next_ns)
+
+    def _step_link(self) -> None:
+        self._boot.link.step()
+        self._boot.uplink.pump(self.clock.mono_ns())
+
+    def _note(self, settled: CommitResult) -> None:
+        self.result.reads += settled.reads
+        self.result.seqs += settled.seqs
+        self.result.receipted += settled.freed
+
+    def _note_waiting(self, now_ns: int) -> None:
+        if now_ns >= self._note_due_ns:
+            self._note_due_ns = now_ns + _NS_PER_S
+            self.result.waiting.append((now_ns, self._boot.read_path.outbox.stats().reads))
+
+    def _drain(self) -> None:
+        until_ns = self.clock.mono_ns() + round(_LAST_DRAIN_S * _NS_PER_S)
+        while self._link_is_up and self.clock.mono_ns() < until_ns:
+            stats = self._boot.read_path.outbox.stats()
+            if not (stats.reads or stats.others or stats.plates or stats.overviews):
+                return
+            self._pass_time(self.clock.mono_ns() + _ROUND_NS)
+
+    def _end_boot(self) -> None:
+        boot, result = self._boot, self.result
+        result.visions.append(boot.vision.counts)
+        result.trackers.append(boot.vision.track_counts)
+        result.uplinks.append(boot.uplink.counts)
+        result.rereads += boot.read_path.rereads.counts.suppressed
+        result.outbox = boot.read_path.outbox.stats()
+        boot.link.close()
+        boot.release()

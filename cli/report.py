@@ -1,0 +1,203 @@
+"""A drive as one HTML file without references: track, reads with their pictures, times, counters."""
+
+from __future__ import annotations
+
+import base64
+import io
+import statistics
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from agent.errors import ConfigError
+from protocol.wire.enums import GeotagMethod, PictureKind, TimeSource
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from agent.records import Geotag, Read, TimeTag
+    from cli.replay import ReplayResult
+    from hw.drive_format import Drive
+
+_NS_PER_S = 1_000_000_000
+_METHOD_COLOURS = {
+    GeotagMethod.INTERPOLATED: "#1f7a4d",
+    GeotagMethod.EXTRAPOLATED: "#d08700",
+    GeotagMethod.STALE: "#c0392b",
+}
+_GOOD = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class StationView:
+    """What the station holds in the end."""
+
+    reads: int
+    duplicates: int
+    missing: int
+    pictures: int
+
+
+def write_report(path: Path, drive: Drive, result: ReplayResult, station: StationView) -> None:
+    """Write the report.  Raises ConfigError when the libraries of the extra ``report`` are missing."""
+    try:
+        import jinja2  # noqa: PLC0415 - an extra: the vehicle needs none of this
+    except ImportError as error:
+        raise ConfigError("reports need the extra `report`: pip install 'patrol-lpr[report]'") from error
+    source = files("agent.runtime").joinpath("report.html.j2").read_text(encoding="utf-8")
+    template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(source)
+    header = drive.header
+    html = template.render(
+        title=f"Drive {header.name}",
+        subtitle=f"{header.source}, {header.place}, {header.date}; unit {header.unit}. {header.notes}",
+        tiles=_tiles(result, station),
+        plot=_plot_drive(result),
+        reads=[_card(read) for read in result.reads],
+        latency=_plot_latency(result),
+        counters=sorted(counters_of(result).items()),
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(html, encoding="utf-8")
+
+
+def counters_of(result: ReplayResult) -> dict[str, int]:
+    """All counters of a replay, summed over its boots."""
+    totals: dict[str, int] = {"boots": result.boots, "rereads.suppressed": result.rereads}
+    groups: list[tuple[str, list[Any]]] = [
+        ("frames", result.visions),
+        ("tracks", result.trackers),
+        ("uplink", result.uplinks),
+        ("outbox", [result.outbox] if result.outbox else []),
+    ]
+    for prefix, parts in groups:
+        for part in parts:
+            for name, value in asdict(part).items():
+                totals[f"{prefix}.{name}"] = totals.get(f"{prefix}.{name}", 0) + (value or 0)
+    return totals
+
+
+def _tiles(result: ReplayResult, station: StationView) -> list[dict[str, str]]:
+    frames = sum(counts.frames for counts in result.visions)
+    outbox = result.outbox
+    values = {
+        "frames": f"{frames}",
+        "reads": f"{len(result.reads)}",
+        "at the station": f"{station.reads}",
+        "sent again": f"{station.duplicates}",
+        "missing": f"{station.missing}",
+        "waiting": f"{outbox.reads if outbox else 0}",
+        "evicted": f"{outbox.evicted_reads if outbox else 0}",
+        "re-reads suppressed": f"{result.rereads}",
+        "median ms a frame": f"{statistics.median(result.frame_ms):.1f}" if result.frame_ms else "-",
+    }
+    return [{"name": name, "value": value} for name, value in values.items()]
+
+
+def _card(read: Read) -> dict[str, Any]:
+    pictures = {p.kind: base64.b64encode(p.jpeg).decode() for p in read.pictures}
+    tags = [{"name": read.where.method.value, "kind": "good" if read.where.method in _METHOD_COLOURS else "warn"}]
+    if read.single_frame:
+        tags.append({"name": "single look", "kind": "warn"})
+    if read.confidence < _GOOD:
+        tags.append({"name": "verify", "kind": "warn"})
+    return {
+        "text": read.text,
+        "region": read.region if read.region != "?" else "region unknown",
+        "confidence": f"{read.confidence:.0%}",
+        "looks": f"{read.n_agreeing} of {read.n_sightings} looks",
+        "when": _when(read.when),
+        "where": _where(read.where),
+        "plate": pictures.get(PictureKind.PLATE, ""),
+        "scene": pictures.get(PictureKind.OVERVIEW, ""),
+        "tags": tags,
+    }
+
+
+def _when(tag: TimeTag) -> str:
+    if tag.utc_ns is None:
+        return "no time yet (dated later)"
+    text = datetime.fromtimestamp(tag.utc_ns / _NS_PER_S, UTC).strftime("%H:%M:%S.%f")[:-3]
+    doubt = "" if tag.source is TimeSource.GNSS else f" ({tag.source})"
+    return f"{text} UTC ± {tag.uncertainty_ms:.0f} ms{doubt}"
+
+
+def _where(place: Geotag) -> str:
+    if place.lat_deg is None or place.lon_deg is None:
+        return "no fix"
+    error = "" if place.error_m is None else f" ± {place.error_m:.0f} m"
+    return f"{place.lat_deg:.5f}, {place.lon_deg:.5f}{error}"
+
+
+def _svg(figure: Any) -> str:
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
+
+
+def _figure(width: float, height: float) -> Any:
+    from matplotlib.figure import Figure  # noqa: PLC0415 - an extra
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _plot_drive(result: ReplayResult) -> str:
+    figure = _figure(10.4, 3.9)
+    way, line = figure.subplots(1, 2, width_ratios=(1, 1.35))
+    way.plot([f.lon_deg for f in result.fixes], [f.lat_deg for f in result.fixes], color="#9aa4ad", linewidth=2)
+    for method, colour in _METHOD_COLOURS.items():
+        placed = [r.where for r in result.reads if r.where.method is method]
+        if placed:
+            way.scatter(
+                [p.lon_deg or 0.0 for p in placed],
+                [p.lat_deg or 0.0 for p in placed],
+                color=colour,
+                s=34,
+                zorder=3,
+                label=method.value,
+            )
+    if result.fixes:
+        way.set_aspect("equal", adjustable="datalim")
+    way.ticklabel_format(useOffset=False)
+    way.locator_params(nbins=4)
+    way.tick_params(labelsize=7)
+    way.set_title("where the reads were made", fontsize=9)
+    if way.get_legend_handles_labels()[0]:
+        way.legend(fontsize=7)
+    _plot_time(line, result)
+    return _svg(figure)
+
+
+def _plot_time(line: Any, result: ReplayResult) -> None:
+    line.step(
+        [t / _NS_PER_S for t, _ in result.waiting], [n for _, n in result.waiting], where="post", color="#2a6fb0"
+    )
+    line.set_ylabel("reads waiting in the outbox", fontsize=8)
+    line.set_xlabel("seconds", fontsize=8)
+    line.tick_params(labelsize=7)
+    line.set_ylim(bottom=0)
+    top = line.get_ylim()[1]
+    for moment in result.moments:
+        x = moment.t_mono_ns / _NS_PER_S
+        line.axvline(x, color="#c0392b", linewidth=0.8, linestyle=":")
+        line.text(x, top, f" {moment.what}", rotation=90, va="top", fontsize=6, color="#c0392b")
+    for read in result.reads:
+        line.plot([read.t_mono_ns / _NS_PER_S], [0], marker="^", color="#1f7a4d", markersize=5, clip_on=False)
+    line.set_title("outbox over time; triangles are reads", fontsize=9)
+
+
+def _plot_latency(result: ReplayResult) -> str:
+    figure = _figure(10.4, 2.8)
+    over_time, spread, sure = figure.subplots(1, 3)
+    over_time.plot(result.frame_ms, color="#2a6fb0", linewidth=0.8)
+    over_time.set_title("vision step, ms a frame", fontsize=9)
+    if result.frame_ms:
+        most = sorted(result.frame_ms)[int(len(result.frame_ms) * 0.99)]
+        spread.hist(result.frame_ms, bins=30, range=(0, most * 1.1), color="#2a6fb0")
+    spread.set_title("the same, spread", fontsize=9)
+    sure.hist([r.confidence for r in result.reads], bins=20, range=(0, 1), color="#1f7a4d")
+    sure.set_title("confidence of the reads", fontsize=9)
+    for axes in (over_time, spread, sure):
+        axes.tick_params(labelsize=7)
+    return _svg(figure)

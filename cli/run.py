@@ -1,0 +1,56 @@
+"""``patrol-lpr run`` and ``patrol-lpr record``: the agent, or only its ears and eyes, on the configured hardware."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+from agent.recognise import load_active
+from agent.recognise.models_folder import default_models_folder
+from agent.runtime import log
+from agent.runtime.config import load_config
+from agent.runtime.notify import Notifier
+from agent.runtime.service import Hardware, Service
+from agent.runtime.stages import build_recogniser
+from hw.clock import RealClock
+from hw.open import open_board, open_cameras, open_gnss, open_link, open_panel
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import FrameType
+
+    from agent.runtime.config import AgentConfig
+    from hw.ports import Clock
+
+
+def run(path: Path, overrides: list[str], *, until_cameras_end: bool, drain_s: float) -> int:
+    """Run until SIGTERM or SIGINT.  Raises what ended a thread: the process must end then."""
+    config = load_config(path, overrides)
+    log.configure(config.log.level, config.log.format)
+    config.state_dir.mkdir(parents=True, exist_ok=True)
+    models = tuple(b.model_id for b in load_active(config.recognise.models or default_models_folder()))
+    service = Service(
+        config, open_hardware(config, RealClock()), lambda: build_recogniser(config), models, notifier=Notifier()
+    )
+
+    def ask_to_stop(number: int, _: FrameType | None) -> None:
+        del number
+        service.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, ask_to_stop)
+    service.run(until_cameras_end=until_cameras_end, drain_s=drain_s)
+    return 0
+
+
+def open_hardware(config: AgentConfig, clock: Clock) -> Hardware:
+    """Open every back end; raises HwConfigError naming the one that cannot be."""
+    hw = config.hw
+    return Hardware(
+        cameras=open_cameras(hw.cameras, clock),
+        gnss=open_gnss(hw.gnss, clock),
+        panel=open_panel(hw.panel, clock),
+        link=open_link(hw.link),
+        board=open_board(hw.board, clock),
+        clock=clock,
+    )

@@ -1,0 +1,213 @@
+"""The guided part of the self-test: cameras, receiver, panel; measured where possible, asked about where not."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+
+from agent.geotag.nmea import NmeaState
+from cli.selftest_steps import Mark, Step, asked, in_a_line
+from hw.clock import NS_PER_S, wait
+from hw.panel_gpio import pattern
+from hw.ports import Button, Buzz, GnssLostError, HwError, Lamp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agent.records import Fix
+    from cli.selftest_steps import Person
+    from hw.ports import Camera, Clock, Frame, Gnss, Panel
+
+_FRAME_TIMEOUT_S = 5.0
+_LOOK_S = 3.0
+_MAX_FRAMES = 300
+_BURNT, _DARK = 250, 20
+_BURNT_SHARE = 0.2
+_SHARP = 15.0
+"""Variance of the Laplacian (Pech-Pacheco et al. 2000) below which a scene with any detail is out of focus."""
+_RATE_SHARE = 0.8
+_PICTURE_WIDTH_PX = 960
+_POLL_S = 0.1
+_CLOCK_OFF_S = 2.0
+
+
+def camera_step(camera: Camera, clock: Clock, person: Person, *, fps: float | None) -> tuple[Step, Frame | None]:
+    """Look for a few seconds: rate, age, exposure, light and sharpness, and a picture for a person to judge.
+
+    ``fps`` is the rate asked for, where one was.  The frame is the last one, None when none came.
+    """
+    what = f"camera {camera.name}"
+    try:
+        looks, last = _look(camera, clock)
+    except HwError as error:
+        return Step(what, Mark.FAIL, str(error)), None
+    span_s = (looks[-1].t_mono_ns - looks[0].t_mono_ns) / NS_PER_S
+    made = looks[-1].seq - looks[0].seq
+    luma = cv2.cvtColor(last.rgb, cv2.COLOR_RGB2GRAY)
+    figures = {
+        "fps": made / span_s if span_s > 0 else 0.0,
+        "age_ms": (clock.mono_ns() - last.t_mono_ns) / 1e6,
+        "exposure_us": statistics.median(look.exposure_us for look in looks),
+        "gain": statistics.median(look.gain for look in looks),
+        "brightness": float(luma.mean()),
+        "burnt_share": float((luma >= _BURNT).mean()),
+        "sharpness": float(cv2.Laplacian(luma, cv2.CV_64F).var()),
+    }
+    said = in_a_line(figures)
+    problems = [text for wrong, text in _problems(figures, fps) if wrong]
+    if problems:
+        return Step(what, Mark.WARN, f"{'; '.join(problems)} ({said})", figures, _jpeg(last)), last
+    question = (
+        f"{last.rgb.shape[1]}x{last.rgb.shape[0]}, {said}. Is the picture sharp, upright, of the right direction?"
+    )
+    hint = "focus on a plate at reading distance, then fix the lens"
+    return asked(person, what, question, hint, figures=figures, picture=_jpeg(last)), last
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What is kept of a frame: its pixels would fill a small board's memory."""
+
+    seq: int
+    t_mono_ns: int
+    exposure_us: int
+    gain: float
+
+
+def _look(camera: Camera, clock: Clock) -> tuple[list[_Look], Frame]:
+    frame = camera.next_frame(timeout_s=_FRAME_TIMEOUT_S)
+    looks = [_Look(frame.seq, frame.t_mono_ns, frame.exposure_us, frame.gain)]
+    until_ns = clock.mono_ns() + round(_LOOK_S * NS_PER_S)
+    while clock.mono_ns() < until_ns and len(looks) < _MAX_FRAMES:
+        try:
+            frame = camera.next_frame(timeout_s=_FRAME_TIMEOUT_S)
+        except HwError:
+            break
+        looks.append(_Look(frame.seq, frame.t_mono_ns, frame.exposure_us, frame.gain))
+    return looks, frame
+
+
+def _problems(figures: dict[str, float], fps: float | None) -> list[tuple[bool, str]]:
+    slow = fps is not None and figures["fps"] < _RATE_SHARE * fps
+    return [
+        (slow, f"fewer frames than the {fps or 0:g} asked for: cable, light or another format (fourcc)"),
+        (figures["brightness"] < _DARK, "dark: is the lens covered?"),
+        (figures["burnt_share"] > _BURNT_SHARE, "burnt out: point it at an ordinary scene"),
+        (figures["sharpness"] < _SHARP, "no detail: out of focus, or nothing in front of it"),
+    ]
+
+
+def _jpeg(frame: Frame) -> bytes:
+    scale = min(1.0, _PICTURE_WIDTH_PX / frame.rgb.shape[1])
+    small = cv2.resize(frame.rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR))[1].tobytes()
+
+
+def receiver_steps(gnss: Gnss, clock: Clock, person: Person, *, sky_s: float) -> list[Step]:
+    """Wait for a fix, at most ``sky_s``; what the receiver said, how long it took, and what it makes of the clock."""
+    person.tell(f"waiting for a fix, at most {sky_s:g} s: the antenna needs the open sky")
+    nmea, start_ns = NmeaState(), clock.mono_ns()
+    first_line_s: float | None = None
+    while (gone_s := (clock.mono_ns() - start_ns) / NS_PER_S) < sky_s:
+        try:
+            line = gnss.next_line(timeout_s=min(1.0, sky_s - gone_s))
+        except GnssLostError as error:
+            return [Step("receiver", Mark.FAIL, str(error))]
+        if line is None:
+            continue
+        if first_line_s is None:
+            first_line_s = (clock.mono_ns() - start_ns) / NS_PER_S
+        fix = nmea.feed(line)
+        if fix is not None:
+            return [_fixed(fix, first_line_s, (clock.mono_ns() - start_ns) / NS_PER_S), _clock_step(fix, clock)]
+    if first_line_s is None:
+        return [Step("receiver", Mark.FAIL, f"silence in {sky_s:g} s: check wiring, port and baud rate")]
+    counts = nmea.counts
+    said = f"{counts.lines} lines, {counts.void} of them without a position, {counts.bad_checksum} damaged"
+    return [Step("receiver", Mark.WARN, f"no fix in {sky_s:g} s: {said}; is the antenna under the open sky?")]
+
+
+def _fixed(fix: Fix, first_line_s: float, first_fix_s: float) -> Step:
+    figures = {"first_line_s": first_line_s, "first_fix_s": first_fix_s, "error_m": fix.error_m}
+    sky = f"{fix.satellites or 0} satellites, within {fix.error_m:.0f} m"
+    return Step(
+        "receiver", Mark.OK, f"spoke after {first_line_s:.1f} s, fix after {first_fix_s:.0f} s, {sky}", figures
+    )
+
+
+def _clock_step(fix: Fix, clock: Clock) -> Step:
+    off_s = (clock.utc_ns() - clock.mono_ns() + fix.t_mono_ns - fix.utc_ns) / NS_PER_S
+    figures = {"off_s": off_s}
+    if abs(off_s) <= _CLOCK_OFF_S:
+        return Step("clock against GNSS", Mark.OK, f"the system clock is {off_s:+.2f} s off", figures)
+    hint = "reads are dated by the receiver all the same; TLS needs the system's: a network, or a battery clock"
+    return Step("clock against GNSS", Mark.WARN, f"the system clock is {off_s:+.0f} s off; {hint}", figures)
+
+
+def panel_steps(panel: Panel, clock: Clock, person: Person, *, each_s: float) -> list[Step]:
+    """Every lamp and sound for a person to see and hear; buttons and ignition for a person to move."""
+    pause = threading.Event()
+    for lamp in Lamp:
+        person.tell(f"status lamp: {lamp.value}: {pattern(lamp)}")
+        panel.set_lamp(lamp)
+        wait(clock, pause, each_s)
+    seen = asked(
+        person, "status lamp", "Did the status lamp show each pattern that was named?", "check pin and polarity"
+    )
+    for sound in Buzz:
+        person.tell(f"buzzer: {sound.value}")
+        panel.buzz(sound)
+        wait(clock, pause, each_s)
+    heard = asked(
+        person, "buzzer, hit lamp", "Three different sounds, and the hit lamp with the second?", "check the pins"
+    )
+    panel.hush()
+    panel.set_illuminator(on=True)
+    lit = asked(
+        person, "illuminator", "Does the illuminator shine (a telephone's camera sees it)?", "check pin and supply"
+    )
+    panel.set_illuminator(on=False)
+    return [seen, heard, lit, _buttons(panel, clock, person), _ignition(panel, clock, person)]
+
+
+def _buttons(panel: Panel, clock: Clock, person: Person) -> Step:
+    person.tell(f"press acknowledge, then privacy, within {person.patience_s:g} s")
+    panel.take_presses()
+    pressed: list[Button] = []
+
+    def both() -> bool:
+        pressed.extend(panel.take_presses())
+        return set(pressed) == set(Button)
+
+    if _until(both, clock, person.patience_s):
+        return Step("buttons", Mark.OK, f"pressed: {', '.join(pressed)}")
+    missing = ", ".join(button for button in Button if button not in pressed)
+    if person.patience_s == 0:
+        return Step("buttons", Mark.ASK, f"not pressed: {missing}")
+    return Step("buttons", Mark.FAIL, f"nothing came from: {missing}; wired to ground, right pin?")
+
+
+def _ignition(panel: Panel, clock: Clock, person: Person) -> Step:
+    now = "on" if panel.ignition_on else "off"
+    person.tell(f"turn the ignition off, then on, within {person.patience_s:g} s each")
+    went_off = _until(lambda: not panel.ignition_on, clock, person.patience_s)
+    if went_off and _until(lambda: panel.ignition_on, clock, person.patience_s):
+        return Step("ignition", Mark.OK, "off and on were seen")
+    if person.patience_s == 0:
+        return Step("ignition", Mark.ASK, f"it is {now}; turn it and look again")
+    stuck = "off" if went_off else "on"
+    return Step("ignition", Mark.FAIL, f"stayed {stuck}: is the sense wire on a switched circuit, the pin right?")
+
+
+def _until(come: Callable[[], bool], clock: Clock, patience_s: float) -> bool:
+    until_ns = clock.mono_ns() + round(patience_s * NS_PER_S)
+    pause = threading.Event()
+    while not come():
+        if clock.mono_ns() >= until_ns:
+            return False
+        wait(clock, pause, _POLL_S)
+    return True

@@ -1,0 +1,211 @@
+"""``patrol-lpr simulate DRIVE``: a drive through the whole product, replayed or live, with a report."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from agent.recognise import load_active
+from agent.recognise.models_folder import default_models_folder
+from agent.runtime.config import parse_config
+from agent.runtime.stages import build_recogniser
+from cli.replay import Replay, ReplayResult
+from cli.report import StationView, write_report
+from cli.scripted import ScriptedReader
+from hw.drive_load import load_drive
+from protocol.seal import Opener, SigningKey, StationKey, load_keyring
+from protocol.seal.keys import RECEIPT_KEY, RECEIPT_PUBLIC
+from station.ingest import Ingest
+from station.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agent.pipeline import PlateRecognizer
+    from agent.runtime.config import AgentConfig
+    from hw.drive_format import Drive
+    from station.ingest import IngestCounts
+
+_SAMPLE_FIRST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a replay led to, and what the drive's truth says about it."""
+
+    drive: Drive
+    result: ReplayResult
+    station: StationView
+    truth: frozenset[str]
+    """Plates really to be seen in at least three frames."""
+    balanced: bool
+    """True when every committed read is at the station, in the outbox, or counted as evicted."""
+
+    @property
+    def read_right(self) -> int:
+        """Plates of the truth among the reads."""
+        return len(self.truth & {read.text for read in self.result.reads})
+
+    @property
+    def read_wrong(self) -> int:
+        """Reads whose text is no plate of the truth."""
+        every = {t.plate for t in self.drive.truth}
+        return sum(1 for read in self.result.reads if read.text not in every)
+
+
+def config_for(drive: Drive, state_dir: Path, **tables: object) -> AgentConfig:
+    """Return the configuration of a unit whose hardware is the drive."""
+    camera = {"kind": "sim", "name": drive.header.camera.name, "role": drive.header.camera.role}
+    hw = {
+        "cameras": [camera],
+        "gnss": {"kind": "sim"},
+        "panel": {"kind": "sim"},
+        "link": {"kind": "sim"},
+        "board": {"kind": "sim"},
+    }
+    outbox = {"min_free_mib": 0, "ballast_mib": 0}
+    table = {"unit": drive.header.unit, "agency": "Example Sheriff", "state_dir": str(state_dir), "hw": hw}
+    return parse_config({**table, "outbox": outbox, "seal": {"mode": "off"}, **tables}, str(drive.root))
+
+
+def fresh_keys(folder: Path, unit: str) -> tuple[dict[str, str], Opener]:
+    """Make a unit's and a station's keys for one run; return the unit's ``[seal]`` table and the station's opener."""
+    folder.mkdir(parents=True, exist_ok=True)
+    own, station, answers = SigningKey.generate(), StationKey.generate(), SigningKey.generate()
+    own.save(folder / "unit.key")
+    (folder / f"unit-{unit}.pub").write_bytes(own.public.pem())
+    station.save(folder / "station.key")
+    (folder / "station.pub").write_bytes(station.pem())
+    answers.save(folder / RECEIPT_KEY)
+    (folder / RECEIPT_PUBLIC).write_bytes(answers.public.pem())
+    names = {"unit_key": "unit.key", "station_key": "station.pub", "receipt_key": RECEIPT_PUBLIC}
+    table = {key: str(folder / name) for key, name in names.items()}
+    return table, Opener(load_keyring(folder))
+
+
+def reader_for(drive: Drive, config: AgentConfig) -> tuple[Callable[[], PlateRecognizer], tuple[str, ...]]:
+    """Return what recognises: the models, or the truth when the drive asks for it."""
+    if drive.header.recogniser == "scripted":
+        return lambda: ScriptedReader(drive), ScriptedReader.models
+    bundles = load_active(config.recognise.models or default_models_folder())
+    return lambda: build_recogniser(config), tuple(bundle.model_id for bundle in bundles)
+
+
+def replay_drive(
+    drive: Drive, state_dir: Path, on_frame: Callable[[int, ReplayResult], None] | None = None
+) -> Outcome:
+    """Play a drive on its own clock through agent, outbox and an in-process station in ``state_dir``."""
+    seal, opener = fresh_keys(state_dir / "keys", drive.header.unit)
+    config = config_for(drive, state_dir / "unit", seal=seal)
+    make_reader, models = reader_for(drive, config)
+    store = Store(state_dir / "station.db", open_picture=opener.picture)
+    ticks = iter(range(drive.header.start_utc_ns // 1000, 2**62))
+    ingest = Ingest(store, "replay", lambda: next(ticks), opener=opener)
+    replay = Replay(drive, config, make_reader, models, ingest.handle)
+    result = replay.run(on_frame)
+    outcome = judge(drive, result, store, ingest.counts)
+    store.close()
+    return outcome
+
+
+def judge(drive: Drive, result: ReplayResult, store: Store, counts: IngestCounts) -> Outcome:
+    """Hold the reads against the truth, and the books against each other."""
+    stored = store.reads()
+    gaps = store.gaps(drive.header.unit)
+    outbox = result.outbox
+    waiting = outbox.reads if outbox else 0
+    evicted = outbox.evicted_reads if outbox else 0
+    at_station = {read.read_id for read in stored}
+    committed = {read.read_id for read in result.reads}
+    balanced = at_station <= committed and len(committed - at_station) <= waiting + evicted
+    missing = max(0, len(committed - at_station) - waiting - evicted)
+    seen: dict[str, int] = {}
+    for truth in drive.truth:
+        seen[truth.plate] = seen.get(truth.plate, 0) + 1
+    view = StationView(
+        reads=len(stored),
+        duplicates=counts.duplicates,
+        missing=missing + sum(g.last - g.first + 1 for g in gaps if not g.explained and not waiting),
+        pictures=store.count_pictures(),
+    )
+    return Outcome(drive, result, view, frozenset(p for p, n in seen.items() if n >= _SAMPLE_FIRST), balanced)
+
+
+def run(paths: list[Path], report: Path | None, keep: Path | None) -> int:
+    """Replay drives; returns 1 when a read is unaccounted for or a floor of a drive is not met."""
+    console = Console()
+    outcomes = [show_replay(load_drive(path), keep, console) for path in paths]
+    console.print(summary(outcomes))
+    failed = False
+    for outcome in outcomes:
+        failed |= not outcome.balanced
+        for line in broken_floors(outcome):
+            failed = True
+            console.print(f"[red]{outcome.drive.header.name}: {line}[/]")
+        if report is not None:
+            target = (
+                report if len(outcomes) == 1 else report.with_stem(f"{report.stem}-{outcome.drive.header.name}")
+            )
+            write_report(target, outcome.drive, outcome.result, outcome.station)
+            console.print(f"report: {target}")
+    return 1 if failed else 0
+
+
+def show_replay(drive: Drive, keep: Path | None, console: Console) -> Outcome:
+    """Replay one drive under a progress bar."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    folder = Path(tempfile.mkdtemp(prefix="patrol-lpr-")) if keep is None else keep / drive.header.name
+    try:
+        with Progress(*columns, console=console) as progress:
+            task = progress.add_task(f"{drive.header.name:<18}", total=len(drive.frames))
+            return replay_drive(drive, folder, lambda *_: progress.advance(task))
+    finally:
+        if keep is None:
+            shutil.rmtree(folder)
+
+
+def broken_floors(outcome: Outcome) -> list[str]:
+    """Say which floors of the drive are not met."""
+    measured = {"plates_read": outcome.read_right / max(1, len(outcome.truth))}
+    return [
+        f"{name} is {measured[name]:.2f}, the floor is {floor:.2f}"
+        for name, floor in outcome.drive.header.floors.items()
+        if name in measured and measured[name] < floor
+    ]
+
+
+def summary(outcomes: list[Outcome]) -> Table:
+    """One row a drive."""
+    table = Table(
+        "drive", "passed", "right", "wrong", "stored", "lost", "left", "evicted", "ms", "books",
+        box=SIMPLE_HEAD, padding=(0, 1, 0, 0),
+        caption="plates that passed, reads right and wrong; reads at the station, lost, left in the outbox",
+    )  # fmt: skip
+    table.columns[0].no_wrap = True
+    for outcome in outcomes:
+        outbox = outcome.result.outbox
+        ms = sorted(outcome.result.frame_ms)
+        values = (
+            len(outcome.truth),
+            outcome.read_right if outcome.drive.truth else "-",
+            outcome.read_wrong if outcome.drive.truth else "-",
+            outcome.station.reads,
+            outcome.station.missing,
+            outbox.reads if outbox else 0,
+            outbox.evicted_reads if outbox else 0,
+        )
+        table.add_row(
+            outcome.drive.header.name,
+            *map(str, values),
+            f"{ms[len(ms) // 2]:.1f}" if ms else "-",
+            "[green]right[/]" if outcome.balanced else "[red]wrong[/]",
+        )
+    return table

@@ -1,0 +1,308 @@
+"""``patrol-lpr station``: receive, show, export, delete."""
+
+from __future__ import annotations
+
+import getpass
+import io
+import sqlite3
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from cli.station_tables import audit_table, counters_table, ranges_table, reads_table, units_table
+from protocol.seal import Opener, VerifyKey, load_keyring
+from protocol.update.envelope import verify_update
+from protocol.wire.wire import decode_health
+from station.errors import StoreError
+from station.export import write_csv, write_evidence, write_geojson
+from station.store import Store
+from station.updates import keep_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import IO
+
+    from station.rows import StoredRead
+
+_DEFAULT_PORT = 1883
+_DEFAULT_DB = Path("station.db")
+_MAX_PORT = 65_535
+
+
+class Protocol(StrEnum):
+    """MQTT versions."""
+
+    FIVE = "5"
+    THREE = "3.1.1"
+
+
+app = typer.Typer(
+    help="The receiving end: store, receipt, show, export.", add_completion=False, rich_markup_mode=None
+)
+DbOption = Annotated[Path | None, typer.Option("--db", help="The station's file; station.db by default.")]
+UnitOption = Annotated[str | None, typer.Option("--unit", help="Only reads of this unit.")]
+
+
+@app.callback(invoke_without_command=True)
+def serve(
+    context: typer.Context,
+    *,
+    db: DbOption = None,
+    broker: Annotated[str | None, typer.Option(help="HOST[:PORT] of a broker; absent: an embedded one.")] = None,
+    host: Annotated[str, typer.Option(help="Loopback address of the embedded broker.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port of the embedded broker; 0 takes a free one.")] = _DEFAULT_PORT,
+    protocol: Annotated[Protocol, typer.Option(help="MQTT version, with --broker.")] = Protocol.FIVE,
+    name: Annotated[str, typer.Option(help="Name of this station; goes into every receipt.")] = "station",
+    units: Annotated[str | None, typer.Option(help="Comma-separated units that may send; absent: all.")] = None,
+    username: Annotated[str | None, typer.Option(help="User name at the broker.")] = None,
+    password_file: Annotated[Path | None, typer.Option(help="File whose first line is the password.")] = None,
+    ca: Annotated[Path | None, typer.Option(help="Authorities to trust, PEM; turns TLS on.")] = None,
+    cert: Annotated[Path | None, typer.Option(help="Certificate of the station, PEM.")] = None,
+    key: Annotated[Path | None, typer.Option(help="Private key of the station, PEM.")] = None,
+    keys: Annotated[
+        Path | None,
+        typer.Option(help="Folder with station*.key, receipt.key and unit-ID.pub; absent: records come open."),
+    ] = None,
+    allow_open: Annotated[bool, typer.Option(help="With --keys: take open records as well.")] = False,
+) -> None:
+    """Receive reads until Ctrl-C; with a command, show or export what was received."""
+    context.obj = db
+    if context.invoked_subcommand is not None:
+        return
+    from cli.station_serve import receive  # noqa: PLC0415 - as above
+    from station.broker import EmbeddedBroker  # noqa: PLC0415 - the other commands need no network
+    from station.service import BrokerAddress  # noqa: PLC0415 - as above
+
+    allowed = None if units is None else frozenset(part.strip() for part in units.split(",") if part.strip())
+    path = db or _DEFAULT_DB
+    opener = None if keys is None else Opener(load_keyring(keys))
+    if opener is not None and not opener.signs:
+        typer.echo(
+            f"{keys}: no receipt.key: units that ask for signed receipts will not believe this station", err=True
+        )
+    if broker is None:
+        embedded = EmbeddedBroker(host, port)
+        try:
+            address = BrokerAddress(host, embedded.start(), five=False)
+            raise typer.Exit(
+                receive(path, address, name, allowed, opener=opener, sealed_only=_only(keys, allow_open))
+            )
+        finally:
+            embedded.close()
+    broker_host, broker_port = _address(broker)
+    address = BrokerAddress(
+        broker_host,
+        broker_port,
+        five=protocol is Protocol.FIVE,
+        username=username,
+        password=None if password_file is None else _password(password_file),
+        ca=ca,
+        cert=cert,
+        key=key,
+    )
+    raise typer.Exit(receive(path, address, name, allowed, opener=opener, sealed_only=_only(keys, allow_open)))
+
+
+def _only(keys: Path | None, allow_open: bool) -> bool:
+    return keys is not None and not allow_open
+
+
+@app.command()
+def reads(
+    context: typer.Context,
+    db: DbOption = None,
+    unit: UnitOption = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many of the latest.")] = 50,
+) -> None:
+    """Show the latest reads; that somebody looked is noted."""
+    with _open(context, db) as store:
+        rows = store.reads(unit=unit, limit=limit)
+        store.audit(_now_us(), getpass.getuser(), f"show{_of(unit)}", len(rows))
+    Console().print(reads_table(rows))
+
+
+@app.command("units")
+def show_units(
+    context: typer.Context,
+    db: DbOption = None,
+    counters: Annotated[str | None, typer.Option(help="Show all that this unit counted.")] = None,
+) -> None:
+    """Show the units: last seen, missing and evicted records, counters."""
+    with _open(context, db) as store:
+        rows = [(row, store.gaps(row.unit)) for row in store.units()]
+        health = None if counters is None else store.health(counters)
+    if counters is None:
+        Console().print(units_table(rows))
+    elif health is None:
+        raise typer.BadParameter(f"unit {counters!r} has sent no health yet", param_hint="--counters")
+    else:
+        told = decode_health(health)
+        Console().print(counters_table((*told.counters, *told.gauges), title=counters))
+
+
+@app.command()
+def export(
+    context: typer.Context,
+    *,
+    db: DbOption = None,
+    csv: Annotated[Path | None, typer.Option(help="Write CSV here; - for standard output.")] = None,
+    geojson: Annotated[Path | None, typer.Option(help="Write GeoJSON here; - for standard output.")] = None,
+    evidence: Annotated[
+        Path | None, typer.Option(help="Write the signed series here, for `patrol-lpr verify`; needs --keys.")
+    ] = None,
+    keys: Annotated[Path | None, typer.Option(help="Folder with the units' public keys.")] = None,
+    unit: UnitOption = None,
+) -> None:
+    """Export reads; who did it, when and how many is noted before the file appears."""
+    if csv is None and geojson is None and evidence is None:
+        raise typer.BadParameter("give --csv FILE, --geojson FILE or --evidence FILE")
+    if evidence is not None and keys is None:
+        raise typer.BadParameter(
+            "the series names the units' public keys: give --keys FOLDER", param_hint="--keys"
+        )
+    with _open(context, db) as store:
+        for target, write, name in ((csv, write_csv, "csv"), (geojson, write_geojson, "geojson")):
+            if target is not None:
+                _export(store, unit, target, write, f"export {name}{_of(unit)}")
+        if evidence is not None and keys is not None:
+            count = write_evidence(store, evidence, load_keyring(keys), unit, now_us=_now_us())
+            store.audit(_now_us(), getpass.getuser(), f"export evidence{_of(unit)}", count)
+
+
+@app.command()
+def offer(
+    context: typer.Context,
+    unit: Annotated[str, typer.Argument(help="Id of the unit.")],
+    file: Annotated[Path, typer.Argument(help="The update, from `patrol-lpr update make`.")],
+    *,
+    key: Annotated[Path, typer.Option(help="release.pub; what it has not signed is not offered.")],
+    db: DbOption = None,
+) -> None:
+    """Want a unit to run an update, in place of any offered before; a running station passes it on; noted."""
+    try:
+        with file.open("rb") as opened:
+            manifest = verify_update(opened, VerifyKey.load(key))
+    except OSError as error:
+        raise typer.BadParameter(f"{file} cannot be read: {error.strerror}") from error
+    if not any(fnmatchcase(unit, pattern) for pattern in manifest.units):
+        raise typer.BadParameter(f"the update is for {', '.join(manifest.units)}, not for {unit}")
+    with _open(context, db) as store:
+        store.offer(unit, manifest, keep_file(store.path, file), _now_us(), getpass.getuser())
+    Console().print(f"release {manifest.release} is offered to {unit}", highlight=False)
+
+
+@app.command()
+def withdraw(
+    context: typer.Context, unit: Annotated[str, typer.Argument(help="Id of the unit.")], db: DbOption = None
+) -> None:
+    """Take the offer to a unit back; what the unit has staged already stays; noted."""
+    with _open(context, db) as store:
+        was = store.withdraw(unit, _now_us(), getpass.getuser())
+    Console().print(f"withdrawn from {unit}" if was else f"nothing was offered to {unit}", highlight=False)
+
+
+@app.command()
+def purge(
+    context: typer.Context,
+    days: Annotated[float, typer.Option(min=0, help="Delete what is older than this.")],
+    db: DbOption = None,
+    retention: Annotated[str | None, typer.Option(help="Only this retention class; absent: all.")] = None,
+) -> None:
+    """Delete old reads with their pictures; counted and noted."""
+    with _open(context, db) as store:
+        gone = store.purge(_now_us(), days, retention=retention, who=getpass.getuser())
+    Console().print(f"{gone.reads:,} reads and {gone.pictures:,} pictures deleted")
+
+
+@app.command()
+def audit(context: typer.Context, db: DbOption = None) -> None:
+    """Show per unit what came, what it declared lost and what is missing; who looked at reads or deleted them."""
+    with _open(context, db) as store:
+        ranges = [(row.unit, store.seen(row.unit), store.gaps(row.unit)) for row in store.units()]
+        rows = store.audit_trail()
+    Console().print(ranges_table(ranges))
+    Console().print(audit_table(rows))
+    if any(not gap.explained for _, _, gaps in ranges for gap in gaps):
+        raise typer.Exit(1)
+
+
+class _Counted:
+    """Counts reads as they go by."""
+
+    def __init__(self, reads: Iterable[StoredRead]) -> None:
+        self._reads = reads
+        self.count = 0
+
+    def __iter__(self) -> Iterator[StoredRead]:
+        for read in self._reads:
+            self.count += 1
+            yield read
+
+
+def _export(
+    store: Store, unit: str | None, target: Path, write: Callable[[Iterable[StoredRead], IO[str]], None], what: str
+) -> None:
+    """Write aside, note it, then show it: nothing leaves without a trace, and no half file is left behind."""
+    rows = _Counted(store.each_read(unit=unit))
+    if str(target) == "-":
+        text = io.StringIO(newline="")
+        write(rows, text)
+        store.audit(_now_us(), getpass.getuser(), what, rows.count)
+        sys.stdout.write(text.getvalue())
+        return
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", newline="", dir=target.parent, prefix=f".{target.name}.", delete=False
+        ) as out:
+            write(rows, out)
+        store.audit(_now_us(), getpass.getuser(), what, rows.count)
+        Path(out.name).replace(target)
+    except OSError as error:
+        raise typer.BadParameter(f"{target} cannot be written: {error}") from error
+
+
+@contextmanager
+def _open(context: typer.Context, db: Path | None) -> Iterator[Store]:
+    """Open the file for one command; whatever SQLite says of it becomes a StoreError."""
+    given: Path | None = context.obj
+    store = Store(db or given or _DEFAULT_DB, must_exist=True)
+    try:
+        yield store
+    except sqlite3.Error as error:
+        raise StoreError(f"{store.path}: {error}; check the disk, or restore the file from the backup") from error
+    finally:
+        store.close()
+
+
+def _address(text: str) -> tuple[str, int]:
+    """Take ``HOST``, ``HOST:PORT`` or ``[IPV6]:PORT`` apart."""
+    host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]"):
+        host, port = text, str(_DEFAULT_PORT)
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not port.isdecimal() or not 0 < int(port) <= _MAX_PORT:
+        raise typer.BadParameter(f"{text!r} is not HOST:PORT", param_hint="--broker")
+    return host, int(port)
+
+
+def _password(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()[0]
+    except (OSError, UnicodeDecodeError, IndexError) as error:
+        raise typer.BadParameter(f"{path} cannot be used: {error}", param_hint="--password-file") from error
+
+
+def _of(unit: str | None) -> str:
+    return "" if unit is None else f" of {unit}"
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000

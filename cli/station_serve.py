@@ -1,0 +1,99 @@
+"""Serving until somebody ends it: store, ingest and service put together."""
+
+from __future__ import annotations
+
+import queue
+import signal
+import sys
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import structlog
+from rich.console import Console
+from rich.markup import escape
+
+from station.ingest import Ingest
+from station.service import StationService
+from station.store import Store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from protocol.seal import Opener
+    from protocol.wire.wire import ReadMessage
+    from station.service import BrokerAddress
+
+EXIT_CRASHED = 70
+_LOOK_S = 1.0
+_COUNTS_EVERY_S = 60.0
+
+
+def receive(
+    db: Path,
+    address: BrokerAddress,
+    name: str,
+    units: frozenset[str] | None,
+    *,
+    opener: Opener | None = None,
+    sealed_only: bool | None = None,
+) -> int:
+    """Receive until SIGINT or SIGTERM; return the exit code.  Raises StoreError and BrokerError."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    console = Console()
+    news: queue.SimpleQueue[ReadMessage | None] = queue.SimpleQueue()
+    store = Store(db) if opener is None else Store(db, open_picture=opener.picture)
+    ingest = Ingest(
+        store,
+        name,
+        lambda: time.time_ns() // 1000,
+        units=units,
+        on_read=news.put,
+        opener=opener,
+        sealed_only=sealed_only,
+    )
+    service = StationService(address, ingest, station=name)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: news.put(None))
+    service.start()
+    serving = f"receiving from {address.host}:{address.port} into {db} as {name}; Ctrl-C ends"
+    console.print(serving, highlight=False, soft_wrap=True)
+    going = True
+    told_s = time.monotonic()
+    while going and service.is_alive:
+        try:
+            read = news.get(timeout=_LOOK_S)
+        except queue.Empty:
+            pass
+        else:
+            going = read is not None
+            if read is not None:
+                console.print(_line(read, show_plate=console.is_terminal), highlight=False, soft_wrap=True)
+        if time.monotonic() - told_s >= _COUNTS_EVERY_S:
+            told_s = time.monotonic()
+            structlog.get_logger().info("station_counts", **_counts(ingest, service))
+    crashed = not service.is_alive
+    service.close()
+    store.close()
+    summary = ", ".join(f"{name} {number:,}" for name, number in _counts(ingest, service).items() if number)
+    console.print(summary or "nothing came", highlight=False, soft_wrap=True)
+    return EXIT_CRASHED if crashed else 0
+
+
+def _counts(ingest: Ingest, service: StationService) -> dict[str, int]:
+    return {**asdict(ingest.counts), **asdict(service.counts)}
+
+
+def _line(read: ReadMessage, *, show_plate: bool) -> str:
+    """Plates for a person who looks; a file or journal gets the id."""
+    place = read.place
+    where = "no fix" if place.lat_deg is None else f"{place.lat_deg:.5f} {place.lon_deg:.5f}"
+    what = f"[bold]{escape(read.text)}[/]  {escape(read.region)}" if show_plate else read.read_id.hex()
+    return f"{read.unit} #{read.seq}  {what}  {where}"

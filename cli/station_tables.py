@@ -1,0 +1,152 @@
+"""The station's tables for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE_HEAD
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from protocol.errors import WireError
+from protocol.wire.wire import UpdateReport, UpdateState, decode_update
+from station.export import iso
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from station.rows import AuditRow, StoredRead, UnitRow
+    from station.sequence import Gap
+
+_SURE_E4 = 9_000
+_MAX_GAPS = 6
+
+
+def reads_table(reads: Iterable[StoredRead], *, title: str = "") -> Table:
+    """One row a read; what a person must check first is yellow.  A day or unit they all share goes to the title."""
+    rows = list(reads)
+    days = {_time(read)[:10] for read in rows}
+    units = {read.unit for read in rows}
+    shared = [*(units if len(units) == 1 else ()), *(days if len(days) == 1 else ())]
+    table = Table(title=escape(", ".join([title, *shared] if title else shared)), box=SIMPLE_HEAD)
+    table.add_column("time", no_wrap=True)
+    if len(units) > 1:
+        table.add_column("unit")
+    for name in ("seq", "plate", "region", "sure", "looks", "place"):
+        table.add_column(name, no_wrap=True)
+    for read in rows:
+        sure = f"{read.confidence_e4 / 100:.0f} %"
+        doubtful = read.single_frame or read.confidence_e4 < _SURE_E4
+        # What units send is text, never markup.
+        table.add_row(
+            _time(read)[11:] if len(days) == 1 else _time(read),
+            *([read.unit] if len(units) > 1 else ()),
+            str(read.seq),
+            Text(read.text, style="bold"),
+            Text(read.region),
+            f"[yellow]{sure}[/]" if doubtful else sure,
+            f"{read.n_agreeing}/{read.n_sightings}",
+            _place(read),
+        )
+    return table
+
+
+def units_table(units: Iterable[tuple[UnitRow, list[Gap]]]) -> Table:
+    """One row a unit with its gaps; missing reads are red."""
+    table = Table(
+        "unit", "state", "software", "last seen", "reads", "last seq", "missing", "evicted", "gaps", "release"
+    )
+    for unit, gaps in units:
+        table.add_row(
+            unit.unit,
+            unit.state,
+            Text(unit.software),
+            "-" if unit.seen_us is None else _short(unit.seen_us),
+            f"{unit.reads:,}",
+            str(unit.seq_high),
+            f"[red]{unit.missing:,}[/]" if unit.missing else "0",
+            f"{unit.evicted:,}",
+            _gaps([gap for gap in gaps if not gap.explained]),
+            _release(unit),
+        )
+    return table
+
+
+def _release(unit: UnitRow) -> Text:
+    """What the unit runs, how the latest update stands, and what is wanted where that differs."""
+    try:
+        told = None if unit.report is None else decode_update(unit.report)
+    except WireError:
+        told = None
+    if not isinstance(told, UpdateReport):
+        return Text(f"wanted {unit.desired}" if unit.desired else "-")
+    words = [str(told.running)]
+    if told.running != told.committed:
+        words.append("on trial")
+    elif told.release != told.running or told.state is not UpdateState.COMMITTED:
+        words.append(
+            f"({told.release} {told.state.value.replace('_', ' ')}{': ' if told.reason else ''}{told.reason})"
+        )
+    if unit.desired and unit.desired != told.committed:
+        words.append(f"wanted {unit.desired}")
+    return Text(" ".join(words))
+
+
+def counters_table(counters: Iterable[tuple[str, int]], *, title: str) -> Table:
+    """What a unit counted, as its last health message said."""
+    table = Table("counter", "value", title=escape(title))
+    for name, value in counters:
+        table.add_row(Text(name), f"{value:,}")
+    return table
+
+
+def ranges_table(ranges: Iterable[tuple[str, list[tuple[int, int]], list[Gap]]]) -> Table:
+    """One row a unit: which sequence numbers came, which it declared lost, which nobody can explain."""
+    table = Table("unit", "received", "declared lost", "missing", title="sequence numbers")
+    for unit, seen, gaps in ranges:
+        missing = [gap for gap in gaps if not gap.explained]
+        table.add_row(
+            unit,
+            _ranges(seen) or "none",
+            _ranges([(gap.first, gap.last) for gap in gaps if gap.explained]) or "none",
+            f"[red]{_ranges([(gap.first, gap.last) for gap in missing])}[/]" if missing else "[green]none[/]",
+        )
+    return table
+
+
+def audit_table(rows: Iterable[AuditRow]) -> Table:
+    """One row a deed."""
+    table = Table("time", "who", "what", "reads")
+    for row in rows:
+        table.add_row(_short(row.utc_us), Text(row.who), Text(row.what), f"{row.count:,}")
+    return table
+
+
+def _time(read: StoredRead) -> str:
+    if read.utc_us is None:
+        return "no time"
+    return f"{_short(read.utc_us)}{' (dated)' if read.dated else ''}"
+
+
+def _short(utc_us: int) -> str:
+    return (iso(utc_us) or "")[:19].replace("T", " ")
+
+
+def _gaps(missing: list[Gap]) -> str:
+    return _ranges([(gap.first, gap.last) for gap in missing])
+
+
+def _ranges(ranges: list[tuple[int, int]]) -> str:
+    shown = [str(first) if first == last else f"{first}-{last}" for first, last in ranges[:_MAX_GAPS]]
+    more = len(ranges) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
+def _place(read: StoredRead) -> str:
+    if read.lat_deg is None or read.lon_deg is None:
+        return "no fix"
+    error = "" if read.error_cm is None else f" ±{read.error_cm / 100:.0f} m"
+    # ~ says that the place is not between two fixes.
+    mark = "" if read.method == "interpolated" else "~"
+    return f"{mark}{read.lat_deg:.5f} {read.lon_deg:.5f}{error}"

@@ -1,0 +1,231 @@
+"""``patrol-lpr update``: make and look at updates; on the unit apply one, see how it stands, go back."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import stat
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from protocol.errors import UpdateError
+from protocol.seal.keys import SigningKey, VerifyKey
+from protocol.update.envelope import verify_update
+from updater.release_state import HOME, INBOX, RELEASE_KEY
+from updater.releases import MAX_STARTS, Releases
+from updater.staging import RealTools, Site, apply
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from protocol.update.manifest import Manifest
+
+app = typer.Typer(
+    help="Signed updates of code, models and configuration.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+CONFIG = Path("/etc/patrol-lpr/config.toml")
+_LEFT = Path("/var/lib/patrol-lpr") / INBOX
+_READABLE = 0o022
+"""Whatever the mask of root's shell: the service's user must be able to read what runs."""
+_DAY_S = 86_400
+_MEBI = 2**20
+FileArgument = Annotated[Path, typer.Argument(help="The update, *.lprup.")]
+HomeOption = Annotated[Path, typer.Option(help="Where the releases lie.")]
+ConfigOption = Annotated[Path, typer.Option(help="The unit's own configuration.")]
+KeyOption = Annotated[Path, typer.Option("--key", help="release.pub to believe.")]
+
+
+@app.command()
+def make(
+    out: FileArgument,
+    *,
+    key: Annotated[Path, typer.Option(help="release.key, from `patrol-lpr keys release`.")],
+    release: Annotated[int, typer.Option(min=1, help="Number of the release; only ever rises.")],
+    wheels: Annotated[
+        Path | None, typer.Option(help="Folder with the wheels of patrol-lpr and its needs.")
+    ] = None,
+    models: Annotated[Path | None, typer.Option(help="Folder with active.toml and the bundles.")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML to lay over the configuration of the units.")] = None,
+    unit: Annotated[
+        list[str] | None, typer.Option("--unit", help="Id or pattern of units; repeatable; absent: the fleet.")
+    ] = None,
+    days: Annotated[float, typer.Option(min=0.01, help="How long it may be applied.")] = 90,
+    needs: Annotated[int, typer.Option(min=0, help="Lowest release it may be applied on.")] = 0,
+    base: Annotated[
+        Path | None, typer.Option(help="Earlier update whose wheels the units have; they are left out.")
+    ] = None,
+    note: Annotated[str, typer.Option(help="One line for people.")] = "",
+) -> None:
+    """Sign an update of code, models, configuration, or any of them."""
+    from provision.make_update import Sources, Terms, make_update  # noqa: PLC0415 - loads the models' runtime
+
+    signing, sources = SigningKey.load(key), Sources()
+    if wheels is not None:
+        sources.add_wheels(wheels)
+    if models is not None:
+        sources.add_models(models)
+    if config is not None:
+        sources.add_config(config)
+    if not sources.paths:
+        raise typer.BadParameter("give --wheels, --models or --config")
+    now_s = int(time.time())
+    terms = Terms(release, tuple(unit or ("*",)), now_s - _DAY_S, now_s + round(days * _DAY_S), needs, note)
+    made = make_update(
+        out, sources, terms, signing, base=None if base is None else _verified(base, signing.public)
+    )
+    Console().print(
+        f"{out}: release {release}, {out.stat().st_size / _MEBI:.1f} MiB, {_parts(made)}", highlight=False
+    )
+
+
+@app.command()
+def show(file: FileArgument, key: KeyOption = RELEASE_KEY) -> None:
+    """Verify every byte of an update and say what it holds."""
+    manifest = _verified(file, VerifyKey.load(key))
+    table = Table("part", "file", "bytes", "sha256", "")
+    for entry in manifest.files:
+        carried = "" if entry.carried else "from the unit"
+        table.add_row(entry.part.value, entry.name, f"{entry.size:,}", entry.sha256[:12], carried)
+    console = Console()
+    console.print(
+        f"release {manifest.release} for {', '.join(manifest.units)}, on release {manifest.needs} or higher, "
+        f"from {_utc(manifest.not_before_s)} to {_utc(manifest.expires_s)}",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
+    if manifest.note:
+        console.print(manifest.note, highlight=False, markup=False)
+    console.print(table)
+
+
+@app.command("apply")
+def apply_command(
+    file: FileArgument,
+    *,
+    home: HomeOption = HOME,
+    key: KeyOption = RELEASE_KEY,
+    config: ConfigOption = CONFIG,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Take an older release, or one that was rolled back: your word.")
+    ] = False,
+) -> None:
+    """On the unit, as root: verify, stage beside what runs, check there; on trial from the next start on."""
+    os.umask(_READABLE)
+    with _opened(file) as opened:
+        made = apply(
+            opened,
+            Releases(home),
+            Site(VerifyKey.load(key), config),
+            RealTools(),
+            now_s=time.time(),
+            anyway=anyway,
+        )
+    Console().print(
+        f"release {made.release} is staged and on trial from the next start: systemctl restart patrol-lpr",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
+
+
+@app.command()
+def take(
+    inbox: Annotated[
+        Path, typer.Option(help="The file that the agent leaves; removed when it was looked at.")
+    ] = _LEFT,
+    home: HomeOption = HOME,
+    key: KeyOption = RELEASE_KEY,
+    config: ConfigOption = CONFIG,
+) -> None:
+    """What patrol-lpr-update.service runs: apply what the agent has fetched; nothing of the agent is trusted."""
+    os.umask(_READABLE)
+    with held(inbox) as file:
+        made = apply(file, Releases(home), Site(VerifyKey.load(key), config), RealTools(), now_s=time.time())
+    Console().print(f"release {made.release} is staged", highlight=False)
+
+
+@app.command()
+def status(home: HomeOption = HOME) -> None:
+    """Which release runs, which is proven, how the last update ended."""
+    releases = Releases(home)
+    state, current, committed = releases.load(), releases.current, releases.committed
+    console = Console(highlight=False, soft_wrap=True)
+    if current == committed:
+        console.print(f"release {current}, committed")
+    else:
+        starts = 0 if state.trial is None else state.trial.starts
+        console.print(
+            f"release {current} on trial, started {starts} of {MAX_STARTS} times; {committed} is committed"
+        )
+    if state.last_outcome:
+        reason = f": {state.last_reason}" if state.last_reason else ""
+        console.print(f"last update: release {state.last_release} {state.last_outcome}{reason}", markup=False)
+    console.print(
+        f"{state.commits} committed, {state.roll_backs} rolled back, {state.refusals} refused; "
+        f"updates must be above {state.floor}"
+    )
+
+
+@app.command()
+def confirm(home: HomeOption = HOME) -> None:
+    """On the unit, as root: your word that the release on trial is well."""
+    releases = Releases(home)
+    releases.commit(releases.current)
+    Console().print(f"release {releases.committed} is committed", highlight=False)
+
+
+@app.command()
+def rollback(home: HomeOption = HOME) -> None:
+    """On the unit, as root: run the release before this one; then systemctl restart patrol-lpr."""
+    Console().print(f"release {Releases(home).return_to_previous()} runs from the next start on", highlight=False)
+
+
+@contextmanager
+def held(inbox: Path) -> Iterator[IO[bytes]]:
+    """Open what an unprivileged owner left, following no link, and remove it at the end; a power cut leaves it.
+
+    Raises UpdateError.
+    """
+    folder = -1
+    try:
+        folder = os.open(inbox.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        handle = os.open(inbox.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+        with os.fdopen(handle, "rb") as file:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise UpdateError(f"{inbox}: no file")
+            yield file
+    except OSError as error:
+        raise UpdateError(f"{inbox}: cannot be taken: {error.strerror}") from error
+    finally:
+        if folder != -1:
+            with suppress(OSError):
+                os.unlink(inbox.name, dir_fd=folder)
+            os.close(folder)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    try:
+        with path.open("rb") as file:
+            yield file
+    except OSError as error:
+        raise UpdateError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _verified(path: Path, key: VerifyKey) -> Manifest:
+    with _opened(path) as file:
+        return verify_update(file, key)
+
+
+def _parts(manifest: Manifest) -> str:
+    return ", ".join(sorted(part.value for part in manifest.parts))
+
+
+def _utc(seconds: int) -> str:
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%d %H:%M")

@@ -1,0 +1,112 @@
+"""``patrol-lpr verify FILE``: prove offline that an exported series is complete and unaltered, or show where not."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from protocol.errors import KeyFileError, PatrolError, WireError
+from protocol.seal.keys import UNIT_PUBLIC, VerifyKey, fingerprint
+from protocol.seal.series import UnitFindings, examine, read_series
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from protocol.seal.series import Header
+
+_MAX_SHOWN = 8
+
+
+class VerifyError(PatrolError):
+    """The file cannot be examined at all."""
+
+
+def run(path: Path, key_files: list[Path]) -> int:
+    """Print the findings; 0 when every unit's series is complete and unaltered, else 1."""
+    console = Console()
+    try:
+        with path.open("rb") as file:
+            header, proofs = read_series(file)
+            keys = _trusted(key_files) if key_files else _enclosed(header)
+            findings = examine(proofs, keys)
+    except OSError as error:
+        raise VerifyError(f"{path}: cannot be read: {error.strerror}") from error
+    except WireError as error:
+        raise VerifyError(f"{path}: {error}") from error
+    console.print(findings_table(findings))
+    if not key_files:
+        for unit, raw in header.keys:
+            console.print(f"{unit}: {fingerprint(raw)}", highlight=False, soft_wrap=True)
+        console.print(
+            "The keys came with the file: compare these fingerprints with those of the units (`patrol-lpr keys show`), "
+            "or give the keys with --key.",
+            soft_wrap=True,
+        )
+    right = bool(findings) and all(unit.is_right for unit in findings)
+    console.print("[green]complete and unaltered[/]" if right else "[red]NOT proven[/]")
+    return 0 if right else 1
+
+
+def examine_file(path: Path) -> list[UnitFindings]:
+    """Examine a series by the keys inside it."""
+    with path.open("rb") as file:
+        header, proofs = read_series(file)
+        return examine(proofs, _enclosed(header))
+
+
+def _trusted(paths: list[Path]) -> dict[str, list[VerifyKey]]:
+    keys: dict[str, list[VerifyKey]] = defaultdict(list)
+    for path in paths:
+        name = UNIT_PUBLIC.fullmatch(path.name)
+        if name is None:
+            raise KeyFileError(f"{path}: name it unit-ID.pub after the unit it belongs to")
+        keys[name[1]].append(VerifyKey.load(path))
+    return keys
+
+
+def _enclosed(header: Header) -> dict[str, list[VerifyKey]]:
+    keys: dict[str, list[VerifyKey]] = defaultdict(list)
+    for unit, raw in header.keys:
+        keys[unit].append(VerifyKey.from_raw(raw))
+    return keys
+
+
+def findings_table(findings: list[UnitFindings]) -> Table:
+    """One row a finding."""
+    table = Table("unit", "numbers", "records", "reads", box=SIMPLE_HEAD)
+    for name in ("finding", "where"):
+        table.add_column(name, overflow="fold")
+    for unit in findings:
+        head = (unit.unit, f"{unit.first:,}-{unit.last:,}", f"{unit.records:,}", f"{unit.reads:,}")
+        rows = list(_rows(unit)) or [("[green]complete and unaltered[/]", "")]
+        for number, row in enumerate(rows):
+            table.add_row(*(head if not number else ("",) * 4), *row)
+    return table
+
+
+def _rows(unit: UnitFindings) -> list[tuple[str, str]]:
+    bad = (
+        ("changed", unit.changed), ("signed by an unknown key", unit.unknown_key), ("out of order", unit.reordered),
+        ("twice", unit.doubled), ("missing", unit.missing), ("chain broken before", unit.broken),
+    )  # fmt: skip
+    good = (("declared lost by the unit", unit.declared), ("new chain after declared damage", unit.restarts))
+    rows = [(f"[red]{what}[/]", _places(where)) for what, where in bad if where]
+    if not rows:
+        rows = [("[green]complete and unaltered[/]", "")]
+    rows += [(what, _places(where)) for what, where in good if where]
+    if unit.deleted:
+        rows.append(("contents deleted under retention", f"{unit.deleted:,} records"))
+    return rows
+
+
+def _places(where: list[int] | list[tuple[int, int]]) -> str:
+    shown = [
+        str(item) if isinstance(item, int) else str(item[0]) if item[0] == item[1] else f"{item[0]}-{item[1]}"
+        for item in where[:_MAX_SHOWN]
+    ]
+    more = len(where) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")

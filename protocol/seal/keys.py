@@ -1,0 +1,248 @@
+"""Keys as files and by id: the unit signs with Ed25519 (RFC 8032), the station opens with X25519 (RFC 7748).
+
+A key is known by the first eight bytes of the SHA-256 of its raw public half: short enough for every record, long
+enough to tell the keys of an agency apart.  It names a key, it does not prove one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+
+from protocol.errors import KeyFileError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KEY_ID_BYTES = 8
+SIGNATURE_BYTES = 64
+RECEIPT_KEY, RECEIPT_PUBLIC = "receipt.key", "receipt.pub"
+"""The pair that a station signs its answers with."""
+_PEM_END = b"-----END PUBLIC KEY-----"
+UNIT_PUBLIC = re.compile(r"unit-([A-Za-z0-9_-]{1,36})(?:\.\d+)?\.pub")
+"""``unit-ID.pub``; ``unit-ID.2.pub`` is its second key."""
+_OWN_BITS = 0o077
+
+
+def key_id(raw_public: bytes) -> bytes:
+    """Name a public key."""
+    return hashlib.sha256(raw_public).digest()[:KEY_ID_BYTES]
+
+
+def fingerprint(raw_public: bytes) -> str:
+    """The whole SHA-256 in groups of four, for two people to compare."""
+    digest = hashlib.sha256(raw_public).hexdigest()
+    return " ".join(digest[i : i + 4] for i in range(0, len(digest), 4))
+
+
+class VerifyKey:
+    """The public half of a key that signs: a unit's for its records, a station's for its answers."""
+
+    def __init__(self, key: Ed25519PublicKey) -> None:
+        self._key = key
+        self.raw = key.public_bytes_raw()
+        self.id = key_id(self.raw)
+
+    @classmethod
+    def from_raw(cls, raw: bytes) -> VerifyKey:
+        """Raises KeyFileError for anything but 32 bytes."""
+        try:
+            return cls(Ed25519PublicKey.from_public_bytes(raw))
+        except ValueError as error:
+            raise KeyFileError(f"not an Ed25519 public key: {error}") from error
+
+    @classmethod
+    def load(cls, path: Path) -> VerifyKey:
+        """Read a PEM file; raises KeyFileError."""
+        key = _load_public(path)
+        if not isinstance(key, Ed25519PublicKey):
+            raise KeyFileError(
+                f"{path}: not a public key that signs (Ed25519), of a unit, a release or a station's receipts; "
+                "`patrol-lpr keys` makes them"
+            )
+        return cls(key)
+
+    @classmethod
+    def load_all(cls, path: Path) -> list[VerifyKey]:
+        """Read a PEM file of one key or several, one after the other; raises KeyFileError."""
+        blocks = [block + _PEM_END for block in _read(path).split(_PEM_END)[:-1]]
+        if not blocks:
+            raise KeyFileError(f"{path}: not a public key in PEM")
+        found = []
+        for block in blocks:
+            try:
+                key = serialization.load_pem_public_key(block.strip())
+            except (ValueError, UnsupportedAlgorithm) as error:
+                raise KeyFileError(f"{path}: not a public key in PEM") from error
+            if not isinstance(key, Ed25519PublicKey):
+                raise KeyFileError(f"{path}: not a key that signs (Ed25519); the station's receipt.pub is wanted")
+            found.append(cls(key))
+        return found
+
+    def is_signed(self, signature: bytes, message: bytes) -> bool:
+        """True when the holder of the key signed exactly this."""
+        try:
+            self._key.verify(signature, message)
+        except InvalidSignature:
+            return False
+        return True
+
+    def pem(self) -> bytes:
+        """As a file."""
+        return self._key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+class SigningKey:
+    """A key that signs; never leaves the unit, or the station, that it belongs to."""
+
+    def __init__(self, key: Ed25519PrivateKey) -> None:
+        self._key = key
+        self.public = VerifyKey(key.public_key())
+        self.id = self.public.id
+
+    @classmethod
+    def generate(cls) -> SigningKey:
+        """A new one from the operating system's randomness."""
+        return cls(Ed25519PrivateKey.generate())
+
+    @classmethod
+    def load(cls, path: Path) -> SigningKey:
+        """Read a PEM file; raises KeyFileError, also when others on the machine may read it."""
+        key = _load_private(path)
+        if not isinstance(key, Ed25519PrivateKey):
+            raise KeyFileError(f"{path}: not a private key that signs (Ed25519); `patrol-lpr keys` makes one")
+        return cls(key)
+
+    def sign(self, message: bytes) -> bytes:
+        """64 bytes."""
+        return self._key.sign(message)
+
+    def save(self, path: Path) -> None:
+        """Write as PEM for its owner alone; raises KeyFileError when the file exists."""
+        _save_private(path, self._key)
+
+
+class StationKey:
+    """What units seal to; with the private half it opens."""
+
+    def __init__(self, public: X25519PublicKey, private: X25519PrivateKey | None = None) -> None:
+        self.public = public
+        self.private = private
+        self.raw = public.public_bytes_raw()
+        self.id = key_id(self.raw)
+
+    @classmethod
+    def generate(cls) -> StationKey:
+        """A new pair."""
+        private = X25519PrivateKey.generate()
+        return cls(private.public_key(), private)
+
+    @classmethod
+    def load_public(cls, path: Path) -> StationKey:
+        """Read the public half, PEM; raises KeyFileError."""
+        key = _load_public(path)
+        if not isinstance(key, X25519PublicKey):
+            raise KeyFileError(f"{path}: not a station's public key (X25519); `patrol-lpr keys station` makes one")
+        return cls(key)
+
+    @classmethod
+    def load_private(cls, path: Path) -> StationKey:
+        """Read the private half, PEM; raises KeyFileError."""
+        key = _load_private(path)
+        if not isinstance(key, X25519PrivateKey):
+            raise KeyFileError(
+                f"{path}: not a station's private key (X25519); `patrol-lpr keys station` makes one"
+            )
+        return cls(key.public_key(), key)
+
+    def pem(self) -> bytes:
+        """The public half as a file."""
+        return self.public.public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+
+    def save(self, path: Path) -> None:
+        """Write the private half for its owner alone; raises KeyFileError when there is none or the file exists."""
+        if self.private is None:
+            raise KeyFileError(f"{path}: only the public half is known")
+        _save_private(path, self.private)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRing:
+    """What a station holds: its own pairs, old ones too, the public keys of its units, and what it signs with."""
+
+    stations: dict[bytes, StationKey] = field(default_factory=dict)
+    units: dict[str, dict[bytes, VerifyKey]] = field(default_factory=dict)
+    receipts: SigningKey | None = None
+
+    def with_unit(self, unit: str, key: VerifyKey) -> KeyRing:
+        """The same with one more key of a unit."""
+        known = {**self.units.get(unit, {}), key.id: key}
+        return replace(self, units={**self.units, unit: known})
+
+
+def load_keyring(folder: Path) -> KeyRing:
+    """Read ``station*.key``, ``receipt.key`` and ``unit-ID.pub`` of a folder.
+
+    Raises KeyFileError when no station key is there; without ``receipt.key`` answers go out unsigned.
+    """
+    stations = [StationKey.load_private(path) for path in sorted(folder.glob("station*.key"))]
+    if not stations:
+        raise KeyFileError(f"{folder}: no station*.key; `patrol-lpr keys station {folder}` makes one")
+    own = folder / RECEIPT_KEY
+    ring = KeyRing({key.id: key for key in stations}, receipts=SigningKey.load(own) if own.exists() else None)
+    for path in sorted(folder.glob("unit-*.pub")):
+        found = UNIT_PUBLIC.fullmatch(path.name)
+        if found is None:
+            raise KeyFileError(f"{path}: name it unit-ID.pub after the unit it belongs to")
+        ring = ring.with_unit(found[1], VerifyKey.load(path))
+    return ring
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise KeyFileError(f"{path}: the key cannot be read: {error.strerror}") from error
+
+
+def _load_public(path: Path) -> object:
+    try:
+        return serialization.load_pem_public_key(_read(path))
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise KeyFileError(f"{path}: not a public key in PEM") from error
+
+
+def _load_private(path: Path) -> object:
+    data = _read(path)
+    if path.stat().st_mode & _OWN_BITS:
+        raise KeyFileError(f"{path}: others on this machine may read this private key; run chmod 600 {path}")
+    try:
+        return serialization.load_pem_private_key(data, None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise KeyFileError(f"{path}: not a private key in PEM") from error
+
+
+def _save_private(path: Path, key: Ed25519PrivateKey | X25519PrivateKey) -> None:
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        raise KeyFileError(f"{path}: exists already; a key is never overwritten, name another file") from None
+    except OSError as error:
+        raise KeyFileError(f"{path}: the key cannot be written: {error.strerror}") from error
+    with os.fdopen(handle, "wb") as file:
+        file.write(pem)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,1 @@
+"""Signed update files: container and manifest."""

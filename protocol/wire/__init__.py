@@ -1,0 +1,1 @@
+"""Messages and their bytes; docs/wire-format.md is the contract."""

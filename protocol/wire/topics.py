@@ -1,0 +1,77 @@
+"""Topic names, built and taken apart in one place.
+
+``lpr/1/{unit}/...``: one ACL pattern with the unit's certificate name covers a unit, and no unit can publish in
+the name of another.  The number is the version of the layout, not of the messages.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from protocol.errors import WireError
+
+ROOT = "lpr/1"
+_UNIT = re.compile(r"[A-Za-z0-9_-]{1,36}")
+
+
+class Channel(StrEnum):
+    """The last part of a topic: what it carries, and whose voice it is."""
+
+    READ = "up/read"
+    """Records of the outbox: reads, datings, tombstones.  Unit to station."""
+    PICTURE = "up/pic"
+    """Picture chunks.  Unit to station."""
+    HEALTH = "up/health"
+    """Counters and gauges.  Unit to station."""
+    RECEIPT = "dn/receipt"
+    """Receipts, nacks and picture statuses.  Station to unit."""
+    UPDATE = "up/upd"
+    """Wishes for bytes of an update, and how updates stand.  Unit to station."""
+    COMMAND = "dn/cmd"
+    """The update that the station offers, retained.  Station to unit."""
+    PART = "dn/part"
+    """Bytes of an update.  Station to unit."""
+    STATUS = "st"
+    """Birth and death, retained.  Unit, or broker in its name, to everybody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic taken apart."""
+
+    unit: str
+    channel: Channel
+
+
+def check_unit(unit: str) -> str:
+    """Return the unit id as it came.
+
+    Raises WireError unless it is 1 to 36 of ``A-Z a-z 0-9 _ -``: anything else could reach into other topics.
+    """
+    if not _UNIT.fullmatch(unit):
+        raise WireError(f"unit id {unit[:48]!r} must be 1 to 36 letters, digits, '_' or '-'")
+    return unit
+
+
+def build(unit: str, channel: Channel) -> str:
+    """Return the topic of one channel of one unit; raises WireError for a bad unit id."""
+    return f"{ROOT}/{check_unit(unit)}/{channel.value}"
+
+
+def parse(topic: str) -> Topic:
+    """Take a topic apart; raises WireError when it is not one of ours."""
+    prefix, _, rest = topic.removeprefix(f"{ROOT}/").partition("/")
+    if not topic.startswith(f"{ROOT}/"):
+        raise WireError(f"topic {topic[:80]!r} is not below {ROOT}/")
+    try:
+        channel = Channel(rest)
+    except ValueError:
+        raise WireError(f"topic {topic[:80]!r} names no channel we know") from None
+    return Topic(check_unit(prefix), channel)
+
+
+def pattern(channel: Channel) -> str:
+    """Return the filter by which a station subscribes to one channel of all units."""
+    return f"{ROOT}/+/{channel.value}"

@@ -1,0 +1,190 @@
+"""The authority's ca_store: tokens, certificates, revocations; one SQLite file beside the authority's key."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import sqlite3
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+
+from protocol.wire.topics import check_unit
+from provision.errors import ProvisionError
+from provision.pki import CRL, UNIT_DAYS, load_authority, revocations, serial_of, sign_request, write_private
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Iterator
+    from pathlib import Path
+
+BOOKS = "ca_store.db"
+UNITS = "units"
+_TOKEN_BYTES = 20
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS tokens (
+  hash BLOB PRIMARY KEY, unit TEXT NOT NULL, expires_s INTEGER NOT NULL, used_by BLOB, used_s INTEGER
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS certificates (
+  serial TEXT PRIMARY KEY, unit TEXT NOT NULL, request BLOB NOT NULL, pem BLOB NOT NULL,
+  issued_s INTEGER NOT NULL, revoked_s INTEGER
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS certificates_unit ON certificates (unit);
+"""
+
+
+class EnrolmentRefusedError(ProvisionError):
+    """The token does not let this request in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """One certificate in the ca_store."""
+
+    unit: str
+    serial: str
+    issued_s: int
+    revoked_s: int | None
+
+
+class CaStore:
+    """Opens and closes with each use: the enrolment server and the command line share the file."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises ProvisionError when `folder` holds no authority."""
+        self._folder = folder
+        self._authority = load_authority(folder)
+
+    @property
+    def ca_pem(self) -> bytes:
+        """The certificate that units trust."""
+        return self._authority.pem
+
+    def new_token(self, unit: str, *, expires_s: int) -> str:
+        """Make a single-use token for one unit; only its hash is kept.  Earlier ones that nobody used are void."""
+        token = secrets.token_hex(_TOKEN_BYTES)
+        with self._open() as con:
+            con.execute("UPDATE tokens SET expires_s = 0 WHERE unit = ? AND used_by IS NULL", (unit,))
+            con.execute(
+                "INSERT INTO tokens VALUES (?, ?, ?, NULL, NULL)", (_hash(token), check_unit(unit), expires_s)
+            )
+        return token
+
+    def check_free(self, unit: str) -> None:
+        """Raise ProvisionError for an id whose certificate still counts: two units with one identity lose reads."""
+        live = [row for row in self.listing() if row.unit == unit and row.revoked_s is None]
+        if live:
+            raise ProvisionError(
+                f"{unit} is enrolled already: take another id; if that board is lost, `patrol-lpr provision revoke`"
+                " comes first; --again makes a new card for the same board"
+            )
+
+    def enrol(self, unit: str, token: str, request: bytes, signing_pem: bytes, *, now: dt.datetime) -> bytes:
+        """Sign a request against a token; return the certificate, PEM.
+
+        A unit that lost power before it stored the answer asks again with the same request and gets the same
+        certificate.  Raises EnrolmentRefusedError or ProvisionError.
+        """
+        now_s, asked = int(now.timestamp()), hashlib.sha256(request).digest()
+        with self._open() as con:
+            row = con.execute(
+                "SELECT unit, expires_s, used_by FROM tokens WHERE hash = ?", (_hash(token),)
+            ).fetchone()
+            # One answer for every reason: a guesser learns nothing.
+            if row is None or not hmac.compare_digest(row[0], unit) or now_s > row[1]:
+                raise EnrolmentRefusedError("the token is unknown, expired or for another unit: make a new card")
+            if row[2] is not None and row[2] != asked:
+                raise EnrolmentRefusedError(
+                    "the token was used already, by another key: if that was not this unit, revoke it; make a new card"
+                )
+            if row[2] is not None:
+                found = con.execute("SELECT pem FROM certificates WHERE request = ?", (asked,)).fetchone()
+                return bytes(found[0])
+            pem = self._give(con, unit, request, now)
+            con.execute("UPDATE tokens SET used_by = ?, used_s = ? WHERE hash = ?", (asked, now_s, _hash(token)))
+            self._keep_signing_key(unit, signing_pem)
+        return pem
+
+    def renew(self, unit: str, shown: bytes | None, request: bytes, *, now: dt.datetime) -> bytes:
+        """Sign a request of a unit that has shown its present certificate (DER); return the new one, PEM.
+
+        The same request gets the same answer.  Raises EnrolmentRefusedError or ProvisionError.
+        """
+        if shown is None:
+            raise EnrolmentRefusedError("a renewal needs the present certificate")
+        old = x509.load_der_x509_certificate(shown)
+        asked = hashlib.sha256(request).digest()
+        with self._open() as con:
+            row = con.execute(
+                "SELECT unit, revoked_s FROM certificates WHERE serial = ?", (f"{old.serial_number:x}",)
+            ).fetchone()
+            if row is None or row[0] != unit or row[1] is not None:
+                raise EnrolmentRefusedError("the certificate is unknown, revoked, or another unit's")
+            found = con.execute(
+                "SELECT pem FROM certificates WHERE request = ? AND unit = ?", (asked, unit)
+            ).fetchone()
+            if found is not None:
+                return bytes(found[0])
+            return self._give(con, unit, request, now)
+
+    def _give(self, con: sqlite3.Connection, unit: str, request: bytes, now: dt.datetime) -> bytes:
+        """Sign and enter a certificate."""
+        pem = sign_request(self._authority, request, unit, days=UNIT_DAYS, now=now)
+        con.execute(
+            "INSERT INTO certificates VALUES (?, ?, ?, ?, ?, NULL)",
+            (f"{serial_of(pem):x}", unit, hashlib.sha256(request).digest(), pem, int(now.timestamp())),
+        )
+        return pem
+
+    def _keep_signing_key(self, unit: str, pem: bytes) -> None:
+        """Beside earlier ones: what they signed must stay provable."""
+        folder = self._folder / UNITS
+        folder.mkdir(exist_ok=True)
+        known = sorted(folder.glob(f"unit-{unit}.pub")) + sorted(folder.glob(f"unit-{unit}.*.pub"))
+        if any(path.read_bytes() == pem for path in known):
+            return
+        name = f"unit-{unit}.pub" if not known else f"unit-{unit}.{len(known) + 1}.pub"
+        write_private(folder / name, pem)
+
+    def revoke(self, unit: str, *, now: dt.datetime) -> int:
+        """Revoke every certificate of a unit and write a fresh list; return how many.  The broker must reload it."""
+        with self._open() as con:
+            done = con.execute(
+                "UPDATE certificates SET revoked_s = ? WHERE unit = ? AND revoked_s IS NULL",
+                (int(now.timestamp()), unit),
+            ).rowcount
+            con.execute("UPDATE tokens SET expires_s = 0 WHERE unit = ?", (unit,))
+            serials = [
+                row[0] for row in con.execute("SELECT serial FROM certificates WHERE revoked_s IS NOT NULL")
+            ]
+            write_private(self._folder / CRL, revocations(self._authority, [int(s, 16) for s in serials], now=now))
+        return done
+
+    def listing(self) -> list[Enrolled]:
+        """Every certificate ever given, by unit and time."""
+        with self._open() as con:
+            rows = con.execute(
+                "SELECT unit, serial, issued_s, revoked_s FROM certificates ORDER BY unit, issued_s"
+            )
+            return [Enrolled(*row) for row in rows]
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        con = sqlite3.connect(self._folder / BOOKS, isolation_level=None, timeout=10)
+        try:
+            con.execute("PRAGMA synchronous = FULL")
+            con.executescript(_SCHEMA)
+            con.execute("BEGIN IMMEDIATE")
+            yield con
+            con.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise ProvisionError(f"{self._folder / BOOKS}: {error}; check the disk") from error
+        finally:
+            con.close()
+
+
+def _hash(token: str) -> bytes:
+    return hashlib.sha256(token.strip().lower().encode()).digest()

@@ -1,0 +1,126 @@
+"""Make an update out of folders of wheels, models and a configuration.  Where the release key is, never on a unit."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tomllib
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from agent.recognise import load_active
+from agent.recognise.bundle import REQUIRED_FILES
+from protocol.errors import UpdateError
+from protocol.update.envelope import write_update
+from protocol.update.manifest import CONFIG_NAME, FORMAT, FileEntry, Manifest, Part
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from protocol.seal.keys import SigningKey
+
+_OWN_WHEEL = re.compile(r"patrol_lpr-([^-]+)-[^/]+\.whl")
+
+
+@dataclass(slots=True)
+class Sources:
+    """What goes in: name and path of each file of each part."""
+
+    paths: dict[tuple[Part, str], Path] = field(default_factory=dict)
+    software: str = ""
+
+    def add_wheels(self, folder: Path) -> None:
+        """Every wheel of a folder; exactly one must be ours."""
+        wheels = sorted(folder.glob("*.whl"))
+        own = [found[1] for wheel in wheels if (found := _OWN_WHEEL.fullmatch(wheel.name))]
+        if len(own) != 1:
+            raise UpdateError(
+                f"{folder}: {len(own)} wheels of patrol_lpr, must be one; run: pip wheel . -w {folder}"
+            )
+        self.software = own[0]
+        self.paths |= {(Part.CODE, wheel.name): wheel for wheel in wheels}
+
+    def add_models(self, folder: Path) -> None:
+        """``active.toml`` and the two bundles it names; raises BundleError when one does not match its contract."""
+        self.paths[Part.MODELS, "active.toml"] = folder / "active.toml"
+        for bundle in load_active(folder):
+            inside = bundle.folder.relative_to(folder)
+            for name in REQUIRED_FILES:
+                self.paths[Part.MODELS, (inside / name).as_posix()] = bundle.folder / name
+
+    def add_config(self, path: Path) -> None:
+        """A TOML file to be laid over the units' own."""
+        try:
+            tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise UpdateError(f"{path}: cannot be used: {error}") from error
+        self.paths[Part.CONFIG, CONFIG_NAME] = path
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """For whom, from when to when, on top of what."""
+
+    release: int
+    units: tuple[str, ...]
+    not_before_s: int
+    expires_s: int
+    needs: int = 0
+    note: str = ""
+
+
+def make_update(
+    out: Path, sources: Sources, terms: Terms, key: SigningKey, *, base: Manifest | None = None
+) -> Manifest:
+    """Sign and write the file, by one rename.
+
+    Wheels that ``base`` has as well are named and not carried: the update is then for units that run it.  Raises
+    UpdateError.
+    """
+    held = {(e.name, e.sha256) for e in base.files if e.part is Part.CODE} if base is not None else set()
+    try:
+        manifest = Manifest(
+            format=FORMAT,
+            release=terms.release,
+            units=terms.units,
+            not_before_s=terms.not_before_s,
+            expires_s=terms.expires_s,
+            needs=max(terms.needs, 0 if base is None else base.release),
+            software=sources.software,
+            note=terms.note,
+            files=tuple(_entry(part, name, path, held) for (part, name), path in sorted(sources.paths.items())),
+        )
+    except ValidationError as error:
+        raise UpdateError(
+            "; ".join(f"{e['loc'][0] if e['loc'] else ''} {e['msg']}" for e in error.errors())
+        ) from None
+    with _by_rename(out) as file:
+        write_update(file, manifest, key, lambda entry: sources.paths[entry.part, entry.name].open("rb"))
+    return manifest
+
+
+def _entry(part: Part, name: str, path: Path, held: set[tuple[str, str]]) -> FileEntry:
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    carried = part is not Part.CODE or (name, sha256) not in held
+    return FileEntry(part=part, name=name, size=path.stat().st_size, sha256=sha256, carried=carried)
+
+
+@contextmanager
+def _by_rename(out: Path) -> Iterator[IO[bytes]]:
+    part = out.with_name(f"{out.name}.part")
+    try:
+        with part.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(out)
+    except OSError as error:
+        raise UpdateError(f"{out}: cannot be written: {error.strerror}") from error
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,187 @@
+"""The doctor's lines."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import re
+
+import cv2
+import numpy as np
+import pytest
+
+from agent.runtime.config import parse_config
+from cli import doctor
+from cli.certificate_check import days_left, warning
+from hw.config import TlsConfig
+from hw.ports import Buzz, Lamp
+from protocol.errors import KeyFileError
+from provision import pki
+from tests.update_builder import Unit
+
+
+def test_every_lamp_and_sound_is_shown_and_named(tmp_path, capsys):
+    path = tmp_path / "config.toml"
+    path.write_text('unit = "unit-07"\nagency = "Example"\n[[hw.cameras]]\nkind = "sim"\n')
+    assert doctor.show_panel(path, [], each_s=0) == 0
+    said = capsys.readouterr().out
+    assert all(f"lamp: {lamp.value}" in said for lamp in Lamp)
+    assert all(f"sound: {sound.value}" in said for sound in Buzz)
+
+
+def test_without_a_configuration_there_is_one_finding(tmp_path):
+    (finding,) = doctor.examine(tmp_path / "missing.toml", [])
+    assert finding.verdict is doctor.Verdict.FAIL
+    assert "missing.toml" in finding.detail
+
+
+def test_the_doctor_says_which_release_runs_and_how_the_last_update_ended(tmp_path, monkeypatch):
+    unit = Unit(tmp_path)
+    update = {"home": unit.home}
+    table = {"unit": "unit-07", "agency": "Example", "hw": {"cameras": [{"kind": "sim"}]}, "update": update}
+    config = parse_config(table, "test")
+    monkeypatch.setattr(doctor, "RELEASE_KEY", tmp_path / "release.pub")
+    said = [doctor._release(config)]
+    (tmp_path / "release.pub").write_bytes(unit.key.public.pem())
+    said.append(doctor._release(config))
+    unit.apply(unit.update(42, config="[log]\nlevel = 'debug'\n"))
+    said.append(doctor._release(config))
+    unit.releases.fail("not well in time")
+    said.append(doctor._release(config))
+    assert [finding.verdict.value for finding in said] == ["warn", "ok", "warn", "warn"]
+    assert "takes no update" in said[0].detail
+    assert said[1].detail == "0, committed"
+    assert said[2].detail == "42 is on trial, 0 is committed"
+    assert said[3].detail == "0; 42 rolled back: not well in time"
+    elsewhere = parse_config({**table, "update": {"home": tmp_path / "none"}}, "test")
+    assert "other means" in doctor._release(elsewhere).detail
+
+
+NOW = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
+
+
+@pytest.fixture
+def tls(tmp_path):
+    """A unit's three files, as enrolment leaves them, and the authority they come from."""
+    authority = pki.make_authority(tmp_path / "authority", "Example", now=NOW)
+    key, cert = pki.issue(authority, "unit-07", now=NOW)
+    for name, data in (("ca.pem", authority.pem), ("unit.pem", cert), ("tls.key", key)):
+        (tmp_path / name).write_bytes(data)
+    return TlsConfig(ca=tmp_path / "ca.pem", cert=tmp_path / "unit.pem", key=tmp_path / "tls.key")
+
+
+def test_certificates_are_counted_in_days(tls):
+    left = days_left(tls, NOW)
+    assert left == days_left(tls, NOW + dt.timedelta(days=10)) + 10
+    assert warning(left) is None
+    assert "renew" in warning(days_left(tls, NOW + dt.timedelta(days=left - 5)))
+
+
+def test_what_is_wrong_with_certificates_is_said(tls, tmp_path):
+    """Each with the file it is about, and what to do."""
+    left = days_left(tls, NOW)
+    for now, words in ((NOW + dt.timedelta(days=left + 2), "expired"), (NOW - dt.timedelta(days=30), "clock")):
+        with pytest.raises(KeyFileError, match=words):
+            days_left(tls, now)
+    other = pki.make_authority(tmp_path / "other", "Other", now=NOW)
+    (tmp_path / "other.pem").write_bytes(other.pem)
+    (tmp_path / "other.key").write_bytes(pki.issue(other, "unit-07", now=NOW)[0])
+    (tmp_path / "empty").write_bytes(b"")
+    wrong = {
+        "ca": (("other.pem", "not signed by"), ("missing.pem", "No such file"), ("empty", "no certificate")),
+        "cert": (("empty", "no certificate"),),
+        "key": (("other.key", "another certificate"), ("empty", "no private key")),
+    }
+    for part, cases in wrong.items():
+        for name, words in cases:
+            with pytest.raises(KeyFileError, match=words):
+                days_left(tls.model_copy(update={part: tmp_path / name}), NOW)
+
+
+def config_text(tmp_path, *, extra: str = "") -> str:
+    """A unit whose camera is a folder of pictures and whose computer is this one."""
+    (tmp_path / "state").mkdir(exist_ok=True)
+    pictures = tmp_path / "pictures"
+    pictures.mkdir(exist_ok=True)
+    cv2.imwrite(str(pictures / "0.png"), np.full((120, 160, 3), 90, np.uint8))
+    return (
+        f'unit = "unit-07"\nagency = "Example"\nstate_dir = "{tmp_path / "state"}"\n{extra}\n'
+        f'[[hw.cameras]]\nkind = "folder"\npath = "{pictures}"\n[outbox]\nmin_free_mib = 0\n'
+    )
+
+
+def findings(tmp_path, text: str, *overrides: str):
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    return {finding.what: finding for finding in doctor.examine(path, list(overrides))}
+
+
+def test_there_is_one_line_for_everything_the_agent_needs(tmp_path, capsys):
+    """Nothing missing, nothing twice; JSON for programs; the exit code tells whether anything fails."""
+    said = findings(tmp_path, config_text(tmp_path), "seal.mode=off")
+    assert set(said) == {
+        "configuration", "models", "keys", "release", "outbox", "certificates", "board", "disk", "clock", "cameras",
+        "receiver", "panel", "broker",
+    }  # fmt: skip
+    assert {what for what, finding in said.items() if finding.verdict is doctor.Verdict.FAIL} == set()
+    assert doctor.run(tmp_path / "config.toml", ["seal.mode=off"], as_json=True) == 0
+    assert {line["what"] for line in json.loads(capsys.readouterr().out)} == set(said)
+
+
+def test_on_a_terminal_hints_are_whole(tmp_path, capsys, monkeypatch):
+    """Names of sections stand in brackets, which are no mark-up."""
+    monkeypatch.setenv("COLUMNS", "400")
+    path = tmp_path / "config.toml"
+    path.write_text(config_text(tmp_path) + BROKEN["broker"][0])
+    assert doctor.run(path, [], as_json=False) == 1
+    said = capsys.readouterr().out
+    assert "[hw.link]" in said
+    assert "name them in [seal]" in said
+
+
+BROKEN = {
+    "cameras": ('[[hw.cameras]]\nkind = "device"\nname = "rear"\nsource = "/dev/video99"\n', "plugged in"),
+    "receiver": ('[hw.gnss]\nkind = "gpsd"\nport = 9\n', "running"),
+    "broker": ('[hw.link]\nkind = "mqtt"\nhost = "127.0.0.1"\nport = 9\n', "network"),
+    "panel": ('[hw.panel]\nkind = "gpio"\nchip = 99\nstatus_pin = 5\n', "lgpio|gpiochip99"),
+    "certificates": (
+        '[hw.link]\nkind = "mqtt"\nhost = "127.0.0.1"\nport = 9\n[hw.link.tls]\nca = "/nowhere/ca.pem"\n',
+        "enrol the unit",
+    ),
+    "models": ("", "nowhere"),
+    "disk": ("", "larger card"),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_what_is_broken_fails_with_a_hint(tmp_path, what, monkeypatch):
+    """And the other lines are there all the same."""
+    monkeypatch.setattr(doctor, "_FRAME_TIMEOUT_S", 0.3)
+    table, hint = BROKEN[what]
+    special = {"models": "recognise.models=/nowhere", "disk": "outbox.min_free_mib=1048576"}
+    text = config_text(tmp_path) + table
+    said = findings(tmp_path, text, "seal.mode=off", special.get(what, "log.level=info"))
+    assert said[what].verdict is doctor.Verdict.FAIL
+    assert re.search(hint, said[what].detail)
+    assert len(said) == 13
+
+
+def test_no_finding_shows_the_password_of_a_camera(tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor, "_FRAME_TIMEOUT_S", 0.3)
+    camera = '[[hw.cameras]]\nkind = "device"\nname = "rear"\nsource = "rtsp://patrol:w0rd@127.0.0.1:9/x"\n'
+    said = findings(tmp_path, config_text(tmp_path) + camera, "seal.mode=off")
+    assert "rtsp://***@127.0.0.1:9" in said["cameras"].detail
+    assert "w0rd" not in str(said)
+
+
+def test_a_clock_that_is_months_wrong_is_seen_by_what_was_written_later(tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text('unit = "unit-07"\nagency = "Example"\n[[hw.cameras]]\nkind = "sim"\n')
+    os.utime(path, (4_000_000_000, 4_000_000_000))
+    found = {finding.what: finding for finding in doctor.examine(path, [])}["clock"]
+    assert found.verdict is doctor.Verdict.FAIL
+    assert "before config.toml was written (2096-10-02)" in found.detail
+    os.utime(path, (1_000_000_000, 1_000_000_000))
+    found = {finding.what: finding for finding in doctor.examine(path, [])}["clock"]
+    assert found.verdict is not doctor.Verdict.FAIL

@@ -1,0 +1,150 @@
+"""What the documents say is true: every counter is explained, every link leads somewhere, every command runs."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from contextlib import suppress
+
+import pytest
+import typer
+import typer.main
+
+from agent.runtime.config import load_config
+from agent.runtime.service import Hardware, Service
+from cli import provision as provision_cli
+from cli import station as station_cli
+from cli import update
+from cli.config import example
+from cli.demo import DriveClock
+from cli.main import app
+from cli.simulate import config_for, reader_for
+from hw.absent import LinkAbsent
+from hw.drive_load import load_drive
+from hw.open import open_board, open_cameras, open_gnss, open_panel
+from tests.conftest import ROOT
+from tests.drive_builder import write_drive
+
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+
+
+def published(tmp_path):
+    """Names of all counters and gauges of a running agent."""
+    drive = load_drive(write_drive(tmp_path / "drive"))
+    config = config_for(drive, tmp_path / "state")
+    clock = DriveClock(drive)
+    make_reader, models = reader_for(drive, config)
+    hardware = Hardware(
+        cameras=open_cameras(config.hw.cameras, clock, drive=drive),
+        gnss=open_gnss(config.hw.gnss, clock, drive=drive),
+        panel=open_panel(config.hw.panel, clock, drive=drive),
+        link=LinkAbsent(),
+        board=open_board(config.hw.board, clock, drive=drive),
+        clock=clock,
+    )
+    service = Service(config, hardware, make_reader, models)
+    seen = {}
+
+    def watch(running):
+        if running.health.visions and not seen:
+            stats = running.outbox_stats
+            seen["names"] = {
+                *running.health.counters(stats),
+                *running.health.gauges(stats, hardware.board.vitals()),
+            }
+            running.stop()
+
+    service.run(on_watch=watch, drain_s=0)
+    return seen["names"]
+
+
+def test_every_counter_and_gauge_is_documented(tmp_path):
+    """docs/counters.md lists exactly what is published."""
+    text = (ROOT / "docs" / "counters.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"^\| `([a-z_.0-9]+)` \| \S", text, flags=re.MULTILINE))
+    assert documented == published(tmp_path)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_lead_somewhere(path):
+    """No dead link inside the project."""
+    text = path.read_text(encoding="utf-8")
+    links = re.findall(r"\]\((?!https?:)([^)#\s]+)", text)
+    assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+def commands():
+    """Every ``patrol-lpr`` line of every document, comments cut off."""
+    for path in DOCUMENTS:
+        for block in re.findall(
+            r"^```\n(.*?)^```", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+        ):
+            for shown in block.splitlines():
+                line = shown.removeprefix("sudo ")
+                if re.match(r"(\S*/)?patrol-lpr ", line):
+                    words = shlex.split(line.split(" #")[0].split(" > ")[0])[1:]
+                    yield pytest.param(words, id=f"{path.name}: {' '.join(words)}")
+
+
+def command_of(words):
+    """The command that the words call, and what they give to it."""
+    known = {group.name for group in app.registered_groups}
+    for name, group in (("station", station_cli), ("provision", provision_cli), ("update", update)):
+        if name not in known:
+            app.add_typer(group.app, name=name)
+    command = typer.main.get_command(app)
+    while words and words[0] in getattr(command, "commands", {}):
+        command, words = command.commands[words[0]], words[1:]
+    return command, words
+
+
+@pytest.mark.parametrize("words", list(commands()))
+def test_documented_commands_parse(words):
+    """Commands in the documents exist with these arguments and options."""
+    command, words = command_of(words)
+    with suppress(typer.Exit):  # --help ends where it stands
+        command.make_context("patrol-lpr", list(words))
+
+
+def mentioned(kind):
+    """Words after ``kind`` in every `code` of prose and tables; what may be left out there is taken as given."""
+    for path in DOCUMENTS:
+        prose = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+        for code in re.findall(r"`([^`\n]+)`", prose):
+            if code.startswith(f"{kind} "):
+                words = code.replace("[", " ").replace("]", " ").split()[len(kind.split()) :]
+                if not re.fullmatch(r"[a-z]+/\d", words[0]):  # a label of the wire format, as "link/1"
+                    yield pytest.param(words, id=f"{path.name}: {code}")
+
+
+@pytest.mark.parametrize("words", list(mentioned("patrol-lpr")))
+def test_mentioned_commands_exist(words):
+    """In a table or a sentence arguments may be missing; the command and its options are real."""
+    command, given = command_of(words)
+    assert not hasattr(command, "commands") or not given, f"{given[0]} is no command"
+    options = {option for parameter in command.params for option in parameter.opts}
+    assert {word for word in given if word.startswith("--")} <= options | {"--help"}
+
+
+@pytest.mark.parametrize("words", list(mentioned("make")))
+def test_mentioned_targets_exist(words):
+    """What `make` is asked for is in the Makefile."""
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert words[0] in targets
+
+
+@pytest.mark.parametrize("words", list(mentioned("python -m")))
+def test_mentioned_modules_exist(words):
+    """A module that a document runs lies where it says."""
+    place = ROOT / words[0].replace(".", "/")
+    assert words[0] == "pytest" or place.with_suffix(".py").is_file() or (place / "__main__.py").is_file()
+
+
+def test_the_example_configuration_is_right(tmp_path, capsys):
+    """What `config example` prints can be used as it is."""
+    assert example() == 0
+    path = tmp_path / "config.toml"
+    path.write_text(capsys.readouterr().out, encoding="utf-8")
+    config = load_config(path)
+    assert (config.unit, config.hw.link.kind) == ("unit-07", "mqtt")
+    assert config.hw.link.unit == "unit-07"

@@ -1,0 +1,154 @@
+"""``patrol-lpr read`` on files: good ones are read, bad ones get a clear word and the rest goes on."""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import pytest
+
+from agent.errors import ImageError
+from agent.recognise import Recogniser, load_active
+from cli.read_files import expand, read_images
+from cli.read_video import read_video
+from hw.images import PictureError, load_rgb
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def recogniser(repo: Path) -> Recogniser:
+    return Recogniser(*load_active(repo / "models"))
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.jpg"
+    rng = np.random.default_rng(3)
+    cv2.imwrite(str(path), rng.integers(0, 255, (240, 320, 3), np.uint8))
+    return path
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that claims a size and holds nothing."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunk = b"IHDR" + header
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+
+
+def test_pixels_come_as_rgb(tmp_path: Path) -> None:
+    """A red picture is red in the first channel."""
+    cv2.imwrite(str(tmp_path / "red.png"), np.full((4, 4, 3), (0, 0, 255), np.uint8))
+
+    assert load_rgb(tmp_path / "red.png")[0, 0].tolist() == [255, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("empty.jpg", b"", "0 bytes"),
+        ("text.jpg", b"not a picture at all", "not a picture"),
+        ("head.png", png_header(30, 20), "corrupt, truncated"),
+        ("bomb.png", png_header(60_000, 60_000), "60000x60000 pixels"),
+        ("cut.jpg", b"\xff\xd8\xff\xe0\x00\x10JFIF", "not a picture|corrupt"),
+    ],
+)
+def test_a_bad_picture_is_refused_with_its_name_and_reason(
+    tmp_path: Path, name: str, content: bytes, said: str
+) -> None:
+    """Empty, foreign, truncated and monstrous files: a clear error, decided before memory is asked for."""
+    path = tmp_path / name
+    path.write_bytes(content)
+
+    with pytest.raises(PictureError, match=said) as caught:
+        load_rgb(path)
+
+    assert name in str(caught.value)
+
+
+def test_a_missing_picture_is_refused(tmp_path: Path) -> None:
+    """Not a traceback."""
+    with pytest.raises(PictureError, match=r"none\.jpg"):
+        load_rgb(tmp_path / "none.jpg")
+
+
+def test_one_bad_picture_does_not_stop_the_others(recogniser: Recogniser, photo: Path, tmp_path: Path) -> None:
+    """Each input has its line, in order, the bad one with its error."""
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"nothing")
+
+    lines = [json.loads(r.as_json()) for r in read_images(recogniser, [photo, bad, photo], crops=False)]
+
+    assert [line["image"] for line in lines] == [str(photo), str(bad), str(photo)]
+    assert ["error" in line for line in lines] == [False, True, False]
+    assert lines[1]["plates"] == []
+
+
+def test_a_crop_is_one_plate_as_large_as_the_picture(recogniser: Recogniser, photo: Path) -> None:
+    """With --crops the whole picture is the plate."""
+    (result,) = read_images(recogniser, [photo], crops=True)
+
+    (plate,) = result.plates
+    assert plate.as_json()["box"] == [0.0, 0.0, 320.0, 240.0]
+
+
+def test_a_proposal_stands_beside_the_text_and_only_where_asked_for(recogniser: Recogniser, repo: Path) -> None:
+    """What was read is the same with and without --formats: hot lists see nothing else."""
+    frames = sorted((repo / "tests/drives/city-day/frames").glob("*.jpg"))[40:44]
+    plain = [p.as_json() for r in read_images(recogniser, frames, crops=False) for p in r.plates]
+    asked = [p.as_json() for r in read_images(recogniser, frames, crops=False, formats=True) for p in r.plates]
+    assert any(p["text"] for p in plain)
+    assert not any("in_format" in p for p in plain)
+    assert [{k: v for k, v in p.items() if k != "in_format"} for p in asked] == plain
+    assert all(len(p["in_format"]) == len(p["text"]) for p in asked)
+
+
+def test_a_folder_is_searched_all_the_way_down(photo: Path, tmp_path: Path) -> None:
+    """Pictures and videos by their names, everything else is left alone."""
+    deep = tmp_path / "a" / "b"
+    deep.mkdir(parents=True)
+    (deep / "x.PNG").write_bytes(b"")
+    (deep / "y.mp4").write_bytes(b"")
+    (deep / "notes.txt").write_text("no")
+
+    assert expand([tmp_path]) == ([deep / "x.PNG", photo], [deep / "y.mp4"])
+
+
+def test_every_wrong_input_is_named_at_once(tmp_path: Path) -> None:
+    """A person mends them all in one go."""
+    (tmp_path / "a.txt").write_text("")
+
+    with pytest.raises(ImageError, match=r"a\.txt.*b\.jpg"):
+        expand([tmp_path / "a.txt", tmp_path / "b.jpg"])
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    path = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (160, 120))
+    for i in range(20):
+        writer.write(np.full((120, 160, 3), i * 10, np.uint8))
+    writer.release()
+    return path
+
+
+def test_a_video_that_ends_mid_frame_ends_there(recogniser: Recogniser, video: Path) -> None:
+    """A recorder that lost power leaves such files; what is whole is read."""
+    data = video.read_bytes()
+    video.write_bytes(data[: len(data) * 2 // 3])
+
+    assert list(read_video(recogniser, video)) == []
+
+
+def test_a_video_without_a_frame_is_an_error(recogniser: Recogniser, tmp_path: Path) -> None:
+    """Silence would look like an empty road."""
+    path = tmp_path / "broken.mp4"
+    path.write_bytes(b"\x00" * 100)
+
+    with pytest.raises(ImageError, match=r"broken\.mp4"):
+        list(read_video(recogniser, path))

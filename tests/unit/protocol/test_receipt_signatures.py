@@ -1,0 +1,182 @@
+"""Signed answers: what no pinned key of the station signed changes nothing at the unit."""
+
+from __future__ import annotations
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.buffer import Limits, OutboxReader, open_outbox
+from agent.sync.uplink import Uplink
+from hw.ports import LinkUp, Received
+from protocol.errors import KeyFileError, SealError, WireError
+from protocol.seal import Opener, ReceiptVerifier, SigningKey, StationKey, VerifyKey, load_keyring, sign_answer
+from protocol.seal.keys import RECEIPT_KEY, RECEIPT_PUBLIC
+from protocol.wire.enums import NackCode
+from protocol.wire.fields import pack, unpack
+from protocol.wire.topics import Channel, build
+from protocol.wire.wire import (
+    Nack,
+    PictureStatus,
+    Receipt,
+    decode_down,
+    encode_nack,
+    encode_picture_status,
+    encode_receipt,
+    payload_ref,
+)
+from station.ingest import Ingest
+from station.store import Store
+from tests.builders import BOOT, make_encoder, make_read
+
+OWN = SigningKey(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
+OTHER = SigningKey.generate()
+BELIEVED = ReceiptVerifier.of([OWN.public])
+RECEIPT = encode_receipt(Receipt("unit-07", "station", 1, ((1, make_read(1).read_id),)))
+DOWN = build("unit-07", Channel.RECEIPT)
+
+
+def test_a_signed_answer_is_believed_and_still_the_same_message():
+    """Receivers that know nothing of signatures read what they always read."""
+    signed = sign_answer(OWN, RECEIPT)
+    BELIEVED.check(signed)
+    plain, told = decode_down(RECEIPT), decode_down(signed)
+    assert (plain.records, plain.unit, plain.stored_us) == (told.records, told.unit, told.stored_us)
+    assert set(unpack(signed)) - set(unpack(RECEIPT)) == {"key", "sig"}
+
+
+@pytest.mark.parametrize(
+    "forged", [RECEIPT, sign_answer(OTHER, RECEIPT), pack({**unpack(RECEIPT), "key": OWN.id})]
+)
+def test_unsigned_and_foreign_answers_are_not_believed(forged):
+    with pytest.raises(SealError):
+        BELIEVED.check(forged)
+
+
+def test_another_signer_under_the_right_name_is_not_believed():
+    """The name of the key proves nothing."""
+    forged = {**unpack(sign_answer(OTHER, RECEIPT)), "key": OWN.id}
+    with pytest.raises(SealError, match="wrong"):
+        BELIEVED.check(pack(forged))
+
+
+@given(st.data())
+def test_no_change_of_a_signed_answer_is_believed(data):
+    """Any key of the message changed, taken away or added."""
+    signed = unpack(sign_answer(OWN, RECEIPT))
+    name = data.draw(st.sampled_from([*sorted(signed), "new"]))
+    value = data.draw(st.one_of(st.integers(0, 2**40), st.binary(max_size=70), st.text(max_size=9), st.just(None)))
+    changed = (
+        {key: old for key, old in signed.items() if key != name} if value is None else {**signed, name: value}
+    )
+    if changed == signed:
+        return
+    with pytest.raises(SealError):
+        BELIEVED.check(pack(changed))
+
+
+def test_the_bytes_of_a_signed_receipt_are_pinned(bless, repo):
+    """A station in another language signs these very bytes."""
+    path = repo / "tests" / "golden" / "wire" / "signed_receipt.hex"
+    signed = sign_answer(OWN, RECEIPT)
+    if bless:
+        path.write_text(signed.hex(" ", 16).replace(" ", "\n") + "\n", encoding="ascii")
+    assert bytes.fromhex(path.read_text(encoding="ascii")) == signed
+
+
+class Unit:
+    """An uplink that believes one station, on a real outbox with one read."""
+
+    def __init__(self, folder, believes) -> None:
+        self.outbox = open_outbox(folder, make_encoder(), limits=Limits(min_free_bytes=0, ballast_bytes=0))[0]
+        self.outbox.append([make_read(1)])
+        self.reader = OutboxReader(self.outbox.path)
+        self.commands: list = []
+        self.sent: list[bytes] = []
+        self.uplink = Uplink(
+            self, self.reader, self.commands.append, unit="unit-07", boot_id=BOOT, believes=believes
+        )
+        self.uplink.handle(LinkUp(16), 0)
+        self.uplink.pump(0)
+
+    def publish(self, _topic, payload, *, token, retain=False, qos=1) -> None:
+        self.sent.append(payload)
+
+    def add_sentence(self, payload: bytes) -> int:
+        """Return how many records and pictures are left."""
+        self.uplink.handle(Received(DOWN, payload), 0)
+        self.outbox.apply(self.commands)
+        self.commands.clear()
+        stats = self.outbox.stats()
+        return stats.reads + stats.plates + stats.overviews
+
+
+@pytest.fixture
+def unit(tmp_path):
+    made = Unit(tmp_path, BELIEVED)
+    yield made
+    made.reader.close()
+    made.outbox.close()
+
+
+def test_forged_answers_free_refuse_and_stop_nothing(unit):
+    """A broker's forged receipt, nack and picture status: counted, and everything still waits."""
+    picture = make_read(1).pictures[1]
+    lies = [
+        RECEIPT,
+        encode_nack(Nack("unit-07", payload_ref(unit.sent[0]), NackCode.MALFORMED, False, "")),
+        encode_nack(Nack("unit-07", payload_ref(unit.sent[0]), NackCode.STORAGE, True, "")),
+        encode_picture_status(PictureStatus("unit-07", picture.sha256, len(picture.jpeg))),
+        encode_receipt(Receipt("unit-07", "s", 1, (), ((picture.sha256, len(picture.jpeg)),))),
+    ]
+    for lie in lies:
+        assert unit.add_sentence(lie) == 3
+        assert unit.add_sentence(sign_answer(OTHER, lie)) == 3
+    assert unit.uplink.counts.forged == 10
+    assert (unit.outbox.stats().quarantined, unit.uplink.counts.nacks, unit.uplink.counts.receipts) == (0, 0, 0)
+    assert unit.add_sentence(sign_answer(OWN, RECEIPT)) == 2
+
+
+def test_a_unit_without_a_pinned_key_takes_answers_as_they_come(tmp_path):
+    """Said in the threat model, and by doctor."""
+    open_minded = Unit(tmp_path, None)
+    assert open_minded.add_sentence(RECEIPT) == 2
+    assert open_minded.add_sentence(sign_answer(OTHER, RECEIPT)) == 2
+    open_minded.reader.close()
+    open_minded.outbox.close()
+
+
+def test_every_answer_of_a_station_with_a_receipt_key_is_signed(tmp_path):
+    """Receipts, refusals and picture statuses; the key lies beside the station's."""
+    StationKey.generate().save(tmp_path / "station.key")
+    OWN.save(tmp_path / RECEIPT_KEY)
+    opener = Opener(load_keyring(tmp_path))
+    assert opener.signs
+    store = Store(tmp_path / "s.db")
+    ingest = Ingest(store, "s", lambda: 1, opener=opener, sealed_only=False)
+    payload = make_encoder().read(1, make_read(1), b"").payload
+    topic = build("unit-07", Channel.READ)
+    told = [answer for bad in (payload, b"\xff", payload) for _, answer in ingest.handle(topic, bad)]
+    assert len(told) == 3
+    for answer in told:
+        BELIEVED.check(answer)
+    store.close()
+
+
+def test_two_keys_in_one_file_are_a_change_of_keys(tmp_path):
+    """The old one and the new one, one after the other: answers of both are believed; anything else is an error."""
+    path = tmp_path / RECEIPT_PUBLIC
+    path.write_bytes(OWN.public.pem() + b"\n" + OTHER.public.pem())
+    both = ReceiptVerifier.of(VerifyKey.load_all(path))
+    both.check(sign_answer(OWN, RECEIPT))
+    both.check(sign_answer(OTHER, RECEIPT))
+    for wrong in (b"", b"no key", StationKey.generate().pem()):
+        path.write_bytes(wrong)
+        with pytest.raises(KeyFileError):
+            VerifyKey.load_all(path)
+
+
+def test_what_is_no_message_is_no_answer():
+    with pytest.raises(WireError):
+        BELIEVED.check(b"\xff")

@@ -1,0 +1,149 @@
+"""docs/wire-format.md is a contract: what it lists is what is sent, no more and no less."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from protocol.errors import WireError
+from protocol.seal import SigningKey, StationKey
+from protocol.seal.envelope import seal_record
+from protocol.seal.evidence import START, decode_signed, sign
+from protocol.wire import fields, wire
+from protocol.wire.decode import MAX_COUNTERS
+from protocol.wire.enums import FixQuality, GeotagMethod, PictureKind, TimeSource
+from protocol.wire.fields import unpack
+from protocol.wire.topics import ROOT, Channel
+from tests.unit.protocol.test_wire import EXAMPLES
+
+TYPES = {str: "string", int: "integer", bytes: "bytes", bool: "boolean", list: "array", dict: "map"}
+FREE_NAMES = {"cnt", "gau"}
+"""Maps whose names are data."""
+OWN = SigningKey(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
+SIGNED = sign(OWN, "unit-07", 1, START, record=EXAMPLES["read"], salt=bytes(16))[0]
+ALL = {
+    **EXAMPLES,
+    "signed": SIGNED,
+    "sealed": seal_record(StationKey.generate(), "unit-07", 1, bytes(16), SIGNED),
+}
+
+
+@pytest.fixture
+def document(repo):
+    return (repo / "docs" / "wire-format.md").read_text(encoding="utf-8")
+
+
+def documented(document):
+    """Schema -> key -> type, from the tables under the headings that name a schema."""
+    found = {}
+    for part in re.split(r"^### ", document, flags=re.MULTILINE)[1:]:
+        schema = re.match(r"`(\w+/\d+)`", part)[1]
+        table = part.split("\n## ")[0]
+        rows = re.findall(r"^\| `([^`]+)` \| ([a-z ]+?) \|", table, flags=re.MULTILINE)
+        assert len(rows) == len(dict(rows)), f"{schema} lists a key twice"
+        found[schema] = dict(rows)
+    return found
+
+
+def flat(fields, prefix=""):
+    """Keys with the types of their values, nested ones as ``gps.lat`` and ``img[].sha``."""
+    found = {}
+    for key, value in fields.items():
+        name = prefix + key
+        found[name] = None if value is None else TYPES[type(value)]
+        if isinstance(value, dict) and key not in FREE_NAMES:
+            found |= flat(value, f"{name}.")
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            found |= flat(value[0], f"{name}[].")
+    return found
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_key_that_is_sent_is_documented_and_every_documented_key_is_sent(document, name):
+    """Names and types agree in both directions."""
+    sent = unpack(ALL[name])
+    contract = documented(document)[sent["v"]]
+    types = flat(sent)
+    assert types.keys() == contract.keys()
+    for key, sort in types.items():
+        allowed = contract[key].split(" or ")
+        assert (sort or "nil") in allowed, f"{key} is {sort}, documented as {contract[key]}"
+
+
+def test_no_schema_is_missing_and_none_is_invented(document):
+    """One table for each message there is."""
+    assert documented(document).keys() == {unpack(payload)["v"] for payload in ALL.values()}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_only_keys_documented_so_may_be_nil(document, name):
+    """Decoders take nil exactly where the contract says so."""
+    sent = unpack(EXAMPLES[name])
+    contract = documented(document)[sent["v"]]
+    decode = {"read": wire.decode_record, "dating": wire.decode_record, "tombstone": wire.decode_record}
+    decode |= {"chunk": wire.decode_chunk, "health": wire.decode_health, "status": wire.decode_status}
+    decode |= {"offer": wire.decode_offer, "part": wire.decode_part}
+    decode |= {"wish": wire.decode_update, "report": wire.decode_update}
+    for key in sent:
+        payload = fields.pack({**sent, key: None})
+        if contract[key].endswith("or nil"):
+            decode.get(name, wire.decode_down)(payload)
+        else:
+            with pytest.raises(WireError):
+                decode.get(name, wire.decode_down)(payload)
+
+
+@pytest.mark.parametrize("channel", Channel)
+def test_every_topic_is_documented(document, channel):
+    """A topic nobody knows of is a topic nobody guards."""
+    assert f"| `{ROOT}/{{unit}}/{channel.value}` |" in document
+
+
+@pytest.mark.parametrize(
+    "constants",
+    [
+        wire.Lost,
+        wire.LostReason,
+        wire.NackCode,
+        wire.UnitState,
+        wire.UpdateState,
+        TimeSource,
+        GeotagMethod,
+        FixQuality,
+        PictureKind,
+    ],
+)
+def test_every_constant_is_documented(document, constants):
+    """A station in another language needs all values."""
+    assert {value for value in constants if f"`{value}`" not in document} == set()
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        wire.MAX_MESSAGE_BYTES,
+        wire.MAX_CHUNK_BYTES,
+        wire.MAX_RECEIPT_RECORDS,
+        wire.MAX_RECEIPT_PICTURES,
+        wire.MAX_RANGES,
+        wire.MAX_PART_BYTES,
+        MAX_COUNTERS,
+        fields._MAX_STR_BYTES,
+        fields._MAX_ITEMS,
+    ],
+)
+def test_every_limit_is_documented(document, limit):
+    """Limits of the code are limits of the contract."""
+    assert re.search(rf"(?<![\d,]){limit:,}(?![\d,])", document)
+
+
+def test_the_bytes_of_a_signed_record_are_pinned(bless, repo):
+    """Series are proven years later: link and signature of the example never change."""
+    path = repo / "tests" / "golden" / "wire" / "signed.hex"
+    if bless:
+        path.write_text(SIGNED.hex(" ", 16).replace(" ", "\n") + "\n", encoding="ascii")
+    pinned = bytes.fromhex(path.read_text(encoding="ascii"))
+    assert pinned == SIGNED
+    assert decode_signed(pinned).evidence("unit-07", 1).is_signed_by(OWN.public)

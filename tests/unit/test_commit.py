@@ -1,0 +1,102 @@
+"""The committer and a disk that takes nothing: every read is held and told, and memory does not fill with pictures."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.buffer import Receipted, open_outbox
+from agent.buffer.retention import Limits
+from agent.commit import ReadCommitter
+from agent.errors import OutboxDiskError, OutboxFullError
+from agent.geotag.nmea import NmeaConfig, NmeaState
+from agent.geotag.timebase import Timebase
+from protocol.wire.enums import PictureKind
+from tests.builders import BOOT, make_encoder, make_read
+
+
+class Ready:
+    """A geotagger whose reads are made already."""
+
+    held = 0
+
+    def __init__(self) -> None:
+        self.reads: list = []
+
+    def tick(self, _):
+        reads, self.reads = self.reads, []
+        return reads
+
+    flush = tick
+
+
+class Disk:
+    """An outbox whose disk can fail."""
+
+    def __init__(self, inner) -> None:
+        self._inner, self.error = inner, None
+
+    def append(self, *arguments):
+        if self.error:
+            raise self.error
+        return self._inner.append(*arguments)
+
+    def apply(self, commands):
+        if self.error:
+            raise self.error
+        return self._inner.apply(commands)
+
+
+@pytest.fixture
+def parts(tmp_path):
+    outbox, _ = open_outbox(tmp_path, make_encoder(), limits=Limits(min_free_bytes=0, ballast_bytes=0))
+    disk, ready = Disk(outbox), Ready()
+    yield ReadCommitter(NmeaState(NmeaConfig()), ready, Timebase(BOOT), disk), ready, disk, outbox
+    outbox.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "counted"), [(OutboxFullError("full"), "disk_full"), (OutboxDiskError("EIO"), "disk_failed")]
+)
+def test_reads_are_held_until_the_disk_takes_them(parts, error, counted):
+    """Refused again and again, counted, and committed in order when the disk is well."""
+    committer, ready, disk, outbox = parts
+    disk.error = error
+    for number in range(1, 4):
+        ready.reads = [make_read(number)]
+        settled = committer.commit_ready(number)
+        assert (settled.stuck, settled.reads, committer.stuck) == (True, (), True)
+    assert (getattr(committer.counts, counted), committer.waiting) == (3, 3)
+    disk.error = None
+    settled = committer.commit_ready(9)
+    assert (settled.seqs, committer.stuck, committer.waiting) == ((1, 2, 3), False, 0)
+    assert outbox.stats().reads == 3
+
+
+def test_answers_are_held_too(parts):
+    """A receipt that could not be carried out is carried out later."""
+    committer, ready, disk, outbox = parts
+    ready.reads = [make_read(1)]
+    committer.commit_ready(0)
+    disk.error = OutboxDiskError("EIO")
+    committer.add_command(Receipted(((1, make_read(1).read_id),)))
+    assert committer.commit_ready(1).stuck
+    disk.error = None
+    assert committer.commit_ready(2).freed == 1
+    assert outbox.stats().reads == 0
+
+
+def test_hours_without_a_disk_keep_the_reads_and_give_up_scenes(parts):
+    """All reads and plates are there in the end; the scenes of the later ones are gone and counted."""
+    committer, ready, disk, outbox = parts
+    disk.error = OutboxDiskError("read-only")
+    for number in range(1, 401):
+        ready.reads = [make_read(number)]
+        committer.commit_ready(number)
+    assert committer.counts.scenes_dropped == 400 - 256
+    disk.error = None
+    settled = committer.commit_ready(9999)
+    assert len(settled.reads) == 400
+    assert [len(read.pictures) for read in settled.reads] == [2] * 256 + [1] * 144
+    assert settled.reads[-1].pictures[0].kind is PictureKind.PLATE
+    stats = outbox.stats()
+    assert (stats.reads, stats.plates, stats.overviews) == (400, 400, 256)

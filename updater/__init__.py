@@ -1,0 +1,1 @@
+"""Root's side of releases on a unit: stage, try, commit, roll back."""
