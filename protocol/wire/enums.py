@@ -83,3 +83,20 @@ class UnitState(StrEnum):
     DEGRADED = "degraded"
     DYING = "dying"
     OFFLINE = "offline"
+
+
+class UpdateState(StrEnum):
+    """How the latest update stands on a unit."""
+
+    IDLE = "idle"
+    """None was ever seen."""
+    WAITING = "waiting"
+    """Offered; fetched over a link that costs nothing, or when the one on trial is decided."""
+    FETCHING = "fetching"
+    HANDED = "handed"
+    """Fetched whole; being verified and staged."""
+    TRIAL = "trial"
+    """Staged; runs from the next start, until it has proven itself."""
+    COMMITTED = "committed"
+    ROLLED_BACK = "rolled_back"
+    REFUSED = "refused"

@@ -32,5 +32,5 @@ def test_a_renamed_key_is_taken_under_its_old_name(section, old, new, value):
 
 
 def test_a_misspelt_key_is_still_refused():
-    with pytest.raises(ConfigError, match="recognise.max_fsp: unknown key"):
+    with pytest.raises(ConfigError, match=r"recognise\.max_fsp: unknown key"):
         parse_config({**MINIMAL, "recognise": {"max_fsp": 3}}, "wrong.toml")

@@ -1,0 +1,89 @@
+"""Records: an envelope that every type has, and a body that its type declares.
+
+Whoever does not know a type still knows from which unit it is, its number and its id: it can be stored, receipted,
+exported and verified, and understood later.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BaseModel, ConfigDict
+
+from protocol.wire.codec import (
+    Id16,
+    Message,
+    Plain,
+    Seq,
+    Text32,
+    Text36,
+    UnitId,
+    fields_of,
+    key,
+    pack,
+    unpack,
+    validate,
+)
+
+if TYPE_CHECKING:
+    from protocol.wire.registry import Registry
+
+
+class Envelope(BaseModel):
+    """The keys that every record has."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", validate_by_name=True, validate_by_alias=True)
+
+    schema_id: Annotated[Text32, key("v")]
+    unit: Annotated[UnitId, key("dev")]
+    agency: Annotated[Text36, key("agy")]
+    boot_id: Annotated[Id16, key("boot")]
+    seq: Annotated[Seq, key("seq")]
+    record_id: Annotated[Id16, key("id")]
+
+
+_ENVELOPE_KEYS = frozenset({"v", "dev", "agy", "boot", "seq", "id"})
+
+
+class RecordBody(Message):
+    """What a record says beside its envelope."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A decoded record."""
+
+    envelope: Envelope
+    body: RecordBody | None
+    """None: this version does not know the type."""
+    payload: bytes
+    """The bytes that were decoded."""
+
+
+def encode_record(envelope: Envelope, body: RecordBody) -> bytes:
+    """Return canonical bytes.  Raises ValueError when the envelope names another schema than the body's."""
+    if envelope.schema_id != body.SCHEMA:
+        raise ValueError(f"an envelope of {envelope.schema_id} does not fit a body of {body.SCHEMA}")
+    return pack({**fields_of(body), **envelope.model_dump(by_alias=True)})
+
+
+def decode_record(payload: bytes, registry: Registry) -> Record:
+    """Decode a record of any type; raises WireError for what is none, or is not what its type declares."""
+    return record_of(unpack(payload), payload, registry)
+
+
+def record_of(fields: dict[str, Plain], payload: bytes, registry: Registry) -> Record:
+    """As :func:`decode_record`, of a map that is unpacked already."""
+    envelope = validate(Envelope, fields, "record")
+    known = registry.get(envelope.schema_id)
+    if known is None:
+        return Record(envelope, None, payload)
+    own = {name: value for name, value in fields.items() if name not in _ENVELOPE_KEYS}
+    return Record(envelope, validate(known.model, own, envelope.schema_id), payload)
+
+
+def derived_record_id(boot_id: bytes, seq: int) -> bytes:
+    """Name a record that has no id of its own: unique, because a sequence number is given out once a boot."""
+    return hashlib.blake2b(boot_id + seq.to_bytes(8, "big"), digest_size=16, person=b"patrol-record").digest()

@@ -1,0 +1,49 @@
+"""``tomb/1``: what will never come, and why."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from protocol.wire.codec import U63, Seq, key
+from protocol.wire.enums import Lost, LostReason
+from protocol.wire.record import RecordBody
+from protocol.wire.registry import Priority, RecordType, Value
+
+MAX_RANGES = 256
+"""Ranges in one tombstone at most."""
+
+
+class Tombstone(RecordBody):
+    """The body of a tombstone."""
+
+    SCHEMA: ClassVar[str] = "tomb/1"
+
+    lost: Annotated[Lost, key("lost")]
+    reason: Annotated[LostReason, key("why")]
+    count: Annotated[U63, key("cnt")]
+    """How many are known to be gone; with ``damage`` at least this many."""
+    size_bytes: Annotated[U63, key("bytes")]
+    ranges: Annotated[tuple[tuple[Seq, Seq], ...], Field(max_length=MAX_RANGES), key("rng")]
+    """Inclusive ranges of sequence numbers.  Of these, whatever the station has not got by the time the tombstone
+    comes in will not come any more; for pictures the numbers are those of the reads they belong to."""
+
+    @model_validator(mode="after")
+    def _ranges_ascend(self) -> Self:
+        if any(last < first for first, last in self.ranges):
+            raise ValueError("a range ends before it begins")
+        return self
+
+
+def _export(tombstone: Tombstone) -> dict[str, Value]:
+    return {
+        "lost": tombstone.lost.value,
+        "reason": tombstone.reason.value,
+        "count": tombstone.count,
+        "size_bytes": tombstone.size_bytes,
+        "ranges": " ".join(f"{first}-{last}" for first, last in tombstone.ranges),
+    }
+
+
+RECORD_TYPE = RecordType(schema="tomb/1", model=Tombstone, priority=Priority.NORMAL, export=_export)
