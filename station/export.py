@@ -56,7 +56,10 @@ def write_geojson(reads: Iterable[StoredRead], out: IO[str]) -> None:
 
 
 def write_evidence(store: Store, target: Path, ring: KeyRing, unit: str | None, *, now_us: int) -> int:
-    """Write the signed series of one unit or of all; return how many records.  Raises StoreError."""
+    """Write the signed series of one unit or of all; return how many records.
+
+    Raises StoreError, and WireError for more keys than a series holds.
+    """
     units = [row.unit for row in store.units() if unit in {None, row.unit}]
     keys = tuple((name, key.raw) for name in units for key in ring.units.get(name, {}).values())
     proofs = (

@@ -10,13 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
-import msgpack
-
 from protocol.errors import SealError, WireError
 from protocol.seal.evidence import SALT_BYTES, START, Evidence, digest_of
 from protocol.seal.keys import KEY_ID_BYTES, SIGNATURE_BYTES, VerifyKey
 from protocol.wire.enums import Lost, LostReason
-from protocol.wire.fields import I63, MAX_MESSAGE_BYTES, Fields, Plain, pack, unpack
+from protocol.wire.fields import I63, MAX_ITEMS, MAX_MESSAGE_BYTES, Fields, Plain, pack, unpack_each
 from protocol.wire.topics import check_unit
 from protocol.wire.wire import ReadMessage, TombstoneMessage, decode_record
 
@@ -26,7 +24,9 @@ if TYPE_CHECKING:
 SERIES = "series/1"
 PROOF = "proof/1"
 _HASH_BYTES = 32
-_MAX_KEYS = 64
+_MAX_KEYS = MAX_ITEMS
+_MAX_MAP_BYTES = 4 * MAX_MESSAGE_BYTES
+"""Room for the largest record with its proof, and for a header of ``_MAX_KEYS``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,11 @@ class UnitFindings:
 
 
 def write_series(out: IO[bytes], header: Header, proofs: Iterable[Proof]) -> int:
-    """Write a series; return how many records."""
+    """Write a series; return how many records.  Raises WireError for more keys than a series holds."""
+    if len(header.keys) > _MAX_KEYS:
+        raise WireError(
+            f"a series holds {_MAX_KEYS} public keys, these units have {len(header.keys)}: export one unit at a time"
+        )
     keys: list[Plain] = [[unit, raw] for unit, raw in header.keys]
     out.write(pack({"v": SERIES, "sta": header.station, "t": header.utc_us, "keys": keys}))
     count = 0
@@ -107,7 +111,7 @@ def write_series(out: IO[bytes], header: Header, proofs: Iterable[Proof]) -> int
 
 def read_series(file: IO[bytes]) -> tuple[Header, Iterator[Proof]]:
     """Return the header and the proofs, one at a time; raises WireError for what is no series."""
-    maps = _maps(file)
+    maps = unpack_each(file, max_item_bytes=_MAX_MAP_BYTES)
     first = next(maps, None)
     if first is None:
         raise WireError("the file is empty: not a series")
@@ -122,29 +126,6 @@ def read_series(file: IO[bytes]) -> tuple[Header, Iterator[Proof]]:
         ),
     )
     return header, (_proof(item) for item in maps)
-
-
-def _maps(file: IO[bytes]) -> Iterator[dict[str, Plain]]:
-    """Cut the stream into maps and hold each to the wire's rules."""
-    cutter = msgpack.Unpacker(max_buffer_size=4 * MAX_MESSAGE_BYTES)
-    left = b""
-    while block := file.read(MAX_MESSAGE_BYTES):
-        left += block
-        try:
-            cutter.feed(block)
-            used = cutter.tell()
-            while True:
-                start = used
-                cutter.skip()
-                used = cutter.tell()
-                yield unpack(left[: used - start])
-                left = left[used - start :]
-        except msgpack.OutOfData:
-            continue
-        except (ValueError, msgpack.UnpackException) as error:
-            raise WireError(f"not a series: {error!s:.120}") from error
-    if left:
-        raise WireError(f"the file ends in the middle of a record: {len(left)} bytes are left over")
 
 
 def _proof(item: dict[str, Plain]) -> Proof:

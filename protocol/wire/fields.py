@@ -6,7 +6,7 @@ Bytes from the network are guilty until proven otherwise: whatever comes in, the
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import msgpack
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 MAX_MESSAGE_BYTES = 65_536
 """No message of this protocol is larger."""
 MAX_EXTRA_DEPTH = 4
-_MAX_ITEMS = 2_048
+MAX_ITEMS = 2_048
+"""No array or map of this protocol has more."""
 _MAX_STR_BYTES = 4_096
 _MAX_NAMED = 64
 
@@ -49,22 +50,50 @@ def unpack(payload: bytes) -> dict[str, Plain]:
     if len(payload) > MAX_MESSAGE_BYTES:
         raise WireError(f"message of {len(payload)} bytes is larger than {MAX_MESSAGE_BYTES}")
     try:
-        decoded = msgpack.unpackb(
-            payload,
-            raw=False,
-            strict_map_key=True,
-            ext_hook=_no_extension,
-            object_pairs_hook=_unique,
-            max_str_len=_MAX_STR_BYTES,
-            max_bin_len=MAX_MESSAGE_BYTES,
-            max_array_len=_MAX_ITEMS,
-            max_map_len=_MAX_ITEMS,
-            max_ext_len=0,
-        )
+        decoded = msgpack.unpackb(payload, **_STRICT)
     except WireError:
         raise
-    except (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException) as exc:
+    except _REFUSALS as exc:
         raise WireError(f"not msgpack we take: {exc!s:.120}") from exc
+    return _only_map(decoded)
+
+
+def unpack_each(
+    file: IO[bytes], *, max_item_bytes: int, read_bytes: int = MAX_MESSAGE_BYTES
+) -> Iterator[dict[str, Plain]]:
+    """Decode a file of maps one after the other, by the rules of :func:`unpack`; holds one map and one block at a time.
+
+    Raises WireError for what is no such map, for one of more than ``max_item_bytes``, and for a file that ends inside
+    one; OSError from the file.
+    """
+    unpacker = msgpack.Unpacker(max_buffer_size=max_item_bytes + read_bytes, **_STRICT)
+    read, done = 0, 0
+    while block := file.read(read_bytes):
+        read += len(block)
+        try:
+            unpacker.feed(block)
+            while True:
+                item = _only_map(unpacker.unpack())
+                # ``tell`` counts whole items only here: after OutOfData it stands somewhere inside the next one.
+                start, done = done, unpacker.tell()
+                _check_size(done - start, max_item_bytes)
+                yield item
+        except msgpack.OutOfData:
+            _check_size(read - done, max_item_bytes)
+        except WireError:
+            raise
+        except _REFUSALS as exc:
+            raise WireError(f"at byte {done}: not msgpack we take: {exc!s:.120}") from exc
+    if read > done:
+        raise WireError(f"the file ends in the middle of a record: {read - done} bytes are left over")
+
+
+def _check_size(size_bytes: int, max_item_bytes: int) -> None:
+    if size_bytes > max_item_bytes:
+        raise WireError(f"an item of {size_bytes} bytes or more is larger than {max_item_bytes}")
+
+
+def _only_map(decoded: object) -> dict[str, Plain]:
     if not isinstance(decoded, dict):
         raise WireError(f"message is a {type(decoded).__name__}, not a map")
     return decoded
@@ -88,6 +117,21 @@ def _unique(pairs: list[tuple[object, Plain]]) -> dict[str, Plain]:
             raise WireError(f"map key {key[:32]!r} comes twice")
         found[key] = value
     return found
+
+
+_STRICT: dict[str, Any] = {
+    "raw": False,
+    "strict_map_key": True,
+    "ext_hook": _no_extension,
+    "object_pairs_hook": _unique,
+    "max_str_len": _MAX_STR_BYTES,
+    "max_bin_len": MAX_MESSAGE_BYTES,
+    "max_array_len": MAX_ITEMS,
+    "max_map_len": MAX_ITEMS,
+    "max_ext_len": 0,
+}
+_REFUSALS = (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException)
+"""What msgpack raises for bytes that it does not take."""
 
 
 class Fields:

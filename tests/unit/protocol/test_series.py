@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -12,11 +14,16 @@ from hypothesis import strategies as st
 from agent.sync.convert import read_message
 from protocol.errors import WireError
 from protocol.seal import SigningKey
-from protocol.seal.evidence import START, decode_signed, sign
+from protocol.seal.evidence import START, Evidence, decode_signed, digest_of, link_of, sign
 from protocol.seal.series import Header, Proof, examine, read_series, write_series
 from protocol.wire.enums import Lost, LostReason
+from protocol.wire.fields import MAX_MESSAGE_BYTES, pack, unpack, unpack_each
 from protocol.wire.wire import Tombstone, TombstoneMessage, encode_read, encode_tombstone, record_id
 from tests.builders import BOOT, make_read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
 OWN = SigningKey.generate()
 KEYS = {"unit-07": [OWN.public]}
@@ -43,7 +50,23 @@ def chain(records: dict[int, bytes], prev: bytes = START) -> list[Proof]:
 SERIES = chain({seq: a_read(seq) for seq in range(1, 9)})
 
 
-def look(proofs: list[Proof]):
+def long_chain(count: int) -> Iterator[Proof]:
+    """One read under many numbers: what a series costs to read does not depend on what the reads say."""
+    template, prev = a_read(1), START
+    for seq in range(1, count + 1):
+        record = with_seq(template, seq)
+        digest = digest_of(bytes(16), record)
+        link = link_of("unit-07", seq, prev, digest, OWN.public.id)
+        evidence = Evidence("unit-07", seq, prev, digest, OWN.public.id, OWN.sign(link))
+        yield Proof(evidence, bytes(16), record)
+        prev = link
+
+
+def with_seq(record: bytes, seq: int) -> bytes:
+    return pack({**unpack(record), "seq": seq})
+
+
+def look(proofs: Iterable[Proof]):
     (found,) = examine(proofs, KEYS)
     return found
 
@@ -122,7 +145,7 @@ def test_contents_deleted_under_retention_leave_the_chain_whole():
     assert (found.deleted, found.reads) == (1, 7)
 
 
-def written(proofs: list[Proof]) -> bytes:
+def written(proofs: Iterable[Proof]) -> bytes:
     out = io.BytesIO()
     write_series(out, Header("station", 5, (("unit-07", OWN.public.raw),)), proofs)
     return out.getvalue()
@@ -133,6 +156,98 @@ def test_a_series_goes_through_a_file():
     header, proofs = read_series(io.BytesIO(written(purged)))
     assert list(proofs) == purged
     assert header == Header("station", 5, (("unit-07", OWN.public.raw),))
+
+
+@pytest.mark.parametrize("count", [10, 1_000, pytest.param(100_000, marks=pytest.mark.slow)])
+def test_a_series_of_any_length_is_proven_from_its_file(tmp_path: Path, count):
+    file = tmp_path / "series.lpr"
+    with file.open("wb") as out:
+        assert write_series(out, Header("station", 5, (("unit-07", OWN.public.raw),)), long_chain(count)) == count
+    assert (file.stat().st_size > MAX_MESSAGE_BYTES) is (count > 80)
+    with file.open("rb") as series:
+        found = look(read_series(series)[1])
+    assert found.is_right
+    assert (found.records, found.reads, found.first, found.last) == (count, count, 1, count)
+
+
+def test_reading_a_series_takes_no_more_memory_for_a_longer_one():
+    """One map and one block at a time."""
+
+    def peak_bytes(count: int) -> int:
+        data = io.BytesIO(written(long_chain(count)))
+        tracemalloc.start()
+        try:
+            assert sum(1 for _ in read_series(data)[1]) == count
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak_bytes(10)
+    assert peak_bytes(1_200) < peak_bytes(200) + MAX_MESSAGE_BYTES
+
+
+class Dribble(io.BytesIO):
+    """A file whose reads return less than what was asked for."""
+
+    def __init__(self, data: bytes, sizes: list[int]) -> None:
+        super().__init__(data)
+        self._sizes = sizes
+        self._turn = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._turn += 1
+        return super().read(min(size or 0, self._sizes[self._turn % len(self._sizes)]))
+
+
+@given(
+    st.lists(st.integers(0, 3_000) | st.integers(MAX_MESSAGE_BYTES - 4, MAX_MESSAGE_BYTES), max_size=12),
+    st.lists(st.integers(1, 40) | st.integers(200, MAX_MESSAGE_BYTES), min_size=1, max_size=6),
+)
+def test_records_of_any_size_are_cut_right_whatever_the_reads_return(sizes, reads):
+    maps = [{"n": number, "rec": bytes(size)} for number, size in enumerate(sizes)]
+    data = b"".join(pack(item) for item in maps)
+    if len(data) > 2_000 * max(reads):
+        reads = [*reads, MAX_MESSAGE_BYTES]
+    assert list(unpack_each(Dribble(data, reads), max_item_bytes=2 * MAX_MESSAGE_BYTES)) == maps
+    if data:
+        with pytest.raises(WireError, match="in the middle of a record"):
+            list(unpack_each(Dribble(data[:-1], reads), max_item_bytes=2 * MAX_MESSAGE_BYTES))
+
+
+def test_the_largest_record_of_the_wire_fits_a_series():
+    largest = Proof(replace(SERIES[0].evidence, unit="u" * 36), bytes(16), bytes(MAX_MESSAGE_BYTES))
+    assert list(read_series(io.BytesIO(written([largest, *SERIES])))[1]) == [largest, *SERIES]
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [b"\xdd\x7f\xff\xff\xff" + b"\xc0" * 600_000, b"\xdc\x08\x00" * 200_000, b"\x81\xa1a\xc5\xff\xff" * 90_000],
+)
+def test_an_item_without_end_is_refused_before_it_fills_the_memory(endless):
+    whole = written(SERIES)
+    proofs = read_series(io.BytesIO(whole + endless))[1]
+    assert [next(proofs) for _ in SERIES] == SERIES
+    with pytest.raises(WireError):
+        next(proofs)
+
+
+@pytest.mark.parametrize("cut", [1, 100_000])
+def test_a_long_series_cut_short_or_damaged_is_said(cut):
+    whole = written(long_chain(300))
+    with pytest.raises(WireError, match="in the middle of a record"):
+        list(read_series(io.BytesIO(whole[:-cut]))[1])
+    with pytest.raises(WireError):
+        list(read_series(io.BytesIO(whole[:-cut] + b"\xc1" + whole[-cut:]))[1])
+
+
+def test_the_keys_of_a_large_fleet_fit_and_too_many_are_refused_at_the_export():
+    keys = tuple((f"unit-{n:031}", OWN.public.raw) for n in range(2_048))
+    out = io.BytesIO()
+    write_series(out, Header("station", 5, keys), SERIES)
+    header, proofs = read_series(io.BytesIO(out.getvalue()))
+    assert (header.keys, list(proofs)) == (keys, SERIES)
+    with pytest.raises(WireError, match="export one unit at a time"):
+        write_series(io.BytesIO(), Header("station", 5, (*keys, keys[0])), SERIES)
 
 
 @given(st.data())

@@ -131,7 +131,7 @@ def test_every_constant_is_documented(document, constants):
         wire.MAX_PART_BYTES,
         MAX_COUNTERS,
         fields._MAX_STR_BYTES,
-        fields._MAX_ITEMS,
+        fields.MAX_ITEMS,
     ],
 )
 def test_every_limit_is_documented(document, limit):

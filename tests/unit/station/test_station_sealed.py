@@ -17,6 +17,7 @@ from cli import station as station_cli
 from cli.main import app
 from protocol.seal import Opener, Sealer, SigningKey, StationKey, load_keyring
 from protocol.wire.enums import NackCode
+from protocol.wire.fields import MAX_MESSAGE_BYTES
 from protocol.wire.wire import Nack, Receipt, decode_down
 from station.ingest import Ingest
 from station.store import Store
@@ -166,6 +167,26 @@ def test_an_export_proves_itself_and_shows_what_was_done_to_it(pair, tmp_path):
     assert shown.exit_code == 1
     assert "changed" in shown.output
     assert "NOT proven" in shown.output
+
+
+@pytest.mark.slow
+def test_a_week_of_reads_is_exported_and_proven(pair, tmp_path):
+    """Far above the size of one message, which was once the largest series that could be verified."""
+    pair.outbox.append([make_read(n, pictures=()) for n in range(1, 401)])
+    pair.send()
+    file = tmp_path / "series.lpr"
+    done = run("station", "export", "--db", tmp_path / "station.db", "--evidence", file, "--keys", pair.keys)
+    assert done.exit_code == 0, done.output
+    assert file.stat().st_size > 4 * MAX_MESSAGE_BYTES
+    proven = run("verify", file)
+    assert proven.exit_code == 0, proven.output
+    assert "1-400" in proven.output
+    assert "complete and unaltered" in proven.output
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-5])
+    cut = run("verify", file)
+    assert cut.exit_code
+    assert "in the middle of a record" in str(cut.exception)
 
 
 def test_a_purge_leaves_the_chain_provable_and_the_contents_gone(pair, tmp_path):
