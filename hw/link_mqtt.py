@@ -12,22 +12,25 @@ import ssl
 import threading
 from typing import TYPE_CHECKING, Any
 
-from paho.mqtt.client import Client, MQTTMessage
+import structlog
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from hw.backoff import Backoff
+from hw.mqtt_client import WatchedClient, explain, is_protocol_error, topic_of
 from hw.ports import Acked, HwConfigError, LinkDown, LinkDownError, LinkUp, Received, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from paho.mqtt.client import Client, DisconnectFlags, MQTTMessage
     from paho.mqtt.reasoncodes import ReasonCode
 
     from hw.config import MqttLinkConfig
     from hw.ports import LinkEvent, Will
 
+_LOG = structlog.get_logger(__name__)
 _MIN_WAIT_S, _MAX_WAIT_S = 0.5, 60.0
 _FAILURE = 0x80
 _NO_TOKEN = -1
@@ -50,6 +53,8 @@ class LinkMqtt:
         self._will: Will | None = None
         self._lock = threading.Lock()
         self._connection: _Connection | None = None
+        self._is_session_suspect = False
+        """After a fault: the broker may hold the packet that led to it, and send it again."""
 
     def start(
         self, on_event: Callable[[LinkEvent], None], *, subscribe: tuple[str, ...], will: Will | None
@@ -83,12 +88,21 @@ class LinkMqtt:
 
     def _run(self) -> None:
         while not self._closed.is_set():
-            reason = self._connect()
-            if not self._closed.is_set():
-                self._on_event(LinkDown(reason))
-                self._closed.wait(self._backoff.next_s())
+            try:
+                down = self._connect()
+            except Exception as error:  # noqa: BLE001 - a defect here is an outage, counted and told, never the end
+                down = LinkDown(explain(error), is_fault=True)
+            self._is_session_suspect = down.is_fault
+            self._tell(down)
+            self._closed.wait(self._backoff.next_s())
 
-    def _connect(self) -> str:
+    def _tell(self, down: LinkDown) -> None:
+        try:
+            self._emit(down)
+        except Exception as error:  # noqa: BLE001 - whoever listens must not end the thread that connects again
+            _LOG.error("link_event_failed", reason=explain(error))
+
+    def _connect(self) -> LinkDown:
         """Live through one connection; return why it ended.
 
         Certificates are read for each connection: a renewed one is used from the next on, and one that cannot be read
@@ -97,41 +111,45 @@ class LinkMqtt:
         try:
             client = self._client()
         except HwConfigError as error:
-            return str(error)
+            return LinkDown(str(error))
         connection = _Connection(client, self._config.window, self._subscribe, self._emit)
         with self._lock:
             self._connection = connection
-        reason = self._live(connection)
-        with self._lock:
-            self._connection = None
-        connection.release()
-        if connection.was_up:
+        try:
+            self._live(connection)
+        finally:
+            with self._lock:
+                self._connection = None
+            connection.release()
+        # A broker that sends the same nonsense at each connection must not be asked at the highest rate.
+        if connection.was_up and not connection.is_fault:
             self._backoff.reset()
-        return reason
+        return LinkDown(connection.reason, connection.is_fault)
 
-    def _live(self, connection: _Connection) -> str:
-        """Connect and stay until the connection ends; return why it did."""
+    def _live(self, connection: _Connection) -> None:
+        """Connect and stay until the connection ends; it says why it did."""
         config = self._config
         options: dict[str, Any] = {"host": config.host, "port": config.port, "keepalive": config.keepalive_s}
         if config.protocol == "5":
-            options["clean_start"] = False
+            options["clean_start"] = self._is_session_suspect
             options["properties"] = properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
             properties.SessionExpiryInterval = config.session_expiry_s
         try:
             connection.client.connect(**options)
         except (OSError, ValueError) as error:
-            return f"{config.host}:{config.port}: {error}"
+            connection.reason = f"{config.host}:{config.port}: {error}"
+            return
         connection.client.loop_start()
         if self._closed.is_set():
             connection.end()
+        connection.wait_until_up(config.connect_timeout_s)
         connection.ended.wait()
         connection.client.loop_stop()
-        return connection.reason
 
-    def _client(self) -> Client:
+    def _client(self) -> WatchedClient:
         config = self._config
         five = config.protocol == "5"
-        client = Client(
+        client = WatchedClient(
             CallbackAPIVersion.VERSION2,
             client_id=config.unit,
             protocol=MQTTProtocolVersion.MQTTv5 if five else MQTTProtocolVersion.MQTTv311,
@@ -163,12 +181,15 @@ class _Connection:
     """One connection and the tokens in flight on it."""
 
     def __init__(
-        self, client: Client, window: int, subscribe: tuple[str, ...], emit: Callable[[LinkEvent], None]
+        self, client: WatchedClient, window: int, subscribe: tuple[str, ...], emit: Callable[[LinkEvent], None]
     ) -> None:
         self.client = client
         self.ended = threading.Event()
         self.reason = "closed"
+        self.is_fault = False
         self.was_up = False
+        self._settled = threading.Event()
+        """Set once it is up, or has ended."""
         self._window = window
         self._max_packet_bytes: int | None = None
         self._subscribe = subscribe
@@ -185,6 +206,7 @@ class _Connection:
         client.on_subscribe = self._subscribed
         client.on_publish = self._acknowledged
         client.on_message = self._received
+        client.on_network_end = self._network_ended
 
     def publish(self, topic: str, payload: bytes, *, token: int, retain: bool, qos: int) -> None:
         with self._lock:
@@ -213,13 +235,18 @@ class _Connection:
         with self._lock:
             self._up = False
         self.client.disconnect()
-        self.ended.set()
+        self._end()
+
+    def wait_until_up(self, timeout_s: float) -> None:
+        """Give up a broker that takes the connection and then does not answer."""
+        if not self._settled.wait(timeout_s):
+            self._fail(f"the broker has not answered for {timeout_s:g} s")
 
     def release(self) -> None:
         """Let go of the callbacks: they tie client and connection in a knot, and the client's sockets with them."""
         client = self.client
         client.on_socket_open = client.on_connect = client.on_disconnect = None
-        client.on_subscribe = client.on_publish = client.on_message = None
+        client.on_subscribe = client.on_publish = client.on_message = client.on_network_end = None
 
     def _connected(self, client: Client, _: Any, __: Any, code: ReasonCode, properties: Properties | None) -> None:
         if code.is_failure:
@@ -227,6 +254,10 @@ class _Connection:
             return
         self._window = min(self._window, getattr(properties, "ReceiveMaximum", self._window))
         self._max_packet_bytes = getattr(properties, "MaximumPacketSize", None)
+        if self._window < 1 or self._max_packet_bytes == 0:
+            # A protocol error (OASIS MQTT 5.0, 3.2.2.3.3 and 3.2.2.3.6); believed, nothing would ever be sent.
+            self._fail("the broker allows no messages: Receive Maximum or Maximum Packet Size is 0", is_fault=True)
+            return
         if self._subscribe:
             client.subscribe([(topic, 1) for topic in self._subscribe])
         else:
@@ -243,20 +274,34 @@ class _Connection:
         with self._lock:
             self._up = True
             self.was_up = True
+        self._settled.set()
         self._emit(LinkUp(self._window, self._max_packet_bytes))
 
-    def _disconnected(self, _: Client, __: Any, ___: Any, code: ReasonCode, ____: Any) -> None:
+    def _disconnected(self, _: Client, __: Any, flags: DisconnectFlags, code: ReasonCode, ____: Any) -> None:
+        self._lose(f"connection lost: {code}", is_fault=is_protocol_error(flags, code))
+        self._end()
+
+    def _network_ended(self, fault: str | None) -> None:
+        """Nothing more is read or written, whether or not paho has said that it is disconnected."""
+        self._lose(fault or "connection lost", is_fault=fault is not None)
+        self._end()
+
+    def _fail(self, reason: str, *, is_fault: bool = False) -> None:
+        self._lose(reason, is_fault=is_fault)
+        self.client.disconnect()
+        self._end()
+
+    def _lose(self, reason: str, *, is_fault: bool) -> None:
+        """The first reason counts: what follows is its consequence."""
         with self._lock:
             self._up = False
             self._tokens.clear()
-        if self.reason == "closed":
-            self.reason = f"connection lost: {code}"
-        self.ended.set()
+            if self.reason == "closed":
+                self.reason, self.is_fault = reason, is_fault
 
-    def _fail(self, reason: str) -> None:
-        self.reason = reason
-        self.client.disconnect()
+    def _end(self) -> None:
         self.ended.set()
+        self._settled.set()
 
     def _acknowledged(self, _: Client, __: Any, mid: int, code: ReasonCode, ___: Any) -> None:
         with self._lock:
@@ -276,7 +321,7 @@ class _Connection:
             self._emit(Acked(token))
 
     def _received(self, _: Client, __: Any, message: MQTTMessage) -> None:
-        self._emit(Received(message.topic, bytes(message.payload)))
+        self._emit(Received(topic_of(message), bytes(message.payload)))
 
 
 def _send_at_once(_: Client, __: Any, sock: Any) -> None:

@@ -149,6 +149,8 @@ class LinkDown:
     """The link is gone; all tokens in flight are forgotten.  May come twice for one outage."""
 
     reason: str
+    is_fault: bool = False
+    """True when it was given up because of a packet that could not be read, or of a defect."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,18 +17,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from hw.backoff import Backoff
+from hw.mqtt_client import WatchedClient, is_protocol_error, topic_of
 from protocol.wire.topics import Channel, pattern
 from station.errors import BrokerError, StoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from paho.mqtt.client import Client, DisconnectFlags, MQTTMessage
     from paho.mqtt.reasoncodes import ReasonCode
 
     from station.batch import Answer
@@ -75,6 +76,8 @@ class ServiceCounts:
     """Since the start."""
 
     connections: int = 0
+    link_faults: int = 0
+    """Connections given up because of a packet that could not be read; the next one begins without the session."""
     groups: int = 0
     messages: int = 0
     answers_sent: int = 0
@@ -103,6 +106,8 @@ class StationService:
         self.connected = threading.Event()
         """Set while connected and subscribed."""
         self.counts = ServiceCounts()
+        self._is_session_suspect = False
+        """After a fault: the broker may hold the packet that led to it, and send it again."""
 
     @property
     def is_alive(self) -> bool:
@@ -129,11 +134,14 @@ class StationService:
         except BrokerError as error:
             return str(error)
         connection = _Connection(client, self._address, self.connected)
-        if connection.open():
+        if connection.open(clean_start=self._is_session_suspect):
             self._serve(connection)
         connection.close()
         self.connected.clear()
-        if connection.was_up:
+        self._is_session_suspect = connection.is_fault
+        self.counts.link_faults += connection.is_fault
+        # A broker that sends the same nonsense at each connection must not be asked at the highest rate.
+        if connection.was_up and not connection.is_fault:
             self._backoff.reset()
         return connection.reason
 
@@ -149,6 +157,7 @@ class StationService:
         due_s = 0.0
         while not connection.ended.is_set() and not self._closing.is_set():
             self._take(connection, connection.next_group(_GROUP, _POLL_S))
+            connection.look_whether_up()
             if self.connected.is_set() and time.monotonic() >= due_s:
                 due_s = time.monotonic() + _OFFERS_S
                 self._offer(connection, standing)
@@ -171,7 +180,7 @@ class StationService:
         if not group:
             return
         for message in group:
-            self._ingest.take(message.topic, bytes(message.payload))
+            self._ingest.take(topic_of(message), bytes(message.payload))
         failures = self._ingest.counts.storage_failures
         answers = self._ingest.commit()
         if self._ingest.counts.storage_failures > failures:
@@ -182,13 +191,13 @@ class StationService:
         self.counts.answers_sent += sent
         self.counts.answers_unsent += len(answers) - sent
 
-    def _make_client(self) -> Client:
+    def _make_client(self) -> WatchedClient:
         address = self._address
-        client = Client(
+        client = WatchedClient(
             CallbackAPIVersion.VERSION2,
             client_id=self._client_id,
             protocol=MQTTProtocolVersion.MQTTv5 if address.five else MQTTProtocolVersion.MQTTv311,
-            clean_session=None if address.five else False,
+            clean_session=None if address.five else self._is_session_suspect,
             reconnect_on_failure=False,
             manual_ack=True,
         )
@@ -214,26 +223,29 @@ class StationService:
 class _Connection:
     """One connection: paho's thread fills ``_messages``, the station's thread empties it."""
 
-    def __init__(self, client: Client, address: BrokerAddress, connected: threading.Event) -> None:
+    def __init__(self, client: WatchedClient, address: BrokerAddress, connected: threading.Event) -> None:
         self._client = client
         self._address = address
         self._connected = connected
         self._messages: queue.Queue[MQTTMessage] = queue.Queue(_WAITING)
         self.ended = threading.Event()
         self.reason = ""
+        self.is_fault = False
         self.was_up = False
         self.overrun = 0
+        self._give_up_s = time.monotonic() + _CONNECT_S
         client.on_socket_open = _no_delay
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
+        client.on_network_end = self._on_network_end
 
-    def open(self) -> bool:
+    def open(self, *, clean_start: bool) -> bool:
         """Connect and start paho's thread; False when the broker cannot be reached."""
         options: dict[str, Any] = {"keepalive": _KEEPALIVE_S}
         if self._address.five:
-            options["clean_start"] = False
+            options["clean_start"] = clean_start
             options["properties"] = properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
             properties.SessionExpiryInterval = _SESSION_S
             properties.ReceiveMaximum = _WINDOW
@@ -242,8 +254,14 @@ class _Connection:
         except (OSError, ValueError) as error:
             self.reason = str(error)
             return False
+        self._give_up_s = time.monotonic() + _CONNECT_S
         self._client.loop_start()
         return True
+
+    def look_whether_up(self) -> None:
+        """Give up a broker that takes the connection and then does not answer."""
+        if not self.was_up and time.monotonic() >= self._give_up_s:
+            self._end(f"the broker has not answered for {_CONNECT_S:g} s")
 
     def close(self) -> None:
         """Disconnect, having sent what is on its way."""
@@ -252,7 +270,7 @@ class _Connection:
         client.loop_stop()
         # The callbacks tie client and connection in a knot, and the client's sockets with them.
         client.on_socket_open = client.on_connect = client.on_disconnect = None
-        client.on_subscribe = client.on_message = None
+        client.on_subscribe = client.on_message = client.on_network_end = None
 
     def next_group(self, limit: int, wait_s: float) -> list[MQTTMessage]:
         """Wait for a message, then take what else is there: while the disk works, the next group gathers."""
@@ -301,8 +319,12 @@ class _Connection:
             self.was_up = True
             self._connected.set()
 
-    def _on_disconnect(self, _: Client, __: Any, ___: Any, code: ReasonCode, ____: Any) -> None:
-        self._end(f"connection lost: {code}")
+    def _on_disconnect(self, _: Client, __: Any, flags: DisconnectFlags, code: ReasonCode, ____: Any) -> None:
+        self._end(f"connection lost: {code}", is_fault=is_protocol_error(flags, code))
+
+    def _on_network_end(self, fault: str | None) -> None:
+        """Nothing more is read or written, whether or not paho has said that it is disconnected."""
+        self._end(fault or "connection lost", is_fault=fault is not None)
 
     def _on_message(self, _: Client, __: Any, message: MQTTMessage) -> None:
         try:
@@ -310,9 +332,10 @@ class _Connection:
         except queue.Full:
             self.overrun += 1
 
-    def _end(self, reason: str) -> None:
-        """Paho may report one loss twice."""
-        self.reason = self.reason or reason
+    def _end(self, reason: str, *, is_fault: bool = False) -> None:
+        """The first reason counts: what follows is its consequence."""
+        if not self.reason:
+            self.reason, self.is_fault = reason, is_fault
         self._connected.clear()
         self.ended.set()
 

@@ -11,6 +11,8 @@ class UplinkCounts:
 
     link_ups: int = 0
     link_downs: int = 0
+    link_faults: int = 0
+    """Connections given up because of a packet that could not be read, or of a defect."""
     records_sent: int = 0
     """Records published, those published again included."""
     resent: int = 0

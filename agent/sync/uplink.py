@@ -158,7 +158,8 @@ class Uplink:
                 self._status_due = self._status is not None
                 self._report_due = self._report is not None
                 self._counts.link_ups += 1
-            case LinkDown():
+            case LinkDown(_, is_fault):
+                self._counts.link_faults += is_fault
                 # The port allows it twice for one outage.
                 self._counts.link_downs += self._up
                 self._up = False

@@ -558,3 +558,13 @@ def test_a_shared_scene_goes_with_the_hit(tmp_path):
     assert pictures_in_order(rig)[0] == scene.sha256
     assert rig.outbox.stats().overviews == 0
     rig.close()
+
+
+def test_a_link_given_up_for_a_fault_is_counted_as_such(rig):
+    """Up or not yet up: a connection that never came up may be given up for what the broker sent, too."""
+    rig.uplink.handle(LinkDown("unreadable", is_fault=True), rig.now)
+    rig.uplink.handle(LinkUp(4), rig.now)
+    rig.uplink.handle(LinkDown("lost"), rig.now)
+    rig.uplink.handle(LinkUp(4), rig.now)
+    rig.uplink.handle(LinkDown("unreadable", is_fault=True), rig.now)
+    assert (rig.uplink.counts.link_downs, rig.uplink.counts.link_faults) == (2, 2)
