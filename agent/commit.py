@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from agent.geotag import Geotagger
     from agent.geotag.nmea import NmeaState
     from agent.geotag.timebase import Timebase
-    from agent.records import Fix, Read, TimeAnchor, Track
+    from agent.records import Fix, Read, Track
     from hw.ports import NmeaLine
+    from protocol.wire.records.time_anchor import TimeAnchor
 
 _GROUP = 64
 """Reads committed in one transaction at most."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from hw.ports import Frame
+    from protocol.wire.records.read import Read as ReadBody
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,17 +174,6 @@ class TimeTag:
 
 
 @dataclass(frozen=True, slots=True)
-class TimeAnchor:
-    """Ties the monotonic clock of one boot to UTC, so that undated reads of that boot can be dated."""
-
-    boot_id: bytes
-    t_mono_ns: int
-    utc_ns: int
-    source: TimeSource
-    uncertainty_ms: float
-
-
-@dataclass(frozen=True, slots=True)
 class Picture:
     """A JPEG kept with a read, known by the hash of its bytes."""
 
@@ -196,36 +186,17 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """The product: one plate, once, with place, time and the picture it was read from."""
+    """One plate, once, on its way into the outbox."""
 
     read_id: bytes
     """UUIDv7, 16 bytes, minted once; unique even when the clock steps back."""
-    camera: str
-    camera_role: str
-    text: str
-    raw: str
-    """As recognised in the best frame, before the vote."""
-    confidence: float
-    char_confidence: tuple[float, ...]
-    alternatives: tuple[tuple[str, float], ...]
-    region: str
-    region_confidence: float
-    single_frame: bool
-    n_sightings: int
-    n_agreeing: int
-    t_mono_ns: int
-    """Exposure start of the frame that was read."""
-    t_first_mono_ns: int
-    t_last_mono_ns: int
-    when: TimeTag
-    where: Geotag
-    box: Box
-    frame_width_px: int
-    frame_height_px: int
-    track_id: int
+    plate: PlateText
+    """The fused text with the alternatives of each character: what a hot list is matched with."""
+    body: ReadBody
+    """What is signed, stored and sent."""
     pictures: tuple[Picture, ...]
-    models: tuple[str, ...]
-    """Bundle ids with the first eight digits of their hashes: reproducible."""
-    software: str
-    retention: str = "nonhit"
-    """Retention class; the policy behind it is the station's."""
+
+    @property
+    def retention(self) -> str:
+        """The retention class; the policy behind it is the station's."""
+        return self.body.retention.policy_class

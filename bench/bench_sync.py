@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from protocol.wire.wire import Receipt, encode_receipt
 
 from agent.buffer import Limits, OutboxReader, open_outbox
 from agent.runtime.loops import ReadQueue, UplinkQueue, uplink_loop
@@ -22,7 +23,6 @@ from hw.clock import RealClock
 from hw.config import MqttLinkConfig
 from hw.link_mqtt import LinkMqtt
 from protocol.wire.topics import Channel, build
-from protocol.wire.wire import Receipt, encode_receipt
 from tests.builders import BOOT, make_encoder, make_read
 from tests.mosquitto import Mosquitto
 

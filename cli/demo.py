@@ -235,10 +235,10 @@ class _View:
         table = Table("plate", "region", "sure", "looks", "place", expand=True)
         for read in service.progress.reads[-_SHOWN:]:
             table.add_row(
-                f"[bold]{read.text}[/]",
-                read.region,
-                f"{read.confidence:.0%}",
-                f"{read.n_agreeing}/{read.n_sightings}",
-                read.where.method.value,
+                f"[bold]{read.body.text}[/]",
+                read.body.region,
+                f"{read.plate.confidence:.0%}",
+                f"{read.body.n_agreeing}/{read.body.n_sightings}",
+                read.body.place.method.value,
             )
         return Group(Frame(head), table)

@@ -13,6 +13,7 @@ from agent.buffer.outbox import FILE_NAME
 from agent.runtime.stages import build_sealer
 from agent.sync.encoder import RecordEncoder
 from hw.clock import RealClock
+from protocol.wire.registry import released_registry
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,5 +73,7 @@ def discard(config: AgentConfig) -> int:
 
 
 def _open(config: AgentConfig) -> Outbox:
-    encoder = RecordEncoder(config.unit, config.agency, RealClock().boot_id, build_sealer(config))
+    encoder = RecordEncoder(
+        config.unit, config.agency, RealClock().boot_id, released_registry(), build_sealer(config)
+    )
     return open_outbox(config.state_dir, encoder)[0]

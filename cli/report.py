@@ -16,11 +16,14 @@ from protocol.wire.enums import GeotagMethod, PictureKind, TimeSource
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from agent.records import Geotag, Read, TimeTag
+    from agent.records import Read
     from cli.replay import ReplayResult
     from hw.drive_format import Drive
+    from protocol.wire.parts import Place
+    from protocol.wire.records.read import Read as ReadBody
 
 _NS_PER_S = 1_000_000_000
+_US_PER_S = 1_000_000
 _METHOD_COLOURS = {
     GeotagMethod.INTERPOLATED: "#1f7a4d",
     GeotagMethod.EXTRAPOLATED: "#d08700",
@@ -45,7 +48,7 @@ def write_report(path: Path, drive: Drive, result: ReplayResult, station: Statio
         import jinja2  # noqa: PLC0415 - an extra: the vehicle needs none of this
     except ImportError as error:
         raise ConfigError("reports need the extra `report`: pip install 'patrol-lpr[report]'") from error
-    source = files("agent.runtime").joinpath("report.html.j2").read_text(encoding="utf-8")
+    source = files("cli").joinpath("report.html.j2").read_text(encoding="utf-8")
     template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(source)
     header = drive.header
     html = template.render(
@@ -96,33 +99,35 @@ def _tiles(result: ReplayResult, station: StationView) -> list[dict[str, str]]:
 
 def _card(read: Read) -> dict[str, Any]:
     pictures = {p.kind: base64.b64encode(p.jpeg).decode() for p in read.pictures}
-    tags = [{"name": read.where.method.value, "kind": "good" if read.where.method in _METHOD_COLOURS else "warn"}]
-    if read.single_frame:
-        tags.append({"name": "single look", "kind": "warn"})
-    if read.confidence < _GOOD:
+    body = read.body
+    method = body.place.method
+    tags = [{"name": method.value, "kind": "good" if method in _METHOD_COLOURS else "warn"}]
+    if body.single_frame:
+        tags.append({"name": "single frame", "kind": "warn"})
+    if read.plate.confidence < _GOOD:
         tags.append({"name": "verify", "kind": "warn"})
     return {
-        "text": read.text,
-        "region": read.region if read.region != "?" else "region unknown",
-        "confidence": f"{read.confidence:.0%}",
-        "looks": f"{read.n_agreeing} of {read.n_sightings} looks",
-        "when": _when(read.when),
-        "where": _where(read.where),
+        "text": body.text,
+        "region": body.region if body.region != "?" else "region unknown",
+        "confidence": f"{read.plate.confidence:.0%}",
+        "frames": f"{body.n_agreeing} of {body.n_sightings} frames",
+        "when": _when(body),
+        "where": _where(body.place),
         "plate": pictures.get(PictureKind.PLATE, ""),
         "scene": pictures.get(PictureKind.OVERVIEW, ""),
         "tags": tags,
     }
 
 
-def _when(tag: TimeTag) -> str:
-    if tag.utc_ns is None:
+def _when(read: ReadBody) -> str:
+    if read.utc_us is None:
         return "no time yet (dated later)"
-    text = datetime.fromtimestamp(tag.utc_ns / _NS_PER_S, UTC).strftime("%H:%M:%S.%f")[:-3]
-    doubt = "" if tag.source is TimeSource.GNSS else f" ({tag.source})"
-    return f"{text} UTC ± {tag.uncertainty_ms:.0f} ms{doubt}"
+    text = datetime.fromtimestamp(read.utc_us / _US_PER_S, UTC).strftime("%H:%M:%S.%f")[:-3]
+    doubt = "" if read.time.source is TimeSource.GNSS else f" ({read.time.source})"
+    return f"{text} UTC ± {read.time.uncertainty_ms} ms{doubt}"
 
 
-def _where(place: Geotag) -> str:
+def _where(place: Place) -> str:
     if place.lat_deg is None or place.lon_deg is None:
         return "no fix"
     error = "" if place.error_m is None else f" ± {place.error_m:.0f} m"
@@ -147,7 +152,7 @@ def _plot_drive(result: ReplayResult) -> str:
     way, line = figure.subplots(1, 2, width_ratios=(1, 1.35))
     way.plot([f.lon_deg for f in result.fixes], [f.lat_deg for f in result.fixes], color="#9aa4ad", linewidth=2)
     for method, colour in _METHOD_COLOURS.items():
-        placed = [r.where for r in result.reads if r.where.method is method]
+        placed = [r.body.place for r in result.reads if r.body.place.method is method]
         if placed:
             way.scatter(
                 [p.lon_deg or 0.0 for p in placed],
@@ -183,7 +188,7 @@ def _plot_time(line: Any, result: ReplayResult) -> None:
         line.axvline(x, color="#c0392b", linewidth=0.8, linestyle=":")
         line.text(x, top, f" {moment.what}", rotation=90, va="top", fontsize=6, color="#c0392b")
     for read in result.reads:
-        line.plot([read.t_mono_ns / _NS_PER_S], [0], marker="^", color="#1f7a4d", markersize=5, clip_on=False)
+        line.plot([read.body.mono_us / _US_PER_S], [0], marker="^", color="#1f7a4d", markersize=5, clip_on=False)
     line.set_title("outbox over time; triangles are reads", fontsize=9)
 
 

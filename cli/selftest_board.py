@@ -15,9 +15,10 @@ from agent.runtime.stages import build_recogniser, software
 from cli.selftest_steps import Mark, Step, in_a_line
 from hw.clock import NS_PER_S
 from hw.ports import Acked, Frame, HwError, LinkDown, LinkUp, Refused
+from protocol.wire.codec import encode
+from protocol.wire.control.unit_state import Status
 from protocol.wire.enums import UnitState
 from protocol.wire.topics import Channel, build
-from protocol.wire.wire import StatusMessage, encode_status
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,8 +118,15 @@ def memory_step(board: Board) -> Step:
 def link_step(link: Link, clock: Clock, unit: str, models: tuple[str, ...]) -> Step:
     """Connect, and send the unit's own status a few times: how long the broker takes to say that it has it."""
     events: queue.SimpleQueue[LinkEvent] = queue.SimpleQueue()
-    status = StatusMessage(unit, clock.boot_id, UnitState.OFFLINE, "self-test", software(), models)
-    topic, payload = build(unit, Channel.STATUS), encode_status(status)
+    status = Status(
+        unit=unit,
+        boot_id=clock.boot_id,
+        state=UnitState.OFFLINE,
+        reason="self-test",
+        software=software(),
+        models=models,
+    )
+    topic, payload = build(unit, Channel.STATUS), encode(status)
     start_ns = clock.mono_ns()
     trips_ms = []
     try:

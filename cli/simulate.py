@@ -52,13 +52,13 @@ class Outcome:
     @property
     def read_right(self) -> int:
         """Plates of the truth among the reads."""
-        return len(self.truth & {read.text for read in self.result.reads})
+        return len(self.truth & {read.body.text for read in self.result.reads})
 
     @property
     def read_wrong(self) -> int:
         """Reads whose text is no plate of the truth."""
         every = {t.plate for t in self.drive.truth}
-        return sum(1 for read in self.result.reads if read.text not in every)
+        return sum(1 for read in self.result.reads if read.body.text not in every)
 
 
 def config_for(drive: Drive, state_dir: Path, **tables: object) -> AgentConfig:

@@ -20,7 +20,8 @@ from rich.console import Console
 from cli.station_tables import audit_table, counters_table, ranges_table, reads_table, units_table
 from protocol.seal import Opener, VerifyKey, load_keyring
 from protocol.update.envelope import verify_update
-from protocol.wire.wire import decode_health
+from protocol.wire.codec import decode
+from protocol.wire.control.unit_state import Health
 from station.errors import StoreError
 from station.export import write_csv, write_evidence, write_geojson
 from station.store import Store
@@ -144,8 +145,8 @@ def show_units(
     elif health is None:
         raise typer.BadParameter(f"unit {counters!r} has sent no health yet", param_hint="--counters")
     else:
-        told = decode_health(health)
-        Console().print(counters_table((*told.counters, *told.gauges), title=counters))
+        told = decode(health, Health)
+        Console().print(counters_table(sorted({**told.counters, **told.gauges}.items()), title=counters))
 
 
 @app.command()

@@ -13,6 +13,7 @@ import structlog
 from rich.console import Console
 from rich.markup import escape
 
+from protocol.wire.records.read import Read
 from station.ingest import Ingest
 from station.service import StationService
 from station.store import Store
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from protocol.seal import Opener
-    from protocol.wire.wire import ReadMessage
+    from protocol.wire.record import Record
     from station.service import BrokerAddress
 
 EXIT_CRASHED = 70
@@ -48,7 +49,7 @@ def receive(
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     console = Console()
-    news: queue.SimpleQueue[ReadMessage | None] = queue.SimpleQueue()
+    news: queue.SimpleQueue[Record | None] = queue.SimpleQueue()
     store = Store(db) if opener is None else Store(db, open_picture=opener.picture)
     ingest = Ingest(
         store,
@@ -91,9 +92,13 @@ def _counts(ingest: Ingest, service: StationService) -> dict[str, int]:
     return {**asdict(ingest.counts), **asdict(service.counts)}
 
 
-def _line(read: ReadMessage, *, show_plate: bool) -> str:
+def _line(record: Record, *, show_plate: bool) -> str:
     """Plates for a person who looks; a file or journal gets the id."""
-    place = read.place
-    where = "no fix" if place.lat_deg is None else f"{place.lat_deg:.5f} {place.lon_deg:.5f}"
-    what = f"[bold]{escape(read.text)}[/]  {escape(read.region)}" if show_plate else read.read_id.hex()
-    return f"{read.unit} #{read.seq}  {what}  {where}"
+    envelope, read = record.envelope, record.body
+    what, where = envelope.record_id.hex(), ""
+    if isinstance(read, Read):
+        place = read.place
+        where = "no fix" if place.lat_deg is None else f"{place.lat_deg:.5f} {place.lon_deg:.5f}"
+        if show_plate:
+            what = f"[bold]{escape(read.text)}[/]  {escape(read.region)}"
+    return f"{envelope.unit} #{envelope.seq}  {what}  {where}"

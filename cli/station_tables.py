@@ -10,7 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from protocol.errors import WireError
-from protocol.wire.wire import UpdateReport, UpdateState, decode_update
+from protocol.wire.codec import decode
+from protocol.wire.control.transfer import ChunkRequest, UpdateReport
+from protocol.wire.enums import UpdateState
 from station.export import iso
 
 if TYPE_CHECKING:
@@ -76,7 +78,7 @@ def units_table(units: Iterable[tuple[UnitRow, list[Gap]]]) -> Table:
 def _release(unit: UnitRow) -> Text:
     """What the unit runs, how the latest update stands, and what is wanted where that differs."""
     try:
-        told = None if unit.report is None else decode_update(unit.report)
+        told = None if unit.report is None else decode(unit.report, ChunkRequest, UpdateReport)
     except WireError:
         told = None
     if not isinstance(told, UpdateReport):

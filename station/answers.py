@@ -7,20 +7,16 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING, TypeVar
 
-from protocol.wire.enums import NackCode
-from protocol.wire.topics import Channel, build
-from protocol.wire.wire import (
+from protocol.wire.codec import encode, payload_ref
+from protocol.wire.control.receipt import (
     MAX_RECEIPT_PICTURES,
     MAX_RECEIPT_RECORDS,
     Nack,
     PictureStatus,
-    ReadMessage,
     Receipt,
-    encode_nack,
-    encode_picture_status,
-    encode_receipt,
-    payload_ref,
 )
+from protocol.wire.enums import NackCode
+from protocol.wire.topics import Channel, build
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -61,8 +57,8 @@ def picture_answers(batch: Batch, results: list[ChunkResult]) -> PictureAnswers:
         if (unit, sha256) in hopeless:
             continue
         if stored_bytes < reached[unit, sha256]:
-            status = PictureStatus(unit, sha256, stored_bytes)
-            said.gaps.append((build(unit, Channel.RECEIPT), encode_picture_status(status)))
+            status = PictureStatus(unit=unit, sha256=sha256, offset=stored_bytes)
+            said.gaps.append((build(unit, Channel.RECEIPT), encode(status)))
         else:
             said.stored[unit].append((sha256, stored_bytes))
     return said
@@ -71,9 +67,8 @@ def picture_answers(batch: Batch, results: list[ChunkResult]) -> PictureAnswers:
 def receipts(batch: Batch, pictures: PictureAnswers, station_id: str, now_us: int) -> list[Answer]:
     """Answers to a batch that was stored: refusals and gaps of pictures, then a receipt to each unit."""
     records: dict[str, list[tuple[int, bytes]]] = defaultdict(list)
-    for message in (r.message for r in batch.records):
-        record_id = message.read_id if isinstance(message, ReadMessage) else message.record_id
-        records[message.unit].append((message.seq, record_id))
+    for envelope in (taken.record.envelope for taken in batch.records):
+        records[envelope.unit].append((envelope.seq, envelope.record_id))
     answers = pictures.refusals + pictures.gaps
     for unit in sorted(records.keys() | pictures.stored.keys()):
         parts = zip_longest(
@@ -82,15 +77,21 @@ def receipts(batch: Batch, pictures: PictureAnswers, station_id: str, now_us: in
             fillvalue=(),
         )
         for named_records, named_pictures in parts:
-            receipt = Receipt(unit, station_id, now_us, tuple(named_records), tuple(named_pictures))
-            answers.append((build(unit, Channel.RECEIPT), encode_receipt(receipt)))
+            receipt = Receipt(
+                unit=unit,
+                station=station_id,
+                stored_us=now_us,
+                records=tuple(named_records),
+                pictures=tuple(named_pictures),
+            )
+            answers.append((build(unit, Channel.RECEIPT), encode(receipt)))
     return answers
 
 
 def try_again(batch: Batch) -> list[Answer]:
     """Nothing was stored: say so once to each unit, so that it waits and sends again."""
     last = {m.unit: payload for m, payload in batch.chunks}
-    last |= {r.message.unit: r.payload for r in batch.records}
+    last |= {taken.record.envelope.unit: taken.payload for taken in batch.records}
     return [
         nack(unit, payload, NackCode.STORAGE, "the station's disk does not take it", retry=True)
         for unit, payload in sorted(last.items())
@@ -99,8 +100,8 @@ def try_again(batch: Batch) -> list[Answer]:
 
 def nack(unit: str, payload: bytes, code: NackCode, detail: str, *, retry: bool = False) -> Answer:
     """A refusal of one message."""
-    refusal = Nack(unit, payload_ref(payload), code, retry, detail[:_DETAIL])
-    return build(unit, Channel.RECEIPT), encode_nack(refusal)
+    refusal = Nack(unit=unit, ref=payload_ref(payload), code=code, retry=retry, detail=detail[:_DETAIL])
+    return build(unit, Channel.RECEIPT), encode(refusal)
 
 
 def _parts(items: Sequence[_Item], limit: int) -> Iterator[Sequence[_Item]]:

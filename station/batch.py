@@ -7,24 +7,20 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from protocol.seal import OpenedRecord
-    from protocol.wire.wire import (
-        ChunkRequest,
-        HealthMessage,
-        PictureChunk,
-        RecordMessage,
-        StatusMessage,
-        UpdateReport,
-    )
+    from protocol.wire.control.chunk import PictureChunk
+    from protocol.wire.control.transfer import ChunkRequest, UpdateReport
+    from protocol.wire.control.unit_state import Health, Status
+    from protocol.wire.record import Record as WireRecord
 
 Answer = tuple[str, bytes]
 """Topic and payload."""
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class Taken:
     """A record on its way into the store."""
 
-    message: RecordMessage
+    record: WireRecord
     content: bytes
     """Its own bytes, opened."""
     payload: bytes
@@ -36,10 +32,10 @@ class Record:
 class Batch:
     """What was taken since the last commit."""
 
-    records: list[Record] = field(default_factory=list)
+    records: list[Taken] = field(default_factory=list)
     chunks: list[tuple[PictureChunk, bytes]] = field(default_factory=list)
-    health: list[tuple[HealthMessage, bytes]] = field(default_factory=list)
-    status: list[StatusMessage] = field(default_factory=list)
+    health: list[tuple[Health, bytes]] = field(default_factory=list)
+    status: list[Status] = field(default_factory=list)
     updates: list[tuple[ChunkRequest | UpdateReport, bytes]] = field(default_factory=list)
     refusals: list[Answer] = field(default_factory=list)
 
@@ -51,4 +47,4 @@ class Batch:
     def senders(self) -> set[str]:
         """The units that spoke themselves: a status may be retained, or a will."""
         others = {m.unit for pairs in (self.chunks, self.health, self.updates) for m, _ in pairs}
-        return others | {record.message.unit for record in self.records}
+        return others | {record.record.envelope.unit for record in self.records}

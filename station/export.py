@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from protocol.seal.series import Header, Proof, write_series
+from protocol.seal.series import Proof, make_header, write_series
 from station.errors import StoreError
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def write_evidence(store: Store, target: Path, ring: KeyRing, unit: str | None, 
     )
     try:
         with tempfile.NamedTemporaryFile("wb", dir=target.parent, prefix=f".{target.name}.", delete=False) as out:
-            count = write_series(out, Header("station", now_us, keys), proofs)
+            count = write_series(out, make_header("station", now_us, keys), proofs)
         Path(out.name).replace(target)
     except OSError as error:
         raise StoreError(f"{target} cannot be written: {error}") from error

@@ -9,36 +9,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from protocol.errors import KeyUnknownError, SealError, WireError
-from protocol.seal.envelope import SEALED
+from protocol.errors import KeyUnknownError, SealError, UnknownSchemaError, WireError
+from protocol.seal.envelope import SEALED, sealed_of
+from protocol.wire.codec import MAX_MESSAGE_BYTES, decode, schema_of, unpack
+from protocol.wire.control.chunk import PictureChunk
+from protocol.wire.control.transfer import ChunkRequest, UpdateReport
+from protocol.wire.control.unit_state import Health, Status
 from protocol.wire.enums import NackCode
-from protocol.wire.fields import schema_of
+from protocol.wire.record import decode_record, record_of
+from protocol.wire.records.read import Read
+from protocol.wire.registry import released_registry
 from protocol.wire.topics import Channel, check_unit, parse
-from protocol.wire.wire import (
-    MAX_MESSAGE_BYTES,
-    ChunkRequest,
-    PictureChunk,
-    ReadMessage,
-    UpdateReport,
-    decode_chunk,
-    decode_health,
-    decode_record,
-    decode_status,
-    decode_update,
-)
 from station.answers import nack, picture_answers, receipts, try_again
-from station.batch import Batch, Record
+from station.batch import Batch, Taken
 from station.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from protocol.seal import Opener
+    from protocol.wire.record import Record
+    from protocol.wire.registry import Registry
     from station.batch import Answer
     from station.store import Store
-
-_UNKNOWN_SCHEMA = "schema "
-"""How the decoder's message begins when it is the schema that it does not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +90,10 @@ class Ingest:
         *,
         units: frozenset[str] | None = None,
         limits: IngestLimits | None = None,
-        on_read: Callable[[ReadMessage], None] | None = None,
+        on_read: Callable[[Record], None] | None = None,
         opener: Opener | None = None,
         sealed_only: bool | None = None,
+        registry: Registry | None = None,
     ) -> None:
         """``units`` are those that may send, None for all; ``on_read`` hears every new read after its commit.
 
@@ -115,6 +109,7 @@ class Ingest:
         self._limits = limits or IngestLimits()
         self._on_read = on_read
         self._opener = opener
+        self._registry = registry or released_registry()
         self._sealed_only = opener is not None if sealed_only is None else sealed_only
         self._batch = Batch()
         self.counts = IngestCounts()
@@ -154,64 +149,63 @@ class Ingest:
     def _decode(self, unit: str, channel: Channel, payload: bytes) -> None:
         try:
             self._sort(unit, channel, payload)
+        except UnknownSchemaError as error:
+            self.counts.unknown_schema += 1
+            self._refuse(unit, payload, NackCode.UNKNOWN_SCHEMA, str(error))
         except WireError as error:
-            detail = str(error)
-            if detail.startswith(_UNKNOWN_SCHEMA):
-                self.counts.unknown_schema += 1
-                self._refuse(unit, payload, NackCode.UNKNOWN_SCHEMA, detail)
-            else:
-                self.counts.malformed += 1
-                self._refuse(unit, payload, NackCode.MALFORMED, detail)
+            self.counts.malformed += 1
+            self._refuse(unit, payload, NackCode.MALFORMED, str(error))
 
     def _sort(self, unit: str, channel: Channel, payload: bytes) -> None:
         batch = self._batch
         match channel:
             case Channel.READ:
                 record = self._record(unit, payload)
-                if record is not None and self._is_own(unit, record.message.unit, payload):
+                if record is not None and self._is_own(unit, record.record.envelope.unit, payload):
                     batch.records.append(record)
             case Channel.PICTURE:
-                chunk = decode_chunk(payload)
+                chunk = decode(payload, PictureChunk)
                 if self._is_own(unit, chunk.unit, payload) and self._is_small_enough(chunk, payload):
                     batch.chunks.append((chunk, payload))
             case Channel.HEALTH:
-                health = decode_health(payload)
+                health = decode(payload, Health)
                 if self._is_own(unit, health.unit, payload):
                     batch.health.append((health, payload))
             case Channel.UPDATE:
                 self._sort_update(unit, payload)
             case Channel.STATUS:
-                status = decode_status(payload)
+                status = decode(payload, Status)
                 if self._is_own(unit, status.unit, payload):
                     batch.status.append(status)
 
     def _sort_update(self, unit: str, payload: bytes) -> None:
-        update = decode_update(payload)
+        update = decode(payload, ChunkRequest, UpdateReport)
         if self._is_own(unit, update.unit, payload):
             self._batch.updates.append((update, payload))
 
-    def _record(self, unit: str, payload: bytes) -> Record | None:
+    def _record(self, unit: str, payload: bytes) -> Taken | None:
         """Open what is sealed; None when it was refused.  Raises WireError for what is no record."""
-        if schema_of(payload) != SEALED:
-            record = Record(decode_record(payload), payload, payload, None)
+        fields = unpack(payload)
+        if schema_of(fields) != SEALED:
+            taken = Taken(record_of(fields, payload, self._registry), payload, payload, None)
             if self._sealed_only:
                 self.counts.unsealed += 1
                 self._refuse(unit, payload, NackCode.NOT_AUTHORISED, "this station takes sealed records only")
                 return None
-            return record
+            return taken
         try:
             if self._opener is None:
                 raise KeyUnknownError("this station has no keys: start it with --keys")  # noqa: TRY301 - one way out
-            opened = self._opener.record(payload)
+            opened = self._opener.record(sealed_of(fields))
         except KeyUnknownError as error:
             self.counts.key_unknown += 1
             self._batch.refusals.append(nack(unit, payload, NackCode.NOT_AUTHORISED, str(error), retry=True))
             return None
-        message = decode_record(opened.record)
-        name = message.read_id if isinstance(message, ReadMessage) else message.record_id
-        if (message.unit, message.seq, name) != (opened.unit, opened.seq, opened.record_id):
+        record = decode_record(opened.record, self._registry)
+        envelope = record.envelope
+        if (envelope.unit, envelope.seq, envelope.record_id) != (opened.unit, opened.seq, opened.record_id):
             raise SealError("the record inside the seal is not the one named outside")
-        return Record(message, opened.record, payload, opened)
+        return Taken(record, opened.record, payload, opened)
 
     def _is_own(self, topic_unit: str, message_unit: str, payload: bytes) -> bool:
         """The broker checks who may publish on a topic; the message must not speak for anybody else."""
@@ -244,7 +238,7 @@ class Ingest:
         now_us = self._clock_us()
         try:
             with self._store.transaction():
-                fresh = [self._store.add_record(r.message, r.content, now_us, r.proof) for r in batch.records]
+                fresh = [self._store.add_record(taken.record, now_us, taken.proof) for taken in batch.records]
                 results = [self._store.add_chunk(chunk, now_us) for chunk, _ in batch.chunks]
                 for health, payload in batch.health:
                     self._store.note_health(health, payload, now_us)
@@ -290,12 +284,12 @@ class Ingest:
         reports = sum(isinstance(update, UpdateReport) for update, _ in batch.updates)
         self.counts.reports += reports
         self.counts.chunk_requests += len(batch.updates) - reports
-        for message, is_new in zip((r.message for r in batch.records), fresh, strict=True):
+        for record, is_new in zip((taken.record for taken in batch.records), fresh, strict=True):
             if not is_new:
                 self.counts.duplicates += 1
-            elif isinstance(message, ReadMessage):
+            elif isinstance(record.body, Read):
                 self.counts.reads += 1
                 if self._on_read is not None:
-                    self._on_read(message)
+                    self._on_read(record)
             else:
                 self.counts.others += 1

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
 
-    from protocol.wire.wire import PictureChunk
+    from protocol.wire.control.chunk import PictureChunk
 
 _MAX_FAILURES = 3
 

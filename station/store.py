@@ -10,15 +10,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from protocol.wire.enums import Lost
-from protocol.wire.wire import (
-    HealthMessage,
-    PictureChunk,
-    ReadMessage,
-    RecordMessage,
-    StatusMessage,
-    TimeAnchorMessage,
-    TombstoneMessage,
-)
+from protocol.wire.records.read import Read
+from protocol.wire.records.time_anchor import TimeAnchor
+from protocol.wire.records.tombstone import Tombstone
 from station import evidence, picture_store, sequence, updates
 from station.errors import StoreError
 from station.rows import AuditRow, PurgeResult, StoredRead, UnitRow
@@ -30,7 +24,10 @@ if TYPE_CHECKING:
 
     from protocol.seal import OpenedRecord
     from protocol.update.manifest import Manifest
-    from protocol.wire.wire import ChunkRequest
+    from protocol.wire.control.chunk import PictureChunk
+    from protocol.wire.control.transfer import ChunkRequest
+    from protocol.wire.control.unit_state import Health, Status
+    from protocol.wire.record import Envelope, Record
     from station.evidence import EvidenceRow
     from station.picture_store import ChunkResult
     from station.sequence import Gap
@@ -104,76 +101,72 @@ class Store:
         if self._con.in_transaction:
             self._con.execute("ROLLBACK")
 
-    def add_record(
-        self, message: RecordMessage, payload: bytes, now_us: int, proof: OpenedRecord | None = None
-    ) -> bool:
+    def add_record(self, record: Record, now_us: int, proof: OpenedRecord | None = None) -> bool:
         """Keep a record with its proof; False when it was here already.  Inside a transaction."""
-        record_id = message.read_id if isinstance(message, ReadMessage) else message.record_id
+        envelope, payload = record.envelope, record.payload
         done = self._con.execute(
             "INSERT OR IGNORE INTO records VALUES (?, ?, ?, ?)",
-            (message.unit, record_id, message.seq, message.boot_id),
+            (envelope.unit, envelope.record_id, envelope.seq, envelope.boot_id),
         )
-        sequence.mark_seen(self._con, message.unit, message.seq)
+        sequence.mark_seen(self._con, envelope.unit, envelope.seq)
         if not done.rowcount:
             return False
         if proof is not None:
             evidence.keep(self._con, proof)
-        match message:
-            case ReadMessage():
-                self._add_read(message, payload, now_us)
-            case TimeAnchorMessage():
-                self._add_dating(message, payload)
-            case TombstoneMessage():
-                self._add_tombstone(message, payload, now_us)
+        match record.body:
+            case Read() as read:
+                self._add_read(envelope, read, payload, now_us)
+            case TimeAnchor() as anchor:
+                self._add_time_anchor(envelope, anchor, payload)
+            case Tombstone() as tombstone:
+                self._add_tombstone(envelope, tombstone, payload, now_us)
         return True
 
-    def _add_read(self, m: ReadMessage, payload: bytes, now_us: int) -> None:
+    def _add_read(self, e: Envelope, m: Read, payload: bytes, now_us: int) -> None:
         values = (
-            m.unit, m.read_id, m.agency, m.boot_id, m.seq, m.camera, m.camera_role,
+            e.unit, e.record_id, e.agency, e.boot_id, e.seq, m.camera, m.camera_role,
             m.utc_us, m.time.source.value, m.time.uncertainty_ms, m.mono_us, None,
             m.text, m.raw, m.confidence_e4, m.region, m.region_confidence_e4,
             m.single_frame, m.n_sightings, m.n_agreeing, m.place.method.value, m.place.lat_e7, m.place.lon_e7,
-            m.place.error_cm, m.retention, now_us, payload,
+            m.place.error_cm, m.retention.policy_class, now_us, payload,
         )  # fmt: skip
         marks = ", ".join("?" * len(values))
         self._con.execute(f"INSERT INTO reads VALUES ({marks})", values)  # noqa: S608 - question marks only
         for picture in m.pictures:
             self._con.execute(
                 "INSERT OR IGNORE INTO read_pictures VALUES (?, ?, ?, ?)",
-                (m.unit, m.read_id, picture.sha256, picture.kind.value),
+                (e.unit, e.record_id, picture.sha256, picture.kind.value),
             )
         if m.utc_us is not None:
             return
         nearest = self._con.execute(
             "SELECT mono_us, utc_us, time_source, uncertainty_ms FROM datings WHERE unit = ? AND boot = ?"
             " ORDER BY abs(mono_us - ?), utc_us + (? - mono_us) LIMIT 1",
-            (m.unit, m.boot_id, m.mono_us, m.mono_us),
+            (e.unit, e.boot_id, m.mono_us, m.mono_us),
         ).fetchone()
         if nearest is not None:
-            self._date(m.unit, m.boot_id, nearest)
+            self._date(e.unit, e.boot_id, nearest)
 
-    def _add_dating(self, m: TimeAnchorMessage, payload: bytes) -> None:
+    def _add_time_anchor(self, e: Envelope, m: TimeAnchor, payload: bytes) -> None:
         known = (m.mono_us, m.utc_us, m.time.source.value, m.time.uncertainty_ms)
         self._con.execute(
             "INSERT INTO datings VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (m.unit, m.record_id, m.dated_boot_id, *known, payload),
+            (e.unit, e.record_id, m.anchored_boot_id, *known, payload),
         )
-        self._date(m.unit, m.dated_boot_id, known)
+        self._date(e.unit, m.anchored_boot_id, known)
 
     def _date(self, unit: str, boot: bytes, dating: tuple[int, int, str, int | None]) -> None:
         """Date the reads of a boot that came without a time; of several datings the nearest counts."""
         values = dict(zip(("mono", "utc", "source", "uncertainty"), dating, strict=True))
         self._con.execute(_DATE, {**values, "unit": unit, "boot": boot})
 
-    def _add_tombstone(self, m: TombstoneMessage, payload: bytes, now_us: int) -> None:
-        stone = m.tombstone
+    def _add_tombstone(self, e: Envelope, m: Tombstone, payload: bytes, now_us: int) -> None:
         self._con.execute(
             "INSERT INTO tombstones VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (m.unit, m.record_id, stone.lost.value, stone.reason.value, stone.count, stone.size_bytes, now_us,
-             payload),
-        )  # fmt: skip
-        if stone.lost in {Lost.READ, Lost.RECORD}:
-            self._con.executemany("INSERT INTO lost VALUES (?, ?, ?)", [(m.unit, *pair) for pair in stone.ranges])
+            (e.unit, e.record_id, m.lost.value, m.reason.value, m.count, m.size_bytes, now_us, payload),
+        )
+        if m.lost in {Lost.READ, Lost.RECORD}:
+            self._con.executemany("INSERT INTO lost VALUES (?, ?, ?)", [(e.unit, *pair) for pair in m.ranges])
 
     def add_chunk(self, chunk: PictureChunk, now_us: int) -> ChunkResult:
         """Keep a chunk that continues its picture.  Inside a transaction."""
@@ -186,7 +179,7 @@ class Store:
             [(unit, now_us) for unit in units],
         )
 
-    def note_health(self, message: HealthMessage, payload: bytes, now_us: int) -> None:
+    def note_health(self, message: Health, payload: bytes, now_us: int) -> None:
         """Keep the latest health of a unit.  Inside a transaction."""
         self._con.execute(
             "INSERT INTO units (unit, seq_high, health_us, health) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (unit)"
@@ -194,7 +187,7 @@ class Store:
             (message.unit, message.seq_high, now_us, payload),
         )
 
-    def note_status(self, message: StatusMessage, now_us: int) -> None:
+    def note_status(self, message: Status, now_us: int) -> None:
         """Keep the latest status of a unit, which may be old news or its will.  Inside a transaction."""
         self._con.execute(
             "INSERT INTO units (unit, state, reason, software, status_us) VALUES (?1, ?2, ?3, ?4, ?5)"

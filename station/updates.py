@@ -7,8 +7,9 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from protocol.wire.codec import encode
+from protocol.wire.control.transfer import MAX_PART_BYTES, ChunkRequest, FileOffer, FilePart
 from protocol.wire.topics import Channel, build, check_unit
-from protocol.wire.wire import MAX_PART_BYTES, ChunkRequest, UpdateBytes, UpdateOffer, encode_offer, encode_part
 from station.errors import StoreError
 
 if TYPE_CHECKING:
@@ -34,8 +35,15 @@ class Offered:
         topic = build(self.unit, Channel.COMMAND)
         if not self.release:
             return topic, b""
-        offer = UpdateOffer(self.unit, self.release, self.sha256, self.size_bytes, self.attempt, self.parts)
-        return topic, encode_offer(offer)
+        offer = FileOffer(
+            unit=self.unit,
+            release=self.release,
+            sha256=self.sha256,
+            size_bytes=self.size_bytes,
+            attempt=self.attempt,
+            parts=self.parts,
+        )
+        return topic, encode(offer)
 
 
 def folder_of(db: Path) -> Path:
@@ -99,5 +107,5 @@ def answer(con: sqlite3.Connection, db: Path, wish: ChunkRequest) -> tuple[str, 
         raise StoreError(f"{path}: cannot be read: {error.strerror}; offer the update again") from error
     if not data:
         raise StoreError(f"{path}: shorter than it was; offer the update again")
-    part = UpdateBytes(wish.unit, wish.sha256, wish.offset, data)
-    return build(wish.unit, Channel.PART), encode_part(part)
+    part = FilePart(unit=wish.unit, sha256=wish.sha256, offset=wish.offset, data=data)
+    return build(wish.unit, Channel.PART), encode(part)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from agent.geotag.read_maker import box_px, picture_ref
+from agent.geotag.units import place_of, probability_u8, time_quality, to_us
 from agent.records import (
     Box,
     CharRead,
@@ -17,17 +20,24 @@ from agent.records import (
     PlateText,
     Read,
     Sighting,
-    TimeAnchor,
     TimeTag,
     Track,
 )
 from agent.sync.encoder import RecordEncoder
 from hw.ports import Frame
-from protocol.wire.enums import FixQuality, GeotagMethod, PictureKind, TimeSource
+from protocol.wire.enums import FixQuality, GeotagMethod, Lost, LostReason, PictureKind, TimeSource
+from protocol.wire.parts import Retention
+from protocol.wire.record import Envelope, Record, RecordBody, derived_record_id, encode_record
+from protocol.wire.records.read import Read as ReadBody
+from protocol.wire.records.time_anchor import TimeAnchor
+from protocol.wire.records.tombstone import Tombstone
+from protocol.wire.registry import released_registry
 
 NS_PER_S = 1_000_000_000
 UTC_NS = 1_780_000_000 * NS_PER_S
 BOOT = bytes(range(16))
+WHEN = TimeTag(UTC_NS, TimeSource.GNSS, 150.0)
+WHERE = Geotag(GeotagMethod.INTERPOLATED, 45.0, -100.0, 4.5, 100, 10.0, 90.0, 12.0, 0.9, 9, FixQuality.GNSS)
 
 
 def make_frame(
@@ -74,47 +84,94 @@ def make_picture(kind: PictureKind = PictureKind.PLATE, *, content: bytes = b"jp
 def make_read(
     number: int = 1, *, text: str = "7ABC123", pictures: tuple[Picture, ...] | None = None, **other: Any
 ) -> Read:
-    """Different numbers give different ids and pictures."""
+    """Different numbers give different ids and pictures.
+
+    ``when`` (TimeTag), ``where`` (Geotag), ``box`` (Box) and ``retention`` are given as the stages have them, anything
+    else as the body's fields.
+    """
     if pictures is None:
         pictures = (
             make_picture(content=b"plate %d" % number * 40),
             make_picture(PictureKind.OVERVIEW, content=b"scene %d" % number * 400),
         )
+    when = other.pop("when", WHEN)
+    time_us = number * NS_PER_S // 1000
+    if when is WHEN:
+        when = replace(WHEN, utc_ns=UTC_NS + number * NS_PER_S)
+    read_id = other.pop("read_id", number.to_bytes(16, "big"))
+    plate = make_plate(text)
     values: dict[str, Any] = {
-        "read_id": number.to_bytes(16, "big"),
         "camera": "front",
         "camera_role": "front",
-        "text": text,
-        "raw": text,
-        "confidence": 0.95,
-        "char_confidence": (0.98,) * len(text),
-        "alternatives": (("7A8C123", 0.02),),
-        "region": "US-CA",
-        "region_confidence": 0.9,
-        "single_frame": False,
+        "utc_us": None if when.utc_ns is None else to_us(when.utc_ns),
+        "time": time_quality(when.source, when.uncertainty_ms),
+        "mono_us": time_us,
+        "mono_first_us": time_us,
+        "mono_last_us": time_us + 400_000,
         "n_sightings": 3,
         "n_agreeing": 3,
-        "t_mono_ns": number * NS_PER_S,
-        "t_first_mono_ns": number * NS_PER_S,
-        "t_last_mono_ns": number * NS_PER_S + 400_000_000,
-        "when": TimeTag(UTC_NS + number * NS_PER_S, TimeSource.GNSS, 150.0),
-        "where": Geotag(
-            GeotagMethod.INTERPOLATED, 45.0, -100.0, 4.5, 100, 10.0, 90.0, 12.0, 0.9, 9, FixQuality.GNSS
-        ),
-        "box": Box(10, 10, 42, 26),
-        "frame_width_px": 64,
-        "frame_height_px": 48,
+        "single_frame": False,
+        "text": text,
+        "raw": text,
+        "confidence_e4": 9500,
+        "char_confidence_u8": bytes([probability_u8(0.98)] * len(text)),
+        "alternatives": (("7A8C123", 200),),
+        "region": "US-CA",
+        "region_confidence_e4": 9000,
+        "box_px": box_px(other.pop("box", Box(10, 10, 42, 26)), 64, 48),
+        "frame_px": (64, 48),
+        "place": place_of(other.pop("where", WHERE)),
         "track_id": number,
-        "pictures": pictures,
-        "models": ("plate-det@00000000", "plate-ocr@00000000"),
+        "pictures": tuple(picture_ref(picture) for picture in pictures),
         "software": "patrol-lpr test",
+        "models": ("plate-det@00000000", "plate-ocr@00000000"),
+        "retention": Retention(policy_class=other.pop("retention", "nonhit")),
     }
-    return Read(**{**values, **other})
+    return Read(read_id, plate, ReadBody(**{**values, **other}), pictures)
 
 
-def make_dating(t_mono_ns: int = 0) -> TimeAnchor:
-    return TimeAnchor(BOOT, t_mono_ns, UTC_NS + t_mono_ns, TimeSource.GNSS, 150.0)
+def make_record(
+    body: RecordBody, *, seq: int = 1, unit: str = "unit-07", boot_id: bytes = BOOT, record_id: bytes | None = None
+) -> Record:
+    """A record as a station decodes it."""
+    envelope = Envelope(
+        schema_id=body.SCHEMA,
+        unit=unit,
+        agency="Example Sheriff",
+        boot_id=boot_id,
+        seq=seq,
+        record_id=record_id or derived_record_id(boot_id, seq),
+    )
+    return Record(envelope, body, encode_record(envelope, body))
+
+
+def make_read_record(
+    number: int = 1, *, seq: int = 1, unit: str = "unit-07", boot_id: bytes = BOOT, **other: Any
+) -> Record:
+    """The record of ``make_read(number, **other)``."""
+    read = make_read(number, **other)
+    return make_record(read.body, seq=seq, unit=unit, boot_id=boot_id, record_id=read.read_id)
+
+
+def make_time_anchor(t_mono_ns: int = 0, *, boot_id: bytes = BOOT, utc_us: int | None = None) -> TimeAnchor:
+    return TimeAnchor(
+        anchored_boot_id=boot_id,
+        mono_us=to_us(t_mono_ns),
+        utc_us=to_us(UTC_NS + t_mono_ns) if utc_us is None else utc_us,
+        time=time_quality(TimeSource.GNSS, 150.0),
+    )
+
+
+def make_tombstone(*ranges: tuple[int, int], lost: Lost = Lost.READ, **other: Any) -> Tombstone:
+    values: dict[str, Any] = {
+        "lost": lost,
+        "reason": LostReason.BUDGET,
+        "count": sum(last - first + 1 for first, last in ranges),
+        "size_bytes": 1000,
+        "ranges": ranges,
+    }
+    return Tombstone(**{**values, **other})
 
 
 def make_encoder(unit: str = "unit-07", *, boot_id: bytes = BOOT) -> RecordEncoder:
-    return RecordEncoder(unit, "Example Sheriff", boot_id)
+    return RecordEncoder(unit, "Example Sheriff", boot_id, released_registry())

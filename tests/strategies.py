@@ -3,76 +3,43 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from enum import Enum
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
+import annotated_types
 from hypothesis import strategies as st
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 
-from agent.records import Box, CharRead, Fix, Geotag, Picture, PlateText, Read, TimeAnchor, TimeTag, Track
-from agent.sync import convert
-from protocol.wire import wire
+from agent.geotag.read_maker import ReadMaker
+from agent.pictures import PictureMaker
+from agent.read_id import ReadIdMint
+from agent.records import CharRead, Fix, Geotag, Picture, PlateText, Read, TimeTag, Track
+from protocol.wire.codec import I63_MAX, U16_MAX, U32_MAX, Message, Part
+from protocol.wire.control.chunk import PictureChunk
+from protocol.wire.control.receipt import Nack, PictureStatus, Receipt
+from protocol.wire.control.transfer import ChunkRequest, FileOffer, FilePart, UpdateReport
+from protocol.wire.control.unit_state import Health, Status
 from protocol.wire.enums import FixQuality, GeotagMethod, PictureKind, TimeSource
-from protocol.wire.fields import I32, I63, U8, U16, U32, pack
-from tests.builders import (
-    BOOT,
-    NS_PER_S,
-    UTC_NS,
-    make_dating,
-    make_encoder,
-    make_fix,
-    make_frame,
-    make_picture,
-    make_plate,
-    make_read,
-    make_sighting,
-    make_track,
-)
-
-__all__ = [
-    "BOOT",
-    "NS_PER_S",
-    "UTC_NS",
-    "chunks",
-    "datings",
-    "extras",
-    "fixes",
-    "geotags",
-    "healths",
-    "make_dating",
-    "make_dating_message",
-    "make_encoder",
-    "make_fix",
-    "make_frame",
-    "make_picture",
-    "make_plate",
-    "make_read",
-    "make_read_message",
-    "make_sighting",
-    "make_track",
-    "nacks",
-    "picture_statuses",
-    "plates",
-    "read_messages",
-    "reads",
-    "receipts",
-    "statuses",
-    "time_tags",
-    "tombstones",
-    "tracks",
-]
+from protocol.wire.record import Envelope, Record, RecordBody, encode_record
+from protocol.wire.records.read import Read as ReadBody
+from protocol.wire.records.tombstone import Tombstone
+from protocol.wire.registry import released_registry
+from tests.builders import make_fix, make_picture, make_track
 
 UNITS = st.text("ABCXYZabcxyz0189_-", min_size=1, max_size=36)
 IDS = st.binary(min_size=16, max_size=16)
 HASHES = st.binary(min_size=32, max_size=32)
 SYMBOLS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 PLATE_TEXTS = st.text(SYMBOLS, max_size=10)
-UTC_US = st.integers(0, I63)
 PROBABILITIES = st.floats(0, 1)
 
 
-def printable(limit: int, *, least: int = 0) -> st.SearchStrategy[str]:
+def printable(limit: int, *, minimum: int = 0) -> st.SearchStrategy[str]:
     """What the wire takes as text, beyond ASCII included."""
     characters = st.characters(codec="utf-8", exclude_categories=("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"))
-    return st.text(characters.filter(str.isprintable), min_size=least, max_size=limit)
+    return st.text(characters.filter(str.isprintable), min_size=minimum, max_size=limit)
 
 
 # Records of the agent
@@ -143,28 +110,9 @@ def pictures() -> st.SearchStrategy[Picture]:
 
 
 def reads() -> st.SearchStrategy[Read]:
-    """Any read the stages may make."""
-    return st.builds(
-        make_read,
-        st.integers(1, 2**40),
-        text=PLATE_TEXTS,
-        raw=PLATE_TEXTS,
-        confidence=PROBABILITIES,
-        char_confidence=st.lists(PROBABILITIES, max_size=10).map(tuple),
-        alternatives=st.lists(st.tuples(PLATE_TEXTS, PROBABILITIES), max_size=5).map(tuple),
-        region_confidence=PROBABILITIES,
-        single_frame=st.booleans(),
-        n_sightings=st.integers(1, 10**6),
-        n_agreeing=st.integers(0, 10**6),
-        t_mono_ns=st.integers(0, 2**63),
-        when=time_tags(),
-        where=geotags(),
-        box=st.builds(Box, *[st.floats(-1e6, 1e6)] * 4),
-        frame_width_px=st.integers(1, 10**6),
-        frame_height_px=st.integers(1, 10**6),
-        track_id=st.integers(0, 2**40),
-        pictures=st.lists(pictures(), max_size=2).map(tuple),
-    )
+    """Any read the stages may make: tracks of any kind, made into reads by the product's own maker."""
+    maker = ReadMaker(ReadIdMint(bytes), PictureMaker(), ("ocr@00000000",), "patrol-lpr test", {"front": "front"})
+    return st.builds(maker.make, tracks(), time_tags(), geotags())
 
 
 @st.composite
@@ -173,8 +121,6 @@ def tracks(draw: st.DrawFn, texts: st.SearchStrategy[str] = PLATE_TEXTS) -> Trac
     track = make_track(draw(texts), t_mono_ns=draw(st.integers(0, 10**12)), n=n, confidence=draw(PROBABILITIES))
     return replace(track, n_agreeing=draw(st.integers(1, n)))
 
-
-# Messages of the wire
 
 PLAIN_VALUES = st.recursive(
     st.none()
@@ -206,255 +152,122 @@ def unknown_keys() -> st.SearchStrategy[dict[str, Any]]:
     return st.dictionaries(st.text("abc", max_size=4).map(lambda name: f"x_{name}"), shallow, max_size=3)
 
 
-def extras() -> st.SearchStrategy[bytes]:
-    return unknown_keys().map(lambda keys: pack(keys) if keys else b"")
+# Messages of the wire: drawn from their declarations
 
 
-def _optional(low: int, high: int) -> st.SearchStrategy[int | None]:
-    return st.none() | st.integers(low, high)
+_OVERRIDES: dict[tuple[type, str], st.SearchStrategy[Any]] = {}
 
 
-TIMES = st.builds(wire.TimeQuality, st.sampled_from(TimeSource), _optional(0, U32))
+def _integers(metadata: list[Any]) -> st.SearchStrategy[int]:
+    low = next((m.ge for m in metadata if isinstance(m, annotated_types.Ge)), None)
+    high = next((m.le for m in metadata if isinstance(m, annotated_types.Le)), None)
+    return st.integers(low, high)
 
 
-@st.composite
-def places(draw: st.DrawFn) -> wire.Place:
-    known = draw(st.booleans())
-    return wire.Place(
-        method=draw(st.sampled_from(GeotagMethod)),
-        lat_e7=draw(st.integers(-900_000_000, 900_000_000)) if known else None,
-        lon_e7=draw(st.integers(-1_800_000_000, 1_800_000_000)) if known else None,
-        error_cm=draw(_optional(0, U32)),
-        fix_age_ms=draw(_optional(0, U32)),
-        speed_cmps=draw(_optional(0, U16)),
-        course_cdeg=draw(_optional(0, 36_000)),
-        alt_cm=draw(_optional(-I32, I32)),
-        hdop_c=draw(_optional(0, U16)),
-        satellites=draw(_optional(0, U8)),
-        quality=draw(st.sampled_from(FixQuality)),
-    )
+def _lengths(metadata: list[Any], limit: int) -> tuple[int, int]:
+    low = next((m.min_length for m in metadata if getattr(m, "min_length", None) is not None), 0)
+    high = next((m.max_length for m in metadata if getattr(m, "max_length", None) is not None), limit)
+    return low, max(low, min(high, limit))
 
 
-PICTURE_REFS = st.builds(
-    wire.PictureRef,
-    st.sampled_from(PictureKind),
-    HASHES,
-    st.integers(1, U32),
-    st.integers(0, U16),
-    st.integers(0, U16),
-)
-BOXES = st.tuples(*[st.integers(0, U16)] * 4).map(
-    lambda b: (min(b[0], b[2]), min(b[1], b[3]), max(b[0], b[2]), max(b[1], b[3]))
-)
+def _flat(metadata: tuple[Any, ...]) -> list[Any]:
+    """Constraints of an annotation, those inside pydantic's own groups included."""
+    found: list[Any] = []
+    for item in metadata:
+        if isinstance(item, FieldInfo):
+            found += _flat(tuple(item.metadata))
+        else:
+            found.append(item)
+    return found
 
 
-def read_messages() -> st.SearchStrategy[wire.ReadMessage]:
-    return st.builds(
-        wire.ReadMessage,
-        unit=UNITS,
-        agency=printable(36),
-        boot_id=IDS,
-        seq=st.integers(1, I63),
-        read_id=IDS,
-        camera=printable(36),
-        camera_role=printable(36),
-        utc_us=st.none() | UTC_US,
-        time=TIMES,
-        mono_us=st.integers(0, I63),
-        mono_first_us=st.integers(0, I63),
-        mono_last_us=st.integers(0, I63),
-        n_sightings=st.integers(0, U16),
-        n_agreeing=st.integers(0, U16),
-        single_frame=st.booleans(),
-        text=printable(32),
-        raw=printable(64),
-        confidence_e4=st.integers(0, 10_000),
-        char_confidence_u8=st.binary(max_size=64),
-        alternatives=st.lists(st.tuples(printable(64), st.integers(0, 10_000)), max_size=8).map(tuple),
-        region=printable(16),
-        region_confidence_e4=st.integers(0, 10_000),
-        box_px=BOXES,
-        frame_px=st.tuples(st.integers(1, U16), st.integers(1, U16)),
-        place=places(),
-        track_id=st.integers(0, U32),
-        pictures=st.lists(PICTURE_REFS, max_size=8).map(tuple),
-        software=printable(64),
-        models=st.lists(printable(128), max_size=8).map(tuple),
-        retention=printable(32),
-        extra=extras(),
-    )
+def values(annotation: Any, metadata: tuple[Any, ...] = ()) -> st.SearchStrategy[Any]:
+    """Values that a field so declared takes."""
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return values(args[0], (*metadata, *args[1:]))
+    if origin is not None:
+        return _containers(origin, args, _flat(metadata))
+    if issubclass(annotation, Enum):
+        return st.sampled_from(annotation)
+    if issubclass(annotation, Part):
+        return messages(annotation)
+    return _scalars(annotation, _flat(metadata))
 
 
-def datings() -> st.SearchStrategy[wire.TimeAnchorMessage]:
-    return st.builds(
-        wire.TimeAnchorMessage,
-        unit=UNITS,
-        agency=printable(36),
-        boot_id=IDS,
-        seq=st.integers(1, I63),
-        record_id=IDS,
-        dated_boot_id=IDS,
-        mono_us=st.integers(0, I63),
-        utc_us=UTC_US,
-        time=TIMES,
-        extra=extras(),
-    )
+def _containers(origin: Any, args: tuple[Any, ...], found: list[Any]) -> st.SearchStrategy[Any]:
+    if origin in {Union, UnionType}:
+        return st.one_of([values(arg) for arg in args])
+    if origin is dict:
+        return st.dictionaries(values(args[0]), values(args[1]), max_size=4)
+    if args[1:] == (Ellipsis,):
+        low, high = _lengths(found, 4)
+        return st.lists(values(args[0]), min_size=low, max_size=high).map(tuple)
+    return st.tuples(*(values(arg) for arg in args))
 
 
-RANGES = st.tuples(st.integers(1, I63), st.integers(1, I63)).map(lambda r: (min(r), max(r)))
+def _scalars(kind: type, found: list[Any]) -> st.SearchStrategy[Any]:
+    if kind in {type(None), bool}:
+        return st.none() if kind is type(None) else st.booleans()
+    if kind is int:
+        return _integers(found)
+    low, high = _lengths(found, 64)
+    if kind is bytes:
+        return st.binary(min_size=low, max_size=high)
+    pattern = next((m.pattern for m in found if getattr(m, "pattern", None)), "")
+    return UNITS if "A-Za-z0-9" in str(pattern) else printable(high, minimum=low)
 
 
-def tombstones() -> st.SearchStrategy[wire.TombstoneMessage]:
-    return st.builds(
-        wire.TombstoneMessage,
-        unit=UNITS,
-        agency=printable(36),
-        boot_id=IDS,
-        seq=st.integers(1, I63),
-        record_id=IDS,
-        tombstone=st.builds(
-            wire.Tombstone,
-            st.sampled_from(wire.Lost),
-            st.sampled_from(wire.LostReason),
-            st.integers(0, I63),
-            st.integers(0, I63),
-            st.lists(RANGES, max_size=8).map(tuple),
-        ),
-        extra=extras(),
-    )
+_Part = TypeVar("_Part", bound=Part)
+
+
+def messages(model: type[_Part]) -> st.SearchStrategy[_Part]:
+    """Any message of a model, with keys of a version to come where the model keeps those."""
+
+    def build(drawn: dict[str, Any], unknown: dict[str, Any]) -> _Part | None:
+        try:
+            return model(**drawn, **unknown)
+        except ValidationError:
+            return None
+
+    fields = {
+        name: _OVERRIDES[model, name]
+        if (model, name) in _OVERRIDES
+        else values(info.annotation, tuple(info.metadata))
+        for name, info in model.model_fields.items()
+    }
+    unknown = unknown_keys() if model.model_config["extra"] == "allow" else st.just({})
+    return st.builds(build, st.fixed_dictionaries(fields), unknown).filter(lambda message: message is not None)
+
+
+def _box(corners: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    (x0, x1), (y0, y1) = sorted(corners[::2]), sorted(corners[1::2])
+    return x0, y0, x1, y1
+
+
+RANGES = st.tuples(st.integers(1, I63_MAX), st.integers(1, I63_MAX)).map(lambda r: (min(r), max(r)))
+_OVERRIDES[ReadBody, "box_px"] = st.tuples(*[st.integers(0, U16_MAX)] * 4).map(_box)
+_OVERRIDES[Tombstone, "ranges"] = st.lists(RANGES, max_size=8).map(tuple)
+_OVERRIDES[PictureChunk, "total_bytes"] = st.integers(2**31, U32_MAX)
+_OVERRIDES[PictureChunk, "offset"] = st.integers(0, 2**30)
 
 
 @st.composite
-def chunks(draw: st.DrawFn) -> wire.PictureChunk:
-    data = draw(st.binary(min_size=1, max_size=256))
-    offset = draw(st.integers(0, U32 - len(data)))
-    return wire.PictureChunk(
+def record_messages(draw: st.DrawFn, model: type[RecordBody]) -> Record:
+    """Any record of a type, in any envelope."""
+    body = draw(messages(model))
+    envelope = Envelope(
+        schema_id=model.SCHEMA,
         unit=draw(UNITS),
+        agency=draw(printable(36)),
         boot_id=draw(IDS),
-        read_id=draw(IDS),
-        kind=draw(st.sampled_from(PictureKind)),
-        sha256=draw(HASHES),
-        total_bytes=draw(st.integers(offset + len(data), U32)),
-        offset=offset,
-        data=data,
-        extra=draw(extras()),
+        seq=draw(st.integers(1, I63_MAX)),
+        record_id=draw(IDS),
     )
+    return Record(envelope, body, encode_record(envelope, body))
 
 
-NUMBERS = st.dictionaries(printable(64, least=1), st.integers(-I63, I63), max_size=8).map(
-    lambda numbers: tuple(sorted(numbers.items()))
-)
-
-
-def healths() -> st.SearchStrategy[wire.HealthMessage]:
-    return st.builds(
-        wire.HealthMessage,
-        unit=UNITS,
-        boot_id=IDS,
-        mono_us=st.integers(0, I63),
-        utc_us=st.none() | UTC_US,
-        seq_high=st.integers(0, I63),
-        counters=NUMBERS,
-        gauges=NUMBERS,
-        extra=extras(),
-    )
-
-
-def statuses() -> st.SearchStrategy[wire.StatusMessage]:
-    return st.builds(
-        wire.StatusMessage,
-        unit=UNITS,
-        boot_id=IDS,
-        state=st.sampled_from(wire.UnitState),
-        reason=printable(64),
-        software=printable(64),
-        models=st.lists(printable(128), max_size=8).map(tuple),
-        extra=extras(),
-    )
-
-
-def receipts() -> st.SearchStrategy[wire.Receipt]:
-    return st.builds(
-        wire.Receipt,
-        unit=UNITS,
-        station=printable(36),
-        stored_us=UTC_US,
-        records=st.lists(st.tuples(st.integers(1, I63), IDS), max_size=8).map(tuple),
-        pictures=st.lists(st.tuples(HASHES, st.integers(0, U32)), max_size=8).map(tuple),
-        extra=extras(),
-    )
-
-
-def nacks() -> st.SearchStrategy[wire.Nack]:
-    return st.builds(
-        wire.Nack,
-        unit=UNITS,
-        ref=HASHES,
-        code=st.sampled_from(wire.NackCode),
-        retry=st.booleans(),
-        detail=printable(64),
-        extra=extras(),
-    )
-
-
-def picture_statuses() -> st.SearchStrategy[wire.PictureStatus]:
-    return st.builds(wire.PictureStatus, unit=UNITS, sha256=HASHES, offset=st.integers(0, U32), extra=extras())
-
-
-def offers() -> st.SearchStrategy[wire.UpdateOffer]:
-    return st.builds(
-        wire.UpdateOffer,
-        unit=UNITS,
-        release=st.integers(1, U32),
-        sha256=HASHES,
-        size_bytes=st.integers(1, I63),
-        attempt=st.integers(0, U32),
-        parts=st.lists(printable(16), max_size=8).map(tuple),
-        extra=extras(),
-    )
-
-
-def update_bytes() -> st.SearchStrategy[wire.UpdateBytes]:
-    return st.builds(
-        wire.UpdateBytes,
-        unit=UNITS,
-        sha256=HASHES,
-        offset=st.integers(0, I63),
-        data=st.binary(min_size=1, max_size=256),
-        extra=extras(),
-    )
-
-
-def chunk_requests() -> st.SearchStrategy[wire.ChunkRequest]:
-    return st.builds(
-        wire.ChunkRequest, unit=UNITS, boot_id=IDS, sha256=HASHES, offset=st.integers(0, I63), extra=extras()
-    )
-
-
-def update_reports() -> st.SearchStrategy[wire.UpdateReport]:
-    return st.builds(
-        wire.UpdateReport,
-        unit=UNITS,
-        boot_id=IDS,
-        running=st.integers(0, U32),
-        committed=st.integers(0, U32),
-        release=st.integers(0, U32),
-        state=st.sampled_from(wire.UpdateState),
-        reason=printable(64),
-        fetched_bytes=st.integers(0, I63),
-        config_sha256=HASHES,
-        extra=extras(),
-    )
-
-
-def make_read_message(number: int = 1, *, seq: int = 1, unit: str = "unit-07", **other: Any) -> wire.ReadMessage:
-    """The message of ``make_read(number, **other)``."""
-    read = make_read(number, **other)
-    return convert.read_message(read, unit=unit, agency="Example Sheriff", boot_id=BOOT, seq=seq)
-
-
-def make_dating_message(
-    t_mono_ns: int = 0, *, seq: int = 1, dating: TimeAnchor | None = None
-) -> wire.TimeAnchorMessage:
-    told = dating or make_dating(t_mono_ns)
-    return convert.time_anchor_message(told, unit="unit-07", agency="Example Sheriff", boot_id=BOOT, seq=seq)
+CONTROL_MESSAGES: tuple[type[Message], ...] = (
+    Receipt, Nack, PictureStatus, PictureChunk, Health, Status, FileOffer, FilePart, ChunkRequest, UpdateReport,
+)  # fmt: skip
+RECORD_MODELS: tuple[type[RecordBody], ...] = tuple(known.model for known in released_registry())

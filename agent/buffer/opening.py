@@ -20,7 +20,7 @@ from agent.buffer.retention import Limits
 from agent.buffer.rows import NON_HIT, SENDING, OpenReport, OutboxRow, PicturePriority, RowKind, picture_priority
 from agent.errors import OutboxError
 from protocol.wire.enums import Lost, LostReason, PictureKind
-from protocol.wire.wire import MAX_RANGES, Tombstone
+from protocol.wire.records.tombstone import MAX_RANGES, Tombstone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -132,7 +132,7 @@ def _announce_lost_file(con: sqlite3.Connection, encoder: Encoder, mark: SeqMark
     con.execute("BEGIN IMMEDIATE")
     counts = counters.load(con)
     counts.next_seq = mark.high + 1
-    stone = Tombstone(Lost.RECORD, LostReason.DAMAGE, 0, 0, ((1, mark.high),))
+    stone = _damage(((1, mark.high),))
     _store(con, counts, _tombstone_row(counts, encoder, stone))
     mark.cover(counts.next_seq - 1)
     counters.store(con, counts)
@@ -175,7 +175,7 @@ def _fill(con: sqlite3.Connection, saved: _Salvage, encoder: Encoder, mark: SeqM
     counts.next_seq = highest + 1
     holes = _holes(sorted(saved.records), highest)
     # Even without a hole: it says why the chain begins anew.
-    _store(con, counts, _tombstone_row(counts, encoder, Tombstone(Lost.RECORD, LostReason.DAMAGE, 0, 0, holes)))
+    _store(con, counts, _tombstone_row(counts, encoder, _damage(holes)))
     mark.cover(counts.next_seq - 1)
     counters.store(con, counts)
     con.execute("COMMIT")
@@ -283,9 +283,13 @@ def _store_picture(con: sqlite3.Connection, counts: counters.OutboxCounters, p: 
 
 def _tombstone_row(counts: counters.OutboxCounters, encoder: Encoder, stone: Tombstone) -> OutboxRow:
     seq = counts.take_seq()
-    encoded = encoder.tombstone(seq, stone, counts.link)
+    encoded = encoder.record(seq, stone, counts.link)
     counts.link = encoded.link
     return OutboxRow(seq, RowKind.TOMBSTONE, encoded.record_id, encoded.payload)
+
+
+def _damage(ranges: tuple[tuple[int, int], ...]) -> Tombstone:
+    return Tombstone(lost=Lost.RECORD, reason=LostReason.DAMAGE, count=0, size_bytes=0, ranges=ranges)
 
 
 def _holes(seqs: list[int], highest: int) -> tuple[tuple[int, int], ...]:

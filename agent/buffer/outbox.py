@@ -32,15 +32,16 @@ from agent.buffer.rows import (
 )
 from agent.errors import OutboxDiskError, OutboxError, OutboxFullError
 from protocol.wire.enums import LostReason
-from protocol.wire.wire import MAX_RANGES
+from protocol.wire.records.tombstone import MAX_RANGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from agent.buffer.mark import SeqMark
-    from agent.records import Read, TimeAnchor
-    from protocol.wire.wire import Tombstone
+    from agent.records import Read
+    from protocol.wire.records.time_anchor import TimeAnchor
+    from protocol.wire.records.tombstone import Tombstone
 
 FILE_NAME = "outbox.db"
 BALLAST_NAME = "ballast"
@@ -183,11 +184,16 @@ class Outbox:
             self._doubt = _Doubt(counts.next_seq, tuple(read.read_id for read in fresh))
             for read in fresh:
                 seq = counts.take_seq()
-                self._insert(counts, seq, RowKind.READ, encoded := self._encoder.read(seq, read, counts.link))
+                self._insert(
+                    counts,
+                    seq,
+                    RowKind.READ,
+                    encoded := self._encoder.record(seq, read.body, counts.link, read.read_id),
+                )
                 self._insert_pictures(counts, seq, encoded.record_id, read)
             for anchor in time_anchors:
                 seq = counts.take_seq()
-                self._insert(counts, seq, RowKind.TIME_ANCHOR, self._encoder.time_anchor(seq, anchor, counts.link))
+                self._insert(counts, seq, RowKind.TIME_ANCHOR, self._encoder.record(seq, anchor, counts.link))
             counts.appended += len(fresh)
             if counts.used_bytes > self._limits.max_bytes:
                 self._evict(counts, self._limits.low_bytes, LostReason.BUDGET)
@@ -240,7 +246,7 @@ class Outbox:
     def _append_tombstones(self, counts: counters.OutboxCounters, stones: Sequence[Tombstone]) -> None:
         for stone in stones:
             seq = counts.take_seq()
-            self._insert(counts, seq, RowKind.TOMBSTONE, self._encoder.tombstone(seq, stone, counts.link))
+            self._insert(counts, seq, RowKind.TOMBSTONE, self._encoder.record(seq, stone, counts.link))
 
     @contextmanager
     def _transaction(self, doing: str) -> Iterator[counters.OutboxCounters]:

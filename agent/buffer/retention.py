@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from agent.buffer.counters import ROW_BYTES
 from agent.buffer.rows import SENDING, PicturePriority, RowKind
 from protocol.wire.enums import Lost, LostReason, PictureKind
-from protocol.wire.wire import MAX_RANGES, Tombstone
+from protocol.wire.records.tombstone import MAX_RANGES, Tombstone
 
 if TYPE_CHECKING:
     import sqlite3
@@ -98,13 +98,8 @@ def _evict_pictures(
         tally.evicted_plates += len(gone)
     else:
         tally.evicted_overviews += len(gone)
-    return Tombstone(
-        lost=Lost.PLATE if kind == PictureKind.PLATE else Lost.OVERVIEW,
-        reason=reason,
-        count=len(gone),
-        size_bytes=sum(size for _, size in gone),
-        ranges=_runs(sorted({seq for seq, _ in gone})),
-    )
+    lost = Lost.PLATE if kind == PictureKind.PLATE else Lost.OVERVIEW
+    return _tombstone(lost, reason, gone, _runs(sorted({seq for seq, _ in gone})))
 
 
 def _evict_quarantined(
@@ -155,13 +150,20 @@ def _read_tombstone(
     if not gone:
         return None
     tally.evicted_reads += len(gone)
-    return Tombstone(Lost.READ, reason, len(gone), sum(size for _, size in gone), ranges)
+    return _tombstone(Lost.READ, reason, gone, ranges)
 
 
 def make_tombstone(gone: list[tuple[int, int]], reason: LostReason) -> Tombstone:
     """Return the tombstone of records given by sequence number (ascending) and size in bytes."""
     runs = _runs([seq for seq, _ in gone])
-    return Tombstone(Lost.RECORD, reason, len(gone), sum(size for _, size in gone), runs)
+    return _tombstone(Lost.RECORD, reason, gone, runs)
+
+
+def _tombstone(
+    lost: Lost, reason: LostReason, gone: list[tuple[int, int]], ranges: tuple[tuple[int, int], ...]
+) -> Tombstone:
+    size_bytes = sum(size for _, size in gone)
+    return Tombstone(lost=lost, reason=reason, count=len(gone), size_bytes=size_bytes, ranges=ranges)
 
 
 def _runs(seqs: list[int]) -> tuple[tuple[int, int], ...]:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from protocol.wire.enums import PictureKind
 
 if TYPE_CHECKING:
-    from agent.records import Read, TimeAnchor
-    from protocol.wire.wire import Tombstone
+    from protocol.wire.record import RecordBody
 
 
 class RowKind(IntEnum):
@@ -142,14 +141,8 @@ class Encoder(Protocol):
     ``link`` is what the record before led to; empty where a chain begins.
     """
 
-    def read(self, seq: int, read: Read, link: bytes) -> Encoded:
-        """Encode a read."""
-
-    def time_anchor(self, seq: int, anchor: TimeAnchor, link: bytes) -> Encoded:
-        """Encode a anchor."""
-
-    def tombstone(self, seq: int, tombstone: Tombstone, link: bytes) -> Encoded:
-        """Encode a tombstone."""
+    def record(self, seq: int, body: RecordBody, link: bytes, record_id: bytes | None = None) -> Encoded:
+        """Encode a record; without an id of its own it is named after boot and number."""
 
     def picture(self, sha256: bytes, jpeg: bytes) -> tuple[bytes, bytes]:
         """Return the hash and the bytes of a picture as they are stored and sent."""

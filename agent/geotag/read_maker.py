@@ -6,16 +6,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.fusion.candidates import alternative_texts
+from agent.geotag.units import clamp, pixel, place_of, probability_e4, probability_u8, time_quality, to_us
 from agent.records import Read
+from protocol.wire.codec import U16_MAX, U32_MAX
+from protocol.wire.parts import PictureRef, Retention
+from protocol.wire.records.read import Read as ReadBody
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from agent.pictures import PictureMaker
     from agent.read_id import ReadIdMint
-    from agent.records import Geotag, TimeTag, Track
+    from agent.records import Box, Geotag, Picture, TimeTag, Track
 
 UNKNOWN_ROLE = "?"
+NON_HIT = "nonhit"
+"""The retention class of a read that matches no hot list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,32 +37,59 @@ class ReadMaker:
 
     def make(self, track: Track, when: TimeTag, where: Geotag) -> Read:
         """Build the read.  Raises ImageError when the pixels of the track cannot be encoded."""
-        frame = track.best.frame
-        height_px, width_px = frame.rgb.shape[:2]
+        pictures = self.pictures.make(track.best)
         return Read(
             read_id=self.ids.mint(when.utc_ns),
+            plate=track.plate,
+            body=self._body(track, when, where, pictures),
+            pictures=pictures,
+        )
+
+    def _body(self, track: Track, when: TimeTag, where: Geotag, pictures: tuple[Picture, ...]) -> ReadBody:
+        plate, frame = track.plate, track.best.frame
+        width_px, height_px = (clamp(size, 1, U16_MAX) for size in (frame.rgb.shape[1], frame.rgb.shape[0]))
+        return ReadBody(
             camera=track.camera,
             camera_role=self.roles.get(track.camera, UNKNOWN_ROLE),
-            text=track.plate.text,
-            raw=track.best.plate.text,
-            confidence=track.plate.confidence,
-            char_confidence=tuple(char.confidence for char in track.plate.chars),
-            alternatives=alternative_texts(track.plate),
-            region=track.plate.region,
-            region_confidence=track.plate.region_confidence,
+            utc_us=None if when.utc_ns is None else to_us(when.utc_ns),
+            time=time_quality(when.source, when.uncertainty_ms),
+            mono_us=to_us(frame.t_mono_ns),
+            mono_first_us=to_us(track.t_first_mono_ns),
+            mono_last_us=to_us(track.t_last_mono_ns),
+            n_sightings=clamp(track.n_sightings, 0, U16_MAX),
+            n_agreeing=clamp(track.n_agreeing, 0, U16_MAX),
             single_frame=track.single_frame,
-            n_sightings=track.n_sightings,
-            n_agreeing=track.n_agreeing,
-            t_mono_ns=frame.t_mono_ns,
-            t_first_mono_ns=track.t_first_mono_ns,
-            t_last_mono_ns=track.t_last_mono_ns,
-            when=when,
-            where=where,
-            box=track.best.detection.box,
-            frame_width_px=width_px,
-            frame_height_px=height_px,
-            track_id=track.track_id,
-            pictures=self.pictures.make(track.best),
-            models=self.models,
+            text=plate.text,
+            raw=track.best.plate.text,
+            confidence_e4=probability_e4(plate.confidence),
+            char_confidence_u8=bytes(probability_u8(char.confidence) for char in plate.chars),
+            alternatives=tuple((text, probability_e4(p)) for text, p in alternative_texts(plate)),
+            region=plate.region,
+            region_confidence_e4=probability_e4(plate.region_confidence),
+            box_px=box_px(track.best.detection.box, width_px, height_px),
+            frame_px=(width_px, height_px),
+            place=place_of(where),
+            track_id=track.track_id & U32_MAX,
+            pictures=tuple(picture_ref(picture) for picture in pictures),
             software=self.software,
+            models=self.models,
+            retention=Retention(policy_class=NON_HIT),
         )
+
+
+def box_px(box: Box, width_px: int, height_px: int) -> tuple[int, int, int, int]:
+    """Return a box in whole pixels of the frame: left, top, right, bottom."""
+    x0, x1 = pixel(box.x0, width_px), pixel(box.x1, width_px)
+    y0, y1 = pixel(box.y0, height_px), pixel(box.y1, height_px)
+    return x0, y0, max(x0, x1), max(y0, y1)
+
+
+def picture_ref(picture: Picture) -> PictureRef:
+    """Return what a read says of one of its pictures."""
+    return PictureRef(
+        kind=picture.kind,
+        sha256=picture.sha256,
+        size_bytes=len(picture.jpeg),
+        width_px=clamp(picture.width_px, 0, U16_MAX),
+        height_px=clamp(picture.height_px, 0, U16_MAX),
+    )

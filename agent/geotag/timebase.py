@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
-from agent.records import TimeAnchor, TimeTag
+from agent.geotag.units import time_quality, to_us
+from agent.records import TimeTag
 from protocol.wire.enums import TimeSource
+from protocol.wire.records.time_anchor import TimeAnchor
 
 if TYPE_CHECKING:
     from agent.records import Fix
@@ -159,7 +161,12 @@ class Timebase:
         better = self._dated_ms is None or uncertainty_ms * 10 <= self._dated_ms
         if better or stepped:
             self._dated_ms = uncertainty_ms
-            self._due = TimeAnchor(self._boot_id, t_mono_ns, t_mono_ns + target_ns, source, uncertainty_ms)
+            self._due = TimeAnchor(
+                anchored_boot_id=self._boot_id,
+                mono_us=to_us(t_mono_ns),
+                utc_us=to_us(t_mono_ns + target_ns),
+                time=time_quality(source, uncertainty_ms),
+            )
 
     def _offset_ns(self, t_mono_ns: int) -> int:
         earlier = (known for known in reversed(self._disciplines) if known.t_mono_ns <= t_mono_ns)

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from hw.ports import Lamp
-from protocol.wire.wire import HealthMessage, encode_health
+from protocol.wire.codec import encode
+from protocol.wire.control.unit_state import Health as HealthMessage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -127,15 +128,15 @@ def health_payload(
     snapshot: Snapshot, *, unit: str, boot_id: bytes, t_mono_ns: int, utc_ns: int | None, seq_high: int
 ) -> bytes:
     """Encode a snapshot."""
-    return encode_health(
+    return encode(
         HealthMessage(
             unit=unit,
             boot_id=boot_id,
             mono_us=t_mono_ns // _NS_PER_US,
             utc_us=None if utc_ns is None else utc_ns // _NS_PER_US,
             seq_high=seq_high,
-            counters=tuple(sorted(snapshot.counters.items())),
-            gauges=tuple(sorted(snapshot.gauges.items())),
+            counters=dict(snapshot.counters),
+            gauges=dict(snapshot.gauges),
         )
     )
 

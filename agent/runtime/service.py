@@ -28,9 +28,10 @@ from agent.update.trial import HealthSample
 from agent.wear import WriteBudget
 from hw.backoff import Backoff
 from hw.ports import Buzz, Exposable, Lamp, Will
+from protocol.wire.codec import encode
+from protocol.wire.control.unit_state import Status
 from protocol.wire.enums import UnitState
 from protocol.wire.topics import Channel, build
-from protocol.wire.wire import StatusMessage, encode_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -379,7 +380,9 @@ class Service:
             self._mailbox.wake()
             self._hw.panel.buzz(Buzz.READ)
         for read, seq in zip(settled.reads, settled.seqs, strict=True):
-            _LOG.info("read", id=read.read_id.hex(), seq=seq, camera=read.camera, looks=read.n_sightings)
+            _LOG.info(
+                "read", id=read.read_id.hex(), seq=seq, camera=read.body.camera, frames=read.body.n_sightings
+            )
 
     def _on_link(self, up: bool, reason: str) -> None:
         self._link_up = up
@@ -394,6 +397,13 @@ class Service:
         _LOG.info("starting", unit=self._config.unit, software=software(), models=list(self._models))
 
     def _status(self, state: UnitState, reason: str) -> bytes:
-        return encode_status(
-            StatusMessage(self._config.unit, self._hw.clock.boot_id, state, reason, software(), self._models)
+        return encode(
+            Status(
+                unit=self._config.unit,
+                boot_id=self._hw.clock.boot_id,
+                state=state,
+                reason=reason,
+                software=software(),
+                models=self._models,
+            )
         )

@@ -36,6 +36,7 @@ from hw.config import PiCameraConfig
 from hw.ports import Exposable
 from protocol.errors import KeyFileError
 from protocol.seal import ReceiptVerifier, Sealer, SigningKey, StationKey, VerifyKey
+from protocol.wire.registry import released_registry
 from updater.release_state import INBOX, linked
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from agent.runtime.config import AgentConfig
     from agent.sync.ports import Downloads, Waiting
     from hw.ports import Camera, Link
+    from protocol.wire.registry import Registry
 
 _MEBI = 2**20
 _KIBI = 2**10
@@ -116,6 +118,7 @@ def build_read_path(
     boot_id: bytes,
     models: tuple[str, ...],
     random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+    registry: Registry | None = None,
 ) -> ReadPath:
     """Open the outbox in ``state_dir`` and everything in front of it.
 
@@ -146,7 +149,9 @@ def build_read_path(
         min_free_bytes=config.outbox.min_free_mib * _MEBI,
         ballast_bytes=config.outbox.ballast_mib * _MEBI,
     )
-    encoder = RecordEncoder(config.unit, config.agency, boot_id, build_sealer(config))
+    encoder = RecordEncoder(
+        config.unit, config.agency, boot_id, registry or released_registry(), build_sealer(config)
+    )
     outbox, report = open_outbox(config.state_dir, encoder, limits=limits)
     return ReadPath(ReadCommitter(nmea, geotagger, timebase, outbox), outbox, nmea, timebase, rereads, report)
 

@@ -12,7 +12,9 @@ import structlog
 
 from agent.update.fetch import FetchCounts
 from agent.update.trial import HealthSample, TrialWatch
-from protocol.wire.wire import UpdateReport, UpdateState, encode_report
+from protocol.wire.codec import encode
+from protocol.wire.control.transfer import UpdateReport
+from protocol.wire.enums import UpdateState
 from updater.release_state import INBOX, State, linked, read_state
 
 if TYPE_CHECKING:
@@ -96,10 +98,19 @@ class UpdateReporter:
             return None
         self._told = told
         fetched = 0 if self._fetcher is None else self._fetcher.fetched
-        report = UpdateReport(
-            unit, boot_id, self.release, committed, release, state, reason, fetched, config_sha256
+        return encode(
+            UpdateReport(
+                unit=unit,
+                boot_id=boot_id,
+                running=self.release,
+                committed=committed,
+                release=release,
+                state=state,
+                reason=reason,
+                fetched_bytes=fetched,
+                config_sha256=config_sha256,
+            )
         )
-        return encode_report(report)
 
     def _outcome(self) -> tuple[int, UpdateState, str]:
         """What root has noted of the offered update, else how far the fetching has come."""

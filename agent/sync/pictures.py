@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.buffer.rows import SENDING
-from protocol.wire.wire import MAX_CHUNK_BYTES, PictureChunk, encode_chunk, payload_ref
+from protocol.wire.codec import encode, payload_ref
+from protocol.wire.control.chunk import MAX_CHUNK_BYTES, PictureChunk
 
 if TYPE_CHECKING:
     from agent.buffer.rows import PictureRow
@@ -98,7 +99,7 @@ class PictureSender:
             self._unreceipted[row.sha256] = _Sent(row.size_bytes, t_mono_ns, [])
         current = self._current
         current.next_bytes = min(self._chunk_bytes, max(_SLOW_CHUNK_BYTES, room_bytes))
-        self._pending = encode_chunk(
+        self._pending = encode(
             PictureChunk(
                 unit=self._unit,
                 boot_id=self._boot_id,

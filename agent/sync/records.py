@@ -6,7 +6,7 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from protocol.wire.wire import payload_ref
+from protocol.wire.codec import payload_ref
 
 if TYPE_CHECKING:
     from agent.buffer.rows import OutboxRow

@@ -18,8 +18,9 @@ from agent.sync.pictures import PictureSender
 from agent.sync.records import RecordSender
 from hw.ports import Acked, LinkDown, LinkDownError, LinkEvent, LinkUp, Received, Refused
 from protocol.errors import WireError
+from protocol.wire.codec import decode
+from protocol.wire.control.receipt import DownMessage, Nack, PictureStatus, Receipt
 from protocol.wire.topics import Channel, build
-from protocol.wire.wire import Nack, PictureStatus, Receipt, decode_down
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -298,7 +299,7 @@ class Uplink:
             self._counts.foreign += 1
             return
         try:
-            message = decode_down(payload)
+            message: DownMessage = decode(payload, Receipt, Nack, PictureStatus)
         except WireError:
             self._counts.malformed += 1
             return
@@ -313,7 +314,7 @@ class Uplink:
                 self._take_receipt(message)
             case Nack():
                 self._take_nack(message, t_mono_ns)
-            case PictureStatus(_, sha256, offset):
+            case PictureStatus(sha256=sha256, offset=offset):
                 self._counts.picture_resumes += 1
                 self._pictures.go_back(sha256, offset)
                 self._commands(PictureStored(sha256, offset))

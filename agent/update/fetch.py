@@ -8,15 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from protocol.errors import WireError
-from protocol.wire.wire import (
-    ChunkRequest,
-    UpdateBytes,
-    UpdateOffer,
-    UpdateState,
-    decode_offer,
-    decode_part,
-    encode_chunk_request,
-)
+from protocol.wire.codec import decode, encode
+from protocol.wire.control.transfer import ChunkRequest, FileOffer, FilePart
+from protocol.wire.enums import UpdateState
 from updater.release_state import State, linked, read_state
 
 if TYPE_CHECKING:
@@ -69,7 +63,7 @@ class Fetcher:
         self._look_due_ns = 0
         self._wanted = False
         self._damaged = 0
-        self.offer: UpdateOffer | None = None
+        self.offer: FileOffer | None = None
         self.fetched = 0
         """Bytes of the offered file that are here."""
         self.state = UpdateState.IDLE
@@ -77,7 +71,7 @@ class Fetcher:
 
     def offered(self, payload: bytes) -> None:
         """Take what came on ``dn/cmd``; empty withdraws the offer.  Raises WireError."""
-        offer = decode_offer(payload) if payload else None
+        offer = decode(payload, FileOffer) if payload else None
         if offer is not None and offer.unit != self._unit:
             raise WireError("an offer for another unit")
         if offer == self.offer:
@@ -92,7 +86,7 @@ class Fetcher:
 
     def take(self, payload: bytes) -> None:
         """Take what came on ``dn/part``; raises WireError."""
-        part = decode_part(payload)
+        part = decode(payload, FilePart)
         offer = self.offer
         if offer is None or part.unit != self._unit or not self._is_next(offer, part):
             self.counts.strays += 1
@@ -123,7 +117,9 @@ class Fetcher:
             return None
         if self._asked_ns is not None and t_mono_ns - self._asked_ns < self._timeout_ns:
             return None
-        return encode_chunk_request(ChunkRequest(self._unit, self._boot_id, offer.sha256, self.fetched))
+        return encode(
+            ChunkRequest(unit=self._unit, boot_id=self._boot_id, sha256=offer.sha256, offset=self.fetched)
+        )
 
     def request_sent(self, t_mono_ns: int) -> None:
         """Note that the wish went out."""
@@ -134,14 +130,14 @@ class Fetcher:
         """Whatever was asked for will not come."""
         self._asked_ns = None
 
-    def _is_next(self, offer: UpdateOffer, part: UpdateBytes) -> bool:
+    def _is_next(self, offer: FileOffer, part: FilePart) -> bool:
         return (
             part.sha256 == offer.sha256
             and part.offset == self.fetched
             and part.offset + len(part.data) <= offer.size_bytes
         )
 
-    def _is_wanted(self, offer: UpdateOffer, t_mono_ns: int) -> bool:
+    def _is_wanted(self, offer: FileOffer, t_mono_ns: int) -> bool:
         """Root decides whether it is taken; this only saves fetching what would surely be refused."""
         if t_mono_ns < self._look_due_ns:
             return self._wanted
@@ -158,7 +154,7 @@ class Fetcher:
             self._wanted = True
         return self._wanted
 
-    def _is_handed(self, offer: UpdateOffer) -> bool:
+    def _is_handed(self, offer: FileOffer) -> bool:
         try:
             return (self._folder / _HANDED).read_text(encoding="ascii") == _mark(offer)
         except (OSError, UnicodeDecodeError):
@@ -167,7 +163,7 @@ class Fetcher:
     def _begin_at(self, size: int) -> None:
         self.fetched, self._hashed, self._digest = size, 0, hashlib.sha256()
 
-    def _catch_up(self, offer: UpdateOffer) -> None:
+    def _catch_up(self, offer: FileOffer) -> None:
         """After a restart: hash what is here already, a little at a time."""
         with self._path(offer).open("rb") as file:
             file.seek(self._hashed)
@@ -177,7 +173,7 @@ class Fetcher:
         if not block:
             self._begin_at(self._path(offer).stat().st_size)
 
-    def _append(self, offer: UpdateOffer, data: bytes) -> bool:
+    def _append(self, offer: FileOffer, data: bytes) -> bool:
         path = self._path(offer)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -191,7 +187,7 @@ class Fetcher:
             return False
         return True
 
-    def _finish(self, offer: UpdateOffer) -> None:
+    def _finish(self, offer: FileOffer) -> None:
         path = self._path(offer)
         if self._digest.digest() != offer.sha256 or self.fetched != offer.size_bytes:
             self.counts.damaged += 1
@@ -210,9 +206,9 @@ class Fetcher:
         self._hashed = self.fetched
         self.state, self._wanted = UpdateState.HANDED, False
 
-    def _path(self, offer: UpdateOffer) -> Path:
+    def _path(self, offer: FileOffer) -> Path:
         return self._folder / f"{_PREFIX}{offer.sha256.hex()}"
 
 
-def _mark(offer: UpdateOffer) -> str:
+def _mark(offer: FileOffer) -> str:
     return f"{offer.sha256.hex()} {offer.attempt}"

@@ -10,20 +10,28 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from protocol.errors import WireError
-from protocol.seal.keys import KEY_ID_BYTES, SIGNATURE_BYTES
-from protocol.wire.fields import MAX_MESSAGE_BYTES, Fields, pack, unpack
+from pydantic import Field
+
+from protocol.wire.codec import (
+    MAX_MESSAGE_BYTES,
+    ClosedMessage,
+    KeyId,
+    Sha256,
+    Signature,
+    decode,
+    encode,
+    key,
+)
 
 if TYPE_CHECKING:
     from protocol.seal.keys import SigningKey, VerifyKey
 
-SIGNED = "signed/1"
 START = bytes(32)
 """Stands for the record before the first: a new chain begins."""
 SALT_BYTES = 16
-_HASH_BYTES = 32
+Salt = Annotated[bytes, Field(strict=True, min_length=SALT_BYTES, max_length=SALT_BYTES)]
 _PREFIX = b"patrol-lpr link/1\0"
 
 
@@ -49,15 +57,16 @@ class Evidence:
         return key.id == self.key_id and key.is_signed(self.signature, self.link)
 
 
-@dataclass(frozen=True, slots=True)
-class Signed:
+class Signed(ClosedMessage):
     """``signed/1``: a record with its proof, as it lies inside the seal."""
 
-    record: bytes
-    salt: bytes
-    prev: bytes
-    key_id: bytes
-    signature: bytes
+    SCHEMA: ClassVar[str] = "signed/1"
+
+    record: Annotated[bytes, Field(strict=True, min_length=1, max_length=MAX_MESSAGE_BYTES), key("rec")]
+    salt: Annotated[Salt, key("salt")]
+    prev: Annotated[Sha256, key("prev")]
+    key_id: Annotated[KeyId, key("key")]
+    signature: Annotated[Signature, key("sig")]
 
     def evidence(self, unit: str, seq: int) -> Evidence:
         """The proof, given what the record says of itself."""
@@ -74,24 +83,13 @@ def link_of(unit: str, seq: int, prev: bytes, digest: bytes, key: bytes) -> byte
     return hashlib.sha256(_PREFIX + seq.to_bytes(8, "big") + prev + digest + key + unit.encode()).digest()
 
 
-def sign(key: SigningKey, unit: str, seq: int, prev: bytes, *, record: bytes, salt: bytes) -> tuple[bytes, bytes]:
+def sign(own: SigningKey, unit: str, seq: int, prev: bytes, *, record: bytes, salt: bytes) -> tuple[bytes, bytes]:
     """Return ``signed/1`` and the link that the next record names."""
-    link = link_of(unit, seq, prev, digest_of(salt, record), key.id)
-    signed = pack({"v": SIGNED, "prev": prev, "salt": salt, "key": key.id, "rec": record, "sig": key.sign(link)})
-    return signed, link
+    link = link_of(unit, seq, prev, digest_of(salt, record), own.id)
+    signed = Signed(record=record, salt=salt, prev=prev, key_id=own.id, signature=own.sign(link))
+    return encode(signed), link
 
 
 def decode_signed(payload: bytes) -> Signed:
     """Take ``signed/1`` apart; raises WireError."""
-    fields = Fields(unpack(payload), SIGNED)
-    if (schema := fields.text("v", 16)) != SIGNED:
-        raise WireError(f"schema {schema!r} is not {SIGNED}")
-    signed = Signed(
-        record=fields.binary("rec", 1, MAX_MESSAGE_BYTES),
-        salt=fields.binary("salt", SALT_BYTES, SALT_BYTES),
-        prev=fields.binary("prev", _HASH_BYTES, _HASH_BYTES),
-        key_id=fields.binary("key", KEY_ID_BYTES, KEY_ID_BYTES),
-        signature=fields.binary("sig", SIGNATURE_BYTES, SIGNATURE_BYTES),
-    )
-    fields.finish()
-    return signed
+    return decode(payload, Signed)

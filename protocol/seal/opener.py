@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from protocol.errors import KeyUnknownError, SealError
-from protocol.seal.envelope import decode_sealed, open_picture, open_record, picture_key_id
+from protocol.seal.envelope import open_picture, open_record, picture_key_id
 from protocol.seal.evidence import decode_signed
 from protocol.seal.receipts import sign_answer
 
@@ -34,12 +34,11 @@ class Opener:
     def __init__(self, ring: KeyRing) -> None:
         self._ring = ring
 
-    def record(self, payload: bytes) -> OpenedRecord:
+    def record(self, sealed: Sealed) -> OpenedRecord:
         """Open ``sealed/1``.
 
         Raises KeyUnknownError while a key is missing, SealError or WireError for what will never open.
         """
-        sealed = decode_sealed(payload)
         station = self._ring.stations.get(sealed.key_id)
         if station is None:
             raise KeyUnknownError(f"sealed to the key {sealed.key_id.hex()}, which is not in this station's ring")

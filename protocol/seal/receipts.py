@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from protocol.errors import SealError
-from protocol.wire.fields import pack, unpack
+from protocol.wire.codec import pack, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

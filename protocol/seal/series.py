@@ -8,35 +8,79 @@ with those that the units show.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Annotated, ClassVar, Self
 
-from protocol.errors import SealError, WireError
-from protocol.seal.evidence import SALT_BYTES, START, Evidence, digest_of
-from protocol.seal.keys import KEY_ID_BYTES, SIGNATURE_BYTES, VerifyKey
+from pydantic import Field, model_validator
+
+from protocol.errors import WireError
+from protocol.seal.evidence import START, Evidence, Salt, digest_of
+from protocol.wire.codec import (
+    MAX_ITEMS,
+    MAX_MESSAGE_BYTES,
+    U63,
+    ClosedMessage,
+    KeyId,
+    Message,
+    Seq,
+    Sha256,
+    Signature,
+    Text36,
+    UnitId,
+    decode_fields,
+    encode,
+    key,
+    unpack_each,
+)
 from protocol.wire.enums import Lost, LostReason
-from protocol.wire.fields import I63, MAX_ITEMS, MAX_MESSAGE_BYTES, Fields, Plain, pack, unpack_each
-from protocol.wire.topics import check_unit
-from protocol.wire.wire import ReadMessage, TombstoneMessage, decode_record
+from protocol.wire.record import decode_record
+from protocol.wire.records.read import Read
+from protocol.wire.records.tombstone import Tombstone
+from protocol.wire.registry import released_registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-SERIES = "series/1"
-PROOF = "proof/1"
-_HASH_BYTES = 32
-_MAX_KEYS = MAX_ITEMS
+    from protocol.seal.keys import VerifyKey
+    from protocol.wire.registry import Registry
+
+MAX_KEYS = MAX_ITEMS
+"""Public keys in one series at most."""
 _MAX_MAP_BYTES = 4 * MAX_MESSAGE_BYTES
-"""Room for the largest record with its proof, and for a header of ``_MAX_KEYS``."""
+"""Room for the largest record with its proof, and for a header of ``MAX_KEYS``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
-    """What the series says of itself."""
+class Header(Message):
+    """``series/1``: what the series says of itself."""
 
-    station: str
-    utc_us: int
-    keys: tuple[tuple[str, bytes], ...]
+    SCHEMA: ClassVar[str] = "series/1"
+
+    station: Annotated[Text36, key("sta")]
+    utc_us: Annotated[U63, key("t")]
+    keys: Annotated[tuple[tuple[UnitId, Sha256], ...], Field(max_length=MAX_KEYS), key("keys")]
     """Unit and raw public key."""
+
+
+class ProofRow(ClosedMessage):
+    """``proof/1``: one record as it stands in the file."""
+
+    SCHEMA: ClassVar[str] = "proof/1"
+
+    unit: Annotated[UnitId, key("dev")]
+    seq: Annotated[Seq, key("seq")]
+    prev: Annotated[Sha256, key("prev")]
+    digest: Annotated[Sha256, key("dig")]
+    key_id: Annotated[KeyId, key("key")]
+    signature: Annotated[Signature, key("sig")]
+    salt: Annotated[Salt | None, key("salt")]
+    record: Annotated[
+        Annotated[bytes, Field(strict=True, min_length=1, max_length=MAX_MESSAGE_BYTES)] | None, key("rec")
+    ]
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        if (self.salt is None) != (self.record is None):
+            raise ValueError("record and salt come together or not at all")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +107,8 @@ class UnitFindings:
     unit: str
     records: int = 0
     reads: int = 0
+    unknown: int = 0
+    """Records of a type that this version does not know; proven like all others."""
     deleted: int = 0
     """Records whose contents are gone under the retention policy; the chain still counts them."""
     first: int = 0
@@ -90,23 +136,28 @@ class UnitFindings:
 
 
 def write_series(out: IO[bytes], header: Header, proofs: Iterable[Proof]) -> int:
-    """Write a series; return how many records.  Raises WireError for more keys than a series holds."""
-    if len(header.keys) > _MAX_KEYS:
-        raise WireError(
-            f"a series holds {_MAX_KEYS} public keys, these units have {len(header.keys)}: export one unit at a time"
-        )
-    keys: list[Plain] = [[unit, raw] for unit, raw in header.keys]
-    out.write(pack({"v": SERIES, "sta": header.station, "t": header.utc_us, "keys": keys}))
+    """Write a series; return how many records."""
+    out.write(encode(header))
     count = 0
     for proof in proofs:
         e = proof.evidence
-        fields: dict[str, Plain] = {
-            "v": PROOF, "dev": e.unit, "seq": e.seq, "prev": e.prev, "dig": e.digest, "key": e.key_id,
-            "sig": e.signature, "salt": proof.salt, "rec": proof.record,
-        }  # fmt: skip
-        out.write(pack(fields))
+        row = ProofRow(
+            unit=e.unit, seq=e.seq, prev=e.prev, digest=e.digest, key_id=e.key_id, signature=e.signature,
+            salt=proof.salt, record=proof.record,
+        )  # fmt: skip
+        out.write(encode(row))
         count += 1
     return count
+
+
+def make_header(station: str, utc_us: int, keys: Iterable[tuple[str, bytes]]) -> Header:
+    """Return the header of a series; raises WireError for more keys than a series holds."""
+    keys = tuple(keys)
+    if len(keys) > MAX_KEYS:
+        raise WireError(
+            f"a series holds {MAX_KEYS} public keys, these units have {len(keys)}: export one unit at a time"
+        )
+    return Header(station=station, utc_us=utc_us, keys=keys)
 
 
 def read_series(file: IO[bytes]) -> tuple[Header, Iterator[Proof]]:
@@ -115,49 +166,24 @@ def read_series(file: IO[bytes]) -> tuple[Header, Iterator[Proof]]:
     first = next(maps, None)
     if first is None:
         raise WireError("the file is empty: not a series")
-    fields = Fields(first, SERIES)
-    if (schema := fields.text("v", 16)) != SERIES:
-        raise WireError(f"schema {schema!r} is not {SERIES}")
-    header = Header(
-        fields.text("sta", 36),
-        fields.integer("t", 0, I63),
-        tuple(
-            (check_unit(row.text("0", 36)), row.binary("1", 32, 32)) for row in fields.rows("keys", _MAX_KEYS, 2)
-        ),
-    )
-    return header, (_proof(item) for item in maps)
+    return decode_fields(first, Header), (_proof(decode_fields(item, ProofRow)) for item in maps)
 
 
-def _proof(item: dict[str, Plain]) -> Proof:
-    fields = Fields(item, PROOF)
-    if (schema := fields.text("v", 16)) != PROOF:
-        raise WireError(f"schema {schema!r} is not {PROOF}")
-    evidence = Evidence(
-        unit=check_unit(fields.text("dev", 36)),
-        seq=fields.integer("seq", 1, I63),
-        prev=fields.binary("prev", _HASH_BYTES, _HASH_BYTES),
-        digest=fields.binary("dig", _HASH_BYTES, _HASH_BYTES),
-        key_id=fields.binary("key", KEY_ID_BYTES, KEY_ID_BYTES),
-        signature=fields.binary("sig", SIGNATURE_BYTES, SIGNATURE_BYTES),
-    )
-    proof = Proof(
-        evidence,
-        fields.optional_binary("salt", SALT_BYTES, SALT_BYTES),
-        fields.optional_binary("rec", 1, MAX_MESSAGE_BYTES),
-    )
-    fields.finish()
-    if (proof.salt is None) != (proof.record is None):
-        raise WireError(f"{PROOF}: record and salt come together or not at all")
-    return proof
+def _proof(row: ProofRow) -> Proof:
+    evidence = Evidence(row.unit, row.seq, row.prev, row.digest, row.key_id, row.signature)
+    return Proof(evidence, row.salt, row.record)
 
 
-def examine(proofs: Iterable[Proof], keys: Mapping[str, Iterable[VerifyKey]]) -> list[UnitFindings]:
+def examine(
+    proofs: Iterable[Proof], keys: Mapping[str, Iterable[VerifyKey]], registry: Registry | None = None
+) -> list[UnitFindings]:
     """Check every proof, then each unit's chain; ``keys`` are those to believe."""
+    known_types = registry or released_registry()
     units: dict[str, _Examination] = {}
     for proof in proofs:
         name = proof.evidence.unit
         if name not in units:
-            units[name] = _Examination(name, {key.id: key for key in keys.get(name, ())})
+            units[name] = _Examination(name, {found.id: found for found in keys.get(name, ())}, known_types)
         units[name].take(proof)
     return [units[name].findings() for name in sorted(units)]
 
@@ -171,8 +197,9 @@ class _Step:
 class _Examination:
     """One unit's records, in the order of the file."""
 
-    def __init__(self, unit: str, keys: dict[bytes, VerifyKey]) -> None:
+    def __init__(self, unit: str, keys: dict[bytes, VerifyKey], registry: Registry) -> None:
         self._keys = keys
+        self._registry = registry
         self._found = UnitFindings(unit)
         self._steps: dict[int, _Step] = {}
         self._damage: set[int] = set()
@@ -190,10 +217,10 @@ class _Examination:
             found.reordered.append(seq)
         self._highest = max(self._highest, seq)
         self._steps[seq] = _Step(evidence.prev, evidence.link)
-        key = self._keys.get(evidence.key_id)
-        if key is None:
+        signer = self._keys.get(evidence.key_id)
+        if signer is None:
             found.unknown_key.append(seq)
-        elif not evidence.is_signed_by(key) or not proof.is_whole:
+        elif not evidence.is_signed_by(signer) or not proof.is_whole:
             found.changed.append(seq)
             return
         if proof.record is None:
@@ -201,18 +228,21 @@ class _Examination:
         else:
             self._look_inside(seq, proof.record)
 
-    def _look_inside(self, seq: int, record: bytes) -> None:
+    def _look_inside(self, seq: int, payload: bytes) -> None:
         try:
-            message = decode_record(record)
-        except (WireError, SealError):
+            body = decode_record(payload, self._registry).body
+        except WireError:
             self._found.changed.append(seq)
             return
-        if isinstance(message, ReadMessage):
-            self._found.reads += 1
-        elif isinstance(message, TombstoneMessage) and message.tombstone.lost in {Lost.READ, Lost.RECORD}:
-            self._lost += message.tombstone.ranges
-            if message.tombstone.reason is LostReason.DAMAGE:
-                self._damage.add(seq)
+        match body:
+            case None:
+                self._found.unknown += 1
+            case Read():
+                self._found.reads += 1
+            case Tombstone(lost=Lost.READ | Lost.RECORD):
+                self._lost += body.ranges
+                if body.reason is LostReason.DAMAGE:
+                    self._damage.add(seq)
 
     def findings(self) -> UnitFindings:
         """Walk the chain in the order of the numbers."""

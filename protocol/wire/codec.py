@@ -7,7 +7,7 @@ Maps with string keys, no floats, no extension types, bounded in every direction
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NoReturn, Self, TypeVar
+from typing import IO, TYPE_CHECKING, Annotated, Any, ClassVar, NoReturn, Self, TypeVar, overload
 
 import msgpack
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from protocol.errors import UnknownSchemaError, WireError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pydantic.fields import FieldInfo
 
 MAX_MESSAGE_BYTES = 65_536
@@ -97,6 +99,9 @@ class ClosedMessage(Message):
 
 
 _Message = TypeVar("_Message", bound=Message)
+_A = TypeVar("_A", bound=Message)
+_B = TypeVar("_B", bound=Message)
+_C = TypeVar("_C", bound=Message)
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -111,25 +116,47 @@ def unpack(payload: bytes) -> dict[str, Plain]:
     if len(payload) > MAX_MESSAGE_BYTES:
         raise WireError(f"message of {len(payload)} bytes is larger than {MAX_MESSAGE_BYTES}")
     try:
-        decoded = msgpack.unpackb(
-            payload,
-            raw=False,
-            strict_map_key=True,
-            ext_hook=_no_extension,
-            object_pairs_hook=_unique,
-            max_str_len=MAX_STR_BYTES,
-            max_bin_len=MAX_MESSAGE_BYTES,
-            max_array_len=MAX_ITEMS,
-            max_map_len=MAX_ITEMS,
-            max_ext_len=0,
-        )
+        decoded = msgpack.unpackb(payload, **_STRICT)
     except WireError:
         raise
-    except (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException) as exc:
+    except _REFUSALS as exc:
         raise WireError(f"not msgpack we take: {exc!s:.120}") from exc
-    if not isinstance(decoded, dict):
-        raise WireError(f"message is a {type(decoded).__name__}, not a map")
-    return decoded
+    return _only_map(decoded)
+
+
+def unpack_each(
+    file: IO[bytes], *, max_item_bytes: int, read_bytes: int = MAX_MESSAGE_BYTES
+) -> Iterator[dict[str, Plain]]:
+    """Decode a file of maps one after the other, by the rules of :func:`unpack`; holds one map and one block at a time.
+
+    Raises WireError for what is no such map, for one of more than ``max_item_bytes``, and for a file that ends inside
+    one; OSError from the file.
+    """
+    unpacker = msgpack.Unpacker(max_buffer_size=max_item_bytes + read_bytes, **_STRICT)
+    read, done = 0, 0
+    while block := file.read(read_bytes):
+        read += len(block)
+        try:
+            unpacker.feed(block)
+            while True:
+                item = _only_map(unpacker.unpack())
+                # ``tell`` counts whole items only here: after OutOfData it stands somewhere inside the next one.
+                start, done = done, unpacker.tell()
+                _check_size(done - start, max_item_bytes)
+                yield item
+        except msgpack.OutOfData:
+            _check_size(read - done, max_item_bytes)
+        except WireError:
+            raise
+        except _REFUSALS as exc:
+            raise WireError(f"at byte {done}: not msgpack we take: {exc!s:.120}") from exc
+    if read > done:
+        raise WireError(f"the file ends in the middle of a record: {read - done} bytes are left over")
+
+
+def _check_size(size_bytes: int, max_item_bytes: int) -> None:
+    if size_bytes > max_item_bytes:
+        raise WireError(f"an item of {size_bytes} bytes or more is larger than {max_item_bytes}")
 
 
 def fields_of(part: Part) -> dict[str, Plain]:
@@ -142,7 +169,13 @@ def encode(message: Message) -> bytes:
     return pack({**fields_of(message), "v": message.SCHEMA})
 
 
-def decode(payload: bytes, *models: type[_Message]) -> _Message:
+@overload
+def decode(payload: bytes, model: type[_A], /) -> _A: ...
+@overload
+def decode(payload: bytes, a: type[_A], b: type[_B], /) -> _A | _B: ...
+@overload
+def decode(payload: bytes, a: type[_A], b: type[_B], c: type[_C], /) -> _A | _B | _C: ...
+def decode(payload: bytes, /, *models: type[Message]) -> Message:
     """Decode a message of one of these models.
 
     Raises UnknownSchemaError for a message of another schema, WireError for anything else that is wrong.
@@ -201,6 +234,27 @@ def _unique(pairs: list[tuple[object, Plain]]) -> dict[str, Plain]:
             raise WireError(f"map key {name[:32]!r} comes twice")
         found[name] = value
     return found
+
+
+_STRICT: dict[str, Any] = {
+    "raw": False,
+    "strict_map_key": True,
+    "ext_hook": _no_extension,
+    "object_pairs_hook": _unique,
+    "max_str_len": MAX_STR_BYTES,
+    "max_bin_len": MAX_MESSAGE_BYTES,
+    "max_array_len": MAX_ITEMS,
+    "max_map_len": MAX_ITEMS,
+    "max_ext_len": 0,
+}
+_REFUSALS = (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException)
+"""What msgpack raises for bytes that it does not take."""
+
+
+def _only_map(decoded: object) -> dict[str, Plain]:
+    if not isinstance(decoded, dict):
+        raise WireError(f"message is a {type(decoded).__name__}, not a map")
+    return decoded
 
 
 def _check_plain(name: str, value: object, depth: int) -> None:

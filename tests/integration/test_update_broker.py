@@ -8,6 +8,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
+from protocol.wire.wire import UpdateState, decode_update
 
 from agent.runtime.config import UpdateTable
 from agent.runtime.updates import UpdateReporter
@@ -19,7 +20,6 @@ from hw.backoff import Backoff
 from hw.config import MqttLinkConfig, TlsConfig
 from hw.link_mqtt import LinkMqtt
 from protocol.wire.topics import Channel, build
-from protocol.wire.wire import UpdateState, decode_update
 from station.ingest import Ingest
 from station.service import BrokerAddress, StationService
 from station.store import Store

@@ -7,6 +7,7 @@ import sqlite3
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from protocol.wire.wire import TombstoneMessage, decode_record
 
 from agent.buffer import (
     Limits,
@@ -25,7 +26,6 @@ from agent.buffer.opening import MARK_NAME
 from agent.buffer.outbox import BALLAST_NAME, FILE_NAME, SUSPECT_NAME
 from agent.errors import OutboxDiskError, OutboxError, OutboxVersionError
 from protocol.wire.enums import Lost, LostReason
-from protocol.wire.wire import TombstoneMessage, decode_record
 from tests.builders import make_dating, make_encoder, make_picture, make_read
 
 SMALL = Limits(min_free_bytes=0, ballast_bytes=0)

@@ -7,15 +7,15 @@ import stat
 from dataclasses import replace
 
 import pytest
+from agent.sync.convert import read_message
 from hypothesis import given
 from hypothesis import strategies as st
+from protocol.wire.wire import decode_record, encode_read
 
-from agent.sync.convert import read_message
 from protocol.errors import KeyFileError, KeyUnknownError, SealError, WireError
 from protocol.seal import KeyRing, Opener, Sealer, SigningKey, StationKey, VerifyKey, load_keyring
 from protocol.seal.envelope import PICTURE_MAGIC, decode_sealed, open_record, seal_record
 from protocol.seal.evidence import START, decode_signed, sign
-from protocol.wire.wire import decode_record, encode_read
 from tests.builders import BOOT, make_read
 
 OWN, STATION = SigningKey.generate(), StationKey.generate()

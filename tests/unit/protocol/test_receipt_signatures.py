@@ -6,16 +6,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
-
-from agent.buffer import Limits, OutboxReader, open_outbox
-from agent.sync.uplink import Uplink
-from hw.ports import LinkUp, Received
-from protocol.errors import KeyFileError, SealError, WireError
-from protocol.seal import Opener, ReceiptVerifier, SigningKey, StationKey, VerifyKey, load_keyring, sign_answer
-from protocol.seal.keys import RECEIPT_KEY, RECEIPT_PUBLIC
-from protocol.wire.enums import NackCode
 from protocol.wire.fields import pack, unpack
-from protocol.wire.topics import Channel, build
 from protocol.wire.wire import (
     Nack,
     PictureStatus,
@@ -26,6 +17,15 @@ from protocol.wire.wire import (
     encode_receipt,
     payload_ref,
 )
+
+from agent.buffer import Limits, OutboxReader, open_outbox
+from agent.sync.uplink import Uplink
+from hw.ports import LinkUp, Received
+from protocol.errors import KeyFileError, SealError, WireError
+from protocol.seal import Opener, ReceiptVerifier, SigningKey, StationKey, VerifyKey, load_keyring, sign_answer
+from protocol.seal.keys import RECEIPT_KEY, RECEIPT_PUBLIC
+from protocol.wire.enums import NackCode
+from protocol.wire.topics import Channel, build
 from station.ingest import Ingest
 from station.store import Store
 from tests.builders import BOOT, make_encoder, make_read

@@ -8,17 +8,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from agent.sync.convert import read_message
 from hypothesis import given
 from hypothesis import strategies as st
+from protocol.wire.fields import MAX_MESSAGE_BYTES, pack, unpack, unpack_each
+from protocol.wire.wire import Tombstone, TombstoneMessage, encode_read, encode_tombstone, record_id
 
-from agent.sync.convert import read_message
 from protocol.errors import WireError
 from protocol.seal import SigningKey
 from protocol.seal.evidence import START, Evidence, decode_signed, digest_of, link_of, sign
 from protocol.seal.series import Header, Proof, examine, read_series, write_series
 from protocol.wire.enums import Lost, LostReason
-from protocol.wire.fields import MAX_MESSAGE_BYTES, pack, unpack, unpack_each
-from protocol.wire.wire import Tombstone, TombstoneMessage, encode_read, encode_tombstone, record_id
 from tests.builders import BOOT, make_read
 
 if TYPE_CHECKING:

@@ -9,13 +9,13 @@ import msgpack
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from protocol.wire.fields import MAX_EXTRA_DEPTH, pack, unpack
 
 from agent.records import Box, Geotag
 from agent.sync import convert
 from protocol.errors import WireError
 from protocol.wire import wire
 from protocol.wire.enums import FixQuality, GeotagMethod, PictureKind, TimeSource
-from protocol.wire.fields import MAX_EXTRA_DEPTH, pack, unpack
 from tests import strategies as records
 from tests.strategies import BOOT, make_dating_message, make_read, make_read_message
 

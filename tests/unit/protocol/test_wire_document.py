@@ -6,15 +6,15 @@ import re
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from protocol.wire.decode import MAX_COUNTERS
+from protocol.wire.fields import unpack
 
 from protocol.errors import WireError
 from protocol.seal import SigningKey, StationKey
 from protocol.seal.envelope import seal_record
 from protocol.seal.evidence import START, decode_signed, sign
 from protocol.wire import fields, wire
-from protocol.wire.decode import MAX_COUNTERS
 from protocol.wire.enums import FixQuality, GeotagMethod, PictureKind, TimeSource
-from protocol.wire.fields import unpack
 from protocol.wire.topics import ROOT, Channel
 from tests.unit.protocol.test_wire import EXAMPLES
 

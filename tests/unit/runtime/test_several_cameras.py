@@ -6,6 +6,8 @@ import threading
 from types import SimpleNamespace
 
 import pytest
+from protocol.wire.messages import ReadMessage
+from protocol.wire.wire import decode_record, decode_status
 
 from agent.errors import FatalError
 from agent.runtime.health import DeviceCounts
@@ -20,8 +22,6 @@ from hw.drive_load import load_drive
 from hw.open import open_board, open_gnss, open_panel
 from hw.ports import CameraAbsentError, CameraEndedError, CameraStalledError, Lamp, LinkUp
 from protocol.wire.enums import UnitState
-from protocol.wire.messages import ReadMessage
-from protocol.wire.wire import decode_record, decode_status
 from tests.drive_builder import write_drive
 
 FRONT, REAR = "7ABC123", "8XYZ987"

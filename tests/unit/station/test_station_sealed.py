@@ -6,6 +6,8 @@ import itertools
 from typing import TYPE_CHECKING
 
 import pytest
+from protocol.wire.fields import MAX_MESSAGE_BYTES
+from protocol.wire.wire import Nack, Receipt, decode_down
 from typer.testing import CliRunner
 
 from agent.buffer import Limits, OutboxReader, open_outbox
@@ -17,8 +19,6 @@ from cli import station as station_cli
 from cli.main import app
 from protocol.seal import Opener, Sealer, SigningKey, StationKey, load_keyring
 from protocol.wire.enums import NackCode
-from protocol.wire.fields import MAX_MESSAGE_BYTES
-from protocol.wire.wire import Nack, Receipt, decode_down
 from station.ingest import Ingest
 from station.store import Store
 from tests.builders import BOOT, make_dating, make_encoder, make_read

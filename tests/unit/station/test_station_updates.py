@@ -5,12 +5,6 @@ from __future__ import annotations
 import io
 
 import pytest
-from rich.console import Console
-from typer.testing import CliRunner
-
-from cli.station import app
-from cli.station_tables import units_table
-from protocol.wire.topics import Channel, build
 from protocol.wire.wire import (
     ChunkRequest,
     UpdateReport,
@@ -20,6 +14,12 @@ from protocol.wire.wire import (
     encode_chunk_request,
     encode_report,
 )
+from rich.console import Console
+from typer.testing import CliRunner
+
+from cli.station import app
+from cli.station_tables import units_table
+from protocol.wire.topics import Channel, build
 from station.ingest import Ingest
 from station.store import Store
 from station.updates import folder_of

@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 
 import pytest
+from protocol.wire.wire import Receipt, encode_receipt
 
 from agent.buffer import Limits, OutboxReader, open_outbox
 from agent.sync.uplink import Uplink, UplinkConfig
 from hw.clock import SimClock
 from hw.link_sim import LinkSim
 from protocol.wire.topics import Channel, build
-from protocol.wire.wire import Receipt, encode_receipt
 from station.ingest import Ingest
 from station.store import Store
 from tests.builders import BOOT, make_encoder, make_read

@@ -7,6 +7,17 @@ from contextlib import closing
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from protocol.wire.wire import (
+    Nack,
+    PictureStatus,
+    Receipt,
+    decode_chunk,
+    decode_record,
+    encode_nack,
+    encode_picture_status,
+    encode_receipt,
+    payload_ref,
+)
 
 from agent.buffer import (
     Limits,
@@ -24,17 +35,6 @@ from hw.ports import Acked, LinkDown, LinkDownError, LinkUp, Received, Refused
 from protocol.errors import WireError
 from protocol.wire.enums import NackCode
 from protocol.wire.topics import Channel, build
-from protocol.wire.wire import (
-    Nack,
-    PictureStatus,
-    Receipt,
-    decode_chunk,
-    decode_record,
-    encode_nack,
-    encode_picture_status,
-    encode_receipt,
-    payload_ref,
-)
 from tests.builders import BOOT, make_encoder, make_picture, make_read
 
 S = 1_000_000_000
@@ -103,12 +103,12 @@ class Rig:
         for _, _, token in sent:
             self.uplink.handle(Acked(token), self.now)
 
-    def add_sentence(self, payload):
+    def receive(self, payload):
         self.uplink.handle(Received(DOWN_TOPIC, payload), self.now)
 
     def receipt(self, sent):
         records = tuple((decode_record(p).seq, decode_record(p).read_id) for t, p, _ in sent if t == READ_TOPIC)
-        self.add_sentence(encode_receipt(Receipt("unit-07", "station", 1, records)))
+        self.receive(encode_receipt(Receipt("unit-07", "station", 1, records)))
 
     def apply(self):
         commands, self.commands[:] = list(self.commands), []
@@ -313,7 +313,7 @@ def test_a_record_refused_for_good_is_quarantined(rig):
     """The station says never: the record is set aside under the station's reason, the others go on."""
     rig.up()
     sent = rig.pump()
-    rig.add_sentence(encode_nack(Nack("unit-07", payload_ref(sent[1][1]), NackCode.MALFORMED, False, "")))
+    rig.receive(encode_nack(Nack("unit-07", payload_ref(sent[1][1]), NackCode.MALFORMED, False, "")))
     assert rig.commands == [Quarantined(2, "malformed")]
     rig.apply()
     assert rig.outbox.stats().quarantined == 1
@@ -324,7 +324,7 @@ def test_a_refusal_for_now_pauses_and_tries_again(rig):
     rig.up()
     sent = rig.pump()
     rig.ack(sent)
-    rig.add_sentence(encode_nack(Nack("unit-07", payload_ref(sent[0][1]), NackCode.STORAGE, True, "disk")))
+    rig.receive(encode_nack(Nack("unit-07", payload_ref(sent[0][1]), NackCode.STORAGE, True, "disk")))
     assert rig.pump() == []
     rig.now += 10 * S
     assert seqs(rig.pump()) == [1, 2, 3, 4, 5]
@@ -376,8 +376,8 @@ def test_foreign_and_malformed_answers_are_counted_and_change_nothing(rig):
     """Whatever comes from the network: no command, no exception, a count."""
     rig.up()
     rig.pump()
-    rig.add_sentence(b"\xff\x00 garbage")
-    rig.add_sentence(encode_receipt(Receipt("another", "station", 1, ((1, make_read(1).read_id),))))
+    rig.receive(b"\xff\x00 garbage")
+    rig.receive(encode_receipt(Receipt("another", "station", 1, ((1, make_read(1).read_id),))))
     rig.uplink.handle(Received("lpr/1/unit-07/dn/cmd", b""), rig.now)
     assert rig.commands == []
     assert (rig.uplink.counts.malformed, rig.uplink.counts.foreign) == (1, 2)
@@ -395,13 +395,13 @@ def test_a_picture_resumes_where_the_station_says(tmp_path):
         rig.ack(sent)
     assert [c.offset for c in chunks] == [0, 100]
     sha = chunks[0].sha256
-    rig.add_sentence(encode_receipt(Receipt("unit-07", "station", 1, (), ((sha, 200),))))
+    rig.receive(encode_receipt(Receipt("unit-07", "station", 1, (), ((sha, 200),))))
     rig.apply()
     rig.uplink.handle(LinkDown("gone"), rig.now)
     rig.up(window=1)
     (again,) = rig.pump()
     assert decode_chunk(again[1]).offset == 200
-    rig.add_sentence(encode_picture_status(PictureStatus("unit-07", sha, 100)))
+    rig.receive(encode_picture_status(PictureStatus("unit-07", sha, 100)))
     rig.ack([again])
     (back,) = rig.pump()
     assert decode_chunk(back[1]).offset == 100
@@ -415,7 +415,7 @@ def test_a_picture_refused_for_good_is_held(tmp_path):
     rig.up()
     sent = rig.pump()
     chunk = decode_chunk(sent[0][1])
-    rig.add_sentence(encode_nack(Nack("unit-07", payload_ref(sent[0][1]), NackCode.QUOTA, False, "")))
+    rig.receive(encode_nack(Nack("unit-07", payload_ref(sent[0][1]), NackCode.QUOTA, False, "")))
     assert rig.commands == [PictureQuarantined(chunk.sha256, "quota")]
     rig.apply()
     assert rig.outbox.stats().held == 1
@@ -480,7 +480,7 @@ def deliver(rig, station, *, lose):
         else:
             chunk = decode_chunk(payload)
             stored = ((chunk.sha256, chunk.offset + len(chunk.data)),)
-            rig.add_sentence(encode_receipt(Receipt("unit-07", "station", 1, (), stored)))
+            rig.receive(encode_receipt(Receipt("unit-07", "station", 1, (), stored)))
 
 
 def test_pictures_can_be_switched_off(tmp_path):
@@ -497,7 +497,7 @@ def test_stored_pictures_are_reported_to_the_outbox(rig):
     rig.up()
     rig.pump()
     sha = make_read(1).pictures[0].sha256
-    rig.add_sentence(encode_receipt(Receipt("unit-07", "station", 1, (), ((sha, 3),))))
+    rig.receive(encode_receipt(Receipt("unit-07", "station", 1, (), ((sha, 3),))))
     assert rig.commands == [PictureStored(sha, 3)]
 
 
@@ -511,7 +511,7 @@ def pictures_in_order(rig):
                 if chunk.sha256 not in order:
                     order.append(chunk.sha256)
                 stored = ((chunk.sha256, chunk.offset + len(chunk.data)),)
-                rig.add_sentence(encode_receipt(Receipt("unit-07", "station", 1, (), stored)))
+                rig.receive(encode_receipt(Receipt("unit-07", "station", 1, (), stored)))
             rig.ack([sent])
         rig.apply()
     return order

@@ -8,13 +8,13 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from protocol.wire.wire import UpdateBytes, UpdateOffer, UpdateState, decode_update, encode_offer, encode_part
 
 from agent.runtime.config import UpdateTable
 from agent.runtime.updates import UpdateReporter
 from agent.update.fetch import Fetcher
 from agent.update.trial import HealthSample
 from protocol.errors import WireError
-from protocol.wire.wire import UpdateBytes, UpdateOffer, UpdateState, decode_update, encode_offer, encode_part
 from tests.update_builder import Unit
 from updater.release_state import INBOX
 
