@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.measure import Figure
+from bench.measure import Figure, arguments
 
 DRIVE = Path("tests/drives/city-day")
 
@@ -74,7 +74,9 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["run"]:
+    parser = arguments(__doc__)  # --tiny is the same: there is one drive, of seconds
+    parser.add_argument("part", nargs="?", choices=["run"])
+    if parser.parse_args().part == "run":
         run_agent()
     else:
         main()

@@ -7,7 +7,6 @@ opens, checks and commits, and the agent's own threads.  The bare link is one TC
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import socket
 import tempfile
@@ -23,7 +22,7 @@ from agent.runtime.loops import ReadQueue, UplinkQueue, uplink_loop
 from agent.runtime.supervisor import Supervisor
 from agent.sync.encoder import RecordEncoder
 from agent.sync.uplink import Uplink, UplinkConfig
-from bench.measure import Figure
+from bench.measure import Figure, arguments
 from cli.simulate import fresh_keys
 from hw.clock import RealClock
 from hw.config import MqttLinkConfig, TlsConfig
@@ -77,14 +76,14 @@ def fill(folder: Path, reads: int) -> int:
     return size
 
 
-def bare_link() -> float:
+def bare_link(size: int) -> float:
     """Bytes a second of one TCP connection over the emulated link."""
     listener = socket.create_server((NEAR, 0))
     port = listener.getsockname()[1]
 
     def send() -> None:
         with socket.create_connection((FAR, port)) as sender:
-            sender.sendall(bytes(BARE_BYTES))
+            sender.sendall(bytes(size))
 
     thread = threading.Thread(target=send)
     thread.start()
@@ -127,14 +126,19 @@ def drain(folder: Path, port: int, reads: int, window: int, told: Connection) ->
     uplink = Uplink(link, reader, inbox.answer, unit=UNIT, boot_id=BOOT, config=UplinkConfig(window=window))
     clock, up = RealClock(), threading.Event()
     supervisor = Supervisor(clock)
-    supervisor.spawn("uplink", uplink_loop(uplink, mailbox, clock, on_link=lambda is_up, _: is_up and up.set()))
+
+    def on_link(is_up: bool, _reason: str) -> None:
+        if is_up:
+            up.set()
+
+    supervisor.spawn("uplink", uplink_loop(uplink, mailbox, clock, on_link=on_link))
     link.start(mailbox.event, subscribe=(build(UNIT, Channel.RECEIPT),), will=None)
     up.wait(PATIENCE_S)
     start_s, left, most = time.perf_counter(), reads, 0
     while left:
         commands = inbox.take()
         if commands:
-            left -= outbox.apply(commands).freed
+            left -= outbox.apply(commands).freed  # type: ignore[arg-type]
             most = max(most, psutil.Process().memory_info().rss)
     told.send((time.perf_counter() - start_s, most / 2**20))
     supervisor.stop("uplink", timeout_s=PATIENCE_S)
@@ -159,39 +163,40 @@ def measure(folder: Path, broker: RoadBroker, reads: int, window: int) -> tuple[
 
 def main() -> None:
     """Print the figures as JSON lines."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument("--reads", type=int, default=20_000)
     parser.add_argument("--window", type=int, default=UplinkConfig().window)
     options = parser.parse_args()
+    reads, short, bare_bytes = options.reads, SHORT, BARE_BYTES
+    if options.tiny:
+        reads, short, bare_bytes = 60, 20, 2**16
     repo = Path(__file__).parent.parent
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         fresh_keys(folder / "keys", UNIT)
-        fill(folder, SHORT)
-        size = fill(folder, options.reads)
+        fill(folder, short)
+        size = fill(folder, reads)
         air = EmulatedLink(LTE)
         try:
             broker = RoadBroker(folder, repo)
             broker.start()
             broker.give("station", into=folder / "station")
             broker.give(UNIT, into=folder / "own")
-            _, short_mib = measure(folder, broker, SHORT, options.window)
-            before = bare_link()
-            seconds, long_mib = measure(folder, broker, options.reads, options.window)
-            bare = max(before, bare_link())
+            _, short_mib = measure(folder, broker, short, options.window)
+            before = bare_link(bare_bytes)
+            seconds, long_mib = measure(folder, broker, reads, options.window)
+            bare = max(before, bare_link(bare_bytes))
             broker.kill()
         finally:
             air.close()
     rate = size / seconds
-    title = f"backlog of {options.reads:,} reads over LTE"
+    title = f"backlog of {reads:,} reads over LTE"
     print(Figure(f"{title} / bare link (bytes a second)", rate / bare, "x", floor=FLOOR).as_json())
     print(Figure(f"{title}, drained in", seconds, "s").as_json())
-    print(Figure(f"{title}", options.reads / seconds, "reads/s").as_json())
+    print(Figure(f"{title}", reads / seconds, "reads/s").as_json())
     print(Figure("bare link, one TCP connection", bare * 8 / 1e6, "Mbit/s").as_json())
     growth = long_mib / short_mib
-    print(
-        Figure(f"resident memory, {options.reads:,} / {SHORT:,} waiting", growth, "x", limit=MAX_GROWTH).as_json()
-    )
+    print(Figure(f"resident memory, {reads:,} / {short:,} waiting", growth, "x", limit=MAX_GROWTH).as_json())
     print(Figure("resident memory while draining", long_mib, "MiB").as_json())
 
 

@@ -6,11 +6,13 @@ import sqlite3
 import statistics
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.buffer import Limits, OutboxReader, Receipted, open_outbox
-from bench.measure import Figure
+from bench.measure import Figure, arguments
+from protocol.seal.evidence import START
 from tests.builders import make_encoder, make_read
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ def groups(start: int) -> Iterator[list[Read]]:
         number += GROUP
 
 
-def group_commit(folder: Path) -> tuple[float, float]:
+def group_commit(folder: Path, rounds: int) -> tuple[float, float]:
     """Median seconds of one group: the outbox, and bare SQLite with the same bytes and the same durability.
 
     Both encode the reads, which is most of the work.  The two take turns, so that a slow moment of the disk hits both.
@@ -50,38 +52,42 @@ def group_commit(folder: Path) -> tuple[float, float]:
     bare.execute("PRAGMA synchronous = FULL")
     bare.execute("CREATE TABLE records (seq INTEGER PRIMARY KEY, kind INTEGER, id BLOB, payload BLOB)")
     encoder = make_encoder()
-    ours, theirs = [], []
-    for turn, reads in zip(range(ROUNDS), groups(1), strict=False):
+    ours, theirs, link = [], [], START
+    for turn, reads in zip(range(rounds), groups(1), strict=False):
 
         def insert(reads: list[Read] = reads, first: int = turn * GROUP + 1) -> None:
-            encoded = [encoder.read(seq, read) for seq, read in enumerate(reads, first)]
-            rows = [(seq, 0, e.record_id, e.payload) for seq, e in enumerate(encoded, first)]
+            nonlocal link
+            rows = []
+            for seq, read in enumerate(reads, first):
+                encoded = encoder.read(seq, read, link)
+                link = encoded.link
+                rows.append((seq, 0, encoded.record_id, encoded.payload))
             bare.execute("BEGIN IMMEDIATE")
             bare.executemany("INSERT INTO records VALUES (?, ?, ?, ?)", rows)
             bare.execute("COMMIT")
 
         theirs.append(timed(insert))
-        ours.append(timed(lambda reads=reads: outbox.append(reads)))
+        ours.append(timed(partial(outbox.append, reads)))
     outbox.close()
     bare.close()
     return statistics.median(ours), statistics.median(theirs)
 
 
-def cost(folder: Path, waiting: int) -> tuple[float, float]:
+def cost(folder: Path, waiting: int, rounds: int) -> tuple[float, float]:
     """Median seconds to append a group, and to fetch and free one, with so many rows waiting."""
     outbox, _ = open_outbox(folder, make_encoder(), limits=LIMITS)
     if waiting:
         fill(outbox, waiting)
     reader = OutboxReader(outbox.path)
-    appends, drains = [], []
-    for _, reads in zip(range(ROUNDS), groups(waiting + 1), strict=False):
-        appends.append(timed(lambda reads=reads: outbox.append(reads)))
+    appends: list[float] = []
+    for _, reads in zip(range(rounds), groups(waiting + 1), strict=False):
+        appends.append(timed(partial(outbox.append, reads)))
 
     def drain() -> None:
         rows = reader.records(after_seq=0, limit=GROUP)
         outbox.apply([Receipted(tuple((row.seq, row.record_id) for row in rows))])
 
-    drains.extend(timed(drain) for _ in range(ROUNDS))
+    drains = [timed(drain) for _ in range(rounds)]
     reader.close()
     outbox.close()
     return statistics.median(appends), statistics.median(drains)
@@ -104,13 +110,15 @@ def fill(outbox: Outbox, waiting: int) -> None:
 
 def main() -> None:
     """Print the figures as JSON lines."""
+    tiny = arguments(__doc__).parse_args().tiny
+    rounds, many = (3, 1_000) if tiny else (ROUNDS, MILLION)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        ours, theirs = group_commit(folder)
+        ours, theirs = group_commit(folder, rounds)
         print(Figure("group commit, outbox / bare SQLite (rate)", theirs / ours, "x", floor=0.6).as_json())
         print(Figure("group commit of 64 reads", ours * 1e3, "ms").as_json())
-        empty_append, empty_drain = cost(folder / "empty", 0)
-        full_append, full_drain = cost(folder / "full", MILLION)
+        empty_append, empty_drain = cost(folder / "empty", 0, rounds)
+        full_append, full_drain = cost(folder / "full", many, rounds)
         print(Figure("append, a million waiting / empty", full_append / empty_append, "x", limit=1.5).as_json())
         print(Figure("drain, a million waiting / empty", full_drain / empty_drain, "x", limit=1.5).as_json())
 

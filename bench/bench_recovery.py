@@ -13,7 +13,7 @@ from agent.buffer import Limits, open_outbox
 from agent.runtime.config import parse_config
 from agent.runtime.service import Service
 from agent.runtime.stages import build_recogniser
-from bench.measure import Figure
+from bench.measure import Figure, arguments
 from cli.run import open_hardware
 from cli.simulate import fresh_keys
 from hw.clock import RealClock
@@ -82,7 +82,7 @@ def one_start(folder: Path) -> float:
     return seconds
 
 
-def main() -> None:
+def main(waiting: int, starts: int) -> None:
     """Print the figures as JSON lines."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -90,17 +90,20 @@ def main() -> None:
         outbox, _ = open_outbox(
             folder / "state", make_encoder(UNIT), limits=Limits(min_free_bytes=0, ballast_bytes=0)
         )
-        for first in range(1, WAITING, GROUP):
-            outbox.append([make_read(n, pictures=()) for n in range(first, first + GROUP)])
+        for first in range(1, waiting, GROUP):
+            outbox.append([make_read(n, pictures=()) for n in range(first, min(first + GROUP, waiting + 1))])
         outbox.close()
         # The first start met no cut.
-        seconds = [one_start(folder) for _ in range(STARTS)][1:]
-    title = f"start after kill -9 with {WAITING:,} reads waiting, to the first frame processed"
+        seconds = [one_start(folder) for _ in range(starts)][1:]
+    title = f"start after kill -9 with {waiting:,} reads waiting, to the first frame processed"
     print(Figure(title, statistics.median(seconds), "s", limit=MAX_S).as_json())
 
 
 if __name__ == "__main__":
-    if sys.argv[1:]:
-        run_agent(Path(sys.argv[1]))
+    parser = arguments(__doc__)
+    parser.add_argument("folder", nargs="?", type=Path, help="run the agent on it")
+    options = parser.parse_args()
+    if options.folder is not None:
+        run_agent(options.folder)
     else:
-        main()
+        main(*((20, 2) if options.tiny else (WAITING, STARTS)))

@@ -9,7 +9,7 @@ import time
 
 from cryptography.hazmat.primitives import hpke
 
-from bench.measure import Figure
+from bench.measure import Figure, arguments
 from protocol.seal import KeyRing, Opener, Sealer, SigningKey, StationKey
 from tests.builders import make_encoder, make_read
 
@@ -20,6 +20,7 @@ MAX_WIRE_BYTES = 1024
 
 def main() -> None:
     """Print the figures."""
+    rounds = 20 if arguments(__doc__).parse_args().tiny else ROUNDS
     own, station = SigningKey.generate(), StationKey.generate()
     sealer = Sealer("unit-07", own, station)
     record = make_encoder().read(1, make_read(1), b"").payload
@@ -28,7 +29,7 @@ def main() -> None:
     ours, bare = [], []
     payload = b""
     padding = bytes(160)
-    for seq in range(1, ROUNDS):
+    for seq in range(1, rounds):
         start = time.perf_counter()
         payload, link = sealer.record(seq, name, record, link)
         middle = time.perf_counter()
@@ -42,7 +43,7 @@ def main() -> None:
         bare.append(end - middle)
     opener = Opener(KeyRing({station.id: station}).with_unit("unit-07", own.public))
     opening = []
-    for _ in range(ROUNDS // 3):
+    for _ in range(rounds // 3):
         start = time.perf_counter()
         opener.record(payload)
         opening.append(time.perf_counter() - start)

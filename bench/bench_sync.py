@@ -18,10 +18,11 @@ from agent.buffer import Limits, OutboxReader, open_outbox
 from agent.runtime.loops import ReadQueue, UplinkQueue, uplink_loop
 from agent.runtime.supervisor import Supervisor
 from agent.sync.uplink import Uplink, UplinkConfig
-from bench.measure import Figure
+from bench.measure import Figure, arguments
 from hw.clock import RealClock
 from hw.config import MqttLinkConfig
 from hw.link_mqtt import LinkMqtt
+from protocol.seal.evidence import START
 from protocol.wire.topics import Channel, build
 from tests.builders import BOOT, make_encoder, make_read
 from tests.mosquitto import Mosquitto
@@ -38,9 +39,13 @@ PATIENCE_S = 60
 UNIT = "unit-07"
 
 
-def payloads() -> list[bytes]:
-    encoder = make_encoder()
-    return [encoder.read(n, make_read(n, pictures=())).payload for n in range(1, READS + 1)]
+def payloads(reads: int) -> list[bytes]:
+    encoder, link, made = make_encoder(), START, []
+    for n in range(1, reads + 1):
+        encoded = encoder.read(n, make_read(n, pictures=()), link)
+        link = encoded.link
+        made.append(encoded.payload)
+    return made
 
 
 def bare_paho(port: int, messages: list[bytes]) -> float:
@@ -84,7 +89,7 @@ def receipt_everything(port: int, ready: Event, known: dict[bytes, tuple[int, by
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
 
     def heard(_client: object, _data: object, message: MQTTMessage) -> None:
-        waiting.put(known[message.payload])
+        waiting.put(known[bytes(message.payload)])
 
     client.on_message = heard
     client.on_subscribe = lambda *_: ready.set()
@@ -100,11 +105,11 @@ def receipt_everything(port: int, ready: Event, known: dict[bytes, tuple[int, by
         client.publish(build(UNIT, Channel.RECEIPT), receipt, 1)
 
 
-def drain(port: int, folder: Path) -> float:
+def drain(port: int, folder: Path, reads: int) -> float:
     """Seconds until the outbox is empty: published, receipted, deleted; uplink and committer in threads."""
     outbox, _ = open_outbox(folder, make_encoder(), limits=Limits(min_free_bytes=0, ballast_bytes=0))
-    for start in range(1, READS + 1, GROUP):
-        outbox.append([make_read(n, pictures=()) for n in range(start, min(start + GROUP, READS + 1))])
+    for start in range(1, reads + 1, GROUP):
+        outbox.append([make_read(n, pictures=()) for n in range(start, min(start + GROUP, reads + 1))])
     reader = OutboxReader(outbox.path)
     mailbox, inbox = UplinkQueue(), ReadQueue()
     link = LinkMqtt(MqttLinkConfig(kind="mqtt", host="127.0.0.1", port=port, unit=UNIT, window=WINDOW))
@@ -122,7 +127,7 @@ def drain(port: int, folder: Path) -> float:
     link.start(mailbox.event, subscribe=(build(UNIT, Channel.RECEIPT),), will=None)
     up.wait(PATIENCE_S)
     start_s = time.perf_counter()
-    left = READS
+    left = reads
     while left:
         commands = inbox.take()
         if commands:
@@ -137,19 +142,20 @@ def drain(port: int, folder: Path) -> float:
 
 def main() -> None:
     """Print the figures as JSON lines."""
+    reads, turns = (50, 1) if arguments(__doc__).parse_args().tiny else (READS, 3)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         broker = Mosquitto(folder).start()
         ready = multiprocessing.Event()
-        messages = payloads()
+        messages = payloads(reads)
         known = {payload: (n, make_read(n).read_id) for n, payload in enumerate(messages, 1)}
         station = multiprocessing.Process(target=receipt_everything, args=(broker.port, ready, known), daemon=True)
         station.start()
         ready.wait(PATIENCE_S)
         bare, ours = [], []
-        for turn in range(3):
+        for turn in range(turns):
             bare.append(bare_paho(broker.port, messages))
-            ours.append(drain(broker.port, folder / f"outbox-{turn}"))
+            ours.append(drain(broker.port, folder / f"outbox-{turn}", reads))
         station.kill()
         broker.kill()
     print(
@@ -157,8 +163,8 @@ def main() -> None:
             "drain, outbox to receipt / bare paho QoS 1 (rate)", min(bare) / min(ours), "x", floor=0.5
         ).as_json()
     )
-    print(Figure("drain", READS / min(ours), "reads/s").as_json())
-    print(Figure("bare paho", READS / min(bare), "messages/s").as_json())
+    print(Figure("drain", reads / min(ours), "reads/s").as_json())
+    print(Figure("bare paho", reads / min(bare), "messages/s").as_json())
 
 
 if __name__ == "__main__":

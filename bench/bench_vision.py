@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,15 +13,18 @@ from agent.pipeline import CameraPipeline
 from agent.recognise import Recogniser, load_active
 from agent.recognise.models_folder import default_models_folder
 from agent.track import Tracker
-from bench.measure import Figure, cpu_ms, interleaved_cpu_ms
+from bench.measure import Figure, arguments, cpu_ms, interleaved_cpu_ms
 from hw.images import load_rgb
 from hw.ports import Frame
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from agent.recognise.interpreter import Model
 
 DRIVE = Path("tests/drives/city-day")
 SURE = 0.95
+ROUNDS = 150
 
 
 class Counting:
@@ -30,7 +34,7 @@ class Counting:
         self._model = model
         self.calls = 0
 
-    def invoke(self, tensor: np.ndarray) -> list[np.ndarray]:
+    def invoke(self, tensor: NDArray[np.int8]) -> list[NDArray[np.int8]]:
         self.calls += 1
         return self._model.invoke(tensor)
 
@@ -56,6 +60,7 @@ def frame_with_one_plate(recogniser: Recogniser) -> tuple[Frame, int]:
 
 def main() -> None:
     """Print the figures as JSON lines."""
+    rounds = 10 if arguments(__doc__).parse_args().tiny else ROUNDS
     cv2.setNumThreads(1)  # as the runtime does
     detector, ocr = load_active(default_models_folder())
     recogniser = Recogniser(detector, ocr)
@@ -65,14 +70,15 @@ def main() -> None:
     calls = [detect] + [read] * ocr_calls
 
     # One call after the other, as in the step: alone in a loop each would keep the caches to itself.
-    step, bare = interleaved_cpu_ms(lambda: vision.step(frame), lambda: [m.invoke(t) for m, t in calls])
+    step, bare = interleaved_cpu_ms(
+        lambda: vision.step(frame), lambda: [m.invoke(t) for m, t in calls], rounds=rounds
+    )
     print(Figure("vision step / its interpreter calls", step / bare, "x", limit=1.5).as_json())
     print(Figure("vision step, 1280x720, one plate", step, "ms").as_json())
     print(Figure(f"interpreter calls, 1 detector and {ocr_calls} OCR", bare, "ms").as_json())
     for name, (model, tensor) in (("detector", detect), ("OCR", read)):
-        print(
-            Figure(f"{name} call, alone in a loop", cpu_ms(lambda m=model, t=tensor: m.invoke(t)), "ms").as_json()
-        )
+        alone = cpu_ms(partial(model.invoke, tensor), rounds=rounds)
+        print(Figure(f"{name} call, alone in a loop", alone, "ms").as_json())
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
 WIDTHS_PX = ((0, 60), (60, 90), (90, 140), (140, 10_000))
@@ -87,7 +87,7 @@ def reliability(plates: Iterable[Plate]) -> tuple[list[Bin], float]:
     return bins, error
 
 
-def draw(curves: dict[str, Sequence[Bin]], path: Path) -> None:
+def draw(curves: Mapping[str, Sequence[Bin]], path: Path) -> None:
     """Reliability curves: confidence said against share right; the area of a point is its number of reads."""
     figure, axes = plt.subplots(figsize=(4.6, 4.4), layout="constrained")
     axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
 import time
@@ -34,6 +35,13 @@ class Figure:
     def as_json(self) -> str:
         """One line of JSON."""
         return json.dumps(asdict(self))
+
+
+def arguments(description: str | None) -> argparse.ArgumentParser:
+    """Return the parser of a bench; ``--tiny`` runs all of its code in seconds, and its figures then mean nothing."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tiny", action="store_true", help="only to see that it runs; the figures mean nothing")
+    return parser
 
 
 def cpu_ms(call: Callable[[], object], *, rounds: int = 60, warm_up: int = 5) -> float:

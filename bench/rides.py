@@ -12,6 +12,7 @@ import argparse
 import csv
 from collections import defaultdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -22,6 +23,9 @@ from agent.recognise.models_folder import default_models_folder
 from agent.track import Tracker, TrackerConfig
 from hw.images import load_rgb
 from hw.ports import Frame
+
+if TYPE_CHECKING:
+    from agent.records import Detection, Sighting, Track
 
 MIN_SIGHTINGS = 3
 NS_PER_S = 1_000_000_000
@@ -40,10 +44,10 @@ class Collecting:
         self._recogniser = recogniser
         self.sightings: list[tuple[str, float]] = []
 
-    def detect(self, frame: Frame) -> list:
+    def detect(self, frame: Frame) -> list[Detection]:
         return self._recogniser.detect(frame)
 
-    def read(self, frame: Frame, detections: list) -> list:
+    def read(self, frame: Frame, detections: list[Detection]) -> list[Sighting]:
         found = self._recogniser.read(frame, detections)
         self.sightings += [(folded(s.plate.text), s.plate.confidence) for s in found]
         return found
@@ -64,15 +68,15 @@ def main() -> None:
             truth[folded(row["text"])] += 1
     wanted = {text for text, count in truth.items() if count >= MIN_SIGHTINGS}
     reader = Collecting(Recogniser(*load_active(default_models_folder())))
-    tracks = []
-    vision, video = None, None
+    tracks: list[Track] = []
+    vision, video = CameraPipeline(reader, Tracker(SLOW)), ""
     for seq, ((name, t_s), image) in enumerate(sorted(frames.items())):
         if name != video:
-            tracks += vision.flush() if vision else ()
+            tracks += vision.flush()
             vision, video = CameraPipeline(reader, Tracker(SLOW)), name
         frame = Frame(seq, "front", round(t_s * NS_PER_S), load_rgb(folder / image), 0, 1.0)
         tracks += vision.step(frame).tracks
-    tracks += vision.flush() if vision else ()
+    tracks += vision.flush()
     voted = {folded(track.plate.text) for track in tracks}
     counts: dict[str, int] = defaultdict(int)
     for text, _ in reader.sightings:
