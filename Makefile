@@ -72,21 +72,24 @@ accuracy: $(STAMPS)/dev ## Score the shipped bundles on ../shared/data/dev (CARD
 bless: $(STAMPS)/dev ## Accept new goldens on purpose (commit them alone and say why)
 	$(BIN)/python -m pytest tests --bless -m 'not integration'
 
+RELEASE := dist/patrol_lpr-*.whl dist/patrol-lpr.cdx.json dist/SHA256SUMS dist/unit dist/tools
 release: $(STAMPS)/venv ## A release in dist/: wheel, SBOM (CycloneDX) of what a unit runs, hashes
-	rm -rf dist && mkdir dist
+	mkdir -p dist && rm -rf $(RELEASE)
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 	$(PYTHON) -m venv dist/unit
-	dist/unit/bin/python -m pip install --quiet "$$(ls dist/*.whl)[litert]"
+	dist/unit/bin/python -m pip install --quiet "$$(ls dist/patrol_lpr-*.whl)[litert]"
 	dist/unit/bin/python -m pip uninstall --quiet --yes pip setuptools
 	$(PYTHON) -m venv dist/tools
 	dist/tools/bin/python -m pip install --quiet 'cyclonedx-bom>=6,<8'
 	dist/tools/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type application --output-reproducible \
 	  --validate --output-file dist/patrol-lpr.cdx.json dist/unit
 	rm -rf dist/unit dist/tools
-	cd dist && sha256sum -- * > SHA256SUMS && cat SHA256SUMS
+	cd dist && sha256sum -- patrol_lpr-*.whl patrol-lpr.cdx.json > SHA256SUMS && cat SHA256SUMS
 
 clean: ## Remove what make made
-	rm -rf $(VENV) demo-out dist build
+	if [ -e $(STAMPS)/venv ]; then rm -rf $(VENV); fi
+	if [ -e demo-out/.patrol-lpr-demo ]; then rm -rf demo-out; fi
+	rm -rf $(RELEASE)
 
 TRAIN := .venv-train
 RUNS  ?= ../runs

@@ -14,7 +14,8 @@ from rich.live import Live
 from rich.panel import Panel as Frame
 from rich.table import Table
 
-from agent.errors import DriveError
+from agent.errors import DriveError, OutputError
+from agent.output import output
 from agent.runtime import log
 from agent.runtime.service import Hardware, Service
 from cli.report import write_report
@@ -45,6 +46,8 @@ _NS_PER_S = 1_000_000_000
 _CONNECT_S = 15.0
 _DRAIN_S = 10.0
 _SHOWN = 6
+MARK = ".patrol-lpr-demo"
+"""Says that a folder is a demo's, to be emptied by the next one."""
 
 
 class DriveClock(RealClock):
@@ -85,10 +88,10 @@ def run(drives: Path, out: Path) -> int:
     folders = sorted(p.parent for p in drives.glob("*/drive.toml"))
     if not folders:
         raise DriveError(f"{drives}: no drives; give --drives FOLDER or run from a checkout")
-    if out.exists():
-        shutil.rmtree(out)
-    out.mkdir(parents=True)
     loaded = [load_drive(folder) for folder in folders]
+    if any(folder.resolve().is_relative_to(out.resolve()) for folder in (drives, *folders)):
+        raise OutputError(f"{out}: the drives lie in it; name another folder")
+    take_folder(out)
     console.rule("1. live: real threads, a real MQTT broker, a station")
     live = show_live(loaded[0], out / "live", console)
     console.print(
@@ -107,11 +110,37 @@ def run(drives: Path, out: Path) -> int:
     return 0 if live.complete and proven and all(outcome.balanced for outcome in outcomes) else 1
 
 
+def take_folder(out: Path) -> None:
+    """Make a folder, or take one that is empty or an earlier demo's, which is emptied; raises OutputError."""
+    mark = out / MARK
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        held = sorted(out.iterdir())
+        if held and not mark.is_file():
+            raise OutputError(
+                f"{out}: holds {held[0].name}, and no earlier demo's files: nothing was touched; name a new or an"
+                " empty folder, or remove it yourself"
+            )
+        # The mark stays while the rest goes: what is interrupted can be done again.
+        mark.touch()
+        for path in held:
+            if path == mark:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be used: {error.strerror}; name another folder") from error
+
+
 def prove(folder: Path, console: Console) -> bool:
     """Export the live part's signed series and examine it, as `patrol-lpr verify` does."""
     series = folder / "series.lpr"
     with closing(Store(folder / "station.db", must_exist=True)) as store:
-        write_evidence(store, series, load_keyring(folder / "keys"), None, now_us=0)
+        ring = load_keyring(folder / "keys")
+        with output(series) as out:
+            write_evidence(store, out, ring, None, now_us=0)
     findings = examine_file(series)
     console.print(findings_table(findings))
     console.print(f"the same again: patrol-lpr verify {series}", highlight=False)

@@ -64,6 +64,8 @@ def show(paths: list[Path]) -> int:
 
 
 def _make(folder: Path, private: str, public: str, key: SigningKey | StationKey) -> None:
+    if (folder / public).exists():
+        raise KeyFileError(f"{folder / public}: exists already; a key is never overwritten, name another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         key.save(folder / private)

@@ -112,7 +112,12 @@ def simulate(
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for reports and files; emptied first.")] = Path("demo-out"),
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Folder for reports and files: a new or empty one, or an earlier demo's, which is emptied."
+        ),
+    ] = Path("demo-out"),
     drives: Annotated[Path, typer.Option(help="Folder with drives.")] = Path("tests/drives"),
 ) -> None:
     """Watch the whole product work: one drive live through a real broker, all drives replayed, reports."""

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
+from agent.output import output
 from protocol.seal.keys import RECEIPT_PUBLIC, SigningKey, StationKey, VerifyKey, fingerprint
 from provision.ca_store import CaStore
 from provision.card import Card, load_card
@@ -58,12 +59,27 @@ def issue_command(
 ) -> None:
     """Make key and certificate of a broker, an enrolment server (with --host) or a station."""
     authority = load_authority(folder)
+    _check_free(out, name, authority.pem)
     key, cert = issue(authority, name, hosts=host or ())
     out.mkdir(parents=True, exist_ok=True)
     write_private(out / f"{name}.key", key)
     (out / f"{name}.pem").write_bytes(cert)
     (out / "ca.pem").write_bytes(authority.pem)
     _say(f"{out / name}.pem")
+
+
+def _check_free(out: Path, name: str, authority_pem: bytes) -> None:
+    """Raises ProvisionError where a key, a certificate or another fleet's authority would be overwritten."""
+    if not name or Path(name).name != name or name == "ca":
+        raise ProvisionError(f"{name!r}: not a name for the files of a server or station")
+    for path in (out / f"{name}.key", out / f"{name}.pem"):
+        if path.exists():
+            raise ProvisionError(
+                f"{path}: exists already; a key is never overwritten: move it away, or name another folder"
+            )
+    ca = out / "ca.pem"
+    if ca.exists() and ca.read_bytes() != authority_pem:
+        raise ProvisionError(f"{ca}: another authority's certificate; name another folder")
 
 
 @app.command()
@@ -102,7 +118,8 @@ def card(
         release_pem=None if release_key is None else VerifyKey.load(release_key).pem().decode(),
         receipt_pem=receipt_pem,
     )  # fmt: skip
-    write_private(out, made.model_dump_json(indent=1).encode())
+    with output(out, private=True) as file:
+        file.write(made.model_dump_json(indent=1).encode())
     _say(f"{out}: unit {unit}, token good until {expires:%Y-%m-%d %H:%M} UTC, for one unit, once")
 
 

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from agent.errors import ConfigError
+from agent.errors import ConfigError, OutputError
+from agent.output import text_output
 from protocol.wire.enums import GeotagMethod, PictureKind, TimeSource
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class StationView:
 
 
 def write_report(path: Path, drive: Drive, result: ReplayResult, station: StationView) -> None:
-    """Write the report.  Raises ConfigError when the libraries of the extra ``report`` are missing."""
+    """Write the report.  Raises OutputError, and ConfigError when the libraries of the extra ``report`` are missing."""
     try:
         import jinja2  # noqa: PLC0415 - an extra: the vehicle needs none of this
     except ImportError as error:
@@ -60,8 +61,12 @@ def write_report(path: Path, drive: Drive, result: ReplayResult, station: Statio
         latency=_plot_latency(result),
         counters=sorted(counters_of(result).items()),
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(html, encoding="utf-8")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path.parent}: cannot be made: {error.strerror}; name another folder") from error
+    with text_output(path) as out:
+        out.write(html)
 
 
 def counters_of(result: ReplayResult) -> dict[str, int]:

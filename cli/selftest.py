@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from agent.output import text_output
 from agent.recognise import load_active
 from agent.recognise.models_folder import default_models_folder
 from agent.runtime.config import load_config
@@ -82,16 +83,17 @@ def run(
     attended: bool,
     sky_s: float,
 ) -> int:
-    """Go through everything; returns 1 when a step fails.  Raises ConfigError."""
+    """Go through everything; returns 1 when a step fails.  Raises ConfigError, OutputError."""
     config = load_config(path, overrides)
     person = AtTheTerminal() if attended else Nobody()
     steps = list(steps_of(path, overrides, config, clock, person, sky_s=sky_s))
-    if out is not None:
-        out.write_text(page(steps, config.unit, clock), encoding="utf-8")
     if as_json:
         sys.stdout.write(json.dumps([_plain(step) for step in steps], indent=2) + "\n")
     else:
         _print(steps)
+    if out is not None:
+        with text_output(out) as file:
+            file.write(page(steps, config.unit, clock))
     return 1 if any(step.mark is Mark.FAIL for step in steps) else 0
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import getpass
 import io
+import os
 import sqlite3
 import sys
-import tempfile
 import time
 from contextlib import contextmanager
 from enum import StrEnum
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from agent.output import output, text_output
 from cli.station_tables import audit_table, counters_table, ranges_table, reads_table, units_table
 from protocol.seal import Opener, VerifyKey, load_keyring
 from protocol.update.envelope import verify_update
@@ -174,8 +175,10 @@ def export(
             if target is not None:
                 _export(store, unit, target, write, f"export {name}{_of(unit)}")
         if evidence is not None and keys is not None:
-            count = write_evidence(store, evidence, load_keyring(keys), unit, now_us=_now_us())
-            store.audit(_now_us(), getpass.getuser(), f"export evidence{_of(unit)}", count)
+            ring = load_keyring(keys)
+            with output(_not_the_store(store, evidence), private=True) as out:
+                count = write_evidence(store, out, ring, unit, now_us=_now_us())
+                store.audit(_now_us(), getpass.getuser(), f"export evidence{_of(unit)}", count)
 
 
 @app.command()
@@ -259,15 +262,17 @@ def _export(
         store.audit(_now_us(), getpass.getuser(), what, rows.count)
         sys.stdout.write(text.getvalue())
         return
-    try:
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", newline="", dir=target.parent, prefix=f".{target.name}.", delete=False
-        ) as out:
-            write(rows, out)
+    with text_output(_not_the_store(store, target), private=True) as out:
+        write(rows, out)
         store.audit(_now_us(), getpass.getuser(), what, rows.count)
-        Path(out.name).replace(target)
-    except OSError as error:
-        raise typer.BadParameter(f"{target} cannot be written: {error}") from error
+
+
+def _not_the_store(store: Store, target: Path) -> Path:
+    """Return the target; the station's own file and what SQLite keeps beside it are none."""
+    own = {os.path.realpath(f"{store.path}{suffix}") for suffix in ("", "-wal", "-shm", "-journal")}
+    if os.path.realpath(target) in own:
+        raise typer.BadParameter(f"{target} is the station's own file; name another")
+    return target
 
 
 @contextmanager

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import tomllib
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from agent.output import output
 from agent.recognise import load_active
 from agent.recognise.bundle import REQUIRED_FILES
 from protocol.errors import UpdateError
@@ -19,7 +18,6 @@ from protocol.update.envelope import write_update
 from protocol.update.manifest import CONFIG_NAME, FORMAT, FileEntry, Manifest, Part
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from protocol.seal.keys import SigningKey
@@ -99,7 +97,7 @@ def make_update(
         raise UpdateError(
             "; ".join(f"{e['loc'][0] if e['loc'] else ''} {e['msg']}" for e in error.errors())
         ) from None
-    with _by_rename(out) as file:
+    with output(out) as file:
         write_update(file, manifest, key, lambda entry: sources.paths[entry.part, entry.name].open("rb"))
     return manifest
 
@@ -109,18 +107,3 @@ def _entry(part: Part, name: str, path: Path, held: set[tuple[str, str]]) -> Fil
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     carried = part is not Part.CODE or (name, sha256) not in held
     return FileEntry(part=part, name=name, size=path.stat().st_size, sha256=sha256, carried=carried)
-
-
-@contextmanager
-def _by_rename(out: Path) -> Iterator[IO[bytes]]:
-    part = out.with_name(f"{out.name}.part")
-    try:
-        with part.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(out)
-    except OSError as error:
-        raise UpdateError(f"{out}: cannot be written: {error.strerror}") from error
-    finally:
-        part.unlink(missing_ok=True)

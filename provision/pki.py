@@ -65,8 +65,10 @@ def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 def make_authority(folder: Path, name: str, *, now: dt.datetime | None = None) -> Authority:
     """Make a new authority in `folder`; raises ProvisionError when there is one already."""
-    if (folder / CA_KEY).exists():
-        raise ProvisionError(f"{folder}: holds an authority already; an authority is never overwritten")
+    if any((folder / name).exists() for name in (CA_KEY, CA_CERT, CRL)):
+        raise ProvisionError(
+            f"{folder}: holds an authority or its certificate already, which is never overwritten; name another folder"
+        )
     key, at = new_key(), now or now_utc()
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     usage = x509.KeyUsage(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from agent.output import output
 from protocol.seal.keys import VerifyKey
 from provision.errors import ProvisionError
 
@@ -24,9 +25,11 @@ _LISTED = re.compile(rb"[0-9a-f]{64}  [^\n/]+\n")
 
 
 def sign_image(image: Path, key: SigningKey) -> Path:
-    """Sign the list beside an image; return the signature's path.  Raises ProvisionError."""
+    """Sign the list beside an image; return the signature's path.  Raises ProvisionError, OutputError."""
     signature = _beside(image, "sig")
-    signature.write_bytes(key.sign(_listed(image)))
+    signed = key.sign(_listed(image))
+    with output(signature) as out:
+        out.write(signed)
     return signature
 
 

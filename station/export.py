@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import tempfile
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from protocol.seal.series import Proof, make_header, write_series
@@ -55,10 +53,10 @@ def write_geojson(reads: Iterable[StoredRead], out: IO[str]) -> None:
     out.write("\n]}\n")
 
 
-def write_evidence(store: Store, target: Path, ring: KeyRing, unit: str | None, *, now_us: int) -> int:
+def write_evidence(store: Store, out: IO[bytes], ring: KeyRing, unit: str | None, *, now_us: int) -> int:
     """Write the signed series of one unit or of all; return how many records.
 
-    Raises StoreError, and WireError for more keys than a series holds.
+    Raises WireError for more keys than a series holds.
     """
     units = [row.unit for row in store.units() if unit in {None, row.unit}]
     keys = tuple((name, key.raw) for name in units for key in ring.units.get(name, {}).values())
@@ -71,13 +69,7 @@ def write_evidence(store: Store, target: Path, ring: KeyRing, unit: str | None, 
         for name in units
         for row in store.each_evidence(name)
     )
-    try:
-        with tempfile.NamedTemporaryFile("wb", dir=target.parent, prefix=f".{target.name}.", delete=False) as out:
-            count = write_series(out, make_header("station", now_us, keys), proofs)
-        Path(out.name).replace(target)
-    except OSError as error:
-        raise StoreError(f"{target} cannot be written: {error}") from error
-    return count
+    return write_series(out, make_header("station", now_us, keys), proofs)
 
 
 def iso(utc_us: int | None) -> str | None:

@@ -6,15 +6,18 @@ import csv
 import io
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from agent.errors import OutputError
 from agent.records import Geotag, TimeTag
 from cli.station import _address, app
 from cli.station_tables import reads_table, units_table
+from protocol.seal import StationKey
 from protocol.wire import wire
 from protocol.wire.enums import GeotagMethod, TimeSource
 from station.export import iso, write_csv, write_geojson
@@ -24,7 +27,6 @@ from tests.strategies import make_read_message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from station.rows import StoredRead
 
@@ -168,6 +170,40 @@ def test_export_to_standard_output(store: Store, path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "7ABC123" in result.output
     assert len(store.audit_trail()) == 1
+
+
+@pytest.mark.parametrize("option", ["--csv", "--geojson", "--evidence"])
+def test_export_writes_into_a_device(store: Store, path: Path, tmp_path: Path, option: str) -> None:
+    """A link to one stays a link, and that it was read from the store is noted all the same."""
+    stored(store)
+    link = tmp_path / "link"
+    link.symlink_to("/dev/null")
+    StationKey.generate().save(tmp_path / "station.key")
+    for target in (link, Path("/dev/null")):
+        made = CliRunner().invoke(app, ["export", "--db", str(path), option, str(target), "--keys", str(tmp_path)])
+        assert made.exit_code == 0, made.output
+        assert target.is_char_device()
+    assert link.is_symlink()
+    assert len(store.audit_trail()) == 2
+
+
+def test_what_cannot_be_written_is_noted_and_told(store: Store, path: Path) -> None:
+    """Once the rows were read, somebody may have them: the note stays where the device refuses them."""
+    stored(store)
+    failed = CliRunner().invoke(app, ["export", "--db", str(path), "--csv", "/dev/full"])
+    assert isinstance(failed.exception, OutputError)
+    assert len(store.audit_trail()) == 1
+
+
+@pytest.mark.parametrize("name", ["station.db", "station.db-wal", "link"])
+def test_export_does_not_overwrite_the_station(store: Store, path: Path, tmp_path: Path, name: str) -> None:
+    """Neither the file that is exported nor what SQLite keeps beside it."""
+    stored(store)
+    (tmp_path / "link").symlink_to("station.db")
+    failed = CliRunner().invoke(app, ["export", "--db", str(path), "--csv", str(tmp_path / name)])
+    assert failed.exit_code == 2
+    assert "own file" in failed.output
+    assert len(store.reads()) == 1
 
 
 def test_export_needs_a_target(path: Path) -> None:
