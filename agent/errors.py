@@ -28,10 +28,6 @@ class BundleError(FatalError, ValueError):
     """A model bundle does not match its contract and is refused."""
 
 
-class OutputError(AgentError):
-    """What a person asked for cannot be written where they asked for it; nothing that lay there was changed."""
-
-
 class ImageError(AgentError, ValueError):
     """A picture or video cannot be read."""
 

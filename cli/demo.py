@@ -14,8 +14,7 @@ from rich.live import Live
 from rich.panel import Panel as Frame
 from rich.table import Table
 
-from agent.errors import DriveError, OutputError
-from agent.output import output
+from agent.errors import DriveError
 from agent.runtime import log
 from agent.runtime.service import Hardware, Service
 from cli.report import write_report
@@ -28,6 +27,7 @@ from hw.drive_load import load_drive
 from hw.link_gate import LinkGate
 from hw.link_mqtt import LinkMqtt
 from hw.open import open_board, open_cameras, open_gnss, open_panel
+from hw.output import OutputError, output
 from protocol.seal import load_keyring
 from station.broker import EmbeddedBroker
 from station.export import write_evidence

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from agent.errors import ConfigError, OutputError
-from agent.output import text_output
+from agent.errors import ConfigError
+from hw.output import OutputError, text_output
 from protocol.wire.enums import GeotagMethod, PictureKind, TimeSource
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ def _plot_latency(result: ReplayResult) -> str:
         most = sorted(result.frame_ms)[int(len(result.frame_ms) * 0.99)]
         spread.hist(result.frame_ms, bins=30, range=(0, most * 1.1), color="#2a6fb0")
     spread.set_title("the same, spread", fontsize=9)
-    sure.hist([r.confidence for r in result.reads], bins=20, range=(0, 1), color="#1f7a4d")
+    sure.hist([r.plate.confidence for r in result.reads], bins=20, range=(0, 1), color="#1f7a4d")
     sure.set_title("confidence of the reads", fontsize=9)
     for axes in (over_time, spread, sure):
         axes.tick_params(labelsize=7)

@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from agent.output import text_output
 from agent.recognise import load_active
 from agent.recognise.models_folder import default_models_folder
 from agent.runtime.config import load_config
@@ -25,6 +24,7 @@ from cli.selftest_devices import camera_step, panel_steps, receiver_steps
 from cli.selftest_steps import Mark, Nobody, Person, Step
 from hw.clock import NS_PER_S
 from hw.open import open_board, open_cameras, open_gnss, open_link, open_panel
+from hw.output import text_output
 from protocol.errors import PatrolError
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from agent.output import output, text_output
 from cli.station_tables import audit_table, counters_table, ranges_table, reads_table, units_table
+from hw.output import output, text_output
 from protocol.seal import Opener, VerifyKey, load_keyring
 from protocol.update.envelope import verify_update
 from protocol.wire.codec import decode

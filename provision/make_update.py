@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from agent.output import output
 from agent.recognise import load_active
 from agent.recognise.bundle import REQUIRED_FILES
+from hw.output import output
 from protocol.errors import UpdateError
 from protocol.update.envelope import write_update
 from protocol.update.manifest import CONFIG_NAME, FORMAT, FileEntry, Manifest, Part

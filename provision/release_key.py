@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from agent.output import output
+from hw.output import output
 from protocol.seal.keys import VerifyKey
 from provision.errors import ProvisionError
 

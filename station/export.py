@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from typing import IO, TYPE_CHECKING
 
 from protocol.seal.series import Proof, make_header, write_series
-from station.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

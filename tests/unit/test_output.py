@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.errors import OutputError
-from agent.output import output, text_output
+from hw.output import OutputError, output, text_output
 
 DATA = bytes(range(256)) * 1000
 
@@ -136,7 +135,7 @@ def test_a_device_node_in_a_folder_is_written_into(tmp_path):
 def test_the_shells_redirections_are_written_into(tmp_path):
     """What stood in the file before and what comes after stays."""
     program = (
-        "import sys; from pathlib import Path; from agent.output import text_output\n"
+        "import sys; from pathlib import Path; from hw.output import text_output\n"
         "with text_output(Path(sys.argv[1])) as out: out.write('between\\n')"
     )
     path = tmp_path / "out"

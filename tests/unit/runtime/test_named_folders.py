@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from agent.errors import OutputError
 from cli import demo, keys
 from cli.demo import MARK, take_folder
+from hw.output import OutputError
 from protocol.errors import KeyFileError
 from tests.conftest import ROOT
 

@@ -13,10 +13,10 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from agent.errors import OutputError
 from agent.records import Geotag, TimeTag
 from cli.station import _address, app
 from cli.station_tables import reads_table, units_table
+from hw.output import OutputError
 from protocol.seal import StationKey
 from protocol.wire import wire
 from protocol.wire.enums import GeotagMethod, TimeSource

@@ -13,10 +13,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from agent.errors import OutputError
+from protocol.errors import PatrolError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+class OutputError(PatrolError):
+    """What a person asked for cannot be written where they asked for it; nothing that lay there was changed."""
+
 
 _IN_MEMORY_BYTES = 2**20
 _OWN, _OTHERS = 0o600, 0o666
