@@ -52,5 +52,9 @@ class OutboxDiskError(OutboxHeldError):
     """The disk fails, or has become read-only."""
 
 
+class OutboxDamagedError(OutboxError, FatalError):
+    """The outbox file is damaged and marked so: the process must end, the next start salvages what can be read."""
+
+
 class OutboxVersionError(OutboxError, FatalError):
     """The outbox file was written by a newer version; it is left untouched."""

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import astuple, dataclass, fields
-from typing import TYPE_CHECKING
 
 from agent.buffer.rows import OVERVIEWS, PLATES, OutboxStats, RowKind
-
-if TYPE_CHECKING:
-    import sqlite3
 
 ROW_BYTES = 64
 """What a record costs beside its payload, roughly."""
@@ -71,6 +68,7 @@ class OutboxCounters:
 
 
 _NAMES = tuple(f.name for f in fields(OutboxCounters))
+_TYPES = [*[int] * (len(_NAMES) - 1), bytes]
 _SELECT = f"SELECT {', '.join(_NAMES)} FROM meta"  # noqa: S608 - our own field names
 _UPDATE = f"UPDATE meta SET {', '.join(f'{name} = ?' for name in _NAMES)}"  # noqa: S608 - our own field names
 
@@ -78,6 +76,8 @@ _UPDATE = f"UPDATE meta SET {', '.join(f'{name} = ?' for name in _NAMES)}"  # no
 def load(con: sqlite3.Connection) -> OutboxCounters:
     """Read the counters; raises sqlite3.Error."""
     row = con.execute(_SELECT).fetchone()
+    if row is None or [type(value) for value in row] != _TYPES:
+        raise sqlite3.DatabaseError("the table of counters does not hold one row of numbers")
     return OutboxCounters(*row)
 
 

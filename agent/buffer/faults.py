@@ -26,6 +26,19 @@ _UNREADABLE = frozenset(
     {sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS}
 )
 _CORRUPT = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_PASSING = frozenset(
+    {
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_AUTH,
+        sqlite3.SQLITE_ABORT,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_INTERRUPT,
+        sqlite3.SQLITE_SCHEMA,
+    }
+)
+"""Says nothing about what is in the file."""
 _PRIMARY = 0xFF
 """Mask of a result code without what SQLite adds to it (sqlite.org/rescode.html)."""
 
@@ -36,7 +49,11 @@ def classify_error(
     """Return OutboxFullError, OutboxDiskError, or plain OutboxError for everything else."""
     if _is_full(error, nothing_free):
         return OutboxFullError(f"{path}: no room on the disk ({error}); nothing was lost, free some space")
-    if isinstance(error, OSError) or _code(error) & _PRIMARY in _NOT_TAKEN or is_unreadable(error):
+    if is_unreadable(error):
+        return OutboxDiskError(
+            f"{path}: reads wrongly ({error}); nothing was lost, it is tried again: if it stays so, the file is damaged"
+        )
+    if isinstance(error, OSError) or _code(error) & _PRIMARY in _NOT_TAKEN:
         return OutboxDiskError(
             f"{path}: the disk does not take it ({error}); nothing was lost, it is tried again: "
             "is the card worn out, or mounted read-only?"
@@ -52,6 +69,21 @@ def is_unreadable(error: sqlite3.Error | OSError) -> bool:
     if not isinstance(error, sqlite3.Error):
         return False
     return _code(error) in _UNREADABLE or _code(error) & _PRIMARY in _CORRUPT
+
+
+def is_contradiction(error: sqlite3.Error | OSError) -> bool:
+    """True when the file was read and does not hold what this program put there: no other try will change that.
+
+    A missing table or column, a text that is none, a number given out twice.  A failing disk reports otherwise.
+    """
+    if not isinstance(error, sqlite3.DatabaseError) or isinstance(error, sqlite3.ProgrammingError):
+        return False
+    return not is_unreadable(error) and _code(error) & _PRIMARY not in _NOT_TAKEN | _PASSING
+
+
+def means_damage(error: sqlite3.Error | OSError) -> bool:
+    """True for all that only a damaged file explains, should it stay so."""
+    return is_unreadable(error) or is_contradiction(error)
 
 
 def _is_full(error: sqlite3.Error | OSError, nothing_free: Callable[[], bool]) -> bool:

@@ -27,13 +27,7 @@ class SeqMark:
         if seq <= self.high:
             return
         high = seq + BLOCK
-        fresh = self._path.with_name(f"{self._path.name}.new")
-        with fresh.open("wb") as file:
-            file.write(f"{high}\n".encode())
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self._path)
-        sync_folder(self._path.parent)
+        write_durably(self._path, f"{high}\n".encode())
         self.high = high
 
 
@@ -43,6 +37,17 @@ def _read(path: Path) -> int:
     except (FileNotFoundError, ValueError):
         # Written by rename after fsync, so a torn file means a failing disk; the outbox itself still knows.
         return 0
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Replace a small file: after a power cut it holds the old content or the new one; raises OSError."""
+    fresh = path.with_name(f"{path.name}.new")
+    with fresh.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

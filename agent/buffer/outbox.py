@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.buffer import apply, counters, retention, schema
-from agent.buffer.faults import classify_error, is_unreadable
+from agent.buffer.damage import DamageWatch
 from agent.buffer.retention import Limits
 from agent.buffer.rows import (
     Applied,
@@ -45,11 +44,13 @@ if TYPE_CHECKING:
 
 FILE_NAME = "outbox.db"
 BALLAST_NAME = "ballast"
-SUSPECT_NAME = "outbox.suspect"
-"""Left behind by a process that met damage: the next opening looks at every page."""
 _NOTHING_BYTES = 64 * 1024
-_MAX_UNREADABLE = 5
-"""So many failed reads in a row are damage."""
+
+
+def free_bytes(folder: Path) -> int:
+    """Return what this process may still write to the disk of a folder; raises OSError."""
+    state = os.statvfs(folder)
+    return state.f_bavail * state.f_frsize
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +79,7 @@ class Outbox:
         self._known: dict[bytes, int] = {}
         """Reads whose commit failed and that were found in the file afterwards, with their numbers."""
         self._doing = ""
-        self._unreadable: Counter[str] = Counter()
-        """Failed reads in a row, by what was being done."""
+        self._watch = DamageWatch(self.path)
 
     @property
     def path(self) -> Path:
@@ -91,7 +91,7 @@ class Outbox:
 
         When this returns, the group survives a power cut.  Raises OutboxFullError when the disk has no room even
         after evictions, OutboxDiskError when it fails or is read-only: then the caller keeps the group and gives it
-        again, the same reads first.  Raises OutboxError when the file is damaged.
+        again, the same reads first.  Raises OutboxDamagedError when the file is damaged.
         """
         try:
             return self._append(reads, time_anchors)
@@ -161,11 +161,14 @@ class Outbox:
 
     def stats(self) -> OutboxStats:
         """Read the counters; raises OutboxError."""
+        self._doing = "stats"
         try:
             self._ensure_open()
-            return counters.stats(self._con)
+            found = counters.stats(self._con)
         except (sqlite3.Error, OSError) as error:
             raise self._failure(error) from error
+        self._watch.well("stats")
+        return found
 
     def close(self) -> None:
         """Fold the log into the file and release it; what was appended is safe even without this."""
@@ -197,7 +200,7 @@ class Outbox:
             counts.appended += len(fresh)
             if counts.used_bytes > self._limits.max_bytes:
                 self._evict(counts, self._limits.low_bytes, LostReason.BUDGET)
-            elif self._free_bytes() < self._limits.min_free_bytes:
+            elif free_bytes(self._folder) < self._limits.min_free_bytes:
                 # The file keeps the pages it has: up to this size it grows no further on the disk.
                 self._ceiling_bytes = max(before_bytes, self._ceiling_bytes)
                 self._evict(counts, self._ceiling_bytes, LostReason.DISK)
@@ -235,6 +238,8 @@ class Outbox:
     def _move_up(self, counts: counters.OutboxCounters, sha: bytes, lane: PicturePriority) -> None:
         """A picture that waits already is wanted more now."""
         row = self._con.execute("SELECT pic, lane FROM pictures WHERE sha = ?", (sha,)).fetchone()
+        if row is None:
+            raise sqlite3.DatabaseError("an index names a picture that is not in the table")
         if lane < row[1] < PicturePriority.HELD:
             self._con.execute("UPDATE pictures SET lane = ? WHERE pic = ?", (lane, row[0]))
             counts.move(row[1], -1)
@@ -260,7 +265,7 @@ class Outbox:
             self._mark.cover(counts.next_seq - 1)
             counters.store(self._con, counts)
             self._con.execute("COMMIT")
-            del self._unreadable[self._doing]
+            self._watch.well(doing)
         except (sqlite3.Error, OSError) as error:
             failure = self._failure(error)
             if isinstance(failure, OutboxDiskError):
@@ -268,6 +273,11 @@ class Outbox:
             else:
                 self._roll_back()
             raise failure from error
+        except Exception as error:
+            self._roll_back()
+            # Perhaps the file holds what none of our statements wrote: the next opening looks.
+            self._watch.mark(repr(error), certain=False)
+            raise
         except BaseException:
             self._roll_back()
             raise
@@ -299,18 +309,8 @@ class Outbox:
         self._is_open = True
 
     def _failure(self, error: sqlite3.Error | OSError) -> OutboxError:
-        """Sort an error: no room, a failing disk, or damage."""
-        if is_unreadable(error):
-            self._unreadable[self._doing] += 1
-        if self._unreadable[self._doing] >= _MAX_UNREADABLE:
-            with suppress(OSError):
-                (self._folder / SUSPECT_NAME).touch()
-            return OutboxError(f"{self.path}: damaged ({error}); restart the agent, it salvages what can be read")
-        return classify_error(error, self.path, nothing_free=self._nothing_free)
-
-    def _free_bytes(self) -> int:
-        state = os.statvfs(self._folder)
-        return state.f_bavail * state.f_frsize
+        """Sort an error: no room, a failing disk, or damage, which is marked."""
+        return self._watch.sort(error, self._doing, nothing_free=self._nothing_free)
 
     def _checkpoint_wal(self) -> None:
         if not self._is_open:
@@ -330,6 +330,6 @@ class Outbox:
 
     def _nothing_free(self) -> bool:
         try:
-            return self._free_bytes() < _NOTHING_BYTES
+            return free_bytes(self._folder) < _NOTHING_BYTES
         except OSError:
             return False

@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from agent.buffer import counters
-from agent.buffer.faults import classify_error
+from agent.buffer.damage import DamageWatch
 from agent.buffer.rows import OutboxRow, OutboxStats, PicturePriority, PictureRow, RowKind
 from agent.buffer.schema import connect_reader
 from agent.errors import OutboxError
 from protocol.wire.enums import PictureKind
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+_T = TypeVar("_T")
 
 
 class OutboxReader:
     """Reads the outbox.  One per thread; every query costs the same however much waits.
 
-    Queries raise OutboxDiskError when the disk fails, which may pass, and OutboxError for damage.
+    Queries raise OutboxDiskError when the disk fails, which may pass, and OutboxDamagedError for damage, which is
+    marked beside the file.
     """
 
     def __init__(self, path: Path) -> None:
         """Raises OutboxError when the file is not there or cannot be read."""
         if not path.is_file():
             raise OutboxError(f"{path}: no outbox; the agent makes it at its first start")
-        self._path = path
+        self._watch = DamageWatch(path)
         try:
             self._con = connect_reader(path)
         except sqlite3.Error as error:
@@ -34,46 +38,65 @@ class OutboxReader:
 
     def records(self, *, after_seq: int, limit: int) -> list[OutboxRow]:
         """Return the oldest records above ``after_seq``, in order."""
-        rows = self._all(
-            "SELECT seq, kind, id, payload FROM records WHERE seq > ? ORDER BY seq LIMIT ?", (after_seq, limit)
-        )
-        return [OutboxRow(seq, RowKind(kind), record_id, payload) for seq, kind, record_id, payload in rows]
+        query = "SELECT seq, kind, id, payload FROM records WHERE seq > ? ORDER BY seq LIMIT ?"
+        return self._all("records", query, (after_seq, limit), _as_row)
 
     def pictures(self, lane: PicturePriority, *, after_pic: int, limit: int) -> list[PictureRow]:
         """Return the oldest pictures of a lane above ``after_pic``, in order."""
-        rows = self._all(
+        query = (
             "SELECT pic, lane, kind, seq, read_id, sha, size, stored FROM pictures"
-            " WHERE lane = ? AND pic > ? ORDER BY pic LIMIT ?",
-            (lane, after_pic, limit),
+            " WHERE lane = ? AND pic > ? ORDER BY pic LIMIT ?"
         )
-        return [
-            PictureRow(pic, PicturePriority(row_lane), PictureKind(kind), seq, read_id, sha, size, stored)
-            for pic, row_lane, kind, seq, read_id, sha, size, stored in rows
-        ]
+        return self._all("pictures", query, (lane, after_pic, limit), _as_picture)
 
     def jpeg(self, pic: int) -> bytes | None:
         """Return the bytes of a picture; None when it is no longer here."""
-        rows = self._all("SELECT jpeg FROM jpegs WHERE pic = ?", (pic,))
-        return bytes(rows[0][0]) if rows else None
+        found = self._all("jpeg", "SELECT jpeg FROM jpegs WHERE pic = ?", (pic,), _blob)
+        return found[0] if found else None
 
     def quarantined(self, *, limit: int) -> list[tuple[OutboxRow, str]]:
         """Return the oldest records that were refused for good, each with the code of its refusal."""
-        rows = self._all("SELECT seq, kind, id, payload, code FROM quarantine ORDER BY seq LIMIT ?", (limit,))
-        return [(OutboxRow(seq, RowKind(kind), rid, payload), code) for seq, kind, rid, payload, code in rows]
+        query = "SELECT seq, kind, id, payload, code FROM quarantine ORDER BY seq LIMIT ?"
+        return self._all("quarantined", query, (limit,), lambda *row: (_as_row(*row[:4]), str(row[4])))
 
     def stats(self) -> OutboxStats:
         """Read the counters."""
         try:
-            return counters.stats(self._con)
+            found = counters.stats(self._con)
         except sqlite3.Error as error:
-            raise classify_error(error, self._path) from error
+            raise self._watch.sort(error, "stats") from error
+        self._watch.well("stats")
+        return found
 
     def close(self) -> None:
         """Release the file."""
         self._con.close()
 
-    def _all(self, query: str, values: tuple[int, ...]) -> list[Any]:
+    def _all(self, doing: str, query: str, values: tuple[int, ...], make: Callable[..., _T]) -> list[_T]:
+        # Another question's answer says nothing about this one's page.
+        doing = f"{doing} {values}"
         try:
-            return self._con.execute(query, values).fetchall()
+            found = [make(*row) for row in self._con.execute(query, values)]
         except sqlite3.Error as error:
-            raise classify_error(error, self._path) from error
+            raise self._watch.sort(error, doing) from error
+        except (ValueError, TypeError) as error:
+            # Not one of the values that are ever written: no other try will change that.
+            raise self._watch.sort(sqlite3.DatabaseError(f"{doing}: {error}"), doing) from error
+        self._watch.well(doing)
+        return found
+
+
+def _as_row(seq: int, kind: int, record_id: Any, payload: Any) -> OutboxRow:
+    return OutboxRow(seq, RowKind(kind), _blob(record_id), _blob(payload))
+
+
+def _as_picture(*row: Any) -> PictureRow:
+    pic, lane, kind, seq, read_id, sha, size, stored = row
+    counts = int(size), int(stored)
+    return PictureRow(pic, PicturePriority(lane), PictureKind(kind), int(seq), _blob(read_id), _blob(sha), *counts)
+
+
+def _blob(value: Any) -> bytes:
+    if not isinstance(value, bytes):
+        raise TypeError(f"{type(value).__name__} in place of bytes")
+    return value

@@ -153,10 +153,15 @@ def _read_tombstone(
     return _tombstone(Lost.READ, reason, gone, ranges)
 
 
-def make_tombstone(gone: list[tuple[int, int]], reason: LostReason) -> Tombstone:
-    """Return the tombstone of records given by sequence number (ascending) and size in bytes."""
+def make_tombstone(gone: list[tuple[int, int]], reason: LostReason, lost: Lost = Lost.RECORD) -> Tombstone:
+    """Return the tombstone of what is given by sequence number (ascending) and size in bytes."""
     runs = _runs([seq for seq, _ in gone])
-    return _tombstone(Lost.RECORD, reason, gone, runs)
+    return _tombstone(lost, reason, gone, runs)
+
+
+def damage_tombstone(ranges: tuple[tuple[int, int], ...]) -> Tombstone:
+    """Return the tombstone of records that a damaged file no longer gives."""
+    return Tombstone(lost=Lost.RECORD, reason=LostReason.DAMAGE, count=0, size_bytes=0, ranges=ranges)
 
 
 def _tombstone(

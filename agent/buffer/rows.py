@@ -192,5 +192,7 @@ class OpenReport:
     salvaged_pictures: int = 0
     lost_at_min: int = 0
     """Records known to be gone; more may be, see the tombstone."""
+    lost_pictures: int = 0
+    """Pictures known to be gone; more may be."""
     problems: tuple[str, ...] = field(default=())
     """Small things that were put right, such as a missing ballast file."""

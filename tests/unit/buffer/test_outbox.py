@@ -20,11 +20,13 @@ from agent.buffer import (
     RowKind,
     open_outbox,
     opening,
+    rescue,
 )
 from agent.buffer import schema as outbox_schema
+from agent.buffer.damage import SUSPECT_NAME
 from agent.buffer.opening import MARK_NAME
-from agent.buffer.outbox import BALLAST_NAME, FILE_NAME, SUSPECT_NAME
-from agent.errors import OutboxDiskError, OutboxError, OutboxVersionError
+from agent.buffer.outbox import BALLAST_NAME, FILE_NAME
+from agent.errors import OutboxDamagedError, OutboxDiskError, OutboxError, OutboxVersionError
 from protocol.wire.enums import Lost, LostReason
 from tests.builders import make_dating, make_encoder, make_picture, make_read
 
@@ -356,7 +358,7 @@ def test_a_page_that_can_never_be_read_is_damage_in_the_end(tmp_path):
                 raise error
             return self._con.execute(sql, *values)
 
-    for expected in [OutboxDiskError] * 4 + [OutboxError]:
+    for expected in [OutboxDiskError] * 4 + [OutboxDamagedError]:
         outbox.stats()
         outbox._con = Unreadable(outbox._con, carried_out=False)
         with pytest.raises(expected) as met:
@@ -370,18 +372,24 @@ def test_a_page_that_can_never_be_read_is_damage_in_the_end(tmp_path):
     again.close()
 
 
-@pytest.mark.parametrize("after", ["_move_aside", "_salvage", "_open_checked", "_store_picture", "_tombstone_row"])
-def test_a_rescue_that_is_cut_short_is_begun_again(tmp_path, monkeypatch, after):
+@pytest.mark.parametrize(
+    ("owner", "after"),
+    [
+        (opening, "_move_aside"), (opening, "_open_checked"), (rescue.Rescue, "_save_record"),
+        (rescue.Rescue, "_save_picture"), (rescue.Rescue, "_close_books"), (rescue, "store_stone"),
+    ],
+)  # fmt: skip
+def test_a_rescue_that_is_cut_short_is_begun_again(tmp_path, monkeypatch, owner, after):
     """The power goes while a damaged file is being saved: the next start saves the same reads, none is forgotten."""
     outbox = open_small(tmp_path)
     outbox.append([make_read(n) for n in range(1, 6)])
     outbox._con.execute("DROP TABLE quarantine")
     outbox._con.execute("DROP TABLE meta")
     outbox.close()
-    step, armed = getattr(opening, after), [True]
+    step, armed = getattr(owner, after), [True]
 
-    def cut(*arguments):
-        done = step(*arguments)
+    def cut(*arguments, **named):
+        done = step(*arguments, **named)
         if armed and (tmp_path / opening.RESCUE_NAME).exists():
             armed.clear()
             if isinstance(done, sqlite3.Connection):
@@ -389,7 +397,7 @@ def test_a_rescue_that_is_cut_short_is_begun_again(tmp_path, monkeypatch, after)
             raise KeyboardInterrupt
         return done
 
-    monkeypatch.setattr(opening, after, cut)
+    monkeypatch.setattr(owner, after, cut)
     with pytest.raises(KeyboardInterrupt):
         open_outbox(tmp_path, make_encoder(), limits=SMALL)
     again, report = open_outbox(tmp_path, make_encoder(), limits=SMALL)

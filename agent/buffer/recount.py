@@ -1,0 +1,86 @@
+"""The counters against the rows: counted anew after a salvage, and compared when the file is under suspicion."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent.buffer.counters import PICTURE_BYTES, ROW_BYTES, load
+from agent.buffer.rows import OVERVIEWS, PLATES, PicturePriority, RowKind
+from protocol.wire.enums import PictureKind
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+
+def _among(values: Sequence[int] | Sequence[str] | frozenset[PicturePriority]) -> str:
+    return ", ".join(f"'{value}'" if isinstance(value, str) else str(int(value)) for value in values)
+
+
+_ODD = {
+    "a record of no kind": f"records WHERE kind NOT IN ({_among(list(RowKind))}) OR typeof(payload) != 'blob'"
+    " OR typeof(id) != 'blob'",
+    "a refused record of no kind": f"quarantine WHERE kind NOT IN ({_among(list(RowKind))})"
+    " OR typeof(payload) != 'blob' OR typeof(id) != 'blob' OR typeof(code) != 'text'",
+    "a number both waiting and refused": "records JOIN quarantine USING (seq)",
+    "a picture of no kind": f"pictures WHERE kind NOT IN ({_among([kind.value for kind in PictureKind])})"
+    f" OR lane NOT IN ({_among(list(PicturePriority))}) OR typeof(seq) != 'integer' OR typeof(stored) != 'integer'"
+    " OR typeof(read_id) != 'blob' OR typeof(sha) != 'blob'",
+    "a picture without its bytes": "pictures p LEFT JOIN jpegs j USING (pic)"
+    " WHERE j.pic IS NULL OR typeof(j.jpeg) != 'blob' OR length(j.jpeg) IS NOT p.size",
+    "bytes without their picture": "jpegs LEFT JOIN pictures p USING (pic) WHERE p.pic IS NULL",
+}
+_HELD = frozenset({PicturePriority.HELD})
+
+
+def recount(con: sqlite3.Connection) -> dict[str, int]:
+    """Return the counters that follow from the rows; raises sqlite3.Error."""
+    reads, others, records_bytes = _one(
+        con,
+        f"SELECT coalesce(sum(kind = {int(RowKind.READ)}), 0), coalesce(sum(kind != {int(RowKind.READ)}), 0),"  # noqa: S608 - numbers of ours
+        f" coalesce(sum(length(payload) + {ROW_BYTES}), 0) FROM records",
+    )
+    quarantined, quarantine_bytes = _one(
+        con,
+        f"SELECT count(*), coalesce(sum(length(payload) + {ROW_BYTES}), 0) FROM quarantine",  # noqa: S608 - a number of ours
+    )
+    lanes = dict(con.execute("SELECT lane, count(*) FROM pictures GROUP BY lane"))
+    (pictures_bytes,) = _one(con, f"SELECT coalesce(sum(size + {PICTURE_BYTES}), 0) FROM pictures")  # noqa: S608 - a number of ours
+    return {
+        "reads": reads,
+        "others": others,
+        "quarantined": quarantined,
+        "plates": sum(lanes.get(lane, 0) for lane in PLATES),
+        "overviews": sum(lanes.get(lane, 0) for lane in OVERVIEWS),
+        "held": sum(lanes.get(lane, 0) for lane in _HELD),
+        "used_bytes": records_bytes + quarantine_bytes + pictures_bytes,
+    }
+
+
+def contradictions(con: sqlite3.Connection) -> str:
+    """Return how the rows contradict each other or the counters, or an empty string; raises sqlite3.Error."""
+    found = [
+        what
+        for what, rows in _ODD.items()
+        if con.execute(f"SELECT 1 FROM {rows} LIMIT 1").fetchone() is not None  # noqa: S608 - words of ours
+    ]
+    counts = load(con)
+    found += [
+        f"{name} is {getattr(counts, name)}, not {true}"
+        for name, true in recount(con).items()
+        if getattr(counts, name) != true
+    ]
+    highest = _one(con, "SELECT max(coalesce((SELECT max(seq) FROM records), 0),"
+                        " coalesce((SELECT max(seq) FROM quarantine), 0))")[0]  # fmt: skip
+    (last_pic,) = _one(con, "SELECT coalesce(max(pic), 0) FROM pictures")
+    if counts.next_seq <= highest or counts.next_pic <= last_pic:
+        found.append("a number would be given out twice")
+    low = f"SELECT 1 FROM records WHERE kind = {int(RowKind.READ)} AND seq <= ? LIMIT 1"  # noqa: S608 - a number of ours
+    if con.execute(low, (counts.read_floor,)).fetchone() is not None:
+        found.append("a read waits below the floor")
+    return "; ".join(found)
+
+
+def _one(con: sqlite3.Connection, query: str) -> tuple[int, ...]:
+    row: tuple[int, ...] = con.execute(query).fetchone()
+    return row

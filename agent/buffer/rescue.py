@@ -1,0 +1,172 @@
+"""Filling a new file with what a damaged one still holds, and announcing what it does not.
+
+In small transactions: the file may be larger than the memory.  Until the rescue is complete a note beside the file says
+so, and a rescue that was cut short begins again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent.buffer import counters
+from agent.buffer.recount import recount
+from agent.buffer.retention import damage_tombstone, make_tombstone
+from agent.buffer.rows import RowKind
+from protocol.wire.enums import Lost, LostReason, PictureKind
+from protocol.wire.records.tombstone import MAX_RANGES, Tombstone
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterator
+
+    from agent.buffer.mark import SeqMark
+    from agent.buffer.rows import Encoder, OutboxRow
+    from agent.buffer.salvage import SavedPicture, Wreck
+
+_BATCH_BYTES = 4 * 2**20
+_ROOM_BYTES = 3 * _BATCH_BYTES
+"""What must be free on the disk for another picture: the log and the file each take a batch."""
+_ALL_SEQS = "SELECT seq FROM records UNION ALL SELECT seq FROM quarantine"
+
+
+@dataclass(frozen=True, slots=True)
+class Rescued:
+    """How much was saved."""
+
+    records: int
+    pictures: int
+    lost_at_min: int
+    """Numbers missing between the saved ones: at least these were lost, unless the station already has them."""
+    lost_pictures: int
+
+
+class Rescue:
+    """One rescue into a new file.  Its methods raise sqlite3.Error."""
+
+    def __init__(self, con: sqlite3.Connection, encoder: Encoder, *, has_room: Callable[[int], bool]) -> None:
+        """``has_room`` says whether the disk has so many bytes free; it may free some for that."""
+        self._con = con
+        self._encoder = encoder
+        self._has_room = has_room
+        self._next_pic = 1
+        self._batch_bytes = 0
+        self.is_full = False
+        """True when the disk has no room for all pictures that could be read."""
+
+    def run(self, wreck: Wreck, mark: SeqMark) -> Rescued:
+        """Save all that can be read, records first; announce the rest."""
+        self._con.execute("BEGIN IMMEDIATE")
+        for row in wreck.records():
+            self._save_record(row)
+        for row, code in wreck.quarantined():
+            self._save_refused(row, code)
+        lost: dict[PictureKind, list[tuple[int, int]]] = {kind: [] for kind in PictureKind}
+        for picture in wreck.pictures():
+            if not self._save_picture(picture):
+                lost[picture.kind].append((picture.seq, 0))
+        found = self._finish(mark, lost)
+        self._con.execute("COMMIT")
+        return found
+
+    def _save_record(self, row: OutboxRow) -> None:
+        if self._encoder.intact(row):
+            values = (row.seq, row.kind, row.record_id, row.payload)
+            self._put("INSERT OR IGNORE INTO records VALUES (?, ?, ?, ?)", values, len(row.payload))
+
+    def _save_refused(self, row: OutboxRow, code: str) -> None:
+        waits = self._con.execute("SELECT 1 FROM records WHERE seq = ?", (row.seq,)).fetchone()
+        if waits is None and self._encoder.intact(row):
+            values = (row.seq, row.kind, row.record_id, row.payload, code)
+            self._put("INSERT OR IGNORE INTO quarantine VALUES (?, ?, ?, ?, ?)", values, len(row.payload))
+
+    def _save_picture(self, p: SavedPicture) -> bool:
+        """False when it is lost."""
+        self.is_full = self.is_full or not self._has_room(_ROOM_BYTES)
+        if p.stored is None or self.is_full:
+            return False
+        values = (self._next_pic, p.lane, p.kind, p.seq, p.read_id, p.sha256, len(p.stored))
+        added = self._con.execute(
+            "INSERT OR IGNORE INTO pictures (pic, lane, kind, seq, read_id, sha, size) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            values,
+        ).rowcount
+        if added:
+            self._put("INSERT INTO jpegs VALUES (?, ?)", (self._next_pic, p.stored), len(p.stored))
+            self._next_pic += 1
+        return True
+
+    def _put(self, sql: str, values: tuple[object, ...], size_bytes: int) -> None:
+        """Execute inside the present transaction, which is committed when it is large."""
+        self._con.execute(sql, values)
+        self._batch_bytes += size_bytes
+        if self._batch_bytes >= _BATCH_BYTES:
+            self._batch_bytes = 0
+            self._con.execute("COMMIT")
+            self._con.execute("BEGIN IMMEDIATE")
+
+    def _finish(self, mark: SeqMark, lost: dict[PictureKind, list[tuple[int, int]]]) -> Rescued:
+        """Count anew and announce what is missing."""
+        counts = counters.load(self._con)
+        for name, value in recount(self._con).items():
+            setattr(counts, name, value)
+        refused = self._con.execute("SELECT count(*) FROM quarantine WHERE kind = ?", (RowKind.READ,)).fetchone()[
+            0
+        ]
+        counts.appended = counts.reads + refused
+        counts.next_pic = self._next_pic
+        records, pictures = counts.reads + counts.others + counts.quarantined, counts.plates + counts.overviews
+        first, last = self._ends()
+        counts.next_seq = max(mark.high, last) + 1
+        for stone in (*self._holes(counts.next_seq - 1), *_picture_stones(lost)):
+            store_stone(self._con, counts, self._encoder, stone)
+        mark.cover(counts.next_seq - 1)
+        counters.store(self._con, counts)
+        missing = last - first + 1 - records if records else 0
+        return Rescued(records, pictures, missing, sum(len(gone) for gone in lost.values()))
+
+    def _ends(self) -> tuple[int, int]:
+        row: tuple[int, int] = self._con.execute(
+            f"SELECT coalesce(min(seq), 0), coalesce(max(seq), 0) FROM ({_ALL_SEQS})"  # noqa: S608 - words of ours
+        ).fetchone()
+        return row
+
+    def _holes(self, highest: int) -> Iterator[Tombstone]:
+        """Yield the tombstones of all numbers up to ``highest`` that were not saved.
+
+        One comes even without a hole: it says why the chain begins anew.
+        """
+        holes: list[tuple[int, int]] = []
+        before = 0
+        first = True
+        # All read at once: tombstones are written meanwhile.
+        for (seq,) in [*self._con.execute(f"{_ALL_SEQS} ORDER BY seq"), (highest + 1,)]:
+            if seq > before + 1:
+                holes.append((before + 1, seq - 1))
+            before = seq
+            if len(holes) == MAX_RANGES:
+                yield damage_tombstone(tuple(holes))
+                holes, first = [], False
+        if holes or first:
+            yield damage_tombstone(tuple(holes))
+
+
+def store_stone(
+    con: sqlite3.Connection, counts: counters.OutboxCounters, encoder: Encoder, stone: Tombstone
+) -> None:
+    """Append a tombstone; raises sqlite3.Error."""
+    seq = counts.take_seq()
+    encoded = encoder.record(seq, stone, counts.link)
+    counts.link = encoded.link
+    con.execute(
+        "INSERT INTO records VALUES (?, ?, ?, ?)", (seq, RowKind.TOMBSTONE, encoded.record_id, encoded.payload)
+    )
+    counts.record(RowKind.TOMBSTONE, len(encoded.payload), 1)
+
+
+def _picture_stones(lost: dict[PictureKind, list[tuple[int, int]]]) -> Iterator[Tombstone]:
+    """Yield the tombstones of pictures whose bytes are gone."""
+    for kind, gone in lost.items():
+        what = Lost.PLATE if kind is PictureKind.PLATE else Lost.OVERVIEW
+        gone.sort()
+        for at in range(0, len(gone), MAX_RANGES):
+            yield make_tombstone(gone[at : at + MAX_RANGES], LostReason.DAMAGE, what)

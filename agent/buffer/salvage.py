@@ -1,0 +1,235 @@
+"""Reading a damaged file: every row that SQLite can still reach, by key.
+
+A scan ends at the first page that cannot be read, from either end.  What lies between two such pages is reached by
+asking for its keys; they are found on the leaf pages themselves (sqlite.org/fileformat.html, 1.6), as the pages that
+lead to them may be the damaged ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from bisect import bisect_left, bisect_right
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from agent.buffer.rows import NON_HIT, SENDING, OutboxRow, PicturePriority, RowKind, picture_priority
+from protocol.wire.enums import PictureKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import BinaryIO, Self
+
+_LOWEST, _HIGHEST = -(2**63), 2**63 - 1
+_LEAF = 0x0D
+"""Type of a page that holds rows of a table."""
+_HEADER_BYTES = 100
+_LOG_HEADER_BYTES, _FRAME_HEADER_BYTES = 32, 24
+_MIN_PAGE, _MAX_PAGE, _USUAL_PAGE = 512, 65536, 4096
+_VARINT_BYTES = 9
+
+
+@dataclass(frozen=True, slots=True)
+class SavedPicture:
+    """A picture whose row could be read."""
+
+    lane: PicturePriority
+    kind: PictureKind
+    seq: int
+    read_id: bytes
+    sha256: bytes
+    stored: bytes | None
+    """None where its bytes could not be read, or are others."""
+
+
+class Wreck:
+    """A damaged file, open for reading.  Use it as a context manager."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        # Opened without a look at the file; what cannot be read shows with the first row.
+        self._con = sqlite3.connect(path, isolation_level=None)
+        # Before anything is read: reads files that are shorter than they should be.
+        self._con.execute("PRAGMA writable_schema = ON")
+        # A text with a flipped bit is still worth its row.
+        self._con.text_factory = bytes
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._con.close()
+
+    def records(self) -> Iterator[OutboxRow]:
+        """Yield the waiting records in no certain order, some perhaps twice; whether each is whole is not processed at."""
+        for seq, kind, record_id, payload in self._rows("records", "seq, kind, id, payload"):
+            row = _as_row(seq, kind, record_id, payload)
+            if row is not None:
+                yield row
+
+    def quarantined(self) -> Iterator[tuple[OutboxRow, str]]:
+        """Yield the refused records, as ``records`` does, each with the code of its refusal."""
+        for seq, kind, record_id, payload, code in self._rows("quarantine", "seq, kind, id, payload, code"):
+            row = _as_row(seq, kind, record_id, payload)
+            if row is not None:
+                yield row, code.decode(errors="replace") if isinstance(code, bytes) else ""
+
+    def pictures(self) -> Iterator[SavedPicture]:
+        """Yield the pictures, as ``records`` does."""
+        for pic, *columns in self._rows("pictures", "pic, lane, kind, seq, read_id, sha"):
+            if isinstance(pic, int):
+                picture = _as_picture(columns, self._jpeg(pic))
+                if picture is not None:
+                    yield picture
+
+    def _jpeg(self, pic: int) -> bytes | None:
+        try:
+            row = self._con.execute("SELECT jpeg FROM jpegs WHERE pic = ?", (pic,)).fetchone()
+        except sqlite3.Error:
+            return None
+        return row[0] if row and isinstance(row[0], bytes) else None
+
+    def _rows(self, table: str, columns: str) -> Iterator[tuple[object, ...]]:
+        """Yield every row that can be reached; the first column is the key."""
+        up = _Scan(self._con, table, columns, _LOWEST)
+        yield from up
+        if up.complete:
+            return
+        down = _Scan(self._con, table, columns, _HIGHEST, down=True)
+        yield from down
+        if down.complete:
+            return
+        keys = self._keys
+        at = bisect_right(keys, up.reached)
+        end = bisect_left(keys, down.reached)
+        while at < end:
+            part = _Scan(self._con, table, columns, keys[at])
+            yield from part
+            at = max(at + 1, bisect_right(keys, part.reached))
+
+    @cached_property
+    def _keys(self) -> list[int]:
+        """Keys of all rows of all tables, as far as their pages show any."""
+        found: set[int] = set()
+        for page, start in _pages(self._path):
+            found.update(_leaf_keys(page, start))
+        return sorted(found)
+
+
+class _Scan:
+    """Rows from one key on, upwards or downwards, as far as they can be read."""
+
+    def __init__(
+        self, con: sqlite3.Connection, table: str, columns: str, first: int, *, down: bool = False
+    ) -> None:
+        key = columns.split(",", 1)[0]
+        order = f"<= ? ORDER BY {key} DESC" if down else f">= ? ORDER BY {key}"
+        self._con = con
+        self._query = f"SELECT {columns} FROM {table} WHERE {key} {order}"  # noqa: S608 - words of ours
+        self._step = -1 if down else 1
+        self.reached = first - self._step
+        """The last key that was read."""
+        self.complete = False
+        """True when nothing stood in the way."""
+
+    def __iter__(self) -> Iterator[tuple[object, ...]]:
+        try:
+            yield from self._rows(self._query)
+            self.complete = True
+        except sqlite3.Error:
+            # The module steps ahead: the row before the one that failed was read, too, and not handed out.
+            with suppress(sqlite3.Error):
+                yield from self._rows(f"{self._query} LIMIT 1")
+
+    def _rows(self, query: str) -> Iterator[tuple[object, ...]]:
+        for row in self._con.execute(query, (self.reached + self._step,)):
+            if not isinstance(row[0], int) or (row[0] - self.reached) * self._step <= 0:
+                raise sqlite3.DatabaseError("a page leads back")
+            self.reached = row[0]
+            yield row
+
+
+def _pages(path: Path) -> Iterator[tuple[bytes, int]]:
+    """Yield the pages of the file and of its log, each with the offset at which its own header begins."""
+    with path.open("rb") as file:
+        size_bytes = _page_size(int.from_bytes(file.read(18)[16:18], "big"))
+        file.seek(0)
+        start = _HEADER_BYTES
+        for page in _blocks(file, size_bytes):
+            yield page, start
+            start = 0
+    log = path.with_name(f"{path.name}-wal")
+    if not log.exists():
+        return
+    with log.open("rb") as file:
+        size_bytes = _page_size(int.from_bytes(file.read(_LOG_HEADER_BYTES)[8:12], "big"))
+        for frame in _blocks(file, _FRAME_HEADER_BYTES + size_bytes):
+            first = int.from_bytes(frame[:4], "big") == 1
+            yield frame[_FRAME_HEADER_BYTES:], _HEADER_BYTES if first else 0
+
+
+def _blocks(file: BinaryIO, size_bytes: int) -> Iterator[bytes]:
+    try:
+        while block := file.read(size_bytes):
+            yield block
+    except OSError:
+        # A card with places that cannot be read: what was read until here must do.
+        return
+
+
+def _page_size(noted: int) -> int:
+    size_bytes = _MAX_PAGE if noted == 1 else noted
+    is_power = size_bytes & (size_bytes - 1) == 0
+    return size_bytes if is_power and _MIN_PAGE <= size_bytes <= _MAX_PAGE else _USUAL_PAGE
+
+
+def _leaf_keys(page: bytes, start: int) -> Iterator[int]:
+    """Yield the keys on a leaf page of a table; nothing for any other page."""
+    if len(page) < start + 8 or page[start] != _LEAF:
+        return
+    count = int.from_bytes(page[start + 3 : start + 5], "big")
+    for place in range(start + 8, min(start + 8 + 2 * count, len(page) - 1), 2):
+        cell = int.from_bytes(page[place : place + 2], "big")
+        _, after = _varint(page, cell)
+        key, _ = _varint(page, after)
+        yield key
+
+
+def _varint(page: bytes, at: int) -> tuple[int, int]:
+    """Return a number and the place behind it; past the end of the page all is 0."""
+    value = 0
+    for place in range(at, at + _VARINT_BYTES):
+        byte = page[place] if place < len(page) else 0
+        if place == at + _VARINT_BYTES - 1:
+            value = value << 8 | byte
+            break
+        value = value << 7 | byte & 0x7F
+        if byte < 0x80:  # noqa: PLR2004 - the bit that says that more follows
+            return value, place + 1
+    return (value - 2**64 if value >= 2**63 else value), at + _VARINT_BYTES
+
+
+def _as_row(seq: object, kind: object, record_id: object, payload: object) -> OutboxRow | None:
+    if not isinstance(seq, int) or not isinstance(record_id, bytes) or not isinstance(payload, bytes):
+        return None
+    if not isinstance(kind, int) or kind not in set(RowKind):
+        return None
+    return OutboxRow(seq, RowKind(kind), record_id, payload)
+
+
+def _as_picture(columns: list[object], jpeg: bytes | None) -> SavedPicture | None:
+    match columns:
+        case [int(lane), bytes(kind), int(seq), bytes(read_id), bytes(sha)]:
+            name = kind.decode(errors="replace")
+            if name not in set(PictureKind):
+                return None
+            found = PictureKind(name)
+            # What was held may be taken after all, from a new file.
+            place = PicturePriority(lane) if lane in SENDING else picture_priority(found, NON_HIT)
+            whole = jpeg is not None and hashlib.sha256(jpeg).digest() == sha
+            return SavedPicture(place, found, seq, read_id, sha, jpeg if whole else None)
+        case _:
+            return None
