@@ -39,6 +39,8 @@ class CommitResult:
     """Records that left the outbox by receipt."""
     refused: int = 0
     """Records set aside because they were refused for good."""
+    lost: int = 0
+    """Reads that were evicted, unsent, because nothing else could make room."""
     stuck: bool = False
     """True when the disk took nothing; the reads are held in memory and tried again."""
 
@@ -69,6 +71,7 @@ class ReadCommitter:
         self._reads: list[Read] = []
         self._time_anchors: list[TimeAnchor] = []
         self._commands: list[Command] = []
+        self._lost = outbox.lost_reads
         self.counts = CommitCounts()
         self.last_fix: Fix | None = None
         self.stuck = False
@@ -129,7 +132,8 @@ class ReadCommitter:
             self.counts.reads_committed += len(group)
         if self.stuck:
             self._lighten()
-        return CommitResult(tuple(committed), tuple(seqs), applied.freed, applied.quarantined, self.stuck)
+        lost, self._lost = self._outbox.lost_reads - self._lost, self._outbox.lost_reads
+        return CommitResult(tuple(committed), tuple(seqs), applied.freed, applied.quarantined, lost, self.stuck)
 
     def _note(self, error: OutboxHeldError) -> None:
         self.stuck = True

@@ -7,6 +7,7 @@ import json
 import queue
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from functools import partial
@@ -17,7 +18,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from agent.buffer import OutboxReader
+from agent.buffer.damage import MAX_UNREADABLE, read_mark
+from agent.buffer.opening import ASIDE
 from agent.buffer.outbox import FILE_NAME
+from agent.buffer.rows import SENDING
+from agent.errors import OutboxDamagedError, OutboxDiskError
 from agent.recognise import RuntimeKind, load_active
 from agent.recognise.bundle import run_golden
 from agent.recognise.interpreter import choose_runtime
@@ -36,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from agent.buffer import OutboxStats
     from hw.ports import LinkEvent
 
 _FRAME_TIMEOUT_S = 5.0
@@ -43,6 +49,11 @@ _GNSS_PATIENCE_S = (len(BAUDS) + 1) * PATIENCE_S
 """Long enough to try every speed."""
 _LINK_TIMEOUT_S = 8.0
 _LINK_HINT = "is there a network, is [hw.link] right, is the certificate revoked?"
+_SALVAGE_HINT = (
+    "restart the agent (`systemctl restart patrol-lpr`): it saves what can be read and announces the rest"
+)
+_LOOKED_AT = 256
+"""Records that are read, the next to be sent."""
 _MEBI = 2**20
 
 
@@ -147,15 +158,44 @@ def _outbox(config: AgentConfig) -> Finding:
     path = config.state_dir / FILE_NAME
     if not path.exists():
         return Finding("outbox", Verdict.WARN, f"{path}: not there yet; the first start makes it")
-    reader = OutboxReader(path)
-    stats = reader.stats()
-    reader.close()
+    stats = _read_outbox(path)
+    mark = read_mark(config.state_dir)
+    if mark is not None and mark.seen:
+        return Finding("outbox", Verdict.FAIL, f"damage was met ({mark.why}): {_SALVAGE_HINT}")
     detail = f"{stats.reads} reads wait, {stats.receipted} of {stats.appended} receipted"
-    if stats.quarantined:
-        return Finding(
-            "outbox", Verdict.WARN, f"{detail}; {stats.quarantined} refused: see `patrol-lpr outbox list`"
+    wrong = []
+    if stats.evicted_reads:
+        wrong.append(
+            f"{stats.evicted_reads} reads were lost for want of room: see disk, outbox.max_mib and the link"
         )
-    return Finding("outbox", Verdict.OK, detail)
+    if stats.quarantined:
+        wrong.append(f"{stats.quarantined} refused: see `patrol-lpr outbox list`")
+    if aside := sorted(config.state_dir.glob(f"{ASIDE}*.db")):
+        names = ", ".join(path.name for path in aside)
+        wrong.append(f"was damaged; what could be read was saved; {names} may be processed at, then deleted")
+    return Finding("outbox", Verdict.WARN if wrong else Verdict.OK, "; ".join([detail, *wrong]))
+
+
+def _read_outbox(path: Path) -> OutboxStats:
+    """Read what is sent next, as the uplink does; raises OutboxDamagedError when that is damaged."""
+    reader = OutboxReader(path)
+    try:
+        for _ in range(MAX_UNREADABLE - 1):
+            with suppress(OutboxDiskError):
+                return _look(reader)
+        return _look(reader)
+    except OutboxDamagedError as error:
+        raise OutboxDamagedError(f"{error}; {_SALVAGE_HINT}") from error
+    finally:
+        reader.close()
+
+
+def _look(reader: OutboxReader) -> OutboxStats:
+    reader.records(after_seq=0, limit=_LOOKED_AT)
+    for lane in SENDING:
+        for picture in reader.pictures(lane, after_pic=0, limit=1):
+            reader.jpeg(picture.pic)
+    return reader.stats()
 
 
 def _certificates(config: AgentConfig) -> Finding:
@@ -184,8 +224,8 @@ def _disk(config: AgentConfig) -> Finding:
         return Finding(
             "disk",
             Verdict.FAIL,
-            f"{free_mib} MiB free, {config.outbox.min_free_mib} needed: no read can be stored; "
-            "see what fills it (`du -xh / | sort -h | tail`), or take a larger card",
+            f"{free_mib} MiB free, {config.outbox.min_free_mib} needed: reads are still stored, pictures give "
+            "way; see what fills it (`du -xh / | sort -h | tail`), or take a larger card",
         )
     return Finding("disk", Verdict.OK, f"{free_mib} MiB free for {config.state_dir}")
 

@@ -80,6 +80,8 @@ class Outbox:
         """Reads whose commit failed and that were found in the file afterwards, with their numbers."""
         self._doing = ""
         self._watch = DamageWatch(self.path)
+        self.lost_reads = 0
+        """Reads evicted since the opening: each is a loss that somebody should hear of at once."""
 
     @property
     def path(self) -> Path:
@@ -198,14 +200,7 @@ class Outbox:
                 seq = counts.take_seq()
                 self._insert(counts, seq, RowKind.TIME_ANCHOR, self._encoder.record(seq, anchor, counts.link))
             counts.appended += len(fresh)
-            if counts.used_bytes > self._limits.max_bytes:
-                self._evict(counts, self._limits.low_bytes, LostReason.BUDGET)
-            elif free_bytes(self._folder) < self._limits.min_free_bytes:
-                # The file keeps the pages it has: up to this size it grows no further on the disk.
-                self._ceiling_bytes = max(before_bytes, self._ceiling_bytes)
-                self._evict(counts, self._ceiling_bytes, LostReason.DISK)
-            else:
-                self._ceiling_bytes = 0
+            self._keep_room(counts, before_bytes, self._doubt.first_seq)
         seqs = self._known | dict(zip(self._doubt.read_ids, range(self._doubt.first_seq, 2**63), strict=False))
         self._doubt = None
         self._known.clear()
@@ -245,8 +240,29 @@ class Outbox:
             counts.move(row[1], -1)
             counts.move(lane, 1)
 
-    def _evict(self, counts: counters.OutboxCounters, down_to_bytes: int, reason: LostReason) -> None:
-        self._append_tombstones(counts, retention.evict(self._con, counts, max(0, down_to_bytes), reason))
+    def _keep_room(self, counts: counters.OutboxCounters, before_bytes: int, first_new_seq: int) -> None:
+        """Evict what must make room for a group; the group's own reads never do."""
+        free = free_bytes(self._folder)
+        if counts.used_bytes > self._limits.max_bytes:
+            self._evict(counts, self._limits.low_bytes, LostReason.BUDGET, first_new_seq)
+        elif free < self._limits.min_free_bytes:
+            # The file keeps the pages it has: up to this size it grows no further on the disk.
+            self._ceiling_bytes = max(before_bytes, self._ceiling_bytes)
+            # What is kept free is there for reads: they use it up before any of them goes.
+            oldest_go = free < self._limits.last_bytes
+            self._evict(counts, self._ceiling_bytes, LostReason.DISK, first_new_seq if oldest_go else 0)
+        else:
+            self._ceiling_bytes = 0
+
+    def _evict(
+        self,
+        counts: counters.OutboxCounters,
+        down_to_bytes: int,
+        reason: LostReason,
+        reads_below_seq: int = 2**63 - 1,
+    ) -> None:
+        goal = retention.Goal(max(0, down_to_bytes), reason, reads_below_seq)
+        self._append_tombstones(counts, retention.evict(self._con, counts, goal))
 
     def _append_tombstones(self, counts: counters.OutboxCounters, stones: Sequence[Tombstone]) -> None:
         for stone in stones:
@@ -261,11 +277,13 @@ class Outbox:
             self._ensure_open()
             self._con.execute("BEGIN IMMEDIATE")
             counts = counters.load(self._con)
+            evicted_before = counts.evicted_reads
             yield counts
             self._mark.cover(counts.next_seq - 1)
             counters.store(self._con, counts)
             self._con.execute("COMMIT")
             self._watch.well(doing)
+            self.lost_reads += counts.evicted_reads - evicted_before
         except (sqlite3.Error, OSError) as error:
             failure = self._failure(error)
             if isinstance(failure, OutboxDiskError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from agent.buffer import counters
@@ -39,7 +40,10 @@ class OutboxReader:
     def records(self, *, after_seq: int, limit: int) -> list[OutboxRow]:
         """Return the oldest records above ``after_seq``, in order."""
         query = "SELECT seq, kind, id, payload FROM records WHERE seq > ? ORDER BY seq LIMIT ?"
-        return self._all("records", query, (after_seq, limit), _as_row)
+        rows = self._all("records", query, (after_seq, limit), _as_row)
+        if any(later.seq <= row.seq for row, later in pairwise(rows)):
+            raise self._watch.sort(sqlite3.DatabaseError("records are not in order"), "records")
+        return rows
 
     def pictures(self, lane: PicturePriority, *, after_pic: int, limit: int) -> list[PictureRow]:
         """Return the oldest pictures of a lane above ``after_pic``, in order."""

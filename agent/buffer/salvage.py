@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from bisect import bisect_left, bisect_right
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO, Self
 
-_LOWEST, _HIGHEST = -(2**63), 2**63 - 1
 _LEAF = 0x0D
 """Type of a page that holds rows of a table."""
 _HEADER_BYTES = 100
@@ -94,21 +91,19 @@ class Wreck:
 
     def _rows(self, table: str, columns: str) -> Iterator[tuple[object, ...]]:
         """Yield every row that can be reached; the first column is the key."""
-        up = _Scan(self._con, table, columns, _LOWEST)
-        yield from up
-        if up.complete:
-            return
-        down = _Scan(self._con, table, columns, _HIGHEST, down=True)
-        yield from down
-        if down.complete:
-            return
-        keys = self._keys
-        at = bisect_right(keys, up.reached)
-        end = bisect_left(keys, down.reached)
-        while at < end:
-            part = _Scan(self._con, table, columns, keys[at])
-            yield from part
-            at = max(at + 1, bisect_right(keys, part.reached))
+        key = columns.split(",", 1)[0]
+        select = f"SELECT {columns} FROM {table}"  # noqa: S608 - words of ours
+        read: set[object] = set()
+        for order in ("ASC", "DESC"):
+            scan = _Scan(self._con, f"{select} ORDER BY {key} {order}")
+            for row in scan:
+                read.add(row[0])
+                yield row
+            if scan.complete:
+                return
+        for number in self._keys:
+            if number not in read:
+                yield from _Scan(self._con, f"{select} WHERE {key} = {number}")
 
     @cached_property
     def _keys(self) -> list[int]:
@@ -120,36 +115,29 @@ class Wreck:
 
 
 class _Scan:
-    """Rows from one key on, upwards or downwards, as far as they can be read."""
+    """Rows as far as they can be read."""
 
-    def __init__(
-        self, con: sqlite3.Connection, table: str, columns: str, first: int, *, down: bool = False
-    ) -> None:
-        key = columns.split(",", 1)[0]
-        order = f"<= ? ORDER BY {key} DESC" if down else f">= ? ORDER BY {key}"
+    def __init__(self, con: sqlite3.Connection, query: str) -> None:
         self._con = con
-        self._query = f"SELECT {columns} FROM {table} WHERE {key} {order}"  # noqa: S608 - words of ours
-        self._step = -1 if down else 1
-        self.reached = first - self._step
-        """The last key that was read."""
+        self._query = query
         self.complete = False
         """True when nothing stood in the way."""
 
     def __iter__(self) -> Iterator[tuple[object, ...]]:
+        before: object = None
+        rising: bool | None = None
         try:
-            yield from self._rows(self._query)
-            self.complete = True
+            for row in self._con.execute(self._query):
+                if isinstance(before, int) and isinstance(row[0], int):
+                    # A page that leads elsewhere would begin again and again.
+                    if row[0] == before or rising not in {None, row[0] > before}:
+                        return
+                    rising = row[0] > before
+                before = row[0]
+                yield row
         except sqlite3.Error:
-            # The module steps ahead: the row before the one that failed was read, too, and not handed out.
-            with suppress(sqlite3.Error):
-                yield from self._rows(f"{self._query} LIMIT 1")
-
-    def _rows(self, query: str) -> Iterator[tuple[object, ...]]:
-        for row in self._con.execute(query, (self.reached + self._step,)):
-            if not isinstance(row[0], int) or (row[0] - self.reached) * self._step <= 0:
-                raise sqlite3.DatabaseError("a page leads back")
-            self.reached = row[0]
-            yield row
+            return
+        self.complete = True
 
 
 def _pages(path: Path) -> Iterator[tuple[bytes, int]]:

@@ -146,7 +146,7 @@ class Condition:
     """What the lamp is chosen from."""
 
     disk_bad: bool
-    """Nearly full, or it takes nothing."""
+    """Nearly full, or it takes nothing, or reads were lately lost for want of room."""
     camera_ok: bool
     private: bool
     view_clear: bool

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from agent.buffer import OutboxReader
-from agent.errors import OutboxDiskError, OutboxHeldError
+from agent.errors import OutboxDamagedError, OutboxDiskError, OutboxError
 from agent.power import Cooler, HoldUp, Phase
 from agent.runtime.health import Condition, DeviceCounts, Health, Snapshot, health_payload, lamp_for
 from agent.runtime.loops import ReadQueue, UplinkQueue, commit_loop, gnss_loop, uplink_loop, vision_loop
@@ -49,6 +49,8 @@ _WATCH_S = 0.5
 _VISION_DEADLINE_S = 15.0
 _DEADLINE_S = 10.0
 _STOP_S = 5.0
+_LOSS_SHOWN_S = 600.0
+"""How long the lamp tells of a read that was lost."""
 _MEBI = 2**20
 
 
@@ -76,6 +78,8 @@ class Progress:
     """Reads left in the outbox at the end."""
     first_mono_ns: int | None = None
     """When the first read was committed."""
+    lost_mono_ns: int | None = None
+    """When a read was last evicted for want of room."""
     keep: int = 50
 
     def note(self, settled: CommitResult, t_mono_ns: int) -> None:
@@ -85,6 +89,8 @@ class Progress:
         self.committed += len(settled.reads)
         self.reads = [*self.reads, *settled.reads][-self.keep :]
         self.receipted += settled.freed
+        if settled.lost:
+            self.lost_mono_ns = t_mono_ns
 
 
 class Service:
@@ -143,12 +149,23 @@ class Service:
 
     @property
     def outbox_stats(self) -> OutboxStats:
-        """The outbox's counters, the last known ones while the disk cannot be read; main thread."""
+        """The outbox's counters, the last known ones while the disk cannot be read; main thread.
+
+        Raises OutboxDamagedError.
+        """
         try:
             self._stats = self._stats_reader.stats()
         except OutboxDiskError as error:
             _LOG.warning("outbox_unreadable", reason=str(error))
         return self._stats
+
+    def _stats_at_end(self) -> OutboxStats:
+        """As ``outbox_stats``; damage does not keep the agent from stopping in order: it is marked."""
+        try:
+            return self.outbox_stats
+        except OutboxDamagedError as error:
+            _LOG.error("outbox_damaged", reason=str(error))
+            return self._stats
 
     @property
     def link_up(self) -> bool:
@@ -314,8 +331,7 @@ class Service:
 
     def _show_lamp(self, now_ns: int, vitals: Vitals) -> None:
         condition = Condition(
-            disk_bad=self.read_path.committer.stuck
-            or vitals.disk_free_bytes < self._config.outbox.min_free_mib * _MEBI,
+            disk_bad=self._disk_is_bad(now_ns, vitals),
             camera_ok=self._cameras_deliver(),
             private=self._panel.private,
             view_clear=all(view.is_clear for view in self.health.views),
@@ -324,6 +340,14 @@ class Service:
         )
         if self._panel.show(lamp_for(condition, now_ns)):
             self._tell_state()
+
+    def _disk_is_bad(self, now_ns: int, vitals: Vitals) -> bool:
+        lost_ns = self.progress.lost_mono_ns
+        return (
+            self.read_path.committer.stuck
+            or vitals.disk_free_bytes < self._config.outbox.min_free_mib * _MEBI
+            or (lost_ns is not None and now_ns - lost_ns < _LOSS_SHOWN_S * _NS_PER_S)
+        )
 
     def _cameras_alive(self) -> bool:
         return any(self._supervisor.alive(f"vision-{camera.name}") for camera in self._hw.cameras)
@@ -348,13 +372,13 @@ class Service:
         self._supervisor.stop("commit", timeout_s=_STOP_S)
         self._hw.link.close()
         self._hw.panel.close()
-        stats = self.outbox_stats
+        stats = self._stats_at_end()
         self._waiting.close()
         self._stats_reader.close()
         self.progress.waiting = stats.reads
         try:
             self.read_path.outbox.close()
-        except OutboxHeldError as error:
+        except OutboxError as error:
             _LOG.error("wal_checkpoint_failed", reason=str(error))
         _LOG.info("stopped", appended=stats.appended, waiting=stats.reads)
 
@@ -362,7 +386,7 @@ class Service:
         """Let the uplink go on while the link is up, something waits and there is time."""
         until_ns = self._hw.clock.mono_ns() + round(drain_s * _NS_PER_S)
         while self._hw.clock.mono_ns() < until_ns and self._supervisor.failure is None:
-            stats = self.outbox_stats
+            stats = self._stats_at_end()
             pictures = stats.plates + stats.overviews if self._config.sync.pictures else 0
             held = self.read_path.committer.waiting or not self._inbox.empty
             if not held and not (stats.reads or stats.others or pictures):
@@ -374,6 +398,8 @@ class Service:
     def _settled(self, settled: CommitResult) -> None:
         """ReadCommitter thread: tell everybody who cares."""
         self.progress.note(settled, self._hw.clock.mono_ns())
+        if settled.lost:
+            _LOG.error("reads_lost", count=settled.lost, why="no room: see `patrol-lpr doctor`")
         if settled.refused:
             _LOG.error("records_refused", count=settled.refused, look="patrol-lpr outbox list --quarantined")
         if settled.reads:
@@ -391,7 +417,15 @@ class Service:
     def _log_opening(self) -> None:
         report = self.read_path.report
         if report.moved_to:
-            _LOG.error("outbox_damaged", moved_to=report.moved_to, salvaged=report.salvaged_records)
+            _LOG.error(
+                "outbox_damaged",
+                moved_to=report.moved_to,
+                damage=report.damage,
+                salvaged=report.salvaged_records,
+                salvaged_pictures=report.salvaged_pictures,
+                lost_at_min=report.lost_at_min,
+                lost_pictures=report.lost_pictures,
+            )
         for problem in report.problems:
             _LOG.warning("outbox_problem", what=problem)
         _LOG.info("starting", unit=self._config.unit, software=software(), models=list(self._models))

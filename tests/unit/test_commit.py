@@ -35,6 +35,9 @@ class Disk:
     def __init__(self, inner) -> None:
         self._inner, self.error = inner, None
 
+    def __getattr__(self, name):
+        return getattr(self._inner, name)
+
     def append(self, *arguments):
         if self.error:
             raise self.error
@@ -100,3 +103,19 @@ def test_hours_without_a_disk_keep_the_reads_and_give_up_scenes(parts):
     assert settled.reads[-1].pictures[0].kind is PictureKind.PLATE
     stats = outbox.stats()
     assert (stats.reads, stats.plates, stats.overviews) == (400, 400, 256)
+
+
+def test_reads_that_were_evicted_are_told_in_the_round_that_lost_them(tmp_path):
+    """Over budget with nothing but reads: the oldest go, and the round says how many."""
+    limits = Limits(max_bytes=9_000, min_free_bytes=0, ballast_bytes=0)
+    outbox, _ = open_outbox(tmp_path, make_encoder(), limits=limits)
+    ready = Ready()
+    committer = ReadCommitter(NmeaState(NmeaConfig()), ready, Timebase(BOOT), outbox)
+    lost = []
+    for number in range(1, 40):
+        ready.reads = [make_read(number, pictures=())]
+        lost.append(committer.commit_ready(number).lost)
+    assert lost[0] == 0
+    assert sum(lost) == outbox.stats().evicted_reads > 0
+    assert committer.commit_ready(99).lost == 0
+    outbox.close()

@@ -22,6 +22,7 @@ from agent.buffer import (
     opening,
     rescue,
 )
+from agent.buffer import outbox as outbox_module
 from agent.buffer import schema as outbox_schema
 from agent.buffer.damage import SUSPECT_NAME
 from agent.buffer.opening import MARK_NAME
@@ -167,6 +168,41 @@ def test_evicted_reads_are_counted_and_announced(tmp_path):
     left = [row.seq for row in waiting(outbox) if row.kind is RowKind.READ]
     gone = {seq for s in stones for first, last in s.ranges for seq in range(first, last + 1)}
     assert not gone & set(left)
+    outbox.close()
+
+
+@pytest.mark.parametrize("pictures", [None, ()])
+def test_little_free_disk_never_costs_a_read(tmp_path, pictures):
+    """One by one, from an empty outbox on, far below the reserve: pictures give way, every read is kept."""
+    outbox = open_small(tmp_path, Limits(min_free_bytes=2**62, ballast_bytes=0))
+    for number in range(1, 46):
+        outbox.append([make_read(number, pictures=pictures)])
+    stats = outbox.stats()
+    assert (stats.appended, stats.reads, stats.evicted_reads, outbox.lost_reads) == (45, 45, 0, 0)
+    assert {row.record_id for row in waiting(outbox)} >= {make_read(n).read_id for n in range(1, 46)}
+    outbox.close()
+
+
+def test_on_the_last_of_the_disk_the_oldest_reads_go_never_the_new_one(tmp_path, monkeypatch):
+    """With room for no deletion more the outbox stops growing: the latest group is there after each append."""
+    outbox = open_small(tmp_path, Limits(min_free_bytes=2**20, ballast_bytes=0))
+    monkeypatch.setattr(outbox_module, "free_bytes", lambda _: 1000)
+    for number in range(1, 40, 3):
+        group = [make_read(number + n, pictures=()) for n in range(3)]
+        outbox.append(group)
+        assert {read.read_id for read in group} <= {row.record_id for row in waiting(outbox)}
+    stats = outbox.stats()
+    assert stats.evicted_reads == outbox.lost_reads > 0
+    assert stats.reads + stats.evicted_reads == stats.appended == 39
+    outbox.close()
+
+
+def test_a_group_larger_than_the_budget_is_kept(tmp_path):
+    """A budget is no reason to drop what was just made: all before it goes, the group stays."""
+    outbox = open_small(tmp_path, Limits(max_bytes=2_000, min_free_bytes=0, ballast_bytes=0))
+    outbox.append([make_read(1)])
+    seqs = outbox.append([make_read(n) for n in range(2, 12)])
+    assert [row.seq for row in waiting(outbox) if row.kind is RowKind.READ] == seqs
     outbox.close()
 
 

@@ -11,6 +11,10 @@ import cv2
 import numpy as np
 import pytest
 
+from agent.buffer import Limits, open_outbox
+from agent.buffer.damage import note_damage
+from agent.buffer.outbox import FILE_NAME
+from agent.errors import OutboxDamagedError
 from agent.runtime.config import parse_config
 from cli import doctor
 from cli.certificate_check import days_left, warning
@@ -18,6 +22,7 @@ from hw.config import TlsConfig
 from hw.ports import Buzz, Lamp
 from protocol.errors import KeyFileError
 from provision import pki
+from tests.builders import make_encoder, make_read
 from tests.update_builder import Unit
 
 
@@ -185,3 +190,44 @@ def test_a_clock_that_is_months_wrong_is_seen_by_what_was_written_later(tmp_path
     os.utime(path, (1_000_000_000, 1_000_000_000))
     found = {finding.what: finding for finding in doctor.examine(path, [])}["clock"]
     assert found.verdict is not doctor.Verdict.FAIL
+
+
+def outbox_config(tmp_path):
+    table = {"unit": "unit-07", "agency": "Example", "hw": {"cameras": [{"kind": "sim"}]}, "state_dir": tmp_path}
+    return parse_config(table, "test")
+
+
+def test_the_doctor_says_damage_while_and_after(tmp_path):
+    """Met by the doctor itself or by the agent: a failure that names the remedy; afterwards where the file went."""
+    config = outbox_config(tmp_path)
+    outbox, _ = open_outbox(tmp_path, make_encoder(), limits=Limits(min_free_bytes=0, ballast_bytes=0))
+    outbox.append([make_read(n) for n in range(1, 30)])
+    outbox.close()
+    assert doctor._outbox(config).verdict is doctor.Verdict.OK
+    data = bytearray((tmp_path / FILE_NAME).read_bytes())
+    at = data.index(make_read(1).read_id + b"\xde") // 4096 * 4096
+    data[at : at + 4096] = bytes(4096)
+    (tmp_path / FILE_NAME).write_bytes(data)
+    with pytest.raises(OutboxDamagedError, match="systemctl restart patrol-lpr"):
+        doctor._outbox(config)
+    outbox, report = open_outbox(tmp_path, make_encoder(), limits=Limits(min_free_bytes=0, ballast_bytes=0))
+    assert report.moved_to is not None
+    outbox.close()
+    finding = doctor._outbox(config)
+    assert (finding.verdict, "outbox.damaged-1.db" in finding.detail) == (doctor.Verdict.WARN, True)
+    note_damage(tmp_path, "malformed", certain=True)
+    finding = doctor._outbox(config)
+    assert (finding.verdict, "malformed" in finding.detail) == (doctor.Verdict.FAIL, True)
+
+
+def test_the_doctor_says_reads_that_were_lost(tmp_path):
+    limits = Limits(max_bytes=5_000, min_free_bytes=0, ballast_bytes=0)
+    outbox, _ = open_outbox(tmp_path, make_encoder(), limits=limits)
+    for number in range(1, 20):
+        outbox.append([make_read(number, pictures=())])
+    lost = outbox.lost_reads
+    outbox.close()
+    assert lost > 0
+    finding = doctor._outbox(outbox_config(tmp_path))
+    assert finding.verdict is doctor.Verdict.WARN
+    assert f"{lost} reads were lost" in finding.detail

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from dataclasses import replace
 
 import pytest
 from protocol.wire.wire import decode_status, decode_update
+from structlog.testing import capture_logs
 
-from agent.errors import OutboxDiskError
+from agent.buffer.damage import read_mark
+from agent.commit import CommitResult
+from agent.errors import OutboxDamagedError, OutboxDiskError
 from agent.power import Phase
 from agent.runtime.config import UpdateTable
 from agent.runtime.service import Hardware, Service
+from agent.runtime.stages import build_read_path
 from cli.demo import DriveClock
 from cli.simulate import config_for, reader_for
 from hw.drive_load import load_drive
@@ -214,3 +219,54 @@ def test_a_disk_that_takes_nothing_is_shown_and_told_and_the_agent_goes_on(parts
     assert service.read_path.committer.counts.disk_failed > 0
     assert service.progress.committed > 0
     assert service.read_path.committer.waiting == 0
+
+
+@pytest.mark.slow
+def test_damage_that_the_uplink_meets_ends_the_run_and_the_next_start_heals_it(parts):
+    """No standing still with the link up: the process ends, the mark stays, the next start saves and goes on."""
+    config, hardware, reader, models = parts
+    service = Service(config, hardware, reader, models)
+
+    def damaged(*, after_seq, most):
+        raise service._waiting._watch.sort(corrupt(), f"records {after_seq}")
+
+    service._waiting.records = damaged
+    with pytest.raises(OutboxDamagedError, match="restart the agent"):
+        service.run(drain_s=0)
+    mark = read_mark(config.state_dir)
+    assert mark is not None
+    assert (mark.seen, mark.certain) == (True, True)
+    path = service.read_path.outbox.path
+    con = sqlite3.connect(path)
+    con.execute("UPDATE meta SET reads = reads + 7")
+    con.commit()
+    con.close()
+    read_path = build_read_path(config, boot_id=hardware.clock.boot_id, models=models)
+    assert read_path.report.moved_to is not None
+    read_path.outbox.close()
+
+
+@pytest.mark.slow
+def test_a_lost_read_is_on_the_log_and_the_lamp_at_once(parts):
+    """Evicted for want of room: the lamp says disk, the station hears degraded."""
+    config, hardware, reader, models = parts
+    service = Service(config, hardware, reader, models)
+    told = []
+
+    def watch(running: Service) -> None:
+        if not told:
+            running._settled(CommitResult(lost=3))
+            told.append(True)
+        elif running._panel.lamp is Lamp.DISK:
+            running.stop()
+
+    with capture_logs() as logs:
+        service.run(on_watch=watch, drain_s=0)
+    assert service._panel.lamp is Lamp.DISK
+    assert {"count": 3}.items() <= next(entry for entry in logs if entry["event"] == "reads_lost").items()
+
+
+def corrupt() -> sqlite3.DatabaseError:
+    error = sqlite3.DatabaseError("database disk image is malformed")
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
