@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
+from agent.buffer.opening import opens_slowly
 from agent.recognise import load_active
 from agent.recognise.models_folder import default_models_folder
 from agent.runtime import log
@@ -22,15 +23,22 @@ if TYPE_CHECKING:
     from agent.runtime.config import AgentConfig
     from hw.ports import Clock
 
+_SLOW_START_S = 3600.0
+"""Eight gigabytes are read and written at the pace of a slow card."""
+
 
 def run(path: Path, overrides: list[str], *, until_cameras_end: bool, drain_s: float) -> int:
     """Run until SIGTERM or SIGINT.  Raises what ended a thread: the process must end then."""
     config = load_config(path, overrides)
     log.configure(config.log.level, config.log.format)
     config.state_dir.mkdir(parents=True, exist_ok=True)
+    notifier = Notifier()
+    if opens_slowly(config.state_dir):
+        notifier.starting(_SLOW_START_S)
+        notifier.status("the outbox was damaged: looking at every page, saving what can be read")
     models = tuple(b.model_id for b in load_active(config.recognise.models or default_models_folder()))
     service = Service(
-        config, open_hardware(config, RealClock()), lambda: build_recogniser(config), models, notifier=Notifier()
+        config, open_hardware(config, RealClock()), lambda: build_recogniser(config), models, notifier=notifier
     )
 
     def ask_to_stop(number: int, _: FrameType | None) -> None:

@@ -47,8 +47,8 @@ def read_mark(folder: Path) -> Mark | None:
         return Mark(**json.loads(path.read_bytes()))
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError):
-        # Torn, or from an older agent, which left an empty file.
+    except (ValueError, TypeError, PermissionError):
+        # Torn, from an older agent, which left an empty file, or left by root, who ran the doctor.
         return Mark()
 
 

@@ -14,7 +14,7 @@ from agent.buffer import counters, schema
 from agent.buffer.damage import MAX_CLEARED, SUSPECT_NAME, note_cleared, note_proven, read_mark
 from agent.buffer.faults import means_damage
 from agent.buffer.log_check import lost_commits
-from agent.buffer.mark import BLOCK, SeqMark, sync_folder
+from agent.buffer.mark import BLOCK, SeqMark, sync_folder, write_durably
 from agent.buffer.outbox import BALLAST_NAME, FILE_NAME, Outbox, free_bytes
 from agent.buffer.recount import contradictions
 from agent.buffer.rescue import Rescue, store_stone
@@ -38,6 +38,12 @@ _TRIES = 10
 _MAX_GROUP = 1000
 """More records than are ever committed at once: by so many the mark may run ahead of its block."""
 _SIDE_FILES = ("", "-wal", "-shm")
+
+
+def opens_slowly(folder: Path) -> bool:
+    """True when the next opening looks at every page, or goes on with a rescue: that may take many minutes."""
+    mark = read_mark(folder)
+    return (mark is not None and mark.seen) or (folder / RESCUE_NAME).exists()
 
 
 class _LogDamagedError(sqlite3.DatabaseError):
@@ -193,18 +199,17 @@ def _move_aside(folder: Path) -> Path:
     """Rename the file and its log; a rescue that was cut short goes on with the file that it had set aside."""
     note = folder / RESCUE_NAME
     if note.exists():
-        aside = folder / note.read_text(encoding="ascii")
-        if aside.exists():
+        name = note.read_bytes().decode(errors="replace")
+        aside = folder / name
+        # A torn note names nothing: then nothing had been moved.
+        if name.startswith(ASIDE) and aside.is_file():
             for suffix in _SIDE_FILES:
                 (folder / f"{FILE_NAME}{suffix}").unlink(missing_ok=True)
             return aside
     number = 1
     while (aside := folder / f"{ASIDE}{number}.db").exists():
         number += 1
-    with note.open("w", encoding="ascii") as file:
-        file.write(aside.name)
-        file.flush()
-        os.fsync(file.fileno())
+    write_durably(note, aside.name.encode())
     # The log first: without it the file is of no use, and the file is what says that the move was made.
     for suffix in reversed(_SIDE_FILES):
         part = folder / f"{FILE_NAME}{suffix}"

@@ -113,7 +113,10 @@ class OutboxTable(_Table):
 
     max_mib: int = Field(default=8192, ge=1, le=2**20, description="Byte budget of the outbox in MiB")
     min_free_mib: int = Field(
-        default=256, ge=0, le=2**20, description="Below this much free disk it stops growing"
+        default=256,
+        ge=0,
+        le=2**20,
+        description="Below this much free disk pictures give way, and only reads are added",
     )
     write_budget_mib_h: int = Field(
         default=2048, ge=1, le=2**20, description="More writing than this in an hour is reported: flash wears out"

@@ -27,6 +27,10 @@ class Notifier:
         """The agent works."""
         self._send("READY=1")
 
+    def starting(self, limit_s: float) -> None:
+        """The start may take this long, from now on."""
+        self._send(f"EXTEND_TIMEOUT_USEC={round(limit_s * 1e6)}")
+
     def alive(self) -> None:
         """Every thread is within its deadline."""
         self._send("WATCHDOG=1")

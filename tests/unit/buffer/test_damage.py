@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from protocol.wire.wire import TombstoneMessage, decode_record
 
 from agent.buffer import (
     Limits,
@@ -21,13 +22,14 @@ from agent.buffer import (
     Receipted,
     RowKind,
     open_outbox,
+    opening,
 )
-from agent.buffer.damage import SUSPECT_NAME, note_damage, read_mark
+from agent.buffer.damage import SUSPECT_NAME, note_damage, note_proven, read_mark
+from agent.buffer.opening import RESCUE_NAME, opens_slowly
 from agent.buffer.outbox import FILE_NAME
 from agent.errors import OutboxDamagedError, OutboxDiskError
 from protocol.errors import WireError
 from protocol.wire.enums import Lost, LostReason, PictureKind
-from protocol.wire.wire import TombstoneMessage, decode_record
 from tests.builders import make_dating, make_encoder, make_picture, make_read
 
 if TYPE_CHECKING:
@@ -264,7 +266,7 @@ def test_any_page_of_a_small_file(shapes, tmp_path, shape, state, kind):
 
 
 @pytest.mark.slow
-@settings(max_examples=1000, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     shape=st.sampled_from(sorted(SHAPES)),
     state=st.sampled_from(["folded", "log"]),
@@ -393,3 +395,49 @@ def test_a_run_without_damage_forgets_the_suspicion(tmp_path):
         mark = read_mark(tmp_path)
         assert (mark and mark.seen) is expected
     assert not (tmp_path / SUSPECT_NAME).exists()
+
+
+@pytest.mark.parametrize("note", [b"", b"\xff\xfe", b"/etc", b"outbox.damaged-7.db"])
+def test_a_torn_note_of_a_rescue_costs_nothing(tmp_path, note):
+    """The power went before the note said which file: the one that is there is saved, nothing else is touched."""
+    outbox, _ = open_outbox(tmp_path, make_encoder(), limits=SMALL)
+    few(outbox)
+    outbox.close()
+    (tmp_path / RESCUE_NAME).write_bytes(note)
+    again, report = open_outbox(tmp_path, make_encoder(), limits=SMALL)
+    assert report.salvaged_records == 12
+    assert again.stats().reads == 11
+    again.close()
+
+
+@pytest.mark.parametrize("content", [b"", b"null", b"[1]", b"{", b'{"seen": true, "more": 1}', bytes(64)])
+def test_a_torn_mark_means_a_look_at_every_page(tmp_path, content):
+    """Whatever the mark has become: the file is processed at, and is well."""
+    outbox, _ = open_outbox(tmp_path, make_encoder(), limits=SMALL)
+    few(outbox)
+    outbox.close()
+    (tmp_path / SUSPECT_NAME).write_bytes(content)
+    assert opens_slowly(tmp_path)
+    again, report = open_outbox(tmp_path, make_encoder(), limits=SMALL)
+    assert (report.moved_to, again.stats().reads, opens_slowly(tmp_path)) == (None, 11, False)
+    again.close()
+
+
+def test_a_rescue_on_a_full_disk_saves_every_record_and_says_which_pictures_not(tmp_path, monkeypatch):
+    """Ballast and files set aside earlier make room first; then pictures are given up, announced, and it is said."""
+    outbox, _ = open_outbox(tmp_path, make_encoder(), limits=Limits(min_free_bytes=0, ballast_bytes=4096))
+    few(outbox)
+    outbox.close()
+    (tmp_path / "outbox.damaged-1.db").write_bytes(b"older")
+    note_proven(tmp_path, "met twice")
+    monkeypatch.setattr(opening, "free_bytes", lambda _: 1000)
+    again, report = open_outbox(tmp_path, make_encoder(), limits=SMALL)
+    assert (report.salvaged_records, report.salvaged_pictures, report.lost_pictures) == (12, 0, 22)
+    assert not (tmp_path / "outbox.damaged-1.db").exists()
+    assert any("no room for all pictures" in problem for problem in report.problems)
+    reader = OutboxReader(again.path)
+    stones = [decode_record(row.payload) for row in reader.records(after_seq=0, limit=99) if row.kind == 2]
+    told = {stone.tombstone.lost: stone.tombstone.ranges for stone in stones}
+    assert told[Lost.PLATE] == told[Lost.OVERVIEW] == ((1, 11),)
+    reader.close()
+    again.close()

@@ -37,12 +37,13 @@ def test_systemd_hears_readiness_and_heartbeat(tmp_path):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
         server.bind(str(tmp_path / "notify"))
         notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "30000000"})
+        notifier.starting(90)
         notifier.ready()
         notifier.alive()
         notifier.status("3 reads")
         notifier.stopping()
-        heard = [server.recv(100).decode() for _ in range(4)]
-    assert heard == ["READY=1", "WATCHDOG=1", "STATUS=3 reads", "STOPPING=1"]
+        heard = [server.recv(100).decode() for _ in range(5)]
+    assert heard == ["EXTEND_TIMEOUT_USEC=90000000", "READY=1", "WATCHDOG=1", "STATUS=3 reads", "STOPPING=1"]
     assert notifier.watchdog_s == 30.0
 
 

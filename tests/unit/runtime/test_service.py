@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from dataclasses import replace
 
@@ -23,6 +22,8 @@ from hw.drive_load import load_drive
 from hw.open import open_board, open_cameras, open_gnss, open_panel
 from hw.ports import Button, CameraEndedError, Lamp, LinkUp
 from protocol.wire.enums import UnitState
+from protocol.wire.wire import decode_status, decode_update
+from tests.builders import make_read
 from tests.drive_builder import write_drive
 from tests.update_builder import Unit
 
@@ -225,25 +226,25 @@ def test_a_disk_that_takes_nothing_is_shown_and_told_and_the_agent_goes_on(parts
 def test_damage_that_the_uplink_meets_ends_the_run_and_the_next_start_heals_it(parts):
     """No standing still with the link up: the process ends, the mark stays, the next start saves and goes on."""
     config, hardware, reader, models = parts
-    service = Service(config, hardware, reader, models)
-
-    def damaged(*, after_seq, most):
-        raise service._waiting._watch.sort(corrupt(), f"records {after_seq}")
-
-    service._waiting.records = damaged
+    outbox = build_read_path(config, boot_id=hardware.clock.boot_id, models=models).outbox
+    outbox.append([make_read(number) for number in range(1, 60)])
+    outbox.close()
+    data = bytearray(outbox.path.read_bytes())
+    at = data.index(make_read(9).read_id + b"\xde") // 4096 * 4096
+    data[at : at + 4096] = bytes(4096)
+    outbox.path.write_bytes(data)
     with pytest.raises(OutboxDamagedError, match="restart the agent"):
-        service.run(drain_s=0)
+        Service(config, hardware, reader, models).run(drain_s=0)
     mark = read_mark(config.state_dir)
     assert mark is not None
     assert (mark.seen, mark.certain) == (True, True)
-    path = service.read_path.outbox.path
-    con = sqlite3.connect(path)
-    con.execute("UPDATE meta SET reads = reads + 7")
-    con.commit()
-    con.close()
-    read_path = build_read_path(config, boot_id=hardware.clock.boot_id, models=models)
-    assert read_path.report.moved_to is not None
-    read_path.outbox.close()
+    again = Service(config, hardware, reader, models)
+    assert again.read_path.report.moved_to is not None
+    assert again.outbox_stats.reads > 50
+    with capture_logs() as logs:
+        again.run(on_watch=lambda running: running.stop(), drain_s=0)
+    assert any(entry["event"] == "outbox_damaged" and entry["salvaged"] > 50 for entry in logs)
+    assert read_mark(config.state_dir) is None
 
 
 @pytest.mark.slow
@@ -264,9 +265,3 @@ def test_a_lost_read_is_on_the_log_and_the_lamp_at_once(parts):
         service.run(on_watch=watch, drain_s=0)
     assert service._panel.lamp is Lamp.DISK
     assert {"count": 3}.items() <= next(entry for entry in logs if entry["event"] == "reads_lost").items()
-
-
-def corrupt() -> sqlite3.DatabaseError:
-    error = sqlite3.DatabaseError("database disk image is malformed")
-    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-    return error
