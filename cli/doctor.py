@@ -172,7 +172,7 @@ def _outbox(config: AgentConfig) -> Finding:
         wrong.append(f"{stats.quarantined} refused: see `patrol-lpr outbox list`")
     if aside := sorted(config.state_dir.glob(f"{ASIDE}*.db")):
         names = ", ".join(path.name for path in aside)
-        wrong.append(f"was damaged; what could be read was saved; {names} may be processed at, then deleted")
+        wrong.append(f"was damaged; what could be read was saved; {names} may be looked at, then deleted")
     return Finding("outbox", Verdict.WARN if wrong else Verdict.OK, "; ".join([detail, *wrong]))
 
 

@@ -67,7 +67,7 @@ def note_proven(folder: Path, why: str) -> None:
 
 
 def note_cleared(folder: Path) -> None:
-    """The file was processed at or passed a whole run without damage; raises OSError."""
+    """The file was looked at or passed a whole run without damage; raises OSError."""
     before = read_mark(folder)
     if before is None:
         return

@@ -61,7 +61,7 @@ class Wreck:
         self._con.close()
 
     def records(self) -> Iterator[OutboxRow]:
-        """Yield the waiting records in no certain order, some perhaps twice; whether each is whole is not processed at."""
+        """Yield the waiting records in no certain order, some perhaps twice; whether each is whole is not looked at."""
         for seq, kind, record_id, payload in self._rows("records", "seq, kind, id, payload"):
             row = _as_row(seq, kind, record_id, payload)
             if row is not None:

@@ -55,7 +55,7 @@ def test_the_targets_that_start_programs_of_ours_are_found():
 @pytest.mark.slow
 @pytest.mark.parametrize(("target", "module", "arguments"), STARTED, ids=[target for target, _, _ in STARTED])
 def test_a_target_starts_a_program_that_takes_its_options(target, module, arguments):
-    """Training needs a library that only its own environment has: of those programs only the text is processed at."""
+    """Training needs a library that only its own environment has: of those programs only the text is looked at."""
     path = ROOT / module.replace(".", "/")
     source = path / "__main__.py" if path.is_dir() else path.with_suffix(".py")
     knows = source.read_text()

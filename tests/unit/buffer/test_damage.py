@@ -412,7 +412,7 @@ def test_a_torn_note_of_a_rescue_costs_nothing(tmp_path, note):
 
 @pytest.mark.parametrize("content", [b"", b"null", b"[1]", b"{", b'{"seen": true, "more": 1}', bytes(64)])
 def test_a_torn_mark_means_a_look_at_every_page(tmp_path, content):
-    """Whatever the mark has become: the file is processed at, and is well."""
+    """Whatever the mark has become: the file is looked at, and is well."""
     outbox, _ = open_outbox(tmp_path, make_encoder(), limits=SMALL)
     few(outbox)
     outbox.close()

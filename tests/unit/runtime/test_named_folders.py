@@ -39,7 +39,7 @@ def test_a_folder_of_a_demo_is_emptied(tmp_path):
 
 
 def test_a_demo_runs_in_no_folder_that_holds_anything_else(tmp_path):
-    """Not even after it has processed at the drives."""
+    """Not even after it has looked at the drives."""
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(OutputError, match=r"thesis.tex.*nothing was touched"):
         demo.run(ROOT / "tests" / "drives", tmp_path)

@@ -22,7 +22,6 @@ from hw.drive_load import load_drive
 from hw.open import open_board, open_cameras, open_gnss, open_panel
 from hw.ports import Button, CameraEndedError, Lamp, LinkUp
 from protocol.wire.enums import UnitState
-from protocol.wire.wire import decode_status, decode_update
 from tests.builders import make_read
 from tests.drive_builder import write_drive
 from tests.update_builder import Unit
