@@ -134,7 +134,7 @@ def doctor(
     lamps: Annotated[bool, typer.Option("--lamps", help="Show every lamp and sound in turn instead.")] = False,
 ) -> None:
     """Check everything the agent needs and say what to do about what is missing."""
-    from cli import doctor  # noqa: PLC0415 - keeps --help instant
+    from cli.diagnostics import doctor  # noqa: PLC0415 - keeps --help instant
 
     if lamps:
         raise typer.Exit(doctor.show_panel(config, overrides or [], each_s=3.0))
@@ -154,7 +154,7 @@ def selftest(  # noqa: PLR0917 - options of a command
     sky_s: Annotated[float, typer.Option(help="Longest wait for a fix.")] = 180.0,
 ) -> None:
     """Try a unit on the bench, step by step, with a checklist (stop the agent first)."""
-    from cli import selftest  # noqa: PLC0415 - keeps --help instant
+    from cli.diagnostics import selftest  # noqa: PLC0415 - keeps --help instant
     from hw.clock import RealClock  # noqa: PLC0415
 
     raise typer.Exit(

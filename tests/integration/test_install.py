@@ -141,7 +141,7 @@ def test_it_reads_a_drives_plates_on_every_runtime_of_its_system(installed, repo
 
 
 def test_the_doctor_finds_all_that_is_installed_in_order(installed):
-    found = {line["what"]: line["verdict"] for line in json.loads(installed.run(PROGRAM, "doctor", "--json"))}
+    found = {line["what"]: line["mark"] for line in json.loads(installed.run(PROGRAM, "doctor", "--json"))}
     assert "fail" not in found.values()
     assert [found[what] for what in ("configuration", "models", "keys", "outbox", "cameras")] == ["ok"] * 5
 

@@ -123,6 +123,6 @@ def test_inputs_are_at_rest(pi):
 
 def test_doctor_sees_that_the_clock_is_months_wrong(pi):
     clock = pi["doctor"]["clock"]
-    assert clock["verdict"] == "fail"
+    assert clock["mark"] == "fail"
     assert "no certificate is valid yet" in clock["detail"]
-    assert pi["doctor"]["panel"]["verdict"] == "ok"
+    assert pi["doctor"]["panel"]["mark"] == "ok"

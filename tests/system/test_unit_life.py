@@ -178,7 +178,7 @@ def second_boot(guest, fleet, steps, seen) -> None:
     with steps.step("boot 2: doctor"):
         guest.await_shell(timeout_s=BOOT_S)
         told = guest.sh("/opt/patrol-lpr/bin/patrol-lpr doctor --json", timeout_s=WORK_S)
-        seen.doctor = {row["what"]: (row["verdict"], row["detail"]) for row in json.loads(told)}
+        seen.doctor = {row["what"]: (row["mark"], row["detail"]) for row in json.loads(told)}
         guest.until(READ.pattern, timeout_s=WORK_S)
     with steps.step("boot 2: the kernel hangs, the watchdog bites"):
         guest.tell("echo c > /proc/sysrq-trigger")

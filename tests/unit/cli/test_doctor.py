@@ -16,8 +16,9 @@ from agent.buffer.damage import note_damage
 from agent.buffer.outbox import FILE_NAME
 from agent.errors import OutboxDamagedError
 from agent.runtime.config import parse_config
-from cli import doctor
-from cli.certificate_check import days_left, warning
+from cli.diagnostics import checks, doctor
+from cli.diagnostics.certificates import days_left, warning
+from cli.diagnostics.step import Mark
 from hw.config import TlsConfig
 from hw.ports import Buzz, Lamp
 from protocol.errors import KeyFileError
@@ -36,8 +37,8 @@ def test_every_lamp_and_sound_is_shown_and_named(tmp_path, capsys):
 
 
 def test_without_a_configuration_there_is_one_finding(tmp_path):
-    (finding,) = doctor.examine(tmp_path / "missing.toml", [])
-    assert finding.verdict is doctor.Verdict.FAIL
+    (finding,) = checks.examine(tmp_path / "missing.toml", [])
+    assert finding.mark is Mark.FAIL
     assert "missing.toml" in finding.detail
 
 
@@ -46,21 +47,21 @@ def test_the_doctor_says_which_release_runs_and_how_the_last_update_ended(tmp_pa
     update = {"home": unit.home}
     table = {"unit": "unit-07", "agency": "Example", "hw": {"cameras": [{"kind": "sim"}]}, "update": update}
     config = parse_config(table, "test")
-    monkeypatch.setattr(doctor, "RELEASE_KEY", tmp_path / "release.pub")
-    said = [doctor._release(config)]
+    monkeypatch.setattr(checks, "RELEASE_KEY", tmp_path / "release.pub")
+    said = [checks._release(config)]
     (tmp_path / "release.pub").write_bytes(unit.key.public.pem())
-    said.append(doctor._release(config))
+    said.append(checks._release(config))
     unit.apply(unit.update(42, config="[log]\nlevel = 'debug'\n"))
-    said.append(doctor._release(config))
+    said.append(checks._release(config))
     unit.releases.fail("not well in time")
-    said.append(doctor._release(config))
-    assert [finding.verdict.value for finding in said] == ["warn", "ok", "warn", "warn"]
+    said.append(checks._release(config))
+    assert [finding.mark.value for finding in said] == ["warn", "ok", "warn", "warn"]
     assert "takes no update" in said[0].detail
     assert said[1].detail == "0, committed"
     assert said[2].detail == "42 is on trial, 0 is committed"
     assert said[3].detail == "0; 42 rolled back: not well in time"
     elsewhere = parse_config({**table, "update": {"home": tmp_path / "none"}}, "test")
-    assert "other means" in doctor._release(elsewhere).detail
+    assert "other means" in checks._release(elsewhere).detail
 
 
 NOW = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
@@ -119,7 +120,7 @@ def config_text(tmp_path, *, extra: str = "") -> str:
 def findings(tmp_path, text: str, *overrides: str):
     path = tmp_path / "config.toml"
     path.write_text(text)
-    return {finding.what: finding for finding in doctor.examine(path, list(overrides))}
+    return {finding.what: finding for finding in checks.examine(path, list(overrides))}
 
 
 def test_there_is_one_line_for_everything_the_agent_needs(tmp_path, capsys):
@@ -129,7 +130,7 @@ def test_there_is_one_line_for_everything_the_agent_needs(tmp_path, capsys):
         "configuration", "models", "keys", "release", "outbox", "certificates", "board", "disk", "clock", "cameras",
         "receiver", "panel", "broker",
     }  # fmt: skip
-    assert {what for what, finding in said.items() if finding.verdict is doctor.Verdict.FAIL} == set()
+    assert {what for what, finding in said.items() if finding.mark is Mark.FAIL} == set()
     assert doctor.run(tmp_path / "config.toml", ["seal.mode=off"], as_json=True) == 0
     assert {line["what"] for line in json.loads(capsys.readouterr().out)} == set(said)
 
@@ -162,18 +163,18 @@ BROKEN = {
 @pytest.mark.parametrize("what", BROKEN)
 def test_what_is_broken_fails_with_a_hint(tmp_path, what, monkeypatch):
     """And the other lines are there all the same."""
-    monkeypatch.setattr(doctor, "_FRAME_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(checks, "_FRAME_TIMEOUT_S", 0.3)
     table, hint = BROKEN[what]
     special = {"models": "recognise.models=/nowhere", "disk": "outbox.min_free_mib=1048576"}
     text = config_text(tmp_path) + table
     said = findings(tmp_path, text, "seal.mode=off", special.get(what, "log.level=info"))
-    assert said[what].verdict is doctor.Verdict.FAIL
+    assert said[what].mark is Mark.FAIL
     assert re.search(hint, said[what].detail)
     assert len(said) == 13
 
 
 def test_no_finding_shows_the_password_of_a_camera(tmp_path, monkeypatch):
-    monkeypatch.setattr(doctor, "_FRAME_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(checks, "_FRAME_TIMEOUT_S", 0.3)
     camera = '[[hw.cameras]]\nkind = "device"\nname = "rear"\nsource = "rtsp://patrol:w0rd@127.0.0.1:9/x"\n'
     said = findings(tmp_path, config_text(tmp_path) + camera, "seal.mode=off")
     assert "rtsp://***@127.0.0.1:9" in said["cameras"].detail
@@ -184,12 +185,12 @@ def test_a_clock_that_is_months_wrong_is_seen_by_what_was_written_later(tmp_path
     path = tmp_path / "config.toml"
     path.write_text('unit = "unit-07"\nagency = "Example"\n[[hw.cameras]]\nkind = "sim"\n')
     os.utime(path, (4_000_000_000, 4_000_000_000))
-    found = {finding.what: finding for finding in doctor.examine(path, [])}["clock"]
-    assert found.verdict is doctor.Verdict.FAIL
+    found = {finding.what: finding for finding in checks.examine(path, [])}["clock"]
+    assert found.mark is Mark.FAIL
     assert "before config.toml was written (2096-10-02)" in found.detail
     os.utime(path, (1_000_000_000, 1_000_000_000))
-    found = {finding.what: finding for finding in doctor.examine(path, [])}["clock"]
-    assert found.verdict is not doctor.Verdict.FAIL
+    found = {finding.what: finding for finding in checks.examine(path, [])}["clock"]
+    assert found.mark is not Mark.FAIL
 
 
 def outbox_config(tmp_path):
@@ -203,21 +204,21 @@ def test_the_doctor_says_damage_while_and_after(tmp_path):
     outbox, _ = open_outbox(tmp_path, make_encoder(), limits=Limits(min_free_bytes=0, ballast_bytes=0))
     outbox.append([make_read(n) for n in range(1, 30)])
     outbox.close()
-    assert doctor._outbox(config).verdict is doctor.Verdict.OK
+    assert checks._outbox(config).mark is Mark.OK
     data = bytearray((tmp_path / FILE_NAME).read_bytes())
     at = data.index(make_read(1).read_id + b"\xde") // 4096 * 4096
     data[at : at + 4096] = bytes(4096)
     (tmp_path / FILE_NAME).write_bytes(data)
     with pytest.raises(OutboxDamagedError, match="systemctl restart patrol-lpr"):
-        doctor._outbox(config)
+        checks._outbox(config)
     outbox, report = open_outbox(tmp_path, make_encoder(), limits=Limits(min_free_bytes=0, ballast_bytes=0))
     assert report.moved_to is not None
     outbox.close()
-    finding = doctor._outbox(config)
-    assert (finding.verdict, "outbox.damaged-1.db" in finding.detail) == (doctor.Verdict.WARN, True)
+    finding = checks._outbox(config)
+    assert (finding.mark, "outbox.damaged-1.db" in finding.detail) == (Mark.WARN, True)
     note_damage(tmp_path, "malformed", certain=True)
-    finding = doctor._outbox(config)
-    assert (finding.verdict, "malformed" in finding.detail) == (doctor.Verdict.FAIL, True)
+    finding = checks._outbox(config)
+    assert (finding.mark, "malformed" in finding.detail) == (Mark.FAIL, True)
 
 
 def test_the_doctor_says_reads_that_were_lost(tmp_path):
@@ -228,6 +229,6 @@ def test_the_doctor_says_reads_that_were_lost(tmp_path):
     lost = outbox.lost_reads
     outbox.close()
     assert lost > 0
-    finding = doctor._outbox(outbox_config(tmp_path))
-    assert finding.verdict is doctor.Verdict.WARN
+    finding = checks._outbox(outbox_config(tmp_path))
+    assert finding.mark is Mark.WARN
     assert f"{lost} reads were lost" in finding.detail

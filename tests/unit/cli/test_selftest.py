@@ -17,11 +17,11 @@ import pytest
 from typer.testing import CliRunner
 
 from agent.errors import OutboxError
-from cli import selftest, selftest_board
+from cli.diagnostics import bench_board, selftest
+from cli.diagnostics.bench_board import disk_step, link_step, memory_step, recogniser_step
+from cli.diagnostics.bench_devices import camera_step, panel_steps, receiver_steps
+from cli.diagnostics.step import Mark, Nobody, Step, in_a_line
 from cli.main import app
-from cli.selftest_board import disk_step, link_step, memory_step, recogniser_step
-from cli.selftest_devices import camera_step, panel_steps, receiver_steps
-from cli.selftest_steps import Mark, Nobody, Step, in_a_line
 from cli.simulate import config_for
 from hw.board_sim import BoardSim
 from hw.camera_sim import CameraSim
@@ -269,7 +269,7 @@ class FakeLink:
 )
 def test_the_way_to_the_broker_is_timed_there_and_back(monkeypatch, first, answer, mark, words):
     """With the unit's own status, which the agent sets anew when it starts."""
-    monkeypatch.setattr(selftest_board, "_CONNECT_S", 0.05)
+    monkeypatch.setattr(bench_board, "_CONNECT_S", 0.05)
     link = FakeLink(first, answer)
     step = link_step(link, RealClock(), "unit-07", ("plate-det@00000000",))
     assert step.mark is mark

@@ -6,8 +6,8 @@ import math
 import re
 
 from agent.runtime.config import load_config
-from cli import doctor
 from cli.config import example
+from cli.diagnostics import checks
 from hw.panel_gpio import pattern
 from hw.ports import Lamp
 from tests.conftest import ROOT
@@ -62,7 +62,7 @@ def test_lamps_are_told_as_they_blink():
 def test_every_finding_of_doctor_has_a_remedy(tmp_path):
     path = tmp_path / "config.toml"
     path.write_text('unit = "u"\nagency = "x"\nstate_dir = "/nowhere"\n[[hw.cameras]]\nkind = "sim"\n')
-    found = [finding.what for finding in doctor.examine(path, [])]
+    found = [finding.what for finding in checks.examine(path, [])]
     assert [row[0] for row in rows(OPERATIONS, "| finding |")] == found
 
 

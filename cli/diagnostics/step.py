@@ -1,10 +1,13 @@
-"""The lines of a self-test, and the person beside the bench who is asked about what no program can see."""
+"""One line of a report, and the person beside the bench who is asked about what no program can see."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
+
+from rich.markup import escape
+from rich.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,7 +16,7 @@ _WHOLE = 100
 
 
 class Mark(StrEnum):
-    """How a step ended."""
+    """How a check ended."""
 
     OK = "ok"
     WARN = "warn"
@@ -22,9 +25,12 @@ class Mark(StrEnum):
     """Nobody answered: a person has to look, and to tick it on the printed list."""
 
 
+_COLOURS = {Mark.OK: "green", Mark.WARN: "yellow", Mark.FAIL: "red", Mark.ASK: "cyan"}
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One line of the checklist."""
+    """One line of the report."""
 
     what: str
     mark: Mark
@@ -76,3 +82,16 @@ def asked(person: Person, what: str, question: str, hint: str, **rest: object) -
         return Step(what, Mark.ASK, question, **rest)  # type: ignore[arg-type]  # figures and picture, passed on
     mark, detail = (Mark.OK, f"{question} Yes.") if answer else (Mark.FAIL, f"{question} No: {hint}")
     return Step(what, mark, detail, **rest)  # type: ignore[arg-type]  # as above
+
+
+def as_plain(step: Step) -> dict[str, object]:
+    """Return a line for JSON; docs/operations.md lists the keys."""
+    return {"what": step.what, "mark": step.mark.value, "detail": step.detail, "figures": dict(step.figures)}
+
+
+def as_table(steps: list[Step], *, caption: str | None = None) -> Table:
+    """Return the report for a terminal."""
+    table = Table("", "what", "finding", caption=caption)
+    for step in steps:
+        table.add_row(f"[{_COLOURS[step.mark]}]{step.mark}[/]", escape(step.what), escape(step.detail))
+    return table

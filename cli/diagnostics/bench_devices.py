@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import cv2
 
 from agent.geotag.nmea import NmeaState
-from cli.selftest_steps import Mark, Step, asked, in_a_line
+from cli.diagnostics.step import Mark, Step, asked, in_a_line
 from hw.clock import NS_PER_S, wait
 from hw.panel_gpio import pattern
 from hw.ports import Button, Buzz, GnssLostError, HwError, Lamp
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agent.records import Fix
-    from cli.selftest_steps import Person
+    from cli.diagnostics.step import Person
     from hw.ports import Camera, Clock, Frame, Gnss, Panel
 
 _FRAME_TIMEOUT_S = 5.0

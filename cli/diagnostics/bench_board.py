@@ -12,7 +12,7 @@ import numpy as np
 
 from agent.records import Box, Detection
 from agent.runtime.stages import build_recogniser, software
-from cli.selftest_steps import Mark, Step, in_a_line
+from cli.diagnostics.step import Mark, Step, in_a_line
 from hw.clock import NS_PER_S
 from hw.ports import Acked, Frame, HwError, LinkDown, LinkUp, Refused
 from protocol.wire.codec import encode

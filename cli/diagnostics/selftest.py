@@ -7,21 +7,21 @@ import html
 import json
 import sys
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from agent.recognise import load_active
 from agent.recognise.models_folder import default_models_folder
 from agent.runtime.config import load_config
 from agent.runtime.stages import software
-from cli import doctor
-from cli.selftest_board import disk_step, link_step, memory_step, recogniser_step
-from cli.selftest_devices import camera_step, panel_steps, receiver_steps
-from cli.selftest_steps import Mark, Nobody, Person, Step
+from cli.diagnostics.bench_board import disk_step, link_step, memory_step, recogniser_step
+from cli.diagnostics.bench_devices import camera_step, panel_steps, receiver_steps
+from cli.diagnostics.checks import examine
+from cli.diagnostics.step import Mark, Nobody, Person, Step, as_plain, as_table
 from hw.clock import NS_PER_S
 from hw.open import open_board, open_cameras, open_gnss, open_link, open_panel
 from hw.output import text_output
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 _HANDS_S = 30.0
 _EACH_S = 3.0
-_COLOURS = {Mark.OK: "green", Mark.WARN: "yellow", Mark.FAIL: "red", Mark.ASK: "cyan"}
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Self-test {unit}</title>
 <style>
@@ -88,9 +87,9 @@ def run(
     person = AtTheTerminal() if attended else Nobody()
     steps = list(steps_of(path, overrides, config, clock, person, sky_s=sky_s))
     if as_json:
-        sys.stdout.write(json.dumps([_plain(step) for step in steps], indent=2) + "\n")
+        sys.stdout.write(json.dumps([as_plain(step) for step in steps], indent=2) + "\n")
     else:
-        _print(steps)
+        Console().print(as_table(steps, caption=_summary(steps)))
     if out is not None:
         with text_output(out) as file:
             file.write(page(steps, config.unit, clock))
@@ -103,10 +102,10 @@ def steps_of(
     """Doctor's findings first; then, of what did not fail there, what takes longer, or a person."""
     person.tell("doctor: everything once, by itself")
     failed = set()
-    for finding in doctor.examine(path, overrides):
-        if finding.verdict is doctor.Verdict.FAIL:
-            failed.add(finding.what)
-        yield Step(f"doctor: {finding.what}", Mark(finding.verdict.value), finding.detail)
+    for step in examine(path, overrides):
+        if step.mark is Mark.FAIL:
+            failed.add(step.what)
+        yield replace(step, what=f"doctor: {step.what}")
     bench = _Bench(config, clock, person, sky_s)
     parts: dict[str, Callable[[], Iterator[Step]]] = {
         "cameras": bench.cameras,
@@ -199,14 +198,3 @@ def _summary(steps: list[Step]) -> str:
         f"{counts[Mark.OK]} in order, {counts[Mark.WARN]} to think about, {counts[Mark.FAIL]} failed, "
         f"{counts[Mark.ASK]} for a person to look at."
     )
-
-
-def _plain(step: Step) -> dict[str, object]:
-    return {"what": step.what, "mark": step.mark.value, "detail": step.detail, "figures": dict(step.figures)}
-
-
-def _print(steps: list[Step]) -> None:
-    table = Table("", "what", "finding", caption=_summary(steps))
-    for step in steps:
-        table.add_row(f"[{_COLOURS[step.mark]}]{step.mark}[/]", escape(step.what), escape(step.detail))
-    Console().print(table)

@@ -1,21 +1,12 @@
-"""``patrol-lpr doctor``: one line for everything the agent needs, with what to do about what is missing."""
+"""The checks that need nobody: one line for everything the agent needs, with what to do about what is missing."""
 
 from __future__ import annotations
 
 import datetime as dt
-import json
 import queue
-import sys
-import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING
-
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from agent.buffer import OutboxReader
 from agent.buffer.damage import MAX_UNREADABLE, read_mark
@@ -29,11 +20,12 @@ from agent.recognise.interpreter import choose_runtime
 from agent.recognise.models_folder import default_models_folder
 from agent.runtime.config import AgentConfig, load_config
 from agent.runtime.stages import build_sealer, load_receipt_keys
-from cli.certificate_check import days_left, warning
+from cli.diagnostics.certificates import days_left, warning
+from cli.diagnostics.step import Mark, Step
 from hw.bauds import BAUDS, PATIENCE_S, is_sentence
 from hw.clock import NS_PER_S, RealClock
 from hw.open import open_board, open_cameras, open_gnss, open_link, open_panel
-from hw.ports import Buzz, HwError, Lamp, LinkDown, LinkUp
+from hw.ports import HwError, LinkDown, LinkUp
 from protocol.errors import PatrolError
 from updater.release_state import RELEASE_KEY, State, linked, read_state
 
@@ -57,42 +49,15 @@ _LOOKED_AT = 256
 _MEBI = 2**20
 
 
-class Verdict(StrEnum):
-    """How a check ended."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of the doctor's report."""
-
-    what: str
-    verdict: Verdict
-    detail: str
-
-
-def run(path: Path, overrides: list[str], *, as_json: bool) -> int:
-    """Check everything; returns 1 when something fails."""
-    findings = list(examine(path, overrides))
-    if as_json:
-        sys.stdout.write(json.dumps([asdict(f) for f in findings], indent=2) + "\n")
-    else:
-        _print(findings)
-    return 1 if any(f.verdict is Verdict.FAIL for f in findings) else 0
-
-
-def examine(path: Path, overrides: list[str]) -> Iterator[Finding]:
+def examine(path: Path, overrides: list[str]) -> Iterator[Step]:
     """Yield the findings; without a right configuration there is only one."""
     try:
         config = load_config(path, overrides)
     except PatrolError as error:
-        yield Finding("configuration", Verdict.FAIL, str(error))
+        yield Step("configuration", Mark.FAIL, str(error))
         return
-    yield Finding("configuration", Verdict.OK, str(path))
-    checks: dict[str, Callable[[AgentConfig], Finding]] = {
+    yield Step("configuration", Mark.OK, str(path))
+    checks: dict[str, Callable[[AgentConfig], Step]] = {
         "models": _models,
         "keys": _keys,
         "release": _release,
@@ -110,58 +75,56 @@ def examine(path: Path, overrides: list[str]) -> Iterator[Finding]:
         try:
             yield check(config)
         except PatrolError as error:
-            yield Finding(what, Verdict.FAIL, str(error))
+            yield Step(what, Mark.FAIL, str(error))
 
 
-def _models(config: AgentConfig) -> Finding:
+def _models(config: AgentConfig) -> Step:
     runtime = choose_runtime(RuntimeKind(config.recognise.runtime))
     bundles = load_active(config.recognise.models or default_models_folder())
     wrong = [b.contract.id for b in bundles if not run_golden(b, runtime).passed]
     if wrong:
-        return Finding(
-            "models", Verdict.FAIL, f"{', '.join(wrong)}: golden differs on {runtime}; reinstall the models"
-        )
-    return Finding("models", Verdict.OK, f"{', '.join(b.model_id for b in bundles)} on {runtime}")
+        return Step("models", Mark.FAIL, f"{', '.join(wrong)}: golden differs on {runtime}; reinstall the models")
+    return Step("models", Mark.OK, f"{', '.join(b.model_id for b in bundles)} on {runtime}")
 
 
-def _keys(config: AgentConfig) -> Finding:
+def _keys(config: AgentConfig) -> Step:
     if build_sealer(config) is None:
-        return Finding(
+        return Step(
             "keys",
-            Verdict.WARN,
+            Mark.WARN,
             "seal.mode is off: whoever holds the disk reads plates; `patrol-lpr keys` makes keys",
         )
     sealed = f"records are signed, and sealed to {config.seal.station_key}"
     if load_receipt_keys(config) is None:
         forged = "seal.receipt_key is absent: who holds the broker can free records with forged receipts"
-        return Finding("keys", Verdict.WARN, f"{sealed}; {forged}")
-    return Finding("keys", Verdict.OK, f"{sealed}; receipts must be signed")
+        return Step("keys", Mark.WARN, f"{sealed}; {forged}")
+    return Step("keys", Mark.OK, f"{sealed}; receipts must be signed")
 
 
-def _release(config: AgentConfig) -> Finding:
+def _release(config: AgentConfig) -> Step:
     home = config.update.home
     running, committed = linked(home, "current"), linked(home, "committed")
     if running is None:
-        return Finding("release", Verdict.OK, f"no releases in {home}: this program is updated by other means")
+        return Step("release", Mark.OK, f"no releases in {home}: this program is updated by other means")
     if not RELEASE_KEY.exists():
-        return Finding("release", Verdict.WARN, f"{running}; without {RELEASE_KEY} this unit takes no update")
+        return Step("release", Mark.WARN, f"{running}; without {RELEASE_KEY} this unit takes no update")
     if running != committed:
-        return Finding("release", Verdict.WARN, f"{running} is on trial, {committed} is committed")
+        return Step("release", Mark.WARN, f"{running} is on trial, {committed} is committed")
     noted = read_state(home) or State()
     if noted.last_outcome in {"rolled_back", "refused"}:
         last = f"{noted.last_release} {noted.last_outcome.replace('_', ' ')}: {noted.last_reason}"
-        return Finding("release", Verdict.WARN, f"{running}; {last}")
-    return Finding("release", Verdict.OK, f"{running}, committed")
+        return Step("release", Mark.WARN, f"{running}; {last}")
+    return Step("release", Mark.OK, f"{running}, committed")
 
 
-def _outbox(config: AgentConfig) -> Finding:
+def _outbox(config: AgentConfig) -> Step:
     path = config.state_dir / FILE_NAME
     if not path.exists():
-        return Finding("outbox", Verdict.WARN, f"{path}: not there yet; the first start makes it")
+        return Step("outbox", Mark.WARN, f"{path}: not there yet; the first start makes it")
     stats = _read_outbox(path)
     mark = read_mark(config.state_dir)
     if mark is not None and mark.seen:
-        return Finding("outbox", Verdict.FAIL, f"damage was met ({mark.why}): {_SALVAGE_HINT}")
+        return Step("outbox", Mark.FAIL, f"damage was met ({mark.why}): {_SALVAGE_HINT}")
     detail = f"{stats.reads} reads wait, {stats.receipted} of {stats.appended} receipted"
     wrong = []
     if stats.evicted_reads:
@@ -173,7 +136,7 @@ def _outbox(config: AgentConfig) -> Finding:
     if aside := sorted(config.state_dir.glob(f"{ASIDE}*.db")):
         names = ", ".join(path.name for path in aside)
         wrong.append(f"was damaged; what could be read was saved; {names} may be looked at, then deleted")
-    return Finding("outbox", Verdict.WARN if wrong else Verdict.OK, "; ".join([detail, *wrong]))
+    return Step("outbox", Mark.WARN if wrong else Mark.OK, "; ".join([detail, *wrong]))
 
 
 def _read_outbox(path: Path) -> OutboxStats:
@@ -198,59 +161,59 @@ def _look(reader: OutboxReader) -> OutboxStats:
     return reader.stats()
 
 
-def _certificates(config: AgentConfig) -> Finding:
+def _certificates(config: AgentConfig) -> Step:
     link = config.hw.link
     if link.kind != "mqtt" or link.tls is None:
-        return Finding("certificates", Verdict.OK, "none needed: no broker but perhaps one on this machine")
+        return Step("certificates", Mark.OK, "none needed: no broker but perhaps one on this machine")
     days = days_left(link.tls, dt.datetime.fromtimestamp(RealClock().utc_ns() / NS_PER_S, dt.UTC))
     late = warning(days)
     if late is not None:
-        return Finding("certificates", Verdict.WARN, late)
-    return Finding("certificates", Verdict.OK, f"the unit's own, of the fleet's authority, {days} days left")
+        return Step("certificates", Mark.WARN, late)
+    return Step("certificates", Mark.OK, f"the unit's own, of the fleet's authority, {days} days left")
 
 
-def _board(config: AgentConfig) -> Finding:
+def _board(config: AgentConfig) -> Step:
     vitals = open_board(config.hw.board, RealClock()).vitals()
     if vitals.undervoltage or vitals.throttled:
-        return Finding("board", Verdict.WARN, "under-voltage or throttled: check supply and cooling")
+        return Step("board", Mark.WARN, "under-voltage or throttled: check supply and cooling")
     warm = "its temperature is not known" if vitals.temperature_c is None else f"{vitals.temperature_c:.0f} °C"
-    return Finding("board", Verdict.OK, f"{warm}, load {vitals.load_1min:.1f}")
+    return Step("board", Mark.OK, f"{warm}, load {vitals.load_1min:.1f}")
 
 
-def _disk(config: AgentConfig) -> Finding:
+def _disk(config: AgentConfig) -> Step:
     vitals = open_board(config.hw.board, RealClock()).vitals()
     free_mib = vitals.disk_free_bytes // _MEBI
     if free_mib < config.outbox.min_free_mib:
-        return Finding(
+        return Step(
             "disk",
-            Verdict.FAIL,
+            Mark.FAIL,
             f"{free_mib} MiB free, {config.outbox.min_free_mib} needed: reads are still stored, pictures give "
             "way; see what fills it (`du -xh / | sort -h | tail`), or take a larger card",
         )
-    return Finding("disk", Verdict.OK, f"{free_mib} MiB free for {config.state_dir}")
+    return Step("disk", Mark.OK, f"{free_mib} MiB free for {config.state_dir}")
 
 
-def _clock(path: Path, _: AgentConfig) -> Finding:
+def _clock(path: Path, _: AgentConfig) -> Step:
     """A board without a battery clock starts months ago: then its own files come from the future."""
     clock = RealClock()
     written_ns, now_ns = path.stat().st_mtime_ns, clock.utc_ns()
     if now_ns < written_ns:
-        return Finding(
+        return Step(
             "clock",
-            Verdict.FAIL,
+            Mark.FAIL,
             f"it is {_day(now_ns)} to this board, before {path.name} was written ({_day(written_ns)}): no certificate"
             " is valid yet; connect network or receiver, or set it with `date`",
         )
     if clock.synchronised():
-        return Finding("clock", Verdict.OK, "the system clock is disciplined")
-    return Finding("clock", Verdict.WARN, "the system clock is not disciplined; time will come from the receiver")
+        return Step("clock", Mark.OK, "the system clock is disciplined")
+    return Step("clock", Mark.WARN, "the system clock is not disciplined; time will come from the receiver")
 
 
 def _day(utc_ns: int) -> str:
     return dt.datetime.fromtimestamp(utc_ns / NS_PER_S, dt.UTC).strftime("%Y-%m-%d")
 
 
-def _cameras(config: AgentConfig) -> Finding:
+def _cameras(config: AgentConfig) -> Step:
     """All of them, also where the first is not there."""
     seen, wrong = [], []
     for own in config.hw.cameras:
@@ -268,13 +231,13 @@ def _cameras(config: AgentConfig) -> Finding:
             camera.close()
     if wrong:
         hint = "check cable and power; the agent must not run meanwhile (`systemctl stop patrol-lpr`)"
-        return Finding("cameras", Verdict.FAIL, f"{'; '.join(wrong)}: {hint}")
-    return Finding("cameras", Verdict.OK, ", ".join(seen))
+        return Step("cameras", Mark.FAIL, f"{'; '.join(wrong)}: {hint}")
+    return Step("cameras", Mark.OK, ", ".join(seen))
 
 
-def _gnss(config: AgentConfig) -> Finding:
+def _gnss(config: AgentConfig) -> Step:
     if config.hw.gnss.kind == "none":
-        return Finding("receiver", Verdict.WARN, "none configured: reads carry no place")
+        return Step("receiver", Mark.WARN, "none configured: reads carry no place")
     clock = RealClock()
     gnss = open_gnss(config.hw.gnss, clock)
     until_ns = clock.mono_ns() + round(_GNSS_PATIENCE_S * NS_PER_S)
@@ -284,69 +247,35 @@ def _gnss(config: AgentConfig) -> Finding:
             line = gnss.next_line(timeout_s=1.0)
             heard += line is not None
             if line is not None and is_sentence(line.text):
-                return Finding("receiver", Verdict.OK, "speaks NMEA")
+                return Step("receiver", Mark.OK, "speaks NMEA")
     finally:
         gnss.close()
     what = f"{heard} lines, none of them a sentence" if heard else "silence"
-    return Finding(
-        "receiver", Verdict.FAIL, f"{what} in {_GNSS_PATIENCE_S:.0f} s: check wiring, port and baud rate"
-    )
+    return Step("receiver", Mark.FAIL, f"{what} in {_GNSS_PATIENCE_S:.0f} s: check wiring, port and baud rate")
 
 
-def _panel(config: AgentConfig) -> Finding:
+def _panel(config: AgentConfig) -> Step:
     if config.hw.panel.kind == "none":
-        return Finding("panel", Verdict.WARN, "none configured")
+        return Step("panel", Mark.WARN, "none configured")
     panel = open_panel(config.hw.panel, RealClock())
     ignition = panel.ignition_on
     panel.close()
-    return Finding("panel", Verdict.OK, f"ignition {'on' if ignition else 'off'}")
+    return Step("panel", Mark.OK, f"ignition {'on' if ignition else 'off'}")
 
 
-def show_panel(path: Path, overrides: list[str], *, each_s: float) -> int:
-    """Show every lamp and sound in turn, with its name, for a person to look at."""
-    config = load_config(path, overrides)
-    panel = open_panel(config.hw.panel, RealClock())
-    out = Console()
-    try:
-        for lamp in Lamp:
-            out.print(f"lamp: {lamp.value}")
-            panel.set_lamp(lamp)
-            time.sleep(each_s)
-        for sound in Buzz:
-            out.print(f"sound: {sound.value}")
-            panel.buzz(sound)
-            time.sleep(each_s)
-        out.print("illuminator; now press the buttons")
-        panel.set_illuminator(on=True)
-        time.sleep(2 * each_s)
-        for button in panel.take_presses():
-            out.print(f"pressed: {button.value}")
-    finally:
-        panel.close()
-    return 0
-
-
-def _link(config: AgentConfig) -> Finding:
+def _link(config: AgentConfig) -> Step:
     if config.hw.link.kind == "none":
-        return Finding("broker", Verdict.WARN, "none configured: reads stay in the outbox")
+        return Step("broker", Mark.WARN, "none configured: reads stay in the outbox")
     events: queue.SimpleQueue[LinkEvent] = queue.SimpleQueue()
     link = open_link(config.hw.link)
     try:
         link.start(events.put, subscribe=(), will=None)
         event = events.get(timeout=_LINK_TIMEOUT_S)
     except queue.Empty:
-        return Finding("broker", Verdict.FAIL, f"no connection within {_LINK_TIMEOUT_S:g} s: {_LINK_HINT}")
+        return Step("broker", Mark.FAIL, f"no connection within {_LINK_TIMEOUT_S:g} s: {_LINK_HINT}")
     finally:
         link.close()
     if isinstance(event, LinkUp):
-        return Finding("broker", Verdict.OK, f"connected, window {event.max_in_flight}")
+        return Step("broker", Mark.OK, f"connected, window {event.max_in_flight}")
     reason = event.reason if isinstance(event, LinkDown) else str(event)
-    return Finding("broker", Verdict.FAIL, f"{reason}: {_LINK_HINT}")
-
-
-def _print(findings: list[Finding]) -> None:
-    colours = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FAIL: "red"}
-    table = Table("", "what", "finding")
-    for finding in findings:
-        table.add_row(f"[{colours[finding.verdict]}]{finding.verdict}[/]", finding.what, escape(finding.detail))
-    Console().print(table)
+    return Step("broker", Mark.FAIL, f"{reason}: {_LINK_HINT}")

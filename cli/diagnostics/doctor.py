@@ -1,0 +1,54 @@
+"""``patrol-lpr doctor``: every check once, and the panel for a person to look at."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from agent.runtime.config import load_config
+from cli.diagnostics.checks import examine
+from cli.diagnostics.step import Mark, as_plain, as_table
+from hw.clock import RealClock
+from hw.open import open_panel
+from hw.ports import Buzz, Lamp
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def run(path: Path, overrides: list[str], *, as_json: bool) -> int:
+    """Check everything; returns 1 when something fails."""
+    steps = list(examine(path, overrides))
+    if as_json:
+        sys.stdout.write(json.dumps([as_plain(step) for step in steps], indent=2) + "\n")
+    else:
+        Console().print(as_table(steps))
+    return 1 if any(step.mark is Mark.FAIL for step in steps) else 0
+
+
+def show_panel(path: Path, overrides: list[str], *, each_s: float) -> int:
+    """Show every lamp and sound in turn, with its name, for a person to look at."""
+    config = load_config(path, overrides)
+    panel = open_panel(config.hw.panel, RealClock())
+    out = Console()
+    try:
+        for lamp in Lamp:
+            out.print(f"lamp: {lamp.value}")
+            panel.set_lamp(lamp)
+            time.sleep(each_s)
+        for sound in Buzz:
+            out.print(f"sound: {sound.value}")
+            panel.buzz(sound)
+            time.sleep(each_s)
+        out.print("illuminator; now press the buttons")
+        panel.set_illuminator(on=True)
+        time.sleep(2 * each_s)
+        for button in panel.take_presses():
+            out.print(f"pressed: {button.value}")
+    finally:
+        panel.close()
+    return 0
