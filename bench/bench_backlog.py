@@ -28,6 +28,7 @@ from hw.clock import RealClock
 from hw.config import MqttLinkConfig, TlsConfig
 from hw.link_mqtt import LinkMqtt
 from protocol.seal import Opener, Sealer, SigningKey, StationKey, load_keyring
+from protocol.wire.registry import released_registry
 from protocol.wire.topics import Channel, build
 from station.ingest import Ingest
 from station.service import BrokerAddress, StationService
@@ -56,7 +57,7 @@ def opened(folder: Path, reads: int) -> Outbox:
     """The outbox of one backlog."""
     keys = folder / "keys"
     sealer = Sealer(UNIT, SigningKey.load(keys / "unit.key"), StationKey.load_public(keys / "station.pub"))
-    encoder = RecordEncoder(UNIT, "Example Sheriff", BOOT, sealer)
+    encoder = RecordEncoder(UNIT, "Example Sheriff", BOOT, released_registry(), sealer)
     return open_outbox(folder / f"outbox-{reads}", encoder, limits=Limits(min_free_bytes=0, ballast_bytes=0))[0]
 
 

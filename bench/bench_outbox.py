@@ -59,7 +59,7 @@ def group_commit(folder: Path, rounds: int) -> tuple[float, float]:
             nonlocal link
             rows = []
             for seq, read in enumerate(reads, first):
-                encoded = encoder.read(seq, read, link)
+                encoded = encoder.record(seq, read.body, link, read.read_id)
                 link = encoded.link
                 rows.append((seq, 0, encoded.record_id, encoded.payload))
             bare.execute("BEGIN IMMEDIATE")

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-from protocol.wire.wire import Receipt, encode_receipt
 
 from agent.buffer import Limits, OutboxReader, open_outbox
 from agent.runtime.loops import ReadQueue, UplinkQueue, uplink_loop
@@ -22,9 +21,10 @@ from bench.measure import Figure, arguments
 from hw.clock import RealClock
 from hw.config import MqttLinkConfig
 from hw.link_mqtt import LinkMqtt
-from protocol.seal.evidence import START
+from protocol.wire.codec import encode
+from protocol.wire.control.receipt import Receipt
 from protocol.wire.topics import Channel, build
-from tests.builders import BOOT, make_encoder, make_read
+from tests.builders import BOOT, make_encoder, make_read, make_read_record
 from tests.mosquitto import Mosquitto
 
 if TYPE_CHECKING:
@@ -40,12 +40,7 @@ UNIT = "unit-07"
 
 
 def payloads(reads: int) -> list[bytes]:
-    encoder, link, made = make_encoder(), START, []
-    for n in range(1, reads + 1):
-        encoded = encoder.read(n, make_read(n, pictures=()), link)
-        link = encoded.link
-        made.append(encoded.payload)
-    return made
+    return [make_read_record(n, seq=n, pictures=()).payload for n in range(1, reads + 1)]
 
 
 def bare_paho(port: int, messages: list[bytes]) -> float:
@@ -101,7 +96,7 @@ def receipt_everything(port: int, ready: Event, known: dict[bytes, tuple[int, by
         time.sleep(COMMIT_S)
         while len(group) < GROUP and not waiting.empty():
             group.append(waiting.get())
-        receipt = encode_receipt(Receipt(UNIT, "bench", 1, tuple(group)))
+        receipt = encode(Receipt(unit=UNIT, station="bench", stored_us=1, records=tuple(group), pictures=()))
         client.publish(build(UNIT, Channel.RECEIPT), receipt, 1)
 
 

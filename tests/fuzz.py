@@ -30,16 +30,22 @@ from hw.drive_load import load_drive
 from hw.ports import NmeaLine, Received
 from protocol.errors import KeyFileError, KeyUnknownError, UpdateError, WireError
 from protocol.seal import KeyRing, Opener, ReceiptVerifier, Sealer, SigningKey, StationKey, VerifyKey, sign_answer
+from protocol.seal.envelope import decode_sealed
 from protocol.seal.evidence import START, decode_signed, sign
-from protocol.seal.series import Header, Proof, examine, read_series, write_series
+from protocol.seal.series import Proof, examine, make_header, read_series, write_series
 from protocol.update.envelope import verify_update, write_update
 from protocol.update.manifest import FileEntry, Manifest, Part, parse_manifest
-from protocol.wire import wire
+from protocol.wire.codec import decode
+from protocol.wire.control.chunk import PictureChunk
+from protocol.wire.control.transfer import ChunkRequest, FileOffer, FilePart, UpdateReport
+from protocol.wire.control.unit_state import Health, Status
+from protocol.wire.record import decode_record
+from protocol.wire.registry import released_registry
 from provision.card import Card, load_card
 from provision.errors import ProvisionError
 from station.ingest import Ingest
 from station.store import Store
-from tests.builders import BOOT, make_encoder, make_read
+from tests.builders import BOOT, make_read_record
 from tests.drive_builder import write_drive
 from tests.nmea_lines import epoch_lines
 
@@ -85,15 +91,13 @@ def nmea() -> tuple[Callable[[bytes], None], list[bytes]]:
 def records() -> tuple[Callable[[bytes], None], list[bytes]]:
     """What comes to a station."""
 
+    registry = released_registry()
+
     def target(data: bytes) -> None:
-        for decode in (
-            wire.decode_record,
-            wire.decode_chunk,
-            wire.decode_health,
-            wire.decode_status,
-            wire.decode_update,
-        ):
-            _only((WireError,), decode)(data)
+        _only((WireError,), lambda payload: decode_record(payload, registry))(data)
+        for model in (PictureChunk, Health, Status):
+            _only((WireError,), lambda payload, model=model: decode(payload, model))(data)
+        _only((WireError,), lambda payload: decode(payload, ChunkRequest, UpdateReport))(data)
 
     return target, _goldens()
 
@@ -163,8 +167,8 @@ def offers() -> tuple[Callable[[bytes], None], list[bytes]]:
     """What an uplink that fetches updates hears on the topics of updates."""
 
     def target(data: bytes) -> None:
-        for decode in (wire.decode_offer, wire.decode_part):
-            _only((WireError,), decode)(data)
+        for model in (FileOffer, FilePart):
+            _only((WireError,), lambda payload, model=model: decode(payload, model))(data)
 
     return target, _goldens()
 
@@ -172,10 +176,10 @@ def offers() -> tuple[Callable[[bytes], None], list[bytes]]:
 def seals() -> tuple[Callable[[bytes], None], list[bytes]]:
     """Sealed and signed records."""
     sealer, opener = Sealer("unit-07", OWN, STATION), Opener(RING)
-    record = make_encoder().read(1, make_read(1), b"").payload
+    record = make_read_record().payload
 
     def target(data: bytes) -> None:
-        _only((WireError, KeyUnknownError), opener.record)(data)
+        _only((WireError, KeyUnknownError), lambda payload: opener.record(decode_sealed(payload)))(data)
         _only((WireError,), decode_signed)(data)
         _only((WireError, KeyUnknownError), opener.picture)(data)
 
@@ -191,11 +195,11 @@ def series() -> tuple[Callable[[bytes], None], list[bytes]]:
 
     out, prev, proofs = io.BytesIO(), START, []
     for seq in range(1, 4):
-        record = make_encoder().read(seq, make_read(seq), b"").payload
+        record = make_read_record(seq, seq=seq).payload
         signed, prev = sign(OWN, "unit-07", seq, prev, record=record, salt=bytes(16))
         inner = decode_signed(signed)
         proofs.append(Proof(inner.evidence("unit-07", seq), inner.salt, inner.record))
-    write_series(out, Header("station", 1, (("unit-07", OWN.public.raw),)), proofs)
+    write_series(out, make_header("station", 1, [("unit-07", OWN.public.raw)]), proofs)
     return target, [out.getvalue()]
 
 

@@ -37,9 +37,10 @@ from cli.simulate import config_for, fresh_keys
 from hw.drive_load import load_drive
 from protocol.seal import Opener, load_keyring
 from protocol.seal.series import Proof, examine
+from protocol.wire.registry import released_registry
 from station.ingest import Ingest
 from station.store import Store
-from tests.builders import make_encoder, make_read
+from tests.builders import make_encoder, make_read_record
 from tests.drive_builder import write_drive
 from tests.power_cut import CuttableDisk
 
@@ -105,7 +106,9 @@ class Unit:
         return end
 
     def encoder(self) -> RecordEncoder:
-        return RecordEncoder(self.config.unit, self.config.agency, bytes(16), build_sealer(self.config))
+        return RecordEncoder(
+            self.config.unit, self.config.agency, bytes(16), released_registry(), build_sealer(self.config)
+        )
 
 
 class StruckReader(ScriptedReader):
@@ -140,8 +143,8 @@ def child(unit: Unit, fault: Fault | None, report: int) -> None:
         con.set_trace_callback(lambda sql: [passed(p) for p, start in STATEMENTS.items() if sql.startswith(start)])
         return con
 
-    def append(outbox: Outbox, reads, datings=()):
-        seqs = plain_append(outbox, reads, datings)
+    def append(outbox: Outbox, reads, time_anchors=()):
+        seqs = plain_append(outbox, reads, time_anchors)
         os.write(report, b"".join(read.read_id for read in reads))
         return seqs
 
@@ -266,8 +269,9 @@ def migration(folder: Path, passing: int, *, cut: bool) -> None:
     con = schema.connect(state / FILE_NAME)
     schema.migrate(con, schema.MIGRATIONS[:1])
     for seq in range(1, 6):
-        encoded = encoder.read(seq, make_read(seq), b"")
-        con.execute("INSERT INTO records VALUES (?, 0, ?, ?)", (seq, encoded.record_id, encoded.payload))
+        record = make_read_record(seq, seq=seq)
+        values = (seq, record.envelope.record_id, record.payload)
+        con.execute("INSERT INTO records VALUES (?, 0, ?, ?)", values)
     con.execute("UPDATE meta SET next_seq = 6, reads = 5, appended = 5")
     con.close()
     pid = os.fork()

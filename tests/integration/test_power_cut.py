@@ -10,7 +10,7 @@ import pytest
 from agent.buffer import Limits, OutboxReader, PictureStored, Receipted, open_outbox
 from agent.buffer.outbox import FILE_NAME
 from agent.errors import OutboxError, OutboxFullError
-from tests.builders import make_dating, make_encoder, make_read
+from tests.builders import make_encoder, make_read, make_time_anchor
 from tests.power_cut import CuttableDisk
 
 pytestmark = pytest.mark.integration
@@ -34,7 +34,7 @@ class Unit:
     def append(self, count: int = 3) -> None:
         reads = [make_read(self.number + i + 1) for i in range(count)]
         self.number += count
-        seqs = self.outbox.append(reads, [make_dating()] if self.number % 2 else [])
+        seqs = self.outbox.append(reads, [make_time_anchor()] if self.number % 2 else [])
         self.committed |= {seq: read.read_id for seq, read in zip(seqs, reads, strict=True)}
 
     def receipt(self) -> None:

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,19 +18,24 @@ from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from hw.backoff import Backoff
-from protocol.wire import wire
+from protocol.wire.codec import decode, encode, payload_ref
+from protocol.wire.control.receipt import Nack, PictureStatus, Receipt
+from protocol.wire.control.unit_state import Status
+from protocol.wire.enums import UnitState
 from protocol.wire.topics import Channel, build
 from station.broker import EmbeddedBroker
 from station.errors import BrokerError
 from station.ingest import Ingest
 from station.service import BrokerAddress, StationService
 from station.store import Store
+from tests.builders import make_read_record
 from tests.ports import free_port
-from tests.strategies import make_read_message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from protocol.wire.control.receipt import DownMessage
 
 pytestmark = pytest.mark.integration
 
@@ -103,7 +107,7 @@ class UnitClient:
     """What a unit does at the broker, bare paho."""
 
     def __init__(self, port: int, *, five: bool, password: str | None = None) -> None:
-        self._answers: queue.Queue[wire.DownMessage] = queue.Queue()
+        self._answers: queue.Queue[DownMessage] = queue.Queue()
         self._subscribed = threading.Event()
         self._client = Client(
             CallbackAPIVersion.VERSION2,
@@ -120,14 +124,14 @@ class UnitClient:
         assert self._subscribed.wait(WAIT_S)
 
     def _receive(self, _: Client, __: Any, message: MQTTMessage) -> None:
-        self._answers.put(wire.decode_down(bytes(message.payload)))
+        self._answers.put(decode(bytes(message.payload), Receipt, Nack, PictureStatus))
 
     def publish(self, channel: Channel, payload: bytes, *, retain: bool = False, unit: str = UNIT) -> None:
         info = self._client.publish(build(unit, channel), payload, qos=1, retain=retain)
         info.wait_for_publish(WAIT_S)
         assert info.is_published()
 
-    def answer(self) -> wire.DownMessage:
+    def answer(self) -> DownMessage:
         return self._answers.get(timeout=WAIT_S)
 
     def receipted(self, expected: set[int]) -> None:
@@ -135,7 +139,7 @@ class UnitClient:
         missing = set(expected)
         while missing:
             answer = self.answer()
-            assert isinstance(answer, wire.Receipt), answer
+            assert isinstance(answer, Receipt), answer
             missing -= {seq for seq, _ in answer.records}
 
     def close(self) -> None:
@@ -151,8 +155,7 @@ def unit_client(port: int, *, five: bool) -> Iterator[UnitClient]:
 
 
 def payload(seq: int) -> bytes:
-    message = make_read_message(pictures=())
-    return wire.encode_read(replace(message, seq=seq, read_id=seq.to_bytes(16, "big")))
+    return make_read_record(seq, seq=seq, pictures=()).payload
 
 
 @contextmanager
@@ -197,9 +200,9 @@ def test_reads_are_receipted_through_the_embedded_broker(embedded: EmbeddedBroke
 @pytest.mark.parametrize("five", [True, False])
 def test_retained_status_is_known_to_a_late_station(mosquitto: Mosquitto, tmp_path: Path, five: bool) -> None:
     """A station that starts after the unit still learns its status: shared subscriptions would not tell."""
-    status = wire.StatusMessage(UNIT, bytes(16), wire.UnitState.ONLINE, "", "sw", ())
+    status = Status(unit=UNIT, boot_id=bytes(16), state=UnitState.ONLINE, reason="", software="sw", models=())
     with unit_client(mosquitto.port, five=five) as unit:
-        unit.publish(Channel.STATUS, wire.encode_status(status), retain=True)
+        unit.publish(Channel.STATUS, encode(status), retain=True)
         with station(tmp_path / "s.db", mosquitto.port, five=five) as (_, _, store):
             unit.publish(Channel.READ, payload(1))
             unit.receipted({1})
@@ -217,8 +220,8 @@ def test_garbage_is_refused_and_the_station_goes_on(mosquitto: Mosquitto, tmp_pa
         for bad in (b"\xff\xfe", bytes(100_000)):
             unit.publish(Channel.READ, bad)
             nack = unit.answer()
-            assert isinstance(nack, wire.Nack)
-            assert nack.ref == wire.payload_ref(bad)
+            assert isinstance(nack, Nack)
+            assert nack.ref == payload_ref(bad)
         unit.publish(Channel.READ, payload(1))
         unit.receipted({1})
         assert (ingest.counts.malformed, ingest.counts.oversized) == (1, 1)
@@ -267,7 +270,7 @@ def send_until(unit: UnitClient, receipted: set[int], total: int, enough: int) -
         try:
             while len(receipted) < enough:
                 answer = unit._answers.get(timeout=1.0)
-                assert isinstance(answer, wire.Receipt), answer
+                assert isinstance(answer, Receipt), answer
                 receipted |= {seq for seq, _ in answer.records}
         except queue.Empty:
             continue
@@ -326,7 +329,7 @@ def resend_until_receipted(unit: UnitClient, seq: int) -> None:
             answer = unit._answers.get(timeout=0.5)
         except queue.Empty:
             continue
-        assert isinstance(answer, wire.Receipt)
+        assert isinstance(answer, Receipt)
         return
     raise TimeoutError("no receipt")
 

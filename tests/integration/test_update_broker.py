@@ -8,7 +8,6 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
-from protocol.wire.wire import UpdateState, decode_update
 
 from agent.runtime.config import UpdateTable
 from agent.runtime.updates import UpdateReporter
@@ -19,13 +18,16 @@ from cli.update import held
 from hw.backoff import Backoff
 from hw.config import MqttLinkConfig, TlsConfig
 from hw.link_mqtt import LinkMqtt
+from protocol.wire.codec import decode
+from protocol.wire.control.transfer import UpdateReport
+from protocol.wire.enums import UpdateState
 from protocol.wire.topics import Channel, build
 from station.ingest import Ingest
 from station.service import BrokerAddress, StationService
 from station.store import Store
 from station.updates import keep_file
+from tests.builders import BOOT
 from tests.mosquitto import FleetBroker
-from tests.strategies import BOOT
 from tests.update_builder import Unit
 from updater.release_state import INBOX
 
@@ -45,10 +47,10 @@ _ROUNDS = 3000
 class NothingWaits:
     """An empty outbox."""
 
-    def records(self, *, after_seq, most):
+    def records(self, *, after_seq, limit):
         return []
 
-    def pictures(self, lane, *, after_pic, most):
+    def pictures(self, lane, *, after_pic, limit):
         return []
 
     def jpeg(self, pic):
@@ -132,7 +134,7 @@ def reported(db):
     store = Store(db)
     (row,) = store.units()
     store.close()
-    return None if row.report is None else decode_update(row.report)
+    return None if row.report is None else decode(row.report, UpdateReport)
 
 
 def test_an_update_is_offered_fetched_staged_and_reported_whatever_is_killed_meanwhile(tmp_path, broker):

@@ -18,12 +18,13 @@ from cli.station import _address, app
 from cli.station_tables import reads_table, units_table
 from hw.output import OutputError
 from protocol.seal import StationKey
-from protocol.wire import wire
+from protocol.wire.codec import encode
+from protocol.wire.control.unit_state import Health
 from protocol.wire.enums import GeotagMethod, TimeSource
+from protocol.wire.record import encode_record
 from station.export import iso, write_csv, write_geojson
 from station.store import Store
-from tests.builders import BOOT
-from tests.strategies import make_read_message
+from tests.builders import BOOT, make_read_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,11 +46,12 @@ def store(path: Path) -> Iterator[Store]:
     opened.close()
 
 
-def stored(store: Store, **other: Any) -> StoredRead:
-    message = make_read_message(**{k: v for k, v in other.items() if k in {"when", "where", "single_frame"}})
-    changed = replace(message, **{k: v for k, v in other.items() if k not in {"when", "where", "single_frame"}})
+def stored(store: Store, *, agency: str = "Example Sheriff", **other: Any) -> StoredRead:
+    made = make_read_record(**other)
+    envelope = made.envelope.model_copy(update={"agency": agency})
+    record = replace(made, envelope=envelope, payload=encode_record(envelope, made.body))
     with store.transaction():
-        store.add_record(changed, wire.encode_read(changed), NOW_US)
+        store.add_record(record, NOW_US)
     return store.reads()[-1]
 
 
@@ -142,8 +144,7 @@ def test_units_table_names_the_gaps(store: Store) -> None:
     """A person sees which numbers are missing."""
     with store.transaction():
         for seq in (2, 5, 6):
-            message = make_read_message(seq, seq=seq)
-            store.add_record(message, b"", NOW_US)
+            store.add_record(make_read_record(seq, seq=seq), NOW_US)
         store.note_seen(["unit-07"], NOW_US)
     text = printed(units_table([(row, store.gaps(row.unit)) for row in store.units()]))
     assert "1, 3-4" in text
@@ -220,9 +221,17 @@ def test_looking_is_noted(store: Store, path: Path) -> None:
 
 def test_units_command_shows_counters(store: Store, path: Path) -> None:
     """All that a unit counts can be looked up at the station."""
-    health = wire.HealthMessage("unit-07", BOOT, 1, None, 0, (("frames_dropped", 12_345),), (("soc_mc", 51),))
+    health = Health(
+        unit="unit-07",
+        boot_id=BOOT,
+        mono_us=1,
+        utc_us=None,
+        seq_high=0,
+        counters={"frames_dropped": 12_345},
+        gauges={"soc_mc": 51},
+    )
     with store.transaction():
-        store.note_health(health, wire.encode_health(health), NOW_US)
+        store.note_health(health, encode(health), NOW_US)
     shown = CliRunner().invoke(app, ["units", "--db", str(path), "--counters", "unit-07"]).output
     assert "frames_dropped" in shown
     assert "12,345" in shown

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,15 +12,19 @@ from hypothesis import strategies as st
 
 from cli.station_tables import reads_table, units_table
 from protocol.errors import WireError
-from protocol.wire import wire
-from protocol.wire.enums import PictureKind
+from protocol.wire.codec import MAX_MESSAGE_BYTES, Text64, decode, encode, key, payload_ref
+from protocol.wire.control.chunk import PictureChunk
+from protocol.wire.control.receipt import MAX_RECEIPT_RECORDS, DownMessage, Nack, PictureStatus, Receipt
+from protocol.wire.control.unit_state import Health, Status
+from protocol.wire.enums import Lost, NackCode, PictureKind, UnitState
+from protocol.wire.record import Record, RecordBody
+from protocol.wire.registry import released_registry
 from protocol.wire.topics import Channel, build
 from station.export import write_csv, write_geojson
 from station.ingest import Ingest, IngestLimits
 from station.store import Store
-from tests import strategies
-from tests.builders import BOOT, make_read
-from tests.strategies import make_read_message
+from tests.builders import BOOT, make_read, make_read_record, make_record, make_tombstone
+from tests.strategies import CONTROL_MESSAGES, RECORD_MODELS, messages, record_messages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,26 +48,33 @@ def ingest(store: Store) -> Ingest:
     return Ingest(store, "station-1", lambda: NOW_US)
 
 
-def told(answers: list[tuple[str, bytes]]) -> list[wire.DownMessage]:
-    return [wire.decode_down(payload) for _, payload in answers]
+def told(answers: list[tuple[str, bytes]]) -> list[DownMessage]:
+    return [decode(payload, Receipt, Nack, PictureStatus) for _, payload in answers]
 
 
 def read_payload(number: int = 1, *, seq: int = 1, **other: object) -> bytes:
-    return wire.encode_read(make_read_message(number, seq=seq, **other))
+    return make_read_record(number, seq=seq, **other).payload
 
 
-def tombstone(seq: int, *ranges: tuple[int, int], lost: wire.Lost = wire.Lost.READ) -> bytes:
-    stone = wire.Tombstone(lost, wire.LostReason.BUDGET, sum(b - a + 1 for a, b in ranges), 1000, ranges)
-    return wire.encode_tombstone(
-        wire.TombstoneMessage(UNIT, "Example Sheriff", BOOT, seq, seq.to_bytes(16, "big"), stone)
+def tombstone(seq: int, *ranges: tuple[int, int], lost: Lost = Lost.READ) -> bytes:
+    return make_record(make_tombstone(*ranges, lost=lost), seq=seq).payload
+
+
+def health(seq_high: int, **counters: int) -> bytes:
+    return encode(
+        Health(unit=UNIT, boot_id=BOOT, mono_us=1, utc_us=None, seq_high=seq_high, counters=counters, gauges={})
     )
+
+
+def status(state: UnitState, *, reason: str = "", software: str = "sw") -> bytes:
+    return encode(Status(unit=UNIT, boot_id=BOOT, state=state, reason=reason, software=software, models=()))
 
 
 def chunk(
     content: bytes, offset: int, size: int, *, sha256: bytes | None = None, total: int | None = None
 ) -> bytes:
-    return wire.encode_chunk(
-        wire.PictureChunk(
+    return encode(
+        PictureChunk(
             unit=UNIT,
             boot_id=BOOT,
             read_id=make_read().read_id,
@@ -83,7 +93,9 @@ def test_read_is_stored_and_receipted(ingest: Ingest, store: Store) -> None:
     answers = ingest.handle(READ, payload)
     assert [topic for topic, _ in answers] == [build(UNIT, Channel.RECEIPT)]
     read_id = make_read(5).read_id
-    assert told(answers) == [wire.Receipt(UNIT, "station-1", NOW_US, ((9, read_id),))]
+    assert told(answers) == [
+        Receipt(unit=UNIT, station="station-1", stored_us=NOW_US, records=((9, read_id),), pictures=())
+    ]
     assert [row.read_id for row in store.reads()] == [read_id]
     assert store.payload(UNIT, read_id) == payload
 
@@ -122,18 +134,18 @@ def test_same_id_of_two_units_is_two_reads(ingest: Ingest, store: Store) -> None
 
 def test_receipts_are_split_by_their_limit(ingest: Ingest) -> None:
     """More records than a receipt may name make several receipts."""
-    count = wire.MAX_RECEIPT_RECORDS + 1
-    message = make_read_message(pictures=())
+    count = MAX_RECEIPT_RECORDS + 1
+    body = make_read(pictures=()).body
     for seq in range(1, count + 1):
-        ingest.take(READ, wire.encode_read(replace(message, seq=seq, read_id=seq.to_bytes(16, "big"))))
-    receipts = [m for m in told(ingest.commit()) if isinstance(m, wire.Receipt)]
-    assert [len(r.records) for r in receipts] == [wire.MAX_RECEIPT_RECORDS, 1]
+        ingest.take(READ, make_record(body, seq=seq).payload)
+    receipts = [m for m in told(ingest.commit()) if isinstance(m, Receipt)]
+    assert [len(r.records) for r in receipts] == [MAX_RECEIPT_RECORDS, 1]
 
 
 def test_new_reads_are_announced_once_after_their_commit(store: Store) -> None:
     """A listener hears each stored read once."""
     heard: list[int] = []
-    ingest = Ingest(store, "s", lambda: NOW_US, on_read=lambda read: heard.append(read.seq))
+    ingest = Ingest(store, "s", lambda: NOW_US, on_read=lambda read: heard.append(read.envelope.seq))
     ingest.take(READ, read_payload(seq=4))
     assert heard == []
     ingest.commit()
@@ -147,32 +159,63 @@ def test_new_reads_are_announced_once_after_their_commit(store: Store) -> None:
 def test_malformed_payload_is_refused(ingest: Ingest, payload: bytes) -> None:
     """What cannot be read is refused by the hash of its bytes and never asked for again."""
     (nack,) = told(ingest.handle(READ, payload))
-    assert isinstance(nack, wire.Nack)
-    assert (nack.ref, nack.code, nack.retry) == (wire.payload_ref(payload), wire.NackCode.MALFORMED, False)
+    assert isinstance(nack, Nack)
+    assert (nack.ref, nack.code, nack.retry) == (payload_ref(payload), NackCode.MALFORMED, False)
     assert ingest.counts.malformed == 1
 
 
-def test_unknown_schema_is_refused_by_its_own_code(ingest: Ingest) -> None:
+@pytest.mark.parametrize("channel", [Channel.PICTURE, Channel.HEALTH, Channel.UPDATE, Channel.STATUS])
+def test_unknown_schema_is_refused_by_its_own_code(ingest: Ingest, channel: Channel) -> None:
     """A newer unit learns that the station is too old, not that its bytes are broken."""
-    (nack,) = told(ingest.handle(READ, read_payload().replace(b"\xa6read/1", b"\xa6read/9")))
-    assert isinstance(nack, wire.Nack)
-    assert nack.code == wire.NackCode.UNKNOWN_SCHEMA
+    payload = health(1).replace(b"\xa8health/1", b"\xa8health/9")
+    (nack,) = told(ingest.handle(build(UNIT, channel), payload))
+    assert isinstance(nack, Nack)
+    assert (nack.ref, nack.code, nack.retry) == (payload_ref(payload), NackCode.UNKNOWN_SCHEMA, False)
     assert (ingest.counts.unknown_schema, ingest.counts.malformed) == (1, 0)
+
+
+class Toll(RecordBody):
+    """A record type of a version to come."""
+
+    SCHEMA: ClassVar[str] = "toll/1"
+
+    gate: Annotated[Text64, key("gate")]
+
+
+def test_record_of_an_unknown_type_is_kept_as_it_is_and_receipted(ingest: Ingest, store: Store) -> None:
+    """A newer unit need not keep what an older station does not understand; its number is as good as any other."""
+    assert released_registry().get(Toll.SCHEMA) is None
+    heard: list[Record] = []
+    ingest = Ingest(store, "s", lambda: NOW_US, on_read=heard.append)
+    toll = make_record(Toll(gate="north"), seq=2)
+    ingest.handle(READ, read_payload(1, seq=1))
+    (receipt,) = told(ingest.handle(READ, toll.payload))
+    assert isinstance(receipt, Receipt)
+    assert receipt.records == ((2, toll.envelope.record_id),)
+    ingest.handle(READ, read_payload(4, seq=4))
+    assert [(g.first, g.last, g.explained) for g in store.gaps(UNIT)] == [(3, 3, False)]
+    assert store.seen(UNIT) == [(1, 2), (4, 4)]
+    (again,) = told(ingest.handle(READ, toll.payload))
+    assert again == receipt
+    assert [row.seq for row in store.reads()] == [record.envelope.seq for record in heard] == [1, 4]
+    counts = ingest.counts
+    assert (counts.reads, counts.others, counts.duplicates) == (2, 1, 1)
+    assert (counts.unknown_schema, counts.malformed) == (0, 0)
 
 
 def test_oversized_payload_is_refused_unread(ingest: Ingest) -> None:
     """A payload above the limit is not even decoded."""
-    (nack,) = told(ingest.handle(READ, bytes(wire.MAX_MESSAGE_BYTES + 1)))
-    assert isinstance(nack, wire.Nack)
-    assert (nack.code, ingest.counts.oversized) == (wire.NackCode.MALFORMED, 1)
+    (nack,) = told(ingest.handle(READ, bytes(MAX_MESSAGE_BYTES + 1)))
+    assert isinstance(nack, Nack)
+    assert (nack.code, ingest.counts.oversized) == (NackCode.MALFORMED, 1)
 
 
 def test_oversized_picture_is_refused(store: Store) -> None:
     """A picture above the quota is refused at its first chunk, and nothing of it is kept."""
     ingest = Ingest(store, "s", lambda: NOW_US, limits=IngestLimits(picture_bytes=100))
     (nack,) = told(ingest.handle(PICTURE, chunk(bytes(101), 0, 50)))
-    assert isinstance(nack, wire.Nack)
-    assert (nack.code, ingest.counts.oversized) == (wire.NackCode.QUOTA, 1)
+    assert isinstance(nack, Nack)
+    assert (nack.code, ingest.counts.oversized) == (NackCode.QUOTA, 1)
 
 
 @pytest.mark.parametrize("channel", [Channel.READ, Channel.PICTURE, Channel.HEALTH, Channel.STATUS])
@@ -181,14 +224,14 @@ def test_message_in_the_name_of_another_unit_is_refused(ingest: Ingest, store: S
     payloads = {
         Channel.READ: read_payload(),
         Channel.PICTURE: chunk(b"jpeg", 0, 4),
-        Channel.HEALTH: wire.encode_health(wire.HealthMessage(UNIT, BOOT, 1, None, 3, (), ())),
-        Channel.STATUS: wire.encode_status(wire.StatusMessage(UNIT, BOOT, wire.UnitState.ONLINE, "", "sw", ())),
+        Channel.HEALTH: health(3),
+        Channel.STATUS: status(UnitState.ONLINE),
     }
     (answer,) = ingest.handle(build("unit-08", channel), payloads[channel])
-    nack = wire.decode_down(answer[1])
-    assert isinstance(nack, wire.Nack)
+    (nack,) = told([answer])
+    assert isinstance(nack, Nack)
     assert (answer[0], nack.unit) == (build("unit-08", Channel.RECEIPT), "unit-08")
-    assert nack.code == wire.NackCode.NOT_AUTHORISED
+    assert nack.code == NackCode.NOT_AUTHORISED
     assert (store.reads(), store.units(), ingest.counts.not_authorised) == ([], [], 1)
 
 
@@ -196,8 +239,8 @@ def test_unit_that_is_not_on_the_list_is_refused(store: Store) -> None:
     """With a list of units nobody else is stored."""
     ingest = Ingest(store, "s", lambda: NOW_US, units=frozenset({"unit-08"}))
     (nack,) = told(ingest.handle(READ, read_payload()))
-    assert isinstance(nack, wire.Nack)
-    assert nack.code == wire.NackCode.NOT_AUTHORISED
+    assert isinstance(nack, Nack)
+    assert nack.code == NackCode.NOT_AUTHORISED
     assert store.reads() == []
 
 
@@ -223,7 +266,7 @@ def test_bad_neighbours_do_not_harm_a_good_read(ingest: Ingest, store: Store) ->
     ingest.take(READ, read_payload())
     ingest.take("nonsense", b"")
     answers = told(ingest.commit())
-    assert [type(m) for m in answers] == [wire.Nack, wire.Receipt]
+    assert [type(m) for m in answers] == [Nack, Receipt]
     assert len(store.reads()) == 1
 
 
@@ -231,13 +274,13 @@ def test_disk_that_refuses_gives_no_receipt_and_asks_to_retry(ingest: Ingest, st
     """What is not durable is not receipted; the unit is asked to try again, and succeeds."""
     store._con.execute("PRAGMA query_only = ON")
     (nack,) = told(ingest.handle(READ, read_payload()))
-    assert isinstance(nack, wire.Nack)
-    assert (nack.code, nack.retry) == (wire.NackCode.STORAGE, True)
+    assert isinstance(nack, Nack)
+    assert (nack.code, nack.retry) == (NackCode.STORAGE, True)
     assert ingest.counts.storage_failures == 1
     assert "readonly" in ingest.last_failure
     store._con.execute("PRAGMA query_only = OFF")
     (receipt,) = told(ingest.handle(READ, read_payload()))
-    assert isinstance(receipt, wire.Receipt)
+    assert isinstance(receipt, Receipt)
 
 
 def test_full_disk_gives_no_receipt_and_keeps_what_was_receipted(ingest: Ingest, store: Store) -> None:
@@ -247,8 +290,8 @@ def test_full_disk_gives_no_receipt_and_keeps_what_was_receipted(ingest: Ingest,
     receipted = 0
     for seq in range(1, 200):
         (answer,) = told(ingest.handle(READ, read_payload(seq, seq=seq)))
-        if isinstance(answer, wire.Nack):
-            assert (answer.code, answer.retry) == (wire.NackCode.STORAGE, True)
+        if isinstance(answer, Nack):
+            assert (answer.code, answer.retry) == (NackCode.STORAGE, True)
             break
         receipted += 1
     assert 0 < receipted < 199
@@ -262,7 +305,7 @@ def test_failed_commit_stores_nothing_of_its_group(ingest: Ingest, store: Store)
     store._con.execute(
         "CREATE TRIGGER broken BEFORE INSERT ON reads WHEN NEW.seq = 2 BEGIN SELECT RAISE(ABORT, 'disk'); END"
     )
-    assert [type(m) for m in told(ingest.commit())] == [wire.Nack]
+    assert [type(m) for m in told(ingest.commit())] == [Nack]
     assert (store.reads(), store.gaps(UNIT)) == ([], [])
     store._con.execute("DROP TRIGGER broken")
 
@@ -283,14 +326,14 @@ def test_lost_reads_are_missing_until_a_tombstone_explains_them(ingest: Ingest, 
 
 def test_tombstone_of_pictures_explains_no_read(ingest: Ingest, store: Store) -> None:
     """An evicted picture's number is its read's: the read itself is still expected."""
-    ingest.handle(READ, tombstone(3, (1, 2), lost=wire.Lost.OVERVIEW))
+    ingest.handle(READ, tombstone(3, (1, 2), lost=Lost.OVERVIEW))
     assert [(g.first, g.last, g.explained) for g in store.gaps(UNIT)] == [(1, 2, False)]
 
 
 def test_health_tells_of_reads_that_never_came(ingest: Ingest, store: Store) -> None:
     """The last number given out shows a loss at the end, which no later read would."""
     ingest.handle(READ, read_payload(1, seq=1))
-    payload = wire.encode_health(wire.HealthMessage(UNIT, BOOT, 1, None, 4, (("frames", 9),), ()))
+    payload = health(4, frames=9)
     assert ingest.handle(build(UNIT, Channel.HEALTH), payload) == []
     assert [(g.first, g.last) for g in store.gaps(UNIT)] == [(2, 4)]
     assert store.health(UNIT) == payload
@@ -327,7 +370,7 @@ def test_picture_is_put_together_from_chunks(ingest: Ingest, store: Store) -> No
     stored = []
     for offset in (0, 40, 80):
         (receipt,) = told(ingest.handle(PICTURE, chunk(content, offset, 40)))
-        assert isinstance(receipt, wire.Receipt)
+        assert isinstance(receipt, Receipt)
         stored.append(receipt.pictures[0][1])
     assert stored == [40, 80, 100]
     assert store.picture(UNIT, hashlib.sha256(content).digest()) == content
@@ -337,8 +380,8 @@ def test_chunk_ahead_is_answered_with_where_to_go_on(ingest: Ingest) -> None:
     """After a loss the unit is told the first byte that is lacking."""
     content = bytes(range(100))
     ingest.handle(PICTURE, chunk(content, 0, 30))
-    (status,) = told(ingest.handle(PICTURE, chunk(content, 60, 30)))
-    assert status == wire.PictureStatus(UNIT, hashlib.sha256(content).digest(), 30)
+    (answer,) = told(ingest.handle(PICTURE, chunk(content, 60, 30)))
+    assert answer == PictureStatus(unit=UNIT, sha256=hashlib.sha256(content).digest(), offset=30)
 
 
 def test_overlapping_and_repeated_chunks_are_joined(ingest: Ingest, store: Store) -> None:
@@ -357,7 +400,7 @@ def test_picture_resumes_after_a_restart(ingest: Ingest, store: Store, tmp_path:
     again = Store(tmp_path / "station.db")
     later = Ingest(again, "s", lambda: NOW_US)
     (receipt,) = told(later.handle(PICTURE, chunk(content, 60, 40)))
-    assert isinstance(receipt, wire.Receipt)
+    assert isinstance(receipt, Receipt)
     assert receipt.pictures == ((hashlib.sha256(content).digest(), 100),)
     again.close()
 
@@ -366,8 +409,8 @@ def test_wrong_hash_starts_the_picture_again(ingest: Ingest, store: Store) -> No
     """Bytes that do not match their hash are not believed; right ones that come later are."""
     right, wrong = b"right" * 10, b"wrong" * 10
     sha = hashlib.sha256(right).digest()
-    (status,) = told(ingest.handle(PICTURE, chunk(wrong, 0, 50, sha256=sha)))
-    assert status == wire.PictureStatus(UNIT, sha, 0)
+    (answer,) = told(ingest.handle(PICTURE, chunk(wrong, 0, 50, sha256=sha)))
+    assert answer == PictureStatus(unit=UNIT, sha256=sha, offset=0)
     assert store.picture(UNIT, sha) is None
     ingest.handle(PICTURE, chunk(right, 0, 50))
     assert store.picture(UNIT, sha) == right
@@ -378,7 +421,7 @@ def test_picture_that_never_matches_is_refused_in_the_end(ingest: Ingest) -> Non
     sha = hashlib.sha256(b"what it should be").digest()
     payload = chunk(b"x" * 17, 0, 17, sha256=sha)
     kinds = [[type(m) for m in told(ingest.handle(PICTURE, payload))] for _ in range(3)]
-    assert kinds == [[wire.PictureStatus], [wire.PictureStatus], [wire.Nack]]
+    assert kinds == [[PictureStatus], [PictureStatus], [Nack]]
     assert ingest.counts.hopeless_pictures == 1
 
 
@@ -392,8 +435,7 @@ def test_changed_length_starts_the_picture_again(ingest: Ingest, store: Store) -
 
 def test_status_is_kept_but_is_no_sign_of_life(ingest: Ingest, store: Store) -> None:
     """A status may be retained or a will: only what a unit itself sends counts as seen."""
-    status = wire.StatusMessage(UNIT, BOOT, wire.UnitState.OFFLINE, "will", "patrol-lpr 0.1", ())
-    ingest.handle(build(UNIT, Channel.STATUS), wire.encode_status(status))
+    ingest.handle(build(UNIT, Channel.STATUS), status(UnitState.OFFLINE, reason="will", software="patrol-lpr 0.1"))
     (unit,) = store.units()
     assert (unit.state, unit.software, unit.seen_us) == ("offline", "patrol-lpr 0.1", None)
     ingest.handle(READ, read_payload())
@@ -407,13 +449,9 @@ def test_station_id_must_fit_the_wire(store: Store) -> None:
 
 
 TOPICS = st.sampled_from([build(UNIT, channel) for channel in Channel]) | st.text(max_size=30)
-MESSAGES = (
-    strategies.read_messages().map(wire.encode_read)
-    | strategies.datings().map(wire.encode_time_anchor)
-    | strategies.tombstones().map(wire.encode_tombstone)
-    | strategies.chunks().map(wire.encode_chunk)
-    | strategies.healths().map(wire.encode_health)
-    | strategies.statuses().map(wire.encode_status)
+RECORDS = st.one_of([record_messages(model) for model in RECORD_MODELS])
+MESSAGES = RECORDS.map(lambda record: record.payload) | st.one_of(
+    [messages(model).map(encode) for model in CONTROL_MESSAGES]
 )
 
 
@@ -428,43 +466,38 @@ def damaged(draw: st.DrawFn) -> bytes:
 @pytest.mark.slow
 @given(st.lists(st.tuples(TOPICS, st.binary(max_size=64) | damaged() | MESSAGES), max_size=8))
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_no_payload_raises(store: Store, messages: list[tuple[str, bytes]]) -> None:
+def test_no_payload_raises(store: Store, sent: list[tuple[str, bytes]]) -> None:
     """Whatever comes, nothing is raised and every answer is a message that a unit can read."""
     ingest = Ingest(store, "s", lambda: NOW_US)
-    for topic, payload in messages:
+    for topic, payload in sent:
         ingest.take(topic, payload)
-    for topic, payload in ingest.commit():
-        assert wire.decode_down(payload).unit == topic.split("/")[2]
+    for answer in ingest.commit():
+        (message,) = told([answer])
+        assert message.unit == answer[0].split("/")[2]
     assert ingest.counts.storage_failures == 0
 
 
 @pytest.mark.slow
-@given(strategies.read_messages() | strategies.datings() | strategies.tombstones())
+@given(RECORDS)
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_every_valid_record_is_stored_and_exported(store: Store, message: wire.RecordMessage) -> None:
+def test_every_valid_record_is_stored_and_exported(store: Store, record: Record) -> None:
     """No value that the wire allows is too much for the store, the calendar of an export, or the tables."""
-    match message:
-        case wire.ReadMessage():
-            payload = wire.encode_read(message)
-        case wire.TimeAnchorMessage():
-            payload = wire.encode_time_anchor(message)
-        case wire.TombstoneMessage():
-            payload = wire.encode_tombstone(message)
+    unit = record.envelope.unit
     ingest = Ingest(store, "s", lambda: NOW_US)
-    (receipt,) = told(ingest.handle(build(message.unit, Channel.READ), payload))
-    assert isinstance(receipt, wire.Receipt)
-    assert [seq for seq, _ in receipt.records] == [message.seq]
-    write_csv(store.each_read(unit=message.unit), io.StringIO())
-    write_geojson(store.each_read(unit=message.unit), io.StringIO())
-    reads_table(store.reads(unit=message.unit))
-    units_table([(unit, store.gaps(unit.unit)) for unit in store.units() if unit.unit == message.unit])
+    (receipt,) = told(ingest.handle(build(unit, Channel.READ), record.payload))
+    assert isinstance(receipt, Receipt)
+    assert [seq for seq, _ in receipt.records] == [record.envelope.seq]
+    write_csv(store.each_read(unit=unit), io.StringIO())
+    write_geojson(store.each_read(unit=unit), io.StringIO())
+    reads_table(store.reads(unit=unit))
+    units_table([(row, store.gaps(row.unit)) for row in store.units() if row.unit == unit])
 
 
-@given(strategies.chunks())
+@given(messages(PictureChunk))
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_every_valid_chunk_is_answered(store: Store, message: wire.PictureChunk) -> None:
+def test_every_valid_chunk_is_answered(store: Store, message: PictureChunk) -> None:
     """A unit always learns what the station holds of its picture."""
     answers = told(
-        Ingest(store, "s", lambda: NOW_US).handle(build(message.unit, Channel.PICTURE), wire.encode_chunk(message))
+        Ingest(store, "s", lambda: NOW_US).handle(build(message.unit, Channel.PICTURE), encode(message))
     )
     assert answers

@@ -6,8 +6,6 @@ import itertools
 from typing import TYPE_CHECKING
 
 import pytest
-from protocol.wire.fields import MAX_MESSAGE_BYTES
-from protocol.wire.wire import Nack, Receipt, decode_down
 from typer.testing import CliRunner
 
 from agent.buffer import Limits, OutboxReader, open_outbox
@@ -18,17 +16,26 @@ from cli import main as agent_cli
 from cli import station as station_cli
 from cli.main import app
 from protocol.seal import Opener, Sealer, SigningKey, StationKey, load_keyring
+from protocol.wire.codec import MAX_MESSAGE_BYTES, decode
+from protocol.wire.control.receipt import Nack, PictureStatus, Receipt
 from protocol.wire.enums import NackCode
+from protocol.wire.registry import released_registry
 from station.ingest import Ingest
 from station.store import Store
-from tests.builders import BOOT, make_dating, make_encoder, make_read
+from tests.builders import BOOT, make_read, make_read_record, make_time_anchor
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from protocol.wire.control.receipt import DownMessage
+
 LIMITS = Limits(min_free_bytes=0, ballast_bytes=0)
 TOPIC = "lpr/1/unit-07/up/read"
 RUNNER = CliRunner()
+
+
+def told(answers: list[tuple[str, bytes]]) -> list[DownMessage]:
+    return [decode(payload, Receipt, Nack, PictureStatus) for _, payload in answers]
 
 
 class Pair:
@@ -41,17 +48,20 @@ class Pair:
         self.own, self.station_key = SigningKey.generate(), StationKey.generate()
         self.station_key.save(self.keys / "station.key")
         (self.keys / "unit-unit-07.pub").write_bytes(self.own.public.pem())
-        encoder = RecordEncoder("unit-07", "Example Sheriff", BOOT, Sealer("unit-07", self.own, self.station_key))
-        self.outbox, _ = open_outbox(folder / "unit", encoder, limits=LIMITS)
+        self.outbox, _ = open_outbox(folder / "unit", self.encoder(), limits=LIMITS)
         self.reader = OutboxReader(self.outbox.path)
         opener = Opener(load_keyring(self.keys))
         self.store = Store(folder / "station.db", open_picture=opener.picture)
         self.ingest = Ingest(self.store, "s", lambda: 1_760_000_000_000_000, opener=opener)
 
+    def encoder(self) -> RecordEncoder:
+        sealer = Sealer("unit-07", self.own, self.station_key)
+        return RecordEncoder("unit-07", "Example Sheriff", BOOT, released_registry(), sealer)
+
     def send(self) -> list[object]:
         answers = []
         for row in self.reader.records(after_seq=0, limit=1000):
-            answers += [decode_down(payload) for _, payload in self.ingest.handle(TOPIC, row.payload)]
+            answers += told(self.ingest.handle(TOPIC, row.payload))
         return answers
 
     def send_pictures(self) -> None:
@@ -73,18 +83,18 @@ def pair(tmp_path):
 
 def test_reads_and_pictures_come_open_at_the_station(pair):
     reads = [make_read(n) for n in (1, 2, 3)]
-    pair.outbox.append(reads, [make_dating()])
+    pair.outbox.append(reads, [make_time_anchor()])
     assert all(isinstance(answer, Receipt) for answer in pair.send())
     pair.send_pictures()
-    assert [row.text for row in pair.store.reads()] == [read.text for read in reads]
+    assert [row.text for row in pair.store.reads()] == [read.body.text for read in reads]
     for picture in reads[0].pictures:
         assert pair.store.picture("unit-07", picture.sha256) == picture.jpeg
     assert pair.store.reads()[0].pictures == 2
 
 
 def test_an_open_record_is_refused_where_sealed_ones_are_asked_for(pair):
-    payload = make_encoder().read(9, make_read(9), b"").payload
-    (answer,) = [decode_down(p) for _, p in pair.ingest.handle(TOPIC, payload)]
+    payload = make_read_record(9, seq=9).payload
+    (answer,) = told(pair.ingest.handle(TOPIC, payload))
     assert isinstance(answer, Nack)
     assert (answer.code, answer.retry) == (NackCode.NOT_AUTHORISED, False)
     assert pair.ingest.counts.unsealed == 1
@@ -96,7 +106,7 @@ def test_a_missing_key_makes_the_unit_wait_and_loses_nothing(pair):
     pair.outbox.append([make_read(1)])
     blind = Ingest(pair.store, "s", lambda: 1, opener=Opener(load_keyring_without_units(pair)))
     (row,) = pair.reader.records(after_seq=0, limit=9)
-    (answer,) = [decode_down(p) for _, p in blind.handle(TOPIC, row.payload)]
+    (answer,) = told(blind.handle(TOPIC, row.payload))
     assert isinstance(answer, Nack)
     assert answer.retry
     assert blind.counts.key_unknown == 1
@@ -112,16 +122,16 @@ def test_a_station_without_keys_keeps_the_unit_waiting(pair):
     pair.outbox.append([make_read(1)])
     plain = Ingest(pair.store, "s", lambda: 1)
     (row,) = pair.reader.records(after_seq=0, limit=9)
-    (answer,) = [decode_down(p) for _, p in plain.handle(TOPIC, row.payload)]
+    (answer,) = told(plain.handle(TOPIC, row.payload))
     assert isinstance(answer, Nack)
     assert answer.retry
 
 
 def test_a_record_that_is_not_the_one_outside_is_refused(pair):
     """A unit that names one number outside the seal and another inside is broken or lies."""
-    inner = make_encoder().read(5, make_read(5), b"").payload
+    inner = make_read_record(5, seq=5).payload
     payload, _ = Sealer("unit-07", pair.own, pair.station_key).record(6, make_read(5).read_id, inner, b"")
-    (answer,) = [decode_down(p) for _, p in pair.ingest.handle(TOPIC, payload)]
+    (answer,) = told(pair.ingest.handle(TOPIC, payload))
     assert isinstance(answer, Nack)
     assert answer.code is NackCode.MALFORMED
 
@@ -129,12 +139,11 @@ def test_a_record_that_is_not_the_one_outside_is_refused(pair):
 def test_the_chain_goes_on_over_a_restart_and_a_rolled_back_group(pair):
     pair.outbox.append([make_read(1)])
     pair.outbox.close()
-    encoder = RecordEncoder("unit-07", "Example Sheriff", BOOT, Sealer("unit-07", pair.own, pair.station_key))
-    pair.outbox, _ = open_outbox(pair.folder / "unit", encoder, limits=LIMITS)
+    pair.outbox, _ = open_outbox(pair.folder / "unit", pair.encoder(), limits=LIMITS)
     pair.outbox.append([make_read(2)])
     with pytest.raises(AttributeError):
         pair.outbox.append([make_read(3), "no read"])
-    pair.outbox.append([make_read(4)], [make_dating()])
+    pair.outbox.append([make_read(4)], [make_time_anchor()])
     pair.send()
     rows = list(pair.store.each_evidence("unit-07"))
     assert [row.evidence.seq for row in rows] == [1, 2, 3, 4]
@@ -160,7 +169,7 @@ def test_an_export_proves_itself_and_shows_what_was_done_to_it(pair, tmp_path):
     assert "complete and unaltered" in proven.output
     assert run("verify", file, "--key", pair.keys / "unit-unit-07.pub").exit_code == 0
     damaged = bytearray(file.read_bytes())
-    where = damaged.index(make_read(3).text.encode())
+    where = damaged.index(make_read(3).body.text.encode())
     damaged[where] = ord("Z")
     file.write_bytes(damaged)
     shown = run("verify", file)
@@ -201,7 +210,7 @@ def test_a_purge_leaves_the_chain_provable_and_the_contents_gone(pair, tmp_path)
     assert proven.exit_code == 0, proven.output
     assert "deleted under" in proven.output
     assert "3 records" in proven.output
-    assert make_read(1).text.encode() not in file.read_bytes()
+    assert make_read(1).body.text.encode() not in file.read_bytes()
 
 
 def test_audit_shows_ranges_and_fails_on_what_is_missing(pair, tmp_path):
@@ -212,7 +221,7 @@ def test_audit_shows_ranges_and_fails_on_what_is_missing(pair, tmp_path):
     assert whole.exit_code == 0
     assert "1-4" in whole.output
     later = Ingest(pair.store, "s", lambda: 1)
-    later.handle(TOPIC, make_encoder().read(9, make_read(9), b"").payload)
+    later.handle(TOPIC, make_read_record(9, seq=9).payload)
     holed = run("station", "audit", "--db", db)
     assert holed.exit_code == 1
     assert "5-8" in holed.output

@@ -5,25 +5,19 @@ from __future__ import annotations
 import io
 
 import pytest
-from protocol.wire.wire import (
-    ChunkRequest,
-    UpdateReport,
-    UpdateState,
-    decode_offer,
-    decode_part,
-    encode_chunk_request,
-    encode_report,
-)
 from rich.console import Console
 from typer.testing import CliRunner
 
 from cli.station import app
 from cli.station_tables import units_table
+from protocol.wire.codec import decode, encode
+from protocol.wire.control.transfer import ChunkRequest, FileOffer, FilePart, UpdateReport
+from protocol.wire.enums import UpdateState
 from protocol.wire.topics import Channel, build
 from station.ingest import Ingest
 from station.store import Store
 from station.updates import folder_of
-from tests.strategies import BOOT
+from tests.builders import BOOT
 from tests.update_builder import Unit
 
 UP = build("unit-07", Channel.UPDATE)
@@ -55,6 +49,10 @@ def command(made, *words):
     return CliRunner().invoke(app, [*words, "--db", str(db)])
 
 
+def wish(sha256: bytes, offset: int, *, unit: str = "unit-07") -> bytes:
+    return encode(ChunkRequest(unit=unit, boot_id=BOOT, sha256=sha256, offset=offset))
+
+
 def offer(made, unit="unit-07"):
     folder, _, _ = made
     return command(made, "offer", unit, str(folder / "42.lprup"), "--key", str(folder / "release.pub"))
@@ -65,31 +63,29 @@ def test_a_unit_gets_what_it_is_offered_byte_for_byte(made, store):
     assert offer(made).exit_code == 0
     ingest = Ingest(store, "station", lambda: 1)
     ((topic, payload),) = ingest.offers()
-    offered = decode_offer(payload)
+    offered = decode(payload, FileOffer)
     assert topic == build("unit-07", Channel.COMMAND)
     assert (offered.release, offered.size_bytes, offered.parts) == (42, len(data), ("code",))
     got = b""
     while len(got) < offered.size_bytes:
-        ((where, answer),) = ingest.handle(
-            UP, encode_chunk_request(ChunkRequest("unit-07", BOOT, offered.sha256, len(got)))
-        )
+        ((where, answer),) = ingest.handle(UP, wish(offered.sha256, len(got)))
         assert where == build("unit-07", Channel.PART)
-        part = decode_part(answer)
+        part = decode(answer, FilePart)
         assert part.offset == len(got)
         got += part.data
     assert got == data
     assert ingest.counts.chunk_requests == 4
-    assert ingest.handle(UP, encode_chunk_request(ChunkRequest("unit-07", BOOT, offered.sha256, len(got)))) == []
+    assert ingest.handle(UP, wish(offered.sha256, len(got))) == []
 
 
 def test_another_unit_gets_nothing(made, store):
     offer(made)
     (row,) = store.offers()
     ingest = Ingest(store, "station", lambda: 1)
-    wish = ChunkRequest("unit-08", BOOT, row.sha256, 0)
-    assert ingest.handle(build("unit-08", Channel.UPDATE), encode_chunk_request(wish)) == []
-    assert ingest.handle(UP, encode_chunk_request(ChunkRequest("unit-07", BOOT, bytes(32), 0))) == []
-    assert ingest.handle(UP, encode_chunk_request(wish)) != [], "in another's name: refused"
+    of_another = wish(row.sha256, 0, unit="unit-08")
+    assert ingest.handle(build("unit-08", Channel.UPDATE), of_another) == []
+    assert ingest.handle(UP, wish(bytes(32), 0)) == []
+    assert ingest.handle(UP, of_another) != [], "in another's name: refused"
     assert ingest.counts.not_authorised == 1
 
 
@@ -113,7 +109,7 @@ def test_a_file_that_went_is_counted_and_answered_with_silence(made, store):
     for path in folder_of(db).iterdir():
         path.unlink()
     ingest = Ingest(store, "station", lambda: 1)
-    assert ingest.handle(UP, encode_chunk_request(ChunkRequest("unit-07", BOOT, row.sha256, 0))) == []
+    assert ingest.handle(UP, wish(row.sha256, 0)) == []
     assert ingest.counts.storage_failures == 1
     assert "offer the update again" in ingest.last_failure
 
@@ -140,8 +136,19 @@ def test_what_is_not_signed_or_not_for_the_unit_is_not_offered(made, store):
 )
 def test_what_is_wanted_is_shown_beside_what_is_reported(made, store, told, shows):
     offer(made)
-    report = UpdateReport("unit-07", BOOT, *told, 0, bytes(32))
-    assert Ingest(store, "station", lambda: 1).handle(UP, encode_report(report)) == []
+    running, committed, release, state, reason = told
+    report = UpdateReport(
+        unit="unit-07",
+        boot_id=BOOT,
+        running=running,
+        committed=committed,
+        release=release,
+        state=state,
+        reason=reason,
+        fetched_bytes=0,
+        config_sha256=bytes(32),
+    )
+    assert Ingest(store, "station", lambda: 1).handle(UP, encode(report)) == []
     out = Console(file=io.StringIO(), width=300)
     out.print(units_table([(row, []) for row in store.units()]))
     assert f" {shows} " in out.file.getvalue()
