@@ -318,7 +318,7 @@ def _own_functions() -> list[FunctionType]:
     """Ours alone: instrumenting every library takes longer than the fuzzing."""
     found = {}
     for name, module in list(sys.modules.items()):
-        if name.partition(".")[0] in {"agent", "hw", "station"}:
+        if name.partition(".")[0] in {"protocol", "agent", "hw", "station", "provision"}:
             holders = [module, *(value for value in vars(module).values() if isinstance(value, type))]
             for holder in holders:
                 for value in vars(holder).values():

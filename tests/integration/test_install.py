@@ -152,7 +152,7 @@ def test_the_same_sources_make_the_same_wheel_whenever_they_are_built(repo, tmp_
     for day in (1, 2):
         source = tmp_path / f"source-{day}"
         source.mkdir()
-        for part in ("agent", "hw", "station", "provision", "models"):
+        for part in ("protocol", "agent", "hw", "station", "provision", "updater", "cli", "models"):
             shutil.copytree(repo / part, source / part, ignore=shutil.ignore_patterns("__pycache__"))
         for file in ("pyproject.toml", "README.md", "LICENSE"):
             shutil.copy(repo / file, source)

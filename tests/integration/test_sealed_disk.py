@@ -44,7 +44,7 @@ def run_agent(disk: CuttableDisk, drive: Path, seal: str) -> int:
             [
                 sys.executable,
                 "-m",
-                "agent",
+                "cli",
                 "run",
                 "--config",
                 str(config),

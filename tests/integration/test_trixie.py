@@ -40,7 +40,21 @@ CAMERA = """
   location: "CameraLocationFront"
   model: "pictures of a drive"
 """
-PARTS = ("agent", "hw", "station", "provision", "models", "tests", "docs", "systemd", "bench", ".ci")
+PARTS = (
+    "protocol",
+    "agent",
+    "hw",
+    "station",
+    "provision",
+    "updater",
+    "cli",
+    "models",
+    "tests",
+    "docs",
+    "systemd",
+    "bench",
+    ".ci",
+)
 NOT_FOR_TESTS = ("atheris", "import-linter", "mypy", "ruff")
 """Of the development tools: the linters run once, on the other Python; fuzzing has its own command."""
 CYCLES = int(os.environ.get("PATROL_CAMERA_CYCLES", "40"))
