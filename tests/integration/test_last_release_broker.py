@@ -9,13 +9,23 @@ import sys
 
 import pytest
 
-from tests.last_release.files import COMMAND, EXPECTED, HERE, ROOT, UNIT, copy_of, environment, present
+from tests.last_release.files import (
+    EXPECTED,
+    HERE,
+    PRESENT_COMMAND,
+    RELEASE,
+    RELEASE_COMMAND,
+    ROOT,
+    UNIT,
+    copy_of,
+    environment,
+    present,
+)
 from tests.mosquitto import Mosquitto
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 PATIENCE_S = 120
-RELEASE = HERE / "release.zip"
 FRAMES = ROOT / "tests" / "drives" / "city-day" / "frames"
 CONFIG = """
 unit = "{unit}"
@@ -58,9 +68,10 @@ class Road:
     def start_station(self, code):
         """Started before the unit, and awaited: it prints when it receives."""
         self.broker.start()
+        command = RELEASE_COMMAND if code == RELEASE else PRESENT_COMMAND
         arguments = ("--db", self.db, "--keys", self.keys, "--protocol", self.protocol)
         self._station = subprocess.Popen(
-            [*COMMAND, "station", "--broker", f"127.0.0.1:{self.broker.port}", *map(str, arguments)],
+            [*command, "station", "--broker", f"127.0.0.1:{self.broker.port}", *map(str, arguments)],
             cwd=self.folder,
             env=environment(code),
             stdout=subprocess.PIPE,
@@ -157,7 +168,15 @@ def test_this_unit_is_received_by_a_station_of_the_last_release(road):
     """Its reads are opened, stored with their pictures and receipted; its outbox empties and nothing is refused."""
     road.start_station(RELEASE)
     road.run_unit(
-        FRAMES, *COMMAND, "run", "--config", "{config}", "--until-cameras-end", "--drain-s", "60", code=ROOT
+        FRAMES,
+        *PRESENT_COMMAND,
+        "run",
+        "--config",
+        "{config}",
+        "--until-cameras-end",
+        "--drain-s",
+        "60",
+        code=ROOT,
     )
     road.end_station()
     waiting = road.waiting()

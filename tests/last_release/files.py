@@ -13,8 +13,10 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 EXPECTED = json.loads((HERE / "expected.json").read_text(encoding="utf-8"))
 UNIT, AGENCY = "unit-07", "Example Sheriff"
-COMMAND = (sys.executable, "-m", "agent")
-"""``patrol-lpr`` of the release, and of the present code."""
+RELEASE = HERE / "release.zip"
+PRESENT_COMMAND = (sys.executable, "-m", "cli")
+RELEASE_COMMAND = (sys.executable, "-m", "agent")
+"""``patrol-lpr`` of the present code, and of the release."""
 
 
 def copy_of(name: str, folder: Path) -> Path:
@@ -33,7 +35,7 @@ def environment(code: Path) -> dict[str, str]:
 def present(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run a command of the present code to its end."""
     return subprocess.run(
-        [*COMMAND, *map(str, arguments)],
+        [*PRESENT_COMMAND, *map(str, arguments)],
         cwd=cwd,
         env=environment(ROOT),
         capture_output=True,

@@ -8,11 +8,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from agent.runtime.run_command import open_hardware
+
 import agent
 from agent.runtime import log
 from agent.runtime.config import load_config
 from agent.runtime.service import Service
-from cli.run import open_hardware
 from hw.clock import RealClock
 
 
