@@ -29,7 +29,7 @@ CREATE TABLE reads (
   dating_gap_us INTEGER,
   text TEXT NOT NULL, raw TEXT NOT NULL, confidence_e4 INTEGER NOT NULL,
   region TEXT NOT NULL, region_e4 INTEGER NOT NULL,
-  single_frame INTEGER NOT NULL, n_sightings INTEGER NOT NULL, n_agreeing INTEGER NOT NULL,
+  single_look INTEGER NOT NULL, n_sightings INTEGER NOT NULL, n_agreeing INTEGER NOT NULL,
   method TEXT NOT NULL, lat_e7 INTEGER, lon_e7 INTEGER, error_cm INTEGER,
   retention TEXT NOT NULL, received_us INTEGER NOT NULL, payload BLOB NOT NULL,
   PRIMARY KEY (unit, read_id)

@@ -40,7 +40,7 @@ _DRIFT_PPM = 50
 
 _SHOWN = (
     "read_id, unit, agency, boot, seq, camera, role, utc_us, time_source, uncertainty_ms,"
-    " dating_gap_us IS NOT NULL, mono_us, text, raw, confidence_e4, region, region_e4, single_frame, n_sightings,"
+    " dating_gap_us IS NOT NULL, mono_us, text, raw, confidence_e4, region, region_e4, single_look, n_sightings,"
     " n_agreeing, method, lat_e7, lon_e7, error_cm, retention, received_us"
 )
 _DATED, _SINGLE_LOOK = 10, 17
