@@ -266,7 +266,8 @@ def migration(folder: Path, passing: int, *, cut: bool) -> None:
     con = schema.connect(state / FILE_NAME)
     schema.migrate(con, schema.MIGRATIONS[:1])
     for seq in range(1, 6):
-        encoded = encoder.read(seq, make_read(seq), b"")
+        read = make_read(seq)
+        encoded = encoder.record(seq, read.body, b"", read.read_id)
         con.execute("INSERT INTO records VALUES (?, 0, ?, ?)", (seq, encoded.record_id, encoded.payload))
     con.execute("UPDATE meta SET next_seq = 6, reads = 5, appended = 5")
     con.close()
