@@ -10,7 +10,15 @@ import hashlib
 from typing import IO, TYPE_CHECKING, Annotated, Any, ClassVar, NoReturn, Self, TypeVar, overload
 
 import msgpack
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from protocol.errors import UnknownSchemaError, WireError
 
@@ -48,6 +56,17 @@ Seq = Annotated[int, Field(strict=True, ge=1, le=I63_MAX)]
 E4 = Annotated[int, Field(strict=True, ge=0, le=10_000)]
 """A probability times 10,000."""
 Flag = Annotated[bool, Field(strict=True)]
+
+
+def _not_bytes(value: object) -> object:
+    if isinstance(value, bytes):
+        raise ValueError("must be a string, not bytes")  # noqa: TRY004 - pydantic takes ValueError alone
+    return value
+
+
+NAMED = BeforeValidator(_not_bytes)
+"""Stands beside every enumeration: pydantic would take the bytes of a value for the value, and they would be encoded
+again as a string."""
 _PRINTABLE = r"^(?:[^\p{C}\p{Z}]| )*$"
 Text16 = Annotated[str, StringConstraints(strict=True, max_length=16, pattern=_PRINTABLE)]
 Text32 = Annotated[str, StringConstraints(strict=True, max_length=32, pattern=_PRINTABLE)]
@@ -56,6 +75,7 @@ Text64 = Annotated[str, StringConstraints(strict=True, max_length=64, pattern=_P
 Text128 = Annotated[str, StringConstraints(strict=True, max_length=128, pattern=_PRINTABLE)]
 Text256 = Annotated[str, StringConstraints(strict=True, max_length=256, pattern=_PRINTABLE)]
 Text512 = Annotated[str, StringConstraints(strict=True, max_length=512, pattern=_PRINTABLE)]
+Name32 = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=32, pattern=_PRINTABLE)]
 Name64 = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=64, pattern=_PRINTABLE)]
 UnitId = Annotated[str, StringConstraints(strict=True, pattern=r"^[A-Za-z0-9_-]{1,36}$")]
 KeyId = Annotated[bytes, Field(strict=True, min_length=8, max_length=8)]
@@ -195,8 +215,8 @@ def decode_fields(fields: dict[str, Plain], *models: type[_Message]) -> _Message
 def schema_of(fields: dict[str, Plain]) -> str:
     """Return the schema id of an unpacked message; raises WireError where there is none."""
     schema = fields.get("v")
-    if not isinstance(schema, str) or not schema.isprintable() or len(schema) > _MAX_NAME_CHARS // 2:
-        raise WireError("message.v: must be a schema id, up to 32 printable characters")
+    if not isinstance(schema, str) or not 0 < len(schema) <= _MAX_NAME_CHARS // 2 or not schema.isprintable():
+        raise WireError("message.v: must be a schema id, 1 to 32 printable characters")
     return schema
 
 

@@ -6,21 +6,21 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from protocol.wire.codec import I32, U8, U16, U32, Part, Sha256, Text32, key
+from protocol.wire.codec import I32, NAMED, U8, U16, U32, Part, Sha256, Text32, key
 from protocol.wire.enums import FixQuality, GeotagMethod, PictureKind, TimeSource
 
 
 class TimeQuality(Part):
     """How far to trust a time."""
 
-    source: Annotated[TimeSource, key("src")]
+    source: Annotated[TimeSource, NAMED, key("src")]
     uncertainty_ms: Annotated[U32 | None, key("unc_ms")]
 
 
 class Place(Part):
     """Where something happened, with method and error bound."""
 
-    method: Annotated[GeotagMethod, key("how")]
+    method: Annotated[GeotagMethod, NAMED, key("how")]
     lat_e7: Annotated[Annotated[int, Field(strict=True, ge=-900_000_000, le=900_000_000)] | None, key("lat")]
     lon_e7: Annotated[Annotated[int, Field(strict=True, ge=-1_800_000_000, le=1_800_000_000)] | None, key("lon")]
     error_cm: Annotated[U32 | None, key("acc_cm")]
@@ -30,7 +30,7 @@ class Place(Part):
     alt_cm: Annotated[I32 | None, key("alt_cm")]
     hdop_c: Annotated[U16 | None, key("hdop_c")]
     satellites: Annotated[U8 | None, key("sats")]
-    quality: Annotated[FixQuality, key("fix")]
+    quality: Annotated[FixQuality, NAMED, key("fix")]
 
     @model_validator(mode="after")
     def _both_or_none(self) -> Self:
@@ -57,7 +57,7 @@ class Place(Part):
 class PictureRef(Part):
     """A picture that belongs to a record; its bytes come as chunks."""
 
-    kind: Annotated[PictureKind, key("kind")]
+    kind: Annotated[PictureKind, NAMED, key("kind")]
     sha256: Annotated[Sha256, key("sha")]
     size_bytes: Annotated[int, Field(strict=True, ge=1, le=2**32 - 1), key("len")]
     width_px: Annotated[U16, key("w")]

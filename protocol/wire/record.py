@@ -15,9 +15,9 @@ from pydantic import BaseModel, ConfigDict
 from protocol.wire.codec import (
     Id16,
     Message,
+    Name32,
     Plain,
     Seq,
-    Text32,
     Text36,
     UnitId,
     fields_of,
@@ -36,7 +36,7 @@ class Envelope(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", validate_by_name=True, validate_by_alias=True)
 
-    schema_id: Annotated[Text32, key("v")]
+    schema_id: Annotated[Name32, key("v")]
     unit: Annotated[UnitId, key("dev")]
     agency: Annotated[Text36, key("agy")]
     boot_id: Annotated[Id16, key("boot")]

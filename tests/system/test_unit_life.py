@@ -76,7 +76,7 @@ def twin(repo, folder) -> list[str]:
     service = Service(config, open_hardware(config, RealClock()), lambda: build_recogniser(config), ("twin",))
     service.progress.keep = 10**6
     service.run(until_cameras_end=True, drain_s=0)
-    return [read.text for read in service.progress.reads]
+    return [read.body.text for read in service.progress.reads]
 
 
 def pair(line: str) -> tuple[str, str]:

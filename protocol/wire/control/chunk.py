@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from protocol.wire.codec import U32, Id16, Message, Sha256, UnitId, key
+from protocol.wire.codec import NAMED, U32, Id16, Message, Sha256, UnitId, key
 from protocol.wire.enums import PictureKind
 
 MAX_CHUNK_BYTES = 32_768
@@ -20,7 +20,7 @@ class PictureChunk(Message):
     unit: Annotated[UnitId, key("dev")]
     boot_id: Annotated[Id16, key("boot")]
     read_id: Annotated[Id16, key("rid")]
-    kind: Annotated[PictureKind, key("kind")]
+    kind: Annotated[PictureKind, NAMED, key("kind")]
     sha256: Annotated[Sha256, key("sha")]
     total_bytes: Annotated[int, Field(strict=True, ge=1, le=2**32 - 1), key("len")]
     offset: Annotated[U32, key("off")]

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from protocol.wire.codec import U32, U63, Flag, Id16, Message, Seq, Sha256, Text36, Text256, UnitId, key
+from protocol.wire.codec import NAMED, U32, U63, Flag, Id16, Message, Seq, Sha256, Text36, Text256, UnitId, key
 from protocol.wire.enums import NackCode
 
 MAX_RECEIPT_RECORDS = 1_024
@@ -35,7 +35,7 @@ class Nack(Message):
     unit: Annotated[UnitId, key("dev")]
     ref: Annotated[Sha256, key("ref")]
     """SHA-256 of the refused payload: works for payloads nobody can read."""
-    code: Annotated[NackCode, key("code")]
+    code: Annotated[NackCode, NAMED, key("code")]
     retry: Annotated[Flag, key("retry")]
     """True when the same bytes may be taken later."""
     detail: Annotated[Text256, key("why")]

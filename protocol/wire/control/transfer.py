@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from protocol.wire.codec import U32, U63, Id16, Message, Sha256, Text16, Text512, UnitId, key
+from protocol.wire.codec import NAMED, U32, U63, Id16, Message, Sha256, Text16, Text512, UnitId, key
 from protocol.wire.enums import UpdateState
 
 MAX_PART_BYTES = 32_768
@@ -67,7 +67,7 @@ class UpdateReport(Message):
     committed: Annotated[U32, key("com")]
     release: Annotated[U32, key("rel")]
     """The update that state and reason are about; 0 for none."""
-    state: Annotated[UpdateState, key("state")]
+    state: Annotated[UpdateState, NAMED, key("state")]
     reason: Annotated[Text512, key("why")]
     fetched_bytes: Annotated[U63, key("got")]
     config_sha256: Annotated[Sha256, key("cfg")]

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from protocol.wire.codec import I63, U63, Id16, Message, Name64, Text64, Text128, Text256, UnitId, key
+from protocol.wire.codec import I63, NAMED, U63, Id16, Message, Name64, Text64, Text128, Text256, UnitId, key
 from protocol.wire.enums import UnitState
 
 MAX_COUNTERS = 512
@@ -36,7 +36,7 @@ class Status(Message):
 
     unit: Annotated[UnitId, key("dev")]
     boot_id: Annotated[Id16, key("boot")]
-    state: Annotated[UnitState, key("state")]
+    state: Annotated[UnitState, NAMED, key("state")]
     reason: Annotated[Text256, key("why")]
     software: Annotated[Text64, key("sw")]
     models: Annotated[tuple[Text128, ...], Field(max_length=8), key("mdl")]

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from protocol.wire.codec import U63, Seq, key
+from protocol.wire.codec import NAMED, U63, Seq, key
 from protocol.wire.enums import Lost, LostReason
 from protocol.wire.record import RecordBody
 from protocol.wire.registry import Priority, RecordType, Value
@@ -20,8 +20,8 @@ class Tombstone(RecordBody):
 
     SCHEMA: ClassVar[str] = "tomb/1"
 
-    lost: Annotated[Lost, key("lost")]
-    reason: Annotated[LostReason, key("why")]
+    lost: Annotated[Lost, NAMED, key("lost")]
+    reason: Annotated[LostReason, NAMED, key("why")]
     count: Annotated[U63, key("cnt")]
     """How many are known to be gone; with ``damage`` at least this many."""
     size_bytes: Annotated[U63, key("bytes")]

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from protocol.wire.wire import TombstoneMessage, decode_record
 
 from agent.buffer import (
     Limits,
@@ -30,11 +29,15 @@ from agent.buffer.outbox import FILE_NAME
 from agent.errors import OutboxDamagedError, OutboxDiskError
 from protocol.errors import WireError
 from protocol.wire.enums import Lost, LostReason, PictureKind
-from tests.builders import make_dating, make_encoder, make_picture, make_read
+from protocol.wire.record import decode_record
+from protocol.wire.records.tombstone import Tombstone
+from protocol.wire.registry import released_registry
+from tests.builders import make_encoder, make_picture, make_read, make_time_anchor
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+TYPES = released_registry()
 SMALL = Limits(min_free_bytes=0, ballast_bytes=0)
 PAGE = 4096
 NEXT = 9_000
@@ -42,12 +45,12 @@ MAX_STARTS = 6
 MAX_TRIES = 12
 
 
-def heavy_read(number: int, *, texts: int = 3, picture_bytes: int = 64):
-    """Overflow pages in records by many alternatives, in pictures by size."""
+def heavy_read(number: int, *, extra_bytes: int = 32, picture_bytes: int = 64):
+    """Overflow pages in records by a key of a version to come, in pictures by size."""
     fill = number.to_bytes(4, "big")
     return make_read(
         number,
-        alternatives=tuple((f"7A{n:05d}", 0.01) for n in range(texts)),
+        x_extra=fill * (extra_bytes // 4),
         pictures=(
             make_picture(content=fill * (picture_bytes // 4)),
             make_picture(PictureKind.OVERVIEW, content=b"s" + fill * (picture_bytes // 2)),
@@ -56,11 +59,11 @@ def heavy_read(number: int, *, texts: int = 3, picture_bytes: int = 64):
 
 
 def few(outbox):
-    outbox.append([heavy_read(n) for n in range(1, 12)], [make_dating()])
+    outbox.append([heavy_read(n) for n in range(1, 12)], [make_time_anchor()])
 
 
 def large_records(outbox):
-    outbox.append([heavy_read(n, texts=600) for n in range(1, 15)])
+    outbox.append([heavy_read(n, extra_bytes=8_000) for n in range(1, 15)])
 
 
 def large_pictures(outbox):
@@ -204,8 +207,8 @@ def live(folder: Path) -> Outbox:
 
 
 def announced(rows: list[OutboxRow]) -> set[int]:
-    messages = [decode_record(row.payload) for row in rows if row.kind is RowKind.TOMBSTONE]
-    stones = [m.tombstone for m in messages if isinstance(m, TombstoneMessage)]
+    bodies = [decode_record(row.payload, TYPES).body for row in rows if row.kind is RowKind.TOMBSTONE]
+    stones = [body for body in bodies if isinstance(body, Tombstone)]
     return {
         seq
         for stone in stones
@@ -218,7 +221,7 @@ def announced(rows: list[OutboxRow]) -> set[int]:
 def number_inside(row: OutboxRow) -> int:
     """The number that the record itself bears: the one in the table may be what was damaged, unseen."""
     try:
-        return decode_record(row.payload).seq
+        return decode_record(row.payload, TYPES).envelope.seq
     except WireError:
         return row.seq
 
@@ -436,8 +439,9 @@ def test_a_rescue_on_a_full_disk_saves_every_record_and_says_which_pictures_not(
     assert not (tmp_path / "outbox.damaged-1.db").exists()
     assert any("no room for all pictures" in problem for problem in report.problems)
     reader = OutboxReader(again.path)
-    stones = [decode_record(row.payload) for row in reader.records(after_seq=0, limit=99) if row.kind == 2]
-    told = {stone.tombstone.lost: stone.tombstone.ranges for stone in stones}
+    rows = [row for row in reader.records(after_seq=0, limit=99) if row.kind is RowKind.TOMBSTONE]
+    stones = [decode_record(row.payload, TYPES).body for row in rows]
+    told = {stone.lost: stone.ranges for stone in stones}
     assert told[Lost.PLATE] == told[Lost.OVERVIEW] == ((1, 11),)
     reader.close()
     again.close()

@@ -7,7 +7,6 @@ import sqlite3
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from protocol.wire.wire import TombstoneMessage, decode_record
 
 from agent.buffer import (
     Limits,
@@ -29,8 +28,12 @@ from agent.buffer.opening import MARK_NAME
 from agent.buffer.outbox import BALLAST_NAME, FILE_NAME
 from agent.errors import OutboxDamagedError, OutboxDiskError, OutboxError, OutboxVersionError
 from protocol.wire.enums import Lost, LostReason
-from tests.builders import make_dating, make_encoder, make_picture, make_read
+from protocol.wire.record import decode_record
+from protocol.wire.records.tombstone import Tombstone
+from protocol.wire.registry import released_registry
+from tests.builders import make_encoder, make_picture, make_read, make_time_anchor
 
+TYPES = released_registry()
 SMALL = Limits(min_free_bytes=0, ballast_bytes=0)
 
 
@@ -46,14 +49,16 @@ def waiting(outbox):
 
 
 def tombstones(outbox):
-    messages = [decode_record(row.payload) for row in waiting(outbox) if row.kind is RowKind.TOMBSTONE]
-    return [m.tombstone for m in messages if isinstance(m, TombstoneMessage)]
+    rows = [row for row in waiting(outbox) if row.kind is RowKind.TOMBSTONE]
+    bodies = [decode_record(row.payload, TYPES).body for row in rows]
+    assert all(isinstance(body, Tombstone) for body in bodies)
+    return bodies
 
 
 def test_sequence_numbers_have_no_gaps_over_restarts(tmp_path):
     """Appending, closing and appending again counts on: a gap at the station always means a loss."""
     outbox = open_small(tmp_path)
-    assert outbox.append([make_read(1), make_read(2)], [make_dating()]) == [1, 2]
+    assert outbox.append([make_read(1), make_read(2)], [make_time_anchor()]) == [1, 2]
     outbox.close()
     again = open_small(tmp_path)
     assert again.append([make_read(3)]) == [4]
@@ -66,7 +71,7 @@ def test_what_waits_is_the_final_bytes(tmp_path):
     outbox = open_small(tmp_path)
     outbox.append([make_read(1)])
     (row,) = waiting(outbox)
-    assert decode_record(row.payload).seq == row.seq == 1
+    assert decode_record(row.payload, TYPES).envelope.seq == row.seq == 1
     assert row.record_id == make_read(1).read_id
     outbox.close()
 
@@ -412,7 +417,7 @@ def test_a_page_that_can_never_be_read_is_damage_in_the_end(tmp_path):
     ("owner", "after"),
     [
         (opening, "_move_aside"), (opening, "_open_checked"), (rescue.Rescue, "_save_record"),
-        (rescue.Rescue, "_save_picture"), (rescue.Rescue, "_close_books"), (rescue, "store_stone"),
+        (rescue.Rescue, "_save_picture"), (rescue.Rescue, "_finish"), (rescue, "store_stone"),
     ],
 )  # fmt: skip
 def test_a_rescue_that_is_cut_short_is_begun_again(tmp_path, monkeypatch, owner, after):

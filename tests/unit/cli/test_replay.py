@@ -35,16 +35,16 @@ def test_every_plate_becomes_one_read_at_the_station(tmp_path):
     assert sorted(r.text for r in stored(tmp_path)) == sorted(PLATES)
     assert outcome.balanced
     assert outcome.result.outbox.reads == 0
-    assert {r.where.method for r in outcome.result.reads} == {GeotagMethod.INTERPOLATED}
-    assert {r.when.source for r in outcome.result.reads} == {TimeSource.GNSS}
+    assert {r.body.place.method for r in outcome.result.reads} == {GeotagMethod.INTERPOLATED}
+    assert {r.body.time.source for r in outcome.result.reads} == {TimeSource.GNSS}
 
 
 def test_two_replays_of_a_drive_are_equal(tmp_path):
     """Ids, numbers, places and times: a replay is a function of its drive."""
     drive = load_drive(write_drive(tmp_path / "drive", plates=PLATES))
     first, second = (replay_drive(drive, tmp_path / name) for name in ("a", "b"))
-    assert [(r.read_id, r.text, r.where, r.when) for r in first.result.reads] == [
-        (r.read_id, r.text, r.where, r.when) for r in second.result.reads
+    assert [(r.read_id, r.plate, r.body) for r in first.result.reads] == [
+        (r.read_id, r.plate, r.body) for r in second.result.reads
     ]
     assert first.result.seqs == second.result.seqs
 
@@ -53,7 +53,8 @@ def test_reads_before_the_first_fix_are_dated_afterwards(tmp_path):
     """The unit has no time yet; the station dates the read when the first fix ties the clocks."""
     outcome = play(tmp_path, plates={"7ABC123": (0.2, 1.0)}, gnss_from_s=4.0)
     (read,) = outcome.result.reads
-    assert (read.when.utc_ns, read.when.source, read.where.method) == (None, TimeSource.NONE, GeotagMethod.NONE)
+    body = read.body
+    assert (body.utc_us, body.time.source, body.place.method) == (None, TimeSource.NONE, GeotagMethod.NONE)
     (row,) = stored(tmp_path)
     # The sentences of the test say 2026-05-30 12:00:00 plus the seconds of the drive; the exposure was within it.
     assert row.utc_us is not None
@@ -99,7 +100,7 @@ def test_the_same_plate_again_is_suppressed_and_counted(tmp_path):
         drive.torn_lines,
     )
     outcome = replay_drive(twice, tmp_path / "state")
-    assert [r.text for r in outcome.result.reads] == ["7ABC123"]
+    assert [r.body.text for r in outcome.result.reads] == ["7ABC123"]
     assert outcome.result.rereads == 1
 
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from agent.geotag.deduplicate import Deduplicator, DeduplicatorConfig, DeduplicatorCounts
 from agent.records import Geotag
 from protocol.wire.enums import GeotagMethod
-from tests.strategies import NS_PER_S, geotags, make_track, tracks
+from tests.builders import NS_PER_S, make_track
+from tests.strategies import geotags, tracks
 
 HERE = Geotag(GeotagMethod.INTERPOLATED, 45.0, -100.0, 5.0)
 NOWHERE = Geotag(GeotagMethod.NONE)

@@ -13,7 +13,8 @@ from agent.geotag.fixes import FixRing, FixRingConfig
 from agent.geotag.geodesy import EARTH_RADIUS_M, Position
 from agent.records import Geotag
 from protocol.wire.enums import FixQuality, GeotagMethod
-from tests.strategies import NS_PER_S, fixes, make_fix
+from tests.builders import NS_PER_S, make_fix
+from tests.strategies import fixes
 
 NO_FIX_ERROR = 0.0
 COURSES = st.floats(0, 360, exclude_max=True)

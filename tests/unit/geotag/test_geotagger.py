@@ -14,7 +14,8 @@ from agent.geotag.timebase import Timebase
 from agent.pictures import PictureMaker
 from agent.read_id import ReadIdMint
 from protocol.wire.enums import GeotagMethod, TimeSource
-from tests.strategies import BOOT, NS_PER_S, UTC_NS, make_fix, make_track, plates, tracks
+from tests.builders import BOOT, NS_PER_S, UTC_NS, make_fix, make_track
+from tests.strategies import plates, tracks
 
 MS = 1_000_000
 
@@ -39,9 +40,9 @@ def test_a_track_waits_for_the_fix_after_it_and_is_interpolated():
     assert geotagger.held == 1
     geotagger.add_fix(make_fix(NS_PER_S))
     (read,) = geotagger.tick(NS_PER_S)
-    assert read.where.method is GeotagMethod.INTERPOLATED
-    assert read.when.utc_ns == UTC_NS + NS_PER_S // 2
-    assert (read.when.source, geotagger.held) == (TimeSource.GNSS, 0)
+    assert read.body.place.method is GeotagMethod.INTERPOLATED
+    assert read.body.utc_us == (UTC_NS + NS_PER_S // 2) // 1000
+    assert (read.body.time.source, geotagger.held) == (TimeSource.GNSS, 0)
 
 
 @pytest.mark.parametrize(("waited_ms", "n"), [(1499, 0), (1500, 1)])
@@ -50,7 +51,8 @@ def test_a_track_never_waits_longer_than_the_hold(waited_ms, n):
     geotagger = make_geotagger()
     geotagger.add_track(make_track(t_mono_ns=NS_PER_S))
     reads = geotagger.tick(NS_PER_S + waited_ms * MS)
-    assert [(read.where.method, read.when.source) for read in reads] == [(GeotagMethod.NONE, TimeSource.NONE)] * n
+    places = [(read.body.place.method, read.body.time.source) for read in reads]
+    assert places == [(GeotagMethod.NONE, TimeSource.NONE)] * n
 
 
 @given(st.lists(tracks(plates().map(lambda plate: plate.text)), max_size=6), st.lists(st.integers(0, 10**12)))
@@ -60,7 +62,7 @@ def test_every_track_becomes_exactly_one_read(taken, ticks):
     for track in taken:
         geotagger.add_track(track)
     reads = [read for t_ns in sorted(ticks) for read in geotagger.tick(t_ns)] + geotagger.flush()
-    assert sorted(read.text for read in reads) == sorted(track.plate.text for track in taken)
+    assert sorted(read.body.text for read in reads) == sorted(track.plate.text for track in taken)
     assert [read.read_id for read in reads] == sorted({read.read_id for read in reads})
     assert (geotagger.held, geotagger.flush()) == (0, [])
 
@@ -81,10 +83,17 @@ def test_a_read_says_what_the_track_said():
     geotagger = make_geotagger()
     geotagger.add_track(track)
     (read,) = geotagger.flush()
-    assert (read.text, read.raw, read.confidence) == ("8XYZ999", "8XYZ999", track.plate.confidence)
-    assert read.char_confidence == tuple(c.confidence for c in track.plate.chars)
-    assert (read.box, read.t_mono_ns) == (track.best.detection.box, track.best.frame.t_mono_ns)
-    assert (read.frame_width_px, read.frame_height_px) == (64, 48)
-    assert (read.n_sightings, read.n_agreeing, read.single_frame) == (3, 3, False)
-    assert (read.camera, read.camera_role, read.models) == ("front", "front", ("plate-ocr@00000000",))
+    body = read.body
+    assert read.plate == track.plate
+    assert (body.text, body.raw, body.confidence_e4) == ("8XYZ999", "8XYZ999", track.plate.confidence * 10_000)
+    assert list(body.char_confidence_u8) == [round(char.confidence * 255) for char in track.plate.chars]
+    assert (body.box_px, body.mono_us) == ((10, 10, 42, 26), 3_000_000)
+    assert (body.mono_first_us, body.mono_last_us) == (3_000_000, 3_000_000)
+    assert (body.region, body.region_confidence_e4, body.track_id) == ("US-CA", 9000, 1)
+    assert body.frame_px == (64, 48)
+    assert (body.n_sightings, body.n_agreeing, body.single_frame) == (3, 3, False)
+    assert (body.camera, body.camera_role, body.models) == ("front", "front", ("plate-ocr@00000000",))
     assert [(p.width_px, p.height_px) for p in read.pictures] == [(32, 16), (64, 48)]
+    listed = [(p.kind, p.sha256, p.size_bytes, p.width_px, p.height_px) for p in body.pictures]
+    assert listed == [(p.kind, p.sha256, len(p.jpeg), p.width_px, p.height_px) for p in read.pictures]
+    assert (body.retention.policy_class, read.retention) == ("nonhit", "nonhit")

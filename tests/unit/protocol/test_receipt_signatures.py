@@ -6,17 +6,6 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
-from protocol.wire.fields import pack, unpack
-from protocol.wire.wire import (
-    Nack,
-    PictureStatus,
-    Receipt,
-    decode_down,
-    encode_nack,
-    encode_picture_status,
-    encode_receipt,
-    payload_ref,
-)
 
 from agent.buffer import Limits, OutboxReader, open_outbox
 from agent.sync.uplink import Uplink
@@ -24,16 +13,28 @@ from hw.ports import LinkUp, Received
 from protocol.errors import KeyFileError, SealError, WireError
 from protocol.seal import Opener, ReceiptVerifier, SigningKey, StationKey, VerifyKey, load_keyring, sign_answer
 from protocol.seal.keys import RECEIPT_KEY, RECEIPT_PUBLIC
+from protocol.wire.codec import decode, encode, pack, payload_ref, unpack
+from protocol.wire.control.receipt import Nack, PictureStatus, Receipt
 from protocol.wire.enums import NackCode
 from protocol.wire.topics import Channel, build
 from station.ingest import Ingest
 from station.store import Store
-from tests.builders import BOOT, make_encoder, make_read
+from tests.builders import BOOT, make_encoder, make_read, make_read_record
 
 OWN = SigningKey(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
 OTHER = SigningKey.generate()
 BELIEVED = ReceiptVerifier.of([OWN.public])
-RECEIPT = encode_receipt(Receipt("unit-07", "station", 1, ((1, make_read(1).read_id),)))
+
+
+def receipt(*, station="station", records=(), pictures=()) -> bytes:
+    return encode(Receipt(unit="unit-07", station=station, stored_us=1, records=records, pictures=pictures))
+
+
+def nack(payload: bytes, code: NackCode, *, retry: bool) -> bytes:
+    return encode(Nack(unit="unit-07", ref=payload_ref(payload), code=code, retry=retry, detail=""))
+
+
+RECEIPT = receipt(records=((1, make_read(1).read_id),))
 DOWN = build("unit-07", Channel.RECEIPT)
 
 
@@ -41,7 +42,7 @@ def test_a_signed_answer_is_believed_and_still_the_same_message():
     """Receivers that know nothing of signatures read what they always read."""
     signed = sign_answer(OWN, RECEIPT)
     BELIEVED.check(signed)
-    plain, told = decode_down(RECEIPT), decode_down(signed)
+    plain, told = decode(RECEIPT, Receipt), decode(signed, Receipt)
     assert (plain.records, plain.unit, plain.stored_us) == (told.records, told.unit, told.stored_us)
     assert set(unpack(signed)) - set(unpack(RECEIPT)) == {"key", "sig"}
 
@@ -125,10 +126,10 @@ def test_forged_answers_free_refuse_and_stop_nothing(unit):
     picture = make_read(1).pictures[1]
     lies = [
         RECEIPT,
-        encode_nack(Nack("unit-07", payload_ref(unit.sent[0]), NackCode.MALFORMED, False, "")),
-        encode_nack(Nack("unit-07", payload_ref(unit.sent[0]), NackCode.STORAGE, True, "")),
-        encode_picture_status(PictureStatus("unit-07", picture.sha256, len(picture.jpeg))),
-        encode_receipt(Receipt("unit-07", "s", 1, (), ((picture.sha256, len(picture.jpeg)),))),
+        nack(unit.sent[0], NackCode.MALFORMED, retry=False),
+        nack(unit.sent[0], NackCode.STORAGE, retry=True),
+        encode(PictureStatus(unit="unit-07", sha256=picture.sha256, offset=len(picture.jpeg))),
+        receipt(station="s", pictures=((picture.sha256, len(picture.jpeg)),)),
     ]
     for lie in lies:
         assert unit.add_sentence(lie) == 3
@@ -155,7 +156,7 @@ def test_every_answer_of_a_station_with_a_receipt_key_is_signed(tmp_path):
     assert opener.signs
     store = Store(tmp_path / "s.db")
     ingest = Ingest(store, "s", lambda: 1, opener=opener, sealed_only=False)
-    payload = make_encoder().read(1, make_read(1), b"").payload
+    payload = make_read_record(1).payload
     topic = build("unit-07", Channel.READ)
     told = [answer for bad in (payload, b"\xff", payload) for _, answer in ingest.handle(topic, bad)]
     assert len(told) == 3

@@ -8,18 +8,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from agent.sync.convert import read_message
 from hypothesis import given
 from hypothesis import strategies as st
-from protocol.wire.fields import MAX_MESSAGE_BYTES, pack, unpack, unpack_each
-from protocol.wire.wire import Tombstone, TombstoneMessage, encode_read, encode_tombstone, record_id
 
 from protocol.errors import WireError
 from protocol.seal import SigningKey
 from protocol.seal.evidence import START, Evidence, decode_signed, digest_of, link_of, sign
-from protocol.seal.series import Header, Proof, examine, read_series, write_series
+from protocol.seal.series import Proof, examine, make_header, read_series, write_series
+from protocol.wire.codec import MAX_MESSAGE_BYTES, pack, unpack, unpack_each
 from protocol.wire.enums import Lost, LostReason
-from tests.builders import BOOT, make_read
+from tests.builders import make_read_record, make_record, make_tombstone
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -27,15 +25,15 @@ if TYPE_CHECKING:
 
 OWN = SigningKey.generate()
 KEYS = {"unit-07": [OWN.public]}
+HEADER = make_header("station", 5, (("unit-07", OWN.public.raw),))
 
 
 def a_read(seq: int) -> bytes:
-    return encode_read(read_message(make_read(seq), unit="unit-07", agency="a", boot_id=BOOT, seq=seq))
+    return make_read_record(seq, seq=seq).payload
 
 
 def a_stone(seq: int, reason: LostReason, *ranges: tuple[int, int]) -> bytes:
-    stone = Tombstone(Lost.RECORD, reason, 0, 0, ranges)
-    return encode_tombstone(TombstoneMessage("unit-07", "a", BOOT, seq, record_id(BOOT, seq), stone))
+    return make_record(make_tombstone(*ranges, lost=Lost.RECORD, reason=reason), seq=seq).payload
 
 
 def chain(records: dict[int, bytes], prev: bytes = START) -> list[Proof]:
@@ -147,7 +145,7 @@ def test_contents_deleted_under_retention_leave_the_chain_whole():
 
 def written(proofs: Iterable[Proof]) -> bytes:
     out = io.BytesIO()
-    write_series(out, Header("station", 5, (("unit-07", OWN.public.raw),)), proofs)
+    write_series(out, HEADER, proofs)
     return out.getvalue()
 
 
@@ -155,14 +153,14 @@ def test_a_series_goes_through_a_file():
     purged = [*SERIES[:4], replace(SERIES[4], salt=None, record=None), *SERIES[5:]]
     header, proofs = read_series(io.BytesIO(written(purged)))
     assert list(proofs) == purged
-    assert header == Header("station", 5, (("unit-07", OWN.public.raw),))
+    assert header == HEADER
 
 
 @pytest.mark.parametrize("count", [10, 1_000, pytest.param(100_000, marks=pytest.mark.slow)])
 def test_a_series_of_any_length_is_proven_from_its_file(tmp_path: Path, count):
     file = tmp_path / "series.lpr"
     with file.open("wb") as out:
-        assert write_series(out, Header("station", 5, (("unit-07", OWN.public.raw),)), long_chain(count)) == count
+        assert write_series(out, HEADER, long_chain(count)) == count
     assert (file.stat().st_size > MAX_MESSAGE_BYTES) is (count > 80)
     with file.open("rb") as series:
         found = look(read_series(series)[1])
@@ -243,11 +241,11 @@ def test_a_long_series_cut_short_or_damaged_is_said(cut):
 def test_the_keys_of_a_large_fleet_fit_and_too_many_are_refused_at_the_export():
     keys = tuple((f"unit-{n:031}", OWN.public.raw) for n in range(2_048))
     out = io.BytesIO()
-    write_series(out, Header("station", 5, keys), SERIES)
+    write_series(out, make_header("station", 5, keys), SERIES)
     header, proofs = read_series(io.BytesIO(out.getvalue()))
     assert (header.keys, list(proofs)) == (keys, SERIES)
     with pytest.raises(WireError, match="export one unit at a time"):
-        write_series(io.BytesIO(), Header("station", 5, (*keys, keys[0])), SERIES)
+        make_header("station", 5, (*keys, keys[0]))
 
 
 @given(st.data())

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import re
+from enum import Enum
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from protocol.wire.decode import MAX_COUNTERS
-from protocol.wire.fields import unpack
 
 from protocol.errors import WireError
 from protocol.seal import SigningKey, StationKey
 from protocol.seal.envelope import seal_record
 from protocol.seal.evidence import START, decode_signed, sign
-from protocol.wire import fields, wire
-from protocol.wire.enums import FixQuality, GeotagMethod, PictureKind, TimeSource
+from protocol.wire import enums
+from protocol.wire.codec import MAX_ITEMS, MAX_MESSAGE_BYTES, MAX_STR_BYTES, pack, unpack
+from protocol.wire.control.chunk import MAX_CHUNK_BYTES
+from protocol.wire.control.receipt import MAX_RECEIPT_PICTURES, MAX_RECEIPT_RECORDS
+from protocol.wire.control.transfer import MAX_PART_BYTES
+from protocol.wire.control.unit_state import MAX_COUNTERS
+from protocol.wire.records.tombstone import MAX_RANGES
 from protocol.wire.topics import ROOT, Channel
-from tests.unit.protocol.test_wire import EXAMPLES
+from tests.unit.protocol.test_wire import EXAMPLES, KINDS
 
 TYPES = {str: "string", int: "integer", bytes: "bytes", bool: "boolean", list: "array", dict: "map"}
 FREE_NAMES = {"cnt", "gau"}
@@ -33,6 +37,10 @@ ALL = {
 @pytest.fixture
 def document(repo):
     return (repo / "docs" / "wire-format.md").read_text(encoding="utf-8")
+
+
+def is_enum(kind):
+    return isinstance(kind, type) and issubclass(kind, Enum) and bool(list(kind))
 
 
 def documented(document):
@@ -82,17 +90,13 @@ def test_only_keys_documented_so_may_be_nil(document, name):
     """Decoders take nil exactly where the contract says so."""
     sent = unpack(EXAMPLES[name])
     contract = documented(document)[sent["v"]]
-    decode = {"read": wire.decode_record, "dating": wire.decode_record, "tombstone": wire.decode_record}
-    decode |= {"chunk": wire.decode_chunk, "health": wire.decode_health, "status": wire.decode_status}
-    decode |= {"offer": wire.decode_offer, "part": wire.decode_part}
-    decode |= {"wish": wire.decode_update, "report": wire.decode_update}
     for key in sent:
-        payload = fields.pack({**sent, key: None})
+        payload = pack({**sent, key: None})
         if contract[key].endswith("or nil"):
-            decode.get(name, wire.decode_down)(payload)
+            KINDS[name].decode(payload)
         else:
             with pytest.raises(WireError):
-                decode.get(name, wire.decode_down)(payload)
+                KINDS[name].decode(payload)
 
 
 @pytest.mark.parametrize("channel", Channel)
@@ -101,20 +105,7 @@ def test_every_topic_is_documented(document, channel):
     assert f"| `{ROOT}/{{unit}}/{channel.value}` |" in document
 
 
-@pytest.mark.parametrize(
-    "constants",
-    [
-        wire.Lost,
-        wire.LostReason,
-        wire.NackCode,
-        wire.UnitState,
-        wire.UpdateState,
-        TimeSource,
-        GeotagMethod,
-        FixQuality,
-        PictureKind,
-    ],
-)
+@pytest.mark.parametrize("constants", [kind for kind in vars(enums).values() if is_enum(kind)])
 def test_every_constant_is_documented(document, constants):
     """A station in another language needs all values."""
     assert {value for value in constants if f"`{value}`" not in document} == set()
@@ -123,15 +114,15 @@ def test_every_constant_is_documented(document, constants):
 @pytest.mark.parametrize(
     "limit",
     [
-        wire.MAX_MESSAGE_BYTES,
-        wire.MAX_CHUNK_BYTES,
-        wire.MAX_RECEIPT_RECORDS,
-        wire.MAX_RECEIPT_PICTURES,
-        wire.MAX_RANGES,
-        wire.MAX_PART_BYTES,
+        MAX_MESSAGE_BYTES,
+        MAX_CHUNK_BYTES,
+        MAX_RECEIPT_RECORDS,
+        MAX_RECEIPT_PICTURES,
+        MAX_RANGES,
+        MAX_PART_BYTES,
         MAX_COUNTERS,
-        fields._MAX_STR_BYTES,
-        fields.MAX_ITEMS,
+        MAX_STR_BYTES,
+        MAX_ITEMS,
     ],
 )
 def test_every_limit_is_documented(document, limit):

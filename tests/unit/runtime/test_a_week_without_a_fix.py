@@ -55,9 +55,9 @@ def test_a_week_without_a_fix(tmp_path, say):
             committer.add_command(
                 Receipted(tuple((s, r.read_id) for s, r in zip(settled.seqs, settled.reads, strict=True)))
             )
-            assert [read.where.method for read in settled.reads] == [GeotagMethod.NONE]
-            assert [read.where.lat_deg for read in settled.reads] == [None]
-            assert [(r.when.utc_ns, r.when.source) for r in settled.reads] == [(None, TimeSource.NONE)]
+            assert [read.body.place.method for read in settled.reads] == [GeotagMethod.NONE]
+            assert [read.body.place.lat_deg for read in settled.reads] == [None]
+            assert [(r.body.utc_us, r.body.time.source) for r in settled.reads] == [(None, TimeSource.NONE)]
         assert lamp_for(Condition(False, True, False, True, committer.last_fix, True), t_ns) is Lamp.NO_FIX
         if hour in {48, DAYS * 24 - 1}:
             gc.collect()
@@ -76,5 +76,5 @@ def test_a_week_without_a_fix(tmp_path, say):
             committer.add_sentence(NmeaLine(back_ns + second * NS_PER_S, text))
     committer.add_track(make_track("8XYZ987", t_mono_ns=back_ns + NS_PER_S))
     (read,) = committer.commit_ready(back_ns + 3 * NS_PER_S).reads
-    assert (read.where.method, read.when.source) == (GeotagMethod.INTERPOLATED, TimeSource.GNSS)
+    assert (read.body.place.method, read.body.time.source) == (GeotagMethod.INTERPOLATED, TimeSource.GNSS)
     read_path.outbox.close()

@@ -6,7 +6,6 @@ import threading
 from dataclasses import replace
 
 import pytest
-from protocol.wire.wire import decode_status, decode_update
 from structlog.testing import capture_logs
 
 from agent.buffer.damage import read_mark
@@ -21,6 +20,9 @@ from cli.simulate import config_for, reader_for
 from hw.drive_load import load_drive
 from hw.open import open_board, open_cameras, open_gnss, open_panel
 from hw.ports import Button, CameraEndedError, Lamp, LinkUp
+from protocol.wire.codec import decode
+from protocol.wire.control.transfer import UpdateReport
+from protocol.wire.control.unit_state import Status
 from protocol.wire.enums import UnitState
 from tests.builders import make_read
 from tests.drive_builder import write_drive
@@ -41,7 +43,7 @@ class Heard:
 
     def publish(self, topic, payload, *, token, retain=False, qos=1) -> None:
         if topic.endswith("/st"):
-            status = decode_status(payload)
+            status = decode(payload, Status)
             self.states.append((status.state, status.reason))
         elif topic.endswith("/up/upd"):
             self.reports.append(payload)
@@ -190,7 +192,7 @@ def test_a_release_on_trial_is_confirmed_and_the_agent_makes_way_for_the_next(pa
     assert service.updates.pending
     assert service.phase is not Phase.OVER, "the power stays on"
     assert service.updates.counters()["commits"] == 1
-    reports = [decode_update(payload) for payload in hardware.link.reports]
+    reports = [decode(payload, UpdateReport) for payload in hardware.link.reports]
     assert (reports[0].running, reports[0].committed) == (1, 0)
     assert {report.state.value for report in reports} >= {"trial"}
 

@@ -6,8 +6,6 @@ import threading
 from types import SimpleNamespace
 
 import pytest
-from protocol.wire.messages import ReadMessage
-from protocol.wire.wire import decode_record, decode_status
 
 from agent.errors import FatalError
 from agent.runtime.health import DeviceCounts
@@ -21,7 +19,12 @@ from hw.camera_sim import CameraSim
 from hw.drive_load import load_drive
 from hw.open import open_board, open_gnss, open_panel
 from hw.ports import CameraAbsentError, CameraEndedError, CameraStalledError, Lamp, LinkUp
+from protocol.wire.codec import decode
+from protocol.wire.control.unit_state import Status
 from protocol.wire.enums import UnitState
+from protocol.wire.record import decode_record
+from protocol.wire.records.read import Read
+from protocol.wire.registry import released_registry
 from tests.drive_builder import write_drive
 
 FRONT, REAR = "7ABC123", "8XYZ987"
@@ -39,10 +42,10 @@ class Heard:
 
     def publish(self, topic, payload, *, token, retain=False, qos=1) -> None:
         if topic.endswith("/up/read"):
-            record = decode_record(payload)
-            self.reads += [record] if isinstance(record, ReadMessage) else []
+            body = decode_record(payload, released_registry()).body
+            self.reads += [body] if isinstance(body, Read) else []
         elif topic.endswith("/st"):
-            status = decode_status(payload)
+            status = decode(payload, Status)
             self.states.append((status.state, status.reason))
 
     def close(self) -> None:

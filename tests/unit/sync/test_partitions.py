@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 
 import pytest
-from protocol.wire.wire import Receipt, encode_receipt
 
 from agent.buffer import Limits, OutboxReader, open_outbox
 from agent.sync.uplink import Uplink, UplinkConfig
 from hw.clock import SimClock
 from hw.link_sim import LinkSim
+from protocol.wire.codec import encode
+from protocol.wire.control.receipt import Receipt
 from protocol.wire.topics import Channel, build
 from station.ingest import Ingest
 from station.store import Store
@@ -158,8 +159,9 @@ class PostOffice:
                 self._out.insert(self.rng.randint(0, len(self._out)), answer)
         if self.rng.random() < 0.1:
             self.unknown += 1
-            foreign = Receipt(UNIT, "s", 1, ((self.rng.randint(1, 10**6), self.rng.randbytes(16)),))
-            self._out.append((build(UNIT, Channel.RECEIPT), encode_receipt(foreign)))
+            never = ((self.rng.randint(1, 10**6), self.rng.randbytes(16)),)
+            foreign = Receipt(unit=UNIT, station="s", stored_us=1, records=never, pictures=())
+            self._out.append((build(UNIT, Channel.RECEIPT), encode(foreign)))
         answers, self._out = self._out[:2], self._out[2:]
         return answers
 

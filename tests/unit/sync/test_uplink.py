@@ -7,17 +7,6 @@ from contextlib import closing
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from protocol.wire.wire import (
-    Nack,
-    PictureStatus,
-    Receipt,
-    decode_chunk,
-    decode_record,
-    encode_nack,
-    encode_picture_status,
-    encode_receipt,
-    payload_ref,
-)
 
 from agent.buffer import (
     Limits,
@@ -33,17 +22,39 @@ from agent.sync.metering import MeteringConfig
 from agent.sync.uplink import Uplink, UplinkConfig
 from hw.ports import Acked, LinkDown, LinkDownError, LinkUp, Received, Refused
 from protocol.errors import WireError
+from protocol.wire.codec import decode, encode, payload_ref
+from protocol.wire.control.chunk import PictureChunk
+from protocol.wire.control.receipt import Nack, PictureStatus, Receipt
 from protocol.wire.enums import NackCode
+from protocol.wire.record import decode_record
+from protocol.wire.registry import released_registry
 from protocol.wire.topics import Channel, build
 from tests.builders import BOOT, make_encoder, make_picture, make_read
 
 S = 1_000_000_000
+TYPES = released_registry()
 READ_TOPIC = build("unit-07", Channel.READ)
 PIC_TOPIC = build("unit-07", Channel.PICTURE)
 DOWN_TOPIC = build("unit-07", Channel.RECEIPT)
 UPDATE_TOPIC = build("unit-07", Channel.UPDATE)
 COMMAND_TOPIC = build("unit-07", Channel.COMMAND)
 PART_TOPIC = build("unit-07", Channel.PART)
+
+
+def envelope(payload):
+    return decode_record(payload, TYPES).envelope
+
+
+def chunk_of(payload):
+    return decode(payload, PictureChunk)
+
+
+def receipt(*, unit="unit-07", records=(), pictures=()):
+    return encode(Receipt(unit=unit, station="station", stored_us=1, records=records, pictures=pictures))
+
+
+def nack(payload, code, *, retry):
+    return encode(Nack(unit="unit-07", ref=payload_ref(payload), code=code, retry=retry, detail=""))
 
 
 class FakeLink:
@@ -107,8 +118,8 @@ class Rig:
         self.uplink.handle(Received(DOWN_TOPIC, payload), self.now)
 
     def receipt(self, sent):
-        records = tuple((decode_record(p).seq, decode_record(p).read_id) for t, p, _ in sent if t == READ_TOPIC)
-        self.receive(encode_receipt(Receipt("unit-07", "station", 1, records)))
+        named = [envelope(payload) for topic, payload, _ in sent if topic == READ_TOPIC]
+        self.receive(receipt(records=tuple((known.seq, known.record_id) for known in named)))
 
     def apply(self):
         commands, self.commands[:] = list(self.commands), []
@@ -127,7 +138,7 @@ def rig(tmp_path):
 
 
 def seqs(sent):
-    return [decode_record(payload).seq for topic, payload, _ in sent if topic == READ_TOPIC]
+    return [envelope(payload).seq for topic, payload, _ in sent if topic == READ_TOPIC]
 
 
 def test_nothing_is_published_while_the_link_is_down(rig):
@@ -313,7 +324,7 @@ def test_a_record_refused_for_good_is_quarantined(rig):
     """The station says never: the record is set aside under the station's reason, the others go on."""
     rig.up()
     sent = rig.pump()
-    rig.receive(encode_nack(Nack("unit-07", payload_ref(sent[1][1]), NackCode.MALFORMED, False, "")))
+    rig.receive(nack(sent[1][1], NackCode.MALFORMED, retry=False))
     assert rig.commands == [Quarantined(2, "malformed")]
     rig.apply()
     assert rig.outbox.stats().quarantined == 1
@@ -324,7 +335,7 @@ def test_a_refusal_for_now_pauses_and_tries_again(rig):
     rig.up()
     sent = rig.pump()
     rig.ack(sent)
-    rig.receive(encode_nack(Nack("unit-07", payload_ref(sent[0][1]), NackCode.STORAGE, True, "disk")))
+    rig.receive(nack(sent[0][1], NackCode.STORAGE, retry=True))
     assert rig.pump() == []
     rig.now += 10 * S
     assert seqs(rig.pump()) == [1, 2, 3, 4, 5]
@@ -349,13 +360,13 @@ def test_a_link_that_breaks_under_pictures_gets_smaller_chunks(tmp_path):
         rig.up(window=1)
         rig.ack(rig.pump())
         (sent,) = rig.pump() or rig.link.all[-1:]
-        sizes.append(len(decode_chunk(sent[1]).data))
+        sizes.append(len(chunk_of(sent[1]).data))
         rig.uplink.handle(LinkDown("gone"), rig.now)
     rig.up(window=1)
     for _ in range(300):
         sent = rig.pump()
         rig.ack(sent)
-        sizes += [len(decode_chunk(payload).data) for _, payload, _ in sent]
+        sizes += [len(chunk_of(payload).data) for _, payload, _ in sent]
     assert sizes[:3] == [2048, 1024, 512]
     assert max(sizes[3:30]) == 512
     assert max(sizes) == sizes[-2] == 2048
@@ -377,7 +388,7 @@ def test_foreign_and_malformed_answers_are_counted_and_change_nothing(rig):
     rig.up()
     rig.pump()
     rig.receive(b"\xff\x00 garbage")
-    rig.receive(encode_receipt(Receipt("another", "station", 1, ((1, make_read(1).read_id),))))
+    rig.receive(receipt(unit="another", records=((1, make_read(1).read_id),)))
     rig.uplink.handle(Received("lpr/1/unit-07/dn/cmd", b""), rig.now)
     assert rig.commands == []
     assert (rig.uplink.counts.malformed, rig.uplink.counts.foreign) == (1, 2)
@@ -391,20 +402,20 @@ def test_a_picture_resumes_where_the_station_says(tmp_path):
     chunks = []
     for _ in range(2):
         sent = rig.pump()
-        chunks += [decode_chunk(p) for _, p, _ in sent]
+        chunks += [chunk_of(p) for _, p, _ in sent]
         rig.ack(sent)
     assert [c.offset for c in chunks] == [0, 100]
     sha = chunks[0].sha256
-    rig.receive(encode_receipt(Receipt("unit-07", "station", 1, (), ((sha, 200),))))
+    rig.receive(receipt(pictures=((sha, 200),)))
     rig.apply()
     rig.uplink.handle(LinkDown("gone"), rig.now)
     rig.up(window=1)
     (again,) = rig.pump()
-    assert decode_chunk(again[1]).offset == 200
-    rig.receive(encode_picture_status(PictureStatus("unit-07", sha, 100)))
+    assert chunk_of(again[1]).offset == 200
+    rig.receive(encode(PictureStatus(unit="unit-07", sha256=sha, offset=100)))
     rig.ack([again])
     (back,) = rig.pump()
-    assert decode_chunk(back[1]).offset == 100
+    assert chunk_of(back[1]).offset == 100
     rig.close()
 
 
@@ -414,12 +425,12 @@ def test_a_picture_refused_for_good_is_held(tmp_path):
     rig.outbox.apply([Receipted(((1, make_read(1).read_id),))])
     rig.up()
     sent = rig.pump()
-    chunk = decode_chunk(sent[0][1])
-    rig.receive(encode_nack(Nack("unit-07", payload_ref(sent[0][1]), NackCode.QUOTA, False, "")))
+    chunk = chunk_of(sent[0][1])
+    rig.receive(nack(sent[0][1], NackCode.QUOTA, retry=False))
     assert rig.commands == [PictureQuarantined(chunk.sha256, "quota")]
     rig.apply()
     assert rig.outbox.stats().held == 1
-    assert {decode_chunk(p).sha256 for _, p, _ in sent[1:]} == {make_read(1).pictures[1].sha256}
+    assert {chunk_of(p).sha256 for _, p, _ in sent[1:]} == {make_read(1).pictures[1].sha256}
     rig.close()
 
 
@@ -470,7 +481,7 @@ def deliver(rig, station, *, lose):
         if lose():
             continue
         if topic == READ_TOPIC:
-            station[decode_record(payload).seq] = payload
+            station[envelope(payload).seq] = payload
         if not lose():
             rig.ack([sent])
         if lose():
@@ -478,9 +489,9 @@ def deliver(rig, station, *, lose):
         if topic == READ_TOPIC:
             rig.receipt([sent])
         else:
-            chunk = decode_chunk(payload)
+            chunk = chunk_of(payload)
             stored = ((chunk.sha256, chunk.offset + len(chunk.data)),)
-            rig.receive(encode_receipt(Receipt("unit-07", "station", 1, (), stored)))
+            rig.receive(receipt(pictures=stored))
 
 
 def test_pictures_can_be_switched_off(tmp_path):
@@ -497,7 +508,7 @@ def test_stored_pictures_are_reported_to_the_outbox(rig):
     rig.up()
     rig.pump()
     sha = make_read(1).pictures[0].sha256
-    rig.receive(encode_receipt(Receipt("unit-07", "station", 1, (), ((sha, 3),))))
+    rig.receive(receipt(pictures=((sha, 3),)))
     assert rig.commands == [PictureStored(sha, 3)]
 
 
@@ -507,11 +518,11 @@ def pictures_in_order(rig):
     for _ in range(60):
         for sent in rig.pump():
             if sent[0] == PIC_TOPIC:
-                chunk = decode_chunk(sent[1])
+                chunk = chunk_of(sent[1])
                 if chunk.sha256 not in order:
                     order.append(chunk.sha256)
                 stored = ((chunk.sha256, chunk.offset + len(chunk.data)),)
-                rig.receive(encode_receipt(Receipt("unit-07", "station", 1, (), stored)))
+                rig.receive(receipt(pictures=stored))
             rig.ack([sent])
         rig.apply()
     return order
@@ -542,7 +553,7 @@ def test_a_hit_overtakes_the_pictures_that_are_waiting(tmp_path):
     assert sent[-1][0] == PIC_TOPIC
     rig.outbox.append([make_read(4, retention="hit")])
     rig.ack(sent)
-    order = [decode_chunk(sent[-1][1]).sha256, *pictures_in_order(rig)]
+    order = [chunk_of(sent[-1][1]).sha256, *pictures_in_order(rig)]
     assert order[0] == make_read(1).pictures[0].sha256
     seen = list(dict.fromkeys(order))
     assert seen[1:3] == [picture.sha256 for picture in make_read(4).pictures]

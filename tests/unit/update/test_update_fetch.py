@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from protocol.wire.wire import UpdateBytes, UpdateOffer, UpdateState, decode_update, encode_offer, encode_part
 
 from agent.runtime.config import UpdateTable
 from agent.runtime.updates import UpdateReporter
 from agent.update.fetch import Fetcher
 from agent.update.trial import HealthSample
 from protocol.errors import WireError
+from protocol.wire.codec import decode, encode
+from protocol.wire.control.transfer import ChunkRequest, FileOffer, FilePart, UpdateReport
+from protocol.wire.enums import UpdateState
 from tests.update_builder import Unit
 from updater.release_state import INBOX
 
 S = 1_000_000_000
 FILE = bytes(range(256)) * 400  # 102,400 bytes
 PART = 10_000
-OFFER = UpdateOffer("unit-07", 42, hashlib.sha256(FILE).digest(), len(FILE), 0, ("code",))
+OFFER = FileOffer(
+    unit="unit-07",
+    release=42,
+    sha256=hashlib.sha256(FILE).digest(),
+    size_bytes=len(FILE),
+    attempt=0,
+    parts=("code",),
+)
+
+
+def offer(**changes) -> bytes:
+    return encode(OFFER.model_copy(update=changes))
 
 
 class Side:
@@ -46,11 +58,11 @@ class Side:
         if payload is None:
             return None
         self.fetcher.request_sent(self.now_ns)
-        return decode_update(payload).offset
+        return decode(payload, ChunkRequest).offset
 
     def give(self, offset: int, *, data: bytes | None = None, sha256: bytes = OFFER.sha256) -> None:
         data = FILE[offset : offset + PART] if data is None else data
-        self.fetcher.take(encode_part(UpdateBytes("unit-07", sha256, offset, data)))
+        self.fetcher.take(encode(FilePart(unit="unit-07", sha256=sha256, offset=offset, data=data)))
 
     def fetch_all(self) -> None:
         for _ in range(200):
@@ -74,14 +86,14 @@ def side(tmp_path):
 
 def test_an_offer_becomes_a_file_for_root(side):
     assert side.wish() is None, "nothing was offered"
-    side.fetcher.offered(encode_offer(OFFER))
+    side.fetcher.offered(offer())
     side.fetch_all()
     assert side.inbox == FILE
     assert sorted(p.name for p in side.folder.iterdir()) == ["handed", INBOX.name]
 
 
 def test_one_wish_at_a_time_and_again_when_no_answer_comes(side):
-    side.fetcher.offered(encode_offer(OFFER))
+    side.fetcher.offered(offer())
     assert side.wish() == 0
     assert side.wish() is None
     side.now_ns += 20 * S
@@ -97,12 +109,12 @@ def test_one_wish_at_a_time_and_again_when_no_answer_comes(side):
 @given(st.lists(st.sampled_from(["answer", "lose", "double", "restart", "stray", "link"]), max_size=60))
 def test_whatever_is_lost_doubled_or_cut_short_the_whole_file_arrives(tmp_path_factory, events):
     side = Side(tmp_path_factory.mktemp("fetch"))
-    side.fetcher.offered(encode_offer(OFFER))
+    side.fetcher.offered(offer())
     for event in events:
         offset = side.wish()
         if event == "restart":
             side.restart()
-            side.fetcher.offered(encode_offer(OFFER))
+            side.fetcher.offered(offer())
         elif event == "link":
             side.fetcher.link_went()
         elif event == "stray":
@@ -118,17 +130,17 @@ def test_whatever_is_lost_doubled_or_cut_short_the_whole_file_arrives(tmp_path_f
 
 
 def test_after_a_restart_it_goes_on_where_it_was(side):
-    side.fetcher.offered(encode_offer(OFFER))
+    side.fetcher.offered(offer())
     for _ in range(5):
         side.give(side.wish())
     side.restart()
-    side.fetcher.offered(encode_offer(OFFER))
+    side.fetcher.offered(offer())
     offsets = [side.wish(), side.wish()]
     assert offsets == [None, 5 * PART], "first what is here is hashed, then the rest is asked for"
 
 
 def test_what_is_damaged_is_fetched_anew_and_given_up_in_the_end(side):
-    side.fetcher.offered(encode_offer(OFFER))
+    side.fetcher.offered(offer())
     for _ in range(3):
         while (offset := side.wish()) is not None:
             side.give(offset, data=b"x" * len(FILE[offset : offset + PART]))
@@ -139,48 +151,48 @@ def test_what_is_damaged_is_fetched_anew_and_given_up_in_the_end(side):
 
 
 def test_over_a_metered_link_only_what_is_small_comes(side):
-    side.fetcher.offered(encode_offer(OFFER))
+    side.fetcher.offered(offer())
     assert side.wish(metered=True) is None
     assert side.fetcher.state is UpdateState.WAITING
     assert side.wish() == 0, "the car is home"
-    side.fetcher.offered(encode_offer(replace(OFFER, size_bytes=60_000)))
+    side.fetcher.offered(offer(size_bytes=60_000))
     assert side.wish(metered=True) == 0
     side.restart(free_only=False)
-    side.fetcher.offered(encode_offer(OFFER))
+    side.fetcher.offered(offer())
     assert side.wish(metered=True) == 0
 
 
 def test_what_was_handed_over_is_not_fetched_again_unless_it_is_offered_again(side):
-    side.fetcher.offered(encode_offer(OFFER))
+    side.fetcher.offered(offer())
     side.fetch_all()
     (side.folder / INBOX.name).unlink()  # root has looked, and refused
     side.restart()
-    side.fetcher.offered(encode_offer(OFFER))
+    side.fetcher.offered(offer())
     assert all(side.wish() is None for _ in range(30))
-    side.fetcher.offered(encode_offer(replace(OFFER, attempt=1)))
+    side.fetcher.offered(offer(attempt=1))
     side.fetch_all()
     assert side.inbox == FILE
 
 
 def test_nothing_is_fetched_that_would_surely_be_refused(side):
     side.unit.commit(side.unit.update(42, config="[log]\nlevel = 'debug'\n"))
-    side.fetcher.offered(encode_offer(OFFER))
+    side.fetcher.offered(offer())
     assert side.wish() is None
     side.unit.apply(side.unit.update(43, config="[log]\nlevel = 'debug'\n"))
-    side.fetcher.offered(encode_offer(replace(OFFER, release=44)))
+    side.fetcher.offered(offer(release=44))
     assert side.wish() is None
     assert side.fetcher.state is UpdateState.WAITING, "for the release on trial"
     side.unit.releases.fail("not well")
     side.now_ns += 10 * S
     assert side.wish() == 0
-    side.fetcher.offered(encode_offer(replace(OFFER, release=43)))
+    side.fetcher.offered(offer(release=43))
     assert side.wish() is None, "rolled back here"
 
 
 def test_a_newer_offer_takes_the_place_and_a_withdrawn_one_leaves_nothing(side):
-    side.fetcher.offered(encode_offer(OFFER))
+    side.fetcher.offered(offer())
     side.give(side.wish())
-    side.fetcher.offered(encode_offer(replace(OFFER, release=43, sha256=bytes(32))))
+    side.fetcher.offered(offer(release=43, sha256=bytes(32)))
     assert side.wish() == 0
     assert list(side.folder.iterdir()) == []
     side.give(0)
@@ -190,7 +202,7 @@ def test_a_newer_offer_takes_the_place_and_a_withdrawn_one_leaves_nothing(side):
 
 
 def test_a_disk_that_takes_nothing_is_counted_and_asked_again_later(side):
-    side.fetcher.offered(encode_offer(OFFER))
+    side.fetcher.offered(offer())
     offset = side.wish()
     side.folder.parent.mkdir()
     side.folder.touch()  # no folder can be made here
@@ -202,7 +214,7 @@ def test_a_disk_that_takes_nothing_is_counted_and_asked_again_later(side):
     side.fetch_all()
 
 
-@pytest.mark.parametrize("payload", [b"\x80", encode_offer(replace(OFFER, unit="unit-08"))])
+@pytest.mark.parametrize("payload", [b"\x80", offer(unit="unit-08")])
 def test_an_offer_that_is_none_or_anothers_is_refused(side, payload):
     with pytest.raises(WireError):
         side.fetcher.offered(payload)
@@ -220,18 +232,18 @@ def test_the_report_says_how_the_offered_update_stands(side):
         payload = desk.news("unit-07", bytes(16), bytes(32), again=again)
         if payload is None:
             return None
-        report = decode_update(payload)
+        report = decode(payload, UpdateReport)
         return report.running, report.release, report.state.value, report.reason
 
     assert news() == (0, 0, "idle", "")
     assert news() is None, "nothing new"
     assert news(again=True) == (0, 0, "idle", "")
     data = unit.update(42, config="[log]\nlevel = 'debug'\n")
-    offer = replace(OFFER, sha256=hashlib.sha256(data).digest(), size_bytes=len(data))
-    side.fetcher.offered(encode_offer(offer))
+    sha256 = hashlib.sha256(data).digest()
+    side.fetcher.offered(offer(sha256=sha256, size_bytes=len(data)))
     offset = side.wish()
     assert news() == (0, 42, "fetching", "")
-    side.give(offset, data=data, sha256=offer.sha256)
+    side.give(offset, data=data, sha256=sha256)
     assert side.wish() is None
     assert news() == (0, 42, "handed", "")
     (side.folder / INBOX.name).unlink()
