@@ -28,7 +28,7 @@ from hw.clock import RealClock
 from hw.config import MqttLinkConfig, TlsConfig
 from hw.link_mqtt import LinkMqtt
 from protocol.seal import Opener, Sealer, SigningKey, StationKey, load_keyring
-from protocol.wire.registry import released_registry
+from protocol.wire.released import released_registry
 from protocol.wire.topics import Channel, build
 from station.ingest import Ingest
 from station.service import BrokerAddress, StationService

@@ -13,7 +13,7 @@ from agent.buffer.outbox import FILE_NAME
 from agent.runtime.stages import build_sealer
 from agent.sync.encoder import RecordEncoder
 from hw.clock import RealClock
-from protocol.wire.registry import released_registry
+from protocol.wire.released import released_registry
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -21,7 +21,7 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COLUMNS = (
     "read_id", "unit", "agency", "boot_id", "seq", "camera", "role", "utc", "time_source", "uncertainty_ms",
-    "dated_later", "plate", "raw", "confidence", "region", "region_confidence", "single_frame", "sightings",
+    "dated_later", "plate", "raw", "confidence", "region", "region_confidence", "single_look", "sightings",
     "agreeing", "place_method", "lat_deg", "lon_deg", "error_m", "retention", "received", "pictures",
 )  # fmt: skip
 _Cell = str | int | float | bool | None

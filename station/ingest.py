@@ -18,7 +18,7 @@ from protocol.wire.control.unit_state import Health, Status
 from protocol.wire.enums import NackCode
 from protocol.wire.record import decode_record, record_of
 from protocol.wire.records.read import Read
-from protocol.wire.registry import released_registry
+from protocol.wire.released import released_registry
 from protocol.wire.topics import Channel, check_unit, parse
 from station.answers import nack, picture_answers, receipts, try_again
 from station.batch import Batch, Taken

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,11 +27,14 @@ from agent.sync.encoder import RecordEncoder
 from hw.ports import Frame
 from protocol.wire.enums import FixQuality, GeotagMethod, Lost, LostReason, PictureKind, TimeSource
 from protocol.wire.parts import Retention
-from protocol.wire.record import Envelope, Record, RecordBody, derived_record_id, encode_record
+from protocol.wire.record import Envelope, Record, derived_record_id, encode_record
 from protocol.wire.records.read import Read as ReadBody
 from protocol.wire.records.time_anchor import TimeAnchor
 from protocol.wire.records.tombstone import Tombstone
-from protocol.wire.registry import released_registry
+from protocol.wire.released import released_registry
+
+if TYPE_CHECKING:
+    from protocol.wire.registry import RecordBody
 
 NS_PER_S = 1_000_000_000
 UTC_NS = 1_780_000_000 * NS_PER_S

@@ -40,7 +40,7 @@ from protocol.wire.control.chunk import PictureChunk
 from protocol.wire.control.transfer import ChunkRequest, FileOffer, FilePart, UpdateReport
 from protocol.wire.control.unit_state import Health, Status
 from protocol.wire.record import decode_record
-from protocol.wire.registry import released_registry
+from protocol.wire.released import released_registry
 from provision.card import Card, load_card
 from provision.errors import ProvisionError
 from station.ingest import Ingest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from enum import Enum
 from types import UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import annotated_types
 from hypothesis import strategies as st
@@ -22,11 +22,14 @@ from protocol.wire.control.receipt import Nack, PictureStatus, Receipt
 from protocol.wire.control.transfer import ChunkRequest, FileOffer, FilePart, UpdateReport
 from protocol.wire.control.unit_state import Health, Status
 from protocol.wire.enums import FixQuality, GeotagMethod, PictureKind, TimeSource
-from protocol.wire.record import Envelope, Record, RecordBody, encode_record
+from protocol.wire.record import Envelope, Record, encode_record
 from protocol.wire.records.read import Read as ReadBody
 from protocol.wire.records.tombstone import Tombstone
-from protocol.wire.registry import released_registry
+from protocol.wire.released import released_registry
 from tests.builders import make_fix, make_picture, make_track
+
+if TYPE_CHECKING:
+    from protocol.wire.registry import RecordBody
 
 UNITS = st.text("ABCXYZabcxyz0189_-", min_size=1, max_size=36)
 IDS = st.binary(min_size=16, max_size=16)

@@ -37,7 +37,7 @@ from cli.simulate import config_for, fresh_keys
 from hw.drive_load import load_drive
 from protocol.seal import Opener, load_keyring
 from protocol.seal.series import Proof, examine
-from protocol.wire.registry import released_registry
+from protocol.wire.released import released_registry
 from station.ingest import Ingest
 from station.store import Store
 from tests.builders import make_encoder, make_read_record

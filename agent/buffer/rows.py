@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from protocol.wire.enums import PictureKind
 
 if TYPE_CHECKING:
-    from protocol.wire.record import RecordBody
+    from protocol.wire.registry import RecordBody
 
 
 class RowKind(IntEnum):

@@ -36,7 +36,7 @@ from hw.config import PiCameraConfig
 from hw.ports import Exposable
 from protocol.errors import KeyFileError
 from protocol.seal import ReceiptVerifier, Sealer, SigningKey, StationKey, VerifyKey
-from protocol.wire.registry import released_registry
+from protocol.wire.released import released_registry
 from updater.release_state import INBOX, linked
 
 if TYPE_CHECKING:

@@ -13,8 +13,7 @@ from protocol.wire.record import Envelope, derived_record_id, encode_record, rec
 
 if TYPE_CHECKING:
     from protocol.seal import Sealer
-    from protocol.wire.record import RecordBody
-    from protocol.wire.registry import Registry
+    from protocol.wire.registry import RecordBody, Registry
 
 
 @dataclass(frozen=True, slots=True)

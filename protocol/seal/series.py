@@ -35,7 +35,7 @@ from protocol.wire.enums import Lost, LostReason
 from protocol.wire.record import decode_record
 from protocol.wire.records.read import Read
 from protocol.wire.records.tombstone import Tombstone
-from protocol.wire.registry import released_registry
+from protocol.wire.released import released_registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

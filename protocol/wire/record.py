@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict
 
 from protocol.wire.codec import (
     Id16,
-    Message,
     Name32,
     Plain,
     Seq,
@@ -28,7 +27,7 @@ from protocol.wire.codec import (
 )
 
 if TYPE_CHECKING:
-    from protocol.wire.registry import Registry
+    from protocol.wire.registry import RecordBody, Registry
 
 
 class Envelope(BaseModel):
@@ -45,10 +44,6 @@ class Envelope(BaseModel):
 
 
 _ENVELOPE_KEYS = frozenset({"v", "dev", "agy", "boot", "seq", "id"})
-
-
-class RecordBody(Message):
-    """What a record says beside its envelope."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,23 +1,21 @@
-"""The record types: one file each in :mod:`protocol.wire.records`, found there and nowhere listed a second time.
-
-Codec, outbox, station, export, documents and tests iterate the registry.
-"""
+"""What a record type declares, and the registry that codec, outbox, station, export and documents iterate."""
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
-from protocol.wire import records
+from protocol.wire.codec import Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from protocol.wire.enums import TimeSource
-    from protocol.wire.record import RecordBody
+
+
+class RecordBody(Message):
+    """What a record says beside its envelope."""
 
 
 class Priority(IntEnum):
@@ -112,12 +110,3 @@ class Registry:
     def with_type(self, new: RecordType) -> Registry:
         """The same with one more type; one of the same schema takes its place."""
         return Registry((*(known for known in self if known.schema != new.schema), new))
-
-
-def released_registry() -> Registry:
-    """Find ``RECORD_TYPE`` in every module of :mod:`protocol.wire.records`."""
-    modules = (
-        importlib.import_module(f"{records.__name__}.{found.name}")
-        for found in pkgutil.iter_modules(records.__path__)
-    )
-    return Registry(tuple(sorted((module.RECORD_TYPE for module in modules), key=lambda known: str(known.schema))))

@@ -14,7 +14,7 @@ from agent.buffer import Limits, OutboxReader, open_outbox
 from agent.buffer.rows import RowKind
 from agent.sync.encoder import RecordEncoder
 from protocol.seal import Sealer, SigningKey, StationKey
-from protocol.wire.registry import released_registry
+from protocol.wire.released import released_registry
 from tests.builders import BOOT, make_read
 from tests.last_release.files import AGENCY, EXPECTED, HERE, UNIT, copy_of, present
 

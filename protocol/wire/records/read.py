@@ -25,8 +25,7 @@ from protocol.wire.codec import (
     key,
 )
 from protocol.wire.parts import PictureRef, Place, Retention, TimeQuality
-from protocol.wire.record import RecordBody
-from protocol.wire.registry import Column, Priority, Projection, RecordTime, RecordType, Value
+from protocol.wire.registry import Column, Priority, Projection, RecordBody, RecordTime, RecordType, Value
 
 Extent = Annotated[int, Field(strict=True, ge=1, le=U16_MAX)]
 

@@ -6,8 +6,7 @@ from typing import Annotated, ClassVar
 
 from protocol.wire.codec import U63, Id16, key
 from protocol.wire.parts import TimeQuality
-from protocol.wire.record import RecordBody
-from protocol.wire.registry import Priority, RecordType, Value
+from protocol.wire.registry import Priority, RecordBody, RecordType, Value
 
 
 class TimeAnchor(RecordBody):

@@ -8,8 +8,7 @@ from pydantic import Field, model_validator
 
 from protocol.wire.codec import NAMED, U63, Seq, key
 from protocol.wire.enums import Lost, LostReason
-from protocol.wire.record import RecordBody
-from protocol.wire.registry import Priority, RecordType, Value
+from protocol.wire.registry import Priority, RecordBody, RecordType, Value
 
 MAX_RANGES = 256
 """Ranges in one tombstone at most."""

@@ -31,7 +31,7 @@ from protocol.errors import WireError
 from protocol.wire.enums import Lost, LostReason, PictureKind
 from protocol.wire.record import decode_record
 from protocol.wire.records.tombstone import Tombstone
-from protocol.wire.registry import released_registry
+from protocol.wire.released import released_registry
 from tests.builders import make_encoder, make_picture, make_read, make_time_anchor
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ from agent.errors import OutboxDamagedError, OutboxDiskError, OutboxError, Outbo
 from protocol.wire.enums import Lost, LostReason
 from protocol.wire.record import decode_record
 from protocol.wire.records.tombstone import Tombstone
-from protocol.wire.registry import released_registry
+from protocol.wire.released import released_registry
 from tests.builders import make_encoder, make_picture, make_read, make_time_anchor
 
 TYPES = released_registry()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from agent.errors import ImageError
 from agent.pictures import PictureConfig, PictureMaker
 from protocol.wire.enums import PictureKind
-from tests.strategies import make_sighting
+from tests.builders import make_sighting
 
 
 def noisy(height, width, seed=7):

@@ -16,7 +16,7 @@ from protocol.seal.envelope import PICTURE_MAGIC, _checksum, decode_sealed, open
 from protocol.seal.evidence import START, decode_signed, sign
 from protocol.wire.codec import encode
 from protocol.wire.record import decode_record
-from protocol.wire.registry import released_registry
+from protocol.wire.released import released_registry
 from tests.builders import make_read, make_read_record
 
 if TYPE_CHECKING:

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from protocol.errors import WireError
 from protocol.wire import records
 from protocol.wire.codec import U8, Text32, key, pack, unpack
-from protocol.wire.record import Record, RecordBody, decode_record, encode_record
+from protocol.wire.record import Record, decode_record, encode_record
 from protocol.wire.records.read import RECORD_TYPE as READ_TYPE
 from protocol.wire.records.read import Read
-from protocol.wire.registry import Priority, RecordType, Registry, released_registry
+from protocol.wire.registry import Priority, RecordBody, RecordType, Registry
+from protocol.wire.released import released_registry
 from tests.builders import make_read, make_record
 from tests.strategies import record_messages
 

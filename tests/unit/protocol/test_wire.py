@@ -37,8 +37,9 @@ from protocol.wire.enums import (
     UnitState,
     UpdateState,
 )
-from protocol.wire.record import Record, RecordBody, decode_record, derived_record_id, encode_record
-from protocol.wire.registry import released_registry
+from protocol.wire.record import Record, decode_record, derived_record_id, encode_record
+from protocol.wire.registry import RecordBody
+from protocol.wire.released import released_registry
 from tests import strategies as drawn
 from tests.builders import (
     BOOT,

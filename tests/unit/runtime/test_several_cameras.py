@@ -24,7 +24,7 @@ from protocol.wire.control.unit_state import Status
 from protocol.wire.enums import UnitState
 from protocol.wire.record import decode_record
 from protocol.wire.records.read import Read
-from protocol.wire.registry import released_registry
+from protocol.wire.released import released_registry
 from tests.drive_builder import write_drive
 
 FRONT, REAR = "7ABC123", "8XYZ987"

@@ -66,7 +66,7 @@ def test_csv_holds_a_read(store: Store) -> None:
     (row,) = csv_rows(stored(store))
     assert (row["plate"], row["utc"], row["time_source"]) == ("7ABC123", "2026-05-28T20:26:41.000+00:00", "gnss")
     assert (row["lat_deg"], row["lon_deg"], row["error_m"]) == ("45.0", "-100.0", "4.5")
-    assert (row["confidence"], row["single_frame"], row["received"]) == (
+    assert (row["confidence"], row["single_look"], row["received"]) == (
         "0.95", "False", "2026-05-28T20:35:00.123+00:00",
     )  # fmt: skip
 

@@ -17,8 +17,8 @@ from protocol.wire.control.chunk import PictureChunk
 from protocol.wire.control.receipt import MAX_RECEIPT_RECORDS, DownMessage, Nack, PictureStatus, Receipt
 from protocol.wire.control.unit_state import Health, Status
 from protocol.wire.enums import Lost, NackCode, PictureKind, UnitState
-from protocol.wire.record import Record, RecordBody
-from protocol.wire.registry import released_registry
+from protocol.wire.registry import RecordBody
+from protocol.wire.released import released_registry
 from protocol.wire.topics import Channel, build
 from station.export import write_csv, write_geojson
 from station.ingest import Ingest, IngestLimits
@@ -29,6 +29,8 @@ from tests.strategies import CONTROL_MESSAGES, RECORD_MODELS, messages, record_m
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from protocol.wire.record import Record
 
 UNIT = "unit-07"
 READ = build(UNIT, Channel.READ)

@@ -19,7 +19,7 @@ from protocol.seal import Opener, Sealer, SigningKey, StationKey, load_keyring
 from protocol.wire.codec import MAX_MESSAGE_BYTES, decode
 from protocol.wire.control.receipt import Nack, PictureStatus, Receipt
 from protocol.wire.enums import NackCode
-from protocol.wire.registry import released_registry
+from protocol.wire.released import released_registry
 from station.ingest import Ingest
 from station.store import Store
 from tests.builders import BOOT, make_read, make_read_record, make_time_anchor

@@ -27,7 +27,7 @@ from protocol.wire.control.chunk import PictureChunk
 from protocol.wire.control.receipt import Nack, PictureStatus, Receipt
 from protocol.wire.enums import NackCode
 from protocol.wire.record import decode_record
-from protocol.wire.registry import released_registry
+from protocol.wire.released import released_registry
 from protocol.wire.topics import Channel, build
 from tests.builders import BOOT, make_encoder, make_picture, make_read
 
