@@ -104,9 +104,10 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """All sightings of one plate in one pass, voted into one text."""
+    """All sightings of one plate in one pass, voted into one text: all so far (confirmed) or all there were (final)."""
 
     track_id: int
+    """With ``camera`` unique in a process; a confirmed track and its final one have the same."""
     camera: str
     plate: PlateText
     """The vote over all sightings."""
@@ -117,6 +118,9 @@ class Track:
     """Sightings whose own text equals the vote."""
     t_first_mono_ns: int
     t_last_mono_ns: int
+    confirmed: PlateText | None = None
+    """The text as which the track was confirmed, at the second agreeing frame; None when it never was.  The final
+    ``plate`` may differ."""
 
     @property
     def single_frame(self) -> bool:

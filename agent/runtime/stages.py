@@ -39,7 +39,7 @@ from protocol.seal import ReceiptVerifier, Sealer, SigningKey, StationKey, Verif
 from updater.release_state import INBOX, linked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from agent.buffer import Command
     from agent.pipeline import PlateRecognizer
@@ -77,15 +77,25 @@ def build_recogniser(config: AgentConfig) -> Recogniser:
     )
 
 
-def build_pipeline(config: AgentConfig, reader: PlateRecognizer, camera: Camera | None = None) -> CameraPipeline:
-    """One camera's first half of the sentence; a live ``camera`` is exposed for plates and its sight is watched."""
+def build_pipeline(
+    config: AgentConfig,
+    reader: PlateRecognizer,
+    camera: Camera | None = None,
+    *,
+    track_ids: Iterator[int] | None = None,
+) -> CameraPipeline:
+    """One camera's first half of the sentence; a live ``camera`` is exposed for plates and its sight is watched.
+
+    ``track_ids`` is given where a camera's pipeline may be built again in one process: track ids must not come twice.
+    """
     table = config.track
     tracker = Tracker(
         TrackerConfig(
             lost_ms=table.lost_ms,
             min_confidence=table.min_confidence,
             min_confidence_single=table.min_confidence_single,
-        )
+        ),
+        ids=track_ids,
     )
     pacer = FrameRateLimiter(max_fps=config.recognise.max_fps)
     if camera is None:
