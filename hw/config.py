@@ -8,6 +8,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_serializer, model_validator
 
+from hw.paths import STATE_DIR
+
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -33,6 +35,12 @@ class _CameraBase(_Model):
     role: Role = Field(default="front", description="Which way the camera looks")
 
 
+SHUTTER_CAP_US = 1000
+"""Longest exposure in microseconds while plates are metered."""
+MAX_GAIN = 16.0
+"""Highest gain while plates are metered."""
+
+
 class PiCameraConfig(_CameraBase):
     """A Raspberry Pi camera through picamera2."""
 
@@ -55,11 +63,14 @@ class PiCameraConfig(_CameraBase):
         description="Who chooses the exposure: the agent, for moving plates, or the camera's own automatic",
     )
     shutter_cap_us: int = Field(
-        default=1000, ge=30, le=20_000, description="Longest exposure in microseconds with metering by plates"
+        default=SHUTTER_CAP_US,
+        ge=30,
+        le=20_000,
+        description="Longest exposure in microseconds with metering by plates",
     )
     max_gain: float = Field(
         validation_alias=AliasChoices("max_gain", "most_gain"),
-        default=16,
+        default=MAX_GAIN,
         ge=1,
         le=64,
         description="Highest gain with metering by plates",
@@ -223,6 +234,8 @@ class NoPanelConfig(_Model):
 PanelConfig = Annotated[GpioPanelConfig | SimPanelConfig | NoPanelConfig, Field(discriminator="kind")]
 
 
+MAX_IN_FLIGHT = 256
+"""Messages that nobody has acknowledged yet; more of them make no link faster."""
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -263,7 +276,9 @@ class MqttLinkConfig(_Model):
     will_delay_s: int = Field(
         default=30, ge=0, description="Seconds until the broker announces our death (MQTT 5)"
     )
-    window: int = Field(default=256, ge=1, le=1000, description="Most messages in flight; the broker may lower it")
+    window: int = Field(
+        default=MAX_IN_FLIGHT, ge=1, le=1000, description="Most messages in flight; the broker may lower it"
+    )
 
     @model_validator(mode="after")
     def _plain_stays_at_home(self) -> Self:
@@ -298,7 +313,7 @@ class LinuxBoardConfig(_Model):
 
     kind: Literal["linux"]
     root: Path = Field(default=Path("/"), description="Prefix of /proc and /sys; other than / only in tests")
-    state_dir: Path = Field(default=Path("/var/lib/patrol-lpr"), description="Folder whose file system is watched")
+    state_dir: Path = Field(default=STATE_DIR, description="Folder whose file system is watched")
 
 
 class SimBoardConfig(_Model):
