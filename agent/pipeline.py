@@ -53,10 +53,6 @@ class PipelineCounts:
 class PipelineStep:
     """What one frame led to."""
 
-    processed: bool
-    dropped: int
-    detections: int
-    sightings: int
     tracks: tuple[Track, ...] = ()
     """Final tracks: those that closed with this frame."""
     confirmed: tuple[Track, ...] = ()
@@ -104,12 +100,10 @@ class CameraPipeline:
         self.counts.dropped += paced.dropped
         if self.private:
             self.counts.private += 1
-            return PipelineStep(
-                processed=False, dropped=paced.dropped, detections=0, sightings=0, tracks=self.flush()
-            )
+            return PipelineStep(tracks=self.flush())
         if not paced.look:
             self.counts.skipped += 1
-            return PipelineStep(processed=False, dropped=paced.dropped, detections=0, sightings=0)
+            return PipelineStep()
         detections = self._reader.detect(frame)
         lap("detect")
         sightings = self._reader.read(frame, detections)
@@ -123,10 +117,6 @@ class CameraPipeline:
         self.counts.detections += len(detections)
         self.counts.sightings += len(sightings)
         return PipelineStep(
-            processed=True,
-            dropped=paced.dropped,
-            detections=len(detections),
-            sightings=len(sightings),
             tracks=found.closed,
             confirmed=found.confirmed,
             exposure=exposure,

@@ -74,6 +74,9 @@ class CharRead:
     character here"."""
 
 
+UNKNOWN_REGION = "?"
+
+
 @dataclass(frozen=True, slots=True)
 class PlateText:
     """What the OCR reads in one crop: upper-case A-Z and 0-9."""
@@ -81,7 +84,7 @@ class PlateText:
     chars: tuple[CharRead, ...]
     confidence: float
     """Calibrated probability that the whole text is right, 0..1."""
-    region: str = "?"
+    region: str = UNKNOWN_REGION
     """Issuing region as ``US-CA``, ``MX``, ``EU`` ...; ``?`` when unsure."""
     region_confidence: float = 0.0
 

@@ -11,6 +11,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from agent.errors import ConfigError
+from agent.records import UNKNOWN_REGION
 from protocol.wire.enums import GeotagMethod, PictureKind, TimeSource
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def _card(read: Read) -> dict[str, Any]:
         tags.append({"name": "verify", "kind": "warn"})
     return {
         "text": read.text,
-        "region": read.region if read.region != "?" else "region unknown",
+        "region": read.region if read.region != UNKNOWN_REGION else "region unknown",
         "confidence": f"{read.confidence:.0%}",
         "looks": f"{read.n_agreeing} of {read.n_sightings} looks",
         "when": _when(read.when),

@@ -51,7 +51,6 @@ class BoardLinux:
             throttled=None if flags is None else bool(flags & _SLOWED_NOW),
             undervoltage=None if flags is None else bool(flags & _UNDERVOLTAGE_NOW),
             disk_free_bytes=disk.f_bavail * disk.f_frsize,
-            disk_total_bytes=disk.f_blocks * disk.f_frsize,
             rss_bytes=resident_pages * os.sysconf("SC_PAGE_SIZE"),
             load_1min=load_1min,
             written_bytes=self._written_bytes(),
