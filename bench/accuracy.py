@@ -68,7 +68,7 @@ def degrade(shared: Path, work: Path) -> None:
 
 def read_folder(folder: Path, out: Path, *, crops: bool) -> Path:
     """Run the product's own command over a folder; returns the results file."""
-    command = [sys.executable, "-m", "agent", "read", "--jsonl", str(folder)]
+    command = [sys.executable, "-m", "cli", "read", "--jsonl", str(folder)]
     if crops:
         command.append("--crops")
     with out.open("w") as file:

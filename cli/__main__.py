@@ -1,4 +1,4 @@
-"""``python -m agent`` is ``patrol-lpr``."""
+"""``python -m cli`` is ``patrol-lpr``."""
 
 from cli.main import main
 

@@ -235,7 +235,7 @@ def _file_target(
 def configuration() -> tuple[Callable[[bytes], None], list[bytes]]:
     """A configuration file."""
     example = subprocess.run(
-        [sys.executable, "-m", "agent", "config", "example"], capture_output=True, check=True, cwd=ROOT
+        [sys.executable, "-m", "cli", "config", "example"], capture_output=True, check=True, cwd=ROOT
     ).stdout
     target = _file_target(
         "c.toml", lambda folder: folder, lambda root: load_config(root / "c.toml"), (ConfigError,)

@@ -85,7 +85,7 @@ class Processes:
     def _start(self, *arguments: str) -> subprocess.Popen[str]:
         with (self.folder / f"{arguments[0]}.log").open("a") as errors:
             process = subprocess.Popen(
-                [sys.executable, "-u", "-m", "agent", *arguments],
+                [sys.executable, "-u", "-m", "cli", *arguments],
                 cwd=self._repo,
                 stdout=subprocess.PIPE if arguments[0] == "station" else subprocess.DEVNULL,
                 stderr=errors,

@@ -245,7 +245,7 @@ def test_station_comes_back_after_the_broker_was_killed(mosquitto: Mosquitto, tm
 def serving(path: Path, port: int) -> Iterator[subprocess.Popen[str]]:
     """The command as a process of its own; killed at the end unless it ended before."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "agent", "station", "--db", str(path), "--broker", f"{HOST}:{port}"],
+        [sys.executable, "-m", "cli", "station", "--db", str(path), "--broker", f"{HOST}:{port}"],
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -302,7 +302,7 @@ def test_command_serves_with_the_embedded_broker_and_ends_when_told(tmp_path: Pa
     path = tmp_path / "s.db"
     port = free_port()
     process = subprocess.Popen(
-        [sys.executable, "-m", "agent", "station", "--db", str(path), "--port", str(port)],
+        [sys.executable, "-m", "cli", "station", "--db", str(path), "--port", str(port)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -45,10 +45,10 @@ _ROUNDS = 3000
 class NothingWaits:
     """An empty outbox."""
 
-    def records(self, *, after_seq, most):
+    def records(self, *, after_seq, limit):
         return []
 
-    def pictures(self, lane, *, after_pic, most):
+    def pictures(self, lane, *, after_pic, limit):
         return []
 
     def jpeg(self, pic):

@@ -65,7 +65,7 @@ def fleet_image(tmp_path_factory, repo, steps, boards, product_wheels):
     with steps.step("patrol-lpr provision image"):
         out = folder / "fleet.img"
         subprocess.run(
-            [sys.executable, "-m", "agent", "provision", "image", str(base), "--out", str(out),
+            [sys.executable, "-m", "cli", "provision", "image", str(base), "--out", str(out),
              "--wheels", str(product_wheels), "--systemd", str(repo / "systemd")],
             cwd=repo, check=True, capture_output=True,
         )  # fmt: skip

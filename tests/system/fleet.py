@@ -88,7 +88,7 @@ class Fleet:
         shutil.copy(self._folder / "ca/units" / name, self.keys / name)
         tls = self._folder / "station-tls"
         command = [
-            sys.executable, "-u", "-m", "agent", "station", "--broker", f"127.0.0.1:{self.broker.port}",
+            sys.executable, "-u", "-m", "cli", "station", "--broker", f"127.0.0.1:{self.broker.port}",
             "--db", str(self.db), "--keys", str(self.keys), "--ca", str(tls / "ca.pem"),
             "--cert", str(tls / "station.pem"), "--key", str(tls / "station.key"),
         ]  # fmt: skip
@@ -136,7 +136,7 @@ class Fleet:
     def audit(self) -> tuple[int, str]:
         """`station audit`: exit code and what it said."""
         done = subprocess.run(
-            [sys.executable, "-m", "agent", "station", "audit", "--db", str(self.db)],
+            [sys.executable, "-m", "cli", "station", "audit", "--db", str(self.db)],
             cwd=self._repo, capture_output=True, text=True, check=False,
         )  # fmt: skip
         return done.returncode, done.stdout + done.stderr

@@ -41,7 +41,7 @@ def test_the_plates_of_the_drives_read_the_same_on_aarch64(installed, repo, step
     drives = sorted(path.name for path in (repo / "tests/drives").iterdir() if path.is_dir())
     with steps.step(f"recogniser on aarch64, {runtime}"), ThreadPoolExecutor(2) as pool:
         ours = [
-            read([sys.executable, "-m", "agent"], str(repo / "tests/drives"), drive, runtime) for drive in drives
+            read([sys.executable, "-m", "cli"], str(repo / "tests/drives"), drive, runtime) for drive in drives
         ]
         there = ["chroot", str(installed), PROGRAM]
         theirs = list(pool.map(lambda drive: read(there, "/drives", drive, runtime), drives))
