@@ -236,7 +236,11 @@ PanelConfig = Annotated[GpioPanelConfig | SimPanelConfig | NoPanelConfig, Field(
 
 MAX_IN_FLIGHT = 256
 """Messages that nobody has acknowledged yet; more of them make no link faster."""
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+MQTT_PORT = 1883
+KEEPALIVE_S = 30
+"""Longest silence before a ping."""
+CONNECT_TIMEOUT_S = 30.0
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class TlsConfig(_Model):
@@ -260,7 +264,7 @@ class MqttLinkConfig(_Model):
 
     kind: Literal["mqtt"]
     host: str = Field(min_length=1, description="Name or address of the broker")
-    port: int = Field(default=1883, ge=1, le=65535, description="TCP port; 8883 is usual with TLS")
+    port: int = Field(default=MQTT_PORT, ge=1, le=65535, description="TCP port; 8883 is usual with TLS")
     unit: str = Field(pattern=r"^[A-Za-z0-9_-]{1,36}$", description="Unit id, used as the MQTT client id")
     protocol: Literal["5", "3.1.1"] = Field(
         default="5", description="MQTT version; only 5 tells why a message is refused"
@@ -268,8 +272,12 @@ class MqttLinkConfig(_Model):
     tls: TlsConfig | None = Field(default=None, description="Absent: plain TCP, to a broker on this machine only")
     username: str | None = Field(default=None, description="User name, where the broker wants one")
     password_file: Path | None = Field(default=None, description="File whose first line is the password")
-    keepalive_s: int = Field(default=30, ge=5, le=3600, description="Longest silence in seconds before a ping")
-    connect_timeout_s: float = Field(default=30.0, gt=0, description="Longest wait for a connection in seconds")
+    keepalive_s: int = Field(
+        default=KEEPALIVE_S, ge=5, le=3600, description="Longest silence in seconds before a ping"
+    )
+    connect_timeout_s: float = Field(
+        default=CONNECT_TIMEOUT_S, gt=0, description="Longest wait for a connection in seconds"
+    )
     session_expiry_s: int = Field(
         default=3600, ge=0, description="Seconds the broker keeps messages for us (MQTT 5)"
     )
@@ -282,7 +290,7 @@ class MqttLinkConfig(_Model):
 
     @model_validator(mode="after")
     def _plain_stays_at_home(self) -> Self:
-        if self.tls is None and self.host not in _LOOPBACK:
+        if self.tls is None and self.host not in LOOPBACK:
             raise ValueError(f"tls is missing: plain TCP is for brokers on this machine, not for {self.host}")
         return self
 
