@@ -89,6 +89,8 @@ class _Open:
     velocity_px_s: tuple[float, float] = (0.0, 0.0)
     predictions: list[PlateText] = field(default_factory=list)
     best_of: dict[str, Sighting] = field(default_factory=dict)
+    surest: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    """The two highest confidences of each text."""
     confirmed: PlateText | None = None
 
     def add(self, sighting: Sighting) -> None:
@@ -100,15 +102,25 @@ class _Open:
         self.t_last_ns, self.box = t_ns, box
         self.predictions.append(sighting.plate)
         text = sighting.plate.text
+        agreeing = (*self.surest.get(text, ()), sighting.plate.confidence)
+        self.surest[text] = tuple(sorted(agreeing, reverse=True)[:2])
         known = self.best_of.get(text)
         if known is None or _quality_score(sighting) > _quality_score(known):
             self.best_of[text] = sighting
         if len(self.best_of) > _KEPT_TEXTS:
             del self.best_of[min(self.best_of, key=lambda kept: _quality_score(self.best_of[kept]))]
 
-    def has_agreement(self) -> bool:
-        """True when two sightings have the same text."""
-        return len({prediction.text for prediction in self.predictions}) < len(self.predictions)
+    def may_be_confirmed(self, config: TrackerConfig) -> bool:
+        """False when fusing cannot give a text that two frames agree on and that is worth a read.
+
+        A fused text is no surer than its two surest frames together; see :mod:`agent.fusion.fuse`.
+        """
+        return any(
+            len(sure) > 1
+            and config.min_chars <= len(text) <= config.max_chars
+            and 1.0 - math.prod(1.0 - confidence for confidence in sure) >= config.min_confidence
+            for text, sure in self.surest.items()
+        )
 
 
 class Tracker:
@@ -213,8 +225,8 @@ class Tracker:
         """Confirm those of the tracks that grew which two frames agree on by now."""
         confirmed = []
         for track in grown:
-            # Two frames that differ confirm nothing, and fusing is the expensive part.
-            if track.confirmed is None and track.has_agreement():
+            # Fusing is the expensive part: a sign that is read in every frame must not cost it in every frame.
+            if track.confirmed is None and track.may_be_confirmed(self._config):
                 made = self._fuse(track)
                 if made is not None and not made.single_frame:
                     track.confirmed = made.plate

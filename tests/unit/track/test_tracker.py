@@ -5,11 +5,14 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.fusion.fuse import fuse_predictions
 from agent.records import Box, CharRead, Detection, PlateText, Sighting
 from agent.track import Tracker, TrackerConfig, TrackerOutput
+from agent.track import tracker as tracker_module
 from agent.track.tracker import text_similarity
 from hw.ports import Frame
 
@@ -179,6 +182,16 @@ def test_agreeing_frames_below_the_confidence_of_a_read_confirm_nothing():
     tracker = Tracker()
     assert play_both(tracker, frames) == ([], [])
     assert (tracker.counts.confirmed, tracker.counts.unreadable, tracker.counts.withdrawn) == (0, 1, 0)
+
+
+@pytest.mark.parametrize(("text", "confidence"), [("7ABC123", 0.05), ("AB", 0.95), ("CALL9375855", 0.95)])
+def test_what_can_never_be_a_read_is_fused_once_not_in_every_frame(text, confidence, monkeypatch):
+    """A sign behind which the vehicle waits must not cost time in every frame."""
+    fused = []
+    monkeypatch.setattr(tracker_module, "fuse_predictions", lambda p: fused.append(len(p)) or fuse_predictions(p))
+    frames = {200 * i: [sighting(text, 400, 200 * i, confidence=confidence)] for i in range(20)}
+    assert play(Tracker(), frames) == []
+    assert fused == [20]
 
 
 def test_the_final_text_may_correct_the_confirmed_one():
