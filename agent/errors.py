@@ -12,10 +12,6 @@ class AgentError(PatrolError):
     """Root of all errors the agent raises on purpose."""
 
 
-class TransientError(AgentError):
-    """Worth another try after a pause (the retry lives in the runtime, never in a stage)."""
-
-
 class FatalError(AgentError):
     """The process must end; systemd restarts it."""
 
@@ -40,7 +36,7 @@ class OutboxError(AgentError):
     """The outbox refuses or fails an operation."""
 
 
-class OutboxHeldError(OutboxError, TransientError):
+class OutboxHeldError(OutboxError):
     """The disk did not take it: nothing was committed, the caller still holds it and tries again after a pause."""
 
 

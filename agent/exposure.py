@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hw.config import MAX_GAIN, SHUTTER_CAP_US
 from hw.ports import Exposure
 
 if TYPE_CHECKING:
@@ -34,9 +35,9 @@ class ExposureConfig:
     """Limits of the sensor and of the policy."""
 
     shortest_us: int = 60
-    cap_us: int = 1000
+    cap_us: int = SHUTTER_CAP_US
     """At 15 m/s across the picture a plate moves 15 mm in this time: about a stroke's width."""
-    max_gain: float = 16.0
+    max_gain: float = MAX_GAIN
     dark_gain: float = 4.0
     """From this gain on two exposures alternate."""
     bracket_stops: float = 2.0

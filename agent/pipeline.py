@@ -53,12 +53,11 @@ class PipelineCounts:
 class PipelineStep:
     """What one frame led to."""
 
-    processed: bool
-    dropped: int
-    detections: int
-    sightings: int
-    tracks: tuple[Track, ...]
-    """Tracks that closed with this frame."""
+    tracks: tuple[Track, ...] = ()
+    """Final tracks: those that closed with this frame."""
+    confirmed: tuple[Track, ...] = ()
+    """Tracks confirmed by this frame; each comes again among ``tracks``, with its final text, unless that turns out
+    to be unreadable."""
     exposure: Exposure | None = None
     """What the camera should use next, where its exposure can be set."""
 
@@ -68,7 +67,7 @@ def _no_lap(_: str) -> None:
 
 
 class CameraPipeline:
-    """One camera's frames -> closed tracks.  One per thread."""
+    """One camera's frames -> confirmed and final tracks.  One per thread."""
 
     def __init__(
         self,
@@ -101,17 +100,15 @@ class CameraPipeline:
         self.counts.dropped += paced.dropped
         if self.private:
             self.counts.private += 1
-            return PipelineStep(
-                processed=False, dropped=paced.dropped, detections=0, sightings=0, tracks=self.flush()
-            )
+            return PipelineStep(tracks=self.flush())
         if not paced.look:
             self.counts.skipped += 1
-            return PipelineStep(processed=False, dropped=paced.dropped, detections=0, sightings=0, tracks=())
+            return PipelineStep()
         detections = self._reader.detect(frame)
         lap("detect")
         sightings = self._reader.read(frame, detections)
         lap("ocr")
-        tracks = self._tracker.update(frame.t_mono_ns, sightings)
+        found = self._tracker.update(frame.t_mono_ns, sightings)
         lap("track")
         exposure = None if self.exposure is None else self.exposure.step(frame, detections)
         if self.view is not None:
@@ -120,14 +117,11 @@ class CameraPipeline:
         self.counts.detections += len(detections)
         self.counts.sightings += len(sightings)
         return PipelineStep(
-            processed=True,
-            dropped=paced.dropped,
-            detections=len(detections),
-            sightings=len(sightings),
-            tracks=tuple(tracks),
+            tracks=found.closed,
+            confirmed=found.confirmed,
             exposure=exposure,
         )
 
     def flush(self) -> tuple[Track, ...]:
         """Close all open tracks: the camera has stopped."""
-        return tuple(self._tracker.flush())
+        return self._tracker.flush()

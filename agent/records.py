@@ -75,6 +75,9 @@ class CharRead:
     character here"."""
 
 
+UNKNOWN_REGION = "?"
+
+
 @dataclass(frozen=True, slots=True)
 class PlateText:
     """What the OCR reads in one crop: upper-case A-Z and 0-9."""
@@ -82,7 +85,7 @@ class PlateText:
     chars: tuple[CharRead, ...]
     confidence: float
     """Calibrated probability that the whole text is right, 0..1."""
-    region: str = "?"
+    region: str = UNKNOWN_REGION
     """Issuing region as ``US-CA``, ``MX``, ``EU`` ...; ``?`` when unsure."""
     region_confidence: float = 0.0
 
@@ -105,9 +108,10 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """All sightings of one plate in one pass, voted into one text."""
+    """All sightings of one plate in one pass, voted into one text: all so far (confirmed) or all there were (final)."""
 
     track_id: int
+    """With ``camera`` unique in a process; a confirmed track and its final one have the same."""
     camera: str
     plate: PlateText
     """The vote over all sightings."""
@@ -118,6 +122,9 @@ class Track:
     """Sightings whose own text equals the vote."""
     t_first_mono_ns: int
     t_last_mono_ns: int
+    confirmed: PlateText | None = None
+    """The text as which the track was confirmed, at the second agreeing frame; None when it never was.  The final
+    ``plate`` may differ."""
 
     @property
     def single_frame(self) -> bool:

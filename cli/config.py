@@ -19,6 +19,7 @@ from hw.config import (
     SerialGnssConfig,
     TlsConfig,
 )
+from hw.paths import CONFIG_DIR
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +45,7 @@ _EXAMPLE_HW: dict[str, tuple[type[BaseModel], dict[str, Any]]] = {
     "hw.link": (MqttLinkConfig, {"kind": "mqtt", "host": "station.example.org", "port": 8883}),
     "hw.link.tls": (
         TlsConfig,
-        {f: f"/etc/patrol-lpr/{n}" for f, n in (("ca", "ca.pem"), ("cert", "unit.pem"), ("key", "tls.key"))},
+        {f: str(CONFIG_DIR / n) for f, n in (("ca", "ca.pem"), ("cert", "unit.pem"), ("key", "tls.key"))},
     ),
     "hw.board": (LinuxBoardConfig, {"kind": "linux"}),
 }

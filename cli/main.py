@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from agent.errors import ConfigError
+from hw.paths import CONFIG_FILE, STATE_DIR
 from protocol.errors import PatrolError
 
 EXIT_FAILED = 1
@@ -68,7 +69,7 @@ def read(  # noqa: PLR0917 - each option is one of the command's
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="Configuration of the unit.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="section.key=value over the file; repeatable.")]
-_CONFIG = Path("/etc/patrol-lpr/config.toml")
+_CONFIG = CONFIG_FILE
 
 
 @app.command()
@@ -200,7 +201,7 @@ def config_example() -> None:
 outbox_app = typer.Typer(help="Look into the outbox of a unit.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(outbox_app, name="outbox")
 StateOption = Annotated[Path, typer.Option("--state-dir", help="Folder of the outbox.")]
-_STATE = Path("/var/lib/patrol-lpr")
+_STATE = STATE_DIR
 
 
 @outbox_app.command("show")

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from rich.table import Table
 
 from hw.output import output
+from hw.paths import CONFIG_DIR
 from protocol.seal.keys import RECEIPT_PUBLIC, SigningKey, StationKey, VerifyKey, fingerprint
 from provision.ca_store import CaStore
 from provision.card import Card, load_card
@@ -235,7 +236,7 @@ def flash(
 
 @app.command("first-boot")
 def first_boot(
-    etc: Annotated[Path, typer.Option(help="Where keys and configuration go.")] = Path("/etc/patrol-lpr"),
+    etc: Annotated[Path, typer.Option(help="Where keys and configuration go.")] = CONFIG_DIR,
     boot: Annotated[list[Path] | None, typer.Option(help="Boot partitions to look for the card on.")] = None,
 ) -> None:
     """On the device: keys, enrolment, configuration, token shredded; does nothing where there is no card."""
@@ -250,7 +251,7 @@ def first_boot(
 
 @app.command("renew")
 def renew_command(
-    etc: Annotated[Path, typer.Option(help="Where keys and certificate lie.")] = Path("/etc/patrol-lpr"),
+    etc: Annotated[Path, typer.Option(help="Where keys and certificate lie.")] = CONFIG_DIR,
 ) -> None:
     """On the device: a new certificate once two thirds of the old one's life are over; a timer asks daily."""
     _say("renewed" if renew(etc, now=now_utc(), group=_group()) else "not yet due")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.errors import ImageError
 from agent.recognise.formats import in_format
-from agent.records import Box
+from agent.records import UNKNOWN_REGION, Box
 from hw.images import IMAGE_SUFFIXES, PictureError, load_rgb
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def _result(recogniser: Recogniser, box: Box, plate: PlateText, *, formats: bool
         box,
         plate.text if known else "",
         plate.confidence,
-        plate.region if known else "?",
+        plate.region if known else UNKNOWN_REGION,
         plate.region_confidence,
         tuple(c.confidence for c in plate.chars),
         (in_format(plate) if known else "") if formats else None,

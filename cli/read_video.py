@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import cv2
-import numpy as np
 
 from agent.errors import ImageError
 from agent.pipeline import CameraPipeline
 from agent.track import Tracker
+from hw.images import bgr_to_rgb
 from hw.ports import Frame
 
 if TYPE_CHECKING:
@@ -80,8 +80,7 @@ def _frames(path: Path) -> Iterator[Frame]:
             if not good:
                 return
             t_mono_ns = round(seq / fps * _NS_PER_S)
-            rgb = np.ascontiguousarray(bgr[:, :, ::-1], dtype=np.uint8)
-            yield Frame(seq, path.stem, t_mono_ns, rgb, 0, 1.0)
+            yield Frame(seq, path.stem, t_mono_ns, bgr_to_rgb(bgr), 0, 1.0)
             seq += 1
     finally:
         video.release()

@@ -11,6 +11,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from agent.errors import ConfigError
+from agent.records import UNKNOWN_REGION
 from hw.output import OutputError, text_output
 from protocol.wire.enums import GeotagMethod, PictureKind, TimeSource
 
@@ -113,7 +114,7 @@ def _card(read: Read) -> dict[str, Any]:
         tags.append({"name": "verify", "kind": "warn"})
     return {
         "text": body.text,
-        "region": body.region if body.region != "?" else "region unknown",
+        "region": body.region if body.region != UNKNOWN_REGION else "region unknown",
         "confidence": f"{read.plate.confidence:.0%}",
         "frames": f"{body.n_agreeing} of {body.n_sightings} frames",
         "when": _when(body),

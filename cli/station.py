@@ -18,6 +18,7 @@ import typer
 from rich.console import Console
 
 from cli.station_tables import audit_table, counters_table, ranges_table, reads_table, units_table
+from hw.config import MQTT_PORT
 from hw.output import output, text_output
 from protocol.seal import Opener, VerifyKey, load_keyring
 from protocol.update.envelope import verify_update
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
     from station.rows import StoredRead
 
-_DEFAULT_PORT = 1883
 _DEFAULT_DB = Path("station.db")
 _MAX_PORT = 65_535
 
@@ -60,7 +60,7 @@ def serve(
     db: DbOption = None,
     broker: Annotated[str | None, typer.Option(help="HOST[:PORT] of a broker; absent: an embedded one.")] = None,
     host: Annotated[str, typer.Option(help="Loopback address of the embedded broker.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port of the embedded broker; 0 takes a free one.")] = _DEFAULT_PORT,
+    port: Annotated[int, typer.Option(help="Port of the embedded broker; 0 takes a free one.")] = MQTT_PORT,
     protocol: Annotated[Protocol, typer.Option(help="MQTT version, with --broker.")] = Protocol.FIVE,
     name: Annotated[str, typer.Option(help="Name of this station; goes into every receipt.")] = "station",
     units: Annotated[str | None, typer.Option(help="Comma-separated units that may send; absent: all.")] = None,
@@ -292,7 +292,7 @@ def _address(text: str) -> tuple[str, int]:
     """Take ``HOST``, ``HOST:PORT`` or ``[IPV6]:PORT`` apart."""
     host, colon, port = text.rpartition(":")
     if not colon or text.endswith("]"):
-        host, port = text, str(_DEFAULT_PORT)
+        host, port = text, str(MQTT_PORT)
     host = host.removeprefix("[").removesuffix("]")
     if not host or not port.isdecimal() or not 0 < int(port) <= _MAX_PORT:
         raise typer.BadParameter(f"{text!r} is not HOST:PORT", param_hint="--broker")

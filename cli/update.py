@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from hw.paths import CONFIG_FILE, STATE_DIR
 from protocol.errors import UpdateError
 from protocol.seal.keys import SigningKey, VerifyKey
 from protocol.update.envelope import verify_update
@@ -32,8 +33,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-CONFIG = Path("/etc/patrol-lpr/config.toml")
-_LEFT = Path("/var/lib/patrol-lpr") / INBOX
+_LEFT = STATE_DIR / INBOX
 _READABLE = 0o022
 """Whatever the mask of root's shell: the service's user must be able to read what runs."""
 _DAY_S = 86_400
@@ -112,7 +112,7 @@ def apply_command(
     *,
     home: HomeOption = HOME,
     key: KeyOption = RELEASE_KEY,
-    config: ConfigOption = CONFIG,
+    config: ConfigOption = CONFIG_FILE,
     anyway: Annotated[
         bool, typer.Option("--anyway", help="Take an older release, or one that was rolled back: your word.")
     ] = False,
@@ -141,7 +141,7 @@ def take(
     ] = _LEFT,
     home: HomeOption = HOME,
     key: KeyOption = RELEASE_KEY,
-    config: ConfigOption = CONFIG,
+    config: ConfigOption = CONFIG_FILE,
 ) -> None:
     """What patrol-lpr-update.service runs: apply what the agent has fetched; nothing of the agent is trusted."""
     os.umask(_READABLE)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hw.ports import HwConfigError, HwError, Vitals
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _UNDERVOLTAGE_NOW = 0x1
 _SLOWED_NOW = 0x2 | 0x4 | 0x8
@@ -19,7 +22,7 @@ _METRIC = 6
 class BoardLinux:
     """Vitals from /proc, /sys and the file system of the state folder."""
 
-    def __init__(self, *, root: Path = Path("/"), state_dir: Path) -> None:
+    def __init__(self, *, root: Path, state_dir: Path) -> None:
         """Raises HwConfigError when there is no state folder or no /proc."""
         self._state_dir = root / state_dir.relative_to("/") if state_dir.is_absolute() else state_dir
         self._temperature = root / "sys/class/thermal/thermal_zone0/temp"
@@ -48,7 +51,6 @@ class BoardLinux:
             throttled=None if flags is None else bool(flags & _SLOWED_NOW),
             undervoltage=None if flags is None else bool(flags & _UNDERVOLTAGE_NOW),
             disk_free_bytes=disk.f_bavail * disk.f_frsize,
-            disk_total_bytes=disk.f_blocks * disk.f_frsize,
             rss_bytes=resident_pages * os.sysconf("SC_PAGE_SIZE"),
             load_1min=load_1min,
             written_bytes=self._written_bytes(),

@@ -43,7 +43,6 @@ class BoardSim:
             throttled=temperature_c >= _THROTTLE_C,
             undervoltage=False,
             disk_free_bytes=0 if full else _DISK_BYTES // 2,
-            disk_total_bytes=_DISK_BYTES,
             rss_bytes=_RSS_BYTES,
             load_1min=1.0,
             written_bytes=_WRITTEN_BYTES,

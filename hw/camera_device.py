@@ -9,20 +9,24 @@ from __future__ import annotations
 
 import os
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import cv2
-import numpy as np
 import structlog
 
 from hw.backoff import Backoff
 from hw.clock import wait
 from hw.config import without_credentials
+from hw.images import bgr_to_rgb
 from hw.newest_frame import NewestFrame
 from hw.ports import Frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from hw.config import DeviceCameraConfig
     from hw.ports import Clock
@@ -96,11 +100,13 @@ class CameraDevice:
             if not got or bgr is None:
                 return
             self._backoff.reset()
-            rgb = np.ascontiguousarray(bgr[:, :, ::-1], dtype=np.uint8)
             if not told:
-                self._tell_size(*rgb.shape[:2])
+                self._tell_size(*bgr.shape[:2])
                 told = True
-            self._newest.put(Frame(self._newest.next_seq(), self.name, t_mono_ns, rgb, 0, 1.0))
+            self._newest.put(partial(self._frame, self._newest.next_seq(), t_mono_ns, bgr))
+
+    def _frame(self, seq: int, t_mono_ns: int, bgr: NDArray[np.uint8]) -> Frame:
+        return Frame(seq, self.name, t_mono_ns, bgr_to_rgb(bgr), 0, 1.0)
 
     def _tell_size(self, height_px: int, width_px: int) -> None:
         """Drivers change the size without a word."""

@@ -6,13 +6,13 @@ import threading
 from typing import TYPE_CHECKING, Protocol
 
 import cv2
-import numpy as np
 
 from hw.clock import NS_PER_S, wait
-from hw.images import IMAGE_SUFFIXES, PictureError, load_rgb
+from hw.images import IMAGE_SUFFIXES, PictureError, bgr_to_rgb, load_rgb
 from hw.ports import CameraEndedError, CameraStalledError, Frame, HwConfigError
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from hw.config import FolderCameraConfig, VideoCameraConfig
@@ -110,7 +110,7 @@ class VideoPictures:
     def next(self) -> NDArray[np.uint8] | None:
         """As the protocol says."""
         got, bgr = self._video.read()
-        return np.ascontiguousarray(bgr[:, :, ::-1], dtype=np.uint8) if got else None
+        return bgr_to_rgb(bgr) if got else None
 
     def skip(self) -> bool:
         """As the protocol says."""

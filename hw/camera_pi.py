@@ -1,8 +1,8 @@
 """A Raspberry Pi camera through picamera2, imported only when one is opened.
 
 Traps of the library, kept in one place: its ``RGB888`` is blue first in memory; rows of YUV formats are padded to the
-stride; a request must be released or the camera stops; ``SensorTimestamp`` is CLOCK_BOOTTIME, which differs from the
-monotonic clock by the time the board slept.
+stride; a request must be released or the camera stops, and its buffers are written again afterwards (``make_array``
+copies them); ``SensorTimestamp`` is CLOCK_BOOTTIME, which differs from the monotonic clock by the time the board slept.
 """
 
 from __future__ import annotations
@@ -28,9 +28,18 @@ if TYPE_CHECKING:
 _LOG = structlog.get_logger(__name__)
 _MAX_BUFFERS = 4
 _US_PER_S = 1_000_000
-_PACKED = {"RGB888": (2, 1, 0), "BGR888": (0, 1, 2), "XRGB8888": (2, 1, 0), "XBGR8888": (0, 1, 2)}
-"""Where red, green and blue lie in memory: the names tell it backwards."""
-_PLANAR = {"YUV420": cv2.COLOR_YUV2RGB_I420, "NV12": cv2.COLOR_YUV2RGB_NV12}
+_CONVERSIONS = {
+    "RGB888": cv2.COLOR_BGR2RGB,
+    "BGR888": None,
+    "XRGB8888": cv2.COLOR_BGRA2RGB,
+    "XBGR8888": cv2.COLOR_RGBA2RGB,
+    "YUV420": cv2.COLOR_YUV2RGB_I420,
+    "NV12": cv2.COLOR_YUV2RGB_NV12,
+}
+"""What turns each format into RGB; None where memory holds it already.  The names of packed formats tell the order in
+memory backwards."""
+_PLANAR = frozenset({"YUV420", "NV12"})
+"""Formats with the brightness first and the colours, half as many rows, below."""
 
 
 def import_picamera2() -> Any:
@@ -162,21 +171,30 @@ class CameraPi:
             self._open()
 
     def _take(self, request: Any) -> None:
-        """Copy one request out; picamera2 calls this in its own thread and releases the request afterwards."""
+        """Copy one request out; picamera2 calls this in its own thread and releases the request afterwards.
+
+        Its colours are converted when the frame is taken.
+        """
         if self._newest.ended.is_set():
             return
         metadata = request.get_metadata()
-        lores = None if self._lores is None else _to_rgb(request.make_array("lores"), self._lores)
-        frame = Frame(
-            seq=self._newest.next_seq(),
-            camera=self._config.name,
-            t_mono_ns=self._exposure_start_ns(metadata),
-            rgb=_to_rgb(request.make_array("main"), self._main),
-            exposure_us=int(metadata.get("ExposureTime", 0)),
-            gain=float(metadata.get("AnalogueGain", 1.0)),
-            lores=lores,
-        )
-        self._newest.put(frame)
+        seq = self._newest.next_seq()
+        t_mono_ns = self._exposure_start_ns(metadata)
+        main, main_stream = request.make_array("main"), self._main
+        small = None if self._lores is None else (request.make_array("lores"), self._lores)
+
+        def make() -> Frame:
+            return Frame(
+                seq=seq,
+                camera=self._config.name,
+                t_mono_ns=t_mono_ns,
+                rgb=_to_rgb(main, main_stream),
+                exposure_us=int(metadata.get("ExposureTime", 0)),
+                gain=float(metadata.get("AnalogueGain", 1.0)),
+                lores=None if small is None else _to_rgb(*small),
+            )
+
+        self._newest.put(make)
 
     def _exposure_start_ns(self, metadata: dict[str, Any]) -> int:
         """The pipeline's own stamp; a pipeline that gives none, or 0, gets the time of arrival."""
@@ -207,8 +225,8 @@ def _granted(configuration: dict[str, Any], name: str, camera: str) -> Stream:
     """Read back what the pipeline made of the wish; raises HwConfigError for a format that is not known here."""
     stream = configuration[name]
     pixel_format = str(stream["format"])
-    if pixel_format not in _PACKED and pixel_format not in _PLANAR:
-        known = ", ".join([*_PACKED, *_PLANAR])
+    if pixel_format not in _CONVERSIONS:
+        known = ", ".join(_CONVERSIONS)
         raise HwConfigError(f"camera {camera}: the pipeline gives {pixel_format}; known are {known}")
     width_px, height_px = stream["size"]
     return Stream(pixel_format, int(width_px), int(height_px))
@@ -216,9 +234,10 @@ def _granted(configuration: dict[str, Any], name: str, camera: str) -> Stream:
 
 def _to_rgb(array: NDArray[np.uint8], stream: Stream) -> NDArray[np.uint8]:
     """Whatever the stream holds -> RGB without the padding of its rows."""
-    if stream.pixel_format in _PACKED:
-        order = _PACKED[stream.pixel_format]
-        return np.ascontiguousarray(array[: stream.height_px, : stream.width_px, list(order)])
-    rows = array[: stream.height_px * 3 // 2]
-    rgb = cv2.cvtColor(rows, _PLANAR[stream.pixel_format])
+    conversion = _CONVERSIONS[stream.pixel_format]
+    if stream.pixel_format in _PLANAR:
+        array = array[: stream.height_px * 3 // 2]
+    else:
+        array = array[: stream.height_px, : stream.width_px]
+    rgb = array if conversion is None else cv2.cvtColor(array, conversion)
     return np.ascontiguousarray(rgb[: stream.height_px, : stream.width_px], dtype=np.uint8)

@@ -57,14 +57,11 @@ class RealClock:
 class SimClock:
     """A clock that moves only when told.  Any thread may call."""
 
-    def __init__(
-        self, *, utc_ns: int = 0, mono_ns: int = 0, synchronised: bool = False, boots_before: int = 0
-    ) -> None:
+    def __init__(self, *, utc_ns: int = 0, mono_ns: int = 0, boots_before: int = 0) -> None:
         """``boots_before`` tells this boot from earlier ones of the same unit."""
         self._lock = threading.Lock()
         self._mono_ns = mono_ns
         self._utc_offset_ns = utc_ns - mono_ns
-        self._synchronised = synchronised
         self._boots = boots_before
 
     @property
@@ -81,8 +78,8 @@ class SimClock:
         return self._mono_ns + self._utc_offset_ns
 
     def synchronised(self) -> bool:
-        """As ``set_synchronised`` said last."""
-        return self._synchronised
+        """False: no NTP."""
+        return False
 
     def advance(self, ns: int) -> None:
         """Let ``ns`` nanoseconds pass; raises ValueError when negative."""
@@ -99,14 +96,9 @@ class SimClock:
         """Someone sets the wall clock; monotonic time does not move."""
         self._utc_offset_ns += ns
 
-    def set_synchronised(self, *, synchronised: bool) -> None:
-        """NTP comes or goes."""
-        self._synchronised = synchronised
-
     def restart(self) -> None:
-        """Power was cut: a new boot id, no NTP; monotonic time runs on, so that a drive keeps one time axis."""
+        """Power was cut: a new boot id; monotonic time runs on, so that a drive keeps one time axis."""
         self._boots += 1
-        self._synchronised = False
 
 
 def wait(clock: Clock, event: threading.Event, timeout_s: float) -> bool:

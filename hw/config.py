@@ -8,6 +8,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_serializer, model_validator
 
+from hw.paths import STATE_DIR
+
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -33,6 +35,12 @@ class _CameraBase(_Model):
     role: Role = Field(default="front", description="Which way the camera looks")
 
 
+SHUTTER_CAP_US = 1000
+"""Longest exposure in microseconds while plates are metered."""
+MAX_GAIN = 16.0
+"""Highest gain while plates are metered."""
+
+
 class PiCameraConfig(_CameraBase):
     """A Raspberry Pi camera through picamera2."""
 
@@ -55,11 +63,14 @@ class PiCameraConfig(_CameraBase):
         description="Who chooses the exposure: the agent, for moving plates, or the camera's own automatic",
     )
     shutter_cap_us: int = Field(
-        default=1000, ge=30, le=20_000, description="Longest exposure in microseconds with metering by plates"
+        default=SHUTTER_CAP_US,
+        ge=30,
+        le=20_000,
+        description="Longest exposure in microseconds with metering by plates",
     )
     max_gain: float = Field(
         validation_alias=AliasChoices("max_gain", "most_gain"),
-        default=16,
+        default=MAX_GAIN,
         ge=1,
         le=64,
         description="Highest gain with metering by plates",
@@ -223,7 +234,13 @@ class NoPanelConfig(_Model):
 PanelConfig = Annotated[GpioPanelConfig | SimPanelConfig | NoPanelConfig, Field(discriminator="kind")]
 
 
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+MAX_IN_FLIGHT = 256
+"""Messages that nobody has acknowledged yet; more of them make no link faster."""
+MQTT_PORT = 1883
+KEEPALIVE_S = 30
+"""Longest silence before a ping."""
+CONNECT_TIMEOUT_S = 30.0
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class TlsConfig(_Model):
@@ -247,7 +264,7 @@ class MqttLinkConfig(_Model):
 
     kind: Literal["mqtt"]
     host: str = Field(min_length=1, description="Name or address of the broker")
-    port: int = Field(default=1883, ge=1, le=65535, description="TCP port; 8883 is usual with TLS")
+    port: int = Field(default=MQTT_PORT, ge=1, le=65535, description="TCP port; 8883 is usual with TLS")
     unit: str = Field(pattern=r"^[A-Za-z0-9_-]{1,36}$", description="Unit id, used as the MQTT client id")
     protocol: Literal["5", "3.1.1"] = Field(
         default="5", description="MQTT version; only 5 tells why a message is refused"
@@ -255,19 +272,25 @@ class MqttLinkConfig(_Model):
     tls: TlsConfig | None = Field(default=None, description="Absent: plain TCP, to a broker on this machine only")
     username: str | None = Field(default=None, description="User name, where the broker wants one")
     password_file: Path | None = Field(default=None, description="File whose first line is the password")
-    keepalive_s: int = Field(default=30, ge=5, le=3600, description="Longest silence in seconds before a ping")
-    connect_timeout_s: float = Field(default=30.0, gt=0, description="Longest wait for a connection in seconds")
+    keepalive_s: int = Field(
+        default=KEEPALIVE_S, ge=5, le=3600, description="Longest silence in seconds before a ping"
+    )
+    connect_timeout_s: float = Field(
+        default=CONNECT_TIMEOUT_S, gt=0, description="Longest wait for a connection in seconds"
+    )
     session_expiry_s: int = Field(
         default=3600, ge=0, description="Seconds the broker keeps messages for us (MQTT 5)"
     )
     will_delay_s: int = Field(
         default=30, ge=0, description="Seconds until the broker announces our death (MQTT 5)"
     )
-    window: int = Field(default=256, ge=1, le=1000, description="Most messages in flight; the broker may lower it")
+    window: int = Field(
+        default=MAX_IN_FLIGHT, ge=1, le=1000, description="Most messages in flight; the broker may lower it"
+    )
 
     @model_validator(mode="after")
     def _plain_stays_at_home(self) -> Self:
-        if self.tls is None and self.host not in _LOOPBACK:
+        if self.tls is None and self.host not in LOOPBACK:
             raise ValueError(f"tls is missing: plain TCP is for brokers on this machine, not for {self.host}")
         return self
 
@@ -298,7 +321,7 @@ class LinuxBoardConfig(_Model):
 
     kind: Literal["linux"]
     root: Path = Field(default=Path("/"), description="Prefix of /proc and /sys; other than / only in tests")
-    state_dir: Path = Field(default=Path("/var/lib/patrol-lpr"), description="Folder whose file system is watched")
+    state_dir: Path = Field(default=STATE_DIR, description="Folder whose file system is watched")
 
 
 class SimBoardConfig(_Model):

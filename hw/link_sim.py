@@ -50,13 +50,15 @@ class LinkSim:
         self._acks_to_drop = 0
         self._to_refuse = 0
         self._refusal = (_NOT_AUTHORISED, "")
-        self.subscribed: tuple[str, ...] = ()
-        """Filters asked for at ``start``."""
         self.retained: dict[str, bytes] = {}
         """Last retained message of each topic."""
 
     def start(
-        self, on_event: Callable[[LinkEvent], None], *, subscribe: tuple[str, ...], will: Will | None
+        self,
+        on_event: Callable[[LinkEvent], None],
+        *,
+        subscribe: tuple[str, ...],  # noqa: ARG002 - the scripted peer says what comes
+        will: Will | None,
     ) -> None:
         """As the port says; raises RuntimeError when started twice."""
         with self._lock:
@@ -64,7 +66,6 @@ class LinkSim:
                 raise RuntimeError("a link starts once")
             self._on_event = on_event
             self._will = will
-            self.subscribed = subscribe
             if self._is_up:
                 self._post(LinkUp(self._window, self._max_packet_bytes))
 

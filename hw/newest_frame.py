@@ -1,4 +1,4 @@
-"""The one place between the thread that makes frames and the one that wants them: only the newest stays."""
+"""The one place between the thread that takes pictures and the one that wants frames: only the newest stays."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from hw.ports import CameraAbsentError, CameraEndedError, CameraStalledError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hw.ports import Frame
 
 
@@ -20,7 +22,7 @@ class NewestFrame:
     def __init__(self, camera: str) -> None:
         self._camera = camera
         self._changed = threading.Condition()
-        self._frame: Frame | None = None
+        self._make: Callable[[], Frame] | None = None
         self._absent: str | None = None
         self._ended = threading.Event()
         self._seq = 0
@@ -31,14 +33,18 @@ class NewestFrame:
         return self._ended
 
     def next_seq(self) -> int:
-        """The number of the next frame; used by the thread that makes them."""
+        """The number of the next frame; used by the thread that takes the pictures."""
         seq, self._seq = self._seq, self._seq + 1
         return seq
 
-    def put(self, frame: Frame) -> None:
-        """Hand over; a frame nobody took in time is gone, and the gap in ``seq`` says so."""
+    def put(self, make: Callable[[], Frame]) -> None:
+        """Hand over what makes the frame; a frame nobody took in time is gone, and the gap in ``seq`` says so.
+
+        ``make`` is called once, in the thread that takes the frame, and never for a frame that is overwritten: the
+        camera's thread converts nothing in vain.  It must not use a buffer that the camera writes again.
+        """
         with self._changed:
-            self._frame, self._absent = frame, None
+            self._make, self._absent = make, None
             self._changed.notify_all()
 
     def absent(self, reason: str) -> None:
@@ -64,13 +70,13 @@ class NewestFrame:
         CameraEndedError after ``end``.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._frame is not None or self._ended.is_set(), timeout_s)
-            frame, self._frame = self._frame, None
+            self._changed.wait_for(lambda: self._make is not None or self._ended.is_set(), timeout_s)
+            make, self._make = self._make, None
             absent = self._absent
         if self._ended.is_set():
             raise CameraEndedError(f"camera {self._camera}: closed")
-        if frame is not None:
-            return frame
+        if make is not None:
+            return make()
         if absent is not None:
             raise CameraAbsentError(f"camera {self._camera}: {absent}")
         raise CameraStalledError(f"camera {self._camera}: no frame within {timeout_s:g} s")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class PanelSim:
-    """Records what it is asked to show; its ignition follows the script of a drive until ``turn_key``."""
+    """Records what it is asked to show; its ignition follows the script of a drive."""
 
     def __init__(self, clock: Clock, drive: Drive | None = None, *, origin_ns: int | None = None) -> None:
         self._clock = clock
@@ -27,7 +27,6 @@ class PanelSim:
             for action in (drive.script if drive else ())
             if action.do.startswith("button.")
         ]
-        self._key: bool | None = None
         self._closed = False
         self.lamps: list[Lamp] = []
         """Every lamp shown, the present one last."""
@@ -39,15 +38,9 @@ class PanelSim:
 
     @property
     def ignition_on(self) -> bool:
-        """As turned last, by hand or by the script; on at the start."""
-        if self._key is not None:
-            return self._key
+        """As the script turned it last; on at the start."""
         now_ns = self._clock.mono_ns()
         return next((on for t_ns, on in reversed(self._turns) if t_ns <= now_ns), True)
-
-    def turn_key(self, *, on: bool) -> None:
-        """Turn the ignition by hand; the script no longer counts."""
-        self._key = on
 
     def press(self, button: Button) -> None:
         """Press by hand."""

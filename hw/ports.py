@@ -125,7 +125,6 @@ class Vitals:
     throttled: bool | None
     undervoltage: bool | None
     disk_free_bytes: int
-    disk_total_bytes: int
     rss_bytes: int
     load_1min: float
     written_bytes: int | None = None

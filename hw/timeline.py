@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import cv2
-import numpy as np
 
 from hw.drive_format import VIDEO_FILE, DriveFormatError
-from hw.images import PictureError, load_rgb
+from hw.images import PictureError, bgr_to_rgb, load_rgb
 from hw.nmea_faults import corrupted, jumped
 from hw.ports import Frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from hw.drive_format import Drive, FrameRow
@@ -169,4 +169,4 @@ class DrivePictures:
                 self._drive.root, (f"{VIDEO_FILE}: has no frame {index}; it is shorter or damaged",)
             )
         self._video_next += 1
-        return np.ascontiguousarray(bgr[:, :, ::-1], dtype=np.uint8)
+        return bgr_to_rgb(bgr)

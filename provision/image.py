@@ -143,15 +143,6 @@ def put_card(image: Path, card: Path) -> None:
     _run("mcopy", "-o", "-i", drive, str(card), f"::/patrol-lpr/{CARD}")
 
 
-def read_card(image: Path) -> bytes:
-    """Return the card inside an image, for a look before it is flashed."""
-    boot, _ = boot_and_root(image)
-    with TemporaryDirectory() as folder:
-        target = Path(folder) / CARD
-        _run("mcopy", "-i", f"{image}@@{boot.offset_bytes}", f"::/patrol-lpr/{CARD}", str(target))
-        return target.read_bytes()
-
-
 @contextmanager
 def _mounted(image: Path, root: Partition) -> Iterator[Path]:
     with TemporaryDirectory(prefix="patrol-image-") as name:

@@ -71,13 +71,11 @@ class Peer:
         self._socket = sock
         self._socket.settimeout(PATIENCE_S)
         self._nothing = b"\x00" if five else b""
-        self.is_clean = bool(self._connect_flags() & 0x02)
-        """True when the client asked for the broker to forget its session."""
-
-    def _connect_flags(self) -> int:
-        head, body = self.read()
+        head, self.connect = self.read()
+        """The body of the client's CONNECT."""
         assert head == 0x10, "the first packet is a CONNECT"
-        return body[7]
+        self.is_clean = bool(self.connect[7] & 0x02)
+        """True when the client asked for the broker to forget its session."""
 
     def connack(self, properties: bytes | None = None) -> bytes:
         told = self._nothing if properties is None else bytes([len(properties)]) + properties

@@ -13,7 +13,7 @@ _MIN_PROBABILITY = 1e-6
 
 
 def alternative_texts(plate: PlateText, *, limit: int = 5, least: float = 0.001) -> tuple[tuple[str, float], ...]:
-    """Return up to ``most`` texts other than the plate's own with their probabilities, best first.
+    """Return up to ``limit`` texts other than the plate's own with their probabilities, best first.
 
     The characters are taken as independent.  Probabilities are scaled so that the plate's own text has the plate's
     confidence, and never exceed what is left beside it.

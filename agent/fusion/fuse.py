@@ -13,7 +13,7 @@ import math
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
-from agent.records import CharRead, PlateText
+from agent.records import UNKNOWN_REGION, CharRead, PlateText
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,6 @@ _MAX_ALTERNATIVES = 4
 _MIN_ALTERNATIVE = 0.005
 _MIN_WEIGHT = 0.02
 _MAX_CONFIDENCE = 0.999
-UNKNOWN_REGION = "?"
 
 _Distribution = dict[str, float]
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from agent.records import Fix, Geotag, Read, Track
 
 _NS_PER_MS = 1_000_000
+HOLD_MS = 1500.0
+"""Receivers send a fix a second, some of them late."""
 
 
 class Rereads(Protocol):
@@ -34,8 +36,9 @@ class Geotagger:
         ring: FixRing,
         timebase: Timebase,
         rereads: Rereads | None = None,
-        hold_ms: float = 1500.0,
+        hold_ms: float = HOLD_MS,
     ) -> None:
+        """``hold_ms`` is the longest wait for a fix after the exposure."""
         self._maker = maker
         self._ring = ring
         self._timebase = timebase

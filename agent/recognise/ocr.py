@@ -18,7 +18,7 @@ import numpy as np
 from agent.errors import BundleError
 from agent.fusion.fuse import fuse_predictions
 from agent.recognise.interpreter import RuntimeKind
-from agent.records import Box, CharRead, PlateText
+from agent.records import UNKNOWN_REGION, Box, CharRead, PlateText
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,7 +37,6 @@ _OWN_CORNERS = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
 _SIGN_BIT = 0x80
 _ALTERNATIVES = 4
 _MIN_ALTERNATIVE = 0.005
-UNKNOWN_REGION = "?"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,8 @@
-"""The configuration: TOML, typed, frozen, unknown keys refused, all mistakes reported at once with their paths."""
+"""The configuration: TOML, typed, frozen, unknown keys refused, all mistakes reported at once with their paths.
+
+Where a stage has a dataclass for its settings, its defaults are declared there alone; the table takes them over, in
+the units that people write, and gives them back to the stage in its own.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from agent.buffer import Limits
 from agent.errors import ConfigError
+from agent.geotag import HOLD_MS
+from agent.geotag.deduplicate import DeduplicatorConfig
+from agent.geotag.fixes import FixRingConfig
+from agent.geotag.nmea import NmeaConfig
+from agent.pictures import PictureConfig
+from agent.recognise import RecogniserConfig, RuntimeKind
+from agent.sync.metering import MeteringConfig
+from agent.sync.uplink import UplinkConfig
+from agent.track import TrackerConfig
 from hw.config import HwConfig, without_credentials
+from hw.paths import CONFIG_DIR, CONFIG_FILE, STATE_DIR
 from updater.release_state import CONFIRMED, HOME
 
 if TYPE_CHECKING:
@@ -17,12 +32,21 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 """Of the configuration; a newer one is refused as such, not key by key."""
-DEFAULT_PATH = Path("/etc/patrol-lpr/config.toml")
-RELEASE_PATH = Path("/opt/patrol-lpr/current/config.toml")
+DEFAULT_PATH = CONFIG_FILE
+RELEASE_PATH = HOME / "current/config.toml"
 """What the running release lays over the unit's own configuration."""
 _OWN = ("unit", "state_dir", "seal")
 """Who the unit is and who may read what it stores is decided at the unit, never by an update."""
 _MEBI = 2**20
+_KIBI = 2**10
+_RECOGNISER = RecogniserConfig()
+_TRACKER = TrackerConfig()
+_DEDUPLICATOR = DeduplicatorConfig()
+_NMEA = NmeaConfig()
+_FIX_RING = FixRingConfig()
+_PICTURES = PictureConfig()
+_LIMITS = Limits()
+_UPLINK = UplinkConfig()
 
 
 class _Table(BaseModel):
@@ -33,18 +57,18 @@ class RecogniseTable(_Table):
     """The models and how hard they work."""
 
     models: Path | None = Field(default=None, description="Folder with active.toml; absent: the shipped models")
-    runtime: Literal["auto", "litert", "tflite"] = Field(default="auto", description="TFLite runtime")
-    threads: int = Field(default=1, ge=1, le=8, description="Threads of the detector")
+    runtime: RuntimeKind = Field(default=_RECOGNISER.runtime, description="TFLite runtime")
+    threads: int = Field(default=_RECOGNISER.detector_threads, ge=1, le=8, description="Threads of the detector")
     min_plate_width_px: float = Field(
         validation_alias=AliasChoices("min_plate_width_px", "least_plate_width_px"),
-        default=24,
+        default=_RECOGNISER.min_plate_width_px,
         ge=8,
         le=400,
         description="Narrower plates are not read",
     )
     max_plates: int = Field(
         validation_alias=AliasChoices("max_plates", "most_plates"),
-        default=12,
+        default=_RECOGNISER.max_plates,
         ge=1,
         le=64,
         description="Plates read per frame at most",
@@ -57,63 +81,113 @@ class RecogniseTable(_Table):
         description="Frames looked at per second; absent: all",
     )
 
+    def recogniser_config(self) -> RecogniserConfig:
+        """For the recogniser."""
+        return RecogniserConfig(
+            runtime=self.runtime,
+            detector_threads=self.threads,
+            min_plate_width_px=self.min_plate_width_px,
+            max_plates=self.max_plates,
+        )
+
 
 class TrackTable(_Table):
     """When many looks are one read."""
 
-    lost_ms: float = Field(default=700, ge=50, le=10_000, description="A plate unseen for this long has gone")
+    lost_ms: float = Field(
+        default=_TRACKER.lost_ms, ge=50, le=10_000, description="A plate unseen for this long has gone"
+    )
     min_confidence: float = Field(
         validation_alias=AliasChoices("min_confidence", "least_confidence"),
-        default=0.35,
+        default=_TRACKER.min_confidence,
         ge=0,
         le=1,
         description="Voted texts below this are no reads",
     )
     min_confidence_single: float = Field(
         validation_alias=AliasChoices("min_confidence_single", "least_confidence_single"),
-        default=0.7,
+        default=_TRACKER.min_confidence_single,
         ge=0,
         le=1,
         description="The same for a text that only one look gave",
     )
 
+    def tracker_config(self) -> TrackerConfig:
+        """For the tracker."""
+        return TrackerConfig(
+            lost_ms=self.lost_ms,
+            min_confidence=self.min_confidence,
+            min_confidence_single=self.min_confidence_single,
+        )
+
 
 class RereadTable(_Table):
     """When the same plate is not reported again."""
 
-    window_s: float = Field(default=60, ge=0, le=86_400, description="Seconds since the last report")
-    radius_m: float = Field(default=150, ge=0, le=100_000, description="Metres from the last report")
+    window_s: float = Field(
+        default=_DEDUPLICATOR.window_s, ge=0, le=86_400, description="Seconds since the last report"
+    )
+    radius_m: float = Field(
+        default=_DEDUPLICATOR.radius_m, ge=0, le=100_000, description="Metres from the last report"
+    )
+
+    def deduplicator_config(self) -> DeduplicatorConfig:
+        """For the deduplicator."""
+        return DeduplicatorConfig(window_s=self.window_s, radius_m=self.radius_m)
 
 
 class GeotagTable(_Table):
     """How place and time are judged."""
 
-    hold_ms: float = Field(default=1500, ge=0, le=30_000, description="Longest wait for a fix after the exposure")
-    max_age_s: float = Field(default=600, ge=1, le=86_400, description="Older fixes give no place")
-    latency_ms: float = Field(default=0, ge=0, le=2_000, description="Known delay of the receiver")
+    hold_ms: float = Field(
+        default=HOLD_MS, ge=0, le=30_000, description="Longest wait for a fix after the exposure"
+    )
+    max_age_s: float = Field(default=_FIX_RING.max_age_s, ge=1, le=86_400, description="Older fixes give no place")
+    latency_ms: float = Field(default=_NMEA.latency_ms, ge=0, le=2_000, description="Known delay of the receiver")
+
+    def nmea_config(self) -> NmeaConfig:
+        """For the parser of the receiver's sentences."""
+        return NmeaConfig(latency_ms=self.latency_ms)
+
+    def fix_ring_config(self) -> FixRingConfig:
+        """For the latest fixes."""
+        return FixRingConfig(max_age_s=self.max_age_s)
 
 
 class PictureTable(_Table):
     """What is kept of the pixels."""
 
-    plate: bool = Field(default=True, description="Keep the picture of the plate")
-    overview: bool = Field(default=True, description="Keep the picture of the scene")
-    overview_width_px: int = Field(default=1024, ge=160, le=4096, description="Width of the scene picture")
+    plate: bool = Field(default=_PICTURES.plate, description="Keep the picture of the plate")
+    overview: bool = Field(default=_PICTURES.overview, description="Keep the picture of the scene")
+    overview_width_px: int = Field(
+        default=_PICTURES.overview_width_px, ge=160, le=4096, description="Width of the scene picture"
+    )
     overview_max_kib: int = Field(
         validation_alias=AliasChoices("overview_max_kib", "overview_most_kib"),
-        default=60,
+        default=_PICTURES.overview_max_bytes // _KIBI,
         ge=8,
         le=1024,
         description="Size of the scene picture at most",
     )
 
+    def picture_config(self) -> PictureConfig:
+        """For what makes the pictures."""
+        return PictureConfig(
+            plate=self.plate,
+            overview=self.overview,
+            overview_width_px=self.overview_width_px,
+            overview_max_bytes=self.overview_max_kib * _KIBI,
+        )
+
 
 class OutboxTable(_Table):
     """Room for what waits."""
 
-    max_mib: int = Field(default=8192, ge=1, le=2**20, description="Byte budget of the outbox in MiB")
+    max_mib: int = Field(
+        default=_LIMITS.max_bytes // _MEBI, ge=1, le=2**20, description="Byte budget of the outbox in MiB"
+    )
     min_free_mib: int = Field(
-        default=256,
+        default=_LIMITS.min_free_bytes // _MEBI,
         ge=0,
         le=2**20,
         description="Below this much free disk pictures give way, and only reads are added",
@@ -121,18 +195,38 @@ class OutboxTable(_Table):
     write_budget_mib_h: int = Field(
         default=2048, ge=1, le=2**20, description="More writing than this in an hour is reported: flash wears out"
     )
-    ballast_mib: int = Field(default=16, ge=0, le=1024, description="Size of the file given up on a full disk")
+    ballast_mib: int = Field(
+        default=_LIMITS.ballast_bytes // _MEBI,
+        ge=0,
+        le=1024,
+        description="Size of the file given up on a full disk",
+    )
+
+    def limits(self) -> Limits:
+        """For the outbox."""
+        return Limits(
+            max_bytes=self.max_mib * _MEBI,
+            min_free_bytes=self.min_free_mib * _MEBI,
+            ballast_bytes=self.ballast_mib * _MEBI,
+        )
 
 
 class SyncTable(_Table):
     """How what waits goes out."""
 
-    window: int = Field(default=256, ge=1, le=1000, description="Most messages in flight; on slow links fewer are")
-    receipt_timeout_s: float = Field(default=20, gt=0, le=3600, description="A later receipt is overdue")
-    chunk_kib: int = Field(default=32, ge=1, le=64, description="Size of a picture chunk")
-    pictures: bool = Field(default=True, description="Send pictures as well as reads")
+    window: int = Field(
+        default=_UPLINK.window, ge=1, le=1000, description="Most messages in flight; on slow links fewer are"
+    )
+    receipt_timeout_s: float = Field(
+        default=_UPLINK.receipt_timeout_s, gt=0, le=3600, description="A later receipt is overdue"
+    )
+    chunk_kib: int = Field(
+        default=_UPLINK.chunk_bytes // _KIBI, ge=1, le=64, description="Size of a picture chunk"
+    )
+    pictures: bool = Field(default=_UPLINK.send_pictures, description="Send pictures as well as reads")
     metered_pictures: bool = Field(
-        default=True, description="Send pictures over links that cost money, too; reads always go"
+        default=_UPLINK.metering.pictures,
+        description="Send pictures over links that cost money, too; reads always go",
     )
     metered_picture_mib_h: float | None = Field(
         default=None, gt=0, description="Most MiB of pictures an hour over such links; absent: no limit"
@@ -143,6 +237,19 @@ class SyncTable(_Table):
     )
     health_s: float = Field(default=60, ge=1, le=3600, description="Seconds between health reports")
 
+    def uplink_config(self) -> UplinkConfig:
+        """For the uplink."""
+        budget_mib_h = self.metered_picture_mib_h
+        return UplinkConfig(
+            window=self.window,
+            receipt_timeout_s=self.receipt_timeout_s,
+            chunk_bytes=self.chunk_kib * _KIBI,
+            send_pictures=self.pictures,
+            metering=MeteringConfig(
+                None if budget_mib_h is None else round(budget_mib_h * _MEBI), pictures=self.metered_pictures
+            ),
+        )
+
 
 class SealTable(_Table):
     """Who may read what is stored, and who vouches for it."""
@@ -152,7 +259,7 @@ class SealTable(_Table):
         description="on: records are signed, chained and sealed; off: anybody with the disk reads them",
     )
     station_key: Path = Field(
-        default=Path("/etc/patrol-lpr/station.pub"), description="Public key of the station that may read"
+        default=CONFIG_DIR / "station.pub", description="Public key of the station that may read"
     )
     receipt_key: Path | None = Field(
         default=None,
@@ -224,7 +331,7 @@ class AgentConfig(_Table):
     ]
     agency: Annotated[str, Field(min_length=1, max_length=64, description="Who owns the reads")]
     format: int = Field(default=FORMAT, ge=1, le=FORMAT, description="Format of this file")
-    state_dir: Path = Field(default=Path("/var/lib/patrol-lpr"), description="Folder of the outbox")
+    state_dir: Path = Field(default=STATE_DIR, description="Folder of the outbox")
     hw: HwConfig = Field(description="The hardware")
     recognise: RecogniseTable = RecogniseTable()
     track: TrackTable = TrackTable()

@@ -11,28 +11,28 @@ from typing import TYPE_CHECKING
 
 import cv2
 
-from agent.buffer import Limits, OpenReport, Outbox, open_outbox
+from agent.buffer import OpenReport, Outbox, open_outbox
 from agent.capture import FrameRateLimiter
 from agent.commit import ReadCommitter
 from agent.exposure import ExposureConfig, ExposurePolicy
 from agent.geotag import Geotagger
-from agent.geotag.deduplicate import Deduplicator, DeduplicatorConfig
-from agent.geotag.fixes import FixRing, FixRingConfig
-from agent.geotag.nmea import NmeaConfig, NmeaState
+from agent.geotag.deduplicate import Deduplicator
+from agent.geotag.fixes import FixRing
+from agent.geotag.nmea import NmeaState
 from agent.geotag.read_maker import ReadMaker
 from agent.geotag.timebase import Timebase
-from agent.pictures import PictureConfig, PictureMaker
+from agent.pictures import PictureMaker
 from agent.pipeline import CameraPipeline
 from agent.read_id import ReadIdMint
-from agent.recognise import Recogniser, RecogniserConfig, RuntimeKind, load_active
+from agent.recognise import Recogniser, load_active
 from agent.recognise.models_folder import default_models_folder
 from agent.sync.encoder import RecordEncoder
-from agent.sync.metering import MeteringConfig
-from agent.sync.uplink import Uplink, UplinkConfig
-from agent.track import Tracker, TrackerConfig
+from agent.sync.uplink import Uplink
+from agent.track import Tracker
 from agent.update.fetch import Fetcher
 from agent.view import ViewWatch
 from hw.config import PiCameraConfig
+from hw.paths import CONFIG_DIR
 from hw.ports import Exposable
 from protocol.errors import KeyFileError
 from protocol.seal import ReceiptVerifier, Sealer, SigningKey, StationKey, VerifyKey
@@ -40,7 +40,7 @@ from protocol.wire.released import released_registry
 from updater.release_state import INBOX, linked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from agent.buffer import Command
     from agent.pipeline import PlateRecognizer
@@ -49,8 +49,6 @@ if TYPE_CHECKING:
     from hw.ports import Camera, Link
     from protocol.wire.registry import Registry
 
-_MEBI = 2**20
-_KIBI = 2**10
 PACKAGE = "patrol-lpr"
 
 
@@ -70,34 +68,36 @@ def build_recogniser(config: AgentConfig) -> Recogniser:
     bundles = load_active(table.models or default_models_folder())
     return Recogniser(
         *bundles,
-        RecogniserConfig(
-            runtime=RuntimeKind(table.runtime),
-            detector_threads=table.threads,
-            min_plate_width_px=table.min_plate_width_px,
-            max_plates=table.max_plates,
-        ),
+        table.recogniser_config(),
     )
 
 
-def build_pipeline(config: AgentConfig, reader: PlateRecognizer, camera: Camera | None = None) -> CameraPipeline:
-    """One camera's first half of the sentence; a live ``camera`` is exposed for plates and its sight is watched."""
-    table = config.track
-    tracker = Tracker(
-        TrackerConfig(
-            lost_ms=table.lost_ms,
-            min_confidence=table.min_confidence,
-            min_confidence_single=table.min_confidence_single,
-        )
-    )
+def build_pipeline(
+    config: AgentConfig,
+    reader: PlateRecognizer,
+    camera: Camera | None = None,
+    *,
+    track_ids: Iterator[int] | None = None,
+) -> CameraPipeline:
+    """One camera's first half of the sentence; a live ``camera`` is exposed for plates and its sight is watched.
+
+    ``track_ids`` is given where a camera's pipeline may be built again in one process: track ids must not come twice.
+    """
+    tracker = Tracker(config.track.tracker_config(), ids=track_ids)
     pacer = FrameRateLimiter(max_fps=config.recognise.max_fps)
     if camera is None:
         return CameraPipeline(reader, tracker, pacer)
     own = next((c for c in config.hw.cameras if c.name == camera.name), None)
     exposure = None
     if isinstance(camera, Exposable) and isinstance(own, PiCameraConfig) and own.metering == "plates":
-        exposure = ExposurePolicy(ExposureConfig(cap_us=own.shutter_cap_us, max_gain=own.max_gain))
+        exposure = ExposurePolicy(exposure_config(own))
     view = ViewWatch(reference=config.state_dir / f"view-{camera.name}.npy")
     return CameraPipeline(reader, tracker, pacer, exposure=exposure, view=view)
+
+
+def exposure_config(camera: PiCameraConfig) -> ExposureConfig:
+    """What a camera's table says about metering by plates."""
+    return ExposureConfig(cap_us=camera.shutter_cap_us, max_gain=camera.max_gain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,35 +124,22 @@ def build_read_path(
 
     Raises OutboxError when the outbox cannot be opened.
     """
-    nmea = NmeaState(NmeaConfig(latency_ms=config.geotag.latency_ms))
+    nmea = NmeaState(config.geotag.nmea_config())
     timebase = Timebase(boot_id)
-    rereads = Deduplicator(DeduplicatorConfig(window_s=config.reread.window_s, radius_m=config.reread.radius_m))
-    pictures = config.pictures
+    rereads = Deduplicator(config.reread.deduplicator_config())
     maker = ReadMaker(
         ids=ReadIdMint(random_bytes),
-        pictures=PictureMaker(
-            PictureConfig(
-                plate=pictures.plate,
-                overview=pictures.overview,
-                overview_width_px=pictures.overview_width_px,
-                overview_max_bytes=pictures.overview_max_kib * _KIBI,
-            )
-        ),
+        pictures=PictureMaker(config.pictures.picture_config()),
         models=models,
         software=software(),
         roles={camera.name: camera.role for camera in config.hw.cameras},
     )
-    ring = FixRing(FixRingConfig(max_age_s=config.geotag.max_age_s))
+    ring = FixRing(config.geotag.fix_ring_config())
     geotagger = Geotagger(maker, ring=ring, timebase=timebase, rereads=rereads, hold_ms=config.geotag.hold_ms)
-    limits = Limits(
-        max_bytes=config.outbox.max_mib * _MEBI,
-        min_free_bytes=config.outbox.min_free_mib * _MEBI,
-        ballast_bytes=config.outbox.ballast_mib * _MEBI,
-    )
     encoder = RecordEncoder(
         config.unit, config.agency, boot_id, registry or released_registry(), build_sealer(config)
     )
-    outbox, report = open_outbox(config.state_dir, encoder, limits=limits)
+    outbox, report = open_outbox(config.state_dir, encoder, limits=config.outbox.limits())
     return ReadPath(ReadCommitter(nmea, geotagger, timebase, outbox), outbox, nmea, timebase, rereads, report)
 
 
@@ -161,7 +148,7 @@ def build_sealer(config: AgentConfig) -> Sealer | None:
     table = config.seal
     if table.mode == "off":
         return None
-    own = table.unit_key or Path(os.environ.get("CREDENTIALS_DIRECTORY", "/etc/patrol-lpr")) / "unit.key"
+    own = table.unit_key or Path(os.environ.get("CREDENTIALS_DIRECTORY", CONFIG_DIR)) / "unit.key"
     try:
         return Sealer(config.unit, SigningKey.load(own), StationKey.load_public(table.station_key))
     except KeyFileError as error:
@@ -201,7 +188,6 @@ def build_uplink(
     downloads: Downloads | None = None,
 ) -> Uplink:
     """The sending half.  Raises KeyFileError."""
-    table = config.sync
     return Uplink(
         link,
         waiting,
@@ -209,15 +195,6 @@ def build_uplink(
         unit=config.unit,
         boot_id=boot_id,
         believes=load_receipt_keys(config),
-        config=UplinkConfig(
-            window=table.window,
-            receipt_timeout_s=table.receipt_timeout_s,
-            chunk_bytes=table.chunk_kib * _KIBI,
-            send_pictures=table.pictures,
-            metering=MeteringConfig(
-                None if table.metered_picture_mib_h is None else round(table.metered_picture_mib_h * _MEBI),
-                pictures=table.metered_pictures,
-            ),
-        ),
+        config=config.sync.uplink_config(),
         downloads=downloads,
     )

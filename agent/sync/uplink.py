@@ -16,6 +16,7 @@ from agent.sync.counts import UplinkCounts
 from agent.sync.metering import Meter, MeteringConfig
 from agent.sync.pictures import PictureSender
 from agent.sync.records import RecordSender
+from hw.config import MAX_IN_FLIGHT
 from hw.ports import Acked, LinkDown, LinkDownError, LinkEvent, LinkUp, Received, Refused
 from protocol.errors import WireError
 from protocol.wire.codec import decode
@@ -42,7 +43,7 @@ _PACKET_OVERHEAD_BYTES = 256
 class UplinkConfig:
     """How hard to push."""
 
-    window: int = 256
+    window: int = MAX_IN_FLIGHT
     """Most messages in flight; the peer may lower it, and a slow link does (:mod:`agent.sync.congestion`)."""
     unreceipted: int = 2048
     """Most records published and not yet receipted."""

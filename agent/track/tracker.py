@@ -4,19 +4,23 @@ At a few frames a second a passing plate moves several times its width from one 
 cannot tell; two plates side by side may differ in one character, so text alone cannot either.  A sighting joins the
 track it fits best in both, at most one of a frame; what fits none starts a track of its own: two plates must never
 become one, while one plate as two tracks is mended by the re-read window.
+
+A track is *confirmed* at the second frame that agrees with its text, and *final* when it closes, with the same id.
+What cannot wait for the end of a pass (an alert) uses the confirmed track; what is stored is the final one.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from agent.fusion.fuse import fuse_predictions
 from agent.records import Track
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from agent.records import Box, PlateText, Sighting
 
@@ -53,10 +57,24 @@ class TrackerCounts:
     """Since the start of the process."""
 
     sightings: int = 0
+    confirmed: int = 0
+    """Tracks whose text a second frame agreed with; each once."""
     closed: int = 0
     """Tracks that became reads, or re-reads."""
     unreadable: int = 0
     """Tracks closed without a text worth a read."""
+    withdrawn: int = 0
+    """Confirmed tracks among them: later frames made the text doubtful."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerOutput:
+    """What one frame led to."""
+
+    confirmed: tuple[Track, ...] = ()
+    """Tracks confirmed by this frame, with the text so far; they stay open."""
+    closed: tuple[Track, ...] = ()
+    """Final tracks; ``Track.confirmed`` says whether, and as what, each was confirmed before."""
 
 
 @dataclass(slots=True)
@@ -71,6 +89,9 @@ class _Open:
     velocity_px_s: tuple[float, float] = (0.0, 0.0)
     predictions: list[PlateText] = field(default_factory=list)
     best_of: dict[str, Sighting] = field(default_factory=dict)
+    surest: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    """The two highest confidences of each text."""
+    confirmed: PlateText | None = None
 
     def add(self, sighting: Sighting) -> None:
         t_ns, box = sighting.frame.t_mono_ns, sighting.detection.box
@@ -81,31 +102,52 @@ class _Open:
         self.t_last_ns, self.box = t_ns, box
         self.predictions.append(sighting.plate)
         text = sighting.plate.text
+        agreeing = (*self.surest.get(text, ()), sighting.plate.confidence)
+        self.surest[text] = tuple(sorted(agreeing, reverse=True)[:2])
         known = self.best_of.get(text)
         if known is None or _quality_score(sighting) > _quality_score(known):
             self.best_of[text] = sighting
         if len(self.best_of) > _KEPT_TEXTS:
             del self.best_of[min(self.best_of, key=lambda kept: _quality_score(self.best_of[kept]))]
 
+    def may_be_confirmed(self, config: TrackerConfig) -> bool:
+        """False when fusing cannot give a text that two frames agree on and that is worth a read.
+
+        A fused text is no surer than its two surest frames together; see :mod:`agent.fusion.fuse`.
+        """
+        return any(
+            len(sure) > 1
+            and config.min_chars <= len(text) <= config.max_chars
+            and 1.0 - math.prod(1.0 - confidence for confidence in sure) >= config.min_confidence
+            for text, sure in self.surest.items()
+        )
+
 
 class Tracker:
-    """Sightings of one camera -> closed tracks.  One per camera and thread; no clock of its own."""
+    """Sightings of one camera -> confirmed and closed tracks.  One per camera and thread; no clock of its own."""
 
-    def __init__(self, config: TrackerConfig | None = None) -> None:
+    def __init__(self, config: TrackerConfig | None = None, *, ids: Iterator[int] | None = None) -> None:
+        """``ids`` numbers the tracks, from 1 unless given.
+
+        A tracker that takes another's place in the same process is given the same ``ids``: the camera's name and the
+        track's id together stand for one pass.
+        """
         self._config = config or TrackerConfig()
+        self._ids = itertools.count(1) if ids is None else ids
         self._open: list[_Open] = []
-        self._next_id = 1
         self._sightings = 0
+        self._confirmed = 0
         self._closed = 0
         self._unreadable = 0
+        self._withdrawn = 0
 
     @property
     def counts(self) -> TrackerCounts:
         """A snapshot."""
-        return TrackerCounts(self._sightings, self._closed, self._unreadable)
+        return TrackerCounts(self._sightings, self._confirmed, self._closed, self._unreadable, self._withdrawn)
 
-    def update(self, t_mono_ns: int, sightings: Sequence[Sighting]) -> list[Track]:
-        """Take the sightings of the frame exposed at ``t_mono_ns``; return the tracks that are over."""
+    def update(self, t_mono_ns: int, sightings: Sequence[Sighting]) -> TrackerOutput:
+        """Take the sightings of the frame exposed at ``t_mono_ns``; return what is confirmed and what is over."""
         self._sightings += len(sightings)
         over = [track for track in self._open if self._is_over(track, t_mono_ns)]
         self._open = [track for track in self._open if not self._is_over(track, t_mono_ns)]
@@ -130,10 +172,10 @@ class Tracker:
         for i, sighting in enumerate(waiting):
             if i not in taken_sightings:
                 self._start(sighting)
-        return self._close(over)
+        return TrackerOutput(self._confirm([free[j] for j in sorted(taken_tracks)]), self._close(over))
 
-    def flush(self) -> list[Track]:
-        """Close all open tracks: the camera has stopped."""
+    def flush(self) -> tuple[Track, ...]:
+        """Close all open tracks: the camera has stopped.  None can be confirmed by that."""
         over, self._open = self._open, []
         return self._close(over)
 
@@ -143,10 +185,9 @@ class Tracker:
 
     def _start(self, sighting: Sighting) -> None:
         t_ns = sighting.frame.t_mono_ns
-        track = _Open(self._next_id, sighting.frame.camera, t_ns, t_ns, sighting.detection.box)
+        track = _Open(next(self._ids), sighting.frame.camera, t_ns, t_ns, sighting.detection.box)
         track.add(sighting)
         self._open.append(track)
-        self._next_id += 1
 
     def _fit(self, track: _Open, sighting: Sighting) -> float:
         """How well a sighting continues a track; 0 when it cannot."""
@@ -180,18 +221,33 @@ class Tracker:
         best = max(prediction.confidence for prediction in track.predictions)
         return min(sighting.plate.confidence, best) >= sure
 
-    def _close(self, over: list[_Open]) -> list[Track]:
+    def _confirm(self, grown: list[_Open]) -> tuple[Track, ...]:
+        """Confirm those of the tracks that grew which two frames agree on by now."""
+        confirmed = []
+        for track in grown:
+            # Fusing is the expensive part: a sign that is read in every frame must not cost it in every frame.
+            if track.confirmed is None and track.may_be_confirmed(self._config):
+                made = self._fuse(track)
+                if made is not None and not made.single_frame:
+                    track.confirmed = made.plate
+                    confirmed.append(replace(made, confirmed=made.plate))
+        self._confirmed += len(confirmed)
+        return tuple(confirmed)
+
+    def _close(self, over: list[_Open]) -> tuple[Track, ...]:
         closed = []
         for track in over:
-            made = self._finish(track)
+            made = self._fuse(track)
             if made is None:
                 self._unreadable += 1
+                self._withdrawn += track.confirmed is not None
             else:
                 self._closed += 1
                 closed.append(made)
-        return closed
+        return tuple(closed)
 
-    def _finish(self, track: _Open) -> Track | None:
+    def _fuse(self, track: _Open) -> Track | None:
+        """The track with the text of its sightings so far; None when that is not worth a read."""
         plate = fuse_predictions(track.predictions)
         n_agreeing = sum(1 for prediction in track.predictions if prediction.text == plate.text)
         config = self._config
@@ -208,6 +264,7 @@ class Tracker:
             n_agreeing=n_agreeing,
             t_first_mono_ns=track.t_first_ns,
             t_last_mono_ns=track.t_last_ns,
+            confirmed=track.confirmed,
         )
 
 

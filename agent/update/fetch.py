@@ -48,7 +48,7 @@ class Fetcher:
     """Used by the uplink's thread; counts, state and progress may be read by any."""
 
     def __init__(
-        self, *, unit: str, boot_id: bytes, folder: Path, home: Path, free_only: bool, timeout_s: float = 20.0
+        self, *, unit: str, boot_id: bytes, folder: Path, home: Path, free_only: bool, timeout_s: float
     ) -> None:
         """``folder`` is where fetched bytes lie, ``home`` that of the releases; ``free_only``: see ``[update]``."""
         self._unit = unit

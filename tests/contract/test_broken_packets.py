@@ -182,7 +182,7 @@ def test_a_network_thread_that_ends_without_a_word_is_noticed(broker):
     with Unit(broker) as unit:
         peer = broker.welcome()
         unit.wait_for(LinkUp)
-        unit.link._connection.client.loop_read = lambda: MQTTErrorCode.MQTT_ERR_NOMEM
+        unit.link._connection._client.loop_read = lambda: MQTTErrorCode.MQTT_ERR_NOMEM
         peer.send(broker.publish(TOPIC))
         assert isinstance(unit.next(), LinkDown)
         broker.welcome()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from functools import partial
 from itertools import pairwise
 
 import cv2
@@ -17,7 +18,9 @@ from hw.camera_sim import CameraSim
 from hw.clock import RealClock, SimClock
 from hw.config import DeviceCameraConfig, FolderCameraConfig, PiCameraConfig, VideoCameraConfig
 from hw.drive_load import load_drive
-from hw.ports import CameraAbsentError, CameraEndedError, CameraStalledError, Exposure, HwConfigError
+from hw.images import bgr_to_rgb
+from hw.newest_frame import NewestFrame
+from hw.ports import CameraAbsentError, CameraEndedError, CameraStalledError, Exposure, Frame, HwConfigError
 from tests.drive_builder import write_drive
 
 FRAMES = 5
@@ -56,12 +59,18 @@ def video(tmp_path):
 
 
 class FakeRequest:
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, buffer: np.ndarray | None = None) -> None:
         self.number = number
+        # What picamera2 calls RGB888 is blue first in memory.
+        self.buffer = red_picture() if buffer is None else buffer
 
     def make_array(self, _stream: str) -> np.ndarray:
-        # What picamera2 calls RGB888 is blue first in memory.
-        return red_picture()
+        return self.buffer.copy()
+
+    def release(self) -> None:
+        """The camera writes the buffer again; whoever asks for it now has kept the request too long."""
+        self.buffer[:] = 0
+        self.make_array = None
 
     def get_metadata(self) -> dict[str, float]:
         return {"SensorTimestamp": 10**12 + self.number * 10**8, "ExposureTime": 4000, "AnalogueGain": 2.0}
@@ -100,9 +109,11 @@ class FakePicamera2:
     def close(self) -> None:
         self.closed = True
 
-    def expose(self) -> None:
+    def expose(self, buffer: np.ndarray | None = None) -> None:
         if self.pre_callback is not None:
-            self.pre_callback(FakeRequest(self.number))
+            request = FakeRequest(self.number, buffer)
+            self.pre_callback(request)
+            request.release()
         self.number += 1
 
 
@@ -233,6 +244,83 @@ def test_the_newest_frame_wins_and_the_loss_shows():
     camera.close()
 
 
+PI = PiCameraConfig(kind="pi", name="front", width_px=WIDTH, height_px=HEIGHT)
+
+
+def granting(pixel_format: str, stride_px: int = WIDTH) -> type:
+    """A picamera2 that grants a format."""
+
+    class Granting(FakePicamera2):
+        def camera_configuration(self):
+            return {"main": {"format": pixel_format, "size": (WIDTH, HEIGHT), "stride": stride_px}}
+
+    return type("module", (), {"Picamera2": Granting})
+
+
+def packed(channels: int) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, (HEIGHT, WIDTH, channels), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("pixel_format", "channels", "order"),
+    [
+        ("RGB888", 3, [2, 1, 0]),
+        ("BGR888", 3, [0, 1, 2]),
+        ("XRGB8888", 4, [2, 1, 0]),
+        ("XBGR8888", 4, [0, 1, 2]),
+    ],
+)
+def test_the_colours_of_a_pi_camera_are_put_in_order_and_nothing_else(pixel_format, channels, order):
+    """Bit by bit what memory held, alpha left out."""
+    buffer = packed(channels)
+    expected = buffer[..., order]
+    camera = CameraPi(PI, granting(pixel_format))
+    FakePicamera2.made.expose(buffer)
+    rgb = camera.next_frame(timeout_s=1.0).rgb
+    assert rgb.flags.c_contiguous
+    np.testing.assert_array_equal(rgb, expected)
+    camera.close()
+
+
+@pytest.mark.parametrize(
+    ("pixel_format", "conversion"), [("YUV420", cv2.COLOR_YUV2RGB_I420), ("NV12", cv2.COLOR_YUV2RGB_NV12)]
+)
+def test_padding_of_a_pi_camera_s_rows_is_cut_off(pixel_format, conversion):
+    buffer = np.random.default_rng(2).integers(0, 256, (HEIGHT * 3 // 2, WIDTH + 64), np.uint8)
+    expected = cv2.cvtColor(buffer, conversion)[:, :WIDTH]
+    camera = CameraPi(PI, granting(pixel_format, WIDTH + 64))
+    FakePicamera2.made.expose(buffer)
+    rgb = camera.next_frame(timeout_s=1.0).rgb
+    assert rgb.flags.c_contiguous
+    np.testing.assert_array_equal(rgb, expected)
+    camera.close()
+
+
+def test_readers_colours_are_turned_and_nothing_else():
+    bgr = packed(3)
+    np.testing.assert_array_equal(bgr_to_rgb(bgr), bgr[..., ::-1])
+    assert bgr_to_rgb(bgr).flags.c_contiguous
+
+
+def test_frames_that_nobody_takes_are_never_converted():
+    """At thirty frames a second most are overwritten: turning their colours would be for nothing."""
+    newest = NewestFrame("front")
+    made: list[int] = []
+
+    def make(seq: int) -> Frame:
+        made.append(seq)
+        return Frame(seq, "front", seq, packed(3), 0, 1.0)
+
+    for _ in range(5):
+        newest.put(partial(make, newest.next_seq()))
+    assert newest.take(timeout_s=1.0).seq == 4
+    newest.put(partial(make, newest.next_seq()))
+    newest.end()
+    with pytest.raises(CameraEndedError):
+        newest.take(timeout_s=1.0)
+    assert made == [4]
+
+
 def test_a_pi_camera_that_stalls_is_opened_anew():
     """After a time-out the next frame comes from a fresh camera, and numbers go on."""
     module = type("module", (), {"Picamera2": FakePicamera2})
@@ -281,9 +369,7 @@ def test_a_pi_camera_takes_what_the_pipeline_grants():
             return {"main": {"format": "NV12", "size": (WIDTH - 64, HEIGHT), "stride": WIDTH}}
 
         def expose(self) -> None:
-            request = FakeRequest(0)
-            request.make_array = lambda _stream: np.full((HEIGHT * 3 // 2, WIDTH), 128, np.uint8)
-            self.pre_callback(request)
+            self.pre_callback(FakeRequest(0, np.full((HEIGHT * 3 // 2, WIDTH), 128, np.uint8)))
 
     config = PiCameraConfig(kind="pi", name="front", width_px=WIDTH, height_px=HEIGHT)
     camera = CameraPi(config, type("module", (), {"Picamera2": Adjusting}))

@@ -188,7 +188,7 @@ def test_the_will_is_announced_when_the_unit_vanishes(tmp_path):
     sink = queue.SimpleQueue()
     link.start(sink.put, subscribe=(), will=Will("lpr/1/unit-07/st", b"gone"))
     assert isinstance(sink.get(timeout=PATIENCE_S), LinkUp)
-    link._connection.client.socket().shutdown(2)
+    link._connection._client.socket().shutdown(2)
     assert heard.get(timeout=PATIENCE_S) == b"gone"
     link.close()
     watcher.disconnect()

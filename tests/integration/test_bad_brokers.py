@@ -170,9 +170,9 @@ def test_a_broker_that_forbids_keeps_nothing_from_arriving_in_the_end(tmp_path, 
 _STRUCK = """
 import os, sys
 from station import service
-def struck(self, answers, group):
+def struck(self, connection, answers, group):
     os.kill(os.getpid(), 9)
-service._Connection.answer = struck
+service.StationService._answer = struck
 sys.argv = ["patrol-lpr", *sys.argv[1:]]
 from cli.__main__ import main
 main()

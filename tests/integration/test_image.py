@@ -13,7 +13,7 @@ from protocol.seal import SigningKey, StationKey
 from provision.card import Card
 from provision.errors import ProvisionError
 from provision.flash import check_image
-from provision.image import boot_and_root, build, put_card, read_card
+from provision.image import boot_and_root, build, put_card
 from provision.pki import make_authority
 from tests.power_cut import _run
 
@@ -104,7 +104,11 @@ def test_an_image_holds_no_secret_until_a_card_is_put_on_it(base, wheels, repo, 
     card.write_text(made.model_dump_json())
     for _ in range(2):  # putting it there again replaces it
         put_card(out, card)
-    assert json.loads(read_card(out))["unit"] == "unit-07"
+    boot, _ = boot_and_root(out)
+    _run(
+        "mcopy", "-i", f"{out}@@{boot.offset_bytes}", "::/patrol-lpr/provision.json", str(tmp_path / "found.json")
+    )
+    assert json.loads((tmp_path / "found.json").read_text())["unit"] == "unit-07"
     assert b"PRIVATE KEY" not in out.read_bytes()
 
 

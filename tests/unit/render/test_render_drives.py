@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from hw.drive import load_drive
+from hw.drive_load import load_drive
 from models.training.plates import Plate
 from models.training.render.camera import HEIGHT_PX, WIDTH_PX, Camera
 from models.training.render.drives import PLANS, Parked, Plan, render

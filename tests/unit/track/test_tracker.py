@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.fusion.fuse import fuse_predictions
 from agent.records import Box, CharRead, Detection, PlateText, Sighting
-from agent.track import Tracker, TrackerConfig
+from agent.track import Tracker, TrackerConfig, TrackerOutput
+from agent.track import tracker as tracker_module
 from agent.track.tracker import text_similarity
 from hw.ports import Frame
 
@@ -22,11 +27,20 @@ def sighting(text, x, t_ms, *, width=80.0, y=300.0, confidence=0.9, seq=0):
 
 
 def play(tracker, frames):
-    """``frames`` maps milliseconds to sightings; returns all tracks, flush included."""
-    tracks = []
+    """``frames`` maps milliseconds to sightings; returns all final tracks, flush included."""
+    return play_both(tracker, frames)[1]
+
+
+def play_both(tracker, frames):
+    """As ``play``, but returns the confirmed tracks as well."""
+    confirmed, closed = [], []
     for t_ms, sightings in frames.items():
-        tracks += tracker.update(t_ms * MS, sightings)
-    return tracks + tracker.flush()
+        output = tracker.update(t_ms * MS, sightings)
+        # What this frame confirms is still open: it cannot be among what the frame, or one before, has closed.
+        closed += output.closed
+        assert not {t.track_id for t in output.confirmed} & {t.track_id for t in closed}
+        confirmed += output.confirmed
+    return confirmed, closed + list(tracker.flush())
 
 
 def test_many_looks_at_one_plate_are_one_track():
@@ -63,8 +77,8 @@ def test_a_plate_that_leaves_and_another_that_comes_are_two_tracks():
     """After the time-out the track is closed, and reported with the next frame."""
     tracker = Tracker(TrackerConfig(lost_ms=500))
     tracker.update(0, [sighting("7ABC123", 400, 0)])
-    assert tracker.update(400 * MS, []) == []
-    (track,) = tracker.update(600 * MS, [])
+    assert tracker.update(400 * MS, []) == TrackerOutput()
+    (track,) = tracker.update(600 * MS, []).closed
     assert track.plate.text == "7ABC123"
 
 
@@ -96,7 +110,7 @@ def test_a_track_is_closed_in_time_even_when_the_plate_stays():
     tracker = Tracker(TrackerConfig(max_ms=2000))
     closed = []
     for t_ms in range(0, 5000, 200):
-        closed += tracker.update(t_ms * MS, [sighting("7ABC123", 400, t_ms)])
+        closed += tracker.update(t_ms * MS, [sighting("7ABC123", 400, t_ms)]).closed
     assert len(closed) == 2
 
 
@@ -126,6 +140,111 @@ def test_every_sighting_ends_in_exactly_one_track(script):
     assert sum(t.n_sightings for t in tracks) == sum(len(step) for step in script)
     assert len(tracks) == tracker.counts.closed
     assert all(t.plate.text in {"7ABC123", "HJK4821", "8XYZ999"} for t in tracks)
+
+
+def test_the_second_agreeing_frame_confirms_a_track_and_the_final_one_has_the_same_id():
+    """An alert need not wait until the plate has gone."""
+    tracker = Tracker()
+    assert tracker.update(0, [sighting("7ABC123", 400, 0)]) == TrackerOutput()
+    output = tracker.update(200 * MS, [sighting("7ABC123", 404, 200)])
+    (confirmed,) = output.confirmed
+    assert output.closed == ()
+    assert (confirmed.plate.text, confirmed.n_sightings, confirmed.n_agreeing) == ("7ABC123", 2, 2)
+    assert confirmed.confirmed == confirmed.plate
+    for t_ms in (400, 600):
+        assert tracker.update(t_ms * MS, [sighting("7ABC123", 404, t_ms)]) == TrackerOutput()
+    (final,) = tracker.flush()
+    assert (final.track_id, final.camera, final.n_sightings) == (confirmed.track_id, confirmed.camera, 4)
+    assert final.confirmed == confirmed.plate
+    assert (tracker.counts.confirmed, tracker.counts.closed) == (1, 1)
+
+
+def test_a_single_frame_is_never_confirmed():
+    confirmed, (final,) = play_both(Tracker(), {0: [sighting("7ABC123", 400, 0)]})
+    assert confirmed == []
+    assert final.confirmed is None
+
+
+def test_frames_that_differ_confirm_nothing():
+    """Whichever of the two is right, no second frame has agreed with it."""
+    frames = {
+        0: [sighting("7ABC123", 400, 0, confidence=0.99)],
+        200: [sighting("7A8C123", 402, 200, confidence=0.3)],
+    }
+    confirmed, (final,) = play_both(Tracker(), frames)
+    assert confirmed == []
+    assert final.n_sightings == 2
+    assert final.confirmed is None
+
+
+def test_agreeing_frames_below_the_confidence_of_a_read_confirm_nothing():
+    frames = {200 * i: [sighting("7ABC123", 400, 200 * i, confidence=0.05)] for i in range(3)}
+    tracker = Tracker()
+    assert play_both(tracker, frames) == ([], [])
+    assert (tracker.counts.confirmed, tracker.counts.unreadable, tracker.counts.withdrawn) == (0, 1, 0)
+
+
+@pytest.mark.parametrize(("text", "confidence"), [("7ABC123", 0.05), ("AB", 0.95), ("CALL9375855", 0.95)])
+def test_what_can_never_be_a_read_is_fused_once_not_in_every_frame(text, confidence, monkeypatch):
+    """A sign behind which the vehicle waits must not cost time in every frame."""
+    fused = []
+    monkeypatch.setattr(tracker_module, "fuse_predictions", lambda p: fused.append(len(p)) or fuse_predictions(p))
+    frames = {200 * i: [sighting(text, 400, 200 * i, confidence=confidence)] for i in range(20)}
+    assert play(Tracker(), frames) == []
+    assert fused == [20]
+
+
+def test_the_final_text_may_correct_the_confirmed_one():
+    """Two doubtful frames agreed far away; nearer frames outvote them, and the final track says what was confirmed."""
+    frames = {200 * i: [sighting("7A8C123", 400, 200 * i, confidence=0.4)] for i in range(2)}
+    frames |= {200 * i: [sighting("7ABC123", 402, 200 * i, confidence=0.95)] for i in range(2, 8)}
+    (confirmed,), (final,) = play_both(Tracker(), frames)
+    assert (confirmed.plate.text, final.plate.text) == ("7A8C123", "7ABC123")
+    assert final.confirmed == confirmed.plate
+
+
+def test_a_confirmed_track_that_becomes_doubtful_is_counted_as_withdrawn():
+    """Two frames agreed, then every frame says something else: no read, and not without a count."""
+    texts = ["7ABC123", "7ABC123", *(f"7A{c}C1{c}3" for c in "DEFGHJKLMNPRSTUV")]
+    frames = {200 * i: [sighting(text, 400, 200 * i, confidence=0.6)] for i, text in enumerate(texts)}
+    tracker = Tracker()
+    (confirmed,), closed = play_both(tracker, frames)
+    assert confirmed.track_id not in {track.track_id for track in closed}
+    assert (tracker.counts.confirmed, tracker.counts.withdrawn) == (1, 1)
+    assert tracker.counts.unreadable >= 1
+
+
+def test_trackers_that_share_their_ids_never_give_one_twice():
+    """A pipeline may be built again for the same camera: camera and id together still stand for one pass."""
+    ids = itertools.count(7)
+    seen = [play(Tracker(ids=ids), {0: [sighting("7ABC123", 400, 0)]})[0].track_id for _ in range(3)]
+    assert seen == [7, 8, 9]
+
+
+SIGHTINGS = st.tuples(
+    st.sampled_from(["7ABC123", "7A8C123", "7ABC12", "HJK4821", "AB"]),
+    st.integers(0, 600),
+    st.sampled_from([0.05, 0.3, 0.5, 0.75, 0.95]),
+)
+
+
+@given(st.lists(st.tuples(st.integers(1, 900), st.lists(SIGHTINGS, max_size=3)), max_size=25))
+def test_every_confirmed_track_is_closed_or_withdrawn_and_each_comes_once(script):
+    """Over any sequence of frames; ``play_both`` asserts that confirmed comes before closed."""
+    tracker, frames, t_ms = Tracker(TrackerConfig(max_ms=3000)), {}, 0
+    for gap_ms, seen in script:
+        t_ms += gap_ms
+        frames[t_ms] = [sighting(text, x, t_ms, confidence=c) for text, x, c in seen]
+    confirmed, closed = play_both(tracker, frames)
+    confirmed_texts = {track.track_id: track.confirmed for track in confirmed}
+    closed_texts = {track.track_id: track.confirmed for track in closed}
+    assert len(confirmed_texts) == len(confirmed) == tracker.counts.confirmed
+    assert len(closed_texts) == len(closed) == tracker.counts.closed
+    assert len(confirmed_texts.keys() - closed_texts.keys()) == tracker.counts.withdrawn
+    assert tracker.counts.withdrawn <= tracker.counts.unreadable
+    assert all(closed_texts[id_] == confirmed_texts.get(id_) for id_ in closed_texts)
+    assert all(not track.single_frame and track.confirmed == track.plate for track in confirmed)
+    assert all(track.confirmed is not None for track in closed if not track.single_frame)
 
 
 @given(st.text("AB1", max_size=6), st.text("AB1", max_size=6))

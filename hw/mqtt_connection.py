@@ -1,0 +1,324 @@
+"""One connection to an MQTT broker, through paho-mqtt: the unit's link and the station both stand on it.
+
+paho keeps unacknowledged messages and sends them again by itself after a reconnect, in an order of its own.  Here the
+owner decides what is sent again, so a client lives no longer than its connection, and a connection is used once.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from hw.config import CONNECT_TIMEOUT_S, KEEPALIVE_S, MAX_IN_FLIGHT
+from hw.mqtt_client import WatchedClient, is_protocol_error, topic_of
+from hw.ports import HwConfigError, LinkDownError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from paho.mqtt.client import Client, DisconnectFlags, MQTTMessage
+    from paho.mqtt.reasoncodes import ReasonCode
+
+    from hw.ports import Will
+
+_FAILURE = 0x80
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """Certificates, all PEM files."""
+
+    ca: Path | None = None
+    """Authorities to trust; None: those of the operating system."""
+    cert: Path | None = None
+    """Our own, where the broker asks for one."""
+    key: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MqttOptions:
+    """Where the broker is, who we are, and what we ask for."""
+
+    host: str
+    port: int
+    client_id: str
+    """Names the session: two clients with one name drive each other out."""
+    is_mqtt5: bool = True
+    """Else 3.1.1."""
+    username: str | None = None
+    password: str | None = None
+    tls: TlsFiles | None = None
+    """None: plain TCP."""
+    keepalive_s: int = KEEPALIVE_S
+    connect_timeout_s: float = CONNECT_TIMEOUT_S
+    """Longest wait for the network's connection, and again for the broker's answer."""
+    session_expiry_s: int = 0
+    """How long the broker keeps messages for us while we are away (MQTT 5)."""
+    keeps_session: bool = True
+    """The same under 3.1.1, which knows no expiry."""
+    max_in_flight: int = MAX_IN_FLIGHT
+    """Most messages of ours that the broker has not acknowledged."""
+    max_queued: int = MAX_IN_FLIGHT
+    """Most messages of ours that wait behind those."""
+    receive_maximum: int | None = None
+    """Most messages that the broker sends ahead of our acknowledgement (MQTT 5); None for MQTT's own limit."""
+    subscriptions: tuple[str, ...] = ()
+    """Filters, ``$share/GROUP/...`` among them where several clients share the work (MQTT 5)."""
+    manual_ack: bool = False
+    """Messages are acknowledged by :meth:`MqttConnection.ack` alone: the broker keeps what is not yet durable here."""
+    will: Will | None = None
+    """What the broker publishes in our name, retained, when we vanish."""
+    will_delay_s: int = 0
+    """How long it waits with that (MQTT 5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class MqttMessage:
+    """A message from the broker."""
+
+    topic: str
+    payload: bytes
+    mid: int
+    qos: int
+
+
+def tls_context(files: TlsFiles) -> ssl.SSLContext:
+    """TLS 1.2 or newer, the broker's name checked.  Raises HwConfigError when a file cannot be used."""
+    try:
+        context = ssl.create_default_context(cafile=None if files.ca is None else str(files.ca))
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if files.cert is not None:
+            context.load_cert_chain(files.cert, files.key)
+    except (OSError, ValueError) as error:
+        raise HwConfigError(f"certificates cannot be used: {error}") from error
+    return context
+
+
+class MqttConnection:
+    """From ``open`` to ``close``, once.
+
+    Callbacks come from the network's thread; what one raises ends the connection as a fault, never the thread unseen.
+    ``publish``, ``ack`` and ``end`` may be called from any thread, the rest from the owner's.
+    """
+
+    def __init__(
+        self,
+        options: MqttOptions,
+        *,
+        on_up: Callable[[int, int | None], None],
+        on_message: Callable[[MqttMessage], None],
+        on_acked: Callable[[int, ReasonCode], None] | None = None,
+        forget_session: bool = False,
+    ) -> None:
+        """``on_up`` gets the messages that may be in flight and the largest packet the broker takes, in bytes.
+
+        ``on_acked`` gets the message id of each message that has left (QoS 0) or was acknowledged, with the reason.
+        ``forget_session`` asks the broker to drop what it holds for us: it may be what broke the last connection.
+        Raises HwConfigError when a certificate cannot be used.
+        """
+        self._options = options
+        self._forget_session = forget_session
+        self._on_up = on_up
+        self._on_message = on_message
+        self._on_acked = on_acked
+        self._lock = threading.Lock()
+        self._up = False
+        self._is_leaving = False
+        self._settled = threading.Event()
+        """Set once it is up, or has ended."""
+        self._silent_after_s = 0.0
+        self._max_in_flight = options.max_in_flight
+        self._max_packet_bytes: int | None = None
+        self.ended = threading.Event()
+        """Set for good when the connection is over."""
+        self.reason = ""
+        """Why it is over."""
+        self.is_fault = False
+        """True when it was given up for what the broker had sent, or for a defect of ours."""
+        self.was_up = False
+        self._client = self._make_client()
+
+    @property
+    def is_up(self) -> bool:
+        """True while connected and subscribed."""
+        return self._up
+
+    def open(self) -> bool:
+        """Connect and start the network's thread; False, with the reason, when the broker cannot be reached."""
+        options = self._options
+        asked: dict[str, Any] = {"host": options.host, "port": options.port, "keepalive": options.keepalive_s}
+        if options.is_mqtt5:
+            asked["clean_start"] = self._forget_session
+            asked["properties"] = properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
+            properties.SessionExpiryInterval = options.session_expiry_s
+            if options.receive_maximum is not None:
+                properties.ReceiveMaximum = options.receive_maximum
+        try:
+            self._client.connect(**asked)
+        except (OSError, ValueError) as error:
+            self._lose(f"{options.host}:{options.port}: {error}")
+            return False
+        self._silent_after_s = time.monotonic() + options.connect_timeout_s
+        self._client.loop_start()
+        return True
+
+    def wait_until_up(self) -> None:
+        """Wait until the connection is up or has ended; give up a broker that does not answer."""
+        self._settled.wait(max(0.0, self._silent_after_s - time.monotonic()))
+        self.end_if_silent()
+
+    def end_if_silent(self) -> None:
+        """Give up a broker that took the connection and has not answered in time."""
+        if not self._settled.is_set() and time.monotonic() >= self._silent_after_s:
+            self._fail(f"the broker has not answered for {self._options.connect_timeout_s:g} s")
+
+    def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> int:
+        """Send once, without waiting; return the message id.
+
+        Raises LinkDownError when nothing was sent.
+        """
+        # Disconnected, paho would say no and send it later all the same.
+        if not self._up:
+            raise LinkDownError("link is down")
+        info = self._client.publish(topic, payload, qos=qos, retain=retain)
+        if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            raise LinkDownError(f"not sent: {info.rc!s}")
+        return info.mid
+
+    def ack(self, message: MqttMessage) -> None:
+        """Tell the broker that the message is safe here; with ``manual_ack``."""
+        if message.qos:
+            self._client.ack(message.mid, message.qos)
+
+    def end(self) -> None:
+        """Hang up; ``ended`` is set even when the broker no longer answers."""
+        self._fail("closed")
+
+    def close(self) -> None:
+        """Hang up, having sent what is on its way, and end the network's thread."""
+        self.end()
+        client = self._client
+        client.loop_stop()
+        # The callbacks tie client and connection in a knot, and the client's sockets with them.
+        client.on_socket_open = client.on_connect = client.on_disconnect = None
+        client.on_subscribe = client.on_publish = client.on_message = client.on_network_end = None
+
+    def _make_client(self) -> WatchedClient:
+        options = self._options
+        client = WatchedClient(
+            CallbackAPIVersion.VERSION2,
+            client_id=options.client_id,
+            protocol=MQTTProtocolVersion.MQTTv5 if options.is_mqtt5 else MQTTProtocolVersion.MQTTv311,
+            clean_session=None if options.is_mqtt5 else self._forget_session or not options.keeps_session,
+            reconnect_on_failure=False,
+            manual_ack=options.manual_ack,
+        )
+        client.connect_timeout = options.connect_timeout_s
+        client.max_inflight_messages_set(options.max_in_flight)
+        client.max_queued_messages_set(options.max_queued)
+        if options.username is not None:
+            client.username_pw_set(options.username, options.password)
+        if options.tls is not None:
+            client.tls_set_context(tls_context(options.tls))
+        if options.will is not None:
+            properties = None
+            if options.is_mqtt5:
+                properties = Properties(PacketTypes.WILLMESSAGE)  # type: ignore[no-untyped-call]
+                properties.WillDelayInterval = options.will_delay_s
+            client.will_set(options.will.topic, options.will.payload, qos=1, retain=True, properties=properties)
+        client.on_socket_open = _send_at_once
+        client.on_connect = self._connected
+        client.on_subscribe = self._subscribed
+        client.on_disconnect = self._disconnected
+        client.on_message = self._received
+        client.on_publish = self._published
+        client.on_network_end = self._network_ended
+        return client
+
+    def _connected(self, client: Client, _: Any, __: Any, code: ReasonCode, properties: Properties | None) -> None:
+        if code.is_failure:
+            self._fail(f"refused by the broker: {code}")
+            return
+        self._max_in_flight = min(self._max_in_flight, getattr(properties, "ReceiveMaximum", self._max_in_flight))
+        self._max_packet_bytes = getattr(properties, "MaximumPacketSize", None)
+        if self._max_in_flight < 1 or self._max_packet_bytes == 0:
+            # A protocol error (OASIS MQTT 5.0, 3.2.2.3.3 and 3.2.2.3.6); believed, nothing would ever be sent.
+            self._fail("the broker allows no messages: Receive Maximum or Maximum Packet Size is 0", is_fault=True)
+        elif self._options.subscriptions:
+            client.subscribe([(topic, 1) for topic in self._options.subscriptions])
+        else:
+            self._come_up()
+
+    def _subscribed(self, _: Client, __: Any, ___: int, codes: list[ReasonCode], ____: Any) -> None:
+        refused = [str(code) for code in codes if code.value >= _FAILURE]
+        if refused:
+            self._fail(f"subscription refused: {', '.join(refused)}")
+        else:
+            self._come_up()
+
+    def _come_up(self) -> None:
+        with self._lock:
+            if self.reason:
+                return
+            self._up = self.was_up = True
+        self._settled.set()
+        self._on_up(self._max_in_flight, self._max_packet_bytes)
+
+    def _received(self, _: Client, __: Any, message: MQTTMessage) -> None:
+        self._on_message(MqttMessage(topic_of(message), bytes(message.payload), message.mid, message.qos))
+
+    def _published(self, _: Client, __: Any, mid: int, code: ReasonCode, ___: Any) -> None:
+        if self._on_acked is not None:
+            self._on_acked(mid, code)
+
+    def _disconnected(self, _: Client, __: Any, flags: DisconnectFlags, code: ReasonCode, ____: Any) -> None:
+        self._lose(f"connection lost: {code}", is_fault=is_protocol_error(flags, code))
+
+    def _network_ended(self, fault: str | None) -> None:
+        """Nothing more is read or written, whether or not paho has said that it is disconnected."""
+        self._lose(fault or "connection lost", is_fault=fault is not None)
+
+    def _fail(self, reason: str, *, is_fault: bool = False) -> None:
+        """End the connection from our side."""
+        self._note(reason, is_fault=is_fault)
+        with self._lock:
+            is_first, self._is_leaving = not self._is_leaving, True
+        if is_first:
+            self._client.disconnect()
+        self._end()
+
+    def _lose(self, reason: str, *, is_fault: bool = False) -> None:
+        """The connection has ended."""
+        self._note(reason, is_fault=is_fault)
+        self._end()
+
+    def _note(self, reason: str, *, is_fault: bool) -> None:
+        """The first reason counts: what follows is its consequence."""
+        with self._lock:
+            self._up = False
+            if not self.reason:
+                self.reason, self.is_fault = reason, is_fault
+
+    def _end(self) -> None:
+        self.ended.set()
+        self._settled.set()
+
+
+def is_refusal(code: ReasonCode) -> bool:
+    """True when the peer will never take the message."""
+    return code.value >= _FAILURE
+
+
+def _send_at_once(_: Client, __: Any, sock: Any) -> None:
+    """Nagle's algorithm against delayed acknowledgements costs 40 ms a window (RFC 896, RFC 1122 4.2.3.2)."""
+    # A TLS socket wraps the one that has the option.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
