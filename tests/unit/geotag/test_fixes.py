@@ -141,6 +141,7 @@ def test_a_fix_is_met_exactly_and_nothing_jumps_there(a, b, c):
     assert at.error_m == pytest.approx(b.error_m)
     assert at.fix_age_ms == 0
     way_m = max(place(at).distance_m(Position(f.lat_deg, f.lon_deg)) for f in (a, c))
+    assume(way_m < 2e7)  # between antipodes there is no one great circle
     for beside in (fixed.locate(NS_PER_S - 1), fixed.locate(NS_PER_S + 1)):
         assert place(beside).distance_m(place(at)) <= way_m * 1e-8 + 1e-2
         assert beside.error_m == pytest.approx(b.error_m, abs=1e-3)
