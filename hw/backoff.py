@@ -12,12 +12,12 @@ class Backoff:
     return in step.
     """
 
-    def __init__(self, min_s: float, max_s: float, *, rng: random.Random | None = None) -> None:
+    def __init__(self, min_s: float, max_s: float) -> None:
         if not 0 <= min_s <= max_s:
-            raise ValueError(f"back-off from {min_s} to {max_s} s: expected 0 <= least <= most")
+            raise ValueError(f"back-off from {min_s} to {max_s} s: expected 0 <= min_s <= max_s")
         self._min_s = min_s
         self._max_s = max_s
-        self._rng = rng or random.Random()  # noqa: S311 - spreads load, guards nothing
+        self._rng = random.Random()  # noqa: S311 - spreads load, guards nothing
         self._ceiling_s = min_s
 
     def next_s(self) -> float:

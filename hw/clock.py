@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from hw.ports import Clock
 
 NS_PER_S = 1_000_000_000
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_TIMESYNC = Path("/run/systemd/timesync/synchronized")
 _TIME_ERROR = 5
 """adjtimex(2) returns this while the clock is not disciplined."""
 _TIMEX_BYTES = 512
@@ -23,15 +25,13 @@ _TIMEX_BYTES = 512
 
 
 class RealClock:
-    """The clocks of the Linux kernel below ``root`` (a prefix, so that tests can offer their own files)."""
+    """The clocks of the Linux kernel."""
 
-    def __init__(self, *, root: Path = Path("/")) -> None:
-        path = root / "proc/sys/kernel/random/boot_id"
+    def __init__(self) -> None:
         try:
-            self._boot_id = uuid.UUID(path.read_text(encoding="ascii").strip()).bytes
+            self._boot_id = uuid.UUID(_BOOT_ID.read_text(encoding="ascii").strip()).bytes
         except (OSError, ValueError) as error:
-            raise HwConfigError(f"{path}: no boot id ({error}); patrol-lpr needs a Linux /proc") from error
-        self._timesync = root / "run/systemd/timesync/synchronized"
+            raise HwConfigError(f"{_BOOT_ID}: no boot id ({error}); patrol-lpr needs a Linux /proc") from error
 
     @property
     def boot_id(self) -> bytes:
@@ -48,7 +48,7 @@ class RealClock:
 
     def synchronised(self) -> bool:
         """True when systemd-timesyncd or the kernel (set by chrony, ntpd) says so."""
-        if self._timesync.exists():
+        if _TIMESYNC.exists():
             return True
         state: int = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
         return 0 <= state < _TIME_ERROR
@@ -57,11 +57,11 @@ class RealClock:
 class SimClock:
     """A clock that moves only when told.  Any thread may call."""
 
-    def __init__(self, *, utc_ns: int = 0, mono_ns: int = 0, boots_before: int = 0) -> None:
+    def __init__(self, *, utc_ns: int = 0, boots_before: int = 0) -> None:
         """``boots_before`` tells this boot from earlier ones of the same unit."""
         self._lock = threading.Lock()
-        self._mono_ns = mono_ns
-        self._utc_offset_ns = utc_ns - mono_ns
+        self._mono_ns = 0
+        self._utc_offset_ns = utc_ns
         self._boots = boots_before
 
     @property

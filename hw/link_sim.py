@@ -32,13 +32,11 @@ class LinkSim:
         *,
         latency_ms: int = 0,
         window: int = 16,
-        max_packet_bytes: int | None = None,
     ) -> None:
         self._peer = peer
         self._clock = clock
         self._latency_ns = latency_ms * _NS_PER_MS
         self._window = window
-        self._max_packet_bytes = max_packet_bytes
         self._lock = threading.RLock()
         self._on_event: Callable[[LinkEvent], None] | None = None
         self._will: Will | None = None
@@ -67,7 +65,7 @@ class LinkSim:
             self._on_event = on_event
             self._will = will
             if self._is_up:
-                self._post(LinkUp(self._window, self._max_packet_bytes))
+                self._post(LinkUp(self._window))
 
     def publish(self, topic: str, payload: bytes, *, token: int, retain: bool = False, qos: int = 1) -> None:
         """As the port says."""
@@ -118,7 +116,7 @@ class LinkSim:
             if not self._is_up and not self._closed:
                 self._is_up = True
                 if self._on_event is not None:
-                    self._post(LinkUp(self._window, self._max_packet_bytes))
+                    self._post(LinkUp(self._window))
 
     def down(self, reason: str = "network lost") -> None:
         """The network goes; what is on its way to us is lost, and the peer hears our will."""

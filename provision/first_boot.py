@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import structlog
 from cryptography import x509
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    from provision.card import Card
 
 _LOG = structlog.get_logger(__name__)
 TLS_KEY, CERT, CA, STATION, RECEIPTS, SIGNING_KEY, CONFIG, ENROL_AT, RELEASE = (
@@ -61,13 +60,6 @@ receipt_key = "{etc}/receipt.pub"
 """
 
 
-class Asker(Protocol):
-    """How the request reaches the authority."""
-
-    def __call__(self, card: Card, request: bytes, signing_raw: bytes, *, ca: Path) -> bytes:
-        """Return the certificate, PEM."""
-
-
 def find_card(boots: Iterable[Path]) -> Path | None:
     """Return the card of the first boot partition that has one."""
     return next((path for boot in boots if (path := boot / "patrol-lpr" / CARD).exists()), None)
@@ -77,7 +69,6 @@ def enrol(
     card_path: Path,
     etc: Path,
     *,
-    asker: Asker = ask,
     done: Callable[[str], None] = lambda _: None,
     group: int | None = None,
 ) -> None:
@@ -103,7 +94,7 @@ def enrol(
     if not _is_enrolled(etc, key):
         request = _request(etc, key, card.unit)
         done("request")
-        cert = asker(card, request, own.public.raw, ca=etc / CA)
+        cert = ask(card, request, own.public.raw, ca=etc / CA)
         done("answer")
         if not belongs(cert, key):
             raise ProvisionError("the authority answered with a certificate for another key")

@@ -55,12 +55,11 @@ class Ocr:
         bundle: Bundle,
         *,
         runtime: RuntimeKind = RuntimeKind.AUTO,
-        threads: int = 1,
     ) -> None:
         contract = bundle.contract
         if contract.ocr is None or contract.calibration is None:
             raise BundleError(f"{bundle.folder}: not an OCR bundle")
-        self._model = bundle.open(runtime=runtime, threads=threads)
+        self._model = bundle.open(runtime=runtime)
         self._ocr = contract.ocr
         self._calibration = contract.calibration
         self._symbols = contract.outputs["symbols"]
