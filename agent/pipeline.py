@@ -81,11 +81,10 @@ class CameraPipeline:
         """``exposure`` where the camera's can be set, ``view`` where its sight is to be watched."""
         self._reader = reader
         self._tracker = tracker
-        self.pacer = pacer or FrameRateLimiter()
+        self._pacer = pacer or FrameRateLimiter()
         self.exposure = exposure
         self.view = view
-        self.private = False
-        """Set by the driver's wish: frames are counted and not looked at."""
+        self._private = False
         self.counts = PipelineCounts()
 
     @property
@@ -93,12 +92,23 @@ class CameraPipeline:
         """What the tracker counted."""
         return self._tracker.counts
 
+    def set_private(self, *, private: bool) -> None:
+        """The driver's wish: while it holds, frames are counted and not looked at."""
+        self._private = private
+
+    def limit_fps(self, max_fps: float | None) -> None:
+        """Look at no more than this many frames a second; None for every frame.
+
+        Raises ValueError when the rate is not positive.
+        """
+        self._pacer.limit(max_fps)
+
     def step(self, frame: Frame, lap: Callable[[str], None] = _no_lap) -> PipelineStep:
         """Take one frame through the stages; ``lap`` is called with the name of each stage that is done."""
-        paced = self.pacer.take(frame)
+        paced = self._pacer.take(frame)
         self.counts.frames += 1
         self.counts.dropped += paced.dropped
-        if self.private:
+        if self._private:
             self.counts.private += 1
             return PipelineStep(tracks=self.flush())
         if not paced.look:
@@ -121,6 +131,10 @@ class CameraPipeline:
             confirmed=found.confirmed,
             exposure=exposure,
         )
+
+    def idle(self, t_mono_ns: int) -> tuple[Track, ...]:
+        """Close the tracks whose plates have gone by now, although no frame has come to show it."""
+        return self._tracker.update(t_mono_ns, ()).closed
 
     def flush(self) -> tuple[Track, ...]:
         """Close all open tracks: the camera has stopped."""

@@ -47,7 +47,7 @@ def run_agent() -> None:
         service_start_ns = clock.mono_ns()
 
         def watch(running: Service) -> None:
-            if running.health.visions and "models" not in laps:
+            if all(camera.ready for camera in running.cameras) and "models" not in laps:
                 lap("models")
 
         service.run(until_cameras_end=True, drain_s=0, on_watch=watch)

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 import psutil
 
 from agent.buffer import Limits, OutboxReader, open_outbox
-from agent.runtime.loops import ReadQueue, UplinkQueue, uplink_loop
+from agent.runtime.queues import ReadQueue, UplinkQueue
 from agent.runtime.supervisor import Supervisor
+from agent.runtime.uplink import uplink_loop
 from agent.sync.encoder import RecordEncoder
 from agent.sync.uplink import Uplink, UplinkConfig
 from bench.measure import Figure, arguments

@@ -52,7 +52,7 @@ def run_agent(folder: Path) -> None:
             sys.stdout.flush()
 
     def watch(running: Service) -> None:
-        if any(vision.counts.processed for vision in running.health.visions):
+        if any(camera.counts.processed for camera in running.cameras):
             say("frame")
         if running.progress.committed >= 3:
             say("reads")

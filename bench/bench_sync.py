@@ -14,8 +14,9 @@ from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from agent.buffer import Limits, OutboxReader, open_outbox
-from agent.runtime.loops import ReadQueue, UplinkQueue, uplink_loop
+from agent.runtime.queues import ReadQueue, UplinkQueue
 from agent.runtime.supervisor import Supervisor
+from agent.runtime.uplink import uplink_loop
 from agent.sync.uplink import Uplink, UplinkConfig
 from bench.measure import Figure, arguments
 from hw.clock import RealClock

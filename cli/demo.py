@@ -16,7 +16,8 @@ from rich.table import Table
 
 from agent.errors import DriveError
 from agent.runtime import log
-from agent.runtime.service import Hardware, Service
+from agent.runtime.hardware import Hardware
+from agent.runtime.service import Service
 from cli.report import write_report
 from cli.simulate import config_for, fresh_keys, reader_for, show_replay, summary
 from cli.station_tables import reads_table
@@ -246,9 +247,9 @@ class _View:
         t_s = max(0.0, (self._clock.mono_ns() - self._origin_ns) / _NS_PER_S)
         total_s = self._drive.duration_ns / _NS_PER_S
         stats = service.outbox_stats
-        visions = service.health.visions
-        frames, dropped = sum(v.counts.processed for v in visions), sum(v.counts.dropped for v in visions)
-        ms = sum(median for median, _ in service.times.summary().values())
+        counts = [camera.counts for camera in service.cameras]
+        frames, dropped = sum(c.processed for c in counts), sum(c.dropped for c in counts)
+        ms = max(sum(median for median, _ in camera.times.summary().values()) for camera in service.cameras)
         link = "[green]up[/]" if service.link_up else "[red]down[/]"
         fix = service.read_path.committer.last_fix
         where = "no fix" if fix is None else f"{fix.lat_deg:.5f} {fix.lon_deg:.5f} {fix.speed_mps * 3.6:.0f} km/h"

@@ -10,8 +10,9 @@ from agent.recognise import load_active
 from agent.recognise.models_folder import default_models_folder
 from agent.runtime import log
 from agent.runtime.config import load_config
+from agent.runtime.hardware import Hardware
 from agent.runtime.notify import Notifier
-from agent.runtime.service import Hardware, Service
+from agent.runtime.service import Service
 from agent.runtime.stages import build_recogniser
 from hw.clock import RealClock
 from hw.open import open_board, open_cameras, open_gnss, open_link, open_panel

@@ -30,7 +30,8 @@ from agent.buffer.outbox import FILE_NAME
 from agent.records import Box, CharRead, Detection, PlateText, Sighting
 from agent.runtime import log
 from agent.runtime.config import parse_config
-from agent.runtime.service import Hardware, Service
+from agent.runtime.hardware import Hardware
+from agent.runtime.service import Service
 from cli.simulate import fresh_keys
 from hw.backoff import Backoff
 from hw.board_sim import BoardSim

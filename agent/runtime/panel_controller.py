@@ -1,4 +1,4 @@
-"""What the driver sees, hears and presses: lamp, illuminator, buttons.  Used by the main thread."""
+"""What the driver sees, hears and presses: lamp, illuminator, buzzer, buttons."""
 
 from __future__ import annotations
 
@@ -6,52 +6,108 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from hw.ports import Button, Lamp
+from agent.runtime.component import Component
+from agent.runtime.lamp import Condition, lamp_for
+from hw.ports import Button, Buzz, Lamp
 
 if TYPE_CHECKING:
-    from agent.pipeline import CameraPipeline
-    from agent.runtime.health import DeviceCounts
+    from collections.abc import Mapping
+
+    from agent.commit import CommitResult
+    from agent.runtime.camera import CameraComponent
+    from agent.runtime.committing import CommitComponent
+    from agent.runtime.component import Tick
+    from agent.runtime.uplink import UplinkComponent
     from hw.ports import Panel
 
 _LOG = structlog.get_logger(__name__)
 HEALTHY_LAMPS = frozenset({Lamp.RECORDING, Lamp.NO_UPLINK, Lamp.OFF})
 """Patterns of a unit that does its work."""
+_LOSS_SHOWN_NS = 600 * 1_000_000_000
+"""How long the lamp tells of a read that was lost."""
 
 
-class PanelController:
-    """The panel's state, so that it is told only what changes."""
+class PanelController(Component):
+    """Keeps the panel's state, so that it is told only what changes."""
 
-    def __init__(self, panel: Panel, counts: DeviceCounts) -> None:
+    name = "panel"
+
+    def __init__(
+        self,
+        panel: Panel,
+        cameras: tuple[CameraComponent, ...],
+        commit: CommitComponent,
+        uplink: UplinkComponent,
+        *,
+        min_free_bytes: int,
+    ) -> None:
+        """``min_free_bytes``: with less free disk the lamp says so."""
         self._panel = panel
-        self._counts = counts
+        self._cameras = cameras
+        self._commit = commit
+        self._uplink = uplink
+        self._min_free_bytes = min_free_bytes
         self._illuminated = False
+        self._acknowledgements = 0
+        self._privacy = 0
         self.lamp = Lamp.OFF
         self.private = False
         """The driver has asked for privacy; ends with the drive, or at the next press."""
 
-    def step(self, visions: list[CameraPipeline]) -> None:
-        """Take what was pressed since the last time, and light the scene if the cameras want it."""
+    def watch(self, tick: Tick) -> None:
+        """Take what was pressed since the last time, light the scene if a camera wants it, choose the lamp."""
         for button in self._panel.take_presses():
-            _LOG.info("pressed", button=button.value)
-            if button is Button.ACKNOWLEDGE:
-                self._counts.acknowledgements += 1
-                self._panel.hush()
-            else:
-                self.private = not self.private
-                self._counts.privacy += self.private
-        for vision in visions:
-            vision.private = self.private
-        dark = any(vision.exposure is not None and vision.exposure.is_dark for vision in visions)
-        wanted = dark and not self.private
+            self._press(button)
+        wanted = any(camera.is_dark for camera in self._cameras) and not self.private
         if wanted is not self._illuminated:
             self._illuminated = wanted
             self._panel.set_illuminator(on=wanted)
+        self._show(Lamp.FAULT if tick.late else lamp_for(self._condition(tick), tick.t_mono_ns))
 
-    def show(self, lamp: Lamp) -> bool:
-        """Show a pattern; True when it is another one than before."""
-        if lamp is self.lamp:
-            return False
-        self.lamp = lamp
-        self._panel.set_lamp(lamp)
-        _LOG.info("lamp", shows=lamp.value)
-        return True
+    def stop(self) -> None:
+        """Switch everything off.  Raises OSError where the pins do not obey."""
+        self._panel.close()
+
+    def on_commit(self, result: CommitResult) -> None:
+        """Sound a read; commit thread."""
+        if result.reads:
+            self._panel.buzz(Buzz.READ)
+
+    def _press(self, button: Button) -> None:
+        _LOG.info("pressed", button=button.value)
+        if button is Button.ACKNOWLEDGE:
+            self._acknowledgements += 1
+            self._panel.hush()
+            return
+        self.private = not self.private
+        self._privacy += self.private
+        for camera in self._cameras:
+            camera.set_private(private=self.private)
+
+    def _condition(self, tick: Tick) -> Condition:
+        return Condition(
+            disk_bad=self._disk_is_bad(tick),
+            camera_ok=all(camera.alive and not camera.missing for camera in self._cameras),
+            private=self.private,
+            view_clear=all(camera.view.is_clear for camera in self._cameras),
+            fix=self._commit.last_fix,
+            link_up=self._uplink.is_up,
+        )
+
+    def _disk_is_bad(self, tick: Tick) -> bool:
+        full = tick.vitals.disk_free_bytes < self._min_free_bytes
+        return full or self._commit.stuck or self._commit.has_lost(tick.t_mono_ns - _LOSS_SHOWN_NS)
+
+    def _show(self, lamp: Lamp) -> None:
+        if lamp is not self.lamp:
+            self.lamp = lamp
+            self._panel.set_lamp(lamp)
+            _LOG.info("lamp", shows=lamp.value)
+
+    def counters(self) -> Mapping[str, int]:
+        """As :class:`Source` says."""
+        return {"devices.acknowledgements": self._acknowledgements, "devices.privacy": self._privacy}
+
+    def gauges(self) -> Mapping[str, int]:
+        """As :class:`Source` says."""
+        return {}

@@ -38,6 +38,7 @@ class WorkerContext:
         self.deadline_s = deadline_s
         self._clock = clock
         self._stop = threading.Event()
+        self._asked_ns: int | None = None
         self._last_beat_ns = clock.mono_ns()
 
     def beat(self) -> None:
@@ -53,9 +54,12 @@ class WorkerContext:
         """Wait, but no longer than until the loop is asked to end; returns ``stopping``."""
         return self._stop.wait(seconds)
 
-    def ask_to_stop(self) -> None:
-        """Called by the supervisor."""
+    def ask_to_stop(self) -> int:
+        """Called by the supervisor; returns when it was first called, on the monotonic clock."""
+        if self._asked_ns is None:
+            self._asked_ns = self._clock.mono_ns()
         self._stop.set()
+        return self._asked_ns
 
     def overdue_s(self) -> float:
         """Seconds past the deadline; 0 while all is well or where there is none."""
@@ -92,7 +96,7 @@ class Supervisor:
         try:
             loop(worker)
         except BaseException as error:  # noqa: BLE001 - the one place: log and end the process
-            _LOG.error("thread_failed", thread=worker.name, error=type(error).__name__, where=_where(error))
+            _LOG.error("thread_failed", thread=worker.name, error=type(error).__name__, where=where(error))
             self._failure = self._failure or error
         finally:
             self._woken.set()
@@ -120,17 +124,21 @@ class Supervisor:
         late = {name: r.worker.overdue_s() for name, r in self._running.items() if r.thread.is_alive()}
         return {name: seconds for name, seconds in late.items() if seconds > 0}
 
+    def ask_to_stop(self, name: str) -> None:
+        """Ask a loop to end and return at once; one that does not run is none."""
+        if name in self._running:
+            self._running[name].worker.ask_to_stop()
+
     def stop(self, *names: str, timeout_s: float) -> None:
-        """Ask all named loops to end, then join each.
+        """Ask all named loops to end, then join each; the time-out counts from when each was first asked.
 
         Raises ThreadStuckError naming those that did not end in time.
         """
         known = [self._running[n] for n in names if n in self._running]
-        for running in known:
-            running.worker.ask_to_stop()
-        until_ns = self._clock.mono_ns() + int(timeout_s * _NS_PER_S)
-        for running in known:
-            running.thread.join(max(0.0, (until_ns - self._clock.mono_ns()) / _NS_PER_S))
+        timeout_ns = int(timeout_s * _NS_PER_S)
+        until_ns = [running.worker.ask_to_stop() + timeout_ns for running in known]
+        for running, end_ns in zip(known, until_ns, strict=True):
+            running.thread.join(max(0.0, (end_ns - self._clock.mono_ns()) / _NS_PER_S))
         if stuck := [f"{r.worker.name} ({_stands(r.thread)})" for r in known if r.thread.is_alive()]:
             raise ThreadStuckError(f"threads did not end within {timeout_s:g} s: {', '.join(stuck)}")
         for running in known:
@@ -144,7 +152,7 @@ def _stands(thread: threading.Thread) -> str:
     return " < ".join(f"{Path(line.filename).name}:{line.lineno} {line.name}" for line in reversed(found))
 
 
-def _where(error: BaseException) -> str:
-    """The innermost line of ours: enough to find it, without values that may hold a plate."""
+def where(error: BaseException) -> str:
+    """Return the innermost line of an error: enough to find it, without values that may hold a plate."""
     frames = traceback.extract_tb(error.__traceback__)
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""

@@ -1,4 +1,4 @@
-"""How long the stages take: a bounded memory of the latest times."""
+"""How long the stages take, and how often something happens: bounded memories of the latest times."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from collections import deque
 
 _KEPT = 512
 _P90 = 9
+_NS_PER_S = 1_000_000_000
+_WINDOW_NS = 5 * _NS_PER_S
 
 
 class StageTimes:
-    """Times of named stages in milliseconds.  One thread writes, any may read."""
+    """Times of named stages in milliseconds.  One thread writes, any may read: each camera has its own."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -38,3 +40,25 @@ class StageTimes:
             stage: (statistics.median(times), sorted(times)[min(len(times) - 1, len(times) * _P90 // 10)])
             for stage, times in copied.items()
         }
+
+
+class RateMeter:
+    """A growing count, told now and then -> its growth per second over the last five seconds.  One thread."""
+
+    def __init__(self) -> None:
+        self._told: deque[tuple[int, int]] = deque()
+
+    def step(self, count: int, t_mono_ns: int) -> None:
+        """Take the count and the time."""
+        self._told.append((t_mono_ns, count))
+        # One from before the window stays, so that the difference spans all of it.
+        while len(self._told) > 1 and t_mono_ns - self._told[1][0] >= _WINDOW_NS:
+            self._told.popleft()
+
+    @property
+    def per_s(self) -> float:
+        """Growth per second; 0 until there are two counts."""
+        if len(self._told) < 2:  # noqa: PLR2004 - a difference needs two
+            return 0.0
+        (t0_ns, before), (t1_ns, now) = self._told[0], self._told[-1]
+        return (now - before) * _NS_PER_S / (t1_ns - t0_ns) if t1_ns > t0_ns else 0.0

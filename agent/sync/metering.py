@@ -19,7 +19,7 @@ class MeteringConfig:
 
 
 class Meter:
-    """Counts what pictures cost in the last hour.  Used by the uplink's thread; the flag may be set by any."""
+    """Counts what pictures cost in the last hour.  Used by the uplink's thread; any may call ``set_metered``."""
 
     def __init__(self, config: MeteringConfig | None = None) -> None:
         """Raises ValueError for a budget of nothing; ``pictures`` says that."""
@@ -28,19 +28,31 @@ class Meter:
             raise ValueError("a budget of no bytes: set pictures to false instead")
         self._spent: deque[tuple[int, int]] = deque()
         self._sum_bytes = 0
-        self.metered = True
-        """Whether the present way out costs money; taken to until somebody knows better."""
+        self._metered = True
         self.holding = False
         """True while a picture waits for the budget or for another link."""
 
+    @property
+    def metered(self) -> bool:
+        """Whether the present way out costs money; taken to until somebody knows better."""
+        return self._metered
+
+    def set_metered(self, *, metered: bool) -> None:
+        """Say whether the present way out costs money; any thread."""
+        self._metered = metered
+
+    def nothing_waits(self) -> None:
+        """Note that no picture is left to send."""
+        self.holding = False
+
     def allows(self, size_bytes: int, t_mono_ns: int) -> bool:
         """True when so many bytes of a picture may go out now."""
-        self.holding = self.metered and not self._affords(size_bytes, t_mono_ns)
+        self.holding = self._metered and not self._affords(size_bytes, t_mono_ns)
         return not self.holding
 
     def spend(self, size_bytes: int, t_mono_ns: int) -> None:
         """Note what went out."""
-        if self.metered:
+        if self._metered:
             self._spent.append((t_mono_ns, size_bytes))
             self._sum_bytes += size_bytes
 

@@ -91,7 +91,7 @@ class Uplink:
         self._commands = commands
         self._config = config or UplinkConfig()
         self._counts = UplinkCounts()
-        self.meter = Meter(self._config.metering)
+        self._meter = Meter(self._config.metering)
         self._records = RecordSender(waiting, fetch=self._config.fetch, max_unreceipted=self._config.unreceipted)
         self._pictures = PictureSender(unit, boot_id, waiting, self._counts, self._config.chunk_bytes)
         self._topic = {channel: build(unit, channel) for channel in Channel}
@@ -131,6 +131,20 @@ class Uplink:
     def unreceipted(self) -> int:
         """Records published and not yet receipted."""
         return self._records.unreceipted
+
+    @property
+    def metered(self) -> bool:
+        """True while the way out costs money, or is not known."""
+        return self._meter.metered
+
+    @property
+    def pictures_held_back(self) -> bool:
+        """True while a picture waits for the budget of a metered link, or for another link."""
+        return self._meter.holding
+
+    def set_metered(self, *, metered: bool) -> None:
+        """Say whether the present way out costs money; any thread."""
+        self._meter.set_metered(metered=metered)
 
     def set_status(self, payload: bytes) -> None:
         """Announce this, retained, now and at each new connection."""
@@ -199,7 +213,7 @@ class Uplink:
     def _send_chunk_request(self, t_mono_ns: int) -> bool:
         if self._downloads is None or self._blocked:
             return False
-        wish = self._downloads.next_request(t_mono_ns, metered=self.meter.metered)
+        wish = self._downloads.next_request(t_mono_ns, metered=self._meter.metered)
         if wish is None or not self._publish(Channel.UPDATE, wish, t_mono_ns):
             return False
         self._downloads.request_sent(t_mono_ns)
@@ -231,11 +245,11 @@ class Uplink:
             return False
         chunk = self._pictures.next_chunk(t_mono_ns, room_bytes=self._pace.room_bytes)
         if chunk is None:
-            self.meter.holding = False
+            self._meter.nothing_waits()
             return False
-        if not self.meter.allows(len(chunk), t_mono_ns) or not self._publish(Channel.PICTURE, chunk, t_mono_ns):
+        if not self._meter.allows(len(chunk), t_mono_ns) or not self._publish(Channel.PICTURE, chunk, t_mono_ns):
             return False
-        self.meter.spend(len(chunk), t_mono_ns)
+        self._meter.spend(len(chunk), t_mono_ns)
         self._pictures.sent(t_mono_ns)
         return True
 

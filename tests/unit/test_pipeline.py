@@ -45,7 +45,7 @@ def test_a_confirmed_track_is_handed_on_while_the_plate_is_in_view_and_the_final
 
 def test_privacy_closes_what_was_confirmed_and_confirms_nothing(pipeline):
     (confirmed,) = [track for seq in range(2) for track in pipeline.step(frame(seq)).confirmed]
-    pipeline.private = True
+    pipeline.set_private(private=True)
     step = pipeline.step(frame(2))
     assert [track.track_id for track in step.tracks] == [confirmed.track_id]
     assert step.confirmed == ()

@@ -11,7 +11,8 @@ import typer
 import typer.main
 
 from agent.runtime.config import load_config
-from agent.runtime.service import Hardware, Service
+from agent.runtime.hardware import Hardware
+from agent.runtime.service import Service
 from cli import provision as provision_cli
 from cli import station as station_cli
 from cli import update
@@ -46,12 +47,8 @@ def published(tmp_path):
     seen = {}
 
     def watch(running):
-        if running.health.visions and not seen:
-            stats = running.outbox_stats
-            seen["names"] = {
-                *running.health.counters(stats),
-                *running.health.gauges(stats, hardware.board.vitals()),
-            }
+        if all(camera.ready for camera in running.cameras):
+            seen["names"] = {*running.health.counters(), *running.health.gauges(hardware.board.vitals())}
             running.stop()
 
     service.run(on_watch=watch, drain_s=0)

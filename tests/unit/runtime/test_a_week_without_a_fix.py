@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from agent.buffer import OutboxReader, Receipted
-from agent.runtime.health import Condition, lamp_for
+from agent.runtime.lamp import Condition, lamp_for
 from agent.runtime.stages import build_read_path
 from cli.simulate import config_for
 from hw.drive_load import load_drive

@@ -13,72 +13,21 @@ from agent.commit import CommitResult
 from agent.errors import OutboxDamagedError, OutboxDiskError
 from agent.power import Phase
 from agent.runtime.config import UpdateTable
-from agent.runtime.service import Hardware, Service
+from agent.runtime.service import Service
 from agent.runtime.stages import build_read_path
-from cli.demo import DriveClock
-from cli.simulate import config_for, reader_for
-from hw.drive_load import load_drive
-from hw.open import open_board, open_cameras, open_gnss, open_panel
-from hw.ports import Button, CameraEndedError, Lamp, LinkUp
+from hw.ports import Button, CameraEndedError, Lamp
 from protocol.wire.codec import decode
 from protocol.wire.control.transfer import UpdateReport
-from protocol.wire.control.unit_state import Status
 from protocol.wire.enums import UnitState
 from tests.builders import make_read
-from tests.drive_builder import write_drive
+from tests.unit_parts import unit_parts
 from tests.update_builder import Unit
-
-
-class Heard:
-    """A link that is always up and keeps what is published."""
-
-    def __init__(self) -> None:
-        self.states: list[tuple[UnitState, str]] = []
-        self.reports: list[bytes] = []
-        self._event = None
-
-    def start(self, on_event, *, subscribe, will) -> None:
-        self._event = on_event
-        on_event(LinkUp(16, None))
-
-    def publish(self, topic, payload, *, token, retain=False, qos=1) -> None:
-        if topic.endswith("/st"):
-            status = decode(payload, Status)
-            self.states.append((status.state, status.reason))
-        elif topic.endswith("/up/upd"):
-            self.reports.append(payload)
-
-    def close(self) -> None:
-        return
-
-
-class Key:
-    """A panel whose ignition the test turns."""
-
-    def __init__(self, inner) -> None:
-        self._inner, self.ignition_on = inner, True
-
-    def __getattr__(self, name):
-        return getattr(self._inner, name)
 
 
 @pytest.fixture
 def parts(tmp_path):
-    drive = load_drive(write_drive(tmp_path / "drive", seconds=30))
     power = {"hold_up_s": 0.2, "off_request": str(tmp_path / "run" / "power-off")}
-    config = config_for(drive, tmp_path / "state", power=power)
-    clock = DriveClock(drive)
-    origin = clock.mono_ns()
-    hw = config.hw
-    hardware = Hardware(
-        open_cameras(hw.cameras, clock, drive=drive, origin_ns=origin),
-        open_gnss(hw.gnss, clock, drive=drive, origin_ns=origin),
-        Key(open_panel(hw.panel, clock, drive=drive, origin_ns=origin)),
-        Heard(),
-        open_board(hw.board, clock, drive=drive, origin_ns=origin),
-        clock,
-    )
-    return config, hardware, *reader_for(drive, config)
+    return unit_parts(tmp_path, power=power)
 
 
 def test_the_ignition_ends_the_drive_and_asks_for_the_power_to_be_cut(parts):
@@ -108,9 +57,7 @@ def test_privacy_is_what_the_driver_says(parts):
     seen = []
 
     def watch(running: Service) -> None:
-        counts = running.health.visions[0].counts if running.health.visions else None
-        if counts is None:
-            return
+        counts = running.cameras[0].counts
         if not seen:
             panel.press(Button.PRIVACY)
             seen.append("pressed")
@@ -127,7 +74,7 @@ def test_privacy_is_what_the_driver_says(parts):
     service.run(on_watch=watch, drain_s=0)
     assert len(seen) == 3
     assert (UnitState.DEGRADED, "private") in hardware.link.states
-    assert service.health.devices.privacy == 1
+    assert service.health.counters()["devices.privacy"] == 1
 
 
 def test_acknowledging_is_silence(parts):
@@ -136,7 +83,7 @@ def test_acknowledging_is_silence(parts):
     panel.press(Button.ACKNOWLEDGE)
     service = Service(config, hardware, reader, models)
     service.run(on_watch=lambda running: running.stop() if panel.hushed else None, drain_s=0)
-    assert service.health.devices.acknowledgements == 1
+    assert service.health.counters()["devices.acknowledgements"] == 1
 
 
 def test_a_stop_by_hand_leaves_the_power_on(parts):
@@ -257,12 +204,12 @@ def test_a_lost_read_is_on_the_log_and_the_lamp_at_once(parts):
 
     def watch(running: Service) -> None:
         if not told:
-            running._settled(CommitResult(lost=3))
+            running._parts.commit._tell(CommitResult(lost=3))
             told.append(True)
-        elif running._panel.lamp is Lamp.DISK:
+        elif running._parts.panel.lamp is Lamp.DISK:
             running.stop()
 
     with capture_logs() as logs:
         service.run(on_watch=watch, drain_s=0)
-    assert service._panel.lamp is Lamp.DISK
+    assert service._parts.panel.lamp is Lamp.DISK
     assert {"count": 3}.items() <= next(entry for entry in logs if entry["event"] == "reads_lost").items()

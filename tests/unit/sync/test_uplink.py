@@ -301,7 +301,7 @@ def test_over_a_metered_link_pictures_keep_to_their_budget_and_reads_go(tmp_path
         rig.apply()
     spent = sum(len(p) for topic, p, _ in rig.link.all if topic == PIC_TOPIC)
     assert 0 < spent <= 1000
-    assert rig.uplink.meter.holding
+    assert rig.uplink.pictures_held_back
     rig.outbox.append([make_read(6)])
     assert seqs(rig.pump()) == [6]
     rig.now += 3601 * S
@@ -313,10 +313,10 @@ def test_pictures_wait_for_a_link_that_costs_nothing(tmp_path):
     rig = metered(tmp_path, pictures=False)
     rig.up()
     assert PIC_TOPIC not in {topic for topic, *_ in rig.pump()}
-    assert rig.uplink.meter.holding
-    rig.uplink.meter.metered = False
+    assert rig.uplink.pictures_held_back
+    rig.uplink.set_metered(metered=False)
     assert PIC_TOPIC in {topic for topic, *_ in rig.pump()}
-    assert not rig.uplink.meter.holding
+    assert not rig.uplink.pictures_held_back
     rig.close()
 
 

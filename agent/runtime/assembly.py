@@ -1,0 +1,219 @@
+"""All components of one run, who knows whom, and the list in the order of the start."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+from agent.buffer import OutboxReader
+from agent.runtime.camera import CameraComponent
+from agent.runtime.committing import CommitComponent
+from agent.runtime.drain import Drain
+from agent.runtime.gnss import GnssComponent
+from agent.runtime.health import Health
+from agent.runtime.health_reporter import HealthReporter
+from agent.runtime.lifecycle import Lifecycle
+from agent.runtime.panel_controller import PanelController
+from agent.runtime.power import Heat, Ignition
+from agent.runtime.progress import Progress
+from agent.runtime.queues import ReadQueue, UplinkQueue
+from agent.runtime.stages import build_fetcher, build_pipeline, build_read_path, build_uplink
+from agent.runtime.status import StatusReporter
+from agent.runtime.update_watch import UpdateWatch
+from agent.runtime.updates import UpdateReporter
+from agent.runtime.uplink import LinkComponent, UplinkComponent
+from agent.wear import WriteBudget
+from protocol.wire.topics import Channel, build
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agent.commit import CommitResult
+    from agent.pipeline import CameraPipeline, PlateRecognizer
+    from agent.runtime.config import AgentConfig
+    from agent.runtime.hardware import Hardware
+    from agent.runtime.notify import Notifier
+    from agent.runtime.stages import ReadPath
+    from agent.runtime.supervisor import Supervisor
+    from agent.update.fetch import Fetcher
+    from hw.ports import Camera
+
+_MEBI = 2**20
+_HEARD = (Channel.RECEIPT, Channel.COMMAND, Channel.PART)
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """The components by name, where somebody asks for them, and the list of all."""
+
+    lifecycle: Lifecycle
+    read_path: ReadPath
+    cameras: tuple[CameraComponent, ...]
+    commit: CommitComponent
+    uplink: UplinkComponent
+    panel: PanelController
+    ignition: Ignition
+    drain: Drain
+    updates: UpdateReporter
+    update_watch: UpdateWatch
+    health: Health
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What most components are made with."""
+
+    config: AgentConfig
+    hw: Hardware
+    supervisor: Supervisor
+    models: tuple[str, ...]
+    reads: ReadQueue = field(default_factory=ReadQueue)
+    mail: UplinkQueue = field(default_factory=UplinkQueue)
+
+    @property
+    def unit(self) -> str:
+        return self.config.unit
+
+    @property
+    def boot_id(self) -> bytes:
+        return self.hw.clock.boot_id
+
+
+def assemble(
+    config: AgentConfig,
+    hardware: Hardware,
+    reader: Callable[[], PlateRecognizer],
+    models: tuple[str, ...],
+    *,
+    supervisor: Supervisor,
+    notifier: Notifier,
+) -> Assembly:
+    """Make all components; nothing is started.
+
+    ``reader`` makes a recogniser; it is called once in the thread of each camera.  Raises OutboxError when the outbox
+    cannot be opened, and KeyFileError.
+    """
+    shared = _Shared(config, hardware, supervisor, models)
+    mail, clock = shared.mail, hardware.clock
+    read_path = build_read_path(config, boot_id=shared.boot_id, models=models)
+    fetcher = build_fetcher(config, boot_id=shared.boot_id)
+    cameras = tuple(_camera(shared, camera, reader) for camera in hardware.cameras)
+    commit = CommitComponent(read_path, shared.reads, supervisor, clock)
+    uplink = _uplink(shared, read_path, fetcher)
+    ignition = Ignition(hardware.panel, config.power)
+    panel = PanelController(
+        hardware.panel, cameras, commit, uplink, min_free_bytes=config.outbox.min_free_mib * _MEBI
+    )
+    status = StatusReporter(mail, ignition, panel, unit=shared.unit, boot_id=shared.boot_id, models=models)
+    link = LinkComponent(
+        hardware.link, mail, tuple(build(shared.unit, channel) for channel in _HEARD), status.will()
+    )
+    drain = Drain(commit, uplink, status, supervisor, clock, pictures=config.sync.pictures)
+    gnss = GnssComponent(hardware.gnss, shared.reads, supervisor)
+    heat = Heat(cameras, config.power, max_fps=config.recognise.max_fps)
+    updates = UpdateReporter(config.update, config.state_dir, fetcher)
+    update_watch = _update_watch(shared, updates, cameras, uplink)
+    health = Health(
+        (*cameras, commit, uplink, panel, gnss, update_watch),
+        WriteBudget(config.outbox.write_budget_mib_h * _MEBI),
+    )
+    reporter = _health_reporter(shared, health, commit, uplink, notifier)
+    progress = Progress()
+    commit.subscribe(lambda result: progress.note(result, clock.mono_ns()))
+    commit.subscribe(partial(_wake, mail))
+    commit.subscribe(panel.on_commit)
+    # The reverse of this order is the flow: cameras and receiver end first, then what waits may go out, and the outbox
+    # is closed when nobody writes to it any more.
+    order = (
+        *(ignition, panel, status, commit, link, uplink, drain, gnss),
+        *cameras,
+        *(heat, reporter, update_watch),
+    )
+    return Assembly(
+        lifecycle=Lifecycle(order),
+        read_path=read_path,
+        cameras=cameras,
+        commit=commit,
+        uplink=uplink,
+        panel=panel,
+        ignition=ignition,
+        drain=drain,
+        updates=updates,
+        update_watch=update_watch,
+        health=health,
+        progress=progress,
+    )
+
+
+def _camera(shared: _Shared, camera: Camera, reader: Callable[[], PlateRecognizer]) -> CameraComponent:
+    def pipeline() -> CameraPipeline:
+        return build_pipeline(shared.config, reader(), camera)
+
+    roles = {c.name: c.role for c in shared.config.hw.cameras}
+    return CameraComponent(
+        camera,
+        roles.get(camera.name, ""),
+        pipeline,
+        shared.reads,
+        shared.supervisor,
+        clock=shared.hw.clock,
+        max_fps=shared.config.recognise.max_fps,
+    )
+
+
+def _uplink(shared: _Shared, read_path: ReadPath, fetcher: Fetcher | None) -> UplinkComponent:
+    waiting = OutboxReader(read_path.outbox.path)
+    uplink = build_uplink(
+        shared.config,
+        shared.hw.link,
+        waiting,
+        shared.reads.answer,
+        boot_id=shared.boot_id,
+        downloads=fetcher,
+    )
+    return UplinkComponent(
+        uplink,
+        shared.mail,
+        waiting,
+        shared.supervisor,
+        shared.hw.clock,
+        unmetered_interfaces=shared.config.sync.unmetered_interfaces,
+    )
+
+
+def _health_reporter(
+    shared: _Shared, health: Health, commit: CommitComponent, uplink: UplinkComponent, notifier: Notifier
+) -> HealthReporter:
+    return HealthReporter(
+        health,
+        commit,
+        uplink,
+        shared.mail,
+        notifier,
+        unit=shared.unit,
+        boot_id=shared.boot_id,
+        every_s=shared.config.sync.health_s,
+    )
+
+
+def _update_watch(
+    shared: _Shared, updates: UpdateReporter, cameras: tuple[CameraComponent, ...], uplink: UplinkComponent
+) -> UpdateWatch:
+    return UpdateWatch(
+        updates,
+        cameras,
+        uplink,
+        shared.mail,
+        unit=shared.unit,
+        boot_id=shared.boot_id,
+        config_sha256=hashlib.sha256(shared.config.model_dump_json().encode()).digest(),
+        every_s=shared.config.sync.health_s,
+    )
+
+
+def _wake(mail: UplinkQueue, result: CommitResult) -> None:
+    if result.reads:
+        mail.wake()

@@ -1,0 +1,73 @@
+"""The health message, once a minute: to the station, to systemd, and one line to the log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from agent.runtime.component import Component
+from agent.runtime.health import health_payload
+
+if TYPE_CHECKING:
+    from agent.runtime.committing import CommitComponent
+    from agent.runtime.component import Tick
+    from agent.runtime.health import Health
+    from agent.runtime.notify import Notifier
+    from agent.runtime.queues import UplinkQueue
+    from agent.runtime.uplink import UplinkComponent
+
+_LOG = structlog.get_logger(__name__)
+_NS_PER_S = 1_000_000_000
+
+
+class HealthReporter(Component):
+    """Reports at the first round and then every ``every_s`` seconds."""
+
+    name = "health"
+
+    def __init__(
+        self,
+        health: Health,
+        commit: CommitComponent,
+        uplink: UplinkComponent,
+        mail: UplinkQueue,
+        notifier: Notifier,
+        *,
+        unit: str,
+        boot_id: bytes,
+        every_s: float,
+    ) -> None:
+        self._health = health
+        self._commit = commit
+        self._uplink = uplink
+        self._mail = mail
+        self._notifier = notifier
+        self._unit = unit
+        self._boot_id = boot_id
+        self._every_ns = round(every_s * _NS_PER_S)
+        self._due_ns = 0
+
+    def watch(self, tick: Tick) -> None:
+        """Report when it is due."""
+        if tick.t_mono_ns >= self._due_ns:
+            self._due_ns = tick.t_mono_ns + self._every_ns
+            self._report(tick)
+
+    def _report(self, tick: Tick) -> None:
+        vitals, writing = tick.vitals, self._health.writing
+        if writing.step(vitals.written_bytes, tick.t_mono_ns):
+            _LOG.warning("write_budget_exceeded", last_hour_bytes=writing.last_hour_bytes)
+        stats, up = self._commit.stats(), self._uplink.is_up
+        payload = health_payload(
+            self._health.counters(),
+            self._health.gauges(vitals),
+            unit=self._unit,
+            boot_id=self._boot_id,
+            t_mono_ns=tick.t_mono_ns,
+            utc_ns=self._commit.utc_ns(tick.t_mono_ns),
+            seq_high=stats.next_seq - 1,
+        )
+        self._mail.health(payload)
+        self._notifier.status(f"{stats.appended} reads, {stats.reads} waiting, link {'up' if up else 'down'}")
+        _LOG.info("health", appended=stats.appended, waiting=stats.reads, link_up=up, rss=vitals.rss_bytes)

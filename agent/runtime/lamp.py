@@ -1,0 +1,47 @@
+"""Which pattern the lamp shows: the most important thing the driver should know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hw.ports import Lamp
+
+if TYPE_CHECKING:
+    from agent.records import Fix
+
+_NS_PER_S = 1_000_000_000
+_FIX_FRESH_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What the lamp is chosen from."""
+
+    disk_bad: bool
+    """Nearly full, or it takes nothing, or reads were lately lost for want of room."""
+    camera_ok: bool
+    private: bool
+    view_clear: bool
+    fix: Fix | None
+    link_up: bool
+
+
+def is_fresh(fix: Fix | None, t_mono_ns: int) -> bool:
+    """True when there is a fix and it is no older than five seconds."""
+    return fix is not None and t_mono_ns - fix.t_mono_ns <= _FIX_FRESH_S * _NS_PER_S
+
+
+def lamp_for(now: Condition, t_mono_ns: int) -> Lamp:
+    """The most important thing the driver should know."""
+    if now.disk_bad:
+        return Lamp.DISK
+    if not now.camera_ok:
+        return Lamp.NO_CAMERA
+    if now.private:
+        return Lamp.PRIVATE
+    if not now.view_clear:
+        return Lamp.VIEW
+    if not is_fresh(now.fix, t_mono_ns):
+        return Lamp.NO_FIX
+    return Lamp.RECORDING if now.link_up else Lamp.NO_UPLINK

@@ -1,0 +1,85 @@
+"""What the unit says of itself: announced at the start, and whenever it changes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent.power import Phase
+from agent.runtime.component import Component
+from agent.runtime.panel_controller import HEALTHY_LAMPS
+from agent.runtime.stages import software
+from hw.ports import Will
+from protocol.wire.codec import encode
+from protocol.wire.control.unit_state import Status
+from protocol.wire.enums import UnitState
+from protocol.wire.topics import Channel, build
+
+if TYPE_CHECKING:
+    from agent.runtime.component import Tick
+    from agent.runtime.panel_controller import PanelController
+    from agent.runtime.power import Ignition
+    from agent.runtime.queues import UplinkQueue
+
+
+class StatusReporter(Component):
+    """Ignition and lamp -> the unit's status, retained by the broker."""
+
+    name = "status"
+
+    def __init__(
+        self,
+        mail: UplinkQueue,
+        ignition: Ignition,
+        panel: PanelController,
+        *,
+        unit: str,
+        boot_id: bytes,
+        models: tuple[str, ...],
+    ) -> None:
+        self._mail = mail
+        self._ignition = ignition
+        self._panel = panel
+        self._unit = unit
+        self._boot_id = boot_id
+        self._models = models
+        self.state = UnitState.BIRTH
+        self.reason = "started"
+
+    def start(self) -> None:
+        """Announce the start; before the link is opened, so that it is the first thing said."""
+        self._mail.status(self._payload(self.state, self.reason))
+
+    def watch(self, tick: Tick) -> None:
+        """Announce what has changed; after the panel, whose lamp it tells of."""
+        del tick
+        state, reason = self._present()
+        if (state, reason) != (self.state, self.reason):
+            self.state, self.reason = state, reason
+            self._mail.status(self._payload(state, reason))
+
+    def say_offline(self) -> None:
+        """Announce that the unit stops."""
+        self._mail.status(self._payload(UnitState.OFFLINE, "stopped"))
+
+    def will(self) -> Will:
+        """What the broker announces when the unit vanishes."""
+        return Will(build(self._unit, Channel.STATUS), self._payload(UnitState.OFFLINE, "connection lost"))
+
+    def _present(self) -> tuple[UnitState, str]:
+        if self._ignition.phase is not Phase.DRIVING:
+            return UnitState.DYING, "ignition off"
+        if self._panel.lamp in HEALTHY_LAMPS:
+            return UnitState.ONLINE, ""
+        return UnitState.DEGRADED, self._panel.lamp.value
+
+    def _payload(self, state: UnitState, reason: str) -> bytes:
+        return encode(
+            Status(
+                unit=self._unit,
+                boot_id=self._boot_id,
+                state=state,
+                reason=reason,
+                software=software(),
+                models=self._models,
+            )
+        )
