@@ -11,6 +11,8 @@ from agent.buffer import OutboxReader
 from agent.runtime.camera import CameraComponent
 from agent.runtime.committing import CommitComponent
 from agent.runtime.drain import Drain
+from agent.runtime.feed import Feed, build_feed_server
+from agent.runtime.feed_state import AgentState
 from agent.runtime.gnss import GnssComponent
 from agent.runtime.health import Health
 from agent.runtime.health_reporter import HealthReporter
@@ -108,6 +110,8 @@ def assemble(
         hardware.panel, cameras, commit, uplink, min_free_bytes=config.outbox.min_free_mib * _MEBI
     )
     status = StatusReporter(mail, ignition, panel, unit=shared.unit, boot_id=shared.boot_id, models=models)
+    agent = AgentState(status, panel, cameras, commit, uplink, shared.unit, shared.boot_id, models)
+    feed = Feed(build_feed_server(config.feed, clock), agent, supervisor, clock)
     link = LinkComponent(
         hardware.link, mail, tuple(build(shared.unit, channel) for channel in _HEARD), status.will()
     )
@@ -117,7 +121,7 @@ def assemble(
     updates = UpdateReporter(config.update, config.state_dir, fetcher)
     update_watch = _update_watch(shared, updates, cameras, uplink)
     health = Health(
-        (*cameras, commit, uplink, panel, gnss, update_watch),
+        (*cameras, commit, uplink, panel, gnss, update_watch, feed),
         WriteBudget(config.outbox.write_budget_mib_h * _MEBI),
     )
     reporter = _health_reporter(shared, health, commit, uplink, notifier)
@@ -125,10 +129,12 @@ def assemble(
     commit.subscribe(lambda result: progress.note(result, clock.mono_ns()))
     commit.subscribe(partial(_wake, mail))
     commit.subscribe(panel.on_commit)
+    commit.subscribe(feed.on_commit)
+    uplink.subscribe(feed.on_link)
     # The reverse of this order is the flow: cameras and receiver end first, then what waits may go out, and the outbox
     # is closed when nobody writes to it any more.
     order = (
-        *(ignition, panel, status, commit, link, uplink, drain, gnss),
+        *(ignition, panel, status, feed, commit, link, uplink, drain, gnss),
         *cameras,
         *(heat, reporter, update_watch),
     )

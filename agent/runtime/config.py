@@ -6,11 +6,12 @@ the units that people write, and gives them back to the stage in its own.
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from agent.buffer import Limits
 from agent.errors import ConfigError
@@ -47,6 +48,7 @@ _FIX_RING = FixRingConfig()
 _PICTURES = PictureConfig()
 _LIMITS = Limits()
 _UPLINK = UplinkConfig()
+_SOCKET_PATH_MAX = 103
 
 
 class _Table(BaseModel):
@@ -314,6 +316,23 @@ class UpdateTable(_Table):
     )
 
 
+class FeedTable(_Table):
+    """What views outside the process may read: docs/feed.md."""
+
+    path: Literal["auto", "off"] | Path = Field(
+        default="auto",
+        description='UNIX socket of the feed; "auto": feed.sock in the service\'s runtime directory, off without one',
+    )
+
+    @field_validator("path")
+    @classmethod
+    def _length(cls, path: str | Path) -> str | Path:
+        # unix(7): sun_path has 108 bytes, the last of them 0; the agent makes the socket beside its place, as *.new.
+        if len(os.fsencode(path)) > _SOCKET_PATH_MAX:
+            raise ValueError(f"a socket's path has at most {_SOCKET_PATH_MAX} bytes")
+        return path
+
+
 class LogTable(_Table):
     """What is logged."""
 
@@ -343,6 +362,7 @@ class AgentConfig(_Table):
     seal: SealTable = SealTable()
     power: PowerTable = PowerTable()
     update: UpdateTable = UpdateTable()
+    feed: FeedTable = FeedTable()
     log: LogTable = LogTable()
 
 

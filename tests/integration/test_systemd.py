@@ -81,6 +81,9 @@ say etc "$(nsenter -t "$pid" -m touch /etc/patrol-lpr/x 2>&1 | grep -o 'Read-onl
 say listeners "$(cat /proc/net/tcp /proc/net/tcp6 | awk '$4 == "0A"' | wc -l)"
 say account "$(getent passwd patrol-lpr | cut -d: -f6-7)"
 say groups "$(id -Gn patrol-lpr | tr ' ' '\n' | grep -x -e gpio -e video -e dialout | sort | tr '\n' ' ')"
+say feed "$(stat -c %a:%U:%G /run/patrol-lpr/feed.sock)"
+say view "$(setpriv --reuid=nobody --regid=patrol-lpr-feed --clear-groups /view.py)"
+say stranger "$(setpriv --reuid=nobody --regid=nogroup --clear-groups /view.py 2>&1 | tail -1)"
 say etc_mode "$(stat -c %a:%U:%G /etc/patrol-lpr)"
 say cores "$(cat /etc/sysctl.d/60-patrol-lpr.conf)"
 say journal "$(journalctl -u systemd-journald -o cat | grep '^System Journal' | grep -o 'max [0-9.]*M' | tail -1)"
@@ -105,6 +108,13 @@ setpriv --reuid=patrol-lpr --clear-groups touch /run/patrol-lpr/power-off
 """
 
 
+_VIEW = """#!/usr/bin/python3
+import json, socket
+feed = socket.socket(socket.AF_UNIX)
+feed.connect("/run/patrol-lpr/feed.sock")
+first, second = (json.loads(line) for line, _ in zip(feed.makefile("rb"), range(2)))
+print(first["event"], first["unit"], second["event"])
+"""
 _FIRST_BOOT = r"""#!/bin/bash
 # Runs inside after the first boot of a fleet image: plays the authority, then lets the unit enrol itself.
 say() { local what=$1; shift; echo "$what=$*" >> /probe; }
@@ -186,6 +196,8 @@ def test_an_installed_system_boots_runs_restarts_stops_and_switches_itself_off(r
     )
     shutil.copy(repo / "tests/sandbox_probe.py", root)
     (root / "sandbox_probe.py").chmod(0o644)
+    (root / "view.py").write_text(_VIEW)
+    (root / "view.py").chmod(0o755)
     truth = (repo / "tests/drives/city-day/truth.csv").read_text().splitlines()[1:]
     (root / "plates").write_text("\n".join(sorted({line.split(",")[5] for line in truth})) + "\n")
     said, console = boot_with_probe(root, _PROBE, timeout_s=240, wants="patrol-lpr.service")
@@ -197,6 +209,9 @@ def test_an_installed_system_boots_runs_restarts_stops_and_switches_itself_off(r
     assert said["listeners"] == "0", "a unit speaks first and listens on nothing"
     assert said["account"] == "/var/lib/patrol-lpr:/usr/sbin/nologin"
     assert said["groups"].split() == ["dialout", "gpio", "video"]
+    assert said["feed"] == "660:patrol-lpr:patrol-lpr-feed"
+    assert said["view"].startswith("snapshot unit-07 "), "a user of the group alone reads the feed"
+    assert "PermissionError" in said["stranger"]
     assert said["etc_mode"] == "750:root:patrol-lpr"
     assert said["cores"] == "kernel.core_pattern=|/bin/false"
     assert said["journal"] == "max 64.0M"

@@ -206,7 +206,7 @@ def test_the_components_of_a_unit_in_the_order_of_their_start(tmp_path):
     """Backwards it is the flow: what reads is stopped before what commits, and that before what holds the file."""
     config, hardware, reader, models = unit_parts(tmp_path)
     service = Service(config, hardware, reader, models)
-    outside = ("ignition", "panel", "status")
+    outside = ("ignition", "panel", "status", "feed")
     flow = ("commit", "link", "uplink", "drain", "gnss", "vision-front")
     assert service.components == (*outside, *flow, "heat", "health", "update")
     service.stop()

@@ -175,6 +175,9 @@ def test_cameras_that_fall_silent_for_good_cost_no_plate_they_have_seen(unit):
         camera._camera = FallsSilent(camera._camera, 3, together)
     with pytest.raises(FatalError, match="8 times in a row"):
         service.run(drain_s=0)
-    assert {(read.body.text, read.body.camera) for read in service.progress.reads} == {(FRONT, "front"), (REAR, "boot")}
+    assert {(read.body.text, read.body.camera) for read in service.progress.reads} == {
+        (FRONT, "front"),
+        (REAR, "boot"),
+    }
     assert service.outbox_stats.appended == 2
     assert service.health.counters()["tracks.closed"] == 2

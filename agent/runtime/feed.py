@@ -1,0 +1,116 @@
+"""The read-only feed: what the agent does, for views outside the process.  Off where no path is configured."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.runtime.component import Component
+from agent.runtime.feed_documents import read_document, stamp
+from agent.runtime.feed_server import FeedCounts, FeedServer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agent.commit import CommitResult
+    from agent.runtime.component import Tick
+    from agent.runtime.config import FeedTable
+    from agent.runtime.feed_state import AgentState
+    from agent.runtime.supervisor import Supervisor
+    from hw.ports import Clock
+
+_NS_PER_S = 1_000_000_000
+_DEADLINE_S = 10.0
+_STOP_S = 5.0
+
+
+def build_feed_server(
+    config: FeedTable, clock: Clock, environment: Mapping[str, str] | None = None
+) -> FeedServer | None:
+    """Make the server; None where the feed is off.
+
+    ``auto`` is ``feed.sock`` in the runtime directory that systemd gives to the service, and off elsewhere.
+    """
+    if isinstance(config.path, Path):
+        return FeedServer(config.path, clock)
+    # systemd separates several directories by colons; the first is ours.
+    folder = (os.environ if environment is None else environment).get("RUNTIME_DIRECTORY", "").split(":")[0]
+    if config.path == "off" or not folder:
+        return None
+    return FeedServer(Path(folder, "feed.sock"), clock)
+
+
+class Feed(Component):
+    """Watches the other components and posts what changes.  The server's thread does the rest."""
+
+    name = "feed"
+
+    def __init__(self, server: FeedServer | None, agent: AgentState, supervisor: Supervisor, clock: Clock) -> None:
+        """``server`` is None where the feed is off."""
+        self._server = server
+        self._agent = agent
+        self._supervisor = supervisor
+        self._clock = clock
+        self._about = agent.about()
+        self._lamp = agent.lamp
+        self._has_fix = False
+        self._beat_due_ns = 0
+
+    def start(self) -> None:
+        """Start the thread."""
+        if self._server is not None:
+            self._server.set_status({**self._about, **self._agent.present(self._clock.mono_ns())})
+            self._supervisor.spawn(self.name, self._server.run, deadline_s=_DEADLINE_S)
+
+    def watch(self, tick: Tick) -> None:
+        """Post what has changed, and a heartbeat every second."""
+        if self._server is None:
+            return
+        now_ns = tick.t_mono_ns
+        present = self._agent.present(now_ns)
+        self._server.set_status({**self._about, **present})
+        if self._agent.lamp is not self._lamp:
+            self._lamp = self._agent.lamp
+            self._server.post("lamp", {**stamp(now_ns), "lamp": self._lamp.value})
+        if (found := self._agent.has_fix(now_ns)) is not self._has_fix:
+            self._has_fix = found
+            self._server.post("fix", {**stamp(now_ns), "found": found})
+        if now_ns >= self._beat_due_ns:
+            # Kept to its schedule, so that rounds of half a second make one beat a second.
+            self._beat_due_ns = max(self._beat_due_ns + _NS_PER_S, now_ns + _NS_PER_S // 2)
+            self._server.post("heartbeat", {**present, "late": list(tick.late)})
+
+    def quiesce(self) -> None:
+        """Say that the agent stops; reads that are committed until then are still told."""
+        if self._server is not None:
+            self._server.post("stopping", stamp(self._clock.mono_ns()))
+
+    def stop(self) -> None:
+        """Disconnect all clients, end the thread, remove the socket.  Raises ThreadStuckError."""
+        if self._server is not None:
+            self._supervisor.ask_to_stop(self.name)
+            self._server.wake()
+            self._supervisor.stop(self.name, timeout_s=_STOP_S)
+
+    def on_commit(self, result: CommitResult) -> None:
+        """Post committed reads; commit thread."""
+        if self._server is None:
+            return
+        for read, seq in zip(result.reads, result.seqs, strict=True):
+            self._server.post("read", {**stamp(self._clock.mono_ns()), "read": read_document(read, seq)})
+
+    def on_link(self, up: bool, reason: str) -> None:
+        """Post a change of the link; uplink thread."""
+        if self._server is not None:
+            self._server.post("link", {**stamp(self._clock.mono_ns()), "up": up, "reason": reason})
+
+    def counters(self) -> Mapping[str, int]:
+        """As :class:`Source` says; zeros where the feed is off."""
+        counts = FeedCounts() if self._server is None else self._server.counts
+        return {f"feed.{name}": value for name, value in asdict(counts).items()}
+
+    def gauges(self) -> Mapping[str, int]:
+        """As :class:`Source` says."""
+        return {"feed.clients": 0 if self._server is None else self._server.clients}

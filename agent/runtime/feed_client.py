@@ -1,0 +1,63 @@
+"""One client of the feed: what still has to be sent to it, within a bound."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import socket
+
+_READ_BYTES = 4096
+
+
+class FeedClient:
+    """A connection that cannot block.  Used by the feed's thread."""
+
+    def __init__(self, connection: socket.socket, *, max_waiting_bytes: int) -> None:
+        connection.setblocking(False)
+        self.connection = connection
+        self._max_bytes = max_waiting_bytes
+        self._lines: deque[bytes] = deque()
+        self._waiting_bytes = 0
+
+    @property
+    def has_waiting(self) -> bool:
+        """True while something could not be sent yet."""
+        return bool(self._lines)
+
+    def offer(self, line: bytes) -> bool:
+        """Send a line, now or later; False when the client is gone or has too much waiting already."""
+        self._lines.append(line)
+        self._waiting_bytes += len(line)
+        return self.send() and self._waiting_bytes <= self._max_bytes
+
+    def send(self) -> bool:
+        """Send as much as the socket takes; False when the client is gone."""
+        while self._lines:
+            try:
+                sent = self.connection.send(self._lines[0])
+            except BlockingIOError:
+                return True
+            except OSError:
+                return False
+            self._waiting_bytes -= sent
+            if sent < len(self._lines[0]):
+                self._lines[0] = self._lines[0][sent:]
+            else:
+                self._lines.popleft()
+        return True
+
+    def is_there(self) -> bool:
+        """Return False when the client has closed the connection, or sends: the feed takes nothing."""
+        try:
+            self.connection.recv(_READ_BYTES)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.connection.close()

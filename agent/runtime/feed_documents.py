@@ -1,0 +1,115 @@
+"""What the feed says, as JSON values.  ``docs/feed.md`` explains every key; a test keeps the two equal."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING
+
+from agent.runtime.lamp import is_fresh
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agent.buffer import OutboxStats
+    from agent.records import Fix, Read
+    from agent.runtime.camera import CameraComponent
+
+VERSION = 1
+"""Of the feed; it grows when a key changes its meaning or goes, not when one is added."""
+_NS_PER_US = 1_000
+_NS_PER_MS = 1_000_000
+
+Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
+Document = dict[str, Json]
+
+
+def encode_line(document: Mapping[str, Json]) -> bytes:
+    """Return one line of JSON, line end included.  Raises ValueError for numbers that JSON does not know."""
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.encode() + b"\n"
+
+
+def stamp(t_mono_ns: int) -> Document:
+    """When: microseconds of the monotonic clock."""
+    return {"mono_us": t_mono_ns // _NS_PER_US}
+
+
+def utc_us(utc_ns: int | None) -> int | None:
+    """Microseconds since 1970 UTC; JSON's readers round larger numbers."""
+    return None if utc_ns is None else utc_ns // _NS_PER_US
+
+
+def camera_document(camera: CameraComponent) -> Document:
+    """One camera at this moment."""
+    view = camera.view
+    return {
+        "name": camera.camera_name,
+        "role": camera.role,
+        "ready": camera.ready,
+        "ok": camera.alive and not camera.missing,
+        "fps": round(camera.fps, 1),
+        "blinded": view.blinded,
+        "dirty": view.dirty,
+        "moved": view.moved,
+    }
+
+
+def fix_document(fix: Fix | None, t_mono_ns: int) -> Document | None:
+    """The latest fix; None while there has been none."""
+    if fix is None:
+        return None
+    return {
+        "found": is_fresh(fix, t_mono_ns),
+        "age_ms": max(0, t_mono_ns - fix.t_mono_ns) // _NS_PER_MS,
+        "utc_us": utc_us(fix.utc_ns),
+        "lat_deg": _number(fix.lat_deg, 7),
+        "lon_deg": _number(fix.lon_deg, 7),
+        "error_m": _number(fix.error_m, 1),
+        "speed_mps": _number(fix.speed_mps, 2),
+        "course_deg": _number(fix.course_deg, 1),
+        "satellites": fix.satellites,
+        "quality": fix.quality.value,
+    }
+
+
+def outbox_document(stats: OutboxStats) -> Document:
+    """What waits in the outbox."""
+    return {
+        "appended": stats.appended,
+        "reads_waiting": stats.reads,
+        "others_waiting": stats.others,
+        "plates_waiting": stats.plates,
+        "overviews_waiting": stats.overviews,
+        "quarantined": stats.quarantined,
+        "used_bytes": stats.used_bytes,
+    }
+
+
+def read_document(read: Read, seq: int) -> Document:
+    """A committed read, without its pictures."""
+    body = read.body
+    return {
+        "read_id": read.read_id.hex(),
+        "seq": seq,
+        "camera": body.camera,
+        "camera_role": body.camera_role,
+        "text": body.text,
+        "confidence": body.confidence_e4 / 1e4,
+        "region": body.region,
+        "single_frame": body.single_frame,
+        "n_sightings": body.n_sightings,
+        "n_agreeing": body.n_agreeing,
+        "mono_us": body.mono_us,
+        "utc_us": body.utc_us,
+        "time_source": body.time.source.value,
+        "geotag": body.place.method.value,
+        "lat_deg": body.place.lat_deg,
+        "lon_deg": body.place.lon_deg,
+        "error_m": body.place.error_m,
+    }
+
+
+def _number(value: float | None, digits: int) -> float | None:
+    """Round; what is no number is not known."""
+    return None if value is None or not math.isfinite(value) else round(value, digits)

@@ -1,0 +1,70 @@
+"""The UNIX socket that the feed listens on: made with narrow rights, removed at the end."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MODE = 0o660
+SUFFIX = ".new"
+_BACKLOG = 8
+
+
+class FeedSocket:
+    """A listening socket of the file system."""
+
+    def __init__(self, path: Path) -> None:
+        """The agent's user and the group that its process runs in may connect.
+
+        A socket that an earlier process left is replaced.  Raises OSError when the socket cannot be made, or when
+        ``path`` is anything but a socket.
+        """
+        self._path = path
+        _refuse_other_files(path)
+        # Made beside its place and moved there: whoever sees it can connect, and only with the right to.
+        fresh = path.with_name(path.name + SUFFIX)
+        fresh.unlink(missing_ok=True)
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self.listener.setblocking(False)
+            self.listener.bind(os.fspath(fresh))
+            fresh.chmod(MODE)
+            self.listener.listen(_BACKLOG)
+            self._identity = _identity(fresh)
+            fresh.replace(path)
+        except OSError:
+            self.listener.close()
+            raise
+
+    def accept(self) -> socket.socket | None:
+        """Return the next connection; None when it has gone again.  Raises OSError when none can be taken any more."""
+        with suppress(BlockingIOError, ConnectionAbortedError):
+            return self.listener.accept()[0]
+        return None
+
+    def close(self) -> None:
+        """Stop listening and remove the file, unless another process has put its own there."""
+        self.listener.close()
+        with suppress(FileNotFoundError):
+            if _identity(self._path) == self._identity:
+                self._path.unlink()
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.lstat()
+    return found.st_dev, found.st_ino
+
+
+def _refuse_other_files(path: Path) -> None:
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise FileExistsError(f"{path} is there and is no socket: remove it, or change [feed] path")

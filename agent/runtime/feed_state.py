@@ -1,0 +1,67 @@
+"""What the feed shows of the agent at one moment: asked of the components, by the main thread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent.runtime.feed_documents import VERSION, camera_document, fix_document, outbox_document, stamp, utc_us
+from agent.runtime.lamp import is_fresh
+from agent.runtime.stages import software
+
+if TYPE_CHECKING:
+    from agent.runtime.camera import CameraComponent
+    from agent.runtime.committing import CommitComponent
+    from agent.runtime.feed_documents import Document
+    from agent.runtime.panel_controller import PanelController
+    from agent.runtime.status import StatusReporter
+    from agent.runtime.uplink import UplinkComponent
+    from hw.ports import Lamp
+
+
+@dataclass(frozen=True, slots=True)
+class AgentState:
+    """The components that the feed tells of."""
+
+    status: StatusReporter
+    panel: PanelController
+    cameras: tuple[CameraComponent, ...]
+    commit: CommitComponent
+    uplink: UplinkComponent
+    unit: str
+    boot_id: bytes
+    models: tuple[str, ...]
+
+    @property
+    def lamp(self) -> Lamp:
+        """What the lamp shows."""
+        return self.panel.lamp
+
+    def has_fix(self, t_mono_ns: int) -> bool:
+        """True while the latest fix is fresh."""
+        return is_fresh(self.commit.last_fix, t_mono_ns)
+
+    def about(self) -> Document:
+        """What stays the same for the whole run."""
+        return {
+            "version": VERSION,
+            "unit": self.unit,
+            "boot_id": self.boot_id.hex(),
+            "software": software(),
+            "models": list(self.models),
+        }
+
+    def present(self, t_mono_ns: int) -> Document:
+        """What changes."""
+        return {
+            **stamp(t_mono_ns),
+            "utc_us": utc_us(self.commit.utc_ns(t_mono_ns)),
+            "state": self.status.state.value,
+            "reason": self.status.reason,
+            "lamp": self.panel.lamp.value,
+            "private": self.panel.private,
+            "cameras": [camera_document(camera) for camera in self.cameras],
+            "fix": fix_document(self.commit.last_fix, t_mono_ns),
+            "link": {"up": self.uplink.is_up, "metered": self.uplink.metered},
+            "outbox": outbox_document(self.commit.stats()),
+        }

@@ -1,0 +1,300 @@
+"""The feed's socket: snapshot and events for several clients, none of which can hold the agent up."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import stat
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent.runtime.feed_server import FeedLimits, FeedServer
+from agent.runtime.feed_socket import FeedSocket
+from agent.runtime.supervisor import Supervisor
+from hw.clock import RealClock, SimClock
+
+if TYPE_CHECKING:
+    from hw.ports import Clock
+
+PATIENCE_S = 60
+ROUNDS = 2000
+
+
+class Client:
+    """A view outside the process."""
+
+    def __init__(self, path) -> None:
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket.settimeout(PATIENCE_S)
+        try:
+            self.socket.connect(str(path))
+        except OSError:
+            self.socket.close()
+            raise
+        self._lines = self.socket.makefile("rb")
+
+    def next(self):
+        """The next document; None at the end."""
+        line = self._lines.readline()
+        return json.loads(line) if line.endswith(b"\n") else None
+
+    def until(self, event):
+        while (document := self.next())["event"] != event:
+            pass
+        return document
+
+    def close(self) -> None:
+        self._lines.close()
+        self.socket.close()
+
+
+class Rig:
+    """A running server and its clients."""
+
+    def __init__(self, path, limits: FeedLimits | None = None, clock: Clock | None = None) -> None:
+        self.path = path
+        self.server = FeedServer(path, clock or RealClock(), limits)
+        self.server.set_status({"unit": "unit-07"})
+        self._supervisor = Supervisor(RealClock())
+        self._clients: list[Client] = []
+        self._supervisor.spawn("feed", self.server.run)
+
+    def client(self) -> Client:
+        client = Client(self.path)
+        self._clients.append(client)
+        return client
+
+    def stop(self) -> None:
+        self._supervisor.ask_to_stop("feed")
+        self.server.wake()
+        self._supervisor.stop("feed", timeout_s=PATIENCE_S)
+        assert self._supervisor.failure is None
+
+    def close(self) -> None:
+        self.stop()
+        for client in self._clients:
+            client.close()
+
+
+@contextmanager
+def running(path, **options):
+    rig = Rig(path, **options)
+    try:
+        wait_for(path.exists, rig)
+        yield rig
+    finally:
+        rig.close()
+
+
+def wait_for(condition, rig) -> None:
+    for _ in range(ROUNDS):
+        if condition():
+            return
+        rig.server.wake()
+        os.sched_yield()
+        rig._supervisor.wait(0.01)
+    raise AssertionError("it never came")
+
+
+def test_a_client_gets_a_snapshot_and_then_every_event(tmp_path):
+    with running(tmp_path / "feed.sock") as rig:
+        rig.server.post("read", {"read": {"seq": 1}})
+        rig.server.post("lamp", {"lamp": "recording"})
+        wait_for(lambda: not rig.server._posts, rig)
+        client = rig.client()
+        assert client.next() == {"event": "snapshot", "n": 2, "unit": "unit-07", "reads": [{"seq": 1}]}
+        rig.server.post("read", {"read": {"seq": 2}})
+        assert client.next() == {"event": "read", "n": 3, "read": {"seq": 2}}
+
+
+def test_several_clients_get_the_same_events_in_order(tmp_path):
+    """Each from its own snapshot on; the numbers have no gap."""
+    with running(tmp_path / "feed.sock") as rig:
+        clients = []
+        for count in range(5):
+            clients.append(rig.client())
+            assert clients[-1].next()["n"] == count
+            rig.server.post("lamp", {"lamp": str(count)})
+            for client in clients:
+                assert client.next() == {"event": "lamp", "n": count + 1, "lamp": str(count)}
+
+
+def test_the_snapshot_holds_the_latest_reads_alone(tmp_path):
+    with running(tmp_path / "feed.sock", limits=FeedLimits(latest_reads=3)) as rig:
+        first = rig.client()
+        for seq in range(10):
+            rig.server.post("read", {"read": {"seq": seq}})
+        while first.next()["n"] < 10:
+            pass
+        assert [read["seq"] for read in rig.client().next()["reads"]] == [7, 8, 9]
+
+
+def test_a_client_that_never_reads_is_dropped_and_counted_and_the_others_get_everything(tmp_path):
+    """The kernel holds some of it, the bounded queue the rest; then it is disconnected."""
+    with running(tmp_path / "feed.sock", limits=FeedLimits(max_waiting_bytes=20_000)) as rig:
+        asleep, awake = rig.client(), rig.client()
+        assert awake.next()["event"] == "snapshot"
+        wait_for(lambda: rig.server.clients == 2, rig)
+        sent = 0
+        while not rig.server.counts.dropped:
+            rig.server.post("lamp", {"lamp": "x" * 8000})
+            sent += 1
+            assert awake.next()["n"] == sent
+            assert sent < ROUNDS
+        assert (rig.server.counts.dropped, rig.server.clients) == (1, 1)
+        assert rig.server.counts.events_lost == 0
+        got = 0
+        while asleep.next() is not None:
+            got += 1
+        assert 0 < got < sent, "what it was sent in time is whole, then the connection ends"
+        again = rig.client()
+        assert again.next()["n"] == sent, "it may come again"
+
+
+def test_a_slow_client_that_catches_up_in_time_gets_everything(tmp_path):
+    """More than the kernel holds, less than the bound: nothing is torn."""
+    with running(tmp_path / "feed.sock", limits=FeedLimits(max_waiting_bytes=10_000_000)) as rig:
+        slow = rig.client()
+        wait_for(lambda: rig.server.clients == 1, rig)
+        for _ in range(200):
+            rig.server.post("lamp", {"lamp": "x" * 8000})
+        assert slow.until("lamp")["n"] == 1
+        assert [slow.next()["n"] for _ in range(199)] == list(range(2, 201))
+        assert rig.server.counts.dropped == 0
+
+
+def test_a_client_that_goes_away_is_forgotten_and_not_counted_as_dropped(tmp_path):
+    with running(tmp_path / "feed.sock") as rig:
+        stays, goes = rig.client(), rig.client()
+        wait_for(lambda: rig.server.clients == 2, rig)
+        goes.close()
+        wait_for(lambda: rig.server.clients == 1, rig)
+        rig.server.post("lamp", {"lamp": "off"})
+        assert stays.until("lamp")["lamp"] == "off"
+        assert rig.server.counts.dropped == 0
+
+
+def test_the_feed_takes_nothing(tmp_path):
+    """A client that sends is disconnected, so that nobody can keep the thread busy."""
+    with running(tmp_path / "feed.sock") as rig:
+        client = rig.client()
+        assert client.next()["event"] == "snapshot"
+        client.socket.send(b"stop")
+        assert client.next() is None
+
+
+def test_there_are_only_so_many_clients(tmp_path):
+    with running(tmp_path / "feed.sock", limits=FeedLimits(max_clients=2)) as rig:
+        clients = [rig.client() for _ in range(2)]
+        assert [client.next()["event"] for client in clients] == ["snapshot"] * 2
+        assert rig.client().next() is None
+        counts = rig.server.counts
+        assert (counts.accepted, counts.refused, rig.server.clients) == (2, 1, 2)
+        clients[0].close()
+        wait_for(lambda: rig.server.clients == 1, rig)
+        assert rig.client().next()["event"] == "snapshot"
+
+
+def test_posting_never_waits_and_what_is_lost_is_counted(tmp_path):
+    """A thread that does not come round to it: bounded memory, and the numbers show the gap."""
+    server = FeedServer(tmp_path / "feed.sock", RealClock(), FeedLimits(max_posts=3))
+    for n in range(5):
+        server.post("lamp", {"lamp": str(n)})
+    assert (server.counts.events, server.counts.events_lost) == (5, 2)
+    assert [number for number, _ in server._posts] == [1, 2, 3]
+
+
+def test_at_the_stop_clients_get_the_last_events_and_an_end_and_the_socket_goes(tmp_path):
+    with running(tmp_path / "feed.sock") as rig:
+        client = rig.client()
+        assert client.next()["event"] == "snapshot"
+        rig.server.post("stopping", {})
+        rig.stop()
+        assert client.until("stopping")
+        assert client.next() is None
+        assert not rig.path.exists()
+
+
+def test_after_a_crash_the_sockets_left_behind_are_replaced(tmp_path):
+    """Clients connect again by the same path; whoever sees the socket can connect."""
+    path = tmp_path / "feed.sock"
+    for name in ("feed.sock", "feed.sock.new"):
+        left = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        left.bind(str(tmp_path / name))
+        left.close()
+    with pytest.raises(ConnectionRefusedError):
+        Client(path)
+    inode = path.stat().st_ino
+    rig = Rig(path)
+    wait_for(lambda: path.stat().st_ino != inode, rig)
+    assert rig.client().next()["event"] == "snapshot"
+    rig.close()
+    assert list(tmp_path.iterdir()) == []
+    with running(path) as rig:
+        assert rig.client().next()["event"] == "snapshot"
+
+
+def test_a_socket_that_another_process_has_put_there_is_left(tmp_path):
+    path = tmp_path / "feed.sock"
+    first = FeedSocket(path)
+    second = FeedSocket(path)
+    first.close()
+    assert path.exists()
+    second.close()
+    second.close()
+    assert not path.exists()
+
+
+def test_a_file_that_is_no_socket_is_left_alone_and_the_thread_goes_on(tmp_path):
+    """The agent works without its feed; the counter tells."""
+    path = tmp_path / "feed.sock"
+    path.write_text("precious", encoding="ascii")
+    rig = Rig(path)
+    wait_for(lambda: rig.server.counts.failures == 1, rig)
+    rig.server.post("lamp", {"lamp": "off"})
+    wait_for(lambda: not rig.server._posts, rig)
+    rig.close()
+    assert path.read_text(encoding="ascii") == "precious"
+
+
+def test_a_folder_that_is_not_there_is_counted(tmp_path):
+    rig = Rig(tmp_path / "nowhere" / "feed.sock")
+    wait_for(lambda: rig.server.counts.failures == 1, rig)
+    rig.close()
+
+
+def test_a_socket_that_takes_nobody_any_more_is_given_up_and_made_anew(tmp_path):
+    """Without descriptors, say; the clients that are there keep what they have."""
+    clock = SimClock()
+    with running(tmp_path / "feed.sock", clock=clock) as rig:
+        client = rig.client()
+        assert client.next()["event"] == "snapshot"
+        failing = rig.server._socket
+        failing.accept = lambda: (_ for _ in ()).throw(OSError("too many open files"))
+        rig.client()
+        wait_for(lambda: rig.server.counts.failures == 1, rig)
+        assert not rig.path.exists()
+        rig.server.post("lamp", {"lamp": "off"})
+        assert client.next()["lamp"] == "off"
+        clock.advance_to(10_000_000_001)
+        wait_for(rig.path.exists, rig)
+        assert rig.client().next()["event"] == "snapshot"
+
+
+@pytest.fixture
+def any_umask():
+    before = os.umask(0)
+    yield os.umask
+    os.umask(before)
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o022, 0o077])
+def test_owner_and_group_may_connect_and_nobody_else(tmp_path, any_umask, mask):
+    any_umask(mask)
+    feed = FeedSocket(tmp_path / "feed.sock")
+    found = (tmp_path / "feed.sock").stat()
+    assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid) == (0o660, os.geteuid(), os.getegid())
+    feed.close()
