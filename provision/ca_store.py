@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-BOOKS = "ca_store.db"
+BOOKS = "books.db"
 UNITS = "units"
 _TOKEN_BYTES = 20
 _SCHEMA = """
