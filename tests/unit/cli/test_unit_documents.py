@@ -63,7 +63,7 @@ def test_every_finding_of_doctor_has_a_remedy(tmp_path):
     path = tmp_path / "config.toml"
     path.write_text('unit = "u"\nagency = "x"\nstate_dir = "/nowhere"\n[[hw.cameras]]\nkind = "sim"\n')
     found = [finding.what for finding in checks.examine(path, [])]
-    assert [row[0] for row in rows(OPERATIONS, "| finding |")] == found
+    assert [row[0] for row in rows(OPERATIONS, "| check |")] == found
 
 
 def test_counters_to_watch_exist():
