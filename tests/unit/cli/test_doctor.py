@@ -56,12 +56,12 @@ def test_the_doctor_says_which_release_runs_and_how_the_last_update_ended(tmp_pa
     unit.releases.fail("not well in time")
     said.append(checks._release(config))
     assert [finding.mark.value for finding in said] == ["warn", "ok", "warn", "warn"]
-    assert "takes no update" in said[0].detail
+    assert "accepts no updates" in said[0].detail
     assert said[1].detail == "0, committed"
     assert said[2].detail == "42 is on trial, 0 is committed"
     assert said[3].detail == "0; 42 rolled back: not well in time"
     elsewhere = parse_config({**table, "update": {"home": tmp_path / "none"}}, "test")
-    assert "other means" in checks._release(elsewhere).detail
+    assert "not updated by update files" in checks._release(elsewhere).detail
 
 
 NOW = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
@@ -95,9 +95,9 @@ def test_what_is_wrong_with_certificates_is_said(tls, tmp_path):
     (tmp_path / "other.key").write_bytes(pki.issue(other, "unit-07", now=NOW)[0])
     (tmp_path / "empty").write_bytes(b"")
     wrong = {
-        "ca": (("other.pem", "not signed by"), ("missing.pem", "No such file"), ("empty", "no certificate")),
-        "cert": (("empty", "no certificate"),),
-        "key": (("other.key", "another certificate"), ("empty", "no private key")),
+        "ca": (("other.pem", "not signed by"), ("missing.pem", "No such file"), ("empty", "not a certificate")),
+        "cert": (("empty", "not a certificate"),),
+        "key": (("other.key", "does not match"), ("empty", "not a private key")),
     }
     for part, cases in wrong.items():
         for name, words in cases:
@@ -187,7 +187,7 @@ def test_a_clock_that_is_months_wrong_is_seen_by_what_was_written_later(tmp_path
     os.utime(path, (4_000_000_000, 4_000_000_000))
     found = {finding.what: finding for finding in checks.examine(path, [])}["clock"]
     assert found.mark is Mark.FAIL
-    assert "before config.toml was written (2096-10-02)" in found.detail
+    assert "but config.toml was written on 2096-10-02" in found.detail
     os.utime(path, (1_000_000_000, 1_000_000_000))
     found = {finding.what: finding for finding in checks.examine(path, [])}["clock"]
     assert found.mark is not Mark.FAIL

@@ -86,7 +86,7 @@ def test_a_camera_is_measured_and_its_picture_judged_by_a_person(tmp_path):
     ("picture", "fps", "words"),
     [
         (scene(2, detail=1), 5, "dark"),
-        (scene(255, detail=0), 5, "burnt out"),
+        (scene(255, detail=0), 5, "overexposed"),
         (scene(110, detail=0), 5, "out of focus"),
         (scene(), 30, "fewer frames than the 30"),
     ],
@@ -162,9 +162,9 @@ class Speaks:
 @pytest.mark.parametrize(
     ("text", "mark", "words"),
     [
-        (None, Mark.FAIL, "silence"),
+        (None, Mark.FAIL, "no data"),
         ("lost", Mark.FAIL, "plugged in"),
-        (sentence("GNRMC,120000.00,V,,,,,,,300526,,,N"), Mark.WARN, "60 of them without a position"),
+        (sentence("GNRMC,120000.00,V,,,,,,,300526,,,N"), Mark.WARN, "60 without a position"),
     ],
 )
 def test_a_receiver_without_a_fix_says_why(text, mark, words):
@@ -260,7 +260,7 @@ class FakeLink:
 @pytest.mark.parametrize(
     ("first", "answer", "mark", "words"),
     [
-        (LinkUp(16), Acked, Mark.OK, "there and back"),
+        (LinkUp(16), Acked, Mark.OK, "round trip"),
         (LinkUp(16), lambda token: Refused(token, 135, "not authorised"), Mark.FAIL, "not authorised"),
         (LinkUp(16), lambda _: LinkDown("lost"), Mark.FAIL, "lost"),
         (LinkDown("certificate revoked"), Acked, Mark.FAIL, "certificate revoked"),
@@ -367,7 +367,7 @@ def test_the_person_at_the_terminal(monkeypatch, capsys):
     answers = iter(["y", "No", "", "perhaps"])
     monkeypatch.setattr("builtins.input", lambda *_: next(answers))
     assert [person.ask("Is [hw.panel] right?") for _ in range(4)] == [True, False, None, None]
-    assert "Is [hw.panel] right? [y/n, Enter to leave it open]" in capsys.readouterr().err
+    assert "Is [hw.panel] right? [y/n, Enter to skip]" in capsys.readouterr().err
 
 
 def test_figures_are_written_as_people_write_them():

@@ -94,7 +94,7 @@ def test_offering_again_is_another_attempt_and_withdrawing_clears(made, store):
     offer(made)
     assert [o.attempt for o in store.offers()] == [1]
     assert "withdrawn" in command(made, "withdraw", "unit-07").output
-    assert "nothing was offered" in command(made, "withdraw", "unit-07").output
+    assert "there is no offer" in command(made, "withdraw", "unit-07").output
     ((_, payload),) = Ingest(store, "station", lambda: 1).offers()
     assert payload == b""
     whats = [row.what for row in store.audit_trail()]

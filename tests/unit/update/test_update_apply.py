@@ -402,7 +402,7 @@ def test_the_commands_apply_show_confirm_and_go_back(unit, monkeypatch):
     assert not inbox.exists()
     assert "release 42 on trial, started 0 of 3 times; 0 is committed" in said("status", *home)
     assert "42 is committed" in said("confirm", *home)
-    assert "release 0 runs" in said("rollback", *home)
+    assert "release 0 is used" in said("rollback", *home)
     told = said("status", *home)
     assert "1 committed, 1 rolled back, 0 refused; updates must be above 42" in told
     assert "on trial from the next start" in said("apply", str(unit.folder / "42.lprup"), "--anyway", *where)
