@@ -54,7 +54,7 @@ class LinkMqtt:
     def start(
         self, on_event: Callable[[LinkEvent], None], *, subscribe: tuple[str, ...], will: Will | None
     ) -> None:
-        """As the port says; raises RuntimeError when started twice."""
+        """See the port; raises RuntimeError when started twice."""
         if self._thread is not None:
             raise RuntimeError("a link starts once")
         self._on_event = on_event
@@ -63,7 +63,7 @@ class LinkMqtt:
         self._thread.start()
 
     def publish(self, topic: str, payload: bytes, *, token: int, retain: bool = False, qos: int = 1) -> None:
-        """As the port says."""
+        """See the port."""
         with self._lock:
             connection, flights = self._connection, self._flights
         if connection is None or not connection.is_up:
@@ -78,7 +78,7 @@ class LinkMqtt:
         flights.sent(mid, token, qos)
 
     def close(self) -> None:
-        """As the port says."""
+        """See the port."""
         self._closed.set()
         with self._lock:
             connection = self._connection

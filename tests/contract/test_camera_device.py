@@ -108,7 +108,7 @@ def test_a_camera_that_goes_away_is_opened_anew_and_numbers_go_on():
 def test_a_camera_that_is_not_there_at_the_start_is_waited_for():
     socket = Socket(plugged=False)
     camera = camera_on(socket)
-    with pytest.raises(CameraAbsentError, match="plugged in"):
+    with pytest.raises(CameraAbsentError, match="check that it is connected"):
         camera.next_frame(timeout_s=0.3)
     socket.plugged = True
     plugged = socket.opening()

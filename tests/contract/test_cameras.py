@@ -328,7 +328,7 @@ def test_a_pi_camera_that_stalls_is_opened_anew():
     FakePicamera2.made.expose()
     assert camera.next_frame(timeout_s=1.0).seq == 0
     first, starts = FakePicamera2.made, FakePicamera2.starts
-    with pytest.raises(CameraStalledError, match="opened anew"):
+    with pytest.raises(CameraStalledError, match="reopened"):
         camera.next_frame(timeout_s=0.01)
     assert first.closed
     assert FakePicamera2.starts == starts + 1

@@ -147,7 +147,10 @@ def test_on_a_terminal_hints_are_whole(tmp_path, capsys, monkeypatch):
 
 
 BROKEN = {
-    "cameras": ('[[hw.cameras]]\nkind = "device"\nname = "rear"\nsource = "/dev/video99"\n', "plugged in"),
+    "cameras": (
+        '[[hw.cameras]]\nkind = "device"\nname = "rear"\nsource = "/dev/video99"\n',
+        "check that it is connected",
+    ),
     "receiver": ('[hw.gnss]\nkind = "gpsd"\nport = 9\n', "running"),
     "broker": ('[hw.link]\nkind = "mqtt"\nhost = "127.0.0.1"\nport = 9\n', "network"),
     "panel": ('[hw.panel]\nkind = "gpio"\nchip = 99\nstatus_pin = 5\n', "lgpio|gpiochip99"),

@@ -155,7 +155,7 @@ class Speaks:
     def next_line(self, *, timeout_s: float) -> NmeaLine | None:
         self._clock.advance(round(timeout_s * NS_PER_S) + 1)
         if self._text == "lost":
-            raise GnssLostError("receiver on /dev/x: gone; is it plugged in and readable?")
+            raise GnssLostError("receiver on /dev/x: gone; check that it is connected and readable")
         return None if self._text is None else NmeaLine(self._clock.mono_ns(), self._text)
 
 
@@ -163,7 +163,7 @@ class Speaks:
     ("text", "mark", "words"),
     [
         (None, Mark.FAIL, "no data"),
-        ("lost", Mark.FAIL, "plugged in"),
+        ("lost", Mark.FAIL, "check that it is connected"),
         (sentence("GNRMC,120000.00,V,,,,,,,300526,,,N"), Mark.WARN, "60 without a position"),
     ],
 )

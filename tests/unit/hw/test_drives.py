@@ -84,7 +84,7 @@ def test_everything_that_is_wrong_is_listed_at_once(tmp_path):
     for part in (
         "inside the drive",
         "t_ms is 'x'",
-        "no frame has seq 9",
+        "there is no frame with seq 9",
         "no plate",
         "explode",
         "needs n",
