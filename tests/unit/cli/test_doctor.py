@@ -53,13 +53,13 @@ def test_the_doctor_says_which_release_runs_and_how_the_last_update_ended(tmp_pa
     said.append(checks._release(config))
     unit.apply(unit.update(42, config="[log]\nlevel = 'debug'\n"))
     said.append(checks._release(config))
-    unit.releases.fail("not well in time")
+    unit.releases.fail("not healthy in time")
     said.append(checks._release(config))
     assert [finding.mark.value for finding in said] == ["warn", "ok", "warn", "warn"]
     assert "accepts no updates" in said[0].detail
     assert said[1].detail == "0, committed"
     assert said[2].detail == "42 is on trial, 0 is committed"
-    assert said[3].detail == "0; 42 rolled back: not well in time"
+    assert said[3].detail == "0; 42 rolled back: not healthy in time"
     elsewhere = parse_config({**table, "update": {"home": tmp_path / "none"}}, "test")
     assert "not updated by update files" in checks._release(elsewhere).detail
 

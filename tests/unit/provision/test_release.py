@@ -80,7 +80,7 @@ def test_the_signature_of_another_is_refused(signed, tmp_path):
 
 def test_a_list_that_says_more_than_a_hash_is_not_signed(image, release):
     image.with_name("fleet.img.sha256").write_text("whatever else a key could be made to sign")
-    with pytest.raises(ProvisionError, match="not one line of sha256sum"):
+    with pytest.raises(ProvisionError, match="must be one line of sha256sum"):
         sign_image(image, SigningKey.load(release / PRIVATE))
 
 

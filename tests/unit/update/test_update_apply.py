@@ -63,7 +63,7 @@ def test_what_an_update_does_not_bring_comes_from_what_runs(unit):
     unit.commit(unit.update(3, wheel=b"three"))
     three = unit.releases.folder(3)
     assert (three / "config.toml").read_text() == CONFIG
-    assert not (three / "models").exists(), "new code brings its own models"
+    assert not (three / "models").exists(), "new code includes its own models"
     assert not leftovers(unit), "what nobody refers to is gone"
     assert sorted(p.name for p in (unit.home / "releases").iterdir()) == ["2", "3"]
 
@@ -111,9 +111,9 @@ def test_a_release_that_is_never_well_is_left_after_some_starts(unit, starts):
 def test_time_rolls_back_what_starts_and_is_not_well(unit):
     unit.apply(unit.update(42, wheel=b"blind"))
     unit.releases.start()
-    assert unit.releases.fail("not well in time")
+    assert unit.releases.fail("not healthy in time")
     assert unit.releases.current == 0
-    assert not unit.releases.fail("not well in time"), "once"
+    assert not unit.releases.fail("not healthy in time"), "once"
     assert unit.releases.load().roll_backs == 1
 
 
@@ -139,7 +139,7 @@ def test_a_person_goes_back_to_the_release_before(unit):
     unit.commit(unit.update(2, wheel=b"two"))
     assert unit.releases.return_to_previous() == 1
     assert (unit.releases.current, unit.releases.committed) == (1, 1)
-    with pytest.raises(ReleaseError, match="no release to go back to"):
+    with pytest.raises(ReleaseError, match="no release to roll back to"):
         unit.releases.return_to_previous()
     with pytest.raises(UpdateError, match="not above 2"):
         unit.apply(unit.update(2, wheel=b"two"))
@@ -205,7 +205,7 @@ class Usage:
 
 def test_without_a_configuration_nobody_knows_which_unit_this_is(unit):
     unit.site.config.unlink()
-    with pytest.raises(UpdateError, match="tells no unit"):
+    with pytest.raises(UpdateError, match="has no unit"):
         unit.apply(unit.update(42, config=CONFIG))
 
 
@@ -223,7 +223,7 @@ def whole_life(unit: Unit, *, cut_at: int | None, ending: str) -> None:
     if ending == "well":
         unit.releases.commit(2)
     elif ending == "ill":
-        unit.releases.fail("not well in time")
+        unit.releases.fail("not healthy in time")
     else:
         unit.releases.commit(2)
         unit.releases.return_to_previous()

@@ -249,5 +249,5 @@ def test_the_report_says_how_the_offered_update_stands(side):
     (side.folder / INBOX.name).unlink()
     unit.apply(data)
     assert news() == (0, 42, "trial", "")
-    unit.releases.fail("not well in time")
-    assert news() == (0, 42, "rolled_back", "not well in time")
+    unit.releases.fail("not healthy in time")
+    assert news() == (0, 42, "rolled_back", "not healthy in time")
