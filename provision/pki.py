@@ -67,7 +67,7 @@ def make_authority(folder: Path, name: str, *, now: dt.datetime | None = None) -
     """Create an authority in `folder`; raises ProvisionError if there is one already."""
     if any((folder / name).exists() for name in (CA_KEY, CA_CERT, CRL)):
         raise ProvisionError(
-            f"{folder}: already contains an authority or its certificate, which is never overwritten; use another folder"
+            f"{folder}: contains an authority or its certificate, which is never overwritten; use another folder"
         )
     key, at = new_key(), now or now_utc()
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])

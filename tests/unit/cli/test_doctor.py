@@ -27,7 +27,7 @@ from tests.builders import make_encoder, make_read
 from tests.update_builder import Unit
 
 
-def test_every_lamp_and_sound_is_shown_and_named(tmp_path, capsys):
+def test_lamps_option_shows_every_lamp_and_sound(tmp_path, capsys):
     path = tmp_path / "config.toml"
     path.write_text('unit = "unit-07"\nagency = "Example"\n[[hw.cameras]]\nkind = "sim"\n')
     assert doctor.show_panel(path, [], each_s=0) == 0
@@ -36,13 +36,13 @@ def test_every_lamp_and_sound_is_shown_and_named(tmp_path, capsys):
     assert all(f"sound: {sound.value}" in said for sound in Buzz)
 
 
-def test_without_a_configuration_there_is_one_finding(tmp_path):
+def test_doctor_without_configuration_has_one_finding(tmp_path):
     (finding,) = checks.examine(tmp_path / "missing.toml", [])
     assert finding.mark is Mark.FAIL
     assert "missing.toml" in finding.detail
 
 
-def test_the_doctor_says_which_release_runs_and_how_the_last_update_ended(tmp_path, monkeypatch):
+def test_doctor_reports_release_and_last_update(tmp_path, monkeypatch):
     unit = Unit(tmp_path)
     update = {"home": unit.home}
     table = {"unit": "unit-07", "agency": "Example", "hw": {"cameras": [{"kind": "sim"}]}, "update": update}
@@ -77,14 +77,14 @@ def tls(tmp_path):
     return TlsConfig(ca=tmp_path / "ca.pem", cert=tmp_path / "unit.pem", key=tmp_path / "tls.key")
 
 
-def test_certificates_are_counted_in_days(tls):
+def test_doctor_reports_days_until_certificate_expiry(tls):
     left = days_left(tls, NOW)
     assert left == days_left(tls, NOW + dt.timedelta(days=10)) + 10
     assert warning(left) is None
     assert "renew" in warning(days_left(tls, NOW + dt.timedelta(days=left - 5)))
 
 
-def test_what_is_wrong_with_certificates_is_said(tls, tmp_path):
+def test_doctor_reports_invalid_certificates(tls, tmp_path):
     """Each with the file it is about, and what to do."""
     left = days_left(tls, NOW)
     for now, words in ((NOW + dt.timedelta(days=left + 2), "expired"), (NOW - dt.timedelta(days=30), "clock")):
@@ -123,7 +123,7 @@ def findings(tmp_path, text: str, *overrides: str):
     return {finding.what: finding for finding in checks.examine(path, list(overrides))}
 
 
-def test_there_is_one_line_for_everything_the_agent_needs(tmp_path, capsys):
+def test_doctor_lists_all_checks(tmp_path, capsys):
     """Nothing missing, nothing twice; JSON for programs; the exit code tells whether anything fails."""
     said = findings(tmp_path, config_text(tmp_path), "seal.mode=off")
     assert set(said) == {
@@ -135,7 +135,7 @@ def test_there_is_one_line_for_everything_the_agent_needs(tmp_path, capsys):
     assert {line["what"] for line in json.loads(capsys.readouterr().out)} == set(said)
 
 
-def test_on_a_terminal_hints_are_whole(tmp_path, capsys, monkeypatch):
+def test_doctor_hints_are_not_truncated(tmp_path, capsys, monkeypatch):
     """Names of sections stand in brackets, which are no mark-up."""
     monkeypatch.setenv("COLUMNS", "400")
     path = tmp_path / "config.toml"
@@ -164,7 +164,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("what", BROKEN)
-def test_what_is_broken_fails_with_a_hint(tmp_path, what, monkeypatch):
+def test_doctor_reports_failures_with_hint(tmp_path, what, monkeypatch):
     """And the other lines are there all the same."""
     monkeypatch.setattr(checks, "_FRAME_TIMEOUT_S", 0.3)
     table, hint = BROKEN[what]
@@ -176,7 +176,7 @@ def test_what_is_broken_fails_with_a_hint(tmp_path, what, monkeypatch):
     assert len(said) == 13
 
 
-def test_no_finding_shows_the_password_of_a_camera(tmp_path, monkeypatch):
+def test_doctor_hides_camera_passwords(tmp_path, monkeypatch):
     monkeypatch.setattr(checks, "_FRAME_TIMEOUT_S", 0.3)
     camera = '[[hw.cameras]]\nkind = "device"\nname = "rear"\nsource = "rtsp://patrol:w0rd@127.0.0.1:9/x"\n'
     said = findings(tmp_path, config_text(tmp_path) + camera, "seal.mode=off")
@@ -184,7 +184,7 @@ def test_no_finding_shows_the_password_of_a_camera(tmp_path, monkeypatch):
     assert "w0rd" not in str(said)
 
 
-def test_a_clock_that_is_months_wrong_is_seen_by_what_was_written_later(tmp_path):
+def test_doctor_detects_clock_before_configuration_date(tmp_path):
     path = tmp_path / "config.toml"
     path.write_text('unit = "unit-07"\nagency = "Example"\n[[hw.cameras]]\nkind = "sim"\n')
     os.utime(path, (4_000_000_000, 4_000_000_000))
@@ -201,7 +201,7 @@ def outbox_config(tmp_path):
     return parse_config(table, "test")
 
 
-def test_the_doctor_says_damage_while_and_after(tmp_path):
+def test_doctor_reports_outbox_damage(tmp_path):
     """Met by the doctor itself or by the agent: a failure that names the remedy; afterwards where the file went."""
     config = outbox_config(tmp_path)
     outbox, _ = open_outbox(tmp_path, make_encoder(), limits=Limits(min_free_bytes=0, ballast_bytes=0))
@@ -224,7 +224,7 @@ def test_the_doctor_says_damage_while_and_after(tmp_path):
     assert (finding.mark, "malformed" in finding.detail) == (Mark.FAIL, True)
 
 
-def test_the_doctor_says_reads_that_were_lost(tmp_path):
+def test_doctor_reports_lost_reads(tmp_path):
     limits = Limits(max_bytes=5_000, min_free_bytes=0, ballast_bytes=0)
     outbox, _ = open_outbox(tmp_path, make_encoder(), limits=limits)
     for number in range(1, 20):

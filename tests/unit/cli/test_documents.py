@@ -66,7 +66,7 @@ def test_every_counter_and_gauge_is_documented(tmp_path):
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
-def test_links_lead_somewhere(path):
+def test_relative_links_exist(path):
     """No dead link inside the project."""
     text = path.read_text(encoding="utf-8")
     links = re.findall(r"\]\((?!https?:)([^)#\s]+)", text)
@@ -140,7 +140,7 @@ def test_mentioned_modules_exist(words):
     assert words[0] == "pytest" or place.with_suffix(".py").is_file() or (place / "__main__.py").is_file()
 
 
-def test_the_example_configuration_is_right(tmp_path, capsys):
+def test_example_configuration_is_valid(tmp_path, capsys):
     """What `config example` prints can be used as it is."""
     assert example() == 0
     path = tmp_path / "config.toml"
@@ -167,7 +167,7 @@ def test_glossary_names_existing_files_and_classes(path, classes):
     assert [name for name in classes if not re.search(rf"^class {name}\b", source, flags=re.MULTILINE)] == []
 
 
-def test_the_laptop_configuration_is_valid():
+def test_laptop_configuration_is_valid():
     """docs/laptop.toml, which the README uses, loads."""
     config = load_config(ROOT / "docs" / "laptop.toml")
     assert (config.hw.cameras[0].kind, config.hw.link.kind, config.seal.mode) == ("device", "mqtt", "off")
