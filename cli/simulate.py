@@ -185,9 +185,9 @@ def broken_floors(outcome: Outcome) -> list[str]:
 def summary(outcomes: list[Outcome]) -> Table:
     """One row a drive."""
     table = Table(
-        "drive", "plates", "correct", "wrong", "stored", "lost", "pending", "evicted", "ms", "accounted",
+        "drive", "plates", "read", "false", "stored", "lost", "outbox", "evicted", "ms", "ok",
         box=SIMPLE_HEAD, padding=(0, 1, 0, 0),
-        caption="plates shown, read correctly, false reads; reads at the station, lost, pending in the outbox",
+        caption="plates shown and read correctly, false reads; reads at the station, lost, in the outbox, evicted",
     )  # fmt: skip
     table.columns[0].no_wrap = True
     for outcome in outcomes:
