@@ -166,7 +166,9 @@ def selftest(  # noqa: PLR0917 - options of a command
     )  # fmt: skip
 
 
-config_app = typer.Typer(help="Check or show a configuration, or print an example.", no_args_is_help=True, rich_markup_mode=None)
+config_app = typer.Typer(
+    help="Check or show a configuration, or print an example.", no_args_is_help=True, rich_markup_mode=None
+)
 app.add_typer(config_app, name="config")
 
 
@@ -297,7 +299,9 @@ def verify(
     raise typer.Exit(verify.run(path, key or []))
 
 
-bundle_app = typer.Typer(help="Check model bundles and measure their speed.", no_args_is_help=True, rich_markup_mode=None)
+bundle_app = typer.Typer(
+    help="Check model bundles and measure their speed.", no_args_is_help=True, rich_markup_mode=None
+)
 app.add_typer(bundle_app, name="bundle")
 
 

@@ -42,7 +42,8 @@ _GNSS_PATIENCE_S = 240.0
 
 @app.command()
 def ca(
-    folder: AuthorityArgument, name: Annotated[str, typer.Option(help="Name of the authority.")] = "patrol-lpr fleet"
+    folder: AuthorityArgument,
+    name: Annotated[str, typer.Option(help="Name of the authority.")] = "patrol-lpr fleet",
 ) -> None:
     """Create the fleet's certificate authority; keep the folder offline except for enrolment."""
     authority = make_authority(folder, name)
@@ -91,7 +92,9 @@ def card(
     agency: Annotated[str, typer.Option(help="Agency that owns the reads.")],
     enrol_at: Annotated[str, typer.Option(help="HOST:PORT of `provision serve`.")],
     broker: Annotated[str, typer.Option(help="HOST:PORT of the broker.")],
-    station_key: Annotated[Path, typer.Option(help="station.pub of the station that can decrypt the unit's reads.")],
+    station_key: Annotated[
+        Path, typer.Option(help="station.pub of the station that can decrypt the unit's reads.")
+    ],
     release_key: Annotated[
         Path | None, typer.Option(help="release.pub for updates; if omitted, the unit accepts none.")
     ] = None,
@@ -99,7 +102,7 @@ def card(
         Path | None, typer.Option(help="receipt.pub of that station; if omitted, the one next to station.pub.")
     ] = None,
     out: Annotated[Path, typer.Option(help="File to write.")] = Path("provision.json"),
-    hours: Annotated[float, typer.Option(min=0.1, help="Days until the token expires.")] = 72,
+    hours: Annotated[float, typer.Option(min=0.1, help="Hours until the token expires.")] = 72,
     again: Annotated[
         bool, typer.Option("--again", help="Allow it for an enrolled unit, whose board gets a new card.")
     ] = False,
@@ -163,7 +166,9 @@ def list_command(folder: AuthorityArgument) -> None:
 @app.command()
 def image(
     base: Annotated[Path, typer.Argument(help="Uncompressed Raspberry Pi OS or Debian image.")],
-    out: Annotated[Path, typer.Option(help="The new image; OUT.sha256 is written next to it, with --key also OUT.sig.")],
+    out: Annotated[
+        Path, typer.Option(help="The new image; OUT.sha256 is written next to it, with --key also OUT.sig.")
+    ],
     wheels: Annotated[Path, typer.Option(help="Folder with the wheels of patrol-lpr and its dependencies.")],
     systemd: Annotated[Path, typer.Option(help="Folder of the systemd files.")] = Path("systemd"),
     key: Annotated[
@@ -199,23 +204,26 @@ def put_card_command(
     unit = load_card(card_file).unit
     check_unused(target)
     put_card(target, card_file)
-    _say(f"{target}: contains the card of {unit}; start the unit before the token expires, then delete {card_file}")
+    _say(
+        f"{target}: contains the card of {unit}; start the unit before the token expires, then delete {card_file}"
+    )
 
 
 @app.command()
 def flash(
     image_file: Annotated[Path, typer.Argument(help="The image, with its .sha256 next to it.")],
     device: Annotated[Path, typer.Argument(help="The whole card, such as /dev/sdb; `lsblk` lists disks.")],
-    really: Annotated[bool, typer.Option("--really", help="Write; without this option nothing is written.")] = False,
-    key: Annotated[
-        Path | None, typer.Option(help="release.pub that must have signed the image.")
-    ] = None,
+    really: Annotated[
+        bool, typer.Option("--really", help="Write; without this option nothing is written.")
+    ] = False,
+    key: Annotated[Path | None, typer.Option(help="release.pub that must have signed the image.")] = None,
 ) -> None:
     """Write an image to a card and read it back; refuses disks in use.  Dry run without --really."""
     digest = check_image(image_file)
     if key is None:
         _say(
-            "only the hash was checked, which detects a damaged image, not a replaced one; --key release.pub checks the signature"
+            "only the hash was checked, which detects a damaged image, not a replaced one; "
+            "--key release.pub checks the signature"
         )
     else:
         _say(

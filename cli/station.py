@@ -58,7 +58,9 @@ def serve(
     context: typer.Context,
     *,
     db: DbOption = None,
-    broker: Annotated[str | None, typer.Option(help="HOST[:PORT] of a broker; if omitted, an embedded one.")] = None,
+    broker: Annotated[
+        str | None, typer.Option(help="HOST[:PORT] of a broker; if omitted, an embedded one.")
+    ] = None,
     host: Annotated[str, typer.Option(help="Loopback address of the embedded broker.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port of the embedded broker; 0 selects a free one.")] = MQTT_PORT,
     protocol: Annotated[Protocol, typer.Option(help="MQTT version, with --broker.")] = Protocol.FIVE,
@@ -71,7 +73,9 @@ def serve(
     key: Annotated[Path | None, typer.Option(help="Private key of the station, PEM.")] = None,
     keys: Annotated[
         Path | None,
-        typer.Option(help="Folder with station*.key, receipt.key and unit-ID.pub; if omitted, records are unencrypted."),
+        typer.Option(
+            help="Folder with station*.key, receipt.key and unit-ID.pub; if omitted, records are unencrypted."
+        ),
     ] = None,
     allow_open: Annotated[bool, typer.Option(help="With --keys: also accept unencrypted records.")] = False,
 ) -> None:
@@ -254,7 +258,7 @@ class _Counted:
 def _export(
     store: Store, unit: str | None, target: Path, write: Callable[[Iterable[StoredRead], IO[str]], None], what: str
 ) -> None:
-    """Write a temporary file, record it in the audit trail, then rename it: no export without an entry, no partial file."""
+    """Write a temporary file, record the export in the audit trail, then rename the file."""
     rows = _Counted(store.each_read(unit=unit))
     if str(target) == "-":
         text = io.StringIO(newline="")

@@ -65,7 +65,7 @@ class Stream:
 class CameraPi:
     """Frames of the main stream, newest first, with the exposure the sensor actually used.
 
-    A camera that delivers nothing within a time-out is closed and opened anew, one that is not there is asked for at
+    A camera that delivers nothing within a timeout is closed and reopened, a missing one is retried at
     every call; the caller counts, ends the process when that may help, and systemd goes on from there.
     """
 

@@ -97,7 +97,7 @@ class SimClock:
         self._utc_offset_ns += ns
 
     def restart(self) -> None:
-        """Power was cut: a new boot id; monotonic time runs on, so that a drive keeps one time axis."""
+        """Power cut: new boot id; monotonic time continues, so that a drive has one time axis."""
         self._boots += 1
 
 

@@ -36,9 +36,9 @@ class _CameraBase(_Model):
 
 
 SHUTTER_CAP_US = 1000
-"""Longest exposure in microseconds while plates are metered."""
+"""Maximum exposure in microseconds with metering = plates."""
 MAX_GAIN = 16.0
-"""Highest gain while plates are metered."""
+"""Maximum gain with metering = plates."""
 
 
 class PiCameraConfig(_CameraBase):
@@ -52,8 +52,12 @@ class PiCameraConfig(_CameraBase):
     pixel_format: Literal["RGB888", "YUV420", "NV12"] = Field(
         default="RGB888", description="Requested format of the main stream"
     )
-    lores_width_px: int | None = Field(None, ge=64, description="Width of the low-resolution stream in pixels; if omitted, none")
-    lores_height_px: int | None = Field(default=None, ge=64, description="Height of the low-resolution stream in pixels")
+    lores_width_px: int | None = Field(
+        None, ge=64, description="Width of the low-resolution stream in pixels; if omitted, none"
+    )
+    lores_height_px: int | None = Field(
+        default=None, ge=64, description="Height of the low-resolution stream in pixels"
+    )
     exposure_us: int | None = Field(
         default=None, gt=0, description="Fixed exposure in microseconds; if omitted, automatic"
     )
@@ -99,7 +103,9 @@ class FolderCameraConfig(_CameraBase):
 
     kind: Literal["folder"]
     path: Path = Field(description="The folder")
-    fps: float = Field(default=5.0, gt=0, le=240, description="Frames per second, for the timestamps of the pictures")
+    fps: float = Field(
+        default=5.0, gt=0, le=240, description="Frames per second, for the timestamps of the pictures"
+    )
     loop: bool = Field(default=False, description="Restart at the end")
     realtime: bool = Field(
         default=False, description="Play in real time and drop late pictures; otherwise every picture in turn"
@@ -114,7 +120,9 @@ class DeviceCameraConfig(_CameraBase):
         description="Number of /dev/videoN, a device path, or a stream address such as rtsp://user:password@host/path",
         repr=False,
     )
-    width_px: int | None = Field(None, ge=160, description="Requested width in pixels; if omitted, the camera's default")
+    width_px: int | None = Field(
+        None, ge=160, description="Requested width in pixels; if omitted, the camera's default"
+    )
     height_px: int | None = Field(default=None, ge=120, description="Requested height in pixels")
     fps: float | None = Field(default=None, gt=0, le=240, description="Requested frames per second")
     fourcc: str | None = Field(
@@ -123,7 +131,10 @@ class DeviceCameraConfig(_CameraBase):
         description="Requested pixel format of a USB camera, such as MJPG; if omitted, the camera's default",
     )
     timeout_s: float = Field(
-        default=5.0, gt=0, le=60, description="Maximum time in seconds for a network stream to open or to deliver data"
+        default=5.0,
+        gt=0,
+        le=60,
+        description="Maximum time in seconds for a network stream to open or to deliver data",
     )
 
     @model_validator(mode="after")
@@ -207,7 +218,9 @@ class GpioPanelConfig(_Model):
     acknowledge_pin: Pin | None = Field(
         default=None, description="BCM number of the acknowledge button, to ground when pressed"
     )
-    privacy_pin: Pin | None = Field(default=None, description="BCM number of the privacy button, to ground when pressed")
+    privacy_pin: Pin | None = Field(
+        default=None, description="BCM number of the privacy button, to ground when pressed"
+    )
 
     @model_validator(mode="after")
     def _pins_differ(self) -> Self:
@@ -235,10 +248,10 @@ PanelConfig = Annotated[GpioPanelConfig | SimPanelConfig | NoPanelConfig, Field(
 
 
 MAX_IN_FLIGHT = 256
-"""Messages that nobody has acknowledged yet; more of them make no link faster."""
+"""Messages without acknowledgement; more do not make a link faster."""
 MQTT_PORT = 1883
 KEEPALIVE_S = 30
-"""Longest silence before a ping."""
+"""Keep-alive interval."""
 CONNECT_TIMEOUT_S = 30.0
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -269,29 +282,30 @@ class MqttLinkConfig(_Model):
     protocol: Literal["5", "3.1.1"] = Field(
         default="5", description="MQTT version; only 5 reports why a message is refused"
     )
-    tls: TlsConfig | None = Field(default=None, description="If omitted, plain TCP, to a broker on this machine only")
+    tls: TlsConfig | None = Field(
+        default=None, description="If omitted, plain TCP, to a broker on this machine only"
+    )
     username: str | None = Field(default=None, description="User name, if the broker requires one")
     password_file: Path | None = Field(default=None, description="File whose first line is the password")
-    keepalive_s: int = Field(
-        default=KEEPALIVE_S, ge=5, le=3600, description="Keep-alive interval in seconds"
-    )
-    connect_timeout_s: float = Field(
-        default=CONNECT_TIMEOUT_S, gt=0, description="Connection timeout in seconds"
-    )
+    keepalive_s: int = Field(default=KEEPALIVE_S, ge=5, le=3600, description="Keep-alive interval in seconds")
+    connect_timeout_s: float = Field(default=CONNECT_TIMEOUT_S, gt=0, description="Connection timeout in seconds")
     session_expiry_s: int = Field(
         default=3600, ge=0, description="Seconds the broker keeps the session after a disconnect (MQTT 5)"
     )
-    will_delay_s: int = Field(
-        default=30, ge=0, description="Seconds until the broker publishes the will (MQTT 5)"
-    )
+    will_delay_s: int = Field(default=30, ge=0, description="Seconds until the broker publishes the will (MQTT 5)")
     window: int = Field(
-        default=MAX_IN_FLIGHT, ge=1, le=1000, description="Maximum number of messages in flight; the broker may lower it"
+        default=MAX_IN_FLIGHT,
+        ge=1,
+        le=1000,
+        description="Maximum number of messages in flight; the broker may lower it",
     )
 
     @model_validator(mode="after")
     def _plain_stays_at_home(self) -> Self:
         if self.tls is None and self.host not in LOOPBACK:
-            raise ValueError(f"tls is missing: plain TCP is only allowed to a broker on this machine, not to {self.host}")
+            raise ValueError(
+                f"tls is missing: plain TCP is only allowed to a broker on this machine, not to {self.host}"
+            )
         return self
 
     @model_validator(mode="after")

@@ -74,7 +74,7 @@ def enrol(
 ) -> None:
     """Run all steps that are not done yet; ``done`` is called with the name of each.
 
-    ``group`` can read the files of the service.  Raises ProvisionError, EnrolmentRefusedError, or OSError for own files.
+    ``group`` can read the files of the service.  Raises ProvisionError, EnrolmentRefusedError, or OSError.
     """
     card = load_card(card_path)
     etc.mkdir(parents=True, exist_ok=True)
@@ -151,7 +151,7 @@ def _signing_key(path: Path) -> SigningKey:
 
 
 def _request(etc: Path, key: ec.EllipticCurvePrivateKey, unit: str) -> bytes:
-    """Kept until the answer is stored: ECDSA signatures differ each time, and the authority compares requests by their bytes."""
+    """Kept until the answer is stored: ECDSA signatures differ each time, and the authority compares the bytes."""
     path = etc / "request.pem"
     if not path.exists():
         write_private(path, make_request(key, unit))

@@ -72,7 +72,9 @@ def partitions(image: Path) -> list[Partition]:
     except OSError as error:
         raise ProvisionError(f"{image}: cannot be read: {error.strerror}") from error
     if len(sector) < _SECTOR or sector[-2:] != _SIGNATURE:
-        raise ProvisionError(f"{image}: no partition table, so not a disk image; decompress it first (unxz, unzip)")
+        raise ProvisionError(
+            f"{image}: no partition table, so not a disk image; decompress it first (unxz, unzip)"
+        )
     found = []
     for index in range(4):
         entry = sector[446 + 16 * index :][:16]

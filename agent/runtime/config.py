@@ -56,7 +56,9 @@ class _Table(BaseModel):
 class RecogniseTable(_Table):
     """Models and processing limits."""
 
-    models: Path | None = Field(default=None, description="Folder with active.toml; if omitted, the shipped models")
+    models: Path | None = Field(
+        default=None, description="Folder with active.toml; if omitted, the shipped models"
+    )
     runtime: RuntimeKind = Field(default=_RECOGNISER.runtime, description="TFLite runtime")
     threads: int = Field(default=_RECOGNISER.detector_threads, ge=1, le=8, description="Threads of the detector")
     min_plate_width_px: float = Field(
@@ -95,7 +97,10 @@ class TrackTable(_Table):
     """When the sightings of a plate become one read."""
 
     lost_ms: float = Field(
-        default=_TRACKER.lost_ms, ge=50, le=10_000, description="Milliseconds without a sighting until a track closes"
+        default=_TRACKER.lost_ms,
+        ge=50,
+        le=10_000,
+        description="Milliseconds without a sighting until a track closes",
     )
     min_confidence: float = Field(
         validation_alias=AliasChoices("min_confidence", "least_confidence"),
@@ -140,10 +145,20 @@ class GeotagTable(_Table):
     """Position and time of reads."""
 
     hold_ms: float = Field(
-        default=HOLD_MS, ge=0, le=30_000, description="Maximum time in milliseconds to wait for a fix after the exposure"
+        default=HOLD_MS,
+        ge=0,
+        le=30_000,
+        description="Maximum time in milliseconds to wait for a fix after the exposure",
     )
-    max_age_s: float = Field(default=_FIX_RING.max_age_s, ge=1, le=86_400, description="Maximum age of a fix in seconds; older ones give no position")
-    latency_ms: float = Field(default=_NMEA.latency_ms, ge=0, le=2_000, description="Measured latency of the receiver in milliseconds")
+    max_age_s: float = Field(
+        default=_FIX_RING.max_age_s,
+        ge=1,
+        le=86_400,
+        description="Maximum age of a fix in seconds; older ones give no position",
+    )
+    latency_ms: float = Field(
+        default=_NMEA.latency_ms, ge=0, le=2_000, description="Measured latency of the receiver in milliseconds"
+    )
 
     def nmea_config(self) -> NmeaConfig:
         """For the parser of the receiver's sentences."""
@@ -190,10 +205,13 @@ class OutboxTable(_Table):
         default=_LIMITS.min_free_bytes // _MEBI,
         ge=0,
         le=2**20,
-        description="Free disk space in MiB below which pictures give way, and only reads are added",
+        description="Free disk space in MiB below which pictures are evicted and only reads are added",
     )
     write_budget_mib_h: int = Field(
-        default=2048, ge=1, le=2**20, description="Writes per hour in MiB above which a warning is raised (flash wear)"
+        default=2048,
+        ge=1,
+        le=2**20,
+        description="Writes per hour in MiB above which a warning is raised (flash wear)",
     )
     ballast_mib: int = Field(
         default=_LIMITS.ballast_bytes // _MEBI,
@@ -215,7 +233,10 @@ class SyncTable(_Table):
     """Sending of records and pictures."""
 
     window: int = Field(
-        default=_UPLINK.window, ge=1, le=1000, description="Maximum number of messages in flight; fewer on slow links"
+        default=_UPLINK.window,
+        ge=1,
+        le=1000,
+        description="Maximum number of messages in flight; fewer on slow links",
     )
     receipt_timeout_s: float = Field(
         default=_UPLINK.receipt_timeout_s, gt=0, le=3600, description="Seconds after which a receipt is overdue"
@@ -281,8 +302,12 @@ class PowerTable(_Table):
         default=Path("/run/patrol-lpr/power-off"),
         description="File that makes patrol-lpr-poweroff.path power the unit off; if omitted, only the agent exits",
     )
-    slow_above_c: float = Field(default=75, ge=30, le=120, description="Temperature in °C above which the frame rate is reduced")
-    fast_below_c: float = Field(default=70, ge=20, le=119, description="Temperature in °C below which the frame rate is restored")
+    slow_above_c: float = Field(
+        default=75, ge=30, le=120, description="Temperature in °C above which the frame rate is reduced"
+    )
+    fast_below_c: float = Field(
+        default=70, ge=20, le=119, description="Temperature in °C below which the frame rate is restored"
+    )
     slow_fps: float = Field(default=4, gt=0, le=240, description="Frames processed per second at high temperature")
 
     @model_validator(mode="after")
@@ -304,7 +329,10 @@ class UpdateTable(_Table):
         description="always: over any link; free: over unmetered links, configurations over any; never",
     )
     well_s: float = Field(
-        default=60, ge=0, le=3600, description="Seconds a new release must be healthy without interruption to be committed"
+        default=60,
+        ge=0,
+        le=3600,
+        description="Seconds a new release must be healthy without interruption to be committed",
     )
     quiet_s: float = Field(
         default=120,
