@@ -1,4 +1,4 @@
-"""``patrol-lpr bundle``: whether the models fit their contracts, and how fast they are here."""
+"""``patrol-lpr bundle``: check model bundles against their contracts, measure their speed."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _ROUNDS = 100
 
 
 def verify(models: Path | None) -> int:
-    """Print one line a bundle and runtime; returns 1 when a golden differs.
+    """Print one line per bundle and runtime; returns 1 if a golden does not match.
 
-    Raises BundleError when a contract does not fit.
+    Raises BundleError if a contract does not match.
     """
     table = Table("bundle", "sha256", "runtime", "largest difference", "allowed", "")
     failed = False

@@ -1,4 +1,4 @@
-"""``patrol-lpr config``: check a file, print one to start from, print what is in force."""
+"""``patrol-lpr config``: check a file, print an example, print the effective configuration."""
 
 from __future__ import annotations
 
@@ -51,32 +51,32 @@ _EXAMPLE_HW: dict[str, tuple[type[BaseModel], dict[str, Any]]] = {
 }
 _REQUIRED = {"unit": "unit-07", "agency": "Example Sheriff"}
 _DERIVED = frozenset({"unit", "state_dir"})
-"""Filled in from the top level where the hardware asks for them."""
+"""Taken from the top level of the file."""
 
 
 def check(path: Path, overrides: list[str], over: Path | None) -> int:
-    """Say that the file is right, or raise ConfigError with everything that is wrong."""
+    """Print that the file is valid, or raise ConfigError with all errors."""
     config = load_config(path, overrides, over=over)
     cameras = ", ".join(f"{c.name} ({c.kind})" for c in config.hw.cameras)
-    sys.stdout.write(f"{path}: right; unit {config.unit}, cameras {cameras}, link {config.hw.link.kind}\n")
+    sys.stdout.write(f"{path}: valid; unit {config.unit}, cameras {cameras}, link {config.hw.link.kind}\n")
     return 0
 
 
 def show(path: Path, overrides: list[str]) -> int:
-    """Print the configuration in force, defaults included, as JSON."""
+    """Print the effective configuration, including defaults, as JSON."""
     config = load_config(path, overrides)
     sys.stdout.write(json.dumps(config.model_dump(mode="json"), indent=2) + "\n")
     return 0
 
 
 def example() -> int:
-    """Print a complete file with every key explained; keys that may stay as they are, are commented out."""
+    """Print a complete example with a comment for every key; keys with defaults are commented out."""
     sys.stdout.write("\n".join(_example_lines()) + "\n")
     return 0
 
 
 def _example_lines() -> Iterator[str]:
-    yield "# patrol-lpr: one unit.  Commented keys show their defaults."
+    yield "# patrol-lpr: one unit.  Keys that are commented out show their defaults."
     tables: list[tuple[str, type[BaseModel], dict[str, Any]]] = []
     for name, field in AgentConfig.model_fields.items():
         if name == "hw":

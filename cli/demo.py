@@ -1,4 +1,4 @@
-"""``patrol-lpr demo``: one drive live through real threads and a real broker, then all of them replayed."""
+"""``patrol-lpr demo``: one drive live with real threads and a real broker, then all drives replayed."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _CONNECT_S = 15.0
 _DRAIN_S = 10.0
 _SHOWN = 6
 MARK = ".patrol-lpr-demo"
-"""Says that a folder is a demo's, to be emptied by the next one."""
+"""Marks a folder of the demo, whose contents the next demo may delete."""
 
 
 class DriveClock(RealClock):
@@ -69,58 +69,58 @@ class DriveClock(RealClock):
 
 @dataclass(frozen=True, slots=True)
 class LiveResult:
-    """What the live part led to."""
+    """Result of the live part."""
 
     committed: int
     at_station: int
     waiting: int
     first_read_s: float | None
-    """From the start of the process's service to the first committed read."""
+    """From the start of the service to the first committed read."""
 
     @property
     def complete(self) -> bool:
-        """True when every read is at the station or still waits."""
+        """True if every read is at the station or still pending."""
         return self.at_station + self.waiting == self.committed
 
 
 def run(drives: Path, out: Path) -> int:
-    """Show everything; returns 1 when a read is unaccounted for."""
+    """Run the demo; returns 1 if a read is unaccounted for."""
     console = Console()
     folders = sorted(p.parent for p in drives.glob("*/drive.toml"))
     if not folders:
         raise DriveError(f"{drives}: no drives; give --drives FOLDER or run from a checkout")
     loaded = [load_drive(folder) for folder in folders]
     if any(folder.resolve().is_relative_to(out.resolve()) for folder in (drives, *folders)):
-        raise OutputError(f"{out}: the drives lie in it; name another folder")
+        raise OutputError(f"{out}: contains the drives; use another folder")
     take_folder(out)
     console.rule("1. live: real threads, a real MQTT broker, a station")
     live = show_live(loaded[0], out / "live", console)
     console.print(
-        f"committed {live.committed}, at the station {live.at_station}, waiting {live.waiting}; "
+        f"committed {live.committed}, at the station {live.at_station}, pending {live.waiting}; "
         f"first read after {live.first_read_s or 0:.1f} s"
     )
-    console.rule("2. replayed on the drives' own clock, broken as their scripts say")
+    console.rule("2. replay: all drives on simulated time, with scripted faults")
     outcomes = [show_replay(drive, out / "replay", console) for drive in loaded]
     console.print(summary(outcomes))
     for outcome in outcomes:
         target = out / f"{outcome.drive.header.name}.html"
         write_report(target, outcome.drive, outcome.result, outcome.station)
         console.print(f"report: {target}")
-    console.rule("3. proven: what the station holds is what the unit signed, complete")
+    console.rule("3. verify: the station holds exactly what the unit signed")
     proven = prove(out / "live", console)
     return 0 if live.complete and proven and all(outcome.balanced for outcome in outcomes) else 1
 
 
 def take_folder(out: Path) -> None:
-    """Make a folder, or take one that is empty or an earlier demo's, which is emptied; raises OutputError."""
+    """Create the folder, or use one that is empty or of an earlier demo, which is emptied; raises OutputError."""
     mark = out / MARK
     try:
         out.mkdir(parents=True, exist_ok=True)
         held = sorted(out.iterdir())
         if held and not mark.is_file():
             raise OutputError(
-                f"{out}: holds {held[0].name}, and no earlier demo's files: nothing was touched; name a new or an"
-                " empty folder, or remove it yourself"
+                f"{out}: holds {held[0].name}, which is not from an earlier demo; nothing was changed; use a new or"
+                " empty folder, or delete it yourself"
             )
         # The mark stays while the rest goes: what is interrupted can be done again.
         mark.touch()
@@ -132,11 +132,11 @@ def take_folder(out: Path) -> None:
             else:
                 path.unlink()
     except OSError as error:
-        raise OutputError(f"{out}: cannot be used: {error.strerror}; name another folder") from error
+        raise OutputError(f"{out}: cannot be used: {error.strerror}; use another folder") from error
 
 
 def prove(folder: Path, console: Console) -> bool:
-    """Export the live part's signed series and examine it, as `patrol-lpr verify` does."""
+    """Export the signed series of the live part and verify it, as `patrol-lpr verify` does."""
     series = folder / "series.lpr"
     with closing(Store(folder / "station.db", must_exist=True)) as store:
         ring = load_keyring(folder / "keys")
@@ -144,12 +144,12 @@ def prove(folder: Path, console: Console) -> bool:
             write_evidence(store, out, ring, None, now_us=0)
     findings = examine_file(series)
     console.print(findings_table(findings))
-    console.print(f"the same again: patrol-lpr verify {series}", highlight=False)
+    console.print(f"to repeat: patrol-lpr verify {series}", highlight=False)
     return all(unit.is_right for unit in findings)
 
 
 def show_live(drive: Drive, folder: Path, console: Console) -> LiveResult:
-    """Play one drive in real time and show what happens."""
+    """Play one drive in real time and show its progress."""
     log.configure("error", "auto")
     with ExitStack() as stack:
         broker = EmbeddedBroker()
@@ -180,7 +180,7 @@ def show_live(drive: Drive, folder: Path, console: Console) -> LiveResult:
         with Live(console=console, refresh_per_second=6, transient=True) as screen:
             service.run(until_cameras_end=True, drain_s=_DRAIN_S, on_watch=lambda s: screen.update(view.draw(s)))
         rows = store.reads()
-        console.print(reads_table(rows, title=f"what the station holds after {drive.header.name}"))
+        console.print(reads_table(rows, title=f"reads at the station after {drive.header.name}"))
         progress = service.progress
         return LiveResult(
             progress.committed, len(rows), progress.waiting, _first_s(progress.first_mono_ns, started_ns)
@@ -207,7 +207,7 @@ def _hardware(drive: Drive, hw: HwConfig, clock: Clock, gate: LinkGate, origin_n
 
 
 class _Weather:
-    """Opens and shuts the gate when the drive's script says so."""
+    """Opens and closes the link according to the drive's script."""
 
     def __init__(self, drive: Drive, gate: LinkGate, clock: Clock, origin_ns: int) -> None:
         self._actions = [a for a in drive.script if a.do in {"link.up", "link.down"} and a.t_ns > 0]
@@ -234,7 +234,7 @@ class _Weather:
 
 
 class _View:
-    """What the person sees while it runs."""
+    """The live display."""
 
     def __init__(self, drive: Drive, clock: Clock, origin_ns: int, ingest: Ingest) -> None:
         self._drive = drive
@@ -262,7 +262,7 @@ class _View:
             f"outbox {stats.reads} reads, {stats.plates + stats.overviews} pictures",
             f"station {self._ingest.counts.reads}",
         )
-        table = Table("plate", "region", "sure", "looks", "place", expand=True)
+        table = Table("plate", "region", "conf", "frames", "position", expand=True)
         for read in service.progress.reads[-_SHOWN:]:
             table.add_row(
                 f"[bold]{read.body.text}[/]",

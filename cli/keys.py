@@ -1,4 +1,4 @@
-"""``patrol-lpr keys``: make the key pairs of units and stations, show what to compare."""
+"""``patrol-lpr keys``: create key pairs of units and stations, show fingerprints."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def make_station(folder: Path, name: str) -> int:
-    """Write NAME.key, which stays at the station, and NAME.pub, which every unit gets.
+    """Write NAME.key, for the station only, and NAME.pub, for every unit.
 
-    So it is with receipt.key and receipt.pub, unless the folder has them: the station signs its answers.
+    Likewise receipt.key and receipt.pub, unless they exist: the station signs its answers with them.
     """
     key = StationKey.generate()
     _make(folder, f"{name}.key", f"{name}.pub", key)
@@ -31,7 +31,7 @@ def make_station(folder: Path, name: str) -> int:
 
 
 def make_unit(folder: Path, unit: str) -> int:
-    """Write unit.key, which stays in the unit, and unit-ID.pub, which the station gets."""
+    """Write unit.key, for the unit only, and unit-ID.pub, for the station."""
     check_unit(unit)
     key = SigningKey.generate()
     _make(folder, "unit.key", f"unit-{unit}.pub", key)
@@ -40,32 +40,30 @@ def make_unit(folder: Path, unit: str) -> int:
 
 
 def make_release(folder: Path) -> int:
-    """Write release.key, which signs updates and lies on no unit, and release.pub, which every unit gets."""
+    """Write release.key, which signs updates and is stored on no unit, and release.pub, for every unit."""
     key = SigningKey.generate()
     _make(folder, "release.key", "release.pub", key)
-    _say(
-        folder / "release.pub", key.public.raw, "copy it to /etc/patrol-lpr of every unit; keep the .key off-line"
-    )
+    _say(folder / "release.pub", key.public.raw, "copy it to /etc/patrol-lpr of every unit; keep the .key offline")
     return 0
 
 
 def show(paths: list[Path]) -> int:
-    """Print what a public key is and its fingerprint."""
+    """Print type and fingerprint of a public key."""
     table = Table("file", "kind", "id", "fingerprint")
     for path in paths:
         try:
             unit = VerifyKey.load(path)
-            table.add_row(path.name, "signs, Ed25519", unit.id.hex(), fingerprint(unit.raw))
+            table.add_row(path.name, "signing key, Ed25519", unit.id.hex(), fingerprint(unit.raw))
         except KeyFileError:
             station = StationKey.load_public(path)
-            table.add_row(path.name, "seals, X25519", station.id.hex(), fingerprint(station.raw))
+            table.add_row(path.name, "encryption key, X25519", station.id.hex(), fingerprint(station.raw))
     Console().print(table)
     return 0
 
 
 def _make(folder: Path, private: str, public: str, key: SigningKey | StationKey) -> None:
     if (folder / public).exists():
-        raise KeyFileError(f"{folder / public}: exists already; a key is never overwritten, name another folder")
+        raise KeyFileError(f"{folder / public}: already exists; keys are never overwritten, use another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         key.save(folder / private)

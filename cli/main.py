@@ -1,4 +1,4 @@
-"""``patrol-lpr``: the command line.  Each verb imports what it needs when it runs, so that ``--help`` is instant."""
+"""``patrol-lpr``: the command line.  Each command imports its modules when it runs, so that ``--help`` is fast."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from protocol.errors import PatrolError
 
 EXIT_FAILED = 1
 EXIT_CONFIG = 78
-"""As sysexits.h has it.  The service is not restarted then: neither a restart nor a reboot mends a configuration."""
+"""EX_CONFIG of sysexits.h.  The service is not restarted then: a restart does not fix a configuration."""
 
 app = typer.Typer(
     name="patrol-lpr",
@@ -27,7 +27,7 @@ app = typer.Typer(
 
 def _say_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version  # noqa: PLC0415 - keeps --help instant
+        from importlib.metadata import version  # noqa: PLC0415 - keeps --help fast
 
         sys.stdout.write(f"patrol-lpr {version('patrol-lpr')}\n")
         raise typer.Exit
@@ -44,7 +44,7 @@ def main_options(
 
 ModelsOption = Annotated[
     Path | None,
-    typer.Option("--models", help="Folder with active.toml and the bundles; the shipped ones by default."),
+    typer.Option("--models", help="Folder with active.toml and the bundles; default: the shipped models."),
 ]
 RuntimeOption = Annotated[str, typer.Option("--runtime", help="TFLite runtime: auto, litert or tflite.")]
 
@@ -52,23 +52,23 @@ RuntimeOption = Annotated[str, typer.Option("--runtime", help="TFLite runtime: a
 @app.command()
 def read(  # noqa: PLR0917 - each option is one of the command's
     inputs: Annotated[list[Path], typer.Argument(help="Pictures, folders of pictures, or videos.")],
-    crops: Annotated[bool, typer.Option("--crops", help="Take each whole picture as one plate.")] = False,
-    jsonl: Annotated[bool, typer.Option("--jsonl", help="Print one JSON object a picture.")] = False,
+    crops: Annotated[bool, typer.Option("--crops", help="Treat each picture as the crop of one plate.")] = False,
+    jsonl: Annotated[bool, typer.Option("--jsonl", help="Print one JSON object per picture.")] = False,
     formats: Annotated[
-        bool, typer.Option("--formats", help="Also propose the likeliest text in a format of the region.")
+        bool, typer.Option("--formats", help="Also suggest the likeliest text in a plate format of the region.")
     ] = False,
     models: ModelsOption = None,
     runtime: RuntimeOption = "auto",
 ) -> None:
     """Read the plates in photographs and videos."""
-    from cli import read  # noqa: PLC0415 - keeps --help instant
+    from cli import read  # noqa: PLC0415 - keeps --help fast
 
     code = read.run(inputs, crops=crops, jsonl=jsonl, formats=formats, models=models, runtime=runtime)
     raise typer.Exit(code)
 
 
-ConfigOption = Annotated[Path, typer.Option("--config", help="Configuration of the unit.")]
-SetOption = Annotated[list[str] | None, typer.Option("--set", help="section.key=value over the file; repeatable.")]
+ConfigOption = Annotated[Path, typer.Option("--config", help="Configuration file of the unit.")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", help="Override section.key=value; repeatable.")]
 _CONFIG = CONFIG_FILE
 
 
@@ -76,25 +76,25 @@ _CONFIG = CONFIG_FILE
 def run(
     config: ConfigOption = _CONFIG,
     overrides: SetOption = None,
-    until_cameras_end: Annotated[bool, typer.Option(help="End with the last frame of finite sources.")] = False,
-    drain_s: Annotated[float, typer.Option(help="How long to go on sending at the end.")] = 3.0,
+    until_cameras_end: Annotated[bool, typer.Option(help="Exit after the last frame of finite sources.")] = False,
+    drain_s: Annotated[float, typer.Option(help="Seconds to keep sending at the end.")] = 3.0,
 ) -> None:
     """Run the agent on the configured hardware."""
-    from cli import run  # noqa: PLC0415 - keeps --help instant
+    from cli import run  # noqa: PLC0415 - keeps --help fast
 
     raise typer.Exit(run.run(config, overrides or [], until_cameras_end=until_cameras_end, drain_s=drain_s))
 
 
 @app.command()
 def record(
-    out: Annotated[Path, typer.Argument(help="Folder of the new drive.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the new drive.")],
     config: ConfigOption = _CONFIG,
     overrides: SetOption = None,
-    camera: Annotated[str | None, typer.Option(help="Name of the camera; the first by default.")] = None,
-    seconds: Annotated[float | None, typer.Option(help="End after this long.")] = None,
+    camera: Annotated[str | None, typer.Option(help="Name of the camera; default: the first.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Stop after this many seconds.")] = None,
 ) -> None:
     """Record a drive from the configured camera and receiver."""
-    from cli import record  # noqa: PLC0415 - keeps --help instant
+    from cli import record  # noqa: PLC0415 - keeps --help fast
 
     raise typer.Exit(record.run(config, overrides or [], out, camera_name=camera, seconds=seconds))
 
@@ -105,8 +105,8 @@ def simulate(
     report: Annotated[Path | None, typer.Option(help="Write an HTML report here.")] = None,
     keep: Annotated[Path | None, typer.Option(help="Keep outbox and station files in this folder.")] = None,
 ) -> None:
-    """Replay drives through agent, outbox, link and station, with all that their scripts break."""
-    from cli import simulate  # noqa: PLC0415 - keeps --help instant
+    """Replay drives through agent, outbox, link and station, with the faults of their scripts."""
+    from cli import simulate  # noqa: PLC0415 - keeps --help fast
 
     raise typer.Exit(simulate.run(drives, report, keep))
 
@@ -116,13 +116,13 @@ def demo(
     out: Annotated[
         Path,
         typer.Option(
-            help="Folder for reports and files: a new or empty one, or an earlier demo's, which is emptied."
+            help="Folder for reports and files: a new or empty one, or one of an earlier demo, which is emptied."
         ),
     ] = Path("demo-out"),
     drives: Annotated[Path, typer.Option(help="Folder with drives.")] = Path("tests/drives"),
 ) -> None:
-    """Watch the whole product work: one drive live through a real broker, all drives replayed, reports."""
-    from cli import demo  # noqa: PLC0415 - keeps --help instant
+    """Run a demo: one drive live through a real broker, then all drives replayed, with reports."""
+    from cli import demo  # noqa: PLC0415 - keeps --help fast
 
     raise typer.Exit(demo.run(drives, out))
 
@@ -132,10 +132,10 @@ def doctor(
     config: ConfigOption = _CONFIG,
     overrides: SetOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    lamps: Annotated[bool, typer.Option("--lamps", help="Show every lamp and sound in turn instead.")] = False,
+    lamps: Annotated[bool, typer.Option("--lamps", help="Only show every lamp and sound in turn.")] = False,
 ) -> None:
-    """Check everything the agent needs and say what to do about what is missing."""
-    from cli.diagnostics import doctor  # noqa: PLC0415 - keeps --help instant
+    """Check configuration, devices, keys and network; say what to do if a check fails."""
+    from cli.diagnostics import doctor  # noqa: PLC0415 - keeps --help fast
 
     if lamps:
         raise typer.Exit(doctor.show_panel(config, overrides or [], each_s=3.0))
@@ -147,15 +147,15 @@ def selftest(  # noqa: PLR0917 - options of a command
     config: ConfigOption = _CONFIG,
     overrides: SetOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Write a checklist to print, as HTML.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write a printable checklist as HTML.")] = None,
     attended: Annotated[
         bool | None,
-        typer.Option("--attended/--unattended", help="Ask somebody; by default where there is a terminal."),
+        typer.Option("--attended/--unattended", help="Ask the operator; default: if there is a terminal."),
     ] = None,
-    sky_s: Annotated[float, typer.Option(help="Longest wait for a fix.")] = 180.0,
+    sky_s: Annotated[float, typer.Option(help="Maximum time to wait for a fix, in seconds.")] = 180.0,
 ) -> None:
-    """Try a unit on the bench, step by step, with a checklist (stop the agent first)."""
-    from cli.diagnostics import selftest  # noqa: PLC0415 - keeps --help instant
+    """Test a unit on the bench, step by step, with a checklist (stop the agent first)."""
+    from cli.diagnostics import selftest  # noqa: PLC0415 - keeps --help fast
     from hw.clock import RealClock  # noqa: PLC0415
 
     raise typer.Exit(
@@ -166,7 +166,9 @@ def selftest(  # noqa: PLR0917 - options of a command
     )  # fmt: skip
 
 
-config_app = typer.Typer(help="Check, show or start a configuration.", no_args_is_help=True, rich_markup_mode=None)
+config_app = typer.Typer(
+    help="Check or show a configuration, or print an example.", no_args_is_help=True, rich_markup_mode=None
+)
 app.add_typer(config_app, name="config")
 
 
@@ -174,31 +176,31 @@ app.add_typer(config_app, name="config")
 def config_check(
     path: Annotated[Path, typer.Argument()] = _CONFIG,
     overrides: SetOption = None,
-    over: Annotated[Path | None, typer.Option(help="What an update would lay over it.")] = None,
+    over: Annotated[Path | None, typer.Option(help="Configuration of an update to merge over it.")] = None,
 ) -> None:
-    """Say everything that is wrong with a file."""
-    from cli import config  # noqa: PLC0415 - keeps --help instant
+    """Check a configuration and list all errors."""
+    from cli import config  # noqa: PLC0415 - keeps --help fast
 
     raise typer.Exit(config.check(path, overrides or [], over))
 
 
 @config_app.command("show")
 def config_show(path: Annotated[Path, typer.Argument()] = _CONFIG, overrides: SetOption = None) -> None:
-    """Print the configuration in force, defaults included."""
-    from cli import config  # noqa: PLC0415 - keeps --help instant
+    """Print the effective configuration, including defaults."""
+    from cli import config  # noqa: PLC0415 - keeps --help fast
 
     raise typer.Exit(config.show(path, overrides or []))
 
 
 @config_app.command("example")
 def config_example() -> None:
-    """Print a complete file with every key explained."""
-    from cli import config  # noqa: PLC0415 - keeps --help instant
+    """Print a complete example with a comment for every key."""
+    from cli import config  # noqa: PLC0415 - keeps --help fast
 
     raise typer.Exit(config.example())
 
 
-outbox_app = typer.Typer(help="Look into the outbox of a unit.", no_args_is_help=True, rich_markup_mode=None)
+outbox_app = typer.Typer(help="Inspect the outbox of a unit.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(outbox_app, name="outbox")
 StateOption = Annotated[Path, typer.Option("--state-dir", help="Folder of the outbox.")]
 _STATE = STATE_DIR
@@ -207,7 +209,7 @@ _STATE = STATE_DIR
 @outbox_app.command("show")
 def outbox_show(state_dir: StateOption = _STATE) -> None:
     """Print the counters."""
-    from cli import outbox  # noqa: PLC0415 - keeps --help instant
+    from cli import outbox  # noqa: PLC0415 - keeps --help fast
 
     raise typer.Exit(outbox.show(state_dir))
 
@@ -215,33 +217,33 @@ def outbox_show(state_dir: StateOption = _STATE) -> None:
 @outbox_app.command("list")
 def outbox_list(
     state_dir: StateOption = _STATE,
-    quarantined: Annotated[bool, typer.Option(help="Those refused by the station.")] = False,
+    quarantined: Annotated[bool, typer.Option(help="Show quarantined records instead.")] = False,
 ) -> None:
-    """List the oldest records that wait."""
-    from cli import outbox  # noqa: PLC0415 - keeps --help instant
+    """List the oldest pending records."""
+    from cli import outbox  # noqa: PLC0415 - keeps --help fast
 
     raise typer.Exit(outbox.listing(state_dir, quarantined=quarantined))
 
 
 @outbox_app.command("requeue")
 def outbox_requeue(config: ConfigOption = _CONFIG) -> None:
-    """Send refused records once more (stop the agent first)."""
+    """Send quarantined records again (stop the agent first)."""
     from agent.runtime.config import load_config  # noqa: PLC0415
-    from cli import outbox  # noqa: PLC0415 - keeps --help instant
+    from cli import outbox  # noqa: PLC0415 - keeps --help fast
 
     raise typer.Exit(outbox.requeue(load_config(config)))
 
 
 @outbox_app.command("discard")
 def outbox_discard(config: ConfigOption = _CONFIG) -> None:
-    """Remove refused records for good; the station is told (stop the agent first)."""
+    """Delete quarantined records permanently; the station is told (stop the agent first)."""
     from agent.runtime.config import load_config  # noqa: PLC0415
-    from cli import outbox  # noqa: PLC0415 - keeps --help instant
+    from cli import outbox  # noqa: PLC0415 - keeps --help fast
 
     raise typer.Exit(outbox.discard(load_config(config)))
 
 
-keys_app = typer.Typer(help="Make and show keys.", no_args_is_help=True, rich_markup_mode=None)
+keys_app = typer.Typer(help="Create and show keys.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(keys_app, name="keys")
 FolderArgument = Annotated[Path, typer.Argument(help="Folder for the new files.")]
 
@@ -249,36 +251,36 @@ FolderArgument = Annotated[Path, typer.Argument(help="Folder for the new files."
 @keys_app.command("station")
 def keys_station(
     folder: FolderArgument,
-    name: Annotated[str, typer.Option(help="Name of the files; must begin with station.")] = "station",
+    name: Annotated[str, typer.Option(help="Base name of the files; must begin with station.")] = "station",
 ) -> None:
-    """Make the pair that units seal to, and the one that answers are signed with: .key stays here, .pub goes out."""
-    from cli import keys  # noqa: PLC0415 - keeps --help instant
+    """Create a station's key pairs for encryption and receipts: keep .key at the station, copy .pub to the units."""
+    from cli import keys  # noqa: PLC0415 - keeps --help fast
 
     if not name.startswith("station") or "/" in name:
-        raise typer.BadParameter("must begin with station, and is no path", param_hint="--name")
+        raise typer.BadParameter("must begin with station and must not be a path", param_hint="--name")
     raise typer.Exit(keys.make_station(folder, name))
 
 
 @keys_app.command("unit")
 def keys_unit(folder: FolderArgument, unit: Annotated[str, typer.Argument(help="Id of the unit.")]) -> None:
-    """Make the pair that a unit signs with: unit.key stays in the unit, unit-ID.pub goes to the station."""
-    from cli import keys  # noqa: PLC0415 - keeps --help instant
+    """Create a unit's signing key pair: keep unit.key on the unit, copy unit-ID.pub to the station."""
+    from cli import keys  # noqa: PLC0415 - keeps --help fast
 
     raise typer.Exit(keys.make_unit(folder, unit))
 
 
 @keys_app.command("release")
 def keys_release(folder: FolderArgument) -> None:
-    """Make the pair that signs updates: release.key stays off-line, release.pub goes to every unit."""
-    from cli import keys  # noqa: PLC0415 - keeps --help instant
+    """Create the key pair that signs updates: keep release.key offline, copy release.pub to every unit."""
+    from cli import keys  # noqa: PLC0415 - keeps --help fast
 
     raise typer.Exit(keys.make_release(folder))
 
 
 @keys_app.command("show")
 def keys_show(paths: Annotated[list[Path], typer.Argument(help="Public keys.")]) -> None:
-    """Print fingerprints, for two people to compare."""
-    from cli import keys  # noqa: PLC0415 - keeps --help instant
+    """Print fingerprints of public keys, to be compared by two people."""
+    from cli import keys  # noqa: PLC0415 - keeps --help fast
 
     raise typer.Exit(keys.show(paths))
 
@@ -288,37 +290,39 @@ def verify(
     path: Annotated[Path, typer.Argument(help="A series, from `patrol-lpr station export --evidence`.")],
     key: Annotated[
         list[Path] | None,
-        typer.Option("--key", help="unit-ID.pub to believe; repeatable; absent: the file's own."),
+        typer.Option("--key", help="Trusted unit-ID.pub; repeatable; if omitted, the keys in the file."),
     ] = None,
 ) -> None:
-    """Prove that an exported series is complete and unaltered, or show what is missing, changed or re-ordered."""
-    from cli import verify  # noqa: PLC0415 - keeps --help instant
+    """Check that an exported series is complete and unaltered; list what is missing, changed or reordered."""
+    from cli import verify  # noqa: PLC0415 - keeps --help fast
 
     raise typer.Exit(verify.run(path, key or []))
 
 
-bundle_app = typer.Typer(help="Verify and time the model bundles.", no_args_is_help=True, rich_markup_mode=None)
+bundle_app = typer.Typer(
+    help="Check model bundles and measure their speed.", no_args_is_help=True, rich_markup_mode=None
+)
 app.add_typer(bundle_app, name="bundle")
 
 
 @bundle_app.command("verify")
 def bundle_verify(models: ModelsOption = None) -> None:
-    """Check contracts, hashes and goldens on every installed runtime."""
-    from cli import bundle  # noqa: PLC0415 - keeps --help instant
+    """Check contracts, hashes and goldens with every installed runtime."""
+    from cli import bundle  # noqa: PLC0415 - keeps --help fast
 
     raise typer.Exit(bundle.verify(models))
 
 
 @bundle_app.command("bench")
 def bundle_bench(models: ModelsOption = None, runtime: RuntimeOption = "auto", threads: int = 1) -> None:
-    """Time both models on this board."""
-    from cli import bundle  # noqa: PLC0415 - keeps --help instant
+    """Measure the speed of both models on this board."""
+    from cli import bundle  # noqa: PLC0415 - keeps --help fast
 
     raise typer.Exit(bundle.bench(models, runtime=runtime, threads=threads))
 
 
 def main() -> None:
-    """Entry point: errors raised on purpose become one line and an exit code, anything else a traceback."""
+    """Entry point: our own errors become one line and an exit code, anything else a traceback."""
     from cli import station as station_cli  # noqa: PLC0415 - keeps importing this module cheap
 
     app.add_typer(station_cli.app, name="station")

@@ -1,4 +1,4 @@
-"""``patrol-lpr outbox``: what waits, what was refused; sequence numbers and ids, never plate texts."""
+"""``patrol-lpr outbox``: pending and quarantined records; sequence numbers and ids, never plate texts."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def show(state_dir: Path) -> int:
 
 
 def listing(state_dir: Path, *, quarantined: bool) -> int:
-    """Print the oldest records that wait, or those that were refused."""
+    """Print the oldest pending records, or the quarantined ones."""
     reader = OutboxReader(state_dir / FILE_NAME)
     if quarantined:
-        table = Table("seq", "kind", "id", "bytes", "refused as")
+        table = Table("seq", "kind", "id", "bytes", "reason")
         for row, code in reader.quarantined(limit=_MAX_LISTED):
             table.add_row(str(row.seq), row.kind.name.lower(), row.record_id.hex(), str(len(row.payload)), code)
     else:
@@ -53,22 +53,22 @@ def listing(state_dir: Path, *, quarantined: bool) -> int:
 
 
 def requeue(config: AgentConfig) -> int:
-    """Send refused records once more; the agent must be stopped."""
+    """Send quarantined records again; the agent must be stopped."""
     outbox = _open(config)
     count = outbox.requeue()
     outbox.close()
-    Console().print(f"{count} records wait again")
+    Console().print(f"{count} records are pending again")
     return 0
 
 
 def discard(config: AgentConfig) -> int:
-    """Remove refused records for good, with a tombstone; the agent must be stopped."""
+    """Delete quarantined records permanently, with a tombstone; the agent must be stopped."""
     outbox = _open(config)
     total = 0
     while count := outbox.discard(_MAX_LISTED):
         total += count
     outbox.close()
-    Console().print(f"{total} records removed; the station will be told")
+    Console().print(f"{total} records deleted; the station will be told")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""``patrol-lpr provision``: authority, tokens, cards, images, flashing, first boot."""
+"""``patrol-lpr provision``: authority, certificates, cards, images, flashing, first boot."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from provision.release_key import check_signature, sign_image
 from provision.renew import renew
 
 app = typer.Typer(
-    help="From a blank card to an enrolled unit.",
+    help="Set up a fleet: authority, images, cards, enrolment.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -42,11 +42,12 @@ _GNSS_PATIENCE_S = 240.0
 
 @app.command()
 def ca(
-    folder: AuthorityArgument, name: Annotated[str, typer.Option(help="Who this is.")] = "patrol-lpr fleet"
+    folder: AuthorityArgument,
+    name: Annotated[str, typer.Option(help="Name of the authority.")] = "patrol-lpr fleet",
 ) -> None:
-    """Make the fleet's own certificate authority; keep the folder off-line but for enrolment."""
+    """Create the fleet's certificate authority; keep the folder offline except for enrolment."""
     authority = make_authority(folder, name)
-    _say(f"{folder}: {authority.cert.subject.rfc4514_string()}; ca.key is the fleet: guard it")
+    _say(f"{folder}: {authority.cert.subject.rfc4514_string()}; ca.key controls the fleet: protect it")
 
 
 @app.command("issue")
@@ -58,7 +59,7 @@ def issue_command(
         list[str] | None, typer.Option(help="Name or address clients use; repeatable; for servers.")
     ] = None,
 ) -> None:
-    """Make key and certificate of a broker, an enrolment server (with --host) or a station."""
+    """Create key and certificate of a broker, an enrolment server (with --host) or a station."""
     authority = load_authority(folder)
     _check_free(out, name, authority.pem)
     key, cert = issue(authority, name, hosts=host or ())
@@ -70,17 +71,17 @@ def issue_command(
 
 
 def _check_free(out: Path, name: str, authority_pem: bytes) -> None:
-    """Raises ProvisionError where a key, a certificate or another fleet's authority would be overwritten."""
+    """Raises ProvisionError if a key, a certificate or another fleet's authority would be overwritten."""
     if not name or Path(name).name != name or name == "ca":
-        raise ProvisionError(f"{name!r}: not a name for the files of a server or station")
+        raise ProvisionError(f"{name!r}: not a valid name for the files of a server or station")
     for path in (out / f"{name}.key", out / f"{name}.pem"):
         if path.exists():
             raise ProvisionError(
-                f"{path}: exists already; a key is never overwritten: move it away, or name another folder"
+                f"{path}: already exists; keys are never overwritten: move it, or use another folder"
             )
     ca = out / "ca.pem"
     if ca.exists() and ca.read_bytes() != authority_pem:
-        raise ProvisionError(f"{ca}: another authority's certificate; name another folder")
+        raise ProvisionError(f"{ca}: another authority's certificate; use another folder")
 
 
 @app.command()
@@ -88,23 +89,25 @@ def card(
     folder: AuthorityArgument,
     unit: UnitArgument,
     *,
-    agency: Annotated[str, typer.Option(help="Who owns the reads.")],
+    agency: Annotated[str, typer.Option(help="Agency that owns the reads.")],
     enrol_at: Annotated[str, typer.Option(help="HOST:PORT of `provision serve`.")],
     broker: Annotated[str, typer.Option(help="HOST:PORT of the broker.")],
-    station_key: Annotated[Path, typer.Option(help="station.pub of the station that may open the unit's reads.")],
+    station_key: Annotated[
+        Path, typer.Option(help="station.pub of the station that can decrypt the unit's reads.")
+    ],
     release_key: Annotated[
-        Path | None, typer.Option(help="release.pub of whoever signs updates; absent: the unit takes none.")
+        Path | None, typer.Option(help="release.pub for updates; if omitted, the unit accepts none.")
     ] = None,
     receipt_key: Annotated[
-        Path | None, typer.Option(help="receipt.pub of that station; absent: the one beside station.pub.")
+        Path | None, typer.Option(help="receipt.pub of that station; if omitted, the one next to station.pub.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="The card's file.")] = Path("provision.json"),
-    hours: Annotated[float, typer.Option(min=0.1, help="How long the token is good for.")] = 72,
+    out: Annotated[Path, typer.Option(help="File to write.")] = Path("provision.json"),
+    hours: Annotated[float, typer.Option(min=0.1, help="Hours until the token expires.")] = 72,
     again: Annotated[
-        bool, typer.Option("--again", help="The unit is enrolled, and its board gets a new card.")
+        bool, typer.Option("--again", help="Allow it for an enrolled unit, whose board gets a new card.")
     ] = False,
 ) -> None:
-    """Make a unit's card with a fresh single-use token; an earlier card of the unit that was not used is void."""
+    """Create a unit's card with a single-use token; earlier unused cards of the unit become invalid."""
     ca_store = CaStore(folder)
     if not again:
         ca_store.check_free(unit)
@@ -121,7 +124,7 @@ def card(
     )  # fmt: skip
     with output(out, private=True) as file:
         file.write(made.model_dump_json(indent=1).encode())
-    _say(f"{out}: unit {unit}, token good until {expires:%Y-%m-%d %H:%M} UTC, for one unit, once")
+    _say(f"{out}: unit {unit}, token valid until {expires:%Y-%m-%d %H:%M} UTC, for one unit, once")
 
 
 @app.command()
@@ -132,9 +135,9 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535)] = 8443,
 ) -> None:
-    """Answer the first boots of units until Ctrl-C."""
+    """Run the enrolment and renewal server until Ctrl-C."""
     made = server(CaStore(folder), host, port, cert=cert, key=key)
-    sys.stdout.write(f"enrolling at https://{host}:{made.server_address[1]}; Ctrl-C ends\n")
+    sys.stdout.write(f"enrolling at https://{host}:{made.server_address[1]}; Ctrl-C to stop\n")
     sys.stdout.flush()
     try:
         made.serve_forever()
@@ -144,14 +147,14 @@ def serve(
 
 @app.command()
 def revoke(folder: AuthorityArgument, unit: UnitArgument) -> None:
-    """Let a unit in no more; copy crl.pem to the broker and reload it."""
+    """Revoke a unit's certificates; then copy crl.pem to the broker and reload it."""
     count = CaStore(folder).revoke(unit, now=now_utc())
     _say(f"{count} certificates of {unit} revoked; copy {folder}/crl.pem to the broker and reload it")
 
 
 @app.command("list")
 def list_command(folder: AuthorityArgument) -> None:
-    """Show every certificate ever given."""
+    """List all certificates that were issued."""
     table = Table("unit", "serial", "issued", "revoked")
     for row in CaStore(folder).listing():
         table.add_row(
@@ -163,26 +166,28 @@ def list_command(folder: AuthorityArgument) -> None:
 @app.command()
 def image(
     base: Annotated[Path, typer.Argument(help="Uncompressed Raspberry Pi OS or Debian image.")],
-    out: Annotated[Path, typer.Option(help="The new image; OUT.sha256 appears beside it, with --key OUT.sig.")],
-    wheels: Annotated[Path, typer.Option(help="Folder with the wheels of patrol-lpr and what it needs.")],
-    systemd: Annotated[Path, typer.Option(help="Folder of the unit files.")] = Path("systemd"),
+    out: Annotated[
+        Path, typer.Option(help="The new image; OUT.sha256 is written next to it, with --key also OUT.sig.")
+    ],
+    wheels: Annotated[Path, typer.Option(help="Folder with the wheels of patrol-lpr and its dependencies.")],
+    systemd: Annotated[Path, typer.Option(help="Folder of the systemd files.")] = Path("systemd"),
     key: Annotated[
         Path | None, typer.Option(help="Sign with this release.key, from `patrol-lpr keys release`.")
     ] = None,
 ) -> None:
-    """Make an image for the whole fleet; it holds no secret.  Needs root."""
+    """Create an image for the whole fleet, without secrets.  Needs root."""
     signer = None if key is None else SigningKey.load(key)
     build(base, out, systemd=systemd, wheels=wheels)
     _say(f"{out}: ready; hash in {out.name}.sha256")
     if signer is None:
-        _say(f"not signed; `patrol-lpr provision sign {out} --key release.key` signs it")
+        _say(f"not signed; sign it with `patrol-lpr provision sign {out} --key release.key`")
     else:
         _say(f"signed: {sign_image(out, signer).name}")
 
 
 @app.command()
 def sign(
-    image_file: Annotated[Path, typer.Argument(help="The image, with its .sha256 beside it.")],
+    image_file: Annotated[Path, typer.Argument(help="The image, with its .sha256 next to it.")],
     key: Annotated[Path, typer.Option(help="The release.key.")],
 ) -> None:
     """Sign an image with the release key, on the machine that holds it."""
@@ -195,27 +200,30 @@ def put_card_command(
     target: Annotated[Path, typer.Argument(help="A copy of the image, or a flashed card such as /dev/sdb.")],
     card_file: Annotated[Path, typer.Argument(help="The unit's provision.json.")],
 ) -> None:
-    """Put a unit's card on the boot partition."""
+    """Copy a unit's card to the boot partition."""
     unit = load_card(card_file).unit
     check_unused(target)
     put_card(target, card_file)
-    _say(f"{target}: carries the card of {unit}; start the unit while its token is good, then delete {card_file}")
+    _say(
+        f"{target}: contains the card of {unit}; start the unit before the token expires, then delete {card_file}"
+    )
 
 
 @app.command()
 def flash(
-    image_file: Annotated[Path, typer.Argument(help="The image, with its .sha256 beside it.")],
+    image_file: Annotated[Path, typer.Argument(help="The image, with its .sha256 next to it.")],
     device: Annotated[Path, typer.Argument(help="The whole card, such as /dev/sdb; `lsblk` lists disks.")],
-    really: Annotated[bool, typer.Option("--really", help="Write; without it nothing is touched.")] = False,
-    key: Annotated[
-        Path | None, typer.Option(help="release.pub: refuse an image that this key has not signed.")
-    ] = None,
+    really: Annotated[
+        bool, typer.Option("--really", help="Write; without this option nothing is written.")
+    ] = False,
+    key: Annotated[Path | None, typer.Option(help="release.pub that must have signed the image.")] = None,
 ) -> None:
-    """Write an image to a card and read it back; refuses disks in use.  Dry run by default."""
+    """Write an image to a card and read it back; refuses disks in use.  Dry run without --really."""
     digest = check_image(image_file)
     if key is None:
         _say(
-            "only the hash was checked, which finds a damaged image, not an exchanged one; --key release.pub tells"
+            "only the hash was checked, which detects a damaged image, not a replaced one; "
+            "--key release.pub checks the signature"
         )
     else:
         _say(
@@ -224,7 +232,7 @@ def flash(
     size = check_target(device, image_file)
     _say(f"{image_file.name} ({digest[:16]}...) fits {device} ({size:,} bytes), which is not in use")
     if not really:
-        _say("dry run: nothing was written; add --really")
+        _say("dry run: nothing was written; use --really to write")
         return
     columns = (TextColumn("{task.description:7}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns) as bars:
@@ -236,10 +244,10 @@ def flash(
 
 @app.command("first-boot")
 def first_boot(
-    etc: Annotated[Path, typer.Option(help="Where keys and configuration go.")] = CONFIG_DIR,
-    boot: Annotated[list[Path] | None, typer.Option(help="Boot partitions to look for the card on.")] = None,
+    etc: Annotated[Path, typer.Option(help="Folder for keys and configuration.")] = CONFIG_DIR,
+    boot: Annotated[list[Path] | None, typer.Option(help="Boot partitions to search for the card.")] = None,
 ) -> None:
-    """On the device: keys, enrolment, configuration, token shredded; does nothing where there is no card."""
+    """On the unit: create keys, enrol, install the configuration, delete the token; does nothing without a card."""
     path = find_card(boot or [Path("/boot/firmware"), Path("/boot")])
     if path is None:
         _say("no card: nothing to do")
@@ -251,14 +259,14 @@ def first_boot(
 
 @app.command("renew")
 def renew_command(
-    etc: Annotated[Path, typer.Option(help="Where keys and certificate lie.")] = CONFIG_DIR,
+    etc: Annotated[Path, typer.Option(help="Folder of keys and certificate.")] = CONFIG_DIR,
 ) -> None:
-    """On the device: a new certificate once two thirds of the old one's life are over; a timer asks daily."""
+    """On the unit: renew the certificate after two thirds of its lifetime; run daily by a timer."""
     _say("renewed" if renew(etc, now=now_utc(), group=_group()) else "not yet due")
 
 
 def _see_to_the_clock(card: Card) -> None:
-    """A board without a clock battery lives in the past: take the time from the receiver before the first TLS."""
+    """A board without a clock battery starts with an old date: set the time from the receiver before using TLS."""
     if clock_is_credible(card.ca_pem.encode(), now_s=time.time()) or card.gnss is None:
         return
     from hw.clock import RealClock  # noqa: PLC0415 - needed on a wrong clock only
@@ -273,15 +281,15 @@ def _see_to_the_clock(card: Card) -> None:
             at = None if line is None else utc_from_sentences([line.text])
             if at is not None:
                 set_clock(at)
-                _say(f"clock set to {at:%Y-%m-%d %H:%M} UTC by the receiver")
+                _say(f"clock set to {at:%Y-%m-%d %H:%M} UTC from the receiver")
                 return
     finally:
         receiver.close()
-    raise ProvisionError("the clock is wrong and the receiver has no fix: move the unit under the open sky")
+    raise ProvisionError("the clock is wrong and the receiver has no fix: move the unit under open sky")
 
 
 def _say(text: str) -> None:
-    """A line as it is: paths are neither wrapped nor taken for markup."""
+    """Print a line without wrapping or markup."""
     Console().print(text, markup=False, highlight=False, soft_wrap=True)
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def run(inputs: list[Path], *, crops: bool, jsonl: bool, formats: bool, models: Path | None, runtime: str) -> int:
-    """Read everything; returns 0, or 1 when some input could not be read."""
+    """Read all inputs; returns 0, or 1 if an input could not be read."""
     images, videos = expand(inputs)
     config = RecogniserConfig(runtime=RuntimeKind(runtime))
     recogniser = Recogniser(*load_active(models or default_models_folder()), config)
@@ -80,7 +80,7 @@ def _image_table(results: list[ImageResult]) -> Table:
 
 
 def _video_table(path: Path, reads: list[VideoRead]) -> Table:
-    table = Table("from s", "to s", "plate", "confidence", "region", "looks", "agreeing", title=path.name)
+    table = Table("from s", "to s", "plate", "confidence", "region", "frames", "agreeing", title=path.name)
     for r in reads:
         table.add_row(
             f"{r.t_first_s:.1f}",

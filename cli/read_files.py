@@ -1,4 +1,4 @@
-"""``patrol-lpr read``: the recogniser on photographs, folders and videos, without a vehicle around it."""
+"""``patrol-lpr read``: the recogniser on photographs, folders and videos."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".mov", ".m4v", ".webm"})
 
 @dataclass(frozen=True, slots=True)
 class PlateResult:
-    """One detection; the text is empty when the model would rather not say."""
+    """One detection; the text is empty if its confidence is too low."""
 
     box: Box
     text: str
@@ -36,7 +36,7 @@ class PlateResult:
     region_confidence: float
     char_confidence: tuple[float, ...]
     in_format: str | None = None
-    """The likeliest text in a format of the region, where that was asked for; it never takes the text's place."""
+    """The likeliest text in a format of the region, on request; it never replaces the text."""
 
     def as_json(self) -> dict[str, Any]:
         """JSON form of one plate; the box in pixels of the input picture."""
@@ -55,7 +55,7 @@ class PlateResult:
 
 @dataclass(frozen=True, slots=True)
 class ImageResult:
-    """All plates of one picture, or why it could not be read."""
+    """All plates of one picture, or the error."""
 
     path: Path
     plates: tuple[PlateResult, ...]
@@ -73,9 +73,9 @@ class ImageResult:
 
 
 def expand(inputs: Iterable[Path]) -> tuple[list[Path], list[Path]]:
-    """Pictures and videos among the inputs; folders are searched all the way down.
+    """Return the pictures and videos among the inputs; folders are searched recursively.
 
-    Raises ImageError naming every input that is missing or of an unknown kind.
+    Raises ImageError naming every input that is missing or of an unknown type.
     """
     images: list[Path] = []
     videos: list[Path] = []
@@ -92,7 +92,7 @@ def expand(inputs: Iterable[Path]) -> tuple[list[Path], list[Path]]:
         elif path.suffix.lower() in VIDEO_SUFFIXES:
             videos.append(path)
         else:
-            wrong.append(f"{path}: neither a picture nor a video by its name")
+            wrong.append(f"{path}: unknown file type; pictures and videos are recognised by their suffix")
     if wrong:
         raise ImageError("; ".join(wrong))
     return images, videos
@@ -101,9 +101,9 @@ def expand(inputs: Iterable[Path]) -> tuple[list[Path], list[Path]]:
 def read_images(
     recogniser: Recogniser, paths: Iterable[Path], *, crops: bool, formats: bool = False
 ) -> Iterator[ImageResult]:
-    """Read picture after picture; one that cannot be decoded yields its error and the rest goes on.
+    """Read the pictures in turn; one that cannot be decoded yields its error, and reading continues.
 
-    With ``formats`` each plate also carries its likeliest text in a format of its region.
+    With ``formats`` each plate also has its likeliest text in a format of its region.
     """
     for path in paths:
         try:

@@ -1,4 +1,4 @@
-"""``patrol-lpr read VIDEO``: every frame through the same pipeline as in the vehicle, reads by time in the file."""
+"""``patrol-lpr read VIDEO``: every frame through the pipeline of the vehicle, reads by time in the file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _FALLBACK_FPS = 25.0
 
 @dataclass(frozen=True, slots=True)
 class VideoRead:
-    """One plate in one pass of a video, voted over its looks."""
+    """One plate in one pass of a video, fused over its frames."""
 
     path: Path
     plate: PlateText
@@ -53,9 +53,9 @@ class VideoRead:
 
 
 def read_video(recogniser: Recogniser, path: Path) -> Iterator[VideoRead]:
-    """Track and vote over a whole video; a file that ends mid-frame ends there.
+    """Track and fuse over a whole video; a truncated file ends at its last complete frame.
 
-    Raises ImageError when not even the first frame can be decoded.
+    Raises ImageError if no frame can be decoded.
     """
     vision = CameraPipeline(recogniser, Tracker())
     count = 0
@@ -64,7 +64,7 @@ def read_video(recogniser: Recogniser, path: Path) -> Iterator[VideoRead]:
         for track in vision.step(frame).tracks:
             yield from _result(path, track, recogniser.ocr.reject_below)
     if not count:
-        raise ImageError(f"{path}: no frame can be decoded; is it a video?")
+        raise ImageError(f"{path}: no frame can be decoded; check that it is a video")
     for track in vision.flush():
         yield from _result(path, track, recogniser.ocr.reject_below)
 

@@ -1,4 +1,4 @@
-"""``patrol-lpr record``: write a drive from the configured camera and receiver; nothing is read or sent."""
+"""``patrol-lpr record``: record a drive from the configured camera and receiver; nothing is read or sent."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _write(
             recorder.add_frame(frame)
             while not lines.empty():
                 recorder.add_line(lines.get_nowait())
-            live.update(f"recording: {recorder.frames} frames, {recorder.lines} sentences; Ctrl-C ends")
+            live.update(f"recording: {recorder.frames} frames, {recorder.lines} sentences; Ctrl-C to stop")
             frame = _next(camera, stop)
 
 
@@ -109,7 +109,7 @@ def _header(config: AgentConfig, out: Path, first: Frame, clock: RealClock) -> D
         source="field",
         date=datetime.fromtimestamp(start_utc_ns / _NS_PER_S, UTC).date().isoformat(),
         place="",
-        licence="not for distribution: holds real plates",
+        licence="not for distribution: contains real plates",
         notes="recorded by patrol-lpr",
         unit=config.unit,
         start_utc_ns=start_utc_ns,

@@ -1,8 +1,8 @@
-"""A drive, played as fast as the machine can and the same way every time.
+"""Deterministic replay of a drive, as fast as possible.
 
-The stages of the vehicle run on a clock that the drive moves, with a scripted link and a real station behind it.
+The stages of the vehicle run on simulated time, with a scripted link and a real station.
 
-What the script breaks is broken here: sentences, frames, link and power.  The invariant to hold in the end: every read
+The script's faults are applied here: sentences, frames, link and power.  Invariant: every read
 that was committed is at the station, still in the outbox, or counted as evicted.
 """
 
@@ -46,7 +46,7 @@ _LAST_DRAIN_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Something worth showing on the time axis of a report."""
+    """An event on the time axis of a report."""
 
     t_mono_ns: int
     what: str
@@ -54,7 +54,7 @@ class Moment:
 
 @dataclass(slots=True)
 class ReplayResult:
-    """What a drive led to."""
+    """Result of a drive."""
 
     reads: list[Read] = field(default_factory=list)
     """All reads that were committed, over all boots."""
@@ -62,7 +62,7 @@ class ReplayResult:
     fixes: list[Fix] = field(default_factory=list)
     moments: list[Moment] = field(default_factory=list)
     waiting: list[tuple[int, int]] = field(default_factory=list)
-    """Time in nanoseconds, reads waiting in the outbox: one point a second."""
+    """Time in nanoseconds and number of pending reads, once a second."""
     frame_ms: list[float] = field(default_factory=list)
     """Wall time in the vision step of each frame."""
     times: StageTimes = field(default_factory=StageTimes)
@@ -98,7 +98,7 @@ class _Boot:
         self.read_path.committer.add_command(command)
 
     def release(self) -> None:
-        """Let go of the files; nothing is flushed."""
+        """Close the files without flushing."""
         self.waiting.close()
         self.read_path.outbox.close()
 
@@ -118,7 +118,7 @@ class Replay:
     ) -> None:
         """``peer`` is the station: topic and payload in, answers out.
 
-        ``earlier_boots`` is how often this unit was started before: it goes on with the outbox it finds, under new ids.
+        ``earlier_boots`` is how often this unit was started before: it continues with its outbox, under new ids.
         """
         self.drive = drive
         self.config = config
@@ -134,11 +134,11 @@ class Replay:
         self._boot = _Boot(self)
 
     def random_bytes(self, n: int) -> bytes:
-        """Give bytes for read ids."""
+        """Return random bytes for read ids."""
         return self._random.randbytes(n)
 
     def run(self, on_frame: Callable[[int, ReplayResult], None] | None = None) -> ReplayResult:
-        """Play to the end and let the link drain what it can.  ``on_frame`` hears each frame's number."""
+        """Play to the end and drain the link.  ``on_frame`` is called with each frame's number."""
         pictures = DrivePictures(self.drive)
         for event in scripted_timeline(self.drive):
             self._pass_time(event.t_mono_ns)
@@ -189,7 +189,7 @@ class Replay:
             self.clock.step_utc(round(action.number("seconds", 0.0) * _NS_PER_S))
 
     def _pass_time(self, until_ns: int) -> None:
-        """Let the clock run, stopping wherever the link or a round of the committer is due."""
+        """Advance the clock, stopping whenever the link or the committer is due."""
         while True:
             due = [self._settle_due_ns]
             link_due_ns = self._boot.link.next_due_ns()

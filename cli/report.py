@@ -1,4 +1,4 @@
-"""A drive as one HTML file without references: track, reads with their pictures, times, counters."""
+"""HTML report of a drive in one self-contained file: track, reads with pictures, timing, counters."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _GOOD = 0.9
 
 @dataclass(frozen=True, slots=True)
 class StationView:
-    """What the station holds in the end."""
+    """Contents of the station at the end."""
 
     reads: int
     duplicates: int
@@ -45,11 +45,13 @@ class StationView:
 
 
 def write_report(path: Path, drive: Drive, result: ReplayResult, station: StationView) -> None:
-    """Write the report.  Raises OutputError, and ConfigError when the libraries of the extra ``report`` are missing."""
+    """Write the report.  Raises OutputError, and ConfigError if the libraries of the extra ``report`` are missing."""
     try:
         import jinja2  # noqa: PLC0415 - an extra: the vehicle needs none of this
     except ImportError as error:
-        raise ConfigError("reports need the extra `report`: pip install 'patrol-lpr[report]'") from error
+        raise ConfigError(
+            "reports need matplotlib and jinja2: in the checkout, pip install -e '.[report]'"
+        ) from error
     source = files("cli").joinpath("report.html.j2").read_text(encoding="utf-8")
     template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(source)
     header = drive.header
@@ -65,7 +67,7 @@ def write_report(path: Path, drive: Drive, result: ReplayResult, station: Statio
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{path.parent}: cannot be made: {error.strerror}; name another folder") from error
+        raise OutputError(f"{path.parent}: cannot be made: {error.strerror}; use another folder") from error
     with text_output(path) as out:
         out.write(html)
 
@@ -93,12 +95,12 @@ def _tiles(result: ReplayResult, station: StationView) -> list[dict[str, str]]:
         "frames": f"{frames}",
         "reads": f"{len(result.reads)}",
         "at the station": f"{station.reads}",
-        "sent again": f"{station.duplicates}",
+        "resent": f"{station.duplicates}",
         "missing": f"{station.missing}",
         "waiting": f"{outbox.reads if outbox else 0}",
         "evicted": f"{outbox.evicted_reads if outbox else 0}",
         "re-reads suppressed": f"{result.rereads}",
-        "median ms a frame": f"{statistics.median(result.frame_ms):.1f}" if result.frame_ms else "-",
+        "median ms per frame": f"{statistics.median(result.frame_ms):.1f}" if result.frame_ms else "-",
     }
     return [{"name": name, "value": value} for name, value in values.items()]
 
@@ -127,7 +129,7 @@ def _card(read: Read) -> dict[str, Any]:
 
 def _when(read: ReadBody) -> str:
     if read.utc_us is None:
-        return "no time yet (dated later)"
+        return "no time yet (time anchor follows)"
     text = datetime.fromtimestamp(read.utc_us / _US_PER_S, UTC).strftime("%H:%M:%S.%f")[:-3]
     doubt = "" if read.time.source is TimeSource.GNSS else f" ({read.time.source})"
     return f"{text} UTC ± {read.time.uncertainty_ms} ms{doubt}"
@@ -173,7 +175,7 @@ def _plot_drive(result: ReplayResult) -> str:
     way.ticklabel_format(useOffset=False)
     way.locator_params(nbins=4)
     way.tick_params(labelsize=7)
-    way.set_title("where the reads were made", fontsize=9)
+    way.set_title("positions of the reads", fontsize=9)
     if way.get_legend_handles_labels()[0]:
         way.legend(fontsize=7)
     _plot_time(line, result)
@@ -184,7 +186,7 @@ def _plot_time(line: Any, result: ReplayResult) -> None:
     line.step(
         [t / _NS_PER_S for t, _ in result.waiting], [n for _, n in result.waiting], where="post", color="#2a6fb0"
     )
-    line.set_ylabel("reads waiting in the outbox", fontsize=8)
+    line.set_ylabel("pending reads in the outbox", fontsize=8)
     line.set_xlabel("seconds", fontsize=8)
     line.tick_params(labelsize=7)
     line.set_ylim(bottom=0)
@@ -202,11 +204,11 @@ def _plot_latency(result: ReplayResult) -> str:
     figure = _figure(10.4, 2.8)
     over_time, spread, sure = figure.subplots(1, 3)
     over_time.plot(result.frame_ms, color="#2a6fb0", linewidth=0.8)
-    over_time.set_title("vision step, ms a frame", fontsize=9)
+    over_time.set_title("vision step, ms per frame", fontsize=9)
     if result.frame_ms:
         most = sorted(result.frame_ms)[int(len(result.frame_ms) * 0.99)]
         spread.hist(result.frame_ms, bins=30, range=(0, most * 1.1), color="#2a6fb0")
-    spread.set_title("the same, spread", fontsize=9)
+    spread.set_title("distribution", fontsize=9)
     sure.hist([r.plate.confidence for r in result.reads], bins=20, range=(0, 1), color="#1f7a4d")
     sure.set_title("confidence of the reads", fontsize=9)
     for axes in (over_time, spread, sure):

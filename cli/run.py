@@ -1,4 +1,4 @@
-"""``patrol-lpr run`` and ``patrol-lpr record``: the agent, or only its ears and eyes, on the configured hardware."""
+"""``patrol-lpr run``: the agent on the configured hardware."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
     from hw.ports import Clock
 
 _SLOW_START_S = 3600.0
-"""Eight gigabytes are read and written at the pace of a slow card."""
+"""Time to read and write eight gigabytes on a slow card."""
 
 
 def run(path: Path, overrides: list[str], *, until_cameras_end: bool, drain_s: float) -> int:
-    """Run until SIGTERM or SIGINT.  Raises what ended a thread: the process must end then."""
+    """Run until SIGTERM or SIGINT.  Raises the exception that ended a thread: the process must exit then."""
     config = load_config(path, overrides)
     log.configure(config.log.level, config.log.format)
     config.state_dir.mkdir(parents=True, exist_ok=True)
     notifier = Notifier()
     if opens_slowly(config.state_dir):
         notifier.starting(_SLOW_START_S)
-        notifier.status("the outbox was damaged: looking at every page, saving what can be read")
+        notifier.status("the outbox was damaged: checking every page, salvaging readable records")
     models = tuple(b.model_id for b in load_active(config.recognise.models or default_models_folder()))
     service = Service(
         config, open_hardware(config, RealClock()), lambda: build_recogniser(config), models, notifier=notifier
@@ -53,7 +53,7 @@ def run(path: Path, overrides: list[str], *, until_cameras_end: bool, drain_s: f
 
 
 def open_hardware(config: AgentConfig, clock: Clock) -> Hardware:
-    """Open every back end; raises HwConfigError naming the one that cannot be."""
+    """Open every back end; raises HwConfigError naming the one that cannot be opened."""
     hw = config.hw
     return Hardware(
         cameras=open_cameras(hw.cameras, clock),

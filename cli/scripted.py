@@ -1,4 +1,4 @@
-"""A recogniser that knows the truth of a drive: what follows it can then be asserted exactly."""
+"""A recogniser that returns the ground truth of a drive, so that later stages can be tested exactly."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MODEL = "scripted@00000000"
 
 
 class ScriptedReader:
-    """Reports the truth of each frame with fixed confidences.  One per thread."""
+    """Returns the ground truth of each frame with fixed confidences.  One per thread."""
 
     models = (_MODEL,)
 
@@ -25,11 +25,11 @@ class ScriptedReader:
         self._drive = drive
 
     def detect(self, frame: Frame) -> list[Detection]:
-        """As :class:`agent.pipeline.PlateRecognizer` says."""
+        """See :class:`agent.pipeline.PlateRecognizer`."""
         return [Detection(_box(truth), _SURE) for truth in self._drive.truth_of(frame.seq)]
 
     def read(self, frame: Frame, detections: list[Detection]) -> list[Sighting]:
-        """As :class:`agent.pipeline.PlateRecognizer` says."""
+        """See :class:`agent.pipeline.PlateRecognizer`."""
         sightings = []
         for truth, detection in zip(self._drive.truth_of(frame.seq), detections, strict=True):
             chars = tuple(CharRead(symbol, _SURE) for symbol in truth.plate)

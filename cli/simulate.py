@@ -1,4 +1,4 @@
-"""``patrol-lpr simulate DRIVE``: a drive through the whole product, replayed or live, with a report."""
+"""``patrol-lpr simulate DRIVE``: replay a drive through agent, outbox and station, with a report."""
 
 from __future__ import annotations
 
@@ -39,24 +39,24 @@ _SAMPLE_FIRST = 3
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a replay led to, and what the drive's truth says about it."""
+    """Result of a replay, compared with the drive's ground truth."""
 
     drive: Drive
     result: ReplayResult
     station: StationView
     truth: frozenset[str]
-    """Plates really to be seen in at least three frames."""
+    """Plates visible in at least three frames."""
     balanced: bool
     """True when every committed read is at the station, in the outbox, or counted as evicted."""
 
     @property
     def read_right(self) -> int:
-        """Plates of the truth among the reads."""
+        """Plates of the ground truth that were read."""
         return len(self.truth & {read.body.text for read in self.result.reads})
 
     @property
     def read_wrong(self) -> int:
-        """Reads whose text is no plate of the truth."""
+        """Reads whose text is not a plate of the ground truth."""
         every = {t.plate for t in self.drive.truth}
         return sum(1 for read in self.result.reads if read.body.text not in every)
 
@@ -77,7 +77,7 @@ def config_for(drive: Drive, state_dir: Path, **tables: object) -> AgentConfig:
 
 
 def fresh_keys(folder: Path, unit: str) -> tuple[dict[str, str], Opener]:
-    """Make a unit's and a station's keys for one run; return the unit's ``[seal]`` table and the station's opener."""
+    """Create keys of a unit and a station for one run; return the unit's ``[seal]`` table and the station's opener."""
     folder.mkdir(parents=True, exist_ok=True)
     own, station, answers = SigningKey.generate(), StationKey.generate(), SigningKey.generate()
     own.save(folder / "unit.key")
@@ -92,7 +92,7 @@ def fresh_keys(folder: Path, unit: str) -> tuple[dict[str, str], Opener]:
 
 
 def reader_for(drive: Drive, config: AgentConfig) -> tuple[Callable[[], PlateRecognizer], tuple[str, ...]]:
-    """Return what recognises: the models, or the truth when the drive asks for it."""
+    """Return a factory of recognisers, either models or ground truth as the drive says, and the model ids."""
     if drive.header.recogniser == "scripted":
         return lambda: ScriptedReader(drive), ScriptedReader.models
     bundles = load_active(config.recognise.models or default_models_folder())
@@ -102,7 +102,7 @@ def reader_for(drive: Drive, config: AgentConfig) -> tuple[Callable[[], PlateRec
 def replay_drive(
     drive: Drive, state_dir: Path, on_frame: Callable[[int, ReplayResult], None] | None = None
 ) -> Outcome:
-    """Play a drive on its own clock through agent, outbox and an in-process station in ``state_dir``."""
+    """Play a drive on simulated time through agent, outbox and an in-process station in ``state_dir``."""
     seal, opener = fresh_keys(state_dir / "keys", drive.header.unit)
     config = config_for(drive, state_dir / "unit", seal=seal)
     make_reader, models = reader_for(drive, config)
@@ -117,7 +117,7 @@ def replay_drive(
 
 
 def judge(drive: Drive, result: ReplayResult, store: Store, counts: IngestCounts) -> Outcome:
-    """Hold the reads against the truth, and the books against each other."""
+    """Compare the reads with the ground truth, and check that all reads are accounted for."""
     stored = store.reads()
     gaps = store.gaps(drive.header.unit)
     outbox = result.outbox
@@ -140,7 +140,7 @@ def judge(drive: Drive, result: ReplayResult, store: Store, counts: IngestCounts
 
 
 def run(paths: list[Path], report: Path | None, keep: Path | None) -> int:
-    """Replay drives; returns 1 when a read is unaccounted for or a floor of a drive is not met."""
+    """Replay drives; returns 1 if a read is unaccounted for or a drive's minimum result is not reached."""
     console = Console()
     outcomes = [show_replay(load_drive(path), keep, console) for path in paths]
     console.print(summary(outcomes))
@@ -173,10 +173,10 @@ def show_replay(drive: Drive, keep: Path | None, console: Console) -> Outcome:
 
 
 def broken_floors(outcome: Outcome) -> list[str]:
-    """Say which floors of the drive are not met."""
+    """Return the minimum results of the drive that were not reached."""
     measured = {"plates_read": outcome.read_right / max(1, len(outcome.truth))}
     return [
-        f"{name} is {measured[name]:.2f}, the floor is {floor:.2f}"
+        f"{name} is {measured[name]:.2f} but must be at least {floor:.2f}"
         for name, floor in outcome.drive.header.floors.items()
         if name in measured and measured[name] < floor
     ]
@@ -185,9 +185,9 @@ def broken_floors(outcome: Outcome) -> list[str]:
 def summary(outcomes: list[Outcome]) -> Table:
     """One row a drive."""
     table = Table(
-        "drive", "passed", "right", "wrong", "stored", "lost", "left", "evicted", "ms", "books",
+        "drive", "plates", "read", "false", "stored", "lost", "outbox", "evicted", "ms", "ok",
         box=SIMPLE_HEAD, padding=(0, 1, 0, 0),
-        caption="plates that passed, reads right and wrong; reads at the station, lost, left in the outbox",
+        caption="plates shown and read correctly, false reads; reads at the station, lost, in the outbox, evicted",
     )  # fmt: skip
     table.columns[0].no_wrap = True
     for outcome in outcomes:
@@ -206,6 +206,6 @@ def summary(outcomes: list[Outcome]) -> Table:
             outcome.drive.header.name,
             *map(str, values),
             f"{ms[len(ms) // 2]:.1f}" if ms else "-",
-            "[green]right[/]" if outcome.balanced else "[red]wrong[/]",
+            "[green]yes[/]" if outcome.balanced else "[red]NO[/]",
         )
     return table

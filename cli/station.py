@@ -1,4 +1,4 @@
-"""``patrol-lpr station``: receive, show, export, delete."""
+"""``patrol-lpr station``: receive, show, export and delete reads."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ class Protocol(StrEnum):
 
 
 app = typer.Typer(
-    help="The receiving end: store, receipt, show, export.", add_completion=False, rich_markup_mode=None
+    help="Station: receive, show, export and delete reads.", add_completion=False, rich_markup_mode=None
 )
-DbOption = Annotated[Path | None, typer.Option("--db", help="The station's file; station.db by default.")]
+DbOption = Annotated[Path | None, typer.Option("--db", help="Database file of the station; default: station.db.")]
 UnitOption = Annotated[str | None, typer.Option("--unit", help="Only reads of this unit.")]
 
 
@@ -58,24 +58,28 @@ def serve(
     context: typer.Context,
     *,
     db: DbOption = None,
-    broker: Annotated[str | None, typer.Option(help="HOST[:PORT] of a broker; absent: an embedded one.")] = None,
+    broker: Annotated[
+        str | None, typer.Option(help="HOST[:PORT] of a broker; if omitted, an embedded one.")
+    ] = None,
     host: Annotated[str, typer.Option(help="Loopback address of the embedded broker.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port of the embedded broker; 0 takes a free one.")] = MQTT_PORT,
+    port: Annotated[int, typer.Option(help="Port of the embedded broker; 0 selects a free one.")] = MQTT_PORT,
     protocol: Annotated[Protocol, typer.Option(help="MQTT version, with --broker.")] = Protocol.FIVE,
-    name: Annotated[str, typer.Option(help="Name of this station; goes into every receipt.")] = "station",
-    units: Annotated[str | None, typer.Option(help="Comma-separated units that may send; absent: all.")] = None,
+    name: Annotated[str, typer.Option(help="Name of this station, included in every receipt.")] = "station",
+    units: Annotated[str | None, typer.Option(help="Comma-separated units to accept; if omitted, all.")] = None,
     username: Annotated[str | None, typer.Option(help="User name at the broker.")] = None,
     password_file: Annotated[Path | None, typer.Option(help="File whose first line is the password.")] = None,
-    ca: Annotated[Path | None, typer.Option(help="Authorities to trust, PEM; turns TLS on.")] = None,
+    ca: Annotated[Path | None, typer.Option(help="Trusted authorities, PEM; enables TLS.")] = None,
     cert: Annotated[Path | None, typer.Option(help="Certificate of the station, PEM.")] = None,
     key: Annotated[Path | None, typer.Option(help="Private key of the station, PEM.")] = None,
     keys: Annotated[
         Path | None,
-        typer.Option(help="Folder with station*.key, receipt.key and unit-ID.pub; absent: records come open."),
+        typer.Option(
+            help="Folder with station*.key, receipt.key and unit-ID.pub; if omitted, records are unencrypted."
+        ),
     ] = None,
-    allow_open: Annotated[bool, typer.Option(help="With --keys: take open records as well.")] = False,
+    allow_open: Annotated[bool, typer.Option(help="With --keys: also accept unencrypted records.")] = False,
 ) -> None:
-    """Receive reads until Ctrl-C; with a command, show or export what was received."""
+    """Receive reads until Ctrl-C; with a command, show, export or delete stored reads."""
     context.obj = db
     if context.invoked_subcommand is not None:
         return
@@ -88,7 +92,7 @@ def serve(
     opener = None if keys is None else Opener(load_keyring(keys))
     if opener is not None and not opener.signs:
         typer.echo(
-            f"{keys}: no receipt.key: units that ask for signed receipts will not believe this station", err=True
+            f"{keys}: no receipt.key: units that require signed receipts will ignore this station", err=True
         )
     if broker is None:
         embedded = EmbeddedBroker(host, port)
@@ -122,9 +126,9 @@ def reads(
     context: typer.Context,
     db: DbOption = None,
     unit: UnitOption = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many of the latest.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="Number of reads.")] = 50,
 ) -> None:
-    """Show the latest reads; that somebody looked is noted."""
+    """Show the latest reads; recorded in the audit trail."""
     with _open(context, db) as store:
         rows = store.reads(unit=unit, limit=limit)
         store.audit(_now_us(), getpass.getuser(), f"show{_of(unit)}", len(rows))
@@ -135,16 +139,16 @@ def reads(
 def show_units(
     context: typer.Context,
     db: DbOption = None,
-    counters: Annotated[str | None, typer.Option(help="Show all that this unit counted.")] = None,
+    counters: Annotated[str | None, typer.Option(help="Show all counters of this unit.")] = None,
 ) -> None:
-    """Show the units: last seen, missing and evicted records, counters."""
+    """Show units: last seen, missing and evicted records, counters."""
     with _open(context, db) as store:
         rows = [(row, store.gaps(row.unit)) for row in store.units()]
         health = None if counters is None else store.health(counters)
     if counters is None:
         Console().print(units_table(rows))
     elif health is None:
-        raise typer.BadParameter(f"unit {counters!r} has sent no health yet", param_hint="--counters")
+        raise typer.BadParameter(f"unit {counters!r} has sent no health message yet", param_hint="--counters")
     else:
         told = decode(health, Health)
         Console().print(counters_table(sorted({**told.counters, **told.gauges}.items()), title=counters))
@@ -163,12 +167,12 @@ def export(
     keys: Annotated[Path | None, typer.Option(help="Folder with the units' public keys.")] = None,
     unit: UnitOption = None,
 ) -> None:
-    """Export reads; who did it, when and how many is noted before the file appears."""
+    """Export reads; recorded in the audit trail before the file appears."""
     if csv is None and geojson is None and evidence is None:
         raise typer.BadParameter("give --csv FILE, --geojson FILE or --evidence FILE")
     if evidence is not None and keys is None:
         raise typer.BadParameter(
-            "the series names the units' public keys: give --keys FOLDER", param_hint="--keys"
+            "the series contains the units' public keys: give --keys FOLDER", param_hint="--keys"
         )
     with _open(context, db) as store:
         for target, write, name in ((csv, write_csv, "csv"), (geojson, write_geojson, "geojson")):
@@ -187,10 +191,10 @@ def offer(
     unit: Annotated[str, typer.Argument(help="Id of the unit.")],
     file: Annotated[Path, typer.Argument(help="The update, from `patrol-lpr update make`.")],
     *,
-    key: Annotated[Path, typer.Option(help="release.pub; what it has not signed is not offered.")],
+    key: Annotated[Path, typer.Option(help="release.pub that must have signed the update.")],
     db: DbOption = None,
 ) -> None:
-    """Want a unit to run an update, in place of any offered before; a running station passes it on; noted."""
+    """Offer an update to a unit, replacing any earlier offer; recorded in the audit trail."""
     try:
         with file.open("rb") as opened:
             manifest = verify_update(opened, VerifyKey.load(key))
@@ -200,27 +204,27 @@ def offer(
         raise typer.BadParameter(f"the update is for {', '.join(manifest.units)}, not for {unit}")
     with _open(context, db) as store:
         store.offer(unit, manifest, keep_file(store.path, file), _now_us(), getpass.getuser())
-    Console().print(f"release {manifest.release} is offered to {unit}", highlight=False)
+    Console().print(f"release {manifest.release} offered to {unit}", highlight=False)
 
 
 @app.command()
 def withdraw(
     context: typer.Context, unit: Annotated[str, typer.Argument(help="Id of the unit.")], db: DbOption = None
 ) -> None:
-    """Take the offer to a unit back; what the unit has staged already stays; noted."""
+    """Withdraw the offer to a unit; an update that is already staged stays; recorded in the audit trail."""
     with _open(context, db) as store:
         was = store.withdraw(unit, _now_us(), getpass.getuser())
-    Console().print(f"withdrawn from {unit}" if was else f"nothing was offered to {unit}", highlight=False)
+    Console().print(f"offer to {unit} withdrawn" if was else f"there is no offer to {unit}", highlight=False)
 
 
 @app.command()
 def purge(
     context: typer.Context,
-    days: Annotated[float, typer.Option(min=0, help="Delete what is older than this.")],
+    days: Annotated[float, typer.Option(min=0, help="Delete reads older than this.")],
     db: DbOption = None,
-    retention: Annotated[str | None, typer.Option(help="Only this retention class; absent: all.")] = None,
+    retention: Annotated[str | None, typer.Option(help="Only this retention class; if omitted, all.")] = None,
 ) -> None:
-    """Delete old reads with their pictures; counted and noted."""
+    """Delete old reads with their pictures; recorded in the audit trail."""
     with _open(context, db) as store:
         gone = store.purge(_now_us(), days, retention=retention, who=getpass.getuser())
     Console().print(f"{gone.reads:,} reads and {gone.pictures:,} pictures deleted")
@@ -228,7 +232,7 @@ def purge(
 
 @app.command()
 def audit(context: typer.Context, db: DbOption = None) -> None:
-    """Show per unit what came, what it declared lost and what is missing; who looked at reads or deleted them."""
+    """Show per unit what was received, declared lost and missing, and who viewed, exported or deleted reads."""
     with _open(context, db) as store:
         ranges = [(row.unit, store.seen(row.unit), store.gaps(row.unit)) for row in store.units()]
         rows = store.audit_trail()
@@ -239,7 +243,7 @@ def audit(context: typer.Context, db: DbOption = None) -> None:
 
 
 class _Counted:
-    """Counts reads as they go by."""
+    """Counts reads that pass through."""
 
     def __init__(self, reads: Iterable[StoredRead]) -> None:
         self._reads = reads
@@ -254,7 +258,7 @@ class _Counted:
 def _export(
     store: Store, unit: str | None, target: Path, write: Callable[[Iterable[StoredRead], IO[str]], None], what: str
 ) -> None:
-    """Write aside, note it, then show it: nothing leaves without a trace, and no half file is left behind."""
+    """Write a temporary file, record the export in the audit trail, then rename the file."""
     rows = _Counted(store.each_read(unit=unit))
     if str(target) == "-":
         text = io.StringIO(newline="")
@@ -268,16 +272,16 @@ def _export(
 
 
 def _not_the_store(store: Store, target: Path) -> Path:
-    """Return the target; the station's own file and what SQLite keeps beside it are none."""
+    """Return the target; refuses the station's database and its SQLite files."""
     own = {os.path.realpath(f"{store.path}{suffix}") for suffix in ("", "-wal", "-shm", "-journal")}
     if os.path.realpath(target) in own:
-        raise typer.BadParameter(f"{target} is the station's own file; name another")
+        raise typer.BadParameter(f"{target} is the station's own database; use another file")
     return target
 
 
 @contextmanager
 def _open(context: typer.Context, db: Path | None) -> Iterator[Store]:
-    """Open the file for one command; whatever SQLite says of it becomes a StoreError."""
+    """Open the file for one command; SQLite errors become a StoreError."""
     given: Path | None = context.obj
     store = Store(db or given or _DEFAULT_DB, must_exist=True)
     try:
@@ -289,7 +293,7 @@ def _open(context: typer.Context, db: Path | None) -> Iterator[Store]:
 
 
 def _address(text: str) -> tuple[str, int]:
-    """Take ``HOST``, ``HOST:PORT`` or ``[IPV6]:PORT`` apart."""
+    """Parse ``HOST``, ``HOST:PORT`` or ``[IPV6]:PORT``."""
     host, colon, port = text.rpartition(":")
     if not colon or text.endswith("]"):
         host, port = text, str(MQTT_PORT)

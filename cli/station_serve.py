@@ -1,4 +1,4 @@
-"""Serving until somebody ends it: store, ingest and service put together."""
+"""The running station: store, ingest and service."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def receive(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: news.put(None))
     service.start()
-    serving = f"receiving from {address.host}:{address.port} into {db} as {name}; Ctrl-C ends"
+    serving = f"receiving from {address.host}:{address.port} into {db} as {name}; Ctrl-C to stop"
     console.print(serving, highlight=False, soft_wrap=True)
     going = True
     told_s = time.monotonic()
@@ -84,7 +84,7 @@ def receive(
     service.close()
     store.close()
     summary = ", ".join(f"{name} {number:,}" for name, number in _counts(ingest, service).items() if number)
-    console.print(summary or "nothing came", highlight=False, soft_wrap=True)
+    console.print(summary or "no messages", highlight=False, soft_wrap=True)
     return EXIT_CRASHED if crashed else 0
 
 
@@ -93,7 +93,7 @@ def _counts(ingest: Ingest, service: StationService) -> dict[str, int]:
 
 
 def _line(record: Record, *, show_plate: bool) -> str:
-    """Plates for a person who looks; a file or journal gets the id."""
+    """Prints plates on a terminal, ids elsewhere."""
     envelope, read = record.envelope, record.body
     what, where = envelope.record_id.hex(), ""
     if isinstance(read, Read):

@@ -1,4 +1,4 @@
-"""The station's tables for people."""
+"""Tables of the station's commands."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MAX_GAPS = 6
 
 
 def reads_table(reads: Iterable[StoredRead], *, title: str = "") -> Table:
-    """One row a read; what a person must check first is yellow.  A day or unit they all share goes to the title."""
+    """One row per read; low confidence is yellow.  A day or unit shared by all is in the title."""
     rows = list(reads)
     days = {_time(read)[:10] for read in rows}
     units = {read.unit for read in rows}
@@ -35,7 +35,7 @@ def reads_table(reads: Iterable[StoredRead], *, title: str = "") -> Table:
     table.add_column("time", no_wrap=True)
     if len(units) > 1:
         table.add_column("unit")
-    for name in ("seq", "plate", "region", "sure", "looks", "place"):
+    for name in ("seq", "plate", "region", "conf", "frames", "position"):
         table.add_column(name, no_wrap=True)
     for read in rows:
         sure = f"{read.confidence_e4 / 100:.0f} %"
@@ -55,7 +55,7 @@ def reads_table(reads: Iterable[StoredRead], *, title: str = "") -> Table:
 
 
 def units_table(units: Iterable[tuple[UnitRow, list[Gap]]]) -> Table:
-    """One row a unit with its gaps; missing reads are red."""
+    """One row per unit with its gaps; missing reads are red."""
     table = Table(
         "unit", "state", "software", "last seen", "reads", "last seq", "missing", "evicted", "gaps", "release"
     )
@@ -76,7 +76,7 @@ def units_table(units: Iterable[tuple[UnitRow, list[Gap]]]) -> Table:
 
 
 def _release(unit: UnitRow) -> Text:
-    """What the unit runs, how the latest update stands, and what is wanted where that differs."""
+    """Running release, state of the latest update, and the wanted release if it differs."""
     try:
         told = None if unit.report is None else decode(unit.report, ChunkRequest, UpdateReport)
     except WireError:
@@ -96,7 +96,7 @@ def _release(unit: UnitRow) -> Text:
 
 
 def counters_table(counters: Iterable[tuple[str, int]], *, title: str) -> Table:
-    """What a unit counted, as its last health message said."""
+    """Counters of a unit from its last health message."""
     table = Table("counter", "value", title=escape(title))
     for name, value in counters:
         table.add_row(Text(name), f"{value:,}")
@@ -104,7 +104,7 @@ def counters_table(counters: Iterable[tuple[str, int]], *, title: str) -> Table:
 
 
 def ranges_table(ranges: Iterable[tuple[str, list[tuple[int, int]], list[Gap]]]) -> Table:
-    """One row a unit: which sequence numbers came, which it declared lost, which nobody can explain."""
+    """One row per unit: sequence numbers received, declared lost, and missing."""
     table = Table("unit", "received", "declared lost", "missing", title="sequence numbers")
     for unit, seen, gaps in ranges:
         missing = [gap for gap in gaps if not gap.explained]
@@ -118,7 +118,7 @@ def ranges_table(ranges: Iterable[tuple[str, list[tuple[int, int]], list[Gap]]])
 
 
 def audit_table(rows: Iterable[AuditRow]) -> Table:
-    """One row a deed."""
+    """One row per action."""
     table = Table("time", "who", "what", "reads")
     for row in rows:
         table.add_row(_short(row.utc_us), Text(row.who), Text(row.what), f"{row.count:,}")
@@ -128,7 +128,7 @@ def audit_table(rows: Iterable[AuditRow]) -> Table:
 def _time(read: StoredRead) -> str:
     if read.utc_us is None:
         return "no time"
-    return f"{_short(read.utc_us)}{' (dated)' if read.dated else ''}"
+    return f"{_short(read.utc_us)}{' (anchored)' if read.dated else ''}"
 
 
 def _short(utc_us: int) -> str:

@@ -1,4 +1,4 @@
-"""``patrol-lpr update``: make and look at updates; on the unit apply one, see how it stands, go back."""
+"""``patrol-lpr update``: make and inspect updates; on a unit: apply, status, confirm, roll back."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ app = typer.Typer(
 )
 _LEFT = STATE_DIR / INBOX
 _READABLE = 0o022
-"""Whatever the mask of root's shell: the service's user must be able to read what runs."""
+"""Independent of root's umask: the service's user must be able to read the release."""
 _DAY_S = 86_400
 _MEBI = 2**20
 FileArgument = Annotated[Path, typer.Argument(help="The update, *.lprup.")]
-HomeOption = Annotated[Path, typer.Option(help="Where the releases lie.")]
+HomeOption = Annotated[Path, typer.Option(help="Folder of the releases.")]
 ConfigOption = Annotated[Path, typer.Option(help="The unit's own configuration.")]
-KeyOption = Annotated[Path, typer.Option("--key", help="release.pub to believe.")]
+KeyOption = Annotated[Path, typer.Option("--key", help="release.pub that must have signed it.")]
 
 
 @app.command()
@@ -49,23 +49,24 @@ def make(
     out: FileArgument,
     *,
     key: Annotated[Path, typer.Option(help="release.key, from `patrol-lpr keys release`.")],
-    release: Annotated[int, typer.Option(min=1, help="Number of the release; only ever rises.")],
+    release: Annotated[int, typer.Option(min=1, help="Number of the release; must increase.")],
     wheels: Annotated[
-        Path | None, typer.Option(help="Folder with the wheels of patrol-lpr and its needs.")
+        Path | None, typer.Option(help="Folder with the wheels of patrol-lpr and its dependencies.")
     ] = None,
     models: Annotated[Path | None, typer.Option(help="Folder with active.toml and the bundles.")] = None,
-    config: Annotated[Path | None, typer.Option(help="TOML to lay over the configuration of the units.")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML to merge over the configuration of the units.")] = None,
     unit: Annotated[
-        list[str] | None, typer.Option("--unit", help="Id or pattern of units; repeatable; absent: the fleet.")
+        list[str] | None,
+        typer.Option("--unit", help="Id or pattern of units; repeatable; if omitted, the whole fleet."),
     ] = None,
-    days: Annotated[float, typer.Option(min=0.01, help="How long it may be applied.")] = 90,
-    needs: Annotated[int, typer.Option(min=0, help="Lowest release it may be applied on.")] = 0,
+    days: Annotated[float, typer.Option(min=0.01, help="Days during which it can be applied.")] = 90,
+    needs: Annotated[int, typer.Option(min=0, help="Lowest release it can be applied on.")] = 0,
     base: Annotated[
-        Path | None, typer.Option(help="Earlier update whose wheels the units have; they are left out.")
+        Path | None, typer.Option(help="Earlier update whose wheels the units already have; these are left out.")
     ] = None,
-    note: Annotated[str, typer.Option(help="One line for people.")] = "",
+    note: Annotated[str, typer.Option(help="Description, one line.")] = "",
 ) -> None:
-    """Sign an update of code, models, configuration, or any of them."""
+    """Make and sign an update with code, models, configuration, or any of them."""
     from provision.make_update import Sources, Terms, make_update  # noqa: PLC0415 - loads the models' runtime
 
     signing, sources = SigningKey.load(key), Sources()
@@ -89,7 +90,7 @@ def make(
 
 @app.command()
 def show(file: FileArgument, key: KeyOption = RELEASE_KEY) -> None:
-    """Verify every byte of an update and say what it holds."""
+    """Verify an update completely and print its contents."""
     manifest = _verified(file, VerifyKey.load(key))
     table = Table("part", "file", "bytes", "sha256", "")
     for entry in manifest.files:
@@ -114,10 +115,10 @@ def apply_command(
     key: KeyOption = RELEASE_KEY,
     config: ConfigOption = CONFIG_FILE,
     anyway: Annotated[
-        bool, typer.Option("--anyway", help="Take an older release, or one that was rolled back: your word.")
+        bool, typer.Option("--anyway", help="Accept an older release, or one that was rolled back.")
     ] = False,
 ) -> None:
-    """On the unit, as root: verify, stage beside what runs, check there; on trial from the next start on."""
+    """On the unit, as root: verify, stage and check an update; on trial from the next start."""
     os.umask(_READABLE)
     with _opened(file) as opened:
         made = apply(
@@ -136,14 +137,12 @@ def apply_command(
 
 @app.command()
 def take(
-    inbox: Annotated[
-        Path, typer.Option(help="The file that the agent leaves; removed when it was looked at.")
-    ] = _LEFT,
+    inbox: Annotated[Path, typer.Option(help="The file that the agent fetched; deleted afterwards.")] = _LEFT,
     home: HomeOption = HOME,
     key: KeyOption = RELEASE_KEY,
     config: ConfigOption = CONFIG_FILE,
 ) -> None:
-    """What patrol-lpr-update.service runs: apply what the agent has fetched; nothing of the agent is trusted."""
+    """Run by patrol-lpr-update.service: apply the file that the agent fetched, without trusting the agent."""
     os.umask(_READABLE)
     with held(inbox) as file:
         made = apply(file, Releases(home), Site(VerifyKey.load(key), config), RealTools(), now_s=time.time())
@@ -152,7 +151,7 @@ def take(
 
 @app.command()
 def status(home: HomeOption = HOME) -> None:
-    """Which release runs, which is proven, how the last update ended."""
+    """Show the running and the committed release and the result of the last update."""
     releases = Releases(home)
     state, current, committed = releases.load(), releases.current, releases.committed
     console = Console(highlight=False, soft_wrap=True)
@@ -174,7 +173,7 @@ def status(home: HomeOption = HOME) -> None:
 
 @app.command()
 def confirm(home: HomeOption = HOME) -> None:
-    """On the unit, as root: your word that the release on trial is well."""
+    """On the unit, as root: commit the release on trial."""
     releases = Releases(home)
     releases.commit(releases.current)
     Console().print(f"release {releases.committed} is committed", highlight=False)
@@ -182,13 +181,13 @@ def confirm(home: HomeOption = HOME) -> None:
 
 @app.command()
 def rollback(home: HomeOption = HOME) -> None:
-    """On the unit, as root: run the release before this one; then systemctl restart patrol-lpr."""
-    Console().print(f"release {Releases(home).return_to_previous()} runs from the next start on", highlight=False)
+    """On the unit, as root: go back to the previous release; then systemctl restart patrol-lpr."""
+    Console().print(f"release {Releases(home).return_to_previous()} is used from the next start", highlight=False)
 
 
 @contextmanager
 def held(inbox: Path) -> Iterator[IO[bytes]]:
-    """Open what an unprivileged owner left, following no link, and remove it at the end; a power cut leaves it.
+    """Open a file of an unprivileged user, without following links, and delete it at the end.
 
     Raises UpdateError.
     """
@@ -201,7 +200,7 @@ def held(inbox: Path) -> Iterator[IO[bytes]]:
                 raise UpdateError(f"{inbox}: no file")
             yield file
     except OSError as error:
-        raise UpdateError(f"{inbox}: cannot be taken: {error.strerror}") from error
+        raise UpdateError(f"{inbox}: cannot be used: {error.strerror}") from error
     finally:
         if folder != -1:
             with suppress(OSError):

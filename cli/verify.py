@@ -1,4 +1,4 @@
-"""``patrol-lpr verify FILE``: prove offline that an exported series is complete and unaltered, or show where not."""
+"""``patrol-lpr verify FILE``: check offline that an exported series is complete and unaltered, and list what is not."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MAX_SHOWN = 8
 
 
 class VerifyError(PatrolError):
-    """The file cannot be examined at all."""
+    """The file cannot be examined."""
 
 
 def run(path: Path, key_files: list[Path]) -> int:
@@ -42,17 +42,17 @@ def run(path: Path, key_files: list[Path]) -> int:
         for unit, raw in header.keys:
             console.print(f"{unit}: {fingerprint(raw)}", highlight=False, soft_wrap=True)
         console.print(
-            "The keys came with the file: compare these fingerprints with those of the units (`patrol-lpr keys show`), "
-            "or give the keys with --key.",
+            "The keys are from the file itself: compare these fingerprints with those of the units "
+            "(`patrol-lpr keys show`), or give the keys with --key.",
             soft_wrap=True,
         )
     right = bool(findings) and all(unit.is_right for unit in findings)
-    console.print("[green]complete and unaltered[/]" if right else "[red]NOT proven[/]")
+    console.print("[green]complete and unaltered[/]" if right else "[red]NOT verified[/]")
     return 0 if right else 1
 
 
 def examine_file(path: Path) -> list[UnitFindings]:
-    """Examine a series by the keys inside it."""
+    """Examine a series with the keys in it."""
     with path.open("rb") as file:
         header, proofs = read_series(file)
         return examine(proofs, _enclosed(header))
@@ -63,7 +63,7 @@ def _trusted(paths: list[Path]) -> dict[str, list[VerifyKey]]:
     for path in paths:
         name = UNIT_PUBLIC.fullmatch(path.name)
         if name is None:
-            raise KeyFileError(f"{path}: name it unit-ID.pub after the unit it belongs to")
+            raise KeyFileError(f"{path}: the file name must be unit-ID.pub, with the unit's id")
         keys[name[1]].append(VerifyKey.load(path))
     return keys
 
@@ -76,7 +76,7 @@ def _enclosed(header: Header) -> dict[str, list[VerifyKey]]:
 
 
 def findings_table(findings: list[UnitFindings]) -> Table:
-    """One row a finding."""
+    """One row per finding."""
     table = Table("unit", "numbers", "records", "reads", box=SIMPLE_HEAD)
     for name in ("finding", "where"):
         table.add_column(name, overflow="fold")
@@ -91,7 +91,7 @@ def findings_table(findings: list[UnitFindings]) -> Table:
 def _rows(unit: UnitFindings) -> list[tuple[str, str]]:
     bad = (
         ("changed", unit.changed), ("signed by an unknown key", unit.unknown_key), ("out of order", unit.reordered),
-        ("twice", unit.doubled), ("missing", unit.missing), ("chain broken before", unit.broken),
+        ("twice", unit.doubled), ("missing", unit.missing), ("chain broken at", unit.broken),
     )  # fmt: skip
     good = (("declared lost by the unit", unit.declared), ("new chain after declared damage", unit.restarts))
     rows = [(f"[red]{what}[/]", _places(where)) for what, where in bad if where]
@@ -99,7 +99,7 @@ def _rows(unit: UnitFindings) -> list[tuple[str, str]]:
         rows = [("[green]complete and unaltered[/]", "")]
     rows += [(what, _places(where)) for what, where in good if where]
     if unit.deleted:
-        rows.append(("contents deleted under retention", f"{unit.deleted:,} records"))
+        rows.append(("content deleted under retention policy", f"{unit.deleted:,} records"))
     return rows
 
 

@@ -1,5 +1,5 @@
-"""Everything that can surprise us (camera, receiver, pins, network, board, clock), behind :mod:`hw.ports`.
+"""All hardware and I/O (camera, receiver, pins, network, board, clock) behind the ports in :mod:`hw.ports`.
 
-Each port has real and simulated back ends that pass the same contract tests; :mod:`hw.open` is the only
-chooser.  ``hw`` never imports ``agent``.
+Each port has real and simulated back ends that pass the same contract tests; only :mod:`hw.open` imports
+them.  ``hw`` never imports ``agent``.
 """

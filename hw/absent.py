@@ -1,4 +1,4 @@
-"""What stands in where the configuration says ``none``: the runtime needs no special case."""
+"""Back ends for ``kind = "none"``, so that the runtime needs no special case."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class GnssAbsent:
-    """A receiver that never speaks."""
+    """A receiver that sends nothing."""
 
     def __init__(self) -> None:
         self._closed = threading.Event()
@@ -23,7 +23,7 @@ class GnssAbsent:
         return None
 
     def close(self) -> None:
-        """As the port says."""
+        """See the port."""
         self._closed.set()
 
 
@@ -36,20 +36,20 @@ class PanelAbsent:
         return True
 
     def set_lamp(self, lamp: Lamp) -> None:
-        """Nothing to show it on."""
+        """Does nothing."""
 
     def take_presses(self) -> tuple[Button, ...]:
-        """Nothing to press."""
+        """No buttons."""
         return ()
 
     def hush(self) -> None:
-        """Nothing sounds."""
+        """Does nothing."""
 
     def buzz(self, sound: Buzz) -> None:
-        """Nothing to sound."""
+        """Does nothing."""
 
     def set_illuminator(self, *, on: bool) -> None:
-        """Nothing to switch."""
+        """Does nothing."""
 
     def close(self) -> None:
         """Nothing to release."""
@@ -61,7 +61,7 @@ class LinkAbsent:
     def start(
         self, on_event: Callable[[LinkEvent], None], *, subscribe: tuple[str, ...], will: Will | None
     ) -> None:
-        """No event will come."""
+        """No events."""
 
     def publish(self, topic: str, payload: bytes, *, token: int, retain: bool = False, qos: int = 1) -> None:
         """Raise LinkDownError."""

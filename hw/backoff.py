@@ -1,4 +1,4 @@
-"""How long to wait before the next try."""
+"""Retry delays."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import random
 class Backoff:
     """Exponential back-off with full jitter (M. Brooker, "Exponential Backoff And Jitter", AWS 2015).
 
-    The n-th delay is uniform in 0..min(max_s, min_s * 2^n), so that a fleet that lost its broker does not
-    return in step.
+    The n-th delay is uniform in 0..min(max_s, min_s * 2^n), so that the units of a fleet do not
+    reconnect all at once after a broker outage.
     """
 
     def __init__(self, min_s: float, max_s: float) -> None:
@@ -21,11 +21,11 @@ class Backoff:
         self._ceiling_s = min_s
 
     def next_s(self) -> float:
-        """Seconds to wait now; the ceiling of the one after doubles."""
+        """Return the delay in seconds; the limit of the next one is doubled."""
         delay_s = self._rng.uniform(0, self._ceiling_s)
         self._ceiling_s = min(self._max_s, self._ceiling_s * 2)
         return delay_s
 
     def reset(self) -> None:
-        """It worked: start small again."""
+        """Reset after a success."""
         self._ceiling_s = self._min_s

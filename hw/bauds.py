@@ -1,4 +1,4 @@
-"""Which speed does a receiver speak?  Tried one after the other until a sentence comes whose checksum is right."""
+"""Baud rate detection: rates are tried in turn until a sentence with a valid checksum arrives."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ if TYPE_CHECKING:
     from hw.ports import NmeaLine
 
 BAUDS = (9600, 115200, 38400, 4800, 57600, 19200, 230400)
-"""The common ones first."""
+"""Common rates first."""
 PATIENCE_S = 2.5
 """Receivers speak once a second; a binary greeting may come first."""
 
 
 class FixedBaud:
-    """The speed is known."""
+    """The baud rate is fixed."""
 
     def __init__(self, baud: int) -> None:
         self.baud = baud
 
     def judge(self, lines: Iterable[NmeaLine], t_mono_ns: int) -> bool:
-        """Return whether the port must be opened anew: never."""
+        """Return whether the port must be reopened: never."""
         del lines, t_mono_ns
         return False
 
 
 class BaudSearch:
-    """Goes through the speeds until one is right, and stays there through silence; lasting garbage begins it anew."""
+    """Tries the baud rates until one is correct, and keeps it during silence; continued garbage restarts the search."""
 
     def __init__(self) -> None:
         self._at = 0
@@ -41,11 +41,11 @@ class BaudSearch:
 
     @property
     def baud(self) -> int:
-        """The speed to open the port with."""
+        """Baud rate for opening the port."""
         return BAUDS[self._at]
 
     def judge(self, lines: Iterable[NmeaLine], t_mono_ns: int) -> bool:
-        """Take what came; return whether the port must be opened anew, at another speed."""
+        """Add received bytes; return whether the port must be reopened with another baud rate."""
         if self._since_ns is None:
             self._since_ns = t_mono_ns
         came = list(lines)
@@ -62,7 +62,7 @@ class BaudSearch:
 
 
 def is_sentence(text: str) -> bool:
-    """True for NMEA 0183 framing with a right checksum."""
+    """True for NMEA 0183 framing with a valid checksum."""
     body, star, told = text.removeprefix("$").partition("*")
     if not text.startswith("$") or not star or len(told) != 2:  # noqa: PLR2004 - two hexadecimal digits
         return False

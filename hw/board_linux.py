@@ -1,4 +1,4 @@
-"""The computer, read below a prefix of the file system, so that tests can offer their own files."""
+"""The computer, read from /proc and /sys below a prefix, so that tests can use their own files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class BoardLinux:
     """Vitals from /proc, /sys and the file system of the state folder."""
 
     def __init__(self, *, root: Path, state_dir: Path) -> None:
-        """Raises HwConfigError when there is no state folder or no /proc."""
+        """Raises HwConfigError if the state folder or /proc is missing."""
         self._state_dir = root / state_dir.relative_to("/") if state_dir.is_absolute() else state_dir
         self._temperature = root / "sys/class/thermal/thermal_zone0/temp"
         self._throttled = root / "sys/devices/platform/soc/soc:firmware/get_throttled"
@@ -37,7 +37,7 @@ class BoardLinux:
             raise HwConfigError(f"board: {self._statm} is missing; patrol-lpr needs a Linux /proc")
 
     def vitals(self) -> Vitals:
-        """As the port says; raises HwError when /proc or the state folder can no longer be read."""
+        """See the port; raises HwError when /proc or the state folder can no longer be read."""
         flags = _number(self._throttled, base=16)
         milli_c = _number(self._temperature)
         try:
@@ -77,7 +77,7 @@ class BoardLinux:
 
 
 def _number(path: Path, *, base: int = 10) -> int | None:
-    """The number a file holds; None where the board has no such file."""
+    """The number in a file; None if the board has no such file."""
     try:
         return int(path.read_text(encoding="ascii").strip(), base)
     except (OSError, ValueError):

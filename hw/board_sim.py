@@ -1,4 +1,4 @@
-"""A board in good health, until the script of a drive says otherwise."""
+"""A simulated board, controlled by the script of a drive."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DISK_BYTES = 32 * 10**9
 _RSS_BYTES = 150 * 10**6
 _WRITTEN_BYTES = 10**6
 _THROTTLE_C = 80.0
-"""Where a Raspberry Pi starts to lower its clock."""
+"""Temperature at which a Raspberry Pi starts to lower its clock."""
 
 
 class BoardSim:
@@ -27,7 +27,7 @@ class BoardSim:
         self._script = [(start + action.t_ns, action) for action in (drive.script if drive else ())]
 
     def vitals(self) -> Vitals:
-        """As the port says."""
+        """See the port."""
         now_ns = self._clock.mono_ns()
         temperature_c = _TEMPERATURE_C
         full = False

@@ -1,6 +1,6 @@
 """A USB camera (V4L2) or a network stream (RTSP) through OpenCV.
 
-A thread opens it, keeps only the newest frame, and opens it anew when it goes away.  Traps of the library, kept in
+A thread opens it, keeps only the newest frame, and reopens it when it disconnects.  Traps of the library, kept in
 one place: it hands out blue first; it waits for ever for a stream unless told; it asks for RTSP over UDP, where a lost
 datagram smears a plate; frames that nobody grabs pile up, and everything after is old.
 """
@@ -40,7 +40,7 @@ _STREAM_OPTIONS = ("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
 
 
 class CameraDevice:
-    """Reads as fast as the device gives, hands out the newest frame; tries for ever to have a device."""
+    """Reads at the device's rate and returns the newest frame; retries opening without limit."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class CameraDevice:
         open_video: Callable[[DeviceCameraConfig], Any] | None = None,
         backoff: Backoff | None = None,
     ) -> None:
-        """``open_video`` returns something like an open ``cv2.VideoCapture``, or None; OpenCV's unless given."""
+        """``open_video`` returns an object like an open ``cv2.VideoCapture``, or None; default: OpenCV's."""
         self._config = config
         self._clock = clock
         self._open_video = open_video or open_capture
@@ -65,11 +65,11 @@ class CameraDevice:
         return self._config.name
 
     def next_frame(self, *, timeout_s: float) -> Frame:
-        """As the port says."""
+        """See the port."""
         return self._newest.take(timeout_s=timeout_s)
 
     def close(self) -> None:
-        """As the port says; a read that hangs in the driver is left to end by itself."""
+        """See the port; does not wait for a read that hangs in the driver."""
         self._newest.end()
         if self._thread is not threading.current_thread():
             self._thread.join(_JOIN_S)
@@ -79,17 +79,19 @@ class CameraDevice:
         while not self._newest.ended.is_set():
             video = self._open_video(self._config)
             if video is None:
-                self._newest.absent(f"{where} cannot be opened; is it plugged in, reachable and free?")
+                self._newest.absent(
+                    f"{where} cannot be opened; check that it is connected, reachable and not in use"
+                )
             else:
                 self._read(video)
                 video.release()
-                self._newest.absent(f"{where} went away")
+                self._newest.absent(f"{where} disconnected")
                 if not self._newest.ended.is_set():
                     _LOG.warning("camera_lost", camera=self.name, source=where)
             wait(self._clock, self._newest.ended, self._backoff.next_s())
 
     def _read(self, video: Any) -> None:
-        """Frames until there are no more."""
+        """Read frames until the device ends."""
         told = False
         while not self._newest.ended.is_set():
             got = video.grab()
@@ -109,14 +111,14 @@ class CameraDevice:
         return Frame(seq, self.name, t_mono_ns, bgr_to_rgb(bgr), 0, 1.0)
 
     def _tell_size(self, height_px: int, width_px: int) -> None:
-        """Drivers change the size without a word."""
+        """Drivers may change the size silently."""
         wanted = (self._config.width_px or width_px, self._config.height_px or height_px)
         if wanted != (width_px, height_px):
             _LOG.warning("camera_adjusted", camera=self.name, wanted=wanted, granted=(width_px, height_px))
 
 
 def open_capture(config: DeviceCameraConfig) -> cv2.VideoCapture | None:
-    """OpenCV on V4L2 for a device, on FFmpeg for an address; None when it cannot be had now."""
+    """Open with OpenCV, V4L2 for a device and FFmpeg for an address; None if that fails."""
     video = _device(config) if config.is_device else _stream(config)
     if video.isOpened():
         return video

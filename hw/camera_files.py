@@ -1,4 +1,4 @@
-"""Cameras that read a video file or a folder of pictures, every frame in turn or at their own speed."""
+"""Cameras that read a video file or a folder of pictures, every frame in turn or in real time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FALLBACK_FPS = 25.0
 
 
 class Pictures(Protocol):
-    """A finite row of pictures."""
+    """A finite sequence of pictures."""
 
     fps: float
 
@@ -30,17 +30,17 @@ class Pictures(Protocol):
         """Return the next picture as RGB; None at the end."""
 
     def skip(self) -> bool:
-        """Pass one picture over; False at the end."""
+        """Skip one picture; False at the end."""
 
     def rewind(self) -> bool:
-        """Start again; False when there is nothing to start."""
+        """Rewind; False if that is not possible."""
 
     def close(self) -> None:
         """Release the file."""
 
 
 class CameraFiles:
-    """A camera over a row of pictures.  With ``realtime`` late consumers lose frames, as with any camera."""
+    """A camera over a sequence of pictures.  With ``realtime``, late consumers lose frames, as with any camera."""
 
     def __init__(self, name: str, pictures: Pictures, clock: Clock, *, loop: bool, realtime: bool) -> None:
         self._name = name
@@ -58,7 +58,7 @@ class CameraFiles:
         return self._name
 
     def next_frame(self, *, timeout_s: float) -> Frame:
-        """As the port says."""
+        """See the port."""
         if self._start_ns is None:
             self._start_ns = self._clock.mono_ns()
         if self._realtime:
@@ -76,7 +76,7 @@ class CameraFiles:
         return frame
 
     def close(self) -> None:
-        """As the port says."""
+        """See the port."""
         self._closed.set()
 
     def _due_ns(self) -> int:
@@ -84,7 +84,7 @@ class CameraFiles:
         return start + round(self._seq / self._pictures.fps * NS_PER_S)
 
     def _keep_time(self, timeout_s: float) -> None:
-        """Wait for the next frame, or pass over those that are too old."""
+        """Wait for the next frame, or skip those that are too old."""
         left_s = (self._due_ns() - self._clock.mono_ns()) / NS_PER_S
         if left_s > timeout_s:
             wait(self._clock, self._closed, timeout_s)
@@ -97,39 +97,41 @@ class CameraFiles:
 
 
 class VideoPictures:
-    """A video file.  One that ends in the middle of a frame ends there."""
+    """A video file.  A truncated file ends at its last complete frame."""
 
     def __init__(self, config: VideoCameraConfig) -> None:
-        """Raises HwConfigError when the file is missing or no video."""
+        """Raises HwConfigError if the file is missing or not a video."""
         self._path = config.path
         self._video = cv2.VideoCapture(str(config.path))
         if not self._video.isOpened():
-            raise HwConfigError(f"camera {config.name}: {config.path} is missing or no video that OpenCV can read")
+            raise HwConfigError(
+                f"camera {config.name}: {config.path} is missing, or not a video that OpenCV can read"
+            )
         self.fps = self._video.get(cv2.CAP_PROP_FPS) or _FALLBACK_FPS
 
     def next(self) -> NDArray[np.uint8] | None:
-        """As the protocol says."""
+        """See the protocol."""
         got, bgr = self._video.read()
         return bgr_to_rgb(bgr) if got else None
 
     def skip(self) -> bool:
-        """As the protocol says."""
+        """See the protocol."""
         return bool(self._video.grab())
 
     def rewind(self) -> bool:
-        """As the protocol says."""
+        """See the protocol."""
         return bool(self._video.set(cv2.CAP_PROP_POS_FRAMES, 0))
 
     def close(self) -> None:
-        """As the protocol says."""
+        """See the protocol."""
         self._video.release()
 
 
 class FolderPictures:
-    """A folder of pictures in the order of their names; one that cannot be decoded is passed over and counted."""
+    """A folder of pictures in the order of their names; undecodable ones are skipped and counted."""
 
     def __init__(self, config: FolderCameraConfig) -> None:
-        """Raises HwConfigError when there is no folder or no picture in it."""
+        """Raises HwConfigError if the folder is missing or contains no pictures."""
         self.fps = config.fps
         self.unreadable = 0
         self._next = 0
@@ -140,7 +142,7 @@ class FolderPictures:
             raise HwConfigError(f"camera {config.name}: no pictures in {config.path}")
 
     def next(self) -> NDArray[np.uint8] | None:
-        """As the protocol says."""
+        """See the protocol."""
         while self._next < len(self._paths):
             path = self._paths[self._next]
             self._next += 1
@@ -151,14 +153,14 @@ class FolderPictures:
         return None
 
     def skip(self) -> bool:
-        """As the protocol says; the last picture is never passed over."""
+        """See the protocol; the last picture is never skipped."""
         if self._next + 1 >= len(self._paths):
             return False
         self._next += 1
         return True
 
     def rewind(self) -> bool:
-        """As the protocol says; a folder without one good picture does not start again for ever."""
+        """See the protocol; a folder without a decodable picture is not restarted."""
         self._next = 0
         return self.unreadable < len(self._paths)
 

@@ -55,7 +55,7 @@ def import_picamera2() -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """What the pipeline really delivers; picamera2 changes format and size without a word."""
+    """What the pipeline actually delivers; picamera2 may change format and size silently."""
 
     pixel_format: str
     width_px: int
@@ -63,20 +63,20 @@ class Stream:
 
 
 class CameraPi:
-    """Frames of the main stream, newest first, with the exposure the sensor really used.
+    """Frames of the main stream, newest first, with the exposure the sensor actually used.
 
-    A camera that delivers nothing within a time-out is closed and opened anew, one that is not there is asked for at
+    A camera that delivers nothing within a timeout is closed and reopened, a missing one is retried at
     every call; the caller counts, ends the process when that may help, and systemd goes on from there.
     """
 
     def __init__(self, config: PiCameraConfig, module: Any) -> None:
-        """``module`` is picamera2.  Raises HwConfigError when the camera does not give what is configured."""
+        """``module`` is picamera2.  Raises HwConfigError if the camera does not support the configuration."""
         self._config = config
         self._module = module
         self._newest = NewestFrame(config.name)
         self._boot_offset_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()
         self._owning = threading.RLock()
-        """Who opens, sets or closes; never held while a frame is taken."""
+        """Held while opening, configuring or closing, never while waiting for a frame."""
         self._exposure: Exposure | None = None
         self._camera: Any = None
         self._main = Stream(config.pixel_format, config.width_px, config.height_px)
@@ -90,11 +90,11 @@ class CameraPi:
 
     @property
     def main(self) -> Stream:
-        """The main stream as it was granted."""
+        """The main stream as configured by the pipeline."""
         return self._main
 
     def next_frame(self, *, timeout_s: float) -> Frame:
-        """As the port says; after a stall the camera has been opened anew."""
+        """See the port; after a stall the camera has been reopened."""
         try:
             return self._newest.take(timeout_s=timeout_s)
         except CameraAbsentError:
@@ -103,7 +103,7 @@ class CameraPi:
         except CameraStalledError as stall:
             _LOG.warning("camera_reopened", camera=self.name)
             self._reopen()
-            raise CameraStalledError(f"{stall}; opened anew") from None
+            raise CameraStalledError(f"{stall}; reopened") from None
 
     @property
     def _has_own_way(self) -> bool:
@@ -111,7 +111,7 @@ class CameraPi:
         return config.exposure_us is not None or config.gain is not None or config.metering == "pipeline"
 
     def expose(self, exposure: Exposure) -> None:
-        """As the port says; a camera with a fixed exposure keeps it."""
+        """See the port; a camera with a fixed exposure keeps it."""
         if self._has_own_way or exposure == self._exposure:
             return
         with self._owning:
@@ -123,7 +123,7 @@ class CameraPi:
             )
 
     def close(self) -> None:
-        """As the port says."""
+        """See the port."""
         self._newest.end()
         with self._owning:
             self._release()
@@ -143,7 +143,7 @@ class CameraPi:
             raise
         except (RuntimeError, IndexError, OSError) as error:
             self._release()
-            self._newest.absent(f"cannot be opened: {error}; is the cable in place, is no other program using it?")
+            self._newest.absent(f"cannot be opened: {error}; check the cable, and that no other program uses it")
             return
         self._newest.there()
         wanted = Stream(config.pixel_format, config.width_px, config.height_px)
@@ -151,7 +151,7 @@ class CameraPi:
             _LOG.warning("camera_adjusted", camera=config.name, wanted=str(wanted), granted=str(self._main))
 
     def _release(self) -> None:
-        """Twice is fine: a camera may be closed while it is being opened anew."""
+        """Can be called twice: a camera may be closed while it is being reopened."""
         if self._camera is None:
             return
         self._camera.stop()
@@ -162,7 +162,7 @@ class CameraPi:
         gc.collect()
 
     def _reopen(self) -> None:
-        """Open, after a release where there is something to release; one that is not there stays absent."""
+        """Release if open, then open; a missing camera stays absent."""
         with self._owning:
             if self._newest.ended.is_set():
                 return
@@ -197,7 +197,7 @@ class CameraPi:
         self._newest.put(make)
 
     def _exposure_start_ns(self, metadata: dict[str, Any]) -> int:
-        """The pipeline's own stamp; a pipeline that gives none, or 0, gets the time of arrival."""
+        """The pipeline's timestamp; if missing or 0, the time of arrival."""
         stamp = int(metadata.get("SensorTimestamp") or 0)
         return stamp - self._boot_offset_ns if stamp else time.monotonic_ns()
 
@@ -222,18 +222,18 @@ def _streams(config: PiCameraConfig) -> dict[str, Any]:
 
 
 def _granted(configuration: dict[str, Any], name: str, camera: str) -> Stream:
-    """Read back what the pipeline made of the wish; raises HwConfigError for a format that is not known here."""
+    """Read back the pipeline's configuration; raises HwConfigError for an unsupported format."""
     stream = configuration[name]
     pixel_format = str(stream["format"])
     if pixel_format not in _CONVERSIONS:
         known = ", ".join(_CONVERSIONS)
-        raise HwConfigError(f"camera {camera}: the pipeline gives {pixel_format}; known are {known}")
+        raise HwConfigError(f"camera {camera}: the pipeline delivers {pixel_format}; supported are {known}")
     width_px, height_px = stream["size"]
     return Stream(pixel_format, int(width_px), int(height_px))
 
 
 def _to_rgb(array: NDArray[np.uint8], stream: Stream) -> NDArray[np.uint8]:
-    """Whatever the stream holds -> RGB without the padding of its rows."""
+    """Convert a frame to RGB without row padding."""
     conversion = _CONVERSIONS[stream.pixel_format]
     if stream.pixel_format in _PLANAR:
         array = array[: stream.height_px * 3 // 2]

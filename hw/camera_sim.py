@@ -1,4 +1,4 @@
-"""A camera that sees a drive, as its clock goes."""
+"""A camera that plays the frames of a drive."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 class CameraSim:
-    """Frames of a drive at their time; those nobody asked for in time are lost, like those of ``camera.stall``."""
+    """Frames of a drive at their times; late ones are lost, as are those during ``camera.stall``."""
 
     def __init__(
         self, drive: Drive, clock: Clock, *, name: str | None = None, origin_ns: int | None = None
     ) -> None:
-        """``origin_ns`` is t = 0 of the drive on ``clock``; absent: now."""
+        """``origin_ns`` is t = 0 of the drive on ``clock``; if omitted, now."""
         self._name = name or drive.header.camera.name
         self._clock = clock
         self._pictures = DrivePictures(drive)
@@ -36,13 +36,13 @@ class CameraSim:
         return self._name
 
     def next_frame(self, *, timeout_s: float) -> Frame:
-        """As the port says."""
+        """See the port."""
         deadline_ns = self._clock.mono_ns() + round(timeout_s * NS_PER_S)
         if not self._closed.is_set() and self._next < len(self._frames):
             due_ns = min(self._frames[self._next].t_mono_ns, deadline_ns)
             self._sleep_until(due_ns)
         if self._closed.is_set() or self._next >= len(self._frames):
-            raise CameraEndedError(f"camera {self._name}: the drive is over")
+            raise CameraEndedError(f"camera {self._name}: end of the drive")
         now_ns = self._clock.mono_ns()
         if self._frames[self._next].t_mono_ns > now_ns:
             raise CameraStalledError(f"camera {self._name}: no frame within {timeout_s:g} s")
@@ -54,7 +54,7 @@ class CameraSim:
         return replace(self._pictures.frame(event.row, t_mono_ns=event.t_mono_ns), camera=self._name)
 
     def close(self) -> None:
-        """As the port says."""
+        """See the port."""
         self._closed.set()
 
     def _sleep_until(self, due_ns: int) -> None:

@@ -1,4 +1,4 @@
-"""Time: the computer's, and one that tests and replays move by hand."""
+"""Clocks: the computer's, and a simulated one for tests and replays."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NS_PER_S = 1_000_000_000
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _TIMESYNC = Path("/run/systemd/timesync/synchronized")
 _TIME_ERROR = 5
-"""adjtimex(2) returns this while the clock is not disciplined."""
+"""adjtimex(2) returns this while the clock is not synchronised."""
 _TIMEX_BYTES = 512
 """More than struct timex needs on any platform; all zero means: change nothing."""
 
@@ -35,7 +35,7 @@ class RealClock:
 
     @property
     def boot_id(self) -> bytes:
-        """16 bytes the kernel draws at each boot."""
+        """The kernel's random boot id, 16 bytes."""
         return self._boot_id
 
     def mono_ns(self) -> int:
@@ -43,7 +43,7 @@ class RealClock:
         return time.monotonic_ns()
 
     def utc_ns(self) -> int:
-        """The system's UTC; without a battery clock months wrong until NTP or GNSS sets it."""
+        """The system's UTC; without a battery clock it may be months off until NTP or GNSS sets it."""
         return time.time_ns()
 
     def synchronised(self) -> bool:
@@ -55,10 +55,10 @@ class RealClock:
 
 
 class SimClock:
-    """A clock that moves only when told.  Any thread may call."""
+    """A simulated clock.  Any thread may call."""
 
     def __init__(self, *, utc_ns: int = 0, boots_before: int = 0) -> None:
-        """``boots_before`` tells this boot from earlier ones of the same unit."""
+        """``boots_before`` is the number of earlier boots of the unit."""
         self._lock = threading.Lock()
         self._mono_ns = 0
         self._utc_offset_ns = utc_ns
@@ -66,7 +66,7 @@ class SimClock:
 
     @property
     def boot_id(self) -> bytes:
-        """16 bytes, the same in every run of a replay, other after each ``restart``."""
+        """16 bytes, the same in every replay, different after each ``restart``."""
         return hashlib.sha256(f"boot {self._boots}".encode()).digest()[:16]
 
     def mono_ns(self) -> int:
@@ -74,7 +74,7 @@ class SimClock:
         return self._mono_ns
 
     def utc_ns(self) -> int:
-        """What the simulated system believes UTC to be."""
+        """UTC of the simulated system clock."""
         return self._mono_ns + self._utc_offset_ns
 
     def synchronised(self) -> bool:
@@ -82,22 +82,22 @@ class SimClock:
         return False
 
     def advance(self, ns: int) -> None:
-        """Let ``ns`` nanoseconds pass; raises ValueError when negative."""
+        """Advance by ``ns`` nanoseconds; raises ValueError if negative."""
         if ns < 0:
             raise ValueError(f"a monotonic clock cannot go back by {-ns} ns")
         with self._lock:
             self._mono_ns += ns
 
     def advance_to(self, mono_ns: int) -> None:
-        """Let time pass until ``mono_ns``; raises ValueError when that is past."""
+        """Advance to ``mono_ns``; raises ValueError if it is in the past."""
         self.advance(mono_ns - self._mono_ns)
 
     def step_utc(self, ns: int) -> None:
-        """Someone sets the wall clock; monotonic time does not move."""
+        """Step the wall clock; monotonic time does not change."""
         self._utc_offset_ns += ns
 
     def restart(self) -> None:
-        """Power was cut: a new boot id; monotonic time runs on, so that a drive keeps one time axis."""
+        """Power cut: new boot id; monotonic time continues, so that a drive has one time axis."""
         self._boots += 1
 
 

@@ -1,4 +1,4 @@
-"""What hardware there is: typed, frozen, unknown keys refused."""
+"""Hardware configuration: typed, frozen, unknown keys rejected."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _QUERY = re.compile(r"\b(user(?:name)?|pass(?:word|wd)?|pwd|token)=[^&\s'\"]*", 
 
 
 def without_credentials(text: str) -> str:
-    """Blot out user and password of every address in a text: what logs, reports and messages may show."""
+    """Mask user and password of every address in a text, for logs, reports and messages."""
     return _QUERY.sub(r"\1=***", _USER_INFO.sub("***@", text))
 
 
@@ -30,15 +30,15 @@ Pin = Annotated[int, Field(ge=0, le=27)]
 
 class _CameraBase(_Model):
     name: str = Field(
-        "front", pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$", description="Stable name; goes with every read"
+        "front", pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$", description="Stable name, included in every read"
     )
-    role: Role = Field(default="front", description="Which way the camera looks")
+    role: Role = Field(default="front", description="Direction the camera points in")
 
 
 SHUTTER_CAP_US = 1000
-"""Longest exposure in microseconds while plates are metered."""
+"""Maximum exposure in microseconds with metering = plates."""
 MAX_GAIN = 16.0
-"""Highest gain while plates are metered."""
+"""Maximum gain with metering = plates."""
 
 
 class PiCameraConfig(_CameraBase):
@@ -48,32 +48,36 @@ class PiCameraConfig(_CameraBase):
     index: int = Field(default=0, ge=0, description="Number of the camera on this board")
     width_px: int = Field(default=1280, ge=160, le=9152, description="Width of the main stream in pixels")
     height_px: int = Field(default=720, ge=120, le=6944, description="Height of the main stream in pixels")
-    fps: float = Field(default=30.0, gt=0, le=240, description="Frames per second asked of the sensor")
+    fps: float = Field(default=30.0, gt=0, le=240, description="Frames per second requested from the sensor")
     pixel_format: Literal["RGB888", "YUV420", "NV12"] = Field(
-        default="RGB888", description="Main stream format asked for"
+        default="RGB888", description="Requested format of the main stream"
     )
-    lores_width_px: int | None = Field(None, ge=64, description="Width of the small stream; absent: none")
-    lores_height_px: int | None = Field(default=None, ge=64, description="Height of the small stream in pixels")
+    lores_width_px: int | None = Field(
+        None, ge=64, description="Width of the low-resolution stream in pixels; if omitted, none"
+    )
+    lores_height_px: int | None = Field(
+        default=None, ge=64, description="Height of the low-resolution stream in pixels"
+    )
     exposure_us: int | None = Field(
-        default=None, gt=0, description="Fixed exposure in microseconds; absent: automatic"
+        default=None, gt=0, description="Fixed exposure in microseconds; if omitted, automatic"
     )
-    gain: float | None = Field(default=None, ge=1, description="Fixed analogue gain; absent: automatic")
+    gain: float | None = Field(default=None, ge=1, description="Fixed analogue gain; if omitted, automatic")
     metering: Literal["plates", "pipeline"] = Field(
         default="plates",
-        description="Who chooses the exposure: the agent, for moving plates, or the camera's own automatic",
+        description="Exposure control: plates (by the agent, for moving plates) or pipeline (the camera's own)",
     )
     shutter_cap_us: int = Field(
         default=SHUTTER_CAP_US,
         ge=30,
         le=20_000,
-        description="Longest exposure in microseconds with metering by plates",
+        description="Maximum exposure in microseconds with metering = plates",
     )
     max_gain: float = Field(
         validation_alias=AliasChoices("max_gain", "most_gain"),
         default=MAX_GAIN,
         ge=1,
         le=64,
-        description="Highest gain with metering by plates",
+        description="Maximum gain with metering = plates",
     )
 
     @model_validator(mode="after")
@@ -88,9 +92,9 @@ class VideoCameraConfig(_CameraBase):
 
     kind: Literal["video"]
     path: Path = Field(description="The video file")
-    loop: bool = Field(default=False, description="Start again at the end")
+    loop: bool = Field(default=False, description="Restart at the end")
     realtime: bool = Field(
-        default=False, description="Play at its own speed and drop what comes too late; else every frame in turn"
+        default=False, description="Play in real time and drop late frames; otherwise every frame in turn"
     )
 
 
@@ -99,10 +103,12 @@ class FolderCameraConfig(_CameraBase):
 
     kind: Literal["folder"]
     path: Path = Field(description="The folder")
-    fps: float = Field(default=5.0, gt=0, le=240, description="Frames per second, for the time of each picture")
-    loop: bool = Field(default=False, description="Start again at the end")
+    fps: float = Field(
+        default=5.0, gt=0, le=240, description="Frames per second, for the timestamps of the pictures"
+    )
+    loop: bool = Field(default=False, description="Restart at the end")
     realtime: bool = Field(
-        default=False, description="Play at fps and drop what comes too late; else every picture in turn"
+        default=False, description="Play in real time and drop late pictures; otherwise every picture in turn"
     )
 
 
@@ -114,16 +120,21 @@ class DeviceCameraConfig(_CameraBase):
         description="Number of /dev/videoN, a device path, or a stream address such as rtsp://user:password@host/path",
         repr=False,
     )
-    width_px: int | None = Field(None, ge=160, description="Pixels asked for; absent: the camera's choice")
-    height_px: int | None = Field(default=None, ge=120, description="Height asked for in pixels")
-    fps: float | None = Field(default=None, gt=0, le=240, description="Frames per second asked for")
+    width_px: int | None = Field(
+        None, ge=160, description="Requested width in pixels; if omitted, the camera's default"
+    )
+    height_px: int | None = Field(default=None, ge=120, description="Requested height in pixels")
+    fps: float | None = Field(default=None, gt=0, le=240, description="Requested frames per second")
     fourcc: str | None = Field(
         default=None,
         pattern=r"^[A-Z0-9]{4}$",
-        description="Pixel format asked of a USB camera, such as MJPG; absent: the camera's choice",
+        description="Requested pixel format of a USB camera, such as MJPG; if omitted, the camera's default",
     )
     timeout_s: float = Field(
-        default=5.0, gt=0, le=60, description="Longest wait for a network stream to open or go on, in seconds"
+        default=5.0,
+        gt=0,
+        le=60,
+        description="Maximum time in seconds for a network stream to open or to deliver data",
     )
 
     @model_validator(mode="after")
@@ -134,7 +145,7 @@ class DeviceCameraConfig(_CameraBase):
 
     @property
     def is_device(self) -> bool:
-        """True for a device of this machine, False for an address."""
+        """True for a local device, False for a network address."""
         return isinstance(self.source, int) or self.source.startswith("/dev/")
 
     @field_serializer("source", when_used="json")
@@ -160,16 +171,16 @@ class SerialGnssConfig(_Model):
     kind: Literal["serial"]
     port: str = Field(default="/dev/patrol-gnss", description="Device file")
     baud: Annotated[int, Field(ge=1200, le=921600)] | Literal["auto"] = Field(
-        default="auto", description="Bits per second; auto tries the common ones until a sentence comes"
+        default="auto", description="Baud rate; auto tries the common ones until a valid sentence arrives"
     )
 
 
 class GpsdGnssConfig(_Model):
-    """A receiver that gpsd already owns."""
+    """A receiver that is used through gpsd."""
 
     kind: Literal["gpsd"]
-    host: str = Field(default="127.0.0.1", min_length=1, description="Where gpsd listens")
-    port: int = Field(default=2947, ge=1, le=65535, description="Its TCP port")
+    host: str = Field(default="127.0.0.1", min_length=1, description="Host name or address of gpsd")
+    port: int = Field(default=2947, ge=1, le=65535, description="TCP port of gpsd")
 
 
 class SimGnssConfig(_Model):
@@ -179,7 +190,7 @@ class SimGnssConfig(_Model):
 
 
 class NoGnssConfig(_Model):
-    """No receiver: reads carry no place."""
+    """No receiver: reads have no position."""
 
     kind: Literal["none"]
 
@@ -190,7 +201,7 @@ GnssConfig = Annotated[
 
 
 class GpioPanelConfig(_Model):
-    """Lamps, buzzer and ignition sense on the 40-pin header.  An absent pin is not wired."""
+    """Lamps, buzzer and ignition sense on the 40-pin header.  Omit pins that are not wired."""
 
     kind: Literal["gpio"]
     chip: int = Field(default=0, ge=0, description="Number of /dev/gpiochipN")
@@ -198,16 +209,18 @@ class GpioPanelConfig(_Model):
         default=None, description="BCM number of the ignition sense input, high when on"
     )
     ignition_debounce_s: float = Field(
-        default=1.0, ge=0, le=60, description="Seconds a new ignition state must hold"
+        default=1.0, ge=0, le=60, description="Seconds a new ignition state must be stable"
     )
     status_pin: Pin | None = Field(default=None, description="BCM number of the status lamp")
     hit_pin: Pin | None = Field(default=None, description="BCM number of the hit lamp")
     buzzer_pin: Pin | None = Field(default=None, description="BCM number of the buzzer")
-    illuminator_pin: Pin | None = Field(default=None, description="BCM number of the infra-red illuminator")
+    illuminator_pin: Pin | None = Field(default=None, description="BCM number of the infrared illuminator")
     acknowledge_pin: Pin | None = Field(
         default=None, description="BCM number of the acknowledge button, to ground when pressed"
     )
-    privacy_pin: Pin | None = Field(default=None, description="BCM number of the privacy button, likewise")
+    privacy_pin: Pin | None = Field(
+        default=None, description="BCM number of the privacy button, to ground when pressed"
+    )
 
     @model_validator(mode="after")
     def _pins_differ(self) -> Self:
@@ -215,12 +228,12 @@ class GpioPanelConfig(_Model):
         used = [pin for pin in named.values() if pin is not None]
         if twice := sorted({pin for pin in used if used.count(pin) > 1}):
             where = ", ".join(name for name, pin in named.items() if pin in twice)
-            raise ValueError(f"one pin cannot serve twice: {where}")
+            raise ValueError(f"pin used twice: {where}")
         return self
 
 
 class SimPanelConfig(_Model):
-    """A panel that only remembers; its ignition follows the script of the drive."""
+    """A simulated panel; its ignition follows the script of the drive."""
 
     kind: Literal["sim"]
 
@@ -235,10 +248,10 @@ PanelConfig = Annotated[GpioPanelConfig | SimPanelConfig | NoPanelConfig, Field(
 
 
 MAX_IN_FLIGHT = 256
-"""Messages that nobody has acknowledged yet; more of them make no link faster."""
+"""Messages without acknowledgement; more do not make a link faster."""
 MQTT_PORT = 1883
 KEEPALIVE_S = 30
-"""Longest silence before a ping."""
+"""Keep-alive interval."""
 CONNECT_TIMEOUT_S = 30.0
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -247,7 +260,7 @@ class TlsConfig(_Model):
     """Certificates, all PEM files."""
 
     ca: Path | None = Field(
-        default=None, description="Authorities to trust; absent: those of the operating system"
+        default=None, description="Trusted authorities; if omitted, those of the operating system"
     )
     cert: Path | None = Field(default=None, description="Certificate of this unit")
     key: Path | None = Field(default=None, description="Private key of this unit")
@@ -267,31 +280,32 @@ class MqttLinkConfig(_Model):
     port: int = Field(default=MQTT_PORT, ge=1, le=65535, description="TCP port; 8883 is usual with TLS")
     unit: str = Field(pattern=r"^[A-Za-z0-9_-]{1,36}$", description="Unit id, used as the MQTT client id")
     protocol: Literal["5", "3.1.1"] = Field(
-        default="5", description="MQTT version; only 5 tells why a message is refused"
+        default="5", description="MQTT version; only 5 reports why a message is refused"
     )
-    tls: TlsConfig | None = Field(default=None, description="Absent: plain TCP, to a broker on this machine only")
-    username: str | None = Field(default=None, description="User name, where the broker wants one")
+    tls: TlsConfig | None = Field(
+        default=None, description="If omitted, plain TCP, to a broker on this machine only"
+    )
+    username: str | None = Field(default=None, description="User name, if the broker requires one")
     password_file: Path | None = Field(default=None, description="File whose first line is the password")
-    keepalive_s: int = Field(
-        default=KEEPALIVE_S, ge=5, le=3600, description="Longest silence in seconds before a ping"
-    )
-    connect_timeout_s: float = Field(
-        default=CONNECT_TIMEOUT_S, gt=0, description="Longest wait for a connection in seconds"
-    )
+    keepalive_s: int = Field(default=KEEPALIVE_S, ge=5, le=3600, description="Keep-alive interval in seconds")
+    connect_timeout_s: float = Field(default=CONNECT_TIMEOUT_S, gt=0, description="Connection timeout in seconds")
     session_expiry_s: int = Field(
-        default=3600, ge=0, description="Seconds the broker keeps messages for us (MQTT 5)"
+        default=3600, ge=0, description="Seconds the broker keeps the session after a disconnect (MQTT 5)"
     )
-    will_delay_s: int = Field(
-        default=30, ge=0, description="Seconds until the broker announces our death (MQTT 5)"
-    )
+    will_delay_s: int = Field(default=30, ge=0, description="Seconds until the broker publishes the will (MQTT 5)")
     window: int = Field(
-        default=MAX_IN_FLIGHT, ge=1, le=1000, description="Most messages in flight; the broker may lower it"
+        default=MAX_IN_FLIGHT,
+        ge=1,
+        le=1000,
+        description="Maximum number of messages in flight; the broker may lower it",
     )
 
     @model_validator(mode="after")
     def _plain_stays_at_home(self) -> Self:
         if self.tls is None and self.host not in LOOPBACK:
-            raise ValueError(f"tls is missing: plain TCP is for brokers on this machine, not for {self.host}")
+            raise ValueError(
+                f"tls is missing: plain TCP is only allowed to a broker on this machine, not to {self.host}"
+            )
         return self
 
     @model_validator(mode="after")
@@ -325,7 +339,7 @@ class LinuxBoardConfig(_Model):
 
 
 class SimBoardConfig(_Model):
-    """A board in good health, as far as the script of the drive lets it."""
+    """A simulated board, controlled by the script of the drive."""
 
     kind: Literal["sim"]
 
@@ -339,14 +353,14 @@ class HwConfig(_Model):
     cameras: tuple[CameraConfig, ...] = Field(description="At least one camera")
     gnss: GnssConfig = Field(default=NoGnssConfig(kind="none"), description="The positioning receiver")
     panel: PanelConfig = Field(default=NoPanelConfig(kind="none"), description="Lamps, buzzer, ignition")
-    link: LinkConfig = Field(default=NoLinkConfig(kind="none"), description="The way to the station")
+    link: LinkConfig = Field(default=NoLinkConfig(kind="none"), description="Connection to the station")
     board: BoardConfig = Field(default=LinuxBoardConfig(kind="linux"), description="The computer itself")
 
     @model_validator(mode="after")
     def _cameras_differ(self) -> Self:
         names = [camera.name for camera in self.cameras]
         if not names:
-            raise ValueError("cameras: at least one is needed")
+            raise ValueError("cameras: at least one is required")
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"cameras: name used twice: {', '.join(twice)}")
         return self

@@ -1,6 +1,6 @@
-"""Drives, format 1: a folder that holds what a vehicle saw, what was really there and what went wrong.
+"""Drive format 1: a folder with frames and sentences of a vehicle, ground truth, and a script of faults.
 
-``docs/drive-format.md`` is the contract; these are its records and names.
+``docs/drive-format.md`` is the specification; this module has its records and names.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TRUTH_COLUMNS = ("seq", "x0", "y0", "x1", "y1", "plate", "region")
 
 
 class DriveFormatError(HwError, ValueError):
-    """A drive folder is incomplete or contradicts itself; the message lists every problem found."""
+    """A drive folder is incomplete or inconsistent; the message lists every problem found."""
 
     def __init__(self, root: Path, problems: tuple[str, ...]) -> None:
         super().__init__(f"{root}: not a usable drive:\n" + "\n".join(f"  {p}" for p in problems))
@@ -64,7 +64,7 @@ class DriveHeader:
     """True UTC at t = 0."""
     camera: DriveCamera
     recogniser: Literal["scripted", "model"]
-    """``scripted``: sightings come from the truth; what follows is exact; ``model``: ``floors`` must be met."""
+    """``scripted``: sightings come from the ground truth, later stages are exact; ``model``: ``floors`` must be met."""
     floors: Mapping[str, float]
 
 
@@ -83,7 +83,7 @@ class FrameRow:
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """One line of ``gnss.nmea``; the text may be garbage, as in life."""
+    """One line of ``gnss.nmea``; the text may be garbage."""
 
     t_ns: int
     text: str
@@ -91,7 +91,7 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """One plate that is really to be seen in one frame: pixels, ``x1``/``y1`` exclusive."""
+    """Ground truth: one plate in one frame, in pixels, ``x1``/``y1`` exclusive."""
 
     seq: int
     x0: float
@@ -104,7 +104,7 @@ class Truth:
 
 @dataclass(frozen=True, slots=True)
 class Drive:
-    """A checked drive.  Pictures are decoded when they are asked for."""
+    """A validated drive.  Pictures are decoded on demand."""
 
     root: Path
     header: DriveHeader
@@ -113,7 +113,7 @@ class Drive:
     truth: tuple[Truth, ...]
     script: tuple[Action, ...]
     torn_lines: int
-    """Unterminated last lines that were ignored: a recording that was cut short."""
+    """Unterminated last lines that were ignored: an interrupted recording."""
 
     @property
     def duration_ns(self) -> int:
@@ -122,5 +122,5 @@ class Drive:
         return max(last, default=0)
 
     def truth_of(self, seq: int) -> tuple[Truth, ...]:
-        """What is really to be seen in a frame."""
+        """Ground truth of a frame."""
         return tuple(t for t in self.truth if t.seq == seq)

@@ -1,4 +1,4 @@
-"""Read a drive folder and list everything that is wrong with it."""
+"""Read a drive folder and list all errors."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class _HeaderToml(_Strict):
 
 
 class _Problems:
-    """Collects what is wrong, in the order found."""
+    """Collects errors in the order found."""
 
     def __init__(self) -> None:
         self.found: list[str] = []
@@ -88,14 +88,14 @@ def load_drive(root: Path) -> Drive:
     """
     problems = _Problems()
     if not root.is_dir():
-        raise DriveFormatError(root, ("no such folder",))
+        raise DriveFormatError(root, ("folder does not exist",))
     header = _load_header(root, problems)
     frames, torn_frames = _load_frames(root, header, problems)
     sentences, torn_sentences = _load_sentences(root, problems)
     truth, torn_truth = _load_truth(root, header, {row.seq for row in frames}, problems)
     script = _load_script(root, problems)
     if header is not None and header.recogniser == "model" and not header.floors and header.source == "synthetic":
-        problems.add(HEADER_FILE, "floors: a synthetic drive for the model must state what the model has to reach")
+        problems.add(HEADER_FILE, "floors: a synthetic drive for the model must state minimum results")
     if problems.found or header is None:
         raise DriveFormatError(root, tuple(problems.found))
     return Drive(
@@ -151,7 +151,7 @@ def _load_header(root: Path, problems: _Problems) -> DriveHeader | None:
 
 
 def _terminated_lines(path: Path, problems: _Problems, *, encoding_errors: str) -> tuple[list[str], int]:
-    """The lines of a file and 1 when a torn last line was left out, else 0."""
+    """The lines of a file, and 1 if an incomplete last line was left out, otherwise 0."""
     try:
         text = path.read_bytes().decode("utf-8", errors=encoding_errors)
     except FileNotFoundError:
@@ -234,7 +234,7 @@ def _load_frames(root: Path, header: DriveHeader | None, problems: _Problems) ->
                 problems.add(where, what)
         frames.append(frame)
     if any(frame.video_index is not None for frame in frames) and not (root / VIDEO_FILE).is_file():
-        problems.add(VIDEO_FILE, f"missing, though {FRAMES_FILE} counts frames of a video")
+        problems.add(VIDEO_FILE, f"missing, but {FRAMES_FILE} refers to frames of a video")
     return tuple(frames), torn
 
 
@@ -242,19 +242,19 @@ def _frame_problem(frame: FrameRow, before: FrameRow | None) -> str | None:
     if frame.seq < 0 or (frame.video_index or 0) < 0 or frame.exposure_us < 0 or not frame.gain >= 0:
         return "negative number"
     if before is not None and frame.seq <= before.seq:
-        return f"seq is {frame.seq} after {before.seq}, must grow"
+        return f"seq is {frame.seq} after {before.seq}, must increase"
     if before is not None and frame.t_ns <= before.t_ns:
-        return "t_ms must grow from frame to frame"
+        return "t_ms must increase from frame to frame"
     if before is not None and (frame.video_index or 0) < (before.video_index or 0):
-        return f"index is {frame.video_index} after {before.video_index}, a video runs forward"
+        return f"index is {frame.video_index} after {before.video_index}, must not decrease"
     return None
 
 
 def _picture_problem(root: Path, file: str, header: DriveHeader | None) -> str | None:
-    """Why a picture cannot be used, from its header alone."""
+    """Return why a picture cannot be used, from its header alone."""
     name = PurePosixPath(file)
     if name.is_absolute() or ".." in name.parts or not file:
-        return f"file {file!r} must lie inside the drive"
+        return f"file {file!r} must be inside the drive folder"
     path = root / name
     try:
         width, height = imagesize.get(path)
@@ -286,7 +286,7 @@ def _load_sentences(root: Path, problems: _Problems) -> tuple[tuple[Sentence, ..
             problems.add(where, str(error))
             continue
         if sentences and t_ns < sentences[-1].t_ns:
-            problems.add(where, "t_ms goes back")
+            problems.add(where, "t_ms decreases")
             continue
         sentences.append(Sentence(t_ns, text))
     return tuple(sentences), torn
@@ -312,9 +312,9 @@ def _load_truth(
             problems.add(where, str(error))
             continue
         if one.seq not in seqs:
-            problems.add(where, f"no frame has seq {one.seq}")
+            problems.add(where, f"there is no frame with seq {one.seq}")
         if not (0 <= one.x0 < one.x1 and 0 <= one.y0 < one.y1):
-            problems.add(where, "box is empty, turned round or outside the frame")
+            problems.add(where, "box is empty, inverted or outside the frame")
         elif header is not None and (one.x1 > header.camera.width_px or one.y1 > header.camera.height_px):
             problems.add(where, "box is outside the frame")
         if not _PLATE.fullmatch(one.plate):
@@ -337,7 +337,7 @@ def _load_script(root: Path, problems: _Problems) -> tuple[Action, ...]:
     for number, entry in enumerate(entries, start=1):
         action, wrong = _action(entry)
         if action is not None and script and action.t_ns < script[-1].t_ns:
-            wrong.append("t_ms goes back")
+            wrong.append("t_ms decreases")
         for what in wrong:
             problems.add(f"{SCRIPT_FILE} [[at]] {number}", what)
         if action is not None:
@@ -346,7 +346,7 @@ def _load_script(root: Path, problems: _Problems) -> tuple[Action, ...]:
 
 
 def _action(entry: dict[str, Any]) -> tuple[Action | None, list[str]]:
-    """One entry of the script, or None and what is wrong with it."""
+    """One entry of the script, or None after reporting its errors."""
     args = {key: value for key, value in entry.items() if key not in {"t_ms", "do"}}
     do = entry.get("do")
     wrong = argument_problems(do, args) if isinstance(do, str) else ["do: missing"]

@@ -1,4 +1,4 @@
-"""The receiver of a car that already runs gpsd: its raw sentences, over gpsd's own socket."""
+"""A receiver that is used through gpsd: its raw sentences over gpsd's socket."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MAX_BYTES = 4096
 class GnssGpsd(LineSource):
     """Connects at the first ``next_line``, and again after each GnssLostError.
 
-    gpsd makes sentences for receivers that speak another language, too; its own JSON reports are left out.
+    gpsd also generates sentences for receivers with other protocols; its JSON reports are ignored.
     """
 
     def __init__(self, host: str, port: int, clock: Clock) -> None:
@@ -41,7 +41,7 @@ class GnssGpsd(LineSource):
         except OSError as error:
             self._release()
             raise GnssLostError(
-                f"gpsd at {self._address[0]}:{self._address[1]}: {error}; is it running?"
+                f"gpsd at {self._address[0]}:{self._address[1]}: {error}; check that it is running"
             ) from error
         if not data:
             self._release()

@@ -1,4 +1,4 @@
-"""What every live receiver shares: bytes become stamped lines, waiting ends in time, a close is noticed."""
+"""Common part of all live receivers: timestamped lines, timeouts, close."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ if TYPE_CHECKING:
     from hw.ports import Clock
 
 MAX_LINE_BYTES = 512
-"""NMEA 0183 allows 82 characters; proprietary sentences run longer, more than this is no sentence."""
+"""NMEA 0183 allows 82 characters; proprietary sentences are longer, but not longer than this."""
 _POLL_S = 0.25
-"""Longest read: how late a close from another thread is noticed."""
+"""Maximum duration of a read, and so the delay until a close from another thread takes effect."""
 
 
 class LineAssembler:
-    """Cuts a byte stream into lines.  A line carries the time its first byte arrived."""
+    """Splits a byte stream into lines, stamped with the arrival of their first byte."""
 
     def __init__(self) -> None:
         self._partial = bytearray()
         self._t_first_ns = 0
         self._overlong = False
         self.dropped = 0
-        """Runs of more than MAX_LINE_BYTES bytes without a line end, thrown away."""
+        """Runs of more than MAX_LINE_BYTES bytes without a line end that were discarded."""
 
     def feed(self, data: bytes, t_mono_ns: int) -> list[NmeaLine]:
-        """Take bytes that arrived at ``t_mono_ns``; return the lines they completed, empty ones left out."""
+        """Add bytes that arrived at ``t_mono_ns``; return the lines they complete, without empty ones."""
         lines: list[NmeaLine] = []
         for position, piece in enumerate(data.replace(b"\r", b"\n").split(b"\n")):
             if position:
@@ -57,7 +57,7 @@ class LineAssembler:
 
 
 class LineSource(ABC):
-    """Waits for lines; where they come from is the subclass's matter."""
+    """Waits for lines; the subclass provides the bytes."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -66,7 +66,7 @@ class LineSource(ABC):
         self._closed = threading.Event()
 
     def next_line(self, *, timeout_s: float) -> NmeaLine | None:
-        """As the port says."""
+        """See the port."""
         deadline_ns = self._clock.mono_ns() + round(timeout_s * NS_PER_S)
         while not self._ready and not self._closed.is_set():
             left_s = (deadline_ns - self._clock.mono_ns()) / NS_PER_S
@@ -79,13 +79,13 @@ class LineSource(ABC):
         return self._ready.popleft() if self._ready else None
 
     def close(self) -> None:
-        """As the port says; a waiting ``next_line`` returns within a quarter of a second."""
+        """See the port; a waiting ``next_line`` returns within a quarter of a second."""
         self._closed.set()
 
     @abstractmethod
     def _read(self, timeout_s: float) -> list[NmeaLine]:
-        """Return whatever arrives within the time-out; raises GnssLostError."""
+        """Return the bytes that arrive within the timeout; raises GnssLostError."""
 
     @abstractmethod
     def _release(self) -> None:
-        """Give back the device, and what of a line has come."""
+        """Close the device and discard an incomplete line."""

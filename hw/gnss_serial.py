@@ -1,4 +1,4 @@
-"""A receiver on a serial port: bytes in, stamped sentences out."""
+"""A receiver on a serial port."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class GnssSerial(LineSource):
-    """Opens the port at the first ``next_line``, and again after each GnssLostError: unplugging heals itself."""
+    """Opens the port at the first ``next_line``, and again after each GnssLostError."""
 
     def __init__(self, port: str, baud: int | None, clock: Clock) -> None:
-        """``baud`` is found out where it is None."""
+        """If ``baud`` is None, it is detected."""
         self._port = port
         self._speed: FixedBaud | BaudSearch = BaudSearch() if baud is None else FixedBaud(baud)
         super().__init__(clock)
@@ -27,18 +27,18 @@ class GnssSerial(LineSource):
 
     @property
     def dropped_lines(self) -> int:
-        """Overlong runs of bytes thrown away so far."""
+        """Overlong runs of bytes discarded so far."""
         return self._lost_dropped + self._assembler.dropped
 
     def close(self) -> None:
-        """As the port says; a waiting ``next_line`` returns within a quarter of a second."""
+        """See the port; a waiting ``next_line`` returns within a quarter of a second."""
         super().close()
         device = self._device
         if device is not None:
             device.cancel_read()
 
     def _read(self, timeout_s: float) -> list[NmeaLine]:
-        """Whatever arrives within the time-out."""
+        """Return the bytes that arrive within the timeout."""
         try:
             if self._device is None:
                 self._device = serial.Serial(self._port, self._speed.baud, timeout=timeout_s, exclusive=True)
@@ -48,7 +48,9 @@ class GnssSerial(LineSource):
             data += self._device.read(self._device.in_waiting)
         except (OSError, ValueError) as error:  # SerialException is an OSError; ValueError: baud rate refused
             self._release()
-            raise GnssLostError(f"receiver on {self._port}: {error}; is it plugged in and readable?") from error
+            raise GnssLostError(
+                f"receiver on {self._port}: {error}; check that it is connected and readable"
+            ) from error
         lines = self._assembler.feed(data, t_mono_ns)
         if self._speed.judge(lines, t_mono_ns):
             self._release()

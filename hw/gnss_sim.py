@@ -18,7 +18,7 @@ class GnssSim:
     """Sentences of a drive at their time, none lost but those of ``gnss.mute``."""
 
     def __init__(self, drive: Drive, clock: Clock, *, origin_ns: int | None = None) -> None:
-        """``origin_ns`` is t = 0 of the drive on ``clock``; absent: now."""
+        """``origin_ns`` is t = 0 of the drive on ``clock``; if omitted, now."""
         self._clock = clock
         self._closed = threading.Event()
         start = clock.mono_ns() if origin_ns is None else origin_ns
@@ -30,7 +30,7 @@ class GnssSim:
         self._next = 0
 
     def next_line(self, *, timeout_s: float) -> NmeaLine | None:
-        """As the port says; after the last sentence it waits and returns None, like a receiver that is silent."""
+        """See the port; after the last sentence it waits and returns None, like a receiver that is silent."""
         due_ns = deadline_ns = self._clock.mono_ns() + round(timeout_s * NS_PER_S)
         if self._next < len(self._lines):
             due_ns = min(self._lines[self._next].t_mono_ns, deadline_ns)
@@ -45,5 +45,5 @@ class GnssSim:
         return line
 
     def close(self) -> None:
-        """As the port says."""
+        """See the port."""
         self._closed.set()

@@ -1,4 +1,4 @@
-"""Picture files -> RGB pixels, or a clear refusal."""
+"""Decodes picture files to RGB, or rejects them with a clear error."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 MAX_PIXELS = 64_000_000
-"""Pictures with more pixels are refused before they are decoded: a 20 kB PNG can ask for 30 GB."""
+"""Pictures with more pixels are rejected before decoding: a 20 kB PNG can expand to 30 GB."""
 MAX_BYTES = 128 * 1024 * 1024
 
 

@@ -1,4 +1,4 @@
-"""A link with a switch: an outage on demand over any real link."""
+"""A link that can be switched off: simulated outages over any real link."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class LinkGate:
-    """While shut, the link behind is closed; each opening makes a fresh one."""
+    """While shut, the underlying link is closed; each opening creates a new one."""
 
     def __init__(self, make: Callable[[], Link], *, is_open: bool = True) -> None:
         self._make = make
@@ -29,26 +29,26 @@ class LinkGate:
     def start(
         self, on_event: Callable[[LinkEvent], None], *, subscribe: tuple[str, ...], will: Will | None
     ) -> None:
-        """As the port says."""
+        """See the port."""
         self._on_event, self._subscribe, self._will = on_event, subscribe, will
         if self._is_open:
             self._start_inner()
 
     def publish(self, topic: str, payload: bytes, *, token: int, retain: bool = False, qos: int = 1) -> None:
-        """As the port says."""
+        """See the port."""
         inner = self._inner
         if inner is None:
             raise LinkDownError("the gate is shut")
         inner.publish(topic, payload, token=token, retain=retain, qos=qos)
 
     def open(self) -> None:
-        """The network comes back."""
+        """Bring the network up."""
         if not self._is_open and not self._closed:
             self._is_open = True
             self._start_inner()
 
     def shut(self) -> None:
-        """The network goes."""
+        """Take the network down."""
         if self._is_open:
             self._is_open = False
             self._close_inner()
@@ -56,7 +56,7 @@ class LinkGate:
                 self._on_event(LinkDown("network lost (script)"))
 
     def close(self) -> None:
-        """As the port says."""
+        """See the port."""
         self._closed = True
         self._close_inner()
 

@@ -1,4 +1,4 @@
-"""An MQTT broker as a link: connects again and again, and knows what is in flight.
+"""MQTT link: reconnects, and tracks the messages in flight.
 
 The outbox decides what is sent again: ``publish`` refuses what the window does not hold, and nothing outlives its
 connection.
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 _LOG = structlog.get_logger(__name__)
 _MIN_WAIT_S, _MAX_WAIT_S = 0.5, 60.0
 _NO_TOKEN = -1
-"""Stands for a message that nobody waits for (QoS 0)."""
+"""Token of a message without acknowledgement (QoS 0)."""
 
 
 class LinkMqtt:
-    """A link that connects again and again until it is closed."""
+    """A link that reconnects until it is closed."""
 
     def __init__(self, config: MqttLinkConfig, *, backoff: Backoff | None = None) -> None:
-        """Raises HwConfigError when the password or a certificate cannot be read."""
+        """Raises HwConfigError if the password or a certificate cannot be read."""
         self._options = _options(config)
         if self._options.tls is not None:
             tls_context(self._options.tls)
@@ -54,7 +54,7 @@ class LinkMqtt:
     def start(
         self, on_event: Callable[[LinkEvent], None], *, subscribe: tuple[str, ...], will: Will | None
     ) -> None:
-        """As the port says; raises RuntimeError when started twice."""
+        """See the port; raises RuntimeError when started twice."""
         if self._thread is not None:
             raise RuntimeError("a link starts once")
         self._on_event = on_event
@@ -63,7 +63,7 @@ class LinkMqtt:
         self._thread.start()
 
     def publish(self, topic: str, payload: bytes, *, token: int, retain: bool = False, qos: int = 1) -> None:
-        """As the port says."""
+        """See the port."""
         with self._lock:
             connection, flights = self._connection, self._flights
         if connection is None or not connection.is_up:
@@ -78,7 +78,7 @@ class LinkMqtt:
         flights.sent(mid, token, qos)
 
     def close(self) -> None:
-        """As the port says."""
+        """See the port."""
         self._closed.set()
         with self._lock:
             connection = self._connection
@@ -104,7 +104,7 @@ class LinkMqtt:
             _LOG.error("link_event_failed", reason=explain(error))
 
     def _connect(self) -> LinkDown:
-        """Live through one connection; return why it ended.
+        """Run one connection; return why it ended.
 
         Certificates are read for each connection: a renewed one is used from the next on, and one that cannot be read
         just now, because somebody is renewing it, is an outage like any other.
@@ -164,19 +164,19 @@ class _Flights:
         self._emit(LinkUp(max_in_flight, max_packet_bytes))
 
     def reserve(self, qos: int) -> None:
-        """Take a place in the window; raises LinkDownError when it is full."""
+        """Take a slot in the window; raises LinkDownError if it is full."""
         with self._lock:
             if qos and self._in_flight >= self._window:
                 raise LinkDownError(f"window is full: {self._window} messages in flight")
             self._in_flight += qos > 0
 
     def give_back(self, qos: int) -> None:
-        """The message of the place was not sent."""
+        """The message of the slot was not sent."""
         with self._lock:
             self._in_flight -= qos > 0
 
     def sent(self, mid: int, token: int, qos: int) -> None:
-        """The message has left, or has been acknowledged already."""
+        """The message was sent, or is already acknowledged."""
         with self._lock:
             early = self._early.pop(mid, None)
             if early is None:
@@ -187,7 +187,7 @@ class _Flights:
             self._report(token, early)
 
     def acked(self, mid: int, code: ReasonCode) -> None:
-        """The broker has taken or refused a message (QoS 1), or it has left (QoS 0)."""
+        """The broker acknowledged or refused a message (QoS 1), or it was sent (QoS 0)."""
         with self._lock:
             token = self._tokens.pop(mid, None)
             if token is None:

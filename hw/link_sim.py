@@ -58,7 +58,7 @@ class LinkSim:
         subscribe: tuple[str, ...],  # noqa: ARG002 - the scripted peer says what comes
         will: Will | None,
     ) -> None:
-        """As the port says; raises RuntimeError when started twice."""
+        """See the port; raises RuntimeError when started twice."""
         with self._lock:
             if self._on_event is not None or self._closed:
                 raise RuntimeError("a link starts once")
@@ -68,7 +68,7 @@ class LinkSim:
                 self._post(LinkUp(self._window))
 
     def publish(self, topic: str, payload: bytes, *, token: int, retain: bool = False, qos: int = 1) -> None:
-        """As the port says."""
+        """See the port."""
         with self._lock:
             if self._on_event is None or not self._is_up or self._closed:
                 raise LinkDownError("link is down")
@@ -92,7 +92,7 @@ class LinkSim:
                 self._post(Received(answer_topic, answer))
 
     def step(self) -> int:
-        """Deliver the events that are due; returns how many."""
+        """Deliver the events that are due; returns their number."""
         delivered = 0
         while True:
             with self._lock:
@@ -106,12 +106,12 @@ class LinkSim:
             delivered += 1
 
     def next_due_ns(self) -> int | None:
-        """When the next event is due, on the monotonic clock; None while none waits."""
+        """Due time of the next event on the monotonic clock; None if there is none."""
         with self._lock:
             return self._waiting[0][0] if self._waiting else None
 
     def up(self) -> None:
-        """The network comes back."""
+        """Bring the network up."""
         with self._lock:
             if not self._is_up and not self._closed:
                 self._is_up = True
@@ -119,7 +119,7 @@ class LinkSim:
                     self._post(LinkUp(self._window))
 
     def down(self, reason: str = "network lost") -> None:
-        """The network goes; what is on its way to us is lost, and the peer hears our will."""
+        """Take the network down; messages to us are lost, and the peer receives the will."""
         with self._lock:
             if not self._is_up:
                 return
@@ -131,7 +131,7 @@ class LinkSim:
                 self._peer(self._will.topic, self._will.payload)
 
     def drop_acks(self, n: int) -> None:
-        """The peer takes the next ``n`` messages, but its acknowledgement and answers are lost."""
+        """The peer receives the next ``n`` messages, but its acknowledgements and answers are lost."""
         self._acks_to_drop = n
 
     def refuse(self, n: int = 1, *, code: int = _NOT_AUTHORISED, reason: str = "not authorised") -> None:
@@ -140,7 +140,7 @@ class LinkSim:
         self._refusal = (code, reason)
 
     def apply(self, action: Action) -> bool:
-        """Carry out a ``link.*`` verb of a script; False when the verb is not ours."""
+        """Apply a ``link.*`` verb of a script; False for other verbs."""
         match action.do:
             case "link.up":
                 self.up()
@@ -159,7 +159,7 @@ class LinkSim:
         return True
 
     def close(self) -> None:
-        """As the port says: a clean end, no will and no more events."""
+        """See the port: clean disconnect, no will and no more events."""
         with self._lock:
             self._closed = True
             self._lose_everything()

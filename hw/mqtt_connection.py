@@ -1,4 +1,4 @@
-"""One connection to an MQTT broker, through paho-mqtt: the unit's link and the station both stand on it.
+"""One connection to an MQTT broker through paho-mqtt, used by the unit's link and the station.
 
 paho keeps unacknowledged messages and sends them again by itself after a reconnect, in an order of its own.  Here the
 owner decides what is sent again, so a client lives no longer than its connection, and a connection is used once.
@@ -40,18 +40,18 @@ class TlsFiles:
     ca: Path | None = None
     """Authorities to trust; None: those of the operating system."""
     cert: Path | None = None
-    """Our own, where the broker asks for one."""
+    """Our own, if the broker requires one."""
     key: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class MqttOptions:
-    """Where the broker is, who we are, and what we ask for."""
+    """Address of the broker, client id and options."""
 
     host: str
     port: int
     client_id: str
-    """Names the session: two clients with one name drive each other out."""
+    """Client id: two clients with the same id disconnect each other."""
     is_mqtt5: bool = True
     """Else 3.1.1."""
     username: str | None = None
@@ -60,25 +60,25 @@ class MqttOptions:
     """None: plain TCP."""
     keepalive_s: int = KEEPALIVE_S
     connect_timeout_s: float = CONNECT_TIMEOUT_S
-    """Longest wait for the network's connection, and again for the broker's answer."""
+    """Timeout of the network connection, and again of the broker's answer."""
     session_expiry_s: int = 0
-    """How long the broker keeps messages for us while we are away (MQTT 5)."""
+    """How long the broker keeps the session after a disconnect (MQTT 5)."""
     keeps_session: bool = True
-    """The same under 3.1.1, which knows no expiry."""
+    """Likewise for 3.1.1, which has no expiry."""
     max_in_flight: int = MAX_IN_FLIGHT
-    """Most messages of ours that the broker has not acknowledged."""
+    """Maximum number of our messages without acknowledgement."""
     max_queued: int = MAX_IN_FLIGHT
-    """Most messages of ours that wait behind those."""
+    """Maximum number of our messages queued after those."""
     receive_maximum: int | None = None
-    """Most messages that the broker sends ahead of our acknowledgement (MQTT 5); None for MQTT's own limit."""
+    """Maximum number of unacknowledged messages from the broker (MQTT 5); None for MQTT's default."""
     subscriptions: tuple[str, ...] = ()
     """Filters, ``$share/GROUP/...`` among them where several clients share the work (MQTT 5)."""
     manual_ack: bool = False
     """Messages are acknowledged by :meth:`MqttConnection.ack` alone: the broker keeps what is not yet durable here."""
     will: Will | None = None
-    """What the broker publishes in our name, retained, when we vanish."""
+    """The will, retained; published by the broker if the connection is lost."""
     will_delay_s: int = 0
-    """How long it waits with that (MQTT 5)."""
+    """Delay of the will (MQTT 5)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class MqttMessage:
 
 
 def tls_context(files: TlsFiles) -> ssl.SSLContext:
-    """TLS 1.2 or newer, the broker's name checked.  Raises HwConfigError when a file cannot be used."""
+    """TLS 1.2 or newer with host name verification.  Raises HwConfigError if a file cannot be used."""
     try:
         context = ssl.create_default_context(cafile=None if files.ca is None else str(files.ca))
         context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -139,9 +139,9 @@ class MqttConnection:
         self._max_in_flight = options.max_in_flight
         self._max_packet_bytes: int | None = None
         self.ended = threading.Event()
-        """Set for good when the connection is over."""
+        """Set permanently when the connection has ended."""
         self.reason = ""
-        """Why it is over."""
+        """Why it ended."""
         self.is_fault = False
         """True when it was given up for what the broker had sent, or for a defect of ours."""
         self.was_up = False
@@ -153,7 +153,7 @@ class MqttConnection:
         return self._up
 
     def open(self) -> bool:
-        """Connect and start the network's thread; False, with the reason, when the broker cannot be reached."""
+        """Connect and start the network thread; False, with the reason, if the broker cannot be reached."""
         options = self._options
         asked: dict[str, Any] = {"host": options.host, "port": options.port, "keepalive": options.keepalive_s}
         if options.is_mqtt5:
@@ -172,19 +172,19 @@ class MqttConnection:
         return True
 
     def wait_until_up(self) -> None:
-        """Wait until the connection is up or has ended; give up a broker that does not answer."""
+        """Wait until the connection is up or has ended; disconnect from a broker that does not answer."""
         self._settled.wait(max(0.0, self._silent_after_s - time.monotonic()))
         self.end_if_silent()
 
     def end_if_silent(self) -> None:
-        """Give up a broker that took the connection and has not answered in time."""
+        """Disconnect from a broker that accepted the connection and has not answered in time."""
         if not self._settled.is_set() and time.monotonic() >= self._silent_after_s:
             self._fail(f"the broker has not answered for {self._options.connect_timeout_s:g} s")
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> int:
         """Send once, without waiting; return the message id.
 
-        Raises LinkDownError when nothing was sent.
+        Raises LinkDownError if nothing was sent.
         """
         # Disconnected, paho would say no and send it later all the same.
         if not self._up:
@@ -195,16 +195,16 @@ class MqttConnection:
         return info.mid
 
     def ack(self, message: MqttMessage) -> None:
-        """Tell the broker that the message is safe here; with ``manual_ack``."""
+        """Acknowledge a message; with ``manual_ack``."""
         if message.qos:
             self._client.ack(message.mid, message.qos)
 
     def end(self) -> None:
-        """Hang up; ``ended`` is set even when the broker no longer answers."""
+        """Disconnect; ``ended`` is set even if the broker no longer answers."""
         self._fail("closed")
 
     def close(self) -> None:
-        """Hang up, having sent what is on its way, and end the network's thread."""
+        """Send pending data, disconnect, and end the network thread."""
         self.end()
         client = self._client
         client.loop_stop()
@@ -314,7 +314,7 @@ class MqttConnection:
 
 
 def is_refusal(code: ReasonCode) -> bool:
-    """True when the peer will never take the message."""
+    """True if the peer permanently refused the message."""
     return code.value >= _FAILURE
 
 

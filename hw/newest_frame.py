@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class NewestFrame:
-    """What every live camera shares: frames are numbered through all openings, waiting ends in time, a close is final.
+    """Common part of all live cameras: frame numbers continue after reopening, timeouts, final close.
 
     Any thread may call.
     """
@@ -29,7 +29,7 @@ class NewestFrame:
 
     @property
     def ended(self) -> threading.Event:
-        """Set for good by ``end``."""
+        """Set permanently by ``end``."""
         return self._ended
 
     def next_seq(self) -> int:
@@ -48,17 +48,17 @@ class NewestFrame:
             self._changed.notify_all()
 
     def absent(self, reason: str) -> None:
-        """Say that the camera cannot be opened at present; until it is ``there``, or gives a frame."""
+        """Mark the camera as missing, until ``there`` is called or a frame arrives."""
         with self._changed:
             self._absent = reason
 
     def there(self) -> None:
-        """Say that the camera is open; whether it gives frames is another matter."""
+        """Mark the camera as open; frames may still be missing."""
         with self._changed:
             self._absent = None
 
     def end(self) -> None:
-        """No more frames, whatever comes."""
+        """No more frames will be accepted."""
         self._ended.set()
         with self._changed:
             self._changed.notify_all()
@@ -66,7 +66,7 @@ class NewestFrame:
     def take(self, *, timeout_s: float) -> Frame:
         """Return the newest frame not taken before.
 
-        Raises CameraStalledError when none comes in time (CameraAbsentError where the camera is not there at all),
+        Raises CameraStalledError if none arrives in time (CameraAbsentError if the camera is missing),
         CameraEndedError after ``end``.
         """
         with self._changed:

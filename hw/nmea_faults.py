@@ -1,11 +1,11 @@
-"""What can be wrong with the sentences of a receiver, made on purpose."""
+"""Faults of a receiver's sentences, for tests and replays."""
 
 from __future__ import annotations
 
 import math
 
 _M_PER_DEG = 111_320.0
-"""Metres in a degree of latitude (sphere of the WGS-84 equator radius): exact enough for a made-up error."""
+"""Metres in a degree of latitude (sphere of the WGS-84 equator radius): accurate enough for an artificial error."""
 _LAT_FIELD = {"RMC": 3, "GGA": 2, "GLL": 1}
 _MINUTES = 60
 
@@ -19,9 +19,9 @@ def corrupted(text: str) -> str:
 
 
 def jumped(text: str, *, north_m: float, east_m: float) -> str:
-    """Shift the position in RMC, GGA and GLL and set the checksum right (IEC 61162-1): a receiver that is sure.
+    """Shift the position in RMC, GGA and GLL and correct the checksum (IEC 61162-1).
 
-    Other sentences, and those without a position, come back unchanged.
+    Other sentences, and those without a position, are returned unchanged.
     """
     fields = text.partition("*")[0].split(",")
     at = _LAT_FIELD.get(fields[0][3:6]) if text.startswith("$") else None

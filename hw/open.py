@@ -1,4 +1,4 @@
-"""Configuration -> open back ends: the only place that knows them all, each imported when it is asked for."""
+"""Opens back ends by configuration: the only module that imports them, each on demand."""
 # ruff: noqa: PLC0415 - a unit imports only the libraries of the hardware it has
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def open_cameras(
     configs: Sequence[CameraConfig], clock: Clock, *, drive: Drive | None = None, origin_ns: int | None = None
 ) -> tuple[Camera, ...]:
-    """Open all cameras; those already open are closed again when one cannot be.  Raises HwConfigError."""
+    """Open all cameras; if one fails, those already open are closed.  Raises HwConfigError."""
     opened: list[Camera] = []
     try:
         opened.extend(_camera(config, clock, drive, origin_ns) for config in configs)
@@ -51,7 +51,7 @@ def _camera(config: CameraConfig, clock: Clock, drive: Drive | None, origin_ns: 
 def open_gnss(
     config: GnssConfig, clock: Clock, *, drive: Drive | None = None, origin_ns: int | None = None
 ) -> Gnss:
-    """Open the receiver; a port that is not there yet is opened when it comes.  Raises HwConfigError."""
+    """Open the receiver; a missing port is opened when it appears.  Raises HwConfigError."""
     if config.kind == "serial":
         from hw.gnss_serial import GnssSerial
 
@@ -87,7 +87,7 @@ def open_panel(
 
 
 def open_link(config: LinkConfig) -> Link:
-    """Open the way to the station.  Raises HwConfigError; the scripted link is made by the replay itself."""
+    """Open the link to the station.  Raises HwConfigError; the scripted link is created by the replay."""
     if config.kind == "mqtt":
         from hw.link_mqtt import LinkMqtt
 

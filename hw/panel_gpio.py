@@ -37,7 +37,7 @@ _HIT_FLASH_S = (0.25, 0.25, 20)
 
 
 def pattern(lamp: Lamp) -> str:
-    """A lamp's pattern in words."""
+    """A lamp's pattern as text."""
     if lamp not in BLINK_S:
         return "dark" if lamp is Lamp.OFF else "steady"
     on_s, off_s = BLINK_S[lamp]
@@ -45,7 +45,7 @@ def pattern(lamp: Lamp) -> str:
 
 
 def lgpio_factory(chip: int) -> Any:
-    """The factory for a real header; raises HwConfigError where lgpio or the chip is missing."""
+    """The pin factory of a real header; raises HwConfigError if lgpio or the chip is missing."""
     try:
         from gpiozero.pins.lgpio import LGPIOFactory  # noqa: PLC0415 - absent off a Pi
     except ImportError as error:
@@ -56,7 +56,7 @@ def lgpio_factory(chip: int) -> Any:
         return LGPIOFactory(chip=chip)
     except Exception as error:  # lgpio's own errors have no root but this
         raise HwConfigError(
-            f"panel: /dev/gpiochip{chip} cannot be used: {error}; is the user in group gpio?"
+            f"panel: /dev/gpiochip{chip} cannot be used: {error}; check that the user is in group gpio"
         ) from error
 
 
@@ -64,7 +64,7 @@ class PanelGpio:
     """The panel on any gpiozero factory: LGPIOFactory in the vehicle, MockFactory elsewhere."""
 
     def __init__(self, config: GpioPanelConfig, factory: Any, clock: Clock) -> None:
-        """Raises HwConfigError when a pin cannot be had; pins taken before it are given back."""
+        """Raises HwConfigError if a pin cannot be opened; pins opened before are released."""
         self._clock = clock
         self._debounce_ns = round(config.ignition_debounce_s * NS_PER_S)
         self._lock = threading.Lock()
@@ -98,7 +98,7 @@ class PanelGpio:
             device = kind(pin, pin_factory=factory, **options)
         except Exception as error:  # lgpio's own errors have no root but this
             raise HwConfigError(
-                f"panel: GPIO {pin} cannot be used: {error}; does another program hold it? `gpioinfo` names it"
+                f"panel: GPIO {pin} cannot be used: {error}; if another program uses it, `gpioinfo` names it"
             ) from error
         stack.callback(device.close)
         return device
@@ -108,7 +108,7 @@ class PanelGpio:
             self._changed_ns = self._clock.mono_ns()
 
     def _press(self, button: Button) -> None:
-        """A contact bounces: a second edge within the time of a finger is the same press."""
+        """Debouncing: a second edge shortly after the first belongs to the same press."""
         now_ns = self._clock.mono_ns()
         with self._lock:
             last = self._last_press.get(button)
@@ -117,13 +117,13 @@ class PanelGpio:
                 self._pressed.append(button)
 
     def take_presses(self) -> tuple[Button, ...]:
-        """As the port says."""
+        """See the port."""
         with self._lock:
             pressed, self._pressed = tuple(self._pressed), []
             return pressed
 
     def hush(self) -> None:
-        """As the port says."""
+        """See the port."""
         with self._lock:
             for output in (self._buzzer, self._hit):
                 if output is not None and not self._closed:
@@ -131,7 +131,7 @@ class PanelGpio:
 
     @property
     def ignition_on(self) -> bool:
-        """A new level counts once it has held for the debounce time; True where none is wired."""
+        """A new level counts after the debounce time; True if no pin is wired."""
         with self._lock:
             if self._sense is not None and not self._closed:
                 level = bool(self._sense.value)
@@ -140,7 +140,7 @@ class PanelGpio:
             return self._ignition_on
 
     def set_lamp(self, lamp: Lamp) -> None:
-        """As the port says."""
+        """See the port."""
         with self._lock:
             if self._status is None or self._closed:
                 return
@@ -153,7 +153,7 @@ class PanelGpio:
                 self._status.on()
 
     def buzz(self, sound: Buzz) -> None:
-        """As the port says; a hit flashes the hit lamp for ten seconds as well."""
+        """See the port; a hit flashes the hit lamp for ten seconds as well."""
         with self._lock:
             if self._closed:
                 return
@@ -165,13 +165,13 @@ class PanelGpio:
                 self._hit.blink(on_time=on_s, off_time=off_s, n=times, background=True)
 
     def set_illuminator(self, *, on: bool) -> None:
-        """As the port says."""
+        """See the port."""
         with self._lock:
             if self._illuminator is not None and not self._closed:
                 self._illuminator.value = on
 
     def close(self) -> None:
-        """As the port says."""
+        """See the port."""
         with self._lock:
             if self._closed:
                 return

@@ -1,4 +1,4 @@
-"""A panel that only remembers."""
+"""A simulated panel."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class PanelSim:
         ]
         self._closed = False
         self.lamps: list[Lamp] = []
-        """Every lamp shown, the present one last."""
+        """All lamps shown, the current one last."""
         self.sounds: list[Buzz] = []
-        """Every sound asked for."""
+        """All sounds requested."""
         self.illuminator_on = False
         self.hushed = 0
-        """How often silence was asked for."""
+        """Number of calls to silence."""
 
     @property
     def ignition_on(self) -> bool:
@@ -43,37 +43,37 @@ class PanelSim:
         return next((on for t_ns, on in reversed(self._turns) if t_ns <= now_ns), True)
 
     def press(self, button: Button) -> None:
-        """Press by hand."""
+        """Press a button."""
         self._presses.insert(0, (self._clock.mono_ns(), button))
 
     def take_presses(self) -> tuple[Button, ...]:
-        """As the port says."""
+        """See the port."""
         now_ns = self._clock.mono_ns()
         due = tuple(button for t_ns, button in self._presses if t_ns <= now_ns)
         self._presses = [press for press in self._presses if press[0] > now_ns]
         return due
 
     def hush(self) -> None:
-        """As the port says."""
+        """See the port."""
         self.hushed += 1
 
     def set_lamp(self, lamp: Lamp) -> None:
-        """As the port says."""
+        """See the port."""
         if not self._closed:
             self.lamps.append(lamp)
 
     def buzz(self, sound: Buzz) -> None:
-        """As the port says."""
+        """See the port."""
         if not self._closed:
             self.sounds.append(sound)
 
     def set_illuminator(self, *, on: bool) -> None:
-        """As the port says."""
+        """See the port."""
         if not self._closed:
             self.illuminator_on = on
 
     def close(self) -> None:
-        """As the port says."""
+        """See the port."""
         if not self._closed:
             self.lamps.append(Lamp.OFF)
         self.illuminator_on = False

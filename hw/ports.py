@@ -1,6 +1,6 @@
-"""The ports: what the agent asks of the outside world, and the raw records that cross the border.
+"""The ports: interfaces of all hardware and I/O, and their records.
 
-The seam is cut low: a camera yields pixels and exposure times, a receiver yields sentences, a link yields
+The ports are low-level: a camera yields pixels and exposure times, a receiver yields sentences, a link yields
 acknowledgements.  Structural typing: a fake imports nothing from here but the records.
 
 Threads: unless a method says otherwise, each object is used by one thread; ``close`` may be called from any
@@ -27,15 +27,15 @@ class HwError(PatrolError):
 
 
 class HwConfigError(HwError, ValueError):
-    """The hardware asked for does not exist or cannot be opened as configured; the message says what to do."""
+    """The configured hardware does not exist or cannot be opened; the message says what to do."""
 
 
 class CameraStalledError(HwError, TimeoutError):
-    """No new frame came within the time-out."""
+    """No new frame arrived within the timeout."""
 
 
 class CameraAbsentError(CameraStalledError):
-    """No frame, because the camera cannot be opened: it is not there.  It is asked for again at the next call."""
+    """The camera cannot be opened: it is missing.  Opening is retried at the next call."""
 
 
 class CameraEndedError(HwError, EOFError):
@@ -43,7 +43,7 @@ class CameraEndedError(HwError, EOFError):
 
 
 class GnssLostError(HwError, OSError):
-    """The receiver went away; reopen it."""
+    """The receiver disconnected; reopen it."""
 
 
 class LinkDownError(HwError, ConnectionError):
@@ -69,7 +69,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """How long and how strongly the sensor is to look."""
+    """Exposure time and gain of the sensor."""
 
     exposure_us: int
     gain: float
@@ -85,15 +85,15 @@ class NmeaLine:
 
 
 class Lamp(StrEnum):
-    """What the status lamp says, most important first."""
+    """States of the status lamp, most important first."""
 
     FAULT = "fault"
     DISK = "disk"
     NO_CAMERA = "no_camera"
     PRIVATE = "private"
-    """The driver has asked for privacy: nothing is looked at."""
+    """The driver pressed the privacy button: no frames are processed."""
     VIEW = "view"
-    """A camera sees badly: covered, dirty, or moved."""
+    """A camera's view is bad: covered, dirty, or moved."""
     NO_FIX = "no_fix"
     NO_UPLINK = "no_uplink"
     RECORDING = "recording"
@@ -101,12 +101,12 @@ class Lamp(StrEnum):
 
 
 class Button(StrEnum):
-    """What the driver can press."""
+    """Buttons for the driver."""
 
     ACKNOWLEDGE = "acknowledge"
-    """I have heard and seen: silence."""
+    """Silences buzzer and hit lamp."""
     PRIVACY = "privacy"
-    """Look away, or look again."""
+    """Stops or resumes processing."""
 
 
 class Buzz(StrEnum):
@@ -119,7 +119,7 @@ class Buzz(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
-    """State of the board; None where it cannot be known here."""
+    """State of the board; None if unavailable."""
 
     temperature_c: float | None
     throttled: bool | None
@@ -128,9 +128,9 @@ class Vitals:
     rss_bytes: int
     load_1min: float
     written_bytes: int | None = None
-    """Bytes this process has had written to storage."""
+    """Bytes this process has written to storage."""
     default_interface: str | None = None
-    """Network interface of the default route; None without one."""
+    """Network interface of the default route; None if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +140,12 @@ class LinkUp:
     max_in_flight: int
     """The peer's limit on unacknowledged messages (MQTT 5 Receive Maximum), or our own."""
     max_packet_bytes: int | None = None
-    """Largest packet the peer takes, where it says so."""
+    """Maximum packet size of the peer, if it states one."""
 
 
 @dataclass(frozen=True, slots=True)
 class LinkDown:
-    """The link is gone; all tokens in flight are forgotten.  May come twice for one outage."""
+    """The link is down; all tokens in flight are void.  May occur twice for one outage."""
 
     reason: str
     is_fault: bool = False
@@ -154,14 +154,14 @@ class LinkDown:
 
 @dataclass(frozen=True, slots=True)
 class Acked:
-    """The peer has taken the message of ``token`` (a PUBACK: not yet a receipt)."""
+    """The peer acknowledged the message of ``token`` (a PUBACK, not a receipt)."""
 
     token: int
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The peer will never take the message of ``token``."""
+    """The peer permanently refused the message of ``token``."""
 
     token: int
     code: int
@@ -181,7 +181,7 @@ LinkEvent = LinkUp | LinkDown | Acked | Refused | Received
 
 @dataclass(frozen=True, slots=True)
 class Will:
-    """What the peer announces in our name when we vanish."""
+    """The will: published by the broker if the connection is lost."""
 
     topic: str
     payload: bytes
@@ -197,8 +197,8 @@ class Camera(Protocol):
     def next_frame(self, *, timeout_s: float) -> Frame:
         """Return the newest frame not returned before, waiting up to ``timeout_s``.
 
-        Raises CameraStalledError when none comes (CameraAbsentError where there is no camera at present),
-        CameraEndedError when none will come.
+        Raises CameraStalledError if none arrives (CameraAbsentError if the camera is missing),
+        CameraEndedError if the source has ended.
         """
 
     def close(self) -> None:
@@ -210,16 +210,16 @@ class Exposable(Protocol):
     """A camera whose exposure can be set."""
 
     def expose(self, exposure: Exposure) -> None:
-        """Ask for an exposure from one of the next frames on; each frame says what it really had."""
+        """Request an exposure for the next frames; each frame has its actual exposure."""
 
 
 class Gnss(Protocol):
     """Raw sentences of a receiver."""
 
     def next_line(self, *, timeout_s: float) -> NmeaLine | None:
-        """Return the next sentence, or None when none came in time or the source is closed or exhausted.
+        """Return the next sentence, or None if none arrived in time or the source is closed or exhausted.
 
-        Raises GnssLostError when the device went away.
+        Raises GnssLostError if the device disconnected.
         """
 
     def close(self) -> None:
@@ -231,16 +231,16 @@ class Panel(Protocol):
 
     @property
     def ignition_on(self) -> bool:
-        """Debounced ignition sense; True where none is wired."""
+        """Debounced ignition sense; True if not wired."""
 
     def set_lamp(self, lamp: Lamp) -> None:
         """Show a pattern until the next call."""
 
     def buzz(self, sound: Buzz) -> None:
-        """Sound once; returns at once."""
+        """Play once; returns immediately."""
 
     def set_illuminator(self, *, on: bool) -> None:
-        """Switch the infra-red illuminator."""
+        """Switch the infrared illuminator."""
 
     def take_presses(self) -> tuple[Button, ...]:
         """Return the buttons pressed since the last call, in order."""
@@ -253,17 +253,17 @@ class Panel(Protocol):
 
 
 class Link(Protocol):
-    """The only way out of the vehicle.  ``publish`` never queues: what it accepts is in flight."""
+    """The connection to the broker.  ``publish`` never queues: accepted messages are in flight."""
 
     def start(
         self, on_event: Callable[[LinkEvent], None], *, subscribe: tuple[str, ...], will: Will | None
     ) -> None:
-        """Connect in the background, again and again; events come from the link's own thread."""
+        """Connect in the background and reconnect as needed; events come from the link's thread."""
 
     def publish(self, topic: str, payload: bytes, *, token: int, retain: bool = False, qos: int = 1) -> None:
         """Send once.  QoS 1 yields Acked or Refused with ``token``.  Any thread may call.
 
-        Raises LinkDownError when nothing was sent.
+        Raises LinkDownError if nothing was sent.
         """
 
     def close(self) -> None:
@@ -274,7 +274,7 @@ class Board(Protocol):
     """The computer itself."""
 
     def vitals(self) -> Vitals:
-        """Read the present state; cheap enough for once a second."""
+        """Read the current state; fast enough to be called every second."""
 
 
 class Clock(Protocol):
@@ -282,13 +282,13 @@ class Clock(Protocol):
 
     @property
     def boot_id(self) -> bytes:
-        """16 bytes that name this run of the monotonic clock."""
+        """Boot id, 16 bytes: identifies the run of the monotonic clock."""
 
     def mono_ns(self) -> int:
         """Monotonic nanoseconds; orders events within a boot."""
 
     def utc_ns(self) -> int:
-        """The system's idea of UTC; may be months wrong."""
+        """UTC of the system clock; may be months off."""
 
     def synchronised(self) -> bool:
-        """True when the operating system says that its clock is disciplined (NTP)."""
+        """True if the operating system reports that its clock is synchronised (NTP)."""

@@ -1,4 +1,4 @@
-"""Writes a drive from whatever a vehicle sees: the folder is a valid drive after every line, power cut or not."""
+"""Records a drive: the folder is a valid drive after every line, even after a power cut."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ class DriveRecorder:
     def __init__(self, root: Path, header: DriveHeader, *, origin_ns: int) -> None:
         """Start a drive whose t = 0 is ``origin_ns`` on the monotonic clock.
 
-        Raises HwConfigError when the folder holds something already or cannot be written.
+        Raises HwConfigError if the folder is not empty or cannot be written.
         """
         self._root = root
         self._origin_ns = origin_ns
         try:
             root.mkdir(parents=True, exist_ok=True)
             if any(root.iterdir()):
-                raise HwConfigError(f"{root}: not empty; a recording needs a folder of its own")
+                raise HwConfigError(f"{root}: not empty; a recording needs an empty folder")
             (root / FRAMES_FOLDER).mkdir()
             (root / HEADER_FILE).write_text(_header_text(header), encoding="utf-8")
             (root / TRUTH_FILE).write_text(",".join(TRUTH_COLUMNS) + "\n", encoding="utf-8")
@@ -55,18 +55,18 @@ class DriveRecorder:
         self.lines = 0
 
     def add_frame(self, frame: Frame) -> None:
-        """Keep a frame; raises HwConfigError when the disk is full."""
+        """Write a frame; raises HwConfigError if the disk is full."""
         file = f"{FRAMES_FOLDER}/{frame.seq:06d}.jpg"
         bgr = cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2BGR)
         if not cv2.imwrite(str(self._root / file), bgr, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]):
-            raise HwConfigError(f"{self._root / file}: cannot be written; is the disk full?")
+            raise HwConfigError(f"{self._root / file}: cannot be written; check free disk space")
         t_ms = (frame.t_mono_ns - self._origin_ns) / _NS_PER_MS
         # The row comes after its picture: a row always has its file.
         self._frames.write(f"{frame.seq},{t_ms:.3f},{file},{frame.exposure_us},{frame.gain:g}\n")
         self.frames += 1
 
     def add_line(self, line: NmeaLine) -> None:
-        """Keep a sentence as it came, garbage included; line ends inside would break the file and become spaces."""
+        """Write a sentence as received, including garbage; line ends inside are replaced with spaces."""
         text = line.text.replace("\r", " ").replace("\n", " ")
         self._gnss.write(f"{max(0.0, (line.t_mono_ns - self._origin_ns) / _NS_PER_MS):.3f}\t{text}\n")
         self.lines += 1

@@ -1,4 +1,4 @@
-"""The verbs of a drive's script: what can go wrong, and with which arguments."""
+"""The verbs of a drive's script and their arguments."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Argument = int | float | str | bool
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """What a verb takes."""
+    """Arguments of a verb."""
 
     required: Mapping[str, type] = field(default_factory=dict)
     optional: Mapping[str, type] = field(default_factory=dict)
@@ -67,7 +67,7 @@ VERBS: Mapping[str, Verb] = {
 
 
 def argument_problems(do: str, args: Mapping[str, object]) -> list[str]:
-    """What is wrong with a verb and its arguments; empty when nothing is."""
+    """Errors in a verb and its arguments; empty if there are none."""
     verb = VERBS.get(do)
     if verb is None:
         return [f"unknown verb {do!r}; known: {', '.join(VERBS)}"]

@@ -1,4 +1,4 @@
-"""A drive as one row of events, with what its script does to camera and receiver."""
+"""A drive as one sequence of events, with the script's effects on camera and receiver."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class NmeaEvent:
 
 @dataclass(frozen=True, slots=True)
 class ScriptEvent:
-    """The script strikes."""
+    """A fault of the script."""
 
     t_mono_ns: int
     action: Action
@@ -51,7 +51,7 @@ Event = FrameEvent | NmeaEvent | ScriptEvent
 
 
 def timeline(drive: Drive, *, origin_ns: int = 0) -> Iterator[Event]:
-    """All events of a drive by time, before the script has touched any.
+    """All events of a drive by time, before faults are applied.
 
     ``origin_ns`` is t = 0 of the drive on the monotonic clock.  At one instant the script comes first, then
     sentences, then frames; within a kind the order of the files holds.
@@ -64,7 +64,7 @@ def timeline(drive: Drive, *, origin_ns: int = 0) -> Iterator[Event]:
 
 
 def scripted_timeline(drive: Drive, *, origin_ns: int = 0) -> Iterator[Event]:
-    """As :func:`timeline`, with the ``gnss.*`` and ``camera.*`` verbs carried out.
+    """As :func:`timeline`, with the ``gnss.*`` and ``camera.*`` verbs applied.
 
     Muted sentences and stalled frames are missing, corrupted and jumped sentences changed.  Script events are all
     there: the verbs of link, disk, power, ignition, clock and temperature are the caller's to carry out.
@@ -85,7 +85,7 @@ def scripted_timeline(drive: Drive, *, origin_ns: int = 0) -> Iterator[Event]:
 
 
 class _Faults:
-    """What is wrong with camera and receiver at the moment."""
+    """Current faults of camera and receiver."""
 
     def __init__(self) -> None:
         self.stalled = False
@@ -107,7 +107,7 @@ class _Faults:
                 self._east_m = action.number("east_m", 0.0)
 
     def heard(self, text: str) -> str | None:
-        """What is left of a sentence; None when the receiver is mute."""
+        """Apply faults to a sentence; None while the receiver is muted."""
         if self._muted:
             return None
         if self._north_m or self._east_m:
@@ -119,7 +119,7 @@ class _Faults:
 
 
 class DrivePictures:
-    """Pixels of a drive's frames, decoded when asked for; the last picture is kept, because files may repeat."""
+    """Pixels of a drive's frames, decoded on demand; the last picture is cached, because files may repeat."""
 
     def __init__(self, drive: Drive) -> None:
         self._drive = drive
@@ -128,9 +128,9 @@ class DrivePictures:
         self._video_next = 0
 
     def frame(self, row: FrameRow, *, t_mono_ns: int) -> Frame:
-        """The frame of a row as the camera would have delivered it.
+        """The frame as the camera would have delivered it.
 
-        Raises DriveFormatError when its picture cannot be decoded or the video ends before it.
+        Raises DriveFormatError if its picture cannot be decoded or the video ends before it.
         """
         key = row.file if row.file is not None else (row.video_index or 0)
         if self._last is None or self._last[0] != key:
@@ -145,7 +145,7 @@ class DrivePictures:
         )
 
     def close(self) -> None:
-        """Release the video; frames can still be asked for."""
+        """Close the video; frames can still be requested."""
         if self._video is not None:
             self._video.release()
             self._video = None
@@ -166,7 +166,7 @@ class DrivePictures:
         got, bgr = self._video.read()
         if not got or self._video_next != index:
             raise DriveFormatError(
-                self._drive.root, (f"{VIDEO_FILE}: has no frame {index}; it is shorter or damaged",)
+                self._drive.root, (f"{VIDEO_FILE}: no frame {index}; the file is truncated or damaged",)
             )
         self._video_next += 1
         return bgr_to_rgb(bgr)

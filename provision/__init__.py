@@ -1,1 +1,1 @@
-"""From a blank card to an enrolled unit: certificates, images, cards, first boot."""
+"""Setting up units: certificates, images, cards, first boot."""

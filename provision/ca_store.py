@@ -1,4 +1,4 @@
-"""The authority's ca_store: tokens, certificates, revocations; one SQLite file beside the authority's key."""
+"""The authority's database: tokens, certificates, revocations; one SQLite file next to the authority's key."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-BOOKS = "ca_store.db"
+BOOKS = "books.db"
 UNITS = "units"
 _TOKEN_BYTES = 20
 _SCHEMA = """
@@ -37,12 +37,12 @@ CREATE INDEX IF NOT EXISTS certificates_unit ON certificates (unit);
 
 
 class EnrolmentRefusedError(ProvisionError):
-    """The token does not let this request in."""
+    """The request is refused: token or certificate is not valid for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:
-    """One certificate in the ca_store."""
+    """One issued certificate."""
 
     unit: str
     serial: str
@@ -51,10 +51,10 @@ class Enrolled:
 
 
 class CaStore:
-    """Opens and closes with each use: the enrolment server and the command line share the file."""
+    """Opens the file for each operation: the enrolment server and the command line share it."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises ProvisionError when `folder` holds no authority."""
+        """Raises ProvisionError if `folder` contains no authority."""
         self._folder = folder
         self._authority = load_authority(folder)
 
@@ -64,7 +64,7 @@ class CaStore:
         return self._authority.pem
 
     def new_token(self, unit: str, *, expires_s: int) -> str:
-        """Make a single-use token for one unit; only its hash is kept.  Earlier ones that nobody used are void."""
+        """Create a single-use token for one unit; only its hash is stored.  Earlier unused tokens become invalid."""
         token = secrets.token_hex(_TOKEN_BYTES)
         with self._open() as con:
             con.execute("UPDATE tokens SET expires_s = 0 WHERE unit = ? AND used_by IS NULL", (unit,))
@@ -74,18 +74,18 @@ class CaStore:
         return token
 
     def check_free(self, unit: str) -> None:
-        """Raise ProvisionError for an id whose certificate still counts: two units with one identity lose reads."""
+        """Raise ProvisionError for an id with a valid certificate: two units with one identity lose reads."""
         live = [row for row in self.listing() if row.unit == unit and row.revoked_s is None]
         if live:
             raise ProvisionError(
-                f"{unit} is enrolled already: take another id; if that board is lost, `patrol-lpr provision revoke`"
-                " comes first; --again makes a new card for the same board"
+                f"{unit} is already enrolled: use another id; if that board is lost, run `patrol-lpr provision revoke`"
+                " first; --again creates a new card for the same board"
             )
 
     def enrol(self, unit: str, token: str, request: bytes, signing_pem: bytes, *, now: dt.datetime) -> bytes:
         """Sign a request against a token; return the certificate, PEM.
 
-        A unit that lost power before it stored the answer asks again with the same request and gets the same
+        A unit that lost power before it stored the answer repeats the same request and gets the same
         certificate.  Raises EnrolmentRefusedError or ProvisionError.
         """
         now_s, asked = int(now.timestamp()), hashlib.sha256(request).digest()
@@ -95,10 +95,11 @@ class CaStore:
             ).fetchone()
             # One answer for every reason: a guesser learns nothing.
             if row is None or not hmac.compare_digest(row[0], unit) or now_s > row[1]:
-                raise EnrolmentRefusedError("the token is unknown, expired or for another unit: make a new card")
+                raise EnrolmentRefusedError("the token is unknown, expired or for another unit: create a new card")
             if row[2] is not None and row[2] != asked:
                 raise EnrolmentRefusedError(
-                    "the token was used already, by another key: if that was not this unit, revoke it; make a new card"
+                    "the token was already used with another key: if that was not this unit, revoke it; "
+                    "create a new card"
                 )
             if row[2] is not None:
                 found = con.execute("SELECT pem FROM certificates WHERE request = ?", (asked,)).fetchone()
@@ -109,12 +110,12 @@ class CaStore:
         return pem
 
     def renew(self, unit: str, shown: bytes | None, request: bytes, *, now: dt.datetime) -> bytes:
-        """Sign a request of a unit that has shown its present certificate (DER); return the new one, PEM.
+        """Sign a request of a unit authenticated with its current certificate (DER); return the new one, PEM.
 
         The same request gets the same answer.  Raises EnrolmentRefusedError or ProvisionError.
         """
         if shown is None:
-            raise EnrolmentRefusedError("a renewal needs the present certificate")
+            raise EnrolmentRefusedError("a renewal needs the current certificate")
         old = x509.load_der_x509_certificate(shown)
         asked = hashlib.sha256(request).digest()
         with self._open() as con:
@@ -131,7 +132,7 @@ class CaStore:
             return self._give(con, unit, request, now)
 
     def _give(self, con: sqlite3.Connection, unit: str, request: bytes, now: dt.datetime) -> bytes:
-        """Sign and enter a certificate."""
+        """Sign and record a certificate."""
         pem = sign_request(self._authority, request, unit, days=UNIT_DAYS, now=now)
         con.execute(
             "INSERT INTO certificates VALUES (?, ?, ?, ?, ?, NULL)",
@@ -140,7 +141,7 @@ class CaStore:
         return pem
 
     def _keep_signing_key(self, unit: str, pem: bytes) -> None:
-        """Beside earlier ones: what they signed must stay provable."""
+        """Earlier keys are kept: what they signed must remain verifiable."""
         folder = self._folder / UNITS
         folder.mkdir(exist_ok=True)
         known = sorted(folder.glob(f"unit-{unit}.pub")) + sorted(folder.glob(f"unit-{unit}.*.pub"))
@@ -150,7 +151,7 @@ class CaStore:
         write_private(folder / name, pem)
 
     def revoke(self, unit: str, *, now: dt.datetime) -> int:
-        """Revoke every certificate of a unit and write a fresh list; return how many.  The broker must reload it."""
+        """Revoke all certificates of a unit and write a new CRL; return their number.  The broker must reload it."""
         with self._open() as con:
             done = con.execute(
                 "UPDATE certificates SET revoked_s = ? WHERE unit = ? AND revoked_s IS NULL",
@@ -164,7 +165,7 @@ class CaStore:
         return done
 
     def listing(self) -> list[Enrolled]:
-        """Every certificate ever given, by unit and time."""
+        """All issued certificates, by unit and time."""
         with self._open() as con:
             rows = con.execute(
                 "SELECT unit, serial, issued_s, revoked_s FROM certificates ORDER BY unit, issued_s"

@@ -1,4 +1,4 @@
-"""``provision.json``: what a unit needs to enrol itself, on the card's boot partition; it holds no lasting secret."""
+"""``provision.json`` on the boot partition: what a unit needs to enrol; contains no permanent secret."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ class Card(BaseModel):
     broker_host: Annotated[str, Field(min_length=1, max_length=253)]
     broker_port: Annotated[int, Field(ge=1, le=65_535)] = 8883
     token: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
-    """Single use, short-lived; worthless once the unit has enrolled."""
+    """Single use and short-lived; invalid after enrolment."""
     ca_pem: Annotated[str, Field(max_length=10_000)]
     station_pem: Annotated[str, Field(max_length=10_000)]
-    """Public key of the station that may open what the unit stores."""
+    """Public key of the station that can decrypt the unit's records."""
     receipt_pem: Annotated[str, Field(max_length=10_000)]
-    """Public key that the station signs its answers with."""
+    """Public key for the signatures of the station's answers."""
     release_pem: Annotated[str, Field(max_length=1_000)] | None = None
-    """Public key of whoever signs updates; absent: the unit takes none."""
+    """Public key for updates; if omitted, the unit accepts none."""
     gnss: Path | None = Path("/dev/patrol-gnss")
-    """Where the time comes from while the clock is wrong."""
+    """Time source while the clock is wrong."""
 
 
 def load_card(path: Path) -> Card:

@@ -34,7 +34,7 @@ _TIMEOUT_S = 30.0
 
 
 class EnrolAt(BaseModel):
-    """Where the authority answers; a unit keeps it for renewals."""
+    """Address of the enrolment server; a unit keeps it for renewals."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -56,7 +56,7 @@ def ask(card: Card, request: bytes, signing_raw: bytes, *, ca: Path) -> bytes:
 def post(
     host: str, port: int, path: str, body: dict[str, str], *, ca: Path, own: tuple[Path, Path] | None = None
 ) -> bytes:
-    """Send a request, showing ``own`` certificate and key where there are any; return the certificate, PEM.
+    """Send a request, with ``own`` certificate and key if given; return the certificate, PEM.
 
     Raises EnrolmentRefusedError or ProvisionError.
     """
@@ -70,15 +70,15 @@ def post(
         answer = connection.getresponse()
         data = answer.read(_MAX_BYTES)
     except http.client.HTTPException as error:
-        raise ProvisionError(f"{host}:{port}: no sensible answer: {error!r}") from error
+        raise ProvisionError(f"{host}:{port}: invalid answer: {error!r}") from error
     except ssl.SSLCertVerificationError as error:
         raise ProvisionError(
-            f"{host}:{port}: not the server of this unit's authority ({error.verify_message}): the card is another"
-            " fleet's, the clock is wrong, or somebody stands in between; nothing was told"
+            f"{host}:{port}: not the server of this unit's authority ({error.verify_message}): the card is from"
+            " another fleet, the clock is wrong, or the connection is intercepted; no data was sent"
         ) from error
     except OSError as error:
         raise ProvisionError(
-            f"{host}:{port}: cannot be reached ({error}): look at network, address, firewall"
+            f"{host}:{port}: cannot be reached ({error}): check network, address and firewall"
         ) from error
     finally:
         connection.close()
@@ -90,7 +90,7 @@ def post(
             raise ProvisionError(f"{host}:{port}: {answer.status} {told.get('error', '')}")
         return str(told["certificate"]).encode()
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ProvisionError(f"{host}:{port}: no sensible answer") from error
+        raise ProvisionError(f"{host}:{port}: invalid answer") from error
 
 
 def server(ca_store: CaStore, host: str, port: int, *, cert: Path, key: Path) -> http.server.ThreadingHTTPServer:
@@ -114,7 +114,7 @@ class _Server(http.server.ThreadingHTTPServer):
     tls: ssl.SSLContext
 
     def finish_request(self, request: Any, client_address: Any) -> None:
-        """Shake hands in the request's own thread: one silent client must not keep the others out."""
+        """TLS handshake in the request's own thread: a silent client must not block others."""
         request.settimeout(_TIMEOUT_S)
         try:
             with self.tls.wrap_socket(request, server_side=True) as secure:
@@ -163,11 +163,11 @@ def _handler(ca_store: CaStore) -> type[http.server.BaseHTTPRequestHandler]:
             return http.HTTPStatus.OK, {"certificate": pem.decode()}
 
         def _shown(self) -> bytes | None:
-            """The client's certificate, DER; TLS has checked that it is the authority's and not expired."""
+            """The client's certificate, DER; TLS has verified the issuer and that it has not expired."""
             shown: bytes | None = self.connection.getpeercert(binary_form=True)
             return shown
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name of http.server
-            """Structlog tells what is worth telling."""
+            """Logging is done with structlog."""
 
     return Handler

@@ -1,4 +1,4 @@
-"""What can go wrong while a unit is made."""
+"""Errors of provisioning."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from protocol.errors import PatrolError
 
 
 class ProvisionError(PatrolError):
-    """A card, an image or a certificate cannot be made; the message says what to do."""
+    """A card, an image or a certificate cannot be created; the message says what to do."""

@@ -1,6 +1,6 @@
-"""First boot on the device: own keys, a request, enrolment, an atomic installation, the token shredded.
+"""First boot on the unit: keys, request, enrolment, atomic installation, deletion of the token.
 
-Every step can be cut short and begun again: what is there already is kept, and the authority answers the same request
+Every step can be interrupted and repeated: existing files are kept, and the authority answers the same request
 with the same certificate.
 """
 
@@ -61,7 +61,7 @@ receipt_key = "{etc}/receipt.pub"
 
 
 def find_card(boots: Iterable[Path]) -> Path | None:
-    """Return the card of the first boot partition that has one."""
+    """Return the card from the first boot partition that has one."""
     return next((path for boot in boots if (path := boot / "patrol-lpr" / CARD).exists()), None)
 
 
@@ -72,9 +72,9 @@ def enrol(
     done: Callable[[str], None] = lambda _: None,
     group: int | None = None,
 ) -> None:
-    """Take every step that is not taken yet; ``done`` hears the name of each.
+    """Run all steps that are not done yet; ``done`` is called with the name of each.
 
-    ``group`` may read what the service needs.  Raises ProvisionError, EnrolmentRefusedError, or OSError for own files.
+    ``group`` can read the files of the service.  Raises ProvisionError, EnrolmentRefusedError, or OSError.
     """
     card = load_card(card_path)
     etc.mkdir(parents=True, exist_ok=True)
@@ -119,7 +119,7 @@ def enrol(
 
 
 def shred(path: Path) -> None:
-    """Overwrite and remove; on flash a copy may live on, which is why the token works once only."""
+    """Overwrite and delete; flash may keep a copy, which is why the token works only once."""
     size = path.stat().st_size
     with path.open("r+b") as file:
         file.write(bytes(size))
@@ -137,7 +137,7 @@ def _tls_key(path: Path, group: int | None) -> ec.EllipticCurvePrivateKey:
 
 
 def _signing_key(path: Path) -> SigningKey:
-    """Root's alone: systemd hands it to the service."""
+    """Readable by root only: systemd passes it to the service."""
     try:
         return SigningKey.load(path)
     except KeyFileError:
@@ -151,7 +151,7 @@ def _signing_key(path: Path) -> SigningKey:
 
 
 def _request(etc: Path, key: ec.EllipticCurvePrivateKey, unit: str) -> bytes:
-    """Kept until the answer is: ECDSA signs differently each time, and the authority knows requests by their bytes."""
+    """Kept until the answer is stored: ECDSA signatures differ each time, and the authority compares the bytes."""
     path = etc / "request.pem"
     if not path.exists():
         write_private(path, make_request(key, unit))
@@ -166,7 +166,7 @@ def _is_enrolled(etc: Path, key: ec.EllipticCurvePrivateKey) -> bool:
 
 
 def install(path: Path, data: bytes, group: int | None) -> None:
-    """Put a file in place by one rename; ``group`` may read it."""
+    """Install a file with one rename; ``group`` can read it."""
     write_private(path, data)
     if group is not None:
         os.chown(path, -1, group)
@@ -174,13 +174,13 @@ def install(path: Path, data: bytes, group: int | None) -> None:
 
 
 def clock_is_credible(ca_pem: bytes, *, now_s: float) -> bool:
-    """False while the clock stands before the authority was made: certificates would all be from the future."""
+    """False while the clock is earlier than the authority's creation: no certificate would be valid yet."""
     ca = x509.load_pem_x509_certificate(ca_pem)
     return now_s >= ca.not_valid_before_utc.timestamp()
 
 
 def utc_from_sentences(lines: Iterable[str]) -> datetime | None:
-    """The time of the first RMC sentence with a fix; None when there is none."""
+    """The time of the first RMC sentence with a fix; None if there is none."""
     for line in lines:
         try:
             sentence = parse_sentence(line)

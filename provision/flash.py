@@ -1,4 +1,4 @@
-"""Write an image to a card and read it back.  Dry by default; never a disk that is in use."""
+"""Write an image to a card and read it back.  Dry run by default; never a disk that is in use."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 _BLOCK = 4 * 2**20
 _MAX_CARD_BYTES = 256 * 2**30
-"""Above this it is no card."""
+"""Larger disks are not cards."""
 
 
 def check_image(image: Path) -> str:
-    """Hold an image to IMAGE.sha256 beside it; return the hash.  Raises ProvisionError, also for what is no image."""
+    """Check an image against IMAGE.sha256; return the hash.  Raises ProvisionError."""
     boot_and_root(image)
     listed = image.with_name(f"{image.name}.sha256")
     try:
@@ -38,7 +38,7 @@ def check_image(image: Path) -> str:
 
 
 def check_target(target: Path, image: Path, *, mounts: Path = Path("/proc/self/mounts")) -> int:
-    """Return the target's size in bytes; raises ProvisionError when it is no card that may be overwritten."""
+    """Return the target's size in bytes; raises ProvisionError if it is not a card that can be overwritten."""
     try:
         mode = target.stat().st_mode
         if not (stat.S_ISBLK(mode) or stat.S_ISREG(mode)):
@@ -46,26 +46,26 @@ def check_target(target: Path, image: Path, *, mounts: Path = Path("/proc/self/m
         check_unused(target, mounts=mounts)
         size = size_of(target)
     except PermissionError as error:
-        raise ProvisionError(f"{target}: only root may look at disks: begin the command with sudo") from error
+        raise ProvisionError(f"{target}: reading disks requires root: run the command with sudo") from error
     except OSError as error:
-        raise ProvisionError(f"{target}: {error.strerror}; `lsblk` lists what is there") from error
+        raise ProvisionError(f"{target}: {error.strerror}; `lsblk` lists the disks") from error
     if size > _MAX_CARD_BYTES:
-        raise ProvisionError(f"{target}: {size / 2**30:.0f} GiB is no card; `lsblk` lists what is there")
+        raise ProvisionError(f"{target}: {size / 2**30:.0f} GiB is too large for a card; `lsblk` lists the disks")
     if size < image.stat().st_size:
         raise ProvisionError(
-            f"{target}: too small: {size:,} bytes for an image of {image.stat().st_size:,}; take a larger card"
+            f"{target}: too small: {size:,} bytes for an image of {image.stat().st_size:,}; use a larger card"
         )
     return size
 
 
 def check_unused(target: Path, *, mounts: Path = Path("/proc/self/mounts")) -> None:
-    """Raise ProvisionError when any part of a disk is mounted, swapped to, or belongs to LVM, RAID or encryption."""
+    """Raise ProvisionError if any part of a disk is mounted, used as swap, or belongs to LVM, RAID or encryption."""
     real = target.resolve()
     for line in mounts.read_text(encoding="utf-8").splitlines():
         source = Path(line.split()[0])
         if str(source).startswith("/dev/") and _is_part_of(source.resolve(), real):
             raise ProvisionError(
-                f"{target}: {source} is mounted at {line.split()[1]}; this disk is in use;"
+                f"{target}: {source} is mounted at {line.split()[1]}; the disk is in use;"
                 " if it is the card, unmount it first"
             )
     if not stat.S_ISBLK(real.stat().st_mode):
@@ -76,13 +76,13 @@ def check_unused(target: Path, *, mounts: Path = Path("/proc/self/mounts")) -> N
     except OSError as error:
         if error.errno == errno.EBUSY:
             raise ProvisionError(
-                f"{target}: this disk is in use (mounted, swap, or part of an encrypted or joined disk)"
+                f"{target}: this disk is in use (mounted, swap, or part of an encrypted or RAID volume)"
             ) from error
         raise
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a device or file."""
+    """Size of a device or file in bytes."""
     with path.open("rb") as file:
         return file.seek(0, os.SEEK_END)
 
@@ -94,7 +94,7 @@ def _is_part_of(device: Path, disk: Path) -> bool:
 
 
 def write(image: Path, target: Path, *, expected: str, progress: Callable[[str, int], None]) -> None:
-    """Write, flush, read back and compare; ``progress`` hears the step and its bytes.  Raises ProvisionError."""
+    """Write, flush, read back and compare; ``progress`` gets step and bytes.  Raises ProvisionError."""
     size = image.stat().st_size
     done = {"writing": 0, "reading back": 0}
     step = "writing"
@@ -109,16 +109,16 @@ def write(image: Path, target: Path, *, expected: str, progress: Callable[[str, 
         found = _read_back(target, size, lambda count_bytes: count("verify", count_bytes))
     except OSError as error:
         raise ProvisionError(
-            f"{target}: failed {step} after {done[step]:,} of {size:,} bytes: {error.strerror}: was the card taken"
-            " out, is it locked or worn?  It is not usable: flash it again"
+            f"{target}: failed {step} after {done[step]:,} of {size:,} bytes: {error.strerror}: check that"
+            " the card is inserted, not write-protected and not worn out.  It is not usable: flash it again"
         ) from error
     if done["reading back"] != size:
         raise ProvisionError(
-            f"{target}: only {done['reading back']:,} of {size:,} bytes came back: the card was taken out, or is"
-            " smaller than it claims: it is not usable"
+            f"{target}: only {done['reading back']:,} of {size:,} bytes could be read back: the card was"
+            " removed, or is smaller than it claims; do not use it"
         )
     if found != expected:
-        raise ProvisionError(f"{target}: what was read back differs from the image: throw this card away")
+        raise ProvisionError(f"{target}: data read back differs from the image: discard this card")
 
 
 def _write(image: Path, target: Path, progress: Callable[[int], None]) -> None:

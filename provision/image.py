@@ -1,7 +1,7 @@
-"""Put the product into any Raspberry Pi OS or Debian image, without mounting its boot partition.
+"""Install the product into a Raspberry Pi OS or Debian image, without mounting its boot partition.
 
 The boot partition (FAT) is written with mtools at its offset, the root partition (ext4) through a loop device at its
-offset: both work where the kernel knows neither FAT nor partition tables.
+offset: both work on kernels without support for FAT and partition tables.
 """
 
 from __future__ import annotations
@@ -65,14 +65,16 @@ class Partition:
 
 
 def partitions(image: Path) -> list[Partition]:
-    """Read the DOS partition table; raises ProvisionError for anything else."""
+    """Read the DOS partition table; raises ProvisionError if there is none."""
     try:
         with image.open("rb") as file:
             sector = file.read(_SECTOR)
     except OSError as error:
         raise ProvisionError(f"{image}: cannot be read: {error.strerror}") from error
     if len(sector) < _SECTOR or sector[-2:] != _SIGNATURE:
-        raise ProvisionError(f"{image}: no partition table, so no disk image; unpack it first (unxz, unzip)")
+        raise ProvisionError(
+            f"{image}: no partition table, so not a disk image; decompress it first (unxz, unzip)"
+        )
     found = []
     for index in range(4):
         entry = sector[446 + 16 * index :][:16]
@@ -83,7 +85,7 @@ def partitions(image: Path) -> list[Partition]:
 
 
 def boot_and_root(image: Path) -> tuple[Partition, Partition]:
-    """Return the FAT and the Linux partition; raises ProvisionError when one is missing."""
+    """Return the FAT and the Linux partition; raises ProvisionError if one is missing."""
     found = partitions(image)
     boot = next((p for p in found if p.kind in _FAT_TYPES), None)
     root = next((p for p in found if p.kind == _LINUX_TYPE), None)
@@ -95,9 +97,9 @@ def boot_and_root(image: Path) -> tuple[Partition, Partition]:
 
 
 def build(base: Path, out: Path, *, systemd: Path, wheels: Path) -> None:
-    """Make an image for a whole fleet out of a base image.  It holds no secret.  Needs root for the loop mount."""
+    """Create an image for a whole fleet from a base image, without secrets.  Needs root for the loop mount."""
     if out.exists():
-        raise ProvisionError(f"{out}: exists already; an image is never overwritten")
+        raise ProvisionError(f"{out}: already exists; images are never overwritten")
     if not any(wheels.glob("patrol_lpr-*.whl")):
         raise ProvisionError(f"{wheels}: no patrol_lpr wheel; run: pip wheel . -w {wheels}")
     _, root = boot_and_root(base)
@@ -112,7 +114,7 @@ def build(base: Path, out: Path, *, systemd: Path, wheels: Path) -> None:
 
 
 def install_into(root: Path, *, systemd: Path, wheels: Path) -> None:
-    """Copy units and wheels into a root folder and enable the units; the first boot makes the environment."""
+    """Copy units and wheels into a root folder and enable the units; first boot creates the environment."""
     for name in _UNITS:
         _copy(systemd / name, root / "etc/systemd/system" / name)
     for name, target in _FILES.items():
@@ -160,7 +162,7 @@ def _check_file_system(image: Path, root: Partition) -> None:
 
 def _copy(source: Path, target: Path) -> None:
     if not source.exists():
-        raise ProvisionError(f"{source}: missing; run from a checkout or name the folder")
+        raise ProvisionError(f"{source}: missing; run from a checkout or give the folder")
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
     target.chmod(0o644)

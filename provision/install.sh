@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs patrol-lpr on a running Raspberry Pi OS or Debian (Bookworm: Python 3.11 and tflite-runtime; Trixie: 3.13 and LiteRT).
-# Run as root from a checkout, or with --wheels DIR where there is no network.  Running it again updates.
+# Run as root from a checkout, or with --wheels DIR if there is no network.  Run it again to update.
 set -eu
 wheels=""
 while [ $# -gt 0 ]; do
@@ -17,15 +17,15 @@ if [ -z "$wheels" ]; then
   export DEBIAN_FRONTEND=noninteractive
   apt-get update -qq
   apt-get install -y -qq --no-install-recommends python3-venv
-  # The camera and GPIO bindings belong to the operating system's own libraries; off a Pi they do not exist.
+  # The camera and GPIO bindings belong to the operating system's own libraries; elsewhere they do not exist.
   for package in python3-picamera2 python3-lgpio; do
     apt-get install -y -qq --no-install-recommends "$package" || echo "install.sh: $package is not in this archive"
   done
 fi
 
 systemd-sysusers "$here/systemd/patrol-lpr.sysusers.conf"
-code=$home/code/0 # release 0 is the installer's; updates come beside it
-# One that was cut short, or that belonged to the Python of an earlier release, is made again.
+code=$home/code/0 # release 0 is the installer's; updates are installed next to it
+# An incomplete environment, or one for another Python version, is created again.
 "$code/bin/pip" --version >/dev/null 2>&1 || python3 -m venv --system-site-packages "$code"
 if [ -n "$wheels" ]; then
   "$code/bin/pip" install --quiet --no-index --find-links "$wheels" --upgrade 'patrol-lpr[litert]'

@@ -1,4 +1,4 @@
-"""Make an update out of folders of wheels, models and a configuration.  Where the release key is, never on a unit."""
+"""Make an update from folders of wheels, models and a configuration; runs where the release key is, never on a unit."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ _OWN_WHEEL = re.compile(r"patrol_lpr-([^-]+)-[^/]+\.whl")
 
 @dataclass(slots=True)
 class Sources:
-    """What goes in: name and path of each file of each part."""
+    """Contents: name and path of each file of each part."""
 
     paths: dict[tuple[Part, str], Path] = field(default_factory=dict)
     software: str = ""
 
     def add_wheels(self, folder: Path) -> None:
-        """Every wheel of a folder; exactly one must be ours."""
+        """All wheels of a folder; exactly one must be patrol-lpr's."""
         wheels = sorted(folder.glob("*.whl"))
         own = [found[1] for wheel in wheels if (found := _OWN_WHEEL.fullmatch(wheel.name))]
         if len(own) != 1:
             raise UpdateError(
-                f"{folder}: {len(own)} wheels of patrol_lpr, must be one; run: pip wheel . -w {folder}"
+                f"{folder}: {len(own)} wheels of patrol_lpr, must be exactly one; run: pip wheel . -w {folder}"
             )
         self.software = own[0]
         self.paths |= {(Part.CODE, wheel.name): wheel for wheel in wheels}
 
     def add_models(self, folder: Path) -> None:
-        """``active.toml`` and the two bundles it names; raises BundleError when one does not match its contract."""
+        """``active.toml`` and the two bundles it names; raises BundleError if one does not match its contract."""
         self.paths[Part.MODELS, "active.toml"] = folder / "active.toml"
         for bundle in load_active(folder):
             inside = bundle.folder.relative_to(folder)
@@ -52,7 +52,7 @@ class Sources:
                 self.paths[Part.MODELS, (inside / name).as_posix()] = bundle.folder / name
 
     def add_config(self, path: Path) -> None:
-        """A TOML file to be laid over the units' own."""
+        """A TOML file to be merged over the units' own."""
         try:
             tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -62,7 +62,7 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """For whom, from when to when, on top of what."""
+    """Units, validity period and required base release."""
 
     release: int
     units: tuple[str, ...]
@@ -75,9 +75,9 @@ class Terms:
 def make_update(
     out: Path, sources: Sources, terms: Terms, key: SigningKey, *, base: Manifest | None = None
 ) -> Manifest:
-    """Sign and write the file, by one rename.
+    """Sign and write the file, with one rename.
 
-    Wheels that ``base`` has as well are named and not carried: the update is then for units that run it.  Raises
+    Wheels that ``base`` also has are listed but not included: the update is then for units that run it.  Raises
     UpdateError.
     """
     held = {(e.name, e.sha256) for e in base.files if e.part is Part.CODE} if base is not None else set()

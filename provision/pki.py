@@ -1,7 +1,7 @@
 """Certificates of a fleet: one authority, EC P-256 everywhere, the common name of a unit's certificate is its id.
 
-Certificates are backdated by a day, because a unit without a clock battery lives in the past until its first fix, and
-last a little over a year; they are renewed at two thirds of their life.
+Certificates are backdated by a day, because a unit without a clock battery starts with an old date, and
+are valid for 400 days; they are renewed at two thirds of their life.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _BACKDATED = dt.timedelta(days=1)
 UNIT_DAYS = 400
 _CA_DAYS = 3650
 _CRL_DAYS = 365
-"""A broker whose list has expired refuses everybody: each revocation writes a fresh one."""
+"""A broker with an expired CRL refuses all clients: each revocation writes a new one."""
 CA_KEY, CA_CERT, CRL = "ca.key", "ca.pem", "crl.pem"
 
 
@@ -42,32 +42,32 @@ class Authority:
 
     @property
     def pem(self) -> bytes:
-        """The certificate that everybody trusts."""
+        """The trust anchor, PEM."""
         return self.cert.public_bytes(serialization.Encoding.PEM)
 
 
 def now_utc() -> dt.datetime:
-    """The present, for certificates."""
+    """The current time, for certificates."""
     return dt.datetime.now(dt.UTC)
 
 
 def new_key() -> ec.EllipticCurvePrivateKey:
-    """A fresh key; it never leaves the machine that made it."""
+    """Generate a key; it never leaves the machine."""
     return ec.generate_private_key(ec.SECP256R1())
 
 
 def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    """As a file without a passphrase: guard it by its rights."""
+    """Encode without a passphrase: protect the file by its permissions."""
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
 
 
 def make_authority(folder: Path, name: str, *, now: dt.datetime | None = None) -> Authority:
-    """Make a new authority in `folder`; raises ProvisionError when there is one already."""
+    """Create an authority in `folder`; raises ProvisionError if there is one already."""
     if any((folder / name).exists() for name in (CA_KEY, CA_CERT, CRL)):
         raise ProvisionError(
-            f"{folder}: holds an authority or its certificate already, which is never overwritten; name another folder"
+            f"{folder}: contains an authority or its certificate, which is never overwritten; use another folder"
         )
     key, at = new_key(), now or now_utc()
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -97,7 +97,7 @@ def load_authority(folder: Path) -> Authority:
         key = serialization.load_pem_private_key((folder / CA_KEY).read_bytes(), None)
     except (OSError, ValueError, TypeError) as error:
         raise ProvisionError(
-            f"{folder}: no authority: {error}; `patrol-lpr provision ca {folder}` makes one"
+            f"{folder}: no authority: {error}; create one with `patrol-lpr provision ca {folder}`"
         ) from error
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise ProvisionError(f"{folder}/{CA_KEY}: not an EC key")
@@ -114,14 +114,14 @@ def make_request(key: ec.EllipticCurvePrivateKey, unit: str) -> bytes:
 def sign_request(
     authority: Authority, request: bytes, unit: str, *, days: int = UNIT_DAYS, now: dt.datetime | None = None
 ) -> bytes:
-    """Sign a unit's request, PEM.  Raises ProvisionError when it is not the unit's own or asks for anything else."""
+    """Sign a unit's request, PEM.  Raises ProvisionError if it is not for this unit or requests anything else."""
     try:
         csr = x509.load_pem_x509_csr(request)
         valid = csr.is_signature_valid
     except (ValueError, InvalidSignature) as error:
         raise ProvisionError(f"not a signing request: {error}") from error
     if not valid:
-        raise ProvisionError("the request is not signed by the key it names")
+        raise ProvisionError("the request is not signed with the key it contains")
     key = csr.public_key()
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise ProvisionError("the request's key is not EC P-256")
@@ -140,14 +140,14 @@ def issue(
     days: int = UNIT_DAYS,
     now: dt.datetime | None = None,
 ) -> tuple[bytes, bytes]:
-    """Make key and certificate for a broker (with `hosts`) or a station; both PEM."""
+    """Create key and certificate for a broker (with `hosts`) or a station; both PEM."""
     key, hosts = new_key(), tuple(hosts)
     usage = ExtendedKeyUsageOID.SERVER_AUTH if hosts else ExtendedKeyUsageOID.CLIENT_AUTH
     return key_pem(key), _leaf(authority, key.public_key(), name, days, now or now_utc(), usage, hosts)
 
 
 def revocations(authority: Authority, serials: Iterable[int], *, now: dt.datetime | None = None) -> bytes:
-    """The list of certificates that count no more, PEM."""
+    """The certificate revocation list, PEM."""
     at = now or now_utc()
     builder = (
         x509.CertificateRevocationListBuilder()
@@ -163,23 +163,23 @@ def revocations(authority: Authority, serials: Iterable[int], *, now: dt.datetim
 
 
 def renew_after(cert: bytes) -> dt.datetime:
-    """When two thirds of a certificate's life are over."""
+    """Time at which two thirds of a certificate's lifetime have passed."""
     loaded = x509.load_pem_x509_certificate(cert)
     return loaded.not_valid_before_utc + (loaded.not_valid_after_utc - loaded.not_valid_before_utc) * 2 / 3
 
 
 def common_name(cert: bytes) -> str:
-    """Whose certificate it is."""
+    """Common name of the certificate."""
     (name,) = x509.load_pem_x509_certificate(cert).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     return str(name.value)
 
 
 def load_key(path: Path) -> ec.EllipticCurvePrivateKey:
-    """Read a private key; raises ProvisionError for one of another kind."""
+    """Read a private key; raises ProvisionError if it is of another type."""
     key = serialization.load_pem_private_key(path.read_bytes(), None)
     if isinstance(key, ec.EllipticCurvePrivateKey):
         return key
-    raise ProvisionError(f"{path}: not an EC key; remove it and start again")
+    raise ProvisionError(f"{path}: not an EC key; delete it and start again")
 
 
 def serial_of(cert: bytes) -> int:
@@ -188,7 +188,7 @@ def serial_of(cert: bytes) -> int:
 
 
 def belongs(cert: bytes, key: ec.EllipticCurvePrivateKey) -> bool:
-    """True when the certificate is for this key."""
+    """True if the certificate is for this key."""
     public = x509.load_pem_x509_certificate(cert).public_key()
     return isinstance(public, ec.EllipticCurvePublicKey) and (
         public.public_numbers() == key.public_key().public_numbers()
@@ -196,7 +196,7 @@ def belongs(cert: bytes, key: ec.EllipticCurvePrivateKey) -> bool:
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Write for the owner alone, on the disk before it appears under its name."""
+    """Write a file readable by the owner only, synced to disk before the rename."""
     part = path.with_name(f"{path.name}.part")
     handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(handle, "wb") as file:

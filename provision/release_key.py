@@ -1,4 +1,4 @@
-"""The release key: who made an image.
+"""Signatures of images with the release key.
 
 ``IMAGE.sha256`` says what the image is (the form of sha256sum); ``IMAGE.sig`` is the Ed25519 signature (RFC 8032) of
 exactly that file, 64 bytes.  Both can be checked without this program::
@@ -25,7 +25,7 @@ _LISTED = re.compile(rb"[0-9a-f]{64}  [^\n/]+\n")
 
 
 def sign_image(image: Path, key: SigningKey) -> Path:
-    """Sign the list beside an image; return the signature's path.  Raises ProvisionError, OutputError."""
+    """Sign the hash file of an image; return the signature's path.  Raises ProvisionError, OutputError."""
     signature = _beside(image, "sig")
     signed = key.sign(_listed(image))
     with output(signature) as out:
@@ -34,9 +34,9 @@ def sign_image(image: Path, key: SigningKey) -> Path:
 
 
 def check_signature(image: Path, key_path: Path) -> VerifyKey:
-    """Hold the list beside an image to its signature; return the key.  Raises KeyFileError or ProvisionError.
+    """Verify the signature of an image's hash file; return the key.  Raises KeyFileError or ProvisionError.
 
-    That the image is the one listed is for ``provision.flash.check_image``.
+    ``provision.flash.check_image`` compares the image with the hash.
     """
     key = VerifyKey.load(key_path)
     listed, path = _listed(image), _beside(image, "sig")
@@ -44,10 +44,12 @@ def check_signature(image: Path, key_path: Path) -> VerifyKey:
         signature = path.read_bytes()
     except OSError as error:
         raise ProvisionError(
-            f"{path}: no signature ({error.strerror}): get it from whoever made the image, do not flash without it"
+            f"{path}: no signature ({error.strerror}): get it from whoever created the image; do not flash without it"
         ) from error
     if not key.is_signed(signature, listed):
-        raise ProvisionError(f"{image}: not signed by {key_path}: somebody else made or changed it: do not use it")
+        raise ProvisionError(
+            f"{image}: not signed by {key_path}: it was created or changed by somebody else: do not use it"
+        )
     return key
 
 
@@ -58,7 +60,7 @@ def _listed(image: Path) -> bytes:
     except OSError as error:
         raise ProvisionError(f"{path}: cannot be read: {error.strerror}") from error
     if not _LISTED.fullmatch(listed):
-        raise ProvisionError(f"{path}: not one line of sha256sum; `patrol-lpr provision image` writes it")
+        raise ProvisionError(f"{path}: must be one line of sha256sum, as written by `patrol-lpr provision image`")
     return listed
 
 

@@ -1,4 +1,4 @@
-"""A unit's certificate, renewed at two thirds of its life: same key, new certificate, proven by the old one."""
+"""Renews a unit's certificate after two thirds of its lifetime: same key, authenticated by the old one."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ _LOG = structlog.get_logger(__name__)
 
 
 class Renewer(Protocol):
-    """How the request reaches the authority."""
+    """Sends the request to the authority."""
 
     def __call__(self, at: EnrolAt, unit: str, request: bytes, *, etc: Path) -> bytes:
         """Return the certificate, PEM."""
 
 
 def ask_again(at: EnrolAt, unit: str, request: bytes, *, etc: Path) -> bytes:
-    """Over TLS on which both sides show their certificates."""
+    """Mutual TLS."""
     body = {"unit": unit, "request": request.decode()}
     return post(at.host, at.port, RENEW, body, ca=etc / CA, own=(etc / CERT, etc / TLS_KEY))
 
 
 def renew(etc: Path, *, now: dt.datetime, renewer: Renewer = ask_again, group: int | None = None) -> bool:
-    """Renew when it is time; return whether it was.
+    """Renew if due; return whether it was.
 
-    The request is kept until the answer is installed, so that a power cut between the two costs nothing.  Raises
+    The request is kept until the answer is installed, so that a power cut in between is harmless.  Raises
     ProvisionError, EnrolmentRefusedError, or OSError for its own files; the old certificate stays.
     """
     cert = (etc / CERT).read_bytes()
@@ -51,7 +51,7 @@ def renew(etc: Path, *, now: dt.datetime, renewer: Renewer = ask_again, group: i
         write_private(waiting, make_request(key, unit))
     fresh = renewer(at, unit, waiting.read_bytes(), etc=etc)
     if not belongs(fresh, key) or common_name(fresh) != unit:
-        raise ProvisionError("the authority answered with a certificate for somebody else")
+        raise ProvisionError("the authority answered with a certificate for another unit")
     install(etc / CERT, fresh, group)
     waiting.unlink()
     _LOG.info("certificate_renewed", unit=unit)

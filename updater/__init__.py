@@ -1,1 +1,1 @@
-"""Root's side of releases on a unit: stage, try, commit, roll back."""
+"""Root's part of releases on a unit: stage, try, commit, roll back."""

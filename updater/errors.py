@@ -1,4 +1,4 @@
-"""What can go wrong with the releases on a unit."""
+"""Errors of releases on a unit."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from protocol.errors import PatrolError
 
 
 class ReleaseError(PatrolError):
-    """A release is not there, or cannot be switched to; what runs goes on running."""
+    """A release is missing or cannot be switched to; the running release continues."""

@@ -1,6 +1,7 @@
-"""How releases stand on the unit: what root has noted, read by whoever likes.  The standard library only.
+"""State of the releases on a unit, written by root, readable by all.  Standard library only.
 
-``current`` is the release that runs, ``committed`` the one that is proven; while they differ, ``current`` is on trial.
+``current`` is the running release, ``committed`` the last one that passed its trial; if they differ, ``current`` is
+on trial.
 """
 
 from __future__ import annotations
@@ -11,35 +12,35 @@ from pathlib import Path
 
 HOME = Path("/opt/patrol-lpr")
 RELEASE_KEY = Path("/etc/patrol-lpr/release.pub")
-"""Whose signature this unit believes."""
+"""Public key for updates."""
 CONFIRMED = Path("/run/patrol-lpr/update-confirmed")
-"""The agent on trial writes its release's number here when it has been well for long enough."""
+"""An agent on trial writes its release number here after it was healthy for long enough."""
 INBOX = Path("updates/inbox.lprup")
-"""Below the state folder: what the agent has fetched, for root to look at."""
+"""In the state folder: the update that the agent fetched, for root."""
 STATE = "state.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A release that has to prove itself."""
+    """A release on trial."""
 
     release: int
     starts: int = 0
     failed: str = ""
-    """Why it is being rolled back; written before the way back begins."""
+    """Reason for the rollback; written before it starts."""
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What is remembered beside the links; lost or damaged, the committed release runs."""
+    """Stored state; if lost or damaged, the committed release is used."""
 
     floor: int = 0
-    """Highest release ever committed: no update at or below it is taken."""
+    """Highest release ever committed: updates at or below it are rejected."""
     previous: int | None = None
-    """What a person may go back to."""
+    """Target of a manual rollback."""
     trial: Trial | None = None
     failed: tuple[int, ...] = ()
-    """Releases that were rolled back, the latest ones."""
+    """Latest releases that were rolled back."""
     last_release: int = 0
     last_outcome: str = ""
     """``trial``, ``committed``, ``rolled_back`` or ``refused``."""
@@ -50,7 +51,7 @@ class State:
 
 
 def read_state(home: Path) -> State | None:
-    """What is remembered; None where it is lost or there is none."""
+    """Stored state; None if missing or unreadable."""
     try:
         told = json.loads((home / STATE).read_bytes())
         trial = None if told["trial"] is None else Trial(**told["trial"])
@@ -62,7 +63,7 @@ def read_state(home: Path) -> State | None:
 
 
 def linked(home: Path, name: str) -> int | None:
-    """The release that ``current`` or ``committed`` names; None where no release is installed."""
+    """The release that ``current`` or ``committed`` points to; None if no release is installed."""
     try:
         folder, _, number = str((home / name).readlink()).partition("/")
         return int(number) if folder == "releases" else None

@@ -1,4 +1,4 @@
-"""Releases side by side on the unit, and which of them runs.  Root's part of updates; the standard library only.
+"""Releases installed side by side on a unit.  Root's part of updates; standard library only.
 
 ::
 
@@ -36,32 +36,32 @@ _SYSTEMCTL = "/usr/bin/systemctl"
 
 
 class Releases:
-    """The releases of one unit.  ``done`` hears the name of each step, for those who cut the power there."""
+    """The releases of one unit.  ``done`` is called with the name of each step, for tests that cut the power there."""
 
     def __init__(self, home: Path = HOME, *, done: Callable[[str], None] = lambda _: None) -> None:
         self.home = home
         self.done = done
 
     def folder(self, release: int) -> Path:
-        """Where a release lies."""
+        """Folder of a release."""
         return self.home / "releases" / str(release)
 
     @property
     def current(self) -> int:
-        """The release that runs, or will at the next start; raises ReleaseError where none was installed."""
+        """The release that runs, or will at the next start; raises ReleaseError if none is installed."""
         return self._linked("current")
 
     @property
     def committed(self) -> int:
-        """The release that is proven."""
+        """The committed release."""
         return self._linked("committed")
 
     def load(self) -> State:
-        """What is remembered; nothing where it cannot be read."""
+        """Stored state; empty if it cannot be read."""
         return read_state(self.home) or State(floor=self.committed)
 
     def adopt(self) -> None:
-        """Take what an installer put into ``code/0`` as release 0, at once and proven."""
+        """Adopt what an installer put into ``code/0`` as the committed release 0."""
         folder = self.folder(0)
         folder.mkdir(parents=True, exist_ok=True)
         _link(folder / "code", "../../code/0")
@@ -71,22 +71,22 @@ class Releases:
         _link(self.home / "bin", "current/code/bin")
 
     def begin(self, release: int) -> None:
-        """Run a complete release on trial from the next start on."""
+        """Run a complete release on trial from the next start."""
         self._save(self._noted(Trial(release), release, "trial", ""))
         self.done("trial noted")
         self._switch("current", release)
         self.done("switched")
 
     def start(self) -> bool:
-        """Before each start of the agent: count it, or go back; return whether a release is on trial.
+        """Before each start of the agent: count the start, or roll back; return whether a release is on trial.
 
-        Also finishes whatever a power cut left half done.
+        Also completes steps that a power cut interrupted.
         """
         state, current, committed = self.load(), self.current, self.committed
         trial = state.trial
         if trial is None:
             if current != committed:
-                self._go_back(replace(state, trial=Trial(current, failed="nothing is known of its trial")))
+                self._go_back(replace(state, trial=Trial(current, failed="trial state is missing")))
             return False
         if trial.release == committed:
             self._finish_commit(state)
@@ -95,14 +95,14 @@ class Releases:
         elif current == committed:
             self._save(replace(state, trial=None))
         elif trial.starts >= MAX_STARTS:
-            self.fail(f"not well in {trial.starts} starts")
+            self.fail(f"not healthy in {trial.starts} starts")
         else:
             self._save(replace(state, trial=replace(trial, starts=trial.starts + 1)))
             return True
         return False
 
     def commit(self, release: int) -> None:
-        """The release on trial has proven itself; raises ReleaseError when another one, or none, is on trial."""
+        """Commit the release on trial; raises ReleaseError if another one, or none, is on trial."""
         state = self.load()
         trial = state.trial
         if trial is None or trial.failed or not release == trial.release == self.current:
@@ -114,7 +114,7 @@ class Releases:
         self._finish_commit(self.load())
 
     def fail(self, reason: str) -> bool:
-        """Leave the release on trial; return whether there was one."""
+        """Roll back the release on trial; return whether there was one."""
         state = self.load()
         if state.trial is None or self.current == self.committed:
             return False
@@ -125,32 +125,32 @@ class Releases:
         return True
 
     def return_to_previous(self) -> int:
-        """A person's word: run the release before this one again; raises ReleaseError when there is none."""
-        if self.fail("a person went back"):
+        """Manual rollback to the previous release; raises ReleaseError if there is none."""
+        if self.fail("rolled back by an operator"):
             return self.current
         state = self.load()
         if state.previous is None or not self.folder(state.previous).is_dir():
-            raise ReleaseError("there is no release to go back to")
+            raise ReleaseError("there is no release to roll back to")
         # Cut short in between, the next start finds a release without a trial and goes back as well.
         self._switch("committed", state.previous)
         self.done("committed went back")
         self._switch("current", state.previous)
         self.done("current went back")
-        noted = self._noted(None, self.committed, "rolled_back", "a person went back")
+        noted = self._noted(None, self.committed, "rolled_back", "rolled back by an operator")
         self._save(replace(noted, previous=None, roll_backs=noted.roll_backs + 1))
         return self.current
 
     def refuse(self, release: int, reason: str) -> None:
-        """Remember that an update was not taken, and why."""
+        """Record that an update was rejected, and why."""
         noted = self._noted(self.load().trial, release, "refused", reason)
         self._save(replace(noted, refusals=noted.refusals + 1))
 
     def _go_back(self, state: State) -> None:
-        """Finish what ``trial.failed`` began; may be cut short and begun again anywhere."""
+        """Complete the rollback that ``trial.failed`` started; can be interrupted and repeated at any point."""
         trial = state.trial or Trial(self.current)
         self._switch("current", self.committed)
         self.done("went back")
-        reason = trial.failed or "the links and the notes do not agree"
+        reason = trial.failed or "links and stored state do not match"
         self._save(
             replace(
                 state, trial=None, failed=(*state.failed, trial.release)[-_MAX_FAILED:], last_release=trial.release,
@@ -171,7 +171,7 @@ class Releases:
         self._prune(state.previous)
 
     def _prune(self, previous: int | None) -> None:
-        """Keep what runs and the one before it."""
+        """Delete all releases but the running and the previous one."""
         kept = {str(self.current), str(self.committed), str(previous)}
         for path in (self.home / "releases").iterdir():
             if path.name not in kept:
@@ -191,7 +191,7 @@ class Releases:
     def _linked(self, name: str) -> int:
         found = linked(self.home, name)
         if found is None:
-            raise ReleaseError(f"{self.home / name}: names no release; run provision/install.sh")
+            raise ReleaseError(f"{self.home / name}: does not point to a release; run provision/install.sh")
         return found
 
     def _switch(self, name: str, release: int) -> None:
@@ -204,7 +204,7 @@ class Releases:
 
 
 def write_durably(path: Path, data: bytes) -> None:
-    """Put a file in place by one rename, readable by all; it is on the disk when this returns."""
+    """Install a file with one rename, readable by all and synced to disk."""
     part = path.with_name(f"{path.name}.part")
     with part.open("wb") as file:
         file.write(data)
@@ -216,7 +216,7 @@ def write_durably(path: Path, data: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
+    """Sync a folder to disk."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
@@ -225,7 +225,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def _link(path: Path, target: str) -> None:
-    """Point a symbolic link somewhere else by one rename."""
+    """Replace a symbolic link with one rename."""
     part = path.with_name(f"{path.name}.link")
     part.unlink(missing_ok=True)
     part.symlink_to(target)
@@ -234,17 +234,17 @@ def _link(path: Path, target: str) -> None:
 
 
 def confirmed_release(path: Path = CONFIRMED) -> int:
-    """Read what the agent wrote, and believe nothing of it but a number; raises ReleaseError."""
+    """Read the agent's confirmation, accepting only a number; raises ReleaseError."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(handle, "rb") as file:
             return int(file.read(_MAX_NUMBER_BYTES))
     except (OSError, ValueError) as error:
-        raise ReleaseError(f"{path}: holds no release: {error}") from None
+        raise ReleaseError(f"{path}: not a release number: {error}") from None
 
 
 def main(words: list[str], releases: Releases | None = None) -> int:
-    """What systemd runs: ``adopt``, ``start``, ``commit`` or ``expire``."""
+    """Entry point for systemd: ``adopt``, ``start``, ``commit`` or ``expire``."""
     releases = releases or Releases()
     try:
         match words:
@@ -259,7 +259,7 @@ def main(words: list[str], releases: Releases | None = None) -> int:
                 finally:
                     CONFIRMED.unlink(missing_ok=True)
             case ["expire"]:
-                if releases.fail("not well in time"):
+                if releases.fail("not healthy in time"):
                     _systemctl("restart", "patrol-lpr.service")
             case _:
                 sys.stderr.write("usage: python -m updater.releases adopt|start|commit|expire\n")

@@ -1,7 +1,7 @@
-"""Put an update beside what runs, check it there with its own program, and begin its trial.  Root, on the unit.
+"""Stage an update next to the running release, check it with its own program, and start its trial.  Root, on the unit.
 
-Nothing is trusted of whoever brought the file: it is read once, what is written is what was hashed, and until the last
-rename nothing that runs has changed.
+The source of the file is not trusted: it is read once, exactly the hashed bytes are written, and until the last
+rename the running release is unchanged.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 _ROOM_FACTOR = 4
 _MIN_ROOM_BYTES = 256 * 2**20
-"""Wheels are kept, and unpack to about three times their size, those of the unit too; the reads need room as well."""
+"""Wheels are kept, and unpack to about three times their size; reads need space as well."""
 _TOOL_S = 1200
 _TOLD = 400
 
 
 class Tools(Protocol):
-    """What needs other programs."""
+    """Steps that run other programs."""
 
     def make_environment(self, folder: Path, wheels: Path) -> None:
-        """Make a virtual environment with the program in it; raises UpdateError."""
+        """Create a virtual environment with the program; raises UpdateError."""
 
     def check(self, code: Path, *, models: Path | None, config: Path, over: Path) -> None:
-        """Let a release's own program check models and whole configuration; raises UpdateError."""
+        """Check models and complete configuration with the release's own program; raises UpdateError."""
 
 
 class RealTools:
-    """venv, pip without a network, and the new program itself."""
+    """Uses venv, pip without a network, and the new program."""
 
     def make_environment(self, folder: Path, wheels: Path) -> None:
-        """As the installer does."""
+        """Like the installer."""
         _run(Path(sys.base_prefix) / "bin/python3", "-m", "venv", "--system-site-packages", str(folder))
         _run(
             folder / "bin/pip", "install", "--quiet", "--no-index", "--no-cache-dir", "--disable-pip-version-check",
@@ -58,7 +58,7 @@ class RealTools:
         )  # fmt: skip
 
     def check(self, code: Path, *, models: Path | None, config: Path, over: Path) -> None:
-        """``config check`` and ``bundle verify``: contracts, hashes and goldens, on this very board."""
+        """``config check`` and ``bundle verify``: contracts, hashes and goldens, on this board."""
         program = code / "bin/patrol-lpr"
         _run(program, "config", "check", str(config), "--over", str(over))
         _run(program, "bundle", "verify", *(() if models is None else ("--models", str(models))))
@@ -66,26 +66,26 @@ class RealTools:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What this unit is and whom it believes."""
+    """Identity of the unit and the key it trusts."""
 
     key: VerifyKey
     config: Path
     """The unit's own configuration."""
 
     def unit(self) -> str:
-        """The unit's id; raises UpdateError where there is no configuration yet."""
+        """The unit's id; raises UpdateError if there is no configuration yet."""
         try:
             return str(tomllib.loads(self.config.read_text(encoding="utf-8"))["unit"])
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError) as error:
-            raise UpdateError(f"{self.config}: tells no unit: {error}") from None
+            raise UpdateError(f"{self.config}: has no unit: {error}") from None
 
 
 def apply(
     file: IO[bytes], releases: Releases, site: Site, tools: Tools, *, now_s: float, anyway: bool = False
 ) -> Manifest:
-    """Stage and begin the trial; the agent takes it up at its next start.
+    """Stage an update and start its trial; it runs from the agent's next start.
 
-    Raises UpdateError, after which everything is as before, and remembers a refusal where the manifest could be read.
+    Raises UpdateError, after which nothing has changed; a rejection is recorded if the manifest could be read.
     """
     manifest = read_manifest(file, site.key)
     try:
@@ -103,7 +103,7 @@ def _refuse_now(manifest: Manifest, releases: Releases, site: Site, *, now_s: fl
     if running != releases.committed:
         raise UpdateError(f"release {running} is on trial: wait until it is committed or rolled back")
     if manifest.release == running:
-        raise UpdateError(f"release {running} runs already")
+        raise UpdateError(f"release {running} is already running")
     refuse_unless_fits(
         manifest, unit=site.unit(), now_s=now_s, running=running, floor=state.floor, failed=frozenset(state.failed),
         anyway=anyway,
@@ -111,7 +111,7 @@ def _refuse_now(manifest: Manifest, releases: Releases, site: Site, *, now_s: fl
     free = shutil.disk_usage(releases.home).free
     needed = sum(entry.size for entry in manifest.files) * _ROOM_FACTOR + _MIN_ROOM_BYTES
     if free < needed:
-        raise UpdateError(f"{free // 2**20} MiB are free, {needed // 2**20} are needed beside what runs")
+        raise UpdateError(f"{free // 2**20} MiB are free, {needed // 2**20} are needed next to the running release")
 
 
 def _stage(file: IO[bytes], manifest: Manifest, releases: Releases, site: Site, tools: Tools) -> None:
@@ -158,7 +158,7 @@ def _lay_out(file: IO[bytes], manifest: Manifest, releases: Releases, site: Site
 
 
 def _compose(manifest: Manifest, releases: Releases, part: Path) -> None:
-    """What the update does not bring comes from what runs; new code brings its own models unless others come along."""
+    """Parts that the update omits come from the running release; new code includes models unless the update does."""
     running, own, parts = releases.folder(releases.current), str(manifest.release), manifest.parts
     (part / "code").symlink_to(f"../../code/{own}" if Part.CODE in parts else (running / "code").readlink())
     if Part.MODELS in parts:
@@ -171,14 +171,14 @@ def _compose(manifest: Manifest, releases: Releases, part: Path) -> None:
 
 
 def _bring_held(manifest: Manifest, releases: Releases, wheels: Path) -> None:
-    """Wheels that the update names and does not carry, out of the release that runs or of the image."""
+    """Wheels that the update lists but does not include, from the running release or the image."""
     running = releases.folder(releases.current) / "code" / "wheels"
     for entry in manifest.files:
         if entry.carried:
             continue
         source = next((p for d in (running, releases.home / "wheels") if _is(p := d / entry.name, entry)), None)
         if source is None:
-            raise UpdateError(f"{entry.name} is not on this unit: send the update without --base")
+            raise UpdateError(f"{entry.name} is not on this unit: make the update without --base")
         wheels.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, wheels / entry.name)
 
@@ -202,7 +202,7 @@ def _part(releases: Releases, release: int) -> Path:
 
 
 def _forget(releases: Releases, release: int) -> None:
-    """Remove what an earlier try left; never what runs or is proven."""
+    """Delete remains of an earlier attempt; never the running or the committed release."""
     if release in {releases.current, releases.committed}:
         return
     for path in (
@@ -219,7 +219,7 @@ def _run(program: Path, *arguments: str) -> None:
             [str(program), *arguments], capture_output=True, text=True, check=False, timeout=_TOOL_S
         )
     except subprocess.TimeoutExpired:
-        raise UpdateError(f"{program.name} {arguments[0]} did not end in {_TOOL_S} s") from None
+        raise UpdateError(f"{program.name} {arguments[0]} did not finish in {_TOOL_S} s") from None
     if done.returncode:
         told = " ".join((done.stderr or done.stdout).split())[-_TOLD:]
         raise UpdateError(f"{program.name} {' '.join(arguments[:2])}: {told}")

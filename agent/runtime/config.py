@@ -1,4 +1,4 @@
-"""The configuration: TOML, typed, frozen, unknown keys refused, all mistakes reported at once with their paths.
+"""The configuration: TOML, typed, frozen, unknown keys rejected, all errors reported with their key paths.
 
 Where a stage has a dataclass for its settings, its defaults are declared there alone; the table takes them over, in
 the units that people write, and gives them back to the stage in its own.
@@ -56,9 +56,11 @@ class _Table(BaseModel):
 
 
 class RecogniseTable(_Table):
-    """The models and how hard they work."""
+    """Models and processing limits."""
 
-    models: Path | None = Field(default=None, description="Folder with active.toml; absent: the shipped models")
+    models: Path | None = Field(
+        default=None, description="Folder with active.toml; if omitted, the shipped models"
+    )
     runtime: RuntimeKind = Field(default=_RECOGNISER.runtime, description="TFLite runtime")
     threads: int = Field(default=_RECOGNISER.detector_threads, ge=1, le=8, description="Threads of the detector")
     min_plate_width_px: float = Field(
@@ -66,21 +68,21 @@ class RecogniseTable(_Table):
         default=_RECOGNISER.min_plate_width_px,
         ge=8,
         le=400,
-        description="Narrower plates are not read",
+        description="Minimum width of a plate in pixels; narrower ones are not read",
     )
     max_plates: int = Field(
         validation_alias=AliasChoices("max_plates", "most_plates"),
         default=_RECOGNISER.max_plates,
         ge=1,
         le=64,
-        description="Plates read per frame at most",
+        description="Maximum number of plates read per frame",
     )
     max_fps: float | None = Field(
         validation_alias=AliasChoices("max_fps", "most_fps"),
         default=None,
         gt=0,
         le=240,
-        description="Frames looked at per second; absent: all",
+        description="Maximum number of frames processed per second; if omitted, all",
     )
 
     def recogniser_config(self) -> RecogniserConfig:
@@ -94,24 +96,27 @@ class RecogniseTable(_Table):
 
 
 class TrackTable(_Table):
-    """When many looks are one read."""
+    """When the sightings of a plate become one read."""
 
     lost_ms: float = Field(
-        default=_TRACKER.lost_ms, ge=50, le=10_000, description="A plate unseen for this long has gone"
+        default=_TRACKER.lost_ms,
+        ge=50,
+        le=10_000,
+        description="Milliseconds without a sighting until a track closes",
     )
     min_confidence: float = Field(
         validation_alias=AliasChoices("min_confidence", "least_confidence"),
         default=_TRACKER.min_confidence,
         ge=0,
         le=1,
-        description="Voted texts below this are no reads",
+        description="Minimum confidence of a read",
     )
     min_confidence_single: float = Field(
         validation_alias=AliasChoices("min_confidence_single", "least_confidence_single"),
         default=_TRACKER.min_confidence_single,
         ge=0,
         le=1,
-        description="The same for a text that only one look gave",
+        description="Minimum confidence of a read from a single frame",
     )
 
     def tracker_config(self) -> TrackerConfig:
@@ -124,7 +129,7 @@ class TrackTable(_Table):
 
 
 class RereadTable(_Table):
-    """When the same plate is not reported again."""
+    """When a plate is not reported again."""
 
     window_s: float = Field(
         default=_DEDUPLICATOR.window_s, ge=0, le=86_400, description="Seconds since the last report"
@@ -139,13 +144,23 @@ class RereadTable(_Table):
 
 
 class GeotagTable(_Table):
-    """How place and time are judged."""
+    """Position and time of reads."""
 
     hold_ms: float = Field(
-        default=HOLD_MS, ge=0, le=30_000, description="Longest wait for a fix after the exposure"
+        default=HOLD_MS,
+        ge=0,
+        le=30_000,
+        description="Maximum time in milliseconds to wait for a fix after the exposure",
     )
-    max_age_s: float = Field(default=_FIX_RING.max_age_s, ge=1, le=86_400, description="Older fixes give no place")
-    latency_ms: float = Field(default=_NMEA.latency_ms, ge=0, le=2_000, description="Known delay of the receiver")
+    max_age_s: float = Field(
+        default=_FIX_RING.max_age_s,
+        ge=1,
+        le=86_400,
+        description="Maximum age of a fix in seconds; older ones give no position",
+    )
+    latency_ms: float = Field(
+        default=_NMEA.latency_ms, ge=0, le=2_000, description="Measured latency of the receiver in milliseconds"
+    )
 
     def nmea_config(self) -> NmeaConfig:
         """For the parser of the receiver's sentences."""
@@ -157,19 +172,19 @@ class GeotagTable(_Table):
 
 
 class PictureTable(_Table):
-    """What is kept of the pixels."""
+    """Pictures kept with a read."""
 
     plate: bool = Field(default=_PICTURES.plate, description="Keep the picture of the plate")
     overview: bool = Field(default=_PICTURES.overview, description="Keep the picture of the scene")
     overview_width_px: int = Field(
-        default=_PICTURES.overview_width_px, ge=160, le=4096, description="Width of the scene picture"
+        default=_PICTURES.overview_width_px, ge=160, le=4096, description="Width of the scene picture in pixels"
     )
     overview_max_kib: int = Field(
         validation_alias=AliasChoices("overview_max_kib", "overview_most_kib"),
         default=_PICTURES.overview_max_bytes // _KIBI,
         ge=8,
         le=1024,
-        description="Size of the scene picture at most",
+        description="Maximum size of the scene picture in KiB",
     )
 
     def picture_config(self) -> PictureConfig:
@@ -183,25 +198,28 @@ class PictureTable(_Table):
 
 
 class OutboxTable(_Table):
-    """Room for what waits."""
+    """Limits of the outbox."""
 
     max_mib: int = Field(
-        default=_LIMITS.max_bytes // _MEBI, ge=1, le=2**20, description="Byte budget of the outbox in MiB"
+        default=_LIMITS.max_bytes // _MEBI, ge=1, le=2**20, description="Maximum size of the outbox in MiB"
     )
     min_free_mib: int = Field(
         default=_LIMITS.min_free_bytes // _MEBI,
         ge=0,
         le=2**20,
-        description="Below this much free disk pictures give way, and only reads are added",
+        description="Free disk space in MiB below which pictures are evicted and only reads are added",
     )
     write_budget_mib_h: int = Field(
-        default=2048, ge=1, le=2**20, description="More writing than this in an hour is reported: flash wears out"
+        default=2048,
+        ge=1,
+        le=2**20,
+        description="Writes per hour in MiB above which a warning is raised (flash wear)",
     )
     ballast_mib: int = Field(
         default=_LIMITS.ballast_bytes // _MEBI,
         ge=0,
         le=1024,
-        description="Size of the file given up on a full disk",
+        description="Size in MiB of the ballast file that is deleted when the disk is full",
     )
 
     def limits(self) -> Limits:
@@ -214,30 +232,33 @@ class OutboxTable(_Table):
 
 
 class SyncTable(_Table):
-    """How what waits goes out."""
+    """Sending of records and pictures."""
 
     window: int = Field(
-        default=_UPLINK.window, ge=1, le=1000, description="Most messages in flight; on slow links fewer are"
+        default=_UPLINK.window,
+        ge=1,
+        le=1000,
+        description="Maximum number of messages in flight; fewer on slow links",
     )
     receipt_timeout_s: float = Field(
-        default=_UPLINK.receipt_timeout_s, gt=0, le=3600, description="A later receipt is overdue"
+        default=_UPLINK.receipt_timeout_s, gt=0, le=3600, description="Seconds after which a receipt is overdue"
     )
     chunk_kib: int = Field(
-        default=_UPLINK.chunk_bytes // _KIBI, ge=1, le=64, description="Size of a picture chunk"
+        default=_UPLINK.chunk_bytes // _KIBI, ge=1, le=64, description="Size of a picture chunk in KiB"
     )
     pictures: bool = Field(default=_UPLINK.send_pictures, description="Send pictures as well as reads")
     metered_pictures: bool = Field(
         default=_UPLINK.metering.pictures,
-        description="Send pictures over links that cost money, too; reads always go",
+        description="Also send pictures over metered links; reads are always sent",
     )
     metered_picture_mib_h: float | None = Field(
-        default=None, gt=0, description="Most MiB of pictures an hour over such links; absent: no limit"
+        default=None, gt=0, description="Maximum MiB of pictures per hour over metered links; if omitted, no limit"
     )
     unmetered_interfaces: tuple[str, ...] = Field(
         default=("wlan", "wl", "eth", "en", "lo"),
-        description="How the names of network interfaces begin that cost nothing",
+        description="Name prefixes of unmetered network interfaces",
     )
-    health_s: float = Field(default=60, ge=1, le=3600, description="Seconds between health reports")
+    health_s: float = Field(default=60, ge=1, le=3600, description="Seconds between health messages")
 
     def uplink_config(self) -> UplinkConfig:
         """For the uplink."""
@@ -254,65 +275,72 @@ class SyncTable(_Table):
 
 
 class SealTable(_Table):
-    """Who may read what is stored, and who vouches for it."""
+    """Encryption and signatures of records."""
 
     mode: Literal["on", "off"] = Field(
         default="on",
-        description="on: records are signed, chained and sealed; off: anybody with the disk reads them",
+        description="on: records are signed, chained and encrypted; off: they are stored unencrypted",
     )
     station_key: Path = Field(
-        default=CONFIG_DIR / "station.pub", description="Public key of the station that may read"
+        default=CONFIG_DIR / "station.pub", description="Public key of the station that can decrypt records"
     )
     receipt_key: Path | None = Field(
         default=None,
-        description="receipt.pub of the station: only answers signed with it are believed; absent: any are",
+        description="receipt.pub of the station: only answers signed with it are accepted; if omitted, all are",
     )
     unit_key: Path | None = Field(
         default=None,
-        description="Private key of this unit; absent: unit.key of the service's credentials or of /etc/patrol-lpr",
+        description="Private key of this unit; if omitted, unit.key from the service's credentials or /etc/patrol-lpr",
     )
 
 
 class PowerTable(_Table):
-    """What happens when the ignition goes off, and when it gets hot."""
+    """Behaviour after the ignition goes off, and at high temperature."""
 
     hold_up_s: float = Field(
-        default=60, ge=0, le=86_400, description="Seconds the agent goes on after the ignition went off"
+        default=60, ge=0, le=86_400, description="Seconds the agent keeps running after the ignition goes off"
     )
     off_request: Path | None = Field(
         default=Path("/run/patrol-lpr/power-off"),
-        description="File that asks patrol-lpr-poweroff.path to switch the unit off; absent: only the agent ends",
+        description="File that makes patrol-lpr-poweroff.path power the unit off; if omitted, only the agent exits",
     )
-    slow_above_c: float = Field(default=75, ge=30, le=120, description="From here fewer frames are looked at")
-    fast_below_c: float = Field(default=70, ge=20, le=119, description="From here all frames are looked at again")
-    slow_fps: float = Field(default=4, gt=0, le=240, description="Frames looked at per second while it is hot")
+    slow_above_c: float = Field(
+        default=75, ge=30, le=120, description="Temperature in °C above which the frame rate is reduced"
+    )
+    fast_below_c: float = Field(
+        default=70, ge=20, le=119, description="Temperature in °C below which the frame rate is restored"
+    )
+    slow_fps: float = Field(default=4, gt=0, le=240, description="Frames processed per second at high temperature")
 
     @model_validator(mode="after")
     def _hysteresis(self) -> Self:
         if self.fast_below_c >= self.slow_above_c:
-            raise ValueError("fast_below_c must lie below slow_above_c")
+            raise ValueError("fast_below_c must be lower than slow_above_c")
         return self
 
 
 class UpdateTable(_Table):
-    """How updates are taken."""
+    """Updates."""
 
-    home: Path = Field(default=HOME, description="Folder of the releases; where there is none, nothing is updated")
+    home: Path = Field(default=HOME, description="Folder of the releases; without it there are no updates")
     confirm: Path = Field(
-        default=CONFIRMED, description="File that tells patrol-lpr-confirm.path that a release on trial is well"
+        default=CONFIRMED, description="File that tells patrol-lpr-confirm.path that a release on trial is healthy"
     )
     fetch: Literal["always", "free", "never"] = Field(
         default="free",
-        description="Fetch updates over any link, over links that cost nothing (configurations always), or not at all",
+        description="always: over any link; free: over unmetered links, configurations over any; never",
     )
     well_s: float = Field(
-        default=60, ge=0, le=3600, description="Seconds a new release has to be well without a break to be kept"
+        default=60,
+        ge=0,
+        le=3600,
+        description="Seconds a new release must be healthy without interruption to be committed",
     )
     quiet_s: float = Field(
         default=120,
         ge=0,
         le=86_400,
-        description="Seconds without a plate before the agent makes way for an update",
+        description="Seconds without a plate before the agent restarts into an update",
     )
 
 
@@ -334,23 +362,23 @@ class FeedTable(_Table):
 
 
 class LogTable(_Table):
-    """What is logged."""
+    """Logging."""
 
-    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least severity")
+    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Minimum severity")
     format: Literal["auto", "json", "console"] = Field(
-        default="auto", description="auto: console on a terminal, else json"
+        default="auto", description="auto: console on a terminal, otherwise json"
     )
 
 
 class AgentConfig(_Table):
-    """Everything about one unit."""
+    """Configuration of one unit."""
 
     unit: Annotated[
-        str, Field(pattern=r"^[A-Za-z0-9_-]{1,36}$", description="Id of this unit; part of its topics")
+        str, Field(pattern=r"^[A-Za-z0-9_-]{1,36}$", description="Id of this unit, used in its MQTT topics")
     ]
-    agency: Annotated[str, Field(min_length=1, max_length=64, description="Who owns the reads")]
+    agency: Annotated[str, Field(min_length=1, max_length=64, description="Agency that owns the reads")]
     format: int = Field(default=FORMAT, ge=1, le=FORMAT, description="Format of this file")
-    state_dir: Path = Field(default=STATE_DIR, description="Folder of the outbox")
+    state_dir: Path = Field(default=STATE_DIR, description="Folder of the outbox and other state")
     hw: HwConfig = Field(description="The hardware")
     recognise: RecogniseTable = RecogniseTable()
     track: TrackTable = TrackTable()
@@ -389,7 +417,7 @@ def _table(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; `patrol-lpr config example` prints one to start from") from None
+        raise ConfigError(f"{path}: no such file; `patrol-lpr config example` prints an example") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     except tomllib.TOMLDecodeError as error:
@@ -421,7 +449,7 @@ def parse_config(table: dict[str, Any], source: str) -> AgentConfig:
         return AgentConfig.model_validate(_with_derived(table))
     except ValidationError as error:
         lines = [f"  {_path(item['loc'])}: {_what(item)}" for item in error.errors()]
-        raise ConfigError(f"{source}: the configuration is wrong:\n" + "\n".join(lines)) from None
+        raise ConfigError(f"{source}: the configuration is invalid:\n" + "\n".join(lines)) from None
 
 
 def _with_derived(table: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The measured part of the self-test: storage, recogniser, memory, the way to the broker."""
+"""The measured part of the self-test: storage, recogniser, memory, broker connection."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _ROUNDS = 20
 _MIN_FPS = 5.0
 _PLATE_PX = (160.0, 40.0)
 _MAX_RSS_MIB = 400
-"""The service may have 512 MiB."""
+"""The service is limited to 512 MiB."""
 _CONNECT_S = 30.0
 _TRIPS = 5
 
 
 def disk_step(folder: Path, clock: Clock) -> Step:
-    """Small writes, each flushed to the card, as the outbox makes them; then a large one."""
+    """Small writes, each flushed to the card, like those of the outbox; then a large one."""
     times_ms = []
     try:
         with tempfile.NamedTemporaryFile(dir=folder, prefix="selftest-") as file:
@@ -57,7 +57,11 @@ def disk_step(folder: Path, clock: Clock) -> Step:
             os.fsync(file.fileno())
             bulk_s = (clock.mono_ns() - start_ns) / NS_PER_S
     except OSError as error:
-        return Step("storage", Mark.FAIL, f"{folder}: {error.strerror}; is it there, writable and not full?")
+        return Step(
+            "storage",
+            Mark.FAIL,
+            f"{folder}: {error.strerror}; check that it exists, is writable and has free space",
+        )
     figures = {
         "fsync_median_ms": statistics.median(times_ms),
         "fsync_p99_ms": statistics.quantiles(times_ms, n=100)[-1],
@@ -75,12 +79,14 @@ def _speed_mark(figures: dict[str, float]) -> Mark:
 def _storage_text(figures: dict[str, float]) -> str:
     said = in_a_line(figures)
     return (
-        said if _speed_mark(figures) is Mark.OK else f"{said}: slow; a worn or cheap card, take an industrial one"
+        said
+        if _speed_mark(figures) is Mark.OK
+        else f"{said}: slow; the card is worn or of low quality, use an industrial one"
     )
 
 
 def recogniser_step(config: AgentConfig, clock: Clock, frame: Frame | None) -> Step:
-    """The whole look at one frame with one plate in it, on this board; ``frame`` is a camera's where one came."""
+    """Time to process one frame with one plate on this board; ``frame`` is a camera's, if there is one."""
     reader = build_recogniser(config)
     if frame is None:
         frame = Frame(0, "none", clock.mono_ns(), np.full((720, 1280, 3), 90, np.uint8), 0, 1.0)
@@ -97,26 +103,26 @@ def recogniser_step(config: AgentConfig, clock: Clock, frame: Frame | None) -> S
         read_ms.append((clock.mono_ns() - found_ns) / 1e6)
     find, read = statistics.median(find_ms), statistics.median(read_ms)
     figures = {"find_ms": find, "read_ms": read, "fps": 1000 / max(find + read, 1e-6)}
-    said = f"{find:.1f} ms to look, {read:.1f} ms for a plate: {figures['fps']:.0f} frames a second"
+    said = f"detection {find:.1f} ms, OCR {read:.1f} ms per plate: {figures['fps']:.0f} frames a second"
     if figures["fps"] < _MIN_FPS:
         return Step(
             "recogniser",
             Mark.FAIL,
-            f"{said}, {_MIN_FPS:g} needed: is the board throttled, LiteRT installed?",
+            f"{said}, {_MIN_FPS:g} needed: check for throttling, and whether LiteRT is installed",
             figures,
         )
     return Step("recogniser", Mark.OK, said, figures)
 
 
 def memory_step(board: Board) -> Step:
-    """What the process holds with models and a frame loaded.  Raises HwError."""
+    """Resident memory with models and a frame loaded.  Raises HwError."""
     rss_mib = board.vitals().rss_bytes / _MEBI
     mark = Mark.OK if rss_mib <= _MAX_RSS_MIB else Mark.WARN
-    return Step("memory", mark, f"{rss_mib:.0f} MiB resident; the service may have 512", {"rss_mib": rss_mib})
+    return Step("memory", mark, f"{rss_mib:.0f} MiB resident; limit of the service: 512", {"rss_mib": rss_mib})
 
 
 def link_step(link: Link, clock: Clock, unit: str, models: tuple[str, ...]) -> Step:
-    """Connect, and send the unit's own status a few times: how long the broker takes to say that it has it."""
+    """Connect, and publish the unit's status a few times: time until the broker acknowledges it."""
     events: queue.SimpleQueue[LinkEvent] = queue.SimpleQueue()
     status = Status(
         unit=unit,
@@ -141,15 +147,15 @@ def link_step(link: Link, clock: Clock, unit: str, models: tuple[str, ...]) -> S
             answer = events.get(timeout=_CONNECT_S)
             if not isinstance(answer, Acked):
                 reason = answer.reason if isinstance(answer, Refused | LinkDown) else str(answer)
-                return Step("broker", Mark.FAIL, f"connected, and then: {reason}")
+                return Step("broker", Mark.FAIL, f"connected, then: {reason}")
             trips_ms.append((clock.mono_ns() - sent_ns) / 1e6)
     except (queue.Empty, HwError) as error:
         why = str(error) or f"no answer within {_CONNECT_S:g} s"
-        return Step("broker", Mark.FAIL, f"{why}: modem, SIM, antenna, [hw.link]?")
+        return Step("broker", Mark.FAIL, f"{why}: check modem, SIM, antenna and [hw.link]")
     figures = {
         "connect_s": connect_s,
         "trip_median_ms": statistics.median(trips_ms),
         "trip_worst_ms": max(trips_ms),
     }
-    said = f"connected in {connect_s:.1f} s; a message there and back: median {figures['trip_median_ms']:.0f} ms"
+    said = f"connected in {connect_s:.1f} s; message round trip: median {figures['trip_median_ms']:.0f} ms"
     return Step("broker", Mark.OK, f"{said}, worst {figures['trip_worst_ms']:.0f} ms", figures)

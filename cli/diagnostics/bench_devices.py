@@ -1,4 +1,4 @@
-"""The guided part of the self-test: cameras, receiver, panel; measured where possible, asked about where not."""
+"""The guided part of the self-test: cameras, receiver, panel; measured, or asked of the operator."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ _CLOCK_OFF_S = 2.0
 
 
 def camera_step(camera: Camera, clock: Clock, person: Person, *, fps: float | None) -> tuple[Step, Frame | None]:
-    """Look for a few seconds: rate, age, exposure, light and sharpness, and a picture for a person to judge.
+    """Measure for a few seconds: rate, age, exposure, brightness and sharpness; with a picture for the operator.
 
-    ``fps`` is the rate asked for, where one was.  The frame is the last one, None when none came.
+    ``fps`` is the configured rate, if any.  The frame is the last one, None if there was none.
     """
     what = f"camera {camera.name}"
     try:
@@ -61,16 +61,15 @@ def camera_step(camera: Camera, clock: Clock, person: Person, *, fps: float | No
     problems = [text for wrong, text in _problems(figures, fps) if wrong]
     if problems:
         return Step(what, Mark.WARN, f"{'; '.join(problems)} ({said})", figures, _jpeg(last)), last
-    question = (
-        f"{last.rgb.shape[1]}x{last.rgb.shape[0]}, {said}. Is the picture sharp, upright, of the right direction?"
-    )
+    size = f"{last.rgb.shape[1]}x{last.rgb.shape[0]}"
+    question = f"{size}, {said}. Is the picture sharp, upright, and from the correct camera?"
     hint = "focus on a plate at reading distance, then fix the lens"
     return asked(person, what, question, hint, figures=figures, picture=_jpeg(last)), last
 
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What is kept of a frame: its pixels would fill a small board's memory."""
+    """What is kept of a frame; its pixels would use too much memory."""
 
     seq: int
     t_mono_ns: int
@@ -94,10 +93,13 @@ def _look(camera: Camera, clock: Clock) -> tuple[list[_Look], Frame]:
 def _problems(figures: dict[str, float], fps: float | None) -> list[tuple[bool, str]]:
     slow = fps is not None and figures["fps"] < _RATE_SHARE * fps
     return [
-        (slow, f"fewer frames than the {fps or 0:g} asked for: cable, light or another format (fourcc)"),
-        (figures["brightness"] < _DARK, "dark: is the lens covered?"),
-        (figures["burnt_share"] > _BURNT_SHARE, "burnt out: point it at an ordinary scene"),
-        (figures["sharpness"] < _SHARP, "no detail: out of focus, or nothing in front of it"),
+        (
+            slow,
+            f"fewer frames than the {fps or 0:g} configured: check cable, light, or set another format (fourcc)",
+        ),
+        (figures["brightness"] < _DARK, "dark: check whether the lens is covered"),
+        (figures["burnt_share"] > _BURNT_SHARE, "overexposed: point it at an ordinary scene"),
+        (figures["sharpness"] < _SHARP, "no detail: out of focus, or a blank scene"),
     ]
 
 
@@ -108,8 +110,8 @@ def _jpeg(frame: Frame) -> bytes:
 
 
 def receiver_steps(gnss: Gnss, clock: Clock, person: Person, *, sky_s: float) -> list[Step]:
-    """Wait for a fix, at most ``sky_s``; what the receiver said, how long it took, and what it makes of the clock."""
-    person.tell(f"waiting for a fix, at most {sky_s:g} s: the antenna needs the open sky")
+    """Wait for a fix, at most ``sky_s``; report what the receiver sent, how long it took, and the clock's offset."""
+    person.tell(f"waiting for a fix, at most {sky_s:g} s: the antenna needs a clear view of the sky")
     nmea, start_ns = NmeaState(), clock.mono_ns()
     first_line_s: float | None = None
     while (gone_s := (clock.mono_ns() - start_ns) / NS_PER_S) < sky_s:
@@ -125,17 +127,26 @@ def receiver_steps(gnss: Gnss, clock: Clock, person: Person, *, sky_s: float) ->
         if fix is not None:
             return [_fixed(fix, first_line_s, (clock.mono_ns() - start_ns) / NS_PER_S), _clock_step(fix, clock)]
     if first_line_s is None:
-        return [Step("receiver", Mark.FAIL, f"silence in {sky_s:g} s: check wiring, port and baud rate")]
+        return [Step("receiver", Mark.FAIL, f"no data in {sky_s:g} s: check wiring, port and baud rate")]
     counts = nmea.counts
-    said = f"{counts.lines} lines, {counts.void} of them without a position, {counts.bad_checksum} damaged"
-    return [Step("receiver", Mark.WARN, f"no fix in {sky_s:g} s: {said}; is the antenna under the open sky?")]
+    said = f"{counts.lines} lines, {counts.void} without a position, {counts.bad_checksum} damaged"
+    return [
+        Step(
+            "receiver",
+            Mark.WARN,
+            f"no fix in {sky_s:g} s: {said}; check that the antenna has a clear view of the sky",
+        )
+    ]
 
 
 def _fixed(fix: Fix, first_line_s: float, first_fix_s: float) -> Step:
     figures = {"first_line_s": first_line_s, "first_fix_s": first_fix_s, "error_m": fix.error_m}
     sky = f"{fix.satellites or 0} satellites, within {fix.error_m:.0f} m"
     return Step(
-        "receiver", Mark.OK, f"spoke after {first_line_s:.1f} s, fix after {first_fix_s:.0f} s, {sky}", figures
+        "receiver",
+        Mark.OK,
+        f"first line after {first_line_s:.1f} s, fix after {first_fix_s:.0f} s, {sky}",
+        figures,
     )
 
 
@@ -144,31 +155,37 @@ def _clock_step(fix: Fix, clock: Clock) -> Step:
     figures = {"off_s": off_s}
     if abs(off_s) <= _CLOCK_OFF_S:
         return Step("clock against GNSS", Mark.OK, f"the system clock is {off_s:+.2f} s off", figures)
-    hint = "reads are dated by the receiver all the same; TLS needs the system's: a network, or a battery clock"
+    hint = (
+        "reads get their time from the receiver in any case; TLS needs the system clock: "
+        "connect a network, or add a battery clock"
+    )
     return Step("clock against GNSS", Mark.WARN, f"the system clock is {off_s:+.0f} s off; {hint}", figures)
 
 
 def panel_steps(panel: Panel, clock: Clock, person: Person, *, each_s: float) -> list[Step]:
-    """Every lamp and sound for a person to see and hear; buttons and ignition for a person to move."""
+    """Lamps and sounds for the operator to check; buttons and ignition for the operator to use."""
     pause = threading.Event()
     for lamp in Lamp:
         person.tell(f"status lamp: {lamp.value}: {pattern(lamp)}")
         panel.set_lamp(lamp)
         wait(clock, pause, each_s)
     seen = asked(
-        person, "status lamp", "Did the status lamp show each pattern that was named?", "check pin and polarity"
+        person, "status lamp", "Did the status lamp show each pattern as named?", "check pin and polarity"
     )
     for sound in Buzz:
         person.tell(f"buzzer: {sound.value}")
         panel.buzz(sound)
         wait(clock, pause, each_s)
     heard = asked(
-        person, "buzzer, hit lamp", "Three different sounds, and the hit lamp with the second?", "check the pins"
+        person,
+        "buzzer, hit lamp",
+        "Were there three different sounds, and was the hit lamp on during the second?",
+        "check the pins",
     )
     panel.hush()
     panel.set_illuminator(on=True)
     lit = asked(
-        person, "illuminator", "Does the illuminator shine (a telephone's camera sees it)?", "check pin and supply"
+        person, "illuminator", "Is the illuminator on (visible with a phone camera)?", "check pin and supply"
     )
     panel.set_illuminator(on=False)
     return [seen, heard, lit, _buttons(panel, clock, person), _ignition(panel, clock, person)]
@@ -188,7 +205,7 @@ def _buttons(panel: Panel, clock: Clock, person: Person) -> Step:
     missing = ", ".join(button for button in Button if button not in pressed)
     if person.patience_s == 0:
         return Step("buttons", Mark.ASK, f"not pressed: {missing}")
-    return Step("buttons", Mark.FAIL, f"nothing came from: {missing}; wired to ground, right pin?")
+    return Step("buttons", Mark.FAIL, f"no signal from: {missing}; check wiring to ground and the pin")
 
 
 def _ignition(panel: Panel, clock: Clock, person: Person) -> Step:
@@ -196,11 +213,13 @@ def _ignition(panel: Panel, clock: Clock, person: Person) -> Step:
     person.tell(f"turn the ignition off, then on, within {person.patience_s:g} s each")
     went_off = _until(lambda: not panel.ignition_on, clock, person.patience_s)
     if went_off and _until(lambda: panel.ignition_on, clock, person.patience_s):
-        return Step("ignition", Mark.OK, "off and on were seen")
+        return Step("ignition", Mark.OK, "off and on detected")
     if person.patience_s == 0:
-        return Step("ignition", Mark.ASK, f"it is {now}; turn it and look again")
+        return Step("ignition", Mark.ASK, f"it is {now}; turn it and run the test again")
     stuck = "off" if went_off else "on"
-    return Step("ignition", Mark.FAIL, f"stayed {stuck}: is the sense wire on a switched circuit, the pin right?")
+    return Step(
+        "ignition", Mark.FAIL, f"stayed {stuck}: check that the sense wire is on a switched circuit, and the pin"
+    )
 
 
 def _until(come: Callable[[], bool], clock: Clock, patience_s: float) -> bool:

@@ -1,4 +1,4 @@
-"""Whether this unit's certificates are there, its own, of the fleet's authority, and valid for a while yet."""
+"""Checks that the unit's certificate exists, matches its key and the fleet's authority, and is valid."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from hw.config import TlsConfig
 
 SOON_DAYS = 30
-"""Renewal begins months before: whoever gets here has not been renewed."""
-_RENEW = "look at `journalctl -u patrol-lpr-renew`; an expired unit needs a new card (`patrol-lpr provision card`)"
+"""Renewal starts months earlier: a certificate this old was not renewed."""
+_RENEW = "see `journalctl -u patrol-lpr-renew`; an expired unit needs a new card (`patrol-lpr provision card`)"
 
 
 def days_left(tls: TlsConfig, now: dt.datetime) -> int:
-    """Return the days until the first certificate of the chain of trust ends.
+    """Return the days until the first certificate of the chain expires.
 
     Raises KeyFileError saying what is wrong and what to do: a file missing or no PEM, a key of another certificate, a
     certificate of another authority, one not valid now.
@@ -31,43 +31,43 @@ def days_left(tls: TlsConfig, now: dt.datetime) -> int:
     own = [] if tls.cert is None else _certificates(tls.cert)[:1]
     for certificate in own:
         if tls.key is not None and _public(_private_key(tls.key)) != _public(certificate):
-            raise KeyFileError(f"{tls.key}: belongs to another certificate than {tls.cert}; enrol the unit anew")
+            raise KeyFileError(f"{tls.key}: does not match {tls.cert}; enrol the unit again")
         if authorities and not any(_signed(certificate, authority) for authority in authorities):
-            raise KeyFileError(f"{tls.cert}: not signed by {tls.ca}: card and authority do not belong together")
+            raise KeyFileError(f"{tls.cert}: not signed by {tls.ca}: the card is from another authority")
     dated = [(tls.ca, c) for c in authorities] + [(tls.cert, c) for c in own]
     for path, certificate in dated:
         first, last = certificate.not_valid_before_utc, certificate.not_valid_after_utc
         if now < first:
-            raise KeyFileError(f"{path}: not valid before {first:%Y-%m-%d}: is the clock right?")
+            raise KeyFileError(f"{path}: not valid before {first:%Y-%m-%d}: check the clock")
         if now > last:
             raise KeyFileError(f"{path}: expired on {last:%Y-%m-%d}; {_RENEW}")
     return min(((c.not_valid_after_utc - now).days for _, c in dated), default=SOON_DAYS)
 
 
 def warning(days: int) -> str | None:
-    """What to say about certificates that end soon; None while there is time."""
-    return f"end in {days} days and were not renewed: {_RENEW}" if days < SOON_DAYS else None
+    """Warning about certificates that expire soon; None otherwise."""
+    return f"expire in {days} days and were not renewed: {_RENEW}" if days < SOON_DAYS else None
 
 
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise KeyFileError(f"{path}: {error.strerror}; enrol the unit, or mend [hw.link.tls]") from error
+        raise KeyFileError(f"{path}: {error.strerror}; enrol the unit, or correct [hw.link.tls]") from error
 
 
 def _certificates(path: Path) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(_read(path))
     except ValueError as error:
-        raise KeyFileError(f"{path}: holds no certificate: {error}") from error
+        raise KeyFileError(f"{path}: not a certificate: {error}") from error
 
 
 def _private_key(path: Path) -> object:
     try:
         return load_pem_private_key(_read(path), None)
     except (ValueError, TypeError) as error:
-        raise KeyFileError(f"{path}: holds no private key: {error}") from error
+        raise KeyFileError(f"{path}: not a private key: {error}") from error
 
 
 def _public(holder: object) -> bytes:

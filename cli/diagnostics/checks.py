@@ -1,4 +1,4 @@
-"""The checks that need nobody: one line for everything the agent needs, with what to do about what is missing."""
+"""The automatic checks: one line for everything the agent needs, with what to do if a check fails."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ if TYPE_CHECKING:
 
 _FRAME_TIMEOUT_S = 5.0
 _GNSS_PATIENCE_S = (len(BAUDS) + 1) * PATIENCE_S
-"""Long enough to try every speed."""
+"""Long enough to try every baud rate."""
 _LINK_TIMEOUT_S = 8.0
-_LINK_HINT = "is there a network, is [hw.link] right, is the certificate revoked?"
+_LINK_HINT = "check network, [hw.link], and whether the certificate was revoked"
 _SALVAGE_HINT = (
-    "restart the agent (`systemctl restart patrol-lpr`): it saves what can be read and announces the rest"
+    "restart the agent (`systemctl restart patrol-lpr`): it salvages readable records and announces the rest"
 )
 _LOOKED_AT = 256
-"""Records that are read, the next to be sent."""
+"""Number of records that are read, the next ones to be sent."""
 _MEBI = 2**20
 
 
 def examine(path: Path, overrides: list[str]) -> Iterator[Step]:
-    """Yield the findings; without a right configuration there is only one."""
+    """Yield the findings; only one if the configuration is invalid."""
     try:
         config = load_config(path, overrides)
     except PatrolError as error:
@@ -83,7 +83,7 @@ def _models(config: AgentConfig) -> Step:
     bundles = load_active(config.recognise.models or default_models_folder())
     wrong = [b.contract.id for b in bundles if not run_golden(b, runtime).passed]
     if wrong:
-        return Step("models", Mark.FAIL, f"{', '.join(wrong)}: golden differs on {runtime}; reinstall the models")
+        return Step("models", Mark.FAIL, f"{', '.join(wrong)}: golden mismatch on {runtime}; reinstall the models")
     return Step("models", Mark.OK, f"{', '.join(b.model_id for b in bundles)} on {runtime}")
 
 
@@ -92,11 +92,11 @@ def _keys(config: AgentConfig) -> Step:
         return Step(
             "keys",
             Mark.WARN,
-            "seal.mode is off: whoever holds the disk reads plates; `patrol-lpr keys` makes keys",
+            "seal.mode is off: plates on the disk are not encrypted; create keys with `patrol-lpr keys`",
         )
-    sealed = f"records are signed, and sealed to {config.seal.station_key}"
+    sealed = f"records are signed, and encrypted to {config.seal.station_key}"
     if load_receipt_keys(config) is None:
-        forged = "seal.receipt_key is absent: who holds the broker can free records with forged receipts"
+        forged = "seal.receipt_key is not set: whoever controls the broker can delete records with forged receipts"
         return Step("keys", Mark.WARN, f"{sealed}; {forged}")
     return Step("keys", Mark.OK, f"{sealed}; receipts must be signed")
 
@@ -105,9 +105,9 @@ def _release(config: AgentConfig) -> Step:
     home = config.update.home
     running, committed = linked(home, "current"), linked(home, "committed")
     if running is None:
-        return Step("release", Mark.OK, f"no releases in {home}: this program is updated by other means")
+        return Step("release", Mark.OK, f"no releases in {home}: this installation is not updated by update files")
     if not RELEASE_KEY.exists():
-        return Step("release", Mark.WARN, f"{running}; without {RELEASE_KEY} this unit takes no update")
+        return Step("release", Mark.WARN, f"{running}; without {RELEASE_KEY} this unit accepts no updates")
     if running != committed:
         return Step("release", Mark.WARN, f"{running} is on trial, {committed} is committed")
     noted = read_state(home) or State()
@@ -120,27 +120,27 @@ def _release(config: AgentConfig) -> Step:
 def _outbox(config: AgentConfig) -> Step:
     path = config.state_dir / FILE_NAME
     if not path.exists():
-        return Step("outbox", Mark.WARN, f"{path}: not there yet; the first start makes it")
+        return Step("outbox", Mark.WARN, f"{path}: does not exist yet; created at first start")
     stats = _read_outbox(path)
     mark = read_mark(config.state_dir)
     if mark is not None and mark.seen:
-        return Step("outbox", Mark.FAIL, f"damage was met ({mark.why}): {_SALVAGE_HINT}")
-    detail = f"{stats.reads} reads wait, {stats.receipted} of {stats.appended} receipted"
+        return Step("outbox", Mark.FAIL, f"damage was found ({mark.why}): {_SALVAGE_HINT}")
+    detail = f"{stats.reads} reads pending, {stats.receipted} of {stats.appended} receipted"
     wrong = []
     if stats.evicted_reads:
         wrong.append(
-            f"{stats.evicted_reads} reads were lost for want of room: see disk, outbox.max_mib and the link"
+            f"{stats.evicted_reads} reads were lost for lack of space: see disk, outbox.max_mib and the link"
         )
     if stats.quarantined:
-        wrong.append(f"{stats.quarantined} refused: see `patrol-lpr outbox list`")
+        wrong.append(f"{stats.quarantined} quarantined: see `patrol-lpr outbox list --quarantined`")
     if aside := sorted(config.state_dir.glob(f"{ASIDE}*.db")):
         names = ", ".join(path.name for path in aside)
-        wrong.append(f"was damaged; what could be read was saved; {names} may be looked at, then deleted")
+        wrong.append(f"was damaged; readable records were salvaged; {names} can be inspected, then deleted")
     return Step("outbox", Mark.WARN if wrong else Mark.OK, "; ".join([detail, *wrong]))
 
 
 def _read_outbox(path: Path) -> OutboxStats:
-    """Read what is sent next, as the uplink does; raises OutboxDamagedError when that is damaged."""
+    """Read the next records to be sent, like the uplink; raises OutboxDamagedError if they are damaged."""
     reader = OutboxReader(path)
     try:
         for _ in range(MAX_UNREADABLE - 1):
@@ -164,19 +164,19 @@ def _look(reader: OutboxReader) -> OutboxStats:
 def _certificates(config: AgentConfig) -> Step:
     link = config.hw.link
     if link.kind != "mqtt" or link.tls is None:
-        return Step("certificates", Mark.OK, "none needed: no broker but perhaps one on this machine")
+        return Step("certificates", Mark.OK, "not needed: no broker, or one on this machine")
     days = days_left(link.tls, dt.datetime.fromtimestamp(RealClock().utc_ns() / NS_PER_S, dt.UTC))
     late = warning(days)
     if late is not None:
         return Step("certificates", Mark.WARN, late)
-    return Step("certificates", Mark.OK, f"the unit's own, of the fleet's authority, {days} days left")
+    return Step("certificates", Mark.OK, f"match the unit's key and the fleet's authority, {days} days left")
 
 
 def _board(config: AgentConfig) -> Step:
     vitals = open_board(config.hw.board, RealClock()).vitals()
     if vitals.undervoltage or vitals.throttled:
         return Step("board", Mark.WARN, "under-voltage or throttled: check supply and cooling")
-    warm = "its temperature is not known" if vitals.temperature_c is None else f"{vitals.temperature_c:.0f} °C"
+    warm = "temperature unavailable" if vitals.temperature_c is None else f"{vitals.temperature_c:.0f} °C"
     return Step("board", Mark.OK, f"{warm}, load {vitals.load_1min:.1f}")
 
 
@@ -188,25 +188,25 @@ def _disk(config: AgentConfig) -> Step:
             "disk",
             Mark.FAIL,
             f"{free_mib} MiB free, {config.outbox.min_free_mib} needed: reads are still stored, pictures give "
-            "way; see what fills it (`du -xh / | sort -h | tail`), or take a larger card",
+            "way; find out what fills it (`du -xh / | sort -h | tail`), or use a larger card",
         )
     return Step("disk", Mark.OK, f"{free_mib} MiB free for {config.state_dir}")
 
 
 def _clock(path: Path, _: AgentConfig) -> Step:
-    """A board without a battery clock starts months ago: then its own files come from the future."""
+    """A board without a battery clock starts months in the past: its own files are then newer than its clock."""
     clock = RealClock()
     written_ns, now_ns = path.stat().st_mtime_ns, clock.utc_ns()
     if now_ns < written_ns:
         return Step(
             "clock",
             Mark.FAIL,
-            f"it is {_day(now_ns)} to this board, before {path.name} was written ({_day(written_ns)}): no certificate"
+            f"the clock says {_day(now_ns)}, but {path.name} was written on {_day(written_ns)}: no certificate"
             " is valid yet; connect network or receiver, or set it with `date`",
         )
     if clock.synchronised():
-        return Step("clock", Mark.OK, "the system clock is disciplined")
-    return Step("clock", Mark.WARN, "the system clock is not disciplined; time will come from the receiver")
+        return Step("clock", Mark.OK, "the system clock is synchronised")
+    return Step("clock", Mark.WARN, "the system clock is not synchronised; time will come from the receiver")
 
 
 def _day(utc_ns: int) -> str:
@@ -214,7 +214,7 @@ def _day(utc_ns: int) -> str:
 
 
 def _cameras(config: AgentConfig) -> Step:
-    """All of them, also where the first is not there."""
+    """All of them, even if the first is missing."""
     seen, wrong = [], []
     for own in config.hw.cameras:
         try:
@@ -230,14 +230,14 @@ def _cameras(config: AgentConfig) -> Step:
         finally:
             camera.close()
     if wrong:
-        hint = "check cable and power; the agent must not run meanwhile (`systemctl stop patrol-lpr`)"
+        hint = "check cable and power; the agent must not be running (`systemctl stop patrol-lpr`)"
         return Step("cameras", Mark.FAIL, f"{'; '.join(wrong)}: {hint}")
     return Step("cameras", Mark.OK, ", ".join(seen))
 
 
 def _gnss(config: AgentConfig) -> Step:
     if config.hw.gnss.kind == "none":
-        return Step("receiver", Mark.WARN, "none configured: reads carry no place")
+        return Step("receiver", Mark.WARN, "none configured: reads have no position")
     clock = RealClock()
     gnss = open_gnss(config.hw.gnss, clock)
     until_ns = clock.mono_ns() + round(_GNSS_PATIENCE_S * NS_PER_S)
@@ -247,10 +247,10 @@ def _gnss(config: AgentConfig) -> Step:
             line = gnss.next_line(timeout_s=1.0)
             heard += line is not None
             if line is not None and is_sentence(line.text):
-                return Step("receiver", Mark.OK, "speaks NMEA")
+                return Step("receiver", Mark.OK, "sends NMEA")
     finally:
         gnss.close()
-    what = f"{heard} lines, none of them a sentence" if heard else "silence"
+    what = f"{heard} lines, none of them a valid sentence" if heard else "silence"
     return Step("receiver", Mark.FAIL, f"{what} in {_GNSS_PATIENCE_S:.0f} s: check wiring, port and baud rate")
 
 

@@ -1,4 +1,4 @@
-"""``patrol-lpr doctor``: every check once, and the panel for a person to look at."""
+"""``patrol-lpr doctor``: all checks, and the panel for the operator."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def run(path: Path, overrides: list[str], *, as_json: bool) -> int:
-    """Check everything; returns 1 when something fails."""
+    """Run all checks; returns 1 if one fails."""
     steps = list(examine(path, overrides))
     if as_json:
         sys.stdout.write(json.dumps([as_plain(step) for step in steps], indent=2) + "\n")
@@ -31,7 +31,7 @@ def run(path: Path, overrides: list[str], *, as_json: bool) -> int:
 
 
 def show_panel(path: Path, overrides: list[str], *, each_s: float) -> int:
-    """Show every lamp and sound in turn, with its name, for a person to look at."""
+    """Show every lamp and sound in turn, with its name."""
     config = load_config(path, overrides)
     panel = open_panel(config.hw.panel, RealClock())
     out = Console()
@@ -44,7 +44,7 @@ def show_panel(path: Path, overrides: list[str], *, each_s: float) -> int:
             out.print(f"sound: {sound.value}")
             panel.buzz(sound)
             time.sleep(each_s)
-        out.print("illuminator; now press the buttons")
+        out.print("illuminator; press the buttons now")
         panel.set_illuminator(on=True)
         time.sleep(2 * each_s)
         for button in panel.take_presses():

@@ -1,4 +1,4 @@
-"""``patrol-lpr selftest``: what a person does with a unit on the bench, step by step, with a checklist to print."""
+"""``patrol-lpr selftest``: guided test of a unit on the bench, with a printable checklist."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ img {{ max-width: 12cm; display: block }} .mark {{ white-space: nowrap }}
 
 
 class AtTheTerminal:
-    """The person at the keyboard; everything is said on standard error, so that JSON stays clean."""
+    """The operator at the keyboard; prompts go to standard error, so that standard output is valid JSON."""
 
     patience_s = _HANDS_S
 
@@ -63,12 +63,12 @@ class AtTheTerminal:
         self._console = Console(stderr=True)
 
     def tell(self, text: str) -> None:
-        """As the protocol says."""
+        """See the protocol."""
         self._console.print(escape(text))
 
     def ask(self, question: str) -> bool | None:
-        """Yes, no, or nothing for: later, on paper."""
-        answer = self._console.input(f"{escape(question)} \\[y/n, Enter to leave it open] ").strip().lower()
+        """Yes, no, or None to answer later on paper."""
+        answer = self._console.input(f"{escape(question)} \\[y/n, Enter to skip] ").strip().lower()
         return {"y": True, "n": False}.get(answer[:1])
 
 
@@ -82,7 +82,7 @@ def run(
     attended: bool,
     sky_s: float,
 ) -> int:
-    """Go through everything; returns 1 when a step fails.  Raises ConfigError, OutputError."""
+    """Run all steps; returns 1 if one fails.  Raises ConfigError, OutputError."""
     config = load_config(path, overrides)
     person = AtTheTerminal() if attended else Nobody()
     steps = list(steps_of(path, overrides, config, clock, person, sky_s=sky_s))
@@ -99,8 +99,8 @@ def run(
 def steps_of(
     path: Path, overrides: list[str], config: AgentConfig, clock: Clock, person: Person, *, sky_s: float
 ) -> Iterator[Step]:
-    """Doctor's findings first; then, of what did not fail there, what takes longer, or a person."""
-    person.tell("doctor: everything once, by itself")
+    """First the checks of doctor; then, for parts that passed, steps that take longer or need an operator."""
+    person.tell("doctor: automatic checks")
     failed = set()
     for step in examine(path, overrides):
         if step.mark is Mark.FAIL:
@@ -126,7 +126,7 @@ def steps_of(
 
 
 class _Bench:
-    """Opens each part of the unit for its steps, and closes it again."""
+    """Opens each part of the unit for its steps, and closes it afterwards."""
 
     def __init__(self, config: AgentConfig, clock: Clock, person: Person, sky_s: float) -> None:
         self._config, self._clock, self._person, self._sky_s = config, clock, person, sky_s
@@ -134,7 +134,7 @@ class _Bench:
 
     def cameras(self) -> Iterator[Step]:
         for own in self._config.hw.cameras:
-            self._person.tell(f"camera {own.name}: point it at a plate at the distance it is to read")
+            self._person.tell(f"camera {own.name}: point it at a plate at reading distance")
             with closing(open_cameras((own,), self._clock)[0]) as camera:
                 step, frame = camera_step(camera, self._clock, self._person, fps=getattr(own, "fps", None))
             self._frame = frame or self._frame
@@ -169,7 +169,7 @@ class _Bench:
 
 
 def page(steps: list[Step], unit: str, clock: Clock) -> str:
-    """The checklist as a page to print: a box beside whatever a person still has to look at."""
+    """The checklist as a printable page, with boxes for the steps that were not answered."""
     when = datetime.fromtimestamp(clock.utc_ns() / NS_PER_S, UTC)
     return _PAGE.format(
         unit=html.escape(unit),
@@ -195,6 +195,6 @@ def _row(step: Step) -> str:
 def _summary(steps: list[Step]) -> str:
     counts = {mark: sum(step.mark is mark for step in steps) for mark in Mark}
     return (
-        f"{counts[Mark.OK]} in order, {counts[Mark.WARN]} to think about, {counts[Mark.FAIL]} failed, "
-        f"{counts[Mark.ASK]} for a person to look at."
+        f"{counts[Mark.OK]} passed, {counts[Mark.WARN]} warnings, {counts[Mark.FAIL]} failed, "
+        f"{counts[Mark.ASK]} to be checked by an operator."
     )

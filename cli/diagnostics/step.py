@@ -1,4 +1,4 @@
-"""One line of a report, and the person beside the bench who is asked about what no program can see."""
+"""Lines of a report, and the operator who answers what cannot be measured."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _WHOLE = 100
 
 
 class Mark(StrEnum):
-    """How a check ended."""
+    """Result of a check."""
 
     OK = "ok"
     WARN = "warn"
     FAIL = "fail"
     ASK = "ask"
-    """Nobody answered: a person has to look, and to tick it on the printed list."""
+    """Not answered: to be checked and ticked on the printed list."""
 
 
 _COLOURS = {Mark.OK: "green", Mark.WARN: "yellow", Mark.FAIL: "red", Mark.ASK: "cyan"}
@@ -36,47 +36,47 @@ class Step:
     mark: Mark
     detail: str
     figures: Mapping[str, float] = field(default_factory=dict)
-    """What was measured, the unit in the name."""
+    """Measurements, with the unit in the name."""
     picture: bytes | None = None
-    """A JPEG of what a camera saw, for the printed list alone."""
+    """A JPEG from the camera, for the printed list only."""
 
 
 def in_a_line(figures: Mapping[str, float]) -> str:
-    """What was measured, for people: three digits, or whole numbers from a hundred on."""
+    """Measurements as text: three digits, or whole numbers from 100 on."""
     return ", ".join(
         f"{name} {value:.0f}" if abs(value) >= _WHOLE else f"{name} {value:.3g}" for name, value in figures.items()
     )
 
 
 class Person(Protocol):
-    """Whoever stands beside the bench."""
+    """The person who runs the test."""
 
     patience_s: float
-    """How long hands are waited for; 0 where nobody is there."""
+    """How long to wait for an action; 0 if nobody is present."""
 
     def tell(self, text: str) -> None:
-        """Say what to do or to look at."""
+        """Show an instruction."""
 
     def ask(self, question: str) -> bool | None:
-        """Return the answer; None when there is none."""
+        """Return the answer; None if there is none."""
 
 
 class Nobody:
-    """An unattended run: what only a person can judge is left open."""
+    """An unattended run: questions stay open."""
 
     patience_s = 0.0
 
     def tell(self, text: str) -> None:
-        """Nobody hears."""
+        """Does nothing."""
 
     def ask(self, question: str) -> bool | None:
-        """Nobody answers."""
+        """Returns None."""
         del question
         return None
 
 
 def asked(person: Person, what: str, question: str, hint: str, **rest: object) -> Step:
-    """A step that a person decides."""
+    """A step that the operator decides."""
     answer = person.ask(question)
     if answer is None:
         return Step(what, Mark.ASK, question, **rest)  # type: ignore[arg-type]  # figures and picture, passed on

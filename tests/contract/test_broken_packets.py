@@ -105,7 +105,7 @@ def serve(tmp_path):
 
 
 @pytest.mark.parametrize("mid", [0, 7])
-def test_a_topic_that_is_no_utf8_costs_that_message_alone(broker, mid):
+def test_invalid_utf8_topic_drops_only_that_message(broker, mid):
     """It is handed on under a topic that is nobody's, acknowledged so that it does not come again, and all goes on."""
     with Unit(broker) as unit:
         peer = broker.welcome()
@@ -120,7 +120,7 @@ def test_a_topic_that_is_no_utf8_costs_that_message_alone(broker, mid):
 
 
 @pytest.mark.parametrize("name", UNREADABLE)
-def test_a_packet_that_cannot_be_read_ends_the_connection_not_the_link(five, name):
+def test_undecodable_packet_ends_connection_not_link(five, name):
     with Unit(five) as unit:
         peer = five.welcome()
         assert isinstance(unit.next(), LinkUp)
@@ -138,7 +138,7 @@ RAISED = ["property that does not exist", "property cut short", "suback without 
 
 
 @pytest.mark.parametrize("name", RAISED)
-def test_a_fault_is_said_hung_up_on_and_the_session_forgotten(five, name):
+def test_fault_is_reported_and_session_discarded(five, name):
     """The broker may hold the packet for us: it must not meet us again at each connection."""
     with Unit(five) as unit:
         first = five.welcome()
@@ -156,7 +156,7 @@ def test_a_fault_is_said_hung_up_on_and_the_session_forgotten(five, name):
 
 
 @pytest.mark.parametrize("raised", [RuntimeError("defect"), SystemExit()], ids=["error", "exit"])
-def test_a_listener_that_raises_is_an_outage_and_no_end(broker, raised):
+def test_listener_exception_is_an_outage(broker, raised):
     """SystemExit ends a thread without a word; it is noticed all the same."""
     events = queue.SimpleQueue()
 
@@ -177,7 +177,7 @@ def test_a_listener_that_raises_is_an_outage_and_no_end(broker, raised):
             assert type(raised).__name__ in down.reason
 
 
-def test_a_network_thread_that_ends_without_a_word_is_noticed(broker):
+def test_silent_end_of_network_thread_is_detected(broker):
     """Some errors end paho's loop without ``on_disconnect``."""
     with Unit(broker) as unit:
         peer = broker.welcome()
@@ -189,7 +189,7 @@ def test_a_network_thread_that_ends_without_a_word_is_noticed(broker):
         assert isinstance(unit.next(), LinkUp)
 
 
-def test_a_listener_that_raises_at_every_event_does_not_end_the_link(broker):
+def test_listener_always_raising_does_not_end_link(broker):
     def listen(_) -> None:
         raise RuntimeError("defect")
 
@@ -199,7 +199,7 @@ def test_a_listener_that_raises_at_every_event_does_not_end_the_link(broker):
 
 
 @pytest.mark.parametrize("properties", [b"\x21\x00\x00", b"\x27\x00\x00\x00\x00"], ids=["receive", "packet"])
-def test_limits_of_zero_are_no_connection(five, properties):
+def test_broker_limits_of_zero_are_refused(five, properties):
     """Believed, they would leave the link up and nothing sent for ever."""
     with Unit(five) as unit:
         peer = five.accept()
@@ -211,7 +211,7 @@ def test_limits_of_zero_are_no_connection(five, properties):
 
 
 @pytest.mark.parametrize("stage", ["connect", "subscribe"])
-def test_a_broker_that_falls_silent_before_the_link_is_up_is_left(five, stage):
+def test_silent_broker_during_connect_is_abandoned(five, stage):
     with Unit(five, connect_timeout_s=0.05) as unit:
         peer = five.accept()
         if stage == "subscribe":
@@ -221,7 +221,7 @@ def test_a_broker_that_falls_silent_before_the_link_is_up_is_left(five, stage):
 
 
 @pytest.mark.slow
-def test_the_link_recovers_from_any_of_hundreds_of_broken_packets(broker):
+def test_link_recovers_from_broken_packets(broker):
     """In place of an answer, or after the link came up."""
     rng = random.Random(f"unit {broker.five}")  # noqa: S311 - reproducible, not secret
     faults = 0
@@ -248,7 +248,7 @@ def test_the_link_recovers_from_any_of_hundreds_of_broken_packets(broker):
     assert faults > 20, "hardly a packet was broken enough to be unreadable"
 
 
-def test_a_topic_that_is_no_utf8_is_counted_and_acknowledged_by_the_station(broker, serve):
+def test_station_counts_and_acknowledges_invalid_utf8_topic(broker, serve):
     service = serve(broker)
     peer = broker.welcome()
     assert service.connected.wait(PATIENCE_S)
@@ -261,7 +261,7 @@ def test_a_topic_that_is_no_utf8_is_counted_and_acknowledged_by_the_station(brok
 
 
 @pytest.mark.parametrize("name", ["suback without a body", "puback without a body"])
-def test_a_station_counts_a_fault_and_forgets_the_session(broker, serve, name):
+def test_station_counts_fault_and_discards_session(broker, serve, name):
     service = serve(broker)
     first = broker.welcome()
     assert not first.is_clean
@@ -272,7 +272,7 @@ def test_a_station_counts_a_fault_and_forgets_the_session(broker, serve, name):
 
 
 @pytest.mark.slow
-def test_a_station_recovers_from_any_of_many_broken_packets(broker, serve):
+def test_station_recovers_from_broken_packets(broker, serve):
     service = serve(broker)
     rng = random.Random(f"station {broker.five}")  # noqa: S311 - reproducible, not secret
     for _ in range(60):

@@ -84,7 +84,7 @@ def eventually(camera: CameraDevice):
     raise AssertionError("no frame any more")
 
 
-def test_a_camera_that_goes_away_is_opened_anew_and_numbers_go_on():
+def test_disconnected_camera_is_reopened_and_numbering_continues():
     """Pulled: the old opening is given back; plugged in again: frames, with the next number."""
     socket = Socket(plugged=True)
     camera = camera_on(socket)
@@ -105,10 +105,10 @@ def test_a_camera_that_goes_away_is_opened_anew_and_numbers_go_on():
     camera.close()
 
 
-def test_a_camera_that_is_not_there_at_the_start_is_waited_for():
+def test_missing_camera_is_retried():
     socket = Socket(plugged=False)
     camera = camera_on(socket)
-    with pytest.raises(CameraAbsentError, match="plugged in"):
+    with pytest.raises(CameraAbsentError, match="check that it is connected"):
         camera.next_frame(timeout_s=0.3)
     socket.plugged = True
     plugged = socket.opening()
@@ -118,7 +118,7 @@ def test_a_camera_that_is_not_there_at_the_start_is_waited_for():
     camera.close()
 
 
-def test_a_camera_that_is_there_and_silent_has_stalled():
+def test_silent_camera_is_stalled():
     """Silence is no absence: a restart may help."""
     socket = Socket(plugged=True)
     camera = camera_on(socket)
@@ -144,7 +144,7 @@ def test_only_the_newest_frame_is_kept():
     camera.close()
 
 
-def test_a_size_the_driver_changed_is_said_once():
+def test_changed_frame_size_is_logged_once():
     socket = Socket(plugged=True)
     with structlog.testing.capture_logs() as logs:
         camera = camera_on(socket, width_px=640, height_px=180)
@@ -159,7 +159,7 @@ def test_a_size_the_driver_changed_is_said_once():
 
 
 @pytest.mark.slow
-def test_closing_ends_a_read_that_hangs():
+def test_close_does_not_wait_for_hanging_read():
     """The driver does not come back: the consumer is free all the same."""
     socket = Socket(plugged=True)
     camera = camera_on(socket)
@@ -197,7 +197,7 @@ def network_camera():
     server.server_close()
 
 
-def test_opencv_itself_reads_a_stream_that_breaks_off_and_begins_again(network_camera):
+def test_opencv_reads_interrupted_stream(network_camera):
     """OpenCV's own reader on a stream of JPEGs: what the fakes stand for.
 
     No pipe in its place: opening one has no end while nobody writes, and OpenCV opens one stream at a time.
@@ -215,7 +215,7 @@ def test_opencv_itself_reads_a_stream_that_breaks_off_and_begins_again(network_c
     assert abs(int(frame.rgb.mean()) - 200) < 5
 
 
-def test_opencv_finds_no_camera_where_there_is_none(tmp_path, capfd):
+def test_opencv_without_camera(tmp_path, capfd):
     for source in (str(tmp_path / "missing"), "rtsp://patrol:w0rd@127.0.0.1:9/stream"):
         assert open_capture(DeviceCameraConfig(kind="device", source=source, timeout_s=1)) is None
     assert "w0rd" not in "".join(capfd.readouterr())
@@ -232,11 +232,11 @@ def test_opencv_finds_no_camera_where_there_is_none(tmp_path, capfd):
         ("/dev/video0", "/dev/video0"),
     ],
 )
-def test_user_and_password_of_an_address_are_blotted_out(text, shown):
+def test_credentials_in_addresses_are_masked(text, shown):
     assert without_credentials(text) == shown
 
 
-def test_no_report_of_a_configuration_holds_a_password(tmp_path):
+def test_configuration_output_contains_no_password(tmp_path):
     """Shown as JSON, printed by a program, or complained about: never."""
     camera = {"kind": "device", "name": "rear", "source": ADDRESS}
     table = {"unit": "unit-07", "agency": "Example", "hw": {"cameras": [camera]}}
@@ -251,14 +251,14 @@ def test_no_report_of_a_configuration_holds_a_password(tmp_path):
         assert "w0rd" not in str(complaint.value)
 
 
-def test_a_file_is_no_device(tmp_path):
+def test_file_as_device_source_is_refused(tmp_path):
     """A file ends; a device is opened again for ever."""
     (tmp_path / "clip.mp4").touch()
     with pytest.raises(ValueError, match='kind = "video"'):
         DeviceCameraConfig(kind="device", source=str(tmp_path / "clip.mp4"))
 
 
-def test_what_waits_says_where_without_the_password():
+def test_stall_message_contains_no_password():
     camera = CameraDevice(
         DeviceCameraConfig(kind="device", source=ADDRESS), RealClock(), open_video=lambda _: None, backoff=QUICK
     )

@@ -217,12 +217,12 @@ def test_frames_are_rgb_of_the_right_size(camera):
     assert blue < 60
 
 
-def test_the_name_goes_with_every_frame(camera):
+def test_frames_carry_camera_name(camera):
     """Reads say which camera they come from."""
     assert camera.next_frame(timeout_s=2.0).camera == camera.name == "front"
 
 
-def test_a_closed_camera_ends(camera):
+def test_closed_camera_raises_ended(camera):
     """After close, waiting ends with CameraEndedError; closing twice is fine."""
     camera.close()
     camera.close()
@@ -230,7 +230,7 @@ def test_a_closed_camera_ends(camera):
         camera.next_frame(timeout_s=2.0)
 
 
-def test_the_newest_frame_wins_and_the_loss_shows():
+def test_newest_frame_is_kept_and_loss_is_visible():
     """A late consumer gets the newest frame; the gap in seq says how many went."""
     camera = CameraPi(
         PiCameraConfig(kind="pi", name="front", width_px=WIDTH, height_px=HEIGHT),
@@ -321,14 +321,14 @@ def test_frames_that_nobody_takes_are_never_converted():
     assert made == [4]
 
 
-def test_a_pi_camera_that_stalls_is_opened_anew():
+def test_stalled_pi_camera_is_reopened():
     """After a time-out the next frame comes from a fresh camera, and numbers go on."""
     module = type("module", (), {"Picamera2": FakePicamera2})
     camera = CameraPi(PiCameraConfig(kind="pi", name="front", width_px=WIDTH, height_px=HEIGHT), module)
     FakePicamera2.made.expose()
     assert camera.next_frame(timeout_s=1.0).seq == 0
     first, starts = FakePicamera2.made, FakePicamera2.starts
-    with pytest.raises(CameraStalledError, match="opened anew"):
+    with pytest.raises(CameraStalledError, match="reopened"):
         camera.next_frame(timeout_s=0.01)
     assert first.closed
     assert FakePicamera2.starts == starts + 1
@@ -337,7 +337,7 @@ def test_a_pi_camera_that_stalls_is_opened_anew():
     camera.close()
 
 
-def test_a_pi_camera_that_is_not_there_is_asked_for_again():
+def test_missing_pi_camera_is_retried():
     """Unplugged at boot, or gone later: absent is said, and the first frame after it is back comes through."""
 
     class Unplugged(FakePicamera2):
@@ -361,7 +361,7 @@ def test_a_pi_camera_that_is_not_there_is_asked_for_again():
     camera.close()
 
 
-def test_a_pi_camera_takes_what_the_pipeline_grants():
+def test_pi_camera_uses_granted_configuration():
     """picamera2 changes size and format without a word: what it says afterwards counts."""
 
     class Adjusting(FakePicamera2):
@@ -385,7 +385,7 @@ def test_a_pi_camera_takes_what_the_pipeline_grants():
         CameraPi(config, type("module", (), {"Picamera2": Odd}))
 
 
-def test_a_pi_camera_is_exposed_as_asked_unless_its_exposure_is_fixed():
+def test_pi_camera_sets_exposure_unless_fixed():
     module = type("module", (), {"Picamera2": FakePicamera2})
     free = CameraPi(PiCameraConfig(kind="pi", name="front", width_px=WIDTH, height_px=HEIGHT), module)
     free.expose(Exposure(500, 2.0))
@@ -398,7 +398,7 @@ def test_a_pi_camera_is_exposed_as_asked_unless_its_exposure_is_fixed():
     camera.close()
 
 
-def test_the_pi_camera_reports_its_exposure():
+def test_pi_camera_reports_exposure():
     """Exposure and gain are those of the sensor, the time is its own."""
     camera = PiWithSensor(PiCameraConfig(kind="pi", name="front", width_px=WIDTH, height_px=HEIGHT))
     first, second = camera.next_frame(timeout_s=1.0), camera.next_frame(timeout_s=1.0)
@@ -407,7 +407,7 @@ def test_the_pi_camera_reports_its_exposure():
     camera.close()
 
 
-def test_a_simulated_camera_loses_frames_nobody_asked_for(tmp_path):
+def test_simulated_camera_loses_late_frames(tmp_path):
     """Time passes between two calls: what was exposed meanwhile is gone, and numbered."""
     clock = SimClock()
     camera = CameraSim(load_drive(write_drive(tmp_path / "drive", seconds=2.0)), clock)
@@ -416,7 +416,7 @@ def test_a_simulated_camera_loses_frames_nobody_asked_for(tmp_path):
     assert camera.next_frame(timeout_s=1.0).seq == 3
 
 
-def test_a_realtime_folder_drops_what_is_too_late(tmp_path):
+def test_realtime_folder_drops_late_pictures(tmp_path):
     """With realtime the pictures keep their own speed."""
     for number in range(10):
         cv2.imwrite(str(tmp_path / f"{number}.png"), red_picture())
@@ -428,7 +428,7 @@ def test_a_realtime_folder_drops_what_is_too_late(tmp_path):
     assert camera.next_frame(timeout_s=1.0).seq > 2
 
 
-def test_a_video_that_ends_in_the_middle_ends_there(tmp_path):
+def test_truncated_video_ends(tmp_path):
     """A torn file gives what it has and then ends; it does not hang or raise anything else."""
     jpeg = cv2.imencode(".jpg", red_picture())[1].tobytes()
     path = tmp_path / "video.mjpeg"
@@ -438,7 +438,7 @@ def test_a_video_that_ends_in_the_middle_ends_there(tmp_path):
     assert 1 <= len(take_all(torn)) <= FRAMES
 
 
-def test_what_is_no_video_is_refused_clearly(tmp_path):
+def test_file_that_is_not_a_video_is_refused(tmp_path):
     """Garbage and missing files are named, at the start."""
     for name, content in (("garbage.avi", b"no video at all" * 100), ("missing.avi", None)):
         if content is not None:

@@ -46,7 +46,7 @@ def serial():
     wire.gnss.close()
 
 
-def test_sentences_come_whole_and_in_order(serial):
+def test_sentences_are_complete_and_in_order(serial):
     """Cut anywhere on the wire, joined again here; line ends are gone."""
     first, second = rmc(), gga()
     data = f"{first}\r\n{second}\r\n".encode()
@@ -58,7 +58,7 @@ def test_sentences_come_whole_and_in_order(serial):
     assert lines[0].t_mono_ns <= lines[1].t_mono_ns
 
 
-def test_garbage_comes_through_as_it_is(serial):
+def test_garbage_is_passed_through(serial):
     """The parser counts it; the receiver does not judge."""
     serial.gnss.next_line(timeout_s=0)
     serial.say(b"\xff\xfe$GPxx\x00\r\n")
@@ -66,7 +66,7 @@ def test_garbage_comes_through_as_it_is(serial):
     assert "$GPxx" in line.text
 
 
-def test_an_endless_line_is_dropped_and_counted(serial):
+def test_overlong_line_is_dropped_and_counted(serial):
     """A receiver at the wrong baud rate cannot fill the memory."""
     serial.gnss.next_line(timeout_s=0)
     for _ in range(8):
@@ -77,13 +77,13 @@ def test_an_endless_line_is_dropped_and_counted(serial):
     assert serial.gnss.dropped_lines == 1
 
 
-def test_unplugging_is_said_and_heals():
+def test_disconnected_receiver_is_reported_and_reopened():
     """GnssLostError while the device is gone; the next one opens it again."""
     wire = OnPty()
     wire.gnss.next_line(timeout_s=0)
     wire.unplug()
     for _ in range(2):
-        with pytest.raises(GnssLostError, match="plugged in"):
+        with pytest.raises(GnssLostError, match="check that it is connected"):
             wire.gnss.next_line(timeout_s=5.0)
     with pytest.raises(GnssLostError):
         wire.gnss.next_line(timeout_s=0.05)
@@ -91,7 +91,7 @@ def test_unplugging_is_said_and_heals():
 
 
 @pytest.mark.parametrize("kind", ["sim", "serial", "absent"])
-def test_silence_is_none_and_close_ends_it(tmp_path, kind):
+def test_silence_returns_none_and_close_ends_wait(tmp_path, kind):
     """No sentence in time is None, and so is a closed receiver; closing twice is fine."""
     wire = OnPty() if kind == "serial" else None
     drive = load_drive(write_drive(tmp_path / "drive", gnss_from_s=99)) if kind == "sim" else None
@@ -102,7 +102,7 @@ def test_silence_is_none_and_close_ends_it(tmp_path, kind):
     assert gnss.next_line(timeout_s=5.0) is None
 
 
-def test_a_simulated_receiver_keeps_the_drives_time(tmp_path):
+def test_simulated_receiver_uses_drive_time(tmp_path):
     """Sentences come at their time, not before."""
     clock = SimClock()
     gnss = GnssSim(load_drive(write_drive(tmp_path / "drive")), clock)
@@ -123,7 +123,7 @@ class FastClock(RealClock):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("baud", SPEEDS)
-def test_the_speed_of_a_receiver_is_found_out(baud):
+def test_baud_rate_is_detected(baud):
     """On a real terminal: while the port has another speed than the receiver, only garbage comes."""
     master, slave = pty.openpty()
     gnss = GnssSerial(os.ttyname(slave), None, FastClock())
@@ -148,7 +148,7 @@ def test_the_speed_of_a_receiver_is_found_out(baud):
     assert texts[-1] == rmc()
 
 
-def test_a_found_speed_is_kept_through_silence_and_doubted_in_garbage():
+def test_baud_rate_is_kept_in_silence_and_redetected_in_garbage():
     search = BaudSearch()
     good, bad = [NmeaLine(0, rmc())], [NmeaLine(0, "\ufffdx")]
     assert not search.judge(good, 0)
@@ -158,7 +158,7 @@ def test_a_found_speed_is_kept_through_silence_and_doubted_in_garbage():
     assert search.baud == BAUDS[1]
 
 
-def test_a_sentence_is_known_by_its_checksum():
+def test_sentence_needs_valid_checksum():
     assert is_sentence(rmc())
     for text in ("", "$", "$GPRMC", rmc()[:-1], rmc()[1:], rmc().replace("*", "*0"), "$é*00", "$GPRMC,x*ZZ"):
         assert not is_sentence(text)
@@ -180,7 +180,7 @@ class FakeGpsd:
             peer.sendall(b'{"class":"DEVICES","devices":[]}\r\n' + data)
 
 
-def test_gpsd_gives_its_raw_sentences_and_comes_back():
+def test_gpsd_raw_sentences_and_reconnect():
     gpsd = FakeGpsd()
     gnss = GnssGpsd("127.0.0.1", gpsd.port, RealClock())
     for _ in range(2):

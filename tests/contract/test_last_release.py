@@ -37,7 +37,7 @@ def opened(folder, keys, name):
 
 
 @pytest.mark.parametrize("name", OUTBOXES)
-def test_everything_in_an_outbox_still_waits(tmp_path, keys, name):
+def test_last_release_outbox_keeps_pending_records(tmp_path, keys, name):
     """The same records, byte by byte, for the units' signatures are over them; nothing is taken for damage."""
     told = EXPECTED[name]
     outbox, report = opened(copy_of(name, tmp_path), keys, name)
@@ -55,7 +55,7 @@ def test_everything_in_an_outbox_still_waits(tmp_path, keys, name):
 
 
 @pytest.mark.parametrize("name", OUTBOXES)
-def test_an_outbox_is_carried_on(tmp_path, keys, name):
+def test_last_release_outbox_continues(tmp_path, keys, name):
     """New reads get the numbers after the last one given out, and what was refused can be sent again."""
     told = EXPECTED[name]
     outbox, _ = opened(copy_of(name, tmp_path), keys, name)
@@ -83,7 +83,7 @@ def said(folder, *arguments):
 
 
 @pytest.mark.slow
-def test_a_stations_reads_are_shown_and_exported(station, tmp_path):
+def test_last_release_station_reads_are_shown_and_exported(station, tmp_path):
     told = [row[:3] for row in EXPECTED["station"]["reads"]]
     shown = said(tmp_path, "station", "reads", "--db", station)
     assert [text for _, _, text in told if text not in shown] == []
@@ -98,7 +98,7 @@ def test_a_stations_reads_are_shown_and_exported(station, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_stations_audit_goes_on(station, tmp_path):
+def test_last_release_station_audit_continues(station, tmp_path):
     """What was noted before stands; nothing is missing, for what never came was declared lost."""
     said(tmp_path, "station", "reads", "--db", station)
     shown = said(tmp_path, "station", "audit", "--db", station)
@@ -108,7 +108,7 @@ def test_a_stations_audit_goes_on(station, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_stations_series_is_proven(station, keys, tmp_path):
+def test_last_release_series_verifies(station, keys, tmp_path):
     """As the release exported it, and as the present code does from the release's file."""
     fresh = tmp_path / "fresh.lpr"
     said(tmp_path, "station", "export", "--db", station, "--evidence", fresh, "--keys", keys)
@@ -117,7 +117,7 @@ def test_a_stations_series_is_proven(station, keys, tmp_path):
 
 
 @pytest.mark.slow
-def test_an_altered_series_is_not_proven(station, tmp_path):
+def test_altered_series_does_not_verify(station, tmp_path):
     """So that the test above can fail."""
     series = station.with_name("series.lpr")
     data = bytearray(series.read_bytes())
@@ -127,7 +127,7 @@ def test_an_altered_series_is_not_proven(station, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_stations_pictures_and_offers_are_there(station, tmp_path):
+def test_last_release_station_keeps_pictures_and_offers(station, tmp_path):
     """The update that was on offer lies beside the file, and can be taken back."""
     said(tmp_path, "station", "withdraw", UNIT, "--db", station)
     con = sqlite3.connect(station)
@@ -137,7 +137,7 @@ def test_a_stations_pictures_and_offers_are_there(station, tmp_path):
     assert pictures == EXPECTED["station"]["pictures"]
 
 
-def test_the_files_stay_small():
+def test_last_release_files_are_small():
     """They come along with every clone."""
     assert sum(path.stat().st_size for path in HERE.rglob("*") if path.is_file()) < 2**20
     assert (HERE / "release.zip").stat().st_size < 300_000

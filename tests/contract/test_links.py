@@ -102,7 +102,7 @@ def start(rig):
     return sink
 
 
-def test_it_comes_up_and_says_its_window(rig):
+def test_link_up_reports_window(rig):
     """LinkUp comes once the peer can be heard and spoken to."""
     sink = start(rig)
     (event,) = rig.events(sink, 1)
@@ -110,7 +110,7 @@ def test_it_comes_up_and_says_its_window(rig):
     assert 1 <= event.max_in_flight <= WINDOW
 
 
-def test_a_message_is_acknowledged_by_its_token_and_answered(rig):
+def test_message_is_acknowledged_by_token(rig):
     """Acked names the token; what the peer sends comes as Received."""
     sink = start(rig)
     rig.events(sink, 1)
@@ -121,7 +121,7 @@ def test_a_message_is_acknowledged_by_its_token_and_answered(rig):
     assert rig.arrived == [("lpr/1/unit-07/up/read", b"hello")]
 
 
-def test_publishing_before_it_is_up_is_refused(tmp_path):
+def test_publish_while_down_is_refused(tmp_path):
     """Nothing is queued: what is not accepted was not sent."""
     links = (
         LinkSim(lambda *_: [], SimClock()),
@@ -133,7 +133,7 @@ def test_publishing_before_it_is_up_is_refused(tmp_path):
         link.close()
 
 
-def test_closing_ends_the_events(rig):
+def test_no_events_after_close(rig):
     """After close nothing is published and nothing more is heard; closing twice is fine."""
     sink = start(rig)
     rig.events(sink, 1)
@@ -144,7 +144,7 @@ def test_closing_ends_the_events(rig):
     assert sink.empty()
 
 
-def test_the_window_of_a_scripted_link_is_kept():
+def test_scripted_link_enforces_window():
     """One more than the window is refused."""
     rig = SimRig()
     start(rig)
@@ -156,7 +156,7 @@ def test_the_window_of_a_scripted_link_is_kept():
 
 
 @pytest.mark.integration
-def test_a_killed_broker_is_said_and_found_again(mqtt):
+def test_link_reconnects_after_broker_kill(mqtt):
     """LinkDown when it goes, LinkUp when it is back, and no message is sent twice by the link itself."""
     sink = start(mqtt)
     mqtt.events(sink, 1)
@@ -172,7 +172,7 @@ def test_a_killed_broker_is_said_and_found_again(mqtt):
 
 
 @pytest.mark.integration
-def test_the_will_is_announced_when_the_unit_vanishes(tmp_path):
+def test_will_is_published_on_connection_loss(tmp_path):
     """The broker speaks in our name when the connection breaks without a goodbye."""
     broker = Mosquitto(tmp_path).start()
     heard, ready = queue.SimpleQueue(), threading.Event()
@@ -196,7 +196,7 @@ def test_the_will_is_announced_when_the_unit_vanishes(tmp_path):
     broker.kill()
 
 
-def test_a_gate_cuts_and_restores_the_link():
+def test_link_gate_cuts_and_restores():
     """Shut, nothing goes; opened, a fresh link comes up."""
     made = []
 

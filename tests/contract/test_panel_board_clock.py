@@ -45,7 +45,7 @@ def panel(request):
     made.close()
 
 
-def test_a_panel_takes_every_lamp_and_sound(panel):
+def test_panel_accepts_every_lamp_and_sound(panel):
     """Nothing it can be asked for raises, not even after close."""
     for lamp in Lamp:
         panel.set_lamp(lamp)
@@ -59,7 +59,7 @@ def test_a_panel_takes_every_lamp_and_sound(panel):
     panel.set_illuminator(on=False)
 
 
-def test_nothing_was_pressed(panel):
+def test_no_buttons_pressed(panel):
     """Silence may be asked for at any time; presses come once."""
     assert panel.take_presses() == ()
     panel.hush()
@@ -68,7 +68,7 @@ def test_nothing_was_pressed(panel):
     panel.hush()
 
 
-def test_buttons_are_pressed_once_each_in_order():
+def test_buttons_are_reported_once_in_order():
     """A bouncing contact is one press; what was taken does not come again."""
     clock, factory = SimClock(), MockFactory()
     panel = PanelGpio(PINS, factory, clock)
@@ -84,7 +84,7 @@ def test_buttons_are_pressed_once_each_in_order():
     panel.close()
 
 
-def test_silence_means_buzzer_and_hit_lamp():
+def test_silence_stops_buzzer_and_hit_lamp():
     factory = MockFactory()
     panel = PanelGpio(PINS, factory, SimClock())
     panel.set_lamp(Lamp.RECORDING)
@@ -94,7 +94,7 @@ def test_silence_means_buzzer_and_hit_lamp():
     panel.close()
 
 
-def test_a_script_presses_buttons(tmp_path):
+def test_script_presses_buttons(tmp_path):
     """Drives can hold what the driver did."""
     clock = SimClock()
     drive = write_drive(tmp_path / "drive", script=[(1000, "button.privacy", {})])
@@ -106,7 +106,7 @@ def test_a_script_presses_buttons(tmp_path):
     assert panel.take_presses() == (Button.ACKNOWLEDGE,)
 
 
-def test_ignition_is_on(panel):
+def test_ignition_defaults_to_on(panel):
     """Driven high, scripted on, or not wired at all."""
     assert panel.ignition_on
 
@@ -140,7 +140,7 @@ def test_recording_is_steady_and_off_is_dark():
     assert factory.pin(24).state == 0
 
 
-def test_a_pin_that_cannot_be_had_is_a_clear_error():
+def test_unavailable_pin_is_an_error():
     """Two panels cannot share pins; the message names the pin."""
     factory = MockFactory()
     first = PanelGpio(PINS, factory, SimClock())
@@ -158,14 +158,14 @@ class HeldByAnotherProcess(MockFactory):
         return super().pin(name)
 
 
-def test_a_pin_that_another_process_holds_is_a_clear_error():
+def test_pin_in_use_is_an_error():
     """And the pins taken before it are given back."""
     with pytest.raises(HwConfigError, match="GPIO 17 cannot be used: 'GPIO busy'"):
         PanelGpio(PINS, HeldByAnotherProcess(), SimClock())
 
 
 @pytest.mark.parametrize("kind", ["sim", "linux"])
-def test_vitals_are_sane(tmp_path, kind):
+def test_vitals_are_plausible(tmp_path, kind):
     """Free space within the total, some memory in use."""
     board = BoardSim(SimClock()) if kind == "sim" else BoardLinux(root=Path("/"), state_dir=tmp_path)
     vitals = board.vitals()
@@ -174,7 +174,7 @@ def test_vitals_are_sane(tmp_path, kind):
     assert vitals.load_1min >= 0
 
 
-def test_a_pi_says_when_it_is_slowed(tmp_path):
+def test_throttling_is_reported(tmp_path):
     """The flags of the firmware, read below a prefix."""
     files = {
         "proc/self/statm": "5000 2500 1 1 1 1 1",
@@ -197,7 +197,7 @@ def test_a_pi_says_when_it_is_slowed(tmp_path):
 
 
 @pytest.mark.parametrize("clock", [RealClock(), SimClock(utc_ns=1_780_000_000_000_000_000)], ids=["real", "sim"])
-def test_clocks_run_forward(clock):
+def test_clocks_are_monotonic(clock):
     """Monotonic never goes back, UTC is this century, the boot has a name of 16 bytes."""
     first = clock.mono_ns()
     assert clock.mono_ns() >= first
@@ -206,7 +206,7 @@ def test_clocks_run_forward(clock):
     assert clock.synchronised() in {True, False}
 
 
-def test_a_simulated_clock_cannot_go_back():
+def test_simulated_clock_cannot_go_back():
     """Monotonic time is monotonic; a step moves UTC alone; a power cut makes a new boot."""
     clock = SimClock(utc_ns=10)
     clock.advance(5)

@@ -70,14 +70,14 @@ def header():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("lamp", BLINK_S)
-def test_a_pattern_blinks_on_and_off_until_the_next(header, lamp):
+def test_lamp_pattern_blinks_until_changed(header, lamp):
     header.panel.set_lamp(lamp)
     assert header.changes(STATUS, 3) == [True, False, True]
     header.panel.set_lamp(Lamp.OFF)
     assert not header.pin(STATUS).state
 
 
-def test_every_pattern_can_be_told_from_every_other():
+def test_lamp_patterns_are_distinguishable():
     """Steady and dark aside, no two share both times, nor do their periods and shares look alike."""
     assert set(BLINK_S) == set(Lamp) - {Lamp.RECORDING, Lamp.OFF}
     for (on_a, off_a), (on_b, off_b) in combinations(BLINK_S.values(), 2):
@@ -86,7 +86,7 @@ def test_every_pattern_can_be_told_from_every_other():
         assert longer >= 1.2 or abs(on_a / period_a - on_b / period_b) >= 0.2
 
 
-def test_steady_ends_a_blinking(header):
+def test_steady_lamp_ends_blinking(header):
     header.panel.set_lamp(Lamp.FAULT)
     header.changes(STATUS, 2)
     header.panel.set_lamp(Lamp.RECORDING)
@@ -95,14 +95,14 @@ def test_steady_ends_a_blinking(header):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sound", Buzz)
-def test_a_sound_is_so_many_beeps(header, sound):
+def test_sound_has_configured_beeps(header, sound):
     times = BEEPS[sound][2]
     header.panel.buzz(sound)
     assert header.changes(BUZZER, 2 * times) == [True, False] * times
     assert header.pin(BUZZER).told.empty()
 
 
-def test_only_a_hit_flashes_the_hit_lamp(header):
+def test_only_hit_sound_flashes_hit_lamp(header):
     for sound in (Buzz.READ, Buzz.FAULT):
         header.panel.buzz(sound)
     assert header.pin(HIT).told.empty()
@@ -110,7 +110,7 @@ def test_only_a_hit_flashes_the_hit_lamp(header):
     assert header.changes(HIT, 2) == [True, False]
 
 
-def test_the_illuminator_goes_on_off_and_out_with_the_panel(header):
+def test_illuminator_switches_and_closes_with_panel(header):
     for on in (True, False, True):
         header.panel.set_illuminator(on=on)
         assert header.changes(LIGHT, 1) == [on]
@@ -119,7 +119,7 @@ def test_the_illuminator_goes_on_off_and_out_with_the_panel(header):
 
 
 @pytest.mark.parametrize(("pin", "button"), [(ACKNOWLEDGE, Button.ACKNOWLEDGE), (PRIVACY, Button.PRIVACY)])
-def test_a_button_held_is_one_press(header, pin, button):
+def test_held_button_is_one_press(header, pin, button):
     """Pressed is to ground; holding it, and letting it go, is no other press."""
     header.pin(pin).drive_low()
     header.clock.advance(5000 * MS)
@@ -129,7 +129,7 @@ def test_a_button_held_is_one_press(header, pin, button):
     assert header.panel.take_presses() == ()
 
 
-def test_an_ignition_that_bounces_has_not_been_turned(header):
+def test_ignition_bounce_is_ignored(header):
     """A starter motor pulls the voltage down for a while: only a level that holds for the whole time counts."""
     header.pin(IGNITION).drive_high()
     header.clock.advance(2000 * MS)
@@ -169,17 +169,15 @@ class BusyPin(ToldPin):
         super().__init__(factory, info)
 
 
-def test_a_pin_that_another_process_holds_is_named_and_the_others_are_given_back():
+def test_pin_in_use_is_named_and_others_released():
     factory = MockFactory(pin_class=BusyPin)
-    with pytest.raises(
-        HwConfigError, match=r"GPIO 23 cannot be used: 'GPIO busy'; does another program hold it\?"
-    ):
+    with pytest.raises(HwConfigError, match=r"GPIO 23 cannot be used: 'GPIO busy'; if another program uses it"):
         PanelGpio(PINS, factory, SimClock())
     without = PINS.model_copy(update={"buzzer_pin": None})
     PanelGpio(without, factory, SimClock()).close()
 
 
-def test_a_chip_that_cannot_be_opened_is_named(monkeypatch):
+def test_unavailable_gpio_chip_is_named(monkeypatch):
     def refuse(chip):
         raise LgpioError
 
@@ -188,7 +186,7 @@ def test_a_chip_that_cannot_be_opened_is_named(monkeypatch):
         lgpio_factory(4)
 
 
-def test_without_lgpio_it_says_what_to_install(monkeypatch):
+def test_missing_lgpio_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "gpiozero.pins.lgpio", None)
     with pytest.raises(HwConfigError, match="apt-get install python3-lgpio"):
         lgpio_factory(0)

@@ -184,7 +184,7 @@ def test_a_station_killed_between_store_and_receipt(tmp_path):
     broker = Mosquitto(tmp_path).start()
     options = ["station", "--db", str(tmp_path / "station.db"), "--broker", f"{HOST}:{broker.port}"]
     doomed = subprocess.Popen([sys.executable, "-c", _STRUCK, *options], stdout=subprocess.PIPE, text=True)
-    assert "Ctrl-C ends" in doomed.stdout.readline()
+    assert "Ctrl-C to stop" in doomed.stdout.readline()
     unit = unit_on(broker, tmp_path, plain_reads(30))
     step_until(unit, lambda: doomed.poll() is not None)
     doomed.stdout.close()

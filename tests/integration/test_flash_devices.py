@@ -79,7 +79,7 @@ def test_a_card_that_is_taken_out_while_it_is_written_is_no_success(attach, imag
             disk.cut()
 
     try:
-        with pytest.raises(ProvisionError, match=r"failed writing after .*taken out.*flash it again"):
+        with pytest.raises(ProvisionError, match=r"failed writing after .*inserted.*flash it again"):
             write(image, target, expected=hashlib.sha256(image.read_bytes()).hexdigest(), progress=take_out)
         assert "verify" not in told, "what is not on the card for certain is not read back"
     finally:

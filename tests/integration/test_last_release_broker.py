@@ -77,7 +77,7 @@ class Road:
             stdout=subprocess.PIPE,
             text=True,
         )
-        assert "Ctrl-C ends" in self._station.stdout.readline()
+        assert "receiving from" in self._station.stdout.readline()
 
     def run_unit(self, frames, *command, code):
         """Until its outbox is empty."""

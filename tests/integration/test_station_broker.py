@@ -254,7 +254,7 @@ def serving(path: Path, port: int) -> Iterator[subprocess.Popen[str]]:
     )
     try:
         assert process.stdout is not None
-        assert "Ctrl-C ends" in process.stdout.readline()
+        assert "Ctrl-C to stop" in process.stdout.readline()
         yield process
     finally:
         process.kill()

@@ -135,9 +135,11 @@ def test_updates_are_kept_or_left_by_themselves_and_no_read_is_lost(repo, tmp_pa
     assert "/code/0/" in said["before"], detail
     assert "release 1, committed" in said["good"], detail
     assert "/code/1/" in said["good_runs"], detail
-    assert "release 1, committed|last update: release 2 rolled_back: not well in 3 starts" in said["crash"], detail
+    assert "release 1, committed|last update: release 2 rolled_back: not healthy in 3 starts" in said["crash"], (
+        detail
+    )
     assert "/code/1/" in said["crash_runs"], detail
-    assert "release 1, committed|last update: release 3 rolled_back: not well in time" in said["unwell"], detail
+    assert "release 1, committed|last update: release 3 rolled_back: not healthy in time" in said["unwell"], detail
     assert "/code/1/" in said["unwell_runs"], detail
     assert "last update: release 4 refused" in said["wrong"], detail
     assert "camera: unknown key" in said["wrong"], detail

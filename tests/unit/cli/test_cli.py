@@ -18,7 +18,7 @@ from cli import main
         ),
     ],
 )
-def test_a_wrong_configuration_ends_otherwise_than_a_missing_camera(tmp_path, monkeypatch, capsys, text, code):
+def test_exit_status_of_invalid_configuration(tmp_path, monkeypatch, capsys, text, code):
     """A camera may come back, so the service is started again; a wrong key stays wrong."""
     path = tmp_path / "config.toml"
     path.write_text(f'state_dir = "{tmp_path}"\n{text}[seal]\nmode = "off"\n')
@@ -29,6 +29,6 @@ def test_a_wrong_configuration_ends_otherwise_than_a_missing_camera(tmp_path, mo
     assert capsys.readouterr().err.startswith("patrol-lpr: ")
 
 
-def test_the_unit_is_not_started_again_on_a_wrong_configuration(repo):
+def test_service_is_not_restarted_on_invalid_configuration(repo):
     service = (repo / "systemd/patrol-lpr.service").read_text()
     assert f"RestartPreventExitStatus={main.EXIT_CONFIG}\n" in service

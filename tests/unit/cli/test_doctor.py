@@ -27,7 +27,7 @@ from tests.builders import make_encoder, make_read
 from tests.update_builder import Unit
 
 
-def test_every_lamp_and_sound_is_shown_and_named(tmp_path, capsys):
+def test_lamps_option_shows_every_lamp_and_sound(tmp_path, capsys):
     path = tmp_path / "config.toml"
     path.write_text('unit = "unit-07"\nagency = "Example"\n[[hw.cameras]]\nkind = "sim"\n')
     assert doctor.show_panel(path, [], each_s=0) == 0
@@ -36,13 +36,13 @@ def test_every_lamp_and_sound_is_shown_and_named(tmp_path, capsys):
     assert all(f"sound: {sound.value}" in said for sound in Buzz)
 
 
-def test_without_a_configuration_there_is_one_finding(tmp_path):
+def test_doctor_without_configuration_has_one_finding(tmp_path):
     (finding,) = checks.examine(tmp_path / "missing.toml", [])
     assert finding.mark is Mark.FAIL
     assert "missing.toml" in finding.detail
 
 
-def test_the_doctor_says_which_release_runs_and_how_the_last_update_ended(tmp_path, monkeypatch):
+def test_doctor_reports_release_and_last_update(tmp_path, monkeypatch):
     unit = Unit(tmp_path)
     update = {"home": unit.home}
     table = {"unit": "unit-07", "agency": "Example", "hw": {"cameras": [{"kind": "sim"}]}, "update": update}
@@ -53,15 +53,15 @@ def test_the_doctor_says_which_release_runs_and_how_the_last_update_ended(tmp_pa
     said.append(checks._release(config))
     unit.apply(unit.update(42, config="[log]\nlevel = 'debug'\n"))
     said.append(checks._release(config))
-    unit.releases.fail("not well in time")
+    unit.releases.fail("not healthy in time")
     said.append(checks._release(config))
     assert [finding.mark.value for finding in said] == ["warn", "ok", "warn", "warn"]
-    assert "takes no update" in said[0].detail
+    assert "accepts no updates" in said[0].detail
     assert said[1].detail == "0, committed"
     assert said[2].detail == "42 is on trial, 0 is committed"
-    assert said[3].detail == "0; 42 rolled back: not well in time"
+    assert said[3].detail == "0; 42 rolled back: not healthy in time"
     elsewhere = parse_config({**table, "update": {"home": tmp_path / "none"}}, "test")
-    assert "other means" in checks._release(elsewhere).detail
+    assert "not updated by update files" in checks._release(elsewhere).detail
 
 
 NOW = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
@@ -77,14 +77,14 @@ def tls(tmp_path):
     return TlsConfig(ca=tmp_path / "ca.pem", cert=tmp_path / "unit.pem", key=tmp_path / "tls.key")
 
 
-def test_certificates_are_counted_in_days(tls):
+def test_doctor_reports_days_until_certificate_expiry(tls):
     left = days_left(tls, NOW)
     assert left == days_left(tls, NOW + dt.timedelta(days=10)) + 10
     assert warning(left) is None
     assert "renew" in warning(days_left(tls, NOW + dt.timedelta(days=left - 5)))
 
 
-def test_what_is_wrong_with_certificates_is_said(tls, tmp_path):
+def test_doctor_reports_invalid_certificates(tls, tmp_path):
     """Each with the file it is about, and what to do."""
     left = days_left(tls, NOW)
     for now, words in ((NOW + dt.timedelta(days=left + 2), "expired"), (NOW - dt.timedelta(days=30), "clock")):
@@ -95,9 +95,9 @@ def test_what_is_wrong_with_certificates_is_said(tls, tmp_path):
     (tmp_path / "other.key").write_bytes(pki.issue(other, "unit-07", now=NOW)[0])
     (tmp_path / "empty").write_bytes(b"")
     wrong = {
-        "ca": (("other.pem", "not signed by"), ("missing.pem", "No such file"), ("empty", "no certificate")),
-        "cert": (("empty", "no certificate"),),
-        "key": (("other.key", "another certificate"), ("empty", "no private key")),
+        "ca": (("other.pem", "not signed by"), ("missing.pem", "No such file"), ("empty", "not a certificate")),
+        "cert": (("empty", "not a certificate"),),
+        "key": (("other.key", "does not match"), ("empty", "not a private key")),
     }
     for part, cases in wrong.items():
         for name, words in cases:
@@ -123,7 +123,7 @@ def findings(tmp_path, text: str, *overrides: str):
     return {finding.what: finding for finding in checks.examine(path, list(overrides))}
 
 
-def test_there_is_one_line_for_everything_the_agent_needs(tmp_path, capsys):
+def test_doctor_lists_all_checks(tmp_path, capsys):
     """Nothing missing, nothing twice; JSON for programs; the exit code tells whether anything fails."""
     said = findings(tmp_path, config_text(tmp_path), "seal.mode=off")
     assert set(said) == {
@@ -135,7 +135,7 @@ def test_there_is_one_line_for_everything_the_agent_needs(tmp_path, capsys):
     assert {line["what"] for line in json.loads(capsys.readouterr().out)} == set(said)
 
 
-def test_on_a_terminal_hints_are_whole(tmp_path, capsys, monkeypatch):
+def test_doctor_hints_are_not_truncated(tmp_path, capsys, monkeypatch):
     """Names of sections stand in brackets, which are no mark-up."""
     monkeypatch.setenv("COLUMNS", "400")
     path = tmp_path / "config.toml"
@@ -147,7 +147,10 @@ def test_on_a_terminal_hints_are_whole(tmp_path, capsys, monkeypatch):
 
 
 BROKEN = {
-    "cameras": ('[[hw.cameras]]\nkind = "device"\nname = "rear"\nsource = "/dev/video99"\n', "plugged in"),
+    "cameras": (
+        '[[hw.cameras]]\nkind = "device"\nname = "rear"\nsource = "/dev/video99"\n',
+        "check that it is connected",
+    ),
     "receiver": ('[hw.gnss]\nkind = "gpsd"\nport = 9\n', "running"),
     "broker": ('[hw.link]\nkind = "mqtt"\nhost = "127.0.0.1"\nport = 9\n', "network"),
     "panel": ('[hw.panel]\nkind = "gpio"\nchip = 99\nstatus_pin = 5\n', "lgpio|gpiochip99"),
@@ -161,7 +164,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("what", BROKEN)
-def test_what_is_broken_fails_with_a_hint(tmp_path, what, monkeypatch):
+def test_doctor_reports_failures_with_hint(tmp_path, what, monkeypatch):
     """And the other lines are there all the same."""
     monkeypatch.setattr(checks, "_FRAME_TIMEOUT_S", 0.3)
     table, hint = BROKEN[what]
@@ -173,7 +176,7 @@ def test_what_is_broken_fails_with_a_hint(tmp_path, what, monkeypatch):
     assert len(said) == 13
 
 
-def test_no_finding_shows_the_password_of_a_camera(tmp_path, monkeypatch):
+def test_doctor_hides_camera_passwords(tmp_path, monkeypatch):
     monkeypatch.setattr(checks, "_FRAME_TIMEOUT_S", 0.3)
     camera = '[[hw.cameras]]\nkind = "device"\nname = "rear"\nsource = "rtsp://patrol:w0rd@127.0.0.1:9/x"\n'
     said = findings(tmp_path, config_text(tmp_path) + camera, "seal.mode=off")
@@ -181,13 +184,13 @@ def test_no_finding_shows_the_password_of_a_camera(tmp_path, monkeypatch):
     assert "w0rd" not in str(said)
 
 
-def test_a_clock_that_is_months_wrong_is_seen_by_what_was_written_later(tmp_path):
+def test_doctor_detects_clock_before_configuration_date(tmp_path):
     path = tmp_path / "config.toml"
     path.write_text('unit = "unit-07"\nagency = "Example"\n[[hw.cameras]]\nkind = "sim"\n')
     os.utime(path, (4_000_000_000, 4_000_000_000))
     found = {finding.what: finding for finding in checks.examine(path, [])}["clock"]
     assert found.mark is Mark.FAIL
-    assert "before config.toml was written (2096-10-02)" in found.detail
+    assert "but config.toml was written on 2096-10-02" in found.detail
     os.utime(path, (1_000_000_000, 1_000_000_000))
     found = {finding.what: finding for finding in checks.examine(path, [])}["clock"]
     assert found.mark is not Mark.FAIL
@@ -198,7 +201,7 @@ def outbox_config(tmp_path):
     return parse_config(table, "test")
 
 
-def test_the_doctor_says_damage_while_and_after(tmp_path):
+def test_doctor_reports_outbox_damage(tmp_path):
     """Met by the doctor itself or by the agent: a failure that names the remedy; afterwards where the file went."""
     config = outbox_config(tmp_path)
     outbox, _ = open_outbox(tmp_path, make_encoder(), limits=Limits(min_free_bytes=0, ballast_bytes=0))
@@ -221,7 +224,7 @@ def test_the_doctor_says_damage_while_and_after(tmp_path):
     assert (finding.mark, "malformed" in finding.detail) == (Mark.FAIL, True)
 
 
-def test_the_doctor_says_reads_that_were_lost(tmp_path):
+def test_doctor_reports_lost_reads(tmp_path):
     limits = Limits(max_bytes=5_000, min_free_bytes=0, ballast_bytes=0)
     outbox, _ = open_outbox(tmp_path, make_encoder(), limits=limits)
     for number in range(1, 20):

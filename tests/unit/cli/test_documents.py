@@ -63,7 +63,7 @@ def test_every_counter_and_gauge_is_documented(tmp_path):
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
-def test_links_lead_somewhere(path):
+def test_relative_links_exist(path):
     """No dead link inside the project."""
     text = path.read_text(encoding="utf-8")
     links = re.findall(r"\]\((?!https?:)([^)#\s]+)", text)
@@ -137,7 +137,7 @@ def test_mentioned_modules_exist(words):
     assert words[0] == "pytest" or place.with_suffix(".py").is_file() or (place / "__main__.py").is_file()
 
 
-def test_the_example_configuration_is_right(tmp_path, capsys):
+def test_example_configuration_is_valid(tmp_path, capsys):
     """What `config example` prints can be used as it is."""
     assert example() == 0
     path = tmp_path / "config.toml"
@@ -145,3 +145,26 @@ def test_the_example_configuration_is_right(tmp_path, capsys):
     config = load_config(path)
     assert (config.unit, config.hw.link.kind) == ("unit-07", "mqtt")
     assert config.hw.link.unit == "unit-07"
+
+
+def glossary_references():
+    """Every file in the glossary with the classes named beside it."""
+    for line in (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8").splitlines():
+        if not line.startswith("| ") or line.startswith("| term "):
+            continue
+        term, _, where = (cell.strip() for cell in line.strip("|").split("|"))
+        path, *classes = re.findall(r"`([^`]+)`", where)
+        yield pytest.param(path, classes, id=term)
+
+
+@pytest.mark.parametrize(("path", "classes"), list(glossary_references()))
+def test_glossary_names_existing_files_and_classes(path, classes):
+    """Each term's file exists and defines the classes named."""
+    source = (ROOT / path).read_text(encoding="utf-8")
+    assert [name for name in classes if not re.search(rf"^class {name}\b", source, flags=re.MULTILINE)] == []
+
+
+def test_laptop_configuration_is_valid():
+    """docs/laptop.toml, which the README uses, loads."""
+    config = load_config(ROOT / "docs" / "laptop.toml")
+    assert (config.hw.cameras[0].kind, config.hw.link.kind, config.seal.mode) == ("device", "mqtt", "off")

@@ -41,7 +41,7 @@ def png_header(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
 
 
-def test_pixels_come_as_rgb(tmp_path: Path) -> None:
+def test_pictures_are_decoded_as_rgb(tmp_path: Path) -> None:
     """A red picture is red in the first channel."""
     cv2.imwrite(str(tmp_path / "red.png"), np.full((4, 4, 3), (0, 0, 255), np.uint8))
 
@@ -58,9 +58,7 @@ def test_pixels_come_as_rgb(tmp_path: Path) -> None:
         ("cut.jpg", b"\xff\xd8\xff\xe0\x00\x10JFIF", "not a picture|corrupt"),
     ],
 )
-def test_a_bad_picture_is_refused_with_its_name_and_reason(
-    tmp_path: Path, name: str, content: bytes, said: str
-) -> None:
+def test_undecodable_picture_is_reported_with_reason(tmp_path: Path, name: str, content: bytes, said: str) -> None:
     """Empty, foreign, truncated and monstrous files: a clear error, decided before memory is asked for."""
     path = tmp_path / name
     path.write_bytes(content)
@@ -71,7 +69,7 @@ def test_a_bad_picture_is_refused_with_its_name_and_reason(
     assert name in str(caught.value)
 
 
-def test_a_missing_picture_is_refused(tmp_path: Path) -> None:
+def test_missing_picture_is_reported(tmp_path: Path) -> None:
     """Not a traceback."""
     with pytest.raises(PictureError, match=r"none\.jpg"):
         load_rgb(tmp_path / "none.jpg")
@@ -89,7 +87,7 @@ def test_one_bad_picture_does_not_stop_the_others(recogniser: Recogniser, photo:
     assert lines[1]["plates"] == []
 
 
-def test_a_crop_is_one_plate_as_large_as_the_picture(recogniser: Recogniser, photo: Path) -> None:
+def test_crops_option_reads_whole_picture(recogniser: Recogniser, photo: Path) -> None:
     """With --crops the whole picture is the plate."""
     (result,) = read_images(recogniser, [photo], crops=True)
 
@@ -97,7 +95,7 @@ def test_a_crop_is_one_plate_as_large_as_the_picture(recogniser: Recogniser, pho
     assert plate.as_json()["box"] == [0.0, 0.0, 320.0, 240.0]
 
 
-def test_a_proposal_stands_beside_the_text_and_only_where_asked_for(recogniser: Recogniser, repo: Path) -> None:
+def test_format_suggestion_only_with_formats_option(recogniser: Recogniser, repo: Path) -> None:
     """What was read is the same with and without --formats: hot lists see nothing else."""
     frames = sorted((repo / "tests/drives/city-day/frames").glob("*.jpg"))[40:44]
     plain = [p.as_json() for r in read_images(recogniser, frames, crops=False) for p in r.plates]
@@ -108,7 +106,7 @@ def test_a_proposal_stands_beside_the_text_and_only_where_asked_for(recogniser: 
     assert all(len(p["in_format"]) == len(p["text"]) for p in asked)
 
 
-def test_a_folder_is_searched_all_the_way_down(photo: Path, tmp_path: Path) -> None:
+def test_folders_are_searched_recursively(photo: Path, tmp_path: Path) -> None:
     """Pictures and videos by their names, everything else is left alone."""
     deep = tmp_path / "a" / "b"
     deep.mkdir(parents=True)
@@ -119,7 +117,7 @@ def test_a_folder_is_searched_all_the_way_down(photo: Path, tmp_path: Path) -> N
     assert expand([tmp_path]) == ([deep / "x.PNG", photo], [deep / "y.mp4"])
 
 
-def test_every_wrong_input_is_named_at_once(tmp_path: Path) -> None:
+def test_all_invalid_inputs_are_named(tmp_path: Path) -> None:
     """A person mends them all in one go."""
     (tmp_path / "a.txt").write_text("")
 
@@ -137,7 +135,7 @@ def video(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_video_that_ends_mid_frame_ends_there(recogniser: Recogniser, video: Path) -> None:
+def test_truncated_video_ends_at_last_frame(recogniser: Recogniser, video: Path) -> None:
     """A recorder that lost power leaves such files; what is whole is read."""
     data = video.read_bytes()
     video.write_bytes(data[: len(data) * 2 // 3])
@@ -145,7 +143,7 @@ def test_a_video_that_ends_mid_frame_ends_there(recogniser: Recogniser, video: P
     assert list(read_video(recogniser, video)) == []
 
 
-def test_a_video_without_a_frame_is_an_error(recogniser: Recogniser, tmp_path: Path) -> None:
+def test_video_without_frames_is_an_error(recogniser: Recogniser, tmp_path: Path) -> None:
     """Silence would look like an empty road."""
     path = tmp_path / "broken.mp4"
     path.write_bytes(b"\x00" * 100)

@@ -29,7 +29,7 @@ def stored(tmp_path):
     return list(reads)
 
 
-def test_every_plate_becomes_one_read_at_the_station(tmp_path):
+def test_replay_every_plate_is_one_read_at_station(tmp_path):
     """The straight case: what passed is read once, placed, dated, stored, and gone from the outbox."""
     outcome = play(tmp_path, plates=PLATES)
     assert sorted(r.text for r in stored(tmp_path)) == sorted(PLATES)
@@ -39,7 +39,7 @@ def test_every_plate_becomes_one_read_at_the_station(tmp_path):
     assert {r.body.time.source for r in outcome.result.reads} == {TimeSource.GNSS}
 
 
-def test_two_replays_of_a_drive_are_equal(tmp_path):
+def test_replay_is_deterministic(tmp_path):
     """Ids, numbers, places and times: a replay is a function of its drive."""
     drive = load_drive(write_drive(tmp_path / "drive", plates=PLATES))
     first, second = (replay_drive(drive, tmp_path / name) for name in ("a", "b"))
@@ -49,7 +49,7 @@ def test_two_replays_of_a_drive_are_equal(tmp_path):
     assert first.result.seqs == second.result.seqs
 
 
-def test_reads_before_the_first_fix_are_dated_afterwards(tmp_path):
+def test_replay_time_anchor_for_reads_before_first_fix(tmp_path):
     """The unit has no time yet; the station dates the read when the first fix ties the clocks."""
     outcome = play(tmp_path, plates={"7ABC123": (0.2, 1.0)}, gnss_from_s=4.0)
     (read,) = outcome.result.reads
@@ -61,7 +61,7 @@ def test_reads_before_the_first_fix_are_dated_afterwards(tmp_path):
     assert abs(row.utc_us / 1e6 - 1_780_142_400) < 2
 
 
-def test_a_power_cut_loses_no_committed_read(tmp_path):
+def test_replay_power_cut_loses_no_committed_read(tmp_path):
     """Committed before the cut, sent after it; the numbers go on, the boot is another."""
     script = [(0, "link.up", {}), (500, "link.down", {}), (3500, "power.cut", {}), (4000, "link.up", {})]
     outcome = play(tmp_path, plates=PLATES, script=script)
@@ -71,14 +71,14 @@ def test_a_power_cut_loses_no_committed_read(tmp_path):
     assert outcome.station.missing == 0
 
 
-def test_without_a_link_everything_waits(tmp_path):
+def test_replay_without_link_keeps_all_reads(tmp_path):
     """No uplink: nothing at the station, everything in the outbox."""
     outcome = play(tmp_path, plates=PLATES, script=[])
     assert stored(tmp_path) == []
     assert outcome.result.outbox.reads == len(PLATES)
 
 
-def test_lost_acknowledgements_store_nothing_twice(tmp_path):
+def test_replay_lost_acknowledgements_cause_no_duplicates(tmp_path):
     """The station has it, the unit does not know: it sends again, the station keeps one."""
     script = [(0, "link.up", {}), (1500, "link.drop_acks", {"n": 6})]
     play(tmp_path, plates=PLATES, script=script)
@@ -86,7 +86,7 @@ def test_lost_acknowledgements_store_nothing_twice(tmp_path):
     assert sorted(texts) == sorted(PLATES)
 
 
-def test_the_same_plate_again_is_suppressed_and_counted(tmp_path):
+def test_replay_reread_is_suppressed_and_counted(tmp_path):
     """Seen, gone for two seconds, seen again at the same place: one read, one counted re-read."""
     drive = load_drive(write_drive(tmp_path / "drive", seconds=8, plates={"7ABC123": (0.5, 2.0)}))
     again = tuple(t.__class__(t.seq + 20, t.x0, t.y0, t.x1, t.y1, t.plate, t.region) for t in drive.truth)
@@ -120,7 +120,7 @@ VERBS = st.one_of(
 @pytest.mark.slow
 @settings(max_examples=25)
 @given(st.lists(st.tuples(st.integers(0, 5900), VERBS), max_size=9))
-def test_every_read_is_accounted_for_in_any_weather(tmp_path_factory, events):
+def test_replay_all_reads_accounted_for_with_random_faults(tmp_path_factory, events):
     """Whatever breaks, and whenever: at the station, in the outbox, or counted as evicted; never lost, never twice."""
     script = [(t_ms, verb, arguments) for t_ms, (verb, arguments) in sorted(events, key=lambda e: e[0])]
     tmp_path = tmp_path_factory.mktemp("weather")
@@ -137,7 +137,7 @@ def test_every_read_is_accounted_for_in_any_weather(tmp_path_factory, events):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("folder", SHIPPED, ids=lambda p: p.name)
-def test_shipped_drives_meet_their_floors(tmp_path, folder):
+def test_shipped_drives_reach_minimum_results(tmp_path, folder):
     """The models read the drives that ship, as their headers promise, and the books balance."""
     outcome = replay_drive(load_drive(folder), tmp_path)
     assert outcome.balanced

@@ -71,7 +71,7 @@ def scene(level: int = 110, *, detail: int = 60) -> np.ndarray:
     return cv2.resize(np.clip(noise, 0, 255).astype(np.uint8), (320, 180), interpolation=cv2.INTER_NEAREST)
 
 
-def test_a_camera_is_measured_and_its_picture_judged_by_a_person(tmp_path):
+def test_camera_step_measures_and_asks_operator(tmp_path):
     clock = SimClock()
     step, frame = camera_step(camera_seeing(tmp_path, scene(), clock), clock, Attendant(answer=True), fps=5)
     assert step.mark is Mark.OK
@@ -86,26 +86,26 @@ def test_a_camera_is_measured_and_its_picture_judged_by_a_person(tmp_path):
     ("picture", "fps", "words"),
     [
         (scene(2, detail=1), 5, "dark"),
-        (scene(255, detail=0), 5, "burnt out"),
+        (scene(255, detail=0), 5, "overexposed"),
         (scene(110, detail=0), 5, "out of focus"),
         (scene(), 30, "fewer frames than the 30"),
     ],
 )
-def test_what_is_wrong_with_a_picture_is_said_without_asking(tmp_path, picture, fps, words):
+def test_camera_step_reports_bad_pictures(tmp_path, picture, fps, words):
     clock, person = SimClock(), Attendant(answer=True)
     step, _ = camera_step(camera_seeing(tmp_path, picture, clock), clock, person, fps=fps)
     assert (step.mark, person.questions) == (Mark.WARN, [])
     assert words in step.detail
 
 
-def test_a_person_who_says_no_fails_the_step_and_nobody_leaves_it_open(tmp_path):
+def test_answer_no_fails_and_unattended_stays_open(tmp_path):
     for person, mark in ((Attendant(answer=False), Mark.FAIL), (Nobody(), Mark.ASK)):
         clock = SimClock()
         camera = camera_seeing(tmp_path / type(person).__name__, scene(), clock)
         assert camera_step(camera, clock, person, fps=5)[0].mark is mark
 
 
-def test_the_pixels_of_frames_looked_at_are_let_go():
+def test_camera_step_releases_pixels():
     """A few seconds of a large camera would fill a small board's memory."""
 
     class Counting:
@@ -128,7 +128,7 @@ def test_the_pixels_of_frames_looked_at_are_let_go():
     assert camera.max_alive <= 3
 
 
-def test_a_camera_that_gives_nothing_fails(tmp_path):
+def test_camera_step_fails_without_frames(tmp_path):
     clock = SimClock()
     camera = camera_seeing(tmp_path, scene(), clock)
     camera.close()
@@ -136,7 +136,7 @@ def test_a_camera_that_gives_nothing_fails(tmp_path):
     assert (step.mark, frame) == (Mark.FAIL, None)
 
 
-def test_the_receiver_is_timed_to_its_first_fix_and_tells_how_the_clock_is(tmp_path):
+def test_receiver_step_measures_time_to_fix_and_clock_offset(tmp_path):
     drive = load_drive(write_drive(tmp_path / "drive", gnss_from_s=4))
     for off_s, mark in ((0, Mark.OK), (-86400, Mark.WARN)):
         clock = SimClock(utc_ns=DRIVE_UTC_NS + off_s * NS_PER_S)
@@ -155,26 +155,26 @@ class Speaks:
     def next_line(self, *, timeout_s: float) -> NmeaLine | None:
         self._clock.advance(round(timeout_s * NS_PER_S) + 1)
         if self._text == "lost":
-            raise GnssLostError("receiver on /dev/x: gone; is it plugged in and readable?")
+            raise GnssLostError("receiver on /dev/x: gone; check that it is connected and readable")
         return None if self._text is None else NmeaLine(self._clock.mono_ns(), self._text)
 
 
 @pytest.mark.parametrize(
     ("text", "mark", "words"),
     [
-        (None, Mark.FAIL, "silence"),
-        ("lost", Mark.FAIL, "plugged in"),
-        (sentence("GNRMC,120000.00,V,,,,,,,300526,,,N"), Mark.WARN, "60 of them without a position"),
+        (None, Mark.FAIL, "no data"),
+        ("lost", Mark.FAIL, "check that it is connected"),
+        (sentence("GNRMC,120000.00,V,,,,,,,300526,,,N"), Mark.WARN, "60 without a position"),
     ],
 )
-def test_a_receiver_without_a_fix_says_why(text, mark, words):
+def test_receiver_step_reports_why_no_fix(text, mark, words):
     clock = SimClock()
     (step,) = receiver_steps(Speaks(clock, text), clock, Nobody(), sky_s=60)
     assert step.mark is mark
     assert words in step.detail
 
 
-def test_lamps_sounds_buttons_and_ignition_are_gone_through_with_a_person(tmp_path):
+def test_panel_steps_with_operator(tmp_path):
     """Every lamp is shown by its name and pattern; what hands do is seen, not asked."""
     script = [
         (1000, "button.acknowledge", {}), (2000, "button.privacy", {}), (9000, "ignition.off", {}),
@@ -192,7 +192,7 @@ def test_lamps_sounds_buttons_and_ignition_are_gone_through_with_a_person(tmp_pa
     assert not panel.illuminator_on
 
 
-def test_a_panel_that_does_nothing_fails_and_unattended_stays_open():
+def test_panel_steps_without_response_fail():
     failed = marks(panel_steps(PanelSim(SimClock()), clock := SimClock(), Attendant(answer=False), each_s=0))
     assert set(failed.values()) == {Mark.FAIL}
     assert clock.mono_ns() >= 60 * NS_PER_S, "hands are waited for"
@@ -214,21 +214,21 @@ class Slow(SimClock):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("ms", "mark"), [(4, Mark.OK), (200, Mark.WARN), (1500, Mark.FAIL)])
-def test_storage_is_judged_by_its_slowest_writes(tmp_path, ms, mark):
+def test_storage_step_uses_slowest_writes(tmp_path, ms, mark):
     step = disk_step(tmp_path, Slow(ms))
     assert step.mark is mark
     assert step.figures["fsync_p99_ms"] == pytest.approx(ms)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_state_folder_that_cannot_be_written_fails(tmp_path):
+def test_storage_step_fails_on_unwritable_folder(tmp_path):
     step = disk_step(tmp_path / "missing", RealClock())
     assert step.mark is Mark.FAIL
     assert "missing" in step.detail
 
 
 @pytest.mark.slow
-def test_the_recogniser_is_timed_on_this_board(tmp_path):
+def test_recogniser_step_measures_speed(tmp_path):
     config = config_for(load_drive(write_drive(tmp_path / "drive")), tmp_path)
     real = recogniser_step(config, RealClock(), make_frame(width=1280, height=720))
     assert real.figures["find_ms"] > 0
@@ -236,7 +236,7 @@ def test_the_recogniser_is_timed_on_this_board(tmp_path):
     assert recogniser_step(config, Slow(150), None).mark is Mark.FAIL
 
 
-def test_memory_is_that_of_the_process():
+def test_memory_step_measures_process():
     assert memory_step(BoardSim(SimClock())).figures["rss_mib"] == pytest.approx(143, abs=1)
 
 
@@ -260,14 +260,14 @@ class FakeLink:
 @pytest.mark.parametrize(
     ("first", "answer", "mark", "words"),
     [
-        (LinkUp(16), Acked, Mark.OK, "there and back"),
+        (LinkUp(16), Acked, Mark.OK, "round trip"),
         (LinkUp(16), lambda token: Refused(token, 135, "not authorised"), Mark.FAIL, "not authorised"),
         (LinkUp(16), lambda _: LinkDown("lost"), Mark.FAIL, "lost"),
         (LinkDown("certificate revoked"), Acked, Mark.FAIL, "certificate revoked"),
         (None, Acked, Mark.FAIL, "no answer within"),
     ],
 )
-def test_the_way_to_the_broker_is_timed_there_and_back(monkeypatch, first, answer, mark, words):
+def test_broker_step_measures_round_trip(monkeypatch, first, answer, mark, words):
     """With the unit's own status, which the agent sets anew when it starts."""
     monkeypatch.setattr(bench_board, "_CONNECT_S", 0.05)
     link = FakeLink(first, answer)
@@ -316,7 +316,7 @@ def unit(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_bench_run_from_the_command_line(unit, tmp_path):
+def test_selftest_command(unit, tmp_path):
     """JSON for programs, a page with boxes and pictures for the folder, exit code 0 while nothing fails."""
     page = tmp_path / "checklist.html"
     done = CliRunner().invoke(
@@ -339,7 +339,7 @@ def test_a_bench_run_from_the_command_line(unit, tmp_path):
 
 
 @pytest.mark.slow
-def test_what_doctor_finds_broken_is_not_tried_again_and_fails_the_run(unit, capsys):
+def test_selftest_skips_parts_that_failed_in_doctor(unit, capsys):
     code = selftest.run(
         unit, ["hw.gnss.port=/nowhere/gnss"], RealClock(), as_json=True, out=None, attended=False, sky_s=5
     )
@@ -351,7 +351,7 @@ def test_what_doctor_finds_broken_is_not_tried_again_and_fails_the_run(unit, cap
 
 
 @pytest.mark.slow
-def test_a_part_that_breaks_on_the_way_leaves_the_others(unit, monkeypatch, capsys):
+def test_selftest_failing_part_does_not_stop_others(unit, monkeypatch, capsys):
     def break_down(*_args, **_more):
         raise OutboxError("torn out")
 
@@ -362,14 +362,14 @@ def test_a_part_that_breaks_on_the_way_leaves_the_others(unit, monkeypatch, caps
     assert "resident" in said
 
 
-def test_the_person_at_the_terminal(monkeypatch, capsys):
+def test_operator_prompts_on_terminal(monkeypatch, capsys):
     person = selftest.AtTheTerminal()
     answers = iter(["y", "No", "", "perhaps"])
     monkeypatch.setattr("builtins.input", lambda *_: next(answers))
     assert [person.ask("Is [hw.panel] right?") for _ in range(4)] == [True, False, None, None]
-    assert "Is [hw.panel] right? [y/n, Enter to leave it open]" in capsys.readouterr().err
+    assert "Is [hw.panel] right? [y/n, Enter to skip]" in capsys.readouterr().err
 
 
-def test_figures_are_written_as_people_write_them():
+def test_figures_are_formatted_for_reading():
     figures = {"fps": 9.8765, "sharpness": 1359.6, "age_ms": -58_812.3, "burnt_share": 0.0}
     assert in_a_line(figures) == "fps 9.88, sharpness 1360, age_ms -58812, burnt_share 0"

@@ -24,7 +24,7 @@ def rows(text: str, head: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
-def test_pixels_on_a_plate_are_geometry():
+def test_plate_width_table_matches_geometry():
     distances_m = (5, 10, 15, 20, 30)
     table = rows(INSTALL, "| camera, lens")
     assert len(table) == 5
@@ -34,7 +34,7 @@ def test_pixels_on_a_plate_are_geometry():
         assert [int(cell) for cell in shown] == [round(px) for px in right]
 
 
-def test_the_picture_wires_the_pins_of_the_example(tmp_path, capsys):
+def test_wiring_diagram_matches_example_pins(tmp_path, capsys):
     example()
     path = tmp_path / "config.toml"
     path.write_text(capsys.readouterr().out, encoding="utf-8")
@@ -52,21 +52,21 @@ def test_the_picture_wires_the_pins_of_the_example(tmp_path, capsys):
         assert f">pin {HEADER[gpio]}: GPIO {gpio}<" in picture
 
 
-def test_lamps_are_told_as_they_blink():
+def test_lamp_table_matches_patterns():
     table = rows(OPERATIONS, "| lamp | pattern")
     assert [(name.strip("`"), shown) for name, shown, *_ in table] == [
         (lamp.value, pattern(lamp)) for lamp in Lamp
     ]
 
 
-def test_every_finding_of_doctor_has_a_remedy(tmp_path):
+def test_every_doctor_check_is_documented(tmp_path):
     path = tmp_path / "config.toml"
     path.write_text('unit = "u"\nagency = "x"\nstate_dir = "/nowhere"\n[[hw.cameras]]\nkind = "sim"\n')
     found = [finding.what for finding in checks.examine(path, [])]
-    assert [row[0] for row in rows(OPERATIONS, "| finding |")] == found
+    assert [row[0] for row in rows(OPERATIONS, "| check |")] == found
 
 
-def test_counters_to_watch_exist():
+def test_monitored_counters_exist():
     known = set(re.findall(r"^\| `([a-z_.0-9]+)` \|", (ROOT / "docs/counters.md").read_text(), flags=re.MULTILINE))
     watched = set(
         re.findall(r"`([a-z]+\.[a-z_]+)`", "".join(row[0] for row in rows(OPERATIONS, "| counter or gauge")))

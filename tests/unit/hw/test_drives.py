@@ -38,7 +38,7 @@ def recorded(tmp_path, frames: list[Frame], lines: list[NmeaLine]):
     return load_drive(tmp_path / "drive")
 
 
-def test_what_was_recorded_is_loaded_again(tmp_path):
+def test_recorded_drive_loads(tmp_path):
     """Times, sentences (garbage as well) and header survive."""
     frames = [make_frame(seq=n, t_mono_ns=(1000 + 200 * n) * MS) for n in (0, 1, 4)]
     lines = [NmeaLine(1050 * MS, "$GNRMC,garbage*00"), NmeaLine(1100 * MS, "\udcff\x00tab\there")]
@@ -49,7 +49,7 @@ def test_what_was_recorded_is_loaded_again(tmp_path):
     assert drive.header == header()
 
 
-def test_a_recording_cut_short_is_still_a_drive(tmp_path):
+def test_interrupted_recording_is_a_valid_drive(tmp_path):
     """The power went while a line was written: that line is ignored and counted."""
     drive = recorded(tmp_path, [make_frame(t_mono_ns=1000 * MS)], [NmeaLine(1050 * MS, "$GNRMC")])
     with (drive.root / "frames.csv").open("a") as file:
@@ -58,7 +58,7 @@ def test_a_recording_cut_short_is_still_a_drive(tmp_path):
     assert (len(again.frames), again.torn_lines) == (1, 1)
 
 
-def test_a_recording_needs_an_empty_folder(tmp_path):
+def test_recording_needs_empty_folder(tmp_path):
     """Nothing is overwritten."""
     (tmp_path / "drive").mkdir()
     (tmp_path / "drive" / "holiday.jpg").touch()
@@ -66,7 +66,7 @@ def test_a_recording_needs_an_empty_folder(tmp_path):
         DriveRecorder(tmp_path / "drive", header(), origin_ns=0)
 
 
-def test_everything_that_is_wrong_is_listed_at_once(tmp_path):
+def test_all_errors_of_a_drive_are_listed(tmp_path):
     """A person repairs a drive in one go."""
     root = write_drive(tmp_path / "drive")
     (root / "frames.csv").write_text(
@@ -84,7 +84,7 @@ def test_everything_that_is_wrong_is_listed_at_once(tmp_path):
     for part in (
         "inside the drive",
         "t_ms is 'x'",
-        "no frame has seq 9",
+        "there is no frame with seq 9",
         "no plate",
         "explode",
         "needs n",
@@ -93,13 +93,13 @@ def test_everything_that_is_wrong_is_listed_at_once(tmp_path):
         assert part in text
 
 
-def test_a_folder_that_is_no_drive_says_so(tmp_path):
+def test_folder_that_is_not_a_drive_is_reported(tmp_path):
     """Not a traceback."""
     with pytest.raises(DriveFormatError, match=r"drive\.toml"):
         load_drive(tmp_path)
 
 
-def test_the_script_breaks_what_it_says(tmp_path):
+def test_script_faults_are_applied(tmp_path):
     """Muted sentences and stalled frames are missing, corrupted ones changed; everything else is there, in order."""
     script = [
         (1000, "gnss.mute", {}), (2500, "gnss.unmute", {}), (2600, "gnss.corrupt", {"n": 1}),
@@ -119,7 +119,7 @@ def test_the_script_breaks_what_it_says(tmp_path):
 
 
 @given(st.lists(st.text("$GNRMC,0123*AF", min_size=1, max_size=30), min_size=1, max_size=8), st.data())
-def test_lines_do_not_depend_on_how_bytes_arrive(texts, data):
+def test_lines_are_independent_of_chunking(texts, data):
     """Cut anywhere, with any mixture of line ends: the same lines."""
     stream = b"".join(t.encode() + data.draw(st.sampled_from([b"\n", b"\r\n", b"\r"])) for t in texts)
     assembler, lines, rest = LineAssembler(), [], stream
@@ -131,7 +131,7 @@ def test_lines_do_not_depend_on_how_bytes_arrive(texts, data):
 
 
 @given(st.floats(0.01, 5), st.floats(5, 100), st.integers(1, 30))
-def test_back_off_stays_within_its_bounds(least, most, tries):
+def test_backoff_stays_within_bounds(least, most, tries):
     """Never more than the most, and small again after success."""
     backoff = Backoff(least, most)
     assert all(0 <= backoff.next_s() <= most for _ in range(tries))

@@ -16,7 +16,7 @@ from provision.image import boot_and_root, partitions
 MIB = 2**20
 
 
-def test_what_is_written_comes_back_equal(image, card):
+def test_written_image_is_read_back_and_compared(image, card):
     told = []
     write(image, card, expected=check_image(image), progress=lambda step, count: told.append((step, count)))
     assert card.read_bytes()[: image.stat().st_size] == image.read_bytes()
@@ -24,7 +24,7 @@ def test_what_is_written_comes_back_equal(image, card):
         assert sum(count for name, count in told if name == step) == image.stat().st_size
 
 
-def test_without_a_word_nothing_is_written(image, card):
+def test_dry_run_writes_nothing(image, card):
     before = card.read_bytes()
     said = CliRunner().invoke(app, ["flash", str(image), str(card)])
     assert said.exit_code == 0
@@ -38,7 +38,7 @@ def test_without_a_word_nothing_is_written(image, card):
     assert card.read_bytes()[: image.stat().st_size] == image.read_bytes()
 
 
-def test_an_image_that_is_not_the_one_listed_is_refused(image):
+def test_image_with_wrong_hash_is_refused(image):
     with image.open("r+b") as file:
         file.write(b"other")
     with pytest.raises(ProvisionError, match="do not use it"):
@@ -48,12 +48,12 @@ def test_an_image_that_is_not_the_one_listed_is_refused(image):
         check_image(image)
 
 
-def test_a_card_that_lies_is_thrown_away(image, card):
-    with pytest.raises(ProvisionError, match="throw this card away"):
+def test_read_back_mismatch_fails(image, card):
+    with pytest.raises(ProvisionError, match="discard this card"):
         write(image, card, expected="0" * 64, progress=lambda *_: None)
 
 
-def test_a_card_that_claims_to_be_larger_than_it_is_fails(image, card):
+def test_card_with_false_capacity_fails(image, card):
     """The second half is gone when it is read back."""
 
     def lose(step: str, _: int) -> None:
@@ -61,11 +61,11 @@ def test_a_card_that_claims_to_be_larger_than_it_is_fails(image, card):
             with card.open("r+b") as file:
                 file.truncate(4 * MIB)
 
-    with pytest.raises(ProvisionError, match="bytes came back"):
+    with pytest.raises(ProvisionError, match="bytes could be read back"):
         write(image, card, expected=check_image(image), progress=lose)
 
 
-def test_a_card_that_cannot_be_opened_is_no_success(image, tmp_path):
+def test_card_that_cannot_be_opened_fails(image, tmp_path):
     with pytest.raises(ProvisionError, match="No such"):
         CliRunner().invoke(
             app, ["flash", str(image), str(tmp_path / "absent"), "--really"], catch_exceptions=False
@@ -90,7 +90,7 @@ def test_disks_in_use_are_refused(image, tmp_path):
             assert check_target(disk, image, mounts=mounts) == 6_000_000
 
 
-def test_the_system_disk_of_this_machine_is_refused(image):
+def test_system_disk_is_refused(image):
     """Whatever is mounted here now: its device is not overwritten."""
     mounts = Path("/proc/self/mounts").read_text(encoding="utf-8")
     sources = {line.split()[0] for line in mounts.splitlines() if line.startswith("/dev/")}
@@ -101,11 +101,11 @@ def test_the_system_disk_of_this_machine_is_refused(image):
             check_target(device, image)
 
 
-def test_what_is_no_card_is_refused(image, tmp_path):
+def test_unsuitable_target_is_refused(image, tmp_path):
     small = tmp_path / "small"
     small.write_bytes(b"x")
     for target, words in (
-        (small, "too small: 1 bytes for an image of 5,120,512; take a larger card"),
+        (small, "too small: 1 bytes for an image of 5,120,512; use a larger card"),
         (tmp_path, "neither"),
         (tmp_path / "absent", "No such.*lsblk"),
     ):
@@ -113,11 +113,11 @@ def test_what_is_no_card_is_refused(image, tmp_path):
             check_target(target, image)
 
 
-def test_what_is_no_image_is_refused(tmp_path):
+def test_file_that_is_not_an_image_is_refused(tmp_path):
     """Not even when somebody has listed its hash: a download that was not unpacked has one too."""
     path = tmp_path / "x.img"
     path.write_bytes(bytes(512))
-    with pytest.raises(ProvisionError, match=r"no partition table.*unpack it"):
+    with pytest.raises(ProvisionError, match=r"no partition table.*decompress it"):
         partitions(path)
     path.with_name("x.img.sha256").write_text(f"{hashlib.sha256(bytes(512)).hexdigest()}  x.img\n")
     with pytest.raises(ProvisionError, match="no partition table"):

@@ -19,7 +19,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("name", [CA_KEY, CA_CERT, CRL])
-def test_an_authority_is_made_over_nothing(tmp_path, name):
+def test_existing_authority_is_not_overwritten(tmp_path, name):
     """A broker's folder has certificates of the same names."""
     (tmp_path / name).write_text("another's")
     with pytest.raises(ProvisionError, match="never overwritten"):
@@ -38,7 +38,7 @@ def issue(authority, name, out):
     return CliRunner().invoke(app, ["issue", str(authority), name, "--out", str(out)])
 
 
-def test_several_are_issued_into_one_folder(authority, tmp_path):
+def test_several_certificates_can_share_a_folder(authority, tmp_path):
     out = tmp_path / "out"
     for name in ("broker", "station"):
         assert issue(authority, name, out).exit_code == 0
@@ -46,7 +46,7 @@ def test_several_are_issued_into_one_folder(authority, tmp_path):
 
 
 @pytest.mark.parametrize("held", ["broker.key", "broker.pem", "ca.pem"])
-def test_what_is_issued_overwrites_no_key_and_no_other_authority(authority, tmp_path, held):
+def test_issue_overwrites_no_key_and_no_other_authority(authority, tmp_path, held):
     out = tmp_path / "out"
     out.mkdir()
     (out / held).write_text("another's")
@@ -55,13 +55,13 @@ def test_what_is_issued_overwrites_no_key_and_no_other_authority(authority, tmp_
 
 
 @pytest.mark.parametrize("name", ["ca", "../ca", "a/b", ""])
-def test_a_name_is_no_path_and_not_the_authoritys(authority, name):
+def test_issue_refuses_paths_and_the_authoritys_name(authority, name):
     before = contents(authority)
     assert isinstance(issue(authority, name, authority).exception, ProvisionError)
     assert contents(authority) == before
 
 
-def test_a_card_goes_where_it_is_named(authority, tmp_path):
+def test_card_is_written_to_named_path(authority, tmp_path):
     """A link is followed, and the card is for its owner alone."""
     (tmp_path / "station.pub").write_bytes(StationKey.generate().pem())
     (tmp_path / RECEIPT_PUBLIC).write_bytes(SigningKey.generate().public.pem())

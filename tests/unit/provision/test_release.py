@@ -37,25 +37,25 @@ def flash(image, card, *options) -> str:
     return said.output
 
 
-def test_a_signed_image_is_flashed_and_its_signer_named(signed, card, release):
+def test_signed_image_is_flashed_and_signer_shown(signed, card, release):
     said = flash(signed, card, "--key", release / PUBLIC, "--really")
     assert "signed by" in said
     assert "fingerprint" in said
     assert card.read_bytes()[: signed.stat().st_size] == signed.read_bytes()
 
 
-def test_without_a_key_it_is_said_that_only_the_hash_was_checked(image, card):
+def test_without_key_only_hash_is_checked_and_reported(image, card):
     assert "only the hash was checked" in flash(image, card)
 
 
-def test_a_missing_signature_is_refused_and_nothing_written(image, card, release):
+def test_missing_signature_is_refused(image, card, release):
     before = card.read_bytes()
     with pytest.raises(ProvisionError, match=r"no signature.*do not flash"):
         flash(image, card, "--key", release / PUBLIC, "--really")
     assert card.read_bytes() == before
 
 
-def test_an_exchanged_image_is_refused_though_its_hash_is_right(signed, card, release, tmp_path):
+def test_replaced_image_with_matching_hash_is_refused(signed, card, release, tmp_path):
     """Whoever changes the image can change the hash beside it, not the signature."""
     with signed.open("ab") as file:
         file.write(b"more")
@@ -66,44 +66,44 @@ def test_an_exchanged_image_is_refused_though_its_hash_is_right(signed, card, re
 
 
 @pytest.mark.parametrize("signature", [b"", b"x" * 64, b"x" * 4096])
-def test_a_signature_that_is_none_is_refused(signed, release, signature):
+def test_malformed_signature_is_refused(signed, release, signature):
     signed.with_name("fleet.img.sig").write_bytes(signature)
     with pytest.raises(ProvisionError, match="do not use it"):
         check_signature(signed, release / PUBLIC)
 
 
-def test_the_signature_of_another_is_refused(signed, tmp_path):
+def test_signature_of_another_key_is_refused(signed, tmp_path):
     make_release(tmp_path / "other")
     with pytest.raises(ProvisionError, match="not signed by"):
         check_signature(signed, tmp_path / "other" / PUBLIC)
 
 
-def test_a_list_that_says_more_than_a_hash_is_not_signed(image, release):
+def test_hash_file_with_extra_content_is_not_signed(image, release):
     image.with_name("fleet.img.sha256").write_text("whatever else a key could be made to sign")
-    with pytest.raises(ProvisionError, match="not one line of sha256sum"):
+    with pytest.raises(ProvisionError, match="must be one line of sha256sum"):
         sign_image(image, SigningKey.load(release / PRIVATE))
 
 
-def test_the_authoritys_key_is_no_release_key(tmp_path):
+def test_authority_key_is_not_a_release_key(tmp_path):
     make_authority(tmp_path / "ca", "fleet")
     with pytest.raises(KeyFileError, match="Ed25519"):
         SigningKey.load(tmp_path / "ca" / CA_KEY)
 
 
-def test_a_release_key_is_its_owners_and_is_never_overwritten(release):
+def test_release_key_is_private_and_never_overwritten(release):
     assert (release / PRIVATE).stat().st_mode & 0o777 == 0o600
     assert VerifyKey.load(release / PUBLIC).id == SigningKey.load(release / PRIVATE).id
     with pytest.raises(KeyFileError, match="never overwritten"):
         make_release(release)
 
 
-def test_an_image_is_signed_on_the_machine_that_holds_the_key(image, card, release):
+def test_image_is_signed_separately(image, card, release):
     said = CliRunner().invoke(app, ["sign", str(image), "--key", str(release / PRIVATE)])
     assert said.exit_code == 0
     assert "signed by" in flash(image, card, "--key", release / PUBLIC)
 
 
-def test_anybody_can_check_with_openssl(signed, release):
+def test_signature_verifies_with_openssl(signed, release):
     """No program of ours is needed to know who made an image."""
     openssl = shutil.which("openssl")
     assert openssl, "openssl is missing; run: make system-packages"

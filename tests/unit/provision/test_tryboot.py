@@ -114,7 +114,7 @@ def board(tmp_path, tools):
     return made
 
 
-def test_a_healthy_system_is_kept(board):
+def test_healthy_system_is_committed(board):
     board.say("try")
     assert "systemctl reboot" in board.log
     assert board.start() == "B"
@@ -133,7 +133,7 @@ def test_a_healthy_system_is_kept(board):
 
 
 @pytest.mark.slow
-def test_a_system_whose_agent_does_not_stay_up_is_left(board):
+def test_system_with_failing_agent_is_reverted(board):
     board.say("try")
     assert board.start() == "B"
     board.ready(is_ready=False)
@@ -149,7 +149,7 @@ def test_a_system_whose_agent_does_not_stay_up_is_left(board):
     assert board.start() == "B"
 
 
-def test_a_system_that_hangs_is_left_by_the_watchdog(board):
+def test_hung_system_is_reverted_by_watchdog(board):
     """It never gets as far as its check: the next start is the old one's, which says so."""
     board.say("try")
     assert board.start() == "B"
@@ -158,7 +158,7 @@ def test_a_system_that_hangs_is_left_by_the_watchdog(board):
 
 
 @pytest.mark.parametrize(("answer", "runs"), [(0, "B"), (1, "A")])
-def test_a_check_of_the_agencys_own_decides_too(board, answer, runs):
+def test_agency_health_check_can_fail_trial(board, answer, runs):
     check = board.tree / "etc/patrol-lpr/health.d/uplink"
     check.parent.mkdir(parents=True)
     check.write_text(f"#!/bin/sh\nexit {answer}\n")
@@ -171,7 +171,7 @@ def test_a_check_of_the_agencys_own_decides_too(board, answer, runs):
 
 
 @pytest.mark.slow
-def test_an_agent_that_was_started_anew_in_the_meantime_is_not_healthy(board):
+def test_agent_restarted_during_trial_is_unhealthy(board):
     systemctl = board.tree / "stubs/systemctl"
     systemctl.write_text(systemctl.read_text().replace("echo 0", f"wc -l < {board.tree}/log"))
     board.say("try")
@@ -182,7 +182,7 @@ def test_an_agent_that_was_started_anew_in_the_meantime_is_not_healthy(board):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("is_ready", [True, False])
-def test_a_power_cut_before_any_step_leaves_one_of_the_two_and_the_trial_ends(board, is_ready):
+def test_power_cut_before_any_step_boots_one_system_and_ends_trial(board, is_ready):
     """Every step of asking for the trial, then every step of its check, each on a card as it was before."""
     fresh = board.tree.with_name("fresh")
     shutil.copytree(board.tree, fresh, symlinks=True)
@@ -208,7 +208,7 @@ def test_a_power_cut_before_any_step_leaves_one_of_the_two_and_the_trial_ends(bo
         assert step >= 4, "nothing was cut"
 
 
-def test_rauc_speaks_with_it(board, tools):
+def test_rauc_backend_commands(board, tools):
     """The calls of RAUC's custom backend: install into B, mark it good from B; and bad."""
     assert board.say("get-primary") == board.say("get-current") == "A"
     assert board.say("get-state", "B") == "good"
@@ -227,7 +227,7 @@ def test_rauc_speaks_with_it(board, tools):
     assert named == ["A", "B"]
 
 
-def test_what_cannot_be_is_said(board):
+def test_invalid_calls_are_reported(board):
     assert board.run("set-primary", "C").returncode == 1
     assert board.run("set-state", "A", "fine").returncode == 1
     usage = board.run("nonsense")
@@ -242,7 +242,7 @@ def test_what_cannot_be_is_said(board):
     assert "first partition" in board.run("get-primary").stderr
 
 
-def test_a_file_of_another_kind_is_not_written_over(board):
+def test_unexpected_autoboot_file_is_not_overwritten(board):
     board.autoboot.write_text(board.autoboot.read_text() + "# mine\n")
     board.say("try")
     board.start()

@@ -203,7 +203,7 @@ def test_export_does_not_overwrite_the_station(store: Store, path: Path, tmp_pat
     (tmp_path / "link").symlink_to("station.db")
     failed = CliRunner().invoke(app, ["export", "--db", str(path), "--csv", str(tmp_path / name)])
     assert failed.exit_code == 2
-    assert "own file" in failed.output
+    assert "own database" in failed.output
     assert len(store.reads()) == 1
 
 

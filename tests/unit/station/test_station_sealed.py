@@ -175,7 +175,7 @@ def test_an_export_proves_itself_and_shows_what_was_done_to_it(pair, tmp_path):
     shown = run("verify", file)
     assert shown.exit_code == 1
     assert "changed" in shown.output
-    assert "NOT proven" in shown.output
+    assert "NOT verified" in shown.output
 
 
 @pytest.mark.slow

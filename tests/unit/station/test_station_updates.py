@@ -94,7 +94,7 @@ def test_offering_again_is_another_attempt_and_withdrawing_clears(made, store):
     offer(made)
     assert [o.attempt for o in store.offers()] == [1]
     assert "withdrawn" in command(made, "withdraw", "unit-07").output
-    assert "nothing was offered" in command(made, "withdraw", "unit-07").output
+    assert "there is no offer" in command(made, "withdraw", "unit-07").output
     ((_, payload),) = Ingest(store, "station", lambda: 1).offers()
     assert payload == b""
     whats = [row.what for row in store.audit_trail()]
@@ -126,8 +126,8 @@ def test_what_is_not_signed_or_not_for_the_unit_is_not_offered(made, store):
     ("told", "shows"),
     [
         (
-            (41, 41, 42, UpdateState.ROLLED_BACK, "not well in time"),
-            "41 (42 rolled back: not well in time) wanted 42",
+            (41, 41, 42, UpdateState.ROLLED_BACK, "not healthy in time"),
+            "41 (42 rolled back: not healthy in time) wanted 42",
         ),
         ((42, 41, 42, UpdateState.TRIAL, ""), "42 on trial wanted 42"),
         ((42, 42, 42, UpdateState.COMMITTED, ""), "42"),

@@ -38,7 +38,7 @@ def leftovers(unit: Unit) -> set[str]:
     return {str(p) for kind in ("code", "models") for p in (unit.home / kind).glob("*")} - used
 
 
-def test_an_update_runs_on_trial_and_is_committed_when_it_is_well(unit):
+def test_update_runs_on_trial_and_is_committed_when_healthy(unit):
     made = unit.apply(unit.update(42, wheel=b"new", models=ROOT / "models", config=CONFIG))
     assert made.release == 42
     assert (unit.releases.current, unit.releases.committed) == (42, 0)
@@ -54,7 +54,7 @@ def test_an_update_runs_on_trial_and_is_committed_when_it_is_well(unit):
     assert not unit.releases.start(), "it is no longer on trial"
 
 
-def test_what_an_update_does_not_bring_comes_from_what_runs(unit):
+def test_omitted_parts_come_from_running_release(unit):
     unit.commit(unit.update(1, wheel=b"one", models=ROOT / "models"))
     unit.commit(unit.update(2, config=CONFIG))
     two = unit.releases.folder(2)
@@ -63,12 +63,12 @@ def test_what_an_update_does_not_bring_comes_from_what_runs(unit):
     unit.commit(unit.update(3, wheel=b"three"))
     three = unit.releases.folder(3)
     assert (three / "config.toml").read_text() == CONFIG
-    assert not (three / "models").exists(), "new code brings its own models"
+    assert not (three / "models").exists(), "new code includes its own models"
     assert not leftovers(unit), "what nobody refers to is gone"
     assert sorted(p.name for p in (unit.home / "releases").iterdir()) == ["2", "3"]
 
 
-def test_wheels_left_out_come_from_the_release_that_runs(unit):
+def test_omitted_wheels_come_from_running_release(unit):
     unit.commit(unit.update(1, wheel=b"one"))
     delta = unit.update(2, wheel=b"two", base=unit.made)
     unit.commit(delta)
@@ -80,7 +80,7 @@ def test_wheels_left_out_come_from_the_release_that_runs(unit):
         other.apply(delta)
 
 
-def test_a_held_wheel_that_is_not_there_or_another_is_missed(unit):
+def test_missing_or_different_base_wheel_is_refused(unit):
     unit.commit(unit.update(1, wheel=b"one"))
     held_wheel = unit.home / "code/1/wheels/numpy-1.26.4-py3-none-any.whl"
     held_wheel.write_bytes(b"tampered with on the unit")
@@ -90,7 +90,7 @@ def test_a_held_wheel_that_is_not_there_or_another_is_missed(unit):
 
 
 @pytest.mark.parametrize("starts", range(MAX_STARTS + 1))
-def test_a_release_that_is_never_well_is_left_after_some_starts(unit, starts):
+def test_unhealthy_release_is_rolled_back_after_max_starts(unit, starts):
     """A crash loop, a watchdog, power cuts: each start counts, whatever ended it."""
     unit.commit(unit.update(41, wheel=b"good"))
     unit.apply(unit.update(42, wheel=b"bad"))
@@ -108,12 +108,12 @@ def test_a_release_that_is_never_well_is_left_after_some_starts(unit, starts):
     assert unit.apply(unit.update(42, wheel=b"bad"), anyway=True).release == 42, "a person's word counts"
 
 
-def test_time_rolls_back_what_starts_and_is_not_well(unit):
+def test_unhealthy_release_is_rolled_back_after_timeout(unit):
     unit.apply(unit.update(42, wheel=b"blind"))
     unit.releases.start()
-    assert unit.releases.fail("not well in time")
+    assert unit.releases.fail("not healthy in time")
     assert unit.releases.current == 0
-    assert not unit.releases.fail("not well in time"), "once"
+    assert not unit.releases.fail("not healthy in time"), "once"
     assert unit.releases.load().roll_backs == 1
 
 
@@ -126,7 +126,7 @@ def test_only_the_release_on_trial_can_be_committed(unit):
         unit.releases.commit(41)
 
 
-def test_while_one_is_on_trial_no_other_is_taken(unit):
+def test_update_is_refused_during_a_trial(unit):
     unit.apply(unit.update(42, config=CONFIG))
     with pytest.raises(UpdateError, match="on trial: wait"):
         unit.apply(unit.update(43, config=CONFIG))
@@ -134,19 +134,19 @@ def test_while_one_is_on_trial_no_other_is_taken(unit):
     assert unit.releases.start()
 
 
-def test_a_person_goes_back_to_the_release_before(unit):
+def test_manual_rollback_to_previous_release(unit):
     unit.commit(unit.update(1, wheel=b"one"))
     unit.commit(unit.update(2, wheel=b"two"))
     assert unit.releases.return_to_previous() == 1
     assert (unit.releases.current, unit.releases.committed) == (1, 1)
-    with pytest.raises(ReleaseError, match="no release to go back to"):
+    with pytest.raises(ReleaseError, match="no release to roll back to"):
         unit.releases.return_to_previous()
     with pytest.raises(UpdateError, match="not above 2"):
         unit.apply(unit.update(2, wheel=b"two"))
 
 
 @pytest.mark.parametrize("older", [1, 2])
-def test_an_older_release_is_refused_and_what_runs_is_untouched(unit, older):
+def test_older_release_is_refused_without_changes(unit, older):
     first, second = unit.update(1, wheel=b"one"), unit.update(2, wheel=b"two")
     unit.commit(first)
     unit.commit(second)
@@ -156,7 +156,7 @@ def test_an_older_release_is_refused_and_what_runs_is_untouched(unit, older):
     assert unit.releases.return_to_previous() == 1
 
 
-def test_what_the_new_program_finds_wrong_is_refused_and_leaves_nothing(unit):
+def test_update_failing_its_own_checks_leaves_nothing(unit):
     unit.tools.wrong = "config.toml: hw.cameras: unknown key"
     with pytest.raises(UpdateError, match="unknown key"):
         unit.apply(unit.update(42, wheel=b"new", config=CONFIG))
@@ -167,7 +167,7 @@ def test_what_the_new_program_finds_wrong_is_refused_and_leaves_nothing(unit):
     assert "unknown key" in state.last_reason
 
 
-def test_a_disk_that_fills_up_on_the_way_is_said_and_leaves_nothing(unit, monkeypatch):
+def test_disk_full_while_staging_leaves_nothing(unit, monkeypatch):
     def full(folder, wheels):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -180,7 +180,7 @@ def test_a_disk_that_fills_up_on_the_way_is_said_and_leaves_nothing(unit, monkey
 
 
 @pytest.mark.parametrize("at", ["wheel", "middle", "end"])
-def test_an_altered_or_cut_payload_leaves_nothing(unit, at):
+def test_altered_or_truncated_payload_leaves_nothing(unit, at):
     data = bytearray(unit.update(42, wheel=b"new" * 1000, config=CONFIG))
     if at == "end":
         del data[-1]
@@ -193,7 +193,7 @@ def test_an_altered_or_cut_payload_leaves_nothing(unit, at):
     assert not unit.releases.folder(42).exists()
 
 
-def test_a_full_disk_is_said_before_anything_is_written(unit, monkeypatch):
+def test_disk_full_is_reported_before_writing(unit, monkeypatch):
     monkeypatch.setattr("updater.staging.shutil.disk_usage", lambda _: Usage)
     with pytest.raises(UpdateError, match="are needed"):
         unit.apply(unit.update(42, wheel=b"new"))
@@ -203,9 +203,9 @@ class Usage:
     free = 1
 
 
-def test_without_a_configuration_nobody_knows_which_unit_this_is(unit):
+def test_update_without_configuration_is_refused(unit):
     unit.site.config.unlink()
-    with pytest.raises(UpdateError, match="tells no unit"):
+    with pytest.raises(UpdateError, match="has no unit"):
         unit.apply(unit.update(42, config=CONFIG))
 
 
@@ -223,7 +223,7 @@ def whole_life(unit: Unit, *, cut_at: int | None, ending: str) -> None:
     if ending == "well":
         unit.releases.commit(2)
     elif ending == "ill":
-        unit.releases.fail("not well in time")
+        unit.releases.fail("not healthy in time")
     else:
         unit.releases.commit(2)
         unit.releases.return_to_previous()
@@ -262,7 +262,7 @@ def check_noted(unit: Unit, step: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ending", ["well", "ill", "back"])
-def test_a_power_cut_at_any_step_leaves_one_whole_release_and_the_update_can_be_done_again(tmp_path, ending):
+def test_power_cut_at_any_step_leaves_complete_release_and_update_is_repeatable(tmp_path, ending):
     """Every step of staging, switching, committing and going back; the next start decides, a second try succeeds."""
     steps = count_of_steps(ending, tmp_path / "count")
     assert steps >= 18
@@ -289,7 +289,7 @@ def test_a_power_cut_at_any_step_leaves_one_whole_release_and_the_update_can_be_
         assert not unit.releases.start(), "and it stays so"
 
 
-def test_lost_notes_mean_the_committed_release(unit):
+def test_lost_state_uses_committed_release(unit):
     unit.commit(unit.update(1, wheel=b"one"))
     unit.apply(unit.update(2, wheel=b"two"))
     (unit.home / "state.json").write_bytes(b"\0" * 40)
@@ -298,13 +298,13 @@ def test_lost_notes_mean_the_committed_release(unit):
     assert unit.releases.load().floor == 1, "the protection against going back survives"
 
 
-def test_notes_of_a_newer_release_are_read_as_far_as_they_are_known(unit):
+def test_state_of_newer_version_is_read_where_known(unit):
     told = {**asdict(State(floor=9, failed=(3,))), "hue": "blue"}
     (unit.home / "state.json").write_text(json.dumps(told))
     assert unit.releases.load() == State(floor=9, failed=(3,))
 
 
-def test_an_installer_run_again_makes_its_release_the_proven_one(unit):
+def test_repeated_installer_commits_release_0(unit):
     unit.commit(unit.update(1, wheel=b"one"))
     unit.apply(unit.update(2, wheel=b"two"))
     unit.releases.adopt()
@@ -313,7 +313,7 @@ def test_an_installer_run_again_makes_its_release_the_proven_one(unit):
     assert unit.releases.load().floor == 1
 
 
-def test_what_systemd_runs(unit, tmp_path, monkeypatch, capsys):
+def test_systemd_entry_points(unit, tmp_path, monkeypatch, capsys):
     calls = []
     monkeypatch.setattr(releases_module, "_systemctl", lambda *words: calls.append(words))
     monkeypatch.setattr(releases_module, "CONFIRMED", tmp_path / "confirmed")
@@ -338,7 +338,7 @@ def test_what_systemd_runs(unit, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("what", ["link", "pipe", "text", "missing"])
-def test_what_the_agent_says_is_believed_only_as_a_number(tmp_path, what):
+def test_confirmation_file_must_contain_a_number(tmp_path, what):
     path = tmp_path / "confirmed"
     if what == "link":
         (tmp_path / "other").write_text("42")
@@ -351,7 +351,7 @@ def test_what_the_agent_says_is_believed_only_as_a_number(tmp_path, what):
         confirmed_release(path)
 
 
-def test_the_agents_file_is_taken_without_following_its_links(tmp_path):
+def test_inbox_links_are_not_followed(tmp_path):
     folder = tmp_path / "updates"
     folder.mkdir()
     inbox = folder / "inbox.lprup"
@@ -375,14 +375,14 @@ def test_the_agents_file_is_taken_without_following_its_links(tmp_path):
     assert inbox.exists()
 
 
-def test_root_looks_where_the_agent_leaves_it(repo):
+def test_inbox_path_matches_the_agents(repo):
     left = inspect.signature(take).parameters["inbox"].default
     assert left == AgentConfig.model_fields["state_dir"].default / INBOX
     assert f"PathExists={left}\n" in (repo / "systemd/patrol-lpr-update.path").read_text()
     assert f"PathExists={CONFIRMED}\n" in (repo / "systemd/patrol-lpr-confirm.path").read_text()
 
 
-def test_the_commands_apply_show_confirm_and_go_back(unit, monkeypatch):
+def test_commands_apply_status_confirm_rollback(unit, monkeypatch):
     (unit.folder / "release.pub").write_bytes(unit.key.public.pem())
     unit.update(42, config=CONFIG)
     monkeypatch.setattr("cli.update.RealTools", lambda: unit.tools)
@@ -402,13 +402,13 @@ def test_the_commands_apply_show_confirm_and_go_back(unit, monkeypatch):
     assert not inbox.exists()
     assert "release 42 on trial, started 0 of 3 times; 0 is committed" in said("status", *home)
     assert "42 is committed" in said("confirm", *home)
-    assert "release 0 runs" in said("rollback", *home)
+    assert "release 0 is used" in said("rollback", *home)
     told = said("status", *home)
     assert "1 committed, 1 rolled back, 0 refused; updates must be above 42" in told
     assert "on trial from the next start" in said("apply", str(unit.folder / "42.lprup"), "--anyway", *where)
 
 
-def test_the_configuration_of_a_release_lies_over_the_units_own(unit, tmp_path):
+def test_release_configuration_is_merged_over_unit_configuration(unit, tmp_path):
     over = tmp_path / "over.toml"
     over.write_text(
         "[log]\nlevel = 'debug'\n[hw.gnss]\nkind = 'none'\n[[hw.cameras]]\nkind = 'sim'\nname = 'rear'\n"
@@ -429,14 +429,14 @@ def test_the_configuration_of_a_release_lies_over_the_units_own(unit, tmp_path):
         ("[new_table]\n", "new_table: unknown key"),
     ],
 )
-def test_a_configuration_that_does_not_fit_is_refused_with_the_reason(unit, tmp_path, text, says):
+def test_invalid_release_configuration_is_refused_with_reason(unit, tmp_path, text, says):
     over = tmp_path / "over.toml"
     over.write_text(text)
     with pytest.raises(ValueError, match=says):
         load_config(unit.site.config, over=over)
 
 
-def test_nothing_is_written_that_was_not_hashed(unit):
+def test_only_hashed_bytes_are_written(unit):
     """The bytes on the disk are the ones that were hashed, even when the file changes while it is read."""
     data = unit.update(42, wheel=b"w" * 500_000)
 

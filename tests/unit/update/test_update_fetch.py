@@ -84,7 +84,7 @@ def side(tmp_path):
     return Side(tmp_path)
 
 
-def test_an_offer_becomes_a_file_for_root(side):
+def test_offer_is_fetched_into_inbox(side):
     assert side.wish() is None, "nothing was offered"
     side.fetcher.offered(offer())
     side.fetch_all()
@@ -92,7 +92,7 @@ def test_an_offer_becomes_a_file_for_root(side):
     assert sorted(p.name for p in side.folder.iterdir()) == ["handed", INBOX.name]
 
 
-def test_one_wish_at_a_time_and_again_when_no_answer_comes(side):
+def test_one_request_at_a_time_repeated_without_answer(side):
     side.fetcher.offered(offer())
     assert side.wish() == 0
     assert side.wish() is None
@@ -107,7 +107,7 @@ def test_one_wish_at_a_time_and_again_when_no_answer_comes(side):
 @pytest.mark.slow
 @settings(max_examples=30)
 @given(st.lists(st.sampled_from(["answer", "lose", "double", "restart", "stray", "link"]), max_size=60))
-def test_whatever_is_lost_doubled_or_cut_short_the_whole_file_arrives(tmp_path_factory, events):
+def test_fetch_completes_despite_loss_duplicates_and_restarts(tmp_path_factory, events):
     side = Side(tmp_path_factory.mktemp("fetch"))
     side.fetcher.offered(offer())
     for event in events:
@@ -129,7 +129,7 @@ def test_whatever_is_lost_doubled_or_cut_short_the_whole_file_arrives(tmp_path_f
     assert side.fetcher.counts.damaged == 0
 
 
-def test_after_a_restart_it_goes_on_where_it_was(side):
+def test_fetch_resumes_after_restart(side):
     side.fetcher.offered(offer())
     for _ in range(5):
         side.give(side.wish())
@@ -139,7 +139,7 @@ def test_after_a_restart_it_goes_on_where_it_was(side):
     assert offsets == [None, 5 * PART], "first what is here is hashed, then the rest is asked for"
 
 
-def test_what_is_damaged_is_fetched_anew_and_given_up_in_the_end(side):
+def test_damaged_file_is_refetched_with_limit(side):
     side.fetcher.offered(offer())
     for _ in range(3):
         while (offset := side.wish()) is not None:
@@ -150,7 +150,7 @@ def test_what_is_damaged_is_fetched_anew_and_given_up_in_the_end(side):
     assert list(side.folder.iterdir()) == []
 
 
-def test_over_a_metered_link_only_what_is_small_comes(side):
+def test_metered_link_fetches_small_files_only(side):
     side.fetcher.offered(offer())
     assert side.wish(metered=True) is None
     assert side.fetcher.state is UpdateState.WAITING
@@ -162,7 +162,7 @@ def test_over_a_metered_link_only_what_is_small_comes(side):
     assert side.wish(metered=True) == 0
 
 
-def test_what_was_handed_over_is_not_fetched_again_unless_it_is_offered_again(side):
+def test_fetched_update_is_not_refetched_unless_reoffered(side):
     side.fetcher.offered(offer())
     side.fetch_all()
     (side.folder / INBOX.name).unlink()  # root has looked, and refused
@@ -174,7 +174,7 @@ def test_what_was_handed_over_is_not_fetched_again_unless_it_is_offered_again(si
     assert side.inbox == FILE
 
 
-def test_nothing_is_fetched_that_would_surely_be_refused(side):
+def test_update_known_to_be_refused_is_not_fetched(side):
     side.unit.commit(side.unit.update(42, config="[log]\nlevel = 'debug'\n"))
     side.fetcher.offered(offer())
     assert side.wish() is None
@@ -189,7 +189,7 @@ def test_nothing_is_fetched_that_would_surely_be_refused(side):
     assert side.wish() is None, "rolled back here"
 
 
-def test_a_newer_offer_takes_the_place_and_a_withdrawn_one_leaves_nothing(side):
+def test_newer_offer_replaces_and_withdrawal_deletes(side):
     side.fetcher.offered(offer())
     side.give(side.wish())
     side.fetcher.offered(offer(release=43, sha256=bytes(32)))
@@ -201,7 +201,7 @@ def test_a_newer_offer_takes_the_place_and_a_withdrawn_one_leaves_nothing(side):
     assert side.wish() is None
 
 
-def test_a_disk_that_takes_nothing_is_counted_and_asked_again_later(side):
+def test_write_error_is_counted_and_retried(side):
     side.fetcher.offered(offer())
     offset = side.wish()
     side.folder.parent.mkdir()
@@ -215,13 +215,13 @@ def test_a_disk_that_takes_nothing_is_counted_and_asked_again_later(side):
 
 
 @pytest.mark.parametrize("payload", [b"\x80", offer(unit="unit-08")])
-def test_an_offer_that_is_none_or_anothers_is_refused(side, payload):
+def test_invalid_or_foreign_offer_is_refused(side, payload):
     with pytest.raises(WireError):
         side.fetcher.offered(payload)
     assert side.fetcher.offer is None
 
 
-def test_the_report_says_how_the_offered_update_stands(side):
+def test_report_state_of_offered_update(side):
     unit = side.unit
     table = UpdateTable(home=unit.home, confirm=unit.folder / "confirmed", quiet_s=3600)
     desk = UpdateReporter(table, unit.folder / "state", side.fetcher)
@@ -249,5 +249,5 @@ def test_the_report_says_how_the_offered_update_stands(side):
     (side.folder / INBOX.name).unlink()
     unit.apply(data)
     assert news() == (0, 42, "trial", "")
-    unit.releases.fail("not well in time")
-    assert news() == (0, 42, "rolled_back", "not well in time")
+    unit.releases.fail("not healthy in time")
+    assert news() == (0, 42, "rolled_back", "not healthy in time")

@@ -64,7 +64,7 @@ def verify(data: bytes):
     return verify_update(io.BytesIO(data), KEY.public)
 
 
-def test_what_was_signed_comes_out():
+def test_signed_update_round_trip():
     file = io.BytesIO(WHOLE)
     read = read_manifest(file, KEY.public)
     assert read == manifest()
@@ -81,26 +81,26 @@ def test_any_altered_byte_is_refused(at, flip):
 
 
 @given(st.integers(0, len(WHOLE) - 1))
-def test_a_file_that_was_cut_is_refused(length):
+def test_truncated_file_is_refused(length):
     with pytest.raises(UpdateError):
         verify(WHOLE[:length])
 
 
 @given(st.binary(min_size=1, max_size=64))
-def test_something_behind_the_end_is_refused(more):
+def test_trailing_data_is_refused(more):
     with pytest.raises(UpdateError, match="behind the end"):
         verify(WHOLE + more)
 
 
 @given(st.binary(max_size=400))
-def test_anything_else_is_no_update(data):
+def test_file_of_another_type_is_refused(data):
     with pytest.raises(UpdateError):
         verify(data)
     with pytest.raises(UpdateError):
         verify(signed(data))
 
 
-def test_another_fleets_update_is_refused():
+def test_update_with_another_key_is_refused():
     with pytest.raises(UpdateError, match="signed by key"):
         verify_update(io.BytesIO(WHOLE), SigningKey.generate().public)
     forged = bytearray(written(manifest(), key=SigningKey.generate()))
@@ -125,7 +125,7 @@ def test_another_fleets_update_is_refused():
         "x" * 201,
     ],
 )
-def test_a_name_that_climbs_or_hides_is_refused_even_when_signed(name):
+def test_unsafe_file_names_are_refused_even_if_signed(name):
     told = json.loads(manifest().canonical())
     told["files"][2]["name"] = name
     with pytest.raises(UpdateError, match="manifest"):
@@ -145,18 +145,18 @@ def test_a_name_that_climbs_or_hides_is_refused_even_when_signed(name):
         ({"units": ["unit/#"]}, "units"),
     ],
 )
-def test_a_wrong_manifest_is_refused_with_what_is_wrong(change, says):
+def test_invalid_manifest_is_refused_with_reason(change, says):
     told = {**json.loads(manifest().canonical()), **change}
     with pytest.raises(UpdateError, match=says):
         verify(signed(json.dumps(told, sort_keys=True, separators=(",", ":")).encode()))
 
 
-def test_a_manifest_has_one_form():
+def test_manifest_encoding_is_canonical():
     with pytest.raises(UpdateError, match="not written as"):
         parse_manifest(json.dumps(json.loads(manifest().canonical())).encode())
 
 
-def test_huge_files_doubles_and_files_below_files_are_refused():
+def test_oversized_duplicate_and_nested_files_are_refused():
     one = entry(Part.MODELS, "a", b"")
     for files, says in (
         ((one.model_copy(update={"size": MAX_FILE_BYTES + 1}),), "size"),
@@ -186,12 +186,12 @@ FITS = {"unit": "unit-07", "now_s": 1500.0, "running": 41, "floor": 41, "failed"
         ({"failed": frozenset({42})}, "rolled back here"),
     ],
 )
-def test_an_update_that_does_not_fit_is_refused(change, says):
+def test_update_not_for_this_unit_is_refused(change, says):
     with pytest.raises(UpdateError, match=says):
         refuse_unless_fits(manifest(), **{**FITS, **change})
 
 
-def test_a_persons_word_lets_an_older_or_failed_release_in_and_nothing_else():
+def test_anyway_allows_only_older_or_failed_releases():
     refuse_unless_fits(manifest(), **FITS)
     refuse_unless_fits(manifest(), **{**FITS, "floor": 50, "failed": frozenset({42}), "anyway": True})
     for change in ({"unit": "bus-07"}, {"now_s": 2000}, {"running": 1}):
@@ -208,7 +208,7 @@ def wheels(tmp_path):
     return folder
 
 
-def test_wheels_that_the_units_have_are_named_and_not_carried(tmp_path, wheels):
+def test_base_wheels_are_listed_but_not_included(tmp_path, wheels):
     terms = Terms(1, ("*",), 0, 10)
     first = Sources()
     first.add_wheels(wheels)
@@ -224,7 +224,7 @@ def test_wheels_that_the_units_have_are_named_and_not_carried(tmp_path, wheels):
         assert verify_update(file, KEY.public) == made
 
 
-def test_sources_that_cannot_be_an_update_are_refused_when_it_is_made(tmp_path):
+def test_invalid_sources_are_refused_by_make(tmp_path):
     with pytest.raises(UpdateError, match="0 wheels of patrol_lpr"):
         Sources().add_wheels(tmp_path)
     with pytest.raises(BundleError):
@@ -234,7 +234,7 @@ def test_sources_that_cannot_be_an_update_are_refused_when_it_is_made(tmp_path):
         Sources().add_config(tmp_path / "c.toml")
 
 
-def test_the_commands_make_and_show_an_update(tmp_path, wheels):
+def test_commands_make_and_show(tmp_path, wheels):
     KEY.save(tmp_path / "release.key")
     (tmp_path / "release.pub").write_bytes(KEY.public.pem())
     (tmp_path / "fleet.toml").write_text("[log]\nlevel = 'debug'\n")

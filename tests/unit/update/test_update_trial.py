@@ -24,7 +24,7 @@ def run(watch: TrialWatch, looks: list[HealthSample]) -> list[bool]:
     return [watch.step(signs, START + second * S) for second, signs in enumerate(looks)]
 
 
-def test_well_for_long_enough_is_well():
+def test_healthy_after_required_time():
     said = run(TrialWatch(well_s=60, needs_link=True), [well(n) for n in range(62)])
     assert said.index(True) == 60
 
@@ -37,30 +37,30 @@ def test_well_for_long_enough_is_well():
         {"cameras": 2},  # one of two cameras is dark
     ],
 )
-def test_the_time_begins_when_the_last_thing_is_well(break_of):
+def test_time_starts_when_all_conditions_hold(break_of):
     looks = [well(n, **(break_of if n <= 30 else {})) for n in range(95)]
     said = run(TrialWatch(well_s=60, needs_link=True), looks)
     assert said.index(True) == 91
 
 
-def test_a_camera_that_stopped_is_not_well():
+def test_stopped_camera_is_unhealthy():
     looks = [well(0)] * 100
     assert not any(run(TrialWatch(well_s=20, needs_link=False), looks))
 
 
 @pytest.mark.parametrize(("needs", "expected"), [(True, False), (False, True)])
-def test_the_link_must_be_found_where_the_release_before_had_one(needs, expected):
+def test_link_is_required_if_previous_release_had_one(needs, expected):
     looks = [well(n, link_up=False) for n in range(100)]
     assert any(run(TrialWatch(well_s=10, needs_link=needs), looks)) is expected
 
 
-def test_a_link_that_was_seen_once_is_enough_because_tunnels_exist():
+def test_one_connection_is_enough():
     looks = [well(n, link_up=n == 3) for n in range(100)]
     assert any(run(TrialWatch(well_s=60, needs_link=True), looks))
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 3)), max_size=60))
-def test_whatever_happens_it_is_never_well_without_enough_good_looks_in_a_row(history):
+def test_never_healthy_without_uninterrupted_period(history):
     watch, row, count = TrialWatch(well_s=20, needs_link=False), 0, 0
     for second, (late, new_frames) in enumerate(history):
         count += new_frames
@@ -81,7 +81,7 @@ def desk(unit: Unit, **changes) -> UpdateReporter:
     return UpdateReporter(table, unit.folder / "state")
 
 
-def test_the_agent_says_once_that_it_is_well_and_root_commits(unit):
+def test_agent_confirms_once_and_root_commits(unit):
     proven = desk(unit)
     assert not any(proven.step(well(n), 0, START + n * S) for n in range(10))
     assert not (unit.folder / "confirmed").exists(), "it is not on trial"
@@ -101,7 +101,7 @@ def test_the_agent_says_once_that_it_is_well_and_root_commits(unit):
 
 
 @pytest.mark.parametrize("had_link", [True, False])
-def test_the_link_is_asked_for_only_where_the_proven_release_had_it(unit, had_link):
+def test_link_requirement_comes_from_committed_release(unit, had_link):
     desk(unit).step(well(0, link_up=had_link), 0, START)
     unit.apply(unit.update(42, config="[log]\nlevel = 'debug'\n"))
     unit.releases.start()
@@ -111,7 +111,7 @@ def test_the_link_is_asked_for_only_where_the_proven_release_had_it(unit, had_li
     assert (unit.folder / "confirmed").exists() is not had_link
 
 
-def test_the_agent_makes_way_when_no_plate_was_seen_for_a_while(unit):
+def test_agent_restarts_into_update_when_quiet(unit):
     running = desk(unit)
     running.step(well(0), 0, START)
     unit.apply(unit.update(42, config="[log]\nlevel = 'debug'\n"))
@@ -121,7 +121,7 @@ def test_the_agent_makes_way_when_no_plate_was_seen_for_a_while(unit):
     assert running.gauges()["update.pending"] == 1
 
 
-def test_a_note_that_cannot_be_written_is_not_the_end(unit):
+def test_unwritable_confirmation_is_not_fatal(unit):
     unit.apply(unit.update(42, config="[log]\nlevel = 'debug'\n"))
     (unit.folder / "full").touch()
     on_trial = desk(unit, confirm=unit.folder / "full" / "confirmed")
@@ -132,7 +132,7 @@ def test_a_note_that_cannot_be_written_is_not_the_end(unit):
     assert (unit.folder / "full" / "confirmed").read_text() == "42", "it is tried again"
 
 
-def test_where_no_release_is_installed_nothing_happens(tmp_path):
+def test_without_releases_nothing_happens(tmp_path):
     nobody = UpdateReporter(UpdateTable(home=tmp_path / "none"), tmp_path / "state")
     assert not nobody.step(well(0), 0, START)
     assert set(nobody.gauges().values()) | set(nobody.counters().values()) == {0}
