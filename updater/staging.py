@@ -111,7 +111,9 @@ def _refuse_now(manifest: Manifest, releases: Releases, site: Site, *, now_s: fl
     free = shutil.disk_usage(releases.home).free
     needed = sum(entry.size for entry in manifest.files) * _ROOM_FACTOR + _MIN_ROOM_BYTES
     if free < needed:
-        raise UpdateError(f"{free // 2**20} MiB are free, {needed // 2**20} are needed next to the running release")
+        raise UpdateError(
+            f"{free // 2**20} MiB are free, {needed // 2**20} are needed next to the running release"
+        )
 
 
 def _stage(file: IO[bytes], manifest: Manifest, releases: Releases, site: Site, tools: Tools) -> None:
