@@ -13,16 +13,15 @@ import cv2
 import torch
 
 from models.training.ocr.card import write_card
-from models.training.ocr.data import Sampler, Shards, draw_boards, load_crops
+from models.training.ocr.data import PART, Sampler, Shards, draw_boards, load_crops
 from models.training.ocr.evaluate import evaluate
-from models.training.ocr.export import Recipe, calibration_crops, export
+from models.training.ocr.export import Recipe, export
 from models.training.ocr.layout import BOARD_SHARE, fit_layout
 from models.training.ocr.regions import REGIONS
-from models.training.ocr.train import MARGIN_X, MARGIN_Y, Plan, fit
+from models.training.ocr.state import write_state
+from models.training.ocr.train import MARGIN_X, MARGIN_Y, Plan, Run, fit
 from models.training.plates.fonts import DEFAULT_CACHE
 from models.training.plates.shards import write_shards
-
-_EVER = 10**9
 
 
 def _options() -> argparse.Namespace:
@@ -31,15 +30,14 @@ def _options() -> argparse.Namespace:
         "--data", type=Path, required=True, help="folder with ocr/ (training) and dev/ (measuring)"
     )
     parser.add_argument("--out", type=Path, required=True, help="run folder: checkpoint, log, bundle")
-    parser.add_argument("--hours", type=float, default=1.5, help="training time (default 1.5)")
-    parser.add_argument("--steps", type=int, default=_EVER, help="or a number of steps, whichever ends first")
+    parser.add_argument("--steps", type=int, default=100_000, help="updates of the weights (default 100000)")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--workers", type=int, default=0, help="processes that draw batches (0: the training one)")
-    parser.add_argument("--threads", type=int, default=1, help="threads of the network on the CPU")
-    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--threads", type=int, default=2, help="threads on the CPU; as many as parts at most")
+    parser.add_argument("--parts", type=int, default=2, help=f"batches of {PART} crops a step takes")
     parser.add_argument("--rate", type=float, default=1.5e-3, help="peak learning rate")
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--synthetic", type=int, default=40_000, help="synthetic plates to draw (0: none)")
+    parser.add_argument("--synthetic", type=int, default=80_000, help="synthetic plates to draw (0: none)")
     parser.add_argument("--synthetic-share", type=float, default=0.4, help="share of them in a batch")
     parser.add_argument(
         "--boards", type=int, default=1500, help="drawn boards and plates in two lines, to be refused"
@@ -47,8 +45,13 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--layout-steps", type=int, default=800, help="steps of the head that refuses them")
     parser.add_argument("--shards", type=Path, help="folder of the synthetic plates (default OUT/shards)")
     parser.add_argument("--fonts", type=Path, default=DEFAULT_CACHE)
-    parser.add_argument("--start-from", type=Path, help="checkpoint.pt or bundle folder to start from")
+    parser.add_argument("--start-from", type=Path, help="bundle folder or weights.npz to start from")
     parser.add_argument("--extra-labels", type=Path, help="image,text,weight for crops without a label")
+    parser.add_argument("--export-state", type=Path, help="write the compact state of OUT to this file, and end")
+    parser.add_argument(
+        "--resume-state", type=Path, help="go on from a compact state where OUT holds no checkpoint"
+    )
+    parser.add_argument("--train-only", action="store_true", help="end after the last step, before the export")
     parser.add_argument(
         "--margin-x", type=float, default=MARGIN_X, help="crop margin of the bundle, share of width"
     )
@@ -62,45 +65,56 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _plan(options: argparse.Namespace) -> Plan:
+    return Plan(
+        options.out,
+        options.steps,
+        rate=options.rate,
+        seed=options.seed,
+        parts=options.parts,
+        device=options.device,
+        threads=options.threads,
+        workers=options.workers,
+        resume=options.resume_state,
+        start_from=options.start_from,
+    )
+
+
 def main() -> None:
     """Run every step that is not done yet."""
     options = _options()
-    torch.set_num_threads(options.threads)
+    torch.set_num_threads(1)  # parts of a step share the cores, each on one
     cv2.setNumThreads(1)
+    plan = _plan(options)
+    if options.export_state:
+        write_state(Run(plan), options.export_state)
+        print(f"{options.export_state}: {options.export_state.stat().st_size / 1e6:.1f} MB")
+        return
     shards = None
     if options.synthetic:
         folder = options.shards or options.out / "shards"
         write_shards(folder, options.synthetic, 11, options.fonts, REGIONS)
         shards = Shards(folder)
-    training, validation = load_crops(options.data, options.extra_labels)
-    print(
-        f"{len(training)} training crops, {len(validation)} validation crops, {options.synthetic} synthetic plates"
-    )
-    fresh = options.start_from is None
-    drawing = training, shards, options.synthetic_share, options.seed, options.batch
-    sampler = Sampler(*drawing, sharp_first=fresh)
-    plan = Plan(
-        options.out,
-        options.hours,
-        options.steps,
-        rate=options.rate,
-        seed=options.seed,
-        device=options.device,
-        workers=options.workers,
-        start_from=options.start_from,
-        calibration=None if fresh else calibration_crops(sampler, 16),
-    )
-    run = fit(plan, sampler, validation)
-    boards = draw_boards(options.boards, options.seed, options.fonts)
-    with_boards = Sampler(*drawing, boards=boards, board_share=BOARD_SHARE, sharp_first=False)
+    crops = load_crops(options.data, options.extra_labels)
+    options.out.mkdir(parents=True, exist_ok=True)
+    counts = {**crops.counts, "synthetic plates": options.synthetic}
+    (options.out / "data.json").write_text(json.dumps(counts, indent=1), encoding="utf-8")
+    print("\n".join(f"{number:6d} {name}" for name, number in counts.items()), flush=True)
+    drawing = crops.training, shards, options.synthetic_share, options.seed
+    sampler = Sampler(*drawing, sharp_first=options.start_from is None)
+    run = fit(plan, sampler, crops.validation)
+    if options.train_only:
+        return
+    boards = [*draw_boards(options.boards, options.seed, options.fonts), *crops.refused]
+    with_boards = Sampler(*drawing, 2 * PART, boards=boards, board_share=BOARD_SHARE, sharp_first=False)
     fit_layout(run.average, with_boards, options.layout_steps, plan)
     recipe = Recipe(options.id, options.margin_x, options.margin_y, options.fonts)
     bundle = options.out / "bundle" / options.id
-    fitted = export(run.average, run.history, sampler, validation, recipe=recipe, out=bundle)
+    fitted = export(run.average, run.history, sampler, crops.validation, recipe=recipe, out=bundle)
     float_model = bundle.parent / f"{options.id}-float.tflite"
     figures = evaluate(bundle, options.data, options.fonts, options.tflite_runtime_python, float_model)
     (options.out / "figures.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
-    write_card(bundle / "CARD.md", options.id, run, fitted, figures)
+    write_card(bundle / "CARD.md", options.id, run, fitted, figures, counts)
     print(f"bundle written to {bundle}")
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from models.training.ocr.data import Texts, folded
 from models.training.ocr.decode import decode, sigmoid, softmax
+from models.training.ocr.labels import folded
 from models.training.ocr.net import ctc_loss
 from models.training.ocr.regions import ALPHABET, UNLABELLED
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from models.training.ocr.data import Texts
 
 MISSING = "-"
 _TEMPERATURES = np.arange(0.6, 2.55, 0.05)

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.data import Sampler as TorchSampler
 
 from models.training.ocr.augment import Image, Source, View, augmented
+from models.training.ocr.labels import REFUSED, UNUSED, Label, folded, read_labels
 from models.training.ocr.net import HEIGHT_PX, WIDTH_PX
 from models.training.ocr.regions import UNLABELLED, encode, region_of
 from models.training.plates import PlateRenderer
@@ -31,10 +32,13 @@ if TYPE_CHECKING:
 VALIDATION_PERCENT = 6
 LONGEST = 10
 _TRUE_ASPECT = {"us_state": 2.0}
-_STATE_SHARE, _STATE_UNREAD_SHARE = 0.50, 0.04
-_HARD_MAX, _HARD_AFTER_BATCHES = 0.92, 3000
+_STATE_SHARE, _STATE_UNREAD_SHARE = 0.50, 0.01
+_SET_WEIGHT = {"oi": 1.5}
+"""Sharp photographs from all over the world, a third of them North American: worth more than one more of a car park."""
+PART = 32
+"""Crops of a batch; a step of the training takes two or more of them."""
+_HARD_MAX, _HARD_AFTER_BATCHES = 0.92, 6000
 """Sharp views first: on hard ones alone CTC takes far longer to leave the all-blank plateau."""
-_WEAK_LABEL, _WEAK_WEIGHT = 0.5, 0.4
 _EXACT_CORNERS, _LOOSE_CORNERS = frozenset({"us_state", "synthetic"}), 0.2
 """Plates on vehicles are labelled by upright boxes, which say little about corners."""
 BOARD = "board"
@@ -51,6 +55,7 @@ class Crop:
     region: int
     label_set: str
     weight: float
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,37 +77,48 @@ class Batch:
     boards: NDArray[np.bool_]
 
 
-def folded(text: str) -> str:
-    """The text with letter O written as digit 0, as US plates and labels mix them."""
-    return text.replace("O", "0")
+@dataclass(frozen=True, slots=True)
+class Crops:
+    """What the labels give: crops to learn from, crops to measure on, and crops in which nothing is to be read.
+
+    `counts` tells how many of each origin went where.
+    """
+
+    training: list[Crop]
+    validation: list[Crop]
+    refused: list[Crop]
+    counts: dict[str, int]
 
 
-def load_crops(data: Path, extra_labels: Path | None = None) -> tuple[list[Crop], list[Crop]]:
-    """Training and validation crops of `data`/ocr.
+def load_crops(data: Path, extra_labels: Path | None = None) -> Crops:
+    """All crops of `data`/ocr that are of use.
 
-    A plate goes to one side by a hash of its text, so copies of it never sit on both.  Crops whose text also
-    occurs in the measuring set are dropped: they may show the same car.  `extra_labels` (image,text,weight) fills empty
-    labels.
+    A plate goes to one side by a hash of its text, so copies of it never sit on both; a crop without a text goes by
+    its name.  Crops whose text also occurs in the measuring set are dropped: they may show the same car.
+    `extra_labels` (image,text,weight) fills empty labels.  Raises ValueError for labels that contradict each other.
     """
     measured = measuring_texts(data / "dev")
-    added: dict[str, tuple[str, float]] = {}
-    if extra_labels is not None:
-        with extra_labels.open(encoding="utf-8") as file:
-            added = {row["image"]: (row["text"], float(row["weight"])) for row in csv.DictReader(file)}
-    training, validation = [], []
-    with (data / "ocr" / "labels.csv").open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    for row in rows:
-        text, weight = row["text"], 1.0
-        if row["label_confidence"] and float(row["label_confidence"]) < _WEAK_LABEL:
-            weight = _WEAK_WEIGHT
-        if not text and row["image"] in added:
-            text, weight = added[row["image"]]
-        if (len(text) > LONGEST) or (len(text) >= 5 and folded(text) in measured):
+    training: list[Crop] = []
+    validation: list[Crop] = []
+    refused: list[Crop] = []
+    counts: Counter[str] = Counter()
+    for label in read_labels(data / "ocr", extra_labels):
+        text = label.text
+        if label.kind == UNUSED or len(text) > LONGEST or (len(text) >= 5 and folded(text) in measured):
+            counts[f"left out: {label.origin}"] += 1
             continue
-        crop = _crop(data / "ocr" / row["image"], row, text, weight)
-        (validation if row["text"] and _held_out(text) else training).append(crop)
-    return training, validation
+        held_out = _held_out(text or label.image)
+        if label.kind in REFUSED:
+            side, name = (None if held_out else refused), f"refused: {label.kind}"
+        elif text:
+            side, name = (validation, "validation") if held_out else (training, "training")
+            name = f"{name}: {label.origin}, {label.label_set}"
+        else:
+            side, name = training, "training, region only"
+        counts[name if side is not None else f"{name}, held out"] += 1
+        if side is not None:
+            side.append(_crop(data / "ocr" / label.image, label))
+    return Crops(training, validation, refused, dict(sorted(counts.items())))
 
 
 def measuring_texts(dev: Path) -> frozenset[str]:
@@ -120,14 +136,17 @@ def _held_out(text: str) -> bool:
     return int.from_bytes(hashlib.sha256(folded(text).encode()).digest()[:4], "big") % 100 < VALIDATION_PERCENT
 
 
-def _crop(path: Path, row: dict[str, str], text: str, weight: float) -> Crop:
+def _crop(path: Path, label: Label) -> Crop:
     rgb = read_rgb(path)
     height, width = rgb.shape[:2]
-    box = (1.0, 1.0, width - 1.0, height - 1.0)
-    if row["plate_box_in_crop"]:
-        box = tuple(json.loads(row["plate_box_in_crop"]))
-    aspect = _TRUE_ASPECT.get(row["set"], (box[2] - box[0]) / (box[3] - box[1]))
-    return Crop(Source(rgb, box, aspect), text, region_of(row["set"], row["state"], text), row["set"], weight)
+    box = label.box or (1.0, 1.0, width - 1.0, height - 1.0)
+    aspect = _TRUE_ASPECT.get(label.label_set, (box[2] - box[0]) / (box[3] - box[1]))
+    refused = label.kind in REFUSED
+    region = UNLABELLED if refused else region_of(label.label_set, label.state, label.text)
+    weight = 0.0 if refused else label.weight
+    return Crop(
+        Source(rgb, box, aspect), label.text, region, BOARD if refused else label.label_set, weight, label.origin
+    )
 
 
 def read_rgb(path: Path) -> Image:
@@ -167,7 +186,7 @@ class Sampler(Dataset[Batch]):
         shards: Shards | None,
         synthetic_share: float,
         seed: int,
-        size: int = 64,
+        size: int = PART,
         *,
         boards: Sequence[Crop] = (),
         board_share: float = 0.0,
@@ -215,7 +234,8 @@ def _draw_weights(crops: list[Crop]) -> NDArray[np.float64]:
     kinds = np.empty(len(crops), int)
     for i, crop in enumerate(crops):
         kinds[i] = 2 if crop.label_set != "us_state" else int(not crop.text)
-        weights[i] = 1.0 if kinds[i] < 2 else seen[crop.label_set, crop.text] ** -0.5
+        often = seen[crop.label_set, crop.text] ** -0.5
+        weights[i] = 1.0 if kinds[i] < 2 else often * _SET_WEIGHT.get(crop.label_set, 1.0)
     for kind, share in enumerate((_STATE_SHARE, _STATE_UNREAD_SHARE, 1 - _STATE_SHARE - _STATE_UNREAD_SHARE)):
         weights[kinds == kind] *= share / max(weights[kinds == kind].sum(), 1e-9)
     return weights

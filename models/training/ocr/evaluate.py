@@ -21,9 +21,10 @@ import numpy as np
 
 from models.training.ocr.calibrate import equal_texts, read_all
 from models.training.ocr.convert import Tflite
-from models.training.ocr.data import LONGEST, Crop, cut, folded, load_crops, read_rgb
+from models.training.ocr.data import LONGEST, Crop, cut, load_crops, read_rgb
 from models.training.ocr.decode import calibration_error, edit_distance, sigmoid, softmax
 from models.training.ocr.drawn import boards, plates_by_yaw, two_lines
+from models.training.ocr.labels import folded
 from models.training.plates.fonts import DEFAULT_CACHE
 
 if TYPE_CHECKING:
@@ -291,7 +292,7 @@ def main() -> None:
     print(printed(result))
     if options.margins:
         contract = tomllib.loads((options.bundle / "bundle.toml").read_text(encoding="utf-8"))
-        _, validation = load_crops(options.data)
+        validation = load_crops(options.data).validation
         result["margins"] = margin_sweep(Tflite(options.bundle / "model.tflite"), validation, contract)
         print("\n".join(f"margins {name}: {100 * share:.1f}" for name, share in result["margins"].items()))
     if options.out:

@@ -17,6 +17,7 @@ from models.training.ocr.augment import augmented
 from models.training.ocr.convert import Tflite, to_float_tflite
 from models.training.ocr.data import Crop, Sampler, backdrops_of, cut, labelled_texts
 from models.training.ocr.regions import ALPHABET, BLANK, REGIONS
+from models.training.ocr.weights import write_weights
 from models.training.plates import PlateRenderer
 from models.training.quantise import to_int8
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from models.training.ocr.net import PlateNet
 
-_CALIBRATION_BATCHES = 5
+_CALIBRATION_BATCHES = 10
 _GOLDEN_PLATES = (("US-CA", "7ABC123"), ("EU", "B*AB 1234"), ("MX", "ABC-123-D"))
 _GOLDEN_TOLERANCE_LSB = 12
 _HARD_VIEWS = 3
@@ -65,6 +66,7 @@ def export(
     chosen = calibration_crops(training)
     model_bytes = to_int8(float_model, chosen)
     (out / "model.tflite").write_bytes(model_bytes)
+    write_weights(net, out)
     model = Tflite(model_bytes)
     fitted = _fit(model, validation, recipe, out)
     _write_golden(model, recipe, out / "golden.npz")
@@ -204,7 +206,7 @@ def draw_curves(history: list[dict[str, float]], path: Path) -> None:
     steps = [record["step"] for record in history]
     left.plot(steps, [record["loss"] for record in history])
     left.set(xlabel="step", ylabel="training loss", yscale="log")
-    for name in ("exact_close_ups", "exact_on_vehicles", "region"):
+    for name in ("exact_close_ups", "exact_by_eye", "exact_on_vehicles", "exact_hard", "region"):
         right.plot(steps, [100 * record[name] for record in history], label=name.replace("_", " "))
     right.set(xlabel="step", ylabel="% right on validation", ylim=(0, 100))
     right.legend(frameon=False)

@@ -19,7 +19,8 @@ from tqdm import tqdm
 
 from models.training.ocr.calibrate import read_all
 from models.training.ocr.convert import Tflite
-from models.training.ocr.data import LONGEST, cut, folded, read_rgb
+from models.training.ocr.data import LONGEST, cut, read_rgb
+from models.training.ocr.labels import folded
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

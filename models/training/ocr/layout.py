@@ -14,8 +14,8 @@ import torch
 from torch.nn import functional as F  # noqa: N812 - the name PyTorch itself uses
 from tqdm import tqdm
 
-from models.training.ocr.data import folded
 from models.training.ocr.decode import decode
+from models.training.ocr.labels import folded
 from models.training.ocr.net import PlateNet, as_input
 from models.training.ocr.regions import ALPHABET
 

@@ -22,6 +22,8 @@ HEIGHT_PX, WIDTH_PX = 64, 128
 STEPS = 32
 CLASSES = BLANK + 1
 _ROWS = 4
+_CONTEXT_STEPS = 21
+ISSUER_FEATURES = 96 * 2 * 2
 
 
 class ConvBlock(nn.Module):
@@ -59,6 +61,22 @@ def _same(kernel: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
+class WideBlock(nn.Module):
+    """Two convolutions whose second sees most of the line, added to the input: a serial's format is told by the whole.
+
+    The first halves the channels, which keeps the wide kernel cheap.
+    """
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.narrow = ConvBlock(channels, channels // 2, (1, 1))
+        self.conv = nn.Conv2d(channels // 2, channels, (1, width), padding=(0, width // 2), bias=False)
+        self.norm = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.norm(self.conv(self.narrow(x))))
+
+
 class PlateNet(nn.Module):
     """RGB [n, 3, 64, 128] in 0..1 to symbol logits [n, 32, 37], region logits [n, regions], corners [n, 8] and the
     logit [n, 1] of "a plate whose text stands in one line".
@@ -66,12 +84,11 @@ class PlateNet(nn.Module):
     Corners are the plate's in the input, as shares of its size less those of the input's own corners.
     """
 
-    def __init__(self, channels: tuple[int, int, int, int] = (24, 48, 80, 128)) -> None:
+    def __init__(self, channels: tuple[int, int, int, int] = (32, 64, 112, 192)) -> None:
         super().__init__()
         a, b, c, d = channels
         self.trunk = nn.Sequential(
-            ConvBlock(3, a, stride=(2, 2)),
-            ConvBlock(a, a, residual=True),
+            ConvBlock(3, a, stride=(2, 2)),  # nothing more at 32 x 64: a layer there costs as much as two below
             ConvBlock(a, b, stride=(2, 2)),
             ConvBlock(b, b, residual=True),
             ConvBlock(b, c, stride=(2, 1)),
@@ -83,26 +100,24 @@ class PlateNet(nn.Module):
         )
         self.collapse = nn.Conv2d(d, d, (_ROWS, 1), bias=False)
         self.collapse_norm = nn.BatchNorm2d(d)
-        self.context = nn.Sequential(
-            ConvBlock(d, d, (1, 7), residual=True), ConvBlock(d, d, (1, 9), residual=True)
-        )
+        self.context = nn.Sequential(ConvBlock(d, d, (1, 5), residual=True), WideBlock(d, _CONTEXT_STEPS))
         self.symbols = nn.Conv2d(d, CLASSES, 1)
         self.issuer = nn.Sequential(ConvBlock(c, 96, stride=(2, 2)), ConvBlock(96, 96, stride=(2, 2)))
-        self.region = nn.Linear(96 * 2 * 2, len(REGIONS))
-        self.dropout = nn.Dropout(0.1)
+        self.region = nn.Linear(ISSUER_FEATURES, len(REGIONS))
         self.outline = nn.Sequential(ConvBlock(c, 32, stride=(2, 2)), ConvBlock(32, 32, stride=(2, 2)))
         self.corners = nn.Linear(32 * 2 * 8, 8)
         self.layout = nn.Sequential(ConvBlock(c, 24, stride=(2, 2)), ConvBlock(24, 24, stride=(2, 2)))
         self.one_line = nn.Linear(24 * 2 * 8, 1)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, x: Tensor, dropout: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """`dropout` [n, ISSUER_FEATURES] scales what tells the region; the caller draws it, so that a step repeats."""
         shared = self.trunk(x)
         y = F.relu(self.collapse_norm(self.collapse(self.reader(shared))))
         symbols = self.symbols(self.context(y)).squeeze(2).transpose(1, 2)
-        quarters = F.avg_pool2d(self.issuer(shared), (1, 4))
+        quarters = F.avg_pool2d(self.issuer(shared), (1, 4)).flatten(1)
         return (
             symbols,
-            self.region(self.dropout(quarters.flatten(1))),
+            self.region(quarters if dropout is None else quarters * dropout),
             self.corners(self.outline(shared).flatten(1)),
             self.one_line(self.layout(shared).flatten(1)),
         )
@@ -119,7 +134,7 @@ def fused(net: PlateNet) -> PlateNet:
     copy.load_state_dict(net.state_dict())
     copy.eval()
     for block in copy.modules():
-        if isinstance(block, ConvBlock):
+        if isinstance(block, ConvBlock | WideBlock):
             block.conv = nn.utils.fuse_conv_bn_eval(block.conv, block.norm)
             block.norm = nn.Identity()
     copy.collapse = nn.utils.fuse_conv_bn_eval(copy.collapse, copy.collapse_norm)
@@ -129,7 +144,7 @@ def fused(net: PlateNet) -> PlateNet:
 
 def _channels(net: PlateNet) -> tuple[int, int, int, int]:
     widths = [block.conv.out_channels for block in net.trunk if isinstance(block, ConvBlock)]
-    return widths[0], widths[2], widths[4], net.collapse.out_channels
+    return widths[0], widths[1], widths[3], net.collapse.out_channels
 
 
 def ctc_loss(symbols: Tensor, targets: Tensor, lengths: Tensor, weights: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ No plate face is among them; condensed road-sign, DIN-like and single-stroke fac
 from __future__ import annotations
 
 import subprocess
+import sys
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+from models.training.plates.strokes import PREFIX, stroke_glyph
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,6 +25,8 @@ PACKAGES = (
     "fonts-roboto-unhinted", "fonts-liberation", "fonts-dejavu-core", "fonts-open-sans", "fonts-lato", "fonts-osifont",
     "fonts-bebas-neue", "fonts-b612", "fonts-urw-base35", "fonts-tuffy",
 )  # fmt: skip
+WHEELS = ("fontpkg-barlow-condensed==1.408", "fontpkg-barlow-semi-condensed==1.408")
+"""Barlow (OFL), drawn after Californian plates and road signs; it is not in the Debian archive."""
 DEFAULT_CACHE = Path.home() / ".cache" / "patrol-lpr" / "fonts"
 
 SERIAL_FACES = {
@@ -30,7 +35,12 @@ SERIAL_FACES = {
         "LeagueMono-CondensedBold.otf", "LeagueMono-NarrowBold.otf", "LiberationSansNarrow-Bold.ttf",
         "NimbusSansNarrow-Bold.otf", "RobotoCondensed-Bold.ttf", "BebasNeue-Regular.otf", "BebasNeue-Bold.otf",
         "Uroob-Regular.ttf", "osifont.ttf", "OSP-DIN.ttf", "OpenSans-CondBold.ttf", "LeagueMono-CondensedSemiBold.otf",
-        "Tuffy_Bold.ttf", "B612Mono-Bold.otf",
+        "Tuffy_Bold.ttf", "B612Mono-Bold.otf", "BarlowCondensed-Bold.ttf", "BarlowCondensed-SemiBold.ttf",
+        "BarlowSemiCondensed-Medium.ttf",
+    ),
+    "BR": (
+        "OSP-DIN.ttf", "RG2014D.ttf", "BarlowSemiCondensed-SemiBold.ttf", "BarlowSemiCondensed-Bold.ttf", "osifont.ttf",
+        "RobotoCondensed-Bold.ttf", "LeagueMono-NarrowBold.otf", "DejaVuSansMono-Bold.ttf",
     ),
     "EU": (
         "OSP-DIN.ttf", "RG2014C.ttf", "RG2014D.ttf", "RobotoCondensed-Bold.ttf", "LeagueMono-NarrowBold.otf",
@@ -48,17 +58,20 @@ _STROKE_FACES = ("routed-gothic", "osifont")
 
 
 def fetch(cache: Path = DEFAULT_CACHE) -> Path:
-    """Download and unpack PACKAGES into `cache` (nothing is installed); does nothing when they are there.
+    """Download and unpack PACKAGES and WHEELS into `cache` (nothing else changes); does nothing when they are there.
 
-    Needs apt-get and dpkg.  Raises subprocess.CalledProcessError when a package cannot be had.
+    Needs apt-get, dpkg and pip.  Raises subprocess.CalledProcessError when a package cannot be had.
     """
-    done = cache / "complete"
+    done = cache / "complete-2"
     if not done.exists():
         archives = cache / "archives"
         archives.mkdir(parents=True, exist_ok=True)
         subprocess.run(["apt-get", "download", *PACKAGES], cwd=archives, check=True)  # noqa: S603, S607 - fixed list
         for archive in sorted(archives.glob("*.deb")):
             subprocess.run(["dpkg", "-x", str(archive), str(cache)], check=True)  # noqa: S603, S607 - just fetched
+        for wheel in WHEELS:
+            command = [sys.executable, "-m", "pip", "install", "--no-deps", "--target", str(cache), wheel]
+            subprocess.run(command, check=True)  # noqa: S603 - fixed list
         done.touch()
     return cache
 
@@ -79,6 +92,8 @@ class FontBank:
 
     def _glyph(self, face: str, char: str, weight: int) -> NDArray[np.uint8]:
         """Mask of one serial character, trimmed to its ink; `weight` px are added to every stroke (of 96 px)."""
+        if face.startswith(PREFIX):
+            return stroke_glyph(face, char, weight)
         extra = weight + (4 if face.startswith(_STROKE_FACES) else 0)
         mask = self._mask(face, char, extra)
         return mask if char in "-." else _trimmed(mask)

@@ -6,15 +6,17 @@ blended; about 2 ms a plate.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from models.training.plates.designs import FAMILIES, FAMILY_SHARES, Colour, Design, designs_of
+from models.training.plates.designs import FAMILY_SHARES, Colour, Design, designs_of
 from models.training.plates.fonts import NAME_FACES, SERIAL_FACES, FontBank, fetch
+from models.training.plates.strokes import FACES
+from models.training.plates.words import CITIES, DEALERS, SIDE_WORDS, SLOGANS, personal_serial
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,21 +25,24 @@ if TYPE_CHECKING:
 
 _HEIGHT_PX = 130
 _DIGITS = "0123456789"
-_LETTERS = {"EU": "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "US": "AABBCCDDEEFFGGHHIJJKKLLMMNNPPQRRSSTTUUVVWWXXYYZZ"}
-"""North American serials avoid O; I and Q are rare."""
-_DEALERS = (
-    "MOTORS",
-    "AUTO SALES",
-    "HONDA OF",
-    "CHEVROLET",
-    "TOYOTA",
-    "FORD LINCOLN",
-    "ALUMNI",
-    "KIA",
-    "USED CARS",
-)
+_LETTERS = {
+    "EU": "ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+    "BR": "ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+    "US": "AABBCCDDEEFFGGHHIJJKKLLMMNNOPPQRRSSTTUUVVWWXXYYZZ",
+}
+"""On North American plates I, O and Q are rarer than the rest, not absent."""
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
-_GAP = {" ": 0.45, "-": 0.42, "*": 0.75, "!": 0.6}
+_GAP = {" ": 0.45, "-": 0.42, "*": 0.75, "!": 0.6, "|": 0.34}
+_NARROW = {"US": 0.5, "EU": 0.54, "BR": 0.62}
+"""Width of a character, share of its height."""
+_STROKE_SHARE = {"US": 0.45, "EU": 0.15, "BR": 0.5}
+_STACKED_SHARE, _PERSONAL_SHARE, _SPECIALTY_SHARE, _OLD_SHARE, _OTHER_SLOGAN_SHARE = 0.11, 0.13, 0.2, 0.22, 0.25
+_OLD_FORMATS = (
+    "DD-DDD", "LL-DDD", "DDD-DDD", "DDDDDD", "L-DDDDD", "LDDDDD", "DDDD", "LLL-DDD", "DDDLLL", "LL DDDD", "D DDDD",
+    "LLLDDD", "DD*DDDD", "D-LDDDD", "DDD LLL", "DLDDDD",
+)  # fmt: skip
+_DIES = ((24, 24, 26), (20, 40, 95), (15, 75, 55), (110, 25, 35), (90, 55, 30), (40, 85, 130), (150, 60, 20))
+_PALES = ((238, 238, 232), (240, 200, 70), (225, 220, 195), (190, 195, 195), (250, 225, 90), (240, 150, 60))
 
 Box = tuple[float, float, float, float]
 
@@ -84,7 +89,10 @@ class PlateRenderer:
         `clean` leaves out dirt, dealer frames and odd glyph weights.  `size_px` is (width, height) of the picture.
         Raises KeyError for an unknown region.
         """
+        varied = design is None and text is None and not clean
         design = design or _pick(rng, region or _family(rng))
+        if varied and design.faces == "US":
+            design = _revised(rng, design)
         serial = text.upper() if text else _serial(rng, design)
         width = round(_HEIGHT_PX * design.aspect)
         canvas = _background(rng, design, width)
@@ -92,7 +100,8 @@ class PlateRenderer:
             _scenery(rng, canvas)
         self._band(rng, canvas, design)
         self._small_print(rng, canvas, design)
-        boxes = self._draw_serial(rng, canvas, design, serial, clean=clean)
+        left, right = self._specialty(rng, canvas, design) if varied and design.faces == "US" else (0.0, 1.0)
+        boxes = self._draw_serial(rng, canvas, design, serial, clean=clean, span=(left, right))
         self._extras(rng, canvas, design, clean=clean)
         picture = np.clip(canvas, 0, 255).astype(np.uint8)
         if size_px is not None and size_px != (width, _HEIGHT_PX):
@@ -103,21 +112,30 @@ class PlateRenderer:
         return Plate(picture, read, design.region, design.aspect, tuple(boxes))
 
     def _draw_serial(
-        self, rng: np.random.Generator, canvas: NDArray[np.float32], design: Design, serial: str, *, clean: bool
+        self,
+        rng: np.random.Generator,
+        canvas: NDArray[np.float32],
+        design: Design,
+        serial: str,
+        *,
+        clean: bool,
+        span: tuple[float, float] = (0.0, 1.0),
     ) -> list[Box]:
         height, width = canvas.shape[:2]
         faces = SERIAL_FACES[design.faces]
+        if not clean and rng.random() < _STROKE_SHARE[design.faces]:
+            faces = FACES
         face = faces[rng.integers(len(faces))]
         weight = 0 if clean else int(rng.choice((0, 0, 0, 2, 4)))
         tall = height * design.serial_height * (1.0 if clean else rng.uniform(0.9, 1.1))
-        narrow = 0.5 * (1.0 if clean else rng.uniform(0.88, 1.12))
+        narrow = _NARROW[design.faces] * (1.0 if clean else rng.uniform(0.88, 1.12))
         gap = narrow * rng.uniform(0.12, 0.3)
         items = _laid_out(serial, narrow, gap)
-        left = width * (0.12 if design.band == "left" else 0.04)
-        room = (width * 0.96 - left) * (1.0 if clean else rng.uniform(0.82, 1.0))
+        left = width * max(span[0], 0.12 if design.band == "left" else 0.04)
+        room = (width * min(span[1], 0.96) - left) * (1.0 if clean else rng.uniform(0.82, 1.0))
         em = min(tall, room / (items[-1].x + items[-1].width))
-        span = em * (items[-1].x + items[-1].width)
-        x0 = left + (room - span) * (0.5 if clean else rng.uniform(0.3, 0.7))
+        covered = em * (items[-1].x + items[-1].width)
+        x0 = left + (room - covered) * (0.5 if clean else rng.uniform(0.3, 0.7))
         y0 = (height - tall) / 2 + height * _drop(design) * (1.0 if clean else rng.uniform(0.6, 1.3))
         boxes: list[Box] = []
         emboss = rng.random() < 0.5
@@ -127,6 +145,8 @@ class PlateRenderer:
                 _emblem(rng, canvas, box, design)
             elif item.kind == "!":
                 self._stacked(rng, canvas, box, face, design.ink)
+            elif item.kind == "|":
+                self._side_word(rng, canvas, box, design)
             elif item.kind == "-":
                 middle = (box[1] + box[3]) / 2
                 _blend(
@@ -145,9 +165,52 @@ class PlateRenderer:
         self, rng: np.random.Generator, canvas: NDArray[np.float32], box: Box, face: str, ink: Colour
     ) -> None:
         middle = (box[1] + box[3]) / 2
-        for top, bottom in ((box[1], middle - 1), (middle + 1, box[3])):
-            char = _LETTERS["US"][rng.integers(len(_LETTERS["US"]))]
-            _blend(canvas, self._fonts.glyph(face, char, 0), (box[0], top, box[2], bottom), ink)
+        pool = str(rng.choice((_LETTERS["US"], _DIGITS, _LETTERS["US"] + _DIGITS)))
+        thin = (box[2] - box[0]) * rng.uniform(0.0, 0.2)
+        for top, bottom in ((box[1], middle - 2), (middle + 2, box[3])):
+            char = pool[rng.integers(len(pool))]
+            place = _fitted(self._fonts.glyph(face, char, 0), (box[0] + thin, top, box[2] - thin, bottom))
+            _blend(canvas, self._fonts.glyph(face, char, 0), place, ink)
+
+    def _side_word(self, rng: np.random.Generator, canvas: NDArray[np.float32], box: Box, design: Design) -> None:
+        """A word written downwards beside the serial, as DEALER or a year."""
+        word = SIDE_WORDS[rng.integers(len(SIDE_WORDS))]
+        step = min((box[3] - box[1]) / len(word), 1.35 * (box[2] - box[0]))
+        top = (box[1] + box[3] - step * len(word)) / 2
+        ink = design.ink if rng.random() < 0.6 else design.name_colour
+        for number, char in enumerate(word):
+            mask = self._fonts.glyph("LiberationSansNarrow-Bold.ttf", char, 0)
+            y = top + step * number
+            _blend(canvas, mask, _fitted(mask, (box[0] + 1, y + 1, box[2] - 1, y + step - 1)), ink)
+
+    def _specialty(
+        self, rng: np.random.Generator, canvas: NDArray[np.float32], design: Design
+    ) -> tuple[float, float]:
+        """At times a picture beside the serial; returns what it leaves free, as shares of the width."""
+        if rng.random() > _SPECIALTY_SHARE:
+            return 0.0, 1.0
+        height, width = canvas.shape[:2]
+        share = float(rng.uniform(0.16, 0.32))
+        on_left = rng.random() < 0.75
+        x0, x1 = (0.03, share) if on_left else (1 - share, 0.97)
+        top, bottom = height * rng.uniform(0.1, 0.3), height * rng.uniform(0.72, 0.92)
+        middle = ((x0 + x1) / 2 * width, (top + bottom) / 2)
+        size = np.array([(x1 - x0) * width, bottom - top]) / 2
+        if rng.random() < 0.4:
+            colour = tuple(float(v) for v in rng.uniform(30, 240, 3))
+            axes = (round(size[0] * 0.9), round(size[1] * 0.9))
+            centre = (round(middle[0]), round(middle[1]))
+            cv2.ellipse(canvas, (centre, (2 * axes[0], 2 * axes[1]), 0), colour, -1 if rng.random() < 0.6 else 2)
+        for _ in range(int(rng.integers(1, 5))):
+            x, y = np.array(middle) + rng.normal(0, 0.3, 2) * size
+            w, h = size * rng.uniform(0.3, 0.9, 2)
+            _emblem(rng, canvas, (x - w, y - h, x + w, y + h), design)
+        if rng.random() < 0.4:
+            word = str(rng.choice(SIDE_WORDS))
+            mask = self._fonts.line(NAME_FACES[rng.integers(len(NAME_FACES))], word)
+            w, h = size * rng.uniform(0.4, 0.8), size[1] * rng.uniform(0.15, 0.35)
+            _blend(canvas, mask, (middle[0] - w[0], middle[1] - h, middle[0] + w[0], middle[1] + h), design.ink)
+        return (share, 1.0) if on_left else (0.0, 1 - share)
 
     def _band(self, rng: np.random.Generator, canvas: NDArray[np.float32], design: Design) -> None:
         height, width = canvas.shape[:2]
@@ -169,7 +232,13 @@ class PlateRenderer:
         height, width = canvas.shape[:2]
         face = NAME_FACES[rng.integers(len(NAME_FACES))]
         colour = (240, 240, 240) if design.band == "top" else design.name_colour
-        for text, y, share in ((design.name, 0.04, 0.17), (design.slogan, 0.86, 0.1)):
+        name, slogan = design.name, design.slogan
+        if name == "BR":
+            name = CITIES[rng.integers(len(CITIES))]
+        lines = ((name, 0.04, 0.17), (slogan, 0.86, 0.1))
+        if design.faces == "US" and rng.random() < 0.15:  # many older plates carry the name below
+            lines = ((slogan, 0.04, 0.11), (name, 0.82, 0.15))
+        for text, y, share in lines:
             if not text:
                 continue
             mask = self._fonts.line(face, text)
@@ -194,7 +263,7 @@ class PlateRenderer:
         cv2.rectangle(canvas, (1, 1), (width - 2, height - 2), rim, 2, cv2.LINE_AA)
         if clean:
             return
-        if design.faces == "US" and rng.random() < 0.3:
+        if design.faces == "US" and rng.random() < 0.4:
             self._frame(rng, canvas)
         if rng.random() < 0.35:
             _dirt(rng, canvas)
@@ -217,18 +286,22 @@ class PlateRenderer:
             float(v) for v in rng.choice(((25, 25, 28), (185, 185, 190), (60, 30, 30), (230, 230, 230)))
         )
         side = round(width * rng.uniform(0.015, 0.035))
-        top, bottom = (round(height * rng.uniform(0.04, 0.17)) for _ in range(2))
+        top, bottom = (round(height * rng.uniform(0.04, 0.2)) for _ in range(2))
         cv2.rectangle(canvas, (0, 0), (width, top), colour, -1)
         cv2.rectangle(canvas, (0, height - bottom), (width, height), colour, -1)
         cv2.rectangle(canvas, (0, 0), (side, height), colour, -1)
         cv2.rectangle(canvas, (width - side, 0), (width, height), colour, -1)
         ink = (235, 235, 235) if sum(colour) < 300 else (25, 25, 30)
+        if rng.random() < 0.2:
+            ink = tuple(float(v) for v in rng.uniform(0, 255, 3))
+        face = NAME_FACES[rng.integers(len(NAME_FACES))] if rng.random() < 0.5 else "LiberationSans-Bold.ttf"
         for y, tall in ((0, top), (height - bottom, bottom)):
-            if tall > 9 and rng.random() < 0.8:
-                mask = self._fonts.line("LiberationSans-Bold.ttf", _DEALERS[rng.integers(len(_DEALERS))])
-                wide = min(width * 0.8, tall * 0.6 * mask.shape[1] / mask.shape[0])
+            if tall > 7 and rng.random() < 0.8:
+                mask = self._fonts.line(face, DEALERS[rng.integers(len(DEALERS))])
+                inner = tall * rng.uniform(0.55, 0.85)
+                wide = min(width * 0.9, inner * mask.shape[1] / mask.shape[0] * rng.uniform(0.9, 1.6))
                 x = (width - wide) / 2
-                _blend(canvas, mask, (x, y + tall * 0.2, x + wide, y + tall * 0.8), ink)
+                _blend(canvas, mask, (x, y + (tall - inner) / 2, x + wide, y + (tall + inner) / 2), ink)
 
 
 @cache
@@ -258,17 +331,44 @@ def _pick(rng: np.random.Generator, region: str) -> Design:
     return designs[int(rng.choice(len(designs), p=weights / weights.sum()))]
 
 
+def _revised(rng: np.random.Generator, design: Design) -> Design:
+    """The design with another slogan, or as an older plate of the same issuer: one ground, one ink, plain formats."""
+    if rng.random() < _OTHER_SLOGAN_SHARE:
+        design = replace(design, slogan=SLOGANS[rng.integers(len(SLOGANS))])
+    if rng.random() > _OLD_SHARE:
+        return design
+    ground, ink = (tuple(map(int, pool[rng.integers(len(pool))])) for pool in (_PALES, _DIES))
+    if rng.random() < 0.5:
+        ground, ink = ink, ground
+    formats = _OLD_FORMATS if design.region.startswith("US") else design.formats
+    name = design.name if rng.random() < 0.7 else f"{design.name} {rng.integers(30, 99)}"
+    return replace(design, top=ground, bottom=ground, ink=ink, name_colour=ink, formats=formats, name=name)
+
+
 def _serial(rng: np.random.Generator, design: Design) -> str:
     letters = _LETTERS[design.faces]
     pattern = design.formats[rng.integers(len(design.formats))]
-    if design in FAMILIES["US"] and rng.random() < 0.12:
-        pattern = "!" + pattern if rng.random() < 0.3 else _vanity(rng)
+    if design.region.startswith("US") and rng.random() < _PERSONAL_SHARE:
+        return _with_small(rng, personal_serial(rng))
     pools = {"L": letters, "D": _DIGITS}
-    return "".join(pools[c][rng.integers(len(pools[c]))] if c in pools else c for c in pattern)
+    text = "".join(pools[c][rng.integers(len(pools[c]))] if c in pools else c for c in pattern)
+    return _with_small(rng, text) if design.faces == "US" else text
 
 
-def _vanity(rng: np.random.Generator) -> str:
-    return "".join(rng.choice(("L", "L", "L", "D", " "), size=int(rng.integers(4, 8)))).strip() or "LLLL"
+def _with_small(rng: np.random.Generator, serial: str) -> str:
+    """The serial, at times with small stacked characters or a word written downwards: left, right or both."""
+    if rng.random() > _STACKED_SHARE:
+        return serial
+    if len(serial) > 6 and rng.random() < 0.8:
+        serial = serial[: int(rng.integers(4, 7))].rstrip(" -*")
+    mark = "!" if rng.random() < 0.7 else "|"
+    gap = str(rng.choice(("", "", " ", "*")))
+    side = rng.random()
+    if side < 0.5:
+        return mark + gap + serial
+    if side < 0.85:
+        return serial + gap + mark
+    return f"{mark}{gap}{serial}{gap}{rng.choice(('!', '|'))}"
 
 
 def _laid_out(serial: str, narrow: float, gap: float) -> list[_Layout]:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HEIGHT_PX, WIDTH_PX = 80, 160
+_ZERO_FOR_O = ("US", "MX", "CA")
+"""Issuers whose letter O is written as digit 0, as the labels of real North American plates have it."""
 
 
 def write_shards(folder: Path, count: int, seed: int, fonts: Path, region_names: tuple[str, ...]) -> None:
@@ -31,6 +33,7 @@ def write_shards(folder: Path, count: int, seed: int, fonts: Path, region_names:
     for i in trange(count, desc="synthetic plates", unit="plate", mininterval=5):
         plate = renderer.render(np.random.default_rng((seed, i)), size_px=(WIDTH_PX, HEIGHT_PX))
         images[i] = plate.rgb
-        labels.append({"text": plate.text, "region": region_names.index(plate.region), "aspect": plate.aspect})
+        text = plate.text.replace("O", "0") if plate.region.startswith(_ZERO_FOR_O) else plate.text
+        labels.append({"text": text, "region": region_names.index(plate.region), "aspect": plate.aspect})
     images.flush()
     labels_path.write_text("".join(json.dumps(label) + "\n" for label in labels), encoding="utf-8")
