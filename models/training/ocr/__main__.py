@@ -114,7 +114,7 @@ def main() -> None:
     float_model = bundle.parent / f"{options.id}-float.tflite"
     figures = evaluate(bundle, options.data, options.fonts, options.tflite_runtime_python, float_model)
     (options.out / "figures.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
-    write_card(bundle / "CARD.md", options.id, run, fitted, figures, counts)
+    write_card(bundle / "CARD.md", run, fitted=fitted, figures=figures, counts=counts)
     print(f"bundle written to {bundle}")
 
 

@@ -79,9 +79,9 @@ _LIMITS = """- Motion blur along the plate merges neighbouring strokes (1/I/L, H
 
 
 def write_card(
-    path: Path, bundle_id: str, run: Run, fitted: dict[str, Any], figures: dict[str, Any], counts: dict[str, int]
+    path: Path, run: Run, *, fitted: dict[str, Any], figures: dict[str, Any], counts: dict[str, int]
 ) -> None:
-    """Write CARD.md from the figures of this very bundle; `counts` says how many crops were used as what."""
+    """Write CARD.md of the bundle in its folder from the figures of this very bundle; `counts` says how many crops were used as what."""
     last = run.history[-1]
     plan = run.plan
     origin = ", started from an earlier reader's weights" if plan.start_from else ""
@@ -90,7 +90,7 @@ def write_card(
         f"peak rate {plan.rate}{origin}."
     )
     text = _TEXT.format(
-        bundle_id=bundle_id,
+        bundle_id=path.parent.name,
         kilobytes=round((path.parent / "model.tflite").stat().st_size / 1024),
         training=training,
         counts="\n".join(f"| {number} | {name} |" for name, number in counts.items()),

@@ -9,7 +9,7 @@ current plates and are deliberately rough: they fill gaps of real data, they do 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 Colour = tuple[int, int, int]
 WHITE, BLACK, NAVY, RED, GREEN, BLUE = (
@@ -22,7 +22,11 @@ SKY, GOLD, YELLOW, CREAM, SILVER = (
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """One plate design.  `band` is the European blue strip ("left") or the Mercosul one ("top")."""
+    """One plate design.  `band` is the European blue strip ("left") or the Mercosul one ("top").
+
+    `formats` are the issuer's usual ones, which the agent may propose; `others` are drawn as well: temporary plates,
+    special series, formats that have just begun.
+    """
 
     region: str
     top: Colour
@@ -37,12 +41,19 @@ class Design:
     faces: str = "US"
     serial_height: float = 0.5
     weight: float = 1.0
+    others: tuple[str, ...] = ()
 
 
 def _us(  # noqa: PLR0917 - a row of the table below
     code: str, name: str, slogan: str, top: Colour, bottom: Colour, name_colour: Colour, ink: Colour, *formats: str
 ) -> Design:
     return Design(f"US-{code}", top, bottom, ink, formats, name, slogan, name_colour)
+
+
+def _more(*row: str | Colour) -> Design:
+    """A current, special or temporary design of a state: its formats are drawn, not proposed."""
+    design = _us(*row)
+    return replace(design, formats=(), others=design.formats)
 
 
 US = (
@@ -100,55 +111,55 @@ US = (
     _us("WI", "WISCONSIN", "America's Dairyland", WHITE, (225, 230, 215), RED, BLACK, "LLL-DDDD", "DDD-LLL"),
     _us("WY", "WYOMING", "", (170, 200, 225), (200, 195, 180), NAVY, NAVY, "DD*DDDDD", "D*DDDDD", "DD DDDDL"),
     _us("DC", "WASHINGTON, DC", "Taxation Without Representation", WHITE, WHITE, RED, NAVY, "LL DDDD", "LL*DDDD"),
-    _us("AL", "ALABAMA", "Sweet Home", (175, 215, 235), (250, 235, 210), NAVY, NAVY, "DDLDDLL", "DLDDLLL", "DDDDLLL"),
-    _us("AK", "ALASKA", "The Last Frontier", SKY, (120, 100, 80), RED, BLACK, "LLL DDD", "LLL*DDD"),
-    _us("AZ", "ARIZONA", "Grand Canyon State", (240, 200, 150), (110, 90, 150), WHITE, (20, 70, 60), "LLLDLDL", "LDLDLDL", "DLLDLDL"),
-    _us("CA", "CALIFORNIA", "", BLACK, BLACK, GOLD, GOLD, "DLLLDDD", "LLL DDD", "DLDDDDD"),
-    _us("CA", "CALIFORNIA", "", (25, 50, 110), (25, 50, 110), GOLD, GOLD, "DDDLLL", "LLL DDD"),
-    _us("CA", "California", "", WHITE, WHITE, RED, NAVY, "DLLLDDD", "DLLLDDD", "DLLLDDD", "DDDDDLD"),
-    _us("CO", "COLORADO", "", (30, 80, 55), (240, 240, 240), WHITE, WHITE, "LLL-LDD", "LLL-DDD"),
-    _us("CO", "COLORADO", "", BLACK, BLACK, WHITE, WHITE, "LLL-LDD", "LLLLDD"),
-    _us("CO", "COLORADO", "", (140, 25, 40), (140, 25, 40), WHITE, WHITE, "LLL-LDD"),
-    _us("CT", "CONNECTICUT", "Constitution State", (20, 60, 120), (20, 60, 120), WHITE, WHITE, "DDD-LLL", "LLL-DDD"),
-    _us("DE", "DELAWARE", "The First State", BLACK, BLACK, WHITE, WHITE, "DDDD", "DDDDD"),
-    _us("FL", "MYFLORIDA.COM", "Sunshine State", WHITE, WHITE, GREEN, GREEN, "LLL LDD", "DDLLLL", "LLL*DDL", "LDD DLL"),
-    _us("GA", "GEORGIA", "PEACH STATE", (240, 225, 200), (245, 190, 130), BLACK, BLACK, "LLLDDDD", "LLL DDDD"),
-    _us("IA", "IOWA", "", BLACK, BLACK, WHITE, WHITE, "LLL DDD", "LLLDDD"),
-    _us("IL", "Illinois", "Land of Lincoln", (130, 175, 215), (230, 235, 245), NAVY, RED, "LL DDDDD", "LLDDDDD", "DDDDDDL"),
-    _us("IN", "INDIANA", "", (60, 90, 140), WHITE, WHITE, BLACK, "DDDLLL", "LLLDDD"),
-    _us("KS", "KANSAS", "To the stars", CREAM, (230, 190, 90), NAVY, NAVY, "DDDDLLL", "LLL DDD"),
-    _us("KY", "KENTUCKY", "In God We Trust", (30, 60, 120), WHITE, WHITE, NAVY, "LDL DDD", "LLL DDD"),
-    _us("MA", "MASSACHUSETTS", "", GREEN, WHITE, GREEN, GREEN, "DDD-LLL", "DDDLLL"),
-    _us("MD", "MARYLAND", "", WHITE, (240, 205, 120), BLACK, BLACK, "DLL DDDD", "DLLDDDD"),
-    _us("ME", "MAINE", "Vacationland", WHITE, CREAM, NAVY, BLACK, "DDDLLL", "DDD LLL"),
-    _us("MI", "MICHIGAN", "WATER-WINTER WONDERLAND", (30, 60, 120), (30, 60, 120), GOLD, GOLD, "LLLDDD", "DLLLDD"),
-    _us("MI", "Michigan", "Pure Michigan", WHITE, WHITE, BLUE, NAVY, "LLL DDDD", "DLLLDD", "LLL DDDD"),
-    _us("MN", "MINNESOTA", "", BLACK, BLACK, WHITE, WHITE, "LLL DDD", "DDD LLL"),
-    _us("MO", "MISSOURI", "BICENTENNIAL", WHITE, (200, 220, 235), RED, NAVY, "LLD LDL", "LLD*LDL"),
-    _us("MS", "MISSISSIPPI", "", WHITE, (205, 225, 240), NAVY, NAVY, "LLL DDDD", "LLLDDDD"),
-    _us("MT", "MONTANA", "", BLACK, BLACK, WHITE, WHITE, "LLLDDD", "DDDDDDL"),
-    _us("NC", "NORTH CAROLINA", "First in Freedom", WHITE, (235, 225, 205), NAVY, RED, "LLL-DDDD", "LLLDDDD"),
-    _us("NE", "NEBRASKA", "The Good Life", (235, 225, 205), (240, 200, 130), BLACK, BLACK, "LLL DDD", "LLLDDD"),
-    _us("NJ", "NEW JERSEY", "Garden State", (30, 40, 80), (30, 40, 80), GOLD, GOLD, "LLL-DDL", "LDD-LLL"),
-    _us("NV", "NEVADA", "Home Means Nevada", (110, 150, 200), (225, 205, 170), NAVY, NAVY, "DDDLDD", "DDL DDD", "LLL DDD"),
-    _us("OH", "OHIO", "BIRTHPLACE OF AVIATION", (170, 205, 235), (245, 205, 130), NAVY, NAVY, "LLL DDDD", "LLLDDDD"),
-    _us("OK", "OKLAHOMA", "IMAGINE THAT", (25, 60, 120), (190, 220, 235), WHITE, NAVY, "LLL-DDD", "LLLDDD", "LL LDDD"),
-    _us("OR", "OREGON", "PACIFIC WONDERLAND", (25, 50, 100), (25, 50, 100), GOLD, GOLD, "DDD LLL", "LLL DDD"),
-    _us("PA", "PENNSYLVANIA", "LET FREEDOM RING", WHITE, (205, 215, 230), NAVY, NAVY, "LLL-DDDD", "LLLDDDD"),
-    _us("RI", "RHODE ISLAND", "Ocean State", (170, 205, 230), (60, 110, 170), NAVY, NAVY, "DLLDDD", "LLDDD", "DDDDDD"),
-    _us("TX", "TEXAS", "", BLACK, BLACK, WHITE, WHITE, "LLL*DDDD", "LLLDDDD", "LLDLDDD"),
-    _us("TX", "TEXAS", "", WHITE, (205, 220, 235), NAVY, NAVY, "LLL DDDD", "DDL LLD", "LLD LDDD"),
-    _us("UT", "UTAH", "IN GOD WE TRUST", BLACK, BLACK, WHITE, WHITE, "LDD DLL", "DLD DLL"),
-    _us("VA", "VIRGINIA", "", (190, 215, 235), (240, 215, 160), NAVY, NAVY, "LLL-DDDD", "LLLDDDD", "DDDDLL"),
-    _us("WI", "WISCONSIN", "", BLACK, BLACK, WHITE, WHITE, "LLL-DDDD", "LLLDDDD"),
-    _us("WA", "WASHINGTON", "", (25, 40, 80), (25, 40, 80), WHITE, WHITE, "LLLDDDD", "LLLDDDD"),
-    _us("DC", "WASHINGTON, DC", "END TAXATION WITHOUT REPRESENTATION", WHITE, WHITE, NAVY, NAVY, "LL DDDD", "LLDDDD"),
-    _us("TX", "TEXAS", "TEMPORARY  EXPIRES 03/14", WHITE, WHITE, BLACK, BLACK, "DDDDDLD", "DDLDDDD"),
-    _us("CO", "COLORADO", "TEMPORARY PERMIT", WHITE, WHITE, BLACK, BLACK, "DDDDDDL", "LLDDDDD"),
-    _us("CA", "CALIFORNIA", "TEMPORARY", WHITE, WHITE, BLACK, BLACK, "LLDDLDD", "BDDLDDL"),
-    _us("FL", "FLORIDA", "TEMPORARY TAG  EXP", WHITE, CREAM, BLACK, BLACK, "LLLDDDD", "DDDDDL"),
-    _us("GA", "GEORGIA", "TEMPORARY OPERATING PERMIT", WHITE, WHITE, BLACK, BLACK, "SDDDDDDD", "PDDDDDDD"),
-    _us("MD", "MARYLAND", "TEMPORARY REGISTRATION", WHITE, (250, 225, 200), BLACK, BLACK, "TDDDDDD", "DDDDDDT"),
+    _more("AL", "ALABAMA", "Sweet Home", (175, 215, 235), (250, 235, 210), NAVY, NAVY, "DDLDDLL", "DLDDLLL", "DDDDLLL"),
+    _more("AK", "ALASKA", "The Last Frontier", SKY, (120, 100, 80), RED, BLACK, "LLL DDD", "LLL*DDD"),
+    _more("AZ", "ARIZONA", "Grand Canyon State", (240, 200, 150), (110, 90, 150), WHITE, (20, 70, 60), "LLLDLDL", "LDLDLDL", "DLLDLDL"),
+    _more("CA", "CALIFORNIA", "", BLACK, BLACK, GOLD, GOLD, "DLLLDDD", "LLL DDD", "DLDDDDD"),
+    _more("CA", "CALIFORNIA", "", (25, 50, 110), (25, 50, 110), GOLD, GOLD, "DDDLLL", "LLL DDD"),
+    _more("CA", "California", "", WHITE, WHITE, RED, NAVY, "DLLLDDD", "DLLLDDD", "DLLLDDD", "DDDDDLD"),
+    _more("CO", "COLORADO", "", (30, 80, 55), (240, 240, 240), WHITE, WHITE, "LLL-LDD", "LLL-DDD"),
+    _more("CO", "COLORADO", "", BLACK, BLACK, WHITE, WHITE, "LLL-LDD", "LLLLDD"),
+    _more("CO", "COLORADO", "", (140, 25, 40), (140, 25, 40), WHITE, WHITE, "LLL-LDD"),
+    _more("CT", "CONNECTICUT", "Constitution State", (20, 60, 120), (20, 60, 120), WHITE, WHITE, "DDD-LLL", "LLL-DDD"),
+    _more("DE", "DELAWARE", "The First State", BLACK, BLACK, WHITE, WHITE, "DDDD", "DDDDD"),
+    _more("FL", "MYFLORIDA.COM", "Sunshine State", WHITE, WHITE, GREEN, GREEN, "LLL LDD", "DDLLLL", "LLL*DDL", "LDD DLL"),
+    _more("GA", "GEORGIA", "PEACH STATE", (240, 225, 200), (245, 190, 130), BLACK, BLACK, "LLLDDDD", "LLL DDDD"),
+    _more("IA", "IOWA", "", BLACK, BLACK, WHITE, WHITE, "LLL DDD", "LLLDDD"),
+    _more("IL", "Illinois", "Land of Lincoln", (130, 175, 215), (230, 235, 245), NAVY, RED, "LL DDDDD", "LLDDDDD", "DDDDDDL"),
+    _more("IN", "INDIANA", "", (60, 90, 140), WHITE, WHITE, BLACK, "DDDLLL", "LLLDDD"),
+    _more("KS", "KANSAS", "To the stars", CREAM, (230, 190, 90), NAVY, NAVY, "DDDDLLL", "LLL DDD"),
+    _more("KY", "KENTUCKY", "In God We Trust", (30, 60, 120), WHITE, WHITE, NAVY, "LDL DDD", "LLL DDD"),
+    _more("MA", "MASSACHUSETTS", "", GREEN, WHITE, GREEN, GREEN, "DDD-LLL", "DDDLLL"),
+    _more("MD", "MARYLAND", "", WHITE, (240, 205, 120), BLACK, BLACK, "DLL DDDD", "DLLDDDD"),
+    _more("ME", "MAINE", "Vacationland", WHITE, CREAM, NAVY, BLACK, "DDDLLL", "DDD LLL"),
+    _more("MI", "MICHIGAN", "WATER-WINTER WONDERLAND", (30, 60, 120), (30, 60, 120), GOLD, GOLD, "LLLDDD", "DLLLDD"),
+    _more("MI", "Michigan", "Pure Michigan", WHITE, WHITE, BLUE, NAVY, "LLL DDDD", "DLLLDD", "LLL DDDD"),
+    _more("MN", "MINNESOTA", "", BLACK, BLACK, WHITE, WHITE, "LLL DDD", "DDD LLL"),
+    _more("MO", "MISSOURI", "BICENTENNIAL", WHITE, (200, 220, 235), RED, NAVY, "LLD LDL", "LLD*LDL"),
+    _more("MS", "MISSISSIPPI", "", WHITE, (205, 225, 240), NAVY, NAVY, "LLL DDDD", "LLLDDDD"),
+    _more("MT", "MONTANA", "", BLACK, BLACK, WHITE, WHITE, "LLLDDD", "DDDDDDL"),
+    _more("NC", "NORTH CAROLINA", "First in Freedom", WHITE, (235, 225, 205), NAVY, RED, "LLL-DDDD", "LLLDDDD"),
+    _more("NE", "NEBRASKA", "The Good Life", (235, 225, 205), (240, 200, 130), BLACK, BLACK, "LLL DDD", "LLLDDD"),
+    _more("NJ", "NEW JERSEY", "Garden State", (30, 40, 80), (30, 40, 80), GOLD, GOLD, "LLL-DDL", "LDD-LLL"),
+    _more("NV", "NEVADA", "Home Means Nevada", (110, 150, 200), (225, 205, 170), NAVY, NAVY, "DDDLDD", "DDL DDD", "LLL DDD"),
+    _more("OH", "OHIO", "BIRTHPLACE OF AVIATION", (170, 205, 235), (245, 205, 130), NAVY, NAVY, "LLL DDDD", "LLLDDDD"),
+    _more("OK", "OKLAHOMA", "IMAGINE THAT", (25, 60, 120), (190, 220, 235), WHITE, NAVY, "LLL-DDD", "LLLDDD", "LL LDDD"),
+    _more("OR", "OREGON", "PACIFIC WONDERLAND", (25, 50, 100), (25, 50, 100), GOLD, GOLD, "DDD LLL", "LLL DDD"),
+    _more("PA", "PENNSYLVANIA", "LET FREEDOM RING", WHITE, (205, 215, 230), NAVY, NAVY, "LLL-DDDD", "LLLDDDD"),
+    _more("RI", "RHODE ISLAND", "Ocean State", (170, 205, 230), (60, 110, 170), NAVY, NAVY, "DLLDDD", "LLDDD", "DDDDDD"),
+    _more("TX", "TEXAS", "", BLACK, BLACK, WHITE, WHITE, "LLL*DDDD", "LLLDDDD", "LLDLDDD"),
+    _more("TX", "TEXAS", "", WHITE, (205, 220, 235), NAVY, NAVY, "LLL DDDD", "DDL LLD", "LLD LDDD"),
+    _more("UT", "UTAH", "IN GOD WE TRUST", BLACK, BLACK, WHITE, WHITE, "LDD DLL", "DLD DLL"),
+    _more("VA", "VIRGINIA", "", (190, 215, 235), (240, 215, 160), NAVY, NAVY, "LLL-DDDD", "LLLDDDD", "DDDDLL"),
+    _more("WI", "WISCONSIN", "", BLACK, BLACK, WHITE, WHITE, "LLL-DDDD", "LLLDDDD"),
+    _more("WA", "WASHINGTON", "", (25, 40, 80), (25, 40, 80), WHITE, WHITE, "LLLDDDD", "LLLDDDD"),
+    _more("DC", "WASHINGTON, DC", "END TAXATION WITHOUT REPRESENTATION", WHITE, WHITE, NAVY, NAVY, "LL DDDD", "LLDDDD"),
+    _more("TX", "TEXAS", "TEMPORARY  EXPIRES 03/14", WHITE, WHITE, BLACK, BLACK, "DDDDDLD", "DDLDDDD"),
+    _more("CO", "COLORADO", "TEMPORARY PERMIT", WHITE, WHITE, BLACK, BLACK, "DDDDDDL", "LLDDDDD"),
+    _more("CA", "CALIFORNIA", "TEMPORARY", WHITE, WHITE, BLACK, BLACK, "LLDDLDD", "BDDLDDL"),
+    _more("FL", "FLORIDA", "TEMPORARY TAG  EXP", WHITE, CREAM, BLACK, BLACK, "LLLDDDD", "DDDDDL"),
+    _more("GA", "GEORGIA", "TEMPORARY OPERATING PERMIT", WHITE, WHITE, BLACK, BLACK, "SDDDDDDD", "PDDDDDDD"),
+    _more("MD", "MARYLAND", "TEMPORARY REGISTRATION", WHITE, (250, 225, 200), BLACK, BLACK, "TDDDDDD", "DDDDDDT"),
     Design("US-OTHER", WHITE, SKY, NAVY, ("LLL DDD", "LL DDDD", "DDDDDD"), "U.S. GOVERNMENT", "For Official Use Only"),
     Design("US-OTHER", CREAM, WHITE, NAVY, ("LLL DDD", "LLL*DDD"), "PUERTO RICO", "Isla del Encanto", BLUE),
     Design("US-OTHER", WHITE, SKY, BLUE, ("LL DDDD",), "GUAM USA", "Tano Y Chamorro", RED),
@@ -203,7 +214,8 @@ EUROPE = (
 _MERCOSUL_INKS = ((BLACK, 3.0), (RED, 0.7), (BLUE, 0.4), ((20, 110, 60), 0.3))
 BRAZIL = (
     *(
-        Design("BR", WHITE, WHITE, ink, ("LLLDLDD",), "BRASIL", aspect=3.1, band="top", faces="BR", serial_height=0.6, weight=weight)
+        Design("BR", WHITE, WHITE, ink, ("LLLDLDD",), "BRASIL", aspect=3.1, band="top", faces="BR", serial_height=0.6,
+               weight=weight)
         for ink, weight in _MERCOSUL_INKS
     ),
     Design("BR", SILVER, SILVER, BLACK, ("LLL-DDDD", "LLL DDDD"), "BR", aspect=3.1, faces="BR", serial_height=0.6,
@@ -231,7 +243,7 @@ OTHER = (
     Design("OTHER", WHITE, WHITE, BLACK, ("LLL-DDD", "LL-DDD"), "", "ISLAMABAD", BLACK, aspect=2.6),
     Design("OTHER", BLACK, BLACK, WHITE, ("LLL DDDD", "LL DDDD L"), aspect=4.2, faces="EU", serial_height=0.68),
     Design("OTHER", WHITE, WHITE, NAVY, ("LLL DDL", "DLL DLL", "LLL-DDD"), "NSW", "", NAVY, aspect=2.8),
-)
+)  # fmt: skip
 FAMILIES = {"US": US, "MX": MEXICO, "CA": CANADA, "EU": EUROPE, "BR": BRAZIL, "OTHER": OTHER}
 FAMILY_SHARES = {"US": 0.55, "MX": 0.07, "CA": 0.06, "EU": 0.17, "BR": 0.11, "OTHER": 0.04}
 

@@ -340,14 +340,17 @@ def _revised(rng: np.random.Generator, design: Design) -> Design:
     ground, ink = (tuple(map(int, pool[rng.integers(len(pool))])) for pool in (_PALES, _DIES))
     if rng.random() < 0.5:
         ground, ink = ink, ground
-    formats = _OLD_FORMATS if design.region.startswith("US") else design.formats
+    formats = _OLD_FORMATS if design.region.startswith("US") else design.formats + design.others
     name = design.name if rng.random() < 0.7 else f"{design.name} {rng.integers(30, 99)}"
-    return replace(design, top=ground, bottom=ground, ink=ink, name_colour=ink, formats=formats, name=name)
+    return replace(
+        design, top=ground, bottom=ground, ink=ink, name_colour=ink, formats=formats, name=name, others=()
+    )
 
 
 def _serial(rng: np.random.Generator, design: Design) -> str:
     letters = _LETTERS[design.faces]
-    pattern = design.formats[rng.integers(len(design.formats))]
+    patterns = design.formats + design.others
+    pattern = patterns[rng.integers(len(patterns))]
     if design.region.startswith("US") and rng.random() < _PERSONAL_SHARE:
         return _with_small(rng, personal_serial(rng))
     pools = {"L": letters, "D": _DIGITS}
