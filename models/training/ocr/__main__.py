@@ -14,7 +14,7 @@ import torch
 
 from models.training.ocr.card import write_card
 from models.training.ocr.data import PART, Sampler, Shards, draw_boards, load_crops
-from models.training.ocr.evaluate import evaluate
+from models.training.ocr.evaluate import evaluate, refusals
 from models.training.ocr.export import Recipe, export
 from models.training.ocr.layout import BOARD_SHARE, fit_layout
 from models.training.ocr.regions import REGIONS
@@ -47,6 +47,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--fonts", type=Path, default=DEFAULT_CACHE)
     parser.add_argument("--start-from", type=Path, help="bundle folder or weights.npz to start from")
     parser.add_argument("--extra-labels", type=Path, help="image,text,weight for crops without a label")
+    parser.add_argument("--negatives", type=Path, help="finds of the detector that are no plates (ocr.negatives)")
     parser.add_argument("--export-state", type=Path, help="write the compact state of OUT to this file, and end")
     parser.add_argument(
         "--resume-state", type=Path, help="go on from a compact state where OUT holds no checkpoint"
@@ -95,7 +96,7 @@ def main() -> None:
         folder = options.shards or options.out / "shards"
         write_shards(folder, options.synthetic, 11, options.fonts, REGIONS)
         shards = Shards(folder)
-    crops = load_crops(options.data, options.extra_labels)
+    crops = load_crops(options.data, options.extra_labels, options.negatives)
     options.out.mkdir(parents=True, exist_ok=True)
     counts = {**crops.counts, "synthetic plates": options.synthetic}
     (options.out / "data.json").write_text(json.dumps(counts, indent=1), encoding="utf-8")
@@ -113,6 +114,7 @@ def main() -> None:
     fitted = export(run.average, run.history, sampler, crops.validation, recipe=recipe, out=bundle)
     float_model = bundle.parent / f"{options.id}-float.tflite"
     figures = evaluate(bundle, options.data, options.fonts, options.tflite_runtime_python, float_model)
+    figures |= refusals(bundle, crops.refused_validation)
     (options.out / "figures.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
     write_card(bundle / "CARD.md", run, fitted=fitted, figures=figures, counts=counts)
     print(f"bundle written to {bundle}")

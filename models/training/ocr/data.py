@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.data import Sampler as TorchSampler
 
 from models.training.ocr.augment import Image, Source, View, augmented
-from models.training.ocr.labels import REFUSED, UNUSED, Label, folded, read_labels
+from models.training.ocr.labels import REFUSED, UNUSED, Label, folded, read_finds, read_labels
 from models.training.ocr.net import HEIGHT_PX, WIDTH_PX
 from models.training.ocr.regions import UNLABELLED, encode, region_of
 from models.training.plates import PlateRenderer
@@ -87,10 +87,11 @@ class Crops:
     training: list[Crop]
     validation: list[Crop]
     refused: list[Crop]
+    refused_validation: list[Crop]
     counts: dict[str, int]
 
 
-def load_crops(data: Path, extra_labels: Path | None = None) -> Crops:
+def load_crops(data: Path, extra_labels: Path | None = None, negatives: Path | None = None) -> Crops:
     """All crops of `data`/ocr that are of use.
 
     A plate goes to one side by a hash of its text, so copies of it never sit on both; a crop without a text goes by
@@ -101,6 +102,7 @@ def load_crops(data: Path, extra_labels: Path | None = None) -> Crops:
     training: list[Crop] = []
     validation: list[Crop] = []
     refused: list[Crop] = []
+    refused_validation: list[Crop] = []
     counts: Counter[str] = Counter()
     for label in read_labels(data / "ocr", extra_labels):
         text = label.text
@@ -109,16 +111,20 @@ def load_crops(data: Path, extra_labels: Path | None = None) -> Crops:
             continue
         held_out = _held_out(text or label.image)
         if label.kind in REFUSED:
-            side, name = (None if held_out else refused), f"refused: {label.kind}"
+            side = refused_validation if held_out else refused
+            name = f"refused{', validation' if held_out else ''}: {label.kind}"
         elif text:
             side, name = (validation, "validation") if held_out else (training, "training")
             name = f"{name}: {label.origin}, {label.label_set}"
         else:
             side, name = training, "training, region only"
-        counts[name if side is not None else f"{name}, held out"] += 1
-        if side is not None:
-            side.append(_crop(data / "ocr" / label.image, label))
-    return Crops(training, validation, refused, dict(sorted(counts.items())))
+        counts[name] += 1
+        side.append(_crop(data / "ocr" / label.image, label))
+    if negatives is not None:
+        for label, held_out in read_finds(negatives):
+            (refused_validation if held_out else refused).append(_crop(negatives / label.image, label))
+            counts[f"refused{', validation' if held_out else ''}: finds of the detector"] += 1
+    return Crops(training, validation, refused, refused_validation, dict(sorted(counts.items())))
 
 
 def measuring_texts(dev: Path) -> frozenset[str]:

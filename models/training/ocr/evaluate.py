@@ -211,6 +211,19 @@ def share_told(model: Tflite, images: NDArray[np.uint8], contract: dict[str, Any
     return float(np.mean(told))
 
 
+def refusals(bundle: Path, refused: list[Crop]) -> dict[str, Any]:
+    """Share of held-out crops that show no plate in one line for which a text would be told, and their number."""
+    contract = tomllib.loads((bundle / "bundle.toml").read_text(encoding="utf-8"))
+    margins = contract["ocr"]["crop_margin_x"], contract["ocr"]["crop_margin_y"]
+    if not refused:
+        return {}
+    images = np.stack([cut(crop.source.rgb, crop.source.box, *margins) for crop in refused])
+    return {
+        "real_refused": len(refused),
+        "real_refused_read": share_told(Tflite(bundle / "model.tflite"), images, contract),
+    }
+
+
 def evaluate(
     bundle: Path, data: Path, fonts: Path, other_python: Path | None, float_model: Path | None
 ) -> dict[str, Any]:
@@ -270,6 +283,11 @@ def printed(result: dict[str, Any]) -> str:
         f"{100 * result['two_lines_read']:.1f} % would be reported, each wrongly: they are to be rejected.",
         f"int8, one core, ai-edge-litert on this machine: {result['ms_int8_one_core']:.2f} ms a plate.",
     ]
+    if "real_refused" in result:
+        lines.append(
+            f"Of {result['real_refused']} held-out finds of the detector and crops that show no plate in one line "
+            f"{100 * result['real_refused_read']:.1f} % would be reported."
+        )
     return "\n".join(lines)
 
 

@@ -7,6 +7,7 @@ no text.
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ _WEAK_LABEL, _WEAK_WEIGHT = 0.5, 0.4
 _WITH_STATES = "us_state"
 _ZERO_FOR_O = frozenset({"us_state", "oi"})
 """Sets whose labels write most letters O as 0: all of them are written so, or the reader learns to doubt both."""
+_FINDS_HELD_OUT_PERCENT = 20
 _TEXT = re.compile(r"[A-Z0-9]*")
 
 Box = tuple[float, float, float, float]
@@ -67,6 +69,23 @@ def read_labels(folder: Path, extra: Path | None = None) -> list[Label]:
     ]
 
 
+def read_finds(folder: Path) -> list[tuple[Label, bool]]:
+    """Finds of the detector where no plate is, as `negatives.py` wrote them, and whether their photograph is held out."""
+    finds = []
+    for row in _rows(folder / "labels.csv"):
+        box = _box(row)
+        held_out = (
+            int.from_bytes(hashlib.sha256(row["gid"].encode()).digest()[:4], "big") % 100 < _FINDS_HELD_OUT_PERCENT
+        )
+        finds.append((Label(row["image"], "", 0.0, NO_PLATE, "detector", "finds", "", box), held_out))
+    return finds
+
+
+def _box(row: dict[str, str]) -> Box | None:
+    text = row["plate_box_in_crop"]
+    return tuple(float(v) for v in json.loads(text)) if text else None
+
+
 def _rows(path: Path) -> list[dict[str, str]]:
     """Rows of a table; none where there is no such file: other data need not have been processed at."""
     if not path.exists():
@@ -104,8 +123,7 @@ def _label(
         text = folded(text)
     if not _TEXT.fullmatch(text):
         raise ValueError(f"{row['image']}: a text holds A-Z and 0-9 only")
-    box = tuple(float(v) for v in json.loads(row["plate_box_in_crop"])) if row["plate_box_in_crop"] else None
-    return Label(row["image"], text, weight, kind, origin, row["set"], row["state"], box)
+    return Label(row["image"], text, weight, kind, origin, row["set"], row["state"], _box(row))
 
 
 def _without_text(row: dict[str, str]) -> str:
