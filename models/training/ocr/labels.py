@@ -70,7 +70,7 @@ def read_labels(folder: Path, extra: Path | None = None) -> list[Label]:
 
 
 def read_finds(folder: Path) -> list[tuple[Label, bool]]:
-    """Finds of the detector where no plate is, as `negatives.py` wrote them, and whether their photograph is held out."""
+    """What `negatives.py` found where no plate is, and whether its photograph is held out."""
     finds = []
     for row in _rows(folder / "labels.csv"):
         box = _box(row)
