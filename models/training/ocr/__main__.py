@@ -88,6 +88,8 @@ def main() -> None:
     cv2.setNumThreads(1)
     plan = _plan(options)
     if options.export_state:
+        if not (options.out / "checkpoint.pt").exists():
+            raise SystemExit(f"{options.out}: no checkpoint.pt yet; one is written every ten minutes")
         write_state(Run(plan), options.export_state)
         print(f"{options.export_state}: {options.export_state.stat().st_size / 1e6:.1f} MB")
         return
