@@ -10,10 +10,11 @@ import json
 from pathlib import Path
 
 import cv2
+import numpy as np
 import torch
 
 from models.training.ocr.card import write_card
-from models.training.ocr.data import PART, Sampler, Shards, draw_boards, load_crops
+from models.training.ocr.data import PART, Sampler, Shards, backdrops_of, draw_boards, load_crops
 from models.training.ocr.evaluate import evaluate, refusals
 from models.training.ocr.export import Recipe, export
 from models.training.ocr.layout import BOARD_SHARE, fit_layout
@@ -40,7 +41,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--synthetic", type=int, default=80_000, help="synthetic plates to draw (0: none)")
     parser.add_argument("--synthetic-share", type=float, default=0.4, help="share of them in a batch")
     parser.add_argument(
-        "--boards", type=int, default=1500, help="drawn boards and plates in two lines, to be refused"
+        "--boards", type=int, default=3000, help="drawn boards and plates in two lines, to be refused"
     )
     parser.add_argument("--layout-steps", type=int, default=800, help="steps of the head that refuses them")
     parser.add_argument("--shards", type=Path, help="folder of the synthetic plates (default OUT/shards)")
@@ -108,7 +109,8 @@ def main() -> None:
     run = fit(plan, sampler, crops.validation)
     if options.train_only:
         return
-    boards = [*draw_boards(options.boards, options.seed, options.fonts), *crops.refused]
+    grounds = backdrops_of(crops.training, np.random.default_rng(options.seed))
+    boards = [*draw_boards(options.boards, options.seed, options.fonts, grounds), *crops.refused]
     with_boards = Sampler(*drawing, 2 * PART, boards=boards, board_share=BOARD_SHARE, sharp_first=False)
     fit_layout(run.average, with_boards, options.layout_steps, plan)
     recipe = Recipe(options.id, options.margin_x, options.margin_y, options.fonts)

@@ -20,6 +20,7 @@ from models.training.ocr.labels import REFUSED, UNUSED, Label, folded, read_find
 from models.training.ocr.net import HEIGHT_PX, WIDTH_PX
 from models.training.ocr.regions import UNLABELLED, encode, region_of
 from models.training.plates import PlateRenderer
+from models.training.plates.boards import BoardPainter
 from models.training.plates.signs import SignPainter
 from models.training.plates.two_lines import two_line_plate
 
@@ -302,20 +303,25 @@ def _corner_trust(crop: Crop) -> float:
     return 1.0 if crop.label_set in _EXACT_CORNERS else _LOOSE_CORNERS
 
 
-def draw_boards(count: int, seed: int, fonts: Path) -> list[Crop]:
-    """Boards that are no plates, and as many plates of two lines: what the head for the layout is to refuse."""
-    painter, renderer = SignPainter(fonts), PlateRenderer(fonts)
+def draw_boards(count: int, seed: int, fonts: Path, grounds: Sequence[Image]) -> list[Crop]:
+    """What the head for the layout is to refuse: boards of all kinds, every fourth a plate of two lines.
+
+    `grounds` are RGB pictures without writing for what lies over a picture.
+    """
+    signs, renderer, boards = SignPainter(fonts), PlateRenderer(fonts), BoardPainter(fonts, grounds)
     rng = np.random.default_rng(seed)
-    boards = []
+    drawn = []
     for number in range(count):
-        if number % 2:
+        if number % 4 == 1:
             rgb = two_line_plate(renderer, rng)
+        elif number % 4 == 3:
+            rgb = np.ascontiguousarray(signs.paint(rng, min_chars=_BOARD_MIN_CHARS)[..., ::-1])
         else:
-            rgb = np.ascontiguousarray(painter.paint(rng, min_chars=_BOARD_MIN_CHARS)[..., ::-1])
+            rgb = boards.paint(rng).rgb
         height, width = rgb.shape[:2]
         source = Source(rgb, (1.0, 1.0, width - 1.0, height - 1.0), min(width / height, 5.0))
-        boards.append(Crop(source, "", UNLABELLED, BOARD, 0.0))
-    return boards
+        drawn.append(Crop(source, "", UNLABELLED, BOARD, 0.0))
+    return drawn
 
 
 def cut(rgb: Image, box: tuple[float, float, float, float], margin_x: float, margin_y: float) -> Image:

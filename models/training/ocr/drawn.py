@@ -10,6 +10,7 @@ import numpy as np
 
 from models.training.ocr.data import cut
 from models.training.plates import PlateRenderer
+from models.training.plates.boards import BoardPainter
 from models.training.plates.signs import SignPainter
 from models.training.plates.two_lines import two_line_plate
 
@@ -82,9 +83,24 @@ def boards(fonts: Path, margins: tuple[float, float]) -> NDArray[np.uint8]:
     """Crops uint8 [n, 64, 128, 3] of boards with writing that are no plates."""
     painter = SignPainter(fonts)
     rng = np.random.default_rng(18)
+    rgbs = [np.ascontiguousarray(painter.paint(rng, min_chars=9)[..., ::-1]) for _ in range(_BOARDS)]
+    return _boards_seen(rgbs, rng, margins)
+
+
+def held_out_boards(fonts: Path, margins: tuple[float, float]) -> NDArray[np.uint8]:
+    """Crops of signs, lettering, overlays and displays in words and faces that no training board shows."""
+    rng = np.random.default_rng(20)
+    clouds = [rng.integers(0, 256, (4, 8, 3), dtype=np.uint8) for _ in range(40)]
+    grounds = [cv2.resize(cloud, (128, 64), interpolation=cv2.INTER_CUBIC) for cloud in clouds]
+    painter = BoardPainter(fonts, grounds, held_out=True)
+    return _boards_seen([painter.paint(rng).rgb for _ in range(_BOARDS)], rng, margins)
+
+
+def _boards_seen(
+    rgbs: list[NDArray[np.uint8]], rng: np.random.Generator, margins: tuple[float, float]
+) -> NDArray[np.uint8]:
     crops = []
-    for _ in range(_BOARDS):
-        rgb = np.ascontiguousarray(painter.paint(rng, min_chars=9)[..., ::-1])
+    for rgb in rgbs:
         picture, box = turned(rgb, rgb.shape[1] / rgb.shape[0], float(rng.uniform(0, 30)))
         crops.append(cut(picture, box, *margins))
     return np.stack(crops)
