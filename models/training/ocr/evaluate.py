@@ -280,8 +280,8 @@ def printed(result: dict[str, Any]) -> str:
         f"above the threshold {100 * crops['state_named']:.1f} % are named,",
         f"{100 * (crops['state_named_right'] or 0):.1f} % of them rightly.",
         f"Of 400 drawn boards with writing that are no plates {100 * result['boards_read']:.1f} % would be reported",
-        f"as plates, had the detector taken them for some; {100 * result['other_boards_read']:.1f} % of 400 signs, letterings,",
-        "overlays and displays in words and faces that training never showed; of 400 drawn plates in two lines",
+        "as plates, had the detector taken them for some; of 400 signs, letterings, overlays and displays in words and",
+        f"faces that training never showed {100 * result['other_boards_read']:.1f} %; of 400 drawn plates in two lines",
         f"{100 * result['two_lines_read']:.1f} % would be reported, each wrongly: they are to be rejected.",
         f"int8, one core, ai-edge-litert on this machine: {result['ms_int8_one_core']:.2f} ms a plate.",
     ]
