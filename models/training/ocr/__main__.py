@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,15 +15,15 @@ import numpy as np
 import torch
 
 from models.training.ocr.card import write_card
-from models.training.ocr.data import PART, Sampler, Shards, backdrops_of, draw_boards, load_crops
+from models.training.ocr.data import PART, Refused, Sampler, Shards, backdrops_of, load_crops
 from models.training.ocr.evaluate import evaluate, refusals
 from models.training.ocr.export import Recipe, export
-from models.training.ocr.layout import BOARD_SHARE, fit_layout
+from models.training.ocr.layout import BESIDE_SHARE, BOARD_SHARE, fit_layout
 from models.training.ocr.regions import REGIONS
 from models.training.ocr.state import write_state
 from models.training.ocr.train import MARGIN_X, MARGIN_Y, Plan, Run, fit
 from models.training.plates.fonts import DEFAULT_CACHE
-from models.training.plates.shards import write_shards
+from models.training.plates.shards import write_boards, write_shards
 
 
 def _options() -> argparse.Namespace:
@@ -41,10 +42,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--synthetic", type=int, default=80_000, help="synthetic plates to draw (0: none)")
     parser.add_argument("--synthetic-share", type=float, default=0.4, help="share of them in a batch")
     parser.add_argument(
-        "--boards", type=int, default=3000, help="drawn boards and plates in two lines, to be refused"
+        "--boards", type=int, default=16_000, help="drawn boards and plates in two lines, to be refused"
     )
     parser.add_argument("--layout-steps", type=int, default=800, help="steps of the head that refuses them")
     parser.add_argument("--shards", type=Path, help="folder of the synthetic plates (default OUT/shards)")
+    parser.add_argument("--board-shards", type=Path, help="folder of the drawn boards (default OUT/boards)")
     parser.add_argument("--fonts", type=Path, default=DEFAULT_CACHE)
     parser.add_argument("--start-from", type=Path, help="bundle folder or weights.npz to start from")
     parser.add_argument("--extra-labels", type=Path, help="image,text,weight for crops without a label")
@@ -101,17 +103,19 @@ def main() -> None:
         shards = Shards(folder)
     crops = load_crops(options.data, options.extra_labels, options.negatives)
     options.out.mkdir(parents=True, exist_ok=True)
-    counts = {**crops.counts, "synthetic plates": options.synthetic}
+    counts = {**crops.counts, "synthetic plates": options.synthetic, "drawn boards": options.boards}
     (options.out / "data.json").write_text(json.dumps(counts, indent=1), encoding="utf-8")
     print("\n".join(f"{number:6d} {name}" for name, number in counts.items()), flush=True)
+    boards = options.board_shards or options.out / "boards"
+    grounds = backdrops_of(crops.training, np.random.default_rng(options.seed))
+    write_boards(boards, options.boards, 13, options.fonts, grounds)
+    refused = Refused(Shards(boards), crops.refused, BESIDE_SHARE)
     drawing = crops.training, shards, options.synthetic_share, options.seed
-    sampler = Sampler(*drawing, sharp_first=options.start_from is None)
-    run = fit(plan, sampler, crops.validation)
+    sampler = Sampler(*drawing, refused=refused, sharp_first=options.start_from is None)
+    run = fit(plan, sampler, crops.validation, crops.refused_validation)
     if options.train_only:
         return
-    grounds = backdrops_of(crops.training, np.random.default_rng(options.seed))
-    boards = [*draw_boards(options.boards, options.seed, options.fonts, grounds), *crops.refused]
-    with_boards = Sampler(*drawing, 2 * PART, boards=boards, board_share=BOARD_SHARE, sharp_first=False)
+    with_boards = Sampler(*drawing, 2 * PART, refused=replace(refused, share=BOARD_SHARE), sharp_first=False)
     fit_layout(run.average, with_boards, options.layout_steps, plan)
     recipe = Recipe(options.id, options.margin_x, options.margin_y, options.fonts)
     bundle = options.out / "bundle" / options.id

@@ -19,13 +19,9 @@ from models.training.ocr.augment import Image, Source, View, augmented
 from models.training.ocr.labels import REFUSED, UNUSED, Label, folded, read_finds, read_labels
 from models.training.ocr.net import HEIGHT_PX, WIDTH_PX
 from models.training.ocr.regions import UNLABELLED, encode, region_of
-from models.training.plates import PlateRenderer
-from models.training.plates.boards import BoardPainter
-from models.training.plates.signs import SignPainter
-from models.training.plates.two_lines import two_line_plate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -44,7 +40,7 @@ _EXACT_CORNERS, _LOOSE_CORNERS = frozenset({"us_state", "synthetic"}), 0.2
 """Plates on vehicles are labelled by upright boxes, which say little about corners."""
 BOARD = "board"
 """Label set of boards that are no plates, and of plates in two lines: nothing is to be read there."""
-_BOARD_MIN_CHARS = 9
+_REAL_REFUSED = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +161,7 @@ def read_rgb(path: Path) -> Image:
 
 
 class Shards:
-    """Synthetic plates on disk: images uint8 [n, 80, 160, 3], texts, regions and true aspects."""
+    """Synthetic plates, or boards, on disk: images uint8 [n, 80, 160, 3], texts, regions and true aspects."""
 
     def __init__(self, folder: Path) -> None:
         self._images = np.load(folder / "images.npy", mmap_mode="r")
@@ -176,12 +172,30 @@ class Shards:
         return len(self._labels)
 
     def crop(self, index: int) -> Crop:
-        """One plate; its picture is the plate alone, edge to edge."""
+        """One plate or board; its picture is that alone, edge to edge."""
         label = self._labels[index]
         rgb = np.array(self._images[index])
         height, width = rgb.shape[:2]
         box = (1.0, 1.0, width - 1.0, height - 1.0)
-        return Crop(Source(rgb, box, label["aspect"]), label["text"], label["region"], "synthetic", 1.0)
+        source = Source(rgb, box, label["aspect"])
+        if "text" not in label:
+            return Crop(source, "", UNLABELLED, BOARD, 0.0, label["kind"])
+        return Crop(source, label["text"], label["region"], "synthetic", 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Drawn boards and real crops in which nothing is to be read, as `share` of what is drawn for a batch."""
+
+    drawn: Shards
+    real: list[Crop]
+    share: float
+
+    def draw(self, rng: np.random.Generator) -> Crop:
+        """One of them."""
+        if self.real and rng.random() < _REAL_REFUSED:
+            return self.real[int(rng.integers(len(self.real)))]
+        return self.drawn.crop(int(rng.integers(len(self.drawn))))
 
 
 class Sampler(Dataset[Batch]):
@@ -195,11 +209,10 @@ class Sampler(Dataset[Batch]):
         seed: int,
         size: int = PART,
         *,
-        boards: Sequence[Crop] = (),
-        board_share: float = 0.0,
+        refused: Refused | None = None,
         sharp_first: bool = True,
     ) -> None:
-        self._boards, self._board_share = boards, board_share
+        self._refused = refused
         self._hard_after = _HARD_AFTER_BATCHES if sharp_first else 1
         self._crops, self._shards, self._seed, self._size = crops, shards, seed, size
         self._share = synthetic_share if shards else 0.0
@@ -219,8 +232,8 @@ class Sampler(Dataset[Batch]):
         return DataLoader(self, batch_size=None, sampler=_CountFrom(first), num_workers=workers)
 
     def _draw(self, rng: np.random.Generator) -> Crop:
-        if self._boards and rng.random() < self._board_share:
-            return self._boards[int(rng.integers(len(self._boards)))]
+        if self._refused is not None and rng.random() < self._refused.share:
+            return self._refused.draw(rng)
         if self._shards is not None and rng.random() < self._share:
             return self._shards.crop(int(rng.integers(len(self._shards))))
         return self._crops[int(np.searchsorted(self._cumulative, rng.random() * self._cumulative[-1]))]
@@ -301,27 +314,6 @@ def _corner_trust(crop: Crop) -> float:
     if crop.label_set == BOARD:
         return 0.0
     return 1.0 if crop.label_set in _EXACT_CORNERS else _LOOSE_CORNERS
-
-
-def draw_boards(count: int, seed: int, fonts: Path, grounds: Sequence[Image]) -> list[Crop]:
-    """What the head for the layout is to refuse: boards of all kinds, every fourth a plate of two lines.
-
-    `grounds` are RGB pictures without writing for what lies over a picture.
-    """
-    signs, renderer, boards = SignPainter(fonts), PlateRenderer(fonts), BoardPainter(fonts, grounds)
-    rng = np.random.default_rng(seed)
-    drawn = []
-    for number in range(count):
-        if number % 4 == 1:
-            rgb = two_line_plate(renderer, rng)
-        elif number % 4 == 3:
-            rgb = np.ascontiguousarray(signs.paint(rng, min_chars=_BOARD_MIN_CHARS)[..., ::-1])
-        else:
-            rgb = boards.paint(rng).rgb
-        height, width = rgb.shape[:2]
-        source = Source(rgb, (1.0, 1.0, width - 1.0, height - 1.0), min(width / height, 5.0))
-        drawn.append(Crop(source, "", UNLABELLED, BOARD, 0.0))
-    return drawn
 
 
 def cut(rgb: Image, box: tuple[float, float, float, float], margin_x: float, margin_y: float) -> Image:

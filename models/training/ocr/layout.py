@@ -1,7 +1,8 @@
 """The head that says whether a text stands in one line: two lines, and boards that are no plates, are refused.
 
-It learns after the reader, on the reader's own features, and leaves all else as it is: taught through CTC ("read
-nothing here") the same boards took plates along (ADR 13).
+It learns beside the reader, so that the features it needs are there, and once more after it with all else frozen.
+Taught through CTC ("read nothing here") the same boards took plates along (ADR 13); on features that the reader alone
+had shaped, the head let 8 of 100 held-out boards through where it lost 5 of 715 plates.
 """
 
 from __future__ import annotations
@@ -11,20 +12,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch.nn import functional as F  # noqa: N812 - the name PyTorch itself uses
 from tqdm import tqdm
 
 from models.training.ocr.decode import decode
 from models.training.ocr.labels import folded
-from models.training.ocr.net import PlateNet, as_input
+from models.training.ocr.net import PlateNet, as_input, layout_loss
 from models.training.ocr.regions import ALPHABET
 
 if TYPE_CHECKING:
     from models.training.ocr.data import Batch, Sampler
     from models.training.ocr.train import Plan
 
-BOARD_SHARE = 0.4
-"""Of the crops of this stage."""
+BESIDE_SHARE, BOARD_SHARE = 0.1, 0.4
+"""Of the crops while the reader learns, and of the stage after it."""
 _RATE = 2e-3
 _FIRST_BATCH = 10**8
 """Batches that the reader did not learn from."""
@@ -63,11 +63,10 @@ def _loss(net: PlateNet, batch: Batch, device: str) -> torch.Tensor:
     with torch.no_grad():
         seen = net(as_input(batch.sharp, device))[0].float().cpu().numpy()
         features = net.trunk(as_input(batch.images, device))
-    logits = net.one_line(net.layout(features).flatten(1))[:, 0].float()
+    logits = net.one_line(net.layout(features).flatten(1))
     boards = torch.from_numpy(batch.boards).to(device)
     counted = boards | torch.from_numpy(_trusted(seen, batch)).to(device)
-    losses = F.binary_cross_entropy_with_logits(logits, (~boards).float(), reduction="none")
-    return (losses * counted).sum() / counted.sum().clamp(min=1)
+    return layout_loss(logits, boards, counted)
 
 
 def _trusted(seen: np.ndarray, batch: Batch) -> np.ndarray:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name PyTorch itself uses
 
-from models.training.ocr.regions import BLANK, REGIONS
+from models.training.ocr.regions import BLANK, REGIONS, UNLABELLED
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +22,7 @@ HEIGHT_PX, WIDTH_PX = 64, 128
 STEPS = 32
 CLASSES = BLANK + 1
 _ROWS = 4
+_SMOOTHING = 0.05
 _CONTEXT_STEPS = 21
 ISSUER_FEATURES = 96 * 2 * 2
 
@@ -106,8 +107,8 @@ class PlateNet(nn.Module):
         self.region = nn.Linear(ISSUER_FEATURES, len(REGIONS))
         self.outline = nn.Sequential(ConvBlock(c, 32, stride=(2, 2)), ConvBlock(32, 32, stride=(2, 2)))
         self.corners = nn.Linear(32 * 2 * 8, 8)
-        self.layout = nn.Sequential(ConvBlock(c, 24, stride=(2, 2)), ConvBlock(24, 24, stride=(2, 2)))
-        self.one_line = nn.Linear(24 * 2 * 8, 1)
+        self.layout = nn.Sequential(ConvBlock(c, 64, stride=(2, 2)), ConvBlock(64, 64, stride=(2, 2)))
+        self.one_line = nn.Linear(64 * 2 * 8, 1)
 
     def forward(self, x: Tensor, dropout: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """`dropout` [n, ISSUER_FEATURES] scales what tells the region; the caller draws it, so that a step repeats."""
@@ -155,6 +156,21 @@ def ctc_loss(symbols: Tensor, targets: Tensor, lengths: Tensor, weights: Tensor)
         log_probability, targets, steps, lengths, blank=BLANK, reduction="none", zero_infinity=True
     )
     return (losses / lengths * weights).mean()
+
+
+def region_loss(regions: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross entropy of the crops whose region is known; 0 where none is."""
+    known = (labels != UNLABELLED).sum()
+    losses = F.cross_entropy(
+        regions.float(), labels, ignore_index=UNLABELLED, label_smoothing=_SMOOTHING, reduction="sum"
+    )
+    return losses / known.clamp(min=1)
+
+
+def layout_loss(one_line: Tensor, boards: Tensor, counted: Tensor) -> Tensor:
+    """Mean cross entropy of logits [n, 1] over the counted crops; what is `boards` is to be refused."""
+    losses = F.binary_cross_entropy_with_logits(one_line[:, 0].float(), (~boards).float(), reduction="none")
+    return (losses * counted).sum() / counted.sum().clamp(min=1)
 
 
 _OWN_CORNERS = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from models.training.plates.fonts import FontBank, fetch
+from models.training.plates.fonts import FontBank, dictionary, fetch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,10 +69,11 @@ class BoardPainter:
     def __init__(
         self, fonts: Path | None, grounds: Sequence[NDArray[np.uint8]], *, held_out: bool = False
     ) -> None:
-        self._fonts = FontBank(fetch(fonts) if fonts else fetch())
-        self._grounds = grounds
+        folder = fetch(fonts) if fonts else fetch()
+        self._fonts, self._grounds = FontBank(folder), grounds
         # Every fourth word and face is held out.
         self._words = [w for i, w in enumerate(_WORDS) if (i % 4 == 3) == held_out]
+        self._more_words = [w for i, w in enumerate(dictionary(folder)) if (i % 4 == 3) == held_out]
         self._faces = [f for i, f in enumerate(_FACES) if (i % 4 == 3) == held_out]
 
     def paint(self, rng: np.random.Generator) -> Board:
@@ -101,7 +102,8 @@ class BoardPainter:
         return Board(_fragment(rng, rgb), kind)
 
     def _sign_text(self, rng: np.random.Generator) -> str:
-        word = self._words[rng.integers(len(self._words))]
+        words = self._words if rng.random() < 0.5 else self._more_words
+        word = words[rng.integers(len(words))]
         number, wide = int(rng.integers(1, 10 ** int(rng.integers(2, 5)))), int(rng.integers(10**5, 10**7))
         area, exchange, line = rng.integers((200, 200, 0), (999, 999, 9999))
         texts = (

@@ -1,4 +1,4 @@
-"""Free fonts of the Debian archive: fetched into a cache folder, rasterised glyph by glyph.
+"""Free fonts and words of the Debian archive: fetched into a cache folder, rasterised glyph by glyph.
 
 No plate face is among them; condensed road-sign, DIN-like and single-stroke faces come nearest.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PACKAGES = (
     "fonts-roadgeek", "fonts-opendin", "fonts-routed-gothic", "fonts-league-mono", "fonts-smc-uroob",
     "fonts-roboto-unhinted", "fonts-liberation", "fonts-dejavu-core", "fonts-open-sans", "fonts-lato", "fonts-osifont",
-    "fonts-bebas-neue", "fonts-b612", "fonts-urw-base35", "fonts-tuffy",
+    "fonts-bebas-neue", "fonts-b612", "fonts-urw-base35", "fonts-tuffy", "wamerican-small",
 )  # fmt: skip
 WHEELS = ("fontpkg-barlow-condensed==1.408", "fontpkg-barlow-semi-condensed==1.408")
 """Barlow (OFL), drawn after Californian plates and road signs; it is not in the Debian archive."""
@@ -62,7 +62,7 @@ def fetch(cache: Path = DEFAULT_CACHE) -> Path:
 
     Needs apt-get, dpkg and pip.  Raises subprocess.CalledProcessError when a package cannot be had.
     """
-    done = cache / "complete-2"
+    done = cache / "complete-3"
     if not done.exists():
         archives = cache / "archives"
         archives.mkdir(parents=True, exist_ok=True)
@@ -74,6 +74,13 @@ def fetch(cache: Path = DEFAULT_CACHE) -> Path:
             subprocess.run(command, check=True)  # noqa: S603 - fixed list
         done.touch()
     return cache
+
+
+def dictionary(cache: Path) -> tuple[str, ...]:
+    """Common English words of 3 to 9 letters, A-Z: what stands on personal plates and on boards."""
+    path = cache / "usr" / "share" / "dict" / "american-english-small"
+    words = {line.strip().upper() for line in path.read_text(encoding="utf-8").splitlines()}
+    return tuple(sorted(w for w in words if w.isascii() and w.isalpha() and 3 <= len(w) <= 9))
 
 
 class FontBank:

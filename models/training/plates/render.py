@@ -14,11 +14,12 @@ import cv2
 import numpy as np
 
 from models.training.plates.designs import FAMILY_SHARES, Colour, Design, designs_of
-from models.training.plates.fonts import NAME_FACES, SERIAL_FACES, FontBank, fetch
+from models.training.plates.fonts import NAME_FACES, SERIAL_FACES, FontBank, dictionary, fetch
 from models.training.plates.strokes import FACES
 from models.training.plates.words import CITIES, DEALERS, SIDE_WORDS, SLOGANS, personal_serial
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -71,7 +72,8 @@ class PlateRenderer:
     """Draws plates with one font bank."""
 
     def __init__(self, fonts: Path | None = None) -> None:
-        self._fonts = FontBank(fetch(fonts) if fonts else fetch())
+        folder = fetch(fonts) if fonts else fetch()
+        self._fonts, self._words = FontBank(folder), dictionary(folder)
 
     def render(
         self,
@@ -93,7 +95,7 @@ class PlateRenderer:
         design = design or _pick(rng, region or _family(rng))
         if varied and design.faces == "US":
             design = _revised(rng, design)
-        serial = text.upper() if text else _serial(rng, design)
+        serial = text.upper() if text else _serial(rng, design, self._words)
         width = round(_HEIGHT_PX * design.aspect)
         canvas = _background(rng, design, width)
         if not clean and rng.random() < 0.3:
@@ -347,12 +349,12 @@ def _revised(rng: np.random.Generator, design: Design) -> Design:
     )
 
 
-def _serial(rng: np.random.Generator, design: Design) -> str:
+def _serial(rng: np.random.Generator, design: Design, words: Sequence[str]) -> str:
     letters = _LETTERS[design.faces]
     patterns = design.formats + design.others
     pattern = patterns[rng.integers(len(patterns))]
     if design.region.startswith("US") and rng.random() < _PERSONAL_SHARE:
-        return _with_small(rng, personal_serial(rng))
+        return _with_small(rng, personal_serial(rng, words))
     pools = {"L": letters, "D": _DIGITS}
     text = "".join(pools[c][rng.integers(len(pools[c]))] if c in pools else c for c in pattern)
     return _with_small(rng, text) if design.faces == "US" else text

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
 
 DEALERS = (
@@ -40,10 +42,14 @@ _WORDS = (
 _CONSONANTS, _VOWELS = "BCDFGHJKLMNPQRSTVWXYZ", "AEIOOUY"
 
 
-def personal_serial(rng: np.random.Generator) -> str:
+def personal_serial(rng: np.random.Generator, dictionary: Sequence[str]) -> str:
     """A serial as owners choose it: words, syllables, letters with digits; 3 to 7 characters, at times a gap."""
     kind = rng.random()
-    if kind < 0.45:
+    if kind < 0.25:
+        text = dictionary[rng.integers(len(dictionary))]
+        if rng.random() < 0.2:
+            text += str(rng.integers(0, 99))
+    elif kind < 0.5:
         text = "".join(str(w) for w in rng.choice(_WORDS, int(rng.integers(1, 3))))
         if rng.random() < 0.3:
             text += str(rng.integers(0, 99))
