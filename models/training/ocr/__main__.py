@@ -21,6 +21,7 @@ from models.training.ocr.export import Recipe, export
 from models.training.ocr.layout import BESIDE_SHARE, BOARD_SHARE, fit_layout
 from models.training.ocr.regions import REGIONS
 from models.training.ocr.state import write_state
+from models.training.ocr.swaps import write_swaps
 from models.training.ocr.train import MARGIN_X, MARGIN_Y, Plan, Run, fit
 from models.training.plates.fonts import DEFAULT_CACHE
 from models.training.plates.shards import write_boards, write_shards
@@ -40,13 +41,15 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=1.5e-3, help="peak learning rate")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--synthetic", type=int, default=80_000, help="synthetic plates to draw (0: none)")
-    parser.add_argument("--synthetic-share", type=float, default=0.4, help="share of them in a batch")
+    parser.add_argument("--synthetic-share", type=float, default=0.35, help="share of them in a batch")
     parser.add_argument(
         "--boards", type=int, default=16_000, help="drawn boards and plates in two lines, to be refused"
     )
     parser.add_argument("--layout-steps", type=int, default=800, help="steps of the head that refuses them")
     parser.add_argument("--shards", type=Path, help="folder of the synthetic plates (default OUT/shards)")
     parser.add_argument("--board-shards", type=Path, help="folder of the drawn boards (default OUT/boards)")
+    parser.add_argument("--swapped", type=int, default=30_000, help="close-ups with swapped characters (0: none)")
+    parser.add_argument("--swap-shards", type=Path, help="folder of these (default OUT/swaps)")
     parser.add_argument("--fonts", type=Path, default=DEFAULT_CACHE)
     parser.add_argument("--start-from", type=Path, help="bundle folder or weights.npz to start from")
     parser.add_argument("--extra-labels", type=Path, help="image,text,weight for crops without a label")
@@ -104,14 +107,20 @@ def main() -> None:
     crops = load_crops(options.data, options.extra_labels, options.negatives)
     options.out.mkdir(parents=True, exist_ok=True)
     counts = {**crops.counts, "synthetic plates": options.synthetic, "drawn boards": options.boards}
+    counts["close-ups with swapped characters"] = options.swapped
     (options.out / "data.json").write_text(json.dumps(counts, indent=1), encoding="utf-8")
     print("\n".join(f"{number:6d} {name}" for name, number in counts.items()), flush=True)
     boards = options.board_shards or options.out / "boards"
     grounds = backdrops_of(crops.training, np.random.default_rng(options.seed))
     write_boards(boards, options.boards, 13, options.fonts, grounds)
     refused = Refused(Shards(boards), crops.refused, BESIDE_SHARE)
+    swapped = None
+    if options.swapped:
+        swaps = options.swap_shards or options.out / "swaps"
+        write_swaps(swaps, options.swapped, 17, crops.training)
+        swapped = Shards(swaps)
     drawing = crops.training, shards, options.synthetic_share, options.seed
-    sampler = Sampler(*drawing, refused=refused, sharp_first=options.start_from is None)
+    sampler = Sampler(*drawing, refused=refused, swapped=swapped, sharp_first=options.start_from is None)
     run = fit(plan, sampler, crops.validation, crops.refused_validation)
     if options.train_only:
         return

@@ -41,6 +41,7 @@ _EXACT_CORNERS, _LOOSE_CORNERS = frozenset({"us_state", "synthetic"}), 0.2
 BOARD = "board"
 """Label set of boards that are no plates, and of plates in two lines: nothing is to be read there."""
 _REAL_REFUSED = 0.3
+_SWAPPED_SHARE = 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,9 +211,10 @@ class Sampler(Dataset[Batch]):
         size: int = PART,
         *,
         refused: Refused | None = None,
+        swapped: Shards | None = None,
         sharp_first: bool = True,
     ) -> None:
-        self._refused = refused
+        self._refused, self._swapped = refused, swapped
         self._hard_after = _HARD_AFTER_BATCHES if sharp_first else 1
         self._crops, self._shards, self._seed, self._size = crops, shards, seed, size
         self._share = synthetic_share if shards else 0.0
@@ -234,6 +236,8 @@ class Sampler(Dataset[Batch]):
     def _draw(self, rng: np.random.Generator) -> Crop:
         if self._refused is not None and rng.random() < self._refused.share:
             return self._refused.draw(rng)
+        if self._swapped is not None and rng.random() < _SWAPPED_SHARE:
+            return self._swapped.crop(int(rng.integers(len(self._swapped))))
         if self._shards is not None and rng.random() < self._share:
             return self._shards.crop(int(rng.integers(len(self._shards))))
         return self._crops[int(np.searchsorted(self._cumulative, rng.random() * self._cumulative[-1]))]

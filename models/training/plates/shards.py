@@ -35,7 +35,7 @@ _ZERO_FOR_O = ("US", "MX", "CA")
 
 def write_shards(folder: Path, count: int, seed: int, fonts: Path, region_names: tuple[str, ...]) -> None:
     """Render `count` plates into `folder`; does nothing when it already holds as many."""
-    if _holds(folder, count):
+    if holds(folder, count):
         return
     renderer = PlateRenderer(fonts)
 
@@ -44,7 +44,7 @@ def write_shards(folder: Path, count: int, seed: int, fonts: Path, region_names:
         text = plate.text.replace("O", "0") if plate.region.startswith(_ZERO_FOR_O) else plate.text
         return plate.rgb, {"text": text, "region": region_names.index(plate.region), "aspect": plate.aspect}
 
-    _write(folder, count, seed, plate_of)
+    write_pictures(folder, count, seed, plate_of)
 
 
 def write_boards(folder: Path, count: int, seed: int, fonts: Path, grounds: Sequence[NDArray[np.uint8]]) -> None:
@@ -52,7 +52,7 @@ def write_boards(folder: Path, count: int, seed: int, fonts: Path, grounds: Sequ
 
     `grounds` are RGB pictures without writing for what lies over a picture.
     """
-    if _holds(folder, count):
+    if holds(folder, count):
         return
     boards, signs, renderer = BoardPainter(fonts, grounds), SignPainter(fonts), PlateRenderer(fonts)
 
@@ -69,15 +69,17 @@ def write_boards(folder: Path, count: int, seed: int, fonts: Path, grounds: Sequ
         small = cv2.resize(np.ascontiguousarray(rgb), (WIDTH_PX, HEIGHT_PX), interpolation=cv2.INTER_AREA)
         return small, {"aspect": aspect, "kind": name}
 
-    _write(folder, count, seed, board_of)
+    write_pictures(folder, count, seed, board_of)
 
 
-def _holds(folder: Path, count: int) -> bool:
+def holds(folder: Path, count: int) -> bool:
+    """Whether `folder` already has that many pictures."""
     path = folder / "labels.jsonl"
     return path.exists() and sum(1 for _ in path.open(encoding="utf-8")) == count
 
 
-def _write(folder: Path, count: int, seed: int, draw: Draw) -> None:
+def write_pictures(folder: Path, count: int, seed: int, draw: Draw) -> None:
+    """Write `count` pictures of `draw`, which gets a generator of its own for each."""
     folder.mkdir(parents=True, exist_ok=True)
     images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, (count, HEIGHT_PX, WIDTH_PX, 3))
     labels = []
