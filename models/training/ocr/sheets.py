@@ -7,7 +7,7 @@ the label it has, and two empty columns.  Type into them
 - `kind`: nothing, or `stacked` (small characters stand beside the serial), `two` (serial in two lines), `none` (no
   plate), `cut` (part of it outside), `unread`, `other` (another script), `unsure` (a guess: it is not used).
 
-A row left empty was not processed at.  `merge` puts the rest into `eye_labels.csv`, `corrections.csv` and `eye_others.csv`
+A row left empty was not looked at.  `merge` puts the rest into `eye_labels.csv`, `corrections.csv` and `eye_others.csv`
 of a folder with labels, newer over older.
 """
 
