@@ -20,9 +20,11 @@ from protocol.wire.codec import MAX_MESSAGE_BYTES, decode
 from protocol.wire.control.receipt import Nack, PictureStatus, Receipt
 from protocol.wire.enums import NackCode
 from protocol.wire.released import released_registry
+from station.commands import Commands
 from station.ingest import Ingest
-from station.store import Store
+from station.store import open_store
 from tests.builders import BOOT, make_read, make_read_record, make_time_anchor
+from tests.station_files import stored_reads
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +53,7 @@ class Pair:
         self.outbox, _ = open_outbox(folder / "unit", self.encoder(), limits=LIMITS)
         self.reader = OutboxReader(self.outbox.path)
         opener = Opener(load_keyring(self.keys))
-        self.store = Store(folder / "station.db", open_picture=opener.picture)
+        self.store = open_store(folder / "station.db", open_picture=opener.picture)
         self.ingest = Ingest(self.store, "s", lambda: 1_760_000_000_000_000, opener=opener)
 
     def encoder(self) -> RecordEncoder:
@@ -86,10 +88,10 @@ def test_reads_and_pictures_come_open_at_the_station(pair):
     pair.outbox.append(reads, [make_time_anchor()])
     assert all(isinstance(answer, Receipt) for answer in pair.send())
     pair.send_pictures()
-    assert [row.text for row in pair.store.reads()] == [read.body.text for read in reads]
+    assert [row.body.text for row in stored_reads(pair.store)] == [read.body.text for read in reads]
     for picture in reads[0].pictures:
         assert pair.store.picture("unit-07", picture.sha256) == picture.jpeg
-    assert pair.store.reads()[0].pictures == 2
+    assert stored_reads(pair.store)[0].pictures == 2
 
 
 def test_an_open_record_is_refused_where_sealed_ones_are_asked_for(pair):
@@ -98,7 +100,7 @@ def test_an_open_record_is_refused_where_sealed_ones_are_asked_for(pair):
     assert isinstance(answer, Nack)
     assert (answer.code, answer.retry) == (NackCode.NOT_AUTHORISED, False)
     assert pair.ingest.counts.unsealed == 1
-    assert pair.store.reads() == []
+    assert stored_reads(pair.store) == []
 
 
 def test_a_missing_key_makes_the_unit_wait_and_loses_nothing(pair):
@@ -201,7 +203,7 @@ def test_a_week_of_reads_is_exported_and_proven(pair, tmp_path):
 def test_a_purge_leaves_the_chain_provable_and_the_contents_gone(pair, tmp_path):
     pair.outbox.append([make_read(n) for n in range(1, 4)])
     pair.send()
-    pair.store.purge(2**60, 0, who="test")
+    Commands(pair.store, "test", lambda: 2**60).purge(0)
     rows = list(pair.store.each_evidence("unit-07"))
     assert [(row.salt, row.record) for row in rows] == [(None, None)] * 3
     file = tmp_path / "series.lpr"
