@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from station.query import READ_SCHEMA, stored_record
 from station.store import NewRecord
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from station.store import Store
 
 
-def each_read(store: Store, schema: str = READ_SCHEMA, **asked: object) -> Iterator[StoredRecord]:
+def each_read(store: Store, schema: str = READ_SCHEMA, **asked: Any) -> Iterator[StoredRecord]:
     """Records of a type in the order they came."""
     return (stored_record(row, store.registry) for row in store.each(schema, **asked))
 
 
-def stored_reads(store: Store, **asked: object) -> list[StoredRecord]:
+def stored_reads(store: Store, **asked: Any) -> list[StoredRecord]:
     """Reads in the order they came."""
     return list(each_read(store, **asked))
 
