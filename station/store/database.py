@@ -20,6 +20,31 @@ _INSERTS = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 """SQLAlchemy has ``ON CONFLICT`` by dialect only."""
 
 
+class BulkStatement:
+    """An insert of many rows, compiled once and handed to the driver as it is.
+
+    SQLAlchemy's own work on each row of a group costs as much as the database's.
+    """
+
+    def __init__(self, connection: Connection, statement: Any, names: tuple[str, ...]) -> None:
+        compiled = statement.compile(dialect=connection.dialect, column_keys=list(names))
+        self._connection = connection
+        self._sql = str(compiled)
+        self._names = names
+        self._is_positional = bool(compiled.positional)
+        if self._is_positional and tuple(compiled.positiontup) != names:
+            raise ValueError(f"columns {names} are not in the order of {compiled.positiontup}")
+
+    def run(self, rows: Sequence[tuple[Any, ...]]) -> int:
+        """Insert rows, inside a transaction; return how many were new."""
+        if not rows:
+            return 0
+        values: Any = list(rows)
+        if not self._is_positional:
+            values = [dict(zip(self._names, row, strict=True)) for row in rows]
+        return int(self._connection.exec_driver_sql(self._sql, values).rowcount)
+
+
 class Database:
     """Runs statements.  Threads take turns: a transaction belongs to the thread that began it.
 
@@ -80,6 +105,10 @@ class Database:
         if isinstance(values, (list, tuple)) and not values:
             return None
         return self._connection.execute(statement, values)
+
+    def bulk(self, statement: Any, names: Sequence[str]) -> BulkStatement:
+        """Prepare an insert of many rows at a time; ``names`` are the columns of a row, in their order."""
+        return BulkStatement(self._connection, statement, tuple(names))
 
     def all(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Any]:
         """Return all rows.  Raises StoreError."""

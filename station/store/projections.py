@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement
 
-    from protocol.wire.registry import Column as ProjectedColumn
-    from protocol.wire.registry import Projection, RecordBody, RecordType, Registry
+    from protocol.wire.registry import Projection, RecordBody, RecordType, Registry, Value
     from station.store.database import Database
 
 _KINDS: dict[type, Any] = {int: INT64, str: Text, bytes: LargeBinary, bool: Boolean}
@@ -48,14 +47,14 @@ class Projected:
     """False while records of an earlier generation are left."""
 
     @property
-    def columns(self) -> tuple[ProjectedColumn, ...]:
+    def names(self) -> tuple[str, ...]:
         """What the table has beside the record's key; none where there is no table."""
-        return () if self.known.projection is None else self.known.projection.columns
+        return () if self.known.projection is None else tuple(c.name for c in self.known.projection.columns)
 
-    def values(self, unit: str, record_id: bytes, body: RecordBody) -> dict[str, Any]:
-        """Return the row of a record."""
-        values = {column.name: column.value(body) for column in self.columns}
-        return {"unit": unit, "record_id": record_id, **values}
+    def values(self, body: RecordBody) -> tuple[Value, ...]:
+        """Return a record's values, in the order of ``names``."""
+        columns = () if self.known.projection is None else self.known.projection.columns
+        return tuple(column.value(body) for column in columns)
 
 
 class Projections:

@@ -49,6 +49,10 @@ _PAGE = 256
 _IS_NAMED = and_(RECORDS.c.unit == bindparam("of"), RECORDS.c.record_id == bindparam("named"))
 _PLACE = (RECORDS.c.received_us, RECORDS.c.unit, RECORDS.c.seq, RECORDS.c.record_id)
 """The order in which records came."""
+_UNDERSTOOD = ("retention", "mono_us", "utc_us", "time_source", "uncertainty_ms", "generation")
+_ROW = ("unit", "record_id", "seq", "boot", "schema", "received_us", *_UNDERSTOOD, "payload")
+_PROOF = ("unit", "seq", "record_id", "prev", "digest", "key", "signature", "salt")
+_PICTURE = ("unit", "record_id", "sha", "kind")
 _CONTENTS = (
     "retention",
     "mono_us",
@@ -161,15 +165,10 @@ _EARLIER = (
     .limit(_PAGE)
 )
 _COMPLETE = update(PROJECTIONS).where(PROJECTIONS.c.schema == bindparam("type")).values(complete=1)
-_UNDERSTOOD = (
+_UNDERSTAND = (
     update(RECORDS)
     .where(_IS_NAMED)
-    .values(
-        {
-            name: bindparam(f"new_{name}")
-            for name in ("retention", "mono_us", "utc_us", "time_source", "uncertainty_ms", "generation")
-        }
-    )
+    .values({name: bindparam(f"new_{name}") for name in _UNDERSTOOD})
     .values(dating_gap_us=None)
 )
 _LOOKED_AT = update(RECORDS).where(_IS_NAMED).values(generation=bindparam("new_generation"))
@@ -187,30 +186,26 @@ class _Item:
     def key(self) -> tuple[str, bytes]:
         return self.record.envelope.unit, self.record.envelope.record_id
 
-    def time_columns(self) -> dict[str, Any]:
-        """What ``records`` holds of a record beside its envelope and its bytes."""
+    def understood(self) -> tuple[Any, ...]:
+        """What ``records`` holds of a record's body: the columns of ``_UNDERSTOOD``."""
+        generation = 0 if self.projected is None else self.projected.generation
         time = self.contents.time
-        return {
-            "retention": self.contents.retention,
-            "mono_us": None if time is None else time.mono_us,
-            "utc_us": None if time is None else time.utc_us,
-            "time_source": None if time is None else time.source.value,
-            "uncertainty_ms": None if time is None else time.uncertainty_ms,
-            "generation": 0 if self.projected is None else self.projected.generation,
-        }
+        if time is None:
+            return (self.contents.retention, None, None, None, None, generation)
+        return (
+            self.contents.retention,
+            time.mono_us,
+            time.utc_us,
+            time.source.value,
+            time.uncertainty_ms,
+            generation,
+        )
 
-    def row(self, now_us: int) -> dict[str, Any]:
-        envelope = self.record.envelope
-        return {
-            "unit": envelope.unit,
-            "record_id": envelope.record_id,
-            "seq": envelope.seq,
-            "boot": envelope.boot_id,
-            "schema": envelope.schema_id,
-            "received_us": now_us,
-            "payload": self.record.payload,
-            **self.time_columns(),
-        }
+    def row(self, now_us: int) -> tuple[Any, ...]:
+        """The columns of ``_ROW``."""
+        e = self.record.envelope
+        head = (e.unit, e.record_id, e.seq, e.boot_id, e.schema_id, now_us)
+        return (*head, *self.understood(), self.record.payload)
 
 
 class Records:
@@ -219,13 +214,17 @@ class Records:
     def __init__(self, db: Database, projections: Projections) -> None:
         self._db = db
         self._projections = projections
-        self._insert = db.insert(RECORDS).on_conflict_do_nothing().returning(RECORDS.c.unit, RECORDS.c.record_id)
-        self._insert_evidence = db.insert(EVIDENCE).on_conflict_do_nothing()
-        self._insert_pictures = db.insert(RECORD_PICTURES).on_conflict_do_nothing()
+        insert = db.insert(RECORDS).on_conflict_do_nothing()
+        self._insert = db.bulk(insert, _ROW)
+        self._insert_and_tell = insert.returning(RECORDS.c.unit, RECORDS.c.record_id)
+        self._insert_evidence = db.bulk(db.insert(EVIDENCE).on_conflict_do_nothing(), _PROOF)
+        self._insert_pictures = db.bulk(db.insert(RECORD_PICTURES).on_conflict_do_nothing(), _PICTURE)
         self._insert_anchors = db.insert(ANCHORS).on_conflict_do_nothing()
         self._insert_lost = db.insert(LOST)
         self._insert_projected = {
-            projected.known.schema: _upsert(db, projected) for projected in projections if projected.columns
+            projected.known.schema: db.bulk(_upsert(db, projected), ("unit", "record_id", *projected.names))
+            for projected in projections
+            if projected.names
         }
 
     def add(self, new: Sequence[NewRecord], now_us: int) -> list[bool]:
@@ -233,17 +232,28 @@ class Records:
         if not new:
             return []
         items = [self._item(one.record) for one in new]
-        stored = {tuple(key) for key in self._db.run(self._insert, [item.row(now_us) for item in items])}
-        fresh = [_take(stored, item.key) for item in items]
+        fresh = self._insert_new(items, now_us)
         numbers: dict[str, list[int]] = defaultdict(list)
         for item in items:
             numbers[item.record.envelope.unit].append(item.record.envelope.seq)
         for unit, seqs in numbers.items():
             sequence.mark_seen(self._db, unit, seqs)
         proofs = [one.proof for one, is_new in zip(new, fresh, strict=True) if is_new and one.proof is not None]
-        self._db.run(self._insert_evidence, [_proof(proof) for proof in proofs])
+        self._insert_evidence.run([_proof(proof) for proof in proofs])
         self._index([item for item, is_new in zip(items, fresh, strict=True) if is_new])
         return fresh
+
+    def _insert_new(self, items: Sequence[_Item], now_us: int) -> list[bool]:
+        """Insert; say of each record whether it was new.  Most groups are new as a whole, and that is cheap to tell."""
+        rows = [item.row(now_us) for item in items]
+        self._db.driver_sql("SAVEPOINT new_records")
+        if self._insert.run(rows) == len(rows):
+            self._db.driver_sql("RELEASE SAVEPOINT new_records")
+            return [True] * len(rows)
+        self._db.driver_sql("ROLLBACK TO SAVEPOINT new_records")
+        named = [dict(zip(_ROW, row, strict=True)) for row in rows]
+        stored = {tuple(key) for key in self._db.run(self._insert_and_tell, named)}
+        return [_take(stored, item.key) for item in items]
 
     def project(self) -> None:
         """Understand records that were stored before their type, or what it is searched by, was known.
@@ -281,10 +291,10 @@ class Records:
                 continue
         self._db.run(_LOOKED_AT, looked_at)
         self._db.run(
-            _UNDERSTOOD,
+            _UNDERSTAND,
             [
                 {"of": item.key[0], "named": item.key[1]}
-                | {f"new_{name}": value for name, value in item.time_columns().items()}
+                | {f"new_{name}": value for name, value in zip(_UNDERSTOOD, item.understood(), strict=True)}
                 for item in items
             ],
         )
@@ -296,20 +306,16 @@ class Records:
 
     def _index(self, items: Sequence[_Item]) -> None:
         """Note what records say of pictures, of other records, and of what they are searched by."""
-        rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
-        pictures: list[dict[str, Any]] = []
+        rows: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
+        pictures: list[tuple[Any, ...]] = []
         for item in items:
-            unit, record_id = item.key
-            pictures += [
-                {"unit": unit, "record_id": record_id, "sha": ref.sha256, "kind": ref.kind.value}
-                for ref in item.contents.pictures
-            ]
-            if item.projected is not None and item.record.body is not None and item.projected.columns:
-                values = item.projected.values(unit, record_id, item.record.body)
+            pictures += [(*item.key, ref.sha256, ref.kind.value) for ref in item.contents.pictures]
+            if item.projected is not None and item.record.body is not None and item.projected.names:
+                values = (*item.key, *item.projected.values(item.record.body))
                 rows[item.record.envelope.schema_id].append(values)
-        self._db.run(self._insert_pictures, pictures)
+        self._insert_pictures.run(pictures)
         for schema, values_of in rows.items():
-            self._db.run(self._insert_projected[schema], values_of)
+            self._insert_projected[schema].run(values_of)
         for item in items:
             self._apply(item)
 
@@ -401,7 +407,7 @@ def _select(schema: str, unit: str | None, since_us: int | None) -> Select[Any]:
 
 def _upsert(db: Database, projected: Projected) -> Any:
     statement = db.insert(projected.table)
-    names = [column.name for column in projected.columns]
+    names = projected.names
     return statement.on_conflict_do_update(
         index_elements=["unit", "record_id"], set_={name: statement.excluded[name] for name in names}
     )
@@ -430,15 +436,6 @@ def _take(stored: set[tuple[Any, ...]], key: tuple[str, bytes]) -> bool:
     return True
 
 
-def _proof(proof: OpenedRecord) -> dict[str, Any]:
+def _proof(proof: OpenedRecord) -> tuple[Any, ...]:
     e = proof.evidence
-    return {
-        "unit": e.unit,
-        "seq": e.seq,
-        "record_id": proof.record_id,
-        "prev": e.prev,
-        "digest": e.digest,
-        "key": e.key_id,
-        "signature": e.signature,
-        "salt": proof.salt,
-    }
+    return (e.unit, e.seq, proof.record_id, e.prev, e.digest, e.key_id, e.signature, proof.salt)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, delete, insert, select
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from station.store.rows import Gap
 from station.store.tables import LOST, SEEN
@@ -31,6 +31,11 @@ _WITHIN = select(SEEN.c.first, SEEN.c.last).where(
 )
 _HIGHEST = select(SEEN.c.last).where(SEEN.c.unit == bindparam("of")).order_by(SEEN.c.first.desc()).limit(1)
 _DELETE = delete(SEEN).where(SEEN.c.unit == bindparam("of"), SEEN.c.first == bindparam("low"))
+_GROW = (
+    update(SEEN)
+    .where(SEEN.c.unit == bindparam("of"), SEEN.c.first == bindparam("low"))
+    .values(last=bindparam("high"))
+)
 _INSERT = insert(SEEN)
 
 
@@ -41,20 +46,17 @@ def mark_seen(db: Database, unit: str, numbers: Iterable[int]) -> None:
 
 
 def _mark_range(db: Database, unit: str, first: int, last: int) -> None:
-    touching = [(low, high) for low, high in db.run(_BELOW, {"of": unit, "low": first}).all() if high >= first - 1]
-    if touching and touching[0][1] >= last:
+    below = db.run(_BELOW, {"of": unit, "low": first}).first()
+    if below is not None and below.last >= last:
         return
-    within = {"of": unit, "low": first, "high": min(last + 1, _MAX_SEQ)}
-    touching += [(low, high) for low, high in db.run(_WITHIN, within).all()]
-    if (first, last) in touching:
-        return
-    db.run(_DELETE, [{"of": unit, "low": low} for low, _ in touching])
-    grown = {
-        "unit": unit,
-        "first": min([first, *(low for low, _ in touching)]),
-        "last": max([last, *(high for _, high in touching)]),
-    }
-    db.run(_INSERT, grown)
+    # One more than the highest number that the wire allows is too much for a database.
+    within = db.run(_WITHIN, {"of": unit, "low": first, "high": min(last + 1, _MAX_SEQ)}).all()
+    last = max([last, *(high for _, high in within)])
+    db.run(_DELETE, [{"of": unit, "low": low} for low, _ in within])
+    if below is not None and below.last >= first - 1:
+        db.run(_GROW, {"of": unit, "low": below.first, "high": last})
+    else:
+        db.run(_INSERT, {"unit": unit, "first": first, "last": last})
 
 
 def highest_seen(db: Database, unit: str) -> int:

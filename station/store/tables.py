@@ -39,8 +39,8 @@ RECORDS = Table(
     Column("time_source", Text),
     Column("uncertainty_ms", INT64),
     Column("dating_gap_us", INT64),  # NULL: the unit's own time
-    Column("payload", LargeBinary),  # NULL: purged
     _must("generation", INT64),  # of the projection that the record was understood by; 0: its type was not known
+    Column("payload", LargeBinary),  # NULL: purged
 )
 HERE = RECORDS.c.payload.is_not(None)
 """Records whose contents have not been purged."""

@@ -112,8 +112,8 @@ def _records() -> None:
         sa.Column("time_source", sa.Text),
         sa.Column("uncertainty_ms", _INT64),
         sa.Column("dating_gap_us", _INT64),
-        sa.Column("payload", sa.LargeBinary),
         _must("generation", _INT64),
+        sa.Column("payload", sa.LargeBinary),
     )
     op.create_index(
         "records_received",
