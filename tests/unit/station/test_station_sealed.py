@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import pytest
 from typer.testing import CliRunner
@@ -16,15 +16,17 @@ from cli import main as agent_cli
 from cli import station as station_cli
 from cli.main import app
 from protocol.seal import Opener, Sealer, SigningKey, StationKey, load_keyring
-from protocol.wire.codec import MAX_MESSAGE_BYTES, decode
+from protocol.seal.evidence import START
+from protocol.wire.codec import MAX_MESSAGE_BYTES, Text64, decode, key
 from protocol.wire.control.receipt import Nack, PictureStatus, Receipt
 from protocol.wire.enums import NackCode
+from protocol.wire.registry import RecordBody, RecordType
 from protocol.wire.released import released_registry
 from station.commands import Commands
 from station.ingest import Ingest
 from station.store import open_store
 from tests.builders import BOOT, make_read, make_read_record, make_time_anchor
-from tests.station_files import stored_reads
+from tests.station_files import each_read, stored_reads
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -213,6 +215,49 @@ def test_a_purge_leaves_the_chain_provable_and_the_contents_gone(pair, tmp_path)
     assert "deleted under" in proven.output
     assert "3 records" in proven.output
     assert make_read(1).body.text.encode() not in file.read_bytes()
+
+
+class Toll(RecordBody):
+    """A record type of a version to come."""
+
+    SCHEMA: ClassVar[str] = "toll/1"
+
+    gate: Annotated[Text64, key("gate")]
+
+
+TOLL = RecordType(
+    schema="toll/1", model=Toll, retention=lambda _: "tolls", export=lambda toll: {"gate": toll.gate}
+)
+
+
+def test_a_sealed_record_of_an_unknown_type_is_proven_shown_and_later_purged(pair, tmp_path):
+    """An older station keeps it with its proof; after the update it is purged by its class, and the chain holds."""
+    db, file, table = tmp_path / "station.db", tmp_path / "series.lpr", tmp_path / "tolls.csv"
+    link = START
+    for seq, body in enumerate((make_read(1).body, Toll(gate="north"), make_read(3).body), 1):
+        encoded = pair.encoder().record(seq, body, link)
+        link = encoded.link
+        (receipt,) = told(pair.ingest.handle(TOPIC, encoded.payload))
+        assert isinstance(receipt, Receipt)
+    exported = ("station", "export", "--db", db, "--evidence", file, "--keys", pair.keys)
+    assert run(*exported, "--csv", table, "--schema", "toll/1").exit_code == 0
+    assert "toll_id" in table.read_text()
+    proven = run("verify", file)
+    assert proven.exit_code == 0, proven.output
+    assert "not known" in proven.output
+    later = open_store(db, registry=released_registry().with_type(TOLL))
+    assert [record.body for record in each_read(later, "toll/1")] == [Toll(gate="north")]
+    Commands(later, "test", lambda: 2**60).purge(0, retention="tolls")
+    rows = list(later.each_evidence("unit-07"))
+    later.close()
+    assert [(row.salt is None, row.record is None) for row in rows] == [
+        (False, False),
+        (True, True),
+        (False, False),
+    ]
+    assert run(*exported).exit_code == 0
+    assert run("verify", file).exit_code == 0
+    assert b"north" not in file.read_bytes()
 
 
 def test_audit_shows_ranges_and_fails_on_what_is_missing(pair, tmp_path):
