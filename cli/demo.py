@@ -48,7 +48,6 @@ _NS_PER_S = 1_000_000_000
 _CONNECT_S = 15.0
 _DRAIN_S = 10.0
 _SHOWN = 6
-_ALL = 2**31
 MARK = ".patrol-lpr-demo"
 """Marks a folder of the demo, whose contents the next demo may delete."""
 
@@ -181,7 +180,7 @@ def show_live(drive: Drive, folder: Path, console: Console) -> LiveResult:
         view = _View(drive, clock, origin_ns, station_ingest)
         with Live(console=console, refresh_per_second=6, transient=True) as screen:
             service.run(until_cameras_end=True, drain_s=_DRAIN_S, on_watch=lambda s: screen.update(view.draw(s)))
-        rows = _asking(store).records(limit=_ALL)
+        rows = _asking(store).records()
         console.print(reads_table(rows, title=f"reads at the station after {drive.header.name}"))
         progress = service.progress
         return LiveResult(

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from station.ingest import IngestCounts
 
 _SAMPLE_FIRST = 3
-_ALL = 2**31
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +119,7 @@ def replay_drive(
 
 def judge(drive: Drive, result: ReplayResult, query: Query, counts: IngestCounts) -> Outcome:
     """Compare the reads with the ground truth, and check that all reads are accounted for."""
-    stored = query.records(limit=_ALL)
+    stored = query.records()
     gaps = query.gaps(drive.header.unit)
     outbox = result.outbox
     waiting = outbox.reads if outbox else 0

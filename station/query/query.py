@@ -35,9 +35,17 @@ class Query:
         self._clock_us = clock_us
 
     def records(
-        self, schema: str = READ_SCHEMA, *, unit: str | None = None, since_us: int | None = None, limit: int
+        self,
+        schema: str = READ_SCHEMA,
+        *,
+        unit: str | None = None,
+        since_us: int | None = None,
+        limit: int | None = None,
     ) -> list[StoredRecord]:
-        """Return the latest records of a type in the order they came; ``since_us`` is when they were received."""
+        """Return the latest ``limit`` records of a type, or all, in the order they came.
+
+        ``since_us`` is when they were received.
+        """
         rows = self._store.latest(schema, unit=unit, since_us=since_us, limit=limit)
         self._note("show records", len(rows), schema=schema, unit=unit, since_us=since_us, limit=limit)
         return [stored_record(row, self._store.registry) for row in rows]

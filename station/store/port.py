@@ -80,9 +80,12 @@ class Store(Protocol):
         """Return what a unit asked for, as topic and payload; None when that is not offered to it."""
 
     def latest(
-        self, schema: str, *, unit: str | None = None, since_us: int | None = None, limit: int
+        self, schema: str, *, unit: str | None = None, since_us: int | None = None, limit: int | None = None
     ) -> list[RecordRow]:
-        """Return the latest records of a type in the order they came; ``since_us`` is when they were received."""
+        """Return the latest ``limit`` records of a type, or all, in the order they came.
+
+        ``since_us`` is when they were received.
+        """
 
     def each(self, schema: str, *, unit: str | None = None, since_us: int | None = None) -> Iterator[RecordRow]:
         """Yield records of a type in the order they came, without holding them all in memory."""

@@ -342,7 +342,7 @@ class Records:
         self._db.run(_DATE_BOOT, _known(unit, boot, known))
 
     def latest(
-        self, schema: str, *, unit: str | None = None, since_us: int | None = None, limit: int
+        self, schema: str, *, unit: str | None = None, since_us: int | None = None, limit: int | None = None
     ) -> list[RecordRow]:
         """Return the latest records of a type in the order they came; ``since_us`` is when they were received."""
         statement = _select(schema, unit, since_us).order_by(*(column.desc() for column in _PLACE)).limit(limit)

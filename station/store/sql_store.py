@@ -137,7 +137,7 @@ class SqlStore:
         return offers.answer(self.db, self.path, wish)
 
     def latest(
-        self, schema: str, *, unit: str | None = None, since_us: int | None = None, limit: int
+        self, schema: str, *, unit: str | None = None, since_us: int | None = None, limit: int | None = None
     ) -> list[RecordRow]:
         """In the order they came."""
         return self._records.latest(schema, unit=unit, since_us=since_us, limit=limit)

@@ -56,21 +56,21 @@ def open_file(path: Path, *, must_exist: bool = False) -> Database:
         con = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"{path} cannot be opened: {error}; check the folder and its rights") from error
+    database = None
     try:
         # Before SQLAlchemy, which sets the connection up: a file that is refused is not touched.
         _check(con, path)
         engine = create_engine("sqlite://", creator=lambda: con, poolclass=StaticPool, hide_parameters=True)
         database = Database(engine, str(path), begin="BEGIN IMMEDIATE")
         _migrate(con, database)
-    except (sqlite3.Error, SQLAlchemyError) as error:
-        con.close()
+    except (sqlite3.Error, SQLAlchemyError, StoreError) as error:
+        (con if database is None else database).close()
+        if isinstance(error, StoreError):
+            raise
         reason = getattr(error, "orig", None) or error
         raise StoreError(
             f"{path} is not a station's file, or is damaged: {reason}; restore it from the backup"
         ) from error
-    except StoreError:
-        con.close()
-        raise
     return database
 
 

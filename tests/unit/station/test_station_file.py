@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import stat
 import traceback
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -46,8 +46,21 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "station.db"
 
 
+@pytest.fixture(autouse=True)
+def plain_sqlite(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some builds of SQLite overwrite what is deleted by default: here none does."""
+    connect = sqlite3.connect
+
+    def plain(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        con = connect(*arguments, **options)
+        con.execute("PRAGMA secure_delete = OFF")
+        return con
+
+    monkeypatch.setattr(sqlite3, "connect", plain)
+
+
 @pytest.fixture
-def store(path: Path) -> Iterator[Store]:
+def store(path: Path, plain_sqlite: None) -> Iterator[Store]:
     opened = open_store(path)
     yield opened
     opened.close()
