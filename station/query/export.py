@@ -90,7 +90,8 @@ def flat_values(stored: StoredRecord) -> dict[str, _Cell]:
         values |= {
             name: value.hex() if isinstance(value, bytes) else value
             for name, value in exported.items()
-            if name not in values
+            # The station's time of a record wins over the record's own.
+            if values.get(name) is None
         }
     values["received"] = iso(stored.received_us) if stored.received_us else None
     values["pictures"] = stored.pictures

@@ -24,8 +24,8 @@ from protocol.wire.enums import GeotagMethod, TimeSource
 from protocol.wire.record import encode_record
 from station.query.export import iso, write_csv, write_geojson
 from station.store import open_store
-from tests.builders import BOOT, make_read_record
-from tests.station_files import add, stored_reads
+from tests.builders import BOOT, make_read_record, make_record, make_time_anchor
+from tests.station_files import add, each_read, stored_reads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,6 +70,19 @@ def test_csv_holds_a_read(store: Store) -> None:
     assert (row["confidence"], row["single_look"], row["received"]) == (
         "0.95", "False", "2026-05-28T20:35:00.123+00:00",
     )  # fmt: skip
+
+
+def test_csv_of_another_type_has_what_that_type_exports(store: Store) -> None:
+    """Its own columns beside the envelope; without records the columns that every type has."""
+    out = io.StringIO(newline="")
+    write_csv([], out, "dating/1")
+    assert out.getvalue().startswith("dating_id,unit,agency,boot_id,seq,utc,")
+    add(store, make_record(make_time_anchor(5_000), seq=3), now_us=NOW_US)
+    write_csv(each_read(store, "dating/1"), out, "dating/1")
+    row = next(
+        iter(csv.DictReader(io.StringIO("".join(out.getvalue().splitlines(keepends=True)[1:]), newline="")))
+    )
+    assert (row["seq"], row["mono_us"], row["time_source"], row["uncertainty_ms"]) == ("3", "5", "gnss", "150")
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "=HYPERLINK(1)"])
