@@ -323,7 +323,7 @@ def bundle_bench(models: ModelsOption = None, runtime: RuntimeOption = "auto", t
 
 def main() -> None:
     """Entry point: our own errors become one line and an exit code, anything else a traceback."""
-    if "station" in sys.argv[1:2] or "--help" in sys.argv[1:2]:
+    if not sys.argv[1:] or sys.argv[1] in {"station", "--help"}:
         from cli import station as station_cli  # noqa: PLC0415 - keeps importing this module cheap
 
         app.add_typer(station_cli.app, name="station")

@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 
 from cli.station_tables import audit_table, counters_table, ranges_table, reads_table, units_table
+from hw.config import MQTT_PORT
 from hw.output import output, text_output
 from protocol.seal import Opener, VerifyKey, load_keyring
 from protocol.update.envelope import verify_update
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
     from station.store import Store
 
-_DEFAULT_PORT = 1883
 _DEFAULT_DB = Path("station.db")
 _MAX_PORT = 65_535
 
@@ -283,7 +283,7 @@ def _address(text: str) -> tuple[str, int]:
     """Parse ``HOST``, ``HOST:PORT`` or ``[IPV6]:PORT``."""
     host, colon, port = text.rpartition(":")
     if not colon or text.endswith("]"):
-        host, port = text, str(_DEFAULT_PORT)
+        host, port = text, str(MQTT_PORT)
     host = host.removeprefix("[").removesuffix("]")
     if not host or not port.isdecimal() or not 0 < int(port) <= _MAX_PORT:
         raise typer.BadParameter(f"{text!r} is not HOST:PORT", param_hint="--broker")
