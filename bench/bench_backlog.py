@@ -33,7 +33,7 @@ from protocol.wire.released import released_registry
 from protocol.wire.topics import Channel, build
 from station.ingest import Ingest
 from station.service import BrokerAddress, StationService
-from station.store import Store
+from station.store import open_store
 from tests.builders import BOOT, make_read
 from tests.emulated_link import FAR, LTE, NEAR, EmulatedLink
 from tests.road import RoadBroker
@@ -104,7 +104,7 @@ def serve(folder: Path, port: int, ready: Event) -> None:
     """A station in a process of its own."""
     home = folder / "station"
     opener = Opener(load_keyring(folder / "keys"))
-    store = Store(folder / f"station-{time.time_ns()}.db", open_picture=opener.picture)
+    store = open_store(folder / f"station-{time.time_ns()}.db", open_picture=opener.picture)
     address = BrokerAddress(
         "127.0.0.1", port, ca=home / "ca.pem", cert=home / "station.pem", key=home / "station.key"
     )

@@ -31,10 +31,10 @@ from hw.open import open_board, open_cameras, open_gnss, open_panel
 from hw.output import OutputError, output
 from protocol.seal import load_keyring
 from station.broker import EmbeddedBroker
-from station.export import write_evidence
 from station.ingest import Ingest
+from station.query import Query
 from station.service import BrokerAddress, StationService
-from station.store import Store
+from station.store import open_store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from hw.config import HwConfig
     from hw.drive_format import Drive
     from hw.ports import Clock
+    from station.store import Store
 
 _NS_PER_S = 1_000_000_000
 _CONNECT_S = 15.0
@@ -138,10 +139,10 @@ def take_folder(out: Path) -> None:
 def prove(folder: Path, console: Console) -> bool:
     """Export the signed series of the live part and verify it, as `patrol-lpr verify` does."""
     series = folder / "series.lpr"
-    with closing(Store(folder / "station.db", must_exist=True)) as store:
+    with closing(open_store(folder / "station.db", must_exist=True)) as store:
         ring = load_keyring(folder / "keys")
         with output(series) as out:
-            write_evidence(store, out, ring, None, now_us=0)
+            _asking(store).export_evidence(out, ring)
     findings = examine_file(series)
     console.print(findings_table(findings))
     console.print(f"to repeat: patrol-lpr verify {series}", highlight=False)
@@ -156,9 +157,9 @@ def show_live(drive: Drive, folder: Path, console: Console) -> LiveResult:
         port = broker.start()
         stack.callback(broker.close)
         seal, opener = fresh_keys(folder / "keys", drive.header.unit)
-        store = Store(folder / "station.db", open_picture=opener.picture)
+        store = open_store(folder / "station.db", open_picture=opener.picture)
         stack.callback(store.close)
-        station_ingest = Ingest(store, "demo", lambda: time.time_ns() // 1000, opener=opener)
+        station_ingest = Ingest(store, "demo", _now_us, opener=opener)
         station = StationService(BrokerAddress(broker.host, port, five=False), station_ingest, station="demo")
         station.start()
         stack.callback(station.close)
@@ -179,12 +180,20 @@ def show_live(drive: Drive, folder: Path, console: Console) -> LiveResult:
         view = _View(drive, clock, origin_ns, station_ingest)
         with Live(console=console, refresh_per_second=6, transient=True) as screen:
             service.run(until_cameras_end=True, drain_s=_DRAIN_S, on_watch=lambda s: screen.update(view.draw(s)))
-        rows = store.reads()
+        rows = _asking(store).records()
         console.print(reads_table(rows, title=f"reads at the station after {drive.header.name}"))
         progress = service.progress
         return LiveResult(
             progress.committed, len(rows), progress.waiting, _first_s(progress.first_mono_ns, started_ns)
         )
+
+
+def _asking(store: Store) -> Query:
+    return Query(store, "demo", _now_us)
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000
 
 
 def _first_s(first_ns: int | None, started_ns: int) -> float | None:

@@ -323,9 +323,10 @@ def bundle_bench(models: ModelsOption = None, runtime: RuntimeOption = "auto", t
 
 def main() -> None:
     """Entry point: our own errors become one line and an exit code, anything else a traceback."""
-    from cli import station as station_cli  # noqa: PLC0415 - keeps importing this module cheap
+    if not sys.argv[1:] or sys.argv[1] in {"station", "--help"}:
+        from cli import station as station_cli  # noqa: PLC0415 - keeps importing this module cheap
 
-    app.add_typer(station_cli.app, name="station")
+        app.add_typer(station_cli.app, name="station")
     if "provision" in sys.argv[1:2] or "--help" in sys.argv[1:2]:
         from cli import provision as provision_cli  # noqa: PLC0415 - only whoever makes units needs it
 

@@ -24,7 +24,8 @@ from hw.drive_load import load_drive
 from protocol.seal import Opener, SigningKey, StationKey, load_keyring
 from protocol.seal.keys import RECEIPT_KEY, RECEIPT_PUBLIC
 from station.ingest import Ingest
-from station.store import Store
+from station.query import Query
+from station.store import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,24 +107,24 @@ def replay_drive(
     seal, opener = fresh_keys(state_dir / "keys", drive.header.unit)
     config = config_for(drive, state_dir / "unit", seal=seal)
     make_reader, models = reader_for(drive, config)
-    store = Store(state_dir / "station.db", open_picture=opener.picture)
+    store = open_store(state_dir / "station.db", open_picture=opener.picture)
     ticks = iter(range(drive.header.start_utc_ns // 1000, 2**62))
     ingest = Ingest(store, "replay", lambda: next(ticks), opener=opener)
     replay = Replay(drive, config, make_reader, models, ingest.handle)
     result = replay.run(on_frame)
-    outcome = judge(drive, result, store, ingest.counts)
+    outcome = judge(drive, result, Query(store, "simulate", lambda: next(ticks)), ingest.counts)
     store.close()
     return outcome
 
 
-def judge(drive: Drive, result: ReplayResult, store: Store, counts: IngestCounts) -> Outcome:
+def judge(drive: Drive, result: ReplayResult, query: Query, counts: IngestCounts) -> Outcome:
     """Compare the reads with the ground truth, and check that all reads are accounted for."""
-    stored = store.reads()
-    gaps = store.gaps(drive.header.unit)
+    stored = query.records()
+    gaps = query.gaps(drive.header.unit)
     outbox = result.outbox
     waiting = outbox.reads if outbox else 0
     evicted = outbox.evicted_reads if outbox else 0
-    at_station = {read.read_id for read in stored}
+    at_station = {record.record_id for record in stored}
     committed = {read.read_id for read in result.reads}
     balanced = at_station <= committed and len(committed - at_station) <= waiting + evicted
     missing = max(0, len(committed - at_station) - waiting - evicted)
@@ -134,7 +135,7 @@ def judge(drive: Drive, result: ReplayResult, store: Store, counts: IngestCounts
         reads=len(stored),
         duplicates=counts.duplicates,
         missing=missing + sum(g.last - g.first + 1 for g in gaps if not g.explained and not waiting),
-        pictures=store.count_pictures(),
+        pictures=query.count_pictures(),
     )
     return Outcome(drive, result, view, frozenset(p for p, n in seen.items() if n >= _SAMPLE_FIRST), balanced)
 

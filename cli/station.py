@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import getpass
-import io
 import os
-import sqlite3
 import sys
 import time
 from contextlib import contextmanager
@@ -22,18 +20,15 @@ from hw.config import MQTT_PORT
 from hw.output import output, text_output
 from protocol.seal import Opener, VerifyKey, load_keyring
 from protocol.update.envelope import verify_update
-from protocol.wire.codec import decode
-from protocol.wire.control.unit_state import Health
-from station.errors import StoreError
-from station.export import write_csv, write_evidence, write_geojson
-from station.store import Store
-from station.updates import keep_file
+from station.commands import Commands
+from station.query import READ_SCHEMA, Query
+from station.store import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from typing import IO
 
-    from station.rows import StoredRead
+    from station.store import Store
 
 _DEFAULT_DB = Path("station.db")
 _MAX_PORT = 65_535
@@ -129,9 +124,8 @@ def reads(
     limit: Annotated[int, typer.Option(min=1, help="Number of reads.")] = 50,
 ) -> None:
     """Show the latest reads; recorded in the audit trail."""
-    with _open(context, db) as store:
-        rows = store.reads(unit=unit, limit=limit)
-        store.audit(_now_us(), getpass.getuser(), f"show{_of(unit)}", len(rows))
+    with _asking(context, db) as query:
+        rows = query.records(unit=unit, limit=limit)
     Console().print(reads_table(rows))
 
 
@@ -142,16 +136,15 @@ def show_units(
     counters: Annotated[str | None, typer.Option(help="Show all counters of this unit.")] = None,
 ) -> None:
     """Show units: last seen, missing and evicted records, counters."""
-    with _open(context, db) as store:
-        rows = [(row, store.gaps(row.unit)) for row in store.units()]
-        health = None if counters is None else store.health(counters)
+    with _asking(context, db) as query:
+        rows = query.units() if counters is None else []
+        health = None if counters is None else query.health(counters)
     if counters is None:
         Console().print(units_table(rows))
     elif health is None:
         raise typer.BadParameter(f"unit {counters!r} has sent no health message yet", param_hint="--counters")
     else:
-        told = decode(health, Health)
-        Console().print(counters_table(sorted({**told.counters, **told.gauges}.items()), title=counters))
+        Console().print(counters_table(sorted({**health.counters, **health.gauges}.items()), title=counters))
 
 
 @app.command()
@@ -166,23 +159,24 @@ def export(
     ] = None,
     keys: Annotated[Path | None, typer.Option(help="Folder with the units' public keys.")] = None,
     unit: UnitOption = None,
+    schema: Annotated[str, typer.Option(help="Type of record, for CSV and GeoJSON.")] = READ_SCHEMA,
 ) -> None:
-    """Export reads; recorded in the audit trail before the file appears."""
+    """Export records; recorded in the audit trail before the file appears."""
     if csv is None and geojson is None and evidence is None:
         raise typer.BadParameter("give --csv FILE, --geojson FILE or --evidence FILE")
     if evidence is not None and keys is None:
         raise typer.BadParameter(
             "the series contains the units' public keys: give --keys FOLDER", param_hint="--keys"
         )
-    with _open(context, db) as store:
-        for target, write, name in ((csv, write_csv, "csv"), (geojson, write_geojson, "geojson")):
-            if target is not None:
-                _export(store, unit, target, write, f"export {name}{_of(unit)}")
+    with _asking(context, db) as query:
+        if csv is not None:
+            _write(context, db, csv, lambda out: query.export_csv(out, schema=schema, unit=unit))
+        if geojson is not None:
+            _write(context, db, geojson, lambda out: query.export_geojson(out, schema=schema, unit=unit))
         if evidence is not None and keys is not None:
             ring = load_keyring(keys)
-            with output(_not_the_store(store, evidence), private=True) as out:
-                count = write_evidence(store, out, ring, unit, now_us=_now_us())
-                store.audit(_now_us(), getpass.getuser(), f"export evidence{_of(unit)}", count)
+            with output(_not_the_store(context, db, evidence), private=True) as out:
+                query.export_evidence(out, ring, unit=unit)
 
 
 @app.command()
@@ -203,7 +197,7 @@ def offer(
     if not any(fnmatchcase(unit, pattern) for pattern in manifest.units):
         raise typer.BadParameter(f"the update is for {', '.join(manifest.units)}, not for {unit}")
     with _open(context, db) as store:
-        store.offer(unit, manifest, keep_file(store.path, file), _now_us(), getpass.getuser())
+        _commands(store).offer(unit, manifest, file)
     Console().print(f"release {manifest.release} offered to {unit}", highlight=False)
 
 
@@ -213,7 +207,7 @@ def withdraw(
 ) -> None:
     """Withdraw the offer to a unit; an update that is already staged stays; recorded in the audit trail."""
     with _open(context, db) as store:
-        was = store.withdraw(unit, _now_us(), getpass.getuser())
+        was = _commands(store).withdraw(unit)
     Console().print(f"offer to {unit} withdrawn" if was else f"there is no offer to {unit}", highlight=False)
 
 
@@ -224,72 +218,65 @@ def purge(
     db: DbOption = None,
     retention: Annotated[str | None, typer.Option(help="Only this retention class; if omitted, all.")] = None,
 ) -> None:
-    """Delete old reads with their pictures; recorded in the audit trail."""
+    """Delete old records with their pictures; recorded in the audit trail."""
     with _open(context, db) as store:
-        gone = store.purge(_now_us(), days, retention=retention, who=getpass.getuser())
-    Console().print(f"{gone.reads:,} reads and {gone.pictures:,} pictures deleted")
+        gone = _commands(store).purge(days, retention=retention)
+    Console().print(f"{gone.records:,} records and {gone.pictures:,} pictures deleted")
 
 
 @app.command()
 def audit(context: typer.Context, db: DbOption = None) -> None:
-    """Show per unit what was received, declared lost and missing, and who viewed, exported or deleted reads."""
-    with _open(context, db) as store:
-        ranges = [(row.unit, store.seen(row.unit), store.gaps(row.unit)) for row in store.units()]
-        rows = store.audit_trail()
+    """Show per unit what was received, declared lost and missing, and who asked for what."""
+    with _asking(context, db) as query:
+        rows = query.audit_trail()
+        ranges = query.sequences()
     Console().print(ranges_table(ranges))
     Console().print(audit_table(rows))
     if any(not gap.explained for _, _, gaps in ranges for gap in gaps):
         raise typer.Exit(1)
 
 
-class _Counted:
-    """Counts reads that pass through."""
-
-    def __init__(self, reads: Iterable[StoredRead]) -> None:
-        self._reads = reads
-        self.count = 0
-
-    def __iter__(self) -> Iterator[StoredRead]:
-        for read in self._reads:
-            self.count += 1
-            yield read
-
-
-def _export(
-    store: Store, unit: str | None, target: Path, write: Callable[[Iterable[StoredRead], IO[str]], None], what: str
-) -> None:
-    """Write a temporary file, record the export in the audit trail, then rename the file."""
-    rows = _Counted(store.each_read(unit=unit))
+def _write(context: typer.Context, db: Path | None, target: Path, write: Callable[[IO[str]], int]) -> None:
+    """Write to a file, or row by row to standard output."""
     if str(target) == "-":
-        text = io.StringIO(newline="")
-        write(rows, text)
-        store.audit(_now_us(), getpass.getuser(), what, rows.count)
-        sys.stdout.write(text.getvalue())
+        write(sys.stdout)
         return
-    with text_output(_not_the_store(store, target), private=True) as out:
-        write(rows, out)
-        store.audit(_now_us(), getpass.getuser(), what, rows.count)
+    with text_output(_not_the_store(context, db, target), private=True) as out:
+        write(out)
 
 
-def _not_the_store(store: Store, target: Path) -> Path:
+def _not_the_store(context: typer.Context, db: Path | None, target: Path) -> Path:
     """Return the target; refuses the station's database and its SQLite files."""
-    own = {os.path.realpath(f"{store.path}{suffix}") for suffix in ("", "-wal", "-shm", "-journal")}
+    own = {os.path.realpath(f"{_path(context, db)}{suffix}") for suffix in ("", "-wal", "-shm", "-journal")}
     if os.path.realpath(target) in own:
         raise typer.BadParameter(f"{target} is the station's own database; use another file")
     return target
 
 
+def _path(context: typer.Context, db: Path | None) -> Path:
+    given: Path | None = context.obj
+    return db or given or _DEFAULT_DB
+
+
 @contextmanager
 def _open(context: typer.Context, db: Path | None) -> Iterator[Store]:
-    """Open the file for one command; SQLite errors become a StoreError."""
-    given: Path | None = context.obj
-    store = Store(db or given or _DEFAULT_DB, must_exist=True)
+    """Open the file for one command."""
+    store = open_store(_path(context, db), must_exist=True)
     try:
         yield store
-    except sqlite3.Error as error:
-        raise StoreError(f"{store.path}: {error}; check the disk, or restore the file from the backup") from error
     finally:
         store.close()
+
+
+@contextmanager
+def _asking(context: typer.Context, db: Path | None) -> Iterator[Query]:
+    """Open the file for one person's questions."""
+    with _open(context, db) as store:
+        yield Query(store, getpass.getuser(), _now_us)
+
+
+def _commands(store: Store) -> Commands:
+    return Commands(store, getpass.getuser(), _now_us)
 
 
 def _address(text: str) -> tuple[str, int]:
@@ -308,10 +295,6 @@ def _password(path: Path) -> str:
         return path.read_text(encoding="utf-8").splitlines()[0]
     except (OSError, UnicodeDecodeError, IndexError) as error:
         raise typer.BadParameter(f"{path} cannot be used: {error}", param_hint="--password-file") from error
-
-
-def _of(unit: str | None) -> str:
-    return "" if unit is None else f" of {unit}"
 
 
 def _now_us() -> int:

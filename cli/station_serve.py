@@ -16,7 +16,7 @@ from rich.markup import escape
 from protocol.wire.records.read import Read
 from station.ingest import Ingest
 from station.service import StationService
-from station.store import Store
+from station.store import open_store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +50,7 @@ def receive(
     )
     console = Console()
     news: queue.SimpleQueue[Record | None] = queue.SimpleQueue()
-    store = Store(db) if opener is None else Store(db, open_picture=opener.picture)
+    store = open_store(db) if opener is None else open_store(db, open_picture=opener.picture)
     ingest = Ingest(
         store,
         name,
@@ -70,13 +70,14 @@ def receive(
     told_s = time.monotonic()
     while going and service.is_alive:
         try:
-            read = news.get(timeout=_LOOK_S)
+            record = news.get(timeout=_LOOK_S)
         except queue.Empty:
             pass
         else:
-            going = read is not None
-            if read is not None:
-                console.print(_line(read, show_plate=console.is_terminal), highlight=False, soft_wrap=True)
+            going = record is not None
+            if record is not None and isinstance(record.body, Read):
+                line = _line(record, record.body, show_plate=console.is_terminal)
+                console.print(line, highlight=False, soft_wrap=True)
         if time.monotonic() - told_s >= _COUNTS_EVERY_S:
             told_s = time.monotonic()
             structlog.get_logger().info("station_counts", **_counts(ingest, service))
@@ -92,13 +93,9 @@ def _counts(ingest: Ingest, service: StationService) -> dict[str, int]:
     return {**asdict(ingest.counts), **asdict(service.counts)}
 
 
-def _line(record: Record, *, show_plate: bool) -> str:
+def _line(record: Record, read: Read, *, show_plate: bool) -> str:
     """Prints plates on a terminal, ids elsewhere."""
-    envelope, read = record.envelope, record.body
-    what, where = envelope.record_id.hex(), ""
-    if isinstance(read, Read):
-        place = read.place
-        where = "no fix" if place.lat_deg is None else f"{place.lat_deg:.5f} {place.lon_deg:.5f}"
-        if show_plate:
-            what = f"[bold]{escape(read.text)}[/]  {escape(read.region)}"
+    place, envelope = read.place, record.envelope
+    where = "no fix" if place.lat_deg is None else f"{place.lat_deg:.5f} {place.lon_deg:.5f}"
+    what = f"[bold]{escape(read.text)}[/]  {escape(read.region)}" if show_plate else envelope.record_id.hex()
     return f"{envelope.unit} #{envelope.seq}  {what}  {where}"

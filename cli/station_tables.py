@@ -11,25 +11,27 @@ from rich.text import Text
 
 from protocol.errors import WireError
 from protocol.wire.codec import decode
-from protocol.wire.control.transfer import ChunkRequest, UpdateReport
-from protocol.wire.enums import UpdateState
-from station.export import iso
+from protocol.wire.control.transfer import UpdateReport
+from protocol.wire.enums import GeotagMethod, UpdateState
+from protocol.wire.records.read import Read
+from station.query.export import iso
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from station.rows import AuditRow, StoredRead, UnitRow
-    from station.sequence import Gap
+    from protocol.wire.parts import Place
+    from station.query import StoredRecord
+    from station.store import AuditRow, Gap, UnitRow
 
 _SURE_E4 = 9_000
 _MAX_GAPS = 6
 
 
-def reads_table(reads: Iterable[StoredRead], *, title: str = "") -> Table:
+def reads_table(records: Iterable[StoredRecord], *, title: str = "") -> Table:
     """One row per read; low confidence is yellow.  A day or unit shared by all is in the title."""
-    rows = list(reads)
-    days = {_time(read)[:10] for read in rows}
-    units = {read.unit for read in rows}
+    rows = [(record, record.body) for record in records if isinstance(record.body, Read)]
+    days = {_time(record)[:10] for record, _ in rows}
+    units = {record.unit for record, _ in rows}
     shared = [*(units if len(units) == 1 else ()), *(days if len(days) == 1 else ())]
     table = Table(title=escape(", ".join([title, *shared] if title else shared)), box=SIMPLE_HEAD)
     table.add_column("time", no_wrap=True)
@@ -37,19 +39,19 @@ def reads_table(reads: Iterable[StoredRead], *, title: str = "") -> Table:
         table.add_column("unit")
     for name in ("seq", "plate", "region", "conf", "frames", "position"):
         table.add_column(name, no_wrap=True)
-    for read in rows:
+    for record, read in rows:
         sure = f"{read.confidence_e4 / 100:.0f} %"
         doubtful = read.single_frame or read.confidence_e4 < _SURE_E4
         # What units send is text, never markup.
         table.add_row(
-            _time(read)[11:] if len(days) == 1 else _time(read),
-            *([read.unit] if len(units) > 1 else ()),
-            str(read.seq),
+            _time(record)[11:] if len(days) == 1 else _time(record),
+            *([record.unit] if len(units) > 1 else ()),
+            str(record.seq),
             Text(read.text, style="bold"),
             Text(read.region),
             f"[yellow]{sure}[/]" if doubtful else sure,
             f"{read.n_agreeing}/{read.n_sightings}",
-            _place(read),
+            _place(read.place),
         )
     return table
 
@@ -78,10 +80,10 @@ def units_table(units: Iterable[tuple[UnitRow, list[Gap]]]) -> Table:
 def _release(unit: UnitRow) -> Text:
     """Running release, state of the latest update, and the wanted release if it differs."""
     try:
-        told = None if unit.report is None else decode(unit.report, ChunkRequest, UpdateReport)
+        told = None if unit.report is None else decode(unit.report, UpdateReport)
     except WireError:
         told = None
-    if not isinstance(told, UpdateReport):
+    if told is None:
         return Text(f"wanted {unit.desired}" if unit.desired else "-")
     words = [str(told.running)]
     if told.running != told.committed:
@@ -118,14 +120,14 @@ def ranges_table(ranges: Iterable[tuple[str, list[tuple[int, int]], list[Gap]]])
 
 
 def audit_table(rows: Iterable[AuditRow]) -> Table:
-    """One row per action."""
-    table = Table("time", "who", "what", "reads")
+    """One row per question or command."""
+    table = Table("time", "who", "what", "filter", "count")
     for row in rows:
-        table.add_row(_short(row.utc_us), Text(row.who), Text(row.what), f"{row.count:,}")
+        table.add_row(_short(row.utc_us), Text(row.who), Text(row.what), Text(row.filter), f"{row.count:,}")
     return table
 
 
-def _time(read: StoredRead) -> str:
+def _time(read: StoredRecord) -> str:
     if read.utc_us is None:
         return "no time"
     return f"{_short(read.utc_us)}{' (anchored)' if read.dated else ''}"
@@ -145,10 +147,10 @@ def _ranges(ranges: list[tuple[int, int]]) -> str:
     return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
-def _place(read: StoredRead) -> str:
-    if read.lat_deg is None or read.lon_deg is None:
+def _place(place: Place) -> str:
+    if place.lat_deg is None or place.lon_deg is None:
         return "no fix"
-    error = "" if read.error_cm is None else f" ±{read.error_cm / 100:.0f} m"
+    error = "" if place.error_cm is None else f" ±{place.error_cm / 100:.0f} m"
     # ~ says that the place is not between two fixes.
-    mark = "" if read.method == "interpolated" else "~"
-    return f"{mark}{read.lat_deg:.5f} {read.lon_deg:.5f}{error}"
+    mark = "" if place.method is GeotagMethod.INTERPOLATED else "~"
+    return f"{mark}{place.lat_deg:.5f} {place.lon_deg:.5f}{error}"

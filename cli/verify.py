@@ -98,6 +98,8 @@ def _rows(unit: UnitFindings) -> list[tuple[str, str]]:
     if not rows:
         rows = [("[green]complete and unaltered[/]", "")]
     rows += [(what, _places(where)) for what, where in good if where]
+    if unit.unknown:
+        rows.append(("of a type not known to this version", f"{unit.unknown:,} records"))
     if unit.deleted:
         rows.append(("content deleted under retention policy", f"{unit.deleted:,} records"))
     return rows

@@ -7,7 +7,6 @@ Nothing is kept for the next connection: the units ask again for every receipt t
 from __future__ import annotations
 
 import queue
-import sqlite3
 import threading
 import time
 from dataclasses import dataclass
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hw.mqtt_connection import MqttMessage
-    from station.batch import Answer
-    from station.ingest import Ingest
+    from station.ingest import Answer, Ingest
 
 _GROUP = 64
 _SHARE = "$share/station/"
@@ -168,7 +166,7 @@ class StationService:
         """Publish what this connection has not; the broker keeps it for units that are away."""
         try:
             offers = self._ingest.offers()
-        except (StoreError, sqlite3.Error) as error:
+        except StoreError as error:
             self._log.error("offers_unread", reason=str(error))
             return
         for topic, payload in offers:

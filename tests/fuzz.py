@@ -44,7 +44,7 @@ from protocol.wire.released import released_registry
 from provision.card import Card, load_card
 from provision.errors import ProvisionError
 from station.ingest import Ingest
-from station.store import Store
+from station.store import open_store
 from tests.builders import BOOT, make_read_record
 from tests.drive_builder import write_drive
 from tests.nmea_lines import epoch_lines
@@ -209,7 +209,7 @@ def station() -> tuple[Callable[[bytes], None], list[bytes]]:
     def target(data: bytes) -> None:
         topic, _, payload = data.partition(b"\n")
         with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-            store = Store(Path(folder) / "s.db")
+            store = open_store(Path(folder) / "s.db")
             ingest = Ingest(store, "s", lambda: 1, opener=Opener(RING), sealed_only=False)
             ingest.handle(topic.decode("latin-1"), payload)
             ingest.handle(topic.decode("latin-1"), payload)

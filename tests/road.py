@@ -13,10 +13,11 @@ from hw.link_mqtt import LinkMqtt
 from protocol.wire.topics import Channel, build
 from station.ingest import Ingest
 from station.service import BrokerAddress, StationService
-from station.store import Store
+from station.store import open_store
 from tests.builders import BOOT, make_encoder
 from tests.emulated_link import FAR
 from tests.mosquitto import FleetBroker
+from tests.station_files import stored_reads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,7 +99,7 @@ class Arrival:
     """A station that serves in a thread."""
 
     def __init__(self, path: Path, address: BrokerAddress) -> None:
-        self.store = Store(path)
+        self.store = open_store(path)
         self.ingest = Ingest(self.store, "s1", lambda: time.time_ns() // 1000)
         self.service = StationService(address, self.ingest, station="s1", backoff=Backoff(0.05, 0.2))
         self.service.start()
@@ -106,7 +107,7 @@ class Arrival:
 
     def stored(self) -> list[int]:
         """Sequence numbers of the reads, duplicates included."""
-        return sorted(row.seq for row in self.store.reads())
+        return sorted(row.seq for row in stored_reads(self.store))
 
     def close(self) -> None:
         self.service.close()

@@ -45,9 +45,10 @@ from protocol.seal import Opener, load_keyring
 from protocol.seal.series import Proof, examine
 from station.ingest import Ingest
 from station.service import BrokerAddress, StationService
-from station.store import Store
+from station.store import open_store
 from tests.mosquitto import Mosquitto
 from tests.nmea_lines import epoch_lines
+from tests.station_files import stored_reads
 
 UNIT = "unit-07"
 DAY_S = 86_400
@@ -166,7 +167,7 @@ class Week:
         self._station_up()
 
     def _station_up(self) -> None:
-        self.store = Store(self._folder / "station.db", open_picture=self._opener.picture)
+        self.store = open_store(self._folder / "station.db", open_picture=self._opener.picture)
         ingest = Ingest(self.store, "soak", lambda: time.time_ns() // 1000, opener=self._opener)
         self._station = StationService(
             BrokerAddress("127.0.0.1", self.broker.port), ingest, station="soak", backoff=Backoff(0.05, 0.5)
@@ -264,7 +265,7 @@ class Week:
         reader = OutboxReader(self._folder / "state" / FILE_NAME)
         stats = reader.stats()
         reader.close()
-        ids = [read.read_id for read in self.store.reads()]
+        ids = [read.record_id for read in stored_reads(self.store)]
         missing = [gap for gap in self.store.gaps(UNIT) if not gap.explained]
         proofs = [Proof(row.evidence, row.salt, row.record) for row in self.store.each_evidence(UNIT)]
         (proven,) = examine(proofs, {UNIT: load_keyring(self._folder / "keys").units[UNIT].values()})

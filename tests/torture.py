@@ -39,10 +39,11 @@ from protocol.seal import Opener, load_keyring
 from protocol.seal.series import Proof, examine
 from protocol.wire.released import released_registry
 from station.ingest import Ingest
-from station.store import Store
+from station.store import open_store
 from tests.builders import make_encoder, make_read_record
 from tests.drive_builder import write_drive
 from tests.power_cut import CuttableDisk
+from tests.station_files import stored_reads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -154,7 +155,7 @@ def child(unit: Unit, fault: Fault | None, report: int) -> None:
         signal.signal(signal.SIGALRM, lambda *_: strike())
         signal.setitimer(signal.ITIMER_REAL, fault.passing / 1000)
     opener = Opener(load_keyring(unit.keys))
-    store = Store(unit.station, open_picture=opener.picture)
+    store = open_store(unit.station, open_picture=opener.picture)
     ticks = iter(range(10**15, 2**62))
     ingest = Ingest(store, "torture", lambda: next(ticks), opener=opener)
 
@@ -227,8 +228,8 @@ def check(unit: Unit, fault: Fault | None) -> None:
 def at_station(unit: Unit) -> set[bytes]:
     if not unit.station.exists():
         return set()
-    store = Store(unit.station)
-    names = [read.read_id for read in store.reads()]
+    store = open_store(unit.station)
+    names = [read.record_id for read in stored_reads(store)]
     store.close()
     if len(names) != len(set(names)):
         raise BrokenPromiseError("the station holds a read twice")
@@ -239,7 +240,7 @@ def close_books(unit: Unit) -> None:
     """After a last undisturbed start everything is at the station, and the series proves itself."""
     start(unit, None)
     check(unit, None)
-    store = Store(unit.station)
+    store = open_store(unit.station)
     missing = [gap for gap in store.gaps(UNIT) if not gap.explained]
     proofs = [Proof(row.evidence, row.salt, row.record) for row in store.each_evidence(UNIT)]
     store.close()

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from protocol.wire.enums import TimeSource
+    from protocol.wire.parts import PictureRef
 
 
 class RecordBody(Message):
@@ -65,6 +66,10 @@ def _nothing(_: Any) -> None:
     return None
 
 
+def _no_pictures(_: Any) -> tuple[PictureRef, ...]:
+    return ()
+
+
 def _no_values(_: Any) -> dict[str, Value]:
     return {}
 
@@ -81,6 +86,8 @@ class RecordType:
     retention: Callable[[Any], str | None] = _nothing
     """The retention class; None: kept as long as the unit's series."""
     when: Callable[[Any], RecordTime | None] = _nothing
+    pictures: Callable[[Any], tuple[PictureRef, ...]] = _no_pictures
+    """Pictures that belong to a record, and go when it does."""
     projection: Projection | None = None
     export: Callable[[Any], dict[str, Value]] = _no_values
     """Flat values for tables, CSV and JSON."""

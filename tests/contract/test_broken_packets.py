@@ -15,7 +15,7 @@ from hw.link_mqtt import LinkMqtt
 from hw.ports import Acked, LinkDown, LinkDownError, LinkUp, Received
 from station.ingest import Ingest
 from station.service import BrokerAddress, StationService
-from station.store import Store
+from station.store import open_store
 from tests.fake_broker import PATIENCE_S, TOPIC, Broker, broken_packet, packet, text
 
 HASTE = 0.001, 0.01
@@ -87,7 +87,7 @@ def five():
 @pytest.fixture
 def serve(tmp_path):
     """Start a real station on a played broker."""
-    store = Store(tmp_path / "s.db")
+    store = open_store(tmp_path / "s.db")
     running = []
 
     def start(broker: Broker) -> StationService:

@@ -12,10 +12,11 @@ from agent.sync.uplink import UplinkConfig
 from hw.config import MqttLinkConfig
 from hw.ports import LinkDown, LinkUp, Refused
 from station.service import BrokerAddress
-from station.store import Store
+from station.store import open_store
 from tests.builders import make_picture, make_read
 from tests.mosquitto import Mosquitto
 from tests.road import PATIENCE_S, UNIT, Arrival, Traveller
+from tests.station_files import stored_reads
 
 pytestmark = pytest.mark.integration
 HOST = "127.0.0.1"
@@ -188,8 +189,8 @@ def test_a_station_killed_between_store_and_receipt(tmp_path):
     unit = unit_on(broker, tmp_path, plain_reads(30))
     step_until(unit, lambda: doomed.poll() is not None)
     doomed.stdout.close()
-    store = Store(tmp_path / "station.db")
-    before = len(store.reads())
+    store = open_store(tmp_path / "station.db")
+    before = len(stored_reads(store))
     store.close()
     assert before > 0
     assert unit.outbox.stats().receipted == 0

@@ -15,8 +15,9 @@ from agent.buffer.outbox import FILE_NAME
 from cli.simulate import fresh_keys
 from protocol.seal import load_keyring
 from protocol.seal.series import Proof, examine
-from station.store import Store
+from station.store import open_store
 from tests.mosquitto import Mosquitto
+from tests.station_files import stored_reads
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -148,8 +149,8 @@ def check_books(processes: Processes) -> None:
     reader = OutboxReader(processes.state / FILE_NAME)
     stats = reader.stats()
     reader.close()
-    store = Store(processes.db)
-    reads = list(store.reads())
+    store = open_store(processes.db)
+    reads = list(stored_reads(store))
     gaps = list(store.gaps("unit-07"))
     proofs = [Proof(row.evidence, row.salt, row.record) for row in store.each_evidence("unit-07")]
     store.close()
@@ -158,5 +159,5 @@ def check_books(processes: Processes) -> None:
     assert proven.reads == stats.appended
     assert stats.appended > 10
     assert (stats.reads, stats.quarantined, stats.evicted_reads) == (0, 0, 0)
-    assert len(reads) == len({r.read_id for r in reads}) == stats.appended
+    assert len(reads) == len({r.record_id for r in reads}) == stats.appended
     assert gaps == []

@@ -27,15 +27,17 @@ from station.broker import EmbeddedBroker
 from station.errors import BrokerError
 from station.ingest import Ingest
 from station.service import BrokerAddress, StationService
-from station.store import Store
+from station.store import open_store
 from tests.builders import make_read_record
 from tests.ports import free_port
+from tests.station_files import stored_reads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from protocol.wire.control.receipt import DownMessage
+    from station.store import Store
 
 pytestmark = pytest.mark.integration
 
@@ -160,7 +162,7 @@ def payload(seq: int) -> bytes:
 
 @contextmanager
 def station(path: Path, port: int, *, five: bool) -> Iterator[tuple[StationService, Ingest, Store]]:
-    store = Store(path)
+    store = open_store(path)
     ingest = Ingest(store, "station-1", lambda: 1)
     service = StationService(BrokerAddress(HOST, port, five=five), ingest, station="1", backoff=Backoff(0.05, 0.2))
     service.start()
@@ -181,7 +183,7 @@ def test_reads_are_receipted_through_mosquitto(mosquitto: Mosquitto, tmp_path: P
             for seq in range(1, 201):
                 unit.publish(Channel.READ, payload(seq))
             unit.receipted(set(range(1, 201)))
-        assert [row.seq for row in store.reads()] == list(range(1, 201))
+        assert [row.seq for row in stored_reads(store)] == list(range(1, 201))
         assert (service.counts.messages, ingest.counts.duplicates) == (200, 0)
 
 
@@ -194,7 +196,7 @@ def test_reads_are_receipted_through_the_embedded_broker(embedded: EmbeddedBroke
         for seq in range(1, 51):
             unit.publish(Channel.READ, payload(seq))
         unit.receipted(set(range(1, 51)))
-        assert len(store.reads()) == 50
+        assert len(stored_reads(store)) == 50
 
 
 @pytest.mark.parametrize("five", [True, False])
@@ -240,7 +242,7 @@ def test_station_comes_back_after_the_broker_was_killed(mosquitto: Mosquitto, tm
             for seq in (1, 2):
                 unit.publish(Channel.READ, payload(seq))
             unit.receipted({1, 2})
-        assert [row.seq for row in store.reads()] == [1, 2]
+        assert [row.seq for row in stored_reads(store)] == [1, 2]
         assert service.counts.connections == 2
 
 
@@ -286,16 +288,16 @@ def test_killed_station_loses_nothing_and_stores_none_twice(mosquitto: Mosquitto
         for enough in (40, 120, 200):
             with serving(path, mosquitto.port):
                 send_until(unit, receipted, total, enough)
-            store = Store(path)
-            assert receipted <= {row.seq for row in store.reads()}
+            store = open_store(path)
+            assert receipted <= {row.seq for row in stored_reads(store)}
             store.close()
         with serving(path, mosquitto.port) as process:
             send_until(unit, receipted, total, total)
             process.send_signal(signal.SIGTERM)
             output, _ = process.communicate(timeout=WAIT_S)
             assert process.returncode == 0, output
-    store = Store(path)
-    assert [row.seq for row in sorted(store.reads(), key=lambda r: r.seq)] == list(range(1, total + 1))
+    store = open_store(path)
+    assert [row.seq for row in sorted(stored_reads(store), key=lambda r: r.seq)] == list(range(1, total + 1))
     assert store.gaps(UNIT) == []
     store.close()
 
@@ -338,7 +340,7 @@ def test_two_stations_with_one_file_each_share_the_work(mosquitto: Mosquitto, tm
     """A shared subscription gives each read to one of the stations: none is stored by both, none is lost."""
     opened: list[tuple[StationService, Store]] = []
     for number in (1, 2):
-        store = Store(tmp_path / f"{number}.db")
+        store = open_store(tmp_path / f"{number}.db")
         service = StationService(
             BrokerAddress(HOST, mosquitto.port), Ingest(store, f"s{number}", lambda: 1), station=str(number)
         )
@@ -349,7 +351,7 @@ def test_two_stations_with_one_file_each_share_the_work(mosquitto: Mosquitto, tm
         for seq in range(1, 101):
             unit.publish(Channel.READ, payload(seq))
         unit.receipted(set(range(1, 101)))
-    shares = [[row.seq for row in store.reads()] for _, store in opened]
+    shares = [[row.seq for row in stored_reads(store)] for _, store in opened]
     for service, store in opened:
         service.close()
         store.close()
@@ -359,7 +361,7 @@ def test_two_stations_with_one_file_each_share_the_work(mosquitto: Mosquitto, tm
 
 def test_unreachable_broker_does_not_keep_the_station_from_ending(tmp_path: Path) -> None:
     """Nothing listens: the station tries again until it is closed."""
-    store = Store(tmp_path / "s.db")
+    store = open_store(tmp_path / "s.db")
     service = StationService(
         BrokerAddress(HOST, free_port()), Ingest(store, "s", lambda: 1), station="s", backoff=Backoff(0.01, 0.02)
     )
@@ -372,7 +374,7 @@ def test_unreachable_broker_does_not_keep_the_station_from_ending(tmp_path: Path
 
 def test_wrong_certificates_are_named_at_the_start(tmp_path: Path) -> None:
     """What can never work is an error at once, not a warning for ever."""
-    store = Store(tmp_path / "s.db")
+    store = open_store(tmp_path / "s.db")
     address = BrokerAddress(HOST, 8883, ca=tmp_path / "absent.pem")
     with pytest.raises(BrokerError, match="certificates cannot be used"):
         StationService(address, Ingest(store, "s", lambda: 1), station="s").start()
@@ -390,7 +392,7 @@ def test_shipped_access_list_lets_each_do_its_part_and_no_more(repo: Path, tmp_p
     access = f"allow_anonymous false\npassword_file {passwords}\nacl_file {tmp_path / 'acl'}\n"
     broker = Mosquitto(tmp_path, access)
     broker.start()
-    store = Store(tmp_path / "s.db")
+    store = open_store(tmp_path / "s.db")
     ingest = Ingest(store, "s", lambda: 1)
     address = BrokerAddress(HOST, broker.port, username="station", password="secret")  # noqa: S106 - invented
     service = StationService(address, ingest, station="s")
@@ -415,7 +417,7 @@ def test_password_opens_the_broker_and_a_wrong_one_does_not(tmp_path: Path) -> N
     subprocess.run([tool, "-b", "-c", str(passwords), "clerk", "right"], check=True, capture_output=True)
     broker = Mosquitto(tmp_path, f"allow_anonymous false\npassword_file {passwords}\n")
     broker.start()
-    store = Store(tmp_path / "s.db")
+    store = open_store(tmp_path / "s.db")
     refused = StationService(
         BrokerAddress(HOST, broker.port, username="clerk", password="wrong"),  # noqa: S106 - invented
         Ingest(store, "s", lambda: 1),

@@ -22,10 +22,10 @@ from protocol.wire.codec import decode
 from protocol.wire.control.transfer import UpdateReport
 from protocol.wire.enums import UpdateState
 from protocol.wire.topics import Channel, build
+from station.commands import Commands
 from station.ingest import Ingest
 from station.service import BrokerAddress, StationService
-from station.store import Store
-from station.updates import keep_file
+from station.store import open_store
 from tests.builders import BOOT
 from tests.mosquitto import FleetBroker
 from tests.update_builder import Unit
@@ -115,7 +115,7 @@ def serve(broker: FleetBroker, folder, db) -> StationService:
         "127.0.0.1", broker.port, ca=home / "ca.pem", cert=home / "station.pem", key=home / "station.key"
     )
     service = StationService(
-        address, Ingest(Store(db), "station", lambda: 1), station="station", backoff=Backoff(0.05, 0.2)
+        address, Ingest(open_store(db), "station", lambda: 1), station="station", backoff=Backoff(0.05, 0.2)
     )
     service.start()
     return service
@@ -125,13 +125,13 @@ def wanted(db, unit: Unit, data: bytes, manifest: Manifest) -> None:
     """Another process, as `station offer` is, while the station runs."""
     path = unit.folder / "offered.lprup"
     path.write_bytes(data)
-    store = Store(db)
-    store.offer("unit-07", manifest, keep_file(db, path), 1, "tester")
+    store = open_store(db)
+    Commands(store, "tester", lambda: 1).offer("unit-07", manifest, path)
     store.close()
 
 
 def reported(db):
-    store = Store(db)
+    store = open_store(db)
     (row,) = store.units()
     store.close()
     return None if row.report is None else decode(row.report, UpdateReport)
@@ -139,7 +139,7 @@ def reported(db):
 
 def test_an_update_is_offered_fetched_staged_and_reported_whatever_is_killed_meanwhile(tmp_path, broker):
     db = tmp_path / "station.db"
-    Store(db).close()
+    open_store(db).close()
     station = serve(broker, tmp_path, db)
     car = Car(tmp_path, broker)
     data = car.unit.update(42, wheel=bytes(range(256)) * 4000, units=("unit-*",))
@@ -174,7 +174,7 @@ def test_an_update_is_offered_fetched_staged_and_reported_whatever_is_killed_mea
 def test_a_desired_configuration_reaches_a_unit_that_was_away_and_a_refusal_comes_back(tmp_path, broker):
     """The offer is retained: the station is long gone when the unit asks, and comes back for the bytes."""
     db = tmp_path / "station.db"
-    Store(db).close()
+    open_store(db).close()
     car = Car(tmp_path, broker)
     car.link.close()
     data = car.unit.update(7, config="[log]\nlevel = 'loud'\n")

@@ -102,6 +102,7 @@ def make_keys() -> None:
 def encoder(*, sealed: bool, unit: str = UNIT):
     """What the outbox stores records with."""
     from agent.seal import Sealer, SigningKey, StationKey
+
     from agent.sync.encoder import RecordEncoder
     from tests.builders import BOOT
 
@@ -186,11 +187,11 @@ STATS = ("next_seq", "reads", "others", "quarantined", "plates", "overviews", "h
 
 def make_station() -> dict[str, object]:
     """A station's file with all that it keeps, and what it exports."""
+    from agent.seal import Opener, load_keyring
     from agent.sync.topics import Channel, build
     from agent.sync.wire import HealthMessage, StatusMessage, UnitState, encode_health, encode_status
-
-    from agent.seal import Opener, load_keyring
     from station.export import write_evidence
+
     from station.ingest import Ingest
     from station.store import Store
     from tests.builders import BOOT
@@ -256,10 +257,9 @@ def send(ingest, unit: str, *, sealed: bool, up_to: int) -> None:
 
 def offer(store) -> None:
     """An update of the configuration, so that a file lies beside the station's."""
+    from agent.seal import SigningKey, VerifyKey
     from agent.update.envelope import verify_update
     from agent.update.making import Sources, Terms, make_update
-
-    from agent.seal import SigningKey, VerifyKey
     from station.updates import keep_file
 
     (WORK / "config.toml").write_text("[sync]\nhealth_s = 30\n")

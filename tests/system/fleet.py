@@ -16,17 +16,18 @@ from provision.ca_store import CaStore
 from provision.card import Card
 from provision.enrol import server
 from provision.pki import now_utc
-from station.store import Store
+from station.store import open_store
 from tests.chroot import tool
 from tests.mosquitto import FleetBroker
 from tests.nmea_lines import gga, rmc
 from tests.ports import free_port
+from tests.station_files import each_read
 
 if TYPE_CHECKING:
     import socket
     from pathlib import Path
 
-    from station.rows import StoredRead
+    from station.query import StoredRecord
 
 UNIT = "unit-07"
 ADDRESS = "10.0.2.100"
@@ -119,16 +120,16 @@ class Fleet:
         while self.hear_reads(1, timeout_s=timeout_s) < seq:
             pass
 
-    def reads(self) -> list[StoredRead]:
+    def reads(self) -> list[StoredRecord]:
         """All that the station has, in the order of the unit."""
-        store = Store(self.db, must_exist=True)
-        rows = sorted(store.each_read(unit=UNIT), key=lambda read: read.seq)
+        store = open_store(self.db, must_exist=True)
+        rows = sorted(each_read(store, unit=UNIT), key=lambda read: read.seq)
         store.close()
         return rows
 
     def state(self) -> str:
         """What the station last heard of the unit."""
-        store = Store(self.db, must_exist=True)
+        store = open_store(self.db, must_exist=True)
         (row,) = (row for row in store.units() if row.unit == UNIT)
         store.close()
         return row.state

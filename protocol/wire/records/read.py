@@ -105,6 +105,7 @@ RECORD_TYPE = RecordType(
     evictable=True,
     retention=lambda read: read.retention.policy_class,
     when=_when,
+    pictures=lambda read: read.pictures,
     projection=Projection(
         "reads",
         (

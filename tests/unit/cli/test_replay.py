@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from cli.simulate import broken_floors, replay_drive
 from hw.drive_load import load_drive
 from protocol.wire.enums import GeotagMethod, TimeSource
-from station.store import Store
+from station.store import open_store
 from tests.conftest import ROOT
 from tests.drive_builder import write_drive
+from tests.station_files import stored_reads
 
 SHIPPED = sorted(path.parent for path in (ROOT / "tests" / "drives").glob("*/drive.toml"))
 PLATES = {"7ABC123": (0.6, 2.0), "HJK4821": (1.0, 2.4), "8XYZ999": (3.0, 4.2), "LMN5678": (4.0, 5.4)}
@@ -23,8 +24,8 @@ def play(tmp_path, **options):
 
 
 def stored(tmp_path):
-    store = Store(tmp_path / "state" / "station.db")
-    reads = store.reads()
+    store = open_store(tmp_path / "state" / "station.db")
+    reads = stored_reads(store)
     store.close()
     return list(reads)
 
@@ -32,7 +33,7 @@ def stored(tmp_path):
 def test_replay_every_plate_is_one_read_at_station(tmp_path):
     """The straight case: what passed is read once, placed, dated, stored, and gone from the outbox."""
     outcome = play(tmp_path, plates=PLATES)
-    assert sorted(r.text for r in stored(tmp_path)) == sorted(PLATES)
+    assert sorted(r.body.text for r in stored(tmp_path)) == sorted(PLATES)
     assert outcome.balanced
     assert outcome.result.outbox.reads == 0
     assert {r.body.place.method for r in outcome.result.reads} == {GeotagMethod.INTERPOLATED}
@@ -67,7 +68,7 @@ def test_replay_power_cut_loses_no_committed_read(tmp_path):
     outcome = play(tmp_path, plates=PLATES, script=script)
     assert outcome.result.boots == 2
     assert outcome.balanced
-    assert {"7ABC123", "HJK4821"} <= {r.text for r in stored(tmp_path)}
+    assert {"7ABC123", "HJK4821"} <= {r.body.text for r in stored(tmp_path)}
     assert outcome.station.missing == 0
 
 
@@ -82,7 +83,7 @@ def test_replay_lost_acknowledgements_cause_no_duplicates(tmp_path):
     """The station has it, the unit does not know: it sends again, the station keeps one."""
     script = [(0, "link.up", {}), (1500, "link.drop_acks", {"n": 6})]
     play(tmp_path, plates=PLATES, script=script)
-    texts = [r.text for r in stored(tmp_path)]
+    texts = [r.body.text for r in stored(tmp_path)]
     assert sorted(texts) == sorted(PLATES)
 
 
@@ -126,7 +127,7 @@ def test_replay_all_reads_accounted_for_with_random_faults(tmp_path_factory, eve
     tmp_path = tmp_path_factory.mktemp("weather")
     outcome = play(tmp_path, plates=PLATES, script=script)
     reads = stored(tmp_path)
-    ids = [r.read_id for r in reads]
+    ids = [r.record_id for r in reads]
     assert len(set(ids)) == len(ids)
     outbox = outcome.result.outbox
     committed = {r.read_id for r in outcome.result.reads}

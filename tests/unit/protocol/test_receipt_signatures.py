@@ -18,7 +18,7 @@ from protocol.wire.control.receipt import Nack, PictureStatus, Receipt
 from protocol.wire.enums import NackCode
 from protocol.wire.topics import Channel, build
 from station.ingest import Ingest
-from station.store import Store
+from station.store import open_store
 from tests.builders import BOOT, make_encoder, make_read, make_read_record
 
 OWN = SigningKey(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
@@ -154,7 +154,7 @@ def test_every_answer_of_a_station_with_a_receipt_key_is_signed(tmp_path):
     OWN.save(tmp_path / RECEIPT_KEY)
     opener = Opener(load_keyring(tmp_path))
     assert opener.signs
-    store = Store(tmp_path / "s.db")
+    store = open_store(tmp_path / "s.db")
     ingest = Ingest(store, "s", lambda: 1, opener=opener, sealed_only=False)
     payload = make_read_record(1).payload
     topic = build("unit-07", Channel.READ)

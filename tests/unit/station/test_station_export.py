@@ -22,14 +22,16 @@ from protocol.wire.codec import encode
 from protocol.wire.control.unit_state import Health
 from protocol.wire.enums import GeotagMethod, TimeSource
 from protocol.wire.record import encode_record
-from station.export import iso, write_csv, write_geojson
-from station.store import Store
-from tests.builders import BOOT, make_read_record
+from station.query.export import iso, write_csv, write_geojson
+from station.store import open_store
+from tests.builders import BOOT, make_read_record, make_record, make_time_anchor
+from tests.station_files import add, each_read, stored_reads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from station.rows import StoredRead
+    from station.query import StoredRecord
+    from station.store import Store
 
 NOW_US = 1_780_000_500_123_456
 
@@ -41,23 +43,22 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def store(path: Path) -> Iterator[Store]:
-    opened = Store(path)
+    opened = open_store(path)
     yield opened
     opened.close()
 
 
-def stored(store: Store, *, agency: str = "Example Sheriff", **other: Any) -> StoredRead:
+def stored(store: Store, *, agency: str = "Example Sheriff", **other: Any) -> StoredRecord:
     made = make_read_record(**other)
     envelope = made.envelope.model_copy(update={"agency": agency})
     record = replace(made, envelope=envelope, payload=encode_record(envelope, made.body))
-    with store.transaction():
-        store.add_record(record, NOW_US)
-    return store.reads()[-1]
+    add(store, record, now_us=NOW_US)
+    return stored_reads(store)[-1]
 
 
-def csv_rows(*reads: StoredRead) -> list[dict[str, str]]:
+def csv_rows(*reads: StoredRecord) -> list[dict[str, str]]:
     out = io.StringIO(newline="")
-    write_csv(reads, out)
+    write_csv(reads, out, "read/1")
     return list(csv.DictReader(io.StringIO(out.getvalue(), newline="")))
 
 
@@ -69,6 +70,19 @@ def test_csv_holds_a_read(store: Store) -> None:
     assert (row["confidence"], row["single_look"], row["received"]) == (
         "0.95", "False", "2026-05-28T20:35:00.123+00:00",
     )  # fmt: skip
+
+
+def test_csv_of_another_type_has_what_that_type_exports(store: Store) -> None:
+    """Its own columns beside the envelope; without records the columns that every type has."""
+    out = io.StringIO(newline="")
+    write_csv([], out, "dating/1")
+    assert out.getvalue().startswith("dating_id,unit,agency,boot_id,seq,utc,")
+    add(store, make_record(make_time_anchor(5_000), seq=3), now_us=NOW_US)
+    write_csv(each_read(store, "dating/1"), out, "dating/1")
+    row = next(
+        iter(csv.DictReader(io.StringIO("".join(out.getvalue().splitlines(keepends=True)[1:]), newline="")))
+    )
+    assert (row["seq"], row["mono_us"], row["time_source"], row["uncertainty_ms"]) == ("3", "5", "gnss", "150")
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "=HYPERLINK(1)"])
@@ -142,9 +156,8 @@ def test_table_shows_texts_as_they_are(store: Store) -> None:
 
 def test_units_table_names_the_gaps(store: Store) -> None:
     """A person sees which numbers are missing."""
+    add(store, *(make_read_record(seq, seq=seq) for seq in (2, 5, 6)), now_us=NOW_US)
     with store.transaction():
-        for seq in (2, 5, 6):
-            store.add_record(make_read_record(seq, seq=seq), NOW_US)
         store.note_seen(["unit-07"], NOW_US)
     text = printed(units_table([(row, store.gaps(row.unit)) for row in store.units()]))
     assert "1, 3-4" in text
@@ -160,7 +173,12 @@ def test_export_command_writes_and_notes(store: Store, path: Path, tmp_path: Pat
     assert result.exit_code == 0, result.output
     assert len(target.read_text().splitlines()) == 2
     assert len(json.loads(features.read_text())["features"]) == 1
-    assert [(row.what, row.count) for row in store.audit_trail()] == [("export csv", 1), ("export geojson", 1)]
+    assert [(row.what, row.count) for row in store.audit_trail()] == [
+        ("export csv begins", 0),
+        ("export csv", 1),
+        ("export geojson begins", 0),
+        ("export geojson", 1),
+    ]
     assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith(".")) == []
 
 
@@ -170,7 +188,7 @@ def test_export_to_standard_output(store: Store, path: Path) -> None:
     result = CliRunner().invoke(app, ["--db", str(path), "export", "--csv", "-"])
     assert result.exit_code == 0, result.output
     assert "7ABC123" in result.output
-    assert len(store.audit_trail()) == 1
+    assert [row.what for row in store.audit_trail()] == ["export csv begins", "export csv"]
 
 
 @pytest.mark.parametrize("option", ["--csv", "--geojson", "--evidence"])
@@ -185,7 +203,7 @@ def test_export_writes_into_a_device(store: Store, path: Path, tmp_path: Path, o
         assert made.exit_code == 0, made.output
         assert target.is_char_device()
     assert link.is_symlink()
-    assert len(store.audit_trail()) == 2
+    assert len(store.audit_trail()) == 4
 
 
 def test_what_cannot_be_written_is_noted_and_told(store: Store, path: Path) -> None:
@@ -193,7 +211,7 @@ def test_what_cannot_be_written_is_noted_and_told(store: Store, path: Path) -> N
     stored(store)
     failed = CliRunner().invoke(app, ["export", "--db", str(path), "--csv", "/dev/full"])
     assert isinstance(failed.exception, OutputError)
-    assert len(store.audit_trail()) == 1
+    assert [row.what for row in store.audit_trail()] == ["export csv begins", "export csv"]
 
 
 @pytest.mark.parametrize("name", ["station.db", "station.db-wal", "link"])
@@ -204,7 +222,7 @@ def test_export_does_not_overwrite_the_station(store: Store, path: Path, tmp_pat
     failed = CliRunner().invoke(app, ["export", "--db", str(path), "--csv", str(tmp_path / name)])
     assert failed.exit_code == 2
     assert "own database" in failed.output
-    assert len(store.reads()) == 1
+    assert len(stored_reads(store)) == 1
 
 
 def test_export_needs_a_target(path: Path) -> None:
@@ -242,8 +260,8 @@ def test_purge_command(store: Store, path: Path) -> None:
     """Old reads go, and the number is said."""
     stored(store)
     result = CliRunner().invoke(app, ["purge", "--db", str(path), "--days", "0"])
-    assert "1 reads and 0 pictures deleted" in result.output
-    assert store.reads() == []
+    assert "1 records and 0 pictures deleted" in result.output
+    assert stored_reads(store) == []
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cli.station_tables import reads_table, units_table
 from protocol.errors import WireError
-from protocol.wire.codec import MAX_MESSAGE_BYTES, Text64, decode, encode, key, payload_ref
+from protocol.wire.codec import MAX_MESSAGE_BYTES, Text64, decode, encode, key, pack, payload_ref, unpack
 from protocol.wire.control.chunk import PictureChunk
 from protocol.wire.control.receipt import MAX_RECEIPT_RECORDS, DownMessage, Nack, PictureStatus, Receipt
 from protocol.wire.control.unit_state import Health, Status
@@ -20,10 +20,11 @@ from protocol.wire.enums import Lost, NackCode, PictureKind, UnitState
 from protocol.wire.registry import RecordBody
 from protocol.wire.released import released_registry
 from protocol.wire.topics import Channel, build
-from station.export import write_csv, write_geojson
 from station.ingest import Ingest, IngestLimits
-from station.store import Store
+from station.query.export import write_csv, write_geojson
+from station.store import open_store
 from tests.builders import BOOT, make_read, make_read_record, make_record, make_tombstone
+from tests.station_files import each_read, stored_reads
 from tests.strategies import CONTROL_MESSAGES, RECORD_MODELS, messages, record_messages
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from protocol.wire.record import Record
+    from station.store import Store
 
 UNIT = "unit-07"
 READ = build(UNIT, Channel.READ)
@@ -40,7 +42,7 @@ NOW_US = 1_780_000_500_000_000
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store(tmp_path / "station.db")
+    opened = open_store(tmp_path / "station.db")
     yield opened
     opened.close()
 
@@ -98,14 +100,14 @@ def test_read_is_stored_and_receipted(ingest: Ingest, store: Store) -> None:
     assert told(answers) == [
         Receipt(unit=UNIT, station="station-1", stored_us=NOW_US, records=((9, read_id),), pictures=())
     ]
-    assert [row.read_id for row in store.reads()] == [read_id]
-    assert store.payload(UNIT, read_id) == payload
+    assert [row.record_id for row in stored_reads(store)] == [read_id]
+    assert store.record(UNIT, read_id).payload == payload
 
 
 def test_nothing_is_receipted_before_the_commit(ingest: Ingest, store: Store) -> None:
     """Taking a message stores nothing and answers nothing."""
     ingest.take(READ, read_payload())
-    assert (ingest.pending, store.reads()) == (1, [])
+    assert (ingest.pending, stored_reads(store)) == (1, [])
     assert len(ingest.commit()) == 1
     assert (ingest.pending, ingest.commit()) == (0, [])
 
@@ -115,7 +117,7 @@ def test_double_is_receipted_and_stored_once(ingest: Ingest, store: Store) -> No
     first = ingest.handle(READ, read_payload())
     second = ingest.handle(READ, read_payload())
     assert told(second) == told(first)
-    assert len(store.reads()) == 1
+    assert len(stored_reads(store)) == 1
     assert (ingest.counts.reads, ingest.counts.duplicates) == (1, 1)
 
 
@@ -124,14 +126,14 @@ def test_double_within_one_commit_is_stored_once(ingest: Ingest, store: Store) -
     ingest.take(READ, read_payload())
     ingest.take(READ, read_payload())
     ingest.commit()
-    assert len(store.reads()) == 1
+    assert len(stored_reads(store)) == 1
 
 
 def test_same_id_of_two_units_is_two_reads(ingest: Ingest, store: Store) -> None:
     """No unit can make another unit's read disappear by sending its id first."""
     ingest.handle(build("intruder", Channel.READ), read_payload(unit="intruder"))
     ingest.handle(READ, read_payload())
-    assert [row.unit for row in store.reads()] == ["intruder", UNIT]
+    assert [row.unit for row in stored_reads(store)] == ["intruder", UNIT]
 
 
 def test_receipts_are_split_by_their_limit(ingest: Ingest) -> None:
@@ -199,9 +201,11 @@ def test_record_of_an_unknown_type_is_kept_as_it_is_and_receipted(ingest: Ingest
     assert store.seen(UNIT) == [(1, 2), (4, 4)]
     (again,) = told(ingest.handle(READ, toll.payload))
     assert again == receipt
-    assert [row.seq for row in store.reads()] == [record.envelope.seq for record in heard] == [1, 4]
+    assert [row.seq for row in stored_reads(store)] == [record.envelope.seq for record in heard] == [1, 4]
     counts = ingest.counts
-    assert (counts.reads, counts.others, counts.duplicates) == (2, 1, 1)
+    assert (counts.reads, counts.others, counts.opaque, counts.duplicates) == (2, 0, 1, 1)
+    (stored,) = each_read(store, Toll.SCHEMA)
+    assert (stored.record.payload, stored.body) == (toll.payload, None)
     assert (counts.unknown_schema, counts.malformed) == (0, 0)
 
 
@@ -234,7 +238,7 @@ def test_message_in_the_name_of_another_unit_is_refused(ingest: Ingest, store: S
     assert isinstance(nack, Nack)
     assert (answer[0], nack.unit) == (build("unit-08", Channel.RECEIPT), "unit-08")
     assert nack.code == NackCode.NOT_AUTHORISED
-    assert (store.reads(), store.units(), ingest.counts.not_authorised) == ([], [], 1)
+    assert (stored_reads(store), store.units(), ingest.counts.not_authorised) == ([], [], 1)
 
 
 def test_unit_that_is_not_on_the_list_is_refused(store: Store) -> None:
@@ -243,7 +247,7 @@ def test_unit_that_is_not_on_the_list_is_refused(store: Store) -> None:
     (nack,) = told(ingest.handle(READ, read_payload()))
     assert isinstance(nack, Nack)
     assert nack.code == NackCode.NOT_AUTHORISED
-    assert store.reads() == []
+    assert stored_reads(store) == []
 
 
 @pytest.mark.parametrize(
@@ -269,26 +273,26 @@ def test_bad_neighbours_do_not_harm_a_good_read(ingest: Ingest, store: Store) ->
     ingest.take("nonsense", b"")
     answers = told(ingest.commit())
     assert [type(m) for m in answers] == [Nack, Receipt]
-    assert len(store.reads()) == 1
+    assert len(stored_reads(store)) == 1
 
 
 def test_disk_that_refuses_gives_no_receipt_and_asks_to_retry(ingest: Ingest, store: Store) -> None:
     """What is not durable is not receipted; the unit is asked to try again, and succeeds."""
-    store._con.execute("PRAGMA query_only = ON")
+    store.db.driver_sql("PRAGMA query_only = ON")
     (nack,) = told(ingest.handle(READ, read_payload()))
     assert isinstance(nack, Nack)
     assert (nack.code, nack.retry) == (NackCode.STORAGE, True)
     assert ingest.counts.storage_failures == 1
     assert "readonly" in ingest.last_failure
-    store._con.execute("PRAGMA query_only = OFF")
+    store.db.driver_sql("PRAGMA query_only = OFF")
     (receipt,) = told(ingest.handle(READ, read_payload()))
     assert isinstance(receipt, Receipt)
 
 
 def test_full_disk_gives_no_receipt_and_keeps_what_was_receipted(ingest: Ingest, store: Store) -> None:
     """On a full disk units are asked to wait; every read that was receipted before is still there."""
-    pages = store._con.execute("PRAGMA page_count").fetchone()[0]
-    store._con.execute(f"PRAGMA max_page_count = {pages + 4}")
+    pages = store.db.driver_sql("PRAGMA page_count").scalar_one()
+    store.db.driver_sql(f"PRAGMA max_page_count = {pages + 4}")
     receipted = 0
     for seq in range(1, 200):
         (answer,) = told(ingest.handle(READ, read_payload(seq, seq=seq)))
@@ -297,19 +301,19 @@ def test_full_disk_gives_no_receipt_and_keeps_what_was_receipted(ingest: Ingest,
             break
         receipted += 1
     assert 0 < receipted < 199
-    assert len(store.reads()) == receipted
+    assert len(stored_reads(store)) == receipted
 
 
 def test_failed_commit_stores_nothing_of_its_group(ingest: Ingest, store: Store) -> None:
     """A group is durable as a whole or not at all, its bookkeeping included."""
     ingest.take(READ, read_payload(1, seq=1))
     ingest.take(READ, read_payload(2, seq=2))
-    store._con.execute(
-        "CREATE TRIGGER broken BEFORE INSERT ON reads WHEN NEW.seq = 2 BEGIN SELECT RAISE(ABORT, 'disk'); END"
+    store.db.driver_sql(
+        "CREATE TRIGGER broken BEFORE INSERT ON records WHEN NEW.seq = 2 BEGIN SELECT RAISE(ABORT, 'disk'); END"
     )
     assert [type(m) for m in told(ingest.commit())] == [Nack]
-    assert (store.reads(), store.gaps(UNIT)) == ([], [])
-    store._con.execute("DROP TRIGGER broken")
+    assert (stored_reads(store), store.gaps(UNIT)) == ([], [])
+    store.db.driver_sql("DROP TRIGGER broken")
 
 
 def test_lost_reads_are_missing_until_a_tombstone_explains_them(ingest: Ingest, store: Store) -> None:
@@ -351,7 +355,7 @@ def test_gaps_are_the_numbers_not_seen(
     tmp_path_factory: pytest.TempPathFactory, seqs: list[int], lost: list[tuple[int, int]]
 ) -> None:
     """Whatever the order, duplicates and overlaps: gaps and numbers seen are disjoint and cover 1..highest."""
-    store = Store(tmp_path_factory.mktemp("gaps") / "s.db")
+    store = open_store(tmp_path_factory.mktemp("gaps") / "s.db")
     ingest = Ingest(store, "s", lambda: NOW_US)
     ranges = tuple((first, first + more) for first, more in lost)
     for seq in seqs:
@@ -378,12 +382,26 @@ def test_picture_is_put_together_from_chunks(ingest: Ingest, store: Store) -> No
     assert store.picture(UNIT, hashlib.sha256(content).digest()) == content
 
 
-def test_chunk_ahead_is_answered_with_where_to_go_on(ingest: Ingest) -> None:
-    """After a loss the unit is told the first byte that is lacking."""
+def test_last_chunk_behind_a_hole_is_answered_with_where_to_go_on(ingest: Ingest, store: Store) -> None:
+    """After a loss the unit is told the first byte that is lacking; what lies behind the hole is here already."""
     content = bytes(range(100))
+    sha = hashlib.sha256(content).digest()
     ingest.handle(PICTURE, chunk(content, 0, 30))
-    (answer,) = told(ingest.handle(PICTURE, chunk(content, 60, 30)))
-    assert answer == PictureStatus(unit=UNIT, sha256=hashlib.sha256(content).digest(), offset=30)
+    (receipt,) = told(ingest.handle(PICTURE, chunk(content, 60, 30)))
+    assert isinstance(receipt, Receipt)
+    assert receipt.pictures == ((sha, 30),)
+    (answer,) = told(ingest.handle(PICTURE, chunk(content, 90, 10)))
+    assert answer == PictureStatus(unit=UNIT, sha256=sha, offset=30)
+    ingest.handle(PICTURE, chunk(content, 30, 30))
+    assert store.picture(UNIT, sha) == content
+
+
+def test_unknown_keys_are_kept(ingest: Ingest, store: Store) -> None:
+    """What a newer unit says beside what this station knows stays in the bytes that it signed."""
+    payload = pack({**unpack(read_payload()), "new": {"key": [1, "x"]}})
+    ingest.handle(READ, payload)
+    (stored,) = each_read(store)
+    assert (stored.body.text, stored.record.payload) == ("7ABC123", payload)
 
 
 def test_overlapping_and_repeated_chunks_are_joined(ingest: Ingest, store: Store) -> None:
@@ -399,7 +417,7 @@ def test_picture_resumes_after_a_restart(ingest: Ingest, store: Store, tmp_path:
     content = bytes(range(100))
     ingest.handle(PICTURE, chunk(content, 0, 60))
     store.close()
-    again = Store(tmp_path / "station.db")
+    again = open_store(tmp_path / "station.db")
     later = Ingest(again, "s", lambda: NOW_US)
     (receipt,) = told(later.handle(PICTURE, chunk(content, 60, 40)))
     assert isinstance(receipt, Receipt)
@@ -489,9 +507,10 @@ def test_every_valid_record_is_stored_and_exported(store: Store, record: Record)
     (receipt,) = told(ingest.handle(build(unit, Channel.READ), record.payload))
     assert isinstance(receipt, Receipt)
     assert [seq for seq, _ in receipt.records] == [record.envelope.seq]
-    write_csv(store.each_read(unit=unit), io.StringIO())
-    write_geojson(store.each_read(unit=unit), io.StringIO())
-    reads_table(store.reads(unit=unit))
+    schema = record.envelope.schema_id
+    write_csv(each_read(store, schema, unit=unit), io.StringIO(), schema)
+    write_geojson(each_read(store, schema, unit=unit), io.StringIO())
+    reads_table(stored_reads(store, unit=unit))
     units_table([(row, store.gaps(row.unit)) for row in store.units() if row.unit == unit])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import pytest
 from typer.testing import CliRunner
@@ -16,13 +16,17 @@ from cli import main as agent_cli
 from cli import station as station_cli
 from cli.main import app
 from protocol.seal import Opener, Sealer, SigningKey, StationKey, load_keyring
-from protocol.wire.codec import MAX_MESSAGE_BYTES, decode
+from protocol.seal.evidence import START
+from protocol.wire.codec import MAX_MESSAGE_BYTES, Text64, decode, key
 from protocol.wire.control.receipt import Nack, PictureStatus, Receipt
 from protocol.wire.enums import NackCode
+from protocol.wire.registry import RecordBody, RecordType
 from protocol.wire.released import released_registry
+from station.commands import Commands
 from station.ingest import Ingest
-from station.store import Store
+from station.store import open_store
 from tests.builders import BOOT, make_read, make_read_record, make_time_anchor
+from tests.station_files import each_read, stored_reads
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +55,7 @@ class Pair:
         self.outbox, _ = open_outbox(folder / "unit", self.encoder(), limits=LIMITS)
         self.reader = OutboxReader(self.outbox.path)
         opener = Opener(load_keyring(self.keys))
-        self.store = Store(folder / "station.db", open_picture=opener.picture)
+        self.store = open_store(folder / "station.db", open_picture=opener.picture)
         self.ingest = Ingest(self.store, "s", lambda: 1_760_000_000_000_000, opener=opener)
 
     def encoder(self) -> RecordEncoder:
@@ -86,10 +90,10 @@ def test_reads_and_pictures_come_open_at_the_station(pair):
     pair.outbox.append(reads, [make_time_anchor()])
     assert all(isinstance(answer, Receipt) for answer in pair.send())
     pair.send_pictures()
-    assert [row.text for row in pair.store.reads()] == [read.body.text for read in reads]
+    assert [row.body.text for row in stored_reads(pair.store)] == [read.body.text for read in reads]
     for picture in reads[0].pictures:
         assert pair.store.picture("unit-07", picture.sha256) == picture.jpeg
-    assert pair.store.reads()[0].pictures == 2
+    assert stored_reads(pair.store)[0].pictures == 2
 
 
 def test_an_open_record_is_refused_where_sealed_ones_are_asked_for(pair):
@@ -98,7 +102,7 @@ def test_an_open_record_is_refused_where_sealed_ones_are_asked_for(pair):
     assert isinstance(answer, Nack)
     assert (answer.code, answer.retry) == (NackCode.NOT_AUTHORISED, False)
     assert pair.ingest.counts.unsealed == 1
-    assert pair.store.reads() == []
+    assert stored_reads(pair.store) == []
 
 
 def test_a_missing_key_makes_the_unit_wait_and_loses_nothing(pair):
@@ -201,7 +205,7 @@ def test_a_week_of_reads_is_exported_and_proven(pair, tmp_path):
 def test_a_purge_leaves_the_chain_provable_and_the_contents_gone(pair, tmp_path):
     pair.outbox.append([make_read(n) for n in range(1, 4)])
     pair.send()
-    pair.store.purge(2**60, 0, who="test")
+    Commands(pair.store, "test", lambda: 2**60).purge(0)
     rows = list(pair.store.each_evidence("unit-07"))
     assert [(row.salt, row.record) for row in rows] == [(None, None)] * 3
     file = tmp_path / "series.lpr"
@@ -211,6 +215,49 @@ def test_a_purge_leaves_the_chain_provable_and_the_contents_gone(pair, tmp_path)
     assert "deleted under" in proven.output
     assert "3 records" in proven.output
     assert make_read(1).body.text.encode() not in file.read_bytes()
+
+
+class Toll(RecordBody):
+    """A record type of a version to come."""
+
+    SCHEMA: ClassVar[str] = "toll/1"
+
+    gate: Annotated[Text64, key("gate")]
+
+
+TOLL = RecordType(
+    schema="toll/1", model=Toll, retention=lambda _: "tolls", export=lambda toll: {"gate": toll.gate}
+)
+
+
+def test_a_sealed_record_of_an_unknown_type_is_proven_shown_and_later_purged(pair, tmp_path):
+    """An older station keeps it with its proof; after the update it is purged by its class, and the chain holds."""
+    db, file, table = tmp_path / "station.db", tmp_path / "series.lpr", tmp_path / "tolls.csv"
+    link = START
+    for seq, body in enumerate((make_read(1).body, Toll(gate="north"), make_read(3).body), 1):
+        encoded = pair.encoder().record(seq, body, link)
+        link = encoded.link
+        (receipt,) = told(pair.ingest.handle(TOPIC, encoded.payload))
+        assert isinstance(receipt, Receipt)
+    exported = ("station", "export", "--db", db, "--evidence", file, "--keys", pair.keys)
+    assert run(*exported, "--csv", table, "--schema", "toll/1").exit_code == 0
+    assert "toll_id" in table.read_text()
+    proven = run("verify", file)
+    assert proven.exit_code == 0, proven.output
+    assert "not known" in proven.output
+    later = open_store(db, registry=released_registry().with_type(TOLL))
+    assert [record.body for record in each_read(later, "toll/1")] == [Toll(gate="north")]
+    Commands(later, "test", lambda: 2**60).purge(0, retention="tolls")
+    rows = list(later.each_evidence("unit-07"))
+    later.close()
+    assert [(row.salt is None, row.record is None) for row in rows] == [
+        (False, False),
+        (True, True),
+        (False, False),
+    ]
+    assert run(*exported).exit_code == 0
+    assert run("verify", file).exit_code == 0
+    assert b"north" not in file.read_bytes()
 
 
 def test_audit_shows_ranges_and_fails_on_what_is_missing(pair, tmp_path):

@@ -15,8 +15,8 @@ from protocol.wire.control.transfer import ChunkRequest, FileOffer, FilePart, Up
 from protocol.wire.enums import UpdateState
 from protocol.wire.topics import Channel, build
 from station.ingest import Ingest
-from station.store import Store
-from station.updates import folder_of
+from station.store import open_store
+from station.store.offers import folder_of
 from tests.builders import BOOT
 from tests.update_builder import Unit
 
@@ -31,7 +31,7 @@ def made(tmp_path, monkeypatch):
     (tmp_path / "release.pub").write_bytes(unit.key.public.pem())
     (tmp_path / "42.lprup").write_bytes(data)
     db = tmp_path / "station.db"
-    Store(db).close()
+    open_store(db).close()
     return tmp_path, db, data
 
 
@@ -39,7 +39,7 @@ def made(tmp_path, monkeypatch):
 def store(made):
     """The station's own view of its file, beside the commands'."""
     _, db, _ = made
-    opened = Store(db)
+    opened = open_store(db)
     yield opened
     opened.close()
 
@@ -97,9 +97,9 @@ def test_offering_again_is_another_attempt_and_withdrawing_clears(made, store):
     assert "there is no offer" in command(made, "withdraw", "unit-07").output
     ((_, payload),) = Ingest(store, "station", lambda: 1).offers()
     assert payload == b""
-    whats = [row.what for row in store.audit_trail()]
-    assert "offer release 42 to unit-07" in whats
-    assert "withdraw offer to unit-07" in whats
+    noted = [(row.what, row.filter) for row in store.audit_trail()]
+    assert ("offer", "unit=unit-07 release=42") in noted
+    assert ("withdraw", "unit=unit-07") in noted
 
 
 def test_a_file_that_went_is_counted_and_answered_with_silence(made, store):

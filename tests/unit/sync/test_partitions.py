@@ -14,8 +14,9 @@ from protocol.wire.codec import encode
 from protocol.wire.control.receipt import Receipt
 from protocol.wire.topics import Channel, build
 from station.ingest import Ingest
-from station.store import Store
+from station.store import open_store
 from tests.builders import BOOT, make_encoder, make_read
+from tests.station_files import stored_reads
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +33,7 @@ class Days:
 
     def __init__(self, folder, *, peer=None, **config) -> None:
         self.clock = SimClock()
-        self.store = Store(folder / "station.db")
+        self.store = open_store(folder / "station.db")
         self.ingest = Ingest(self.store, "s", lambda: self.clock.mono_ns() // 1000)
         limits = Limits(min_free_bytes=0, ballast_bytes=0)
         self.outbox = open_outbox(folder / "unit", make_encoder(), limits=limits)[0]
@@ -79,7 +80,7 @@ class Days:
 
     def check(self) -> None:
         """Every read is there, once."""
-        assert sorted(row.seq for row in self.store.reads()) == list(range(1, self.made + 1))
+        assert sorted(row.seq for row in stored_reads(self.store)) == list(range(1, self.made + 1))
         stats = self.outbox.stats()
         assert (stats.appended, stats.receipted, stats.quarantined, stats.evicted_reads) == (
             self.made, self.made, 0, 0,
@@ -104,9 +105,9 @@ def test_partitions_of_hours_cost_only_time(days):
     for up_hours, down_hours in ((1, 3), (0.2, 11), (2, 0.5), (0.01, 7), (4, 8)):
         days.pass_hours(up_hours)
         days.link.down()
-        before = len(days.store.reads())
+        before = len(stored_reads(days.store))
         days.pass_hours(down_hours)
-        assert len(days.store.reads()) == before
+        assert len(stored_reads(days.store)) == before
         assert days.outbox.stats().reads >= down_hours * 20 - 1
         days.link.up()
         assert days.settle(60) < 60

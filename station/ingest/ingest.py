@@ -18,19 +18,18 @@ from protocol.wire.control.unit_state import Health, Status
 from protocol.wire.enums import NackCode
 from protocol.wire.record import decode_record, record_of
 from protocol.wire.records.read import Read
-from protocol.wire.released import released_registry
 from protocol.wire.topics import Channel, check_unit, parse
-from station.answers import nack, picture_answers, receipts, try_again
-from station.batch import Batch, Taken
 from station.errors import StoreError
+from station.ingest.answers import nack, picture_answers, receipts, try_again
+from station.ingest.batch import Batch, Taken
+from station.store import NewRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from protocol.seal import Opener
     from protocol.wire.record import Record
-    from protocol.wire.registry import Registry
-    from station.batch import Answer
+    from station.ingest.batch import Answer
     from station.store import Store
 
 
@@ -52,7 +51,9 @@ class IngestCounts:
     duplicates: int = 0
     """Records that were here already; they are receipted again and stored once."""
     others: int = 0
-    """New datings and tombstones stored."""
+    """New time anchors, tombstones and other records stored."""
+    opaque: int = 0
+    """New records stored whose type this station does not know yet."""
     chunks: int = 0
     health: int = 0
     status: int = 0
@@ -62,6 +63,7 @@ class IngestCounts:
     """Times that bytes of an update were asked for."""
     malformed: int = 0
     unknown_schema: int = 0
+    """Messages that are no records, of a schema this station does not know."""
     foreign_topic: int = 0
     """Messages on topics that no unit sends to a station."""
     not_authorised: int = 0
@@ -93,7 +95,6 @@ class Ingest:
         on_read: Callable[[Record], None] | None = None,
         opener: Opener | None = None,
         sealed_only: bool | None = None,
-        registry: Registry | None = None,
     ) -> None:
         """``units`` are those that may send, None for all; ``on_read`` hears every new read after its commit.
 
@@ -109,7 +110,6 @@ class Ingest:
         self._limits = limits or IngestLimits()
         self._on_read = on_read
         self._opener = opener
-        self._registry = registry or released_registry()
         self._sealed_only = opener is not None if sealed_only is None else sealed_only
         self._batch = Batch()
         self.counts = IngestCounts()
@@ -160,9 +160,9 @@ class Ingest:
         batch = self._batch
         match channel:
             case Channel.READ:
-                record = self._record(unit, payload)
-                if record is not None and self._is_own(unit, record.record.envelope.unit, payload):
-                    batch.records.append(record)
+                new = self._record(unit, payload)
+                if new is not None and self._is_own(unit, new.record.envelope.unit, payload):
+                    batch.records.append(Taken(new, payload))
             case Channel.PICTURE:
                 chunk = decode(payload, PictureChunk)
                 if self._is_own(unit, chunk.unit, payload) and self._is_small_enough(chunk, payload):
@@ -183,16 +183,16 @@ class Ingest:
         if self._is_own(unit, update.unit, payload):
             self._batch.updates.append((update, payload))
 
-    def _record(self, unit: str, payload: bytes) -> Taken | None:
+    def _record(self, unit: str, payload: bytes) -> NewRecord | None:
         """Open what is sealed; None when it was refused.  Raises WireError for what is no record."""
         fields = unpack(payload)
         if schema_of(fields) != SEALED:
-            taken = Taken(record_of(fields, payload, self._registry), payload, payload, None)
+            record = record_of(fields, payload, self._store.registry)
             if self._sealed_only:
                 self.counts.unsealed += 1
                 self._refuse(unit, payload, NackCode.NOT_AUTHORISED, "this station takes sealed records only")
                 return None
-            return taken
+            return NewRecord(record)
         try:
             if self._opener is None:
                 raise KeyUnknownError("this station has no keys: start it with --keys")  # noqa: TRY301 - one way out
@@ -201,11 +201,11 @@ class Ingest:
             self.counts.key_unknown += 1
             self._batch.refusals.append(nack(unit, payload, NackCode.NOT_AUTHORISED, str(error), retry=True))
             return None
-        record = decode_record(opened.record, self._registry)
-        envelope = record.envelope
-        if (envelope.unit, envelope.seq, envelope.record_id) != (opened.unit, opened.seq, opened.record_id):
+        record = decode_record(opened.record, self._store.registry)
+        inside = record.envelope
+        if (inside.unit, inside.seq, inside.record_id) != (opened.unit, opened.seq, opened.record_id):
             raise SealError("the record inside the seal is not the one named outside")
-        return Taken(record, opened.record, payload, opened)
+        return NewRecord(record, opened)
 
     def _is_own(self, topic_unit: str, message_unit: str, payload: bytes) -> bool:
         """The broker checks who may publish on a topic; the message must not speak for anybody else."""
@@ -238,7 +238,7 @@ class Ingest:
         now_us = self._clock_us()
         try:
             with self._store.transaction():
-                fresh = [self._store.add_record(taken.record, now_us, taken.proof) for taken in batch.records]
+                fresh = self._store.add_records([taken.new for taken in batch.records], now_us)
                 results = [self._store.add_chunk(chunk, now_us) for chunk, _ in batch.chunks]
                 for health, payload in batch.health:
                     self._store.note_health(health, payload, now_us)
@@ -284,12 +284,16 @@ class Ingest:
         reports = sum(isinstance(update, UpdateReport) for update, _ in batch.updates)
         self.counts.reports += reports
         self.counts.chunk_requests += len(batch.updates) - reports
-        for record, is_new in zip((taken.record for taken in batch.records), fresh, strict=True):
+        for taken, is_new in zip(batch.records, fresh, strict=True):
+            record = taken.new.record
             if not is_new:
                 self.counts.duplicates += 1
-            elif isinstance(record.body, Read):
+                continue
+            if isinstance(record.body, Read):
                 self.counts.reads += 1
                 if self._on_read is not None:
                     self._on_read(record)
+            elif record.body is None:
+                self.counts.opaque += 1
             else:
                 self.counts.others += 1

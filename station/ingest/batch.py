@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from protocol.seal import OpenedRecord
     from protocol.wire.control.chunk import PictureChunk
     from protocol.wire.control.transfer import ChunkRequest, UpdateReport
     from protocol.wire.control.unit_state import Health, Status
-    from protocol.wire.record import Record as WireRecord
+    from station.store import NewRecord
 
 Answer = tuple[str, bytes]
 """Topic and payload."""
@@ -20,12 +19,14 @@ Answer = tuple[str, bytes]
 class Taken:
     """A record on its way into the store."""
 
-    record: WireRecord
-    content: bytes
-    """Its own bytes, opened."""
+    new: NewRecord
     payload: bytes
     """As it came: what a nack names."""
-    proof: OpenedRecord | None
+
+    @property
+    def unit(self) -> str:
+        """Whose it is."""
+        return self.new.record.envelope.unit
 
 
 @dataclass(slots=True)
@@ -47,4 +48,4 @@ class Batch:
     def senders(self) -> set[str]:
         """The units that spoke themselves: a status may be retained, or a will."""
         others = {m.unit for pairs in (self.chunks, self.health, self.updates) for m, _ in pairs}
-        return others | {record.record.envelope.unit for record in self.records}
+        return others | {taken.unit for taken in self.records}

@@ -21,8 +21,8 @@ from protocol.wire.topics import Channel, build
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from station.batch import Answer, Batch
-    from station.picture_store import ChunkResult
+    from station.ingest.batch import Answer, Batch
+    from station.store import ChunkResult
 
 _Item = TypeVar("_Item")
 _DETAIL = 100
@@ -41,22 +41,30 @@ class PictureAnswers:
 
 
 def picture_answers(batch: Batch, results: list[ChunkResult]) -> PictureAnswers:
-    """Sort the album's ``results``, chunk by chunk, by what their units are told."""
+    """Sort what became of the chunks by what their units are told.
+
+    A chunk that lies behind a hole is kept and receipted with the bytes before the hole: what fills it may be with
+    another consumer.  A unit is asked to go back once its last chunk is here and something lacks, or when a chunk
+    could not be kept.
+    """
     said = PictureAnswers(defaultdict(list), [], [])
-    reached: dict[tuple[str, bytes], int] = {}
     stored: dict[tuple[str, bytes], int] = {}
+    wanting: set[tuple[str, bytes]] = set()
     hopeless: set[tuple[str, bytes]] = set()
     for (chunk, payload), result in zip(batch.chunks, results, strict=True):
         key = (chunk.unit, chunk.sha256)
-        reached[key] = max(reached.get(key, 0), chunk.offset + len(chunk.data))
         stored[key] = result.stored_bytes
+        if not result.kept or chunk.offset + len(chunk.data) == chunk.total_bytes > result.stored_bytes:
+            wanting.add(key)
+        elif result.stored_bytes == chunk.total_bytes:
+            wanting.discard(key)
         if result.hopeless:
             hopeless.add(key)
             said.refusals.append(nack(chunk.unit, payload, NackCode.MALFORMED, "picture does not match its hash"))
     for (unit, sha256), stored_bytes in stored.items():
         if (unit, sha256) in hopeless:
             continue
-        if stored_bytes < reached[unit, sha256]:
+        if (unit, sha256) in wanting:
             status = PictureStatus(unit=unit, sha256=sha256, offset=stored_bytes)
             said.gaps.append((build(unit, Channel.RECEIPT), encode(status)))
         else:
@@ -67,7 +75,8 @@ def picture_answers(batch: Batch, results: list[ChunkResult]) -> PictureAnswers:
 def receipts(batch: Batch, pictures: PictureAnswers, station_id: str, now_us: int) -> list[Answer]:
     """Answers to a batch that was stored: refusals and gaps of pictures, then a receipt to each unit."""
     records: dict[str, list[tuple[int, bytes]]] = defaultdict(list)
-    for envelope in (taken.record.envelope for taken in batch.records):
+    for taken in batch.records:
+        envelope = taken.new.record.envelope
         records[envelope.unit].append((envelope.seq, envelope.record_id))
     answers = pictures.refusals + pictures.gaps
     for unit in sorted(records.keys() | pictures.stored.keys()):
@@ -91,7 +100,7 @@ def receipts(batch: Batch, pictures: PictureAnswers, station_id: str, now_us: in
 def try_again(batch: Batch) -> list[Answer]:
     """Nothing was stored: say so once to each unit, so that it waits and sends again."""
     last = {m.unit: payload for m, payload in batch.chunks}
-    last |= {taken.record.envelope.unit: taken.payload for taken in batch.records}
+    last |= {taken.unit: taken.payload for taken in batch.records}
     return [
         nack(unit, payload, NackCode.STORAGE, "the station's disk does not take it", retry=True)
         for unit, payload in sorted(last.items())
@@ -100,7 +109,9 @@ def try_again(batch: Batch) -> list[Answer]:
 
 def nack(unit: str, payload: bytes, code: NackCode, detail: str, *, retry: bool = False) -> Answer:
     """A refusal of one message."""
-    refusal = Nack(unit=unit, ref=payload_ref(payload), code=code, retry=retry, detail=detail[:_DETAIL])
+    # A detail may quote what came: only what every reader of the wire can show goes out.
+    shown = "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in detail[:_DETAIL])
+    refusal = Nack(unit=unit, ref=payload_ref(payload), code=code, retry=retry, detail=shown)
     return build(unit, Channel.RECEIPT), encode(refusal)
 
 

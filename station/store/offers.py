@@ -1,4 +1,4 @@
-"""What the station wants its units to run: offers, the files they are about, and what the units report."""
+"""What the station wants its units to run: offers, and the files they are about."""
 
 from __future__ import annotations
 
@@ -7,16 +7,27 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sqlalchemy import bindparam, select, update
+
 from protocol.wire.codec import encode
-from protocol.wire.control.transfer import MAX_PART_BYTES, ChunkRequest, FileOffer, FilePart
+from protocol.wire.control.transfer import MAX_PART_BYTES, FileOffer, FilePart
 from protocol.wire.topics import Channel, build, check_unit
 from station.errors import StoreError
+from station.store.tables import OFFERS
 
 if TYPE_CHECKING:
-    import sqlite3
     from pathlib import Path
 
     from protocol.update.manifest import Manifest
+    from protocol.wire.control.transfer import ChunkRequest
+    from station.store.database import Database
+
+_ALL = select(
+    OFFERS.c.unit, OFFERS.c.release, OFFERS.c.sha, OFFERS.c.size, OFFERS.c.attempt, OFFERS.c.parts
+).order_by(OFFERS.c.unit)
+_SIZE = select(OFFERS.c.size).where(
+    OFFERS.c.unit == bindparam("of"), OFFERS.c.sha == bindparam("hash"), OFFERS.c.release != 0
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +46,16 @@ class Offered:
         topic = build(self.unit, Channel.COMMAND)
         if not self.release:
             return topic, b""
-        offer = FileOffer(
-            unit=self.unit,
-            release=self.release,
-            sha256=self.sha256,
-            size_bytes=self.size_bytes,
-            attempt=self.attempt,
-            parts=self.parts,
+        return topic, encode(
+            FileOffer(
+                unit=self.unit,
+                release=self.release,
+                sha256=self.sha256,
+                size_bytes=self.size_bytes,
+                attempt=self.attempt,
+                parts=self.parts,
+            )
         )
-        return topic, encode(offer)
 
 
 def folder_of(db: Path) -> Path:
@@ -67,45 +79,48 @@ def keep_file(db: Path, source: Path) -> tuple[bytes, int]:
     return digest.digest(), target.stat().st_size
 
 
-def offer(con: sqlite3.Connection, unit: str, manifest: Manifest, kept: tuple[bytes, int], now_us: int) -> None:
+def offer(db: Database, unit: str, manifest: Manifest, kept: tuple[bytes, int], now_us: int) -> None:
     """Offer a kept file to a unit in place of what was offered before.  Inside a transaction."""
-    parts = ",".join(sorted(part.value for part in manifest.parts))
-    con.execute(
-        "INSERT INTO offers VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6) ON CONFLICT (unit) DO UPDATE SET release = ?2,"
-        " sha = ?3, size = ?4, parts = ?5, offered_us = ?6, attempt = attempt + 1",
-        (check_unit(unit), manifest.release, *kept, parts, now_us),
-    )
+    sha256, size = kept
+    new = {
+        "release": manifest.release,
+        "sha": sha256,
+        "size": size,
+        "parts": ",".join(sorted(part.value for part in manifest.parts)),
+        "offered_us": now_us,
+    }
+    statement = db.insert(OFFERS).values(unit=check_unit(unit), attempt=0, **new)
+    again = {**new, "attempt": OFFERS.c.attempt + 1}
+    db.run(statement.on_conflict_do_update(index_elements=["unit"], set_=again))
 
 
-def withdraw(con: sqlite3.Connection, unit: str) -> bool:
+def withdraw(db: Database, unit: str) -> bool:
     """Take an offer back; False when there is none.  Inside a transaction."""
-    return con.execute("UPDATE offers SET release = 0 WHERE unit = ? AND release", (unit,)).rowcount > 0
+    statement = update(OFFERS).where(OFFERS.c.unit == unit, OFFERS.c.release != 0).values(release=0)
+    return bool(db.run(statement).rowcount)
 
 
-def offers(con: sqlite3.Connection) -> list[Offered]:
-    """All, withdrawn ones too."""
-    rows = con.execute("SELECT unit, release, sha, size, attempt, parts FROM offers ORDER BY unit")
+def offers(db: Database) -> list[Offered]:
+    """All, withdrawn ones too.  Raises StoreError."""
     return [
         Offered(unit, release, sha, size, attempt, tuple(parts.split(",")))
-        for unit, release, sha, size, attempt, parts in rows
+        for unit, release, sha, size, attempt, parts in db.all(_ALL)
     ]
 
 
-def answer(con: sqlite3.Connection, db: Path, wish: ChunkRequest) -> tuple[str, bytes] | None:
+def answer(db: Database, path: Path, wish: ChunkRequest) -> tuple[str, bytes] | None:
     """The next bytes of what is offered to the unit; None for anything else that it may wish.  Raises StoreError."""
-    row = con.execute(
-        "SELECT size FROM offers WHERE unit = ? AND sha = ? AND release", (wish.unit, wish.sha256)
-    ).fetchone()
+    row = db.first(_SIZE, {"of": wish.unit, "hash": wish.sha256})
     if row is None or not wish.offset < row[0]:
         return None
-    path = folder_of(db) / f"{wish.sha256.hex()}.lprup"
+    file_path = folder_of(path) / f"{wish.sha256.hex()}.lprup"
     try:
-        with path.open("rb") as file:
+        with file_path.open("rb") as file:
             file.seek(wish.offset)
             data = file.read(MAX_PART_BYTES)
     except OSError as error:
-        raise StoreError(f"{path}: cannot be read: {error.strerror}; offer the update again") from error
+        raise StoreError(f"{file_path}: cannot be read: {error.strerror}; offer the update again") from error
     if not data:
-        raise StoreError(f"{path}: shorter than it was; offer the update again")
+        raise StoreError(f"{file_path}: shorter than it was; offer the update again")
     part = FilePart(unit=wish.unit, sha256=wish.sha256, offset=wish.offset, data=data)
     return build(wish.unit, Channel.PART), encode(part)

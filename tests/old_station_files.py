@@ -1,18 +1,20 @@
-"""The station's file: tables, numbered migrations, the pragmas that make a commit durable and a deletion final."""
+"""Station's files of versions 1 to 3, as stations before 0.3 made them: their scripts, and rows as they wrote them."""
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from typing import TYPE_CHECKING
 
-from station.errors import StoreError
+from protocol.wire.records.read import Read
+from protocol.wire.records.time_anchor import TimeAnchor
+from protocol.wire.records.tombstone import Tombstone
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from protocol.wire.record import Record
+
 APPLICATION_ID = 0x4C505253
-"""``LPRS`` in the file's header."""
 
 _V1 = """
 CREATE TABLE records (
@@ -91,65 +93,48 @@ CREATE TABLE offers (
 ALTER TABLE units ADD COLUMN report BLOB;
 """
 
-MIGRATIONS: tuple[str, ...] = (_V1, _V2, _V3)
-"""One script a version, oldest first; a script that was released is never changed.  No ``;`` but between statements."""
+SCRIPTS = (_V1, _V2, _V3)
 
 
-def open_file(
-    path: Path, *, must_exist: bool = False, migrations: tuple[str, ...] = MIGRATIONS
-) -> sqlite3.Connection:
-    """Open and migrate; raises StoreError for a file that is absent, damaged, foreign or newer.
-
-    A file that is refused is left as it was.
-    """
-    if must_exist and not path.exists():
-        raise StoreError(f"{path} does not exist: name the station's file with --db")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Plates are personal data: the file is its owner's, and SQLite gives its side files the same rights.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        con = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
-    except (OSError, sqlite3.Error) as error:
-        raise StoreError(f"{path} cannot be opened: {error}; check the folder and its rights") from error
-    try:
-        _migrate(con, path, migrations)
-    except sqlite3.Error as error:
-        con.close()
-        raise StoreError(
-            f"{path} is not a station's file, or is damaged: {error}; restore it from the backup"
-        ) from error
-    except StoreError:
-        con.close()
-        raise
+def make(path: Path, version: int) -> sqlite3.Connection:
+    """An empty file of a version."""
+    con = sqlite3.connect(path, isolation_level=None)
+    con.execute("PRAGMA journal_mode = WAL")
+    for script in SCRIPTS[:version]:
+        con.executescript(script)
+    con.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    con.execute(f"PRAGMA user_version = {version}")
     return con
 
 
-def _migrate(con: sqlite3.Connection, path: Path, migrations: tuple[str, ...]) -> None:
-    start = _version(con)
-    if start > len(migrations):
-        raise StoreError(
-            f"{path} has version {start}, this station knows up to {len(migrations)}: install the newer station"
-        )
-    if start:
-        foreign = con.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID
-    else:
-        foreign = con.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] > 0
-    if foreign:
-        raise StoreError(f"{path} belongs to another application: name another file with --db")
-    con.execute("PRAGMA journal_mode = WAL")
-    con.execute("PRAGMA synchronous = FULL")
-    con.execute("PRAGMA secure_delete = ON")
-    if start == len(migrations):
-        return
-    con.execute("BEGIN IMMEDIATE")
-    # Another process may have migrated while this one waited for the lock.
-    for script in migrations[_version(con) :]:
-        for statement in script.split(";"):
-            con.execute(statement)
-    con.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    con.execute(f"PRAGMA user_version = {len(migrations)}")
-    con.execute("COMMIT")
-
-
-def _version(con: sqlite3.Connection) -> int:
-    return int(con.execute("PRAGMA user_version").fetchone()[0])
+def add(con: sqlite3.Connection, record: Record, received_us: int) -> None:
+    """A record as the old stations wrote it."""
+    envelope, body, payload = record.envelope, record.body, record.payload
+    unit, record_id = envelope.unit, envelope.record_id
+    con.execute("INSERT INTO records VALUES (?, ?, ?, ?)", (unit, record_id, envelope.seq, envelope.boot_id))
+    con.execute("INSERT INTO seen VALUES (?, ?, ?)", (unit, envelope.seq, envelope.seq))
+    match body:
+        case Read():
+            values = (
+                unit, record_id, envelope.agency, envelope.boot_id, envelope.seq, body.camera, body.camera_role,
+                body.utc_us, body.time.source.value, body.time.uncertainty_ms, body.mono_us, None,
+                body.text, body.raw, body.confidence_e4, body.region, body.region_confidence_e4,
+                body.single_frame, body.n_sightings, body.n_agreeing, body.place.method.value, body.place.lat_e7,
+                body.place.lon_e7, body.place.error_cm, body.retention.policy_class, received_us, payload,
+            )  # fmt: skip
+            con.execute(f"INSERT INTO reads VALUES ({', '.join('?' * len(values))})", values)  # noqa: S608 - marks
+            for picture in body.pictures:
+                row = (unit, record_id, picture.sha256, picture.kind.value)
+                con.execute("INSERT INTO read_pictures VALUES (?, ?, ?, ?)", row)
+        case TimeAnchor():
+            values = (
+                unit, record_id, body.anchored_boot_id, body.mono_us, body.utc_us, body.time.source.value,
+                body.time.uncertainty_ms, payload,
+            )  # fmt: skip
+            con.execute("INSERT INTO datings VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+        case Tombstone():
+            values = (
+                unit, record_id, body.lost.value, body.reason.value, body.count, body.size_bytes, received_us, payload,
+            )  # fmt: skip
+            con.execute("INSERT INTO tombstones VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+            con.executemany("INSERT INTO lost VALUES (?, ?, ?)", [(unit, *pair) for pair in body.ranges])

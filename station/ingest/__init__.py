@@ -1,0 +1,8 @@
+"""Messages of units in, receipts out."""
+
+from __future__ import annotations
+
+from station.ingest.batch import Answer
+from station.ingest.ingest import Ingest, IngestCounts, IngestLimits
+
+__all__ = ["Answer", "Ingest", "IngestCounts", "IngestLimits"]

@@ -1,0 +1,8 @@
+"""Everything a person can ask of the station.  Each question is noted here, so that no command or page can avoid it."""
+
+from __future__ import annotations
+
+from station.query.query import READ_SCHEMA, Query
+from station.query.stored import StoredRecord, stored_record
+
+__all__ = ["READ_SCHEMA", "Query", "StoredRecord", "stored_record"]

@@ -1,0 +1,153 @@
+"""Questions to the station, each of which leaves an entry in the audit trail.
+
+An entry is durable before its answer goes out: who asked, for what, by which filter, and how much was found.  An
+export leaves two, one before its first record and one, with the count, behind its last.
+"""
+
+from __future__ import annotations
+
+from typing import IO, TYPE_CHECKING
+
+from protocol.seal.series import Proof, make_header, write_series
+from protocol.wire.codec import decode
+from protocol.wire.control.unit_state import Health
+from station.query.export import write_csv, write_geojson
+from station.query.stored import stored_record
+from station.store.rows import AuditRow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from protocol.seal import KeyRing
+    from station.query.stored import StoredRecord
+    from station.store import Gap, Store, UnitRow
+
+READ_SCHEMA = "read/1"
+
+
+class Query:
+    """One person's questions.  Every method raises StoreError, and then nothing was answered."""
+
+    def __init__(self, store: Store, who: str, clock_us: Callable[[], int]) -> None:
+        """``who`` asks; ``clock_us`` gives UTC."""
+        self._store = store
+        self._who = who
+        self._clock_us = clock_us
+
+    def records(
+        self,
+        schema: str = READ_SCHEMA,
+        *,
+        unit: str | None = None,
+        since_us: int | None = None,
+        limit: int | None = None,
+    ) -> list[StoredRecord]:
+        """Return the latest ``limit`` records of a type, or all, in the order they came.
+
+        ``since_us`` is when they were received.
+        """
+        rows = self._store.latest(schema, unit=unit, since_us=since_us, limit=limit)
+        self._note("show records", len(rows), schema=schema, unit=unit, since_us=since_us, limit=limit)
+        return [stored_record(row, self._store.registry) for row in rows]
+
+    def record(self, unit: str, record_id: bytes) -> StoredRecord | None:
+        """Return one record; None when it is not here, or was purged."""
+        row = self._store.record(unit, record_id)
+        self._note("show record", int(row is not None), unit=unit, id=record_id.hex())
+        return None if row is None else stored_record(row, self._store.registry)
+
+    def picture(self, unit: str, sha256: bytes) -> bytes | None:
+        """Return a whole picture; None when it is not here, or not yet."""
+        jpeg = self._store.picture(unit, sha256)
+        self._note("show picture", int(jpeg is not None), unit=unit, sha256=sha256.hex())
+        return jpeg
+
+    def count_pictures(self) -> int:
+        """Return how many whole pictures are here."""
+        count = self._store.count_pictures()
+        self._note("count pictures", count)
+        return count
+
+    def units(self) -> list[tuple[UnitRow, list[Gap]]]:
+        """Return what is known of every unit that was ever heard, with the sequence numbers that never came."""
+        rows = [(row, self._store.gaps(row.unit)) for row in self._store.units()]
+        self._note("show units", len(rows))
+        return rows
+
+    def gaps(self, unit: str) -> list[Gap]:
+        """Return the sequence numbers that never came, in order: evicted, or missing."""
+        gaps = self._store.gaps(unit)
+        self._note("show gaps", len(gaps), unit=unit)
+        return gaps
+
+    def sequences(self) -> list[tuple[str, list[tuple[int, int]], list[Gap]]]:
+        """Return for each unit the ranges of sequence numbers that came, and those that never did."""
+        rows = [(row.unit, self._store.seen(row.unit), self._store.gaps(row.unit)) for row in self._store.units()]
+        self._note("show sequence numbers", len(rows))
+        return rows
+
+    def health(self, unit: str) -> Health | None:
+        """Return all that a unit counted, as it told last; None when it has told nothing yet."""
+        told = self._store.health(unit)
+        self._note("show counters", int(told is not None), unit=unit)
+        return None if told is None else decode(told, Health)
+
+    def audit_trail(self) -> list[AuditRow]:
+        """Return who asked for what, or did what, oldest first, without this question itself."""
+        rows = self._store.audit_trail()
+        self._note("show audit trail", len(rows))
+        return rows
+
+    def export_csv(self, out: IO[str], *, schema: str = READ_SCHEMA, unit: str | None = None) -> int:
+        """Write all records of a type as CSV; return how many."""
+        return self._export("csv", lambda rows: write_csv(rows, out, schema), schema, unit)
+
+    def export_geojson(self, out: IO[str], *, schema: str = READ_SCHEMA, unit: str | None = None) -> int:
+        """Write all records of a type as GeoJSON; return how many."""
+        return self._export("geojson", lambda rows: write_geojson(rows, out), schema, unit)
+
+    def _export(
+        self, name: str, write: Callable[[Iterable[StoredRecord]], None], schema: str, unit: str | None
+    ) -> int:
+        self._note(f"export {name} begins", 0, schema=schema, unit=unit)
+        registry = self._store.registry
+        rows = _Counted(stored_record(row, registry) for row in self._store.each(schema, unit=unit))
+        write(rows)
+        self._note(f"export {name}", rows.count, schema=schema, unit=unit)
+        return rows.count
+
+    def export_evidence(self, out: IO[bytes], ring: KeyRing, *, unit: str | None = None) -> int:
+        """Write the signed series of one unit or of all, with the public keys in the ring; return how many records.
+
+        Raises WireError for more keys than a series holds.
+        """
+        self._note("export evidence begins", 0, unit=unit)
+        names = [row.unit for row in self._store.units() if unit in {None, row.unit}]
+        keys = tuple((name, key.raw) for name in names for key in ring.units.get(name, {}).values())
+        count = write_series(out, make_header("station", self._clock_us(), keys), self._proofs(names))
+        self._note("export evidence", count, unit=unit)
+        return count
+
+    def _proofs(self, units: list[str]) -> Iterator[Proof]:
+        for unit in units:
+            for row in self._store.each_evidence(unit):
+                whole = row.salt is not None and row.record is not None
+                yield Proof(row.evidence, row.salt if whole else None, row.record if whole else None)
+
+    def _note(self, what: str, count: int, **asked: str | int | None) -> None:
+        found = " ".join(f"{name}={value}" for name, value in asked.items() if value is not None)
+        with self._store.transaction():
+            self._store.audit(AuditRow(self._clock_us(), self._who, what, found, count))
+
+
+class _Counted:
+    """Counts records as they go by."""
+
+    def __init__(self, records: Iterator[StoredRecord]) -> None:
+        self._records = records
+        self.count = 0
+
+    def __iter__(self) -> Iterator[StoredRecord]:
+        for record in self._records:
+            self.count += 1
+            yield record

@@ -1,0 +1,51 @@
+"""What the station keeps, behind a port: SQLite by default, any database of SQLAlchemy's that passes the contract."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from station.errors import StoreError
+from station.store.contents import NewRecord
+from station.store.port import Store
+from station.store.rows import AuditRow, ChunkResult, EvidenceRow, Gap, PurgeResult, RecordRow, UnitRow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from protocol.wire.registry import Registry
+
+__all__ = [
+    "AuditRow",
+    "ChunkResult",
+    "EvidenceRow",
+    "Gap",
+    "NewRecord",
+    "PurgeResult",
+    "RecordRow",
+    "Store",
+    "UnitRow",
+    "open_store",
+]
+
+
+def open_store(
+    path: Path,
+    *,
+    must_exist: bool = False,
+    registry: Registry | None = None,
+    open_picture: Callable[[bytes], bytes | None] = lambda _: None,
+) -> Store:
+    """Open the station's file, making or migrating it first.
+
+    ``registry`` holds the record types to understand, all released ones if omitted; ``open_picture`` opens a sealed
+    picture, and gives None for one that is not sealed.  Raises StoreError for a file that is absent, damaged, foreign
+    or newer, which is left untouched, and where the extra ``station`` is not installed.
+    """
+    try:
+        from station.store.sqlite_file import open_sqlite_store  # noqa: PLC0415 - an extra: a unit needs none of it
+    except ImportError as error:
+        raise StoreError(
+            "the station's file needs the extra `station`: pip install 'patrol-lpr[station]'"
+        ) from error
+    return open_sqlite_store(path, must_exist=must_exist, registry=registry, open_picture=open_picture)

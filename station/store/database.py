@@ -1,0 +1,139 @@
+"""One connection to the station's database, and what is different between databases."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
+
+from station.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from sqlalchemy import Connection, Engine, Executable, Table
+
+_INSERTS = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+"""SQLAlchemy has ``ON CONFLICT`` by dialect only."""
+
+
+class BulkStatement:
+    """An insert of many rows, compiled once and handed to the driver as it is.
+
+    SQLAlchemy's own work on each row of a group costs as much as the database's.
+    """
+
+    def __init__(self, connection: Connection, statement: Any, names: tuple[str, ...]) -> None:
+        compiled = statement.compile(dialect=connection.dialect, column_keys=list(names))
+        self._connection = connection
+        self._sql = str(compiled)
+        self._names = names
+        self._is_positional = bool(compiled.positional)
+        if self._is_positional and tuple(compiled.positiontup) != names:
+            raise ValueError(f"columns {names} are not in the order of {compiled.positiontup}")
+
+    def run(self, rows: Sequence[tuple[Any, ...]]) -> int:
+        """Insert rows, inside a transaction; return how many were new."""
+        if not rows:
+            return 0
+        values: Any = list(rows)
+        if not self._is_positional:
+            values = [dict(zip(self._names, row, strict=True)) for row in rows]
+        return int(self._connection.exec_driver_sql(self._sql, values).rowcount)
+
+
+class Database:
+    """Runs statements.  Threads take turns: a transaction belongs to the thread that began it.
+
+    The connection is in the driver's autocommit mode, and transactions are begun and ended here, so that a question
+    never holds a lock after its answer.
+    """
+
+    def __init__(self, engine: Engine, name: str, *, begin: str = "BEGIN") -> None:
+        """``name`` is what messages call it; ``begin`` starts a transaction that will write."""
+        self._engine = engine
+        self._connection: Connection = engine.connect()
+        self._name = name
+        self._begin = begin
+        self._lock = threading.RLock()
+        self.insert: Any = _INSERTS[engine.dialect.name]
+        """``insert`` of this dialect, which knows ``on_conflict_do_nothing`` and ``on_conflict_do_update``."""
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Where databases differ in words."""
+        return self._engine.dialect.name == "sqlite"
+
+    @property
+    def connection(self) -> Connection:
+        """The connection itself, for migrations."""
+        return self._connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing; raises StoreError when the database does not take it."""
+        with self._lock:
+            try:
+                self.driver_sql(self._begin)
+                try:
+                    yield
+                except BaseException:
+                    self._roll_back()
+                    raise
+                self.driver_sql("COMMIT")
+            except DBAPIError as error:
+                self._roll_back()
+                # Never the statement's parameters: they are plates.
+                raise StoreError(f"{self._name}: {error.orig}; check the disk") from error
+
+    def _roll_back(self) -> None:
+        """End the transaction, if the database has not ended it itself."""
+        if getattr(self._connection.connection.dbapi_connection, "in_transaction", True):
+            self.driver_sql("ROLLBACK")
+
+    def driver_sql(self, statement: str) -> Any:
+        """Run a statement that only this kind of database knows."""
+        return self._connection.exec_driver_sql(statement)
+
+    def run(
+        self, statement: Executable, values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
+    ) -> Any:
+        """Run one statement inside a transaction, once for each of ``values``; an empty sequence runs nothing."""
+        if isinstance(values, (list, tuple)) and not values:
+            return None
+        return self._connection.execute(statement, values)
+
+    def bulk(self, statement: Any, names: Sequence[str]) -> BulkStatement:
+        """Prepare an insert of many rows at a time; ``names`` are the columns of a row, in their order."""
+        return BulkStatement(self._connection, statement, tuple(names))
+
+    def all(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Any]:
+        """Return all rows.  Raises StoreError."""
+        with self._lock:
+            try:
+                return self._connection.execute(statement, values).all()
+            except DBAPIError as error:
+                raise StoreError(
+                    f"{self._name}: {error.orig}; check the disk, or restore the file from the backup"
+                ) from error
+
+    def first(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Any:
+        """Return the first row; None when there is none.  Raises StoreError."""
+        rows = self.all(statement, values)
+        return rows[0] if rows else None
+
+    def create(self, table: Table) -> None:
+        """Make a table with its indexes where it is absent."""
+        table.create(self._connection, checkfirst=True)
+
+    def drop(self, table: Table) -> None:
+        """Drop a table where it is there."""
+        table.drop(self._connection, checkfirst=True)
+
+    def close(self) -> None:
+        """Release the database."""
+        self._connection.close()
+        self._engine.dispose()

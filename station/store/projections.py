@@ -1,0 +1,150 @@
+"""Tables that index what is inside records, made from the registry.
+
+They are an index and nothing else: what a person sees comes from the signed bytes.  When a type's columns change, or
+a type becomes known that was not, its table is made anew and filled from the records that are here already.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Index,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    bindparam,
+    delete,
+    select,
+    tuple_,
+)
+
+from station.store.tables import INT64, METADATA, PROJECTIONS, RECORDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import ColumnElement
+
+    from protocol.wire.registry import Projection, RecordBody, RecordType, Registry, Value
+    from station.store.database import Database
+
+_KINDS: dict[type, Any] = {int: INT64, str: Text, bytes: LargeBinary, bool: Boolean}
+
+
+@dataclass(frozen=True, slots=True)
+class Projected:
+    """How records of one type are indexed in this database."""
+
+    known: RecordType
+    table: Table | None
+    generation: int
+    complete: bool
+    """False while records of an earlier generation are left."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the table has beside the record's key; none where there is no table."""
+        return () if self.known.projection is None else tuple(c.name for c in self.known.projection.columns)
+
+    def values(self, body: RecordBody) -> tuple[Value, ...]:
+        """Return a record's values, in the order of ``names``."""
+        columns = () if self.known.projection is None else self.known.projection.columns
+        return tuple(column.value(body) for column in columns)
+
+
+class Projections:
+    """The registry's types and their tables."""
+
+    def __init__(self, db: Database, registry: Registry) -> None:
+        """Make what is absent, and make anew what has changed.  Inside a transaction.
+
+        Raises ValueError when two types share a table, or a type takes one of the station's own.
+        """
+        self.registry = registry
+        taken = set(METADATA.tables)
+        self._by_schema: dict[str, Projected] = {}
+        for known in registry:
+            table = None if known.projection is None else _table(known.projection)
+            if table is not None and table.name in taken:
+                raise ValueError(f"{known.schema}: the table {table.name} is taken")
+            taken |= set() if table is None else {table.name}
+            self._by_schema[known.schema] = Projected(known, table, *_generation(db, known, table))
+
+    def __iter__(self) -> Iterator[Projected]:
+        return iter(self._by_schema.values())
+
+    def get(self, schema: str) -> Projected | None:
+        """Return how a type is indexed; None for a type that is not known."""
+        return self._by_schema.get(schema)
+
+    def delete(self, db: Database, gone: ColumnElement[bool]) -> None:
+        """Drop the rows of records for which ``gone``, a condition on ``RECORDS``, is true.  Inside a transaction.
+
+        A newer station may have left tables of types that this one does not know: their rows go, too.
+        """
+        keys = select(RECORDS.c.unit, RECORDS.c.record_id).where(gone)
+        for (fingerprint,) in db.run(select(PROJECTIONS.c.fingerprint)).all():
+            if fingerprint:
+                table = _bare_table(fingerprint)
+                db.run(delete(table).where(tuple_(table.c.unit, table.c.record_id).in_(keys)))
+
+
+def _key_columns() -> tuple[Column[Any], Column[Any]]:
+    return Column("unit", Text, primary_key=True), Column("record_id", LargeBinary, primary_key=True)
+
+
+def _bare_table(fingerprint: str) -> Table:
+    return Table(fingerprint.partition("(")[0], MetaData(), *_key_columns())
+
+
+def _table(projection: Projection) -> Table:
+    table = Table(
+        projection.table,
+        MetaData(),
+        *_key_columns(),
+        *(Column(column.name, _KINDS[column.kind]) for column in projection.columns),
+        sqlite_with_rowid=False,
+    )
+    for column in projection.columns:
+        if column.indexed:
+            Index(f"{projection.table}_{column.name}", table.c[column.name])
+    return table
+
+
+def _fingerprint(projection: Projection | None) -> str:
+    if projection is None:
+        return ""
+    columns = (f"{c.name}:{c.kind.__name__}{'*' if c.indexed else ''}" for c in projection.columns)
+    return f"{projection.table}({','.join(columns)})"
+
+
+def _generation(db: Database, known: RecordType, table: Table | None) -> tuple[int, bool]:
+    """Return the generation of a type's projection, a new one when its columns have changed, and if it is complete."""
+    wanted = _fingerprint(known.projection)
+    row = db.run(_FOUND, {"of": known.schema}).first()
+    if row is not None and row.fingerprint == wanted:
+        return int(row.generation), bool(row.complete)
+    generation = 1 if row is None else int(row.generation) + 1
+    # Of a type that was not known there are opaque records at most, and those are found without looking at all.
+    complete = row is None
+    if row is not None and row.fingerprint:
+        db.drop(_bare_table(row.fingerprint))
+    if table is not None:
+        db.create(table)
+    kept = {"fingerprint": wanted, "generation": generation, "complete": int(complete)}
+    db.run(
+        db.insert(PROJECTIONS)
+        .values(schema=known.schema, **kept)
+        .on_conflict_do_update(index_elements=["schema"], set_=kept)
+    )
+    return generation, complete
+
+
+_FOUND = select(PROJECTIONS.c.fingerprint, PROJECTIONS.c.generation, PROJECTIONS.c.complete).where(
+    PROJECTIONS.c.schema == bindparam("of")
+)

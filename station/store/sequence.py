@@ -1,0 +1,120 @@
+"""Which sequence numbers of a unit are here: a unit counts without gaps over all its boots, so a hole is a loss.
+
+Kept as inclusive ranges that grow together, so that a million records cost one row while nothing is missing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import bindparam, delete, insert, select, update
+
+from station.store.rows import Gap
+from station.store.tables import LOST, SEEN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from station.store.database import Database
+
+_MAX_SEQ = 2**63 - 1
+_RANGES = select(SEEN.c.first, SEEN.c.last).where(SEEN.c.unit == bindparam("of")).order_by(SEEN.c.first)
+_LOST = select(LOST.c.first, LOST.c.last).where(LOST.c.unit == bindparam("of")).order_by(LOST.c.first)
+_BELOW = (
+    select(SEEN.c.first, SEEN.c.last)
+    .where(SEEN.c.unit == bindparam("of"), SEEN.c.first < bindparam("low"))
+    .order_by(SEEN.c.first.desc())
+    .limit(1)
+)
+_WITHIN = select(SEEN.c.first, SEEN.c.last).where(
+    SEEN.c.unit == bindparam("of"), SEEN.c.first.between(bindparam("low"), bindparam("high"))
+)
+_HIGHEST = select(SEEN.c.last).where(SEEN.c.unit == bindparam("of")).order_by(SEEN.c.first.desc()).limit(1)
+_DELETE = delete(SEEN).where(SEEN.c.unit == bindparam("of"), SEEN.c.first == bindparam("low"))
+_GROW = (
+    update(SEEN)
+    .where(SEEN.c.unit == bindparam("of"), SEEN.c.first == bindparam("low"))
+    .values(last=bindparam("high"))
+)
+_INSERT = insert(SEEN)
+
+
+def mark_seen(db: Database, unit: str, numbers: Iterable[int]) -> None:
+    """Note numbers; noting them again changes nothing.  Inside a transaction."""
+    for first, last in merge((number, number) for number in sorted(numbers)):
+        _mark_range(db, unit, first, last)
+
+
+def _mark_range(db: Database, unit: str, first: int, last: int) -> None:
+    below = db.run(_BELOW, {"of": unit, "low": first}).first()
+    if below is not None and below.last >= last:
+        return
+    # One more than the highest number that the wire allows is too much for a database.
+    within = db.run(_WITHIN, {"of": unit, "low": first, "high": min(last + 1, _MAX_SEQ)}).all()
+    last = max([last, *(high for _, high in within)])
+    db.run(_DELETE, [{"of": unit, "low": low} for low, _ in within])
+    if below is not None and below.last >= first - 1:
+        db.run(_GROW, {"of": unit, "low": below.first, "high": last})
+    else:
+        db.run(_INSERT, {"unit": unit, "first": first, "last": last})
+
+
+def highest_seen(db: Database, unit: str) -> int:
+    """Return the highest number that is here; 0 for none."""
+    row = db.first(_HIGHEST, {"of": unit})
+    return 0 if row is None else int(row[0])
+
+
+def seen(db: Database, unit: str) -> list[tuple[int, int]]:
+    """Return the ranges that are here, in order."""
+    return list(merge((first, last) for first, last in db.all(_RANGES, {"of": unit})))
+
+
+def gaps(db: Database, unit: str, seq_high: int) -> list[Gap]:
+    """Return what is missing of 1..``seq_high`` (and below the highest number seen), in order."""
+    explained = merge((first, last) for first, last in db.all(_LOST, {"of": unit}))
+    return list(_split(list(_holes(seen(db, unit), seq_high)), list(explained)))
+
+
+def merge(ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Join ranges, sorted by their first number, that touch or overlap."""
+    held: tuple[int, int] | None = None
+    for first, last in ranges:
+        if held is None:
+            held = (first, last)
+        elif first <= held[1] + 1:
+            held = (held[0], max(held[1], last))
+        else:
+            yield held
+            held = (first, last)
+    if held is not None:
+        yield held
+
+
+def _holes(seen: Iterable[tuple[int, int]], seq_high: int) -> Iterator[tuple[int, int]]:
+    expected = 1
+    for first, last in seen:
+        if first > expected:
+            yield expected, first - 1
+        expected = last + 1
+    if seq_high >= expected:
+        yield expected, seq_high
+
+
+def _split(holes: list[tuple[int, int]], explained: list[tuple[int, int]]) -> Iterator[Gap]:
+    """Cut each hole into what is explained and what is not; both lists are sorted and without overlap."""
+    at = 0
+    for hole_first, last in holes:
+        first = hole_first
+        while at < len(explained) and explained[at][1] < first:
+            at += 1
+        look = at
+        while first <= last and look < len(explained) and explained[look][0] <= last:
+            known_first, known_last = explained[look]
+            if known_first > first:
+                yield Gap(first, known_first - 1, explained=False)
+            yield Gap(max(first, known_first), min(last, known_last), explained=True)
+            first = known_last + 1
+            look += 1
+        if first <= last:
+            yield Gap(first, last, explained=False)

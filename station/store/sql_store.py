@@ -1,0 +1,217 @@
+"""The store on a database that SQLAlchemy speaks to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import bindparam, func, select
+
+from station.store import offers, sequence
+from station.store.pictures import Pictures
+from station.store.projections import Projections
+from station.store.records import Records
+from station.store.rows import AuditRow, PurgeResult, UnitRow
+from station.store.tables import AUDIT, OFFERS, UNITS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from protocol.update.manifest import Manifest
+    from protocol.wire.control.chunk import PictureChunk
+    from protocol.wire.control.transfer import ChunkRequest
+    from protocol.wire.control.unit_state import Health, Status
+    from protocol.wire.registry import Registry
+    from station.store.contents import NewRecord
+    from station.store.database import Database
+    from station.store.rows import ChunkResult, EvidenceRow, Gap, RecordRow
+
+READ_SCHEMA = "read/1"
+_HEALTH = select(UNITS.c.health, UNITS.c.seq_high).where(UNITS.c.unit == bindparam("of"))
+_UNITS = (
+    select(
+        UNITS.c.unit, UNITS.c.state, UNITS.c.software, UNITS.c.seen_us, UNITS.c.seq_high,
+        func.coalesce(OFFERS.c.release, 0), UNITS.c.report,
+    )
+    .select_from(UNITS.outerjoin(OFFERS, OFFERS.c.unit == UNITS.c.unit))
+    .order_by(UNITS.c.unit)
+)  # fmt: skip
+_TRAIL = select(AUDIT.c.utc_us, AUDIT.c.who, AUDIT.c.what, AUDIT.c.filter, AUDIT.c.count).order_by(AUDIT.c.number)
+
+
+class SqlStore:
+    """See :class:`station.store.port.Store`.  Threads take turns; other processes may use the database meanwhile."""
+
+    def __init__(
+        self, db: Database, files: Path, registry: Registry, open_picture: Callable[[bytes], bytes | None]
+    ) -> None:
+        """``files`` is a path beside which files for units are kept.
+
+        Records that came before their type was known here are understood now.
+        """
+        self.db = db
+        self.path = files
+        self.registry = registry
+        with db.transaction():
+            self._projections = Projections(db, registry)
+        self._records = Records(db, self._projections)
+        self._pictures = Pictures(db, open_picture)
+        self._note_seen = _upsert(db, "seen_us")
+        self._note_health = _upsert(db, "seq_high", "health_us", "health")
+        self._note_status = _upsert(db, "state", "reason", "software", "status_us")
+        self._note_report = _upsert(db, "report")
+        self._records.project()
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """All or nothing."""
+        return self.db.transaction()
+
+    def add_records(self, new: Sequence[NewRecord], now_us: int) -> list[bool]:
+        """Inside a transaction."""
+        return self._records.add(new, now_us)
+
+    def add_chunk(self, chunk: PictureChunk, now_us: int) -> ChunkResult:
+        """Inside a transaction."""
+        return self._pictures.add_chunk(chunk, now_us)
+
+    def note_seen(self, units: Iterable[str], now_us: int) -> None:
+        """Inside a transaction."""
+        self.db.run(self._note_seen, [{"unit": unit, "seen_us": now_us} for unit in units])
+
+    def note_health(self, message: Health, payload: bytes, now_us: int) -> None:
+        """Inside a transaction."""
+        values = {"seq_high": message.seq_high, "health_us": now_us, "health": payload}
+        self.db.run(self._note_health, {"unit": message.unit, **values})
+
+    def note_status(self, message: Status, now_us: int) -> None:
+        """Inside a transaction."""
+        values = {"state": message.state.value, "reason": message.reason, "software": message.software}
+        self.db.run(self._note_status, {"unit": message.unit, **values, "status_us": now_us})
+
+    def note_report(self, unit: str, payload: bytes) -> None:
+        """Inside a transaction."""
+        self.db.run(self._note_report, {"unit": unit, "report": payload})
+
+    def audit(self, entry: AuditRow) -> None:
+        """Inside a transaction."""
+        self.db.run(
+            self.db.insert(AUDIT),
+            {
+                "utc_us": entry.utc_us,
+                "who": entry.who,
+                "what": entry.what,
+                "filter": entry.filter,
+                "count": entry.count,
+            },
+        )
+
+    def purge(self, before_us: int, retention: str | None) -> PurgeResult:
+        """Inside a transaction."""
+        records = self._records.purge(before_us, retention)
+        return PurgeResult(records, self._pictures.drop_orphans(before_us))
+
+    def forget_freed(self) -> None:
+        """A reader may keep what SQLite has in its log for now; the next purge tries again."""
+        if self.db.is_sqlite:
+            self.db.driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def offer(self, unit: str, manifest: Manifest, kept: tuple[bytes, int], now_us: int) -> None:
+        """Inside a transaction."""
+        offers.offer(self.db, unit, manifest, kept, now_us)
+
+    def withdraw(self, unit: str) -> bool:
+        """Inside a transaction."""
+        return offers.withdraw(self.db, unit)
+
+    def offers(self) -> list[offers.Offered]:
+        """A row a unit."""
+        return offers.offers(self.db)
+
+    def keep_file(self, source: Path) -> tuple[bytes, int]:
+        """Beside the database."""
+        return offers.keep_file(self.path, source)
+
+    def update_bytes(self, wish: ChunkRequest) -> tuple[str, bytes] | None:
+        """From the file beside the database."""
+        return offers.answer(self.db, self.path, wish)
+
+    def latest(
+        self, schema: str, *, unit: str | None = None, since_us: int | None = None, limit: int | None = None
+    ) -> list[RecordRow]:
+        """In the order they came."""
+        return self._records.latest(schema, unit=unit, since_us=since_us, limit=limit)
+
+    def each(self, schema: str, *, unit: str | None = None, since_us: int | None = None) -> Iterator[RecordRow]:
+        """A page at a time."""
+        return self._records.each(schema, unit=unit, since_us=since_us)
+
+    def record(self, unit: str, record_id: bytes) -> RecordRow | None:
+        """None when it is not here, or was purged."""
+        return self._records.one(unit, record_id)
+
+    def picture(self, unit: str, sha256: bytes) -> bytes | None:
+        """None when it is not here, or not yet."""
+        return self._pictures.get(unit, sha256)
+
+    def count_pictures(self) -> int:
+        """Whole ones."""
+        return self._pictures.count()
+
+    def health(self, unit: str) -> bytes | None:
+        """As it came."""
+        row = self.db.first(_HEALTH, {"of": unit})
+        return None if row is None else row.health
+
+    def gaps(self, unit: str) -> list[Gap]:
+        """In order."""
+        row = self.db.first(_HEALTH, {"of": unit})
+        return sequence.gaps(self.db, unit, 0 if row is None else row.seq_high)
+
+    def seen(self, unit: str) -> list[tuple[int, int]]:
+        """In order."""
+        return sequence.seen(self.db, unit)
+
+    def units(self) -> list[UnitRow]:
+        """In the order of their names."""
+        reads = self._records.count(READ_SCHEMA)
+        found = []
+        for unit, state, software, seen_us, announced, desired, report in self.db.all(_UNITS):
+            gaps = self.gaps(unit)
+            found.append(
+                UnitRow(
+                    unit,
+                    state or "?",
+                    software or "?",
+                    seen_us,
+                    reads=reads.get(unit, 0),
+                    seq_high=max(announced, sequence.highest_seen(self.db, unit)),
+                    missing=sum(gap.count for gap in gaps if not gap.explained),
+                    evicted=sum(gap.count for gap in gaps if gap.explained),
+                    desired=desired,
+                    report=report,
+                )
+            )
+        return found
+
+    def each_evidence(self, unit: str) -> Iterator[EvidenceRow]:
+        """A page at a time."""
+        return self._records.each_evidence(unit)
+
+    def audit_trail(self) -> list[AuditRow]:
+        """Oldest first."""
+        return [AuditRow(*row) for row in self.db.all(_TRAIL)]
+
+    def close(self) -> None:
+        """Release the database."""
+        self.db.close()
+
+
+def _upsert(db: Database, *names: str) -> Any:
+    """Keep the latest of what a unit says; the highest number that it announced never falls."""
+    statement = db.insert(UNITS)
+    values = {name: statement.excluded[name] for name in names}
+    if "seq_high" in values:
+        low, high = UNITS.c.seq_high, statement.excluded.seq_high
+        values["seq_high"] = func.greatest(low, high) if not db.is_sqlite else func.max(low, high)
+    return statement.on_conflict_do_update(index_elements=["unit"], set_=values)

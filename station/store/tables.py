@@ -1,0 +1,188 @@
+"""The station's tables, in SQLAlchemy Core: one definition for every database.
+
+``records`` holds all types alike, known or not; what is inside a record is read from its payload, which is the bytes
+that the unit signed.  Tables that index the contents are made from the registry (``station.store.projections``).
+A change here needs a migration in ``station/store/migrations/versions``; a test holds the two against each other.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text, and_, or_, text
+
+METADATA = MetaData()
+INT64 = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite's INTEGER has 64 bits."""
+
+
+def _key(name: str, kind: Any) -> Column[Any]:
+    return Column(name, kind, primary_key=True, nullable=False, autoincrement=False)
+
+
+def _must(name: str, kind: Any, **options: Any) -> Column[Any]:
+    return Column(name, kind, nullable=False, **options)
+
+
+RECORDS = Table(
+    "records",
+    METADATA,
+    _key("unit", Text),
+    _key("record_id", LargeBinary),
+    _must("seq", INT64),
+    _must("boot", LargeBinary),
+    _must("schema", Text),
+    _must("received_us", INT64),  # 0: stations before 0.3 did not note it for this type
+    Column("retention", Text),  # NULL: kept as long as the unit's series, or not understood yet
+    Column("mono_us", INT64),
+    Column("utc_us", INT64),
+    Column("time_source", Text),
+    Column("uncertainty_ms", INT64),
+    Column("dating_gap_us", INT64),  # NULL: the unit's own time
+    _must("generation", INT64),  # of the projection that the record was understood by; 0: its type was not known
+    Column("payload", LargeBinary),  # NULL: purged
+)
+HERE = RECORDS.c.payload.is_not(None)
+"""Records whose contents have not been purged."""
+Index(
+    "records_received",
+    RECORDS.c.schema,
+    RECORDS.c.received_us,
+    RECORDS.c.unit,
+    RECORDS.c.seq,
+    RECORDS.c.record_id,
+    sqlite_where=HERE,
+    postgresql_where=HERE,
+)
+OPAQUE = and_(RECORDS.c.generation == text("0"), HERE)
+"""Records whose type was not known when they were stored."""
+Index("records_opaque", RECORDS.c.schema, sqlite_where=OPAQUE, postgresql_where=OPAQUE)
+UNDATED = and_(
+    RECORDS.c.mono_us.is_not(None), or_(RECORDS.c.utc_us.is_(None), RECORDS.c.dating_gap_us.is_not(None))
+)
+"""Records whose time comes, or may yet come nearer, from a time anchor."""
+Index("records_undated", RECORDS.c.unit, RECORDS.c.boot, sqlite_where=UNDATED, postgresql_where=UNDATED)
+
+EVIDENCE = Table(
+    "evidence",
+    METADATA,
+    _key("unit", Text),
+    _key("seq", INT64),
+    _key("record_id", LargeBinary),
+    _must("prev", LargeBinary),
+    _must("digest", LargeBinary),
+    _must("key", LargeBinary),
+    _must("signature", LargeBinary),
+    Column("salt", LargeBinary),  # NULL: forgotten with the contents that it hid
+    sqlite_with_rowid=False,
+)
+
+SEEN = Table(
+    "seen",
+    METADATA,
+    _key("unit", Text),
+    _key("first", INT64),
+    _must("last", INT64),
+    sqlite_with_rowid=False,
+)
+
+LOST = Table("lost", METADATA, _must("unit", Text), _must("first", INT64), _must("last", INT64))
+Index("lost_unit", LOST.c.unit, LOST.c.first)
+
+ANCHORS = Table(
+    "time_anchors",
+    METADATA,
+    _key("unit", Text),
+    _key("record_id", LargeBinary),
+    _must("boot", LargeBinary),
+    _must("mono_us", INT64),
+    _must("utc_us", INT64),
+    _must("time_source", Text),
+    Column("uncertainty_ms", INT64),
+)
+Index("time_anchors_boot", ANCHORS.c.unit, ANCHORS.c.boot)
+
+RECORD_PICTURES = Table(
+    "record_pictures",
+    METADATA,
+    _key("unit", Text),
+    _key("record_id", LargeBinary),
+    _key("sha", LargeBinary),
+    _must("kind", Text),
+    sqlite_with_rowid=False,
+)
+Index("record_pictures_sha", RECORD_PICTURES.c.unit, RECORD_PICTURES.c.sha)
+
+PICTURES = Table(
+    "pictures",
+    METADATA,
+    _key("unit", Text),
+    _key("sha", LargeBinary),
+    _must("kind", Text),
+    _must("total", INT64),
+    _must("stored", INT64),  # bytes from the start, without a hole
+    _must("failures", Integer, server_default=text("0")),
+    _must("updated_us", INT64),
+    Column("jpeg", LargeBinary),
+    Column("opened", LargeBinary),  # it came sealed: the hash under which the open picture is kept
+)
+
+CHUNKS = Table(
+    "chunks",
+    METADATA,
+    _key("unit", Text),
+    _key("sha", LargeBinary),
+    _key("offset", INT64),
+    _must("data", LargeBinary),
+)
+
+UNITS = Table(
+    "units",
+    METADATA,
+    _key("unit", Text),
+    Column("seen_us", INT64),
+    _must("seq_high", INT64, server_default=text("0")),
+    Column("state", Text),
+    Column("reason", Text),
+    Column("software", Text),
+    Column("status_us", INT64),
+    Column("health_us", INT64),
+    Column("health", LargeBinary),
+    Column("report", LargeBinary),
+    sqlite_with_rowid=False,
+)
+
+AUDIT = Table(
+    "audit",
+    METADATA,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    _must("utc_us", INT64),
+    _must("who", Text),
+    _must("what", Text),
+    _must("count", INT64),
+    _must("filter", Text, server_default=text("''")),
+    sqlite_autoincrement=True,
+)
+
+OFFERS = Table(
+    "offers",
+    METADATA,
+    _key("unit", Text),
+    _must("release", INT64),
+    _must("sha", LargeBinary),
+    _must("size", INT64),
+    _must("attempt", INT64),
+    _must("parts", Text),
+    _must("offered_us", INT64),
+    sqlite_with_rowid=False,
+)
+
+PROJECTIONS = Table(
+    "projections",
+    METADATA,
+    _key("schema", Text),
+    _must("fingerprint", Text),
+    _must("generation", INT64),  # rises when the columns change; records of a lower one are projected anew
+    _must("complete", Integer),  # 0: some are left
+)
+"""By which columns records of a type are indexed."""

@@ -1,0 +1,453 @@
+"""What every back end of the station's store promises.
+
+Another back end is one more maker in ``MAKERS``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import count, pairwise, permutations
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agent.records import TimeTag
+from protocol.wire.codec import U63, Text32, decode, encode, key
+from protocol.wire.control.chunk import PictureChunk
+from protocol.wire.control.receipt import Nack, PictureStatus, Receipt
+from protocol.wire.enums import PictureKind, TimeSource
+from protocol.wire.parts import TimeQuality
+from protocol.wire.records.time_anchor import TimeAnchor
+from protocol.wire.registry import Column, Projection, RecordBody, RecordTime, RecordType, Registry
+from protocol.wire.released import released_registry
+from station.commands import Commands
+from station.errors import StoreError
+from station.ingest import Ingest
+from station.query import Query
+from station.store import AuditRow, NewRecord, Store, open_store
+from tests.builders import BOOT, UTC_NS, make_picture, make_read_record, make_record
+from tests.station_files import add, each_read, stored_reads
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from protocol.wire.record import Record
+
+UNIT = "unit-07"
+DAY_US = 86_400_000_000
+NOW_US = UTC_NS // 1000 + DAY_US
+NO_TIME = TimeTag(None, TimeSource.NONE, None)
+
+Maker = Callable[..., Store]
+"""Opens the store of one database, made where it is absent; takes ``registry``."""
+
+
+def sqlite_maker(folder: Path) -> Maker:
+    return lambda name="station", **options: open_store(folder / f"{name}.db", **options)
+
+
+NUMBERS = count()
+MAKERS = {"sqlite": sqlite_maker}
+
+
+@pytest.fixture(params=MAKERS)
+def make(request, tmp_path):
+    opened = []
+
+    def made(*arguments, **options):
+        opened.append(MAKERS[request.param](tmp_path)(*arguments, **options))
+        return opened[-1]
+
+    yield made
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def store(make):
+    return make()
+
+
+def anchor(number: int, mono_us: int, utc_us: int, *, boot: bytes = BOOT) -> Record:
+    quality = TimeQuality(source=TimeSource.GNSS, uncertainty_ms=150)
+    body = TimeAnchor(anchored_boot_id=boot, mono_us=mono_us, utc_us=utc_us, time=quality)
+    return make_record(body, seq=10_000 + number)
+
+
+def chunk(content: bytes, first: int, end: int, sha: bytes | None = None) -> PictureChunk:
+    return PictureChunk(
+        unit=UNIT,
+        boot_id=BOOT,
+        read_id=bytes(16),
+        kind=PictureKind.PLATE,
+        sha256=hashlib.sha256(content).digest() if sha is None else sha,
+        total_bytes=len(content),
+        offset=first,
+        data=content[first:end],
+    )
+
+
+def picture(store: Store, content: bytes, now_us: int = NOW_US) -> bytes:
+    whole = chunk(content, 0, len(content))
+    with store.transaction():
+        assert store.add_chunk(whole, now_us).stored_bytes == len(content)
+    return whole.sha256
+
+
+def commands(store: Store, now_us: int) -> Commands:
+    return Commands(store, "clerk", lambda: now_us)
+
+
+def test_a_record_is_what_the_message_said(store):
+    """What is shown is decoded from the bytes that came, dated by the station."""
+    record = make_read_record(3, seq=5)
+    record_id = record.envelope.record_id
+    add(store, record, now_us=NOW_US)
+    (row,) = stored_reads(store)
+    assert row.record == record
+    assert (row.record_id, row.unit, row.seq, row.body.text) == (record_id, UNIT, 5, "7ABC123")
+    assert (row.utc_us, row.time_source, row.uncertainty_ms, row.dated) == (record.body.utc_us, "gnss", 150, False)
+    assert (row.retention, row.received_us, row.pictures) == ("nonhit", NOW_US, 0)
+    assert store.record(UNIT, record_id).payload == record.payload
+    assert store.record("unit-08", record_id) is None
+
+
+def test_reads_are_filtered_by_unit_time_and_number(store):
+    """The latest few, in the order they came."""
+    for seq in (1, 2, 3):
+        add(store, make_read_record(seq, seq=seq), now_us=NOW_US + seq)
+    add(store, make_read_record(9, seq=1, unit="unit-08"), now_us=NOW_US)
+    assert [r.seq for r in stored_reads(store, unit=UNIT)] == [1, 2, 3]
+    assert [r.seq for r in store.latest("read/1", unit=UNIT, limit=2)] == [2, 3]
+    assert [r.seq for r in stored_reads(store, since_us=NOW_US + 3)] == [3]
+
+
+def test_undated_read_gets_its_time_from_the_nearest_dating_in_any_order(make):
+    """The order in which datings and reads come does not change the time of a read."""
+    undated = make_read_record(10, seq=10, when=NO_TIME)
+    mono_us = undated.body.mono_us
+    near = anchor(1, mono_us + 2_000_000, 1_780_000_002_000_000)
+    far = anchor(2, mono_us + 900_000_000, 1_780_000_900_000_500)
+    times = set()
+    for number, order in enumerate(permutations((undated, near, far))):
+        store = make(f"{number}")
+        add(store, *order, now_us=NOW_US)
+        (row,) = stored_reads(store)
+        times.add((row.utc_us, row.time_source, row.uncertainty_ms, row.dated))
+    assert times == {(1_780_000_000_000_000, "gnss", 150, True)}
+
+
+def test_dating_from_afar_is_less_certain(store):
+    """A clock that ran alone for an hour adds its drift: 50 parts per million."""
+    undated = make_read_record(1, when=NO_TIME)
+    add(store, undated, anchor(1, undated.body.mono_us + 3_600_000_000, 1_780_003_600_000_000), now_us=NOW_US)
+    assert stored_reads(store)[0].uncertainty_ms == 150 + 180
+
+
+def test_dating_leaves_other_boots_and_dated_reads_alone(store):
+    """A monotonic clock means something within its boot only, and the unit's own time is better."""
+    own_time = make_read_record(1, seq=1)
+    other_boot = make_read_record(2, seq=2, when=NO_TIME, boot_id=b"other boot......")
+    add(store, own_time, other_boot, anchor(1, 0, 1), now_us=NOW_US)
+    assert [r.utc_us for r in stored_reads(store)] == [own_time.body.utc_us, None]
+
+
+def test_dating_beyond_the_calendar_is_not_applied(store):
+    """A time before 1970 or after the year 9999 is no time."""
+    add(store, make_read_record(5, when=NO_TIME), anchor(1, 2**63 - 1, 0), anchor(2, 0, 2**63 - 1), now_us=NOW_US)
+    assert stored_reads(store)[0].utc_us is None
+
+
+def test_purge_deletes_old_reads_of_a_class_with_their_pictures(store):
+    """By class and age; pictures that another read shares stay; that they were here is remembered."""
+    shared = picture(store, b"shared")
+    own = picture(store, b"own")
+    pictures = (make_picture(content=b"shared"), make_picture(content=b"own"))
+    old = make_read_record(1, seq=1, pictures=pictures)
+    kept = make_read_record(2, seq=2, pictures=pictures[:1], retention="hit")
+    add(store, old, kept, now_us=NOW_US)
+    assert [r.pictures for r in stored_reads(store)] == [2, 1]
+    gone = commands(store, NOW_US + 31 * DAY_US).purge(30, retention="nonhit")
+    assert (gone.records, gone.pictures) == (1, 1)
+    assert [r.seq for r in stored_reads(store)] == [2]
+    assert (store.picture(UNIT, shared), store.picture(UNIT, own)) == (b"shared", None)
+    assert store.gaps(UNIT) == []
+    assert add(store, old, now_us=NOW_US) == [False]
+    (row,) = store.audit_trail()
+    assert (row.who, row.what, row.filter, row.count) == ("clerk", "purge", "days=30 retention=nonhit", 1)
+
+
+def test_purge_keeps_what_is_young(store):
+    """Age counts from when the read was made, or received if that is earlier."""
+    add(store, make_read_record(), now_us=NOW_US)
+    assert commands(store, NOW_US + 28 * DAY_US).purge(30).records == 0
+    assert len(stored_reads(store)) == 1
+
+
+def test_purge_removes_pictures_that_no_read_ever_named(store):
+    """Chunks whose read never came do not stay for ever, finished or not; young ones wait for their read."""
+    picture(store, b"orphan")
+    with store.transaction():
+        store.add_chunk(chunk(b"part of it", 0, 4), NOW_US)
+    assert commands(store, NOW_US + DAY_US).purge(30).pictures == 0
+    assert commands(store, NOW_US + 31 * DAY_US).purge(30).pictures == 2
+    with store.transaction():
+        assert store.add_chunk(chunk(b"part of it", 0, 4), NOW_US).stored_bytes == 4, "its chunks are gone, too"
+
+
+def test_transaction_is_all_or_nothing(store):
+    """An error in between, of whatever kind, leaves nothing behind."""
+
+    def interrupted():
+        with store.transaction():
+            store.add_records([NewRecord(make_read_record())], NOW_US)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        interrupted()
+    assert (stored_reads(store), store.gaps(UNIT)) == ([], [])
+
+
+# Pictures
+
+
+def pieces(draw: st.DrawFn, size: int) -> list[tuple[int, int]]:
+    """Chunks that cover a picture, some twice or overlapping, in any order."""
+    cuts = sorted({0, size, *draw(st.lists(st.integers(1, size - 1), max_size=8))})
+    covering = list(pairwise(cuts))
+    more = [tuple(sorted(pair)) for pair in draw(st.lists(st.tuples(*[st.integers(0, size)] * 2), max_size=5))]
+    return draw(st.permutations(covering + [pair for pair in more if pair[0] < pair[1]]))
+
+
+@pytest.mark.slow
+@given(st.data())
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_picture_is_whole_once_its_chunks_cover_it(make, data):
+    """Whatever the order, with duplicates and overlaps, and two ingests on one database taking turns."""
+    content = data.draw(st.binary(min_size=2, max_size=40))
+    sha = hashlib.sha256(content).digest()
+    name = f"{next(NUMBERS)}"
+    stations = [make(name), make(name)]
+    here: set[int] = set()
+    for first, end in pieces(data.draw, len(content)):
+        store = data.draw(st.sampled_from(stations))
+        with store.transaction():
+            result = store.add_chunk(chunk(content, first, end), NOW_US)
+        here |= set(range(first, end))
+        prefix = next(n for n in range(len(content) + 1) if n not in here)
+        assert (result.stored_bytes, result.kept, result.hopeless) == (prefix, True, False)
+        assert (stations[0].picture(UNIT, sha) == content) == (len(here) == len(content))
+    assert stations[1].picture(UNIT, sha) == content
+    for store in stations:
+        store.close()
+
+
+def test_two_consumers_lose_no_chunk_of_a_picture(make):
+    """Each gets every other chunk, and the one with the last chunks commits first."""
+    content = bytes(range(250)) * 40
+    odd, even = (Ingest(make(), name, lambda: NOW_US) for name in ("a", "b"))
+    topic = f"lpr/1/{UNIT}/up/pic"
+    offsets = list(range(0, len(content), 1000))
+    for offset in offsets[::2]:
+        even.take(topic, _encoded(content, offset))
+    for offset in offsets[1::2]:
+        odd.take(topic, _encoded(content, offset))
+    answers = [decode(payload, Receipt, Nack, PictureStatus) for _, payload in odd.commit() + even.commit()]
+    sha = hashlib.sha256(content).digest()
+    assert [type(answer) for answer in answers] == [PictureStatus, Receipt]
+    assert answers[1].pictures == ((sha, len(content)),)
+    assert make().picture(UNIT, sha) == content
+
+
+def _encoded(content: bytes, offset: int) -> bytes:
+    return encode(chunk(content, offset, min(offset + 1000, len(content))))
+
+
+@pytest.mark.slow
+def test_an_unfinished_picture_has_bounded_rows_and_is_finished_all_the_same(store):
+    """Single bytes with a hole after each: at some point they are not kept; from the front everything is."""
+    content = hashlib.sha512(b"seed").digest() * 70
+    sha = hashlib.sha256(content).digest()
+    with store.transaction():
+        results = [store.add_chunk(chunk(content, at, at + 1), NOW_US) for at in range(1, len(content), 2)]
+        assert [result.kept for result in results].count(True) == 1024
+        for at in range(0, len(content), 512):
+            store.add_chunk(chunk(content, at, at + 512), NOW_US)
+    assert store.picture(UNIT, sha) == content
+
+
+# Types that are not known, and become known
+
+
+class Toy(RecordBody):
+    SCHEMA: ClassVar[str] = "toy/1"
+
+    colour: Annotated[Text32, key("col")]
+    mono_us: Annotated[U63, key("mono")]
+
+
+TOY = RecordType(
+    schema="toy/1",
+    model=Toy,
+    retention=lambda toy: "toys",
+    when=lambda toy: RecordTime(toy.mono_us, None, TimeSource.NONE, None),
+    projection=Projection("toys", (Column("colour", str, lambda toy: toy.colour, indexed=True),)),
+    export=lambda toy: {"colour": toy.colour},
+)
+MORE_OF_TOY = replace(
+    TOY,
+    projection=Projection("toys", (*TOY.projection.columns, Column("mono", int, lambda toy: toy.mono_us))),
+)
+
+
+def toy(number: int, body: RecordBody | None = None) -> Record:
+    return make_record(
+        body or Toy(colour=f"colour {number}", mono_us=number * 1_000_000),
+        seq=number,
+        record_id=number.to_bytes(16, "big"),
+    )
+
+
+def opaque(record: Record) -> Record:
+    """As a station decodes it that does not know its type."""
+    return replace(record, body=None)
+
+
+class WrongToy(RecordBody):
+    SCHEMA: ClassVar[str] = "toy/1"
+
+    colour: Annotated[U63, key("col")]
+
+
+def rows_of(store: Store, table: str, *names: str) -> list[tuple]:
+    statement = f"SELECT {', '.join(names)} FROM {table} ORDER BY record_id"  # noqa: S608 - names of the test's own
+    return [tuple(row) for row in store.db.driver_sql(statement)]
+
+
+def test_a_type_is_understood_after_an_update_with_all_that_came_before(make):
+    """Opaque records get their place in the index, their retention class and their time."""
+    older = make(registry=Registry(()))
+    add(older, *(opaque(toy(number)) for number in range(1, 601)), now_us=NOW_US)
+    assert older.gaps(UNIT) == []
+    assert [row.body for row in each_read(older, "toy/1")] == [None] * 600
+    assert commands(older, NOW_US + 99 * DAY_US).purge(1).records == 0, "its retention is not known"
+    older.close()
+    newer = make(registry=released_registry().with_type(TOY))
+    assert rows_of(newer, "toys", "colour") == [(f"colour {number}",) for number in range(1, 601)]
+    assert next(each_read(newer, "toy/1")).body.colour == "colour 1"
+    add(newer, anchor(900, 1_000_000, 1_780_000_000_000_000), toy(601), now_us=NOW_US)
+    times = [row.utc_us for row in each_read(newer, "toy/1")]
+    assert times[:2] == [1_780_000_000_000_000, 1_780_000_001_000_000]
+    assert None not in times
+    assert commands(newer, NOW_US + 99 * DAY_US).purge(1, retention="toys").records == 601
+    assert rows_of(newer, "toys", "colour") == []
+
+
+def test_a_type_that_is_indexed_by_more_is_indexed_anew(make):
+    """Also the records that an older station stored in between."""
+    registry = released_registry()
+    add(make(registry=registry.with_type(TOY)), toy(1), now_us=NOW_US)
+    add(make(registry=registry), opaque(toy(2)), now_us=NOW_US)
+    for _ in range(2):
+        store = make(registry=registry.with_type(MORE_OF_TOY))
+        assert rows_of(store, "toys", "colour", "mono") == [("colour 1", 1_000_000), ("colour 2", 2_000_000)]
+
+
+def test_an_opaque_record_that_is_not_what_its_type_declares_stays_as_it_came(make):
+    """It blocks nothing, and its bytes are still there."""
+    wrong = toy(1, WrongToy(colour=5))
+    add(make(registry=Registry(())), opaque(wrong), opaque(toy(2)), now_us=NOW_US)
+    store = make(registry=released_registry().with_type(TOY))
+    assert [(row.record.payload == wrong.payload, row.body is None) for row in each_read(store, "toy/1")] == [
+        (True, True), (False, False),
+    ]  # fmt: skip
+    assert rows_of(store, "toys", "colour") == [("colour 2",)]
+
+
+def test_a_purge_by_an_older_station_empties_the_index_of_a_newer_one(make):
+    """What is deleted is not left in a table that the station of the day does not know."""
+    add(make(registry=released_registry().with_type(TOY)), toy(1), now_us=NOW_US)
+    older = make(registry=released_registry())
+    assert commands(older, NOW_US + 99 * DAY_US).purge(1).records == 1
+    assert rows_of(older, "toys", "colour") == []
+
+
+def test_two_types_cannot_share_a_table(make):
+    """Nor take one of the station's own."""
+    own = replace(TOY, projection=Projection("audit", ()))
+    with pytest.raises(ValueError, match="the table audit is taken"):
+        make(registry=released_registry().with_type(own))
+
+
+# Questions
+
+
+def test_every_question_is_noted_with_its_filter_and_count(store):
+    """Who asked, for what, by which filter, and how much was found."""
+    record = make_read_record()
+    add(store, record, now_us=NOW_US)
+    with store.transaction():
+        store.note_seen([UNIT], NOW_US)
+    query = Query(store, "clerk", lambda: NOW_US)
+    query.records(unit=UNIT, limit=5)
+    query.record(UNIT, record.envelope.record_id)
+    query.picture(UNIT, bytes(32))
+    query.units()
+    query.gaps(UNIT)
+    query.sequences()
+    query.health(UNIT)
+    query.count_pictures()
+    query.audit_trail()
+    asked = [(row.who, row.what, row.filter, row.count) for row in store.audit_trail()]
+    assert asked == [
+        ("clerk", "show records", f"schema=read/1 unit={UNIT} limit=5", 1),
+        ("clerk", "show record", f"unit={UNIT} id={record.envelope.record_id.hex()}", 1),
+        ("clerk", "show picture", f"unit={UNIT} sha256={bytes(32).hex()}", 0),
+        ("clerk", "show units", "", 1),
+        ("clerk", "show gaps", f"unit={UNIT}", 0),
+        ("clerk", "show sequence numbers", "", 1),
+        ("clerk", "show counters", f"unit={UNIT}", 0),
+        ("clerk", "count pictures", "", 0),
+        ("clerk", "show audit trail", "", 8),
+    ]
+
+
+def test_an_export_is_noted_before_its_first_record(store):
+    """Whoever breaks an export off has been noted all the same."""
+    add(store, make_read_record(), now_us=NOW_US)
+
+    class Broken:
+        def write(self, _):
+            assert [row.what for row in store.audit_trail()] == ["export csv begins"]
+            raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        Query(store, "clerk", lambda: NOW_US).export_csv(Broken(), unit=UNIT)
+    assert [(row.what, row.filter) for row in store.audit_trail()] == [
+        ("export csv begins", f"schema=read/1 unit={UNIT}")
+    ]
+
+
+def test_a_question_that_cannot_be_noted_is_not_answered(store):
+    """No trail, no answer."""
+    add(store, make_read_record(), now_us=NOW_US)
+
+    class Full:
+        def __getattr__(self, name):
+            return getattr(store, name)
+
+        def audit(self, entry: AuditRow) -> None:
+            raise StoreError("disk full")
+
+    with pytest.raises(StoreError, match="disk full"):
+        Query(Full(), "clerk", lambda: NOW_US).records(limit=1)
+
+
+def test_pages_lose_and_repeat_nothing(store):
+    """Records that came in the same microsecond, more than a page of them."""
+    add(store, *(make_read_record(number, seq=number, pictures=()) for number in range(1, 701)), now_us=NOW_US)
+    assert [row.seq for row in stored_reads(store)] == list(range(1, 701))
