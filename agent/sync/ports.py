@@ -11,8 +11,17 @@ if TYPE_CHECKING:
 class Waiting(Protocol):
     """What waits in the outbox."""
 
-    def records(self, *, after_seq: int, limit: int) -> list[OutboxRow]:
-        """Return the oldest records above a sequence number."""
+    def changes(self) -> int:
+        """Return a number that is another one after every change; asked often, so it must be cheap."""
+
+    def given_up(self) -> int:
+        """Return how many records have left unsent so far, evicted or expired."""
+
+    def priorities(self) -> list[int]:
+        """Return the priorities of which records wait."""
+
+    def records_of(self, priority: int, *, after_seq: int, limit: int) -> list[OutboxRow]:
+        """Return the oldest records of a priority above a sequence number."""
 
     def pictures(self, lane: PicturePriority, *, after_pic: int, limit: int) -> list[PictureRow]:
         """Return the oldest pictures of a lane above a number."""

@@ -46,7 +46,7 @@ class UplinkConfig:
     window: int = MAX_IN_FLIGHT
     """Most messages in flight; the peer may lower it, and a slow link does (:mod:`agent.sync.congestion`)."""
     unreceipted: int = 2048
-    """Most records published and not yet receipted."""
+    """Most records of each priority published and not yet receipted."""
     receipt_timeout_s: float = 20.0
     """A receipt later than this is overdue; it doubles each time, up to ``receipt_timeout_max_s``."""
     receipt_timeout_max_s: float = 300.0
@@ -202,6 +202,8 @@ class Uplink:
             return 0
         self._resume_ns = None
         sent = 0
+        if self._may_send:
+            self._records.look()
         while self._may_send and self._send_next(t_mono_ns):
             sent += 1
         return sent
@@ -381,10 +383,9 @@ class Uplink:
 
     def _look_for_overdue(self, t_mono_ns: int) -> None:
         patience_ns = round(self._timeout_s * _NS_PER_S)
-        records_late = self._records.overdue(t_mono_ns, patience_ns)
+        records_late = self._records.rewind_overdue(t_mono_ns, patience_ns)
         pictures_late = self._pictures.overdue(t_mono_ns, patience_ns)
-        if records_late:
-            self._counts.resent += self._records.rewind()
+        self._counts.resent += records_late
         if pictures_late:
             self._pictures.rewind()
         if records_late or pictures_late:

@@ -47,7 +47,13 @@ _ROUNDS = 3000
 class NothingWaits:
     """An empty outbox."""
 
-    def records(self, *, after_seq, limit):
+    def changes(self):
+        return 0
+
+    def given_up(self):
+        return 0
+
+    def priorities(self):
         return []
 
     def pictures(self, lane, *, after_pic, limit):

@@ -68,16 +68,33 @@ def flat(fields, prefix=""):
     return found
 
 
+def keys_of_all(schema):
+    """Keys of all examples of a schema: those that may be left out are in one of them."""
+    found = {}
+    for payload in ALL.values():
+        sent = unpack(payload)
+        if sent["v"] == schema:
+            found |= flat(sent)
+    return found
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_every_key_that_is_sent_is_documented_and_every_documented_key_is_sent(document, name):
     """Names and types agree in both directions."""
     sent = unpack(ALL[name])
     contract = documented(document)[sent["v"]]
-    types = flat(sent)
-    assert types.keys() == contract.keys()
-    for key, sort in types.items():
+    assert keys_of_all(sent["v"]).keys() == contract.keys()
+    for key, sort in flat(sent).items():
         allowed = contract[key].split(" or ")
         assert (sort or "nil") in allowed, f"{key} is {sort}, documented as {contract[key]}"
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_what_may_be_left_out_is_documented_so(document, name):
+    """A decoder in another language must not ask for it."""
+    sent = unpack(ALL[name])
+    may = set(re.findall(r"^\| `(\w+)` \| [a-z ]+ \| optional:", document, flags=re.MULTILINE))
+    assert keys_of_all(sent["v"]).keys() - flat(sent).keys() <= may
 
 
 def test_no_schema_is_missing_and_none_is_invented(document):
