@@ -33,11 +33,11 @@ class Waiting(Protocol):
 class Downloads(Protocol):
     """What comes down when nothing else waits to go up."""
 
-    def offered(self, payload: bytes) -> None:
-        """Take an offer; raises WireError."""
+    def offered(self, kind: str, payload: bytes) -> bool:
+        """Take an offer of a kind of file, empty to withdraw it; False when it is for nobody.  Raises WireError."""
 
-    def take(self, payload: bytes) -> None:
-        """Take bytes; raises WireError."""
+    def take(self, payload: bytes) -> bool:
+        """Take bytes; False when they are for nobody.  Raises WireError."""
 
     def next_request(self, t_mono_ns: int, *, metered: bool) -> bytes | None:
         """Return what to ask for now."""

@@ -21,7 +21,7 @@ from hw.ports import Acked, LinkDown, LinkDownError, LinkEvent, LinkUp, Received
 from protocol.errors import WireError
 from protocol.wire.codec import decode
 from protocol.wire.control.receipt import DownMessage, Nack, PictureStatus, Receipt
-from protocol.wire.topics import Channel, build
+from protocol.wire.topics import Channel, build, offered_kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -309,8 +309,9 @@ class Uplink:
             self._pause_and_rewind(t_mono_ns)
 
     def _receive(self, topic: str, payload: bytes, t_mono_ns: int) -> None:
-        if topic in {self._topic[Channel.COMMAND], self._topic[Channel.PART]} and self._downloads is not None:
-            self._receive_download(self._downloads, topic, payload)
+        kind = offered_kind(self._unit, topic)
+        if self._downloads is not None and (kind is not None or topic == self._topic[Channel.PART]):
+            self._receive_download(self._downloads, kind, payload)
             return
         if topic != self._topic[Channel.RECEIPT]:
             self._counts.foreign += 1
@@ -336,9 +337,10 @@ class Uplink:
                 self._pictures.go_back(sha256, offset)
                 self._commands(PictureStored(sha256, offset))
 
-    def _receive_download(self, downloads: Downloads, topic: str, payload: bytes) -> None:
+    def _receive_download(self, downloads: Downloads, kind: str | None, payload: bytes) -> None:
         try:
-            downloads.offered(payload) if topic == self._topic[Channel.COMMAND] else downloads.take(payload)
+            known = downloads.take(payload) if kind is None else downloads.offered(kind, payload)
+            self._counts.foreign += not known
         except WireError:
             self._counts.malformed += 1
 

@@ -125,6 +125,11 @@ EXAMPLES = {
             unit="unit-07", release=42, sha256=HASH, size_bytes=5_000_000, attempt=0, parts=("code", "models")
         )
     ),
+    "offer_of_maps": encode(
+        FileOffer(
+            unit="unit-07", release=3, sha256=HASH, size_bytes=40_000, attempt=0, parts=(), kind="maps"
+        )
+    ),
     "part": encode(FilePart(unit="unit-07", sha256=HASH, offset=32_768, data=b"bytes")),
     "wish": encode(ChunkRequest(unit="unit-07", boot_id=BOOT, sha256=HASH, offset=32_768)),
     "report": encode(
@@ -135,7 +140,7 @@ EXAMPLES = {
     ),
 }  # fmt: skip
 MODELS = {model.SCHEMA: model for model in (*drawn.RECORD_MODELS, *drawn.CONTROL_MESSAGES)}
-ADDED = {"cause": ""}
+ADDED = {"cause": "", "kind": "update"}
 """Top-level keys that the first release does not know, with what they mean when they are left out."""
 KINDS = {name: Kind(MODELS[unpack(payload)["v"]], payload) for name, payload in EXAMPLES.items()}
 """By the name of the golden file."""

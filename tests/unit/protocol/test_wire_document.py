@@ -19,7 +19,7 @@ from protocol.wire.control.receipt import MAX_RECEIPT_PICTURES, MAX_RECEIPT_RECO
 from protocol.wire.control.transfer import MAX_PART_BYTES
 from protocol.wire.control.unit_state import MAX_COUNTERS
 from protocol.wire.records.tombstone import MAX_RANGES
-from protocol.wire.topics import ROOT, Channel
+from protocol.wire.topics import ROOT, Channel, offer_topic
 from tests.unit.protocol.test_wire import EXAMPLES, KINDS
 
 TYPES = {str: "string", int: "integer", bytes: "bytes", bool: "boolean", list: "array", dict: "map"}
@@ -120,6 +120,11 @@ def test_only_keys_documented_so_may_be_nil(document, name):
 def test_every_topic_is_documented(document, channel):
     """A topic nobody knows of is a topic nobody guards."""
     assert f"| `{ROOT}/{{unit}}/{channel.value}` |" in document
+
+
+def test_the_topic_of_other_files_is_documented(document):
+    topic = offer_topic("UNIT", "maps").replace("UNIT", "{unit}").replace("maps", "{kind}")
+    assert f"| `{topic}` |" in document
 
 
 @pytest.mark.parametrize("constants", [kind for kind in vars(enums).values() if is_enum(kind)])
