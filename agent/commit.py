@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from agent.buffer import Applied
+from agent.buffer import Applied, NewRecord
 from agent.errors import OutboxFullError, OutboxHeldError
-from protocol.wire.enums import PictureKind
+from protocol.wire.enums import PictureKind, TimeSource
 
 if TYPE_CHECKING:
     from agent.buffer import Command, Outbox
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 _GROUP = 64
 """Reads committed in one transaction at most."""
+_EXPIRE_EVERY_NS = 60 * 10**9
+_TRUSTED = frozenset({TimeSource.GNSS, TimeSource.NTP})
+"""Times by which records may expire: one that is carried on, or wrong, must not cost any."""
 _MAX_WHOLE = 256
 """Reads held with all their pictures while the disk takes nothing."""
 
@@ -40,7 +43,9 @@ class CommitResult:
     refused: int = 0
     """Records set aside because they were refused for good."""
     lost: int = 0
-    """Reads that were evicted, unsent, because nothing else could make room."""
+    """Records that were evicted, unsent, because nothing else could make room."""
+    expired: int = 0
+    """Records that were deleted because their time was over."""
     stuck: bool = False
     """True when the disk took nothing; the reads are held in memory and tried again."""
 
@@ -71,7 +76,8 @@ class ReadCommitter:
         self._reads: list[Read] = []
         self._time_anchors: list[TimeAnchor] = []
         self._commands: list[Command] = []
-        self._lost = outbox.lost_reads
+        self._lost = outbox.lost_records
+        self._expire_due_ns = 0
         self.counts = CommitCounts()
         self.last_fix: Fix | None = None
         self.stuck = False
@@ -103,8 +109,12 @@ class ReadCommitter:
         self._commands.append(command)
 
     def commit_ready(self, t_mono_ns: int) -> CommitResult:
-        """Commit what is ready and carry out the station's answers.  Raises OutboxError for a damaged outbox."""
-        return self._commit(self._geotagger.tick(t_mono_ns))
+        """Commit what is ready, carry out the station's answers, and once a minute delete what has expired.
+
+        Raises OutboxError for a damaged outbox.
+        """
+        result = self._commit(self._geotagger.tick(t_mono_ns))
+        return result if self.stuck else replace(result, expired=self._expire(t_mono_ns), stuck=self.stuck)
 
     def flush(self) -> CommitResult:
         """Commit everything, placed with the fixes there are: the agent stops."""
@@ -120,8 +130,9 @@ class ReadCommitter:
         seqs: list[int] = []
         while (self._reads or self._time_anchors) and not self.stuck:
             group = self._reads[:_GROUP]
+            anchors = [NewRecord(anchor) for anchor in self._time_anchors]
             try:
-                seqs += self._outbox.append(group, self._time_anchors)
+                seqs += self._outbox.append([*group, *anchors])[: len(group)]
             except OutboxHeldError as error:
                 self._note(error)
                 break
@@ -132,8 +143,26 @@ class ReadCommitter:
             self.counts.reads_committed += len(group)
         if self.stuck:
             self._lighten()
-        lost, self._lost = self._outbox.lost_reads - self._lost, self._outbox.lost_reads
-        return CommitResult(tuple(committed), tuple(seqs), applied.freed, applied.quarantined, lost, self.stuck)
+        lost, self._lost = self._outbox.lost_records - self._lost, self._outbox.lost_records
+        return CommitResult(
+            tuple(committed), tuple(seqs), applied.freed, applied.quarantined, lost, stuck=self.stuck
+        )
+
+    def _expire(self, t_mono_ns: int) -> int:
+        """Delete what has expired; return how many records."""
+        if t_mono_ns < self._expire_due_ns:
+            return 0
+        now = self._timebase.tag(t_mono_ns)
+        if now.utc_ns is None or now.source not in _TRUSTED:
+            return 0
+        try:
+            expired = self._outbox.expire(now.utc_ns // 1000)
+        except OutboxHeldError as error:
+            self._note(error)
+            return 0
+        if not expired.more:
+            self._expire_due_ns = t_mono_ns + _EXPIRE_EVERY_NS
+        return expired.records
 
     def _note(self, error: OutboxHeldError) -> None:
         self.stuck = True

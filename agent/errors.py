@@ -36,6 +36,10 @@ class OutboxError(AgentError):
     """The outbox refuses or fails an operation."""
 
 
+class OutboxTypeError(OutboxError, LookupError):
+    """A record is of a type that is not registered: a defect of the program, nothing was stored."""
+
+
 class OutboxHeldError(OutboxError):
     """The disk did not take it: nothing was committed, the caller still holds it and tries again after a pause."""
 

@@ -202,6 +202,13 @@ class Read:
     body: ReadBody
     """What is signed, stored and sent."""
     pictures: tuple[Picture, ...]
+    expires_utc_us: int | None = None
+    """When it leaves the outbox, sent or not; None: never without a receipt."""
+
+    @property
+    def record_id(self) -> bytes:
+        """Its name as a record."""
+        return self.read_id
 
     @property
     def retention(self) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from agent.buffer import Limits, OutboxReader, Receipted, open_outbox
 from bench.measure import Figure, arguments
 from protocol.seal.evidence import START
+from protocol.wire.registry import Priority
 from tests.builders import make_encoder, make_read
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def cost(folder: Path, waiting: int, rounds: int) -> tuple[float, float]:
         appends.append(timed(partial(outbox.append, reads)))
 
     def drain() -> None:
-        rows = reader.records(after_seq=0, limit=GROUP)
+        rows = reader.records_of(Priority.NORMAL, after_seq=0, limit=GROUP)
         outbox.apply([Receipted(tuple((row.seq, row.record_id) for row in rows))])
 
     drains = [timed(drain) for _ in range(rounds)]
@@ -100,10 +101,12 @@ def fill(outbox: Outbox, waiting: int) -> None:
     con.execute("BEGIN")
     con.execute(
         "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < ?)"
-        " INSERT INTO records SELECT i, 0, randomblob(16), (SELECT payload FROM records WHERE seq = 1) FROM n",
+        " INSERT INTO records (seq, schema, id, payload, priority, kept)"
+        " SELECT i, schema, randomblob(16), payload, priority, kept FROM n, records WHERE seq = 1",
         (waiting,),
     )
-    con.execute("UPDATE meta SET next_seq = ?, reads = ?, appended = ?", (waiting + 1, waiting, waiting))
+    con.execute("UPDATE meta SET next_seq = ?", (waiting + 1,))
+    con.execute("UPDATE types SET waiting = ?, appended = ?", (waiting, waiting))
     con.execute("COMMIT")
     con.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 

@@ -31,7 +31,11 @@ def show(state_dir: Path) -> int:
     reader.close()
     table = Table("outbox", "value", title=str(state_dir / FILE_NAME))
     for name, value in asdict(stats).items():
-        table.add_row(name.replace("_", " "), "-" if value is None else f"{value:,}")
+        if name != "types":
+            table.add_row(name.replace("_", " "), "-" if value is None else f"{value:,}")
+    for schema, counts in stats.types.items():
+        for name, value in asdict(counts).items():
+            table.add_row(f"{schema} {name}", f"{value:,}")
     Console().print(table)
     return 0
 
@@ -40,13 +44,13 @@ def listing(state_dir: Path, *, quarantined: bool) -> int:
     """Print the oldest pending records, or the quarantined ones."""
     reader = OutboxReader(state_dir / FILE_NAME)
     if quarantined:
-        table = Table("seq", "kind", "id", "bytes", "reason")
+        table = Table("seq", "type", "id", "bytes", "reason")
         for row, code in reader.quarantined(limit=_MAX_LISTED):
-            table.add_row(str(row.seq), row.kind.name.lower(), row.record_id.hex(), str(len(row.payload)), code)
+            table.add_row(str(row.seq), row.schema, row.record_id.hex(), str(len(row.payload)), code)
     else:
-        table = Table("seq", "kind", "id", "bytes")
+        table = Table("seq", "type", "id", "bytes")
         for row in reader.records(after_seq=0, limit=_MAX_LISTED):
-            table.add_row(str(row.seq), row.kind.name.lower(), row.record_id.hex(), str(len(row.payload)))
+            table.add_row(str(row.seq), row.schema, row.record_id.hex(), str(len(row.payload)))
     reader.close()
     Console().print(table)
     return 0

@@ -106,7 +106,13 @@ def receipts() -> tuple[Callable[[bytes], None], list[bytes]]:
     """What comes to a unit: receipts, nacks, picture statuses, signed and not."""
 
     class Nothing:
-        def records(self, *, after_seq: int, limit: int) -> list:
+        def changes(self) -> int:
+            return 0
+
+        def given_up(self) -> int:
+            return 0
+
+        def priorities(self) -> list:
             return []
 
         def pictures(self, lane: object, *, after_pic: int, limit: int) -> list:

@@ -144,9 +144,9 @@ def child(unit: Unit, fault: Fault | None, report: int) -> None:
         con.set_trace_callback(lambda sql: [passed(p) for p, start in STATEMENTS.items() if sql.startswith(start)])
         return con
 
-    def append(outbox: Outbox, reads, time_anchors=()):
-        seqs = plain_append(outbox, reads, time_anchors)
-        os.write(report, b"".join(read.read_id for read in reads))
+    def append(outbox: Outbox, records):
+        seqs = plain_append(outbox, records)
+        os.write(report, b"".join(record.record_id for record in records if record.record_id is not None))
         return seqs
 
     connect, plain_append = schema.connect, Outbox.append

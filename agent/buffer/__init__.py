@@ -5,9 +5,12 @@ from agent.buffer.outbox import Outbox
 from agent.buffer.reader import OutboxReader
 from agent.buffer.retention import Limits
 from agent.buffer.rows import (
+    Appendable,
     Applied,
     Command,
     Encoded,
+    Expired,
+    NewRecord,
     OpenReport,
     OutboxRow,
     OutboxStats,
@@ -17,14 +20,17 @@ from agent.buffer.rows import (
     PictureStored,
     Quarantined,
     Receipted,
-    RowKind,
+    TypeCounts,
 )
 
 __all__ = [
+    "Appendable",
     "Applied",
     "Command",
     "Encoded",
+    "Expired",
     "Limits",
+    "NewRecord",
     "OpenReport",
     "Outbox",
     "OutboxReader",
@@ -36,6 +42,6 @@ __all__ = [
     "PictureStored",
     "Quarantined",
     "Receipted",
-    "RowKind",
+    "TypeCounts",
     "open_outbox",
 ]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.buffer.counters import ROW_BYTES
-from agent.buffer.rows import PicturePriority, RowKind
+from agent.buffer.rows import PicturePriority
+from agent.buffer.table import COLUMNS, INSERT_REFUSED
 
 if TYPE_CHECKING:
     import sqlite3
@@ -16,26 +16,26 @@ if TYPE_CHECKING:
 def free(con: sqlite3.Connection, counts: OutboxCounters, seq: int, record_id: bytes) -> bool:
     """Free a record that the station holds; False when it was not here."""
     row = con.execute(
-        "DELETE FROM records WHERE seq = ? AND id = ? RETURNING kind, length(payload)", (seq, record_id)
+        "DELETE FROM records WHERE seq = ? AND id = ? RETURNING schema, length(payload)", (seq, record_id)
     ).fetchone()
     if row is None:
         return _free_quarantined(con, counts, seq, record_id)
-    kind, size = row
-    counts.record(kind, size, -1)
-    counts.receipted += kind == RowKind.READ
+    schema, size = row
+    counts.record(schema, size, -1)
+    counts.of(schema).receipted += 1
     return True
 
 
 def _free_quarantined(con: sqlite3.Connection, counts: OutboxCounters, seq: int, record_id: bytes) -> bool:
     """Free a record that was refused once and taken after all."""
     row = con.execute(
-        "DELETE FROM quarantine WHERE seq = ? AND id = ? RETURNING kind, length(payload)", (seq, record_id)
+        "DELETE FROM quarantine WHERE seq = ? AND id = ? RETURNING schema, length(payload)", (seq, record_id)
     ).fetchone()
     if row is None:
         return False
-    counts.used_bytes -= row[1] + ROW_BYTES
-    counts.quarantined -= 1
-    counts.receipted += row[0] == RowKind.READ
+    schema, size = row
+    counts.refused(size, -1)
+    counts.of(schema).receipted += 1
     return True
 
 
@@ -58,14 +58,13 @@ def note_stored(
 
 def quarantine(con: sqlite3.Connection, counts: OutboxCounters, seq: int, code: str) -> bool:
     """Set a record aside that was refused for good; False when it was not here."""
-    row = con.execute("DELETE FROM records WHERE seq = ? RETURNING kind, id, payload", (seq,)).fetchone()
+    row = con.execute(f"DELETE FROM records WHERE seq = ? RETURNING {COLUMNS}", (seq,)).fetchone()  # noqa: S608 - words of ours
     if row is None:
         return False
-    kind, record_id, payload = row
-    con.execute("INSERT INTO quarantine VALUES (?, ?, ?, ?, ?)", (seq, kind, record_id, payload, code))
-    counts.record(kind, len(payload), -1)
-    counts.used_bytes += len(payload) + ROW_BYTES
-    counts.quarantined += 1
+    con.execute(INSERT_REFUSED, (*row, code))
+    _, schema, _, payload, *_ = row
+    counts.record(schema, len(payload), -1)
+    counts.refused(len(payload), 1)
     return True
 
 

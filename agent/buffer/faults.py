@@ -47,7 +47,7 @@ def classify_error(
     error: sqlite3.Error | OSError, path: Path, *, nothing_free: Callable[[], bool] = lambda: False
 ) -> OutboxError:
     """Return OutboxFullError, OutboxDiskError, or plain OutboxError for everything else."""
-    if _is_full(error, nothing_free):
+    if is_full(error, nothing_free):
         return OutboxFullError(f"{path}: no room on the disk ({error}); nothing was lost, free some space")
     if is_unreadable(error):
         return OutboxDiskError(
@@ -86,7 +86,8 @@ def means_damage(error: sqlite3.Error | OSError) -> bool:
     return is_unreadable(error) or is_contradiction(error)
 
 
-def _is_full(error: sqlite3.Error | OSError, nothing_free: Callable[[], bool]) -> bool:
+def is_full(error: sqlite3.Error | OSError, nothing_free: Callable[[], bool] = lambda: False) -> bool:
+    """True when the disk has no room."""
     if isinstance(error, OSError):
         return error.errno in {errno.ENOSPC, errno.EDQUOT}
     code = _code(error)

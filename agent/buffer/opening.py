@@ -10,14 +10,14 @@ import os
 import sqlite3
 from typing import TYPE_CHECKING
 
-from agent.buffer import counters, schema
+from agent.buffer import counters, schema, table
 from agent.buffer.damage import MAX_CLEARED, SUSPECT_NAME, note_cleared, note_proven, read_mark
-from agent.buffer.faults import means_damage
+from agent.buffer.faults import is_full, means_damage
 from agent.buffer.log_check import lost_commits
 from agent.buffer.mark import BLOCK, SeqMark, sync_folder, write_durably
 from agent.buffer.outbox import BALLAST_NAME, FILE_NAME, Outbox, free_bytes
 from agent.buffer.recount import contradictions
-from agent.buffer.rescue import Rescue, store_stone
+from agent.buffer.rescue import Rescue
 from agent.buffer.retention import Limits, damage_tombstone
 from agent.buffer.rows import OpenReport
 from agent.buffer.salvage import Wreck
@@ -41,9 +41,13 @@ _SIDE_FILES = ("", "-wal", "-shm")
 
 
 def opens_slowly(folder: Path) -> bool:
-    """True when the next opening looks at every page, or goes on with a rescue: that may take many minutes."""
-    mark = read_mark(folder)
-    return (mark is not None and mark.seen) or (folder / RESCUE_NAME).exists()
+    """True when the next opening migrates the file, looks at every page, or goes on with a rescue.
+
+    That may take many minutes.
+    """
+    mark, file = read_mark(folder), folder / FILE_NAME
+    damaged = (mark is not None and mark.seen) or (folder / RESCUE_NAME).exists()
+    return damaged or (file.exists() and schema.is_older(file))
 
 
 class _LogDamagedError(sqlite3.DatabaseError):
@@ -108,6 +112,9 @@ def _open_patiently(folder: Path, migrations: Sequence[str], high: int) -> sqlit
             raise
         except sqlite3.DatabaseError as error:
             errors.append(error)
+            if is_full(error):
+                # A migration needs a little room, too.
+                (folder / BALLAST_NAME).unlink(missing_ok=True)
         else:
             note_cleared(folder)
             return con
@@ -142,7 +149,7 @@ def _announce_lost_file(con: sqlite3.Connection, encoder: Encoder, mark: SeqMark
     con.execute("BEGIN IMMEDIATE")
     counts = counters.load(con)
     counts.next_seq = mark.high + 1
-    store_stone(con, counts, encoder, damage_tombstone(((1, mark.high),)))
+    table.append(con, counts, encoder, damage_tombstone(((1, mark.high),)))
     mark.cover(counts.next_seq - 1)
     counters.store(con, counts)
     con.execute("COMMIT")

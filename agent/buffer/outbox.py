@@ -12,24 +12,23 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent.buffer import apply, counters, retention, schema
+from agent.buffer import apply, counters, expiry, retention, schema, table
 from agent.buffer.damage import DamageWatch
 from agent.buffer.retention import Limits
 from agent.buffer.rows import (
     Applied,
     Command,
-    Encoded,
     Encoder,
+    Expired,
     OutboxStats,
     PicturePriority,
     PictureQuarantined,
     PictureStored,
     Quarantined,
     Receipted,
-    RowKind,
     picture_priority,
 )
-from agent.errors import OutboxDiskError, OutboxError, OutboxFullError
+from agent.errors import OutboxDiskError, OutboxError, OutboxFullError, OutboxTypeError
 from protocol.wire.enums import LostReason
 from protocol.wire.records.tombstone import MAX_RANGES
 
@@ -38,8 +37,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.buffer.mark import SeqMark
-    from agent.records import Read
-    from protocol.wire.records.time_anchor import TimeAnchor
+    from agent.buffer.rows import Appendable, OutboxRow
+    from protocol.wire.enums import PictureKind
     from protocol.wire.records.tombstone import Tombstone
 
 FILE_NAME = "outbox.db"
@@ -58,7 +57,7 @@ class _Doubt:
     """A group whose commit failed: it may be in the file all the same, and show when the log is read again."""
 
     first_seq: int
-    read_ids: tuple[bytes, ...]
+    record_ids: tuple[bytes | None, ...]
 
 
 class Outbox:
@@ -76,27 +75,30 @@ class Outbox:
         """What the outbox may hold while the disk is nearly full; 0 while it is not."""
         self._is_open = True
         self._doubt: _Doubt | None = None
-        self._known: dict[bytes, int] = {}
-        """Reads whose commit failed and that were found in the file afterwards, with their numbers."""
+        self._known: dict[bytes | None, int] = {}
+        """Records whose commit failed and that were found in the file afterwards, with their numbers."""
+        self._floors: dict[int, int] = {}
+        """By priority: no evictable record waits at or below this number."""
         self._doing = ""
         self._watch = DamageWatch(self.path)
-        self.lost_reads = 0
-        """Reads evicted since the opening: each is a loss that somebody should hear of at once."""
+        self.lost_records = 0
+        """Records evicted since the opening: each is a loss that somebody should hear of at once."""
 
     @property
     def path(self) -> Path:
         """The file."""
         return self._folder / FILE_NAME
 
-    def append(self, reads: Sequence[Read], time_anchors: Sequence[TimeAnchor] = ()) -> list[int]:
-        """Append a group in one transaction; return the sequence numbers of the reads.
+    def append(self, records: Sequence[Appendable]) -> list[int]:
+        """Append a group in one transaction; return the sequence numbers.
 
         When this returns, the group survives a power cut.  Raises OutboxFullError when the disk has no room even
         after evictions, OutboxDiskError when it fails or is read-only: then the caller keeps the group and gives it
-        again, the same reads first.  Raises OutboxDamagedError when the file is damaged.
+        again, the same records first; those with an id of their own are never stored twice.  Raises
+        OutboxDamagedError when the file is damaged, OutboxTypeError for a type that is not registered.
         """
         try:
-            return self._append(reads, time_anchors)
+            return self._append(records)
         except OutboxFullError:
             # The ballast is there for this moment: the room it gives lets evictions be written.
             self._drop_ballast()
@@ -105,7 +107,17 @@ class Outbox:
             with self._transaction("evict") as counts:
                 self._evict(counts, counts.used_bytes - counts.used_bytes // 20 - 1, LostReason.DISK)
             self._checkpoint_wal()
-            return self._append(reads, time_anchors)
+            return self._append(records)
+
+    def expire(self, now_utc_us: int) -> Expired:
+        """Delete what has expired by ``now_utc_us``, with tombstones; call it with a trusted time only.
+
+        A bounded number goes at once; ``more`` of the result asks to be called again.  Raises what ``append`` raises.
+        """
+        with self._transaction("expire") as counts:
+            expired, stones = expiry.expire(self._con, counts, now_utc_us, self._encoder.registry)
+            self._append_tombstones(counts, stones)
+        return expired
 
     def apply(self, commands: Sequence[Command]) -> Applied:
         """Carry out what the station said, in one transaction.
@@ -139,8 +151,7 @@ class Outbox:
             ).fetchall()
             for seq, size in rows:
                 self._con.execute("DELETE FROM quarantine WHERE seq = ?", (seq,))
-                counts.used_bytes -= size + counters.ROW_BYTES
-                counts.quarantined -= 1
+                counts.refused(size, -1)
             if rows:
                 self._append_tombstones(
                     counts, [retention.make_tombstone([(seq, size) for seq, size in rows], LostReason.OPERATOR)]
@@ -150,15 +161,14 @@ class Outbox:
     def requeue(self) -> int:
         """Put quarantined records back among the waiting; return how many.  A person asked."""
         with self._transaction("requeue") as counts:
-            rows = self._con.execute("SELECT seq, kind, id, payload FROM quarantine").fetchall()
-            for seq, kind, record_id, payload in rows:
-                self._con.execute("INSERT INTO records VALUES (?, ?, ?, ?)", (seq, kind, record_id, payload))
-                counts.used_bytes -= len(payload) + counters.ROW_BYTES
-                counts.quarantined -= 1
-                counts.record(kind, len(payload), 1)
-            if rows:
-                counts.read_floor = min(counts.read_floor, rows[0][0] - 1)
+            rows = self._con.execute(f"SELECT {table.COLUMNS} FROM quarantine").fetchall()  # noqa: S608 - words of ours
+            for row in rows:
+                self._con.execute(table.INSERT, row)
+                _, schema_id, _, payload, *_ = row
+                counts.refused(len(payload), -1)
+                counts.record(schema_id, len(payload), 1)
             self._con.execute("DELETE FROM quarantine")
+            self._floors.clear()
         return len(rows)
 
     def stats(self) -> OutboxStats:
@@ -182,73 +192,86 @@ class Outbox:
         finally:
             self._con.close()
 
-    def _append(self, reads: Sequence[Read], time_anchors: Sequence[TimeAnchor]) -> list[int]:
+    def _append(self, records: Sequence[Appendable]) -> list[int]:
         with self._transaction("append") as counts:
             before_bytes = counts.used_bytes
-            fresh = [read for read in reads if read.read_id not in self._known]
-            self._doubt = _Doubt(counts.next_seq, tuple(read.read_id for read in fresh))
-            for read in fresh:
-                seq = counts.take_seq()
-                self._insert(
-                    counts,
-                    seq,
-                    RowKind.READ,
-                    encoded := self._encoder.record(seq, read.body, counts.link, read.read_id),
-                )
-                self._insert_pictures(counts, seq, encoded.record_id, read)
-            for anchor in time_anchors:
-                seq = counts.take_seq()
-                self._insert(counts, seq, RowKind.TIME_ANCHOR, self._encoder.record(seq, anchor, counts.link))
-            counts.appended += len(fresh)
+            fresh = [record for record in records if record.record_id not in self._known]
+            self._doubt = _Doubt(counts.next_seq, tuple(record.record_id for record in fresh))
+            seqs = iter([self._insert(counts, record) for record in fresh])
             self._keep_room(counts, before_bytes, self._doubt.first_seq)
-        seqs = self._known | dict(zip(self._doubt.read_ids, range(self._doubt.first_seq, 2**63), strict=False))
+        # In the order in which they were given; those of before are known by their ids.
+        given = [self._known.get(record.record_id) or next(seqs) for record in records]
         self._doubt = None
         self._known.clear()
-        return [seqs[read.read_id] for read in reads]
+        return given
 
-    def _insert(self, counts: counters.OutboxCounters, seq: int, kind: RowKind, encoded: Encoded) -> None:
-        self._con.execute(
-            "INSERT INTO records VALUES (?, ?, ?, ?)", (seq, kind, encoded.record_id, encoded.payload)
+    def _insert(self, counts: counters.OutboxCounters, record: Appendable) -> int:
+        row = table.append(
+            self._con,
+            counts,
+            self._encoder,
+            record.body,
+            record_id=record.record_id,
+            expires_us=record.expires_utc_us,
         )
-        counts.record(kind, len(encoded.payload), 1)
-        counts.link = encoded.link
+        if record.pictures:
+            self._insert_pictures(counts, row, record)
+        return row.seq
 
-    def _insert_pictures(self, counts: counters.OutboxCounters, seq: int, read_id: bytes, read: Read) -> None:
-        for picture in read.pictures:
-            lane = picture_priority(picture.kind, read.retention)
+    def _insert_pictures(self, counts: counters.OutboxCounters, row: OutboxRow, record: Appendable) -> None:
+        for picture in record.pictures:
+            lane = self._lane(record, picture.kind)
             sha, stored = self._encoder.picture(picture.sha256, picture.jpeg)
             # Two plates in one frame share its overview: the first read brings it, both name its hash.
             done = self._con.execute(
-                "INSERT OR IGNORE INTO pictures (pic, lane, kind, seq, read_id, sha, size)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (counts.next_pic, lane, picture.kind.value, seq, read_id, sha, len(stored)),
+                "INSERT OR IGNORE INTO pictures (pic, lane, kind, seq, read_id, sha, size, expires_us)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    counts.next_pic,
+                    lane,
+                    picture.kind.value,
+                    row.seq,
+                    row.record_id,
+                    sha,
+                    len(stored),
+                    row.expires_us,
+                ),
             )
             if done.rowcount:
                 self._con.execute("INSERT INTO jpegs VALUES (?, ?)", (counts.next_pic, stored))
                 counts.next_pic += 1
                 counts.picture(lane, len(stored), 1)
             else:
-                self._move_up(counts, sha, lane)
+                self._share(counts, sha, lane, row.expires_us)
 
-    def _move_up(self, counts: counters.OutboxCounters, sha: bytes, lane: PicturePriority) -> None:
-        """A picture that waits already is wanted more now."""
+    def _lane(self, record: Appendable, kind: PictureKind) -> PicturePriority:
+        known = self._encoder.registry.get(record.body.SCHEMA)
+        return picture_priority(kind, None if known is None else known.retention(record.body))
+
+    def _share(
+        self, counts: counters.OutboxCounters, sha: bytes, lane: PicturePriority, expires_us: int | None
+    ) -> None:
+        """A picture that waits already belongs to one more record: it is wanted more now, and longer."""
         row = self._con.execute("SELECT pic, lane FROM pictures WHERE sha = ?", (sha,)).fetchone()
         if row is None:
             raise sqlite3.DatabaseError("an index names a picture that is not in the table")
-        if lane < row[1] < PicturePriority.HELD:
-            self._con.execute("UPDATE pictures SET lane = ? WHERE pic = ?", (lane, row[0]))
-            counts.move(row[1], -1)
+        pic, before = row
+        # The greater of both, NULL where one is: then it never expires.
+        self._con.execute("UPDATE pictures SET expires_us = max(expires_us, ?) WHERE pic = ?", (expires_us, pic))
+        if lane < before < PicturePriority.HELD:
+            self._con.execute("UPDATE pictures SET lane = ? WHERE pic = ?", (lane, pic))
+            counts.move(before, -1)
             counts.move(lane, 1)
 
     def _keep_room(self, counts: counters.OutboxCounters, before_bytes: int, first_new_seq: int) -> None:
-        """Evict what must make room for a group; the group's own reads never do."""
+        """Evict what must make room for a group; the group's own records never do."""
         free = free_bytes(self._folder)
         if counts.used_bytes > self._limits.max_bytes:
             self._evict(counts, self._limits.low_bytes, LostReason.BUDGET, first_new_seq)
         elif free < self._limits.min_free_bytes:
             # The file keeps the pages it has: up to this size it grows no further on the disk.
             self._ceiling_bytes = max(before_bytes, self._ceiling_bytes)
-            # What is kept free is there for reads: they use it up before any of them goes.
+            # What is kept free is there for records: they use it up before any of them goes.
             oldest_go = free < self._limits.last_bytes
             self._evict(counts, self._ceiling_bytes, LostReason.DISK, first_new_seq if oldest_go else 0)
         else:
@@ -259,15 +282,16 @@ class Outbox:
         counts: counters.OutboxCounters,
         down_to_bytes: int,
         reason: LostReason,
-        reads_below_seq: int = 2**63 - 1,
+        records_below_seq: int = 2**63 - 1,
     ) -> None:
-        goal = retention.Goal(max(0, down_to_bytes), reason, reads_below_seq)
+        goal = retention.Goal(
+            max(0, down_to_bytes), reason, records_below_seq, self._encoder.registry, self._floors
+        )
         self._append_tombstones(counts, retention.evict(self._con, counts, goal))
 
     def _append_tombstones(self, counts: counters.OutboxCounters, stones: Sequence[Tombstone]) -> None:
         for stone in stones:
-            seq = counts.take_seq()
-            self._insert(counts, seq, RowKind.TOMBSTONE, self._encoder.record(seq, stone, counts.link))
+            table.append(self._con, counts, self._encoder, stone)
 
     @contextmanager
     def _transaction(self, doing: str) -> Iterator[counters.OutboxCounters]:
@@ -277,14 +301,15 @@ class Outbox:
             self._ensure_open()
             self._con.execute("BEGIN IMMEDIATE")
             counts = counters.load(self._con)
-            evicted_before = counts.evicted_reads
+            evicted_before = counts.evicted
             yield counts
             self._mark.cover(counts.next_seq - 1)
             counters.store(self._con, counts)
             self._con.execute("COMMIT")
             self._watch.well(doing)
-            self.lost_reads += counts.evicted_reads - evicted_before
+            self.lost_records += counts.evicted - evicted_before
         except (sqlite3.Error, OSError) as error:
+            self._floors.clear()
             failure = self._failure(error)
             if isinstance(failure, OutboxDiskError):
                 self._let_go()
@@ -292,7 +317,10 @@ class Outbox:
                 self._roll_back()
             raise failure from error
         except Exception as error:
+            self._floors.clear()
             self._roll_back()
+            if isinstance(error, OutboxTypeError):
+                raise
             # Perhaps the file holds what none of our statements wrote: the next opening looks.
             self._watch.mark(repr(error), certain=False)
             raise
@@ -322,7 +350,8 @@ class Outbox:
         self._con = schema.connect(self.path)
         next_seq = counters.load(self._con).next_seq
         if self._doubt is not None and next_seq > self._doubt.first_seq:
-            self._known |= dict(zip(self._doubt.read_ids, range(self._doubt.first_seq, next_seq), strict=False))
+            numbered = zip(self._doubt.record_ids, range(self._doubt.first_seq, next_seq), strict=False)
+            self._known.update((record_id, seq) for record_id, seq in numbered if record_id is not None)
         self._doubt = None
         self._is_open = True
 

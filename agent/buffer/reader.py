@@ -6,16 +6,19 @@ import sqlite3
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from agent.buffer import counters
+from agent.buffer import counters, retention
 from agent.buffer.damage import DamageWatch
-from agent.buffer.rows import OutboxRow, OutboxStats, PicturePriority, PictureRow, RowKind
+from agent.buffer.rows import PicturePriority, PictureRow
 from agent.buffer.schema import connect_reader
+from agent.buffer.table import COLUMNS, as_row
 from agent.errors import OutboxError
 from protocol.wire.enums import PictureKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from agent.buffer.rows import OutboxRow, OutboxStats
 
 _T = TypeVar("_T")
 
@@ -39,8 +42,42 @@ class OutboxReader:
 
     def records(self, *, after_seq: int, limit: int) -> list[OutboxRow]:
         """Return the oldest records above ``after_seq``, in order."""
-        query = "SELECT seq, kind, id, payload FROM records WHERE seq > ? ORDER BY seq LIMIT ?"
-        rows = self._all("records", query, (after_seq, limit), _as_row)
+        query = f"SELECT {COLUMNS} FROM records WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608 - words of ours
+        return self._in_order(query, (after_seq, limit))
+
+    def records_of(self, priority: int, *, after_seq: int, limit: int) -> list[OutboxRow]:
+        """Return the oldest records of a priority above ``after_seq``, in order."""
+        query = (
+            f"SELECT {COLUMNS} FROM records INDEXED BY records_priority"  # noqa: S608 - words of ours
+            " WHERE priority = ? AND seq > ? ORDER BY seq LIMIT ?"
+        )
+        return self._in_order(query, (priority, after_seq, limit))
+
+    def priorities(self) -> list[int]:
+        """Return the priorities of which records wait, the most urgent first."""
+        try:
+            found = retention.priorities(self._con)
+        except sqlite3.Error as error:
+            raise self._watch.sort(error, "priorities") from error
+        self._watch.well("priorities")
+        return found
+
+    def changes(self) -> int:
+        """Return a number that is another one after every commit to the outbox; the cheapest of all questions."""
+        try:
+            # sqlite.org/pragma.html#pragma_data_version
+            found = self._con.execute("PRAGMA data_version").fetchone()[0]
+        except sqlite3.Error as error:
+            raise self._watch.sort(error, "changes") from error
+        self._watch.well("changes")
+        return int(found)
+
+    def given_up(self) -> int:
+        """Return how many records have left unsent so far, evicted or expired."""
+        return self._all("given up", "SELECT coalesce(sum(evicted + expired), 0) FROM types", (), int)[0]
+
+    def _in_order(self, query: str, values: tuple[int, ...]) -> list[OutboxRow]:
+        rows = self._all("records", query, values, as_row)
         if any(later.seq <= row.seq for row, later in pairwise(rows)):
             raise self._watch.sort(sqlite3.DatabaseError("records are not in order"), "records")
         return rows
@@ -60,8 +97,8 @@ class OutboxReader:
 
     def quarantined(self, *, limit: int) -> list[tuple[OutboxRow, str]]:
         """Return the oldest records that were refused for good, each with the code of its refusal."""
-        query = "SELECT seq, kind, id, payload, code FROM quarantine ORDER BY seq LIMIT ?"
-        return self._all("quarantined", query, (limit,), lambda *row: (_as_row(*row[:4]), str(row[4])))
+        query = f"SELECT {COLUMNS}, code FROM quarantine ORDER BY seq LIMIT ?"  # noqa: S608 - words of ours
+        return self._all("quarantined", query, (limit,), lambda *row: (as_row(*row[:-1]), str(row[-1])))
 
     def stats(self) -> OutboxStats:
         """Read the counters."""
@@ -88,10 +125,6 @@ class OutboxReader:
             raise self._watch.sort(sqlite3.DatabaseError(f"{doing}: {error}"), doing) from error
         self._watch.well(doing)
         return found
-
-
-def _as_row(seq: int, kind: int, record_id: Any, payload: Any) -> OutboxRow:
-    return OutboxRow(seq, RowKind(kind), _blob(record_id), _blob(payload))
 
 
 def _as_picture(*row: Any) -> PictureRow:

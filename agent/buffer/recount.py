@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent.buffer.counters import PICTURE_BYTES, ROW_BYTES, load
-from agent.buffer.rows import OVERVIEWS, PLATES, PicturePriority, RowKind
+from agent.buffer.rows import OVERVIEWS, PLATES, PicturePriority
+from agent.buffer.table import MAX_SCHEMA_CHARS
 from protocol.wire.enums import PictureKind
 
 if TYPE_CHECKING:
@@ -17,11 +18,14 @@ def _among(values: Sequence[int] | Sequence[str] | frozenset[PicturePriority]) -
     return ", ".join(f"'{value}'" if isinstance(value, str) else str(int(value)) for value in values)
 
 
+_ODD_ROW = (
+    f"typeof(schema) != 'text' OR length(schema) NOT BETWEEN 1 AND {MAX_SCHEMA_CHARS} OR typeof(priority) != 'integer'"
+    " OR kept NOT IN (0, 1) OR typeof(expires_us) NOT IN ('integer', 'null') OR typeof(payload) != 'blob'"
+    " OR typeof(id) != 'blob'"
+)
 _ODD = {
-    "a record of no kind": f"records WHERE kind NOT IN ({_among(list(RowKind))}) OR typeof(payload) != 'blob'"
-    " OR typeof(id) != 'blob'",
-    "a refused record of no kind": f"quarantine WHERE kind NOT IN ({_among(list(RowKind))})"
-    " OR typeof(payload) != 'blob' OR typeof(id) != 'blob' OR typeof(code) != 'text'",
+    "a record of no type": f"records WHERE {_ODD_ROW}",
+    "a refused record of no type": f"quarantine WHERE {_ODD_ROW} OR typeof(code) != 'text'",
     "a number both waiting and refused": "records JOIN quarantine USING (seq)",
     "a picture of no kind": f"pictures WHERE kind NOT IN ({_among([kind.value for kind in PictureKind])})"
     f" OR lane NOT IN ({_among(list(PicturePriority))}) OR typeof(seq) != 'integer' OR typeof(stored) != 'integer'"
@@ -34,11 +38,10 @@ _HELD = frozenset({PicturePriority.HELD})
 
 
 def recount(con: sqlite3.Connection) -> dict[str, int]:
-    """Return the counters that follow from the rows; raises sqlite3.Error."""
-    reads, others, records_bytes = _one(
+    """Return the counters that follow from the rows, those of the types apart; raises sqlite3.Error."""
+    (records_bytes,) = _one(
         con,
-        f"SELECT coalesce(sum(kind = {int(RowKind.READ)}), 0), coalesce(sum(kind != {int(RowKind.READ)}), 0),"  # noqa: S608 - numbers of ours
-        f" coalesce(sum(length(payload) + {ROW_BYTES}), 0) FROM records",
+        f"SELECT coalesce(sum(length(payload) + {ROW_BYTES}), 0) FROM records",  # noqa: S608 - a number of ours
     )
     quarantined, quarantine_bytes = _one(
         con,
@@ -47,14 +50,17 @@ def recount(con: sqlite3.Connection) -> dict[str, int]:
     lanes = dict(con.execute("SELECT lane, count(*) FROM pictures GROUP BY lane"))
     (pictures_bytes,) = _one(con, f"SELECT coalesce(sum(size + {PICTURE_BYTES}), 0) FROM pictures")  # noqa: S608 - a number of ours
     return {
-        "reads": reads,
-        "others": others,
         "quarantined": quarantined,
         "plates": sum(lanes.get(lane, 0) for lane in PLATES),
         "overviews": sum(lanes.get(lane, 0) for lane in OVERVIEWS),
         "held": sum(lanes.get(lane, 0) for lane in _HELD),
         "used_bytes": records_bytes + quarantine_bytes + pictures_bytes,
     }
+
+
+def waiting_by_type(con: sqlite3.Connection) -> dict[str, int]:
+    """Return how many records of each type wait; raises sqlite3.Error."""
+    return dict(con.execute("SELECT schema, count(*) FROM records GROUP BY schema"))
 
 
 def contradictions(con: sqlite3.Connection) -> str:
@@ -70,14 +76,19 @@ def contradictions(con: sqlite3.Connection) -> str:
         for name, true in recount(con).items()
         if getattr(counts, name) != true
     ]
+    waiting = waiting_by_type(con)
+    found += [
+        f"{of_type.waiting} of {schema!r} wait, not {waiting.get(schema, 0)}"
+        for schema, of_type in counts.types.items()
+        if of_type.waiting != waiting.get(schema, 0)
+    ]
+    if not waiting.keys() <= counts.types.keys():
+        found.append("a record of a type that was never counted")
     highest = _one(con, "SELECT max(coalesce((SELECT max(seq) FROM records), 0),"
                         " coalesce((SELECT max(seq) FROM quarantine), 0))")[0]  # fmt: skip
     (last_pic,) = _one(con, "SELECT coalesce(max(pic), 0) FROM pictures")
     if counts.next_seq <= highest or counts.next_pic <= last_pic:
         found.append("a number would be given out twice")
-    low = f"SELECT 1 FROM records WHERE kind = {int(RowKind.READ)} AND seq <= ? LIMIT 1"  # noqa: S608 - a number of ours
-    if con.execute(low, (counts.read_floor,)).fetchone() is not None:
-        found.append("a read waits below the floor")
     return "; ".join(found)
 
 

@@ -6,15 +6,14 @@ so, and a rescue that was cut short begins again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from agent.buffer import counters
-from agent.buffer.recount import recount
+from agent.buffer import counters, table
+from agent.buffer.recount import recount, waiting_by_type
 from agent.buffer.retention import damage_tombstone, make_tombstone
-from agent.buffer.rows import RowKind
 from protocol.wire.enums import Lost, LostReason, PictureKind
-from protocol.wire.records.tombstone import MAX_RANGES, Tombstone
+from protocol.wire.records.tombstone import MAX_RANGES
 
 if TYPE_CHECKING:
     import sqlite3
@@ -23,10 +22,13 @@ if TYPE_CHECKING:
     from agent.buffer.mark import SeqMark
     from agent.buffer.rows import Encoder, OutboxRow
     from agent.buffer.salvage import SavedPicture, Wreck
+    from protocol.wire.records.tombstone import Tombstone
 
 _BATCH_BYTES = 4 * 2**20
 _ROOM_BYTES = 3 * _BATCH_BYTES
 """What must be free on the disk for another picture: the log and the file each take a batch."""
+_SAVE = table.INSERT.replace("INSERT", "INSERT OR IGNORE", 1)
+_SAVE_REFUSED = table.INSERT_REFUSED.replace("INSERT", "INSERT OR IGNORE", 1)
 _ALL_SEQS = "SELECT seq FROM records UNION ALL SELECT seq FROM quarantine"
 
 
@@ -71,23 +73,30 @@ class Rescue:
 
     def _save_record(self, row: OutboxRow) -> None:
         if self._encoder.intact(row):
-            values = (row.seq, row.kind, row.record_id, row.payload)
-            self._put("INSERT OR IGNORE INTO records VALUES (?, ?, ?, ?)", values, len(row.payload))
+            self._put(_SAVE, table.values(self._typed(row)), len(row.payload))
 
     def _save_refused(self, row: OutboxRow, code: str) -> None:
         waits = self._con.execute("SELECT 1 FROM records WHERE seq = ?", (row.seq,)).fetchone()
         if waits is None and self._encoder.intact(row):
-            values = (row.seq, row.kind, row.record_id, row.payload, code)
-            self._put("INSERT OR IGNORE INTO quarantine VALUES (?, ?, ?, ?, ?)", values, len(row.payload))
+            self._put(_SAVE_REFUSED, (*table.values(self._typed(row)), code), len(row.payload))
+
+    def _typed(self, row: OutboxRow) -> OutboxRow:
+        """What stands beside whole bytes may be damaged: the bytes and the registry know better."""
+        schema = self._encoder.schema(row.payload) or row.schema
+        known = self._encoder.registry.get(schema)
+        if known is None:
+            return replace(row, schema=schema)
+        return replace(row, schema=schema, priority=int(known.priority), kept=not known.evictable)
 
     def _save_picture(self, p: SavedPicture) -> bool:
         """False when it is lost."""
         self.is_full = self.is_full or not self._has_room(_ROOM_BYTES)
         if p.stored is None or self.is_full:
             return False
-        values = (self._next_pic, p.lane, p.kind, p.seq, p.read_id, p.sha256, len(p.stored))
+        values = (self._next_pic, p.lane, p.kind, p.seq, p.read_id, p.sha256, len(p.stored), p.expires_us)
         added = self._con.execute(
-            "INSERT OR IGNORE INTO pictures (pic, lane, kind, seq, read_id, sha, size) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO pictures (pic, lane, kind, seq, read_id, sha, size, expires_us)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             values,
         ).rowcount
         if added:
@@ -109,16 +118,17 @@ class Rescue:
         counts = counters.load(self._con)
         for name, value in recount(self._con).items():
             setattr(counts, name, value)
-        refused = self._con.execute("SELECT count(*) FROM quarantine WHERE kind = ?", (RowKind.READ,)).fetchone()[
-            0
-        ]
-        counts.appended = counts.reads + refused
+        for schema, waiting in waiting_by_type(self._con).items():
+            counts.of(schema).waiting = counts.of(schema).appended = waiting
+        for schema, refused in self._con.execute("SELECT schema, count(*) FROM quarantine GROUP BY schema"):
+            counts.of(schema).appended += refused
         counts.next_pic = self._next_pic
-        records, pictures = counts.reads + counts.others + counts.quarantined, counts.plates + counts.overviews
+        waiting = sum(of_type.waiting for of_type in counts.types.values())
+        records, pictures = waiting + counts.quarantined, counts.plates + counts.overviews
         first, last = self._ends()
         counts.next_seq = max(mark.high, last) + 1
         for stone in (*self._holes(counts.next_seq - 1), *_picture_stones(lost)):
-            store_stone(self._con, counts, self._encoder, stone)
+            table.append(self._con, counts, self._encoder, stone)
         mark.cover(counts.next_seq - 1)
         counters.store(self._con, counts)
         missing = last - first + 1 - records if records else 0
@@ -148,19 +158,6 @@ class Rescue:
                 holes, first = [], False
         if holes or first:
             yield damage_tombstone(tuple(holes))
-
-
-def store_stone(
-    con: sqlite3.Connection, counts: counters.OutboxCounters, encoder: Encoder, stone: Tombstone
-) -> None:
-    """Append a tombstone; raises sqlite3.Error."""
-    seq = counts.take_seq()
-    encoded = encoder.record(seq, stone, counts.link)
-    counts.link = encoded.link
-    con.execute(
-        "INSERT INTO records VALUES (?, ?, ?, ?)", (seq, RowKind.TOMBSTONE, encoded.record_id, encoded.payload)
-    )
-    counts.record(RowKind.TOMBSTONE, len(encoded.payload), 1)
 
 
 def _picture_stones(lost: dict[PictureKind, list[tuple[int, int]]]) -> Iterator[Tombstone]:

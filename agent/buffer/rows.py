@@ -7,17 +7,47 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
 
 from protocol.wire.enums import PictureKind
+from protocol.wire.records.read import Read
+from protocol.wire.registry import Priority
 
 if TYPE_CHECKING:
-    from protocol.wire.registry import RecordBody
+    from collections.abc import Mapping
+
+    from agent.records import Picture
+    from protocol.wire.registry import RecordBody, Registry
+
+UNKNOWN_SCHEMA = "?"
+"""Type of a row saved from a damaged file that does not say it."""
 
 
-class RowKind(IntEnum):
-    """What a row holds; the numbers are in the file."""
+class Appendable(Protocol):
+    """A record to append, such as a read; its type is in the registry, by the schema of its body."""
 
-    READ = 0
-    TIME_ANCHOR = 1
-    TOMBSTONE = 2
+    @property
+    def body(self) -> RecordBody:
+        """What it says."""
+
+    @property
+    def record_id(self) -> bytes | None:
+        """Its name; None: named after boot and number."""
+
+    @property
+    def pictures(self) -> tuple[Picture, ...]:
+        """What is sent after it."""
+
+    @property
+    def expires_utc_us(self) -> int | None:
+        """From then on it is deleted, sent or not; None: it is kept until its receipt."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewRecord:
+    """A record to append that is nothing else."""
+
+    body: RecordBody
+    record_id: bytes | None = None
+    pictures: tuple[Picture, ...] = ()
+    expires_utc_us: int | None = None
 
 
 class PicturePriority(IntEnum):
@@ -43,9 +73,9 @@ OVERVIEWS = frozenset({PicturePriority.HIT_OVERVIEW, PicturePriority.OVERVIEW})
 NON_HIT = "nonhit"
 
 
-def picture_priority(kind: PictureKind, retention: str) -> PicturePriority:
+def picture_priority(kind: PictureKind, retention: str | None) -> PicturePriority:
     """Return where a picture waits: those of a read that somebody looks for go before all others."""
-    if retention == NON_HIT:
+    if retention in {None, NON_HIT}:
         return PicturePriority.PLATE if kind is PictureKind.PLATE else PicturePriority.OVERVIEW
     return PicturePriority.HIT_PLATE if kind is PictureKind.PLATE else PicturePriority.HIT_OVERVIEW
 
@@ -55,10 +85,17 @@ class OutboxRow:
     """A record that waits for its receipt."""
 
     seq: int
-    kind: RowKind
+    schema: str
+    """Of the record's type, which this version may not know: it leaves all the same."""
     record_id: bytes
     payload: bytes
     """Final bytes, as they go over the wire."""
+    priority: int = Priority.NORMAL
+    """Lower leaves first."""
+    kept: bool = False
+    """True when it is never evicted."""
+    expires_us: int | None = None
+    """UTC; says when the record was made and how long its kind is kept, nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +151,16 @@ Command = Receipted | PictureStored | Quarantined | PictureQuarantined
 
 
 @dataclass(frozen=True, slots=True)
+class Expired:
+    """What was deleted because its time was over."""
+
+    records: int = 0
+    pictures: int = 0
+    more: bool = False
+    """True when not all was deleted at once."""
+
+
+@dataclass(frozen=True, slots=True)
 class Applied:
     """What became of a batch of commands."""
 
@@ -141,6 +188,10 @@ class Encoder(Protocol):
     ``link`` is what the record before led to; empty where a chain begins.
     """
 
+    @property
+    def registry(self) -> Registry:
+        """The types of records that can be encoded."""
+
     def record(self, seq: int, body: RecordBody, link: bytes, record_id: bytes | None = None) -> Encoded:
         """Encode a record; without an id of its own it is named after boot and number."""
 
@@ -150,16 +201,27 @@ class Encoder(Protocol):
     def intact(self, row: OutboxRow) -> bool:
         """Return True when a row salvaged from a damaged file is whole."""
 
+    def schema(self, payload: bytes) -> str | None:
+        """Return the type that whole bytes name; None where they are sealed."""
+
+
+@dataclass(slots=True)
+class TypeCounts:
+    """Records of one type."""
+
+    waiting: int = 0
+    appended: int = 0
+    """Ever; as all that follow."""
+    receipted: int = 0
+    evicted: int = 0
+    expired: int = 0
+
 
 @dataclass(frozen=True, slots=True)
 class OutboxStats:
     """Counters of the outbox, kept in the file itself; all of them survive a restart."""
 
     next_seq: int
-    reads: int
-    """Reads waiting."""
-    others: int
-    """Datings and tombstones waiting."""
     quarantined: int
     plates: int
     overviews: int
@@ -168,16 +230,48 @@ class OutboxStats:
     """Pictures set aside."""
     used_bytes: int
     """What waits, with an allowance for each row: what the budget is held against."""
-    appended: int
-    """Reads ever appended."""
-    receipted: int
-    """Reads that left by receipt."""
-    evicted_reads: int
     evicted_plates: int
     evicted_overviews: int
+    expired_pictures: int
     unknown_receipts: int
     oldest_seq: int | None
     """Sequence number of the oldest waiting record."""
+    types: Mapping[str, TypeCounts]
+    """By schema id; types that were never appended are not there."""
+
+    @property
+    def waiting(self) -> int:
+        """Records waiting."""
+        return sum(counts.waiting for counts in self.types.values())
+
+    @property
+    def reads(self) -> int:
+        """Reads waiting."""
+        return self._of_reads.waiting
+
+    @property
+    def others(self) -> int:
+        """Waiting records of all other types."""
+        return self.waiting - self.reads
+
+    @property
+    def appended(self) -> int:
+        """Reads ever appended."""
+        return self._of_reads.appended
+
+    @property
+    def receipted(self) -> int:
+        """Reads that left by receipt."""
+        return self._of_reads.receipted
+
+    @property
+    def evicted_reads(self) -> int:
+        """Reads evicted."""
+        return self._of_reads.evicted
+
+    @property
+    def _of_reads(self) -> TypeCounts:
+        return self.types.get(Read.SCHEMA, TypeCounts())
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from agent.buffer.rows import NON_HIT, SENDING, OutboxRow, PicturePriority, RowKind, picture_priority
+from agent.buffer.rows import NON_HIT, SENDING, UNKNOWN_SCHEMA, OutboxRow, PicturePriority, picture_priority
+from agent.buffer.table import COLUMNS, as_row
 from protocol.wire.enums import PictureKind
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ _HEADER_BYTES = 100
 _LOG_HEADER_BYTES, _FRAME_HEADER_BYTES = 32, 24
 _MIN_PAGE, _MAX_PAGE, _USUAL_PAGE = 512, 65536, 4096
 _VARINT_BYTES = 9
+_KINDS = {0: "read/1", 1: "dating/1", 2: "tomb/1"}
+"""Types in files of the first two versions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class SavedPicture:
     sha256: bytes
     stored: bytes | None
     """None where its bytes could not be read, or are others."""
+    expires_us: int | None = None
 
 
 class Wreck:
@@ -62,25 +66,54 @@ class Wreck:
 
     def records(self) -> Iterator[OutboxRow]:
         """Yield the waiting records in no certain order, some perhaps twice; whether each is whole is not looked at."""
-        for seq, kind, record_id, payload in self._rows("records", "seq, kind, id, payload"):
-            row = _as_row(seq, kind, record_id, payload)
+        for columns in self._rows("records", self._columns("records")):
+            row = self._as_row(*columns)
             if row is not None:
                 yield row
 
     def quarantined(self) -> Iterator[tuple[OutboxRow, str]]:
         """Yield the refused records, as ``records`` does, each with the code of its refusal."""
-        for seq, kind, record_id, payload, code in self._rows("quarantine", "seq, kind, id, payload, code"):
-            row = _as_row(seq, kind, record_id, payload)
+        for *columns, code in self._rows("quarantine", f"{self._columns('quarantine')}, code"):
+            row = self._as_row(*columns)
             if row is not None:
                 yield row, code.decode(errors="replace") if isinstance(code, bytes) else ""
 
     def pictures(self) -> Iterator[SavedPicture]:
         """Yield the pictures, as ``records`` does."""
-        for pic, *columns in self._rows("pictures", "pic, lane, kind, seq, read_id, sha"):
+        expires = "expires_us" if self._has("pictures", "expires_us") else "NULL"
+        for pic, *columns in self._rows("pictures", f"pic, lane, kind, seq, read_id, sha, {expires}"):
             if isinstance(pic, int):
                 picture = _as_picture(columns, self._jpeg(pic))
                 if picture is not None:
                     yield picture
+
+    @staticmethod
+    def _as_row(*columns: object) -> OutboxRow | None:
+        """Whatever stands beside the bytes may be damaged: what they are is found out from them."""
+        match columns:
+            case (int(seq), bytes(schema), bytes(record_id), bytes(payload), priority, kept, expires_us):
+                try:
+                    return as_row(seq, schema.decode(), record_id, payload, priority, kept, expires_us)
+                except ValueError:
+                    return OutboxRow(seq, UNKNOWN_SCHEMA, record_id, payload, kept=True)
+            case (int(seq), int(kind), bytes(record_id), bytes(payload)):
+                schema_id = _KINDS.get(kind, UNKNOWN_SCHEMA)
+                return OutboxRow(seq, schema_id, record_id, payload, kept=schema_id != _KINDS[0])
+            case (int(seq), _, bytes(record_id), bytes(payload), *_):
+                return OutboxRow(seq, UNKNOWN_SCHEMA, record_id, payload, kept=True)
+            case _:
+                return None
+
+    def _columns(self, table: str) -> str:
+        return COLUMNS if self._has(table, "schema") else "seq, kind, id, payload"
+
+    def _has(self, table: str, column: str) -> bool:
+        """False also where nothing can be read of the table."""
+        try:
+            self._con.execute(f"SELECT {column} FROM {table} LIMIT 0")  # noqa: S608 - words of ours
+        except sqlite3.Error:
+            return False
+        return True
 
     def _jpeg(self, pic: int) -> bytes | None:
         try:
@@ -200,17 +233,9 @@ def _varint(page: bytes, at: int) -> tuple[int, int]:
     return (value - 2**64 if value >= 2**63 else value), at + _VARINT_BYTES
 
 
-def _as_row(seq: object, kind: object, record_id: object, payload: object) -> OutboxRow | None:
-    if not isinstance(seq, int) or not isinstance(record_id, bytes) or not isinstance(payload, bytes):
-        return None
-    if not isinstance(kind, int) or kind not in set(RowKind):
-        return None
-    return OutboxRow(seq, RowKind(kind), record_id, payload)
-
-
 def _as_picture(columns: list[object], jpeg: bytes | None) -> SavedPicture | None:
     match columns:
-        case [int(lane), bytes(kind), int(seq), bytes(read_id), bytes(sha)]:
+        case [int(lane), bytes(kind), int(seq), bytes(read_id), bytes(sha), expires_us]:
             name = kind.decode(errors="replace")
             if name not in set(PictureKind):
                 return None
@@ -218,6 +243,7 @@ def _as_picture(columns: list[object], jpeg: bytes | None) -> SavedPicture | Non
             # What was held may be taken after all, from a new file.
             place = PicturePriority(lane) if lane in SENDING else picture_priority(found, NON_HIT)
             whole = jpeg is not None and hashlib.sha256(jpeg).digest() == sha
-            return SavedPicture(place, found, seq, read_id, sha, jpeg if whole else None)
+            end = expires_us if isinstance(expires_us, int) else None
+            return SavedPicture(place, found, seq, read_id, sha, jpeg if whole else None, end)
         case _:
             return None

@@ -74,7 +74,48 @@ CREATE TABLE jpegs (
 
 _V2 = "ALTER TABLE meta ADD COLUMN link BLOB NOT NULL DEFAULT x'';"
 
-MIGRATIONS: tuple[str, ...] = (_V1, _V2)
+# Columns are added and renamed, not made anew: an outbox may hold gigabytes, and the disk may have no room for a copy.
+# ``kind`` was 0 for reads, 1 for time anchors and 2 for tombstones; the last two are never evicted.
+_V3 = f"""
+ALTER TABLE records RENAME COLUMN kind TO kept;
+ALTER TABLE records ADD COLUMN schema TEXT NOT NULL DEFAULT 'read/1';
+ALTER TABLE records ADD COLUMN priority INTEGER NOT NULL DEFAULT 10;
+ALTER TABLE records ADD COLUMN expires_us INTEGER;
+UPDATE records SET schema = CASE kept WHEN 1 THEN 'dating/1' ELSE 'tomb/1' END, kept = 1 WHERE kept != 0;
+CREATE INDEX records_priority ON records (priority);
+CREATE INDEX records_expiry ON records (expires_us) WHERE expires_us IS NOT NULL;
+ALTER TABLE quarantine RENAME COLUMN kind TO kept;
+ALTER TABLE quarantine ADD COLUMN schema TEXT NOT NULL DEFAULT 'read/1';
+ALTER TABLE quarantine ADD COLUMN priority INTEGER NOT NULL DEFAULT 10;
+ALTER TABLE quarantine ADD COLUMN expires_us INTEGER;
+UPDATE quarantine SET schema = CASE kept WHEN 1 THEN 'dating/1' ELSE 'tomb/1' END, kept = 1 WHERE kept != 0;
+CREATE INDEX quarantine_expiry ON quarantine (expires_us) WHERE expires_us IS NOT NULL;
+ALTER TABLE pictures ADD COLUMN expires_us INTEGER;
+CREATE INDEX pictures_expiry ON pictures (expires_us) WHERE expires_us IS NOT NULL;
+CREATE TABLE types (
+  schema TEXT PRIMARY KEY,
+  waiting INTEGER NOT NULL DEFAULT 0,
+  appended INTEGER NOT NULL DEFAULT 0,
+  receipted INTEGER NOT NULL DEFAULT 0,
+  evicted INTEGER NOT NULL DEFAULT 0,
+  expired INTEGER NOT NULL DEFAULT 0
+){_STRICT};
+INSERT INTO types (schema, waiting, appended, receipted, evicted)
+  SELECT 'read/1', reads, appended, receipted, evicted_reads FROM meta;
+INSERT INTO types (schema, waiting, appended)
+  SELECT schema, sum(waits), count(*) FROM
+    (SELECT schema, 1 AS waits FROM records WHERE kept UNION ALL SELECT schema, 0 FROM quarantine WHERE kept)
+  GROUP BY schema;
+ALTER TABLE meta DROP COLUMN reads;
+ALTER TABLE meta DROP COLUMN others;
+ALTER TABLE meta DROP COLUMN appended;
+ALTER TABLE meta DROP COLUMN receipted;
+ALTER TABLE meta DROP COLUMN evicted_reads;
+ALTER TABLE meta DROP COLUMN read_floor;
+ALTER TABLE meta ADD COLUMN expired_pictures INTEGER NOT NULL DEFAULT 0;
+"""  # noqa: S608 - one word of ours
+
+MIGRATIONS: tuple[str, ...] = (_V1, _V2, _V3)
 """One script a version, oldest first; a script that was released is never changed."""
 
 
@@ -120,19 +161,28 @@ def version(con: sqlite3.Connection) -> int:
 def refuse_newer(path: Path, migrations: Sequence[str] = MIGRATIONS) -> None:
     """Raise OutboxVersionError when the file's header names a version from the future.
 
-    Reads the header itself (sqlite.org/fileformat.html: user version at offset 60), because merely opening and
-    closing a connection may already change the file.
+    Reads the header itself, because merely opening and closing a connection may already change the file.
     """
-    with path.open("rb") as file:
-        header = file.read(100)
-    if header[:16] != b"SQLite format 3\0":
-        return
-    found = int.from_bytes(header[60:64], "big")
-    if found > len(migrations) and int.from_bytes(header[68:72], "big") == APPLICATION_ID:
+    found = _noted_version(path)
+    if found is not None and found > len(migrations):
         raise OutboxVersionError(
             f"{path} has version {found}, this agent knows up to {len(migrations)}: "
             "install the newer agent again, or let it drain the outbox first; the file was not touched"
         )
+
+
+def is_older(path: Path, migrations: Sequence[str] = MIGRATIONS) -> bool:
+    """True when the file will be migrated at its opening; raises OSError."""
+    found = _noted_version(path)
+    return found is not None and found < len(migrations)
+
+
+def _noted_version(path: Path) -> int | None:
+    """Version in the header of an outbox (sqlite.org/fileformat.html: user version at offset 60); None for others."""
+    with path.open("rb") as file:
+        header = file.read(100)
+    is_ours = header[:16] == b"SQLite format 3\0" and int.from_bytes(header[68:72], "big") == APPLICATION_ID
+    return int.from_bytes(header[60:64], "big") if is_ours else None
 
 
 def migrate(con: sqlite3.Connection, migrations: Sequence[str] = MIGRATIONS) -> int:
@@ -156,8 +206,16 @@ def migrate(con: sqlite3.Connection, migrations: Sequence[str] = MIGRATIONS) -> 
 
 
 def check(con: sqlite3.Connection) -> str:
-    """Return what is wrong with the table of counters, or an empty string; other damage shows when it is met."""
-    return _found(con, "PRAGMA quick_check('meta')")
+    """Return what is wrong with the counters or the index to send by, or an empty string.
+
+    Other damage shows when it is met; a record that is not in the index would never be.
+    """
+    found = _found(con, "PRAGMA quick_check('meta')") or _found(con, "PRAGMA quick_check('types')")
+    if found:
+        return found
+    (indexed,) = con.execute("SELECT count(*) FROM records INDEXED BY records_priority").fetchone()
+    (waiting,) = con.execute("SELECT coalesce(sum(waiting), 0) FROM types").fetchone()
+    return "" if indexed == waiting else f"{waiting} records wait, {indexed} are in the index"
 
 
 def check_whole(con: sqlite3.Connection, migrations: Sequence[str] = MIGRATIONS) -> str:

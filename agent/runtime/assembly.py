@@ -26,8 +26,9 @@ from agent.runtime.status import StatusReporter
 from agent.runtime.update_watch import UpdateWatch
 from agent.runtime.updates import UpdateReporter
 from agent.runtime.uplink import LinkComponent, UplinkComponent
+from agent.sync.transfer import Transfers
 from agent.wear import WriteBudget
-from protocol.wire.topics import Channel, build
+from protocol.wire.topics import heard_by_unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,11 +40,9 @@ if TYPE_CHECKING:
     from agent.runtime.notify import Notifier
     from agent.runtime.stages import ReadPath
     from agent.runtime.supervisor import Supervisor
-    from agent.update.fetch import Fetcher
     from hw.ports import Camera
 
 _MEBI = 2**20
-_HEARD = (Channel.RECEIPT, Channel.COMMAND, Channel.PART)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +103,7 @@ def assemble(
     fetcher = build_fetcher(config, boot_id=shared.boot_id)
     cameras = tuple(_camera(shared, camera, reader) for camera in hardware.cameras)
     commit = CommitComponent(read_path, shared.reads, supervisor, clock)
-    uplink = _uplink(shared, read_path, fetcher)
+    uplink = _uplink(shared, read_path, Transfers(shared.unit, () if fetcher is None else (fetcher,)))
     ignition = Ignition(hardware.panel, config.power)
     panel = PanelController(
         hardware.panel, cameras, commit, uplink, min_free_bytes=config.outbox.min_free_mib * _MEBI
@@ -112,9 +111,7 @@ def assemble(
     status = StatusReporter(mail, ignition, panel, unit=shared.unit, boot_id=shared.boot_id, models=models)
     agent = AgentState(status, panel, cameras, commit, uplink, shared.unit, shared.boot_id, models)
     feed = Feed(build_feed_server(config.feed, clock), agent, supervisor, clock)
-    link = LinkComponent(
-        hardware.link, mail, tuple(build(shared.unit, channel) for channel in _HEARD), status.will()
-    )
+    link = LinkComponent(hardware.link, mail, heard_by_unit(shared.unit), status.will())
     drain = Drain(commit, uplink, status, supervisor, clock, pictures=config.sync.pictures)
     gnss = GnssComponent(hardware.gnss, shared.reads, supervisor)
     heat = Heat(cameras, config.power, max_fps=config.recognise.max_fps)
@@ -170,7 +167,7 @@ def _camera(shared: _Shared, camera: Camera, reader: Callable[[], PlateRecognize
     )
 
 
-def _uplink(shared: _Shared, read_path: ReadPath, fetcher: Fetcher | None) -> UplinkComponent:
+def _uplink(shared: _Shared, read_path: ReadPath, downloads: Transfers) -> UplinkComponent:
     waiting = OutboxReader(read_path.outbox.path)
     uplink = build_uplink(
         shared.config,
@@ -178,7 +175,7 @@ def _uplink(shared: _Shared, read_path: ReadPath, fetcher: Fetcher | None) -> Up
         waiting,
         shared.reads.answer,
         boot_id=shared.boot_id,
-        downloads=fetcher,
+        downloads=downloads,
     )
     return UplinkComponent(
         uplink,

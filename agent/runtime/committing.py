@@ -30,7 +30,16 @@ _NTP_EVERY_S = 10.0
 _STUCK_PAUSE_S = 0.5
 _DEADLINE_S = 10.0
 _STOP_S = 5.0
-_TOTALS = ("appended", "receipted", "evicted_reads", "evicted_plates", "evicted_overviews", "unknown_receipts")
+_TOTALS = (
+    "appended", "receipted", "evicted_reads", "evicted_plates", "evicted_overviews", "expired_pictures",
+    "unknown_receipts",
+)  # fmt: skip
+_TYPE_TOTALS = ("appended", "receipted", "evicted", "expired")
+
+
+def _by_type(outbox: OutboxStats, *names: str) -> dict[str, int]:
+    """These counters of each record type, such as ``appended.read/1``."""
+    return {f"{name}.{schema}": getattr(n, name) for schema, n in outbox.types.items() for name in names}
 
 
 class CommitComponent(Component):
@@ -167,7 +176,7 @@ class CommitComponent(Component):
             "time": asdict(path.timebase.counts),
             "commit": asdict(self._committer.counts),
             "devices": {"queue_waits": self._reads.waits},
-            "outbox": {name: getattr(outbox, name) for name in _TOTALS},
+            "outbox": {name: getattr(outbox, name) for name in _TOTALS} | _by_type(outbox, *_TYPE_TOTALS),
         }
         return {f"{prefix}.{name}": n for prefix, counts in parts.items() for name, n in counts.items()}
 
@@ -183,4 +192,5 @@ class CommitComponent(Component):
             "outbox.pictures_held": outbox.held,
             "outbox.used_bytes": outbox.used_bytes,
             "commit.waiting": self._committer.waiting,
+            **{f"outbox.{name}": value for name, value in _by_type(outbox, "waiting").items()},
         }

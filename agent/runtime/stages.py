@@ -27,9 +27,10 @@ from agent.read_id import ReadIdMint
 from agent.recognise import Recogniser, load_active
 from agent.recognise.models_folder import default_models_folder
 from agent.sync.encoder import RecordEncoder
+from agent.sync.transfer import FileTransfer
 from agent.sync.uplink import Uplink
 from agent.track import Tracker
-from agent.update.fetch import Fetcher
+from agent.update.fetch import update_kind
 from agent.view import ViewWatch
 from hw.config import PiCameraConfig
 from hw.paths import CONFIG_DIR
@@ -157,18 +158,18 @@ def build_sealer(config: AgentConfig) -> Sealer | None:
         ) from error
 
 
-def build_fetcher(config: AgentConfig, *, boot_id: bytes) -> Fetcher | None:
+def build_fetcher(config: AgentConfig, *, boot_id: bytes) -> FileTransfer | None:
     """What fetches updates; None where no release is installed or none is to be fetched."""
     table = config.update
     if table.fetch == "never" or linked(table.home, "current") is None:
         return None
-    return Fetcher(
+    kind = update_kind((config.state_dir / INBOX).parent, table.home, free_only=table.fetch == "free")
+    return FileTransfer(
+        kind,
         unit=config.unit,
         boot_id=boot_id,
-        folder=(config.state_dir / INBOX).parent,
-        home=table.home,
-        free_only=table.fetch == "free",
         timeout_s=config.sync.receipt_timeout_s,
+        min_free_bytes=config.outbox.limits().min_free_bytes,
     )
 
 

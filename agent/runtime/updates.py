@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from agent.update.fetch import FetchCounts
+from agent.sync.transfer import FetchCounts, TransferState
 from agent.update.trial import HealthSample, TrialWatch
 from protocol.wire.codec import encode
 from protocol.wire.control.transfer import UpdateReport
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.runtime.config import UpdateTable
-    from agent.update.fetch import Fetcher
+    from agent.sync.transfer import FileTransfer
 
 _LOG = structlog.get_logger(__name__)
 _NS_PER_S = 1_000_000_000
@@ -32,7 +32,7 @@ _LINK_SEEN = "link-seen"
 class UpdateReporter:
     """Where no release is installed, as in a checkout, it does nothing.  Used by the main thread."""
 
-    def __init__(self, config: UpdateTable, state_dir: Path, fetcher: Fetcher | None = None) -> None:
+    def __init__(self, config: UpdateTable, state_dir: Path, fetcher: FileTransfer | None = None) -> None:
         self._config = config
         self._fetcher = fetcher
         self._told: tuple[object, ...] = ()
@@ -117,9 +117,11 @@ class UpdateReporter:
         noted, fetcher = self.standing, self._fetcher
         offer = None if fetcher is None else fetcher.offer
         if fetcher is not None and offer is not None:
-            before = fetcher.state is UpdateState.HANDED and noted.last_release != offer.release
-            if before or fetcher.state in {UpdateState.FETCHING, UpdateState.WAITING}:
-                return offer.release, fetcher.state, ""
+            if fetcher.state is TransferState.REFUSED:
+                return offer.release, UpdateState.REFUSED, f"{offer.size_bytes} bytes are more than an update has"
+            before = fetcher.state is TransferState.HANDED and noted.last_release != offer.release
+            if before or fetcher.state in {TransferState.FETCHING, TransferState.WAITING}:
+                return offer.release, UpdateState(fetcher.state.value), ""
         if noted.last_outcome in set(UpdateState):
             reason = "".join(c if c.isprintable() else " " for c in noted.last_reason)
             return noted.last_release, UpdateState(noted.last_outcome), reason

@@ -33,7 +33,7 @@ class UplinkCounts:
     malformed: int = 0
     """Messages from the station's side that could not be read."""
     foreign: int = 0
-    """Messages that were not for this unit."""
+    """Messages that were not for this unit, or about files that it does not take."""
     forged: int = 0
     """Answers that no key of the station has signed; they change nothing."""
     health_sent: int = 0

@@ -56,6 +56,11 @@ class RecordEncoder:
             return False
         return named == (self.unit, row.seq, row.record_id)
 
+    def schema(self, payload: bytes) -> str | None:
+        """Return the type that whole bytes name; None where they are sealed.  Raises WireError."""
+        schema = schema_of(unpack(payload))
+        return None if schema == SEALED else schema
+
     def _named(self, payload: bytes) -> tuple[str, int, bytes]:
         """Unit, number and id that a record bears, sealed or, from before the unit had keys, open."""
         fields = unpack(payload)

@@ -11,8 +11,17 @@ if TYPE_CHECKING:
 class Waiting(Protocol):
     """What waits in the outbox."""
 
-    def records(self, *, after_seq: int, limit: int) -> list[OutboxRow]:
-        """Return the oldest records above a sequence number."""
+    def changes(self) -> int:
+        """Return a number that is another one after every change; asked often, so it must be cheap."""
+
+    def given_up(self) -> int:
+        """Return how many records have left unsent so far, evicted or expired."""
+
+    def priorities(self) -> list[int]:
+        """Return the priorities of which records wait."""
+
+    def records_of(self, priority: int, *, after_seq: int, limit: int) -> list[OutboxRow]:
+        """Return the oldest records of a priority above a sequence number."""
 
     def pictures(self, lane: PicturePriority, *, after_pic: int, limit: int) -> list[PictureRow]:
         """Return the oldest pictures of a lane above a number."""
@@ -24,11 +33,11 @@ class Waiting(Protocol):
 class Downloads(Protocol):
     """What comes down when nothing else waits to go up."""
 
-    def offered(self, payload: bytes) -> None:
-        """Take an offer; raises WireError."""
+    def offered(self, kind: str, payload: bytes) -> bool:
+        """Take an offer of a kind of file, empty to withdraw it; False when it is for nobody.  Raises WireError."""
 
-    def take(self, payload: bytes) -> None:
-        """Take bytes; raises WireError."""
+    def take(self, payload: bytes) -> bool:
+        """Take bytes; False when they are for nobody.  Raises WireError."""
 
     def next_request(self, t_mono_ns: int, *, metered: bool) -> bytes | None:
         """Return what to ask for now."""

@@ -21,7 +21,7 @@ from hw.ports import Acked, LinkDown, LinkDownError, LinkEvent, LinkUp, Received
 from protocol.errors import WireError
 from protocol.wire.codec import decode
 from protocol.wire.control.receipt import DownMessage, Nack, PictureStatus, Receipt
-from protocol.wire.topics import Channel, build
+from protocol.wire.topics import Channel, build, offered_kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +46,7 @@ class UplinkConfig:
     window: int = MAX_IN_FLIGHT
     """Most messages in flight; the peer may lower it, and a slow link does (:mod:`agent.sync.congestion`)."""
     unreceipted: int = 2048
-    """Most records published and not yet receipted."""
+    """Most records of each priority published and not yet receipted."""
     receipt_timeout_s: float = 20.0
     """A receipt later than this is overdue; it doubles each time, up to ``receipt_timeout_max_s``."""
     receipt_timeout_max_s: float = 300.0
@@ -202,6 +202,8 @@ class Uplink:
             return 0
         self._resume_ns = None
         sent = 0
+        if self._may_send:
+            self._records.look()
         while self._may_send and self._send_next(t_mono_ns):
             sent += 1
         return sent
@@ -307,8 +309,9 @@ class Uplink:
             self._pause_and_rewind(t_mono_ns)
 
     def _receive(self, topic: str, payload: bytes, t_mono_ns: int) -> None:
-        if topic in {self._topic[Channel.COMMAND], self._topic[Channel.PART]} and self._downloads is not None:
-            self._receive_download(self._downloads, topic, payload)
+        kind = offered_kind(self._unit, topic)
+        if self._downloads is not None and (kind is not None or topic == self._topic[Channel.PART]):
+            self._receive_download(self._downloads, kind, payload)
             return
         if topic != self._topic[Channel.RECEIPT]:
             self._counts.foreign += 1
@@ -334,9 +337,10 @@ class Uplink:
                 self._pictures.go_back(sha256, offset)
                 self._commands(PictureStored(sha256, offset))
 
-    def _receive_download(self, downloads: Downloads, topic: str, payload: bytes) -> None:
+    def _receive_download(self, downloads: Downloads, kind: str | None, payload: bytes) -> None:
         try:
-            downloads.offered(payload) if topic == self._topic[Channel.COMMAND] else downloads.take(payload)
+            known = downloads.take(payload) if kind is None else downloads.offered(kind, payload)
+            self._counts.foreign += not known
         except WireError:
             self._counts.malformed += 1
 
@@ -381,10 +385,9 @@ class Uplink:
 
     def _look_for_overdue(self, t_mono_ns: int) -> None:
         patience_ns = round(self._timeout_s * _NS_PER_S)
-        records_late = self._records.overdue(t_mono_ns, patience_ns)
+        records_late = self._records.rewind_overdue(t_mono_ns, patience_ns)
         pictures_late = self._pictures.overdue(t_mono_ns, patience_ns)
-        if records_late:
-            self._counts.resent += self._records.rewind()
+        self._counts.resent += records_late
         if pictures_late:
             self._pictures.rewind()
         if records_late or pictures_late:

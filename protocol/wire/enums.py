@@ -65,6 +65,13 @@ class LostReason(StrEnum):
     """A person removed it."""
 
 
+class LostCause(StrEnum):
+    """A closer reason, in a key of its own: stations of the first release refuse other values of ``LostReason``."""
+
+    EXPIRED = "expired"
+    """Its retention period was over."""
+
+
 class NackCode(StrEnum):
     """Why the station does not take a message."""
 

@@ -7,6 +7,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 from protocol.wire.codec import Message
+from protocol.wire.enums import Lost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -83,6 +84,8 @@ class RecordType:
     priority: Priority = Priority.NORMAL
     evictable: bool = False
     """True when the outbox may give it up for want of room."""
+    lost: Lost = Lost.RECORD
+    """What a tombstone calls those that were given up."""
     retention: Callable[[Any], str | None] = _nothing
     """The retention class; None: kept as long as the unit's series."""
     when: Callable[[Any], RecordTime | None] = _nothing

@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from protocol.errors import WireError
+from protocol.wire.control.transfer import UPDATE
 
 ROOT = "lpr/1"
 _UNIT = re.compile(r"[A-Za-z0-9_-]{1,36}")
+_KIND = re.compile(r"[a-z][a-z0-9-]{0,15}")
+_OFFER = "dn/offer"
 
 
 class Channel(StrEnum):
@@ -28,11 +31,11 @@ class Channel(StrEnum):
     RECEIPT = "dn/receipt"
     """Receipts, nacks and picture statuses.  Station to unit."""
     UPDATE = "up/upd"
-    """Wishes for bytes of an update, and how updates stand.  Unit to station."""
+    """Requests for bytes of files, and how updates stand.  Unit to station."""
     COMMAND = "dn/cmd"
-    """The update that the station offers, retained.  Station to unit."""
+    """The update that the station offers, retained.  Station to unit; see ``offer_topic`` for other kinds."""
     PART = "dn/part"
-    """Bytes of an update.  Station to unit."""
+    """Bytes of files.  Station to unit."""
     STATUS = "st"
     """Birth and death, retained.  Unit, or broker in its name, to everybody."""
 
@@ -75,3 +78,29 @@ def parse(topic: str) -> Topic:
 def pattern(channel: Channel) -> str:
     """Return the filter by which a station subscribes to one channel of all units."""
     return f"{ROOT}/+/{channel.value}"
+
+
+def offer_topic(unit: str, kind: str) -> str:
+    """Return the topic on which files of a kind are offered to a unit, retained.
+
+    Updates keep the topic that they were released with.  Raises WireError for a bad unit id or kind.
+    """
+    if kind == UPDATE:
+        return build(unit, Channel.COMMAND)
+    if not _KIND.fullmatch(kind):
+        raise WireError(f"kind {kind[:48]!r} must be 1 to 16 of a-z 0-9 '-', a letter first")
+    return f"{ROOT}/{check_unit(unit)}/{_OFFER}/{kind}"
+
+
+def offered_kind(unit: str, topic: str) -> str | None:
+    """Return the kind of file that is offered to a unit on a topic; None where none is."""
+    if topic == build(unit, Channel.COMMAND):
+        return UPDATE
+    kind = topic.removeprefix(f"{ROOT}/{unit}/{_OFFER}/")
+    return kind if kind not in {topic, UPDATE} and _KIND.fullmatch(kind) else None
+
+
+def heard_by_unit(unit: str) -> tuple[str, ...]:
+    """Return the topics to which a unit subscribes; raises WireError for a bad unit id."""
+    heard = (Channel.RECEIPT, Channel.COMMAND, Channel.PART)
+    return (*(build(unit, channel) for channel in heard), f"{ROOT}/{check_unit(unit)}/{_OFFER}/+")

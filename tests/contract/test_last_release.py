@@ -11,7 +11,6 @@ import zipfile
 import pytest
 
 from agent.buffer import Limits, OutboxReader, open_outbox
-from agent.buffer.rows import RowKind
 from agent.sync.encoder import RecordEncoder
 from protocol.seal import Sealer, SigningKey, StationKey
 from protocol.wire.released import released_registry
@@ -19,7 +18,7 @@ from tests.builders import BOOT, make_read
 from tests.last_release.files import AGENCY, EXPECTED, HERE, UNIT, copy_of, present
 
 OUTBOXES = ("outbox-open", "outbox-sealed")
-KINDS = {RowKind.READ: "read", RowKind.TIME_ANCHOR: "dating", RowKind.TOMBSTONE: "tombstone"}
+KINDS = {"read/1": "read", "dating/1": "dating", "tomb/1": "tombstone"}
 """What the release calls them."""
 
 
@@ -47,7 +46,7 @@ def test_last_release_outbox_keeps_pending_records(tmp_path, keys, name):
     reader = OutboxReader(outbox.path)
     rows = reader.records(after_seq=0, limit=100)
     assert [
-        [row.seq, KINDS[row.kind], row.record_id.hex(), hashlib.sha256(row.payload).hexdigest()] for row in rows
+        [row.seq, KINDS[row.schema], row.record_id.hex(), hashlib.sha256(row.payload).hexdigest()] for row in rows
     ] == told["waiting"]
     assert [[row.seq, code] for row, code in reader.quarantined(limit=100)] == told["quarantined"]
     reader.close()

@@ -7,7 +7,7 @@ import sqlite3
 
 import pytest
 
-from agent.buffer import Limits, OutboxReader, PictureStored, Receipted, open_outbox
+from agent.buffer import Limits, NewRecord, OutboxReader, PictureStored, Receipted, open_outbox
 from agent.buffer.outbox import FILE_NAME
 from agent.errors import OutboxError, OutboxFullError
 from tests.builders import make_encoder, make_read, make_time_anchor
@@ -34,8 +34,9 @@ class Unit:
     def append(self, count: int = 3) -> None:
         reads = [make_read(self.number + i + 1) for i in range(count)]
         self.number += count
-        seqs = self.outbox.append(reads, [make_time_anchor()] if self.number % 2 else [])
-        self.committed |= {seq: read.read_id for seq, read in zip(seqs, reads, strict=True)}
+        anchors = [NewRecord(make_time_anchor())] if self.number % 2 else []
+        seqs = self.outbox.append([*reads, *anchors])
+        self.committed |= {seq: read.read_id for seq, read in zip(seqs, reads, strict=False)}
 
     def receipt(self) -> None:
         seq = min(self.committed.keys() - self.freed, default=None)

@@ -11,8 +11,9 @@ import pytest
 
 from agent.runtime.config import UpdateTable
 from agent.runtime.updates import UpdateReporter
+from agent.sync.transfer import FileTransfer, Transfers
 from agent.sync.uplink import Uplink
-from agent.update.fetch import Fetcher
+from agent.update.fetch import update_kind
 from agent.update.trial import HealthSample
 from cli.update import held
 from hw.backoff import Backoff
@@ -21,7 +22,7 @@ from hw.link_mqtt import LinkMqtt
 from protocol.wire.codec import decode
 from protocol.wire.control.transfer import UpdateReport
 from protocol.wire.enums import UpdateState
-from protocol.wire.topics import Channel, build
+from protocol.wire.topics import heard_by_unit
 from station.commands import Commands
 from station.ingest import Ingest
 from station.service import BrokerAddress, StationService
@@ -47,7 +48,13 @@ _ROUNDS = 3000
 class NothingWaits:
     """An empty outbox."""
 
-    def records(self, *, after_seq, limit):
+    def changes(self):
+        return 0
+
+    def given_up(self):
+        return 0
+
+    def priorities(self):
         return []
 
     def pictures(self, lane, *, after_pic, limit):
@@ -74,17 +81,16 @@ class Car:
         self.link = LinkMqtt(config, backoff=Backoff(0.05, 0.2))
         self.events: queue.Queue = queue.Queue()
         folder = (self.state / INBOX).parent
-        self.fetcher = Fetcher(
-            unit="unit-07", boot_id=BOOT, folder=folder, home=self.unit.home, free_only=False, timeout_s=2.0
-        )
+        kind = update_kind(folder, self.unit.home, free_only=False)
+        self.fetcher = FileTransfer(kind, unit="unit-07", boot_id=BOOT, timeout_s=2.0)
+        downloads = Transfers("unit-07", (self.fetcher,))
         self.uplink = Uplink(
-            self.link, NothingWaits(), lambda _: None, unit="unit-07", boot_id=BOOT, downloads=self.fetcher
+            self.link, NothingWaits(), lambda _: None, unit="unit-07", boot_id=BOOT, downloads=downloads
         )
         self.desk = UpdateReporter(
             UpdateTable(home=self.unit.home, confirm=self.state / "confirmed"), self.state, self.fetcher
         )
-        heard = tuple(build("unit-07", c) for c in (Channel.RECEIPT, Channel.COMMAND, Channel.PART))
-        self.link.start(self.events.put, subscribe=heard, will=None)
+        self.link.start(self.events.put, subscribe=heard_by_unit("unit-07"), will=None)
 
     def until(self, wanted: Callable[[], bool]) -> None:
         for _ in range(_ROUNDS):

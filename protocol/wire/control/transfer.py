@@ -15,6 +15,8 @@ from protocol.wire.enums import UpdateState
 
 MAX_PART_BYTES = 32_768
 MAX_PARTS = 8
+UPDATE = "update"
+"""The first kind of file: software, models, configuration."""
 
 
 class FileOffer(Message):
@@ -32,6 +34,8 @@ class FileOffer(Message):
     """Rises when the same file is offered once more."""
     parts: Annotated[tuple[Text16, ...], Field(max_length=MAX_PARTS), key("parts")]
     """What it changes."""
+    kind: Annotated[Text16, key("kind")] = UPDATE
+    """Each kind has one offer of its own, on a topic of its own."""
 
 
 class FilePart(Message):

@@ -24,6 +24,7 @@ from protocol.wire.codec import (
     Text128,
     key,
 )
+from protocol.wire.enums import Lost
 from protocol.wire.parts import PictureRef, Place, Retention, TimeQuality
 from protocol.wire.registry import Column, Priority, Projection, RecordBody, RecordTime, RecordType, Value
 
@@ -103,6 +104,7 @@ RECORD_TYPE = RecordType(
     model=Read,
     priority=Priority.NORMAL,
     evictable=True,
+    lost=Lost.READ,
     retention=lambda read: read.retention.policy_class,
     when=_when,
     pictures=lambda read: read.pictures,

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from protocol.wire.codec import NAMED, U63, Seq, key
+from protocol.wire.codec import NAMED, U63, Seq, Text16, key
 from protocol.wire.enums import Lost, LostReason
 from protocol.wire.registry import Priority, RecordBody, RecordType, Value
 
@@ -27,6 +27,9 @@ class Tombstone(RecordBody):
     ranges: Annotated[tuple[tuple[Seq, Seq], ...], Field(max_length=MAX_RANGES), key("rng")]
     """Inclusive ranges of sequence numbers.  Of these, whatever the station has not got by the time the tombstone
     comes in will not come any more; for pictures the numbers are those of the reads they belong to."""
+    cause: Annotated[Text16, key("cause")] = ""
+    """A closer reason than ``reason`` knows, one of :class:`~protocol.wire.enums.LostCause` or of a later version;
+    empty for none."""
 
     @model_validator(mode="after")
     def _ranges_ascend(self) -> Self:
@@ -38,7 +41,7 @@ class Tombstone(RecordBody):
 def _export(tombstone: Tombstone) -> dict[str, Value]:
     return {
         "lost": tombstone.lost.value,
-        "reason": tombstone.reason.value,
+        "reason": tombstone.cause or tombstone.reason.value,
         "count": tombstone.count,
         "size_bytes": tombstone.size_bytes,
         "ranges": " ".join(f"{first}-{last}" for first, last in tombstone.ranges),

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from agent.buffer import (
     Limits,
+    NewRecord,
     Outbox,
     OutboxReader,
     OutboxRow,
     PicturePriority,
     Quarantined,
     Receipted,
-    RowKind,
     open_outbox,
     opening,
 )
@@ -59,7 +59,7 @@ def heavy_read(number: int, *, extra_bytes: int = 32, picture_bytes: int = 64):
 
 
 def few(outbox):
-    outbox.append([heavy_read(n) for n in range(1, 12)], [make_time_anchor()])
+    outbox.append([*(heavy_read(n) for n in range(1, 12)), NewRecord(make_time_anchor())])
 
 
 def large_records(outbox):
@@ -149,9 +149,9 @@ def held(path: Path) -> Held:
     rows: dict[str, dict[int, bytes]] = {"records": {}, "quarantine": {}}
     for table, found in rows.items():
         for seq in range(1, 450):
-            row = ask(f"SELECT seq, kind, id, payload FROM {table} WHERE seq = ?", seq)  # noqa: S608 - words of ours
-            if row and [type(value) for value in row] == [int, int, bytes, bytes] and row[1] in set(RowKind):
-                whole = OutboxRow(row[0], RowKind(row[1]), row[2], row[3])
+            row = ask(f"SELECT seq, schema, id, payload FROM {table} WHERE seq = ?", seq)  # noqa: S608 - words of ours
+            if row and [type(value) for value in row] == [int, bytes, bytes, bytes]:
+                whole = OutboxRow(row[0], row[1].decode(errors="replace"), row[2], row[3])
                 if row[0] == seq and encoder.intact(whole):
                     found[seq] = row[3]
     shas = set()
@@ -170,6 +170,8 @@ def work(outbox: Outbox, reader: OutboxReader) -> None:
     """A round of all that a unit does: send records and pictures, take answers, append."""
     reader.stats()
     rows = reader.records(after_seq=0, limit=10_000)
+    for priority in reader.priorities():
+        reader.records_of(priority, after_seq=0, limit=10_000)
     for lane in PicturePriority:
         for picture in reader.pictures(lane, after_pic=0, limit=10_000):
             reader.jpeg(picture.pic)
@@ -207,7 +209,7 @@ def live(folder: Path) -> Outbox:
 
 
 def announced(rows: list[OutboxRow]) -> set[int]:
-    bodies = [decode_record(row.payload, TYPES).body for row in rows if row.kind is RowKind.TOMBSTONE]
+    bodies = [decode_record(row.payload, TYPES).body for row in rows if row.schema == Tombstone.SCHEMA]
     stones = [body for body in bodies if isinstance(body, Tombstone)]
     return {
         seq
@@ -288,11 +290,12 @@ def test_any_page_of_the_log(tmp_path):
     """SQLite ends the log at the damage and says nothing: what was committed behind it is announced all the same."""
     folder = tmp_path / "unit"
     outbox, _ = open_outbox(folder, make_encoder(), limits=SMALL)
-    committed = [outbox.append([heavy_read(n)])[0] for n in range(1, 9)]
     log = f"{FILE_NAME}-wal"
+    committed = [outbox.append([heavy_read(n)])[0] for n in range(1, 8)]
+    last_group = (folder / log).stat().st_size
+    committed += outbox.append([heavy_read(8)])
     size = (folder / log).stat().st_size
     frames = range(32 + 24 + 100, size, PAGE + 24)
-    last_group = size - 6 * (PAGE + 24)
     for at in [4, *(at for at in frames if at < last_group)]:
         copy = tmp_path / f"{at}"
         shutil.copytree(folder, copy)
@@ -439,7 +442,7 @@ def test_a_rescue_on_a_full_disk_saves_every_record_and_says_which_pictures_not(
     assert not (tmp_path / "outbox.damaged-1.db").exists()
     assert any("no room for all pictures" in problem for problem in report.problems)
     reader = OutboxReader(again.path)
-    rows = [row for row in reader.records(after_seq=0, limit=99) if row.kind is RowKind.TOMBSTONE]
+    rows = [row for row in reader.records(after_seq=0, limit=99) if row.schema == Tombstone.SCHEMA]
     stones = [decode_record(row.payload, TYPES).body for row in rows]
     told = {stone.lost: stone.ranges for stone in stones}
     assert told[Lost.PLATE] == told[Lost.OVERVIEW] == ((1, 11),)

@@ -229,7 +229,7 @@ def test_doctor_reports_lost_reads(tmp_path):
     outbox, _ = open_outbox(tmp_path, make_encoder(), limits=limits)
     for number in range(1, 20):
         outbox.append([make_read(number, pictures=())])
-    lost = outbox.lost_reads
+    lost = outbox.lost_records
     outbox.close()
     assert lost > 0
     finding = checks._outbox(outbox_config(tmp_path))

@@ -19,7 +19,7 @@ from protocol.wire.control.receipt import MAX_RECEIPT_PICTURES, MAX_RECEIPT_RECO
 from protocol.wire.control.transfer import MAX_PART_BYTES
 from protocol.wire.control.unit_state import MAX_COUNTERS
 from protocol.wire.records.tombstone import MAX_RANGES
-from protocol.wire.topics import ROOT, Channel
+from protocol.wire.topics import ROOT, Channel, offer_topic
 from tests.unit.protocol.test_wire import EXAMPLES, KINDS
 
 TYPES = {str: "string", int: "integer", bytes: "bytes", bool: "boolean", list: "array", dict: "map"}
@@ -68,16 +68,33 @@ def flat(fields, prefix=""):
     return found
 
 
+def keys_of_all(schema):
+    """Keys of all examples of a schema: those that may be left out are in one of them."""
+    found = {}
+    for payload in ALL.values():
+        sent = unpack(payload)
+        if sent["v"] == schema:
+            found |= flat(sent)
+    return found
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_every_key_that_is_sent_is_documented_and_every_documented_key_is_sent(document, name):
     """Names and types agree in both directions."""
     sent = unpack(ALL[name])
     contract = documented(document)[sent["v"]]
-    types = flat(sent)
-    assert types.keys() == contract.keys()
-    for key, sort in types.items():
+    assert keys_of_all(sent["v"]).keys() == contract.keys()
+    for key, sort in flat(sent).items():
         allowed = contract[key].split(" or ")
         assert (sort or "nil") in allowed, f"{key} is {sort}, documented as {contract[key]}"
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_what_may_be_left_out_is_documented_so(document, name):
+    """A decoder in another language must not ask for it."""
+    sent = unpack(ALL[name])
+    may = set(re.findall(r"^\| `(\w+)` \| [a-z ]+ \| optional:", document, flags=re.MULTILINE))
+    assert keys_of_all(sent["v"]).keys() - flat(sent).keys() <= may
 
 
 def test_no_schema_is_missing_and_none_is_invented(document):
@@ -103,6 +120,11 @@ def test_only_keys_documented_so_may_be_nil(document, name):
 def test_every_topic_is_documented(document, channel):
     """A topic nobody knows of is a topic nobody guards."""
     assert f"| `{ROOT}/{{unit}}/{channel.value}` |" in document
+
+
+def test_the_topic_of_other_files_is_documented(document):
+    topic = offer_topic("UNIT", "maps").replace("UNIT", "{unit}").replace("maps", "{kind}")
+    assert f"| `{topic}` |" in document
 
 
 @pytest.mark.parametrize("constants", [kind for kind in vars(enums).values() if is_enum(kind)])

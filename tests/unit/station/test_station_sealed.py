@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import pytest
 from typer.testing import CliRunner
 
-from agent.buffer import Limits, OutboxReader, open_outbox
+from agent.buffer import Limits, NewRecord, OutboxReader, open_outbox
 from agent.sync.counts import UplinkCounts
 from agent.sync.encoder import RecordEncoder
 from agent.sync.pictures import PictureSender
@@ -87,7 +87,7 @@ def pair(tmp_path):
 
 def test_reads_and_pictures_come_open_at_the_station(pair):
     reads = [make_read(n) for n in (1, 2, 3)]
-    pair.outbox.append(reads, [make_time_anchor()])
+    pair.outbox.append([*reads, NewRecord(make_time_anchor())])
     assert all(isinstance(answer, Receipt) for answer in pair.send())
     pair.send_pictures()
     assert [row.body.text for row in stored_reads(pair.store)] == [read.body.text for read in reads]
@@ -147,7 +147,7 @@ def test_the_chain_goes_on_over_a_restart_and_a_rolled_back_group(pair):
     pair.outbox.append([make_read(2)])
     with pytest.raises(AttributeError):
         pair.outbox.append([make_read(3), "no read"])
-    pair.outbox.append([make_read(4)], [make_time_anchor()])
+    pair.outbox.append([make_read(4), NewRecord(make_time_anchor())])
     pair.send()
     rows = list(pair.store.each_evidence("unit-07"))
     assert [row.evidence.seq for row in rows] == [1, 2, 3, 4]

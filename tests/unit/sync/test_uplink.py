@@ -28,7 +28,7 @@ from protocol.wire.control.receipt import Nack, PictureStatus, Receipt
 from protocol.wire.enums import NackCode
 from protocol.wire.record import decode_record
 from protocol.wire.released import released_registry
-from protocol.wire.topics import Channel, build
+from protocol.wire.topics import Channel, build, offer_topic
 from tests.builders import BOOT, make_encoder, make_picture, make_read
 
 S = 1_000_000_000
@@ -39,6 +39,7 @@ DOWN_TOPIC = build("unit-07", Channel.RECEIPT)
 UPDATE_TOPIC = build("unit-07", Channel.UPDATE)
 COMMAND_TOPIC = build("unit-07", Channel.COMMAND)
 PART_TOPIC = build("unit-07", Channel.PART)
+MAPS_TOPIC = offer_topic("unit-07", "maps")
 
 
 def envelope(payload):
@@ -161,13 +162,15 @@ class Wanting:
     def __init__(self):
         self.offers, self.parts, self.wished_ns = [], [], []
 
-    def offered(self, payload):
+    def offered(self, kind, payload):
         if payload == b"nonsense":
             raise WireError("no offer")
-        self.offers.append(payload)
+        self.offers.append((kind, payload))
+        return kind != "hats"
 
     def take(self, payload):
         self.parts.append(payload)
+        return payload != b"stray"
 
     def next_request(self, t_mono_ns, *, metered):
         return None if len(self.wished_ns) >= 3 else b"wish"
@@ -200,10 +203,14 @@ def test_offers_and_bytes_reach_whoever_fetches_and_nonsense_is_counted(tmp_path
     wanting = Wanting()
     rig = Rig(tmp_path, reads=0, downloads=wanting)
     rig.up()
-    for topic, payload in ((COMMAND_TOPIC, b"offer"), (PART_TOPIC, b"bytes"), (COMMAND_TOPIC, b"nonsense")):
+    for topic, payload in (
+        (COMMAND_TOPIC, b"offer"), (PART_TOPIC, b"bytes"), (COMMAND_TOPIC, b"nonsense"), (MAPS_TOPIC, b"a map"),
+        (f"{MAPS_TOPIC}/more", b"nobody's"), (offer_topic("unit-07", "hats"), b"a hat"), (PART_TOPIC, b"stray"),
+    ):  # fmt: skip
         rig.uplink.handle(Received(topic, payload), rig.now)
-    assert (wanting.offers, wanting.parts) == ([b"offer"], [b"bytes"])
-    assert rig.uplink.counts.malformed == 1
+    assert wanting.offers == [("update", b"offer"), ("maps", b"a map"), ("hats", b"a hat")]
+    assert wanting.parts == [b"bytes", b"stray"]
+    assert (rig.uplink.counts.malformed, rig.uplink.counts.foreign) == (1, 3)
     rig.close()
 
 

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from agent.runtime.config import UpdateTable
 from agent.runtime.updates import UpdateReporter
-from agent.update.fetch import Fetcher
+from agent.sync.transfer import FileTransfer, Transfers, TransferState
+from agent.update.fetch import MAX_UPDATE_BYTES, update_kind
 from agent.update.trial import HealthSample
 from protocol.errors import WireError
 from protocol.wire.codec import decode, encode
 from protocol.wire.control.transfer import ChunkRequest, FileOffer, FilePart, UpdateReport
-from protocol.wire.enums import UpdateState
 from tests.update_builder import Unit
 from updater.release_state import INBOX
 
@@ -46,30 +46,32 @@ class Side:
         self.restart()
 
     def restart(self, **changes) -> None:
-        options = {"free_only": True, "timeout_s": 20.0}
-        self.fetcher = Fetcher(
-            unit="unit-07", boot_id=bytes(16), folder=self.folder, home=self.unit.home, **{**options, **changes}
-        )
+        kind = update_kind(self.folder, self.unit.home, free_only=changes.pop("free_only", True))
+        self.fetcher = FileTransfer(kind, unit="unit-07", boot_id=bytes(16), timeout_s=20.0, **changes)
+        self.transfers = Transfers("unit-07", (self.fetcher,))
+
+    def offered(self, payload: bytes) -> None:
+        self.transfers.offered("update", payload)
 
     def wish(self, *, metered: bool = False) -> int | None:
         """The offset asked for, sent at once."""
         self.now_ns += S
-        payload = self.fetcher.next_request(self.now_ns, metered=metered)
+        payload = self.transfers.next_request(self.now_ns, metered=metered)
         if payload is None:
             return None
-        self.fetcher.request_sent(self.now_ns)
+        self.transfers.request_sent(self.now_ns)
         return decode(payload, ChunkRequest).offset
 
-    def give(self, offset: int, *, data: bytes | None = None, sha256: bytes = OFFER.sha256) -> None:
+    def give(self, offset: int, *, data: bytes | None = None, sha256: bytes = OFFER.sha256) -> bool:
         data = FILE[offset : offset + PART] if data is None else data
-        self.fetcher.take(encode(FilePart(unit="unit-07", sha256=sha256, offset=offset, data=data)))
+        return self.transfers.take(encode(FilePart(unit="unit-07", sha256=sha256, offset=offset, data=data)))
 
     def fetch_all(self) -> None:
         for _ in range(200):
             offset = self.wish()
             if offset is not None:
                 self.give(offset)
-            elif self.fetcher.state is UpdateState.HANDED:
+            elif self.fetcher.state is TransferState.HANDED:
                 return
         raise AssertionError(self.fetcher.state)
 
@@ -86,19 +88,19 @@ def side(tmp_path):
 
 def test_offer_is_fetched_into_inbox(side):
     assert side.wish() is None, "nothing was offered"
-    side.fetcher.offered(offer())
+    side.offered(offer())
     side.fetch_all()
     assert side.inbox == FILE
     assert sorted(p.name for p in side.folder.iterdir()) == ["handed", INBOX.name]
 
 
 def test_one_request_at_a_time_repeated_without_answer(side):
-    side.fetcher.offered(offer())
+    side.offered(offer())
     assert side.wish() == 0
     assert side.wish() is None
     side.now_ns += 20 * S
     assert side.wish() == 0, "after a time-out"
-    side.fetcher.link_went()
+    side.transfers.link_went()
     assert side.wish() == 0, "a new connection asks at once"
     side.give(0)
     assert side.wish() == PART
@@ -109,14 +111,14 @@ def test_one_request_at_a_time_repeated_without_answer(side):
 @given(st.lists(st.sampled_from(["answer", "lose", "double", "restart", "stray", "link"]), max_size=60))
 def test_fetch_completes_despite_loss_duplicates_and_restarts(tmp_path_factory, events):
     side = Side(tmp_path_factory.mktemp("fetch"))
-    side.fetcher.offered(offer())
+    side.offered(offer())
     for event in events:
         offset = side.wish()
         if event == "restart":
             side.restart()
-            side.fetcher.offered(offer())
+            side.offered(offer())
         elif event == "link":
-            side.fetcher.link_went()
+            side.transfers.link_went()
         elif event == "stray":
             side.give(3 * PART + 1)
         elif offset is not None and event != "lose":
@@ -130,17 +132,17 @@ def test_fetch_completes_despite_loss_duplicates_and_restarts(tmp_path_factory, 
 
 
 def test_fetch_resumes_after_restart(side):
-    side.fetcher.offered(offer())
+    side.offered(offer())
     for _ in range(5):
         side.give(side.wish())
     side.restart()
-    side.fetcher.offered(offer())
+    side.offered(offer())
     offsets = [side.wish(), side.wish()]
     assert offsets == [None, 5 * PART], "first what is here is hashed, then the rest is asked for"
 
 
 def test_damaged_file_is_refetched_with_limit(side):
-    side.fetcher.offered(offer())
+    side.offered(offer())
     for _ in range(3):
         while (offset := side.wish()) is not None:
             side.give(offset, data=b"x" * len(FILE[offset : offset + PART]))
@@ -151,58 +153,57 @@ def test_damaged_file_is_refetched_with_limit(side):
 
 
 def test_metered_link_fetches_small_files_only(side):
-    side.fetcher.offered(offer())
+    side.offered(offer())
     assert side.wish(metered=True) is None
-    assert side.fetcher.state is UpdateState.WAITING
+    assert side.fetcher.state is TransferState.WAITING
     assert side.wish() == 0, "the car is home"
-    side.fetcher.offered(offer(size_bytes=60_000))
+    side.offered(offer(size_bytes=60_000))
     assert side.wish(metered=True) == 0
     side.restart(free_only=False)
-    side.fetcher.offered(offer())
+    side.offered(offer())
     assert side.wish(metered=True) == 0
 
 
 def test_fetched_update_is_not_refetched_unless_reoffered(side):
-    side.fetcher.offered(offer())
+    side.offered(offer())
     side.fetch_all()
     (side.folder / INBOX.name).unlink()  # root has looked, and refused
     side.restart()
-    side.fetcher.offered(offer())
+    side.offered(offer())
     assert all(side.wish() is None for _ in range(30))
-    side.fetcher.offered(offer(attempt=1))
+    side.offered(offer(attempt=1))
     side.fetch_all()
     assert side.inbox == FILE
 
 
 def test_update_known_to_be_refused_is_not_fetched(side):
     side.unit.commit(side.unit.update(42, config="[log]\nlevel = 'debug'\n"))
-    side.fetcher.offered(offer())
+    side.offered(offer())
     assert side.wish() is None
     side.unit.apply(side.unit.update(43, config="[log]\nlevel = 'debug'\n"))
-    side.fetcher.offered(offer(release=44))
+    side.offered(offer(release=44))
     assert side.wish() is None
-    assert side.fetcher.state is UpdateState.WAITING, "for the release on trial"
+    assert side.fetcher.state is TransferState.WAITING, "for the release on trial"
     side.unit.releases.fail("not well")
     side.now_ns += 10 * S
     assert side.wish() == 0
-    side.fetcher.offered(offer(release=43))
+    side.offered(offer(release=43))
     assert side.wish() is None, "rolled back here"
 
 
 def test_newer_offer_replaces_and_withdrawal_deletes(side):
-    side.fetcher.offered(offer())
+    side.offered(offer())
     side.give(side.wish())
-    side.fetcher.offered(offer(release=43, sha256=bytes(32)))
+    side.offered(offer(release=43, sha256=bytes(32)))
     assert side.wish() == 0
     assert list(side.folder.iterdir()) == []
-    side.give(0)
-    assert side.fetcher.counts.strays == 1, "bytes of the offer before"
-    side.fetcher.offered(b"")
+    assert not side.give(0), "bytes of the offer before"
+    side.offered(b"")
     assert side.wish() is None
 
 
 def test_write_error_is_counted_and_retried(side):
-    side.fetcher.offered(offer())
+    side.offered(offer())
     offset = side.wish()
     side.folder.parent.mkdir()
     side.folder.touch()  # no folder can be made here
@@ -217,7 +218,7 @@ def test_write_error_is_counted_and_retried(side):
 @pytest.mark.parametrize("payload", [b"\x80", offer(unit="unit-08")])
 def test_invalid_or_foreign_offer_is_refused(side, payload):
     with pytest.raises(WireError):
-        side.fetcher.offered(payload)
+        side.offered(payload)
     assert side.fetcher.offer is None
 
 
@@ -240,7 +241,7 @@ def test_report_state_of_offered_update(side):
     assert news(again=True) == (0, 0, "idle", "")
     data = unit.update(42, config="[log]\nlevel = 'debug'\n")
     sha256 = hashlib.sha256(data).digest()
-    side.fetcher.offered(offer(sha256=sha256, size_bytes=len(data)))
+    side.offered(offer(sha256=sha256, size_bytes=len(data)))
     offset = side.wish()
     assert news() == (0, 42, "fetching", "")
     side.give(offset, data=data, sha256=sha256)
@@ -251,3 +252,39 @@ def test_report_state_of_offered_update(side):
     assert news() == (0, 42, "trial", "")
     unit.releases.fail("not healthy in time")
     assert news() == (0, 42, "rolled_back", "not healthy in time")
+
+
+def test_offer_larger_than_any_update_is_refused(side):
+    """Nobody has signed the offer: the largest number that the wire takes must not fill the disk."""
+    side.offered(offer())
+    side.give(side.wish())
+    side.offered(offer(size_bytes=2**62))
+    assert all(side.wish() is None for _ in range(30))
+    side.give(0)
+    assert list(side.folder.iterdir()) == []
+    assert (side.fetcher.state, side.fetcher.counts.too_large) == (TransferState.REFUSED, 1)
+    table = UpdateTable(home=side.unit.home, confirm=side.folder / "confirmed")
+    payload = UpdateReporter(table, side.folder.parent, side.fetcher).news("u", bytes(16), bytes(32), again=False)
+    report = decode(payload, UpdateReport)
+    assert (report.release, report.state.value) == (42, "refused")
+    side.offered(offer(size_bytes=MAX_UPDATE_BYTES))
+    assert side.wish() == 0, "as large as updates are made"
+
+
+def test_reserve_for_records_is_kept_free(side):
+    """The disk fills up while a file comes: it waits, and goes on when there is room again."""
+    free = {"bytes": 500_000}
+    side.restart(min_free_bytes=450_000, room=lambda _: free["bytes"])
+    side.offered(offer())
+    assert side.wish() is None
+    assert side.fetcher.state is TransferState.WAITING
+    free["bytes"] = 450_000 + len(FILE)
+    side.now_ns += 10 * S
+    side.give(side.wish())
+    free["bytes"] -= PART + 1
+    side.now_ns += 10 * S
+    assert side.wish() is None
+    assert side.fetcher.fetched == PART
+    free["bytes"] += 1
+    side.now_ns += 10 * S
+    side.fetch_all()

@@ -1,0 +1,348 @@
+"""From offers of the station to whole files: asked for bit by bit, resumed after anything, several kinds at once.
+
+What is in a file is none of its business: whoever takes it over checks its signature.  Until then an offer is a
+stranger's word, so that it never costs more room than its kind is worth, nor the room that is kept for records.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+from protocol.errors import WireError
+from protocol.wire.codec import decode, encode
+from protocol.wire.control.transfer import ChunkRequest, FileOffer, FilePart
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+_HANDED = "handed"
+_PREFIX = "fetch-"
+_NS_PER_S = 1_000_000_000
+_LOOK_NS = 5 * _NS_PER_S
+_PAUSE_NS = 60 * _NS_PER_S
+_CATCH_UP_BYTES = 4 * 2**20
+_SMALL_BYTES = 64 * 1024
+"""Goes over any link."""
+_MAX_DAMAGED = 3
+
+
+class TransferState(StrEnum):
+    """How the offered file of one kind stands."""
+
+    IDLE = "idle"
+    """None is offered, or none that is wanted."""
+    REFUSED = "refused"
+    """Larger than its kind may be."""
+    WAITING = "waiting"
+    """For a link that costs nothing, for room, or for whoever takes it over."""
+    FETCHING = "fetching"
+    HANDED = "handed"
+    """Fetched whole; lies there to be taken over."""
+
+
+class Want(Enum):
+    """Whether an offered file is worth fetching."""
+
+    NOW = "now"
+    LATER = "later"
+    NO = "no"
+
+
+@dataclass(frozen=True, slots=True)
+class FileKind:
+    """What is particular to one kind of file."""
+
+    name: str
+    folder: Path
+    """Its own: fetched bytes lie here."""
+    file_name: str
+    """Of the whole file; whoever takes it over removes it."""
+    max_bytes: int
+    """A larger one is refused."""
+    wants: Callable[[FileOffer], Want]
+    """Asked every few seconds; only saves fetching what would surely be refused."""
+    free_only: bool = False
+    """True: over a link that costs nothing only, small files excepted."""
+
+
+@dataclass(slots=True)
+class FetchCounts:
+    """Since the start of the process."""
+
+    chunk_requests: int = 0
+    """Times that bytes of a file were asked for."""
+    parts: int = 0
+    """Messages with bytes that were taken."""
+    strays: int = 0
+    """Messages with bytes that nobody had asked for."""
+    damaged: int = 0
+    """Files thrown away because their hash was not the one that was offered."""
+    unwritten: int = 0
+    """Times that the disk did not take what was fetched."""
+    too_large: int = 0
+    """Offers refused because of their size."""
+
+
+class Room(Protocol):
+    """How much a disk has free."""
+
+    def __call__(self, path: Path) -> int:
+        """Return the free bytes of the disk of an existing path; raises OSError."""
+
+
+def disk_free_bytes(path: Path) -> int:
+    """Return the free bytes of the disk of an existing path; raises OSError."""
+    state = os.statvfs(path)
+    return state.f_bavail * state.f_frsize
+
+
+class FileTransfer:
+    """The file of one kind.  Used by the uplink's thread; counts, state and progress may be read by any."""
+
+    def __init__(
+        self,
+        kind: FileKind,
+        *,
+        unit: str,
+        boot_id: bytes,
+        timeout_s: float,
+        min_free_bytes: int = 0,
+        room: Room = disk_free_bytes,
+    ) -> None:
+        """``min_free_bytes`` stay free on the disk whatever is offered."""
+        self.kind = kind
+        self._unit = unit
+        self._boot_id = boot_id
+        self._timeout_ns = round(timeout_s * _NS_PER_S)
+        self._min_free_bytes = min_free_bytes
+        self._room = room
+        self._digest = hashlib.sha256()
+        self._hashed = 0
+        self._asked_ns: int | None = None
+        self._look_due_ns = 0
+        self._wanted = False
+        self._damaged = 0
+        self.offer: FileOffer | None = None
+        self.fetched = 0
+        """Bytes of the offered file that are here."""
+        self.state = TransferState.IDLE
+        self.counts = FetchCounts()
+
+    def offered(self, offer: FileOffer | None) -> None:
+        """Take an offer in place of the one before; None withdraws it."""
+        if offer == self.offer:
+            return
+        self.offer, self._asked_ns, self._look_due_ns, self._damaged = offer, None, 0, 0
+        self.state = TransferState.IDLE
+        if offer is not None and offer.size_bytes > self.kind.max_bytes:
+            self.state = TransferState.REFUSED
+            self.counts.too_large += 1
+        keep = None if offer is None or self.state is TransferState.REFUSED else self._path(offer)
+        for path in self.kind.folder.glob(f"{_PREFIX}*"):
+            if path != keep:
+                path.unlink(missing_ok=True)
+        self._begin_at(0 if keep is None or not keep.exists() else keep.stat().st_size)
+
+    def take(self, part: FilePart) -> None:
+        """Take some bytes."""
+        offer = self.offer
+        if offer is None or self.state is TransferState.REFUSED or not self._is_next(offer, part):
+            self.counts.strays += 1
+            return
+        self._asked_ns = None
+        self.counts.parts += 1
+        if not self._append(offer, part.data):
+            return
+        self.fetched += len(part.data)
+        if self._hashed == part.offset:
+            self._digest.update(part.data)
+            self._hashed = self.fetched
+
+    def next_request(self, t_mono_ns: int, *, metered: bool) -> bytes | None:
+        """Return what to ask for now, if anything; also does what is left to do with what is here."""
+        offer = self.offer
+        if offer is None or self.state is TransferState.REFUSED or not self._is_wanted(offer, t_mono_ns):
+            return None
+        if metered and self.kind.free_only and offer.size_bytes > _SMALL_BYTES:
+            self.state = TransferState.WAITING
+            return None
+        self.state = TransferState.FETCHING
+        if self._hashed < self.fetched:
+            self._catch_up(offer)
+            return None
+        if self.fetched >= offer.size_bytes:
+            self._finish(offer)
+            return None
+        if self._asked_ns is not None and t_mono_ns - self._asked_ns < self._timeout_ns:
+            return None
+        return encode(
+            ChunkRequest(unit=self._unit, boot_id=self._boot_id, sha256=offer.sha256, offset=self.fetched)
+        )
+
+    def request_sent(self, t_mono_ns: int) -> None:
+        """Note that the request went out."""
+        self._asked_ns = t_mono_ns
+        self.counts.chunk_requests += 1
+
+    def link_went(self) -> None:
+        """Whatever was asked for will not come."""
+        self._asked_ns = None
+
+    def _is_next(self, offer: FileOffer, part: FilePart) -> bool:
+        return (
+            part.sha256 == offer.sha256
+            and part.offset == self.fetched
+            and part.offset + len(part.data) <= offer.size_bytes
+        )
+
+    def _is_wanted(self, offer: FileOffer, t_mono_ns: int) -> bool:
+        if t_mono_ns < self._look_due_ns:
+            return self._wanted
+        self._look_due_ns = t_mono_ns + _LOOK_NS
+        self._wanted = False
+        if self._is_handed(offer):
+            self.state = TransferState.HANDED
+            return False
+        want = self.kind.wants(offer)
+        if want is Want.NO:
+            self.state = TransferState.IDLE
+        elif want is Want.LATER or self._whole.exists() or not self._has_room(offer):
+            self.state = TransferState.WAITING
+        else:
+            self._wanted = True
+        return self._wanted
+
+    def _has_room(self, offer: FileOffer) -> bool:
+        place = self.kind.folder
+        while not place.exists():
+            place = place.parent
+        try:
+            return self._room(place) - (offer.size_bytes - self.fetched) >= self._min_free_bytes
+        except OSError:
+            return False
+
+    @property
+    def _whole(self) -> Path:
+        return self.kind.folder / self.kind.file_name
+
+    def _is_handed(self, offer: FileOffer) -> bool:
+        try:
+            return (self.kind.folder / _HANDED).read_text(encoding="ascii") == _mark(offer)
+        except (OSError, UnicodeDecodeError):
+            return False
+
+    def _begin_at(self, size: int) -> None:
+        self.fetched, self._hashed, self._digest = size, 0, hashlib.sha256()
+
+    def _catch_up(self, offer: FileOffer) -> None:
+        """After a restart: hash what is here already, a little at a time."""
+        with self._path(offer).open("rb") as file:
+            file.seek(self._hashed)
+            block = file.read(min(_CATCH_UP_BYTES, self.fetched - self._hashed))
+        self._digest.update(block)
+        self._hashed += len(block)
+        if not block:
+            self._begin_at(self._path(offer).stat().st_size)
+
+    def _append(self, offer: FileOffer, data: bytes) -> bool:
+        path = self._path(offer)
+        try:
+            self.kind.folder.mkdir(parents=True, exist_ok=True)
+            with path.open("ab") as file:
+                file.truncate(self.fetched)
+                file.write(data)
+        except OSError:
+            # Without room the next look decides; records have the first claim on the disk.
+            self.counts.unwritten += 1
+            self._wanted, self._look_due_ns = False, (self._look_due_ns or 0) + _PAUSE_NS
+            return False
+        return True
+
+    def _finish(self, offer: FileOffer) -> None:
+        path = self._path(offer)
+        if self._digest.digest() != offer.sha256 or self.fetched != offer.size_bytes:
+            self.counts.damaged += 1
+            self._damaged += 1
+            path.unlink(missing_ok=True)
+            self._begin_at(0)
+            if self._damaged >= _MAX_DAMAGED:
+                self.offer, self.state = None, TransferState.IDLE
+            return
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+        path.replace(self._whole)
+        (self.kind.folder / _HANDED).write_text(_mark(offer), encoding="ascii")
+        self._begin_at(0)
+        self.fetched = offer.size_bytes
+        self._hashed = self.fetched
+        self.state, self._wanted = TransferState.HANDED, False
+
+    def _path(self, offer: FileOffer) -> Path:
+        return self.kind.folder / f"{_PREFIX}{offer.sha256.hex()}"
+
+
+def _mark(offer: FileOffer) -> str:
+    return f"{offer.sha256.hex()} {offer.attempt}"
+
+
+class Transfers:
+    """All kinds that a unit takes, each asking for its own bytes.  Used by the uplink's thread."""
+
+    def __init__(self, unit: str, transfers: Sequence[FileTransfer]) -> None:
+        """``transfers`` in the order in which they may ask; raises ValueError when there are two of a kind."""
+        self._unit = unit
+        self._by_kind = {transfer.kind.name: transfer for transfer in transfers}
+        if len(self._by_kind) != len(transfers):
+            raise ValueError("two transfers of one kind")
+        self._asking: FileTransfer | None = None
+
+    def offered(self, kind: str, payload: bytes) -> bool:
+        """Take what came on the topic of a kind, empty withdraws the offer; False for a kind that is not taken here.
+
+        Raises WireError.
+        """
+        offer = decode(payload, FileOffer) if payload else None
+        if offer is not None and offer.unit != self._unit:
+            raise WireError("an offer for another unit")
+        if offer is not None and offer.kind != kind:
+            raise WireError(f"an offer of kind {offer.kind} on the topic of {kind}")
+        transfer = self._by_kind.get(kind)
+        if transfer is not None:
+            transfer.offered(offer)
+        return transfer is not None
+
+    def take(self, payload: bytes) -> bool:
+        """Take bytes of a file; False when it is none that is offered.  Raises WireError."""
+        part = decode(payload, FilePart)
+        if part.unit != self._unit:
+            raise WireError("bytes for another unit")
+        for transfer in self._by_kind.values():
+            if transfer.offer is not None and transfer.offer.sha256 == part.sha256:
+                transfer.take(part)
+                return True
+        return False
+
+    def next_request(self, t_mono_ns: int, *, metered: bool) -> bytes | None:
+        """Return what to ask for now, if anything."""
+        for transfer in self._by_kind.values():
+            request = transfer.next_request(t_mono_ns, metered=metered)
+            if request is not None:
+                self._asking = transfer
+                return request
+        return None
+
+    def request_sent(self, t_mono_ns: int) -> None:
+        """Note that what ``next_request`` returned went out."""
+        if self._asking is not None:
+            self._asking.request_sent(t_mono_ns)
+            self._asking = None
+
+    def link_went(self) -> None:
+        """Whatever was asked for will not come."""
+        for transfer in self._by_kind.values():
+            transfer.link_went()

@@ -1,0 +1,204 @@
+"""What has expired leaves the outbox, sent or not: counted, announced, and by nothing but the number beside it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.buffer import Expired, NewRecord, OutboxReader, PicturePriority, PictureStored, Quarantined, open_outbox
+from agent.buffer.damage import note_damage
+from agent.buffer.expiry import MAX_AT_ONCE
+from agent.commit import ReadCommitter
+from agent.errors import OutboxDiskError
+from agent.geotag.nmea import NmeaState
+from agent.geotag.timebase import Timebase
+from protocol.wire.enums import Lost, LostReason
+from protocol.wire.records.tombstone import RECORD_TYPE as TOMBSTONE_TYPE
+from tests.builders import BOOT, UTC_NS, make_fix, make_picture, make_read
+from tests.toys import Alarm
+from tests.unit.buffer.test_types import SMALL, alarm, encoder, note, opened, rows_of, tombstones
+
+S = 1_000_000_000
+MINUTE = 60 * S
+
+
+def read(number: int, expires_us: int | None, **other):
+    return replace(make_read(number, **other), expires_utc_us=expires_us)
+
+
+def test_what_has_expired_goes_with_its_pictures_and_nothing_else_does(tmp_path):
+    outbox = opened(tmp_path)
+    outbox.append([read(1, 100), read(2, 200), read(3, None), alarm(1, expires_utc_us=100), note(1)])
+    assert outbox.expire(99) == Expired()
+    assert outbox.expire(100) == Expired(records=2, pictures=2)
+    rows = rows_of(outbox)
+    assert [row.seq for row in rows][:3] == [2, 3, 5]
+    stats = outbox.stats()
+    assert (stats.types["read/1"].expired, stats.types["alarm/1"].expired, stats.expired_pictures) == (1, 1, 2)
+    assert (stats.reads, stats.plates, stats.overviews) == (2, 2, 2)
+    assert outbox.lost_records == 0, "nothing that somebody should hear of at once"
+    outbox.close()
+    note_damage(tmp_path, "compare rows and counters", certain=False)
+    again, report = open_outbox(tmp_path, encoder(), limits=SMALL)
+    assert report.moved_to is None
+    again.close()
+
+
+def test_a_tombstone_says_what_expired_in_words_that_the_first_release_takes(tmp_path):
+    """``why`` is a value that was released; the true reason stands beside it in a key that older stations keep."""
+    outbox = opened(tmp_path)
+    outbox.append([read(1, 100), alarm(1, expires_utc_us=100), read(2, 100, pictures=())])
+    outbox.expire(100)
+    told = {(stone.lost, stone.ranges, stone.count) for stone in tombstones(outbox)}
+    assert told == {
+        (Lost.READ, ((1, 3),), 2), (Lost.RECORD, ((2, 2),), 1), (Lost.PLATE, ((1, 1),), 1),
+        (Lost.OVERVIEW, ((1, 1),), 1),
+    }  # fmt: skip
+    assert {(stone.reason, stone.cause) for stone in tombstones(outbox)} == {(LostReason.BUDGET, "expired")}
+    assert {TOMBSTONE_TYPE.export(stone)["reason"] for stone in tombstones(outbox)} == {"expired"}
+    outbox.close()
+
+
+def test_refused_records_expire_as_well(tmp_path):
+    """They wait for a person, but no longer than they may be kept."""
+    outbox = opened(tmp_path)
+    outbox.append([alarm(1, expires_utc_us=100), alarm(2)])
+    outbox.apply([Quarantined(1, "malformed"), Quarantined(2, "malformed")])
+    assert outbox.expire(100).records == 1
+    assert (outbox.stats().quarantined, outbox.stats().types["alarm/1"].expired) == (1, 1)
+    assert [stone.ranges for stone in tombstones(outbox)] == [((1, 1),)]
+    outbox.close()
+
+
+@pytest.mark.parametrize("later", [300, None])
+def test_a_picture_that_two_reads_share_stays_as_long_as_the_longer_one(tmp_path, later):
+    shared = make_picture(content=b"the same scene")
+    outbox = opened(tmp_path)
+    outbox.append([read(1, 100, pictures=(shared,)), read(2, later, pictures=(shared,))])
+    outbox.expire(100)
+    reader = OutboxReader(outbox.path)
+    assert [row.sha256 for row in reader.pictures(PicturePriority.PLATE, after_pic=0, limit=9)] == [shared.sha256]
+    outbox.expire(300)
+    assert len(reader.pictures(PicturePriority.PLATE, after_pic=0, limit=9)) == (later is None)
+    reader.close()
+    outbox.close()
+
+
+def test_a_picture_expires_after_its_read_has_left(tmp_path):
+    """The station holds the read and half of the picture; the rest is not sent any more."""
+    outbox = opened(tmp_path)
+    made = read(1, 100)
+    outbox.append([made])
+    outbox.apply([PictureStored(made.pictures[0].sha256, 5)])
+    outbox._con.execute("DELETE FROM records")
+    outbox._con.execute("UPDATE types SET waiting = 0")
+    assert outbox.expire(100) == Expired(records=0, pictures=2)
+    outbox.close()
+
+
+def test_many_that_expire_together_go_a_bounded_number_at_a_time(tmp_path):
+    """Every second one stays: each tombstone still has room for its ranges."""
+    outbox = opened(tmp_path)
+    count = 2 * MAX_AT_ONCE + 10
+    outbox.append([alarm(n, expires_utc_us=100 if n % 2 else None) for n in range(1, 2 * count + 1)])
+    rounds = [outbox.expire(100) for _ in range(3)]
+    assert [expired.records for expired in rounds] == [MAX_AT_ONCE, MAX_AT_ONCE, 10]
+    assert [expired.more for expired in rounds] == [True, True, False]
+    named = [seq for stone in tombstones(outbox) for first, last in stone.ranges for seq in range(first, last + 1)]
+    assert sorted(named) == list(range(1, 2 * count + 1, 2))
+    outbox.close()
+
+
+@pytest.mark.slow
+@settings(max_examples=60)
+@given(
+    st.lists(st.tuples(st.none() | st.integers(0, 50), st.booleans()), min_size=1, max_size=30),
+    st.lists(st.integers(0, 60), max_size=5),
+)
+def test_exactly_what_has_expired_is_gone_and_named(tmp_path_factory, records, moments):
+    """Whatever expires when, in whatever order it is asked."""
+    outbox = opened(tmp_path_factory.mktemp("expiry"))
+    made = [
+        (read if is_read else lambda n, end: alarm(n, expires_utc_us=end))(number, end)
+        for number, (end, is_read) in enumerate(records, 1)
+    ]
+    seqs = outbox.append(made)
+    for moment in moments:
+        outbox.expire(moment)
+    latest = max(moments, default=-1)
+    gone = {seq for seq, (end, _) in zip(seqs, records, strict=True) if end is not None and end <= latest}
+    assert {row.seq for row in rows_of(outbox)} & set(seqs) == set(seqs) - gone
+    named = [
+        seq
+        for stone in tombstones(outbox)
+        if stone.lost in {Lost.READ, Lost.RECORD}
+        for first, last in stone.ranges
+        for seq in range(first, last + 1)
+    ]
+    assert set(named) == gone
+    outbox.close()
+
+
+class NoReads:
+    """A geotagger that makes none."""
+
+    held = 0
+
+    def tick(self, _):
+        return []
+
+
+@pytest.fixture
+def committing(tmp_path):
+    outbox = opened(tmp_path)
+    timebase = Timebase(BOOT)
+    yield ReadCommitter(NmeaState(), NoReads(), timebase, outbox), timebase, outbox
+    outbox.close()
+
+
+def expiring(outbox, number: int, seconds: float) -> None:
+    end_us = (UTC_NS + round(seconds * S)) // 1000
+    outbox.append([NewRecord(Alarm(what="x"), number.to_bytes(16, "big"), expires_utc_us=end_us)])
+
+
+def feed(timebase, t_mono_ns: int) -> None:
+    timebase.feed_fix(make_fix(t_mono_ns, utc_ns=UTC_NS + t_mono_ns))
+
+
+def test_the_committer_looks_once_a_minute(committing):
+    committer, timebase, outbox = committing
+    feed(timebase, 0)
+    expiring(outbox, 1, 0)
+    assert committer.commit_ready(S).expired == 1
+    expiring(outbox, 2, 0)
+    feed(timebase, MINUTE)
+    assert committer.commit_ready(MINUTE).expired == 0
+    assert committer.commit_ready(S + MINUTE).expired == 1
+
+
+def test_nothing_expires_by_a_time_that_is_not_trusted(committing):
+    """No fix yet, or one so old that the time is only carried on: nothing goes, whatever the clock may say."""
+    committer, timebase, outbox = committing
+    expiring(outbox, 1, 10)
+    assert committer.commit_ready(20 * S).expired == 0
+    feed(timebase, 0)
+    assert committer.commit_ready(10 * MINUTE).expired == 0
+    feed(timebase, 11 * MINUTE)
+    assert committer.commit_ready(11 * MINUTE).expired == 1
+
+
+def test_what_the_disk_does_not_take_is_tried_again(committing, monkeypatch):
+    committer, timebase, outbox = committing
+    feed(timebase, 0)
+    expiring(outbox, 1, 0)
+
+    def fail(_):
+        raise OutboxDiskError("EIO")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(outbox, "expire", fail)
+        assert committer.commit_ready(S).stuck
+    assert committer.commit_ready(2 * S).expired == 1
