@@ -44,6 +44,6 @@ def test_a_station_without_its_extra_says_what_is_missing(tmp_path):
     assert done.returncode == 1
     assert (
         done.stderr
-        == "patrol-lpr: the station's file needs the extra `station`: pip install 'patrol-lpr[station]'\n"
+        == "patrol-lpr: the station's file needs SQLAlchemy and Alembic: install this package with its extra `station`\n"
     )
     assert list(tmp_path.iterdir()) == []
