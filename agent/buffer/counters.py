@@ -37,7 +37,10 @@ class OutboxCounters:
 
     def of(self, schema: str) -> TypeCounts:
         """Return the counters of a type."""
-        return self.types.setdefault(schema, TypeCounts())
+        found = self.types.get(schema)
+        if found is None:
+            found = self.types[schema] = TypeCounts()
+        return found
 
     @property
     def evicted(self) -> int:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.buffer.mark import SeqMark
-    from agent.buffer.rows import Appendable, OutboxRow
+    from agent.buffer.rows import Appendable
     from protocol.wire.enums import PictureKind
     from protocol.wire.records.tombstone import Tombstone
 
@@ -206,7 +206,7 @@ class Outbox:
         return given
 
     def _insert(self, counts: counters.OutboxCounters, record: Appendable) -> int:
-        row = table.append(
+        seq, record_id = table.append(
             self._con,
             counts,
             self._encoder,
@@ -215,10 +215,12 @@ class Outbox:
             expires_us=record.expires_utc_us,
         )
         if record.pictures:
-            self._insert_pictures(counts, row, record)
-        return row.seq
+            self._insert_pictures(counts, record, seq, record_id)
+        return seq
 
-    def _insert_pictures(self, counts: counters.OutboxCounters, row: OutboxRow, record: Appendable) -> None:
+    def _insert_pictures(
+        self, counts: counters.OutboxCounters, record: Appendable, seq: int, record_id: bytes
+    ) -> None:
         for picture in record.pictures:
             lane = self._lane(record, picture.kind)
             sha, stored = self._encoder.picture(picture.sha256, picture.jpeg)
@@ -230,11 +232,11 @@ class Outbox:
                     counts.next_pic,
                     lane,
                     picture.kind.value,
-                    row.seq,
-                    row.record_id,
+                    seq,
+                    record_id,
                     sha,
                     len(stored),
-                    row.expires_us,
+                    record.expires_utc_us,
                 ),
             )
             if done.rowcount:
@@ -242,7 +244,7 @@ class Outbox:
                 counts.next_pic += 1
                 counts.picture(lane, len(stored), 1)
             else:
-                self._share(counts, sha, lane, row.expires_us)
+                self._share(counts, sha, lane, record.expires_utc_us)
 
     def _lane(self, record: Appendable, kind: PictureKind) -> PicturePriority:
         known = self._encoder.registry.get(record.body.SCHEMA)

@@ -54,8 +54,8 @@ def append(
     *,
     record_id: bytes | None = None,
     expires_us: int | None = None,
-) -> OutboxRow:
-    """Encode a record, give it the next number and insert it.
+) -> tuple[int, bytes]:
+    """Encode a record, give it the next number and insert it; return its number and id.
 
     Raises OutboxTypeError for a type that is not registered.
     """
@@ -64,20 +64,14 @@ def append(
         raise OutboxTypeError(f"records of type {body.SCHEMA} are not registered: see protocol/wire/records")
     seq = counts.take_seq()
     encoded = encoder.record(seq, body, counts.link, record_id)
-    row = OutboxRow(
-        seq,
-        known.schema,
-        encoded.record_id,
-        encoded.payload,
-        int(known.priority),
-        not known.evictable,
-        expires_us,
+    payload = encoded.payload
+    con.execute(
+        INSERT, (seq, known.schema, encoded.record_id, payload, known.priority, not known.evictable, expires_us)
     )
-    con.execute(INSERT, values(row))
-    counts.record(row.schema, len(row.payload), 1)
-    counts.of(row.schema).appended += 1
+    counts.record(known.schema, len(payload), 1)
+    counts.of(known.schema).appended += 1
     counts.link = encoded.link
-    return row
+    return seq, encoded.record_id
 
 
 def lost_as(registry: Registry, schema: str) -> Lost:
