@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from agent.runtime.config import AgentConfig
 
 _MAX_LISTED = 200
+_OF_READS = ("reads", "others", "appended", "receipted", "evicted_reads")
 
 
 def show(state_dir: Path) -> int:
@@ -30,9 +31,10 @@ def show(state_dir: Path) -> int:
     stats = reader.stats()
     reader.close()
     table = Table("outbox", "value", title=str(state_dir / FILE_NAME))
-    for name, value in asdict(stats).items():
-        if name != "types":
-            table.add_row(name.replace("_", " "), "-" if value is None else f"{value:,}")
+    values = {name: getattr(stats, name) for name in _OF_READS} | asdict(stats)
+    del values["types"]
+    for name, value in values.items():
+        table.add_row(name.replace("_", " "), "-" if value is None else f"{value:,}")
     for schema, counts in stats.types.items():
         for name, value in asdict(counts).items():
             table.add_row(f"{schema} {name}", f"{value:,}")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from agent.buffer import counters, retention
 from agent.buffer.damage import DamageWatch
 from agent.buffer.rows import PicturePriority, PictureRow
-from agent.buffer.schema import connect_reader
+from agent.buffer.schema import MIGRATIONS, closed_on_failure, connect_reader, version
 from agent.buffer.table import COLUMNS, as_row
-from agent.errors import OutboxError
+from agent.errors import OutboxError, OutboxVersionError
 from protocol.wire.enums import PictureKind
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class OutboxReader:
     """
 
     def __init__(self, path: Path) -> None:
-        """Raises OutboxError when the file is not there or cannot be read."""
+        """Raises OutboxError when the file is not there or cannot be read, OutboxVersionError for another version."""
         if not path.is_file():
             raise OutboxError(f"{path}: no outbox; the agent makes it at its first start")
         self._watch = DamageWatch(path)
@@ -39,6 +40,18 @@ class OutboxReader:
             self._con = connect_reader(path)
         except sqlite3.Error as error:
             raise OutboxError(f"{path}: cannot be opened: {error}") from error
+        with closed_on_failure(self._con):
+            self._check_version(path)
+
+    def _check_version(self, path: Path) -> None:
+        """What another version wrote is not damage; what cannot be read shows with the first question."""
+        with suppress(sqlite3.Error):
+            found = version(self._con)
+            if found and found != len(MIGRATIONS):
+                raise OutboxVersionError(
+                    f"{path} has version {found}, this program reads {len(MIGRATIONS)}: the agent of this version "
+                    "migrates an older file at its start, a newer file needs the newer program"
+                )
 
     def records(self, *, after_seq: int, limit: int) -> list[OutboxRow]:
         """Return the oldest records above ``after_seq``, in order."""

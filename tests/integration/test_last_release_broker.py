@@ -109,9 +109,19 @@ class Road:
         said, _ = self._station.communicate(timeout=PATIENCE_S)
         assert self._station.returncode == 0, said
 
-    def waiting(self):
-        """Counters of the outbox, as the command prints them."""
-        shown = self.said("outbox", "show", "--state-dir", self.state)
+    def waiting(self, code):
+        """Counters of the outbox, as the unit's own command prints them."""
+        shown = subprocess.run(
+            [
+                *(RELEASE_COMMAND if code == RELEASE else PRESENT_COMMAND),
+                *("outbox", "show", "--state-dir", str(self.state)),
+            ],
+            cwd=self.folder,
+            env=environment(code),
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
         rows = [line.strip("│ \n").split("│") for line in shown.splitlines() if line.startswith("│")]
         return {name.strip(): value.strip() for name, value in rows}
 
@@ -152,11 +162,11 @@ def test_a_unit_of_the_last_release_is_received_by_this_station(road, tmp_path):
     frames.mkdir()
     shutil.copy(FRAMES / "0000.jpg", frames)
     told = EXPECTED["outbox-sealed"]
-    assert not is_empty(road.waiting())
+    assert not is_empty(road.waiting(RELEASE))
     road.start_station(ROOT)
     road.run_unit(frames, sys.executable, str(HERE / "unit.py"), "{config}", code=RELEASE)
     road.end_station()
-    waiting = road.waiting()
+    waiting = road.waiting(RELEASE)
     assert is_empty(waiting)
     assert waiting["quarantined"] == str(told["stats"]["quarantined"])
     assert {seq: pictures for seq, (_, pictures) in road.exported().items()} == {
@@ -179,7 +189,7 @@ def test_this_unit_is_received_by_a_station_of_the_last_release(road):
         code=ROOT,
     )
     road.end_station()
-    waiting = road.waiting()
+    waiting = road.waiting(ROOT)
     assert is_empty(waiting)
     assert waiting["quarantined"] == "0"
     reads = road.exported()

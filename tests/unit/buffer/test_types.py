@@ -21,7 +21,7 @@ from agent.buffer import (
 from agent.buffer.damage import note_damage, read_mark
 from agent.buffer.opening import opens_slowly
 from agent.buffer.outbox import BALLAST_NAME, FILE_NAME
-from agent.errors import OutboxTypeError
+from agent.errors import OutboxTypeError, OutboxVersionError
 from agent.sync.encoder import RecordEncoder
 from protocol.seal import Sealer, SigningKey, StationKey
 from protocol.wire.enums import Lost, PictureKind
@@ -270,6 +270,17 @@ def test_files_of_earlier_versions_are_migrated_in_place(tmp_path, version):
     again, report = open_outbox(tmp_path, make_encoder(), limits=SMALL)
     assert report.moved_to is None, "rows and counters agree"
     again.close()
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_looking_at_a_file_that_is_not_migrated_yet_is_no_damage(tmp_path, version):
+    """A command of the new version, before its agent has started: a clear word, and nothing is marked."""
+    old_file(tmp_path, version)
+    with pytest.raises(
+        OutboxVersionError, match=rf"has version {version}, .* migrates an older file at its start"
+    ):
+        OutboxReader(tmp_path / FILE_NAME)
+    assert read_mark(tmp_path) is None
 
 
 @pytest.mark.parametrize("version", [1, 2])
