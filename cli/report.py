@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import statistics
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -16,6 +17,7 @@ from hw.output import OutputError, text_output
 from protocol.wire.enums import GeotagMethod, PictureKind, TimeSource
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from agent.records import Read
@@ -83,9 +85,18 @@ def counters_of(result: ReplayResult) -> dict[str, int]:
     ]
     for prefix, parts in groups:
         for part in parts:
-            for name, value in asdict(part).items():
-                totals[f"{prefix}.{name}"] = totals.get(f"{prefix}.{name}", 0) + (value or 0)
+            for name, value in _named(asdict(part)):
+                totals[f"{prefix}.{name}"] = totals.get(f"{prefix}.{name}", 0) + value
     return totals
+
+
+def _named(counts: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """Counters with their names; those of each record type as in docs/counters.md, the type last."""
+    for name, value in counts.items():
+        if isinstance(value, Mapping):
+            yield from ((f"{counter}.{kind}", n) for kind, own in value.items() for counter, n in own.items())
+        else:
+            yield name, value or 0
 
 
 def _tiles(result: ReplayResult, station: StationView) -> list[dict[str, str]]:

@@ -42,8 +42,6 @@ def test_a_station_without_its_extra_says_what_is_missing(tmp_path):
         main()
     """)
     assert done.returncode == 1
-    assert (
-        done.stderr
-        == "patrol-lpr: the station's file needs SQLAlchemy and Alembic: install this package with its extra `station`\n"
-    )
+    assert "needs SQLAlchemy and Alembic: install this package with its extra `station`" in done.stderr
+    assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
