@@ -89,12 +89,12 @@ class ReadCommitter:
         return len(self._reads) + self._geotagger.held
 
     def add_sentence(self, line: NmeaLine) -> Fix | None:
-        """Take a sentence; return the fix that it completed."""
-        fix = self._nmea.feed(line)
-        if fix is not None:
+        """Take a sentence; return the newest fix that it completed."""
+        fixes = self._nmea.take(line)
+        for fix in fixes:
             self.last_fix = fix
             self._geotagger.add_fix(fix)
-        return fix
+        return fixes[-1] if fixes else None
 
     def add_ntp_time(self, t_mono_ns: int, utc_ns: int) -> None:
         """Take a reading of the operating system's clock while it is disciplined."""
@@ -118,6 +118,7 @@ class ReadCommitter:
 
     def flush(self) -> CommitResult:
         """Commit everything, placed with the fixes there are: the agent stops."""
+        self._timebase.settle()
         return self._commit(self._geotagger.flush())
 
     def _commit(self, fresh: list[Read]) -> CommitResult:

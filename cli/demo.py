@@ -261,7 +261,11 @@ class _View:
         ms = max(sum(median for median, _ in camera.times.summary().values()) for camera in service.cameras)
         link = "[green]up[/]" if service.link_up else "[red]down[/]"
         fix = service.read_path.committer.last_fix
-        where = "no fix" if fix is None else f"{fix.lat_deg:.5f} {fix.lon_deg:.5f} {fix.speed_mps * 3.6:.0f} km/h"
+        where = (
+            "no fix"
+            if fix is None
+            else f"{fix.lat_deg:.5f} {fix.lon_deg:.5f} {(fix.speed_mps or 0) * 3.6:.0f} km/h"
+        )
         head = Table.grid(padding=(0, 3))
         head.add_row(
             f"{self._drive.header.name}  {t_s:4.1f}/{total_s:.0f} s",

@@ -25,9 +25,9 @@ class FixedBaud:
     def __init__(self, baud: int) -> None:
         self.baud = baud
 
-    def judge(self, lines: Iterable[NmeaLine], t_mono_ns: int) -> bool:
+    def judge(self, lines: Iterable[NmeaLine], t_mono_ns: int, *, heard: bool = False) -> bool:
         """Return whether the port must be reopened: never."""
-        del lines, t_mono_ns
+        del lines, t_mono_ns, heard
         return False
 
 
@@ -44,14 +44,17 @@ class BaudSearch:
         """Baud rate for opening the port."""
         return BAUDS[self._at]
 
-    def judge(self, lines: Iterable[NmeaLine], t_mono_ns: int) -> bool:
-        """Add received bytes; return whether the port must be reopened with another baud rate."""
+    def judge(self, lines: Iterable[NmeaLine], t_mono_ns: int, *, heard: bool = False) -> bool:
+        """Add received lines; return whether the port must be reopened with another baud rate.
+
+        ``heard`` is True if bytes were received, even if they complete no line.
+        """
         if self._since_ns is None:
             self._since_ns = t_mono_ns
         came = list(lines)
         if any(is_sentence(line.text) for line in came):
             self._found, self._since_ns = True, t_mono_ns
-        elif self._found and not came:
+        elif self._found and not came and not heard:
             # Silence is an unplugged antenna lead, or a receiver asleep: no reason to doubt the speed.
             self._since_ns = t_mono_ns
         if t_mono_ns - self._since_ns < PATIENCE_S * NS_PER_S:
@@ -62,9 +65,9 @@ class BaudSearch:
 
 
 def is_sentence(text: str) -> bool:
-    """True for NMEA 0183 framing with a valid checksum."""
-    body, star, told = text.removeprefix("$").partition("*")
-    if not text.startswith("$") or not star or len(told) != 2:  # noqa: PLR2004 - two hexadecimal digits
+    """True for NMEA 0183 framing with a valid checksum, including AIS."""
+    body, star, told = text[1:].partition("*")
+    if not text.startswith(("$", "!")) or not star or len(told) != 2:  # noqa: PLR2004 - two hexadecimal digits
         return False
     try:
         return text.isascii() and pynmea2.NMEASentence.checksum(body) == int(told, 16)

@@ -183,6 +183,25 @@ class GpsdGnssConfig(_Model):
     port: int = Field(default=2947, ge=1, le=65535, description="TCP port of gpsd")
 
 
+class FixedGnssConfig(_Model):
+    """No receiver: a reader at a fixed site.  Time comes from the operating system's clock (NTP)."""
+
+    kind: Literal["fixed"]
+    lat_deg: float = Field(
+        ge=-90, le=90, allow_inf_nan=False, description="Latitude of the site, WGS 84, north positive"
+    )
+    lon_deg: float = Field(ge=-180, le=180, allow_inf_nan=False, description="Longitude, east positive")
+    error_m: float = Field(
+        gt=0, le=10_000, description="How far the plates may be from there, one sigma, in metres"
+    )
+
+    @model_validator(mode="after")
+    def _is_somewhere(self) -> Self:
+        if abs(self.lat_deg) < 1 and abs(self.lon_deg) < 1:
+            raise ValueError("no road is around 0 N 0 E: give the place of the site in degrees")
+        return self
+
+
 class SimGnssConfig(_Model):
     """The sentences of a drive."""
 
@@ -196,7 +215,7 @@ class NoGnssConfig(_Model):
 
 
 GnssConfig = Annotated[
-    SerialGnssConfig | GpsdGnssConfig | SimGnssConfig | NoGnssConfig, Field(discriminator="kind")
+    SerialGnssConfig | GpsdGnssConfig | FixedGnssConfig | SimGnssConfig | NoGnssConfig, Field(discriminator="kind")
 ]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import serial
 
 from hw.bauds import BaudSearch, FixedBaud
-from hw.gnss_lines import LineAssembler, LineSource
+from hw.gnss_lines import LineSource
 from hw.ports import GnssLostError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class GnssSerial(LineSource):
                 f"receiver on {self._port}: {error}; check that it is connected and readable"
             ) from error
         lines = self._assembler.feed(data, t_mono_ns)
-        if self._speed.judge(lines, t_mono_ns):
+        if self._speed.judge(lines, t_mono_ns, heard=bool(data)):
             self._release()
         return lines
 
@@ -61,4 +61,4 @@ class GnssSerial(LineSource):
             self._device.close()
             self._device = None
         self._lost_dropped += self._assembler.dropped
-        self._assembler = LineAssembler()
+        self._assembler = self._new_assembler()

@@ -60,6 +60,10 @@ def open_gnss(
         from hw.gnss_gpsd import GnssGpsd
 
         return GnssGpsd(config.host, config.port, clock)
+    if config.kind == "fixed":
+        from hw.gnss_fixed import GnssFixed
+
+        return GnssFixed(config, clock)
     if config.kind == "sim":
         from hw.gnss_sim import GnssSim
 

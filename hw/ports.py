@@ -82,6 +82,8 @@ class NmeaLine:
     t_mono_ns: int
     """Arrival of its first byte."""
     text: str
+    binary_bytes: int = 0
+    """Bytes since the line before that belong to no line: other protocols, noise."""
 
 
 class Lamp(StrEnum):

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import structlog
 from cryptography import x509
 
-from agent.geotag.sentences import RefusedError, Rmc, parse_sentence
+from agent.geotag.dates import HORIZON_DAYS, NOT_BEFORE, DateKeeper
+from agent.geotag.sentences import Kind, RefusedError, parse_sentence
 from protocol.errors import KeyFileError
 from protocol.seal.keys import SigningKey, StationKey, VerifyKey
 from provision.card import CARD, load_card
@@ -180,15 +181,18 @@ def clock_is_credible(ca_pem: bytes, *, now_s: float) -> bool:
 
 
 def utc_from_sentences(lines: Iterable[str]) -> datetime | None:
-    """The time of the first RMC sentence with a fix; None if there is none."""
+    """The time of the first RMC sentence with a fix and a plausible date; None if there is none."""
+    dates = DateKeeper(NOT_BEFORE, HORIZON_DAYS, patience=0)
     for line in lines:
         try:
-            sentence = parse_sentence(line)
+            said = parse_sentence(line)
         except RefusedError:
             continue
-        if isinstance(sentence, Rmc):
-            midnight = datetime(sentence.date.year, sentence.date.month, sentence.date.day, tzinfo=UTC)
-            return midnight + timedelta(microseconds=sentence.tod_ns // 1000)
+        if said.kind is not Kind.RMC or said.void or said.tod_ns is None or said.day is None:
+            continue
+        dated = dates.judge(said.day, said.tod_ns, 0)
+        if dated.utc_ns is not None and not dated.corrected:
+            return datetime.fromtimestamp(dated.utc_ns / 1e9, UTC)
     return None
 
 

@@ -6,9 +6,13 @@ Error model (one sigma; ``docs/geotag-and-time.md`` derives it).  With ``e`` the
   ``(1-u) e_a + u e_b + u (1-u) T (|v_b - v_a| + a_unseen T) / 2``, where the velocities are vectors when both
   courses are known; a straight line misses uniformly accelerated motion by exactly ``u (1-u) T |v_b - v_a| / 2``.
   Never more than the distance a vehicle can cover from the nearer fix.
+  A speed that is not told is bounded by ``a_most T`` in place of ``|v_b - v_a|``: both ends are known.
 * extrapolated by ``t`` seconds: ``e + speed_error t + a_most t^2 / 2``; without a course the position stays and
-  ``v t`` is added.
+  ``v t`` is added; without a speed ``v_most t`` is.
 * stale: ``e + v_most t``: the position is that of the nearest fix, and nothing is claimed about the way since.
+* a fixed site: the error of its configuration, at any instant.
+
+Before that, ``e`` grows by what speed and movement of the fixes disagree: :mod:`agent.geotag.movement`.
 """
 
 from __future__ import annotations
@@ -16,10 +20,11 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from agent.geotag.geodesy import Position
+from agent.geotag.movement import MovementCheck
 from agent.records import Fix, Geotag
 from protocol.wire.enums import FixQuality, GeotagMethod
 
@@ -62,6 +67,7 @@ class FixRing:
         if self._config.capacity < 2:  # noqa: PLR2004 - between two fixes
             raise ValueError(f"capacity is {self._config.capacity}, must be at least 2 to interpolate")
         self._fixes: deque[Fix] = deque(maxlen=self._config.capacity)
+        self._movement = MovementCheck()
 
     @property
     def last(self) -> Fix | None:
@@ -72,10 +78,13 @@ class FixRing:
         """Take the next fix.  Raises ValueError when it is not later than the last one."""
         if self._fixes and fix.t_mono_ns <= self._fixes[-1].t_mono_ns:
             raise ValueError("fixes must be added in the order of the monotonic clock")
-        self._fixes.append(fix)
+        doubt_m = self._movement.doubt_m(fix)
+        self._fixes.append(replace(fix, error_m=fix.error_m + doubt_m))
 
     def locate(self, t_mono_ns: int) -> Geotag:
         """Place an instant; always an answer, perhaps ``none``."""
+        if self._fixes and self._fixes[-1].quality is FixQuality.NONE:
+            return _site(self._fixes[-1])
         index = bisect_left(self._fixes, t_mono_ns, key=lambda fix: fix.t_mono_ns)
         after = self._fixes[index] if index < len(self._fixes) else None
         before = self._fixes[index - 1] if index > 0 else None
@@ -95,7 +104,7 @@ class FixRing:
         share = (t_mono_ns - a.t_mono_ns) / (b.t_mono_ns - a.t_mono_ns) if gap_s else 0.0
         where = Position(a.lat_deg, a.lon_deg).towards(Position(b.lat_deg, b.lon_deg), share)
         nearest = a if share < 0.5 else b  # noqa: PLR2004 - half
-        bend_m = _velocity_change_mps(a, b) + self._config.acceleration_unseen_mps2 * gap_s
+        bend_m = self._velocity_change_mps(a, b, gap_s) + self._config.acceleration_unseen_mps2 * gap_s
         wander_m = share * (1 - share) * gap_s * bend_m / 2
         reach_m = 2 * self._config.speed_max_mps * min(share, 1 - share) * gap_s
         return Geotag(
@@ -104,13 +113,23 @@ class FixRing:
             lon_deg=where.lon_deg,
             error_m=(1 - share) * a.error_m + share * b.error_m + min(wander_m, reach_m),
             fix_age_ms=_age_ms(nearest, t_mono_ns),
-            speed_mps=(1 - share) * a.speed_mps + share * b.speed_mps,
+            speed_mps=_blend(a.speed_mps, b.speed_mps, share),
             course_deg=_blend_course(a.course_deg, b.course_deg, share),
             alt_m=_blend(a.alt_m, b.alt_m, share),
             hdop=_max([a.hdop, b.hdop]),
             satellites=_min([a.satellites, b.satellites]),
             quality=min(a.quality, b.quality, key=_WORST_FIRST.index),
         )
+
+    def _velocity_change_mps(self, a: Fix, b: Fix, gap_s: float) -> float:
+        if a.speed_mps is None or b.speed_mps is None:
+            return self._config.acceleration_max_mps2 * gap_s
+        if a.course_deg is None or b.course_deg is None:
+            # A receiver leaves the course out when it is slow: the direction is unknown, so both speeds may add up.
+            return a.speed_mps + b.speed_mps
+        turn = math.radians(b.course_deg - a.course_deg)
+        squared = a.speed_mps**2 + b.speed_mps**2 - 2 * a.speed_mps * b.speed_mps * math.cos(turn)
+        return math.sqrt(max(0.0, squared))
 
     def _extrapolate(self, fix: Fix, t_mono_ns: int) -> Geotag:
         """Dead reckoning; backwards when the fix came after the instant."""
@@ -119,7 +138,9 @@ class FixRing:
         where = Position(fix.lat_deg, fix.lon_deg)
         error_m = fix.error_m + self._config.speed_error_mps * age_s
         error_m += self._config.acceleration_max_mps2 * age_s * age_s / 2
-        if fix.course_deg is None:
+        if fix.speed_mps is None:
+            error_m += self._config.speed_max_mps * age_s
+        elif fix.course_deg is None:
             error_m += fix.speed_mps * age_s
         else:
             where = where.moved(fix.course_deg, fix.speed_mps * offset_s)
@@ -150,6 +171,19 @@ class FixRing:
         )
 
 
+def _site(fix: Fix) -> Geotag:
+    """A fixed site is where it is: fix quality ``none`` beside a place says that it was configured, not measured."""
+    return Geotag(
+        method=GeotagMethod.INTERPOLATED,
+        lat_deg=fix.lat_deg,
+        lon_deg=fix.lon_deg,
+        error_m=fix.error_m,
+        fix_age_ms=0,
+        speed_mps=0.0,
+        quality=FixQuality.NONE,
+    )
+
+
 def _nearest(before: Fix | None, after: Fix | None, t_mono_ns: int) -> Fix | None:
     if before is None or after is None:
         return before or after
@@ -162,15 +196,6 @@ def _age_s(fix: Fix, t_mono_ns: int) -> float:
 
 def _age_ms(fix: Fix, t_mono_ns: int) -> int:
     return round(abs(t_mono_ns - fix.t_mono_ns) / _NS_PER_MS)
-
-
-def _velocity_change_mps(a: Fix, b: Fix) -> float:
-    if a.course_deg is None or b.course_deg is None:
-        # A receiver leaves the course out when it is slow: the direction is unknown, so both speeds may add up.
-        return a.speed_mps + b.speed_mps
-    turn = math.radians(b.course_deg - a.course_deg)
-    squared = a.speed_mps**2 + b.speed_mps**2 - 2 * a.speed_mps * b.speed_mps * math.cos(turn)
-    return math.sqrt(max(0.0, squared))
 
 
 def _blend(a: float | None, b: float | None, share: float) -> float | None:

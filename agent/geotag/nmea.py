@@ -1,30 +1,40 @@
-"""NMEA lines -> fixes: one RMC and one GGA of the same epoch, in any order, from any GNSS talker.
+"""Lines of a receiver -> fixes: sentences of one epoch put together, or a report of gpsd, or a fixed site's place.
 
 A line that is refused leaves the state as it was (https://github.com/adafruit/Adafruit_GPS/issues/128); every
 refusal is counted by its reason.  A fix that contradicts the one before (time running against the monotonic clock,
 a speed no car reaches) is refused a few times; when such fixes keep agreeing with each other they become the new
-truth, so that one bad fix can never lock the good ones out.
+truth, so that one bad fix can never lock the good ones out.  Date and place are judged apart.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from agent.geotag.dates import HORIZON_DAYS, NOT_BEFORE, Dated, DateKeeper
+from agent.geotag.epochs import EpochGatherer
 from agent.geotag.geodesy import Position
-from agent.geotag.sentences import NS_PER_S, Gga, RefusedError, Rmc, parse_sentence
+from agent.geotag.reports import is_report, parse_report
+from agent.geotag.sentences import NS_PER_S, Kind, RefusedError, find_sentences, parse_fields, refusal_of
 from agent.records import Fix
 from protocol.wire.enums import FixQuality
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import date
+
+    from agent.geotag.epochs import Epoch
+    from agent.geotag.reports import Report
+    from agent.geotag.sentences import Found
     from hw.ports import NmeaLine
 
 _NS_PER_MS = 1_000_000
-_WEEK_ROLLOVER = timedelta(weeks=1024)
-"""GPS counts weeks in ten bits (IS-GPS-200): a receiver unaware of a rollover is 1024 weeks behind."""
+_DAY_NS = 86_400 * NS_PER_S
 _UNKNOWN_HDOP = 5.0
+_NOWHERE = Position(0.0, 0.0)
+"""What a receiver says that has a fix and no position: no land lies within 500 km."""
+_NOWHERE_M = 100_000.0
 
 UERE_M = {
     FixQuality.GNSS: 5.0,
@@ -41,9 +51,9 @@ corrections typically leave."""
 class NmeaConfig:
     """What is believed of a receiver."""
 
-    not_before: date = date(2026, 1, 1)
+    not_before: date = NOT_BEFORE
     """No date before this can be true: the software did not exist."""
-    horizon_days: int = 3653
+    horizon_days: int = HORIZON_DAYS
     """No date later than this after ``not_before`` is believed."""
     latency_ms: float = 0.0
     """Known delay from the instant of an epoch to the first byte of its first sentence."""
@@ -55,9 +65,12 @@ class NmeaConfig:
     epoch_span_ms: float = 2000.0
     """Sentences of one epoch arrive within this; a burst at 4800 baud takes a second."""
     max_disagreement_m: float = 50.0
-    """RMC and GGA of one epoch must lie this close: a second check where the checksum has only 8 bits."""
+    """Places of one epoch must lie this close: a second check where the checksum has only 8 bits."""
     distrust_factor: float = 4.0
     """By how much the error of a fix grows that became the new truth by patience."""
+    min_alt_m: float = -500.0
+    max_alt_m: float = 9_000.0
+    """No road lies lower or higher."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,23 +78,37 @@ class NmeaCounts:
     """Everything that came in and what became of it, since the start."""
 
     lines: int = 0
+    """Sentences and lines without one."""
     fixes: int = 0
+    dateless_fixes: int = 0
+    """Of these, fixes whose date is not known or not believed: a place without a time."""
+    binary_bytes: int = 0
+    """Bytes that belong to no sentence and no line of text."""
+    behind_binary: int = 0
+    """Sentences with something in front of them that belongs to no sentence."""
     other: int = 0
     """Sound sentences of kinds that are not used here, proprietary ones included."""
     garbage: int = 0
     bad_checksum: int = 0
-    unknown_talker: int = 0
     bad_fields: int = 0
+    void: int = 0
+    """Sentences in which the receiver itself says that it has no position."""
+    taken: int = 0
+    """Sentences of an epoch: RMC, GGA, GNS, GLL, ZDA and VTG."""
+    reports: int = 0
+    """Positions that came as JSON: from gpsd, or of a fixed site."""
+    duplicate: int = 0
     bad_date: int = 0
     date_out_of_range: int = 0
+    date_jumps: int = 0
+    """Dates refused because the one before was days away."""
     rollovers_corrected: int = 0
-    void: int = 0
-    """RMC or GGA in which the receiver itself says that it has no position."""
-    timing: int = 0
-    """GLL, GNS and ZDA: they say only when an epoch began to arrive."""
-    duplicate: int = 0
     incomplete_epochs: int = 0
+    """Epochs without a place."""
     disagreements: int = 0
+    """Epochs whose sentences contradict each other: places far apart, or one of them says that there is none."""
+    impossible_places: int = 0
+    """Places where no vehicle is: around 0 N 0 E, or at the height of no road."""
     time_back: int = 0
     time_jumps: int = 0
     jumps: int = 0
@@ -91,17 +118,11 @@ class NmeaCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class _Epoch:
-    tod_ns: int
-    t_mono_ns: int
-    rmc: Rmc | None = None
-    gga: Gga | None = None
-    done: bool = False
+class _Solution:
+    """A fix and the time of day it was solved for, if any."""
 
-    @property
-    def lost(self) -> bool:
-        """True when one half of a fix came and its other half never did."""
-        return not self.done and (self.rmc is None) != (self.gga is None)
+    fix: Fix
+    tod_ns: int | None
 
 
 class NmeaState:
@@ -110,9 +131,13 @@ class NmeaState:
     def __init__(self, config: NmeaConfig | None = None) -> None:
         self._config = config or NmeaConfig()
         self._counts: Counter[str] = Counter()
-        self._epoch: _Epoch | None = None
-        self._last: Fix | None = None
-        self._suspect: Fix | None = None
+        self._kinds: Counter[Kind] = Counter()
+        self._epochs = EpochGatherer(self._config.epoch_span_ms)
+        self._dates = DateKeeper(
+            self._config.not_before, self._config.horizon_days, patience=self._config.patience
+        )
+        self._last: _Solution | None = None
+        self._suspect: _Solution | None = None
         self._suspects = 0
 
     @property
@@ -121,127 +146,198 @@ class NmeaState:
         return NmeaCounts(**self._counts)
 
     @property
+    def kinds(self) -> Mapping[Kind, int]:
+        """How many sentences of each kind came, void ones included."""
+        return dict(self._kinds)
+
+    @property
     def is_waiting(self) -> bool:
-        """True while half a fix waits for its other half; that line is in no count yet."""
-        return self._epoch is not None and self._epoch.lost
+        """True while an epoch has begun and is in no count yet."""
+        return self._epochs.is_waiting
 
     def feed(self, line: NmeaLine) -> Fix | None:
-        """Take one line; return the fix that it completes.  Never raises, whatever the line holds."""
-        self._counts["lines"] += 1
+        """Take one line; return the newest fix that it completed.  Never raises, whatever the line holds."""
+        fixes = self.take(line)
+        return fixes[-1] if fixes else None
+
+    def take(self, line: NmeaLine) -> list[Fix]:
+        """Take one line; return the fixes that it completed: the end of one epoch may be the whole of the next."""
+        self._counts["binary_bytes"] += line.binary_bytes
+        first_of_burst = self._epochs.note_line(line.t_mono_ns)
+        if is_report(line.text):
+            return self._take_report(line)
+        found = find_sentences(line.text)
+        if not found:
+            self._count("lines", refusal_of(line.text).value)
+            return []
+        fixes: list[Fix] = []
+        for at, sentence in enumerate(found):
+            before = sentence.before + (line.binary_bytes if at == 0 else 0)
+            self._counts["behind_binary"] += before > 0
+            fixes += self._take_sentence(sentence, line.t_mono_ns, first_of_burst=first_of_burst and at == 0)
+        return fixes
+
+    def _take_report(self, line: NmeaLine) -> list[Fix]:
+        self._count("lines")
         try:
-            sentence = parse_sentence(line.text)
+            report = parse_report(line.text)
         except RefusedError as refused:
-            self._counts[refused.reason.value] += 1
-            return None
-        epoch = self._epoch_of(sentence.tod_ns, line.t_mono_ns)
-        if isinstance(sentence, Rmc):
-            if epoch.rmc is not None:
-                self._counts["duplicate"] += 1
-            else:
-                epoch = replace(epoch, rmc=sentence)
-        elif isinstance(sentence, Gga):
-            if epoch.gga is not None:
-                self._counts["duplicate"] += 1
-            else:
-                epoch = replace(epoch, gga=sentence)
-        else:
-            self._counts["timing"] += 1
-        self._epoch = epoch
-        if epoch.done or epoch.rmc is None or epoch.gga is None:
-            return None
-        self._epoch = replace(epoch, done=True)
-        return self._judge(epoch.t_mono_ns, epoch.rmc, epoch.gga)
-
-    def _epoch_of(self, tod_ns: int, t_mono_ns: int) -> _Epoch:
-        epoch = self._epoch
-        if epoch is not None and epoch.tod_ns == tod_ns:
-            span_ns = t_mono_ns - epoch.t_mono_ns
-            if 0 <= span_ns <= self._config.epoch_span_ms * _NS_PER_MS:
-                return epoch
-        if epoch is not None and epoch.lost:
-            self._counts["incomplete_epochs"] += 1
-        return _Epoch(tod_ns, t_mono_ns)
-
-    def _judge(self, t_mono_ns: int, rmc: Rmc, gga: Gga) -> Fix | None:
-        wrong = self._wrong(rmc, gga)
+            self._count(refused.reason.value)
+            return []
+        self._count("reports")
+        wrong = self._wrong_report(report)
         if wrong is not None:
-            self._counts[wrong] += 1
-            return None
-        day = self._believable(rmc.date)
-        if day is None:
-            self._counts["date_out_of_range"] += 1
-            return None
-        fix = self._fix(t_mono_ns, day, rmc, gga)
-        if self._last is not None and fix.t_mono_ns <= self._last.t_mono_ns:
+            self._count(wrong)
+            return []
+        return self._judge(self._of_report(line.t_mono_ns, report))
+
+    def _take_sentence(self, found: Found, t_mono_ns: int, *, first_of_burst: bool) -> list[Fix]:
+        self._count("lines")
+        try:
+            part = parse_fields(found)
+        except RefusedError as refused:
+            self._count(refused.reason.value)
+            return []
+        is_new, epochs = self._epochs.add(part, t_mono_ns, first_of_burst=first_of_burst)
+        self._kinds[part.kind] += 1
+        self._count("void" if part.void else "taken" if is_new else "duplicate")
+        self._counts["bad_date"] += part.bad_date
+        return [fix for epoch in epochs for fix in self._solve(epoch)]
+
+    def _solve(self, epoch: Epoch) -> list[Fix]:
+        if epoch.is_void and not epoch.places:
+            return []
+        wrong = self._wrong(epoch)
+        if wrong is not None:
+            self._count(wrong)
+            return []
+        return self._judge(self._of_epoch(epoch))
+
+    def _judge(self, new: _Solution) -> list[Fix]:
+        if self._last is not None and new.fix.t_mono_ns <= self._last.fix.t_mono_ns:
             # A burst after a stall: patience cannot make an instant come after itself.
-            self._counts["time_back"] += 1
-            return None
-        contradiction = self._contradiction(self._last, fix)
+            self._count("time_back")
+            return []
+        contradiction = self._contradiction(self._last, new)
         if contradiction is None:
-            return self._accept(fix)
-        self._counts[contradiction] += 1
-        agrees = self._suspect is not None and self._contradiction(self._suspect, fix) is None
+            return [self._accept(new)]
+        self._count(contradiction)
+        agrees = self._suspect is not None and self._contradiction(self._suspect, new) is None
         self._suspects = self._suspects + 1 if agrees else 1
-        self._suspect = fix
+        self._suspect = new
         if self._suspects <= self._config.patience:
-            return None
-        self._counts["resyncs"] += 1
-        return self._accept(replace(fix, error_m=fix.error_m * self._config.distrust_factor))
+            return []
+        self._count("resyncs")
+        doubted = replace(new.fix, error_m=new.fix.error_m * self._config.distrust_factor)
+        return [self._accept(_Solution(doubted, new.tod_ns))]
 
-    def _wrong(self, rmc: Rmc, gga: Gga) -> str | None:
-        """What is wrong with a pair whatever came before it, as the name of a count."""
-        apart_m = Position(rmc.lat_deg, rmc.lon_deg).distance_m(Position(gga.lat_deg, gga.lon_deg))
-        if apart_m > self._config.max_disagreement_m:
+    def _wrong(self, epoch: Epoch) -> str | None:
+        """What is wrong with an epoch whatever came before it, as the name of a count."""
+        places = epoch.places
+        if not places:
+            return "incomplete_epochs"
+        positions = [Position(*part.place_deg) for part in places if part.place_deg is not None]
+        apart_m = max(positions[0].distance_m(other) for other in positions)
+        if epoch.is_void or apart_m > self._config.max_disagreement_m:
             return "disagreements"
-        return "jumps" if rmc.speed_mps > self._config.max_speed_mps else None
+        alts_m = [part.alt_m for part in places if part.alt_m is not None]
+        motion = epoch.motion
+        return self._impossible(positions[0], alts_m, None if motion is None else motion.speed_mps)
 
-    def _accept(self, fix: Fix) -> Fix:
-        self._last, self._suspect, self._suspects = fix, None, 0
-        self._counts["fixes"] += 1
-        return fix
+    def _wrong_report(self, report: Report) -> str | None:
+        alts_m = [] if report.alt_m is None else [report.alt_m]
+        return self._impossible(Position(report.lat_deg, report.lon_deg), alts_m, report.speed_mps)
 
-    def _believable(self, day: date) -> date | None:
-        """Correct a missed week rollover; None when no correction makes the date possible."""
-        first = self._config.not_before
-        last = first + timedelta(days=self._config.horizon_days)
-        if first <= day <= last:
-            return day
-        corrected = day + _WEEK_ROLLOVER
-        if not first <= corrected <= last:
-            return None
-        self._counts["rollovers_corrected"] += 1
-        return corrected
+    def _impossible(self, where: Position, alts_m: list[float], speed_mps: float | None) -> str | None:
+        low_m, high_m = self._config.min_alt_m, self._config.max_alt_m
+        if where.distance_m(_NOWHERE) < _NOWHERE_M or any(not low_m <= alt_m <= high_m for alt_m in alts_m):
+            return "impossible_places"
+        return "jumps" if speed_mps is not None and speed_mps > self._config.max_speed_mps else None
 
-    def _contradiction(self, before: Fix | None, fix: Fix) -> str | None:
-        """Why ``fix`` cannot follow ``before``, as the name of a count; None when it can."""
+    def _accept(self, new: _Solution) -> Fix:
+        self._last, self._suspect, self._suspects = new, None, 0
+        self._count("fixes")
+        self._counts["dateless_fixes"] += new.fix.utc_ns is None
+        return new.fix
+
+    def _contradiction(self, before: _Solution | None, new: _Solution) -> str | None:
+        """Why a fix cannot follow the one before, as the name of a count; None when it can."""
         if before is None:
             return None
-        mono_s = (fix.t_mono_ns - before.t_mono_ns) / NS_PER_S
-        utc_s = (fix.utc_ns - before.utc_ns) / NS_PER_S
-        if utc_s <= 0:
-            return "time_back"
-        if abs(utc_s - mono_s) * 1000 > self._config.clock_tolerance_ms:
-            return "time_jumps"
-        moved_m = Position(before.lat_deg, before.lon_deg).distance_m(Position(fix.lat_deg, fix.lon_deg))
-        noise_m = before.error_m + fix.error_m
-        if moved_m - noise_m > self._config.max_speed_mps * utc_s:
+        a, b = before.fix, new.fix
+        gone_s = (b.t_mono_ns - a.t_mono_ns) / NS_PER_S
+        if before.tod_ns is not None and new.tod_ns is not None:
+            # Of the day nothing is said here: by how much time of day and monotonic clock run apart.
+            apart_ns = new.tod_ns - before.tod_ns - (b.t_mono_ns - a.t_mono_ns)
+            apart_s = ((apart_ns + _DAY_NS // 2) % _DAY_NS - _DAY_NS // 2) / NS_PER_S
+            if gone_s + apart_s <= 0:
+                return "time_back"
+            if abs(apart_s) * 1000 > self._config.clock_tolerance_ms:
+                return "time_jumps"
+        moved_m = Position(a.lat_deg, a.lon_deg).distance_m(Position(b.lat_deg, b.lon_deg))
+        noise_m = a.error_m + b.error_m
+        if moved_m - noise_m > self._config.max_speed_mps * gone_s:
             return "jumps"
         return None
 
-    def _fix(self, t_mono_ns: int, day: date, rmc: Rmc, gga: Gga) -> Fix:
-        midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
-        quality = FixQuality.ESTIMATED if rmc.estimated else gga.quality
-        hdop = _UNKNOWN_HDOP if gga.hdop is None else gga.hdop
-        return Fix(
-            t_mono_ns=t_mono_ns - round(self._config.latency_ms * _NS_PER_MS),
-            utc_ns=int(midnight.timestamp()) * NS_PER_S + rmc.tod_ns,
-            lat_deg=gga.lat_deg,
-            lon_deg=gga.lon_deg,
-            alt_m=gga.alt_m,
-            speed_mps=rmc.speed_mps,
-            course_deg=rmc.course_deg,
-            hdop=gga.hdop,
-            satellites=gga.satellites,
+    def _of_epoch(self, epoch: Epoch) -> _Solution:
+        best = epoch.places[0]
+        lat_deg, lon_deg = best.place_deg or (0.0, 0.0)
+        qualities = [part.quality for part in epoch.places if part.quality is not None]
+        quality = best.quality or FixQuality.GNSS
+        if FixQuality.ESTIMATED in qualities:
+            quality = FixQuality.ESTIMATED
+        hdop = _first([part.hdop for part in epoch.places])
+        satellites = _first([part.satellites for part in epoch.places])
+        motion, day = epoch.motion, epoch.day
+        dated = self._dated(None if day is None else day.day, epoch.tod_ns, epoch.t_mono_ns)
+        fix = Fix(
+            t_mono_ns=self._solved_ns(epoch.t_mono_ns),
+            utc_ns=dated.utc_ns,
+            lat_deg=lat_deg,
+            lon_deg=lon_deg,
+            alt_m=_first([part.alt_m for part in epoch.places]),
+            speed_mps=None if motion is None else motion.speed_mps,
+            course_deg=None if motion is None else motion.course_deg,
+            hdop=hdop,
+            satellites=None if satellites is None else int(satellites),
             quality=quality,
-            error_m=hdop * UERE_M[quality],
+            error_m=(_UNKNOWN_HDOP if hdop is None else hdop) * UERE_M[quality],
+            date_corrected=dated.corrected,
         )
+        return _Solution(fix, epoch.tod_ns)
+
+    def _of_report(self, t_mono_ns: int, report: Report) -> _Solution:
+        dated = Dated(None) if report.tod_ns is None else self._dated(report.day, report.tod_ns, t_mono_ns)
+        fix = Fix(
+            t_mono_ns=self._solved_ns(t_mono_ns),
+            utc_ns=dated.utc_ns,
+            lat_deg=report.lat_deg,
+            lon_deg=report.lon_deg,
+            alt_m=report.alt_m,
+            speed_mps=report.speed_mps,
+            course_deg=report.course_deg,
+            hdop=None,
+            satellites=None,
+            quality=report.quality,
+            error_m=report.error_m,
+            date_corrected=dated.corrected,
+        )
+        return _Solution(fix, report.tod_ns)
+
+    def _dated(self, day: date | None, tod_ns: int, t_mono_ns: int) -> Dated:
+        dated = self._dates.judge(day, tod_ns, t_mono_ns)
+        if dated.count is not None:
+            self._count(dated.count)
+        return dated
+
+    def _solved_ns(self, t_mono_ns: int) -> int:
+        return t_mono_ns - round(self._config.latency_ms * _NS_PER_MS)
+
+    def _count(self, *names: str) -> None:
+        for name in names:
+            self._counts[name] += 1
+
+
+def _first(values: list[float | None]) -> float | None:
+    return next((value for value in values if value is not None), None)

@@ -1,41 +1,51 @@
 """One NMEA 0183 sentence -> its strictly checked fields; anything doubtful is refused with a reason.
 
-pynmea2 frames the sentence and names the fields; their values are checked here, because pynmea2 hands back what it
-cannot convert (https://github.com/Knio/pynmea2/issues/43) and an 8-bit checksum lets one bad line in 256 through.
+A sentence is found wherever it starts: receivers put it behind binary messages, TAG blocks and blanks.  The values
+are checked here and not by pynmea2, which hands back what it cannot convert
+(https://github.com/Knio/pynmea2/issues/43); an 8-bit checksum lets one bad line in 256 through.  A sentence may be
+longer or shorter than its edition of the standard has it, as long as every field that is used is there.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
+from typing import TYPE_CHECKING, Final
 
 import pynmea2
 
 from protocol.wire.enums import FixQuality
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 NS_PER_S = 1_000_000_000
 _MPS_PER_KNOT = 1852 / 3600
+_MPS_PER_KMH = 1 / 3.6
 _MAX_CHARS = 128
 """NMEA 0183 allows 82; receivers with many digits exceed it, garbage exceeds it by far."""
 
-_SHAPE = re.compile(r"\$([A-Z0-9]{3,8})(?:,([^*$!]*))?\*([0-9A-Fa-f]{2})\s*", re.ASCII)
-_TIME = re.compile(r"([01]\d|2[0-3])([0-5]\d)([0-5]\d)(?:\.(\d{1,9}))?", re.ASCII)
+_SENTENCE = re.compile(
+    r"(?:\$|(?=!))(!?[A-Z0-9]{3,8})(?:,([^*$!\r\n]*))?\*([0-9A-Fa-f]{2})(?![0-9A-Za-z])", re.ASCII
+)
+_TIME = re.compile(r"([01]\d|2[0-3])([0-5]\d)([0-5]\d)(?:\.(\d{0,12}))?", re.ASCII)
 _DATE = re.compile(r"(\d\d)(\d\d)(\d\d)", re.ASCII)
-_LAT = re.compile(r"(\d\d)([0-5]\d(?:\.\d+)?)", re.ASCII)
-_LON = re.compile(r"(\d\d\d)([0-5]\d(?:\.\d+)?)", re.ASCII)
-_NUMBER = re.compile(r"-?\d{1,9}(?:\.\d{0,9})?", re.ASCII)
-
-_TALKERS = frozenset({"GP", "GN", "GL", "GA", "GB", "BD", "GI", "GQ", "QZ"})
-_TIMED = frozenset({"RMC", "GGA", "GLL", "GNS", "ZDA"})
-_TIME_FIELD = {"GLL": 4, "GNS": 0, "ZDA": 0}
-_GGA_FIELDS = 14
-_RMC_FIELDS = range(11, 14)
+_DAY_MONTH = re.compile(r"\d{1,2}", re.ASCII)
+_YEAR = re.compile(r"\d{4}", re.ASCII)
+_LAT = re.compile(r"(\d{1,2})([0-5]\d(?:\.\d*)?)", re.ASCII)
+_LON = re.compile(r"(\d{1,3})([0-5]\d(?:\.\d*)?)", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(?:\d{1,9}(?:\.\d{0,12})?|\.\d{1,12})", re.ASCII)
 _CENTURY_TURN = 80
 """GPS time begins in 1980: 80..99 are 19xx."""
 
-_QUALITY = {
+_RMC_MIN, _GGA_MIN, _GNS_MIN, _GLL_MIN, _ZDA_MIN, _VTG_MIN = 9, 10, 9, 6, 4, 8
+"""Fields up to the last one that is needed."""
+_VTG_OLD = 4
+"""Editions before 2.0 have no units between the numbers."""
+
+_QUALITY: Final = {
     "1": FixQuality.GNSS,
     "2": FixQuality.DGNSS,
     "3": FixQuality.GNSS,
@@ -44,20 +54,33 @@ _QUALITY = {
     "6": FixQuality.ESTIMATED,
     "9": FixQuality.DGNSS,
 }
+_MIN_SATELLITES = 3
+"""With fewer in use than a plane fix needs, the receiver goes by what it knew before."""
 _NO_POSITION = frozenset({"0", "7", "8"})
 """No fix, typed in by hand, simulator: none of them is where the vehicle is."""
+_MODE: Final = {
+    "": FixQuality.GNSS,
+    "A": FixQuality.GNSS,
+    "P": FixQuality.GNSS,
+    "C": FixQuality.GNSS,
+    "U": FixQuality.GNSS,
+    "D": FixQuality.DGNSS,
+    "F": FixQuality.RTK,
+    "R": FixQuality.RTK,
+    "E": FixQuality.ESTIMATED,
+}
+"""Mode indicators of NMEA 2.3 and later; Quectel's C and U (caution, unsafe) are positions all the same."""
 _VOID_MODES = frozenset({"N", "M", "S"})
+_BEST_FIRST = (FixQuality.RTK, FixQuality.DGNSS, FixQuality.GNSS, FixQuality.ESTIMATED)
 
 
 class Refusal(StrEnum):
-    """Why a line or an epoch did not become (part of) a fix."""
+    """Why a line is not used."""
 
     GARBAGE = "garbage"
     BAD_CHECKSUM = "bad_checksum"
     OTHER = "other"
-    UNKNOWN_TALKER = "unknown_talker"
     BAD_FIELDS = "bad_fields"
-    BAD_DATE = "bad_date"
     VOID = "void"
 
 
@@ -69,122 +92,210 @@ class RefusedError(ValueError):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class Rmc:
-    """Recommended minimum: position, speed, date; only with status A."""
+class Kind(StrEnum):
+    """The sentences that say something of place or time."""
 
-    tod_ns: int
-    """Time of day, UTC."""
-    date: date
-    lat_deg: float
-    lon_deg: float
-    speed_mps: float
-    course_deg: float | None
-    estimated: bool
+    RMC = "RMC"
+    GGA = "GGA"
+    GNS = "GNS"
+    GLL = "GLL"
+    ZDA = "ZDA"
+    VTG = "VTG"
 
 
 @dataclass(frozen=True, slots=True)
-class Gga:
-    """Fix data: position and its quality; only with a quality that is a real position."""
+class Sentence:
+    """What one sentence says; None where it says nothing."""
 
-    tod_ns: int
-    lat_deg: float
-    lon_deg: float
-    alt_m: float | None
-    hdop: float | None
-    satellites: int | None
-    quality: FixQuality
+    kind: Kind
+    tod_ns: int | None = None
+    """Time of day, UTC; VTG has none."""
+    day: date | None = None
+    bad_date: bool = False
+    """True when a date was there and none exists like it; the position is not to blame."""
+    void: bool = False
+    """The receiver itself says that it has no position."""
+    place_deg: tuple[float, float] | None = None
+    """Latitude and longitude, WGS 84."""
+    speed_mps: float | None = None
+    course_deg: float | None = None
+    alt_m: float | None = None
+    hdop: float | None = None
+    satellites: int | None = None
+    quality: FixQuality | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Timed:
-    """Another sentence of an epoch: it says only when the epoch began to arrive."""
+class Found:
+    """A sentence with a right checksum inside a line."""
 
-    tod_ns: int
+    address: str
+    """Talker and kind; a leading ``!`` marks encapsulated data (AIS)."""
+    fields: tuple[str, ...]
+    before: int
+    """Characters between it and what came before it in the line."""
 
 
-def parse_sentence(text: str) -> Rmc | Gga | Timed:
-    """Parse one line.
+def find_sentences(text: str) -> list[Found]:
+    """Return every sentence with a right checksum, wherever it starts."""
+    found, end = [], 0
+    for match in _SENTENCE.finditer(text):
+        if _is_sound(match):
+            fields = tuple((match[2] or "").split(","))
+            found.append(Found(match[1], fields, match.start() - end))
+            end = match.end()
+    return found
 
-    Raises RefusedError with the reason when the line is not a sound sentence of the kinds used here.
+
+def refusal_of(text: str) -> Refusal:
+    """Why there is no sentence in a line: a wrong checksum, or not even the shape of one."""
+    shaped = any(len(match[0]) <= _MAX_CHARS for match in _SENTENCE.finditer(text))
+    return Refusal.BAD_CHECKSUM if shaped else Refusal.GARBAGE
+
+
+def parse_sentence(text: str) -> Sentence:
+    """Parse the last sentence of a line.
+
+    Raises RefusedError with the reason when there is none, or none of the kinds used here.
     """
-    shape = _SHAPE.fullmatch(text) if len(text) <= _MAX_CHARS else None
-    if shape is None:
-        raise RefusedError(Refusal.GARBAGE)
-    address = shape[1]
-    body = text[1 : text.index("*")]
-    if pynmea2.NMEASentence.checksum(body) != int(shape[3], 16):
-        raise RefusedError(Refusal.BAD_CHECKSUM)
-    # Proprietary and odd-length addresses never reach pynmea2: it raises IndexError or AttributeError on some.
-    talker, kind = address[:2], address[2:]
-    if address.startswith("P") or kind not in _TIMED:
+    found = find_sentences(text)
+    if not found:
+        raise RefusedError(refusal_of(text))
+    return parse_fields(found[-1])
+
+
+def parse_fields(found: Found) -> Sentence:
+    """Read the fields of a sentence that was found.  Raises RefusedError with the reason."""
+    # Any talker: who may say where it is is as good as endless (GP, GN, GB, BD, GQ, GI, IN, II, SN ...).
+    parse = _PARSERS.get(found.address[2:])
+    if parse is None or found.address.startswith(("P", "!")):
         raise RefusedError(Refusal.OTHER)
-    if talker not in _TALKERS:
-        raise RefusedError(Refusal.UNKNOWN_TALKER)
-    try:
-        sentence = pynmea2.parse(text, check=True)
-    except pynmea2.ParseError as error:
-        raise RefusedError(Refusal.BAD_FIELDS) from error
-    fields = [str(value) for value in sentence.data]
-    if kind == "RMC":
-        return _rmc(fields)
-    if kind == "GGA":
-        return _gga(fields)
-    at = _TIME_FIELD[kind]
-    return Timed(_time_of_day(fields[at] if len(fields) > at else ""))
+    return parse([field.strip() for field in found.fields])
 
 
-def _rmc(fields: list[str]) -> Rmc:
-    if len(fields) not in _RMC_FIELDS:
-        raise RefusedError(Refusal.BAD_FIELDS)
-    if fields[1] == "V":
-        raise RefusedError(Refusal.VOID)
-    mode = fields[11] if len(fields) > 11 else ""  # noqa: PLR2004 - mode came with NMEA 2.3
-    if mode in _VOID_MODES:
-        raise RefusedError(Refusal.VOID)
+def _is_sound(match: re.Match[str]) -> bool:
+    body = match[0][1:].partition("*")[0]
+    return len(match[0]) <= _MAX_CHARS and pynmea2.NMEASentence.checksum(body) == int(match[3], 16)
+
+
+def _rmc(fields: list[str]) -> Sentence:
+    _need(fields, _RMC_MIN)
+    # The mode came with NMEA 2.3; what follows it (navigational status, 4.1) many receivers always say V.
+    mode = fields[11] if len(fields) > 11 else ""  # noqa: PLR2004 - as above
+    day, bad = _date(fields[8])
+    said = Sentence(Kind.RMC, _time_of_day(fields[0]), day, bad)
+    if fields[1] == "V" or mode in _VOID_MODES:
+        return replace(said, void=True)
     if fields[1] != "A":
         raise RefusedError(Refusal.BAD_FIELDS)
-    course = _optional(fields[7])
-    if course is not None and not 0 <= course <= 360:  # noqa: PLR2004 - degrees
-        raise RefusedError(Refusal.BAD_FIELDS)
-    speed_kn = _number(fields[6])
-    if speed_kn < 0:
-        raise RefusedError(Refusal.BAD_FIELDS)
-    lat_deg, lon_deg = _position(fields[2:6])
-    return Rmc(
-        tod_ns=_time_of_day(fields[0]),
-        date=_date(fields[8]),
-        lat_deg=lat_deg,
-        lon_deg=lon_deg,
-        speed_mps=speed_kn * _MPS_PER_KNOT,
-        course_deg=None if course is None else course % 360,
-        estimated=mode == "E",
+    return replace(
+        said,
+        place_deg=_position(fields[2:6]),
+        speed_mps=_speed(fields[6], _MPS_PER_KNOT),
+        course_deg=_course(fields[7]),
+        quality=_quality_of(mode),
     )
 
 
-def _gga(fields: list[str]) -> Gga:
-    if len(fields) != _GGA_FIELDS:
-        raise RefusedError(Refusal.BAD_FIELDS)
+def _gga(fields: list[str]) -> Sentence:
+    _need(fields, _GGA_MIN)
     if fields[5] in _NO_POSITION:
-        raise RefusedError(Refusal.VOID)
+        return Sentence(Kind.GGA, _time_of_day(fields[0]), void=True)
     quality = _QUALITY.get(fields[5])
     if quality is None:
         raise RefusedError(Refusal.BAD_FIELDS)
-    hdop = _optional(fields[7])
-    satellites = _optional(fields[6])
-    if (hdop is not None and hdop < 0) or (satellites is not None and satellites < 0):
-        raise RefusedError(Refusal.BAD_FIELDS)
-    lat_deg, lon_deg = _position(fields[1:5])
-    return Gga(
-        tod_ns=_time_of_day(fields[0]),
-        lat_deg=lat_deg,
-        lon_deg=lon_deg,
+    satellites = _count(fields[6])
+    if satellites is not None and satellites < _MIN_SATELLITES:
+        quality = FixQuality.ESTIMATED
+    return Sentence(
+        Kind.GGA,
+        _time_of_day(fields[0]),
+        place_deg=_position(fields[1:5]),
         alt_m=_optional(fields[8]),
-        # Some receivers write 0 for "not known" beside a valid position.
-        hdop=hdop or None,
-        satellites=None if satellites is None else int(satellites),
+        hdop=_hdop(fields[7]),
+        satellites=satellites,
         quality=quality,
     )
+
+
+def _gns(fields: list[str]) -> Sentence:
+    """One mode letter for each constellation: the best of them is that of the position."""
+    _need(fields, _GNS_MIN)
+    tod_ns = _time_of_day(fields[0])
+    modes = set(fields[5]) - _VOID_MODES
+    if not modes:
+        return Sentence(Kind.GNS, tod_ns, void=True)
+    qualities = [_quality_of(mode) for mode in modes]
+    return Sentence(
+        Kind.GNS,
+        tod_ns,
+        place_deg=_position(fields[1:5]),
+        alt_m=_optional(fields[8]),
+        hdop=_hdop(fields[7]),
+        satellites=_count(fields[6]),
+        quality=min(qualities, key=_BEST_FIRST.index),
+    )
+
+
+def _gll(fields: list[str]) -> Sentence:
+    """Time and status came with NMEA 2.0; a place without them is of no known instant."""
+    _need(fields, _GLL_MIN)
+    tod_ns = _time_of_day(fields[4])
+    mode = fields[6] if len(fields) > 6 else ""  # noqa: PLR2004 - the mode came with NMEA 2.3
+    if fields[5] == "V" or mode in _VOID_MODES:
+        return Sentence(Kind.GLL, tod_ns, void=True)
+    if fields[5] != "A":
+        raise RefusedError(Refusal.BAD_FIELDS)
+    return Sentence(Kind.GLL, tod_ns, place_deg=_position(fields[:4]), quality=_quality_of(mode))
+
+
+def _zda(fields: list[str]) -> Sentence:
+    _need(fields, _ZDA_MIN)
+    said = Sentence(Kind.ZDA, _time_of_day(fields[0]))
+    day, month, year = fields[1:4]
+    if not (day or month or year):
+        return said
+    if not (_DAY_MONTH.fullmatch(day) and _DAY_MONTH.fullmatch(month) and _YEAR.fullmatch(year)):
+        return replace(said, bad_date=True)
+    try:
+        return replace(said, day=date(int(year), int(month), int(day)))
+    except ValueError:
+        return replace(said, bad_date=True)
+
+
+def _vtg(fields: list[str]) -> Sentence:
+    if len(fields) == _VTG_OLD:
+        return Sentence(Kind.VTG, speed_mps=_speed(fields[2], _MPS_PER_KNOT), course_deg=_course(fields[0]))
+    _need(fields, _VTG_MIN)
+    mode = fields[8] if len(fields) > 8 else ""  # noqa: PLR2004 - the mode came with NMEA 2.3
+    if mode in _VOID_MODES:
+        return Sentence(Kind.VTG)
+    speed_mps = _speed(fields[4], _MPS_PER_KNOT)
+    if speed_mps is None:
+        speed_mps = _speed(fields[6], _MPS_PER_KMH)
+    return Sentence(Kind.VTG, speed_mps=speed_mps, course_deg=_course(fields[0]))
+
+
+_PARSERS: Final[dict[str, Callable[[list[str]], Sentence]]] = {
+    "RMC": _rmc,
+    "GGA": _gga,
+    "GNS": _gns,
+    "GLL": _gll,
+    "ZDA": _zda,
+    "VTG": _vtg,
+}
+
+
+def _need(fields: list[str], count: int) -> None:
+    if len(fields) < count:
+        raise RefusedError(Refusal.BAD_FIELDS)
+
+
+def _quality_of(mode: str) -> FixQuality:
+    quality = _MODE.get(mode)
+    if quality is None:
+        raise RefusedError(Refusal.BAD_FIELDS)
+    return quality
 
 
 def _position(fields: list[str]) -> tuple[float, float]:
@@ -203,18 +314,49 @@ def _time_of_day(field: str) -> int:
         # An empty time comes with an empty position: a receiver that has not found itself yet.
         raise RefusedError(Refusal.BAD_FIELDS if field else Refusal.VOID)
     seconds = int(match[1]) * 3600 + int(match[2]) * 60 + int(match[3])
-    return seconds * NS_PER_S + int((match[4] or "0").ljust(9, "0"))
+    return seconds * NS_PER_S + int((match[4] or "0").ljust(9, "0")[:9])
 
 
-def _date(field: str) -> date:
+def _date(field: str) -> tuple[date | None, bool]:
+    """Return the date and whether one was there that does not exist."""
     match = _DATE.fullmatch(field)
     if match is None:
-        raise RefusedError(Refusal.BAD_DATE)
+        return None, bool(field)
     year = int(match[3])
     try:
-        return date((1900 if year >= _CENTURY_TURN else 2000) + year, int(match[2]), int(match[1]))
-    except ValueError as error:
-        raise RefusedError(Refusal.BAD_DATE) from error
+        day = date((1900 if year >= _CENTURY_TURN else 2000) + year, int(match[2]), int(match[1]))
+    except ValueError:
+        return None, True
+    return day, False
+
+
+def _speed(field: str, scale: float) -> float | None:
+    value = _optional(field)
+    if value is not None and value < 0:
+        raise RefusedError(Refusal.BAD_FIELDS)
+    return None if value is None else value * scale
+
+
+def _course(field: str) -> float | None:
+    course = _optional(field)
+    if course is not None and not 0 <= course <= 360:  # noqa: PLR2004 - degrees
+        raise RefusedError(Refusal.BAD_FIELDS)
+    return None if course is None else course % 360
+
+
+def _hdop(field: str) -> float | None:
+    hdop = _optional(field)
+    if hdop is not None and hdop < 0:
+        raise RefusedError(Refusal.BAD_FIELDS)
+    # Some receivers write 0 for "not known" beside a valid position.
+    return hdop or None
+
+
+def _count(field: str) -> int | None:
+    count = _optional(field)
+    if count is not None and count < 0:
+        raise RefusedError(Refusal.BAD_FIELDS)
+    return None if count is None else int(count)
 
 
 def _number(field: str) -> float:

@@ -4,15 +4,21 @@ A sentence arrives after the instant it speaks of, never before: of the recent s
 largest credible one has the least delay (the minimum filter of NTP's clock filter algorithm, RFC 5905 section 10);
 samples far from the median are not credible.  Small corrections are slewed at no more than 500 ppm, so that reads
 taken one after the other stay in order; a correction above 128 ms steps (RFC 5905, STEPT).
+
+A receiver that has just woken may say a wrong date for seconds, and mean it.  Its time is taken once it agrees with
+NTP, or has kept on for a while: the longer, the less likely its date is.  Until then there is no time, rather than a
+wrong one: reads are dated afterwards, by the anchor.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
 from statistics import median
 from typing import TYPE_CHECKING
 
+from agent.geotag.dates import NOT_BEFORE
 from agent.geotag.units import time_quality, to_us
 from agent.records import TimeTag
 from protocol.wire.enums import TimeSource
@@ -24,6 +30,7 @@ if TYPE_CHECKING:
 _NS_PER_S = 1_000_000_000
 _NS_PER_MS = 1_000_000
 _PPM = 1e-6
+_DAY_NS = 86_400 * _NS_PER_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,14 @@ class TimebaseConfig:
     step_ms: float = 128.0
     held_max_ms: float = 60_000.0
     """Held time with more uncertainty than this is no time."""
+    confirm_s: float = 3.0
+    """The receiver's first time is taken when it has kept on for so long ..."""
+    suspect_s: float = 120.0
+    """... and for so long when its date was corrected, is years ahead, or contradicts what is known."""
+    ntp_agreement_ms: float = 1_000.0
+    """A difference up to this between receiver and NTP confirms the receiver at once."""
+    likely_until: date = date(NOT_BEFORE.year + 5, 1, 1)
+    """A later date is possible and not likely."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +74,8 @@ class TimebaseCounts:
     """NTP samples that differ from fresh GNSS time by more than both uncertainties allow; GNSS wins."""
     steps: int = 0
     """Corrections too large to slew, the first setting not counted."""
+    unconfirmed: int = 0
+    """Fixes whose time was not taken, or not yet: it had not kept on for long enough."""
 
 
 _REMEMBERED = 32
@@ -76,6 +93,15 @@ class _Discipline:
     uncertainty_ms: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """A time that a receiver keeps to, not taken yet."""
+
+    t_mono_ns: int
+    offset_ns: int
+    is_doubtful: bool
+
+
 class Timebase:
     """The time of one boot.  One per process; used by one thread."""
 
@@ -86,6 +112,16 @@ class Timebase:
         self._disciplines: deque[_Discipline] = deque(maxlen=_REMEMBERED)
         """Since the last step, oldest first: an instant keeps its tag when a later correction comes."""
         self._t_gnss_ns: int | None = None
+        self._ntp_offset_ns: int | None = None
+        self._taken: _Claim | None = None
+        """What the receiver's time was when it was taken; None before."""
+        self._claim: _Claim | None = None
+        self._claimed: deque[tuple[int, int]] = deque(maxlen=self._config.window)
+        """Samples of the claim: the least delay may be among them."""
+        self._likely_until_ns = (
+            round(datetime.combine(self._config.likely_until, time(), UTC).timestamp()) * _NS_PER_S
+        )
+        self._unconfirmed = 0
         self._dated_ms: float | None = None
         self._due: TimeAnchor | None = None
         self._fixes = 0
@@ -96,11 +132,16 @@ class Timebase:
     @property
     def counts(self) -> TimebaseCounts:
         """A snapshot."""
-        return TimebaseCounts(self._fixes, self._ntp_samples, self._contradictions, self._steps)
+        return TimebaseCounts(self._fixes, self._ntp_samples, self._contradictions, self._steps, self._unconfirmed)
 
     def feed_fix(self, fix: Fix) -> None:
-        """Take the time of a fix."""
+        """Take the time of a fix, if it has one and is believed."""
+        if fix.utc_ns is None:
+            return
         self._fixes += 1
+        if not self._is_confirmed(fix, fix.utc_ns):
+            self._unconfirmed += 1
+            return
         self._samples.append((fix.t_mono_ns, fix.utc_ns - fix.t_mono_ns))
         self._t_gnss_ns = fix.t_mono_ns
         oldest_ns = fix.t_mono_ns - round(self._config.window_s * _NS_PER_S)
@@ -114,9 +155,62 @@ class Timebase:
         spread_ms = (best - median(credible)) / _NS_PER_MS
         self._steer(TimeSource.GNSS, fix.t_mono_ns, best, self._config.gnss_uncertainty_ms + spread_ms)
 
+    def settle(self) -> None:
+        """Take a likely time that had no chance to keep on: the agent stops, and its reads would never be dated."""
+        claim = self._claim
+        if self._taken is not None or claim is None or claim.is_doubtful or self._ntp_offset_ns is not None:
+            return
+        self._taken = claim
+        t_mono_ns = self._claimed[-1][0]
+        best = max(offset for _, offset in self._claimed)
+        self._steer(TimeSource.GNSS, t_mono_ns, best, self._config.gnss_uncertainty_ms + self._config.credible_ms)
+
+    def _is_confirmed(self, fix: Fix, utc_ns: int) -> bool:
+        """Whether the time of a fix is taken: it was, it is of the same day, or it has kept on for long enough."""
+        claim = _Claim(fix.t_mono_ns, utc_ns - fix.t_mono_ns, self._is_doubtful(fix, utc_ns))
+        apart_ntp_ns = None if self._ntp_offset_ns is None else abs(claim.offset_ns - self._ntp_offset_ns)
+        if apart_ntp_ns is not None and apart_ntp_ns > _DAY_NS // 2:
+            # Networks are seconds wrong, receivers weeks: a day that NTP denies is never taken in this boot.
+            self._contradictions += 1
+            self._claim = None
+            return False
+        if self._taken is not None and abs(claim.offset_ns - self._taken.offset_ns) <= _DAY_NS // 2:
+            self._claim = None
+            return True
+        agrees = apart_ntp_ns is not None and apart_ntp_ns <= self._config.ntp_agreement_ms * _NS_PER_MS
+        if not agrees and not self._has_kept_on(claim, contradicts=apart_ntp_ns is not None):
+            return False
+        kept = () if agrees else tuple(self._claimed)
+        self._samples.clear()
+        self._samples.extend(kept)
+        self._taken, self._claim = claim, None
+        return True
+
+    def _has_kept_on(self, claim: _Claim, *, contradicts: bool) -> bool:
+        first = self._claim
+        if first is None or abs(claim.offset_ns - first.offset_ns) > self._config.credible_ms * _NS_PER_MS:
+            self._claim = first = claim
+            self._claimed.clear()
+        # A likely date takes the place of an unlikely one as quickly as that of none.
+        established = self._taken is not None and not self._taken.is_doubtful
+        slow = claim.is_doubtful or contradicts or established
+        needed_s = self._config.suspect_s if slow else self._config.confirm_s
+        if claim.t_mono_ns - first.t_mono_ns >= needed_s * _NS_PER_S:
+            return True
+        self._claimed.append((claim.t_mono_ns, claim.offset_ns))
+        return False
+
+    def _is_doubtful(self, fix: Fix, utc_ns: int) -> bool:
+        return fix.date_corrected or utc_ns >= self._likely_until_ns
+
     def feed_ntp(self, t_mono_ns: int, utc_ns: int) -> None:
         """Take a reading of the operating system's clock, made while it says that it is synchronised."""
         self._ntp_samples += 1
+        self._ntp_offset_ns = utc_ns - t_mono_ns
+        if self._taken is not None and abs(self._taken.offset_ns - self._ntp_offset_ns) > _DAY_NS // 2:
+            self._contradictions += 1
+            self._taken = self._t_gnss_ns = None
+            self._samples.clear()
         if self._fresh(self._t_gnss_ns, t_mono_ns, self._config.gnss_fresh_s):
             tag = self.tag(t_mono_ns)
             allowed_ms = (tag.uncertainty_ms or 0.0) + self._config.ntp_uncertainty_ms

@@ -10,13 +10,16 @@ import threading
 
 import pytest
 
+from agent.geotag.nmea import NmeaState
 from hw.absent import GnssAbsent
 from hw.bauds import BAUDS, BaudSearch, is_sentence
 from hw.clock import RealClock, SimClock
+from hw.config import FixedGnssConfig
 from hw.drive_load import load_drive
 from hw.gnss_gpsd import GnssGpsd
 from hw.gnss_serial import GnssSerial
 from hw.gnss_sim import GnssSim
+from hw.open import open_gnss
 from hw.ports import GnssLostError, NmeaLine
 from tests.drive_builder import write_drive
 from tests.nmea_lines import gga, rmc
@@ -158,6 +161,13 @@ def test_baud_rate_is_kept_in_silence_and_redetected_in_garbage():
     assert search.baud == BAUDS[1]
 
 
+def test_bytes_without_line_end_are_not_silence():
+    """A receiver that was set to another baud rate may never send a line end."""
+    search = BaudSearch()
+    search.judge([NmeaLine(0, rmc())], 0)
+    assert any(search.judge([], t * 10**9, heard=True) for t in range(4))
+
+
 def test_sentence_needs_valid_checksum():
     assert is_sentence(rmc())
     for text in ("", "$", "$GPRMC", rmc()[:-1], rmc()[1:], rmc().replace("*", "*0"), "$é*00", "$GPRMC,x*ZZ"):
@@ -188,7 +198,7 @@ def test_gpsd_raw_sentences_and_reconnect():
         thread.start()
         assert [gnss.next_line(timeout_s=5.0).text for _ in range(2)] == [rmc(), gga()]
         thread.join()
-        assert b'"nmea":true' in gpsd.wish
+        assert b'"nmea":true,"json":true' in gpsd.wish
         with pytest.raises(GnssLostError, match="closed"):
             gnss.next_line(timeout_s=5.0)
     gpsd.server.close()
@@ -196,3 +206,57 @@ def test_gpsd_raw_sentences_and_reconnect():
         gnss.next_line(timeout_s=5.0)
     gnss.close()
     assert gnss.next_line(timeout_s=5.0) is None
+
+
+class TickingClock(RealClock):
+    """Each look at it takes four seconds: time without sentences passes at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._t_ns = 0
+
+    def mono_ns(self) -> int:
+        self._t_ns += 4 * 10**9
+        return self._t_ns
+
+
+TPV = '{"class":"TPV","device":"/dev/ttyACM0","mode":3,"time":"2026-05-30T12:00:00Z","lat":45.0,"lon":-100.0}'
+
+
+@pytest.mark.parametrize("sentences", [True, False])
+def test_gpsds_reports_are_taken_where_it_passes_no_sentences_on(sentences):
+    """Some servers and some receivers have JSON only; where there are sentences, they say what the receiver said."""
+    gpsd = FakeGpsd()
+    gnss = GnssGpsd("127.0.0.1", gpsd.port, RealClock() if sentences else TickingClock())
+    data = f"{rmc()}\r\n{TPV}\r\n{gga()}\r\n" if sentences else f'{TPV}\r\n{{"class":"SKY"}}\r\n{TPV}\r\n'
+    thread = threading.Thread(target=gpsd.serve, args=(data.encode(),), daemon=True)
+    thread.start()
+    lines = [gnss.next_line(timeout_s=60.0) for _ in range(2)]
+    with pytest.raises(GnssLostError):
+        gnss.next_line(timeout_s=60.0)
+    thread.join()
+    gpsd.server.close()
+    gnss.close()
+    assert [line.text for line in lines] == ([rmc(), gga()] if sentences else [TPV, TPV])
+
+
+def test_a_fixed_site_says_its_place_once_a_second():
+    """And nothing in between; closing ends it."""
+    clock = SimClock()
+    config = FixedGnssConfig(kind="fixed", lat_deg=38.9, lon_deg=-77.0, error_m=15.0)
+    gnss = open_gnss(config, clock)
+    lines = [gnss.next_line(timeout_s=0.4) for _ in range(10)]
+    came = [line for line in lines if line is not None]
+    assert [line.t_mono_ns for line in came] == [0, 10**9, 2 * 10**9, 3 * 10**9]
+    fixes = [fix for line in came for fix in [NmeaState().feed(line)]]
+    assert {(fix.lat_deg, fix.lon_deg, fix.error_m, fix.utc_ns) for fix in fixes} == {(38.9, -77.0, 15.0, None)}
+    gnss.close()
+    assert gnss.next_line(timeout_s=5.0) is None
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"lat_deg": 91.0}, {"lon_deg": float("nan")}, {"error_m": 0.0}, {"lat_deg": 0.0, "lon_deg": 0.0}]
+)
+def test_a_site_without_a_place_is_no_site(wrong):
+    with pytest.raises(ValueError, match=r"lat_deg|lon_deg|error_m|0 N 0 E"):
+        FixedGnssConfig(**{"kind": "fixed", "lat_deg": 38.9, "lon_deg": -77.0, "error_m": 15.0, **wrong})

@@ -10,7 +10,7 @@ from agent.geotag import Geotagger
 from agent.geotag.deduplicate import Deduplicator
 from agent.geotag.fixes import FixRing
 from agent.geotag.read_maker import ReadMaker
-from agent.geotag.timebase import Timebase
+from agent.geotag.timebase import Timebase, TimebaseConfig
 from agent.pictures import PictureMaker
 from agent.read_id import ReadIdMint
 from protocol.wire.enums import GeotagMethod, TimeSource
@@ -28,7 +28,7 @@ def make_geotagger(rereads=None):
         software="patrol-lpr test",
         roles={"front": "front"},
     )
-    return Geotagger(maker, ring=FixRing(), timebase=Timebase(BOOT), rereads=rereads)
+    return Geotagger(maker, ring=FixRing(), timebase=Timebase(BOOT, TimebaseConfig(confirm_s=0)), rereads=rereads)
 
 
 def test_a_track_waits_for_the_fix_after_it_and_is_interpolated():

@@ -70,11 +70,11 @@ def test_a_week_without_a_fix(tmp_path, say):
     assert reader.stats().reads <= 1
     reader.close()
     back_ns = DAYS * 24 * HOUR_NS
-    for second in range(3):
+    for second in range(6):
         at = START + timedelta(seconds=second)
         for text in (rmc(at), gga(at)):
             committer.add_sentence(NmeaLine(back_ns + second * NS_PER_S, text))
-    committer.add_track(make_track("8XYZ987", t_mono_ns=back_ns + NS_PER_S))
-    (read,) = committer.commit_ready(back_ns + 3 * NS_PER_S).reads
+    committer.add_track(make_track("8XYZ987", t_mono_ns=back_ns + 4 * NS_PER_S))
+    (read,) = committer.commit_ready(back_ns + 6 * NS_PER_S).reads
     assert (read.body.place.method, read.body.time.source) == (GeotagMethod.INTERPOLATED, TimeSource.GNSS)
     read_path.outbox.close()

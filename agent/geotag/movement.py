@@ -1,0 +1,73 @@
+"""Speed held against movement: how far a place may be off that does not move as the receiver says it does.
+
+A receiver measures speed by the Doppler shift and place by the time of flight; the two fail apart.  A place that
+stands still at speed falls behind by ``v t``, and makes up for it at once when it wakes; a place that leaps is off by
+what no speed explains.  Both are added to the error of the fixes until the two have agreed for a while.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent.geotag.geodesy import Position
+from protocol.wire.enums import FixQuality
+
+if TYPE_CHECKING:
+    from agent.records import Fix
+
+_NS_PER_S = 1_000_000_000
+_MAX_GAP_S = 3.0
+"""In a longer gap a way may bend, and speed change, too much for a comparison."""
+_SPEED_ERROR_MPS = 0.5
+_ACCELERATION_MPS2 = 4.0
+_NOISE_M = 1.0
+"""By which neighbouring fixes differ; far less than their error, which they share."""
+_CALM_S = 10.0
+"""Agreement for so long ends the doubt."""
+
+
+class MovementCheck:
+    """Takes the fixes of one receiver in turn."""
+
+    def __init__(self) -> None:
+        self._last: Fix | None = None
+        self._behind_m = 0.0
+        self._leapt_m = 0.0
+        self._calm_s = 0.0
+
+    def doubt_m(self, fix: Fix) -> float:
+        """Take the next fix; return by how much more than its own error it may be off, in metres."""
+        last, self._last = self._last, fix
+        if last is None or fix.quality is FixQuality.NONE:
+            return 0.0
+        gap_s = (fix.t_mono_ns - last.t_mono_ns) / _NS_PER_S
+        if gap_s > _MAX_GAP_S or last.speed_mps is None or fix.speed_mps is None:
+            # Nothing can be compared: what is in doubt stays in doubt for as long as it would have.
+            self._rest(gap_s)
+            return self._behind_m + self._leapt_m
+        moved_m = Position(last.lat_deg, last.lon_deg).distance_m(Position(fix.lat_deg, fix.lon_deg))
+        # The trapezoidal rule misses the way of a vehicle whose acceleration differs by A from uniform by A T^2 / 8.
+        way_m = (last.speed_mps + fix.speed_mps) / 2 * gap_s
+        free_m = _NOISE_M + _SPEED_ERROR_MPS * gap_s + _ACCELERATION_MPS2 * gap_s * gap_s / 8
+        self._take(way_m - moved_m, free_m, gap_s)
+        return self._behind_m + self._leapt_m
+
+    def _take(self, missing_m: float, free_m: float, gap_s: float) -> None:
+        if abs(missing_m) <= free_m:
+            self._rest(gap_s)
+            return
+        self._calm_s = 0.0
+        if missing_m > 0:
+            self._behind_m += missing_m
+            return
+        # Back where it should be: a leap forward that makes up for what was missing is no leap.
+        caught_up_m = min(self._behind_m, -missing_m)
+        self._behind_m -= caught_up_m
+        left_m = -missing_m - caught_up_m
+        if left_m > free_m:
+            self._leapt_m = max(self._leapt_m, left_m)
+
+    def _rest(self, gap_s: float) -> None:
+        self._calm_s += gap_s
+        if self._calm_s >= _CALM_S:
+            self._behind_m = self._leapt_m = 0.0
