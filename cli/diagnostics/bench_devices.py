@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING
 
 import cv2
 
-from agent.geotag.nmea import NmeaState
+from cli.diagnostics.receiver import amount, described, listen, why_no_fix
 from cli.diagnostics.step import Mark, Step, asked, in_a_line
 from hw.clock import NS_PER_S, wait
 from hw.panel_gpio import pattern
 from hw.ports import Button, Buzz, GnssLostError, HwError, Lamp
+from protocol.wire.enums import FixQuality
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agent.records import Fix
+    from cli.diagnostics.receiver import Heard
     from cli.diagnostics.step import Person
     from hw.ports import Camera, Clock, Frame, Gnss, Panel
 
@@ -112,46 +114,33 @@ def _jpeg(frame: Frame) -> bytes:
 def receiver_steps(gnss: Gnss, clock: Clock, person: Person, *, sky_s: float) -> list[Step]:
     """Wait for a fix, at most ``sky_s``; report what the receiver sent, how long it took, and the clock's offset."""
     person.tell(f"waiting for a fix, at most {sky_s:g} s: the antenna needs a clear view of the sky")
-    nmea, start_ns = NmeaState(), clock.mono_ns()
-    first_line_s: float | None = None
-    while (gone_s := (clock.mono_ns() - start_ns) / NS_PER_S) < sky_s:
-        try:
-            line = gnss.next_line(timeout_s=min(1.0, sky_s - gone_s))
-        except GnssLostError as error:
-            return [Step("receiver", Mark.FAIL, str(error))]
-        if line is None:
-            continue
-        if first_line_s is None:
-            first_line_s = (clock.mono_ns() - start_ns) / NS_PER_S
-        fix = nmea.feed(line)
-        if fix is not None:
-            return [_fixed(fix, first_line_s, (clock.mono_ns() - start_ns) / NS_PER_S), _clock_step(fix, clock)]
-    if first_line_s is None:
+    try:
+        heard = listen(gnss, clock, most_s=sky_s)
+    except GnssLostError as error:
+        return [Step("receiver", Mark.FAIL, str(error))]
+    if heard.first_line_s is None:
         return [Step("receiver", Mark.FAIL, f"no data in {sky_s:g} s: check wiring, port and baud rate")]
-    counts = nmea.counts
-    said = f"{counts.lines} lines, {counts.void} without a position, {counts.bad_checksum} damaged"
-    return [
-        Step(
-            "receiver",
-            Mark.WARN,
-            f"no fix in {sky_s:g} s: {said}; check that the antenna has a clear view of the sky",
-        )
-    ]
+    if heard.fix is None:
+        said = f"{amount(heard.nmea)} in {sky_s:g} s, no fix: {why_no_fix(heard.nmea)}"
+        return [Step("receiver", Mark.WARN, said)]
+    return [_fixed(heard, heard.fix, heard.first_line_s), *_clock_steps(heard.fix, clock)]
 
 
-def _fixed(fix: Fix, first_line_s: float, first_fix_s: float) -> Step:
-    figures = {"first_line_s": first_line_s, "first_fix_s": first_fix_s, "error_m": fix.error_m}
-    sky = f"{fix.satellites or 0} satellites, within {fix.error_m:.0f} m"
-    return Step(
-        "receiver",
-        Mark.OK,
-        f"first line after {first_line_s:.1f} s, fix after {first_fix_s:.0f} s, {sky}",
-        figures,
-    )
+def _fixed(heard: Heard, fix: Fix, first_line_s: float) -> Step:
+    figures = {"first_line_s": first_line_s, "first_fix_s": heard.fix_s, "error_m": fix.error_m}
+    if fix.quality is FixQuality.NONE:
+        return Step("receiver", Mark.OK, described(fix), figures)
+    waited = f"first line after {first_line_s:.1f} s, fix after {heard.fix_s:.0f} s"
+    said = f"{waited}: {amount(heard.nmea)}, {described(fix)}"
+    return Step("receiver", Mark.OK, said, figures)
 
 
-def _clock_step(fix: Fix, clock: Clock) -> Step:
-    off_s = (clock.utc_ns() - clock.mono_ns() + fix.t_mono_ns - fix.utc_ns) / NS_PER_S
+def _clock_steps(fix: Fix, clock: Clock) -> list[Step]:
+    return [] if fix.utc_ns is None else [_clock_step(fix, fix.utc_ns, clock)]
+
+
+def _clock_step(fix: Fix, utc_ns: int, clock: Clock) -> Step:
+    off_s = (clock.utc_ns() - clock.mono_ns() + fix.t_mono_ns - utc_ns) / NS_PER_S
     figures = {"off_s": off_s}
     if abs(off_s) <= _CLOCK_OFF_S:
         return Step("clock against GNSS", Mark.OK, f"the system clock is {off_s:+.2f} s off", figures)

@@ -21,8 +21,9 @@ from agent.recognise.models_folder import default_models_folder
 from agent.runtime.config import AgentConfig, load_config
 from agent.runtime.stages import build_sealer, load_receipt_keys
 from cli.diagnostics.certificates import days_left, warning
+from cli.diagnostics.receiver import amount, described, listen, sentences, why_no_fix
 from cli.diagnostics.step import Mark, Step
-from hw.bauds import BAUDS, PATIENCE_S, is_sentence
+from hw.bauds import BAUDS, PATIENCE_S
 from hw.clock import NS_PER_S, RealClock
 from hw.open import open_board, open_cameras, open_gnss, open_link, open_panel
 from hw.ports import HwError, LinkDown, LinkUp
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 _FRAME_TIMEOUT_S = 5.0
 _GNSS_PATIENCE_S = (len(BAUDS) + 1) * PATIENCE_S
 """Long enough to try every baud rate."""
+_GNSS_LISTEN_S = 5.0
+"""Time for a fix after the first sentence."""
 _LINK_TIMEOUT_S = 8.0
 _LINK_HINT = "check network, [hw.link], and whether the certificate was revoked"
 _SALVAGE_HINT = (
@@ -240,18 +243,22 @@ def _gnss(config: AgentConfig) -> Step:
         return Step("receiver", Mark.WARN, "none configured: reads have no position")
     clock = RealClock()
     gnss = open_gnss(config.hw.gnss, clock)
-    until_ns = clock.mono_ns() + round(_GNSS_PATIENCE_S * NS_PER_S)
-    heard = 0
     try:
-        while clock.mono_ns() < until_ns:
-            line = gnss.next_line(timeout_s=1.0)
-            heard += line is not None
-            if line is not None and is_sentence(line.text):
-                return Step("receiver", Mark.OK, "sends NMEA")
+        heard = listen(gnss, clock, most_s=_GNSS_PATIENCE_S, after_sentence_s=_GNSS_LISTEN_S)
     finally:
         gnss.close()
-    what = f"{heard} lines, none of them a valid sentence" if heard else "silence"
-    return Step("receiver", Mark.FAIL, f"{what} in {_GNSS_PATIENCE_S:.0f} s: check wiring, port and baud rate")
+    if heard.fix is not None:
+        kind = "" if config.hw.gnss.kind == "fixed" else f"{amount(heard.nmea)}, fix: "
+        return Step("receiver", Mark.OK, f"{kind}{described(heard.fix)}")
+    if sentences(heard.nmea):
+        return Step("receiver", Mark.WARN, f"{amount(heard.nmea)}, no fix: {why_no_fix(heard.nmea)}")
+    what = (
+        "silence"
+        if heard.first_line_s is None
+        else f"{heard.nmea.counts.lines} lines, none of them a valid sentence"
+    )
+    hint = "check wiring, port and baud rate" if heard.first_line_s is None else why_no_fix(heard.nmea)
+    return Step("receiver", Mark.FAIL, f"{what} in {_GNSS_PATIENCE_S:.0f} s: {hint}")
 
 
 def _panel(config: AgentConfig) -> Step:

@@ -15,15 +15,18 @@ from agent.buffer import Limits, open_outbox
 from agent.buffer.damage import note_damage
 from agent.buffer.outbox import FILE_NAME
 from agent.errors import OutboxDamagedError
-from agent.runtime.config import parse_config
+from agent.runtime.config import load_config, parse_config
 from cli.diagnostics import checks, doctor
 from cli.diagnostics.certificates import days_left, warning
 from cli.diagnostics.step import Mark
+from hw.clock import SimClock
 from hw.config import TlsConfig
+from hw.gnss_lines import LineAssembler
 from hw.ports import Buzz, Lamp
 from protocol.errors import KeyFileError
 from provision import pki
 from tests.builders import make_encoder, make_read
+from tests.nmea_lines import gga, rmc, sentence
 from tests.update_builder import Unit
 
 
@@ -235,3 +238,53 @@ def test_doctor_reports_lost_reads(tmp_path):
     finding = checks._outbox(outbox_config(tmp_path))
     assert finding.mark is Mark.WARN
     assert f"{lost} reads were lost" in finding.detail
+
+
+UBX = b"\xb5\x62\x01\x07\x5c\x00" + bytes(90)
+
+
+@pytest.mark.parametrize(
+    ("said", "mark", "words"),
+    [
+        ([rmc(), gga()], Mark.OK, r"sentences, fix: 9 satellites, within 4 m$"),
+        ([UBX + rmc().encode(), UBX + gga().encode()], Mark.OK, r"behind binary data, fix: 9 satellites"),
+        ([rmc(status="V")], Mark.WARN, r"sentences, no fix: no RMC with a position; check that the antenna"),
+        ([sentence("GPGSV,1,1,00")], Mark.WARN, r"no fix: no RMC, GGA, GNS or GLL: enable one of them"),
+        ([UBX], Mark.FAIL, r"none of them a valid sentence in 20 s: only binary data: enable NMEA"),
+    ],
+)
+def test_the_receiver_is_told_by_what_it_said(tmp_path, said, mark, words, monkeypatch):
+    """Sentences counted, binary data counted, and why there is no fix."""
+
+    class Says:
+        def __init__(self) -> None:
+            self.assembler = LineAssembler()
+            self.lines = []
+
+        def next_line(self, *, timeout_s):
+            clock.advance(100_000_000)
+            for text in said if not self.lines else []:
+                data = text if isinstance(text, bytes) else text.encode()
+                self.lines += self.assembler.feed(data + b"\r\n", clock.mono_ns())
+            return self.lines.pop(0) if self.lines else None
+
+        def close(self):
+            """Nothing to give back."""
+
+    clock = SimClock()
+    monkeypatch.setattr(checks, "RealClock", lambda: clock)
+    monkeypatch.setattr(checks, "open_gnss", lambda config, clock: Says())
+    path = tmp_path / "config.toml"
+    path.write_text(config_text(tmp_path) + '[hw.gnss]\nkind = "serial"\n')
+    step = checks._gnss(load_config(path, ["seal.mode=off"]))
+    assert step.mark is mark
+    assert re.search(words, step.detail), step.detail
+
+
+def test_a_fixed_site_is_told_with_its_place(tmp_path):
+    site = '[hw.gnss]\nkind = "fixed"\nlat_deg = 38.9\nlon_deg = -77\nerror_m = 15\n'
+    step = findings(tmp_path, config_text(tmp_path) + site, "seal.mode=off")["receiver"]
+    assert (step.mark, step.detail) == (
+        Mark.OK,
+        "fixed site at 38.90000 -77.00000, within 15 m, from the configuration",
+    )

@@ -26,8 +26,10 @@ from cli.simulate import config_for
 from hw.board_sim import BoardSim
 from hw.camera_sim import CameraSim
 from hw.clock import NS_PER_S, RealClock, SimClock
+from hw.config import FixedGnssConfig
 from hw.drive_load import load_drive
 from hw.gnss_sim import GnssSim
+from hw.open import open_gnss
 from hw.panel_gpio import BLINK_S, pattern
 from hw.panel_sim import PanelSim
 from hw.ports import Acked, GnssLostError, Lamp, LinkDown, LinkUp, NmeaLine, Refused
@@ -164,7 +166,20 @@ class Speaks:
     [
         (None, Mark.FAIL, "no data"),
         ("lost", Mark.FAIL, "check that it is connected"),
-        (sentence("GNRMC,120000.00,V,,,,,,,300526,,,N"), Mark.WARN, "60 without a position"),
+        (
+            sentence("GNRMC,120000.00,V,,,,,,,300526,,,N"),
+            Mark.WARN,
+            "60 sentences in 60 s, no fix: no RMC with a position; check that the antenna",
+        ),
+        (sentence("GPGSV,1,1,00"), Mark.WARN, "60 sentences in 60 s, no fix: no RMC, GGA, GNS or GLL: enable"),
+        (gga(lat_deg=0.0, lon_deg=0.0), Mark.WARN, "no fix: impossible position"),
+        ("hello", Mark.WARN, "0 sentences in 60 s, no fix: no sentence: check port and baud rate"),
+        ("\ufffd$x", Mark.WARN, "check port and baud rate"),
+        (
+            "\ufffdb\x01" + sentence("GPGSV,1,1,00"),
+            Mark.WARN,
+            "60 sentences, 60 behind binary data in 60 s, no fix",
+        ),
     ],
 )
 def test_receiver_step_reports_why_no_fix(text, mark, words):
@@ -172,6 +187,14 @@ def test_receiver_step_reports_why_no_fix(text, mark, words):
     (step,) = receiver_steps(Speaks(clock, text), clock, Nobody(), sky_s=60)
     assert step.mark is mark
     assert words in step.detail
+
+
+def test_receiver_step_for_fixed_site():
+    clock = SimClock()
+    site = FixedGnssConfig(kind="fixed", lat_deg=38.9, lon_deg=-77.0, error_m=15.0)
+    (step,) = receiver_steps(open_gnss(site, clock), clock, Nobody(), sky_s=60)
+    assert step.mark is Mark.OK
+    assert step.detail == "fixed site at 38.90000 -77.00000, within 15 m, from the configuration"
 
 
 def test_panel_steps_with_operator(tmp_path):
