@@ -6,6 +6,7 @@ the units that people write, and gives them back to the stage in its own.
 
 from __future__ import annotations
 
+import copy
 import os
 import tomllib
 from pathlib import Path
@@ -410,7 +411,7 @@ def load_config(path: Path, overrides: Sequence[str] = (), *, over: Path | None 
         table = _overlaid(table, patch)
     for override in overrides:
         _override(table, override)
-    return parse_config(table, source)
+    return parse_config(_typed(table, overrides), source)
 
 
 def _table(path: Path) -> dict[str, Any]:
@@ -474,6 +475,10 @@ def _override(table: dict[str, Any], override: str) -> None:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text
+    _set(table, name, value, override)
+
+
+def _set(table: dict[str, Any], name: str, value: object, override: str) -> None:
     *sections, key = name.split(".")
     inner = table
     for section in sections:
@@ -481,6 +486,30 @@ def _override(table: dict[str, Any], override: str) -> None:
         if not isinstance(inner, dict):
             raise ConfigError(f"--set {override}: {section} is not a section")
     inner[key] = value
+
+
+def _typed(table: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Where a value from the command line is refused as TOML has it, but taken as the text that was typed, take that.
+
+    ``protocol=5`` and ``unit=12`` are strings, though TOML reads them as numbers.
+    """
+    errors = _error_count(table)
+    for override in overrides if errors else ():
+        name, _, text = override.partition("=")
+        as_text = copy.deepcopy(table)
+        _set(as_text, name, text, override)
+        left = _error_count(as_text)
+        if left < errors:
+            table, errors = as_text, left
+    return table
+
+
+def _error_count(table: dict[str, Any]) -> int:
+    try:
+        AgentConfig.model_validate(_with_derived(table))
+    except ValidationError as error:
+        return error.error_count()
+    return 0
 
 
 def _path(loc: tuple[int | str, ...]) -> str:

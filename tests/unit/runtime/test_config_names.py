@@ -3,7 +3,7 @@
 import pytest
 
 from agent.errors import ConfigError
-from agent.runtime.config import parse_config
+from agent.runtime.config import load_config, parse_config
 
 MINIMAL = {
     "unit": "unit-07",
@@ -34,3 +34,51 @@ def test_a_renamed_key_is_taken_under_its_old_name(section, old, new, value):
 def test_a_misspelt_key_is_still_refused():
     with pytest.raises(ConfigError, match=r"recognise\.max_fsp: unknown key"):
         parse_config({**MINIMAL, "recognise": {"max_fsp": 3}}, "wrong.toml")
+
+
+TOML = """unit = "unit-07"
+agency = "Example"
+[[hw.cameras]]
+kind = "device"
+source = "rtsp://camera"
+[hw.link]
+kind = "mqtt"
+host = "127.0.0.1"
+"""
+
+
+@pytest.mark.parametrize(
+    ("override", "value"),
+    [
+        ("hw.link.protocol=5", "5"),
+        ("hw.link.protocol=3.1.1", "3.1.1"),
+        ('hw.link.protocol="5"', "5"),
+        ("hw.link.username=1234", "1234"),
+        ("hw.link.username=0x1F", "0x1F"),
+        ("hw.link.username=1.50", "1.50"),
+        ("hw.link.username=true", "true"),
+        ("hw.link.username=2026-05-30", "2026-05-30"),
+        ("hw.link.username=nan", "nan"),
+        ("hw.link.port=8883", 8883),
+        ("hw.link.connect_timeout_s=5", 5.0),
+        ("unit=12", "12"),
+        ("agency=911", "911"),
+    ],
+)
+def test_a_value_from_the_command_line_is_of_the_type_of_its_field(tmp_path, override, value):
+    """Nobody quotes a number for a shell twice because TOML would."""
+    path = tmp_path / "config.toml"
+    path.write_text(TOML)
+    for overrides in ([override], ["hw.link.window=7", override, "log.level=debug"]):
+        found = load_config(path, overrides)
+        for name in override.partition("=")[0].split("."):
+            found = getattr(found, name)
+        assert (found, type(found)) == (value, type(value))
+
+
+@pytest.mark.parametrize("override", ["hw.link.protocol=6", "hw.link.port=many", "hw.link.prot=5"])
+def test_a_value_of_no_right_type_is_still_refused_as_it_was_typed(tmp_path, override):
+    path = tmp_path / "config.toml"
+    path.write_text(TOML)
+    with pytest.raises(ConfigError, match=r"hw\.link"):
+        load_config(path, [override])
