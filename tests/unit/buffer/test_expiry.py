@@ -14,7 +14,7 @@ from agent.buffer.expiry import MAX_AT_ONCE
 from agent.commit import ReadCommitter
 from agent.errors import OutboxDiskError
 from agent.geotag.nmea import NmeaState
-from agent.geotag.timebase import Timebase
+from agent.geotag.timebase import Timebase, TimebaseConfig
 from protocol.wire.enums import Lost, LostReason
 from protocol.wire.records.tombstone import RECORD_TYPE as TOMBSTONE_TYPE
 from tests.builders import BOOT, UTC_NS, make_fix, make_picture, make_read
@@ -154,7 +154,7 @@ class NoReads:
 @pytest.fixture
 def committing(tmp_path):
     outbox = opened(tmp_path)
-    timebase = Timebase(BOOT)
+    timebase = Timebase(BOOT, TimebaseConfig(confirm_s=0))
     yield ReadCommitter(NmeaState(), NoReads(), timebase, outbox), timebase, outbox
     outbox.close()
 
