@@ -71,7 +71,7 @@ def test_a_target_starts_a_program_that_takes_its_options(target, module, argume
 @pytest.mark.slow
 def test_the_demo_takes_its_options():
     (line,) = RECIPES["demo"]
-    words = shlex.split(line.replace("$(BIN)/patrol-lpr", "agent"))
+    words = shlex.split(line.replace("$(BIN)/patrol-lpr", "cli"))
     done = subprocess.run(
         [sys.executable, "-m", *words[:2], "--help"], cwd=ROOT, capture_output=True, text=True, check=True
     )
