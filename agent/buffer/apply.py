@@ -48,7 +48,8 @@ def note_stored(
         return False, False
     pic, lane, size = row
     if stored_bytes < size:
-        con.execute("UPDATE pictures SET stored = ? WHERE pic = ?", (max(0, stored_bytes), pic))
+        # Only ever more: recorded answers that are sent again, one after the other, must not cost a write each.
+        con.execute("UPDATE pictures SET stored = ?1 WHERE pic = ?2 AND stored < ?1", (stored_bytes, pic))
         return False, True
     con.execute("DELETE FROM jpegs WHERE pic = ?", (pic,))
     con.execute("DELETE FROM pictures WHERE pic = ?", (pic,))

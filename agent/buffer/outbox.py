@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from agent.buffer import apply, counters, expiry, retention, schema, table
@@ -80,6 +80,8 @@ class Outbox:
         self._floors: dict[int, int] = {}
         """By priority: no evictable record waits at or below this number."""
         self._doing = ""
+        self._unknown_receipts = 0
+        """Not yet in the file: they are written with the next change."""
         self._watch = DamageWatch(self.path)
         self.lost_records = 0
         """Records evicted since the opening: each is a loss that somebody should hear of at once."""
@@ -120,12 +122,13 @@ class Outbox:
         return expired
 
     def apply(self, commands: Sequence[Command]) -> Applied:
-        """Carry out what the station said, in one transaction.
+        """Carry out what the station said, in one transaction; what changes nothing writes nothing.
 
         Raises what ``append`` raises; then nothing was changed and the station, asked again, will say the same.
         """
         freed = pictures_freed = unknown = quarantined = 0
-        with self._transaction("apply") as counts:
+        with self._transaction("apply", writes_always=False) as counts:
+            before = self._con.total_changes
             for command in commands:
                 match command:
                     case Receipted(records):
@@ -140,7 +143,12 @@ class Outbox:
                         quarantined += apply.quarantine(self._con, counts, seq, code)
                     case PictureQuarantined(sha256, _):
                         apply.hold(self._con, counts, sha256)
-            counts.unknown_receipts += unknown
+            if self._con.total_changes != before:
+                counts.unknown_receipts += self._unknown_receipts + unknown
+                unwritten = 0
+            else:
+                unwritten = self._unknown_receipts + unknown
+        self._unknown_receipts = unwritten
         return Applied(freed, pictures_freed, unknown, quarantined)
 
     def discard(self, limit: int) -> int:
@@ -180,7 +188,7 @@ class Outbox:
         except (sqlite3.Error, OSError) as error:
             raise self._failure(error) from error
         self._watch.well("stats")
-        return found
+        return replace(found, unknown_receipts=found.unknown_receipts + self._unknown_receipts)
 
     def close(self) -> None:
         """Fold the log into the file and release it; what was appended is safe even without this."""
@@ -296,15 +304,22 @@ class Outbox:
             table.append(self._con, counts, self._encoder, stone)
 
     @contextmanager
-    def _transaction(self, doing: str) -> Iterator[counters.OutboxCounters]:
-        """All or nothing; the counters are read at the start and written at the end."""
+    def _transaction(self, doing: str, *, writes_always: bool = True) -> Iterator[counters.OutboxCounters]:
+        """All or nothing; the counters are read at the start and written at the end.
+
+        Without ``writes_always`` the file is left alone when no row has changed.
+        """
         self._doing = doing
         try:
             self._ensure_open()
             self._con.execute("BEGIN IMMEDIATE")
             counts = counters.load(self._con)
-            evicted_before = counts.evicted
+            evicted_before, changes_before = counts.evicted, self._con.total_changes
             yield counts
+            if not writes_always and self._con.total_changes == changes_before:
+                self._con.execute("ROLLBACK")
+                self._watch.well(doing)
+                return
             self._mark.cover(counts.next_seq - 1)
             counters.store(self._con, counts)
             self._con.execute("COMMIT")

@@ -21,6 +21,14 @@ class UplinkCounts:
     acked: int = 0
     refused: int = 0
     """Messages the broker refused."""
+    held_back: int = 0
+    """Times that a record was held back because the broker did not take it; it is tried again."""
+    pauses: int = 0
+    """Times that nothing was sent for a while because the station or the broker refused."""
+    picture_pauses: int = 0
+    """Times that pictures waited because what was sent of them led to nothing."""
+    too_large: int = 0
+    """Messages not sent because they are larger than the broker takes."""
     not_taken: int = 0
     """Publishes that the link did not take; they were tried again."""
     receipts: int = 0

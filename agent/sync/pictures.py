@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.buffer.rows import SENDING
+from agent.sync.pauses import GrowingPause
 from protocol.wire.codec import encode, payload_ref
 from protocol.wire.control.chunk import MAX_CHUNK_BYTES, PictureChunk
 
@@ -19,7 +20,9 @@ _ENVELOPE_BYTES = 512
 _MIN_CHUNK_BYTES = 512
 _SLOW_CHUNK_BYTES = 4096
 _PASSED_TO_GROW = 64
-"""Chunks that pass in a row before larger ones are tried again."""
+"""Chunks that pass in a row before larger ones are tried again; twice as many for each time that those failed."""
+_MAX_FAILURES = 8
+_FIRST_PAUSE_S, _MAX_PAUSE_S = 2.0, 300.0
 _MAX_UNRECEIPTED = 64
 
 
@@ -57,7 +60,14 @@ class PictureSender:
         self._chunk_bytes = self._configured_bytes
         self._max_bytes = self._configured_bytes
         """What the peer's limit allows."""
+        self._fits = True
+        """False where the peer's limit is too small for the smallest chunk."""
         self._passed = 0
+        self._failures: dict[int, int] = {}
+        """How often chunks of a size have not passed."""
+        self._pause = GrowingPause(_FIRST_PAUSE_S, _MAX_PAUSE_S)
+        self._went_back: dict[bytes, int] = {}
+        """From where pictures were last sent again because the station lacked their bytes."""
         self._after = dict.fromkeys(SENDING, 0)
         self._current: _Current | None = None
         self._pending: bytes | None = None
@@ -67,28 +77,50 @@ class PictureSender:
     def limit(self, max_packet_bytes: int | None) -> None:
         """Keep chunks below the largest packet the peer takes."""
         self._max_bytes = self._configured_bytes
+        self._fits = max_packet_bytes is None or max_packet_bytes >= _ENVELOPE_BYTES + _MIN_CHUNK_BYTES
         if max_packet_bytes is not None:
             room = max(_MIN_CHUNK_BYTES, max_packet_bytes - _ENVELOPE_BYTES)
             self._max_bytes = min(self._configured_bytes, room)
         self._chunk_bytes = min(self._chunk_bytes, self._max_bytes)
 
-    def broke(self) -> None:
+    def broke(self, t_mono_ns: int) -> None:
         """The link went down under a chunk: too large a packet ends a connection of MQTT 3.1.1 without a word."""
-        self._chunk_bytes = max(_MIN_CHUNK_BYTES, self._chunk_bytes // 2)
-        self._passed = 0
+        if self._chunk_bytes <= _MIN_CHUNK_BYTES:
+            self._wait(t_mono_ns)
+        self._shrink()
 
     def passed(self) -> None:
         """A chunk was acknowledged."""
         self._passed += 1
-        if self._passed >= _PASSED_TO_GROW:
+        larger = min(self._max_bytes, self._chunk_bytes * 2)
+        if self._passed >= _PASSED_TO_GROW << self._failures.get(larger, 0):
             self._passed = 0
-            self._chunk_bytes = min(self._max_bytes, self._chunk_bytes * 2)
+            self._chunk_bytes = larger
+
+    def setback(self, t_mono_ns: int) -> None:
+        """Chunks went out and led to nothing: wait longer each time, and send smaller ones."""
+        if self._wait(t_mono_ns):
+            self._shrink()
+
+    def _wait(self, t_mono_ns: int) -> bool:
+        begins = self._pause.begin(t_mono_ns)
+        self._counts.picture_pauses += begins
+        return begins
+
+    def _shrink(self) -> None:
+        size = self._chunk_bytes
+        self._failures[size] = min(_MAX_FAILURES, self._failures.get(size, 0) + 1)
+        self._chunk_bytes = max(_MIN_CHUNK_BYTES, size // 2)
+        self._passed = 0
+        self._pending = None
 
     def next_chunk(self, t_mono_ns: int, *, room_bytes: int) -> bytes | None:
         """Return the next chunk to publish, the same one until ``sent``; None when nothing waits.
 
         On a slow link, of which ``room_bytes`` tells, chunks are small: a read made meanwhile waits for one of them.
         """
+        if not self._fits or self._pause.is_on(t_mono_ns):
+            return None
         if self._pending is not None:
             return self._pending
         if self._current is None:
@@ -131,16 +163,28 @@ class PictureSender:
     def stored(self, sha256: bytes, stored_bytes: int) -> None:
         """Note what the station holds of a picture."""
         way = self._unreceipted.get(sha256)
-        if way is not None and stored_bytes >= way.size_bytes:
+        if way is None:
+            return
+        if stored_bytes > self._went_back.get(sha256, 0):
+            self._pause.succeeded()
+        if stored_bytes >= way.size_bytes:
             del self._unreceipted[sha256]
+            self._went_back.pop(sha256, None)
 
-    def go_back(self, sha256: bytes, offset: int) -> None:
+    def go_back(self, sha256: bytes, offset: int, t_mono_ns: int) -> None:
         """Note that the station lacks bytes from ``offset`` on."""
-        if self._current is not None and self._current.row.sha256 == sha256:
-            self._current.offset = max(0, min(offset, self._current.row.size_bytes - 1))
+        current = self._current if self._current is not None and self._current.row.sha256 == sha256 else None
+        if current is None and sha256 not in self._unreceipted:
+            return
+        if self._went_back.get(sha256, -1) >= offset:
+            # What was sent again has not got any further.
+            self.setback(t_mono_ns)
+        self._went_back[sha256] = offset
+        if current is not None:
+            current.offset = max(0, min(offset, current.row.size_bytes - 1))
             self._pending = None
-        elif sha256 in self._unreceipted:
-            self.rewind()
+        else:
+            self._start_over()
             # The outbox hears of it as well, but perhaps later than the next chunk is due.
             self._resume_at[sha256] = offset
 
@@ -161,6 +205,10 @@ class PictureSender:
 
     def rewind(self) -> None:
         """Start again with what still waits, from where the station is known to be."""
+        self._start_over()
+        self._went_back.clear()
+
+    def _start_over(self) -> None:
         self._after = dict.fromkeys(SENDING, 0)
         self._current, self._pending = None, None
         self._unreceipted.clear()

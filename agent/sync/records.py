@@ -5,15 +5,20 @@ A cursor for each priority: whatever waits, a record of a lower number leaves be
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from agent.sync.pauses import Holds
 from protocol.wire.codec import payload_ref
 
 if TYPE_CHECKING:
     from agent.buffer.rows import OutboxRow
     from agent.sync.ports import Waiting
+
+_LOOKED_AT = 16
+"""Records, from the oldest on, that are looked at for a receipt that others have passed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,12 @@ class _Lane:
             self.is_at_end = len(self.ready) < fetch
         return self.ready[0] if self.ready else None
 
+    def pass_over(self) -> OutboxRow:
+        """Go past the record that is next and return it."""
+        row = self.ready.popleft()
+        self.cursor = row.seq
+        return row
+
     def overdue(self, t_mono_ns: int, patience_ns: int) -> bool:
         """True when the oldest has waited longer than this for its receipt."""
         oldest = next(iter(self.unreceipted.values()), None)
@@ -72,7 +83,9 @@ class RecordSender:
         """By priority, the most urgent first."""
         self._changes: int | None = None
         self._given_up: int | None = None
-        self._current: _Lane | None = None
+        self._current: tuple[_Lane, OutboxRow] | None = None
+        self._holds = Holds()
+        self._lane_of_held: dict[int, _Lane] = {}
         self._lane_of_seq: dict[int, _Lane] = {}
         self._seq_of_ref: dict[bytes, int] = {}
 
@@ -81,15 +94,53 @@ class RecordSender:
         """Records published and not yet receipted."""
         return len(self._lane_of_seq)
 
-    def next(self) -> OutboxRow | None:
+    @property
+    def held(self) -> int:
+        """Records that the broker does not take at present."""
+        return len(self._holds)
+
+    def next(self, t_mono_ns: int) -> OutboxRow | None:
         """Return the record to publish, to be followed by ``sent`` or ``skipped``; None when none may go."""
         for lane in self._lanes.values():
             if len(lane.unreceipted) < self._max_unreceipted:
-                row = lane.head(self._waiting, self._fetch)
+                row = self._head(lane, t_mono_ns)
                 if row is not None:
-                    self._current = lane
+                    self._current = lane, row
                     return row
+        return self._next_held(t_mono_ns)
+
+    def _head(self, lane: _Lane, t_mono_ns: int) -> OutboxRow | None:
+        while (row := lane.head(self._waiting, self._fetch)) is not None:
+            if not self._holds.is_held(row.seq, t_mono_ns):
+                return row
+            lane.pass_over()
         return None
+
+    def _next_held(self, t_mono_ns: int) -> OutboxRow | None:
+        while (seq := self._holds.due(t_mono_ns)) is not None:
+            lane = self._lane_of_held[seq]
+            rows = self._waiting.records_of(lane.priority, after_seq=seq - 1, limit=1)
+            if rows and rows[0].seq == seq:
+                self._current = lane, rows[0]
+                return rows[0]
+            self._forget_hold(seq)
+        return None
+
+    def hold(self, seq: int, t_mono_ns: int) -> bool:
+        """The broker does not take this one: go on with the others, and try it again after a pause that grows.
+
+        False when too many are held already.
+        """
+        lane = self._lane_of_seq.get(seq)
+        if lane is None or not self._holds.add(seq, t_mono_ns):
+            return False
+        self._lane_of_held[seq] = lane
+        self._no_longer_sent(seq)
+        return True
+
+    def reconnected(self, t_mono_ns: int) -> None:
+        """A new connection may take what the last did not."""
+        self._holds.reconnected(t_mono_ns)
 
     def look(self) -> None:
         """See whether the outbox has changed: something more urgent may have come.  Before each burst of records."""
@@ -105,7 +156,7 @@ class RecordSender:
 
     def skipped(self) -> None:
         """Go past the record that is next without publishing it."""
-        self._take()
+        self._forget_hold(self._take()[1].seq)
 
     def sent(self, t_mono_ns: int) -> None:
         """Note that the record that was next went out."""
@@ -114,17 +165,27 @@ class RecordSender:
         lane.unreceipted[row.seq] = _Sent(ref, t_mono_ns)
         self._lane_of_seq[row.seq] = lane
         self._seq_of_ref[ref] = row.seq
+        self._holds.sent(row.seq)
 
     def _take(self) -> tuple[_Lane, OutboxRow]:
-        lane, self._current = self._current, None
-        if lane is None:
+        current, self._current = self._current, None
+        if current is None:
             raise RuntimeError("no record was next")
-        row = lane.ready.popleft()
-        lane.cursor = row.seq
-        return lane, row
+        lane, row = current
+        if lane.ready and lane.ready[0] is row:
+            lane.pass_over()
+        return current
 
     def done(self, seq: int) -> None:
         """Wait no longer for this one."""
+        self._forget_hold(seq)
+        self._no_longer_sent(seq)
+
+    def _forget_hold(self, seq: int) -> None:
+        self._holds.done(seq)
+        self._lane_of_held.pop(seq, None)
+
+    def _no_longer_sent(self, seq: int) -> None:
         lane = self._lane_of_seq.pop(seq, None)
         if lane is not None:
             self._seq_of_ref.pop(lane.unreceipted.pop(seq).ref, None)
@@ -132,6 +193,19 @@ class RecordSender:
     def seq_of(self, ref: bytes) -> int | None:
         """Return which of the records that wait has these bytes."""
         return self._seq_of_ref.get(ref)
+
+    def hold_passed_over(self, t_mono_ns: int, patience_ns: int, last_receipt_ns: int) -> int:
+        """Hold back what is overdue though receipts for others have come since: something loses just these.
+
+        Return how many.
+        """
+        late = [
+            seq
+            for lane in self._lanes.values()
+            for seq, sent in itertools.islice(lane.unreceipted.items(), _LOOKED_AT)
+            if t_mono_ns - sent.t_mono_ns > patience_ns and last_receipt_ns - sent.t_mono_ns > patience_ns // 2
+        ]
+        return sum(self.hold(seq, t_mono_ns) for seq in late)
 
     def rewind_overdue(self, t_mono_ns: int, patience_ns: int) -> int:
         """Publish again what of a priority has no receipt, where its oldest waits too long; return how many."""

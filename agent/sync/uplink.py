@@ -26,15 +26,18 @@ from protocol.wire.topics import Channel, build, offered_kind
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from agent.buffer.rows import OutboxRow
     from agent.sync.ports import Downloads, Waiting
     from hw.ports import Link
     from protocol.seal import ReceiptVerifier
 
 _NS_PER_S = 1_000_000_000
-_PERMANENT = frozenset({0x90, 0x95, 0x99})
-"""MQTT 5 reason codes that the same bytes would meet again: topic name invalid, packet too large, payload format
-invalid (OASIS MQTT 5.0, section 3.4.2.1)."""
+_ABOUT_THE_BYTES = frozenset({0x90, 0x95, 0x99})
+"""MQTT 5 reason codes that concern one message: topic name invalid, packet too large, payload format invalid (OASIS
+MQTT 5.0, section 3.4.2.1).  Only the station's signed word sets a record aside: to a broker's word a record waits."""
+_MAX_REFUSED_IN_A_ROW = 8
+"""Records refused without a receipt in between before everything waits."""
+_SKIPPED_AT_ONCE = 64
+_LOST_TWICE, _LOST_OFTEN = 2, 3
 _PACKET_OVERHEAD_BYTES = 256
 """Topic, packet id and properties beside the payload."""
 
@@ -106,6 +109,17 @@ class Uplink:
         self._timeout_s = self._config.receipt_timeout_s
         self._resume_ns: int | None = None
         """Nothing is sent before this instant: the station or the broker asked for a pause."""
+        self._last_receipt_ns = 0
+        self._pauses_in_a_row = 0
+        self._refused_in_a_row = 0
+        self._careful = 0
+        """How many of the next messages go one at a time: one of them may be what the broker does not take."""
+        self._careful_from = 0
+        """The first token of those."""
+        self._lost: dict[int, int] = {}
+        """How often the connection ended while a record was in flight."""
+        self._too_large: set[int] = set()
+        """Records that wait because they are larger than the broker takes."""
         self._health: bytes | None = None
         self._status: bytes | None = None
         self._status_due = False
@@ -170,6 +184,8 @@ class Uplink:
                 self._up = True
                 self._room = max(1, min(max_in_flight, self._config.window))
                 self._max_packet_bytes = max_packet_bytes
+                self._too_large.clear()
+                self._records.reconnected(t_mono_ns)
                 self._pictures.limit(max_packet_bytes)
                 self._status_due = self._status is not None
                 self._report_due = self._report is not None
@@ -179,14 +195,17 @@ class Uplink:
                 # The port allows it twice for one outage.
                 self._counts.link_downs += self._up
                 self._up = False
-                if any(flight.channel is Channel.PICTURE for flight in self._flights.values()):
-                    self._pictures.broke()
+                self._broke(t_mono_ns)
                 self._forget_flights()
             case Acked(token):
                 flight = self._landed(token, t_mono_ns)
                 self._counts.acked += flight is not None
+                if token >= self._careful_from:
+                    self._careful = max(0, self._careful - 1)
                 if flight is not None and flight.channel is Channel.PICTURE:
                     self._pictures.passed()
+                if flight is not None and flight.seq is not None:
+                    self._lost.pop(flight.seq, None)
                 self._blocked = False
             case Refused(token, code, _):
                 self._refused(token, code, t_mono_ns)
@@ -216,27 +235,34 @@ class Uplink:
         if self._downloads is None or self._blocked:
             return False
         wish = self._downloads.next_request(t_mono_ns, metered=self._meter.metered)
-        if wish is None or not self._publish(Channel.UPDATE, wish, t_mono_ns):
+        if wish is None or not self._fits(wish) or not self._publish(Channel.UPDATE, wish, t_mono_ns):
             return False
         self._downloads.request_sent(t_mono_ns)
         return True
 
     @property
     def _may_send(self) -> bool:
-        return not self._blocked and len(self._flights) < self._room and self._pace.is_open
+        room = 1 if self._careful else self._room
+        return not self._blocked and len(self._flights) < room and self._pace.is_open
 
     def _send_next(self, t_mono_ns: int) -> bool:
         return self._send_about_us(t_mono_ns) or self._send_record(t_mono_ns) or self._send_rest(t_mono_ns)
 
     def _send_about_us(self, t_mono_ns: int) -> bool:
-        if self._status_due and self._status is not None:
+        if self._status_due and self._status is not None and self._fits(self._status):
             self._status_due = not self._publish(Channel.STATUS, self._status, t_mono_ns, retain=True)
             return not self._status_due
-        if self._report_due and self._report is not None:
+        if self._report_due and self._report is not None and self._fits(self._report):
             self._report_due = not self._publish(Channel.UPDATE, self._report, t_mono_ns)
             self._counts.reports_sent += not self._report_due
             return not self._report_due
-        if self._health is not None and self._publish(Channel.HEALTH, self._health, t_mono_ns):
+        if self._health is None:
+            return False
+        if not self._fits(self._health):
+            self._health = None
+            self._counts.too_large += 1
+            return False
+        if self._publish(Channel.HEALTH, self._health, t_mono_ns):
             self._health = None
             self._counts.health_sent += 1
             return True
@@ -256,10 +282,13 @@ class Uplink:
         return True
 
     def _send_record(self, t_mono_ns: int) -> bool:
-        while not self._blocked and (row := self._records.next()) is not None:
-            if self._is_too_large(row):
-                self._commands(Quarantined(row.seq, "too_large"))
-                self._counts.quarantined += 1
+        for _ in range(_SKIPPED_AT_ONCE):
+            row = None if self._blocked else self._records.next(t_mono_ns)
+            if row is None:
+                return False
+            if not self._fits(row.payload):
+                self._counts.too_large += row.seq not in self._too_large
+                self._too_large.add(row.seq)
                 self._records.skipped()
                 continue
             if not self._publish(Channel.READ, row.payload, t_mono_ns, seq=row.seq):
@@ -269,9 +298,9 @@ class Uplink:
             return True
         return False
 
-    def _is_too_large(self, row: OutboxRow) -> bool:
+    def _fits(self, payload: bytes) -> bool:
         limit = self._max_packet_bytes
-        return limit is not None and len(row.payload) + _PACKET_OVERHEAD_BYTES > limit
+        return limit is None or len(payload) + _PACKET_OVERHEAD_BYTES <= limit
 
     def _publish(
         self, channel: Channel, payload: bytes, t_mono_ns: int, *, seq: int | None = None, retain: bool = False
@@ -301,12 +330,38 @@ class Uplink:
         if flight is None:
             return
         self._counts.refused += 1
-        if flight.seq is None:
-            return
-        if code in _PERMANENT:
-            self._give_up(flight.seq, f"mqtt_{code:02x}")
-        else:
+        if flight.channel is Channel.PICTURE:
+            self._pictures.setback(t_mono_ns)
+            self._pictures.rewind()
+        elif flight.seq is not None and code in _ABOUT_THE_BYTES:
+            self._refused_in_a_row += 1
+            if not self._hold(flight.seq, t_mono_ns) or self._refused_in_a_row >= _MAX_REFUSED_IN_A_ROW:
+                self._pause_and_rewind(t_mono_ns)
+        elif flight.seq is not None:
             self._pause_and_rewind(t_mono_ns)
+
+    def _hold(self, seq: int, t_mono_ns: int) -> bool:
+        held = self._records.hold(seq, t_mono_ns)
+        self._counts.held_back += held
+        return held
+
+    def _broke(self, t_mono_ns: int) -> None:
+        """The connection ended, perhaps because of what was in flight: a broker of 3.1.1 does not say why."""
+        flights = list(self._flights.values())
+        if any(flight.channel is Channel.PICTURE for flight in flights):
+            self._pictures.broke(t_mono_ns)
+        seqs = [flight.seq for flight in flights if flight.seq is not None]
+        # Only what was lost the last time as well can be what breaks connections.
+        self._lost = {seq: self._lost.get(seq, 0) + 1 for seq in seqs} if seqs else self._lost
+        if any(self._lost[seq] >= _LOST_TWICE for seq in seqs):
+            self._send_singly(len(flights))
+        if len(flights) == len(seqs) == 1 and self._lost[seqs[0]] >= _LOST_OFTEN:
+            self._hold(seqs[0], t_mono_ns)
+            del self._lost[seqs[0]]
+
+    def _send_singly(self, count: int) -> None:
+        self._careful = max(self._careful, count)
+        self._careful_from = self._next_token
 
     def _receive(self, topic: str, payload: bytes, t_mono_ns: int) -> None:
         kind = offered_kind(self._unit, topic)
@@ -329,12 +384,12 @@ class Uplink:
             return
         match message:
             case Receipt():
-                self._take_receipt(message)
+                self._take_receipt(message, t_mono_ns)
             case Nack():
                 self._take_nack(message, t_mono_ns)
             case PictureStatus(sha256=sha256, offset=offset):
                 self._counts.picture_resumes += 1
-                self._pictures.go_back(sha256, offset)
+                self._pictures.go_back(sha256, offset, t_mono_ns)
                 self._commands(PictureStored(sha256, offset))
 
     def _receive_download(self, downloads: Downloads, kind: str | None, payload: bytes) -> None:
@@ -353,11 +408,15 @@ class Uplink:
             return False
         return True
 
-    def _take_receipt(self, receipt: Receipt) -> None:
+    def _take_receipt(self, receipt: Receipt, t_mono_ns: int) -> None:
         self._counts.receipts += 1
-        self._timeout_s = self._config.receipt_timeout_s
+        if receipt.records or receipt.pictures:
+            self._timeout_s = self._config.receipt_timeout_s
+            self._last_receipt_ns = t_mono_ns
+            self._pauses_in_a_row = self._refused_in_a_row = 0
         for seq, _ in receipt.records:
             self._records.done(seq)
+            self._too_large.discard(seq)
         if receipt.records:
             self._commands(Receipted(receipt.records))
         for sha256, stored_bytes in receipt.pictures:
@@ -385,10 +444,12 @@ class Uplink:
 
     def _look_for_overdue(self, t_mono_ns: int) -> None:
         patience_ns = round(self._timeout_s * _NS_PER_S)
+        self._counts.held_back += self._records.hold_passed_over(t_mono_ns, patience_ns, self._last_receipt_ns)
         records_late = self._records.rewind_overdue(t_mono_ns, patience_ns)
         pictures_late = self._pictures.overdue(t_mono_ns, patience_ns)
         self._counts.resent += records_late
         if pictures_late:
+            self._pictures.setback(t_mono_ns)
             self._pictures.rewind()
         if records_late or pictures_late:
             self._counts.overdue += 1
@@ -399,6 +460,11 @@ class Uplink:
             # A window full of refusals is one reason to wait, not one for each message.
             self._resume_ns = t_mono_ns + round(self._timeout_s / 4 * _NS_PER_S)
             self._lengthen_timeout()
+            self._counts.pauses += 1
+            self._pauses_in_a_row += 1
+            if self._pauses_in_a_row > 1:
+                # One message tells whether the others would pass.
+                self._send_singly(1)
         self._counts.resent += self._records.rewind()
         self._pictures.rewind()
 

@@ -123,19 +123,39 @@ def test_a_broker_whose_packets_are_smaller_than_a_picture(tmp_path, protocol):
     broker.kill()
 
 
-def test_a_record_that_no_packet_can_hold_is_set_aside_and_told(tmp_path):
-    """Too large for this broker for ever: in quarantine, counted, never among the delivered; the others arrive."""
-    broker = Mosquitto(tmp_path, "max_packet_size 1400").start()
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_a_record_too_large_for_the_broker_waits_and_the_others_arrive(tmp_path, protocol):
+    """MQTT 5 says the limit, 3.1.1 ends the connection.  Nothing is set aside, and a broker that takes more gets it."""
+    broker = Mosquitto(tmp_path, "max_packet_size 1000").start()
     arrival = station_on(broker, tmp_path)
     large = make_read(2, pictures=(), models=tuple("m" * 120 for _ in range(7)))
-    unit = unit_on(broker, tmp_path, [make_read(1, pictures=()), large, make_read(3, pictures=())])
-    unit.run_dry()
-    stats = unit.outbox.stats()
-    assert (stats.quarantined, stats.receipted, unit.uplink.counts.quarantined) == (1, 2, 1)
-    assert unit.uplink.counts.records_sent == 2
-    ((row, code),) = unit.reader.quarantined(limit=9)
-    assert (row.seq, code) == (2, "too_large")
+    reads = [make_read(1, pictures=()), large, make_read(3, pictures=())]
+    unit = unit_on(broker, tmp_path, reads, protocol=protocol)
+    step_until(unit, lambda: unit.outbox.stats().receipted == 2)
+    assert (unit.outbox.stats().reads, unit.outbox.stats().quarantined) == (1, 0)
+    counts = unit.uplink.counts
+    assert (counts.too_large if protocol == "5" else counts.held_back) >= 1
     assert arrival.stored() == [1, 3]
+    unit.close()
+    arrival.close()
+    broker.kill()
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_a_broker_with_a_limit_for_payloads_gets_no_flood(tmp_path, protocol):
+    """``message_size_limit``: 3.1.1 is acknowledged and dropped.  All arrives, and little is sent in vain."""
+    broker = Mosquitto(tmp_path, "message_size_limit 6000").start()
+    arrival = station_on(broker, tmp_path)
+    pictures = (make_picture(content=b"\xff\xd8" + bytes(range(256)) * 200),)
+    reads = [make_read(1, pictures=pictures), *(make_read(n, pictures=()) for n in range(2, 12))]
+    unit = unit_on(broker, tmp_path, reads, protocol=protocol, send_pictures=True)
+    unit.run_dry()
+    assert arrival.stored() == list(range(1, 12))
+    assert arrival.store.count_pictures() == 1
+    assert (unit.outbox.stats().held, unit.outbox.stats().quarantined) == (0, 0)
+    if protocol == "3.1.1":
+        assert unit.uplink.counts.picture_pauses >= 1
+    assert unit.uplink.counts.chunks_sent < 60
     unit.close()
     arrival.close()
     broker.kill()

@@ -89,6 +89,31 @@ def test_a_receipt_frees_exactly_what_it_names(tmp_path):
     outbox.close()
 
 
+def test_a_receipt_that_frees_nothing_writes_nothing(tmp_path):
+    """A recorded answer can be sent again a thousand times a second: the card is not written for it."""
+    outbox = open_small(tmp_path)
+    outbox.append([make_read(1), make_read(2)])
+    sha = make_read(2).pictures[0].sha256
+    old = [
+        Receipted(((1, make_read(1).read_id),)), PictureStored(sha, 3), PictureStored(sha, 2),
+        PictureStored(b"?" * 32, 9), Quarantined(1, "malformed"), PictureQuarantined(b"?" * 32, "quota"),
+    ]  # fmt: skip
+    outbox.apply(old)
+    files = [path for path in sorted(tmp_path.iterdir()) if path.suffix != ".db-shm"]
+    before = [(path.read_bytes(), path.stat().st_mtime_ns) for path in files]
+    for _ in range(50):
+        for command in old:
+            outbox.apply([command])
+    assert [(path.read_bytes(), path.stat().st_mtime_ns) for path in files] == before
+    assert outbox.stats().unknown_receipts == 1 + 50 * 2
+    outbox.append([make_read(3)])
+    outbox.apply([Receipted(((2, make_read(2).read_id),))])
+    outbox.close()
+    again = open_small(tmp_path)
+    assert again.stats().unknown_receipts == 1 + 50 * 2
+    again.close()
+
+
 def test_pictures_leave_when_all_their_bytes_are_stored(tmp_path):
     """Progress is kept for resuming; the last byte frees the picture."""
     outbox = open_small(tmp_path)

@@ -360,7 +360,7 @@ def test_a_window_full_of_refusals_is_one_pause(rig):
 def test_a_link_that_breaks_under_pictures_gets_smaller_chunks(tmp_path):
     """Too large for an MQTT 3.1.1 broker that says nothing: half each time, and larger again after many have passed."""
     rig = Rig(tmp_path, reads=1, config=UplinkConfig(chunk_bytes=2048))
-    rig.outbox.append([make_read(2, pictures=(make_picture(content=bytes(range(256)) * 600),))])
+    rig.outbox.append([make_read(2, pictures=(make_picture(content=bytes(range(256)) * 1800),))])
     rig.outbox.apply([Receipted(tuple((n, make_read(n).read_id) for n in (1, 2)))])
     sizes = []
     for _ in range(3):
@@ -370,6 +370,7 @@ def test_a_link_that_breaks_under_pictures_gets_smaller_chunks(tmp_path):
         sizes.append(len(chunk_of(sent[1]).data))
         rig.uplink.handle(LinkDown("gone"), rig.now)
     rig.up(window=1)
+    rig.now += 5 * S
     for _ in range(300):
         sent = rig.pump()
         rig.ack(sent)
@@ -380,14 +381,170 @@ def test_a_link_that_breaks_under_pictures_gets_smaller_chunks(tmp_path):
     rig.close()
 
 
-def test_a_broker_refusal_is_permanent_only_when_the_bytes_are_to_blame(rig):
-    """Packet too large is for good; quota exceeded is for now."""
+@pytest.mark.parametrize("code", [0x80, 0x83, 0x87, 0x90, 0x91, 0x95, 0x97, 0x99])
+def test_a_broker_alone_sets_nothing_aside(rig, code):
+    """Whatever it refuses, however often: records wait, are tried ever more rarely, and pass in the end."""
+    refused_at = refuse_everything(rig, code, rounds=2000)
+    stats = rig.outbox.stats()
+    assert (stats.reads, stats.quarantined, rig.commands) == (5, 0, [])
+    assert 10 < rig.uplink.counts.refused == len(refused_at) < 250
+    hour = [t for t in refused_at if t >= 2000 * 5 * S - 3600 * S]
+    assert len(hour) < 60
+    arrived = set()
+    for _ in range(400):
+        rig.now += 20 * S
+        sent = rig.pump()
+        rig.ack(sent)
+        rig.receipt(sent)
+        arrived.update(seqs(sent))
+    assert arrived == {1, 2, 3, 4, 5}
+
+
+def refuse_everything(rig, code, *, rounds):
+    """Return when each record was refused."""
     rig.up()
-    sent = rig.pump()
-    rig.uplink.handle(Refused(sent[0][2], 0x95, "packet too large"), rig.now)
-    rig.uplink.handle(Refused(sent[1][2], 0x97, "quota exceeded"), rig.now)
-    assert rig.commands == [Quarantined(1, "mqtt_95")]
-    assert rig.uplink.counts.refused == 2
+    refused_at = []
+    for _ in range(rounds):
+        for topic, _, token in rig.pump():
+            if topic == READ_TOPIC:
+                refused_at.append(rig.now)
+                rig.uplink.handle(Refused(token, code, "no"), rig.now)
+            else:
+                rig.uplink.handle(Acked(token), rig.now)
+        rig.now += 5 * S
+    return refused_at
+
+
+@pytest.mark.parametrize("code", [0x90, 0x95, 0x99])
+def test_one_refused_record_holds_up_no_other(rig, code):
+    """The second of five is not taken: the others leave, it is tried again after a minute, then after two."""
+    rig.up()
+    tried = []
+    for _ in range(250):
+        for sent in rig.pump():
+            if seqs([sent]) == [2]:
+                tried.append(rig.now // S)
+                rig.uplink.handle(Refused(sent[2], code, "no"), rig.now)
+            else:
+                rig.ack([sent])
+                rig.receipt([sent])
+        rig.apply()
+        rig.now += S
+    assert tried == [0, 60, 180]
+    stats = rig.outbox.stats()
+    assert (stats.reads, stats.receipted, stats.quarantined, rig.uplink.counts.held_back) == (1, 4, 0, 3)
+
+
+@pytest.mark.parametrize("limit", [1, 257, 600])
+def test_what_is_larger_than_the_broker_takes_waits(rig, limit):
+    """Maximum Packet Size 1: nothing is sent, nothing set aside, and a broker that takes more gets everything."""
+    rig.uplink.set_status(bytes(400))
+    rig.uplink.set_report(bytes(400))
+    rig.uplink.offer_health(bytes(400))
+    rig.uplink.handle(LinkUp(16, limit), rig.now)
+    for _ in range(20):
+        assert rig.pump() == []
+        rig.now += 60 * S
+    assert (rig.uplink.counts.too_large, rig.uplink.counts.quarantined, rig.commands) == (6, 0, [])
+    rig.uplink.handle(LinkDown("gone"), rig.now)
+    rig.up()
+    assert seqs(rig.pump()) == [1, 2, 3, 4, 5]
+
+
+def test_a_record_that_ends_connections_is_found_and_waits(tmp_path):
+    """A 3.1.1 broker ends the connection at a record that is too large: it is sent alone, then held back, and the
+    others arrive; what goes out in all is bounded."""
+    rig = Rig(tmp_path, reads=0)
+    rig.outbox.append([make_read(n, pictures=()) for n in range(1, 6)])
+    sent_bytes = 0
+    for _ in range(12):
+        rig.up()
+        for _ in range(20):
+            sent = rig.pump()
+            sent_bytes += sum(len(payload) for _, payload, _ in sent)
+            if 2 in seqs(sent):
+                rig.uplink.handle(LinkDown("connection lost"), rig.now)
+                break
+            rig.ack(sent)
+            rig.receipt(sent)
+            rig.apply()
+            rig.now += S
+    stats = rig.outbox.stats()
+    assert (stats.reads, stats.receipted, stats.quarantined) == (1, 4, 0)
+    assert rig.uplink.counts.held_back >= 1
+    assert sent_bytes < 20 * 1024
+    rig.close()
+
+
+def test_a_record_that_is_lost_each_time_is_sent_ever_more_rarely(tmp_path):
+    """Acknowledged and dropped (``message_size_limit`` under 3.1.1), while the receipts of others come in."""
+    rig = Rig(tmp_path, reads=0)
+    rig.outbox.append([make_read(1, pictures=())])
+    rig.up()
+    tried = []
+    for n in range(1500):
+        for sent in rig.pump():
+            rig.ack([sent])
+            if seqs([sent]) == [1]:
+                tried.append(rig.now // S)
+            else:
+                rig.receipt([sent])
+        rig.apply()
+        if n % 3 == 0:
+            rig.outbox.append([make_read(n + 2, pictures=())])
+        rig.now += S
+    assert (rig.outbox.stats().reads, rig.outbox.stats().quarantined) == (1, 0)
+    assert 3 < len(tried) < 9
+    rig.close()
+
+
+def test_chunks_that_get_no_further_are_paused_counted_and_made_smaller(tmp_path):
+    """A 3.1.1 broker acknowledges and drops what is too large; the station asks for the same bytes each time."""
+    rig = Rig(tmp_path, reads=0, config=UplinkConfig(chunk_bytes=32_768))
+    rig.outbox.append([make_read(1, pictures=(make_picture(content=bytes(range(256)) * 400),))])
+    rig.up()
+    stored = 0
+    sent_bytes, sizes = 0, []
+    for _ in range(600):
+        for topic, payload, token in rig.pump():
+            sent_bytes += len(payload)
+            rig.uplink.handle(Acked(token), rig.now)
+            if topic == READ_TOPIC:
+                rig.receipt([(topic, payload, token)])
+            elif len(payload) < 6000:
+                chunk = chunk_of(payload)
+                sizes.append(len(chunk.data))
+                if chunk.offset == stored:
+                    stored += len(chunk.data)
+                    rig.receive(receipt(pictures=((chunk.sha256, stored),)))
+                else:
+                    rig.receive(encode(PictureStatus(unit="unit-07", sha256=chunk.sha256, offset=stored)))
+        rig.apply()
+        rig.now += S
+    assert rig.outbox.stats().plates == 0
+    assert rig.uplink.counts.picture_pauses >= 3
+    assert sent_bytes < 12 * 102_400
+    rig.close()
+
+
+def test_a_size_that_failed_is_tried_ever_more_rarely(tmp_path):
+    """Chunks of 1,024 bytes never pass: half a megabyte of smaller ones goes out for each that is tried."""
+    rig = Rig(tmp_path, reads=1, config=UplinkConfig(chunk_bytes=1024))
+    rig.outbox.append([make_read(2, pictures=(make_picture(content=bytes(range(256)) * 2000),))])
+    rig.outbox.apply([Receipted(tuple((n, make_read(n).read_id) for n in (1, 2)))])
+    rig.up(window=1)
+    tries = 0
+    for _ in range(2000):
+        for sent in rig.pump():
+            if len(chunk_of(sent[1]).data) == 1024:
+                tries += 1
+                rig.uplink.handle(LinkDown("gone"), rig.now)
+                rig.up(window=1)
+            else:
+                rig.ack([sent])
+        rig.now += S // 100
+    assert 2 <= tries <= 5
+    rig.close()
 
 
 def test_foreign_and_malformed_answers_are_counted_and_change_nothing(rig):
