@@ -11,6 +11,7 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from agent.buffer import counters, schema, table
+from agent.buffer.adopt import OLDER_NAME, absorb_older, rename_older
 from agent.buffer.damage import MAX_CLEARED, SUSPECT_NAME, note_cleared, note_proven, read_mark
 from agent.buffer.faults import is_full, means_damage
 from agent.buffer.log_check import lost_commits
@@ -47,7 +48,7 @@ def opens_slowly(folder: Path) -> bool:
     """
     mark, file = read_mark(folder), folder / FILE_NAME
     damaged = (mark is not None and mark.seen) or (folder / RESCUE_NAME).exists()
-    return damaged or (file.exists() and schema.is_older(file))
+    return damaged or (folder / OLDER_NAME).exists() or (file.exists() and schema.is_older(file))
 
 
 class _LogDamagedError(sqlite3.DatabaseError):
@@ -70,6 +71,7 @@ def open_outbox(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / FILE_NAME
+        rename_older(folder, FILE_NAME)
         created = not path.exists()
         if not created:
             schema.refuse_newer(path, migrations)
@@ -77,19 +79,29 @@ def open_outbox(
         if (folder / RESCUE_NAME).exists():
             return _replace(folder, encoder, limits, mark, damage="a rescue was cut short", migrations=migrations)
         try:
-            con = _open_patiently(folder, migrations, 0 if created else mark.high)
+            con = _open_patiently(folder, migrations, _used_up_to(folder, mark, created=created))
         except sqlite3.DatabaseError as error:
             if not means_damage(error):
                 raise
             return _replace(folder, encoder, limits, mark, damage=str(error), migrations=migrations)
         with schema.closed_on_failure(con):
             announced = _announce_lost_file(con, encoder, mark) if created else 0
-            report = OpenReport(created=created, lost_at_min=announced, problems=_lay_ballast(folder, limits))
+            told = _absorb(folder, con, encoder, mark)
+            problems = (*told, *_lay_ballast(folder, limits))
+            report = OpenReport(created=created, lost_at_min=announced, problems=problems)
             return Outbox(folder, con, encoder, mark, limits), report
     except (OSError, sqlite3.Error) as error:
         raise OutboxError(
             f"{folder}: the outbox cannot be opened: {error}; check the disk and its rights"
         ) from error
+
+
+def _used_up_to(folder: Path, mark: SeqMark, *, created: bool) -> int:
+    """Up to which number the file was used, at least; 0 for a new file."""
+    if created:
+        return 0
+    # After a roll-back the older release has moved the mark on with a file of its own.
+    return 1 if (folder / OLDER_NAME).exists() else mark.high
 
 
 def _open_patiently(folder: Path, migrations: Sequence[str], high: int) -> sqlite3.Connection:
@@ -178,9 +190,14 @@ def _replace(
             salvaged_pictures=found.pictures,
             lost_at_min=found.lost_at_min,
             lost_pictures=found.lost_pictures,
-            problems=(*room.problems, *_lay_ballast(folder, limits)),
+            problems=(*room.problems, *_absorb(folder, con, encoder, mark), *_lay_ballast(folder, limits)),
         )
         return Outbox(folder, con, encoder, mark, limits), report
+
+
+def _absorb(folder: Path, con: sqlite3.Connection, encoder: Encoder, mark: SeqMark) -> tuple[str, ...]:
+    room = _Room(folder, folder / FILE_NAME)
+    return (*absorb_older(folder, con, encoder, mark, has_room=room.has), *room.problems)
 
 
 class _Room:

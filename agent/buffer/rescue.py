@@ -6,6 +6,7 @@ so, and a rescue that was cut short begins again.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterator
 
+    from agent.buffer.counters import OutboxCounters
     from agent.buffer.mark import SeqMark
     from agent.buffer.rows import Encoder, OutboxRow
     from agent.buffer.salvage import SavedPicture, Wreck
@@ -43,8 +45,17 @@ class Rescued:
     lost_pictures: int
 
 
+@dataclass(frozen=True, slots=True)
+class Absorbed:
+    """What was taken over from another file."""
+
+    records: int
+    pictures: int
+    damaged: bool
+
+
 class Rescue:
-    """One rescue into a new file.  Its methods raise sqlite3.Error."""
+    """One rescue into a file.  Its methods raise sqlite3.Error."""
 
     def __init__(self, con: sqlite3.Connection, encoder: Encoder, *, has_room: Callable[[int], bool]) -> None:
         """``has_room`` says whether the disk has so many bytes free; it may free some for that."""
@@ -53,6 +64,8 @@ class Rescue:
         self._has_room = has_room
         self._next_pic = 1
         self._batch_bytes = 0
+        self._added: Counter[str] = Counter()
+        """Records that were not there before, by type."""
         self.is_full = False
         """True when the disk has no room for all pictures that could be read."""
 
@@ -71,14 +84,57 @@ class Rescue:
         self._con.execute("COMMIT")
         return found
 
+    def absorb(self, other: Wreck, mark: SeqMark) -> Absorbed:
+        """Add what another file of the same series holds to this one; what cannot be read is announced."""
+        end = other.end()
+        damaged = end is None or not other.is_sound
+        before = counters.load(self._con)
+        self._next_pic = before.next_pic
+        self._con.execute("BEGIN IMMEDIATE")
+        for row in other.records():
+            self._save_record(row)
+        for row, code in other.quarantined():
+            self._save_refused(row, code)
+        lost: dict[PictureKind, list[tuple[int, int]]] = {kind: [] for kind in PictureKind}
+        for picture in other.pictures():
+            if not self._save_picture(picture):
+                lost[picture.kind].append((picture.seq, 0))
+        counts = self._recounted()
+        for schema, added in self._added.items():
+            counts.of(schema).appended += added
+        next_seq, link = end or (mark.high + 1, b"")
+        if next_seq > counts.next_seq:
+            counts.next_seq, counts.link = next_seq, b"" if damaged else link
+        stones = [*(self._holes(counts.next_seq - 1) if damaged else ()), *_picture_stones(lost)]
+        for stone in stones:
+            table.append(self._con, counts, self._encoder, stone)
+        mark.cover(counts.next_seq - 1)
+        counters.store(self._con, counts)
+        self._con.execute("COMMIT")
+        return Absorbed(self._added.total(), counts.next_pic - before.next_pic, damaged)
+
+    def _recounted(self) -> OutboxCounters:
+        """The counters, with what waits counted anew."""
+        counts = counters.load(self._con)
+        for name, value in recount(self._con).items():
+            setattr(counts, name, value)
+        for of_type in counts.types.values():
+            of_type.waiting = 0
+        for schema, waiting in waiting_by_type(self._con).items():
+            counts.of(schema).waiting = waiting
+        counts.next_pic = self._next_pic
+        return counts
+
     def _save_record(self, row: OutboxRow) -> None:
         if self._encoder.intact(row):
-            self._put(_SAVE, table.values(self._typed(row)), len(row.payload))
+            typed = self._typed(row)
+            self._added[typed.schema] += self._put(_SAVE, table.values(typed), len(row.payload))
 
     def _save_refused(self, row: OutboxRow, code: str) -> None:
         waits = self._con.execute("SELECT 1 FROM records WHERE seq = ?", (row.seq,)).fetchone()
         if waits is None and self._encoder.intact(row):
-            self._put(_SAVE_REFUSED, (*table.values(self._typed(row)), code), len(row.payload))
+            typed = self._typed(row)
+            self._added[typed.schema] += self._put(_SAVE_REFUSED, (*table.values(typed), code), len(row.payload))
 
     def _typed(self, row: OutboxRow) -> OutboxRow:
         """What stands beside whole bytes may be damaged: the bytes and the registry know better."""
@@ -104,25 +160,23 @@ class Rescue:
             self._next_pic += 1
         return True
 
-    def _put(self, sql: str, values: tuple[object, ...], size_bytes: int) -> None:
-        """Execute inside the present transaction, which is committed when it is large."""
-        self._con.execute(sql, values)
+    def _put(self, sql: str, values: tuple[object, ...], size_bytes: int) -> int:
+        """Execute inside the present transaction, which is committed when it is large; return the rows added."""
+        added = self._con.execute(sql, values).rowcount
         self._batch_bytes += size_bytes
         if self._batch_bytes >= _BATCH_BYTES:
             self._batch_bytes = 0
             self._con.execute("COMMIT")
             self._con.execute("BEGIN IMMEDIATE")
+        return added
 
     def _finish(self, mark: SeqMark, lost: dict[PictureKind, list[tuple[int, int]]]) -> Rescued:
         """Count anew and announce what is missing."""
-        counts = counters.load(self._con)
-        for name, value in recount(self._con).items():
-            setattr(counts, name, value)
-        for schema, waiting in waiting_by_type(self._con).items():
-            counts.of(schema).waiting = counts.of(schema).appended = waiting
+        counts = self._recounted()
+        for of_type in counts.types.values():
+            of_type.appended = of_type.waiting
         for schema, refused in self._con.execute("SELECT schema, count(*) FROM quarantine GROUP BY schema"):
             counts.of(schema).appended += refused
-        counts.next_pic = self._next_pic
         waiting = sum(of_type.waiting for of_type in counts.types.values())
         records, pictures = waiting + counts.quarantined, counts.plates + counts.overviews
         first, last = self._ends()

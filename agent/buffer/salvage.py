@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from agent.buffer.rows import NON_HIT, SENDING, UNKNOWN_SCHEMA, OutboxRow, PicturePriority, picture_priority
-from agent.buffer.table import COLUMNS, as_row
+from agent.buffer.table import as_row
 from protocol.wire.enums import PictureKind
 
 if TYPE_CHECKING:
@@ -64,48 +65,77 @@ class Wreck:
     def __exit__(self, *_: object) -> None:
         self._con.close()
 
+    @property
+    def is_sound(self) -> bool:
+        """True when SQLite finds nothing wrong with the file."""
+        try:
+            return bool(self._con.execute("PRAGMA quick_check(1)").fetchone()[0] == b"ok")
+        except sqlite3.Error:
+            return False
+
+    def end(self) -> tuple[int, bytes] | None:
+        """Return the next sequence number and the link that it is chained to; None where they cannot be read."""
+        try:
+            row = self._con.execute("SELECT next_seq, link FROM meta").fetchone()
+        except sqlite3.Error:
+            return None
+        match row:
+            case (int(next_seq), bytes(link)):
+                return next_seq, link
+            case _:
+                return None
+
     def records(self) -> Iterator[OutboxRow]:
         """Yield the waiting records in no certain order, some perhaps twice; whether each is whole is not looked at."""
-        for columns in self._rows("records", self._columns("records")):
-            row = self._as_row(*columns)
+        for columns in self._rows("records", "seq, id, payload"):
+            row = self._as_row("records", columns)
             if row is not None:
                 yield row
 
     def quarantined(self) -> Iterator[tuple[OutboxRow, str]]:
         """Yield the refused records, as ``records`` does, each with the code of its refusal."""
-        for *columns, code in self._rows("quarantine", f"{self._columns('quarantine')}, code"):
-            row = self._as_row(*columns)
+        for columns in self._rows("quarantine", "seq, id, payload"):
+            row = self._as_row("quarantine", columns)
             if row is not None:
-                yield row, code.decode(errors="replace") if isinstance(code, bytes) else ""
+                code = self._beside("quarantine", "code", "seq", row.seq)
+                yield row, code[0].decode(errors="replace") if code and isinstance(code[0], bytes) else ""
 
     def pictures(self) -> Iterator[SavedPicture]:
         """Yield the pictures, as ``records`` does."""
-        expires = "expires_us" if self._has("pictures", "expires_us") else "NULL"
-        for pic, *columns in self._rows("pictures", f"pic, lane, kind, seq, read_id, sha, {expires}"):
+        can_expire = self._has("pictures", "expires_us")
+        for pic, *columns in self._rows("pictures", "pic, lane, kind, seq, read_id, sha"):
             if isinstance(pic, int):
-                picture = _as_picture(columns, self._jpeg(pic))
+                end = self._beside("pictures", "expires_us", "pic", pic) if can_expire else None
+                picture = _as_picture([*columns, end[0] if end else None], self._jpeg(pic))
                 if picture is not None:
                     yield picture
 
-    @staticmethod
-    def _as_row(*columns: object) -> OutboxRow | None:
-        """Whatever stands beside the bytes may be damaged: what they are is found out from them."""
+    def _as_row(self, table: str, columns: tuple[object, ...]) -> OutboxRow | None:
+        """Whatever stands beside the bytes may be damaged: it is asked for apart, and found out from the bytes."""
         match columns:
-            case (int(seq), bytes(schema), bytes(record_id), bytes(payload), priority, kept, expires_us):
-                try:
-                    return as_row(seq, schema.decode(), record_id, payload, priority, kept, expires_us)
-                except ValueError:
-                    return OutboxRow(seq, UNKNOWN_SCHEMA, record_id, payload, kept=True)
-            case (int(seq), int(kind), bytes(record_id), bytes(payload)):
-                schema_id = _KINDS.get(kind, UNKNOWN_SCHEMA)
-                return OutboxRow(seq, schema_id, record_id, payload, kept=schema_id != _KINDS[0])
-            case (int(seq), _, bytes(record_id), bytes(payload), *_):
-                return OutboxRow(seq, UNKNOWN_SCHEMA, record_id, payload, kept=True)
+            case (int(seq), bytes(record_id), bytes(payload)):
+                pass
             case _:
                 return None
+        if self._has(table, "schema"):
+            match self._beside(table, "schema, priority, kept, expires_us", "seq", seq):
+                case (bytes(schema), priority, kept, expires_us):
+                    with suppress(ValueError):
+                        return as_row(seq, schema.decode(), record_id, payload, priority, kept, expires_us)
+        else:
+            match self._beside(table, "kind", "seq", seq):
+                case (int(kind),) if kind in _KINDS:
+                    return OutboxRow(seq, _KINDS[kind], record_id, payload, kept=kind != 0)
+        return OutboxRow(seq, UNKNOWN_SCHEMA, record_id, payload, kept=True)
 
-    def _columns(self, table: str) -> str:
-        return COLUMNS if self._has(table, "schema") else "seq, kind, id, payload"
+    def _beside(self, table: str, columns: str, key: str, number: int) -> tuple[object, ...] | None:
+        """More columns of one row; None where they cannot be read, which costs the row nothing."""
+        query = f"SELECT {columns} FROM {table} WHERE {key} = ?"  # noqa: S608 - words of ours
+        try:
+            found: tuple[object, ...] | None = self._con.execute(query, (number,)).fetchone()
+        except sqlite3.Error:
+            return None
+        return found
 
     def _has(self, table: str, column: str) -> bool:
         """False also where nothing can be read of the table."""
@@ -123,20 +153,20 @@ class Wreck:
         return row[0] if row and isinstance(row[0], bytes) else None
 
     def _rows(self, table: str, columns: str) -> Iterator[tuple[object, ...]]:
-        """Yield every row that can be reached; the first column is the key."""
+        """Yield every row that can be reached, some twice; the first column is the key.
+
+        Where a scan meets damage, every key is asked for, also those that it gave: a damaged key may stand for another
+        row.
+        """
         key = columns.split(",", 1)[0]
         select = f"SELECT {columns} FROM {table}"  # noqa: S608 - words of ours
-        read: set[object] = set()
         for order in ("ASC", "DESC"):
             scan = _Scan(self._con, f"{select} ORDER BY {key} {order}")
-            for row in scan:
-                read.add(row[0])
-                yield row
+            yield from scan
             if scan.complete:
                 return
         for number in self._keys:
-            if number not in read:
-                yield from _Scan(self._con, f"{select} WHERE {key} = {number}")
+            yield from _Scan(self._con, f"{select} WHERE {key} = {number}")
 
     @cached_property
     def _keys(self) -> list[int]:
