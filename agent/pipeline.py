@@ -7,9 +7,11 @@ vehicle.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from agent.capture import FrameRateLimiter
+from agent.track import StillTexts
+from agent.view import SightCheck
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +33,15 @@ class PlateRecognizer(Protocol):
         """Text of each detection that has one."""
 
 
+@runtime_checkable
+class TellsOrientation(Protocol):
+    """A recogniser that detects cameras mounted upside down."""
+
+    @property
+    def upside_down(self) -> bool:
+        """True if plates are upside down."""
+
+
 @dataclass(slots=True)
 class PipelineCounts:
     """Since the start of the process."""
@@ -45,7 +56,15 @@ class PipelineCounts:
     """Frames not looked at because of the frame rate limit."""
     private: int = 0
     """Frames not looked at because the driver asked for privacy."""
+    frozen: int = 0
+    """Frames skipped because the camera repeats the same picture."""
+    damaged: int = 0
+    """Frames skipped because a part of them was not decoded."""
     detections: int = 0
+    still: int = 0
+    """Detections and tracks dropped because they do not move in the picture while the vehicle does."""
+    ignored: int = 0
+    """Tracks dropped because their text is in the camera's ``ignore``."""
     sightings: int = 0
 
 
@@ -86,6 +105,8 @@ class CameraPipeline:
         self.view = view
         self._private = False
         self.counts = PipelineCounts()
+        self._sight = SightCheck()
+        self._still = StillTexts()
 
     @property
     def track_counts(self) -> TrackerCounts:
@@ -114,21 +135,33 @@ class CameraPipeline:
         if not paced.look:
             self.counts.skipped += 1
             return PipelineStep()
-        detections = self._reader.detect(frame)
+        self._sight.step(frame.rgb, frame.t_mono_ns)
+        if self.view is not None:
+            self.view.step(
+                frame.rgb,
+                frozen=self._sight.frozen,
+                damaged=self._sight.often_damaged,
+                upside_down=isinstance(self._reader, TellsOrientation) and self._reader.upside_down,
+            )
+        if self._sight.frozen or self._sight.damaged:
+            self.counts.frozen += self._sight.frozen
+            self.counts.damaged += self._sight.damaged
+            return PipelineStep(tracks=self._plates(self._tracker.update(frame.t_mono_ns, ()).closed))
+        found_here = self._reader.detect(frame)
+        detections = self._still.moving(frame.rgb, frame.t_mono_ns, found_here)
+        self.counts.still += len(found_here) - len(detections)
         lap("detect")
         sightings = self._reader.read(frame, detections)
         lap("ocr")
         found = self._tracker.update(frame.t_mono_ns, sightings)
         lap("track")
         exposure = None if self.exposure is None else self.exposure.step(frame, detections)
-        if self.view is not None:
-            self.view.step(frame.rgb)
         self.counts.processed += 1
         self.counts.detections += len(detections)
         self.counts.sightings += len(sightings)
         return PipelineStep(
-            tracks=found.closed,
-            confirmed=found.confirmed,
+            tracks=self._plates(found.closed),
+            confirmed=tuple(track for track in found.confirmed if not self._is_ignored(track)),
             exposure=exposure,
         )
 
@@ -138,4 +171,21 @@ class CameraPipeline:
 
     def flush(self) -> tuple[Track, ...]:
         """Close all open tracks: the camera has stopped."""
-        return self._tracker.flush()
+        return self._plates(self._tracker.flush())
+
+    def _plates(self, closed: tuple[Track, ...]) -> tuple[Track, ...]:
+        """Drop final tracks that are not plates."""
+        plates = []
+        for track in closed:
+            if self._is_ignored(track):
+                self.counts.ignored += 1
+            elif self._still.stood_still(track.best.detection.box):
+                self.counts.still += 1
+            else:
+                plates.append(track)
+        return tuple(plates)
+
+    @staticmethod
+    def _is_ignored(track: Track) -> bool:
+        scene = track.best.frame.scene
+        return scene is not None and scene.ignores(track.plate.text)

@@ -1,14 +1,17 @@
-"""Does a camera still see what it was set up to see?  Covered, dirty or moved: a person has to go and look.
+"""Does a camera still see what it was set up to see?  Covered, dirty, moved, frozen: somebody has to look at it.
 
 Works on thumbnails of 96 x 54 pixels, on which no plate can be read.  While the car moves, the world passes through the
 picture; what stays is how much each part of it usually changes, and the outline of what is fixed to the car (a bonnet,
 the edge of a window).  Both are learnt once, after the installation, and kept: dirt and a knock come later.  Where a
 camera sees nothing of the car, that it was moved cannot be told.
+
+A frozen camera repeats the same picture, and reads in it would get the current position of the vehicle; a broken stream
+delivers partly decoded pictures.  :class:`SightCheck` detects both before a frame is read.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import cv2
@@ -35,6 +38,11 @@ _REACH_PX = 16
 _MIN_LIKENESS, _MIN_GAIN = 0.5, 0.15
 """How alike the outlines must be after the shift, and how much more alike than without it."""
 _ALPHA = 0.02
+_PARTS = (12, 9)
+"""Columns and rows of the cells that are compared."""
+_FLAT, _GREEN = 6.0, 60.0
+"""Grey levels: maximum range within a missing row, and minimum excess of its green over red and blue."""
+_NS_PER_S = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +65,95 @@ class ViewState:
     blinded: bool = False
     dirty: bool = False
     moved: bool = False
+    frozen: bool = False
+    """The camera repeats the same picture."""
+    damaged: bool = False
+    """Consecutive pictures are partly decoded."""
+    upside_down: bool = False
+    """Plates are upside down: set or remove ``rotate = 180`` in the camera's table."""
 
     @property
     def is_clear(self) -> bool:
         """True when nothing is wrong."""
-        return not (self.blinded or self.dirty or self.moved)
+        return self == ViewState()
+
+
+@dataclass(frozen=True, slots=True)
+class SightConfig:
+    """Thresholds for frozen cameras and damaged pictures."""
+
+    frozen_s: float = 4.0
+    """A camera is frozen if the picture has not changed for this long and for ``frozen_frames`` frames."""
+    frozen_frames: int = 4
+    same_levels: float = 0.3
+    """Mean change of a cell, in grey levels, up to which it counts as unchanged; sensor noise is larger."""
+    changing_share: float = 0.08
+    """Share of the picture that may change, such as a clock overlay on a frozen picture."""
+    green_rows: float = 0.15
+    """Minimum share of rows that are uniformly green, as decoders leave missing data."""
+    damaged_frames: int = 10
+    """Consecutive damaged frames until it is reported."""
+
+
+class SightCheck:
+    """Checks the frames of one camera.  One per camera; no clock of its own."""
+
+    def __init__(self, config: SightConfig | None = None) -> None:
+        self._config = config or SightConfig()
+        self._still: NDArray[np.float32] | None = None
+        self._still_since_ns = 0
+        self._still_frames = 0
+        self._lasts = False
+        self._changed = np.zeros(_PARTS[::-1], bool)
+        self._damaged_frames = 0
+
+    @property
+    def frozen(self) -> bool:
+        """True while the camera repeats the same picture."""
+        return self._still_frames >= self._config.frozen_frames and self._lasts
+
+    @property
+    def damaged(self) -> bool:
+        """True if the latest frame is partly decoded."""
+        return self._damaged_frames > 0
+
+    @property
+    def often_damaged(self) -> bool:
+        """True if many consecutive frames are damaged."""
+        return self._damaged_frames >= self._config.damaged_frames
+
+    def step(self, rgb: NDArray[np.uint8], t_mono_ns: int) -> None:
+        """Take a frame."""
+        # Single pixels, not means: sensor noise distinguishes a static scene from a repeated picture.
+        sample = rgb[:: max(1, rgb.shape[0] // HEIGHT_PX), :: max(1, rgb.shape[1] // WIDTH_PX)].astype(np.float32)
+        self._damaged_frames = self._damaged_frames + 1 if self._is_green(sample) else 0
+        grey = sample[:, :, 1]
+        if self._is_same(grey):
+            self._still_frames += 1
+            self._lasts = t_mono_ns - self._still_since_ns >= self._config.frozen_s * _NS_PER_S
+        else:
+            self._still, self._still_since_ns = grey, t_mono_ns
+            self._still_frames, self._lasts = 0, False
+            self._changed = np.zeros(_PARTS[::-1], bool)
+
+    def _is_same(self, grey: NDArray[np.float32]) -> bool:
+        """Compare with the first of the unchanged pictures; a few cells may differ, always the same ones.
+
+        Pictures without any detail, as in the dark, do not count.
+        """
+        before = self._still
+        if before is None or before.shape != grey.shape or grey.std() < _NO_DETAIL:
+            return False
+        parts = cv2.resize(np.abs(grey - before), _PARTS, interpolation=cv2.INTER_AREA)
+        self._changed |= parts > self._config.same_levels
+        return float(self._changed.mean()) <= self._config.changing_share
+
+    def _is_green(self, sample: NDArray[np.float32]) -> bool:
+        """Find uniformly green rows: zeros in YUV."""
+        flat = np.ptp(sample, axis=1).max(axis=1) <= _FLAT
+        colour = sample.mean(axis=1)
+        green = colour[:, 1] - np.maximum(colour[:, 0], colour[:, 2]) >= _GREEN
+        return bool((flat & green).mean() >= self._config.green_rows)
 
 
 class ViewWatch:
@@ -78,8 +170,16 @@ class ViewWatch:
         self._known = _load(reference)
         self.state = ViewState()
 
-    def step(self, rgb: NDArray[np.uint8]) -> None:
-        """Take a frame; most are passed over."""
+    def step(
+        self, rgb: NDArray[np.uint8], *, frozen: bool = False, damaged: bool = False, upside_down: bool = False
+    ) -> None:
+        """Process a frame, with the results of other checks; most frames are skipped.
+
+        Nothing is learnt from frozen or damaged frames.
+        """
+        self.state = replace(self.state, frozen=frozen, damaged=damaged, upside_down=upside_down)
+        if frozen or damaged:
+            return
         self._frames += 1
         if self._frames % self._config.every_frames:
             return
@@ -93,7 +193,7 @@ class ViewWatch:
         if not self._blind:
             self._before = grey
         dirty, moved = self._judge()
-        self.state = ViewState(blinded=blinded, dirty=dirty, moved=moved)
+        self.state = replace(self.state, blinded=blinded, dirty=dirty, moved=moved)
 
     def _learn(self, grey: NDArray[np.float32], before: NDArray[np.float32]) -> None:
         difference = np.abs(grey - before)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -15,6 +18,9 @@ from protocol.errors import PatrolError
 EXIT_FAILED = 1
 EXIT_CONFIG = 78
 """EX_CONFIG of sysexits.h.  The service is not restarted then: a restart does not fix a configuration."""
+
+_USER_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM})
+"""OSErrors that are reported as one line even if they name no file."""
 
 app = typer.Typer(
     name="patrol-lpr",
@@ -46,25 +52,56 @@ ModelsOption = Annotated[
     Path | None,
     typer.Option("--models", help="Folder with active.toml and the bundles; default: the shipped models."),
 ]
-RuntimeOption = Annotated[str, typer.Option("--runtime", help="TFLite runtime: auto, litert or tflite.")]
+
+
+class RuntimeName(StrEnum):
+    """TFLite runtimes, as in :class:`agent.recognise.RuntimeKind`, which is too slow to import for --help."""
+
+    AUTO = "auto"
+    LITERT = "litert"
+    TFLITE = "tflite"
+
+
+RuntimeOption = Annotated[RuntimeName, typer.Option("--runtime", help="TFLite runtime.")]
 
 
 @app.command()
 def read(  # noqa: PLR0917 - each option is one of the command's
-    inputs: Annotated[list[Path], typer.Argument(help="Pictures, folders of pictures, or videos.")],
+    inputs: Annotated[list[str], typer.Argument(help="Pictures, videos, or folders of them.")],
     crops: Annotated[bool, typer.Option("--crops", help="Treat each picture as the crop of one plate.")] = False,
-    jsonl: Annotated[bool, typer.Option("--jsonl", help="Print one JSON object per picture.")] = False,
+    jsonl: Annotated[
+        bool, typer.Option("--jsonl", help="Print one JSON object per picture, and per read of a video.")
+    ] = False,
     formats: Annotated[
         bool, typer.Option("--formats", help="Also suggest the likeliest text in a plate format of the region.")
     ] = False,
+    mask: Annotated[
+        list[str] | None,
+        typer.Option(help="Ignore plates in this box, x0,y0,x1,y1 as shares of the picture; repeatable."),
+    ] = None,
+    ignore: Annotated[
+        list[str] | None, typer.Option(help="Ignore this text; * matches any characters; repeatable.")
+    ] = None,
     models: ModelsOption = None,
-    runtime: RuntimeOption = "auto",
+    runtime: RuntimeOption = RuntimeName.AUTO,
 ) -> None:
     """Read the plates in photographs and videos."""
     from cli import read  # noqa: PLC0415 - keeps --help fast
+    from hw.scene import known_scene  # noqa: PLC0415
 
-    code = read.run(inputs, crops=crops, jsonl=jsonl, formats=formats, models=models, runtime=runtime)
-    raise typer.Exit(code)
+    scene = known_scene([_mask_box(text) for text in mask or []], ignore or [])
+    options = read.ReadOptions(crops=crops, jsonl=jsonl, formats=formats, scene=scene)
+    raise typer.Exit(read.run(inputs, options, models=models, runtime=runtime.value))
+
+
+def _mask_box(text: str) -> tuple[float, float, float, float]:
+    try:
+        x0, y0, x1, y1 = (float(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter("expected x0,y0,x1,y1, such as 0,0.9,1,1", param_hint="--mask") from None
+    if not (0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1):
+        raise typer.BadParameter("expected shares, 0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1", param_hint="--mask")
+    return x0, y0, x1, y1
 
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="Configuration file of the unit.")]
@@ -314,15 +351,15 @@ def bundle_verify(models: ModelsOption = None) -> None:
 
 
 @bundle_app.command("bench")
-def bundle_bench(models: ModelsOption = None, runtime: RuntimeOption = "auto", threads: int = 1) -> None:
+def bundle_bench(models: ModelsOption = None, runtime: RuntimeOption = RuntimeName.AUTO, threads: int = 1) -> None:
     """Measure the speed of both models on this board."""
     from cli import bundle  # noqa: PLC0415 - keeps --help fast
 
-    raise typer.Exit(bundle.bench(models, runtime=runtime, threads=threads))
+    raise typer.Exit(bundle.bench(models, runtime=runtime.value, threads=threads))
 
 
 def main() -> None:
-    """Entry point: our own errors become one line and an exit code, anything else a traceback."""
+    """Entry point: our own and the user's errors become one line and an exit code, anything else a traceback."""
     if not sys.argv[1:] or sys.argv[1] in {"station", "--help"}:
         from cli import station as station_cli  # noqa: PLC0415 - keeps importing this module cheap
 
@@ -338,8 +375,19 @@ def main() -> None:
     try:
         app()
     except ConfigError as error:
-        sys.stderr.write(f"patrol-lpr: {error}\n")
-        sys.exit(EXIT_CONFIG)
+        _fail(str(error), EXIT_CONFIG)
     except PatrolError as error:
-        sys.stderr.write(f"patrol-lpr: {error}\n")
-        sys.exit(EXIT_FAILED)
+        _fail(str(error), EXIT_FAILED)
+    except OSError as error:
+        # A missing file, a folder without write permission, a full disk: the user can fix these.
+        if error.filename is None and error.errno not in _USER_ERRORS:
+            raise
+        name = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
+        _fail(f"{name}{error.strerror or error}", EXIT_FAILED)
+
+
+def _fail(why: str, code: int) -> NoReturn:
+    from cli.terminal import say  # noqa: PLC0415 - only when something is wrong
+
+    say(why)
+    sys.exit(code)

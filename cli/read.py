@@ -1,94 +1,193 @@
-"""``patrol-lpr read``: JSON lines for programs, a table and a progress bar for people."""
+"""``patrol-lpr read``: JSON lines for programs, tables and a progress bar for people."""
 
 from __future__ import annotations
 
+import json
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import track as progress
-from rich.table import Table
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from agent.errors import ImageError
 from agent.recognise import Recogniser, RecogniserConfig, RuntimeKind, load_active
 from agent.recognise.models_folder import default_models_folder
-from cli.read_files import ImageResult, PlateResult, expand, read_images
-from cli.read_video import VideoRead, read_video
+from agent.recognise.photo import Refusal
+from cli.read_files import ImageResult, PlateResult, read_images
+from cli.read_inputs import Inputs, expand
+from cli.read_video import VideoRead, VideoSummary, read_video
+from cli.terminal import console, plain, say, table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from hw.ports import Scene
 
-def run(inputs: list[Path], *, crops: bool, jsonl: bool, formats: bool, models: Path | None, runtime: str) -> int:
+_REFUSED = {
+    Refusal.CUT: "- (cut off by the picture's edge)",
+    Refusal.TWO_LINES: "- (text in two lines, or no plate)",
+    Refusal.IGNORED: "- (ignored)",
+}
+"""Shown for detected plates without a text; unsure ones are not shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """Options of the command."""
+
+    crops: bool = False
+    jsonl: bool = False
+    formats: bool = False
+    scene: Scene | None = None
+
+
+def run(names: Sequence[str], options: ReadOptions, *, models: Path | None, runtime: str) -> int:
     """Read all inputs; returns 0, or 1 if an input could not be read."""
-    images, videos = expand(inputs)
+    inputs = expand(names)
+    if options.crops:
+        inputs.wrong += [(str(v), f"{v}: a video is not read with --crops: give pictures") for v in inputs.videos]
+        inputs.videos.clear()
     config = RecogniserConfig(runtime=RuntimeKind(runtime))
     recogniser = Recogniser(*load_active(models or default_models_folder()), config)
-    results = read_images(recogniser, images, crops=crops, formats=formats)
-    if jsonl:
-        return _print_lines(recogniser, results, videos)
-    return _print_tables(recogniser, results, len(images), videos)
+    for note in inputs.notes:
+        say(note)
+    failed = _Run(recogniser, inputs, options).read()
+    return 1 if failed or inputs.wrong else 0
 
 
-def _print_lines(recogniser: Recogniser, results: Iterator[ImageResult], videos: list[Path]) -> int:
-    failed = 0
-    for result in results:
-        sys.stdout.write(result.as_json() + "\n")
-        failed += result.error is not None
-    for video in videos:
-        for found in read_video(recogniser, video):
-            sys.stdout.write(found.as_json() + "\n")
-    return 1 if failed else 0
+class _Run:
+    """Reads the inputs in turn."""
 
+    def __init__(self, recogniser: Recogniser, inputs: Inputs, options: ReadOptions) -> None:
+        self._recogniser = recogniser
+        self._inputs = inputs
+        self._options = options
+        self._failed = False
 
-def _print_tables(recogniser: Recogniser, reading: Iterator[ImageResult], total: int, videos: list[Path]) -> int:
-    console = Console()
-    results = list(
-        progress(
-            reading,
-            total=total,
-            description="reading",
-            console=Console(stderr=True),
-            disable=total < 2,  # noqa: PLR2004 - one picture needs no bar
+    def read(self) -> bool:
+        """Return whether an input could not be read."""
+        for name, why in self._inputs.wrong:
+            self._tell(json.dumps({"input": name, "error": why}), why)
+        bar = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
         )
-    )
-    if total:
-        console.print(_image_table(results))
-    for video in videos:
-        console.print(_video_table(video, list(read_video(recogniser, video))))
-    for result in results:
-        if result.error:
-            sys.stderr.write(f"patrol-lpr: {result.error}\n")
-    return 1 if any(r.error for r in results) else 0
+        several = len(self._inputs.images) > 1 or bool(self._inputs.videos)
+        with Progress(
+            *bar, console=Console(stderr=True), disable=not several or not sys.stderr.isatty(), transient=True
+        ) as progress:
+            self._read_images(progress)
+            for video in self._inputs.videos:
+                self._read_video(video, progress)
+        return self._failed
+
+    def _read_images(self, progress: Progress) -> None:
+        images = self._inputs.images
+        if not images:
+            return
+        task = progress.add_task("reading", total=len(images))
+        results = []
+        o = self._options
+        for result in read_images(self._recogniser, images, crops=o.crops, formats=o.formats, scene=o.scene):
+            progress.advance(task)
+            self._failed |= result.error is not None
+            if o.jsonl:
+                sys.stdout.write(result.as_json() + "\n")
+            else:
+                results.append(result)
+        progress.remove_task(task)
+        if results:
+            _print_images(results)
+        for result in results:
+            if said := result.error or result.warning:
+                say(said)
+
+    def _read_video(self, path: Path, progress: Progress) -> None:
+        task = progress.add_task(plain(path.name), total=None)
+        summary = VideoSummary()
+
+        def on_frame() -> None:
+            progress.update(task, total=summary.n_frames, completed=summary.frames)
+
+        try:
+            reads = self._take_video(path, summary, on_frame)
+        except ImageError as error:
+            self._failed = True
+            self._tell(json.dumps({"video": str(path), "error": str(error)}), str(error))
+            return
+        finally:
+            progress.remove_task(task)
+        if not self._options.jsonl:
+            _print_video(path, reads)
+        elif not reads or summary.notes:
+            # Programs must see that the video was read and contained no plate.
+            line: dict[str, object] = {"video": str(path), "frames": summary.frames, "reads": summary.reads}
+            notes = {"notes": summary.notes} if summary.notes else {}
+            sys.stdout.write(json.dumps(line | notes) + "\n")
+        for note in summary.notes:
+            say(note)
+
+    def _take_video(self, path: Path, summary: VideoSummary, on_frame: Callable[[], None]) -> list[VideoRead]:
+        reads = []
+        o = self._options
+        for read in read_video(
+            self._recogniser, path, formats=o.formats, scene=o.scene, summary=summary, on_frame=on_frame
+        ):
+            reads.append(read)
+            if o.jsonl:
+                sys.stdout.write(read.as_json() + "\n")
+                sys.stdout.flush()
+        return reads
+
+    def _tell(self, line: str, why: str) -> None:
+        """Report an error: as JSON on request, and always on standard error."""
+        if self._options.jsonl:
+            sys.stdout.write(line + "\n")
+        say(why)
 
 
-def _image_table(results: list[ImageResult]) -> Table:
-    table = Table("picture", "plate", "confidence", "region", "box (px)", "ms")
-    for result in results:
-        rows: list[PlateResult | None] = [p for p in result.plates if p.text]
-        for i, plate in enumerate(rows or [None]):
-            name, ms = (result.path.name, f"{result.ms:.1f}") if i == 0 else ("", "")
-            if plate is None:
-                table.add_row(name, "[red]unreadable file[/]" if result.error else "-", "", "", "", ms)
-                continue
-            box = " ".join(f"{v:.0f}" for v in (plate.box.x0, plate.box.y0, plate.box.x1, plate.box.y1))
-            text = f"[bold]{plate.text}[/]"
-            if plate.in_format not in {None, plate.text}:
-                text += f" ({plate.in_format}?)"
-            table.add_row(name, text, f"{plate.confidence:.2f}", plate.region, box, ms)
-    return table
+def _print_images(results: list[ImageResult]) -> None:
+    columns = ("picture", "plate", "confidence", "region", "box (px)", "ms")
+    rows = [row for result in results for row in _image_rows(result)]
+    console().print(table(columns, rows, whole="plate"))
 
 
-def _video_table(path: Path, reads: list[VideoRead]) -> Table:
-    table = Table("from s", "to s", "plate", "confidence", "region", "frames", "agreeing", title=path.name)
-    for r in reads:
-        table.add_row(
+def _image_rows(result: ImageResult) -> list[tuple[str, ...]]:
+    """A row for each plate and for each refused one; at least one."""
+    name, ms = str(result.path), f"{result.ms:.1f}"
+    told = [p for p in result.plates if p.text or p.refused in _REFUSED]
+    if not told:
+        return [(name, "unreadable file" if result.error else "-", "", "", "", ms)]
+    return [(name if i == 0 else "", *_plate_cells(plate), ms if i == 0 else "") for i, plate in enumerate(told)]
+
+
+def _plate_cells(plate: PlateResult) -> tuple[str, str, str, str]:
+    box = " ".join(f"{v:.0f}" for v in (plate.box.x0, plate.box.y0, plate.box.x1, plate.box.y1))
+    if plate.refused is not None:
+        return _REFUSED[plate.refused], "", "", box
+    return _with_proposal(plate.text, plate.in_format), f"{plate.confidence:.2f}", plate.region, box
+
+
+def _with_proposal(text: str, in_format: str | None) -> str:
+    return text if in_format in {None, text} else f"{text} ({in_format}?)"
+
+
+def _print_video(path: Path, reads: list[VideoRead]) -> None:
+    columns = ("from s", "to s", "plate", "confidence", "region", "frames", "agreeing")
+    rows = [
+        (
             f"{r.t_first_s:.1f}",
             f"{r.t_last_s:.1f}",
-            f"[bold]{r.plate.text}[/]",
+            _with_proposal(r.plate.text, r.in_format),
             f"{r.plate.confidence:.2f}",
             r.plate.region,
             str(r.n_sightings),
             str(r.n_agreeing),
         )
-    return table
+        for r in reads
+    ]
+    console().print(table(columns, rows, whole="plate", title=str(path)))

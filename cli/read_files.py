@@ -1,4 +1,4 @@
-"""``patrol-lpr read``: the recogniser on photographs, folders and videos."""
+"""``patrol-lpr read``: the recogniser on photographs."""
 
 from __future__ import annotations
 
@@ -7,22 +7,17 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from agent.errors import ImageError
 from agent.recognise.formats import in_format
+from agent.recognise.photo import PhotoPlate, Refusal, read_crop, read_photo
 from agent.records import UNKNOWN_REGION, Box
-from hw.images import IMAGE_SUFFIXES, PictureError, load_rgb
+from hw.images import PictureError, load_picture
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from agent.recognise import Recogniser
-    from agent.records import PlateText
-
-VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".mov", ".m4v", ".webm"})
+    from hw.ports import Scene
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +31,15 @@ class PlateResult:
     region_confidence: float
     char_confidence: tuple[float, ...]
     in_format: str | None = None
-    """The likeliest text in a format of the region, on request; it never replaces the text."""
+    """The likeliest text in a format of the region, where that was asked for; it never takes the text's place."""
+    refused: Refusal | None = None
+    """Why there is no text."""
 
     def as_json(self) -> dict[str, Any]:
         """JSON form of one plate; the box in pixels of the input picture."""
         b = self.box
         proposal = {} if self.in_format is None else {"in_format": self.in_format}
+        refused = {} if self.refused is None else {"refused": self.refused.value}
         return {
             "text": self.text,
             "confidence": round(self.confidence, 4),
@@ -50,6 +48,7 @@ class PlateResult:
             "region_confidence": round(self.region_confidence, 4),
             "char_confidence": [round(c, 3) for c in self.char_confidence],
             **proposal,
+            **refused,
         }
 
 
@@ -62,44 +61,27 @@ class ImageResult:
     ms: float
     """Time in the recogniser, without decoding the file."""
     error: str | None = None
+    warning: str | None = None
+    """What is missing of a picture that was read all the same."""
 
     def as_json(self) -> str:
-        """One line of JSON."""
+        """One line of JSON; a byte of a name that is no UTF-8 is written as Python holds it: DC and the byte."""
         line: dict[str, Any] = {"image": str(self.path), "plates": [p.as_json() for p in self.plates]}
         line["ms"] = round(self.ms, 3)
         if self.error:
             line["error"] = self.error
+        if self.warning:
+            line["warning"] = self.warning
         return json.dumps(line)
 
 
-def expand(inputs: Iterable[Path]) -> tuple[list[Path], list[Path]]:
-    """Return the pictures and videos among the inputs; folders are searched recursively.
-
-    Raises ImageError naming every input that is missing or of an unknown type.
-    """
-    images: list[Path] = []
-    videos: list[Path] = []
-    wrong: list[str] = []
-    for path in inputs:
-        if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.is_file())
-            images += [p for p in inside if p.suffix.lower() in IMAGE_SUFFIXES]
-            videos += [p for p in inside if p.suffix.lower() in VIDEO_SUFFIXES]
-        elif not path.exists():
-            wrong.append(f"{path}: no such file or folder")
-        elif path.suffix.lower() in IMAGE_SUFFIXES:
-            images.append(path)
-        elif path.suffix.lower() in VIDEO_SUFFIXES:
-            videos.append(path)
-        else:
-            wrong.append(f"{path}: unknown file type; pictures and videos are recognised by their suffix")
-    if wrong:
-        raise ImageError("; ".join(wrong))
-    return images, videos
-
-
 def read_images(
-    recogniser: Recogniser, paths: Iterable[Path], *, crops: bool, formats: bool = False
+    recogniser: Recogniser,
+    paths: Iterable[Path],
+    *,
+    crops: bool,
+    formats: bool = False,
+    scene: Scene | None = None,
 ) -> Iterator[ImageResult]:
     """Read the pictures in turn; one that cannot be decoded yields its error, and reading continues.
 
@@ -107,35 +89,26 @@ def read_images(
     """
     for path in paths:
         try:
-            rgb = load_rgb(path)
+            picture = load_picture(path)
         except PictureError as error:
             yield ImageResult(path, (), 0.0, str(error))
             continue
         start = time.perf_counter()
-        found = _read_crop(recogniser, rgb) if crops else _read_scene(recogniser, rgb)
-        plates = tuple(_result(recogniser, box, plate, formats=formats) for box, plate in found)
-        yield ImageResult(path, plates, (time.perf_counter() - start) * 1e3)
+        found = [read_crop(recogniser, picture.rgb)] if crops else read_photo(recogniser, picture.rgb, scene)
+        plates = tuple(_result(plate, formats=formats) for plate in found)
+        ms = (time.perf_counter() - start) * 1e3
+        yield ImageResult(path, plates, ms, warning=picture.damage)
 
 
-def _read_scene(recogniser: Recogniser, rgb: NDArray[np.uint8]) -> list[tuple[Box, PlateText]]:
-    return [
-        (d.box, recogniser.ocr.read(rgb, d.box, single_image=True).plate) for d in recogniser.detector.detect(rgb)
-    ]
-
-
-def _read_crop(recogniser: Recogniser, rgb: NDArray[np.uint8]) -> list[tuple[Box, PlateText]]:
-    box = Box(0.0, 0.0, float(rgb.shape[1]), float(rgb.shape[0]))
-    return [(box, recogniser.ocr.read_crop(rgb))]
-
-
-def _result(recogniser: Recogniser, box: Box, plate: PlateText, *, formats: bool) -> PlateResult:
-    known = recogniser.ocr.is_worth_reporting(plate)
+def _result(found: PhotoPlate, *, formats: bool) -> PlateResult:
+    known, plate = found.refusal is None, found.plate
     return PlateResult(
-        box,
+        found.box,
         plate.text if known else "",
         plate.confidence,
         plate.region if known else UNKNOWN_REGION,
         plate.region_confidence,
         tuple(c.confidence for c in plate.chars),
         (in_format(plate) if known else "") if formats else None,
+        found.refusal,
     )

@@ -5,13 +5,16 @@ from __future__ import annotations
 import queue
 import signal
 import threading
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.live import Live
 
+from agent.errors import ConfigError
 from agent.runtime.config import load_config
+from cli.terminal import console, plain
 from hw.clock import RealClock
 from hw.drive_format import DriveCamera, DriveHeader
 from hw.open import open_cameras, open_gnss
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.runtime.config import AgentConfig
+    from hw.config import CameraConfig
     from hw.ports import Camera, Gnss
 
 _NS_PER_S = 1_000_000_000
@@ -30,14 +34,33 @@ _LINE_TIMEOUT_S = 0.5
 
 
 def run(path: Path, overrides: list[str], out: Path, *, camera_name: str | None, seconds: float | None) -> int:
-    """Record until Ctrl-C, the end of the source, or ``seconds``."""
+    """Record until Ctrl-C, the end of the source, or ``seconds``.
+
+    Raises ConfigError if no camera has the name, HwError if nothing can be recorded.
+    """
     config = load_config(path, overrides)
     clock = RealClock()
-    wanted = [c for c in config.hw.cameras if camera_name in {None, c.name}][:1]
-    (camera,) = open_cameras(wanted, clock)
-    gnss = open_gnss(config.hw.gnss, clock)
-    first = camera.next_frame(timeout_s=_FRAME_TIMEOUT_S * 5)
-    recorder = DriveRecorder(out, _header(config, out, first, clock), origin_ns=first.t_mono_ns)
+    (camera,) = open_cameras([_wanted(config, camera_name)], clock)
+    with closing(camera), closing(open_gnss(config.hw.gnss, clock)) as gnss:
+        first = camera.next_frame(timeout_s=_FRAME_TIMEOUT_S * 5)
+        recorder = DriveRecorder(out, _header(config, out, first, clock), origin_ns=first.t_mono_ns)
+        with closing(recorder):
+            _record(recorder, camera, gnss, first, seconds)
+    console().print(
+        f"{plain(str(out))}: {recorder.frames} frames, {recorder.lines} sentences; add truth.csv to make it a test"
+    )
+    return 0
+
+
+def _wanted(config: AgentConfig, name: str | None) -> CameraConfig:
+    for camera in config.hw.cameras:
+        if name in {None, camera.name}:
+            return camera
+    names = ", ".join(camera.name for camera in config.hw.cameras)
+    raise ConfigError(f"--camera {name}: no such camera; configured: {names}")
+
+
+def _record(recorder: DriveRecorder, camera: Camera, gnss: Gnss, first: Frame, seconds: float | None) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -48,16 +71,11 @@ def run(path: Path, overrides: list[str], out: Path, *, camera_name: str | None,
     lines: queue.SimpleQueue[NmeaLine] = queue.SimpleQueue()
     listener = threading.Thread(target=_listen, args=(gnss, lines, stop), name="gnss", daemon=True)
     listener.start()
-    _write(recorder, camera, first, lines, stop)
-    stop.set()
-    camera.close()
-    gnss.close()
-    listener.join()
-    recorder.close()
-    Console().print(
-        f"{out}: {recorder.frames} frames, {recorder.lines} sentences; add truth.csv to make it a test"
-    )
-    return 0
+    try:
+        _write(recorder, camera, first, lines, stop)
+    finally:
+        stop.set()
+        listener.join()
 
 
 def _write(

@@ -69,6 +69,8 @@ class ReplayResult:
     visions: list[PipelineCounts] = field(default_factory=list)
     trackers: list[TrackerCounts] = field(default_factory=list)
     uplinks: list[UplinkCounts] = field(default_factory=list)
+    unreadable: int = 0
+    """Frames of the drive whose pictures cannot be decoded."""
     boots: int = 1
     rereads: int = 0
     receipted: int = 0
@@ -158,6 +160,9 @@ class Replay:
         match event:
             case FrameEvent():
                 frame = pictures.frame(event.row, t_mono_ns=event.t_mono_ns)
+                if frame is None:
+                    self.result.unreadable += 1
+                    return
                 self.result.times.start()
                 start_s = time.perf_counter()
                 step = boot.vision.step(frame, self.result.times.lap)

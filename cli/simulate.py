@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -9,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from agent.recognise import load_active
 from agent.recognise.models_folder import default_models_folder
@@ -20,6 +21,8 @@ from agent.runtime.stages import build_recogniser
 from cli.replay import Replay, ReplayResult
 from cli.report import StationView, write_report
 from cli.scripted import ScriptedReader
+from cli.terminal import marked_console, plain, say
+from hw.drive_format import DriveFormatError
 from hw.drive_load import load_drive
 from protocol.seal import Opener, SigningKey, StationKey, load_keyring
 from protocol.seal.keys import RECEIPT_KEY, RECEIPT_PUBLIC
@@ -29,6 +32,8 @@ from station.store import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from rich.console import Console
 
     from agent.pipeline import PlateRecognizer
     from agent.runtime.config import AgentConfig
@@ -141,36 +146,61 @@ def judge(drive: Drive, result: ReplayResult, query: Query, counts: IngestCounts
 
 
 def run(paths: list[Path], report: Path | None, keep: Path | None) -> int:
-    """Replay drives; returns 1 if a read is unaccounted for or a drive's minimum result is not reached."""
-    console = Console()
-    outcomes = [show_replay(load_drive(path), keep, console) for path in paths]
-    console.print(summary(outcomes))
-    failed = False
+    """Replay drives; returns 1 if one is invalid, a read is unaccounted for or a minimum result is not reached."""
+    console = marked_console()
+    drives, failed = [], False
+    for path in paths:
+        try:
+            drives.append(load_drive(path))
+        except DriveFormatError as error:
+            failed = True
+            say(str(error))
+    outcomes = [show_replay(drive, keep, console) for drive in drives]
+    if outcomes:
+        console.print(summary(outcomes))
     for outcome in outcomes:
         failed |= not outcome.balanced
+        for note in not_read(outcome):
+            console.print(note, markup=False)
         for line in broken_floors(outcome):
             failed = True
-            console.print(f"[red]{outcome.drive.header.name}: {line}[/]")
+            console.print(f"{plain(outcome.drive.header.name)}: {line}", style="red", markup=False)
         if report is not None:
-            target = (
-                report if len(outcomes) == 1 else report.with_stem(f"{report.stem}-{outcome.drive.header.name}")
-            )
+            stem = f"{report.stem}-{file_name(outcome.drive.header.name)}"
+            target = report if len(paths) == 1 else report.with_stem(stem)
             write_report(target, outcome.drive, outcome.result, outcome.station)
-            console.print(f"report: {target}")
+            console.print(f"report: {plain(str(target))}", markup=False)
     return 1 if failed else 0
+
+
+def file_name(name: str) -> str:
+    """Return a drive's name as a safe file name."""
+    return re.sub(r"[^\w.-]", "_", name).lstrip(".") or "drive"
 
 
 def show_replay(drive: Drive, keep: Path | None, console: Console) -> Outcome:
     """Replay one drive under a progress bar."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    folder = Path(tempfile.mkdtemp(prefix="patrol-lpr-")) if keep is None else keep / drive.header.name
+    name = TextColumn("{task.description}", markup=False)
+    columns = (name, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    folder = Path(tempfile.mkdtemp(prefix="patrol-lpr-")) if keep is None else keep / file_name(drive.header.name)
     try:
         with Progress(*columns, console=console) as progress:
-            task = progress.add_task(f"{drive.header.name:<18}", total=len(drive.frames))
+            task = progress.add_task(f"{plain(drive.header.name):<18}", total=len(drive.frames))
             return replay_drive(drive, folder, lambda *_: progress.advance(task))
     finally:
         if keep is None:
             shutil.rmtree(folder)
+
+
+def not_read(outcome: Outcome) -> list[str]:
+    """Return which frames were not read, and why."""
+    name, visions = plain(outcome.drive.header.name), outcome.result.visions
+    told = (
+        (outcome.result.unreadable, "cannot be decoded and were skipped"),
+        (sum(counts.damaged for counts in visions), "are partly damaged and were not read"),
+        (sum(counts.frozen for counts in visions), "repeat the same picture (frozen camera) and were not read"),
+    )
+    return [f"{name}: {count} frames {why}" for count, why in told if count]
 
 
 def broken_floors(outcome: Outcome) -> list[str]:
@@ -190,7 +220,8 @@ def summary(outcomes: list[Outcome]) -> Table:
         box=SIMPLE_HEAD, padding=(0, 1, 0, 0),
         caption="plates shown and read correctly, false reads; reads at the station, lost, in the outbox, evicted",
     )  # fmt: skip
-    table.columns[0].no_wrap = True
+    for column in table.columns:
+        column.overflow = "fold"
     for outcome in outcomes:
         outbox = outcome.result.outbox
         ms = sorted(outcome.result.frame_ms)
@@ -204,7 +235,7 @@ def summary(outcomes: list[Outcome]) -> Table:
             outbox.evicted_reads if outbox else 0,
         )
         table.add_row(
-            outcome.drive.header.name,
+            Text(plain(outcome.drive.header.name)),
             *map(str, values),
             f"{ms[len(ms) // 2]:.1f}" if ms else "-",
             "[green]yes[/]" if outcome.balanced else "[red]NO[/]",

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Protocol
 
-import cv2
+import structlog
 
 from hw.clock import NS_PER_S, wait
-from hw.images import IMAGE_SUFFIXES, PictureError, bgr_to_rgb, load_rgb
+from hw.images import IMAGE_SUFFIXES, PictureError, load_rgb
 from hw.ports import CameraEndedError, CameraStalledError, Frame, HwConfigError
+from hw.video import VideoError, VideoFile
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from hw.config import FolderCameraConfig, VideoCameraConfig
     from hw.ports import Clock
 
-_FALLBACK_FPS = 25.0
+_LOG = structlog.get_logger(__name__)
 
 
 class Pictures(Protocol):
@@ -26,8 +27,11 @@ class Pictures(Protocol):
 
     fps: float
 
+    def peek_ns(self) -> int | None:
+        """Return when the next picture is due, in nanoseconds since the start of the row; None at the end."""
+
     def next(self) -> NDArray[np.uint8] | None:
-        """Return the next picture as RGB; None at the end."""
+        """Return the next picture as RGB; None when it cannot be decoded, or at the end."""
 
     def skip(self) -> bool:
         """Skip one picture; False at the end."""
@@ -50,6 +54,7 @@ class CameraFiles:
         self._realtime = realtime
         self._closed = threading.Event()
         self._start_ns: int | None = None
+        self._last_ns: int | None = None
         self._seq = 0
 
     @property
@@ -61,39 +66,52 @@ class CameraFiles:
         """See the port."""
         if self._start_ns is None:
             self._start_ns = self._clock.mono_ns()
-        if self._realtime:
-            self._keep_time(timeout_s)
-        if self._closed.is_set():
-            raise CameraEndedError(f"camera {self._name}: closed")
-        rgb = self._pictures.next()
-        if rgb is None and self._loop and self._pictures.rewind():
+        while not self._closed.is_set():
+            due_ns = self._due_ns()
+            if due_ns is None:
+                self._pictures.close()
+                raise CameraEndedError(f"camera {self._name}: no more frames")
+            if self._realtime:
+                due_ns = self._keep_time(due_ns, timeout_s)
+                if self._closed.is_set():
+                    break
             rgb = self._pictures.next()
-        if rgb is None:
-            self._pictures.close()
-            raise CameraEndedError(f"camera {self._name}: no more frames")
-        frame = Frame(self._seq, self._name, self._due_ns(), rgb, 0, 1.0)
-        self._seq += 1
-        return frame
+            self._last_ns = due_ns
+            seq, self._seq = self._seq, self._seq + 1
+            # One that cannot be decoded is a frame that was lost.
+            if rgb is not None:
+                return Frame(seq, self._name, due_ns, rgb, 0, 1.0)
+        raise CameraEndedError(f"camera {self._name}: closed")
 
     def close(self) -> None:
         """See the port."""
         self._closed.set()
 
-    def _due_ns(self) -> int:
-        start = 0 if self._start_ns is None else self._start_ns
-        return start + round(self._seq / self._pictures.fps * NS_PER_S)
+    def _due_ns(self) -> int | None:
+        """When the next picture is due on the camera's clock; starts again at the end where that is wanted."""
+        at_ns = self._pictures.peek_ns()
+        if at_ns is None and self._loop and self._pictures.rewind():
+            if self._last_ns is not None:
+                self._start_ns = self._last_ns + round(NS_PER_S / self._pictures.fps)
+            at_ns = self._pictures.peek_ns()
+        return None if at_ns is None else (self._start_ns or 0) + at_ns
 
-    def _keep_time(self, timeout_s: float) -> None:
-        """Wait for the next frame, or skip those that are too old."""
-        left_s = (self._due_ns() - self._clock.mono_ns()) / NS_PER_S
+    def _keep_time(self, due_ns: int, timeout_s: float) -> int:
+        """Wait for the next frame, or pass over those that are too old; return when the one that is next was due."""
+        left_s = (due_ns - self._clock.mono_ns()) / NS_PER_S
         if left_s > timeout_s:
             wait(self._clock, self._closed, timeout_s)
             raise CameraStalledError(f"camera {self._name}: no frame within {timeout_s:g} s")
         if left_s > 0:
             wait(self._clock, self._closed, left_s)
-        period_s = 1 / self._pictures.fps
-        while (self._clock.mono_ns() - self._due_ns()) / NS_PER_S > period_s and self._pictures.skip():
+        period_ns = NS_PER_S / self._pictures.fps
+        while self._clock.mono_ns() - due_ns > period_ns and self._pictures.skip():
             self._seq += 1
+            at_ns = self._pictures.peek_ns()
+            if at_ns is None:
+                break
+            due_ns = (self._start_ns or 0) + at_ns
+        return due_ns
 
 
 class VideoPictures:
@@ -102,29 +120,50 @@ class VideoPictures:
     def __init__(self, config: VideoCameraConfig) -> None:
         """Raises HwConfigError if the file is missing or not a video."""
         self._path = config.path
-        self._video = cv2.VideoCapture(str(config.path))
-        if not self._video.isOpened():
-            raise HwConfigError(
-                f"camera {config.name}: {config.path} is missing, or not a video that OpenCV can read"
-            )
-        self.fps = self._video.get(cv2.CAP_PROP_FPS) or _FALLBACK_FPS
+        try:
+            self._video = VideoFile(config.path)
+        except VideoError as error:
+            raise HwConfigError(f"camera {config.name}: {error}") from error
+        self.fps = self._video.fps
+        self._first_ns: int | None = None
+        self._grabbed_ns: int | None = None
+
+    def peek_ns(self) -> int | None:
+        """See the protocol: frames have their own times, whatever the header's rate is."""
+        if self._grabbed_ns is None:
+            self._grabbed_ns = self._video.grab()
+            if self._first_ns is None:
+                self._first_ns = self._grabbed_ns
+        return None if self._grabbed_ns is None else self._grabbed_ns - (self._first_ns or 0)
 
     def next(self) -> NDArray[np.uint8] | None:
         """See the protocol."""
-        got, bgr = self._video.read()
-        return bgr_to_rgb(bgr) if got else None
+        at_ns = self.peek_ns()
+        self._grabbed_ns = None
+        return None if at_ns is None else self._video.retrieve()
 
     def skip(self) -> bool:
         """See the protocol."""
-        return bool(self._video.grab())
+        if self.peek_ns() is None:
+            return False
+        self._grabbed_ns = None
+        return True
 
     def rewind(self) -> bool:
-        """See the protocol."""
-        return bool(self._video.set(cv2.CAP_PROP_POS_FRAMES, 0))
+        """See the protocol; not for a file of which not one frame came."""
+        if self._first_ns is None:
+            return False
+        self._video.close()
+        try:
+            self._video = VideoFile(self._path)
+        except VideoError:
+            return False
+        self._first_ns = self._grabbed_ns = None
+        return True
 
     def close(self) -> None:
         """See the protocol."""
-        self._video.release()
+        self._video.close()
 
 
 class FolderPictures:
@@ -135,22 +174,32 @@ class FolderPictures:
         self.fps = config.fps
         self.unreadable = 0
         self._next = 0
-        if not config.path.is_dir():
-            raise HwConfigError(f"camera {config.name}: folder {config.path} is missing")
-        self._paths = sorted(p for p in config.path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+        try:
+            inside = sorted(config.path.iterdir())
+        except OSError as error:
+            raise HwConfigError(
+                f"camera {config.name}: folder {config.path} is missing or cannot be read: {error.strerror}"
+            ) from error
+        self._paths = [p for p in inside if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".")]
         if not self._paths:
             raise HwConfigError(f"camera {config.name}: no pictures in {config.path}")
 
+    def peek_ns(self) -> int | None:
+        """See the protocol."""
+        return round(self._next / self.fps * NS_PER_S) if self._next < len(self._paths) else None
+
     def next(self) -> NDArray[np.uint8] | None:
         """See the protocol."""
-        while self._next < len(self._paths):
-            path = self._paths[self._next]
-            self._next += 1
-            try:
-                return load_rgb(path)
-            except PictureError:
-                self.unreadable += 1
-        return None
+        if self._next >= len(self._paths):
+            return None
+        path = self._paths[self._next]
+        self._next += 1
+        try:
+            return load_rgb(path)
+        except PictureError as error:
+            self.unreadable += 1
+            _LOG.warning("picture_passed_over", reason=str(error))
+            return None
 
     def skip(self) -> bool:
         """See the protocol; the last picture is never skipped."""

@@ -38,9 +38,18 @@ class CameraSim:
     def next_frame(self, *, timeout_s: float) -> Frame:
         """See the port."""
         deadline_ns = self._clock.mono_ns() + round(timeout_s * NS_PER_S)
+        while True:
+            event = self._next_event(deadline_ns, timeout_s)
+            frame = self._pictures.frame(event.row, t_mono_ns=event.t_mono_ns)
+            # An undecodable picture counts as a lost frame.
+            if frame is not None:
+                # The drive knows the camera that recorded it; here it may play another.
+                return replace(frame, camera=self._name)
+
+    def _next_event(self, deadline_ns: int, timeout_s: float) -> FrameEvent:
+        """The newest frame that is due; waits until the deadline."""
         if not self._closed.is_set() and self._next < len(self._frames):
-            due_ns = min(self._frames[self._next].t_mono_ns, deadline_ns)
-            self._sleep_until(due_ns)
+            self._sleep_until(min(self._frames[self._next].t_mono_ns, deadline_ns))
         if self._closed.is_set() or self._next >= len(self._frames):
             raise CameraEndedError(f"camera {self._name}: end of the drive")
         now_ns = self._clock.mono_ns()
@@ -50,8 +59,7 @@ class CameraSim:
             self._next += 1
         event = self._frames[self._next]
         self._next += 1
-        # The drive knows the camera that recorded it; here it may play another.
-        return replace(self._pictures.frame(event.row, t_mono_ns=event.t_mono_ns), camera=self._name)
+        return event
 
     def close(self) -> None:
         """See the port."""

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_serializer, model_validator
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, field_serializer, model_validator
 
 from hw.paths import STATE_DIR
 
@@ -28,11 +28,42 @@ Role = Literal["front", "rear", "left", "right"]
 Pin = Annotated[int, Field(ge=0, le=27)]
 
 
+Share = Annotated[float, Field(ge=0, le=1)]
+IgnoredText = Annotated[str, Field(pattern=r"[A-Za-z0-9]")]
+
+
+def _has_area(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    x0, y0, x1, y1 = box
+    if x0 >= x1 or y0 >= y1:
+        raise ValueError("expected [x0, y0, x1, y1] with x0 < x1 and y0 < y1")
+    return box
+
+
+MaskBox = Annotated[tuple[Share, Share, Share, Share], AfterValidator(_has_area)]
+
+
 class _CameraBase(_Model):
     name: str = Field(
         "front", pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$", description="Stable name, included in every read"
     )
     role: Role = Field(default="front", description="Direction the camera points in")
+    rotate: Literal[0, 90, 180, 270] = Field(
+        default=0,
+        description="Degrees by which pictures are rotated clockwise; 180 for a camera mounted upside down",
+    )
+    flip: Literal["none", "horizontal", "vertical"] = Field(
+        default="none",
+        description="Mirror pictures after the rotation: left-right (horizontal) or top-bottom (vertical)",
+    )
+    mask: Path | tuple[MaskBox, ...] | None = Field(
+        default=None,
+        description="Areas without plates: boxes [x0, y0, x1, y1] as shares of the picture, 0 to 1, "
+        "or the path of a picture that is dark there",
+    )
+    ignore: tuple[IgnoredText, ...] = Field(
+        default=(),
+        description="Texts that are not plates, such as the camera's name; * matches any characters",
+    )
 
 
 SHUTTER_CAP_US = 1000

@@ -9,9 +9,8 @@ import re
 import tomllib
 from decimal import Decimal, InvalidOperation
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import imagesize
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hw.drive_format import (
@@ -32,8 +31,11 @@ from hw.drive_format import (
     Sentence,
     Truth,
 )
-from hw.images import MAX_PIXELS
+from hw.images import PictureError, PictureTooLargeError, picture_size_px
 from hw.script import Action, argument_problems
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _NS_PER_MS = 1_000_000
 _MAX_T_MS = 7 * 24 * 3600 * 1000
@@ -210,7 +212,7 @@ def _t_ns(text: str) -> int:
 def _load_frames(root: Path, header: DriveHeader | None, problems: _Problems) -> tuple[tuple[FrameRow, ...], int]:
     rows, torn = _csv_rows(root / FRAMES_FILE, (FRAME_COLUMNS, VIDEO_COLUMNS), problems)
     frames: list[FrameRow] = []
-    sizes: dict[str, str | None] = {}
+    checked = _Pictures(root, header)
     for where, row in rows:
         try:
             frame = FrameRow(
@@ -227,12 +229,13 @@ def _load_frames(root: Path, header: DriveHeader | None, problems: _Problems) ->
         if what := _frame_problem(frame, frames[-1] if frames else None):
             problems.add(where, what)
             continue
-        if frame.file is not None:
-            if frame.file not in sizes:
-                sizes[frame.file] = _picture_problem(root, frame.file, header)
-            if what := sizes[frame.file]:
-                problems.add(where, what)
+        if frame.file is not None and (what := checked.problem(frame.file)):
+            problems.add(where, what)
         frames.append(frame)
+    for where, what in checked.missing(frames):
+        problems.add(where, what)
+    if frames and all(frame.file in checked.damaged for frame in frames):
+        problems.add(FRAMES_FILE, "no picture of the drive can be decoded")
     if any(frame.video_index is not None for frame in frames) and not (root / VIDEO_FILE).is_file():
         problems.add(VIDEO_FILE, f"missing, but {FRAMES_FILE} refers to frames of a video")
     return tuple(frames), torn
@@ -250,23 +253,51 @@ def _frame_problem(frame: FrameRow, before: FrameRow | None) -> str | None:
     return None
 
 
-def _picture_problem(root: Path, file: str, header: DriveHeader | None) -> str | None:
-    """Return why a picture cannot be used, from its header alone."""
-    name = PurePosixPath(file)
-    if name.is_absolute() or ".." in name.parts or not file:
-        return f"file {file!r} must be inside the drive folder"
-    path = root / name
-    try:
-        width, height = imagesize.get(path)
-    except FileNotFoundError:
-        return f"file {file} is missing"
-    except (OSError, ValueError) as error:
-        return f"file {file} is not a picture: {error}"
-    if width <= 0 or height <= 0 or width * height > MAX_PIXELS:
-        return f"file {file} is not a picture of 1 to {MAX_PIXELS} pixels"
-    if header is not None and (width, height) != (header.camera.width_px, header.camera.height_px):
-        return f"file {file} is {width}x{height}, the camera {header.camera.width_px}x{header.camera.height_px}"
-    return None
+class _Pictures:
+    """Checks the headers of a drive's pictures; each file once."""
+
+    def __init__(self, root: Path, header: DriveHeader | None) -> None:
+        self._root = root
+        self._header = header
+        self._known: dict[str, str | None] = {}
+        self._absent: set[str] = set()
+        self.damaged: set[str | None] = set()
+        """Empty files and files without a picture header; their frames count as lost."""
+
+    def problem(self, file: str) -> str | None:
+        """Return why the drive is invalid with this picture; None if it is fine or only damaged."""
+        if file not in self._known:
+            self._known[file] = self._look(file)
+        return self._known[file]
+
+    def missing(self, frames: list[FrameRow]) -> Iterator[tuple[str, str]]:
+        """Missing pictures, except those of the last rows: a power cut may lose them."""
+        named = [frame.file for frame in frames if frame.file is not None]
+        while named and (named[-1] in self._absent or named[-1] in self.damaged):
+            self.damaged.add(named.pop())
+        for file in dict.fromkeys(named):
+            if file in self._absent:
+                yield FRAMES_FILE, f"file {file} is missing"
+
+    def _look(self, file: str) -> str | None:
+        name = PurePosixPath(file)
+        if name.is_absolute() or ".." in name.parts or not file:
+            return f"file {file!r} must be inside the drive folder"
+        try:
+            with (self._root / name).open("rb") as picture:
+                size_px = picture_size_px(picture, file)
+        except FileNotFoundError:
+            self._absent.add(file)
+            return None
+        except (OSError, PictureTooLargeError) as error:
+            return f"file {file} cannot be used: {error}"
+        except PictureError:
+            self.damaged.add(file)
+            return None
+        camera = None if self._header is None else self._header.camera
+        if camera is None or size_px == (camera.width_px, camera.height_px):
+            return None
+        return f"file {file} is {size_px[0]}x{size_px[1]}, the camera {camera.width_px}x{camera.height_px}"
 
 
 def _load_sentences(root: Path, problems: _Problems) -> tuple[tuple[Sentence, ...], int]:

@@ -1,14 +1,23 @@
-"""Decodes picture files to RGB, or rejects them with a clear error."""
+"""Decodes picture files to RGB, or rejects them with a clear error.  Formats are detected from the first bytes."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import importlib
+import io
+import stat
+import struct
+import warnings
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import cv2
 import imagesize
 import numpy as np
 
+from hw.exif import UPRIGHT, jpeg_orientation, png_orientation, upright, webp_orientation
 from hw.ports import HwError
+from hw.repair import end_jpeg, whole_bmp, whole_png
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,48 +25,180 @@ if TYPE_CHECKING:
     from cv2.typing import MatLike
     from numpy.typing import NDArray
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 MAX_PIXELS = 64_000_000
 """Pictures with more pixels are rejected before decoding: a 20 kB PNG can expand to 30 GB."""
 MAX_BYTES = 128 * 1024 * 1024
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff"}
+    | {".gif", ".avif", ".heic", ".heif", ".hif"}
+)
+"""Suffixes of pictures in folders."""
 
 
 class PictureError(HwError, ValueError):
     """A picture file that cannot be used; the message names the file and the reason."""
 
 
-def load_rgb(path: Path) -> NDArray[np.uint8]:
-    """Decode a picture file to height x width x 3 RGB.
+class PictureTooLargeError(PictureError):
+    """A picture of more pixels than are decoded."""
 
-    Raises PictureError when it is missing, too large, truncated beyond use or not a picture.
+
+class PictureKind(StrEnum):
+    """Supported formats."""
+
+    JPEG = "JPEG"
+    PNG = "PNG"
+    WEBP = "WebP"
+    TIFF = "TIFF"
+    BMP = "BMP"
+    GIF = "GIF"
+    AVIF = "AVIF"
+    HEIC = "HEIC"
+
+
+_MAGIC = (
+    (b"\xff\xd8\xff", PictureKind.JPEG),
+    (b"\x89PNG\r\n\x1a\n", PictureKind.PNG),
+    (b"II*\0", PictureKind.TIFF),
+    (b"MM\0*", PictureKind.TIFF),
+    (b"BM", PictureKind.BMP),
+    (b"GIF8", PictureKind.GIF),
+)
+_BRANDS = {
+    **dict.fromkeys((b"avif", b"avis"), PictureKind.AVIF),
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), PictureKind.HEIC),
+}
+_DECODERS = {PictureKind.GIF: "pillow", PictureKind.AVIF: "pillow>=11.3", PictureKind.HEIC: "pillow-heif"}
+"""Packages for formats that OpenCV's wheels do not support."""
+_ORIENTATION = {
+    PictureKind.JPEG: jpeg_orientation,
+    PictureKind.PNG: png_orientation,
+    PictureKind.WEBP: webp_orientation,
+}
+"""OpenCV always applies the orientation of TIFF files itself."""
+_REPAIR = {PictureKind.JPEG: end_jpeg, PictureKind.PNG: whole_png, PictureKind.BMP: whole_bmp}
+_HEAD_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPicture:
+    """A decoded picture."""
+
+    rgb: NDArray[np.uint8]
+    """Height x width x 3, rotated according to the Exif orientation."""
+    damage: str | None = None
+    """Message if a part of the picture is missing."""
+
+
+def kind_of(head: bytes) -> PictureKind | None:
+    """Return the format from the first 32 bytes of a file; None if it is not supported."""
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return PictureKind.WEBP
+    if head[4:8] == b"ftyp":
+        return _BRANDS.get(head[8:12])
+    return next((kind for magic, kind in _MAGIC if head.startswith(magic)), None)
+
+
+def load_rgb(path: Path) -> NDArray[np.uint8]:
+    """Decode a picture file to height x width x 3 RGB, as far as possible.
+
+    Raises PictureError if it is missing, too large, too damaged or not a picture.
     """
+    return load_picture(path).rgb
+
+
+def load_picture(path: Path) -> LoadedPicture:
+    """As :func:`load_rgb`, with a message if a part is missing."""
     try:
-        size_bytes = path.stat().st_size
-        if not 0 < size_bytes <= MAX_BYTES:
-            raise PictureError(f"{path}: {size_bytes} bytes; expected 1 to {MAX_BYTES}")
-        width, height = imagesize.get(path)
-        data = np.fromfile(path, np.uint8)
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise PictureError(f"{path}: not a regular file")
+        if not 0 < found.st_size <= MAX_BYTES:
+            raise PictureError(f"{path}: {found.st_size} bytes; expected 1 to {MAX_BYTES}")
+        data = path.read_bytes()
     except OSError as error:
         raise PictureError(f"{path}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise PictureError(f"{path}: not a picture that can be decoded: {error}") from error
-    if width * height > MAX_PIXELS:
-        raise PictureError(f"{path}: {width}x{height} pixels; at most {MAX_PIXELS} are read")
-    return decode_rgb(data, str(path))
+    return decode_picture(data, str(path))
 
 
 def decode_rgb(data: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
     """Decode the bytes of a picture; ``name`` goes into the error.
 
-    Raises PictureError when the bytes are not a picture.
+    Raises PictureError when the bytes are not a picture, or one of too many pixels.
+    """
+    return decode_picture(data.tobytes(), name).rgb
+
+
+def picture_size_px(file: BinaryIO, name: str) -> tuple[int, int]:
+    """Return width and height from the header, before rotation.
+
+    Raises PictureError if the header is unreadable, PictureTooLargeError above MAX_PIXELS.
     """
     try:
-        bgr = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    except cv2.error as error:
-        raise PictureError(f"{name}: cannot be decoded: {error.err}") from error
-    if bgr is None:
+        width, height = imagesize.get(file)
+    except (ValueError, OSError, struct.error, IndexError, TypeError, KeyError) as error:
+        raise PictureError(f"{name}: corrupt, truncated or not a picture: {error}") from error
+    # An unknown size must not pass the limit.
+    if width <= 0 or height <= 0:
+        raise PictureError(f"{name}: corrupt, truncated or not a picture: its size is unknown")
+    if width * height > MAX_PIXELS:
+        raise PictureTooLargeError(f"{name}: {width}x{height} pixels; at most {MAX_PIXELS} are read")
+    return int(width), int(height)
+
+
+def decode_picture(data: bytes, name: str) -> LoadedPicture:
+    """Decode the bytes of a picture as far as possible.  Raises PictureError as :func:`decode_rgb` does."""
+    kind = kind_of(data[:_HEAD_BYTES])
+    if kind is None:
+        raise PictureError(f"{name}: not a picture of a supported format ({', '.join(PictureKind)})")
+    if kind in _DECODERS:
+        return LoadedPicture(_pillow(data, kind, name))
+    picture_size_px(io.BytesIO(data), name)
+    turn = _ORIENTATION.get(kind, lambda _: UPRIGHT)(data)
+    bgr = _opencv(data)
+    if bgr is not None:
+        return LoadedPicture(upright(bgr_to_rgb(bgr), turn))
+    repaired = _REPAIR.get(kind, lambda _: None)(data)
+    bgr = None if repaired is None else _opencv(repaired)
+    # A single colour: only the header could be decoded.
+    if bgr is None or (bgr == bgr[0, 0]).all():
         raise PictureError(f"{name}: corrupt, truncated or not a picture")
-    return bgr_to_rgb(bgr)
+    return LoadedPicture(upright(bgr_to_rgb(bgr), turn), f"{name}: damaged, decoded as far as possible")
+
+
+def _opencv(data: bytes) -> MatLike | None:
+    try:
+        return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:
+        return None
+
+
+def _pillow(data: bytes, kind: PictureKind, name: str) -> NDArray[np.uint8]:
+    """Decode a format that OpenCV does not support."""
+    missing = (
+        f"{name}: {kind} needs a decoder that is not installed; run: python -m pip install '{_DECODERS[kind]}'"
+    )
+    try:
+        library: Any = importlib.import_module("PIL.Image")
+        turning: Any = importlib.import_module("PIL.ImageOps")
+        if kind is PictureKind.HEIC:
+            importlib.import_module("pillow_heif").register_heif_opener()
+    except ImportError as error:
+        raise PictureError(missing) from error
+    try:
+        with warnings.catch_warnings():
+            # Its own, larger limit of pixels only warns.
+            warnings.simplefilter("ignore", library.DecompressionBombWarning)
+            picture = library.open(io.BytesIO(data))
+        if picture.width * picture.height > MAX_PIXELS:
+            raise PictureTooLargeError(
+                f"{name}: {picture.width}x{picture.height} pixels; at most {MAX_PIXELS} are read"
+            )
+        return np.array(turning.exif_transpose(picture).convert("RGB"), np.uint8)
+    except library.UnidentifiedImageError as error:
+        raise PictureError(missing if kind is PictureKind.AVIF else f"{name}: corrupt or truncated") from error
+    except (OSError, SyntaxError, EOFError, struct.error, library.DecompressionBombError) as error:
+        raise PictureError(f"{name}: corrupt, truncated or too large: {error}") from error
 
 
 def bgr_to_rgb(bgr: MatLike) -> NDArray[np.uint8]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hw.ports import HwConfigError
+from hw.scene import mounted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +22,9 @@ def open_cameras(
     """Open all cameras; if one fails, those already open are closed.  Raises HwConfigError."""
     opened: list[Camera] = []
     try:
-        opened.extend(_camera(config, clock, drive, origin_ns) for config in configs)
+        for config in configs:
+            opened.append(_camera(config, clock, drive, origin_ns))
+            opened[-1] = mounted(opened[-1], config)
     except BaseException:
         for camera in opened:
             camera.close()

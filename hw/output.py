@@ -81,11 +81,16 @@ def _replacing(target: Path, found: os.stat_result | None, *, private: bool) -> 
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
-    folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    sync_folder(target.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Sync the entries of a folder (fsync(2) of a file does not).  Raises OSError."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(folder)
+        os.fsync(handle)
     finally:
-        os.close(folder)
+        os.close(handle)
 
 
 def _keep_rights(handle: int, found: os.stat_result, *, private: bool) -> None:

@@ -50,6 +50,16 @@ class LinkDownError(HwError, ConnectionError):
     """Nothing was published: the link is down or its window is full."""
 
 
+class Scene(Protocol):
+    """Masked areas of a camera's picture, and texts that are not plates."""
+
+    def masked_share(self, x0: float, y0: float, x1: float, y1: float) -> float:
+        """Return the masked share of a box, 0..1; the box in shares of the frame's width and height."""
+
+    def ignores(self, text: str) -> bool:
+        """Return whether a text (A-Z, 0-9) is configured as not a plate."""
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One camera image."""
@@ -65,6 +75,8 @@ class Frame:
     gain: float
     lores: NDArray[np.uint8] | None = None
     """The same instant, smaller, where the camera offers it."""
+    scene: Scene | None = None
+    """Mask and ignored texts; None if not configured."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from typing import IO, TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from hw.drive_format import (
     TRUTH_COLUMNS,
     TRUTH_FILE,
 )
+from hw.output import sync_folder
 from hw.ports import HwConfigError
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 _NS_PER_MS = 1_000_000
 _QUALITY = 90
+_SYNC_NS = 1_000_000_000
+"""Maximum part of a recording that a power cut may lose."""
 
 
 class DriveRecorder:
@@ -39,6 +43,8 @@ class DriveRecorder:
         """
         self._root = root
         self._origin_ns = origin_ns
+        self._synced_ns = origin_ns
+        self._unsynced: list[str] = []
         try:
             root.mkdir(parents=True, exist_ok=True)
             if any(root.iterdir()):
@@ -51,6 +57,9 @@ class DriveRecorder:
         except OSError as error:
             raise HwConfigError(f"{root}: cannot be written: {error}") from error
         self._frames.write(",".join(FRAME_COLUMNS) + "\n")
+        self._sync()
+        for folder in (root, root.parent):
+            sync_folder(folder)
         self.frames = 0
         self.lines = 0
 
@@ -58,11 +67,20 @@ class DriveRecorder:
         """Write a frame; raises HwConfigError if the disk is full."""
         file = f"{FRAMES_FOLDER}/{frame.seq:06d}.jpg"
         bgr = cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2BGR)
-        if not cv2.imwrite(str(self._root / file), bgr, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]):
-            raise HwConfigError(f"{self._root / file}: cannot be written; check free disk space")
-        t_ms = (frame.t_mono_ns - self._origin_ns) / _NS_PER_MS
-        # The row comes after its picture: a row always has its file.
-        self._frames.write(f"{frame.seq},{t_ms:.3f},{file},{frame.exposure_us},{frame.gain:g}\n")
+        jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1]
+        try:
+            (self._root / file).write_bytes(jpeg.tobytes())
+            t_ms = (frame.t_mono_ns - self._origin_ns) / _NS_PER_MS
+            # The row comes after its picture: a row always has its file.
+            self._frames.write(f"{frame.seq},{t_ms:.3f},{file},{frame.exposure_us},{frame.gain:g}\n")
+            self._unsynced.append(file)
+            if frame.t_mono_ns - self._synced_ns >= _SYNC_NS:
+                self._synced_ns = frame.t_mono_ns
+                self._sync()
+        except OSError as error:
+            raise HwConfigError(
+                f"{self._root / file}: cannot be written: {error.strerror}; is the disk full?"
+            ) from error
         self.frames += 1
 
     def add_line(self, line: NmeaLine) -> None:
@@ -73,8 +91,20 @@ class DriveRecorder:
 
     def close(self) -> None:
         """End the recording."""
+        self._sync()
         self._frames.close()
         self._gnss.close()
+
+    def _sync(self) -> None:
+        """Sync pictures, their folder, then the rows."""
+        for file in self._unsynced:
+            with (self._root / file).open("rb") as picture:
+                os.fsync(picture.fileno())
+        self._unsynced.clear()
+        sync_folder(self._root / FRAMES_FOLDER)
+        for rows in (self._frames, self._gnss):
+            rows.flush()
+            os.fsync(rows.fileno())
 
 
 def _open(path: Path) -> IO[str]:

@@ -6,12 +6,11 @@ import heapq
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import cv2
-
-from hw.drive_format import VIDEO_FILE, DriveFormatError
-from hw.images import PictureError, bgr_to_rgb, load_rgb
+from hw.drive_format import VIDEO_FILE
+from hw.images import PictureError, load_rgb
 from hw.nmea_faults import corrupted, jumped
 from hw.ports import Frame
+from hw.video import VideoError, VideoFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,23 +122,26 @@ class DrivePictures:
 
     def __init__(self, drive: Drive) -> None:
         self._drive = drive
-        self._last: tuple[str | int, NDArray[np.uint8]] | None = None
-        self._video: cv2.VideoCapture | None = None
+        self._last: tuple[str | int, NDArray[np.uint8] | None] | None = None
+        self._video: VideoFile | None = None
         self._video_next = 0
+        self.unreadable = 0
+        """Frames that could not be decoded and were skipped."""
 
-    def frame(self, row: FrameRow, *, t_mono_ns: int) -> Frame:
-        """The frame as the camera would have delivered it.
-
-        Raises DriveFormatError if its picture cannot be decoded or the video ends before it.
-        """
+    def frame(self, row: FrameRow, *, t_mono_ns: int) -> Frame | None:
+        """The frame of a row as the camera would have delivered it; None if its picture cannot be decoded."""
         key = row.file if row.file is not None else (row.video_index or 0)
         if self._last is None or self._last[0] != key:
             self._last = (key, self._from_file(key) if isinstance(key, str) else self._from_video(key))
+        rgb = self._last[1]
+        if rgb is None:
+            self.unreadable += 1
+            return None
         return Frame(
             seq=row.seq,
             camera=self._drive.header.camera.name,
             t_mono_ns=t_mono_ns,
-            rgb=self._last[1],
+            rgb=rgb,
             exposure_us=row.exposure_us,
             gain=row.gain,
         )
@@ -147,26 +149,25 @@ class DrivePictures:
     def close(self) -> None:
         """Close the video; frames can still be requested."""
         if self._video is not None:
-            self._video.release()
+            self._video.close()
             self._video = None
 
-    def _from_file(self, file: str) -> NDArray[np.uint8]:
+    def _from_file(self, file: str) -> NDArray[np.uint8] | None:
         try:
             return load_rgb(self._drive.root / file)
-        except PictureError as error:
-            raise DriveFormatError(self._drive.root, (str(error),)) from error
+        except PictureError:
+            return None
 
-    def _from_video(self, index: int) -> NDArray[np.uint8]:
+    def _from_video(self, index: int) -> NDArray[np.uint8] | None:
         if self._video is None or index < self._video_next:
             self.close()
-            self._video = cv2.VideoCapture(str(self._drive.root / VIDEO_FILE))
+            try:
+                self._video = VideoFile(self._drive.root / VIDEO_FILE)
+            except VideoError:
+                return None
             self._video_next = 0
-        while self._video_next < index and self._video.grab():
+        while self._video_next <= index:
+            if self._video.grab() is None:
+                return None
             self._video_next += 1
-        got, bgr = self._video.read()
-        if not got or self._video_next != index:
-            raise DriveFormatError(
-                self._drive.root, (f"{VIDEO_FILE}: no frame {index}; the file is truncated or damaged",)
-            )
-        self._video_next += 1
-        return bgr_to_rgb(bgr)
+        return self._video.retrieve()

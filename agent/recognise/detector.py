@@ -15,6 +15,7 @@ import numpy as np
 
 from agent.errors import BundleError
 from agent.recognise.interpreter import RuntimeKind
+from agent.recognise.parts import CONTAINED
 from agent.records import Box, Detection
 
 if TYPE_CHECKING:
@@ -69,9 +70,14 @@ class Detector:
         raw = self._model.invoke(tensor)
         return self._decode(raw, scale, rgb.shape[1], rgb.shape[0])
 
+    def scale(self, rgb: NDArray[np.uint8]) -> float:
+        """Return the scale from a picture to the network's input."""
+        height, width = rgb.shape[:2]
+        return min(self.width_px / width, self.height_px / height)
+
     def _letterbox(self, rgb: NDArray[np.uint8]) -> tuple[NDArray[np.int8], float]:
         height, width = rgb.shape[:2]
-        scale = min(self.width_px / width, self.height_px / height)
+        scale = self.scale(rgb)
         w = max(1, round(width * scale))
         h = max(1, round(height * scale))
         if self._filled_px != (w, h):
@@ -120,9 +126,10 @@ def _real(values: NDArray[np.int8], contract: OutputContract) -> NDArray[np.floa
 def fuse(
     boxes: NDArray[np.float32], scores: NDArray[np.float32], *, nms_iou: float, merge_iou: float
 ) -> list[tuple[tuple[float, float, float, float], float]]:
-    """Greedy suppression; each survivor is the score-weighted mean of the boxes that agree with it.
+    """Greedy suppression of what overlaps a better box, or lies inside it.
 
-    ``boxes`` is n x 4 (x0, y0, x1, y1), ``scores`` n, best first.
+    Each survivor is the score-weighted mean of the boxes that agree with it.  ``boxes`` is n x 4 (x0, y0, x1, y1),
+    ``scores`` n, best first.
     """
     x0, y0, x1, y1 = boxes.T
     areas = (x1 - x0) * (y1 - y0)
@@ -140,6 +147,8 @@ def fuse(
         weights = scores[merged]
         left, top, right, bottom = (weights @ boxes[merged] / weights.sum()).tolist()
         out.append(((left, top, right, bottom), float(scores[best])))
-        alive &= overlap <= nms_iou
+        # Boxes contained in a better one are parts of its plate; their IoU with it may be small.
+        inside = (shared >= CONTAINED * areas) & (areas < areas[best])
+        alive &= (overlap <= nms_iou) & ~inside
         alive[best] = False
     return out

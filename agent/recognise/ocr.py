@@ -45,6 +45,10 @@ class OcrPrediction:
 
     plate: PlateText
     crop: NDArray[np.uint8]
+    one_line: bool = True
+    """False if the model detects several lines or an object that is not a plate; the text is empty then."""
+    corners_px: NDArray[np.float32] | None = None
+    """Corners of the plate, 4 x 2 (x, y), clockwise from top left; may be outside the picture.  None if unknown."""
 
 
 class Ocr:
@@ -85,7 +89,7 @@ class Ocr:
         plates never pay for it.  ``single_image`` says that no other frame shows the plate: then more of them are.
         """
         crop, place = self._crop(rgb, box)
-        plate, corners = self._predict(crop)
+        plate, corners, one_line = self._predict(crop)
         retry_from = RETRY_MIN_CONFIDENCE_SINGLE_IMAGE if single_image else RETRY_MIN_CONFIDENCE
         if retry_from <= plate.confidence < RETRY_BELOW_CONFIDENCE:
             if corners is None:
@@ -93,11 +97,16 @@ class Ocr:
             else:
                 again = self._predict_by_corners(rgb, _scaled(corners, place))
             plate = fuse_predictions([p for p in (plate, *again) if p.chars] or [plate])
-        return OcrPrediction(plate, crop)
+        return OcrPrediction(plate, crop, one_line, None if corners is None else _scaled(corners, place))
 
     def read_crop(self, crop: NDArray[np.uint8]) -> PlateText:
         """Read an RGB picture that is one plate with its margin; the text may be empty."""
-        return self._predict(crop)[0]
+        return self.predict_crop(crop).plate
+
+    def predict_crop(self, crop: NDArray[np.uint8]) -> OcrPrediction:
+        """As :meth:`read_crop`, and say whether the text stands in one line."""
+        plate, _, one_line = self._predict(crop)
+        return OcrPrediction(plate, crop, one_line)
 
     def _predict_other_margins(self, rgb: NDArray[np.uint8], box: Box) -> list[PlateText]:
         """A tighter and a wider cut, for a model that says nothing of corners."""
@@ -109,7 +118,7 @@ class Ocr:
         Warping anew from what the warped picture shows, after Lin and Lucey 2017 (inverse compositional spatial
         transformers).
         """
-        plate, corners = self._predict(self._rectify(rgb, quad))
+        plate, corners, _ = self._predict(self._rectify(rgb, quad))
         if corners is None:
             return [plate]
         back = cv2.getPerspectiveTransform(self._own_corners(), quad)
@@ -137,18 +146,19 @@ class Ocr:
         canvas_px = (self.width_px * times, self.height_px * times)
         return cv2.warpPerspective(rgb, warp, canvas_px, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[return-value]
 
-    def _predict(self, crop: NDArray[np.uint8]) -> tuple[PlateText, NDArray[np.float32] | None]:
-        """Text of a crop, and the plate's corners in it as shares of its size where the model tells them."""
+    def _predict(self, crop: NDArray[np.uint8]) -> tuple[PlateText, NDArray[np.float32] | None, bool]:
+        """Text of a crop, the plate's corners as shares of its size where the model tells them, one line or not."""
         shrinking = crop.shape[1] > self.width_px or crop.shape[0] > self.height_px
         method = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
         resized = cv2.resize(crop, (self.width_px, self.height_px), interpolation=method)
         tensor = np.bitwise_xor(resized[np.newaxis], _SIGN_BIT).view(np.int8)
         raw = self._model.invoke(tensor)
-        chars, product = self._decode(raw[self._symbols.index][0]) if self._is_one_line(raw) else ((), 0.0)
+        one_line = self._is_one_line(raw)
+        chars, product = self._decode(raw[self._symbols.index][0]) if one_line else ((), 0.0)
         region, region_confidence = self._decode_region(raw)
         confidence = float(np.interp(product, self._calibration.raw, self._calibration.probability))
         plate = PlateText(chars, confidence if chars else 0.0, region, region_confidence)
-        return plate, self._decode_corners(raw)
+        return plate, self._decode_corners(raw), one_line
 
     def _crop(self, rgb: NDArray[np.uint8], box: Box, extra: float = 0.0) -> tuple[NDArray[np.uint8], Box]:
         """The crop, and where in the picture it really lies."""

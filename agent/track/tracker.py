@@ -35,7 +35,10 @@ class TrackerConfig:
     """When two sightings are one plate, and when a track is worth a read."""
 
     lost_ms: float = 700.0
-    """A plate not seen for this long has gone."""
+    """A track is closed after this long without a sighting, if there was a frame without one.
+
+    In a time-lapse video the interval between frames is longer.
+    """
     max_ms: float = 6000.0
     """A track is closed after this long even while the plate is in view, so that its read is not held back."""
     reach_widths_per_s: float = 14.0
@@ -86,6 +89,8 @@ class _Open:
     t_first_ns: int
     t_last_ns: int
     box: Box
+    missed: int = 0
+    """Frames processed since the last sighting."""
     velocity_px_s: tuple[float, float] = (0.0, 0.0)
     predictions: list[PlateText] = field(default_factory=list)
     best_of: dict[str, Sighting] = field(default_factory=dict)
@@ -99,7 +104,7 @@ class _Open:
         if self.predictions and elapsed_s > 0:
             (x, y), (x0, y0) = _centre(box), _centre(self.box)
             self.velocity_px_s = ((x - x0) / elapsed_s, (y - y0) / elapsed_s)
-        self.t_last_ns, self.box = t_ns, box
+        self.t_last_ns, self.box, self.missed = t_ns, box, 0
         self.predictions.append(sighting.plate)
         text = sighting.plate.text
         agreeing = (*self.surest.get(text, ()), sighting.plate.confidence)
@@ -169,6 +174,11 @@ class Tracker:
                 free[j].add(waiting[i])
                 taken_sightings.add(i)
                 taken_tracks.add(j)
+        for j, track in enumerate(free):
+            track.missed += j not in taken_tracks
+        # In a time-lapse a plate may be in every frame: only now is it known that this one does not show it.
+        over += [track for track in self._open if self._is_over(track, t_mono_ns)]
+        self._open = [track for track in self._open if not self._is_over(track, t_mono_ns)]
         for i, sighting in enumerate(waiting):
             if i not in taken_sightings:
                 self._start(sighting)
@@ -180,7 +190,8 @@ class Tracker:
         return self._close(over)
 
     def _is_over(self, track: _Open, t_mono_ns: int) -> bool:
-        lost = t_mono_ns - track.t_last_ns > self._config.lost_ms * _NS_PER_MS
+        unseen = t_mono_ns - track.t_last_ns > self._config.lost_ms * _NS_PER_MS
+        lost = unseen and track.missed > 0
         return lost or t_mono_ns - track.t_first_ns > self._config.max_ms * _NS_PER_MS
 
     def _start(self, sighting: Sighting) -> None:

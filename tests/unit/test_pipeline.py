@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -9,6 +10,7 @@ from agent.pipeline import CameraPipeline
 from agent.records import Box, CharRead, Detection, PlateText, Sighting
 from agent.track import Tracker
 from hw.ports import Frame
+from hw.scene import known_scene
 
 MS = 1_000_000
 RGB = np.zeros((4, 4, 3), np.uint8)
@@ -49,3 +51,45 @@ def test_privacy_closes_what_was_confirmed_and_confirms_nothing(pipeline):
     step = pipeline.step(frame(2))
     assert [track.track_id for track in step.tracks] == [confirmed.track_id]
     assert step.confirmed == ()
+
+
+STREET = np.random.default_rng(1).integers(0, 255, (54, 96, 3), np.uint8)
+
+
+def shown(seq, rgb, scene=None):
+    return Frame(seq, "front", seq * 200 * MS, rgb, 5000, 1.0, scene=scene)
+
+
+def test_what_a_frozen_camera_shows_is_not_read_for_ever(pipeline):
+    """The plate in it was read once; after that the car is somewhere else."""
+    tracks = [track for seq in range(300) for track in pipeline.step(shown(seq, STREET)).tracks]
+    assert len(tracks) == 1
+    assert tracks[0].t_last_mono_ns < 5_000 * MS
+    assert pipeline.counts.frozen > 250
+    assert pipeline.counts.processed + pipeline.counts.frozen == 300
+
+
+def test_a_frame_that_was_decoded_in_part_is_not_read(pipeline):
+    green = STREET.copy()
+    green[30:] = (0, 135, 0)
+    pipeline.step(shown(0, green))
+    assert (pipeline.counts.damaged, pipeline.counts.sightings) == (1, 0)
+
+
+def test_a_text_that_a_person_named_is_no_read(pipeline):
+    scene = known_scene(None, ("7ABC*",))
+    steps = [pipeline.step(shown(seq, np.roll(STREET, seq, 1), scene)) for seq in range(4)]
+    assert [step.confirmed for step in steps] == [()] * 4
+    assert pipeline.flush() == ()
+    assert pipeline.counts.ignored == 1
+
+
+def test_a_text_fixed_to_the_picture_is_no_read(pipeline):
+    """The world goes by behind it."""
+    tracks = []
+    for seq in range(40):
+        rgb = cv2.resize(np.roll(STREET, 3 * seq, 1), (960, 540), interpolation=cv2.INTER_NEAREST)
+        rgb[290:350, 390:490] = 255
+        tracks += pipeline.step(shown(seq, rgb)).tracks
+    assert [*tracks, *pipeline.flush()] == []
+    assert pipeline.counts.still > 20

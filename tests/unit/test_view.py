@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from agent.view import ViewConfig, ViewState, ViewWatch
+from agent.view import SightCheck, ViewConfig, ViewState, ViewWatch
 
 CONFIG = ViewConfig(every_frames=1, learn_samples=60, judge_samples=40, blind_samples=5)
 HEIGHT, WIDTH = 270, 480
@@ -116,3 +116,92 @@ def test_what_was_learnt_outlives_a_restart(tmp_path):
     fresh = ViewWatch(CONFIG, path)
     drive(fresh, 60, spoil=splash)
     assert not fresh.state.dirty
+
+
+SECOND = 1_000_000_000
+
+
+def looked(frames, *, fps=10):
+    check = SightCheck()
+    for number, rgb in enumerate(frames):
+        check.step(rgb, round(number * SECOND / fps))
+    return check
+
+
+def street(number=0, *, step=0):
+    wall = world()
+    return np.repeat(wall[:, number * step : number * step + WIDTH, None], 3, axis=2)
+
+
+def with_noise(rgb, rng, levels=2):
+    noise = rng.integers(-levels, levels + 1, rgb.shape, np.int16)
+    return np.clip(rgb + noise, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("fps", [1, 5, 30])
+def test_the_same_picture_again_and_again_is_a_frozen_camera(fps):
+    assert looked([street()] * (6 * fps + 1), fps=fps).frozen
+    assert not looked([street()] * 3 * fps, fps=fps).frozen
+
+
+def test_a_clock_that_goes_on_over_a_frozen_picture_hides_nothing():
+    """Recorders write the time into what they repeat."""
+    frames = []
+    for number in range(80):
+        rgb = street()
+        cv2.putText(rgb, f"14:03:{number // 10:02d}", (10, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255), 1)
+        frames.append(rgb)
+    assert looked(frames).frozen
+
+
+def test_a_small_car_that_passes_wakes_a_picture_without_noise():
+    """Streams leave out noise; what moves through a still picture is seen."""
+    frames = [street()] * 60
+    for number in range(10):
+        rgb = street()
+        rgb[120:200, 30 * number : 30 * number + 140] = 90
+        frames.append(rgb)
+    assert looked(frames[:60]).frozen
+    assert not looked(frames).frozen
+
+
+def test_a_parked_car_sees_noise_and_is_not_frozen():
+    rng = np.random.default_rng(5)
+    assert not looked([with_noise(street(), rng) for _ in range(100)]).frozen
+
+
+def test_a_camera_that_wakes_up_is_not_frozen_any_more():
+    check = looked([street()] * 80)
+    check.step(street(1, step=40), 8 * SECOND)
+    assert not check.frozen
+
+
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_the_dark_is_not_frozen(level):
+    """What shows nothing is blind, and said to be so."""
+    assert not looked([np.full((HEIGHT, WIDTH, 3), level, np.uint8)] * 100).frozen
+
+
+@pytest.mark.parametrize("rows", [(200, 270), (0, 60), (100, 180)])
+def test_a_part_that_was_never_decoded_is_seen(rows):
+    """Green is what decoders leave where data is missing; a meadow is not of one colour from side to side."""
+    rng = np.random.default_rng(2)
+    rgb = street()
+    rgb[slice(*rows)] = (0, 135, 0)
+    assert looked([rgb]).damaged
+    meadow = street()
+    meadow[slice(*rows)] = with_noise(np.full_like(meadow[slice(*rows)], (40, 140, 30)), rng, 20)
+    assert not looked([meadow]).damaged
+    check = looked([rgb] * 12)
+    assert check.often_damaged
+
+
+def test_what_others_see_of_the_sight_is_told():
+    """Frozen, damaged, upside down: each is a reason to go and look."""
+    watch = ViewWatch(CONFIG)
+    for key in ("frozen", "damaged", "upside_down"):
+        watch.step(street(), **{key: True})
+        assert watch.state == ViewState(**{key: True})
+        assert not watch.state.is_clear
+    watch.step(street())
+    assert watch.state.is_clear

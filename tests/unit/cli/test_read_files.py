@@ -11,10 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
-from agent.errors import ImageError
 from agent.recognise import Recogniser, load_active
-from cli.read_files import expand, read_images
-from cli.read_video import read_video
+from cli.read_files import read_images
 from hw.images import PictureError, load_rgb
 
 if TYPE_CHECKING:
@@ -104,49 +102,3 @@ def test_format_suggestion_only_with_formats_option(recogniser: Recogniser, repo
     assert not any("in_format" in p for p in plain)
     assert [{k: v for k, v in p.items() if k != "in_format"} for p in asked] == plain
     assert all(len(p["in_format"]) == len(p["text"]) for p in asked)
-
-
-def test_folders_are_searched_recursively(photo: Path, tmp_path: Path) -> None:
-    """Pictures and videos by their names, everything else is left alone."""
-    deep = tmp_path / "a" / "b"
-    deep.mkdir(parents=True)
-    (deep / "x.PNG").write_bytes(b"")
-    (deep / "y.mp4").write_bytes(b"")
-    (deep / "notes.txt").write_text("no")
-
-    assert expand([tmp_path]) == ([deep / "x.PNG", photo], [deep / "y.mp4"])
-
-
-def test_all_invalid_inputs_are_named(tmp_path: Path) -> None:
-    """A person mends them all in one go."""
-    (tmp_path / "a.txt").write_text("")
-
-    with pytest.raises(ImageError, match=r"a\.txt.*b\.jpg"):
-        expand([tmp_path / "a.txt", tmp_path / "b.jpg"])
-
-
-@pytest.fixture
-def video(tmp_path: Path) -> Path:
-    path = tmp_path / "clip.avi"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (160, 120))
-    for i in range(20):
-        writer.write(np.full((120, 160, 3), i * 10, np.uint8))
-    writer.release()
-    return path
-
-
-def test_truncated_video_ends_at_last_frame(recogniser: Recogniser, video: Path) -> None:
-    """A recorder that lost power leaves such files; what is whole is read."""
-    data = video.read_bytes()
-    video.write_bytes(data[: len(data) * 2 // 3])
-
-    assert list(read_video(recogniser, video)) == []
-
-
-def test_video_without_frames_is_an_error(recogniser: Recogniser, tmp_path: Path) -> None:
-    """Silence would look like an empty road."""
-    path = tmp_path / "broken.mp4"
-    path.write_bytes(b"\x00" * 100)
-
-    with pytest.raises(ImageError, match=r"broken\.mp4"):
-        list(read_video(recogniser, path))

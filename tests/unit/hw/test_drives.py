@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hw.backoff import Backoff
+from hw.camera_sim import CameraSim
+from hw.clock import SimClock
 from hw.drive_format import DriveCamera, DriveFormatError, DriveHeader
 from hw.drive_load import load_drive
 from hw.gnss_lines import LineAssembler
 from hw.ports import Frame, HwConfigError, NmeaLine
 from hw.recorder import DriveRecorder
-from hw.timeline import FrameEvent, NmeaEvent, ScriptEvent, scripted_timeline
+from hw.timeline import DrivePictures, FrameEvent, NmeaEvent, ScriptEvent, scripted_timeline
 from tests.builders import make_frame
 from tests.drive_builder import write_drive
 
@@ -58,7 +63,60 @@ def test_interrupted_recording_is_a_valid_drive(tmp_path):
     assert (len(again.frames), again.torn_lines) == (1, 1)
 
 
-def test_recording_needs_empty_folder(tmp_path):
+@pytest.mark.parametrize("content", [b"", b"\xff\xd8\xff", b"no picture"], ids=["no bytes", "torn", "foreign"])
+def test_one_damaged_picture_ends_no_drive(tmp_path, content):
+    """In the middle or at the end: it counts as a frame that was lost."""
+    drive = recorded(tmp_path, [make_frame(seq=n, t_mono_ns=(1000 + 200 * n) * MS) for n in range(4)], [])
+    for damaged in (1, 3):
+        (drive.root / drive.frames[damaged].file).write_bytes(content)
+    again = load_drive(drive.root)
+    pictures = DrivePictures(again)
+    found = [pictures.frame(row, t_mono_ns=row.t_ns) for row in again.frames]
+    assert [frame is None for frame in found] == [False, True, False, True]
+    assert pictures.unreadable == 2
+
+
+def test_the_last_pictures_may_be_missing_and_no_other(tmp_path):
+    """A power cut takes the newest names first; a hole in the middle is a drive that was not copied whole."""
+    drive = recorded(tmp_path, [make_frame(seq=n, t_mono_ns=(1000 + 200 * n) * MS) for n in range(4)], [])
+    (drive.root / drive.frames[3].file).unlink()
+    assert len(load_drive(drive.root).frames) == 4
+    (drive.root / drive.frames[1].file).unlink()
+    with pytest.raises(DriveFormatError, match=r"000001\.jpg is missing"):
+        load_drive(drive.root)
+
+
+def test_a_drive_without_one_good_picture_is_refused(tmp_path):
+    drive = recorded(tmp_path, [make_frame(t_mono_ns=1000 * MS)], [])
+    (drive.root / drive.frames[0].file).write_bytes(b"")
+    with pytest.raises(DriveFormatError, match="no picture of the drive"):
+        load_drive(drive.root)
+
+
+def test_a_camera_that_plays_a_drive_passes_a_damaged_frame_over(tmp_path):
+    root = write_drive(tmp_path / "drive", seconds=1)
+    (root / "frames/0001.jpg").write_bytes(b"")
+    camera = CameraSim(load_drive(root), SimClock())
+    seqs = [camera.next_frame(timeout_s=1).seq for _ in range(4)]
+    assert seqs == [0, 2, 3, 4]
+
+
+def test_what_is_recorded_is_on_the_disk_within_a_second(tmp_path, monkeypatch):
+    """Each picture before the next second's, and its name: a power cut takes no more than that."""
+    synced: set[str] = set()
+    real = os.fsync
+    monkeypatch.setattr(
+        "hw.recorder.os.fsync", lambda fd: (synced.add(Path(f"/proc/self/fd/{fd}").readlink().name), real(fd))
+    )
+    recorder = DriveRecorder(tmp_path / "drive", header(), origin_ns=1000 * MS)
+    for n in range(7):
+        recorder.add_frame(make_frame(seq=n, t_mono_ns=(1000 + 200 * n) * MS))
+    assert {f"{n:06d}.jpg" for n in range(6)} | {"frames.csv", "gnss.nmea", "frames"} <= synced
+    recorder.close()
+    assert "000006.jpg" in synced
+
+
+def test_a_recording_needs_an_empty_folder(tmp_path):
     """Nothing is overwritten."""
     (tmp_path / "drive").mkdir()
     (tmp_path / "drive" / "holiday.jpg").touch()

@@ -110,8 +110,8 @@ def test_only_a_doubtful_plate_is_cut_again(
     look = ocr._predict
 
     def doubtful(crop):
-        plate, corners = look(crop)
-        return replace(plate, confidence=confidence), corners
+        plate, *rest = look(crop)
+        return replace(plate, confidence=confidence), *rest
 
     monkeypatch.setattr(ocr, "_predict", doubtful)
     frame = load_rgb(repo / "tests/drives/city-day/frames/0010.jpg")
@@ -140,7 +140,7 @@ def test_the_reader_says_where_the_plate_lies(repo: Path, off: tuple[float, floa
     (left, top), (right, bottom) = true.min(axis=0), true.max(axis=0)
     box = Box(left + off[0] * 128, top + off[1] * 64, right + off[0] * 128, bottom + off[1] * 64)
     crop, place = ocr._crop(picture, box)
-    _, corners = ocr._predict(crop)
+    _, corners, _ = ocr._predict(crop)
     found = corners * [place.width_px, place.height_px] + [place.x0, place.y0]
     given = np.array([[box.x0, box.y0], [box.x1, box.y0], [box.x1, box.y1], [box.x0, box.y1]])
     assert np.abs(found - true).mean() < 0.6 * np.abs(given - true).mean()
@@ -159,7 +159,7 @@ def test_corners_that_make_no_sense_do_no_harm(ocr: Ocr, corners: list[np.ndarra
     """Whatever the model takes for corners, the plate has a text and the first cut."""
     told = iter(corners)
     doubtful = PlateText((CharRead("A", 0.5),), 0.5, "?", 0.0)
-    with patch.object(ocr, "_predict", lambda crop: (doubtful, next(told))):
+    with patch.object(ocr, "_predict", lambda crop: (doubtful, next(told), True)):
         look = ocr.read(np.zeros((60, 120, 3), np.uint8), Box(40, 20, 80, 40))
     assert look.plate.text == "A"
 
@@ -200,7 +200,7 @@ def test_a_model_without_corners_gets_fixed_cuts(repo: Path, monkeypatch: pytest
 
     def without_corners(crop):
         widths.append(crop.shape[1])
-        return replace(look(crop)[0], confidence=0.5), None
+        return replace(look(crop)[0], confidence=0.5), None, True
 
     monkeypatch.setattr(ocr, "_predict", without_corners)
     ocr.read(picture, Box(50, 30, 150, 80))

@@ -1,0 +1,53 @@
+"""Detects cameras that are mounted upside down: the detector finds plates either way, OCR is more confident upright."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class OrientationConfig:
+    """Thresholds."""
+
+    min_confidence: float = 0.85
+    """Minimum confidence of a vote in the better orientation, ..."""
+    margin: float = 0.05
+    """... and its minimum difference to the other."""
+    min_votes: int = 4
+    max_votes: int = 15
+    """Number of latest votes that count."""
+    share: float = 0.8
+    every: int = 15
+    """Once decided, only every n-th text is read in both orientations."""
+
+
+class OrientationVote:
+    """Votes of plates that were read in both orientations.  One per camera."""
+
+    def __init__(self, config: OrientationConfig | None = None) -> None:
+        self._config = config or OrientationConfig()
+        self._votes: deque[bool] = deque(maxlen=self._config.max_votes)
+        self._texts = 0
+
+    def wants_one(self) -> bool:
+        """Count a text; return whether it should be read in both orientations."""
+        self._texts += 1
+        return not self.decided or self._texts % self._config.every == 0
+
+    def add(self, confidence: float, turned_confidence: float) -> None:
+        """Add the confidences of one plate."""
+        config = self._config
+        sure = max(confidence, turned_confidence) >= config.min_confidence
+        if sure and abs(confidence - turned_confidence) >= config.margin:
+            self._votes.append(turned_confidence > confidence)
+
+    @property
+    def decided(self) -> bool:
+        """True if there are enough votes."""
+        return len(self._votes) >= self._config.min_votes
+
+    @property
+    def upside_down(self) -> bool:
+        """True if most votes are for the turned picture."""
+        return self.decided and sum(self._votes) >= self._config.share * len(self._votes)

@@ -1,0 +1,158 @@
+"""Detects texts that do not move in the picture while the vehicle does: overlays, stickers on the windscreen.
+
+While the vehicle drives, most of the picture changes, and plates move in it; even that of a car being followed shakes
+by more than a pixel.  A detection whose pixels stay the same while most of the picture changes is not a plate.
+Nothing is learnt while the picture does not change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from agent.records import Box, Detection
+
+_NS_PER_S = 1_000_000_000
+_THUMB_PX = (96, 54)
+_PATCH_PX = (32, 16)
+_INNER = 0.1
+"""Margin of the box that is left out at each side: it contains background."""
+_LATEST = 0.1
+"""Weight of the latest box in the mean."""
+
+
+@dataclass(frozen=True, slots=True)
+class StillConfig:
+    """Thresholds."""
+
+    min_iou: float = 0.65
+    """IoU of two boxes that count as the same place; boxes of the detector vary by some pixels."""
+    drift_shares: float = 1 / 256
+    """Maximum drift of the mean box of a place, as a share of the picture's width: 1.5 detector input pixels."""
+    moved_levels: float = 3.0
+    """Median change of the picture, in grey levels, from which the vehicle moves."""
+    same_levels: float = 4.0
+    """Mean change inside the box, in grey levels, up to which its pixels count as unchanged."""
+    min_moves: int = 5
+    """Number of changes of the picture."""
+    min_s: float = 1.0
+    """Time with unchanged pixels."""
+    min_changing_s: float = 20.0
+    """Time for a place where the pixels change and the boxes do not drift, such as a clock."""
+    min_moves_at_end: int = 3
+    """Number of changes at the end of a track."""
+    forget_s: float = 600.0
+    max_places: int = 32
+
+
+@dataclass(slots=True)
+class _Place:
+    box: Box
+    """The first box; pixels are compared inside it."""
+    patch: NDArray[np.float32]
+    thumb: NDArray[np.float32]
+    t_first_ns: int
+    t_last_ns: int
+    t_same_ns: int
+    """Start of the time with unchanged pixels."""
+    first: NDArray[np.float32]
+    mean: NDArray[np.float32]
+    """Mean sides of the first and of the latest boxes."""
+    moves: int = 0
+    same_moves: int = 0
+    drifted: bool = False
+
+
+class StillTexts:
+    """Filters the detections of one camera.  One per camera; no clock of its own."""
+
+    def __init__(self, config: StillConfig | None = None) -> None:
+        self._config = config or StillConfig()
+        self._places: list[_Place] = []
+
+    def moving(self, rgb: NDArray[np.uint8], t_mono_ns: int, detections: Sequence[Detection]) -> list[Detection]:
+        """Process the detections of a frame; return those that are not known to be static."""
+        if not detections:
+            return []
+        thumb = cv2.resize(rgb[:, :, 1], _THUMB_PX, interpolation=cv2.INTER_AREA).astype(np.float32)
+        moving = []
+        for detection in detections:
+            place = self._find(detection.box)
+            if place is None:
+                self._places.append(_new_place(detection.box, rgb, thumb, t_mono_ns))
+            else:
+                self._note(place, detection.box, rgb, thumb, t_mono_ns)
+            if place is None or not self._is_still(place):
+                moving.append(detection)
+        self._forget(t_mono_ns)
+        return moving
+
+    def stood_still(self, box: Box) -> bool:
+        """Return whether the text of a closed track was static, by its best box."""
+        place = self._find(box)
+        if place is None:
+            return False
+        return self._is_still(place) or place.same_moves >= self._config.min_moves_at_end
+
+    def _note(
+        self, place: _Place, box: Box, rgb: NDArray[np.uint8], thumb: NDArray[np.float32], t_ns: int
+    ) -> None:
+        place.t_last_ns = t_ns
+        if float(np.median(np.abs(thumb - place.thumb))) < self._config.moved_levels:
+            # Unchanged pixels mean nothing while the vehicle stands.
+            return
+        place.thumb = thumb
+        place.moves += 1
+        place.same_moves += 1
+        patch = _patch(rgb, place.box)
+        if float(np.abs(patch - place.patch).mean()) > self._config.same_levels:
+            place.patch, place.same_moves, place.t_same_ns = patch, 0, t_ns
+        share = max(_LATEST, 1 / (place.moves + 1))
+        place.mean += share * (_sides(box) - place.mean)
+        if place.moves <= self._config.min_moves:
+            place.first = place.mean.copy()
+        room_px = self._config.drift_shares * rgb.shape[1]
+        place.drifted = place.drifted or float(np.abs(place.mean - place.first).max()) > room_px
+
+    def _find(self, box: Box) -> _Place | None:
+        best = max(self._places, key=lambda place: place.box.iou(box), default=None)
+        return best if best is not None and best.box.iou(box) >= self._config.min_iou else None
+
+    def _is_still(self, place: _Place) -> bool:
+        config = self._config
+        same_s = (place.t_last_ns - place.t_same_ns) / _NS_PER_S
+        if place.same_moves >= config.min_moves and same_s >= config.min_s:
+            return True
+        lasted_s = (place.t_last_ns - place.t_first_ns) / _NS_PER_S
+        return not place.drifted and place.moves >= config.min_moves and lasted_s >= config.min_changing_s
+
+    def _forget(self, t_ns: int) -> None:
+        kept = [p for p in self._places if (t_ns - p.t_last_ns) / _NS_PER_S <= self._config.forget_s]
+        # Passing plates add places; known static places are kept in preference to them.
+        kept.sort(key=lambda p: (self._is_still(p), p.t_last_ns))
+        self._places = kept[-self._config.max_places :]
+
+
+def _new_place(box: Box, rgb: NDArray[np.uint8], thumb: NDArray[np.float32], t_ns: int) -> _Place:
+    return _Place(box, _patch(rgb, box), thumb, t_ns, t_ns, t_ns, _sides(box), _sides(box))
+
+
+def _sides(box: Box) -> NDArray[np.float32]:
+    return np.array([box.x0, box.y0, box.x1, box.y1], np.float32)
+
+
+def _patch(rgb: NDArray[np.uint8], box: Box) -> NDArray[np.float32]:
+    """The inside of a box, downscaled."""
+    dx, dy = box.width_px * _INNER, box.height_px * _INNER
+    x0, y0 = max(0, round(box.x0 + dx)), max(0, round(box.y0 + dy))
+    x1, y1 = max(x0 + 1, round(box.x1 - dx)), max(y0 + 1, round(box.y1 - dy))
+    inside = rgb[min(y0, rgb.shape[0] - 1) : y1, min(x0, rgb.shape[1] - 1) : x1, 1]
+    return cv2.resize(inside, _PATCH_PX, interpolation=cv2.INTER_AREA).astype(np.float32)

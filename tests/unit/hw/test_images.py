@@ -1,0 +1,168 @@
+"""Picture files: turned as they say, read as far as they go, refused before they cost memory."""
+
+from __future__ import annotations
+
+import io
+import struct
+import sys
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from hw.images import PictureError, decode_picture, load_picture, load_rgb
+from tests.drawn import scene
+
+SMALL = cv2.resize(scene(), (320, 180), interpolation=cv2.INTER_AREA)
+BACK = {
+    1: None, 2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_90, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}  # fmt: skip
+
+
+def encoded(rgb: np.ndarray, kind: str, orientation: int = 1) -> bytes:
+    """A file whose pixels lie as a camera stores them that was held so."""
+    picture = Image.fromarray(rgb)
+    way = BACK[orientation]
+    exif = Image.Exif()
+    exif[274] = orientation
+    file = io.BytesIO()
+    (picture if way is None else picture.transpose(way)).save(file, kind, exif=exif)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP", "AVIF"])
+def test_a_picture_is_turned_as_its_file_says(kind, orientation):
+    rgb = decode_picture(encoded(SMALL, kind, orientation), "x").rgb
+    assert rgb.shape == SMALL.shape
+    assert np.abs(rgb.astype(int) - SMALL).mean() < 6
+
+
+@given(st.binary(max_size=60), st.sampled_from(["JPEG", "PNG", "WEBP"]))
+def test_exif_that_is_garbage_turns_nothing(garbage, kind):
+    file = io.BytesIO()
+    Image.fromarray(SMALL[:20, :30]).save(file, kind, exif=b"Exif\0\0" + garbage)
+    assert decode_picture(file.getvalue(), "x").rgb.shape[2] == 3
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP"])
+@pytest.mark.parametrize("share", [0.999, 0.9, 0.6])
+def test_a_file_that_broke_off_is_read_as_far_as_it_goes(kind, share):
+    """The upper part is there, and it is said that the rest is not."""
+    data = encoded(SMALL, kind)
+    found = decode_picture(data[: int(len(data) * share)], "cut.x")
+    first = int(SMALL.shape[0] * share * 0.4)
+    rows = slice(-first, None) if kind == "BMP" else slice(0, first)  # a BMP begins at the bottom
+    assert np.abs(found.rgb[rows].astype(int) - SMALL[rows]).mean() < 6
+    assert found.damage is not None
+    assert "cut.x" in found.damage
+
+
+def test_a_file_without_its_last_two_bytes_is_read():
+    data = encoded(SMALL, "JPEG")
+    assert np.abs(decode_picture(data[:-2], "x").rgb.astype(int) - SMALL).mean() < 6
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF"])
+def test_a_whole_file_has_no_damage(kind):
+    assert decode_picture(encoded(SMALL, kind), "x").damage is None
+
+
+def test_a_png_with_a_flipped_byte_keeps_what_lies_before_it():
+    data = bytearray(encoded(SMALL, "PNG"))
+    data[len(data) * 3 // 4] ^= 0xFF
+    found = decode_picture(bytes(data), "x")
+    assert np.abs(found.rgb[:60].astype(int) - SMALL[:60]).mean() < 1
+    assert found.damage is not None
+
+
+def interlaced_png(size: int) -> bytes:
+    """Grey, in seven passes (Adam7), as old cameras and web pages have them."""
+    passes = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+    grey = np.arange(size * size, dtype=np.uint32).reshape(size, size).astype(np.uint8)
+    rows = b"".join(b"\0" + row.tobytes() for x, y, dx, dy in passes for row in grey[y::dy, x::dx])
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    header = struct.pack(">IIBBBBB", size, size, 8, 0, 0, 0, 1)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    )
+
+
+def test_an_interlaced_png_that_broke_off_is_coarser():
+    """What came of the first passes is there."""
+    data = interlaced_png(64)
+    whole = decode_picture(data, "x").rgb
+    found = decode_picture(data[: len(data) // 2], "x").rgb
+    assert np.array_equal(found[::8, ::8], whole[::8, ::8])
+
+
+@given(st.data())
+def test_damage_anywhere_ends_in_pixels_or_in_a_clear_word(data):
+    kind = data.draw(st.sampled_from(["JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF"]))
+    file = bytearray(encoded(SMALL[60:120, 100:200], kind))
+    for _ in range(data.draw(st.integers(1, 5))):
+        file[data.draw(st.integers(0, len(file) - 1))] = data.draw(st.integers(0, 255))
+    cut = bytes(file[: data.draw(st.integers(0, len(file)))])
+    try:
+        rgb = decode_picture(cut, "hurt.x").rgb
+    except PictureError as error:
+        assert "hurt.x" in str(error)  # noqa: PT017 - either is right
+    else:
+        assert rgb.dtype == np.uint8
+
+
+def radiance(width: int, height: int) -> bytes:
+    return b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n" + f"-Y {height} +X {width}\n".encode() + bytes(4) * 100
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        radiance(10_000, 10_000),
+        b"P6\n10000 10000\n255\n" + bytes(300),
+        b"\x76\x2f\x31\x01" + bytes(200),
+        b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(200),
+        b"RIFF\xff\xff\xff\xffWEBPVP8X\x0a\0\0\0\0\0\0\0\xff\xff\xff\xff\xff\xff",
+        b"BM" + bytes(16) + struct.pack("<ii", 60_000, -60_000) + b"\1\0\x18\0" + bytes(40),
+    ],
+    ids=["radiance", "ppm", "exr", "jpeg2000", "webp", "bmp"],
+)
+def test_what_a_name_hides_is_no_way_around_the_limit(tmp_path, data):
+    """A large picture of another kind, named .jpg: not decoded, whatever it is."""
+    (tmp_path / "x.jpg").write_bytes(data)
+    with pytest.raises(PictureError, match=r"x\.jpg"):
+        load_rgb(tmp_path / "x.jpg")
+
+
+@pytest.mark.parametrize("kind", ["GIF", "AVIF"])
+def test_kinds_that_opencv_does_not_read_are_read_by_pillow(kind):
+    rgb = decode_picture(encoded(SMALL, kind), "x").rgb
+    assert np.abs(rgb.astype(int) - SMALL).mean() < 12
+
+
+@pytest.mark.parametrize(
+    ("brand", "library"), [(b"heic", "pillow-heif"), (b"mif1", "pillow-heif"), (b"avif", "pillow>=11.3")]
+)
+def test_a_missing_decoder_is_named(brand, library, monkeypatch):
+    """What to install, not silence."""
+    for module in ("pillow_heif", "PIL.Image"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(PictureError, match=f"pip install '{library}'"):
+        decode_picture(b"\0\0\0\x18ftyp" + brand + bytes(40), "x.heic")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    import os  # noqa: PLC0415 - for this test alone
+
+    os.mkfifo(tmp_path / "x.jpg")
+    with pytest.raises(PictureError, match="not a regular file"):
+        load_picture(tmp_path / "x.jpg")

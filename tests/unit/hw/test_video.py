@@ -1,0 +1,113 @@
+"""Videos: their own turn, their own times, any name."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+
+from hw.camera_files import CameraFiles, VideoPictures
+from hw.clock import SimClock
+from hw.config import VideoCameraConfig
+from hw.ports import CameraEndedError
+from hw.video import VideoError, VideoFile
+from tests.drawn import scene, turn_mp4, vary_rate, write_mp4
+
+MS = 1_000_000
+SMALL = scene(80, 10, scale=0.8, size=(320, 180))
+
+
+def times_ms(path) -> list[float]:
+    video = VideoFile(path)
+    found = []
+    while (t_ns := video.grab()) is not None:
+        found.append(t_ns / MS)
+    video.close()
+    return found
+
+
+@pytest.mark.parametrize(("degrees", "quarters"), [(90, 1), (180, 2), (270, 3)])
+def test_a_video_is_turned_as_its_file_says(tmp_path, degrees, quarters):
+    """A phone held upright stores lying pictures, and says so."""
+    path = write_mp4(tmp_path / "v.mp4", [np.rot90(SMALL, quarters)] * 3)
+    turn_mp4(path, degrees)
+    video = VideoFile(path)
+    found = video.next()
+    assert found is not None
+    assert found[1].shape == SMALL.shape
+    assert np.abs(found[1].astype(int) - SMALL).mean() < 10
+    video.close()
+
+
+def test_frames_have_the_times_of_the_file(tmp_path):
+    """The header's rate is a mean, and says nothing of when a frame was taken."""
+    path = write_mp4(tmp_path / "v.mp4", [SMALL] * 8)
+    vary_rate(path, [(5, 0.2), (1, 9.0), (2, 0.05)], 10)
+    assert times_ms(path) == pytest.approx([0, 200, 400, 600, 800, 1000, 10_000, 10_050], abs=1)
+
+
+def test_a_camera_over_a_video_keeps_its_times(tmp_path):
+    path = write_mp4(tmp_path / "v.mp4", [SMALL] * 4)
+    vary_rate(path, [(2, 0.2), (1, 3.0), (1, 0.05)], 10)
+    clock = SimClock()
+    pictures = VideoPictures(VideoCameraConfig(kind="video", name="front", path=path))
+    camera = CameraFiles("front", pictures, clock, loop=False, realtime=False)
+    start_ns = clock.mono_ns()
+    found = [(camera.next_frame(timeout_s=1).t_mono_ns - start_ns) / MS for _ in range(4)]
+    assert found == pytest.approx([0, 200, 400, 3400], abs=1)
+    with pytest.raises(CameraEndedError):
+        camera.next_frame(timeout_s=1)
+
+
+def test_a_looped_video_goes_on_in_time(tmp_path):
+    path = write_mp4(tmp_path / "v.mp4", [SMALL] * 3, fps=10)
+    pictures = VideoPictures(VideoCameraConfig(kind="video", name="front", path=path, loop=True))
+    camera = CameraFiles("front", pictures, SimClock(), loop=True, realtime=False)
+    times = [camera.next_frame(timeout_s=1).t_mono_ns for _ in range(7)]
+    assert np.diff(times) == pytest.approx(100 * MS, abs=MS)
+    camera.close()
+
+
+def test_files_joined_end_to_end_never_run_back(tmp_path, monkeypatch):
+    """Recorders join their pieces, and each begins at nought."""
+    path = write_mp4(tmp_path / "v.mp4", [SMALL] * 6)
+    video = VideoFile(path)
+    raw = iter([0.0, 100.0, 2000.0, 0.0, 100.0, float("nan")])
+    real = video._video
+
+    class Clocked:
+        def grab(self):
+            return real.grab()
+
+        def get(self, _):
+            return next(raw)
+
+    monkeypatch.setattr(video, "_video", Clocked())
+    times = [video.grab() for _ in range(6)]
+    assert [t / MS for t in times if t is not None] == pytest.approx([0, 100, 2000, 2100, 2200, 2300], abs=1)
+    real.release()
+
+
+def test_a_name_that_is_no_utf8_is_opened(tmp_path):
+    path = write_mp4(tmp_path / "v.mp4", [SMALL] * 2)
+    video = VideoFile(path.rename(tmp_path / os.fsdecode(b"lat\xe9 [red].mp4")))
+    assert video.next() is not None
+    video.close()
+
+
+@pytest.mark.parametrize("content", [b"", b"no video " * 99, None])
+def test_what_is_no_video_is_refused_by_name(tmp_path, content):
+    path = tmp_path / "x_001.mp4"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(VideoError, match="x_001"):
+        VideoFile(path)
+
+
+def test_a_file_cut_off_is_refused_or_ends_early(tmp_path):
+    path = write_mp4(tmp_path / "v.mp4", [SMALL] * 20)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 3])
+    with pytest.raises(VideoError):
+        VideoFile(path)
