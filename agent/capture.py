@@ -15,7 +15,7 @@ _NS_PER_S = 1_000_000_000
 class RateDecision:
     """What became of one frame the camera delivered."""
 
-    look: bool
+    process: bool
     """True when the frame is to be recognised."""
     dropped: int
     """Frames lost between this one and the one before (the camera numbers every frame)."""
@@ -46,10 +46,10 @@ class FrameRateLimiter:
         self._next_seq = frame.seq + 1
         dropped = max(0, frame.seq - expected)
         if self._due_ns is not None and frame.t_mono_ns < self._due_ns:
-            return RateDecision(look=False, dropped=dropped)
+            return RateDecision(process=False, dropped=dropped)
         if self._interval_ns:
             # A frame a little late keeps the schedule, one very late starts a new one: the mean rate is the limit.
             late = self._due_ns is not None and frame.t_mono_ns - self._due_ns < self._interval_ns
             base = self._due_ns if late and self._due_ns is not None else frame.t_mono_ns
             self._due_ns = base + self._interval_ns
-        return RateDecision(look=True, dropped=dropped)
+        return RateDecision(process=True, dropped=dropped)

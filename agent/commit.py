@@ -86,7 +86,7 @@ class ReadCommitter:
     @property
     def waiting(self) -> int:
         """Reads that are not on the disk yet, and tracks that wait for a fix."""
-        return len(self._reads) + self._geotagger.held
+        return len(self._reads) + self._geotagger.waiting
 
     def add_sentence(self, line: NmeaLine) -> Fix | None:
         """Take a sentence; return the newest fix that it completed."""

@@ -71,10 +71,10 @@ def _jpeg(kind: PictureKind, rgb: NDArray[np.uint8], quality: int, max_bytes: in
     while True:
         jpeg = _encode(kind, rgb, quality)
         height, width = rgb.shape[:2]
-        least = quality <= _MIN_QUALITY
-        if len(jpeg) <= max_bytes or (least and min(width, height) <= 1):
+        at_min_quality = quality <= _MIN_QUALITY
+        if len(jpeg) <= max_bytes or (at_min_quality and min(width, height) <= 1):
             return Picture(kind, hashlib.sha256(jpeg).digest(), jpeg, width, height)
-        if not least:
+        if not at_min_quality:
             quality = max(_MIN_QUALITY, quality - _QUALITY_STEP)
         else:
             rgb = _shrink(rgb, max(1, int(width * _SHRINK)))

@@ -92,7 +92,7 @@ class CameraPipeline:
         self,
         reader: PlateRecognizer,
         tracker: Tracker,
-        pacer: FrameRateLimiter | None = None,
+        rate_limiter: FrameRateLimiter | None = None,
         *,
         exposure: ExposurePolicy | None = None,
         view: ViewWatch | None = None,
@@ -100,7 +100,7 @@ class CameraPipeline:
         """``exposure`` where the camera's can be set, ``view`` where its sight is to be watched."""
         self._reader = reader
         self._tracker = tracker
-        self._pacer = pacer or FrameRateLimiter()
+        self._rate_limiter = rate_limiter or FrameRateLimiter()
         self.exposure = exposure
         self.view = view
         self._private = False
@@ -122,17 +122,17 @@ class CameraPipeline:
 
         Raises ValueError when the rate is not positive.
         """
-        self._pacer.limit(max_fps)
+        self._rate_limiter.limit(max_fps)
 
     def step(self, frame: Frame, lap: Callable[[str], None] = _no_lap) -> PipelineStep:
         """Take one frame through the stages; ``lap`` is called with the name of each stage that is done."""
-        paced = self._pacer.take(frame)
+        decision = self._rate_limiter.take(frame)
         self.counts.frames += 1
-        self.counts.dropped += paced.dropped
+        self.counts.dropped += decision.dropped
         if self._private:
             self.counts.private += 1
             return PipelineStep(tracks=self.flush())
-        if not paced.look:
+        if not decision.process:
             self.counts.skipped += 1
             return PipelineStep()
         self._sight.step(frame.rgb, frame.t_mono_ns)

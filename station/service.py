@@ -151,18 +151,18 @@ class StationService:
 
     def _serve(self, connection: MqttConnection, arrivals: _Arrivals) -> None:
         self.counts.connections += 1
-        standing: dict[str, bytes] = {}
+        retained: dict[str, bytes] = {}
         due_s = 0.0
         while not connection.ended.is_set() and not self._closing.is_set():
             self._take(connection, arrivals.next_group(_GROUP, _POLL_S))
             connection.end_if_silent()
             if connection.is_up and time.monotonic() >= due_s:
                 due_s = time.monotonic() + _OFFERS_S
-                self._offer(connection, standing)
+                self._offer(connection, retained)
         self._take(connection, arrivals.next_group(_WAITING, 0.0))
         self.counts.overrun += arrivals.overrun
 
-    def _offer(self, connection: MqttConnection, standing: dict[str, bytes]) -> None:
+    def _offer(self, connection: MqttConnection, retained: dict[str, bytes]) -> None:
         """Publish what this connection has not; the broker keeps it for units that are away."""
         try:
             offers = self._ingest.offers()
@@ -170,8 +170,8 @@ class StationService:
             self._log.error("offers_unread", reason=str(error))
             return
         for topic, payload in offers:
-            if standing.get(topic) != payload and _send(connection, topic, payload, retain=True):
-                standing[topic] = payload
+            if retained.get(topic) != payload and _send(connection, topic, payload, retain=True):
+                retained[topic] = payload
                 self.counts.offers_sent += 1
 
     def _take(self, connection: MqttConnection, group: list[MqttMessage]) -> None:

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 _MIN_PROBABILITY = 1e-6
 
 
-def alternative_texts(plate: PlateText, *, limit: int = 5, least: float = 0.001) -> tuple[tuple[str, float], ...]:
+def alternative_texts(
+    plate: PlateText, *, limit: int = 5, min_probability: float = 0.001
+) -> tuple[tuple[str, float], ...]:
     """Return up to ``limit`` texts other than the plate's own with their probabilities, best first.
 
     The characters are taken as independent.  Probabilities are scaled so that the plate's own text has the plate's
@@ -32,7 +34,7 @@ def alternative_texts(plate: PlateText, *, limit: int = 5, least: float = 0.001)
     total = sum(probability for _, probability in ranked)
     left = max(0.0, 1.0 - plate.confidence)
     shrink = min(1.0, left / total) if total > 0 else 1.0
-    return tuple((text, p * shrink) for text, p in ranked if p * shrink >= least)
+    return tuple((text, p * shrink) for text, p in ranked if p * shrink >= min_probability)
 
 
 def _options(char: CharRead) -> list[tuple[str, float]]:

@@ -44,12 +44,12 @@ class Geotagger:
         self._timebase = timebase
         self._rereads = rereads
         self._hold_ns = round(hold_ms * _NS_PER_MS)
-        self._held: list[Track] = []
+        self._waiting: list[Track] = []
 
     @property
-    def held(self) -> int:
+    def waiting(self) -> int:
         """Tracks that wait for a fix."""
-        return len(self._held)
+        return len(self._waiting)
 
     def add_fix(self, fix: Fix) -> None:
         """Take a fix for place and time.  Raises ValueError when it is older than the one before."""
@@ -58,24 +58,24 @@ class Geotagger:
 
     def add_track(self, track: Track) -> None:
         """Take a closed track; it comes out of ``tick`` or ``flush`` as a read, or is counted as a re-read."""
-        self._held.append(track)
+        self._waiting.append(track)
 
     def tick(self, t_mono_ns: int) -> list[Read]:
         """Return the reads that are ready now, in the order in which their tracks came."""
         last = self._ring.last
         fixed_ns = None if last is None else last.t_mono_ns
         ready: list[Track] = []
-        held: list[Track] = []
-        for track in self._held:
+        waiting: list[Track] = []
+        for track in self._waiting:
             exposed_ns = track.best.frame.t_mono_ns
             placed = fixed_ns is not None and fixed_ns >= exposed_ns
-            (ready if placed or t_mono_ns - exposed_ns >= self._hold_ns else held).append(track)
-        self._held = held
+            (ready if placed or t_mono_ns - exposed_ns >= self._hold_ns else waiting).append(track)
+        self._waiting = waiting
         return self._finish(ready)
 
     def flush(self) -> list[Read]:
         """Return all that is held, placed with the fixes there are: the agent stops."""
-        ready, self._held = self._held, []
+        ready, self._waiting = self._waiting, []
         return self._finish(ready)
 
     def _finish(self, tracks: list[Track]) -> list[Read]:

@@ -58,7 +58,7 @@ class NmeaConfig:
     latency_ms: float = 0.0
     """Known delay from the instant of an epoch to the first byte of its first sentence."""
     max_speed_mps: float = 90.0
-    patience: int = 5
+    max_rejects: int = 5
     """Contradicting fixes refused in a row before they are the new truth."""
     clock_tolerance_ms: float = 500.0
     """Most by which receiver time and monotonic clock may differ between two fixes: sentences jitter."""

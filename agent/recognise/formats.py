@@ -90,7 +90,7 @@ def in_format(plate: PlateText) -> str:
     formats = frozenset(FORMATS.get(plate.region, "").split())
     if not formats or not plate.chars:
         return plate.text
-    others = alternative_texts(plate, limit=_MAX_TEXTS, least=_MIN_PROBABILITY)
+    others = alternative_texts(plate, limit=_MAX_TEXTS, min_probability=_MIN_PROBABILITY)
     texts = ((plate.text, plate.confidence), *others)
     # Of equals the first is taken, and what was read stands first.
     return max(texts, key=lambda text: text[1] * (1.0 if _fits(text[0], formats) else _PERSONAL))[0]

@@ -45,7 +45,7 @@ class ReadQueue:
             else:
                 return
 
-    def answer(self, command: Command) -> None:
+    def add_command(self, command: Command) -> None:
         """Hand over what the station said; the uplink's thread, whose deadline covers the wait."""
         self._queue.put(command)
 

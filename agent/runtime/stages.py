@@ -85,15 +85,15 @@ def build_pipeline(
     ``track_ids`` is given where a camera's pipeline may be built again in one process: track ids must not come twice.
     """
     tracker = Tracker(config.track.tracker_config(), ids=track_ids)
-    pacer = FrameRateLimiter(max_fps=config.recognise.max_fps)
+    rate_limiter = FrameRateLimiter(max_fps=config.recognise.max_fps)
     if camera is None:
-        return CameraPipeline(reader, tracker, pacer)
+        return CameraPipeline(reader, tracker, rate_limiter)
     own = next((c for c in config.hw.cameras if c.name == camera.name), None)
     exposure = None
     if isinstance(camera, Exposable) and isinstance(own, PiCameraConfig) and own.metering == "plates":
         exposure = ExposurePolicy(exposure_config(own))
     view = ViewWatch(reference=config.state_dir / f"view-{camera.name}.npy")
-    return CameraPipeline(reader, tracker, pacer, exposure=exposure, view=view)
+    return CameraPipeline(reader, tracker, rate_limiter, exposure=exposure, view=view)
 
 
 def exposure_config(camera: PiCameraConfig) -> ExposureConfig:
@@ -195,7 +195,7 @@ def build_uplink(
         commands,
         unit=config.unit,
         boot_id=boot_id,
-        believes=load_receipt_keys(config),
+        verifier=load_receipt_keys(config),
         config=config.sync.uplink_config(),
         downloads=downloads,
     )

@@ -29,7 +29,7 @@ class UpdateWatch(Component):
         reporter: UpdateReporter,
         cameras: tuple[CameraComponent, ...],
         uplink: UplinkComponent,
-        mail: UplinkQueue,
+        uplink_queue: UplinkQueue,
         *,
         unit: str,
         boot_id: bytes,
@@ -40,7 +40,7 @@ class UpdateWatch(Component):
         self._reporter = reporter
         self._cameras = cameras
         self._uplink = uplink
-        self._mail = mail
+        self._uplink_queue = uplink_queue
         self._unit = unit
         self._boot_id = boot_id
         self._config_sha256 = config_sha256
@@ -59,9 +59,9 @@ class UpdateWatch(Component):
         due = tick.t_mono_ns >= self._due_ns
         if due:
             self._due_ns = tick.t_mono_ns + self._every_ns
-        report = self._reporter.news(self._unit, self._boot_id, self._config_sha256, again=due)
+        report = self._reporter.report(self._unit, self._boot_id, self._config_sha256, again=due)
         if report is not None:
-            self._mail.report(report)
+            self._uplink_queue.report(report)
 
     def counters(self) -> Mapping[str, int]:
         """As :class:`Source` says."""

@@ -43,7 +43,7 @@ class UpdateReporter:
         self.release = linked(config.home, "current")
         """The release this process belongs to."""
         self._next = self.release
-        self.standing = read_state(config.home) or State()
+        self.state = read_state(config.home) or State()
         seen = self._folder / _LINK_SEEN
         self._link_noted = False
         self._trial: TrialWatch | None = None
@@ -58,23 +58,23 @@ class UpdateReporter:
         """True while this release has to prove itself."""
         return self.release is not None and self.release != linked(self._config.home, "committed")
 
-    def step(self, signs: HealthSample, sightings: int, t_mono_ns: int) -> bool:
+    def step(self, sample: HealthSample, sightings: int, t_mono_ns: int) -> bool:
         """Look around; return True when the agent should end, to be started anew as another release.
 
         ``sightings`` is how many plates were seen since the start: a moment is quiet when none was for a while.
         """
         if self.release is None:
             return False
-        if signs.link_up and self._trial is None and not self._link_noted:
+        if sample.link_up and self._trial is None and not self._link_noted:
             self._note_link()
-        if self._trial is not None and self._trial.step(signs, t_mono_ns):
+        if self._trial is not None and self._trial.step(sample, t_mono_ns):
             self._confirm()
         if sightings != self._sightings or not self._quiet_since_ns:
             self._sightings, self._quiet_since_ns = sightings, t_mono_ns
         if t_mono_ns < self._look_due_ns:
             return False
         self._look_due_ns = t_mono_ns + round(_LOOK_S * _NS_PER_S)
-        self.standing = read_state(self._config.home) or self.standing
+        self.state = read_state(self._config.home) or self.state
         self._next = linked(self._config.home, "current")
         quiet = t_mono_ns - self._quiet_since_ns >= self._config.quiet_s * _NS_PER_S
         if self.pending and quiet:
@@ -87,7 +87,7 @@ class UpdateReporter:
         """True while another release waits for the next start."""
         return self._next is not None and self._next != self.release
 
-    def news(self, unit: str, boot_id: bytes, config_sha256: bytes, *, again: bool) -> bytes | None:
+    def report(self, unit: str, boot_id: bytes, config_sha256: bytes, *, again: bool) -> bytes | None:
         """Return the report for the station when it says something new, or is wanted again."""
         if self.release is None:
             return None
@@ -114,7 +114,7 @@ class UpdateReporter:
 
     def _outcome(self) -> tuple[int, UpdateState, str]:
         """What root has noted of the offered update, else how far the fetching has come."""
-        noted, fetcher = self.standing, self._fetcher
+        noted, fetcher = self.state, self._fetcher
         offer = None if fetcher is None else fetcher.offer
         if fetcher is not None and offer is not None:
             if fetcher.state is TransferState.REFUSED:
@@ -129,12 +129,12 @@ class UpdateReporter:
 
     def counters(self) -> dict[str, int]:
         """What root has counted, and what fetching counts."""
-        standing = self.standing
+        state = self.state
         fetched = FetchCounts() if self._fetcher is None else self._fetcher.counts
         return {
-            "commits": standing.commits,
-            "roll_backs": standing.roll_backs,
-            "refusals": standing.refusals,
+            "commits": state.commits,
+            "roll_backs": state.roll_backs,
+            "refusals": state.refusals,
             **asdict(fetched),
         }
 

@@ -28,14 +28,14 @@ _STOP_S = 5.0
 
 
 def uplink_loop(
-    uplink: Uplink, mail: UplinkQueue, clock: Clock, *, on_link: Callable[[bool, str], None]
+    uplink: Uplink, uplink_queue: UplinkQueue, clock: Clock, *, on_link: Callable[[bool, str], None]
 ) -> Callable[[WorkerContext], None]:
     """Outbox -> link, and the station's answers back."""
 
     def loop(worker: WorkerContext) -> None:
         while not worker.stopping:
             worker.beat()
-            for item in mail.take():
+            for item in uplink_queue.take():
                 _deliver(uplink, item, clock.mono_ns(), on_link)
             try:
                 uplink.pump(clock.mono_ns())
@@ -74,7 +74,7 @@ class UplinkComponent(Component):
     def __init__(
         self,
         uplink: Uplink,
-        mail: UplinkQueue,
+        uplink_queue: UplinkQueue,
         waiting: OutboxReader,
         supervisor: Supervisor,
         clock: Clock,
@@ -83,7 +83,7 @@ class UplinkComponent(Component):
     ) -> None:
         """``waiting`` is the uplink's own connection to the outbox; it is closed at the stop."""
         self._uplink = uplink
-        self._mail = mail
+        self._uplink_queue = uplink_queue
         self._waiting = waiting
         self._supervisor = supervisor
         self._clock = clock
@@ -97,7 +97,7 @@ class UplinkComponent(Component):
 
     def start(self) -> None:
         """Start the thread."""
-        loop = uplink_loop(self._uplink, self._mail, self._clock, on_link=self._on_link)
+        loop = uplink_loop(self._uplink, self._uplink_queue, self._clock, on_link=self._on_link)
         self._supervisor.spawn(self.name, loop, deadline_s=_DEADLINE_S)
 
     def watch(self, tick: Tick) -> None:
@@ -152,15 +152,15 @@ class LinkComponent(Component):
 
     name = "link"
 
-    def __init__(self, link: Link, mail: UplinkQueue, subscribe: tuple[str, ...], will: Will) -> None:
+    def __init__(self, link: Link, uplink_queue: UplinkQueue, subscribe: tuple[str, ...], will: Will) -> None:
         self._link = link
-        self._mail = mail
+        self._uplink_queue = uplink_queue
         self._subscribe = subscribe
         self._will = will
 
     def start(self) -> None:
         """Connect in the background."""
-        self._link.start(self._mail.event, subscribe=self._subscribe, will=self._will)
+        self._link.start(self._uplink_queue.event, subscribe=self._subscribe, will=self._will)
 
     def stop(self) -> None:
         """Disconnect cleanly."""

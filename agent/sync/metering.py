@@ -59,10 +59,10 @@ class Meter:
     def _affords(self, size_bytes: int, t_mono_ns: int) -> bool:
         if not self._config.pictures:
             return False
-        most = self._config.max_bytes_per_hour
-        if most is None:
+        budget_bytes = self._config.max_bytes_per_hour
+        if budget_bytes is None:
             return True
         while self._spent and t_mono_ns - self._spent[0][0] >= _WINDOW_NS:
             self._sum_bytes -= self._spent.popleft()[1]
         # A chunk larger than the whole budget would never go: it may, alone.
-        return self._sum_bytes + size_bytes <= most or not self._spent
+        return self._sum_bytes + size_bytes <= budget_bytes or not self._spent

@@ -217,11 +217,11 @@ class PictureSender:
     def _find(self) -> _Current | None:
         if len(self._unreceipted) >= _MAX_UNRECEIPTED:
             return None
-        for lane in SENDING:
-            while rows := self._waiting.pictures(lane, after_pic=self._after[lane], limit=1):
+        for priority in SENDING:
+            while rows := self._waiting.pictures(priority, after_pic=self._after[priority], limit=1):
                 row = rows[0]
                 jpeg = self._waiting.jpeg(row.pic)
-                self._after[lane] = row.pic
+                self._after[priority] = row.pic
                 if jpeg is not None:
                     offset = self._resume_at.pop(row.sha256, row.stored_bytes)
                     return _Current(row, jpeg, offset if 0 <= offset < row.size_bytes else 0)

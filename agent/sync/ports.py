@@ -23,7 +23,7 @@ class Waiting(Protocol):
     def records_of(self, priority: int, *, after_seq: int, limit: int) -> list[OutboxRow]:
         """Return the oldest records of a priority above a sequence number."""
 
-    def pictures(self, lane: PicturePriority, *, after_pic: int, limit: int) -> list[PictureRow]:
+    def pictures(self, priority: PicturePriority, *, after_pic: int, limit: int) -> list[PictureRow]:
         """Return the oldest pictures of a lane above a number."""
 
     def jpeg(self, pic: int) -> bytes | None:

@@ -29,7 +29,7 @@ class _Sent:
     t_mono_ns: int
 
 
-class _Lane:
+class _PriorityQueue:
     """The records of one priority, in the order of their numbers."""
 
     def __init__(self, priority: int) -> None:
@@ -40,7 +40,7 @@ class _Lane:
         """True when the outbox held no more the last time it changed."""
         self.unreceipted: OrderedDict[int, _Sent] = OrderedDict()
 
-    def look_again(self, *, some_left: bool) -> None:
+    def outbox_changed(self, *, some_left: bool) -> None:
         """The outbox has changed: more may have come, and of what was fetched some may have left unsent."""
         if some_left:
             self.ready.clear()
@@ -62,13 +62,13 @@ class _Lane:
     def overdue(self, t_mono_ns: int, patience_ns: int) -> bool:
         """True when the oldest has waited longer than this for its receipt."""
         oldest = next(iter(self.unreceipted.values()), None)
-        return oldest is not None and t_mono_ns - oldest.t_mono_ns > patience_ns
+        return oldest is not None and t_mono_ns - oldest.t_mono_ns > timeout_ns
 
     def go_back(self, cursor: int) -> None:
         """Publish again what comes after this number."""
         self.cursor = cursor
         self.unreceipted.clear()
-        self.look_again(some_left=True)
+        self.outbox_changed(some_left=True)
 
 
 class RecordSender:
@@ -79,7 +79,7 @@ class RecordSender:
         self._waiting = waiting
         self._fetch = fetch
         self._max_unreceipted = max_unreceipted
-        self._lanes: dict[int, _Lane] = {}
+        self._queues: dict[int, _PriorityQueue] = {}
         """By priority, the most urgent first."""
         self._changes: int | None = None
         self._given_up: int | None = None
@@ -92,7 +92,7 @@ class RecordSender:
     @property
     def unreceipted(self) -> int:
         """Records published and not yet receipted."""
-        return len(self._lane_of_seq)
+        return len(self._queue_of_seq)
 
     @property
     def held(self) -> int:
@@ -147,11 +147,13 @@ class RecordSender:
         changes = self._waiting.changes()
         if changes == self._changes:
             return
-        found = {*self._lanes, *self._waiting.priorities()}
-        self._lanes = {priority: self._lanes.get(priority) or _Lane(priority) for priority in sorted(found)}
+        found = {*self._queues, *self._waiting.priorities()}
+        self._queues = {
+            priority: self._queues.get(priority) or _PriorityQueue(priority) for priority in sorted(found)
+        }
         given_up = self._waiting.given_up()
-        for lane in self._lanes.values():
-            lane.look_again(some_left=given_up != self._given_up)
+        for queue in self._queues.values():
+            queue.outbox_changed(some_left=given_up != self._given_up)
         self._changes, self._given_up = changes, given_up
 
     def skipped(self) -> None:
@@ -160,10 +162,10 @@ class RecordSender:
 
     def sent(self, t_mono_ns: int) -> None:
         """Note that the record that was next went out."""
-        lane, row = self._take()
+        queue, row = self._take()
         ref = payload_ref(row.payload)
-        lane.unreceipted[row.seq] = _Sent(ref, t_mono_ns)
-        self._lane_of_seq[row.seq] = lane
+        queue.unreceipted[row.seq] = _Sent(ref, t_mono_ns)
+        self._queue_of_seq[row.seq] = queue
         self._seq_of_ref[ref] = row.seq
         self._holds.sent(row.seq)
 
@@ -209,24 +211,24 @@ class RecordSender:
 
     def rewind_overdue(self, t_mono_ns: int, patience_ns: int) -> int:
         """Publish again what of a priority has no receipt, where its oldest waits too long; return how many."""
-        late = [lane for lane in self._lanes.values() if lane.overdue(t_mono_ns, patience_ns)]
+        late = [queue for queue in self._queues.values() if queue.overdue(t_mono_ns, timeout_ns)]
         return sum(map(self._rewind, late))
 
     def rewind(self) -> int:
         """Publish again what has no receipt, in order; return how many those are."""
-        return sum(map(self._rewind, self._lanes.values()))
+        return sum(map(self._rewind, self._queues.values()))
 
     def start_over(self) -> int:
         """As ``rewind``, from the oldest records of the outbox on."""
         again = self.rewind()
-        for lane in self._lanes.values():
-            lane.go_back(0)
+        for queue in self._queues.values():
+            queue.go_back(0)
         return again
 
-    def _rewind(self, lane: _Lane) -> int:
-        again = len(lane.unreceipted)
-        for seq, sent in lane.unreceipted.items():
-            del self._lane_of_seq[seq]
+    def _rewind(self, queue: _PriorityQueue) -> int:
+        again = len(queue.unreceipted)
+        for seq, sent in queue.unreceipted.items():
+            del self._queue_of_seq[seq]
             self._seq_of_ref.pop(sent.ref, None)
-        lane.go_back(min(lane.unreceipted, default=lane.cursor + 1) - 1)
+        queue.go_back(min(queue.unreceipted, default=queue.cursor + 1) - 1)
         return again

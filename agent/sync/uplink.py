@@ -84,10 +84,10 @@ class Uplink:
         boot_id: bytes,
         config: UplinkConfig | None = None,
         downloads: Downloads | None = None,
-        believes: ReceiptVerifier | None = None,
+        verifier: ReceiptVerifier | None = None,
     ) -> None:
         """``believes`` are the station's keys; None takes answers as they come."""
-        self._believes = believes
+        self._verifier = verifier
         self._unit = unit
         self._downloads = downloads
         self._link = link
@@ -105,7 +105,7 @@ class Uplink:
         self._next_token = 1
         self._flights: dict[int, _Flight] = {}
         """By token."""
-        self._pace = CongestionWindow()
+        self._congestion = CongestionWindow()
         self._timeout_s = self._config.receipt_timeout_s
         self._resume_ns: int | None = None
         """Nothing is sent before this instant: the station or the broker asked for a pause."""
@@ -222,7 +222,7 @@ class Uplink:
         self._resume_ns = None
         sent = 0
         if self._may_send:
-            self._records.look()
+            self._records.refresh()
         while self._may_send and self._send_next(t_mono_ns):
             sent += 1
         return sent
@@ -271,7 +271,7 @@ class Uplink:
     def _send_chunk(self, t_mono_ns: int) -> bool:
         if not self._config.send_pictures or self._blocked:
             return False
-        chunk = self._pictures.next_chunk(t_mono_ns, room_bytes=self._pace.room_bytes)
+        chunk = self._pictures.next_chunk(t_mono_ns, room_bytes=self._congestion.room_bytes)
         if chunk is None:
             self._meter.nothing_waits()
             return False
@@ -315,13 +315,13 @@ class Uplink:
             return False
         self._next_token += 1
         self._flights[token] = _Flight(channel, seq, len(payload), t_mono_ns)
-        self._pace.sent(len(payload))
+        self._congestion.sent(len(payload))
         return True
 
     def _landed(self, token: int, t_mono_ns: int) -> _Flight | None:
         flight = self._flights.pop(token, None)
         if flight is not None:
-            self._pace.acked(flight.size_bytes, flight.t_mono_ns, t_mono_ns)
+            self._congestion.acked(flight.size_bytes, flight.t_mono_ns, t_mono_ns)
         return flight
 
     def _refused(self, token: int, code: int, t_mono_ns: int) -> None:
@@ -400,10 +400,10 @@ class Uplink:
             self._counts.malformed += 1
 
     def _is_believed(self, payload: bytes) -> bool:
-        if self._believes is None:
+        if self._verifier is None:
             return True
         try:
-            self._believes.check(payload)
+            self._verifier.check(payload)
         except WireError:
             return False
         return True
@@ -475,7 +475,7 @@ class Uplink:
         if self._downloads is not None:
             self._downloads.link_went()
         self._flights.clear()
-        self._pace = CongestionWindow()
+        self._congestion = CongestionWindow()
         self._blocked = False
         self._resume_ns = None
         self._timeout_s = self._config.receipt_timeout_s

@@ -262,8 +262,8 @@ class Tracker:
         plate = fuse_predictions(track.predictions)
         n_agreeing = sum(1 for prediction in track.predictions if prediction.text == plate.text)
         config = self._config
-        least = config.min_confidence if n_agreeing > 1 else config.min_confidence_single
-        if not config.min_chars <= len(plate.chars) <= config.max_chars or plate.confidence < least:
+        min_confidence = config.min_confidence if n_agreeing > 1 else config.min_confidence_single
+        if not config.min_chars <= len(plate.chars) <= config.max_chars or plate.confidence < min_confidence:
             return None
         best = track.best_of.get(plate.text) or max(track.best_of.values(), key=_quality_score)
         return Track(

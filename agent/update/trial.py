@@ -33,19 +33,19 @@ class TrialWatch:
         self._frames: dict[int, tuple[int, int]] = {}
         """Camera -> its count and when that last grew."""
 
-    def step(self, signs: HealthSample, t_mono_ns: int) -> bool:
+    def step(self, sample: HealthSample, t_mono_ns: int) -> bool:
         """Take one look; return True once everything has been well for long enough."""
-        self._linked |= signs.link_up
-        for camera, count in enumerate(signs.frames):
+        self._linked |= sample.link_up
+        for camera, count in enumerate(sample.frames):
             if count > self._frames.get(camera, (0, 0))[0]:
                 self._frames[camera] = (count, t_mono_ns)
-        if not self._is_well(signs, t_mono_ns):
+        if not self._is_well(sample, t_mono_ns):
             self._since_ns = None
             return False
         if self._since_ns is None:
             self._since_ns = t_mono_ns
         return t_mono_ns - self._since_ns >= self._well_ns
 
-    def _is_well(self, signs: HealthSample, t_mono_ns: int) -> bool:
+    def _is_well(self, sample: HealthSample, t_mono_ns: int) -> bool:
         fresh = sum(t_mono_ns - at <= _FRESH_S * _NS_PER_S for _, at in self._frames.values())
-        return fresh >= signs.cameras and not signs.late and (self._linked or not self._needs_link)
+        return fresh >= sample.cameras and not sample.late and (self._linked or not self._needs_link)

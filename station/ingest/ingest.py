@@ -216,11 +216,13 @@ class Ingest:
         return False
 
     def _is_small_enough(self, chunk: PictureChunk, payload: bytes) -> bool:
-        most = self._limits.picture_bytes
-        if chunk.total_bytes <= most:
+        max_bytes = self._limits.picture_bytes
+        if chunk.total_bytes <= max_bytes:
             return True
         self.counts.oversized += 1
-        self._refuse(chunk.unit, payload, NackCode.QUOTA, f"picture of {chunk.total_bytes} bytes, at most {most}")
+        self._refuse(
+            chunk.unit, payload, NackCode.QUOTA, f"picture of {chunk.total_bytes} bytes, at most {max_bytes}"
+        )
         return False
 
     def _refuse(self, unit: str, payload: bytes, code: NackCode, detail: str) -> None:

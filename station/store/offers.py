@@ -108,19 +108,19 @@ def offers(db: Database) -> list[Offered]:
     ]
 
 
-def answer(db: Database, path: Path, wish: ChunkRequest) -> tuple[str, bytes] | None:
+def answer(db: Database, path: Path, request: ChunkRequest) -> tuple[str, bytes] | None:
     """The next bytes of what is offered to the unit; None for anything else that it may wish.  Raises StoreError."""
-    row = db.first(_SIZE, {"of": wish.unit, "hash": wish.sha256})
-    if row is None or not wish.offset < row[0]:
+    row = db.first(_SIZE, {"of": request.unit, "hash": request.sha256})
+    if row is None or not request.offset < row[0]:
         return None
-    file_path = folder_of(path) / f"{wish.sha256.hex()}.lprup"
+    file_path = folder_of(path) / f"{request.sha256.hex()}.lprup"
     try:
         with file_path.open("rb") as file:
-            file.seek(wish.offset)
+            file.seek(request.offset)
             data = file.read(MAX_PART_BYTES)
     except OSError as error:
         raise StoreError(f"{file_path}: cannot be read: {error.strerror}; offer the update again") from error
     if not data:
         raise StoreError(f"{file_path}: shorter than it was; offer the update again")
-    part = FilePart(unit=wish.unit, sha256=wish.sha256, offset=wish.offset, data=data)
-    return build(wish.unit, Channel.PART), encode(part)
+    part = FilePart(unit=request.unit, sha256=request.sha256, offset=request.offset, data=data)
+    return build(request.unit, Channel.PART), encode(part)

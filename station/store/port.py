@@ -76,7 +76,7 @@ class Store(Protocol):
     def keep_file(self, source: Path) -> tuple[bytes, int]:
         """Copy a file to where units get it from; return its hash and size."""
 
-    def update_bytes(self, wish: ChunkRequest) -> tuple[str, bytes] | None:
+    def update_bytes(self, request: ChunkRequest) -> tuple[str, bytes] | None:
         """Return what a unit asked for, as topic and payload; None when that is not offered to it."""
 
     def latest(

@@ -78,17 +78,17 @@ def gaps(db: Database, unit: str, seq_high: int) -> list[Gap]:
 
 def merge(ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """Join ranges, sorted by their first number, that touch or overlap."""
-    held: tuple[int, int] | None = None
+    current: tuple[int, int] | None = None
     for first, last in ranges:
-        if held is None:
-            held = (first, last)
-        elif first <= held[1] + 1:
-            held = (held[0], max(held[1], last))
+        if current is None:
+            current = (first, last)
+        elif first <= current[1] + 1:
+            current = (current[0], max(current[1], last))
         else:
-            yield held
-            held = (first, last)
-    if held is not None:
-        yield held
+            yield current
+            current = (first, last)
+    if current is not None:
+        yield current
 
 
 def _holes(seen: Iterable[tuple[int, int]], seq_high: int) -> Iterator[tuple[int, int]]:

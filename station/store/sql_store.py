@@ -132,9 +132,9 @@ class SqlStore:
         """Beside the database."""
         return offers.keep_file(self.path, source)
 
-    def update_bytes(self, wish: ChunkRequest) -> tuple[str, bytes] | None:
+    def update_bytes(self, request: ChunkRequest) -> tuple[str, bytes] | None:
         """From the file beside the database."""
-        return offers.answer(self.db, self.path, wish)
+        return offers.answer(self.db, self.path, request)
 
     def latest(
         self, schema: str, *, unit: str | None = None, since_us: int | None = None, limit: int | None = None

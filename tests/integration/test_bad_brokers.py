@@ -84,18 +84,18 @@ def test_a_broker_that_takes_one_message_at_a_time(tmp_path, protocol):
     arrival = station_on(broker, tmp_path)
     reads = [make_read(n) for n in range(1, 11)]
     unit = unit_on(broker, tmp_path, reads, protocol=protocol, send_pictures=True, chunk_bytes=1024)
-    most = 0
+    max_in_flight = 0
 
     def dry() -> bool:
-        nonlocal most
+        nonlocal max_in_flight
         waiting = unit.step()
-        most = max(most, unit.uplink.in_flight)
+        max_in_flight = max(max_in_flight, unit.uplink.in_flight)
         return not waiting
 
     step_until(unit, dry)
     if protocol == "5":
         assert [event.max_in_flight for event in unit.heard if isinstance(event, LinkUp)] == [1]
-        assert most == 1
+        assert max_in_flight == 1
     assert unit.uplink.counts.not_taken == 0
     assert arrival.stored() == list(range(1, 11))
     assert arrival.store.count_pictures() == 20

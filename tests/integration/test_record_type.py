@@ -96,13 +96,13 @@ def send_all(folder: Path, keys: Path, registry: Registry, port: int, records: l
     outbox, _ = open_outbox(folder / "unit", encoder, limits=Limits(min_free_bytes=0, ballast_bytes=0))
     outbox.append(records)
     reader = OutboxReader(outbox.path)
-    mail, commands, clock = UplinkQueue(), ReadQueue(), RealClock()
+    uplink_queue, commands, clock = UplinkQueue(), ReadQueue(), RealClock()
     link = LinkMqtt(MqttLinkConfig(kind="mqtt", host="127.0.0.1", port=port, unit=UNIT))
-    believes = ReceiptVerifier.of([ring.receipts.public])
-    uplink = Uplink(link, reader, commands.answer, unit=UNIT, boot_id=BOOT, believes=believes)
+    verifier = ReceiptVerifier.of([ring.receipts.public])
+    uplink = Uplink(link, reader, commands.add_command, unit=UNIT, boot_id=BOOT, verifier=verifier)
     supervisor = Supervisor(clock)
-    supervisor.spawn("uplink", uplink_loop(uplink, mail, clock, on_link=lambda *_: None))
-    link.start(mail.event, subscribe=heard_by_unit(UNIT), will=None)
+    supervisor.spawn("uplink", uplink_loop(uplink, uplink_queue, clock, on_link=lambda *_: None))
+    link.start(uplink_queue.event, subscribe=heard_by_unit(UNIT), will=None)
     until_ns = clock.mono_ns() + round(WAIT_S * 1e9)
     while outbox.stats().used_bytes and clock.mono_ns() < until_ns:
         if found := commands.take():

@@ -17,7 +17,7 @@ from tests.builders import BOOT, make_encoder, make_read
 class Ready:
     """A geotagger whose reads are made already."""
 
-    held = 0
+    waiting = 0
 
     def __init__(self) -> None:
         self.reads: list = []
@@ -66,12 +66,12 @@ def test_reads_are_held_until_the_disk_takes_them(parts, error, counted):
     disk.error = error
     for number in range(1, 4):
         ready.reads = [make_read(number)]
-        settled = committer.commit_ready(number)
-        assert (settled.stuck, settled.reads, committer.stuck) == (True, (), True)
+        result = committer.commit_ready(number)
+        assert (result.stuck, result.reads, committer.stuck) == (True, (), True)
     assert (getattr(committer.counts, counted), committer.waiting) == (3, 3)
     disk.error = None
-    settled = committer.commit_ready(9)
-    assert (settled.seqs, committer.stuck, committer.waiting) == ((1, 2, 3), False, 0)
+    result = committer.commit_ready(9)
+    assert (result.seqs, committer.stuck, committer.waiting) == ((1, 2, 3), False, 0)
     assert outbox.stats().reads == 3
 
 
@@ -97,10 +97,10 @@ def test_hours_without_a_disk_keep_the_reads_and_give_up_scenes(parts):
         committer.commit_ready(number)
     assert committer.counts.scenes_dropped == 400 - 256
     disk.error = None
-    settled = committer.commit_ready(9999)
-    assert len(settled.reads) == 400
-    assert [len(read.pictures) for read in settled.reads] == [2] * 256 + [1] * 144
-    assert settled.reads[-1].pictures[0].kind is PictureKind.PLATE
+    result = committer.commit_ready(9999)
+    assert len(result.reads) == 400
+    assert [len(read.pictures) for read in result.reads] == [2] * 256 + [1] * 144
+    assert result.reads[-1].pictures[0].kind is PictureKind.PLATE
     stats = outbox.stats()
     assert (stats.reads, stats.plates, stats.overviews) == (400, 400, 256)
 

@@ -172,8 +172,8 @@ def work(outbox: Outbox, reader: OutboxReader) -> None:
     rows = reader.records(after_seq=0, limit=10_000)
     for priority in reader.priorities():
         reader.records_of(priority, after_seq=0, limit=10_000)
-    for lane in PicturePriority:
-        for picture in reader.pictures(lane, after_pic=0, limit=10_000):
+    for priority in PicturePriority:
+        for picture in reader.pictures(priority, after_pic=0, limit=10_000):
             reader.jpeg(picture.pic)
     reader.quarantined(limit=10_000)
     outbox.apply([Receipted(((rows[-1].seq, b"another id"),))] if rows else [])
@@ -210,12 +210,12 @@ def live(folder: Path) -> Outbox:
 
 def announced(rows: list[OutboxRow]) -> set[int]:
     bodies = [decode_record(row.payload, TYPES).body for row in rows if row.schema == Tombstone.SCHEMA]
-    stones = [body for body in bodies if isinstance(body, Tombstone)]
+    announced = [body for body in bodies if isinstance(body, Tombstone)]
     return {
         seq
-        for stone in stones
-        if stone.reason is LostReason.DAMAGE and stone.lost is Lost.RECORD
-        for first, last in stone.ranges
+        for tombstone in announced
+        if tombstone.reason is LostReason.DAMAGE and tombstone.lost is Lost.RECORD
+        for first, last in tombstone.ranges
         for seq in range(first, last + 1)
     }
 
@@ -443,8 +443,8 @@ def test_a_rescue_on_a_full_disk_saves_every_record_and_says_which_pictures_not(
     assert any("no room for all pictures" in problem for problem in report.problems)
     reader = OutboxReader(again.path)
     rows = [row for row in reader.records(after_seq=0, limit=99) if row.schema == Tombstone.SCHEMA]
-    stones = [decode_record(row.payload, TYPES).body for row in rows]
-    told = {stone.lost: stone.ranges for stone in stones}
+    announced = [decode_record(row.payload, TYPES).body for row in rows]
+    told = {tombstone.lost: tombstone.ranges for tombstone in announced}
     assert told[Lost.PLATE] == told[Lost.OVERVIEW] == ((1, 11),)
     reader.close()
     again.close()

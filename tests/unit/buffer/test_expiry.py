@@ -52,13 +52,15 @@ def test_a_tombstone_says_what_expired_in_words_that_the_first_release_takes(tmp
     outbox = opened(tmp_path)
     outbox.append([read(1, 100), alarm(1, expires_utc_us=100), read(2, 100, pictures=())])
     outbox.expire(100)
-    told = {(stone.lost, stone.ranges, stone.count) for stone in tombstones(outbox)}
+    told = {(tombstone.lost, tombstone.ranges, tombstone.count) for tombstone in tombstones(outbox)}
     assert told == {
         (Lost.READ, ((1, 3),), 2), (Lost.RECORD, ((2, 2),), 1), (Lost.PLATE, ((1, 1),), 1),
         (Lost.OVERVIEW, ((1, 1),), 1),
     }  # fmt: skip
-    assert {(stone.reason, stone.cause) for stone in tombstones(outbox)} == {(LostReason.BUDGET, "expired")}
-    assert {TOMBSTONE_TYPE.export(stone)["reason"] for stone in tombstones(outbox)} == {"expired"}
+    assert {(tombstone.reason, tombstone.cause) for tombstone in tombstones(outbox)} == {
+        (LostReason.BUDGET, "expired")
+    }
+    assert {TOMBSTONE_TYPE.export(tombstone)["reason"] for tombstone in tombstones(outbox)} == {"expired"}
     outbox.close()
 
 
@@ -69,7 +71,7 @@ def test_refused_records_expire_as_well(tmp_path):
     outbox.apply([Quarantined(1, "malformed"), Quarantined(2, "malformed")])
     assert outbox.expire(100).records == 1
     assert (outbox.stats().quarantined, outbox.stats().types["alarm/1"].expired) == (1, 1)
-    assert [stone.ranges for stone in tombstones(outbox)] == [((1, 1),)]
+    assert [tombstone.ranges for tombstone in tombstones(outbox)] == [((1, 1),)]
     outbox.close()
 
 
@@ -107,7 +109,12 @@ def test_many_that_expire_together_go_a_bounded_number_at_a_time(tmp_path):
     rounds = [outbox.expire(100) for _ in range(3)]
     assert [expired.records for expired in rounds] == [MAX_AT_ONCE, MAX_AT_ONCE, 10]
     assert [expired.more for expired in rounds] == [True, True, False]
-    named = [seq for stone in tombstones(outbox) for first, last in stone.ranges for seq in range(first, last + 1)]
+    named = [
+        seq
+        for tombstone in tombstones(outbox)
+        for first, last in tombstone.ranges
+        for seq in range(first, last + 1)
+    ]
     assert sorted(named) == list(range(1, 2 * count + 1, 2))
     outbox.close()
 
@@ -133,9 +140,9 @@ def test_exactly_what_has_expired_is_gone_and_named(tmp_path_factory, records, m
     assert {row.seq for row in rows_of(outbox)} & set(seqs) == set(seqs) - gone
     named = [
         seq
-        for stone in tombstones(outbox)
-        if stone.lost in {Lost.READ, Lost.RECORD}
-        for first, last in stone.ranges
+        for tombstone in tombstones(outbox)
+        if tombstone.lost in {Lost.READ, Lost.RECORD}
+        for first, last in tombstone.ranges
         for seq in range(first, last + 1)
     ]
     assert set(named) == gone

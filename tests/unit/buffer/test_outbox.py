@@ -152,8 +152,8 @@ def test_refused_records_are_set_aside_and_can_be_sent_again(tmp_path):
     assert {row.seq: row.payload for row in waiting(outbox)} == before
     outbox.apply([Quarantined(1, "malformed")])
     assert outbox.discard(10) == 1
-    (stone,) = tombstones(outbox)
-    assert (stone.lost, stone.reason, stone.ranges) == (Lost.RECORD, LostReason.OPERATOR, ((1, 1),))
+    (tombstone,) = tombstones(outbox)
+    assert (tombstone.lost, tombstone.reason, tombstone.ranges) == (Lost.RECORD, LostReason.OPERATOR, ((1, 1),))
     outbox.close()
 
 
@@ -181,7 +181,12 @@ def test_over_budget_pictures_of_hits_outlive_all_others(tmp_path):
     reader = OutboxReader(outbox.path)
     hits = reader.pictures(PicturePriority.HIT_OVERVIEW, after_pic=0, limit=99)
     assert len(hits) == len(reader.pictures(PicturePriority.HIT_PLATE, after_pic=0, limit=99)) == 13
-    named = {seq for stone in tombstones(outbox) for first, last in stone.ranges for seq in range(first, last + 1)}
+    named = {
+        seq
+        for tombstone in tombstones(outbox)
+        for first, last in tombstone.ranges
+        for seq in range(first, last + 1)
+    }
     assert named
     assert not named & {row.seq for row in hits}
     reader.close()
@@ -194,11 +199,11 @@ def test_evicted_reads_are_counted_and_announced(tmp_path):
     for number in range(1, 60):
         outbox.append([make_read(number)])
     stats = outbox.stats()
-    stones = [s for s in tombstones(outbox) if s.lost is Lost.READ]
-    assert stats.evicted_reads == sum(s.count for s in stones) > 0
+    announced = [s for s in tombstones(outbox) if s.lost is Lost.READ]
+    assert stats.evicted_reads == sum(s.count for s in announced) > 0
     assert stats.reads + stats.evicted_reads == stats.appended == 59
     left = [row.seq for row in waiting(outbox) if row.schema == Read.SCHEMA]
-    gone = {seq for s in stones for first, last in s.ranges for seq in range(first, last + 1)}
+    gone = {seq for s in announced for first, last in s.ranges for seq in range(first, last + 1)}
     assert not gone & set(left)
     outbox.close()
 
@@ -300,8 +305,8 @@ def test_garbage_in_place_of_the_file_is_set_aside(tmp_path):
     assert report.moved_to is not None
     (seq,) = again.append([make_read(2)])
     assert seq > 1
-    (stone,) = tombstones(again)
-    assert (stone.lost, stone.reason) == (Lost.RECORD, LostReason.DAMAGE)
+    (tombstone,) = tombstones(again)
+    assert (tombstone.lost, tombstone.reason) == (Lost.RECORD, LostReason.DAMAGE)
     again.close()
 
 

@@ -162,11 +162,11 @@ def test_eviction_takes_the_least_urgent_first_and_only_what_may_go(tmp_path):
     assert (types["note/1"].waiting, types["alarm/1"].waiting) == (0, 40)
     assert 0 < types["read/1"].evicted < 40
     left = [row.seq for row in rows_of(outbox)]
-    stones = tombstones(outbox)
-    gone = [seq for stone in stones for first, last in stone.ranges for seq in range(first, last + 1)]
+    announced = tombstones(outbox)
+    gone = [seq for tombstone in announced for first, last in tombstone.ranges for seq in range(first, last + 1)]
     assert not set(gone) & set(left)
     assert sorted(gone) == sorted(set(range(1, 121)) - set(left))
-    assert {stone.lost for stone in stones} == {Lost.RECORD, Lost.READ}
+    assert {tombstone.lost for tombstone in announced} == {Lost.RECORD, Lost.READ}
     reads = [row.seq for row in rows_of(outbox) if row.schema == "read/1"]
     assert reads == sorted(reads)[-len(reads) :]
     assert outbox.lost_records == sum(counts.evicted for counts in types.values())
@@ -181,7 +181,7 @@ def test_numbers_that_left_before_are_bridged_and_those_still_here_never(tmp_pat
     outbox._con.execute("UPDATE quarantine SET kept = 1")
     outbox._limits = replace(SMALL, max_bytes=400)
     outbox.append([alarm(2)])
-    assert [stone.ranges for stone in tombstones(outbox)] == [((1, 3), (5, 5), (7, 7))]
+    assert [tombstone.ranges for tombstone in tombstones(outbox)] == [((1, 3), (5, 5), (7, 7))]
     outbox.close()
 
 
@@ -209,8 +209,8 @@ def test_pictures_of_any_type_wait_by_its_retention_class(tmp_path):
     outbox.append([NewRecord(Note(text="hit"), pictures=(first,)), NewRecord(Note(text=""), pictures=(second,))])
     reader = OutboxReader(outbox.path)
     shas = [
-        [row.sha256 for row in reader.pictures(lane, after_pic=0, limit=9)]
-        for lane in (PicturePriority.HIT_PLATE, PicturePriority.PLATE)
+        [row.sha256 for row in reader.pictures(priority, after_pic=0, limit=9)]
+        for priority in (PicturePriority.HIT_PLATE, PicturePriority.PLATE)
     ]
     assert shas == [[first.sha256], [second.sha256]]
     reader.close()

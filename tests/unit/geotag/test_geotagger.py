@@ -37,12 +37,12 @@ def test_a_track_waits_for_the_fix_after_it_and_is_interpolated():
     geotagger.add_fix(make_fix(0))
     geotagger.add_track(make_track(t_mono_ns=NS_PER_S // 2))
     assert geotagger.tick(NS_PER_S) == []
-    assert geotagger.held == 1
+    assert geotagger.waiting == 1
     geotagger.add_fix(make_fix(NS_PER_S))
     (read,) = geotagger.tick(NS_PER_S)
     assert read.body.place.method is GeotagMethod.INTERPOLATED
     assert read.body.utc_us == (UTC_NS + NS_PER_S // 2) // 1000
-    assert (read.body.time.source, geotagger.held) == (TimeSource.GNSS, 0)
+    assert (read.body.time.source, geotagger.waiting) == (TimeSource.GNSS, 0)
 
 
 @pytest.mark.parametrize(("waited_ms", "n"), [(1499, 0), (1500, 1)])
@@ -64,7 +64,7 @@ def test_every_track_becomes_exactly_one_read(taken, ticks):
     reads = [read for t_ns in sorted(ticks) for read in geotagger.tick(t_ns)] + geotagger.flush()
     assert sorted(read.body.text for read in reads) == sorted(track.plate.text for track in taken)
     assert [read.read_id for read in reads] == sorted({read.read_id for read in reads})
-    assert (geotagger.held, geotagger.flush()) == (0, [])
+    assert (geotagger.waiting, geotagger.flush()) == (0, [])
 
 
 def test_rereads_do_not_come_out_and_are_counted():

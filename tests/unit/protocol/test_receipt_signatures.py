@@ -89,14 +89,14 @@ def test_the_bytes_of_a_signed_receipt_are_pinned(bless, repo):
 class Unit:
     """An uplink that believes one station, on a real outbox with one read."""
 
-    def __init__(self, folder, believes) -> None:
+    def __init__(self, folder, verifier) -> None:
         self.outbox = open_outbox(folder, make_encoder(), limits=Limits(min_free_bytes=0, ballast_bytes=0))[0]
         self.outbox.append([make_read(1)])
         self.reader = OutboxReader(self.outbox.path)
         self.commands: list = []
         self.sent: list[bytes] = []
         self.uplink = Uplink(
-            self, self.reader, self.commands.append, unit="unit-07", boot_id=BOOT, believes=believes
+            self, self.reader, self.commands.append, unit="unit-07", boot_id=BOOT, verifier=verifier
         )
         self.uplink.handle(LinkUp(16), 0)
         self.uplink.pump(0)

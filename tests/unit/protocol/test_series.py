@@ -32,7 +32,7 @@ def a_read(seq: int) -> bytes:
     return make_read_record(seq, seq=seq).payload
 
 
-def a_stone(seq: int, reason: LostReason, *ranges: tuple[int, int]) -> bytes:
+def a_tombstone(seq: int, reason: LostReason, *ranges: tuple[int, int]) -> bytes:
     return make_record(make_tombstone(*ranges, lost=Lost.RECORD, reason=reason), seq=seq).payload
 
 
@@ -120,7 +120,7 @@ def test_a_strangers_signature_is_seen():
 
 
 def test_what_the_unit_declared_lost_is_not_missing():
-    records = {1: a_read(1), 2: a_read(2), 5: a_read(5), 6: a_stone(6, LostReason.BUDGET, (3, 3))}
+    records = {1: a_read(1), 2: a_read(2), 5: a_read(5), 6: a_tombstone(6, LostReason.BUDGET, (3, 3))}
     found = look(chain(records))
     assert found.declared == [(3, 3)]
     assert found.missing == [(4, 4)]
@@ -128,7 +128,7 @@ def test_what_the_unit_declared_lost_is_not_missing():
 
 def test_a_chain_may_begin_anew_only_after_declared_damage():
     first = chain({1: a_read(1), 2: a_read(2)})
-    declared = chain({3: a_stone(3, LostReason.DAMAGE), 4: a_read(4)})
+    declared = chain({3: a_tombstone(3, LostReason.DAMAGE), 4: a_read(4)})
     found = look(first + declared)
     assert found.restarts == [3]
     assert found.is_right

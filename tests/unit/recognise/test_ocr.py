@@ -97,11 +97,11 @@ class Counting:
 
 
 @pytest.mark.parametrize(
-    ("confidence", "alone", "cuts"),
+    ("confidence", "single_image", "cuts"),
     [(0.04, True, 1), (0.1, True, 4), (0.1, False, 1), (0.5, True, 4), (0.5, False, 4), (0.95, True, 1)],
 )
 def test_only_a_doubtful_plate_is_cut_again(
-    repo: Path, monkeypatch: pytest.MonkeyPatch, confidence: float, alone: bool, cuts: int
+    repo: Path, monkeypatch: pytest.MonkeyPatch, confidence: float, single_image: bool, cuts: int
 ):
     """What is sure and what is hopeless costs one call, what is doubtful four; a single picture is given more."""
     ocr = Ocr(load_active(repo / "models")[1])
@@ -116,7 +116,7 @@ def test_only_a_doubtful_plate_is_cut_again(
     monkeypatch.setattr(ocr, "_predict", doubtful)
     frame = load_rgb(repo / "tests/drives/city-day/frames/0010.jpg")
 
-    ocr.read(frame, Box(800, 400, 880, 440), single_image=alone)
+    ocr.read(frame, Box(800, 400, 880, 440), single_image=single_image)
 
     assert counting.calls == cuts
 

@@ -49,7 +49,7 @@ def command(made, *words):
     return CliRunner().invoke(app, [*words, "--db", str(db)])
 
 
-def wish(sha256: bytes, offset: int, *, unit: str = "unit-07") -> bytes:
+def request(sha256: bytes, offset: int, *, unit: str = "unit-07") -> bytes:
     return encode(ChunkRequest(unit=unit, boot_id=BOOT, sha256=sha256, offset=offset))
 
 
@@ -68,23 +68,23 @@ def test_a_unit_gets_what_it_is_offered_byte_for_byte(made, store):
     assert (offered.release, offered.size_bytes, offered.parts) == (42, len(data), ("code",))
     got = b""
     while len(got) < offered.size_bytes:
-        ((where, answer),) = ingest.handle(UP, wish(offered.sha256, len(got)))
+        ((where, answer),) = ingest.handle(UP, request(offered.sha256, len(got)))
         assert where == build("unit-07", Channel.PART)
         part = decode(answer, FilePart)
         assert part.offset == len(got)
         got += part.data
     assert got == data
     assert ingest.counts.chunk_requests == 4
-    assert ingest.handle(UP, wish(offered.sha256, len(got))) == []
+    assert ingest.handle(UP, request(offered.sha256, len(got))) == []
 
 
 def test_another_unit_gets_nothing(made, store):
     offer(made)
     (row,) = store.offers()
     ingest = Ingest(store, "station", lambda: 1)
-    of_another = wish(row.sha256, 0, unit="unit-08")
+    of_another = request(row.sha256, 0, unit="unit-08")
     assert ingest.handle(build("unit-08", Channel.UPDATE), of_another) == []
-    assert ingest.handle(UP, wish(bytes(32), 0)) == []
+    assert ingest.handle(UP, request(bytes(32), 0)) == []
     assert ingest.handle(UP, of_another) != [], "in another's name: refused"
     assert ingest.counts.not_authorised == 1
 
@@ -109,7 +109,7 @@ def test_a_file_that_went_is_counted_and_answered_with_silence(made, store):
     for path in folder_of(db).iterdir():
         path.unlink()
     ingest = Ingest(store, "station", lambda: 1)
-    assert ingest.handle(UP, wish(row.sha256, 0)) == []
+    assert ingest.handle(UP, request(row.sha256, 0)) == []
     assert ingest.counts.storage_failures == 1
     assert "offer the update again" in ingest.last_failure
 

@@ -160,7 +160,7 @@ class Wanting:
     """Always wants bytes of an update."""
 
     def __init__(self):
-        self.offers, self.parts, self.wished_ns = [], [], []
+        self.offers, self.parts, self.requested_ns = [], [], []
 
     def offered(self, kind, payload):
         if payload == b"nonsense":
@@ -173,10 +173,10 @@ class Wanting:
         return payload != b"stray"
 
     def next_request(self, t_mono_ns, *, metered):
-        return None if len(self.wished_ns) >= 3 else b"wish"
+        return None if len(self.requested_ns) >= 3 else b"wish"
 
     def request_sent(self, t_mono_ns):
-        self.wished_ns.append(t_mono_ns)
+        self.requested_ns.append(t_mono_ns)
 
     def link_went(self):
         """Three chunk_requests are all it has."""
@@ -191,7 +191,7 @@ def test_updates_are_asked_for_when_neither_reads_nor_pictures_wait(tmp_path):
     assert topics.count(UPDATE_TOPIC) == 3
     assert topics[-3:] == [UPDATE_TOPIC] * 3
     assert PIC_TOPIC in topics
-    wanting.wished_ns.clear()
+    wanting.requested_ns.clear()
     rig.outbox.append([make_read(6)])
     topics = [topic for topic, *_ in rig.pump()]
     assert topics[0] == READ_TOPIC
