@@ -186,7 +186,7 @@ def test_altered_or_truncated_payload_leaves_nothing(unit, at):
         del data[-1]
     else:
         data[-1 if at == "middle" else data.index(b"newnew")] ^= 1
-    with pytest.raises(UpdateError, match=r"altered|cut short"):
+    with pytest.raises(UpdateError, match=r"altered|truncated"):
         unit.apply(bytes(data))
     assert unit.releases.current == 0
     assert not leftovers(unit)
