@@ -1,4 +1,4 @@
-"""Pictures in resumable chunks: those of hits first, plates before overviews, one picture at a time."""
+"""Sends pictures in resumable chunks: those of hits first, plates before overviews, one picture at a time."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class _Current:
     jpeg: bytes
     offset: int
     next_bytes: int = 0
-    """Size of the chunk that is to go."""
+    """Size of the chunk to send."""
 
 
 @dataclass(slots=True)
 class _Sent:
-    """A picture, or its beginning, on its way."""
+    """A picture of which chunks were sent."""
 
     size_bytes: int
     t_mono_ns: int
@@ -47,7 +47,7 @@ class _Sent:
 
 
 class PictureSender:
-    """Cuts what waits into chunks.  Part of the uplink, used by its thread alone."""
+    """Splits waiting pictures into chunks.  Part of the uplink, used only by its thread."""
 
     def __init__(
         self, unit: str, boot_id: bytes, waiting: Waiting, counts: UplinkCounts, chunk_bytes: int
@@ -75,7 +75,7 @@ class PictureSender:
         self._resume_at: dict[bytes, int] = {}
 
     def limit(self, max_packet_bytes: int | None) -> None:
-        """Keep chunks below the largest packet the peer takes."""
+        """Keep chunks below the largest packet that the peer accepts."""
         self._max_bytes = self._configured_bytes
         self._fits = max_packet_bytes is None or max_packet_bytes >= _ENVELOPE_BYTES + _MIN_CHUNK_BYTES
         if max_packet_bytes is not None:
@@ -90,7 +90,7 @@ class PictureSender:
         self._shrink()
 
     def passed(self) -> None:
-        """A chunk was acknowledged."""
+        """Note that a chunk was acknowledged."""
         self._passed += 1
         larger = min(self._max_bytes, self._chunk_bytes * 2)
         if self._passed >= _PASSED_TO_GROW << self._failures.get(larger, 0):
@@ -115,9 +115,9 @@ class PictureSender:
         self._pending = None
 
     def next_chunk(self, t_mono_ns: int, *, room_bytes: int) -> bytes | None:
-        """Return the next chunk to publish, the same one until ``sent``; None when nothing waits.
+        """Return the next chunk to publish, the same one until ``sent``; None if no picture waits.
 
-        On a slow link, of which ``room_bytes`` tells, chunks are small: a read made meanwhile waits for one of them.
+        With a small ``room_bytes``, as on a slow link, chunks are small, because a new read may wait for one.
         """
         if not self._fits or self._pause.is_on(t_mono_ns):
             return None
@@ -146,7 +146,7 @@ class PictureSender:
         return self._pending
 
     def sent(self, t_mono_ns: int) -> None:
-        """Note that the chunk went out."""
+        """Note that the chunk was sent."""
         current, chunk = self._current, self._pending
         self._pending = None
         if current is None or chunk is None:
@@ -161,7 +161,7 @@ class PictureSender:
             self._current = None
 
     def stored(self, sha256: bytes, stored_bytes: int) -> None:
-        """Note what the station holds of a picture."""
+        """Note how much of a picture the station has."""
         way = self._unreceipted.get(sha256)
         if way is None:
             return
@@ -189,7 +189,7 @@ class PictureSender:
             self._resume_at[sha256] = offset
 
     def refused(self, ref: bytes) -> bytes | None:
-        """Give up the picture one of whose chunks was refused for good; return its hash, None when unknown."""
+        """Drop the picture of a permanently refused chunk; return its hash, None if unknown."""
         for sha256, way in self._unreceipted.items():
             if ref in way.refs:
                 del self._unreceipted[sha256]
@@ -199,7 +199,7 @@ class PictureSender:
         return None
 
     def overdue(self, t_mono_ns: int, patience_ns: int) -> bool:
-        """True when a picture went out long ago and its receipt has not come."""
+        """True if a picture's receipt is overdue."""
         oldest = next(iter(self._unreceipted.values()), None)
         return oldest is not None and self._current is None and t_mono_ns - oldest.t_mono_ns > patience_ns
 

@@ -1,6 +1,6 @@
-"""Which record goes next, and which wait for their receipts: the most urgent first, each priority from its oldest on.
+"""Chooses the next record and tracks those without a receipt: most urgent priority first, oldest first within each.
 
-A cursor for each priority: whatever waits, a record of a lower number leaves before the next one of a higher number.
+There is a cursor per priority, so a more urgent record is always sent before the next less urgent one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _LOOKED_AT = 16
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """A record on its way."""
+    """A record that was sent."""
 
     ref: bytes
     t_mono_ns: int
@@ -37,11 +37,11 @@ class _PriorityQueue:
         self.cursor = 0
         self.ready: deque[OutboxRow] = deque()
         self.is_at_end = False
-        """True when the outbox held no more the last time it changed."""
+        """True if the outbox had no more at its last change."""
         self.unreceipted: OrderedDict[int, _Sent] = OrderedDict()
 
     def outbox_changed(self, *, some_left: bool) -> None:
-        """The outbox has changed: more may have come, and of what was fetched some may have left unsent."""
+        """The outbox has changed: there may be more records, and fetched ones may have been deleted unsent."""
         if some_left:
             self.ready.clear()
         self.is_at_end = False
@@ -65,17 +65,17 @@ class _PriorityQueue:
         return oldest is not None and t_mono_ns - oldest.t_mono_ns > timeout_ns
 
     def go_back(self, cursor: int) -> None:
-        """Publish again what comes after this number."""
+        """Publish again from the record after this number."""
         self.cursor = cursor
         self.unreceipted.clear()
         self.outbox_changed(some_left=True)
 
 
 class RecordSender:
-    """Walks through the outbox.  Part of the uplink, used by its thread alone."""
+    """Cursors over the outbox.  Part of the uplink, used only by its thread."""
 
     def __init__(self, waiting: Waiting, *, fetch: int, max_unreceipted: int) -> None:
-        """``max_unreceipted`` is for each priority: a backlog that waits for receipts holds up nothing urgent."""
+        """``max_unreceipted`` is per priority: a backlog that waits for receipts does not delay urgent records."""
         self._waiting = waiting
         self._fetch = fetch
         self._max_unreceipted = max_unreceipted
@@ -161,7 +161,7 @@ class RecordSender:
         self._forget_hold(self._take()[1].seq)
 
     def sent(self, t_mono_ns: int) -> None:
-        """Note that the record that was next went out."""
+        """Note that the next record was sent."""
         queue, row = self._take()
         ref = payload_ref(row.payload)
         queue.unreceipted[row.seq] = _Sent(ref, t_mono_ns)
@@ -193,7 +193,7 @@ class RecordSender:
             self._seq_of_ref.pop(lane.unreceipted.pop(seq).ref, None)
 
     def seq_of(self, ref: bytes) -> int | None:
-        """Return which of the records that wait has these bytes."""
+        """Return the record without receipt that has these bytes."""
         return self._seq_of_ref.get(ref)
 
     def hold_passed_over(self, t_mono_ns: int, patience_ns: int, last_receipt_ns: int) -> int:
@@ -215,7 +215,7 @@ class RecordSender:
         return sum(map(self._rewind, late))
 
     def rewind(self) -> int:
-        """Publish again what has no receipt, in order; return how many those are."""
+        """Publish again all unreceipted records, in order; return how many."""
         return sum(map(self._rewind, self._queues.values()))
 
     def start_over(self) -> int:

@@ -1,8 +1,8 @@
-"""From the outbox to the station: what to publish next, and what each answer means.
+"""From the outbox to the station: decides what to publish next, and handles receipts and nacks.
 
-A plain state machine: events and times come in, ``Link.publish`` and outbox commands go out.  A PUBACK only opens the
-window again; a record is done when the station's receipt names it.  Until then it stays in the outbox, and it is
-published again when the link comes back or the receipt is overdue: the station takes duplicates in its stride.
+A state machine: events and times in, ``Link.publish`` and outbox commands out.  A PUBACK only frees a place in the
+window; a record is done when the station's receipt lists it.  Until then it stays in the outbox, and it is published
+again when the link is back or the receipt is overdue; the station ignores duplicates.
 """
 
 from __future__ import annotations
@@ -39,25 +39,25 @@ _MAX_REFUSED_IN_A_ROW = 8
 _SKIPPED_AT_ONCE = 64
 _LOST_TWICE, _LOST_OFTEN = 2, 3
 _PACKET_OVERHEAD_BYTES = 256
-"""Topic, packet id and properties beside the payload."""
+"""Bytes of topic, packet id and properties of a publish."""
 
 
 @dataclass(frozen=True, slots=True)
 class UplinkConfig:
-    """How hard to push."""
+    """Limits and timeouts of the uplink."""
 
     window: int = MAX_IN_FLIGHT
-    """Most messages in flight; the peer may lower it, and a slow link does (:mod:`agent.sync.congestion`)."""
+    """Maximum number of messages in flight; lowered by the peer and on slow links (:mod:`agent.sync.congestion`)."""
     unreceipted: int = 2048
-    """Most records of each priority published and not yet receipted."""
+    """Maximum number of records of each priority published and not yet receipted."""
     receipt_timeout_s: float = 20.0
-    """A receipt later than this is overdue; it doubles each time, up to ``receipt_timeout_max_s``."""
+    """Time after which a receipt is overdue; it doubles each time, up to ``receipt_timeout_max_s``."""
     receipt_timeout_max_s: float = 300.0
     chunk_bytes: int = 32 * 1024
     send_pictures: bool = True
     metering: MeteringConfig = field(default_factory=MeteringConfig)
     fetch: int = 64
-    """Records fetched from the outbox at a time."""
+    """Number of records fetched from the outbox at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class _Flight:
 
 
 class Uplink:
-    """Publishes what waits.  Used by one thread, which also hands in the link's events."""
+    """Publishes what waits in the outbox.  Used by one thread, which also passes the link's events."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class Uplink:
         downloads: Downloads | None = None,
         verifier: ReceiptVerifier | None = None,
     ) -> None:
-        """``believes`` are the station's keys; None takes answers as they come."""
+        """``verifier`` has the station's keys; if None, receipts and nacks are accepted without a signature."""
         self._verifier = verifier
         self._unit = unit
         self._downloads = downloads
@@ -138,7 +138,7 @@ class Uplink:
 
     @property
     def in_flight(self) -> int:
-        """Messages the peer has not acknowledged."""
+        """Messages not acknowledged by the peer."""
         return len(self._flights)
 
     @property
@@ -148,36 +148,36 @@ class Uplink:
 
     @property
     def metered(self) -> bool:
-        """True while the way out costs money, or is not known."""
+        """True while the link is metered or unknown."""
         return self._meter.metered
 
     @property
     def pictures_held_back(self) -> bool:
-        """True while a picture waits for the budget of a metered link, or for another link."""
+        """True while a picture waits for the budget of a metered link, or for an unmetered link."""
         return self._meter.holding
 
     def set_metered(self, *, metered: bool) -> None:
-        """Say whether the present way out costs money; any thread."""
+        """Set whether the current link is metered; any thread."""
         self._meter.set_metered(metered=metered)
 
     def set_status(self, payload: bytes) -> None:
-        """Announce this, retained, now and at each new connection."""
+        """Publish this status, retained, now and at each new connection."""
         self._status = payload
         self._status_due = True
 
     def set_report(self, payload: bytes) -> None:
-        """Tell how updates stand, now and at each new connection."""
+        """Publish this report on updates, now and at each new connection."""
         self._report = payload
         self._report_due = True
 
     def offer_health(self, payload: bytes) -> None:
-        """Publish this when there is room; a newer one takes its place."""
+        """Publish this health message when possible; a newer one replaces it."""
         if self._health is not None:
             self._counts.health_replaced += 1
         self._health = payload
 
     def handle(self, event: LinkEvent, t_mono_ns: int) -> None:
-        """Take one event of the link."""
+        """Handle one event of the link."""
         match event:
             case LinkUp(max_in_flight, max_packet_bytes):
                 self._forget_flights()
@@ -192,7 +192,7 @@ class Uplink:
                 self._counts.link_ups += 1
             case LinkDown(_, is_fault):
                 self._counts.link_faults += is_fault
-                # The port allows it twice for one outage.
+                # The port allows two of these events for one outage.
                 self._counts.link_downs += self._up
                 self._up = False
                 self._broke(t_mono_ns)
@@ -213,7 +213,7 @@ class Uplink:
                 self._receive(topic, payload, t_mono_ns)
 
     def pump(self, t_mono_ns: int) -> int:
-        """Publish as much as the window takes, reads before pictures; return how many messages went out."""
+        """Publish as much as the window allows, records before pictures; return the number of messages."""
         if not self._up:
             return 0
         self._look_for_overdue(t_mono_ns)
@@ -228,7 +228,7 @@ class Uplink:
         return sent
 
     def _send_rest(self, t_mono_ns: int) -> bool:
-        """What reads do not wait for."""
+        """What is sent only after records."""
         return self._send_chunk(t_mono_ns) or self._send_chunk_request(t_mono_ns)
 
     def _send_chunk_request(self, t_mono_ns: int) -> bool:
@@ -309,7 +309,7 @@ class Uplink:
         try:
             self._link.publish(self._topic[channel], payload, token=token, retain=retain)
         except LinkDownError:
-            # An event will say more; until then nothing is tried.
+            # An event will follow; nothing is tried until then.
             self._blocked = True
             self._counts.not_taken += 1
             return False
@@ -457,7 +457,7 @@ class Uplink:
 
     def _pause_and_rewind(self, t_mono_ns: int) -> None:
         if self._resume_ns is None:
-            # A window full of refusals is one reason to wait, not one for each message.
+            # A window full of refusals causes one pause, not one for each message.
             self._resume_ns = t_mono_ns + round(self._timeout_s / 4 * _NS_PER_S)
             self._lengthen_timeout()
             self._counts.pauses += 1
