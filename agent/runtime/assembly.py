@@ -1,4 +1,4 @@
-"""All components of one run, who knows whom, and the list in the order of the start."""
+"""Creates all components of one run, connects them, and lists them in starting order."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _MEBI = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Assembly:
-    """The components by name, where somebody asks for them, and the list of all."""
+    """The components that are accessed by name, and the list of all."""
 
     lifecycle: Lifecycle
     read_path: ReadPath
@@ -65,7 +65,7 @@ class Assembly:
 
 @dataclass(frozen=True, slots=True)
 class _Shared:
-    """What most components are made with."""
+    """What most components need."""
 
     config: AgentConfig
     hw: Hardware
@@ -92,9 +92,9 @@ def assemble(
     supervisor: Supervisor,
     notifier: Notifier,
 ) -> Assembly:
-    """Make all components; nothing is started.
+    """Create all components; nothing is started.
 
-    ``reader`` makes a recogniser; it is called once in the thread of each camera.  Raises OutboxError when the outbox
+    ``reader`` makes a recogniser; it is called once in the thread of each camera.  Raises OutboxError if the outbox
     cannot be opened, and KeyFileError.
     """
     shared = _Shared(config, hardware, supervisor, models)
@@ -128,8 +128,8 @@ def assemble(
     commit.subscribe(panel.on_commit)
     commit.subscribe(feed.on_commit)
     uplink.subscribe(feed.on_link)
-    # The reverse of this order is the flow: cameras and receiver end first, then what waits may go out, and the outbox
-    # is closed when nobody writes to it any more.
+    # Stopped in the reverse order, which is the flow of data: cameras and receiver first, then waiting records may be
+    # sent, and the outbox is closed when nothing writes to it any more.
     order = (
         *(ignition, panel, status, feed, commit, link, uplink, drain, gnss),
         *cameras,

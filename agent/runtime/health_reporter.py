@@ -22,7 +22,7 @@ _NS_PER_S = 1_000_000_000
 
 
 class HealthReporter(Component):
-    """Reports at the first round and then every ``every_s`` seconds."""
+    """Reports in the first round and then every ``every_s`` seconds."""
 
     name = "health"
 

@@ -1,4 +1,4 @@
-"""What the unit says of itself: announced at the start, and whenever it changes."""
+"""The unit's status: published at the start and at every change."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ class StatusReporter(Component):
         self.reason = "started"
 
     def start(self) -> None:
-        """Announce the start; before the link is opened, so that it is the first thing said."""
+        """Announce the start; before the link is opened, so that it is the first message."""
         self._uplink_queue.status(self._payload(self.state, self.reason))
 
     def watch(self, tick: Tick) -> None:
-        """Announce what has changed; after the panel, whose lamp it tells of."""
+        """Announce changes; after the panel's step, whose lamp it includes."""
         del tick
         state, reason = self._present()
         if (state, reason) != (self.state, self.reason):
@@ -62,7 +62,7 @@ class StatusReporter(Component):
         self._uplink_queue.status(self._payload(UnitState.OFFLINE, "stopped"))
 
     def will(self) -> Will:
-        """What the broker announces when the unit vanishes."""
+        """The will: what the broker publishes when the connection is lost."""
         return Will(build(self._unit, Channel.STATUS), self._payload(UnitState.OFFLINE, "connection lost"))
 
     def _present(self) -> tuple[UnitState, str]:

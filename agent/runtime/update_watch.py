@@ -1,4 +1,4 @@
-"""Updates, as a component: is this release well, is there news for the station, is it time to make way."""
+"""Updates, as a component: trial of this release, reports to the station, restart into the next release."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NS_PER_S = 1_000_000_000
 
 
 class UpdateWatch(Component):
-    """Tells the reporter how the agent does, and the station what the reporter says."""
+    """Passes health samples to the reporter, and its reports to the station."""
 
     name = "update"
 
@@ -36,7 +36,7 @@ class UpdateWatch(Component):
         config_sha256: bytes,
         every_s: float,
     ) -> None:
-        """``every_s``: the report is repeated after so many seconds without news."""
+        """``every_s``: the report is repeated after this many seconds without a change."""
         self._reporter = reporter
         self._cameras = cameras
         self._uplink = uplink
@@ -47,10 +47,10 @@ class UpdateWatch(Component):
         self._every_ns = round(every_s * _NS_PER_S)
         self._due_ns = 0
         self.restart_wanted = False
-        """True when the agent should end, to be started anew as another release."""
+        """True if the agent should end, to be restarted as another release."""
 
     def watch(self, tick: Tick) -> None:
-        """Look around."""
+        """Update the reporter; send a report if it changed or is due."""
         counts = [camera.counts for camera in self._cameras if camera.ready]
         sample = HealthSample(
             len(self._cameras), tuple(c.frames for c in counts), bool(tick.late), self._uplink.is_up
@@ -64,9 +64,9 @@ class UpdateWatch(Component):
             self._uplink_queue.report(report)
 
     def counters(self) -> Mapping[str, int]:
-        """As :class:`Source` says."""
+        """See :class:`Source`."""
         return {f"update.{name}": value for name, value in self._reporter.counters().items()}
 
     def gauges(self) -> Mapping[str, int]:
-        """As :class:`Source` says."""
+        """See :class:`Source`."""
         return self._reporter.gauges()
