@@ -1,4 +1,4 @@
-"""Other texts a plate may have, from the probabilities of its characters."""
+"""Alternative texts of a plate, by the probabilities of its characters."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _MIN_PROBABILITY = 1e-6
 def alternative_texts(
     plate: PlateText, *, limit: int = 5, min_probability: float = 0.001
 ) -> tuple[tuple[str, float], ...]:
-    """Return up to ``limit`` texts other than the plate's own with their probabilities, best first.
+    """Return up to ``limit`` texts other than the plate's own with their probabilities, most likely first.
 
-    The characters are taken as independent.  Probabilities are scaled so that the plate's own text has the plate's
-    confidence, and never exceed what is left beside it.
+    The characters are treated as independent.  Probabilities are scaled so that the plate's own text has the plate's
+    confidence; their sum never exceeds the rest.
     """
     options = [_options(char) for char in plate.chars]
     product = math.prod(char.confidence for char in plate.chars)
@@ -43,7 +43,7 @@ def _options(char: CharRead) -> list[tuple[str, float]]:
 
 
 def _best_first(options: list[list[tuple[str, float]]], limit: int) -> list[tuple[float, str]]:
-    """Enumerate the product of the options from the likeliest down (lazy k-best: Huang and Chiang 2005)."""
+    """Enumerate the product of the options in descending probability (lazy k-best: Huang and Chiang 2005)."""
     start = (0,) * len(options)
     heap = [(-_probability(options, start), start)]
     seen = {start}

@@ -1,4 +1,4 @@
-"""Where was the vehicle at an instant: interpolated between fixes, extrapolated for a while, then stale, then unknown.
+"""Position of the vehicle at an instant: interpolated between fixes, extrapolated briefly, then stale, then unknown.
 
 Error model (one sigma; ``docs/geotag-and-time.md`` derives it).  With ``e`` the error of a fix, ``v`` its speed:
 
@@ -44,17 +44,17 @@ _WORST_FIRST = (
 
 @dataclass(frozen=True, slots=True)
 class FixRingConfig:
-    """How far the fixes are trusted."""
+    """Limits and error parameters of positions."""
 
     capacity: int = 600
     max_age_s: float = 600.0
-    """Beyond this distance in time a fix says nothing: the method is ``none``."""
+    """Time difference beyond which a fix is not used: the method is ``none``."""
     extrapolate_s: float = 5.0
-    """Beyond this distance in time the vehicle is no longer moved along its last course: ``stale``."""
+    """Time difference beyond which a position is no longer extrapolated: the method is ``stale``."""
     acceleration_max_mps2: float = 4.0
-    """Hard braking or a sharp turn."""
+    """Maximum acceleration: hard braking or a sharp turn."""
     acceleration_unseen_mps2: float = 1.0
-    """Change of speed within a gap that the fixes at its ends do not show."""
+    """Change of speed within a gap that is not visible in the fixes at its ends."""
     speed_error_mps: float = 0.5
     speed_max_mps: float = 60.0
 
@@ -75,7 +75,7 @@ class FixRing:
         return self._fixes[-1] if self._fixes else None
 
     def add(self, fix: Fix) -> None:
-        """Take the next fix.  Raises ValueError when it is not later than the last one."""
+        """Add the next fix.  Raises ValueError if it is not later than the last one."""
         if self._fixes and fix.t_mono_ns <= self._fixes[-1].t_mono_ns:
             raise ValueError("fixes must be added in the order of the monotonic clock")
         doubt_m = self._movement.doubt_m(fix)
@@ -132,7 +132,7 @@ class FixRing:
         return math.sqrt(max(0.0, squared))
 
     def _extrapolate(self, fix: Fix, t_mono_ns: int) -> Geotag:
-        """Dead reckoning; backwards when the fix came after the instant."""
+        """Dead reckoning; backwards if the fix is later than the instant."""
         offset_s = (t_mono_ns - fix.t_mono_ns) / _NS_PER_S
         age_s = abs(offset_s)
         where = Position(fix.lat_deg, fix.lon_deg)

@@ -49,21 +49,21 @@ corrections typically leave."""
 
 @dataclass(frozen=True, slots=True)
 class NmeaConfig:
-    """What is believed of a receiver."""
+    """Plausibility limits for a receiver."""
 
     not_before: date = NOT_BEFORE
     """No date before this can be true: the software did not exist."""
     horizon_days: int = HORIZON_DAYS
     """No date later than this after ``not_before`` is believed."""
     latency_ms: float = 0.0
-    """Known delay from the instant of an epoch to the first byte of its first sentence."""
+    """Known delay from an epoch to the first byte of its first sentence."""
     max_speed_mps: float = 90.0
     max_rejects: int = 5
-    """Contradicting fixes refused in a row before they are the new truth."""
+    """Consecutive contradicting fixes rejected before a resynchronisation."""
     clock_tolerance_ms: float = 500.0
-    """Most by which receiver time and monotonic clock may differ between two fixes: sentences jitter."""
+    """Maximum difference between receiver time and monotonic clock from one fix to the next: sentences jitter."""
     epoch_span_ms: float = 2000.0
-    """Sentences of one epoch arrive within this; a burst at 4800 baud takes a second."""
+    """Time within which the sentences of one epoch arrive; a burst at 4800 baud takes a second."""
     max_disagreement_m: float = 50.0
     """Places of one epoch must lie this close: a second check where the checksum has only 8 bits."""
     distrust_factor: float = 4.0
@@ -75,7 +75,7 @@ class NmeaConfig:
 
 @dataclass(frozen=True, slots=True)
 class NmeaCounts:
-    """Everything that came in and what became of it, since the start."""
+    """Counts of all lines by what became of them, since the start."""
 
     lines: int = 0
     """Sentences and lines without one."""
@@ -87,7 +87,7 @@ class NmeaCounts:
     behind_binary: int = 0
     """Sentences with something in front of them that belongs to no sentence."""
     other: int = 0
-    """Sound sentences of kinds that are not used here, proprietary ones included."""
+    """Valid sentences of types that are not used, including proprietary ones."""
     garbage: int = 0
     bad_checksum: int = 0
     bad_fields: int = 0
@@ -112,9 +112,9 @@ class NmeaCounts:
     time_back: int = 0
     time_jumps: int = 0
     jumps: int = 0
-    """Fixes refused for the speed they imply."""
+    """Fixes rejected for the speed that they imply."""
     resyncs: int = 0
-    """Contradicting fixes accepted after patience ran out."""
+    """Contradicting fixes accepted after ``max_rejects`` rejections."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ class _Solution:
 
 
 class NmeaState:
-    """Feeds on lines, yields fixes.  One per receiver and per thread."""
+    """NMEA lines in, fixes out.  One per receiver and per thread."""
 
     def __init__(self, config: NmeaConfig | None = None) -> None:
         self._config = config or NmeaConfig()

@@ -1,4 +1,4 @@
-"""One NMEA 0183 sentence -> its strictly checked fields; anything doubtful is refused with a reason.
+"""Parses one NMEA 0183 sentence strictly; anything doubtful is refused with a reason.
 
 A sentence is found wherever it starts: receivers put it behind binary messages, TAG blocks and blanks.  The values
 are checked here and not by pynmea2, which hands back what it cannot convert
@@ -25,7 +25,7 @@ NS_PER_S = 1_000_000_000
 _MPS_PER_KNOT = 1852 / 3600
 _MPS_PER_KMH = 1 / 3.6
 _MAX_CHARS = 128
-"""NMEA 0183 allows 82; receivers with many digits exceed it, garbage exceeds it by far."""
+"""NMEA 0183 allows 82; some receivers exceed it by a few digits, garbage by far."""
 
 _SENTENCE = re.compile(
     r"(?:\$|(?=!))(!?[A-Z0-9]{3,8})(?:,([^*$!\r\n]*))?\*([0-9A-Fa-f]{2})(?![0-9A-Za-z])", re.ASCII
@@ -85,7 +85,7 @@ class Refusal(StrEnum):
 
 
 class RefusedError(ValueError):
-    """A line that is not used; carries the reason for the count."""
+    """A line that is not used, with the reason under which it is counted."""
 
     def __init__(self, reason: Refusal) -> None:
         super().__init__(reason.value)
@@ -311,7 +311,7 @@ def _position(fields: list[str]) -> tuple[float, float]:
 def _time_of_day(field: str) -> int:
     match = _TIME.fullmatch(field)
     if match is None:
-        # An empty time comes with an empty position: a receiver that has not found itself yet.
+        # An empty time comes with an empty position: the receiver has no fix yet.
         raise RefusedError(Refusal.BAD_FIELDS if field else Refusal.VOID)
     seconds = int(match[1]) * 3600 + int(match[2]) * 60 + int(match[3])
     return seconds * NS_PER_S + int((match[4] or "0").ljust(9, "0")[:9])

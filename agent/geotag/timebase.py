@@ -1,6 +1,6 @@
-"""Monotonic clock -> UTC, disciplined by GNSS fixes first, else by the operating system's NTP clock, else held.
+"""Monotonic clock -> UTC, disciplined by GNSS fixes, else by the operating system's NTP clock, else held.
 
-A sentence arrives after the instant it speaks of, never before: of the recent samples of ``UTC - monotonic`` the
+A sentence arrives after the instant of its fix, never before: of the recent samples of ``UTC - monotonic`` the
 largest credible one has the least delay (the minimum filter of NTP's clock filter algorithm, RFC 5905 section 10);
 samples far from the median are not credible.  Small corrections are slewed at no more than 500 ppm, so that reads
 taken one after the other stay in order; a correction above 128 ms steps (RFC 5905, STEPT).
@@ -35,21 +35,21 @@ _DAY_NS = 86_400 * _NS_PER_S
 
 @dataclass(frozen=True, slots=True)
 class TimebaseConfig:
-    """What is believed of the clocks."""
+    """Parameters of the clocks."""
 
     window: int = 32
-    """Fixes remembered."""
+    """Number of fixes kept."""
     window_s: float = 120.0
-    """Age up to which a remembered fix takes part."""
+    """Maximum age of a fix that is used."""
     drift_ppm: float = 50.0
-    """Bound on the error in rate of the board's crystal."""
+    """Bound on the rate error of the board's crystal."""
     gnss_uncertainty_ms: float = 150.0
-    """One sigma of the receiver's unknown latency; less where it was calibrated or a pulse per second is wired."""
+    """One sigma of the receiver's unknown latency; less if it was calibrated or a pulse per second is wired."""
     ntp_uncertainty_ms: float = 100.0
     gnss_fresh_s: float = 30.0
     ntp_fresh_s: float = 300.0
     credible_ms: float = 500.0
-    """Samples farther from the median are left out."""
+    """Samples farther from the median are ignored."""
     slew_ppm: float = 500.0
     step_ms: float = 128.0
     held_max_ms: float = 60_000.0
@@ -79,7 +79,7 @@ class TimebaseCounts:
 
 
 _REMEMBERED = 32
-"""Corrections kept: reads are tagged a second or two after their exposure, when fixes have come in between."""
+"""Number of corrections kept: reads are tagged a second or two after their exposure, with fixes in between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class Timebase:
         self._config = config or TimebaseConfig()
         self._samples: deque[tuple[int, int]] = deque(maxlen=self._config.window)
         self._disciplines: deque[_Discipline] = deque(maxlen=_REMEMBERED)
-        """Since the last step, oldest first: an instant keeps its tag when a later correction comes."""
+        """Since the last step, oldest first: an instant keeps its tag after a later correction."""
         self._t_gnss_ns: int | None = None
         self._ntp_offset_ns: int | None = None
         self._taken: _Claim | None = None
@@ -149,7 +149,7 @@ class Timebase:
         centre = median(offsets)
         credible = [o for o in offsets if abs(o - centre) <= self._config.credible_ms * _NS_PER_MS]
         if not credible:
-            # An even number of samples in two camps: the newer camp is right, a receiver only learns.
+            # An even number of samples in two groups: the newer group is right, receivers only get better.
             credible = offsets[-1:]
         best = max(credible)
         spread_ms = (best - median(credible)) / _NS_PER_MS
@@ -204,7 +204,7 @@ class Timebase:
         return fix.date_corrected or utc_ns >= self._likely_until_ns
 
     def feed_ntp(self, t_mono_ns: int, utc_ns: int) -> None:
-        """Take a reading of the operating system's clock, made while it says that it is synchronised."""
+        """Add a sample of the operating system's clock, taken while it was synchronised."""
         self._ntp_samples += 1
         self._ntp_offset_ns = utc_ns - t_mono_ns
         if self._taken is not None and abs(self._taken.offset_ns - self._ntp_offset_ns) > _DAY_NS // 2:
@@ -220,7 +220,7 @@ class Timebase:
         self._steer(TimeSource.NTP, t_mono_ns, utc_ns - t_mono_ns, self._config.ntp_uncertainty_ms)
 
     def tag(self, t_mono_ns: int) -> TimeTag:
-        """Say when an instant of this boot was, instants before the first fix included."""
+        """Return the UTC of an instant of this boot, including instants before the first fix."""
         if not self._disciplines:
             return TimeTag(None, TimeSource.NONE, None)
         known = self._disciplines[-1]
@@ -229,17 +229,17 @@ class Timebase:
         if uncertainty_ms > self._config.held_max_ms:
             return TimeTag(None, TimeSource.NONE, None)
         offset_ns = self._offset_ns(t_mono_ns)
-        # While a correction is still being slewed in, the tag is off by what is left of it.
+        # While a correction is being slewed in, the tag is off by the rest of it.
         uncertainty_ms += abs(known.target_ns - offset_ns) / _NS_PER_MS
         fresh_s = self._config.gnss_fresh_s if known.source is TimeSource.GNSS else self._config.ntp_fresh_s
         source = known.source if age_ns <= fresh_s * _NS_PER_S else TimeSource.HELD
         return TimeTag(t_mono_ns + offset_ns, source, uncertainty_ms)
 
     def time_anchor(self) -> TimeAnchor | None:
-        """Return the tie of this boot to UTC once when there is one to tell, else None.
+        """Return the time anchor of this boot if a new one is due, else None.
 
-        There is when time first becomes known, when its uncertainty is ten times smaller than last told, and after
-        a step: what was dated with the last tie should then be dated again.
+        One is due when time first becomes known, when its uncertainty is ten times smaller than in the last one, and
+        after a step: records dated by the last anchor should then be dated again.
         """
         due, self._due = self._due, None
         return due
