@@ -79,7 +79,7 @@ def test_an_incomplete_bundle_is_refused(copy: Callable[[str], Path], name: str)
     ("old", "new", "said"),
     [
         ("format = 1", "format = 2", "format 2"),
-        ('"0123456789', '"1123456789', "repeats"),
+        ('"0123456789', '"1123456789', "twice"),
         ("blank = 36", "blank = 35", "blank is 35"),
         ("zero_point = -128", "zero_point = 0", "zero point"),
         ("64, 128, 3", "64, 96, 3", "shape"),
