@@ -440,7 +440,7 @@ def test_a_rescue_on_a_full_disk_saves_every_record_and_says_which_pictures_not(
     again, report = open_outbox(tmp_path, make_encoder(), limits=SMALL)
     assert (report.salvaged_records, report.salvaged_pictures, report.lost_pictures) == (12, 0, 22)
     assert not (tmp_path / "outbox.damaged-1.db").exists()
-    assert any("no room for all pictures" in problem for problem in report.problems)
+    assert any("too full for all readable pictures" in problem for problem in report.problems)
     reader = OutboxReader(again.path)
     rows = [row for row in reader.records(after_seq=0, limit=99) if row.schema == Tombstone.SCHEMA]
     announced = [decode_record(row.payload, TYPES).body for row in rows]
