@@ -117,7 +117,7 @@ class ReadCommitter:
         return result if self.stuck else replace(result, expired=self._expire(t_mono_ns), stuck=self.stuck)
 
     def flush(self) -> CommitResult:
-        """Commit everything, placed with the fixes there are: the agent stops."""
+        """Commit everything, geotagged with the fixes there are: the agent stops."""
         self._timebase.settle()
         return self._commit(self._geotagger.flush())
 

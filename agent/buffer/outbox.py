@@ -306,7 +306,7 @@ class Outbox:
 
     @contextmanager
     def _transaction(self, doing: str, *, writes_always: bool = True) -> Iterator[counters.OutboxCounters]:
-        """All or nothing; the counters are read at the start and written at the end.
+        """A transaction; counters are read at its start and written at its end.
 
         Without ``writes_always`` the file is left alone when no row has changed.
         """

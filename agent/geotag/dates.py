@@ -34,14 +34,14 @@ class Dated:
 class DateKeeper:
     """The dates of one receiver: each checked, and held against the one before by the monotonic clock."""
 
-    def __init__(self, first: date, horizon_days: int, *, patience: int) -> None:
+    def __init__(self, first: date, horizon_days: int, *, max_rejects: int) -> None:
         """``patience`` is how many dates in a row may contradict the one before."""
         self._first, self._last = first, first + timedelta(days=horizon_days)
-        self._patience = patience
+        self._max_rejects = max_rejects
         self._known: tuple[int, bool] | None = None
         """``UTC - monotonic`` of the last date taken, and whether it was corrected."""
         self._suspect_ns: int | None = None
-        self._suspects = 0
+        self._rejects = 0
 
     def judge(self, day: date | None, tod_ns: int, t_mono_ns: int) -> Dated:
         """Say when a time of day was; with no day told, the one that the monotonic clock leads to."""
@@ -57,11 +57,11 @@ class DateKeeper:
         offset_ns = utc_ns - t_mono_ns
         if self._known is not None and abs(offset_ns - self._known[0]) > _DAY_NS // 2:
             agrees = self._suspect_ns is not None and abs(offset_ns - self._suspect_ns) < _DAY_NS // 2
-            self._suspects = self._suspects + 1 if agrees else 1
+            self._rejects = self._rejects + 1 if agrees else 1
             self._suspect_ns = offset_ns
-            if self._suspects <= self._patience:
+            if self._rejects <= self._max_rejects:
                 return Dated(None, count="date_jumps")
-        self._known, self._suspect_ns, self._suspects = (offset_ns, corrected), None, 0
+        self._known, self._suspect_ns, self._rejects = (offset_ns, corrected), None, 0
         return Dated(utc_ns, corrected, count)
 
     def _carried(self, tod_ns: int, t_mono_ns: int, count: str | None) -> Dated:

@@ -7,9 +7,9 @@ Error model (one sigma; ``docs/geotag-and-time.md`` derives it).  With ``e`` the
   courses are known; a straight line misses uniformly accelerated motion by exactly ``u (1-u) T |v_b - v_a| / 2``.
   Never more than the distance a vehicle can cover from the nearer fix.
   A speed that is not told is bounded by ``a_most T`` in place of ``|v_b - v_a|``: both ends are known.
-* extrapolated by ``t`` seconds: ``e + speed_error t + a_most t^2 / 2``; without a course the position stays and
+* extrapolated by ``t`` seconds: ``e + speed_error t + a_max t^2 / 2``; without a course the position stays and
   ``v t`` is added; without a speed ``v_most t`` is.
-* stale: ``e + v_most t``: the position is that of the nearest fix, and nothing is claimed about the way since.
+* stale: ``e + v_max t``: the position is that of the nearest fix; the movement since is unknown.
 * a fixed site: the error of its configuration, at any instant.
 
 Before that, ``e`` grows by what speed and movement of the fixes disagree: :mod:`agent.geotag.movement`.
@@ -82,7 +82,7 @@ class FixRing:
         self._fixes.append(replace(fix, error_m=fix.error_m + doubt_m))
 
     def locate(self, t_mono_ns: int) -> Geotag:
-        """Place an instant; always an answer, perhaps ``none``."""
+        """Return the geotag of an instant, possibly with method ``none``."""
         if self._fixes and self._fixes[-1].quality is FixQuality.NONE:
             return _site(self._fixes[-1])
         index = bisect_left(self._fixes, t_mono_ns, key=lambda fix: fix.t_mono_ns)
@@ -125,7 +125,7 @@ class FixRing:
         if a.speed_mps is None or b.speed_mps is None:
             return self._config.acceleration_max_mps2 * gap_s
         if a.course_deg is None or b.course_deg is None:
-            # A receiver leaves the course out when it is slow: the direction is unknown, so both speeds may add up.
+            # Receivers omit the course at low speed: the direction is unknown, so both speeds may add up.
             return a.speed_mps + b.speed_mps
         turn = math.radians(b.course_deg - a.course_deg)
         squared = a.speed_mps**2 + b.speed_mps**2 - 2 * a.speed_mps * b.speed_mps * math.cos(turn)

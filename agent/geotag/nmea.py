@@ -1,9 +1,9 @@
 """Lines of a receiver -> fixes: sentences of one epoch put together, or a report of gpsd, or a fixed site's place.
 
-A line that is refused leaves the state as it was (https://github.com/adafruit/Adafruit_GPS/issues/128); every
-refusal is counted by its reason.  A fix that contradicts the one before (time running against the monotonic clock,
-a speed no car reaches) is refused a few times; when such fixes keep agreeing with each other they become the new
-truth, so that one bad fix can never lock the good ones out.  Date and place are judged apart.
+A refused line does not change the state (https://github.com/adafruit/Adafruit_GPS/issues/128); every
+refusal is counted by its reason.  A fix that contradicts the one before (time inconsistent with the monotonic clock,
+impossible speed) is rejected a few times; if such fixes keep agreeing with each other, the parser resynchronises to
+them, so that one bad fix cannot cause all later ones to be rejected.  Date and place are judged apart.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ class NmeaConfig:
     """Plausibility limits for a receiver."""
 
     not_before: date = NOT_BEFORE
-    """No date before this can be true: the software did not exist."""
+    """Earliest plausible date: the software did not exist before."""
     horizon_days: int = HORIZON_DAYS
-    """No date later than this after ``not_before`` is believed."""
+    """Latest plausible date, relative to ``not_before``."""
     latency_ms: float = 0.0
     """Known delay from an epoch to the first byte of its first sentence."""
     max_speed_mps: float = 90.0
@@ -67,7 +67,7 @@ class NmeaConfig:
     max_disagreement_m: float = 50.0
     """Places of one epoch must lie this close: a second check where the checksum has only 8 bits."""
     distrust_factor: float = 4.0
-    """By how much the error of a fix grows that became the new truth by patience."""
+    """Factor for the error of a fix accepted by resynchronisation."""
     min_alt_m: float = -500.0
     max_alt_m: float = 9_000.0
     """No road lies lower or higher."""
@@ -134,7 +134,7 @@ class NmeaState:
         self._kinds: Counter[Kind] = Counter()
         self._epochs = EpochGatherer(self._config.epoch_span_ms)
         self._dates = DateKeeper(
-            self._config.not_before, self._config.horizon_days, patience=self._config.patience
+            self._config.not_before, self._config.horizon_days, max_rejects=self._config.max_rejects
         )
         self._last: _Solution | None = None
         self._suspect: _Solution | None = None
@@ -215,7 +215,7 @@ class NmeaState:
 
     def _judge(self, new: _Solution) -> list[Fix]:
         if self._last is not None and new.fix.t_mono_ns <= self._last.fix.t_mono_ns:
-            # A burst after a stall: patience cannot make an instant come after itself.
+            # A burst after a stall: two fixes with one arrival time; a resynchronisation would not help.
             self._count("time_back")
             return []
         contradiction = self._contradiction(self._last, new)
@@ -225,7 +225,7 @@ class NmeaState:
         agrees = self._suspect is not None and self._contradiction(self._suspect, new) is None
         self._suspects = self._suspects + 1 if agrees else 1
         self._suspect = new
-        if self._suspects <= self._config.patience:
+        if self._suspects <= self._config.max_rejects:
             return []
         self._count("resyncs")
         doubted = replace(new.fix, error_m=new.fix.error_m * self._config.distrust_factor)

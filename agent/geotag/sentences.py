@@ -57,7 +57,7 @@ _QUALITY: Final = {
 _MIN_SATELLITES = 3
 """With fewer in use than a plane fix needs, the receiver goes by what it knew before."""
 _NO_POSITION = frozenset({"0", "7", "8"})
-"""No fix, typed in by hand, simulator: none of them is where the vehicle is."""
+"""No fix, manual input, simulator: not the vehicle's position."""
 _MODE: Final = {
     "": FixQuality.GNSS,
     "A": FixQuality.GNSS,
@@ -348,7 +348,7 @@ def _hdop(field: str) -> float | None:
     hdop = _optional(field)
     if hdop is not None and hdop < 0:
         raise RefusedError(Refusal.BAD_FIELDS)
-    # Some receivers write 0 for "not known" beside a valid position.
+    # Some receivers write 0 for "unknown" beside a valid position.
     return hdop or None
 
 

@@ -53,7 +53,7 @@ class TimebaseConfig:
     slew_ppm: float = 500.0
     step_ms: float = 128.0
     held_max_ms: float = 60_000.0
-    """Held time with more uncertainty than this is no time."""
+    """Held time with more uncertainty than this is not used."""
     confirm_s: float = 3.0
     """The receiver's first time is taken when it has kept on for so long ..."""
     suspect_s: float = 120.0
@@ -73,7 +73,7 @@ class TimebaseCounts:
     contradictions: int = 0
     """NTP samples that differ from fresh GNSS time by more than both uncertainties allow; GNSS wins."""
     steps: int = 0
-    """Corrections too large to slew, the first setting not counted."""
+    """Corrections too large to slew, without the first setting."""
     unconfirmed: int = 0
     """Fixes whose time was not taken, or not yet: it had not kept on for long enough."""
 

@@ -20,7 +20,7 @@ class UplinkCounts:
     chunks_sent: int = 0
     acked: int = 0
     refused: int = 0
-    """Messages the broker refused."""
+    """Messages refused by the broker."""
     held_back: int = 0
     """Times that a record was held back because the broker did not take it; it is tried again."""
     pauses: int = 0

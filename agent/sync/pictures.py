@@ -59,7 +59,7 @@ class PictureSender:
         self._configured_bytes = min(chunk_bytes, MAX_CHUNK_BYTES)
         self._chunk_bytes = self._configured_bytes
         self._max_bytes = self._configured_bytes
-        """What the peer's limit allows."""
+        """Chunk size within the peer's limit."""
         self._fits = True
         """False where the peer's limit is too small for the smallest chunk."""
         self._passed = 0
@@ -84,7 +84,7 @@ class PictureSender:
         self._chunk_bytes = min(self._chunk_bytes, self._max_bytes)
 
     def broke(self, t_mono_ns: int) -> None:
-        """The link went down under a chunk: too large a packet ends a connection of MQTT 3.1.1 without a word."""
+        """The link was lost during a chunk: MQTT 3.1.1 has no error for a packet that is too large, it disconnects."""
         if self._chunk_bytes <= _MIN_CHUNK_BYTES:
             self._wait(t_mono_ns)
         self._shrink()
@@ -172,7 +172,7 @@ class PictureSender:
             self._went_back.pop(sha256, None)
 
     def go_back(self, sha256: bytes, offset: int, t_mono_ns: int) -> None:
-        """Note that the station lacks bytes from ``offset`` on."""
+        """Continue a picture from ``offset``, as the station requested."""
         current = self._current if self._current is not None and self._current.row.sha256 == sha256 else None
         if current is None and sha256 not in self._unreceipted:
             return
@@ -185,7 +185,7 @@ class PictureSender:
             self._pending = None
         else:
             self._start_over()
-            # The outbox hears of it as well, but perhaps later than the next chunk is due.
+            # The outbox is updated as well, but possibly after the next chunk is due.
             self._resume_at[sha256] = offset
 
     def refused(self, ref: bytes) -> bytes | None:
@@ -204,7 +204,7 @@ class PictureSender:
         return oldest is not None and self._current is None and t_mono_ns - oldest.t_mono_ns > patience_ns
 
     def rewind(self) -> None:
-        """Start again with what still waits, from where the station is known to be."""
+        """Start again with the waiting pictures, each from what the station has confirmed."""
         self._start_over()
         self._went_back.clear()
 

@@ -59,8 +59,8 @@ class _PriorityQueue:
         self.cursor = row.seq
         return row
 
-    def overdue(self, t_mono_ns: int, patience_ns: int) -> bool:
-        """True when the oldest has waited longer than this for its receipt."""
+    def overdue(self, t_mono_ns: int, timeout_ns: int) -> bool:
+        """True if the oldest receipt is overdue by more than this."""
         oldest = next(iter(self.unreceipted.values()), None)
         return oldest is not None and t_mono_ns - oldest.t_mono_ns > timeout_ns
 
@@ -83,10 +83,10 @@ class RecordSender:
         """By priority, the most urgent first."""
         self._changes: int | None = None
         self._given_up: int | None = None
-        self._current: tuple[_Lane, OutboxRow] | None = None
+        self._current: tuple[_PriorityQueue, OutboxRow] | None = None
         self._holds = Holds()
-        self._lane_of_held: dict[int, _Lane] = {}
-        self._lane_of_seq: dict[int, _Lane] = {}
+        self._lane_of_held: dict[int, _PriorityQueue] = {}
+        self._queue_of_seq: dict[int, _PriorityQueue] = {}
         self._seq_of_ref: dict[bytes, int] = {}
 
     @property
@@ -100,28 +100,28 @@ class RecordSender:
         return len(self._holds)
 
     def next(self, t_mono_ns: int) -> OutboxRow | None:
-        """Return the record to publish, to be followed by ``sent`` or ``skipped``; None when none may go."""
-        for lane in self._lanes.values():
-            if len(lane.unreceipted) < self._max_unreceipted:
-                row = self._head(lane, t_mono_ns)
+        """Return the record to publish, to be followed by ``sent`` or ``skipped``; None if none may be sent."""
+        for queue in self._queues.values():
+            if len(queue.unreceipted) < self._max_unreceipted:
+                row = self._head(queue, t_mono_ns)
                 if row is not None:
-                    self._current = lane, row
+                    self._current = queue, row
                     return row
         return self._next_held(t_mono_ns)
 
-    def _head(self, lane: _Lane, t_mono_ns: int) -> OutboxRow | None:
-        while (row := lane.head(self._waiting, self._fetch)) is not None:
+    def _head(self, queue: _PriorityQueue, t_mono_ns: int) -> OutboxRow | None:
+        while (row := queue.head(self._waiting, self._fetch)) is not None:
             if not self._holds.is_held(row.seq, t_mono_ns):
                 return row
-            lane.pass_over()
+            queue.pass_over()
         return None
 
     def _next_held(self, t_mono_ns: int) -> OutboxRow | None:
         while (seq := self._holds.due(t_mono_ns)) is not None:
-            lane = self._lane_of_held[seq]
-            rows = self._waiting.records_of(lane.priority, after_seq=seq - 1, limit=1)
+            queue = self._lane_of_held[seq]
+            rows = self._waiting.records_of(queue.priority, after_seq=seq - 1, limit=1)
             if rows and rows[0].seq == seq:
-                self._current = lane, rows[0]
+                self._current = queue, rows[0]
                 return rows[0]
             self._forget_hold(seq)
         return None
@@ -131,10 +131,10 @@ class RecordSender:
 
         False when too many are held already.
         """
-        lane = self._lane_of_seq.get(seq)
-        if lane is None or not self._holds.add(seq, t_mono_ns):
+        queue = self._queue_of_seq.get(seq)
+        if queue is None or not self._holds.add(seq, t_mono_ns):
             return False
-        self._lane_of_held[seq] = lane
+        self._lane_of_held[seq] = queue
         self._no_longer_sent(seq)
         return True
 
@@ -142,8 +142,8 @@ class RecordSender:
         """A new connection may take what the last did not."""
         self._holds.reconnected(t_mono_ns)
 
-    def look(self) -> None:
-        """See whether the outbox has changed: something more urgent may have come.  Before each burst of records."""
+    def refresh(self) -> None:
+        """Check whether the outbox has changed, and may have more urgent records; before each burst of records."""
         changes = self._waiting.changes()
         if changes == self._changes:
             return
@@ -157,7 +157,7 @@ class RecordSender:
         self._changes, self._given_up = changes, given_up
 
     def skipped(self) -> None:
-        """Go past the record that is next without publishing it."""
+        """Skip the next record without publishing it."""
         self._forget_hold(self._take()[1].seq)
 
     def sent(self, t_mono_ns: int) -> None:
@@ -169,17 +169,17 @@ class RecordSender:
         self._seq_of_ref[ref] = row.seq
         self._holds.sent(row.seq)
 
-    def _take(self) -> tuple[_Lane, OutboxRow]:
+    def _take(self) -> tuple[_PriorityQueue, OutboxRow]:
         current, self._current = self._current, None
         if current is None:
-            raise RuntimeError("no record was next")
-        lane, row = current
-        if lane.ready and lane.ready[0] is row:
-            lane.pass_over()
+            raise RuntimeError("there is no next record")
+        queue, row = current
+        if queue.ready and queue.ready[0] is row:
+            queue.pass_over()
         return current
 
     def done(self, seq: int) -> None:
-        """Wait no longer for this one."""
+        """Stop waiting for this record's receipt."""
         self._forget_hold(seq)
         self._no_longer_sent(seq)
 
@@ -188,29 +188,29 @@ class RecordSender:
         self._lane_of_held.pop(seq, None)
 
     def _no_longer_sent(self, seq: int) -> None:
-        lane = self._lane_of_seq.pop(seq, None)
-        if lane is not None:
-            self._seq_of_ref.pop(lane.unreceipted.pop(seq).ref, None)
+        queue = self._queue_of_seq.pop(seq, None)
+        if queue is not None:
+            self._seq_of_ref.pop(queue.unreceipted.pop(seq).ref, None)
 
     def seq_of(self, ref: bytes) -> int | None:
         """Return the record without receipt that has these bytes."""
         return self._seq_of_ref.get(ref)
 
-    def hold_passed_over(self, t_mono_ns: int, patience_ns: int, last_receipt_ns: int) -> int:
+    def hold_passed_over(self, t_mono_ns: int, timeout_ns: int, last_receipt_ns: int) -> int:
         """Hold back what is overdue though receipts for others have come since: something loses just these.
 
         Return how many.
         """
         late = [
             seq
-            for lane in self._lanes.values()
-            for seq, sent in itertools.islice(lane.unreceipted.items(), _LOOKED_AT)
-            if t_mono_ns - sent.t_mono_ns > patience_ns and last_receipt_ns - sent.t_mono_ns > patience_ns // 2
+            for queue in self._queues.values()
+            for seq, sent in itertools.islice(queue.unreceipted.items(), _LOOKED_AT)
+            if t_mono_ns - sent.t_mono_ns > timeout_ns and last_receipt_ns - sent.t_mono_ns > timeout_ns // 2
         ]
         return sum(self.hold(seq, t_mono_ns) for seq in late)
 
-    def rewind_overdue(self, t_mono_ns: int, patience_ns: int) -> int:
-        """Publish again what of a priority has no receipt, where its oldest waits too long; return how many."""
+    def rewind_overdue(self, t_mono_ns: int, timeout_ns: int) -> int:
+        """Publish again all unreceipted records of a priority whose oldest is overdue; return how many."""
         late = [queue for queue in self._queues.values() if queue.overdue(t_mono_ns, timeout_ns)]
         return sum(map(self._rewind, late))
 

@@ -108,7 +108,7 @@ class Uplink:
         self._congestion = CongestionWindow()
         self._timeout_s = self._config.receipt_timeout_s
         self._resume_ns: int | None = None
-        """Nothing is sent before this instant: the station or the broker asked for a pause."""
+        """Nothing is sent before this instant: the station or the broker requested a pause."""
         self._last_receipt_ns = 0
         self._pauses_in_a_row = 0
         self._refused_in_a_row = 0
@@ -234,8 +234,8 @@ class Uplink:
     def _send_chunk_request(self, t_mono_ns: int) -> bool:
         if self._downloads is None or self._blocked:
             return False
-        wish = self._downloads.next_request(t_mono_ns, metered=self._meter.metered)
-        if wish is None or not self._fits(wish) or not self._publish(Channel.UPDATE, wish, t_mono_ns):
+        request = self._downloads.next_request(t_mono_ns, metered=self._meter.metered)
+        if request is None or not self._fits(request) or not self._publish(Channel.UPDATE, request, t_mono_ns):
             return False
         self._downloads.request_sent(t_mono_ns)
         return True
@@ -243,7 +243,7 @@ class Uplink:
     @property
     def _may_send(self) -> bool:
         room = 1 if self._careful else self._room
-        return not self._blocked and len(self._flights) < room and self._pace.is_open
+        return not self._blocked and len(self._flights) < room and self._congestion.is_open
 
     def _send_next(self, t_mono_ns: int) -> bool:
         return self._send_about_us(t_mono_ns) or self._send_record(t_mono_ns) or self._send_rest(t_mono_ns)
