@@ -89,7 +89,7 @@ class ReadCommitter:
         return len(self._reads) + self._geotagger.waiting
 
     def add_sentence(self, line: NmeaLine) -> Fix | None:
-        """Take a sentence; return the newest fix that it completed."""
+        """Add a sentence; return the newest fix that it completed."""
         fixes = self._nmea.take(line)
         for fix in fixes:
             self.last_fix = fix

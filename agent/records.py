@@ -139,21 +139,21 @@ class Fix:
     t_mono_ns: int
     """Arrival of the epoch's first sentence on the monotonic clock, less the receiver's known latency."""
     utc_ns: int | None
-    """None when the date is not known or not believed: a place without a time."""
+    """None if the date is unknown or implausible: a position without a time."""
     lat_deg: float
     lon_deg: float
     alt_m: float | None
     speed_mps: float | None
-    """None when the receiver does not tell."""
+    """None if the receiver does not report it."""
     course_deg: float | None
     hdop: float | None
     satellites: int | None
     quality: FixQuality
-    """``NONE`` is the place of a fixed site, from its configuration."""
+    """``NONE`` for a fixed site, whose position is configured."""
     error_m: float
     """One-sigma horizontal error of this fix."""
     date_corrected: bool = False
-    """True when the receiver's own date was whole week rollovers off."""
+    """True if the receiver's date was off by whole week rollovers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ def note_stored(
         return False, False
     pic, priority, size = row
     if stored_bytes < size:
-        # Only ever more: recorded answers that are sent again, one after the other, must not cost a write each.
+        # Only increases: replayed receipts must not cause a write each.
         con.execute("UPDATE pictures SET stored = ?1 WHERE pic = ?2 AND stored < ?1", (stored_bytes, pic))
         return False, True
     con.execute("DELETE FROM jpegs WHERE pic = ?", (pic,))
@@ -69,7 +69,7 @@ def quarantine(con: sqlite3.Connection, counts: OutboxCounters, seq: int, code: 
     return True
 
 
-def hold(con: sqlite3.Connection, counts: OutboxCounters, sha256: bytes) -> None:
+def quarantine_picture(con: sqlite3.Connection, counts: OutboxCounters, sha256: bytes) -> None:
     """Quarantine a picture; False if it was not in the outbox."""
     row = con.execute(
         "SELECT pic, lane FROM pictures WHERE sha = ? AND lane != ?", (sha256, PicturePriority.QUARANTINED)

@@ -82,7 +82,7 @@ class Outbox:
         """By priority: no evictable record waits at or below this number."""
         self._doing = ""
         self._unknown_receipts = 0
-        """Not yet in the file: they are written with the next change."""
+        """Counts not yet in the file; written with the next change."""
         self._watch = DamageWatch(self.path)
         self.lost_records = 0
         """Records evicted since the opening; each loss is reported at once."""
@@ -123,7 +123,7 @@ class Outbox:
         return expired
 
     def apply(self, commands: Sequence[Command]) -> Applied:
-        """Carry out what the station said, in one transaction; what changes nothing writes nothing.
+        """Apply receipts and nacks in one transaction; nothing is written if nothing changes.
 
         Raises what ``append`` raises; then nothing was changed, and the station repeats its messages on request.
         """
@@ -143,7 +143,7 @@ class Outbox:
                     case Quarantined(seq, code):
                         quarantined += apply.quarantine(self._con, counts, seq, code)
                     case PictureQuarantined(sha256, _):
-                        apply.hold(self._con, counts, sha256)
+                        apply.quarantine_picture(self._con, counts, sha256)
             if self._con.total_changes != before:
                 counts.unknown_receipts += self._unknown_receipts + unknown
                 unwritten = 0

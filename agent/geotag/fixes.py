@@ -6,7 +6,7 @@ Error model (one sigma; ``docs/geotag-and-time.md`` derives it).  With ``e`` the
   ``(1-u) e_a + u e_b + u (1-u) T (|v_b - v_a| + a_unseen T) / 2``, where the velocities are vectors when both
   courses are known; a straight line misses uniformly accelerated motion by exactly ``u (1-u) T |v_b - v_a| / 2``.
   Never more than the distance a vehicle can cover from the nearer fix.
-  A speed that is not told is bounded by ``a_most T`` in place of ``|v_b - v_a|``: both ends are known.
+  An unknown speed is bounded by ``a_max T`` in place of ``|v_b - v_a|``: both ends are known.
 * extrapolated by ``t`` seconds: ``e + speed_error t + a_max t^2 / 2``; without a course the position stays and
   ``v t`` is added; without a speed ``v_most t`` is.
 * stale: ``e + v_max t``: the position is that of the nearest fix; the movement since is unknown.
@@ -172,7 +172,7 @@ class FixRing:
 
 
 def _site(fix: Fix) -> Geotag:
-    """A fixed site is where it is: fix quality ``none`` beside a place says that it was configured, not measured."""
+    """The geotag of a fixed site: fix quality ``none`` with a position means configured, not measured."""
     return Geotag(
         method=GeotagMethod.INTERPOLATED,
         lat_deg=fix.lat_deg,

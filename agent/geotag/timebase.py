@@ -5,9 +5,9 @@ largest credible one has the least delay (the minimum filter of NTP's clock filt
 samples far from the median are not credible.  Small corrections are slewed at no more than 500 ppm, so that reads
 taken one after the other stay in order; a correction above 128 ms steps (RFC 5905, STEPT).
 
-A receiver that has just woken may say a wrong date for seconds, and mean it.  Its time is taken once it agrees with
-NTP, or has kept on for a while: the longer, the less likely its date is.  Until then there is no time, rather than a
-wrong one: reads are dated afterwards, by the anchor.
+A receiver that has just started may report a wrong date as valid for seconds.  Its time is accepted once it agrees with
+NTP, or has been consistent for a while, which is longer for an unlikely date.  Until then there is no time, rather than
+a wrong one: reads are dated afterwards, by the time anchor.
 """
 
 from __future__ import annotations
@@ -55,13 +55,13 @@ class TimebaseConfig:
     held_max_ms: float = 60_000.0
     """Held time with more uncertainty than this is not used."""
     confirm_s: float = 3.0
-    """The receiver's first time is taken when it has kept on for so long ..."""
+    """Time for which a receiver's first time must be consistent to be accepted ..."""
     suspect_s: float = 120.0
-    """... and for so long when its date was corrected, is years ahead, or contradicts what is known."""
+    """... and the time if its date was corrected, is years ahead, or contradicts the known time."""
     ntp_agreement_ms: float = 1_000.0
-    """A difference up to this between receiver and NTP confirms the receiver at once."""
+    """Maximum difference between receiver and NTP at which the receiver is accepted at once."""
     likely_until: date = date(NOT_BEFORE.year + 5, 1, 1)
-    """A later date is possible and not likely."""
+    """Later dates are possible but unlikely."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class TimebaseCounts:
     steps: int = 0
     """Corrections too large to slew, without the first setting."""
     unconfirmed: int = 0
-    """Fixes whose time was not taken, or not yet: it had not kept on for long enough."""
+    """Fixes whose time was not accepted, or not yet, because it was not consistent for long enough."""
 
 
 _REMEMBERED = 32
@@ -95,7 +95,7 @@ class _Discipline:
 
 @dataclass(frozen=True, slots=True)
 class _Claim:
-    """A time that a receiver keeps to, not taken yet."""
+    """A consistent time of a receiver, not accepted yet."""
 
     t_mono_ns: int
     offset_ns: int
@@ -114,10 +114,10 @@ class Timebase:
         self._t_gnss_ns: int | None = None
         self._ntp_offset_ns: int | None = None
         self._taken: _Claim | None = None
-        """What the receiver's time was when it was taken; None before."""
+        """The receiver's time when it was accepted; None before."""
         self._claim: _Claim | None = None
         self._claimed: deque[tuple[int, int]] = deque(maxlen=self._config.window)
-        """Samples of the claim: the least delay may be among them."""
+        """Samples of the claim, which may include the one with the least delay."""
         self._likely_until_ns = (
             round(datetime.combine(self._config.likely_until, time(), UTC).timestamp()) * _NS_PER_S
         )
@@ -135,7 +135,7 @@ class Timebase:
         return TimebaseCounts(self._fixes, self._ntp_samples, self._contradictions, self._steps, self._unconfirmed)
 
     def feed_fix(self, fix: Fix) -> None:
-        """Take the time of a fix, if it has one and is believed."""
+        """Add the time of a fix, if it has one that is accepted."""
         if fix.utc_ns is None:
             return
         self._fixes += 1
@@ -156,7 +156,7 @@ class Timebase:
         self._steer(TimeSource.GNSS, fix.t_mono_ns, best, self._config.gnss_uncertainty_ms + spread_ms)
 
     def settle(self) -> None:
-        """Take a likely time that had no chance to keep on: the agent stops, and its reads would never be dated."""
+        """Accept a likely time that is still pending: the agent stops, and its reads would never be dated."""
         claim = self._claim
         if self._taken is not None or claim is None or claim.is_doubtful or self._ntp_offset_ns is not None:
             return
@@ -166,11 +166,11 @@ class Timebase:
         self._steer(TimeSource.GNSS, t_mono_ns, best, self._config.gnss_uncertainty_ms + self._config.credible_ms)
 
     def _is_confirmed(self, fix: Fix, utc_ns: int) -> bool:
-        """Whether the time of a fix is taken: it was, it is of the same day, or it has kept on for long enough."""
+        """Return whether a fix's time is accepted: it was, is of the same day, or was consistent for long enough."""
         claim = _Claim(fix.t_mono_ns, utc_ns - fix.t_mono_ns, self._is_doubtful(fix, utc_ns))
         apart_ntp_ns = None if self._ntp_offset_ns is None else abs(claim.offset_ns - self._ntp_offset_ns)
         if apart_ntp_ns is not None and apart_ntp_ns > _DAY_NS // 2:
-            # Networks are seconds wrong, receivers weeks: a day that NTP denies is never taken in this boot.
+            # NTP may be off by seconds, receivers by weeks: a date that contradicts NTP is never accepted in this boot.
             self._contradictions += 1
             self._claim = None
             return False
@@ -191,7 +191,7 @@ class Timebase:
         if first is None or abs(claim.offset_ns - first.offset_ns) > self._config.credible_ms * _NS_PER_MS:
             self._claim = first = claim
             self._claimed.clear()
-        # A likely date takes the place of an unlikely one as quickly as that of none.
+        # A likely date replaces an unlikely one as quickly as if there was none.
         established = self._taken is not None and not self._taken.is_doubtful
         slow = claim.is_doubtful or contradicts or established
         needed_s = self._config.suspect_s if slow else self._config.confirm_s

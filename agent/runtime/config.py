@@ -488,7 +488,7 @@ def _set(table: dict[str, Any], name: str, value: object, override: str) -> None
 
 
 def _typed(table: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """Where a value from the command line is refused as TOML has it, but taken as the text that was typed, take that.
+    """Use a value of the command line as a string if it is invalid as TOML value but valid as a string.
 
     ``protocol=5`` and ``unit=12`` are strings, though TOML reads them as numbers.
     """

@@ -22,13 +22,13 @@ class UplinkCounts:
     refused: int = 0
     """Messages refused by the broker."""
     held_back: int = 0
-    """Times that a record was held back because the broker did not take it; it is tried again."""
+    """Times that a record was held back because the broker did not accept it; it is retried."""
     pauses: int = 0
-    """Times that nothing was sent for a while because the station or the broker refused."""
+    """Pauses in sending because the station or the broker refused messages."""
     picture_pauses: int = 0
-    """Times that pictures waited because what was sent of them led to nothing."""
+    """Pauses of pictures because their chunks had no effect."""
     too_large: int = 0
-    """Messages not sent because they are larger than the broker takes."""
+    """Messages not sent because they are larger than the broker accepts."""
     not_taken: int = 0
     """Publishes that the link did not accept; they were retried."""
     receipts: int = 0

@@ -20,7 +20,7 @@ _ENVELOPE_BYTES = 512
 _MIN_CHUNK_BYTES = 512
 _SLOW_CHUNK_BYTES = 4096
 _PASSED_TO_GROW = 64
-"""Chunks that pass in a row before larger ones are tried again; twice as many for each time that those failed."""
+"""Consecutive successful chunks before larger ones are tried again; doubled for each failure of those."""
 _MAX_FAILURES = 8
 _FIRST_PAUSE_S, _MAX_PAUSE_S = 2.0, 300.0
 _MAX_UNRECEIPTED = 64
@@ -61,13 +61,13 @@ class PictureSender:
         self._max_bytes = self._configured_bytes
         """Chunk size within the peer's limit."""
         self._fits = True
-        """False where the peer's limit is too small for the smallest chunk."""
+        """False if the peer's limit is too small for the smallest chunk."""
         self._passed = 0
         self._failures: dict[int, int] = {}
-        """How often chunks of a size have not passed."""
+        """Number of failures by chunk size."""
         self._pause = GrowingPause(_FIRST_PAUSE_S, _MAX_PAUSE_S)
         self._went_back: dict[bytes, int] = {}
-        """From where pictures were last sent again because the station lacked their bytes."""
+        """Offsets from which pictures were last sent again because the station lacked their bytes."""
         self._after = dict.fromkeys(SENDING, 0)
         self._current: _Current | None = None
         self._pending: bytes | None = None
@@ -98,7 +98,7 @@ class PictureSender:
             self._chunk_bytes = larger
 
     def setback(self, t_mono_ns: int) -> None:
-        """Chunks went out and led to nothing: wait longer each time, and send smaller ones."""
+        """Chunks had no effect: pause, longer each time, and send smaller ones."""
         if self._wait(t_mono_ns):
             self._shrink()
 
@@ -177,7 +177,7 @@ class PictureSender:
         if current is None and sha256 not in self._unreceipted:
             return
         if self._went_back.get(sha256, -1) >= offset:
-            # What was sent again has not got any further.
+            # Sending again made no progress.
             self.setback(t_mono_ns)
         self._went_back[sha256] = offset
         if current is not None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from agent.sync.ports import Waiting
 
 _LOOKED_AT = 16
-"""Records, from the oldest on, that are looked at for a receipt that others have passed."""
+"""Number of oldest records that are checked for a missing receipt while later ones were receipted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class _PriorityQueue:
         return self.ready[0] if self.ready else None
 
     def pass_over(self) -> OutboxRow:
-        """Go past the record that is next and return it."""
+        """Move past the next record and return it."""
         row = self.ready.popleft()
         self.cursor = row.seq
         return row
@@ -96,7 +96,7 @@ class RecordSender:
 
     @property
     def held(self) -> int:
-        """Records that the broker does not take at present."""
+        """Records that the broker does not accept at present."""
         return len(self._holds)
 
     def next(self, t_mono_ns: int) -> OutboxRow | None:
@@ -127,9 +127,9 @@ class RecordSender:
         return None
 
     def hold(self, seq: int, t_mono_ns: int) -> bool:
-        """The broker does not take this one: go on with the others, and try it again after a pause that grows.
+        """Hold back a record that the broker does not accept, and retry it after a growing pause.
 
-        False when too many are held already.
+        False if there are too many already.
         """
         queue = self._queue_of_seq.get(seq)
         if queue is None or not self._holds.add(seq, t_mono_ns):
@@ -139,7 +139,7 @@ class RecordSender:
         return True
 
     def reconnected(self, t_mono_ns: int) -> None:
-        """A new connection may take what the last did not."""
+        """A new connection may accept what the last did not."""
         self._holds.reconnected(t_mono_ns)
 
     def refresh(self) -> None:
@@ -197,7 +197,7 @@ class RecordSender:
         return self._seq_of_ref.get(ref)
 
     def hold_passed_over(self, t_mono_ns: int, timeout_ns: int, last_receipt_ns: int) -> int:
-        """Hold back what is overdue though receipts for others have come since: something loses just these.
+        """Hold back records that are overdue although later ones were receipted: only these get lost.
 
         Return how many.
         """

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 _NS_PER_S = 1_000_000_000
 _ABOUT_THE_BYTES = frozenset({0x90, 0x95, 0x99})
 """MQTT 5 reason codes that concern one message: topic name invalid, packet too large, payload format invalid (OASIS
-MQTT 5.0, section 3.4.2.1).  Only the station's signed word sets a record aside: to a broker's word a record waits."""
+MQTT 5.0, section 3.4.2.1).  Only the station can have a record quarantined; one refused by the broker waits."""
 _MAX_REFUSED_IN_A_ROW = 8
-"""Records refused without a receipt in between before everything waits."""
+"""Records refused without a receipt in between, after which everything pauses."""
 _SKIPPED_AT_ONCE = 64
 _LOST_TWICE, _LOST_OFTEN = 2, 3
 _PACKET_OVERHEAD_BYTES = 256
@@ -104,7 +104,7 @@ class Uplink:
         self._max_packet_bytes: int | None = None
         self._next_token = 1
         self._flights: dict[int, _Flight] = {}
-        """By token."""
+        """By publish token."""
         self._congestion = CongestionWindow()
         self._timeout_s = self._config.receipt_timeout_s
         self._resume_ns: int | None = None
@@ -113,13 +113,13 @@ class Uplink:
         self._pauses_in_a_row = 0
         self._refused_in_a_row = 0
         self._careful = 0
-        """How many of the next messages go one at a time: one of them may be what the broker does not take."""
+        """Number of next messages to be sent one at a time: one of them may be what the broker does not accept."""
         self._careful_from = 0
-        """The first token of those."""
+        """The first publish token of those."""
         self._lost: dict[int, int] = {}
-        """How often the connection ended while a record was in flight."""
+        """Number of times that the connection was lost while a record was in flight."""
         self._too_large: set[int] = set()
-        """Records that wait because they are larger than the broker takes."""
+        """Records that wait because they are larger than the broker accepts."""
         self._health: bytes | None = None
         self._status: bytes | None = None
         self._status_due = False
@@ -346,12 +346,12 @@ class Uplink:
         return held
 
     def _broke(self, t_mono_ns: int) -> None:
-        """The connection ended, perhaps because of what was in flight: a broker of 3.1.1 does not say why."""
+        """The connection was lost, possibly because of a message in flight: an MQTT 3.1.1 broker gives no reason."""
         flights = list(self._flights.values())
         if any(flight.channel is Channel.PICTURE for flight in flights):
             self._pictures.broke(t_mono_ns)
         seqs = [flight.seq for flight in flights if flight.seq is not None]
-        # Only what was lost the last time as well can be what breaks connections.
+        # Only a message that was also in flight at the last loss can be the cause.
         self._lost = {seq: self._lost.get(seq, 0) + 1 for seq in seqs} if seqs else self._lost
         if any(self._lost[seq] >= _LOST_TWICE for seq in seqs):
             self._send_singly(len(flights))
@@ -463,7 +463,7 @@ class Uplink:
             self._counts.pauses += 1
             self._pauses_in_a_row += 1
             if self._pauses_in_a_row > 1:
-                # One message tells whether the others would pass.
+                # One message shows whether the others would be accepted.
                 self._send_singly(1)
         self._counts.resent += self._records.rewind()
         self._pictures.rewind()
