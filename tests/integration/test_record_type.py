@@ -155,7 +155,7 @@ def test_a_type_declared_in_one_file_goes_from_the_unit_to_export_and_verify(tmp
         broker.kill()
 
 
-def test_an_older_station_keeps_a_newer_units_records_and_understands_them_after_its_update(tmp_path, keys):
+def test_older_station_keeps_unknown_records_and_decodes_them_after_its_update(tmp_path, keys):
     """Stored, receipted, exported and proven as they are; projected when the station knows the type."""
     newer, older = released_registry().with_type(RECORD_TYPE), released_registry()
     broker = Mosquitto(tmp_path).start()

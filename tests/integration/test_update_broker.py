@@ -143,7 +143,7 @@ def reported(db):
     return None if row.report is None else decode(row.report, UpdateReport)
 
 
-def test_an_update_is_offered_fetched_staged_and_reported_whatever_is_killed_meanwhile(tmp_path, broker):
+def test_update_is_fetched_staged_and_reported_despite_kills(tmp_path, broker):
     db = tmp_path / "station.db"
     open_store(db).close()
     station = serve(broker, tmp_path, db)
@@ -177,8 +177,8 @@ def test_an_update_is_offered_fetched_staged_and_reported_whatever_is_killed_mea
     station.close()
 
 
-def test_a_desired_configuration_reaches_a_unit_that_was_away_and_a_refusal_comes_back(tmp_path, broker):
-    """The offer is retained: the station is long gone when the unit asks, and comes back for the bytes."""
+def test_configuration_update_of_an_offline_unit_and_its_refusal(tmp_path, broker):
+    """The offer is retained: the station is offline when the unit gets it, and comes back for the bytes."""
     db = tmp_path / "station.db"
     open_store(db).close()
     car = Car(tmp_path, broker)
@@ -202,7 +202,7 @@ def test_a_desired_configuration_reaches_a_unit_that_was_away_and_a_refusal_come
     shutil.rmtree(car.state)
 
 
-def test_only_the_station_offers(tmp_path, broker):
+def test_only_the_station_can_publish_offers(tmp_path, broker):
     """A unit that publishes an offer, to another or to itself, is refused by the broker."""
     car = Car(tmp_path, broker)
     car.until(lambda: car.uplink.is_up)

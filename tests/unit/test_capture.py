@@ -17,7 +17,7 @@ def frame(seq: int, t_ms: float) -> Frame:
     return Frame(seq, "front", round(t_ms * 1e6), PIXEL, 1000, 1.0)
 
 
-def test_gaps_in_the_sequence_are_dropped_frames() -> None:
+def test_gaps_in_frame_numbers_are_dropped_frames() -> None:
     """The camera numbers what it delivered; what is missing was lost before us."""
     limiter = FrameRateLimiter()
 
@@ -25,7 +25,7 @@ def test_gaps_in_the_sequence_are_dropped_frames() -> None:
 
 
 @given(st.floats(1, 60), st.floats(1, 60), st.integers(50, 300))
-def test_the_mean_rate_is_the_limit_or_the_cameras(limit_fps: float, camera_fps: float, count: int) -> None:
+def test_mean_rate_is_the_limit_or_the_cameras_rate(limit_fps: float, camera_fps: float, count: int) -> None:
     """A limit neither starves a slower camera nor lets a faster one through."""
     limiter = FrameRateLimiter(max_fps=limit_fps)
 

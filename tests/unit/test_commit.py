@@ -1,4 +1,4 @@
-"""The committer and a disk that takes nothing: every read is held and told, and memory does not fill with pictures."""
+"""The committer with an unwritable disk: every read is kept, and memory for pictures is bounded."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def parts(tmp_path):
 @pytest.mark.parametrize(
     ("error", "counted"), [(OutboxFullError("full"), "disk_full"), (OutboxDiskError("EIO"), "disk_failed")]
 )
-def test_reads_are_held_until_the_disk_takes_them(parts, error, counted):
-    """Refused again and again, counted, and committed in order when the disk is well."""
+def test_reads_are_kept_until_the_disk_is_writable(parts, error, counted):
+    """Failed writes are counted, and reads are committed in order after recovery."""
     committer, ready, disk, outbox = parts
     disk.error = error
     for number in range(1, 4):
@@ -75,8 +75,8 @@ def test_reads_are_held_until_the_disk_takes_them(parts, error, counted):
     assert outbox.stats().reads == 3
 
 
-def test_answers_are_held_too(parts):
-    """A receipt that could not be carried out is carried out later."""
+def test_receipts_are_kept_until_the_disk_is_writable(parts):
+    """A receipt that could not be applied is applied later."""
     committer, ready, disk, outbox = parts
     ready.reads = [make_read(1)]
     committer.commit_ready(0)
@@ -88,7 +88,7 @@ def test_answers_are_held_too(parts):
     assert outbox.stats().reads == 0
 
 
-def test_hours_without_a_disk_keep_the_reads_and_give_up_scenes(parts):
+def test_overviews_are_discarded_while_the_disk_is_unwritable(parts):
     """All reads and plates are there in the end; the scenes of the later ones are gone and counted."""
     committer, ready, disk, outbox = parts
     disk.error = OutboxDiskError("read-only")
@@ -105,7 +105,7 @@ def test_hours_without_a_disk_keep_the_reads_and_give_up_scenes(parts):
     assert (stats.reads, stats.plates, stats.overviews) == (400, 400, 256)
 
 
-def test_reads_that_were_evicted_are_told_in_the_round_that_lost_them(tmp_path):
+def test_evicted_reads_are_reported_in_their_round(tmp_path):
     """Over budget with nothing but reads: the oldest go, and the round says how many."""
     limits = Limits(max_bytes=9_000, min_free_bytes=0, ballast_bytes=0)
     outbox, _ = open_outbox(tmp_path, make_encoder(), limits=limits)

@@ -36,7 +36,7 @@ def pipeline():
     return CameraPipeline(OnePlate(), Tracker())
 
 
-def test_a_confirmed_track_is_handed_on_while_the_plate_is_in_view_and_the_final_one_at_the_end(pipeline):
+def test_confirmed_track_while_in_view_and_final_track_at_the_end(pipeline):
     steps = [pipeline.step(frame(seq)) for seq in range(4)]
     assert [len(step.confirmed) for step in steps] == [0, 1, 0, 0]
     assert [step.tracks for step in steps] == [()] * 4
@@ -45,7 +45,7 @@ def test_a_confirmed_track_is_handed_on_while_the_plate_is_in_view_and_the_final
     assert (pipeline.track_counts.confirmed, pipeline.track_counts.closed) == (1, 1)
 
 
-def test_privacy_closes_what_was_confirmed_and_confirms_nothing(pipeline):
+def test_privacy_closes_confirmed_tracks(pipeline):
     (confirmed,) = [track for seq in range(2) for track in pipeline.step(frame(seq)).confirmed]
     pipeline.set_private(private=True)
     step = pipeline.step(frame(2))

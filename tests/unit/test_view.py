@@ -1,4 +1,4 @@
-"""What is wrong with a camera's sight, on a world that passes by behind a fixed bonnet."""
+"""Faults of a camera's view, with a moving scene behind a fixed bonnet."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ def learnt():
 
 
 @pytest.mark.slow
-def test_a_clear_sight_stays_clear(learnt):
+def test_clear_view_has_no_fault(learnt):
     drive(learnt, 200, start=70)
     assert learnt.state == ViewState()
     assert learnt.state.is_clear
 
 
 @pytest.mark.parametrize("level", [2, 128, 250])
-def test_a_covered_camera_is_blinded_and_sees_again(learnt, level):
+def test_covered_camera_is_blinded_until_uncovered(learnt, level):
     drive(learnt, 6, spoil=lambda rgb: np.full_like(rgb, level))
     assert learnt.state.blinded
     drive(learnt, 3, start=6)
@@ -65,20 +65,20 @@ def test_a_covered_camera_is_blinded_and_sees_again(learnt, level):
 
 
 @pytest.mark.slow
-def test_mud_is_noticed(learnt):
+def test_dirty_camera_is_detected(learnt):
     drive(learnt, 250, start=70, spoil=splash)
     assert learnt.state.dirty
     assert not learnt.state.blinded
 
 
 @pytest.mark.slow
-def test_a_knock_is_noticed(learnt):
+def test_moved_camera_is_detected(learnt):
     drive(learnt, 250, start=70, spoil=knocked)
     assert learnt.state.moved
 
 
 @pytest.mark.slow
-def test_a_slow_street_is_not_dirt(learnt):
+def test_slow_traffic_is_not_dirt(learnt):
     """Everything changes less: nothing is dirty."""
     wall = world(2)
     for number in range(300):
@@ -89,8 +89,8 @@ def test_a_slow_street_is_not_dirt(learnt):
 
 
 @pytest.mark.slow
-def test_a_standing_car_teaches_nothing():
-    """Hours with the engine on at the workshop are no reference; the drive after them is."""
+def test_stationary_car_is_not_learnt():
+    """Hours at the workshop with the engine on are not a reference; the drive after them is."""
     watch = ViewWatch(CONFIG)
     rng = np.random.default_rng(3)
     still = np.repeat(world()[:, :WIDTH, None], 3, axis=2).astype(np.int16)
@@ -105,8 +105,8 @@ def test_a_standing_car_teaches_nothing():
 
 
 @pytest.mark.slow
-def test_what_was_learnt_outlives_a_restart(tmp_path):
-    """Dirt that came overnight is seen in the morning; a torn file is learnt anew."""
+def test_reference_is_kept_over_a_restart(tmp_path):
+    """Dirt from overnight is detected in the morning; a torn reference file is learnt again."""
     path = tmp_path / "view-front.npy"
     drive(ViewWatch(CONFIG, path), 70)
     again = ViewWatch(CONFIG, path)

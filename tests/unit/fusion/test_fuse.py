@@ -1,4 +1,4 @@
-"""Voting: probabilities of characters, not strings."""
+"""Fusion by probabilities of characters, not by strings."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def prediction(
     return PlateText(tuple(chars), confidence, "US-CA", 0.9)
 
 
-def test_one_prediction_is_returned_as_it_is():
-    """There is nothing to vote on."""
+def test_one_prediction_is_returned_unchanged():
+    """There is nothing to fuse."""
     only = prediction("7ABC123")
     assert fuse_predictions([only]) is only
 
@@ -49,7 +49,7 @@ def test_equal_predictions_give_their_text_with_more_confidence(text, n):
 
 @given(st.permutations(range(5)))
 def test_the_order_of_predictions_does_not_matter(order):
-    """Votes are a set, not a story."""
+    """The predictions are a set."""
     predictions = [
         prediction("7ABC123", 0.9),
         prediction("7ABC128", 0.4, weak={6: ("3", 0.45)}),
@@ -62,15 +62,15 @@ def test_the_order_of_predictions_does_not_matter(order):
     )
 
 
-def test_a_sure_prediction_outweighs_two_unsure_ones():
-    """Two doubtful strings of a kind do not beat one sure reading: the probabilities decide."""
+def test_confident_prediction_outweighs_two_uncertain_ones():
+    """Two equal texts of low confidence do not beat one of high confidence: the probabilities decide."""
     unsure = prediction("7ABC128", 0.15, weak={6: ("3", 0.49)})
     fused = fuse_predictions([prediction("7ABC123", 0.98, char=0.995), unsure, unsure])
     assert fused.text == "7ABC123"
 
 
 def test_predictions_each_wrong_in_another_place_give_the_right_text():
-    """No look has the whole text right, the vote has: characters are pooled slot by slot."""
+    """No prediction has the whole text right, the fused text is: characters are pooled by position."""
     fused = fuse_predictions(
         [
             prediction("1ABC123", 0.4, weak={0: ("7", 0.4)}),
@@ -82,7 +82,7 @@ def test_predictions_each_wrong_in_another_place_give_the_right_text():
 
 
 def test_a_missed_character_does_not_shift_the_rest():
-    """Alignment, not position, decides which characters vote together."""
+    """Characters are pooled by alignment, not by position."""
     fused = fuse_predictions(
         [
             prediction("7ABC123", 0.6),
@@ -95,14 +95,14 @@ def test_a_missed_character_does_not_shift_the_rest():
 
 
 def test_disagreement_lowers_confidence():
-    """Two halves that say different things are no certainty."""
+    """Contradicting predictions lower the confidence."""
     fused = fuse_predictions([prediction("7ABC123", 0.9), prediction("7ABC128", 0.9)])
     assert fused.confidence < 0.75
 
 
 @given(st.lists(st.tuples(TEXTS, st.floats(0.01, 0.99)), min_size=1, max_size=12))
-def test_a_vote_is_always_a_probability_over_known_symbols(raw):
-    """Whatever the looks: confidences within 0..1, alternatives sorted, symbols that some look offered."""
+def test_fused_characters_are_distributions_over_known_symbols(raw):
+    """For any predictions: confidences within 0..1, alternatives sorted, symbols of some prediction."""
     predictions = [prediction(text, confidence) for text, confidence in raw]
     fused = fuse_predictions(predictions)
     assert 0.0 <= fused.confidence <= 1.0
@@ -114,8 +114,8 @@ def test_a_vote_is_always_a_probability_over_known_symbols(raw):
         assert ps == sorted(ps, reverse=True)
 
 
-def test_the_region_is_voted_and_unknown_gives_way():
-    """One look that names the state is not silenced by one that cannot."""
+def test_region_is_fused_and_known_beats_unknown():
+    """A prediction with a region is not overruled by one without."""
     known, unknown = prediction("7ABC123"), PlateText(prediction("7ABC123").chars, 0.9, "?", 0.3)
     assert fuse_predictions([known, unknown]).region == "US-CA"
     assert fuse_predictions([unknown, unknown]).region == "?"

@@ -1,4 +1,4 @@
-"""A week of driving with a receiver that finds nothing: reads carry no place and say so, and nothing grows."""
+"""A week of driving without a fix: reads have no position and method none, and memory is bounded."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ DAYS = 7
 
 
 def nothing(_t_ns: int) -> list[NmeaLine]:
-    """The lead of the antenna is cut through, or the receiver is dead."""
+    """The antenna cable is cut, or the receiver is defective."""
     return []
 
 
 def no_sky(t_ns: int) -> list[NmeaLine]:
-    """The receiver speaks, and has found nothing."""
+    """The receiver sends sentences without a fix."""
     at = START + timedelta(seconds=t_ns // NS_PER_S)
     void = sentence(f"GNRMC,{at:%H%M%S}.00,V,,,,,,,,,,N"), sentence(f"GNGGA,{at:%H%M%S}.00,,,,,0,00,99.99,,,,,,")
     return [NmeaLine(t_ns, text) for text in (*void, "\ufffd\ufffd$GPx", sentence("GPGSV,1,1,00"))]

@@ -58,7 +58,7 @@ def offer(made, unit="unit-07"):
     return command(made, "offer", unit, str(folder / "42.lprup"), "--key", str(folder / "release.pub"))
 
 
-def test_a_unit_gets_what_it_is_offered_byte_for_byte(made, store):
+def test_offered_file_is_transferred_unchanged(made, store):
     _, _, data = made
     assert offer(made).exit_code == 0
     ingest = Ingest(store, "station", lambda: 1)
@@ -78,7 +78,7 @@ def test_a_unit_gets_what_it_is_offered_byte_for_byte(made, store):
     assert ingest.handle(UP, request(offered.sha256, len(got))) == []
 
 
-def test_another_unit_gets_nothing(made, store):
+def test_offer_is_for_one_unit_only(made, store):
     offer(made)
     (row,) = store.offers()
     ingest = Ingest(store, "station", lambda: 1)
@@ -89,7 +89,7 @@ def test_another_unit_gets_nothing(made, store):
     assert ingest.counts.not_authorised == 1
 
 
-def test_offering_again_is_another_attempt_and_withdrawing_clears(made, store):
+def test_repeated_offer_and_withdrawal(made, store):
     offer(made)
     offer(made)
     assert [o.attempt for o in store.offers()] == [1]
@@ -102,7 +102,7 @@ def test_offering_again_is_another_attempt_and_withdrawing_clears(made, store):
     assert ("withdraw", "unit=unit-07") in noted
 
 
-def test_a_file_that_went_is_counted_and_answered_with_silence(made, store):
+def test_missing_update_file_is_counted(made, store):
     _, db, _ = made
     offer(made)
     (row,) = store.offers()
@@ -114,7 +114,7 @@ def test_a_file_that_went_is_counted_and_answered_with_silence(made, store):
     assert "offer the update again" in ingest.last_failure
 
 
-def test_what_is_not_signed_or_not_for_the_unit_is_not_offered(made, store):
+def test_unsigned_or_mismatched_update_is_not_offered(made, store):
     folder, _, data = made
     assert offer(made, "bus-07").exit_code == 2
     (folder / "42.lprup").write_bytes(data[:-1])
@@ -134,7 +134,7 @@ def test_what_is_not_signed_or_not_for_the_unit_is_not_offered(made, store):
         ((41, 41, 42, UpdateState.FETCHING, ""), "41 (42 fetching) wanted 42"),
     ],
 )
-def test_what_is_wanted_is_shown_beside_what_is_reported(made, store, told, shows):
+def test_offered_and_reported_releases_are_shown(made, store, told, shows):
     offer(made)
     running, committed, release, state, reason = told
     report = UpdateReport(
