@@ -1,9 +1,9 @@
-"""Does a camera still see what it was set up to see?  Covered, dirty, moved, frozen: somebody has to look at it.
+"""Detects that a camera is covered, dirty, moved or frozen, and needs a visit.
 
-Works on thumbnails of 96 x 54 pixels, on which no plate can be read.  While the car moves, the world passes through the
-picture; what stays is how much each part of it usually changes, and the outline of what is fixed to the car (a bonnet,
-the edge of a window).  Both are learnt once, after the installation, and kept: dirt and a knock come later.  Where a
-camera sees nothing of the car, that it was moved cannot be told.
+Works on thumbnails of 96 x 54 pixels, on which no plate can be read.  While the car moves, the scene changes;
+constant are the usual amount of change in each part of the picture, and the outline of parts of the car (a bonnet, the
+edge of a window).  Both are learnt once, after the installation, and stored.  If the camera sees no part of the car, a
+moved camera cannot be detected.
 
 A frozen camera repeats the same picture, and reads in it would get the current position of the vehicle; a broken stream
 delivers partly decoded pictures.  :class:`SightCheck` detects both before a frame is read.
@@ -74,7 +74,7 @@ class ViewState:
 
     @property
     def is_clear(self) -> bool:
-        """True when nothing is wrong."""
+        """True if there is no fault."""
         return self == ViewState()
 
 
@@ -123,7 +123,7 @@ class SightCheck:
         return self._damaged_frames >= self._config.damaged_frames
 
     def step(self, rgb: NDArray[np.uint8], t_mono_ns: int) -> None:
-        """Take a frame."""
+        """Add a frame."""
         # Single pixels, not means: sensor noise distinguishes a static scene from a repeated picture.
         sample = rgb[:: max(1, rgb.shape[0] // HEIGHT_PX), :: max(1, rgb.shape[1] // WIDTH_PX)].astype(np.float32)
         self._damaged_frames = self._damaged_frames + 1 if self._is_green(sample) else 0

@@ -99,10 +99,10 @@ def open_outbox(
 
 
 def _used_up_to(folder: Path, mark: SeqMark, *, created: bool) -> int:
-    """Up to which number the file was used, at least; 0 for a new file."""
+    """Lower bound of the highest number used with the file; 0 for a new file."""
     if created:
         return 0
-    # After a roll-back the older release has moved the mark on with a file of its own.
+    # After a rollback the older release has raised the mark with its own file.
     return 1 if (folder / OLDER_NAME).exists() else mark.high
 
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from protocol.wire.records.tombstone import Tombstone
 
 FILE_NAME = "outbox-3.db"
-"""A version that an older release could not read has a name of its own: see :mod:`agent.buffer.adopt`."""
+"""Each version that an older release could not read has its own file name: see :mod:`agent.buffer.adopt`."""
 BALLAST_NAME = "ballast"
 _NOTHING_BYTES = 64 * 1024
 

@@ -47,7 +47,7 @@ class Rescued:
 
 @dataclass(frozen=True, slots=True)
 class Absorbed:
-    """What was taken over from another file."""
+    """The result of taking over another file."""
 
     records: int
     pictures: int
@@ -65,7 +65,7 @@ class Rescue:
         self._next_pic = 1
         self._batch_bytes = 0
         self._added: Counter[str] = Counter()
-        """Records that were not there before, by type."""
+        """Records that were not in this file before, by type."""
         self.is_full = False
         """True if the disk was too full for all readable pictures."""
 
@@ -85,7 +85,7 @@ class Rescue:
         return found
 
     def absorb(self, other: Wreck, mark: SeqMark) -> Absorbed:
-        """Add what another file of the same series holds to this one; what cannot be read is announced."""
+        """Add the rows of another file of the same series; unreadable ones are announced."""
         end = other.end()
         damaged = end is None or not other.is_sound
         before = counters.load(self._con)
@@ -105,16 +105,16 @@ class Rescue:
         next_seq, link = end or (mark.high + 1, b"")
         if next_seq > counts.next_seq:
             counts.next_seq, counts.link = next_seq, b"" if damaged else link
-        stones = [*(self._holes(counts.next_seq - 1) if damaged else ()), *_picture_stones(lost)]
-        for stone in stones:
-            table.append(self._con, counts, self._encoder, stone)
+        tombstones = [*(self._holes(counts.next_seq - 1) if damaged else ()), *_picture_tombstones(lost)]
+        for tombstone in tombstones:
+            table.append(self._con, counts, self._encoder, tombstone)
         mark.cover(counts.next_seq - 1)
         counters.store(self._con, counts)
         self._con.execute("COMMIT")
         return Absorbed(self._added.total(), counts.next_pic - before.next_pic, damaged)
 
     def _recounted(self) -> OutboxCounters:
-        """The counters, with what waits counted anew."""
+        """The counters, with waiting rows recounted."""
         counts = counters.load(self._con)
         for name, value in recount(self._con).items():
             setattr(counts, name, value)
@@ -161,7 +161,7 @@ class Rescue:
         return True
 
     def _put(self, sql: str, values: tuple[object, ...], size_bytes: int) -> int:
-        """Execute inside the present transaction, which is committed when it is large; return the rows added."""
+        """Execute inside the current transaction, which is committed when it is large; return the rows added."""
         added = self._con.execute(sql, values).rowcount
         self._batch_bytes += size_bytes
         if self._batch_bytes >= _BATCH_BYTES:
@@ -171,7 +171,7 @@ class Rescue:
         return added
 
     def _finish(self, mark: SeqMark, lost: dict[PictureKind, list[tuple[int, int]]]) -> Rescued:
-        """Count anew and announce what is missing."""
+        """Recount, and announce missing records."""
         counts = self._recounted()
         for of_type in counts.types.values():
             of_type.appended = of_type.waiting

@@ -66,14 +66,14 @@ class Wreck:
 
     @property
     def is_sound(self) -> bool:
-        """True when SQLite finds nothing wrong with the file."""
+        """True if SQLite finds no damage."""
         try:
             return bool(self._con.execute("PRAGMA quick_check(1)").fetchone()[0] == b"ok")
         except sqlite3.Error:
             return False
 
     def end(self) -> tuple[int, bytes] | None:
-        """Return the next sequence number and the link that it is chained to; None where they cannot be read."""
+        """Return the next sequence number and the link of the record before it; None if unreadable."""
         try:
             row = self._con.execute("SELECT next_seq, link FROM meta").fetchone()
         except sqlite3.Error:
@@ -85,14 +85,14 @@ class Wreck:
                 return None
 
     def records(self) -> Iterator[OutboxRow]:
-        """Yield the waiting records in no certain order, some perhaps twice; whether each is whole is not looked at."""
+        """Yield the waiting records in any order, some possibly twice, without checking them."""
         for columns in self._rows("records", "seq, id, payload"):
             row = self._as_row("records", columns)
             if row is not None:
                 yield row
 
     def quarantined(self) -> Iterator[tuple[OutboxRow, str]]:
-        """Yield the refused records, as ``records`` does, each with the code of its refusal."""
+        """Yield the quarantined records, as ``records`` does, each with the code of its nack."""
         for columns in self._rows("quarantine", "seq, id, payload"):
             row = self._as_row("quarantine", columns)
             if row is not None:
@@ -110,7 +110,7 @@ class Wreck:
                     yield picture
 
     def _as_row(self, table: str, columns: tuple[object, ...]) -> OutboxRow | None:
-        """Whatever stands beside the bytes may be damaged: it is asked for apart, and found out from the bytes."""
+        """The other columns may be damaged: they are read separately, and the type is taken from the bytes."""
         match columns:
             case (int(seq), bytes(record_id), bytes(payload)):
                 pass
@@ -128,7 +128,7 @@ class Wreck:
         return OutboxRow(seq, UNKNOWN_SCHEMA, record_id, payload, kept=True)
 
     def _beside(self, table: str, columns: str, key: str, number: int) -> tuple[object, ...] | None:
-        """More columns of one row; None where they cannot be read, which costs the row nothing."""
+        """Return more columns of one row; None if unreadable, which does not lose the row."""
         query = f"SELECT {columns} FROM {table} WHERE {key} = ?"  # noqa: S608 - words of ours
         try:
             found: tuple[object, ...] | None = self._con.execute(query, (number,)).fetchone()
@@ -152,7 +152,7 @@ class Wreck:
         return row[0] if row and isinstance(row[0], bytes) else None
 
     def _rows(self, table: str, columns: str) -> Iterator[tuple[object, ...]]:
-        """Yield every row that can be reached, some twice; the first column is the key.
+        """Yield every reachable row, some twice; the first column is the key.
 
         Where a scan meets damage, every key is asked for, also those that it gave: a damaged key may stand for another
         row.

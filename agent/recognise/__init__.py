@@ -48,7 +48,7 @@ class RecogniserConfig:
     runtime: RuntimeKind = RuntimeKind.AUTO
     detector_threads: int = 1
     min_plate_width_px: float = 24.0
-    """Detections narrower than this are counted but not read: nobody could read them."""
+    """Detections narrower than this are counted but not read: they are illegible."""
     edge_px: float = 2.5
     """Boxes this close to an edge, in pixels of the detector's input, may contain only a part of a plate and are
     dropped: other frames show it completely."""

@@ -100,11 +100,11 @@ class Ocr:
         return OcrPrediction(plate, crop, one_line, None if corners is None else _scaled(corners, place))
 
     def read_crop(self, crop: NDArray[np.uint8]) -> PlateText:
-        """Read an RGB picture that is one plate with its margin; the text may be empty."""
+        """Read an RGB picture of one plate with its margin; the text may be empty."""
         return self.predict_crop(crop).plate
 
     def predict_crop(self, crop: NDArray[np.uint8]) -> OcrPrediction:
-        """As :meth:`read_crop`, and say whether the text stands in one line."""
+        """As :meth:`read_crop`, with whether the text is in one line."""
         plate, _, one_line = self._predict(crop)
         return OcrPrediction(plate, crop, one_line)
 
@@ -147,7 +147,7 @@ class Ocr:
         return cv2.warpPerspective(rgb, warp, canvas_px, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[return-value]
 
     def _predict(self, crop: NDArray[np.uint8]) -> tuple[PlateText, NDArray[np.float32] | None, bool]:
-        """Text of a crop, the plate's corners as shares of its size where the model tells them, one line or not."""
+        """Text of a crop, the plate's corners as shares of its size if the model predicts them, one line or not."""
         shrinking = crop.shape[1] > self.width_px or crop.shape[0] > self.height_px
         method = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
         resized = cv2.resize(crop, (self.width_px, self.height_px), interpolation=method)

@@ -176,7 +176,7 @@ class Tracker:
                 taken_tracks.add(j)
         for j, track in enumerate(free):
             track.missed += j not in taken_tracks
-        # In a time-lapse a plate may be in every frame: only now is it known that this one does not show it.
+        # In a time-lapse a plate may be in every frame: only now is it known that it is not in this one.
         over += [track for track in self._open if self._is_over(track, t_mono_ns)]
         self._open = [track for track in self._open if not self._is_over(track, t_mono_ns)]
         for i, sighting in enumerate(waiting):

@@ -65,7 +65,7 @@ def test_in_a_time_lapse_a_plate_that_misses_a_frame_has_gone():
     assert len(play(Tracker(), frames)) == 2
 
 
-def test_one_look_is_marked():
+def test_single_frame_track_is_marked():
     """Fewer than two agreeing looks is a single look."""
     (track,) = play(Tracker(), {0: [sighting("7ABC123", 400, 0)]})
     assert track.single_frame
