@@ -139,12 +139,12 @@ def with_noise(rgb, rng, levels=2):
 
 
 @pytest.mark.parametrize("fps", [1, 5, 30])
-def test_the_same_picture_again_and_again_is_a_frozen_camera(fps):
+def test_repeated_picture_is_a_frozen_camera(fps):
     assert looked([street()] * (6 * fps + 1), fps=fps).frozen
     assert not looked([street()] * 3 * fps, fps=fps).frozen
 
 
-def test_a_clock_that_goes_on_over_a_frozen_picture_hides_nothing():
+def test_frozen_picture_with_a_running_clock_is_detected():
     """Recorders write the time into what they repeat."""
     frames = []
     for number in range(80):
@@ -154,7 +154,7 @@ def test_a_clock_that_goes_on_over_a_frozen_picture_hides_nothing():
     assert looked(frames).frozen
 
 
-def test_a_small_car_that_passes_wakes_a_picture_without_noise():
+def test_small_passing_car_ends_frozen_without_noise():
     """Streams leave out noise; what moves through a still picture is seen."""
     frames = [street()] * 60
     for number in range(10):
@@ -165,25 +165,25 @@ def test_a_small_car_that_passes_wakes_a_picture_without_noise():
     assert not looked(frames).frozen
 
 
-def test_a_parked_car_sees_noise_and_is_not_frozen():
+def test_static_scene_with_noise_is_not_frozen():
     rng = np.random.default_rng(5)
     assert not looked([with_noise(street(), rng) for _ in range(100)]).frozen
 
 
-def test_a_camera_that_wakes_up_is_not_frozen_any_more():
+def test_camera_that_recovers_is_not_frozen():
     check = looked([street()] * 80)
     check.step(street(1, step=40), 8 * SECOND)
     assert not check.frozen
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])
-def test_the_dark_is_not_frozen(level):
+def test_dark_picture_is_not_frozen(level):
     """What shows nothing is blind, and said to be so."""
     assert not looked([np.full((HEIGHT, WIDTH, 3), level, np.uint8)] * 100).frozen
 
 
 @pytest.mark.parametrize("rows", [(200, 270), (0, 60), (100, 180)])
-def test_a_part_that_was_never_decoded_is_seen(rows):
+def test_undecoded_part_is_detected(rows):
     """Green is what decoders leave where data is missing; a meadow is not of one colour from side to side."""
     rng = np.random.default_rng(2)
     rgb = street()
@@ -196,7 +196,7 @@ def test_a_part_that_was_never_decoded_is_seen(rows):
     assert check.often_damaged
 
 
-def test_what_others_see_of_the_sight_is_told():
+def test_faults_found_by_other_checks_are_reported():
     """Frozen, damaged, upside down: each is a reason to go and look."""
     watch = ViewWatch(CONFIG)
     for key in ("frozen", "damaged", "upside_down"):

@@ -53,14 +53,14 @@ def test_many_frames_of_one_plate_are_one_track():
 
 
 @pytest.mark.parametrize("interval_ms", [200, 1000, 2000])
-def test_a_time_lapse_makes_one_track_of_one_plate(interval_ms):
+def test_time_lapse_plate_is_one_track(interval_ms):
     """Frames further apart than the time-out: a plate that is in each of them has not gone."""
     frames = {interval_ms * i: [sighting("7ABC123", 400, interval_ms * i)] for i in range(4)}
     (track,) = play(Tracker(TrackerConfig(max_ms=60_000)), frames)
     assert (track.n_sightings, track.n_agreeing) == (4, 4)
 
 
-def test_in_a_time_lapse_a_plate_that_misses_a_frame_has_gone():
+def test_time_lapse_track_closes_after_a_frame_without_the_plate():
     frames = {0: [sighting("7ABC123", 400, 0)], 1000: [], 2000: [], 3000: [sighting("7ABC123", 400, 3000)]}
     assert len(play(Tracker(), frames)) == 2
 
