@@ -50,7 +50,7 @@ class Score:
 
 
 def compare(readers: list[Ocr], detector: Detector, dev: Path, degraded: Path) -> tuple[Counter[str], list[Score]]:
-    """Labelled plates by light and region, and each reader's tally; what a degraded copy lacks is left out."""
+    """Labelled plates by light and region, and each reader's score; what a degraded copy lacks is left out."""
     plates: Counter[str] = Counter()
     scores = [Score() for _ in readers]
     rows = lines_of(dev / "labels.jsonl")

@@ -47,10 +47,10 @@ class DateKeeper:
         """Return the date of a time of day; without a day, from the monotonic clock."""
         if day is None:
             return self._carried(tod_ns, t_mono_ns, None)
-        believed = self._believed(day)
-        if believed is None:
+        plausible = self._believed(day)
+        if plausible is None:
             return self._carried(tod_ns, t_mono_ns, "date_out_of_range")
-        right, corrected = believed
+        right, corrected = plausible
         count = "rollovers_corrected" if corrected else None
         midnight = datetime(right.year, right.month, right.day, tzinfo=UTC)
         utc_ns = int(midnight.timestamp()) * _NS_PER_S + tod_ns
