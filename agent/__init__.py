@@ -1,4 +1,4 @@
-"""What a patrol unit does, readable off the file listing.
+"""The patrol unit's software; the packages follow the flow of data.
 
 ::
 
@@ -6,7 +6,7 @@
     hw.Gnss --NmeaLine--------------------------------------------------------> geotag
     geotag --Read--> buffer --bytes--> sync --> hw.Link
 
-``records`` holds the nouns, ``pipeline`` is the sentence, ``runtime`` the plumbing (threads, clocks, retries,
-configuration, command line).  Stages are plain objects: no thread, no sleep, no clock of their own.
-Frames may be dropped (and are counted), reads may not.
+``records`` holds the data types, ``pipeline`` connects the stages, ``runtime`` has threads, clocks, retries and
+configuration.  Stages are plain objects: no thread, no sleep, no clock of their own.
+Frames may be dropped, and are counted; reads may not be dropped.
 """

@@ -1,4 +1,4 @@
-"""The second half of the sentence: geotag -> buffer.  Sentences, tracks and receipts in; committed reads out.
+"""Geotag -> buffer: sentences, tracks and receipts in, committed reads out.
 
 Synchronous and without a clock, like :mod:`agent.pipeline`: the commit thread and the replay runner use the same
 object.
@@ -23,31 +23,31 @@ if TYPE_CHECKING:
     from protocol.wire.records.time_anchor import TimeAnchor
 
 _GROUP = 64
-"""Reads committed in one transaction at most."""
+"""Maximum number of reads per transaction."""
 _EXPIRE_EVERY_NS = 60 * 10**9
 _TRUSTED = frozenset({TimeSource.GNSS, TimeSource.NTP})
-"""Times by which records may expire: one that is carried on, or wrong, must not cost any."""
+"""Time sources trusted for expiry: a held or wrong time must not delete records."""
 _MAX_WHOLE = 256
-"""Reads held with all their pictures while the disk takes nothing."""
+"""Number of reads kept in memory with all their pictures while the disk is not writable."""
 
 
 @dataclass(frozen=True, slots=True)
 class CommitResult:
-    """What one round led to."""
+    """The result of one round."""
 
     reads: tuple[Read, ...] = ()
     """Reads that are now on the disk."""
     seqs: tuple[int, ...] = ()
     freed: int = 0
-    """Records that left the outbox by receipt."""
+    """Records deleted from the outbox by receipt."""
     refused: int = 0
-    """Records set aside because they were refused for good."""
+    """Records quarantined because they were refused permanently."""
     lost: int = 0
-    """Records that were evicted, unsent, because nothing else could make room."""
+    """Records evicted unsent because nothing else could make room."""
     expired: int = 0
-    """Records that were deleted because their time was over."""
+    """Records deleted because they had expired."""
     stuck: bool = False
-    """True when the disk took nothing; the reads are held in memory and tried again."""
+    """True if nothing could be written; the reads are kept in memory and retried."""
 
 
 @dataclass(slots=True)
@@ -57,16 +57,16 @@ class CommitCounts:
     reads_committed: int = 0
     groups: int = 0
     disk_full: int = 0
-    """Rounds in which nothing could be committed for want of room."""
+    """Rounds in which nothing could be committed because the disk was full."""
     disk_failed: int = 0
     """Rounds in which the disk failed or was read-only."""
     scenes_dropped: int = 0
-    """Scene pictures given up while the disk took nothing: memory is for reads."""
+    """Overviews discarded while the disk was not writable, to keep memory for reads."""
     receipts_applied: int = 0
 
 
 class ReadCommitter:
-    """Places, dates and commits.  One per process; used by one thread."""
+    """Geotags, time-tags and commits.  One per process; used by one thread."""
 
     def __init__(self, nmea: NmeaState, geotagger: Geotagger, timebase: Timebase, outbox: Outbox) -> None:
         self._nmea = nmea
@@ -81,15 +81,15 @@ class ReadCommitter:
         self.counts = CommitCounts()
         self.last_fix: Fix | None = None
         self.stuck = False
-        """True while the disk takes nothing."""
+        """True while the disk is not writable."""
 
     @property
     def waiting(self) -> int:
-        """Reads that are not on the disk yet, and tracks that wait for a fix."""
-        return len(self._reads) + self._geotagger.held
+        """Number of reads not on the disk yet, and of tracks that wait for a fix."""
+        return len(self._reads) + self._geotagger.waiting
 
     def add_sentence(self, line: NmeaLine) -> Fix | None:
-        """Take a sentence; return the newest fix that it completed."""
+        """Add a sentence; return the newest fix that it completed."""
         fixes = self._nmea.take(line)
         for fix in fixes:
             self.last_fix = fix
@@ -97,19 +97,19 @@ class ReadCommitter:
         return fixes[-1] if fixes else None
 
     def add_ntp_time(self, t_mono_ns: int, utc_ns: int) -> None:
-        """Take a reading of the operating system's clock while it is disciplined."""
+        """Add a sample of the operating system's clock, taken while it was synchronised."""
         self._timebase.feed_ntp(t_mono_ns, utc_ns)
 
     def add_track(self, track: Track) -> None:
-        """Take a closed track."""
+        """Add a closed track."""
         self._geotagger.add_track(track)
 
     def add_command(self, command: Command) -> None:
-        """Take what the station said; carried out with the next round."""
+        """Add a receipt or nack; applied in the next round."""
         self._commands.append(command)
 
     def commit_ready(self, t_mono_ns: int) -> CommitResult:
-        """Commit what is ready, carry out the station's answers, and once a minute delete what has expired.
+        """Commit what is ready, apply receipts and nacks, and once a minute delete what has expired.
 
         Raises OutboxError for a damaged outbox.
         """
@@ -117,7 +117,7 @@ class ReadCommitter:
         return result if self.stuck else replace(result, expired=self._expire(t_mono_ns), stuck=self.stuck)
 
     def flush(self) -> CommitResult:
-        """Commit everything, placed with the fixes there are: the agent stops."""
+        """Commit everything, geotagged with the fixes there are: the agent stops."""
         self._timebase.settle()
         return self._commit(self._geotagger.flush())
 
@@ -173,7 +173,7 @@ class ReadCommitter:
             self.counts.disk_failed += 1
 
     def _lighten(self) -> None:
-        """A disk may take nothing for hours: the reads must fit into memory."""
+        """The disk may be unwritable for hours: the reads must fit into memory."""
         for index, read in enumerate(self._reads[_MAX_WHOLE:], _MAX_WHOLE):
             kept = tuple(p for p in read.pictures if p.kind is PictureKind.PLATE)
             self.counts.scenes_dropped += len(read.pictures) - len(kept)
@@ -181,7 +181,7 @@ class ReadCommitter:
                 self._reads[index] = replace(read, pictures=kept)
 
     def _apply(self) -> tuple[Applied, bool]:
-        """Carry out the answers; on a disk that takes nothing they wait, the station would only repeat them."""
+        """Apply receipts and nacks; kept while the disk is not writable, as the station would only repeat them."""
         if not self._commands:
             return Applied(), False
         try:

@@ -1,15 +1,15 @@
-"""What can go wrong, grouped by what the caller should do about it.
+"""Errors, grouped by what the caller should do.
 
-Every error of the agent derives from :class:`AgentError` and, where one fits, from the builtin a caller would
-catch anyway.  Messages say what happened and what a person can do.  Errors raised by hardware live in
-:mod:`hw.ports`, because ``hw`` never imports ``agent``.
+Every error of the agent derives from :class:`AgentError` and, where one fits, from a builtin exception.  Messages say
+what happened and what to do.  Errors raised by hardware are in :mod:`hw.ports`, because ``hw`` never imports
+``agent``.
 """
 
 from protocol.errors import PatrolError
 
 
 class AgentError(PatrolError):
-    """Root of all errors the agent raises on purpose."""
+    """Root of all errors that the agent raises."""
 
 
 class FatalError(AgentError):
@@ -17,11 +17,11 @@ class FatalError(AgentError):
 
 
 class ConfigError(FatalError, ValueError):
-    """The configuration is wrong.  The message lists every wrong key with its path."""
+    """The configuration is invalid.  The message lists every invalid key with its path."""
 
 
 class BundleError(FatalError, ValueError):
-    """A model bundle does not match its contract and is refused."""
+    """A model bundle does not match its contract."""
 
 
 class ImageError(AgentError, ValueError):
@@ -33,7 +33,7 @@ class DriveError(AgentError, ValueError):
 
 
 class OutboxError(AgentError):
-    """The outbox refuses or fails an operation."""
+    """An operation of the outbox failed."""
 
 
 class OutboxTypeError(OutboxError, LookupError):
@@ -41,7 +41,7 @@ class OutboxTypeError(OutboxError, LookupError):
 
 
 class OutboxHeldError(OutboxError):
-    """The disk did not take it: nothing was committed, the caller still holds it and tries again after a pause."""
+    """A write failed: nothing was committed; the caller keeps the records and retries after a pause."""
 
 
 class OutboxFullError(OutboxHeldError):
@@ -49,12 +49,12 @@ class OutboxFullError(OutboxHeldError):
 
 
 class OutboxDiskError(OutboxHeldError):
-    """The disk fails, or has become read-only."""
+    """The disk fails or has become read-only."""
 
 
 class OutboxDamagedError(OutboxError, FatalError):
-    """The outbox file is damaged and marked so: the process must end, the next start salvages what can be read."""
+    """The outbox file is damaged and marked as such: the process must end, the next start salvages readable rows."""
 
 
 class OutboxVersionError(OutboxError, FatalError):
-    """The outbox file was written by a newer version; it is left untouched."""
+    """The outbox file was written by a newer version; it is not changed."""

@@ -1,9 +1,9 @@
-"""How to expose for moving plates: short enough not to smear, dark enough not to burn out what shines back.
+"""Exposure for moving plates: short enough to avoid motion blur, dark enough not to overexpose retro-reflective plates.
 
 A plate is retro-reflective: under headlights or the illuminator it is many times brighter than the scene around it,
-and a camera that exposes for the scene shows a white rectangle.  Here plates, where there are any, decide; the scene
-decides only while there are none.  In the dark two exposures alternate, because a plate that comes next may lie on
-either side.  Light is a ladder of half stops; the shutter never opens longer than its cap, gain does the rest.
+and a camera that exposes for the scene shows a white rectangle.  Here the plates in view determine
+the exposure, and the scene only while there are none.  In the dark two exposures alternate, because the next plate may
+need either.  Exposure changes in half stops; the shutter time is capped, gain does the rest.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 _HALF_STOP = 2**0.5
 _EVERY_PX = 16
 _PLATE_PERCENTILE = 90
-"""The bright part of a plate: its ground, or the characters of a dark one."""
+"""Percentile of the bright part of a plate: its background, or the characters on a dark one."""
 _PLATE_LOW, _PLATE_HIGH, _PLATE_BURNT = 110.0, 225.0, 245.0
 _SCENE_LOW, _SCENE_HIGH = 60.0, 150.0
 _OWN_LIGHT = 1.25
-"""A frame counts as taken at a rung when its light is within this factor of it."""
+"""A frame counts as taken at a step if its exposure is within this factor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +36,19 @@ class ExposureConfig:
 
     shortest_us: int = 60
     cap_us: int = SHUTTER_CAP_US
-    """At 15 m/s across the picture a plate moves 15 mm in this time: about a stroke's width."""
+    """At 15 m/s across the picture a plate moves 15 mm in this time: about the width of a stroke."""
     max_gain: float = MAX_GAIN
     dark_gain: float = 4.0
-    """From this gain on two exposures alternate."""
+    """Gain from which on two exposures alternate."""
     bracket_stops: float = 2.0
     settle_frames: int = 4
-    """Frames until a new exposure shows, on the usual pipelines."""
+    """Frames until a new exposure takes effect, on the usual pipelines."""
     plate_frames: int = 60
-    """So long after the last plate the plates' exposure is kept."""
+    """Time for which the exposure for plates is kept after the last plate."""
 
 
 def ladder(config: ExposureConfig) -> tuple[Exposure, ...]:
-    """Every exposure in use, darkest first, half a stop apart: the shutter opens up to its cap, then gain grows."""
+    """All exposures, darkest first, half a stop apart: shutter time rises to its cap, then gain."""
     rungs: list[Exposure] = []
     light = float(config.shortest_us)
     while light <= config.cap_us * config.max_gain * _OWN_LIGHT:
@@ -59,7 +59,7 @@ def ladder(config: ExposureConfig) -> tuple[Exposure, ...]:
 
 
 class ExposurePolicy:
-    """Frames and what was found in them -> the exposure to ask for next.  One per camera; no clock."""
+    """Frames and their detections -> the next exposure to set.  One per camera; no clock."""
 
     def __init__(self, config: ExposureConfig | None = None) -> None:
         self._config = config or ExposureConfig()
@@ -75,7 +75,7 @@ class ExposurePolicy:
         return self._ladder[self._rung].gain >= self._config.dark_gain
 
     def step(self, frame: Frame, detections: list[Detection]) -> Exposure:
-        """Take a frame and its plates; return the exposure that is wanted now."""
+        """Add a frame and its plates; return the exposure to set."""
         self._since_plate = 0 if detections else self._since_plate + 1
         self._wait -= 1
         if self._wait <= 0:
@@ -92,7 +92,7 @@ class ExposurePolicy:
         return max(0, self._rung - lower)
 
     def _move(self, frame: Frame, detections: list[Detection]) -> int:
-        """Rungs up or down, from a frame that was taken as asked for; 0 from any other."""
+        """Steps up or down, for a frame taken with the exposure that was set; 0 for any other."""
         wanted = self._ladder[self._wanted()]
         light, own = wanted.exposure_us * wanted.gain, frame.exposure_us * frame.gain
         if not light / _OWN_LIGHT <= own <= light * _OWN_LIGHT:

@@ -1,4 +1,4 @@
-"""The pictures kept with a read: the plate as it was read, and the scene it was read in, from the very same frame."""
+"""The pictures of a read: the plate picture and the overview, from the same frame."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SHRINK = 0.75
 
 @dataclass(frozen=True, slots=True)
 class PictureConfig:
-    """Sizes: pictures outweigh the read itself many times."""
+    """Sizes and qualities of pictures."""
 
     plate: bool = True
     plate_quality: int = 85
@@ -37,7 +37,7 @@ class PictureConfig:
 
 
 class PictureMaker:
-    """Makes JPEGs that keep to their budget.  One per thread."""
+    """Makes JPEGs within a byte budget.  One per thread."""
 
     def __init__(self, config: PictureConfig | None = None) -> None:
         self._config = config or PictureConfig()
@@ -67,14 +67,14 @@ def _shrink(rgb: NDArray[np.uint8], max_width_px: int) -> NDArray[np.uint8]:
 
 
 def _jpeg(kind: PictureKind, rgb: NDArray[np.uint8], quality: int, max_bytes: int) -> Picture:
-    """Encode, giving up first quality and then pixels until the budget holds."""
+    """Encode, reducing first quality and then size until the budget is met."""
     while True:
         jpeg = _encode(kind, rgb, quality)
         height, width = rgb.shape[:2]
-        least = quality <= _MIN_QUALITY
-        if len(jpeg) <= max_bytes or (least and min(width, height) <= 1):
+        at_min_quality = quality <= _MIN_QUALITY
+        if len(jpeg) <= max_bytes or (at_min_quality and min(width, height) <= 1):
             return Picture(kind, hashlib.sha256(jpeg).digest(), jpeg, width, height)
-        if not least:
+        if not at_min_quality:
             quality = max(_MIN_QUALITY, quality - _QUALITY_STEP)
         else:
             rgb = _shrink(rgb, max(1, int(width * _SHRINK)))

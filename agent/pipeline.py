@@ -1,6 +1,6 @@
 """Capture -> recognise -> track, synchronous and without a clock.
 
-The vision thread and the replay runner both use :class:`CameraPipeline`: what a drive asserts is what runs in the
+The camera's thread and the replay runner both use :class:`CameraPipeline`, so a drive tests the code that runs in the
 vehicle.
 """
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 
 class PlateRecognizer(Protocol):
-    """What recognises: the models, or the truth of a scripted drive."""
+    """The recogniser: the models, or the ground truth of a scripted drive."""
 
     def detect(self, frame: Frame) -> list[Detection]:
         """Plates in the frame, best first."""
 
     def read(self, frame: Frame, detections: list[Detection]) -> list[Sighting]:
-        """Text of each detection that has one."""
+        """Read the text of each detection; those without text are left out."""
 
 
 @runtime_checkable
@@ -47,15 +47,15 @@ class PipelineCounts:
     """Since the start of the process."""
 
     frames: int = 0
-    """Frames that reached us."""
+    """Frames received."""
     processed: int = 0
     """Frames that were recognised."""
     dropped: int = 0
-    """Frames the camera made that never reached us, because we were late."""
+    """Frames of the camera that were not received because processing was too slow."""
     skipped: int = 0
-    """Frames not looked at because of the frame rate limit."""
+    """Frames skipped because of the frame rate limit."""
     private: int = 0
-    """Frames not looked at because the driver asked for privacy."""
+    """Frames skipped because the driver switched on privacy."""
     frozen: int = 0
     """Frames skipped because the camera repeats the same picture."""
     damaged: int = 0
@@ -70,15 +70,15 @@ class PipelineCounts:
 
 @dataclass(frozen=True, slots=True)
 class PipelineStep:
-    """What one frame led to."""
+    """The result of one frame."""
 
     tracks: tuple[Track, ...] = ()
     """Final tracks: those that closed with this frame."""
     confirmed: tuple[Track, ...] = ()
-    """Tracks confirmed by this frame; each comes again among ``tracks``, with its final text, unless that turns out
-    to be unreadable."""
+    """Tracks confirmed by this frame; each is later in ``tracks``, with its final text, unless that turns out to be
+    unreadable."""
     exposure: Exposure | None = None
-    """What the camera should use next, where its exposure can be set."""
+    """The exposure to set next, if the camera's exposure can be set."""
 
 
 def _no_lap(_: str) -> None:
@@ -92,15 +92,15 @@ class CameraPipeline:
         self,
         reader: PlateRecognizer,
         tracker: Tracker,
-        pacer: FrameRateLimiter | None = None,
+        rate_limiter: FrameRateLimiter | None = None,
         *,
         exposure: ExposurePolicy | None = None,
         view: ViewWatch | None = None,
     ) -> None:
-        """``exposure`` where the camera's can be set, ``view`` where its sight is to be watched."""
+        """``exposure`` if the camera's exposure can be set, ``view`` if its view is to be monitored."""
         self._reader = reader
         self._tracker = tracker
-        self._pacer = pacer or FrameRateLimiter()
+        self._rate_limiter = rate_limiter or FrameRateLimiter()
         self.exposure = exposure
         self.view = view
         self._private = False
@@ -110,29 +110,29 @@ class CameraPipeline:
 
     @property
     def track_counts(self) -> TrackerCounts:
-        """What the tracker counted."""
+        """Counts of the tracker."""
         return self._tracker.counts
 
     def set_private(self, *, private: bool) -> None:
-        """The driver's wish: while it holds, frames are counted and not looked at."""
+        """Switch privacy on or off: while it is on, frames are counted but not processed."""
         self._private = private
 
     def limit_fps(self, max_fps: float | None) -> None:
-        """Look at no more than this many frames a second; None for every frame.
+        """Process at most this many frames per second; None for every frame.
 
         Raises ValueError when the rate is not positive.
         """
-        self._pacer.limit(max_fps)
+        self._rate_limiter.limit(max_fps)
 
     def step(self, frame: Frame, lap: Callable[[str], None] = _no_lap) -> PipelineStep:
-        """Take one frame through the stages; ``lap`` is called with the name of each stage that is done."""
-        paced = self._pacer.take(frame)
+        """Process one frame; ``lap`` is called with the name of each completed stage."""
+        decision = self._rate_limiter.take(frame)
         self.counts.frames += 1
-        self.counts.dropped += paced.dropped
+        self.counts.dropped += decision.dropped
         if self._private:
             self.counts.private += 1
             return PipelineStep(tracks=self.flush())
-        if not paced.look:
+        if not decision.process:
             self.counts.skipped += 1
             return PipelineStep()
         self._sight.step(frame.rgb, frame.t_mono_ns)
@@ -166,7 +166,7 @@ class CameraPipeline:
         )
 
     def idle(self, t_mono_ns: int) -> tuple[Track, ...]:
-        """Close the tracks whose plates have gone by now, although no frame has come to show it."""
+        """Close the tracks whose plates are out of view by now, although there was no frame."""
         return self._tracker.update(t_mono_ns, ()).closed
 
     def flush(self) -> tuple[Track, ...]:

@@ -1,4 +1,4 @@
-"""What the ignition and the board's temperature ask for: plain state machines, time comes in with each call."""
+"""State machines for the ignition and the board's temperature; the time is passed to each call."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ _NS_PER_S = 1_000_000_000
 
 
 class Phase(Enum):
-    """Where a drive stands."""
+    """Phase of a drive."""
 
     DRIVING = "driving"
     HOLDING = "holding"
-    """The ignition is off, the hold-up time runs: everything goes on, the engine may come back."""
+    """The ignition is off and the hold-up time is running: everything continues, the engine may be restarted."""
     OVER = "over"
-    """Finish, flush, and ask for the power to be cut."""
+    """Finish, flush, and request power-off."""
 
 
 class HoldUp:
-    """Ignition levels -> phases.  OVER is final: the next start begins a new drive."""
+    """Ignition levels -> phases.  OVER is final: a new drive begins with the next start."""
 
     def __init__(self, hold_up_s: float) -> None:
         self._hold_ns = round(hold_up_s * _NS_PER_S)
@@ -26,7 +26,7 @@ class HoldUp:
         self._phase = Phase.DRIVING
 
     def step(self, *, ignition_on: bool, t_mono_ns: int) -> Phase:
-        """Take the debounced level and the time; return the phase."""
+        """Add the debounced level and the time; return the phase."""
         if self._phase is Phase.OVER:
             return self._phase
         if ignition_on:
@@ -40,17 +40,17 @@ class HoldUp:
 
 
 class Cooler:
-    """Temperature -> whether to look at fewer frames: before the SoC lowers its own clock, with hysteresis."""
+    """Temperature -> whether to reduce the frame rate, before the SoC throttles itself; with hysteresis."""
 
     def __init__(self, slow_above_c: float, fast_below_c: float) -> None:
-        """Raises ValueError when there is no room between the two."""
+        """Raises ValueError unless ``fast_below_c`` is below ``slow_above_c``."""
         if fast_below_c >= slow_above_c:
             raise ValueError(f"fast_below_c ({fast_below_c}) must lie below slow_above_c ({slow_above_c})")
         self._above_c, self._below_c = slow_above_c, fast_below_c
         self.slow = False
 
     def step(self, temperature_c: float | None) -> bool:
-        """Take a temperature, None where none can be read; return whether to be slow."""
+        """Add a temperature, None if it cannot be read; return whether to reduce the frame rate."""
         if temperature_c is not None:
             if temperature_c >= self._above_c:
                 self.slow = True

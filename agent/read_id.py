@@ -1,7 +1,7 @@
-"""Read ids: UUID version 7 (RFC 9562, section 5.7), strictly increasing, whose uniqueness does not rest on the clock.
+"""Read ids: UUID version 7 (RFC 9562, section 5.7), strictly increasing; their uniqueness does not depend on the clock.
 
-A unit without a clock boots in the same wrong second again and again, so the 74 bits beside the time are random, and
-within one millisecond (or while the clock stands before an id already given) they count up by a random amount
+A unit without a battery-backed clock always boots at the same wrong time, so the 74 bits beside the time are random,
+and within one millisecond (or while the clock is behind the last id) they are incremented by a random amount
 (RFC 9562, section 6.2, method 2).
 """
 
@@ -19,9 +19,9 @@ _MAX_MS = (1 << 48) - 1
 
 
 class ReadIdMint:
-    """Mints ids.  One per process and thread.
+    """Makes ids.  One per process and thread.
 
-    ``random_bytes(n)`` gives n unpredictable bytes: ``secrets.token_bytes`` in the product.
+    ``random_bytes(n)`` returns n unpredictable bytes; ``secrets.token_bytes`` in production.
     """
 
     def __init__(self, random_bytes: Callable[[int], bytes]) -> None:
@@ -30,7 +30,7 @@ class ReadIdMint:
         self._tail = 0
 
     def mint(self, utc_ns: int | None) -> bytes:
-        """Return 16 bytes, greater than all before; ``utc_ns`` is the best idea of now, None where there is none."""
+        """Return 16 bytes, greater than all before; ``utc_ns`` is the best estimate of now, None if there is none."""
         ms = 0 if utc_ns is None else min(max(0, utc_ns // _NS_PER_MS), _MAX_MS)
         if ms > self._ms:
             self._ms = ms

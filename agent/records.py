@@ -1,4 +1,4 @@
-"""The nouns that travel between the stages.
+"""The data types that stages exchange.
 
 ``Frame -> Detection -> Sighting -> Track -> Read``: frozen and slotted, records in and records out.  Units and
 clocks are in the names: ``_px``, ``_m``, ``_ms``; ``t_mono_ns`` orders (the unit's monotonic clock), ``utc_ns``
@@ -56,11 +56,11 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """Where the detector sees a plate in one frame; no text yet."""
+    """A box in a frame in which the detector found a plate; no text yet."""
 
     box: Box
     confidence: float
-    """0..1, the detector's own score."""
+    """The detector's score, 0..1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,24 +80,24 @@ UNKNOWN_REGION = "?"
 
 @dataclass(frozen=True, slots=True)
 class PlateText:
-    """What the OCR reads in one crop: upper-case A-Z and 0-9."""
+    """The text of one crop, or of several fused ones: upper-case A-Z and 0-9."""
 
     chars: tuple[CharRead, ...]
     confidence: float
-    """Calibrated probability that the whole text is right, 0..1."""
+    """Calibrated probability that the whole text is correct, 0..1."""
     region: str = UNKNOWN_REGION
-    """Issuing region as ``US-CA``, ``MX``, ``EU`` ...; ``?`` when unsure."""
+    """Issuing region, such as ``US-CA``, ``MX``, ``EU``; ``?`` if unknown."""
     region_confidence: float = 0.0
 
     @property
     def text(self) -> str:
-        """The characters in a row."""
+        """The characters as a string."""
         return "".join(c.symbol for c in self.chars)
 
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """One plate in one frame: detection, text, and the very pixels that were read."""
+    """One plate in one frame: detection, text, and the pixels that were read."""
 
     frame: Frame
     detection: Detection
@@ -108,27 +108,27 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """All sightings of one plate in one pass, voted into one text: all so far (confirmed) or all there were (final)."""
+    """All sightings of one plate in one pass, fused into one text: those so far (confirmed) or all (final)."""
 
     track_id: int
-    """With ``camera`` unique in a process; a confirmed track and its final one have the same."""
+    """Unique per ``camera`` and process; the same for the confirmed and the final track."""
     camera: str
     plate: PlateText
-    """The vote over all sightings."""
+    """The fused text of all sightings."""
     best: Sighting
-    """The sighting whose picture is kept: its own text equals the vote wherever any sighting's does."""
+    """The sighting whose picture is kept: one whose own text equals the fused text, if there is any."""
     n_sightings: int
     n_agreeing: int
-    """Sightings whose own text equals the vote."""
+    """Sightings whose own text equals the fused text."""
     t_first_mono_ns: int
     t_last_mono_ns: int
     confirmed: PlateText | None = None
-    """The text as which the track was confirmed, at the second agreeing frame; None when it never was.  The final
+    """The text with which the track was confirmed, at the second agreeing frame; None if it was not.  The final
     ``plate`` may differ."""
 
     @property
     def single_frame(self) -> bool:
-        """True when fewer than two looks agree on the text."""
+        """True if fewer than two frames agree on the text."""
         return self.n_agreeing < 2  # noqa: PLR2004 - two is the definition
 
 
@@ -139,26 +139,26 @@ class Fix:
     t_mono_ns: int
     """Arrival of the epoch's first sentence on the monotonic clock, less the receiver's known latency."""
     utc_ns: int | None
-    """None when the date is not known or not believed: a place without a time."""
+    """None if the date is unknown or implausible: a position without a time."""
     lat_deg: float
     lon_deg: float
     alt_m: float | None
     speed_mps: float | None
-    """None when the receiver does not tell."""
+    """None if the receiver does not report it."""
     course_deg: float | None
     hdop: float | None
     satellites: int | None
     quality: FixQuality
-    """``NONE`` is the place of a fixed site, from its configuration."""
+    """``NONE`` for a fixed site, whose position is configured."""
     error_m: float
     """One-sigma horizontal error of this fix."""
     date_corrected: bool = False
-    """True when the receiver's own date was whole week rollovers off."""
+    """True if the receiver's date was off by whole week rollovers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Geotag:
-    """Where a read happened: always present, perhaps ``method = none``."""
+    """Position of a read; always present, possibly with ``method = none``."""
 
     method: GeotagMethod
     lat_deg: float | None = None
@@ -177,17 +177,17 @@ class Geotag:
 
 @dataclass(frozen=True, slots=True)
 class TimeTag:
-    """When something happened, and how far to trust it."""
+    """UTC of an event with source and uncertainty."""
 
     utc_ns: int | None
-    """None when the source is ``none``."""
+    """None if the source is ``none``."""
     source: TimeSource
     uncertainty_ms: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A JPEG kept with a read, known by the hash of its bytes."""
+    """A JPEG kept with a read, identified by the hash of its bytes."""
 
     kind: PictureKind
     sha256: bytes
@@ -198,24 +198,24 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """One plate, once, on its way into the outbox."""
+    """One plate that passed once, before it is in the outbox."""
 
     read_id: bytes
-    """UUIDv7, 16 bytes, minted once; unique even when the clock steps back."""
+    """UUIDv7, 16 bytes; unique even if the clock steps back."""
     plate: PlateText
-    """The fused text with the alternatives of each character: what a hot list is matched with."""
+    """The fused text with the alternatives of each character, for matching with hot lists."""
     body: ReadBody
-    """What is signed, stored and sent."""
+    """The body that is signed, stored and sent."""
     pictures: tuple[Picture, ...]
     expires_utc_us: int | None = None
-    """When it leaves the outbox, sent or not; None: never without a receipt."""
+    """UTC at which it is deleted from the outbox, sent or not; None: only on receipt."""
 
     @property
     def record_id(self) -> bytes:
-        """Its name as a record."""
+        """The record id."""
         return self.read_id
 
     @property
     def retention(self) -> str:
-        """The retention class; the policy behind it is the station's."""
+        """The retention class; the station has the policy."""
         return self.body.retention.policy_class

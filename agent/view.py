@@ -1,9 +1,9 @@
-"""Does a camera still see what it was set up to see?  Covered, dirty, moved, frozen: somebody has to look at it.
+"""Detects that a camera is covered, dirty, moved or frozen, and needs a visit.
 
-Works on thumbnails of 96 x 54 pixels, on which no plate can be read.  While the car moves, the world passes through the
-picture; what stays is how much each part of it usually changes, and the outline of what is fixed to the car (a bonnet,
-the edge of a window).  Both are learnt once, after the installation, and kept: dirt and a knock come later.  Where a
-camera sees nothing of the car, that it was moved cannot be told.
+Works on thumbnails of 96 x 54 pixels, on which no plate can be read.  While the car moves, the scene changes;
+constant are the usual amount of change in each part of the picture, and the outline of parts of the car (a bonnet, the
+edge of a window).  Both are learnt once, after the installation, and stored.  If the camera sees no part of the car, a
+moved camera cannot be detected.
 
 A frozen camera repeats the same picture, and reads in it would get the current position of the vehicle; a broken stream
 delivers partly decoded pictures.  :class:`SightCheck` detects both before a frame is read.
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 WIDTH_PX, HEIGHT_PX = 96, 54
 _CELLS_X, _CELLS_Y = 8, 6
 _STANDING = 1.5
-"""Median change in levels below which the car stands: noise and passers-by teach nothing."""
+"""Median change in grey levels below which the car is considered stationary: nothing is learnt then."""
 _NO_DETAIL = 4.0
-"""Deviation of brightness, in levels, below which a thumbnail shows nothing."""
+"""Standard deviation of brightness, in grey levels, below which a thumbnail shows nothing."""
 _LIVELY = 0.35
-"""Of the median change: cells that change less from the start (sky, bonnet) say nothing about dirt."""
+"""Share of the median change: cells that change less when clean (sky, bonnet) are ignored for dirt."""
 _DEAD = 0.25
-"""Of what a cell changed when it was clean."""
+"""Share of a cell's change when it was clean."""
 _FIXED = 0.3
-"""Of the median change: below it a pixel belongs to the car."""
+"""Share of the median change below which a pixel belongs to the car."""
 _REACH_PX = 16
 _MIN_LIKENESS, _MIN_GAIN = 0.5, 0.15
-"""How alike the outlines must be after the shift, and how much more alike than without it."""
+"""Minimum similarity of the outlines after the shift, and minimum gain over no shift."""
 _ALPHA = 0.02
 _PARTS = (12, 9)
 """Columns and rows of the cells that are compared."""
@@ -47,7 +47,7 @@ _NS_PER_S = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class ViewConfig:
-    """When to speak."""
+    """Thresholds."""
 
     every_frames: int = 15
     learn_samples: int = 300
@@ -55,12 +55,12 @@ class ViewConfig:
     blind_samples: int = 10
     dirty_share: float = 0.12
     moved_px: float = 3.0
-    """Of the 96 pixels of a thumbnail's width: about two degrees with a usual lens."""
+    """Pixels of the thumbnail's width of 96: about two degrees with a usual lens."""
 
 
 @dataclass(frozen=True, slots=True)
 class ViewState:
-    """What is wrong with the sight of a camera."""
+    """Faults of a camera's view."""
 
     blinded: bool = False
     dirty: bool = False
@@ -74,7 +74,7 @@ class ViewState:
 
     @property
     def is_clear(self) -> bool:
-        """True when nothing is wrong."""
+        """True if there is no fault."""
         return self == ViewState()
 
 
@@ -123,7 +123,7 @@ class SightCheck:
         return self._damaged_frames >= self._config.damaged_frames
 
     def step(self, rgb: NDArray[np.uint8], t_mono_ns: int) -> None:
-        """Take a frame."""
+        """Add a frame."""
         # Single pixels, not means: sensor noise distinguishes a static scene from a repeated picture.
         sample = rgb[:: max(1, rgb.shape[0] // HEIGHT_PX), :: max(1, rgb.shape[1] // WIDTH_PX)].astype(np.float32)
         self._damaged_frames = self._damaged_frames + 1 if self._is_green(sample) else 0
@@ -157,10 +157,10 @@ class SightCheck:
 
 
 class ViewWatch:
-    """Frames of one camera -> what is wrong with its sight.  One per camera; no clock."""
+    """Frames of one camera -> faults of its view.  One per camera; no clock."""
 
     def __init__(self, config: ViewConfig | None = None, reference: Path | None = None) -> None:
-        """``reference`` is the file of what was learnt; without one, each start learns anew."""
+        """``reference`` is the file of what was learnt; without it, every start learns again."""
         self._config = config or ViewConfig()
         self._path = reference
         self._frames = self._samples = self._blind = 0
@@ -221,9 +221,9 @@ class ViewWatch:
 
 
 def _dead_share(before: NDArray[np.float32], now: NDArray[np.float32]) -> float:
-    """Of the cells that used to change: those that hardly do any more, while the rest goes on.
+    """Share of cells that used to change and hardly do any more, relative to the others.
 
-    A slow street changes less everywhere; dirt is what changes less than the rest does.
+    In slow traffic all cells change less; dirty ones change less than the rest.
     """
     was, there = (cv2.resize(a, (_CELLS_X, _CELLS_Y), interpolation=cv2.INTER_AREA) for a in (before, now))
     lively = was > _LIVELY * np.median(was)
@@ -232,12 +232,12 @@ def _dead_share(before: NDArray[np.float32], now: NDArray[np.float32]) -> float:
 
 
 def _fixed(change: NDArray[np.float32], outline: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Edges of what does not change while the world passes by."""
+    """Edges of what does not change while the car moves."""
     return np.where(change < _FIXED * np.median(change), outline, np.float32(0))
 
 
 def _shift(before: NDArray[np.float32], now: NDArray[np.float32]) -> float:
-    """Pixels by which the outline lies elsewhere; 0 where it does not, or where that cannot be told."""
+    """Shift of the outline in pixels; 0 if there is none, or if it cannot be determined."""
     room = np.pad(before, _REACH_PX)
     likeness = cv2.matchTemplate(room, now, cv2.TM_CCORR_NORMED)
     _, best, _, (x, y) = cv2.minMaxLoc(likeness)
@@ -247,7 +247,7 @@ def _shift(before: NDArray[np.float32], now: NDArray[np.float32]) -> float:
 
 
 def _load(path: Path | None) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
-    """What was learnt before; None where there is nothing, or nothing whole."""
+    """What was learnt before; None if the file is missing or invalid."""
     if path is None:
         return None
     try:

@@ -123,9 +123,11 @@ def drain(folder: Path, port: int, reads: int, window: int, told: Connection) ->
     tls = TlsConfig(ca=own / "ca.pem", cert=own / f"{UNIT}.pem", key=own / f"{UNIT}.key")
     outbox = opened(folder, reads)
     reader = OutboxReader(outbox.path)
-    mailbox, inbox = UplinkQueue(), ReadQueue()
+    uplink_queue, read_queue = UplinkQueue(), ReadQueue()
     link = LinkMqtt(MqttLinkConfig(kind="mqtt", host=FAR, port=port, unit=UNIT, tls=tls, window=window))
-    uplink = Uplink(link, reader, inbox.answer, unit=UNIT, boot_id=BOOT, config=UplinkConfig(window=window))
+    uplink = Uplink(
+        link, reader, read_queue.add_command, unit=UNIT, boot_id=BOOT, config=UplinkConfig(window=window)
+    )
     clock, up = RealClock(), threading.Event()
     supervisor = Supervisor(clock)
 
@@ -133,16 +135,16 @@ def drain(folder: Path, port: int, reads: int, window: int, told: Connection) ->
         if is_up:
             up.set()
 
-    supervisor.spawn("uplink", uplink_loop(uplink, mailbox, clock, on_link=on_link))
-    link.start(mailbox.event, subscribe=(build(UNIT, Channel.RECEIPT),), will=None)
+    supervisor.spawn("uplink", uplink_loop(uplink, uplink_queue, clock, on_link=on_link))
+    link.start(uplink_queue.event, subscribe=(build(UNIT, Channel.RECEIPT),), will=None)
     up.wait(PATIENCE_S)
-    start_s, left, most = time.perf_counter(), reads, 0
+    start_s, left, peak_rss_bytes = time.perf_counter(), reads, 0
     while left:
-        commands = inbox.take()
+        commands = read_queue.take()
         if commands:
             left -= outbox.apply(commands).freed  # type: ignore[arg-type]
-            most = max(most, psutil.Process().memory_info().rss)
-    told.send((time.perf_counter() - start_s, most / 2**20))
+            peak_rss_bytes = max(peak_rss_bytes, psutil.Process().memory_info().rss)
+    told.send((time.perf_counter() - start_s, peak_rss_bytes / 2**20))
     supervisor.stop("uplink", timeout_s=PATIENCE_S)
     link.close()
 

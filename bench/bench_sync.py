@@ -107,10 +107,10 @@ def drain(port: int, folder: Path, reads: int) -> float:
     for start in range(1, reads + 1, GROUP):
         outbox.append([make_read(n, pictures=()) for n in range(start, min(start + GROUP, reads + 1))])
     reader = OutboxReader(outbox.path)
-    mailbox, inbox = UplinkQueue(), ReadQueue()
+    uplink_queue, read_queue = UplinkQueue(), ReadQueue()
     link = LinkMqtt(MqttLinkConfig(kind="mqtt", host="127.0.0.1", port=port, unit=UNIT, window=WINDOW))
     config = UplinkConfig(window=WINDOW)
-    uplink = Uplink(link, reader, inbox.answer, unit=UNIT, boot_id=BOOT, config=config)
+    uplink = Uplink(link, reader, read_queue.add_command, unit=UNIT, boot_id=BOOT, config=config)
     clock = RealClock()
     supervisor = Supervisor(clock)
     up = threading.Event()
@@ -119,13 +119,13 @@ def drain(port: int, folder: Path, reads: int) -> float:
         if is_up:
             up.set()
 
-    supervisor.spawn("uplink", uplink_loop(uplink, mailbox, clock, on_link=on_link))
-    link.start(mailbox.event, subscribe=(build(UNIT, Channel.RECEIPT),), will=None)
+    supervisor.spawn("uplink", uplink_loop(uplink, uplink_queue, clock, on_link=on_link))
+    link.start(uplink_queue.event, subscribe=(build(UNIT, Channel.RECEIPT),), will=None)
     up.wait(PATIENCE_S)
     start_s = time.perf_counter()
     left = reads
     while left:
-        commands = inbox.take()
+        commands = read_queue.take()
         if commands:
             left -= outbox.apply(commands).freed  # type: ignore[arg-type]
     seconds = time.perf_counter() - start_s

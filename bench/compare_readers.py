@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class OutboxCounters:
+class Score:
     """What one reader made of the photographs."""
 
     right: Counter[str] = field(default_factory=Counter)
@@ -49,12 +49,10 @@ class OutboxCounters:
         self.wrong += len(texts - labelled)
 
 
-def compare(
-    readers: list[Ocr], detector: Detector, dev: Path, degraded: Path
-) -> tuple[Counter[str], list[OutboxCounters]]:
-    """Labelled plates by light and region, and each reader's tally; what a degraded copy lacks is left out."""
+def compare(readers: list[Ocr], detector: Detector, dev: Path, degraded: Path) -> tuple[Counter[str], list[Score]]:
+    """Labelled plates by light and region, and each reader's score; what a degraded copy lacks is left out."""
     plates: Counter[str] = Counter()
-    tallies = [OutboxCounters() for _ in readers]
+    scores = [Score() for _ in readers]
     rows = lines_of(dev / "labels.jsonl")
     folders = (dev, *(degraded / name for name in DEGRADED))
     photos = [(folder.name, folder / row["image"], row) for folder in folders for row in rows]
@@ -64,20 +62,20 @@ def compare(
         key = f"{light} {row['region']}"
         labelled = frozenset(folded(plate["text"]) for plate in row["plates"] if plate.get("text"))
         plates[key] += len(labelled)
-        for reader, tally in zip(readers, tallies, strict=True):
+        for reader, score in zip(readers, scores, strict=True):
             looks = [reader.read(rgb, box, single_image=True).plate for box in boxes]
-            tally.add(key, [plate.text for plate in looks if reader.is_worth_reporting(plate)], labelled)
-    return plates, tallies
+            score.add(key, [plate.text for plate in looks if reader.is_worth_reporting(plate)], labelled)
+    return plates, scores
 
 
-def show(names: list[str], plates: Counter[str], tallies: list[OutboxCounters]) -> None:
+def show(names: list[str], plates: Counter[str], scores: list[Score]) -> None:
     """Print the table."""
     table = Table("photographs", "plates", *names, title="plates read right, by reader")
     for key, count in sorted(plates.items()):
-        table.add_row(key, str(count), *(str(tally.right[key]) for tally in tallies))
+        table.add_row(key, str(count), *(str(score.right[key]) for score in scores))
     table.add_section()
-    table.add_row("all", str(plates.total()), *(str(tally.right.total()) for tally in tallies))
-    table.add_row("texts that are no plate's", "", *(str(tally.wrong) for tally in tallies))
+    table.add_row("all", str(plates.total()), *(str(score.right.total()) for score in scores))
+    table.add_row("texts that are no plate's", "", *(str(score.wrong) for score in scores))
     Console().print(table)
 
 
@@ -92,8 +90,8 @@ def main() -> None:
     detector = Detector(load_active(default_models_folder())[0])
     with tempfile.TemporaryDirectory() as work:
         degrade(arguments.shared, Path(work))
-        plates, tallies = compare(readers, detector, arguments.shared / "data" / "dev", Path(work))
-    show([folder.name for folder in arguments.bundles], plates, tallies)
+        plates, scores = compare(readers, detector, arguments.shared / "data" / "dev", Path(work))
+    show([folder.name for folder in arguments.bundles], plates, scores)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 usage: python -m bench.rides [--shared ../shared]
 
 The pictures of the ride are training pictures of both models, so the shares are no accuracy; the difference between
-the columns is the gain of the vote.
+the columns is the gain of fusion.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def main() -> None:
         frame = Frame(seq, "front", round(t_s * NS_PER_S), load_rgb(folder / image), 0, 1.0)
         tracks += vision.step(frame).tracks
     tracks += vision.flush()
-    voted = {folded(track.plate.text) for track in tracks}
+    fused = {folded(track.plate.text) for track in tracks}
     counts: dict[str, int] = defaultdict(int)
     for text, _ in reader.sightings:
         counts[text] += 1
@@ -85,8 +85,8 @@ def main() -> None:
     table = Table("plates with three sightings or more", f"{len(wanted)}")
     table.add_row("read right in at least one frame", f"{100 * len(wanted & set(counts)) / len(wanted):.1f} %")
     table.add_row("sightings read right", f"{100 * sightings_right:.1f} %")
-    table.add_row("one voted read right", f"{100 * len(wanted & voted) / len(wanted):.1f} %")
-    table.add_row("voted reads that are no plate of the ride", f"{len(voted - set(truth))} of {len(voted)}")
+    table.add_row("one fused read right", f"{100 * len(wanted & voted) / len(wanted):.1f} %")
+    table.add_row("fused reads that are no plate of the ride", f"{len(voted - set(truth))} of {len(voted)}")
     Console().print(table)
 
 

@@ -100,7 +100,7 @@ def read_video(
     summary: VideoSummary | None = None,
     on_frame: Callable[[], None] = lambda: None,
 ) -> Iterator[VideoRead]:
-    """Track and vote over a whole video; a file that ends mid-frame ends there, and ``summary`` says so.
+    """Track and fuse over a whole video; a file that ends mid-frame ends there, and ``summary`` says so.
 
     Raises ImageError if no frame can be decoded.
     """

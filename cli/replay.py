@@ -216,10 +216,10 @@ class Replay:
         self._boot.link.step()
         self._boot.uplink.pump(self.clock.mono_ns())
 
-    def _note(self, settled: CommitResult) -> None:
-        self.result.reads += settled.reads
-        self.result.seqs += settled.seqs
-        self.result.receipted += settled.freed
+    def _note(self, result: CommitResult) -> None:
+        self.result.reads += result.reads
+        self.result.seqs += result.seqs
+        self.result.receipted += result.freed
 
     def _note_waiting(self, now_ns: int) -> None:
         if now_ns >= self._note_due_ns:

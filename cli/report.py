@@ -217,8 +217,8 @@ def _plot_latency(result: ReplayResult) -> str:
     over_time.plot(result.frame_ms, color="#2a6fb0", linewidth=0.8)
     over_time.set_title("vision step, ms per frame", fontsize=9)
     if result.frame_ms:
-        most = sorted(result.frame_ms)[int(len(result.frame_ms) * 0.99)]
-        spread.hist(result.frame_ms, bins=30, range=(0, most * 1.1), color="#2a6fb0")
+        p99_ms = sorted(result.frame_ms)[int(len(result.frame_ms) * 0.99)]
+        spread.hist(result.frame_ms, bins=30, range=(0, p99_ms * 1.1), color="#2a6fb0")
     spread.set_title("distribution", fontsize=9)
     sure.hist([r.plate.confidence for r in result.reads], bins=20, range=(0, 1), color="#1f7a4d")
     sure.set_title("confidence of the reads", fontsize=9)

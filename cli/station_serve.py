@@ -49,20 +49,20 @@ def receive(
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     console = Console()
-    news: queue.SimpleQueue[Record | None] = queue.SimpleQueue()
+    new_reads: queue.SimpleQueue[Record | None] = queue.SimpleQueue()
     store = open_store(db) if opener is None else open_store(db, open_picture=opener.picture)
     ingest = Ingest(
         store,
         name,
         lambda: time.time_ns() // 1000,
         units=units,
-        on_read=news.put,
+        on_read=new_reads.put,
         opener=opener,
         sealed_only=sealed_only,
     )
     service = StationService(address, ingest, station=name)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: news.put(None))
+        signal.signal(number, lambda *_: new_reads.put(None))
     service.start()
     serving = f"receiving from {address.host}:{address.port} into {db} as {name}; Ctrl-C to stop"
     console.print(serving, highlight=False, soft_wrap=True)
@@ -70,7 +70,7 @@ def receive(
     told_s = time.monotonic()
     while going and service.is_alive:
         try:
-            record = news.get(timeout=_LOOK_S)
+            record = new_reads.get(timeout=_LOOK_S)
         except queue.Empty:
             pass
         else:

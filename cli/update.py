@@ -144,7 +144,7 @@ def take(
 ) -> None:
     """Run by patrol-lpr-update.service: apply the file that the agent fetched, without trusting the agent."""
     os.umask(_READABLE)
-    with held(inbox) as file:
+    with fetched_update(inbox) as file:
         made = apply(file, Releases(home), Site(VerifyKey.load(key), config), RealTools(), now_s=time.time())
     Console().print(f"release {made.release} is staged", highlight=False)
 
@@ -186,7 +186,7 @@ def rollback(home: HomeOption = HOME) -> None:
 
 
 @contextmanager
-def held(inbox: Path) -> Iterator[IO[bytes]]:
+def fetched_update(inbox: Path) -> Iterator[IO[bytes]]:
     """Open a file of an unprivileged user, without following links, and delete it at the end.
 
     Raises UpdateError.

@@ -1,4 +1,4 @@
-"""No receiver: a reader at a fixed site, whose place is in the configuration."""
+"""No receiver: a reader at a fixed site, whose position is in the configuration."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _EVERY_NS = NS_PER_S
 
 
 class GnssFixed:
-    """Says its place once a second, as a receiver says its fix; it knows no time."""
+    """Sends the site's position once per second, without a time."""
 
     def __init__(self, config: FixedGnssConfig, clock: Clock) -> None:
         site = {"class": "SITE", "lat": config.lat_deg, "lon": config.lon_deg, "error_m": config.error_m}

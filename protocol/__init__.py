@@ -1,1 +1,1 @@
-"""What unit and station agree on: messages, records, topics, seals.  Imports nothing else of the project."""
+"""The protocol between unit and station: messages, records, topics, seals.  Imports nothing else of the project."""

@@ -1,8 +1,8 @@
-"""Errors that unit and station share, and the root of all that the project raises on purpose."""
+"""Errors shared by unit and station, and the root of all errors of the project."""
 
 
 class PatrolError(Exception):
-    """Root of all errors raised on purpose; messages say what happened and what a person can do."""
+    """Root of all errors of the project; messages say what happened and what to do."""
 
 
 class WireError(PatrolError, ValueError):
@@ -10,15 +10,15 @@ class WireError(PatrolError, ValueError):
 
 
 class UnknownSchemaError(WireError):
-    """A message is well formed, but of a schema that this version does not know."""
+    """A message is well formed, but this version does not know its schema."""
 
 
 class SealError(WireError):
-    """A sealed record is damaged, altered, or not from the unit it names: it is refused for good."""
+    """A sealed record is damaged, altered, or not from the unit that it names: it is refused permanently."""
 
 
 class KeyUnknownError(PatrolError):
-    """A key is not in the station's ring yet: the same bytes can be opened once it is."""
+    """A key is not in the station's key ring; the same bytes can be opened once it is added."""
 
 
 class KeyFileError(PatrolError, ValueError):
@@ -26,4 +26,4 @@ class KeyFileError(PatrolError, ValueError):
 
 
 class UpdateError(PatrolError, ValueError):
-    """An update is refused; what runs goes on running.  The message says why."""
+    """An update is refused; the running release is not affected.  The message says why."""

@@ -182,7 +182,7 @@ def clock_is_credible(ca_pem: bytes, *, now_s: float) -> bool:
 
 def utc_from_sentences(lines: Iterable[str]) -> datetime | None:
     """The time of the first RMC sentence with a fix and a plausible date; None if there is none."""
-    dates = DateKeeper(NOT_BEFORE, HORIZON_DAYS, patience=0)
+    dates = DateKeeper(NOT_BEFORE, HORIZON_DAYS, max_rejects=0)
     for line in lines:
         try:
             said = parse_sentence(line)

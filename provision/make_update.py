@@ -80,7 +80,7 @@ def make_update(
     Wheels that ``base`` also has are listed but not included: the update is then for units that run it.  Raises
     UpdateError.
     """
-    held = {(e.name, e.sha256) for e in base.files if e.part is Part.CODE} if base is not None else set()
+    in_base = {(e.name, e.sha256) for e in base.files if e.part is Part.CODE} if base is not None else set()
     try:
         manifest = Manifest(
             format=FORMAT,
@@ -91,7 +91,7 @@ def make_update(
             needs=max(terms.needs, 0 if base is None else base.release),
             software=sources.software,
             note=terms.note,
-            files=tuple(_entry(part, name, path, held) for (part, name), path in sorted(sources.paths.items())),
+            files=tuple(_entry(part, name, path, in_base) for (part, name), path in sorted(sources.paths.items())),
         )
     except ValidationError as error:
         raise UpdateError(
@@ -102,8 +102,8 @@ def make_update(
     return manifest
 
 
-def _entry(part: Part, name: str, path: Path, held: set[tuple[str, str]]) -> FileEntry:
+def _entry(part: Part, name: str, path: Path, in_base: set[tuple[str, str]]) -> FileEntry:
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    carried = part is not Part.CODE or (name, sha256) not in held
+    carried = part is not Part.CODE or (name, sha256) not in in_base
     return FileEntry(part=part, name=name, size=path.stat().st_size, sha256=sha256, carried=carried)

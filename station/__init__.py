@@ -1,1 +1,1 @@
-"""The receiving end: stores reads idempotently, sends receipts, detects gaps, exports."""
+"""The station: stores records idempotently, sends receipts, detects gaps, exports."""

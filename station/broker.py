@@ -1,7 +1,7 @@
-"""A broker inside the station's process (amqtt, MQTT 3.1.1), so that a first try needs nothing else.
+"""A broker inside the station's process (amqtt, MQTT 3.1.1), so that a first test needs nothing else.
 
-It knows neither TLS nor access control, keeps nothing on disk and stays on the loopback interface.  Vehicles need a
-broker of its own; docs/station.md shows one.
+It has neither TLS nor access control, stores nothing on disk and listens only on the loopback interface.  Vehicles need
+a separate broker; see docs/station.md.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ class EmbeddedBroker:
     """Runs in a thread of its own between ``start`` and ``close``."""
 
     def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Port 0 takes a free one.  Raises BrokerError for an address that other machines can reach."""
+        """Port 0 selects a free one.  Raises BrokerError for an address that other machines can reach."""
         try:
             address = ipaddress.ip_address(socket.gethostbyname(host))
         except OSError as error:
             raise BrokerError(f"{host} is not an address: {error}") from error
         if not address.is_loopback:
             raise BrokerError(
-                f"the embedded broker lets anybody in, so it listens on the loopback interface only, not on {host}; "
+                f"the embedded broker has no access control and listens only on the loopback interface, not on {host}; "
                 "run a broker with access control, such as mosquitto, and name it with --broker"
             )
         self.host = host
@@ -52,7 +52,7 @@ class EmbeddedBroker:
                 "the embedded broker needs the extra `station`: pip install 'patrol-lpr[station]'; "
                 "or name a broker with --broker"
             ) from error
-        # It logs each lost connection with a traceback; what matters to us is what the station hears.
+        # It logs each lost connection with a traceback, which the station reports itself.
         for name in ("amqtt", "transitions"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         self.port = self.port or _free_port(self.host)
@@ -68,11 +68,11 @@ class EmbeddedBroker:
         return self.port
 
     def close(self) -> None:
-        """Disconnect everybody and end the thread; a second time does nothing."""
+        """Disconnect all clients and end the thread; a second call does nothing."""
         if self._thread is None:
             return
         if self._broker is not None:
-            # A client that does not answer must not keep the station from ending.
+            # A client that does not respond must not prevent the station from ending.
             with suppress(TimeoutError):
                 self._call(self._broker.shutdown(), _STOP_S)
             self._broker = None
@@ -96,7 +96,7 @@ class EmbeddedBroker:
 
 
 async def _listen(broker_class: Any, host: str, port: int) -> Any:
-    """Build the broker inside its loop, which it asks for."""
+    """Create the broker inside its event loop, as it requires."""
     broker = broker_class(
         {
             "listeners": {"default": {"type": "tcp", "bind": f"{host}:{port}"}},

@@ -1,4 +1,4 @@
-"""What a person has the station do: purge, offer updates.  Each is noted in the audit trail, in its transaction."""
+"""Commands to the station: purge, offer updates.  Each is recorded in the audit trail, in its transaction."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _US_PER_DAY = 86_400_000_000
 
 
 class Commands:
-    """One person's commands.  Every method raises StoreError, and then nothing was done."""
+    """Commands of one operator.  Every method raises StoreError, and then nothing was changed."""
 
     def __init__(self, store: Store, who: str, clock_us: Callable[[], int]) -> None:
-        """``who`` commands; ``clock_us`` gives UTC."""
+        """``who`` is the operator; ``clock_us`` returns UTC."""
         self._store = store
         self._who = who
         self._clock_us = clock_us
@@ -29,22 +29,21 @@ class Commands:
     def purge(self, days: float, *, retention: str | None = None) -> PurgeResult:
         """Delete records made or received more than ``days`` ago, with their pictures.
 
-        ``retention`` names one class, None means all.  Records that no class applies to stay, and so do those of
-        types that are not known here.
+        ``retention`` is one class, None means all.  Records without a class are kept, as are those of unknown types.
         """
         if not days >= 0:
-            raise StoreError(f"cannot purge what is older than {days} days: give 0 or more")
+            raise StoreError(f"cannot purge records older than {days} days: use 0 or more")
         now_us = self._clock_us()
         with self._store.transaction():
             gone = self._store.purge(now_us - round(days * _US_PER_DAY), retention)
             asked = f"days={days:g}" if retention is None else f"days={days:g} retention={retention}"
             self._note("purge", asked, gone.records, now_us)
-        # What was deleted must not live on in the database's log.
+        # Deleted contents must not remain in the database's log.
         self._store.forget_freed()
         return gone
 
     def offer(self, unit: str, manifest: Manifest, file: Path) -> None:
-        """Want a unit to run an update in place of what was offered before."""
+        """Offer an update to a unit; it replaces an earlier offer."""
         kept = self._store.keep_file(file)
         now_us = self._clock_us()
         with self._store.transaction():
@@ -52,7 +51,7 @@ class Commands:
             self._note("offer", f"unit={unit} release={manifest.release}", 0, now_us)
 
     def withdraw(self, unit: str) -> bool:
-        """Want a unit to run nothing else; False when nothing was offered."""
+        """Withdraw the offer to a unit; False if there was none."""
         with self._store.transaction():
             self._note("withdraw", f"unit={unit}", 0, self._clock_us())
             return self._store.withdraw(unit)

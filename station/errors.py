@@ -1,4 +1,4 @@
-"""What can go wrong at the station."""
+"""Errors of the station."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class StationError(PatrolError):
 
 
 class StoreError(StationError):
-    """The station's file cannot be used, or did not take what it was given."""
+    """The station's file cannot be used, or a write failed."""
 
 
 class BrokerError(StationError):

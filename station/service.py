@@ -1,7 +1,7 @@
 """The station on a broker: subscribes, commits in groups, acknowledges and receipts only after the commit.
 
-Messages are acknowledged to the broker by hand, so the broker keeps what a station that dies had not made durable.
-Nothing is kept for the next connection: the units ask again for every receipt that they miss.
+Messages are acknowledged to the broker manually, so the broker keeps what a killed station had not stored durably.
+Nothing is kept for the next connection: the units send again what was not receipted.
 """
 
 from __future__ import annotations
@@ -33,28 +33,28 @@ _SHARED = (Channel.READ, Channel.PICTURE, Channel.HEALTH, Channel.UPDATE)
 _SESSION_S = 86_400
 """How long an MQTT 5 broker keeps messages for a station that is away."""
 _WINDOW = MAX_IN_FLIGHT
-"""Most messages that the broker sends ahead of our acknowledgement (MQTT 5), and most receipts in flight."""
+"""Maximum number of unacknowledged messages from the broker (MQTT 5), and of receipts in flight."""
 _WAITING = 2048
-"""Most messages that wait for the disk; a broker that respects the window never comes near."""
+"""Maximum number of messages waiting for the disk; not reached with a broker that respects the window."""
 _MIN_WAIT_S, _MAX_WAIT_S = 0.5, 30.0
 _POLL_S = 0.1
 _OFFERS_S = 2.0
-"""How often the file is asked for offers that another process made."""
+"""Interval for reading offers that another process has made."""
 _JOIN_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerAddress:
-    """Where the broker is and how to get in."""
+    """Address and credentials of the broker."""
 
     host: str
     port: int = MQTT_PORT
     five: bool = True
-    """MQTT 5; else 3.1.1, which has no shared subscriptions."""
+    """MQTT 5; otherwise 3.1.1, which has no shared subscriptions."""
     username: str | None = None
     password: str | None = None
     ca: Path | None = None
-    """Authorities to trust, PEM; TLS is used when this or ``cert`` is given."""
+    """Trusted authorities, PEM; TLS is used if this or ``cert`` is given."""
     cert: Path | None = None
     key: Path | None = None
 
@@ -65,25 +65,25 @@ class ServiceCounts:
 
     connections: int = 0
     link_faults: int = 0
-    """Connections given up because of a packet that could not be read; the next one begins without the session."""
+    """Connections closed because of an unreadable packet; the next one begins without the session."""
     groups: int = 0
     messages: int = 0
     answers_sent: int = 0
     answers_unsent: int = 0
-    """Receipts that could not be sent; the units ask again."""
+    """Receipts that could not be sent; the units send the records again."""
     offers_sent: int = 0
-    """Offers of updates, and withdrawals, left with the broker."""
+    """Offers of updates, and withdrawals, published as retained messages."""
     overrun: int = 0
-    """Messages that came while far too many were waiting; they were not taken, and the units send them again."""
+    """Messages dropped because too many were waiting; the units send them again."""
 
 
 class StationService:
-    """One thread that connects, commits and answers, beside paho's own for the network."""
+    """One thread that connects, commits and publishes receipts, in addition to paho's network thread."""
 
     def __init__(
         self, address: BrokerAddress, ingest: Ingest, *, station: str, backoff: Backoff | None = None
     ) -> None:
-        """``station`` names the MQTT session: two stations on one broker need two names."""
+        """``station`` is the name of the MQTT session: two stations on one broker need different names."""
         self._address = address
         self._ingest = ingest
         self._client_id = f"station-{station}"
@@ -95,7 +95,7 @@ class StationService:
         """Set while connected and subscribed."""
         self.counts = ServiceCounts()
         self._is_session_suspect = False
-        """After a fault: the broker may hold the packet that led to it, and send it again."""
+        """Set after a fault: the broker may still have the packet that caused it, and send it again."""
 
     @property
     def is_alive(self) -> bool:
@@ -103,7 +103,7 @@ class StationService:
         return self._thread.is_alive()
 
     def start(self) -> None:
-        """Run in a thread of its own.  Raises BrokerError when a certificate cannot be used, or none is given."""
+        """Run in a thread of its own.  Raises BrokerError if a certificate is missing or cannot be used."""
         options = _options(self._address, self._client_id)
         if options.tls is not None:
             try:
@@ -113,7 +113,7 @@ class StationService:
         self._thread.start()
 
     def run(self) -> None:
-        """Connect again and again until ``close``; in between take messages, commit and answer."""
+        """Connect, and reconnect until ``close``; while connected, take messages, commit and publish receipts."""
         while not self._closing.is_set():
             reason = self._connect()
             if not self._closing.is_set():
@@ -121,7 +121,7 @@ class StationService:
                 self._closing.wait(self._backoff.next_s())
 
     def _connect(self) -> str:
-        """Live through one connection; return why it ended: a certificate being renewed is an outage like others."""
+        """Run one connection; return why it ended.  A certificate being renewed is an outage like others."""
         arrivals = _Arrivals()
         try:
             connection = MqttConnection(
@@ -138,40 +138,40 @@ class StationService:
         self.connected.clear()
         self._is_session_suspect = connection.is_fault
         self.counts.link_faults += connection.is_fault
-        # A broker that sends the same nonsense at each connection must not be asked at the highest rate.
+        # A broker that sends the same invalid packet at each connection must not be reconnected at the highest rate.
         if connection.was_up and not connection.is_fault:
             self._backoff.reset()
         return connection.reason
 
     def close(self) -> None:
-        """Commit and answer what came, disconnect, end the threads."""
+        """Commit and receipt what was received, disconnect, end the threads."""
         self._closing.set()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(_JOIN_S)
 
     def _serve(self, connection: MqttConnection, arrivals: _Arrivals) -> None:
         self.counts.connections += 1
-        standing: dict[str, bytes] = {}
+        retained: dict[str, bytes] = {}
         due_s = 0.0
         while not connection.ended.is_set() and not self._closing.is_set():
             self._take(connection, arrivals.next_group(_GROUP, _POLL_S))
             connection.end_if_silent()
             if connection.is_up and time.monotonic() >= due_s:
                 due_s = time.monotonic() + _OFFERS_S
-                self._offer(connection, standing)
+                self._offer(connection, retained)
         self._take(connection, arrivals.next_group(_WAITING, 0.0))
         self.counts.overrun += arrivals.overrun
 
-    def _offer(self, connection: MqttConnection, standing: dict[str, bytes]) -> None:
-        """Publish what this connection has not; the broker keeps it for units that are away."""
+    def _offer(self, connection: MqttConnection, retained: dict[str, bytes]) -> None:
+        """Publish offers not yet published on this connection; the broker retains them for offline units."""
         try:
             offers = self._ingest.offers()
         except StoreError as error:
-            self._log.error("offers_unread", reason=str(error))
+            self._log.error("offers_unreadable", reason=str(error))
             return
         for topic, payload in offers:
-            if standing.get(topic) != payload and _send(connection, topic, payload, retain=True):
-                standing[topic] = payload
+            if retained.get(topic) != payload and _send(connection, topic, payload, retain=True):
+                retained[topic] = payload
                 self.counts.offers_sent += 1
 
     def _take(self, connection: MqttConnection, group: list[MqttMessage]) -> None:
@@ -188,7 +188,7 @@ class StationService:
         self._answer(connection, answers, group)
 
     def _answer(self, connection: MqttConnection, answers: list[Answer], group: list[MqttMessage]) -> None:
-        """Acknowledge the group and publish the answers.  Never waits."""
+        """Acknowledge the group and publish receipts and nacks.  Never waits."""
         for message in group:
             connection.ack(message)
         sent = sum(_send(connection, topic, payload) for topic, payload in answers)
@@ -197,21 +197,21 @@ class StationService:
 
 
 class _Arrivals:
-    """What came over one connection: the network's thread adds, the station's thread takes."""
+    """Messages received on one connection: the network's thread adds, the station's thread takes."""
 
     def __init__(self) -> None:
         self._messages: queue.Queue[MqttMessage] = queue.Queue(_WAITING)
         self.overrun = 0
 
     def add(self, message: MqttMessage) -> None:
-        """Keep a message; one too many is neither taken nor acknowledged."""
+        """Keep a message; above the limit it is neither kept nor acknowledged."""
         try:
             self._messages.put_nowait(message)
         except queue.Full:
             self.overrun += 1
 
     def next_group(self, limit: int, wait_s: float) -> list[MqttMessage]:
-        """Wait for a message, then take what else is there: while the disk works, the next group gathers."""
+        """Wait for a message, then take all others: the next group collects during a commit."""
         group: list[MqttMessage] = []
         try:
             group.append(self._messages.get(block=wait_s > 0, timeout=wait_s))
@@ -223,7 +223,7 @@ class _Arrivals:
 
 
 def _send(connection: MqttConnection, topic: str, payload: bytes, *, retain: bool = False) -> bool:
-    """Publish; False when it did not go out."""
+    """Publish; False if it failed."""
     try:
         connection.publish(topic, payload, retain=retain)
     except LinkDownError:
@@ -235,7 +235,7 @@ def _options(address: BrokerAddress, client_id: str) -> MqttOptions:
     """Raises BrokerError for another machine without TLS."""
     has_tls = bool(address.ca or address.cert)
     if not has_tls and address.host not in LOOPBACK:
-        raise BrokerError(f"{address.host} is another machine: give --ca, --cert and --key for TLS")
+        raise BrokerError(f"{address.host} is another machine: TLS is required, give --ca, --cert and --key")
     prefix = _SHARE if address.five else ""
     shared = tuple(f"{prefix}{pattern(channel)}" for channel in _SHARED)
     return MqttOptions(

@@ -115,7 +115,7 @@ def receipts() -> tuple[Callable[[bytes], None], list[bytes]]:
         def priorities(self) -> list:
             return []
 
-        def pictures(self, lane: object, *, after_pic: int, limit: int) -> list:
+        def pictures(self, priority: object, *, after_pic: int, limit: int) -> list:
             return []
 
         def publish(self, *_: object, **__: object) -> None:
@@ -125,8 +125,8 @@ def receipts() -> tuple[Callable[[bytes], None], list[bytes]]:
 
     def target(data: bytes) -> None:
         _only((WireError,), believed.check)(data)
-        for believes in (None, believed):
-            uplink = Uplink(Nothing(), Nothing(), lambda _: None, unit="unit-07", boot_id=BOOT, believes=believes)
+        for verifier in (None, believed):
+            uplink = Uplink(Nothing(), Nothing(), lambda _: None, unit="unit-07", boot_id=BOOT, verifier=verifier)
             uplink.handle(Received("lpr/1/unit-07/dn/receipt", data), 0)
 
     return target, [*_goldens(), sign_answer(OWN, _golden("receipt")), sign_answer(OWN, _golden("nack"))]

@@ -140,7 +140,7 @@ class Sky:
 
 
 @dataclass(slots=True)
-class ReadPath:
+class _Samples:
     """What is measured along the way."""
 
     committed: int = 0
@@ -163,7 +163,7 @@ class Week:
         self.broker = Mosquitto(folder).start()
         self.seal, _ = fresh_keys(folder / "keys", UNIT)
         self._opener = Opener(load_keyring(folder / "keys"))
-        self.read_path = ReadPath()
+        self.samples = _Samples()
         self._station_up()
 
     def _station_up(self) -> None:
@@ -180,8 +180,8 @@ class Week:
 
     def day(self, real_s: float) -> None:
         """One start of the agent; it ends without a chance to send."""
-        clock = FastClock(self._speed, self.read_path.starts)
-        self.read_path.starts += 1
+        clock = FastClock(self._speed, self.samples.starts)
+        self.samples.starts += 1
         config = parse_config(
             {
                 "unit": UNIT,
@@ -197,7 +197,7 @@ class Week:
         link = MqttLinkConfig(kind="mqtt", host="127.0.0.1", port=self.broker.port, unit=UNIT)
         gate = LinkGate(lambda: LinkMqtt(link, backoff=Backoff(0.05, 0.5)))
         hardware = Hardware(
-            (Road(clock, self.read_path.starts * 10**6),),
+            (Road(clock, self.samples.starts * 10**6),),
             Sky(clock),
             PanelSim(clock),
             gate,
@@ -209,7 +209,7 @@ class Week:
         fates.start()
         service.run(drain_s=0)
         fates.join()
-        self.read_path.committed += service.progress.committed
+        self.samples.committed += service.progress.committed
         self._measure()
 
     def _fates(self, service: Service, gate: LinkGate, real_s: float) -> None:
@@ -218,7 +218,7 @@ class Week:
         while (left_s := until_s - time.monotonic()) > 0:
             pause.wait(min(left_s, self._rng.expovariate(0.5)))
             what = self._rng.choice(("network", "broker", "station", "nothing"))
-            self.read_path.fault(what)
+            self.samples.fault(what)
             if what == "network":
                 gate.shut()
                 pause.wait(self._rng.expovariate(1.0))
@@ -235,7 +235,7 @@ class Week:
     def drain(self) -> None:
         """A last start with an empty road and no faults, until nothing waits."""
         self._speed = 1.0
-        clock = FastClock(1.0, self.read_path.starts)
+        clock = FastClock(1.0, self.samples.starts)
         hardware_config = MqttLinkConfig(kind="mqtt", host="127.0.0.1", port=self.broker.port, unit=UNIT)
         config = parse_config(
             {
@@ -256,9 +256,9 @@ class Week:
 
     def _measure(self) -> None:
         process = psutil.Process()
-        self.read_path.rss_mib.append(process.memory_info().rss / 2**20)
-        self.read_path.descriptors.append(process.num_fds())
-        self.read_path.outbox_mib.append((self._folder / "state" / FILE_NAME).stat().st_size / 2**20)
+        self.samples.rss_mib.append(process.memory_info().rss / 2**20)
+        self.samples.descriptors.append(process.num_fds())
+        self.samples.outbox_mib.append((self._folder / "state" / FILE_NAME).stat().st_size / 2**20)
 
     def verdicts(self) -> list[tuple[str, str, bool]]:
         """What was promised, what was found, whether it held."""
@@ -269,10 +269,10 @@ class Week:
         missing = [gap for gap in self.store.gaps(UNIT) if not gap.explained]
         proofs = [Proof(row.evidence, row.salt, row.record) for row in self.store.each_evidence(UNIT)]
         (proven,) = examine(proofs, {UNIT: load_keyring(self._folder / "keys").units[UNIT].values()})
-        books = self.read_path
-        settled = max(1, len(books.rss_mib) // 4)
-        rss, most = books.rss_mib[settled], max(books.rss_mib[settled:])
-        first_fds, last_fds = books.descriptors[settled], books.descriptors[-1]
+        samples = self.samples
+        first = max(1, len(samples.rss_mib) // 4)
+        rss, max_rss = samples.rss_mib[first], max(samples.rss_mib[first:])
+        first_fds, last_fds = samples.descriptors[first], samples.descriptors[-1]
         return [
             ("reads committed", f"{stats.appended:,}", stats.appended > 0),
             ("at the station, once each", f"{len(ids):,}", len(ids) == len(set(ids)) == stats.appended),
@@ -280,9 +280,13 @@ class Week:
             ("evicted or refused", f"{stats.evicted_reads + stats.quarantined}", not stats.evicted_reads),
             ("numbers missing", f"{len(missing)}", not missing),
             ("series proven", f"{proven.records:,} records", proven.is_right),
-            ("memory, MiB, early and most", f"{rss:.0f}, {most:.0f}", most <= MAX_GROWTH * rss + SPARE_MIB),
+            (
+                "memory, MiB, early and maximum",
+                f"{rss:.0f}, {max_rss:.0f}",
+                max_rss <= MAX_GROWTH * rss + SPARE_MIB,
+            ),
             ("file descriptors, early and last", f"{first_fds}, {last_fds}", last_fds <= first_fds + 4),
-            ("outbox file, MiB, most", f"{max(books.outbox_mib):.1f}", max(books.outbox_mib) < 64),
+            ("outbox file, MiB, maximum", f"{max(samples.outbox_mib):.1f}", max(samples.outbox_mib) < 64),
         ]
 
     def close(self) -> None:
@@ -314,7 +318,7 @@ def main() -> None:
         finally:
             week.close()
     table = Table(
-        "promise", "found", "", title=f"{options.days} days, seed {options.seed}, faults {week.read_path.faults}"
+        "promise", "found", "", title=f"{options.days} days, seed {options.seed}, faults {week.samples.faults}"
     )
     for promise, found, held in verdicts:
         table.add_row(promise, found, "[green]held[/]" if held else "[red]BROKEN[/]")

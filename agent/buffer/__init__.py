@@ -1,4 +1,4 @@
-"""The durable outbox: what is appended stays until the station's receipt, or a counted and announced eviction."""
+"""The durable outbox: a record stays until the station's receipt, or until it is evicted, counted and announced."""
 
 from agent.buffer.opening import open_outbox
 from agent.buffer.outbox import Outbox

@@ -1,8 +1,8 @@
-"""The file of an older release: renamed once, and taken over when a roll-back has made another.
+"""The file of an older release: renamed once, and taken over after a rollback.
 
 Release 0.1 refuses a file of a newer version.  Each version that it could not read therefore has a file name of its
-own: after a roll-back the older release finds no file, makes one, and goes on above the numbers that were given out
-(``outbox.seq``).  When the newer release comes back, it takes over what that file holds.
+own: after a rollback the older release finds no file, creates one, and continues above the assigned numbers
+(``outbox.seq``).  When the newer release returns, it takes over the rows of that file.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _SIDE_FILES = ("-shm", "-wal")
 
 
 def rename_older(folder: Path, name: str) -> None:
-    """Give the file of an older release the present name; nothing where there is none, or both are there.
+    """Rename the file of an older release to the current name, unless it is missing or both exist.
 
-    Raises OSError.  The log goes first: the file itself is what says that the move was made.
+    Raises OSError.  The log is renamed first: the presence of the file shows that the move is complete.
     """
     older, present = folder / OLDER_NAME, folder / name
     if present.exists() or not older.exists():
@@ -44,9 +44,9 @@ def rename_older(folder: Path, name: str) -> None:
 def absorb_older(
     folder: Path, con: sqlite3.Connection, encoder: Encoder, mark: SeqMark, *, has_room: Callable[[int], bool]
 ) -> tuple[str, ...]:
-    """Take over what an older release has left since a roll-back; return what is worth telling.
+    """Take over the file that an older release has left since a rollback; return what to report.
 
-    Cut short anywhere, it is repeated as a whole: records are known by their numbers.  Raises sqlite3.Error, OSError.
+    An interrupted takeover is repeated: records are identified by their numbers.  Raises sqlite3.Error, OSError.
     """
     older = folder / OLDER_NAME
     if not older.exists():

@@ -1,4 +1,4 @@
-"""What the station's answers do to the rows.  Each runs inside a transaction of the outbox; all raise sqlite3.Error."""
+"""Applies receipts and nacks to the rows.  All run inside a transaction of the outbox and raise sqlite3.Error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def free(con: sqlite3.Connection, counts: OutboxCounters, seq: int, record_id: bytes) -> bool:
-    """Free a record that the station holds; False when it was not here."""
+    """Delete a record that the station has stored; False if it was not in the outbox."""
     row = con.execute(
         "DELETE FROM records WHERE seq = ? AND id = ? RETURNING schema, length(payload)", (seq, record_id)
     ).fetchone()
@@ -27,7 +27,7 @@ def free(con: sqlite3.Connection, counts: OutboxCounters, seq: int, record_id: b
 
 
 def _free_quarantined(con: sqlite3.Connection, counts: OutboxCounters, seq: int, record_id: bytes) -> bool:
-    """Free a record that was refused once and taken after all."""
+    """Delete a quarantined record that the station has accepted after all."""
     row = con.execute(
         "DELETE FROM quarantine WHERE seq = ? AND id = ? RETURNING schema, length(payload)", (seq, record_id)
     ).fetchone()
@@ -42,23 +42,23 @@ def _free_quarantined(con: sqlite3.Connection, counts: OutboxCounters, seq: int,
 def note_stored(
     con: sqlite3.Connection, counts: OutboxCounters, sha256: bytes, stored_bytes: int
 ) -> tuple[bool, bool]:
-    """Return whether the picture left, and whether it was known."""
+    """Return whether the picture was deleted, and whether it was known."""
     row = con.execute("SELECT pic, lane, size FROM pictures WHERE sha = ?", (sha256,)).fetchone()
     if row is None:
         return False, False
-    pic, lane, size = row
+    pic, priority, size = row
     if stored_bytes < size:
-        # Only ever more: recorded answers that are sent again, one after the other, must not cost a write each.
+        # Only increases: replayed receipts must not cause a write each.
         con.execute("UPDATE pictures SET stored = ?1 WHERE pic = ?2 AND stored < ?1", (stored_bytes, pic))
         return False, True
     con.execute("DELETE FROM jpegs WHERE pic = ?", (pic,))
     con.execute("DELETE FROM pictures WHERE pic = ?", (pic,))
-    counts.picture(lane, size, -1)
+    counts.picture(priority, size, -1)
     return True, True
 
 
 def quarantine(con: sqlite3.Connection, counts: OutboxCounters, seq: int, code: str) -> bool:
-    """Set a record aside that was refused for good; False when it was not here."""
+    """Quarantine a record; False if it was not in the outbox."""
     row = con.execute(f"DELETE FROM records WHERE seq = ? RETURNING {COLUMNS}", (seq,)).fetchone()  # noqa: S608 - words of ours
     if row is None:
         return False
@@ -69,12 +69,12 @@ def quarantine(con: sqlite3.Connection, counts: OutboxCounters, seq: int, code: 
     return True
 
 
-def hold(con: sqlite3.Connection, counts: OutboxCounters, sha256: bytes) -> None:
-    """Set a picture aside that was refused for good."""
+def quarantine_picture(con: sqlite3.Connection, counts: OutboxCounters, sha256: bytes) -> None:
+    """Quarantine a picture; False if it was not in the outbox."""
     row = con.execute(
-        "SELECT pic, lane FROM pictures WHERE sha = ? AND lane != ?", (sha256, PicturePriority.HELD)
+        "SELECT pic, lane FROM pictures WHERE sha = ? AND lane != ?", (sha256, PicturePriority.QUARANTINED)
     ).fetchone()
     if row is not None:
-        con.execute("UPDATE pictures SET lane = ? WHERE pic = ?", (PicturePriority.HELD, row[0]))
+        con.execute("UPDATE pictures SET lane = ? WHERE pic = ?", (PicturePriority.QUARANTINED, row[0]))
         counts.move(row[1], -1)
-        counts.move(PicturePriority.HELD, 1)
+        counts.move(PicturePriority.QUARANTINED, 1)

@@ -1,6 +1,6 @@
-"""The counters of the outbox: one row for all and one a type, read and written inside each transaction.
+"""The counters of the outbox: one row in total and one per type, read and written inside each transaction.
 
-No row of a record or picture is ever counted again.
+Rows of records and pictures are never counted again.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from dataclasses import astuple, dataclass, field, fields
 from agent.buffer.rows import OVERVIEWS, PLATES, OutboxStats, TypeCounts
 
 ROW_BYTES = 64
-"""What a record costs beside its payload, roughly."""
+"""Approximate size of a record's row without its payload."""
 PICTURE_BYTES = 256
-"""What a picture costs beside its bytes: three small entries and the rounding to pages."""
+"""Approximate size of a picture's rows without its bytes: three small entries and the rounding to pages."""
 
 
 @dataclass(slots=True)
 class OutboxCounters:
-    """The tables ``meta`` and ``types``; :class:`~agent.buffer.rows.OutboxStats` says what the fields mean."""
+    """The tables ``meta`` and ``types``; see :class:`~agent.buffer.rows.OutboxStats` for the fields."""
 
     next_seq: int
     next_pic: int
@@ -32,7 +32,7 @@ class OutboxCounters:
     expired_pictures: int
     unknown_receipts: int
     link: bytes
-    """Of the latest record; empty before the first."""
+    """Chain link of the latest record; empty before the first."""
     types: dict[str, TypeCounts] = field(default_factory=dict)
 
     def of(self, schema: str) -> TypeCounts:
@@ -48,31 +48,31 @@ class OutboxCounters:
         return sum(counts.evicted for counts in self.types.values())
 
     def take_seq(self) -> int:
-        """Give out the next sequence number."""
+        """Assign the next sequence number."""
         seq = self.next_seq
         self.next_seq += 1
         return seq
 
     def record(self, schema: str, size_bytes: int, count: int) -> None:
-        """Count one waiting record in (1) or out (-1)."""
+        """Add (1) or subtract (-1) one waiting record."""
         self.of(schema).waiting += count
         self.used_bytes += count * (size_bytes + ROW_BYTES)
 
     def refused(self, size_bytes: int, count: int) -> None:
-        """Count one refused record in (1) or out (-1)."""
+        """Add (1) or subtract (-1) one quarantined record."""
         self.quarantined += count
         self.used_bytes += count * (size_bytes + ROW_BYTES)
 
-    def picture(self, lane: int, size_bytes: int, count: int) -> None:
-        """Count one picture in (1) or out (-1) of a lane."""
-        self.move(lane, count)
+    def picture(self, priority: int, size_bytes: int, count: int) -> None:
+        """Add (1) or subtract (-1) one picture and its bytes."""
+        self.move(priority, count)
         self.used_bytes += count * (size_bytes + PICTURE_BYTES)
 
-    def move(self, lane: int, count: int) -> None:
-        """Count one picture in or out of a lane without a change in bytes."""
-        if lane in PLATES:
+    def move(self, priority: int, count: int) -> None:
+        """Add or subtract one picture without its bytes, as when its priority changes."""
+        if priority in PLATES:
             self.plates += count
-        elif lane in OVERVIEWS:
+        elif priority in OVERVIEWS:
             self.overviews += count
         else:
             self.held += count
@@ -111,7 +111,7 @@ def store(con: sqlite3.Connection, counts: OutboxCounters) -> None:
 
 
 def stats(con: sqlite3.Connection) -> OutboxStats:
-    """Read the figures; cost does not depend on how much waits."""
+    """Read the counters; the cost does not depend on the number of records."""
     counts = load(con)
     oldest = con.execute("SELECT min(seq) FROM records").fetchone()[0]
     kept = {f.name for f in fields(OutboxStats)} - {"types", "oldest_seq"}

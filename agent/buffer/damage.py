@@ -1,6 +1,6 @@
-"""Damage is remembered: whoever meets it, writer or reader, leaves a mark beside the file.
+"""A mark beside the file records that damage was detected, by the writer or a reader.
 
-The next opening then looks at every page, however often the process or the board was started in between.
+The next opening then checks every page, even if the process or the board was restarted in between.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ if TYPE_CHECKING:
 
 SUSPECT_NAME = "outbox.suspect"
 MAX_UNREADABLE = 5
-"""So many failed reads in a row are damage."""
+"""Number of consecutive failed reads that count as damage."""
 MAX_CLEARED = 2
-"""So often the look at every page may find nothing after certain damage; then the file is replaced all the same."""
+"""Number of full checks that may find nothing after certain damage before the file is replaced anyway."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What is known of damage that was met."""
+    """Damage that was detected."""
 
     seen: bool = True
-    """Not processed into since it was met."""
+    """No full check has been made since."""
     certain: bool = False
-    """Read wrongly again and again, or against the rules of the file: no failing disk explains it."""
+    """Repeated wrong reads, or contents that violate the schema: a failing disk does not explain it."""
     cleared: int = 0
-    """How often in a row the look at every page found nothing after certain damage."""
+    """Consecutive full checks that found nothing after certain damage."""
     why: str = ""
 
 
 def read_mark(folder: Path) -> Mark | None:
-    """Return the mark; None when no damage was met.  Raises OSError."""
+    """Return the mark; None if no damage was detected.  Raises OSError."""
     path = folder / SUSPECT_NAME
     try:
         return Mark(**json.loads(path.read_bytes()))
@@ -53,7 +53,7 @@ def read_mark(folder: Path) -> Mark | None:
 
 
 def note_damage(folder: Path, why: str, *, certain: bool) -> None:
-    """Leave the mark, durably; raises OSError."""
+    """Write the mark durably; raises OSError."""
     before = read_mark(folder)
     if before is not None and before.seen and (before.certain or not certain):
         return
@@ -62,17 +62,17 @@ def note_damage(folder: Path, why: str, *, certain: bool) -> None:
 
 
 def note_proven(folder: Path, why: str) -> None:
-    """Leave a mark that asks for no look: the next opening replaces the file.  Raises OSError."""
+    """Write a mark that makes the next opening replace the file without a check.  Raises OSError."""
     _write(folder, Mark(seen=True, certain=True, cleared=MAX_CLEARED, why=why))
 
 
 def note_cleared(folder: Path) -> None:
-    """The file was looked at or passed a whole run without damage; raises OSError."""
+    """Remove the mark after a full check, or after a run without damage; raises OSError."""
     before = read_mark(folder)
     if before is None:
         return
     if before.seen and before.certain:
-        # Kept for one run: the same damage met again must not lead to the same look for ever.
+        # Kept for one run, so that the same damage does not lead to the same check for ever.
         _write(folder, Mark(seen=False, certain=True, cleared=before.cleared + 1, why=before.why))
     else:
         (folder / SUSPECT_NAME).unlink(missing_ok=True)
@@ -83,21 +83,21 @@ def _write(folder: Path, mark: Mark) -> None:
 
 
 class DamageWatch:
-    """Sorts the errors of one connection, counts failed reads in a row, and leaves the mark.  One per thread."""
+    """Classifies the errors of one connection, counts consecutive failed reads, writes the mark.  One per thread."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._unreadable: Counter[str] = Counter()
-        """Failed reads in a row, by what was being done."""
+        """Consecutive failed reads, by operation."""
 
     def well(self, doing: str) -> None:
-        """It was done."""
+        """Reset the count of an operation that succeeded."""
         del self._unreadable[doing]
 
     def sort(
         self, error: sqlite3.Error | OSError, doing: str, *, nothing_free: Callable[[], bool] = lambda: False
     ) -> OutboxError:
-        """Return the error to raise: no room, a failing disk, or damage, which is marked."""
+        """Return the error to raise: disk full, disk failing, or damage, which is marked."""
         contradiction = is_contradiction(error)
         if not contradiction and not is_unreadable(error):
             return classify_error(error, self._path, nothing_free=nothing_free)
@@ -107,10 +107,10 @@ class DamageWatch:
         if not certain:
             return classify_error(error, self._path, nothing_free=nothing_free)
         return OutboxDamagedError(
-            f"{self._path}: damaged ({error}); restart the agent, it saves what can be read and announces the rest"
+            f"{self._path}: damaged ({error}); restart the agent: it salvages readable records and announces the rest"
         )
 
     def mark(self, why: str, *, certain: bool) -> None:
-        """Leave the mark; a disk that does not take it is asked again at the next error."""
+        """Write the mark; if that fails, it is tried again at the next error."""
         with suppress(OSError):
             note_damage(self._path.parent, why, certain=certain)

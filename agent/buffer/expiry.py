@@ -1,7 +1,7 @@
-"""What has expired is deleted, sent or not.  Each runs inside a transaction of the outbox; all raise sqlite3.Error.
+"""Deletes expired records, sent or not.  All run inside a transaction of the outbox and raise sqlite3.Error.
 
-When a record expires is the one thing about it that lies in the clear: it follows from when it was made and how long
-records of its retention class are kept, and from no plate.
+The expiry time of a sealed record is stored unencrypted: it depends on when the record was made and on its retention
+class, not on the plate.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from protocol.wire.registry import Registry
 
 MAX_AT_ONCE = 256
-"""Records, refused ones and pictures that one transaction deletes of each: no more than one tombstone can name."""
+"""Limit per transaction for records, quarantined records and pictures each: no more than one tombstone can list."""
 
 
 def expire(
     con: sqlite3.Connection, counts: OutboxCounters, now_utc_us: int, registry: Registry
 ) -> tuple[Expired, list[Tombstone]]:
-    """Delete what has expired, the longest expired first; return how much, and the tombstones to append."""
+    """Delete expired rows, oldest expiry first; return how many, and the tombstones to append."""
     waiting = _delete(con, "records", now_utc_us)
     refused = _delete(con, "quarantine", now_utc_us)
     for schema, size in ((schema, size) for _, schema, size in waiting):
@@ -38,9 +38,9 @@ def expire(
     for _, schema, _ in records:
         counts.of(schema).expired += 1
     pictures = _delete_pictures(con, counts, now_utc_us)
-    stones = [*_record_stones(con, records, registry), *_picture_stones(pictures)]
+    tombstones = [*_record_tombstones(con, records, registry), *_picture_tombstones(pictures)]
     more = MAX_AT_ONCE in {len(waiting), len(refused), len(pictures)}
-    return Expired(len(records), len(pictures), more), stones
+    return Expired(len(records), len(pictures), more), tombstones
 
 
 def _delete(con: sqlite3.Connection, table: str, now_utc_us: int) -> list[tuple[int, str, int]]:
@@ -59,15 +59,15 @@ def _delete_pictures(
         "SELECT pic, lane, kind, seq, size FROM pictures WHERE expires_us <= ? ORDER BY expires_us LIMIT ?",
         (now_utc_us, MAX_AT_ONCE),
     ).fetchall()
-    for pic, lane, _, _, size in rows:
+    for pic, priority, _, _, size in rows:
         con.execute("DELETE FROM jpegs WHERE pic = ?", (pic,))
         con.execute("DELETE FROM pictures WHERE pic = ?", (pic,))
-        counts.picture(lane, size, -1)
+        counts.picture(priority, size, -1)
     counts.expired_pictures += len(rows)
     return [(kind, seq, size) for _, _, kind, seq, size in rows]
 
 
-def _record_stones(
+def _record_tombstones(
     con: sqlite3.Connection, records: Iterable[tuple[int, str, int]], registry: Registry
 ) -> Iterator[Tombstone]:
     by_type: dict[str, list[tuple[int, str, int]]] = {}
@@ -84,12 +84,12 @@ def _record_stones(
 
 
 def _told(gone: Gone) -> Iterator[Tombstone]:
-    stone = gone.tombstone(LostReason.BUDGET, cause=LostCause.EXPIRED)
-    if stone is not None:
-        yield stone
+    tombstone = gone.tombstone(LostReason.BUDGET, cause=LostCause.EXPIRED)
+    if tombstone is not None:
+        yield tombstone
 
 
-def _picture_stones(pictures: Iterable[tuple[str, int, int]]) -> Iterator[Tombstone]:
+def _picture_tombstones(pictures: Iterable[tuple[str, int, int]]) -> Iterator[Tombstone]:
     by_kind: dict[str, list[tuple[int, int]]] = {}
     for kind, seq, size in pictures:
         by_kind.setdefault(kind, []).append((seq, size))

@@ -1,4 +1,4 @@
-"""What a disk says when it fails, sorted by what to do about it: make room, wait and open anew, or look for damage."""
+"""Classifies disk errors by what to do: free space, wait and reopen, or check for damage."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _PASSING = frozenset(
         sqlite3.SQLITE_SCHEMA,
     }
 )
-"""Says nothing about what is in the file."""
+"""Errors that do not indicate damage of the file."""
 _PRIMARY = 0xFF
 """Mask of a result code without what SQLite adds to it (sqlite.org/rescode.html)."""
 
@@ -46,23 +46,23 @@ _PRIMARY = 0xFF
 def classify_error(
     error: sqlite3.Error | OSError, path: Path, *, nothing_free: Callable[[], bool] = lambda: False
 ) -> OutboxError:
-    """Return OutboxFullError, OutboxDiskError, or plain OutboxError for everything else."""
+    """Return OutboxFullError or OutboxDiskError, otherwise OutboxError."""
     if is_full(error, nothing_free):
-        return OutboxFullError(f"{path}: no room on the disk ({error}); nothing was lost, free some space")
+        return OutboxFullError(f"{path}: the disk is full ({error}); nothing was lost; free some space")
     if is_unreadable(error):
         return OutboxDiskError(
-            f"{path}: reads wrongly ({error}); nothing was lost, it is tried again: if it stays so, the file is damaged"
+            f"{path}: read failed ({error}); nothing was lost, it is retried; if this persists, the file is damaged"
         )
     if isinstance(error, OSError) or _code(error) & _PRIMARY in _NOT_TAKEN:
         return OutboxDiskError(
-            f"{path}: the disk does not take it ({error}); nothing was lost, it is tried again: "
+            f"{path}: write failed ({error}); nothing was lost, it is retried: "
             "is the card worn out, or mounted read-only?"
         )
     return OutboxError(f"{path}: {error}")
 
 
 def is_unreadable(error: sqlite3.Error | OSError) -> bool:
-    """True when something could not be read, or reads wrongly: once is chance, again and again is damage.
+    """True for a failed or wrong read: a single one may be transient, repeated ones are damage.
 
     SQLite reports a failed read of a page as corruption (SQLITE_IOERR_CORRUPTFS becomes SQLITE_CORRUPT in a statement).
     """
@@ -72,9 +72,9 @@ def is_unreadable(error: sqlite3.Error | OSError) -> bool:
 
 
 def is_contradiction(error: sqlite3.Error | OSError) -> bool:
-    """True when the file was read and does not hold what this program put there: no other try will change that.
+    """True if the file was read and its contents are not what this program writes: a retry would not help.
 
-    A missing table or column, a text that is none, a number given out twice.  A failing disk reports otherwise.
+    A missing table or column, invalid UTF-8, a duplicate number.  A failing disk reports other errors.
     """
     if not isinstance(error, sqlite3.DatabaseError) or isinstance(error, sqlite3.ProgrammingError):
         return False
@@ -82,16 +82,16 @@ def is_contradiction(error: sqlite3.Error | OSError) -> bool:
 
 
 def means_damage(error: sqlite3.Error | OSError) -> bool:
-    """True for all that only a damaged file explains, should it stay so."""
+    """True for all errors that, if they persist, only a damaged file explains."""
     return is_unreadable(error) or is_contradiction(error)
 
 
 def is_full(error: sqlite3.Error | OSError, nothing_free: Callable[[], bool] = lambda: False) -> bool:
-    """True when the disk has no room."""
+    """True if the disk is full."""
     if isinstance(error, OSError):
         return error.errno in {errno.ENOSPC, errno.EDQUOT}
     code = _code(error)
-    # A full disk can also show as a failed write of the log or its index; so can a failing one.
+    # A full disk may also be reported as a failed write of the log or its index; so may a failing disk.
     return code == sqlite3.SQLITE_FULL or (code in _PERHAPS_FULL and nothing_free())
 
 

@@ -1,6 +1,6 @@
-"""Damage in the middle of the write-ahead log, which SQLite takes for its end and does not tell.
+"""Detects damage in the middle of the write-ahead log, which SQLite silently takes for the end of the log.
 
-SQLite believes the log up to the first frame whose checksum is wrong (sqlite.org/fileformat.html, 4.4): after a power
+SQLite reads the log up to the first frame whose checksum is wrong (sqlite.org/fileformat.html, 4.4): after a power
 cut that is the transaction that was being written.  But only one is written at a time, and each is on the disk before
 the next begins: a commit beyond that frame with another frame behind it was once whole.
 """
@@ -19,14 +19,14 @@ _USUAL_PAGE = 4096
 
 
 def lost_commits(file: Path) -> bool:
-    """True when the log of an open file holds commits that SQLite does not see; raises OSError."""
+    """True if the log of an open file has commits that SQLite does not see; raises OSError."""
     log = file.with_name(f"{file.name}-wal")
     index = file.with_name(f"{file.name}-shm")
     if not log.exists() or not index.exists() or log.stat().st_size <= _HEADER_BYTES:
         return False
     with index.open("rb") as shared:
         state = shared.read(_INDEX_BYTES)
-    # sqlite.org/walformat.html, 2.1: how many frames are valid, in the machine's byte order, and what marks them.
+    # sqlite.org/walformat.html, 2.1: number of valid frames, in the machine's byte order, and their salt.
     seen, salt = int.from_bytes(state[16:20], sys.byteorder), state[32:40]
     with log.open("rb") as frames:
         header = frames.read(_HEADER_BYTES)
@@ -38,7 +38,7 @@ def lost_commits(file: Path) -> bool:
         for at in range(_HEADER_BYTES + seen * frame_bytes, log.stat().st_size, frame_bytes):
             frames.seek(at)
             frame = frames.read(_FRAME_HEADER_BYTES)
-            # Frames with another salt are left over from before the log began anew.
+            # Frames with another salt are from before the log was restarted.
             if frame[8:16] == salt:
                 if committed:
                     return True

@@ -1,7 +1,7 @@
 """The high-water mark of the sequence, in a small file of its own.
 
-The outbox file may be lost or damaged; a sequence number must not be given out twice even then, or a receipt for the
-old record would free the new one.  So numbers are reserved in blocks beside the file, before they are used.
+The outbox file may be lost or damaged; even then a sequence number must not be assigned twice, or a receipt for the
+old record would delete the new one.  So numbers are reserved in blocks in this file, before they are used.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class SeqMark:
         self.high = _read(path)
 
     def cover(self, seq: int) -> None:
-        """Make sure, durably, that ``seq`` is at or below the mark; raises OSError."""
+        """Raise the mark to at least ``seq``, durably; raises OSError."""
         if seq <= self.high:
             return
         high = seq + BLOCK
@@ -35,12 +35,12 @@ def _read(path: Path) -> int:
     try:
         return max(0, int(path.read_bytes()))
     except (FileNotFoundError, ValueError):
-        # Written by rename after fsync, so a torn file means a failing disk; the outbox itself still knows.
+        # Written by rename after fsync, so a torn file means a failing disk; the outbox still has the number.
         return 0
 
 
 def write_durably(path: Path, content: bytes) -> None:
-    """Replace a small file: after a power cut it holds the old content or the new one; raises OSError."""
+    """Replace a small file atomically: after a power cut it has the old or the new content.  Raises OSError."""
     fresh = path.with_name(f"{path.name}.new")
     with fresh.open("wb") as file:
         file.write(content)
@@ -51,7 +51,7 @@ def write_durably(path: Path, content: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable; raises OSError."""
+    """Sync a folder's entries; raises OSError."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

@@ -1,7 +1,7 @@
-"""Opening the outbox: migrate, check, and when the file is damaged, set it aside and save what can be read.
+"""Opens the outbox: migrate, check, and if the file is damaged, move it aside and salvage its readable rows.
 
-A damaged file is never deleted and never stops the agent: reads of today must be kept whatever happened to those of
-yesterday.  What could not be saved is announced by a tombstone, so that the station does not wait for it.
+A damaged file is never deleted and never stops the agent: new reads must be kept whatever happened to old ones.
+Records that could not be salvaged are announced by a tombstone, so that the station does not wait for them.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ if TYPE_CHECKING:
 
 MARK_NAME = "outbox.seq"
 RESCUE_NAME = "outbox.rescue"
-"""Names the damaged file from before it is set aside until what could be read of it is in the new one."""
+"""Note that names the damaged file from before it is moved until its readable rows are in the new one."""
 ASIDE = "outbox.damaged-"
-"""How the names of files that were set aside begin."""
+"""Prefix of the names of damaged files that were moved aside."""
 _TRIES = 10
 _MAX_GROUP = 1000
-"""More records than are ever committed at once: by so many the mark may run ahead of its block."""
+"""More records than are ever committed at once: the margin by which numbers may exceed the reserved block."""
 _SIDE_FILES = ("", "-wal", "-shm")
 
 
 def opens_slowly(folder: Path) -> bool:
-    """True when the next opening migrates the file, looks at every page, or goes on with a rescue.
+    """True if the next opening will migrate the file, check every page, or resume a rescue.
 
     That may take many minutes.
     """
@@ -52,7 +52,7 @@ def opens_slowly(folder: Path) -> bool:
 
 
 class _LogDamagedError(sqlite3.DatabaseError):
-    """The log was damaged; that cannot be seen a second time."""
+    """The log was damaged; that cannot be detected a second time."""
 
 
 def open_outbox(
@@ -62,7 +62,7 @@ def open_outbox(
     limits: Limits | None = None,
     migrations: Sequence[str] = schema.MIGRATIONS,
 ) -> tuple[Outbox, OpenReport]:
-    """Open the outbox in ``folder``, making both where needed.
+    """Open the outbox in ``folder``; both are created if missing.
 
     Raises OutboxVersionError for a file from a newer version, which is left untouched, and OutboxError when the
     folder cannot be written.
@@ -77,7 +77,9 @@ def open_outbox(
             schema.refuse_newer(path, migrations)
         mark = SeqMark(folder / MARK_NAME)
         if (folder / RESCUE_NAME).exists():
-            return _replace(folder, encoder, limits, mark, damage="a rescue was cut short", migrations=migrations)
+            return _replace(
+                folder, encoder, limits, mark, damage="a rescue was interrupted", migrations=migrations
+            )
         try:
             con = _open_patiently(folder, migrations, _used_up_to(folder, mark, created=created))
         except sqlite3.DatabaseError as error:
@@ -92,24 +94,25 @@ def open_outbox(
             return Outbox(folder, con, encoder, mark, limits), report
     except (OSError, sqlite3.Error) as error:
         raise OutboxError(
-            f"{folder}: the outbox cannot be opened: {error}; check the disk and its rights"
+            f"{folder}: the outbox cannot be opened: {error}; check the disk and its permissions"
         ) from error
 
 
 def _used_up_to(folder: Path, mark: SeqMark, *, created: bool) -> int:
-    """Up to which number the file was used, at least; 0 for a new file."""
+    """Lower bound of the highest number used with the file; 0 for a new file."""
     if created:
         return 0
-    # After a roll-back the older release has moved the mark on with a file of its own.
+    # After a rollback the older release has raised the mark with its own file.
     return 1 if (folder / OLDER_NAME).exists() else mark.high
 
 
 def _open_patiently(folder: Path, migrations: Sequence[str], high: int) -> sqlite3.Connection:
-    """What cannot be read at the first try, or reads wrongly, may be right at the next.
+    """Open and check the file; a failed or wrong read is retried.
 
-    ``high`` is the mark of the sequence that the file was used with; 0 for a new file.
+    ``high`` is the high-water mark of the file's sequence; 0 for a new file.
 
-    Raises what says least about damage: a disk that takes no writes must not cost the file.
+    Of several errors the one that says least about damage is raised: a disk that is not writable must not lead to a
+    replaced file.
     """
     mark = read_mark(folder)
     if mark is not None and mark.seen and mark.cleared >= MAX_CLEARED:
@@ -125,7 +128,7 @@ def _open_patiently(folder: Path, migrations: Sequence[str], high: int) -> sqlit
         except sqlite3.DatabaseError as error:
             errors.append(error)
             if is_full(error):
-                # A migration needs a little room, too.
+                # A migration needs some free space.
                 (folder / BALLAST_NAME).unlink(missing_ok=True)
         else:
             note_cleared(folder)
@@ -139,10 +142,10 @@ def _open_checked(
     con = schema.connect(folder / FILE_NAME)
     with schema.closed_on_failure(con):
         if high and not schema.version(con):
-            raise sqlite3.DatabaseError("the file is empty, though numbers were given out from it")
+            raise sqlite3.DatabaseError("the file is empty although numbers were assigned from it")
         if lost_commits(folder / FILE_NAME):
             error = _LogDamagedError("the log is damaged: commits behind the damage are lost")
-            # Closing the connection removes the log: this was the last look.
+            # Closing the connection removes the log: it cannot be checked again.
             note_proven(folder, str(error))
             raise error
         schema.migrate(con, migrations)
@@ -150,12 +153,12 @@ def _open_checked(
         if damage:
             raise sqlite3.DatabaseError(damage)
         if counters.stats(con).next_seq + BLOCK + _MAX_GROUP < high:
-            raise sqlite3.DatabaseError("the counters are older than the numbers that were given out")
+            raise sqlite3.DatabaseError("the counters are older than the numbers that were assigned")
     return con
 
 
 def _announce_lost_file(con: sqlite3.Connection, encoder: Encoder, mark: SeqMark) -> int:
-    """Go on above the numbers of a file that is gone; without one nothing happens."""
+    """Continue above the numbers of a lost file; does nothing without a mark."""
     if not mark.high:
         return 0
     con.execute("BEGIN IMMEDIATE")
@@ -171,7 +174,7 @@ def _announce_lost_file(con: sqlite3.Connection, encoder: Encoder, mark: SeqMark
 def _replace(
     folder: Path, encoder: Encoder, limits: Limits, mark: SeqMark, *, damage: str, migrations: Sequence[str]
 ) -> tuple[Outbox, OpenReport]:
-    """Set the damaged file aside and fill a new one with what can be read from it."""
+    """Move the damaged file aside and copy its readable rows into a new one."""
     aside = _move_aside(folder)
     con = _open_checked(folder, migrations)
     room = _Room(folder, aside)
@@ -182,7 +185,7 @@ def _replace(
         (folder / RESCUE_NAME).unlink()
         sync_folder(folder)
         if rescue.is_full:
-            room.problems.append("the disk had no room for all pictures that could be read")
+            room.problems.append("the disk was too full for all readable pictures")
         report = OpenReport(
             moved_to=str(aside),
             damage=damage,
@@ -201,7 +204,7 @@ def _absorb(folder: Path, con: sqlite3.Connection, encoder: Encoder, mark: SeqMa
 
 
 class _Room:
-    """Room on the disk for what is saved: the ballast and files that were set aside earlier give theirs."""
+    """Frees disk space for a rescue: deletes the ballast and earlier damaged files."""
 
     def __init__(self, folder: Path, aside: Path) -> None:
         self._folder = folder
@@ -209,23 +212,23 @@ class _Room:
         self.problems: list[str] = []
 
     def has(self, size_bytes: int) -> bool:
-        """True when so much is free, or could be made free; raises OSError."""
+        """True if this much is free or could be freed; raises OSError."""
         if free_bytes(self._folder) >= size_bytes:
             return True
         for path in (self._folder / BALLAST_NAME, *sorted(self._folder.glob(f"{ASIDE}*"))):
             if path.exists() and not path.name.startswith(self._aside.name):
                 path.unlink()
-                self.problems.append(f"{path.name} made room for what was saved")
+                self.problems.append(f"{path.name} was deleted to make room for salvaged rows")
         return free_bytes(self._folder) >= size_bytes
 
 
 def _move_aside(folder: Path) -> Path:
-    """Rename the file and its log; a rescue that was cut short goes on with the file that it had set aside."""
+    """Rename the file and its log; an interrupted rescue continues with the file that it had moved."""
     note = folder / RESCUE_NAME
     if note.exists():
         name = note.read_bytes().decode(errors="replace")
         aside = folder / name
-        # A torn note names nothing: then nothing had been moved.
+        # A torn note has no name: nothing had been moved yet.
         if name.startswith(ASIDE) and aside.is_file():
             for suffix in _SIDE_FILES:
                 (folder / f"{FILE_NAME}{suffix}").unlink(missing_ok=True)
@@ -234,7 +237,7 @@ def _move_aside(folder: Path) -> Path:
     while (aside := folder / f"{ASIDE}{number}.db").exists():
         number += 1
     write_durably(note, aside.name.encode())
-    # The log first: without it the file is of no use, and the file is what says that the move was made.
+    # The log first: without it the file is useless, and the presence of the file shows that the move is complete.
     for suffix in reversed(_SIDE_FILES):
         part = folder / f"{FILE_NAME}{suffix}"
         if part.exists():
@@ -244,7 +247,7 @@ def _move_aside(folder: Path) -> Path:
 
 
 def _lay_ballast(folder: Path, limits: Limits) -> tuple[str, ...]:
-    """Make the file that gives way on a full disk; a disk too full for it is said, not fatal."""
+    """Create the ballast file; a disk too full for it is reported, not fatal."""
     path = folder / BALLAST_NAME
     if not limits.ballast_bytes or (path.exists() and path.stat().st_size >= limits.ballast_bytes):
         return ()
@@ -253,5 +256,5 @@ def _lay_ballast(folder: Path, limits: Limits) -> tuple[str, ...]:
             os.posix_fallocate(file.fileno(), 0, limits.ballast_bytes)
     except OSError as error:
         path.unlink(missing_ok=True)
-        return (f"no room for the ballast of {limits.ballast_bytes} bytes: {error}",)
+        return (f"no space for the ballast of {limits.ballast_bytes} bytes: {error}",)
     return ()

@@ -1,7 +1,7 @@
-"""The outbox: what is appended is on the disk when ``append`` returns, and stays until the station's receipt.
+"""The outbox: a record is on the disk when ``append`` returns, and stays until the station's receipt.
 
-Sequence numbers are given out inside the transaction, so they have no gaps: what the station misses is missing.
-Records are stored as the final bytes of the wire and never change afterwards.
+Sequence numbers are assigned inside the transaction, so they have no gaps: a gap at the station is a loss.
+Records are stored as final wire bytes and never change.
 """
 
 from __future__ import annotations
@@ -42,27 +42,27 @@ if TYPE_CHECKING:
     from protocol.wire.records.tombstone import Tombstone
 
 FILE_NAME = "outbox-3.db"
-"""A version that an older release could not read has a name of its own: see :mod:`agent.buffer.adopt`."""
+"""Each version that an older release could not read has its own file name: see :mod:`agent.buffer.adopt`."""
 BALLAST_NAME = "ballast"
 _NOTHING_BYTES = 64 * 1024
 
 
 def free_bytes(folder: Path) -> int:
-    """Return what this process may still write to the disk of a folder; raises OSError."""
+    """Return the bytes that this process may still write to the disk of a folder; raises OSError."""
     state = os.statvfs(folder)
     return state.f_bavail * state.f_frsize
 
 
 @dataclass(frozen=True, slots=True)
 class _Doubt:
-    """A group whose commit failed: it may be in the file all the same, and show when the log is read again."""
+    """A group whose commit failed: it may nevertheless be in the file, and appear when the log is read again."""
 
     first_seq: int
     record_ids: tuple[bytes | None, ...]
 
 
 class Outbox:
-    """The one writer.  Used by one thread; :func:`agent.buffer.open_outbox` makes it."""
+    """The only writer.  Used by one thread; made by :func:`agent.buffer.open_outbox`."""
 
     def __init__(
         self, folder: Path, con: sqlite3.Connection, encoder: Encoder, mark: SeqMark, limits: Limits | None = None
@@ -73,19 +73,19 @@ class Outbox:
         self._mark = mark
         self._limits = limits or Limits()
         self._ceiling_bytes = 0
-        """What the outbox may hold while the disk is nearly full; 0 while it is not."""
+        """Size limit while the disk is nearly full; 0 while it is not."""
         self._is_open = True
         self._doubt: _Doubt | None = None
         self._known: dict[bytes | None, int] = {}
-        """Records whose commit failed and that were found in the file afterwards, with their numbers."""
+        """Records whose commit failed but that were found in the file afterwards, with their numbers."""
         self._floors: dict[int, int] = {}
         """By priority: no evictable record waits at or below this number."""
         self._doing = ""
         self._unknown_receipts = 0
-        """Not yet in the file: they are written with the next change."""
+        """Counts not yet in the file; written with the next change."""
         self._watch = DamageWatch(self.path)
         self.lost_records = 0
-        """Records evicted since the opening: each is a loss that somebody should hear of at once."""
+        """Records evicted since the opening; each loss is reported at once."""
 
     @property
     def path(self) -> Path:
@@ -95,17 +95,17 @@ class Outbox:
     def append(self, records: Sequence[Appendable]) -> list[int]:
         """Append a group in one transaction; return the sequence numbers.
 
-        When this returns, the group survives a power cut.  Raises OutboxFullError when the disk has no room even
-        after evictions, OutboxDiskError when it fails or is read-only: then the caller keeps the group and gives it
-        again, the same records first; those with an id of their own are never stored twice.  Raises
-        OutboxDamagedError when the file is damaged, OutboxTypeError for a type that is not registered.
+        When this returns, the group survives a power cut.  Raises OutboxFullError if the disk is full even after
+        evictions, OutboxDiskError if it fails or is read-only: the caller then keeps the group and appends it again,
+        the same records first; those with their own id are never stored twice.  Raises OutboxDamagedError if the
+        file is damaged, OutboxTypeError for a type that is not registered.
         """
         try:
             return self._append(records)
         except OutboxFullError:
-            # The ballast is there for this moment: the room it gives lets evictions be written.
+            # Deleting the ballast frees the space that evictions need.
             self._drop_ballast()
-            # The log takes room of its own: folded into the file it gives that back.
+            # A checkpoint frees the space of the log.
             self._checkpoint_wal()
             with self._transaction("evict") as counts:
                 self._evict(counts, counts.used_bytes - counts.used_bytes // 20 - 1, LostReason.DISK)
@@ -113,19 +113,19 @@ class Outbox:
             return self._append(records)
 
     def expire(self, now_utc_us: int) -> Expired:
-        """Delete what has expired by ``now_utc_us``, with tombstones; call it with a trusted time only.
+        """Delete what has expired by ``now_utc_us``, with tombstones; the time must be trusted.
 
-        A bounded number goes at once; ``more`` of the result asks to be called again.  Raises what ``append`` raises.
+        Each call deletes a bounded number; if ``more`` is set, call again.  Raises what ``append`` raises.
         """
         with self._transaction("expire") as counts:
-            expired, stones = expiry.expire(self._con, counts, now_utc_us, self._encoder.registry)
-            self._append_tombstones(counts, stones)
+            expired, tombstones = expiry.expire(self._con, counts, now_utc_us, self._encoder.registry)
+            self._append_tombstones(counts, tombstones)
         return expired
 
     def apply(self, commands: Sequence[Command]) -> Applied:
-        """Carry out what the station said, in one transaction; what changes nothing writes nothing.
+        """Apply receipts and nacks in one transaction; nothing is written if nothing changes.
 
-        Raises what ``append`` raises; then nothing was changed and the station, asked again, will say the same.
+        Raises what ``append`` raises; then nothing was changed, and the station repeats its messages on request.
         """
         freed = pictures_freed = unknown = quarantined = 0
         with self._transaction("apply", writes_always=False) as counts:
@@ -143,7 +143,7 @@ class Outbox:
                     case Quarantined(seq, code):
                         quarantined += apply.quarantine(self._con, counts, seq, code)
                     case PictureQuarantined(sha256, _):
-                        apply.hold(self._con, counts, sha256)
+                        apply.quarantine_picture(self._con, counts, sha256)
             if self._con.total_changes != before:
                 counts.unknown_receipts += self._unknown_receipts + unknown
                 unwritten = 0
@@ -153,7 +153,7 @@ class Outbox:
         return Applied(freed, pictures_freed, unknown, quarantined)
 
     def discard(self, limit: int) -> int:
-        """Remove the oldest quarantined records for good, with a tombstone; return how many.  A person asked."""
+        """Delete the oldest quarantined records, with a tombstone, at an operator's command; return how many."""
         with self._transaction("discard") as counts:
             rows = self._con.execute(
                 "SELECT seq, length(payload) FROM quarantine ORDER BY seq LIMIT ?", (min(limit, MAX_RANGES),)
@@ -168,7 +168,7 @@ class Outbox:
         return len(rows)
 
     def requeue(self) -> int:
-        """Put quarantined records back among the waiting; return how many.  A person asked."""
+        """Queue quarantined records for sending again, at an operator's command; return how many."""
         with self._transaction("requeue") as counts:
             rows = self._con.execute(f"SELECT {table.COLUMNS} FROM quarantine").fetchall()  # noqa: S608 - words of ours
             for row in rows:
@@ -192,7 +192,7 @@ class Outbox:
         return replace(found, unknown_receipts=found.unknown_receipts + self._unknown_receipts)
 
     def close(self) -> None:
-        """Fold the log into the file and release it; what was appended is safe even without this."""
+        """Checkpoint the log and close the file; appended records are durable even without this."""
         try:
             if self._is_open:
                 self._con.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -208,7 +208,7 @@ class Outbox:
             self._doubt = _Doubt(counts.next_seq, tuple(record.record_id for record in fresh))
             seqs = iter([self._insert(counts, record) for record in fresh])
             self._keep_room(counts, before_bytes, self._doubt.first_seq)
-        # In the order in which they were given; those of before are known by their ids.
+        # In the order of appending; earlier records are recognised by their ids.
         given = [self._known.get(record.record_id) or next(seqs) for record in records]
         self._doubt = None
         self._known.clear()
@@ -231,15 +231,15 @@ class Outbox:
         self, counts: counters.OutboxCounters, record: Appendable, seq: int, record_id: bytes
     ) -> None:
         for picture in record.pictures:
-            lane = self._lane(record, picture.kind)
+            priority = self._picture_priority(record, picture.kind)
             sha, stored = self._encoder.picture(picture.sha256, picture.jpeg)
-            # Two plates in one frame share its overview: the first read brings it, both name its hash.
+            # Two plates in one frame share its overview: stored with the first read, referenced by both.
             done = self._con.execute(
                 "INSERT OR IGNORE INTO pictures (pic, lane, kind, seq, read_id, sha, size, expires_us)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     counts.next_pic,
-                    lane,
+                    priority,
                     picture.kind.value,
                     seq,
                     record_id,
@@ -251,38 +251,38 @@ class Outbox:
             if done.rowcount:
                 self._con.execute("INSERT INTO jpegs VALUES (?, ?)", (counts.next_pic, stored))
                 counts.next_pic += 1
-                counts.picture(lane, len(stored), 1)
+                counts.picture(priority, len(stored), 1)
             else:
-                self._share(counts, sha, lane, record.expires_utc_us)
+                self._share(counts, sha, priority, record.expires_utc_us)
 
-    def _lane(self, record: Appendable, kind: PictureKind) -> PicturePriority:
+    def _picture_priority(self, record: Appendable, kind: PictureKind) -> PicturePriority:
         known = self._encoder.registry.get(record.body.SCHEMA)
         return picture_priority(kind, None if known is None else known.retention(record.body))
 
     def _share(
-        self, counts: counters.OutboxCounters, sha: bytes, lane: PicturePriority, expires_us: int | None
+        self, counts: counters.OutboxCounters, sha: bytes, priority: PicturePriority, expires_us: int | None
     ) -> None:
-        """A picture that waits already belongs to one more record: it is wanted more now, and longer."""
+        """A waiting picture is shared by another record: its priority and expiry may rise."""
         row = self._con.execute("SELECT pic, lane FROM pictures WHERE sha = ?", (sha,)).fetchone()
         if row is None:
-            raise sqlite3.DatabaseError("an index names a picture that is not in the table")
+            raise sqlite3.DatabaseError("an index has a picture that is not in the table")
         pic, before = row
-        # The greater of both, NULL where one is: then it never expires.
+        # The later of both; NULL (never expires) if either is.
         self._con.execute("UPDATE pictures SET expires_us = max(expires_us, ?) WHERE pic = ?", (expires_us, pic))
-        if lane < before < PicturePriority.HELD:
-            self._con.execute("UPDATE pictures SET lane = ? WHERE pic = ?", (lane, pic))
+        if priority < before < PicturePriority.QUARANTINED:
+            self._con.execute("UPDATE pictures SET lane = ? WHERE pic = ?", (priority, pic))
             counts.move(before, -1)
-            counts.move(lane, 1)
+            counts.move(priority, 1)
 
     def _keep_room(self, counts: counters.OutboxCounters, before_bytes: int, first_new_seq: int) -> None:
-        """Evict what must make room for a group; the group's own records never do."""
+        """Evict to make room for a group; never the group's own records."""
         free = free_bytes(self._folder)
         if counts.used_bytes > self._limits.max_bytes:
             self._evict(counts, self._limits.low_bytes, LostReason.BUDGET, first_new_seq)
         elif free < self._limits.min_free_bytes:
-            # The file keeps the pages it has: up to this size it grows no further on the disk.
+            # The file keeps its pages: up to this size it does not grow on the disk.
             self._ceiling_bytes = max(before_bytes, self._ceiling_bytes)
-            # What is kept free is there for records: they use it up before any of them goes.
+            # The reserved free space is for records: it is used up before any record is evicted.
             oldest_go = free < self._limits.last_bytes
             self._evict(counts, self._ceiling_bytes, LostReason.DISK, first_new_seq if oldest_go else 0)
         else:
@@ -300,13 +300,13 @@ class Outbox:
         )
         self._append_tombstones(counts, retention.evict(self._con, counts, goal))
 
-    def _append_tombstones(self, counts: counters.OutboxCounters, stones: Sequence[Tombstone]) -> None:
-        for stone in stones:
-            table.append(self._con, counts, self._encoder, stone)
+    def _append_tombstones(self, counts: counters.OutboxCounters, tombstones: Sequence[Tombstone]) -> None:
+        for tombstone in tombstones:
+            table.append(self._con, counts, self._encoder, tombstone)
 
     @contextmanager
     def _transaction(self, doing: str, *, writes_always: bool = True) -> Iterator[counters.OutboxCounters]:
-        """All or nothing; the counters are read at the start and written at the end.
+        """A transaction; counters are read at its start and written at its end.
 
         Without ``writes_always`` the file is left alone when no row has changed.
         """
@@ -339,7 +339,7 @@ class Outbox:
             self._roll_back()
             if isinstance(error, OutboxTypeError):
                 raise
-            # Perhaps the file holds what none of our statements wrote: the next opening looks.
+            # The file may hold what no statement of ours wrote: the next opening checks.
             self._watch.mark(repr(error), certain=False)
             raise
         except BaseException:
@@ -354,7 +354,7 @@ class Outbox:
             self._let_go()
 
     def _let_go(self) -> None:
-        """After a failed write or fsync nothing this connection believes can be trusted: the next step opens anew."""
+        """After a failed write or fsync the connection's state cannot be trusted: the next step reopens the file."""
         self._is_open = False
         with suppress(sqlite3.Error):
             self._con.close()
@@ -374,7 +374,7 @@ class Outbox:
         self._is_open = True
 
     def _failure(self, error: sqlite3.Error | OSError) -> OutboxError:
-        """Sort an error: no room, a failing disk, or damage, which is marked."""
+        """Classify an error: disk full, disk failing, or damage, which is marked."""
         return self._watch.sort(error, self._doing, nothing_free=self._nothing_free)
 
     def _checkpoint_wal(self) -> None:

@@ -1,4 +1,4 @@
-"""What waits, for the one who sends it: a connection that cannot write, so it never holds the writer up."""
+"""Read access to the outbox for the uplink: a read-only connection, which never blocks the writer."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _T = TypeVar("_T")
 
 
 class OutboxReader:
-    """Reads the outbox.  One per thread; every query costs the same however much waits.
+    """Reads the outbox.  One per thread; the cost of a query does not depend on the number of records.
 
-    Queries raise OutboxDiskError when the disk fails, which may pass, and OutboxDamagedError for damage, which is
-    marked beside the file.
+    Queries raise OutboxDiskError for disk failures, which may be transient, and OutboxDamagedError for damage, which
+    is marked beside the file.
     """
 
     def __init__(self, path: Path) -> None:
         """Raises OutboxError when the file is not there or cannot be read, OutboxVersionError for another version."""
         if not path.is_file():
-            raise OutboxError(f"{path}: no outbox; the agent makes it at its first start")
+            raise OutboxError(f"{path}: no outbox; the agent creates it at its first start")
         self._watch = DamageWatch(path)
         try:
             self._con = connect_reader(path)
@@ -67,7 +67,7 @@ class OutboxReader:
         return self._in_order(query, (priority, after_seq, limit))
 
     def priorities(self) -> list[int]:
-        """Return the priorities of which records wait, the most urgent first."""
+        """Return the priorities that have waiting records, most urgent first."""
         try:
             found = retention.priorities(self._con)
         except sqlite3.Error as error:
@@ -76,7 +76,7 @@ class OutboxReader:
         return found
 
     def changes(self) -> int:
-        """Return a number that is another one after every commit to the outbox; the cheapest of all questions."""
+        """Return a number that changes with every commit to the outbox; the cheapest query."""
         try:
             # sqlite.org/pragma.html#pragma_data_version
             found = self._con.execute("PRAGMA data_version").fetchone()[0]
@@ -86,7 +86,7 @@ class OutboxReader:
         return int(found)
 
     def given_up(self) -> int:
-        """Return how many records have left unsent so far, evicted or expired."""
+        """Return how many records were deleted unsent so far, evicted or expired."""
         return self._all("given up", "SELECT coalesce(sum(evicted + expired), 0) FROM types", (), int)[0]
 
     def _in_order(self, query: str, values: tuple[int, ...]) -> list[OutboxRow]:
@@ -95,21 +95,21 @@ class OutboxReader:
             raise self._watch.sort(sqlite3.DatabaseError("records are not in order"), "records")
         return rows
 
-    def pictures(self, lane: PicturePriority, *, after_pic: int, limit: int) -> list[PictureRow]:
-        """Return the oldest pictures of a lane above ``after_pic``, in order."""
+    def pictures(self, priority: PicturePriority, *, after_pic: int, limit: int) -> list[PictureRow]:
+        """Return the oldest pictures of a priority above ``after_pic``, in order."""
         query = (
             "SELECT pic, lane, kind, seq, read_id, sha, size, stored FROM pictures"
             " WHERE lane = ? AND pic > ? ORDER BY pic LIMIT ?"
         )
-        return self._all("pictures", query, (lane, after_pic, limit), _as_picture)
+        return self._all("pictures", query, (priority, after_pic, limit), _as_picture)
 
     def jpeg(self, pic: int) -> bytes | None:
-        """Return the bytes of a picture; None when it is no longer here."""
+        """Return the bytes of a picture; None if it is no longer in the outbox."""
         found = self._all("jpeg", "SELECT jpeg FROM jpegs WHERE pic = ?", (pic,), _blob)
         return found[0] if found else None
 
     def quarantined(self, *, limit: int) -> list[tuple[OutboxRow, str]]:
-        """Return the oldest records that were refused for good, each with the code of its refusal."""
+        """Return the oldest quarantined records, each with the code of its nack."""
         query = f"SELECT {COLUMNS}, code FROM quarantine ORDER BY seq LIMIT ?"  # noqa: S608 - words of ours
         return self._all("quarantined", query, (limit,), lambda *row: (as_row(*row[:-1]), str(row[-1])))
 
@@ -123,30 +123,32 @@ class OutboxReader:
         return found
 
     def close(self) -> None:
-        """Release the file."""
+        """Close the file."""
         self._con.close()
 
     def _all(self, doing: str, query: str, values: tuple[int, ...], make: Callable[..., _T]) -> list[_T]:
-        # Another question's answer says nothing about this one's page.
+        # The success of another query says nothing about the page that this one reads.
         doing = f"{doing} {values}"
         try:
             found = [make(*row) for row in self._con.execute(query, values)]
         except sqlite3.Error as error:
             raise self._watch.sort(error, doing) from error
         except (ValueError, TypeError) as error:
-            # Not one of the values that are ever written: no other try will change that.
+            # A value that is never written: a retry would not help.
             raise self._watch.sort(sqlite3.DatabaseError(f"{doing}: {error}"), doing) from error
         self._watch.well(doing)
         return found
 
 
 def _as_picture(*row: Any) -> PictureRow:
-    pic, lane, kind, seq, read_id, sha, size, stored = row
+    pic, priority, kind, seq, read_id, sha, size, stored = row
     counts = int(size), int(stored)
-    return PictureRow(pic, PicturePriority(lane), PictureKind(kind), int(seq), _blob(read_id), _blob(sha), *counts)
+    return PictureRow(
+        pic, PicturePriority(priority), PictureKind(kind), int(seq), _blob(read_id), _blob(sha), *counts
+    )
 
 
 def _blob(value: Any) -> bytes:
     if not isinstance(value, bytes):
-        raise TypeError(f"{type(value).__name__} in place of bytes")
+        raise TypeError(f"{type(value).__name__} instead of bytes")
     return value

@@ -1,4 +1,4 @@
-"""The counters against the rows: counted anew after a salvage, and compared when the file is under suspicion."""
+"""Compares the counters with the rows: recounted after a salvage, compared when damage is suspected."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ _ODD_ROW = (
     " OR typeof(id) != 'blob'"
 )
 _ODD = {
-    "a record of no type": f"records WHERE {_ODD_ROW}",
-    "a refused record of no type": f"quarantine WHERE {_ODD_ROW} OR typeof(code) != 'text'",
-    "a number both waiting and refused": "records JOIN quarantine USING (seq)",
-    "a picture of no kind": f"pictures WHERE kind NOT IN ({_among([kind.value for kind in PictureKind])})"
+    "a record without a type": f"records WHERE {_ODD_ROW}",
+    "a quarantined record without a type": f"quarantine WHERE {_ODD_ROW} OR typeof(code) != 'text'",
+    "a number both waiting and quarantined": "records JOIN quarantine USING (seq)",
+    "a picture without a kind": f"pictures WHERE kind NOT IN ({_among([kind.value for kind in PictureKind])})"
     f" OR lane NOT IN ({_among(list(PicturePriority))}) OR typeof(seq) != 'integer' OR typeof(stored) != 'integer'"
     " OR typeof(read_id) != 'blob' OR typeof(sha) != 'blob'",
     "a picture without its bytes": "pictures p LEFT JOIN jpegs j USING (pic)"
     " WHERE j.pic IS NULL OR typeof(j.jpeg) != 'blob' OR length(j.jpeg) IS NOT p.size",
-    "bytes without their picture": "jpegs LEFT JOIN pictures p USING (pic) WHERE p.pic IS NULL",
+    "picture bytes without a picture": "jpegs LEFT JOIN pictures p USING (pic) WHERE p.pic IS NULL",
 }
-_HELD = frozenset({PicturePriority.HELD})
+_QUARANTINED = frozenset({PicturePriority.QUARANTINED})
 
 
 def recount(con: sqlite3.Connection) -> dict[str, int]:
-    """Return the counters that follow from the rows, those of the types apart; raises sqlite3.Error."""
+    """Return the counters computed from the rows, except those per type; raises sqlite3.Error."""
     (records_bytes,) = _one(
         con,
         f"SELECT coalesce(sum(length(payload) + {ROW_BYTES}), 0) FROM records",  # noqa: S608 - a number of ours
@@ -47,24 +47,24 @@ def recount(con: sqlite3.Connection) -> dict[str, int]:
         con,
         f"SELECT count(*), coalesce(sum(length(payload) + {ROW_BYTES}), 0) FROM quarantine",  # noqa: S608 - a number of ours
     )
-    lanes = dict(con.execute("SELECT lane, count(*) FROM pictures GROUP BY lane"))
+    by_priority = dict(con.execute("SELECT lane, count(*) FROM pictures GROUP BY lane"))
     (pictures_bytes,) = _one(con, f"SELECT coalesce(sum(size + {PICTURE_BYTES}), 0) FROM pictures")  # noqa: S608 - a number of ours
     return {
         "quarantined": quarantined,
-        "plates": sum(lanes.get(lane, 0) for lane in PLATES),
-        "overviews": sum(lanes.get(lane, 0) for lane in OVERVIEWS),
-        "held": sum(lanes.get(lane, 0) for lane in _HELD),
+        "plates": sum(by_priority.get(priority, 0) for priority in PLATES),
+        "overviews": sum(by_priority.get(priority, 0) for priority in OVERVIEWS),
+        "held": sum(by_priority.get(priority, 0) for priority in _QUARANTINED),
         "used_bytes": records_bytes + quarantine_bytes + pictures_bytes,
     }
 
 
 def waiting_by_type(con: sqlite3.Connection) -> dict[str, int]:
-    """Return how many records of each type wait; raises sqlite3.Error."""
+    """Return the number of waiting records of each type; raises sqlite3.Error."""
     return dict(con.execute("SELECT schema, count(*) FROM records GROUP BY schema"))
 
 
 def contradictions(con: sqlite3.Connection) -> str:
-    """Return how the rows contradict each other or the counters, or an empty string; raises sqlite3.Error."""
+    """Return the first contradiction between rows, or rows and counters, or an empty string; raises sqlite3.Error."""
     found = [
         what
         for what, rows in _ODD.items()
@@ -88,7 +88,7 @@ def contradictions(con: sqlite3.Connection) -> str:
                         " coalesce((SELECT max(seq) FROM quarantine), 0))")[0]  # fmt: skip
     (last_pic,) = _one(con, "SELECT coalesce(max(pic), 0) FROM pictures")
     if counts.next_seq <= highest or counts.next_pic <= last_pic:
-        found.append("a number would be given out twice")
+        found.append("a number would be assigned twice")
     return "; ".join(found)
 
 

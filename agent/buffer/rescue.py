@@ -1,7 +1,7 @@
-"""Filling a new file with what a damaged one still holds, and announcing what it does not.
+"""Copies readable rows of a damaged file into a new one, and announces the rest.
 
-In small transactions: the file may be larger than the memory.  Until the rescue is complete a note beside the file says
-so, and a rescue that was cut short begins again.
+In small transactions: the file may be larger than the memory.  Until the rescue is complete there is a note beside the
+file, and an interrupted rescue starts again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _BATCH_BYTES = 4 * 2**20
 _ROOM_BYTES = 3 * _BATCH_BYTES
-"""What must be free on the disk for another picture: the log and the file each take a batch."""
+"""Disk space required for another picture: the log and the file each take a batch."""
 _SAVE = table.INSERT.replace("INSERT", "INSERT OR IGNORE", 1)
 _SAVE_REFUSED = table.INSERT_REFUSED.replace("INSERT", "INSERT OR IGNORE", 1)
 _ALL_SEQS = "SELECT seq FROM records UNION ALL SELECT seq FROM quarantine"
@@ -36,18 +36,18 @@ _ALL_SEQS = "SELECT seq FROM records UNION ALL SELECT seq FROM quarantine"
 
 @dataclass(frozen=True, slots=True)
 class Rescued:
-    """How much was saved."""
+    """The result of a rescue."""
 
     records: int
     pictures: int
     lost_at_min: int
-    """Numbers missing between the saved ones: at least these were lost, unless the station already has them."""
+    """Numbers missing between the salvaged ones: at least these are lost, unless the station already has them."""
     lost_pictures: int
 
 
 @dataclass(frozen=True, slots=True)
 class Absorbed:
-    """What was taken over from another file."""
+    """The result of taking over another file."""
 
     records: int
     pictures: int
@@ -58,19 +58,19 @@ class Rescue:
     """One rescue into a file.  Its methods raise sqlite3.Error."""
 
     def __init__(self, con: sqlite3.Connection, encoder: Encoder, *, has_room: Callable[[int], bool]) -> None:
-        """``has_room`` says whether the disk has so many bytes free; it may free some for that."""
+        """``has_room`` returns whether the disk has this many bytes free; it may free some."""
         self._con = con
         self._encoder = encoder
         self._has_room = has_room
         self._next_pic = 1
         self._batch_bytes = 0
         self._added: Counter[str] = Counter()
-        """Records that were not there before, by type."""
+        """Records that were not in this file before, by type."""
         self.is_full = False
-        """True when the disk has no room for all pictures that could be read."""
+        """True if the disk was too full for all readable pictures."""
 
     def run(self, wreck: Wreck, mark: SeqMark) -> Rescued:
-        """Save all that can be read, records first; announce the rest."""
+        """Salvage all readable rows, records first; announce the rest."""
         self._con.execute("BEGIN IMMEDIATE")
         for row in wreck.records():
             self._save_record(row)
@@ -85,7 +85,7 @@ class Rescue:
         return found
 
     def absorb(self, other: Wreck, mark: SeqMark) -> Absorbed:
-        """Add what another file of the same series holds to this one; what cannot be read is announced."""
+        """Add the rows of another file of the same series; unreadable ones are announced."""
         end = other.end()
         damaged = end is None or not other.is_sound
         before = counters.load(self._con)
@@ -105,16 +105,16 @@ class Rescue:
         next_seq, link = end or (mark.high + 1, b"")
         if next_seq > counts.next_seq:
             counts.next_seq, counts.link = next_seq, b"" if damaged else link
-        stones = [*(self._holes(counts.next_seq - 1) if damaged else ()), *_picture_stones(lost)]
-        for stone in stones:
-            table.append(self._con, counts, self._encoder, stone)
+        tombstones = [*(self._holes(counts.next_seq - 1) if damaged else ()), *_picture_tombstones(lost)]
+        for tombstone in tombstones:
+            table.append(self._con, counts, self._encoder, tombstone)
         mark.cover(counts.next_seq - 1)
         counters.store(self._con, counts)
         self._con.execute("COMMIT")
         return Absorbed(self._added.total(), counts.next_pic - before.next_pic, damaged)
 
     def _recounted(self) -> OutboxCounters:
-        """The counters, with what waits counted anew."""
+        """The counters, with waiting rows recounted."""
         counts = counters.load(self._con)
         for name, value in recount(self._con).items():
             setattr(counts, name, value)
@@ -137,7 +137,7 @@ class Rescue:
             self._added[typed.schema] += self._put(_SAVE_REFUSED, (*table.values(typed), code), len(row.payload))
 
     def _typed(self, row: OutboxRow) -> OutboxRow:
-        """What stands beside whole bytes may be damaged: the bytes and the registry know better."""
+        """The other columns may be damaged: take the type from the bytes and the rest from the registry."""
         schema = self._encoder.schema(row.payload) or row.schema
         known = self._encoder.registry.get(schema)
         if known is None:
@@ -145,11 +145,11 @@ class Rescue:
         return replace(row, schema=schema, priority=int(known.priority), kept=not known.evictable)
 
     def _save_picture(self, p: SavedPicture) -> bool:
-        """False when it is lost."""
+        """Copy a picture; False if it is lost."""
         self.is_full = self.is_full or not self._has_room(_ROOM_BYTES)
         if p.stored is None or self.is_full:
             return False
-        values = (self._next_pic, p.lane, p.kind, p.seq, p.read_id, p.sha256, len(p.stored), p.expires_us)
+        values = (self._next_pic, p.priority, p.kind, p.seq, p.read_id, p.sha256, len(p.stored), p.expires_us)
         added = self._con.execute(
             "INSERT OR IGNORE INTO pictures (pic, lane, kind, seq, read_id, sha, size, expires_us)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -161,7 +161,7 @@ class Rescue:
         return True
 
     def _put(self, sql: str, values: tuple[object, ...], size_bytes: int) -> int:
-        """Execute inside the present transaction, which is committed when it is large; return the rows added."""
+        """Execute inside the current transaction, which is committed when it is large; return the rows added."""
         added = self._con.execute(sql, values).rowcount
         self._batch_bytes += size_bytes
         if self._batch_bytes >= _BATCH_BYTES:
@@ -171,7 +171,7 @@ class Rescue:
         return added
 
     def _finish(self, mark: SeqMark, lost: dict[PictureKind, list[tuple[int, int]]]) -> Rescued:
-        """Count anew and announce what is missing."""
+        """Recount, and announce missing records."""
         counts = self._recounted()
         for of_type in counts.types.values():
             of_type.appended = of_type.waiting
@@ -181,8 +181,8 @@ class Rescue:
         records, pictures = waiting + counts.quarantined, counts.plates + counts.overviews
         first, last = self._ends()
         counts.next_seq = max(mark.high, last) + 1
-        for stone in (*self._holes(counts.next_seq - 1), *_picture_stones(lost)):
-            table.append(self._con, counts, self._encoder, stone)
+        for tombstone in (*self._holes(counts.next_seq - 1), *_picture_tombstones(lost)):
+            table.append(self._con, counts, self._encoder, tombstone)
         mark.cover(counts.next_seq - 1)
         counters.store(self._con, counts)
         missing = last - first + 1 - records if records else 0
@@ -195,9 +195,9 @@ class Rescue:
         return row
 
     def _holes(self, highest: int) -> Iterator[Tombstone]:
-        """Yield the tombstones of all numbers up to ``highest`` that were not saved.
+        """Yield tombstones of all numbers up to ``highest`` that were not salvaged.
 
-        One comes even without a hole: it says why the chain begins anew.
+        There is one even without a gap: it explains why a new chain begins.
         """
         holes: list[tuple[int, int]] = []
         before = 0
@@ -214,8 +214,8 @@ class Rescue:
             yield damage_tombstone(tuple(holes))
 
 
-def _picture_stones(lost: dict[PictureKind, list[tuple[int, int]]]) -> Iterator[Tombstone]:
-    """Yield the tombstones of pictures whose bytes are gone."""
+def _picture_tombstones(lost: dict[PictureKind, list[tuple[int, int]]]) -> Iterator[Tombstone]:
+    """Yield tombstones of pictures whose bytes are lost."""
     for kind, gone in lost.items():
         what = Lost.PLATE if kind is PictureKind.PLATE else Lost.OVERVIEW
         gone.sort()

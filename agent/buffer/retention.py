@@ -1,10 +1,10 @@
-"""What goes first when there is no more room.
+"""Eviction: what is deleted when space runs out.
 
-A record that was just made is never what goes.  By value: pictures that were refused for good, overviews, plate
-pictures, those of hits after all others, refused records, and last of all, loudly, waiting records: the least urgent
-priority first, oldest first within each.  Types that are not evictable stay: they are small, and explain the rest.
-Receipted rows need no eviction, they leave with their receipt.  Every eviction is counted by type and announced by a
-tombstone in the same transaction, so the station can tell evicted from missing.
+New records are never evicted.  The order: quarantined pictures, overviews, plate pictures, pictures of hits,
+quarantined records, and only then waiting records, with an alarm: least urgent priority first, oldest first within
+each.  Types that are not evictable stay: they are small, and explain the rest.  Receipted rows need no eviction, they
+are deleted with their receipt.  Every eviction is counted by type and announced by a tombstone in the same
+transaction, so the station can tell evicted from missing.
 """
 
 from __future__ import annotations
@@ -29,87 +29,87 @@ _LAST_BYTES = 4 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much room the outbox may take."""
+    """Limits of the outbox."""
 
     max_bytes: int = 8 * 2**30
-    """Byte budget of all that waits."""
+    """Byte budget of all waiting rows."""
     slack_bytes: int = 4 * 2**20
-    """How far below the budget an eviction goes, at most a twentieth of it: one tombstone stands for many rows."""
+    """How far below the budget an eviction goes, at most a twentieth of it, so that one tombstone covers many rows."""
     min_free_bytes: int = 256 * 2**20
-    """Below this much free disk the outbox grows by records alone: pictures and refused records make room for them.  On
-    a full disk even deleting fails, so this comes well before."""
+    """Below this much free disk only records are added: pictures and quarantined records are evicted for them.  On a
+    full disk even deleting fails, so this limit is well above 0."""
     ballast_bytes: int = 16 * 2**20
-    """Size of a file that is deleted to regain room when the disk is full all the same; 0 for none."""
+    """Size of a file that is deleted to free space if the disk is full anyway; 0 for none."""
 
     @property
     def last_bytes(self) -> int:
-        """Below this much free disk even the oldest records go: the disk must still take the deletion."""
+        """Below this much free disk even the oldest records are evicted: deleting needs some space."""
         return min(self.min_free_bytes, _LAST_BYTES)
 
     @property
     def low_bytes(self) -> int:
-        """What an eviction brings the outbox down to."""
+        """Target of an eviction."""
         return self.max_bytes - min(self.slack_bytes, self.max_bytes // 20)
 
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What an eviction is for."""
+    """What an eviction has to reach, and what it may delete."""
 
     down_to_bytes: int
     reason: LostReason
     records_below_seq: int
-    """Waiting records may go that have a lower sequence number."""
+    """Only waiting records below this sequence number may be evicted."""
     registry: Registry
     floors: dict[int, int]
-    """By priority: no evictable record waits at or below this number; where the search begins, and moved on by it."""
+    """By priority: no evictable record waits at or below this number; start of the search, which moves it on."""
 
 
 def evict(con: sqlite3.Connection, counts: OutboxCounters, goal: Goal) -> list[Tombstone]:
-    """Delete, by value, until no more waits than wanted, or all that may go is gone; return the tombstones to append.
+    """Delete in order of value until the target is reached or nothing more may be evicted; return tombstones to append.
 
     Raises sqlite3.Error.
     """
-    stones = []
+    tombstones = []
     while counts.used_bytes > goal.down_to_bytes:
-        lanes = (PicturePriority.HELD, *reversed(SENDING))
-        pictures = (_evict_pictures(con, counts, lane, goal) for lane in lanes)
-        stone = (
+        by_priority = (PicturePriority.QUARANTINED, *reversed(SENDING))
+        pictures = (_evict_pictures(con, counts, priority, goal) for priority in by_priority)
+        tombstone = (
             next((found for found in pictures if found is not None), None)
             or _evict_quarantined(con, counts, goal)
             or _evict_records(con, counts, goal)
         )
-        if stone is None:
+        if tombstone is None:
             break
-        stones.append(stone)
-    return stones
+        tombstones.append(tombstone)
+    return tombstones
 
 
 def _evict_pictures(
-    con: sqlite3.Connection, counts: OutboxCounters, lane: PicturePriority, goal: Goal
+    con: sqlite3.Connection, counts: OutboxCounters, priority: PicturePriority, goal: Goal
 ) -> Tombstone | None:
-    """Evict the oldest pictures of one lane and of one kind."""
+    """Evict the oldest pictures of one priority and one kind."""
     gone: list[tuple[int, int]] = []
     kind = ""
     holes = 0
     done = False
     while not done:
         rows = con.execute(
-            "SELECT pic, kind, seq, size FROM pictures WHERE lane = ? ORDER BY pic LIMIT ?", (lane, _BATCH)
+            "SELECT pic, kind, seq, size FROM pictures WHERE lane = ? ORDER BY pic LIMIT ?", (priority, _BATCH)
         ).fetchall()
         done = len(rows) < _BATCH
         for pic, row_kind, seq, size in rows:
             kind = kind or row_kind
-            # All pictures of one kind of a read go together: the tombstone names reads.
+            # All pictures of one kind of a read are evicted together: the tombstone lists reads.
             enough = counts.used_bytes <= goal.down_to_bytes and bool(gone) and seq != gone[-1][0]
-            # Other reads' pictures may lie between, so the reads are named one by one, as far as a tombstone has room.
+            # Pictures of other reads may lie between, so reads are listed one by one, as far as a tombstone has room.
             holes += bool(gone) and not gone[-1][0] <= seq <= gone[-1][0] + 1
             if enough or row_kind != kind or holes >= MAX_RANGES:
                 done = True
                 break
             con.execute("DELETE FROM jpegs WHERE pic = ?", (pic,))
             con.execute("DELETE FROM pictures WHERE pic = ?", (pic,))
-            counts.picture(lane, size, -1)
+            counts.picture(priority, size, -1)
             gone.append((seq, size))
     if not gone:
         return None
@@ -122,7 +122,7 @@ def _evict_pictures(
 
 
 def _evict_quarantined(con: sqlite3.Connection, counts: OutboxCounters, goal: Goal) -> Tombstone | None:
-    """Evict the oldest refused records."""
+    """Evict the oldest quarantined records."""
     rows = con.execute(
         "SELECT seq, schema, length(payload) FROM quarantine WHERE NOT kept ORDER BY seq LIMIT ?", (MAX_RANGES,)
     ).fetchall()
@@ -163,8 +163,8 @@ def _oldest_evictable(con: sqlite3.Connection, goal: Goal, priority: int) -> lis
 
 
 def priorities(con: sqlite3.Connection) -> list[int]:
-    """Return the priorities of which records wait, the most urgent first; raises sqlite3.Error."""
-    # One step of the index for each, however many records wait (sqlite.org/lang_with.html).
+    """Return the priorities that have waiting records, most urgent first; raises sqlite3.Error."""
+    # One index step per priority, however many records wait (sqlite.org/lang_with.html).
     rows = con.execute(
         "WITH RECURSIVE found (priority) AS (SELECT min(priority) FROM records UNION ALL"
         " SELECT (SELECT min(priority) FROM records WHERE priority > found.priority) FROM found"
@@ -174,7 +174,7 @@ def priorities(con: sqlite3.Connection) -> list[int]:
 
 
 class Gone:
-    """Collects deleted records for one tombstone: of one name, in no more ranges than it has room for."""
+    """Collects deleted records of one kind for one tombstone, in no more ranges than it has room for."""
 
     def __init__(self, con: sqlite3.Connection, registry: Registry) -> None:
         self._con = con
@@ -188,7 +188,7 @@ class Gone:
         return bool(self._count)
 
     def add(self, seq: int, schema: str, size_bytes: int) -> bool:
-        """Take one, in ascending order; False when another tombstone has to name it."""
+        """Add one, in ascending order; False if it needs another tombstone."""
         lost = lost_as(self._registry, schema)
         if self._lost not in {None, lost} or not self._reach(seq):
             return False
@@ -198,7 +198,7 @@ class Gone:
         return True
 
     def _reach(self, seq: int) -> bool:
-        """A range goes on over numbers that left earlier, never over one that is still here: it will come."""
+        """A range may span numbers that were deleted earlier, never one that is still waiting."""
         if self._runs and self._nothing_between(self._runs[-1][1], seq):
             self._runs[-1] = (self._runs[-1][0], seq)
             return True
@@ -214,7 +214,7 @@ class Gone:
         )
 
     def tombstone(self, reason: LostReason, *, cause: str = "") -> Tombstone | None:
-        """Return what names them; None when there are none."""
+        """Return the tombstone; None if nothing was collected."""
         if self._lost is None:
             return None
         return Tombstone(
@@ -230,13 +230,13 @@ class Gone:
 def make_tombstone(
     gone: list[tuple[int, int]], reason: LostReason, lost: Lost = Lost.RECORD, *, cause: str = ""
 ) -> Tombstone:
-    """Return the tombstone of what is given by sequence number (ascending) and size in bytes."""
+    """Return the tombstone of rows given by sequence number (ascending) and size in bytes."""
     runs = _runs([seq for seq, _ in gone])
     return _tombstone(lost, reason, gone, runs, cause)
 
 
 def damage_tombstone(ranges: tuple[tuple[int, int], ...]) -> Tombstone:
-    """Return the tombstone of records that a damaged file no longer gives."""
+    """Return the tombstone of records lost with a damaged file."""
     return Tombstone(lost=Lost.RECORD, reason=LostReason.DAMAGE, count=0, size_bytes=0, ranges=ranges)
 
 

@@ -1,4 +1,4 @@
-"""What the outbox takes and gives: rows, commands, figures."""
+"""Data types of the outbox: rows, commands, counters."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ if TYPE_CHECKING:
     from protocol.wire.registry import RecordBody, Registry
 
 UNKNOWN_SCHEMA = "?"
-"""Type of a row saved from a damaged file that does not say it."""
+"""Type of a row salvaged from a damaged file, if unknown."""
 
 
 class Appendable(Protocol):
-    """A record to append, such as a read; its type is in the registry, by the schema of its body."""
+    """A record to append, such as a read; its type is looked up in the registry by the schema of its body."""
 
     @property
     def body(self) -> RecordBody:
-        """What it says."""
+        """The body of the record."""
 
     @property
     def record_id(self) -> bytes | None:
-        """Its name; None: named after boot and number."""
+        """Record id; if None, it is made from boot and number."""
 
     @property
     def pictures(self) -> tuple[Picture, ...]:
-        """What is sent after it."""
+        """Pictures, which are sent after the record."""
 
     @property
     def expires_utc_us(self) -> int | None:
-        """From then on it is deleted, sent or not; None: it is kept until its receipt."""
+        """UTC from which on it is deleted, sent or not; None: kept until its receipt."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewRecord:
-    """A record to append that is nothing else."""
+    """A record that has only a body."""
 
     body: RecordBody
     record_id: bytes | None = None
@@ -51,14 +51,14 @@ class NewRecord:
 
 
 class PicturePriority(IntEnum):
-    """In which queue a picture waits, most wanted first; the numbers are in the file."""
+    """Queue in which a picture waits, most important first; the numbers are stored in the file."""
 
     HIT_PLATE = -2
     HIT_OVERVIEW = -1
     PLATE = 0
     OVERVIEW = 1
-    HELD = 9
-    """Refused for good; waits for a person."""
+    QUARANTINED = 9
+    """Refused permanently; waits for an operator."""
 
 
 SENDING = (
@@ -67,14 +67,14 @@ SENDING = (
     PicturePriority.PLATE,
     PicturePriority.OVERVIEW,
 )
-"""In this order; evicted in the opposite one."""
+"""The order of sending; eviction is in the opposite order."""
 PLATES = frozenset({PicturePriority.HIT_PLATE, PicturePriority.PLATE})
 OVERVIEWS = frozenset({PicturePriority.HIT_OVERVIEW, PicturePriority.OVERVIEW})
 NON_HIT = "nonhit"
 
 
 def picture_priority(kind: PictureKind, retention: str | None) -> PicturePriority:
-    """Return where a picture waits: those of a read that somebody looks for go before all others."""
+    """Return the queue of a picture: pictures of hits before all others."""
     if retention in {None, NON_HIT}:
         return PicturePriority.PLATE if kind is PictureKind.PLATE else PicturePriority.OVERVIEW
     return PicturePriority.HIT_PLATE if kind is PictureKind.PLATE else PicturePriority.HIT_OVERVIEW
@@ -86,38 +86,38 @@ class OutboxRow:
 
     seq: int
     schema: str
-    """Of the record's type, which this version may not know: it leaves all the same."""
+    """Schema of the record's type, which this version may not know; it is sent anyway."""
     record_id: bytes
     payload: bytes
-    """Final bytes, as they go over the wire."""
+    """Final wire bytes."""
     priority: int = Priority.NORMAL
-    """Lower leaves first."""
+    """Lower numbers are sent first."""
     kept: bool = False
-    """True when it is never evicted."""
+    """True if it is never evicted."""
     expires_us: int | None = None
-    """UTC; says when the record was made and how long its kind is kept, nothing else."""
+    """UTC; depends only on when the record was made and on its retention class."""
 
 
 @dataclass(frozen=True, slots=True)
 class PictureRow:
-    """A picture that waits; its bytes are fetched apart."""
+    """A waiting picture; its bytes are fetched separately."""
 
     pic: int
-    """Counts pictures in the order of appending; never used twice."""
-    lane: PicturePriority
+    """Number in the order of appending; never used twice."""
+    priority: PicturePriority
     kind: PictureKind
     seq: int
-    """Of the read that first brought it."""
+    """Id of the read with which it was first stored."""
     read_id: bytes
     sha256: bytes
     size_bytes: int
     stored_bytes: int
-    """How many bytes from the start the station is known to hold."""
+    """Number of bytes from the start that the station has confirmed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Receipted:
-    """The station holds these records."""
+    """The station has stored these records."""
 
     records: tuple[tuple[int, bytes], ...]
     """Sequence number and record id."""
@@ -125,7 +125,7 @@ class Receipted:
 
 @dataclass(frozen=True, slots=True)
 class PictureStored:
-    """The station holds this many bytes of a picture from its start; fewer than before when it lost some."""
+    """The station has this many bytes of a picture from its start; fewer than before if it lost some."""
 
     sha256: bytes
     stored_bytes: int
@@ -133,7 +133,7 @@ class PictureStored:
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """A record was refused for good: it is set aside, kept and counted, and waits for a person."""
+    """A record was refused permanently: it is quarantined, counted, and kept for an operator."""
 
     seq: int
     code: str
@@ -141,7 +141,7 @@ class Quarantined:
 
 @dataclass(frozen=True, slots=True)
 class PictureQuarantined:
-    """A picture was refused for good: it is set aside."""
+    """A picture was refused permanently: it is quarantined."""
 
     sha256: bytes
     code: str
@@ -152,40 +152,40 @@ Command = Receipted | PictureStored | Quarantined | PictureQuarantined
 
 @dataclass(frozen=True, slots=True)
 class Expired:
-    """What was deleted because its time was over."""
+    """The result of one deletion of expired rows."""
 
     records: int = 0
     pictures: int = 0
     more: bool = False
-    """True when not all was deleted at once."""
+    """True if expired rows are left."""
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What became of a batch of commands."""
+    """The result of a batch of commands."""
 
     freed: int = 0
-    """Records that left the outbox."""
+    """Records deleted from the outbox."""
     pictures_freed: int = 0
     unknown: int = 0
-    """Records and pictures that were not here: already receipted, evicted, or never ours."""
+    """Records and pictures not in the outbox: already receipted, evicted, or of another unit."""
     quarantined: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A record as it will be stored and sent."""
+    """A record as it is stored and sent."""
 
     record_id: bytes
     payload: bytes
     link: bytes = b""
-    """What the next record is chained to; kept with the counters, in the same transaction."""
+    """Link for the next record; stored with the counters, in the same transaction."""
 
 
 class Encoder(Protocol):
     """Turns records into final bytes, inside the append transaction and in sequence order.
 
-    ``link`` is what the record before led to; empty where a chain begins.
+    ``link`` is that of the record before; empty where a chain begins.
     """
 
     @property
@@ -193,25 +193,25 @@ class Encoder(Protocol):
         """The types of records that can be encoded."""
 
     def record(self, seq: int, body: RecordBody, link: bytes, record_id: bytes | None = None) -> Encoded:
-        """Encode a record; without an id of its own it is named after boot and number."""
+        """Encode a record; without its own id it gets one made from boot and number."""
 
     def picture(self, sha256: bytes, jpeg: bytes) -> tuple[bytes, bytes]:
         """Return the hash and the bytes of a picture as they are stored and sent."""
 
     def intact(self, row: OutboxRow) -> bool:
-        """Return True when a row salvaged from a damaged file is whole."""
+        """Return True if a row salvaged from a damaged file is intact."""
 
     def schema(self, payload: bytes) -> str | None:
-        """Return the type that whole bytes name; None where they are sealed."""
+        """Return the type of intact bytes; None if they are sealed."""
 
 
 @dataclass(slots=True)
 class TypeCounts:
-    """Records of one type."""
+    """Counters of one record type."""
 
     waiting: int = 0
     appended: int = 0
-    """Ever; as all that follow."""
+    """Total, as are all that follow."""
     receipted: int = 0
     evicted: int = 0
     expired: int = 0
@@ -219,7 +219,7 @@ class TypeCounts:
 
 @dataclass(frozen=True, slots=True)
 class OutboxStats:
-    """Counters of the outbox, kept in the file itself; all of them survive a restart."""
+    """Counters of the outbox, stored in its file."""
 
     next_seq: int
     quarantined: int
@@ -227,9 +227,9 @@ class OutboxStats:
     overviews: int
     """Pictures waiting."""
     held: int
-    """Pictures set aside."""
+    """Quarantined pictures."""
     used_bytes: int
-    """What waits, with an allowance for each row: what the budget is held against."""
+    """Bytes of all waiting rows, with an allowance for each row; compared with the budget."""
     evicted_plates: int
     evicted_overviews: int
     expired_pictures: int
@@ -237,7 +237,7 @@ class OutboxStats:
     oldest_seq: int | None
     """Sequence number of the oldest waiting record."""
     types: Mapping[str, TypeCounts]
-    """By schema id; types that were never appended are not there."""
+    """By schema id; types that were never appended are absent."""
 
     @property
     def waiting(self) -> int:
@@ -276,17 +276,17 @@ class OutboxStats:
 
 @dataclass(frozen=True, slots=True)
 class OpenReport:
-    """What opening the file found; anything but ``moved_to is None`` is worth an alarm."""
+    """Result of opening the file; ``moved_to`` other than None is worth an alarm."""
 
     created: bool = False
     moved_to: str | None = None
-    """Where the damaged file went."""
+    """New name of the damaged file."""
     damage: str = ""
     salvaged_records: int = 0
     salvaged_pictures: int = 0
     lost_at_min: int = 0
-    """Records known to be gone; more may be, see the tombstone."""
+    """Records known to be lost; there may be more, see the tombstone."""
     lost_pictures: int = 0
-    """Pictures known to be gone; more may be."""
+    """Pictures known to be lost; there may be more."""
     problems: tuple[str, ...] = field(default=())
-    """Small things that were put right, such as a missing ballast file."""
+    """Minor repairs, such as a missing ballast file."""

@@ -1,8 +1,7 @@
-"""Reading a damaged file: every row that SQLite can still reach, by key.
+"""Reads a damaged file: every row that SQLite can still reach, by key.
 
-A scan ends at the first page that cannot be read, from either end.  What lies between two such pages is reached by
-asking for its keys; they are found on the leaf pages themselves (sqlite.org/fileformat.html, 1.6), as the pages that
-lead to them may be the damaged ones.
+A scan ends at the first unreadable page, from either end.  Rows between two such pages are queried by key; the keys
+are read from the leaf pages themselves (sqlite.org/fileformat.html, 1.6), because the interior pages may be damaged.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO, Self
 
 _LEAF = 0x0D
-"""Type of a page that holds rows of a table."""
+"""Page type of a table leaf."""
 _HEADER_BYTES = 100
 _LOG_HEADER_BYTES, _FRAME_HEADER_BYTES = 32, 24
 _MIN_PAGE, _MAX_PAGE, _USUAL_PAGE = 512, 65536, 4096
@@ -37,13 +36,13 @@ _KINDS = {0: "read/1", 1: "dating/1", 2: "tomb/1"}
 class SavedPicture:
     """A picture whose row could be read."""
 
-    lane: PicturePriority
+    priority: PicturePriority
     kind: PictureKind
     seq: int
     read_id: bytes
     sha256: bytes
     stored: bytes | None
-    """None where its bytes could not be read, or are others."""
+    """None if its bytes could not be read or do not match the hash."""
     expires_us: int | None = None
 
 
@@ -52,11 +51,11 @@ class Wreck:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        # Opened without a look at the file; what cannot be read shows with the first row.
+        # Opened without reading the file; errors appear with the first row.
         self._con = sqlite3.connect(path, isolation_level=None)
-        # Before anything is read: reads files that are shorter than they should be.
+        # Set before anything is read: allows reading truncated files.
         self._con.execute("PRAGMA writable_schema = ON")
-        # A text with a flipped bit is still worth its row.
+        # A text with a flipped bit must not cost the row.
         self._con.text_factory = bytes
 
     def __enter__(self) -> Self:
@@ -67,14 +66,14 @@ class Wreck:
 
     @property
     def is_sound(self) -> bool:
-        """True when SQLite finds nothing wrong with the file."""
+        """True if SQLite finds no damage."""
         try:
             return bool(self._con.execute("PRAGMA quick_check(1)").fetchone()[0] == b"ok")
         except sqlite3.Error:
             return False
 
     def end(self) -> tuple[int, bytes] | None:
-        """Return the next sequence number and the link that it is chained to; None where they cannot be read."""
+        """Return the next sequence number and the link of the record before it; None if unreadable."""
         try:
             row = self._con.execute("SELECT next_seq, link FROM meta").fetchone()
         except sqlite3.Error:
@@ -86,14 +85,14 @@ class Wreck:
                 return None
 
     def records(self) -> Iterator[OutboxRow]:
-        """Yield the waiting records in no certain order, some perhaps twice; whether each is whole is not looked at."""
+        """Yield the waiting records in any order, some possibly twice, without checking them."""
         for columns in self._rows("records", "seq, id, payload"):
             row = self._as_row("records", columns)
             if row is not None:
                 yield row
 
     def quarantined(self) -> Iterator[tuple[OutboxRow, str]]:
-        """Yield the refused records, as ``records`` does, each with the code of its refusal."""
+        """Yield the quarantined records, as ``records`` does, each with the code of its nack."""
         for columns in self._rows("quarantine", "seq, id, payload"):
             row = self._as_row("quarantine", columns)
             if row is not None:
@@ -111,7 +110,7 @@ class Wreck:
                     yield picture
 
     def _as_row(self, table: str, columns: tuple[object, ...]) -> OutboxRow | None:
-        """Whatever stands beside the bytes may be damaged: it is asked for apart, and found out from the bytes."""
+        """The other columns may be damaged: they are read separately, and the type is taken from the bytes."""
         match columns:
             case (int(seq), bytes(record_id), bytes(payload)):
                 pass
@@ -129,7 +128,7 @@ class Wreck:
         return OutboxRow(seq, UNKNOWN_SCHEMA, record_id, payload, kept=True)
 
     def _beside(self, table: str, columns: str, key: str, number: int) -> tuple[object, ...] | None:
-        """More columns of one row; None where they cannot be read, which costs the row nothing."""
+        """Return more columns of one row; None if unreadable, which does not lose the row."""
         query = f"SELECT {columns} FROM {table} WHERE {key} = ?"  # noqa: S608 - words of ours
         try:
             found: tuple[object, ...] | None = self._con.execute(query, (number,)).fetchone()
@@ -138,7 +137,7 @@ class Wreck:
         return found
 
     def _has(self, table: str, column: str) -> bool:
-        """False also where nothing can be read of the table."""
+        """False also if nothing of the table can be read."""
         try:
             self._con.execute(f"SELECT {column} FROM {table} LIMIT 0")  # noqa: S608 - words of ours
         except sqlite3.Error:
@@ -153,7 +152,7 @@ class Wreck:
         return row[0] if row and isinstance(row[0], bytes) else None
 
     def _rows(self, table: str, columns: str) -> Iterator[tuple[object, ...]]:
-        """Yield every row that can be reached, some twice; the first column is the key.
+        """Yield every reachable row, some twice; the first column is the key.
 
         Where a scan meets damage, every key is asked for, also those that it gave: a damaged key may stand for another
         row.
@@ -170,7 +169,7 @@ class Wreck:
 
     @cached_property
     def _keys(self) -> list[int]:
-        """Keys of all rows of all tables, as far as their pages show any."""
+        """Keys of all rows of all tables, as far as their pages are readable."""
         found: set[int] = set()
         for page, start in _pages(self._path):
             found.update(_leaf_keys(page, start))
@@ -178,13 +177,13 @@ class Wreck:
 
 
 class _Scan:
-    """Rows as far as they can be read."""
+    """Yield rows up to the first error."""
 
     def __init__(self, con: sqlite3.Connection, query: str) -> None:
         self._con = con
         self._query = query
         self.complete = False
-        """True when nothing stood in the way."""
+        """True if all rows were read."""
 
     def __iter__(self) -> Iterator[tuple[object, ...]]:
         before: object = None
@@ -192,7 +191,7 @@ class _Scan:
         try:
             for row in self._con.execute(self._query):
                 if isinstance(before, int) and isinstance(row[0], int):
-                    # A page that leads elsewhere would begin again and again.
+                    # A page with a wrong pointer could loop.
                     if row[0] == before or rising not in {None, row[0] > before}:
                         return
                     rising = row[0] > before
@@ -204,7 +203,7 @@ class _Scan:
 
 
 def _pages(path: Path) -> Iterator[tuple[bytes, int]]:
-    """Yield the pages of the file and of its log, each with the offset at which its own header begins."""
+    """Yield the pages of the file and of its log, each with the offset of its header."""
     with path.open("rb") as file:
         size_bytes = _page_size(int.from_bytes(file.read(18)[16:18], "big"))
         file.seek(0)
@@ -227,7 +226,7 @@ def _blocks(file: BinaryIO, size_bytes: int) -> Iterator[bytes]:
         while block := file.read(size_bytes):
             yield block
     except OSError:
-        # A card with places that cannot be read: what was read until here must do.
+        # A card with unreadable places: use what was read so far.
         return
 
 
@@ -250,7 +249,7 @@ def _leaf_keys(page: bytes, start: int) -> Iterator[int]:
 
 
 def _varint(page: bytes, at: int) -> tuple[int, int]:
-    """Return a number and the place behind it; past the end of the page all is 0."""
+    """Return a number and the offset after it; past the end of the page everything is 0."""
     value = 0
     for place in range(at, at + _VARINT_BYTES):
         byte = page[place] if place < len(page) else 0
@@ -265,13 +264,13 @@ def _varint(page: bytes, at: int) -> tuple[int, int]:
 
 def _as_picture(columns: list[object], jpeg: bytes | None) -> SavedPicture | None:
     match columns:
-        case [int(lane), bytes(kind), int(seq), bytes(read_id), bytes(sha), expires_us]:
+        case [int(priority), bytes(kind), int(seq), bytes(read_id), bytes(sha), expires_us]:
             name = kind.decode(errors="replace")
             if name not in set(PictureKind):
                 return None
             found = PictureKind(name)
-            # What was held may be taken after all, from a new file.
-            place = PicturePriority(lane) if lane in SENDING else picture_priority(found, NON_HIT)
+            # A quarantined picture may be accepted when sent again.
+            place = PicturePriority(priority) if priority in SENDING else picture_priority(found, NON_HIT)
             whole = jpeg is not None and hashlib.sha256(jpeg).digest() == sha
             end = expires_us if isinstance(expires_us, int) else None
             return SavedPicture(place, found, seq, read_id, sha, jpeg if whole else None, end)

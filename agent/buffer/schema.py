@@ -1,4 +1,4 @@
-"""The file: connections, pragmas, numbered migrations, and the checks at opening.
+"""The outbox file: connections, pragmas, numbered migrations, and the checks at opening.
 
 Durability rests on WAL with ``synchronous=FULL``: a commit returns after the log is on the disk
 (sqlite.org/pragma.html#pragma_synchronous; NORMAL may lose the latest commits at a power cut).
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 APPLICATION_ID = 0x4C505242
-"""``LPRB`` in the file's header: tells our file from any other SQLite file."""
+"""``LPRB`` in the file's header: distinguishes an outbox from other SQLite files."""
 
 _STRICT = " STRICT" if sqlite3.sqlite_version_info >= (3, 37, 0) else ""
 
@@ -74,7 +74,7 @@ CREATE TABLE jpegs (
 
 _V2 = "ALTER TABLE meta ADD COLUMN link BLOB NOT NULL DEFAULT x'';"
 
-# Columns are added and renamed, not made anew: an outbox may hold gigabytes, and the disk may have no room for a copy.
+# Columns are added and renamed, not copied: an outbox may hold gigabytes, and the disk may have no room for a copy.
 # ``kind`` was 0 for reads, 1 for time anchors and 2 for tombstones; the last two are never evicted.
 _V3 = f"""
 ALTER TABLE records RENAME COLUMN kind TO kept;
@@ -116,12 +116,12 @@ ALTER TABLE meta ADD COLUMN expired_pictures INTEGER NOT NULL DEFAULT 0;
 """  # noqa: S608 - one word of ours
 
 MIGRATIONS: tuple[str, ...] = (_V1, _V2, _V3)
-"""One script a version, oldest first; a script that was released is never changed."""
+"""One script per version, oldest first; released scripts are never changed."""
 
 
 @contextmanager
 def closed_on_failure(con: sqlite3.Connection) -> Iterator[None]:
-    """Leave no connection behind when the work that it was opened for fails."""
+    """Close the connection if the work that it was opened for fails."""
     try:
         yield
     except BaseException:
@@ -131,7 +131,7 @@ def closed_on_failure(con: sqlite3.Connection) -> Iterator[None]:
 
 def connect(path: Path) -> sqlite3.Connection:
     """Open the one connection that writes; raises sqlite3.Error."""
-    # Owned by one thread at a time, which need not be the one that opened it.
+    # Used by one thread at a time, not necessarily the one that opened it.
     con = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
     with closed_on_failure(con):
         con.execute("PRAGMA journal_mode = WAL")
@@ -154,25 +154,25 @@ def connect_reader(path: Path) -> sqlite3.Connection:
 
 
 def version(con: sqlite3.Connection) -> int:
-    """Return the number of migrations the file has seen."""
+    """Return the number of migrations applied to the file."""
     return int(con.execute("PRAGMA user_version").fetchone()[0])
 
 
 def refuse_newer(path: Path, migrations: Sequence[str] = MIGRATIONS) -> None:
-    """Raise OutboxVersionError when the file's header names a version from the future.
+    """Raise OutboxVersionError if the file's header has a newer version.
 
-    Reads the header itself, because merely opening and closing a connection may already change the file.
+    Reads the header directly, because opening and closing a connection may change the file.
     """
     found = _noted_version(path)
     if found is not None and found > len(migrations):
         raise OutboxVersionError(
-            f"{path} has version {found}, this agent knows up to {len(migrations)}: "
-            "install the newer agent again, or let it drain the outbox first; the file was not touched"
+            f"{path} has version {found}, this agent supports up to {len(migrations)}: "
+            "reinstall the newer agent, or let it drain the outbox first; the file was not changed"
         )
 
 
 def is_older(path: Path, migrations: Sequence[str] = MIGRATIONS) -> bool:
-    """True when the file will be migrated at its opening; raises OSError."""
+    """True if opening the file will migrate it; raises OSError."""
     found = _noted_version(path)
     return found is not None and found < len(migrations)
 
@@ -186,29 +186,29 @@ def _noted_version(path: Path) -> int | None:
 
 
 def migrate(con: sqlite3.Connection, migrations: Sequence[str] = MIGRATIONS) -> int:
-    """Bring the file to the newest version, one transaction a step; return how many steps were needed.
+    """Migrate the file to the newest version, one transaction per step; return the number of steps.
 
-    Raises sqlite3.DatabaseError when the file is SQLite but not an outbox.
+    Raises sqlite3.DatabaseError if the file is an SQLite database but not an outbox.
     """
     start = version(con)
     if start and con.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
         raise sqlite3.DatabaseError("the file belongs to another application")
     for number, script in enumerate(migrations[start:], start + 1):
-        # executescript() would commit by itself before it begins.
+        # executescript() commits before it begins.
         con.executescript(
             f"BEGIN IMMEDIATE; {script}\n"
             f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {number}; COMMIT;"
         )
     if start < len(migrations):
-        # The header must show the version even to one who cannot read the log (see refuse_newer).
+        # The header must have the version without the log (see refuse_newer).
         con.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return max(0, len(migrations) - start)
 
 
 def check(con: sqlite3.Connection) -> str:
-    """Return what is wrong with the counters or the index to send by, or an empty string.
+    """Return what is wrong with the counters or the index for sending, or an empty string.
 
-    Other damage shows when it is met; a record that is not in the index would never be.
+    Other damage is detected when it is read; a record that is not in the index would never be read.
     """
     found = _found(con, "PRAGMA quick_check('meta')") or _found(con, "PRAGMA quick_check('types')")
     if found:
@@ -219,7 +219,7 @@ def check(con: sqlite3.Connection) -> str:
 
 
 def check_whole(con: sqlite3.Connection, migrations: Sequence[str] = MIGRATIONS) -> str:
-    """Return what is wrong with any page, or an empty string; takes seconds a gigabyte."""
+    """Return what is wrong with any page, or an empty string; takes seconds per gigabyte."""
     con.execute("PRAGMA cell_size_check = ON")
     found = _found(con, "PRAGMA integrity_check(8)")
     return found or ("" if _tables(con) == _tables_of(migrations) else "the tables are not those of an outbox")
@@ -231,7 +231,7 @@ def _found(con: sqlite3.Connection, pragma: str) -> str:
 
 
 def _tables(con: sqlite3.Connection) -> set[str]:
-    # Whether STRICT was there when the file was made depends on the SQLite of that day.
+    # Whether the tables are STRICT depends on the SQLite version that created the file.
     rows = con.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'")
     return {sql.removesuffix(" STRICT") for (sql,) in rows}
 

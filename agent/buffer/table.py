@@ -1,4 +1,4 @@
-"""Rows of the tables of records, in and out.  Each runs inside a transaction; all raise sqlite3.Error."""
+"""Inserts and reads rows of the record tables.  All run inside a transaction and raise sqlite3.Error."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
 MAX_SCHEMA_CHARS = 32
 COLUMNS = "seq, schema, id, payload, priority, kept, expires_us"
-"""Of a row, in the order of :class:`~agent.buffer.rows.OutboxRow`."""
+"""Columns of a row, in the order of :class:`~agent.buffer.rows.OutboxRow`."""
 INSERT = f"INSERT INTO records ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - words of ours
 INSERT_REFUSED = f"INSERT INTO quarantine ({COLUMNS}, code) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - words of ours
 
 
 def values(row: OutboxRow) -> tuple[object, ...]:
-    """Return what ``INSERT`` takes."""
+    """Return the values for ``INSERT``."""
     return (row.seq, row.schema, row.record_id, row.payload, row.priority, row.kept, row.expires_us)
 
 
 def as_row(  # noqa: PLR0917 - the columns, for each row that is sent
     seq: Any, schema: Any, record_id: Any, payload: Any, priority: Any, kept: Any, expires_us: Any
 ) -> OutboxRow:
-    """Make a row of ``COLUMNS``; raises ValueError for values that are never written."""
+    """Make a row from ``COLUMNS``; raises ValueError for values that are never written."""
     if (
         type(seq) is int
         and type(schema) is str
@@ -75,6 +75,6 @@ def append(
 
 
 def lost_as(registry: Registry, schema: str) -> Lost:
-    """Return what a tombstone calls records of a type."""
+    """Return the kind under which a tombstone lists records of a type."""
     known = registry.get(schema)
     return Lost.RECORD if known is None else known.lost

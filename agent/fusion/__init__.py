@@ -1,1 +1,1 @@
-"""Many predictions of one plate text -> one, from the probabilities of its characters."""
+"""Fuses several predictions of one plate into one text, by the probabilities of the characters."""

@@ -1,4 +1,4 @@
-"""Other texts a plate may have, from the probabilities of its characters."""
+"""Alternative texts of a plate, by the probabilities of its characters."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ if TYPE_CHECKING:
 _MIN_PROBABILITY = 1e-6
 
 
-def alternative_texts(plate: PlateText, *, limit: int = 5, least: float = 0.001) -> tuple[tuple[str, float], ...]:
-    """Return up to ``limit`` texts other than the plate's own with their probabilities, best first.
+def alternative_texts(
+    plate: PlateText, *, limit: int = 5, min_probability: float = 0.001
+) -> tuple[tuple[str, float], ...]:
+    """Return up to ``limit`` texts other than the plate's own with their probabilities, most likely first.
 
-    The characters are taken as independent.  Probabilities are scaled so that the plate's own text has the plate's
-    confidence, and never exceed what is left beside it.
+    The characters are treated as independent.  Probabilities are scaled so that the plate's own text has the plate's
+    confidence; their sum never exceeds the rest.
     """
     options = [_options(char) for char in plate.chars]
     product = math.prod(char.confidence for char in plate.chars)
@@ -32,7 +34,7 @@ def alternative_texts(plate: PlateText, *, limit: int = 5, least: float = 0.001)
     total = sum(probability for _, probability in ranked)
     left = max(0.0, 1.0 - plate.confidence)
     shrink = min(1.0, left / total) if total > 0 else 1.0
-    return tuple((text, p * shrink) for text, p in ranked if p * shrink >= least)
+    return tuple((text, p * shrink) for text, p in ranked if p * shrink >= min_probability)
 
 
 def _options(char: CharRead) -> list[tuple[str, float]]:
@@ -41,7 +43,7 @@ def _options(char: CharRead) -> list[tuple[str, float]]:
 
 
 def _best_first(options: list[list[tuple[str, float]]], limit: int) -> list[tuple[float, str]]:
-    """Enumerate the product of the options from the likeliest down (lazy k-best: Huang and Chiang 2005)."""
+    """Enumerate the product of the options in descending probability (lazy k-best: Huang and Chiang 2005)."""
     start = (0,) * len(options)
     heap = [(-_probability(options, start), start)]
     seen = {start}

@@ -1,10 +1,10 @@
-"""Many predictions of one plate -> one text, from the probabilities of the characters, not from strings.
+"""Fuses several predictions of one plate into one text, by the probabilities of the characters, not by strings.
 
 Two steps.  First every proposed text is scored under all predictions: a prediction's characters are aligned with the
 text (Needleman and Wunsch 1970) and the weighted logarithms of the probabilities add up, so a missing or doubled
-character costs but does not shift the rest.  Then, slot by slot of the winning text, the predictions' distributions
-are pooled (logarithmic opinion pool: Genest and Zidek 1986), which may give single characters that no prediction had
-in this combination.  Predictions of one plate share blur and dirt, so n of them count as the square root of n.
+character costs, but does not shift the rest.  Then, slot by slot of the winning text, the predictions' distributions
+are pooled (logarithmic opinion pool: Genest and Zidek 1986); the result may be a combination of characters that no
+single prediction had.  Predictions of one plate share blur and dirt, so n of them count as the square root of n.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _FLOOR = 0.004
-"""Probability of a symbol that a prediction does not list: the model may be sure and wrong."""
+"""Probability of a symbol that a prediction does not list: the model may be confident and wrong."""
 _EXTRA = 0.004
-"""Probability that a prediction missed a character altogether."""
+"""Probability that a prediction missed a character."""
 _MAX_CANDIDATES = 6
 _MAX_PREDICTIONS = 24
-"""The best predictions are used; more add time, not knowledge."""
+"""Only the best predictions are used; more cost time and do not improve the result."""
 _MAX_ALTERNATIVES = 4
 _MIN_ALTERNATIVE = 0.005
 _MIN_WEIGHT = 0.02
@@ -36,7 +36,7 @@ _Distribution = dict[str, float]
 def fuse_predictions(predictions: Sequence[PlateText]) -> PlateText:
     """Fuse the predictions of one track, each weighted by its confidence.
 
-    One prediction is returned as it is.  Raises ValueError when there is no prediction.
+    A single prediction is returned unchanged.  Raises ValueError if there is none.
     """
     if not predictions:
         raise ValueError("no prediction to fuse")
@@ -73,7 +73,7 @@ def _best_text(predictions: Sequence[PlateText], weights: list[float], slots: li
 
 
 def _align(text: str, prediction: list[_Distribution]) -> tuple[float, list[int | None]]:
-    """Log probability of the text under a prediction, and for each character the prediction's position it fell on."""
+    """Log probability of the text under a prediction, and the aligned position of each character."""
     rows, columns = len(text) + 1, len(prediction) + 1
     skip = [math.log(max(d.get("", 0.0), _EXTRA)) for d in prediction]
     extra = math.log(_EXTRA)
@@ -129,10 +129,10 @@ def _pool_slot(weighted: list[tuple[float, _Distribution | None]]) -> list[tuple
 
 
 def _confidence(chars: tuple[CharRead, ...], predictions: Sequence[PlateText], weights: list[float]) -> float:
-    """How sure the fused text is: the two surest agreeing predictions, times the share of the weight that agrees.
+    """Confidence of the fused text: from the two best agreeing predictions, times the share of agreeing weight.
 
     The predictions' own confidences are calibrated, the product of pooled characters is not; a text that no
-    prediction had as a whole rests on that product and is worth half of it at most.
+    single prediction had gets at most half of that product.
     """
     text = "".join(char.symbol for char in chars)
     agreeing = sorted(
@@ -149,7 +149,7 @@ def _confidence(chars: tuple[CharRead, ...], predictions: Sequence[PlateText], w
 
 
 def _fuse_region(predictions: Sequence[PlateText], weights: list[float]) -> tuple[str, float]:
-    """The region with the most weight; predictions that name none count, so that few sure ones can be outweighed."""
+    """The region with the most weight; predictions without a region count and can outweigh a few confident ones."""
     pooled: dict[str, float] = defaultdict(float)
     for prediction, weight in zip(predictions, weights, strict=True):
         pooled[prediction.region] += weight * prediction.region_confidence
@@ -157,6 +157,6 @@ def _fuse_region(predictions: Sequence[PlateText], weights: list[float]) -> tupl
     if not known:
         return UNKNOWN_REGION, 0.0
     region = max(known, key=lambda name: (known[name], name))
-    # A weak "unknown" gives way to any name; a name needs the weight of a third of all predictions.
+    # A known region beats a weak "unknown"; it needs the weight of a third of all predictions.
     confidence = known[region] / sum(weights)
     return (region, confidence) if confidence >= 1 / 3 else (UNKNOWN_REGION, confidence)

@@ -1,7 +1,7 @@
-"""Where and when: Track -> Read.
+"""Position and time: Track -> Read.
 
-A track waits until a fix after its exposure has come, so that its place can be interpolated, but never longer than
-the hold: then it is placed with what there is, and says so.  No fix still gives a read.
+A track waits for a fix after its exposure, so that its position can be interpolated, but at most for the hold time:
+then it is geotagged with the fixes there are, and the method says so.  Without a fix there is still a read.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 _NS_PER_MS = 1_000_000
 HOLD_MS = 1500.0
-"""Receivers send a fix a second, some of them late."""
+"""Receivers send one fix per second, some of them late."""
 
 
 class Rereads(Protocol):
-    """Says which tracks are re-reads, and counts them."""
+    """Decides which tracks are re-reads, and counts them."""
 
     def is_new(self, track: Track, where: Geotag) -> bool:
-        """False for a plate read before in this window and place."""
+        """Return False for a plate already read in this window at this place."""
 
 
 class Geotagger:
-    """Places and dates tracks.  One per process; used by one thread, which also feeds the fixes."""
+    """Geotags and time-tags tracks.  One per process; used by one thread, which also adds the fixes."""
 
     def __init__(
         self,
@@ -38,44 +38,44 @@ class Geotagger:
         rereads: Rereads | None = None,
         hold_ms: float = HOLD_MS,
     ) -> None:
-        """``hold_ms`` is the longest wait for a fix after the exposure."""
+        """``hold_ms`` is the maximum wait for a fix after the exposure."""
         self._maker = maker
         self._ring = ring
         self._timebase = timebase
         self._rereads = rereads
         self._hold_ns = round(hold_ms * _NS_PER_MS)
-        self._held: list[Track] = []
+        self._waiting: list[Track] = []
 
     @property
-    def held(self) -> int:
-        """Tracks that wait for a fix."""
-        return len(self._held)
+    def waiting(self) -> int:
+        """Number of tracks that wait for a fix."""
+        return len(self._waiting)
 
     def add_fix(self, fix: Fix) -> None:
-        """Take a fix for place and time.  Raises ValueError when it is older than the one before."""
+        """Add a fix for position and time.  Raises ValueError if it is older than the one before."""
         self._ring.add(fix)
         self._timebase.feed_fix(fix)
 
     def add_track(self, track: Track) -> None:
-        """Take a closed track; it comes out of ``tick`` or ``flush`` as a read, or is counted as a re-read."""
-        self._held.append(track)
+        """Add a closed track; ``tick`` or ``flush`` returns it as a read, or it is counted as a re-read."""
+        self._waiting.append(track)
 
     def tick(self, t_mono_ns: int) -> list[Read]:
-        """Return the reads that are ready now, in the order in which their tracks came."""
+        """Return the reads that are ready, in the order of their tracks."""
         last = self._ring.last
         fixed_ns = None if last is None else last.t_mono_ns
         ready: list[Track] = []
-        held: list[Track] = []
-        for track in self._held:
+        waiting: list[Track] = []
+        for track in self._waiting:
             exposed_ns = track.best.frame.t_mono_ns
             placed = fixed_ns is not None and fixed_ns >= exposed_ns
-            (ready if placed or t_mono_ns - exposed_ns >= self._hold_ns else held).append(track)
-        self._held = held
+            (ready if placed or t_mono_ns - exposed_ns >= self._hold_ns else waiting).append(track)
+        self._waiting = waiting
         return self._finish(ready)
 
     def flush(self) -> list[Read]:
-        """Return all that is held, placed with the fixes there are: the agent stops."""
-        ready, self._held = self._held, []
+        """Return all waiting tracks as reads, geotagged with the fixes there are: the agent stops."""
+        ready, self._waiting = self._waiting, []
         return self._finish(ready)
 
     def _finish(self, tracks: list[Track]) -> list[Read]:

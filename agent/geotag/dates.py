@@ -1,8 +1,8 @@
-"""The day of a fix: which dates of a receiver are believed, and what stands in for one that is missing.
+"""The date of a fix: plausibility of a receiver's dates, and a substitute for a missing one.
 
 A receiver counts weeks in ten bits (IS-GPS-200); one that missed a rollover is 1024 weeks behind, one that missed two
-2048, and one whose maker guessed too far is 1024 ahead.  Only one such shift can lie within ten years.  A date is
-judged apart from the place: a fix may have one without the other.
+2048, and one that corrects too far is 1024 ahead.  At most one such correction gives a date within ten years.  Date and
+position are checked independently: a fix may have one without the other.
 """
 
 from __future__ import annotations
@@ -15,60 +15,60 @@ _DAY_NS = 86_400 * _NS_PER_S
 _ROLLOVER = timedelta(weeks=1024)
 _SHIFTS = (0, 1, 2, -1)
 NOT_BEFORE = date(2026, 1, 1)
-"""No date before this can be true: the software did not exist."""
+"""Earliest plausible date: the software did not exist before."""
 HORIZON_DAYS = 3653
-"""No date later than this after ``NOT_BEFORE`` is believed."""
+"""Latest plausible date, relative to ``NOT_BEFORE``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dated:
-    """What is made of a date."""
+    """The result of checking a date."""
 
     utc_ns: int | None
     corrected: bool = False
-    """True when the day told was whole rollovers off."""
+    """True if the receiver's date was off by whole week rollovers."""
     count: str | None = None
-    """What is to be counted, by the name in the counts."""
+    """Name of the counter to increment."""
 
 
 class DateKeeper:
-    """The dates of one receiver: each checked, and held against the one before by the monotonic clock."""
+    """Checks the dates of one receiver, each against the one before by the monotonic clock."""
 
-    def __init__(self, first: date, horizon_days: int, *, patience: int) -> None:
-        """``patience`` is how many dates in a row may contradict the one before."""
+    def __init__(self, first: date, horizon_days: int, *, max_rejects: int) -> None:
+        """``max_rejects`` consecutive dates that contradict the one before are rejected."""
         self._first, self._last = first, first + timedelta(days=horizon_days)
-        self._patience = patience
+        self._max_rejects = max_rejects
         self._known: tuple[int, bool] | None = None
-        """``UTC - monotonic`` of the last date taken, and whether it was corrected."""
+        """``UTC - monotonic`` of the last accepted date, and whether it was corrected."""
         self._suspect_ns: int | None = None
-        self._suspects = 0
+        self._rejects = 0
 
     def judge(self, day: date | None, tod_ns: int, t_mono_ns: int) -> Dated:
-        """Say when a time of day was; with no day told, the one that the monotonic clock leads to."""
+        """Return the date of a time of day; without a day, from the monotonic clock."""
         if day is None:
             return self._carried(tod_ns, t_mono_ns, None)
-        believed = self._believed(day)
-        if believed is None:
+        plausible = self._believed(day)
+        if plausible is None:
             return self._carried(tod_ns, t_mono_ns, "date_out_of_range")
-        right, corrected = believed
+        right, corrected = plausible
         count = "rollovers_corrected" if corrected else None
         midnight = datetime(right.year, right.month, right.day, tzinfo=UTC)
         utc_ns = int(midnight.timestamp()) * _NS_PER_S + tod_ns
         offset_ns = utc_ns - t_mono_ns
         if self._known is not None and abs(offset_ns - self._known[0]) > _DAY_NS // 2:
             agrees = self._suspect_ns is not None and abs(offset_ns - self._suspect_ns) < _DAY_NS // 2
-            self._suspects = self._suspects + 1 if agrees else 1
+            self._rejects = self._rejects + 1 if agrees else 1
             self._suspect_ns = offset_ns
-            if self._suspects <= self._patience:
+            if self._rejects <= self._max_rejects:
                 return Dated(None, count="date_jumps")
-        self._known, self._suspect_ns, self._suspects = (offset_ns, corrected), None, 0
+        self._known, self._suspect_ns, self._rejects = (offset_ns, corrected), None, 0
         return Dated(utc_ns, corrected, count)
 
     def _carried(self, tod_ns: int, t_mono_ns: int, count: str | None) -> Dated:
         if self._known is None:
             return Dated(None, count=count)
         offset_ns, corrected = self._known
-        # The day that brings the time of day nearest to what the monotonic clock says.
+        # The day with which the time of day is nearest to the monotonic clock.
         days = round((t_mono_ns + offset_ns - tod_ns) / _DAY_NS)
         return Dated(days * _DAY_NS + tod_ns, corrected, count)
 

@@ -1,4 +1,4 @@
-"""The same plate again within a window of time and place: suppressed and counted."""
+"""Suppresses and counts re-reads: the same plate within a window of time and distance."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _FOLD = str.maketrans({"O": "0", "Q": "0", "D": "0", "I": "1", "S": "5", "Z": "2
 
 @dataclass(frozen=True, slots=True)
 class DeduplicatorConfig:
-    """How near two reads of one text must be to be one."""
+    """How close two reads of one text must be to count as one."""
 
     window_s: float = 60.0
     radius_m: float = 150.0
     fold_confusables: bool = False
-    """Take texts that differ only in look-alike characters (0 and O) for the same plate."""
+    """Treat texts that differ only in look-alike characters (0 and O) as the same plate."""
     better_by: float = 0.25
-    """A read more confident by this much than the one before it is kept."""
+    """A re-read that is more confident than the read before by this much is kept."""
     capacity: int = 4096
 
 
@@ -37,7 +37,7 @@ class DeduplicatorCounts:
     admitted: int = 0
     suppressed: int = 0
     better: int = 0
-    """Re-reads kept because they are clearly better than the read before; part of ``admitted``."""
+    """Re-reads kept because they are clearly better than the read before; included in ``admitted``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class _Seen:
 
 
 class Deduplicator:
-    """Remembers the latest admitted read of each text.  One per process; memory is bounded by ``capacity``."""
+    """Stores the latest admitted read of each text.  One per process; memory is bounded by ``capacity``."""
 
     def __init__(self, config: DeduplicatorConfig | None = None) -> None:
         self._config = config or DeduplicatorConfig()
@@ -64,9 +64,9 @@ class Deduplicator:
         return DeduplicatorCounts(self._admitted, self._suppressed, self._better)
 
     def is_new(self, track: Track, where: Geotag) -> bool:
-        """Say whether this is a new read; the window runs from the last read that was admitted.
+        """Return whether this is a new read; the window starts at the last admitted read.
 
-        A parked vehicle beside a waiting patrol car is thus read once a window.
+        A parked vehicle beside a waiting patrol car is thus read once per window.
         """
         text = track.plate.text
         key = text.translate(_FOLD) if self._config.fold_confusables else text

@@ -1,8 +1,8 @@
-"""Sentences of one epoch, put together: which belong to each other, and when all have come.
+"""Assembles the sentences of an epoch: which belong together, and when the epoch is complete.
 
-Sentences with the same time of day are of one epoch; VTG has no time and belongs to the burst it came in.  RMC with
-GGA or GNS holds all there is to know.  Any other set (RMC alone, GGA and ZDA ...) is whole once it is a set that
-the receiver ended an epoch with lately; until that is learnt, once the next epoch begins.
+Sentences with the same time of day are of one epoch; VTG has no time and belongs to its burst.  RMC with GGA or
+GNS has all fields.  Any other set (only RMC, GGA and ZDA ...) is complete if the receiver recently ended an epoch with
+that set; until this is learnt, it is complete when the next epoch begins.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from agent.geotag.sentences import Kind, Sentence
 
 _NS_PER_MS = 1_000_000
 _SETS = 6
-"""Epochs remembered: receivers send different sets in turn, and one lost line must not be learnt for long."""
+"""Number of epochs remembered: receivers send different sets in turn, and a lost line must not be learnt for long."""
 _PAUSE_MS = 300.0
-"""Silence that parts two bursts."""
+"""Silence that separates two bursts."""
 _PLACED = (Kind.GGA, Kind.GNS, Kind.RMC, Kind.GLL)
-"""Whose place is taken, best first."""
+"""Sentences whose position is used, best first."""
 _DATED = (Kind.RMC, Kind.ZDA)
 _MOVED = (Kind.RMC, Kind.VTG)
 
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """What a receiver said of one instant."""
+    """The sentences of one instant."""
 
     tod_ns: int
     t_mono_ns: int
@@ -35,57 +35,57 @@ class Epoch:
 
     @property
     def kinds(self) -> frozenset[Kind]:
-        """The sentences that came."""
+        """The sentences received."""
         return frozenset(part.kind for part in self.parts)
 
     @property
     def places(self) -> list[Sentence]:
-        """The sentences with a place, best first."""
+        """The sentences with a position, best first."""
         placed = [part for part in self.parts if part.place_deg is not None]
         return sorted(placed, key=lambda part: _PLACED.index(part.kind))
 
     @property
     def is_void(self) -> bool:
-        """True when any of them says that there is no position."""
+        """True if any of them says that there is no position."""
         return any(part.void for part in self.parts)
 
     @property
     def day(self) -> Sentence | None:
-        """The sentence whose date is taken."""
+        """The sentence whose date is used."""
         dated = [part for part in self.parts if part.day is not None]
         return min(dated, key=lambda part: _DATED.index(part.kind), default=None)
 
     @property
     def motion(self) -> Sentence | None:
-        """The sentence whose speed is taken."""
+        """The sentence whose speed is used."""
         moved = [part for part in self.parts if part.speed_mps is not None]
         return min(moved, key=lambda part: _MOVED.index(part.kind), default=None)
 
 
 class EpochGatherer:
-    """Takes sentences in turn; hands out each epoch once, when it is whole or over."""
+    """Sentences in, epochs out: each once, when it is complete or over."""
 
     def __init__(self, span_ms: float) -> None:
-        """Sentences of one epoch arrive within ``span_ms``."""
+        """``span_ms`` is the time within which the sentences of one epoch arrive."""
         self._span_ns = round(span_ms * _NS_PER_MS)
         self._epoch: Epoch | None = None
         self._before: tuple[Sentence, int] | None = None
-        """A VTG that came at the head of a burst, and when."""
+        """A VTG at the start of a burst, and its arrival."""
         self._sets: deque[frozenset[Kind]] = deque(maxlen=_SETS)
         self._t_line_ns: int | None = None
 
     @property
     def is_waiting(self) -> bool:
-        """True while an epoch has begun and was not handed out."""
+        """True while an epoch has begun and was not returned."""
         return self._epoch is not None and not self._epoch.done
 
     def note_line(self, t_mono_ns: int) -> bool:
-        """Take note that a line came, whatever it was; True when it is the first after a silence."""
+        """Note the arrival of any line; True if it is the first after a silence."""
         t_ns, self._t_line_ns = self._t_line_ns, t_mono_ns
         return t_ns is None or t_mono_ns - t_ns > _PAUSE_MS * _NS_PER_MS
 
     def add(self, part: Sentence, t_mono_ns: int, *, first_of_burst: bool) -> tuple[bool, list[Epoch]]:
-        """Take a sentence; return whether it was new, and the epochs that it ended or made whole."""
+        """Add a sentence; return whether it was new, and the epochs that it ended or completed."""
         if part.tod_ns is None:
             return self._add_timeless(part, t_mono_ns, first_of_burst=first_of_burst)
         ended: list[Epoch] = []

@@ -1,4 +1,4 @@
-"""Where was the vehicle at an instant: interpolated between fixes, extrapolated for a while, then stale, then unknown.
+"""Position of the vehicle at an instant: interpolated between fixes, extrapolated briefly, then stale, then unknown.
 
 Error model (one sigma; ``docs/geotag-and-time.md`` derives it).  With ``e`` the error of a fix, ``v`` its speed:
 
@@ -6,10 +6,10 @@ Error model (one sigma; ``docs/geotag-and-time.md`` derives it).  With ``e`` the
   ``(1-u) e_a + u e_b + u (1-u) T (|v_b - v_a| + a_unseen T) / 2``, where the velocities are vectors when both
   courses are known; a straight line misses uniformly accelerated motion by exactly ``u (1-u) T |v_b - v_a| / 2``.
   Never more than the distance a vehicle can cover from the nearer fix.
-  A speed that is not told is bounded by ``a_most T`` in place of ``|v_b - v_a|``: both ends are known.
-* extrapolated by ``t`` seconds: ``e + speed_error t + a_most t^2 / 2``; without a course the position stays and
+  An unknown speed is bounded by ``a_max T`` in place of ``|v_b - v_a|``: both ends are known.
+* extrapolated by ``t`` seconds: ``e + speed_error t + a_max t^2 / 2``; without a course the position stays and
   ``v t`` is added; without a speed ``v_most t`` is.
-* stale: ``e + v_most t``: the position is that of the nearest fix, and nothing is claimed about the way since.
+* stale: ``e + v_max t``: the position is that of the nearest fix; the movement since is unknown.
 * a fixed site: the error of its configuration, at any instant.
 
 Before that, ``e`` grows by what speed and movement of the fixes disagree: :mod:`agent.geotag.movement`.
@@ -44,17 +44,17 @@ _WORST_FIRST = (
 
 @dataclass(frozen=True, slots=True)
 class FixRingConfig:
-    """How far the fixes are trusted."""
+    """Limits and error parameters of positions."""
 
     capacity: int = 600
     max_age_s: float = 600.0
-    """Beyond this distance in time a fix says nothing: the method is ``none``."""
+    """Time difference beyond which a fix is not used: the method is ``none``."""
     extrapolate_s: float = 5.0
-    """Beyond this distance in time the vehicle is no longer moved along its last course: ``stale``."""
+    """Time difference beyond which a position is no longer extrapolated: the method is ``stale``."""
     acceleration_max_mps2: float = 4.0
-    """Hard braking or a sharp turn."""
+    """Maximum acceleration: hard braking or a sharp turn."""
     acceleration_unseen_mps2: float = 1.0
-    """Change of speed within a gap that the fixes at its ends do not show."""
+    """Change of speed within a gap that is not visible in the fixes at its ends."""
     speed_error_mps: float = 0.5
     speed_max_mps: float = 60.0
 
@@ -75,14 +75,14 @@ class FixRing:
         return self._fixes[-1] if self._fixes else None
 
     def add(self, fix: Fix) -> None:
-        """Take the next fix.  Raises ValueError when it is not later than the last one."""
+        """Add the next fix.  Raises ValueError if it is not later than the last one."""
         if self._fixes and fix.t_mono_ns <= self._fixes[-1].t_mono_ns:
             raise ValueError("fixes must be added in the order of the monotonic clock")
         doubt_m = self._movement.doubt_m(fix)
         self._fixes.append(replace(fix, error_m=fix.error_m + doubt_m))
 
     def locate(self, t_mono_ns: int) -> Geotag:
-        """Place an instant; always an answer, perhaps ``none``."""
+        """Return the geotag of an instant, possibly with method ``none``."""
         if self._fixes and self._fixes[-1].quality is FixQuality.NONE:
             return _site(self._fixes[-1])
         index = bisect_left(self._fixes, t_mono_ns, key=lambda fix: fix.t_mono_ns)
@@ -125,14 +125,14 @@ class FixRing:
         if a.speed_mps is None or b.speed_mps is None:
             return self._config.acceleration_max_mps2 * gap_s
         if a.course_deg is None or b.course_deg is None:
-            # A receiver leaves the course out when it is slow: the direction is unknown, so both speeds may add up.
+            # Receivers omit the course at low speed: the direction is unknown, so both speeds may add up.
             return a.speed_mps + b.speed_mps
         turn = math.radians(b.course_deg - a.course_deg)
         squared = a.speed_mps**2 + b.speed_mps**2 - 2 * a.speed_mps * b.speed_mps * math.cos(turn)
         return math.sqrt(max(0.0, squared))
 
     def _extrapolate(self, fix: Fix, t_mono_ns: int) -> Geotag:
-        """Dead reckoning; backwards when the fix came after the instant."""
+        """Dead reckoning; backwards if the fix is later than the instant."""
         offset_s = (t_mono_ns - fix.t_mono_ns) / _NS_PER_S
         age_s = abs(offset_s)
         where = Position(fix.lat_deg, fix.lon_deg)
@@ -172,7 +172,7 @@ class FixRing:
 
 
 def _site(fix: Fix) -> Geotag:
-    """A fixed site is where it is: fix quality ``none`` beside a place says that it was configured, not measured."""
+    """The geotag of a fixed site: fix quality ``none`` with a position means configured, not measured."""
     return Geotag(
         method=GeotagMethod.INTERPOLATED,
         lat_deg=fix.lat_deg,

@@ -1,7 +1,7 @@
-"""Distances and positions on the Earth as unit vectors, so antimeridian and poles are no special case.
+"""Distances and positions on the Earth as unit vectors, so antimeridian and poles need no special case.
 
 A geodetic position is treated as its n-vector (Gade 2010, "A Non-singular Horizontal Position Representation")
-on a sphere of the mean radius; over the few kilometres that lie between fixes this is right to 0.6 % of the
+on a sphere of the mean radius; over the few kilometres between fixes the error is below 0.6 % of the
 distance.
 """
 
@@ -37,7 +37,7 @@ class Position:
         return _position((wa * a[0] + wb * b[0], wa * a[1] + wb * b[1], wa * a[2] + wb * b[2]))
 
     def moved(self, course_deg: float, distance_m: float) -> Position:
-        """Point reached along a great circle that starts on a true course; the distance may be negative."""
+        """Point reached along a great circle with a true initial course; the distance may be negative."""
         lat, lon, course = (math.radians(v) for v in (self.lat_deg, self.lon_deg, course_deg))
         angle = distance_m / EARTH_RADIUS_M
         here = _vector(self)

@@ -1,8 +1,8 @@
-"""Speed held against movement: how far a place may be off that does not move as the receiver says it does.
+"""Compares speed with movement: the additional error of a position that does not move as the reported speed says.
 
-A receiver measures speed by the Doppler shift and place by the time of flight; the two fail apart.  A place that
-stands still at speed falls behind by ``v t``, and makes up for it at once when it wakes; a place that leaps is off by
-what no speed explains.  Both are added to the error of the fixes until the two have agreed for a while.
+A receiver measures speed by Doppler shift and position by time of flight; they fail independently.  A frozen position
+falls behind by ``v t``, and catches up in one jump; a position that jumps is off by the distance that the speed does
+not explain.  Both are added to the error of the fixes until the two have agreed for a while.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 _NS_PER_S = 1_000_000_000
 _MAX_GAP_S = 3.0
-"""In a longer gap a way may bend, and speed change, too much for a comparison."""
+"""In a longer gap course and speed may change too much for a comparison."""
 _SPEED_ERROR_MPS = 0.5
 _ACCELERATION_MPS2 = 4.0
 _NOISE_M = 1.0
-"""By which neighbouring fixes differ; far less than their error, which they share."""
+"""Noise between neighbouring fixes; far less than their common error."""
 _CALM_S = 10.0
-"""Agreement for so long ends the doubt."""
+"""Time of agreement after which the additional error ends."""
 
 
 class MovementCheck:
-    """Takes the fixes of one receiver in turn."""
+    """Checks the fixes of one receiver in order."""
 
     def __init__(self) -> None:
         self._last: Fix | None = None
@@ -36,17 +36,17 @@ class MovementCheck:
         self._calm_s = 0.0
 
     def doubt_m(self, fix: Fix) -> float:
-        """Take the next fix; return by how much more than its own error it may be off, in metres."""
+        """Add the next fix; return its additional error in metres."""
         last, self._last = self._last, fix
         if last is None or fix.quality is FixQuality.NONE:
             return 0.0
         gap_s = (fix.t_mono_ns - last.t_mono_ns) / _NS_PER_S
         if gap_s > _MAX_GAP_S or last.speed_mps is None or fix.speed_mps is None:
-            # Nothing can be compared: what is in doubt stays in doubt for as long as it would have.
+            # Nothing can be compared: an additional error lasts as long as it would have.
             self._rest(gap_s)
             return self._behind_m + self._leapt_m
         moved_m = Position(last.lat_deg, last.lon_deg).distance_m(Position(fix.lat_deg, fix.lon_deg))
-        # The trapezoidal rule misses the way of a vehicle whose acceleration differs by A from uniform by A T^2 / 8.
+        # If the acceleration differs by A from uniform, the trapezoidal rule is off by A T^2 / 8.
         way_m = (last.speed_mps + fix.speed_mps) / 2 * gap_s
         free_m = _NOISE_M + _SPEED_ERROR_MPS * gap_s + _ACCELERATION_MPS2 * gap_s * gap_s / 8
         self._take(way_m - moved_m, free_m, gap_s)
@@ -60,7 +60,7 @@ class MovementCheck:
         if missing_m > 0:
             self._behind_m += missing_m
             return
-        # Back where it should be: a leap forward that makes up for what was missing is no leap.
+        # Back at the right position: a jump forward by the missing distance is not an error.
         caught_up_m = min(self._behind_m, -missing_m)
         self._behind_m -= caught_up_m
         left_m = -missing_m - caught_up_m

@@ -1,9 +1,9 @@
-"""Lines of a receiver -> fixes: sentences of one epoch put together, or a report of gpsd, or a fixed site's place.
+"""Lines of a receiver -> fixes: from the sentences of an epoch, a gpsd report, or the position of a fixed site.
 
-A line that is refused leaves the state as it was (https://github.com/adafruit/Adafruit_GPS/issues/128); every
-refusal is counted by its reason.  A fix that contradicts the one before (time running against the monotonic clock,
-a speed no car reaches) is refused a few times; when such fixes keep agreeing with each other they become the new
-truth, so that one bad fix can never lock the good ones out.  Date and place are judged apart.
+A refused line does not change the state (https://github.com/adafruit/Adafruit_GPS/issues/128); every
+refusal is counted by its reason.  A fix that contradicts the one before (time inconsistent with the monotonic clock,
+impossible speed) is rejected a few times; if such fixes keep agreeing with each other, the parser resynchronises to
+them, so that one bad fix cannot cause all later ones to be rejected.  Date and position are checked independently.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _NS_PER_MS = 1_000_000
 _DAY_NS = 86_400 * NS_PER_S
 _UNKNOWN_HDOP = 5.0
 _NOWHERE = Position(0.0, 0.0)
-"""What a receiver says that has a fix and no position: no land lies within 500 km."""
+"""Radius around 0 N 0 E, which some receivers report without a position: no land is within 500 km."""
 _NOWHERE_M = 100_000.0
 
 UERE_M = {
@@ -49,84 +49,84 @@ corrections typically leave."""
 
 @dataclass(frozen=True, slots=True)
 class NmeaConfig:
-    """What is believed of a receiver."""
+    """Plausibility limits for a receiver."""
 
     not_before: date = NOT_BEFORE
-    """No date before this can be true: the software did not exist."""
+    """Earliest plausible date: the software did not exist before."""
     horizon_days: int = HORIZON_DAYS
-    """No date later than this after ``not_before`` is believed."""
+    """Latest plausible date, relative to ``not_before``."""
     latency_ms: float = 0.0
-    """Known delay from the instant of an epoch to the first byte of its first sentence."""
+    """Known delay from an epoch to the first byte of its first sentence."""
     max_speed_mps: float = 90.0
-    patience: int = 5
-    """Contradicting fixes refused in a row before they are the new truth."""
+    max_rejects: int = 5
+    """Consecutive contradicting fixes rejected before a resynchronisation."""
     clock_tolerance_ms: float = 500.0
-    """Most by which receiver time and monotonic clock may differ between two fixes: sentences jitter."""
+    """Maximum difference between receiver time and monotonic clock from one fix to the next: sentences jitter."""
     epoch_span_ms: float = 2000.0
-    """Sentences of one epoch arrive within this; a burst at 4800 baud takes a second."""
+    """Time within which the sentences of one epoch arrive; a burst at 4800 baud takes a second."""
     max_disagreement_m: float = 50.0
-    """Places of one epoch must lie this close: a second check where the checksum has only 8 bits."""
+    """Maximum distance between positions of one epoch: a second check, as the checksum has only 8 bits."""
     distrust_factor: float = 4.0
-    """By how much the error of a fix grows that became the new truth by patience."""
+    """Factor for the error of a fix accepted by resynchronisation."""
     min_alt_m: float = -500.0
     max_alt_m: float = 9_000.0
-    """No road lies lower or higher."""
+    """Range of altitudes of roads."""
 
 
 @dataclass(frozen=True, slots=True)
 class NmeaCounts:
-    """Everything that came in and what became of it, since the start."""
+    """Counts of all lines by what became of them, since the start."""
 
     lines: int = 0
-    """Sentences and lines without one."""
+    """Sentences, and lines without one."""
     fixes: int = 0
     dateless_fixes: int = 0
-    """Of these, fixes whose date is not known or not believed: a place without a time."""
+    """Of these, fixes whose date is unknown or implausible: a position without a time."""
     binary_bytes: int = 0
-    """Bytes that belong to no sentence and no line of text."""
+    """Bytes that belong to no sentence or text line."""
     behind_binary: int = 0
-    """Sentences with something in front of them that belongs to no sentence."""
+    """Sentences preceded by bytes that belong to no sentence."""
     other: int = 0
-    """Sound sentences of kinds that are not used here, proprietary ones included."""
+    """Valid sentences of types that are not used, including proprietary ones."""
     garbage: int = 0
     bad_checksum: int = 0
     bad_fields: int = 0
     void: int = 0
-    """Sentences in which the receiver itself says that it has no position."""
+    """Sentences marked by the receiver as having no position."""
     taken: int = 0
     """Sentences of an epoch: RMC, GGA, GNS, GLL, ZDA and VTG."""
     reports: int = 0
-    """Positions that came as JSON: from gpsd, or of a fixed site."""
+    """Positions received as JSON: from gpsd, or of a fixed site."""
     duplicate: int = 0
     bad_date: int = 0
     date_out_of_range: int = 0
     date_jumps: int = 0
-    """Dates refused because the one before was days away."""
+    """Dates rejected because the one before was days away."""
     rollovers_corrected: int = 0
     incomplete_epochs: int = 0
-    """Epochs without a place."""
+    """Epochs without a position."""
     disagreements: int = 0
-    """Epochs whose sentences contradict each other: places far apart, or one of them says that there is none."""
+    """Epochs whose sentences contradict each other: positions far apart, or one without a position."""
     impossible_places: int = 0
-    """Places where no vehicle is: around 0 N 0 E, or at the height of no road."""
+    """Impossible positions: around 0 N 0 E, or at an altitude without roads."""
     time_back: int = 0
     time_jumps: int = 0
     jumps: int = 0
-    """Fixes refused for the speed they imply."""
+    """Fixes rejected for the speed that they imply."""
     resyncs: int = 0
-    """Contradicting fixes accepted after patience ran out."""
+    """Contradicting fixes accepted after ``max_rejects`` rejections."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Solution:
-    """A fix and the time of day it was solved for, if any."""
+    """A fix and the time of day for which it was solved, if any."""
 
     fix: Fix
     tod_ns: int | None
 
 
 class NmeaState:
-    """Feeds on lines, yields fixes.  One per receiver and per thread."""
+    """NMEA lines in, fixes out.  One per receiver and per thread."""
 
     def __init__(self, config: NmeaConfig | None = None) -> None:
         self._config = config or NmeaConfig()
@@ -134,7 +134,7 @@ class NmeaState:
         self._kinds: Counter[Kind] = Counter()
         self._epochs = EpochGatherer(self._config.epoch_span_ms)
         self._dates = DateKeeper(
-            self._config.not_before, self._config.horizon_days, patience=self._config.patience
+            self._config.not_before, self._config.horizon_days, max_rejects=self._config.max_rejects
         )
         self._last: _Solution | None = None
         self._suspect: _Solution | None = None
@@ -147,21 +147,21 @@ class NmeaState:
 
     @property
     def kinds(self) -> Mapping[Kind, int]:
-        """How many sentences of each kind came, void ones included."""
+        """Number of sentences of each kind, including void ones."""
         return dict(self._kinds)
 
     @property
     def is_waiting(self) -> bool:
-        """True while an epoch has begun and is in no count yet."""
+        """True while an epoch has begun and is not counted yet."""
         return self._epochs.is_waiting
 
     def feed(self, line: NmeaLine) -> Fix | None:
-        """Take one line; return the newest fix that it completed.  Never raises, whatever the line holds."""
+        """Add one line; return the newest fix that it completed.  Never raises, whatever the line contains."""
         fixes = self.take(line)
         return fixes[-1] if fixes else None
 
     def take(self, line: NmeaLine) -> list[Fix]:
-        """Take one line; return the fixes that it completed: the end of one epoch may be the whole of the next."""
+        """Add one line; return the fixes that it completed: it may end one epoch and complete the next."""
         self._counts["binary_bytes"] += line.binary_bytes
         first_of_burst = self._epochs.note_line(line.t_mono_ns)
         if is_report(line.text):
@@ -215,7 +215,7 @@ class NmeaState:
 
     def _judge(self, new: _Solution) -> list[Fix]:
         if self._last is not None and new.fix.t_mono_ns <= self._last.fix.t_mono_ns:
-            # A burst after a stall: patience cannot make an instant come after itself.
+            # A burst after a stall: two fixes with one arrival time; a resynchronisation would not help.
             self._count("time_back")
             return []
         contradiction = self._contradiction(self._last, new)
@@ -225,14 +225,14 @@ class NmeaState:
         agrees = self._suspect is not None and self._contradiction(self._suspect, new) is None
         self._suspects = self._suspects + 1 if agrees else 1
         self._suspect = new
-        if self._suspects <= self._config.patience:
+        if self._suspects <= self._config.max_rejects:
             return []
         self._count("resyncs")
         doubted = replace(new.fix, error_m=new.fix.error_m * self._config.distrust_factor)
         return [self._accept(_Solution(doubted, new.tod_ns))]
 
     def _wrong(self, epoch: Epoch) -> str | None:
-        """What is wrong with an epoch whatever came before it, as the name of a count."""
+        """Return why an epoch is invalid, regardless of the fix before, as the name of a count; None if it is valid."""
         places = epoch.places
         if not places:
             return "incomplete_epochs"
@@ -261,13 +261,13 @@ class NmeaState:
         return new.fix
 
     def _contradiction(self, before: _Solution | None, new: _Solution) -> str | None:
-        """Why a fix cannot follow the one before, as the name of a count; None when it can."""
+        """Return why a fix cannot follow the one before, as the name of a count; None if it can."""
         if before is None:
             return None
         a, b = before.fix, new.fix
         gone_s = (b.t_mono_ns - a.t_mono_ns) / NS_PER_S
         if before.tod_ns is not None and new.tod_ns is not None:
-            # Of the day nothing is said here: by how much time of day and monotonic clock run apart.
+            # Without the date: the difference between time of day and monotonic clock.
             apart_ns = new.tod_ns - before.tod_ns - (b.t_mono_ns - a.t_mono_ns)
             apart_s = ((apart_ns + _DAY_NS // 2) % _DAY_NS - _DAY_NS // 2) / NS_PER_S
             if gone_s + apart_s <= 0:

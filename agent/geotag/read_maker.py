@@ -1,4 +1,4 @@
-"""Track + time + place -> the read, with its id and its pictures."""
+"""Track, time and geotag -> the read, with its id and its pictures."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ NON_HIT = "nonhit"
 
 @dataclass(frozen=True, slots=True)
 class ReadMaker:
-    """What every read of this process has in common, and how its parts are made."""
+    """Makes reads: the values that all reads of a process share, and the sources of the others."""
 
     ids: ReadIdMint
     pictures: PictureMaker
     models: tuple[str, ...]
     software: str
     roles: Mapping[str, str]
-    """Role of each camera by its name: front, rear, left, right."""
+    """Role of each camera by name: front, rear, left, right."""
 
     def make(self, track: Track, when: TimeTag, where: Geotag) -> Read:
-        """Build the read.  Raises ImageError when the pixels of the track cannot be encoded."""
+        """Build the read.  Raises ImageError if the track's pixels cannot be encoded."""
         pictures = self.pictures.make(track.best)
         return Read(
             read_id=self.ids.mint(when.utc_ns),
@@ -85,7 +85,7 @@ def box_px(box: Box, width_px: int, height_px: int) -> tuple[int, int, int, int]
 
 
 def picture_ref(picture: Picture) -> PictureRef:
-    """Return what a read says of one of its pictures."""
+    """Return the reference to a picture in a read."""
     return PictureRef(
         kind=picture.kind,
         sha256=picture.sha256,

@@ -1,7 +1,7 @@
-"""Positions that come as JSON: the TPV reports of gpsd, and the place of a fixed site from the configuration.
+"""Positions in JSON: TPV reports of gpsd, and the position of a fixed site from the configuration.
 
-gpsd's reports are described in gpsd_json(5).  They have no checksum; they come over a socket of this machine or
-from its own configuration, not over a serial line.
+gpsd's reports are described in gpsd_json(5).  They have no checksum; they come over a local socket or from the
+configuration, not over a serial line.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Report:
     error_m: float
     """One-sigma horizontal error."""
     quality: FixQuality
-    """``NONE`` for a fixed site: no satellite had a part in it."""
+    """``NONE`` for a fixed site, which uses no satellites."""
     day: date | None = None
     tod_ns: int | None = None
     alt_m: float | None = None
@@ -47,12 +47,12 @@ class Report:
 
 
 def is_report(text: str) -> bool:
-    """True for a line that is JSON and no sentence."""
+    """True for a line of JSON."""
     return text.startswith('{"')
 
 
 def parse_report(text: str) -> Report:
-    """Parse one line.  Raises RefusedError with the reason when it holds no position."""
+    """Parse one line.  Raises RefusedError with the reason if it has no position."""
     try:
         report = json.loads(text) if len(text) <= _MAX_CHARS else None
     except (ValueError, RecursionError) as error:
@@ -94,7 +94,7 @@ def _tpv(report: dict[str, Any]) -> Report:
 
 
 def _error_m(report: dict[str, Any]) -> float:
-    """Of its estimates gpsd says that their certainty is unknown: they are taken as one sigma, which is cautious."""
+    """Estimates of gpsd have an unknown confidence: they are used as one sigma, which is conservative."""
     east_m, north_m = (_number(report, name, 0, math.inf) for name in ("epx", "epy"))
     either_m = _number(report, "eph", 0, math.inf)
     if east_m is not None and north_m is not None:

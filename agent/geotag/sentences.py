@@ -1,9 +1,9 @@
-"""One NMEA 0183 sentence -> its strictly checked fields; anything doubtful is refused with a reason.
+"""Parses one NMEA 0183 sentence strictly; anything doubtful is refused with a reason.
 
-A sentence is found wherever it starts: receivers put it behind binary messages, TAG blocks and blanks.  The values
-are checked here and not by pynmea2, which hands back what it cannot convert
-(https://github.com/Knio/pynmea2/issues/43); an 8-bit checksum lets one bad line in 256 through.  A sentence may be
-longer or shorter than its edition of the standard has it, as long as every field that is used is there.
+A sentence is found wherever it starts: it may follow binary messages, TAG blocks and spaces.  The values are checked
+here and not by pynmea2, which returns what it cannot convert as it is (https://github.com/Knio/pynmea2/issues/43); an
+8-bit checksum misses one bad line in 256.  A sentence may have more or fewer fields than in its edition of the
+standard, as long as every field that is used is present.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NS_PER_S = 1_000_000_000
 _MPS_PER_KNOT = 1852 / 3600
 _MPS_PER_KMH = 1 / 3.6
 _MAX_CHARS = 128
-"""NMEA 0183 allows 82; receivers with many digits exceed it, garbage exceeds it by far."""
+"""NMEA 0183 allows 82; some receivers exceed it by a few digits, garbage by far."""
 
 _SENTENCE = re.compile(
     r"(?:\$|(?=!))(!?[A-Z0-9]{3,8})(?:,([^*$!\r\n]*))?\*([0-9A-Fa-f]{2})(?![0-9A-Za-z])", re.ASCII
@@ -41,7 +41,7 @@ _CENTURY_TURN = 80
 """GPS time begins in 1980: 80..99 are 19xx."""
 
 _RMC_MIN, _GGA_MIN, _GNS_MIN, _GLL_MIN, _ZDA_MIN, _VTG_MIN = 9, 10, 9, 6, 4, 8
-"""Fields up to the last one that is needed."""
+"""Number of fields up to the last required one."""
 _VTG_OLD = 4
 """Editions before 2.0 have no units between the numbers."""
 
@@ -55,9 +55,9 @@ _QUALITY: Final = {
     "9": FixQuality.DGNSS,
 }
 _MIN_SATELLITES = 3
-"""With fewer in use than a plane fix needs, the receiver goes by what it knew before."""
+"""With fewer satellites than a 2D fix needs, the receiver extrapolates."""
 _NO_POSITION = frozenset({"0", "7", "8"})
-"""No fix, typed in by hand, simulator: none of them is where the vehicle is."""
+"""No fix, manual input, simulator: not the vehicle's position."""
 _MODE: Final = {
     "": FixQuality.GNSS,
     "A": FixQuality.GNSS,
@@ -69,7 +69,7 @@ _MODE: Final = {
     "R": FixQuality.RTK,
     "E": FixQuality.ESTIMATED,
 }
-"""Mode indicators of NMEA 2.3 and later; Quectel's C and U (caution, unsafe) are positions all the same."""
+"""Mode indicators of NMEA 2.3 and later; Quectel's C and U (caution, unsafe) are positions, too."""
 _VOID_MODES = frozenset({"N", "M", "S"})
 _BEST_FIRST = (FixQuality.RTK, FixQuality.DGNSS, FixQuality.GNSS, FixQuality.ESTIMATED)
 
@@ -85,7 +85,7 @@ class Refusal(StrEnum):
 
 
 class RefusedError(ValueError):
-    """A line that is not used; carries the reason for the count."""
+    """A line that is not used, with the reason under which it is counted."""
 
     def __init__(self, reason: Refusal) -> None:
         super().__init__(reason.value)
@@ -93,7 +93,7 @@ class RefusedError(ValueError):
 
 
 class Kind(StrEnum):
-    """The sentences that say something of place or time."""
+    """The sentence types with position or time."""
 
     RMC = "RMC"
     GGA = "GGA"
@@ -105,16 +105,16 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """What one sentence says; None where it says nothing."""
+    """The fields of one sentence; None where it has none."""
 
     kind: Kind
     tod_ns: int | None = None
     """Time of day, UTC; VTG has none."""
     day: date | None = None
     bad_date: bool = False
-    """True when a date was there and none exists like it; the position is not to blame."""
+    """True if the date is invalid; the position may still be valid."""
     void: bool = False
-    """The receiver itself says that it has no position."""
+    """True if the receiver marked it as having no position."""
     place_deg: tuple[float, float] | None = None
     """Latitude and longitude, WGS 84."""
     speed_mps: float | None = None
@@ -127,17 +127,17 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A sentence with a right checksum inside a line."""
+    """A sentence with a valid checksum inside a line."""
 
     address: str
     """Talker and kind; a leading ``!`` marks encapsulated data (AIS)."""
     fields: tuple[str, ...]
     before: int
-    """Characters between it and what came before it in the line."""
+    """Number of characters between it and the sentence before it in the line."""
 
 
 def find_sentences(text: str) -> list[Found]:
-    """Return every sentence with a right checksum, wherever it starts."""
+    """Return all sentences with a valid checksum, wherever they start."""
     found, end = [], 0
     for match in _SENTENCE.finditer(text):
         if _is_sound(match):
@@ -148,7 +148,7 @@ def find_sentences(text: str) -> list[Found]:
 
 
 def refusal_of(text: str) -> Refusal:
-    """Why there is no sentence in a line: a wrong checksum, or not even the shape of one."""
+    """Return why there is no sentence in a line: a wrong checksum, or no sentence at all."""
     shaped = any(len(match[0]) <= _MAX_CHARS for match in _SENTENCE.finditer(text))
     return Refusal.BAD_CHECKSUM if shaped else Refusal.GARBAGE
 
@@ -156,7 +156,7 @@ def refusal_of(text: str) -> Refusal:
 def parse_sentence(text: str) -> Sentence:
     """Parse the last sentence of a line.
 
-    Raises RefusedError with the reason when there is none, or none of the kinds used here.
+    Raises RefusedError with the reason if there is none of a type that is used.
     """
     found = find_sentences(text)
     if not found:
@@ -165,8 +165,8 @@ def parse_sentence(text: str) -> Sentence:
 
 
 def parse_fields(found: Found) -> Sentence:
-    """Read the fields of a sentence that was found.  Raises RefusedError with the reason."""
-    # Any talker: who may say where it is is as good as endless (GP, GN, GB, BD, GQ, GI, IN, II, SN ...).
+    """Parse the fields of a sentence.  Raises RefusedError with the reason."""
+    # Any talker: there are many of them (GP, GN, GB, BD, GQ, GI, IN, II, SN ...).
     parse = _PARSERS.get(found.address[2:])
     if parse is None or found.address.startswith(("P", "!")):
         raise RefusedError(Refusal.OTHER)
@@ -180,7 +180,7 @@ def _is_sound(match: re.Match[str]) -> bool:
 
 def _rmc(fields: list[str]) -> Sentence:
     _need(fields, _RMC_MIN)
-    # The mode came with NMEA 2.3; what follows it (navigational status, 4.1) many receivers always say V.
+    # The mode was added in NMEA 2.3; in the navigational status after it (4.1) many receivers always send V.
     mode = fields[11] if len(fields) > 11 else ""  # noqa: PLR2004 - as above
     day, bad = _date(fields[8])
     said = Sentence(Kind.RMC, _time_of_day(fields[0]), day, bad)
@@ -219,7 +219,7 @@ def _gga(fields: list[str]) -> Sentence:
 
 
 def _gns(fields: list[str]) -> Sentence:
-    """One mode letter for each constellation: the best of them is that of the position."""
+    """One mode letter per constellation: the best of them is that of the position."""
     _need(fields, _GNS_MIN)
     tod_ns = _time_of_day(fields[0])
     modes = set(fields[5]) - _VOID_MODES
@@ -238,10 +238,10 @@ def _gns(fields: list[str]) -> Sentence:
 
 
 def _gll(fields: list[str]) -> Sentence:
-    """Time and status came with NMEA 2.0; a place without them is of no known instant."""
+    """Time and status were added in NMEA 2.0; a position without them has no known time."""
     _need(fields, _GLL_MIN)
     tod_ns = _time_of_day(fields[4])
-    mode = fields[6] if len(fields) > 6 else ""  # noqa: PLR2004 - the mode came with NMEA 2.3
+    mode = fields[6] if len(fields) > 6 else ""  # noqa: PLR2004 - the mode was added in NMEA 2.3
     if fields[5] == "V" or mode in _VOID_MODES:
         return Sentence(Kind.GLL, tod_ns, void=True)
     if fields[5] != "A":
@@ -267,7 +267,7 @@ def _vtg(fields: list[str]) -> Sentence:
     if len(fields) == _VTG_OLD:
         return Sentence(Kind.VTG, speed_mps=_speed(fields[2], _MPS_PER_KNOT), course_deg=_course(fields[0]))
     _need(fields, _VTG_MIN)
-    mode = fields[8] if len(fields) > 8 else ""  # noqa: PLR2004 - the mode came with NMEA 2.3
+    mode = fields[8] if len(fields) > 8 else ""  # noqa: PLR2004 - the mode was added in NMEA 2.3
     if mode in _VOID_MODES:
         return Sentence(Kind.VTG)
     speed_mps = _speed(fields[4], _MPS_PER_KNOT)
@@ -311,14 +311,14 @@ def _position(fields: list[str]) -> tuple[float, float]:
 def _time_of_day(field: str) -> int:
     match = _TIME.fullmatch(field)
     if match is None:
-        # An empty time comes with an empty position: a receiver that has not found itself yet.
+        # An empty time comes with an empty position: the receiver has no fix yet.
         raise RefusedError(Refusal.BAD_FIELDS if field else Refusal.VOID)
     seconds = int(match[1]) * 3600 + int(match[2]) * 60 + int(match[3])
     return seconds * NS_PER_S + int((match[4] or "0").ljust(9, "0")[:9])
 
 
 def _date(field: str) -> tuple[date | None, bool]:
-    """Return the date and whether one was there that does not exist."""
+    """Return the date, and whether there was an invalid one."""
     match = _DATE.fullmatch(field)
     if match is None:
         return None, bool(field)
@@ -348,7 +348,7 @@ def _hdop(field: str) -> float | None:
     hdop = _optional(field)
     if hdop is not None and hdop < 0:
         raise RefusedError(Refusal.BAD_FIELDS)
-    # Some receivers write 0 for "not known" beside a valid position.
+    # Some receivers write 0 for "unknown" beside a valid position.
     return hdop or None
 
 

@@ -1,13 +1,13 @@
-"""Monotonic clock -> UTC, disciplined by GNSS fixes first, else by the operating system's NTP clock, else held.
+"""Monotonic clock -> UTC, disciplined by GNSS fixes, else by the operating system's NTP clock, else held.
 
-A sentence arrives after the instant it speaks of, never before: of the recent samples of ``UTC - monotonic`` the
+A sentence arrives after the instant of its fix, never before: of the recent samples of ``UTC - monotonic`` the
 largest credible one has the least delay (the minimum filter of NTP's clock filter algorithm, RFC 5905 section 10);
 samples far from the median are not credible.  Small corrections are slewed at no more than 500 ppm, so that reads
 taken one after the other stay in order; a correction above 128 ms steps (RFC 5905, STEPT).
 
-A receiver that has just woken may say a wrong date for seconds, and mean it.  Its time is taken once it agrees with
-NTP, or has kept on for a while: the longer, the less likely its date is.  Until then there is no time, rather than a
-wrong one: reads are dated afterwards, by the anchor.
+A receiver that has just started may report a wrong date as valid for seconds.  Its time is accepted once it agrees with
+NTP, or has been consistent for a while, which is longer for an unlikely date.  Until then there is no time, rather than
+a wrong one: reads are dated afterwards, by the time anchor.
 """
 
 from __future__ import annotations
@@ -35,33 +35,33 @@ _DAY_NS = 86_400 * _NS_PER_S
 
 @dataclass(frozen=True, slots=True)
 class TimebaseConfig:
-    """What is believed of the clocks."""
+    """Parameters of the clocks."""
 
     window: int = 32
-    """Fixes remembered."""
+    """Number of fixes kept."""
     window_s: float = 120.0
-    """Age up to which a remembered fix takes part."""
+    """Maximum age of a fix that is used."""
     drift_ppm: float = 50.0
-    """Bound on the error in rate of the board's crystal."""
+    """Bound on the rate error of the board's crystal."""
     gnss_uncertainty_ms: float = 150.0
-    """One sigma of the receiver's unknown latency; less where it was calibrated or a pulse per second is wired."""
+    """One sigma of the receiver's unknown latency; less if it was calibrated or a pulse per second is wired."""
     ntp_uncertainty_ms: float = 100.0
     gnss_fresh_s: float = 30.0
     ntp_fresh_s: float = 300.0
     credible_ms: float = 500.0
-    """Samples farther from the median are left out."""
+    """Samples farther from the median are ignored."""
     slew_ppm: float = 500.0
     step_ms: float = 128.0
     held_max_ms: float = 60_000.0
-    """Held time with more uncertainty than this is no time."""
+    """Held time with more uncertainty than this is not used."""
     confirm_s: float = 3.0
-    """The receiver's first time is taken when it has kept on for so long ..."""
+    """Time for which a receiver's first time must be consistent to be accepted ..."""
     suspect_s: float = 120.0
-    """... and for so long when its date was corrected, is years ahead, or contradicts what is known."""
+    """... and the time if its date was corrected, is years ahead, or contradicts the known time."""
     ntp_agreement_ms: float = 1_000.0
-    """A difference up to this between receiver and NTP confirms the receiver at once."""
+    """Maximum difference between receiver and NTP at which the receiver is accepted at once."""
     likely_until: date = date(NOT_BEFORE.year + 5, 1, 1)
-    """A later date is possible and not likely."""
+    """Later dates are possible but unlikely."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +73,13 @@ class TimebaseCounts:
     contradictions: int = 0
     """NTP samples that differ from fresh GNSS time by more than both uncertainties allow; GNSS wins."""
     steps: int = 0
-    """Corrections too large to slew, the first setting not counted."""
+    """Corrections too large to slew, without the first setting."""
     unconfirmed: int = 0
-    """Fixes whose time was not taken, or not yet: it had not kept on for long enough."""
+    """Fixes whose time was not accepted, or not yet, because it was not consistent for long enough."""
 
 
 _REMEMBERED = 32
-"""Corrections kept: reads are tagged a second or two after their exposure, when fixes have come in between."""
+"""Number of corrections kept: reads are tagged a second or two after their exposure, with fixes in between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class _Discipline:
 
 @dataclass(frozen=True, slots=True)
 class _Claim:
-    """A time that a receiver keeps to, not taken yet."""
+    """A consistent time of a receiver, not accepted yet."""
 
     t_mono_ns: int
     offset_ns: int
@@ -110,14 +110,14 @@ class Timebase:
         self._config = config or TimebaseConfig()
         self._samples: deque[tuple[int, int]] = deque(maxlen=self._config.window)
         self._disciplines: deque[_Discipline] = deque(maxlen=_REMEMBERED)
-        """Since the last step, oldest first: an instant keeps its tag when a later correction comes."""
+        """Since the last step, oldest first: an instant keeps its tag after a later correction."""
         self._t_gnss_ns: int | None = None
         self._ntp_offset_ns: int | None = None
         self._taken: _Claim | None = None
-        """What the receiver's time was when it was taken; None before."""
+        """The receiver's time when it was accepted; None before."""
         self._claim: _Claim | None = None
         self._claimed: deque[tuple[int, int]] = deque(maxlen=self._config.window)
-        """Samples of the claim: the least delay may be among them."""
+        """Samples of the claim, which may include the one with the least delay."""
         self._likely_until_ns = (
             round(datetime.combine(self._config.likely_until, time(), UTC).timestamp()) * _NS_PER_S
         )
@@ -135,7 +135,7 @@ class Timebase:
         return TimebaseCounts(self._fixes, self._ntp_samples, self._contradictions, self._steps, self._unconfirmed)
 
     def feed_fix(self, fix: Fix) -> None:
-        """Take the time of a fix, if it has one and is believed."""
+        """Add the time of a fix, if it has one that is accepted."""
         if fix.utc_ns is None:
             return
         self._fixes += 1
@@ -149,14 +149,14 @@ class Timebase:
         centre = median(offsets)
         credible = [o for o in offsets if abs(o - centre) <= self._config.credible_ms * _NS_PER_MS]
         if not credible:
-            # An even number of samples in two camps: the newer camp is right, a receiver only learns.
+            # An even number of samples in two groups: the newer group is right, receivers only get better.
             credible = offsets[-1:]
         best = max(credible)
         spread_ms = (best - median(credible)) / _NS_PER_MS
         self._steer(TimeSource.GNSS, fix.t_mono_ns, best, self._config.gnss_uncertainty_ms + spread_ms)
 
     def settle(self) -> None:
-        """Take a likely time that had no chance to keep on: the agent stops, and its reads would never be dated."""
+        """Accept a likely time that is still pending: the agent stops, and its reads would never be dated."""
         claim = self._claim
         if self._taken is not None or claim is None or claim.is_doubtful or self._ntp_offset_ns is not None:
             return
@@ -166,11 +166,11 @@ class Timebase:
         self._steer(TimeSource.GNSS, t_mono_ns, best, self._config.gnss_uncertainty_ms + self._config.credible_ms)
 
     def _is_confirmed(self, fix: Fix, utc_ns: int) -> bool:
-        """Whether the time of a fix is taken: it was, it is of the same day, or it has kept on for long enough."""
+        """Return whether a fix's time is accepted: it was, is of the same day, or was consistent for long enough."""
         claim = _Claim(fix.t_mono_ns, utc_ns - fix.t_mono_ns, self._is_doubtful(fix, utc_ns))
         apart_ntp_ns = None if self._ntp_offset_ns is None else abs(claim.offset_ns - self._ntp_offset_ns)
         if apart_ntp_ns is not None and apart_ntp_ns > _DAY_NS // 2:
-            # Networks are seconds wrong, receivers weeks: a day that NTP denies is never taken in this boot.
+            # NTP may be off by seconds, receivers by weeks: a date that contradicts NTP is never accepted in this boot.
             self._contradictions += 1
             self._claim = None
             return False
@@ -191,7 +191,7 @@ class Timebase:
         if first is None or abs(claim.offset_ns - first.offset_ns) > self._config.credible_ms * _NS_PER_MS:
             self._claim = first = claim
             self._claimed.clear()
-        # A likely date takes the place of an unlikely one as quickly as that of none.
+        # A likely date replaces an unlikely one as quickly as if there was none.
         established = self._taken is not None and not self._taken.is_doubtful
         slow = claim.is_doubtful or contradicts or established
         needed_s = self._config.suspect_s if slow else self._config.confirm_s
@@ -204,7 +204,7 @@ class Timebase:
         return fix.date_corrected or utc_ns >= self._likely_until_ns
 
     def feed_ntp(self, t_mono_ns: int, utc_ns: int) -> None:
-        """Take a reading of the operating system's clock, made while it says that it is synchronised."""
+        """Add a sample of the operating system's clock, taken while it was synchronised."""
         self._ntp_samples += 1
         self._ntp_offset_ns = utc_ns - t_mono_ns
         if self._taken is not None and abs(self._taken.offset_ns - self._ntp_offset_ns) > _DAY_NS // 2:
@@ -220,7 +220,7 @@ class Timebase:
         self._steer(TimeSource.NTP, t_mono_ns, utc_ns - t_mono_ns, self._config.ntp_uncertainty_ms)
 
     def tag(self, t_mono_ns: int) -> TimeTag:
-        """Say when an instant of this boot was, instants before the first fix included."""
+        """Return the UTC of an instant of this boot, including instants before the first fix."""
         if not self._disciplines:
             return TimeTag(None, TimeSource.NONE, None)
         known = self._disciplines[-1]
@@ -229,17 +229,17 @@ class Timebase:
         if uncertainty_ms > self._config.held_max_ms:
             return TimeTag(None, TimeSource.NONE, None)
         offset_ns = self._offset_ns(t_mono_ns)
-        # While a correction is still being slewed in, the tag is off by what is left of it.
+        # While a correction is being slewed in, the tag is off by the rest of it.
         uncertainty_ms += abs(known.target_ns - offset_ns) / _NS_PER_MS
         fresh_s = self._config.gnss_fresh_s if known.source is TimeSource.GNSS else self._config.ntp_fresh_s
         source = known.source if age_ns <= fresh_s * _NS_PER_S else TimeSource.HELD
         return TimeTag(t_mono_ns + offset_ns, source, uncertainty_ms)
 
     def time_anchor(self) -> TimeAnchor | None:
-        """Return the tie of this boot to UTC once when there is one to tell, else None.
+        """Return the time anchor of this boot if a new one is due, else None.
 
-        There is when time first becomes known, when its uncertainty is ten times smaller than last told, and after
-        a step: what was dated with the last tie should then be dated again.
+        One is due when time first becomes known, when its uncertainty is ten times smaller than in the last one, and
+        after a step: records dated by the last anchor should then be dated again.
         """
         due, self._due = self._due, None
         return due

@@ -1,4 +1,4 @@
-"""Floats of the stages -> integer units of the wire: rounded, and clamped to its ranges.
+"""Converts floats to the integer units of the wire: rounded, and clamped to their ranges.
 
 Clamped rather than refused: a read with an absurd error bound is still a read.
 """
@@ -25,10 +25,10 @@ def clamp(value: int, low: int, high: int) -> int:
 
 
 def scaled(value: float | None, scale: float, low: int, high: int) -> int | None:
-    """Round ``value * scale`` into ``low..high``; None stays None, and not-a-number is as good as unknown."""
+    """Round ``value * scale`` into ``low..high``; None stays None, as does NaN."""
     if value is None or math.isnan(value):
         return None
-    # Clamped before it is rounded: neither infinity nor what overflows to it can be rounded.
+    # Clamped before rounding: infinity cannot be rounded.
     return round(min(max(value * scale, low), high))
 
 
@@ -60,12 +60,12 @@ def to_us(nanoseconds: int) -> int:
 
 
 def time_quality(source: TimeSource, uncertainty_ms: float | None) -> TimeQuality:
-    """How far to trust a time."""
+    """Source and uncertainty of a time."""
     return TimeQuality(source=source, uncertainty_ms=bound(uncertainty_ms, 1))
 
 
 def place_of(where: Geotag) -> Place:
-    """A place in the units of the wire."""
+    """A geotag in the units of the wire."""
     lat_e7 = scaled(where.lat_deg, 1e7, -900_000_000, 900_000_000)
     lon_e7 = scaled(where.lon_deg, 1e7, -1_800_000_000, 1_800_000_000)
     known = lat_e7 is not None and lon_e7 is not None

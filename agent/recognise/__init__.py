@@ -43,23 +43,23 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class RecogniserConfig:
-    """How the recogniser looks at a frame; thresholds of the models live in their bundles."""
+    """Settings of the recogniser; thresholds of the models are in their bundles."""
 
     runtime: RuntimeKind = RuntimeKind.AUTO
     detector_threads: int = 1
     min_plate_width_px: float = 24.0
-    """Detections narrower than this are counted but not read: nobody could read them."""
+    """Detections narrower than this are counted but not read: they are illegible."""
     edge_px: float = 2.5
     """Boxes this close to an edge, in pixels of the detector's input, may contain only a part of a plate and are
     dropped: other frames show it completely."""
     max_masked_share: float = 0.05
     """Boxes with a larger masked share are dropped: the rest of a plate would be read as a complete one."""
     max_plates: int = 12
-    """Detections read per frame at most, best first: bounds the time of one frame."""
+    """Maximum number of detections read per frame, best first: bounds the time of one frame."""
 
 
 class Recogniser:
-    """Both models behind two verbs.  One per thread; no clock: the runtime times the verbs."""
+    """Both models, behind ``detect`` and ``read``.  One per thread; no clock: the runtime measures the times."""
 
     def __init__(self, detector: Bundle, ocr: Bundle, config: RecogniserConfig | None = None) -> None:
         self.config = config or RecogniserConfig()
@@ -93,7 +93,7 @@ class Recogniser:
         return frame.scene is not None and is_masked(box, frame.rgb, frame.scene, self.config.max_masked_share)
 
     def _find(self, frame: Frame) -> list[Detection]:
-        """In the small picture of the same instant where the camera gives one; boxes are the large one's."""
+        """Detect in the small picture of the same instant, if there is one; boxes are in pixels of the large one."""
         small = frame.lores
         if small is None or small.shape[0] < self.detector.height_px or small.shape[1] < self.detector.width_px:
             return self.detector.detect(frame.rgb)

@@ -1,8 +1,8 @@
-"""Load and verify a model bundle, or refuse it.
+"""Loads and verifies a model bundle, or refuses it.
 
-A bundle is a folder: ``model.tflite``, ``bundle.toml`` (the contract), ``CARD.md`` and ``golden.npz``.  A silently
-wrong alphabet, shape or scale is worse than no agent, so every difference between the contract, the file and
-what the runtime reports is an error that names all of them.
+A bundle is a folder: ``model.tflite``, ``bundle.toml`` (the contract), ``CARD.md`` and ``golden.npz``.  A wrong
+alphabet, shape or scale would give wrong reads, so every difference between the contract, the file and what the
+runtime reports is an error; the message lists all of them.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class DetectorContract(_Contract):
     merge_iou: float = Field(gt=0, lt=1)
     size_base_px: float = Field(gt=0)
     oversize_px: tuple[float, float] = (0.0, 0.0)
-    """Width and height by which the model's boxes are too large, in pixels of its input; taken off again."""
+    """Width and height by which the model's boxes are too large, in pixels of its input; subtracted."""
 
 
 class OcrContract(_Contract):
@@ -79,25 +79,25 @@ class OcrContract(_Contract):
     reject_below: float = Field(ge=0, lt=1)
     min_chars: int = Field(validation_alias=AliasChoices("min_chars", "least_chars"), default=3, ge=1, le=12)
     max_chars: int = Field(validation_alias=AliasChoices("max_chars", "most_chars"), default=10, ge=1, le=16)
-    """No country issues longer ones: a longer text is another board's, or two plates'."""
+    """No country issues longer texts: a longer one is from another sign, or from two plates."""
     single_line_threshold: float = Field(
         validation_alias=AliasChoices("single_line_threshold", "one_line_least"), default=0.0, ge=0, lt=1
     )
-    """Probability of "the text stands in one line" under which it is not told; 0 for a model that does not say."""
+    """Probability of "the text is in one line" below which it is not reported; 0 for a model without this output."""
     regions: tuple[str, ...] = ()
     region_threshold: float = Field(default=1.0, ge=0, le=1)
     region_temperature: float = Field(default=1.0, gt=0)
 
 
 class CalibrationContract(_Contract):
-    """Monotone knots from raw confidence to the probability that the text is right."""
+    """Monotone knots from raw confidence to the probability that the text is correct."""
 
     raw: tuple[float, ...] = Field(min_length=2)
     probability: tuple[float, ...] = Field(min_length=2)
 
 
 class BundleContract(_Contract):
-    """The whole of ``bundle.toml``."""
+    """The contents of ``bundle.toml``."""
 
     format: int
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]{2,60}$")
@@ -127,7 +127,7 @@ class Bundle:
 
     @property
     def model_id(self) -> str:
-        """Bundle id with the first eight hex digits of its hash; goes into every read."""
+        """Bundle id with the first eight hex digits of its hash; part of every read."""
         return f"{self.contract.id}@{self.contract.sha256[:8]}"
 
     def open(self, *, runtime: RuntimeKind = RuntimeKind.AUTO, threads: int = 1) -> Model:
@@ -147,7 +147,7 @@ class Bundle:
         for name, (contract, actual) in wanted.items():
             faults += _differences(name, contract, actual)
         if faults:
-            raise BundleError(f"{self.folder}: the model is not what its contract says: " + "; ".join(faults))
+            raise BundleError(f"{self.folder}: the model does not match its contract: " + "; ".join(faults))
         return model
 
 
@@ -167,7 +167,7 @@ def _differences(name: str, contract: InputContract | OutputContract, actual: Te
 def load_bundle(folder: Path, *, kind: str) -> Bundle:
     """Read and check a bundle folder without loading the model.
 
-    Raises BundleError that names everything that is wrong.
+    Raises BundleError, whose message lists all that is wrong.
     """
     missing = [name for name in REQUIRED_FILES if not (folder / name).is_file()]
     if missing:
@@ -227,9 +227,9 @@ def _ocr_faults(contract: BundleContract) -> list[str]:
         return ["sections [ocr] and [calibration] are both needed"]
     faults = []
     if len(set(ocr.alphabet)) != len(ocr.alphabet):
-        faults.append("the alphabet repeats a character")
+        faults.append("the alphabet has a character twice")
     if not all(c.isascii() and (c.isdigit() or c.isupper()) for c in ocr.alphabet):
-        faults.append("the alphabet holds something other than A-Z and 0-9")
+        faults.append("the alphabet has characters other than A-Z and 0-9")
     if ocr.blank != len(ocr.alphabet):
         faults.append(f"blank is {ocr.blank}, expected {len(ocr.alphabet)}: the class after the alphabet")
     symbols = contract.outputs.get("symbols")
@@ -242,7 +242,7 @@ def _ocr_faults(contract: BundleContract) -> list[str]:
 
 
 def _head_faults(outputs: dict[str, OutputContract], ocr: OcrContract) -> list[str]:
-    """What is wrong with the heads beside the text."""
+    """Return what is wrong with the outputs other than the text."""
     faults = []
     region = outputs.get("region")
     if (region.shape[-1] if region else 0) != len(ocr.regions):
@@ -264,7 +264,7 @@ def _calibration_faults(calibration: CalibrationContract) -> list[str]:
     rising = all(a < b for a, b in itertools.pairwise(raw))
     monotone = all(a <= b for a, b in itertools.pairwise(probability))
     if len(raw) != len(probability) or not rising or not monotone:
-        return ["calibration knots must be as many, raw rising and probability never falling"]
+        return ["calibration needs equal numbers of knots, raw strictly rising and probability never falling"]
     if not all(0 <= p <= 1 for p in (*raw, *probability)):
         return ["calibration knots must lie in 0..1"]
     return []
@@ -287,7 +287,7 @@ class GoldenResult:
 def run_golden(bundle: Bundle, runtime: RuntimeKind) -> GoldenResult:
     """Run the golden inputs and compare raw outputs, in least significant bits.
 
-    Raises BundleError when the golden itself is unusable.
+    Raises BundleError if the golden itself is invalid.
     """
     golden = _load_golden(bundle)
     model = bundle.open(runtime=runtime)
@@ -304,7 +304,7 @@ def run_golden(bundle: Bundle, runtime: RuntimeKind) -> GoldenResult:
 def _load_golden(bundle: Bundle) -> dict[str, NDArray[Any]]:
     path = bundle.folder / "golden.npz"
     try:
-        # Opened here, because numpy leaves the file open when it is no archive.
+        # Opened here, because numpy leaves the file open if it is not an archive.
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             golden = {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
@@ -317,7 +317,7 @@ def _load_golden(bundle: Bundle) -> dict[str, NDArray[Any]]:
         raise BundleError(f"{path}: input has shape {golden['input'].shape}")
     for name in bundle.contract.outputs:
         if len(golden[name]) != count:
-            raise BundleError(f"{path}: {name} holds {len(golden[name])} outputs for {count} inputs")
+            raise BundleError(f"{path}: {name} has {len(golden[name])} outputs for {count} inputs")
     return golden
 
 
@@ -331,7 +331,7 @@ def load_active(models: Path) -> tuple[Bundle, Bundle]:
         active = tomllib.loads(path.read_text(encoding="utf-8"))
         names = {kind: str(active[kind]) for kind in ("detector", "ocr")}
     except OSError as error:
-        raise BundleError(f"{path}: {error.strerror}; is the models folder right?") from error
+        raise BundleError(f"{path}: {error.strerror}; check the models folder") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError) as error:
         raise BundleError(f"{path}: must name a detector and an ocr bundle: {error}") from error
     return (

@@ -1,9 +1,9 @@
-"""Frame -> detections: one look with the anchor-free plate detector.
+"""Frame -> detections, with the anchor-free plate detector.
 
 The network sees the frame shrunk to its input, placed top-left on grey.  Per cell of ``stride`` pixels it gives a
 score, the offset of the plate's centre in cells and the logarithm of its size (the centre-based design of
 CenterNet, Zhou et al. 2019).  Boxes of neighbouring cells that agree with the best one are averaged, which halves
-the error of a single cell at the sizes patrol frames hold (weighted boxes fusion, Solovyev et al. 2021).
+the error of a single cell at the usual plate sizes (weighted boxes fusion, Solovyev et al. 2021).
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ _SIGN_BIT = 0x80
 _MAX_SHRINK = 4
 _MIN_AREA = np.float32(1e-6)
 _MIN_SHARE = 0.5
-"""Of a box at least this much is left when its oversize is taken off."""
+"""Minimum share of a box that is left after its oversize is subtracted."""
 _MAX_CELLS = 400
-"""Cells decoded at most, best first: bounds the work on a frame full of false boxes."""
+"""Maximum number of cells decoded, best first: bounds the work on a frame full of false boxes."""
 
 
 def shrink(
     rgb: NDArray[np.uint8], width_px: int, height_px: int, out: NDArray[np.uint8] | None = None
 ) -> NDArray[np.uint8]:
-    """Resize bilinearly; from four times the size on, halve by 2x2 means first, or too many pixels would not count.
+    """Resize bilinearly; from four times the size on, first halve by 2x2 means, or too many pixels would be ignored.
 
     Means all the way down cost twice the time and blur small plates: on 720p frames they find and read fewer.
     """
@@ -81,7 +81,7 @@ class Detector:
         w = max(1, round(width * scale))
         h = max(1, round(height * scale))
         if self._filled_px != (w, h):
-            # The grey around the picture changes only with its shape.
+            # The grey border changes only with the picture's shape.
             self._canvas[0, h:] = GREY
             self._canvas[0, :, w:] = GREY
             self._filled_px = (w, h)

@@ -1,8 +1,8 @@
-"""How regions write their serials: an option that proposes a text, and never changes one.
+"""Serial formats of regions: optionally propose a text, and never change one.
 
-A reader takes I for 1 and B for 8; the way a region writes its plates often tells which it was.  But a personal plate
-follows no format, and a prior would "correct" the very plate somebody looks for.  So what was read stays as it is, for
-hot lists above all; the proposal stands beside it.
+I and 1, or B and 8, are often confused; the region's format often tells which is right.  But personal plates follow no
+format, and a prior would "correct" the plate that is searched for.  So the text that was read is kept, above all for
+hot lists, and the proposal is given in addition.
 """
 
 from __future__ import annotations
@@ -77,27 +77,27 @@ FORMATS: dict[str, str] = {
 """Serial formats by region, from common knowledge of current plates: L letter, D digit; gaps and dashes left out."""
 
 _PERSONAL = 0.05
-"""How likely a text that fits none of its region's formats is, against one that does: personal and older plates."""
+"""Likelihood of a text that fits none of its region's formats, relative to one that does: personal and older plates."""
 _MAX_TEXTS = 40
 _MIN_PROBABILITY = 1e-4
 
 
 def in_format(plate: PlateText) -> str:
-    """Return the likeliest text of the plate if it is taken to follow its region's formats more often than not.
+    """Return the most likely text of the plate, given that most plates follow a format of their region.
 
-    That is the text itself where its region is not known, or has no formats here.
+    It is the text itself if the region is unknown or has no formats here.
     """
     formats = frozenset(FORMATS.get(plate.region, "").split())
     if not formats or not plate.chars:
         return plate.text
-    others = alternative_texts(plate, limit=_MAX_TEXTS, least=_MIN_PROBABILITY)
+    others = alternative_texts(plate, limit=_MAX_TEXTS, min_probability=_MIN_PROBABILITY)
     texts = ((plate.text, plate.confidence), *others)
-    # Of equals the first is taken, and what was read stands first.
+    # Of equals the first is taken, which is the text that was read.
     return max(texts, key=lambda text: text[1] * (1.0 if _fits(text[0], formats) else _PERSONAL))[0]
 
 
 def _fits(text: str, formats: frozenset[str]) -> bool:
-    """The letter O and the digit 0 look alike and stand for each other."""
+    """The letter O and the digit 0 look alike and are treated as equal."""
     shapes = ["LD" if char in "O0" else "D" if char.isdigit() else "L" for char in text]
     return any(
         len(serial) == len(shapes) and all(kind in shape for kind, shape in zip(serial, shapes, strict=True))

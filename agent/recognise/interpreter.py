@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class RuntimeMissingError(FatalError, ImportError):
-    """No TFLite runtime of the wanted kind is installed."""
+    """The selected TFLite runtime is not installed."""
 
 
 class RuntimeKind(StrEnum):
@@ -56,7 +56,7 @@ class TensorInfo:
 
 
 def installed_runtimes() -> tuple[RuntimeKind, ...]:
-    """Runtimes that can be imported here, preferred one first."""
+    """Installed runtimes, preferred one first."""
     return tuple(kind for kind, module in _MODULES.items() if _find(module))
 
 
@@ -68,7 +68,7 @@ def _find(module: str) -> bool:
 
 
 def choose_runtime(wanted: RuntimeKind) -> RuntimeKind:
-    """Resolve ``auto``; raises RuntimeMissingError with the command that installs what is missing."""
+    """Resolve ``auto``; raises RuntimeMissingError with the command that installs one."""
     here = installed_runtimes()
     if wanted is RuntimeKind.AUTO and here:
         return here[0]
@@ -82,7 +82,7 @@ def choose_runtime(wanted: RuntimeKind) -> RuntimeKind:
 
 @contextmanager
 def _stderr_silenced() -> Iterator[None]:
-    """Hide the banner that the XNNPACK delegate prints from C++ while an interpreter is made."""
+    """Suppress the banner that the XNNPACK delegate prints from C++ when an interpreter is created."""
     sys.stderr.flush()
     saved = os.dup(2)
     null = os.open(os.devnull, os.O_WRONLY)

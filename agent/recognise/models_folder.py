@@ -1,4 +1,4 @@
-"""Where the shipped model bundles lie."""
+"""The folder of the shipped model bundles."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from agent.errors import BundleError
 
 
 def default_models_folder() -> Path:
-    """The models that an update brought, those inside the installed package, or those beside it in a checkout.
+    """Return the models of an update, of the installed package, or of the checkout.
 
-    Raises BundleError when none is there.
+    Raises BundleError if there are none.
     """
     package = Path(__file__).resolve().parent.parent
     # On a unit this program's environment is HOME/code/N; HOME/current is the release that runs.

@@ -1,6 +1,6 @@
 """Crop -> plate text: CTC symbols with a probability per character, the issuing region, and the plate's corners.
 
-A text that does not stand in one line, on two-line plates and on boards that are none, is not told at all.
+A text that is not in one line, as on two-line plates and other signs, is not reported.
 
 Decoding is best-path CTC (Graves et al. 2006): per column the likeliest class, runs collapsed, blanks dropped.
 Each character keeps the distribution of the column where it peaks, for the fusion of many predictions.
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 RETRY_BELOW_CONFIDENCE = 0.9
 RETRY_MIN_CONFIDENCE, RETRY_MIN_CONFIDENCE_SINGLE_IMAGE = 0.2, 0.05
-"""What is so unsure at the first look is mostly no plate: more looks cost, and other frames show the plate, too, unless
-there is but one picture."""
+"""Confidence below which a text is not read again: it is mostly no plate, and other frames show the plate, too, unless
+there is only one picture."""
 _EXTRA_MARGINS = (-0.05, 0.05)
-"""Shares of the box by which the second and third cut differ from the first, where no corners are told."""
+"""Shares of the box by which the second and third crop differ from the first, for a model without corners."""
 _MIN_SIDE_PX = 4.0
 _MAX_SHRINK = 1.2
 _OWN_CORNERS = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
@@ -73,20 +73,20 @@ class Ocr:
         _, self.height_px, self.width_px, _ = contract.input.shape
 
     def is_worth_reporting(self, plate: PlateText) -> bool:
-        """True for a single text that is sure enough and as long as a plate's."""
+        """True for a single text that is confident enough and of a plate's length."""
         length_fits = self._ocr.min_chars <= len(plate.chars) <= self._ocr.max_chars
         return length_fits and plate.confidence >= self._ocr.reject_below
 
     @property
     def reject_below(self) -> float:
-        """Calibrated confidence under which a single text is better not reported."""
+        """Calibrated confidence below which a single text is not reported."""
         return self._ocr.reject_below
 
     def read(self, rgb: NDArray[np.uint8], box: Box, *, single_image: bool = False) -> OcrPrediction:
         """Read the plate inside ``box`` of an RGB picture, with the margin the model was trained for.
 
-        A text that is not sure is read again from better cuts, and all are voted: the box may be a little off, and most
-        plates never pay for it.  ``single_image`` says that no other frame shows the plate: then more of them are.
+        A text of low confidence is read again from better crops, and all predictions are fused: the box may be slightly
+        off.  Most plates do not need it.  ``single_image``: no other frame shows the plate; more texts are read again.
         """
         crop, place = self._crop(rgb, box)
         plate, corners, one_line = self._predict(crop)
@@ -100,20 +100,20 @@ class Ocr:
         return OcrPrediction(plate, crop, one_line, None if corners is None else _scaled(corners, place))
 
     def read_crop(self, crop: NDArray[np.uint8]) -> PlateText:
-        """Read an RGB picture that is one plate with its margin; the text may be empty."""
+        """Read an RGB picture of one plate with its margin; the text may be empty."""
         return self.predict_crop(crop).plate
 
     def predict_crop(self, crop: NDArray[np.uint8]) -> OcrPrediction:
-        """As :meth:`read_crop`, and say whether the text stands in one line."""
+        """As :meth:`read_crop`, with whether the text is in one line."""
         plate, _, one_line = self._predict(crop)
         return OcrPrediction(plate, crop, one_line)
 
     def _predict_other_margins(self, rgb: NDArray[np.uint8], box: Box) -> list[PlateText]:
-        """A tighter and a wider cut, for a model that says nothing of corners."""
+        """A tighter and a wider crop, for a model without corners."""
         return [self._predict(self._crop(rgb, box, extra)[0])[0] for extra in _EXTRA_MARGINS]
 
     def _predict_by_corners(self, rgb: NDArray[np.uint8], quad: NDArray[np.float32]) -> list[PlateText]:
-        """Straight and upright by the corners that are seen when the plate is put straight by those of the first look.
+        """Rectify by the corners predicted for the crop that was rectified by the first prediction's corners.
 
         Warping anew from what the warped picture shows, after Lin and Lucey 2017 (inverse compositional spatial
         transformers).
@@ -124,22 +124,22 @@ class Ocr:
         back = cv2.getPerspectiveTransform(self._own_corners(), quad)
         better = cv2.perspectiveTransform(corners[np.newaxis], back)[0]
         low, high = quad.min(axis=0), quad.max(axis=0)
-        # Corners on one line warp to anywhere: what lies far from the first ones is no plate's.
+        # Collinear corners can warp to anywhere: corners far from the first ones are not a plate's.
         if not (np.abs(better - (low + high) / 2) <= high - low).all():
             return [plate]
         return [self._predict(cut)[0] for cut in (self._rectify(rgb, better), self._crop(rgb, _bounds(better))[0])]
 
     def _own_corners(self) -> NDArray[np.float32]:
-        """Where a plate's corners lie in its cut when the margins are right, as shares of the cut's size."""
+        """Corners of a plate in a crop with the right margins, as shares of the crop's size."""
         margins = np.array([self._ocr.crop_margin_x, self._ocr.crop_margin_y], np.float32)
         return (_OWN_CORNERS + margins) / (1 + 2 * margins)
 
     def _rectify(self, rgb: NDArray[np.uint8], quad: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """The plate between four corners (clockwise from top left, pixels) as if seen from straight ahead."""
+        """Rectify the plate between four corners (clockwise from top left, pixels)."""
         margins = np.array([self._ocr.crop_margin_x, self._ocr.crop_margin_y])
         size_px = np.array([self.width_px, self.height_px])
         sides = np.array([np.linalg.norm(quad[1] - quad[0]), np.linalg.norm(quad[3] - quad[0])])
-        # A plate that is larger than the input is drawn larger first: sampling single pixels would lose strokes.
+        # A plate larger than the input is warped at a larger size first: sampling single pixels would lose strokes.
         times = max(1, int(np.ceil((sides * (1 + 2 * margins) / size_px).max() / _MAX_SHRINK)))
         target = self._own_corners() * (size_px * times).astype(np.float32)
         warp = cv2.getPerspectiveTransform(quad.astype(np.float32), target)
@@ -147,7 +147,7 @@ class Ocr:
         return cv2.warpPerspective(rgb, warp, canvas_px, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[return-value]
 
     def _predict(self, crop: NDArray[np.uint8]) -> tuple[PlateText, NDArray[np.float32] | None, bool]:
-        """Text of a crop, the plate's corners as shares of its size where the model tells them, one line or not."""
+        """Text of a crop, the plate's corners as shares of its size if the model predicts them, one line or not."""
         shrinking = crop.shape[1] > self.width_px or crop.shape[0] > self.height_px
         method = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
         resized = cv2.resize(crop, (self.width_px, self.height_px), interpolation=method)
@@ -161,7 +161,7 @@ class Ocr:
         return plate, self._decode_corners(raw), one_line
 
     def _crop(self, rgb: NDArray[np.uint8], box: Box, extra: float = 0.0) -> tuple[NDArray[np.uint8], Box]:
-        """The crop, and where in the picture it really lies."""
+        """The crop, and its actual place in the picture."""
         mx = box.width_px * (self._ocr.crop_margin_x + extra)
         my = box.height_px * (self._ocr.crop_margin_y + extra)
         height, width = rgb.shape[:2]
@@ -226,13 +226,13 @@ class Ocr:
 
 
 def _scaled(corners: NDArray[np.float32], place: Box) -> NDArray[np.float32]:
-    """Corners as shares of a cut to pixels of the picture in which it lies at ``place``."""
+    """Convert corners from shares of a crop to pixels of the picture in which it is at ``place``."""
     size_px = np.array([place.width_px, place.height_px], np.float32)
     return corners * size_px + np.array([place.x0, place.y0], np.float32)
 
 
 def _bounds(quad: NDArray[np.float32]) -> Box:
-    """The upright box of four corners: each side in the middle of its two."""
+    """The upright box of four corners: each side is at the mean of its two."""
     (left, right), (top, bottom) = quad[[0, 3, 1, 2], 0].reshape(2, 2), quad[[0, 1, 2, 3], 1].reshape(2, 2)
     x0, x1, y0, y1 = (float(pair.mean()) for pair in (left, right, top, bottom))
     return Box(x0, y0, max(x1, x0 + _MIN_SIDE_PX), max(y1, y0 + _MIN_SIDE_PX))

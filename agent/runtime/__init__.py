@@ -1,1 +1,1 @@
-"""Plumbing, nothing about plates: threads, clocks, retries, configuration, command line."""
+"""Threads, clocks, retries and configuration of the agent."""

@@ -1,4 +1,4 @@
-"""All components of one run, who knows whom, and the list in the order of the start."""
+"""Creates all components of one run, connects them, and lists them in starting order."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _MEBI = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Assembly:
-    """The components by name, where somebody asks for them, and the list of all."""
+    """The components that are accessed by name, and the list of all."""
 
     lifecycle: Lifecycle
     read_path: ReadPath
@@ -65,14 +65,14 @@ class Assembly:
 
 @dataclass(frozen=True, slots=True)
 class _Shared:
-    """What most components are made with."""
+    """What most components need."""
 
     config: AgentConfig
     hw: Hardware
     supervisor: Supervisor
     models: tuple[str, ...]
     reads: ReadQueue = field(default_factory=ReadQueue)
-    mail: UplinkQueue = field(default_factory=UplinkQueue)
+    uplink_queue: UplinkQueue = field(default_factory=UplinkQueue)
 
     @property
     def unit(self) -> str:
@@ -92,13 +92,13 @@ def assemble(
     supervisor: Supervisor,
     notifier: Notifier,
 ) -> Assembly:
-    """Make all components; nothing is started.
+    """Create all components; nothing is started.
 
-    ``reader`` makes a recogniser; it is called once in the thread of each camera.  Raises OutboxError when the outbox
+    ``reader`` makes a recogniser; it is called once in the thread of each camera.  Raises OutboxError if the outbox
     cannot be opened, and KeyFileError.
     """
     shared = _Shared(config, hardware, supervisor, models)
-    mail, clock = shared.mail, hardware.clock
+    uplink_queue, clock = shared.uplink_queue, hardware.clock
     read_path = build_read_path(config, boot_id=shared.boot_id, models=models)
     fetcher = build_fetcher(config, boot_id=shared.boot_id)
     cameras = tuple(_camera(shared, camera, reader) for camera in hardware.cameras)
@@ -108,10 +108,10 @@ def assemble(
     panel = PanelController(
         hardware.panel, cameras, commit, uplink, min_free_bytes=config.outbox.min_free_mib * _MEBI
     )
-    status = StatusReporter(mail, ignition, panel, unit=shared.unit, boot_id=shared.boot_id, models=models)
+    status = StatusReporter(uplink_queue, ignition, panel, unit=shared.unit, boot_id=shared.boot_id, models=models)
     agent = AgentState(status, panel, cameras, commit, uplink, shared.unit, shared.boot_id, models)
     feed = Feed(build_feed_server(config.feed, clock), agent, supervisor, clock)
-    link = LinkComponent(hardware.link, mail, heard_by_unit(shared.unit), status.will())
+    link = LinkComponent(hardware.link, uplink_queue, heard_by_unit(shared.unit), status.will())
     drain = Drain(commit, uplink, status, supervisor, clock, pictures=config.sync.pictures)
     gnss = GnssComponent(hardware.gnss, shared.reads, supervisor)
     heat = Heat(cameras, config.power, max_fps=config.recognise.max_fps)
@@ -124,12 +124,12 @@ def assemble(
     reporter = _health_reporter(shared, health, commit, uplink, notifier)
     progress = Progress()
     commit.subscribe(lambda result: progress.note(result, clock.mono_ns()))
-    commit.subscribe(partial(_wake, mail))
+    commit.subscribe(partial(_wake, uplink_queue))
     commit.subscribe(panel.on_commit)
     commit.subscribe(feed.on_commit)
     uplink.subscribe(feed.on_link)
-    # The reverse of this order is the flow: cameras and receiver end first, then what waits may go out, and the outbox
-    # is closed when nobody writes to it any more.
+    # Stopped in the reverse order, which is the flow of data: cameras and receiver first, then waiting records may be
+    # sent, and the outbox is closed when nothing writes to it any more.
     order = (
         *(ignition, panel, status, feed, commit, link, uplink, drain, gnss),
         *cameras,
@@ -173,13 +173,13 @@ def _uplink(shared: _Shared, read_path: ReadPath, downloads: Transfers) -> Uplin
         shared.config,
         shared.hw.link,
         waiting,
-        shared.reads.answer,
+        shared.reads.add_command,
         boot_id=shared.boot_id,
         downloads=downloads,
     )
     return UplinkComponent(
         uplink,
-        shared.mail,
+        shared.uplink_queue,
         waiting,
         shared.supervisor,
         shared.hw.clock,
@@ -194,7 +194,7 @@ def _health_reporter(
         health,
         commit,
         uplink,
-        shared.mail,
+        shared.uplink_queue,
         notifier,
         unit=shared.unit,
         boot_id=shared.boot_id,
@@ -209,7 +209,7 @@ def _update_watch(
         updates,
         cameras,
         uplink,
-        shared.mail,
+        shared.uplink_queue,
         unit=shared.unit,
         boot_id=shared.boot_id,
         config_sha256=hashlib.sha256(shared.config.model_dump_json().encode()).digest(),
@@ -217,6 +217,6 @@ def _update_watch(
     )
 
 
-def _wake(mail: UplinkQueue, result: CommitResult) -> None:
+def _wake(uplink_queue: UplinkQueue, result: CommitResult) -> None:
     if result.reads:
-        mail.wake()
+        uplink_queue.wake()

@@ -1,7 +1,7 @@
 """One camera: frames -> tracks into the commit thread's queue, in a thread of its own.
 
-A silent camera costs no plate: tracks close by the clock while no frame comes, and before the thread ends, whatever
-ends it, those still open are closed and handed on.
+No plate is lost if the camera stops delivering: tracks close by the clock while there are no frames, and before the
+thread ends, for whatever reason, open tracks are closed and passed on.
 """
 
 from __future__ import annotations
@@ -34,43 +34,43 @@ _FRAME_TIMEOUT_S = 2.0
 _DEADLINE_S = 15.0
 _STOP_S = 5.0
 _MAX_STALLS = 8
-"""In a row; with the time of a start, ten such ends lie within the five minutes after which systemd starts the board
-again: stall, reopened, process restarted, board restarted."""
+"""Consecutive stalls until the process ends; including the start, ten such ends fit into the five minutes after which
+systemd reboots the board: stall, camera reopened, process restarted, board rebooted."""
 
 
 class StallMonitor:
-    """How long a silent camera is waited for: a restart may wake one that is there or was, not one that never was."""
+    """Decides how long to wait for a stalled camera: a restart may help if it worked before or is present."""
 
     def __init__(self, camera: str) -> None:
         self._camera = camera
         self._in_a_row = 0
         self._worked = False
         self.stalls = 0
-        """Times that no frame came in time."""
+        """Number of stalls."""
 
     @property
     def missing(self) -> bool:
-        """True while the camera delivers nothing."""
+        """True while the camera delivers no frames."""
         return self._in_a_row > 0
 
     def on_frame(self) -> None:
-        """A frame came."""
+        """Note that a frame arrived."""
         self._in_a_row, self._worked = 0, True
 
     def on_stall(self, stall: CameraStalledError) -> None:
-        """None came; raises FatalError when the process should begin anew."""
+        """Note a stall; raises FatalError if the process should be restarted."""
         self._in_a_row += 1
         self.stalls += 1
         _LOG.warning("camera_stalled", camera=self._camera, in_a_row=self._in_a_row, reason=str(stall))
         if self._in_a_row >= _MAX_STALLS and (self._worked or not isinstance(stall, CameraAbsentError)):
-            raise FatalError(f"{stall}; {self._in_a_row} times in a row: the agent begins anew")
+            raise FatalError(f"{stall}; {self._in_a_row} times in a row: the agent restarts")
 
 
 class CameraComponent(Component):
     """One camera, its pipeline and its thread.
 
-    The pipeline belongs to the thread.  What others ask of it (``set_private``, ``limit_fps``) is kept here, and the
-    thread takes it up with the next frame.
+    The pipeline belongs to the thread.  Requests of other threads (``set_private``, ``limit_fps``) are stored here and
+    take effect with the next frame.
     """
 
     def __init__(
@@ -119,15 +119,15 @@ class CameraComponent(Component):
         self._supervisor.stop(self.name, timeout_s=_STOP_S)
 
     def set_private(self, *, private: bool) -> None:
-        """Look at no frame, or look again; main thread."""
+        """Stop or resume processing of frames; main thread."""
         self._private = private
 
     def limit_fps(self, max_fps: float | None) -> None:
-        """Look at no more than this many frames a second, None for all; main thread."""
+        """Process at most this many frames per second, None for all; main thread."""
         self._max_fps = max_fps
 
     def run(self, worker: WorkerContext) -> None:
-        """Take frames until asked to end; the thread's loop.  Raises FatalError for a camera that stays silent."""
+        """Process frames until asked to end; the thread's loop.  Raises FatalError for a camera that keeps stalling."""
         pipeline = self._build()
         self._pipeline = pipeline
         try:
@@ -177,7 +177,7 @@ class CameraComponent(Component):
 
     @property
     def missing(self) -> bool:
-        """True while the camera delivers no frames: unplugged, or silent."""
+        """True while the camera delivers no frames: unplugged or stalled."""
         return self._stalls.missing
 
     @property
@@ -187,23 +187,23 @@ class CameraComponent(Component):
 
     @property
     def is_dark(self) -> bool:
-        """True while the camera wants the scene lit."""
+        """True while the camera requests the illuminator."""
         pipeline = self._pipeline
         return pipeline is not None and pipeline.exposure is not None and pipeline.exposure.is_dark
 
     @property
     def view(self) -> ViewState:
-        """What is wrong with the camera's sight."""
+        """Faults of the camera's view."""
         pipeline = self._pipeline
         return ViewState() if pipeline is None or pipeline.view is None else pipeline.view.state
 
     @property
     def counts(self) -> PipelineCounts:
-        """What the pipeline counted; zeros until the models are loaded."""
+        """Counts of the pipeline; zeros until the models are loaded."""
         return PipelineCounts() if self._pipeline is None else self._pipeline.counts
 
     def counters(self) -> Mapping[str, int]:
-        """As :class:`Source` says."""
+        """See :class:`Source`."""
         tracks = TrackerCounts() if self._pipeline is None else self._pipeline.track_counts
         return {
             **{f"frames.{name}": value for name, value in asdict(self.counts).items()},
@@ -212,7 +212,7 @@ class CameraComponent(Component):
         }
 
     def gauges(self) -> Mapping[str, int]:
-        """As :class:`Source` says."""
+        """See :class:`Source`."""
         view = self.view
         return {
             "devices.cameras_missing": int(self.missing),

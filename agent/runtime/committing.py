@@ -1,4 +1,4 @@
-"""The commit thread: the one writer of the outbox, which it closes last."""
+"""The commit thread: the only writer of the outbox, which it closes at its end."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ _TYPE_TOTALS = ("appended", "receipted", "evicted", "expired")
 
 
 def _by_type(outbox: OutboxStats, *names: str) -> dict[str, int]:
-    """These counters of each record type, such as ``appended.read/1``."""
+    """Counters published for each record type, such as ``appended.read/1``."""
     return {f"{name}.{schema}": getattr(n, name) for schema, n in outbox.types.items() for name in names}
 
 
 class CommitComponent(Component):
-    """Sentences, tracks and the station's answers -> committed reads."""
+    """Sentences, tracks, receipts and nacks -> committed reads."""
 
     name = "commit"
 
     def __init__(self, read_path: ReadPath, reads: ReadQueue, supervisor: Supervisor, clock: Clock) -> None:
-        """Raises OutboxError when the outbox cannot be read."""
+        """Raises OutboxError if the outbox cannot be read."""
         self._path = read_path
         self._committer = read_path.committer
         self._reads = reads
@@ -69,9 +69,9 @@ class CommitComponent(Component):
         self._supervisor.spawn(self.name, self.run, deadline_s=_DEADLINE_S)
 
     def stop(self) -> None:
-        """Commit what there is, end the thread, close the outbox.
+        """Commit everything, end the thread, close the outbox.
 
-        Raises ThreadStuckError: the file then stays open, and is what it was at the next start.
+        Raises ThreadStuckError: the file then stays open, and the next start finds all committed records.
         """
         try:
             self._supervisor.stop(self.name, timeout_s=_STOP_S)
@@ -102,7 +102,7 @@ class CommitComponent(Component):
                 worker.pause(_STUCK_PAUSE_S)
         self._tell(self._committer.flush())
         if self._committer.waiting:
-            _LOG.error("reads_not_stored", count=self._committer.waiting, why="the disk takes nothing")
+            _LOG.error("reads_not_stored", count=self._committer.waiting, reason="the disk is not writable")
 
     def _dispatch(self, message: NmeaLine | Track | Command) -> None:
         if isinstance(message, NmeaLine):
@@ -115,9 +115,11 @@ class CommitComponent(Component):
     def _tell(self, result: CommitResult) -> None:
         if result.lost:
             self._lost_mono_ns = self._clock.mono_ns()
-            _LOG.error("reads_lost", count=result.lost, why="no room: see `patrol-lpr doctor`")
+            _LOG.error(
+                "reads_lost", count=result.lost, reason="the disk or the budget is full: see `patrol-lpr doctor`"
+            )
         if result.refused:
-            _LOG.error("records_refused", count=result.refused, look="patrol-lpr outbox list --quarantined")
+            _LOG.error("records_quarantined", count=result.refused, command="patrol-lpr outbox list --quarantined")
         for read, seq in zip(result.reads, result.seqs, strict=True):
             body = read.body
             _LOG.info("read", id=read.read_id.hex(), seq=seq, camera=body.camera, frames=body.n_sightings)
@@ -126,11 +128,11 @@ class CommitComponent(Component):
 
     @property
     def stuck(self) -> bool:
-        """True while the disk takes nothing."""
+        """True while the disk is not writable."""
         return self._committer.stuck
 
     def has_lost(self, since_mono_ns: int) -> bool:
-        """True when a read was evicted, unsent, after this instant."""
+        """True if a read was evicted unsent after this instant."""
         return self._lost_mono_ns is not None and self._lost_mono_ns > since_mono_ns
 
     @property
@@ -140,15 +142,15 @@ class CommitComponent(Component):
 
     @property
     def has_pending(self) -> bool:
-        """True while anything is on its way to the disk."""
+        """True while anything waits to be committed."""
         return bool(self._committer.waiting) or not self._reads.empty
 
     def utc_ns(self, t_mono_ns: int) -> int | None:
-        """UTC of an instant of the monotonic clock; None while it is not known."""
+        """UTC of an instant of the monotonic clock; None while it is unknown."""
         return self._path.timebase.tag(t_mono_ns).utc_ns
 
     def stats(self) -> OutboxStats:
-        """The outbox's counters, the last known ones while the disk cannot be read or after the stop; main thread.
+        """The outbox's counters, the last known ones if the disk cannot be read or after the stop; main thread.
 
         Raises OutboxDamagedError.
         """
@@ -160,7 +162,7 @@ class CommitComponent(Component):
         return self._stats
 
     def stats_at_end(self) -> OutboxStats:
-        """As ``stats``; damage does not keep the agent from stopping in order: it is marked."""
+        """As ``stats``, without OutboxDamagedError: the damage is marked, and the agent stops in order."""
         try:
             return self.stats()
         except OutboxDamagedError as error:
@@ -168,7 +170,7 @@ class CommitComponent(Component):
             return self._stats
 
     def counters(self) -> Mapping[str, int]:
-        """As :class:`Source` says."""
+        """See :class:`Source`."""
         path, outbox = self._path, self.stats()
         parts = {
             "rereads": asdict(path.rereads.counts),
@@ -181,7 +183,7 @@ class CommitComponent(Component):
         return {f"{prefix}.{name}": n for prefix, counts in parts.items() for name, n in counts.items()}
 
     def gauges(self) -> Mapping[str, int]:
-        """As :class:`Source` says."""
+        """See :class:`Source`."""
         outbox = self.stats()
         return {
             "outbox.reads_waiting": outbox.reads,

@@ -1,4 +1,4 @@
-"""What the agent is made of: parts that are started in order, watched, and stopped in the reverse order."""
+"""Components of the agent: started in order, monitored, stopped in the reverse order."""
 
 from __future__ import annotations
 
@@ -22,38 +22,38 @@ class Tick:
 
 
 class Component(Protocol):
-    """A part of the running agent.  Every method is called by the main thread.
+    """A component of the running agent.  Every method is called by the main thread.
 
-    A component that inherits from this class need only define what it does; the rest does nothing.
+    Subclasses override the methods that they need; the defaults do nothing.
     """
 
     name: str
 
     def start(self) -> None:
-        """Begin to work, in a thread of the supervisor's where it takes time."""
+        """Begin to work, in a thread of the supervisor if it takes time."""
         return
 
     def watch(self, tick: Tick) -> None:  # noqa: ARG002 - a default that does nothing
-        """Do what is due; called about twice a second and must return at once."""
+        """Do what is due; called about twice per second, must return at once."""
         return
 
     def quiesce(self) -> None:
-        """Take in nothing new and return at once: called for all components before the first one is stopped."""
+        """Stop accepting input and return at once: called for all components before the first one is stopped."""
         return
 
     def stop(self) -> None:
-        """End, and release what is held.  Must cope with a start that failed or never happened.
+        """End, and release all resources.  Must work after a start that failed or never happened.
 
-        Raises what went wrong; the other components are stopped all the same.
+        Raises what went wrong; the other components are stopped regardless.
         """
         return
 
 
 class Source(Protocol):
-    """A part that has numbers to publish, under dotted names.  Numbers of equal names are added."""
+    """A component with counters and gauges to publish, under dotted names.  Values of equal names are added."""
 
     def counters(self) -> Mapping[str, int]:
-        """Return numbers that only grow; main thread."""
+        """Return counters, which only grow; main thread."""
 
     def gauges(self) -> Mapping[str, int]:
-        """Return present values, the unit in the name; main thread."""
+        """Return gauges, with the unit in the name; main thread."""

@@ -1,7 +1,7 @@
 """The configuration: TOML, typed, frozen, unknown keys rejected, all errors reported with their key paths.
 
-Where a stage has a dataclass for its settings, its defaults are declared there alone; the table takes them over, in
-the units that people write, and gives them back to the stage in its own.
+If a stage has a dataclass for its settings, its defaults are declared only there; the table converts them to the units
+of the file, and back for the stage.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 FORMAT = 1
-"""Of the configuration; a newer one is refused as such, not key by key."""
+"""Format of the configuration; a newer one is refused as a whole, not key by key."""
 DEFAULT_PATH = CONFIG_FILE
 RELEASE_PATH = HOME / "current/config.toml"
-"""What the running release lays over the unit's own configuration."""
+"""Configuration of the running release, merged over the unit's own."""
 _OWN = ("unit", "state_dir", "seal")
-"""Who the unit is and who may read what it stores is decided at the unit, never by an update."""
+"""Keys that an update cannot change: the unit's identity, and who can read what it stores."""
 _MEBI = 2**20
 _KIBI = 2**10
 _RECOGNISER = RecogniserConfig()
@@ -130,7 +130,7 @@ class TrackTable(_Table):
 
 
 class RereadTable(_Table):
-    """When a plate is not reported again."""
+    """When a read is suppressed as a re-read."""
 
     window_s: float = Field(
         default=_DEDUPLICATOR.window_s, ge=0, le=86_400, description="Seconds since the last report"
@@ -346,7 +346,7 @@ class UpdateTable(_Table):
 
 
 class FeedTable(_Table):
-    """What views outside the process may read: docs/feed.md."""
+    """The feed for views outside the process: docs/feed.md."""
 
     path: Literal["auto", "off"] | Path = Field(
         default="auto",
@@ -356,7 +356,7 @@ class FeedTable(_Table):
     @field_validator("path")
     @classmethod
     def _length(cls, path: str | Path) -> str | Path:
-        # unix(7): sun_path has 108 bytes, the last of them 0; the agent makes the socket beside its place, as *.new.
+        # unix(7): sun_path has 108 bytes, the last of them 0; the agent creates the socket as *.new first.
         if len(os.fsencode(path)) > _SOCKET_PATH_MAX:
             raise ValueError(f"a socket's path has at most {_SOCKET_PATH_MAX} bytes")
         return path
@@ -396,11 +396,10 @@ class AgentConfig(_Table):
 
 
 def load_config(path: Path, overrides: Sequence[str] = (), *, over: Path | None = None) -> AgentConfig:
-    """Read a TOML file, lay another over it, then apply ``section.key=value`` overrides (TOML, or bare words).
+    """Read a TOML file, merge another over it, then apply ``section.key=value`` overrides (TOML, or bare words).
 
-    ``over`` is what an update brings: tables are merged, everything else is replaced; absent, the unit's own file has
-    the running release's over it.  A file that does not exist changes nothing.  Raises ConfigError listing every
-    mistake with its key path.
+    ``over`` is the configuration of an update: tables are merged, everything else is replaced; if omitted, that of the
+    running release is used.  A missing file changes nothing.  Raises ConfigError listing every error with its key path.
     """
     table, source = _table(path), str(path)
     over = over or (RELEASE_PATH if path == DEFAULT_PATH else None)
@@ -429,7 +428,7 @@ def _overlaid(base: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in patch.items():
         inner = merged.get(key)
-        # A back end of another kind shares no keys with the one before: it takes its place whole.
+        # A back end of another kind shares no keys with the one before and replaces it as a whole.
         if (
             isinstance(inner, dict)
             and isinstance(value, dict)
@@ -442,7 +441,7 @@ def _overlaid(base: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
 
 
 def parse_config(table: dict[str, Any], source: str) -> AgentConfig:
-    """Check a table; raises ConfigError listing every mistake with its key path."""
+    """Check a table; raises ConfigError listing every error with its key path."""
     newer = table.get("format")
     if isinstance(newer, int) and newer > FORMAT:
         raise ConfigError(f"{source}: format {newer}, this version reads {FORMAT}: update the program first")
@@ -454,7 +453,7 @@ def parse_config(table: dict[str, Any], source: str) -> AgentConfig:
 
 
 def _with_derived(table: dict[str, Any]) -> dict[str, Any]:
-    """The link signs in as the unit and the board watches the state folder, unless the file says otherwise."""
+    """By default the link uses the unit's id and the board monitors the state folder."""
     hw = table.get("hw")
     if not isinstance(hw, dict):
         return table
@@ -489,7 +488,7 @@ def _set(table: dict[str, Any], name: str, value: object, override: str) -> None
 
 
 def _typed(table: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """Where a value from the command line is refused as TOML has it, but taken as the text that was typed, take that.
+    """Use a value of the command line as a string if it is invalid as TOML value but valid as a string.
 
     ``protocol=5`` and ``unit=12`` are strings, though TOML reads them as numbers.
     """
@@ -513,7 +512,7 @@ def _error_count(table: dict[str, Any]) -> int:
 
 
 def _path(loc: tuple[int | str, ...]) -> str:
-    """``hw.cameras[0].fps``; the discriminating kinds pydantic puts into the path are left in, they help."""
+    """Format a path as ``hw.cameras[0].fps``; pydantic adds the discriminating ``kind``, which helps and is kept."""
     text = ""
     for part in loc:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part

@@ -1,4 +1,4 @@
-"""What happens between the end of the input and the end of the uplink: what waits may still go out."""
+"""Drain: after the end of the input, waiting records may still be sent before the uplink ends."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FAREWELL_S = 0.3
 
 
 class Drain(Component):
-    """Only its stop does anything: cameras and receiver have ended, commit thread and uplink still work."""
+    """Only its stop does anything: cameras and receiver have ended, commit thread and uplink still run."""
 
     name = "drain"
 
@@ -35,7 +35,7 @@ class Drain(Component):
         *,
         pictures: bool,
     ) -> None:
-        """``pictures``: whether pictures are sent, and so waited for."""
+        """``pictures``: whether pictures are sent, and must be waited for."""
         self._commit = commit
         self._uplink = uplink
         self._status = status
@@ -46,11 +46,11 @@ class Drain(Component):
         self._on_round: Callable[[], None] | None = None
 
     def allow(self, max_s: float, on_round: Callable[[], None] | None = None) -> None:
-        """Set how long the stop may wait, and what is called meanwhile, many times a second."""
+        """Set how long the stop may wait, and what is called meanwhile, many times per second."""
         self._max_s, self._on_round = max_s, on_round
 
     def stop(self) -> None:
-        """Wait until nothing waits or the time is over, then tell the station that the unit goes."""
+        """Wait until everything is sent or the time is over, then report to the station that the unit stops."""
         until_ns = self._clock.mono_ns() + round(self._max_s * _NS_PER_S)
         while self._clock.mono_ns() < until_ns and self._supervisor.failure is None and self._something_waits():
             if self._on_round is not None:

@@ -1,4 +1,4 @@
-"""The read-only feed: what the agent does, for views outside the process.  Off where no path is configured."""
+"""The read-only feed of the agent's state and events, for views outside the process.  Off if no path is configured."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _STOP_S = 5.0
 def build_feed_server(
     config: FeedTable, clock: Clock, environment: Mapping[str, str] | None = None
 ) -> FeedServer | None:
-    """Make the server; None where the feed is off.
+    """Create the server; None if the feed is off.
 
-    ``auto`` is ``feed.sock`` in the runtime directory that systemd gives to the service, and off elsewhere.
+    ``auto`` is ``feed.sock`` in the runtime directory of the systemd service, and off without one.
     """
     if isinstance(config.path, Path):
         return FeedServer(config.path, clock)
@@ -43,12 +43,12 @@ def build_feed_server(
 
 
 class Feed(Component):
-    """Watches the other components and posts what changes.  The server's thread does the rest."""
+    """Polls the other components and posts changes.  The server's thread does the rest."""
 
     name = "feed"
 
     def __init__(self, server: FeedServer | None, agent: AgentState, supervisor: Supervisor, clock: Clock) -> None:
-        """``server`` is None where the feed is off."""
+        """``server`` is None if the feed is off."""
         self._server = server
         self._agent = agent
         self._supervisor = supervisor
@@ -78,12 +78,12 @@ class Feed(Component):
             self._has_fix = found
             self._server.post("fix", {**stamp(now_ns), "found": found})
         if now_ns >= self._beat_due_ns:
-            # Kept to its schedule, so that rounds of half a second make one beat a second.
+            # Kept to its schedule, so that rounds of half a second give one heartbeat per second.
             self._beat_due_ns = max(self._beat_due_ns + _NS_PER_S, now_ns + _NS_PER_S // 2)
             self._server.post("heartbeat", {**present, "late": list(tick.late)})
 
     def quiesce(self) -> None:
-        """Say that the agent stops; reads that are committed until then are still told."""
+        """Post that the agent is stopping; reads committed after this are still posted."""
         if self._server is not None:
             self._server.post("stopping", stamp(self._clock.mono_ns()))
 
@@ -107,10 +107,10 @@ class Feed(Component):
             self._server.post("link", {**stamp(self._clock.mono_ns()), "up": up, "reason": reason})
 
     def counters(self) -> Mapping[str, int]:
-        """As :class:`Source` says; zeros where the feed is off."""
+        """See :class:`Source`; zeros if the feed is off."""
         counts = FeedCounts() if self._server is None else self._server.counts
         return {f"feed.{name}": value for name, value in asdict(counts).items()}
 
     def gauges(self) -> Mapping[str, int]:
-        """As :class:`Source` says."""
+        """See :class:`Source`."""
         return {"feed.clients": 0 if self._server is None else self._server.clients}

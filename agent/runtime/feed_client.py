@@ -1,4 +1,4 @@
-"""One client of the feed: what still has to be sent to it, within a bound."""
+"""One client of the feed, with a bounded queue of data to send."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _READ_BYTES = 4096
 
 
 class FeedClient:
-    """A connection that cannot block.  Used by the feed's thread."""
+    """A non-blocking connection.  Used by the feed's thread."""
 
     def __init__(self, connection: socket.socket, *, max_waiting_bytes: int) -> None:
         connection.setblocking(False)
@@ -23,17 +23,17 @@ class FeedClient:
 
     @property
     def has_waiting(self) -> bool:
-        """True while something could not be sent yet."""
+        """True while data is queued."""
         return bool(self._lines)
 
     def offer(self, line: bytes) -> bool:
-        """Send a line, now or later; False when the client is gone or has too much waiting already."""
+        """Send or queue a line; False if the client is gone or its queue is full."""
         self._lines.append(line)
         self._waiting_bytes += len(line)
         return self.send() and self._waiting_bytes <= self._max_bytes
 
     def send(self) -> bool:
-        """Send as much as the socket takes; False when the client is gone."""
+        """Send as much as the socket accepts; False if the client is gone."""
         while self._lines:
             try:
                 sent = self.connection.send(self._lines[0])
@@ -49,7 +49,7 @@ class FeedClient:
         return True
 
     def is_there(self) -> bool:
-        """Return False when the client has closed the connection, or sends: the feed takes nothing."""
+        """Return False if the client has closed the connection, or sends data, which the feed does not accept."""
         try:
             self.connection.recv(_READ_BYTES)
         except BlockingIOError:

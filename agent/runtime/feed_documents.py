@@ -1,4 +1,4 @@
-"""What the feed says, as JSON values.  ``docs/feed.md`` explains every key; a test keeps the two equal."""
+"""The documents of the feed, as JSON values.  ``docs/feed.md`` explains every key; a test compares the two."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from agent.runtime.camera import CameraComponent
 
 VERSION = 1
-"""Of the feed; it grows when a key changes its meaning or goes, not when one is added."""
+"""Version of the protocol; raised when a key is removed or changes its meaning, not when one is added."""
 _NS_PER_US = 1_000
 _NS_PER_MS = 1_000_000
 
@@ -25,18 +25,18 @@ Document = dict[str, Json]
 
 
 def encode_line(document: Mapping[str, Json]) -> bytes:
-    """Return one line of JSON, line end included.  Raises ValueError for numbers that JSON does not know."""
+    """Return one line of JSON with its line end.  Raises ValueError for NaN and infinity."""
     text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.encode() + b"\n"
 
 
 def stamp(t_mono_ns: int) -> Document:
-    """When: microseconds of the monotonic clock."""
+    """Microseconds of the monotonic clock."""
     return {"mono_us": t_mono_ns // _NS_PER_US}
 
 
 def utc_us(utc_ns: int | None) -> int | None:
-    """Microseconds since 1970 UTC; JSON's readers round larger numbers."""
+    """Microseconds since 1970 UTC; JSON parsers round larger numbers."""
     return None if utc_ns is None else utc_ns // _NS_PER_US
 
 
@@ -56,7 +56,7 @@ def camera_document(camera: CameraComponent) -> Document:
 
 
 def fix_document(fix: Fix | None, t_mono_ns: int) -> Document | None:
-    """The latest fix; None while there has been none."""
+    """The latest fix; None before the first."""
     if fix is None:
         return None
     return {
@@ -74,7 +74,7 @@ def fix_document(fix: Fix | None, t_mono_ns: int) -> Document | None:
 
 
 def outbox_document(stats: OutboxStats) -> Document:
-    """What waits in the outbox."""
+    """Counters of the outbox."""
     return {
         "appended": stats.appended,
         "reads_waiting": stats.reads,
@@ -111,5 +111,5 @@ def read_document(read: Read, seq: int) -> Document:
 
 
 def _number(value: float | None, digits: int) -> float | None:
-    """Round; what is no number is not known."""
+    """Round; None for NaN and infinity."""
     return None if value is None or not math.isfinite(value) else round(value, digits)

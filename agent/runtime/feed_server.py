@@ -1,7 +1,7 @@
-"""The feed's thread: takes what the agent posts, keeps the snapshot, serves the clients and waits for none of them.
+"""The feed's thread: takes the agent's events, maintains the snapshot, serves the clients without blocking.
 
-Nothing here can hold the agent up: ``post`` never blocks, clients' queues are bounded, and a client that does not read
-is disconnected; it may connect again and gets a new snapshot.
+It never blocks the agent: ``post`` returns at once, clients' queues are bounded, and a client that does not read is
+disconnected; it may reconnect and gets a new snapshot.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ _BELL_BYTES = 4096
 
 @dataclass(frozen=True, slots=True)
 class FeedLimits:
-    """Bounds of the feed's memory."""
+    """Limits of the feed."""
 
     max_clients: int = 8
     max_waiting_bytes: int = 256 * 1024
-    """Of one client; beside it the kernel holds about as much."""
+    """Queue of one client; the kernel buffers about as much again."""
     max_posts: int = 1024
-    """Events posted and not yet taken by the feed's thread."""
+    """Maximum number of events posted and not yet taken by the feed's thread."""
     latest_reads: int = 50
-    """Reads of the snapshot."""
+    """Number of reads in the snapshot."""
 
 
 @dataclass(slots=True)
@@ -54,22 +54,22 @@ class FeedCounts:
     events: int = 0
     """Events posted."""
     events_lost: int = 0
-    """Events that the feed's thread was too late for; the numbers of the events show the gap."""
+    """Events lost because the feed's thread was too slow; the numbers of the events show the gap."""
     accepted: int = 0
     """Clients that connected."""
     refused: int = 0
-    """Clients that were turned away because there were too many."""
+    """Clients refused because there were too many."""
     dropped: int = 0
     """Clients that were disconnected because they did not read."""
     failures: int = 0
-    """Times that the socket could not be made, or took no more clients."""
+    """Times that the socket could not be created, or accepted no more clients."""
 
 
 class FeedServer:
     """Snapshot and events for local clients."""
 
     def __init__(self, path: Path, clock: Clock, limits: FeedLimits | None = None) -> None:
-        """Makes no socket; the thread does."""
+        """Creates no socket; the thread does."""
         self._path = path
         self._clock = clock
         self._limits = limits or FeedLimits()
@@ -83,7 +83,7 @@ class FeedServer:
         self._clients: list[FeedClient] = []
         self._selector = selectors.DefaultSelector()
         self._bell: socket.socket | None = None
-        """Rung to make the thread look around; there while it runs."""
+        """Written to in order to wake the thread; set while it runs."""
         self._socket: FeedSocket | None = None
         self._retry_ns = 0
 
@@ -98,7 +98,7 @@ class FeedServer:
         return len(self._clients)
 
     def set_status(self, status: Document) -> None:
-        """Replace what a snapshot starts with; any thread, the document is not changed afterwards."""
+        """Replace the state in the snapshot; any thread; the document must not be changed afterwards."""
         self._status = status
 
     def post(self, event: str, body: Document) -> None:
@@ -113,11 +113,11 @@ class FeedServer:
         self.wake()
 
     def wake(self) -> None:
-        """Make the thread look around; any thread."""
+        """Wake the thread; any thread."""
         with self._lock:
             if self._bell is None:
                 return
-            with suppress(BlockingIOError):  # it has been rung often enough
+            with suppress(BlockingIOError):  # the socket is full: the thread wakes anyway
                 self._bell.send(b"\0")
 
     def run(self, worker: WorkerContext) -> None:
@@ -139,7 +139,7 @@ class FeedServer:
                 self._close()
 
     def _listen(self) -> None:
-        """Open the socket; where that fails, again after a while: the agent works without its feed."""
+        """Open the socket; retried after a while if it fails: the agent works without its feed."""
         if self._socket is not None or self._clock.mono_ns() < self._retry_ns:
             return
         try:
@@ -156,9 +156,9 @@ class FeedServer:
         _LOG.error("feed_unavailable", path=str(self._path), reason=str(error))
 
     def _serve(self, timeout_s: float, heard: socket.socket) -> None:
-        """One round: what was posted comes first, so that a new client's snapshot holds it."""
+        """One round: posted events first, so that a new client's snapshot includes them."""
         ready = self._selector.select(timeout_s)
-        # The bell before the posts: what is posted in between rings again.
+        # The wake-up is read before the events: an event posted in between wakes the thread again.
         with suppress(BlockingIOError):
             heard.recv(_BELL_BYTES)
         self._take_posts()
@@ -186,7 +186,7 @@ class FeedServer:
         try:
             connection = None if self._socket is None else self._socket.accept()
         except OSError as error:
-            # Out of descriptors, say: asked again at once it would fail again, without end.
+            # For example out of descriptors: an immediate retry would fail endlessly.
             self._give_up(error)
             return
         if connection is None:
@@ -223,7 +223,7 @@ class FeedServer:
             self._selector.modify(client.connection, events, key.data)
 
     def _drop(self, client: FeedClient) -> None:
-        """Disconnect a client that does not take what it is sent, or has gone meanwhile."""
+        """Disconnect a client that does not read, or is gone."""
         if client.is_there():
             self._counts.dropped += 1
             _LOG.warning("feed_client_dropped", clients=len(self._clients) - 1)

@@ -1,4 +1,4 @@
-"""The UNIX socket that the feed listens on: made with narrow rights, removed at the end."""
+"""The UNIX socket of the feed: created with restricted permissions, removed at the end."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _BACKLOG = 8
 
 
 class FeedSocket:
-    """A listening socket of the file system."""
+    """A listening UNIX socket."""
 
     def __init__(self, path: Path) -> None:
-        """The agent's user and the group that its process runs in may connect.
+        """The agent's user and the group of its process may connect.
 
-        A socket that an earlier process left is replaced.  Raises OSError when the socket cannot be made, or when
-        ``path`` is anything but a socket.
+        A socket left by an earlier process is replaced.  Raises OSError if the socket cannot be created, or if
+        ``path`` exists and is not a socket.
         """
         self._path = path
         _refuse_other_files(path)
-        # Made beside its place and moved there: whoever sees it can connect, and only with the right to.
+        # Created under a temporary name and renamed: it is listening, and its permissions are set, once it is visible.
         fresh = path.with_name(path.name + SUFFIX)
         fresh.unlink(missing_ok=True)
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -43,13 +43,13 @@ class FeedSocket:
             raise
 
     def accept(self) -> socket.socket | None:
-        """Return the next connection; None when it has gone again.  Raises OSError when none can be taken any more."""
+        """Return the next connection; None if it is gone already.  Raises OSError if none can be accepted any more."""
         with suppress(BlockingIOError, ConnectionAbortedError):
             return self.listener.accept()[0]
         return None
 
     def close(self) -> None:
-        """Stop listening and remove the file, unless another process has put its own there."""
+        """Stop listening and remove the file, unless it is another process's."""
         self.listener.close()
         with suppress(FileNotFoundError):
             if _identity(self._path) == self._identity:
@@ -67,4 +67,4 @@ def _refuse_other_files(path: Path) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(mode):
-        raise FileExistsError(f"{path} is there and is no socket: remove it, or change [feed] path")
+        raise FileExistsError(f"{path} exists and is not a socket: remove it, or change [feed] path")

@@ -1,4 +1,4 @@
-"""What the feed shows of the agent at one moment: asked of the components, by the main thread."""
+"""The agent's state for the feed, collected from the components by the main thread."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class AgentState:
-    """The components that the feed tells of."""
+    """The components whose state is in the feed."""
 
     status: StatusReporter
     panel: PanelController
@@ -34,15 +34,15 @@ class AgentState:
 
     @property
     def lamp(self) -> Lamp:
-        """What the lamp shows."""
+        """Pattern of the lamp."""
         return self.panel.lamp
 
     def has_fix(self, t_mono_ns: int) -> bool:
-        """True while the latest fix is fresh."""
+        """True while the latest fix is recent."""
         return is_fresh(self.commit.last_fix, t_mono_ns)
 
     def about(self) -> Document:
-        """What stays the same for the whole run."""
+        """What is constant for the whole run."""
         return {
             "version": VERSION,
             "unit": self.unit,

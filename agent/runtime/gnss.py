@@ -1,4 +1,4 @@
-"""The receiver: sentences into the commit thread's queue; one that went away is asked for again and again."""
+"""The receiver: sentences into the commit thread's queue; if it is lost, it is reopened until it is back."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class GnssComponent(Component):
         self._supervisor.stop(self.name, timeout_s=_STOP_S)
 
     def run(self, worker: WorkerContext) -> None:
-        """Take sentences until asked to end; the thread's loop."""
+        """Read sentences until asked to end; the thread's loop."""
         while not worker.stopping:
             worker.beat()
             try:
@@ -64,9 +64,9 @@ class GnssComponent(Component):
                 self._reads.put(line, worker)
 
     def counters(self) -> Mapping[str, int]:
-        """As :class:`Source` says."""
+        """See :class:`Source`."""
         return {"devices.gnss_losses": self._losses}
 
     def gauges(self) -> Mapping[str, int]:
-        """As :class:`Source` says."""
+        """See :class:`Source`."""
         return {}

@@ -1,6 +1,6 @@
-"""Everything that is counted, in one place: what the health message and the reports show.
+"""All counters and gauges, for the health message and the reports.
 
-``docs/counters.md`` explains every name; a test keeps the two equal.
+``docs/counters.md`` explains every name; a test compares the two.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ _NS_PER_US = 1_000
 
 
 class Health:
-    """Adds up what the parts count.  Used by the main thread."""
+    """Adds up the counters of all components.  Used by the main thread."""
 
     def __init__(self, sources: tuple[Source, ...], writing: WriteBudget) -> None:
         self._sources = sources
         self.writing = writing
 
     def counters(self) -> dict[str, int]:
-        """Ever-growing numbers by dotted name."""
+        """Counters by dotted name; they only grow."""
         return _sum(source.counters() for source in self._sources)
 
     def gauges(self, vitals: Vitals) -> dict[str, int]:
-        """Present values by dotted name, the unit in the name; what cannot be known is left out."""
+        """Gauges by dotted name, with the unit in the name; unknown ones are left out."""
         board: dict[str, float | None] = {
             "board.temperature_mc": None if vitals.temperature_c is None else vitals.temperature_c * 1000,
             "board.throttled": vitals.throttled,

@@ -22,7 +22,7 @@ _NS_PER_S = 1_000_000_000
 
 
 class HealthReporter(Component):
-    """Reports at the first round and then every ``every_s`` seconds."""
+    """Reports in the first round and then every ``every_s`` seconds."""
 
     name = "health"
 
@@ -31,7 +31,7 @@ class HealthReporter(Component):
         health: Health,
         commit: CommitComponent,
         uplink: UplinkComponent,
-        mail: UplinkQueue,
+        uplink_queue: UplinkQueue,
         notifier: Notifier,
         *,
         unit: str,
@@ -41,7 +41,7 @@ class HealthReporter(Component):
         self._health = health
         self._commit = commit
         self._uplink = uplink
-        self._mail = mail
+        self._uplink_queue = uplink_queue
         self._notifier = notifier
         self._unit = unit
         self._boot_id = boot_id
@@ -68,6 +68,6 @@ class HealthReporter(Component):
             utc_ns=self._commit.utc_ns(tick.t_mono_ns),
             seq_high=stats.next_seq - 1,
         )
-        self._mail.health(payload)
+        self._uplink_queue.health(payload)
         self._notifier.status(f"{stats.appended} reads, {stats.reads} waiting, link {'up' if up else 'down'}")
         _LOG.info("health", appended=stats.appended, waiting=stats.reads, link_up=up, rss=vitals.rss_bytes)

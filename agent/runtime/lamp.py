@@ -1,4 +1,4 @@
-"""Which pattern the lamp shows: the most important thing the driver should know."""
+"""Chooses the lamp's pattern: the most important state for the driver."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _FIX_FRESH_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What the lamp is chosen from."""
+    """The state from which the pattern is chosen."""
 
     disk_bad: bool
-    """Nearly full, or it takes nothing, or reads were lately lost for want of room."""
+    """The disk is nearly full or not writable, or reads were recently evicted."""
     camera_ok: bool
     private: bool
     view_clear: bool
@@ -33,7 +33,7 @@ def is_fresh(fix: Fix | None, t_mono_ns: int) -> bool:
 
 
 def lamp_for(now: Condition, t_mono_ns: int) -> Lamp:
-    """The most important thing the driver should know."""
+    """Return the pattern of the most important state."""
     if now.disk_bad:
         return Lamp.DISK
     if not now.camera_ok:

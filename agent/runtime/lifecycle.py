@@ -1,4 +1,4 @@
-"""Start in order, stop in the reverse order, and let no failure keep the other components from being stopped."""
+"""Starts components in order and stops them in the reverse order; a failure does not prevent stopping the others."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _LOG = structlog.get_logger(__name__)
 
 
 class Lifecycle:
-    """A list of components in the order of their start.  Used by the main thread."""
+    """A list of components in starting order.  Used by the main thread."""
 
     def __init__(self, components: tuple[Component, ...]) -> None:
-        """Raises ValueError when two components have the same name."""
+        """Raises ValueError if two components have the same name."""
         names = [component.name for component in components]
         if double := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"components share the names {sorted(double)}")
@@ -33,12 +33,12 @@ class Lifecycle:
         return tuple(component.name for component in self._components)
 
     def start(self) -> None:
-        """Start all.  Raises what the first that fails raises; ``stop`` is still to be called."""
+        """Start all.  Raises the first failure; ``stop`` must still be called."""
         for component in self._components:
             component.start()
 
     def watch(self, tick: Tick) -> None:
-        """Let each do what is due."""
+        """Call ``step`` of each."""
         for component in self._components:
             component.watch(tick)
 
@@ -54,7 +54,7 @@ def _guarded(name: str, step: Callable[[], None]) -> Exception | None:
     try:
         step()
     except Exception as error:  # noqa: BLE001 - whatever it is, the rest must be stopped; the caller raises it
-        # Only messages of known kinds are logged: others may hold a plate.
+        # Only messages of our own errors are logged: others may contain a plate.
         reason = str(error) if isinstance(error, PatrolError | OSError) else ""
         _LOG.error("stop_failed", component=name, error=type(error).__name__, reason=reason, where=where(error))
         return error

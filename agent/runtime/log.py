@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
 _FORBIDDEN = frozenset({"plate", "text", "raw", "plate_text", "alternatives"})
-"""Keys under which a plate text could slip into a log."""
+"""Keys that could carry a plate text into a log."""
 
 
 class PlateInLogError(ValueError):
-    """A log call carries a key that is kept for plate texts: a defect of the program."""
+    """A log call uses a key reserved for plate texts: a defect of the program."""
 
 
 def configure(level: str, style: str) -> None:

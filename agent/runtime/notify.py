@@ -1,4 +1,4 @@
-"""Talk to systemd: readiness, status, watchdog (sd_notify(3): one datagram to the socket it names)."""
+"""Notifies systemd: readiness, status, watchdog (sd_notify(3): datagrams to the socket in NOTIFY_SOCKET)."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ if TYPE_CHECKING:
 
 
 class Notifier:
-    """Does nothing where systemd did not ask for it."""
+    """Does nothing if not started by systemd."""
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         environment = os.environ if environment is None else environment
         address = environment.get("NOTIFY_SOCKET", "")
-        # An abstract socket is written with a leading @.
+        # The name of an abstract socket starts with @.
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
         watchdog_us = environment.get("WATCHDOG_USEC", "")
         ours = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         self.watchdog_s = int(watchdog_us) / 1e6 if watchdog_us.isdigit() and ours else None
-        """How often systemd wants to hear from us; None when it does not."""
+        """Interval of the watchdog; None without one."""
 
     def ready(self) -> None:
-        """The agent works."""
+        """Report that the agent is ready."""
         self._send("READY=1")
 
     def starting(self, limit_s: float) -> None:
-        """The start may take this long, from now on."""
+        """Extend the start time-out to this long from now."""
         self._send(f"EXTEND_TIMEOUT_USEC={round(limit_s * 1e6)}")
 
     def alive(self) -> None:
-        """Every thread is within its deadline."""
+        """Reset the watchdog: every thread is within its deadline."""
         self._send("WATCHDOG=1")
 
     def status(self, text: str) -> None:
-        """One line for ``systemctl status``."""
+        """Set the line for ``systemctl status``."""
         self._send(f"STATUS={text}")
 
     def stopping(self) -> None:
-        """The agent is about to end."""
+        """Report that the agent is stopping."""
         self._send("STOPPING=1")
 
     def _send(self, message: str) -> None:

@@ -1,4 +1,4 @@
-"""What the driver sees, hears and presses: lamp, illuminator, buzzer, buttons."""
+"""The driver's panel: lamp, illuminator, buzzer, buttons."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 _LOG = structlog.get_logger(__name__)
 HEALTHY_LAMPS = frozenset({Lamp.RECORDING, Lamp.NO_UPLINK, Lamp.OFF})
-"""Patterns of a unit that does its work."""
+"""Patterns of a unit that works normally."""
 _LOSS_SHOWN_NS = 600 * 1_000_000_000
-"""How long the lamp tells of a read that was lost."""
+"""How long the lamp indicates a lost read."""
 
 
 class PanelController(Component):
-    """Keeps the panel's state, so that it is told only what changes."""
+    """Stores the panel's state, so that only changes are set."""
 
     name = "panel"
 
@@ -41,7 +41,7 @@ class PanelController(Component):
         *,
         min_free_bytes: int,
     ) -> None:
-        """``min_free_bytes``: with less free disk the lamp says so."""
+        """``min_free_bytes``: free disk below which the lamp shows it."""
         self._panel = panel
         self._cameras = cameras
         self._commit = commit
@@ -52,10 +52,10 @@ class PanelController(Component):
         self._privacy = 0
         self.lamp = Lamp.OFF
         self.private = False
-        """The driver has asked for privacy; ends with the drive, or at the next press."""
+        """True if the driver has switched on privacy; ends with the drive, or at the next press."""
 
     def watch(self, tick: Tick) -> None:
-        """Take what was pressed since the last time, light the scene if a camera wants it, choose the lamp."""
+        """Handle pressed buttons, set the illuminator as the cameras request, choose the lamp's pattern."""
         for button in self._panel.take_presses():
             self._press(button)
         wanted = any(camera.is_dark for camera in self._cameras) and not self.private
@@ -65,16 +65,16 @@ class PanelController(Component):
         self._show(Lamp.FAULT if tick.late else lamp_for(self._condition(tick), tick.t_mono_ns))
 
     def stop(self) -> None:
-        """Switch everything off.  Raises OSError where the pins do not obey."""
+        """Switch everything off.  Raises OSError if a pin cannot be set."""
         self._panel.close()
 
     def on_commit(self, result: CommitResult) -> None:
-        """Sound a read; commit thread."""
+        """Sound the buzzer for a read; commit thread."""
         if result.reads:
             self._panel.buzz(Buzz.READ)
 
     def _press(self, button: Button) -> None:
-        _LOG.info("pressed", button=button.value)
+        _LOG.info("button_pressed", button=button.value)
         if button is Button.ACKNOWLEDGE:
             self._acknowledgements += 1
             self._panel.hush()
@@ -102,12 +102,12 @@ class PanelController(Component):
         if lamp is not self.lamp:
             self.lamp = lamp
             self._panel.set_lamp(lamp)
-            _LOG.info("lamp", shows=lamp.value)
+            _LOG.info("lamp", pattern=lamp.value)
 
     def counters(self) -> Mapping[str, int]:
-        """As :class:`Source` says."""
+        """See :class:`Source`."""
         return {"devices.acknowledgements": self._acknowledgements, "devices.privacy": self._privacy}
 
     def gauges(self) -> Mapping[str, int]:
-        """As :class:`Source` says."""
+        """See :class:`Source`."""
         return {}

@@ -1,4 +1,4 @@
-"""Ignition and heat: when the drive is over, and when fewer frames are looked at."""
+"""Ignition and temperature: when the drive is over, and when the frame rate is reduced."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LOG = structlog.get_logger(__name__)
 
 
 class Ignition(Component):
-    """The key: a drive ends some time after it was turned off."""
+    """The ignition: a drive ends some time after it was turned off."""
 
     name = "ignition"
 
@@ -30,41 +30,41 @@ class Ignition(Component):
         self.phase = Phase.DRIVING
 
     def watch(self, tick: Tick) -> None:
-        """Take the level."""
+        """Read the ignition's level."""
         phase = self._hold_up.step(ignition_on=self._panel.ignition_on, t_mono_ns=tick.t_mono_ns)
         if phase is not self.phase:
             self.phase = phase
             _LOG.info("ignition", phase=phase.value)
 
     def ask_for_power_off(self) -> None:
-        """Everything is on the disk: leave the note that a unit of root's waits for; the agent has no such right."""
+        """Everything is on the disk: write the file that root's systemd unit watches; the agent may not power off."""
         if self._request is None:
             return
         try:
             self._request.parent.mkdir(parents=True, exist_ok=True)
             self._request.touch()
         except OSError as error:
-            _LOG.error("power_off_not_asked", path=str(self._request), error=error.strerror)
+            _LOG.error("power_off_request_failed", path=str(self._request), error=error.strerror)
 
 
 class Heat(Component):
-    """The board's temperature -> the frame rate of all cameras."""
+    """Sets the frame rate of all cameras by the board's temperature."""
 
     name = "heat"
 
     def __init__(self, cameras: tuple[CameraComponent, ...], config: PowerTable, *, max_fps: float | None) -> None:
-        """``max_fps`` is the limit while it is cool; None for all frames."""
+        """``max_fps`` is the limit at normal temperature; None for all frames."""
         self._cameras = cameras
         self._cooler = Cooler(config.slow_above_c, config.fast_below_c)
         self._slow_fps = config.slow_fps
         self._max_fps = max_fps
 
     def watch(self, tick: Tick) -> None:
-        """Take the temperature; change the frame rate when it crosses a limit."""
+        """Read the temperature; change the frame rate if it crosses a threshold."""
         was = self._cooler.slow
         slow = self._cooler.step(tick.vitals.temperature_c)
         if slow is was:
             return
-        _LOG.warning("heat", slow=slow)
+        _LOG.warning("temperature", frame_rate_reduced=slow)
         for camera in self._cameras:
             camera.limit_fps(self._slow_fps if slow else self._max_fps)

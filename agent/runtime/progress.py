@@ -1,4 +1,4 @@
-"""What a run has led to so far."""
+"""Results of a run so far."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Progress:
-    """What a view may show; written by the commit thread, read by any."""
+    """Results to display; written by the commit thread, read by any."""
 
     reads: list[Read] = field(default_factory=list)
-    """The latest."""
+    """The latest reads."""
     committed: int = 0
     receipted: int = 0
     waiting: int = 0
@@ -25,7 +25,7 @@ class Progress:
     keep: int = 50
 
     def note(self, result: CommitResult, t_mono_ns: int) -> None:
-        """Take a round of the committer."""
+        """Add the result of a round of the committer."""
         if result.reads and self.first_mono_ns is None:
             self.first_mono_ns = t_mono_ns
         self.committed += len(result.reads)
@@ -33,5 +33,5 @@ class Progress:
         self.receipted += result.freed
 
     def finish(self, waiting: int) -> None:
-        """Take how many reads are left in the outbox; after the commit thread has ended."""
+        """Set the number of reads left in the outbox; after the commit thread has ended."""
         self.waiting = waiting

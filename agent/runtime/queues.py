@@ -1,7 +1,7 @@
-"""The two queues between threads: towards the outbox, and towards the link.
+"""The two queues between threads: to the commit thread and to the uplink.
 
-Frames are dropped by the camera when recognition is late; tracks, sentences and receipts are never dropped: their queue
-is bounded and makes the sender wait.
+Frames are dropped by the camera when recognition is too slow; tracks, sentences and receipts are never dropped: their
+queue is bounded and blocks the sender.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class ReadQueue:
         self._waits = 0
 
     def put(self, message: NmeaLine | Track | Command, worker: WorkerContext) -> None:
-        """Hand over; waits while the queue is full, still beating.  Any thread."""
+        """Put a message; waits while the queue is full, with heartbeats.  Any thread."""
         try:
             self._queue.put_nowait(message)
         except queue.Full:
@@ -45,12 +45,12 @@ class ReadQueue:
             else:
                 return
 
-    def answer(self, command: Command) -> None:
-        """Hand over what the station said; the uplink's thread, whose deadline covers the wait."""
+    def add_command(self, command: Command) -> None:
+        """Put a receipt or nack; the uplink's thread, whose deadline covers the wait."""
         self._queue.put(command)
 
     def take(self) -> list[NmeaLine | Track | Command]:
-        """Wait a moment for a message; return all there are."""
+        """Wait briefly for a message; return all messages."""
         try:
             messages = [self._queue.get(timeout=_ROUND_S)]
         except queue.Empty:
@@ -69,41 +69,41 @@ class ReadQueue:
 
     @property
     def waits(self) -> int:
-        """Times that a message had to wait for the commit thread."""
+        """Number of messages that had to wait for the commit thread."""
         return self._waits
 
 
 class UplinkQueue:
     """The uplink thread's queue: events of the link, payloads to send, and plain wake-ups.
 
-    Unbounded, because the window bounds what the link can say and the rest comes once a minute.
+    Unbounded, because the window bounds the link's events and the rest comes once a minute.
     """
 
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[LinkEvent | tuple[str, bytes] | None] = queue.SimpleQueue()
 
     def event(self, event: LinkEvent) -> None:
-        """Hand in an event of the link; any thread."""
+        """Put an event of the link; any thread."""
         self._queue.put(event)
 
     def health(self, payload: bytes) -> None:
-        """Hand in a health message; any thread."""
+        """Put a health message; any thread."""
         self._queue.put(("health", payload))
 
     def status(self, payload: bytes) -> None:
-        """Hand in a status message; any thread."""
+        """Put a status message; any thread."""
         self._queue.put(("status", payload))
 
     def report(self, payload: bytes) -> None:
-        """Hand in a report on updates; any thread."""
+        """Put a report on updates; any thread."""
         self._queue.put(("report", payload))
 
     def wake(self) -> None:
-        """Something new waits; any thread."""
+        """Wake the uplink: a new record waits; any thread."""
         self._queue.put(None)
 
     def take(self) -> list[LinkEvent | tuple[str, bytes]]:
-        """Wait a moment; return all that came."""
+        """Wait briefly; return all messages."""
         came = []
         try:
             came.append(self._queue.get(timeout=_ROUND_S))

@@ -1,4 +1,4 @@
-"""The agent in the vehicle: components on threads, watched by the main thread, stopped in order."""
+"""The agent in the vehicle: components on threads, monitored by the main thread, stopped in order."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Service:
     ) -> None:
         """``reader`` makes a recogniser; it is called once in the thread of each camera.
 
-        Raises OutboxError when the outbox cannot be opened.
+        Raises OutboxError if the outbox cannot be opened.
         """
         self._config = config
         self._hw = hardware
@@ -59,13 +59,13 @@ class Service:
         )
 
     def stop(self) -> None:
-        """Ask ``run`` to end in order."""
+        """Ask ``run`` to end cleanly."""
         self._stopping = True
         self._supervisor.wake()
 
     @property
     def outbox_stats(self) -> OutboxStats:
-        """The outbox's counters, the last known ones while the disk cannot be read; main thread.
+        """The outbox's counters, the last known ones if the disk cannot be read; main thread.
 
         Raises OutboxDamagedError.
         """
@@ -78,7 +78,7 @@ class Service:
 
     @property
     def phase(self) -> Phase:
-        """Where the drive stands."""
+        """Phase of the drive."""
         return self._parts.ignition.phase
 
     @property
@@ -88,7 +88,7 @@ class Service:
 
     @property
     def read_path(self) -> ReadPath:
-        """What turns tracks into committed reads."""
+        """The component that turns tracks into committed reads."""
         return self._parts.read_path
 
     @property
@@ -98,17 +98,17 @@ class Service:
 
     @property
     def updates(self) -> UpdateReporter:
-        """How updates stand."""
+        """State of updates."""
         return self._parts.updates
 
     @property
     def progress(self) -> Progress:
-        """What this run has led to so far."""
+        """Results of this run so far."""
         return self._parts.progress
 
     @property
     def components(self) -> tuple[str, ...]:
-        """Names of the components in the order of their start."""
+        """Names of the components in starting order."""
         return self._parts.lifecycle.names
 
     def run(
@@ -118,10 +118,10 @@ class Service:
         drain_s: float = 3.0,
         on_watch: Callable[[Service], None] | None = None,
     ) -> None:
-        """Work until ``stop``, a failure, or (if asked) until every camera has ended.
+        """Run until ``stop``, a failure, or (if requested) until every camera has ended.
 
-        ``drain_s`` is how long the uplink may go on sending at the end.  Raises what ended a thread, or else the first
-        failure of the stop; all components are stopped either way.
+        ``drain_s`` is how long the uplink may continue to send at the end.  Raises what ended a thread, or else the
+        first failure of the stop; all components are stopped either way.
         """
         self._log_opening()
         self._parts.drain.allow(drain_s, None if on_watch is None else lambda: on_watch(self))
@@ -148,7 +148,7 @@ class Service:
     def _watch(self) -> None:
         late = self._supervisor.overdue()
         if late:
-            # Without the petting systemd restarts us; saying who was late is all there is left to do.
+            # Without the watchdog's reset systemd restarts the agent; only log which threads are late.
             _LOG.error("threads_overdue", **{name.replace("-", "_"): round(s, 1) for name, s in late.items()})
         else:
             self._notifier.alive()
@@ -176,5 +176,5 @@ class Service:
                 lost_pictures=report.lost_pictures,
             )
         for problem in report.problems:
-            _LOG.warning("outbox_problem", what=problem)
+            _LOG.warning("outbox_problem", reason=problem)
         _LOG.info("starting", unit=self._config.unit, software=software(), models=list(self._models))

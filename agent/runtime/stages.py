@@ -1,4 +1,4 @@
-"""The composition root: configuration -> stages.  The vehicle, the demo and the replay are all wired here."""
+"""The composition root: configuration -> stages.  Used by the vehicle, the demo and the replay."""
 
 from __future__ import annotations
 
@@ -54,17 +54,17 @@ PACKAGE = "patrol-lpr"
 
 
 def software() -> str:
-    """Name and version; goes into every read."""
+    """Name and version; part of every read."""
     return f"{PACKAGE} {version(PACKAGE)}"
 
 
 def build_recogniser(config: AgentConfig) -> Recogniser:
-    """Load both models; one recogniser per camera, because interpreters belong to one thread.
+    """Load both models; one recogniser per camera, because an interpreter must be used by one thread only.
 
     Raises BundleError when a bundle does not match its contract.
     """
     table = config.recognise
-    # OpenCV's pool of threads would fight the models for the cores, and costs more than it saves at these sizes.
+    # OpenCV's threads would compete with the models for the cores, and cost more than they save at these sizes.
     cv2.setNumThreads(1)
     bundles = load_active(table.models or default_models_folder())
     return Recogniser(
@@ -80,30 +80,30 @@ def build_pipeline(
     *,
     track_ids: Iterator[int] | None = None,
 ) -> CameraPipeline:
-    """One camera's first half of the sentence; a live ``camera`` is exposed for plates and its sight is watched.
+    """Build one camera's pipeline; for a live ``camera`` with exposure control and monitoring of its view.
 
-    ``track_ids`` is given where a camera's pipeline may be built again in one process: track ids must not come twice.
+    ``track_ids`` is given if the pipeline may be built again in one process: track ids must not repeat.
     """
     tracker = Tracker(config.track.tracker_config(), ids=track_ids)
-    pacer = FrameRateLimiter(max_fps=config.recognise.max_fps)
+    rate_limiter = FrameRateLimiter(max_fps=config.recognise.max_fps)
     if camera is None:
-        return CameraPipeline(reader, tracker, pacer)
+        return CameraPipeline(reader, tracker, rate_limiter)
     own = next((c for c in config.hw.cameras if c.name == camera.name), None)
     exposure = None
     if isinstance(camera, Exposable) and isinstance(own, PiCameraConfig) and own.metering == "plates":
         exposure = ExposurePolicy(exposure_config(own))
     view = ViewWatch(reference=config.state_dir / f"view-{camera.name}.npy")
-    return CameraPipeline(reader, tracker, pacer, exposure=exposure, view=view)
+    return CameraPipeline(reader, tracker, rate_limiter, exposure=exposure, view=view)
 
 
 def exposure_config(camera: PiCameraConfig) -> ExposureConfig:
-    """What a camera's table says about metering by plates."""
+    """Exposure settings from a camera's table."""
     return ExposureConfig(cap_us=camera.shutter_cap_us, max_gain=camera.max_gain)
 
 
 @dataclass(frozen=True, slots=True)
 class ReadPath:
-    """The second half of the sentence and the parts whose counts are published."""
+    """The committer and the parts whose counts are published."""
 
     committer: ReadCommitter
     outbox: Outbox
@@ -121,7 +121,7 @@ def build_read_path(
     random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     registry: Registry | None = None,
 ) -> ReadPath:
-    """Open the outbox in ``state_dir`` and everything in front of it.
+    """Open the outbox in ``state_dir`` and create everything that feeds it.
 
     Raises OutboxError when the outbox cannot be opened.
     """
@@ -145,7 +145,7 @@ def build_read_path(
 
 
 def build_sealer(config: AgentConfig) -> Sealer | None:
-    """Load the keys; None where the configuration says that nothing is sealed.  Raises KeyFileError."""
+    """Load the keys; None if sealing is off.  Raises KeyFileError."""
     table = config.seal
     if table.mode == "off":
         return None
@@ -159,7 +159,7 @@ def build_sealer(config: AgentConfig) -> Sealer | None:
 
 
 def build_fetcher(config: AgentConfig, *, boot_id: bytes) -> FileTransfer | None:
-    """What fetches updates; None where no release is installed or none is to be fetched."""
+    """Create the transfer of updates; None if no release is installed or updates are not fetched."""
     table = config.update
     if table.fetch == "never" or linked(table.home, "current") is None:
         return None
@@ -174,7 +174,7 @@ def build_fetcher(config: AgentConfig, *, boot_id: bytes) -> FileTransfer | None
 
 
 def load_receipt_keys(config: AgentConfig) -> ReceiptVerifier | None:
-    """Load whose answers are believed; None where the configuration names no key.  Raises KeyFileError."""
+    """Load the keys that verify receipts; None if no key is configured.  Raises KeyFileError."""
     path = config.seal.receipt_key
     return None if path is None else ReceiptVerifier.of(VerifyKey.load_all(path))
 
@@ -188,14 +188,14 @@ def build_uplink(
     boot_id: bytes,
     downloads: Downloads | None = None,
 ) -> Uplink:
-    """The sending half.  Raises KeyFileError."""
+    """Create the uplink.  Raises KeyFileError."""
     return Uplink(
         link,
         waiting,
         commands,
         unit=config.unit,
         boot_id=boot_id,
-        believes=load_receipt_keys(config),
+        verifier=load_receipt_keys(config),
         config=config.sync.uplink_config(),
         downloads=downloads,
     )

@@ -1,4 +1,4 @@
-"""What the unit says of itself: announced at the start, and whenever it changes."""
+"""The unit's status: published at the start and at every change."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class StatusReporter(Component):
 
     def __init__(
         self,
-        mail: UplinkQueue,
+        uplink_queue: UplinkQueue,
         ignition: Ignition,
         panel: PanelController,
         *,
@@ -36,7 +36,7 @@ class StatusReporter(Component):
         boot_id: bytes,
         models: tuple[str, ...],
     ) -> None:
-        self._mail = mail
+        self._uplink_queue = uplink_queue
         self._ignition = ignition
         self._panel = panel
         self._unit = unit
@@ -46,23 +46,23 @@ class StatusReporter(Component):
         self.reason = "started"
 
     def start(self) -> None:
-        """Announce the start; before the link is opened, so that it is the first thing said."""
-        self._mail.status(self._payload(self.state, self.reason))
+        """Announce the start; before the link is opened, so that it is the first message."""
+        self._uplink_queue.status(self._payload(self.state, self.reason))
 
     def watch(self, tick: Tick) -> None:
-        """Announce what has changed; after the panel, whose lamp it tells of."""
+        """Announce changes; after the panel's step, whose lamp it includes."""
         del tick
         state, reason = self._present()
         if (state, reason) != (self.state, self.reason):
             self.state, self.reason = state, reason
-            self._mail.status(self._payload(state, reason))
+            self._uplink_queue.status(self._payload(state, reason))
 
     def say_offline(self) -> None:
         """Announce that the unit stops."""
-        self._mail.status(self._payload(UnitState.OFFLINE, "stopped"))
+        self._uplink_queue.status(self._payload(UnitState.OFFLINE, "stopped"))
 
     def will(self) -> Will:
-        """What the broker announces when the unit vanishes."""
+        """The will: what the broker publishes when the connection is lost."""
         return Will(build(self._unit, Channel.STATUS), self._payload(UnitState.OFFLINE, "connection lost"))
 
     def _present(self) -> tuple[UnitState, str]:

@@ -1,7 +1,7 @@
-"""Threads: start, watch, stop in order.  The only place that starts one.
+"""Starts, monitors and stops threads.  The only place that starts one.
 
-Every loop gets a :class:`WorkerContext`: it beats, and asks whether to stop.  An exception that no loop handles ends
-the whole process (systemd restarts it): nothing limps.
+Every loop gets a :class:`WorkerContext`, for heartbeats and the request to stop.  An exception that a loop does not
+handle ends the whole process, which systemd restarts.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _NS_PER_S = 1_000_000_000
 
 
 class ThreadStuckError(FatalError):
-    """A thread did not end in time; the process must be killed to get rid of it."""
+    """A thread did not end in time; only the end of the process will end it."""
 
 
 class WorkerContext:
-    """What a loop sees of its supervisor.  Any thread may read it, one thread beats."""
+    """A loop's interface to its supervisor.  Any thread may read it, one thread beats."""
 
     def __init__(self, name: str, clock: Clock, *, deadline_s: float | None) -> None:
         self.name = name
@@ -42,7 +42,7 @@ class WorkerContext:
         self._last_beat_ns = clock.mono_ns()
 
     def beat(self) -> None:
-        """Say that the loop is alive."""
+        """Record a heartbeat."""
         self._last_beat_ns = self._clock.mono_ns()
 
     @property
@@ -51,18 +51,18 @@ class WorkerContext:
         return self._stop.is_set()
 
     def pause(self, seconds: float) -> bool:
-        """Wait, but no longer than until the loop is asked to end; returns ``stopping``."""
+        """Wait, at most until the loop is asked to end; returns ``stopping``."""
         return self._stop.wait(seconds)
 
     def ask_to_stop(self) -> int:
-        """Called by the supervisor; returns when it was first called, on the monotonic clock."""
+        """Ask the loop to end (supervisor); return the time of the first call, on the monotonic clock."""
         if self._asked_ns is None:
             self._asked_ns = self._clock.mono_ns()
         self._stop.set()
         return self._asked_ns
 
     def overdue_s(self) -> float:
-        """Seconds past the deadline; 0 while all is well or where there is none."""
+        """Seconds past the deadline; 0 if within it or without one."""
         if self.deadline_s is None:
             return 0.0
         return max(0.0, (self._clock.mono_ns() - self._last_beat_ns) / _NS_PER_S - self.deadline_s)
@@ -75,7 +75,7 @@ class _Running:
 
 
 class Supervisor:
-    """Owns the threads of the agent.  Used by the main thread alone."""
+    """Owns the threads of the agent.  Used only by the main thread."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -84,9 +84,9 @@ class Supervisor:
         self._woken = threading.Event()
 
     def spawn(self, name: str, loop: Callable[[WorkerContext], None], *, deadline_s: float | None = None) -> None:
-        """Start a loop in a thread of its own; raises ValueError when the name is taken."""
+        """Start a loop in a thread of its own; raises ValueError if the name is taken."""
         if name in self._running:
-            raise ValueError(f"thread {name} runs already")
+            raise ValueError(f"thread {name} is already running")
         worker = WorkerContext(name, self._clock, deadline_s=deadline_s)
         thread = threading.Thread(target=self._guard, args=(loop, worker), name=name, daemon=True)
         self._running[name] = _Running(worker, thread)
@@ -125,7 +125,7 @@ class Supervisor:
         return {name: seconds for name, seconds in late.items() if seconds > 0}
 
     def ask_to_stop(self, name: str) -> None:
-        """Ask a loop to end and return at once; one that does not run is none."""
+        """Ask a loop to end and return at once; does nothing if it does not run."""
         if name in self._running:
             self._running[name].worker.ask_to_stop()
 
@@ -146,13 +146,13 @@ class Supervisor:
 
 
 def _stands(thread: threading.Thread) -> str:
-    """What a thread is doing, innermost first, without values."""
+    """The thread's stack, innermost frame first, without values."""
     frame = sys._current_frames().get(thread.ident or 0)  # noqa: SLF001 - documented, for just this
     found = traceback.extract_stack(frame)[-3:] if frame is not None else []
     return " < ".join(f"{Path(line.filename).name}:{line.lineno} {line.name}" for line in reversed(found))
 
 
 def where(error: BaseException) -> str:
-    """Return the innermost line of an error: enough to find it, without values that may hold a plate."""
+    """Return the innermost line of an error: enough to find it, without values that may contain a plate."""
     frames = traceback.extract_tb(error.__traceback__)
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""

@@ -1,4 +1,4 @@
-"""How long the stages take, and how often something happens: bounded memories of the latest times."""
+"""Durations of stages and rates of events, from a bounded number of samples."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class StageTimes:
         self._last_s = time.perf_counter()
 
     def start(self) -> None:
-        """Begin a round."""
+        """Start a round."""
         self._last_s = time.perf_counter()
 
     def lap(self, stage: str) -> None:
-        """Note that a stage is done; the next begins."""
+        """Record that a stage is done; the next begins."""
         now_s = time.perf_counter()
         with self._lock:
             self._times.setdefault(stage, deque(maxlen=_KEPT)).append((now_s - self._last_s) * 1e3)
@@ -43,21 +43,21 @@ class StageTimes:
 
 
 class RateMeter:
-    """A growing count, told now and then -> its growth per second over the last five seconds.  One thread."""
+    """A counter, sampled -> its rate per second over the last five seconds.  One thread."""
 
     def __init__(self) -> None:
         self._told: deque[tuple[int, int]] = deque()
 
     def step(self, count: int, t_mono_ns: int) -> None:
-        """Take the count and the time."""
+        """Add a sample of the count."""
         self._told.append((t_mono_ns, count))
-        # One from before the window stays, so that the difference spans all of it.
+        # One sample from before the window is kept, so that the difference spans all of it.
         while len(self._told) > 1 and t_mono_ns - self._told[1][0] >= _WINDOW_NS:
             self._told.popleft()
 
     @property
     def per_s(self) -> float:
-        """Growth per second; 0 until there are two counts."""
+        """Rate per second; 0 until there are two samples."""
         if len(self._told) < 2:  # noqa: PLR2004 - a difference needs two
             return 0.0
         (t0_ns, before), (t1_ns, now) = self._told[0], self._told[-1]

@@ -1,6 +1,6 @@
-"""The agent's side of updates: says that it is well, and makes room for a new release at a quiet moment.
+"""The agent's side of updates: confirms that it is healthy, and restarts into a new release at a quiet moment.
 
-It has no right to install anything.  It leaves notes that units of root's wait for, and reads what root has noted.
+It may not install anything.  It writes files that root's systemd units watch, and reads the state that root writes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LINK_SEEN = "link-seen"
 
 
 class UpdateReporter:
-    """Where no release is installed, as in a checkout, it does nothing.  Used by the main thread."""
+    """Does nothing if no release is installed, as in a checkout.  Used by the main thread."""
 
     def __init__(self, config: UpdateTable, state_dir: Path, fetcher: FileTransfer | None = None) -> None:
         self._config = config
@@ -41,40 +41,40 @@ class UpdateReporter:
         self._quiet_since_ns = 0
         self._sightings = 0
         self.release = linked(config.home, "current")
-        """The release this process belongs to."""
+        """The release that this process belongs to."""
         self._next = self.release
-        self.standing = read_state(config.home) or State()
+        self.state = read_state(config.home) or State()
         seen = self._folder / _LINK_SEEN
         self._link_noted = False
         self._trial: TrialWatch | None = None
         if self.on_trial:
             self._trial = TrialWatch(well_s=config.well_s, needs_link=seen.exists())
         elif self.release is not None:
-            # It tells of the last run of a proven release only.
+            # It is for the last run of a committed release only.
             seen.unlink(missing_ok=True)
 
     @property
     def on_trial(self) -> bool:
-        """True while this release has to prove itself."""
+        """True while this release is on trial."""
         return self.release is not None and self.release != linked(self._config.home, "committed")
 
-    def step(self, signs: HealthSample, sightings: int, t_mono_ns: int) -> bool:
-        """Look around; return True when the agent should end, to be started anew as another release.
+    def step(self, sample: HealthSample, sightings: int, t_mono_ns: int) -> bool:
+        """Update the trial; return True if the agent should end, to be restarted as another release.
 
-        ``sightings`` is how many plates were seen since the start: a moment is quiet when none was for a while.
+        ``sightings`` counts the plates seen since the start: a moment is quiet if there was none for a while.
         """
         if self.release is None:
             return False
-        if signs.link_up and self._trial is None and not self._link_noted:
+        if sample.link_up and self._trial is None and not self._link_noted:
             self._note_link()
-        if self._trial is not None and self._trial.step(signs, t_mono_ns):
+        if self._trial is not None and self._trial.step(sample, t_mono_ns):
             self._confirm()
         if sightings != self._sightings or not self._quiet_since_ns:
             self._sightings, self._quiet_since_ns = sightings, t_mono_ns
         if t_mono_ns < self._look_due_ns:
             return False
         self._look_due_ns = t_mono_ns + round(_LOOK_S * _NS_PER_S)
-        self.standing = read_state(self._config.home) or self.standing
+        self.state = read_state(self._config.home) or self.state
         self._next = linked(self._config.home, "current")
         quiet = t_mono_ns - self._quiet_since_ns >= self._config.quiet_s * _NS_PER_S
         if self.pending and quiet:
@@ -84,11 +84,11 @@ class UpdateReporter:
 
     @property
     def pending(self) -> bool:
-        """True while another release waits for the next start."""
+        """True while another release is ready for the next start."""
         return self._next is not None and self._next != self.release
 
-    def news(self, unit: str, boot_id: bytes, config_sha256: bytes, *, again: bool) -> bytes | None:
-        """Return the report for the station when it says something new, or is wanted again."""
+    def report(self, unit: str, boot_id: bytes, config_sha256: bytes, *, again: bool) -> bytes | None:
+        """Return the report for the station if it has changed, or if ``again``."""
         if self.release is None:
             return None
         release, state, reason = self._outcome()
@@ -113,12 +113,16 @@ class UpdateReporter:
         )
 
     def _outcome(self) -> tuple[int, UpdateState, str]:
-        """What root has noted of the offered update, else how far the fetching has come."""
-        noted, fetcher = self.standing, self._fetcher
+        """State of the offered update as root has written it, else the state of the transfer."""
+        noted, fetcher = self.state, self._fetcher
         offer = None if fetcher is None else fetcher.offer
         if fetcher is not None and offer is not None:
             if fetcher.state is TransferState.REFUSED:
-                return offer.release, UpdateState.REFUSED, f"{offer.size_bytes} bytes are more than an update has"
+                return (
+                    offer.release,
+                    UpdateState.REFUSED,
+                    f"{offer.size_bytes} bytes are more than an update may have",
+                )
             before = fetcher.state is TransferState.HANDED and noted.last_release != offer.release
             if before or fetcher.state in {TransferState.FETCHING, TransferState.WAITING}:
                 return offer.release, UpdateState(fetcher.state.value), ""
@@ -128,18 +132,18 @@ class UpdateReporter:
         return 0, UpdateState.IDLE, ""
 
     def counters(self) -> dict[str, int]:
-        """What root has counted, and what fetching counts."""
-        standing = self.standing
+        """Counters of root and of the transfer."""
+        state = self.state
         fetched = FetchCounts() if self._fetcher is None else self._fetcher.counts
         return {
-            "commits": standing.commits,
-            "roll_backs": standing.roll_backs,
-            "refusals": standing.refusals,
+            "commits": state.commits,
+            "roll_backs": state.roll_backs,
+            "refusals": state.refusals,
             **asdict(fetched),
         }
 
     def gauges(self) -> dict[str, int]:
-        """Present values."""
+        """Gauges."""
         return {
             "update.release": self.release or 0,
             "update.on_trial": int(self._trial is not None),
@@ -148,7 +152,7 @@ class UpdateReporter:
         }
 
     def _confirm(self) -> None:
-        """Leave the note; root compares it with what is on trial."""
+        """Write the confirmation; root compares it with the release on trial."""
         if self._leave(self._config.confirm, str(self.release)):
             self._trial = None
             _LOG.info("release_confirmed", release=self.release)
@@ -157,11 +161,11 @@ class UpdateReporter:
         self._link_noted = self._leave(self._folder / _LINK_SEEN, "")
 
     def _leave(self, path: Path, text: str) -> bool:
-        """Write a note; a disk that does not take it must not end the agent, so it is tried again."""
+        """Write a file; a failure must not end the agent, so it is retried."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="ascii")
         except OSError as error:
-            _LOG.error("note_not_left", path=str(path), error=error.strerror)
+            _LOG.error("note_write_failed", path=str(path), error=error.strerror)
             return False
         return True

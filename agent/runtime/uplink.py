@@ -1,4 +1,4 @@
-"""The way out: the link, the thread that feeds it, and the moment it gets at the end to send what waits."""
+"""The link and the uplink's thread."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _STOP_S = 5.0
 
 
 def uplink_loop(
-    uplink: Uplink, mail: UplinkQueue, clock: Clock, *, on_link: Callable[[bool, str], None]
+    uplink: Uplink, uplink_queue: UplinkQueue, clock: Clock, *, on_link: Callable[[bool, str], None]
 ) -> Callable[[WorkerContext], None]:
-    """Outbox -> link, and the station's answers back."""
+    """Outbox -> link, and receipts and nacks back."""
 
     def loop(worker: WorkerContext) -> None:
         while not worker.stopping:
             worker.beat()
-            for item in mail.take():
+            for item in uplink_queue.take():
                 _deliver(uplink, item, clock.mono_ns(), on_link)
             try:
                 uplink.pump(clock.mono_ns())
@@ -57,7 +57,7 @@ def _deliver(
         case ("report", bytes() as payload):
             uplink.set_report(payload)
         case tuple():
-            raise ValueError(f"unknown mail {item[0]}")
+            raise ValueError(f"unknown message {item[0]}")
         case _:
             uplink.handle(item, now_ns)
             if isinstance(item, LinkUp):
@@ -74,16 +74,16 @@ class UplinkComponent(Component):
     def __init__(
         self,
         uplink: Uplink,
-        mail: UplinkQueue,
+        uplink_queue: UplinkQueue,
         waiting: OutboxReader,
         supervisor: Supervisor,
         clock: Clock,
         *,
         unmetered_interfaces: tuple[str, ...] = (),
     ) -> None:
-        """``waiting`` is the uplink's own connection to the outbox; it is closed at the stop."""
+        """``waiting`` is the uplink's own connection to the outbox; closed at the stop."""
         self._uplink = uplink
-        self._mail = mail
+        self._uplink_queue = uplink_queue
         self._waiting = waiting
         self._supervisor = supervisor
         self._clock = clock
@@ -97,11 +97,11 @@ class UplinkComponent(Component):
 
     def start(self) -> None:
         """Start the thread."""
-        loop = uplink_loop(self._uplink, self._mail, self._clock, on_link=self._on_link)
+        loop = uplink_loop(self._uplink, self._uplink_queue, self._clock, on_link=self._on_link)
         self._supervisor.spawn(self.name, loop, deadline_s=_DEADLINE_S)
 
     def watch(self, tick: Tick) -> None:
-        """Tell the uplink whether the present way out costs money; unknown ways do."""
+        """Set whether the current link is metered; an unknown one is."""
         interface = tick.vitals.default_interface
         self._uplink.set_metered(metered=interface is None or not interface.startswith(self._unmetered))
 
@@ -113,7 +113,7 @@ class UplinkComponent(Component):
     def _on_link(self, up: bool, reason: str) -> None:
         was, self._up = self._up, up
         _LOG.info("link_up") if up else _LOG.warning("link_down", reason=reason)
-        # The port allows LinkDown twice for one outage.
+        # The port allows two LinkDown events for one outage.
         if up is not was:
             for listener in self._listeners:
                 listener(up, reason)
@@ -130,15 +130,15 @@ class UplinkComponent(Component):
 
     @property
     def metered(self) -> bool:
-        """True while the way out costs money, or is not known."""
+        """True while the link is metered or unknown."""
         return self._uplink.metered
 
     def counters(self) -> Mapping[str, int]:
-        """As :class:`Source` says."""
+        """See :class:`Source`."""
         return {f"uplink.{name}": value for name, value in asdict(self._uplink.counts).items()}
 
     def gauges(self) -> Mapping[str, int]:
-        """As :class:`Source` says."""
+        """See :class:`Source`."""
         return {
             "uplink.up": int(self._uplink.is_up),
             "uplink.unreceipted": self._uplink.unreceipted,
@@ -148,19 +148,19 @@ class UplinkComponent(Component):
 
 
 class LinkComponent(Component):
-    """The connection itself."""
+    """The connection."""
 
     name = "link"
 
-    def __init__(self, link: Link, mail: UplinkQueue, subscribe: tuple[str, ...], will: Will) -> None:
+    def __init__(self, link: Link, uplink_queue: UplinkQueue, subscribe: tuple[str, ...], will: Will) -> None:
         self._link = link
-        self._mail = mail
+        self._uplink_queue = uplink_queue
         self._subscribe = subscribe
         self._will = will
 
     def start(self) -> None:
         """Connect in the background."""
-        self._link.start(self._mail.event, subscribe=self._subscribe, will=self._will)
+        self._link.start(self._uplink_queue.event, subscribe=self._subscribe, will=self._will)
 
     def stop(self) -> None:
         """Disconnect cleanly."""

@@ -1,4 +1,1 @@
-"""The uplink: what goes over the wire, under which names, and when.
-
-``wire`` and ``topics`` are the contract with the station (docs/wire-format.md); ``uplink`` is the unit's side.
-"""
+"""The uplink: sends records and pictures, fetches files.  docs/wire-format.md is the contract with the station."""

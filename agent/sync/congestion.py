@@ -1,9 +1,8 @@
-"""How much may be on its way at once: as much as the link carries, and no queue in front of the next read.
+"""Congestion window: uses the bandwidth of the link without building a queue in front of the next read.
 
-What is in flight beyond the product of bandwidth and delay only waits in somebody's queue, and a read made now waits
-behind it.  So the bytes in flight grow while acknowledgements come back quickly, and shrink when they take longer than
-the quickest by more than a second: delay-based congestion control in the manner of LEDBAT (RFC 6817), on top of TCP's
-own, whose queue this is about.
+Bytes in flight beyond the bandwidth-delay product wait in a queue somewhere, and delay every new read.  So the window
+grows while acknowledgements come back quickly, and shrinks when they take over a second longer than the fastest:
+delay-based congestion control like LEDBAT (RFC 6817), on top of TCP, whose send queue it keeps short.
 """
 
 from __future__ import annotations
@@ -14,11 +13,11 @@ MIN_BYTES = 8 * 1024
 FIRST_BYTES = 32 * 1024
 MAX_BYTES = 1024 * 1024
 _SLOW_GROWTH = 8
-"""How many times slower the room grows once a queue was met."""
+"""Factor by which the window grows more slowly once a queue was detected."""
 
 
 class CongestionWindow:
-    """Of one connection.  Used by the uplink's thread."""
+    """Congestion window of one connection.  Used by the uplink's thread."""
 
     def __init__(self) -> None:
         self._in_flight_bytes = 0
@@ -29,16 +28,16 @@ class CongestionWindow:
 
     @property
     def room_bytes(self) -> int:
-        """What may be in flight."""
+        """Bytes that may be in flight."""
         return self._room_bytes
 
     @property
     def is_open(self) -> bool:
-        """True while another message may go; a single one always may, whatever its size."""
+        """True while another message may be sent; a single one always may, whatever its size."""
         return self._in_flight_bytes < self._room_bytes
 
     def sent(self, size_bytes: int) -> None:
-        """Note a message that went out."""
+        """Note a message that was sent."""
         self._in_flight_bytes += size_bytes
 
     def acked(self, size_bytes: int, sent_mono_ns: int, t_mono_ns: int) -> None:
@@ -48,7 +47,7 @@ class CongestionWindow:
         took_ns = t_mono_ns - sent_mono_ns
         quickest_ns = self._quickest_ns = took_ns if self._quickest_ns is None else min(took_ns, self._quickest_ns)
         if took_ns - quickest_ns > _QUEUE_NS:
-            # What was in flight before the cut says nothing about the room after it.
+            # What was in flight before the reduction says nothing about the window after it.
             if sent_mono_ns >= self._cut_after_ns:
                 self._room_bytes = max(MIN_BYTES, self._room_bytes // 2)
                 self._cut_after_ns = t_mono_ns

@@ -1,4 +1,4 @@
-"""What the uplink counts; ``docs/counters.md`` explains each."""
+"""Counters of the uplink; ``docs/counters.md`` explains each."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ class UplinkCounts:
     link_ups: int = 0
     link_downs: int = 0
     link_faults: int = 0
-    """Connections given up because of a packet that could not be read, or of a defect."""
+    """Connections closed because of an unreadable packet or a defect."""
     records_sent: int = 0
-    """Records published, those published again included."""
+    """Records published, including those published again."""
     resent: int = 0
-    """Records that have to be published again: the link went, or the receipt is overdue."""
+    """Records to be published again because the link was lost or the receipt is overdue."""
     chunks_sent: int = 0
     acked: int = 0
     refused: int = 0
-    """Messages the broker refused."""
+    """Messages refused by the broker."""
     held_back: int = 0
-    """Times that a record was held back because the broker did not take it; it is tried again."""
+    """Times that a record was held back because the broker did not accept it; it is retried."""
     pauses: int = 0
-    """Times that nothing was sent for a while because the station or the broker refused."""
+    """Pauses in sending because the station or the broker refused messages."""
     picture_pauses: int = 0
-    """Times that pictures waited because what was sent of them led to nothing."""
+    """Pauses of pictures because their chunks had no effect."""
     too_large: int = 0
-    """Messages not sent because they are larger than the broker takes."""
+    """Messages not sent because they are larger than the broker accepts."""
     not_taken: int = 0
-    """Publishes that the link did not take; they were tried again."""
+    """Publishes that the link did not accept; they were retried."""
     receipts: int = 0
     nacks: int = 0
     overdue: int = 0
-    """Times that a receipt did not come in time."""
+    """Number of overdue receipts."""
     quarantined: int = 0
     pictures_held: int = 0
     picture_resumes: int = 0
     malformed: int = 0
-    """Messages from the station's side that could not be read."""
+    """Messages from the station that could not be decoded."""
     foreign: int = 0
-    """Messages that were not for this unit, or about files that it does not take."""
+    """Messages not for this unit, or about files that it does not accept."""
     forged: int = 0
-    """Answers that no key of the station has signed; they change nothing."""
+    """Receipts and nacks not signed by a key of the station; ignored."""
     health_sent: int = 0
     health_replaced: int = 0
     reports_sent: int = 0

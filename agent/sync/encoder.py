@@ -1,4 +1,4 @@
-"""Records as the outbox stores them: final wire bytes in the name of one unit and one boot."""
+"""Encodes records as the outbox stores them: final wire bytes of one unit and one boot."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RecordEncoder:
-    """Puts records into envelopes, and closes these where the unit has keys."""
+    """Puts records into envelopes, and seals them if the unit has keys."""
 
     unit: str
     agency: str
     boot_id: bytes
     registry: Registry
     sealer: Sealer | None = None
-    """None: stored and sent as anybody can read it."""
+    """None: stored and sent unencrypted."""
 
     def record(self, seq: int, body: RecordBody, link: bytes, record_id: bytes | None = None) -> Encoded:
-        """Encode a record; without an id of its own it is named after boot and number."""
+        """Encode a record; without its own id it gets one made from boot and number."""
         name = record_id or derived_record_id(self.boot_id, seq)
         envelope = Envelope(
             schema_id=body.SCHEMA,
@@ -45,11 +45,11 @@ class RecordEncoder:
         return Encoded(name, sealed, link)
 
     def picture(self, sha256: bytes, jpeg: bytes) -> tuple[bytes, bytes]:
-        """Close a picture; return the hash and the bytes to store."""
+        """Seal a picture; return the hash and the bytes to store."""
         return (sha256, jpeg) if self.sealer is None else self.sealer.picture(sha256, jpeg)
 
     def intact(self, row: OutboxRow) -> bool:
-        """True when the bytes decode, or the seal's checksum holds, and say what the row says; raises nothing."""
+        """True if the bytes decode, or the seal's checksum is right, and they match the row; raises nothing."""
         try:
             named = self._named(row.payload)
         except WireError:
@@ -57,12 +57,12 @@ class RecordEncoder:
         return named == (self.unit, row.seq, row.record_id)
 
     def schema(self, payload: bytes) -> str | None:
-        """Return the type that whole bytes name; None where they are sealed.  Raises WireError."""
+        """Return the type of intact bytes; None if they are sealed.  Raises WireError."""
         schema = schema_of(unpack(payload))
         return None if schema == SEALED else schema
 
     def _named(self, payload: bytes) -> tuple[str, int, bytes]:
-        """Unit, number and id that a record bears, sealed or, from before the unit had keys, open."""
+        """Unit, number and id of a record, sealed or (from before the unit had keys) unencrypted."""
         fields = unpack(payload)
         if schema_of(fields) == SEALED:
             sealed = sealed_of(fields)

@@ -1,4 +1,4 @@
-"""Waits that grow: nothing is sent a second time without a pause, and each pause is longer than the last."""
+"""Growing pauses: nothing is sent again without a pause, and each pause is longer than the one before."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _MAX_HELD = 256
 
 
 class GrowingPause:
-    """A wait that doubles each time it is needed, up to a limit, until something succeeds."""
+    """A pause that doubles each time, up to a limit, until something succeeds."""
 
     def __init__(self, first_s: float, max_s: float) -> None:
         self._first_ns = round(first_s * _NS_PER_S)
@@ -18,7 +18,7 @@ class GrowingPause:
         self._until_ns: int | None = None
 
     def begin(self, t_mono_ns: int) -> bool:
-        """Wait from now on; False when a wait is already going on."""
+        """Start a pause; False if one is already running."""
         if self.is_on(t_mono_ns):
             return False
         self._until_ns = t_mono_ns + self._next_ns
@@ -26,11 +26,11 @@ class GrowingPause:
         return True
 
     def is_on(self, t_mono_ns: int) -> bool:
-        """True until the wait is over."""
+        """True until the pause is over."""
         return self._until_ns is not None and t_mono_ns < self._until_ns
 
     def succeeded(self) -> None:
-        """End the wait; the next one is short again."""
+        """End the pause; the next one is short again."""
         self._until_ns = None
         self._next_ns = self._first_ns
 
@@ -39,11 +39,11 @@ class GrowingPause:
 class _Hold:
     pause_ns: int
     due_ns: int | None
-    """None while it is on its way once more."""
+    """End of the pause; None while it is being sent again."""
 
 
 class Holds:
-    """Records that do not pass at present; each is tried again after a pause of its own, which doubles."""
+    """Records that the broker does not accept at present; each is retried after its own pause, which doubles."""
 
     def __init__(self, first_s: float = 60.0, max_s: float = 3600.0) -> None:
         self._first_ns = round(first_s * _NS_PER_S)
@@ -54,7 +54,7 @@ class Holds:
         return len(self._held)
 
     def add(self, seq: int, t_mono_ns: int) -> bool:
-        """Hold a record; False when too many are held already."""
+        """Hold a record; False if there are too many already."""
         known = self._held.get(seq)
         if known is None and len(self._held) >= _MAX_HELD:
             return False
@@ -75,7 +75,7 @@ class Holds:
         return None
 
     def sent(self, seq: int) -> None:
-        """Note that it went out once more."""
+        """Note that it was sent again."""
         if seq in self._held:
             self._held[seq].due_ns = None
 
@@ -84,7 +84,7 @@ class Holds:
         self._held.pop(seq, None)
 
     def reconnected(self, t_mono_ns: int) -> None:
-        """A new connection may be to a broker that takes more: wait no longer than at first."""
+        """A new connection may be to another broker: reset the pauses to the first length."""
         for hold in self._held.values():
             if hold.due_ns is not None:
                 hold.due_ns = min(hold.due_ns, t_mono_ns + self._first_ns)

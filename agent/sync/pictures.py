@@ -1,4 +1,4 @@
-"""Pictures in resumable chunks: those of hits first, plates before overviews, one picture at a time."""
+"""Sends pictures in resumable chunks: those of hits first, plates before overviews, one picture at a time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ENVELOPE_BYTES = 512
 _MIN_CHUNK_BYTES = 512
 _SLOW_CHUNK_BYTES = 4096
 _PASSED_TO_GROW = 64
-"""Chunks that pass in a row before larger ones are tried again; twice as many for each time that those failed."""
+"""Consecutive successful chunks before larger ones are tried again; doubled for each failure of those."""
 _MAX_FAILURES = 8
 _FIRST_PAUSE_S, _MAX_PAUSE_S = 2.0, 300.0
 _MAX_UNRECEIPTED = 64
@@ -34,12 +34,12 @@ class _Current:
     jpeg: bytes
     offset: int
     next_bytes: int = 0
-    """Size of the chunk that is to go."""
+    """Size of the chunk to send."""
 
 
 @dataclass(slots=True)
 class _Sent:
-    """A picture, or its beginning, on its way."""
+    """A picture of which chunks were sent."""
 
     size_bytes: int
     t_mono_ns: int
@@ -47,7 +47,7 @@ class _Sent:
 
 
 class PictureSender:
-    """Cuts what waits into chunks.  Part of the uplink, used by its thread alone."""
+    """Splits waiting pictures into chunks.  Part of the uplink, used only by its thread."""
 
     def __init__(
         self, unit: str, boot_id: bytes, waiting: Waiting, counts: UplinkCounts, chunk_bytes: int
@@ -59,15 +59,15 @@ class PictureSender:
         self._configured_bytes = min(chunk_bytes, MAX_CHUNK_BYTES)
         self._chunk_bytes = self._configured_bytes
         self._max_bytes = self._configured_bytes
-        """What the peer's limit allows."""
+        """Chunk size within the peer's limit."""
         self._fits = True
-        """False where the peer's limit is too small for the smallest chunk."""
+        """False if the peer's limit is too small for the smallest chunk."""
         self._passed = 0
         self._failures: dict[int, int] = {}
-        """How often chunks of a size have not passed."""
+        """Number of failures by chunk size."""
         self._pause = GrowingPause(_FIRST_PAUSE_S, _MAX_PAUSE_S)
         self._went_back: dict[bytes, int] = {}
-        """From where pictures were last sent again because the station lacked their bytes."""
+        """Offsets from which pictures were last sent again because the station lacked their bytes."""
         self._after = dict.fromkeys(SENDING, 0)
         self._current: _Current | None = None
         self._pending: bytes | None = None
@@ -75,7 +75,7 @@ class PictureSender:
         self._resume_at: dict[bytes, int] = {}
 
     def limit(self, max_packet_bytes: int | None) -> None:
-        """Keep chunks below the largest packet the peer takes."""
+        """Keep chunks below the largest packet that the peer accepts."""
         self._max_bytes = self._configured_bytes
         self._fits = max_packet_bytes is None or max_packet_bytes >= _ENVELOPE_BYTES + _MIN_CHUNK_BYTES
         if max_packet_bytes is not None:
@@ -84,13 +84,13 @@ class PictureSender:
         self._chunk_bytes = min(self._chunk_bytes, self._max_bytes)
 
     def broke(self, t_mono_ns: int) -> None:
-        """The link went down under a chunk: too large a packet ends a connection of MQTT 3.1.1 without a word."""
+        """The link was lost during a chunk: MQTT 3.1.1 has no error for a packet that is too large, it disconnects."""
         if self._chunk_bytes <= _MIN_CHUNK_BYTES:
             self._wait(t_mono_ns)
         self._shrink()
 
     def passed(self) -> None:
-        """A chunk was acknowledged."""
+        """Note that a chunk was acknowledged."""
         self._passed += 1
         larger = min(self._max_bytes, self._chunk_bytes * 2)
         if self._passed >= _PASSED_TO_GROW << self._failures.get(larger, 0):
@@ -98,7 +98,7 @@ class PictureSender:
             self._chunk_bytes = larger
 
     def setback(self, t_mono_ns: int) -> None:
-        """Chunks went out and led to nothing: wait longer each time, and send smaller ones."""
+        """Chunks had no effect: pause, longer each time, and send smaller ones."""
         if self._wait(t_mono_ns):
             self._shrink()
 
@@ -115,9 +115,9 @@ class PictureSender:
         self._pending = None
 
     def next_chunk(self, t_mono_ns: int, *, room_bytes: int) -> bytes | None:
-        """Return the next chunk to publish, the same one until ``sent``; None when nothing waits.
+        """Return the next chunk to publish, the same one until ``sent``; None if no picture waits.
 
-        On a slow link, of which ``room_bytes`` tells, chunks are small: a read made meanwhile waits for one of them.
+        With a small ``room_bytes``, as on a slow link, chunks are small, because a new read may wait for one.
         """
         if not self._fits or self._pause.is_on(t_mono_ns):
             return None
@@ -146,7 +146,7 @@ class PictureSender:
         return self._pending
 
     def sent(self, t_mono_ns: int) -> None:
-        """Note that the chunk went out."""
+        """Note that the chunk was sent."""
         current, chunk = self._current, self._pending
         self._pending = None
         if current is None or chunk is None:
@@ -161,7 +161,7 @@ class PictureSender:
             self._current = None
 
     def stored(self, sha256: bytes, stored_bytes: int) -> None:
-        """Note what the station holds of a picture."""
+        """Note how much of a picture the station has."""
         way = self._unreceipted.get(sha256)
         if way is None:
             return
@@ -172,12 +172,12 @@ class PictureSender:
             self._went_back.pop(sha256, None)
 
     def go_back(self, sha256: bytes, offset: int, t_mono_ns: int) -> None:
-        """Note that the station lacks bytes from ``offset`` on."""
+        """Continue a picture from ``offset``, as the station requested."""
         current = self._current if self._current is not None and self._current.row.sha256 == sha256 else None
         if current is None and sha256 not in self._unreceipted:
             return
         if self._went_back.get(sha256, -1) >= offset:
-            # What was sent again has not got any further.
+            # Sending again made no progress.
             self.setback(t_mono_ns)
         self._went_back[sha256] = offset
         if current is not None:
@@ -185,11 +185,11 @@ class PictureSender:
             self._pending = None
         else:
             self._start_over()
-            # The outbox hears of it as well, but perhaps later than the next chunk is due.
+            # The outbox is updated as well, but possibly after the next chunk is due.
             self._resume_at[sha256] = offset
 
     def refused(self, ref: bytes) -> bytes | None:
-        """Give up the picture one of whose chunks was refused for good; return its hash, None when unknown."""
+        """Drop the picture of a permanently refused chunk; return its hash, None if unknown."""
         for sha256, way in self._unreceipted.items():
             if ref in way.refs:
                 del self._unreceipted[sha256]
@@ -199,12 +199,12 @@ class PictureSender:
         return None
 
     def overdue(self, t_mono_ns: int, patience_ns: int) -> bool:
-        """True when a picture went out long ago and its receipt has not come."""
+        """True if a picture's receipt is overdue."""
         oldest = next(iter(self._unreceipted.values()), None)
         return oldest is not None and self._current is None and t_mono_ns - oldest.t_mono_ns > patience_ns
 
     def rewind(self) -> None:
-        """Start again with what still waits, from where the station is known to be."""
+        """Start again with the waiting pictures, each from what the station has confirmed."""
         self._start_over()
         self._went_back.clear()
 
@@ -217,11 +217,11 @@ class PictureSender:
     def _find(self) -> _Current | None:
         if len(self._unreceipted) >= _MAX_UNRECEIPTED:
             return None
-        for lane in SENDING:
-            while rows := self._waiting.pictures(lane, after_pic=self._after[lane], limit=1):
+        for priority in SENDING:
+            while rows := self._waiting.pictures(priority, after_pic=self._after[priority], limit=1):
                 row = rows[0]
                 jpeg = self._waiting.jpeg(row.pic)
-                self._after[lane] = row.pic
+                self._after[priority] = row.pic
                 if jpeg is not None:
                     offset = self._resume_at.pop(row.sha256, row.stored_bytes)
                     return _Current(row, jpeg, offset if 0 <= offset < row.size_bytes else 0)

@@ -1,6 +1,6 @@
-"""Which record goes next, and which wait for their receipts: the most urgent first, each priority from its oldest on.
+"""Chooses the next record and tracks those without a receipt: most urgent priority first, oldest first within each.
 
-A cursor for each priority: whatever waits, a record of a lower number leaves before the next one of a higher number.
+There is a cursor per priority, so a more urgent record is always sent before the next less urgent one.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from agent.sync.ports import Waiting
 
 _LOOKED_AT = 16
-"""Records, from the oldest on, that are looked at for a receipt that others have passed."""
+"""Number of oldest records that are checked for a missing receipt while later ones were receipted."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """A record on its way."""
+    """A record that was sent."""
 
     ref: bytes
     t_mono_ns: int
 
 
-class _Lane:
+class _PriorityQueue:
     """The records of one priority, in the order of their numbers."""
 
     def __init__(self, priority: int) -> None:
@@ -37,11 +37,11 @@ class _Lane:
         self.cursor = 0
         self.ready: deque[OutboxRow] = deque()
         self.is_at_end = False
-        """True when the outbox held no more the last time it changed."""
+        """True if the outbox had no more at its last change."""
         self.unreceipted: OrderedDict[int, _Sent] = OrderedDict()
 
-    def look_again(self, *, some_left: bool) -> None:
-        """The outbox has changed: more may have come, and of what was fetched some may have left unsent."""
+    def outbox_changed(self, *, some_left: bool) -> None:
+        """The outbox has changed: there may be more records, and fetched ones may have been deleted unsent."""
         if some_left:
             self.ready.clear()
         self.is_at_end = False
@@ -54,130 +54,132 @@ class _Lane:
         return self.ready[0] if self.ready else None
 
     def pass_over(self) -> OutboxRow:
-        """Go past the record that is next and return it."""
+        """Move past the next record and return it."""
         row = self.ready.popleft()
         self.cursor = row.seq
         return row
 
-    def overdue(self, t_mono_ns: int, patience_ns: int) -> bool:
-        """True when the oldest has waited longer than this for its receipt."""
+    def overdue(self, t_mono_ns: int, timeout_ns: int) -> bool:
+        """True if the oldest receipt is overdue by more than this."""
         oldest = next(iter(self.unreceipted.values()), None)
-        return oldest is not None and t_mono_ns - oldest.t_mono_ns > patience_ns
+        return oldest is not None and t_mono_ns - oldest.t_mono_ns > timeout_ns
 
     def go_back(self, cursor: int) -> None:
-        """Publish again what comes after this number."""
+        """Publish again from the record after this number."""
         self.cursor = cursor
         self.unreceipted.clear()
-        self.look_again(some_left=True)
+        self.outbox_changed(some_left=True)
 
 
 class RecordSender:
-    """Walks through the outbox.  Part of the uplink, used by its thread alone."""
+    """Cursors over the outbox.  Part of the uplink, used only by its thread."""
 
     def __init__(self, waiting: Waiting, *, fetch: int, max_unreceipted: int) -> None:
-        """``max_unreceipted`` is for each priority: a backlog that waits for receipts holds up nothing urgent."""
+        """``max_unreceipted`` is per priority: a backlog that waits for receipts does not delay urgent records."""
         self._waiting = waiting
         self._fetch = fetch
         self._max_unreceipted = max_unreceipted
-        self._lanes: dict[int, _Lane] = {}
+        self._queues: dict[int, _PriorityQueue] = {}
         """By priority, the most urgent first."""
         self._changes: int | None = None
         self._given_up: int | None = None
-        self._current: tuple[_Lane, OutboxRow] | None = None
+        self._current: tuple[_PriorityQueue, OutboxRow] | None = None
         self._holds = Holds()
-        self._lane_of_held: dict[int, _Lane] = {}
-        self._lane_of_seq: dict[int, _Lane] = {}
+        self._lane_of_held: dict[int, _PriorityQueue] = {}
+        self._queue_of_seq: dict[int, _PriorityQueue] = {}
         self._seq_of_ref: dict[bytes, int] = {}
 
     @property
     def unreceipted(self) -> int:
         """Records published and not yet receipted."""
-        return len(self._lane_of_seq)
+        return len(self._queue_of_seq)
 
     @property
     def held(self) -> int:
-        """Records that the broker does not take at present."""
+        """Records that the broker does not accept at present."""
         return len(self._holds)
 
     def next(self, t_mono_ns: int) -> OutboxRow | None:
-        """Return the record to publish, to be followed by ``sent`` or ``skipped``; None when none may go."""
-        for lane in self._lanes.values():
-            if len(lane.unreceipted) < self._max_unreceipted:
-                row = self._head(lane, t_mono_ns)
+        """Return the record to publish, to be followed by ``sent`` or ``skipped``; None if none may be sent."""
+        for queue in self._queues.values():
+            if len(queue.unreceipted) < self._max_unreceipted:
+                row = self._head(queue, t_mono_ns)
                 if row is not None:
-                    self._current = lane, row
+                    self._current = queue, row
                     return row
         return self._next_held(t_mono_ns)
 
-    def _head(self, lane: _Lane, t_mono_ns: int) -> OutboxRow | None:
-        while (row := lane.head(self._waiting, self._fetch)) is not None:
+    def _head(self, queue: _PriorityQueue, t_mono_ns: int) -> OutboxRow | None:
+        while (row := queue.head(self._waiting, self._fetch)) is not None:
             if not self._holds.is_held(row.seq, t_mono_ns):
                 return row
-            lane.pass_over()
+            queue.pass_over()
         return None
 
     def _next_held(self, t_mono_ns: int) -> OutboxRow | None:
         while (seq := self._holds.due(t_mono_ns)) is not None:
-            lane = self._lane_of_held[seq]
-            rows = self._waiting.records_of(lane.priority, after_seq=seq - 1, limit=1)
+            queue = self._lane_of_held[seq]
+            rows = self._waiting.records_of(queue.priority, after_seq=seq - 1, limit=1)
             if rows and rows[0].seq == seq:
-                self._current = lane, rows[0]
+                self._current = queue, rows[0]
                 return rows[0]
             self._forget_hold(seq)
         return None
 
     def hold(self, seq: int, t_mono_ns: int) -> bool:
-        """The broker does not take this one: go on with the others, and try it again after a pause that grows.
+        """Hold back a record that the broker does not accept, and retry it after a growing pause.
 
-        False when too many are held already.
+        False if there are too many already.
         """
-        lane = self._lane_of_seq.get(seq)
-        if lane is None or not self._holds.add(seq, t_mono_ns):
+        queue = self._queue_of_seq.get(seq)
+        if queue is None or not self._holds.add(seq, t_mono_ns):
             return False
-        self._lane_of_held[seq] = lane
+        self._lane_of_held[seq] = queue
         self._no_longer_sent(seq)
         return True
 
     def reconnected(self, t_mono_ns: int) -> None:
-        """A new connection may take what the last did not."""
+        """A new connection may accept what the last did not."""
         self._holds.reconnected(t_mono_ns)
 
-    def look(self) -> None:
-        """See whether the outbox has changed: something more urgent may have come.  Before each burst of records."""
+    def refresh(self) -> None:
+        """Check whether the outbox has changed, and may have more urgent records; before each burst of records."""
         changes = self._waiting.changes()
         if changes == self._changes:
             return
-        found = {*self._lanes, *self._waiting.priorities()}
-        self._lanes = {priority: self._lanes.get(priority) or _Lane(priority) for priority in sorted(found)}
+        found = {*self._queues, *self._waiting.priorities()}
+        self._queues = {
+            priority: self._queues.get(priority) or _PriorityQueue(priority) for priority in sorted(found)
+        }
         given_up = self._waiting.given_up()
-        for lane in self._lanes.values():
-            lane.look_again(some_left=given_up != self._given_up)
+        for queue in self._queues.values():
+            queue.outbox_changed(some_left=given_up != self._given_up)
         self._changes, self._given_up = changes, given_up
 
     def skipped(self) -> None:
-        """Go past the record that is next without publishing it."""
+        """Skip the next record without publishing it."""
         self._forget_hold(self._take()[1].seq)
 
     def sent(self, t_mono_ns: int) -> None:
-        """Note that the record that was next went out."""
-        lane, row = self._take()
+        """Note that the next record was sent."""
+        queue, row = self._take()
         ref = payload_ref(row.payload)
-        lane.unreceipted[row.seq] = _Sent(ref, t_mono_ns)
-        self._lane_of_seq[row.seq] = lane
+        queue.unreceipted[row.seq] = _Sent(ref, t_mono_ns)
+        self._queue_of_seq[row.seq] = queue
         self._seq_of_ref[ref] = row.seq
         self._holds.sent(row.seq)
 
-    def _take(self) -> tuple[_Lane, OutboxRow]:
+    def _take(self) -> tuple[_PriorityQueue, OutboxRow]:
         current, self._current = self._current, None
         if current is None:
-            raise RuntimeError("no record was next")
-        lane, row = current
-        if lane.ready and lane.ready[0] is row:
-            lane.pass_over()
+            raise RuntimeError("there is no next record")
+        queue, row = current
+        if queue.ready and queue.ready[0] is row:
+            queue.pass_over()
         return current
 
     def done(self, seq: int) -> None:
-        """Wait no longer for this one."""
+        """Stop waiting for this record's receipt."""
         self._forget_hold(seq)
         self._no_longer_sent(seq)
 
@@ -186,47 +188,47 @@ class RecordSender:
         self._lane_of_held.pop(seq, None)
 
     def _no_longer_sent(self, seq: int) -> None:
-        lane = self._lane_of_seq.pop(seq, None)
-        if lane is not None:
-            self._seq_of_ref.pop(lane.unreceipted.pop(seq).ref, None)
+        queue = self._queue_of_seq.pop(seq, None)
+        if queue is not None:
+            self._seq_of_ref.pop(queue.unreceipted.pop(seq).ref, None)
 
     def seq_of(self, ref: bytes) -> int | None:
-        """Return which of the records that wait has these bytes."""
+        """Return the record without receipt that has these bytes."""
         return self._seq_of_ref.get(ref)
 
-    def hold_passed_over(self, t_mono_ns: int, patience_ns: int, last_receipt_ns: int) -> int:
-        """Hold back what is overdue though receipts for others have come since: something loses just these.
+    def hold_passed_over(self, t_mono_ns: int, timeout_ns: int, last_receipt_ns: int) -> int:
+        """Hold back records that are overdue although later ones were receipted: only these get lost.
 
         Return how many.
         """
         late = [
             seq
-            for lane in self._lanes.values()
-            for seq, sent in itertools.islice(lane.unreceipted.items(), _LOOKED_AT)
-            if t_mono_ns - sent.t_mono_ns > patience_ns and last_receipt_ns - sent.t_mono_ns > patience_ns // 2
+            for queue in self._queues.values()
+            for seq, sent in itertools.islice(queue.unreceipted.items(), _LOOKED_AT)
+            if t_mono_ns - sent.t_mono_ns > timeout_ns and last_receipt_ns - sent.t_mono_ns > timeout_ns // 2
         ]
         return sum(self.hold(seq, t_mono_ns) for seq in late)
 
-    def rewind_overdue(self, t_mono_ns: int, patience_ns: int) -> int:
-        """Publish again what of a priority has no receipt, where its oldest waits too long; return how many."""
-        late = [lane for lane in self._lanes.values() if lane.overdue(t_mono_ns, patience_ns)]
+    def rewind_overdue(self, t_mono_ns: int, timeout_ns: int) -> int:
+        """Publish again all unreceipted records of a priority whose oldest is overdue; return how many."""
+        late = [queue for queue in self._queues.values() if queue.overdue(t_mono_ns, timeout_ns)]
         return sum(map(self._rewind, late))
 
     def rewind(self) -> int:
-        """Publish again what has no receipt, in order; return how many those are."""
-        return sum(map(self._rewind, self._lanes.values()))
+        """Publish again all unreceipted records, in order; return how many."""
+        return sum(map(self._rewind, self._queues.values()))
 
     def start_over(self) -> int:
         """As ``rewind``, from the oldest records of the outbox on."""
         again = self.rewind()
-        for lane in self._lanes.values():
-            lane.go_back(0)
+        for queue in self._queues.values():
+            queue.go_back(0)
         return again
 
-    def _rewind(self, lane: _Lane) -> int:
-        again = len(lane.unreceipted)
-        for seq, sent in lane.unreceipted.items():
-            del self._lane_of_seq[seq]
+    def _rewind(self, queue: _PriorityQueue) -> int:
+        again = len(queue.unreceipted)
+        for seq, sent in queue.unreceipted.items():
+            del self._queue_of_seq[seq]
             self._seq_of_ref.pop(sent.ref, None)
-        lane.go_back(min(lane.unreceipted, default=lane.cursor + 1) - 1)
+        queue.go_back(min(queue.unreceipted, default=queue.cursor + 1) - 1)
         return again

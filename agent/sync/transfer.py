@@ -1,7 +1,7 @@
-"""From offers of the station to whole files: asked for bit by bit, resumed after anything, several kinds at once.
+"""Fetches offered files: requested in parts, resumable, several kinds at once.
 
-What is in a file is none of its business: whoever takes it over checks its signature.  Until then an offer is a
-stranger's word, so that it never costs more room than its kind is worth, nor the room that is kept for records.
+The contents are not interpreted: the consumer of a file checks its signature.  Until then an offer is not trusted, so
+a file is limited to the maximum size of its kind and never uses the space reserved for records.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ _LOOK_NS = 5 * _NS_PER_S
 _PAUSE_NS = 60 * _NS_PER_S
 _CATCH_UP_BYTES = 4 * 2**20
 _SMALL_BYTES = 64 * 1024
-"""Goes over any link."""
+"""Size up to which a file is fetched over any link."""
 _MAX_DAMAGED = 3
 
 
 class TransferState(StrEnum):
-    """How the offered file of one kind stands."""
+    """State of the offered file of one kind."""
 
     IDLE = "idle"
-    """None is offered, or none that is wanted."""
+    """No file is offered, or not one that is to be fetched."""
     REFUSED = "refused"
-    """Larger than its kind may be."""
+    """Larger than the maximum of its kind."""
     WAITING = "waiting"
-    """For a link that costs nothing, for room, or for whoever takes it over."""
+    """Waiting for an unmetered link, for disk space, or for the consumer."""
     FETCHING = "fetching"
     HANDED = "handed"
-    """Fetched whole; lies there to be taken over."""
+    """Fetched completely; ready for the consumer."""
 
 
 class Want(Enum):
-    """Whether an offered file is worth fetching."""
+    """Returns whether an offered file is to be fetched."""
 
     NOW = "now"
     LATER = "later"
@@ -55,19 +55,19 @@ class Want(Enum):
 
 @dataclass(frozen=True, slots=True)
 class FileKind:
-    """What is particular to one kind of file."""
+    """Settings of one kind of file."""
 
     name: str
     folder: Path
-    """Its own: fetched bytes lie here."""
+    """Folder for fetched bytes, not shared with others."""
     file_name: str
-    """Of the whole file; whoever takes it over removes it."""
+    """Path of the complete file; its consumer removes it."""
     max_bytes: int
-    """A larger one is refused."""
+    """Maximum size; larger files are refused."""
     wants: Callable[[FileOffer], Want]
-    """Asked every few seconds; only saves fetching what would surely be refused."""
+    """Called every few seconds; avoids fetching a file that would be refused."""
     free_only: bool = False
-    """True: over a link that costs nothing only, small files excepted."""
+    """True: only over an unmetered link, except small files."""
 
 
 @dataclass(slots=True)
@@ -75,21 +75,21 @@ class FetchCounts:
     """Since the start of the process."""
 
     chunk_requests: int = 0
-    """Times that bytes of a file were asked for."""
+    """Requests for bytes of a file."""
     parts: int = 0
-    """Messages with bytes that were taken."""
+    """Messages with bytes that were accepted."""
     strays: int = 0
-    """Messages with bytes that nobody had asked for."""
+    """Messages with bytes that were not requested."""
     damaged: int = 0
-    """Files thrown away because their hash was not the one that was offered."""
+    """Files discarded because their hash differs from the offered one."""
     unwritten: int = 0
-    """Times that the disk did not take what was fetched."""
+    """Failed writes of fetched bytes."""
     too_large: int = 0
     """Offers refused because of their size."""
 
 
 class Room(Protocol):
-    """How much a disk has free."""
+    """Free space of a disk."""
 
     def __call__(self, path: Path) -> int:
         """Return the free bytes of the disk of an existing path; raises OSError."""
@@ -102,7 +102,7 @@ def disk_free_bytes(path: Path) -> int:
 
 
 class FileTransfer:
-    """The file of one kind.  Used by the uplink's thread; counts, state and progress may be read by any."""
+    """Transfer of one kind of file.  Used by the uplink's thread; counts, state and progress may be read by any."""
 
     def __init__(
         self,
@@ -114,7 +114,7 @@ class FileTransfer:
         min_free_bytes: int = 0,
         room: Room = disk_free_bytes,
     ) -> None:
-        """``min_free_bytes`` stay free on the disk whatever is offered."""
+        """``min_free_bytes`` are kept free on the disk."""
         self.kind = kind
         self._unit = unit
         self._boot_id = boot_id
@@ -129,12 +129,12 @@ class FileTransfer:
         self._damaged = 0
         self.offer: FileOffer | None = None
         self.fetched = 0
-        """Bytes of the offered file that are here."""
+        """Bytes of the offered file that were fetched."""
         self.state = TransferState.IDLE
         self.counts = FetchCounts()
 
     def offered(self, offer: FileOffer | None) -> None:
-        """Take an offer in place of the one before; None withdraws it."""
+        """Replace the offer; None withdraws it."""
         if offer == self.offer:
             return
         self.offer, self._asked_ns, self._look_due_ns, self._damaged = offer, None, 0, 0
@@ -149,7 +149,7 @@ class FileTransfer:
         self._begin_at(0 if keep is None or not keep.exists() else keep.stat().st_size)
 
     def take(self, part: FilePart) -> None:
-        """Take some bytes."""
+        """Accept some bytes."""
         offer = self.offer
         if offer is None or self.state is TransferState.REFUSED or not self._is_next(offer, part):
             self.counts.strays += 1
@@ -164,7 +164,7 @@ class FileTransfer:
             self._hashed = self.fetched
 
     def next_request(self, t_mono_ns: int, *, metered: bool) -> bytes | None:
-        """Return what to ask for now, if anything; also does what is left to do with what is here."""
+        """Return the request to send now, if any; also completes pending work on fetched bytes."""
         offer = self.offer
         if offer is None or self.state is TransferState.REFUSED or not self._is_wanted(offer, t_mono_ns):
             return None
@@ -185,12 +185,12 @@ class FileTransfer:
         )
 
     def request_sent(self, t_mono_ns: int) -> None:
-        """Note that the request went out."""
+        """Note that the request was sent."""
         self._asked_ns = t_mono_ns
         self.counts.chunk_requests += 1
 
     def link_went(self) -> None:
-        """Whatever was asked for will not come."""
+        """Forget pending requests: they will not be answered."""
         self._asked_ns = None
 
     def _is_next(self, offer: FileOffer, part: FilePart) -> bool:
@@ -240,7 +240,7 @@ class FileTransfer:
         self.fetched, self._hashed, self._digest = size, 0, hashlib.sha256()
 
     def _catch_up(self, offer: FileOffer) -> None:
-        """After a restart: hash what is here already, a little at a time."""
+        """After a restart: hash what was fetched before, in small steps."""
         with self._path(offer).open("rb") as file:
             file.seek(self._hashed)
             block = file.read(min(_CATCH_UP_BYTES, self.fetched - self._hashed))
@@ -257,7 +257,7 @@ class FileTransfer:
                 file.truncate(self.fetched)
                 file.write(data)
         except OSError:
-            # Without room the next look decides; records have the first claim on the disk.
+            # If the disk is full, wait for the next check; records have priority.
             self.counts.unwritten += 1
             self._wanted, self._look_due_ns = False, (self._look_due_ns or 0) + _PAUSE_NS
             return False
@@ -291,10 +291,10 @@ def _mark(offer: FileOffer) -> str:
 
 
 class Transfers:
-    """All kinds that a unit takes, each asking for its own bytes.  Used by the uplink's thread."""
+    """Transfers of all kinds that a unit accepts, each with its own requests.  Used by the uplink's thread."""
 
     def __init__(self, unit: str, transfers: Sequence[FileTransfer]) -> None:
-        """``transfers`` in the order in which they may ask; raises ValueError when there are two of a kind."""
+        """``transfers`` in the order of their requests; raises ValueError if there are two of a kind."""
         self._unit = unit
         self._by_kind = {transfer.kind.name: transfer for transfer in transfers}
         if len(self._by_kind) != len(transfers):
@@ -302,7 +302,7 @@ class Transfers:
         self._asking: FileTransfer | None = None
 
     def offered(self, kind: str, payload: bytes) -> bool:
-        """Take what came on the topic of a kind, empty withdraws the offer; False for a kind that is not taken here.
+        """Accept a message on the topic of a kind, empty to withdraw the offer; False for a kind that is not accepted.
 
         Raises WireError.
         """
@@ -317,7 +317,7 @@ class Transfers:
         return transfer is not None
 
     def take(self, payload: bytes) -> bool:
-        """Take bytes of a file; False when it is none that is offered.  Raises WireError."""
+        """Accept bytes of a file; False if it is not offered.  Raises WireError."""
         part = decode(payload, FilePart)
         if part.unit != self._unit:
             raise WireError("bytes for another unit")
@@ -328,7 +328,7 @@ class Transfers:
         return False
 
     def next_request(self, t_mono_ns: int, *, metered: bool) -> bytes | None:
-        """Return what to ask for now, if anything."""
+        """Return the request to send now, if any."""
         for transfer in self._by_kind.values():
             request = transfer.next_request(t_mono_ns, metered=metered)
             if request is not None:
@@ -337,12 +337,12 @@ class Transfers:
         return None
 
     def request_sent(self, t_mono_ns: int) -> None:
-        """Note that what ``next_request`` returned went out."""
+        """Note that the request of ``next_request`` was sent."""
         if self._asking is not None:
             self._asking.request_sent(t_mono_ns)
             self._asking = None
 
     def link_went(self) -> None:
-        """Whatever was asked for will not come."""
+        """Forget pending requests: they will not be answered."""
         for transfer in self._by_kind.values():
             transfer.link_went()

@@ -1,8 +1,8 @@
-"""From the outbox to the station: what to publish next, and what each answer means.
+"""From the outbox to the station: decides what to publish next, and handles receipts and nacks.
 
-A plain state machine: events and times come in, ``Link.publish`` and outbox commands go out.  A PUBACK only opens the
-window again; a record is done when the station's receipt names it.  Until then it stays in the outbox, and it is
-published again when the link comes back or the receipt is overdue: the station takes duplicates in its stride.
+A state machine: events and times in, ``Link.publish`` and outbox commands out.  A PUBACK only frees a place in the
+window; a record is done when the station's receipt lists it.  Until then it stays in the outbox, and it is published
+again when the link is back or the receipt is overdue; the station ignores duplicates.
 """
 
 from __future__ import annotations
@@ -33,31 +33,31 @@ if TYPE_CHECKING:
 _NS_PER_S = 1_000_000_000
 _ABOUT_THE_BYTES = frozenset({0x90, 0x95, 0x99})
 """MQTT 5 reason codes that concern one message: topic name invalid, packet too large, payload format invalid (OASIS
-MQTT 5.0, section 3.4.2.1).  Only the station's signed word sets a record aside: to a broker's word a record waits."""
+MQTT 5.0, section 3.4.2.1).  Only the station can have a record quarantined; one refused by the broker waits."""
 _MAX_REFUSED_IN_A_ROW = 8
-"""Records refused without a receipt in between before everything waits."""
+"""Records refused without a receipt in between, after which everything pauses."""
 _SKIPPED_AT_ONCE = 64
 _LOST_TWICE, _LOST_OFTEN = 2, 3
 _PACKET_OVERHEAD_BYTES = 256
-"""Topic, packet id and properties beside the payload."""
+"""Bytes of topic, packet id and properties of a publish."""
 
 
 @dataclass(frozen=True, slots=True)
 class UplinkConfig:
-    """How hard to push."""
+    """Limits and timeouts of the uplink."""
 
     window: int = MAX_IN_FLIGHT
-    """Most messages in flight; the peer may lower it, and a slow link does (:mod:`agent.sync.congestion`)."""
+    """Maximum number of messages in flight; lowered by the peer and on slow links (:mod:`agent.sync.congestion`)."""
     unreceipted: int = 2048
-    """Most records of each priority published and not yet receipted."""
+    """Maximum number of records of each priority published and not yet receipted."""
     receipt_timeout_s: float = 20.0
-    """A receipt later than this is overdue; it doubles each time, up to ``receipt_timeout_max_s``."""
+    """Time after which a receipt is overdue; it doubles each time, up to ``receipt_timeout_max_s``."""
     receipt_timeout_max_s: float = 300.0
     chunk_bytes: int = 32 * 1024
     send_pictures: bool = True
     metering: MeteringConfig = field(default_factory=MeteringConfig)
     fetch: int = 64
-    """Records fetched from the outbox at a time."""
+    """Number of records fetched from the outbox at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class _Flight:
 
 
 class Uplink:
-    """Publishes what waits.  Used by one thread, which also hands in the link's events."""
+    """Publishes what waits in the outbox.  Used by one thread, which also passes the link's events."""
 
     def __init__(
         self,
@@ -84,10 +84,10 @@ class Uplink:
         boot_id: bytes,
         config: UplinkConfig | None = None,
         downloads: Downloads | None = None,
-        believes: ReceiptVerifier | None = None,
+        verifier: ReceiptVerifier | None = None,
     ) -> None:
-        """``believes`` are the station's keys; None takes answers as they come."""
-        self._believes = believes
+        """``verifier`` has the station's keys; if None, receipts and nacks are accepted without a signature."""
+        self._verifier = verifier
         self._unit = unit
         self._downloads = downloads
         self._link = link
@@ -104,22 +104,22 @@ class Uplink:
         self._max_packet_bytes: int | None = None
         self._next_token = 1
         self._flights: dict[int, _Flight] = {}
-        """By token."""
-        self._pace = CongestionWindow()
+        """By publish token."""
+        self._congestion = CongestionWindow()
         self._timeout_s = self._config.receipt_timeout_s
         self._resume_ns: int | None = None
-        """Nothing is sent before this instant: the station or the broker asked for a pause."""
+        """Nothing is sent before this instant: the station or the broker requested a pause."""
         self._last_receipt_ns = 0
         self._pauses_in_a_row = 0
         self._refused_in_a_row = 0
         self._careful = 0
-        """How many of the next messages go one at a time: one of them may be what the broker does not take."""
+        """Number of next messages to be sent one at a time: one of them may be what the broker does not accept."""
         self._careful_from = 0
-        """The first token of those."""
+        """The first publish token of those."""
         self._lost: dict[int, int] = {}
-        """How often the connection ended while a record was in flight."""
+        """Number of times that the connection was lost while a record was in flight."""
         self._too_large: set[int] = set()
-        """Records that wait because they are larger than the broker takes."""
+        """Records that wait because they are larger than the broker accepts."""
         self._health: bytes | None = None
         self._status: bytes | None = None
         self._status_due = False
@@ -138,7 +138,7 @@ class Uplink:
 
     @property
     def in_flight(self) -> int:
-        """Messages the peer has not acknowledged."""
+        """Messages not acknowledged by the peer."""
         return len(self._flights)
 
     @property
@@ -148,36 +148,36 @@ class Uplink:
 
     @property
     def metered(self) -> bool:
-        """True while the way out costs money, or is not known."""
+        """True while the link is metered or unknown."""
         return self._meter.metered
 
     @property
     def pictures_held_back(self) -> bool:
-        """True while a picture waits for the budget of a metered link, or for another link."""
+        """True while a picture waits for the budget of a metered link, or for an unmetered link."""
         return self._meter.holding
 
     def set_metered(self, *, metered: bool) -> None:
-        """Say whether the present way out costs money; any thread."""
+        """Set whether the current link is metered; any thread."""
         self._meter.set_metered(metered=metered)
 
     def set_status(self, payload: bytes) -> None:
-        """Announce this, retained, now and at each new connection."""
+        """Publish this status, retained, now and at each new connection."""
         self._status = payload
         self._status_due = True
 
     def set_report(self, payload: bytes) -> None:
-        """Tell how updates stand, now and at each new connection."""
+        """Publish this report on updates, now and at each new connection."""
         self._report = payload
         self._report_due = True
 
     def offer_health(self, payload: bytes) -> None:
-        """Publish this when there is room; a newer one takes its place."""
+        """Publish this health message when possible; a newer one replaces it."""
         if self._health is not None:
             self._counts.health_replaced += 1
         self._health = payload
 
     def handle(self, event: LinkEvent, t_mono_ns: int) -> None:
-        """Take one event of the link."""
+        """Handle one event of the link."""
         match event:
             case LinkUp(max_in_flight, max_packet_bytes):
                 self._forget_flights()
@@ -192,7 +192,7 @@ class Uplink:
                 self._counts.link_ups += 1
             case LinkDown(_, is_fault):
                 self._counts.link_faults += is_fault
-                # The port allows it twice for one outage.
+                # The port allows two of these events for one outage.
                 self._counts.link_downs += self._up
                 self._up = False
                 self._broke(t_mono_ns)
@@ -213,7 +213,7 @@ class Uplink:
                 self._receive(topic, payload, t_mono_ns)
 
     def pump(self, t_mono_ns: int) -> int:
-        """Publish as much as the window takes, reads before pictures; return how many messages went out."""
+        """Publish as much as the window allows, records before pictures; return the number of messages."""
         if not self._up:
             return 0
         self._look_for_overdue(t_mono_ns)
@@ -222,20 +222,20 @@ class Uplink:
         self._resume_ns = None
         sent = 0
         if self._may_send:
-            self._records.look()
+            self._records.refresh()
         while self._may_send and self._send_next(t_mono_ns):
             sent += 1
         return sent
 
     def _send_rest(self, t_mono_ns: int) -> bool:
-        """What reads do not wait for."""
+        """What is sent only after records."""
         return self._send_chunk(t_mono_ns) or self._send_chunk_request(t_mono_ns)
 
     def _send_chunk_request(self, t_mono_ns: int) -> bool:
         if self._downloads is None or self._blocked:
             return False
-        wish = self._downloads.next_request(t_mono_ns, metered=self._meter.metered)
-        if wish is None or not self._fits(wish) or not self._publish(Channel.UPDATE, wish, t_mono_ns):
+        request = self._downloads.next_request(t_mono_ns, metered=self._meter.metered)
+        if request is None or not self._fits(request) or not self._publish(Channel.UPDATE, request, t_mono_ns):
             return False
         self._downloads.request_sent(t_mono_ns)
         return True
@@ -243,7 +243,7 @@ class Uplink:
     @property
     def _may_send(self) -> bool:
         room = 1 if self._careful else self._room
-        return not self._blocked and len(self._flights) < room and self._pace.is_open
+        return not self._blocked and len(self._flights) < room and self._congestion.is_open
 
     def _send_next(self, t_mono_ns: int) -> bool:
         return self._send_about_us(t_mono_ns) or self._send_record(t_mono_ns) or self._send_rest(t_mono_ns)
@@ -271,7 +271,7 @@ class Uplink:
     def _send_chunk(self, t_mono_ns: int) -> bool:
         if not self._config.send_pictures or self._blocked:
             return False
-        chunk = self._pictures.next_chunk(t_mono_ns, room_bytes=self._pace.room_bytes)
+        chunk = self._pictures.next_chunk(t_mono_ns, room_bytes=self._congestion.room_bytes)
         if chunk is None:
             self._meter.nothing_waits()
             return False
@@ -309,19 +309,19 @@ class Uplink:
         try:
             self._link.publish(self._topic[channel], payload, token=token, retain=retain)
         except LinkDownError:
-            # An event will say more; until then nothing is tried.
+            # An event will follow; nothing is tried until then.
             self._blocked = True
             self._counts.not_taken += 1
             return False
         self._next_token += 1
         self._flights[token] = _Flight(channel, seq, len(payload), t_mono_ns)
-        self._pace.sent(len(payload))
+        self._congestion.sent(len(payload))
         return True
 
     def _landed(self, token: int, t_mono_ns: int) -> _Flight | None:
         flight = self._flights.pop(token, None)
         if flight is not None:
-            self._pace.acked(flight.size_bytes, flight.t_mono_ns, t_mono_ns)
+            self._congestion.acked(flight.size_bytes, flight.t_mono_ns, t_mono_ns)
         return flight
 
     def _refused(self, token: int, code: int, t_mono_ns: int) -> None:
@@ -346,12 +346,12 @@ class Uplink:
         return held
 
     def _broke(self, t_mono_ns: int) -> None:
-        """The connection ended, perhaps because of what was in flight: a broker of 3.1.1 does not say why."""
+        """The connection was lost, possibly because of a message in flight: an MQTT 3.1.1 broker gives no reason."""
         flights = list(self._flights.values())
         if any(flight.channel is Channel.PICTURE for flight in flights):
             self._pictures.broke(t_mono_ns)
         seqs = [flight.seq for flight in flights if flight.seq is not None]
-        # Only what was lost the last time as well can be what breaks connections.
+        # Only a message that was also in flight at the last loss can be the cause.
         self._lost = {seq: self._lost.get(seq, 0) + 1 for seq in seqs} if seqs else self._lost
         if any(self._lost[seq] >= _LOST_TWICE for seq in seqs):
             self._send_singly(len(flights))
@@ -400,10 +400,10 @@ class Uplink:
             self._counts.malformed += 1
 
     def _is_believed(self, payload: bytes) -> bool:
-        if self._believes is None:
+        if self._verifier is None:
             return True
         try:
-            self._believes.check(payload)
+            self._verifier.check(payload)
         except WireError:
             return False
         return True
@@ -457,13 +457,13 @@ class Uplink:
 
     def _pause_and_rewind(self, t_mono_ns: int) -> None:
         if self._resume_ns is None:
-            # A window full of refusals is one reason to wait, not one for each message.
+            # A window full of refusals causes one pause, not one for each message.
             self._resume_ns = t_mono_ns + round(self._timeout_s / 4 * _NS_PER_S)
             self._lengthen_timeout()
             self._counts.pauses += 1
             self._pauses_in_a_row += 1
             if self._pauses_in_a_row > 1:
-                # One message tells whether the others would pass.
+                # One message shows whether the others would be accepted.
                 self._send_singly(1)
         self._counts.resent += self._records.rewind()
         self._pictures.rewind()
@@ -475,7 +475,7 @@ class Uplink:
         if self._downloads is not None:
             self._downloads.link_went()
         self._flights.clear()
-        self._pace = CongestionWindow()
+        self._congestion = CongestionWindow()
         self._blocked = False
         self._resume_ns = None
         self._timeout_s = self._config.receipt_timeout_s

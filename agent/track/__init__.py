@@ -1,4 +1,4 @@
-"""Sightings -> tracks: many predictions of one plate in one pass become one text."""
+"""Sightings -> tracks: the predictions of one plate in one pass are fused into one text."""
 
 from agent.track.still import StillConfig, StillTexts
 from agent.track.tracker import Tracker, TrackerConfig, TrackerCounts, TrackerOutput, text_similarity

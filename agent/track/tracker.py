@@ -1,12 +1,12 @@
-"""Which sightings show the same plate: by where the plate should be by now, and by what is written on it.
+"""Decides which sightings show the same plate, by predicted position and by text.
 
-At a few frames a second a passing plate moves several times its width from one prediction to the next, so place alone
-cannot tell; two plates side by side may differ in one character, so text alone cannot either.  A sighting joins the
-track it fits best in both, at most one of a frame; what fits none starts a track of its own: two plates must never
-become one, while one plate as two tracks is mended by the re-read window.
+At a few frames per second a passing plate moves several times its width from one frame to the next, so position alone
+is not enough; two plates side by side may differ in one character, so text alone is not enough either.  A sighting
+joins the track that it fits best in both, at most one per frame; if it fits none it starts a new track: two plates must
+never become one track, while one plate in two tracks is corrected by the re-read window.
 
 A track is *confirmed* at the second frame that agrees with its text, and *final* when it closes, with the same id.
-What cannot wait for the end of a pass (an alert) uses the confirmed track; what is stored is the final one.
+Alerts, which cannot wait for the end of a pass, use the confirmed track; the final one is stored.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 _NS_PER_MS = 1_000_000
 _NS_PER_S = 1_000_000_000
 _KEPT_TEXTS = 4
-"""Distinct texts of a track whose best frame is kept: frames are large."""
+"""Number of distinct texts per track whose best frame is kept: frames are large."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrackerConfig:
-    """When two sightings are one plate, and when a track is worth a read."""
+    """When two sightings are one plate, and when a track becomes a read."""
 
     lost_ms: float = 700.0
     """A track is closed after this long without a sighting, if there was a frame without one.
@@ -40,17 +40,17 @@ class TrackerConfig:
     In a time-lapse video the interval between frames is longer.
     """
     max_ms: float = 6000.0
-    """A track is closed after this long even while the plate is in view, so that its read is not held back."""
+    """Time after which a track closes even while the plate is in view, so that its read is not delayed."""
     reach_widths_per_s: float = 14.0
-    """Speed at which a plate may cross the picture, in plate widths."""
+    """Maximum speed of a plate across the picture, in plate widths per second."""
     max_growth_per_s: float = 6.0
-    """Factor by which its width may change in a second."""
+    """Maximum factor by which its width changes in a second."""
     alike: float = 0.7
-    """Likeness of two texts, 0..1, from which they may be one plate whose predictions differ."""
+    """Similarity of two texts, 0..1, from which they may be different predictions of one plate."""
     min_confidence: float = 0.35
-    """A voted text below this is no read."""
+    """Minimum confidence of a fused text for a read."""
     min_confidence_single: float = 0.7
-    """The same for a text that no second prediction confirms."""
+    """The same for a single-frame text."""
     min_chars: int = 3
     max_chars: int = 10
 
@@ -61,23 +61,23 @@ class TrackerCounts:
 
     sightings: int = 0
     confirmed: int = 0
-    """Tracks whose text a second frame agreed with; each once."""
+    """Tracks with a text on which two frames agreed; each counted once."""
     closed: int = 0
-    """Tracks that became reads, or re-reads."""
+    """Tracks that became reads or re-reads."""
     unreadable: int = 0
-    """Tracks closed without a text worth a read."""
+    """Tracks closed without a text good enough for a read."""
     withdrawn: int = 0
     """Confirmed tracks among them: later frames made the text doubtful."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrackerOutput:
-    """What one frame led to."""
+    """The result of one frame."""
 
     confirmed: tuple[Track, ...] = ()
     """Tracks confirmed by this frame, with the text so far; they stay open."""
     closed: tuple[Track, ...] = ()
-    """Final tracks; ``Track.confirmed`` says whether, and as what, each was confirmed before."""
+    """Final tracks; ``Track.confirmed`` is the text with which each was confirmed, if it was."""
 
 
 @dataclass(slots=True)
@@ -116,9 +116,9 @@ class _Open:
             del self.best_of[min(self.best_of, key=lambda kept: _quality_score(self.best_of[kept]))]
 
     def may_be_confirmed(self, config: TrackerConfig) -> bool:
-        """False when fusing cannot give a text that two frames agree on and that is worth a read.
+        """False if fusion cannot give a text on which two frames agree and that is good enough for a read.
 
-        A fused text is no surer than its two surest frames together; see :mod:`agent.fusion.fuse`.
+        The confidence of a fused text is bounded by its two best frames; see :mod:`agent.fusion.fuse`.
         """
         return any(
             len(sure) > 1
@@ -134,8 +134,8 @@ class Tracker:
     def __init__(self, config: TrackerConfig | None = None, *, ids: Iterator[int] | None = None) -> None:
         """``ids`` numbers the tracks, from 1 unless given.
 
-        A tracker that takes another's place in the same process is given the same ``ids``: the camera's name and the
-        track's id together stand for one pass.
+        A tracker that replaces another in the same process gets the same ``ids``: camera name and track id together
+        identify one pass.
         """
         self._config = config or TrackerConfig()
         self._ids = itertools.count(1) if ids is None else ids
@@ -152,7 +152,7 @@ class Tracker:
         return TrackerCounts(self._sightings, self._confirmed, self._closed, self._unreadable, self._withdrawn)
 
     def update(self, t_mono_ns: int, sightings: Sequence[Sighting]) -> TrackerOutput:
-        """Take the sightings of the frame exposed at ``t_mono_ns``; return what is confirmed and what is over."""
+        """Add the sightings of the frame exposed at ``t_mono_ns``; return confirmed and final tracks."""
         self._sightings += len(sightings)
         over = [track for track in self._open if self._is_over(track, t_mono_ns)]
         self._open = [track for track in self._open if not self._is_over(track, t_mono_ns)]
@@ -176,7 +176,7 @@ class Tracker:
                 taken_tracks.add(j)
         for j, track in enumerate(free):
             track.missed += j not in taken_tracks
-        # In a time-lapse a plate may be in every frame: only now is it known that this one does not show it.
+        # In a time-lapse a plate may be in every frame: only now is it known that it is not in this one.
         over += [track for track in self._open if self._is_over(track, t_mono_ns)]
         self._open = [track for track in self._open if not self._is_over(track, t_mono_ns)]
         for i, sighting in enumerate(waiting):
@@ -185,7 +185,7 @@ class Tracker:
         return TrackerOutput(self._confirm([free[j] for j in sorted(taken_tracks)]), self._close(over))
 
     def flush(self) -> tuple[Track, ...]:
-        """Close all open tracks: the camera has stopped.  None can be confirmed by that."""
+        """Close all open tracks: the camera has stopped.  This confirms none."""
         over, self._open = self._open, []
         return self._close(over)
 
@@ -201,7 +201,7 @@ class Tracker:
         self._open.append(track)
 
     def _fit(self, track: _Open, sighting: Sighting) -> float:
-        """How well a sighting continues a track; 0 when it cannot."""
+        """Score of a sighting as the continuation of a track; 0 if it cannot be."""
         box = sighting.detection.box
         elapsed_s = (sighting.frame.t_mono_ns - track.t_last_ns) / _NS_PER_S
         growth = box.width_px / track.box.width_px if track.box.width_px else math.inf
@@ -210,7 +210,7 @@ class Tracker:
         likeness = max(text_similarity(sighting.plate.text, text) for text in track.best_of)
         off_widths = self._off_px(track, box, elapsed_s) / max(1.0, track.box.width_px)
         reach = 0.6 + self._config.reach_widths_per_s * elapsed_s
-        # A different text must lie where the plate is expected to the pixel, so to speak; a like one may jump.
+        # A different text must be almost exactly at the predicted position; a similar one may jump.
         if off_widths > reach or (likeness < self._config.alike and off_widths > 0.5 * (likeness + 0.2)):
             return 0.0
         if likeness < self._config.alike and self._both_sure(track, sighting):
@@ -219,7 +219,7 @@ class Tracker:
 
     @staticmethod
     def _off_px(track: _Open, box: Box, elapsed_s: float) -> float:
-        """Distance from where the plate would be, moving on or standing still, whichever is nearer."""
+        """Distance from the predicted position, assuming motion or standstill, whichever is nearer."""
         (x, y), (x0, y0) = _centre(box), _centre(track.box)
         vx, vy = track.velocity_px_s
         return min(
@@ -233,10 +233,10 @@ class Tracker:
         return min(sighting.plate.confidence, best) >= sure
 
     def _confirm(self, grown: list[_Open]) -> tuple[Track, ...]:
-        """Confirm those of the tracks that grew which two frames agree on by now."""
+        """Confirm those of the extended tracks on which two frames agree by now."""
         confirmed = []
         for track in grown:
-            # Fusing is the expensive part: a sign that is read in every frame must not cost it in every frame.
+            # Fusion is expensive: a sign that is read in every frame must not cause it in every frame.
             if track.confirmed is None and track.may_be_confirmed(self._config):
                 made = self._fuse(track)
                 if made is not None and not made.single_frame:
@@ -258,12 +258,12 @@ class Tracker:
         return tuple(closed)
 
     def _fuse(self, track: _Open) -> Track | None:
-        """The track with the text of its sightings so far; None when that is not worth a read."""
+        """Return the track with its text so far; None if that is not good enough for a read."""
         plate = fuse_predictions(track.predictions)
         n_agreeing = sum(1 for prediction in track.predictions if prediction.text == plate.text)
         config = self._config
-        least = config.min_confidence if n_agreeing > 1 else config.min_confidence_single
-        if not config.min_chars <= len(plate.chars) <= config.max_chars or plate.confidence < least:
+        min_confidence = config.min_confidence if n_agreeing > 1 else config.min_confidence_single
+        if not config.min_chars <= len(plate.chars) <= config.max_chars or plate.confidence < min_confidence:
             return None
         best = track.best_of.get(plate.text) or max(track.best_of.values(), key=_quality_score)
         return Track(
@@ -280,7 +280,7 @@ class Tracker:
 
 
 def text_similarity(a: str, b: str) -> float:
-    """1 minus the edit distance (Levenshtein 1966) over the longer length; two empty texts are unlike."""
+    """1 minus the edit distance (Levenshtein 1966) over the longer length; 0 for two empty texts."""
     if not a or not b:
         return 0.0
     if a == b:
@@ -294,7 +294,7 @@ def text_similarity(a: str, b: str) -> float:
 
 
 def _quality_score(sighting: Sighting) -> float:
-    """Sharp, large and sure."""
+    """Sharpness, size and confidence."""
     return sighting.plate.confidence * math.sqrt(sighting.detection.box.area_px)
 
 

@@ -1,1 +1,1 @@
-"""Signed updates of code, models and configuration: are they whole, and do they fit this unit."""
+"""Signed updates of code, models and configuration: fetching and trial."""

@@ -1,4 +1,4 @@
-"""Updates as a kind of file: which offers are worth fetching, and where root looks for what was fetched."""
+"""Updates as a kind of file: which offers are fetched, and where root expects the fetched file."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from protocol.wire.control.transfer import FileOffer
 
 _HEADER_BYTES = 4096
-"""More than stands before the manifest."""
+"""Upper bound of the header before the manifest."""
 MAX_UPDATE_BYTES = MAX_TOTAL_BYTES + MAX_MANIFEST_BYTES + _HEADER_BYTES
 
 
 def update_kind(folder: Path, home: Path, *, free_only: bool) -> FileKind:
-    """``folder`` is where fetched bytes lie, ``home`` that of the releases; ``free_only``: see ``[update]``."""
+    """``folder`` is for fetched bytes, ``home`` has the releases; ``free_only``: see ``[update]``."""
 
     def wants(offer: FileOffer) -> Want:
-        """Root decides whether it is taken; this only saves fetching what would surely be refused."""
+        """Root decides whether it is installed; this only avoids fetching a file that would be refused."""
         running, committed = linked(home, "current"), linked(home, "committed")
         noted = read_state(home) or State()
         if running is None or offer.release <= noted.floor or offer.release in (running, *noted.failed):

@@ -158,8 +158,8 @@ def _read_outbox(path: Path) -> OutboxStats:
 
 def _look(reader: OutboxReader) -> OutboxStats:
     reader.records(after_seq=0, limit=_LOOKED_AT)
-    for lane in SENDING:
-        for picture in reader.pictures(lane, after_pic=0, limit=1):
+    for priority in SENDING:
+        for picture in reader.pictures(priority, after_pic=0, limit=1):
             reader.jpeg(picture.pic)
     return reader.stats()
 

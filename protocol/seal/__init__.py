@@ -1,4 +1,4 @@
-"""What is stored tells nothing and cannot be altered: sealing to the station, signing and chaining by the unit."""
+"""Encryption to the station, signatures and chaining by the unit."""
 
 from protocol.seal.keys import KeyRing, SigningKey, StationKey, VerifyKey, load_keyring
 from protocol.seal.opener import OpenedRecord, Opener

@@ -1,8 +1,8 @@
-"""Closed to all but the station: ``sealed/1`` for records, a short header for pictures.
+"""Encrypts to the station: ``sealed/1`` for records, a short header for pictures.
 
 HPKE in base mode (RFC 9180): X25519, HKDF-SHA256, ChaCha20-Poly1305, single shot, from the ``cryptography``
-package.  What the outbox and the receipts need stays clear (unit, number, id, key id) and is bound to the contents
-through HPKE's ``info``: exchanged headers do not open.
+package.  What the outbox and the receipts need is not encrypted (unit, number, id, key id), but bound to the contents
+through HPKE's ``info``: a record with another header does not open.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ _SUM_BYTES = 8
 _RECORD_INFO = b"patrol-lpr sealed/1\0"
 _PICTURE_INFO = b"patrol-lpr picture/1\0"
 OVERHEAD_BYTES = 32 + 16
-"""Of HPKE: the encapsulated key and the tag."""
+"""Overhead of HPKE: the encapsulated key and the tag."""
 
 
 class Sealed(ClosedMessage):
-    """``sealed/1``: what everybody may see of a record, and what only the station can open."""
+    """``sealed/1``: the unencrypted header of a record, and its encrypted contents."""
 
     SCHEMA: ClassVar[str] = "sealed/1"
 
@@ -55,16 +55,16 @@ class Sealed(ClosedMessage):
     box: Annotated[bytes, Field(strict=True, min_length=OVERHEAD_BYTES, max_length=MAX_MESSAGE_BYTES), key("box")]
     """Encapsulated key and ciphertext."""
     checksum: Annotated[bytes, Field(strict=True, min_length=_SUM_BYTES, max_length=_SUM_BYTES), key("sum")]
-    """Finds damage without a key; proves nothing against people."""
+    """Detects damage without a key; no protection against tampering."""
 
     @property
     def info(self) -> bytes:
-        """What the contents are bound to."""
+        """HPKE ``info``, to which the contents are bound."""
         return _info(self.unit, self.seq, self.record_id, self.key_id)
 
 
 def _info(unit: str, seq: int, record_id: bytes, key_id: bytes) -> bytes:
-    """The unit's name comes last, the rest has one length."""
+    """The unit's id comes last; the rest has a fixed length."""
     return _RECORD_INFO + seq.to_bytes(8, "big") + record_id + key_id + unit.encode()
 
 
@@ -73,7 +73,7 @@ def _checksum(info: bytes, box: bytes) -> bytes:
 
 
 def seal_record(station: StationKey, unit: str, seq: int, record_id: bytes, contents: bytes) -> bytes:
-    """Close ``contents`` to the station; return ``sealed/1``."""
+    """Seal ``contents`` to the station; return ``sealed/1``."""
     info = _info(unit, seq, record_id, station.id)
     box = _SUITE.encrypt(contents, station.public, info=info)
     sealed = Sealed(
@@ -83,7 +83,7 @@ def seal_record(station: StationKey, unit: str, seq: int, record_id: bytes, cont
 
 
 def decode_sealed(payload: bytes) -> Sealed:
-    """Take ``sealed/1`` apart and check its sum; raises WireError."""
+    """Decode ``sealed/1`` and check its checksum; raises WireError."""
     return sealed_of(unpack(payload))
 
 
@@ -91,29 +91,29 @@ def sealed_of(fields: dict[str, Plain]) -> Sealed:
     """As :func:`decode_sealed`, of a map that is unpacked already."""
     sealed = decode_fields(fields, Sealed)
     if sealed.checksum != _checksum(sealed.info, sealed.box):
-        raise SealError(f"{SEALED}: damaged on the way: the checksum is wrong")
+        raise SealError(f"{SEALED}: damaged in transfer: the checksum is wrong")
     return sealed
 
 
 def open_record(station: StationKey, sealed: Sealed) -> bytes:
-    """Return the contents; raises SealError when they were altered or the header was exchanged."""
+    """Return the contents; raises SealError if they or the header were altered."""
     return _opened(station, sealed.box, sealed.info)
 
 
 def seal_picture(station: StationKey, jpeg: bytes) -> bytes:
-    """Close a picture to the station."""
+    """Seal a picture to the station."""
     return PICTURE_MAGIC + station.id + _SUITE.encrypt(jpeg, station.public, info=_PICTURE_INFO + station.id)
 
 
 def picture_key_id(blob: bytes) -> bytes | None:
-    """Return to which key a picture is sealed; None for one that is not sealed."""
+    """Return the id of the key to which a picture is sealed; None for one that is not sealed."""
     if not blob.startswith(PICTURE_MAGIC) or len(blob) < len(PICTURE_MAGIC) + KEY_ID_BYTES + OVERHEAD_BYTES:
         return None
     return blob[len(PICTURE_MAGIC) :][:KEY_ID_BYTES]
 
 
 def open_picture(station: StationKey, blob: bytes) -> bytes:
-    """Return the JPEG; raises SealError when it was altered."""
+    """Return the JPEG; raises SealError if it was altered."""
     return _opened(station, blob[len(PICTURE_MAGIC) + KEY_ID_BYTES :], _PICTURE_INFO + station.id)
 
 
@@ -123,4 +123,4 @@ def _opened(station: StationKey, box: bytes, info: bytes) -> bytes:
     try:
         return _SUITE.decrypt(box, station.private, info=info)
     except (InvalidTag, ValueError) as error:
-        raise SealError("sealed contents do not open: altered, or sealed for somebody else") from error
+        raise SealError("sealed contents cannot be opened: altered, or sealed to another key") from error

@@ -1,7 +1,7 @@
-"""Keys as files and by id: the unit signs with Ed25519 (RFC 8032), the station opens with X25519 (RFC 7748).
+"""Key files and key ids: the unit signs with Ed25519 (RFC 8032), the station opens with X25519 (RFC 7748).
 
-A key is known by the first eight bytes of the SHA-256 of its raw public half: short enough for every record, long
-enough to tell the keys of an agency apart.  It names a key, it does not prove one.
+A key id is the first eight bytes of the SHA-256 of the raw public key: short enough for every record, long enough to
+distinguish the keys of an agency.  It identifies a key, it does not authenticate one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 KEY_ID_BYTES = 8
 SIGNATURE_BYTES = 64
 RECEIPT_KEY, RECEIPT_PUBLIC = "receipt.key", "receipt.pub"
-"""The pair that a station signs its answers with."""
+"""Files of the key pair with which a station signs receipts and nacks."""
 _PEM_END = b"-----END PUBLIC KEY-----"
 UNIT_PUBLIC = re.compile(r"unit-([A-Za-z0-9_-]{1,36})(?:\.\d+)?\.pub")
 """``unit-ID.pub``; ``unit-ID.2.pub`` is its second key."""
@@ -33,18 +33,18 @@ _OWN_BITS = 0o077
 
 
 def key_id(raw_public: bytes) -> bytes:
-    """Name a public key."""
+    """Return the id of a public key."""
     return hashlib.sha256(raw_public).digest()[:KEY_ID_BYTES]
 
 
 def fingerprint(raw_public: bytes) -> str:
-    """The whole SHA-256 in groups of four, for two people to compare."""
+    """The SHA-256 in groups of four characters, to be compared by people."""
     digest = hashlib.sha256(raw_public).hexdigest()
     return " ".join(digest[i : i + 4] for i in range(0, len(digest), 4))
 
 
 class VerifyKey:
-    """The public half of a key that signs: a unit's for its records, a station's for its answers."""
+    """A public signing key: a unit's for records, a station's for receipts and nacks."""
 
     def __init__(self, key: Ed25519PublicKey) -> None:
         self._key = key
@@ -65,14 +65,14 @@ class VerifyKey:
         key = _load_public(path)
         if not isinstance(key, Ed25519PublicKey):
             raise KeyFileError(
-                f"{path}: not a public key that signs (Ed25519), of a unit, a release or a station's receipts; "
-                "`patrol-lpr keys` makes them"
+                f"{path}: not a public signing key (Ed25519) of a unit, a release or a station's receipts; "
+                "create one with `patrol-lpr keys`"
             )
         return cls(key)
 
     @classmethod
     def load_all(cls, path: Path) -> list[VerifyKey]:
-        """Read a PEM file of one key or several, one after the other; raises KeyFileError."""
+        """Read a PEM file of one or several keys; raises KeyFileError."""
         blocks = [block + _PEM_END for block in _read(path).split(_PEM_END)[:-1]]
         if not blocks:
             raise KeyFileError(f"{path}: not a public key in PEM")
@@ -83,12 +83,12 @@ class VerifyKey:
             except (ValueError, UnsupportedAlgorithm) as error:
                 raise KeyFileError(f"{path}: not a public key in PEM") from error
             if not isinstance(key, Ed25519PublicKey):
-                raise KeyFileError(f"{path}: not a key that signs (Ed25519); the station's receipt.pub is wanted")
+                raise KeyFileError(f"{path}: not a signing key (Ed25519); use the station's receipt.pub")
             found.append(cls(key))
         return found
 
     def is_signed(self, signature: bytes, message: bytes) -> bool:
-        """True when the holder of the key signed exactly this."""
+        """True if this was signed with the key."""
         try:
             self._key.verify(signature, message)
         except InvalidSignature:
@@ -96,12 +96,12 @@ class VerifyKey:
         return True
 
     def pem(self) -> bytes:
-        """As a file."""
+        """Return the contents of a PEM file."""
         return self._key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
 class SigningKey:
-    """A key that signs; never leaves the unit, or the station, that it belongs to."""
+    """A private signing key; never leaves its unit or station."""
 
     def __init__(self, key: Ed25519PrivateKey) -> None:
         self._key = key
@@ -110,15 +110,15 @@ class SigningKey:
 
     @classmethod
     def generate(cls) -> SigningKey:
-        """A new one from the operating system's randomness."""
+        """Create a new key from the operating system's random source."""
         return cls(Ed25519PrivateKey.generate())
 
     @classmethod
     def load(cls, path: Path) -> SigningKey:
-        """Read a PEM file; raises KeyFileError, also when others on the machine may read it."""
+        """Read a PEM file; raises KeyFileError, also if other users may read it."""
         key = _load_private(path)
         if not isinstance(key, Ed25519PrivateKey):
-            raise KeyFileError(f"{path}: not a private key that signs (Ed25519); `patrol-lpr keys` makes one")
+            raise KeyFileError(f"{path}: not a private signing key (Ed25519); create one with `patrol-lpr keys`")
         return cls(key)
 
     def sign(self, message: bytes) -> bytes:
@@ -126,12 +126,12 @@ class SigningKey:
         return self._key.sign(message)
 
     def save(self, path: Path) -> None:
-        """Write as PEM for its owner alone; raises KeyFileError when the file exists."""
+        """Write as PEM, readable only by the owner; raises KeyFileError if the file exists."""
         _save_private(path, self._key)
 
 
 class StationKey:
-    """What units seal to; with the private half it opens."""
+    """The station's key: units seal to it; its private half opens."""
 
     def __init__(self, public: X25519PublicKey, private: X25519PrivateKey | None = None) -> None:
         self.public = public
@@ -141,7 +141,7 @@ class StationKey:
 
     @classmethod
     def generate(cls) -> StationKey:
-        """A new pair."""
+        """Create a new key pair."""
         private = X25519PrivateKey.generate()
         return cls(private.public_key(), private)
 
@@ -150,7 +150,9 @@ class StationKey:
         """Read the public half, PEM; raises KeyFileError."""
         key = _load_public(path)
         if not isinstance(key, X25519PublicKey):
-            raise KeyFileError(f"{path}: not a station's public key (X25519); `patrol-lpr keys station` makes one")
+            raise KeyFileError(
+                f"{path}: not a station's public key (X25519); create one with `patrol-lpr keys station`"
+            )
         return cls(key)
 
     @classmethod
@@ -159,33 +161,33 @@ class StationKey:
         key = _load_private(path)
         if not isinstance(key, X25519PrivateKey):
             raise KeyFileError(
-                f"{path}: not a station's private key (X25519); `patrol-lpr keys station` makes one"
+                f"{path}: not a station's private key (X25519); create one with `patrol-lpr keys station`"
             )
         return cls(key.public_key(), key)
 
     def pem(self) -> bytes:
-        """The public half as a file."""
+        """Return the PEM of the public half."""
         return self.public.public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
 
     def save(self, path: Path) -> None:
-        """Write the private half for its owner alone; raises KeyFileError when there is none or the file exists."""
+        """Write the private half, readable only by its owner; raises KeyFileError if there is none or it exists."""
         if self.private is None:
-            raise KeyFileError(f"{path}: only the public half is known")
+            raise KeyFileError(f"{path}: there is only the public half")
         _save_private(path, self.private)
 
 
 @dataclass(frozen=True, slots=True)
 class KeyRing:
-    """What a station holds: its own pairs, old ones too, the public keys of its units, and what it signs with."""
+    """A station's key ring: its key pairs, including old ones, the public keys of its units, and its signing key."""
 
     stations: dict[bytes, StationKey] = field(default_factory=dict)
     units: dict[str, dict[bytes, VerifyKey]] = field(default_factory=dict)
     receipts: SigningKey | None = None
 
     def with_unit(self, unit: str, key: VerifyKey) -> KeyRing:
-        """The same with one more key of a unit."""
+        """Return a ring with one more key of a unit."""
         known = {**self.units.get(unit, {}), key.id: key}
         return replace(self, units={**self.units, unit: known})
 
@@ -193,17 +195,17 @@ class KeyRing:
 def load_keyring(folder: Path) -> KeyRing:
     """Read ``station*.key``, ``receipt.key`` and ``unit-ID.pub`` of a folder.
 
-    Raises KeyFileError when no station key is there; without ``receipt.key`` answers go out unsigned.
+    Raises KeyFileError if there is no station key; without ``receipt.key`` receipts and nacks are not signed.
     """
     stations = [StationKey.load_private(path) for path in sorted(folder.glob("station*.key"))]
     if not stations:
-        raise KeyFileError(f"{folder}: no station*.key; `patrol-lpr keys station {folder}` makes one")
+        raise KeyFileError(f"{folder}: no station*.key; create one with `patrol-lpr keys station {folder}`")
     own = folder / RECEIPT_KEY
     ring = KeyRing({key.id: key for key in stations}, receipts=SigningKey.load(own) if own.exists() else None)
     for path in sorted(folder.glob("unit-*.pub")):
         found = UNIT_PUBLIC.fullmatch(path.name)
         if found is None:
-            raise KeyFileError(f"{path}: name it unit-ID.pub after the unit it belongs to")
+            raise KeyFileError(f"{path}: rename it to unit-ID.pub, with the id of its unit")
         ring = ring.with_unit(found[1], VerifyKey.load(path))
     return ring
 
@@ -225,7 +227,7 @@ def _load_public(path: Path) -> object:
 def _load_private(path: Path) -> object:
     data = _read(path)
     if path.stat().st_mode & _OWN_BITS:
-        raise KeyFileError(f"{path}: others on this machine may read this private key; run chmod 600 {path}")
+        raise KeyFileError(f"{path}: other users may read this private key; run chmod 600 {path}")
     try:
         return serialization.load_pem_private_key(data, None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
@@ -239,7 +241,7 @@ def _save_private(path: Path, key: Ed25519PrivateKey | X25519PrivateKey) -> None
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
-        raise KeyFileError(f"{path}: exists already; a key is never overwritten, name another file") from None
+        raise KeyFileError(f"{path}: already exists; keys are never overwritten, choose another file") from None
     except OSError as error:
         raise KeyFileError(f"{path}: the key cannot be written: {error.strerror}") from error
     with os.fdopen(handle, "wb") as file:

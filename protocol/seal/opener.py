@@ -1,4 +1,4 @@
-"""The station's side: open, check who signed, hand on the record with its proof, and sign the answer."""
+"""The station's side: opens records, verifies their signatures, signs receipts and nacks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class OpenedRecord:
-    """A record whose signature is right; whether the chain holds is told from the whole series."""
+    """A record with a valid signature; the chain is verified with the whole series."""
 
     unit: str
     seq: int
@@ -29,7 +29,7 @@ class OpenedRecord:
 
 
 class Opener:
-    """Opens, and signs answers, with what is in the ring."""
+    """Opens records, and signs receipts and nacks, with the keys of the ring."""
 
     def __init__(self, ring: KeyRing) -> None:
         self._ring = ring
@@ -37,11 +37,13 @@ class Opener:
     def record(self, sealed: Sealed) -> OpenedRecord:
         """Open ``sealed/1``.
 
-        Raises KeyUnknownError while a key is missing, SealError or WireError for what will never open.
+        Raises KeyUnknownError if a key is missing, SealError or WireError for what can never be opened.
         """
         station = self._ring.stations.get(sealed.key_id)
         if station is None:
-            raise KeyUnknownError(f"sealed to the key {sealed.key_id.hex()}, which is not in this station's ring")
+            raise KeyUnknownError(
+                f"sealed to the key {sealed.key_id.hex()}, which is not in this station's key ring"
+            )
         signed = decode_signed(open_record(station, sealed))
         evidence = signed.evidence(sealed.unit, sealed.seq)
         self._check_signer(sealed, evidence)
@@ -55,26 +57,28 @@ class Opener:
                 f"unit-{sealed.unit}.pub"
             )
         if not evidence.is_signed_by(key):
-            raise SealError(f"the signature of unit {sealed.unit} is wrong")
+            raise SealError(f"the signature of unit {sealed.unit} is invalid")
 
     @property
     def signs(self) -> bool:
-        """True when answers go out signed."""
+        """True if receipts and nacks are signed."""
         return self._ring.receipts is not None
 
     def answer(self, payload: bytes) -> bytes:
-        """Sign what goes to a unit, when the ring has a key for it."""
+        """Sign a message to a unit, if the ring has a key for it."""
         return payload if self._ring.receipts is None else sign_answer(self._ring.receipts, payload)
 
     def picture(self, blob: bytes) -> bytes | None:
         """Open a sealed picture; None for one that is not sealed.
 
-        Raises KeyUnknownError while the key is missing, SealError for what will never open.
+        Raises KeyUnknownError if the key is missing, SealError for what can never be opened.
         """
         name = picture_key_id(blob)
         if name is None:
             return None
         station = self._ring.stations.get(name)
         if station is None:
-            raise KeyUnknownError(f"picture sealed to the key {name.hex()}, which is not in this station's ring")
+            raise KeyUnknownError(
+                f"picture sealed to the key {name.hex()}, which is not in this station's key ring"
+            )
         return open_picture(station, blob)

@@ -1,4 +1,4 @@
-"""The unit's side: sign, chain, seal.  What comes out can be stored anywhere; the unit itself cannot read it back."""
+"""The unit's side: sign, chain, seal.  The unit itself cannot read the result back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _KEPT_PICTURES = 4
 
 
 class Sealer:
-    """Used by one thread.  Holds no state of the chain: that lies with the records, in their transaction."""
+    """Used by one thread.  Has no state of the chain: that is stored with the records, in their transaction."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class Sealer:
         self._station = station
         self._random_bytes = random_bytes
         self._pictures: OrderedDict[bytes, tuple[bytes, bytes]] = OrderedDict()
-        """The latest by hash: two plates in one frame share its overview, which should be sent once."""
+        """The latest pictures by hash: two plates in one frame share its overview, which should be sent once."""
 
     def record(self, seq: int, record_id: bytes, record: bytes, prev: bytes) -> tuple[bytes, bytes]:
         """Return ``sealed/1`` and the link for the next record; ``prev`` is empty where a chain begins."""

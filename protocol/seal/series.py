@@ -1,8 +1,8 @@
-"""A series of proofs as a file, and what it proves: complete and unaltered, or where it is not.
+"""A series in a file, and its verification: complete and unaltered, or where it is not.
 
-The file is a run of msgpack maps: one ``series/1`` with the units' public keys, then one ``proof/1`` a record.  It
-needs no station and no network to check; the keys in it are a convenience, and their fingerprints are to be compared
-with those that the units show.
+The file is a sequence of msgpack maps: one ``series/1`` with the units' public keys, then one ``proof/1`` per record.
+It can be verified without station and network; compare the fingerprints of the keys in it with those that the units
+show.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ if TYPE_CHECKING:
     from protocol.wire.registry import Registry
 
 MAX_KEYS = MAX_ITEMS
-"""Public keys in one series at most."""
+"""Maximum number of public keys in one series."""
 _MAX_MAP_BYTES = 4 * MAX_MESSAGE_BYTES
-"""Room for the largest record with its proof, and for a header of ``MAX_KEYS``."""
+"""Maximum size of a record with its evidence, and of a header of ``MAX_KEYS``."""
 
 
 class Header(Message):
-    """``series/1``: what the series says of itself."""
+    """``series/1``: the header of a series."""
 
     SCHEMA: ClassVar[str] = "series/1"
 
@@ -61,7 +61,7 @@ class Header(Message):
 
 
 class ProofRow(ClosedMessage):
-    """``proof/1``: one record as it stands in the file."""
+    """``proof/1``: one record in the file."""
 
     SCHEMA: ClassVar[str] = "proof/1"
 
@@ -79,7 +79,7 @@ class ProofRow(ClosedMessage):
     @model_validator(mode="after")
     def _together(self) -> Self:
         if (self.salt is None) != (self.record is None):
-            raise ValueError("record and salt come together or not at all")
+            raise ValueError("record and salt must both be present or both absent")
         return self
 
 
@@ -89,12 +89,12 @@ class Proof:
 
     evidence: Evidence
     salt: bytes | None
-    """None when the record was deleted under its retention policy: only its digest is left."""
+    """None if the record was deleted under its retention policy: only its digest is left."""
     record: bytes | None
 
     @property
     def is_whole(self) -> bool:
-        """True when the contents are the ones that were signed, or were deleted."""
+        """True if the contents are those that were signed, or were deleted."""
         if self.salt is None or self.record is None:
             return True
         return digest_of(self.salt, self.record) == self.evidence.digest
@@ -102,34 +102,34 @@ class Proof:
 
 @dataclass(slots=True)
 class UnitFindings:
-    """What the series proves of one unit."""
+    """Result of the verification for one unit."""
 
     unit: str
     records: int = 0
     reads: int = 0
     unknown: int = 0
-    """Records of a type that this version does not know; proven like all others."""
+    """Records of a type that this version does not know; verified like all others."""
     deleted: int = 0
-    """Records whose contents are gone under the retention policy; the chain still counts them."""
+    """Records whose contents were deleted under the retention policy; still part of the chain."""
     first: int = 0
     last: int = 0
     changed: list[int] = field(default_factory=list)
-    """Contents or proof are not what the unit signed."""
+    """Records whose contents or evidence are not what the unit signed."""
     unknown_key: list[int] = field(default_factory=list)
     reordered: list[int] = field(default_factory=list)
-    """Stand behind a higher number."""
+    """Records after one with a higher number."""
     doubled: list[int] = field(default_factory=list)
     missing: list[tuple[int, int]] = field(default_factory=list)
     declared: list[tuple[int, int]] = field(default_factory=list)
-    """Not here, and the unit itself said that they will never come."""
+    """Absent numbers that the unit declared as lost."""
     broken: list[int] = field(default_factory=list)
-    """Do not continue the record before them."""
+    """Records whose link does not continue the record before them."""
     restarts: list[int] = field(default_factory=list)
-    """Chains that began anew after damage that the unit declared."""
+    """New chains after damage that the unit declared."""
 
     @property
     def is_right(self) -> bool:
-        """True when nothing is missing, changed or out of order."""
+        """True if nothing is missing, changed or out of order."""
         return not (
             self.changed or self.unknown_key or self.reordered or self.doubled or self.missing or self.broken
         )
@@ -155,17 +155,17 @@ def make_header(station: str, utc_us: int, keys: Iterable[tuple[str, bytes]]) ->
     keys = tuple(keys)
     if len(keys) > MAX_KEYS:
         raise WireError(
-            f"a series holds {MAX_KEYS} public keys, these units have {len(keys)}: export one unit at a time"
+            f"a series can have {MAX_KEYS} public keys, these units have {len(keys)}: export one unit at a time"
         )
     return Header(station=station, utc_us=utc_us, keys=keys)
 
 
 def read_series(file: IO[bytes]) -> tuple[Header, Iterator[Proof]]:
-    """Return the header and the proofs, one at a time; raises WireError for what is no series."""
+    """Return the header and the records, one at a time; raises WireError for anything but a series."""
     maps = unpack_each(file, max_item_bytes=_MAX_MAP_BYTES)
     first = next(maps, None)
     if first is None:
-        raise WireError("the file is empty: not a series")
+        raise WireError("the file is empty, not a series")
     return decode_fields(first, Header), (_proof(decode_fields(item, ProofRow)) for item in maps)
 
 
@@ -177,7 +177,7 @@ def _proof(row: ProofRow) -> Proof:
 def examine(
     proofs: Iterable[Proof], keys: Mapping[str, Iterable[VerifyKey]], registry: Registry | None = None
 ) -> list[UnitFindings]:
-    """Check every proof, then each unit's chain; ``keys`` are those to believe."""
+    """Verify every record, then each unit's chain; ``keys`` are the trusted ones."""
     known_types = registry or released_registry()
     units: dict[str, _Examination] = {}
     for proof in proofs:
@@ -266,7 +266,7 @@ class _Examination:
         return found
 
     def _gap(self, first: int, last: int) -> None:
-        """Cut a hole into what the unit declared lost and what is simply not here."""
+        """Split a gap into what the unit declared lost and what is missing."""
         at = first
         for low, high in sorted(self._lost):
             if high < at or low > last:

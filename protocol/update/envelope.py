@@ -1,7 +1,7 @@
-"""An update as one file: header, signed manifest, then the bytes of its files back to back.
+"""An update as one file: header, signed manifest, then the bytes of its files without gaps.
 
-There is no archive inside, hence no paths, links, compression or padding to be tricked by: the manifest says how many
-bytes each file has and what they hash to, and nothing of it is looked at before its signature is right.
+There is no archive format, and so no paths, links, compression or padding that could be exploited: the manifest has
+size and hash of each file, and is not parsed before its signature is verified.
 """
 
 from __future__ import annotations
@@ -31,11 +31,13 @@ def write_update(
 ) -> None:
     """Write header, manifest and files; ``opened`` opens the source of an entry.
 
-    Raises UpdateError when a source is not what the manifest says.
+    Raises UpdateError if a source does not match the manifest.
     """
     data = manifest.canonical()
     if len(data) > MAX_MANIFEST_BYTES:
-        raise UpdateError(f"the manifest has {len(data)} bytes, at most {MAX_MANIFEST_BYTES}: fewer files")
+        raise UpdateError(
+            f"the manifest has {len(data)} bytes, at most {MAX_MANIFEST_BYTES} are allowed: use fewer files"
+        )
     out.write(_HEADER.pack(MAGIC, key.id, key.sign(_CONTEXT + data), len(data)))
     out.write(data)
     for entry in manifest.carried:
@@ -45,43 +47,43 @@ def write_update(
 
 
 def read_manifest(file: IO[bytes], key: VerifyKey) -> Manifest:
-    """Read and verify the manifest; the file then stands at the first file's bytes.  Raises UpdateError."""
+    """Read and verify the manifest; the position is then at the first file's bytes.  Raises UpdateError."""
     header = file.read(_HEADER.size)
     if len(header) < _HEADER.size or not header.startswith(MAGIC):
-        raise UpdateError("this is no update of patrol-lpr, or its beginning is damaged")
+        raise UpdateError("this is not an update of patrol-lpr, or its beginning is damaged")
     _, key_id, signature, length = _HEADER.unpack(header)
     if key_id != key.id:
         raise UpdateError(
-            f"the update is signed by key {key_id.hex()}, this unit believes {key.id.hex()}: is it the right fleet's?"
+            f"the update is signed by key {key_id.hex()}, this unit accepts {key.id.hex()}: is it for another fleet?"
         )
     if length > MAX_MANIFEST_BYTES:
         raise UpdateError(f"the manifest has {length} bytes, at most {MAX_MANIFEST_BYTES} are read")
     data = file.read(length)
     if len(data) < length:
-        raise UpdateError("the update is cut short: fetch it again")
+        raise UpdateError("the update is truncated: fetch it again")
     if not key.is_signed(signature, _CONTEXT + data):
-        raise UpdateError("the signature is wrong: the update was altered, or is another's")
+        raise UpdateError("the signature is invalid: the update was altered, or is for another fleet")
     return parse_manifest(data)
 
 
 def size_bytes(manifest: Manifest) -> int:
-    """How long the whole file is."""
+    """Return the size of the whole file."""
     return _HEADER.size + len(manifest.canonical()) + manifest.carried_bytes
 
 
 def each_file(file: IO[bytes], manifest: Manifest) -> Iterator[tuple[FileEntry, Iterator[bytes]]]:
-    """Yield each carried file with its blocks, which must be used up before the next.
+    """Yield each included file with its blocks, which must be consumed before the next.
 
-    A block is not yet proven: only when the blocks end without UpdateError was the file what the manifest says.
+    A block is not verified yet: the file matches the manifest only if its blocks end without UpdateError.
     """
     for entry in manifest.carried:
         yield entry, checked_blocks(file, entry)
     if file.read(1):
-        raise UpdateError("there is something behind the end of the update: fetch it again")
+        raise UpdateError("there are bytes after the end of the update: fetch it again")
 
 
 def verify_update(file: IO[bytes], key: VerifyKey) -> Manifest:
-    """Read everything once; raises UpdateError unless every byte is what was signed."""
+    """Read everything once; raises UpdateError unless all bytes match what was signed."""
     manifest = read_manifest(file, key)
     for _, blocks in each_file(file, manifest):
         for _ in blocks:
@@ -95,9 +97,9 @@ def checked_blocks(source: IO[bytes], entry: FileEntry) -> Iterator[bytes]:
     while left:
         block = source.read(min(left, _BLOCK_BYTES))
         if not block:
-            raise UpdateError(f"{entry.name}: cut short, {left} bytes are missing: fetch the update again")
+            raise UpdateError(f"{entry.name}: truncated, {left} bytes are missing: fetch the update again")
         left -= len(block)
         digest.update(block)
         yield block
     if digest.hexdigest() != entry.sha256:
-        raise UpdateError(f"{entry.name}: altered, its hash is not the one that was signed")
+        raise UpdateError(f"{entry.name}: altered, its hash does not match the signed one")

@@ -1,4 +1,4 @@
-"""What an update says of itself: the signed manifest, and whether it fits the unit that reads it."""
+"""The signed manifest of an update, and the check whether it is for this unit."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ MAX_RELEASE = 2**31 - 1
 CONFIG_NAME = "config.toml"
 _MAX_FILES = 512
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*(?:/[A-Za-z0-9_][A-Za-z0-9._+-]*){0,3}")
-"""No part of a name may begin with a dot: nothing climbs, nothing hides."""
+"""No part of a name may begin with a dot: no parent folders, no hidden files."""
 
 
 class Part(StrEnum):
     """What an update may change."""
 
     CODE = "code"
-    """Wheels: the program and what it needs."""
+    """Wheels: the program and its dependencies."""
     MODELS = "models"
     """A models folder: ``active.toml`` and the bundles it names."""
     CONFIG = "config"
-    """Configuration laid over the unit's own file."""
+    """Configuration merged over the unit's own file."""
 
 
 class _Record(BaseModel):
@@ -46,24 +46,24 @@ class FileEntry(_Record):
     size: Annotated[int, Field(ge=0, le=MAX_FILE_BYTES)]
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     carried: bool = True
-    """False: not in this file; the unit has it from the release it runs."""
+    """False: not in this file; the unit has it from its running release."""
 
 
 class Manifest(_Record):
-    """The whole of it."""
+    """The manifest."""
 
     format: int
     release: Annotated[int, Field(ge=1, le=MAX_RELEASE)]
-    """Only ever rises, over all that one key signs."""
+    """Rises with every update that one key signs."""
     units: Annotated[tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_*?-]{1,36}$")], ...], Field(strict=False)]
     """Ids, or patterns with ``*`` and ``?``, of the units it is for."""
     not_before_s: Annotated[int, Field(ge=0)]
     expires_s: Annotated[int, Field(ge=0)]
-    """Seconds UTC; installed before, it stays."""
+    """Seconds UTC; an installed update stays."""
     needs: Annotated[int, Field(ge=0, le=MAX_RELEASE)] = 0
-    """Lowest release it may be applied on."""
+    """Lowest release on which it may be applied."""
     software: Annotated[str, Field(max_length=64)] = ""
-    """Version of the program where the update holds code."""
+    """Version of the program, if the update includes code."""
     note: Annotated[str, Field(max_length=200)] = ""
     files: Annotated[tuple[FileEntry, ...], Field(strict=False, min_length=1, max_length=_MAX_FILES)]
 
@@ -75,23 +75,25 @@ class Manifest(_Record):
             raise ValueError("a file is listed twice")
         for entry in self.files:
             if not _NAME.fullmatch(entry.name):
-                raise ValueError(f"{entry.name!r} is no name of a file below the update's folder")
+                raise ValueError(f"{entry.name!r} is not a valid name of a file in the update's folder")
             parents = entry.name.split("/")[:-1]
             if any((entry.part, "/".join(parents[: n + 1])) in taken for n in range(len(parents))):
-                raise ValueError(f"{entry.name!r} lies below a file")
+                raise ValueError(f"{entry.name!r} is below a file")
             if entry.part is Part.CODE and not re.fullmatch(r"[^/]+\.whl", entry.name):
-                raise ValueError(f"{entry.name!r} is no wheel")
+                raise ValueError(f"{entry.name!r} is not a wheel")
             if entry.part is Part.CONFIG and (entry.name != CONFIG_NAME or not entry.carried):
-                raise ValueError(f"{entry.name!r}: the configuration is one {CONFIG_NAME}, and in the file")
+                raise ValueError(
+                    f"{entry.name!r}: the configuration must be a single {CONFIG_NAME}, included in the file"
+                )
         if sum(entry.size for entry in self.files) > MAX_TOTAL_BYTES:
             raise ValueError(f"more than {MAX_TOTAL_BYTES} bytes")
         if self.not_before_s >= self.expires_s:
-            raise ValueError("expires before it begins")
+            raise ValueError("expires before it becomes valid")
         return self
 
     @property
     def parts(self) -> frozenset[Part]:
-        """What it changes."""
+        """The parts that it changes."""
         return frozenset(entry.part for entry in self.files)
 
     @property
@@ -110,31 +112,31 @@ class Manifest(_Record):
 
 
 def parse_manifest(data: bytes) -> Manifest:
-    """Read signed bytes; raises UpdateError for a newer format and for anything this version would not write."""
+    """Parse verified bytes; raises UpdateError for a newer format and anything that this version would not write."""
     try:
         told = json.loads(data)
         found = told.get("format") if isinstance(told, dict) else None
     except (ValueError, RecursionError) as error:
-        raise UpdateError(f"the manifest is no JSON: {error}") from error
+        raise UpdateError(f"the manifest is not JSON: {error}") from error
     if isinstance(found, int) and found > FORMAT:
         raise UpdateError(f"the update is of format {found}, this version reads {FORMAT}: update in smaller steps")
     try:
         manifest = Manifest.model_validate_json(data)
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'manifest'}: {e['msg']}" for e in error.errors()[:5])
-        raise UpdateError(f"the manifest is wrong: {wrong}") from None
+        raise UpdateError(f"the manifest is invalid: {wrong}") from None
     if manifest.format != FORMAT or manifest.canonical() != data:
-        raise UpdateError("the manifest is not written as format 1 asks for")
+        raise UpdateError("the manifest is not in the canonical form of format 1")
     return manifest
 
 
 def refuse_unless_fits(
     manifest: Manifest, *, unit: str, now_s: float, running: int, floor: int, failed: frozenset[int], anyway: bool
 ) -> None:
-    """Raise UpdateError unless this unit may take the update now.
+    """Raise UpdateError unless this unit may install the update now.
 
     ``floor`` is the highest release ever committed here, ``failed`` are those that were rolled back.  ``anyway`` is
-    a person's word, given on the unit itself: an older or failed release is taken then.
+    given by an operator on the unit itself: an older or failed release is then accepted.
     """
     if not any(fnmatchcase(unit, pattern) for pattern in manifest.units):
         raise UpdateError(f"the update is for {', '.join(manifest.units)}, this unit is {unit}")
@@ -152,5 +154,5 @@ def refuse_unless_fits(
         )
     if manifest.release <= floor:
         raise UpdateError(
-            f"release {manifest.release} is not above {floor}, which was committed here: no way back by an update"
+            f"release {manifest.release} is not above {floor}, which was committed here: an update cannot go back"
         )

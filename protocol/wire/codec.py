@@ -1,6 +1,6 @@
 """Strict msgpack, and messages declared once: bytes <-> frozen pydantic models.
 
-Maps with string keys, no floats, no extension types, bounded in every direction.  Whatever bytes come in, only
+Maps with string keys, no floats, no extension types; sizes and depths are limited.  For any bytes, only
 :class:`~protocol.errors.WireError` is raised.  Encoded bytes are canonical: keys sorted, smallest integer forms.
 """
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 MAX_MESSAGE_BYTES = 65_536
-"""No message of this protocol is larger."""
+"""Maximum size of a message."""
 MAX_EXTRA_DEPTH = 4
-"""How deep values of unknown keys may be nested."""
+"""Maximum nesting of values of unknown keys."""
 MAX_ITEMS = 2_048
-"""Entries of an array or a map."""
+"""Maximum number of entries of an array or a map."""
 MAX_STR_BYTES = 4_096
 _MAX_NAME_CHARS = 64
 
@@ -43,9 +43,9 @@ U16_MAX = 2**16 - 1
 U32_MAX = 2**32 - 1
 
 Plain = None | bool | int | str | bytes | list["Plain"] | dict[str, "Plain"]
-"""What a message may be made of."""
+"""Values allowed in a message."""
 
-# Strict: a bool is an int to Python, but not to a station written in another language.
+# Strict: in Python a bool is an int, but not for a station written in another language.
 U8 = Annotated[int, Field(strict=True, ge=0, le=U8_MAX)]
 U16 = Annotated[int, Field(strict=True, ge=0, le=U16_MAX)]
 U32 = Annotated[int, Field(strict=True, ge=0, le=U32_MAX)]
@@ -65,8 +65,7 @@ def _not_bytes(value: object) -> object:
 
 
 NAMED = BeforeValidator(_not_bytes)
-"""Stands beside every enumeration: pydantic would take the bytes of a value for the value, and they would be encoded
-again as a string."""
+"""Used with every enumeration: pydantic would accept a value's bytes, which would then be encoded as a string."""
 _PRINTABLE = r"^(?:[^\p{C}\p{Z}]| )*$"
 Text16 = Annotated[str, StringConstraints(strict=True, max_length=16, pattern=_PRINTABLE)]
 Text32 = Annotated[str, StringConstraints(strict=True, max_length=32, pattern=_PRINTABLE)]
@@ -85,13 +84,13 @@ Signature = Annotated[bytes, Field(strict=True, min_length=64, max_length=64)]
 
 
 def key(name: str) -> FieldInfo:
-    """Return what names a field's key on the wire, for use in ``Annotated``."""
+    """Return the annotation of a field's key on the wire, for use in ``Annotated``."""
     found: FieldInfo = Field(validation_alias=name, serialization_alias=name)
     return found
 
 
 class Part(BaseModel):
-    """A map inside a message.  Keys that this version does not know are kept and encoded again."""
+    """A map inside a message.  Unknown keys are kept and encoded again."""
 
     model_config = ConfigDict(frozen=True, extra="allow", validate_by_name=True, validate_by_alias=True)
 
@@ -105,8 +104,8 @@ class Part(BaseModel):
 class Message(Part):
     """A map with a schema id under ``v``.
 
-    A field that has a default is optional on the wire for ever, and left out while it has that default: bytes of
-    earlier versions decode, and encode to the same bytes.
+    A field with a default is optional on the wire for ever, and left out at its default: bytes of earlier versions
+    decode, and encode to the same bytes.
     """
 
     SCHEMA: ClassVar[str]
@@ -140,17 +139,17 @@ def unpack(payload: bytes) -> dict[str, Plain]:
     except WireError:
         raise
     except _REFUSALS as exc:
-        raise WireError(f"not msgpack we take: {exc!s:.120}") from exc
+        raise WireError(f"not valid msgpack of this protocol: {exc!s:.120}") from exc
     return _only_map(decoded)
 
 
 def unpack_each(
     file: IO[bytes], *, max_item_bytes: int, read_bytes: int = MAX_MESSAGE_BYTES
 ) -> Iterator[dict[str, Plain]]:
-    """Decode a file of maps one after the other, by the rules of :func:`unpack`; holds one map and one block at a time.
+    """Decode a file of consecutive maps, by the rules of :func:`unpack`; keeps one map and one block in memory.
 
-    Raises WireError for what is no such map, for one of more than ``max_item_bytes``, and for a file that ends inside
-    one; OSError from the file.
+    Raises WireError for an invalid map, for one of more than ``max_item_bytes``, and for a file that ends inside one;
+    OSError from the file.
     """
     unpacker = msgpack.Unpacker(max_buffer_size=max_item_bytes + read_bytes, **_STRICT)
     read, done = 0, 0
@@ -160,7 +159,7 @@ def unpack_each(
             unpacker.feed(block)
             while True:
                 item = _only_map(unpacker.unpack())
-                # ``tell`` counts whole items only here: after OutOfData it stands somewhere inside the next one.
+                # ``tell`` counts whole items only here: after OutOfData it is somewhere inside the next one.
                 start, done = done, unpacker.tell()
                 _check_size(done - start, max_item_bytes)
                 yield item
@@ -169,9 +168,9 @@ def unpack_each(
         except WireError:
             raise
         except _REFUSALS as exc:
-            raise WireError(f"at byte {done}: not msgpack we take: {exc!s:.120}") from exc
+            raise WireError(f"at byte {done}: not valid msgpack of this protocol: {exc!s:.120}") from exc
     if read > done:
-        raise WireError(f"the file ends in the middle of a record: {read - done} bytes are left over")
+        raise WireError(f"the file ends in the middle of a record: {read - done} bytes are left")
 
 
 def _check_size(size_bytes: int, max_item_bytes: int) -> None:
@@ -213,7 +212,7 @@ def decode_fields(fields: dict[str, Plain], *models: type[_Message]) -> _Message
 
 
 def schema_of(fields: dict[str, Plain]) -> str:
-    """Return the schema id of an unpacked message; raises WireError where there is none."""
+    """Return the schema id of an unpacked message; raises WireError if there is none."""
     schema = fields.get("v")
     if not isinstance(schema, str) or not 0 < len(schema) <= _MAX_NAME_CHARS // 2 or not schema.isprintable():
         raise WireError("message.v: must be a schema id, 1 to 32 printable characters")
@@ -221,7 +220,7 @@ def schema_of(fields: dict[str, Plain]) -> str:
 
 
 def validate(model: type[_Model], fields: dict[str, Plain], where: str) -> _Model:
-    """Check unpacked keys and values; raises WireError naming the first that is wrong."""
+    """Check unpacked keys and values; raises WireError naming the first that is invalid."""
     try:
         return model.model_validate(fields, by_alias=True, by_name=False)
     except ValidationError as error:
@@ -229,7 +228,7 @@ def validate(model: type[_Model], fields: dict[str, Plain], where: str) -> _Mode
 
 
 def payload_ref(payload: bytes) -> bytes:
-    """Return the name that a nack gives to a payload: its SHA-256."""
+    """Return the reference of a payload in a nack: its SHA-256."""
     return hashlib.sha256(payload).digest()
 
 
@@ -251,7 +250,7 @@ def _unique(pairs: list[tuple[object, Plain]]) -> dict[str, Plain]:
         if not isinstance(name, str):
             raise WireError(f"map key of type {type(name).__name__}, not a string")
         if name in found:
-            raise WireError(f"map key {name[:32]!r} comes twice")
+            raise WireError(f"map key {name[:32]!r} is duplicated")
         found[name] = value
     return found
 
@@ -268,7 +267,7 @@ _STRICT: dict[str, Any] = {
     "max_ext_len": 0,
 }
 _REFUSALS = (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException)
-"""What msgpack raises for bytes that it does not take."""
+"""What msgpack raises for invalid bytes."""
 
 
 def _only_map(decoded: object) -> dict[str, Plain]:
@@ -278,7 +277,7 @@ def _only_map(decoded: object) -> dict[str, Plain]:
 
 
 def _check_plain(name: str, value: object, depth: int) -> None:
-    """An unknown key is bound by the rules of the wire as well; raises ValueError, as pydantic's validators do."""
+    """Unknown keys must follow the rules of the wire as well; raises ValueError, as pydantic's validators do."""
     if depth > MAX_EXTRA_DEPTH:
         raise ValueError(f"key {_shown(name)} is nested deeper than {MAX_EXTRA_DEPTH}")
     if isinstance(value, list | dict):
@@ -289,12 +288,12 @@ def _check_plain(name: str, value: object, depth: int) -> None:
 
 
 def _explain(error: ValidationError) -> str:
-    """The first fault, without the value: it may be a plate text, or a stranger's bytes."""
+    """The first error, without the value: it may be a plate text or arbitrary bytes."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{_shown(part)}" for part in first["loc"])
     return f"{path}: {first['msg']}"
 
 
 def _shown(name: str) -> str:
-    """The text goes into a nack: a stranger's key must not make it unprintable or endless."""
+    """The text goes into a nack: an unknown key must not make it unprintable or too long."""
     return name if name.isprintable() and len(name) <= _MAX_NAME_CHARS else repr(name[:_MAX_NAME_CHARS])

@@ -1,4 +1,4 @@
-"""Values that messages choose from."""
+"""Enumerations of the messages."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class FixQuality(StrEnum):
-    """How a fix was obtained, after the quality field of GGA (NMEA 0183)."""
+    """How a fix was obtained, from the quality field of GGA (NMEA 0183)."""
 
     NONE = "none"
     GNSS = "gnss"
@@ -25,12 +25,12 @@ class GeotagMethod(StrEnum):
 
 
 class TimeSource(StrEnum):
-    """What a read's ``utc_ns`` rests on, best first."""
+    """Source of a read's ``utc_ns``, best first."""
 
     GNSS = "gnss"
     NTP = "ntp"
     HELD = "held"
-    """GNSS or NTP time carried on by the monotonic clock for a while."""
+    """GNSS or NTP time continued by the monotonic clock for a limited time."""
     NONE = "none"
     """No time yet: the station dates the read later through the monotonic clock."""
 
@@ -43,37 +43,37 @@ class PictureKind(StrEnum):
 
 
 class Lost(StrEnum):
-    """What a tombstone stands for."""
+    """What a tombstone lists."""
 
     READ = "read"
     OVERVIEW = "overview"
     PLATE = "plate"
     RECORD = "record"
-    """Records of any kind: the outbox was damaged and cannot say which."""
+    """Records of any type: the outbox was damaged and the types are unknown."""
 
 
 class LostReason(StrEnum):
-    """Why it is gone."""
+    """Why it is lost."""
 
     BUDGET = "budget"
     """Evicted: the byte budget was reached."""
     DISK = "disk"
     """Evicted: the disk was about to be full."""
     DAMAGE = "damage"
-    """The outbox file was corrupt or gone; what could be salvaged was."""
+    """The outbox file was damaged or lost; readable rows were salvaged."""
     OPERATOR = "operator"
-    """A person removed it."""
+    """An operator deleted it."""
 
 
 class LostCause(StrEnum):
-    """A closer reason, in a key of its own: stations of the first release refuse other values of ``LostReason``."""
+    """A more specific reason, in its own key: stations of the first release refuse other values of ``LostReason``."""
 
     EXPIRED = "expired"
     """Its retention period was over."""
 
 
 class NackCode(StrEnum):
-    """Why the station does not take a message."""
+    """Why the station refuses a message."""
 
     MALFORMED = "malformed"
     UNKNOWN_SCHEMA = "unknown_schema"
@@ -83,7 +83,7 @@ class NackCode(StrEnum):
 
 
 class UnitState(StrEnum):
-    """What a unit, or the broker in its name, says of itself."""
+    """State of a unit, as published by it or by the broker for it."""
 
     BIRTH = "birth"
     ONLINE = "online"
@@ -93,17 +93,17 @@ class UnitState(StrEnum):
 
 
 class UpdateState(StrEnum):
-    """How the latest update stands on a unit."""
+    """State of the latest update on a unit."""
 
     IDLE = "idle"
-    """None was ever seen."""
+    """There was none yet."""
     WAITING = "waiting"
-    """Offered; fetched over a link that costs nothing, or when the one on trial is decided."""
+    """Offered; fetched over an unmetered link, or when the trial of the current one is over."""
     FETCHING = "fetching"
     HANDED = "handed"
-    """Fetched whole; being verified and staged."""
+    """Fetched completely; being verified and staged."""
     TRIAL = "trial"
-    """Staged; runs from the next start, until it has proven itself."""
+    """Staged; runs from the next start, and is then on trial."""
     COMMITTED = "committed"
     ROLLED_BACK = "rolled_back"
     REFUSED = "refused"

@@ -1,4 +1,4 @@
-"""Maps that several messages hold: place, time quality, picture."""
+"""Maps used in several messages: geotag, time quality, picture."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from protocol.wire.enums import FixQuality, GeotagMethod, PictureKind, TimeSourc
 
 
 class TimeQuality(Part):
-    """How far to trust a time."""
+    """Source and uncertainty of a time."""
 
     source: Annotated[TimeSource, NAMED, key("src")]
     uncertainty_ms: Annotated[U32 | None, key("unc_ms")]
 
 
 class Place(Part):
-    """Where something happened, with method and error bound."""
+    """Position of an event, with method and error bound."""
 
     method: Annotated[GeotagMethod, NAMED, key("how")]
     lat_e7: Annotated[Annotated[int, Field(strict=True, ge=-900_000_000, le=900_000_000)] | None, key("lat")]
@@ -35,7 +35,7 @@ class Place(Part):
     @model_validator(mode="after")
     def _both_or_none(self) -> Self:
         if (self.lat_e7 is None) != (self.lon_e7 is None):
-            raise ValueError("lat and lon must both be there or both be nil")
+            raise ValueError("lat and lon must both be present or both be nil")
         return self
 
     @property
@@ -55,7 +55,7 @@ class Place(Part):
 
 
 class PictureRef(Part):
-    """A picture that belongs to a record; its bytes come as chunks."""
+    """A picture that belongs to a record; its bytes are sent as chunks."""
 
     kind: Annotated[PictureKind, NAMED, key("kind")]
     sha256: Annotated[Sha256, key("sha")]
@@ -65,6 +65,6 @@ class PictureRef(Part):
 
 
 class Retention(Part):
-    """Under which policy a record is kept."""
+    """Retention policy of a record."""
 
     policy_class: Annotated[Text32, key("cls")]

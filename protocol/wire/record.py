@@ -1,7 +1,7 @@
 """Records: an envelope that every type has, and a body that its type declares.
 
-Whoever does not know a type still knows from which unit it is, its number and its id: it can be stored, receipted,
-exported and verified, and understood later.
+The envelope of an unknown type still has unit, number and id: the record can be stored, receipted, exported and
+verified, and decoded later.
 """
 
 from __future__ import annotations
@@ -52,20 +52,20 @@ class Record:
 
     envelope: Envelope
     body: RecordBody | None
-    """None: this version does not know the type."""
+    """None if this version does not know the type."""
     payload: bytes
     """The bytes that were decoded."""
 
 
 def encode_record(envelope: Envelope, body: RecordBody) -> bytes:
-    """Return canonical bytes.  Raises ValueError when the envelope names another schema than the body's."""
+    """Return canonical bytes.  Raises ValueError if envelope and body have different schemas."""
     if envelope.schema_id != body.SCHEMA:
-        raise ValueError(f"an envelope of {envelope.schema_id} does not fit a body of {body.SCHEMA}")
+        raise ValueError(f"the envelope has schema {envelope.schema_id}, the body {body.SCHEMA}")
     return pack({**fields_of(body), **envelope.model_dump(by_alias=True)})
 
 
 def decode_record(payload: bytes, registry: Registry) -> Record:
-    """Decode a record of any type; raises WireError for what is none, or is not what its type declares."""
+    """Decode a record of any type; raises WireError for anything else, or if it does not match its type."""
     return record_of(unpack(payload), payload, registry)
 
 
@@ -80,5 +80,5 @@ def record_of(fields: dict[str, Plain], payload: bytes, registry: Registry) -> R
 
 
 def derived_record_id(boot_id: bytes, seq: int) -> bytes:
-    """Name a record that has no id of its own: unique, because a sequence number is given out once a boot."""
+    """Return the id of a record that has none of its own; unique, because a sequence number is used once per boot."""
     return hashlib.blake2b(boot_id + seq.to_bytes(8, "big"), digest_size=16, person=b"patrol-record").digest()

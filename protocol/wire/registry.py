@@ -1,4 +1,4 @@
-"""What a record type declares, and the registry that codec, outbox, station, export and documents iterate."""
+"""Declarations of record types, and the registry used by codec, outbox, station, export and documentation tests."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 
 class RecordBody(Message):
-    """What a record says beside its envelope."""
+    """The body of a record, without its envelope."""
 
 
 class Priority(IntEnum):
-    """What leaves the unit first: lower numbers before higher ones.  The numbers are in the outbox's file."""
+    """Order of sending: lower numbers before higher ones.  The numbers are stored in the outbox's file."""
 
     URGENT = 0
-    """Hits, and what explains them."""
+    """Hits and records that explain them."""
     NORMAL = 10
     """Reads."""
     BULK = 20
-    """What nobody waits for."""
+    """Records that are not urgent."""
 
 
 Value = str | int | float | bool | bytes | None
@@ -36,7 +36,7 @@ Value = str | int | float | bool | bytes | None
 
 @dataclass(frozen=True, slots=True)
 class RecordTime:
-    """When something happened."""
+    """Time of a record."""
 
     mono_us: int
     utc_us: int | None
@@ -46,18 +46,18 @@ class RecordTime:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A value that a station searches by."""
+    """A column by which a station searches."""
 
     name: str
     kind: type[str | int | bytes | bool]
     value: Callable[[Any], Value]
-    """Of the body."""
+    """Returns the value from the body."""
     indexed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """The table in which a station searches records of one type."""
+    """The table in which a station searches for records of one type."""
 
     table: str
     columns: tuple[Column, ...]
@@ -77,46 +77,46 @@ def _no_values(_: Any) -> dict[str, Value]:
 
 @dataclass(frozen=True, slots=True)
 class RecordType:
-    """All that is particular to one type; the functions take its body."""
+    """Declaration of one type; the functions take its body."""
 
     schema: str
     model: type[RecordBody]
     priority: Priority = Priority.NORMAL
     evictable: bool = False
-    """True when the outbox may give it up for want of room."""
+    """True if the outbox may evict it."""
     lost: Lost = Lost.RECORD
-    """What a tombstone calls those that were given up."""
+    """The kind under which a tombstone lists evicted ones."""
     retention: Callable[[Any], str | None] = _nothing
-    """The retention class; None: kept as long as the unit's series."""
+    """Returns the retention class; None: kept as long as the unit's series."""
     when: Callable[[Any], RecordTime | None] = _nothing
     pictures: Callable[[Any], tuple[PictureRef, ...]] = _no_pictures
-    """Pictures that belong to a record, and go when it does."""
+    """Returns the pictures of a record, which are deleted with it."""
     projection: Projection | None = None
     export: Callable[[Any], dict[str, Value]] = _no_values
-    """Flat values for tables, CSV and JSON."""
+    """Returns flat values for tables, CSV and JSON."""
 
     def __post_init__(self) -> None:
-        """Raises ValueError when the model declares another schema."""
+        """Raises ValueError if the model has another schema."""
         if self.schema != self.model.SCHEMA:
             raise ValueError(f"{self.model.__name__} declares {self.model.SCHEMA}, its type {self.schema}")
 
 
 class Registry:
-    """The record types that a program knows.  Immutable."""
+    """The known record types.  Immutable."""
 
     def __init__(self, types: tuple[RecordType, ...]) -> None:
-        """Raises ValueError when two types have one schema."""
+        """Raises ValueError if two types have the same schema."""
         self._by_schema = {known.schema: known for known in types}
         if len(self._by_schema) != len(types):
-            raise ValueError("two record types have one schema")
+            raise ValueError("two record types have the same schema")
 
     def __iter__(self) -> Iterator[RecordType]:
         return iter(self._by_schema.values())
 
     def get(self, schema: str) -> RecordType | None:
-        """Return a type by its schema id; None where this version does not know it."""
+        """Return a type by its schema id; None if it is unknown."""
         return self._by_schema.get(schema)
 
     def with_type(self, new: RecordType) -> Registry:
-        """The same with one more type; one of the same schema takes its place."""
+        """Return a registry with one more type; it replaces one with the same schema."""
         return Registry((*(known for known in self if known.schema != new.schema), new))

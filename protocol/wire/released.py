@@ -1,4 +1,4 @@
-"""The record types of this version: one module each in :mod:`protocol.wire.records`, listed nowhere a second time."""
+"""The record types of this version: one module each in :mod:`protocol.wire.records`; there is no other list."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Topic names, built and taken apart in one place.
+"""Builds and parses topic names.
 
-``lpr/1/{unit}/...``: one ACL pattern with the unit's certificate name covers a unit, and no unit can publish in
-the name of another.  The number is the version of the layout, not of the messages.
+``lpr/1/{unit}/...``: one ACL pattern with the name in the unit's certificate covers a unit, and no unit can publish
+as another.  The number is the version of the layout, not of the messages.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _OFFER = "dn/offer"
 
 
 class Channel(StrEnum):
-    """The last part of a topic: what it carries, and whose voice it is."""
+    """The last part of a topic: its messages, and who publishes them."""
 
     READ = "up/read"
-    """Records of the outbox: reads, datings, tombstones.  Unit to station."""
+    """Records of the outbox: reads, time anchors, tombstones and others.  Unit to station."""
     PICTURE = "up/pic"
     """Picture chunks.  Unit to station."""
     HEALTH = "up/health"
@@ -31,27 +31,27 @@ class Channel(StrEnum):
     RECEIPT = "dn/receipt"
     """Receipts, nacks and picture statuses.  Station to unit."""
     UPDATE = "up/upd"
-    """Requests for bytes of files, and how updates stand.  Unit to station."""
+    """Requests for bytes of files, and reports on updates.  Unit to station."""
     COMMAND = "dn/cmd"
     """The update that the station offers, retained.  Station to unit; see ``offer_topic`` for other kinds."""
     PART = "dn/part"
     """Bytes of files.  Station to unit."""
     STATUS = "st"
-    """Birth and death, retained.  Unit, or broker in its name, to everybody."""
+    """Status, retained.  Unit, or broker for it, to everybody."""
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic taken apart."""
+    """A parsed topic."""
 
     unit: str
     channel: Channel
 
 
 def check_unit(unit: str) -> str:
-    """Return the unit id as it came.
+    """Return the unit id unchanged.
 
-    Raises WireError unless it is 1 to 36 of ``A-Z a-z 0-9 _ -``: anything else could reach into other topics.
+    Raises WireError unless it is 1 to 36 of ``A-Z a-z 0-9 _ -``: anything else could address other topics.
     """
     if not _UNIT.fullmatch(unit):
         raise WireError(f"unit id {unit[:48]!r} must be 1 to 36 letters, digits, '_' or '-'")
@@ -64,26 +64,26 @@ def build(unit: str, channel: Channel) -> str:
 
 
 def parse(topic: str) -> Topic:
-    """Take a topic apart; raises WireError when it is not one of ours."""
+    """Parse a topic; raises WireError if it is not one of this protocol."""
     prefix, _, rest = topic.removeprefix(f"{ROOT}/").partition("/")
     if not topic.startswith(f"{ROOT}/"):
         raise WireError(f"topic {topic[:80]!r} is not below {ROOT}/")
     try:
         channel = Channel(rest)
     except ValueError:
-        raise WireError(f"topic {topic[:80]!r} names no channel we know") from None
+        raise WireError(f"topic {topic[:80]!r} has no known channel") from None
     return Topic(check_unit(prefix), channel)
 
 
 def pattern(channel: Channel) -> str:
-    """Return the filter by which a station subscribes to one channel of all units."""
+    """Return the filter with which a station subscribes to one channel of all units."""
     return f"{ROOT}/+/{channel.value}"
 
 
 def offer_topic(unit: str, kind: str) -> str:
     """Return the topic on which files of a kind are offered to a unit, retained.
 
-    Updates keep the topic that they were released with.  Raises WireError for a bad unit id or kind.
+    Updates keep the topic of the first release.  Raises WireError for a bad unit id or kind.
     """
     if kind == UPDATE:
         return build(unit, Channel.COMMAND)
@@ -93,7 +93,7 @@ def offer_topic(unit: str, kind: str) -> str:
 
 
 def offered_kind(unit: str, topic: str) -> str | None:
-    """Return the kind of file that is offered to a unit on a topic; None where none is."""
+    """Return the kind of file that is offered to a unit on a topic; None for other topics."""
     if topic == build(unit, Channel.COMMAND):
         return UPDATE
     kind = topic.removeprefix(f"{ROOT}/{unit}/{_OFFER}/")

@@ -1,4 +1,4 @@
-"""Messages of units in, receipts out."""
+"""Messages of units in, receipts and nacks out."""
 
 from __future__ import annotations
 

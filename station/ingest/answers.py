@@ -1,4 +1,4 @@
-"""What units are told of a commit: receipts, picture statuses, refusals."""
+"""The messages to units after a commit: receipts, picture statuses, nacks."""
 
 from __future__ import annotations
 
@@ -30,22 +30,21 @@ _DETAIL = 100
 
 @dataclass(frozen=True, slots=True)
 class PictureAnswers:
-    """What there is to say of the pictures of a batch that was stored."""
+    """Results for the pictures of a stored batch."""
 
     stored: dict[str, list[tuple[bytes, int]]]
-    """By unit: hashes and how many bytes of each are here, for its receipt."""
+    """By unit: hashes and number of bytes stored of each, for its receipt."""
     gaps: list[Answer]
-    """Where units must go back to: their chunks could not be joined on."""
+    """Offsets from which units must continue: their chunks could not be joined."""
     refusals: list[Answer]
-    """Pictures that came whole several times and never matched their hash."""
+    """Pictures that were received completely several times and never matched their hash."""
 
 
 def picture_answers(batch: Batch, results: list[ChunkResult]) -> PictureAnswers:
-    """Sort what became of the chunks by what their units are told.
+    """Group the results of chunks by the messages for their units.
 
-    A chunk that lies behind a hole is kept and receipted with the bytes before the hole: what fills it may be with
-    another consumer.  A unit is asked to go back once its last chunk is here and something lacks, or when a chunk
-    could not be kept.
+    A chunk after a gap is kept, and the bytes before the gap are receipted: another consumer may have what fills it.
+    A unit is asked to go back once its last chunk has arrived and bytes are missing, or if a chunk could not be kept.
     """
     said = PictureAnswers(defaultdict(list), [], [])
     stored: dict[tuple[str, bytes], int] = {}
@@ -73,7 +72,7 @@ def picture_answers(batch: Batch, results: list[ChunkResult]) -> PictureAnswers:
 
 
 def receipts(batch: Batch, pictures: PictureAnswers, station_id: str, now_us: int) -> list[Answer]:
-    """Answers to a batch that was stored: refusals and gaps of pictures, then a receipt to each unit."""
+    """Messages after a stored batch: nacks and picture statuses, then a receipt to each unit."""
     records: dict[str, list[tuple[int, bytes]]] = defaultdict(list)
     for taken in batch.records:
         envelope = taken.new.record.envelope
@@ -98,18 +97,18 @@ def receipts(batch: Batch, pictures: PictureAnswers, station_id: str, now_us: in
 
 
 def try_again(batch: Batch) -> list[Answer]:
-    """Nothing was stored: say so once to each unit, so that it waits and sends again."""
+    """Messages after a failed commit: one nack to each unit, so that it waits and sends again."""
     last = {m.unit: payload for m, payload in batch.chunks}
     last |= {taken.unit: taken.payload for taken in batch.records}
     return [
-        nack(unit, payload, NackCode.STORAGE, "the station's disk does not take it", retry=True)
+        nack(unit, payload, NackCode.STORAGE, "the station cannot write to its disk", retry=True)
         for unit, payload in sorted(last.items())
     ]
 
 
 def nack(unit: str, payload: bytes, code: NackCode, detail: str, *, retry: bool = False) -> Answer:
-    """A refusal of one message."""
-    # A detail may quote what came: only what every reader of the wire can show goes out.
+    """Return the nack of one message."""
+    # A detail may quote received text: only printable characters are sent.
     shown = "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in detail[:_DETAIL])
     refusal = Nack(unit=unit, ref=payload_ref(payload), code=code, retry=retry, detail=shown)
     return build(unit, Channel.RECEIPT), encode(refusal)

@@ -1,4 +1,4 @@
-"""What was taken and waits for its commit."""
+"""Received messages that wait for their commit."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ Answer = tuple[str, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A record on its way into the store."""
+    """A record to be stored."""
 
     new: NewRecord
     payload: bytes
-    """As it came: what a nack names."""
+    """The payload as received, to which a nack refers."""
 
     @property
     def unit(self) -> str:
-        """Whose it is."""
+        """The unit that made it."""
         return self.new.record.envelope.unit
 
 
 @dataclass(slots=True)
 class Batch:
-    """What was taken since the last commit."""
+    """The messages received since the last commit."""
 
     records: list[Taken] = field(default_factory=list)
     chunks: list[tuple[PictureChunk, bytes]] = field(default_factory=list)
@@ -42,10 +42,10 @@ class Batch:
 
     @property
     def to_store(self) -> int:
-        """Messages that the disk must take."""
+        """Number of messages to be stored."""
         return len(self.records) + len(self.chunks) + len(self.health) + len(self.status) + len(self.updates)
 
     def senders(self) -> set[str]:
-        """The units that spoke themselves: a status may be retained, or a will."""
+        """Units that sent something themselves: a status may be retained, or a will."""
         others = {m.unit for pairs in (self.chunks, self.health, self.updates) for m, _ in pairs}
         return others | {taken.unit for taken in self.records}

@@ -1,7 +1,7 @@
-"""Messages in, receipts out: a plain object around the store.
+"""Messages in, receipts and nacks out: a plain object around the store.
 
-``take`` looks at a message, ``commit`` makes everything taken durable in one transaction and only then returns the
-receipts.  Whatever the network sends, nothing is raised: it is refused and counted by its reason.
+``take`` checks a message, ``commit`` stores all checked messages durably in one transaction and only then returns the
+receipts.  Invalid messages raise nothing: they are refused and counted by reason.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class IngestLimits:
-    """What a unit may ask of the station."""
+    """Limits for units."""
 
     message_bytes: int = MAX_MESSAGE_BYTES
     picture_bytes: int = 16 * 1024 * 1024
-    """Largest whole picture."""
+    """Maximum size of a picture."""
 
 
 @dataclass(slots=True)
@@ -49,35 +49,35 @@ class IngestCounts:
     reads: int = 0
     """New reads stored."""
     duplicates: int = 0
-    """Records that were here already; they are receipted again and stored once."""
+    """Records that were already stored; they are receipted again and stored once."""
     others: int = 0
     """New time anchors, tombstones and other records stored."""
     opaque: int = 0
-    """New records stored whose type this station does not know yet."""
+    """New records stored whose type this station does not know."""
     chunks: int = 0
     health: int = 0
     status: int = 0
     reports: int = 0
-    """What units said of their releases."""
+    """Reports of units on their releases."""
     chunk_requests: int = 0
-    """Times that bytes of an update were asked for."""
+    """Requests for bytes of updates."""
     malformed: int = 0
     unknown_schema: int = 0
-    """Messages that are no records, of a schema this station does not know."""
+    """Messages other than records, of a schema that this station does not know."""
     foreign_topic: int = 0
     """Messages on topics that no unit sends to a station."""
     not_authorised: int = 0
-    """Messages of units that are not on the list, or in the name of another unit."""
+    """Messages of units that are not on the list, or that name another unit."""
     oversized: int = 0
-    """Messages, or pictures that messages announce, above the limits."""
+    """Messages, or pictures announced in messages, above the limits."""
     unsealed: int = 0
-    """Records that came open although this station takes sealed ones only."""
+    """Unencrypted records, although this station accepts only sealed ones."""
     key_unknown: int = 0
-    """Sealed records whose key is not in the ring yet; the units keep them and send them again."""
+    """Sealed records whose key is not in the key ring; the units keep them and send them again."""
     hopeless_pictures: int = 0
-    """Pictures that came whole several times and never matched their hash."""
+    """Pictures that were received completely several times and never matched their hash."""
     storage_failures: int = 0
-    """Commits that the disk did not take; nothing of them was receipted."""
+    """Failed commits; nothing of them was receipted."""
     commits: int = 0
 
 
@@ -96,12 +96,12 @@ class Ingest:
         opener: Opener | None = None,
         sealed_only: bool | None = None,
     ) -> None:
-        """``units`` are those that may send, None for all; ``on_read`` hears every new read after its commit.
+        """``units`` are those that may send, None for all; ``on_read`` is called with every new read after its commit.
 
-        With an ``opener`` answers are signed, sealed records are opened and checked, and open ones are refused unless
-        ``sealed_only`` is false.
+        With an ``opener`` receipts and nacks are signed, sealed records are opened and verified, and unencrypted ones
+        are refused unless ``sealed_only`` is false.
 
-        Raises WireError when the station's id is not 1 to 36 letters, digits, ``_`` or ``-``.
+        Raises WireError if the station's id is not 1 to 36 letters, digits, ``_`` or ``-``.
         """
         self._store = store
         self._station_id = check_unit(station_id)
@@ -114,20 +114,20 @@ class Ingest:
         self._batch = Batch()
         self.counts = IngestCounts()
         self.last_failure = ""
-        """Why the disk did not take the last commit that failed."""
+        """Reason of the last failed commit."""
 
     @property
     def pending(self) -> int:
-        """Messages taken, and refusals made, since the last commit."""
+        """Number of messages taken, and nacks made, since the last commit."""
         return self._batch.to_store + len(self._batch.refusals)
 
     def handle(self, topic: str, payload: bytes) -> list[Answer]:
-        """Take one message and commit at once."""
+        """Handle one message and commit at once."""
         self.take(topic, payload)
         return self.commit()
 
     def take(self, topic: str, payload: bytes) -> None:
-        """Look at a message and keep it for the next commit."""
+        """Check a message and keep it for the next commit."""
         try:
             where = parse(topic)
         except WireError:
@@ -140,7 +140,7 @@ class Ingest:
             self._refuse(where.unit, payload, NackCode.NOT_AUTHORISED, "unit is not on the station's list")
         elif len(payload) > self._limits.message_bytes:
             self.counts.oversized += 1
-            self._refuse(where.unit, payload, NackCode.MALFORMED, f"{len(payload)} bytes are too many")
+            self._refuse(where.unit, payload, NackCode.MALFORMED, f"{len(payload)} bytes are above the limit")
         elif where.channel is Channel.STATUS and not payload:
             return  # a retained status was cleared
         else:
@@ -184,13 +184,13 @@ class Ingest:
             self._batch.updates.append((update, payload))
 
     def _record(self, unit: str, payload: bytes) -> NewRecord | None:
-        """Open what is sealed; None when it was refused.  Raises WireError for what is no record."""
+        """Open a sealed record; None if it was refused.  Raises WireError for anything but a record."""
         fields = unpack(payload)
         if schema_of(fields) != SEALED:
             record = record_of(fields, payload, self._store.registry)
             if self._sealed_only:
                 self.counts.unsealed += 1
-                self._refuse(unit, payload, NackCode.NOT_AUTHORISED, "this station takes sealed records only")
+                self._refuse(unit, payload, NackCode.NOT_AUTHORISED, "this station accepts sealed records only")
                 return None
             return NewRecord(record)
         try:
@@ -204,30 +204,32 @@ class Ingest:
         record = decode_record(opened.record, self._store.registry)
         inside = record.envelope
         if (inside.unit, inside.seq, inside.record_id) != (opened.unit, opened.seq, opened.record_id):
-            raise SealError("the record inside the seal is not the one named outside")
+            raise SealError("the record inside the seal does not match its header")
         return NewRecord(record, opened)
 
     def _is_own(self, topic_unit: str, message_unit: str, payload: bytes) -> bool:
-        """The broker checks who may publish on a topic; the message must not speak for anybody else."""
+        """The broker checks who may publish on a topic; the message must be of the same unit."""
         if topic_unit == message_unit:
             return True
         self.counts.not_authorised += 1
-        self._refuse(topic_unit, payload, NackCode.NOT_AUTHORISED, "message in the name of another unit")
+        self._refuse(topic_unit, payload, NackCode.NOT_AUTHORISED, "message of another unit")
         return False
 
     def _is_small_enough(self, chunk: PictureChunk, payload: bytes) -> bool:
-        most = self._limits.picture_bytes
-        if chunk.total_bytes <= most:
+        max_bytes = self._limits.picture_bytes
+        if chunk.total_bytes <= max_bytes:
             return True
         self.counts.oversized += 1
-        self._refuse(chunk.unit, payload, NackCode.QUOTA, f"picture of {chunk.total_bytes} bytes, at most {most}")
+        self._refuse(
+            chunk.unit, payload, NackCode.QUOTA, f"picture of {chunk.total_bytes} bytes, at most {max_bytes}"
+        )
         return False
 
     def _refuse(self, unit: str, payload: bytes, code: NackCode, detail: str) -> None:
         self._batch.refusals.append(nack(unit, payload, code, detail))
 
     def commit(self) -> list[Answer]:
-        """Make everything taken durable; return receipts, picture statuses and refusals, signed if there is a key."""
+        """Store all checked messages; return receipts, picture statuses and nacks, signed if there is a key."""
         answers = self._commit()
         return answers if self._opener is None else [(topic, self._opener.answer(told)) for topic, told in answers]
 
@@ -258,7 +260,7 @@ class Ingest:
         return batch.refusals + receipts(batch, pictures, self._station_id, now_us) + self._granted(batch)
 
     def _granted(self, batch: Batch) -> list[Answer]:
-        """Bytes of updates; a file that cannot be read is a matter of this station, and the units ask again."""
+        """Return requested bytes of updates; an unreadable file is this station's fault: the units ask again."""
         answers: list[Answer] = []
         for update, _ in batch.updates:
             if not isinstance(update, ChunkRequest):
@@ -273,7 +275,7 @@ class Ingest:
         return answers
 
     def offers(self) -> list[Answer]:
-        """What must stand retained at the broker, empty payloads for what must not; raises StoreError."""
+        """Return what must be retained at the broker, with empty payloads to be cleared; raises StoreError."""
         return [offered.message() for offered in self._store.offers()]
 
     def _count(self, batch: Batch, fresh: list[bool]) -> None:

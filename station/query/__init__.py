@@ -1,4 +1,4 @@
-"""Everything a person can ask of the station.  Each question is noted here, so that no command or page can avoid it."""
+"""Queries of the station.  Each is recorded in the audit trail here, so that no command or page can avoid it."""
 
 from __future__ import annotations
 

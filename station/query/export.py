@@ -1,4 +1,4 @@
-"""Records as CSV (RFC 4180) and GeoJSON (RFC 7946), one at a time: a year of reads does not fit into memory."""
+"""Exports records as CSV (RFC 4180) and GeoJSON (RFC 7946), one at a time: a year of reads does not fit into memory."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from station.query.stored import StoredRecord
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""What makes a spreadsheet run a cell as a formula (OWASP, "CSV Injection")."""
+"""Characters that make a spreadsheet run a cell as a formula (OWASP, "CSV Injection")."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _Cell = str | int | float | bool | None
 
 
 def write_csv(records: Iterable[StoredRecord], out: IO[str], schema: str) -> None:
-    """Write a header and a row a record of one type; open ``out`` with ``newline=""``.
+    """Write a header and one row per record of one type; open ``out`` with ``newline=""``.
 
-    Texts that a spreadsheet would run as a formula get a leading apostrophe.  Without records the header has the
-    columns that every type has.
+    Texts that a spreadsheet would run as a formula get a leading apostrophe.  Without records the header has
+    only the columns of all types.
     """
     writer = csv.writer(out)
     columns: tuple[str, ...] = ()
@@ -31,14 +31,14 @@ def write_csv(records: Iterable[StoredRecord], out: IO[str], schema: str) -> Non
         if not columns:
             columns = tuple(values)
             writer.writerow(columns)
-        # A record that is not what its type declares has fewer values.
+        # A record that does not match its type has fewer values.
         writer.writerow([_cell(values.get(column)) for column in columns])
     if not columns:
         writer.writerow([id_column(schema), *_ENVELOPE, *_TIME, *_LAST])
 
 
 def write_geojson(records: Iterable[StoredRecord], out: IO[str]) -> None:
-    """Write a FeatureCollection, a line a record; records without a place have a null geometry."""
+    """Write a FeatureCollection, one line per record; records without a position have a null geometry."""
     out.write('{"type": "FeatureCollection", "features": [')
     separator = "\n"
     for record in records:
@@ -62,14 +62,14 @@ _LAST = ("received", "pictures")
 
 
 def id_column(schema: str) -> str:
-    """Name of the column with the record's id: ``read_id`` for ``read/1``."""
+    """Return the name of the column with the record's id: ``read_id`` for ``read/1``."""
     return f"{schema.partition('/')[0]}_id"
 
 
 def flat_values(stored: StoredRecord) -> dict[str, _Cell]:
-    """Return what is exported of a record: its envelope, its time as the station knows it, and what its type exports.
+    """Return the exported values of a record: its envelope, its time at the station, and what its type exports.
 
-    Of a record whose type is not known here that is the whole of its bytes.
+    For a record of an unknown type the bytes are exported.
     """
     envelope = stored.record.envelope
     values: dict[str, _Cell] = {
@@ -90,7 +90,7 @@ def flat_values(stored: StoredRecord) -> dict[str, _Cell]:
         values |= {
             name: value.hex() if isinstance(value, bytes) else value
             for name, value in exported.items()
-            # The station's time of a record wins over the record's own.
+            # The station's time of a record has precedence over the record's own.
             if values.get(name) is None
         }
     values["received"] = iso(stored.received_us) if stored.received_us else None
@@ -99,7 +99,7 @@ def flat_values(stored: StoredRecord) -> dict[str, _Cell]:
 
 
 def iso(utc_us: int | None) -> str | None:
-    """UTC as ISO 8601 with milliseconds; the bare number of microseconds beyond the calendar's end."""
+    """UTC as ISO 8601 with milliseconds; the number of microseconds after the year 9999."""
     if utc_us is None:
         return None
     try:

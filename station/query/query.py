@@ -1,7 +1,7 @@
-"""Questions to the station, each of which leaves an entry in the audit trail.
+"""Queries of the station, each of which is recorded in the audit trail.
 
-An entry is durable before its answer goes out: who asked, for what, by which filter, and how much was found.  An
-export leaves two, one before its first record and one, with the count, behind its last.
+An entry is durable before the result is returned: who, what, by which filter, and how much was found.  An export has
+two entries, one before its first record and one, with the count, after its last.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ READ_SCHEMA = "read/1"
 
 
 class Query:
-    """One person's questions.  Every method raises StoreError, and then nothing was answered."""
+    """Queries of one operator.  Every method raises StoreError, and then nothing was returned."""
 
     def __init__(self, store: Store, who: str, clock_us: Callable[[], int]) -> None:
-        """``who`` asks; ``clock_us`` gives UTC."""
+        """``who`` is the operator; ``clock_us`` returns UTC."""
         self._store = store
         self._who = who
         self._clock_us = clock_us
@@ -42,58 +42,58 @@ class Query:
         since_us: int | None = None,
         limit: int | None = None,
     ) -> list[StoredRecord]:
-        """Return the latest ``limit`` records of a type, or all, in the order they came.
+        """Return the latest ``limit`` records of a type, or all, in the order of arrival.
 
-        ``since_us`` is when they were received.
+        ``since_us`` is compared with the time of receipt.
         """
         rows = self._store.latest(schema, unit=unit, since_us=since_us, limit=limit)
         self._note("show records", len(rows), schema=schema, unit=unit, since_us=since_us, limit=limit)
         return [stored_record(row, self._store.registry) for row in rows]
 
     def record(self, unit: str, record_id: bytes) -> StoredRecord | None:
-        """Return one record; None when it is not here, or was purged."""
+        """Return one record; None if it is unknown or was purged."""
         row = self._store.record(unit, record_id)
         self._note("show record", int(row is not None), unit=unit, id=record_id.hex())
         return None if row is None else stored_record(row, self._store.registry)
 
     def picture(self, unit: str, sha256: bytes) -> bytes | None:
-        """Return a whole picture; None when it is not here, or not yet."""
+        """Return a complete picture; None if it is unknown or incomplete."""
         jpeg = self._store.picture(unit, sha256)
         self._note("show picture", int(jpeg is not None), unit=unit, sha256=sha256.hex())
         return jpeg
 
     def count_pictures(self) -> int:
-        """Return how many whole pictures are here."""
+        """Return the number of complete pictures."""
         count = self._store.count_pictures()
         self._note("count pictures", count)
         return count
 
     def units(self) -> list[tuple[UnitRow, list[Gap]]]:
-        """Return what is known of every unit that was ever heard, with the sequence numbers that never came."""
+        """Return the state of every unit that ever sent something, with its gaps."""
         rows = [(row, self._store.gaps(row.unit)) for row in self._store.units()]
         self._note("show units", len(rows))
         return rows
 
     def gaps(self, unit: str) -> list[Gap]:
-        """Return the sequence numbers that never came, in order: evicted, or missing."""
+        """Return the gaps of a unit, in order: explained, or missing."""
         gaps = self._store.gaps(unit)
         self._note("show gaps", len(gaps), unit=unit)
         return gaps
 
     def sequences(self) -> list[tuple[str, list[tuple[int, int]], list[Gap]]]:
-        """Return for each unit the ranges of sequence numbers that came, and those that never did."""
+        """Return for each unit the ranges of received sequence numbers, and the gaps."""
         rows = [(row.unit, self._store.seen(row.unit), self._store.gaps(row.unit)) for row in self._store.units()]
         self._note("show sequence numbers", len(rows))
         return rows
 
     def health(self, unit: str) -> Health | None:
-        """Return all that a unit counted, as it told last; None when it has told nothing yet."""
+        """Return the latest counters of a unit; None if there are none yet."""
         told = self._store.health(unit)
         self._note("show counters", int(told is not None), unit=unit)
         return None if told is None else decode(told, Health)
 
     def audit_trail(self) -> list[AuditRow]:
-        """Return who asked for what, or did what, oldest first, without this question itself."""
+        """Return the audit trail, oldest first, without this query."""
         rows = self._store.audit_trail()
         self._note("show audit trail", len(rows))
         return rows
@@ -117,9 +117,9 @@ class Query:
         return rows.count
 
     def export_evidence(self, out: IO[bytes], ring: KeyRing, *, unit: str | None = None) -> int:
-        """Write the signed series of one unit or of all, with the public keys in the ring; return how many records.
+        """Write the signed series of one unit or of all, with the public keys of the ring; return the count.
 
-        Raises WireError for more keys than a series holds.
+        Raises WireError for more keys than a series can have.
         """
         self._note("export evidence begins", 0, unit=unit)
         names = [row.unit for row in self._store.units() if unit in {None, row.unit}]
@@ -141,7 +141,7 @@ class Query:
 
 
 class _Counted:
-    """Counts records as they go by."""
+    """Counts the records of an iterator."""
 
     def __init__(self, records: Iterator[StoredRecord]) -> None:
         self._records = records

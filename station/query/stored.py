@@ -1,4 +1,4 @@
-"""A record as the station shows and exports it: decoded from its signed bytes, dated by the station."""
+"""A record as shown and exported: decoded from its signed bytes, with the station's time."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ class StoredRecord:
 
     record: Record
     known: RecordType | None
-    """None: its type is not known here, or it is not what its type declares."""
+    """None if its type is unknown, or it does not match its type."""
     utc_us: int | None
-    """None while the record has no time and no time anchor has come for its boot."""
+    """None while the record has no time and there is no time anchor for its boot."""
     time_source: str | None
     uncertainty_ms: int | None
     dated: bool
-    """True when the unit had no time yet and the station dated the record through the monotonic clock."""
+    """True if the unit had no time and the station dated the record by a time anchor."""
     received_us: int
-    """0: not noted."""
+    """0: not recorded."""
     retention: str | None
     pictures: int
-    """How many of its pictures are here, whole."""
+    """Number of its complete pictures."""
 
     @property
     def unit(self) -> str:
-        """Whose it is."""
+        """The unit that made it."""
         return self.record.envelope.unit
 
     @property
     def seq(self) -> int:
-        """Its number."""
+        """Its sequence number."""
         return self.record.envelope.seq
 
     @property
@@ -53,16 +53,16 @@ class StoredRecord:
 
     @property
     def body(self) -> RecordBody | None:
-        """What it says; None when its type is not known here."""
+        """Its body; None if its type is unknown."""
         return self.record.body
 
 
 def stored_record(row: RecordRow, registry: Registry) -> StoredRecord:
-    """Decode what is stored.  Raises WireError only for bytes that no station takes."""
+    """Decode a stored record.  Raises WireError only for bytes that no station accepts."""
     try:
         record = decode_record(row.payload, registry)
     except WireError:
-        # Stored before its type was known, and not what that type declares: shown as it came.
+        # Stored before its type was known, and does not match it: shown undecoded.
         record = decode_record(row.payload, _NO_TYPES)
     return StoredRecord(
         record=record,

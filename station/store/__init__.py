@@ -1,4 +1,4 @@
-"""What the station keeps, behind a port: SQLite by default, any database of SQLAlchemy's that passes the contract."""
+"""The station's store, behind a port: SQLite by default, or any SQLAlchemy database that passes the contract tests."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def open_store(
     registry: Registry | None = None,
     open_picture: Callable[[bytes], bytes | None] = lambda _: None,
 ) -> Store:
-    """Open the station's file, making or migrating it first.
+    """Open the station's file; it is created or migrated first.
 
-    ``registry`` holds the record types to understand, all released ones if omitted; ``open_picture`` opens a sealed
-    picture, and gives None for one that is not sealed.  Raises StoreError for a file that is absent, damaged, foreign
-    or newer, which is left untouched, and where the extra ``station`` is not installed.
+    ``registry`` has the known record types, all released ones if omitted; ``open_picture`` opens a sealed picture, and
+    returns None for one that is not sealed.  Raises StoreError for a file that is missing, damaged, of another
+    application or newer, which is not changed, and if the extra ``station`` is not installed.
     """
     try:
         from station.store.sqlite_file import open_sqlite_store  # noqa: PLC0415 - an extra: a unit needs none of it

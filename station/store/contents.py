@@ -1,4 +1,4 @@
-"""What the station takes from the body of a record that it understands."""
+"""What the station extracts from the body of a record of a known type."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class NewRecord:
-    """A record on its way into the store."""
+    """A record to be stored."""
 
     record: Record
     proof: OpenedRecord | None = None
-    """None when it came open."""
+    """None if it was not sealed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """Of one record."""
+    """The extracted values of one record."""
 
     retention: str | None = None
     time: RecordTime | None = None
     pictures: tuple[PictureRef, ...] = ()
     anchor: TimeAnchor | None = None
-    """It dates other records of a boot."""
+    """Set for a time anchor, which dates other records of a boot."""
     lost: tuple[tuple[int, int], ...] = ()
-    """Inclusive ranges of sequence numbers that will not come any more."""
+    """Inclusive ranges of sequence numbers that will not be sent."""
 
 
 NOTHING = Contents()
-"""Of a record whose type is not known here."""
+"""Values of a record of an unknown type."""
 
 
 def contents_of(known: RecordType | None, body: RecordBody | None) -> Contents:
-    """Return what a body says of time, retention and pictures, and what it means for other records."""
+    """Return time, retention and pictures of a body, and its effects on other records."""
     if known is None or body is None:
         return NOTHING
     return Contents(

@@ -1,4 +1,4 @@
-"""One connection to the station's database, and what is different between databases."""
+"""One connection to the station's database, and the differences between databases."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, Executable, Table
 
 _INSERTS = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
-"""SQLAlchemy has ``ON CONFLICT`` by dialect only."""
+"""SQLAlchemy has ``ON CONFLICT`` only per dialect."""
 
 
 class BulkStatement:
-    """An insert of many rows, compiled once and handed to the driver as it is.
+    """An insert of many rows, compiled once and passed to the driver directly.
 
-    SQLAlchemy's own work on each row of a group costs as much as the database's.
+    SQLAlchemy's processing of each row costs as much time as the database's.
     """
 
     def __init__(self, connection: Connection, statement: Any, names: tuple[str, ...]) -> None:
@@ -46,35 +46,35 @@ class BulkStatement:
 
 
 class Database:
-    """Runs statements.  Threads take turns: a transaction belongs to the thread that began it.
+    """Runs statements.  Thread-safe: a transaction belongs to the thread that began it.
 
-    The connection is in the driver's autocommit mode, and transactions are begun and ended here, so that a question
-    never holds a lock after its answer.
+    The connection is in the driver's autocommit mode, and transactions are begun and ended here, so that a query never
+    holds a lock after its result.
     """
 
     def __init__(self, engine: Engine, name: str, *, begin: str = "BEGIN") -> None:
-        """``name`` is what messages call it; ``begin`` starts a transaction that will write."""
+        """``name`` is used in messages; ``begin`` is the statement that starts a write transaction."""
         self._engine = engine
         self._connection: Connection = engine.connect()
         self._name = name
         self._begin = begin
         self._lock = threading.RLock()
         self.insert: Any = _INSERTS[engine.dialect.name]
-        """``insert`` of this dialect, which knows ``on_conflict_do_nothing`` and ``on_conflict_do_update``."""
+        """``insert`` of this dialect, with ``on_conflict_do_nothing`` and ``on_conflict_do_update``."""
 
     @property
     def is_sqlite(self) -> bool:
-        """Where databases differ in words."""
+        """True for SQLite."""
         return self._engine.dialect.name == "sqlite"
 
     @property
     def connection(self) -> Connection:
-        """The connection itself, for migrations."""
+        """The SQLAlchemy connection, for migrations."""
         return self._connection
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing; raises StoreError when the database does not take it."""
+        """A transaction; raises StoreError if the database fails."""
         with self._lock:
             try:
                 self.driver_sql(self._begin)
@@ -86,28 +86,28 @@ class Database:
                 self.driver_sql("COMMIT")
             except DBAPIError as error:
                 self._roll_back()
-                # Never the statement's parameters: they are plates.
+                # Without the statement's parameters: they may be plates.
                 raise StoreError(f"{self._name}: {error.orig}; check the disk") from error
 
     def _roll_back(self) -> None:
-        """End the transaction, if the database has not ended it itself."""
+        """Roll back, if the database has not done so itself."""
         if getattr(self._connection.connection.dbapi_connection, "in_transaction", True):
             self.driver_sql("ROLLBACK")
 
     def driver_sql(self, statement: str) -> Any:
-        """Run a statement that only this kind of database knows."""
+        """Run a statement specific to this database."""
         return self._connection.exec_driver_sql(statement)
 
     def run(
         self, statement: Executable, values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
     ) -> Any:
-        """Run one statement inside a transaction, once for each of ``values``; an empty sequence runs nothing."""
+        """Run one statement inside a transaction, once for each of ``values``."""
         if isinstance(values, (list, tuple)) and not values:
             return None
         return self._connection.execute(statement, values)
 
     def bulk(self, statement: Any, names: Sequence[str]) -> BulkStatement:
-        """Prepare an insert of many rows at a time; ``names`` are the columns of a row, in their order."""
+        """Prepare an insert of many rows at a time; ``names`` are the columns of a row, in order."""
         return BulkStatement(self._connection, statement, tuple(names))
 
     def all(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Any]:
@@ -121,19 +121,19 @@ class Database:
                 ) from error
 
     def first(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Any:
-        """Return the first row; None when there is none.  Raises StoreError."""
+        """Return the first row; None if there is none.  Raises StoreError."""
         rows = self.all(statement, values)
         return rows[0] if rows else None
 
     def create(self, table: Table) -> None:
-        """Make a table with its indexes where it is absent."""
+        """Create a table with its indexes unless it exists."""
         table.create(self._connection, checkfirst=True)
 
     def drop(self, table: Table) -> None:
-        """Drop a table where it is there."""
+        """Drop a table if it exists."""
         table.drop(self._connection, checkfirst=True)
 
     def close(self) -> None:
-        """Release the database."""
+        """Close the database."""
         self._connection.close()
         self._engine.dispose()

@@ -1,4 +1,4 @@
-"""What the station wants its units to run: offers, and the files they are about."""
+"""Offers of updates to units, and their files."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SIZE = select(OFFERS.c.size).where(
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """One unit's offer; a withdrawn one stays as release 0, so that the broker is told."""
+    """One unit's offer; a withdrawn one is kept as release 0, so that it is cleared at the broker."""
 
     unit: str
     release: int
@@ -42,7 +42,7 @@ class Offered:
     parts: tuple[str, ...]
 
     def message(self) -> tuple[str, bytes]:
-        """Topic and retained payload; empty clears."""
+        """Return topic and retained payload; an empty one clears."""
         topic = build(self.unit, Channel.COMMAND)
         if not self.release:
             return topic, b""
@@ -59,12 +59,12 @@ class Offered:
 
 
 def folder_of(db: Path) -> Path:
-    """Where the offered files lie: beside the station's file."""
+    """Return the folder of offered files, beside the station's file."""
     return db.with_name(f"{db.name}-updates")
 
 
 def keep_file(db: Path, source: Path) -> tuple[bytes, int]:
-    """Copy a file to where it is served from; return its hash and size.  Raises StoreError."""
+    """Copy a file to the folder of offered files; return its hash and size.  Raises StoreError."""
     try:
         with source.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256")
@@ -75,12 +75,12 @@ def keep_file(db: Path, source: Path) -> tuple[bytes, int]:
             shutil.copyfile(source, part)
             part.replace(target)
     except OSError as error:
-        raise StoreError(f"{source}: cannot be kept for the units: {error}") from error
+        raise StoreError(f"{source}: cannot be copied for the units: {error}") from error
     return digest.digest(), target.stat().st_size
 
 
 def offer(db: Database, unit: str, manifest: Manifest, kept: tuple[bytes, int], now_us: int) -> None:
-    """Offer a kept file to a unit in place of what was offered before.  Inside a transaction."""
+    """Offer a stored file to a unit; replaces an earlier offer.  Inside a transaction."""
     sha256, size = kept
     new = {
         "release": manifest.release,
@@ -95,32 +95,32 @@ def offer(db: Database, unit: str, manifest: Manifest, kept: tuple[bytes, int], 
 
 
 def withdraw(db: Database, unit: str) -> bool:
-    """Take an offer back; False when there is none.  Inside a transaction."""
+    """Withdraw an offer; False if there is none.  Inside a transaction."""
     statement = update(OFFERS).where(OFFERS.c.unit == unit, OFFERS.c.release != 0).values(release=0)
     return bool(db.run(statement).rowcount)
 
 
 def offers(db: Database) -> list[Offered]:
-    """All, withdrawn ones too.  Raises StoreError."""
+    """Return all offers, including withdrawn ones.  Raises StoreError."""
     return [
         Offered(unit, release, sha, size, attempt, tuple(parts.split(",")))
         for unit, release, sha, size, attempt, parts in db.all(_ALL)
     ]
 
 
-def answer(db: Database, path: Path, wish: ChunkRequest) -> tuple[str, bytes] | None:
-    """The next bytes of what is offered to the unit; None for anything else that it may wish.  Raises StoreError."""
-    row = db.first(_SIZE, {"of": wish.unit, "hash": wish.sha256})
-    if row is None or not wish.offset < row[0]:
+def answer(db: Database, path: Path, request: ChunkRequest) -> tuple[str, bytes] | None:
+    """Return the requested bytes of the file offered to the unit; None for any other file.  Raises StoreError."""
+    row = db.first(_SIZE, {"of": request.unit, "hash": request.sha256})
+    if row is None or not request.offset < row[0]:
         return None
-    file_path = folder_of(path) / f"{wish.sha256.hex()}.lprup"
+    file_path = folder_of(path) / f"{request.sha256.hex()}.lprup"
     try:
         with file_path.open("rb") as file:
-            file.seek(wish.offset)
+            file.seek(request.offset)
             data = file.read(MAX_PART_BYTES)
     except OSError as error:
         raise StoreError(f"{file_path}: cannot be read: {error.strerror}; offer the update again") from error
     if not data:
-        raise StoreError(f"{file_path}: shorter than it was; offer the update again")
-    part = FilePart(unit=wish.unit, sha256=wish.sha256, offset=wish.offset, data=data)
-    return build(wish.unit, Channel.PART), encode(part)
+        raise StoreError(f"{file_path}: truncated; offer the update again")
+    part = FilePart(unit=request.unit, sha256=request.sha256, offset=request.offset, data=data)
+    return build(request.unit, Channel.PART), encode(part)

@@ -1,4 +1,4 @@
-"""Pictures, put together from chunks in any order: known by unit and hash, believed only when the hash is right."""
+"""Assembles pictures from chunks in any order; identified by unit and hash, and complete only if the hash is right."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 _MAX_FAILURES = 3
 _MAX_PIECES = 1_024
-"""Rows of one unfinished picture at most: one of 16 MiB has 512 chunks of the usual size."""
+"""Maximum number of rows of one incomplete picture: one of 16 MiB has 512 chunks of the usual size."""
 
 _Piece = tuple[int, int]
-"""Offset of the first byte, and of the one behind the last."""
+"""Offset of the first byte, and of the one after the last."""
 _PICTURE = and_(PICTURES.c.unit == bindparam("of"), PICTURES.c.sha == bindparam("hash"))
 _ITS_CHUNKS = and_(CHUNKS.c.unit == bindparam("of"), CHUNKS.c.sha == bindparam("hash"))
 _FIND = select(
@@ -53,10 +53,10 @@ _KEEP_OPENED = update(PICTURES).where(_PICTURE).values(opened=bindparam("opened_
 
 
 class Pictures:
-    """Part of the store; everything that writes runs inside its transaction."""
+    """Part of the store; all writes run inside its transaction."""
 
     def __init__(self, db: Database, open_picture: Callable[[bytes], bytes | None]) -> None:
-        """``open_picture`` opens a sealed picture, and gives None for one that is not sealed."""
+        """``open_picture`` opens a sealed picture, and returns None for one that is not sealed."""
         self._db = db
         self._open = open_picture
         statement = db.insert(PICTURES)
@@ -66,10 +66,10 @@ class Pictures:
         )
 
     def add_chunk(self, chunk: PictureChunk, now_us: int) -> ChunkResult:
-        """Keep what a chunk adds to its picture, in whatever order chunks come.
+        """Store the new bytes of a chunk; chunks may come in any order.
 
-        When all bytes are here and the hash is wrong, or the unit changes its mind about the length, the picture
-        starts again at 0.
+        If all bytes are present and the hash is wrong, or a chunk has another length of the picture, the picture starts
+        again at 0.
         """
         key = {"of": chunk.unit, "hash": chunk.sha256}
         failures, is_whole, pieces = self._begin(chunk, key, now_us)
@@ -79,7 +79,7 @@ class Pictures:
         if len(pieces) + len(added) > _MAX_PIECES:
             pieces = self._join_start(key, pieces)
             if len(pieces) + len(added) > _MAX_PIECES and chunk.offset > _prefix(pieces):
-                # Too many holes: the unit goes on where the first of them is.
+                # Too many gaps: the unit continues at the first one.
                 return ChunkResult(_prefix(pieces), kept=False)
         self._db.run(
             _ADD_CHUNK,
@@ -104,7 +104,7 @@ class Pictures:
         return ChunkResult(stored, kept=not is_wrong, hopeless=is_wrong and failures >= _MAX_FAILURES)
 
     def _begin(self, chunk: PictureChunk, key: dict[str, Any], now_us: int) -> tuple[int, bool, list[_Piece]]:
-        """Return how often the picture failed, whether it is here whole, and which bytes are here."""
+        """Return how often the picture failed, whether it is complete, and which bytes are stored."""
         row = self._db.run(_FIND, key).first()
         if row is None:
             new = {
@@ -127,7 +127,7 @@ class Pictures:
         return failures, False, [(first, end) for first, end in self._db.run(_PIECES, key)]
 
     def _join_start(self, key: dict[str, Any], pieces: list[_Piece]) -> list[_Piece]:
-        """Make one row of the bytes from the start up to the first hole."""
+        """Join the bytes from the start up to the first gap into one row."""
         end = _prefix(pieces)
         start = {**key, "end": end}
         joined = b"".join(self._db.run(_DATA_BELOW, start).scalars())
@@ -137,9 +137,9 @@ class Pictures:
         return [*([(0, end)] if end else []), *(piece for piece in pieces if piece[0] >= end)]
 
     def _complete(self, chunk: PictureChunk, key: dict[str, Any], now_us: int) -> bool:
-        """Join the chunks; False when the hash is wrong.  The chunks are gone either way.
+        """Join the chunks; False if the hash is wrong.  The chunks are deleted either way.
 
-        What cannot be opened is kept as it came: no read names it, and a later key may open it.
+        A picture that cannot be opened is kept sealed: no read refers to it, and a later key may open it.
         """
         blob = b"".join(self._db.run(_DATA, key).scalars())
         self._db.run(_DROP_CHUNKS, key)
@@ -171,17 +171,17 @@ class Pictures:
             return None
 
     def get(self, unit: str, sha256: bytes) -> bytes | None:
-        """Return a whole picture; None when it is not here, or not yet."""
+        """Return a complete picture; None if it is unknown or incomplete."""
         row = self._db.first(select(PICTURES.c.jpeg).where(_PICTURE), {"of": unit, "hash": sha256})
         return None if row is None else row[0]
 
     def count(self) -> int:
-        """Return how many whole pictures are here."""
+        """Return the number of complete pictures."""
         (row,) = self._db.all(select(func.count()).select_from(PICTURES).where(PICTURES.c.jpeg.is_not(None)))
         return int(row[0])
 
     def drop_orphans(self, before_us: int) -> int:
-        """Delete pictures of records whose contents are gone, and those not touched since that no record names."""
+        """Delete pictures of purged records, and unreferenced ones not changed since a time."""
         link = and_(RECORD_PICTURES.c.unit == PICTURES.c.unit, RECORD_PICTURES.c.sha == PICTURES.c.sha)
         record = and_(
             RECORDS.c.unit == RECORD_PICTURES.c.unit, RECORDS.c.record_id == RECORD_PICTURES.c.record_id, HERE
@@ -199,7 +199,7 @@ class Pictures:
 
 
 def _prefix(pieces: Sequence[_Piece]) -> int:
-    """Bytes from the start without a hole; the pieces are in order and without overlap."""
+    """Number of bytes from the start without a gap; the pieces are in order and without overlap."""
     end = 0
     for first, behind in pieces:
         if first > end:
@@ -209,7 +209,7 @@ def _prefix(pieces: Sequence[_Piece]) -> int:
 
 
 def _lacking(pieces: Sequence[_Piece], first: int, end: int) -> Iterator[_Piece]:
-    """Cut what is here already out of a range."""
+    """Return the parts of a range that are not stored yet."""
     at = first
     for low, high in pieces:
         if high <= at:

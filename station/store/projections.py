@@ -1,7 +1,7 @@
-"""Tables that index what is inside records, made from the registry.
+"""Tables that index the contents of records, created from the registry.
 
-They are an index and nothing else: what a person sees comes from the signed bytes.  When a type's columns change, or
-a type becomes known that was not, its table is made anew and filled from the records that are here already.
+They are only an index: displayed values come from the signed bytes.  If a type's columns change, or a new type becomes
+known, its table is created again and filled from the stored records.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ class Projected:
     table: Table | None
     generation: int
     complete: bool
-    """False while records of an earlier generation are left."""
+    """False while there are records of an earlier generation."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the table has beside the record's key; none where there is no table."""
+        """Columns of the table besides the record's key; none if there is no table."""
         return () if self.known.projection is None else tuple(c.name for c in self.known.projection.columns)
 
     def values(self, body: RecordBody) -> tuple[Value, ...]:
@@ -61,9 +61,9 @@ class Projections:
     """The registry's types and their tables."""
 
     def __init__(self, db: Database, registry: Registry) -> None:
-        """Make what is absent, and make anew what has changed.  Inside a transaction.
+        """Create missing tables, and recreate changed ones.  Inside a transaction.
 
-        Raises ValueError when two types share a table, or a type takes one of the station's own.
+        Raises ValueError if two types share a table, or a type uses one of the station's own.
         """
         self.registry = registry
         taken = set(METADATA.tables)
@@ -79,13 +79,13 @@ class Projections:
         return iter(self._by_schema.values())
 
     def get(self, schema: str) -> Projected | None:
-        """Return how a type is indexed; None for a type that is not known."""
+        """Return how a type is indexed; None for an unknown type."""
         return self._by_schema.get(schema)
 
     def delete(self, db: Database, gone: ColumnElement[bool]) -> None:
         """Drop the rows of records for which ``gone``, a condition on ``RECORDS``, is true.  Inside a transaction.
 
-        A newer station may have left tables of types that this one does not know: their rows go, too.
+        A newer station may have left tables of types unknown to this one: their rows are deleted, too.
         """
         keys = select(RECORDS.c.unit, RECORDS.c.record_id).where(gone)
         for (fingerprint,) in db.run(select(PROJECTIONS.c.fingerprint)).all():
@@ -124,13 +124,13 @@ def _fingerprint(projection: Projection | None) -> str:
 
 
 def _generation(db: Database, known: RecordType, table: Table | None) -> tuple[int, bool]:
-    """Return the generation of a type's projection, a new one when its columns have changed, and if it is complete."""
+    """Return the generation of a type's projection, new if its columns have changed, and whether it is complete."""
     wanted = _fingerprint(known.projection)
     row = db.run(_FOUND, {"of": known.schema}).first()
     if row is not None and row.fingerprint == wanted:
         return int(row.generation), bool(row.complete)
     generation = 1 if row is None else int(row.generation) + 1
-    # Of a type that was not known there are opaque records at most, and those are found without looking at all.
+    # A type that was unknown has only opaque records, which are found without a scan of all records.
     complete = row is None
     if row is not None and row.fingerprint:
         db.drop(_bare_table(row.fingerprint))

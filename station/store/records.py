@@ -1,4 +1,4 @@
-"""Records of all types: stored once with their proofs, dated, indexed, purged."""
+"""Records of all types: stored once with their evidence, dated, indexed, purged."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ if TYPE_CHECKING:
 
 _YEAR_9999_US = 253_402_300_799_999_999
 _DRIFT_US_PER_MS = 20_000_000
-"""The clock of a small board may wander by 50 ppm: a read dated from afar is less certain."""
+"""The clock of a small board may drift by 50 ppm: the uncertainty grows with the distance from the time anchor."""
 _PAGE = 256
-"""Rows that are read at a time: what is exported may be larger than the memory."""
+"""Number of rows read at a time: an export may be larger than the memory."""
 
 _IS_NAMED = and_(RECORDS.c.unit == bindparam("of"), RECORDS.c.record_id == bindparam("named"))
 _PLACE = (RECORDS.c.received_us, RECORDS.c.unit, RECORDS.c.seq, RECORDS.c.record_id)
-"""The order in which records came."""
+"""The order of arrival."""
 _UNDERSTOOD = ("retention", "mono_us", "utc_us", "time_source", "uncertainty_ms", "generation")
 _ROW = ("unit", "record_id", "seq", "boot", "schema", "received_us", *_UNDERSTOOD, "payload")
 _PROOF = ("unit", "seq", "record_id", "prev", "digest", "key", "signature", "salt")
@@ -62,7 +62,7 @@ _CONTENTS = (
     "dating_gap_us",
     "payload",
 )
-"""What a purge empties."""
+"""The columns that a purge clears."""
 _SHOWN = (
     RECORDS.c.unit,
     RECORDS.c.record_id,
@@ -116,9 +116,9 @@ _EVIDENCE = (
 
 
 def _dating(*more: ColumnElement[bool]) -> Update:
-    """Date records of a boot from an anchor, unless a nearer one did; of two as near, the earlier time counts.
+    """Date records of a boot by an anchor, unless a nearer one has; of two equally near, the earlier time is used.
 
-    Sums are written as differences: the wire's numbers fill 63 bits, and a sum would not fit.
+    Sums are written as differences: numbers on the wire have 63 bits, and a sum could overflow.
     """
     apart = RECORDS.c.mono_us - bindparam("a_mono", type_=INT64)
     gap = func.abs(apart)
@@ -176,7 +176,7 @@ _LOOKED_AT = update(RECORDS).where(_IS_NAMED).values(generation=bindparam("new_g
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    """A record with what is known of its type."""
+    """A record with the declaration of its type."""
 
     record: Record
     contents: Contents
@@ -187,7 +187,7 @@ class _Item:
         return self.record.envelope.unit, self.record.envelope.record_id
 
     def understood(self) -> tuple[Any, ...]:
-        """What ``records`` holds of a record's body: the columns of ``_UNDERSTOOD``."""
+        """Values of a record's body in ``records``: the columns of ``_UNDERSTOOD``."""
         generation = 0 if self.projected is None else self.projected.generation
         time = self.contents.time
         if time is None:
@@ -209,7 +209,7 @@ class _Item:
 
 
 class Records:
-    """Part of the store; everything that writes runs inside its transaction."""
+    """Part of the store; all writes run inside its transaction."""
 
     def __init__(self, db: Database, projections: Projections) -> None:
         self._db = db
@@ -228,7 +228,7 @@ class Records:
         }
 
     def add(self, new: Sequence[NewRecord], now_us: int) -> list[bool]:
-        """Keep records with their proofs; False for each that was here already."""
+        """Store records with their evidence; False for each that was already stored."""
         if not new:
             return []
         items = [self._item(one.record) for one in new]
@@ -244,7 +244,7 @@ class Records:
         return fresh
 
     def _insert_new(self, items: Sequence[_Item], now_us: int) -> list[bool]:
-        """Insert; say of each record whether it was new.  Most groups are new as a whole, and that is cheap to tell."""
+        """Insert; return for each record whether it was new.  Most groups are all new, which is cheap to detect."""
         rows = [item.row(now_us) for item in items]
         self._db.driver_sql("SAVEPOINT new_records")
         if self._insert.run(rows) == len(rows):
@@ -256,9 +256,9 @@ class Records:
         return [_take(stored, item.key) for item in items]
 
     def project(self) -> None:
-        """Understand records that were stored before their type, or what it is searched by, was known.
+        """Index records that were stored before their type, or its columns, were known.
 
-        In transactions of a page each: other processes store meanwhile, and what was done survives an interruption.
+        In one transaction per page: other processes can write in between, and an interruption loses at most one page.
         """
         for projected in self._projections:
             known = {"type": projected.known.schema}
@@ -273,7 +273,7 @@ class Records:
                 self._db.run(_COMPLETE, known)
 
     def _project_page(self, projected: Projected, statement: Any, values: dict[str, Any]) -> Row[Any] | None:
-        """Understand the records that a statement finds; return the last of them."""
+        """Index the records that a statement finds; return the last of them."""
         with self._db.transaction():
             rows = self._db.run(statement, values).all()
             self._understand([(row.unit, row.record_id, row.payload) for row in rows], projected)
@@ -287,7 +287,7 @@ class Records:
             try:
                 items.append(self._item(decode_record(payload, self._projections.registry)))
             except WireError:
-                # Not what its type declares: it stays as it came, and is shown so.
+                # Does not match its type: it is kept and shown undecoded.
                 continue
         self._db.run(_LOOKED_AT, looked_at)
         self._db.run(
@@ -305,7 +305,7 @@ class Records:
         return _Item(record, contents_of(None if projected is None else projected.known, record.body), projected)
 
     def _index(self, items: Sequence[_Item]) -> None:
-        """Note what records say of pictures, of other records, and of what they are searched by."""
+        """Store the picture references, effects and search columns of records."""
         rows: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
         pictures: list[tuple[Any, ...]] = []
         for item in items:
@@ -320,7 +320,7 @@ class Records:
             self._apply(item)
 
     def _apply(self, item: _Item) -> None:
-        """Do what a record means for others, or others for it."""
+        """Apply the effects of a record on others, and of others on it."""
         unit, record_id = item.key
         for first, last in item.contents.lost:
             self._db.run(_FORGET_LOST, {"of": unit, "low": first, "high": last})
@@ -344,12 +344,12 @@ class Records:
     def latest(
         self, schema: str, *, unit: str | None = None, since_us: int | None = None, limit: int | None = None
     ) -> list[RecordRow]:
-        """Return the latest records of a type in the order they came; ``since_us`` is when they were received."""
+        """Return the latest records of a type in the order of arrival, received since ``since_us``."""
         statement = _select(schema, unit, since_us).order_by(*(column.desc() for column in _PLACE)).limit(limit)
         return [RecordRow(*row) for row in reversed(self._db.all(statement))]
 
     def each(self, schema: str, *, unit: str | None = None, since_us: int | None = None) -> Iterator[RecordRow]:
-        """Yield records of a type in the order they came, a page at a time: nothing is locked in between."""
+        """Yield records of a type in the order of arrival, a page at a time: nothing is locked in between."""
         statement = _select(schema, unit, since_us).order_by(*_PLACE).limit(_PAGE)
         rows = self._db.all(statement)
         while rows:
@@ -360,19 +360,19 @@ class Records:
             rows = self._db.all(statement.where(tuple_(*_PLACE) > place)) if len(rows) == _PAGE else ()
 
     def one(self, unit: str, record_id: bytes) -> RecordRow | None:
-        """Return a record; None when it is not here, or was purged."""
+        """Return a record; None if it is unknown or was purged."""
         row = self._db.first(select(*_SHOWN).where(_IS_NAMED, HERE), {"of": unit, "named": record_id})
         return None if row is None else RecordRow(*row)
 
     def count(self, schema: str) -> dict[str, int]:
-        """Return how many records of a type are here, by unit."""
+        """Return the number of stored records of a type, by unit."""
         statement = (
             select(RECORDS.c.unit, func.count()).where(RECORDS.c.schema == schema, HERE).group_by(RECORDS.c.unit)
         )
         return {unit: count for unit, count in self._db.all(statement)}  # noqa: C416 - a row is no pair to mypy
 
     def each_evidence(self, unit: str) -> Iterator[EvidenceRow]:
-        """Yield the proofs of a unit's records by sequence number, with what they prove while that is here."""
+        """Yield the evidence of a unit's records by sequence number, with the records that were not purged."""
         after: dict[str, Any] = {"of": unit, "seq": 0, "named": b""}
         while rows := self._db.all(_EVIDENCE, after):
             for seq, _, prev, digest, key, signature, salt, payload in rows:
@@ -380,9 +380,9 @@ class Records:
             after = {"of": unit, "seq": rows[-1].seq, "named": rows[-1].record_id}
 
     def purge(self, before_us: int, retention: str | None) -> int:
-        """Forget the contents of records of a retention class, None for all, made or received before a time.
+        """Purge the contents of records of a retention class, None for all, made or received before a time.
 
-        That they were here is remembered.  A digest without its salt proves the chain and gives nothing away.
+        Their rows stay.  A digest without its salt proves the chain and does not reveal the contents.
         """
         gone = and_(
             HERE,
@@ -414,7 +414,7 @@ def _upsert(db: Database, projected: Projected) -> Any:
 
 
 def _known(unit: str, boot: bytes, anchor: tuple[int, int, str, int | None]) -> dict[str, Any]:
-    """What dates records of a boot.  Times outside 1970 to 9999 are no times."""
+    """A time anchor of a boot.  Times outside 1970 to 9999 are ignored."""
     mono_us, utc_us, source, uncertainty_ms = anchor
     return {
         "of": unit,
@@ -429,7 +429,7 @@ def _known(unit: str, boot: bytes, anchor: tuple[int, int, str, int | None]) -> 
 
 
 def _take(stored: set[tuple[Any, ...]], key: tuple[str, bytes]) -> bool:
-    """A record that comes twice in one group is new once."""
+    """A record that is in one group twice is new once."""
     if key not in stored:
         return False
     stored.remove(key)

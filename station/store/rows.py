@@ -1,4 +1,4 @@
-"""What the station's store takes and gives out."""
+"""Data types of the station's store."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RecordRow:
-    """A record as it is stored: its signed bytes, and the station's own view of its time."""
+    """A stored record: its signed bytes, and its time as determined by the station."""
 
     unit: str
     record_id: bytes
@@ -19,78 +19,78 @@ class RecordRow:
     boot_id: bytes
     schema: str
     received_us: int
-    """When it was received; 0 when a station before 0.3 did not note it."""
+    """When it was received; 0 if stored by a station before 0.3, which did not record it."""
     retention: str | None
     mono_us: int | None
     utc_us: int | None
-    """None while the record has no time and no time anchor has come for its boot."""
+    """None while the record has no time and there is no time anchor for its boot."""
     time_source: str | None
     uncertainty_ms: int | None
     dating_gap_us: int | None
     """Distance on the monotonic clock to the time anchor that dated it; None for the unit's own time."""
     payload: bytes
     pictures: int
-    """How many of its pictures are here, whole."""
+    """Number of its complete pictures."""
 
 
 @dataclass(frozen=True, slots=True)
 class EvidenceRow:
-    """A proof, and what it proves while that is still here."""
+    """Evidence of a record, and the record unless it was purged."""
 
     evidence: Evidence
     salt: bytes | None
-    """None after the record was deleted under its retention policy."""
+    """None if the record was deleted under its retention policy."""
     record: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkResult:
-    """What became of a chunk."""
+    """The result of storing a chunk."""
 
     stored_bytes: int
-    """How many bytes from the start are here now, without a hole."""
+    """Number of bytes stored from the start without a gap."""
     kept: bool = True
-    """True when the chunk's bytes are here, before or after a hole."""
+    """True if the chunk's bytes are stored, before or after a gap."""
     hopeless: bool = False
-    """True when the whole picture came several times and never matched its hash."""
+    """True if the picture was received completely several times and never matched its hash."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Sequence numbers the station has not got, ``last`` included."""
+    """Sequence numbers that the station has not received, ``last`` included."""
 
     first: int
     last: int
     explained: bool
-    """True when the unit's tombstone said that they will not come; False when nobody knows where they are."""
+    """True if a tombstone of the unit lists them; False if they are missing."""
 
     @property
     def count(self) -> int:
-        """How many numbers."""
+        """Number of sequence numbers."""
         return self.last - self.first + 1
 
 
 @dataclass(frozen=True, slots=True)
 class UnitRow:
-    """What is known of a unit."""
+    """State of a unit."""
 
     unit: str
     state: str
-    """As the unit, or the broker in its name, said last; ``?`` when it never did."""
+    """Latest status, published by the unit or by the broker for it; ``?`` if there was none."""
     software: str
     seen_us: int | None
-    """When it last sent something itself; None when only its retained status is known."""
+    """When it last sent something itself; None if only its retained status is known."""
     reads: int
     seq_high: int
     """The highest sequence number seen or announced."""
     missing: int
-    """Sequence numbers that neither came nor were announced as lost."""
+    """Sequence numbers neither received nor announced as lost."""
     evicted: int
     """Sequence numbers that the unit announced as lost."""
     desired: int = 0
     """The release that the station offers it; 0 for none."""
     report: bytes | None = None
-    """What it said last of its releases, as it came."""
+    """Its latest report on updates, as received."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +103,12 @@ class PurgeResult:
 
 @dataclass(frozen=True, slots=True)
 class AuditRow:
-    """Who asked for what, or did what, and when."""
+    """An entry of the audit trail."""
 
     utc_us: int
     who: str
     what: str
     filter: str
-    """What was asked for, as ``name=value`` pairs; empty for all."""
+    """Filter, as ``name=value`` pairs; empty for all."""
     count: int
-    """How many records, pictures or units."""
+    """Number of records, pictures or units."""

@@ -1,6 +1,6 @@
-"""Which sequence numbers of a unit are here: a unit counts without gaps over all its boots, so a hole is a loss.
+"""Received sequence numbers of a unit: a unit counts without gaps over all its boots, so a gap is a loss.
 
-Kept as inclusive ranges that grow together, so that a million records cost one row while nothing is missing.
+Stored as inclusive ranges that are joined, so that a million records need one row while nothing is missing.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _INSERT = insert(SEEN)
 
 
 def mark_seen(db: Database, unit: str, numbers: Iterable[int]) -> None:
-    """Note numbers; noting them again changes nothing.  Inside a transaction."""
+    """Add numbers; adding them again changes nothing.  Inside a transaction."""
     for first, last in merge((number, number) for number in sorted(numbers)):
         _mark_range(db, unit, first, last)
 
@@ -49,7 +49,7 @@ def _mark_range(db: Database, unit: str, first: int, last: int) -> None:
     below = db.run(_BELOW, {"of": unit, "low": first}).first()
     if below is not None and below.last >= last:
         return
-    # One more than the highest number that the wire allows is too much for a database.
+    # One more than the highest number on the wire does not fit into a database integer.
     within = db.run(_WITHIN, {"of": unit, "low": first, "high": min(last + 1, _MAX_SEQ)}).all()
     last = max([last, *(high for _, high in within)])
     db.run(_DELETE, [{"of": unit, "low": low} for low, _ in within])
@@ -60,13 +60,13 @@ def _mark_range(db: Database, unit: str, first: int, last: int) -> None:
 
 
 def highest_seen(db: Database, unit: str) -> int:
-    """Return the highest number that is here; 0 for none."""
+    """Return the highest received number; 0 for none."""
     row = db.first(_HIGHEST, {"of": unit})
     return 0 if row is None else int(row[0])
 
 
 def seen(db: Database, unit: str) -> list[tuple[int, int]]:
-    """Return the ranges that are here, in order."""
+    """Return the received ranges, in order."""
     return list(merge((first, last) for first, last in db.all(_RANGES, {"of": unit})))
 
 
@@ -78,17 +78,17 @@ def gaps(db: Database, unit: str, seq_high: int) -> list[Gap]:
 
 def merge(ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """Join ranges, sorted by their first number, that touch or overlap."""
-    held: tuple[int, int] | None = None
+    current: tuple[int, int] | None = None
     for first, last in ranges:
-        if held is None:
-            held = (first, last)
-        elif first <= held[1] + 1:
-            held = (held[0], max(held[1], last))
+        if current is None:
+            current = (first, last)
+        elif first <= current[1] + 1:
+            current = (current[0], max(current[1], last))
         else:
-            yield held
-            held = (first, last)
-    if held is not None:
-        yield held
+            yield current
+            current = (first, last)
+    if current is not None:
+        yield current
 
 
 def _holes(seen: Iterable[tuple[int, int]], seq_high: int) -> Iterator[tuple[int, int]]:
@@ -102,7 +102,7 @@ def _holes(seen: Iterable[tuple[int, int]], seq_high: int) -> Iterator[tuple[int
 
 
 def _split(holes: list[tuple[int, int]], explained: list[tuple[int, int]]) -> Iterator[Gap]:
-    """Cut each hole into what is explained and what is not; both lists are sorted and without overlap."""
+    """Split each gap into explained and missing parts; both lists are sorted and without overlap."""
     at = 0
     for hole_first, last in holes:
         first = hole_first

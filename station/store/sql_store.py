@@ -1,4 +1,4 @@
-"""The store on a database that SQLAlchemy speaks to."""
+"""The store on an SQLAlchemy database."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ _TRAIL = select(AUDIT.c.utc_us, AUDIT.c.who, AUDIT.c.what, AUDIT.c.filter, AUDIT
 
 
 class SqlStore:
-    """See :class:`station.store.port.Store`.  Threads take turns; other processes may use the database meanwhile."""
+    """See :class:`station.store.port.Store`.  Thread-safe; other processes may use the database at the same time."""
 
     def __init__(
         self, db: Database, files: Path, registry: Registry, open_picture: Callable[[bytes], bytes | None]
     ) -> None:
-        """``files`` is a path beside which files for units are kept.
+        """``files`` is a path beside which files for units are stored.
 
-        Records that came before their type was known here are understood now.
+        Records that were stored before their type was known are indexed now.
         """
         self.db = db
         self.path = files
@@ -64,7 +64,7 @@ class SqlStore:
         self._records.project()
 
     def transaction(self) -> AbstractContextManager[None]:
-        """All or nothing."""
+        """A transaction."""
         return self.db.transaction()
 
     def add_records(self, new: Sequence[NewRecord], now_us: int) -> list[bool]:
@@ -112,7 +112,7 @@ class SqlStore:
         return PurgeResult(records, self._pictures.drop_orphans(before_us))
 
     def forget_freed(self) -> None:
-        """A reader may keep what SQLite has in its log for now; the next purge tries again."""
+        """A reader may prevent truncation of the log; the next purge tries again."""
         if self.db.is_sqlite:
             self.db.driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -125,21 +125,21 @@ class SqlStore:
         return offers.withdraw(self.db, unit)
 
     def offers(self) -> list[offers.Offered]:
-        """A row a unit."""
+        """One row per unit."""
         return offers.offers(self.db)
 
     def keep_file(self, source: Path) -> tuple[bytes, int]:
         """Beside the database."""
         return offers.keep_file(self.path, source)
 
-    def update_bytes(self, wish: ChunkRequest) -> tuple[str, bytes] | None:
+    def update_bytes(self, request: ChunkRequest) -> tuple[str, bytes] | None:
         """From the file beside the database."""
-        return offers.answer(self.db, self.path, wish)
+        return offers.answer(self.db, self.path, request)
 
     def latest(
         self, schema: str, *, unit: str | None = None, since_us: int | None = None, limit: int | None = None
     ) -> list[RecordRow]:
-        """In the order they came."""
+        """In the order of arrival."""
         return self._records.latest(schema, unit=unit, since_us=since_us, limit=limit)
 
     def each(self, schema: str, *, unit: str | None = None, since_us: int | None = None) -> Iterator[RecordRow]:
@@ -147,19 +147,19 @@ class SqlStore:
         return self._records.each(schema, unit=unit, since_us=since_us)
 
     def record(self, unit: str, record_id: bytes) -> RecordRow | None:
-        """None when it is not here, or was purged."""
+        """None if it is unknown or was purged."""
         return self._records.one(unit, record_id)
 
     def picture(self, unit: str, sha256: bytes) -> bytes | None:
-        """None when it is not here, or not yet."""
+        """None if it is unknown or incomplete."""
         return self._pictures.get(unit, sha256)
 
     def count_pictures(self) -> int:
-        """Whole ones."""
+        """Complete ones."""
         return self._pictures.count()
 
     def health(self, unit: str) -> bytes | None:
-        """As it came."""
+        """As received."""
         row = self.db.first(_HEALTH, {"of": unit})
         return None if row is None else row.health
 
@@ -173,7 +173,7 @@ class SqlStore:
         return sequence.seen(self.db, unit)
 
     def units(self) -> list[UnitRow]:
-        """In the order of their names."""
+        """Sorted by name."""
         reads = self._records.count(READ_SCHEMA)
         found = []
         for unit, state, software, seen_us, announced, desired, report in self.db.all(_UNITS):
@@ -203,12 +203,12 @@ class SqlStore:
         return [AuditRow(*row) for row in self.db.all(_TRAIL)]
 
     def close(self) -> None:
-        """Release the database."""
+        """Close the database."""
         self.db.close()
 
 
 def _upsert(db: Database, *names: str) -> Any:
-    """Keep the latest of what a unit says; the highest number that it announced never falls."""
+    """Store the latest message of a unit; its highest announced number never falls."""
     statement = db.insert(UNITS)
     values = {name: statement.excluded[name] for name in names}
     if "seq_high" in values:

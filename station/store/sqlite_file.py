@@ -1,4 +1,4 @@
-"""The station's file on SQLite: rights, marks, and the pragmas that make a commit durable and a deletion final."""
+"""The station's SQLite file: permissions, header fields, and pragmas for durable commits and secure deletion."""
 
 from __future__ import annotations
 
@@ -43,22 +43,22 @@ def open_sqlite_store(
 
 
 def open_file(path: Path, *, must_exist: bool = False) -> Database:
-    """Open and migrate; raises StoreError for a file that is absent, damaged, foreign or newer.
+    """Open and migrate; raises StoreError for a file that is missing, damaged, of another application or newer.
 
-    A file that is refused is left as it was.
+    A refused file is not changed.
     """
     if must_exist and not path.exists():
         raise StoreError(f"{path} does not exist: name the station's file with --db")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Plates are personal data: the file is its owner's, and SQLite gives its side files the same rights.
+        # Plates are personal data: only the owner may read the file; SQLite gives its side files the same permissions.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         con = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
     except (OSError, sqlite3.Error) as error:
-        raise StoreError(f"{path} cannot be opened: {error}; check the folder and its rights") from error
+        raise StoreError(f"{path} cannot be opened: {error}; check the folder and its permissions") from error
     database = None
     try:
-        # Before SQLAlchemy, which sets the connection up: a file that is refused is not touched.
+        # Before SQLAlchemy sets the connection up: a refused file is not changed.
         _check(con, path)
         engine = create_engine("sqlite://", creator=lambda: con, poolclass=StaticPool, hide_parameters=True)
         database = Database(engine, str(path), begin="BEGIN IMMEDIATE")
@@ -75,18 +75,18 @@ def open_file(path: Path, *, must_exist: bool = False) -> Database:
 
 
 def _check(con: sqlite3.Connection, path: Path) -> None:
-    """Refuse what is not ours, or newer, before a byte of it is changed."""
+    """Refuse a file of another application or a newer version before changing it."""
     version = _version(con)
     if version > LATEST:
         raise StoreError(
-            f"{path} has version {version}, this station knows up to {LATEST}: install the newer station"
+            f"{path} has version {version}, this station supports up to {LATEST}: install the newer station"
         )
     if version:
         foreign = con.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID
     else:
         foreign = con.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] > 0
     if foreign:
-        raise StoreError(f"{path} belongs to another application: name another file with --db")
+        raise StoreError(f"{path} belongs to another application: choose another file with --db")
 
 
 def _migrate(con: sqlite3.Connection, database: Database) -> None:

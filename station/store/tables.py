@@ -1,8 +1,8 @@
 """The station's tables, in SQLAlchemy Core: one definition for every database.
 
-``records`` holds all types alike, known or not; what is inside a record is read from its payload, which is the bytes
-that the unit signed.  Tables that index the contents are made from the registry (``station.store.projections``).
-A change here needs a migration in ``station/store/migrations/versions``; a test holds the two against each other.
+``records`` has all types, known or not; a record's contents are decoded from its payload, the bytes that the unit
+signed.  Tables that index the contents are created from the registry (``station.store.projections``).  A change here
+needs a migration in ``station/store/migrations/versions``; a test compares the two.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ RECORDS = Table(
     _must("seq", INT64),
     _must("boot", LargeBinary),
     _must("schema", Text),
-    _must("received_us", INT64),  # 0: stations before 0.3 did not note it for this type
-    Column("retention", Text),  # NULL: kept as long as the unit's series, or not understood yet
+    _must("received_us", INT64),  # 0: stations before 0.3 did not record it for this type
+    Column("retention", Text),  # NULL: kept as long as the unit's series, or type unknown
     Column("mono_us", INT64),
     Column("utc_us", INT64),
     Column("time_source", Text),
     Column("uncertainty_ms", INT64),
     Column("dating_gap_us", INT64),  # NULL: the unit's own time
-    _must("generation", INT64),  # of the projection that the record was understood by; 0: its type was not known
+    _must("generation", INT64),  # of the projection with which the record was indexed; 0: its type was unknown
     Column("payload", LargeBinary),  # NULL: purged
 )
 HERE = RECORDS.c.payload.is_not(None)
@@ -55,12 +55,12 @@ Index(
     postgresql_where=HERE,
 )
 OPAQUE = and_(RECORDS.c.generation == text("0"), HERE)
-"""Records whose type was not known when they were stored."""
+"""Records whose type was unknown when they were stored."""
 Index("records_opaque", RECORDS.c.schema, sqlite_where=OPAQUE, postgresql_where=OPAQUE)
 UNDATED = and_(
     RECORDS.c.mono_us.is_not(None), or_(RECORDS.c.utc_us.is_(None), RECORDS.c.dating_gap_us.is_not(None))
 )
-"""Records whose time comes, or may yet come nearer, from a time anchor."""
+"""Records dated by a time anchor, or to be dated by one."""
 Index("records_undated", RECORDS.c.unit, RECORDS.c.boot, sqlite_where=UNDATED, postgresql_where=UNDATED)
 
 EVIDENCE = Table(
@@ -73,7 +73,7 @@ EVIDENCE = Table(
     _must("digest", LargeBinary),
     _must("key", LargeBinary),
     _must("signature", LargeBinary),
-    Column("salt", LargeBinary),  # NULL: forgotten with the contents that it hid
+    Column("salt", LargeBinary),  # NULL: purged with the contents
     sqlite_with_rowid=False,
 )
 
@@ -120,11 +120,11 @@ PICTURES = Table(
     _key("sha", LargeBinary),
     _must("kind", Text),
     _must("total", INT64),
-    _must("stored", INT64),  # bytes from the start, without a hole
+    _must("stored", INT64),  # bytes from the start without a gap
     _must("failures", Integer, server_default=text("0")),
     _must("updated_us", INT64),
     Column("jpeg", LargeBinary),
-    Column("opened", LargeBinary),  # it came sealed: the hash under which the open picture is kept
+    Column("opened", LargeBinary),  # of a sealed picture: the hash under which the opened picture is stored
 )
 
 CHUNKS = Table(
@@ -182,7 +182,7 @@ PROJECTIONS = Table(
     METADATA,
     _key("schema", Text),
     _must("fingerprint", Text),
-    _must("generation", INT64),  # rises when the columns change; records of a lower one are projected anew
+    _must("generation", INT64),  # rises when the columns change; records of a lower one are indexed again
     _must("complete", Integer),  # 0: some are left
 )
-"""By which columns records of a type are indexed."""
+"""The columns by which records of a type are indexed."""

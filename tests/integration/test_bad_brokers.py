@@ -1,4 +1,4 @@
-"""A real mosquitto that forgets, refuses, and takes only small things one at a time: every read arrives once."""
+"""A real mosquitto that loses state, denies access, or has small limits: every read arrives once."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def step_until(unit: Traveller, met) -> None:
         assert time.monotonic() < until, unit.uplink.counts
 
 
-def test_a_broker_that_comes_back_with_an_empty_memory(tmp_path):
-    """kill -9 with hundreds of acknowledged messages that no station has, and its file is removed.
+def test_broker_restarts_without_its_state(tmp_path):
+    """The broker is killed with hundreds of acknowledged messages that no station has, and its file is removed.
 
     Sessions, subscriptions and messages are gone.  Acknowledged was not delivered: every read arrives, once.
     """
@@ -78,24 +78,24 @@ def test_a_broker_that_comes_back_with_an_empty_memory(tmp_path):
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
-def test_a_broker_that_takes_one_message_at_a_time(tmp_path, protocol):
-    """Receive Maximum 1, in MQTT 5 as the broker says: never more in flight, all reads and pictures arrive."""
+def test_broker_with_receive_maximum_one(tmp_path, protocol):
+    """Receive Maximum 1 (MQTT 5): never more in flight, all reads and pictures arrive."""
     broker = Mosquitto(tmp_path, "max_inflight_messages 1").start()
     arrival = station_on(broker, tmp_path)
     reads = [make_read(n) for n in range(1, 11)]
     unit = unit_on(broker, tmp_path, reads, protocol=protocol, send_pictures=True, chunk_bytes=1024)
-    most = 0
+    max_in_flight = 0
 
     def dry() -> bool:
-        nonlocal most
+        nonlocal max_in_flight
         waiting = unit.step()
-        most = max(most, unit.uplink.in_flight)
+        max_in_flight = max(max_in_flight, unit.uplink.in_flight)
         return not waiting
 
     step_until(unit, dry)
     if protocol == "5":
         assert [event.max_in_flight for event in unit.heard if isinstance(event, LinkUp)] == [1]
-        assert most == 1
+        assert max_in_flight == 1
     assert unit.uplink.counts.not_taken == 0
     assert arrival.stored() == list(range(1, 11))
     assert arrival.store.count_pictures() == 20
@@ -105,8 +105,8 @@ def test_a_broker_that_takes_one_message_at_a_time(tmp_path, protocol):
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
-def test_a_broker_whose_packets_are_smaller_than_a_picture(tmp_path, protocol):
-    """MQTT 5 says the limit and chunks keep below it; 3.1.1 ends the connection, and chunks shrink until they pass."""
+def test_broker_with_small_maximum_packet_size(tmp_path, protocol):
+    """MQTT 5 announces the limit and chunks stay below it; 3.1.1 disconnects, and chunks shrink until they pass."""
     broker = Mosquitto(tmp_path, "max_packet_size 6000").start()
     arrival = station_on(broker, tmp_path)
     pictures = (make_picture(content=b"\xff\xd8" + bytes(range(256)) * 200),)
@@ -124,7 +124,7 @@ def test_a_broker_whose_packets_are_smaller_than_a_picture(tmp_path, protocol):
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
-def test_a_record_too_large_for_the_broker_waits_and_the_others_arrive(tmp_path, protocol):
+def test_record_too_large_for_the_broker_waits(tmp_path, protocol):
     """MQTT 5 says the limit, 3.1.1 ends the connection.  Nothing is set aside, and a broker that takes more gets it."""
     broker = Mosquitto(tmp_path, "max_packet_size 1000").start()
     arrival = station_on(broker, tmp_path)
@@ -142,7 +142,7 @@ def test_a_record_too_large_for_the_broker_waits_and_the_others_arrive(tmp_path,
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
-def test_a_broker_with_a_limit_for_payloads_gets_no_flood(tmp_path, protocol):
+def test_broker_with_a_payload_limit_is_not_flooded(tmp_path, protocol):
     """``message_size_limit``: 3.1.1 is acknowledged and dropped.  All arrives, and little is sent in vain."""
     broker = Mosquitto(tmp_path, "message_size_limit 6000").start()
     arrival = station_on(broker, tmp_path)
@@ -162,7 +162,7 @@ def test_a_broker_with_a_limit_for_payloads_gets_no_flood(tmp_path, protocol):
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
-def test_a_broker_that_forbids_keeps_nothing_from_arriving_in_the_end(tmp_path, protocol):
+def test_all_records_arrive_after_the_broker_denied_access(tmp_path, protocol):
     """The access list lacks the unit: MQTT 5 refuses each message, 3.1.1 acknowledges and drops it.  Nothing is lost or
     set aside, and when the list is put right everything arrives once."""
     acl = tmp_path / "acl"
@@ -200,8 +200,8 @@ main()
 """
 
 
-def test_a_station_killed_between_store_and_receipt(tmp_path):
-    """The reads are on its disk, no receipt has left: sent again, they are duplicates, receipted and stored once."""
+def test_station_killed_between_store_and_receipt(tmp_path):
+    """The reads are on its disk without a receipt: sent again, they are duplicates, receipted and stored once."""
     broker = Mosquitto(tmp_path).start()
     options = ["station", "--db", str(tmp_path / "station.db"), "--broker", f"{HOST}:{broker.port}"]
     doomed = subprocess.Popen([sys.executable, "-c", _STRUCK, *options], stdout=subprocess.PIPE, text=True)

@@ -1,4 +1,4 @@
-"""Reads over emulated mobile links, mutual TLS all the way: everything arrives once, whatever the link does."""
+"""Reads over emulated mobile links with mutual TLS: everything arrives once."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ def test_everything_arrives_once(road):
 
 
 @pytest.mark.parametrize("road", [(LTE, 120)], indirect=True)
-def test_a_link_that_flaps_every_second(road):
-    """Up, gone without a word, up: in the end all of it is there, once."""
+def test_link_that_flaps_every_second(road):
+    """The link goes down without notice and comes up again: everything arrives, once."""
     done = threading.Event()
 
     def flap() -> None:
@@ -91,8 +91,8 @@ def test_a_link_that_flaps_every_second(road):
 
 
 @pytest.mark.parametrize("road", [(LTE, 200)], indirect=True)
-def test_a_half_open_connection_is_noticed_and_made_anew(road):
-    """The other side is silent for longer than the keep-alive: the unit gives the connection up by itself."""
+def test_half_open_connection_is_detected_and_replaced(road):
+    """The other side is silent for longer than the keep-alive: the unit closes the connection."""
     while not road.uplink.counts.records_sent:
         road.unit.step()
     road.air.up = False

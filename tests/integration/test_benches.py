@@ -78,13 +78,13 @@ def figures(lines):
     return [Figure(**json.loads(line)) for line in lines.splitlines()]
 
 
-def test_make_bench_runs_every_bench_there_is():
+def test_make_bench_runs_every_bench():
     assert {f"bench.{name}" for name in PROGRAMS if name.startswith("bench_")} == set(BENCHES)
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_a_program_of_bench_runs_to_its_end(name, shared, tmp_path):
-    """A program that this test does not know is run without arguments: it must run so, or be told of here."""
+def test_every_bench_program_completes(name, shared, tmp_path):
+    """A program unknown to this test is run without arguments: it must work, or be listed here."""
     kept = tmp_path / "kept.json"
     reader = next((ROOT / "models" / "ocr").glob("*/bundle.toml")).parent
     arguments = {
@@ -104,7 +104,7 @@ def test_a_program_of_bench_runs_to_its_end(name, shared, tmp_path):
         assert said
 
 
-def test_a_bench_that_fails_keeps_nothing_and_the_others_run(tmp_path):
+def test_failing_bench_writes_no_figures_and_the_others_run(tmp_path):
     kept = tmp_path / "kept.jsonl"
     done = subprocess.run(
         [sys.executable, "-m", "bench", "--tiny", "--out", kept, "bench.none_such", "bench.bench_seal"],

@@ -1,4 +1,4 @@
-"""A disk that fails, or turns read-only: a clear word, nothing lost, and all goes on when it is well again."""
+"""A failing or read-only disk: a clear error, nothing lost, and work continues after recovery."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PRELOAD = Path("/usr/lib/fiu/fiu_posix_preload.so")
 
 @pytest.mark.parametrize("seed", [3, 5])
 def test_failing_writes_reads_and_fsyncs_lose_no_committed_read(tmp_path, repo, seed):
-    """EIO at random, weeks of EROFS, restarts in between (tests/disk_faults.py): the books balance at the end."""
+    """EIO at random, weeks of EROFS, restarts in between (tests/disk_faults.py): the counters balance at the end."""
     assert PRELOAD.exists(), "libfiu is missing; run: make system-packages"
     done = subprocess.run(
         [sys.executable, "-m", "tests.disk_faults", str(tmp_path), "--seed", str(seed)],
@@ -51,8 +51,8 @@ def waiting(path):
     return rows
 
 
-def test_a_disk_that_the_kernel_makes_read_only_is_said_and_costs_nothing(disk):
-    """What a worn card leads to: ext4 gives up and turns read-only under the running agent.
+def test_disk_remounted_read_only_by_the_kernel_is_reported_and_loses_nothing(disk):
+    """As with a worn card: ext4 remounts read-only under the running agent.
 
     What was committed can still be read and sent, what comes is refused with a clear word, and after the disk was
     mounted anew everything goes on.
@@ -82,8 +82,8 @@ def test_a_disk_that_the_kernel_makes_read_only_is_said_and_costs_nothing(disk):
     again.close()
 
 
-def test_a_disk_that_becomes_writable_again_needs_no_restart(disk):
-    """Read-only for a while, then not: the same outbox takes the read that was held."""
+def test_disk_that_becomes_writable_again_needs_no_restart(disk):
+    """Temporarily read-only: the same outbox then stores the waiting read."""
     state = disk.mount / "state"
     outbox, _ = open_outbox(state, make_encoder(), limits=LIMITS)
     outbox.append([make_read(1)])

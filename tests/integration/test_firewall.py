@@ -1,4 +1,4 @@
-"""The optional rules, with real packets between two networks of our own: a unit speaks first and is not spoken to."""
+"""The optional firewall rules, with real packets between two network namespaces."""
 
 from __future__ import annotations
 
@@ -83,11 +83,11 @@ def load(networks, rules) -> None:
     run("ip", "netns", "exec", networks.unit, "nft", "-f", str(rules))
 
 
-def test_the_rules_are_right_as_shipped(repo, networks):
+def test_shipped_firewall_rules_are_valid(repo, networks):
     run("ip", "netns", "exec", networks.unit, "nft", "--check", "--file", str(repo / "systemd/patrol-lpr.nft"))
 
 
-def test_nothing_comes_in_unasked_and_everything_goes_out(networks, rules):
+def test_incoming_connections_are_blocked_and_outgoing_allowed(networks, rules):
     assert networks.connect(networks.world, UNIT) == "through"
     for _ in range(2):  # loading them again changes nothing
         load(networks, rules)
@@ -98,7 +98,7 @@ def test_nothing_comes_in_unasked_and_everything_goes_out(networks, rules):
     assert networks.connect(networks.world, UNIT) == "through", "stopping the service takes the rules away"
 
 
-def test_a_technician_is_let_in_by_a_file_of_his_own(networks, rules, tmp_path):
+def test_extra_rules_file_allows_a_technician(networks, rules, tmp_path):
     (tmp_path / "firewall.d/bench.nft").write_text(f"ip saddr {WORLD} tcp dport 8080 accept\n")
     load(networks, rules)
     assert networks.connect(networks.world, UNIT) == "through"

@@ -1,4 +1,4 @@
-"""Cards as the kernel shows them: loop devices that are in use, or go away in the middle."""
+"""Cards as block devices: loop devices that are in use, or are removed while being written."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def image(tmp_path):
     return path
 
 
-def test_a_card_on_a_real_device_is_written_and_compared(attach, image, tmp_path):
+def test_card_is_written_to_a_block_device_and_verified(attach, image, tmp_path):
     (tmp_path / "card").write_bytes(bytes(16 * MIB))
     device = attach(tmp_path / "card")
     assert check_target(device, image) == 16 * MIB
@@ -46,8 +46,8 @@ def test_a_card_on_a_real_device_is_written_and_compared(attach, image, tmp_path
     assert (tmp_path / "card").read_bytes()[: 12 * MIB] == image.read_bytes()
 
 
-def test_a_disk_that_the_kernel_holds_is_refused_whatever_the_list_of_mounts_says(attach, image, tmp_path):
-    """A system disk under LVM or encryption is in no list of mounts by its own name."""
+def test_disk_in_use_by_the_kernel_is_refused_even_if_not_mounted(attach, image, tmp_path):
+    """A system disk under LVM or encryption is not in the list of mounts by its own name."""
     (tmp_path / "card").write_bytes(bytes(16 * MIB))
     device = attach(tmp_path / "card")
     (tmp_path / "mounts").write_text("")
@@ -66,7 +66,7 @@ def test_a_disk_that_the_kernel_holds_is_refused_whatever_the_list_of_mounts_say
 
 
 @pytest.mark.parametrize("kind", ["file", "device"])
-def test_a_card_that_is_taken_out_while_it_is_written_is_no_success(attach, image, tmp_path, kind):
+def test_card_removed_during_writing_is_an_error(attach, image, tmp_path, kind):
     disk = CuttableDisk(tmp_path)
     card = disk.mount / "card"
     card.write_bytes(bytes(16 * MIB))

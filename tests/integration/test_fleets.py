@@ -57,7 +57,7 @@ def root(trixie, tmp_path):
         yield made
 
 
-def test_cloud_init_itself_finds_nothing_wrong(root, repo):
+def test_cloud_init_validates_the_configuration(root, repo):
     for name in ("user-data", "network-config"):
         shutil.copy(repo / "provision/cloud-init" / name, root / name)
     run("chroot", str(root), "cloud-init", "schema", "--config-file", "/user-data")
@@ -78,7 +78,7 @@ def test_cloud_init_itself_finds_nothing_wrong(root, repo):
     assert wrong.returncode != 0, "it would find nothing wrong with anything"
 
 
-def test_the_rules_for_devices_are_some(root, repo):
+def test_udev_rules_are_valid(root, repo):
     """Their groups are those that the installer makes."""
     groups = root / "usr/lib/sysusers.d/patrol-lpr.conf"
     groups.parent.mkdir(parents=True, exist_ok=True)
@@ -88,7 +88,7 @@ def test_the_rules_for_devices_are_some(root, repo):
     run("chroot", str(root), "udevadm", "verify", "/etc/udev/rules.d/99-patrol-gnss.rules")
 
 
-def test_a_boot_partition_is_filled_and_nothing_else_is_taken_for_one(repo, tmp_path, wheelhouse):
+def test_boot_partition_is_filled_and_other_folders_are_refused(repo, tmp_path, wheelhouse):
     fill = str(repo / "provision/cloud-init/fill")
     (tmp_path / "boot").mkdir()
     for arguments, words in (
@@ -109,9 +109,7 @@ def test_a_boot_partition_is_filled_and_nothing_else_is_taken_for_one(repo, tmp_
     assert (tmp_path / "boot/user-data").read_text().startswith("#cloud-config\n")
 
 
-def test_a_system_of_raspberry_pi_os_kind_installs_itself_at_its_first_start_and_only_then(
-    trixie, repo, tmp_path, wheelhouse
-):
+def test_cloud_init_installs_at_the_first_boot_only(trixie, repo, tmp_path, wheelhouse):
     """cloud-init itself reads the boot partition; the network is none; the second start installs nothing again."""
     root = plain_root(tmp_path, trixie)
     firmware = root / "boot/firmware"
@@ -148,8 +146,8 @@ def hooks(repo) -> list[str]:
     return found
 
 
-def test_the_layers_steps_install_the_product_into_a_system(root, repo, wheelhouse):
-    """As mmdebstrap would run them: a shell, the new root as its argument."""
+def test_image_layer_hooks_install_the_product(root, repo, wheelhouse):
+    """As run by mmdebstrap: a shell with the new root as argument."""
     environment = {
         "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
         "IGconf_patrol_source": str(repo),
@@ -164,8 +162,8 @@ def test_the_layers_steps_install_the_product_into_a_system(root, repo, wheelhou
     assert not (root / "usr/src/patrol-lpr").exists()
 
 
-def test_the_builder_is_called_with_what_the_layer_asks_for(repo, tmp_path):
-    """A stand-in for rpi-image-gen: every variable without a default is given, and the files it names are there."""
+def test_image_builder_gets_all_variables_of_the_layer(repo, tmp_path):
+    """A fake rpi-image-gen: every variable without a default is set, and its files exist."""
     stand_in = tmp_path / "rpi-image-gen"
     stand_in.write_text("#!/usr/bin/env python3\nimport json, sys\nprint(json.dumps(sys.argv[1:]))\n")
     stand_in.chmod(0o755)
@@ -191,8 +189,8 @@ def test_the_builder_is_called_with_what_the_layer_asks_for(repo, tmp_path):
         assert (repo / folder).is_dir()
 
 
-def test_no_secret_is_in_any_of_them(repo):
-    """No key, no password, no token, no pre-shared key, no account that a password opens."""
+def test_fleet_configurations_contain_no_secret(repo):
+    """No key, password, token, pre-shared key, or account with a password."""
     secret = re.compile(
         r"PRIVATE KEY|passwd:|password:|plain_text|chpasswd|psk|ssh-(rsa|ed25519)|token:|[0-9a-f]{40}|\$[156y]\$",
         re.IGNORECASE,

@@ -76,7 +76,7 @@ def look(image: Path, path: str) -> str:
     return done.stdout
 
 
-def test_a_base_image_becomes_the_fleets(base, wheels, repo, tmp_path):
+def test_fleet_image_is_made_from_a_base_image(base, wheels, repo, tmp_path):
     out = tmp_path / "fleet.img"
     build(base, out, systemd=repo / "systemd", wheels=wheels)
     check_image(out)
@@ -90,7 +90,7 @@ def test_a_base_image_becomes_the_fleets(base, wheels, repo, tmp_path):
         build(base, out, systemd=repo / "systemd", wheels=wheels)
 
 
-def test_an_image_holds_no_secret_until_a_card_is_put_on_it(base, wheels, repo, tmp_path):
+def test_image_contains_no_secret_until_provisioned(base, wheels, repo, tmp_path):
     out = tmp_path / "fleet.img"
     build(base, out, systemd=repo / "systemd", wheels=wheels)
     assert b"PRIVATE KEY" not in out.read_bytes()
@@ -112,7 +112,7 @@ def test_an_image_holds_no_secret_until_a_card_is_put_on_it(base, wheels, repo, 
     assert b"PRIVATE KEY" not in out.read_bytes()
 
 
-def test_a_base_without_the_product_is_refused(base, repo, tmp_path):
+def test_base_image_without_the_product_is_refused(base, repo, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ProvisionError, match="no patrol_lpr wheel"):
         build(base, tmp_path / "out.img", systemd=repo / "systemd", wheels=tmp_path / "empty")

@@ -101,8 +101,8 @@ def installed(request, tmp_path_factory, repo):
         yield Installed(suite, root, once, files(root), said)
 
 
-def test_a_second_run_changes_nothing(installed):
-    """Not a file more or less, none with other rights; keys, configuration and waiting reads stay."""
+def test_second_installation_changes_nothing(installed):
+    """No file is added, removed or changed in its permissions; keys, configuration and waiting reads are kept."""
     everything = {*installed.once, *installed.twice}
     different = {path for path in everything if installed.once.get(path) != installed.twice.get(path)}
     assert different == set()
@@ -110,17 +110,17 @@ def test_a_second_run_changes_nothing(installed):
     assert "systemctl restart patrol-lpr" in installed.said
 
 
-def test_the_outbox_holds_what_it_held(installed):
+def test_installation_keeps_the_outbox(installed):
     table = installed.run(PROGRAM, "outbox", "list")
     assert table.count("read") >= 2
 
 
-def test_the_units_are_enabled(installed):
+def test_systemd_units_are_enabled(installed):
     for unit in ENABLED:
         assert installed.run("systemctl", "is-enabled", unit).strip() == "enabled"
 
 
-def test_it_runs_on_the_python_of_its_system(installed, repo):
+def test_installation_uses_the_system_python(installed, repo):
     assert installed.run("/opt/patrol-lpr/code/0/bin/python", "--version").startswith(
         f"Python {PYTHON[installed.suite]}."
     )
@@ -130,7 +130,7 @@ def test_it_runs_on_the_python_of_its_system(installed, repo):
     )
 
 
-def test_it_reads_a_drives_plates_on_every_runtime_of_its_system(installed, repo):
+def test_drive_is_read_on_every_installed_runtime(installed, repo):
     truth = {
         line.split(",")[5] for line in (repo / "tests/drives/city-day/truth.csv").read_text().splitlines()[1:]
     }
@@ -140,14 +140,14 @@ def test_it_reads_a_drives_plates_on_every_runtime_of_its_system(installed, repo
         assert read & truth, f"{runtime}: {line}"
 
 
-def test_the_doctor_finds_all_that_is_installed_in_order(installed):
+def test_doctor_reports_the_installation_as_healthy(installed):
     found = {line["what"]: line["mark"] for line in json.loads(installed.run(PROGRAM, "doctor", "--json"))}
     assert "fail" not in found.values()
     assert [found[what] for what in ("configuration", "models", "keys", "outbox", "cameras")] == ["ok"] * 5
 
 
-def test_the_same_sources_make_the_same_wheel_whenever_they_are_built(repo, tmp_path):
-    """Anybody can build a release again and compare it with the one that is installed."""
+def test_wheel_is_reproducible(repo, tmp_path):
+    """A release can be rebuilt and compared with the installed one."""
     hashes = set()
     for day in (1, 2):
         source = tmp_path / f"source-{day}"

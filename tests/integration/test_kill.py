@@ -115,8 +115,8 @@ def wait_for_reads(station: subprocess.Popen[str], count: int) -> None:
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
-def test_killed_agent_and_broker_lose_nothing(tmp_path, repo, protocol):
-    """The agent is killed three times in the middle of its work, the broker twice; then the outbox drains."""
+def test_killed_agent_and_broker_lose_no_read(tmp_path, repo, protocol):
+    """The agent is killed three times while working, the broker twice; then the outbox drains."""
     broker = Mosquitto(tmp_path).start()
     processes = Processes(tmp_path, repo, broker.port, protocol)
     frames = repo / "tests" / "drives" / "city-day" / "frames"
@@ -145,7 +145,7 @@ def test_killed_agent_and_broker_lose_nothing(tmp_path, repo, protocol):
 
 
 def check_books(processes: Processes) -> None:
-    """Everything that was committed is at the station, once."""
+    """Every committed read is at the station, once."""
     reader = OutboxReader(processes.state / FILE_NAME)
     stats = reader.stats()
     reader.close()

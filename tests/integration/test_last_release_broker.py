@@ -155,8 +155,8 @@ def is_empty(waiting):
     return {waiting[name] for name in ("reads", "others", "plates", "overviews")} == {"0"}
 
 
-def test_a_unit_of_the_last_release_is_received_by_this_station(road, tmp_path):
-    """All that its outbox held comes, pictures too, is receipted, believed, and leaves the outbox."""
+def test_unit_of_the_last_release_with_this_station(road, tmp_path):
+    """All records and pictures of its outbox are received and receipted, and its outbox empties."""
     shutil.move(copy_of("outbox-sealed", tmp_path), road.state)
     frames = tmp_path / "frames"
     frames.mkdir()
@@ -174,7 +174,7 @@ def test_a_unit_of_the_last_release_is_received_by_this_station(road, tmp_path):
     }
 
 
-def test_this_unit_is_received_by_a_station_of_the_last_release(road):
+def test_this_unit_with_a_station_of_the_last_release(road):
     """Its reads are opened, stored with their pictures and receipted; its outbox empties and nothing is refused."""
     road.start_station(RELEASE)
     road.run_unit(
@@ -200,8 +200,8 @@ def test_this_unit_is_received_by_a_station_of_the_last_release(road):
     assert "complete and unaltered" in road.said("verify", series)
 
 
-def test_the_code_is_the_last_releases(tmp_path):
-    """So that the tests above compare two programs."""
+def test_code_of_the_last_release_is_used(tmp_path):
+    """The tests above compare two different programs."""
     program = "import agent, hw, station, provision; print(agent.__file__, hw.__file__, station.__file__)"
     found = subprocess.run(
         [sys.executable, "-c", program],

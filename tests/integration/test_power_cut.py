@@ -96,7 +96,7 @@ STEPS = {
 
 
 @pytest.mark.parametrize("steps", STEPS.values(), ids=STEPS.keys())
-def test_a_cut_loses_nothing_that_was_committed(disk, steps):
+def test_power_cut_loses_no_committed_read(disk, steps):
     """Three cuts in a row, work in between: reads committed before each are there or receipted after it."""
     unit = Unit(disk)
     for _ in range(3):
@@ -107,8 +107,8 @@ def test_a_cut_loses_nothing_that_was_committed(disk, steps):
     unit.outbox.close()
 
 
-def test_a_cut_while_evicting_keeps_the_books(disk):
-    """Over budget, evicting all the time: what is gone is counted, what is left is whole."""
+def test_power_cut_during_eviction_keeps_the_counters(disk):
+    """Over budget, evicting continuously: evicted rows are counted, the others are intact."""
     unit = Unit(disk, SMALL)
     for _ in range(4):
         for _ in range(12):
@@ -118,8 +118,8 @@ def test_a_cut_while_evicting_keeps_the_books(disk):
     unit.outbox.close()
 
 
-def test_a_cut_right_after_the_first_start_leaves_a_usable_outbox(disk):
-    """The file was just made: it opens again, and numbers start where they should."""
+def test_power_cut_after_the_first_start_leaves_a_usable_outbox(disk):
+    """The file was just created: it opens again, and numbers start correctly."""
     unit = Unit(disk)
     unit.cut_and_restart()
     unit.append()
@@ -127,8 +127,8 @@ def test_a_cut_right_after_the_first_start_leaves_a_usable_outbox(disk):
     unit.outbox.close()
 
 
-def test_a_checkpoint_before_the_cut_changes_nothing(disk):
-    """The log folded into the file or not: the same reads are there."""
+def test_power_cut_after_a_checkpoint(disk):
+    """With or without a checkpoint the same reads are there."""
     unit = Unit(disk)
     unit.append(20)
     unit.outbox.close()
@@ -148,7 +148,7 @@ def heavy_read(number: int):
 
 
 def fill(disk: CuttableDisk) -> None:
-    """Somebody else takes every last byte."""
+    """Another program fills the disk completely."""
     with (disk.mount / "filler").open("wb", buffering=0) as file:
         for size in (1 << 20, 1 << 12, 1):
             with contextlib.suppress(OSError):
@@ -156,7 +156,7 @@ def fill(disk: CuttableDisk) -> None:
                     file.write(b"x" * size)
 
 
-def test_a_disk_that_fills_up_stops_the_growth_and_loses_no_read(disk):
+def test_disk_that_fills_up_stops_the_growth_and_loses_no_read(disk):
     """Long before the disk is full pictures go first, counted; every read is there."""
     unit = Unit(disk, Limits(max_bytes=2**40, min_free_bytes=8 * 2**20, ballast_bytes=2**20))
     for number in range(1, 400):
@@ -169,8 +169,8 @@ def test_a_disk_that_fills_up_stops_the_growth_and_loses_no_read(disk):
     unit.outbox.close()
 
 
-def test_a_disk_filled_by_others_is_said_and_survived(disk):
-    """The last byte is gone: the ballast gives room, then the caller keeps the read; with room again all goes on."""
+def test_disk_filled_by_others_is_reported_and_loses_no_read(disk):
+    """The disk is full: the ballast is deleted, then the caller keeps the read; with free space work continues."""
     unit = Unit(disk, Limits(min_free_bytes=0, ballast_bytes=2**20))
     unit.append(5)
     fill(disk)

@@ -96,13 +96,13 @@ def send_all(folder: Path, keys: Path, registry: Registry, port: int, records: l
     outbox, _ = open_outbox(folder / "unit", encoder, limits=Limits(min_free_bytes=0, ballast_bytes=0))
     outbox.append(records)
     reader = OutboxReader(outbox.path)
-    mail, commands, clock = UplinkQueue(), ReadQueue(), RealClock()
+    uplink_queue, commands, clock = UplinkQueue(), ReadQueue(), RealClock()
     link = LinkMqtt(MqttLinkConfig(kind="mqtt", host="127.0.0.1", port=port, unit=UNIT))
-    believes = ReceiptVerifier.of([ring.receipts.public])
-    uplink = Uplink(link, reader, commands.answer, unit=UNIT, boot_id=BOOT, believes=believes)
+    verifier = ReceiptVerifier.of([ring.receipts.public])
+    uplink = Uplink(link, reader, commands.add_command, unit=UNIT, boot_id=BOOT, verifier=verifier)
     supervisor = Supervisor(clock)
-    supervisor.spawn("uplink", uplink_loop(uplink, mail, clock, on_link=lambda *_: None))
-    link.start(mail.event, subscribe=heard_by_unit(UNIT), will=None)
+    supervisor.spawn("uplink", uplink_loop(uplink, uplink_queue, clock, on_link=lambda *_: None))
+    link.start(uplink_queue.event, subscribe=heard_by_unit(UNIT), will=None)
     until_ns = clock.mono_ns() + round(WAIT_S * 1e9)
     while outbox.stats().used_bytes and clock.mono_ns() < until_ns:
         if found := commands.take():
@@ -155,7 +155,7 @@ def test_a_type_declared_in_one_file_goes_from_the_unit_to_export_and_verify(tmp
         broker.kill()
 
 
-def test_an_older_station_keeps_a_newer_units_records_and_understands_them_after_its_update(tmp_path, keys):
+def test_older_station_keeps_unknown_records_and_decodes_them_after_its_update(tmp_path, keys):
     """Stored, receipted, exported and proven as they are; projected when the station knows the type."""
     newer, older = released_registry().with_type(RECORD_TYPE), released_registry()
     broker = Mosquitto(tmp_path).start()

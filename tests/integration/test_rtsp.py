@@ -72,7 +72,7 @@ def eventually(camera: CameraDevice):
             continue
 
 
-def test_a_stream_is_read_lost_and_found_again():
+def test_rtsp_stream_is_reopened_after_a_loss():
     """Red is red, the frame is of now; killed: absent is said in time; back on the same port: numbers go on."""
     with serving() as port:
         camera = camera_at(port)
@@ -94,7 +94,7 @@ def test_a_stream_is_read_lost_and_found_again():
         camera.close()
 
 
-def test_a_late_consumer_gets_the_newest_frame():
+def test_slow_consumer_gets_the_newest_frame():
     """Frames that nobody took are gone, and numbered: no backlog of old ones builds up."""
     enough = threading.Event()
     with serving() as port:
@@ -105,7 +105,7 @@ def test_a_late_consumer_gets_the_newest_frame():
         camera.close()
 
 
-def test_a_wrong_password_is_said_and_nothing_shows_the_right_one(capfd):
+def test_wrong_rtsp_password_is_reported_and_no_password_is_shown(capfd):
     """Neither FFmpeg's own words on the terminal, nor the log, nor the error hold it."""
     with serving() as port, structlog.testing.capture_logs() as logs:
         camera = camera_at(port, word="wr0ng")
@@ -117,7 +117,7 @@ def test_a_wrong_password_is_said_and_nothing_shows_the_right_one(capfd):
     assert "wr0ng" not in said
 
 
-def test_the_stream_is_asked_for_over_tcp(capfd):
+def test_rtsp_uses_tcp(capfd):
     """UDP is not even tried: the server refuses it, and would have said so."""
     with serving() as port:
         camera = camera_at(port)

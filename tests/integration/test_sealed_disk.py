@@ -65,8 +65,8 @@ def run_agent(disk: CuttableDisk, drive: Path, seal: str) -> int:
 
 
 @pytest.mark.parametrize("sealed", [True, False], ids=["sealed", "open"])
-def test_a_whole_device_image_holds_no_plate_and_no_picture(disk, tmp_path, repo, sealed):
-    """The run without seals shows that the search would find them."""
+def test_disk_image_of_a_sealing_unit_contains_no_plate_and_no_picture(disk, tmp_path, repo, sealed):
+    """The run without sealing shows that the search would find them."""
     drive = repo / "tests" / "drives" / "city-day"
     table, _ = fresh_keys(tmp_path / "keys", "unit-07")
     lines = "\n".join(f'{key} = "{value}"' for key, value in table.items()) if sealed else 'mode = "off"'

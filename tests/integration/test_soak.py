@@ -1,4 +1,4 @@
-"""A day of the soak; `make soak` lives through the week."""
+"""A day of the soak test; `make soak` runs a week."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 pytestmark = pytest.mark.integration
 
 
-def test_a_simulated_day_with_random_faults_keeps_every_promise(repo):
+def test_simulated_day_with_random_faults(repo):
     done = subprocess.run(
         [sys.executable, "-m", "tests.soak", "--days", "1", "--minutes", "0.4", "--seed", "5"],
         cwd=repo,

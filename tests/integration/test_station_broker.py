@@ -1,4 +1,4 @@
-"""The station on real brokers: mosquitto and the embedded one, with real connections, deaths and restarts."""
+"""The station on real brokers, mosquitto and the embedded one, with real connections, kills and restarts."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ def test_reads_are_receipted_through_mosquitto(mosquitto: Mosquitto, tmp_path: P
 
 
 def test_reads_are_receipted_through_the_embedded_broker(embedded: EmbeddedBroker, tmp_path: Path) -> None:
-    """Without any other program, reads and their receipts get through."""
+    """Reads and receipts are delivered without any other program."""
     with (
         station(tmp_path / "s.db", embedded.port, five=False) as (_, _, store),
         unit_client(embedded.port, five=False) as unit,
@@ -200,8 +200,8 @@ def test_reads_are_receipted_through_the_embedded_broker(embedded: EmbeddedBroke
 
 
 @pytest.mark.parametrize("five", [True, False])
-def test_retained_status_is_known_to_a_late_station(mosquitto: Mosquitto, tmp_path: Path, five: bool) -> None:
-    """A station that starts after the unit still learns its status: shared subscriptions would not tell."""
+def test_station_started_later_gets_the_retained_status(mosquitto: Mosquitto, tmp_path: Path, five: bool) -> None:
+    """A station started after the unit gets its status, which shared subscriptions would not deliver."""
     status = Status(unit=UNIT, boot_id=bytes(16), state=UnitState.ONLINE, reason="", software="sw", models=())
     with unit_client(mosquitto.port, five=five) as unit:
         unit.publish(Channel.STATUS, encode(status), retain=True)
@@ -213,8 +213,8 @@ def test_retained_status_is_known_to_a_late_station(mosquitto: Mosquitto, tmp_pa
             assert [row.state for row in store.units()] == ["online"]
 
 
-def test_garbage_is_refused_and_the_station_goes_on(mosquitto: Mosquitto, tmp_path: Path) -> None:
-    """A nack names the payload; the next read is stored."""
+def test_garbage_is_refused_with_a_nack(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    """A nack refers to the payload; the next read is stored."""
     with (
         station(tmp_path / "s.db", mosquitto.port, five=True) as (_, ingest, _),
         unit_client(mosquitto.port, five=True) as unit,
@@ -229,8 +229,8 @@ def test_garbage_is_refused_and_the_station_goes_on(mosquitto: Mosquitto, tmp_pa
         assert (ingest.counts.malformed, ingest.counts.oversized) == (1, 1)
 
 
-def test_station_comes_back_after_the_broker_was_killed(mosquitto: Mosquitto, tmp_path: Path) -> None:
-    """A broker that dies is waited for; what is sent afterwards is stored and receipted."""
+def test_station_reconnects_after_the_broker_was_killed(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    """The station waits for a killed broker; what is sent afterwards is stored and receipted."""
     with station(tmp_path / "s.db", mosquitto.port, five=True) as (service, _, store):
         with unit_client(mosquitto.port, five=True) as unit:
             unit.publish(Channel.READ, payload(1))
@@ -278,7 +278,7 @@ def send_until(unit: UnitClient, receipted: set[int], total: int, enough: int) -
             continue
 
 
-def test_killed_station_loses_nothing_and_stores_none_twice(mosquitto: Mosquitto, tmp_path: Path) -> None:
+def test_killed_station_loses_no_read_and_stores_none_twice(mosquitto: Mosquitto, tmp_path: Path) -> None:
     """kill -9 in the middle of a stream, several times: every read that was receipted is in the file, and all get
     there once, however often the unit had to send them again."""
     path = tmp_path / "s.db"
@@ -302,8 +302,8 @@ def test_killed_station_loses_nothing_and_stores_none_twice(mosquitto: Mosquitto
     store.close()
 
 
-def test_command_serves_with_the_embedded_broker_and_ends_when_told(tmp_path: Path) -> None:
-    """`patrol-lpr station` alone: it serves, ends cleanly at SIGTERM with a summary, and puts no plate in a pipe."""
+def test_station_command_serves_with_the_embedded_broker_and_ends_on_sigterm(tmp_path: Path) -> None:
+    """`patrol-lpr station` serves, ends cleanly at SIGTERM with a summary, and writes no plate into a pipe."""
     path = tmp_path / "s.db"
     port = free_port()
     process = subprocess.Popen(
@@ -336,8 +336,8 @@ def resend_until_receipted(unit: UnitClient, seq: int) -> None:
     raise TimeoutError("no receipt")
 
 
-def test_two_stations_with_one_file_each_share_the_work(mosquitto: Mosquitto, tmp_path: Path) -> None:
-    """A shared subscription gives each read to one of the stations: none is stored by both, none is lost."""
+def test_two_stations_share_a_subscription(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    """A shared subscription delivers each read to one of the stations: none is stored by both, none is lost."""
     opened: list[tuple[StationService, Store]] = []
     for number in (1, 2):
         store = open_store(tmp_path / f"{number}.db")
@@ -359,8 +359,8 @@ def test_two_stations_with_one_file_each_share_the_work(mosquitto: Mosquitto, tm
     assert all(shares)
 
 
-def test_unreachable_broker_does_not_keep_the_station_from_ending(tmp_path: Path) -> None:
-    """Nothing listens: the station tries again until it is closed."""
+def test_station_ends_although_the_broker_is_unreachable(tmp_path: Path) -> None:
+    """The station retries until it is closed."""
     store = open_store(tmp_path / "s.db")
     service = StationService(
         BrokerAddress(HOST, free_port()), Ingest(store, "s", lambda: 1), station="s", backoff=Backoff(0.01, 0.02)
@@ -372,8 +372,8 @@ def test_unreachable_broker_does_not_keep_the_station_from_ending(tmp_path: Path
     store.close()
 
 
-def test_wrong_certificates_are_named_at_the_start(tmp_path: Path) -> None:
-    """What can never work is an error at once, not a warning for ever."""
+def test_invalid_certificates_are_an_error_at_the_start(tmp_path: Path) -> None:
+    """A permanent misconfiguration is an error at once, not a repeated warning."""
     store = open_store(tmp_path / "s.db")
     address = BrokerAddress(HOST, 8883, ca=tmp_path / "absent.pem")
     with pytest.raises(BrokerError, match="certificates cannot be used"):
@@ -381,8 +381,8 @@ def test_wrong_certificates_are_named_at_the_start(tmp_path: Path) -> None:
     store.close()
 
 
-def test_shipped_access_list_lets_each_do_its_part_and_no_more(repo: Path, tmp_path: Path) -> None:
-    """With the list that is shipped, a unit gets its receipts and cannot speak for another."""
+def test_shipped_access_list(repo: Path, tmp_path: Path) -> None:
+    """A unit gets its receipts and cannot publish as another."""
     shutil.copy(repo / "provision/broker/acl", tmp_path / "acl")
     passwords = tmp_path / "passwords"
     tool = shutil.which("mosquitto_passwd")
@@ -409,8 +409,8 @@ def test_shipped_access_list_lets_each_do_its_part_and_no_more(repo: Path, tmp_p
     assert (service.counts.messages, ingest.counts.reads) == (1, 1)
 
 
-def test_password_opens_the_broker_and_a_wrong_one_does_not(tmp_path: Path) -> None:
-    """User and password reach the broker; a refusal is tried again, never fatal."""
+def test_broker_with_password(tmp_path: Path) -> None:
+    """User and password are sent to the broker; a refusal is retried, never fatal."""
     passwords = tmp_path / "passwords"
     tool = shutil.which("mosquitto_passwd")
     assert tool, "mosquitto_passwd is not installed: apt-get install mosquitto"
@@ -440,14 +440,14 @@ def test_password_opens_the_broker_and_a_wrong_one_does_not(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1"])  # noqa: S104 - this is what must be refused
-def test_embedded_broker_stays_on_the_loopback_interface(host: str) -> None:
-    """It lets anybody in, so nobody outside may reach it."""
-    with pytest.raises(BrokerError, match="loopback interface only"):
+def test_embedded_broker_listens_on_the_loopback_interface_only(host: str) -> None:
+    """It has no access control, so it must not be reachable from outside."""
+    with pytest.raises(BrokerError, match="only on the loopback interface"):
         EmbeddedBroker(host)
 
 
 def test_embedded_broker_names_a_port_that_is_taken(embedded: EmbeddedBroker) -> None:
-    """Two stations on one machine: the second says which port and what to do."""
+    """Two stations on one machine: the error of the second names the port and what to do."""
     second = EmbeddedBroker(port=embedded.port)
     with pytest.raises(BrokerError, match=f"cannot listen on 127.0.0.1:{embedded.port}.*--port"):
         second.start()

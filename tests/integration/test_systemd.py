@@ -1,4 +1,4 @@
-"""The units as they are shipped: checked by systemd's own tools, and booted with our installer under systemd-nspawn."""
+"""The shipped systemd units: checked by systemd's tools, and booted with the installer under systemd-nspawn."""
 
 from __future__ import annotations
 
@@ -147,8 +147,8 @@ systemctl --no-block poweroff
 """
 
 
-def test_systemd_finds_nothing_wrong(repo, tmp_path):
-    """Where the program lies is the installer's matter; everything else must be as systemd wants it."""
+def test_systemd_analyze_verify(repo, tmp_path):
+    """Everything but the program's path, which depends on the installation."""
     shipped = [*(repo / "systemd" / name for name in UNITS), *(repo / "provision").glob("*/*.service")]
     for path in shipped:
         text = re.sub(
@@ -165,12 +165,12 @@ def test_systemd_finds_nothing_wrong(repo, tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_every_service_is_in_the_list_of_exposures(repo):
+def test_every_service_has_an_exposure_limit(repo):
     assert {path.name for path in (repo / "systemd").glob("*.service")} == set(EXPOSURE)
 
 
 @pytest.mark.parametrize(("name", "most"), EXPOSURE.items())
-def test_services_are_exposed_as_little_as_can_be(repo, name, most):
+def test_systemd_analyze_security(repo, name, most):
     done = subprocess.run(
         ["systemd-analyze", "security", "--offline=true", str(repo / "systemd" / name)],
         capture_output=True, text=True, check=True,
@@ -180,7 +180,7 @@ def test_services_are_exposed_as_little_as_can_be(repo, name, most):
     assert float(overall[1]) <= most
 
 
-def test_an_installed_system_boots_runs_restarts_stops_and_switches_itself_off(repo, tmp_path):
+def test_installed_system_boots_restarts_stops_and_powers_off(repo, tmp_path):
     root = installed_root(repo, tmp_path)
     shutil.copytree(repo / "tests/drives/city-day/frames", root / "frames")
     fresh_keys(tmp_path / "keys", "unit-07")
@@ -235,8 +235,8 @@ def test_an_installed_system_boots_runs_restarts_stops_and_switches_itself_off(r
     assert stats.reads == stats.appended
 
 
-def test_an_agent_that_cannot_stay_up_ends_in_a_reboot(repo, tmp_path):
-    """Ten restarts that do not help: the whole board starts again."""
+def test_agent_that_keeps_failing_causes_a_reboot(repo, tmp_path):
+    """Ten restarts do not help: the board is rebooted."""
     root = plain_root(tmp_path)
     (tmp_path / "no wheels").mkdir()
     install_into(root, systemd=repo / "systemd", wheels=tmp_path / "no wheels")
@@ -254,8 +254,8 @@ def test_an_agent_that_cannot_stay_up_ends_in_a_reboot(repo, tmp_path):
     assert (root / "var/lib/patrol-lpr/log").read_text() == "start\n" * 10
 
 
-def test_a_fleet_image_makes_its_environment_and_enrols_itself(repo, tmp_path):
-    """What the image builder puts into a plain Debian is all a unit needs, without a network."""
+def test_fleet_image_creates_its_environment_and_enrols(repo, tmp_path):
+    """A plain Debian with the image builder's files is complete, without a network."""
     root = image_root(repo, tmp_path)
     said, console = boot_with_probe(
         root, _FIRST_BOOT, timeout_s=300, after="patrol-lpr-setup.service multi-user.target"

@@ -1,4 +1,4 @@
-"""Mutual TLS on the broker as it is shipped: who gets in, who is heard, what happens when certificates change."""
+"""Mutual TLS on the shipped broker: access, permissions, and changes of certificates."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def wait_for(events: queue.Queue, kind: type):
             return event
 
 
-def test_a_unit_with_its_certificate_sends_and_hears(rig):
+def test_unit_with_certificate_publishes_and_receives(rig):
     listener = rig.link("station", subscribe=("lpr/1/+/up/read",))
     wait_for(listener, LinkUp)
     unit = rig.link("unit-07", subscribe=("lpr/1/unit-07/dn/receipt",))
@@ -81,8 +81,8 @@ def test_a_unit_with_its_certificate_sends_and_hears(rig):
     assert wait_for(unit, Received).payload == b"a receipt"
 
 
-def test_nobody_speaks_or_hears_in_the_name_of_another(rig):
-    """The broker grants a forbidden subscription: what counts is that nothing is delivered."""
+def test_unit_cannot_publish_or_subscribe_as_another(rig):
+    """The broker accepts a forbidden subscription, but nothing is delivered."""
     station = rig.link("station", subscribe=("lpr/1/+/up/read",))
     wait_for(station, LinkUp)
     thief = rig.link("unit-08", subscribe=("lpr/1/+/dn/receipt", "lpr/1/+/up/#"))
@@ -100,7 +100,7 @@ def test_nobody_speaks_or_hears_in_the_name_of_another(rig):
     assert wait_for(thief, Received).payload == b"for 08"
 
 
-def test_the_broker_has_no_way_in_without_a_certificate(rig):
+def test_broker_refuses_clients_without_certificate(rig):
     plain = Client(CallbackAPIVersion.VERSION2)
     heard = threading.Event()
     plain.on_connect = lambda *_: heard.set()
@@ -121,7 +121,7 @@ def test_the_broker_has_no_way_in_without_a_certificate(rig):
     anonymous.close()
 
 
-def test_a_broker_of_another_authority_is_not_trusted(rig):
+def test_broker_of_another_authority_is_refused(rig):
     other = make_authority(rig.folder / "other", "Somebody else")
     home = rig.folder / "keys-unit-07"
     rig.broker.give("unit-07", into=home)
@@ -130,8 +130,8 @@ def test_a_broker_of_another_authority_is_not_trusted(rig):
     assert "certificate verify failed" in wait_for(events, LinkDown).reason.lower()
 
 
-def test_an_expired_certificate_is_refused_and_its_renewal_is_taken_up_without_a_restart(rig):
-    """Nobody touches the agent: the file is replaced, and the next connection uses it."""
+def test_renewed_certificate_is_used_without_a_restart(rig):
+    """The agent is not restarted: the file is replaced, and the next connection uses it."""
     home = rig.folder / "keys-unit-07"
     past = dt.datetime.now(dt.UTC) - dt.timedelta(days=30)
     rig.broker.give("unit-07", into=home, days=1, now=past)
@@ -149,7 +149,7 @@ def wait_until(events: queue.Queue, words: str) -> LinkDown:
     return event
 
 
-def test_a_revoked_certificate_gets_in_no_more(rig):
+def test_revoked_certificate_is_refused(rig):
     events = rig.link("unit-07")
     wait_for(events, LinkUp)
     cert = (rig.folder / "keys-unit-07" / "unit-07.pem").read_bytes()
@@ -163,20 +163,20 @@ def test_a_revoked_certificate_gets_in_no_more(rig):
     wait_for(fresh, LinkUp)
 
 
-def test_a_missing_certificate_is_said_at_the_start(tmp_path):
+def test_missing_certificate_is_an_error_at_the_start(tmp_path):
     tls = TlsConfig(ca=tmp_path / "absent.pem")
     with pytest.raises(HwConfigError, match="certificates cannot be used"):
         LinkMqtt(MqttLinkConfig(kind="mqtt", host="127.0.0.1", unit="u", tls=tls))
 
 
-def test_plain_tcp_stays_on_this_machine():
+def test_plain_tcp_is_for_localhost_only():
     with pytest.raises(ValueError, match="tls is missing"):
         MqttLinkConfig(kind="mqtt", host="mqtt.example.org", unit="u")
     with pytest.raises(BrokerError, match="another machine"):
         StationService(BrokerAddress("mqtt.example.org"), None, station="s").start()
 
 
-def test_a_key_of_another_pair_is_said(tmp_path):
+def test_key_that_does_not_match_its_certificate_is_an_error(tmp_path):
     authority = make_authority(tmp_path / "ca", "fleet")
     (key, _), (_, cert) = issue(authority, "a"), issue(authority, "b")
     write_private(tmp_path / "a.key", key)

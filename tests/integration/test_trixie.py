@@ -83,8 +83,8 @@ def trixie(tmp_path_factory, repo):
         run("umount", str(root / "mnt"))
 
 
-def test_the_products_camera_on_picamera2_itself(trixie, repo):
-    """Opens what the pipeline grants, newest frame first, reads plates, survives stalls, leaks nothing."""
+def test_camera_on_real_picamera2(trixie, repo):
+    """Opens the granted formats, gives the newest frame, reads plates, recovers from stalls, leaks nothing."""
     run("chroot", str(trixie), "gcc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", "/usr/lib/dma_heap.so",
         "/src/tests/trixie/dma_heap.c", "-ldl")  # fmt: skip
     (trixie / "usr/share/libcamera/pipeline/virtual").mkdir(parents=True, exist_ok=True)

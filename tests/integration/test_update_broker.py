@@ -15,7 +15,7 @@ from agent.sync.transfer import FileTransfer, Transfers
 from agent.sync.uplink import Uplink
 from agent.update.fetch import update_kind
 from agent.update.trial import HealthSample
-from cli.update import held
+from cli.update import fetched_update
 from hw.backoff import Backoff
 from hw.config import MqttLinkConfig, TlsConfig
 from hw.link_mqtt import LinkMqtt
@@ -57,7 +57,7 @@ class NothingWaits:
     def priorities(self):
         return []
 
-    def pictures(self, lane, *, after_pic, limit):
+    def pictures(self, priority, *, after_pic, limit):
         return []
 
     def jpeg(self, pic):
@@ -100,7 +100,7 @@ class Car:
                 self.uplink.handle(self.events.get(timeout=0.02), self.now_ns)
             self.now_ns += 50_000_000
             self.desk.step(HealthSample(1, (1,), late=False, link_up=self.uplink.is_up), 0, self.now_ns)
-            report = self.desk.news("unit-07", BOOT, bytes(32), again=False)
+            report = self.desk.report("unit-07", BOOT, bytes(32), again=False)
             if report is not None:
                 self.uplink.set_report(report)
             self.uplink.pump(self.now_ns)
@@ -143,7 +143,7 @@ def reported(db):
     return None if row.report is None else decode(row.report, UpdateReport)
 
 
-def test_an_update_is_offered_fetched_staged_and_reported_whatever_is_killed_meanwhile(tmp_path, broker):
+def test_update_is_fetched_staged_and_reported_despite_kills(tmp_path, broker):
     db = tmp_path / "station.db"
     open_store(db).close()
     station = serve(broker, tmp_path, db)
@@ -164,7 +164,7 @@ def test_an_update_is_offered_fetched_staged_and_reported_whatever_is_killed_mea
     inbox = car.state / INBOX
     car.until(inbox.exists)
     assert inbox.read_bytes() == data
-    with held(inbox) as file:
+    with fetched_update(inbox) as file:
         assert car.unit.apply(file.read()).release == 42
     car.until(lambda: (told := reported(db)) is not None and told.state is UpdateState.TRIAL)
     car.unit.releases.start()
@@ -177,8 +177,8 @@ def test_an_update_is_offered_fetched_staged_and_reported_whatever_is_killed_mea
     station.close()
 
 
-def test_a_desired_configuration_reaches_a_unit_that_was_away_and_a_refusal_comes_back(tmp_path, broker):
-    """The offer is retained: the station is long gone when the unit asks, and comes back for the bytes."""
+def test_configuration_update_of_an_offline_unit_and_its_refusal(tmp_path, broker):
+    """The offer is retained: the station is offline when the unit gets it, and comes back for the bytes."""
     db = tmp_path / "station.db"
     open_store(db).close()
     car = Car(tmp_path, broker)
@@ -191,7 +191,7 @@ def test_a_desired_configuration_reaches_a_unit_that_was_away_and_a_refusal_come
     inbox = car.state / INBOX
     car.until(inbox.exists)
     car.unit.tools.wrong = "log.level: input should be 'debug', 'info', 'warning' or 'error'"
-    with pytest.raises(ValueError, match=r"log\.level"), held(inbox) as file:
+    with pytest.raises(ValueError, match=r"log\.level"), fetched_update(inbox) as file:
         car.unit.apply(file.read())
     car.until(lambda: (told := reported(db)) is not None and told.state is UpdateState.REFUSED)
     told = reported(db)
@@ -202,7 +202,7 @@ def test_a_desired_configuration_reaches_a_unit_that_was_away_and_a_refusal_come
     shutil.rmtree(car.state)
 
 
-def test_only_the_station_offers(tmp_path, broker):
+def test_only_the_station_can_publish_offers(tmp_path, broker):
     """A unit that publishes an offer, to another or to itself, is refused by the broker."""
     car = Car(tmp_path, broker)
     car.until(lambda: car.uplink.is_up)

@@ -88,40 +88,40 @@ def pi(steps, boards, card):
         guest.kill()
 
 
-def test_the_probe_came_through(pi):
+def test_probe_completed(pi):
     assert "failed" not in pi, pi["failed"]
     assert pi["model"].startswith("Raspberry Pi 3 Model B")
 
 
 @pytest.mark.parametrize("lamp", list(Lamp))
 def test_every_lamp_pattern_is_on_the_pin(pi, lamp):
-    """Blinking patterns show both levels, recording only light, off only dark."""
+    """Blinking patterns show both levels, recording only on, off only off."""
     steady = {Lamp.RECORDING: [True], Lamp.OFF: [False]}
     assert pi[f"lamp {lamp.value}"] == ([False, True] if lamp in BLINK_S else steady[lamp])
 
 
 @pytest.mark.parametrize("sound", list(Buzz))
-def test_every_sound_is_on_the_pin(pi, sound):
+def test_every_buzzer_pattern_is_on_the_pin(pi, sound):
     assert pi[f"sound {sound.value}"] == 1
 
 
-def test_hit_lamp_hush_and_illuminator(pi):
+def test_hit_lamp_acknowledge_and_illuminator(pi):
     assert pi["hit lamp"] == [False, True]
     assert pi["hushed"] == [False, False]
     assert pi["illuminator"] == [True]
 
 
-def test_a_pin_that_somebody_holds_and_a_chip_that_is_not_there_are_named(pi):
+def test_busy_pin_and_missing_chip_are_reported(pi):
     assert pi["taken"].startswith("panel: GPIO 5 cannot be used")
     assert pi["no chip"].startswith("panel: /dev/gpiochip9 cannot be used")
     assert pi["claimed after close"] == 0
 
 
-def test_inputs_are_at_rest(pi):
+def test_inputs_are_inactive(pi):
     assert (pi["ignition_on"], pi["presses"]) == (False, 0)
 
 
-def test_doctor_sees_that_the_clock_is_months_wrong(pi):
+def test_doctor_detects_a_clock_months_off(pi):
     clock = pi["doctor"]["clock"]
     assert clock["mark"] == "fail"
     assert "no certificate is valid yet" in clock["detail"]

@@ -12,7 +12,7 @@ from tests.integration.test_trixie import trixie  # noqa: F401 - a fixture
 pytestmark = pytest.mark.integration
 
 
-def test_the_fast_tests_on_this_python(trixie):  # noqa: F811 - the fixture
+def test_fast_tests_on_python_313(trixie):  # noqa: F811 - the fixture
     command = "cd /src && exec /venv/bin/python -m pytest tests -m 'not integration' -q"
     said = run("chroot", str(trixie), "sh", "-c", command)
     passed = re.search(r"^(\d+) passed, \d+ deselected", said, flags=re.MULTILINE)

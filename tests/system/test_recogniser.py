@@ -36,7 +36,7 @@ def sure(frames: list[list[tuple[str, float]]]) -> set[str]:
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_the_plates_of_the_drives_read_the_same_on_aarch64(installed, repo, steps, runtime):
+def test_recogniser_reads_the_same_plates_on_aarch64(installed, repo, steps, runtime):
     """The runtimes round differently on the two processors, by one step of 256: texts at the edge come and go."""
     drives = sorted(path.name for path in (repo / "tests/drives").iterdir() if path.is_dir())
     with steps.step(f"recogniser on aarch64, {runtime}"), ThreadPoolExecutor(2) as pool:

@@ -1,4 +1,4 @@
-"""From a blank card to the scrapyard, on an emulated board: each test looks at one promise of the same life.
+"""The whole life of a unit on an emulated board, from a blank card on; each test checks one aspect of the same run.
 
 First boot, enrolment, a drive; the cable is cut in the middle; a second boot, the kernel hangs and the watchdog bites;
 a third boot by itself, and the ignition goes off.
@@ -200,8 +200,8 @@ def third_boot(guest, fleet, steps, seen) -> None:
     seen.last_lines = guest.lines[-200:]
 
 
-def test_the_first_boot_makes_the_environment_enrols_and_starts_the_agent(life):
-    """An enrolment that failed at first, for want of a network, is tried again, and the agent starts after it."""
+def test_first_boot_creates_the_environment_enrols_and_starts_the_agent(life):
+    """An enrolment that failed first, without a network, is retried, and the agent starts after it."""
     assert (life.first["setup"], life.first["enrol"], life.first["agent"]) == ("active",) * 3
     assert (life.first["poweroff"], life.first["renew"]) == ("active", "active")
     assert life.first["failed"] == "0"
@@ -210,20 +210,20 @@ def test_the_first_boot_makes_the_environment_enrols_and_starts_the_agent(life):
     assert life.first["key"] == "600:root"
 
 
-def test_the_emulated_unit_reads_what_this_machine_reads(life):
+def test_emulated_unit_reads_the_same_plates(life):
     texts = [read.text for read in life.boots[0]]
     assert len(texts) >= 12
     assert texts == life.twin[: len(texts)]
 
 
-def test_the_reads_carry_the_place_of_the_serial_receiver(life):
+def test_reads_have_the_position_of_the_serial_receiver(life):
     placed = [read for boot in life.boots for read in boot if read.lat_deg is not None]
     assert len(placed) >= 12
     assert all(45 <= read.lat_deg < 45.2 and read.lon_deg == pytest.approx(-100) for read in placed)
 
 
-def test_no_committed_read_is_lost_when_the_power_is_cut(life):
-    """Also not those that the station had not seen when it happened."""
+def test_power_cut_of_the_board_loses_no_committed_read(life):
+    """Including those that the station had not received before."""
     stored = {read.read_id.hex() for boot in life.boots for read in boot}
     assert len(life.ids_before_cut) >= 16
     assert [at for at, _ in life.ids_before_cut if at not in stored] == []
@@ -231,7 +231,7 @@ def test_no_committed_read_is_lost_when_the_power_is_cut(life):
     assert life.audit[0] == 0, life.audit[1]
 
 
-def test_a_hung_kernel_is_reset_by_the_watchdog_that_systemd_fed(life):
+def test_hung_kernel_is_reset_by_the_hardware_watchdog(life):
     identity, state, timeout_s = life.first["watchdog"].split()
     assert (identity, state) == ("i6300ESB_timer", "active")
     assert float(timeout_s) <= 15.999, "more than a Pi's watchdog can do"
@@ -239,13 +239,13 @@ def test_a_hung_kernel_is_reset_by_the_watchdog_that_systemd_fed(life):
     assert len(life.boots) == 3, "no read came after the reset"
 
 
-def test_the_ignition_ends_the_drive_and_switches_the_board_off(life):
+def test_ignition_off_powers_the_board_off(life):
     assert (life.shutdown["guest"], life.exit_code) == (True, 0)
     assert any("Power down" in line for line in life.last_lines)
     assert life.state == "offline"
 
 
-def test_doctor_finds_the_emulated_unit_well(life):
+def test_doctor_reports_the_emulated_unit_as_healthy(life):
     wrong = {what: told for what, told in life.doctor.items() if told[0] == "fail"}
     assert set(wrong) == {"receiver", "panel"}, "those two belong to the agent that runs beside it"
     assert "GPIO 5 cannot be used: 'GPIO busy'" in life.doctor["panel"][1]
@@ -253,5 +253,5 @@ def test_doctor_finds_the_emulated_unit_well(life):
     assert life.doctor["keys"][0] == "ok"
 
 
-def test_no_plate_is_on_any_console(life):
+def test_console_shows_no_plate(life):
     assert [text for text in set(life.twin) if text in life.consoles] == []

@@ -1,4 +1,4 @@
-"""Updates under a real systemd: a good one is kept, a crashing and a never well one leave again, no read is lost."""
+"""Updates under a real systemd: commit, roll back of crashing and unhealthy releases, no read lost."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def release(
     return make_update(out, sources, Terms(number, ("unit-*",), now_s - 3600, now_s + 3600), key, base=base)
 
 
-def test_updates_are_kept_or_left_by_themselves_and_no_read_is_lost(repo, tmp_path):
+def test_updates_are_committed_or_rolled_back_and_no_read_is_lost(repo, tmp_path):
     root = installed_root(repo, tmp_path, keep_wheels=tmp_path / "wheels")
     shutil.copytree(repo / "tests/drives/city-day/frames", root / "frames")
     fresh_keys(tmp_path / "keys", "unit-07")

@@ -17,19 +17,19 @@ def frame(seq: int, t_ms: float) -> Frame:
     return Frame(seq, "front", round(t_ms * 1e6), PIXEL, 1000, 1.0)
 
 
-def test_gaps_in_the_sequence_are_dropped_frames() -> None:
+def test_gaps_in_frame_numbers_are_dropped_frames() -> None:
     """The camera numbers what it delivered; what is missing was lost before us."""
-    pacer = FrameRateLimiter()
+    limiter = FrameRateLimiter()
 
-    assert [pacer.take(frame(s, s * 50)).dropped for s in (3, 4, 7, 8)] == [0, 0, 2, 0]
+    assert [limiter.take(frame(s, s * 50)).dropped for s in (3, 4, 7, 8)] == [0, 0, 2, 0]
 
 
 @given(st.floats(1, 60), st.floats(1, 60), st.integers(50, 300))
-def test_the_mean_rate_is_the_limit_or_the_cameras(limit_fps: float, camera_fps: float, count: int) -> None:
+def test_mean_rate_is_the_limit_or_the_cameras_rate(limit_fps: float, camera_fps: float, count: int) -> None:
     """A limit neither starves a slower camera nor lets a faster one through."""
-    pacer = FrameRateLimiter(max_fps=limit_fps)
+    limiter = FrameRateLimiter(max_fps=limit_fps)
 
-    processed = sum(pacer.take(frame(i, i * 1000 / camera_fps)).look for i in range(count))
+    processed = sum(limiter.take(frame(i, i * 1000 / camera_fps)).process for i in range(count))
 
     expected = min(count, count * limit_fps / camera_fps)
     assert processed == pytest.approx(expected, abs=2 + 0.02 * count)

@@ -1,4 +1,4 @@
-"""The committer and a disk that takes nothing: every read is held and told, and memory does not fill with pictures."""
+"""The committer with an unwritable disk: every read is kept, and memory for pictures is bounded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.builders import BOOT, make_encoder, make_read
 class Ready:
     """A geotagger whose reads are made already."""
 
-    held = 0
+    waiting = 0
 
     def __init__(self) -> None:
         self.reads: list = []
@@ -60,23 +60,23 @@ def parts(tmp_path):
 @pytest.mark.parametrize(
     ("error", "counted"), [(OutboxFullError("full"), "disk_full"), (OutboxDiskError("EIO"), "disk_failed")]
 )
-def test_reads_are_held_until_the_disk_takes_them(parts, error, counted):
-    """Refused again and again, counted, and committed in order when the disk is well."""
+def test_reads_are_kept_until_the_disk_is_writable(parts, error, counted):
+    """Failed writes are counted, and reads are committed in order after recovery."""
     committer, ready, disk, outbox = parts
     disk.error = error
     for number in range(1, 4):
         ready.reads = [make_read(number)]
-        settled = committer.commit_ready(number)
-        assert (settled.stuck, settled.reads, committer.stuck) == (True, (), True)
+        result = committer.commit_ready(number)
+        assert (result.stuck, result.reads, committer.stuck) == (True, (), True)
     assert (getattr(committer.counts, counted), committer.waiting) == (3, 3)
     disk.error = None
-    settled = committer.commit_ready(9)
-    assert (settled.seqs, committer.stuck, committer.waiting) == ((1, 2, 3), False, 0)
+    result = committer.commit_ready(9)
+    assert (result.seqs, committer.stuck, committer.waiting) == ((1, 2, 3), False, 0)
     assert outbox.stats().reads == 3
 
 
-def test_answers_are_held_too(parts):
-    """A receipt that could not be carried out is carried out later."""
+def test_receipts_are_kept_until_the_disk_is_writable(parts):
+    """A receipt that could not be applied is applied later."""
     committer, ready, disk, outbox = parts
     ready.reads = [make_read(1)]
     committer.commit_ready(0)
@@ -88,7 +88,7 @@ def test_answers_are_held_too(parts):
     assert outbox.stats().reads == 0
 
 
-def test_hours_without_a_disk_keep_the_reads_and_give_up_scenes(parts):
+def test_overviews_are_discarded_while_the_disk_is_unwritable(parts):
     """All reads and plates are there in the end; the scenes of the later ones are gone and counted."""
     committer, ready, disk, outbox = parts
     disk.error = OutboxDiskError("read-only")
@@ -97,15 +97,15 @@ def test_hours_without_a_disk_keep_the_reads_and_give_up_scenes(parts):
         committer.commit_ready(number)
     assert committer.counts.scenes_dropped == 400 - 256
     disk.error = None
-    settled = committer.commit_ready(9999)
-    assert len(settled.reads) == 400
-    assert [len(read.pictures) for read in settled.reads] == [2] * 256 + [1] * 144
-    assert settled.reads[-1].pictures[0].kind is PictureKind.PLATE
+    result = committer.commit_ready(9999)
+    assert len(result.reads) == 400
+    assert [len(read.pictures) for read in result.reads] == [2] * 256 + [1] * 144
+    assert result.reads[-1].pictures[0].kind is PictureKind.PLATE
     stats = outbox.stats()
     assert (stats.reads, stats.plates, stats.overviews) == (400, 400, 256)
 
 
-def test_reads_that_were_evicted_are_told_in_the_round_that_lost_them(tmp_path):
+def test_evicted_reads_are_reported_in_their_round(tmp_path):
     """Over budget with nothing but reads: the oldest go, and the round says how many."""
     limits = Limits(max_bytes=9_000, min_free_bytes=0, ballast_bytes=0)
     outbox, _ = open_outbox(tmp_path, make_encoder(), limits=limits)

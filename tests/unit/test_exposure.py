@@ -1,4 +1,4 @@
-"""Exposure for moving plates, against a scene that answers as light does."""
+"""Exposure for moving plates, with a simulated scene."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def test_the_shutter_never_opens_longer_than_its_cap():
 
 
 @pytest.mark.parametrize("scene", [1200.0, 300.0, 60.0])
-def test_a_scene_by_day_is_lit_well(scene):
+def test_daylight_scene_is_well_exposed(scene):
     (exposure,) = set(settle(ExposurePolicy(CONFIG), scene=scene))
     assert 60 <= scene * exposure.exposure_us * exposure.gain / 1000 <= 150
 
 
-def test_a_plate_that_shines_back_is_not_burnt_out():
+def test_retro_reflective_plate_is_not_overexposed():
     """A dark scene asks for all the light there is; the plate in it decides."""
     policy = ExposurePolicy(CONFIG)
     exposures = settle(policy, scene=0.5, plate=200.0)
@@ -65,8 +65,8 @@ def test_in_the_dark_two_exposures_alternate():
     assert light[1] / light[0] == pytest.approx(2**CONFIG.bracket_stops, rel=0.1)
 
 
-def test_frames_from_before_the_change_teach_nothing():
-    """What was exposed otherwise than asked for says nothing about the exposure asked for."""
+def test_frames_with_another_exposure_are_ignored():
+    """A frame with another exposure says nothing about the requested one."""
     policy = ExposurePolicy(CONFIG)
     first = policy.step(taken(ladder(CONFIG)[0], scene=100.0), [])
     for seq in range(50):

@@ -38,15 +38,15 @@ def options(arguments):
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_every_target_can_be_made(target):
+def test_every_make_target_is_valid(target):
     """Its prerequisites exist or have rules; nothing is run."""
     subprocess.run(["make", "--dry-run", target], cwd=ROOT, check=True, capture_output=True)
     help_line = rf"^{target}:.*## \S"
     assert target in {"help", *RECIPES} or re.search(help_line, MAKEFILE, re.MULTILINE)
 
 
-def test_the_targets_that_start_programs_of_ours_are_found():
-    """So that the tests below look at something."""
+def test_make_targets_with_programs_are_found():
+    """The tests below are not vacuous."""
     assert {target for target, _, _ in STARTED} >= {
         "torture", "soak", "fuzz", "bench", "accuracy", "train-detector", "train-ocr", "drives",
     }  # fmt: skip
@@ -54,7 +54,7 @@ def test_the_targets_that_start_programs_of_ours_are_found():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("target", "module", "arguments"), STARTED, ids=[target for target, _, _ in STARTED])
-def test_a_target_starts_a_program_that_takes_its_options(target, module, arguments):
+def test_programs_of_make_targets_accept_their_options(target, module, arguments):
     """Training needs a library that only its own environment has: of those programs only the text is looked at."""
     path = ROOT / module.replace(".", "/")
     source = path / "__main__.py" if path.is_dir() else path.with_suffix(".py")
@@ -69,7 +69,7 @@ def test_a_target_starts_a_program_that_takes_its_options(target, module, argume
 
 
 @pytest.mark.slow
-def test_the_demo_takes_its_options():
+def test_make_demo_options_are_valid():
     (line,) = RECIPES["demo"]
     words = shlex.split(line.replace("$(BIN)/patrol-lpr", "cli"))
     done = subprocess.run(

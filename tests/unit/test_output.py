@@ -29,7 +29,7 @@ def rights(path):
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_a_new_file_appears_with_all_of_its_bytes(tmp_path):
+def test_new_file_is_complete(tmp_path):
     """It has the rights that any program's file has here."""
     path, plain = tmp_path / "new", tmp_path / "plain"
     plain.touch()
@@ -39,7 +39,7 @@ def test_a_new_file_appears_with_all_of_its_bytes(tmp_path):
     assert names(tmp_path) == ["new", "plain"]
 
 
-def test_a_file_stays_whole_until_the_new_one_is(tmp_path):
+def test_file_is_replaced_atomically(tmp_path):
     """Whoever has the old one open reads on in it; its rights are the new one's."""
     path = tmp_path / "file"
     path.write_bytes(b"old")
@@ -53,7 +53,7 @@ def test_a_file_stays_whole_until_the_new_one_is(tmp_path):
 
 
 @pytest.mark.parametrize("held", [None, b"old"])
-def test_what_fails_changes_nothing(tmp_path, held):
+def test_failed_write_changes_nothing(tmp_path, held):
     """Neither a half file nor one beside it is left behind."""
     path = tmp_path / "file"
     if held is not None:
@@ -71,7 +71,7 @@ def test_what_fails_changes_nothing(tmp_path, held):
 
 
 @pytest.mark.parametrize("held", [False, True])
-def test_private_files_are_their_owners_alone(tmp_path, held):
+def test_private_files_are_readable_only_by_the_owner(tmp_path, held):
     """Also where others could read what was there before."""
     path = tmp_path / "file"
     if held:
@@ -132,7 +132,7 @@ def test_a_device_node_in_a_folder_is_written_into(tmp_path):
     assert names(tmp_path) == ["node"]
 
 
-def test_the_shells_redirections_are_written_into(tmp_path):
+def test_shell_redirections_are_written_into(tmp_path):
     """What stood in the file before and what comes after stays."""
     program = (
         "import sys; from pathlib import Path; from hw.output import text_output\n"
@@ -150,7 +150,7 @@ def test_the_shells_redirections_are_written_into(tmp_path):
     assert names(tmp_path) == ["out"]
 
 
-def test_what_fails_is_not_written_into_a_pipe(tmp_path):
+def test_failed_output_is_not_written_into_a_pipe(tmp_path):
     path = tmp_path / "pipe"
     os.mkfifo(path)
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -167,7 +167,7 @@ def test_what_fails_is_not_written_into_a_pipe(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["none/such", "folder", "loop"])
-def test_what_cannot_be_written_is_told(tmp_path, name):
+def test_unwritable_output_is_a_clear_error(tmp_path, name):
     (tmp_path / "folder").mkdir()
     (tmp_path / "loop").symlink_to("loop")
     with pytest.raises(OutputError, match=f"{name}: cannot be written"):
@@ -175,12 +175,12 @@ def test_what_cannot_be_written_is_told(tmp_path, name):
     assert names(tmp_path) == ["folder", "loop"]
 
 
-def test_a_full_device_is_told():
+def test_full_device_is_a_clear_error():
     with pytest.raises(OutputError, match="No space left"):
         write(Path("/dev/full"))
 
 
-def test_text_keeps_its_line_ends(tmp_path):
+def test_line_ends_are_kept(tmp_path):
     path = tmp_path / "text"
     with text_output(path) as out:
         out.write("a\r\nü\n")

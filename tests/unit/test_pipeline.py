@@ -36,7 +36,7 @@ def pipeline():
     return CameraPipeline(OnePlate(), Tracker())
 
 
-def test_a_confirmed_track_is_handed_on_while_the_plate_is_in_view_and_the_final_one_at_the_end(pipeline):
+def test_confirmed_track_while_in_view_and_final_track_at_the_end(pipeline):
     steps = [pipeline.step(frame(seq)) for seq in range(4)]
     assert [len(step.confirmed) for step in steps] == [0, 1, 0, 0]
     assert [step.tracks for step in steps] == [()] * 4
@@ -45,7 +45,7 @@ def test_a_confirmed_track_is_handed_on_while_the_plate_is_in_view_and_the_final
     assert (pipeline.track_counts.confirmed, pipeline.track_counts.closed) == (1, 1)
 
 
-def test_privacy_closes_what_was_confirmed_and_confirms_nothing(pipeline):
+def test_privacy_closes_confirmed_tracks(pipeline):
     (confirmed,) = [track for seq in range(2) for track in pipeline.step(frame(seq)).confirmed]
     pipeline.set_private(private=True)
     step = pipeline.step(frame(2))
@@ -60,7 +60,7 @@ def shown(seq, rgb, scene=None):
     return Frame(seq, "front", seq * 200 * MS, rgb, 5000, 1.0, scene=scene)
 
 
-def test_what_a_frozen_camera_shows_is_not_read_for_ever(pipeline):
+def test_frames_of_a_frozen_camera_are_not_read(pipeline):
     """The plate in it was read once; after that the car is somewhere else."""
     tracks = [track for seq in range(300) for track in pipeline.step(shown(seq, STREET)).tracks]
     assert len(tracks) == 1
@@ -69,14 +69,14 @@ def test_what_a_frozen_camera_shows_is_not_read_for_ever(pipeline):
     assert pipeline.counts.processed + pipeline.counts.frozen == 300
 
 
-def test_a_frame_that_was_decoded_in_part_is_not_read(pipeline):
+def test_partly_decoded_frame_is_not_read(pipeline):
     green = STREET.copy()
     green[30:] = (0, 135, 0)
     pipeline.step(shown(0, green))
     assert (pipeline.counts.damaged, pipeline.counts.sightings) == (1, 0)
 
 
-def test_a_text_that_a_person_named_is_no_read(pipeline):
+def test_ignored_text_gives_no_read(pipeline):
     scene = known_scene(None, ("7ABC*",))
     steps = [pipeline.step(shown(seq, np.roll(STREET, seq, 1), scene)) for seq in range(4)]
     assert [step.confirmed for step in steps] == [()] * 4
@@ -84,7 +84,7 @@ def test_a_text_that_a_person_named_is_no_read(pipeline):
     assert pipeline.counts.ignored == 1
 
 
-def test_a_text_fixed_to_the_picture_is_no_read(pipeline):
+def test_static_text_gives_no_read(pipeline):
     """The world goes by behind it."""
     tracks = []
     for seq in range(40):

@@ -1,4 +1,4 @@
-"""Ignition and heat: phases by time and level alone."""
+"""Ignition and temperature: phases by time and level only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from agent.power import Cooler, HoldUp, Phase
 S = 1_000_000_000
 
 
-def test_the_drive_goes_on_for_the_hold_up_time_and_ends_once():
+def test_drive_ends_once_after_the_hold_up_time():
     hold = HoldUp(60)
     assert hold.step(ignition_on=True, t_mono_ns=0) is Phase.DRIVING
     assert hold.step(ignition_on=False, t_mono_ns=10 * S) is Phase.HOLDING
@@ -20,7 +20,7 @@ def test_the_drive_goes_on_for_the_hold_up_time_and_ends_once():
     assert hold.step(ignition_on=True, t_mono_ns=71 * S) is Phase.OVER
 
 
-def test_an_engine_that_comes_back_starts_the_hold_up_anew():
+def test_restarted_engine_resets_the_hold_up_time():
     hold = HoldUp(60)
     hold.step(ignition_on=False, t_mono_ns=0)
     assert hold.step(ignition_on=True, t_mono_ns=59 * S) is Phase.DRIVING
@@ -29,7 +29,7 @@ def test_an_engine_that_comes_back_starts_the_hold_up_anew():
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 40)), max_size=40))
-def test_it_is_over_exactly_when_the_ignition_was_off_for_the_whole_time(steps):
+def test_drive_is_over_only_after_uninterrupted_hold_up_time(steps):
     hold, now, off_since, over = HoldUp(60), 0, None, False
     for on, pause in steps:
         now += pause * S
@@ -38,7 +38,7 @@ def test_it_is_over_exactly_when_the_ignition_was_off_for_the_whole_time(steps):
         assert (hold.step(ignition_on=on, t_mono_ns=now) is Phase.OVER) is over
 
 
-def test_heat_slows_and_only_real_cooling_speeds_up_again():
+def test_temperature_hysteresis():
     cooler = Cooler(75, 70)
     found = [cooler.step(t) for t in (60, 74.9, 75, 72, None, 70.1, 70, 74)]
     assert found == [False, False, True, True, True, True, False, False]

@@ -1,4 +1,4 @@
-"""What is wrong with a camera's sight, on a world that passes by behind a fixed bonnet."""
+"""Faults of a camera's view, with a moving scene behind a fixed bonnet."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ def learnt():
 
 
 @pytest.mark.slow
-def test_a_clear_sight_stays_clear(learnt):
+def test_clear_view_has_no_fault(learnt):
     drive(learnt, 200, start=70)
     assert learnt.state == ViewState()
     assert learnt.state.is_clear
 
 
 @pytest.mark.parametrize("level", [2, 128, 250])
-def test_a_covered_camera_is_blinded_and_sees_again(learnt, level):
+def test_covered_camera_is_blinded_until_uncovered(learnt, level):
     drive(learnt, 6, spoil=lambda rgb: np.full_like(rgb, level))
     assert learnt.state.blinded
     drive(learnt, 3, start=6)
@@ -65,20 +65,20 @@ def test_a_covered_camera_is_blinded_and_sees_again(learnt, level):
 
 
 @pytest.mark.slow
-def test_mud_is_noticed(learnt):
+def test_dirty_camera_is_detected(learnt):
     drive(learnt, 250, start=70, spoil=splash)
     assert learnt.state.dirty
     assert not learnt.state.blinded
 
 
 @pytest.mark.slow
-def test_a_knock_is_noticed(learnt):
+def test_moved_camera_is_detected(learnt):
     drive(learnt, 250, start=70, spoil=knocked)
     assert learnt.state.moved
 
 
 @pytest.mark.slow
-def test_a_slow_street_is_not_dirt(learnt):
+def test_slow_traffic_is_not_dirt(learnt):
     """Everything changes less: nothing is dirty."""
     wall = world(2)
     for number in range(300):
@@ -89,8 +89,8 @@ def test_a_slow_street_is_not_dirt(learnt):
 
 
 @pytest.mark.slow
-def test_a_standing_car_teaches_nothing():
-    """Hours with the engine on at the workshop are no reference; the drive after them is."""
+def test_stationary_car_is_not_learnt():
+    """Hours at the workshop with the engine on are not a reference; the drive after them is."""
     watch = ViewWatch(CONFIG)
     rng = np.random.default_rng(3)
     still = np.repeat(world()[:, :WIDTH, None], 3, axis=2).astype(np.int16)
@@ -105,8 +105,8 @@ def test_a_standing_car_teaches_nothing():
 
 
 @pytest.mark.slow
-def test_what_was_learnt_outlives_a_restart(tmp_path):
-    """Dirt that came overnight is seen in the morning; a torn file is learnt anew."""
+def test_reference_is_kept_over_a_restart(tmp_path):
+    """Dirt from overnight is detected in the morning; a torn reference file is learnt again."""
     path = tmp_path / "view-front.npy"
     drive(ViewWatch(CONFIG, path), 70)
     again = ViewWatch(CONFIG, path)
@@ -139,12 +139,12 @@ def with_noise(rgb, rng, levels=2):
 
 
 @pytest.mark.parametrize("fps", [1, 5, 30])
-def test_the_same_picture_again_and_again_is_a_frozen_camera(fps):
+def test_repeated_picture_is_a_frozen_camera(fps):
     assert looked([street()] * (6 * fps + 1), fps=fps).frozen
     assert not looked([street()] * 3 * fps, fps=fps).frozen
 
 
-def test_a_clock_that_goes_on_over_a_frozen_picture_hides_nothing():
+def test_frozen_picture_with_a_running_clock_is_detected():
     """Recorders write the time into what they repeat."""
     frames = []
     for number in range(80):
@@ -154,7 +154,7 @@ def test_a_clock_that_goes_on_over_a_frozen_picture_hides_nothing():
     assert looked(frames).frozen
 
 
-def test_a_small_car_that_passes_wakes_a_picture_without_noise():
+def test_small_passing_car_ends_frozen_without_noise():
     """Streams leave out noise; what moves through a still picture is seen."""
     frames = [street()] * 60
     for number in range(10):
@@ -165,25 +165,25 @@ def test_a_small_car_that_passes_wakes_a_picture_without_noise():
     assert not looked(frames).frozen
 
 
-def test_a_parked_car_sees_noise_and_is_not_frozen():
+def test_static_scene_with_noise_is_not_frozen():
     rng = np.random.default_rng(5)
     assert not looked([with_noise(street(), rng) for _ in range(100)]).frozen
 
 
-def test_a_camera_that_wakes_up_is_not_frozen_any_more():
+def test_camera_that_recovers_is_not_frozen():
     check = looked([street()] * 80)
     check.step(street(1, step=40), 8 * SECOND)
     assert not check.frozen
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])
-def test_the_dark_is_not_frozen(level):
+def test_dark_picture_is_not_frozen(level):
     """What shows nothing is blind, and said to be so."""
     assert not looked([np.full((HEIGHT, WIDTH, 3), level, np.uint8)] * 100).frozen
 
 
 @pytest.mark.parametrize("rows", [(200, 270), (0, 60), (100, 180)])
-def test_a_part_that_was_never_decoded_is_seen(rows):
+def test_undecoded_part_is_detected(rows):
     """Green is what decoders leave where data is missing; a meadow is not of one colour from side to side."""
     rng = np.random.default_rng(2)
     rgb = street()
@@ -196,7 +196,7 @@ def test_a_part_that_was_never_decoded_is_seen(rows):
     assert check.often_damaged
 
 
-def test_what_others_see_of_the_sight_is_told():
+def test_faults_found_by_other_checks_are_reported():
     """Frozen, damaged, upside down: each is a reason to go and look."""
     watch = ViewWatch(CONFIG)
     for key in ("frozen", "damaged", "upside_down"):

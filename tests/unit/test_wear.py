@@ -9,7 +9,7 @@ from agent.wear import WriteBudget
 HOUR_NS = 3600 * 10**9
 
 
-def test_an_hour_above_the_budget_is_told_and_forgotten():
+def test_write_budget_exceeded_for_an_hour():
     budget = WriteBudget(1000)
     assert not budget.step(5_000, 0)
     assert not budget.step(5_900, HOUR_NS // 2)
@@ -19,12 +19,12 @@ def test_an_hour_above_the_budget_is_told_and_forgotten():
     assert budget.last_hour_bytes == 0
 
 
-def test_what_cannot_be_known_changes_nothing():
+def test_unknown_write_total_changes_nothing():
     budget = WriteBudget(10)
     assert not budget.step(None, 0)
     assert budget.last_hour_bytes is None
 
 
-def test_a_budget_of_nothing_is_refused():
+def test_write_budget_of_zero_is_refused():
     with pytest.raises(ValueError, match="write budget"):
         WriteBudget(0)

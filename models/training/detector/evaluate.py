@@ -35,7 +35,7 @@ Measured on the drawn drives, whose truth is exact: with it the mean IoU there i
 
 
 @dataclass(slots=True)
-class OutboxCounters:
+class Score:
     """Counts over photographs."""
 
     photos: int = 0
@@ -83,26 +83,26 @@ def find(look: Look, rgb: NDArray[np.uint8], *, threshold: float = SCORE_THRESHO
     return np.array([[*box, s] for box, s in kept], np.float32).reshape(-1, 5)
 
 
-def score_photo(found: NDArray[np.float32], plates: NDArray[np.float32], tally: OutboxCounters) -> None:
+def score_photo(found: NDArray[np.float32], plates: NDArray[np.float32], score: Score) -> None:
     """Add one photograph to a tally."""
-    tally.photos += 1
+    score.photos += 1
     used: set[int] = set()
     for plate in plates:
         overlaps = [_iou(plate, box[:4]) for box in found]
         best = int(np.argmax(overlaps)) if overlaps else -1
         overlap = overlaps[best] if overlaps else 0.0
-        tally.plates += 1
-        tally.found += overlap >= 0.5
-        tally.iou += overlap
+        score.plates += 1
+        score.found += overlap >= 0.5
+        score.iou += overlap
         if overlap >= 0.3:
             used.add(best)
-    tally.false += len(found) - len(used)
+    score.false += len(found) - len(used)
 
 
 def validate(net: DetectorNet, photos: list[Photo]) -> dict[str, float]:
     """Figures on validation photographs; false boxes only where every plate is labelled."""
     look = look_with(net)
-    all_photos, complete = OutboxCounters(), OutboxCounters()
+    all_photos, complete = Score(), Score()
     for photo in photos:
         found = find(look, np.ascontiguousarray(photo.bgr[..., ::-1]))
         score_photo(found, photo.plates, all_photos)
@@ -113,14 +113,14 @@ def validate(net: DetectorNet, photos: list[Photo]) -> dict[str, float]:
 
 def measure(look: Look, data: Path) -> dict[str, dict[str, float]]:
     """Figures on the measuring set by region; it is never trained on."""
-    tallies: dict[str, OutboxCounters] = defaultdict(OutboxCounters)
+    scores: dict[str, Score] = defaultdict(Score)
     folder = data / "dev"
     for line in (folder / "labels.jsonl").read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         rgb = np.ascontiguousarray(cv2.imread(str(folder / row["image"]))[..., ::-1])
         plates = np.array([plate["box"] for plate in row["plates"]], np.float32).reshape(-1, 4)
-        score_photo(find(look, rgb), plates, tallies[row["region"]])
-    return {region: tally.figures() for region, tally in sorted(tallies.items())}
+        score_photo(find(look, rgb), plates, scores[row["region"]])
+    return {region: score.figures() for region, score in sorted(scores.items())}
 
 
 def _iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:

@@ -1,1 +1,1 @@
-"""Messages that are no records: receipts and refusals, pictures in chunks, state of the unit, transfer of files."""
+"""Messages other than records: receipts and nacks, chunks of pictures, state of the unit, transfer of files."""

@@ -29,5 +29,5 @@ class PictureChunk(Message):
     @model_validator(mode="after")
     def _within(self) -> Self:
         if self.offset + len(self.data) > self.total_bytes:
-            raise ValueError("off and data reach beyond len")
+            raise ValueError("off and data exceed len")
         return self

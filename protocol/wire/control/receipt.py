@@ -1,4 +1,4 @@
-"""What the station answers: receipts, refusals, how much of a picture it holds."""
+"""Messages of the station about records: receipts, nacks, picture statuses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_RECEIPT_PICTURES = 256
 
 
 class Receipt(Message):
-    """``receipt/1``: what the station has made durable.  Only this frees a row of the outbox."""
+    """``receipt/1``: what the station has stored durably.  Only this deletes a row of the outbox."""
 
     SCHEMA: ClassVar[str] = "receipt/1"
 
@@ -24,25 +24,25 @@ class Receipt(Message):
     records: Annotated[tuple[tuple[Seq, Id16], ...], Field(max_length=MAX_RECEIPT_RECORDS), key("rec")]
     """Sequence number and record id of each record."""
     pictures: Annotated[tuple[tuple[Sha256, U32], ...], Field(max_length=MAX_RECEIPT_PICTURES), key("pic")]
-    """SHA-256 and how many bytes from the start are stored; when that is all of them, their hash was right."""
+    """SHA-256 and number of bytes stored from the start; if that is all of them, the hash was verified."""
 
 
 class Nack(Message):
-    """``nack/1``: the station does not take a message."""
+    """``nack/1``: the station refuses a message."""
 
     SCHEMA: ClassVar[str] = "nack/1"
 
     unit: Annotated[UnitId, key("dev")]
     ref: Annotated[Sha256, key("ref")]
-    """SHA-256 of the refused payload: works for payloads nobody can read."""
+    """SHA-256 of the refused payload, which works for unreadable payloads, too."""
     code: Annotated[NackCode, NAMED, key("code")]
     retry: Annotated[Flag, key("retry")]
-    """True when the same bytes may be taken later."""
+    """True if the same bytes may be accepted later."""
     detail: Annotated[Text256, key("why")]
 
 
 class PictureStatus(Message):
-    """``picstat/1``: the station lacks this picture from ``offset`` on; go on from there."""
+    """``picstat/1``: the station lacks this picture from ``offset`` on; continue from there."""
 
     SCHEMA: ClassVar[str] = "picstat/1"
 
@@ -52,4 +52,4 @@ class PictureStatus(Message):
 
 
 DownMessage = Receipt | Nack | PictureStatus
-"""What comes on ``dn/receipt``."""
+"""Messages on ``dn/receipt``."""

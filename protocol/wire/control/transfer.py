@@ -1,6 +1,6 @@
-"""Signed files to a unit: an offer and its bytes come down, requests for bytes and reports go up.
+"""Signed files to a unit: offers and bytes from the station, requests and reports from the unit.
 
-The unit asks for bytes, one message at a time, when it has nothing better to do.  Updates of the software are the
+The unit requests bytes, one message at a time, when nothing else waits to be sent.  Updates of the software are the
 first kind of file; docs/wire-format.md has the keys.
 """
 
@@ -16,11 +16,11 @@ from protocol.wire.enums import UpdateState
 MAX_PART_BYTES = 32_768
 MAX_PARTS = 8
 UPDATE = "update"
-"""The first kind of file: software, models, configuration."""
+"""The first kind of file: updates of software, models, configuration."""
 
 
 class FileOffer(Message):
-    """``offer/1``, retained: a file that the station has for a unit."""
+    """``offer/1``, retained: a file of the station for a unit."""
 
     SCHEMA: ClassVar[str] = "offer/1"
 
@@ -28,14 +28,14 @@ class FileOffer(Message):
     release: Annotated[int, Field(strict=True, ge=1, le=2**32 - 1), key("rel")]
     """Number of the file's version; the unit keeps the highest."""
     sha256: Annotated[Sha256, key("sha")]
-    """Of the whole file."""
+    """SHA-256 of the whole file."""
     size_bytes: Annotated[int, Field(strict=True, ge=1, le=2**63 - 1), key("len")]
     attempt: Annotated[U32, key("try")]
-    """Rises when the same file is offered once more."""
+    """Rises when the same file is offered again."""
     parts: Annotated[tuple[Text16, ...], Field(max_length=MAX_PARTS), key("parts")]
-    """What it changes."""
+    """The parts that it changes."""
     kind: Annotated[Text16, key("kind")] = UPDATE
-    """Each kind has one offer of its own, on a topic of its own."""
+    """Kind of file; each kind has its own offer, on its own topic."""
 
 
 class FilePart(Message):
@@ -50,7 +50,7 @@ class FilePart(Message):
 
 
 class ChunkRequest(Message):
-    """``want/1``: the unit asks for the bytes from ``offset`` on."""
+    """``want/1``: the unit requests the bytes from ``offset`` on."""
 
     SCHEMA: ClassVar[str] = "want/1"
 
@@ -61,7 +61,7 @@ class ChunkRequest(Message):
 
 
 class UpdateReport(Message):
-    """``reported/1``: what the unit runs, and how the latest update stands."""
+    """``reported/1``: what the unit runs, and the state of the latest update."""
 
     SCHEMA: ClassVar[str] = "reported/1"
 
@@ -70,9 +70,9 @@ class UpdateReport(Message):
     running: Annotated[U32, key("run")]
     committed: Annotated[U32, key("com")]
     release: Annotated[U32, key("rel")]
-    """The update that state and reason are about; 0 for none."""
+    """The release of the update that state and reason are about; 0 for none."""
     state: Annotated[UpdateState, NAMED, key("state")]
     reason: Annotated[Text512, key("why")]
     fetched_bytes: Annotated[U63, key("got")]
     config_sha256: Annotated[Sha256, key("cfg")]
-    """Of the whole configuration in force."""
+    """SHA-256 of the effective configuration."""

@@ -1,4 +1,4 @@
-"""What a unit says of itself: health and status."""
+"""Health and status of a unit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_COUNTERS = 512
 
 
 class Health(Message):
-    """``health/1``: all that is counted."""
+    """``health/1``: all counters and gauges."""
 
     SCHEMA: ClassVar[str] = "health/1"
 
@@ -22,11 +22,11 @@ class Health(Message):
     mono_us: Annotated[U63, key("mono")]
     utc_us: Annotated[U63 | None, key("t")]
     seq_high: Annotated[U63, key("seq")]
-    """The last sequence number given out; 0 for none."""
+    """The last sequence number assigned; 0 for none."""
     counters: Annotated[dict[Name64, I63], Field(max_length=MAX_COUNTERS), key("cnt")]
-    """Ever-growing since the boot."""
+    """Counters since the boot."""
     gauges: Annotated[dict[Name64, I63], Field(max_length=MAX_COUNTERS), key("gau")]
-    """Present values, the unit in the name."""
+    """Gauges, with the unit in the name."""
 
 
 class Status(Message):

@@ -1,1 +1,1 @@
-"""One module a record type; each declares its body and ``RECORD_TYPE``."""
+"""One module per record type; each declares its body and ``RECORD_TYPE``."""

@@ -1,6 +1,6 @@
-"""``read/1``: one plate, once, with place, time and pictures.
+"""``read/1``: one plate that passed once, with geotag, time and pictures.
 
-Integers, because they hash and compare the same everywhere: microseconds, 1e-7 degrees, centimetres, probabilities
+Numbers are integers, which hash and compare the same everywhere: microseconds, 1e-7 degrees, centimetres, probabilities
 times 10,000.
 """
 
@@ -41,7 +41,7 @@ class Read(RecordBody):
     utc_us: Annotated[U63 | None, key("t")]
     time: Annotated[TimeQuality, key("tq")]
     mono_us: Annotated[U63, key("mono")]
-    """Exposure start of the frame that was read."""
+    """Start of the exposure of the frame that was read."""
     mono_first_us: Annotated[U63, key("mono0")]
     mono_last_us: Annotated[U63, key("mono1")]
     n_sightings: Annotated[U16, key("n")]
@@ -49,17 +49,17 @@ class Read(RecordBody):
     single_frame: Annotated[Flag, key("one")]
     text: Annotated[Text32, key("pl")]
     raw: Annotated[Text64, key("raw")]
-    """As recognised in the best frame, before the fusion."""
+    """Text of the best frame, before fusion."""
     confidence_e4: Annotated[E4, key("cf")]
     char_confidence_u8: Annotated[bytes, Field(strict=True, max_length=64), key("cc")]
-    """One byte a character: probability times 255."""
+    """One byte per character: probability times 255."""
     alternatives: Annotated[tuple[tuple[Text64, E4], ...], Field(max_length=8), key("alt")]
-    """Other texts with their probability."""
+    """Alternative texts with their probabilities."""
     region: Annotated[Text16, key("js")]
     region_confidence_e4: Annotated[E4, key("jc")]
     box_px: Annotated[tuple[U16, U16, U16, U16], key("box")]
     frame_px: Annotated[tuple[Extent, Extent], key("frm")]
-    """Width, height."""
+    """Width and height of the frame."""
     place: Annotated[Place, key("gps")]
     track_id: Annotated[U32, key("trk")]
     pictures: Annotated[tuple[PictureRef, ...], Field(max_length=8), key("img")]

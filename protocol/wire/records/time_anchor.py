@@ -1,4 +1,4 @@
-"""``dating/1``: ties a boot's monotonic clock to UTC, for records that were made before there was a time."""
+"""``dating/1``: ties a boot's monotonic clock to UTC, for records made before the time was known."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class TimeAnchor(RecordBody):
     SCHEMA: ClassVar[str] = "dating/1"
 
     anchored_boot_id: Annotated[Id16, key("of")]
-    """The boot whose clock is meant; not always the one that sends."""
+    """The boot of the monotonic clock; not always that of the envelope."""
     mono_us: Annotated[U63, key("mono")]
     utc_us: Annotated[U63, key("t")]
     time: Annotated[TimeQuality, key("tq")]

@@ -1,4 +1,4 @@
-"""``tomb/1``: what will never come, and why."""
+"""``tomb/1``: records or pictures that will never be sent, and why."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from protocol.wire.enums import Lost, LostReason
 from protocol.wire.registry import Priority, RecordBody, RecordType, Value
 
 MAX_RANGES = 256
-"""Ranges in one tombstone at most."""
+"""Maximum number of ranges in one tombstone."""
 
 
 class Tombstone(RecordBody):
@@ -22,13 +22,13 @@ class Tombstone(RecordBody):
     lost: Annotated[Lost, NAMED, key("lost")]
     reason: Annotated[LostReason, NAMED, key("why")]
     count: Annotated[U63, key("cnt")]
-    """How many are known to be gone; with ``damage`` at least this many."""
+    """How many are known to be lost; with ``damage`` at least this many."""
     size_bytes: Annotated[U63, key("bytes")]
     ranges: Annotated[tuple[tuple[Seq, Seq], ...], Field(max_length=MAX_RANGES), key("rng")]
-    """Inclusive ranges of sequence numbers.  Of these, whatever the station has not got by the time the tombstone
-    comes in will not come any more; for pictures the numbers are those of the reads they belong to."""
+    """Inclusive ranges of sequence numbers.  Those that the station has not received before the tombstone will not be
+    sent; for pictures the numbers are those of their reads."""
     cause: Annotated[Text16, key("cause")] = ""
-    """A closer reason than ``reason`` knows, one of :class:`~protocol.wire.enums.LostCause` or of a later version;
+    """A more specific reason than ``reason``: one of :class:`~protocol.wire.enums.LostCause`, or of a later version;
     empty for none."""
 
     @model_validator(mode="after")

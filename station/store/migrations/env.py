@@ -1,4 +1,4 @@
-"""Run by Alembic: migrates on the connection, and inside the transaction, of whoever asked."""
+"""Run by Alembic: migrates on the caller's connection, inside its transaction."""
 
 from __future__ import annotations
 

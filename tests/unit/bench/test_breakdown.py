@@ -1,4 +1,4 @@
-"""The card's own figures: what is counted, and that renewing a card changes nothing else in it."""
+"""Figures of the model card: what is counted, and that an update changes nothing else in it."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ def plate(confidence, *, right, width_px=80.0, light="as taken"):
     return Plate("US", light, width_px, confidence, right)
 
 
-def test_confidence_that_keeps_its_word_has_no_error():
-    """Of ten reads that are said to be right nine times in ten, nine are."""
+def test_calibrated_confidence_has_no_error():
+    """Of ten reads with confidence 0.9, nine are correct."""
     kept = [plate(0.9, right=n > 0) for n in range(10)]
     (only,), error = breakdown.reliability(kept)
     assert (only.count, only.said, only.was) == (10, pytest.approx(0.9), 0.9)
     assert error == pytest.approx(0)
 
 
-def test_confidence_that_boasts_has_one_and_silence_has_none():
+def test_overconfidence_has_an_error():
     boasting = [plate(0.95, right=n > 4) for n in range(10)] + [plate(None, right=False)] * 90
     bins, error = breakdown.reliability(boasting)
     assert sum(b.count for b in bins) == 10
     assert error == pytest.approx(0.45)
 
 
-def test_widths_and_lights_are_kept_apart():
+def test_breakdown_by_width_and_light():
     found = breakdown.by_width(
         [
             plate(0.9, right=True, width_px=59.9),
@@ -44,7 +44,7 @@ def test_widths_and_lights_are_kept_apart():
     }
 
 
-def test_a_plate_is_judged_by_what_was_reported_where_it_lies(tmp_path):
+def test_plate_is_scored_by_the_text_reported_at_its_position(tmp_path):
     """A right text elsewhere in the photograph does not count, an empty one neither; O and 0 are equal."""
     labels, results = tmp_path / "labels.jsonl", tmp_path / "results.jsonl"
     plates = [{"box": [0, 0, 100, 50], "text": "AB0"}, {"box": [200, 0, 300, 50], "text": "XY7"}]
@@ -60,7 +60,7 @@ def test_a_plate_is_judged_by_what_was_reported_where_it_lies(tmp_path):
     assert (second.right, second.confidence) == (False, None)
 
 
-def test_a_card_is_renewed_in_its_place(tmp_path):
+def test_model_card_section_is_replaced(tmp_path):
     card = tmp_path / "CARD.md"
     card.write_text("# A model\n\n## Figures\nmany\n\n## Not for\n- guessing\n")
     plates = [plate(0.9, right=True)]

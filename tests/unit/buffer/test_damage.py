@@ -1,4 +1,4 @@
-"""Damaged outboxes: every page zeroed, flipped and cut off; what can be read is saved, and the unit goes on."""
+"""Damaged outboxes: every page zeroed, bit-flipped and truncated; readable rows are salvaged, and the unit works on."""
 
 from __future__ import annotations
 
@@ -172,8 +172,8 @@ def work(outbox: Outbox, reader: OutboxReader) -> None:
     rows = reader.records(after_seq=0, limit=10_000)
     for priority in reader.priorities():
         reader.records_of(priority, after_seq=0, limit=10_000)
-    for lane in PicturePriority:
-        for picture in reader.pictures(lane, after_pic=0, limit=10_000):
+    for priority in PicturePriority:
+        for picture in reader.pictures(priority, after_pic=0, limit=10_000):
             reader.jpeg(picture.pic)
     reader.quarantined(limit=10_000)
     outbox.apply([Receipted(((rows[-1].seq, b"another id"),))] if rows else [])
@@ -210,12 +210,12 @@ def live(folder: Path) -> Outbox:
 
 def announced(rows: list[OutboxRow]) -> set[int]:
     bodies = [decode_record(row.payload, TYPES).body for row in rows if row.schema == Tombstone.SCHEMA]
-    stones = [body for body in bodies if isinstance(body, Tombstone)]
+    announced = [body for body in bodies if isinstance(body, Tombstone)]
     return {
         seq
-        for stone in stones
-        if stone.reason is LostReason.DAMAGE and stone.lost is Lost.RECORD
-        for first, last in stone.ranges
+        for tombstone in announced
+        if tombstone.reason is LostReason.DAMAGE and tombstone.lost is Lost.RECORD
+        for first, last in tombstone.ranges
         for seq in range(first, last + 1)
     }
 
@@ -263,7 +263,7 @@ def check_lives(source: Path, folder: Path, kind, page: int) -> None:
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 @pytest.mark.parametrize("state", ["folded", "log"])
 @pytest.mark.parametrize("shape", ["few"])
-def test_any_page_of_a_small_file(shapes, tmp_path, shape, state, kind):
+def test_damage_of_any_page_of_a_small_file(shapes, tmp_path, shape, state, kind):
     """Every page, one after the other."""
     source = shapes[shape, state]
     for page in range((source / FILE_NAME).stat().st_size // PAGE):
@@ -278,16 +278,16 @@ def test_any_page_of_a_small_file(shapes, tmp_path, shape, state, kind):
     kind=st.sampled_from(KINDS),
     place=st.floats(0, 1, exclude_max=True),
 )
-def test_any_page_of_larger_files(shapes, tmp_path_factory, *, shape, state, kind, place):
-    """Large records, large pictures, many rows, gaps and refused ones; folded, or with the log not folded in."""
+def test_damage_of_any_page_of_larger_files(shapes, tmp_path_factory, *, shape, state, kind, place):
+    """Large records, large pictures, many rows, gaps and quarantined ones; with and without a checkpoint."""
     source = shapes[shape, state]
     page = int((source / FILE_NAME).stat().st_size // PAGE * place)
     check_lives(source, tmp_path_factory.mktemp("case") / "unit", kind, page)
 
 
 @pytest.mark.slow
-def test_any_page_of_the_log(tmp_path):
-    """SQLite ends the log at the damage and says nothing: what was committed behind it is announced all the same."""
+def test_damage_of_any_page_of_the_wal(tmp_path):
+    """SQLite silently ends the log at the damage: what was committed after it is announced anyway."""
     folder = tmp_path / "unit"
     outbox, _ = open_outbox(folder, make_encoder(), limits=SMALL)
     log = f"{FILE_NAME}-wal"
@@ -313,8 +313,8 @@ def test_any_page_of_the_log(tmp_path):
     outbox.close()
 
 
-def test_a_transaction_that_was_being_written_is_no_damage(tmp_path):
-    """The power goes while the log is written: its end is torn, and nothing is set aside."""
+def test_torn_last_transaction_is_not_damage(tmp_path):
+    """A power cut while the log is written: its end is torn, and nothing is moved aside."""
     folder, copy = tmp_path / "unit", tmp_path / "copy"
     outbox, _ = open_outbox(folder, make_encoder(), limits=SMALL)
     outbox.append([heavy_read(1)])
@@ -336,8 +336,8 @@ def page_of(data: bytearray, number: int) -> int:
     return data.index(make_read(number).read_id + b"\xde") // PAGE
 
 
-def test_damage_that_the_reader_meets_survives_the_restart(tmp_path):
-    """The writer never comes to the page: the reader's word is enough, at first sight; five times make it certain."""
+def test_damage_found_by_the_reader_is_handled_at_the_next_start(tmp_path):
+    """The writer never reads the page: the reader's mark is enough; five failures make it certain."""
     outbox, _ = open_outbox(tmp_path, make_encoder(), limits=SMALL)
     many(outbox)
     outbox.close()
@@ -364,8 +364,8 @@ def test_damage_that_the_reader_meets_survives_the_restart(tmp_path):
     again.close()
 
 
-def test_a_first_page_of_records_that_is_gone_costs_no_start(tmp_path):
-    """What the figures of the outbox need is read at the opening, so that the first start heals it."""
+def test_damaged_first_page_of_records_is_repaired_at_the_first_start(tmp_path):
+    """What the counters need is read at the opening, so that the first start repairs it."""
     outbox, _ = open_outbox(tmp_path, make_encoder(), limits=SMALL)
     many(outbox)
     outbox.close()
@@ -379,8 +379,8 @@ def test_a_first_page_of_records_that_is_gone_costs_no_start(tmp_path):
     again.close()
 
 
-def test_damage_that_every_look_misses_ends_all_the_same(tmp_path):
-    """Met for certain, processed for in vain, met again: at the third time the file is replaced."""
+def test_file_is_replaced_if_full_checks_miss_certain_damage(tmp_path):
+    """Certain damage that a full check does not find: at the third time the file is replaced."""
     outcomes = []
     for _ in range(5):
         outbox, report = open_outbox(tmp_path, make_encoder(), limits=SMALL)
@@ -391,7 +391,7 @@ def test_damage_that_every_look_misses_ends_all_the_same(tmp_path):
     assert outcomes == [False, False, False, True, False]
 
 
-def test_a_run_without_damage_forgets_the_suspicion(tmp_path):
+def test_damage_mark_is_removed_after_a_run_without_damage(tmp_path):
     outbox, _ = open_outbox(tmp_path, make_encoder(), limits=SMALL)
     outbox.close()
     note_damage(tmp_path, "once", certain=True)
@@ -404,8 +404,8 @@ def test_a_run_without_damage_forgets_the_suspicion(tmp_path):
 
 
 @pytest.mark.parametrize("note", [b"", b"\xff\xfe", b"/etc", b"outbox.damaged-7.db"])
-def test_a_torn_note_of_a_rescue_costs_nothing(tmp_path, note):
-    """The power went before the note said which file: the one that is there is saved, nothing else is touched."""
+def test_torn_rescue_note_loses_nothing(tmp_path, note):
+    """A power cut before the note was complete: the existing file is salvaged, nothing else is changed."""
     outbox, _ = open_outbox(tmp_path, make_encoder(), limits=SMALL)
     few(outbox)
     outbox.close()
@@ -417,8 +417,8 @@ def test_a_torn_note_of_a_rescue_costs_nothing(tmp_path, note):
 
 
 @pytest.mark.parametrize("content", [b"", b"null", b"[1]", b"{", b'{"seen": true, "more": 1}', bytes(64)])
-def test_a_torn_mark_means_a_look_at_every_page(tmp_path, content):
-    """Whatever the mark has become: the file is looked at, and is well."""
+def test_torn_damage_mark_causes_a_full_check(tmp_path, content):
+    """Any content of the mark causes a full check, which finds nothing."""
     outbox, _ = open_outbox(tmp_path, make_encoder(), limits=SMALL)
     few(outbox)
     outbox.close()
@@ -429,8 +429,8 @@ def test_a_torn_mark_means_a_look_at_every_page(tmp_path, content):
     again.close()
 
 
-def test_a_rescue_on_a_full_disk_saves_every_record_and_says_which_pictures_not(tmp_path, monkeypatch):
-    """Ballast and files set aside earlier make room first; then pictures are given up, announced, and it is said."""
+def test_rescue_on_a_full_disk_saves_all_records_and_reports_lost_pictures(tmp_path, monkeypatch):
+    """Ballast and earlier damaged files are deleted first; then pictures are dropped, announced and reported."""
     outbox, _ = open_outbox(tmp_path, make_encoder(), limits=Limits(min_free_bytes=0, ballast_bytes=4096))
     few(outbox)
     outbox.close()
@@ -440,11 +440,11 @@ def test_a_rescue_on_a_full_disk_saves_every_record_and_says_which_pictures_not(
     again, report = open_outbox(tmp_path, make_encoder(), limits=SMALL)
     assert (report.salvaged_records, report.salvaged_pictures, report.lost_pictures) == (12, 0, 22)
     assert not (tmp_path / "outbox.damaged-1.db").exists()
-    assert any("no room for all pictures" in problem for problem in report.problems)
+    assert any("too full for all readable pictures" in problem for problem in report.problems)
     reader = OutboxReader(again.path)
     rows = [row for row in reader.records(after_seq=0, limit=99) if row.schema == Tombstone.SCHEMA]
-    stones = [decode_record(row.payload, TYPES).body for row in rows]
-    told = {stone.lost: stone.ranges for stone in stones}
+    announced = [decode_record(row.payload, TYPES).body for row in rows]
+    told = {tombstone.lost: tombstone.ranges for tombstone in announced}
     assert told[Lost.PLATE] == told[Lost.OVERVIEW] == ((1, 11),)
     reader.close()
     again.close()

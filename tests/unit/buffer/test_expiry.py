@@ -1,4 +1,4 @@
-"""What has expired leaves the outbox, sent or not: counted, announced, and by nothing but the number beside it."""
+"""Expired records are deleted from the outbox, sent or not, counted and announced, only by the stored expiry time."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def read(number: int, expires_us: int | None, **other):
     return replace(make_read(number, **other), expires_utc_us=expires_us)
 
 
-def test_what_has_expired_goes_with_its_pictures_and_nothing_else_does(tmp_path):
+def test_expired_records_are_deleted_with_their_pictures(tmp_path):
     outbox = opened(tmp_path)
     outbox.append([read(1, 100), read(2, 200), read(3, None), alarm(1, expires_utc_us=100), note(1)])
     assert outbox.expire(99) == Expired()
@@ -47,34 +47,36 @@ def test_what_has_expired_goes_with_its_pictures_and_nothing_else_does(tmp_path)
     again.close()
 
 
-def test_a_tombstone_says_what_expired_in_words_that_the_first_release_takes(tmp_path):
-    """``why`` is a value that was released; the true reason stands beside it in a key that older stations keep."""
+def test_tombstone_of_expired_records_is_valid_for_the_first_release(tmp_path):
+    """``why`` has a released value; the actual reason is in another key, which older stations keep."""
     outbox = opened(tmp_path)
     outbox.append([read(1, 100), alarm(1, expires_utc_us=100), read(2, 100, pictures=())])
     outbox.expire(100)
-    told = {(stone.lost, stone.ranges, stone.count) for stone in tombstones(outbox)}
+    told = {(tombstone.lost, tombstone.ranges, tombstone.count) for tombstone in tombstones(outbox)}
     assert told == {
         (Lost.READ, ((1, 3),), 2), (Lost.RECORD, ((2, 2),), 1), (Lost.PLATE, ((1, 1),), 1),
         (Lost.OVERVIEW, ((1, 1),), 1),
     }  # fmt: skip
-    assert {(stone.reason, stone.cause) for stone in tombstones(outbox)} == {(LostReason.BUDGET, "expired")}
-    assert {TOMBSTONE_TYPE.export(stone)["reason"] for stone in tombstones(outbox)} == {"expired"}
+    assert {(tombstone.reason, tombstone.cause) for tombstone in tombstones(outbox)} == {
+        (LostReason.BUDGET, "expired")
+    }
+    assert {TOMBSTONE_TYPE.export(tombstone)["reason"] for tombstone in tombstones(outbox)} == {"expired"}
     outbox.close()
 
 
-def test_refused_records_expire_as_well(tmp_path):
-    """They wait for a person, but no longer than they may be kept."""
+def test_quarantined_records_expire(tmp_path):
+    """They wait for an operator, but not longer than they may be kept."""
     outbox = opened(tmp_path)
     outbox.append([alarm(1, expires_utc_us=100), alarm(2)])
     outbox.apply([Quarantined(1, "malformed"), Quarantined(2, "malformed")])
     assert outbox.expire(100).records == 1
     assert (outbox.stats().quarantined, outbox.stats().types["alarm/1"].expired) == (1, 1)
-    assert [stone.ranges for stone in tombstones(outbox)] == [((1, 1),)]
+    assert [tombstone.ranges for tombstone in tombstones(outbox)] == [((1, 1),)]
     outbox.close()
 
 
 @pytest.mark.parametrize("later", [300, None])
-def test_a_picture_that_two_reads_share_stays_as_long_as_the_longer_one(tmp_path, later):
+def test_shared_picture_expires_with_the_later_read(tmp_path, later):
     shared = make_picture(content=b"the same scene")
     outbox = opened(tmp_path)
     outbox.append([read(1, 100, pictures=(shared,)), read(2, later, pictures=(shared,))])
@@ -87,8 +89,8 @@ def test_a_picture_that_two_reads_share_stays_as_long_as_the_longer_one(tmp_path
     outbox.close()
 
 
-def test_a_picture_expires_after_its_read_has_left(tmp_path):
-    """The station holds the read and half of the picture; the rest is not sent any more."""
+def test_picture_expires_after_its_read_was_receipted(tmp_path):
+    """The station has the read and half of the picture; the rest is not sent."""
     outbox = opened(tmp_path)
     made = read(1, 100)
     outbox.append([made])
@@ -99,7 +101,7 @@ def test_a_picture_expires_after_its_read_has_left(tmp_path):
     outbox.close()
 
 
-def test_many_that_expire_together_go_a_bounded_number_at_a_time(tmp_path):
+def test_expiry_deletes_a_bounded_number_at_a_time(tmp_path):
     """Every second one stays: each tombstone still has room for its ranges."""
     outbox = opened(tmp_path)
     count = 2 * MAX_AT_ONCE + 10
@@ -107,7 +109,12 @@ def test_many_that_expire_together_go_a_bounded_number_at_a_time(tmp_path):
     rounds = [outbox.expire(100) for _ in range(3)]
     assert [expired.records for expired in rounds] == [MAX_AT_ONCE, MAX_AT_ONCE, 10]
     assert [expired.more for expired in rounds] == [True, True, False]
-    named = [seq for stone in tombstones(outbox) for first, last in stone.ranges for seq in range(first, last + 1)]
+    named = [
+        seq
+        for tombstone in tombstones(outbox)
+        for first, last in tombstone.ranges
+        for seq in range(first, last + 1)
+    ]
     assert sorted(named) == list(range(1, 2 * count + 1, 2))
     outbox.close()
 
@@ -118,8 +125,8 @@ def test_many_that_expire_together_go_a_bounded_number_at_a_time(tmp_path):
     st.lists(st.tuples(st.none() | st.integers(0, 50), st.booleans()), min_size=1, max_size=30),
     st.lists(st.integers(0, 60), max_size=5),
 )
-def test_exactly_what_has_expired_is_gone_and_named(tmp_path_factory, records, moments):
-    """Whatever expires when, in whatever order it is asked."""
+def test_exactly_expired_records_are_deleted_and_listed(tmp_path_factory, records, moments):
+    """For any expiry times, in any order."""
     outbox = opened(tmp_path_factory.mktemp("expiry"))
     made = [
         (read if is_read else lambda n, end: alarm(n, expires_utc_us=end))(number, end)
@@ -133,9 +140,9 @@ def test_exactly_what_has_expired_is_gone_and_named(tmp_path_factory, records, m
     assert {row.seq for row in rows_of(outbox)} & set(seqs) == set(seqs) - gone
     named = [
         seq
-        for stone in tombstones(outbox)
-        if stone.lost in {Lost.READ, Lost.RECORD}
-        for first, last in stone.ranges
+        for tombstone in tombstones(outbox)
+        if tombstone.lost in {Lost.READ, Lost.RECORD}
+        for first, last in tombstone.ranges
         for seq in range(first, last + 1)
     ]
     assert set(named) == gone
@@ -168,7 +175,7 @@ def feed(timebase, t_mono_ns: int) -> None:
     timebase.feed_fix(make_fix(t_mono_ns, utc_ns=UTC_NS + t_mono_ns))
 
 
-def test_the_committer_looks_once_a_minute(committing):
+def test_committer_checks_expiry_once_a_minute(committing):
     committer, timebase, outbox = committing
     feed(timebase, 0)
     expiring(outbox, 1, 0)
@@ -179,8 +186,8 @@ def test_the_committer_looks_once_a_minute(committing):
     assert committer.commit_ready(S + MINUTE).expired == 1
 
 
-def test_nothing_expires_by_a_time_that_is_not_trusted(committing):
-    """No fix yet, or one so old that the time is only carried on: nothing goes, whatever the clock may say."""
+def test_nothing_expires_without_a_trusted_time(committing):
+    """No fix yet, or only held time: nothing is deleted."""
     committer, timebase, outbox = committing
     expiring(outbox, 1, 10)
     assert committer.commit_ready(20 * S).expired == 0
@@ -190,7 +197,7 @@ def test_nothing_expires_by_a_time_that_is_not_trusted(committing):
     assert committer.commit_ready(11 * MINUTE).expired == 1
 
 
-def test_what_the_disk_does_not_take_is_tried_again(committing, monkeypatch):
+def test_expiry_is_retried_after_a_disk_error(committing, monkeypatch):
     committer, timebase, outbox = committing
     feed(timebase, 0)
     expiring(outbox, 1, 0)

@@ -1,4 +1,4 @@
-"""The outbox: gap-free, durable, bounded, and honest about what it had to give up."""
+"""The outbox: without gaps, durable, bounded; everything evicted is announced."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def tombstones(outbox):
 
 
 def test_sequence_numbers_have_no_gaps_over_restarts(tmp_path):
-    """Appending, closing and appending again counts on: a gap at the station always means a loss."""
+    """Numbers continue after closing and reopening: a gap at the station always means a loss."""
     outbox = open_small(tmp_path)
     assert outbox.append([make_read(1), make_read(2), NewRecord(make_time_anchor())]) == [1, 2, 3]
     outbox.close()
@@ -68,8 +68,8 @@ def test_sequence_numbers_have_no_gaps_over_restarts(tmp_path):
     again.close()
 
 
-def test_what_waits_is_the_final_bytes(tmp_path):
-    """The outbox stores what goes over the wire, so what is sent is what was committed."""
+def test_outbox_stores_final_wire_bytes(tmp_path):
+    """The outbox stores wire bytes, so what is sent is what was committed."""
     outbox = open_small(tmp_path)
     outbox.append([make_read(1)])
     (row,) = waiting(outbox)
@@ -78,8 +78,8 @@ def test_what_waits_is_the_final_bytes(tmp_path):
     outbox.close()
 
 
-def test_a_receipt_frees_exactly_what_it_names(tmp_path):
-    """A right number with a wrong id frees nothing and is counted as unknown."""
+def test_receipt_deletes_exactly_the_listed_records(tmp_path):
+    """A right number with a wrong id deletes nothing and is counted as unknown."""
     outbox = open_small(tmp_path)
     outbox.append([make_read(1), make_read(2)])
     applied = outbox.apply([Receipted(((1, make_read(1).read_id), (2, b"x" * 16), (99, b"y" * 16)))])
@@ -89,7 +89,7 @@ def test_a_receipt_frees_exactly_what_it_names(tmp_path):
     outbox.close()
 
 
-def test_a_receipt_that_frees_nothing_writes_nothing(tmp_path):
+def test_receipt_without_effect_writes_nothing(tmp_path):
     """A recorded answer can be sent again a thousand times a second: the card is not written for it."""
     outbox = open_small(tmp_path)
     outbox.append([make_read(1), make_read(2)])
@@ -114,8 +114,8 @@ def test_a_receipt_that_frees_nothing_writes_nothing(tmp_path):
     again.close()
 
 
-def test_pictures_leave_when_all_their_bytes_are_stored(tmp_path):
-    """Progress is kept for resuming; the last byte frees the picture."""
+def test_picture_is_deleted_when_all_its_bytes_are_receipted(tmp_path):
+    """Progress is stored for resuming; the last byte deletes the picture."""
     outbox = open_small(tmp_path)
     read = make_read(1)
     outbox.append([read])
@@ -133,7 +133,7 @@ def test_pictures_leave_when_all_their_bytes_are_stored(tmp_path):
 
 
 def test_two_reads_of_one_frame_share_its_overview(tmp_path):
-    """Pictures are known by their content and stored once."""
+    """Pictures are identified by their hash and stored once."""
     outbox = open_small(tmp_path)
     shared = make_picture(content=b"the same scene")
     outbox.append([make_read(1, pictures=(shared,)), make_read(2, pictures=(shared,))])
@@ -141,8 +141,8 @@ def test_two_reads_of_one_frame_share_its_overview(tmp_path):
     outbox.close()
 
 
-def test_refused_records_are_set_aside_and_can_be_sent_again(tmp_path):
-    """Quarantine keeps the bytes; a person may requeue or discard, and the station hears of what is discarded."""
+def test_refused_records_are_quarantined_and_can_be_requeued(tmp_path):
+    """Quarantine keeps the bytes; an operator may requeue or discard, and discarded ones are announced."""
     outbox = open_small(tmp_path)
     outbox.append([make_read(1), make_read(2)])
     before = {row.seq: row.payload for row in waiting(outbox)}
@@ -152,13 +152,13 @@ def test_refused_records_are_set_aside_and_can_be_sent_again(tmp_path):
     assert {row.seq: row.payload for row in waiting(outbox)} == before
     outbox.apply([Quarantined(1, "malformed")])
     assert outbox.discard(10) == 1
-    (stone,) = tombstones(outbox)
-    assert (stone.lost, stone.reason, stone.ranges) == (Lost.RECORD, LostReason.OPERATOR, ((1, 1),))
+    (tombstone,) = tombstones(outbox)
+    assert (tombstone.lost, tombstone.reason, tombstone.ranges) == (Lost.RECORD, LostReason.OPERATOR, ((1, 1),))
     outbox.close()
 
 
-def test_over_budget_pictures_go_first_and_reads_last(tmp_path):
-    """Eviction by value: every read is still there while an overview could go instead."""
+def test_pictures_are_evicted_before_reads(tmp_path):
+    """Eviction by value: no read is evicted while there is an overview."""
     outbox = open_small(tmp_path, Limits(max_bytes=60_000, min_free_bytes=0, ballast_bytes=0))
     for number in range(1, 30):
         outbox.append([make_read(number)])
@@ -171,8 +171,8 @@ def test_over_budget_pictures_go_first_and_reads_last(tmp_path):
     outbox.close()
 
 
-def test_over_budget_pictures_of_hits_outlive_all_others(tmp_path):
-    """Every third read is a hit: its pictures stay while an ordinary one could go, and tombstones name no hit."""
+def test_pictures_of_hits_are_evicted_last(tmp_path):
+    """Every third read is a hit: its pictures are evicted after all others, and tombstones list no hit."""
     outbox = open_small(tmp_path, Limits(max_bytes=90_000, min_free_bytes=0, ballast_bytes=0))
     for number in range(1, 40):
         outbox.append([make_read(number, retention="nonhit" if number % 3 else "hit")])
@@ -181,7 +181,12 @@ def test_over_budget_pictures_of_hits_outlive_all_others(tmp_path):
     reader = OutboxReader(outbox.path)
     hits = reader.pictures(PicturePriority.HIT_OVERVIEW, after_pic=0, limit=99)
     assert len(hits) == len(reader.pictures(PicturePriority.HIT_PLATE, after_pic=0, limit=99)) == 13
-    named = {seq for stone in tombstones(outbox) for first, last in stone.ranges for seq in range(first, last + 1)}
+    named = {
+        seq
+        for tombstone in tombstones(outbox)
+        for first, last in tombstone.ranges
+        for seq in range(first, last + 1)
+    }
     assert named
     assert not named & {row.seq for row in hits}
     reader.close()
@@ -189,23 +194,23 @@ def test_over_budget_pictures_of_hits_outlive_all_others(tmp_path):
 
 
 def test_evicted_reads_are_counted_and_announced(tmp_path):
-    """When reads must go, the oldest go, and tombstones name every one of them."""
+    """If reads must be evicted, the oldest are, and tombstones list every one of them."""
     outbox = open_small(tmp_path, Limits(max_bytes=20_000, min_free_bytes=0, ballast_bytes=0))
     for number in range(1, 60):
         outbox.append([make_read(number)])
     stats = outbox.stats()
-    stones = [s for s in tombstones(outbox) if s.lost is Lost.READ]
-    assert stats.evicted_reads == sum(s.count for s in stones) > 0
+    announced = [s for s in tombstones(outbox) if s.lost is Lost.READ]
+    assert stats.evicted_reads == sum(s.count for s in announced) > 0
     assert stats.reads + stats.evicted_reads == stats.appended == 59
     left = [row.seq for row in waiting(outbox) if row.schema == Read.SCHEMA]
-    gone = {seq for s in stones for first, last in s.ranges for seq in range(first, last + 1)}
+    gone = {seq for s in announced for first, last in s.ranges for seq in range(first, last + 1)}
     assert not gone & set(left)
     outbox.close()
 
 
 @pytest.mark.parametrize("pictures", [None, ()])
-def test_little_free_disk_never_costs_a_read(tmp_path, pictures):
-    """One by one, from an empty outbox on, far below the reserve: pictures give way, every read is kept."""
+def test_little_free_disk_evicts_no_read(tmp_path, pictures):
+    """One by one, from an empty outbox on, far below the reserve: pictures are evicted, every read is kept."""
     outbox = open_small(tmp_path, Limits(min_free_bytes=2**62, ballast_bytes=0))
     for number in range(1, 46):
         outbox.append([make_read(number, pictures=pictures)])
@@ -215,8 +220,8 @@ def test_little_free_disk_never_costs_a_read(tmp_path, pictures):
     outbox.close()
 
 
-def test_on_the_last_of_the_disk_the_oldest_reads_go_never_the_new_one(tmp_path, monkeypatch):
-    """With room for no deletion more the outbox stops growing: the latest group is there after each append."""
+def test_on_a_full_disk_the_oldest_reads_are_evicted(tmp_path, monkeypatch):
+    """Without space for deletions the outbox stops growing: the latest group is there after each append."""
     outbox = open_small(tmp_path, Limits(min_free_bytes=2**20, ballast_bytes=0))
     monkeypatch.setattr(outbox_module, "free_bytes", lambda _: 1000)
     for number in range(1, 40, 3):
@@ -230,7 +235,7 @@ def test_on_the_last_of_the_disk_the_oldest_reads_go_never_the_new_one(tmp_path,
 
 
 def test_a_group_larger_than_the_budget_is_kept(tmp_path):
-    """A budget is no reason to drop what was just made: all before it goes, the group stays."""
+    """A new group is not evicted for the budget: everything before it is."""
     outbox = open_small(tmp_path, Limits(max_bytes=2_000, min_free_bytes=0, ballast_bytes=0))
     outbox.append([make_read(1)])
     seqs = outbox.append([make_read(n) for n in range(2, 12)])
@@ -249,8 +254,8 @@ def test_little_free_disk_stops_the_growth(tmp_path):
     outbox.close()
 
 
-def test_a_full_disk_is_survived_with_the_ballast(tmp_path):
-    """SQLite says full: the ballast is given up, something is evicted, and the new read is stored."""
+def test_ballast_is_deleted_on_a_full_disk(tmp_path):
+    """SQLite reports a full disk: the ballast is deleted, something is evicted, and the new read is stored."""
     outbox = open_small(tmp_path, Limits(min_free_bytes=0, ballast_bytes=64 * 1024))
     outbox.append([make_read(n) for n in range(1, 20)])
     assert (tmp_path / BALLAST_NAME).stat().st_size == 64 * 1024
@@ -264,7 +269,7 @@ def test_a_full_disk_is_survived_with_the_ballast(tmp_path):
     outbox.close()
 
 
-def test_a_newer_file_is_refused_and_left_alone(tmp_path):
+def test_newer_outbox_is_refused_and_unchanged(tmp_path):
     """Going back to an older agent must not damage what the newer one wrote."""
     open_small(tmp_path).close()
     con = sqlite3.connect(tmp_path / FILE_NAME)
@@ -290,8 +295,8 @@ def test_migrations_run_in_order_and_once(tmp_path):
         newer.close()
 
 
-def test_garbage_in_place_of_the_file_is_set_aside(tmp_path):
-    """The agent starts, keeps the damaged file, and goes on above all numbers it may have given out."""
+def test_garbage_in_place_of_the_file_is_moved_aside(tmp_path):
+    """The agent starts, keeps the damaged file, and continues above all numbers it may have assigned."""
     outbox = open_small(tmp_path)
     outbox.append([make_read(1)])
     outbox.close()
@@ -300,13 +305,13 @@ def test_garbage_in_place_of_the_file_is_set_aside(tmp_path):
     assert report.moved_to is not None
     (seq,) = again.append([make_read(2)])
     assert seq > 1
-    (stone,) = tombstones(again)
-    assert (stone.lost, stone.reason) == (Lost.RECORD, LostReason.DAMAGE)
+    (tombstone,) = tombstones(again)
+    assert (tombstone.lost, tombstone.reason) == (Lost.RECORD, LostReason.DAMAGE)
     again.close()
 
 
-def test_a_damaged_page_costs_only_what_was_on_it(tmp_path):
-    """What can still be read is saved; what cannot is announced."""
+def test_damaged_page_loses_only_its_rows(tmp_path):
+    """Readable rows are salvaged; others are announced."""
     outbox = open_small(tmp_path)
     outbox.append([make_read(n) for n in range(1, 200)])
     outbox.close()
@@ -325,8 +330,8 @@ def test_a_damaged_page_costs_only_what_was_on_it(tmp_path):
     again.close()
 
 
-def test_pictures_of_hits_stay_first_when_a_damaged_file_is_saved(tmp_path):
-    """What could be read goes out in the order it would have had."""
+def test_pictures_of_hits_stay_first_after_a_salvage(tmp_path):
+    """Salvaged pictures are sent in the same order as before."""
     outbox = open_small(tmp_path)
     outbox.append([make_read(1), make_read(2, retention="hit")])
     outbox._con.execute("DROP TABLE meta")
@@ -341,7 +346,7 @@ def test_pictures_of_hits_stay_first_when_a_damaged_file_is_saved(tmp_path):
     again.close()
 
 
-def test_a_lost_file_does_not_reuse_numbers(tmp_path):
+def test_lost_file_does_not_reuse_sequence_numbers(tmp_path):
     """The mark beside the file keeps numbers unique even when the file itself is gone."""
     outbox = open_small(tmp_path)
     outbox.append([make_read(1)])
@@ -353,8 +358,8 @@ def test_a_lost_file_does_not_reuse_numbers(tmp_path):
     again.close()
 
 
-def test_damage_met_while_running_is_remembered(tmp_path):
-    """The process ends with a clear word, and the next start looks at every page."""
+def test_damage_found_while_running_is_marked(tmp_path):
+    """The process ends with a clear error, and the next start checks every page."""
     outbox = open_small(tmp_path)
     outbox._con.execute("DROP TABLE jpegs")
     outbox._con.execute("CREATE TABLE jpegs (pic INTEGER PRIMARY KEY)")
@@ -383,8 +388,8 @@ class Faulty:
 
 
 @pytest.mark.parametrize("carried_out", [True, False])
-def test_after_a_failed_fsync_the_connection_is_made_anew_and_no_read_is_lost_or_doubled(tmp_path, carried_out):
-    """Whether the group is in the file is found out, not guessed: given again, it is there once, under one number."""
+def test_failed_fsync_reopens_the_file_and_loses_or_duplicates_no_read(tmp_path, carried_out):
+    """Appended again, the group is in the file once, under one number, whether or not it was committed."""
     outbox = open_small(tmp_path)
     outbox.append([make_read(1)])
     broken = outbox._con = Faulty(outbox._con, carried_out=carried_out)
@@ -402,8 +407,8 @@ def test_after_a_failed_fsync_the_connection_is_made_anew_and_no_read_is_lost_or
     outbox.close()
 
 
-def test_a_group_in_doubt_that_was_receipted_meanwhile_does_not_come_back(tmp_path):
-    """The commit said no and was carried out; the uplink sent the read and the station's receipt came first."""
+def test_group_of_a_failed_commit_that_was_receipted_is_not_stored_again(tmp_path):
+    """The commit failed but was carried out; the uplink sent the read and was receipted before the retry."""
     outbox = open_small(tmp_path)
     outbox._con = Faulty(outbox._con, carried_out=True)
     with pytest.raises(OutboxDiskError):
@@ -414,8 +419,8 @@ def test_a_group_in_doubt_that_was_receipted_meanwhile_does_not_come_back(tmp_pa
     outbox.close()
 
 
-def test_a_page_that_can_never_be_read_is_damage_in_the_end(tmp_path):
-    """Once is chance and tried again; again and again the process ends, and the next start looks at every page."""
+def test_permanently_unreadable_page_is_damage(tmp_path):
+    """A single failure is retried; after repeated ones the process ends, and the next start checks every page."""
     outbox = open_small(tmp_path)
 
     class Unreadable(Faulty):
@@ -447,8 +452,8 @@ def test_a_page_that_can_never_be_read_is_damage_in_the_end(tmp_path):
         (rescue.Rescue, "_save_picture"), (rescue.Rescue, "_finish"), (table, "append"),
     ],
 )  # fmt: skip
-def test_a_rescue_that_is_cut_short_is_begun_again(tmp_path, monkeypatch, owner, after):
-    """The power goes while a damaged file is being saved: the next start saves the same reads, none is forgotten."""
+def test_interrupted_rescue_is_restarted(tmp_path, monkeypatch, owner, after):
+    """A power cut during a rescue: the next start salvages the same reads."""
     outbox = open_small(tmp_path)
     outbox.append([make_read(n) for n in range(1, 6)])
     outbox._con.execute("DROP TABLE quarantine")
@@ -479,8 +484,8 @@ def test_a_rescue_that_is_cut_short_is_begun_again(tmp_path, monkeypatch, owner,
     last.close()
 
 
-def test_a_missing_outbox_says_so(tmp_path):
-    """Looking at what is not there is a clear error."""
+def test_missing_outbox_is_a_clear_error(tmp_path):
+    """Reading a missing outbox is a clear error."""
     with pytest.raises(OutboxError, match="no outbox"):
         OutboxReader(tmp_path / FILE_NAME)
 
@@ -500,7 +505,7 @@ def test_a_missing_outbox_says_so(tmp_path):
         max_size=25,
     )
 )
-def test_the_books_always_balance(tmp_path_factory, steps):
+def test_counters_always_balance(tmp_path_factory, steps):
     """Appended = waiting + quarantined + receipted + evicted, whatever happens in whatever order."""
     folder = tmp_path_factory.mktemp("outbox")
     limits = Limits(max_bytes=15_000, min_free_bytes=0, ballast_bytes=0)

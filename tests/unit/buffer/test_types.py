@@ -70,7 +70,7 @@ def tombstones(outbox):
 
 
 @pytest.mark.parametrize("sealed", [False, True])
-def test_a_type_declared_here_alone_is_appended_kept_over_a_restart_and_receipted(tmp_path, sealed):
+def test_type_of_this_test_is_appended_reopened_and_receipted(tmp_path, sealed):
     """One series of numbers over all types, one chain, and counters of its own."""
     outbox = opened(tmp_path, sealed=sealed)
     assert outbox.append([make_read(1), alarm(1), NewRecord(make_time_anchor()), alarm(2)]) == [1, 2, 3, 4]
@@ -89,8 +89,8 @@ def test_a_type_declared_here_alone_is_appended_kept_over_a_restart_and_receipte
 
 
 @pytest.mark.parametrize("sealed", [False, True])
-def test_rows_of_any_type_are_saved_from_a_damaged_file(tmp_path, sealed):
-    """Also where what stands beside the bytes was damaged: priority and type are found out again."""
+def test_rows_of_any_type_are_salvaged(tmp_path, sealed):
+    """Even if other columns were damaged: priority and type are taken from the bytes and the registry."""
     outbox = opened(tmp_path, sealed=sealed)
     outbox.append([make_read(1), alarm(1), note(1), alarm(2)])
     outbox.apply([Quarantined(3, "malformed")])
@@ -114,8 +114,8 @@ def test_rows_of_any_type_are_saved_from_a_damaged_file(tmp_path, sealed):
 
 
 @pytest.mark.parametrize("sealed", [False, True])
-def test_a_type_of_a_later_release_leaves_after_a_roll_back(tmp_path, sealed):
-    """The release before does not know it: it is sent, receipted, refused, saved and evicted all the same."""
+def test_type_of_a_later_release_is_sent_after_a_roll_back(tmp_path, sealed):
+    """The release before does not know it: it is sent, receipted, refused, salvaged and evicted anyway."""
     outbox = opened(tmp_path, sealed=sealed)
     outbox.append([alarm(1), note(1), note(2), alarm(2), note(3)])
     outbox.close()
@@ -150,8 +150,8 @@ def test_a_type_that_is_not_registered_is_refused_and_nothing_of_its_group_is_st
     outbox.close()
 
 
-def test_eviction_takes_the_least_urgent_first_and_only_what_may_go(tmp_path):
-    """Notes before reads, the oldest of each first; alarms, anchors and tombstones stay, and no range names them."""
+def test_eviction_order_by_priority(tmp_path):
+    """Notes before reads, the oldest of each first; alarms, anchors and tombstones stay, and no range includes them."""
     outbox = opened(tmp_path)
     for number in range(1, 41):
         outbox.append([make_read(number, pictures=()), alarm(number), note(number)])
@@ -162,18 +162,18 @@ def test_eviction_takes_the_least_urgent_first_and_only_what_may_go(tmp_path):
     assert (types["note/1"].waiting, types["alarm/1"].waiting) == (0, 40)
     assert 0 < types["read/1"].evicted < 40
     left = [row.seq for row in rows_of(outbox)]
-    stones = tombstones(outbox)
-    gone = [seq for stone in stones for first, last in stone.ranges for seq in range(first, last + 1)]
+    announced = tombstones(outbox)
+    gone = [seq for tombstone in announced for first, last in tombstone.ranges for seq in range(first, last + 1)]
     assert not set(gone) & set(left)
     assert sorted(gone) == sorted(set(range(1, 121)) - set(left))
-    assert {stone.lost for stone in stones} == {Lost.RECORD, Lost.READ}
+    assert {tombstone.lost for tombstone in announced} == {Lost.RECORD, Lost.READ}
     reads = [row.seq for row in rows_of(outbox) if row.schema == "read/1"]
     assert reads == sorted(reads)[-len(reads) :]
     assert outbox.lost_records == sum(counts.evicted for counts in types.values())
     outbox.close()
 
 
-def test_numbers_that_left_before_are_bridged_and_those_still_here_never(tmp_path):
+def test_tombstone_ranges_span_deleted_numbers_but_not_waiting_ones(tmp_path):
     """One range for what was evicted round a receipted record, two round one that waits or was refused."""
     outbox = opened(tmp_path)
     outbox.append([note(1), note(2), note(3), alarm(1), note(4), note(5), note(6)])
@@ -181,18 +181,18 @@ def test_numbers_that_left_before_are_bridged_and_those_still_here_never(tmp_pat
     outbox._con.execute("UPDATE quarantine SET kept = 1")
     outbox._limits = replace(SMALL, max_bytes=400)
     outbox.append([alarm(2)])
-    assert [stone.ranges for stone in tombstones(outbox)] == [((1, 3), (5, 5), (7, 7))]
+    assert [tombstone.ranges for tombstone in tombstones(outbox)] == [((1, 3), (5, 5), (7, 7))]
     outbox.close()
 
 
-def test_a_failed_eviction_forgets_where_it_searched(tmp_path):
-    """What was rolled back is still there, and is what goes the next time."""
+def test_failed_eviction_resets_its_search_position(tmp_path):
+    """Rolled-back rows are still there, and are evicted the next time."""
     outbox = opened(tmp_path)
     outbox.append([note(n) for n in range(1, 20)])
     outbox._limits = replace(SMALL, max_bytes=500)
     plain = outbox._mark.cover
     outbox._mark.cover = lambda _: (_ for _ in ()).throw(OSError(5, "EIO"))
-    with pytest.raises(Exception, match="does not take it"):
+    with pytest.raises(Exception, match="write failed"):
         outbox.append([alarm(1)])
     outbox._mark.cover = plain
     assert outbox.stats().types["note/1"].waiting == 19
@@ -201,16 +201,16 @@ def test_a_failed_eviction_forgets_where_it_searched(tmp_path):
     outbox.close()
 
 
-def test_pictures_of_any_type_wait_by_its_retention_class(tmp_path):
-    """Those of a class that somebody looks for go first, as with reads."""
+def test_picture_priority_by_retention_class(tmp_path):
+    """Those of a hit's class go first, as with reads."""
     outbox = opened(tmp_path)
     first = make_picture(PictureKind.PLATE, content=b"first")
     second = make_picture(PictureKind.PLATE, content=b"second")
     outbox.append([NewRecord(Note(text="hit"), pictures=(first,)), NewRecord(Note(text=""), pictures=(second,))])
     reader = OutboxReader(outbox.path)
     shas = [
-        [row.sha256 for row in reader.pictures(lane, after_pic=0, limit=9)]
-        for lane in (PicturePriority.HIT_PLATE, PicturePriority.PLATE)
+        [row.sha256 for row in reader.pictures(priority, after_pic=0, limit=9)]
+        for priority in (PicturePriority.HIT_PLATE, PicturePriority.PLATE)
     ]
     assert shas == [[first.sha256], [second.sha256]]
     reader.close()
@@ -273,8 +273,8 @@ def test_files_of_earlier_versions_are_migrated_in_place(tmp_path, version):
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_looking_at_a_file_that_is_not_migrated_yet_is_no_damage(tmp_path, version):
-    """A command of the new version, before its agent has started: a clear word, and nothing is marked."""
+def test_reading_a_file_before_its_migration_is_not_damage(tmp_path, version):
+    """A command of the new version, before its agent has started: a clear error, and nothing is marked."""
     old_file(tmp_path, version)
     with pytest.raises(
         OutboxVersionError, match=rf"has version {version}, .* migrates an older file at its start"
@@ -284,8 +284,8 @@ def test_looking_at_a_file_that_is_not_migrated_yet_is_no_damage(tmp_path, versi
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_a_damaged_file_of_an_earlier_version_is_saved(tmp_path, version):
-    """The damage stands before the migration: rows are read as the older version wrote them."""
+def test_damaged_file_of_an_earlier_version_is_salvaged(tmp_path, version):
+    """Damaged before the migration: rows are read as the older version wrote them."""
     old_file(tmp_path, version)
     con = sqlite3.connect(tmp_path / FILE_NAME)
     con.execute("DROP TABLE meta")
@@ -297,7 +297,7 @@ def test_a_damaged_file_of_an_earlier_version_is_saved(tmp_path, version):
     outbox.close()
 
 
-def test_a_migration_on_a_full_disk_takes_the_room_of_the_ballast(tmp_path, monkeypatch):
+def test_migration_on_a_full_disk_uses_the_ballast(tmp_path, monkeypatch):
     old_file(tmp_path, 2)
     (tmp_path / BALLAST_NAME).write_bytes(bytes(1000))
     plain = schema.migrate
@@ -315,8 +315,8 @@ def test_a_migration_on_a_full_disk_takes_the_room_of_the_ballast(tmp_path, monk
     outbox.close()
 
 
-def test_a_record_that_is_not_in_the_index_to_send_by_is_found_at_the_next_start(tmp_path):
-    """It would never be sent, and nothing else would tell."""
+def test_record_missing_in_the_priority_index_is_found_at_the_next_start(tmp_path):
+    """It would never be sent, without any other error."""
     outbox = opened(tmp_path)
     outbox.append([alarm(1), alarm(2), alarm(3)])
     outbox.close()

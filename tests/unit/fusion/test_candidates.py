@@ -1,4 +1,4 @@
-"""Alternatives: other texts with honest probabilities, best first."""
+"""Alternatives: other texts with their probabilities, best first."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.strategies import plates
 
 
 @given(plates(), st.integers(0, 8))
-def test_alternatives_are_a_distribution_beside_the_text(plate, most):
+def test_alternatives_and_text_are_a_distribution(plate, most):
     """Never the text itself, no text twice, sorted, and no more probability than the text leaves."""
     found = alternative_texts(plate, limit=most)
     texts = [text for text, _ in found]
@@ -28,8 +28,8 @@ def test_alternatives_are_a_distribution_beside_the_text(plate, most):
     assert plate.confidence + sum(probabilities) <= 1 + 1e-9
 
 
-def test_the_likeliest_slip_comes_first():
-    """8 for B is likelier than 0 for O here; both slips at once come last."""
+def test_most_likely_alternative_comes_first():
+    """8 for B is more likely than 0 for O here; both together come last."""
     chars = (
         CharRead("7", 0.99),
         CharRead("B", 0.6, (("8", 0.4),)),
@@ -58,6 +58,6 @@ def test_texts_reached_in_two_ways_add_up():
     [PlateText((), 0.0), PlateText((CharRead("A", 0.0),), 0.5), PlateText((CharRead("A", 1.0),), 1.0)],
     ids=["empty", "impossible", "certain"],
 )
-def test_there_may_be_no_alternative(plate):
-    """Nothing is invented where the characters leave nothing."""
+def test_no_alternatives(plate):
+    """There are none if the characters have none."""
     assert alternative_texts(plate) == ()

@@ -1,4 +1,4 @@
-"""Voting: probabilities of characters, not strings."""
+"""Fusion by probabilities of characters, not by strings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from agent.records import CharRead, PlateText
 TEXTS = st.text("ABCDEFGHJKLMNPRSTUVWXYZ0123456789", min_size=3, max_size=8)
 
 
-def look(
+def prediction(
     text: str, confidence: float = 0.9, *, char: float = 0.97, weak: dict[int, tuple[str, float]] | None = None
 ):
     """``weak`` names positions where another symbol is nearly as likely."""
@@ -26,9 +26,9 @@ def look(
     return PlateText(tuple(chars), confidence, "US-CA", 0.9)
 
 
-def test_one_prediction_is_returned_as_it_is():
-    """There is nothing to vote on."""
-    only = look("7ABC123")
+def test_one_prediction_is_returned_unchanged():
+    """There is nothing to fuse."""
+    only = prediction("7ABC123")
     assert fuse_predictions([only]) is only
 
 
@@ -41,74 +41,81 @@ def test_no_prediction_is_an_error():
 @given(TEXTS, st.integers(2, 8))
 def test_equal_predictions_give_their_text_with_more_confidence(text, n):
     """Agreement never lowers confidence."""
-    looks = [look(text, 0.8, char=0.95) for _ in range(n)]
-    voted = fuse_predictions(looks)
-    assert voted.text == text
-    assert voted.confidence >= 0.8
+    predictions = [prediction(text, 0.8, char=0.95) for _ in range(n)]
+    fused = fuse_predictions(predictions)
+    assert fused.text == text
+    assert fused.confidence >= 0.8
 
 
 @given(st.permutations(range(5)))
 def test_the_order_of_predictions_does_not_matter(order):
-    """Votes are a set, not a story."""
-    looks = [
-        look("7ABC123", 0.9),
-        look("7ABC128", 0.4, weak={6: ("3", 0.45)}),
-        look("7A8C123", 0.3, weak={2: ("B", 0.4)}),
-        look("7ABC12", 0.2),
-        look("7ABC123", 0.7),
+    """The predictions are a set."""
+    predictions = [
+        prediction("7ABC123", 0.9),
+        prediction("7ABC128", 0.4, weak={6: ("3", 0.45)}),
+        prediction("7A8C123", 0.3, weak={2: ("B", 0.4)}),
+        prediction("7ABC12", 0.2),
+        prediction("7ABC123", 0.7),
     ]
-    assert fuse_predictions([looks[i] for i in order]).text == fuse_predictions(looks).text == "7ABC123"
+    assert (
+        fuse_predictions([predictions[i] for i in order]).text == fuse_predictions(predictions).text == "7ABC123"
+    )
 
 
-def test_a_sure_prediction_outweighs_two_unsure_ones():
-    """Two doubtful strings of a kind do not beat one sure reading: the probabilities decide."""
-    unsure = look("7ABC128", 0.15, weak={6: ("3", 0.49)})
-    voted = fuse_predictions([look("7ABC123", 0.98, char=0.995), unsure, unsure])
-    assert voted.text == "7ABC123"
+def test_confident_prediction_outweighs_two_uncertain_ones():
+    """Two equal texts of low confidence do not beat one of high confidence: the probabilities decide."""
+    unsure = prediction("7ABC128", 0.15, weak={6: ("3", 0.49)})
+    fused = fuse_predictions([prediction("7ABC123", 0.98, char=0.995), unsure, unsure])
+    assert fused.text == "7ABC123"
 
 
 def test_predictions_each_wrong_in_another_place_give_the_right_text():
-    """No look has the whole text right, the vote has: characters are pooled slot by slot."""
-    voted = fuse_predictions(
+    """No prediction has the whole text right, the fused text is: characters are pooled by position."""
+    fused = fuse_predictions(
         [
-            look("1ABC123", 0.4, weak={0: ("7", 0.4)}),
-            look("78BC123", 0.4, weak={1: ("A", 0.4)}),
-            look("7ABC129", 0.4, weak={6: ("3", 0.4)}),
+            prediction("1ABC123", 0.4, weak={0: ("7", 0.4)}),
+            prediction("78BC123", 0.4, weak={1: ("A", 0.4)}),
+            prediction("7ABC129", 0.4, weak={6: ("3", 0.4)}),
         ]
     )
-    assert voted.text == "7ABC123"
+    assert fused.text == "7ABC123"
 
 
 def test_a_missed_character_does_not_shift_the_rest():
-    """Alignment, not position, decides which characters vote together."""
-    voted = fuse_predictions(
-        [look("7ABC123", 0.6), look("7BC123", 0.5), look("7ABC12", 0.5), look("7ABC123", 0.4)]
+    """Characters are pooled by alignment, not by position."""
+    fused = fuse_predictions(
+        [
+            prediction("7ABC123", 0.6),
+            prediction("7BC123", 0.5),
+            prediction("7ABC12", 0.5),
+            prediction("7ABC123", 0.4),
+        ]
     )
-    assert voted.text == "7ABC123"
+    assert fused.text == "7ABC123"
 
 
 def test_disagreement_lowers_confidence():
-    """Two halves that say different things are no certainty."""
-    voted = fuse_predictions([look("7ABC123", 0.9), look("7ABC128", 0.9)])
-    assert voted.confidence < 0.75
+    """Contradicting predictions lower the confidence."""
+    fused = fuse_predictions([prediction("7ABC123", 0.9), prediction("7ABC128", 0.9)])
+    assert fused.confidence < 0.75
 
 
 @given(st.lists(st.tuples(TEXTS, st.floats(0.01, 0.99)), min_size=1, max_size=12))
-def test_a_vote_is_always_a_probability_over_known_symbols(raw):
-    """Whatever the looks: confidences within 0..1, alternatives sorted, symbols that some look offered."""
-    looks = [look(text, confidence) for text, confidence in raw]
-    voted = fuse_predictions(looks)
-    assert 0.0 <= voted.confidence <= 1.0
+def test_fused_characters_are_distributions_over_known_symbols(raw):
+    """For any predictions: confidences within 0..1, alternatives sorted, symbols of some prediction."""
+    predictions = [prediction(text, confidence) for text, confidence in raw]
+    fused = fuse_predictions(predictions)
+    assert 0.0 <= fused.confidence <= 1.0
     offered = {symbol for text, _ in raw for symbol in text}
-    for char in voted.chars:
+    for char in fused.chars:
         assert char.symbol in offered
         assert 0.0 <= char.confidence <= 1.0
         ps = [p for _, p in char.alternatives]
         assert ps == sorted(ps, reverse=True)
 
 
-def test_the_region_is_voted_and_unknown_gives_way():
-    """One look that names the state is not silenced by one that cannot."""
-    known, unknown = look("7ABC123"), PlateText(look("7ABC123").chars, 0.9, "?", 0.3)
+def test_region_is_fused_and_known_beats_unknown():
+    """A prediction with a region is not overruled by one without."""
+    known, unknown = prediction("7ABC123"), PlateText(prediction("7ABC123").chars, 0.9, "?", 0.3)
     assert fuse_predictions([known, unknown]).region == "US-CA"
     assert fuse_predictions([unknown, unknown]).region == "?"

@@ -1,4 +1,4 @@
-"""Re-reads: the same plate within a window of time and place is one read, counted, unless it got clearly better."""
+"""Re-reads: the same plate within a window of time and distance is one read, counted, unless clearly better."""
 
 from __future__ import annotations
 
@@ -49,15 +49,15 @@ def test_the_window_is_a_minute(second, admitted):
 
 @pytest.mark.parametrize(("metres", "admitted"), [(0, False), (149, False), (151, True)])
 def test_the_place_is_a_circle_of_150_metres(metres, admitted):
-    """The same plate elsewhere is news: a vehicle that is followed."""
+    """The same plate elsewhere is a new read, as of a followed vehicle."""
     window = Deduplicator()
     admits(window)
     assert admits(window, second=10, where=at(metres)) is admitted
 
 
 @pytest.mark.parametrize("where", [NOWHERE, at(5000, GeotagMethod.STALE)], ids=["none", "stale"])
-def test_without_a_known_place_time_alone_decides(where):
-    """In a tunnel, or with a place that is only the last one known."""
+def test_deduplication_without_position_uses_time_only(where):
+    """In a tunnel, or with a stale position."""
     window = Deduplicator()
     admits(window)
     assert not admits(window, second=10, where=where)
@@ -71,8 +71,8 @@ def test_the_window_runs_from_the_last_read_that_was_admitted():
     assert [i * 5 for i, admitted in enumerate(answers) if admitted] == [0, 65]
 
 
-def test_a_clearly_better_read_comes_through():
-    """More confident by a quarter, or confirmed where there was a single look; counted as better."""
+def test_clearly_better_reread_is_admitted():
+    """More confident by a quarter, or confirmed after a single-frame read; counted as better."""
     window = Deduplicator()
     assert admits(window, confidence=0.6)
     assert not admits(window, second=1, confidence=0.84)
@@ -80,30 +80,30 @@ def test_a_clearly_better_read_comes_through():
     assert window.counts == DeduplicatorCounts(admitted=2, suppressed=1, better=1)
 
 
-def test_a_confirmed_read_follows_a_single_look_but_not_the_other_way():
-    """A second look that agrees is worth a read; a later glance is not."""
+def test_confirmed_read_is_admitted_after_a_single_frame_read_but_not_vice_versa():
+    """A confirmed re-read is admitted; a single-frame re-read is not."""
     window = Deduplicator()
     single, confirmed = make_track(n=1), make_track(t_mono_ns=NS_PER_S, n=2)
     assert [window.is_new(track, HERE) for track in (single, confirmed, single)] == [True, True, False]
 
 
-def test_other_plates_are_not_held_back():
-    """One character is another vehicle."""
+def test_other_plates_are_admitted():
+    """A difference of one character is another vehicle."""
     window = Deduplicator()
     assert admits(window, "7ABC123")
     assert admits(window, "7ABC124")
 
 
 @pytest.mark.parametrize(("fold", "admitted"), [(False, True), (True, False)])
-def test_look_alikes_are_one_plate_only_when_asked(fold, admitted):
-    """0 and O differ unless the configuration says otherwise."""
+def test_look_alikes_are_equal_only_if_configured(fold, admitted):
+    """0 and O differ unless configured otherwise."""
     window = Deduplicator(DeduplicatorConfig(fold_confusables=fold))
     admits(window, "7ABCO12")
     assert admits(window, "7ABC012", second=1) is admitted
 
 
 def test_memory_is_bounded_and_the_oldest_is_forgotten():
-    """The price of forgetting is a second read, never a lost one."""
+    """Forgetting causes a second read, never a lost one."""
     window = Deduplicator(DeduplicatorConfig(capacity=2))
     for text in ("A11", "B22", "C33"):
         admits(window, text)

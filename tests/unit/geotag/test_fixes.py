@@ -1,4 +1,4 @@
-"""Places: the error bound holds for what a car can do, the method says how it was found, nothing jumps."""
+"""Positions: the error bound holds for any motion of a car, the method is right, nothing jumps."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_the_error_bound_holds_for_dead_reckoning(motion, offset_s):
 
 @given(MOTIONS, st.floats(5.1, 9), st.sampled_from([-1, 1]))
 def test_the_error_bound_holds_when_stale(motion, age_s, sign):
-    """Nothing is claimed about the way since, but the bound still holds at any legal speed."""
+    """The bound holds at any legal speed."""
     fastest = max(math.hypot(*motion.velocity(t)) for t in (0, sign * age_s))
     assume(fastest <= 60)
     geotag = ring(motion.fix(0)).locate(round(sign * age_s * NS_PER_S))
@@ -104,7 +104,7 @@ def test_the_error_bound_holds_when_stale(motion, age_s, sign):
 
 
 @given(st.lists(fixes(), min_size=1, max_size=6, unique_by=lambda fix: fix.t_mono_ns), st.integers(0, 10**15))
-def test_any_instant_gets_an_answer_that_makes_sense(taken, t_ns):
+def test_any_instant_gets_a_valid_geotag(taken, t_ns):
     """Poles, antimeridian, any gap: a valid position with a bound no better than the fixes, or ``none``."""
     taken = sorted(taken, key=lambda fix: fix.t_mono_ns)
     geotag = ring(*taken).locate(t_ns)
@@ -119,7 +119,7 @@ def test_any_instant_gets_an_answer_that_makes_sense(taken, t_ns):
 
 
 @given(fixes(), fixes(), st.lists(st.floats(0, 1), min_size=2, max_size=2))
-def test_interpolation_goes_forward_only(a, b, shares):
+def test_interpolation_is_monotonic(a, b, shares):
     """A later instant is farther from the first fix and nearer to the second, on their great circle."""
     a, b = replace(a, t_mono_ns=0), replace(b, t_mono_ns=10 * NS_PER_S)
     start, end = Position(a.lat_deg, a.lon_deg), Position(b.lat_deg, b.lon_deg)
@@ -132,8 +132,8 @@ def test_interpolation_goes_forward_only(a, b, shares):
 
 
 @given(fixes(), fixes(), fixes())
-def test_a_fix_is_met_exactly_and_nothing_jumps_there(a, b, c):
-    """At a fix the answer is the fix; a nanosecond beside it, it is the fix but for a nanosecond's way."""
+def test_position_at_a_fix_is_exact_and_continuous(a, b, c):
+    """At a fix the position is the fix; a nanosecond later it has moved for a nanosecond."""
     taken = [replace(fix, t_mono_ns=t * NS_PER_S) for t, fix in enumerate((a, b, c))]
     fixed = ring(*taken)
     at = fixed.locate(NS_PER_S)
@@ -150,22 +150,22 @@ def test_a_fix_is_met_exactly_and_nothing_jumps_there(a, b, c):
 @pytest.mark.parametrize(
     ("lon_a", "lon_b", "expected"), [(179.9999, -179.9999, 180.0), (-179.9998, 179.9999, 179.99995)]
 )
-def test_the_antimeridian_is_no_wall(lon_a, lon_b, expected):
+def test_interpolation_across_the_antimeridian(lon_a, lon_b, expected):
     """Half-way between both sides is on the line, not on the other side of the Earth."""
     middle = ring(make_fix(0, lon_deg=lon_a), make_fix(2 * NS_PER_S, lon_deg=lon_b)).locate(NS_PER_S)
     assert abs(middle.lon_deg) == pytest.approx(abs(expected), abs=2e-4)
     assert middle.lat_deg == pytest.approx(45.0, abs=1e-6)
 
 
-def test_the_pole_is_crossed():
+def test_interpolation_across_the_pole():
     """Half-way between opposite meridians at 89.99 degrees is the pole."""
     a, b = make_fix(0, lat_deg=89.9999, lon_deg=10), make_fix(2 * NS_PER_S, lat_deg=89.9999, lon_deg=-170)
     assert ring(a, b).locate(NS_PER_S).lat_deg == pytest.approx(90, abs=1e-6)
 
 
 @pytest.mark.parametrize("sign", [1, -1], ids=["after", "before"])
-def test_the_methods_change_exactly_where_promised(sign):
-    """Five seconds of dead reckoning, ten minutes of a stale place, then nothing."""
+def test_methods_change_at_the_configured_ages(sign):
+    """Five seconds of dead reckoning, ten minutes stale, then none."""
     lone = ring(make_fix(1000 * NS_PER_S))
 
     def method(age_ns):
@@ -177,21 +177,21 @@ def test_the_methods_change_exactly_where_promised(sign):
     assert method(600 * NS_PER_S + 1) is GeotagMethod.NONE
 
 
-def test_without_a_fix_the_place_is_none():
-    """No fix still gives a read: the answer is flagged, not missing."""
+def test_geotag_without_a_fix_is_none():
+    """Without a fix there is still a read, with method none."""
     assert ring().locate(5) == Geotag(GeotagMethod.NONE)
     assert ring().last is None
 
 
-def test_a_lone_fix_at_its_very_instant_is_extrapolated_by_nothing():
+def test_single_fix_at_its_instant():
     """One fix is enough for the reads of its instant; its own error is the bound."""
     geotag = ring(make_fix(7)).locate(7)
     assert geotag.fix_age_ms == 0
     assert geotag.error_m == pytest.approx(4.5)
 
 
-def test_the_worse_quality_of_both_fixes_is_told():
-    """A place between a good and an estimated fix is an estimate, with the worse dilution and fewer satellites."""
+def test_worse_quality_of_both_fixes_is_reported():
+    """A position between a good and an estimated fix is estimated, with the worse dilution and fewer satellites."""
     a = make_fix(0, quality=FixQuality.RTK, hdop=0.8, satellites=12)
     b = make_fix(2 * NS_PER_S, quality=FixQuality.ESTIMATED, hdop=None, satellites=4)
     geotag = ring(a, b).locate(NS_PER_S)
@@ -199,7 +199,7 @@ def test_the_worse_quality_of_both_fixes_is_told():
 
 
 @given(COURSES, COURSES, st.floats(0, 1))
-def test_the_course_turns_the_short_way(a, b, share):
+def test_course_is_interpolated_the_short_way(a, b, share):
     """From 350 to 10 degrees over north, never over south."""
     geotag = ring(make_fix(0, course_deg=a), make_fix(NS_PER_S, course_deg=b)).locate(round(share * NS_PER_S))
     turn = abs((b - a + 180) % 360 - 180)
@@ -207,13 +207,13 @@ def test_the_course_turns_the_short_way(a, b, share):
     assert away <= turn + 1e-6
 
 
-def test_an_unknown_course_is_never_invented():
-    """A receiver leaves it out when it stands: the blend does as well."""
+def test_unknown_course_stays_unknown():
+    """A receiver omits it at standstill: so does the interpolation."""
     fixed = ring(make_fix(0, course_deg=None), make_fix(NS_PER_S))
     assert fixed.locate(NS_PER_S // 2).course_deg is None
 
 
-def test_a_gap_of_a_minute_is_wide_but_bounded():
+def test_error_in_a_long_gap_is_bounded():
     """Through a tunnel: the bound grows with the gap, yet never beyond what a car can drive."""
     a, b = make_fix(0, error_m=5.0), make_fix(60 * NS_PER_S, error_m=5.0)
     middle = ring(a, b).locate(30 * NS_PER_S)
@@ -221,8 +221,8 @@ def test_a_gap_of_a_minute_is_wide_but_bounded():
     assert 100 < middle.error_m <= 5.0 + 2 * 60 * 30
 
 
-def test_fixes_out_of_order_are_an_error_of_the_caller():
-    """The NMEA state keeps the order; the ring does not guess."""
+def test_fixes_out_of_order_raise():
+    """The parser keeps the order; this class does not reorder."""
     fixed = ring(make_fix(10))
     for t_ns in (10, 9):
         with pytest.raises(ValueError, match="order of the monotonic clock"):
@@ -230,14 +230,14 @@ def test_fixes_out_of_order_are_an_error_of_the_caller():
 
 
 def test_memory_is_bounded():
-    """Old fixes give way; their instants become extrapolated backwards, then stale."""
+    """Old fixes are dropped; their instants become extrapolated backwards, then stale."""
     fixed = ring(*(make_fix(t * NS_PER_S) for t in range(100)), capacity=10)
     assert fixed.locate(95 * NS_PER_S).method is GeotagMethod.INTERPOLATED
     assert fixed.locate(50 * NS_PER_S).method is GeotagMethod.STALE
 
 
-def test_a_ring_of_one_is_refused():
-    """There is nothing between one fix."""
+def test_capacity_of_one_is_refused():
+    """Interpolation needs two fixes."""
     with pytest.raises(ValueError, match="at least 2"):
         FixRing(FixRingConfig(capacity=1))
 
@@ -251,21 +251,21 @@ def test_distances_are_symmetric_and_at_most_half_the_earth(a, b):
 
 
 @given(POSITIONS, COURSES, st.floats(-1e5, 1e5))
-def test_a_way_moved_is_a_distance(start, course_deg, distance_m):
+def test_moved_distance_equals_measured_distance(start, course_deg, distance_m):
     """Moving is the inverse of measuring, anywhere and on any course, backwards included."""
     assert start.distance_m(start.moved(course_deg, distance_m)) == pytest.approx(abs(distance_m), abs=1e-3)
 
 
 @given(POSITIONS, POSITIONS)
-def test_a_way_starts_here_and_ends_there(a, b):
-    """Shares 0 and 1 are the ends, whatever lies between."""
+def test_interpolation_ends(a, b):
+    """Shares 0 and 1 are the ends."""
     assume(a.distance_m(b) < 1.9e7)
     assert a.towards(b, 0).distance_m(a) < 1e-2
     assert a.towards(b, 1).distance_m(b) < 1e-2
 
 
 @given(MOTIONS, st.floats(0.1, 3), st.floats(0, 1))
-def test_the_error_bound_holds_where_no_speed_is_told(motion, gap_s, share):
+def test_error_bound_without_speed(motion, gap_s, share):
     """Receivers without RMC and VTG: two places and what a car can do bound the way between them."""
     ends = (replace(motion.fix(t_s), speed_mps=None, course_deg=None) for t_s in (0, gap_s))
     t_ns = round(share * round(gap_s * NS_PER_S))
@@ -274,7 +274,7 @@ def test_the_error_bound_holds_where_no_speed_is_told(motion, gap_s, share):
     assert geotag.speed_mps is None
 
 
-def test_dead_reckoning_without_a_speed_claims_nothing_about_the_way():
+def test_dead_reckoning_without_speed():
     fix = make_fix(0, speed_mps=None, course_deg=None)
     geotag = ring(fix).locate(2 * NS_PER_S)
     assert (geotag.lat_deg, geotag.lon_deg) == (fix.lat_deg, fix.lon_deg)
@@ -282,7 +282,7 @@ def test_dead_reckoning_without_a_speed_claims_nothing_about_the_way():
 
 
 @given(st.integers(0, 10**15))
-def test_a_fixed_site_is_in_its_place_at_any_instant(t_ns):
+def test_fixed_site_has_its_position_at_any_instant(t_ns):
     """Before its first line, and hours after its last: with the error of the configuration, fix quality none."""
     site = make_fix(NS_PER_S, quality=FixQuality.NONE, error_m=12.0, speed_mps=0.0, hdop=None, utc_ns=None)
     geotag = ring(site).locate(t_ns)

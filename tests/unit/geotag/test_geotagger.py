@@ -1,4 +1,4 @@
-"""The geotagger: every track becomes one read or a counted re-read, soon, with the best place there is."""
+"""The geotagger: every track becomes one read or a counted re-read, in time, with the best geotag available."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ def test_a_track_waits_for_the_fix_after_it_and_is_interpolated():
     geotagger.add_fix(make_fix(0))
     geotagger.add_track(make_track(t_mono_ns=NS_PER_S // 2))
     assert geotagger.tick(NS_PER_S) == []
-    assert geotagger.held == 1
+    assert geotagger.waiting == 1
     geotagger.add_fix(make_fix(NS_PER_S))
     (read,) = geotagger.tick(NS_PER_S)
     assert read.body.place.method is GeotagMethod.INTERPOLATED
     assert read.body.utc_us == (UTC_NS + NS_PER_S // 2) // 1000
-    assert (read.body.time.source, geotagger.held) == (TimeSource.GNSS, 0)
+    assert (read.body.time.source, geotagger.waiting) == (TimeSource.GNSS, 0)
 
 
 @pytest.mark.parametrize(("waited_ms", "n"), [(1499, 0), (1500, 1)])
 def test_a_track_never_waits_longer_than_the_hold(waited_ms, n):
-    """In a tunnel reads go on, placed with what there is, and flagged."""
+    """In a tunnel reads continue, with the geotag method of what is available."""
     geotagger = make_geotagger()
     geotagger.add_track(make_track(t_mono_ns=NS_PER_S))
     reads = geotagger.tick(NS_PER_S + waited_ms * MS)
@@ -64,10 +64,10 @@ def test_every_track_becomes_exactly_one_read(taken, ticks):
     reads = [read for t_ns in sorted(ticks) for read in geotagger.tick(t_ns)] + geotagger.flush()
     assert sorted(read.body.text for read in reads) == sorted(track.plate.text for track in taken)
     assert [read.read_id for read in reads] == sorted({read.read_id for read in reads})
-    assert (geotagger.held, geotagger.flush()) == (0, [])
+    assert (geotagger.waiting, geotagger.flush()) == (0, [])
 
 
-def test_rereads_do_not_come_out_and_are_counted():
+def test_rereads_are_suppressed_and_counted():
     """The same plate again within the window."""
     rereads = Deduplicator()
     geotagger = make_geotagger(rereads)
@@ -77,8 +77,8 @@ def test_rereads_do_not_come_out_and_are_counted():
     assert (rereads.counts.admitted, rereads.counts.suppressed) == (1, 2)
 
 
-def test_a_read_says_what_the_track_said():
-    """Text, box, confidence and pictures come from the very frame that was read."""
+def test_read_has_the_values_of_its_track():
+    """Text, box, confidence and pictures are from the frame that was read."""
     track = make_track("8XYZ999", t_mono_ns=3 * NS_PER_S)
     geotagger = make_geotagger()
     geotagger.add_track(track)

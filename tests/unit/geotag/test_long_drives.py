@@ -1,4 +1,4 @@
-"""Hours on the road against the truth: places within their errors, times within their uncertainties, nothing grows."""
+"""Hours of driving against ground truth: positions, times, their errors, and bounded memory."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ def journey(request):
     return Journey(PLANS[request.param], seed=7)
 
 
-def test_every_place_is_within_what_it_claims(journey):
-    """Never farther off than four times the one-sigma error it names, and 19 of 20 within two."""
+def test_position_errors_on_long_drives(journey):
+    """Never off by more than four times its one-sigma error, and 19 of 20 within two."""
     within_two = []
     for t_ns, where, _ in journey.answers:
         if where.method is GeotagMethod.NONE:
@@ -81,8 +81,8 @@ def test_every_place_is_within_what_it_claims(journey):
     assert sum(within_two) / len(within_two) > 0.95
 
 
-def test_how_a_place_was_found_is_what_the_sky_allowed(journey):
-    """No place before the first fix; interpolated under the open sky; in a tunnel never a fix of a moment ago."""
+def test_geotag_methods_on_long_drives(journey):
+    """None before the first fix; interpolated under open sky; stale or extrapolated in a tunnel."""
     plan = journey.plan
     dark = (*plan.tunnels, *plan.mute)
     for t_ns, where, _ in journey.answers:
@@ -98,8 +98,8 @@ def test_how_a_place_was_found_is_what_the_sky_allowed(journey):
     assert methods == set(GeotagMethod), "the drive meets every case"
 
 
-def test_every_time_is_within_what_it_claims(journey):
-    """Through midnight, New Year, a leap day, a missed rollover and a quarter of an hour in the dark."""
+def test_time_errors_on_long_drives(journey):
+    """Over midnight, New Year, a leap day, a missed rollover and a quarter of an hour without fixes."""
     start_ns = int(journey.plan.start.timestamp()) * NS_PER_S
     dated = [(t_ns, when) for t_ns, _, when in journey.answers if when.utc_ns is not None]
     assert len(dated) >= len(journey.answers) - journey.plan.cold_s - 3
@@ -109,7 +109,7 @@ def test_every_time_is_within_what_it_claims(journey):
     assert journey.time.counts.steps == 0
 
 
-def test_every_epoch_became_a_fix_or_was_said_to_be_none(journey):
+def test_every_epoch_is_counted_on_long_drives(journey):
     """Nothing refused that was right, nothing kept but the last ten minutes."""
     counts = journey.nmea.counts
     plan = journey.plan

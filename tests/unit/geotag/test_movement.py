@@ -31,7 +31,7 @@ def errors_m(steps, **other):
 
 
 @pytest.mark.parametrize("speed_mps", [5.0, 10.0, KNOTS_40_MPS, 40.0])
-def test_a_place_frozen_at_speed_is_no_better_than_the_way_it_missed(speed_mps):
+def test_frozen_position_has_the_missed_distance_as_error(speed_mps):
     """After n seconds the vehicle is n v away: the bound of a read says no less."""
     ring = FixRing()
     for fix in fixes(*[(n * speed_mps, speed_mps) for n in range(5)], *[(4 * speed_mps, speed_mps)] * 20):
@@ -43,7 +43,7 @@ def test_a_place_frozen_at_speed_is_no_better_than_the_way_it_missed(speed_mps):
         assert Position(geotag.lat_deg, geotag.lon_deg).distance_m(where) <= geotag.error_m
 
 
-def test_a_place_that_catches_up_is_as_good_as_before():
+def test_position_that_catches_up_has_its_normal_error():
     v = KNOTS_40_MPS
     steps = [(n * v, v) for n in range(5)] + [(4 * v, v)] * 6 + [(n * v, v) for n in range(11, 15)]
     errors = errors_m(steps)
@@ -51,7 +51,7 @@ def test_a_place_that_catches_up_is_as_good_as_before():
     assert errors[-1] == pytest.approx(4.5, abs=3)
 
 
-def test_a_place_that_leaps_at_rest_is_doubted_and_forgiven():
+def test_position_jump_at_rest_raises_the_error_for_a_while():
     """60 m in a second at no speed: doubted for ten seconds of calm."""
     errors = errors_m([(0, 0.0)] * 3 + [(60, 0.0)] * 15)
     assert errors[2] == 4.5
@@ -65,7 +65,7 @@ def test_a_place_that_leaps_at_rest_is_doubted_and_forgiven():
     st.sampled_from([0.1, 0.2, 0.5, 1.0, 2.0]),
     st.integers(0, 2**32),
 )
-def test_what_a_car_does_is_never_doubted(accelerations, speed_mps, gap_s, seed):
+def test_normal_driving_gets_no_additional_error(accelerations, speed_mps, gap_s, seed):
     """Braking, accelerating and the noise of neighbouring fixes are no contradiction."""
     way_m, steps = 0.0, [(0.0, speed_mps)]
     for n, acceleration in enumerate(accelerations):
@@ -77,7 +77,7 @@ def test_what_a_car_does_is_never_doubted(accelerations, speed_mps, gap_s, seed)
 
 
 @given(st.floats(3, 12), st.floats(4, 60))
-def test_a_roundabout_is_no_contradiction(speed_mps, radius_m):
+def test_roundabout_is_no_contradiction(speed_mps, radius_m):
     """The chord is shorter than the arc, by less than is allowed for."""
     if speed_mps**2 / radius_m > 6:
         return

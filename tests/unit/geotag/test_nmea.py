@@ -56,8 +56,8 @@ TEXTS = st.one_of(st.text(max_size=140), st.binary(max_size=140).map(lambda b: b
 @example(
     [(0, rmc()), (0, gga()), (0, rmc(START + timedelta(seconds=0.1))), (0, gga(START + timedelta(seconds=0.1)))]
 )
-def test_any_lines_are_taken_and_each_is_counted_once(lines):
-    """Garbage never raises, never vanishes from the books, and fixes come out in the order of the clock."""
+def test_any_lines_are_accepted_and_counted_once(lines):
+    """Garbage never raises and is always counted, and fixes are in the order of the clock."""
     state = NmeaState()
     fixes = feed(state, [NmeaLine(t_ns, text) for t_ns, text in lines])
     assert len(lines) <= state.counts.lines == accounted(state)
@@ -67,7 +67,7 @@ def test_any_lines_are_taken_and_each_is_counted_once(lines):
 
 
 @given(st.lists(st.tuples(st.integers(0, 10 * NS_PER_S), TEXTS), max_size=20))
-def test_garbage_between_sound_lines_changes_nothing_but_counts(noise):
+def test_garbage_between_valid_lines_changes_only_counts(noise):
     """A line that is refused leaves the state as it was."""
     clean, noisy = NmeaState(), NmeaState()
     lines = [line for second in range(3) for line in epoch_lines(second)]
@@ -100,7 +100,7 @@ def test_rmc_and_gga_of_any_talkers_pair_in_both_orders(talker_rmc, talker_gga, 
 
 
 @given(st.floats(-89.9, 89.9), st.floats(-179.9, 179.9).filter(lambda lon_deg: abs(lon_deg) > 1))
-def test_a_position_comes_back_to_a_hundred_thousandth_minute(lat_deg, lon_deg):
+def test_position_round_trip_in_all_hemispheres(lat_deg, lon_deg):
     """All four hemispheres; 2 cm are what the sentence itself rounds away."""
     (fix,) = feed(NmeaState(), epoch_lines(0, lat_deg=lat_deg, lon_deg=lon_deg))
     assert fix.lat_deg == pytest.approx(lat_deg, abs=2e-7)
@@ -108,7 +108,7 @@ def test_a_position_comes_back_to_a_hundred_thousandth_minute(lat_deg, lon_deg):
 
 
 @given(st.data())
-def test_a_changed_character_never_yields_another_fix(data):
+def test_changed_character_never_gives_another_fix(data):
     """Any single character changed is caught: by the checksum, by the shape, or because the halves do not pair."""
     state = NmeaState()
     lines = epoch_lines(0)
@@ -124,7 +124,7 @@ def test_a_changed_character_never_yields_another_fix(data):
 
 
 @given(st.integers(0, 75))
-def test_half_a_line_is_garbage(cut):
+def test_truncated_line_is_garbage(cut):
     """A receiver that is unplugged in the middle, and a port opened in the middle."""
     text = rmc()
     for part in (text[:cut], text[cut + 1 :]):
@@ -170,7 +170,7 @@ def test_half_a_line_is_garbage(cut):
         (sentence("GPVTG,90.0,T,,M,1.0,N,1.9,K,A"), "taken"),
     ],
 )
-def test_each_refusal_is_counted_under_its_own_name(text, reason):
+def test_each_refusal_is_counted_by_its_reason(text, reason):
     """A technician reads from the counters what is wrong with a receiver."""
     state = NmeaState()
     assert state.feed(NmeaLine(0, text)) is None
@@ -178,7 +178,7 @@ def test_each_refusal_is_counted_under_its_own_name(text, reason):
     assert accounted(state) == 1
 
 
-def test_two_halves_of_different_epochs_do_not_pair():
+def test_sentences_of_different_epochs_do_not_pair():
     """Speed of one second and position of another are no fix: each is a fix of its own, as good as it is."""
     state = NmeaState()
     late = START + timedelta(seconds=1)
@@ -186,8 +186,8 @@ def test_two_halves_of_different_epochs_do_not_pair():
     assert [(fix.hdop, fix.speed_mps is None) for fix in fixes] == [(None, False), (0.9, True)]
 
 
-def test_a_time_of_day_that_stands_still_is_no_second_fix():
-    """A receiver that repeats its last sentence for hours is not fixed."""
+def test_repeated_time_of_day_gives_one_fix():
+    """A receiver that repeats its last sentence for hours has no fix."""
     state = NmeaState()
     drive(state, range(3))
     stuck = START + timedelta(seconds=2)
@@ -195,7 +195,7 @@ def test_a_time_of_day_that_stands_still_is_no_second_fix():
     assert state.counts.time_back > 15
 
 
-def test_halves_that_lie_apart_are_refused():
+def test_sentences_with_distant_positions_are_refused():
     """A second check where the checksum has only eight bits."""
     state = NmeaState()
     assert feed(state, [NmeaLine(0, rmc()), NmeaLine(1, gga(lat_deg=45.01))]) == []
@@ -203,7 +203,7 @@ def test_halves_that_lie_apart_are_refused():
 
 
 @pytest.mark.parametrize("year", [80, 79, 60, 99, 25, 36])
-def test_a_date_that_cannot_be_is_refused_and_the_place_is_not(year):
+def test_implausible_date_is_refused_and_the_position_kept(year):
     """Receivers without almanac say 1980, broken ones say 2080: no read is ever dated by them, and all are placed."""
     state = NmeaState()
     body = f"GPRMC,120000.000,A,4500.0,N,10000.0,W,1.0,90.0,1201{year:02d},,,A"
@@ -229,7 +229,7 @@ def test_a_receiver_that_missed_the_week_rollover_is_corrected(days, times):
     assert state.counts.rollovers_corrected == 1
 
 
-def test_one_date_that_jumps_away_is_refused_and_a_lasting_one_taken():
+def test_single_date_jump_is_rejected_and_a_persistent_one_accepted():
     """Of a flipped bit that the checksum let through, and of a receiver that learns: the place is there in each."""
     state = NmeaState()
     drive(state, range(3))
@@ -247,7 +247,7 @@ def test_one_date_that_jumps_away_is_refused_and_a_lasting_one_taken():
     "where",
     [{"lat_deg": 0.0, "lon_deg": 0.0}, {"lat_deg": 0.01, "lon_deg": -0.02}, {"lat_deg": -0.5, "lon_deg": 0.5}],
 )
-def test_the_gulf_of_guinea_is_no_place(where):
+def test_position_around_zero_is_refused(where):
     """A fix at 0 N 0 E is a receiver without a position that does not say so."""
     state = NmeaState()
     assert drive(state, range(20), **where) == []
@@ -256,7 +256,7 @@ def test_the_gulf_of_guinea_is_no_place(where):
 
 
 @pytest.mark.parametrize("alt_m", ["-700.0", "12000.0", "99999"])
-def test_a_height_of_no_road_is_no_place(alt_m):
+def test_altitude_out_of_range_is_refused(alt_m):
     """A solution that is kilometres wrong upwards is no better sideways."""
     state = NmeaState()
     high = sentence(gga()[1:-3].replace("12.0,M", f"{alt_m},M"))
@@ -264,7 +264,7 @@ def test_a_height_of_no_road_is_no_place(alt_m):
     assert state.counts.impossible_places == 1
 
 
-def test_midnight_is_no_jump():
+def test_midnight():
     """Time of day starts again, date and time together go on."""
     state = NmeaState()
     midnight = START.replace(hour=23, minute=59, second=58)
@@ -272,8 +272,8 @@ def test_midnight_is_no_jump():
     assert [fix.utc_ns - fixes[0].utc_ns for fix in fixes] == [s * NS_PER_S for s in range(5)]
 
 
-def test_a_single_jump_is_refused_and_the_way_goes_on():
-    """One wild position does not move the vehicle, nor lock the good ones out."""
+def test_single_position_jump_is_rejected():
+    """One outlier does not move the vehicle, nor cause good fixes to be rejected."""
     state = NmeaState()
     assert len(drive(state, range(3))) == 3
     assert drive(state, [3], lat_deg=46.0) == []
@@ -281,8 +281,8 @@ def test_a_single_jump_is_refused_and_the_way_goes_on():
     assert (state.counts.jumps, state.counts.resyncs) == (1, 0)
 
 
-def test_a_jump_that_stays_is_believed_when_patience_is_over_and_not_before():
-    """Ferries and first fixes far off: after five refusals the sixth is the truth, with more error."""
+def test_persistent_jump_is_accepted_after_max_rejects():
+    """Ferries and first fixes far off: after five rejections the sixth is accepted, with more error."""
     state = NmeaState()
     drive(state, range(3))
     fixes = drive(state, range(3, 12), lat_deg=46.0)
@@ -291,15 +291,15 @@ def test_a_jump_that_stays_is_believed_when_patience_is_over_and_not_before():
     assert (state.counts.jumps, state.counts.resyncs) == (6, 1)
 
 
-def test_jumps_that_contradict_each_other_are_never_believed():
-    """Multipath in a street canyon throws the position about: patience starts again each time."""
+def test_contradicting_jumps_are_never_accepted():
+    """Multipath in a street canyon: the count of rejects starts again each time."""
     state = NmeaState()
     drive(state, range(2))
     wild = [drive(state, [2 + n], lat_deg=46.0 + n) for n in range(20)]
     assert [fix for fixes in wild for fix in fixes] == []
 
 
-def test_time_running_back_is_refused():
+def test_time_running_backwards_is_rejected():
     """A receiver that falls back to its own clock does not date reads into the past."""
     state = NmeaState()
     drive(state, range(3))
@@ -308,7 +308,7 @@ def test_time_running_back_is_refused():
     assert state.counts.time_back == 1
 
 
-def test_time_running_ahead_of_the_monotonic_clock_is_refused():
+def test_time_running_ahead_of_the_monotonic_clock_is_rejected():
     """A second of one clock is a second of the other."""
     state = NmeaState()
     drive(state, range(3))
@@ -324,7 +324,7 @@ def test_two_epochs_that_arrive_in_one_burst_give_one_fix():
     assert state.counts.time_back == 1
 
 
-def test_a_tunnel_is_no_contradiction():
+def test_gap_in_a_tunnel_is_no_contradiction():
     """Minutes without a fix and a kilometre of way are what a car does."""
     state = NmeaState()
     drive(state, range(3))
@@ -343,19 +343,19 @@ def test_a_tunnel_is_no_contradiction():
         ("1", "", FixQuality.GNSS),
     ],
 )
-def test_quality_is_the_worse_of_what_both_sentences_say(quality, mode, expected):
+def test_quality_is_the_worse_of_both_sentences(quality, mode, expected):
     """A dead-reckoned position must not pass for a measured one; receivers before NMEA 2.3 name no mode."""
     (fix,) = feed(NmeaState(), [NmeaLine(0, rmc(mode=mode)), NmeaLine(1, gga(quality=quality))])
     assert fix.quality is expected
 
 
-def test_an_unknown_dilution_is_taken_for_a_bad_one():
-    """No figure is no reason for trust."""
+def test_unknown_hdop_counts_as_bad():
+    """Without a value a bad one is assumed."""
     (fix,) = feed(NmeaState(), [NmeaLine(0, rmc()), NmeaLine(1, gga(hdop="", satellites=""))])
     assert (fix.hdop, fix.satellites, fix.error_m) == (None, None, 25.0)
 
 
-def test_the_known_latency_of_a_receiver_is_taken_off():
+def test_receiver_latency_is_subtracted():
     """The position is that of the epoch, not of the arrival of its sentence."""
     (fix,) = feed(NmeaState(NmeaConfig(latency_ms=80)), epoch_lines(1))
     assert fix.t_mono_ns == NS_PER_S - 80 * MS
@@ -403,7 +403,7 @@ SETS = {
 
 @pytest.mark.parametrize("talker", ["GP", "GN", "GL", "GA", "GB", "BD", "GQ", "QZ", "GI", "IN", "II", "SN"])
 @pytest.mark.parametrize("name", SETS)
-def test_any_set_of_sentences_that_tells_place_and_date_gives_a_fix_each_second(name, talker):
+def test_any_set_of_sentences_with_position_and_date_gives_fixes(name, talker):
     """Only the last epoch may still be waited for; each is stamped with its own first sentence."""
     state = NmeaState()
     lines = list(epochs(*SETS[name], talker=talker))
@@ -418,7 +418,7 @@ def test_any_set_of_sentences_that_tells_place_and_date_gives_a_fix_each_second(
 
 
 @pytest.mark.parametrize("name", [name for name in SETS if len(SETS[name]) == 1])
-def test_a_set_that_was_learnt_is_not_waited_for(name):
+def test_learnt_set_completes_the_epoch_at_once(name):
     """From the third second on a fix comes with the last sentence of its epoch: a read waits no second longer."""
     state = NmeaState()
     lines = list(epochs(*SETS[name]))
@@ -429,7 +429,7 @@ def test_a_set_that_was_learnt_is_not_waited_for(name):
         assert [fix.t_mono_ns for fix in fixes] == [second * NS_PER_S]
 
 
-def test_a_lost_line_is_not_learnt():
+def test_set_with_a_lost_line_is_not_learnt():
     """One RMC is damaged: that fix lacks its speed, and the next are whole again."""
     state = NmeaState()
     lines = list(epochs(["GGA", "RMC"]))
@@ -438,14 +438,14 @@ def test_a_lost_line_is_not_learnt():
     assert [fix.speed_mps is None for fix in fixes] == [second == 4 for second in range(12)]
 
 
-def test_a_place_without_any_date_is_a_place():
+def test_position_without_date_is_a_fix():
     """GGA alone: reads are placed, and dated by NTP."""
     fixes = feed(NmeaState(), epochs(["GGA"]))
     assert len(fixes) >= 11
     assert {fix.utc_ns for fix in fixes} == {None}
 
 
-def test_a_sentence_that_denies_the_position_denies_that_of_its_epoch():
+def test_void_sentence_makes_its_epoch_void():
     """GGA says no fix, RMC says A."""
     state = NmeaState()
     for second in range(10):
@@ -502,7 +502,7 @@ def rmc_of(fields):
 
 @pytest.mark.parametrize("n_gga", range(10, 17))
 @pytest.mark.parametrize("n_rmc", range(9, 16))
-def test_sentences_of_any_edition_are_read(n_gga, n_rmc):
+def test_sentences_of_any_nmea_edition_are_parsed(n_gga, n_rmc):
     """GGA of 10 to 16 fields, RMC of 9 to 15: old devices leave out, the standard and makers add."""
     (fix,) = feed(NmeaState(), [NmeaLine(0, rmc_of(n_rmc)), NmeaLine(1, gga_of(n_gga))])
     assert (fix.lat_deg, fix.alt_m, fix.hdop, fix.satellites) == (45.0, 12.0, 0.9, 9)
@@ -510,7 +510,7 @@ def test_sentences_of_any_edition_are_read(n_gga, n_rmc):
 
 
 @pytest.mark.parametrize("text", [*(gga_of(n) for n in range(1, 10)), *(rmc_of(n) for n in range(1, 9))])
-def test_a_sentence_that_ends_before_what_is_needed_is_refused(text):
+def test_sentence_without_required_fields_is_refused(text):
     state = NmeaState()
     assert state.take(NmeaLine(0, text)) == []
     assert state.counts.bad_fields == 1
@@ -520,7 +520,7 @@ def test_a_sentence_that_ends_before_what_is_needed_is_refused(text):
     ("satellites", "expected"),
     [("00", FixQuality.ESTIMATED), ("02", FixQuality.ESTIMATED), ("03", FixQuality.GNSS)],
 )
-def test_a_position_of_no_satellites_is_an_estimate(satellites, expected):
+def test_position_without_satellites_is_estimated(satellites, expected):
     """The receiver goes by what it knew before: no measurement."""
     (fix,) = feed(NmeaState(), [NmeaLine(0, rmc()), NmeaLine(1, gga(satellites=satellites))])
     assert fix.quality is expected
@@ -546,6 +546,6 @@ def test_a_sentence_is_found_wherever_it_starts(noise):
     assert state.counts.behind_binary == sum(bool(before) for before, _ in noise)
 
 
-def test_two_sentences_in_one_line_are_both_read():
+def test_two_sentences_in_one_line_are_both_parsed():
     (fix,) = feed(NmeaState(), [NmeaLine(0, rmc() + gga())])
     assert fix.hdop == 0.9

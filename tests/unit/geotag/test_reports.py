@@ -46,7 +46,7 @@ def test_reports_of_gpsd_are_fixes():
         ({"epx": 0.0, "epy": 0.0}, 1.0),
     ],
 )  # fmt: skip
-def test_the_error_is_what_gpsd_estimates_or_a_cautious_one(other, error_m):
+def test_error_from_gpsd_or_a_conservative_default(other, error_m):
     assert fixes(tpv(**other))[0][0].error_m == error_m
 
 
@@ -88,13 +88,13 @@ def test_the_quality_is_that_of_the_status(status, quality):
         ('{"' + "x" * 9000, "garbage"),
     ],
 )
-def test_what_is_no_position_is_counted(text, count):
+def test_lines_without_position_are_counted(text, count):
     taken, counts = fixes(text)
     assert taken == []
     assert getattr(counts, count) == 1
 
 
-def test_a_wrong_date_of_gpsd_is_corrected_or_dropped_and_the_place_stays():
+def test_wrong_date_of_gpsd_is_corrected_or_dropped():
     """gpsd adds 1024 weeks to what it thinks too old, and does not always have a time."""
     (ahead,), _ = fixes(tpv(time="2046-01-13T12:00:00.000Z"))
     assert (ahead.utc_ns, ahead.date_corrected) == (UTC_NS, True)
@@ -110,7 +110,7 @@ def test_any_text_is_taken(text):
     assert counts.lines == 1
 
 
-def test_the_place_of_a_site_is_a_fix_without_a_time():
+def test_fixed_site_gives_fixes_without_time():
     (fix,), _ = fixes('{"class": "SITE", "lat": 38.9, "lon": -77.0, "error_m": 15.0}')
     assert (fix.lat_deg, fix.lon_deg, fix.error_m) == (38.9, -77.0, 15.0)
     assert (fix.utc_ns, fix.quality, fix.satellites) == (None, FixQuality.NONE, None)

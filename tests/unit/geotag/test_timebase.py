@@ -1,4 +1,4 @@
-"""Time: GNSS first, NTP next, held after; small corrections never put reads out of order; anchor is told once."""
+"""Time: GNSS, else NTP, else held; small corrections keep reads in order; the time anchor is made once."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def error_ms(timebase, t_ns):
 
 
 def test_without_a_source_there_is_no_time():
-    """No time is said to be no time, never the system's guess."""
+    """Without a source the time is none, never the system's clock."""
     assert Timebase(BOOT, AT_ONCE).tag(5) == UNKNOWN
     assert Timebase(BOOT, AT_ONCE).time_anchor() is None
 
@@ -68,8 +68,8 @@ def test_one_wild_sample_does_not_move_the_time(n, off_ms):
     assert timebase.counts.steps == 0
 
 
-def test_a_new_truth_wins_over_an_old_one_in_the_end():
-    """When half of the samples say otherwise the time steps, once, and all is dated again."""
+def test_persistent_new_time_replaces_the_old_one():
+    """If half of the samples contradict, the time steps, once, with a new time anchor."""
     timebase = Timebase(BOOT, AT_ONCE)
     for second in range(5):
         timebase.feed_fix(late_fix(second))
@@ -104,7 +104,7 @@ def test_reads_tagged_one_after_the_other_stay_in_order(steps, shares):
 
 
 @given(st.lists(st.integers(0, 400 * NS_PER_S), min_size=2, max_size=10))
-def test_a_correction_is_slewed_and_arrives(times_ns):
+def test_small_correction_is_slewed(times_ns):
     """60 ms need 120 s; on the way no second is longer than 1.0005 s."""
     timebase = Timebase(BOOT, AT_ONCE)
     timebase.feed_fix(late_fix(0, 60))
@@ -138,8 +138,8 @@ def test_gnss_wins_over_ntp_and_contradictions_are_counted():
     assert (timebase.counts.contradictions, timebase.counts.ntp_samples) == (1, 2)
 
 
-def test_ntp_takes_over_when_fixes_are_old_and_gives_way_when_they_come():
-    """A garage without sky but with a network."""
+def test_ntp_is_used_only_without_recent_fixes():
+    """As in a garage without sky but with a network."""
     timebase = Timebase(BOOT, AT_ONCE)
     timebase.feed_fix(late_fix(0))
     timebase.feed_ntp(40 * NS_PER_S, UTC_NS + 40 * NS_PER_S)
@@ -158,8 +158,8 @@ def test_ntp_takes_over_when_fixes_are_old_and_gives_way_when_they_come():
         (1_198_000, TimeSource.NONE),
     ],
 )
-def test_time_is_held_and_then_given_up(second, source):
-    """The crystal carries it on, less sure by 50 ppm; when the doubt passes a minute there is no time."""
+def test_held_time_ends_when_too_uncertain(second, source):
+    """The crystal continues it, with 50 ppm of uncertainty; above a minute there is no time."""
     timebase = Timebase(BOOT, AT_ONCE)
     timebase.feed_fix(late_fix(0))
     tag = timebase.tag(round(second * NS_PER_S))
@@ -172,7 +172,7 @@ def test_time_is_held_and_then_given_up(second, source):
 
 @given(st.integers(0, 3600), st.integers(0, 3600))
 def test_reads_before_the_first_fix_are_dated_by_it(fixed_s, before_s):
-    """The monotonic clock carries the time back; the doubt grows with the distance."""
+    """The monotonic clock extends the time back; the uncertainty grows with the distance."""
     timebase = Timebase(BOOT, AT_ONCE)
     assert timebase.tag(0) == UNKNOWN
     timebase.feed_fix(late_fix(fixed_s + before_s))
@@ -182,8 +182,8 @@ def test_reads_before_the_first_fix_are_dated_by_it(fixed_s, before_s):
 
 
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=30))
-def test_dating_is_told_once(delays_ms):
-    """The first fix dates the boot; as long as nothing steps there is no more to tell."""
+def test_time_anchor_is_made_once(delays_ms):
+    """The first fix gives a time anchor; without a step there is no other."""
     timebase = Timebase(BOOT, AT_ONCE)
     told = []
     for second, delay_ms in enumerate(delays_ms):
@@ -199,7 +199,7 @@ def test_dating_is_told_once(delays_ms):
     assert told[0].utc_us - told[0].mono_us == pytest.approx((UTC_NS - delays_ms[0] * MS) // 1000, abs=2)
 
 
-def test_dating_is_told_again_when_it_is_ten_times_better():
+def test_time_anchor_is_repeated_when_ten_times_better():
     """A receiver with a pulse per second after an hour on NTP."""
     timebase = Timebase(BOOT, TimebaseConfig(ntp_uncertainty_ms=100, gnss_uncertainty_ms=1, confirm_s=0))
     timebase.feed_ntp(0, UTC_NS)
@@ -220,7 +220,7 @@ YEARS_7 = 7 * 365 * 86_400.0
 WEEKS_1024 = 1024 * 7 * 86_400.0
 
 
-def test_the_first_time_of_a_receiver_is_taken_when_it_has_kept_on():
+def test_first_time_of_a_receiver_is_accepted_once_consistent():
     """Three seconds of agreement; what was read before is dated by the anchor."""
     timebase = Timebase(BOOT)
     feed(timebase, range(3))
@@ -242,7 +242,7 @@ def test_the_first_time_of_a_receiver_is_taken_when_it_has_kept_on():
         (1 * 86_400, {"date_corrected": True}),
     ],
 )
-def test_a_wrong_date_in_the_first_seconds_dates_nothing(wrong_s, off_s, other):
+def test_wrong_date_in_the_first_seconds_is_not_used(wrong_s, off_s, other):
     """2033, or a year of the last era: no read of these seconds says so, and the right word is soon believed."""
     timebase = Timebase(BOOT)
     for second in range(wrong_s):
@@ -253,7 +253,7 @@ def test_a_wrong_date_in_the_first_seconds_dates_nothing(wrong_s, off_s, other):
     assert timebase.counts.steps == 0
 
 
-def test_an_unlikely_date_that_keeps_on_for_two_minutes_is_taken():
+def test_unlikely_date_is_accepted_after_two_minutes():
     """A receiver that always misses the rollover, and a unit of the year 2033."""
     for off_s, other in ((0, {"date_corrected": True}), (YEARS_7, {})):
         timebase = Timebase(BOOT)
@@ -271,7 +271,7 @@ def test_ntp_confirms_an_unlikely_date_at_once():
 
 
 @given(st.sampled_from([-WEEKS_1024, -86_400.0, 86_400.0, YEARS_7, WEEKS_1024]), st.integers(1, 600))
-def test_a_day_that_ntp_denies_is_never_taken(off_s, seconds):
+def test_date_that_contradicts_ntp_is_never_accepted(off_s, seconds):
     """Networks are seconds wrong, receivers weeks."""
     timebase = Timebase(BOOT)
     timebase.feed_ntp(0, UTC_NS)
@@ -280,7 +280,7 @@ def test_a_day_that_ntp_denies_is_never_taken(off_s, seconds):
     assert timebase.counts.contradictions == seconds
 
 
-def test_ntp_corrects_a_receivers_day_and_the_boot_is_dated_anew():
+def test_ntp_corrects_the_receivers_date_and_gives_a_new_time_anchor():
     """The network comes minutes after a wrong date was taken."""
     timebase = Timebase(BOOT, AT_ONCE)
     feed(timebase, range(10), off_s=86_400)
@@ -291,7 +291,7 @@ def test_ntp_corrects_a_receivers_day_and_the_boot_is_dated_anew():
     assert timebase.time_anchor().utc_us == (UTC_NS + 10 * NS_PER_S) // 1000
 
 
-def test_a_receivers_own_later_word_dates_the_boot_anew():
+def test_later_time_of_the_receiver_gives_a_new_time_anchor():
     """An unlikely date was taken after two minutes; the likely one takes its place in seconds, with an anchor."""
     timebase = Timebase(BOOT)
     feed(timebase, range(130), off_s=YEARS_7)
@@ -302,7 +302,7 @@ def test_a_receivers_own_later_word_dates_the_boot_anew():
     assert timebase.counts.steps == 1
 
 
-def test_an_established_day_is_not_lost_to_a_receiver_that_wakes_wrong():
+def test_accepted_date_is_kept_when_the_receiver_restarts_with_a_wrong_one():
     """After a tunnel it says 2033 for a minute: no read does."""
     timebase = Timebase(BOOT)
     feed(timebase, range(10))
@@ -313,7 +313,7 @@ def test_an_established_day_is_not_lost_to_a_receiver_that_wakes_wrong():
     assert timebase.counts.steps == 0
 
 
-def test_a_receiver_seconds_off_must_outlast_ntp():
+def test_receiver_seconds_off_from_ntp_is_accepted_later():
     """Leap seconds not known yet: while NTP says otherwise the receiver must keep on for two minutes."""
     timebase = Timebase(BOOT)
     timebase.feed_ntp(0, UTC_NS)
@@ -324,14 +324,14 @@ def test_a_receiver_seconds_off_must_outlast_ntp():
     assert timebase.counts.steps == 0
 
 
-def test_a_fix_without_a_date_says_nothing_of_time():
+def test_fix_without_a_date_gives_no_time():
     timebase = Timebase(BOOT, AT_ONCE)
     timebase.feed_fix(make_fix(0, utc_ns=None))
     assert timebase.tag(0) == UNKNOWN
     assert timebase.counts.fixes == 0
 
 
-def test_a_likely_time_that_had_no_chance_to_keep_on_is_taken_at_the_end():
+def test_pending_likely_time_is_accepted_at_the_stop():
     """Two fixes and the ignition goes off: the reads of this boot are dated, with the doubt of a time not confirmed."""
     timebase = Timebase(BOOT)
     feed(timebase, range(2))
@@ -342,7 +342,7 @@ def test_a_likely_time_that_had_no_chance_to_keep_on_is_taken_at_the_end():
 
 
 @pytest.mark.parametrize("other", [{"date_corrected": True}, {"utc_ns": None}])
-def test_an_unlikely_time_is_not_taken_at_the_end_either(other):
+def test_pending_unlikely_time_is_not_accepted_at_the_stop(other):
     timebase = Timebase(BOOT)
     timebase.settle()
     feed(timebase, range(10), **other)

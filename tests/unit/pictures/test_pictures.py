@@ -1,4 +1,4 @@
-"""Pictures: of the very frame that was read, named by their hash, within their budget."""
+"""Pictures: of the frame that was read, identified by their hash, within their budget."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_budgets_are_kept_and_names_are_hashes(scene, crop, max_bytes):
 
 
 def test_the_defaults_keep_a_full_frame_of_noise_within_budget():
-    """The worst frame a camera can deliver costs no more air time than any other."""
+    """The worst possible frame is not larger than any other."""
     plate, overview = make_pictures(noisy(720, 1280), noisy(120, 300))
     assert len(plate.jpeg) <= 6 * 1024
     assert len(overview.jpeg) <= 60 * 1024
@@ -73,14 +73,14 @@ def test_an_overview_is_shrunk_to_its_width_and_keeps_its_shape():
     ("plate", "overview", "kinds"),
     [(True, False, [PictureKind.PLATE]), (False, True, [PictureKind.OVERVIEW]), (False, False, [])],
 )
-def test_only_the_pictures_asked_for_are_made(plate, overview, kinds):
+def test_only_configured_pictures_are_made(plate, overview, kinds):
     """An agency may forbid overviews."""
     made = make_pictures(noisy(20, 20), noisy(8, 8), plate=plate, overview=overview)
     assert [picture.kind for picture in made] == kinds
 
 
 @pytest.mark.parametrize("shape", [(0, 0, 3), (4, 0, 3)])
-def test_pixels_that_are_no_picture_are_a_clear_error(shape):
+def test_invalid_pixels_are_a_clear_error(shape):
     """The error names the picture and its shape."""
     with pytest.raises(ImageError, match="plate: pixels of shape"):
         make_pictures(noisy(8, 8), np.zeros(shape, np.uint8))

@@ -1,4 +1,4 @@
-"""Read ids: UUIDv7, strictly increasing whatever the clock does, unique where no clock helps."""
+"""Read ids: UUIDv7, strictly increasing for any clock, unique even without one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RANDOM = st.sampled_from([lambda n: b"\xff" * n, lambda n: b"\x00" * n, lambda n
 
 @given(CLOCKS, RANDOM)
 def test_ids_strictly_increase_and_are_uuids_of_version_7(clock, random_bytes):
-    """A clock that stands, steps back, is absent or absurd; random bytes of the worst kind."""
+    """A clock that stands still, steps back, is absent or absurd; worst-case random bytes."""
     mint = ReadIdMint(random_bytes)
     ids = [mint.mint(utc_ns) for utc_ns in clock]
     assert ids == sorted(set(ids))
@@ -43,7 +43,7 @@ def test_two_boots_in_the_same_second_give_different_ids():
     assert ReadIdMint(lambda n: b"\x01" * n).mint(None) != ReadIdMint(lambda n: b"\x02" * n).mint(None)
 
 
-def test_a_millisecond_that_is_full_borrows_the_next_one():
+def test_counter_overflow_within_a_millisecond():
     """A million reads of one millisecond still increase."""
     mint = ReadIdMint(lambda n: b"\xff" * n)
     mint.mint(UTC_NS)

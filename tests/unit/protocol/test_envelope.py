@@ -1,4 +1,4 @@
-"""What is sealed opens for the station alone, and only as it was sealed."""
+"""Sealed records open only with the station's key, and only unaltered."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def seal(record: bytes = RECORD, seq: int = 1, prev: bytes = b"") -> tuple[bytes
 
 
 @given(st.binary(min_size=1, max_size=2000), st.integers(1, 2**63 - 1))
-def test_the_station_gets_what_the_unit_sealed(record, seq):
+def test_sealed_record_opens_at_the_station(record, seq):
     payload, link = seal(record, seq)
     opened = opened_by(RING, payload)
     assert (opened.unit, opened.seq, opened.record_id, opened.record) == ("unit-07", seq, READ_ID, record)
@@ -46,7 +46,7 @@ def test_the_station_gets_what_the_unit_sealed(record, seq):
     assert opened.evidence.prev == START
 
 
-def test_nothing_of_the_contents_shows():
+def test_sealed_bytes_do_not_contain_the_contents():
     payload, _ = seal()
     body = READ.body
     assert body.text.encode() in RECORD
@@ -72,18 +72,18 @@ def test_any_flipped_bit_is_refused(data):
 
 
 @given(st.binary(max_size=300))
-def test_garbage_is_refused_with_the_one_error(garbage):
+def test_garbage_raises_only_the_declared_errors(garbage):
     for decode in (lambda payload: opened_by(RING, payload), decode_sealed, decode_signed):
         with pytest.raises(WireError):
             decode(garbage)
 
 
 @pytest.mark.parametrize("change", [{"seq": 2}, {"unit": "unit-08"}, {"record_id": bytes(16)}])
-def test_a_header_cannot_be_exchanged(change):
-    """The checksum can be made right by anybody; the seal cannot."""
+def test_changed_header_does_not_open(change):
+    """The checksum can be recomputed by anyone; the seal cannot."""
     sealed = decode_sealed(seal()[0]).model_copy(update=change)
     right = sealed.model_copy(update={"checksum": _checksum(sealed.info, sealed.box)})
-    with pytest.raises(SealError, match="do not open"):
+    with pytest.raises(SealError, match="cannot be opened"):
         open_record(STATION, decode_sealed(encode(right)))
 
 
@@ -104,7 +104,7 @@ def test_a_wrong_signature_is_refused():
         opened_by(RING, seal_record(STATION, "unit-07", 1, READ_ID, other))
 
 
-def test_keys_rotate_with_records_of_both_in_the_outbox():
+def test_key_rotation_with_records_of_both_keys():
     """The station keeps its old pair and the units' old keys: what was sealed before still opens."""
     newer_station, newer_own = StationKey.generate(), SigningKey.generate()
     newer, _ = Sealer("unit-07", newer_own, newer_station).record(2, READ_ID, RECORD, seal()[1])
@@ -117,7 +117,7 @@ def test_keys_rotate_with_records_of_both_in_the_outbox():
         assert decode_record(opened_by(both, payload).record, released_registry()) == READ
 
 
-def test_the_unit_cannot_read_back_what_it_stored():
+def test_unit_cannot_open_its_own_records():
     public_half = StationKey(STATION.public)
     with pytest.raises(SealError):
         opened_by(KeyRing({public_half.id: public_half}, RING.units), seal()[0])
@@ -150,7 +150,7 @@ def test_key_files(tmp_path):
     ring = load_keyring(tmp_path)
     assert set(ring.stations) == {station.id}
     assert set(ring.units["a"]) == {own.id}
-    with pytest.raises(KeyFileError, match="exists already"):
+    with pytest.raises(KeyFileError, match="already exists"):
         own.save(tmp_path / "unit.key")
     with pytest.raises(KeyFileError, match="Ed25519"):
         VerifyKey.load(tmp_path / "station.pub")

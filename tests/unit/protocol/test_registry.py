@@ -1,4 +1,4 @@
-"""Record types are declared once, each in its module; whatever iterates the registry takes a new one as it is."""
+"""Record types are declared once, each in its module; code that iterates the registry supports new ones."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_new_type_is_encoded_and_decoded_like_all_others(record):
     assert isinstance(decoded.body, Toy)
 
 
-def test_whoever_does_not_know_a_type_knows_the_envelope():
+def test_envelope_of_an_unknown_type_is_decoded():
     """The record can be stored and receipted, and read when the type is known."""
     record = make_record(Toy(name="top", size=3))
     stored = decode_record(record.payload, TYPES)
@@ -62,33 +62,33 @@ def test_whoever_does_not_know_a_type_knows_the_envelope():
     assert decode_record(stored.payload, WITH_TOY).body == Toy(name="top", size=3)
 
 
-def test_what_a_new_type_declares_is_checked():
-    """An unknown type may say anything; a known one only what it declares."""
+def test_declared_fields_of_a_new_type_are_checked():
+    """An unknown type may have any body; a known one only what it declares."""
     wrong = pack({**unpack(make_record(Toy(name="top", size=3)).payload), "siz": 256})
     assert decode_record(wrong, TYPES).body is None
     with pytest.raises(WireError, match=r"toy/1\.siz: .*less than or equal to 255"):
         decode_record(wrong, WITH_TOY)
 
 
-def test_an_envelope_fits_the_body_it_names():
+def test_envelope_and_body_must_have_the_same_schema():
     """The schema is in both: they cannot contradict each other."""
     record = make_record(Toy(name="top", size=3))
-    with pytest.raises(ValueError, match=r"toy/1 does not fit a body of read/1"):
+    with pytest.raises(ValueError, match=r"envelope has schema toy/1, the body read/1"):
         encode_record(record.envelope, make_read().body)
 
 
-def test_two_types_of_one_schema_are_refused():
-    """Which of them would decode it?"""
-    with pytest.raises(ValueError, match="two record types have one schema"):
+def test_duplicate_schema_is_refused():
+    """Decoding would be ambiguous."""
+    with pytest.raises(ValueError, match="two record types have the same schema"):
         Registry((READ_TYPE, TOY_TYPE, READ_TYPE))
 
 
-def test_a_type_is_one_of_the_schema_that_its_model_declares():
+def test_type_and_model_must_have_the_same_schema():
     with pytest.raises(ValueError, match=r"Toy declares toy/1, its type toy/2"):
         RecordType(schema="toy/2", model=Toy)
 
 
-def test_adding_a_type_changes_nothing_for_others():
+def test_registry_is_immutable():
     """The registry is immutable: the one before knows no toys, the one after all others too."""
     assert TYPES.get("toy/1") is None
     assert WITH_TOY.get("toy/1") is TOY_TYPE
@@ -97,8 +97,8 @@ def test_adding_a_type_changes_nothing_for_others():
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_every_module_declares_a_type_that_is_released_and_documented(module, repo):
-    """A file in the folder is all that it takes, and a page of the contract."""
+def test_every_record_module_is_released_and_documented(module, repo):
+    """A type needs a file in the folder and a section in the document."""
     found = importlib.import_module(f"{records.__name__}.{module}").RECORD_TYPE
     assert TYPES.get(found.schema) is found
     assert found.schema == found.model.SCHEMA
@@ -110,8 +110,8 @@ def test_every_type_is_released_once():
     assert len(list(TYPES)) == len(MODULES)
 
 
-def test_a_new_optional_field_leaves_the_bytes_of_earlier_versions_as_they_are(repo):
-    """A station that knows more reads what units of today send, and hands on the same bytes."""
+def test_new_optional_field_does_not_change_earlier_bytes(repo):
+    """A newer station decodes bytes of today's units, and encodes the same bytes."""
     pinned = bytes.fromhex((repo / "tests" / "golden" / "wire" / "read.hex").read_text(encoding="ascii"))
     record = decode_record(pinned, NEWER)
     assert isinstance(record.body, NewerRead)
@@ -120,7 +120,7 @@ def test_a_new_optional_field_leaves_the_bytes_of_earlier_versions_as_they_are(r
 
 
 @given(st.text("rain snow", max_size=32))
-def test_a_new_optional_field_comes_back_when_it_is_set(weather):
+def test_new_optional_field_round_trip(weather):
     """Also through a station that does not know it yet."""
     body = NewerRead(**dict(make_read().body), weather=weather)
     sent = make_record(body).payload
@@ -131,7 +131,7 @@ def test_a_new_optional_field_comes_back_when_it_is_set(weather):
     assert encode_record(older.envelope, older.body) == sent
 
 
-def test_a_new_optional_field_is_checked_when_it_is_there():
+def test_new_optional_field_is_validated():
     body = NewerRead(**dict(make_read().body), weather="fog")
     with pytest.raises(WireError, match=r"read/1\.wea: .*valid string"):
         decode_record(pack({**unpack(make_record(body).payload), "wea": 1}), NEWER)

@@ -32,7 +32,7 @@ def a_read(seq: int) -> bytes:
     return make_read_record(seq, seq=seq).payload
 
 
-def a_stone(seq: int, reason: LostReason, *ranges: tuple[int, int]) -> bytes:
+def a_tombstone(seq: int, reason: LostReason, *ranges: tuple[int, int]) -> bytes:
     return make_record(make_tombstone(*ranges, lost=Lost.RECORD, reason=reason), seq=seq).payload
 
 
@@ -69,14 +69,14 @@ def look(proofs: Iterable[Proof]):
     return found
 
 
-def test_a_whole_series_is_right():
+def test_complete_series_verifies():
     found = look(SERIES)
     assert found.is_right
     assert (found.first, found.last, found.records, found.reads) == (1, 8, 8, 8)
 
 
 @given(st.integers(0, 7))
-def test_a_record_that_was_taken_out_is_missed(index):
+def test_removed_record_is_detected(index):
     found = look(SERIES[:index] + SERIES[index + 1 :])
     if index == 7:
         assert found.last == 7, "a cut tail shows in the highest number only"
@@ -86,7 +86,7 @@ def test_a_record_that_was_taken_out_is_missed(index):
 
 
 @given(st.integers(0, 7), st.integers(0, 1000))
-def test_a_changed_record_is_named(index, where):
+def test_changed_record_is_detected(index, where):
     record = bytearray(SERIES[index].record)
     record[where % len(record)] ^= 1
     changed = replace(SERIES[index], record=bytes(record))
@@ -96,39 +96,39 @@ def test_a_changed_record_is_named(index, where):
 
 
 @given(st.permutations(range(8)))
-def test_another_order_is_seen(order):
+def test_reordered_records_are_detected(order):
     found = look([SERIES[i] for i in order])
     assert found.is_right is (list(order) == list(range(8)))
     assert not found.missing
     assert not found.changed
 
 
-def test_a_record_of_another_chain_breaks_this_one():
-    """The unit's key signed it and the number fits, but it continues something else."""
+def test_record_of_another_chain_is_detected():
+    """The unit's key signed it and the number fits, but it continues another chain."""
     forked = chain({seq: a_read(seq) for seq in range(4, 6)}, prev=b"x" * 32)
     found = look([*SERIES[:3], *forked, *SERIES[5:]])
     assert found.broken == [4, 6]
 
 
-def test_twice_is_seen():
+def test_duplicate_record_is_detected():
     assert look([*SERIES, SERIES[3]]).doubled == [4]
 
 
-def test_a_strangers_signature_is_seen():
+def test_foreign_signature_is_detected():
     (found,) = examine(SERIES, {"unit-07": [SigningKey.generate().public]})
     assert found.unknown_key == list(range(1, 9))
 
 
 def test_what_the_unit_declared_lost_is_not_missing():
-    records = {1: a_read(1), 2: a_read(2), 5: a_read(5), 6: a_stone(6, LostReason.BUDGET, (3, 3))}
+    records = {1: a_read(1), 2: a_read(2), 5: a_read(5), 6: a_tombstone(6, LostReason.BUDGET, (3, 3))}
     found = look(chain(records))
     assert found.declared == [(3, 3)]
     assert found.missing == [(4, 4)]
 
 
-def test_a_chain_may_begin_anew_only_after_declared_damage():
+def test_new_chain_is_valid_only_after_declared_damage():
     first = chain({1: a_read(1), 2: a_read(2)})
-    declared = chain({3: a_stone(3, LostReason.DAMAGE), 4: a_read(4)})
+    declared = chain({3: a_tombstone(3, LostReason.DAMAGE), 4: a_read(4)})
     found = look(first + declared)
     assert found.restarts == [3]
     assert found.is_right
@@ -136,7 +136,7 @@ def test_a_chain_may_begin_anew_only_after_declared_damage():
     assert silent.broken == [3]
 
 
-def test_contents_deleted_under_retention_leave_the_chain_whole():
+def test_purged_contents_keep_the_chain_valid():
     proofs = [*SERIES[:2], replace(SERIES[2], salt=None, record=None), *SERIES[3:]]
     found = look(proofs)
     assert found.is_right
@@ -149,7 +149,7 @@ def written(proofs: Iterable[Proof]) -> bytes:
     return out.getvalue()
 
 
-def test_a_series_goes_through_a_file():
+def test_series_file_round_trip():
     purged = [*SERIES[:4], replace(SERIES[4], salt=None, record=None), *SERIES[5:]]
     header, proofs = read_series(io.BytesIO(written(purged)))
     assert list(proofs) == purged
@@ -157,7 +157,7 @@ def test_a_series_goes_through_a_file():
 
 
 @pytest.mark.parametrize("count", [10, 1_000, pytest.param(100_000, marks=pytest.mark.slow)])
-def test_a_series_of_any_length_is_proven_from_its_file(tmp_path: Path, count):
+def test_series_of_any_length_verifies(tmp_path: Path, count):
     file = tmp_path / "series.lpr"
     with file.open("wb") as out:
         assert write_series(out, HEADER, long_chain(count)) == count
@@ -201,7 +201,7 @@ class Dribble(io.BytesIO):
     st.lists(st.integers(0, 3_000) | st.integers(MAX_MESSAGE_BYTES - 4, MAX_MESSAGE_BYTES), max_size=12),
     st.lists(st.integers(1, 40) | st.integers(200, MAX_MESSAGE_BYTES), min_size=1, max_size=6),
 )
-def test_records_of_any_size_are_cut_right_whatever_the_reads_return(sizes, reads):
+def test_series_parser_handles_short_reads(sizes, reads):
     maps = [{"n": number, "rec": bytes(size)} for number, size in enumerate(sizes)]
     data = b"".join(pack(item) for item in maps)
     if len(data) > 2_000 * max(reads):
@@ -221,7 +221,7 @@ def test_the_largest_record_of_the_wire_fits_a_series():
     "endless",
     [b"\xdd\x7f\xff\xff\xff" + b"\xc0" * 600_000, b"\xdc\x08\x00" * 200_000, b"\x81\xa1a\xc5\xff\xff" * 90_000],
 )
-def test_an_item_without_end_is_refused_before_it_fills_the_memory(endless):
+def test_oversized_series_item_is_refused_early(endless):
     whole = written(SERIES)
     proofs = read_series(io.BytesIO(whole + endless))[1]
     assert [next(proofs) for _ in SERIES] == SERIES
@@ -230,7 +230,7 @@ def test_an_item_without_end_is_refused_before_it_fills_the_memory(endless):
 
 
 @pytest.mark.parametrize("cut", [1, 100_000])
-def test_a_long_series_cut_short_or_damaged_is_said(cut):
+def test_truncated_or_damaged_series_is_reported(cut):
     whole = written(long_chain(300))
     with pytest.raises(WireError, match="in the middle of a record"):
         list(read_series(io.BytesIO(whole[:-cut]))[1])
@@ -238,7 +238,7 @@ def test_a_long_series_cut_short_or_damaged_is_said(cut):
         list(read_series(io.BytesIO(whole[:-cut] + b"\xc1" + whole[-cut:]))[1])
 
 
-def test_the_keys_of_a_large_fleet_fit_and_too_many_are_refused_at_the_export():
+def test_series_header_key_limit():
     keys = tuple((f"unit-{n:031}", OWN.public.raw) for n in range(2_048))
     out = io.BytesIO()
     write_series(out, make_header("station", 5, keys), SERIES)
@@ -249,7 +249,7 @@ def test_the_keys_of_a_large_fleet_fit_and_too_many_are_refused_at_the_export():
 
 
 @given(st.data())
-def test_a_file_cut_anywhere_is_said_or_shorter(data):
+def test_series_truncated_at_any_byte(data):
     whole = written(SERIES)
     cut = whole[: data.draw(st.integers(0, len(whole) - 1))]
     try:
@@ -260,6 +260,6 @@ def test_a_file_cut_anywhere_is_said_or_shorter(data):
 
 
 @given(st.binary(max_size=400))
-def test_garbage_raises_the_one_error(garbage):
+def test_garbage_series_raises_wire_error(garbage):
     with pytest.raises(WireError):
         list(read_series(io.BytesIO(garbage))[1])

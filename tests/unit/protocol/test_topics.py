@@ -1,4 +1,4 @@
-"""Topics: built and taken apart without loss, and no name reaches into another unit's topics."""
+"""Topics: built and parsed without loss, and no name can address another unit's topics."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.strategies import UNITS
 
 
 @given(UNITS, st.sampled_from(Channel))
-def test_a_topic_built_is_the_topic_parsed(unit, channel):
+def test_topic_round_trip(unit, channel):
     """Unit and station agree on who speaks and about what."""
     assert Topic(unit, channel) == parse(build(unit, channel))
 
@@ -53,7 +53,7 @@ def test_a_unit_id_holds_no_separators_and_no_wildcards(unit, channel):
 
 
 @pytest.mark.parametrize("channel", Channel)
-def test_a_station_hears_every_unit_on_a_channel_and_nothing_else(channel):
+def test_subscription_filter_of_a_channel(channel):
     """The filter has one wildcard where the unit stands."""
     assert build("unit-07", channel) == pattern(channel).replace("+", "unit-07")
     assert pattern(channel).count("+") == 1

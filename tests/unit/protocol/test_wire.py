@@ -1,4 +1,4 @@
-"""The wire: what is encoded comes back, whatever else comes in is refused with WireError, and the bytes are pinned."""
+"""The wire: encoding round-trips, anything else is refused with WireError, and the bytes are pinned."""
 
 from __future__ import annotations
 
@@ -161,18 +161,29 @@ def with_keys(payload: bytes, keys: dict[str, Plain], inside: str | None = None)
     return pack({**fields, inside: changed})
 
 
-def test_every_message_there_is_has_an_example():
+def test_every_message_has_an_example():
     """Whoever declares a message pins its bytes: all tests here run over the examples."""
     assert len(MODELS) == len(drawn.RECORD_MODELS) + len(drawn.CONTROL_MESSAGES)
     assert {kind.model for kind in KINDS.values()} == set(MODELS.values())
     assert set(_maps_inside()) == set(NESTED)
 
 
+def test_every_optional_key_has_an_example():
+    """Only keys of the examples are compared with the document."""
+    for model in MODELS.values():
+        optional = {
+            info.validation_alias or name for name, info in model.model_fields.items() if not info.is_required()
+        }
+        examples = [unpack(kind.example) for kind in KINDS.values() if kind.model is model]
+        assert optional <= {key for sent in examples for key in sent} & set(ADDED)
+
+
 def _maps_inside() -> list[tuple[str, str]]:
-    """Where the examples hold maps whose keys are declared."""
+    """Maps with declared keys, in the first example of each message."""
     found = []
-    for name, payload in EXAMPLES.items():
-        for key, value in unpack(payload).items():
+    firsts = {kind.model: name for name, kind in reversed(KINDS.items())}
+    for name in firsts.values():
+        for key, value in unpack(EXAMPLES[name]).items():
             first = value[0] if isinstance(value, list) and value else value
             if isinstance(first, dict) and key not in {"cnt", "gau"}:
                 found.append((name, key))
@@ -181,7 +192,7 @@ def _maps_inside() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("name", KINDS)
 @given(data=st.data())
-def test_what_is_encoded_comes_back_and_encodes_to_the_same_bytes(name, data):
+def test_encode_decode_round_trip(name, data):
     """Round trip for each message with all its unknown keys; the bytes are canonical, so hashes can name them."""
     kind = KINDS[name]
     message = data.draw(kind.draw())
@@ -191,7 +202,7 @@ def test_what_is_encoded_comes_back_and_encodes_to_the_same_bytes(name, data):
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_the_bytes_of_each_message_are_pinned(name, bless, repo):
+def test_golden_bytes_of_each_message(name, bless, repo):
     """An old station must read a new unit: the bytes of the examples change only on purpose."""
     path = repo / "tests" / "golden" / "wire" / f"{name}.hex"
     if bless:
@@ -200,22 +211,22 @@ def test_the_bytes_of_each_message_are_pinned(name, bless, repo):
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_the_pinned_bytes_still_decode(name, repo):
-    """What was once sent can be read for ever."""
+def test_golden_bytes_decode(name, repo):
+    """Bytes that were once sent can be decoded for ever."""
     pinned = bytes.fromhex((repo / "tests" / "golden" / "wire" / f"{name}.hex").read_text(encoding="ascii"))
     assert pinned == KINDS[name].encode(KINDS[name].decode(pinned))
 
 
 @given(st.binary(max_size=400), st.sampled_from(list(KINDS.values())))
 def test_any_bytes_are_refused_with_a_wire_error(payload, kind):
-    """A station faces the whole network: no input raises anything else."""
+    """No input raises anything else."""
     with pytest.raises(WireError):
         kind.decode(payload)
 
 
 @pytest.mark.parametrize("name", KINDS)
 @given(data=st.data())
-def test_a_damaged_message_is_refused_or_still_a_message(name, data):
+def test_damaged_message_is_refused_or_valid(name, data):
     """One byte changed, bytes cut off, doubled or added: WireError, or a message that encodes to those very fields."""
     payload = EXAMPLES[name]
     at = data.draw(st.integers(0, len(payload) - 1))
@@ -246,7 +257,7 @@ def _refused_or_kept(kind: Kind, payload: bytes) -> None:
 
 @pytest.mark.parametrize("name", KINDS)
 @given(data=st.data())
-def test_a_field_of_any_other_value_is_refused_or_kept_in_range(name, data):
+def test_any_field_value_is_refused_or_in_range(name, data):
     """Well-formed msgpack with wrong values in right places: the deeper checks raise nothing but WireError."""
     fields = unpack(EXAMPLES[name])
     key = data.draw(st.sampled_from(sorted(fields)))
@@ -255,7 +266,7 @@ def test_a_field_of_any_other_value_is_refused_or_kept_in_range(name, data):
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_no_value_of_another_type_is_taken_for_the_declared_one(name):
+def test_values_of_other_types_are_refused(name):
     """Neither 1 for true, nor true, "1" and 1.0 for 1, nor text for bytes: stations in other languages are strict."""
     kind = KINDS[name]
     for key, value in unpack(EXAMPLES[name]).items():
@@ -273,7 +284,7 @@ def test_no_value_of_another_type_is_taken_for_the_declared_one(name):
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_every_key_is_needed(name):
+def test_missing_key_is_refused(name):
     """A message with a key missing is refused by its name: nothing is guessed.  Keys that were added may be missing."""
     fields = unpack(EXAMPLES[name])
     assert KINDS[name].decode(pack({key: value for key, value in fields.items() if not _was_added(name, key)}))
@@ -286,7 +297,7 @@ def test_every_key_is_needed(name):
 
 
 @pytest.mark.parametrize(("name", "inside"), NESTED)
-def test_every_key_of_a_map_inside_is_needed(name, inside):
+def test_missing_key_of_an_inner_map_is_refused(name, inside):
     """The same for places, time qualities, pictures and retention."""
     part = unpack(EXAMPLES[name])[inside]
     for key in part[0] if isinstance(part, list) else part:
@@ -300,7 +311,7 @@ def test_every_key_of_a_map_inside_is_needed(name, inside):
 
 @pytest.mark.parametrize("name", KINDS)
 @given(keys=drawn.unknown_keys())
-def test_unknown_keys_survive(name, keys):
+def test_unknown_keys_are_preserved(name, keys):
     """A newer sender's keys pass through an older unit or station untouched."""
     newer = with_keys(EXAMPLES[name], keys)
     assert newer == KINDS[name].encode(KINDS[name].decode(newer))
@@ -308,14 +319,14 @@ def test_unknown_keys_survive(name, keys):
 
 @pytest.mark.parametrize(("name", "inside"), NESTED)
 @given(keys=drawn.unknown_keys())
-def test_unknown_keys_of_maps_inside_survive(name, inside, keys):
+def test_unknown_keys_of_inner_maps_are_preserved(name, inside, keys):
     """A newer sender may say more of a place, a time, a picture or the retention as well."""
     newer = with_keys(EXAMPLES[name], keys, inside)
     assert newer == KINDS[name].encode(KINDS[name].decode(newer))
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_the_name_of_a_field_is_a_key_like_any_other(name):
+def test_python_field_name_is_an_unknown_key(name):
     """What the fields are called here means nothing on the wire: such a key replaces none and changes nothing."""
     kind = KINDS[name]
     for field, info in kind.model.model_fields.items():
@@ -323,14 +334,15 @@ def test_the_name_of_a_field_is_a_key_like_any_other(name):
         if field == key:
             continue
         fields = unpack(EXAMPLES[name])
-        with pytest.raises(WireError, match=rf"\.{key}: Field required"):
-            kind.decode(pack({**{k: v for k, v in fields.items() if k != key}, field: fields[key]}))
+        if info.is_required():
+            with pytest.raises(WireError, match=rf"\.{key}: Field required"):
+                kind.decode(pack({**{k: v for k, v in fields.items() if k != key}, field: fields[key]}))
         if field not in fields:
             _same_but_for(kind, {field: "another"}, field, None)
 
 
 @pytest.mark.parametrize("name", RECORDS)
-def test_the_name_of_a_field_of_the_envelope_is_a_key_like_any_other(name):
+def test_python_field_name_of_the_envelope_is_an_unknown_key(name):
     """``unit`` is not ``dev``."""
     fields = unpack(EXAMPLES[name])
     for field, key in (
@@ -346,7 +358,7 @@ def test_the_name_of_a_field_of_the_envelope_is_a_key_like_any_other(name):
 
 
 @pytest.mark.parametrize(("name", "inside"), NESTED)
-def test_the_name_of_a_field_of_a_map_inside_is_a_key_like_any_other(name, inside):
+def test_python_field_name_of_an_inner_map_is_an_unknown_key(name, inside):
     """The same in places, time qualities, pictures and retention."""
     field = {"gps": "lat_e7", "tq": "source", "ret": "policy_class", "img": "sha256"}[inside]
     _same_but_for(KINDS[name], {field: "another"}, field, inside)
@@ -371,15 +383,15 @@ def _same_but_for(kind: Kind, keys: dict[str, Plain], field: str, inside: str | 
 
 
 @pytest.mark.parametrize("name", CONTROLS)
-def test_another_schema_on_the_topic_is_refused_with_the_ones_that_are_taken(name):
-    """The error says what came and what would be right: a nack carries it to a person."""
+def test_other_schema_is_refused_and_the_error_lists_the_valid_ones(name):
+    """The error has the received schema and the valid ones, and is sent in a nack."""
     other = pack({**unpack(EXAMPLES[name]), "v": "read/2"})
     with pytest.raises(UnknownSchemaError, match=rf"schema 'read/2' is not one of {CONTROLS[name].model.SCHEMA}"):
         CONTROLS[name].decode(other)
 
 
-def test_each_of_several_messages_on_a_topic_is_told_by_its_schema():
-    """And a stranger's is refused with all that are taken."""
+def test_messages_on_one_topic_are_distinguished_by_schema():
+    """An unknown one is refused with a list of all valid ones."""
     taken = (Receipt, Nack, PictureStatus)
     assert [type(decode(EXAMPLES[name], *taken)) for name in ("receipt", "nack", "picture_status")] == list(taken)
     with pytest.raises(UnknownSchemaError, match=r"'health/1' is not one of nack/1, picstat/1, receipt/1"):
@@ -387,7 +399,7 @@ def test_each_of_several_messages_on_a_topic_is_told_by_its_schema():
 
 
 @pytest.mark.parametrize("name", RECORDS)
-def test_a_record_of_an_unknown_type_is_known_by_its_envelope(name):
+def test_record_of_an_unknown_type_has_an_envelope(name):
     """It can be stored and receipted; what it says is for whoever knows the type, in the bytes as they came."""
     fields = unpack(EXAMPLES[name])
     for newer in (
@@ -402,7 +414,7 @@ def test_a_record_of_an_unknown_type_is_known_by_its_envelope(name):
         assert record.envelope.model_copy(update={"schema_id": known.schema_id}) == known
 
 
-def test_a_control_message_is_no_record():
+def test_control_message_is_not_a_record():
     """It has no agency and no number of its own."""
     for name in CONTROLS:
         with pytest.raises(WireError, match=r"^record\.\w+: Field required"):
@@ -411,7 +423,7 @@ def test_a_control_message_is_no_record():
 
 @pytest.mark.parametrize("schema", [None, 1, b"read/1", "", "a\nb", "x" * 33, ["read/1"]])
 def test_a_schema_is_a_short_printable_text(schema):
-    """What is no schema id is said to be none, and not shown."""
+    """An invalid schema id is reported as such, and not shown."""
     for name, kind in KINDS.items():
         with pytest.raises(WireError) as refused:
             kind.decode(pack({**unpack(EXAMPLES[name]), "v": schema}))
@@ -425,14 +437,14 @@ def _refused(payload: bytes, match: str) -> None:
 
 
 def test_a_message_larger_than_the_limit_is_refused_before_it_is_decoded():
-    """A foreign client cannot make the receiver work for nothing."""
+    """A foreign client cannot cause useless work."""
     _refused(b"\x81\xa1v" + b"\x00" * MAX_MESSAGE_BYTES, r"larger than 65536")
 
 
 @pytest.mark.parametrize("nest", [b"\x91", b"\x81\xa1x"], ids=["arrays", "maps"])
 def test_deep_nesting_is_refused(nest):
     """Thousands of opening brackets are an attack, not a message."""
-    _refused(b"\x81\xa1x" + nest * 5000 + b"\xc0", r"not msgpack we take")
+    _refused(b"\x81\xa1x" + nest * 5000 + b"\xc0", r"not valid msgpack")
 
 
 @pytest.mark.parametrize("depth", [MAX_EXTRA_DEPTH, MAX_EXTRA_DEPTH + 1])
@@ -452,15 +464,15 @@ def test_unknown_values_may_be_nested_as_deep_as_promised(name, inside, depth):
 
 
 def test_duplicate_keys_are_refused_at_any_depth():
-    """Two readers would believe two different values."""
-    _refused(b"\x82\xa1v\x01\xa1v\x01", r"'v' comes twice")
-    _refused(b"\x81\xa1v\x82\xa1a\x01\xa1a\x02", r"'a' comes twice")
+    """Two decoders could use two different values."""
+    _refused(b"\x82\xa1v\x01\xa1v\x01", r"'v' is duplicated")
+    _refused(b"\x81\xa1v\x82\xa1a\x01\xa1a\x02", r"'a' is duplicated")
 
 
 @pytest.mark.parametrize("key", [b"\x01", b"\xc4\x01v", b"\xc0", b"\x90"], ids=["int", "bin", "nil", "array"])
 def test_keys_that_are_no_strings_are_refused(key):
     """Keys are strings in every language."""
-    _refused(b"\x81" + key + b"\x01", r"key|not msgpack")
+    _refused(b"\x81" + key + b"\x01", r"key|not valid msgpack")
 
 
 @pytest.mark.parametrize("code", [-1, 0, 5, 127])
@@ -500,7 +512,7 @@ def test_a_text_longer_than_the_limit_is_refused_in_any_key():
     """The decoder itself stops there."""
     for name, kind in KINDS.items():
         assert kind.decode(with_keys(EXAMPLES[name], {"x": "x" * MAX_STR_BYTES}))
-        with pytest.raises(WireError, match="not msgpack we take"):
+        with pytest.raises(WireError, match="not valid msgpack"):
             kind.decode(with_keys(EXAMPLES[name], {"x": "x" * (MAX_STR_BYTES + 1)}))
 
 
@@ -509,7 +521,7 @@ def test_a_text_longer_than_the_limit_is_refused_in_any_key():
 @example("\n", "nack", [[[[[[1]]]]]])
 @example("x" * 4000, "nack", 1.5)
 @example("x" * 4000, "read", [[[[[[1]]]]]])
-def test_what_is_wrong_can_always_be_said_in_a_nack(key, name, value):
+def test_any_error_text_is_valid_in_a_nack(key, name, value):
     """The error goes back over the wire: printable and short, whatever keys a stranger invents."""
     with pytest.raises(WireError) as caught:
         KINDS[name].decode(msgpack.packb({**unpack(EXAMPLES[name]), f"x{key}": value}))
@@ -517,7 +529,7 @@ def test_what_is_wrong_can_always_be_said_in_a_nack(key, name, value):
 
 
 @pytest.mark.parametrize("key", ["\n", "x" * 4000, "☂" * 300, "\u202e", ""])
-def test_names_of_counters_that_are_wrong_can_be_said_in_a_nack(key):
+def test_error_text_about_counter_names_is_valid_in_a_nack(key):
     """The one map whose keys a stranger chooses and that is checked inside."""
     for wrong in ({key: "1"}, {f"a{key}\n": 1}):
         with pytest.raises(WireError) as caught:
@@ -572,7 +584,7 @@ def test_anything_but_one_map_is_refused(payload):
         ("tombstone", {"rng": [[0, 3]]}, r"tomb/1\.rng\[0\]\[0\]: .*greater than or equal to 1"),
         ("tombstone", {"rng": [[1, 1]] * 257}, r"tomb/1\.rng: .*at most 256 items"),
         ("tombstone", {"why": "weather"}, r"tomb/1\.why: .*'budget'"),
-        ("chunk", {"len": 7}, "chunk/1: .*reach beyond len"),
+        ("chunk", {"len": 7}, "chunk/1: .*exceed len"),
         ("chunk", {"data": b""}, r"chunk/1\.data: .*at least 1 byte"),
         ("chunk", {"data": b"x" * (MAX_CHUNK_BYTES + 1), "len": 40_000}, r"chunk/1\.data: .*at most 32768 bytes"),
         ("health", {"cnt": {"": 1}}, r"health/1\.cnt\..*at least 1 character"),
@@ -590,13 +602,13 @@ def test_anything_but_one_map_is_refused(payload):
         ("offer", {"parts": ["code"] * 9}, r"offer/1\.parts: .*at most 8 items"),
     ],
 )
-def test_a_wrong_value_is_refused_by_the_name_of_its_key(name, wrong, says):
-    """The station's nack tells the developer of a client what to mend."""
+def test_error_names_the_key_of_an_invalid_value(name, wrong, says):
+    """The nack tells the developer of a client what is wrong."""
     with pytest.raises(WireError, match=says):
         KINDS[name].decode(pack({**unpack(EXAMPLES[name]), **wrong}))
 
 
-def test_what_was_refused_is_not_shown():
+def test_error_does_not_show_the_refused_value():
     """An error lands in logs: it names keys, never a plate text."""
     with pytest.raises(WireError) as caught:
         KINDS["read"].decode(with_keys(EXAMPLES["read"], {"pl": "7ABC123\x00", "raw": "7ABC123\x00"}))
@@ -604,14 +616,14 @@ def test_what_was_refused_is_not_shown():
 
 
 @pytest.mark.parametrize("half", ["lat", "lon"])
-def test_half_a_position_is_refused(half):
-    """Latitude without longitude places a vehicle on a circle around the Earth."""
+def test_latitude_without_longitude_is_refused(half):
+    """A latitude without longitude is not a position."""
     with pytest.raises(WireError, match=r"read/1\.gps: .*lat and lon"):
         KINDS["read"].decode(with_keys(EXAMPLES["read"], {half: None}, "gps"))
 
 
 @given(drawn.reads())
-def test_every_read_of_the_agent_is_a_message_the_station_takes(read):
+def test_every_read_of_the_agent_is_a_valid_message(read):
     """A read with absurd figures is still a read: they are clamped, and it is never refused for them."""
     payload = make_encoder().record(1, read.body, b"", read.read_id).payload
     record = decode_record(payload, TYPES)
@@ -619,7 +631,7 @@ def test_every_read_of_the_agent_is_a_message_the_station_takes(read):
     assert (record.body.text, record.body.raw) == (read.plate.text, read.plate.text)
 
 
-def test_an_altitude_beyond_all_numbers_is_clamped():
+def test_infinite_altitude_is_clamped():
     """Scaled to centimetres it is infinite: the limit is sent."""
     where = Geotag(GeotagMethod.STALE, 45.0, -100.0, alt_m=1.7e308, quality=FixQuality.GNSS)
     record = make_read_record(where=where)
@@ -642,7 +654,7 @@ def test_a_position_error_is_rounded_up(error_m):
 
 
 @given(st.builds(Box, *[st.floats()] * 4))
-def test_a_box_of_any_numbers_lies_in_the_frame(box):
+def test_box_is_clipped_to_the_frame(box):
     """A box that reaches out of the picture is cut to it; one that is no number has no area."""
     x0, y0, x1, y1 = make_read(box=box).body.box_px
     assert 0 <= x0 <= x1 <= 64
@@ -657,8 +669,8 @@ def test_a_position_is_kept_to_a_centimetre(lat_deg, lon_deg):
     assert math.isclose(lon_deg, place.lon_deg, abs_tol=0.51e-7)
 
 
-def test_a_read_without_time_and_place_is_a_message():
-    """No fix still gives a read, flagged."""
+def test_read_without_time_and_position_is_valid():
+    """Without a fix there is still a read, with method none."""
     when = replace(WHEN, utc_ns=None, source=TimeSource.NONE, uncertainty_ms=None)
     record = make_read_record(when=when, where=Geotag(GeotagMethod.NONE))
     assert record == decode_record(record.payload, TYPES)
@@ -672,6 +684,6 @@ def test_record_ids_differ_where_sequence_numbers_differ(boot_id, seq, other):
     assert derived_record_id(boot_id, seq) != derived_record_id(bytes([boot_id[0] ^ 1]) + boot_id[1:], seq)
 
 
-def test_a_read_without_pictures_keeps_below_a_kilobyte():
+def test_read_without_pictures_is_below_one_kilobyte():
     """Cellular data costs: the record itself must stay small."""
     assert len(EXAMPLES["read"]) <= 1024

@@ -1,4 +1,4 @@
-"""docs/wire-format.md is a contract: what it lists is what is sent, no more and no less."""
+"""docs/wire-format.md lists exactly what is sent."""
 
 from __future__ import annotations
 
@@ -90,20 +90,20 @@ def test_every_key_that_is_sent_is_documented_and_every_documented_key_is_sent(d
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_what_may_be_left_out_is_documented_so(document, name):
+def test_optional_keys_are_documented(document, name):
     """A decoder in another language must not ask for it."""
     sent = unpack(ALL[name])
     may = set(re.findall(r"^\| `(\w+)` \| [a-z ]+ \| optional:", document, flags=re.MULTILINE))
     assert keys_of_all(sent["v"]).keys() - flat(sent).keys() <= may
 
 
-def test_no_schema_is_missing_and_none_is_invented(document):
+def test_documented_schemas_match_the_code(document):
     """One table for each message there is."""
     assert documented(document).keys() == {unpack(payload)["v"] for payload in ALL.values()}
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_only_keys_documented_so_may_be_nil(document, name):
+def test_nullable_keys_are_documented(document, name):
     """Decoders take nil exactly where the contract says so."""
     sent = unpack(EXAMPLES[name])
     contract = documented(document)[sent["v"]]
@@ -118,11 +118,11 @@ def test_only_keys_documented_so_may_be_nil(document, name):
 
 @pytest.mark.parametrize("channel", Channel)
 def test_every_topic_is_documented(document, channel):
-    """A topic nobody knows of is a topic nobody guards."""
+    """Access lists are made from the documented topics."""
     assert f"| `{ROOT}/{{unit}}/{channel.value}` |" in document
 
 
-def test_the_topic_of_other_files_is_documented(document):
+def test_topics_of_other_kinds_of_files_are_documented(document):
     topic = offer_topic("UNIT", "maps").replace("UNIT", "{unit}").replace("maps", "{kind}")
     assert f"| `{topic}` |" in document
 

@@ -1,4 +1,4 @@
-"""A bundle is exactly what its contract says, or it is refused."""
+"""A bundle matches its contract exactly, or it is refused."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_an_incomplete_bundle_is_refused(copy: Callable[[str], Path], name: str)
     ("old", "new", "said"),
     [
         ("format = 1", "format = 2", "format 2"),
-        ('"0123456789', '"1123456789', "repeats"),
+        ('"0123456789', '"1123456789', "twice"),
         ("blank = 36", "blank = 35", "blank is 35"),
         ("zero_point = -128", "zero_point = 0", "zero point"),
         ("64, 128, 3", "64, 96, 3", "shape"),
@@ -89,7 +89,7 @@ def test_an_incomplete_bundle_is_refused(copy: Callable[[str], Path], name: str)
         ("[outputs.one_line]", "[outputs.other]", "one_line is missing"),
     ],
 )
-def test_a_contract_that_does_not_fit_is_refused(
+def test_bundle_with_mismatched_contract_is_refused(
     copy: Callable[[str], Path], old: str, new: str, said: str
 ) -> None:
     """Alphabet, shapes, quantisation, unknown keys: any mismatch stops the agent and says which."""
@@ -100,7 +100,7 @@ def test_a_contract_that_does_not_fit_is_refused(
         load_bundle(folder, kind="ocr").open()
 
 
-def test_a_detector_is_not_taken_for_an_ocr(copy: Callable[[str], Path]) -> None:
+def test_detector_bundle_is_refused_as_ocr(copy: Callable[[str], Path]) -> None:
     """Swapped folders are noticed."""
     with pytest.raises(BundleError, match="kind"):
         load_bundle(copy("detector"), kind="ocr")
@@ -129,8 +129,8 @@ def test_a_model_that_is_not_tflite_is_refused(copy: Callable[[str], Path]) -> N
         load_bundle(folder, kind="ocr").open()
 
 
-def test_an_active_file_naming_nothing_is_refused(tmp_path: Path) -> None:
-    """The error names the file a person has to mend."""
+def test_active_file_without_bundles_is_refused(tmp_path: Path) -> None:
+    """The error names the file to correct."""
     (tmp_path / "active.toml").write_text('detector = "x"\n')
 
     with pytest.raises(BundleError, match=r"active\.toml"):

@@ -1,4 +1,4 @@
-"""Boxes of neighbouring cells become one box a plate."""
+"""Boxes of neighbouring cells become one box per plate."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_agreeing_boxes_are_averaged() -> None:
     assert fused == [(pytest.approx((0.5, 0.0, 40.5, 20.0)), pytest.approx(0.9))]
 
 
-def test_two_plates_stay_two() -> None:
+def test_separate_boxes_are_not_merged() -> None:
     """Boxes that do not overlap are never merged."""
     boxes = np.array([[0, 0, 40, 20], [50, 0, 90, 20]], np.float32)
 
@@ -31,7 +31,7 @@ def test_two_plates_stay_two() -> None:
 
 
 @given(hnp.arrays(np.float32, st.tuples(st.integers(1, 40), st.just(2)), elements=st.floats(0, 400, width=32)))
-def test_no_survivor_overlaps_another_and_the_best_survives(corners: np.ndarray) -> None:
+def test_suppression_keeps_the_best_and_no_overlaps(corners: np.ndarray) -> None:
     """Whatever the boxes, fusing ends, keeps the best score and never invents more boxes than it got."""
     boxes = np.concatenate([corners, corners + 16], axis=1)
     scores = np.linspace(1, 0.5, len(boxes), dtype=np.float32)

@@ -27,11 +27,11 @@ def test_a_doubtful_letter_where_a_digit_belongs_is_proposed_as_the_digit():
     assert read.text == "7ABCI23"
 
 
-def test_a_text_that_fits_stays_however_likely_another():
+def test_text_that_fits_a_format_is_kept():
     assert in_format(plate("ABC1234", "US-NY", at3=("I", 0.45))) == "ABC1234"
 
 
-def test_a_personal_plate_that_was_read_surely_stays():
+def test_personal_plate_of_high_confidence_is_kept():
     assert in_format(plate("GOFAST1", "US-CA", confidence=0.97)) == "GOFAST1"
     assert in_format(plate("G0FAST1", "US-CA", confidence=0.97, at1=("O", 0.02))) == "G0FAST1"
 
@@ -41,7 +41,7 @@ def test_without_a_region_nothing_is_proposed():
     assert in_format(PlateText((), 0.0, "US-CA", 0.9)) == ""
 
 
-def test_the_letter_o_stands_where_a_zero_belongs():
+def test_letter_o_and_zero_are_equal():
     """Labels and readers mix them; neither is a reason to propose anything."""
     assert in_format(plate("7ABCO23", "US-CA", at4=("Q", 0.3))) == "7ABCO23"
 

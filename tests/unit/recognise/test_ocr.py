@@ -42,15 +42,15 @@ def columns(ocr: Ocr, spelled: str) -> np.ndarray:
     ("path", "text"),
     [("--7-A-B--", "7AB"), ("77AA-", "7A"), ("7-7", "77"), ("-----", ""), ("AAAA", "A"), ("A-AA-A", "AAA")],
 )
-def test_runs_collapse_and_blanks_part(ocr: Ocr, path: str, text: str) -> None:
+def test_ctc_runs_collapse_and_blanks_separate(ocr: Ocr, path: str, text: str) -> None:
     """CTC: a run is one character, a blank between equal ones makes two."""
     chars, _ = ocr._decode(columns(ocr, path))
 
     assert "".join(c.symbol for c in chars) == text
 
 
-def test_a_character_keeps_its_rivals(ocr: Ocr) -> None:
-    """A close second stays with the character, for the vote over many looks."""
+def test_character_keeps_its_alternatives(ocr: Ocr) -> None:
+    """A close second is kept with the character, for fusion."""
     raw = columns(ocr, "-8-")
     raw[1, ocr._ocr.alphabet.index("B")] = 99
 
@@ -62,7 +62,7 @@ def test_a_character_keeps_its_rivals(ocr: Ocr) -> None:
     assert char.confidence > char.alternatives[0][1] > 0
 
 
-def test_a_box_beyond_the_picture_is_cut_to_it(ocr: Ocr) -> None:
+def test_box_is_clipped_to_the_picture(ocr: Ocr) -> None:
     """A detection at the edge, or outside, never crashes and yields the pixels that exist."""
     rgb = np.zeros((50, 60, 3), np.uint8)
 
@@ -72,7 +72,7 @@ def test_a_box_beyond_the_picture_is_cut_to_it(ocr: Ocr) -> None:
         assert crop.shape[1] >= 1
 
 
-def test_every_runtime_reads_the_golden_plates_alike(repo: Path) -> None:
+def test_every_runtime_reads_the_golden_plates_the_same(repo: Path) -> None:
     """Kernels round differently; the decoded text must not."""
     bundle = load_active(repo / "models")[1]
     with np.load(bundle.folder / "golden.npz") as golden:
@@ -97,13 +97,13 @@ class Counting:
 
 
 @pytest.mark.parametrize(
-    ("confidence", "alone", "cuts"),
+    ("confidence", "single_image", "cuts"),
     [(0.04, True, 1), (0.1, True, 4), (0.1, False, 1), (0.5, True, 4), (0.5, False, 4), (0.95, True, 1)],
 )
-def test_only_a_doubtful_plate_is_cut_again(
-    repo: Path, monkeypatch: pytest.MonkeyPatch, confidence: float, alone: bool, cuts: int
+def test_only_uncertain_plates_are_cropped_again(
+    repo: Path, monkeypatch: pytest.MonkeyPatch, confidence: float, single_image: bool, cuts: int
 ):
-    """What is sure and what is hopeless costs one call, what is doubtful four; a single picture is given more."""
+    """High and very low confidence cost one call, others four; a single picture is read again more often."""
     ocr = Ocr(load_active(repo / "models")[1])
     counting = Counting(ocr._model)
     monkeypatch.setattr(ocr, "_model", counting)
@@ -116,14 +116,14 @@ def test_only_a_doubtful_plate_is_cut_again(
     monkeypatch.setattr(ocr, "_predict", doubtful)
     frame = load_rgb(repo / "tests/drives/city-day/frames/0010.jpg")
 
-    ocr.read(frame, Box(800, 400, 880, 440), single_image=alone)
+    ocr.read(frame, Box(800, 400, 880, 440), single_image=single_image)
 
     assert counting.calls == cuts
 
 
 @pytest.mark.parametrize("turn_deg", [0.0, 6.0])
 @pytest.mark.parametrize("off", [(-0.12, 0.05), (0.1, -0.1), (0.12, 0.12)])
-def test_the_reader_says_where_the_plate_lies(repo: Path, off: tuple[float, float], turn_deg: float):
+def test_reader_returns_the_plate_corners(repo: Path, off: tuple[float, float], turn_deg: float):
     """From a box that is off, and turned: the corners are nearer to the plate than the box was."""
     bundle = load_active(repo / "models")[1]
     ocr = Ocr(bundle)
@@ -155,8 +155,8 @@ CORNERS = st.lists(st.floats(-0.35, 1.35), min_size=8, max_size=8).map(
 @given(st.lists(CORNERS, min_size=4, max_size=4))
 @example([np.zeros((4, 2), np.float32)] * 4)
 @example([np.array([[0, 0], [1, 1], [0, 0], [1, 1]], np.float32)] * 4)
-def test_corners_that_make_no_sense_do_no_harm(ocr: Ocr, corners: list[np.ndarray]):
-    """Whatever the model takes for corners, the plate has a text and the first cut."""
+def test_invalid_corners_are_ignored(ocr: Ocr, corners: list[np.ndarray]):
+    """For any corners of the model, the plate has a text and the first crop."""
     told = iter(corners)
     doubtful = PlateText((CharRead("A", 0.5),), 0.5, "?", 0.0)
     with patch.object(ocr, "_predict", lambda crop: (doubtful, next(told), True)):
@@ -172,8 +172,8 @@ def golden_plates(ocr: Ocr, bundle: Bundle) -> list[np.ndarray]:
     return plates
 
 
-def test_two_lines_are_refused_not_guessed(repo: Path):
-    """One plate above another, as two lines of one: nothing is told of it, nor is it looked at again."""
+def test_two_line_plates_are_not_reported(repo: Path):
+    """Two lines, such as one plate above another: not reported, and not read again."""
     bundle = load_active(repo / "models")[1]
     ocr = Ocr(bundle)
     for upper, lower in itertools.permutations(golden_plates(ocr, bundle), 2):
@@ -182,7 +182,7 @@ def test_two_lines_are_refused_not_guessed(repo: Path):
         assert (plate.text, plate.confidence) == ("", 0.0)
 
 
-def test_a_model_that_says_nothing_of_lines_tells_every_text(repo: Path, monkeypatch: pytest.MonkeyPatch):
+def test_model_without_line_output_reports_every_text(repo: Path, monkeypatch: pytest.MonkeyPatch):
     """Older bundles still work."""
     bundle = load_active(repo / "models")[1]
     ocr = Ocr(bundle)
@@ -191,7 +191,7 @@ def test_a_model_that_says_nothing_of_lines_tells_every_text(repo: Path, monkeyp
     assert all(ocr.read_crop(plate).text for plate in plates)
 
 
-def test_a_model_without_corners_gets_fixed_cuts(repo: Path, monkeypatch: pytest.MonkeyPatch):
+def test_model_without_corners_uses_fixed_crops(repo: Path, monkeypatch: pytest.MonkeyPatch):
     """Older bundles still work."""
     ocr = Ocr(load_active(repo / "models")[1])
     picture = np.full((100, 200, 3), 90, np.uint8)
@@ -211,7 +211,7 @@ def test_a_model_without_corners_gets_fixed_cuts(repo: Path, monkeypatch: pytest
 @pytest.mark.parametrize(
     ("text", "worth"), [("AB", False), ("ABC", True), ("ABC1234567", True), ("ABC12345678", False)]
 )
-def test_only_texts_as_long_as_a_plates_are_reported(ocr: Ocr, text: str, worth: bool) -> None:
-    """A sure text of eleven characters is a shop sign's, or two plates'."""
+def test_only_texts_of_plate_length_are_reported(ocr: Ocr, text: str, worth: bool) -> None:
+    """A text of eleven characters is a shop sign, or two plates."""
     plate = PlateText(tuple(CharRead(c, 0.99) for c in text), 0.99, "?", 0.0)
     assert ocr.is_worth_reporting(plate) is worth

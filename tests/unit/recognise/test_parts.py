@@ -20,14 +20,14 @@ def look(box, score, text="", confidence=0.95, *, one_line=True):
 @pytest.mark.parametrize(
     "inner", [(110, 110, 180, 170), (200, 105, 255, 150), (105, 150, 255, 178), (120, 120, 128, 126)]
 )
-def test_a_box_inside_a_surer_one_is_dropped_however_small(inner):
+def test_box_inside_a_more_confident_one_is_dropped(inner):
     """Overlap (IoU) alone keeps all of these."""
     boxes = np.array([(100, 100, 260, 180), inner], np.float32)
     fused = fuse(boxes, np.array([0.9, 0.9], np.float32), nms_iou=0.4, merge_iou=0.55)
     assert len(fused) == 1
 
 
-def test_a_surer_box_inside_a_larger_one_stays():
+def test_more_confident_box_inside_a_larger_one_is_kept():
     """The larger may be a lorry's back: what was read decides."""
     boxes = np.array([(110, 110, 180, 150), (0, 0, 400, 300)], np.float32)
     assert len(fuse(boxes, np.array([0.9, 0.6], np.float32), nms_iou=0.4, merge_iou=0.55)) == 2
@@ -46,7 +46,7 @@ def test_a_surer_box_inside_a_larger_one_stays():
     ],
     ids=["text within", "less sure", "of an unread one", "line of two", "in a false box", "nearly all", "beside"],
 )
-def test_what_was_read_decides_where_the_detector_does_not(part, whole, dropped):
+def test_ocr_result_decides_between_overlapping_boxes(part, whole, dropped):
     assert parts_of_others([part, whole]) == (frozenset({0}) if dropped else frozenset())
     assert parts_of_others([whole, part]) == (frozenset({1}) if dropped else frozenset())
 

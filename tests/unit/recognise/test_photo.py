@@ -34,7 +34,7 @@ def refusals(recogniser, rgb, **keys):
 @pytest.mark.parametrize("size", [(640, 360), (1280, 720), (1920, 1080)])
 @pytest.mark.parametrize("share", [0.15, 0.25, 0.35])
 @pytest.mark.parametrize("turn", ["right", "left"])
-def test_a_plate_that_the_edge_cuts_is_refused(recogniser, size, share, turn):
+def test_plate_cut_off_by_the_edge_is_refused(recogniser, size, share, turn):
     """What is left would be read as a whole plate, and surely: 6KYN05 at 0.99."""
     rgb = scene_cut_right(share, scale=1.5, size=size)
     if turn == "left":
@@ -45,20 +45,20 @@ def test_a_plate_that_the_edge_cuts_is_refused(recogniser, size, share, turn):
 
 
 @pytest.mark.parametrize("space_px", [8, 20])
-def test_a_whole_plate_near_the_edge_is_read(recogniser, space_px):
+def test_complete_plate_near_the_edge_is_read(recogniser, space_px):
     rgb = scene_cut_right(-space_px / 156)
     assert texts(recogniser, rgb) == [PLATE]
 
 
 @pytest.mark.parametrize("edge", ["left", "right", "bottom"])
-def test_a_frame_of_a_camera_has_the_same_rule_in_pixels_of_the_detector(recogniser, edge):
+def test_edge_rule_for_frames_in_detector_pixels(recogniser, edge):
     """At 1280 pixels one of the detector's is three and a third of the frame's."""
     at = {"left": (-326 + 4, 160), "right": (1280 - 482 - 4, 160), "bottom": (380, 720 - 238 - 4)}
     frames = [Frame(0, "front", 0, scene(*place), 0, 1.0) for place in (at[edge], (380, 160))]
     assert [len(recogniser.detect(frame)) for frame in frames] == [0, 1]
 
 
-def test_a_plate_with_a_dealers_frame_is_one(recogniser):
+def test_plate_with_a_dealers_frame_is_found_once(recogniser):
     rgb = scene()
     cv2.rectangle(rgb, (698, 408), (870, 434), (20, 20, 20), -1)
     cv2.putText(rgb, "WARREN MOTORS", (704, 427), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (255, 255, 255), 2)
@@ -66,7 +66,7 @@ def test_a_plate_with_a_dealers_frame_is_one(recogniser):
 
 
 @pytest.mark.parametrize("width_px", [120, 240])
-def test_a_plate_in_two_lines_is_refused_with_a_reason(recogniser, width_px):
+def test_two_line_plate_is_refused_with_a_reason(recogniser, width_px):
     """Never a half as a plate."""
     rgb = np.full((720, 1280, 3), 105, np.uint8)
     height_px = width_px * 3 // 4
@@ -93,7 +93,7 @@ def test_small_plates_of_large_photographs_are_read(recogniser):
 
 
 @pytest.mark.parametrize("x", [1150, 1200, 1250, 1300])
-def test_a_plate_on_the_border_of_two_tiles_is_one(recogniser, x):
+def test_plate_on_the_border_of_two_tiles_is_found_once(recogniser, x):
     rgb = np.full((1000, 2400, 3), 105, np.uint8)
     paste(rgb, car(1.5), x - 245, 300)
     found = [d for d in find_in_photo(recogniser, rgb) if d.box.width_px > 80]
@@ -110,7 +110,7 @@ def test_a_mask_and_an_ignored_text(recogniser):
     assert refusals(recogniser, rgb, scene=known_scene(None, (PLATE,))) == {Refusal.IGNORED}
 
 
-def test_a_camera_upside_down_is_noticed(recogniser):
+def test_upside_down_camera_is_detected(recogniser):
     """Its plates read better the other way round."""
     for rgb, expected in ((scene()[::-1, ::-1], True), (scene(), False)):
         own = Recogniser.__new__(Recogniser)

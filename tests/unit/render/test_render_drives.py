@@ -1,4 +1,4 @@
-"""Rendered drives: equal from one run to the next, their truth is where the plates are, and what ships is whole."""
+"""Rendered drives: reproducible, with correct ground truth; the shipped ones are complete."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def seen_by_pinhole(vehicle, camera):
     return (*spread.min(0), *spread.max(0))
 
 
-def test_a_frame_is_a_function_of_its_seed():
+def test_rendered_frame_depends_only_on_its_seed():
     """The same scene twice gives the same pixels; another seed gives other noise."""
     first, again, other = (
         scene(car(), light=NIGHT).take(0.4, 1.0, 6.0, np.random.default_rng(seed)) for seed in (7, 7, 8)
@@ -79,7 +79,7 @@ def test_a_frame_is_a_function_of_its_seed():
 
 
 @pytest.mark.parametrize("z_m", [8.0, 12.0, 20.0, 33.0])
-def test_truth_is_the_bounds_of_the_projected_corners(z_m):
+def test_ground_truth_box_is_the_bounds_of_the_projected_corners(z_m):
     """The box of a plate is what a pinhole makes of its four corners."""
     vehicle = car(z_m=z_m)
     (found,) = scene(vehicle).truth(0.0, 0.0)
@@ -88,7 +88,7 @@ def test_truth_is_the_bounds_of_the_projected_corners(z_m):
 
 
 @pytest.mark.parametrize("z_m", [8.0, 16.0])
-def test_the_plate_is_drawn_where_the_truth_says(z_m):
+def test_plate_is_drawn_at_its_ground_truth_box(z_m):
     """Box and pixels agree to two pixels on every side."""
     picture = scene(car(z_m=z_m, pink=True))
     rgb = picture.take(0.0, 0.0, 0.0, np.random.default_rng(0)).astype(int)
@@ -98,7 +98,7 @@ def test_the_plate_is_drawn_where_the_truth_says(z_m):
     assert drawn == pytest.approx((found.x0, found.y0, found.x1, found.y1), abs=2.0)
 
 
-def test_a_plate_behind_a_nearer_vehicle_is_no_truth():
+def test_hidden_plate_is_not_in_the_ground_truth():
     """What another vehicle hides cannot be read, so nobody is blamed for not reading it."""
     far = car("8XYZ999", x_m=0.15, z_m=20.0)
     assert [t.text for t in scene(far).truth(0.0, 0.0)] == ["8XYZ999"]
@@ -106,7 +106,7 @@ def test_a_plate_behind_a_nearer_vehicle_is_no_truth():
     assert "8XYZ999" not in [t.text for t in scene(far, near).truth(0.0, 0.0)]
 
 
-def test_small_and_cut_off_plates_are_no_truth():
+def test_small_and_clipped_plates_are_not_in_the_ground_truth():
     """Under 16 pixels of width, behind us, or over the edge of the frame."""
     assert scene(car(z_m=60.0)).truth(0.0, 0.0) == []
     assert scene(car(z_m=12.0)).truth(0.0, 20.0) == []
@@ -142,7 +142,7 @@ def test_a_drive_is_rendered_the_same_twice(tmp_path):
 
 
 @pytest.mark.parametrize("name", PLANS)
-def test_a_shipped_drive_is_whole(name):
+def test_shipped_drive_is_complete(name):
     """It loads, nothing of it is torn, and every true box lies in its frame."""
     drive = load_drive(DRIVES / name)
     assert drive.torn_lines == 0
@@ -153,7 +153,7 @@ def test_a_shipped_drive_is_whole(name):
 
 
 @pytest.mark.parametrize("name", PLANS)
-def test_a_shipped_drive_is_its_plan(name):
+def test_shipped_drive_matches_its_plan(name):
     """Script, header and floors are those of the plan: nobody edited the folder by hand."""
     drive, plan = load_drive(DRIVES / name), PLANS[name]
     assert [(a.t_ns // 1_000_000, a.do) for a in drive.script] == [

@@ -1,4 +1,4 @@
-"""A week of driving with a receiver that finds nothing: reads carry no place and say so, and nothing grows."""
+"""A week of driving without a fix: reads have no position and method none, and memory is bounded."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ DAYS = 7
 
 
 def nothing(_t_ns: int) -> list[NmeaLine]:
-    """The lead of the antenna is cut through, or the receiver is dead."""
+    """The antenna cable is cut, or the receiver is defective."""
     return []
 
 
 def no_sky(t_ns: int) -> list[NmeaLine]:
-    """The receiver speaks, and has found nothing."""
+    """The receiver sends sentences without a fix."""
     at = START + timedelta(seconds=t_ns // NS_PER_S)
     void = sentence(f"GNRMC,{at:%H%M%S}.00,V,,,,,,,,,,N"), sentence(f"GNGGA,{at:%H%M%S}.00,,,,,0,00,99.99,,,,,,")
     return [NmeaLine(t_ns, text) for text in (*void, "\ufffd\ufffd$GPx", sentence("GPGSV,1,1,00"))]
@@ -50,14 +50,14 @@ def test_a_week_without_a_fix(tmp_path, say):
             for line in say(now_ns):
                 committer.add_sentence(line)
             committer.add_track(make_track(f"{hour % 24}M{minute}", t_mono_ns=now_ns))
-            settled = committer.commit_ready(now_ns + 2 * NS_PER_S)
-            reads += settled.reads if hour < 3 else ()
+            result = committer.commit_ready(now_ns + 2 * NS_PER_S)
+            reads += result.reads if hour < 3 else ()
             committer.add_command(
-                Receipted(tuple((s, r.read_id) for s, r in zip(settled.seqs, settled.reads, strict=True)))
+                Receipted(tuple((s, r.read_id) for s, r in zip(result.seqs, result.reads, strict=True)))
             )
-            assert [read.body.place.method for read in settled.reads] == [GeotagMethod.NONE]
-            assert [read.body.place.lat_deg for read in settled.reads] == [None]
-            assert [(r.body.utc_us, r.body.time.source) for r in settled.reads] == [(None, TimeSource.NONE)]
+            assert [read.body.place.method for read in result.reads] == [GeotagMethod.NONE]
+            assert [read.body.place.lat_deg for read in result.reads] == [None]
+            assert [(r.body.utc_us, r.body.time.source) for r in result.reads] == [(None, TimeSource.NONE)]
         assert lamp_for(Condition(False, True, False, True, committer.last_fix, True), t_ns) is Lamp.NO_FIX
         if hour in {48, DAYS * 24 - 1}:
             gc.collect()

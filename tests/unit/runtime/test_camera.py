@@ -1,4 +1,4 @@
-"""One camera's thread: how long a silent camera is waited for, and that its silence costs no plate."""
+"""One camera's thread: how long it waits for a stalled camera, and that no plate is lost by the stall."""
 
 from __future__ import annotations
 
@@ -93,28 +93,28 @@ def stalls(camera: CameraComponent) -> int:
     return camera.counters()["devices.camera_stalls"]
 
 
-def test_a_camera_that_never_was_there_is_asked_for_without_end():
-    """Neither restarts nor reboots bring an unplugged camera: the rest of the unit is left in peace."""
+def test_camera_that_was_never_present_is_reopened_forever():
+    """Restarts and reboots do not help an unplugged camera: the rest of the unit keeps running."""
     camera = live_with([GONE] * 1000)
     assert (stalls(camera), camera.missing) == (1000, True)
     assert camera.gauges()["devices.cameras_missing"] == 1
 
 
 @pytest.mark.parametrize("moods", [[SILENT] * 8, [FRAME, *[GONE] * 8], [FRAME, *[SILENT] * 8]])
-def test_a_camera_that_is_there_or_was_ends_the_process_in_the_end(moods):
-    """A process that begins anew frees what hangs; systemd counts, and starts the board again."""
+def test_stalled_camera_ends_the_process(moods):
+    """A restarted process may free a hung driver; after several restarts systemd reboots the board."""
     with pytest.raises(FatalError, match="8 times in a row"):
         live_with(moods)
     assert live_with(moods[:-1]).missing
 
 
-def test_a_frame_forgives_all_stalls_before_it():
+def test_frame_resets_the_stall_count():
     camera = live_with([*[SILENT] * 7, FRAME, *[SILENT] * 7, FRAME])
     assert (stalls(camera), camera.missing) == (14, False)
 
 
-def test_a_track_closes_by_the_clock_while_no_frame_comes():
-    """Lost after 700 ms, noticed with the first time-out; the camera is still waited for."""
+def test_track_closes_by_the_clock_without_frames():
+    """Lost after 700 ms, closed at the first time-out; the thread keeps waiting for the camera."""
     camera = component([FRAME, FRAME, *[SILENT] * 3])
     closed = []
     camera._reads.put = lambda track, _: closed.append((track, camera._clock.mono_ns() // MS))
@@ -147,8 +147,8 @@ def test_a_track_stays_open_for_its_own_lost_time(timeouts):
         ([CameraEndedError("no more")], None),
     ],
 )
-def test_whatever_ends_the_thread_open_tracks_are_handed_over_first(ending, error):
-    """The error still ends the process; the plate is with the commit thread by then."""
+def test_open_tracks_are_passed_on_before_the_thread_ends(ending, error):
+    """The error still ends the process; the track is in the commit thread's queue by then."""
     reads = ReadQueue()
     camera = component([FRAME, FRAME, *ending], reads=reads, lost_ms=1_000_000)
     if error is None:
@@ -170,7 +170,7 @@ def test_each_camera_has_timers_of_its_own():
     assert {len(second.times._times[s]) for s in ("detect", "ocr", "track")} == {5}
 
 
-def test_privacy_and_frame_rate_are_taken_up_with_the_next_frame():
+def test_privacy_and_frame_rate_apply_to_the_next_frame():
     """The main thread asks; the camera's own thread changes the pipeline."""
     camera = component([FRAME] * 10)
     camera.set_private(private=True)

@@ -83,7 +83,7 @@ def test_an_empty_configuration_builds_each_stage_with_its_own_defaults(name):
 
 
 @pytest.mark.parametrize("name", CHANGED)
-def test_each_key_reaches_its_own_field_in_the_stage_s_unit(name):
+def test_each_key_sets_its_field_in_the_stages_unit(name):
     key, value, expected = CHANGED[name]
     table, _, field = key.partition(".")
     config = parse_config({**MINIMAL, table: {field: value}}, "changed.toml")
@@ -101,6 +101,6 @@ def test_the_camera_s_exposure_reaches_the_policy():
     assert exposure_config(camera) == replace(ExposureConfig(), cap_us=500, max_gain=8.0)
 
 
-def test_a_unit_s_files_lie_in_one_folder():
+def test_files_of_a_unit_are_in_one_folder():
     """The updater may import nothing but the standard library, so it has the folder's name of its own."""
     assert DEFAULT_PATH.parent == CONFIG_DIR == RELEASE_KEY.parent == Path("/etc/patrol-lpr")

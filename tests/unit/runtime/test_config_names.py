@@ -23,7 +23,7 @@ MINIMAL = {
         ("pictures", "overview_most_kib", "overview_max_kib", 99),
     ],
 )
-def test_a_renamed_key_is_taken_under_its_old_name(section, old, new, value):
+def test_renamed_key_is_accepted_under_its_old_name(section, old, new, value):
     """Both names give the same configuration; the new one is what is printed."""
     by_old = parse_config({**MINIMAL, section: {old: value}}, "old.toml")
     by_new = parse_config({**MINIMAL, section: {new: value}}, "new.toml")
@@ -65,7 +65,7 @@ host = "127.0.0.1"
         ("agency=911", "911"),
     ],
 )
-def test_a_value_from_the_command_line_is_of_the_type_of_its_field(tmp_path, override, value):
+def test_override_has_the_type_of_its_field(tmp_path, override, value):
     """Nobody quotes a number for a shell twice because TOML would."""
     path = tmp_path / "config.toml"
     path.write_text(TOML)
@@ -77,7 +77,7 @@ def test_a_value_from_the_command_line_is_of_the_type_of_its_field(tmp_path, ove
 
 
 @pytest.mark.parametrize("override", ["hw.link.protocol=6", "hw.link.port=many", "hw.link.prot=5"])
-def test_a_value_of_no_right_type_is_still_refused_as_it_was_typed(tmp_path, override):
+def test_override_of_a_wrong_type_is_refused(tmp_path, override):
     path = tmp_path / "config.toml"
     path.write_text(TOML)
     with pytest.raises(ConfigError, match=r"hw\.link"):

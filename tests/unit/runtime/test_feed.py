@@ -1,4 +1,4 @@
-"""What the feed tells of a running agent, and when."""
+"""Events of the feed of a running agent."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def told(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_view_hears_of_reads_link_lamp_fix_and_the_end(told):
+def test_feed_sends_reads_link_lamp_fix_and_stopping(told):
     view, progress = told.view, told.service.progress
     assert view.documents[0]["event"] == "snapshot"
     assert [document["n"] for document in view.documents] == list(
@@ -113,13 +113,13 @@ def test_a_view_hears_of_reads_link_lamp_fix_and_the_end(told):
 
 
 @pytest.mark.slow
-def test_reads_that_are_committed_while_the_agent_stops_are_still_told(told):
+def test_reads_committed_during_the_stop_are_sent(told):
     """The commit thread ends before the feed does."""
     assert len(told.view.of("read")) + len(told.view.documents[0]["reads"]) == told.service.outbox_stats.appended
 
 
 @pytest.mark.slow
-def test_plate_texts_go_over_the_socket_and_never_into_the_log(told):
+def test_feed_has_plate_texts_and_the_log_has_none(told):
     texts = {document["read"]["text"] for document in told.view.of("read")}
     assert texts
     assert not [text for text in texts if text in repr(told.logs)]
@@ -197,7 +197,7 @@ def watched():
     return agent, tick, posts
 
 
-def test_a_heartbeat_comes_every_second_whatever_the_rounds(watched):
+def test_heartbeat_every_second(watched):
     """Rounds of half a second and a little more; one that is missed is not made up for."""
     _, tick, _ = watched
     beats = [n for n in range(200) if tick(1 + n * 0.51)]
@@ -206,12 +206,12 @@ def test_a_heartbeat_comes_every_second_whatever_the_rounds(watched):
     assert tick(1000.1) == []
 
 
-def test_a_heartbeat_tells_which_threads_are_late(watched):
+def test_heartbeat_lists_late_threads(watched):
     _, tick, _ = watched
     assert tick(1, "vision-front") == [("heartbeat", {"t": S, "late": ["vision-front"]})]
 
 
-def test_lamp_and_fix_are_told_when_they_change_and_not_again(watched):
+def test_lamp_and_fix_events_only_on_change(watched):
     agent, tick, posts = watched
     tick(1)
     agent.lamp, agent.fix = Lamp.RECORDING, True
@@ -225,7 +225,7 @@ def test_lamp_and_fix_are_told_when_they_change_and_not_again(watched):
     assert tick(1.3) == [("fix", {"mono_us": 1_300_000, "found": False})]
 
 
-def test_a_fix_is_found_while_it_is_fresh_and_what_is_no_number_is_null():
+def test_fix_found_while_recent_and_nan_is_null():
     fix = make_fix(10 * S, course_deg=float("nan"))
     assert fix_document(fix, 15 * S)["found"] is True
     late = fix_document(fix, 15 * S + 1)
@@ -248,14 +248,14 @@ def test_the_feed_is_on_in_the_vehicle_and_off_elsewhere(path, environment, expe
     assert (None if server is None else str(server._path)) == expected
 
 
-def test_a_path_that_no_socket_can_have_is_refused_by_the_configuration():
+def test_too_long_socket_path_is_refused():
     hw = {"cameras": [{"kind": "sim", "name": "front"}], "gnss": {"kind": "none"}, "link": {"kind": "none"}}
     table = {"unit": "u", "agency": "a", "hw": hw, "feed": {"path": "/" + "x" * 103}}
     with pytest.raises(ConfigError, match=r"feed\.path: .*at most 103 bytes"):
         parse_config(table, "test")
 
 
-def test_without_a_feed_its_numbers_are_published_as_zeros(tmp_path):
+def test_feed_counters_are_zero_without_a_feed(tmp_path):
     config, hardware, reader, models = unit_parts(tmp_path)
     service = Service(config, hardware, reader, models)
     service.stop()

@@ -1,4 +1,4 @@
-"""The feed's socket: snapshot and events for several clients, none of which can hold the agent up."""
+"""The feed's socket: snapshot and events for several clients, none of which can block the agent."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_several_clients_get_the_same_events_in_order(tmp_path):
                 assert client.next() == {"event": "lamp", "n": count + 1, "lamp": str(count)}
 
 
-def test_the_snapshot_holds_the_latest_reads_alone(tmp_path):
+def test_snapshot_has_only_the_latest_reads(tmp_path):
     with running(tmp_path / "feed.sock", limits=FeedLimits(latest_reads=3)) as rig:
         first = rig.client()
         for seq in range(10):
@@ -132,8 +132,8 @@ def test_the_snapshot_holds_the_latest_reads_alone(tmp_path):
         assert [read["seq"] for read in rig.client().next()["reads"]] == [7, 8, 9]
 
 
-def test_a_client_that_never_reads_is_dropped_and_counted_and_the_others_get_everything(tmp_path):
-    """The kernel holds some of it, the bounded queue the rest; then it is disconnected."""
+def test_client_that_never_reads_is_disconnected_and_others_get_everything(tmp_path):
+    """The kernel buffers some events, the bounded queue others; then it is disconnected."""
     with running(tmp_path / "feed.sock", limits=FeedLimits(max_waiting_bytes=20_000)) as rig:
         asleep, awake = rig.client(), rig.client()
         assert awake.next()["event"] == "snapshot"
@@ -166,7 +166,7 @@ def test_a_slow_client_that_catches_up_in_time_gets_everything(tmp_path):
         assert rig.server.counts.dropped == 0
 
 
-def test_a_client_that_goes_away_is_forgotten_and_not_counted_as_dropped(tmp_path):
+def test_client_that_disconnects_is_not_counted_as_dropped(tmp_path):
     with running(tmp_path / "feed.sock") as rig:
         stays, goes = rig.client(), rig.client()
         wait_for(lambda: rig.server.clients == 2, rig)
@@ -177,7 +177,7 @@ def test_a_client_that_goes_away_is_forgotten_and_not_counted_as_dropped(tmp_pat
         assert rig.server.counts.dropped == 0
 
 
-def test_the_feed_takes_nothing(tmp_path):
+def test_client_that_sends_is_disconnected(tmp_path):
     """A client that sends is disconnected, so that nobody can keep the thread busy."""
     with running(tmp_path / "feed.sock") as rig:
         client = rig.client()
@@ -186,7 +186,7 @@ def test_the_feed_takes_nothing(tmp_path):
         assert client.next() is None
 
 
-def test_there_are_only_so_many_clients(tmp_path):
+def test_number_of_clients_is_limited(tmp_path):
     with running(tmp_path / "feed.sock", limits=FeedLimits(max_clients=2)) as rig:
         clients = [rig.client() for _ in range(2)]
         assert [client.next()["event"] for client in clients] == ["snapshot"] * 2
@@ -198,8 +198,8 @@ def test_there_are_only_so_many_clients(tmp_path):
         assert rig.client().next()["event"] == "snapshot"
 
 
-def test_posting_never_waits_and_what_is_lost_is_counted(tmp_path):
-    """A thread that does not come round to it: bounded memory, and the numbers show the gap."""
+def test_posting_never_blocks_and_lost_events_are_counted(tmp_path):
+    """If the thread is too slow: bounded memory, and the numbers show the gap."""
     server = FeedServer(tmp_path / "feed.sock", RealClock(), FeedLimits(max_posts=3))
     for n in range(5):
         server.post("lamp", {"lamp": str(n)})
@@ -207,7 +207,7 @@ def test_posting_never_waits_and_what_is_lost_is_counted(tmp_path):
     assert [number for number, _ in server._posts] == [1, 2, 3]
 
 
-def test_at_the_stop_clients_get_the_last_events_and_an_end_and_the_socket_goes(tmp_path):
+def test_stop_sends_the_last_events_and_removes_the_socket(tmp_path):
     with running(tmp_path / "feed.sock") as rig:
         client = rig.client()
         assert client.next()["event"] == "snapshot"
@@ -237,7 +237,7 @@ def test_after_a_crash_the_sockets_left_behind_are_replaced(tmp_path):
         assert rig.client().next()["event"] == "snapshot"
 
 
-def test_a_socket_that_another_process_has_put_there_is_left(tmp_path):
+def test_socket_of_another_process_is_not_removed(tmp_path):
     path = tmp_path / "feed.sock"
     first = FeedSocket(path)
     second = FeedSocket(path)
@@ -248,7 +248,7 @@ def test_a_socket_that_another_process_has_put_there_is_left(tmp_path):
     assert not path.exists()
 
 
-def test_a_file_that_is_no_socket_is_left_alone_and_the_thread_goes_on(tmp_path):
+def test_file_that_is_not_a_socket_is_kept(tmp_path):
     """The agent works without its feed; the counter tells."""
     path = tmp_path / "feed.sock"
     path.write_text("precious", encoding="ascii")
@@ -260,13 +260,13 @@ def test_a_file_that_is_no_socket_is_left_alone_and_the_thread_goes_on(tmp_path)
     assert path.read_text(encoding="ascii") == "precious"
 
 
-def test_a_folder_that_is_not_there_is_counted(tmp_path):
+def test_missing_socket_folder_is_counted(tmp_path):
     rig = Rig(tmp_path / "nowhere" / "feed.sock")
     wait_for(lambda: rig.server.counts.failures == 1, rig)
     rig.close()
 
 
-def test_a_socket_that_takes_nobody_any_more_is_given_up_and_made_anew(tmp_path):
+def test_failing_socket_is_replaced(tmp_path):
     """Without descriptors, say; the clients that are there keep what they have."""
     clock = SimClock()
     with running(tmp_path / "feed.sock", clock=clock) as rig:

@@ -1,4 +1,4 @@
-"""Components start in order and stop in the reverse order; one that fails to stop keeps no other from stopping."""
+"""Components start in order and stop in the reverse order; a failing stop does not prevent the others."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Part(Component):
         self._do("stop")
 
 
-def test_the_stop_is_the_start_backwards_after_all_were_asked():
+def test_components_stop_in_reverse_order_after_quiesce():
     seen: list[str] = []
     parts = Lifecycle(tuple(Part(name, seen) for name in "abc"))
     parts.start()
@@ -56,7 +56,7 @@ def test_the_stop_is_the_start_backwards_after_all_were_asked():
 
 @pytest.mark.parametrize("what", ["quiesce", "stop"])
 @pytest.mark.parametrize("failing", ["a", "b", "c", "abc"])
-def test_a_failure_keeps_no_other_component_from_being_stopped(what, failing):
+def test_failing_stop_does_not_prevent_the_others(what, failing):
     """The first failure is returned, whatever it is."""
     seen: list[str] = []
     errors = {name: RuntimeError(name) for name in failing}
@@ -66,7 +66,7 @@ def test_a_failure_keeps_no_other_component_from_being_stopped(what, failing):
     assert [step for step in seen if step.startswith("stop")] == ["stop c", "stop b", "stop a"]
 
 
-def test_after_a_start_that_failed_everything_is_stopped():
+def test_all_components_are_stopped_after_a_failed_start():
     seen: list[str] = []
     parts = Lifecycle((Part("a", seen), Part("b", seen, {"start": OSError("no pin")}), Part("c", seen)))
     with pytest.raises(OSError, match="no pin"):
@@ -81,7 +81,7 @@ def test_two_components_cannot_share_a_name():
         Lifecycle((Part("front", []), Part("front", [])))
 
 
-def test_every_failure_is_logged_and_texts_of_unknown_errors_are_not():
+def test_failures_are_logged_without_texts_of_unknown_errors():
     """They could hold a plate; the place in the code says enough."""
     fails = {"b": {"stop": LinkDownError("closed already")}, "a": {"stop": RuntimeError("7ABC123")}}
     with capture_logs() as lines:
@@ -131,7 +131,7 @@ def with_reads(running: Service) -> None:
         ("gnss", "close", OSError("the port is gone")),
     ],
 )
-def test_a_back_end_that_fails_to_close_is_told_and_the_outbox_is_closed(tmp_path, part, method, error):
+def test_failing_close_of_a_back_end_is_logged_and_the_outbox_closed(tmp_path, part, method, error):
     config, hardware, reader, models = unit_parts(tmp_path)
     failing = Failing(getattr(hardware, part), method, error)
     service = Service(config, replace(hardware, **{part: failing}), reader, models)
@@ -169,8 +169,8 @@ class Hung:
 
 
 @pytest.mark.slow
-def test_a_thread_that_will_not_end_keeps_nothing_else_from_ending(tmp_path, monkeypatch):
-    """The process is killed by its failure in the end; what was read is on the disk, the outbox is closed."""
+def test_stuck_thread_does_not_prevent_the_stop_of_others(tmp_path, monkeypatch):
+    """The process ends with the error; all reads are on the disk, the outbox is closed."""
     monkeypatch.setattr("agent.runtime.camera._STOP_S", 0.1)
     config, hardware, reader, models = unit_parts(tmp_path)
     hung = Hung(hardware.cameras[0])
@@ -191,7 +191,7 @@ def test_a_thread_that_will_not_end_keeps_nothing_else_from_ending(tmp_path, mon
 
 
 @pytest.mark.slow
-def test_what_ended_a_thread_is_raised_before_what_failed_in_the_stop(tmp_path):
+def test_thread_error_is_raised_before_stop_errors(tmp_path):
     config, hardware, reader, models = unit_parts(tmp_path)
     gnss = Failing(hardware.gnss, "next_line", RuntimeError("a broken driver"))
     panel = Failing(hardware.panel, "close", OSError("the pins do not obey"))
@@ -202,8 +202,8 @@ def test_what_ended_a_thread_is_raised_before_what_failed_in_the_stop(tmp_path):
     assert closed_cleanly(service)
 
 
-def test_the_components_of_a_unit_in_the_order_of_their_start(tmp_path):
-    """Backwards it is the flow: what reads is stopped before what commits, and that before what holds the file."""
+def test_order_of_the_components(tmp_path):
+    """The reverse order is the flow of data: cameras stop before the committer, and that before the outbox."""
     config, hardware, reader, models = unit_parts(tmp_path)
     service = Service(config, hardware, reader, models)
     outside = ("ignition", "panel", "status", "feed")

@@ -1,4 +1,4 @@
-"""Logs hold read ids, never plate texts; systemd hears what it asked for; configuration mistakes come all at once."""
+"""Logs have read ids, never plate texts; systemd notifications; all configuration errors are reported at once."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_key_that_could_hold_a_plate_raises(key):
         structlog.get_logger().info("read", **{key: "7ABC123"})
 
 
-def test_systemd_hears_readiness_and_heartbeat(tmp_path):
+def test_systemd_gets_readiness_and_watchdog_messages(tmp_path):
     """One datagram each, to the socket it named."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
         server.bind(str(tmp_path / "notify"))
@@ -66,8 +66,8 @@ window = "many"
 """
 
 
-def test_every_mistake_is_named_with_its_path(tmp_path):
-    """A person repairs the file in one go."""
+def test_every_config_error_is_listed_with_its_path(tmp_path):
+    """The file can be corrected in one go."""
     path = tmp_path / "config.toml"
     path.write_text(WRONG, encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
@@ -77,7 +77,7 @@ def test_every_mistake_is_named_with_its_path(tmp_path):
         assert part in text
 
 
-def test_overrides_win_over_the_file(tmp_path):
+def test_overrides_have_precedence(tmp_path):
     """--set is for a try, not for a fleet."""
     path = tmp_path / "config.toml"
     path.write_text('unit = "u"\nagency = "a"\n[[hw.cameras]]\nkind = "pi"\n', encoding="utf-8")
@@ -97,7 +97,7 @@ def test_a_missing_or_broken_file_says_what_to_do(tmp_path):
         load_config(tmp_path / "broken.toml")
 
 
-def test_two_cameras_of_one_name_are_refused():
+def test_duplicate_camera_name_is_refused():
     """Reads must say which camera they come from."""
     cameras = [{"kind": "pi", "name": "front"}, {"kind": "pi", "name": "front", "index": 1}]
     with pytest.raises(ConfigError, match="used twice"):

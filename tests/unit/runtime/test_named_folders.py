@@ -16,7 +16,7 @@ def files(folder):
 
 
 @pytest.mark.parametrize("made", [False, True])
-def test_a_new_or_empty_folder_is_taken(tmp_path, made):
+def test_demo_accepts_a_new_or_empty_folder(tmp_path, made):
     out = tmp_path / "a" / "out"
     if made:
         out.mkdir(parents=True)
@@ -24,7 +24,7 @@ def test_a_new_or_empty_folder_is_taken(tmp_path, made):
     assert files(out) == {MARK}
 
 
-def test_a_folder_of_a_demo_is_emptied(tmp_path):
+def test_demo_empties_its_own_folder(tmp_path):
     """What links in it lead to is not the demo's."""
     out, other = tmp_path / "out", tmp_path / "other"
     take_folder(out)
@@ -38,7 +38,7 @@ def test_a_folder_of_a_demo_is_emptied(tmp_path):
     assert files(other) == {"mine"}
 
 
-def test_a_demo_runs_in_no_folder_that_holds_anything_else(tmp_path):
+def test_demo_refuses_a_folder_with_other_files(tmp_path):
     """Not even after it has looked at the drives."""
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(OutputError, match=r"thesis.tex.*nothing was changed"):
@@ -46,7 +46,7 @@ def test_a_demo_runs_in_no_folder_that_holds_anything_else(tmp_path):
     assert files(tmp_path) == {"thesis.tex"}
 
 
-def test_a_demo_does_not_empty_the_folder_of_its_drives(tmp_path):
+def test_demo_keeps_the_folder_of_its_drives(tmp_path):
     take_folder(tmp_path)
     (tmp_path / "drives").symlink_to(ROOT / "tests" / "drives")
     before = files(tmp_path)
@@ -58,7 +58,7 @@ def test_a_demo_does_not_empty_the_folder_of_its_drives(tmp_path):
     assert before <= files(tmp_path)
 
 
-def test_a_file_is_no_folder(tmp_path):
+def test_demo_refuses_a_file_as_folder(tmp_path):
     path = tmp_path / "file"
     path.write_text("mine")
     with pytest.raises(OutputError, match="cannot be used"):
@@ -74,7 +74,7 @@ def test_a_file_is_no_folder(tmp_path):
         (keys.make_release, "release.pub"),
     ],
 )
-def test_a_public_key_is_not_overwritten_either(tmp_path, make, name):
+def test_public_key_is_not_overwritten(tmp_path, make, name):
     """The folder of a station's keys holds those of its units, which a pair made there would replace."""
     (tmp_path / name).write_text("another's")
     with pytest.raises(KeyFileError, match="already exists"):

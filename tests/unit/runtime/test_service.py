@@ -1,4 +1,4 @@
-"""The agent on real threads with simulated hardware: what it says of itself and how it ends."""
+"""The agent on real threads with simulated hardware: its status and how it ends."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def parts(tmp_path):
     return unit_parts(tmp_path, power=power)
 
 
-def test_the_ignition_ends_the_drive_and_asks_for_the_power_to_be_cut(parts):
+def test_ignition_off_ends_the_drive_and_requests_power_off(parts):
     config, hardware, reader, models = parts
     service = Service(config, hardware, reader, models)
     request = config.power.off_request
@@ -49,8 +49,8 @@ def test_the_ignition_ends_the_drive_and_asks_for_the_power_to_be_cut(parts):
 
 
 @pytest.mark.slow
-def test_privacy_is_what_the_driver_says(parts):
-    """Pressed: frames are counted and not looked at, the lamp and the station say so; pressed again: all as before."""
+def test_privacy_button(parts):
+    """Pressed: frames are counted and not processed, lamp and status show it; pressed again: normal operation."""
     config, hardware, reader, models = parts
     panel = hardware.panel._inner
     service = Service(config, hardware, reader, models)
@@ -77,7 +77,7 @@ def test_privacy_is_what_the_driver_says(parts):
     assert service.health.counters()["devices.privacy"] == 1
 
 
-def test_acknowledging_is_silence(parts):
+def test_acknowledge_button_silences_the_buzzer(parts):
     config, hardware, reader, models = parts
     panel = hardware.panel._inner
     panel.press(Button.ACKNOWLEDGE)
@@ -86,14 +86,14 @@ def test_acknowledging_is_silence(parts):
     assert service.health.counters()["devices.acknowledgements"] == 1
 
 
-def test_a_stop_by_hand_leaves_the_power_on(parts):
+def test_manual_stop_does_not_power_off(parts):
     config, hardware, reader, models = parts
     service = Service(config, hardware, reader, models)
     service.run(on_watch=lambda running: running.stop(), drain_s=0)
     assert not config.power.off_request.exists()
 
 
-def test_a_unit_without_a_camera_says_that_it_is_degraded(parts):
+def test_unit_without_camera_is_degraded(parts):
     config, hardware, reader, models = parts
 
     class Dead:
@@ -119,8 +119,8 @@ def test_a_unit_without_a_camera_says_that_it_is_degraded(parts):
 
 
 @pytest.mark.slow
-def test_a_release_on_trial_is_confirmed_and_the_agent_makes_way_for_the_next(parts, tmp_path):
-    """The whole agent: well for a moment, it leaves its note; another release waits, it ends in order."""
+def test_release_on_trial_is_confirmed_and_the_agent_restarts_into_the_next(parts, tmp_path):
+    """The whole agent: healthy, it writes the confirmation; if another release is ready, it ends cleanly."""
     config, hardware, reader, models = parts
     unit = Unit(tmp_path / "unit")
     unit.apply(unit.update(1, config="[log]\nlevel = 'debug'\n"))
@@ -145,8 +145,8 @@ def test_a_release_on_trial_is_confirmed_and_the_agent_makes_way_for_the_next(pa
 
 
 @pytest.mark.slow
-def test_a_disk_that_takes_nothing_is_shown_and_told_and_the_agent_goes_on(parts):
-    """The lamp says disk, the station hears degraded; when the disk is well again every read is committed."""
+def test_unwritable_disk_is_reported_and_the_agent_continues(parts):
+    """Lamp: disk, status: degraded; after recovery every read is committed."""
     config, hardware, reader, models = parts
     service = Service(config, hardware, reader, models)
     outbox = service.read_path.outbox
@@ -171,8 +171,8 @@ def test_a_disk_that_takes_nothing_is_shown_and_told_and_the_agent_goes_on(parts
 
 
 @pytest.mark.slow
-def test_damage_that_the_uplink_meets_ends_the_run_and_the_next_start_heals_it(parts):
-    """No standing still with the link up: the process ends, the mark stays, the next start saves and goes on."""
+def test_damage_found_by_the_uplink_ends_the_process_and_is_repaired_at_the_next_start(parts):
+    """The process ends, the mark stays, the next start salvages and continues."""
     config, hardware, reader, models = parts
     outbox = build_read_path(config, boot_id=hardware.clock.boot_id, models=models).outbox
     outbox.append([make_read(number) for number in range(1, 60)])
@@ -196,8 +196,8 @@ def test_damage_that_the_uplink_meets_ends_the_run_and_the_next_start_heals_it(p
 
 
 @pytest.mark.slow
-def test_a_lost_read_is_on_the_log_and_the_lamp_at_once(parts):
-    """Evicted for want of room: the lamp says disk, the station hears degraded."""
+def test_evicted_read_is_logged_and_shown_on_the_lamp(parts):
+    """Evicted because the disk is full: lamp disk, status degraded."""
     config, hardware, reader, models = parts
     service = Service(config, hardware, reader, models)
     told = []

@@ -1,4 +1,4 @@
-"""More than one camera in a unit; cameras that fall silent, and cameras that are not there."""
+"""Several cameras in a unit, stalled and missing cameras."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def unit(tmp_path):
 
 
 @pytest.mark.slow
-def test_every_camera_reads_under_its_own_name_and_role(unit):
+def test_reads_have_name_and_role_of_their_camera(unit):
     """Front and rear in one unit: two threads, two recognisers, one outbox."""
     service, link, _, rear = unit
     rear.plug_in()
@@ -126,8 +126,8 @@ def test_every_camera_reads_under_its_own_name_and_role(unit):
 
 
 @pytest.mark.slow
-def test_one_camera_unplugged_at_boot_stops_nothing_but_itself(unit):
-    """The other reads and sends; lamp, gauge and status say what is missing, and that it is back."""
+def test_camera_unplugged_at_boot_does_not_affect_the_other(unit):
+    """The other reads and sends; lamp, gauge and status show the missing one, and its return."""
     service, link, panel, rear = unit
     seen = []
 
@@ -166,7 +166,7 @@ class FallsSilent:
 
 
 @pytest.mark.slow
-def test_cameras_that_fall_silent_for_good_cost_no_plate_they_have_seen(unit):
+def test_permanently_stalled_cameras_lose_no_seen_plate(unit):
     """Both cameras fail at once with open tracks: the process ends by the failure, both reads are on the disk."""
     service, _, _, rear = unit
     rear.plug_in()

@@ -56,7 +56,7 @@ def test_a_loop_runs_until_it_is_asked_to_end(supervisor: Supervisor) -> None:
     assert supervisor.failure is None
 
 
-def test_an_unknown_exception_is_kept_and_wakes_the_main_thread(supervisor: Supervisor) -> None:
+def test_unhandled_exception_wakes_the_main_thread(supervisor: Supervisor) -> None:
     """The main thread learns of it at once and ends the process."""
 
     def fails(_: WorkerContext) -> None:
@@ -68,7 +68,7 @@ def test_an_unknown_exception_is_kept_and_wakes_the_main_thread(supervisor: Supe
     assert repr(supervisor.failure) == "RuntimeError('broken')"
 
 
-def test_a_silent_loop_is_overdue(supervisor: Supervisor, clock: HandClock) -> None:
+def test_loop_without_heartbeat_is_overdue(supervisor: Supervisor, clock: HandClock) -> None:
     """The watchdog is not fed while a thread with a deadline is late; others may be silent for ever."""
     supervisor.spawn("vision", until_stopped, deadline_s=5)
     supervisor.spawn("gnss", until_stopped)
@@ -79,7 +79,7 @@ def test_a_silent_loop_is_overdue(supervisor: Supervisor, clock: HandClock) -> N
     supervisor.stop("vision", "gnss", timeout_s=10)
 
 
-def test_a_beat_restarts_the_deadline(supervisor: Supervisor, clock: HandClock) -> None:
+def test_heartbeat_restarts_the_deadline(supervisor: Supervisor, clock: HandClock) -> None:
     """What beats in time is never late."""
     beaten = threading.Event()
     go = threading.Event()
@@ -99,8 +99,8 @@ def test_a_beat_restarts_the_deadline(supervisor: Supervisor, clock: HandClock) 
     supervisor.stop("commit", timeout_s=10)
 
 
-def test_a_thread_that_will_not_end_is_named(supervisor: Supervisor) -> None:
-    """A wedged library call cannot keep the process alive unnoticed."""
+def test_stuck_thread_is_named(supervisor: Supervisor) -> None:
+    """A hung library call does not keep the process alive unnoticed."""
     inside, release = threading.Event(), threading.Event()
 
     def hang(_: WorkerContext) -> None:
@@ -123,7 +123,7 @@ def test_two_threads_cannot_share_a_name(supervisor: Supervisor) -> None:
     supervisor.stop("uplink", timeout_s=10)
 
 
-def test_every_loop_is_asked_before_any_is_joined(supervisor: Supervisor) -> None:
+def test_all_loops_are_asked_to_stop_before_any_is_joined(supervisor: Supervisor) -> None:
     """A loop that waits for another loop's end does not hold up the stop."""
     first_asked = threading.Event()
     second_asked = threading.Event()

@@ -1,4 +1,4 @@
-"""docs/station.md names everything there is."""
+"""docs/station.md is complete."""
 
 from __future__ import annotations
 

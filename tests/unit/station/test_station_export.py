@@ -86,13 +86,13 @@ def test_csv_of_another_type_has_what_that_type_exports(store: Store) -> None:
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "=HYPERLINK(1)"])
-def test_csv_defuses_formulas(store: Store, text: str) -> None:
-    """A unit cannot make a clerk's spreadsheet run anything."""
+def test_csv_escapes_formulas(store: Store, text: str) -> None:
+    """A unit cannot make a spreadsheet run a formula."""
     (row,) = csv_rows(stored(store, text=text, raw=text, camera=text))
     assert (row["plate"], row["raw"], row["camera"]) == (f"'{text}",) * 3
 
 
-def test_csv_keeps_quotes_and_commas(store: Store) -> None:
+def test_csv_quotes_separators(store: Store) -> None:
     """Separators inside a text do not shift the columns."""
     (row,) = csv_rows(stored(store, agency='Sheriff, "East"'))
     assert row["agency"] == 'Sheriff, "East"'
@@ -114,7 +114,7 @@ def test_geojson_without_a_place_has_no_geometry(store: Store) -> None:
     assert json.loads(out.getvalue())["features"][0]["geometry"] is None
 
 
-def test_geojson_of_nothing_is_valid() -> None:
+def test_empty_geojson_is_valid() -> None:
     """An empty export opens in a map."""
     out = io.StringIO()
     write_geojson([], out)
@@ -125,7 +125,7 @@ def test_geojson_of_nothing_is_valid() -> None:
     ("utc_us", "expected"),
     [(None, None), (0, "1970-01-01T00:00:00.000+00:00"), (2**63 - 1, "9223372036854775807 us")],
 )
-def test_times(utc_us: int | None, expected: str | None) -> None:
+def test_export_of_absurd_times(utc_us: int | None, expected: str | None) -> None:
     """Absurd times are shown as they are, and stop nothing."""
     assert iso(utc_us) == expected
 
@@ -136,7 +136,7 @@ def printed(table: object) -> str:
     return console.export_text()
 
 
-def test_table_shows_texts_as_they_are(store: Store) -> None:
+def test_table_shows_markup_as_text(store: Store) -> None:
     """What looks like markup is text; reads without time or place say so."""
     text = printed(
         reads_table(
@@ -163,7 +163,7 @@ def test_units_table_names_the_gaps(store: Store) -> None:
     assert "1, 3-4" in text
 
 
-def test_export_command_writes_and_notes(store: Store, path: Path, tmp_path: Path) -> None:
+def test_export_command_writes_files_and_audit_entries(store: Store, path: Path, tmp_path: Path) -> None:
     """Both files appear, and the audit says who took how many."""
     stored(store)
     target, features = tmp_path / "reads.csv", tmp_path / "reads.geojson"
@@ -206,7 +206,7 @@ def test_export_writes_into_a_device(store: Store, path: Path, tmp_path: Path, o
     assert len(store.audit_trail()) == 4
 
 
-def test_what_cannot_be_written_is_noted_and_told(store: Store, path: Path) -> None:
+def test_failed_export_is_reported_and_audited(store: Store, path: Path) -> None:
     """Once the rows were read, somebody may have them: the note stays where the device refuses them."""
     stored(store)
     failed = CliRunner().invoke(app, ["export", "--db", str(path), "--csv", "/dev/full"])
@@ -230,7 +230,7 @@ def test_export_needs_a_target(path: Path) -> None:
     assert CliRunner().invoke(app, ["export", "--db", str(path)]).exit_code == 2
 
 
-def test_looking_is_noted(store: Store, path: Path) -> None:
+def test_queries_are_audited(store: Store, path: Path) -> None:
     """Showing reads leaves a trace that the audit command shows."""
     stored(store)
     assert "7ABC123" in CliRunner().invoke(app, ["reads", "--db", str(path)], env={"COLUMNS": "200"}).output
@@ -257,7 +257,7 @@ def test_units_command_shows_counters(store: Store, path: Path) -> None:
 
 
 def test_purge_command(store: Store, path: Path) -> None:
-    """Old reads go, and the number is said."""
+    """Old reads are purged, and their number is printed."""
     stored(store)
     result = CliRunner().invoke(app, ["purge", "--db", str(path), "--days", "0"])
     assert "1 records and 0 pictures deleted" in result.output

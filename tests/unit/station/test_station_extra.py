@@ -1,4 +1,4 @@
-"""A unit has no SQLAlchemy, and whoever needs it is told where it comes from."""
+"""A unit needs no SQLAlchemy; a missing one is a clear error."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def ran(program: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_the_agent_and_verify_need_no_extra():
+def test_agent_and_verify_need_no_extra():
     """Neither what a unit runs nor what checks a series."""
     done = ran("import cli.main, cli.run, cli.verify, cli.diagnostics, cli.outbox, agent.runtime.service")
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow
-def test_a_station_without_its_extra_says_what_is_missing(tmp_path):
+def test_station_without_its_extra_is_a_clear_error(tmp_path):
     """Not a traceback, and no file is made."""
     done = ran(f"""
         sys.argv = ["patrol-lpr", "station", "--db", "{tmp_path / "s.db"}", "--broker", "127.0.0.1"]

@@ -1,4 +1,4 @@
-"""The station's file: rights, marks, migrations, deletion."""
+"""The station's file: permissions, header, migrations, deletion."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_file_is_durable_marked_and_private(store: Store, path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_newer_file_is_refused_and_untouched(path: Path) -> None:
+def test_newer_file_is_refused_and_unchanged(path: Path) -> None:
     """An older station must not write into a newer one's file."""
     open_store(path).close()
     con = sqlite3.connect(path)
@@ -87,8 +87,8 @@ def test_newer_file_is_refused_and_untouched(path: Path) -> None:
 
 
 @pytest.mark.parametrize("version", [0, 1])
-def test_foreign_database_is_refused_and_untouched(path: Path, version: int) -> None:
-    """A path given by mistake must not cost somebody else's file."""
+def test_foreign_database_is_refused_and_unchanged(path: Path, version: int) -> None:
+    """A wrong path must not damage another application's file."""
     con = sqlite3.connect(path)
     con.executescript(f"CREATE TABLE theirs (x); PRAGMA user_version = {version};")
     con.close()
@@ -105,7 +105,7 @@ def test_damaged_file_is_refused_by_name(path: Path) -> None:
         open_store(path)
 
 
-def test_absent_file_is_not_made_by_looking(path: Path) -> None:
+def test_query_does_not_create_a_missing_file(path: Path) -> None:
     """Commands that only show say that the file is not there."""
     with pytest.raises(StoreError, match="does not exist"):
         open_store(path, must_exist=True)
@@ -129,7 +129,7 @@ def anchor(seq: int, mono_us: int, utc_us: int) -> Record:
 
 
 @pytest.mark.parametrize("version", [1, 2, 3])
-def test_older_file_opens_with_all_that_it_holds(path: Path, version: int) -> None:
+def test_older_file_is_migrated_with_all_data(path: Path, version: int) -> None:
     """Records of every type with their bytes, times, pictures, gaps and audit entries; once, whatever the version."""
     undated = make_read_record(4, seq=4, when=NO_TIME)
     dating = anchor(5, undated.body.mono_us, UTC_NS // 1000)
@@ -171,7 +171,7 @@ def test_older_file_opens_with_all_that_it_holds(path: Path, version: int) -> No
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_migrations_make_the_tables_that_the_code_speaks_of(store: Store) -> None:
+def test_migrations_create_the_declared_tables(store: Store) -> None:
     """Whoever changes a table writes its migration."""
     context = MigrationContext.configure(
         store.db.connection,
@@ -193,7 +193,7 @@ def shape_of(inspector: Inspector) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("version", [1, 2, 3])
-def test_migrated_file_has_the_tables_that_the_code_speaks_of(path: Path, version: int) -> None:
+def test_migrated_file_has_the_declared_tables(path: Path, version: int) -> None:
     """An older file ends where a new one begins, columns and indexes alike."""
     old_station_files.make(path, version).close()
     shapes = []
@@ -221,7 +221,7 @@ def test_failed_migration_changes_nothing(path: Path) -> None:
     store.close()
 
 
-def test_messages_of_errors_hold_no_plate(store: Store) -> None:
+def test_error_messages_contain_no_plate(store: Store) -> None:
     """SQLAlchemy shows a statement's parameters unless it is told not to."""
     store.db.driver_sql("CREATE TRIGGER broken BEFORE INSERT ON reads BEGIN SELECT RAISE(ABORT, 'disk'); END")
     plate = "99POTZZ"[::-1]
@@ -233,7 +233,7 @@ def test_messages_of_errors_hold_no_plate(store: Store) -> None:
     assert plate not in text
 
 
-def test_purged_text_is_gone_from_the_files(store: Store, path: Path) -> None:
+def test_purged_text_is_not_in_the_files(store: Store, path: Path) -> None:
     """Deleted means overwritten: neither the file nor its log holds the plate any more."""
     add(store, make_read_record(text="ZZTOP99", alternatives=()), now_us=NOW_US)
     Commands(store, "clerk", lambda: NOW_US + 31 * DAY_US).purge(30)

@@ -1,4 +1,4 @@
-"""The station's ingest: what is receipted is stored once, what is refused is named and counted."""
+"""The station's ingest: receipted records are stored once, refused ones are reported and counted."""
 
 from __future__ import annotations
 
@@ -105,14 +105,14 @@ def test_read_is_stored_and_receipted(ingest: Ingest, store: Store) -> None:
 
 
 def test_nothing_is_receipted_before_the_commit(ingest: Ingest, store: Store) -> None:
-    """Taking a message stores nothing and answers nothing."""
+    """Taking a message stores nothing and sends nothing."""
     ingest.take(READ, read_payload())
     assert (ingest.pending, stored_reads(store)) == (1, [])
     assert len(ingest.commit()) == 1
     assert (ingest.pending, ingest.commit()) == (0, [])
 
 
-def test_double_is_receipted_and_stored_once(ingest: Ingest, store: Store) -> None:
+def test_duplicate_is_receipted_and_stored_once(ingest: Ingest, store: Store) -> None:
     """A unit whose receipt was lost sends again and gets the receipt again."""
     first = ingest.handle(READ, read_payload())
     second = ingest.handle(READ, read_payload())
@@ -121,7 +121,7 @@ def test_double_is_receipted_and_stored_once(ingest: Ingest, store: Store) -> No
     assert (ingest.counts.reads, ingest.counts.duplicates) == (1, 1)
 
 
-def test_double_within_one_commit_is_stored_once(ingest: Ingest, store: Store) -> None:
+def test_duplicate_within_one_commit_is_stored_once(ingest: Ingest, store: Store) -> None:
     """QoS 1 may deliver the same message twice in a row."""
     ingest.take(READ, read_payload())
     ingest.take(READ, read_payload())
@@ -186,7 +186,7 @@ class Toll(RecordBody):
     gate: Annotated[Text64, key("gate")]
 
 
-def test_record_of_an_unknown_type_is_kept_as_it_is_and_receipted(ingest: Ingest, store: Store) -> None:
+def test_record_of_an_unknown_type_is_stored_and_receipted(ingest: Ingest, store: Store) -> None:
     """A newer unit need not keep what an older station does not understand; its number is as good as any other."""
     assert released_registry().get(Toll.SCHEMA) is None
     heard: list[Record] = []
@@ -254,19 +254,19 @@ def test_unit_that_is_not_on_the_list_is_refused(store: Store) -> None:
     "topic",
     ["", "other/topic", "lpr/2/unit-07/up/read", "lpr/1/a b/up/read", build(UNIT, Channel.RECEIPT), "lpr/1/+/st"],
 )
-def test_foreign_topic_is_counted_and_not_answered(ingest: Ingest, topic: str) -> None:
+def test_foreign_topic_is_counted_without_a_nack(ingest: Ingest, topic: str) -> None:
     """What is not for a station gets no answer: there is nobody to address."""
     assert ingest.handle(topic, read_payload()) == []
     assert ingest.counts.foreign_topic == 1
 
 
-def test_cleared_status_is_nothing(ingest: Ingest) -> None:
+def test_cleared_status_is_ignored(ingest: Ingest) -> None:
     """An empty retained payload is how MQTT deletes a status, not a malformed message."""
     assert ingest.handle(build(UNIT, Channel.STATUS), b"") == []
     assert ingest.counts.malformed == 0
 
 
-def test_bad_neighbours_do_not_harm_a_good_read(ingest: Ingest, store: Store) -> None:
+def test_invalid_messages_do_not_affect_valid_ones_in_a_group(ingest: Ingest, store: Store) -> None:
     """One commit may hold garbage and reads; the reads are stored and receipted."""
     ingest.take(READ, b"garbage")
     ingest.take(READ, read_payload())
@@ -276,7 +276,7 @@ def test_bad_neighbours_do_not_harm_a_good_read(ingest: Ingest, store: Store) ->
     assert len(stored_reads(store)) == 1
 
 
-def test_disk_that_refuses_gives_no_receipt_and_asks_to_retry(ingest: Ingest, store: Store) -> None:
+def test_failed_commit_sends_no_receipt_and_asks_to_retry(ingest: Ingest, store: Store) -> None:
     """What is not durable is not receipted; the unit is asked to try again, and succeeds."""
     store.db.driver_sql("PRAGMA query_only = ON")
     (nack,) = told(ingest.handle(READ, read_payload()))
@@ -336,7 +336,7 @@ def test_tombstone_of_pictures_explains_no_read(ingest: Ingest, store: Store) ->
     assert [(g.first, g.last, g.explained) for g in store.gaps(UNIT)] == [(1, 2, False)]
 
 
-def test_health_tells_of_reads_that_never_came(ingest: Ingest, store: Store) -> None:
+def test_health_reveals_missing_reads_at_the_end(ingest: Ingest, store: Store) -> None:
     """The last number given out shows a loss at the end, which no later read would."""
     ingest.handle(READ, read_payload(1, seq=1))
     payload = health(4, frames=9)
@@ -370,7 +370,7 @@ def test_gaps_are_the_numbers_not_seen(
     assert gaps == sorted(gaps, key=lambda g: g.first)
 
 
-def test_picture_is_put_together_from_chunks(ingest: Ingest, store: Store) -> None:
+def test_picture_is_assembled_from_chunks(ingest: Ingest, store: Store) -> None:
     """Each chunk is receipted with the bytes stored so far; the whole picture is there when its hash is right."""
     content = b"0123456789" * 10
     stored = []
@@ -382,7 +382,7 @@ def test_picture_is_put_together_from_chunks(ingest: Ingest, store: Store) -> No
     assert store.picture(UNIT, hashlib.sha256(content).digest()) == content
 
 
-def test_last_chunk_behind_a_hole_is_answered_with_where_to_go_on(ingest: Ingest, store: Store) -> None:
+def test_last_chunk_after_a_gap_gets_a_picture_status(ingest: Ingest, store: Store) -> None:
     """After a loss the unit is told the first byte that is lacking; what lies behind the hole is here already."""
     content = bytes(range(100))
     sha = hashlib.sha256(content).digest()
@@ -425,8 +425,8 @@ def test_picture_resumes_after_a_restart(ingest: Ingest, store: Store, tmp_path:
     again.close()
 
 
-def test_wrong_hash_starts_the_picture_again(ingest: Ingest, store: Store) -> None:
-    """Bytes that do not match their hash are not believed; right ones that come later are."""
+def test_picture_with_wrong_hash_is_restarted(ingest: Ingest, store: Store) -> None:
+    """Bytes that do not match their hash are discarded; later correct ones are stored."""
     right, wrong = b"right" * 10, b"wrong" * 10
     sha = hashlib.sha256(right).digest()
     (answer,) = told(ingest.handle(PICTURE, chunk(wrong, 0, 50, sha256=sha)))
@@ -436,7 +436,7 @@ def test_wrong_hash_starts_the_picture_again(ingest: Ingest, store: Store) -> No
     assert store.picture(UNIT, sha) == right
 
 
-def test_picture_that_never_matches_is_refused_in_the_end(ingest: Ingest) -> None:
+def test_picture_that_never_matches_its_hash_is_refused(ingest: Ingest) -> None:
     """A picture damaged at the unit must not be sent for ever."""
     sha = hashlib.sha256(b"what it should be").digest()
     payload = chunk(b"x" * 17, 0, 17, sha256=sha)
@@ -445,15 +445,15 @@ def test_picture_that_never_matches_is_refused_in_the_end(ingest: Ingest) -> Non
     assert ingest.counts.hopeless_pictures == 1
 
 
-def test_changed_length_starts_the_picture_again(ingest: Ingest, store: Store) -> None:
-    """A wrong length, once told, does not block the picture."""
+def test_picture_with_changed_length_is_restarted(ingest: Ingest, store: Store) -> None:
+    """A wrong length does not block the picture."""
     content = bytes(range(100))
     ingest.handle(PICTURE, chunk(content, 0, 30, total=4000))
     ingest.handle(PICTURE, chunk(content, 0, 100))
     assert store.picture(UNIT, hashlib.sha256(content).digest()) == content
 
 
-def test_status_is_kept_but_is_no_sign_of_life(ingest: Ingest, store: Store) -> None:
+def test_status_does_not_update_last_seen(ingest: Ingest, store: Store) -> None:
     """A status may be retained or a will: only what a unit itself sends counts as seen."""
     ingest.handle(build(UNIT, Channel.STATUS), status(UnitState.OFFLINE, reason="will", software="patrol-lpr 0.1"))
     (unit,) = store.units()

@@ -85,7 +85,7 @@ def pair(tmp_path):
     made.outbox.close()
 
 
-def test_reads_and_pictures_come_open_at_the_station(pair):
+def test_sealed_reads_and_pictures_are_opened(pair):
     reads = [make_read(n) for n in (1, 2, 3)]
     pair.outbox.append([*reads, NewRecord(make_time_anchor())])
     assert all(isinstance(answer, Receipt) for answer in pair.send())
@@ -96,7 +96,7 @@ def test_reads_and_pictures_come_open_at_the_station(pair):
     assert stored_reads(pair.store)[0].pictures == 2
 
 
-def test_an_open_record_is_refused_where_sealed_ones_are_asked_for(pair):
+def test_unencrypted_record_is_refused_by_a_sealed_only_station(pair):
     payload = make_read_record(9, seq=9).payload
     (answer,) = told(pair.ingest.handle(TOPIC, payload))
     assert isinstance(answer, Nack)
@@ -105,7 +105,7 @@ def test_an_open_record_is_refused_where_sealed_ones_are_asked_for(pair):
     assert stored_reads(pair.store) == []
 
 
-def test_a_missing_key_makes_the_unit_wait_and_loses_nothing(pair):
+def test_missing_key_makes_the_unit_retry(pair):
     """The station's ring lacks the unit: the answer is to try again, and with the key everything is taken."""
     pair.outbox.append([make_read(1)])
     blind = Ingest(pair.store, "s", lambda: 1, opener=Opener(load_keyring_without_units(pair)))
@@ -122,7 +122,7 @@ def load_keyring_without_units(pair: Pair):
     return load_keyring(pair.keys)
 
 
-def test_a_station_without_keys_keeps_the_unit_waiting(pair):
+def test_station_without_keys_makes_the_unit_retry(pair):
     pair.outbox.append([make_read(1)])
     plain = Ingest(pair.store, "s", lambda: 1)
     (row,) = pair.reader.records(after_seq=0, limit=9)
@@ -131,7 +131,7 @@ def test_a_station_without_keys_keeps_the_unit_waiting(pair):
     assert answer.retry
 
 
-def test_a_record_that_is_not_the_one_outside_is_refused(pair):
+def test_sealed_record_with_another_header_is_refused(pair):
     """A unit that names one number outside the seal and another inside is broken or lies."""
     inner = make_read_record(5, seq=5).payload
     payload, _ = Sealer("unit-07", pair.own, pair.station_key).record(6, make_read(5).read_id, inner, b"")
@@ -140,7 +140,7 @@ def test_a_record_that_is_not_the_one_outside_is_refused(pair):
     assert answer.code is NackCode.MALFORMED
 
 
-def test_the_chain_goes_on_over_a_restart_and_a_rolled_back_group(pair):
+def test_chain_continues_after_a_restart_and_a_rolled_back_group(pair):
     pair.outbox.append([make_read(1)])
     pair.outbox.close()
     pair.outbox, _ = open_outbox(pair.folder / "unit", pair.encoder(), limits=LIMITS)
@@ -162,7 +162,7 @@ def run(*arguments: object):
 
 
 @pytest.mark.slow
-def test_an_export_proves_itself_and_shows_what_was_done_to_it(pair, tmp_path):
+def test_exported_series_verifies_and_detects_changes(pair, tmp_path):
     pair.outbox.append([make_read(n) for n in range(1, 6)])
     pair.send()
     file, db = tmp_path / "series.lpr", tmp_path / "station.db"
@@ -183,7 +183,7 @@ def test_an_export_proves_itself_and_shows_what_was_done_to_it(pair, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_week_of_reads_is_exported_and_proven(pair, tmp_path):
+def test_series_of_a_week_verifies(pair, tmp_path):
     """Far above the size of one message, which was once the largest series that could be verified."""
     pair.outbox.append([make_read(n, pictures=()) for n in range(1, 401)])
     pair.send()
@@ -202,7 +202,7 @@ def test_a_week_of_reads_is_exported_and_proven(pair, tmp_path):
     assert "in the middle of a record" in str(cut.exception)
 
 
-def test_a_purge_leaves_the_chain_provable_and_the_contents_gone(pair, tmp_path):
+def test_purge_keeps_the_chain_and_deletes_the_contents(pair, tmp_path):
     pair.outbox.append([make_read(n) for n in range(1, 4)])
     pair.send()
     Commands(pair.store, "test", lambda: 2**60).purge(0)
@@ -230,7 +230,7 @@ TOLL = RecordType(
 )
 
 
-def test_a_sealed_record_of_an_unknown_type_is_proven_shown_and_later_purged(pair, tmp_path):
+def test_sealed_record_of_an_unknown_type_is_verified_and_later_purged(pair, tmp_path):
     """An older station keeps it with its proof; after the update it is purged by its class, and the chain holds."""
     db, file, table = tmp_path / "station.db", tmp_path / "series.lpr", tmp_path / "tolls.csv"
     link = START
@@ -260,7 +260,7 @@ def test_a_sealed_record_of_an_unknown_type_is_proven_shown_and_later_purged(pai
     assert b"north" not in file.read_bytes()
 
 
-def test_audit_shows_ranges_and_fails_on_what_is_missing(pair, tmp_path):
+def test_audit_shows_ranges_and_fails_on_missing_numbers(pair, tmp_path):
     pair.outbox.append([make_read(n) for n in range(1, 5)])
     pair.send()
     db = tmp_path / "station.db"
@@ -274,7 +274,7 @@ def test_audit_shows_ranges_and_fails_on_what_is_missing(pair, tmp_path):
     assert "5-8" in holed.output
 
 
-def test_keys_are_made_shown_and_never_overwritten(tmp_path):
+def test_keys_command(tmp_path):
     assert run("keys", "station", tmp_path).exit_code == 0
     assert run("keys", "unit", tmp_path, "unit-07").exit_code == 0
     shown = run("keys", "show", tmp_path / "station.pub", tmp_path / "unit-unit-07.pub")

@@ -49,7 +49,7 @@ def command(made, *words):
     return CliRunner().invoke(app, [*words, "--db", str(db)])
 
 
-def wish(sha256: bytes, offset: int, *, unit: str = "unit-07") -> bytes:
+def request(sha256: bytes, offset: int, *, unit: str = "unit-07") -> bytes:
     return encode(ChunkRequest(unit=unit, boot_id=BOOT, sha256=sha256, offset=offset))
 
 
@@ -58,7 +58,7 @@ def offer(made, unit="unit-07"):
     return command(made, "offer", unit, str(folder / "42.lprup"), "--key", str(folder / "release.pub"))
 
 
-def test_a_unit_gets_what_it_is_offered_byte_for_byte(made, store):
+def test_offered_file_is_transferred_unchanged(made, store):
     _, _, data = made
     assert offer(made).exit_code == 0
     ingest = Ingest(store, "station", lambda: 1)
@@ -68,28 +68,28 @@ def test_a_unit_gets_what_it_is_offered_byte_for_byte(made, store):
     assert (offered.release, offered.size_bytes, offered.parts) == (42, len(data), ("code",))
     got = b""
     while len(got) < offered.size_bytes:
-        ((where, answer),) = ingest.handle(UP, wish(offered.sha256, len(got)))
+        ((where, answer),) = ingest.handle(UP, request(offered.sha256, len(got)))
         assert where == build("unit-07", Channel.PART)
         part = decode(answer, FilePart)
         assert part.offset == len(got)
         got += part.data
     assert got == data
     assert ingest.counts.chunk_requests == 4
-    assert ingest.handle(UP, wish(offered.sha256, len(got))) == []
+    assert ingest.handle(UP, request(offered.sha256, len(got))) == []
 
 
-def test_another_unit_gets_nothing(made, store):
+def test_offer_is_for_one_unit_only(made, store):
     offer(made)
     (row,) = store.offers()
     ingest = Ingest(store, "station", lambda: 1)
-    of_another = wish(row.sha256, 0, unit="unit-08")
+    of_another = request(row.sha256, 0, unit="unit-08")
     assert ingest.handle(build("unit-08", Channel.UPDATE), of_another) == []
-    assert ingest.handle(UP, wish(bytes(32), 0)) == []
+    assert ingest.handle(UP, request(bytes(32), 0)) == []
     assert ingest.handle(UP, of_another) != [], "in another's name: refused"
     assert ingest.counts.not_authorised == 1
 
 
-def test_offering_again_is_another_attempt_and_withdrawing_clears(made, store):
+def test_repeated_offer_and_withdrawal(made, store):
     offer(made)
     offer(made)
     assert [o.attempt for o in store.offers()] == [1]
@@ -102,19 +102,19 @@ def test_offering_again_is_another_attempt_and_withdrawing_clears(made, store):
     assert ("withdraw", "unit=unit-07") in noted
 
 
-def test_a_file_that_went_is_counted_and_answered_with_silence(made, store):
+def test_missing_update_file_is_counted(made, store):
     _, db, _ = made
     offer(made)
     (row,) = store.offers()
     for path in folder_of(db).iterdir():
         path.unlink()
     ingest = Ingest(store, "station", lambda: 1)
-    assert ingest.handle(UP, wish(row.sha256, 0)) == []
+    assert ingest.handle(UP, request(row.sha256, 0)) == []
     assert ingest.counts.storage_failures == 1
     assert "offer the update again" in ingest.last_failure
 
 
-def test_what_is_not_signed_or_not_for_the_unit_is_not_offered(made, store):
+def test_unsigned_or_mismatched_update_is_not_offered(made, store):
     folder, _, data = made
     assert offer(made, "bus-07").exit_code == 2
     (folder / "42.lprup").write_bytes(data[:-1])
@@ -134,7 +134,7 @@ def test_what_is_not_signed_or_not_for_the_unit_is_not_offered(made, store):
         ((41, 41, 42, UpdateState.FETCHING, ""), "41 (42 fetching) wanted 42"),
     ],
 )
-def test_what_is_wanted_is_shown_beside_what_is_reported(made, store, told, shows):
+def test_offered_and_reported_releases_are_shown(made, store, told, shows):
     offer(made)
     running, committed, release, state, reason = told
     report = UpdateReport(

@@ -1,4 +1,4 @@
-"""The pace: a fast link is filled, a slow one is not queued up, and one message may always go."""
+"""The congestion window: fills a fast link, builds no queue on a slow one, and always allows one message."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def drive(
     return waits
 
 
-def test_a_fast_link_is_filled():
+def test_window_fills_a_fast_link():
     """LTE: 10 Mbit/s and 120 ms: what is in flight covers bandwidth times delay."""
     pace = CongestionWindow()
     waits = drive(pace, bytes_per_s=1_250_000, delay_ms=120, seconds=20)
@@ -40,7 +40,7 @@ def test_a_fast_link_is_filled():
 
 @pytest.mark.parametrize("size", [MESSAGE, 4096])
 def test_on_a_slow_link_a_new_read_never_waits_behind_a_long_queue(size):
-    """2G: 60 kbit/s and 900 ms: after a moment of learning no message takes three seconds more than it must."""
+    """2G: 60 kbit/s and 900 ms: after a learning phase no message takes three seconds more than necessary."""
     pace = CongestionWindow()
     waits = drive(pace, bytes_per_s=7500, delay_ms=900, seconds=300, size=size)
     settled = waits[len(waits) // 4 :]
@@ -48,8 +48,8 @@ def test_on_a_slow_link_a_new_read_never_waits_behind_a_long_queue(size):
     assert len(waits) * size > 0.8 * 7500 * 300
 
 
-def test_room_has_its_limits():
-    """It never closes below the least and never opens beyond the most."""
+def test_window_limits():
+    """It stays within its minimum and maximum."""
     pace = CongestionWindow()
     pace.sent(100)
     pace.acked(100, 0, MS)
@@ -63,8 +63,8 @@ def test_room_has_its_limits():
     assert wide.room_bytes == MAX_BYTES
 
 
-def test_an_idle_link_teaches_nothing():
-    """A message a minute says nothing of what the link could carry."""
+def test_window_does_not_grow_on_an_idle_link():
+    """A message per minute does not show what the link could carry."""
     pace = CongestionWindow()
     for minute in range(500):
         pace.sent(100)
@@ -72,7 +72,7 @@ def test_an_idle_link_teaches_nothing():
     assert pace.room_bytes == FIRST_BYTES
 
 
-def test_one_message_larger_than_the_room_goes_alone():
+def test_message_larger_than_the_window_is_sent_alone():
     pace = CongestionWindow()
     pace.sent(MAX_BYTES)
     assert not pace.is_open

@@ -1,4 +1,4 @@
-"""Days of simulated time on a scripted link: partitions of hours, and a post office that loses and shuffles."""
+"""Days of simulated time on a scripted link: outages of hours, lost and reordered messages."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def days(tmp_path):
     made.close()
 
 
-def test_partitions_of_hours_cost_only_time(days):
+def test_long_outages_lose_nothing(days):
     """Two days with outages of up to eleven hours: when the link is back, all that was made arrives within a minute."""
     days.link.up()
     for up_hours, down_hours in ((1, 3), (0.2, 11), (2, 0.5), (0.01, 7), (4, 8)):
@@ -116,7 +116,7 @@ def test_partitions_of_hours_cost_only_time(days):
     assert days.ingest.counts.duplicates <= 5 * 2
 
 
-def test_a_partition_that_nobody_notices(days):
+def test_undetected_outage(days):
     """For six hours the connection looks alive, messages and answers vanish; later the link says that it was dead.
 
     Nothing is taken for delivered, what is in flight stays bounded, and all of it arrives afterwards.
@@ -171,7 +171,7 @@ class PostOffice:
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_a_post_office_that_loses_doubles_and_shuffles(tmp_path, seed):
+def test_lost_duplicated_and_reordered_messages(tmp_path, seed):
     """Messages and receipts lost, doubled, out of order, and receipts for what never was.
 
     Every read is stored once, and no strange receipt frees anything.

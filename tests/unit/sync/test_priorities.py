@@ -1,4 +1,4 @@
-"""What is urgent leaves first, whatever waits and whatever is under way; in the end everything arrives."""
+"""Urgent records are sent first, whatever waits or is in flight; in the end everything arrives."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def road(tmp_path):
     made.close()
 
 
-def test_an_alarm_leaves_before_what_waits_longer(road):
+def test_urgent_record_is_sent_before_older_ones(road):
     for schema in ("note/1", "read/1", "read/1", "alarm/1", "note/1", "alarm/1"):
         road.append(schema)
     road.up()
@@ -135,7 +135,7 @@ def test_an_alarm_leaves_before_what_waits_longer(road):
     assert road.sent() == ["alarm/1", "alarm/1", "read/1", "read/1", "note/1", "note/1"]
 
 
-def test_an_alarm_is_next_while_a_window_is_in_flight(road):
+def test_urgent_record_is_next_while_a_window_is_in_flight(road):
     """Reads were fetched already; the next place in the window is the alarm's."""
     for _ in range(40):
         road.append("read/1")
@@ -148,7 +148,7 @@ def test_an_alarm_is_next_while_a_window_is_in_flight(road):
     assert road.sent()[16:] == ["alarm/1", "read/1"]
 
 
-def test_reads_that_wait_for_receipts_hold_no_alarm_up(tmp_path):
+def test_unreceipted_reads_do_not_delay_urgent_records(tmp_path):
     """A station that stores nothing for a while: no more reads go, an alarm does."""
     road = Road(tmp_path, unreceipted=5)
     for _ in range(9):
@@ -165,7 +165,7 @@ def test_reads_that_wait_for_receipts_hold_no_alarm_up(tmp_path):
     road.close()
 
 
-def test_only_the_priority_whose_receipt_is_late_is_sent_again(road):
+def test_only_the_overdue_priority_is_sent_again(road):
     road.append("read/1")
     road.up()
     road.pump()
@@ -183,8 +183,8 @@ def test_only_the_priority_whose_receipt_is_late_is_sent_again(road):
     assert road.outbox.stats().reads == 0
 
 
-def test_what_is_refused_is_found_in_its_priority(road):
-    """A nack names bytes, whichever lane they are in."""
+def test_nack_finds_the_record_in_any_priority(road):
+    """A nack refers to bytes, whatever their priority."""
     for schema in ("read/1", "alarm/1"):
         road.append(schema)
     road.up()
@@ -196,7 +196,7 @@ def test_what_is_refused_is_found_in_its_priority(road):
     assert road.uplink.unreceipted == 1
 
 
-def test_what_has_expired_meanwhile_is_not_sent(road):
+def test_expired_record_is_not_sent(road):
     """It had been fetched, and waited for room in the window."""
     for _ in range(16):
         road.append("read/1")
@@ -213,7 +213,7 @@ def test_what_has_expired_meanwhile_is_not_sent(road):
 
 
 @pytest.mark.parametrize("sealed", [False, True])
-def test_a_type_declared_in_a_test_goes_all_the_way_to_its_receipt(tmp_path, sealed):
+def test_type_of_this_test_is_sent_and_receipted(tmp_path, sealed):
     """Sent by its priority, open or sealed; the station reads it; its receipt frees it."""
     road = Road(tmp_path, sealed=sealed)
     for schema in ("read/1", "note/1", "alarm/1"):
@@ -241,7 +241,7 @@ STEPS = st.one_of(
 @pytest.mark.slow
 @settings(max_examples=120)
 @given(st.lists(STEPS, max_size=60), st.integers(1, 5), st.integers(1, 4))
-def test_whatever_happens_the_urgent_go_first_and_all_arrive(tmp_path_factory, steps, window, fetch):
+def test_urgent_records_go_first_and_all_arrive(tmp_path_factory, steps, window, fetch):
     """At each publish nothing that waits unsent is more urgent; after the last outage every record arrives."""
     road = Road(tmp_path_factory.mktemp("road"), window=window, fetch=fetch)
     for step in steps:
@@ -286,8 +286,8 @@ class Sink:
 
 
 @pytest.mark.slow
-def test_an_alarm_passes_a_hundred_thousand_reads(tmp_path):
-    """In the middle of draining them: it takes the next place, wherever the reads' cursor stands."""
+def test_urgent_record_passes_a_hundred_thousand_reads(tmp_path):
+    """While draining: it is sent next, wherever the cursor of the reads is."""
     outbox = opened(tmp_path)
     fill(outbox, BACKLOG)
     reader = OutboxReader(outbox.path)

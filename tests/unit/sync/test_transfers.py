@@ -125,7 +125,7 @@ def side(tmp_path):
     made.close()
 
 
-def test_two_kinds_come_side_by_side(side):
+def test_two_kinds_are_fetched_in_parallel(side):
     """The larger one does not hold up the other; each lies in its own folder, whole."""
     side.offer(MAPS, "maps")
     side.offer(SONGS, "songs")
@@ -136,14 +136,14 @@ def test_two_kinds_come_side_by_side(side):
     assert (side.got("maps"), side.got("songs")) == (MAPS, SONGS)
 
 
-def test_records_go_before_files(side):
+def test_records_have_priority_over_files(side):
     side.offer(MAPS, "maps")
     side.outbox.append([make_read(n, pictures=()) for n in range(1, 6)])
     side.round()
     assert (side.station.records, len(side.station.asked)) == ([1, 2, 3, 4, 5], 1)
 
 
-def test_an_offer_comes_on_the_topic_of_its_kind_and_is_bound_to_it(side):
+def test_offer_must_be_on_the_topic_of_its_kind(side):
     """A retained offer for each kind: the broker holds them all, and none is taken for another."""
     topics = {offer_topic(UNIT, kind) for kind in ("update", "maps", "songs")}
     assert len(topics) == 3
@@ -156,7 +156,7 @@ def test_an_offer_comes_on_the_topic_of_its_kind_and_is_bound_to_it(side):
     assert side.transfers.next_request(0, metered=False) is None
 
 
-def test_the_kind_of_an_update_is_left_out():
+def test_kind_of_updates_is_the_default():
     """Offers of the last release are the same bytes, and are read as updates."""
     update = offer_of(MAPS, "update")
     assert b"kind" not in encode(update)
@@ -165,12 +165,12 @@ def test_the_kind_of_an_update_is_left_out():
 
 
 @pytest.mark.parametrize("kind", ["", "Maps", "a/b", "+", "#", "maps\n", "a" * 17])
-def test_a_kind_cannot_reach_into_other_topics(kind):
+def test_invalid_kind_is_refused(kind):
     with pytest.raises(WireError):
         offer_topic(UNIT, kind)
 
 
-def test_a_file_that_is_too_large_for_its_kind_is_refused_and_one_nobody_wants_waits(side):
+def test_too_large_file_is_refused_and_unwanted_file_waits(side):
     """Neither leaves anything behind, and a right offer afterwards is taken."""
     side.wants["songs"] = Want.LATER
     side.offer(MAPS, "maps", size_bytes=10_001)
@@ -185,7 +185,7 @@ def test_a_file_that_is_too_large_for_its_kind_is_refused_and_one_nobody_wants_w
     side.settle("maps", "songs")
 
 
-def test_the_next_file_waits_until_the_one_before_was_taken_over(side):
+def test_next_file_waits_for_the_consumer_of_the_last(side):
     side.offer(MAPS, "maps")
     side.settle("maps")
     side.offer(SONGS, "maps", release=2)
@@ -205,7 +205,7 @@ def test_two_transfers_of_one_kind_are_refused(side):
 @pytest.mark.slow
 @settings(max_examples=40)
 @given(st.lists(st.sampled_from(["round", "down", "up", "restart", "deaf"]), max_size=60))
-def test_whatever_the_link_does_both_files_arrive(tmp_path_factory, events):
+def test_both_files_arrive_over_an_unreliable_link(tmp_path_factory, events):
     side = Side(tmp_path_factory.mktemp("transfers"))
 
     def offer() -> None:
@@ -229,7 +229,7 @@ def test_whatever_the_link_does_both_files_arrive(tmp_path_factory, events):
     side.close()
 
 
-def test_the_brokers_rules_let_a_unit_hear_its_offers_and_a_station_make_them(repo):
+def test_shipped_access_list_allows_offers_of_any_kind(repo):
     """Those of the broker that is shipped: nobody has to change them for another kind of file."""
     lines = (repo / "provision" / "broker" / "acl").read_text(encoding="utf-8").splitlines()
     heard = [line.split()[2].replace("%u", UNIT) for line in lines if line.startswith("pattern read")]

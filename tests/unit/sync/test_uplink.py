@@ -143,7 +143,7 @@ def seqs(sent):
 
 
 def test_nothing_is_published_while_the_link_is_down(rig):
-    """Publishing while not connected would only fill somebody else's queue."""
+    """Publishing while not connected would only fill the client's queue."""
     assert rig.pump() == []
 
 
@@ -160,7 +160,7 @@ class Wanting:
     """Always wants bytes of an update."""
 
     def __init__(self):
-        self.offers, self.parts, self.wished_ns = [], [], []
+        self.offers, self.parts, self.requested_ns = [], [], []
 
     def offered(self, kind, payload):
         if payload == b"nonsense":
@@ -173,17 +173,17 @@ class Wanting:
         return payload != b"stray"
 
     def next_request(self, t_mono_ns, *, metered):
-        return None if len(self.wished_ns) >= 3 else b"wish"
+        return None if len(self.requested_ns) >= 3 else b"wish"
 
     def request_sent(self, t_mono_ns):
-        self.wished_ns.append(t_mono_ns)
+        self.requested_ns.append(t_mono_ns)
 
     def link_went(self):
         """Three chunk_requests are all it has."""
 
 
-def test_updates_are_asked_for_when_neither_reads_nor_pictures_wait(tmp_path):
-    """Not one wish goes out before the last chunk of the last picture, and new reads go before the next wish."""
+def test_updates_are_requested_only_when_nothing_waits(tmp_path):
+    """No request is sent before the last chunk of the last picture, and new reads are sent before the next request."""
     wanting = Wanting()
     rig = Rig(tmp_path, config=UplinkConfig(window=100), downloads=wanting)
     rig.up(window=100)
@@ -191,7 +191,7 @@ def test_updates_are_asked_for_when_neither_reads_nor_pictures_wait(tmp_path):
     assert topics.count(UPDATE_TOPIC) == 3
     assert topics[-3:] == [UPDATE_TOPIC] * 3
     assert PIC_TOPIC in topics
-    wanting.wished_ns.clear()
+    wanting.requested_ns.clear()
     rig.outbox.append([make_read(6)])
     topics = [topic for topic, *_ in rig.pump()]
     assert topics[0] == READ_TOPIC
@@ -199,7 +199,7 @@ def test_updates_are_asked_for_when_neither_reads_nor_pictures_wait(tmp_path):
     rig.close()
 
 
-def test_offers_and_bytes_reach_whoever_fetches_and_nonsense_is_counted(tmp_path):
+def test_offers_and_bytes_reach_the_transfers_and_invalid_ones_are_counted(tmp_path):
     wanting = Wanting()
     rig = Rig(tmp_path, reads=0, downloads=wanting)
     rig.up()
@@ -214,7 +214,7 @@ def test_offers_and_bytes_reach_whoever_fetches_and_nonsense_is_counted(tmp_path
     rig.close()
 
 
-def test_without_anybody_who_fetches_an_offer_is_not_for_us(rig):
+def test_offer_without_a_transfer_is_counted_as_foreign(rig):
     rig.uplink.handle(Received(COMMAND_TOPIC, b"offer"), rig.now)
     assert rig.uplink.counts.foreign == 1
 
@@ -238,15 +238,15 @@ def test_the_window_is_never_exceeded(rig):
     assert len(rig.pump()) == 1
 
 
-def test_an_acknowledgement_frees_nothing(rig):
-    """A PUBACK says that the broker has it; only the station's receipt says that it is safe."""
+def test_puback_deletes_nothing(rig):
+    """A PUBACK means that the broker has it; only the station's receipt means that it is stored."""
     rig.up()
     rig.ack(rig.pump())
     assert rig.commands == []
     assert rig.outbox.stats().reads == 5
 
 
-def test_a_receipt_frees_what_it_names(rig):
+def test_receipt_deletes_its_records(rig):
     """The receipt's records leave the outbox, and nothing else."""
     rig.up()
     sent = rig.pump()
@@ -256,7 +256,7 @@ def test_a_receipt_frees_what_it_names(rig):
     assert rig.uplink.unreceipted == 3
 
 
-def test_after_an_outage_what_has_no_receipt_is_sent_again(rig):
+def test_unreceipted_records_are_sent_again_after_an_outage(rig):
     """Acknowledged or not: without a receipt it goes out once more, in order."""
     rig.up()
     sent = rig.pump()
@@ -270,7 +270,7 @@ def test_after_an_outage_what_has_no_receipt_is_sent_again(rig):
     assert rig.uplink.counts.resent == 3
 
 
-def test_an_overdue_receipt_leads_to_another_try(rig):
+def test_overdue_receipt_causes_a_retry(rig):
     """A receipt that got lost costs a repetition, not a read; waiting grows each time."""
     rig.up()
     rig.ack(rig.pump())
@@ -299,7 +299,7 @@ def metered(tmp_path, **limits):
     return Rig(tmp_path, config=UplinkConfig(chunk_bytes=100, metering=MeteringConfig(**limits)))
 
 
-def test_over_a_metered_link_pictures_keep_to_their_budget_and_reads_go(tmp_path):
+def test_picture_budget_on_a_metered_link(tmp_path):
     """An hour's bytes go out, then pictures wait; a read made meanwhile does not; the next hour goes on."""
     rig = metered(tmp_path, max_bytes_per_hour=1000)
     rig.up()
@@ -316,7 +316,7 @@ def test_over_a_metered_link_pictures_keep_to_their_budget_and_reads_go(tmp_path
     rig.close()
 
 
-def test_pictures_wait_for_a_link_that_costs_nothing(tmp_path):
+def test_pictures_wait_for_an_unmetered_link(tmp_path):
     rig = metered(tmp_path, pictures=False)
     rig.up()
     assert PIC_TOPIC not in {topic for topic, *_ in rig.pump()}
@@ -327,8 +327,8 @@ def test_pictures_wait_for_a_link_that_costs_nothing(tmp_path):
     rig.close()
 
 
-def test_a_record_refused_for_good_is_quarantined(rig):
-    """The station says never: the record is set aside under the station's reason, the others go on."""
+def test_permanently_refused_record_is_quarantined(rig):
+    """A permanent nack: the record is quarantined with the station's code, the others continue."""
     rig.up()
     sent = rig.pump()
     rig.receive(nack(sent[1][1], NackCode.MALFORMED, retry=False))
@@ -337,8 +337,8 @@ def test_a_record_refused_for_good_is_quarantined(rig):
     assert rig.outbox.stats().quarantined == 1
 
 
-def test_a_refusal_for_now_pauses_and_tries_again(rig):
-    """The station says later: nothing is sent for a while, then all that waits."""
+def test_temporary_nack_causes_a_pause_and_a_retry(rig):
+    """A temporary nack: nothing is sent for a while, then all waiting records."""
     rig.up()
     sent = rig.pump()
     rig.ack(sent)
@@ -348,7 +348,7 @@ def test_a_refusal_for_now_pauses_and_tries_again(rig):
     assert seqs(rig.pump()) == [1, 2, 3, 4, 5]
 
 
-def test_a_window_full_of_refusals_is_one_pause(rig):
+def test_many_nacks_cause_one_pause(rig):
     """Five refusals at once: five seconds later everything goes out again, not minutes later."""
     rig.up()
     for _, _, token in rig.pump():
@@ -357,7 +357,7 @@ def test_a_window_full_of_refusals_is_one_pause(rig):
     assert seqs(rig.pump()) == [1, 2, 3, 4, 5]
 
 
-def test_a_link_that_breaks_under_pictures_gets_smaller_chunks(tmp_path):
+def test_chunks_shrink_when_the_link_breaks(tmp_path):
     """Too large for an MQTT 3.1.1 broker that says nothing: half each time, and larger again after many have passed."""
     rig = Rig(tmp_path, reads=1, config=UplinkConfig(chunk_bytes=2048))
     rig.outbox.append([make_read(2, pictures=(make_picture(content=bytes(range(256)) * 1800),))])
@@ -382,7 +382,7 @@ def test_a_link_that_breaks_under_pictures_gets_smaller_chunks(tmp_path):
 
 
 @pytest.mark.parametrize("code", [0x80, 0x83, 0x87, 0x90, 0x91, 0x95, 0x97, 0x99])
-def test_a_broker_alone_sets_nothing_aside(rig, code):
+def test_broker_refusal_never_quarantines_a_record(rig, code):
     """Whatever it refuses, however often: records wait, are tried ever more rarely, and pass in the end."""
     refused_at = refuse_everything(rig, code, rounds=2000)
     stats = rig.outbox.stats()
@@ -416,7 +416,7 @@ def refuse_everything(rig, code, *, rounds):
 
 
 @pytest.mark.parametrize("code", [0x90, 0x95, 0x99])
-def test_one_refused_record_holds_up_no_other(rig, code):
+def test_refused_record_does_not_delay_others(rig, code):
     """The second of five is not taken: the others leave, it is tried again after a minute, then after two."""
     rig.up()
     tried = []
@@ -436,7 +436,7 @@ def test_one_refused_record_holds_up_no_other(rig, code):
 
 
 @pytest.mark.parametrize("limit", [1, 257, 600])
-def test_what_is_larger_than_the_broker_takes_waits(rig, limit):
+def test_message_larger_than_the_broker_accepts_waits(rig, limit):
     """Maximum Packet Size 1: nothing is sent, nothing set aside, and a broker that takes more gets everything."""
     rig.uplink.set_status(bytes(400))
     rig.uplink.set_report(bytes(400))
@@ -451,7 +451,7 @@ def test_what_is_larger_than_the_broker_takes_waits(rig, limit):
     assert seqs(rig.pump()) == [1, 2, 3, 4, 5]
 
 
-def test_a_record_that_ends_connections_is_found_and_waits(tmp_path):
+def test_record_that_breaks_connections_is_found_and_held_back(tmp_path):
     """A 3.1.1 broker ends the connection at a record that is too large: it is sent alone, then held back, and the
     others arrive; what goes out in all is bounded."""
     rig = Rig(tmp_path, reads=0)
@@ -476,7 +476,7 @@ def test_a_record_that_ends_connections_is_found_and_waits(tmp_path):
     rig.close()
 
 
-def test_a_record_that_is_lost_each_time_is_sent_ever_more_rarely(tmp_path):
+def test_record_that_is_always_lost_is_sent_less_and_less_often(tmp_path):
     """Acknowledged and dropped (``message_size_limit`` under 3.1.1), while the receipts of others come in."""
     rig = Rig(tmp_path, reads=0)
     rig.outbox.append([make_read(1, pictures=())])
@@ -498,7 +498,7 @@ def test_a_record_that_is_lost_each_time_is_sent_ever_more_rarely(tmp_path):
     rig.close()
 
 
-def test_chunks_that_get_no_further_are_paused_counted_and_made_smaller(tmp_path):
+def test_chunks_without_progress_are_paused_and_shrunk(tmp_path):
     """A 3.1.1 broker acknowledges and drops what is too large; the station asks for the same bytes each time."""
     rig = Rig(tmp_path, reads=0, config=UplinkConfig(chunk_bytes=32_768))
     rig.outbox.append([make_read(1, pictures=(make_picture(content=bytes(range(256)) * 400),))])
@@ -527,7 +527,7 @@ def test_chunks_that_get_no_further_are_paused_counted_and_made_smaller(tmp_path
     rig.close()
 
 
-def test_a_size_that_failed_is_tried_ever_more_rarely(tmp_path):
+def test_failed_chunk_size_is_retried_less_and_less_often(tmp_path):
     """Chunks of 1,024 bytes never pass: half a megabyte of smaller ones goes out for each that is tried."""
     rig = Rig(tmp_path, reads=1, config=UplinkConfig(chunk_bytes=1024))
     rig.outbox.append([make_read(2, pictures=(make_picture(content=bytes(range(256)) * 2000),))])
@@ -547,7 +547,7 @@ def test_a_size_that_failed_is_tried_ever_more_rarely(tmp_path):
     rig.close()
 
 
-def test_foreign_and_malformed_answers_are_counted_and_change_nothing(rig):
+def test_foreign_and_malformed_messages_are_counted_and_ignored(rig):
     """Whatever comes from the network: no command, no exception, a count."""
     rig.up()
     rig.pump()
@@ -558,7 +558,7 @@ def test_foreign_and_malformed_answers_are_counted_and_change_nothing(rig):
     assert (rig.uplink.counts.malformed, rig.uplink.counts.foreign) == (1, 2)
 
 
-def test_a_picture_resumes_where_the_station_says(tmp_path):
+def test_picture_resumes_at_the_requested_offset(tmp_path):
     """Chunks are not sent twice from the start: the stored count is where it goes on."""
     rig = Rig(tmp_path, reads=1, config=UplinkConfig(chunk_bytes=100))
     rig.outbox.apply([Receipted(((1, make_read(1).read_id),))])
@@ -583,8 +583,8 @@ def test_a_picture_resumes_where_the_station_says(tmp_path):
     rig.close()
 
 
-def test_a_picture_refused_for_good_is_held(tmp_path):
-    """A picture the station will not have does not block the ones behind it."""
+def test_permanently_refused_picture_is_quarantined(tmp_path):
+    """A refused picture does not block the ones after it."""
     rig = Rig(tmp_path, reads=1)
     rig.outbox.apply([Receipted(((1, make_read(1).read_id),))])
     rig.up()
@@ -601,7 +601,7 @@ def test_a_picture_refused_for_good_is_held(tmp_path):
 @pytest.mark.slow
 @settings(max_examples=60)
 @given(st.data())
-def test_every_read_is_delivered_through_any_weather(tmp_path_factory, data):
+def test_every_read_is_delivered_over_an_unreliable_link(tmp_path_factory, data):
     """Lost messages, lost receipts, outages at any moment: in the end the station has every read, the outbox none."""
     reads = data.draw(st.integers(1, 12))
     # Hypothesis gives up examples in the middle: the files are closed all the same.
@@ -658,8 +658,8 @@ def deliver(rig, station, *, lose):
             rig.receive(receipt(pictures=stored))
 
 
-def test_pictures_can_be_switched_off(tmp_path):
-    """A thin link carries reads alone."""
+def test_pictures_can_be_disabled(tmp_path):
+    """A slow link may be used for reads only."""
     rig = Rig(tmp_path, reads=1, config=UplinkConfig(send_pictures=False))
     rig.up()
     assert [topic for topic, *_ in rig.pump()] == [READ_TOPIC]
@@ -724,7 +724,7 @@ def test_a_hit_overtakes_the_pictures_that_are_waiting(tmp_path):
     rig.close()
 
 
-def test_a_shared_scene_goes_with_the_hit(tmp_path):
+def test_shared_overview_is_sent_with_the_hit(tmp_path):
     """Two plates in one frame, the second a hit: the scene that waits for the first moves up."""
     rig = Rig(tmp_path, reads=2)
     scene = make_read(2).pictures[1]
@@ -735,7 +735,7 @@ def test_a_shared_scene_goes_with_the_hit(tmp_path):
     rig.close()
 
 
-def test_a_link_given_up_for_a_fault_is_counted_as_such(rig):
+def test_connection_closed_for_a_fault_is_counted(rig):
     """Up or not yet up: a connection that never came up may be given up for what the broker sent, too."""
     rig.uplink.handle(LinkDown("unreadable", is_fault=True), rig.now)
     rig.uplink.handle(LinkUp(4), rig.now)

@@ -43,25 +43,25 @@ def overlay(number, text="A129"):
     return rgb, Box(BOX.x0 + jitter, BOX.y0, BOX.x1 + jitter, BOX.y1)
 
 
-def test_a_burnt_in_text_is_no_plate_once_the_car_has_moved():
+def test_overlay_text_is_dropped_once_the_car_has_moved():
     still, left = play([overlay(n) for n in range(30)])
     assert sum(left) <= 7
     assert left[-1] == 0
     assert still.stood_still(BOX)
 
 
-def test_a_track_that_was_short_is_judged_at_its_end():
+def test_short_static_track_is_detected_at_its_end():
     still, _ = play([overlay(n) for n in range(4)])
     assert still.stood_still(BOX)
 
 
-def test_a_clock_is_no_plate_in_the_long_run():
+def test_clock_overlay_is_dropped_after_a_while():
     """Its text changes, its place does not."""
     _, left = play([overlay(n, f"14{n // 5:02d}") for n in range(150)])
     assert left[-1] == 0
 
 
-def test_a_car_that_is_followed_stays_a_car():
+def test_followed_car_is_not_static():
     """It keeps its distance, and shakes."""
     frames = []
     for n in range(160):
@@ -76,7 +76,7 @@ def test_a_car_that_is_followed_stays_a_car():
     assert not still.stood_still(Box(300, 200, 380, 240))
 
 
-def test_while_the_car_stands_nothing_is_learnt():
+def test_stationary_car_adds_no_static_text():
     """A parked car in front of a parked patrol car, and people passing by."""
     rng = np.random.default_rng(1)
     frames = []
@@ -91,7 +91,7 @@ def test_while_the_car_stands_nothing_is_learnt():
     assert not still.stood_still(BOX)
 
 
-def test_places_of_plates_that_pass_do_not_push_out_what_is_known():
+def test_passing_plates_do_not_displace_known_static_places():
     still, _ = play([overlay(n) for n in range(30)])
     for n in range(30, 130):
         rgb, box = overlay(n)

@@ -43,7 +43,7 @@ def play_both(tracker, frames):
     return confirmed, closed + list(tracker.flush())
 
 
-def test_many_looks_at_one_plate_are_one_track():
+def test_many_frames_of_one_plate_are_one_track():
     """A plate that comes nearer over ten frames becomes one track with ten sightings."""
     frames = {200 * i: [sighting("7ABC123", 400 + 12 * i, 200 * i, width=60 + 4 * i)] for i in range(10)}
     (track,) = play(Tracker(), frames)
@@ -53,19 +53,19 @@ def test_many_looks_at_one_plate_are_one_track():
 
 
 @pytest.mark.parametrize("interval_ms", [200, 1000, 2000])
-def test_a_time_lapse_makes_one_track_of_one_plate(interval_ms):
+def test_time_lapse_plate_is_one_track(interval_ms):
     """Frames further apart than the time-out: a plate that is in each of them has not gone."""
     frames = {interval_ms * i: [sighting("7ABC123", 400, interval_ms * i)] for i in range(4)}
     (track,) = play(Tracker(TrackerConfig(max_ms=60_000)), frames)
     assert (track.n_sightings, track.n_agreeing) == (4, 4)
 
 
-def test_in_a_time_lapse_a_plate_that_misses_a_frame_has_gone():
+def test_time_lapse_track_closes_after_a_frame_without_the_plate():
     frames = {0: [sighting("7ABC123", 400, 0)], 1000: [], 2000: [], 3000: [sighting("7ABC123", 400, 3000)]}
     assert len(play(Tracker(), frames)) == 2
 
 
-def test_one_look_is_marked():
+def test_single_frame_track_is_marked():
     """Fewer than two agreeing looks is a single look."""
     (track,) = play(Tracker(), {0: [sighting("7ABC123", 400, 0)]})
     assert track.single_frame
@@ -81,12 +81,12 @@ def test_two_plates_of_one_frame_are_never_merged():
 
 @given(st.integers(-30, 30))
 def test_a_different_plate_at_the_same_place_is_another_track(offset):
-    """A car takes the place of another between two frames: place alone never joins."""
+    """A car is at the position of another in the next frame: position alone does not join."""
     frames = {0: [sighting("7ABC123", 400, 0)], 200: [sighting("HJK4821", 400 + offset, 200)]}
     assert sorted(t.plate.text for t in play(Tracker(), frames)) == ["7ABC123", "HJK4821"]
 
 
-def test_a_plate_that_leaves_and_another_that_comes_are_two_tracks():
+def test_plate_after_another_is_a_new_track():
     """After the time-out the track is closed, and reported with the next frame."""
     tracker = Tracker(TrackerConfig(lost_ms=500))
     tracker.update(0, [sighting("7ABC123", 400, 0)])
@@ -95,8 +95,8 @@ def test_a_plate_that_leaves_and_another_that_comes_are_two_tracks():
     assert track.plate.text == "7ABC123"
 
 
-def test_a_misread_look_joins_and_is_outvoted():
-    """One wrong character in one look costs an agreeing look, not the text."""
+def test_misread_frame_joins_the_track_and_is_outvoted():
+    """One wrong character in one frame costs an agreeing frame, not the text."""
     frames = {
         0: [sighting("7ABC123", 400, 0)],
         200: [sighting("7A8C123", 405, 200, confidence=0.4)],
@@ -106,8 +106,8 @@ def test_a_misread_look_joins_and_is_outvoted():
     assert (track.plate.text, track.n_sightings, track.n_agreeing) == ("7ABC123", 3, 2)
 
 
-def test_the_picture_kept_shows_the_voted_text():
-    """The best sighting is the largest and surest of those whose own text equals the vote."""
+def test_kept_picture_shows_the_fused_text():
+    """The best sighting is the largest and most confident of those whose own text equals the fused text."""
     frames = {
         0: [sighting("7ABC123", 400, 0, seq=1)],
         200: [sighting("7A8C123", 402, 200, width=99, confidence=0.89, seq=2)],
@@ -118,7 +118,7 @@ def test_the_picture_kept_shows_the_voted_text():
     assert track.best.frame.seq == 3
 
 
-def test_a_track_is_closed_in_time_even_when_the_plate_stays():
+def test_track_closes_after_the_maximum_time():
     """Waiting behind a car at the lights must not hold its read back."""
     tracker = Tracker(TrackerConfig(max_ms=2000))
     closed = []
@@ -127,7 +127,7 @@ def test_a_track_is_closed_in_time_even_when_the_plate_stays():
     assert len(closed) == 2
 
 
-def test_texts_not_worth_a_read_are_counted():
+def test_unreadable_tracks_are_counted():
     """Nothing vanishes: an unreadable track shows in the counts."""
     tracker = Tracker()
     unsure, short = sighting("7ABC123", 400, 0, confidence=0.1), sighting("7A", 700, 0)
@@ -156,7 +156,7 @@ def test_every_sighting_ends_in_exactly_one_track(script):
 
 
 def test_the_second_agreeing_frame_confirms_a_track_and_the_final_one_has_the_same_id():
-    """An alert need not wait until the plate has gone."""
+    """An alert need not wait for the end of the track."""
     tracker = Tracker()
     assert tracker.update(0, [sighting("7ABC123", 400, 0)]) == TrackerOutput()
     output = tracker.update(200 * MS, [sighting("7ABC123", 404, 200)])
@@ -198,8 +198,8 @@ def test_agreeing_frames_below_the_confidence_of_a_read_confirm_nothing():
 
 
 @pytest.mark.parametrize(("text", "confidence"), [("7ABC123", 0.05), ("AB", 0.95), ("CALL9375855", 0.95)])
-def test_what_can_never_be_a_read_is_fused_once_not_in_every_frame(text, confidence, monkeypatch):
-    """A sign behind which the vehicle waits must not cost time in every frame."""
+def test_hopeless_track_is_not_fused_in_every_frame(text, confidence, monkeypatch):
+    """A sign in front of a waiting vehicle must not cost time in every frame."""
     fused = []
     monkeypatch.setattr(tracker_module, "fuse_predictions", lambda p: fused.append(len(p)) or fuse_predictions(p))
     frames = {200 * i: [sighting(text, 400, 200 * i, confidence=confidence)] for i in range(20)}
@@ -216,7 +216,7 @@ def test_the_final_text_may_correct_the_confirmed_one():
     assert final.confirmed == confirmed.plate
 
 
-def test_a_confirmed_track_that_becomes_doubtful_is_counted_as_withdrawn():
+def test_withdrawn_tracks_are_counted():
     """Two frames agreed, then every frame says something else: no read, and not without a count."""
     texts = ["7ABC123", "7ABC123", *(f"7A{c}C1{c}3" for c in "DEFGHJKLMNPRSTUV")]
     frames = {200 * i: [sighting(text, 400, 200 * i, confidence=0.6)] for i, text in enumerate(texts)}
@@ -227,7 +227,7 @@ def test_a_confirmed_track_that_becomes_doubtful_is_counted_as_withdrawn():
     assert tracker.counts.unreadable >= 1
 
 
-def test_trackers_that_share_their_ids_never_give_one_twice():
+def test_trackers_with_shared_ids_use_each_id_once():
     """A pipeline may be built again for the same camera: camera and id together still stand for one pass."""
     ids = itertools.count(7)
     seen = [play(Tracker(ids=ids), {0: [sighting("7ABC123", 400, 0)]})[0].track_id for _ in range(3)]
@@ -242,7 +242,7 @@ SIGHTINGS = st.tuples(
 
 
 @given(st.lists(st.tuples(st.integers(1, 900), st.lists(SIGHTINGS, max_size=3)), max_size=25))
-def test_every_confirmed_track_is_closed_or_withdrawn_and_each_comes_once(script):
+def test_every_confirmed_track_is_closed_or_withdrawn_once(script):
     """Over any sequence of frames; ``play_both`` asserts that confirmed comes before closed."""
     tracker, frames, t_ms = Tracker(TrackerConfig(max_ms=3000)), {}, 0
     for gap_ms, seen in script:
@@ -261,8 +261,8 @@ def test_every_confirmed_track_is_closed_or_withdrawn_and_each_comes_once(script
 
 
 @given(st.text("AB1", max_size=6), st.text("AB1", max_size=6))
-def test_likeness_is_symmetric_and_bounded(a, b):
-    """A measure worth the name."""
+def test_text_similarity_is_symmetric_and_bounded(a, b):
+    """Properties of the measure."""
     assert text_similarity(a, b) == text_similarity(b, a)
     assert 0.0 <= text_similarity(a, b) <= 1.0
     assert (text_similarity(a, b) == 1.0) == (a == b and a != "")

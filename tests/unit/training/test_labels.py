@@ -1,4 +1,4 @@
-"""Labels of the crops: which table wins, what is left out, and merging what a person typed into them."""
+"""Labels of the crops: precedence of the tables, omissions, and merging of typed corrections."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def by_image(folder: Path, extra: Path | None = None) -> dict[str, tuple[str, fl
     return {label.image: (label.text, label.weight, label.kind) for label in read_labels(folder, extra)}
 
 
-def test_what_people_read_wins_over_machine_labels(folder):
+def test_human_labels_override_machine_labels(folder):
     assert by_image(folder) == {
         "a.jpg": ("BC123", 1.0, PLATE),
         "b.jpg": ("T001", 1.0, PLATE),  # letter O is written as 0 in this set
@@ -69,7 +69,7 @@ def test_what_people_read_wins_over_machine_labels(folder):
     }
 
 
-def test_labels_of_a_bundle_fill_only_what_nobody_labelled(folder):
+def test_machine_labels_fill_only_unlabelled_crops(folder):
     write_table(folder / "more.csv", ("image", "text", "weight"), ("a.jpg", "X", "0.6"), ("f.jpg", "FGH45", "0.6"))
     labels = by_image(folder, folder / "more.csv")
     assert labels["a.jpg"] == ("BC123", 1.0, PLATE)
@@ -98,7 +98,7 @@ def test_finds_of_one_photograph_stay_on_one_side(tmp_path):
     assert {True, False} == set().union(*sides.values())
 
 
-def test_typed_rows_reach_the_labels_they_mean(folder):
+def test_typed_rows_update_their_labels(folder):
     rows = [
         typed("a.jpg", "BC123", "BC123", "stacked"),
         typed("c.jpg", "B1CDE", "8icde"),
@@ -121,7 +121,7 @@ def test_typed_rows_reach_the_labels_they_mean(folder):
 
 
 @pytest.mark.parametrize(("text", "kind"), [("AB-12", ""), ("", "stacked"), ("AB12", "sideways")])
-def test_what_may_not_be_typed_names_its_crop(text, kind):
+def test_invalid_typed_row_names_its_crop(text, kind):
     with pytest.raises(ValueError, match=r"d\.jpg"):
         judged([typed("d.jpg", "", text, kind)], {"d.jpg": ""})
 

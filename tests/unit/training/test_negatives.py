@@ -19,7 +19,7 @@ LABEL = (100.0, 100.0, 200.0, 150.0)
         ((100.0, 300.0, 200.0, 350.0), True),
     ],
 )
-def test_only_finds_well_away_from_labels_count(box, away):
+def test_only_detections_away_from_labels_are_negatives(box, away):
     assert away_from(box, [(0.0, 0.0, 10.0, 5.0), LABEL]) is away
 
 

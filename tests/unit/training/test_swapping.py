@@ -42,7 +42,7 @@ def test_every_character_has_its_box(light_on_dark):
     assert 0.05 < ink.mean() < 0.5
 
 
-def test_a_label_of_another_length_takes_no_part():
+def test_label_of_another_length_is_not_swapped():
     assert lettered(plate("HX3R2E"), "HX3R2", 0) is None
 
 
@@ -58,5 +58,5 @@ def test_the_picture_shows_the_new_text():
         assert others > np.abs(new.rgb.astype(int) - plate(new.text)).mean()
 
 
-def test_other_inks_lend_nothing():
+def test_characters_of_other_colours_are_not_swapped():
     assert swapped(np.random.default_rng(1), known("HX3R2E"), [known("KNT4ZA", ink=(200, 40, 40))]) is None

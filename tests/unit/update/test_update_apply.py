@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from agent.runtime.config import AgentConfig, load_config
-from cli.update import app, held, take
+from cli.update import app, fetched_update, take
 from protocol.errors import UpdateError
 from tests.conftest import ROOT
 from tests.update_builder import NOW_S, WHEEL, PowerCutError, Unit
@@ -186,7 +186,7 @@ def test_altered_or_truncated_payload_leaves_nothing(unit, at):
         del data[-1]
     else:
         data[-1 if at == "middle" else data.index(b"newnew")] ^= 1
-    with pytest.raises(UpdateError, match=r"altered|cut short"):
+    with pytest.raises(UpdateError, match=r"altered|truncated"):
         unit.apply(bytes(data))
     assert unit.releases.current == 0
     assert not leftovers(unit)
@@ -356,21 +356,21 @@ def test_inbox_links_are_not_followed(tmp_path):
     folder.mkdir()
     inbox = folder / "inbox.lprup"
     inbox.write_bytes(b"some update")
-    with held(inbox) as file:
+    with fetched_update(inbox) as file:
         assert file.read() == b"some update"
     assert not inbox.exists(), "looked at, gone"
     (tmp_path / "secret").write_text("root's")
     inbox.symlink_to(tmp_path / "secret")
-    with pytest.raises(UpdateError), held(inbox):
+    with pytest.raises(UpdateError), fetched_update(inbox):
         pass
     assert (tmp_path / "secret").exists()
     assert not inbox.is_symlink()
     os.mkfifo(inbox)
-    with pytest.raises(UpdateError, match="no file"), held(inbox):
+    with pytest.raises(UpdateError, match="no file"), fetched_update(inbox):
         pass
     inbox.write_bytes(b"x")
     (tmp_path / "elsewhere").symlink_to(folder)
-    with pytest.raises(UpdateError), held(tmp_path / "elsewhere" / "inbox.lprup"):
+    with pytest.raises(UpdateError), fetched_update(tmp_path / "elsewhere" / "inbox.lprup"):
         pass
     assert inbox.exists()
 

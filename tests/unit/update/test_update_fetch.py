@@ -53,7 +53,7 @@ class Side:
     def offered(self, payload: bytes) -> None:
         self.transfers.offered("update", payload)
 
-    def wish(self, *, metered: bool = False) -> int | None:
+    def request(self, *, metered: bool = False) -> int | None:
         """The offset asked for, sent at once."""
         self.now_ns += S
         payload = self.transfers.next_request(self.now_ns, metered=metered)
@@ -68,7 +68,7 @@ class Side:
 
     def fetch_all(self) -> None:
         for _ in range(200):
-            offset = self.wish()
+            offset = self.request()
             if offset is not None:
                 self.give(offset)
             elif self.fetcher.state is TransferState.HANDED:
@@ -87,7 +87,7 @@ def side(tmp_path):
 
 
 def test_offer_is_fetched_into_inbox(side):
-    assert side.wish() is None, "nothing was offered"
+    assert side.request() is None, "nothing was offered"
     side.offered(offer())
     side.fetch_all()
     assert side.inbox == FILE
@@ -96,14 +96,14 @@ def test_offer_is_fetched_into_inbox(side):
 
 def test_one_request_at_a_time_repeated_without_answer(side):
     side.offered(offer())
-    assert side.wish() == 0
-    assert side.wish() is None
+    assert side.request() == 0
+    assert side.request() is None
     side.now_ns += 20 * S
-    assert side.wish() == 0, "after a time-out"
+    assert side.request() == 0, "after a time-out"
     side.transfers.link_went()
-    assert side.wish() == 0, "a new connection asks at once"
+    assert side.request() == 0, "a new connection asks at once"
     side.give(0)
-    assert side.wish() == PART
+    assert side.request() == PART
 
 
 @pytest.mark.slow
@@ -113,7 +113,7 @@ def test_fetch_completes_despite_loss_duplicates_and_restarts(tmp_path_factory, 
     side = Side(tmp_path_factory.mktemp("fetch"))
     side.offered(offer())
     for event in events:
-        offset = side.wish()
+        offset = side.request()
         if event == "restart":
             side.restart()
             side.offered(offer())
@@ -134,34 +134,34 @@ def test_fetch_completes_despite_loss_duplicates_and_restarts(tmp_path_factory, 
 def test_fetch_resumes_after_restart(side):
     side.offered(offer())
     for _ in range(5):
-        side.give(side.wish())
+        side.give(side.request())
     side.restart()
     side.offered(offer())
-    offsets = [side.wish(), side.wish()]
+    offsets = [side.request(), side.request()]
     assert offsets == [None, 5 * PART], "first what is here is hashed, then the rest is asked for"
 
 
 def test_damaged_file_is_refetched_with_limit(side):
     side.offered(offer())
     for _ in range(3):
-        while (offset := side.wish()) is not None:
+        while (offset := side.request()) is not None:
             side.give(offset, data=b"x" * len(FILE[offset : offset + PART]))
     assert side.fetcher.counts.damaged == 3
     assert side.inbox is None
-    assert all(side.wish() is None for _ in range(30))
+    assert all(side.request() is None for _ in range(30))
     assert list(side.folder.iterdir()) == []
 
 
 def test_metered_link_fetches_small_files_only(side):
     side.offered(offer())
-    assert side.wish(metered=True) is None
+    assert side.request(metered=True) is None
     assert side.fetcher.state is TransferState.WAITING
-    assert side.wish() == 0, "the car is home"
+    assert side.request() == 0, "the car is home"
     side.offered(offer(size_bytes=60_000))
-    assert side.wish(metered=True) == 0
+    assert side.request(metered=True) == 0
     side.restart(free_only=False)
     side.offered(offer())
-    assert side.wish(metered=True) == 0
+    assert side.request(metered=True) == 0
 
 
 def test_fetched_update_is_not_refetched_unless_reoffered(side):
@@ -170,7 +170,7 @@ def test_fetched_update_is_not_refetched_unless_reoffered(side):
     (side.folder / INBOX.name).unlink()  # root has looked, and refused
     side.restart()
     side.offered(offer())
-    assert all(side.wish() is None for _ in range(30))
+    assert all(side.request() is None for _ in range(30))
     side.offered(offer(attempt=1))
     side.fetch_all()
     assert side.inbox == FILE
@@ -179,37 +179,37 @@ def test_fetched_update_is_not_refetched_unless_reoffered(side):
 def test_update_known_to_be_refused_is_not_fetched(side):
     side.unit.commit(side.unit.update(42, config="[log]\nlevel = 'debug'\n"))
     side.offered(offer())
-    assert side.wish() is None
+    assert side.request() is None
     side.unit.apply(side.unit.update(43, config="[log]\nlevel = 'debug'\n"))
     side.offered(offer(release=44))
-    assert side.wish() is None
+    assert side.request() is None
     assert side.fetcher.state is TransferState.WAITING, "for the release on trial"
     side.unit.releases.fail("not well")
     side.now_ns += 10 * S
-    assert side.wish() == 0
+    assert side.request() == 0
     side.offered(offer(release=43))
-    assert side.wish() is None, "rolled back here"
+    assert side.request() is None, "rolled back here"
 
 
 def test_newer_offer_replaces_and_withdrawal_deletes(side):
     side.offered(offer())
-    side.give(side.wish())
+    side.give(side.request())
     side.offered(offer(release=43, sha256=bytes(32)))
-    assert side.wish() == 0
+    assert side.request() == 0
     assert list(side.folder.iterdir()) == []
     assert not side.give(0), "bytes of the offer before"
     side.offered(b"")
-    assert side.wish() is None
+    assert side.request() is None
 
 
 def test_write_error_is_counted_and_retried(side):
     side.offered(offer())
-    offset = side.wish()
+    offset = side.request()
     side.folder.parent.mkdir()
     side.folder.touch()  # no folder can be made here
     side.give(offset)
     assert side.fetcher.counts.unwritten == 1
-    assert side.wish() is None
+    assert side.request() is None
     side.folder.unlink()
     side.now_ns += 70 * S
     side.fetch_all()
@@ -227,48 +227,50 @@ def test_report_state_of_offered_update(side):
     table = UpdateTable(home=unit.home, confirm=unit.folder / "confirmed", quiet_s=3600)
     desk = UpdateReporter(table, unit.folder / "state", side.fetcher)
 
-    def news(*, again=False):
+    def report(*, again=False):
         side.now_ns += 10 * S
         desk.step(HealthSample(1, (1,), late=False, link_up=True), 0, side.now_ns)
-        payload = desk.news("unit-07", bytes(16), bytes(32), again=again)
+        payload = desk.report("unit-07", bytes(16), bytes(32), again=again)
         if payload is None:
             return None
         report = decode(payload, UpdateReport)
         return report.running, report.release, report.state.value, report.reason
 
-    assert news() == (0, 0, "idle", "")
-    assert news() is None, "nothing new"
-    assert news(again=True) == (0, 0, "idle", "")
+    assert report() == (0, 0, "idle", "")
+    assert report() is None, "nothing new"
+    assert report(again=True) == (0, 0, "idle", "")
     data = unit.update(42, config="[log]\nlevel = 'debug'\n")
     sha256 = hashlib.sha256(data).digest()
     side.offered(offer(sha256=sha256, size_bytes=len(data)))
-    offset = side.wish()
-    assert news() == (0, 42, "fetching", "")
+    offset = side.request()
+    assert report() == (0, 42, "fetching", "")
     side.give(offset, data=data, sha256=sha256)
-    assert side.wish() is None
-    assert news() == (0, 42, "handed", "")
+    assert side.request() is None
+    assert report() == (0, 42, "handed", "")
     (side.folder / INBOX.name).unlink()
     unit.apply(data)
-    assert news() == (0, 42, "trial", "")
+    assert report() == (0, 42, "trial", "")
     unit.releases.fail("not healthy in time")
-    assert news() == (0, 42, "rolled_back", "not healthy in time")
+    assert report() == (0, 42, "rolled_back", "not healthy in time")
 
 
 def test_offer_larger_than_any_update_is_refused(side):
     """Nobody has signed the offer: the largest number that the wire takes must not fill the disk."""
     side.offered(offer())
-    side.give(side.wish())
+    side.give(side.request())
     side.offered(offer(size_bytes=2**62))
-    assert all(side.wish() is None for _ in range(30))
+    assert all(side.request() is None for _ in range(30))
     side.give(0)
     assert list(side.folder.iterdir()) == []
     assert (side.fetcher.state, side.fetcher.counts.too_large) == (TransferState.REFUSED, 1)
     table = UpdateTable(home=side.unit.home, confirm=side.folder / "confirmed")
-    payload = UpdateReporter(table, side.folder.parent, side.fetcher).news("u", bytes(16), bytes(32), again=False)
+    payload = UpdateReporter(table, side.folder.parent, side.fetcher).report(
+        "u", bytes(16), bytes(32), again=False
+    )
     report = decode(payload, UpdateReport)
     assert (report.release, report.state.value) == (42, "refused")
     side.offered(offer(size_bytes=MAX_UPDATE_BYTES))
-    assert side.wish() == 0, "as large as updates are made"
+    assert side.request() == 0, "as large as updates are made"
 
 
 def test_reserve_for_records_is_kept_free(side):
@@ -276,14 +278,14 @@ def test_reserve_for_records_is_kept_free(side):
     free = {"bytes": 500_000}
     side.restart(min_free_bytes=450_000, room=lambda _: free["bytes"])
     side.offered(offer())
-    assert side.wish() is None
+    assert side.request() is None
     assert side.fetcher.state is TransferState.WAITING
     free["bytes"] = 450_000 + len(FILE)
     side.now_ns += 10 * S
-    side.give(side.wish())
+    side.give(side.request())
     free["bytes"] -= PART + 1
     side.now_ns += 10 * S
-    assert side.wish() is None
+    assert side.request() is None
     assert side.fetcher.fetched == PART
     free["bytes"] += 1
     side.now_ns += 10 * S

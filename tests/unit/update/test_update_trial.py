@@ -21,7 +21,7 @@ def well(second: int, **changes) -> HealthSample:
 
 
 def run(watch: TrialWatch, looks: list[HealthSample]) -> list[bool]:
-    return [watch.step(signs, START + second * S) for second, signs in enumerate(looks)]
+    return [watch.step(sample, START + second * S) for second, sample in enumerate(looks)]
 
 
 def test_healthy_after_required_time():
@@ -136,5 +136,5 @@ def test_without_releases_nothing_happens(tmp_path):
     nobody = UpdateReporter(UpdateTable(home=tmp_path / "none"), tmp_path / "state")
     assert not nobody.step(well(0), 0, START)
     assert set(nobody.gauges().values()) | set(nobody.counters().values()) == {0}
-    assert nobody.news("unit-07", bytes(16), bytes(32), again=True) is None
+    assert nobody.report("unit-07", bytes(16), bytes(32), again=True) is None
     assert not (tmp_path / "state").exists()

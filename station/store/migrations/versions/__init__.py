@@ -1,1 +1,1 @@
-"""One script a version."""
+"""One script per version."""
