@@ -108,6 +108,7 @@ class UplinkComponent(Component):
     def stop(self) -> None:
         """Join the thread.  Raises ThreadStuckError; the thread's connection to the outbox then stays open."""
         self._supervisor.stop(self.name, timeout_s=_STOP_S)
+        self._mail.close()
         self._waiting.close()
 
     def _on_link(self, up: bool, reason: str) -> None:
@@ -135,7 +136,8 @@ class UplinkComponent(Component):
 
     def counters(self) -> Mapping[str, int]:
         """As :class:`Source` says."""
-        return {f"uplink.{name}": value for name, value in asdict(self._uplink.counts).items()}
+        counted = {f"uplink.{name}": value for name, value in asdict(self._uplink.counts).items()}
+        return counted | {"uplink.dropped": self._mail.dropped}
 
     def gauges(self) -> Mapping[str, int]:
         """As :class:`Source` says."""

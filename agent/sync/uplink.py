@@ -413,6 +413,7 @@ class Uplink:
         if receipt.records or receipt.pictures:
             self._timeout_s = self._config.receipt_timeout_s
             self._last_receipt_ns = t_mono_ns
+            self._link.confirm()
             self._pauses_in_a_row = self._refused_in_a_row = 0
         for seq, _ in receipt.records:
             self._records.done(seq)
