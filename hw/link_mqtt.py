@@ -36,6 +36,8 @@ _BRIEF_S = 5.0
 _SUSPICIOUS = 3
 """Brief connections in a row before the reason names another client with the same id; MQTT 3.1.1 does not say."""
 _OLD_BROKER = "MQTT 3.1.1: the broker does not speak MQTT 5, so that it does not say why it refuses a message"
+_FIRST_WORD_S = 5.0
+"""Until MQTT 5 has worked once: a broker of 3.1.1 may say nothing at all to it, as amqtt does."""
 _NO_TOKEN = -1
 """Token of a message without acknowledgement (QoS 0)."""
 
@@ -56,6 +58,7 @@ class LinkMqtt:
         self._brief_s = brief_s
         self._confirmed = False
         self._brief_in_a_row = 0
+        self._has_five_worked = False
         self._falls_back = False
         """The next connection is made with MQTT 3.1.1 though 5 is configured."""
         if self._options.tls is not None:
@@ -138,7 +141,7 @@ class LinkMqtt:
         self._confirmed = False
         try:
             connection = MqttConnection(
-                replace(self._options, is_mqtt5=False) if falls_back else self._options,
+                self._options_for(falls_back=falls_back),
                 on_up=flights.come_up,
                 on_message=self._received,
                 on_acked=flights.acked,
@@ -160,10 +163,18 @@ class LinkMqtt:
                 self._connection = None
             connection.close()
         if not falls_back and self._options.is_mqtt5 and not self._closed.is_set():
+            self._has_five_worked |= connection.was_up
             self._falls_back = connection.is_version_refused or connection.is_hung_up_on
             if self._falls_back:
                 return LinkDown(f"{connection.reason}; MQTT 3.1.1 is tried")
         return self._judge(connection)
+
+    def _options_for(self, *, falls_back: bool) -> MqttOptions:
+        if falls_back:
+            return replace(self._options, is_mqtt5=False)
+        if self._has_five_worked or not self._options.is_mqtt5:
+            return self._options
+        return replace(self._options, first_word_timeout_s=_FIRST_WORD_S)
 
     def _judge(self, connection: MqttConnection) -> LinkDown:
         """Decide how soon the next connection may come, and why this one ended."""

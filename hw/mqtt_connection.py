@@ -64,6 +64,8 @@ class MqttOptions:
     keepalive_s: int = KEEPALIVE_S
     connect_timeout_s: float = CONNECT_TIMEOUT_S
     """Timeout of the network connection, and again of the broker's answer."""
+    first_word_timeout_s: float | None = None
+    """Timeout of the first byte of that answer, if shorter."""
     session_expiry_s: int = 0
     """How long the broker keeps the session after a disconnect (MQTT 5)."""
     keeps_session: bool = True
@@ -140,7 +142,7 @@ class MqttConnection:
         self._is_leaving = False
         self._settled = threading.Event()
         """Set once it is up, or has ended."""
-        self._silent_after_s = 0.0
+        self._opened_s = 0.0
         self._max_in_flight = options.max_in_flight
         self._max_packet_bytes: int | None = None
         self.ended = threading.Event()
@@ -153,7 +155,7 @@ class MqttConnection:
         self.is_taken_over = False
         """True when the broker ended it because another client came with the same id."""
         self.is_hung_up_on = False
-        """True when the broker accepted it and ended it without a word: perhaps because of the MQTT version."""
+        """True when the broker accepted it and said nothing: perhaps because of the MQTT version."""
         self._is_version_refused = False
         self._is_open = False
         self._up_since_s: float | None = None
@@ -181,19 +183,28 @@ class MqttConnection:
             self._lose(f"{options.host}:{options.port}: {error}")
             return False
         self._is_open = True
-        self._silent_after_s = time.monotonic() + options.connect_timeout_s
+        self._opened_s = time.monotonic()
         self._client.loop_start()
         return True
 
     def wait_until_up(self) -> None:
         """Wait until the connection is up or has ended; disconnect from a broker that does not answer."""
-        self._settled.wait(max(0.0, self._silent_after_s - time.monotonic()))
+        self._settled.wait(max(0.0, self._silent_until_s() - time.monotonic()))
+        self._settled.wait(max(0.0, self._silent_until_s() - time.monotonic()))
         self.end_if_silent()
+
+    def _silent_until_s(self) -> float:
+        options = self._options
+        first_s = options.first_word_timeout_s
+        if first_s is None or self._client.has_heard:
+            return self._opened_s + options.connect_timeout_s
+        return self._opened_s + min(first_s, options.connect_timeout_s)
 
     def end_if_silent(self) -> None:
         """Disconnect from a broker that accepted the connection and has not answered in time."""
-        if not self._settled.is_set() and time.monotonic() >= self._silent_after_s:
-            self._fail(f"the broker has not answered for {self._options.connect_timeout_s:g} s")
+        if not self._settled.is_set() and time.monotonic() >= self._silent_until_s():
+            self.is_hung_up_on = not self._client.has_heard
+            self._fail(f"the broker has not answered for {time.monotonic() - self._opened_s:.3g} s")
 
     def end_if_stalled(self) -> None:
         """Disconnect from a broker that has acknowledged nothing for too long; to be called every now and then."""
