@@ -38,6 +38,8 @@ _SUSPICIOUS = 3
 _OLD_BROKER = "MQTT 3.1.1: the broker does not speak MQTT 5, so that it does not say why it refuses a message"
 _FIRST_WORD_S = 5.0
 """Until MQTT 5 has worked once: a broker of 3.1.1 may say nothing at all to it, as amqtt does."""
+FALLBACK = "; MQTT 3.1.1 is tried"
+"""End of the reason when the next connection is made in the older version."""
 _NO_TOKEN = -1
 """Token of a message without acknowledgement (QoS 0)."""
 
@@ -166,7 +168,7 @@ class LinkMqtt:
             self._has_five_worked |= connection.was_up
             self._falls_back = connection.is_version_refused or connection.is_hung_up_on
             if self._falls_back:
-                return LinkDown(f"{connection.reason}; MQTT 3.1.1 is tried")
+                return LinkDown(connection.reason + FALLBACK)
         return self._judge(connection)
 
     def _options_for(self, *, falls_back: bool) -> MqttOptions:
