@@ -85,8 +85,8 @@ def main() -> None:
     table = Table("plates with three sightings or more", f"{len(wanted)}")
     table.add_row("read right in at least one frame", f"{100 * len(wanted & set(counts)) / len(wanted):.1f} %")
     table.add_row("sightings read right", f"{100 * sightings_right:.1f} %")
-    table.add_row("one fused read right", f"{100 * len(wanted & voted) / len(wanted):.1f} %")
-    table.add_row("fused reads that are no plate of the ride", f"{len(voted - set(truth))} of {len(voted)}")
+    table.add_row("one fused read right", f"{100 * len(wanted & fused) / len(wanted):.1f} %")
+    table.add_row("fused reads that are no plate of the ride", f"{len(fused - set(truth))} of {len(fused)}")
     Console().print(table)
 
 

@@ -63,6 +63,9 @@ class LinkAbsent:
     ) -> None:
         """No events."""
 
+    def confirm(self) -> None:
+        """See the port."""
+
     def publish(self, topic: str, payload: bytes, *, token: int, retain: bool = False, qos: int = 1) -> None:
         """Raise LinkDownError."""
         del topic, payload, token, retain, qos

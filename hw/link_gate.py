@@ -34,6 +34,12 @@ class LinkGate:
         if self._is_open:
             self._start_inner()
 
+    def confirm(self) -> None:
+        """See the port."""
+        inner = self._inner
+        if inner is not None:
+            inner.confirm()
+
     def publish(self, topic: str, payload: bytes, *, token: int, retain: bool = False, qos: int = 1) -> None:
         """See the port."""
         inner = self._inner

@@ -14,7 +14,7 @@ import structlog
 
 from hw.backoff import Backoff
 from hw.mqtt_client import explain
-from hw.mqtt_connection import MqttConnection, MqttOptions, TlsFiles, is_refusal, tls_context
+from hw.mqtt_connection import ACK_TIMEOUT_S, MqttConnection, MqttOptions, TlsFiles, is_refusal, tls_context
 from hw.ports import Acked, HwConfigError, LinkDown, LinkDownError, LinkUp, Received, Refused
 
 if TYPE_CHECKING:
@@ -28,6 +28,18 @@ if TYPE_CHECKING:
 
 _LOG = structlog.get_logger(__name__)
 _MIN_WAIT_S, _MAX_WAIT_S = 0.5, 60.0
+_WATCH_S = 1.0
+_STEADY_S = 60.0
+"""A connection that lasted so long was of use, whatever came over it."""
+_BRIEF_S = 5.0
+"""One that lasted less was of none, even with a receipt: two clients with one id end each other's."""
+_SUSPICIOUS = 3
+"""Brief connections in a row before the reason names another client with the same id; MQTT 3.1.1 does not say."""
+_OLD_BROKER = "MQTT 3.1.1: the broker does not speak MQTT 5, so that it does not say why it refuses a message"
+_FIRST_WORD_S = 5.0
+"""Until MQTT 5 has worked once: a broker of 3.1.1 may say nothing at all to it, as amqtt does."""
+FALLBACK = "; MQTT 3.1.1 is tried"
+"""End of the reason when the next connection is made in the older version."""
 _NO_TOKEN = -1
 """Token of a message without acknowledgement (QoS 0)."""
 
@@ -35,9 +47,22 @@ _NO_TOKEN = -1
 class LinkMqtt:
     """A link that reconnects until it is closed."""
 
-    def __init__(self, config: MqttLinkConfig, *, backoff: Backoff | None = None) -> None:
+    def __init__(
+        self,
+        config: MqttLinkConfig,
+        *,
+        backoff: Backoff | None = None,
+        brief_s: float = _BRIEF_S,
+        ack_timeout_s: float = ACK_TIMEOUT_S,
+    ) -> None:
         """Raises HwConfigError if the password or a certificate cannot be read."""
-        self._options = _options(config)
+        self._options = replace(_options(config), ack_timeout_s=ack_timeout_s)
+        self._brief_s = brief_s
+        self._confirmed = False
+        self._brief_in_a_row = 0
+        self._has_five_worked = False
+        self._falls_back = False
+        """The next connection is made with MQTT 3.1.1 though 5 is configured."""
         if self._options.tls is not None:
             tls_context(self._options.tls)
         self._backoff = backoff or Backoff(_MIN_WAIT_S, _MAX_WAIT_S)
@@ -77,6 +102,10 @@ class LinkMqtt:
             raise
         flights.sent(mid, token, qos)
 
+    def confirm(self) -> None:
+        """See the port."""
+        self._confirmed = True
+
     def close(self) -> None:
         """See the port."""
         self._closed.set()
@@ -109,10 +138,12 @@ class LinkMqtt:
         Certificates are read for each connection: a renewed one is used from the next on, and one that cannot be read
         just now, because somebody is renewing it, is an outage like any other.
         """
-        flights = _Flights(self._options.max_in_flight, self._emit)
+        falls_back, self._falls_back = self._falls_back, False
+        flights = _Flights(self._options.max_in_flight, self._emit, _OLD_BROKER if falls_back else "")
+        self._confirmed = False
         try:
             connection = MqttConnection(
-                self._options,
+                self._options_for(falls_back=falls_back),
                 on_up=flights.come_up,
                 on_message=self._received,
                 on_acked=flights.acked,
@@ -127,15 +158,40 @@ class LinkMqtt:
                 if self._closed.is_set():
                     connection.end()
                 connection.wait_until_up()
-                connection.ended.wait()
+                while not connection.ended.wait(_WATCH_S):
+                    connection.end_if_stalled()
         finally:
             with self._lock:
                 self._connection = None
             connection.close()
+        if not falls_back and self._options.is_mqtt5 and not self._closed.is_set():
+            self._has_five_worked |= connection.was_up
+            self._falls_back = connection.is_version_refused or connection.is_hung_up_on
+            if self._falls_back:
+                return LinkDown(connection.reason + FALLBACK)
+        return self._judge(connection)
+
+    def _options_for(self, *, falls_back: bool) -> MqttOptions:
+        if falls_back:
+            return replace(self._options, is_mqtt5=False)
+        if self._has_five_worked or not self._options.is_mqtt5:
+            return self._options
+        return replace(self._options, first_word_timeout_s=_FIRST_WORD_S)
+
+    def _judge(self, connection: MqttConnection) -> LinkDown:
+        """Decide how soon the next connection may come, and why this one ended."""
+        lasted_s = connection.lasted_s
+        is_brief = lasted_s < self._brief_s
         # A broker that sends the same nonsense at each connection must not be asked at the highest rate.
-        if connection.was_up and not connection.is_fault:
+        is_ended_well = connection.was_up and not connection.is_fault and not connection.is_taken_over
+        if is_ended_well and (lasted_s >= _STEADY_S or (self._confirmed and not is_brief)):
             self._backoff.reset()
-        return LinkDown(connection.reason, connection.is_fault)
+        self._brief_in_a_row = self._brief_in_a_row + 1 if connection.was_up and is_brief else 0
+        reason = connection.reason
+        if self._brief_in_a_row >= _SUSPICIOUS and not (connection.is_fault or connection.is_taken_over):
+            reason += f"; {self._brief_in_a_row} times in a row, perhaps another client uses this client's id, "
+            reason += self._options.client_id
+        return LinkDown(reason, connection.is_fault)
 
     def _received(self, message: MqttMessage) -> None:
         self._emit(Received(message.topic, message.payload))
@@ -148,8 +204,9 @@ class LinkMqtt:
 class _Flights:
     """The messages in flight on one connection, by token.  Any thread may call."""
 
-    def __init__(self, window: int, emit: Callable[[LinkEvent], None]) -> None:
+    def __init__(self, window: int, emit: Callable[[LinkEvent], None], note: str = "") -> None:
         self._window = window
+        self._note = note
         self._emit = emit
         self._lock = threading.Lock()
         self._in_flight = 0
@@ -161,7 +218,7 @@ class _Flights:
     def come_up(self, max_in_flight: int, max_packet_bytes: int | None) -> None:
         """The connection is up, with the broker's own limits."""
         self._window = max_in_flight
-        self._emit(LinkUp(max_in_flight, max_packet_bytes))
+        self._emit(LinkUp(max_in_flight, max_packet_bytes, self._note))
 
     def reserve(self, qos: int) -> None:
         """Take a slot in the window; raises LinkDownError if it is full."""

@@ -67,6 +67,9 @@ class LinkSim:
             if self._is_up:
                 self._post(LinkUp(self._window))
 
+    def confirm(self) -> None:
+        """See the port."""
+
     def publish(self, topic: str, payload: bytes, *, token: int, retain: bool = False, qos: int = 1) -> None:
         """See the port."""
         with self._lock:

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from paho.mqtt.client import Client, MQTTMessage
-from paho.mqtt.enums import MQTTErrorCode
+from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
+
+from hw.ports import HwError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,8 +22,20 @@ if TYPE_CHECKING:
     from paho.mqtt.client import DisconnectFlags
     from paho.mqtt.reasoncodes import ReasonCode
 
+MAX_PACKET_BYTES = 128 * 1024
+"""Largest packet that is read: twice the largest message of the wire format."""
 _PROTOCOL_ERROR = 0x82
+_CONNACK, _PUBLISH, _TYPE, _QOS_2 = 0x20, 0x30, 0xF0, 0x04
+_CONNACK_311_BYTES = 2
+"""Length of a CONNACK of MQTT 3.1.1; with the properties of MQTT 5 it is longer (OASIS MQTT 5.0, 3.2)."""
+_MAX_UNSENT = 4096
+"""Packets of ours that a broker may leave unread while it sends more."""
+_READ_BYTES = 64 * 1024
 _MAX_TOLD = 120
+
+
+class PacketRefusedError(HwError):
+    """The broker sent what a client must not have to bear; the connection ends."""
 
 
 class WatchedClient(Client):
@@ -29,6 +43,47 @@ class WatchedClient(Client):
 
     on_network_end: Callable[[str | None], None] | None = None
     """Called last in the network thread, with what was raised there, or None when nothing was."""
+    has_heard = False
+    """True once the broker has sent anything."""
+    is_broker_old = False
+    """True when the broker answered in MQTT 3.1.1."""
+
+    @property
+    def unacknowledged(self) -> int:
+        """Our messages that the broker has not acknowledged."""
+        return len(self._out_messages)
+
+    def ping_at_least_every(self, keepalive_s: int) -> None:
+        """Hold on to our own keep-alive where the broker asks for none, or a longer one: silence must show.
+
+        The broker's is a maximum; pings may come more often (OASIS MQTT 5.0, 3.1.2.10).
+        """
+        if not 0 < self._keepalive <= keepalive_s:
+            self._keepalive = keepalive_s
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        """As paho's, which asks for the rest of a packet at once and allocates that much, whatever the broker says."""
+        if bufsize > MAX_PACKET_BYTES:
+            raise PacketRefusedError(f"a packet of {bufsize} bytes; at most {MAX_PACKET_BYTES} are accepted")
+        data: bytes = super()._sock_recv(min(bufsize, _READ_BYTES))
+        self.has_heard = self.has_heard or bool(data)
+        return data
+
+    def _packet_handle(self) -> MQTTErrorCode:
+        """As paho's, after a look at what it would answer to, or keep, without a limit."""
+        head = self._in_packet["command"]
+        if head & _TYPE == _PUBLISH and head & _QOS_2:
+            raise PacketRefusedError("a message of QoS 2; only QoS 0 and 1 are subscribed to")
+        if len(self._out_packet) > _MAX_UNSENT:
+            raise PacketRefusedError("the broker sends and does not read")
+        if (
+            head & _TYPE == _CONNACK
+            and self._protocol == MQTTProtocolVersion.MQTTv5
+            and len(self._in_packet["packet"]) == _CONNACK_311_BYTES
+        ):
+            self.is_broker_old = True
+            raise PacketRefusedError("the broker does not speak MQTT 5")
+        return super()._packet_handle()
 
     def loop_forever(self, timeout: float = 1.0, retry_first_connection: bool = False) -> MQTTErrorCode:
         """As paho's, which its network thread runs; what is raised there ends the connection instead of the thread."""
@@ -78,6 +133,8 @@ def is_protocol_error(flags: DisconnectFlags, code: ReasonCode) -> bool:
 
 def explain(error: BaseException) -> str:
     """What was raised and where, short; without values beyond the error's own text."""
+    if isinstance(error, PacketRefusedError):
+        return str(error)
     frames = traceback.extract_tb(error.__traceback__)
     where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     return f"{type(error).__name__}{where}: {error!s:.{_MAX_TOLD}}"

@@ -18,7 +18,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from hw.config import CONNECT_TIMEOUT_S, KEEPALIVE_S, MAX_IN_FLIGHT
-from hw.mqtt_client import WatchedClient, is_protocol_error, topic_of
+from hw.mqtt_client import MAX_PACKET_BYTES, WatchedClient, is_protocol_error, topic_of
 from hw.ports import HwConfigError, LinkDownError
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from hw.ports import Will
 
 _FAILURE = 0x80
+_UNSUPPORTED_VERSION = 0x84
+_TAKEN_OVER = 0x8E
+ACK_TIMEOUT_S = 3.0 * KEEPALIVE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,8 @@ class MqttOptions:
     keepalive_s: int = KEEPALIVE_S
     connect_timeout_s: float = CONNECT_TIMEOUT_S
     """Timeout of the network connection, and again of the broker's answer."""
+    first_word_timeout_s: float | None = None
+    """Timeout of the first byte of that answer, if shorter."""
     session_expiry_s: int = 0
     """How long the broker keeps the session after a disconnect (MQTT 5)."""
     keeps_session: bool = True
@@ -69,8 +74,10 @@ class MqttOptions:
     """Maximum number of our messages without acknowledgement."""
     max_queued: int = MAX_IN_FLIGHT
     """Maximum number of our messages queued after those."""
-    receive_maximum: int | None = None
-    """Maximum number of unacknowledged messages from the broker (MQTT 5); None for MQTT's default."""
+    receive_maximum: int = MAX_IN_FLIGHT
+    """Maximum number of unacknowledged messages from the broker (MQTT 5)."""
+    ack_timeout_s: float = ACK_TIMEOUT_S
+    """How long the broker may acknowledge nothing while messages wait for it."""
     subscriptions: tuple[str, ...] = ()
     """Filters, ``$share/GROUP/...`` among them where several clients share the work (MQTT 5)."""
     manual_ack: bool = False
@@ -135,7 +142,7 @@ class MqttConnection:
         self._is_leaving = False
         self._settled = threading.Event()
         """Set once it is up, or has ended."""
-        self._silent_after_s = 0.0
+        self._opened_s = 0.0
         self._max_in_flight = options.max_in_flight
         self._max_packet_bytes: int | None = None
         self.ended = threading.Event()
@@ -145,6 +152,14 @@ class MqttConnection:
         self.is_fault = False
         """True when it was given up for what the broker had sent, or for a defect of ours."""
         self.was_up = False
+        self.is_taken_over = False
+        """True when the broker ended it because another client came with the same id."""
+        self.is_hung_up_on = False
+        """True when the broker accepted it and said nothing: perhaps because of the MQTT version."""
+        self._is_version_refused = False
+        self._is_open = False
+        self._up_since_s: float | None = None
+        self._progress_s = 0.0
         self._client = self._make_client()
 
     @property
@@ -160,26 +175,54 @@ class MqttConnection:
             asked["clean_start"] = self._forget_session
             asked["properties"] = properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
             properties.SessionExpiryInterval = options.session_expiry_s
-            if options.receive_maximum is not None:
-                properties.ReceiveMaximum = options.receive_maximum
+            properties.ReceiveMaximum = options.receive_maximum
+            properties.MaximumPacketSize = MAX_PACKET_BYTES
         try:
             self._client.connect(**asked)
         except (OSError, ValueError) as error:
             self._lose(f"{options.host}:{options.port}: {error}")
             return False
-        self._silent_after_s = time.monotonic() + options.connect_timeout_s
+        self._is_open = True
+        self._opened_s = time.monotonic()
         self._client.loop_start()
         return True
 
     def wait_until_up(self) -> None:
         """Wait until the connection is up or has ended; disconnect from a broker that does not answer."""
-        self._settled.wait(max(0.0, self._silent_after_s - time.monotonic()))
+        self._settled.wait(max(0.0, self._silent_until_s() - time.monotonic()))
+        self._settled.wait(max(0.0, self._silent_until_s() - time.monotonic()))
         self.end_if_silent()
+
+    def _silent_until_s(self) -> float:
+        options = self._options
+        first_s = options.first_word_timeout_s
+        if first_s is None or self._client.has_heard:
+            return self._opened_s + options.connect_timeout_s
+        return self._opened_s + min(first_s, options.connect_timeout_s)
 
     def end_if_silent(self) -> None:
         """Disconnect from a broker that accepted the connection and has not answered in time."""
-        if not self._settled.is_set() and time.monotonic() >= self._silent_after_s:
-            self._fail(f"the broker has not answered for {self._options.connect_timeout_s:g} s")
+        if not self._settled.is_set() and time.monotonic() >= self._silent_until_s():
+            self.is_hung_up_on = not self._client.has_heard
+            self._fail(f"the broker has not answered for {time.monotonic() - self._opened_s:.3g} s")
+
+    def end_if_stalled(self) -> None:
+        """Disconnect from a broker that has acknowledged nothing for too long; to be called every now and then."""
+        now_s = time.monotonic()
+        if not self._up or not self._client.unacknowledged:
+            self._progress_s = now_s
+        elif now_s - self._progress_s >= self._options.ack_timeout_s:
+            self._fail(f"the broker has acknowledged nothing for {self._options.ack_timeout_s:g} s")
+
+    @property
+    def lasted_s(self) -> float:
+        """Seconds since it came up; 0 if it never did."""
+        return 0.0 if self._up_since_s is None else time.monotonic() - self._up_since_s
+
+    @property
+    def is_version_refused(self) -> bool:
+        """True when the broker said that it does not speak MQTT 5."""
+        return self._is_version_refused or self._client.is_broker_old
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> int:
         """Send once, without waiting; return the message id.
@@ -245,7 +288,9 @@ class MqttConnection:
         return client
 
     def _connected(self, client: Client, _: Any, __: Any, code: ReasonCode, properties: Properties | None) -> None:
+        self._client.ping_at_least_every(self._options.keepalive_s)
         if code.is_failure:
+            self._is_version_refused = code.value == _UNSUPPORTED_VERSION
             self._fail(f"refused by the broker: {code}")
             return
         self._max_in_flight = min(self._max_in_flight, getattr(properties, "ReceiveMaximum", self._max_in_flight))
@@ -270,6 +315,7 @@ class MqttConnection:
             if self.reason:
                 return
             self._up = self.was_up = True
+            self._up_since_s = self._progress_s = time.monotonic()
         self._settled.set()
         self._on_up(self._max_in_flight, self._max_packet_bytes)
 
@@ -277,10 +323,15 @@ class MqttConnection:
         self._on_message(MqttMessage(topic_of(message), bytes(message.payload), message.mid, message.qos))
 
     def _published(self, _: Client, __: Any, mid: int, code: ReasonCode, ___: Any) -> None:
+        self._progress_s = time.monotonic()
         if self._on_acked is not None:
             self._on_acked(mid, code)
 
     def _disconnected(self, _: Client, __: Any, flags: DisconnectFlags, code: ReasonCode, ____: Any) -> None:
+        if flags.is_disconnect_packet_from_server and code.value == _TAKEN_OVER:
+            self.is_taken_over = True
+            self._lose(f"another client uses this client's id, {self._options.client_id}")
+            return
         self._lose(f"connection lost: {code}", is_fault=is_protocol_error(flags, code))
 
     def _network_ended(self, fault: str | None) -> None:
@@ -298,6 +349,8 @@ class MqttConnection:
 
     def _lose(self, reason: str, *, is_fault: bool = False) -> None:
         """The connection has ended."""
+        with self._lock:
+            self.is_hung_up_on |= self._is_open and not self._client.has_heard and not self._is_leaving
         self._note(reason, is_fault=is_fault)
         self._end()
 

@@ -155,6 +155,8 @@ class LinkUp:
     """The peer's limit on unacknowledged messages (MQTT 5 Receive Maximum), or our own."""
     max_packet_bytes: int | None = None
     """Maximum packet size of the peer, if it states one."""
+    note: str = ""
+    """What a person should know of the connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +280,12 @@ class Link(Protocol):
         """Send once.  QoS 1 yields Acked or Refused with ``token``.  Any thread may call.
 
         Raises LinkDownError if nothing was sent.
+        """
+
+    def confirm(self) -> None:
+        """Say that the connection is of use, because a receipt came: the next reconnect may be a quick one.
+
+        Any thread may call.
         """
 
     def close(self) -> None:

@@ -36,6 +36,9 @@ _WINDOW = MAX_IN_FLIGHT
 """Maximum number of unacknowledged messages from the broker (MQTT 5), and of receipts in flight."""
 _WAITING = 2048
 """Maximum number of messages waiting for the disk; not reached with a broker that respects the window."""
+_WAITING_BYTES = 32 * 2**20
+_STEADY_S = 60.0
+"""A connection that lasted so long was of use even if no unit had anything to say."""
 _MIN_WAIT_S, _MAX_WAIT_S = 0.5, 30.0
 _POLL_S = 0.1
 _OFFERS_S = 2.0
@@ -123,6 +126,7 @@ class StationService:
     def _connect(self) -> str:
         """Run one connection; return why it ended.  A certificate being renewed is an outage like others."""
         arrivals = _Arrivals()
+        messages = self.counts.messages
         try:
             connection = MqttConnection(
                 _options(self._address, self._client_id),
@@ -139,7 +143,9 @@ class StationService:
         self._is_session_suspect = connection.is_fault
         self.counts.link_faults += connection.is_fault
         # A broker that sends the same invalid packet at each connection must not be reconnected at the highest rate.
-        if connection.was_up and not connection.is_fault:
+        # A handshake alone is no success: two stations with one name would end each other's connection for ever.
+        was_useful = self.counts.messages > messages or connection.lasted_s >= _STEADY_S
+        if was_useful and not connection.is_fault and not connection.is_taken_over:
             self._backoff.reset()
         return connection.reason
 
@@ -156,6 +162,7 @@ class StationService:
         while not connection.ended.is_set() and not self._closing.is_set():
             self._take(connection, arrivals.next_group(_GROUP, _POLL_S))
             connection.end_if_silent()
+            connection.end_if_stalled()
             if connection.is_up and time.monotonic() >= due_s:
                 due_s = time.monotonic() + _OFFERS_S
                 self._offer(connection, retained)
@@ -201,14 +208,27 @@ class _Arrivals:
 
     def __init__(self) -> None:
         self._messages: queue.Queue[MqttMessage] = queue.Queue(_WAITING)
+        self._lock = threading.Lock()
+        self._bytes = 0
         self.overrun = 0
 
     def add(self, message: MqttMessage) -> None:
-        """Keep a message; above the limit it is neither kept nor acknowledged."""
+        """Keep a message; above a limit it is neither kept nor acknowledged."""
+        size = len(message.payload)
+        with self._lock:
+            if self._bytes + size > _WAITING_BYTES:
+                self.overrun += 1
+                return
+            self._bytes += size
         try:
             self._messages.put_nowait(message)
         except queue.Full:
             self.overrun += 1
+            self._taken(size)
+
+    def _taken(self, size: int) -> None:
+        with self._lock:
+            self._bytes -= size
 
     def next_group(self, limit: int, wait_s: float) -> list[MqttMessage]:
         """Wait for a message, then take all others: the next group collects during a commit."""
@@ -219,6 +239,7 @@ class _Arrivals:
                 group.append(self._messages.get_nowait())
         except queue.Empty:
             pass
+        self._taken(sum(len(message.payload) for message in group))
         return group
 
 

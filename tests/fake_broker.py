@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 PATIENCE_S = 30
 TOPIC = b"lpr/1/unit-07/dn/receipt"
 _VARINT_MORE = 0x80
+_MQTT_5 = 5
 
 
 def packet(head: int, body: bytes) -> bytes:
@@ -41,7 +42,7 @@ class Broker:
         """Wait for a connection and its CONNECT; raises TimeoutError when nobody comes."""
         sock = self._socket.accept()[0]
         self._accepted.append(sock)
-        return Peer(sock, five=self.five)
+        return Peer(sock)
 
     def welcome(self) -> Peer:
         """Let the next client in, up to its subscription."""
@@ -67,13 +68,14 @@ class Broker:
 class Peer:
     """One connection from the broker's side."""
 
-    def __init__(self, sock: socket.socket, *, five: bool) -> None:
+    def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
         self._socket.settimeout(PATIENCE_S)
-        self._nothing = b"\x00" if five else b""
         head, self.connect = self.read()
         """The body of the client's CONNECT."""
         assert head == 0x10, "the first packet is a CONNECT"
+        # It answers in the version that it is spoken to.
+        self._nothing = b"\x00" if self.connect[6] == _MQTT_5 else b""
         self.is_clean = bool(self.connect[7] & 0x02)
         """True when the client asked for the broker to forget its session."""
 

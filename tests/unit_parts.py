@@ -31,6 +31,9 @@ class Heard:
         self.on_event = on_event
         on_event(LinkUp(16, None))
 
+    def confirm(self) -> None:
+        """See the port."""
+
     def publish(self, topic, payload, *, token, retain=False, qos=1) -> None:
         if topic.endswith("/st"):
             status = decode(payload, Status)

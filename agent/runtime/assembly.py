@@ -108,7 +108,13 @@ def assemble(
     panel = PanelController(
         hardware.panel, cameras, commit, uplink, min_free_bytes=config.outbox.min_free_mib * _MEBI
     )
-    status = StatusReporter(uplink_queue, ignition, panel, unit=shared.unit, boot_id=shared.boot_id, models=models)
+    status = StatusReporter(
+        *(uplink_queue, ignition, panel),
+        unit=shared.unit,
+        boot_id=shared.boot_id,
+        models=models,
+        undelivered=lambda: uplink.undelivered,
+    )
     agent = AgentState(status, panel, cameras, commit, uplink, shared.unit, shared.boot_id, models)
     feed = Feed(build_feed_server(config.feed, clock), agent, supervisor, clock)
     link = LinkComponent(hardware.link, uplink_queue, heard_by_unit(shared.unit), status.will())

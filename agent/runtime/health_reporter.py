@@ -69,5 +69,7 @@ class HealthReporter(Component):
             seq_high=stats.next_seq - 1,
         )
         self._uplink_queue.health(payload)
-        self._notifier.status(f"{stats.appended} reads, {stats.reads} waiting, link {'up' if up else 'down'}")
+        undelivered = self._uplink.undelivered
+        link = f"link {'up' if up else 'down'}" + (f", nothing receipted: {undelivered}" if undelivered else "")
+        self._notifier.status(f"{stats.appended} reads, {stats.reads} waiting, {link}")
         _LOG.info("health", appended=stats.appended, waiting=stats.reads, link_up=up, rss=vitals.rss_bytes)

@@ -25,6 +25,8 @@ class Condition:
     view_clear: bool
     fix: Fix | None
     link_up: bool
+    delivering: bool = True
+    """False when nothing was receipted for minutes though something waits."""
 
 
 def is_fresh(fix: Fix | None, t_mono_ns: int) -> bool:
@@ -44,4 +46,4 @@ def lamp_for(now: Condition, t_mono_ns: int) -> Lamp:
         return Lamp.VIEW
     if not is_fresh(now.fix, t_mono_ns):
         return Lamp.NO_FIX
-    return Lamp.RECORDING if now.link_up else Lamp.NO_UPLINK
+    return Lamp.RECORDING if now.link_up and now.delivering else Lamp.NO_UPLINK

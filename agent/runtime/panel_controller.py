@@ -92,6 +92,7 @@ class PanelController(Component):
             view_clear=all(camera.view.is_clear for camera in self._cameras),
             fix=self._commit.last_fix,
             link_up=self._uplink.is_up,
+            delivering=not self._uplink.undelivered,
         )
 
     def _disk_is_bad(self, tick: Tick) -> bool:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections import deque
 from typing import TYPE_CHECKING
+
+from hw.ports import Received
 
 if TYPE_CHECKING:
     from agent.buffer import Command
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 
 _ROUND_S = 0.1
 _DRAIN_MAX = 512
+_UPLINK_MAX = 64
 
 
 class ReadQueue:
@@ -76,39 +80,86 @@ class ReadQueue:
 class UplinkQueue:
     """The uplink thread's queue: events of the link, payloads to send, and plain wake-ups.
 
-    Unbounded, because the window bounds the link's events and the rest comes once a minute.
+    Messages from the broker are bounded in number and bytes: if the queue is full, the link's thread waits up to
+    ``patience_s`` and then drops the message.  Nothing is lost by that, because the station answers again.  All other
+    items are bounded by the window, or arrive once a minute.
     """
 
-    def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[LinkEvent | tuple[str, bytes] | None] = queue.SimpleQueue()
+    def __init__(self, *, max_messages: int = 1024, max_bytes: int = 8 * 2**20, patience_s: float = 1.0) -> None:
+        self._max_messages = max_messages
+        self._max_bytes = max_bytes
+        self._patience_s = patience_s
+        self._changed = threading.Condition()
+        self._items: deque[LinkEvent | tuple[str, bytes]] = deque()
+        self._messages = 0
+        self._bytes = 0
+        self._woken = False
+        self._closed = False
+        self._dropped = 0
+
+    @property
+    def dropped(self) -> int:
+        """Messages of the broker that were dropped."""
+        return self._dropped
 
     def event(self, event: LinkEvent) -> None:
         """Put an event of the link; any thread."""
-        self._queue.put(event)
+        if not isinstance(event, Received):
+            self._put(event)
+            return
+        size = len(event.payload)
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._closed or self._has_room(size), self._patience_s):
+                self._dropped += 1
+                return
+            if not self._closed:
+                self._messages += 1
+                self._bytes += size
+                self._items.append(event)
+                self._changed.notify_all()
+
+    def _has_room(self, size: int) -> bool:
+        return self._messages < self._max_messages and self._bytes + size <= self._max_bytes
 
     def health(self, payload: bytes) -> None:
         """Put a health message; any thread."""
-        self._queue.put(("health", payload))
+        self._put(("health", payload))
 
     def status(self, payload: bytes) -> None:
         """Put a status message; any thread."""
-        self._queue.put(("status", payload))
+        self._put(("status", payload))
 
     def report(self, payload: bytes) -> None:
         """Put a report on updates; any thread."""
-        self._queue.put(("report", payload))
+        self._put(("report", payload))
 
     def wake(self) -> None:
         """Wake the uplink: a new record waits; any thread."""
-        self._queue.put(None)
+        with self._changed:
+            self._woken = True
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Stop taking: threads that wait for room continue."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _put(self, item: LinkEvent | tuple[str, bytes]) -> None:
+        with self._changed:
+            if not self._closed:
+                self._items.append(item)
+                self._changed.notify_all()
 
     def take(self) -> list[LinkEvent | tuple[str, bytes]]:
-        """Wait briefly; return all messages."""
-        came = []
-        try:
-            came.append(self._queue.get(timeout=_ROUND_S))
-            while True:
-                came.append(self._queue.get_nowait())
-        except queue.Empty:
-            pass
-        return [item for item in came if item is not None]
+        """Wait a moment; return what came, so much that the uplink's thread still beats in between."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._items or self._woken, _ROUND_S)
+            self._woken = False
+            came = [self._items.popleft() for _ in range(min(len(self._items), _UPLINK_MAX))]
+            for item in came:
+                if isinstance(item, Received):
+                    self._messages -= 1
+                    self._bytes -= len(item.payload)
+            self._changed.notify_all()
+        return came

@@ -15,10 +15,14 @@ from protocol.wire.enums import UnitState
 from protocol.wire.topics import Channel, build
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from agent.runtime.component import Tick
     from agent.runtime.panel_controller import PanelController
     from agent.runtime.power import Ignition
     from agent.runtime.queues import UplinkQueue
+
+_MAX_CAUSE = 200
 
 
 class StatusReporter(Component):
@@ -35,7 +39,10 @@ class StatusReporter(Component):
         unit: str,
         boot_id: bytes,
         models: tuple[str, ...],
+        undelivered: Callable[[], str] = lambda: "",
     ) -> None:
+        """``undelivered`` returns why nothing is receipted; empty if deliveries work."""
+        self._undelivered = undelivered
         self._uplink_queue = uplink_queue
         self._ignition = ignition
         self._panel = panel
@@ -69,7 +76,8 @@ class StatusReporter(Component):
         if self._ignition.phase is not Phase.DRIVING:
             return UnitState.DYING, "ignition off"
         if self._panel.lamp in HEALTHY_LAMPS:
-            return UnitState.ONLINE, ""
+            cause = self._undelivered()
+            return (UnitState.DEGRADED, f"not delivered: {_plain(cause)}") if cause else (UnitState.ONLINE, "")
         return UnitState.DEGRADED, self._panel.lamp.value
 
     def _payload(self, state: UnitState, reason: str) -> bytes:
@@ -83,3 +91,8 @@ class StatusReporter(Component):
                 models=self._models,
             )
         )
+
+
+def _plain(text: str) -> str:
+    """Shorten to what a status may hold, without control characters, which the reason of a broker may have."""
+    return "".join(char if char.isprintable() else " " for char in text)[:_MAX_CAUSE]

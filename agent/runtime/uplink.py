@@ -25,6 +25,8 @@ _LOG = structlog.get_logger(__name__)
 _STUCK_PAUSE_S = 0.5
 _DEADLINE_S = 10.0
 _STOP_S = 5.0
+_UNDELIVERED_S = 300.0
+"""So long nothing may be receipted while something waits before it is said."""
 
 
 def uplink_loop(
@@ -90,6 +92,7 @@ class UplinkComponent(Component):
         self._unmetered = unmetered_interfaces
         self._listeners: list[Callable[[bool, str], None]] = []
         self._up = False
+        self._told = ""
 
     def subscribe(self, listener: Callable[[bool, str], None]) -> None:
         """Call ``listener`` with up and reason when the link changes, in the uplink's thread; before the start only."""
@@ -101,13 +104,21 @@ class UplinkComponent(Component):
         self._supervisor.spawn(self.name, loop, deadline_s=_DEADLINE_S)
 
     def watch(self, tick: Tick) -> None:
-        """Set whether the current link is metered; an unknown one is."""
+        """Set whether the current link is metered (an unknown one is); log when deliveries stop and resume."""
         interface = tick.vitals.default_interface
         self._uplink.set_metered(metered=interface is None or not interface.startswith(self._unmetered))
+        cause = self.undelivered
+        if cause != self._told:
+            self._told = cause
+            if cause:
+                _LOG.warning("not_delivered", reason=self._uplink.delivery.sentence)
+            else:
+                _LOG.info("delivered_again")
 
     def stop(self) -> None:
         """Join the thread.  Raises ThreadStuckError; the thread's connection to the outbox then stays open."""
         self._supervisor.stop(self.name, timeout_s=_STOP_S)
+        self._uplink_queue.close()
         self._waiting.close()
 
     def _on_link(self, up: bool, reason: str) -> None:
@@ -129,18 +140,26 @@ class UplinkComponent(Component):
         return self._up
 
     @property
+    def undelivered(self) -> str:
+        """Why nothing is receipted; empty as long as something is, or nothing waits, or only for minutes."""
+        delivery = self._uplink.delivery
+        return delivery.cause if delivery.undelivered_s >= _UNDELIVERED_S else ""
+
+    @property
     def metered(self) -> bool:
         """True while the link is metered or unknown."""
         return self._uplink.metered
 
     def counters(self) -> Mapping[str, int]:
         """See :class:`Source`."""
-        return {f"uplink.{name}": value for name, value in asdict(self._uplink.counts).items()}
+        counted = {f"uplink.{name}": value for name, value in asdict(self._uplink.counts).items()}
+        return counted | {"uplink.dropped": self._uplink_queue.dropped}
 
     def gauges(self) -> Mapping[str, int]:
         """See :class:`Source`."""
         return {
             "uplink.up": int(self._uplink.is_up),
+            "uplink.undelivered_s": round(self._uplink.delivery.undelivered_s),
             "uplink.unreceipted": self._uplink.unreceipted,
             "uplink.metered": int(self._uplink.metered),
             "uplink.pictures_wait_for_budget": int(self._uplink.pictures_held_back),

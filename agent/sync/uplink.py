@@ -7,12 +7,13 @@ again when the link is back or the receipt is overdue; the station ignores dupli
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from agent.buffer.rows import Command, PictureQuarantined, PictureStored, Quarantined, Receipted
 from agent.sync.congestion import CongestionWindow
 from agent.sync.counts import UplinkCounts
+from agent.sync.delivery import Delivery, Signs, why_undelivered
 from agent.sync.metering import Meter, MeteringConfig
 from agent.sync.pictures import PictureSender
 from agent.sync.records import RecordSender
@@ -37,6 +38,7 @@ MQTT 5.0, section 3.4.2.1).  Only the station can have a record quarantined; one
 _MAX_REFUSED_IN_A_ROW = 8
 """Records refused without a receipt in between, after which everything pauses."""
 _SKIPPED_AT_ONCE = 64
+_LOOK_NS = _NS_PER_S
 _LOST_TWICE, _LOST_OFTEN = 2, 3
 _PACKET_OVERHEAD_BYTES = 256
 """Bytes of topic, packet id and properties of a publish."""
@@ -92,6 +94,7 @@ class Uplink:
         self._downloads = downloads
         self._link = link
         self._commands = commands
+        self._waiting = waiting
         self._config = config or UplinkConfig()
         self._counts = UplinkCounts()
         self._meter = Meter(self._config.metering)
@@ -110,6 +113,10 @@ class Uplink:
         self._resume_ns: int | None = None
         """Nothing is sent before this instant: the station or the broker requested a pause."""
         self._last_receipt_ns = 0
+        self._signs = Signs(is_up=False)
+        self._delivery = Delivery()
+        self._undelivered_since_ns: int | None = None
+        self._looked_ns: int | None = None
         self._pauses_in_a_row = 0
         self._refused_in_a_row = 0
         self._careful = 0
@@ -147,6 +154,11 @@ class Uplink:
         return self._records.unreceipted
 
     @property
+    def delivery(self) -> Delivery:
+        """Whether what waits is receipted, and why not; as of the last second.  Any thread may ask."""
+        return self._delivery
+
+    @property
     def metered(self) -> bool:
         """True while the link is metered or unknown."""
         return self._meter.metered
@@ -182,6 +194,7 @@ class Uplink:
             case LinkUp(max_in_flight, max_packet_bytes):
                 self._forget_flights()
                 self._up = True
+                self._signs = replace(self._signs, has_been_up=True)
                 self._room = max(1, min(max_in_flight, self._config.window))
                 self._max_packet_bytes = max_packet_bytes
                 self._too_large.clear()
@@ -190,7 +203,8 @@ class Uplink:
                 self._status_due = self._status is not None
                 self._report_due = self._report is not None
                 self._counts.link_ups += 1
-            case LinkDown(_, is_fault):
+            case LinkDown(reason, is_fault):
+                self._signs = replace(self._signs, down_reason=reason, was_fault=is_fault)
                 self._counts.link_faults += is_fault
                 # The port allows two of these events for one outage.
                 self._counts.link_downs += self._up
@@ -206,14 +220,17 @@ class Uplink:
                     self._pictures.passed()
                 if flight is not None and flight.seq is not None:
                     self._lost.pop(flight.seq, None)
+                    self._signs = replace(self._signs, acked=self._signs.acked + 1)
                 self._blocked = False
-            case Refused(token, code, _):
+            case Refused(token, code, reason):
+                self._signs = replace(self._signs, refusal_code=code, refusal=reason)
                 self._refused(token, code, t_mono_ns)
             case Received(topic, payload):
                 self._receive(topic, payload, t_mono_ns)
 
     def pump(self, t_mono_ns: int) -> int:
         """Publish as much as the window allows, records before pictures; return the number of messages."""
+        self._look_at_delivery(t_mono_ns)
         if not self._up:
             return 0
         self._look_for_overdue(t_mono_ns)
@@ -226,6 +243,20 @@ class Uplink:
         while self._may_send and self._send_next(t_mono_ns):
             sent += 1
         return sent
+
+    def _look_at_delivery(self, t_mono_ns: int) -> None:
+        if self._looked_ns is not None and t_mono_ns - self._looked_ns < _LOOK_NS:
+            return
+        self._looked_ns = t_mono_ns
+        if not self._waiting.priorities():
+            self._undelivered_since_ns = None
+            self._delivery = Delivery()
+            return
+        if self._undelivered_since_ns is None:
+            self._undelivered_since_ns = t_mono_ns
+        signs = replace(self._signs, is_up=self._up, too_large=len(self._too_large), held=self._records.held)
+        undelivered_s = (t_mono_ns - self._undelivered_since_ns) / _NS_PER_S
+        self._delivery = Delivery(undelivered_s, why_undelivered(signs))
 
     def _send_rest(self, t_mono_ns: int) -> bool:
         """What is sent only after records."""
@@ -381,6 +412,7 @@ class Uplink:
             return
         if not self._is_believed(payload):
             self._counts.forged += 1
+            self._signs = replace(self._signs, forged=self._signs.forged + 1)
             return
         match message:
             case Receipt():
@@ -413,6 +445,10 @@ class Uplink:
         if receipt.records or receipt.pictures:
             self._timeout_s = self._config.receipt_timeout_s
             self._last_receipt_ns = t_mono_ns
+            self._undelivered_since_ns = None
+            self._looked_ns = None
+            self._signs = Signs(is_up=self._up, has_been_up=True)
+            self._link.confirm()
             self._pauses_in_a_row = self._refused_in_a_row = 0
         for seq, _ in receipt.records:
             self._records.done(seq)
@@ -425,6 +461,7 @@ class Uplink:
 
     def _take_nack(self, nack: Nack, t_mono_ns: int) -> None:
         self._counts.nacks += 1
+        self._signs = replace(self._signs, nack=nack.code.value)
         if nack.retry:
             self._pause_and_rewind(t_mono_ns)
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import queue
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,14 +20,17 @@ from agent.recognise.interpreter import choose_runtime
 from agent.recognise.models_folder import default_models_folder
 from agent.runtime.config import AgentConfig, load_config
 from agent.runtime.stages import build_sealer, load_receipt_keys
+from agent.sync.uplink import Uplink, UplinkConfig
 from cli.diagnostics.certificates import days_left, warning
 from cli.diagnostics.receiver import amount, described, listen, sentences, why_no_fix
 from cli.diagnostics.step import Mark, Step
 from hw.bauds import BAUDS, PATIENCE_S
 from hw.clock import NS_PER_S, RealClock
+from hw.link_mqtt import FALLBACK
 from hw.open import open_board, open_cameras, open_gnss, open_link, open_panel
 from hw.ports import HwError, LinkDown, LinkUp
 from protocol.errors import PatrolError
+from protocol.wire.topics import Channel, build
 from updater.release_state import RELEASE_KEY, State, linked, read_state
 
 if TYPE_CHECKING:
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.buffer import OutboxStats
-    from hw.ports import LinkEvent
+    from hw.ports import Link, LinkEvent
 
 _FRAME_TIMEOUT_S = 5.0
 _GNSS_PATIENCE_S = (len(BAUDS) + 1) * PATIENCE_S
@@ -43,6 +46,7 @@ _GNSS_PATIENCE_S = (len(BAUDS) + 1) * PATIENCE_S
 _GNSS_LISTEN_S = 5.0
 """Time for a fix after the first sentence."""
 _LINK_TIMEOUT_S = 8.0
+_RECEIPT_TIMEOUT_S = 10.0
 _LINK_HINT = "check network, [hw.link], and whether the certificate was revoked"
 _SALVAGE_HINT = (
     "restart the agent (`systemctl restart patrol-lpr`): it salvages readable records and announces the rest"
@@ -276,13 +280,52 @@ def _link(config: AgentConfig) -> Step:
     events: queue.SimpleQueue[LinkEvent] = queue.SimpleQueue()
     link = open_link(config.hw.link)
     try:
-        link.start(events.put, subscribe=(), will=None)
-        event = events.get(timeout=_LINK_TIMEOUT_S)
+        link.start(events.put, subscribe=(build(config.unit, Channel.RECEIPT),), will=None)
+        event = _first_answer(events)
+        if isinstance(event, LinkUp):
+            return _delivery(config, link, events, event)
     except queue.Empty:
         return Step("broker", Mark.FAIL, f"no connection within {_LINK_TIMEOUT_S:g} s: {_LINK_HINT}")
     finally:
         link.close()
-    if isinstance(event, LinkUp):
-        return Step("broker", Mark.OK, f"connected, window {event.max_in_flight}")
     reason = event.reason if isinstance(event, LinkDown) else str(event)
     return Step("broker", Mark.FAIL, f"{reason}: {_LINK_HINT}")
+
+
+def _first_answer(events: queue.SimpleQueue[LinkEvent]) -> LinkEvent:
+    """Return the first event, or the second where another version of MQTT is tried; raises queue.Empty."""
+    event = events.get(timeout=_LINK_TIMEOUT_S)
+    if isinstance(event, LinkDown) and event.reason.endswith(FALLBACK):
+        event = events.get(timeout=_LINK_TIMEOUT_S)
+    return event
+
+
+def _delivery(config: AgentConfig, link: Link, events: queue.SimpleQueue[LinkEvent], up: LinkUp) -> Step:
+    """Send a record that waits and see whether it is receipted; it stays in the outbox, the agent sends it again."""
+    connected = f"connected, window {up.max_in_flight}" + (f", {up.note}" if up.note else "")
+    path = config.state_dir / FILE_NAME
+    if not path.exists():
+        return Step("broker", Mark.OK, f"{connected}; nothing waits, so that delivery was not tried")
+    clock = RealClock()
+    with closing(OutboxReader(path)) as reader:
+        if not reader.priorities():
+            return Step("broker", Mark.OK, f"{connected}; nothing waits, so that delivery was not tried")
+        uplink = Uplink(
+            link,
+            reader,
+            lambda _: None,
+            unit=config.unit,
+            boot_id=clock.boot_id,
+            config=UplinkConfig(window=1, unreceipted=1, send_pictures=False),
+            verifier=load_receipt_keys(config),
+        )
+        uplink.handle(up, clock.mono_ns())
+        until_ns = clock.mono_ns() + round(_RECEIPT_TIMEOUT_S * NS_PER_S)
+        while clock.mono_ns() < until_ns and not uplink.counts.receipts:
+            uplink.pump(clock.mono_ns())
+            with suppress(queue.Empty):
+                uplink.handle(events.get(timeout=0.1), clock.mono_ns())
+        if uplink.counts.receipts:
+            return Step("broker", Mark.OK, f"{connected}; a record was sent and receipted")
+        cause = uplink.delivery.cause
+    return Step("broker", Mark.FAIL, f"{connected}, but nothing was receipted, because {cause}")

@@ -47,13 +47,13 @@ UNREADABLE = {
 class Unit:
     """A real link on the played broker, and what it said."""
 
-    def __init__(self, broker: Broker, on_event=None, **config) -> None:
+    def __init__(self, broker: Broker, on_event=None, *, backoff=None, brief_s=5, **config) -> None:
         self._events = queue.SimpleQueue()
         settings = MqttLinkConfig(
             kind="mqtt", host="127.0.0.1", port=broker.port, unit="unit-07",
             protocol="5" if broker.five else "3.1.1", **config,
         )  # fmt: skip
-        self.link = LinkMqtt(settings, backoff=Backoff(*HASTE))
+        self.link = LinkMqtt(settings, backoff=backoff or Backoff(*HASTE), brief_s=brief_s)
         self.link.start(on_event or self._events.put, subscribe=(RECEIPT,), will=None)
 
     def next(self):

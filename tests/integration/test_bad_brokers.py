@@ -5,16 +5,19 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import pytest
 
 from agent.sync.uplink import UplinkConfig
 from hw.config import MqttLinkConfig
 from hw.ports import LinkDown, LinkUp, Refused
+from station.broker import EmbeddedBroker
 from station.service import BrokerAddress
 from station.store import open_store
 from tests.builders import make_picture, make_read
 from tests.mosquitto import Mosquitto
+from tests.ports import free_port
 from tests.road import PATIENCE_S, UNIT, Arrival, Traveller
 from tests.station_files import stored_reads
 
@@ -186,6 +189,21 @@ def test_all_records_arrive_after_the_broker_denied_access(tmp_path, protocol):
     unit.close()
     arrival.close()
     broker.kill()
+
+
+def test_a_unit_of_mqtt_5_delivers_through_the_embedded_broker(tmp_path):
+    """The station's own broker speaks 3.1.1, and MQTT 5 is a unit's default: it falls back and says so."""
+    port = free_port()
+    with closing(EmbeddedBroker(HOST, port)) as broker:
+        broker.start()
+        arrival = Arrival(tmp_path / "station.db", BrokerAddress(HOST, port, five=False))
+        config = MqttLinkConfig(kind="mqtt", host=HOST, port=port, unit=UNIT)
+        unit = Traveller(tmp_path, config, plain_reads(5))
+        unit.run_dry()
+        assert arrival.stored() == [1, 2, 3, 4, 5]
+        assert "MQTT 3.1.1" in next(event.note for event in unit.heard if isinstance(event, LinkUp))
+        unit.close()
+        arrival.close()
 
 
 _STRUCK = """

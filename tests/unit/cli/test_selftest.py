@@ -275,6 +275,9 @@ class FakeLink:
         if self._first is not None:
             on_event(self._first)
 
+    def confirm(self) -> None:
+        """See the port."""
+
     def publish(self, topic, payload, *, token, retain=False, qos=1) -> None:
         self.sent.append((topic, retain))
         self._on_event(self._answer(token))

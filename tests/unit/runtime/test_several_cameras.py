@@ -37,6 +37,9 @@ class Heard:
     def start(self, on_event, *, subscribe, will) -> None:
         on_event(LinkUp(16, None))
 
+    def confirm(self) -> None:
+        """See the port."""
+
     def publish(self, topic, payload, *, token, retain=False, qos=1) -> None:
         if topic.endswith("/up/read"):
             body = decode_record(payload, released_registry()).body

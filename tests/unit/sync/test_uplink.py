@@ -69,6 +69,9 @@ class FakeLink:
     def start(self, on_event, *, subscribe, will):
         raise AssertionError("the uplink does not start the link")
 
+    def confirm(self) -> None:
+        """See the port."""
+
     def publish(self, topic, payload, *, token, retain=False, qos=1):
         if not self.up:
             raise LinkDownError("down")

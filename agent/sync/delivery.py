@@ -1,0 +1,97 @@
+"""Whether what waits is delivered, and why not: only a receipt is a success, a connection is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_NOT_AUTHORISED, _TOO_LARGE = 0x87, 0x95
+_PORTAL = (
+    "certificate_verify_failed",
+    "certificate verify failed",
+    "wrong_version_number",
+    "wrong version number",
+)
+_NO_ENTRY = ("not authorized", "bad user name or password", "not authorised", "banned")
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """What the uplink has seen since the last receipt."""
+
+    is_up: bool
+    down_reason: str = ""
+    """Why the last connection ended; empty if there was none."""
+    was_fault: bool = False
+    """True when it ended because of what could not be read."""
+    has_been_up: bool = False
+    refusal_code: int | None = None
+    """MQTT 5 reason code of the broker's last refusal of a record."""
+    refusal: str = ""
+    forged: int = 0
+    """Answers that no known key has signed."""
+    nack: str = ""
+    """The station's last refusal."""
+    too_large: int = 0
+    """Records that wait because they are larger than the broker takes."""
+    held: int = 0
+    """Records that are held back because they did not pass."""
+    acked: int = 0
+    """Records that the broker has acknowledged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """The state of delivery at one moment."""
+
+    undelivered_s: float = 0.0
+    """Since when something waits and nothing is receipted; 0 when nothing waits."""
+    cause: str = ""
+    """Why, as the end of a sentence; empty when nothing waits."""
+
+    @property
+    def sentence(self) -> str:
+        """For log and doctor; empty when nothing waits."""
+        minutes = int(self.undelivered_s // 60)
+        return f"nothing receipted for {minutes} minutes, because {self.cause}" if self.cause else ""
+
+
+def why_undelivered(signs: Signs) -> str:
+    """Return the most likely reason why nothing is receipted, as the end of a sentence."""
+    return _why_up(signs) if signs.is_up else _why_down(signs)
+
+
+def _why_down(signs: Signs) -> str:
+    reason, lower = signs.down_reason, signs.down_reason.lower()
+    if not reason:
+        return "there is no connection: no broker is configured, or none has answered yet"
+    if any(word in lower for word in _PORTAL):
+        return f"something else answers at the broker's address, a captive portal or another broker: {reason}"
+    if any(word in lower for word in _NO_ENTRY):
+        return f"the unit is not authorised at the broker: {reason}"
+    if signs.was_fault and not signs.has_been_up:
+        return f"what answers at the broker's address is no MQTT broker, perhaps a captive portal: {reason}"
+    if signs.held:
+        return f"the broker ends the connection at {signs.held} records, perhaps too large: {reason}"
+    return f"there is no connection to the broker: {reason}"
+
+
+def _why_up(signs: Signs) -> str:
+    """The first sign that is there, the most telling first."""
+    refused = signs.refusal_code
+    large = refused == _TOO_LARGE or signs.too_large > 0
+    found = (
+        (
+            signs.forged > 0,
+            "the keys of the station are unknown: its answers have another signature (seal.receipt_key)",
+        ),
+        (refused == _NOT_AUTHORISED, "the broker does not authorise the unit to publish (access list)"),
+        (large, f"{max(signs.too_large, signs.held, 1)} records are too large for the broker"),
+        (refused is not None, f"the broker refuses: {signs.refusal}"),
+        (signs.nack != "", f"the station refuses: {signs.nack}"),
+        (
+            signs.acked > 0,
+            "the broker accepts the records and no station answers: no station runs, or the broker drops them",
+        ),
+        (signs.held > 0, f"the broker ends the connection at {signs.held} records, perhaps too large"),
+    )
+    return next((cause for is_seen, cause in found if is_seen), "the broker acknowledges nothing")
