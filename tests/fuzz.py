@@ -121,6 +121,9 @@ def receipts() -> tuple[Callable[[bytes], None], list[bytes]]:
         def publish(self, *_: object, **__: object) -> None:
             return
 
+        def confirm(self) -> None:
+            return
+
     believed = ReceiptVerifier.of([OWN.public])
 
     def target(data: bytes) -> None:

@@ -104,7 +104,10 @@ class Unit:
     def publish(self, _topic, payload, *, token, retain=False, qos=1) -> None:
         self.sent.append(payload)
 
-    def add_sentence(self, payload: bytes) -> int:
+    def confirm(self) -> None:
+        """The link needs no confirmation."""
+
+    def receive(self, payload: bytes) -> int:
         """Return how many records and pictures are left."""
         self.uplink.handle(Received(DOWN, payload), 0)
         self.outbox.apply(self.commands)
@@ -132,18 +135,18 @@ def test_forged_receipts_and_nacks_have_no_effect(unit):
         receipt(station="s", pictures=((picture.sha256, len(picture.jpeg)),)),
     ]
     for lie in lies:
-        assert unit.add_sentence(lie) == 3
-        assert unit.add_sentence(sign_answer(OTHER, lie)) == 3
+        assert unit.receive(lie) == 3
+        assert unit.receive(sign_answer(OTHER, lie)) == 3
     assert unit.uplink.counts.forged == 10
     assert (unit.outbox.stats().quarantined, unit.uplink.counts.nacks, unit.uplink.counts.receipts) == (0, 0, 0)
-    assert unit.add_sentence(sign_answer(OWN, RECEIPT)) == 2
+    assert unit.receive(sign_answer(OWN, RECEIPT)) == 2
 
 
 def test_unit_without_receipt_key_accepts_unsigned_messages(tmp_path):
     """As documented in the threat model, and reported by doctor."""
     open_minded = Unit(tmp_path, None)
-    assert open_minded.add_sentence(RECEIPT) == 2
-    assert open_minded.add_sentence(sign_answer(OTHER, RECEIPT)) == 2
+    assert open_minded.receive(RECEIPT) == 2
+    assert open_minded.receive(sign_answer(OTHER, RECEIPT)) == 2
     open_minded.reader.close()
     open_minded.outbox.close()
 

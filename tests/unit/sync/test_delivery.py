@@ -104,7 +104,7 @@ def test_larger_than_the_broker_takes(rig):
 
 
 def test_keys_unknown(rig):
-    rig.uplink._believes = Unsigned()
+    rig.uplink._verifier = Unsigned()
     rig.up()
 
     def signed_by_another(sent):
