@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-SUSPECT_NAME = "outbox.suspect"
+SUSPECT_NAME = "outbox-3.suspect"
 MAX_UNREADABLE = 5
 """Number of consecutive failed reads that count as damage."""
 MAX_CLEARED = 2

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agent.buffer import counters, schema, table
-from agent.buffer.adopt import OLDER_NAME, absorb_older, rename_older
+from agent.buffer.adopt import OLDER_NAME, TakeOver, adopt, sources
 from agent.buffer.damage import MAX_CLEARED, SUSPECT_NAME, note_cleared, note_proven, read_mark
 from agent.buffer.faults import is_full, means_damage
 from agent.buffer.log_check import lost_commits
 from agent.buffer.mark import BLOCK, SeqMark, sync_folder, write_durably
 from agent.buffer.outbox import BALLAST_NAME, FILE_NAME, Outbox, free_bytes
 from agent.buffer.recount import contradictions
-from agent.buffer.rescue import Rescue
+from agent.buffer.rescue import ASIDE, RESCUE_NAME, SIDE_FILES, Rescue, free_name
 from agent.buffer.retention import Limits, damage_tombstone
 from agent.buffer.rows import OpenReport
 from agent.buffer.salvage import Wreck
@@ -31,24 +32,19 @@ if TYPE_CHECKING:
     from agent.buffer.rows import Encoder
 
 MARK_NAME = "outbox.seq"
-RESCUE_NAME = "outbox.rescue"
-"""Note that names the damaged file from before it is moved until its readable rows are in the new one."""
-ASIDE = "outbox.damaged-"
-"""Prefix of the names of damaged files that were moved aside."""
 _TRIES = 10
 _MAX_GROUP = 1000
 """More records than are ever committed at once: the margin by which numbers may exceed the reserved block."""
-_SIDE_FILES = ("", "-wal", "-shm")
 
 
 def opens_slowly(folder: Path) -> bool:
-    """True if the next opening will migrate the file, check every page, or resume a rescue.
+    """True if the next opening will migrate a file or take one over, check every page, or resume a rescue.
 
     That may take many minutes.
     """
     mark, file = read_mark(folder), folder / FILE_NAME
     damaged = (mark is not None and mark.seen) or (folder / RESCUE_NAME).exists()
-    return damaged or (folder / OLDER_NAME).exists() or (file.exists() and schema.is_older(file))
+    return damaged or bool(sources(folder)) or (file.exists() and schema.is_older(file))
 
 
 class _LogDamagedError(sqlite3.DatabaseError):
@@ -70,27 +66,16 @@ def open_outbox(
     limits = limits or Limits()
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        adopt(folder)
         path = folder / FILE_NAME
-        rename_older(folder, FILE_NAME)
         created = not path.exists()
         if not created:
             schema.refuse_newer(path, migrations)
         mark = SeqMark(folder / MARK_NAME)
-        if (folder / RESCUE_NAME).exists():
-            return _replace(
-                folder, encoder, limits, mark, damage="a rescue was interrupted", migrations=migrations
-            )
-        try:
-            con = _open_patiently(folder, migrations, _used_up_to(folder, mark, created=created))
-        except sqlite3.DatabaseError as error:
-            if not means_damage(error):
-                raise
-            return _replace(folder, encoder, limits, mark, damage=str(error), migrations=migrations)
+        con, report = _connect(folder, encoder, mark, migrations, created=created)
         with schema.closed_on_failure(con):
-            announced = _announce_lost_file(con, encoder, mark) if created else 0
-            told = _absorb(folder, con, encoder, mark)
-            problems = (*told, *_lay_ballast(folder, limits))
-            report = OpenReport(created=created, lost_at_min=announced, problems=problems)
+            report = _take_over(folder, con, encoder, mark, report)
+            report = replace(report, problems=(*report.problems, *_lay_ballast(folder, limits)))
             return Outbox(folder, con, encoder, mark, limits), report
     except (OSError, sqlite3.Error) as error:
         raise OutboxError(
@@ -98,12 +83,45 @@ def open_outbox(
         ) from error
 
 
+def _connect(
+    folder: Path, encoder: Encoder, mark: SeqMark, migrations: Sequence[str], *, created: bool
+) -> tuple[sqlite3.Connection, OpenReport]:
+    if (folder / RESCUE_NAME).exists():
+        return _replace(folder, encoder, mark, damage="a rescue was interrupted", migrations=migrations)
+    try:
+        con = _open_patiently(folder, migrations, _used_up_to(folder, mark, created=created))
+    except sqlite3.DatabaseError as error:
+        if not means_damage(error):
+            raise
+        return _replace(folder, encoder, mark, damage=str(error), migrations=migrations)
+    with schema.closed_on_failure(con):
+        announced = _announce_lost_file(con, encoder, mark) if created else 0
+    return con, OpenReport(created=created, lost_at_min=announced)
+
+
 def _used_up_to(folder: Path, mark: SeqMark, *, created: bool) -> int:
     """Lower bound of the highest number used with the file; 0 for a new file."""
     if created:
         return 0
     # After a rollback the older release has raised the mark with its own file.
-    return 1 if (folder / OLDER_NAME).exists() else mark.high
+    return 1 if sources(folder) else mark.high
+
+
+def _take_over(
+    folder: Path, con: sqlite3.Connection, encoder: Encoder, mark: SeqMark, report: OpenReport
+) -> OpenReport:
+    found = sources(folder)
+    if not found:
+        return report
+    room = _Room(folder, found[0])
+    taken = TakeOver(folder, con, encoder, mark, room.has).run()
+    return replace(
+        report,
+        taken_records=taken.records,
+        taken_pictures=taken.pictures,
+        taken_from=OLDER_NAME,
+        problems=(*report.problems, *room.problems, *taken.problems),
+    )
 
 
 def _open_patiently(folder: Path, migrations: Sequence[str], high: int) -> sqlite3.Connection:
@@ -172,8 +190,8 @@ def _announce_lost_file(con: sqlite3.Connection, encoder: Encoder, mark: SeqMark
 
 
 def _replace(
-    folder: Path, encoder: Encoder, limits: Limits, mark: SeqMark, *, damage: str, migrations: Sequence[str]
-) -> tuple[Outbox, OpenReport]:
+    folder: Path, encoder: Encoder, mark: SeqMark, *, damage: str, migrations: Sequence[str]
+) -> tuple[sqlite3.Connection, OpenReport]:
     """Move the damaged file aside and copy its readable rows into a new one."""
     aside = _move_aside(folder)
     con = _open_checked(folder, migrations)
@@ -193,14 +211,9 @@ def _replace(
             salvaged_pictures=found.pictures,
             lost_at_min=found.lost_at_min,
             lost_pictures=found.lost_pictures,
-            problems=(*room.problems, *_absorb(folder, con, encoder, mark), *_lay_ballast(folder, limits)),
+            problems=tuple(room.problems),
         )
-        return Outbox(folder, con, encoder, mark, limits), report
-
-
-def _absorb(folder: Path, con: sqlite3.Connection, encoder: Encoder, mark: SeqMark) -> tuple[str, ...]:
-    room = _Room(folder, folder / FILE_NAME)
-    return (*absorb_older(folder, con, encoder, mark, has_room=room.has), *room.problems)
+    return con, report
 
 
 class _Room:
@@ -230,15 +243,13 @@ def _move_aside(folder: Path) -> Path:
         aside = folder / name
         # A torn note has no name: nothing had been moved yet.
         if name.startswith(ASIDE) and aside.is_file():
-            for suffix in _SIDE_FILES:
+            for suffix in SIDE_FILES:
                 (folder / f"{FILE_NAME}{suffix}").unlink(missing_ok=True)
             return aside
-    number = 1
-    while (aside := folder / f"{ASIDE}{number}.db").exists():
-        number += 1
+    aside = free_name(folder)
     write_durably(note, aside.name.encode())
     # The log first: without it the file is useless, and the presence of the file shows that the move is complete.
-    for suffix in reversed(_SIDE_FILES):
+    for suffix in reversed(SIDE_FILES):
         part = folder / f"{FILE_NAME}{suffix}"
         if part.exists():
             part.rename(aside.with_name(f"{aside.name}{suffix}"))

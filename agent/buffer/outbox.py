@@ -42,7 +42,11 @@ if TYPE_CHECKING:
     from protocol.wire.records.tombstone import Tombstone
 
 FILE_NAME = "outbox-3.db"
-"""Each version that an older release could not read has its own file name: see :mod:`agent.buffer.adopt`."""
+"""Changes with each migration that an older release cannot read, so that it does not find the file after a rollback.
+
+The names of notes beside the file (``outbox-3.rescue``, ``outbox-3.suspect``) change with it;
+:mod:`agent.buffer.adopt` takes over the rows of files of older names.
+"""
 BALLAST_NAME = "ballast"
 _NOTHING_BYTES = 64 * 1024
 

@@ -6,7 +6,6 @@ file, and an interrupted rescue starts again.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from protocol.wire.records.tombstone import MAX_RANGES
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from agent.buffer.counters import OutboxCounters
     from agent.buffer.mark import SeqMark
@@ -26,8 +26,13 @@ if TYPE_CHECKING:
     from agent.buffer.salvage import SavedPicture, Wreck
     from protocol.wire.records.tombstone import Tombstone
 
-_BATCH_BYTES = 4 * 2**20
-_ROOM_BYTES = 3 * _BATCH_BYTES
+RESCUE_NAME = "outbox-3.rescue"
+"""Note that names the damaged file from before it is moved until its readable rows are in the new one."""
+ASIDE = "outbox.damaged-"
+"""Prefix of the names of damaged files that were moved aside."""
+SIDE_FILES = ("", "-wal", "-shm")
+BATCH_BYTES = 4 * 2**20
+ROOM_BYTES = 3 * BATCH_BYTES
 """Disk space required for another picture: the log and the file each take a batch."""
 _SAVE = table.INSERT.replace("INSERT", "INSERT OR IGNORE", 1)
 _SAVE_REFUSED = table.INSERT_REFUSED.replace("INSERT", "INSERT OR IGNORE", 1)
@@ -45,15 +50,6 @@ class Rescued:
     lost_pictures: int
 
 
-@dataclass(frozen=True, slots=True)
-class Absorbed:
-    """The result of taking over another file."""
-
-    records: int
-    pictures: int
-    damaged: bool
-
-
 class Rescue:
     """One rescue into a file.  Its methods raise sqlite3.Error."""
 
@@ -64,8 +60,6 @@ class Rescue:
         self._has_room = has_room
         self._next_pic = 1
         self._batch_bytes = 0
-        self._added: Counter[str] = Counter()
-        """Records that were not in this file before, by type."""
         self.is_full = False
         """True if the disk was too full for all readable pictures."""
 
@@ -84,35 +78,6 @@ class Rescue:
         self._con.execute("COMMIT")
         return found
 
-    def absorb(self, other: Wreck, mark: SeqMark) -> Absorbed:
-        """Add the rows of another file of the same series; unreadable ones are announced."""
-        end = other.end()
-        damaged = end is None or not other.is_sound
-        before = counters.load(self._con)
-        self._next_pic = before.next_pic
-        self._con.execute("BEGIN IMMEDIATE")
-        for row in other.records():
-            self._save_record(row)
-        for row, code in other.quarantined():
-            self._save_refused(row, code)
-        lost: dict[PictureKind, list[tuple[int, int]]] = {kind: [] for kind in PictureKind}
-        for picture in other.pictures():
-            if not self._save_picture(picture):
-                lost[picture.kind].append((picture.seq, 0))
-        counts = self._recounted()
-        for schema, added in self._added.items():
-            counts.of(schema).appended += added
-        next_seq, link = end or (mark.high + 1, b"")
-        if next_seq > counts.next_seq:
-            counts.next_seq, counts.link = next_seq, b"" if damaged else link
-        tombstones = [*(self._holes(counts.next_seq - 1) if damaged else ()), *_picture_tombstones(lost)]
-        for tombstone in tombstones:
-            table.append(self._con, counts, self._encoder, tombstone)
-        mark.cover(counts.next_seq - 1)
-        counters.store(self._con, counts)
-        self._con.execute("COMMIT")
-        return Absorbed(self._added.total(), counts.next_pic - before.next_pic, damaged)
-
     def _recounted(self) -> OutboxCounters:
         """The counters, with waiting rows recounted."""
         counts = counters.load(self._con)
@@ -127,26 +92,16 @@ class Rescue:
 
     def _save_record(self, row: OutboxRow) -> None:
         if self._encoder.intact(row):
-            typed = self._typed(row)
-            self._added[typed.schema] += self._put(_SAVE, table.values(typed), len(row.payload))
+            self._put(_SAVE, table.values(typed(self._encoder, row)), len(row.payload))
 
     def _save_refused(self, row: OutboxRow, code: str) -> None:
         waits = self._con.execute("SELECT 1 FROM records WHERE seq = ?", (row.seq,)).fetchone()
         if waits is None and self._encoder.intact(row):
-            typed = self._typed(row)
-            self._added[typed.schema] += self._put(_SAVE_REFUSED, (*table.values(typed), code), len(row.payload))
-
-    def _typed(self, row: OutboxRow) -> OutboxRow:
-        """The other columns may be damaged: take the type from the bytes and the rest from the registry."""
-        schema = self._encoder.schema(row.payload) or row.schema
-        known = self._encoder.registry.get(schema)
-        if known is None:
-            return replace(row, schema=schema)
-        return replace(row, schema=schema, priority=int(known.priority), kept=not known.evictable)
+            self._put(_SAVE_REFUSED, (*table.values(typed(self._encoder, row)), code), len(row.payload))
 
     def _save_picture(self, p: SavedPicture) -> bool:
         """Copy a picture; False if it is lost."""
-        self.is_full = self.is_full or not self._has_room(_ROOM_BYTES)
+        self.is_full = self.is_full or not self._has_room(ROOM_BYTES)
         if p.stored is None or self.is_full:
             return False
         values = (self._next_pic, p.priority, p.kind, p.seq, p.read_id, p.sha256, len(p.stored), p.expires_us)
@@ -160,15 +115,14 @@ class Rescue:
             self._next_pic += 1
         return True
 
-    def _put(self, sql: str, values: tuple[object, ...], size_bytes: int) -> int:
-        """Execute inside the current transaction, which is committed when it is large; return the rows added."""
-        added = self._con.execute(sql, values).rowcount
+    def _put(self, sql: str, values: tuple[object, ...], size_bytes: int) -> None:
+        """Execute inside the current transaction, which is committed when it is large."""
+        self._con.execute(sql, values)
         self._batch_bytes += size_bytes
-        if self._batch_bytes >= _BATCH_BYTES:
+        if self._batch_bytes >= BATCH_BYTES:
             self._batch_bytes = 0
             self._con.execute("COMMIT")
             self._con.execute("BEGIN IMMEDIATE")
-        return added
 
     def _finish(self, mark: SeqMark, lost: dict[PictureKind, list[tuple[int, int]]]) -> Rescued:
         """Recount, and announce missing records."""
@@ -181,7 +135,7 @@ class Rescue:
         records, pictures = waiting + counts.quarantined, counts.plates + counts.overviews
         first, last = self._ends()
         counts.next_seq = max(mark.high, last) + 1
-        for tombstone in (*self._holes(counts.next_seq - 1), *_picture_tombstones(lost)):
+        for tombstone in (*holes(self._con, counts.next_seq - 1), *picture_tombstones(lost)):
             table.append(self._con, counts, self._encoder, tombstone)
         mark.cover(counts.next_seq - 1)
         counters.store(self._con, counts)
@@ -194,27 +148,45 @@ class Rescue:
         ).fetchone()
         return row
 
-    def _holes(self, highest: int) -> Iterator[Tombstone]:
-        """Yield tombstones of all numbers up to ``highest`` that were not salvaged.
 
-        There is one even without a gap: it explains why a new chain begins.
-        """
-        holes: list[tuple[int, int]] = []
-        before = 0
-        first = True
-        # All read at once: tombstones are written meanwhile.
-        for (seq,) in [*self._con.execute(f"{_ALL_SEQS} ORDER BY seq"), (highest + 1,)]:
-            if seq > before + 1:
-                holes.append((before + 1, seq - 1))
-            before = seq
-            if len(holes) == MAX_RANGES:
-                yield damage_tombstone(tuple(holes))
-                holes, first = [], False
-        if holes or first:
-            yield damage_tombstone(tuple(holes))
+def typed(encoder: Encoder, row: OutboxRow) -> OutboxRow:
+    """The other columns may be damaged: take the type from the bytes and the rest from the registry."""
+    schema = encoder.schema(row.payload) or row.schema
+    known = encoder.registry.get(schema)
+    if known is None:
+        return replace(row, schema=schema)
+    return replace(row, schema=schema, priority=int(known.priority), kept=not known.evictable)
 
 
-def _picture_tombstones(lost: dict[PictureKind, list[tuple[int, int]]]) -> Iterator[Tombstone]:
+def holes(con: sqlite3.Connection, highest: int) -> Iterator[Tombstone]:
+    """Yield tombstones of all numbers up to ``highest`` that are not in the file.
+
+    There is one even without a gap: it explains why a new chain begins.
+    """
+    found: list[tuple[int, int]] = []
+    before = 0
+    first = True
+    # All read at once: tombstones are written meanwhile.
+    for (seq,) in [*con.execute(f"{_ALL_SEQS} ORDER BY seq"), (highest + 1,)]:
+        if seq > before + 1:
+            found.append((before + 1, seq - 1))
+        before = seq
+        if len(found) == MAX_RANGES:
+            yield damage_tombstone(tuple(found))
+            found, first = [], False
+    if found or first:
+        yield damage_tombstone(tuple(found))
+
+
+def free_name(folder: Path) -> Path:
+    """Return the next name for a file that is moved aside."""
+    number = 1
+    while (aside := folder / f"{ASIDE}{number}.db").exists():
+        number += 1
+    return aside
+
+
+def picture_tombstones(lost: dict[PictureKind, list[tuple[int, int]]]) -> Iterator[Tombstone]:
     """Yield tombstones of pictures whose bytes are lost."""
     for kind, gone in lost.items():
         what = Lost.PLATE if kind is PictureKind.PLATE else Lost.OVERVIEW

@@ -288,5 +288,9 @@ class OpenReport:
     """Records known to be lost; there may be more, see the tombstone."""
     lost_pictures: int = 0
     """Pictures known to be lost; there may be more."""
+    taken_from: str = ""
+    """The file of an older release whose rows were taken over; empty for none."""
+    taken_records: int = 0
+    taken_pictures: int = 0
     problems: tuple[str, ...] = field(default=())
     """Minor repairs, such as a missing ballast file."""

@@ -51,6 +51,8 @@ class Wreck:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.complete = True
+        """False once something could not be read."""
         # Opened without reading the file; errors appear with the first row.
         self._con = sqlite3.connect(path, isolation_level=None)
         # Set before anything is read: allows reading truncated files.
@@ -88,14 +90,18 @@ class Wreck:
         """Yield the waiting records in any order, some possibly twice, without checking them."""
         for columns in self._rows("records", "seq, id, payload"):
             row = self._as_row("records", columns)
-            if row is not None:
+            if row is None:
+                self.complete = False
+            else:
                 yield row
 
     def quarantined(self) -> Iterator[tuple[OutboxRow, str]]:
         """Yield the quarantined records, as ``records`` does, each with the code of its nack."""
         for columns in self._rows("quarantine", "seq, id, payload"):
             row = self._as_row("quarantine", columns)
-            if row is not None:
+            if row is None:
+                self.complete = False
+            else:
                 code = self._beside("quarantine", "code", "seq", row.seq)
                 yield row, code[0].decode(errors="replace") if code and isinstance(code[0], bytes) else ""
 
@@ -103,11 +109,14 @@ class Wreck:
         """Yield the pictures, as ``records`` does."""
         can_expire = self._has("pictures", "expires_us")
         for pic, *columns in self._rows("pictures", "pic, lane, kind, seq, read_id, sha"):
+            picture = None
             if isinstance(pic, int):
                 end = self._beside("pictures", "expires_us", "pic", pic) if can_expire else None
                 picture = _as_picture([*columns, end[0] if end else None], self._jpeg(pic))
-                if picture is not None:
-                    yield picture
+            if picture is None:
+                self.complete = False
+            else:
+                yield picture
 
     def _as_row(self, table: str, columns: tuple[object, ...]) -> OutboxRow | None:
         """The other columns may be damaged: they are read separately, and the type is taken from the bytes."""
@@ -164,6 +173,7 @@ class Wreck:
             yield from scan
             if scan.complete:
                 return
+            self.complete = False
         for number in self._keys:
             yield from _Scan(self._con, f"{select} WHERE {key} = {number}")
 

@@ -175,6 +175,13 @@ class Service:
                 lost_at_min=report.lost_at_min,
                 lost_pictures=report.lost_pictures,
             )
+        if report.taken_from:
+            _LOG.warning(
+                "outbox_taken_over",
+                file=report.taken_from,
+                records=report.taken_records,
+                pictures=report.taken_pictures,
+            )
         for problem in report.problems:
             _LOG.warning("outbox_problem", reason=problem)
         _LOG.info("starting", unit=self._config.unit, software=software(), models=list(self._models))

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from agent.buffer import OutboxReader
 from agent.buffer.damage import MAX_UNREADABLE, read_mark
-from agent.buffer.opening import ASIDE
 from agent.buffer.outbox import FILE_NAME
+from agent.buffer.rescue import ASIDE
 from agent.buffer.rows import SENDING
 from agent.errors import OutboxDamagedError, OutboxDiskError
 from agent.recognise import RuntimeKind, load_active
