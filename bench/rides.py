@@ -1,4 +1,4 @@
-"""What voting over looks gains: plates of a real ride, read once each by the tracker against single frames.
+"""What fusion over frames gains: plates of a real ride, read once each by the tracker against single frames.
 
 usage: python -m bench.rides [--shared ../shared]
 

@@ -1,4 +1,4 @@
-"""The file of an older release: given the present name, or taken over row by row where both files are there.
+"""The file of an older release: renamed to the current name, or taken over row by row if both files exist.
 
 A release that cannot read the present file does not find it after a rollback, as its name is another: it makes a file
 of its own and counts on above the mark.  The next opening by this release brings the rows of that file here.
@@ -47,7 +47,7 @@ _ID_OF = "SELECT id FROM records WHERE seq = ?1 UNION ALL SELECT id FROM quarant
 
 @dataclass(frozen=True, slots=True)
 class TakenOver:
-    """What came from the older release's file."""
+    """The result of taking over the older release's file."""
 
     records: int = 0
     pictures: int = 0
@@ -55,7 +55,7 @@ class TakenOver:
 
 
 def adopt(folder: Path) -> None:
-    """Give the file of an older release the present name where there is none of that name.
+    """Rename the file of an older release to the current name, unless that exists.
 
     Raises OutboxVersionError for a file from a newer version, OSError.
     """
@@ -67,7 +67,7 @@ def adopt(folder: Path) -> None:
         return
     if older.exists():
         # The older release, should it run again before the rename is on the disk, must not miss what is in the log.
-        _fold(older, lambda: note_proven(folder, "the log is damaged: commits behind the damage are lost"))
+        _checkpoint(older, lambda: note_proven(folder, "the log is damaged: commits behind the damage are lost"))
         if (folder / OLDER_SUSPECT_NAME).exists() and not (folder / SUSPECT_NAME).exists():
             (folder / OLDER_SUSPECT_NAME).replace(folder / SUSPECT_NAME)
         # The log first: the file is what says that the move was made.
@@ -82,7 +82,7 @@ def adopt(folder: Path) -> None:
 
 
 def sources(folder: Path) -> list[Path]:
-    """Return what is to be taken over: the file that an older release was saving from, and its file."""
+    """Return the files to take over: the one from which an older release was salvaging, and its own."""
     found = []
     with suppress(FileNotFoundError):
         name = (folder / OLDER_RESCUE_NAME).read_bytes().decode(errors="replace")
@@ -95,7 +95,7 @@ def sources(folder: Path) -> list[Path]:
 
 
 class TakeOver:
-    """Takes rows of older files over into the open one.  Its methods raise sqlite3.Error and OSError.
+    """Takes over rows of older files into the open one.  Its methods raise sqlite3.Error and OSError.
 
     In transactions of bounded size, each with its counters: cut short anywhere, it is simply done again.
     """
@@ -108,7 +108,7 @@ class TakeOver:
         mark: SeqMark,
         has_room: Callable[[int], bool],
     ) -> None:
-        """``has_room`` says whether the disk has so many bytes free; it may free some for that."""
+        """``has_room`` returns whether the disk has this many bytes free; it may free some."""
         self._folder = folder
         self._con = con
         self._encoder = encoder
@@ -122,7 +122,7 @@ class TakeOver:
         self._lost: dict[PictureKind, list[tuple[int, int]]] = {kind: [] for kind in PictureKind}
 
     def run(self) -> TakenOver:
-        """Take everything over; the older files are removed, or set aside if they could not be read completely."""
+        """Take everything over; the older files are deleted, or moved aside if they could not be read completely."""
         self._con.execute("BEGIN IMMEDIATE")
         for source in sources(self._folder):
             self._take(source)
@@ -136,7 +136,7 @@ class TakeOver:
     def _take(self, source: Path) -> None:
         suspect = self._folder / OLDER_SUSPECT_NAME
         if source.name == OLDER_NAME:
-            _fold(source, lambda: write_durably(suspect, b""))
+            _checkpoint(source, lambda: write_durably(suspect, b""))
         # A file that was being salvaged was damaged.
         self._whole = self._whole and source.name == OLDER_NAME and not suspect.exists()
         with Wreck(source) as wreck:
@@ -156,7 +156,7 @@ class TakeOver:
             self._whole = self._whole and wreck.complete and wreck.is_sound
 
     def _count_on(self, next_seq: int, link: bytes) -> None:
-        """Whichever file gave out the last number says what the next record follows."""
+        """Take the link from the file with the last assigned number."""
         if next_seq >= self._counts.next_seq:
             self._counts.next_seq, self._counts.link = next_seq, link
 
@@ -183,7 +183,7 @@ class TakeOver:
         self._put(size_bytes)
 
     def _take_picture(self, p: SavedPicture) -> bool:
-        """False when it is lost."""
+        """Take over a picture; False if it is lost."""
         self._is_full = self._is_full or not self._has_room(ROOM_BYTES)
         if p.stored is None or self._is_full:
             return False
@@ -202,7 +202,7 @@ class TakeOver:
         return True
 
     def _put(self, size_bytes: int) -> None:
-        """The present transaction is committed when it is large."""
+        """Commit the current transaction when it is large."""
         self._batch_bytes += size_bytes
         if self._batch_bytes >= BATCH_BYTES:
             self._batch_bytes = 0
@@ -215,7 +215,7 @@ class TakeOver:
         self._con.execute("COMMIT")
 
     def _announce(self) -> None:
-        """Numbers that could not be read will not come; the chain begins anew with the tombstone that says so."""
+        """Announce unreadable numbers; a new chain begins with that tombstone."""
         counts = self._counts
         counts.next_seq = max(self._mark.high + 1, counts.next_seq)
         counts.link = b""
@@ -223,7 +223,7 @@ class TakeOver:
             table.append(self._con, counts, self._encoder, tombstone)
 
     def _put_away(self) -> Path | None:
-        """Remove the older file, now that its rows are on the disk; return its new name if it is kept.
+        """Delete the older file, now that its rows are on the disk; return its new name if it is kept.
 
         The file before its log: without the log it would give out numbers again.
         """
@@ -255,8 +255,8 @@ class TakeOver:
         return found
 
 
-def _fold(file: Path, note_damage: Callable[[], None]) -> None:
-    """Fold the log into its file; what cannot be folded, for lack of room or damage, stays in the log.
+def _checkpoint(file: Path, note_damage: Callable[[], None]) -> None:
+    """Checkpoint the log; what cannot be written, for lack of space or damage, stays in the log.
 
     Calls ``note_damage`` where the log has lost commits: closing the file removes the log, so this was the last look.
     """

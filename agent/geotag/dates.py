@@ -47,7 +47,7 @@ class DateKeeper:
         """Return the date of a time of day; without a day, from the monotonic clock."""
         if day is None:
             return self._carried(tod_ns, t_mono_ns, None)
-        plausible = self._believed(day)
+        plausible = self._plausible(day)
         if plausible is None:
             return self._carried(tod_ns, t_mono_ns, "date_out_of_range")
         right, corrected = plausible
@@ -72,7 +72,7 @@ class DateKeeper:
         days = round((t_mono_ns + offset_ns - tod_ns) / _DAY_NS)
         return Dated(days * _DAY_NS + tod_ns, corrected, count)
 
-    def _believed(self, day: date) -> tuple[date, bool] | None:
+    def _plausible(self, day: date) -> tuple[date, bool] | None:
         for shift in _SHIFTS:
             try:
                 moved = day + shift * _ROLLOVER

@@ -26,7 +26,7 @@ class Condition:
     fix: Fix | None
     link_up: bool
     delivering: bool = True
-    """False when nothing was receipted for minutes though something waits."""
+    """False if nothing was receipted for minutes while records wait."""
 
 
 def is_fresh(fix: Fix | None, t_mono_ns: int) -> bool:

@@ -140,7 +140,7 @@ class UplinkQueue:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Stop taking: threads that wait for room continue."""
+        """Stop accepting messages: blocked threads continue."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -152,7 +152,7 @@ class UplinkQueue:
                 self._changed.notify_all()
 
     def take(self) -> list[LinkEvent | tuple[str, bytes]]:
-        """Wait a moment; return what came, so much that the uplink's thread still beats in between."""
+        """Wait briefly; return a limited number of messages, so that the uplink's thread beats in between."""
         with self._changed:
             self._changed.wait_for(lambda: self._items or self._woken, _ROUND_S)
             self._woken = False

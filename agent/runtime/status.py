@@ -94,5 +94,5 @@ class StatusReporter(Component):
 
 
 def _plain(text: str) -> str:
-    """Shorten to what a status may hold, without control characters, which the reason of a broker may have."""
+    """Shorten to the length of a status, without control characters, which a broker's reason may have."""
     return "".join(char if char.isprintable() else " " for char in text)[:_MAX_CAUSE]

@@ -26,7 +26,7 @@ _STUCK_PAUSE_S = 0.5
 _DEADLINE_S = 10.0
 _STOP_S = 5.0
 _UNDELIVERED_S = 300.0
-"""So long nothing may be receipted while something waits before it is said."""
+"""Time without a receipt, while records wait, after which it is reported."""
 
 
 def uplink_loop(
@@ -141,7 +141,7 @@ class UplinkComponent(Component):
 
     @property
     def undelivered(self) -> str:
-        """Why nothing is receipted; empty as long as something is, or nothing waits, or only for minutes."""
+        """Why nothing is receipted; empty if receipts arrive, nothing waits, or it is only for minutes."""
         delivery = self._uplink.delivery
         return delivery.cause if delivery.undelivered_s >= _UNDELIVERED_S else ""
 

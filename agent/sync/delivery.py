@@ -1,4 +1,4 @@
-"""Whether what waits is delivered, and why not: only a receipt is a success, a connection is none."""
+"""Whether waiting records are delivered, and why not: only a receipt is a success, a connection is not."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ class Signs:
     down_reason: str = ""
     """Why the last connection ended; empty if there was none."""
     was_fault: bool = False
-    """True when it ended because of what could not be read."""
+    """True if it ended because of an unreadable packet."""
     has_been_up: bool = False
     refusal_code: int | None = None
     """MQTT 5 reason code of the broker's last refusal of a record."""
     refusal: str = ""
     forged: int = 0
-    """Answers that no known key has signed."""
+    """Receipts and nacks not signed by a known key."""
     nack: str = ""
-    """The station's last refusal."""
+    """The station's last nack."""
     too_large: int = 0
-    """Records that wait because they are larger than the broker takes."""
+    """Records that wait because they are larger than the broker accepts."""
     held: int = 0
-    """Records that are held back because they did not pass."""
+    """Records that are held back because the broker did not accept them."""
     acked: int = 0
     """Records that the broker has acknowledged."""
 
@@ -44,13 +44,13 @@ class Delivery:
     """The state of delivery at one moment."""
 
     undelivered_s: float = 0.0
-    """Since when something waits and nothing is receipted; 0 when nothing waits."""
+    """Since when records wait and nothing is receipted; 0 if nothing waits."""
     cause: str = ""
-    """Why, as the end of a sentence; empty when nothing waits."""
+    """The reason, as the end of a sentence; empty if nothing waits."""
 
     @property
     def sentence(self) -> str:
-        """For log and doctor; empty when nothing waits."""
+        """Text for log and doctor; empty if nothing waits."""
         minutes = int(self.undelivered_s // 60)
         return f"nothing receipted for {minutes} minutes, because {self.cause}" if self.cause else ""
 
@@ -76,7 +76,7 @@ def _why_down(signs: Signs) -> str:
 
 
 def _why_up(signs: Signs) -> str:
-    """The first sign that is there, the most telling first."""
+    """Return the first cause that applies, most specific first."""
     refused = signs.refusal_code
     large = refused == _TOO_LARGE or signs.too_large > 0
     found = (

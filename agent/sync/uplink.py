@@ -410,7 +410,7 @@ class Uplink:
         if message.unit != self._unit:
             self._counts.foreign += 1
             return
-        if not self._is_believed(payload):
+        if not self._is_signed(payload):
             self._counts.forged += 1
             self._signs = replace(self._signs, forged=self._signs.forged + 1)
             return
@@ -431,7 +431,7 @@ class Uplink:
         except WireError:
             self._counts.malformed += 1
 
-    def _is_believed(self, payload: bytes) -> bool:
+    def _is_signed(self, payload: bytes) -> bool:
         if self._verifier is None:
             return True
         try:

@@ -87,7 +87,7 @@ def test_the_bytes_of_a_signed_receipt_are_pinned(bless, repo):
 
 
 class Unit:
-    """An uplink that believes one station, on a real outbox with one read."""
+    """An uplink that verifies the signatures of one station, on a real outbox with one read."""
 
     def __init__(self, folder, verifier) -> None:
         self.outbox = open_outbox(folder, make_encoder(), limits=Limits(min_free_bytes=0, ballast_bytes=0))[0]
