@@ -190,7 +190,7 @@ def test_a_desired_configuration_reaches_a_unit_that_was_away_and_a_refusal_come
     car.start()
     inbox = car.state / INBOX
     car.until(inbox.exists)
-    car.unit.tools.wrong = "log.level: input should be 'debug', 'info', 'warning' or 'error'"
+    car.unit.tools.wrong = "log.level: must be 'debug', 'info', 'warning' or 'error'"
     with pytest.raises(ValueError, match=r"log\.level"), held(inbox) as file:
         car.unit.apply(file.read())
     car.until(lambda: (told := reported(db)) is not None and told.state is UpdateState.REFUSED)
