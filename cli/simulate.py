@@ -18,7 +18,7 @@ from agent.recognise.models_folder import default_models_folder
 from agent.runtime.config import parse_config
 from agent.runtime.stages import build_recogniser
 from cli.replay import Replay, ReplayResult
-from cli.report import StationView, write_report
+from cli.report import StationView, check_libraries, write_report
 from cli.scripted import ScriptedReader
 from hw.drive_load import load_drive
 from protocol.seal import Opener, SigningKey, StationKey, load_keyring
@@ -143,6 +143,8 @@ def judge(drive: Drive, result: ReplayResult, query: Query, counts: IngestCounts
 def run(paths: list[Path], report: Path | None, keep: Path | None) -> int:
     """Replay drives; returns 1 if a read is unaccounted for or a drive's minimum result is not reached."""
     console = Console()
+    if report is not None:
+        check_libraries()
     outcomes = [show_replay(load_drive(path), keep, console) for path in paths]
     console.print(summary(outcomes))
     failed = False
