@@ -32,6 +32,10 @@ class DriveError(AgentError, ValueError):
     """A drive folder is incomplete or contradicts itself."""
 
 
+class StateFolderInUseError(AgentError, OSError):
+    """Another process works on the state folder, or the folder cannot be written."""
+
+
 class OutboxError(AgentError):
     """An operation of the outbox failed."""
 

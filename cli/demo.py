@@ -18,7 +18,7 @@ from agent.errors import DriveError
 from agent.runtime import log
 from agent.runtime.hardware import Hardware
 from agent.runtime.service import Service
-from cli.report import write_report
+from cli.report import check_libraries, write_report
 from cli.simulate import config_for, fresh_keys, reader_for, show_replay, summary
 from cli.station_tables import reads_table
 from cli.verify import examine_file, findings_table
@@ -89,7 +89,11 @@ def run(drives: Path, out: Path) -> int:
     console = Console()
     folders = sorted(p.parent for p in drives.glob("*/drive.toml"))
     if not folders:
-        raise DriveError(f"{drives}: no drives; give --drives FOLDER or run from a checkout")
+        raise DriveError(
+            f"{drives}: no drives; the demo's drives are part of the source, not of the installed package: run the "
+            "command in the folder of a checkout, or give --drives FOLDER"
+        )
+    check_libraries()
     loaded = [load_drive(folder) for folder in folders]
     if any(folder.resolve().is_relative_to(out.resolve()) for folder in (drives, *folders)):
         raise OutputError(f"{out}: contains the drives; use another folder")

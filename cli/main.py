@@ -230,11 +230,14 @@ def config_show(path: Annotated[Path, typer.Argument()] = _CONFIG, overrides: Se
 
 
 @config_app.command("example")
-def config_example() -> None:
-    """Print a complete example with a comment for every key."""
+def config_example(
+    camera: Annotated[str, typer.Option(help="Kind of the camera: pi, device, video, folder or sim.")] = "pi",
+    gnss: Annotated[str, typer.Option(help="Kind of the receiver: serial, gpsd, fixed, sim or none.")] = "serial",
+) -> None:
+    """Print a complete example with a comment for every key; replace its unit, agency and host."""
     from cli import config  # noqa: PLC0415 - keeps --help fast
 
-    raise typer.Exit(config.example())
+    raise typer.Exit(config.example(camera, gnss))
 
 
 outbox_app = typer.Typer(help="Inspect the outbox of a unit.", no_args_is_help=True, rich_markup_mode=None)

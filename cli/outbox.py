@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,15 @@ from rich.table import Table
 
 from agent.buffer import OutboxReader, open_outbox
 from agent.buffer.outbox import FILE_NAME
+from agent.errors import OutboxError
+from agent.runtime.lock import state_folder
 from agent.runtime.stages import build_sealer
 from agent.sync.encoder import RecordEncoder
 from hw.clock import RealClock
 from protocol.wire.released import released_registry
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from agent.buffer import Outbox
@@ -60,26 +64,30 @@ def listing(state_dir: Path, *, quarantined: bool) -> int:
 
 def requeue(config: AgentConfig) -> int:
     """Send quarantined records again; the agent must be stopped."""
-    outbox = _open(config)
-    count = outbox.requeue()
-    outbox.close()
+    with _opened(config) as outbox:
+        count = outbox.requeue()
     Console().print(f"{count} records are pending again")
     return 0
 
 
 def discard(config: AgentConfig) -> int:
     """Delete quarantined records permanently, with a tombstone; the agent must be stopped."""
-    outbox = _open(config)
     total = 0
-    while count := outbox.discard(_MAX_LISTED):
-        total += count
-    outbox.close()
+    with _opened(config) as outbox:
+        while count := outbox.discard(_MAX_LISTED):
+            total += count
     Console().print(f"{total} records deleted; the station will be told")
     return 0
 
 
-def _open(config: AgentConfig) -> Outbox:
+@contextmanager
+def _opened(config: AgentConfig) -> Iterator[Outbox]:
+    """Hold the outbox alone; raises OutboxError if there is none, StateFolderInUseError while the agent runs."""
+    path = config.state_dir / FILE_NAME
+    if not path.exists():
+        raise OutboxError(f"{path}: no outbox; the agent creates it at its first start")
     encoder = RecordEncoder(
         config.unit, config.agency, RealClock().boot_id, released_registry(), build_sealer(config)
     )
-    return open_outbox(config.state_dir, encoder)[0]
+    with state_folder(config.state_dir), closing(open_outbox(config.state_dir, encoder)[0]) as outbox:
+        yield outbox

@@ -17,8 +17,10 @@ from rich.table import Table
 from hw.output import output
 from hw.paths import CONFIG_DIR
 from protocol.seal.keys import RECEIPT_PUBLIC, SigningKey, StationKey, VerifyKey, fingerprint
-from provision.ca_store import CaStore
+from protocol.wire.topics import check_unit
+from provision.ca_store import CaStore, check_not_reserved
 from provision.card import Card, load_card
+from provision.card_config import load_card_config
 from provision.enrol import server
 from provision.errors import ProvisionError
 from provision.first_boot import clock_is_credible, enrol, find_card, set_clock, utc_from_sentences
@@ -62,6 +64,10 @@ def issue_command(
     """Create key and certificate of a broker, an enrolment server (with --host) or a station."""
     authority = load_authority(folder)
     _check_free(out, name, authority.pem)
+    if CaStore(folder).knows(name):
+        raise ProvisionError(
+            f"{name}: a unit has this name; its certificate comes from its card: use another name"
+        )
     key, cert = issue(authority, name, hosts=host or ())
     out.mkdir(parents=True, exist_ok=True)
     write_private(out / f"{name}.key", key)
@@ -101,6 +107,13 @@ def card(
     receipt_key: Annotated[
         Path | None, typer.Option(help="receipt.pub of that station; if omitted, the one next to station.pub.")
     ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="TOML with the unit's [hw] and other tables, installed at its first boot; "
+            "if omitted, a Pi camera and a serial receiver."
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option(help="File to write.")] = Path("provision.json"),
     hours: Annotated[float, typer.Option(min=0.1, help="Hours until the token expires.")] = 72,
     again: Annotated[
@@ -108,6 +121,8 @@ def card(
     ] = False,
 ) -> None:
     """Create a unit's card with a single-use token; earlier unused cards of the unit become invalid."""
+    check_not_reserved(check_unit(unit))
+    config_toml = "" if config is None else load_card_config(config)
     ca_store = CaStore(folder)
     if not again:
         ca_store.check_free(unit)
@@ -120,7 +135,7 @@ def card(
         broker_port=broker_port, token=ca_store.new_token(unit, expires_s=int(expires.timestamp())),
         ca_pem=ca_store.ca_pem.decode(), station_pem=StationKey.load_public(station_key).pem().decode(),
         release_pem=None if release_key is None else VerifyKey.load(release_key).pem().decode(),
-        receipt_pem=receipt_pem,
+        receipt_pem=receipt_pem, config_toml=config_toml,
     )  # fmt: skip
     with output(out, private=True) as file:
         file.write(made.model_dump_json(indent=1).encode())

@@ -105,6 +105,12 @@ class _Boot:
         self.read_path.outbox.close()
 
 
+def starts_with_link_up(drive: Drive) -> bool:
+    """A recorded drive has no script: its link is up; one whose script begins by bringing it up starts without."""
+    turns = [action.do for action in drive.script if action.do in {"link.up", "link.down"}]
+    return turns[:1] != ["link.up"]
+
+
 class Replay:
     """Plays one drive once."""
 
@@ -142,6 +148,9 @@ class Replay:
     def run(self, on_frame: Callable[[int, ReplayResult], None] | None = None) -> ReplayResult:
         """Play to the end and drain the link.  ``on_frame`` is called with each frame's number."""
         pictures = DrivePictures(self.drive)
+        if starts_with_link_up(self.drive):
+            self._link_is_up = True
+            self._boot.link.up()
         for event in scripted_timeline(self.drive):
             self._pass_time(event.t_mono_ns)
             self._take(event, pictures)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from agent.errors import ConfigError
@@ -46,14 +47,17 @@ class StationView:
     pictures: int
 
 
+def check_libraries() -> None:
+    """Raise ConfigError if the libraries of the extra ``report`` are missing: before a long run, not after it."""
+    if any(find_spec(name) is None for name in ("jinja2", "matplotlib")):
+        raise ConfigError("reports need matplotlib and jinja2: in the checkout, pip install -e '.[report]'")
+
+
 def write_report(path: Path, drive: Drive, result: ReplayResult, station: StationView) -> None:
     """Write the report.  Raises OutputError, and ConfigError if the libraries of the extra ``report`` are missing."""
-    try:
-        import jinja2  # noqa: PLC0415 - an extra: the vehicle needs none of this
-    except ImportError as error:
-        raise ConfigError(
-            "reports need matplotlib and jinja2: in the checkout, pip install -e '.[report]'"
-        ) from error
+    check_libraries()
+    import jinja2  # noqa: PLC0415 - an extra: the vehicle needs none of this
+
     source = files("cli").joinpath("report.html.j2").read_text(encoding="utf-8")
     template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(source)
     header = drive.header

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import TYPE_CHECKING
 
+import structlog
+
 from agent.buffer.opening import opens_slowly
-from agent.recognise import load_active
+from agent.recognise import RuntimeKind, load_active
+from agent.recognise.interpreter import slower_runtime_advice
 from agent.recognise.models_folder import default_models_folder
 from agent.runtime import log
 from agent.runtime.config import load_config
 from agent.runtime.hardware import Hardware
+from agent.runtime.lock import state_folder
 from agent.runtime.notify import Notifier
 from agent.runtime.service import Service
 from agent.runtime.stages import build_recogniser
@@ -24,6 +29,8 @@ if TYPE_CHECKING:
     from agent.runtime.config import AgentConfig
     from hw.ports import Clock
 
+_OWNER_ONLY = 0o077
+"""Umask: the outbox holds plates, also when the agent is started by hand."""
 _SLOW_START_S = 3600.0
 """Time to read and write eight gigabytes on a slow card."""
 
@@ -32,7 +39,15 @@ def run(path: Path, overrides: list[str], *, until_cameras_end: bool, drain_s: f
     """Run until SIGTERM or SIGINT.  Raises the exception that ended a thread: the process must exit then."""
     config = load_config(path, overrides)
     log.configure(config.log.level, config.log.format)
-    config.state_dir.mkdir(parents=True, exist_ok=True)
+    os.umask(_OWNER_ONLY)
+    with state_folder(config.state_dir):
+        _run(config, until_cameras_end=until_cameras_end, drain_s=drain_s)
+    return 0
+
+
+def _run(config: AgentConfig, *, until_cameras_end: bool, drain_s: float) -> None:
+    if (advice := slower_runtime_advice(RuntimeKind(config.recognise.runtime))) is not None:
+        structlog.get_logger(__name__).warning("slower_runtime", what=advice)
     notifier = Notifier()
     if opens_slowly(config.state_dir):
         notifier.starting(_SLOW_START_S)
@@ -49,7 +64,6 @@ def run(path: Path, overrides: list[str], *, until_cameras_end: bool, drain_s: f
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ask_to_stop)
     service.run(until_cameras_end=until_cameras_end, drain_s=drain_s)
-    return 0
 
 
 def open_hardware(config: AgentConfig, clock: Clock) -> Hardware:

@@ -19,7 +19,7 @@ from agent.recognise.models_folder import default_models_folder
 from agent.runtime.config import parse_config
 from agent.runtime.stages import build_recogniser
 from cli.replay import Replay, ReplayResult
-from cli.report import StationView, write_report
+from cli.report import StationView, check_libraries, write_report
 from cli.scripted import ScriptedReader
 from cli.terminal import marked_console, plain, say
 from hw.drive_format import DriveFormatError
@@ -147,6 +147,8 @@ def judge(drive: Drive, result: ReplayResult, query: Query, counts: IngestCounts
 
 def run(paths: list[Path], report: Path | None, keep: Path | None) -> int:
     """Replay drives; returns 1 if one is invalid, a read is unaccounted for or a minimum result is not reached."""
+    if report is not None:
+        check_libraries()
     console = marked_console()
     drives, failed = [], False
     for path in paths:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 import sqlite3
 from contextlib import contextmanager
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 BOOKS = "books.db"
 UNITS = "units"
+RESERVED = re.compile(
+    r"(station|broker|enrol|server|authority|receipt|release)s?([_-].*|\d*)|ca|root|admin|all|any", re.IGNORECASE
+)
+"""Common names that mean something: the ACL gives `station` every topic, and servers are issued by these names."""
 _TOKEN_BYTES = 20
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS tokens (
@@ -38,6 +43,14 @@ CREATE INDEX IF NOT EXISTS certificates_unit ON certificates (unit);
 
 class EnrolmentRefusedError(ProvisionError):
     """The request is refused: token or certificate is not valid for it."""
+
+
+def check_not_reserved(unit: str) -> None:
+    """Raise ProvisionError for an id that a broker or a server takes for one of its own."""
+    if RESERVED.fullmatch(unit):
+        raise ProvisionError(
+            f"{unit}: reserved; a certificate of this name has rights of a station or a server: use another id"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +78,11 @@ class CaStore:
 
     def new_token(self, unit: str, *, expires_s: int) -> str:
         """Create a single-use token for one unit; only its hash is stored.  Earlier unused tokens become invalid."""
+        check_not_reserved(check_unit(unit))
         token = secrets.token_hex(_TOKEN_BYTES)
         with self._open() as con:
             con.execute("UPDATE tokens SET expires_s = 0 WHERE unit = ? AND used_by IS NULL", (unit,))
-            con.execute(
-                "INSERT INTO tokens VALUES (?, ?, ?, NULL, NULL)", (_hash(token), check_unit(unit), expires_s)
-            )
+            con.execute("INSERT INTO tokens VALUES (?, ?, ?, NULL, NULL)", (_hash(token), unit, expires_s))
         return token
 
     def check_free(self, unit: str) -> None:
@@ -81,6 +93,14 @@ class CaStore:
                 f"{unit} is already enrolled: use another id; if that board is lost, run `patrol-lpr provision revoke`"
                 " first; --again creates a new card for the same board"
             )
+
+    def knows(self, unit: str) -> bool:
+        """True for an id that has, or ever had, a card or a certificate."""
+        with self._open() as con:
+            row = con.execute(
+                "SELECT 1 FROM tokens WHERE unit = ?1 UNION SELECT 1 FROM certificates WHERE unit = ?1", (unit,)
+            ).fetchone()
+        return row is not None
 
     def enrol(self, unit: str, token: str, request: bytes, signing_pem: bytes, *, now: dt.datetime) -> bytes:
         """Sign a request against a token; return the certificate, PEM.
@@ -133,6 +153,7 @@ class CaStore:
 
     def _give(self, con: sqlite3.Connection, unit: str, request: bytes, now: dt.datetime) -> bytes:
         """Sign and record a certificate."""
+        check_not_reserved(unit)
         pem = sign_request(self._authority, request, unit, days=UNIT_DAYS, now=now)
         con.execute(
             "INSERT INTO certificates VALUES (?, ?, ?, ?, ?, NULL)",
@@ -152,6 +173,11 @@ class CaStore:
 
     def revoke(self, unit: str, *, now: dt.datetime) -> int:
         """Revoke all certificates of a unit and write a new CRL; return their number.  The broker must reload it."""
+        if not self.knows(unit):
+            raise ProvisionError(
+                f"{unit}: no certificate and no card was ever issued for it; nothing was changed; "
+                "`patrol-lpr provision list` shows the units"
+            )
         with self._open() as con:
             done = con.execute(
                 "UPDATE certificates SET revoked_s = ? WHERE unit = ? AND revoked_s IS NULL",

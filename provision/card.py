@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from provision.errors import ProvisionError
 
 CARD = "provision.json"
+MAX_CONFIG = 65_536
 
 
 class Card(BaseModel):
@@ -32,6 +33,8 @@ class Card(BaseModel):
     """Public key for the signatures of the station's answers."""
     release_pem: Annotated[str, Field(max_length=1_000)] | None = None
     """Public key for updates; if omitted, the unit accepts none."""
+    config_toml: Annotated[str, Field(max_length=MAX_CONFIG)] = ""
+    """The unit's tables, TOML without unit, agency, link and seal; empty for a Pi camera and a serial receiver."""
     gnss: Path | None = Path("/dev/patrol-gnss")
     """Time source while the clock is wrong."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import http.client
 import http.server
 import json
@@ -89,7 +88,7 @@ def post(
         if answer.status != http.HTTPStatus.OK:
             raise ProvisionError(f"{host}:{port}: {answer.status} {told.get('error', '')}")
         return str(told["certificate"]).encode()
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ProvisionError(f"{host}:{port}: invalid answer") from error
 
 
@@ -155,7 +154,15 @@ def _handler(ca_store: CaStore) -> type[http.server.BaseHTTPRequestHandler]:
             except EnrolmentRefusedError as error:
                 _LOG.warning("enrolment_refused", peer=self.client_address[0])
                 return http.HTTPStatus.FORBIDDEN, {"error": str(error)}
-            except (ValueError, KeyError, TypeError, binascii.Error, WireError, KeyFileError) as error:
+            except (
+                ValueError,
+                KeyError,
+                TypeError,
+                AttributeError,
+                RecursionError,
+                WireError,
+                KeyFileError,
+            ) as error:
                 return http.HTTPStatus.BAD_REQUEST, {"error": f"not an enrolment: {type(error).__name__}"}
             except ProvisionError as error:
                 return http.HTTPStatus.BAD_REQUEST, {"error": str(error)}

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric import ec
 
+    from provision.card import Card
+
 
 _LOG = structlog.get_logger(__name__)
 TLS_KEY, CERT, CA, STATION, RECEIPTS, SIGNING_KEY, CONFIG, ENROL_AT, RELEASE = (
@@ -105,18 +107,26 @@ def enrol(
     at = EnrolAt(host=card.enrol_host, port=card.enrol_port)
     install(etc / ENROL_AT, at.model_dump_json().encode(), group)
     if not (etc / CONFIG).exists():
-        text = _CONFIG.format(
-            unit=card.unit,
-            agency=card.agency.replace('"', "'"),
-            host=card.broker_host,
-            port=card.broker_port,
-            etc=etc,
-        )
-        install(etc / CONFIG, text.encode(), group)
+        install(etc / CONFIG, configuration(card, etc).encode(), group)
     done("configuration")
     shred(card_path)
     done("token shredded")
     _LOG.info("enrolled", unit=card.unit)
+
+
+def configuration(card: Card, etc: Path) -> str:
+    """Return the unit's configuration: who it is, the tables of the card or a Pi camera and a receiver, the link."""
+    text = _CONFIG.format(
+        unit=card.unit,
+        agency=card.agency.replace('"', "'"),
+        host=card.broker_host,
+        port=card.broker_port,
+        etc=etc,
+    )
+    if not card.config_toml:
+        return text
+    head, _, rest = text.partition("[[hw.cameras]]")
+    return f"{head}{card.config_toml.strip()}\n\n{rest[rest.index('[hw.link]') :]}"
 
 
 def shred(path: Path) -> None:

@@ -61,6 +61,8 @@ def check_target(target: Path, image: Path, *, mounts: Path = Path("/proc/self/m
 def check_unused(target: Path, *, mounts: Path = Path("/proc/self/mounts")) -> None:
     """Raise ProvisionError if any part of a disk is mounted, used as swap, or belongs to LVM, RAID or encryption."""
     real = target.resolve()
+    if not real.exists():
+        raise ProvisionError(f"{target}: no such file or device; `lsblk` lists the disks")
     for line in mounts.read_text(encoding="utf-8").splitlines():
         source = Path(line.split()[0])
         if str(source).startswith("/dev/") and _is_part_of(source.resolve(), real):

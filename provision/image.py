@@ -103,14 +103,35 @@ def build(base: Path, out: Path, *, systemd: Path, wheels: Path) -> None:
     if not any(wheels.glob("patrol_lpr-*.whl")):
         raise ProvisionError(f"{wheels}: no patrol_lpr wheel; run: pip wheel . -w {wheels}")
     _, root = boot_and_root(base)
-    part = out.with_name(f"{out.name}.part")
-    shutil.copyfile(base, part)
-    with _mounted(part, root) as mount:
-        install_into(mount, systemd=systemd, wheels=wheels)
-    _check_file_system(part, root)
-    part.replace(out)
-    digest = _sha256(out)
-    out.with_name(f"{out.name}.sha256").write_text(f"{digest}  {out.name}\n", encoding="ascii")
+    _check_before(base, out, systemd)
+    part, digest_file = out.with_name(f"{out.name}.part"), out.with_name(f"{out.name}.sha256")
+    try:
+        shutil.copyfile(base, part)
+        with _mounted(part, root) as mount:
+            install_into(mount, systemd=systemd, wheels=wheels)
+        _check_file_system(part, root)
+        digest_file.write_text(f"{_sha256(part)}  {out.name}\n", encoding="ascii")
+        part.replace(out)
+    except BaseException as error:
+        part.unlink(missing_ok=True)
+        digest_file.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise ProvisionError(f"{out}: cannot be made: {error.strerror}; nothing was left behind") from error
+        raise
+
+
+def _check_before(base: Path, out: Path, systemd: Path) -> None:
+    """Raise ProvisionError for what would only show after gigabytes were copied."""
+    if not out.parent.is_dir():
+        raise ProvisionError(f"{out.parent}: no such folder; make it first")
+    size, free = base.stat().st_size, shutil.disk_usage(out.parent).free
+    if free < size:
+        raise ProvisionError(f"{out.parent}: the image needs {size:,} bytes, {free:,} are free; use another disk")
+    for name in (*_UNITS, *_FILES):
+        if not (systemd / name).exists():
+            raise ProvisionError(f"{systemd / name}: missing; run from a checkout or give the folder")
+    for tool in ("mount", "umount", "e2fsck"):
+        _tool(tool)
 
 
 def install_into(root: Path, *, systemd: Path, wheels: Path) -> None:

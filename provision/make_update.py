@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from agent.errors import ConfigError
 from agent.recognise import load_active
 from agent.recognise.bundle import REQUIRED_FILES
+from agent.runtime.config import check_patch
 from hw.output import output
 from protocol.errors import UpdateError
 from protocol.update.envelope import write_update
@@ -54,9 +56,12 @@ class Sources:
     def add_config(self, path: Path) -> None:
         """A TOML file to be merged over the units' own."""
         try:
-            tomllib.loads(path.read_text(encoding="utf-8"))
+            patch = tomllib.loads(path.read_text(encoding="utf-8"))
+            check_patch(patch, str(path))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise UpdateError(f"{path}: cannot be used: {error}") from error
+        except ConfigError as error:
+            raise UpdateError(str(error)) from None
         self.paths[Part.CONFIG, CONFIG_NAME] = path
 
 

@@ -49,7 +49,7 @@ class EmbeddedBroker:
             from amqtt.broker import Broker  # noqa: PLC0415 - an extra: a station with a broker of its own needs none
         except ImportError as error:
             raise BrokerError(
-                "the embedded broker needs the extra `station`: pip install 'patrol-lpr[station]'; "
+                "the embedded broker needs the extra `station`: in the checkout, pip install -e '.[station]'; "
                 "or name a broker with --broker"
             ) from error
         # It logs each lost connection with a traceback, which the station reports itself.

@@ -80,6 +80,16 @@ def choose_runtime(wanted: RuntimeKind) -> RuntimeKind:
     )
 
 
+def slower_runtime_advice(wanted: RuntimeKind) -> str | None:
+    """What to install where ``auto`` has to take the slower runtime; None where nothing is to be said."""
+    if wanted is not RuntimeKind.AUTO or choose_runtime(wanted) is not RuntimeKind.TFLITE:
+        return None
+    return (
+        "tflite-runtime is used, several times slower on x86 than LiteRT; to install LiteRT: "
+        "python -m pip install ai-edge-litert"
+    )
+
+
 @contextmanager
 def _stderr_silenced() -> Iterator[None]:
     """Suppress the banner that the XNNPACK delegate prints from C++ when an interpreter is created."""

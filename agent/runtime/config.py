@@ -7,6 +7,7 @@ of the file, and back for the stage.
 from __future__ import annotations
 
 import copy
+import json
 import os
 import tomllib
 from pathlib import Path
@@ -50,6 +51,22 @@ _PICTURES = PictureConfig()
 _LIMITS = Limits()
 _UPLINK = UplinkConfig()
 _SOCKET_PATH_MAX = 103
+_MAX_SHOWN = 60
+_ANY_UNIT: dict[str, Any] = {
+    "cameras": [{"kind": "pi"}],
+    "panel": {"kind": "gpio"},
+    "link": {"kind": "mqtt", "host": "localhost", "tls": {}},
+    "board": {"kind": "linux"},
+}
+_RECEIVERS: tuple[dict[str, Any], ...] = (
+    {"kind": "serial"},
+    {"kind": "gpsd"},
+    {"kind": "fixed", "lat_deg": 45.0, "lon_deg": 45.0, "error_m": 10.0},
+)
+_DERIVED = ("unit", "state_dir")
+"""Taken over into the hardware's tables."""
+PLACEHOLDERS = {"unit": "change-me", "agency": "Change Me", "host": "station.example.org"}
+"""What ``config example`` prints for values that every fleet has of its own."""
 
 
 class _Table(BaseModel):
@@ -448,8 +465,30 @@ def parse_config(table: dict[str, Any], source: str) -> AgentConfig:
     try:
         return AgentConfig.model_validate(_with_derived(table))
     except ValidationError as error:
-        lines = [f"  {_path(item['loc'])}: {_what(item)}" for item in error.errors()]
+        lines = _lines(error, table)
         raise ConfigError(f"{source}: the configuration is invalid:\n" + "\n".join(lines)) from None
+
+
+def _lines(error: ValidationError, table: dict[str, Any], *, skip: str = "") -> list[str]:
+    """One line a mistake; a value that may be of several types is refused once, not once a type."""
+    lines: dict[str, list[str]] = {}
+    for item in error.errors():
+        *_, last = item["loc"] or ("",)
+        if item["loc"][:1] == ("hw",) and last in _DERIVED and item["input"] == table.get(last):
+            continue  # told at the top level, where it was written
+        if item["type"] == skip:
+            continue
+        told = lines.setdefault(_path(item["loc"], table), [])
+        if (what := _what(item)) not in told:
+            told.append(what)
+    return [f"  {path}: {_either(told)}" for path, told in lines.items()]
+
+
+def _either(told: list[str]) -> str:
+    if len(told) == 1:
+        return told[0]
+    heads = [text.rpartition("; it is ")[0] or text for text in told]
+    return f"{' or '.join(dict.fromkeys(heads))}; it is {told[0].rpartition('; it is ')[2]}"
 
 
 def _with_derived(table: dict[str, Any]) -> dict[str, Any]:
@@ -511,17 +550,96 @@ def _error_count(table: dict[str, Any]) -> int:
     return 0
 
 
-def _path(loc: tuple[int | str, ...]) -> str:
-    """Format a path as ``hw.cameras[0].fps``; pydantic adds the discriminating ``kind``, which helps and is kept."""
-    text = ""
-    for part in loc:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+def check_patch(patch: dict[str, Any], source: str) -> None:
+    """Raise ConfigError for keys and values that no unit would take over; ``patch`` is what an update brings.
+
+    What depends on the unit's own configuration is checked there.
+    """
+    if own := [key for key in _OWN if key in patch]:
+        raise ConfigError(f"{source}: {', '.join(own)} cannot be changed by an update: edit the unit's own file")
+    fewest: list[str] | None = None
+    for receiver in _RECEIVERS:
+        hw = {**_ANY_UNIT, "gnss": receiver}
+        table = _overlaid({"unit": "unit", "agency": "agency", "hw": hw}, patch)
+        try:
+            AgentConfig.model_validate(_with_derived(table))
+        except ValidationError as error:
+            lines = _lines(error, table, skip="value_error")
+        else:
+            lines = []
+        if fewest is None or len(lines) < len(fewest):
+            fewest = lines
+    if fewest:
+        raise ConfigError(f"{source}: no unit would take this:\n" + "\n".join(fewest))
+
+
+def placeholders_left(config: AgentConfig) -> list[str]:
+    """Values of the example that nobody replaced, one line each."""
+    found: dict[str, object] = {"unit": config.unit, "agency": config.agency}
+    if config.hw.link.kind == "mqtt":
+        found["host"] = config.hw.link.host
+    names = {"host": "hw.link.host"}
+    return [
+        f"{names.get(name, name)}: {value!r} is the example's value; write your own"
+        for name, value in found.items()
+        if value == PLACEHOLDERS[name]
+    ]
+
+
+def _path(loc: tuple[int | str, ...], table: Any) -> str:
+    """``hw.cameras[0].fps``: the keys that people write, without the kinds that pydantic puts between them."""
+    text, inner = "", table
+    for index, part in enumerate(loc):
+        last = index == len(loc) - 1
+        if isinstance(part, int):
+            text += f"[{part}]"
+            inner = inner[part] if isinstance(inner, list | tuple) and part < len(inner) else None
+        elif isinstance(inner, dict) and (part in inner or (last and inner.get("kind") != part)):
+            text += f".{part}" if text else part
+            inner = inner.get(part)
     return text or "(top level)"
 
 
+_KINDS_OF_VALUES = (
+    ("int", "a whole number"), ("float", "a number"), ("bool", "true or false"), ("string", "a text in quotes"),
+    ("tuple", "a list in brackets"), ("path", "a path in quotes"), ("model", "a table"), ("dict", "a table"),
+)  # fmt: skip
+_LIMITS_OF_VALUES = {
+    "greater_than": "must be above {gt}",
+    "greater_than_equal": "must be {ge} or more",
+    "less_than": "must be below {lt}",
+    "less_than_equal": "must be {le} or less",
+    "string_too_short": "must have {min_length} or more characters",
+    "string_too_long": "must have {max_length} or fewer characters",
+    "string_pattern_mismatch": "has a character or a length that is not allowed, must match {pattern}",
+    "literal_error": "must be {expected}",
+    "enum": "must be {expected}",
+    "union_tag_invalid": "unknown kind, must be one of {expected_tags}",
+    "finite_number": "must be a finite number",
+}
+
+
 def _what(item: Any) -> str:
-    if item["type"] == "extra_forbidden":
+    """A mistake in our own words: the validator's are for programmers."""
+    kind, context = item["type"], item.get("ctx", {})
+    if kind == "extra_forbidden":
         return "unknown key"
-    if item["type"] == "missing":
+    if kind == "missing":
         return "missing"
-    return without_credentials(f"{item['msg'][0].lower()}{item['msg'][1:]} (got {item['input']!r})")
+    if kind == "union_tag_not_found":
+        return "kind is missing"
+    if kind == "value_error":
+        return without_credentials(str(context["error"]))
+    if kind in _LIMITS_OF_VALUES:
+        shown = {name: f"{value:g}" if isinstance(value, float) else value for name, value in context.items()}
+        told = _LIMITS_OF_VALUES[kind].format(**shown)
+    else:
+        told = next((f"must be {word}" for start, word in _KINDS_OF_VALUES if kind.startswith(start)), "not valid")
+    given = item["input"].get("kind") if kind == "union_tag_invalid" else item["input"]
+    return without_credentials(f"{told}; it is {_as_written(given)}")
+
+
+def _as_written(value: object) -> str:
+    """A value as TOML has it, shortened."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."

@@ -16,7 +16,7 @@ from agent.buffer.rows import SENDING
 from agent.errors import OutboxDamagedError, OutboxDiskError
 from agent.recognise import RuntimeKind, load_active
 from agent.recognise.bundle import run_golden
-from agent.recognise.interpreter import choose_runtime
+from agent.recognise.interpreter import choose_runtime, slower_runtime_advice
 from agent.recognise.models_folder import default_models_folder
 from agent.runtime.config import AgentConfig, load_config
 from agent.runtime.stages import build_sealer, load_receipt_keys
@@ -91,7 +91,11 @@ def _models(config: AgentConfig) -> Step:
     wrong = [b.contract.id for b in bundles if not run_golden(b, runtime).passed]
     if wrong:
         return Step("models", Mark.FAIL, f"{', '.join(wrong)}: golden mismatch on {runtime}; reinstall the models")
-    return Step("models", Mark.OK, f"{', '.join(b.model_id for b in bundles)} on {runtime}")
+    right = f"{', '.join(b.model_id for b in bundles)} on {runtime}"
+    advice = slower_runtime_advice(RuntimeKind(config.recognise.runtime))
+    return Step(
+        "models", Mark.OK if advice is None else Mark.WARN, right if advice is None else f"{right}: {advice}"
+    )
 
 
 def _keys(config: AgentConfig) -> Step:

@@ -30,6 +30,19 @@ _PEM_END = b"-----END PUBLIC KEY-----"
 UNIT_PUBLIC = re.compile(r"unit-([A-Za-z0-9_-]{1,36})(?:\.\d+)?\.pub")
 """``unit-ID.pub``; ``unit-ID.2.pub`` is its second key."""
 _OWN_BITS = 0o077
+_SMALL_ORDER = frozenset(
+    bytes.fromhex(text)
+    for text in (
+        "00" * 32,
+        "01" + "00" * 31,
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "ec" + "ff" * 30 + "7f",
+        "ed" + "ff" * 30 + "7f",
+        "ee" + "ff" * 30 + "7f",
+    )
+)
+"""Points of order 1, 2, 4 and 8 without their sign bit, as libsodium's ge25519_has_small_order lists them."""
 
 
 def key_id(raw_public: bytes) -> bytes:
@@ -49,6 +62,10 @@ class VerifyKey:
     def __init__(self, key: Ed25519PublicKey) -> None:
         self._key = key
         self.raw = key.public_bytes_raw()
+        if bytes((*self.raw[:-1], self.raw[-1] & 0x7F)) in _SMALL_ORDER:
+            raise KeyFileError(
+                "an Ed25519 public key of small order, which accepts anybody's signatures: use another"
+            )
         self.id = key_id(self.raw)
 
     @classmethod

@@ -46,6 +46,6 @@ def open_store(
         from station.store.sqlite_file import open_sqlite_store  # noqa: PLC0415 - an extra: a unit needs none of it
     except ImportError as error:
         raise StoreError(
-            "the station's file needs SQLAlchemy and Alembic: install this package with its extra `station`"
+            "the station's file needs SQLAlchemy and Alembic: in the checkout, pip install -e '.[station]'"
         ) from error
     return open_sqlite_store(path, must_exist=must_exist, registry=registry, open_picture=open_picture)

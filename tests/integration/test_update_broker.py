@@ -190,7 +190,7 @@ def test_configuration_update_of_an_offline_unit_and_its_refusal(tmp_path, broke
     car.start()
     inbox = car.state / INBOX
     car.until(inbox.exists)
-    car.unit.tools.wrong = "log.level: input should be 'debug', 'info', 'warning' or 'error'"
+    car.unit.tools.wrong = "log.level: must be 'debug', 'info', 'warning' or 'error'"
     with pytest.raises(ValueError, match=r"log\.level"), fetched_update(inbox) as file:
         car.unit.apply(file.read())
     car.until(lambda: (told := reported(db)) is not None and told.state is UpdateState.REFUSED)

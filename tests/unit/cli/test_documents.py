@@ -143,8 +143,8 @@ def test_example_configuration_is_valid(tmp_path, capsys):
     path = tmp_path / "config.toml"
     path.write_text(capsys.readouterr().out, encoding="utf-8")
     config = load_config(path)
-    assert (config.unit, config.hw.link.kind) == ("unit-07", "mqtt")
-    assert config.hw.link.unit == "unit-07"
+    assert (config.unit, config.hw.link.kind) == ("change-me", "mqtt")
+    assert config.hw.link.unit == "change-me"
 
 
 def glossary_references():

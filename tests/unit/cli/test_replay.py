@@ -75,9 +75,16 @@ def test_replay_power_cut_loses_no_committed_read(tmp_path):
     assert outcome.station.missing == 0
 
 
+def test_a_recorded_drive_without_a_script_has_the_link_up(tmp_path):
+    """A recorder writes no script: nothing breaks, and everything arrives."""
+    outcome = play(tmp_path, plates=PLATES, script=[])
+    assert sorted(r.body.text for r in stored(tmp_path)) == sorted(PLATES)
+    assert outcome.result.outbox.reads == 0
+
+
 def test_replay_without_link_keeps_all_reads(tmp_path):
     """No uplink: nothing at the station, everything in the outbox."""
-    outcome = play(tmp_path, plates=PLATES, script=[])
+    outcome = play(tmp_path, plates=PLATES, script=[(0, "link.down", {})])
     assert stored(tmp_path) == []
     assert outcome.result.outbox.reads == len(PLATES)
 
