@@ -20,6 +20,7 @@ from agent.runtime.stages import build_recogniser
 from cli.replay import Replay, ReplayResult
 from cli.report import StationView, check_libraries, write_report
 from cli.scripted import ScriptedReader
+from cli.show import print_table
 from hw.drive_load import load_drive
 from protocol.seal import Opener, SigningKey, StationKey, load_keyring
 from protocol.seal.keys import RECEIPT_KEY, RECEIPT_PUBLIC
@@ -146,7 +147,7 @@ def run(paths: list[Path], report: Path | None, keep: Path | None) -> int:
     if report is not None:
         check_libraries()
     outcomes = [show_replay(load_drive(path), keep, console) for path in paths]
-    console.print(summary(outcomes))
+    print_table(summary(outcomes), console)
     failed = False
     for outcome in outcomes:
         failed |= not outcome.balanced
