@@ -101,12 +101,13 @@ def keys_hint(ingest: Ingest, *, has_keys: bool) -> str | None:
         return None
     if not has_keys:
         return (
-            f"{count:,} encrypted records NOT stored: this station has no keys. The units keep them. Stop it and start it "
-            "with --keys FOLDER, the folder from `patrol-lpr keys station FOLDER` whose station.pub the units have"
+            f"{count:,} encrypted records NOT stored: this station has no keys. The units keep them. "
+            "Stop it and start it with --keys FOLDER, the folder from `patrol-lpr keys station FOLDER` "
+            "whose station.pub the units have"
         )
     return (
-        f"{count:,} records NOT stored: their key is not in the folder of --keys. The units keep them. Add station*.key "
-        "that they are encrypted for, and unit-ID.pub of each unit, then restart the station"
+        f"{count:,} records NOT stored: their key is not in the folder of --keys. The units keep them. "
+        "Add station*.key that they are encrypted for, and unit-ID.pub of each unit, then restart the station"
     )
 
 
