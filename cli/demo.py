@@ -19,6 +19,7 @@ from agent.runtime import log
 from agent.runtime.hardware import Hardware
 from agent.runtime.service import Service
 from cli.report import check_libraries, write_report
+from cli.show import print_table
 from cli.simulate import config_for, fresh_keys, reader_for, show_replay, summary
 from cli.station_tables import reads_table
 from cli.verify import examine_file, findings_table
@@ -106,7 +107,7 @@ def run(drives: Path, out: Path) -> int:
     )
     console.rule("2. replay: all drives on simulated time, with scripted faults")
     outcomes = [show_replay(drive, out / "replay", console) for drive in loaded]
-    console.print(summary(outcomes))
+    print_table(summary(outcomes), console)
     for outcome in outcomes:
         target = out / f"{outcome.drive.header.name}.html"
         write_report(target, outcome.drive, outcome.result, outcome.station)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from cli.show import print_table
 from protocol.errors import KeyFileError
 from protocol.seal.keys import RECEIPT_KEY, RECEIPT_PUBLIC, SigningKey, StationKey, VerifyKey, fingerprint
 from protocol.wire.topics import check_unit
@@ -57,7 +58,7 @@ def show(paths: list[Path]) -> int:
         except KeyFileError:
             station = StationKey.load_public(path)
             table.add_row(path.name, "encryption key, X25519", station.id.hex(), fingerprint(station.raw))
-    Console().print(table)
+    print_table(table)
     return 0
 
 

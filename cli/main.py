@@ -242,27 +242,29 @@ def config_example(
 
 outbox_app = typer.Typer(help="Inspect the outbox of a unit.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(outbox_app, name="outbox")
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON; keys: docs/operations.md.")]
 StateOption = Annotated[Path, typer.Option("--state-dir", help="Folder of the outbox.")]
 _STATE = STATE_DIR
 
 
 @outbox_app.command("show")
-def outbox_show(state_dir: StateOption = _STATE) -> None:
+def outbox_show(state_dir: StateOption = _STATE, as_json: JsonOption = False) -> None:
     """Print the counters."""
     from cli import outbox  # noqa: PLC0415 - keeps --help fast
 
-    raise typer.Exit(outbox.show(state_dir))
+    raise typer.Exit(outbox.show(state_dir, as_json=as_json))
 
 
 @outbox_app.command("list")
 def outbox_list(
     state_dir: StateOption = _STATE,
     quarantined: Annotated[bool, typer.Option(help="Show quarantined records instead.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """List the oldest pending records."""
     from cli import outbox  # noqa: PLC0415 - keeps --help fast
 
-    raise typer.Exit(outbox.listing(state_dir, quarantined=quarantined))
+    raise typer.Exit(outbox.listing(state_dir, quarantined=quarantined, as_json=as_json))
 
 
 @outbox_app.command("requeue")
@@ -332,11 +334,12 @@ def verify(
         list[Path] | None,
         typer.Option("--key", help="Trusted unit-ID.pub; repeatable; if omitted, the keys in the file."),
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Check that an exported series is complete and unaltered; list what is missing, changed or reordered."""
     from cli import verify  # noqa: PLC0415 - keeps --help fast
 
-    raise typer.Exit(verify.run(path, key or []))
+    raise typer.Exit(verify.run(path, key or [], as_json=as_json))
 
 
 bundle_app = typer.Typer(
@@ -346,19 +349,24 @@ app.add_typer(bundle_app, name="bundle")
 
 
 @bundle_app.command("verify")
-def bundle_verify(models: ModelsOption = None) -> None:
+def bundle_verify(models: ModelsOption = None, as_json: JsonOption = False) -> None:
     """Check contracts, hashes and goldens with every installed runtime."""
     from cli import bundle  # noqa: PLC0415 - keeps --help fast
 
-    raise typer.Exit(bundle.verify(models))
+    raise typer.Exit(bundle.verify(models, as_json=as_json))
 
 
 @bundle_app.command("bench")
-def bundle_bench(models: ModelsOption = None, runtime: RuntimeOption = RuntimeName.AUTO, threads: int = 1) -> None:
+def bundle_bench(
+    models: ModelsOption = None,
+    runtime: RuntimeOption = RuntimeName.AUTO,
+    threads: int = 1,
+    as_json: JsonOption = False,
+) -> None:
     """Measure the speed of both models on this board."""
     from cli import bundle  # noqa: PLC0415 - keeps --help fast
 
-    raise typer.Exit(bundle.bench(models, runtime=runtime.value, threads=threads))
+    raise typer.Exit(bundle.bench(models, runtime=runtime.value, threads=threads, as_json=as_json))
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from agent.buffer import OutboxReader, open_outbox
@@ -15,6 +16,7 @@ from agent.errors import OutboxError
 from agent.runtime.lock import state_folder
 from agent.runtime.stages import build_sealer
 from agent.sync.encoder import RecordEncoder
+from cli.show import print_json, print_table
 from hw.clock import RealClock
 from protocol.wire.released import released_registry
 
@@ -29,11 +31,14 @@ _MAX_LISTED = 200
 _OF_READS = ("reads", "others", "appended", "receipted", "evicted_reads")
 
 
-def show(state_dir: Path) -> int:
+def show(state_dir: Path, *, as_json: bool = False) -> int:
     """Print the counters."""
     reader = OutboxReader(state_dir / FILE_NAME)
     stats = reader.stats()
     reader.close()
+    if as_json:
+        print_json({**{name: getattr(stats, name) for name in _OF_READS}, **asdict(stats)})
+        return 0
     table = Table("outbox", "value", title=str(state_dir / FILE_NAME))
     values = {name: getattr(stats, name) for name in _OF_READS} | asdict(stats)
     del values["types"]
@@ -42,23 +47,30 @@ def show(state_dir: Path) -> int:
     for schema, counts in stats.types.items():
         for name, value in asdict(counts).items():
             table.add_row(f"{schema} {name}", f"{value:,}")
-    Console().print(table)
+    print_table(table)
     return 0
 
 
-def listing(state_dir: Path, *, quarantined: bool) -> int:
+def listing(state_dir: Path, *, quarantined: bool, as_json: bool = False) -> int:
     """Print the oldest pending records, or the quarantined ones."""
     reader = OutboxReader(state_dir / FILE_NAME)
     if quarantined:
-        table = Table("seq", "type", "id", "bytes", "reason")
-        for row, code in reader.quarantined(limit=_MAX_LISTED):
-            table.add_row(str(row.seq), row.schema, row.record_id.hex(), str(len(row.payload)), code)
+        rows = [(row, str(code)) for row, code in reader.quarantined(limit=_MAX_LISTED)]
     else:
-        table = Table("seq", "type", "id", "bytes")
-        for row in reader.records(after_seq=0, limit=_MAX_LISTED):
-            table.add_row(str(row.seq), row.schema, row.record_id.hex(), str(len(row.payload)))
+        rows = [(row, "") for row in reader.records(after_seq=0, limit=_MAX_LISTED)]
     reader.close()
-    Console().print(table)
+    values: list[dict[str, object]] = [
+        {"seq": row.seq, "type": row.schema, "id": row.record_id.hex(), "bytes": len(row.payload)}
+        | ({"reason": reason} if quarantined else {})
+        for row, reason in rows
+    ]
+    if as_json:
+        print_json(values)
+        return 0
+    table = Table("seq", "type", "id", "bytes", *(["reason"] if quarantined else []))
+    for value in values:
+        table.add_row(*(escape(str(cell)) for cell in value.values()))
+    print_table(table)
     return 0
 
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
+from cli.show import print_json, print_table
 from hw.output import output
 from hw.paths import CONFIG_DIR
 from protocol.seal.keys import RECEIPT_PUBLIC, SigningKey, StationKey, VerifyKey, fingerprint
@@ -168,14 +169,21 @@ def revoke(folder: AuthorityArgument, unit: UnitArgument) -> None:
 
 
 @app.command("list")
-def list_command(folder: AuthorityArgument) -> None:
+def list_command(
+    folder: AuthorityArgument,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON; keys: docs/operations.md.")] = False,
+) -> None:
     """List all certificates that were issued."""
+    rows = CaStore(folder).listing()
+    if as_json:
+        print_json(rows)
+        return
     table = Table("unit", "serial", "issued", "revoked")
-    for row in CaStore(folder).listing():
+    for row in rows:
         table.add_row(
             row.unit, row.serial[:16], _day(row.issued_s), "-" if row.revoked_s is None else _day(row.revoked_s)
         )
-    Console().print(table)
+    print_table(table)
 
 
 @app.command()

@@ -21,6 +21,7 @@ from agent.runtime.stages import build_recogniser
 from cli.replay import Replay, ReplayResult
 from cli.report import StationView, check_libraries, write_report
 from cli.scripted import ScriptedReader
+from cli.show import print_table
 from cli.terminal import marked_console, plain, say
 from hw.drive_format import DriveFormatError
 from hw.drive_load import load_drive
@@ -159,7 +160,7 @@ def run(paths: list[Path], report: Path | None, keep: Path | None) -> int:
             say(str(error))
     outcomes = [show_replay(drive, keep, console) for drive in drives]
     if outcomes:
-        console.print(summary(outcomes))
+        print_table(summary(outcomes), console)
     for outcome in outcomes:
         failed |= not outcome.balanced
         for note in not_read(outcome):

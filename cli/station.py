@@ -15,13 +15,23 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from cli.station_tables import audit_table, counters_table, ranges_table, reads_table, units_table
+from cli.show import print_json, print_table
+from cli.station_tables import (
+    audit_table,
+    counters_table,
+    ranges_table,
+    reads_table,
+    sequence_values,
+    unit_values,
+    units_table,
+)
 from hw.config import MQTT_PORT
 from hw.output import output, text_output
 from protocol.seal import Opener, VerifyKey, load_keyring
 from protocol.update.envelope import verify_update
 from station.commands import Commands
 from station.query import READ_SCHEMA, Query
+from station.query.export import flat_values
 from station.store import open_store
 
 if TYPE_CHECKING:
@@ -45,6 +55,7 @@ app = typer.Typer(
     help="Station: receive, show, export and delete reads.", add_completion=False, rich_markup_mode=None
 )
 DbOption = Annotated[Path | None, typer.Option("--db", help="Database file of the station; default: station.db.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON; keys: docs/operations.md.")]
 UnitOption = Annotated[str | None, typer.Option("--unit", help="Only reads of this unit.")]
 
 
@@ -122,11 +133,15 @@ def reads(
     db: DbOption = None,
     unit: UnitOption = None,
     limit: Annotated[int, typer.Option(min=1, help="Number of reads.")] = 50,
+    as_json: JsonOption = False,
 ) -> None:
     """Show the latest reads; recorded in the audit trail."""
     with _asking(context, db) as query:
         rows = query.records(unit=unit, limit=limit)
-    Console().print(reads_table(rows))
+    if as_json:
+        print_json([{"schema": row.record.envelope.schema_id, **flat_values(row)} for row in rows])
+    else:
+        print_table(reads_table(rows))
 
 
 @app.command("units")
@@ -134,17 +149,22 @@ def show_units(
     context: typer.Context,
     db: DbOption = None,
     counters: Annotated[str | None, typer.Option(help="Show all counters of this unit.")] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Show units: last seen, missing and evicted records, counters."""
     with _asking(context, db) as query:
         rows = query.units() if counters is None else []
         health = None if counters is None else query.health(counters)
-    if counters is None:
-        Console().print(units_table(rows))
+    if counters is None and as_json:
+        print_json([unit_values(row, gaps) for row, gaps in rows])
+    elif counters is None:
+        print_table(units_table(rows))
     elif health is None:
         raise typer.BadParameter(f"unit {counters!r} has sent no health message yet", param_hint="--counters")
+    elif as_json:
+        print_json({"unit": counters, "counters": health.counters, "gauges": health.gauges})
     else:
-        Console().print(counters_table(sorted({**health.counters, **health.gauges}.items()), title=counters))
+        print_table(counters_table(sorted({**health.counters, **health.gauges}.items()), title=counters))
 
 
 @app.command()
@@ -225,13 +245,16 @@ def purge(
 
 
 @app.command()
-def audit(context: typer.Context, db: DbOption = None) -> None:
+def audit(context: typer.Context, db: DbOption = None, as_json: JsonOption = False) -> None:
     """Show per unit what was received, declared lost and missing, and who asked for what."""
     with _asking(context, db) as query:
         rows = query.audit_trail()
         ranges = query.sequences()
-    Console().print(ranges_table(ranges))
-    Console().print(audit_table(rows))
+    if as_json:
+        print_json({"sequences": [sequence_values(*unit) for unit in ranges], "audit": rows})
+    else:
+        print_table(ranges_table(ranges))
+        print_table(audit_table(rows))
     if any(not gap.explained for _, _, gaps in ranges for gap in gaps):
         raise typer.Exit(1)
 

@@ -66,7 +66,7 @@ def receive(
     service.start()
     serving = f"receiving from {address.host}:{address.port} into {db} as {name}; Ctrl-C to stop"
     console.print(serving, highlight=False, soft_wrap=True)
-    going = True
+    going, warned = True, False
     told_s = time.monotonic()
     while going and service.is_alive:
         try:
@@ -78,6 +78,9 @@ def receive(
             if record is not None and isinstance(record.body, Read):
                 line = _line(record, record.body, show_plate=console.is_terminal)
                 console.print(line, highlight=False, soft_wrap=True)
+        if not warned and (hint := keys_hint(ingest, has_keys=opener is not None)):
+            warned = True
+            console.print(hint, style="red", markup=False, highlight=False, soft_wrap=True)
         if time.monotonic() - told_s >= _COUNTS_EVERY_S:
             told_s = time.monotonic()
             structlog.get_logger().info("station_counts", **_counts(ingest, service))
@@ -86,7 +89,26 @@ def receive(
     store.close()
     summary = ", ".join(f"{name} {number:,}" for name, number in _counts(ingest, service).items() if number)
     console.print(summary or "no messages", highlight=False, soft_wrap=True)
+    if hint := keys_hint(ingest, has_keys=opener is not None):
+        console.print(hint, style="red", markup=False, highlight=False, soft_wrap=True)
     return EXIT_CRASHED if crashed else 0
+
+
+def keys_hint(ingest: Ingest, *, has_keys: bool) -> str | None:
+    """What to do about records that the station could not decrypt or verify; None if there were none."""
+    count = ingest.counts.key_unknown
+    if not count:
+        return None
+    if not has_keys:
+        return (
+            f"{count:,} encrypted records NOT stored: this station has no keys. The units keep them. "
+            "Stop it and start it with --keys FOLDER, the folder from `patrol-lpr keys station FOLDER` "
+            "whose station.pub the units have"
+        )
+    return (
+        f"{count:,} records NOT stored: their key is not in the folder of --keys. The units keep them. "
+        "Add station*.key that they are encrypted for, and unit-ID.pub of each unit, then restart the station"
+    )
 
 
 def _counts(ingest: Ingest, service: StationService) -> dict[str, int]:
@@ -94,8 +116,10 @@ def _counts(ingest: Ingest, service: StationService) -> dict[str, int]:
 
 
 def _line(record: Record, read: Read, *, show_plate: bool) -> str:
-    """Prints plates on a terminal, ids elsewhere."""
+    """Prints plates and places on a terminal, ids elsewhere."""
     place, envelope = read.place, record.envelope
+    if not show_plate:
+        # A pipe is a log: neither plates nor places.
+        return f"{envelope.unit} #{envelope.seq}  {envelope.record_id.hex()}"
     where = "no fix" if place.lat_deg is None else f"{place.lat_deg:.5f} {place.lon_deg:.5f}"
-    what = f"[bold]{escape(read.text)}[/]  {escape(read.region)}" if show_plate else envelope.record_id.hex()
-    return f"{envelope.unit} #{envelope.seq}  {what}  {where}"
+    return f"{envelope.unit} #{envelope.seq}  [bold]{escape(read.text)}[/]  {escape(read.region)}  {where}"

@@ -97,6 +97,33 @@ def _release(unit: UnitRow) -> Text:
     return Text(" ".join(words))
 
 
+def unit_values(unit: UnitRow, gaps: list[Gap]) -> dict[str, object]:
+    """Return what ``units --json`` says of a unit."""
+    return {
+        "unit": unit.unit,
+        "state": unit.state,
+        "software": unit.software,
+        "last_seen": iso(unit.seen_us),
+        "reads": unit.reads,
+        "last_seq": unit.seq_high,
+        "missing": unit.missing,
+        "evicted": unit.evicted,
+        "gaps": [[gap.first, gap.last] for gap in gaps if not gap.explained],
+        "release": str(_release(unit)),
+        "wanted_release": unit.desired or None,
+    }
+
+
+def sequence_values(unit: str, seen: list[tuple[int, int]], gaps: list[Gap]) -> dict[str, object]:
+    """Return what ``audit --json`` says of a unit's sequence numbers."""
+    return {
+        "unit": unit,
+        "received": seen,
+        "declared_lost": [(gap.first, gap.last) for gap in gaps if gap.explained],
+        "missing": [(gap.first, gap.last) for gap in gaps if not gap.explained],
+    }
+
+
 def counters_table(counters: Iterable[tuple[str, int]], *, title: str) -> Table:
     """Counters of a unit from its last health message."""
     table = Table("counter", "value", title=escape(title))

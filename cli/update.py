@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from cli.show import plain, print_json, print_table
 from hw.paths import CONFIG_FILE, STATE_DIR
 from protocol.errors import UpdateError
 from protocol.seal.keys import SigningKey, VerifyKey
@@ -39,6 +40,7 @@ _READABLE = 0o022
 _DAY_S = 86_400
 _MEBI = 2**20
 FileArgument = Annotated[Path, typer.Argument(help="The update, *.lprup.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON; keys: docs/operations.md.")]
 HomeOption = Annotated[Path, typer.Option(help="Folder of the releases.")]
 ConfigOption = Annotated[Path, typer.Option(help="The unit's own configuration.")]
 KeyOption = Annotated[Path, typer.Option("--key", help="release.pub that must have signed it.")]
@@ -89,9 +91,12 @@ def make(
 
 
 @app.command()
-def show(file: FileArgument, key: KeyOption = RELEASE_KEY) -> None:
+def show(file: FileArgument, key: KeyOption = RELEASE_KEY, *, as_json: JsonOption = False) -> None:
     """Verify an update completely and print its contents."""
     manifest = _verified(file, VerifyKey.load(key))
+    if as_json:
+        print_json(manifest.model_dump(mode="json"))
+        return
     table = Table("part", "file", "bytes", "sha256", "")
     for entry in manifest.files:
         carried = "" if entry.carried else "from the unit"
@@ -104,7 +109,7 @@ def show(file: FileArgument, key: KeyOption = RELEASE_KEY) -> None:
     )  # fmt: skip
     if manifest.note:
         console.print(manifest.note, highlight=False, markup=False)
-    console.print(table)
+    print_table(table, console)
 
 
 @app.command("apply")
@@ -150,10 +155,13 @@ def take(
 
 
 @app.command()
-def status(home: HomeOption = HOME) -> None:
+def status(home: HomeOption = HOME, *, as_json: JsonOption = False) -> None:
     """Show the running and the committed release and the result of the last update."""
     releases = Releases(home)
     state, current, committed = releases.load(), releases.current, releases.committed
+    if as_json:
+        print_json({"running": current, "committed": committed, **plain(state)})
+        return
     console = Console(highlight=False, soft_wrap=True)
     if current == committed:
         console.print(f"release {current}, committed")

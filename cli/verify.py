@@ -9,6 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from cli.show import print_json, print_table
 from protocol.errors import KeyFileError, PatrolError, WireError
 from protocol.seal.keys import UNIT_PUBLIC, VerifyKey, fingerprint
 from protocol.seal.series import UnitFindings, examine, read_series
@@ -25,7 +26,7 @@ class VerifyError(PatrolError):
     """The file cannot be examined."""
 
 
-def run(path: Path, key_files: list[Path]) -> int:
+def run(path: Path, key_files: list[Path], *, as_json: bool = False) -> int:
     """Print the findings; 0 when every unit's series is complete and unaltered, else 1."""
     console = Console()
     try:
@@ -37,7 +38,12 @@ def run(path: Path, key_files: list[Path]) -> int:
         raise VerifyError(f"{path}: cannot be read: {error.strerror}") from error
     except WireError as error:
         raise VerifyError(f"{path}: {error}") from error
-    console.print(findings_table(findings))
+    right = bool(findings) and all(unit.is_right for unit in findings)
+    if as_json:
+        keys_of = {unit: fingerprint(raw) for unit, raw in header.keys}
+        print_json({"verified": right, "keys_given": bool(key_files), "keys": keys_of, "units": findings})
+        return 0 if right else 1
+    print_table(findings_table(findings), console)
     if not key_files:
         for unit, raw in header.keys:
             console.print(f"{unit}: {fingerprint(raw)}", highlight=False, soft_wrap=True)
@@ -46,7 +52,6 @@ def run(path: Path, key_files: list[Path]) -> int:
             "(`patrol-lpr keys show`), or give the keys with --key.",
             soft_wrap=True,
         )
-    right = bool(findings) and all(unit.is_right for unit in findings)
     console.print("[green]complete and unaltered[/]" if right else "[red]NOT verified[/]")
     return 0 if right else 1
 

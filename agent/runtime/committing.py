@@ -89,7 +89,8 @@ class CommitComponent(Component):
         ntp_due_ns = 0
         while not (worker.stopping and self._reads.empty):
             worker.beat()
-            for message in self._reads.take():
+            messages = self._reads.take()
+            for message in messages:
                 self._dispatch(message)
             now_ns = self._clock.mono_ns()
             if now_ns >= ntp_due_ns:
@@ -98,6 +99,7 @@ class CommitComponent(Component):
                     self._committer.add_ntp_time(now_ns, self._clock.utc_ns())
             result = self._committer.commit_ready(now_ns)
             self._tell(result)
+            self._reads.done(len(messages))
             if result.stuck:
                 worker.pause(_STUCK_PAUSE_S)
         self._tell(self._committer.flush())
@@ -142,8 +144,8 @@ class CommitComponent(Component):
 
     @property
     def has_pending(self) -> bool:
-        """True while anything waits to be committed."""
-        return bool(self._committer.waiting) or not self._reads.empty
+        """True while anything is on its way to the disk."""
+        return not self._reads.all_done or bool(self._committer.waiting)
 
     def utc_ns(self, t_mono_ns: int) -> int | None:
         """UTC of an instant of the monotonic clock; None while it is unknown."""

@@ -61,6 +61,9 @@ class Drain(Component):
             self._supervisor.wait(_FAREWELL_S)
 
     def _something_waits(self) -> bool:
+        # First what is on its way to the disk: what gets there between the two questions is then seen by the second.
+        if self._commit.has_pending:
+            return True
         stats = self._commit.stats_at_end()
         pictures = stats.plates + stats.overviews if self._pictures else 0
-        return self._commit.has_pending or bool(stats.reads or stats.others or pictures)
+        return bool(stats.reads or stats.others or pictures)

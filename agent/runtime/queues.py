@@ -66,10 +66,20 @@ class ReadQueue:
                 break
         return messages
 
+    def done(self, count: int) -> None:
+        """Say that messages that were taken are dealt with: committed, or waiting where the commit thread can tell."""
+        for _ in range(count):
+            self._queue.task_done()
+
     @property
     def empty(self) -> bool:
         """True when nothing waits."""
         return self._queue.empty()
+
+    @property
+    def all_done(self) -> bool:
+        """True when nothing waits and all that was taken is dealt with; any thread."""
+        return self._queue.unfinished_tasks == 0
 
     @property
     def waits(self) -> int:

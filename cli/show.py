@@ -1,0 +1,56 @@
+"""Printing of tables and JSON: nothing that a person needs is shortened, and pipes get the whole text."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.measure import Measurement
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_WIDEST = 100_000
+_WHOLE = frozenset({"plate", "unit", "file", "bundle", "time", "seq", "fingerprint", "serial", "drive"})
+"""Columns whose values are copied, compared or searched for: never broken over lines."""
+
+
+def print_table(table: Table, console: Console | None = None) -> None:
+    """Print a table: wrapped on a terminal that is wide enough for its words, else in full; never cut."""
+    console = console or Console()
+    for column in table.columns:
+        column.overflow = "fold"
+        column.no_wrap = column.no_wrap or str(column.header) in _WHOLE
+    room = Measurement.get(console, console.options.update(max_width=_WIDEST), table)
+    before = console.width
+    # `width` of Console.print only narrows.
+    fits = console.is_terminal and room.minimum <= before
+    console.width = before if fits else max(room.maximum, 1)
+    try:
+        console.print(table)
+    finally:
+        console.width = before
+
+
+def print_json(value: object) -> None:
+    """Print one JSON document; bytes as hex, dataclasses with the names of their fields."""
+    sys.stdout.write(json.dumps(plain(value), ensure_ascii=False, indent=2) + "\n")
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON has it."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item) for item in value]
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, Enum):
+        return value.value
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
