@@ -13,7 +13,7 @@ def test_a_message_counts_until_it_is_dealt_with():
     """Between the queue and the disk it is in neither."""
     reads = ReadQueue()
     assert reads.all_done
-    reads.answer("message")
+    reads.add_command("message")
     assert not reads.all_done
     taken = reads.take()
     assert reads.empty
