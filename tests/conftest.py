@@ -28,9 +28,9 @@ def bless(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--bless"))
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def fresh_logging():
-    """For tests that configure the process's logs: what they set, and the stream it goes to, ends with them."""
+    """What a test configures of the process's logs, and the stream that it writes to, ends with the test."""
     yield
     structlog.reset_defaults()
 
