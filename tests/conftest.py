@@ -29,8 +29,15 @@ def bless(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture
-def fresh_logging():
-    """For tests that configure the process's logs: what they set, and the stream it goes to, ends with them."""
+def fresh_logging(monkeypatch):
+    """For tests that configure logging: their configuration and its stream end with the test.
+
+    Modules keep a logger that is cached at its first use, with the stream of that moment; here none is cached.
+    """
+    configure = structlog.configure
+    monkeypatch.setattr(
+        structlog, "configure", lambda **keys: configure(**{**keys, "cache_logger_on_first_use": False})
+    )
     yield
     structlog.reset_defaults()
 
