@@ -39,6 +39,7 @@ def test_simulate_writes_the_report_it_was_asked_for(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("fresh_logging")
 def test_demo_runs_to_its_end(tmp_path):
     """One short drive live and replayed, a report, and the proof; exit status 0."""
     drives = tmp_path / "drives"
