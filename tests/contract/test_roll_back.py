@@ -262,7 +262,7 @@ def cut_at(monkeypatch, unit, step, target):
 
     with monkeypatch.context() as patch:
         for owner, name in (
-            (Path, "replace"), (Path, "rename"), (Path, "unlink"), (adopt, "_fold"), (schema, "migrate"),
+            (Path, "replace"), (Path, "rename"), (Path, "unlink"), (adopt, "_checkpoint"), (schema, "migrate"),
             (adopt.TakeOver, "_commit"), (adopt, "sync_folder"), (adopt.counters, "store"),
         ):  # fmt: skip
             patch.setattr(owner, name, cutting(getattr(owner, name)))

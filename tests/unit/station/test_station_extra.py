@@ -42,6 +42,6 @@ def test_station_without_its_extra_is_a_clear_error(tmp_path):
         main()
     """)
     assert done.returncode == 1
-    assert "needs SQLAlchemy and Alembic: install this package with its extra `station`" in done.stderr
+    assert "needs SQLAlchemy and Alembic: in the checkout, pip install -e '.[station]'" in done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
