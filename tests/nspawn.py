@@ -27,6 +27,9 @@ POWERED_OFF, REBOOTED = 0, 133
 _BOOT = """
 set -eu
 mount --make-rprivate /
+# nspawn removes its folder here only on a tmpfs, which /run is not on every machine, and names it after the root.
+mkdir -p /run/systemd/nspawn
+mount -t tmpfs tmpfs /run/systemd/nspawn
 umount -R /sys/fs/cgroup
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mkdir -p /sys/fs/cgroup/patrol-test
