@@ -189,7 +189,7 @@ class Pictures(BaseHTTPRequestHandler):
 def network_camera():
     server = ThreadingHTTPServer(("127.0.0.1", 0), Pictures)
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}/"
     server.shutdown()

@@ -187,7 +187,7 @@ def enrolling(authority, tmp_path):
     (tmp_path / "e.key").write_bytes(key)
     (tmp_path / "e.pem").write_bytes(cert)
     made = server(CaStore(authority), "127.0.0.1", 0, cert=tmp_path / "e.pem", key=tmp_path / "e.key")
-    thread = threading.Thread(target=made.serve_forever, daemon=True)
+    thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     yield made.server_address[1]
     made.shutdown()
