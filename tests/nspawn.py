@@ -93,8 +93,15 @@ def boot(root: Path, *, timeout_s: float, ends: int = POWERED_OFF) -> str:
         stdin=subprocess.DEVNULL,
     )
     console = done.stdout + done.stderr
-    assert done.returncode == ends, console[-3000:]
+    assert done.returncode == ends, f"ended with {done.returncode}, not {ends}\n{console[-3000:]}\n{journal_of(root)}"
     return console
+
+
+def journal_of(root: Path) -> str:
+    """The last lines that a system which has ended wrote into its journal."""
+    command = ["journalctl", "-D", str(root / "var/log/journal"), "-o", "short-monotonic", "-n", "100", "--no-pager"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, errors="replace")
+    return done.stdout + done.stderr
 
 
 def boot_with_probe(
@@ -112,5 +119,5 @@ def boot_with_probe(
     )
     (units / "multi-user.target.wants/probe.service").symlink_to("/etc/systemd/system/probe.service")
     console = boot(root, timeout_s=timeout_s)
-    assert (root / "probe").exists(), console[-3000:]
+    assert (root / "probe").exists(), f"the probe wrote nothing\n{console[-3000:]}\n{journal_of(root)}"
     return dict(line.partition("=")[::2] for line in (root / "probe").read_text().splitlines()), console
