@@ -27,3 +27,7 @@ class KeyFileError(PatrolError, ValueError):
 
 class UpdateError(PatrolError, ValueError):
     """An update is refused; the running release is not affected.  The message says why."""
+
+
+class SignedFileError(PatrolError, ValueError):
+    """A signed policy, hot list or roster is refused; what is in force is not affected.  The message says why."""
