@@ -27,3 +27,11 @@ class KeyFileError(PatrolError, ValueError):
 
 class UpdateError(PatrolError, ValueError):
     """An update is refused; the running release is not affected.  The message says why."""
+
+
+class HotlistError(PatrolError, ValueError):
+    """A hot list is refused; the list in force is not affected.  The message says why and what to do."""
+
+
+class PinError(PatrolError, ValueError):
+    """A PIN does not open what it should, or does not meet the rules for PINs."""
