@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _UNLIMITED = 10_000
-"""Width of tables that are piped: nothing is wrapped."""
+"""Width of what is piped: nothing is wrapped."""
 
 
 def plain(text: str) -> str:
@@ -48,15 +42,3 @@ def marked_console() -> Console:
 def _console(*, markup: bool) -> Console:
     out = Console(markup=markup, highlight=False, emoji=False)
     return out if out.is_terminal else Console(markup=markup, highlight=False, emoji=False, width=_UNLIMITED)
-
-
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, whole: str, title: str = "") -> Table:
-    """Return a table that wraps cells and never shortens them; the column ``whole`` is never wrapped."""
-    shown = Table(title=Text(plain(title)) if title else None, title_justify="left")
-    for index, name in enumerate(columns):
-        cells = [len(plain(row[index])) for row in rows]
-        width = max([len(name), *cells]) if name == whole else None
-        shown.add_column(name, overflow="fold", min_width=width, no_wrap=name == whole)
-    for row in rows:
-        shown.add_row(*(Text(plain(cell)) for cell in row))
-    return shown

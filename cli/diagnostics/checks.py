@@ -252,7 +252,7 @@ def _gnss(config: AgentConfig) -> Step:
     clock = RealClock()
     gnss = open_gnss(config.hw.gnss, clock)
     try:
-        heard = listen(gnss, clock, most_s=_GNSS_PATIENCE_S, after_sentence_s=_GNSS_LISTEN_S)
+        heard = listen(gnss, clock, max_s=_GNSS_PATIENCE_S, after_sentence_s=_GNSS_LISTEN_S)
     finally:
         gnss.close()
     if heard.fix is not None:
