@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from rich.console import Console
@@ -22,6 +23,22 @@ def _shown(char: str) -> str:
     if char.isprintable():
         return char
     return f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}"  # noqa: PLR2004 - what two digits hold
+
+
+def explained(error: BaseException) -> str:
+    """Return the message of an error, with advice if rights were missing."""
+    text = str(error)
+    if isinstance(error, OSError):
+        name = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
+        text = f"{name}{error.strerror or error}"
+    return f"{text}; run the command with sudo, or as the owner" if _is_denied(error) and os.geteuid() else text
+
+
+def _is_denied(error: BaseException | None) -> bool:
+    """True if the error, or what caused it, is a missing right."""
+    while error is not None and not isinstance(error, PermissionError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def say(text: str) -> None:

@@ -20,7 +20,7 @@ from agent.runtime.config import load_config
 from agent.runtime.stages import software
 from cli.diagnostics.bench_board import disk_step, link_step, memory_step, recogniser_step
 from cli.diagnostics.bench_devices import camera_step, panel_steps, receiver_steps
-from cli.diagnostics.checks import examine
+from cli.diagnostics.checks import examine, existing_folder
 from cli.diagnostics.step import Mark, Nobody, Person, Step, as_plain, as_table
 from cli.show import print_table
 from hw.clock import NS_PER_S
@@ -153,7 +153,7 @@ class _Bench:
                 yield from panel_steps(panel, self._clock, self._person, each_s=each_s)
 
     def storage(self) -> Iterator[Step]:
-        yield disk_step(self._config.state_dir, self._clock)
+        yield disk_step(existing_folder(self._config.state_dir), self._clock)
 
     def recogniser(self) -> Iterator[Step]:
         yield recogniser_step(self._config, self._clock, self._frame)
