@@ -149,7 +149,7 @@ def prove(folder: Path, console: Console) -> bool:
         with output(series) as out:
             _asking(store).export_evidence(out, ring)
     findings = examine_file(series)
-    console.print(findings_table(findings))
+    print_table(findings_table(findings), console)
     console.print(f"to repeat: patrol-lpr verify {series}", highlight=False)
     return all(unit.is_right for unit in findings)
 

@@ -17,10 +17,11 @@ from agent.recognise.photo import Refusal
 from cli.read_files import ImageResult, PlateResult, read_images
 from cli.read_inputs import Inputs, expand
 from cli.read_video import VideoRead, VideoSummary, read_video
-from cli.terminal import console, plain, say, table
+from cli.show import TextTable, print_table
+from cli.terminal import plain, say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from hw.ports import Scene
@@ -153,7 +154,7 @@ class _Run:
 def _print_images(results: list[ImageResult]) -> None:
     columns = ("picture", "plate", "confidence", "region", "box (px)", "ms")
     rows = [row for result in results for row in _image_rows(result)]
-    console().print(table(columns, rows, whole="plate"))
+    _print_rows(columns, rows)
 
 
 def _image_rows(result: ImageResult) -> list[tuple[str, ...]]:
@@ -190,4 +191,11 @@ def _print_video(path: Path, reads: list[VideoRead]) -> None:
         )
         for r in reads
     ]
-    console().print(table(columns, rows, whole="plate", title=str(path)))
+    _print_rows(columns, rows, title=str(path))
+
+
+def _print_rows(columns: Sequence[str], rows: Iterable[tuple[str, ...]], *, title: str = "") -> None:
+    table = TextTable(*columns, title=title)
+    for row in rows:
+        table.add_row(*row)
+    print_table(table)

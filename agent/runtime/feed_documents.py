@@ -52,6 +52,9 @@ def camera_document(camera: CameraComponent) -> Document:
         "blinded": view.blinded,
         "dirty": view.dirty,
         "moved": view.moved,
+        "frozen": view.frozen,
+        "damaged": view.damaged,
+        "upside_down": view.upside_down,
     }
 
 
