@@ -107,6 +107,14 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True)
+class PathPoint:
+    """Where a plate was in one frame."""
+
+    t_mono_ns: int
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
 class Track:
     """All sightings of one plate in one pass, fused into one text: those so far (confirmed) or all (final)."""
 
@@ -125,6 +133,8 @@ class Track:
     confirmed: PlateText | None = None
     """The text with which the track was confirmed, at the second agreeing frame; None if it was not.  The final
     ``plate`` may differ."""
+    path: tuple[PathPoint, ...] = ()
+    """The boxes of all sightings, in the order of their frames."""
 
     @property
     def single_frame(self) -> bool:

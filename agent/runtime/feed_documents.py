@@ -100,6 +100,8 @@ def read_document(read: Read, seq: int) -> Document:
         "single_frame": body.single_frame,
         "n_sightings": body.n_sightings,
         "n_agreeing": body.n_agreeing,
+        "motion": body.motion,
+        "motion_confidence": body.motion_confidence_e4 / 1e4,
         "mono_us": body.mono_us,
         "utc_us": body.utc_us,
         "time_source": body.time.source.value,
