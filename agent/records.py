@@ -86,8 +86,9 @@ class PlateText:
     confidence: float
     """Calibrated probability that the whole text is correct, 0..1."""
     region: str = UNKNOWN_REGION
-    """Issuing region, such as ``US-CA``, ``MX``, ``EU``; ``?`` if unknown."""
+    """The most likely issuing region, such as ``US-CA``, ``MX``, ``EU``, however unlikely; ``?`` if unknown."""
     region_confidence: float = 0.0
+    """Calibrated probability of ``region``, 0..1."""
 
     @property
     def text(self) -> str:

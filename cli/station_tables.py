@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from cli.terminal import shown_region
 from protocol.errors import WireError
 from protocol.wire.codec import decode
 from protocol.wire.control.transfer import UpdateReport
@@ -48,7 +49,7 @@ def reads_table(records: Iterable[StoredRecord], *, title: str = "") -> Table:
             *([record.unit] if len(units) > 1 else ()),
             str(record.seq),
             Text(read.text, style="bold"),
-            Text(read.region),
+            Text(shown_region(read.region, read.region_confidence_e4 / 1e4)),
             f"[yellow]{sure}[/]" if doubtful else sure,
             f"{read.n_agreeing}/{read.n_sightings}",
             _place(read.place),

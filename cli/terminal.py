@@ -9,9 +9,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from agent.records import UNKNOWN_REGION
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_LIKELY = 0.5
 _UNLIMITED = 10_000
 """Width of tables that are piped: nothing is wrapped."""
 
@@ -60,3 +63,9 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, whole: str, 
     for row in rows:
         shown.add_row(*(Text(plain(cell)) for cell in row))
     return shown
+
+
+def shown_region(region: str, confidence: float) -> str:
+    """A region for tables: with a question mark if it is more likely another one."""
+    doubtful = region != UNKNOWN_REGION and confidence < _LIKELY
+    return f"{region}?" if doubtful else region

@@ -97,6 +97,7 @@ def read_document(read: Read, seq: int) -> Document:
         "text": body.text,
         "confidence": body.confidence_e4 / 1e4,
         "region": body.region,
+        "region_confidence": body.region_confidence_e4 / 1e4,
         "single_frame": body.single_frame,
         "n_sightings": body.n_sightings,
         "n_agreeing": body.n_agreeing,
