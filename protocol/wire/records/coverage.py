@@ -1,4 +1,4 @@
-"""``coverage/1``: kilometres, minutes and reads by zone in one period, computed on the unit, so that no track is needed.
+"""``coverage/1``: kilometres, minutes and reads by zone in one period, computed on the unit: no track is needed.
 
 Each message covers a period of its own: the sum of all messages of a shift is the coverage of that shift.
 """

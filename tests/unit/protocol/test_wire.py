@@ -41,8 +41,8 @@ from protocol.wire.enums import (
 from protocol.wire.record import Record, decode_record, derived_record_id, encode_record
 from protocol.wire.registry import RecordBody
 from protocol.wire.released import released_registry
-from tests import strategies as drawn
 from tests import shift_builders as on_duty
+from tests import strategies as drawn
 from tests.builders import (
     BOOT,
     UTC_NS,
