@@ -27,3 +27,11 @@ class KeyFileError(PatrolError, ValueError):
 
 class UpdateError(PatrolError, ValueError):
     """An update is refused; the running release is not affected.  The message says why."""
+
+
+class RosterError(PatrolError, ValueError):
+    """A roster is refused; the installed one is not affected.  The message says why."""
+
+
+class TokenError(PatrolError, ValueError):
+    """A sign-on token is refused.  The message says why."""
