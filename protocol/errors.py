@@ -29,6 +29,10 @@ class UpdateError(PatrolError, ValueError):
     """An update is refused; the running release is not affected.  The message says why."""
 
 
+class SignedFileError(PatrolError, ValueError):
+    """A signed policy, hot list or roster is refused; what is in force is not affected.  The message says why."""
+
+
 class RosterError(PatrolError, ValueError):
     """A roster is refused; the installed one is not affected.  The message says why."""
 
