@@ -124,3 +124,22 @@ class UpdateState(StrEnum):
     COMMITTED = "committed"
     ROLLED_BACK = "rolled_back"
     REFUSED = "refused"
+
+
+class ShiftStage(StrEnum):
+    """Why a shift is sent."""
+
+    STARTED = "started"
+    CHANGED = "changed"
+    """Activity, assignment or crew changed, or it continues after a restart."""
+    ENDED = "ended"
+
+
+class IncidentStage(StrEnum):
+    """Stage of an incident."""
+
+    OPENED = "opened"
+    CLOSED = "closed"
+    """Outcome and contribution were answered."""
+    UNANSWERED = "unanswered"
+    """Nobody answered before the unit deleted the draft."""

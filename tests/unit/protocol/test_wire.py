@@ -41,6 +41,7 @@ from protocol.wire.enums import (
 from protocol.wire.record import Record, decode_record, derived_record_id, encode_record
 from protocol.wire.registry import RecordBody
 from protocol.wire.released import released_registry
+from tests import shift_builders as on_duty
 from tests import strategies as drawn
 from tests.builders import (
     BOOT,
@@ -95,6 +96,10 @@ EXAMPLES = {
         make_tombstone((1, 1), (7, 9), lost=Lost.OVERVIEW, count=2, size_bytes=81_920), seq=3
     ).payload,
     "tombstone_expired": make_record(make_tombstone((5, 5), cause=LostCause.EXPIRED), seq=4).payload,
+    "shift": make_record(on_duty.make_shift(), seq=5).payload,
+    "coverage": make_record(on_duty.make_coverage(), seq=6).payload,
+    "track_point": make_record(on_duty.make_track_points(), seq=7).payload,
+    "incident": make_record(on_duty.make_incident(), seq=8).payload,
     "chunk": encode(
         PictureChunk(
             unit="unit-07", boot_id=BOOT, read_id=BOOT[::-1], kind=PictureKind.PLATE, sha256=HASH, total_bytes=10,
@@ -148,7 +153,11 @@ KINDS = {name: Kind(MODELS[unpack(payload)["v"]], payload) for name, payload in 
 CONTROLS = {name: kind for name, kind in KINDS.items() if not kind.is_record}
 RECORDS = {name: kind for name, kind in KINDS.items() if kind.is_record}
 PICTURE = {"kind": "plate", "sha": HASH, "len": 1, "w": 1, "h": 1}
-NESTED = [("read", "gps"), ("read", "tq"), ("read", "ret"), ("read", "img"), ("dating", "tq")]
+NESTED = [
+    *(("read", "gps"), ("read", "tq"), ("read", "ret"), ("read", "img"), ("dating", "tq")),
+    *((name, inside) for name in ("shift", "coverage", "track_point") for inside in ("tq", "ret")),
+    *(("incident", inside) for inside in ("gps", "tq", "ret")),
+]
 """Maps inside messages."""
 
 
