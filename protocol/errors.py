@@ -39,3 +39,11 @@ class HotlistError(PatrolError, ValueError):
 
 class PinError(PatrolError, ValueError):
     """A PIN does not open what it should, or does not meet the rules for PINs."""
+
+
+class RosterError(PatrolError, ValueError):
+    """A roster is refused; the installed one is not affected.  The message says why."""
+
+
+class TokenError(PatrolError, ValueError):
+    """A sign-on token is refused.  The message says why."""

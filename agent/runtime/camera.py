@@ -229,4 +229,7 @@ class CameraComponent(Component):
             "view.blinded": int(view.blinded),
             "view.dirty": int(view.dirty),
             "view.moved": int(view.moved),
+            "view.frozen": int(view.frozen),
+            "view.damaged": int(view.damaged),
+            "view.upside_down": int(view.upside_down),
         }

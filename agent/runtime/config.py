@@ -455,7 +455,7 @@ def _table(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; `patrol-lpr config example` prints an example") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
+        raise ConfigError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
 
@@ -592,8 +592,14 @@ def check_patch(patch: dict[str, Any], source: str) -> None:
         raise ConfigError(f"{source}: no unit would take this:\n" + "\n".join(fewest))
 
 
-def placeholders_left(config: AgentConfig) -> list[str]:
-    """Values of the example that nobody replaced, one line each."""
+def refuse_placeholders(config: AgentConfig, path: Path) -> None:
+    """Raise ConfigError if values of the example were not replaced: a unit must not send under another's name."""
+    left = _placeholders_left(config)
+    if left:
+        raise ConfigError(f"{path}: still has values of the example:\n" + "\n".join(f"  {line}" for line in left))
+
+
+def _placeholders_left(config: AgentConfig) -> list[str]:
     found: dict[str, object] = {"unit": config.unit, "agency": config.agency}
     if config.hw.link.kind == "mqtt":
         found["host"] = config.hw.link.host

@@ -17,7 +17,7 @@ from protocol.wire.codec import (
     U63,
     Flag,
     Id16,
-    Name32,
+    Name64,
     Part,
     Text16,
     Text32,
@@ -37,9 +37,9 @@ MAX_OTHERS = 8
 class OtherEntry(Part):
     """A further entry that the same read matches."""
 
-    list_id: Annotated[Name32, key("ls")]
+    list_id: Annotated[Name64, key("ls")]
     list_version: Annotated[U63, key("lsv")]
-    entry_id: Annotated[Text64, key("en")]
+    entry_id: Annotated[Text128, key("en")]
     rule: Annotated[MatchRule, NAMED, key("rule")]
     probability_e4: Annotated[E4, key("pr")]
 
@@ -68,7 +68,7 @@ class Hit(RecordBody):
     region: Annotated[Text16, key("js")]
     region_confidence_e4: Annotated[E4, key("jc")]
     n_agreeing: Annotated[U16, key("na")]
-    list_id: Annotated[Name32, key("ls")]
+    list_id: Annotated[Name64, key("ls")]
     list_name: Annotated[Text64, key("lsn")]
     list_owner: Annotated[Text64, key("lso")]
     list_version: Annotated[U63, key("lsv")]
@@ -76,7 +76,7 @@ class Hit(RecordBody):
     """UTC at which the list was current; nil if the list has no such time."""
     list_stale: Annotated[Flag, key("old")]
     """The list was older than the policy allows, or its age was unknown."""
-    entry_id: Annotated[Text64, key("en")]
+    entry_id: Annotated[Text128, key("en")]
     listed_text: Annotated[Text32, key("lpl")]
     listed_region: Annotated[Text16, key("ljs")]
     listed_reason: Annotated[Text128, key("why")]
