@@ -47,7 +47,9 @@ from tests.builders import (
     UTC_NS,
     WHEN,
     WHERE,
+    make_audit,
     make_encoder,
+    make_purge,
     make_read,
     make_read_record,
     make_record,
@@ -89,11 +91,16 @@ class Kind:
 
 EXAMPLES = {
     "read": make_read_record().payload,
+    "read_of_policy": make_read_record(
+        policy="us-xx/3", expires_utc_us=UTC_NS // 1000 + 180_000_000, text_hash=HASH[:16], masked=True
+    ).payload,
     "dating": make_record(make_time_anchor(5_000_000_000), seq=2).payload,
     "tombstone": make_record(
         make_tombstone((1, 1), (7, 9), lost=Lost.OVERVIEW, count=2, size_bytes=81_920), seq=3
     ).payload,
     "tombstone_expired": make_record(make_tombstone((5, 5), cause=LostCause.EXPIRED), seq=4).payload,
+    "audit": make_record(make_audit(), seq=5).payload,
+    "purge": make_record(make_purge(), seq=6).payload,
     "chunk": encode(
         PictureChunk(
             unit="unit-07", boot_id=BOOT, read_id=BOOT[::-1], kind=PictureKind.PLATE, sha256=HASH, total_bytes=10,
@@ -140,14 +147,22 @@ EXAMPLES = {
     ),
 }  # fmt: skip
 MODELS = {model.SCHEMA: model for model in (*drawn.RECORD_MODELS, *drawn.CONTROL_MESSAGES)}
-ADDED = {"cause": "", "kind": "update"}
+ADDED = {"cause": "", "kind": "update", "pol": "", "exp": 0, "hsh": b"", "msk": False}
 """Top-level keys that the first release does not know, with what they mean when they are left out."""
 KINDS = {name: Kind(MODELS[unpack(payload)["v"]], payload) for name, payload in EXAMPLES.items()}
 """By the name of the golden file."""
 CONTROLS = {name: kind for name, kind in KINDS.items() if not kind.is_record}
 RECORDS = {name: kind for name, kind in KINDS.items() if kind.is_record}
 PICTURE = {"kind": "plate", "sha": HASH, "len": 1, "w": 1, "h": 1}
-NESTED = [("read", "gps"), ("read", "tq"), ("read", "ret"), ("read", "img"), ("dating", "tq")]
+NESTED = [
+    ("read", "gps"),
+    ("read", "tq"),
+    ("read", "ret"),
+    ("read", "img"),
+    ("dating", "tq"),
+    ("audit", "tq"),
+    ("purge", "tq"),
+]
 """Maps inside messages."""
 
 
