@@ -21,12 +21,17 @@ from agent.runtime.panel_controller import PanelController
 from agent.runtime.power import Heat, Ignition
 from agent.runtime.progress import Progress
 from agent.runtime.queues import ReadQueue, UplinkQueue
-from agent.runtime.stages import build_fetcher, build_pipeline, build_read_path, build_uplink
+from agent.runtime.stages import (
+    build_fetcher,
+    build_pipeline,
+    build_read_path,
+    build_transfers,
+    build_uplink,
+)
 from agent.runtime.status import StatusReporter
 from agent.runtime.update_watch import UpdateWatch
 from agent.runtime.updates import UpdateReporter
 from agent.runtime.uplink import LinkComponent, UplinkComponent
-from agent.sync.transfer import Transfers
 from agent.wear import WriteBudget
 from protocol.wire.topics import heard_by_unit
 
@@ -40,6 +45,7 @@ if TYPE_CHECKING:
     from agent.runtime.notify import Notifier
     from agent.runtime.stages import ReadPath
     from agent.runtime.supervisor import Supervisor
+    from agent.sync.transfer import Transfers
     from hw.ports import Camera
 
 _MEBI = 2**20
@@ -103,7 +109,8 @@ def assemble(
     fetcher = build_fetcher(config, boot_id=shared.boot_id)
     cameras = tuple(_camera(shared, camera, reader) for camera in hardware.cameras)
     commit = CommitComponent(read_path, shared.reads, supervisor, clock)
-    uplink = _uplink(shared, read_path, Transfers(shared.unit, () if fetcher is None else (fetcher,)))
+    transfers = build_transfers(config, fetcher, boot_id=shared.boot_id)
+    uplink = _uplink(shared, read_path, transfers)
     ignition = Ignition(hardware.panel, config.power)
     panel = PanelController(
         hardware.panel, cameras, commit, uplink, min_free_bytes=config.outbox.min_free_mib * _MEBI
@@ -124,7 +131,7 @@ def assemble(
     updates = UpdateReporter(config.update, config.state_dir, fetcher)
     update_watch = _update_watch(shared, updates, cameras, uplink)
     health = Health(
-        (*cameras, commit, uplink, panel, gnss, update_watch, feed),
+        (*cameras, commit, uplink, panel, gnss, update_watch, feed, transfers),
         WriteBudget(config.outbox.write_budget_mib_h * _MEBI),
     )
     reporter = _health_reporter(shared, health, commit, uplink, notifier)
