@@ -23,6 +23,7 @@ BLINK_S: dict[Lamp, tuple[float, float]] = {
     Lamp.PRIVATE: (0.1, 2.9),
     Lamp.VIEW: (0.2, 0.6),
     Lamp.NO_FIX: (1.0, 0.2),
+    Lamp.NOT_DELIVERED: (1.0, 3.0),
     Lamp.NO_UPLINK: (1.0, 1.0),
 }
 """Seconds on and off; RECORDING is steady, OFF is dark."""

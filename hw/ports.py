@@ -109,6 +109,8 @@ class Lamp(StrEnum):
     VIEW = "view"
     """A camera's view is bad: covered, dirty, or moved."""
     NO_FIX = "no_fix"
+    NOT_DELIVERED = "not_delivered"
+    """Connected, but nothing was receipted for minutes while records wait."""
     NO_UPLINK = "no_uplink"
     RECORDING = "recording"
     OFF = "off"

@@ -206,6 +206,7 @@ def _uplink(shared: _Shared, read_path: ReadPath, downloads: Transfers) -> Uplin
         shared.supervisor,
         shared.hw.clock,
         unmetered_interfaces=shared.config.sync.unmetered_interfaces,
+        may_take=lambda: shared.reads.takes_commands,
     )
 
 
