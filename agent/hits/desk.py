@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from agent.hits.machine import Verification
-    from agent.hotlist.records import Match
+    from agent.hotlist.records import ListInfo, Match
     from agent.records import Geotag, Picture, PlateText, Sighting, TimeTag, Track
 
 _NS_PER_S = 1_000_000_000
@@ -74,6 +74,10 @@ class Matching(Protocol):
         lon_deg: float | None = None,
     ) -> tuple[Match, ...]:
         """Return the matches, best first."""
+
+    @property
+    def lists(self) -> tuple[ListInfo, ...]:
+        """The lists in force."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,6 +335,10 @@ class HitDesk:
     def forget(self, hit_id: bytes) -> None:
         """Drop a hit that is over."""
         self._hits.pop(hit_id, None)
+
+    def knows(self, hit_id: bytes) -> bool:
+        """True while the hit is here."""
+        return hit_id in self._hits
 
     def is_kept(self, hit_id: bytes) -> bool:
         """True while a hit must survive a restart: it waits for a decision or an outcome."""

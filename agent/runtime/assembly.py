@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from agent.buffer import OutboxReader
+from agent.runtime.alarm import Alarm
 from agent.runtime.camera import CameraComponent
 from agent.runtime.command import CommandSocket, build_command_server
 from agent.runtime.commands import Commands
@@ -18,6 +19,9 @@ from agent.runtime.feed_state import AgentState
 from agent.runtime.gnss import GnssComponent
 from agent.runtime.health import Health
 from agent.runtime.health_reporter import HealthReporter
+from agent.runtime.hit_component import HitComponent
+from agent.runtime.hit_stages import build_hits
+from agent.runtime.hit_verbs import HitVerbs
 from agent.runtime.lifecycle import Lifecycle
 from agent.runtime.panel_controller import PanelController
 from agent.runtime.picture_verbs import LatestPictures, PictureVerbs
@@ -42,9 +46,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agent.commit import CommitResult
+    from agent.hits.desk import Matching
     from agent.pipeline import CameraPipeline, PlateRecognizer
     from agent.runtime.config import AgentConfig
     from agent.runtime.hardware import Hardware
+    from agent.runtime.hits import HitService
     from agent.runtime.notify import Notifier
     from agent.runtime.stages import ReadPath
     from agent.runtime.supervisor import Supervisor
@@ -71,6 +77,7 @@ class Assembly:
     health: Health
     progress: Progress
     commands: Commands
+    hits: HitService
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +108,9 @@ def assemble(
     *,
     supervisor: Supervisor,
     notifier: Notifier,
+    lists: Callable[[], Matching] | None = None,
 ) -> Assembly:
-    """Create all components; nothing is started.
+    """Create all components; nothing is started.  ``lists`` returns the hot lists in force.
 
     ``reader`` makes a recogniser; it is called once in the thread of each camera.  Raises OutboxError if the outbox
     cannot be opened, and KeyFileError.
@@ -111,13 +119,23 @@ def assemble(
     uplink_queue, clock = shared.uplink_queue, hardware.clock
     read_path = build_read_path(config, boot_id=shared.boot_id, models=models)
     fetcher = build_fetcher(config, boot_id=shared.boot_id)
-    cameras = tuple(_camera(shared, camera, reader) for camera in hardware.cameras)
+    alarm = Alarm(hardware.panel, hardware.speaker, config.hits.language)
+    hits = build_hits(
+        config, read_path, clock, models=models, emit=shared.reads.add_record, lists=lists, alarm=alarm
+    )
+    hit_thread = HitComponent(hits, shared.reads, supervisor)
+    cameras = tuple(_camera(shared, camera, reader, read_path, hit_thread) for camera in hardware.cameras)
     commit = CommitComponent(read_path, shared.reads, supervisor, clock)
     transfers = build_transfers(config, fetcher, boot_id=shared.boot_id)
     uplink = _uplink(shared, read_path, transfers)
     ignition = Ignition(hardware.panel, config.power)
     panel = PanelController(
-        hardware.panel, cameras, commit, uplink, min_free_bytes=config.outbox.min_free_mib * _MEBI
+        hardware.panel,
+        cameras,
+        commit,
+        uplink,
+        min_free_bytes=config.outbox.min_free_mib * _MEBI,
+        acknowledge=hits.acknowledge_newest,
     )
     status = StatusReporter(
         *(uplink_queue, ignition, panel),
@@ -126,10 +144,11 @@ def assemble(
         models=models,
         undelivered=lambda: uplink.undelivered,
     )
-    agent = AgentState(status, panel, cameras, commit, uplink, shared.unit, shared.boot_id, models)
+    agent = AgentState(status, panel, cameras, commit, uplink, hits, shared.unit, shared.boot_id, models)
     feed = Feed(build_feed_server(config.feed, clock), agent, supervisor, clock)
     commands, pictures = Commands(), LatestPictures()
-    commands.add(PictureVerbs(pictures, cameras, clock).verbs())
+    commands.add(PictureVerbs(pictures, cameras, clock, hits.picture).verbs())
+    commands.add(HitVerbs(hits, max_watch_hours=config.hits.manual_max_h).verbs())
     command = CommandSocket(build_command_server(config.command, clock, commands), supervisor)
     link = LinkComponent(hardware.link, uplink_queue, heard_by_unit(shared.unit), status.will())
     drain = Drain(commit, uplink, status, supervisor, clock, pictures=config.sync.pictures)
@@ -138,7 +157,7 @@ def assemble(
     updates = UpdateReporter(config.update, config.state_dir, fetcher)
     update_watch = _update_watch(shared, updates, cameras, uplink)
     health = Health(
-        (*cameras, commit, uplink, panel, gnss, update_watch, feed, transfers, command),
+        (*cameras, commit, uplink, panel, gnss, update_watch, feed, transfers, command, hit_thread),
         WriteBudget(config.outbox.write_budget_mib_h * _MEBI),
     )
     reporter = _health_reporter(shared, health, commit, uplink, notifier)
@@ -149,10 +168,12 @@ def assemble(
     commit.subscribe(pictures.on_commit)
     commit.subscribe(feed.on_commit)
     uplink.subscribe(feed.on_link)
+    hits.subscribe(feed.on_hit)
+    hits.restore()
     # Stopped in the reverse order, which is the flow of data: cameras and receiver first, then waiting records may be
     # sent, and the outbox is closed when nothing writes to it any more.
     order = (
-        *(ignition, panel, status, feed, commit, link, uplink, drain, gnss),
+        *(ignition, panel, status, feed, commit, link, uplink, drain, gnss, hit_thread),
         *cameras,
         *(heat, reporter, update_watch, command),
     )
@@ -170,22 +191,30 @@ def assemble(
         health=health,
         progress=progress,
         commands=commands,
+        hits=hits,
     )
 
 
-def _camera(shared: _Shared, camera: Camera, reader: Callable[[], PlateRecognizer]) -> CameraComponent:
+def _camera(
+    shared: _Shared,
+    camera: Camera,
+    reader: Callable[[], PlateRecognizer],
+    read_path: ReadPath,
+    hits: HitComponent,
+) -> CameraComponent:
     def pipeline() -> CameraPipeline:
-        return build_pipeline(shared.config, reader(), camera)
+        return build_pipeline(shared.config, reader(), camera, read_ids=read_path.new_id)
 
     roles = {c.name: c.role for c in shared.config.hw.cameras}
     return CameraComponent(
         camera,
         roles.get(camera.name, ""),
         pipeline,
-        shared.reads,
+        hits,
         shared.supervisor,
         clock=shared.hw.clock,
         max_fps=shared.config.recognise.max_fps,
+        confirmed=hits.put_confirmed,
     )
 
 

@@ -11,15 +11,16 @@ from agent.buffer import OutboxReader
 from agent.errors import OutboxDamagedError, OutboxDiskError, OutboxError
 from agent.records import Track
 from agent.runtime.component import Component
+from agent.runtime.queues import Late
 from hw.ports import NmeaLine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from agent.buffer import Command, OutboxStats
+    from agent.buffer import OutboxStats
     from agent.commit import CommitResult
     from agent.records import Fix
-    from agent.runtime.queues import ReadQueue
+    from agent.runtime.queues import Message, ReadQueue
     from agent.runtime.stages import ReadPath
     from agent.runtime.supervisor import Supervisor, WorkerContext
     from hw.ports import Clock
@@ -106,11 +107,13 @@ class CommitComponent(Component):
         if self._committer.waiting:
             _LOG.error("reads_not_stored", count=self._committer.waiting, reason="the disk is not writable")
 
-    def _dispatch(self, message: NmeaLine | Track | Command) -> None:
+    def _dispatch(self, message: Message) -> None:
         if isinstance(message, NmeaLine):
             self._committer.add_sentence(message)
         elif isinstance(message, Track):
             self._committer.add_track(message)
+        elif isinstance(message, Late):
+            self._committer.add_record(message.record)
         else:
             self._committer.add_command(message)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agent.buffer import OutboxStats
+    from agent.hits.desk import Matching
     from agent.pipeline import PlateRecognizer
     from agent.runtime.assembly import Assembly
     from agent.runtime.camera import CameraComponent
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from agent.runtime.config import AgentConfig
     from agent.runtime.hardware import Hardware
     from agent.runtime.health import Health
+    from agent.runtime.hits import HitService
     from agent.runtime.progress import Progress
     from agent.runtime.stages import ReadPath
     from agent.runtime.updates import UpdateReporter
@@ -44,9 +46,11 @@ class Service:
         models: tuple[str, ...],
         *,
         notifier: Notifier | None = None,
+        lists: Callable[[], Matching] | None = None,
     ) -> None:
         """``reader`` makes a recogniser; it is called once in the thread of each camera.
 
+        ``lists`` returns the hot lists in force; if omitted, those of the configuration.
         Raises OutboxError if the outbox cannot be opened.
         """
         self._config = config
@@ -56,7 +60,7 @@ class Service:
         self._stopping = False
         self._supervisor = Supervisor(hardware.clock)
         self._parts: Assembly = assemble(
-            config, hardware, reader, models, supervisor=self._supervisor, notifier=self._notifier
+            config, hardware, reader, models, supervisor=self._supervisor, notifier=self._notifier, lists=lists
         )
 
     def stop(self) -> None:
@@ -111,6 +115,11 @@ class Service:
     def commands(self) -> Commands:
         """The verbs of the command socket."""
         return self._parts.commands
+
+    @property
+    def hits(self) -> HitService:
+        """Hits of this run."""
+        return self._parts.hits
 
     @property
     def components(self) -> tuple[str, ...]:

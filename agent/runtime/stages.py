@@ -114,6 +114,11 @@ class ReadPath:
     timebase: Timebase
     rereads: Deduplicator
     report: OpenReport
+    ids: ReadIdMint
+
+    def new_id(self, t_mono_ns: int) -> bytes:
+        """Return a new id for a time of the monotonic clock; any thread."""
+        return self.ids.mint(self.timebase.tag(t_mono_ns).utc_ns)
 
 
 def build_read_path(
@@ -131,8 +136,9 @@ def build_read_path(
     nmea = NmeaState(config.geotag.nmea_config())
     timebase = Timebase(boot_id)
     rereads = Deduplicator(config.reread.deduplicator_config())
+    ids = ReadIdMint(random_bytes)
     maker = ReadMaker(
-        ids=ReadIdMint(random_bytes),
+        ids=ids,
         pictures=PictureMaker(config.pictures.picture_config()),
         models=models,
         software=software(),
@@ -145,21 +151,28 @@ def build_read_path(
         config.unit, config.agency, boot_id, registry or released_registry(), build_sealer(config)
     )
     outbox, report = open_outbox(config.state_dir, encoder, limits=config.outbox.limits())
-    return ReadPath(ReadCommitter(nmea, geotagger, timebase, outbox), outbox, nmea, timebase, rereads, report)
+    committer = ReadCommitter(nmea, geotagger, timebase, outbox)
+    return ReadPath(committer, outbox, nmea, timebase, rereads, report, ids)
 
 
 def build_sealer(config: AgentConfig) -> Sealer | None:
     """Load the keys; None if sealing is off.  Raises KeyFileError."""
-    table = config.seal
-    if table.mode == "off":
-        return None
-    own = table.unit_key or Path(os.environ.get("CREDENTIALS_DIRECTORY", CONFIG_DIR)) / "unit.key"
     try:
-        return Sealer(config.unit, SigningKey.load(own), StationKey.load_public(table.station_key))
+        own = unit_key(config)
+        return None if own is None else Sealer(config.unit, own, StationKey.load_public(config.seal.station_key))
     except KeyFileError as error:
         raise KeyFileError(
             f'{error}; make keys with `patrol-lpr keys`, name them in [seal], or set mode = "off" for a test'
         ) from error
+
+
+def unit_key(config: AgentConfig) -> SigningKey | None:
+    """Load the unit's own key; None if sealing is off.  Raises KeyFileError."""
+    table = config.seal
+    if table.mode == "off":
+        return None
+    own = table.unit_key or Path(os.environ.get("CREDENTIALS_DIRECTORY", CONFIG_DIR)) / "unit.key"
+    return SigningKey.load(own)
 
 
 def build_fetcher(config: AgentConfig, *, boot_id: bytes) -> FileTransfer | None:
