@@ -168,6 +168,7 @@ def assemble(
     commit.subscribe(pictures.on_commit)
     commit.subscribe(feed.on_commit)
     uplink.subscribe(feed.on_link)
+    commit.subscribe(lambda _: hits.tidy())
     hits.subscribe(feed.on_hit)
     hits.restore()
     # Stopped in the reverse order, which is the flow of data: cameras and receiver first, then waiting records may be

@@ -8,6 +8,7 @@ that after a power cut the queue never knows less than the log.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -122,6 +123,8 @@ class HitService:
         self._listeners: list[Callable[[Hit], None]] = []
         self._pending: dict[bytes, dict[HitRecord | _Restored, bytes]] = {}
         """Encoded bodies that are not in the outbox yet, by hit; commit thread."""
+        self._forgotten: deque[bytes] = deque()
+        """Hits whose files are to be deleted."""
         self._failed_matches = 0
         self._without_pictures = 0
         self._alert_ms = 0
@@ -203,6 +206,7 @@ class HitService:
             self._show()
         for hit in effects.changed:
             self._tell(hit)
+        self._forgotten.extend(effects.forgotten)
         records = [self._stage(hit, sighting) for hit, sighting in effects.staged]
         records += [HitRecord(self, hit, decision) for hit, decision in effects.decisions]
         for record in records:
@@ -360,6 +364,11 @@ class HitService:
         action = "stage" if record.decision is None else record.decision.action.value
         _LOG.info("hit_recorded", id=hit_id.hex(), seq=seq, action=action)
         self._save(record.hit)
+
+    def tidy(self) -> None:
+        """Delete files of hits that no longer wait for an outcome; after each round of the commit thread."""
+        while self._forgotten:
+            self._files.delete(self._forgotten.popleft())
 
     def _save(self, hit: Hit) -> None:
         pending = self._pending.get(hit.hit_id, {})
