@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 FORMAT = 1
-_BYTES = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", extra="forbid")
+_BYTES = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="constants", extra="forbid")
 
 
 class SavedHitError(AgentError, ValueError):

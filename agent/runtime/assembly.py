@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from agent.commit import CommitResult
     from agent.hits.desk import Matching
     from agent.pipeline import CameraPipeline, PlateRecognizer
+    from agent.runtime.commands import Officers
     from agent.runtime.config import AgentConfig
     from agent.runtime.hardware import Hardware
     from agent.runtime.hits import HitService
@@ -109,8 +110,11 @@ def assemble(
     supervisor: Supervisor,
     notifier: Notifier,
     lists: Callable[[], Matching] | None = None,
+    officers: Officers | None = None,
 ) -> Assembly:
-    """Create all components; nothing is started.  ``lists`` returns the hot lists in force.
+    """Create all components; nothing is started.
+
+    ``lists`` returns the hot lists in force, ``officers`` knows who is signed on.
 
     ``reader`` makes a recogniser; it is called once in the thread of each camera.  Raises OutboxError if the outbox
     cannot be opened, and KeyFileError.
@@ -146,7 +150,7 @@ def assemble(
     )
     agent = AgentState(status, panel, cameras, commit, uplink, hits, shared.unit, shared.boot_id, models)
     feed = Feed(build_feed_server(config.feed, clock), agent, supervisor, clock)
-    commands, pictures = Commands(), LatestPictures()
+    commands, pictures = Commands(officers), LatestPictures()
     commands.add(PictureVerbs(pictures, cameras, clock, hits.picture).verbs())
     commands.add(HitVerbs(hits, max_watch_hours=config.hits.manual_max_h).verbs())
     command = CommandSocket(build_command_server(config.command, clock, commands), supervisor)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from agent.pipeline import PlateRecognizer
     from agent.runtime.assembly import Assembly
     from agent.runtime.camera import CameraComponent
-    from agent.runtime.commands import Commands
+    from agent.runtime.commands import Commands, Officers
     from agent.runtime.config import AgentConfig
     from agent.runtime.hardware import Hardware
     from agent.runtime.health import Health
@@ -47,10 +47,11 @@ class Service:
         *,
         notifier: Notifier | None = None,
         lists: Callable[[], Matching] | None = None,
+        officers: Officers | None = None,
     ) -> None:
         """``reader`` makes a recogniser; it is called once in the thread of each camera.
 
-        ``lists`` returns the hot lists in force; if omitted, those of the configuration.
+        ``lists`` returns the hot lists in force and ``officers`` knows who is signed on; if omitted, as configured.
         Raises OutboxError if the outbox cannot be opened.
         """
         self._config = config
@@ -60,7 +61,14 @@ class Service:
         self._stopping = False
         self._supervisor = Supervisor(hardware.clock)
         self._parts: Assembly = assemble(
-            config, hardware, reader, models, supervisor=self._supervisor, notifier=self._notifier, lists=lists
+            config,
+            hardware,
+            reader,
+            models,
+            supervisor=self._supervisor,
+            notifier=self._notifier,
+            lists=lists,
+            officers=officers,
         )
 
     def stop(self) -> None:
