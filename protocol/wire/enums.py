@@ -42,6 +42,23 @@ class PictureKind(StrEnum):
     OVERVIEW = "overview"
 
 
+class MotionKind(StrEnum):
+    """How a vehicle moved relative to the unit."""
+
+    UNKNOWN = "unknown"
+    PARKED = "parked"
+    """It stood still."""
+    APPROACHING = "approaching"
+    """It came towards the camera by its own motion: oncoming traffic."""
+    RECEDING = "receding"
+    """It went away from the camera by its own motion."""
+    OVERTAKING = "overtaking"
+    """Both drove in the same direction, and one passed the other: the unit, seen by a front camera, or the vehicle,
+    seen by a rear camera."""
+    FOLLOWING = "following"
+    """Both drove in the same direction at the same speed."""
+
+
 class Lost(StrEnum):
     """What a tombstone lists."""
 
@@ -107,3 +124,22 @@ class UpdateState(StrEnum):
     COMMITTED = "committed"
     ROLLED_BACK = "rolled_back"
     REFUSED = "refused"
+
+
+class ShiftStage(StrEnum):
+    """Why a shift is sent."""
+
+    STARTED = "started"
+    CHANGED = "changed"
+    """Activity, assignment or crew changed, or it continues after a restart."""
+    ENDED = "ended"
+
+
+class IncidentStage(StrEnum):
+    """Stage of an incident."""
+
+    OPENED = "opened"
+    CLOSED = "closed"
+    """Outcome and contribution were answered."""
+    UNANSWERED = "unanswered"
+    """Nobody answered before the unit deleted the draft."""

@@ -41,6 +41,7 @@ from protocol.wire.enums import (
 from protocol.wire.record import Record, decode_record, derived_record_id, encode_record
 from protocol.wire.registry import RecordBody
 from protocol.wire.released import released_registry
+from tests import shift_builders as on_duty
 from tests import strategies as drawn
 from tests.builders import (
     BOOT,
@@ -89,11 +90,16 @@ class Kind:
 
 EXAMPLES = {
     "read": make_read_record().payload,
+    "read_motion": make_read_record(motion="approaching", motion_confidence_e4=9700).payload,
     "dating": make_record(make_time_anchor(5_000_000_000), seq=2).payload,
     "tombstone": make_record(
         make_tombstone((1, 1), (7, 9), lost=Lost.OVERVIEW, count=2, size_bytes=81_920), seq=3
     ).payload,
     "tombstone_expired": make_record(make_tombstone((5, 5), cause=LostCause.EXPIRED), seq=4).payload,
+    "shift": make_record(on_duty.make_shift(), seq=5).payload,
+    "coverage": make_record(on_duty.make_coverage(), seq=6).payload,
+    "track_point": make_record(on_duty.make_track_points(), seq=7).payload,
+    "incident": make_record(on_duty.make_incident(), seq=8).payload,
     "chunk": encode(
         PictureChunk(
             unit="unit-07", boot_id=BOOT, read_id=BOOT[::-1], kind=PictureKind.PLATE, sha256=HASH, total_bytes=10,
@@ -140,14 +146,18 @@ EXAMPLES = {
     ),
 }  # fmt: skip
 MODELS = {model.SCHEMA: model for model in (*drawn.RECORD_MODELS, *drawn.CONTROL_MESSAGES)}
-ADDED = {"cause": "", "kind": "update"}
+ADDED = {"cause": "", "kind": "update", "mot": "unknown", "mot_c": 0}
 """Top-level keys that the first release does not know, with what they mean when they are left out."""
 KINDS = {name: Kind(MODELS[unpack(payload)["v"]], payload) for name, payload in EXAMPLES.items()}
 """By the name of the golden file."""
 CONTROLS = {name: kind for name, kind in KINDS.items() if not kind.is_record}
 RECORDS = {name: kind for name, kind in KINDS.items() if kind.is_record}
 PICTURE = {"kind": "plate", "sha": HASH, "len": 1, "w": 1, "h": 1}
-NESTED = [("read", "gps"), ("read", "tq"), ("read", "ret"), ("read", "img"), ("dating", "tq")]
+NESTED = [
+    *(("read", "gps"), ("read", "tq"), ("read", "ret"), ("read", "img"), ("dating", "tq")),
+    *((name, inside) for name in ("shift", "coverage", "track_point") for inside in ("tq", "ret")),
+    *(("incident", inside) for inside in ("gps", "tq", "ret")),
+]
 """Maps inside messages."""
 
 
