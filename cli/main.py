@@ -376,7 +376,7 @@ def _add_console() -> None:
             raise
         if sys.argv[1] == "console":
             advice = "in the checkout, pip install -e '.[console]'"
-            _fail(f"the console needs Starlette, uvicorn and Jinja: {advice}", EXIT_FAILED)
+            _fail(PatrolError(f"the console needs Starlette, uvicorn and Jinja: {advice}"), EXIT_FAILED)
         return
     app.command("console")(console_cli.console)
 
