@@ -56,7 +56,7 @@ from station.ingest import Ingest
 from station.store import open_store
 from tests.builders import BOOT, make_read_record
 from tests.drive_builder import write_drive
-from tests.fake_broker import BODIES, PATIENCE_S, Broker, broken_packet, packet, text
+from tests.fake_broker import BODIES, PATIENCE_S, Broker, Peer, broken_packet, packet, text
 from tests.nmea_lines import epoch_lines
 
 if TYPE_CHECKING:
@@ -251,12 +251,23 @@ class _Played:
     def say(self, data: bytes) -> None:
         """The first byte selects the stage: instead of CONNACK, instead of SUBACK, or once the client is up."""
         stage, data = (data[0] % 3, data[1:]) if data else (_UP, b"")
-        peer = self.broker.welcome() if stage == _UP else self.broker.accept()
+        peer = self._next(stage)
         with suppress(OSError):
             if stage == _SUBSCRIBED:
                 peer.send(peer.connack())
             peer.send(data)
         peer.end()
+
+
+    def _next(self, stage: int) -> Peer:
+        """Take the next connection whose client has not hung up since; raises TimeoutError when nobody comes."""
+        while True:
+            try:
+                return self.broker.welcome() if stage == _UP else self.broker.accept()
+            except TimeoutError:
+                raise
+            except (OSError, EOFError):
+                continue
 
 
 class _UnitLink(_Played):
