@@ -22,6 +22,7 @@ from cli.report import check_libraries, write_report
 from cli.show import print_table
 from cli.simulate import config_for, fresh_keys, reader_for, show_replay, summary
 from cli.station_tables import reads_table
+from cli.terminal import shown_region
 from cli.verify import examine_file, findings_table
 from hw.clock import RealClock
 from hw.config import MqttLinkConfig
@@ -284,7 +285,7 @@ class _View:
         for read in service.progress.reads[-_SHOWN:]:
             table.add_row(
                 f"[bold]{read.body.text}[/]",
-                read.body.region,
+                shown_region(read.plate.region, read.plate.region_confidence),
                 f"{read.plate.confidence:.0%}",
                 f"{read.body.n_agreeing}/{read.body.n_sightings}",
                 read.body.place.method.value,

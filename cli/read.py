@@ -19,7 +19,7 @@ from cli.read_files import ImageResult, PlateResult, read_images
 from cli.read_inputs import Inputs, expand
 from cli.read_video import VideoRead, VideoSummary, read_video
 from cli.show import TextTable, print_table
-from cli.terminal import plain, say
+from cli.terminal import plain, say, shown_region
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -176,7 +176,8 @@ def _plate_cells(plate: PlateResult) -> tuple[str, str, str, str]:
     box = " ".join(f"{v:.0f}" for v in (plate.box.x0, plate.box.y0, plate.box.x1, plate.box.y1))
     if plate.refused is not None:
         return _REFUSED[plate.refused], "", "", box
-    return _with_proposal(plate.text, plate.in_format), f"{plate.confidence:.2f}", plate.region, box
+    region = shown_region(plate.region, plate.region_confidence)
+    return _with_proposal(plate.text, plate.in_format), f"{plate.confidence:.2f}", region, box
 
 
 def _with_proposal(text: str, in_format: str | None) -> str:
@@ -191,7 +192,7 @@ def _print_video(path: Path, reads: list[VideoRead]) -> None:
             f"{r.t_last_s:.1f}",
             _with_proposal(r.plate.text, r.in_format),
             f"{r.plate.confidence:.2f}",
-            r.plate.region,
+            shown_region(r.plate.region, r.plate.region_confidence),
             str(r.n_sightings),
             str(r.n_agreeing),
         )

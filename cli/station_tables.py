@@ -8,6 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.text import Text
 
 from cli.show import TextTable
+from cli.terminal import shown_region
 from protocol.errors import WireError
 from protocol.wire.codec import decode
 from protocol.wire.control.transfer import UpdateReport
@@ -46,7 +47,7 @@ def reads_table(records: Iterable[StoredRecord], *, title: str = "") -> TextTabl
             *([record.unit] if len(units) > 1 else ()),
             str(record.seq),
             Text(read.text, style="bold"),
-            read.region,
+            shown_region(read.region, read.region_confidence_e4 / 1e4),
             Text(sure, "yellow" if doubtful else ""),
             f"{read.n_agreeing}/{read.n_sightings}",
             _place(read.place),

@@ -7,6 +7,9 @@ import sys
 
 from rich.console import Console
 
+from agent.records import UNKNOWN_REGION
+
+_LIKELY = 0.5
 _UNLIMITED = 10_000
 """Width of what is piped: nothing is wrapped."""
 
@@ -59,3 +62,9 @@ def marked_console() -> Console:
 def _console(*, markup: bool) -> Console:
     out = Console(markup=markup, highlight=False, emoji=False)
     return out if out.is_terminal else Console(markup=markup, highlight=False, emoji=False, width=_UNLIMITED)
+
+
+def shown_region(region: str, confidence: float) -> str:
+    """A region for tables: with a question mark if it is more likely another one."""
+    doubtful = region != UNKNOWN_REGION and confidence < _LIKELY
+    return f"{region}?" if doubtful else region

@@ -116,6 +116,15 @@ class Lamp(StrEnum):
     OFF = "off"
 
 
+class HitLamp(StrEnum):
+    """Patterns of the hit lamp: the highest priority of the hits that nobody has acknowledged."""
+
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+    OFF = "off"
+
+
 class Button(StrEnum):
     """Buttons for the driver."""
 
@@ -129,7 +138,9 @@ class Buzz(StrEnum):
     """Sounds of the buzzer."""
 
     READ = "read"
-    HIT = "hit"
+    HIT_HIGH = "hit_high"
+    HIT_MEDIUM = "hit_medium"
+    HIT_LOW = "hit_low"
     FAULT = "fault"
 
 
@@ -254,6 +265,9 @@ class Panel(Protocol):
     def set_lamp(self, lamp: Lamp) -> None:
         """Show a pattern until the next call."""
 
+    def set_hit_lamp(self, lamp: HitLamp) -> None:
+        """Show a pattern on the hit lamp until the next call, or until it is silenced; returns immediately."""
+
     def buzz(self, sound: Buzz) -> None:
         """Play once; returns immediately."""
 
@@ -268,6 +282,19 @@ class Panel(Protocol):
 
     def close(self) -> None:
         """Switch everything off and release the pins."""
+
+
+class Speaker(Protocol):
+    """Speaks short lines.  Any thread may call."""
+
+    def say(self, text: str, *, language: str) -> None:
+        """Speak a line in ``en`` or ``es``; returns immediately.  A line that is being spoken is cut off."""
+
+    def hush(self) -> None:
+        """Stop speaking."""
+
+    def close(self) -> None:
+        """Stop speaking and release the device."""
 
 
 class Link(Protocol):

@@ -373,10 +373,28 @@ class FeedTable(_Table):
     @field_validator("path")
     @classmethod
     def _length(cls, path: str | Path) -> str | Path:
-        # unix(7): sun_path has 108 bytes, the last of them 0; the agent creates the socket as *.new first.
-        if len(os.fsencode(path)) > _SOCKET_PATH_MAX:
-            raise ValueError(f"a socket's path has at most {_SOCKET_PATH_MAX} bytes")
-        return path
+        return _socket_path(path)
+
+
+class CommandTable(_Table):
+    """The socket on which views on the unit send commands: docs/commands.md."""
+
+    path: Literal["auto", "off"] | Path = Field(
+        default="auto",
+        description='UNIX socket; "auto": /run/patrol-lpr-console/command.sock in the service, off elsewhere',
+    )
+
+    @field_validator("path")
+    @classmethod
+    def _length(cls, path: str | Path) -> str | Path:
+        return _socket_path(path)
+
+
+def _socket_path(path: str | Path) -> str | Path:
+    # unix(7): sun_path has 108 bytes, the last of them 0; the agent creates the socket as *.new first.
+    if len(os.fsencode(path)) > _SOCKET_PATH_MAX:
+        raise ValueError(f"a socket's path has at most {_SOCKET_PATH_MAX} bytes")
+    return path
 
 
 class LogTable(_Table):
@@ -409,6 +427,7 @@ class AgentConfig(_Table):
     power: PowerTable = PowerTable()
     update: UpdateTable = UpdateTable()
     feed: FeedTable = FeedTable()
+    command: CommandTable = CommandTable()
     log: LogTable = LogTable()
 
 
