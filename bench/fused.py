@@ -177,6 +177,18 @@ COLUMNS = (
 )
 
 
+def markdown(passes: list[Pass]) -> list[str]:
+    """The card's lines about fused reads."""
+    return [
+        "\nFused reads: the measuring photographs as passes of five frames (`python -m bench.fused`),",
+        "in percent but for the expected calibration errors:\n",
+        f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}",
+        *(f"| {' | '.join(row)} |" for row in rows(passes)),
+        "\n| fused reads | mean confidence | right |\n|---|---|---|",
+        *(f"| {one.count} | {one.said:.3f} | {one.was:.3f} |" for one in bins(passes)[0]),
+    ]
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
