@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from agent.buffer import OutboxReader
 from agent.runtime.camera import CameraComponent
+from agent.runtime.command import CommandSocket, build_command_server
+from agent.runtime.commands import Commands
 from agent.runtime.committing import CommitComponent
 from agent.runtime.drain import Drain
 from agent.runtime.feed import Feed, build_feed_server
@@ -18,15 +20,21 @@ from agent.runtime.health import Health
 from agent.runtime.health_reporter import HealthReporter
 from agent.runtime.lifecycle import Lifecycle
 from agent.runtime.panel_controller import PanelController
+from agent.runtime.picture_verbs import LatestPictures, PictureVerbs
 from agent.runtime.power import Heat, Ignition
 from agent.runtime.progress import Progress
 from agent.runtime.queues import ReadQueue, UplinkQueue
-from agent.runtime.stages import build_fetcher, build_pipeline, build_read_path, build_uplink
+from agent.runtime.stages import (
+    build_fetcher,
+    build_pipeline,
+    build_read_path,
+    build_transfers,
+    build_uplink,
+)
 from agent.runtime.status import StatusReporter
 from agent.runtime.update_watch import UpdateWatch
 from agent.runtime.updates import UpdateReporter
 from agent.runtime.uplink import LinkComponent, UplinkComponent
-from agent.sync.transfer import Transfers
 from agent.wear import WriteBudget
 from protocol.wire.topics import heard_by_unit
 
@@ -40,6 +48,7 @@ if TYPE_CHECKING:
     from agent.runtime.notify import Notifier
     from agent.runtime.stages import ReadPath
     from agent.runtime.supervisor import Supervisor
+    from agent.sync.transfer import Transfers
     from hw.ports import Camera
 
 _MEBI = 2**20
@@ -61,6 +70,7 @@ class Assembly:
     update_watch: UpdateWatch
     health: Health
     progress: Progress
+    commands: Commands
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +113,8 @@ def assemble(
     fetcher = build_fetcher(config, boot_id=shared.boot_id)
     cameras = tuple(_camera(shared, camera, reader) for camera in hardware.cameras)
     commit = CommitComponent(read_path, shared.reads, supervisor, clock)
-    uplink = _uplink(shared, read_path, Transfers(shared.unit, () if fetcher is None else (fetcher,)))
+    transfers = build_transfers(config, fetcher, boot_id=shared.boot_id)
+    uplink = _uplink(shared, read_path, transfers)
     ignition = Ignition(hardware.panel, config.power)
     panel = PanelController(
         hardware.panel, cameras, commit, uplink, min_free_bytes=config.outbox.min_free_mib * _MEBI
@@ -117,6 +128,9 @@ def assemble(
     )
     agent = AgentState(status, panel, cameras, commit, uplink, shared.unit, shared.boot_id, models)
     feed = Feed(build_feed_server(config.feed, clock), agent, supervisor, clock)
+    commands, pictures = Commands(), LatestPictures()
+    commands.add(PictureVerbs(pictures, cameras, clock).verbs())
+    command = CommandSocket(build_command_server(config.command, clock, commands), supervisor)
     link = LinkComponent(hardware.link, uplink_queue, heard_by_unit(shared.unit), status.will())
     drain = Drain(commit, uplink, status, supervisor, clock, pictures=config.sync.pictures)
     gnss = GnssComponent(hardware.gnss, shared.reads, supervisor)
@@ -124,7 +138,7 @@ def assemble(
     updates = UpdateReporter(config.update, config.state_dir, fetcher)
     update_watch = _update_watch(shared, updates, cameras, uplink)
     health = Health(
-        (*cameras, commit, uplink, panel, gnss, update_watch, feed),
+        (*cameras, commit, uplink, panel, gnss, update_watch, feed, transfers, command),
         WriteBudget(config.outbox.write_budget_mib_h * _MEBI),
     )
     reporter = _health_reporter(shared, health, commit, uplink, notifier)
@@ -132,6 +146,7 @@ def assemble(
     commit.subscribe(lambda result: progress.note(result, clock.mono_ns()))
     commit.subscribe(partial(_wake, uplink_queue))
     commit.subscribe(panel.on_commit)
+    commit.subscribe(pictures.on_commit)
     commit.subscribe(feed.on_commit)
     uplink.subscribe(feed.on_link)
     # Stopped in the reverse order, which is the flow of data: cameras and receiver first, then waiting records may be
@@ -139,7 +154,7 @@ def assemble(
     order = (
         *(ignition, panel, status, feed, commit, link, uplink, drain, gnss),
         *cameras,
-        *(heat, reporter, update_watch),
+        *(heat, reporter, update_watch, command),
     )
     return Assembly(
         lifecycle=Lifecycle(order),
@@ -154,6 +169,7 @@ def assemble(
         update_watch=update_watch,
         health=health,
         progress=progress,
+        commands=commands,
     )
 
 
@@ -190,6 +206,7 @@ def _uplink(shared: _Shared, read_path: ReadPath, downloads: Transfers) -> Uplin
         shared.supervisor,
         shared.hw.clock,
         unmetered_interfaces=shared.config.sync.unmetered_interfaces,
+        may_take=lambda: shared.reads.takes_commands,
     )
 
 

@@ -27,9 +27,9 @@ from agent.read_id import ReadIdMint
 from agent.recognise import Recogniser, load_active
 from agent.recognise.models_folder import default_models_folder
 from agent.sync.encoder import RecordEncoder
-from agent.sync.transfer import FileTransfer
+from agent.sync.transfer import FileTransfer, Transfers
 from agent.sync.uplink import Uplink
-from agent.track import Tracker
+from agent.track import MotionEstimator, Tracker
 from agent.update.fetch import update_kind
 from agent.view import ViewWatch
 from hw.config import PiCameraConfig
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from agent.pipeline import PlateRecognizer
     from agent.runtime.config import AgentConfig
     from agent.sync.ports import Downloads, Waiting
+    from agent.sync.transfer import FileKind
     from hw.ports import Camera, Link
     from protocol.wire.registry import Registry
 
@@ -79,12 +80,14 @@ def build_pipeline(
     camera: Camera | None = None,
     *,
     track_ids: Iterator[int] | None = None,
+    read_ids: Callable[[int], bytes] | None = None,
 ) -> CameraPipeline:
     """Build one camera's pipeline; for a live ``camera`` with exposure control and monitoring of its view.
 
-    ``track_ids`` is given if the pipeline may be built again in one process: track ids must not repeat.
+    ``track_ids`` is given if the pipeline may be built again in one process: track ids must not repeat.  ``read_ids``
+    makes the ids of reads for a time of the monotonic clock.
     """
-    tracker = Tracker(config.track.tracker_config(), ids=track_ids)
+    tracker = Tracker(config.track.tracker_config(), ids=track_ids, read_ids=read_ids)
     rate_limiter = FrameRateLimiter(max_fps=config.recognise.max_fps)
     if camera is None:
         return CameraPipeline(reader, tracker, rate_limiter)
@@ -134,6 +137,7 @@ def build_read_path(
         models=models,
         software=software(),
         roles={camera.name: camera.role for camera in config.hw.cameras},
+        motions={c.name: MotionEstimator(c.role, hfov_deg=c.hfov_deg) for c in config.hw.cameras},
     )
     ring = FixRing(config.geotag.fix_ring_config())
     geotagger = Geotagger(maker, ring=ring, timebase=timebase, rereads=rereads, hold_ms=config.geotag.hold_ms)
@@ -164,6 +168,21 @@ def build_fetcher(config: AgentConfig, *, boot_id: bytes) -> FileTransfer | None
     if table.fetch == "never" or linked(table.home, "current") is None:
         return None
     kind = update_kind((config.state_dir / INBOX).parent, table.home, free_only=table.fetch == "free")
+    return _file_transfer(config, kind, boot_id)
+
+
+def build_transfers(config: AgentConfig, updates: FileTransfer | None, *, boot_id: bytes) -> Transfers:
+    """Create the transfers of all kinds of files; ``updates`` is the one of updates, if there is one."""
+    others = (_file_transfer(config, kind, boot_id) for kind in file_kinds(config))
+    return Transfers(config.unit, (*others, *(() if updates is None else (updates,))))
+
+
+def file_kinds(config: AgentConfig) -> tuple[FileKind, ...]:  # noqa: ARG001 - the kinds will need it
+    """Return the kinds of files besides updates that this unit accepts, in the order of their requests."""
+    return ()
+
+
+def _file_transfer(config: AgentConfig, kind: FileKind, boot_id: bytes) -> FileTransfer:
     return FileTransfer(
         kind,
         unit=config.unit,

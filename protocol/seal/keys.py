@@ -265,8 +265,9 @@ def _read(path: Path) -> bytes:
 
 
 def _load_public(path: Path) -> object:
+    data = _read(path)
     try:
-        return serialization.load_pem_public_key(_read(path))
+        return serialization.load_pem_public_key(data)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise KeyFileError(f"{path}: not a public key in PEM") from error
 

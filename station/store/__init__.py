@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 from station.errors import StoreError
 from station.store.contents import NewRecord
 from station.store.port import Store
-from station.store.rows import AuditRow, ChunkResult, EvidenceRow, Gap, PurgeResult, RecordRow, UnitRow
+from station.store.rows import (
+    AuditRow,
+    ChunkResult,
+    EvidenceRow,
+    Gap,
+    OfferedFile,
+    PurgeResult,
+    RecordRow,
+    UnitRow,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +30,7 @@ __all__ = [
     "EvidenceRow",
     "Gap",
     "NewRecord",
+    "OfferedFile",
     "PurgeResult",
     "RecordRow",
     "Store",
