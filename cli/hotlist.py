@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
+import getpass
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from agent.recognise.formats import FORMATS
 from cli.show import print_json, print_table
 from hw.output import output, text_output
+from hw.paths import CONFIG_FILE
 from protocol.seal.keys import SigningKey, VerifyKey, fingerprint
 from station.lists.behaviour import load_behaviour
 from station.lists.budget import Budget
@@ -28,9 +31,10 @@ from station.lists.signing import Signing, sign_delta, sign_full
 from station.lists.space import build_space
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from station.lists.report import RuleLine
+    from station.query import Query
 
 app = typer.Typer(
     help="Hot lists: import, sign, inspect, compare, try; on a unit: install, status, PINs.",
@@ -44,6 +48,8 @@ _SHOWN = 5
 _HELD = 3
 """Exit code of an import whose list a person has to look at."""
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON; keys: docs/hotlists.md.")]
+ConfigOption = Annotated[Path, typer.Option("--config", help="Configuration file of the unit.")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", help="Override section.key=value; repeatable.")]
 AuthorityOption = Annotated[
     list[Path] | None, typer.Option("--key", help="hotlist.pub of a list authority; repeatable.")
 ]
@@ -267,3 +273,147 @@ def _print_contents(contents: Contents) -> None:
 
 def _utc(us: int | None) -> str:
     return "never" if us is None else dt.datetime.fromtimestamp(us / _US, dt.UTC).strftime("%Y-%m-%d %H:%M")
+
+
+@app.command("dry-run")
+def dry_run(
+    file: Annotated[Path, typer.Argument(help="A draft or a full package.")],
+    drives: Annotated[list[Path] | None, typer.Argument(help="Drive folders.")] = None,
+    *,
+    db: Annotated[Path | None, typer.Option(help="Database of a station: its retained reads; audited.")] = None,
+    unit: Annotated[str | None, typer.Option(help="With --db: only reads of this unit.")] = None,
+    key: AuthorityOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what a list would have raised over drives, or over the reads that a station keeps."""
+    from cli.hotlist_try import DryRun, open_for_trial, try_drives, try_reads  # noqa: PLC0415 - loads the station
+
+    if bool(drives) == (db is not None):
+        raise typer.BadParameter("give drives, or --db")
+    with ListFile(file, _authorities(key)) as opened:
+        matcher, found = open_for_trial(opened), DryRun()
+        found.expected_per_1000 = opened.info.rules.alarms_per_million / 1000
+        if db is None:
+            try_drives(matcher, drives or [], found)
+        else:
+            with _asking(db) as query:
+                try_reads(matcher, query.records(unit=unit), found)
+    if as_json:
+        print_json({"reads": found.reads, "expected_per_1000": found.expected_per_1000, "raised": found.raised})
+        return
+    table = Table("time", "plate", "state", "listed", "listed state", "rule", "probability", "states", "reason")
+    for hit in found.raised:
+        row = (hit.utc or "no time", hit.text, hit.region, hit.listed_text, hit.listed_region, hit.rule)
+        table.add_row(*map(Text, (*row, f"{hit.probability:.2f}", hit.region_match, hit.reason)))
+    console = Console(highlight=False, soft_wrap=True)
+    print_table(table, console)
+    counts = "; ".join(f"{count} {what}" for what, count in sorted(found.by_rule.items()))
+    console.print(
+        f"{found.reads:,} reads, {len(found.raised):,} would have raised a hit{': ' if counts else ''}{counts}"
+    )
+    console.print(f"expected of innocent cars: {found.expected_per_1000:.3g} per 1,000")
+
+
+@app.command()
+def offer(
+    unit: Annotated[str, typer.Argument(help="Id of the unit.")],
+    file: Annotated[Path, typer.Argument(help="The package, *.lprhot.")],
+    *,
+    key: AuthorityOption = None,
+    db: Annotated[Path, typer.Option(help="Database of the station.")] = Path("station.db"),
+    slot: Annotated[int, typer.Option(min=1, max=4, help="A unit has four: use one for each list.")] = 1,
+) -> None:
+    """At the station: verify a package and offer it to a unit; recorded in the audit trail."""
+    from station.commands import Commands  # noqa: PLC0415
+    from station.store import open_store  # noqa: PLC0415
+
+    contents = contents_of(file, _authorities(key))
+    if not contents.signed_by:
+        raise typer.BadParameter(f"{file} is a draft: sign it first")
+    store = open_store(db, must_exist=True)
+    try:
+        kind = "hotlist" if slot == 1 else f"hotlist-{slot}"
+        commands = Commands(store, getpass.getuser(), lambda: time.time_ns() // 1000)
+        commands.offer_file(unit, kind, file, release=contents.version, parts=(contents.settings.list_id,))
+    finally:
+        store.close()
+    Console().print(
+        f"list {contents.settings.list_id}, version {contents.version}, offered to {unit}", highlight=False
+    )
+
+
+@app.command()
+def install(
+    file: Annotated[Path, typer.Argument(help="The package, *.lprhot.")],
+    config: ConfigOption = CONFIG_FILE,
+    overrides: SetOption = None,
+) -> None:
+    """On the unit: verify a package and put it in force."""
+    from cli import hotlist_unit  # noqa: PLC0415 - loads the agent
+
+    info = hotlist_unit.install(config, overrides or [], file)
+    Console().print(
+        f"list {info.list_id}, version {info.version}, {info.entries:,} entries: in force", highlight=False
+    )
+
+
+@app.command()
+def status(
+    config: ConfigOption = CONFIG_FILE, overrides: SetOption = None, *, as_json: JsonOption = False
+) -> None:
+    """On the unit: show the lists in force with version and age."""
+    from cli import hotlist_unit  # noqa: PLC0415 - loads the agent
+
+    found = hotlist_unit.status(config, overrides or [])
+    if as_json:
+        print_json(found)
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    if found.locked:
+        console.print("the lists are locked: an officer's PIN opens them")
+    table = Table("list", "owner", "version", "entries", "data of", "expires", "priority")
+    for info in found.lists:
+        row = (info.list_id, info.owner, str(info.version), f"{info.entries:,}", _utc(info.as_of_utc_us))
+        table.add_row(*map(Text, (*row, _utc(info.expires_utc_us), info.priority.value)))
+    print_table(table, console)
+    for fault in found.faults:
+        console.print(fault, markup=False)
+
+
+@app.command()
+def remove(
+    list_id: Annotated[str, typer.Argument(help="Id of the list.")],
+    config: ConfigOption = CONFIG_FILE,
+    overrides: SetOption = None,
+) -> None:
+    """On the unit: take a list out of force; an older version of it stays refused."""
+    from cli import hotlist_unit  # noqa: PLC0415 - loads the agent
+
+    hotlist_unit.remove(config, overrides or [], list_id)
+    Console().print(f"list {list_id} is out of force", highlight=False)
+
+
+@app.command()
+def pin(
+    officer: Annotated[str, typer.Argument(help="Badge number of the officer.")],
+    *,
+    by: Annotated[str | None, typer.Option(help="Officer who can open the lists and enters the PIN.")] = None,
+    config: ConfigOption = CONFIG_FILE,
+    overrides: SetOption = None,
+) -> None:
+    """On the unit, with hotlist.open = "pin": let an officer open the lists."""
+    from cli import hotlist_unit  # noqa: PLC0415 - loads the agent
+
+    Console().print(hotlist_unit.set_pin(config, overrides or [], officer, by), highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _asking(db: Path) -> Iterator[Query]:
+    from station.query import Query  # noqa: PLC0415
+    from station.store import open_store  # noqa: PLC0415
+
+    store = open_store(db, must_exist=True)
+    try:
+        yield Query(store, getpass.getuser(), lambda: time.time_ns() // 1000)
+    finally:
+        store.close()

@@ -39,6 +39,8 @@ _E4 = 10_000
 _SAMPLE = 200_000
 """Rows of a longer list that are looked at; the sum is scaled."""
 _DRAWN = 100_000
+_MAX_COMPARED, _MIN_DRAWN = 40_000_000, 2_000
+"""Plates times patterns that are compared, unless that leaves too few plates."""
 _SEED = 1
 _LADDER = (RegionRule.ANY, RegionRule.NOT_DIFFERENT, RegionRule.EQUAL)
 _THRESHOLDS = (0.05, 0.1, 0.2, 0.3)
@@ -104,7 +106,7 @@ class Budget:
 
     def refuse_pattern(self, pattern: str, told: RuleTable) -> str:
         """Return why a pattern is too open; empty if it is not."""
-        rate = self._pattern_rate([pattern])
+        rate = self._pattern_rate([pattern], _DRAWN // 5)
         limit = min(_MAX_PATTERN_RATE, told.budget_per_1000 / 1000)
         if rate <= limit:
             return ""
@@ -178,16 +180,17 @@ class Budget:
         tightened = "" if regions is told.pattern_regions else "other states left out"
         return _terms("patterns", regions, told.pattern_probability, expected.under(regions), tightened)
 
-    def _pattern_rate(self, patterns: Sequence[str]) -> float:
-        """Expected number of patterns that one plausible plate matches."""
+    def _pattern_rate(self, patterns: Sequence[str], count: int = _DRAWN) -> float:
+        """Expected number of patterns that one plausible plate matches, over up to ``count`` plates."""
         if not patterns:
             return 0.0
+        count = max(min(count, _MAX_COMPARED // len(patterns)), _MIN_DRAWN)
         table, hits = PatternTable.compile(patterns), 0
-        step = max(1, 2**22 // len(patterns))
+        step = max(1, 2**20 // len(patterns))
         which = np.arange(len(patterns))
-        for start in range(0, _DRAWN, step):
-            hits += int(np.count_nonzero(table.matches(self._drawn[start : start + step], which)))
-        return hits / _DRAWN
+        for start in range(0, count, step):
+            hits += int(np.count_nonzero(table.matches(self._drawn[start : min(start + step, count)], which)))
+        return hits / count
 
 
 @dataclass(frozen=True, slots=True)
