@@ -395,6 +395,10 @@ def main() -> None:
         from cli import update  # noqa: PLC0415 - as above
 
         app.add_typer(update.app, name="update")
+    if "hotlist" in sys.argv[1:2] or "--help" in sys.argv[1:2]:
+        from cli import hotlist  # noqa: PLC0415 - as above
+
+        app.add_typer(hotlist.app, name="hotlist")
     if "console" in sys.argv[1:2] or "--help" in sys.argv[1:2]:
         _add_console()
     try:
