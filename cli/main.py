@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -386,19 +385,18 @@ def main() -> None:
     try:
         app()
     except ConfigError as error:
-        _fail(str(error), EXIT_CONFIG)
+        _fail(error, EXIT_CONFIG)
     except PatrolError as error:
-        _fail(str(error), EXIT_FAILED)
+        _fail(error, EXIT_FAILED)
     except OSError as error:
         # A missing file, a folder without write permission, a full disk: the user can fix these.
         if error.filename is None and error.errno not in _USER_ERRORS:
             raise
-        name = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
-        _fail(f"{name}{error.strerror or error}", EXIT_FAILED)
+        _fail(error, EXIT_FAILED)
 
 
-def _fail(why: str, code: int) -> NoReturn:
-    from cli.terminal import say  # noqa: PLC0415 - only when something is wrong
+def _fail(error: Exception, code: int) -> NoReturn:
+    from cli.terminal import explained, say  # noqa: PLC0415 - only when something is wrong
 
-    say(why)
+    say(explained(error))
     sys.exit(code)

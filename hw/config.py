@@ -55,6 +55,13 @@ class _CameraBase(_Model):
         default="none",
         description="Mirror pictures after the rotation: left-right (horizontal) or top-bottom (vertical)",
     )
+    hfov_deg: float | None = Field(
+        default=None,
+        ge=5,
+        le=150,
+        description="Horizontal field of view of the lens in degrees, for the motion of vehicles; "
+        "estimated from the traffic if not given",
+    )
     mask: Path | tuple[MaskBox, ...] | None = Field(
         default=None,
         description="Areas without plates: boxes [x0, y0, x1, y1] as shares of the picture, 0 to 1, "

@@ -33,6 +33,14 @@ class SignedFileError(PatrolError, ValueError):
     """A signed policy, hot list or roster is refused; what is in force is not affected.  The message says why."""
 
 
+class HotlistError(PatrolError, ValueError):
+    """A hot list is refused; the list in force is not affected.  The message says why and what to do."""
+
+
+class PinError(PatrolError, ValueError):
+    """A PIN does not open what it should, or does not meet the rules for PINs."""
+
+
 class RosterError(PatrolError, ValueError):
     """A roster is refused; the installed one is not affected.  The message says why."""
 

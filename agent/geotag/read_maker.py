@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from agent.fusion.candidates import alternative_texts
 from agent.geotag.units import clamp, pixel, place_of, probability_e4, probability_u8, time_quality, to_us
 from agent.records import Read
+from agent.track.motion import UNKNOWN_MOTION
 from protocol.wire.codec import U16_MAX, U32_MAX
 from protocol.wire.parts import PictureRef, Retention
 from protocol.wire.records.read import Read as ReadBody
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from agent.pictures import PictureMaker
     from agent.read_id import ReadIdMint
     from agent.records import Box, Geotag, Picture, TimeTag, Track
+    from agent.track.motion import Motion, MotionEstimator
 
 UNKNOWN_ROLE = "?"
 NON_HIT = "nonhit"
@@ -34,6 +36,8 @@ class ReadMaker:
     software: str
     roles: Mapping[str, str]
     """Role of each camera by name: front, rear, left, right."""
+    motions: Mapping[str, MotionEstimator] = field(default_factory=dict)
+    """Estimator of each camera by name; the motion is unknown for cameras without one."""
 
     def make(self, track: Track, when: TimeTag, where: Geotag) -> Read:
         """Build the read.  Raises ImageError if the track's pixels cannot be encoded."""
@@ -47,6 +51,7 @@ class ReadMaker:
 
     def _body(self, track: Track, when: TimeTag, where: Geotag, pictures: tuple[Picture, ...]) -> ReadBody:
         plate, frame = track.plate, track.best.frame
+        motion = self._motion(track, where)
         width_px, height_px = (clamp(size, 1, U16_MAX) for size in (frame.rgb.shape[1], frame.rgb.shape[0]))
         return ReadBody(
             camera=track.camera,
@@ -74,7 +79,16 @@ class ReadMaker:
             software=self.software,
             models=self.models,
             retention=Retention(policy_class=NON_HIT),
+            motion=motion.kind.value,
+            motion_confidence_e4=probability_e4(motion.confidence),
         )
+
+    def _motion(self, track: Track, where: Geotag) -> Motion:
+        estimator = self.motions.get(track.camera)
+        if estimator is None:
+            return UNKNOWN_MOTION
+        height_px, width_px = track.best.frame.rgb.shape[:2]
+        return estimator.estimate(track.path, (width_px, height_px), where.speed_mps)
 
 
 def box_px(box: Box, width_px: int, height_px: int) -> tuple[int, int, int, int]:

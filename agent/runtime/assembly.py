@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from agent.buffer import OutboxReader
 from agent.runtime.camera import CameraComponent
+from agent.runtime.command import CommandSocket, build_command_server
+from agent.runtime.commands import Commands
 from agent.runtime.committing import CommitComponent
 from agent.runtime.drain import Drain
 from agent.runtime.feed import Feed, build_feed_server
@@ -18,6 +20,7 @@ from agent.runtime.health import Health
 from agent.runtime.health_reporter import HealthReporter
 from agent.runtime.lifecycle import Lifecycle
 from agent.runtime.panel_controller import PanelController
+from agent.runtime.picture_verbs import LatestPictures, PictureVerbs
 from agent.runtime.power import Heat, Ignition
 from agent.runtime.progress import Progress
 from agent.runtime.queues import ReadQueue, UplinkQueue
@@ -67,6 +70,7 @@ class Assembly:
     update_watch: UpdateWatch
     health: Health
     progress: Progress
+    commands: Commands
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +128,9 @@ def assemble(
     )
     agent = AgentState(status, panel, cameras, commit, uplink, shared.unit, shared.boot_id, models)
     feed = Feed(build_feed_server(config.feed, clock), agent, supervisor, clock)
+    commands, pictures = Commands(), LatestPictures()
+    commands.add(PictureVerbs(pictures, cameras, clock).verbs())
+    command = CommandSocket(build_command_server(config.command, clock, commands), supervisor)
     link = LinkComponent(hardware.link, uplink_queue, heard_by_unit(shared.unit), status.will())
     drain = Drain(commit, uplink, status, supervisor, clock, pictures=config.sync.pictures)
     gnss = GnssComponent(hardware.gnss, shared.reads, supervisor)
@@ -131,7 +138,7 @@ def assemble(
     updates = UpdateReporter(config.update, config.state_dir, fetcher)
     update_watch = _update_watch(shared, updates, cameras, uplink)
     health = Health(
-        (*cameras, commit, uplink, panel, gnss, update_watch, feed, transfers),
+        (*cameras, commit, uplink, panel, gnss, update_watch, feed, transfers, command),
         WriteBudget(config.outbox.write_budget_mib_h * _MEBI),
     )
     reporter = _health_reporter(shared, health, commit, uplink, notifier)
@@ -139,6 +146,7 @@ def assemble(
     commit.subscribe(lambda result: progress.note(result, clock.mono_ns()))
     commit.subscribe(partial(_wake, uplink_queue))
     commit.subscribe(panel.on_commit)
+    commit.subscribe(pictures.on_commit)
     commit.subscribe(feed.on_commit)
     uplink.subscribe(feed.on_link)
     # Stopped in the reverse order, which is the flow of data: cameras and receiver first, then waiting records may be
@@ -146,7 +154,7 @@ def assemble(
     order = (
         *(ignition, panel, status, feed, commit, link, uplink, drain, gnss),
         *cameras,
-        *(heat, reporter, update_watch),
+        *(heat, reporter, update_watch, command),
     )
     return Assembly(
         lifecycle=Lifecycle(order),
@@ -161,6 +169,7 @@ def assemble(
         update_watch=update_watch,
         health=health,
         progress=progress,
+        commands=commands,
     )
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from agent.runtime.component import Tick
     from agent.runtime.queues import ReadQueue
     from agent.runtime.supervisor import Supervisor, WorkerContext
-    from hw.ports import Camera, Clock
+    from hw.ports import Camera, Clock, Frame
 
 _LOG = structlog.get_logger(__name__)
 _FRAME_TIMEOUT_S = 2.0
@@ -99,6 +99,8 @@ class CameraComponent(Component):
         self._stalls = StallMonitor(camera.name)
         self._rate = RateMeter()
         self._private = False
+        self.newest: Frame | None = None
+        """The newest frame; None before the first and while privacy is on."""
         self._max_fps = self._applied_fps = max_fps
 
     def start(self) -> None:
@@ -121,6 +123,8 @@ class CameraComponent(Component):
     def set_private(self, *, private: bool) -> None:
         """Stop or resume processing of frames; main thread."""
         self._private = private
+        if private:
+            self.newest = None
 
     def limit_fps(self, max_fps: float | None) -> None:
         """Process at most this many frames per second, None for all; main thread."""
@@ -149,6 +153,7 @@ class CameraComponent(Component):
                 return
             self._stalls.on_frame()
             self._apply_settings(pipeline)
+            self.newest = None if self._private else frame
             self.times.start()
             step = pipeline.step(frame, self.times.lap)
             if self._expose is not None and step.exposure is not None:
@@ -164,6 +169,11 @@ class CameraComponent(Component):
     def _hand_over(self, tracks: Iterable[Track], worker: WorkerContext) -> None:
         for track in tracks:
             self._reads.put(track, worker)
+
+    @property
+    def private(self) -> bool:
+        """True while no frame is processed at the driver's request."""
+        return self._private
 
     @property
     def ready(self) -> bool:
@@ -219,4 +229,7 @@ class CameraComponent(Component):
             "view.blinded": int(view.blinded),
             "view.dirty": int(view.dirty),
             "view.moved": int(view.moved),
+            "view.frozen": int(view.frozen),
+            "view.damaged": int(view.damaged),
+            "view.upside_down": int(view.upside_down),
         }

@@ -29,7 +29,7 @@ from agent.recognise.models_folder import default_models_folder
 from agent.sync.encoder import RecordEncoder
 from agent.sync.transfer import FileTransfer, Transfers
 from agent.sync.uplink import Uplink
-from agent.track import Tracker
+from agent.track import MotionEstimator, Tracker
 from agent.update.fetch import update_kind
 from agent.view import ViewWatch
 from hw.config import PiCameraConfig
@@ -135,6 +135,7 @@ def build_read_path(
         models=models,
         software=software(),
         roles={camera.name: camera.role for camera in config.hw.cameras},
+        motions={c.name: MotionEstimator(c.role, hfov_deg=c.hfov_deg) for c in config.hw.cameras},
     )
     ring = FixRing(config.geotag.fix_ring_config())
     geotagger = Geotagger(maker, ring=ring, timebase=timebase, rereads=rereads, hold_ms=config.geotag.hold_ms)

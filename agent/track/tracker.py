@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from agent.fusion.fuse import fuse_predictions
-from agent.records import Track
+from agent.records import PathPoint, Track
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -93,6 +93,7 @@ class _Open:
     """Frames processed since the last sighting."""
     velocity_px_s: tuple[float, float] = (0.0, 0.0)
     predictions: list[PlateText] = field(default_factory=list)
+    path: list[PathPoint] = field(default_factory=list)
     best_of: dict[str, Sighting] = field(default_factory=dict)
     surest: dict[str, tuple[float, ...]] = field(default_factory=dict)
     """The two highest confidences of each text."""
@@ -106,6 +107,7 @@ class _Open:
             self.velocity_px_s = ((x - x0) / elapsed_s, (y - y0) / elapsed_s)
         self.t_last_ns, self.box, self.missed = t_ns, box, 0
         self.predictions.append(sighting.plate)
+        self.path.append(PathPoint(t_ns, box))
         text = sighting.plate.text
         agreeing = (*self.surest.get(text, ()), sighting.plate.confidence)
         self.surest[text] = tuple(sorted(agreeing, reverse=True)[:2])
@@ -276,6 +278,7 @@ class Tracker:
             t_first_mono_ns=track.t_first_ns,
             t_last_mono_ns=track.t_last_ns,
             confirmed=track.confirmed,
+            path=tuple(track.path),
         )
 
 

@@ -115,7 +115,7 @@ def receiver_steps(gnss: Gnss, clock: Clock, person: Person, *, sky_s: float) ->
     """Wait for a fix, at most ``sky_s``; report what the receiver sent, how long it took, and the clock's offset."""
     person.tell(f"waiting for a fix, at most {sky_s:g} s: the antenna needs a clear view of the sky")
     try:
-        heard = listen(gnss, clock, most_s=sky_s)
+        heard = listen(gnss, clock, max_s=sky_s)
     except GnssLostError as error:
         return [Step("receiver", Mark.FAIL, str(error))]
     if heard.first_line_s is None:

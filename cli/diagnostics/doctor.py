@@ -12,6 +12,7 @@ from rich.console import Console
 from agent.runtime.config import load_config
 from cli.diagnostics.checks import examine
 from cli.diagnostics.step import Mark, as_plain, as_table
+from cli.show import print_table
 from hw.clock import RealClock
 from hw.open import open_panel
 from hw.ports import Buzz, Lamp
@@ -26,7 +27,7 @@ def run(path: Path, overrides: list[str], *, as_json: bool) -> int:
     if as_json:
         sys.stdout.write(json.dumps([as_plain(step) for step in steps], indent=2) + "\n")
     else:
-        Console().print(as_table(steps))
+        print_table(as_table(steps))
     return 1 if any(step.mark is Mark.FAIL for step in steps) else 0
 
 

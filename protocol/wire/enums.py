@@ -42,6 +42,23 @@ class PictureKind(StrEnum):
     OVERVIEW = "overview"
 
 
+class MotionKind(StrEnum):
+    """How a vehicle moved relative to the unit."""
+
+    UNKNOWN = "unknown"
+    PARKED = "parked"
+    """It stood still."""
+    APPROACHING = "approaching"
+    """It came towards the camera by its own motion: oncoming traffic."""
+    RECEDING = "receding"
+    """It went away from the camera by its own motion."""
+    OVERTAKING = "overtaking"
+    """Both drove in the same direction, and one passed the other: the unit, seen by a front camera, or the vehicle,
+    seen by a rear camera."""
+    FOLLOWING = "following"
+    """Both drove in the same direction at the same speed."""
+
+
 class Lost(StrEnum):
     """What a tombstone lists."""
 

@@ -90,6 +90,7 @@ class Kind:
 
 EXAMPLES = {
     "read": make_read_record().payload,
+    "read_motion": make_read_record(motion="approaching", motion_confidence_e4=9700).payload,
     "dating": make_record(make_time_anchor(5_000_000_000), seq=2).payload,
     "tombstone": make_record(
         make_tombstone((1, 1), (7, 9), lost=Lost.OVERVIEW, count=2, size_bytes=81_920), seq=3
@@ -145,7 +146,7 @@ EXAMPLES = {
     ),
 }  # fmt: skip
 MODELS = {model.SCHEMA: model for model in (*drawn.RECORD_MODELS, *drawn.CONTROL_MESSAGES)}
-ADDED = {"cause": "", "kind": "update"}
+ADDED = {"cause": "", "kind": "update", "mot": "unknown", "mot_c": 0}
 """Top-level keys that the first release does not know, with what they mean when they are left out."""
 KINDS = {name: Kind(MODELS[unpack(payload)["v"]], payload) for name, payload in EXAMPLES.items()}
 """By the name of the golden file."""
