@@ -14,7 +14,7 @@ from agent.errors import OutboxFullError, OutboxHeldError
 from protocol.wire.enums import PictureKind, TimeSource
 
 if TYPE_CHECKING:
-    from agent.buffer import Command, Outbox
+    from agent.buffer import Appendable, Command, Outbox
     from agent.geotag import Geotagger
     from agent.geotag.nmea import NmeaState
     from agent.geotag.timebase import Timebase
@@ -38,6 +38,9 @@ class CommitResult:
     reads: tuple[Read, ...] = ()
     """Reads that are now on the disk."""
     seqs: tuple[int, ...] = ()
+    """Their sequence numbers."""
+    records: tuple[Appendable, ...] = ()
+    """Other records that are now on the disk."""
     freed: int = 0
     """Records deleted from the outbox by receipt."""
     refused: int = 0
@@ -55,6 +58,8 @@ class CommitCounts:
     """Since the start of the process."""
 
     reads_committed: int = 0
+    records_committed: int = 0
+    """Records other than reads and time anchors."""
     groups: int = 0
     disk_full: int = 0
     """Rounds in which nothing could be committed because the disk was full."""
@@ -74,6 +79,7 @@ class ReadCommitter:
         self._timebase = timebase
         self._outbox = outbox
         self._reads: list[Read] = []
+        self._records: list[Appendable] = []
         self._time_anchors: list[TimeAnchor] = []
         self._commands: list[Command] = []
         self._lost = outbox.lost_records
@@ -85,8 +91,8 @@ class ReadCommitter:
 
     @property
     def waiting(self) -> int:
-        """Number of reads not on the disk yet, and of tracks that wait for a fix."""
-        return len(self._reads) + self._geotagger.waiting
+        """Number of reads and records not on the disk yet, and of tracks that wait for a fix."""
+        return len(self._reads) + len(self._records) + self._geotagger.waiting
 
     def add_sentence(self, line: NmeaLine) -> Fix | None:
         """Add a sentence; return the newest fix that it completed."""
@@ -103,6 +109,10 @@ class ReadCommitter:
     def add_track(self, track: Track) -> None:
         """Add a closed track."""
         self._geotagger.add_track(track)
+
+    def add_record(self, record: Appendable) -> None:
+        """Add a record other than a read; committed in the next round, before the reads."""
+        self._records.append(record)
 
     def add_command(self, command: Command) -> None:
         """Add a receipt or nack; applied in the next round."""
@@ -129,24 +139,35 @@ class ReadCommitter:
         applied, self.stuck = self._apply()
         committed: list[Read] = []
         seqs: list[int] = []
-        while (self._reads or self._time_anchors) and not self.stuck:
-            group = self._reads[:_GROUP]
+        records: list[Appendable] = []
+        while (self._reads or self._records or self._time_anchors) and not self.stuck:
+            others, group = self._records[:_GROUP], self._reads[:_GROUP]
             anchors = [NewRecord(anchor) for anchor in self._time_anchors]
             try:
-                seqs += self._outbox.append([*group, *anchors])[: len(group)]
+                appended = self._outbox.append([*others, *group, *anchors])
             except OutboxHeldError as error:
                 self._note(error)
                 break
+            seqs += appended[len(others) : len(others) + len(group)]
+            records += others
             committed += group
             self._time_anchors.clear()
+            del self._records[: len(others)]
             del self._reads[: len(group)]
             self.counts.groups += 1
+            self.counts.records_committed += len(others)
             self.counts.reads_committed += len(group)
         if self.stuck:
             self._lighten()
         lost, self._lost = self._outbox.lost_records - self._lost, self._outbox.lost_records
         return CommitResult(
-            tuple(committed), tuple(seqs), applied.freed, applied.quarantined, lost, stuck=self.stuck
+            tuple(committed),
+            tuple(seqs),
+            tuple(records),
+            freed=applied.freed,
+            refused=applied.quarantined,
+            lost=lost,
+            stuck=self.stuck,
         )
 
     def _expire(self, t_mono_ns: int) -> int:

@@ -240,5 +240,5 @@ def _update_watch(
 
 
 def _wake(uplink_queue: UplinkQueue, result: CommitResult) -> None:
-    if result.reads:
+    if result.reads or result.records:
         uplink_queue.wake()

@@ -11,6 +11,7 @@ from agent.buffer import OutboxReader
 from agent.errors import OutboxDamagedError, OutboxDiskError, OutboxError
 from agent.records import Track
 from agent.runtime.component import Component
+from agent.runtime.queues import ToAppend
 from hw.ports import NmeaLine
 
 if TYPE_CHECKING:
@@ -106,11 +107,13 @@ class CommitComponent(Component):
         if self._committer.waiting:
             _LOG.error("reads_not_stored", count=self._committer.waiting, reason="the disk is not writable")
 
-    def _dispatch(self, message: NmeaLine | Track | Command) -> None:
+    def _dispatch(self, message: NmeaLine | Track | ToAppend | Command) -> None:
         if isinstance(message, NmeaLine):
             self._committer.add_sentence(message)
         elif isinstance(message, Track):
             self._committer.add_track(message)
+        elif isinstance(message, ToAppend):
+            self._committer.add_record(message.record)
         else:
             self._committer.add_command(message)
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import queue
 import threading
 from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hw.ports import Received
 
 if TYPE_CHECKING:
-    from agent.buffer import Command
+    from agent.buffer import Appendable, Command
     from agent.records import Track
     from agent.runtime.supervisor import WorkerContext
     from hw.ports import LinkEvent, NmeaLine
@@ -24,11 +25,18 @@ _DRAIN_MAX = 512
 _UPLINK_MAX = 64
 
 
+@dataclass(frozen=True, slots=True)
+class ToAppend:
+    """A record other than a read, for the outbox."""
+
+    record: Appendable
+
+
 class ReadQueue:
     """The commit thread's queue: bounded, so a slow disk slows the camera's thread and never loses a track."""
 
     def __init__(self, limit: int = 256) -> None:
-        self._queue: queue.Queue[NmeaLine | Track | Command] = queue.Queue(limit)
+        self._queue: queue.Queue[NmeaLine | Track | ToAppend | Command] = queue.Queue(limit)
         self._lock = threading.Lock()
         self._waits = 0
 
@@ -53,7 +61,11 @@ class ReadQueue:
         """Put a receipt or nack; the uplink's thread, whose deadline covers the wait."""
         self._queue.put(command)
 
-    def take(self) -> list[NmeaLine | Track | Command]:
+    def add_record(self, record: Appendable) -> None:
+        """Put a record other than a read; any thread, a few per minute."""
+        self._queue.put(ToAppend(record))
+
+    def take(self) -> list[NmeaLine | Track | ToAppend | Command]:
         """Wait briefly for a message; return all messages."""
         try:
             messages = [self._queue.get(timeout=_ROUND_S)]
