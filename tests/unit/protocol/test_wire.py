@@ -48,7 +48,9 @@ from tests.builders import (
     UTC_NS,
     WHEN,
     WHERE,
+    make_audit,
     make_encoder,
+    make_purge,
     make_read,
     make_read_record,
     make_record,
@@ -91,6 +93,9 @@ class Kind:
 EXAMPLES = {
     "read": make_read_record().payload,
     "read_motion": make_read_record(motion="approaching", motion_confidence_e4=9700).payload,
+    "read_of_policy": make_read_record(
+        policy="us-xx/3", expires_utc_us=UTC_NS // 1000 + 180_000_000, text_hash=HASH[:16], masked=True
+    ).payload,
     "dating": make_record(make_time_anchor(5_000_000_000), seq=2).payload,
     "tombstone": make_record(
         make_tombstone((1, 1), (7, 9), lost=Lost.OVERVIEW, count=2, size_bytes=81_920), seq=3
@@ -100,6 +105,8 @@ EXAMPLES = {
     "coverage": make_record(on_duty.make_coverage(), seq=6).payload,
     "track_point": make_record(on_duty.make_track_points(), seq=7).payload,
     "incident": make_record(on_duty.make_incident(), seq=8).payload,
+    "audit": make_record(make_audit(), seq=5).payload,
+    "purge": make_record(make_purge(), seq=6).payload,
     "chunk": encode(
         PictureChunk(
             unit="unit-07", boot_id=BOOT, read_id=BOOT[::-1], kind=PictureKind.PLATE, sha256=HASH, total_bytes=10,
@@ -146,7 +153,16 @@ EXAMPLES = {
     ),
 }  # fmt: skip
 MODELS = {model.SCHEMA: model for model in (*drawn.RECORD_MODELS, *drawn.CONTROL_MESSAGES)}
-ADDED = {"cause": "", "kind": "update", "mot": "unknown", "mot_c": 0}
+ADDED = {
+    "cause": "",
+    "kind": "update",
+    "mot": "unknown",
+    "mot_c": 0,
+    "pol": "",
+    "exp": 0,
+    "hsh": b"",
+    "msk": False,
+}
 """Top-level keys that the first release does not know, with what they mean when they are left out."""
 KINDS = {name: Kind(MODELS[unpack(payload)["v"]], payload) for name, payload in EXAMPLES.items()}
 """By the name of the golden file."""
@@ -157,6 +173,7 @@ NESTED = [
     *(("read", "gps"), ("read", "tq"), ("read", "ret"), ("read", "img"), ("dating", "tq")),
     *((name, inside) for name in ("shift", "coverage", "track_point") for inside in ("tq", "ret")),
     *(("incident", inside) for inside in ("gps", "tq", "ret")),
+    *(("audit", "tq"), ("purge", "tq")),
 ]
 """Maps inside messages."""
 
