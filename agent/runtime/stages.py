@@ -169,9 +169,14 @@ def build_fetcher(config: AgentConfig, *, boot_id: bytes) -> FileTransfer | None
     return _file_transfer(config, kind, boot_id)
 
 
-def build_transfers(config: AgentConfig, updates: FileTransfer | None, *, boot_id: bytes) -> Transfers:
-    """Create the transfers of all kinds of files; ``updates`` is the one of updates, if there is one."""
-    others = (_file_transfer(config, kind, boot_id) for kind in file_kinds(config))
+def build_transfers(
+    config: AgentConfig, updates: FileTransfer | None, *, boot_id: bytes, kinds: tuple[FileKind, ...] = ()
+) -> Transfers:
+    """Create the transfers of all kinds of files; ``updates`` is the one of updates, if there is one.
+
+    ``kinds`` are those whose files belong to a component.
+    """
+    others = (_file_transfer(config, kind, boot_id) for kind in (*kinds, *file_kinds(config)))
     return Transfers(config.unit, (*others, *(() if updates is None else (updates,))))
 
 
