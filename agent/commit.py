@@ -7,20 +7,35 @@ object.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from agent.buffer import Applied, NewRecord
 from agent.errors import OutboxFullError, OutboxHeldError
 from protocol.wire.enums import PictureKind, TimeSource
 
 if TYPE_CHECKING:
-    from agent.buffer import Appendable, Command, Outbox
+    from agent.buffer import Command, Outbox
     from agent.geotag import Geotagger
     from agent.geotag.nmea import NmeaState
     from agent.geotag.timebase import Timebase
-    from agent.records import Fix, Read, Track
+    from agent.records import Fix, Geotag, Read, TimeTag, Track
     from hw.ports import NmeaLine
     from protocol.wire.records.time_anchor import TimeAnchor
+
+
+class LateRecord(Protocol):
+    """A record that gets its time and place in the commit thread, such as a hit."""
+
+    @property
+    def t_mono_ns(self) -> int:
+        """When it happened, on the monotonic clock."""
+
+    def complete(self, when: TimeTag, where: Geotag) -> NewRecord:
+        """Return the record; called once, before it is appended."""
+
+    def stored(self, seq: int) -> None:
+        """The record is on the disk."""
+
 
 _GROUP = 64
 """Maximum number of reads per transaction."""
@@ -38,9 +53,6 @@ class CommitResult:
     reads: tuple[Read, ...] = ()
     """Reads that are now on the disk."""
     seqs: tuple[int, ...] = ()
-    """Their sequence numbers."""
-    records: tuple[Appendable, ...] = ()
-    """Other records that are now on the disk."""
     freed: int = 0
     """Records deleted from the outbox by receipt."""
     refused: int = 0
@@ -58,8 +70,6 @@ class CommitCounts:
     """Since the start of the process."""
 
     reads_committed: int = 0
-    records_committed: int = 0
-    """Records other than reads and time anchors."""
     groups: int = 0
     disk_full: int = 0
     """Rounds in which nothing could be committed because the disk was full."""
@@ -68,6 +78,8 @@ class CommitCounts:
     scenes_dropped: int = 0
     """Overviews discarded while the disk was not writable, to keep memory for reads."""
     receipts_applied: int = 0
+    others_committed: int = 0
+    """Records other than reads and time anchors, such as hits."""
 
 
 class ReadCommitter:
@@ -79,8 +91,10 @@ class ReadCommitter:
         self._timebase = timebase
         self._outbox = outbox
         self._reads: list[Read] = []
-        self._records: list[Appendable] = []
         self._time_anchors: list[TimeAnchor] = []
+        self._late: list[LateRecord] = []
+        self._others: list[tuple[LateRecord, NewRecord]] = []
+        """Complete, and not on the disk yet."""
         self._commands: list[Command] = []
         self._lost = outbox.lost_records
         self._expire_due_ns = 0
@@ -91,8 +105,8 @@ class ReadCommitter:
 
     @property
     def waiting(self) -> int:
-        """Number of reads and records not on the disk yet, and of tracks that wait for a fix."""
-        return len(self._reads) + len(self._records) + self._geotagger.waiting
+        """Number of records not on the disk yet, and of tracks that wait for a fix."""
+        return len(self._reads) + self._geotagger.waiting + len(self._late) + len(self._others)
 
     def add_sentence(self, line: NmeaLine) -> Fix | None:
         """Add a sentence; return the newest fix that it completed."""
@@ -110,9 +124,9 @@ class ReadCommitter:
         """Add a closed track."""
         self._geotagger.add_track(track)
 
-    def add_record(self, record: Appendable) -> None:
-        """Add a record other than a read; committed in the next round, before the reads."""
-        self._records.append(record)
+    def add_record(self, record: LateRecord) -> None:
+        """Add a record that is complete but for time and place; committed in the next round, before reads."""
+        self._late.append(record)
 
     def add_command(self, command: Command) -> None:
         """Add a receipt or nack; applied in the next round."""
@@ -136,38 +150,36 @@ class ReadCommitter:
         anchor = self._timebase.time_anchor()
         if anchor is not None:
             self._time_anchors.append(anchor)
+        for late in self._late:
+            self._others.append((late, late.complete(*self._geotagger.tag(late.t_mono_ns))))
+        self._late.clear()
         applied, self.stuck = self._apply()
         committed: list[Read] = []
         seqs: list[int] = []
-        records: list[Appendable] = []
-        while (self._reads or self._records or self._time_anchors) and not self.stuck:
-            others, group = self._records[:_GROUP], self._reads[:_GROUP]
+        while (self._reads or self._time_anchors or self._others) and not self.stuck:
+            group = self._reads[:_GROUP]
+            others = self._others[:_GROUP]
             anchors = [NewRecord(anchor) for anchor in self._time_anchors]
             try:
-                appended = self._outbox.append([*others, *group, *anchors])
+                numbers = self._outbox.append([*(record for _, record in others), *group, *anchors])
             except OutboxHeldError as error:
                 self._note(error)
                 break
-            seqs += appended[len(others) : len(others) + len(group)]
-            records += others
+            seqs += numbers[len(others) : len(others) + len(group)]
             committed += group
             self._time_anchors.clear()
-            del self._records[: len(others)]
+            del self._others[: len(others)]
+            self.counts.others_committed += len(others)
+            for (late, _), number in zip(others, numbers, strict=False):
+                late.stored(number)
             del self._reads[: len(group)]
             self.counts.groups += 1
-            self.counts.records_committed += len(others)
             self.counts.reads_committed += len(group)
         if self.stuck:
             self._lighten()
         lost, self._lost = self._outbox.lost_records - self._lost, self._outbox.lost_records
         return CommitResult(
-            tuple(committed),
-            tuple(seqs),
-            tuple(records),
-            freed=applied.freed,
-            refused=applied.quarantined,
-            lost=lost,
-            stuck=self.stuck,
+            tuple(committed), tuple(seqs), applied.freed, applied.quarantined, lost, stuck=self.stuck
         )
 
     def _expire(self, t_mono_ns: int) -> int:

@@ -136,6 +136,12 @@ class Track:
     ``plate`` may differ."""
     path: tuple[PathPoint, ...] = ()
     """The boxes of all sightings, in the order of their frames."""
+    read_id: bytes | None = None
+    """Id of the read, made when the track was confirmed; None if it was not."""
+    is_hit: bool = False
+    """True if the final text matches a hot list."""
+    is_raised: bool = False
+    """True if a hit was raised for this track: its read is kept even if it is a re-read."""
 
     @property
     def single_frame(self) -> bool:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 UNKNOWN_ROLE = "?"
 NON_HIT = "nonhit"
 """The retention class of a read that matches no hot list."""
+HIT = "hit"
+"""The retention class of one that does, of hits, and of what was decided about them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class ReadMaker:
         """Build the read.  Raises ImageError if the track's pixels cannot be encoded."""
         pictures = self.pictures.make(track.best)
         return Read(
-            read_id=self.ids.mint(when.utc_ns),
+            read_id=track.read_id or self.ids.mint(when.utc_ns),
             plate=track.plate,
             body=self._body(track, when, where, pictures),
             pictures=pictures,
@@ -78,7 +80,7 @@ class ReadMaker:
             pictures=tuple(picture_ref(picture) for picture in pictures),
             software=self.software,
             models=self.models,
-            retention=Retention(policy_class=NON_HIT),
+            retention=Retention(policy_class=HIT if track.is_hit else NON_HIT),
             motion=motion.kind.value,
             motion_confidence_e4=probability_e4(motion.confidence),
         )

@@ -216,6 +216,7 @@ def _uplink(shared: _Shared, read_path: ReadPath, downloads: Transfers) -> Uplin
         shared.supervisor,
         shared.hw.clock,
         unmetered_interfaces=shared.config.sync.unmetered_interfaces,
+        may_take=lambda: shared.reads.takes_commands,
     )
 
 
@@ -250,5 +251,5 @@ def _update_watch(
 
 
 def _wake(uplink_queue: UplinkQueue, result: CommitResult) -> None:
-    if result.reads or result.records:
+    if result.reads:
         uplink_queue.wake()

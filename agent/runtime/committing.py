@@ -11,7 +11,6 @@ from agent.buffer import OutboxReader
 from agent.errors import OutboxDamagedError, OutboxDiskError, OutboxError
 from agent.records import Track
 from agent.runtime.component import Component
-from agent.runtime.queues import ToAppend
 from hw.ports import NmeaLine
 
 if TYPE_CHECKING:
@@ -93,6 +92,8 @@ class CommitComponent(Component):
             messages = self._reads.take()
             for message in messages:
                 self._dispatch(message)
+            for record in self._reads.take_records():
+                self._committer.add_record(record)
             now_ns = self._clock.mono_ns()
             if now_ns >= ntp_due_ns:
                 ntp_due_ns = now_ns + round(_NTP_EVERY_S * _NS_PER_S)
@@ -107,13 +108,11 @@ class CommitComponent(Component):
         if self._committer.waiting:
             _LOG.error("reads_not_stored", count=self._committer.waiting, reason="the disk is not writable")
 
-    def _dispatch(self, message: NmeaLine | Track | ToAppend | Command) -> None:
+    def _dispatch(self, message: NmeaLine | Track | Command) -> None:
         if isinstance(message, NmeaLine):
             self._committer.add_sentence(message)
         elif isinstance(message, Track):
             self._committer.add_track(message)
-        elif isinstance(message, ToAppend):
-            self._committer.add_record(message.record)
         else:
             self._committer.add_command(message)
 

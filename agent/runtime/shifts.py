@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from agent.commit import CommitResult
+    from agent.records import Geotag, TimeTag
     from agent.runtime.committing import CommitComponent
     from agent.runtime.component import Tick
     from agent.runtime.config import AgentConfig
@@ -62,6 +64,10 @@ def build_shifts(
         ignition_signs_off=table.ignition_sign_off,
     )
     return Shifts(parts, commit, reads, ignition, clock)
+
+
+def _ignore() -> None:
+    return
 
 
 class NoAuditor:
@@ -170,7 +176,7 @@ class Shifts(Component):
             shifts = self._duty.state.shifts
             shift_id = shifts[0].shift_id if shifts else None
             for points in self._track.add(fix, now, every_s=self._track_every_s(), shift_id=shift_id):
-                self._reads.add_record(NewRecord(points))
+                self._reads.add_record(_Record(points, now.t_mono_ns))
         for _ in range(len(self._read_at)):
             self._duty.add_read(self._read_at.popleft())
 
@@ -180,17 +186,14 @@ class Shifts(Component):
             now = self.now()
             self._count(now)
             for points in self._track.finish():
-                self._reads.add_record(NewRecord(points))
+                self._reads.add_record(_Record(points, now.t_mono_ns))
             self._duty.close(now)
 
     def on_commit(self, result: CommitResult) -> None:
-        """Note reads and stored records; the commit thread."""
+        """Note where reads were made; the commit thread."""
         for read in result.reads:
             lat_deg, lon_deg = read.body.place.lat_deg, read.body.place.lon_deg
             self._read_at.append(None if lat_deg is None or lon_deg is None else Position(lat_deg, lon_deg))
-        for record in result.records:
-            if isinstance(record, _Record):
-                self._stored.append(record.key)
 
     def on_roster(self) -> None:
         """Note that a new roster is there; the uplink's thread."""
@@ -254,13 +257,24 @@ class Shifts(Component):
         if isinstance(body, Shift) and body.utc_us is not None:
             expires_us = body.utc_us + round(self._parts.keep_days * _US_PER_DAY)
         self._sent += 1
-        self._reads.add_record(_Record(body, bytes.fromhex(key), (), expires_us))
+        on_stored = partial(self._stored.append, key)
+        self._reads.add_record(_Record(body, self._clock.mono_ns(), bytes.fromhex(key), expires_us, on_stored))
 
 
 @dataclass(frozen=True, slots=True)
-class _Record(NewRecord):
-    """A record of ours: when it is stored, the state machine is told its key, which is its record id."""
+class _Record:
+    """A record of ours on its way to the disk; a late record whose time is known already."""
 
-    @property
-    def key(self) -> str:
-        return "" if self.record_id is None else self.record_id.hex()
+    body: RecordBody
+    t_mono_ns: int
+    record_id: bytes | None = None
+    expires_utc_us: int | None = None
+    on_stored: Callable[[], None] = _ignore
+
+    def complete(self, when: TimeTag, where: Geotag) -> NewRecord:  # noqa: ARG002 - it has its time and place
+        """See :class:`LateRecord`."""
+        return NewRecord(self.body, self.record_id, (), self.expires_utc_us)
+
+    def stored(self, seq: int) -> None:  # noqa: ARG002 - as above
+        """See :class:`LateRecord`."""
+        self.on_stored()

@@ -80,12 +80,14 @@ def build_pipeline(
     camera: Camera | None = None,
     *,
     track_ids: Iterator[int] | None = None,
+    read_ids: Callable[[int], bytes] | None = None,
 ) -> CameraPipeline:
     """Build one camera's pipeline; for a live ``camera`` with exposure control and monitoring of its view.
 
-    ``track_ids`` is given if the pipeline may be built again in one process: track ids must not repeat.
+    ``track_ids`` is given if the pipeline may be built again in one process: track ids must not repeat.  ``read_ids``
+    makes the ids of reads for a time of the monotonic clock.
     """
-    tracker = Tracker(config.track.tracker_config(), ids=track_ids)
+    tracker = Tracker(config.track.tracker_config(), ids=track_ids, read_ids=read_ids)
     rate_limiter = FrameRateLimiter(max_fps=config.recognise.max_fps)
     if camera is None:
         return CameraPipeline(reader, tracker, rate_limiter)

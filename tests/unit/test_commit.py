@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from agent.buffer import NewRecord, Receipted, open_outbox
+from agent.buffer import Receipted, open_outbox
 from agent.buffer.retention import Limits
 from agent.commit import ReadCommitter
 from agent.errors import OutboxDiskError, OutboxFullError
 from agent.geotag.nmea import NmeaConfig, NmeaState
 from agent.geotag.timebase import Timebase
 from protocol.wire.enums import PictureKind
-from tests.builders import BOOT, make_encoder, make_read, make_time_anchor
+from tests.builders import BOOT, make_encoder, make_read
 
 
 class Ready:
@@ -119,21 +119,3 @@ def test_evicted_reads_are_reported_in_their_round(tmp_path):
     assert sum(lost) == outbox.stats().evicted_reads > 0
     assert committer.commit_ready(99).lost == 0
     outbox.close()
-
-
-def test_other_records_are_committed_with_the_reads_and_told(parts):
-    """Shifts, hits and audit entries: kept while the disk is not writable, in order, and never twice."""
-    committer, ready, disk, outbox = parts
-    notes = [NewRecord(make_time_anchor(n), record_id=bytes([n]) * 16) for n in range(3)]
-    disk.error = OutboxDiskError("worn out")
-    for note in notes:
-        committer.add_record(note)
-    ready.reads = [make_read(1)]
-    assert committer.commit_ready(0).records == ()
-    assert committer.waiting == 4
-    disk.error = None
-    result = committer.commit_ready(0)
-    assert (result.records, len(result.reads), result.seqs) == (tuple(notes), 1, (4,))
-    assert (committer.waiting, committer.counts.records_committed) == (0, 3)
-    assert committer.commit_ready(0).records == ()
-    assert outbox.stats().others == 3

@@ -57,6 +57,7 @@ from tests.builders import (
     make_time_anchor,
     make_tombstone,
 )
+from tests.hit_builders import make_disposition, make_hit_body
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -101,6 +102,8 @@ EXAMPLES = {
         make_tombstone((1, 1), (7, 9), lost=Lost.OVERVIEW, count=2, size_bytes=81_920), seq=3
     ).payload,
     "tombstone_expired": make_record(make_tombstone((5, 5), cause=LostCause.EXPIRED), seq=4).payload,
+    "hit": make_record(make_hit_body(), seq=9).payload,
+    "disposition": make_record(make_disposition(), seq=10).payload,
     "shift": make_record(on_duty.make_shift(), seq=5).payload,
     "coverage": make_record(on_duty.make_coverage(), seq=6).payload,
     "track_point": make_record(on_duty.make_track_points(), seq=7).payload,
@@ -170,6 +173,8 @@ CONTROLS = {name: kind for name, kind in KINDS.items() if not kind.is_record}
 RECORDS = {name: kind for name, kind in KINDS.items() if kind.is_record}
 PICTURE = {"kind": "plate", "sha": HASH, "len": 1, "w": 1, "h": 1}
 NESTED = [
+    *(("hit", inside) for inside in ("tq", "gps", "img", "ret", "more")),
+    *(("disposition", inside) for inside in ("chk", "tq", "gps", "ret")),
     *(("read", "gps"), ("read", "tq"), ("read", "ret"), ("read", "img"), ("dating", "tq")),
     *((name, inside) for name in ("shift", "coverage", "track_point") for inside in ("tq", "ret")),
     *(("incident", inside) for inside in ("gps", "tq", "ret")),
@@ -387,7 +392,8 @@ def test_python_field_name_of_the_envelope_is_an_unknown_key(name):
 @pytest.mark.parametrize(("name", "inside"), NESTED)
 def test_python_field_name_of_an_inner_map_is_an_unknown_key(name, inside):
     """The same in places, time qualities, pictures and retention."""
-    field = {"gps": "lat_e7", "tq": "source", "ret": "policy_class", "img": "sha256"}[inside]
+    field = {"gps": "lat_e7", "tq": "source", "ret": "policy_class", "img": "sha256"}.get(inside)
+    field = field or {"more": "list_id", "chk": "characters"}[inside]
     _same_but_for(KINDS[name], {field: "another"}, field, inside)
 
 
