@@ -47,6 +47,14 @@ def make_release(folder: Path) -> int:
     return 0
 
 
+def make_agency(folder: Path) -> int:
+    """Write agency.key, which signs rosters and is stored on no unit, and agency.pub, for every unit."""
+    key = SigningKey.generate()
+    _make(folder, "agency.key", "agency.pub", key)
+    _say(folder / "agency.pub", key.public.raw, "copy it to /etc/patrol-lpr of every unit; keep the .key offline")
+    return 0
+
+
 def show(paths: list[Path]) -> int:
     """Print type and fingerprint of a public key."""
     table = TextTable("file", "kind", "id", "fingerprint")

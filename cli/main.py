@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -318,6 +319,14 @@ def keys_release(folder: FolderArgument) -> None:
     raise typer.Exit(keys.make_release(folder))
 
 
+@keys_app.command("agency")
+def keys_agency(folder: FolderArgument) -> None:
+    """Create the key pair that signs rosters: keep agency.key offline, copy agency.pub to every unit."""
+    from cli import keys  # noqa: PLC0415 - keeps --help fast
+
+    raise typer.Exit(keys.make_agency(folder))
+
+
 @keys_app.command("show")
 def keys_show(paths: Annotated[list[Path], typer.Argument(help="Public keys.")]) -> None:
     """Print fingerprints of public keys, to be compared by two people."""
@@ -387,18 +396,10 @@ def main() -> None:
         from cli import station as station_cli  # noqa: PLC0415 - keeps importing this module cheap
 
         app.add_typer(station_cli.app, name="station")
-    if "provision" in sys.argv[1:2] or "--help" in sys.argv[1:2]:
-        from cli import provision as provision_cli  # noqa: PLC0415 - only whoever makes units needs it
-
-        app.add_typer(provision_cli.app, name="provision")
-    if "update" in sys.argv[1:2] or "--help" in sys.argv[1:2]:
-        from cli import update  # noqa: PLC0415 - as above
-
-        app.add_typer(update.app, name="update")
-    if "hotlist" in sys.argv[1:2] or "--help" in sys.argv[1:2]:
-        from cli import hotlist  # noqa: PLC0415 - as above
-
-        app.add_typer(hotlist.app, name="hotlist")
+    for name in ("provision", "update", "roster", "shift", "hotlist"):
+        if sys.argv[1:2] in ([name], ["--help"]):
+            # Only whoever uses it needs what it imports.
+            app.add_typer(importlib.import_module(f"cli.{name}").app, name=name)
     if "console" in sys.argv[1:2] or "--help" in sys.argv[1:2]:
         _add_console()
     try:

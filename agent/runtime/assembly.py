@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -25,6 +26,8 @@ from agent.runtime.picture_verbs import LatestPictures, PictureVerbs
 from agent.runtime.power import Heat, Ignition
 from agent.runtime.progress import Progress
 from agent.runtime.queues import ReadQueue, UplinkQueue
+from agent.runtime.shift_verbs import ShiftVerbs
+from agent.runtime.shifts import Shifts, build_shifts
 from agent.runtime.stages import (
     build_fetcher,
     build_pipeline,
@@ -37,6 +40,7 @@ from agent.runtime.status import StatusReporter
 from agent.runtime.update_watch import UpdateWatch
 from agent.runtime.updates import UpdateReporter
 from agent.runtime.uplink import LinkComponent, UplinkComponent
+from agent.shift.pins import Argon2Pins
 from agent.wear import WriteBudget
 from protocol.wire.topics import heard_by_unit
 
@@ -75,6 +79,7 @@ class Assembly:
     progress: Progress
     commands: Commands
     lists: ListComponent
+    shifts: Shifts
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +123,17 @@ def assemble(
     cameras = tuple(_camera(shared, camera, reader) for camera in hardware.cameras)
     commit = CommitComponent(read_path, shared.reads, supervisor, clock)
     lists = _lists(shared, commit)
-    transfers = build_transfers(config, fetcher, boot_id=shared.boot_id, on_list=lists.on_fetched)
-    uplink = _uplink(shared, read_path, transfers)
     ignition = Ignition(hardware.panel, config.power)
+    shifts = build_shifts(config, commit, shared.reads, ignition, clock)
+    roster = shifts.roster_kind()
+    transfers = build_transfers(
+        config,
+        fetcher,
+        boot_id=shared.boot_id,
+        kinds=() if roster is None else (roster,),
+        on_list=lists.on_fetched,
+    )
+    uplink = _uplink(shared, read_path, transfers)
     panel = PanelController(
         hardware.panel, cameras, commit, uplink, min_free_bytes=config.outbox.min_free_mib * _MEBI
     )
@@ -131,10 +144,11 @@ def assemble(
         models=models,
         undelivered=lambda: uplink.undelivered,
     )
-    agent = AgentState(status, panel, cameras, commit, uplink, shared.unit, shared.boot_id, models)
+    agent = AgentState(status, panel, cameras, commit, uplink, shared.unit, shared.boot_id, models, shifts)
     feed = Feed(build_feed_server(config.feed, clock), agent, supervisor, clock)
-    commands, pictures = Commands(), LatestPictures()
+    commands, pictures = Commands(shifts), LatestPictures()
     commands.add(PictureVerbs(pictures, cameras, clock).verbs())
+    commands.add(ShiftVerbs(shifts, Argon2Pins(), secrets.token_bytes, lambda: commit.last_fix).verbs())
     command = CommandSocket(build_command_server(config.command, clock, commands), supervisor)
     link = LinkComponent(hardware.link, uplink_queue, heard_by_unit(shared.unit), status.will())
     drain = Drain(commit, uplink, status, supervisor, clock, pictures=config.sync.pictures)
@@ -143,7 +157,7 @@ def assemble(
     updates = UpdateReporter(config.update, config.state_dir, fetcher)
     update_watch = _update_watch(shared, updates, cameras, uplink)
     health = Health(
-        (*cameras, commit, uplink, panel, gnss, update_watch, feed, transfers, command, lists),
+        (*cameras, commit, uplink, panel, gnss, update_watch, feed, transfers, command, lists, shifts),
         WriteBudget(config.outbox.write_budget_mib_h * _MEBI),
     )
     reporter = _health_reporter(shared, health, commit, uplink, notifier)
@@ -153,13 +167,14 @@ def assemble(
     commit.subscribe(panel.on_commit)
     commit.subscribe(pictures.on_commit)
     commit.subscribe(feed.on_commit)
+    commit.subscribe(shifts.on_commit)
     uplink.subscribe(feed.on_link)
     # Stopped in the reverse order, which is the flow of data: cameras and receiver first, then waiting records may be
     # sent, and the outbox is closed when nothing writes to it any more.
     order = (
         *(ignition, panel, status, feed, commit, link, uplink, drain, gnss),
         *cameras,
-        *(heat, reporter, update_watch, command, lists),
+        *(heat, reporter, update_watch, shifts, command, lists),
     )
     return Assembly(
         lifecycle=Lifecycle(order),
@@ -176,6 +191,7 @@ def assemble(
         progress=progress,
         commands=commands,
         lists=lists,
+        shifts=shifts,
     )
 
 

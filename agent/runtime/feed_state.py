@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from agent.runtime.committing import CommitComponent
     from agent.runtime.feed_documents import Document
     from agent.runtime.panel_controller import PanelController
+    from agent.runtime.shifts import Shifts
     from agent.runtime.status import StatusReporter
     from agent.runtime.uplink import UplinkComponent
     from hw.ports import Lamp
@@ -31,6 +32,7 @@ class AgentState:
     unit: str
     boot_id: bytes
     models: tuple[str, ...]
+    shifts: Shifts
 
     @property
     def lamp(self) -> Lamp:
@@ -64,4 +66,5 @@ class AgentState:
             "fix": fix_document(self.commit.last_fix, t_mono_ns),
             "link": {"up": self.uplink.is_up, "metered": self.uplink.metered},
             "outbox": outbox_document(self.commit.stats()),
+            "shift": self.shifts.document(),
         }

@@ -15,6 +15,7 @@ from hw.ports import Received
 
 if TYPE_CHECKING:
     from agent.buffer import Command
+    from agent.commit import LateRecord
     from agent.records import Track
     from agent.runtime.supervisor import WorkerContext
     from hw.ports import LinkEvent, NmeaLine
@@ -42,6 +43,7 @@ class ReadQueue:
         self._named = 0
         self._unfinished = 0
         self._waits = 0
+        self._records: deque[LateRecord] = deque()
 
     def put(self, message: NmeaLine | Track, worker: WorkerContext) -> None:
         """Put a message; waits while the queue is full, with heartbeats.  Any thread."""
@@ -72,10 +74,21 @@ class ReadQueue:
         self._unfinished += 1
         self._changed.notify_all()
 
+    def add_record(self, record: LateRecord) -> None:
+        """Put a record other than a read; any thread, never waits: they are few and small."""
+        with self._changed:
+            self._records.append(record)
+            self._changed.notify_all()
+
+    def take_records(self) -> list[LateRecord]:
+        """Return the records that wait; the commit thread."""
+        with self._changed:
+            return [self._records.popleft() for _ in range(len(self._records))]
+
     def take(self) -> list[NmeaLine | Track | Command]:
         """Wait briefly for a message; return all messages, up to a limit."""
         with self._changed:
-            self._changed.wait_for(lambda: self._items, _ROUND_S)
+            self._changed.wait_for(lambda: self._items or self._records, _ROUND_S)
             taken = [self._items.popleft() for _ in range(min(len(self._items), _DRAIN_MAX))]
             self._commands -= sum(named > 0 for named, _ in taken)
             self._named -= sum(named for named, _ in taken)
@@ -90,12 +103,12 @@ class ReadQueue:
     @property
     def empty(self) -> bool:
         """True when nothing waits."""
-        return not self._items
+        return not self._items and not self._records
 
     @property
     def all_done(self) -> bool:
         """True when nothing waits and all that was taken is dealt with; any thread."""
-        return self._unfinished == 0
+        return self._unfinished == 0 and not self._records
 
     @property
     def waits(self) -> int:

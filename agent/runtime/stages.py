@@ -182,13 +182,15 @@ def build_transfers(
     updates: FileTransfer | None,
     *,
     boot_id: bytes,
+    kinds: tuple[FileKind, ...] = (),
     on_list: Callable[[Path], None] = lambda _: None,
 ) -> Transfers:
     """Create the transfers of all kinds of files; ``updates`` is the one of updates, if there is one.
 
-    ``on_list`` is called with the path of each hot list that was fetched.
+    ``kinds`` are those whose files belong to a component; ``on_list`` is called with the path of each hot list that
+    was fetched.
     """
-    others = (_file_transfer(config, kind, boot_id) for kind in file_kinds(config, on_list))
+    others = (_file_transfer(config, kind, boot_id) for kind in (*kinds, *file_kinds(config, on_list)))
     return Transfers(config.unit, (*others, *(() if updates is None else (updates,))))
 
 
