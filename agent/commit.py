@@ -14,6 +14,7 @@ from agent.errors import OutboxFullError, OutboxHeldError
 from protocol.wire.enums import PictureKind, TimeSource
 
 if TYPE_CHECKING:
+    from agent.audit import AuditDraft, AuditLog, AuditRecord
     from agent.buffer import Command, Outbox
     from agent.geotag import Geotagger
     from agent.geotag.nmea import NmeaState
@@ -68,7 +69,16 @@ class CommitCounts:
 class ReadCommitter:
     """Geotags, time-tags and commits.  One per process; used by one thread."""
 
-    def __init__(self, nmea: NmeaState, geotagger: Geotagger, timebase: Timebase, outbox: Outbox) -> None:
+    def __init__(
+        self,
+        nmea: NmeaState,
+        geotagger: Geotagger,
+        timebase: Timebase,
+        outbox: Outbox,
+        *,
+        audit: AuditLog | None = None,
+    ) -> None:
+        """Without ``audit`` entries are dropped: a replay has nobody to audit."""
         self._nmea = nmea
         self._geotagger = geotagger
         self._timebase = timebase
@@ -76,6 +86,8 @@ class ReadCommitter:
         self._reads: list[Read] = []
         self._time_anchors: list[TimeAnchor] = []
         self._commands: list[Command] = []
+        self._audit = audit
+        self._entries: list[AuditRecord] = []
         self._lost = outbox.lost_records
         self._expire_due_ns = 0
         self.counts = CommitCounts()
@@ -85,8 +97,8 @@ class ReadCommitter:
 
     @property
     def waiting(self) -> int:
-        """Number of reads not on the disk yet, and of tracks that wait for a fix."""
-        return len(self._reads) + self._geotagger.waiting
+        """Number of reads and audit entries not on the disk yet, and of tracks that wait for a fix."""
+        return len(self._reads) + len(self._entries) + self._geotagger.waiting
 
     def add_sentence(self, line: NmeaLine) -> Fix | None:
         """Add a sentence; return the newest fix that it completed."""
@@ -107,6 +119,21 @@ class ReadCommitter:
     def add_command(self, command: Command) -> None:
         """Add a receipt or nack; applied in the next round."""
         self._commands.append(command)
+
+    def add_audit(self, draft: AuditDraft) -> None:
+        """Add an entry of the audit log; committed in the next round."""
+        if self._audit is not None:
+            entry = self._audit.add(
+                draft.who,
+                draft.action,
+                draft.obj,
+                when=self._timebase.tag(draft.t_mono_ns),
+                t_mono_ns=draft.t_mono_ns,
+                purpose=draft.purpose,
+                case_number=draft.case_number,
+                outcome=draft.outcome,
+            )
+            self._entries.append(entry)
 
     def commit_ready(self, t_mono_ns: int) -> CommitResult:
         """Commit what is ready, apply receipts and nacks, and once a minute delete what has expired.
@@ -129,11 +156,11 @@ class ReadCommitter:
         applied, self.stuck = self._apply()
         committed: list[Read] = []
         seqs: list[int] = []
-        while (self._reads or self._time_anchors) and not self.stuck:
+        while (self._reads or self._time_anchors or self._entries) and not self.stuck:
             group = self._reads[:_GROUP]
             anchors = [NewRecord(anchor) for anchor in self._time_anchors]
             try:
-                seqs += self._outbox.append([*group, *anchors])[: len(group)]
+                seqs += self._append([*group, *anchors])[: len(group)]
             except OutboxHeldError as error:
                 self._note(error)
                 break
@@ -142,12 +169,30 @@ class ReadCommitter:
             del self._reads[: len(group)]
             self.counts.groups += 1
             self.counts.reads_committed += len(group)
+        self._store_head()
         if self.stuck:
             self._lighten()
         lost, self._lost = self._outbox.lost_records - self._lost, self._outbox.lost_records
         return CommitResult(
             tuple(committed), tuple(seqs), applied.freed, applied.quarantined, lost, stuck=self.stuck
         )
+
+    def _append(self, records: list[Read | NewRecord]) -> list[int]:
+        """Append records and all audit entries; raises what ``Outbox.append`` raises."""
+        if self._audit is None or not self._entries:
+            return self._outbox.append(records)
+        self._audit.before_append()
+        seqs = self._outbox.append([*records, *self._entries])
+        self._audit.note_appended()
+        self._entries.clear()
+        return seqs
+
+    def _store_head(self) -> None:
+        if self._audit is not None and not self.stuck:
+            try:
+                self._audit.store_head()
+            except OutboxHeldError as error:
+                self._note(error)
 
     def _expire(self, t_mono_ns: int) -> int:
         """Delete what has expired; return how many records."""

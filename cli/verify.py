@@ -97,12 +97,15 @@ def _rows(unit: UnitFindings) -> list[tuple[str, str]]:
     bad = (
         ("changed", unit.changed), ("signed by an unknown key", unit.unknown_key), ("out of order", unit.reordered),
         ("twice", unit.doubled), ("missing", unit.missing), ("chain broken at", unit.broken),
+        ("audit entries missing", unit.audit_missing), ("audit log broken at entry", unit.audit_broken),
     )  # fmt: skip
     good = (("declared lost by the unit", unit.declared), ("new chain after declared damage", unit.restarts))
     rows = [(f"[red]{what}[/]", _places(where)) for what, where in bad if where]
     if not rows:
         rows = [("[green]complete and unaltered[/]", "")]
     rows += [(what, _places(where)) for what, where in good if where]
+    if unit.audit_entries:
+        rows.append(("entries of the audit log", f"{unit.audit_entries:,}"))
     if unit.unknown:
         rows.append(("of a type not known to this version", f"{unit.unknown:,} records"))
     if unit.deleted:

@@ -184,6 +184,18 @@ class Outbox:
             self._floors.clear()
         return len(rows)
 
+    def holds(self, record_id: bytes) -> bool:
+        """Return True if a record of this id waits or is quarantined; looks through all rows.  Raises OutboxError."""
+        self._doing = "holds"
+        try:
+            self._ensure_open()
+            return any(
+                self._con.execute(f"SELECT 1 FROM {rows} WHERE id = ? LIMIT 1", (record_id,)).fetchone()  # noqa: S608 - words of ours
+                for rows in ("records", "quarantine")
+            )
+        except (sqlite3.Error, OSError) as error:
+            raise self._failure(error) from error
+
     def stats(self) -> OutboxStats:
         """Read the counters; raises OutboxError."""
         self._doing = "stats"

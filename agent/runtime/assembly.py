@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from agent.buffer import OutboxReader
+from agent.runtime.audit import ConfigWatch, QueuedAuditor
 from agent.runtime.camera import CameraComponent
 from agent.runtime.committing import CommitComponent
 from agent.runtime.drain import Drain
@@ -67,6 +68,7 @@ class Assembly:
     update_watch: UpdateWatch
     health: Health
     progress: Progress
+    auditor: QueuedAuditor
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,10 @@ class _Shared:
     def boot_id(self) -> bytes:
         return self.hw.clock.boot_id
 
+    @property
+    def config_sha256(self) -> bytes:
+        return hashlib.sha256(self.config.model_dump_json().encode()).digest()
+
 
 def assemble(
     config: AgentConfig,
@@ -105,6 +111,7 @@ def assemble(
     """
     shared = _Shared(config, hardware, supervisor, models)
     uplink_queue, clock = shared.uplink_queue, hardware.clock
+    auditor = QueuedAuditor(shared.reads, clock)
     read_path = build_read_path(config, boot_id=shared.boot_id, models=models)
     fetcher = build_fetcher(config, boot_id=shared.boot_id)
     cameras = tuple(_camera(shared, camera, reader) for camera in hardware.cameras)
@@ -147,6 +154,7 @@ def assemble(
         *(ignition, panel, status, feed, commit, link, uplink, drain, gnss),
         *cameras,
         *(heat, reporter, update_watch),
+        ConfigWatch(config.state_dir, shared.config_sha256, auditor),
     )
     return Assembly(
         lifecycle=Lifecycle(order),
@@ -161,6 +169,7 @@ def assemble(
         update_watch=update_watch,
         health=health,
         progress=progress,
+        auditor=auditor,
     )
 
 
@@ -225,7 +234,7 @@ def _update_watch(
         shared.uplink_queue,
         unit=shared.unit,
         boot_id=shared.boot_id,
-        config_sha256=hashlib.sha256(shared.config.model_dump_json().encode()).digest(),
+        config_sha256=shared.config_sha256,
         every_s=shared.config.sync.health_s,
     )
 

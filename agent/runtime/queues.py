@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from hw.ports import Received
 
 if TYPE_CHECKING:
+    from agent.audit import AuditDraft
     from agent.buffer import Command
     from agent.records import Track
     from agent.runtime.supervisor import WorkerContext
@@ -31,6 +32,7 @@ class ReadQueue:
         self._queue: queue.Queue[NmeaLine | Track | Command] = queue.Queue(limit)
         self._lock = threading.Lock()
         self._waits = 0
+        self._drafts: deque[AuditDraft] = deque()
 
     def put(self, message: NmeaLine | Track | Command, worker: WorkerContext) -> None:
         """Put a message; waits while the queue is full, with heartbeats.  Any thread."""
@@ -53,6 +55,17 @@ class ReadQueue:
         """Put a receipt or nack; the uplink's thread, whose deadline covers the wait."""
         self._queue.put(command)
 
+    def add_audit(self, draft: AuditDraft) -> None:
+        """Put an entry of the audit log; any thread, never waits.
+
+        Entries are few and short, so their number is not bounded; a full queue must not stop the main thread.
+        """
+        self._drafts.append(draft)
+
+    def take_audit(self) -> list[AuditDraft]:
+        """Return the entries that wait; the commit thread."""
+        return [self._drafts.popleft() for _ in range(len(self._drafts))]
+
     def take(self) -> list[NmeaLine | Track | Command]:
         """Wait briefly for a message; return all messages."""
         try:
@@ -74,12 +87,12 @@ class ReadQueue:
     @property
     def empty(self) -> bool:
         """True when nothing waits."""
-        return self._queue.empty()
+        return self._queue.empty() and not self._drafts
 
     @property
     def all_done(self) -> bool:
         """True when nothing waits and all that was taken is dealt with; any thread."""
-        return self._queue.unfinished_tasks == 0
+        return self._queue.unfinished_tasks == 0 and not self._drafts
 
     @property
     def waits(self) -> int:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import cv2
 
+from agent.audit import AuditLog
 from agent.buffer import OpenReport, Outbox, open_outbox
 from agent.capture import FrameRateLimiter
 from agent.commit import ReadCommitter
@@ -26,6 +27,7 @@ from agent.pipeline import CameraPipeline
 from agent.read_id import ReadIdMint
 from agent.recognise import Recogniser, load_active
 from agent.recognise.models_folder import default_models_folder
+from agent.runtime.audit import CHAIN_FILE, ChainFile
 from agent.sync.encoder import RecordEncoder
 from agent.sync.transfer import FileTransfer, Transfers
 from agent.sync.uplink import Uplink
@@ -37,6 +39,7 @@ from hw.paths import CONFIG_DIR
 from hw.ports import Exposable
 from protocol.errors import KeyFileError
 from protocol.seal import ReceiptVerifier, Sealer, SigningKey, StationKey, VerifyKey
+from protocol.wire.records.audit import Audit
 from protocol.wire.released import released_registry
 from updater.release_state import INBOX, linked
 
@@ -142,7 +145,15 @@ def build_read_path(
         config.unit, config.agency, boot_id, registry or released_registry(), build_sealer(config)
     )
     outbox, report = open_outbox(config.state_dir, encoder, limits=config.outbox.limits())
-    return ReadPath(ReadCommitter(nmea, geotagger, timebase, outbox), outbox, nmea, timebase, rereads, report)
+    committer = ReadCommitter(nmea, geotagger, timebase, outbox, audit=_audit_log(config.state_dir, outbox))
+    return ReadPath(committer, outbox, nmea, timebase, rereads, report)
+
+
+def _audit_log(state_dir: Path, outbox: Outbox) -> AuditLog:
+    entries = outbox.stats().types.get(Audit.SCHEMA)
+    return AuditLog(
+        ChainFile(state_dir / CHAIN_FILE), outbox.holds, appended=0 if entries is None else entries.appended
+    )
 
 
 def build_sealer(config: AgentConfig) -> Sealer | None:
