@@ -112,6 +112,7 @@ def _refuse_crossing(corners: tuple[Corner, ...]) -> None:
     for i, (a, b) in enumerate(edges):
         if a == b:
             raise ValueError(f"corner {i + 1} is repeated")
+    for i, (a, b) in enumerate(edges):
         for j in range(i + 1, count):
             c, d = edges[j]
             follows, closes = j == i + 1, i == 0 and j == count - 1
