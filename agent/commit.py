@@ -9,25 +9,32 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from agent.buffer import Applied, NewRecord
+from agent.buffer import Applied, NewRecord, PurgeNote
 from agent.errors import OutboxFullError, OutboxHeldError
-from protocol.wire.enums import PictureKind, TimeSource
+from agent.geotag.units import time_quality, to_us
+from agent.policy.clock import ExpiryClock
+from protocol.wire.enums import PictureKind
+from protocol.wire.records.read import Read as ReadBody
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from agent.audit import AuditDraft, AuditLog, AuditRecord
     from agent.buffer import Command, Outbox
     from agent.geotag import Geotagger
     from agent.geotag.nmea import NmeaState
     from agent.geotag.timebase import Timebase
+    from agent.policy.clock import TimeStore
+    from agent.policy.policies import Policies
     from agent.records import Fix, Read, Track
     from hw.ports import NmeaLine
     from protocol.wire.records.time_anchor import TimeAnchor
 
 _GROUP = 64
 """Maximum number of reads per transaction."""
-_EXPIRE_EVERY_NS = 60 * 10**9
-_TRUSTED = frozenset({TimeSource.GNSS, TimeSource.NTP})
-"""Time sources trusted for expiry: a held or wrong time must not delete records."""
+_EXPIRE_EVERY_NS = 5 * 10**9
+"""Some policies keep reads for three minutes; nothing is written while nothing has expired."""
+_US_PER_S = 1_000_000
 _MAX_WHOLE = 256
 """Number of reads kept in memory with all their pictures while the disk is not writable."""
 
@@ -77,8 +84,13 @@ class ReadCommitter:
         outbox: Outbox,
         *,
         audit: AuditLog | None = None,
+        policies: Callable[[], Policies] | None = None,
+        times: TimeStore | None = None,
     ) -> None:
-        """Without ``audit`` entries are dropped: a replay has nobody to audit."""
+        """Without ``audit`` entries are dropped; without ``policies`` deletions leave no purge records.
+
+        ``times`` keeps the last believed time over restarts.
+        """
         self._nmea = nmea
         self._geotagger = geotagger
         self._timebase = timebase
@@ -90,6 +102,11 @@ class ReadCommitter:
         self._entries: list[AuditRecord] = []
         self._lost = outbox.lost_records
         self._expire_due_ns = 0
+        self._expiry_clock = ExpiryClock(times)
+        self._policies = policies
+        self._undated: list[tuple[int, int, int]] = []
+        """Reads whose time is not known yet: sequence number, monotonic microseconds, period in seconds."""
+        self._old_limited = policies is None
         self.counts = CommitCounts()
         self.last_fix: Fix | None = None
         self.stuck = False
@@ -160,10 +177,16 @@ class ReadCommitter:
             group = self._reads[:_GROUP]
             anchors = [NewRecord(anchor) for anchor in self._time_anchors]
             try:
-                seqs += self._append([*group, *anchors])[: len(group)]
+                numbers = self._append([*group, *anchors])[: len(group)]
             except OutboxHeldError as error:
                 self._note(error)
                 break
+            seqs += numbers
+            self._undated += [
+                (seq, read.body.mono_us, read.period_s)
+                for seq, read in zip(numbers, group, strict=True)
+                if read.expires_utc_us is None and read.period_s is not None
+            ]
             committed += group
             self._time_anchors.clear()
             del self._reads[: len(group)]
@@ -198,17 +221,39 @@ class ReadCommitter:
         """Delete what has expired; return how many records."""
         if t_mono_ns < self._expire_due_ns:
             return 0
-        now = self._timebase.tag(t_mono_ns)
-        if now.utc_ns is None or now.source not in _TRUSTED:
+        tag = self._timebase.tag(t_mono_ns)
+        now_us = self._expiry_clock.now_us(tag, t_mono_ns)
+        if now_us is None:
             return 0
+        note = None
+        if self._policies is not None:
+            quality = time_quality(tag.source, tag.uncertainty_ms)
+            note = PurgeNote(self._policies().label, quality, to_us(t_mono_ns))
         try:
-            expired = self._outbox.expire(now.utc_ns // 1000)
+            self._date_reads(now_us, t_mono_ns)
+            expired = self._outbox.expire(now_us) if note is None else self._outbox.expire(now_us, note)
         except OutboxHeldError as error:
             self._note(error)
             return 0
         if not expired.more:
             self._expire_due_ns = t_mono_ns + _EXPIRE_EVERY_NS
         return expired.records
+
+    def _date_reads(self, now_us: int, t_mono_ns: int) -> None:
+        """Give reads from before the time was known their expiry; raises OutboxHeldError."""
+        if self._undated:
+            offset_us = now_us - to_us(t_mono_ns)
+            self._outbox.set_expiry(
+                [(seq, offset_us + mono_us + period_s * _US_PER_S) for seq, mono_us, period_s in self._undated]
+            )
+            self._undated.clear()
+        if not self._old_limited and self._policies is not None:
+            # Reads of earlier boots that never had a time, or of a release without policies: they may be as new as
+            # this boot, so they are kept no longer than one made now.
+            period_s = self._policies().shortest_s
+            if period_s is not None:
+                self._outbox.limit_expiry(ReadBody.SCHEMA, now_us + period_s * _US_PER_S)
+            self._old_limited = True
 
     def _note(self, error: OutboxHeldError) -> None:
         self.stuck = True

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from agent.records import Picture
+    from protocol.wire.parts import TimeQuality
     from protocol.wire.registry import RecordBody, Registry
 
 UNKNOWN_SCHEMA = "?"
@@ -148,6 +149,16 @@ class PictureQuarantined:
 
 
 Command = Receipted | PictureStored | Quarantined | PictureQuarantined
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeNote:
+    """What a purge record says beside its counts."""
+
+    policy: str
+    """Id and version of the policy in force; empty for none."""
+    time: TimeQuality
+    mono_us: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,12 @@ class Policies:
         """Id and version of all that may hold somewhere; that of the strict one if there is no other."""
         return tuple(policy.name for policy in (*self._anywhere, *self._local)) or (self._strict.name,)
 
+    @property
+    def label(self) -> str:
+        """The names in one text, for records."""
+        first, *others = self.names
+        return f"{first} and {len(others)} more" if others else first
+
     def at(self, where: Where) -> Policy:
         """Return the policy that holds at a position."""
         possible = [policy for policy in self._local if policy.may_hold(where)]

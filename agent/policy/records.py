@@ -57,6 +57,11 @@ class Shown:
     overview: Overview = Overview.WHOLE
     vehicle: VehicleBox | None = None
 
+    @property
+    def is_masked(self) -> bool:
+        """True if overviews show the vehicle alone."""
+        return self.overview is Overview.VEHICLE
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:

@@ -19,6 +19,7 @@ from agent.runtime.health import Health
 from agent.runtime.health_reporter import HealthReporter
 from agent.runtime.lifecycle import Lifecycle
 from agent.runtime.panel_controller import PanelController
+from agent.runtime.policy import PolicyComponent, RecordingGate
 from agent.runtime.power import Heat, Ignition
 from agent.runtime.progress import Progress
 from agent.runtime.queues import ReadQueue, UplinkQueue
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from agent.runtime.stages import ReadPath
     from agent.runtime.supervisor import Supervisor
     from agent.sync.transfer import Transfers
-    from hw.ports import Camera
+    from hw.ports import Camera, Clock
 
 _MEBI = 2**20
 
@@ -114,13 +115,24 @@ def assemble(
     auditor = QueuedAuditor(shared.reads, clock)
     read_path = build_read_path(config, boot_id=shared.boot_id, models=models)
     fetcher = build_fetcher(config, boot_id=shared.boot_id)
-    cameras = tuple(_camera(shared, camera, reader) for camera in hardware.cameras)
     commit = CommitComponent(read_path, shared.reads, supervisor, clock)
+    gate = RecordingGate(read_path.policies, lambda: commit.last_fix, commit.utc_ns)
+    cameras = tuple(_camera(shared, camera, reader, gate) for camera in hardware.cameras)
     transfers = build_transfers(config, fetcher, boot_id=shared.boot_id)
     uplink = _uplink(shared, read_path, transfers)
     ignition = Ignition(hardware.panel, config.power)
     panel = PanelController(
-        hardware.panel, cameras, commit, uplink, min_free_bytes=config.outbox.min_free_mib * _MEBI
+        hardware.panel, cameras, commit, uplink, min_free_bytes=config.outbox.min_free_mib * _MEBI, gate=gate
+    )
+    policy = PolicyComponent(
+        read_path.policies,
+        gate,
+        read_path.read_policy,
+        auditor,
+        supervisor,
+        is_private=lambda: panel.private,
+        now_s=partial(_now_s, commit, clock),
+        state_dir=config.state_dir,
     )
     status = StatusReporter(
         *(uplink_queue, ignition, panel),
@@ -129,7 +141,7 @@ def assemble(
         models=models,
         undelivered=lambda: uplink.undelivered,
     )
-    agent = AgentState(status, panel, cameras, commit, uplink, shared.unit, shared.boot_id, models)
+    agent = AgentState(status, panel, cameras, commit, uplink, shared.unit, shared.boot_id, models, gate)
     feed = Feed(build_feed_server(config.feed, clock), agent, supervisor, clock)
     link = LinkComponent(hardware.link, uplink_queue, heard_by_unit(shared.unit), status.will())
     drain = Drain(commit, uplink, status, supervisor, clock, pictures=config.sync.pictures)
@@ -138,7 +150,7 @@ def assemble(
     updates = UpdateReporter(config.update, config.state_dir, fetcher)
     update_watch = _update_watch(shared, updates, cameras, uplink)
     health = Health(
-        (*cameras, commit, uplink, panel, gnss, update_watch, feed, transfers),
+        (*cameras, commit, uplink, panel, gnss, update_watch, feed, transfers, policy),
         WriteBudget(config.outbox.write_budget_mib_h * _MEBI),
     )
     reporter = _health_reporter(shared, health, commit, uplink, notifier)
@@ -151,7 +163,7 @@ def assemble(
     # Stopped in the reverse order, which is the flow of data: cameras and receiver first, then waiting records may be
     # sent, and the outbox is closed when nothing writes to it any more.
     order = (
-        *(ignition, panel, status, feed, commit, link, uplink, drain, gnss),
+        *(ignition, panel, status, feed, commit, link, uplink, drain, gnss, policy),
         *cameras,
         *(heat, reporter, update_watch),
         ConfigWatch(config.state_dir, shared.config_sha256, auditor),
@@ -173,7 +185,14 @@ def assemble(
     )
 
 
-def _camera(shared: _Shared, camera: Camera, reader: Callable[[], PlateRecognizer]) -> CameraComponent:
+def _now_s(commit: CommitComponent, clock: Clock) -> float | None:
+    utc_ns = commit.utc_ns(clock.mono_ns())
+    return None if utc_ns is None else utc_ns / 1e9
+
+
+def _camera(
+    shared: _Shared, camera: Camera, reader: Callable[[], PlateRecognizer], gate: RecordingGate
+) -> CameraComponent:
     def pipeline() -> CameraPipeline:
         return build_pipeline(shared.config, reader(), camera)
 
@@ -186,6 +205,7 @@ def _camera(shared: _Shared, camera: Camera, reader: Callable[[], PlateRecognize
         shared.supervisor,
         clock=shared.hw.clock,
         max_fps=shared.config.recognise.max_fps,
+        may_not_record=gate.pause,
     )
 
 

@@ -89,27 +89,43 @@ class QueuedAuditor:
         self._reads.add_audit(AuditDraft(who, action, obj, purpose, case_number, outcome, self._clock.mono_ns()))
 
 
+class NotedValue:
+    """What was audited last, in a small file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def change(self, value: str) -> str | None:
+        """Note a value; return the one before, empty for none, or None if it is the same.
+
+        A value that could not be noted is a change again at the next call.
+        """
+        try:
+            before = self._path.read_text(encoding="ascii", errors="replace")
+        except OSError:
+            before = ""
+        if before == value:
+            return None
+        try:
+            write_durably(self._path, value.encode("ascii"))
+        except OSError as error:
+            _LOG.warning("change_not_noted", reason=str(error))
+        return before
+
+
 class ConfigWatch(Component):
     """Audits a configuration other than that of the start before."""
 
     name = "config-audit"
 
     def __init__(self, state_dir: Path, sha256: bytes, auditor: Auditor) -> None:
-        self._path = state_dir / _CONFIG_FILE
+        self._note = NotedValue(state_dir / _CONFIG_FILE)
         self._sha256 = sha256.hex()
         self._auditor = auditor
 
     def start(self) -> None:
-        """Compare; a configuration that could not be noted is audited again at the next start."""
-        try:
-            before = self._path.read_text(encoding="ascii", errors="replace")[: len(self._sha256)]
-        except OSError:
-            before = ""
-        if before == self._sha256:
-            return
-        outcome = f"was {before[:_SHOWN]}" if before else "first"
-        self._auditor.add(UNIT, "config_change", f"sha256 {self._sha256[:_SHOWN]}", outcome=outcome)
-        try:
-            write_durably(self._path, self._sha256.encode("ascii"))
-        except OSError as error:
-            _LOG.warning("config_not_noted", reason=str(error))
+        """Compare."""
+        before = self._note.change(self._sha256)
+        if before is not None:
+            outcome = f"was {before[:_SHOWN]}" if before else "first"
+            self._auditor.add(UNIT, "config_change", f"sha256 {self._sha256[:_SHOWN]}", outcome=outcome)
