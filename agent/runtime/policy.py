@@ -10,6 +10,7 @@ import structlog
 
 from agent.policy.policies import Policies
 from agent.policy.position import where_now
+from agent.policy.reads import PolicyCounts
 from agent.policy.records import Pause, PauseReason
 from agent.runtime.audit import UNIT, NotedValue
 from agent.runtime.component import Component
@@ -195,7 +196,7 @@ class PolicyComponent(Component):
 
     def counters(self) -> Mapping[str, int]:
         """See :class:`Source`."""
-        reads = {} if self._reads is None else asdict(self._reads.counts)
+        reads = asdict(PolicyCounts() if self._reads is None else self._reads.counts)
         now_ns = self._last_mono_ns - self._since_mono_ns if self._pause is not None else 0
         return {
             **{f"policy.{name}": value for name, value in reads.items()},
