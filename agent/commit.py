@@ -7,7 +7,7 @@ object.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from agent.buffer import Applied, NewRecord, PurgeNote
 from agent.errors import OutboxFullError, OutboxHeldError
@@ -26,9 +26,24 @@ if TYPE_CHECKING:
     from agent.geotag.timebase import Timebase
     from agent.policy.clock import TimeStore
     from agent.policy.policies import Policies
-    from agent.records import Fix, Read, Track
+    from agent.records import Fix, Geotag, Read, TimeTag, Track
     from hw.ports import NmeaLine
     from protocol.wire.records.time_anchor import TimeAnchor
+
+
+class LateRecord(Protocol):
+    """A record that gets its time and place in the commit thread, such as a hit."""
+
+    @property
+    def t_mono_ns(self) -> int:
+        """When it happened, on the monotonic clock."""
+
+    def complete(self, when: TimeTag, where: Geotag) -> NewRecord:
+        """Return the record; called once, before it is appended."""
+
+    def stored(self, seq: int) -> None:
+        """The record is on the disk."""
+
 
 _GROUP = 64
 """Maximum number of reads per transaction."""
@@ -71,6 +86,8 @@ class CommitCounts:
     scenes_dropped: int = 0
     """Overviews discarded while the disk was not writable, to keep memory for reads."""
     receipts_applied: int = 0
+    others_committed: int = 0
+    """Records other than reads and time anchors, such as hits."""
 
 
 class ReadCommitter:
@@ -97,6 +114,9 @@ class ReadCommitter:
         self._outbox = outbox
         self._reads: list[Read] = []
         self._time_anchors: list[TimeAnchor] = []
+        self._late: list[LateRecord] = []
+        self._others: list[tuple[LateRecord, NewRecord]] = []
+        """Complete, and not on the disk yet."""
         self._commands: list[Command] = []
         self._audit = audit
         self._entries: list[AuditRecord] = []
@@ -114,8 +134,9 @@ class ReadCommitter:
 
     @property
     def waiting(self) -> int:
-        """Number of reads and audit entries not on the disk yet, and of tracks that wait for a fix."""
-        return len(self._reads) + len(self._entries) + self._geotagger.waiting
+        """Number of records not on the disk yet, and of tracks that wait for a fix."""
+        others = len(self._late) + len(self._others) + len(self._entries)
+        return len(self._reads) + self._geotagger.waiting + others
 
     def add_sentence(self, line: NmeaLine) -> Fix | None:
         """Add a sentence; return the newest fix that it completed."""
@@ -132,6 +153,10 @@ class ReadCommitter:
     def add_track(self, track: Track) -> None:
         """Add a closed track."""
         self._geotagger.add_track(track)
+
+    def add_record(self, record: LateRecord) -> None:
+        """Add a record that is complete but for time and place; committed in the next round, before reads."""
+        self._late.append(record)
 
     def add_command(self, command: Command) -> None:
         """Add a receipt or nack; applied in the next round."""
@@ -170,25 +195,34 @@ class ReadCommitter:
         anchor = self._timebase.time_anchor()
         if anchor is not None:
             self._time_anchors.append(anchor)
+        for late in self._late:
+            self._others.append((late, late.complete(*self._geotagger.tag(late.t_mono_ns))))
+        self._late.clear()
         applied, self.stuck = self._apply()
         committed: list[Read] = []
         seqs: list[int] = []
-        while (self._reads or self._time_anchors or self._entries) and not self.stuck:
+        while (self._reads or self._time_anchors or self._others or self._entries) and not self.stuck:
             group = self._reads[:_GROUP]
+            others = self._others[:_GROUP]
             anchors = [NewRecord(anchor) for anchor in self._time_anchors]
             try:
-                numbers = self._append([*group, *anchors])[: len(group)]
+                numbers = self._append([*(record for _, record in others), *group, *anchors])
             except OutboxHeldError as error:
                 self._note(error)
                 break
-            seqs += numbers
+            of_reads = numbers[len(others) : len(others) + len(group)]
+            seqs += of_reads
             self._undated += [
                 (seq, read.body.mono_us, read.period_s)
-                for seq, read in zip(numbers, group, strict=True)
+                for seq, read in zip(of_reads, group, strict=True)
                 if read.expires_utc_us is None and read.period_s is not None
             ]
             committed += group
             self._time_anchors.clear()
+            del self._others[: len(others)]
+            self.counts.others_committed += len(others)
+            for (late, _), number in zip(others, numbers, strict=False):
+                late.stored(number)
             del self._reads[: len(group)]
             self.counts.groups += 1
             self.counts.reads_committed += len(group)

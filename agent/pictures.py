@@ -59,7 +59,7 @@ class PictureMaker:
             rgb = sighting.frame.rgb
             if shown.vehicle is not None:
                 rgb = _only_vehicle(rgb, sighting.detection.box, shown.vehicle)
-            scene = _shrink(rgb, config.overview_width_px)
+            scene = shrink(rgb, config.overview_width_px)
             pictures.append(_jpeg(PictureKind.OVERVIEW, scene, config.overview_quality, config.overview_max_bytes))
         return tuple(pictures)
 
@@ -77,7 +77,8 @@ def _only_vehicle(rgb: NDArray[np.uint8], plate: Box, vehicle: VehicleBox) -> ND
     return masked
 
 
-def _shrink(rgb: NDArray[np.uint8], max_width_px: int) -> NDArray[np.uint8]:
+def shrink(rgb: NDArray[np.uint8], max_width_px: int) -> NDArray[np.uint8]:
+    """Return a picture (height x width x 3) reduced to at most this width; the same array if it is not wider."""
     height, width = rgb.shape[:2]
     if width <= max_width_px:
         return rgb
@@ -88,7 +89,7 @@ def _shrink(rgb: NDArray[np.uint8], max_width_px: int) -> NDArray[np.uint8]:
 def _jpeg(kind: PictureKind, rgb: NDArray[np.uint8], quality: int, max_bytes: int) -> Picture:
     """Encode, reducing first quality and then size until the budget is met."""
     while True:
-        jpeg = _encode(kind, rgb, quality)
+        jpeg = encode_jpeg(rgb, quality, kind.value)
         height, width = rgb.shape[:2]
         at_min_quality = quality <= _MIN_QUALITY
         if len(jpeg) <= max_bytes or (at_min_quality and min(width, height) <= 1):
@@ -96,15 +97,16 @@ def _jpeg(kind: PictureKind, rgb: NDArray[np.uint8], quality: int, max_bytes: in
         if not at_min_quality:
             quality = max(_MIN_QUALITY, quality - _QUALITY_STEP)
         else:
-            rgb = _shrink(rgb, max(1, int(width * _SHRINK)))
+            rgb = shrink(rgb, max(1, int(width * _SHRINK)))
 
 
-def _encode(kind: PictureKind, rgb: NDArray[np.uint8], quality: int) -> bytes:
+def encode_jpeg(rgb: NDArray[np.uint8], quality: int, name: str = "picture") -> bytes:
+    """Return a JPEG of RGB pixels.  Raises ImageError with this name if they cannot be encoded."""
     try:
         bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
         done, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
     except cv2.error as error:
-        raise ImageError(f"{kind}: pixels of shape {rgb.shape} cannot be encoded as JPEG: {error}") from error
+        raise ImageError(f"{name}: pixels of shape {rgb.shape} cannot be encoded as JPEG: {error}") from error
     if not done:
-        raise ImageError(f"{kind}: pixels of shape {rgb.shape} cannot be encoded as JPEG")
+        raise ImageError(f"{name}: pixels of shape {rgb.shape} cannot be encoded as JPEG")
     return bytes(jpeg)

@@ -75,8 +75,8 @@ class PipelineStep:
     tracks: tuple[Track, ...] = ()
     """Final tracks: those that closed with this frame."""
     confirmed: tuple[Track, ...] = ()
-    """Tracks confirmed by this frame; each is later in ``tracks``, with its final text, unless that turns out to be
-    unreadable."""
+    """Tracks confirmed by this frame, with the id of their read; each is later in ``tracks``, with its final text,
+    unless that turns out to be unreadable."""
     exposure: Exposure | None = None
     """The exposure to set next, if the camera's exposure can be set."""
 

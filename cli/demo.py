@@ -22,6 +22,7 @@ from cli.report import check_libraries, write_report
 from cli.show import print_table
 from cli.simulate import config_for, fresh_keys, reader_for, show_replay, summary
 from cli.station_tables import reads_table
+from cli.terminal import shown_region
 from cli.verify import examine_file, findings_table
 from hw.clock import RealClock
 from hw.config import MqttLinkConfig
@@ -149,7 +150,7 @@ def prove(folder: Path, console: Console) -> bool:
         with output(series) as out:
             _asking(store).export_evidence(out, ring)
     findings = examine_file(series)
-    console.print(findings_table(findings))
+    print_table(findings_table(findings), console)
     console.print(f"to repeat: patrol-lpr verify {series}", highlight=False)
     return all(unit.is_right for unit in findings)
 
@@ -284,7 +285,7 @@ class _View:
         for read in service.progress.reads[-_SHOWN:]:
             table.add_row(
                 f"[bold]{read.body.text}[/]",
-                read.body.region,
+                shown_region(read.plate.region, read.plate.region_confidence),
                 f"{read.plate.confidence:.0%}",
                 f"{read.body.n_agreeing}/{read.body.n_sightings}",
                 read.body.place.method.value,

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table
 
-from cli.show import print_table
+from cli.show import TextTable, print_table
 from protocol.errors import KeyFileError
 from protocol.seal.keys import RECEIPT_KEY, RECEIPT_PUBLIC, SigningKey, StationKey, VerifyKey, fingerprint
 from protocol.wire.topics import check_unit
@@ -50,7 +49,7 @@ def make_release(folder: Path) -> int:
 
 def show(paths: list[Path]) -> int:
     """Print type and fingerprint of a public key."""
-    table = Table("file", "kind", "id", "fingerprint")
+    table = TextTable("file", "kind", "id", "fingerprint")
     for path in paths:
         try:
             unit = VerifyKey.load(path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -369,6 +368,19 @@ def bundle_bench(
     raise typer.Exit(bundle.bench(models, runtime=runtime.value, threads=threads, as_json=as_json))
 
 
+def _add_console() -> None:
+    try:
+        from cli import console as console_cli  # noqa: PLC0415 - as above
+    except ModuleNotFoundError as error:
+        if error.name not in {"starlette", "uvicorn", "jinja2"}:
+            raise
+        if sys.argv[1] == "console":
+            advice = "in the checkout, pip install -e '.[console]'"
+            _fail(f"the console needs Starlette, uvicorn and Jinja: {advice}", EXIT_FAILED)
+        return
+    app.command("console")(console_cli.console)
+
+
 def main() -> None:
     """Entry point: our own and the user's errors become one line and an exit code, anything else a traceback."""
     if not sys.argv[1:] or sys.argv[1] in {"station", "--help"}:
@@ -383,22 +395,23 @@ def main() -> None:
         from cli import update  # noqa: PLC0415 - as above
 
         app.add_typer(update.app, name="update")
+    if "console" in sys.argv[1:2] or "--help" in sys.argv[1:2]:
+        _add_console()
     try:
         app()
     except ConfigError as error:
-        _fail(str(error), EXIT_CONFIG)
+        _fail(error, EXIT_CONFIG)
     except PatrolError as error:
-        _fail(str(error), EXIT_FAILED)
+        _fail(error, EXIT_FAILED)
     except OSError as error:
         # A missing file, a folder without write permission, a full disk: the user can fix these.
         if error.filename is None and error.errno not in _USER_ERRORS:
             raise
-        name = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
-        _fail(f"{name}{error.strerror or error}", EXIT_FAILED)
+        _fail(error, EXIT_FAILED)
 
 
-def _fail(why: str, code: int) -> NoReturn:
-    from cli.terminal import say  # noqa: PLC0415 - only when something is wrong
+def _fail(error: Exception, code: int) -> NoReturn:
+    from cli.terminal import explained, say  # noqa: PLC0415 - only when something is wrong
 
-    say(why)
+    say(explained(error))
     sys.exit(code)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from rich.text import Text
 
 from agent.recognise import load_active
@@ -21,7 +20,7 @@ from agent.runtime.stages import build_recogniser
 from cli.replay import Replay, ReplayResult
 from cli.report import StationView, check_libraries, write_report
 from cli.scripted import ScriptedReader
-from cli.show import print_table
+from cli.show import TextTable, print_table
 from cli.terminal import marked_console, plain, say
 from hw.drive_format import DriveFormatError
 from hw.drive_load import load_drive
@@ -218,15 +217,13 @@ def broken_floors(outcome: Outcome) -> list[str]:
     ]
 
 
-def summary(outcomes: list[Outcome]) -> Table:
+def summary(outcomes: list[Outcome]) -> TextTable:
     """One row a drive."""
-    table = Table(
+    table = TextTable(
         "drive", "plates", "read", "false", "stored", "lost", "outbox", "evicted", "ms", "ok",
         box=SIMPLE_HEAD, padding=(0, 1, 0, 0),
         caption="plates shown and read correctly, false reads; reads at the station, lost, in the outbox, evicted",
     )  # fmt: skip
-    for column in table.columns:
-        column.overflow = "fold"
     for outcome in outcomes:
         outbox = outcome.result.outbox
         ms = sorted(outcome.result.frame_ms)
@@ -240,9 +237,9 @@ def summary(outcomes: list[Outcome]) -> Table:
             outbox.evicted_reads if outbox else 0,
         )
         table.add_row(
-            Text(plain(outcome.drive.header.name)),
+            outcome.drive.header.name,
             *map(str, values),
             f"{ms[len(ms) // 2]:.1f}" if ms else "-",
-            "[green]yes[/]" if outcome.balanced else "[red]NO[/]",
+            Text("yes", "green") if outcome.balanced else Text("NO", "red"),
         )
     return table

@@ -149,7 +149,7 @@ def _confidence(chars: tuple[CharRead, ...], predictions: Sequence[PlateText], w
 
 
 def _fuse_region(predictions: Sequence[PlateText], weights: list[float]) -> tuple[str, float]:
-    """The region with the most weight; predictions without a region count and can outweigh a few confident ones."""
+    """The region with the most weight, and its mean probability over all predictions."""
     pooled: dict[str, float] = defaultdict(float)
     for prediction, weight in zip(predictions, weights, strict=True):
         pooled[prediction.region] += weight * prediction.region_confidence
@@ -157,6 +157,4 @@ def _fuse_region(predictions: Sequence[PlateText], weights: list[float]) -> tupl
     if not known:
         return UNKNOWN_REGION, 0.0
     region = max(known, key=lambda name: (known[name], name))
-    # A known region beats a weak "unknown"; it needs the weight of a third of all predictions.
-    confidence = known[region] / sum(weights)
-    return (region, confidence) if confidence >= 1 / 3 else (UNKNOWN_REGION, confidence)
+    return region, known[region] / sum(weights)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from agent.geotag.fixes import FixRing
     from agent.geotag.read_maker import ReadMaker
     from agent.geotag.timebase import Timebase
-    from agent.records import Fix, Geotag, Read, Track
+    from agent.records import Fix, Geotag, Read, TimeTag, Track
 
 _NS_PER_MS = 1_000_000
 HOLD_MS = 1500.0
@@ -55,6 +55,10 @@ class Geotagger:
         """Add a fix for position and time.  Raises ValueError if it is older than the one before."""
         self._ring.add(fix)
         self._timebase.feed_fix(fix)
+
+    def tag(self, t_mono_ns: int) -> tuple[TimeTag, Geotag]:
+        """Return time and place of an instant, with the fixes there are."""
+        return self._timebase.tag(t_mono_ns), self._ring.locate(t_mono_ns)
 
     def add_track(self, track: Track) -> None:
         """Add a closed track; ``tick`` or ``flush`` returns it as a read, or it is counted as a re-read."""

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from agent.fusion.candidates import alternative_texts
 from agent.geotag.units import clamp, pixel, place_of, probability_e4, probability_u8, time_quality, to_us
 from agent.policy.records import Kept
 from agent.records import Read
+from agent.track.motion import UNKNOWN_MOTION
 from protocol.wire.codec import U16_MAX, U32_MAX
 from protocol.wire.parts import PictureRef, Retention
 from protocol.wire.records.read import Read as ReadBody
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from agent.pictures import PictureMaker
     from agent.policy.reads import ReadPolicy
     from agent.policy.records import Decision
     from agent.read_id import ReadIdMint
     from agent.records import Box, Geotag, Picture, TimeTag, Track
+    from agent.track.motion import Motion, MotionEstimator
 
 UNKNOWN_ROLE = "?"
 NON_HIT = "nonhit"
 """The retention class of a read that matches no hot list."""
-
-
-def _non_hit(_: Track) -> str:
-    return NON_HIT
+HIT = "hit"
+"""The retention class of one that does, of hits, and of what was decided about them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +41,17 @@ class ReadMaker:
     software: str
     roles: Mapping[str, str]
     """Role of each camera by name: front, rear, left, right."""
+    motions: Mapping[str, MotionEstimator] = field(default_factory=dict)
+    """Estimator of each camera by name; the motion is unknown for cameras without one."""
     policy: ReadPolicy | None = None
     """None: every read is kept until its receipt."""
-    classify: Callable[[Track], str] = _non_hit
-    """Returns the retention class of a track."""
 
     def make(self, track: Track, when: TimeTag, where: Geotag) -> Read | None:
         """Build the read; None if the policy keeps nothing of it.
 
         Raises ImageError if the track's pixels cannot be encoded.
         """
-        policy_class = self.classify(track)
+        policy_class = HIT if track.is_hit else NON_HIT
         if self.policy is None:
             pictures = self.pictures.make(track.best)
             return self._read(track, when, self._body(track, when, where, pictures, policy_class), pictures)
@@ -75,7 +75,7 @@ class ReadMaker:
         decision: Decision | None = None,
     ) -> Read:
         return Read(
-            read_id=self.ids.mint(when.utc_ns),
+            read_id=track.read_id or self.ids.mint(when.utc_ns),
             plate=track.plate,
             body=body,
             pictures=pictures,
@@ -87,6 +87,7 @@ class ReadMaker:
         self, track: Track, when: TimeTag, where: Geotag, pictures: tuple[Picture, ...], policy_class: str
     ) -> ReadBody:
         plate, frame = track.plate, track.best.frame
+        motion = self._motion(track, where)
         width_px, height_px = (clamp(size, 1, U16_MAX) for size in (frame.rgb.shape[1], frame.rgb.shape[0]))
         return ReadBody(
             camera=track.camera,
@@ -114,7 +115,16 @@ class ReadMaker:
             software=self.software,
             models=self.models,
             retention=Retention(policy_class=policy_class),
+            motion=motion.kind.value,
+            motion_confidence_e4=probability_e4(motion.confidence),
         )
+
+    def _motion(self, track: Track, where: Geotag) -> Motion:
+        estimator = self.motions.get(track.camera)
+        if estimator is None:
+            return UNKNOWN_MOTION
+        height_px, width_px = track.best.frame.rgb.shape[:2]
+        return estimator.estimate(track.path, (width_px, height_px), where.speed_mps)
 
 
 _NO_TEXT = {"text": "", "raw": "", "char_confidence_u8": b"", "alternatives": ()}

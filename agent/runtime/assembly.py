@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from agent.buffer import OutboxReader
 from agent.runtime.audit import ConfigWatch, QueuedAuditor
 from agent.runtime.camera import CameraComponent
+from agent.runtime.command import CommandSocket, build_command_server
+from agent.runtime.commands import Commands
 from agent.runtime.committing import CommitComponent
 from agent.runtime.drain import Drain
 from agent.runtime.feed import Feed, build_feed_server
@@ -19,6 +21,7 @@ from agent.runtime.health import Health
 from agent.runtime.health_reporter import HealthReporter
 from agent.runtime.lifecycle import Lifecycle
 from agent.runtime.panel_controller import PanelController
+from agent.runtime.picture_verbs import LatestPictures, PictureVerbs
 from agent.runtime.policy import PolicyComponent, RecordingGate
 from agent.runtime.power import Heat, Ignition
 from agent.runtime.progress import Progress
@@ -70,6 +73,7 @@ class Assembly:
     health: Health
     progress: Progress
     auditor: QueuedAuditor
+    commands: Commands
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +147,9 @@ def assemble(
     )
     agent = AgentState(status, panel, cameras, commit, uplink, shared.unit, shared.boot_id, models, gate)
     feed = Feed(build_feed_server(config.feed, clock), agent, supervisor, clock)
+    commands, pictures = Commands(), LatestPictures()
+    commands.add(PictureVerbs(pictures, cameras, clock).verbs())
+    command = CommandSocket(build_command_server(config.command, clock, commands), supervisor)
     link = LinkComponent(hardware.link, uplink_queue, heard_by_unit(shared.unit), status.will())
     drain = Drain(commit, uplink, status, supervisor, clock, pictures=config.sync.pictures)
     gnss = GnssComponent(hardware.gnss, shared.reads, supervisor)
@@ -150,7 +157,7 @@ def assemble(
     updates = UpdateReporter(config.update, config.state_dir, fetcher)
     update_watch = _update_watch(shared, updates, cameras, uplink)
     health = Health(
-        (*cameras, commit, uplink, panel, gnss, update_watch, feed, transfers, policy),
+        (*cameras, commit, uplink, panel, gnss, update_watch, feed, transfers, policy, command),
         WriteBudget(config.outbox.write_budget_mib_h * _MEBI),
     )
     reporter = _health_reporter(shared, health, commit, uplink, notifier)
@@ -158,6 +165,7 @@ def assemble(
     commit.subscribe(lambda result: progress.note(result, clock.mono_ns()))
     commit.subscribe(partial(_wake, uplink_queue))
     commit.subscribe(panel.on_commit)
+    commit.subscribe(pictures.on_commit)
     commit.subscribe(feed.on_commit)
     uplink.subscribe(feed.on_link)
     # Stopped in the reverse order, which is the flow of data: cameras and receiver first, then waiting records may be
@@ -165,7 +173,7 @@ def assemble(
     order = (
         *(ignition, panel, status, feed, commit, link, uplink, drain, gnss, policy),
         *cameras,
-        *(heat, reporter, update_watch),
+        *(heat, reporter, update_watch, command),
         ConfigWatch(config.state_dir, shared.config_sha256, auditor),
     )
     return Assembly(
@@ -182,6 +190,7 @@ def assemble(
         health=health,
         progress=progress,
         auditor=auditor,
+        commands=commands,
     )
 
 
@@ -226,6 +235,7 @@ def _uplink(shared: _Shared, read_path: ReadPath, downloads: Transfers) -> Uplin
         shared.supervisor,
         shared.hw.clock,
         unmetered_interfaces=shared.config.sync.unmetered_interfaces,
+        may_take=lambda: shared.reads.takes_commands,
     )
 
 

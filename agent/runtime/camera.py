@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from agent.runtime.component import Tick
     from agent.runtime.queues import ReadQueue
     from agent.runtime.supervisor import Supervisor, WorkerContext
-    from hw.ports import Camera, Clock
+    from hw.ports import Camera, Clock, Frame
 
 _LOG = structlog.get_logger(__name__)
 _FRAME_TIMEOUT_S = 2.0
@@ -109,6 +109,8 @@ class CameraComponent(Component):
         self._rate = RateMeter()
         self._private = False
         self._may_not_record = may_not_record
+        self.newest: Frame | None = None
+        """The newest frame; None before the first, and while privacy is on or recording is not allowed."""
         self._max_fps = self._applied_fps = max_fps
 
     def start(self) -> None:
@@ -131,6 +133,8 @@ class CameraComponent(Component):
     def set_private(self, *, private: bool) -> None:
         """Stop or resume processing of frames; main thread."""
         self._private = private
+        if private:
+            self.newest = None
 
     def limit_fps(self, max_fps: float | None) -> None:
         """Process at most this many frames per second, None for all; main thread."""
@@ -158,15 +162,17 @@ class CameraComponent(Component):
                 _LOG.info("camera_ended", camera=self.camera_name)
                 return
             self._stalls.on_frame()
-            self._apply_settings(pipeline, frame.t_mono_ns)
+            self._apply_settings(pipeline, frame)
             self.times.start()
             step = pipeline.step(frame, self.times.lap)
             if self._expose is not None and step.exposure is not None:
                 self._expose(step.exposure)
             self._hand_over(step.tracks, worker)
 
-    def _apply_settings(self, pipeline: CameraPipeline, t_mono_ns: int) -> None:
-        pipeline.set_private(private=self._private or bool(self._may_not_record(t_mono_ns)))
+    def _apply_settings(self, pipeline: CameraPipeline, frame: Frame) -> None:
+        private = self._private or bool(self._may_not_record(frame.t_mono_ns))
+        pipeline.set_private(private=private)
+        self.newest = None if private else frame
         if (wanted := self._max_fps) != self._applied_fps:
             self._applied_fps = wanted
             pipeline.limit_fps(wanted)
@@ -174,6 +180,11 @@ class CameraComponent(Component):
     def _hand_over(self, tracks: Iterable[Track], worker: WorkerContext) -> None:
         for track in tracks:
             self._reads.put(track, worker)
+
+    @property
+    def private(self) -> bool:
+        """True while no frame is processed at the driver's request."""
+        return self._private
 
     @property
     def ready(self) -> bool:
@@ -229,4 +240,7 @@ class CameraComponent(Component):
             "view.blinded": int(view.blinded),
             "view.dirty": int(view.dirty),
             "view.moved": int(view.moved),
+            "view.frozen": int(view.frozen),
+            "view.damaged": int(view.damaged),
+            "view.upside_down": int(view.upside_down),
         }

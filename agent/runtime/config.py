@@ -389,10 +389,28 @@ class FeedTable(_Table):
     @field_validator("path")
     @classmethod
     def _length(cls, path: str | Path) -> str | Path:
-        # unix(7): sun_path has 108 bytes, the last of them 0; the agent creates the socket as *.new first.
-        if len(os.fsencode(path)) > _SOCKET_PATH_MAX:
-            raise ValueError(f"a socket's path has at most {_SOCKET_PATH_MAX} bytes")
-        return path
+        return _socket_path(path)
+
+
+class CommandTable(_Table):
+    """The socket on which views on the unit send commands: docs/commands.md."""
+
+    path: Literal["auto", "off"] | Path = Field(
+        default="auto",
+        description='UNIX socket; "auto": /run/patrol-lpr-console/command.sock in the service, off elsewhere',
+    )
+
+    @field_validator("path")
+    @classmethod
+    def _length(cls, path: str | Path) -> str | Path:
+        return _socket_path(path)
+
+
+def _socket_path(path: str | Path) -> str | Path:
+    # unix(7): sun_path has 108 bytes, the last of them 0; the agent creates the socket as *.new first.
+    if len(os.fsencode(path)) > _SOCKET_PATH_MAX:
+        raise ValueError(f"a socket's path has at most {_SOCKET_PATH_MAX} bytes")
+    return path
 
 
 class LogTable(_Table):
@@ -426,6 +444,7 @@ class AgentConfig(_Table):
     power: PowerTable = PowerTable()
     update: UpdateTable = UpdateTable()
     feed: FeedTable = FeedTable()
+    command: CommandTable = CommandTable()
     log: LogTable = LogTable()
 
 
@@ -453,7 +472,7 @@ def _table(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; `patrol-lpr config example` prints an example") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
+        raise ConfigError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
 
@@ -590,8 +609,14 @@ def check_patch(patch: dict[str, Any], source: str) -> None:
         raise ConfigError(f"{source}: no unit would take this:\n" + "\n".join(fewest))
 
 
-def placeholders_left(config: AgentConfig) -> list[str]:
-    """Values of the example that nobody replaced, one line each."""
+def refuse_placeholders(config: AgentConfig, path: Path) -> None:
+    """Raise ConfigError if values of the example were not replaced: a unit must not send under another's name."""
+    left = _placeholders_left(config)
+    if left:
+        raise ConfigError(f"{path}: still has values of the example:\n" + "\n".join(f"  {line}" for line in left))
+
+
+def _placeholders_left(config: AgentConfig) -> list[str]:
     found: dict[str, object] = {"unit": config.unit, "agency": config.agency}
     if config.hw.link.kind == "mqtt":
         found["host"] = config.hw.link.host

@@ -54,6 +54,9 @@ def camera_document(camera: CameraComponent) -> Document:
         "blinded": view.blinded,
         "dirty": view.dirty,
         "moved": view.moved,
+        "frozen": view.frozen,
+        "damaged": view.damaged,
+        "upside_down": view.upside_down,
     }
 
 
@@ -109,9 +112,12 @@ def read_document(read: Read, seq: int) -> Document:
         "text": body.text,
         "confidence": body.confidence_e4 / 1e4,
         "region": body.region,
+        "region_confidence": body.region_confidence_e4 / 1e4,
         "single_frame": body.single_frame,
         "n_sightings": body.n_sightings,
         "n_agreeing": body.n_agreeing,
+        "motion": body.motion,
+        "motion_confidence": body.motion_confidence_e4 / 1e4,
         "mono_us": body.mono_us,
         "utc_us": body.utc_us,
         "time_source": body.time.source.value,

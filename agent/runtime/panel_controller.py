@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from hw.ports import Panel
 
 _LOG = structlog.get_logger(__name__)
-HEALTHY_LAMPS = frozenset({Lamp.RECORDING, Lamp.NO_UPLINK, Lamp.OFF})
-"""Patterns of a unit that works normally."""
+HEALTHY_LAMPS = frozenset({Lamp.RECORDING, Lamp.NOT_DELIVERED, Lamp.NO_UPLINK, Lamp.OFF})
+"""Patterns of a unit that records normally."""
 _LOSS_SHOWN_NS = 600 * 1_000_000_000
 """How long the lamp indicates a lost read."""
 

@@ -1,12 +1,11 @@
 """The two queues between threads: to the commit thread and to the uplink.
 
 Frames are dropped by the camera when recognition is too slow; tracks, sentences and receipts are never dropped: their
-queue is bounded and blocks the sender.
+queue is bounded, and blocks the cameras and the receiver.
 """
 
 from __future__ import annotations
 
-import queue
 import threading
 from collections import deque
 from typing import TYPE_CHECKING
@@ -26,34 +25,49 @@ _UPLINK_MAX = 64
 
 
 class ReadQueue:
-    """The commit thread's queue: bounded, so a slow disk slows the camera's thread and never loses a track."""
+    """The commit thread's queue: bounded, so a slow disk slows the camera's thread and never loses a track.
 
-    def __init__(self, limit: int = 256) -> None:
-        self._queue: queue.Queue[NmeaLine | Track | Command] = queue.Queue(limit)
-        self._lock = threading.Lock()
+    Commands of the uplink never wait: their number is bounded by the uplink, which takes no answers of the station
+    while ``takes_commands`` is false.
+    """
+
+    def __init__(self, limit: int = 256, *, max_commands: int = 1024) -> None:
+        self._limit = limit
+        self._max_commands = max_commands
+        self._changed = threading.Condition()
+        self._items: deque[tuple[bool, NmeaLine | Track | Command]] = deque()
+        self._commands = 0
+        self._unfinished = 0
         self._waits = 0
         self._drafts: deque[AuditDraft] = deque()
 
-    def put(self, message: NmeaLine | Track | Command, worker: WorkerContext) -> None:
+    def put(self, message: NmeaLine | Track, worker: WorkerContext) -> None:
         """Put a message; waits while the queue is full, with heartbeats.  Any thread."""
-        try:
-            self._queue.put_nowait(message)
-        except queue.Full:
-            with self._lock:
+        with self._changed:
+            if not self._has_room():
                 self._waits += 1
-        else:
-            return
-        while True:
-            try:
-                self._queue.put(message, timeout=_ROUND_S)
-            except queue.Full:
-                worker.beat()
-            else:
-                return
+                while not self._changed.wait_for(self._has_room, _ROUND_S):
+                    worker.beat()
+            self._append(message, is_command=False)
 
     def add_command(self, command: Command) -> None:
-        """Put a receipt or nack; the uplink's thread, whose deadline covers the wait."""
-        self._queue.put(command)
+        """Put a receipt or nack without waiting; the uplink's thread."""
+        with self._changed:
+            self._append(command, is_command=True)
+
+    @property
+    def takes_commands(self) -> bool:
+        """False while so many commands wait that the uplink is to take no more answers."""
+        return self._commands < self._max_commands
+
+    def _has_room(self) -> bool:
+        return len(self._items) - self._commands < self._limit
+
+    def _append(self, message: NmeaLine | Track | Command, *, is_command: bool) -> None:
+        self._items.append((is_command, message))
+        self._commands += is_command
+        self._unfinished += 1
+        self._changed.notify_all()
 
     def add_audit(self, draft: AuditDraft) -> None:
         """Put an entry of the audit log; any thread, never waits.
@@ -67,32 +81,28 @@ class ReadQueue:
         return [self._drafts.popleft() for _ in range(len(self._drafts))]
 
     def take(self) -> list[NmeaLine | Track | Command]:
-        """Wait briefly for a message; return all messages."""
-        try:
-            messages = [self._queue.get(timeout=_ROUND_S)]
-        except queue.Empty:
-            return []
-        while len(messages) < _DRAIN_MAX:
-            try:
-                messages.append(self._queue.get_nowait())
-            except queue.Empty:
-                break
-        return messages
+        """Wait briefly for a message; return all messages, up to a limit."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._items, _ROUND_S)
+            taken = [self._items.popleft() for _ in range(min(len(self._items), _DRAIN_MAX))]
+            self._commands -= sum(is_command for is_command, _ in taken)
+            self._changed.notify_all()
+        return [message for _, message in taken]
 
     def done(self, count: int) -> None:
         """Say that messages that were taken are dealt with: committed, or waiting where the commit thread can tell."""
-        for _ in range(count):
-            self._queue.task_done()
+        with self._changed:
+            self._unfinished -= count
 
     @property
     def empty(self) -> bool:
         """True when nothing waits."""
-        return self._queue.empty() and not self._drafts
+        return not self._items and not self._drafts
 
     @property
     def all_done(self) -> bool:
         """True when nothing waits and all that was taken is dealt with; any thread."""
-        return self._queue.unfinished_tasks == 0 and not self._drafts
+        return self._unfinished == 0 and not self._drafts
 
     @property
     def waits(self) -> int:

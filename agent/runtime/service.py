@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from agent.pipeline import PlateRecognizer
     from agent.runtime.assembly import Assembly
     from agent.runtime.camera import CameraComponent
+    from agent.runtime.commands import Commands
     from agent.runtime.config import AgentConfig
     from agent.runtime.hardware import Hardware
     from agent.runtime.health import Health
@@ -105,6 +106,11 @@ class Service:
     def progress(self) -> Progress:
         """Results of this run so far."""
         return self._parts.progress
+
+    @property
+    def commands(self) -> Commands:
+        """The verbs of the command socket."""
+        return self._parts.commands
 
     @property
     def components(self) -> tuple[str, ...]:

@@ -36,7 +36,7 @@ from agent.runtime.policy_store import FOLDER as POLICY_FOLDER
 from agent.sync.encoder import RecordEncoder
 from agent.sync.transfer import FileTransfer, Transfers
 from agent.sync.uplink import Uplink
-from agent.track import Tracker
+from agent.track import MotionEstimator, Tracker
 from agent.update.fetch import update_kind
 from agent.view import ViewWatch
 from hw.config import PiCameraConfig
@@ -88,12 +88,14 @@ def build_pipeline(
     camera: Camera | None = None,
     *,
     track_ids: Iterator[int] | None = None,
+    read_ids: Callable[[int], bytes] | None = None,
 ) -> CameraPipeline:
     """Build one camera's pipeline; for a live ``camera`` with exposure control and monitoring of its view.
 
-    ``track_ids`` is given if the pipeline may be built again in one process: track ids must not repeat.
+    ``track_ids`` is given if the pipeline may be built again in one process: track ids must not repeat.  ``read_ids``
+    makes the ids of reads for a time of the monotonic clock.
     """
-    tracker = Tracker(config.track.tracker_config(), ids=track_ids)
+    tracker = Tracker(config.track.tracker_config(), ids=track_ids, read_ids=read_ids)
     rate_limiter = FrameRateLimiter(max_fps=config.recognise.max_fps)
     if camera is None:
         return CameraPipeline(reader, tracker, rate_limiter)
@@ -167,6 +169,7 @@ def build_read_path(
         software=software(),
         roles={camera.name: camera.role for camera in config.hw.cameras},
         policy=read_policy,
+        motions={c.name: MotionEstimator(c.role, hfov_deg=c.hfov_deg) for c in config.hw.cameras},
     )
     ring = FixRing(config.geotag.fix_ring_config())
     geotagger = Geotagger(maker, ring=ring, timebase=timebase, rereads=rereads, hold_ms=config.geotag.hold_ms)

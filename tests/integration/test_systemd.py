@@ -83,6 +83,9 @@ say account "$(getent passwd patrol-lpr | cut -d: -f6-7)"
 say groups "$(id -Gn patrol-lpr | tr ' ' '\n' | grep -x -e gpio -e video -e dialout | sort | tr '\n' ' ')"
 say feed "$(stat -c %a:%U:%G /run/patrol-lpr/feed.sock)"
 say view "$(setpriv --reuid=nobody --regid=patrol-lpr-feed --clear-groups /view.py)"
+say command "$(stat -c %a:%U:%G /run/patrol-lpr-console/command.sock)"
+say commander "$(setpriv --reuid=nobody --regid=patrol-lpr-console --clear-groups /command.py)"
+say uninvited "$(setpriv --reuid=nobody --regid=patrol-lpr-feed --clear-groups /command.py 2>&1 | tail -1)"
 say stranger "$(setpriv --reuid=nobody --regid=nogroup --clear-groups /view.py 2>&1 | tail -1)"
 say etc_mode "$(stat -c %a:%U:%G /etc/patrol-lpr)"
 say cores "$(cat /etc/sysctl.d/60-patrol-lpr.conf)"
@@ -114,6 +117,13 @@ feed = socket.socket(socket.AF_UNIX)
 feed.connect("/run/patrol-lpr/feed.sock")
 first, second = (json.loads(line) for line, _ in zip(feed.makefile("rb"), range(2)))
 print(first["event"], first["unit"], second["event"])
+"""
+_COMMAND = """#!/usr/bin/python3
+import json, socket
+agent = socket.socket(socket.AF_UNIX)
+agent.connect("/run/patrol-lpr-console/command.sock")
+agent.sendall(b'{"id": 1, "verb": "nonsense"}\\n')
+print(json.loads(agent.makefile("rb").readline())["error"])
 """
 _FIRST_BOOT = r"""#!/bin/bash
 # Runs inside after the first boot of a fleet image: plays the authority, then lets the unit enrol itself.
@@ -196,8 +206,9 @@ def test_installed_system_boots_restarts_stops_and_powers_off(repo, tmp_path):
     )
     shutil.copy(repo / "tests/sandbox_probe.py", root)
     (root / "sandbox_probe.py").chmod(0o644)
-    (root / "view.py").write_text(_VIEW)
-    (root / "view.py").chmod(0o755)
+    for name, text in (("view.py", _VIEW), ("command.py", _COMMAND)):
+        (root / name).write_text(text)
+        (root / name).chmod(0o755)
     truth = (repo / "tests/drives/city-day/truth.csv").read_text().splitlines()[1:]
     (root / "plates").write_text("\n".join(sorted({line.split(",")[5] for line in truth})) + "\n")
     said, console = boot_with_probe(root, _PROBE, timeout_s=240, wants="patrol-lpr.service")
@@ -211,7 +222,9 @@ def test_installed_system_boots_restarts_stops_and_powers_off(repo, tmp_path):
     assert said["groups"].split() == ["dialout", "gpio", "video"]
     assert said["feed"] == "660:patrol-lpr:patrol-lpr-feed"
     assert said["view"].startswith("snapshot unit-07 "), "a user of the group alone reads the feed"
-    assert "PermissionError" in said["stranger"]
+    assert said["command"] == "660:patrol-lpr:patrol-lpr-console"
+    assert said["commander"] == "unknown_verb", "a user of the group alone sends commands"
+    assert [name for name in ("stranger", "uninvited") if "PermissionError" not in said[name]] == []
     assert said["etc_mode"] == "750:root:patrol-lpr"
     assert said["cores"] == "kernel.core_pattern=|/bin/false"
     assert said["journal"] == "max 64.0M"

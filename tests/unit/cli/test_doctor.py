@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import os
 import re
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -19,11 +20,13 @@ from agent.runtime.config import load_config, parse_config
 from cli.diagnostics import checks, doctor
 from cli.diagnostics.certificates import days_left, warning
 from cli.diagnostics.step import Mark
+from cli.terminal import explained
 from hw.clock import SimClock
 from hw.config import TlsConfig
 from hw.gnss_lines import LineAssembler
 from hw.ports import Buzz, Lamp
 from protocol.errors import KeyFileError
+from protocol.seal import VerifyKey
 from provision import pki
 from tests.builders import make_encoder, make_read
 from tests.nmea_lines import gga, rmc, sentence
@@ -43,6 +46,33 @@ def test_doctor_without_configuration_has_one_finding(tmp_path):
     (finding,) = checks.examine(tmp_path / "missing.toml", [])
     assert finding.mark is Mark.FAIL
     assert "missing.toml" in finding.detail
+
+
+def test_before_the_first_start_board_and_disk_are_those_of_the_folder_above(tmp_path):
+    table = {"unit": "unit-07", "agency": "A", "hw": {"cameras": [{"kind": "sim"}]}, "outbox": {"min_free_mib": 0}}
+    config = parse_config({**table, "state_dir": str(tmp_path / "not" / "yet")}, "test")
+    assert [checks._board(config).mark is Mark.FAIL, checks._disk(config).mark] == [False, Mark.OK]
+    assert not (tmp_path / "not").exists()
+
+
+@pytest.mark.parametrize(("uid", "advice"), [(1000, "; run the command with sudo, or as the owner"), (0, "")])
+def test_a_missing_right_is_reported_with_advice(monkeypatch, uid, advice):
+    """Whatever wraps it; root is not told to become root."""
+
+    def denied(*_, **__):
+        raise PermissionError(13, "Permission denied", "/etc/patrol-lpr/config.toml")
+
+    monkeypatch.setattr("os.geteuid", lambda: uid)
+    monkeypatch.setattr("pathlib.Path.read_text", denied)
+    monkeypatch.setattr("pathlib.Path.read_bytes", denied)
+    (finding,) = checks.examine(Path("/etc/patrol-lpr/config.toml"), [])
+    assert finding.detail == f"/etc/patrol-lpr/config.toml: cannot be read: Permission denied{advice}"
+    with pytest.raises(KeyFileError) as caught:
+        VerifyKey.load(Path("/etc/patrol-lpr/unit.pub"))
+    assert explained(caught.value).endswith(f"Permission denied{advice}")
+    with pytest.raises(OSError, match="denied") as raw:
+        denied()
+    assert explained(raw.value) == f"/etc/patrol-lpr/config.toml: Permission denied{advice}"
 
 
 def test_doctor_reports_release_and_last_update(tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cli.terminal import plain, table
+from cli.terminal import plain
 from tests.drawn import PLATE, noisy, scene, write_mp4
 
 if TYPE_CHECKING:
@@ -66,20 +66,6 @@ def test_a_table_in_a_pipe_is_whole(read, photo):
     assert code == 0
     assert f"{'a' * 60}/{'b' * 60}/photo.jpg" in out
     assert PLATE in out
-
-
-@pytest.mark.parametrize("width", [30, 50, 80])
-def test_a_narrow_table_folds_and_never_shortens(width):
-    from rich.console import Console  # noqa: PLC0415 - for this test alone
-
-    console = Console(width=width, record=True, markup=False, file=open(os.devnull, "w"))  # noqa: SIM115, PTH123
-    rows = [("a/long/path/to/some/photograph-0001.jpg", "7ABC123", "0.99", "US-CA", "1 2 3 4")]
-    console.print(table(("picture", "plate", "confidence", "region", "box (px)"), rows, whole="plate"))
-    text = console.export_text()
-    console.file.close()
-    assert "7ABC123" in text
-    assert "…" not in text
-    assert "...." not in text
 
 
 @pytest.mark.slow

@@ -25,12 +25,12 @@ from protocol.seal import SigningKey
 from tests.conftest import ROOT
 
 HOLD = """
-import sys, time
+import sys
 from pathlib import Path
 from agent.runtime.lock import state_folder
 with state_folder(Path(sys.argv[1])):
     print("held", flush=True)
-    time.sleep(600)
+    sys.stdin.read()
 """
 
 
@@ -47,13 +47,15 @@ def unit(tmp_path):
 def other_agent(tmp_path):
     """Another process that holds the state folder."""
     child = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path / "state")], stdout=subprocess.PIPE, text=True, cwd=ROOT,
+        [sys.executable, "-c", HOLD, str(tmp_path / "state")],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert child.stdout.readline() == "held\n"
     yield child
     child.kill()
     child.wait()
+    child.stdin.close()
     child.stdout.close()
 
 

@@ -119,3 +119,10 @@ def test_region_is_fused_and_known_beats_unknown():
     known, unknown = prediction("7ABC123"), PlateText(prediction("7ABC123").chars, 0.9, "?", 0.3)
     assert fuse_predictions([known, unknown]).region == "US-CA"
     assert fuse_predictions([unknown, unknown]).region == "?"
+
+
+def test_fused_region_has_the_mean_probability():
+    """The likeliest region is told however unlikely it is, with its probability."""
+    chars = prediction("7ABC123").chars
+    fused = fuse_predictions([PlateText(chars, 0.9, "US-CA", 0.3), PlateText(chars, 0.9, "US-NV", 0.1)])
+    assert (fused.region, fused.region_confidence) == ("US-CA", pytest.approx(0.15))

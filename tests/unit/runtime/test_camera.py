@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import fields
 
 import pytest
 
@@ -12,6 +13,7 @@ from agent.runtime.camera import CameraComponent
 from agent.runtime.queues import ReadQueue
 from agent.runtime.supervisor import Supervisor
 from agent.track import Tracker, TrackerConfig
+from agent.view import ViewState
 from hw.clock import SimClock
 from hw.ports import CameraAbsentError, CameraEndedError, CameraStalledError
 from tests.builders import make_frame, make_sighting
@@ -181,3 +183,13 @@ def test_privacy_and_frame_rate_apply_to_the_next_frame():
     camera.limit_fps(5)
     camera.run(Rounds(10))
     assert (camera.counts.processed, camera.counts.skipped) == (5, 5)
+
+
+@pytest.mark.parametrize("fault", [field.name for field in fields(ViewState)])
+def test_each_fault_of_the_view_has_a_gauge(monkeypatch, fault):
+    made = component([])
+    assert made.gauges()[f"view.{fault}"] == 0
+    monkeypatch.setattr(CameraComponent, "view", ViewState(**{fault: True}))
+    assert {name for name, value in made.gauges().items() if value and name.startswith("view.")} == {
+        f"view.{fault}"
+    }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.runtime.feed_server import FeedLimits, FeedServer
-from agent.runtime.feed_socket import FeedSocket
+from agent.runtime.local_socket import LocalSocket
 from agent.runtime.supervisor import Supervisor
 from hw.clock import RealClock, SimClock
 
@@ -239,8 +239,8 @@ def test_after_a_crash_the_sockets_left_behind_are_replaced(tmp_path):
 
 def test_socket_of_another_process_is_not_removed(tmp_path):
     path = tmp_path / "feed.sock"
-    first = FeedSocket(path)
-    second = FeedSocket(path)
+    first = LocalSocket(path)
+    second = LocalSocket(path)
     first.close()
     assert path.exists()
     second.close()
@@ -294,7 +294,7 @@ def any_umask():
 @pytest.mark.parametrize("mask", [0o000, 0o022, 0o077])
 def test_owner_and_group_may_connect_and_nobody_else(tmp_path, any_umask, mask):
     any_umask(mask)
-    feed = FeedSocket(tmp_path / "feed.sock")
+    feed = LocalSocket(tmp_path / "feed.sock")
     found = (tmp_path / "feed.sock").stat()
     assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid) == (0o660, os.geteuid(), os.getegid())
     feed.close()

@@ -208,7 +208,7 @@ def test_order_of_the_components(tmp_path):
     service = Service(config, hardware, reader, models)
     outside = ("ignition", "panel", "status", "feed")
     flow = ("commit", "link", "uplink", "drain", "gnss", "policy", "vision-front")
-    assert service.components == (*outside, *flow, "heat", "health", "update", "config-audit")
+    assert service.components == (*outside, *flow, "heat", "health", "update", "command", "config-audit")
     service.stop()
     service.run(drain_s=0)
     assert closed_cleanly(service)
