@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from agent.policy.hashing import KEY_BYTES
 from cli.show import TextTable, print_table
 from protocol.errors import KeyFileError
 from protocol.seal.keys import RECEIPT_KEY, RECEIPT_PUBLIC, SigningKey, StationKey, VerifyKey, fingerprint
@@ -44,6 +47,33 @@ def make_release(folder: Path) -> int:
     key = SigningKey.generate()
     _make(folder, "release.key", "release.pub", key)
     _say(folder / "release.pub", key.public.raw, "copy it to /etc/patrol-lpr of every unit; keep the .key offline")
+    return 0
+
+
+def make_policy(folder: Path) -> int:
+    """Write policy.key, which signs policies and is stored on no unit, and policy.pub, for every unit."""
+    key = SigningKey.generate()
+    _make(folder, "policy.key", "policy.pub", key)
+    _say(folder / "policy.pub", key.public.raw, "copy it to /etc/patrol-lpr of every unit; keep the .key offline")
+    return 0
+
+
+def make_hash(folder: Path) -> int:
+    """Write plate-hash.key, for all units of an agency and for whoever compares their hashes."""
+    path = folder / "plate-hash.key"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as file:
+            file.write(secrets.token_hex(KEY_BYTES) + "\n")
+    except FileExistsError:
+        raise KeyFileError(f"{path}: already exists; keys are never overwritten, use another folder") from None
+    except OSError as error:
+        raise KeyFileError(f"{folder}: keys cannot be written here: {error.strerror}") from error
+    Console().print(
+        f"{path}: copy it to the units and name it in [policy] hash_key; a new key makes old hashes useless",
+        highlight=False,
+        soft_wrap=True,
+    )
     return 0
 
 

@@ -318,6 +318,22 @@ def keys_release(folder: FolderArgument) -> None:
     raise typer.Exit(keys.make_release(folder))
 
 
+@keys_app.command("policy")
+def keys_policy(folder: FolderArgument) -> None:
+    """Create the key pair that signs policies: keep policy.key offline, copy policy.pub to every unit."""
+    from cli import keys  # noqa: PLC0415 - keeps --help fast
+
+    raise typer.Exit(keys.make_policy(folder))
+
+
+@keys_app.command("hash")
+def keys_hash(folder: FolderArgument) -> None:
+    """Create the agency's key for keyed hashes of plates, which some policies keep instead of the text."""
+    from cli import keys  # noqa: PLC0415 - keeps --help fast
+
+    raise typer.Exit(keys.make_hash(folder))
+
+
 @keys_app.command("show")
 def keys_show(paths: Annotated[list[Path], typer.Argument(help="Public keys.")]) -> None:
     """Print fingerprints of public keys, to be compared by two people."""
@@ -395,6 +411,10 @@ def main() -> None:
         from cli import update  # noqa: PLC0415 - as above
 
         app.add_typer(update.app, name="update")
+    if "policy" in sys.argv[1:2] or "--help" in sys.argv[1:2]:
+        from cli import policy  # noqa: PLC0415 - as above
+
+        app.add_typer(policy.app, name="policy")
     if "console" in sys.argv[1:2] or "--help" in sys.argv[1:2]:
         _add_console()
     try:
