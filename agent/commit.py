@@ -13,7 +13,10 @@ from agent.buffer import Applied, NewRecord, PurgeNote
 from agent.errors import OutboxFullError, OutboxHeldError
 from agent.geotag.units import time_quality, to_us
 from agent.policy.clock import ExpiryClock
+from agent.policy.position import where_of
+from agent.policy.records import NON_HIT
 from protocol.wire.enums import PictureKind
+from protocol.wire.parts import Retention
 from protocol.wire.records.read import Read as ReadBody
 
 if TYPE_CHECKING:
@@ -196,7 +199,8 @@ class ReadCommitter:
         if anchor is not None:
             self._time_anchors.append(anchor)
         for late in self._late:
-            self._others.append((late, late.complete(*self._geotagger.tag(late.t_mono_ns))))
+            when, where = self._geotagger.tag(late.t_mono_ns)
+            self._others.append((late, self._limited(late.complete(when, where), when, where)))
         self._late.clear()
         applied, self.stuck = self._apply()
         committed: list[Read] = []
@@ -217,6 +221,11 @@ class ReadCommitter:
                 for seq, read in zip(of_reads, group, strict=True)
                 if read.expires_utc_us is None and read.period_s is not None
             ]
+            self._undated += [
+                (seq, to_us(late.t_mono_ns), record.period_s)
+                for seq, (late, record) in zip(numbers, others, strict=False)
+                if record.expires_utc_us is None and record.period_s is not None
+            ]
             committed += group
             self._time_anchors.clear()
             del self._others[: len(others)]
@@ -233,6 +242,19 @@ class ReadCommitter:
         return CommitResult(
             tuple(committed), tuple(seqs), applied.freed, applied.quarantined, lost, stuck=self.stuck
         )
+
+    def _limited(self, record: NewRecord, when: TimeTag, where: Geotag) -> NewRecord:
+        """Give a record of a hit, or of what was decided about one, its expiry by the policy of its place."""
+        retention = getattr(record.body, "retention", None)
+        if self._policies is None or record.expires_utc_us is not None or not isinstance(retention, Retention):
+            return record
+        name = retention.policy_class
+        t_utc_us = None if when.utc_ns is None else to_us(when.utc_ns)
+        decision = self._policies().at(where_of(where)).keep(name, hit=name != NON_HIT, t_utc_us=t_utc_us)
+        # A policy that keeps nothing: deleted at the next check, with a purge record that says so.
+        period_s = decision.period_s or 0
+        expires = None if t_utc_us is None else t_utc_us + period_s * _US_PER_S
+        return replace(record, expires_utc_us=expires, period_s=period_s)
 
     def _append(self, records: list[Read | NewRecord]) -> list[int]:
         """Append records and all audit entries; raises what ``Outbox.append`` raises."""

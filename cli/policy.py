@@ -94,7 +94,7 @@ def inspect(
     until = "until it is replaced" if header.expires_s is None else f"until {_utc(header.expires_s)}"
     _say(f"policy {pack.name} of {header.owner}, signed {_utc(header.as_of_s)}, {until}")
     _say(f"for units {', '.join(header.units)} of agencies {', '.join(pack.agencies)}")
-    shown = TextTable("figure", "value", "source", "compared with the text")
+    shown = TextTable("figure", "value", "source", "seen in its text")
     for row in _figures(pack):
         shown.add_row(*row)
     print_table(shown)
@@ -193,7 +193,7 @@ def _prefixes(name: str) -> list[str]:
 def _warn_unverified(pack: PolicyPack) -> None:
     unverified = [source.figure for source in pack.sources if not source.verified]
     if unverified:
-        _say(f"not compared with the text in force: {', '.join(unverified)}; do that before you use it")
+        _say(f"from summaries of the law or policy: {', '.join(unverified)}; compare them with its text before use")
 
 
 def _say(text: str) -> None:

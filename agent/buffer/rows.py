@@ -49,6 +49,8 @@ class NewRecord:
     record_id: bytes | None = None
     pictures: tuple[Picture, ...] = ()
     expires_utc_us: int | None = None
+    period_s: int | None = None
+    """Seconds from its making until it expires, if its time is not known yet."""
 
 
 class PicturePriority(IntEnum):

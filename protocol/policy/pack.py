@@ -247,7 +247,7 @@ class Source(_Table):
     figure: Name
     """Its key, such as ``retain.nonhit``."""
     verified: Annotated[bool, Field(strict=True)]
-    """True if someone compared it with the text in force."""
+    """True if it was seen in the cited text itself, False if in a summary; either way to be compared before use."""
     text: Line
     url: Line = ""
 
@@ -293,11 +293,6 @@ class PolicyPack(_Table):
     def shapes(self) -> tuple[Polygon, ...]:
         """The polygons of ``areas``."""
         return tuple(make_polygon(area) for area in self.areas)
-
-    @property
-    def verified(self) -> bool:
-        """True if it names sources, and every figure of theirs was compared with the text in force."""
-        return bool(self.sources) and all(source.verified for source in self.sources)
 
     def is_for(self, agency: str) -> bool:
         """True if an agency's units may use it."""
