@@ -316,7 +316,7 @@ def keys_release(folder: FolderArgument) -> None:
     """Create the key pair that signs updates: keep release.key offline, copy release.pub to every unit."""
     from cli import keys  # noqa: PLC0415 - keeps --help fast
 
-    raise typer.Exit(keys.make_release(folder))
+    raise typer.Exit(keys.make_signer(folder, "release"))
 
 
 @keys_app.command("agency")
@@ -324,7 +324,23 @@ def keys_agency(folder: FolderArgument) -> None:
     """Create the key pair that signs rosters: keep agency.key offline, copy agency.pub to every unit."""
     from cli import keys  # noqa: PLC0415 - keeps --help fast
 
-    raise typer.Exit(keys.make_agency(folder))
+    raise typer.Exit(keys.make_signer(folder, "agency"))
+
+
+@keys_app.command("policy")
+def keys_policy(folder: FolderArgument) -> None:
+    """Create the key pair that signs policies: keep policy.key offline, copy policy.pub to every unit."""
+    from cli import keys  # noqa: PLC0415 - keeps --help fast
+
+    raise typer.Exit(keys.make_signer(folder, "policy"))
+
+
+@keys_app.command("hash")
+def keys_hash(folder: FolderArgument) -> None:
+    """Create the agency's key for keyed hashes of plates, which some policies keep instead of the text."""
+    from cli import keys  # noqa: PLC0415 - keeps --help fast
+
+    raise typer.Exit(keys.make_hash(folder))
 
 
 @keys_app.command("show")
@@ -396,7 +412,7 @@ def main() -> None:
         from cli import station as station_cli  # noqa: PLC0415 - keeps importing this module cheap
 
         app.add_typer(station_cli.app, name="station")
-    for name in ("provision", "update", "roster", "shift", "hotlist"):
+    for name in ("provision", "update", "roster", "shift", "hotlist", "policy"):
         if sys.argv[1:2] in ([name], ["--help"]):
             # Only whoever uses it needs what it imports.
             app.add_typer(importlib.import_module(f"cli.{name}").app, name=name)

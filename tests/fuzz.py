@@ -258,7 +258,6 @@ class _Played:
             peer.send(data)
         peer.end()
 
-
     def _next(self, stage: int) -> Peer:
         """Take the next connection whose client has not hung up since; raises TimeoutError when nobody comes."""
         while True:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from agent.buffer import OutboxReader
+from agent.runtime.audit import ConfigWatch, QueuedAuditor
 from agent.runtime.camera import CameraComponent
 from agent.runtime.command import CommandSocket, build_command_server
 from agent.runtime.commands import Commands
@@ -23,6 +24,7 @@ from agent.runtime.lifecycle import Lifecycle
 from agent.runtime.lists import ListComponent, build_lists, inbox, kind_names
 from agent.runtime.panel_controller import PanelController
 from agent.runtime.picture_verbs import LatestPictures, PictureVerbs
+from agent.runtime.policy import PolicyComponent, RecordingGate
 from agent.runtime.power import Heat, Ignition
 from agent.runtime.progress import Progress
 from agent.runtime.queues import ReadQueue, UplinkQueue
@@ -55,7 +57,7 @@ if TYPE_CHECKING:
     from agent.runtime.stages import ReadPath
     from agent.runtime.supervisor import Supervisor
     from agent.sync.transfer import Transfers
-    from hw.ports import Camera
+    from hw.ports import Camera, Clock
 
 _MEBI = 2**20
 _NS_PER_US = 1_000
@@ -77,6 +79,7 @@ class Assembly:
     update_watch: UpdateWatch
     health: Health
     progress: Progress
+    auditor: QueuedAuditor
     commands: Commands
     lists: ListComponent
     shifts: Shifts
@@ -101,6 +104,10 @@ class _Shared:
     def boot_id(self) -> bytes:
         return self.hw.clock.boot_id
 
+    @property
+    def config_sha256(self) -> bytes:
+        return hashlib.sha256(self.config.model_dump_json().encode()).digest()
+
 
 def assemble(
     config: AgentConfig,
@@ -118,10 +125,12 @@ def assemble(
     """
     shared = _Shared(config, hardware, supervisor, models)
     uplink_queue, clock = shared.uplink_queue, hardware.clock
+    auditor = QueuedAuditor(shared.reads, clock)
     read_path = build_read_path(config, boot_id=shared.boot_id, models=models)
     fetcher = build_fetcher(config, boot_id=shared.boot_id)
-    cameras = tuple(_camera(shared, camera, reader) for camera in hardware.cameras)
     commit = CommitComponent(read_path, shared.reads, supervisor, clock)
+    gate = RecordingGate(read_path.policies, lambda: commit.last_fix, commit.utc_ns)
+    cameras = tuple(_camera(shared, camera, reader, gate) for camera in hardware.cameras)
     lists = _lists(shared, commit)
     ignition = Ignition(hardware.panel, config.power)
     shifts = build_shifts(config, commit, shared.reads, ignition, clock)
@@ -135,7 +144,17 @@ def assemble(
     )
     uplink = _uplink(shared, read_path, transfers)
     panel = PanelController(
-        hardware.panel, cameras, commit, uplink, min_free_bytes=config.outbox.min_free_mib * _MEBI
+        hardware.panel, cameras, commit, uplink, min_free_bytes=config.outbox.min_free_mib * _MEBI, gate=gate
+    )
+    policy = PolicyComponent(
+        read_path.policies,
+        gate,
+        read_path.read_policy,
+        auditor,
+        supervisor,
+        is_private=lambda: panel.private,
+        now_s=partial(_now_s, commit, clock),
+        state_dir=config.state_dir,
     )
     status = StatusReporter(
         *(uplink_queue, ignition, panel),
@@ -144,7 +163,7 @@ def assemble(
         models=models,
         undelivered=lambda: uplink.undelivered,
     )
-    agent = AgentState(status, panel, cameras, commit, uplink, shared.unit, shared.boot_id, models, shifts)
+    agent = AgentState(status, panel, cameras, commit, uplink, shared.unit, shared.boot_id, models, shifts, gate)
     feed = Feed(build_feed_server(config.feed, clock), agent, supervisor, clock)
     commands, pictures = Commands(shifts), LatestPictures()
     commands.add(PictureVerbs(pictures, cameras, clock).verbs())
@@ -157,7 +176,7 @@ def assemble(
     updates = UpdateReporter(config.update, config.state_dir, fetcher)
     update_watch = _update_watch(shared, updates, cameras, uplink)
     health = Health(
-        (*cameras, commit, uplink, panel, gnss, update_watch, feed, transfers, command, lists, shifts),
+        (*cameras, commit, uplink, panel, gnss, update_watch, feed, transfers, policy, command, lists, shifts),
         WriteBudget(config.outbox.write_budget_mib_h * _MEBI),
     )
     reporter = _health_reporter(shared, health, commit, uplink, notifier)
@@ -172,9 +191,10 @@ def assemble(
     # Stopped in the reverse order, which is the flow of data: cameras and receiver first, then waiting records may be
     # sent, and the outbox is closed when nothing writes to it any more.
     order = (
-        *(ignition, panel, status, feed, commit, link, uplink, drain, gnss),
+        *(ignition, panel, status, feed, commit, link, uplink, drain, gnss, policy),
         *cameras,
         *(heat, reporter, update_watch, shifts, command, lists),
+        ConfigWatch(config.state_dir, shared.config_sha256, auditor),
     )
     return Assembly(
         lifecycle=Lifecycle(order),
@@ -189,6 +209,7 @@ def assemble(
         update_watch=update_watch,
         health=health,
         progress=progress,
+        auditor=auditor,
         commands=commands,
         lists=lists,
         shifts=shifts,
@@ -205,7 +226,14 @@ def _lists(shared: _Shared, commit: CommitComponent) -> ListComponent:
     return ListComponent(unit, tuple(inbox(config, kind) for kind in kind_names()), shared.supervisor)
 
 
-def _camera(shared: _Shared, camera: Camera, reader: Callable[[], PlateRecognizer]) -> CameraComponent:
+def _now_s(commit: CommitComponent, clock: Clock) -> float | None:
+    utc_ns = commit.utc_ns(clock.mono_ns())
+    return None if utc_ns is None else utc_ns / 1e9
+
+
+def _camera(
+    shared: _Shared, camera: Camera, reader: Callable[[], PlateRecognizer], gate: RecordingGate
+) -> CameraComponent:
     def pipeline() -> CameraPipeline:
         return build_pipeline(shared.config, reader(), camera)
 
@@ -218,6 +246,7 @@ def _camera(shared: _Shared, camera: Camera, reader: Callable[[], PlateRecognize
         shared.supervisor,
         clock=shared.hw.clock,
         max_fps=shared.config.recognise.max_fps,
+        may_not_record=gate.pause,
     )
 
 
@@ -267,7 +296,7 @@ def _update_watch(
         shared.uplink_queue,
         unit=shared.unit,
         boot_id=shared.boot_id,
-        config_sha256=hashlib.sha256(shared.config.model_dump_json().encode()).digest(),
+        config_sha256=shared.config_sha256,
         every_s=shared.config.sync.health_s,
     )
 

@@ -94,6 +94,8 @@ class CommitComponent(Component):
                 self._dispatch(message)
             for record in self._reads.take_records():
                 self._committer.add_record(record)
+            for draft in self._reads.take_audit():
+                self._committer.add_audit(draft)
             now_ns = self._clock.mono_ns()
             if now_ns >= ntp_due_ns:
                 ntp_due_ns = now_ns + round(_NTP_EVERY_S * _NS_PER_S)

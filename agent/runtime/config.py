@@ -39,8 +39,8 @@ FORMAT = 1
 DEFAULT_PATH = CONFIG_FILE
 RELEASE_PATH = HOME / "current/config.toml"
 """Configuration of the running release, merged over the unit's own."""
-_OWN = ("unit", "state_dir", "seal")
-"""Keys that an update cannot change: the unit's identity, and who can read what it stores."""
+_OWN = ("unit", "state_dir", "seal", "policy")
+"""Keys that an update cannot change: the unit's identity, who can read what it stores, and who says what it keeps."""
 _MEBI = 2**20
 _KIBI = 2**10
 _RECOGNISER = RecogniserConfig()
@@ -334,6 +334,22 @@ class HotlistTable(_Table):
     )  # fmt: skip
 
 
+class PolicyTable(_Table):
+    """What is kept, for how long and where: docs/privacy.md."""
+
+    mode: Literal["on", "off"] = Field(
+        default="on",
+        description="on: the signed policies hold, or the strict default; off: all is kept until its receipt (tests)",
+    )
+    key: Path = Field(
+        default=CONFIG_DIR / "policy.pub", description="Public keys, one of which must have signed a policy"
+    )
+    hash_key: Path | None = Field(
+        default=None,
+        description="Key of the agency for keyed hashes of plates; if omitted, such reads are not kept",
+    )
+
+
 class PowerTable(_Table):
     """Behaviour after the ignition goes off, and at high temperature."""
 
@@ -497,6 +513,7 @@ class AgentConfig(_Table):
     sync: SyncTable = SyncTable()
     seal: SealTable = SealTable()
     hotlist: HotlistTable = HotlistTable()
+    policy: PolicyTable = PolicyTable()
     power: PowerTable = PowerTable()
     update: UpdateTable = UpdateTable()
     feed: FeedTable = FeedTable()

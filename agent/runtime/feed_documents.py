@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from agent.buffer import OutboxStats
+    from agent.policy.policy import Policy
+    from agent.policy.records import Pause
     from agent.records import Fix, Read
     from agent.runtime.camera import CameraComponent
     from agent.shift.shifts import ShiftState
@@ -76,6 +78,16 @@ def fix_document(fix: Fix | None, t_mono_ns: int) -> Document | None:
         "satellites": fix.satellites,
         "quality": fix.quality.value,
     }
+
+
+def pause_document(pause: Pause | None) -> Document | None:
+    """Why nothing is recorded; None if it is."""
+    return None if pause is None else {"reason": pause.reason.value, "name": pause.name}
+
+
+def policy_document(policy: Policy | None) -> Document | None:
+    """The policy that holds here; None if policies are off."""
+    return None if policy is None else {"id": policy.id, "version": policy.version}
 
 
 def outbox_document(stats: OutboxStats) -> Document:

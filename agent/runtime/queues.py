@@ -14,6 +14,7 @@ from agent.buffer import Receipted
 from hw.ports import Received
 
 if TYPE_CHECKING:
+    from agent.audit import AuditDraft
     from agent.buffer import Command
     from agent.commit import LateRecord
     from agent.records import Track
@@ -44,6 +45,7 @@ class ReadQueue:
         self._unfinished = 0
         self._waits = 0
         self._records: deque[LateRecord] = deque()
+        self._drafts: deque[AuditDraft] = deque()
 
     def put(self, message: NmeaLine | Track, worker: WorkerContext) -> None:
         """Put a message; waits while the queue is full, with heartbeats.  Any thread."""
@@ -85,6 +87,17 @@ class ReadQueue:
         with self._changed:
             return [self._records.popleft() for _ in range(len(self._records))]
 
+    def add_audit(self, draft: AuditDraft) -> None:
+        """Put an entry of the audit log; any thread, never waits.
+
+        Entries are few and short, so their number is not bounded; a full queue must not stop the main thread.
+        """
+        self._drafts.append(draft)
+
+    def take_audit(self) -> list[AuditDraft]:
+        """Return the entries that wait; the commit thread."""
+        return [self._drafts.popleft() for _ in range(len(self._drafts))]
+
     def take(self) -> list[NmeaLine | Track | Command]:
         """Wait briefly for a message; return all messages, up to a limit."""
         with self._changed:
@@ -103,12 +116,12 @@ class ReadQueue:
     @property
     def empty(self) -> bool:
         """True when nothing waits."""
-        return not self._items and not self._records
+        return not self._items and not self._records and not self._drafts
 
     @property
     def all_done(self) -> bool:
         """True when nothing waits and all that was taken is dealt with; any thread."""
-        return self._unfinished == 0 and not self._records
+        return self._unfinished == 0 and not self._records and not self._drafts
 
     @property
     def waits(self) -> int:
