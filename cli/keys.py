@@ -21,11 +21,11 @@ def make_station(folder: Path, name: str) -> int:
     Likewise receipt.key and receipt.pub, unless they exist: the station signs its answers with them.
     """
     key = StationKey.generate()
-    _make(folder, f"{name}.key", f"{name}.pub", key)
+    make_pair(folder, f"{name}.key", f"{name}.pub", key)
     _say(folder / f"{name}.pub", key.raw, "copy it to every unit; the .key stays here")
     if not (folder / RECEIPT_KEY).exists():
         answers = SigningKey.generate()
-        _make(folder, RECEIPT_KEY, RECEIPT_PUBLIC, answers)
+        make_pair(folder, RECEIPT_KEY, RECEIPT_PUBLIC, answers)
         _say(folder / RECEIPT_PUBLIC, answers.public.raw, "copy it to every unit as well; receipt.key stays here")
     return 0
 
@@ -34,7 +34,7 @@ def make_unit(folder: Path, unit: str) -> int:
     """Write unit.key, for the unit only, and unit-ID.pub, for the station."""
     check_unit(unit)
     key = SigningKey.generate()
-    _make(folder, "unit.key", f"unit-{unit}.pub", key)
+    make_pair(folder, "unit.key", f"unit-{unit}.pub", key)
     _say(folder / f"unit-{unit}.pub", key.public.raw, "copy it to the station's keys; unit.key stays here")
     return 0
 
@@ -42,7 +42,7 @@ def make_unit(folder: Path, unit: str) -> int:
 def make_release(folder: Path) -> int:
     """Write release.key, which signs updates and is stored on no unit, and release.pub, for every unit."""
     key = SigningKey.generate()
-    _make(folder, "release.key", "release.pub", key)
+    make_pair(folder, "release.key", "release.pub", key)
     _say(folder / "release.pub", key.public.raw, "copy it to /etc/patrol-lpr of every unit; keep the .key offline")
     return 0
 
@@ -50,7 +50,7 @@ def make_release(folder: Path) -> int:
 def make_agency(folder: Path) -> int:
     """Write agency.key, which signs rosters and is stored on no unit, and agency.pub, for every unit."""
     key = SigningKey.generate()
-    _make(folder, "agency.key", "agency.pub", key)
+    make_pair(folder, "agency.key", "agency.pub", key)
     _say(folder / "agency.pub", key.public.raw, "copy it to /etc/patrol-lpr of every unit; keep the .key offline")
     return 0
 
@@ -69,7 +69,8 @@ def show(paths: list[Path]) -> int:
     return 0
 
 
-def _make(folder: Path, private: str, public: str, key: SigningKey | StationKey) -> None:
+def make_pair(folder: Path, private: str, public: str, key: SigningKey | StationKey) -> None:
+    """Write both halves of a key; raises KeyFileError, also if one of the files exists."""
     if (folder / public).exists():
         raise KeyFileError(f"{folder / public}: already exists; keys are never overwritten, use another folder")
     try:

@@ -385,7 +385,7 @@ def _add_console() -> None:
             raise
         if sys.argv[1] == "console":
             advice = "in the checkout, pip install -e '.[console]'"
-            _fail(f"the console needs Starlette, uvicorn and Jinja: {advice}", EXIT_FAILED)
+            _fail(PatrolError(f"the console needs Starlette, uvicorn and Jinja: {advice}"), EXIT_FAILED)
         return
     app.command("console")(console_cli.console)
 
@@ -396,7 +396,7 @@ def main() -> None:
         from cli import station as station_cli  # noqa: PLC0415 - keeps importing this module cheap
 
         app.add_typer(station_cli.app, name="station")
-    for name in ("provision", "update", "roster", "shift"):
+    for name in ("provision", "update", "roster", "shift", "hotlist"):
         if sys.argv[1:2] in ([name], ["--help"]):
             # Only whoever uses it needs what it imports.
             app.add_typer(importlib.import_module(f"cli.{name}").app, name=name)

@@ -20,6 +20,7 @@ from agent.runtime.gnss import GnssComponent
 from agent.runtime.health import Health
 from agent.runtime.health_reporter import HealthReporter
 from agent.runtime.lifecycle import Lifecycle
+from agent.runtime.lists import ListComponent, build_lists, inbox, kind_names
 from agent.runtime.panel_controller import PanelController
 from agent.runtime.picture_verbs import LatestPictures, PictureVerbs
 from agent.runtime.power import Heat, Ignition
@@ -33,6 +34,7 @@ from agent.runtime.stages import (
     build_read_path,
     build_transfers,
     build_uplink,
+    load_unit_key,
 )
 from agent.runtime.status import StatusReporter
 from agent.runtime.update_watch import UpdateWatch
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
     from hw.ports import Camera
 
 _MEBI = 2**20
+_NS_PER_US = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,7 @@ class Assembly:
     health: Health
     progress: Progress
     commands: Commands
+    lists: ListComponent
     shifts: Shifts
 
 
@@ -118,10 +122,17 @@ def assemble(
     fetcher = build_fetcher(config, boot_id=shared.boot_id)
     cameras = tuple(_camera(shared, camera, reader) for camera in hardware.cameras)
     commit = CommitComponent(read_path, shared.reads, supervisor, clock)
+    lists = _lists(shared, commit)
     ignition = Ignition(hardware.panel, config.power)
     shifts = build_shifts(config, commit, shared.reads, ignition, clock)
     roster = shifts.roster_kind()
-    transfers = build_transfers(config, fetcher, boot_id=shared.boot_id, kinds=() if roster is None else (roster,))
+    transfers = build_transfers(
+        config,
+        fetcher,
+        boot_id=shared.boot_id,
+        kinds=() if roster is None else (roster,),
+        on_list=lists.on_fetched,
+    )
     uplink = _uplink(shared, read_path, transfers)
     panel = PanelController(
         hardware.panel, cameras, commit, uplink, min_free_bytes=config.outbox.min_free_mib * _MEBI
@@ -146,7 +157,7 @@ def assemble(
     updates = UpdateReporter(config.update, config.state_dir, fetcher)
     update_watch = _update_watch(shared, updates, cameras, uplink)
     health = Health(
-        (*cameras, commit, uplink, panel, gnss, update_watch, feed, transfers, command, shifts),
+        (*cameras, commit, uplink, panel, gnss, update_watch, feed, transfers, command, lists, shifts),
         WriteBudget(config.outbox.write_budget_mib_h * _MEBI),
     )
     reporter = _health_reporter(shared, health, commit, uplink, notifier)
@@ -163,7 +174,7 @@ def assemble(
     order = (
         *(ignition, panel, status, feed, commit, link, uplink, drain, gnss),
         *cameras,
-        *(heat, reporter, update_watch, shifts, command),
+        *(heat, reporter, update_watch, shifts, command, lists),
     )
     return Assembly(
         lifecycle=Lifecycle(order),
@@ -179,8 +190,19 @@ def assemble(
         health=health,
         progress=progress,
         commands=commands,
+        lists=lists,
         shifts=shifts,
     )
+
+
+def _lists(shared: _Shared, commit: CommitComponent) -> ListComponent:
+    def utc_us() -> int | None:
+        utc_ns = commit.utc_ns(shared.hw.clock.mono_ns())
+        return None if utc_ns is None else utc_ns // _NS_PER_US
+
+    config = shared.config
+    unit = build_lists(config, lambda: load_unit_key(config), utc_us)
+    return ListComponent(unit, tuple(inbox(config, kind) for kind in kind_names()), shared.supervisor)
 
 
 def _camera(shared: _Shared, camera: Camera, reader: Callable[[], PlateRecognizer]) -> CameraComponent:

@@ -313,6 +313,27 @@ class SealTable(_Table):
     )
 
 
+class HotlistTable(_Table):
+    """Hot lists; entries are never written to the log."""
+
+    key: Path | None = Field(
+        default=None,
+        description="hotlist.pub of the list authorities whose lists are accepted; if omitted, there are no lists",
+    )
+    open: Literal["start", "pin"] = Field(
+        default="start",
+        description="start: lists are opened when the agent starts; pin: when an officer signs on with a PIN",
+    )
+    fetch: Literal["always", "free", "never"] = Field(
+        default="always",
+        description="Fetch lists that the station offers: over any link, over unmetered ones only, or never",
+    )
+    max_alarms_per_1000: float | None = Field(
+        default=None, ge=0, le=1000,
+        description="Refuse lists with more expected false alarms per 1,000 cars; if omitted, none is refused for that",
+    )  # fmt: skip
+
+
 class PowerTable(_Table):
     """Behaviour after the ignition goes off, and at high temperature."""
 
@@ -475,6 +496,7 @@ class AgentConfig(_Table):
     outbox: OutboxTable = OutboxTable()
     sync: SyncTable = SyncTable()
     seal: SealTable = SealTable()
+    hotlist: HotlistTable = HotlistTable()
     power: PowerTable = PowerTable()
     update: UpdateTable = UpdateTable()
     feed: FeedTable = FeedTable()

@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
+from agent.buffer import Receipted
 from hw.ports import Received
 
 if TYPE_CHECKING:
@@ -27,16 +28,19 @@ _UPLINK_MAX = 64
 class ReadQueue:
     """The commit thread's queue: bounded, so a slow disk slows the camera's thread and never loses a track.
 
-    Commands of the uplink never wait: their number is bounded by the uplink, which takes no answers of the station
-    while ``takes_commands`` is false.
+    Commands of the uplink never wait: they are bounded by the uplink, which takes no answers of the station while
+    ``takes_commands`` is false.
     """
 
-    def __init__(self, limit: int = 256, *, max_commands: int = 1024) -> None:
+    def __init__(self, limit: int = 256, *, max_named: int = 16_384) -> None:
+        """``max_named`` records and pictures in waiting commands: a receipt names up to 256 of them."""
         self._limit = limit
-        self._max_commands = max_commands
+        self._max_named = max_named
         self._changed = threading.Condition()
-        self._items: deque[tuple[bool, NmeaLine | Track | Command]] = deque()
+        self._items: deque[tuple[int, NmeaLine | Track | Command]] = deque()
+        """With the number of records that a command names; 0 for what is no command."""
         self._commands = 0
+        self._named = 0
         self._unfinished = 0
         self._waits = 0
         self._records: deque[LateRecord] = deque()
@@ -48,24 +52,25 @@ class ReadQueue:
                 self._waits += 1
                 while not self._changed.wait_for(self._has_room, _ROUND_S):
                     worker.beat()
-            self._append(message, is_command=False)
+            self._append(message, 0)
 
     def add_command(self, command: Command) -> None:
         """Put a receipt or nack without waiting; the uplink's thread."""
         with self._changed:
-            self._append(command, is_command=True)
+            self._append(command, len(command.records) if isinstance(command, Receipted) else 1)
 
     @property
     def takes_commands(self) -> bool:
         """False while so many commands wait that the uplink is to take no more answers."""
-        return self._commands < self._max_commands
+        return self._named < self._max_named
 
     def _has_room(self) -> bool:
         return len(self._items) - self._commands < self._limit
 
-    def _append(self, message: NmeaLine | Track | Command, *, is_command: bool) -> None:
-        self._items.append((is_command, message))
-        self._commands += is_command
+    def _append(self, message: NmeaLine | Track | Command, named: int) -> None:
+        self._items.append((named, message))
+        self._commands += named > 0
+        self._named += named
         self._unfinished += 1
         self._changed.notify_all()
 
@@ -85,7 +90,8 @@ class ReadQueue:
         with self._changed:
             self._changed.wait_for(lambda: self._items or self._records, _ROUND_S)
             taken = [self._items.popleft() for _ in range(min(len(self._items), _DRAIN_MAX))]
-            self._commands -= sum(is_command for is_command, _ in taken)
+            self._commands -= sum(named > 0 for named, _ in taken)
+            self._named -= sum(named for named, _ in taken)
             self._changed.notify_all()
         return [message for _, message in taken]
 

@@ -26,6 +26,7 @@ from agent.pipeline import CameraPipeline
 from agent.read_id import ReadIdMint
 from agent.recognise import Recogniser, load_active
 from agent.recognise.models_folder import default_models_folder
+from agent.runtime.lists import list_kinds
 from agent.sync.encoder import RecordEncoder
 from agent.sync.transfer import FileTransfer, Transfers
 from agent.sync.uplink import Uplink
@@ -153,13 +154,18 @@ def build_sealer(config: AgentConfig) -> Sealer | None:
     table = config.seal
     if table.mode == "off":
         return None
-    own = table.unit_key or Path(os.environ.get("CREDENTIALS_DIRECTORY", CONFIG_DIR)) / "unit.key"
     try:
-        return Sealer(config.unit, SigningKey.load(own), StationKey.load_public(table.station_key))
+        return Sealer(config.unit, load_unit_key(config), StationKey.load_public(table.station_key))
     except KeyFileError as error:
         raise KeyFileError(
             f'{error}; make keys with `patrol-lpr keys`, name them in [seal], or set mode = "off" for a test'
         ) from error
+
+
+def load_unit_key(config: AgentConfig) -> SigningKey:
+    """Load the private key of this unit; raises KeyFileError."""
+    own = config.seal.unit_key
+    return SigningKey.load(own or Path(os.environ.get("CREDENTIALS_DIRECTORY", CONFIG_DIR)) / "unit.key")
 
 
 def build_fetcher(config: AgentConfig, *, boot_id: bytes) -> FileTransfer | None:
@@ -172,19 +178,25 @@ def build_fetcher(config: AgentConfig, *, boot_id: bytes) -> FileTransfer | None
 
 
 def build_transfers(
-    config: AgentConfig, updates: FileTransfer | None, *, boot_id: bytes, kinds: tuple[FileKind, ...] = ()
+    config: AgentConfig,
+    updates: FileTransfer | None,
+    *,
+    boot_id: bytes,
+    kinds: tuple[FileKind, ...] = (),
+    on_list: Callable[[Path], None] = lambda _: None,
 ) -> Transfers:
     """Create the transfers of all kinds of files; ``updates`` is the one of updates, if there is one.
 
-    ``kinds`` are those whose files belong to a component.
+    ``kinds`` are those whose files belong to a component; ``on_list`` is called with the path of each hot list that
+    was fetched.
     """
-    others = (_file_transfer(config, kind, boot_id) for kind in (*kinds, *file_kinds(config)))
+    others = (_file_transfer(config, kind, boot_id) for kind in (*kinds, *file_kinds(config, on_list)))
     return Transfers(config.unit, (*others, *(() if updates is None else (updates,))))
 
 
-def file_kinds(config: AgentConfig) -> tuple[FileKind, ...]:  # noqa: ARG001 - the kinds will need it
+def file_kinds(config: AgentConfig, on_list: Callable[[Path], None]) -> tuple[FileKind, ...]:
     """Return the kinds of files besides updates that this unit accepts, in the order of their requests."""
-    return ()
+    return list_kinds(config, on_list)
 
 
 def _file_transfer(config: AgentConfig, kind: FileKind, boot_id: bytes) -> FileTransfer:
