@@ -368,19 +368,6 @@ def bundle_bench(
     raise typer.Exit(bundle.bench(models, runtime=runtime.value, threads=threads, as_json=as_json))
 
 
-def _add_console() -> None:
-    try:
-        from cli import console as console_cli  # noqa: PLC0415 - as above
-    except ModuleNotFoundError as error:
-        if error.name not in {"starlette", "uvicorn", "jinja2"}:
-            raise
-        if sys.argv[1] == "console":
-            advice = "in the checkout, pip install -e '.[console]'"
-            _fail(f"the console needs Starlette, uvicorn and Jinja: {advice}", EXIT_FAILED)
-        return
-    app.command("console")(console_cli.console)
-
-
 def main() -> None:
     """Entry point: our own and the user's errors become one line and an exit code, anything else a traceback."""
     if not sys.argv[1:] or sys.argv[1] in {"station", "--help"}:
@@ -396,7 +383,9 @@ def main() -> None:
 
         app.add_typer(update.app, name="update")
     if "console" in sys.argv[1:2] or "--help" in sys.argv[1:2]:
-        _add_console()
+        from cli import console as console_cli  # noqa: PLC0415 - as above
+
+        app.command("console")(console_cli.console)
     try:
         app()
     except ConfigError as error:
