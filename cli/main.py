@@ -393,19 +393,6 @@ def bundle_bench(
     raise typer.Exit(bundle.bench(models, runtime=runtime.value, threads=threads, as_json=as_json))
 
 
-def _add_console() -> None:
-    try:
-        from cli import console as console_cli  # noqa: PLC0415 - as above
-    except ModuleNotFoundError as error:
-        if error.name not in {"starlette", "uvicorn", "jinja2"}:
-            raise
-        if sys.argv[1] == "console":
-            advice = "in the checkout, pip install -e '.[console]'"
-            _fail(PatrolError(f"the console needs Starlette, uvicorn and Jinja: {advice}"), EXIT_FAILED)
-        return
-    app.command("console")(console_cli.console)
-
-
 def main() -> None:
     """Entry point: our own and the user's errors become one line and an exit code, anything else a traceback."""
     if not sys.argv[1:] or sys.argv[1] in {"station", "--help"}:
@@ -417,7 +404,9 @@ def main() -> None:
             # Only whoever uses it needs what it imports.
             app.add_typer(importlib.import_module(f"cli.{name}").app, name=name)
     if "console" in sys.argv[1:2] or "--help" in sys.argv[1:2]:
-        _add_console()
+        from cli import console as console_cli  # noqa: PLC0415 - as above
+
+        app.command("console")(console_cli.console)
     try:
         app()
     except ConfigError as error:
