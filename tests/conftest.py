@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
+
+from station.store import open_store
+from tests.postgres import Postgres
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -39,6 +46,15 @@ def fresh_logging():
 def repo() -> Path:
     """The root of the repository."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A running server with a template that has the station's tables; its disk forgets, for speed."""
+    server = Postgres(settings="fsync = off\nfull_page_writes = off").create().start()
+    server.make_template(lambda address: open_store(address).close())
+    yield server
+    server.remove()
 
 
 # Shared machines are slow at times; how fast things are is shown by `make bench`, never by a test.

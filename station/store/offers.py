@@ -1,26 +1,22 @@
-"""Offers of updates to units, and their files."""
+"""Offers of updates to units."""
 
 from __future__ import annotations
 
-import hashlib
-import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import bindparam, select, update
 
 from protocol.wire.codec import encode
-from protocol.wire.control.transfer import MAX_PART_BYTES, FileOffer, FilePart
+from protocol.wire.control.transfer import FileOffer, FilePart
 from protocol.wire.topics import Channel, build, check_unit
-from station.errors import StoreError
 from station.store.tables import OFFERS
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from protocol.update.manifest import Manifest
     from protocol.wire.control.transfer import ChunkRequest
     from station.store.database import Database
+    from station.store.files import OfferedFiles
 
 _ALL = select(
     OFFERS.c.unit, OFFERS.c.release, OFFERS.c.sha, OFFERS.c.size, OFFERS.c.attempt, OFFERS.c.parts
@@ -58,27 +54,6 @@ class Offered:
         )
 
 
-def folder_of(db: Path) -> Path:
-    """Return the folder of offered files, beside the station's file."""
-    return db.with_name(f"{db.name}-updates")
-
-
-def keep_file(db: Path, source: Path) -> tuple[bytes, int]:
-    """Copy a file to the folder of offered files; return its hash and size.  Raises StoreError."""
-    try:
-        with source.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256")
-        target = folder_of(db) / f"{digest.hexdigest()}.lprup"
-        if not target.exists():
-            target.parent.mkdir(exist_ok=True)
-            part = target.with_suffix(".part")
-            shutil.copyfile(source, part)
-            part.replace(target)
-    except OSError as error:
-        raise StoreError(f"{source}: cannot be copied for the units: {error}") from error
-    return digest.digest(), target.stat().st_size
-
-
 def offer(db: Database, unit: str, manifest: Manifest, kept: tuple[bytes, int], now_us: int) -> None:
     """Offer a stored file to a unit; replaces an earlier offer.  Inside a transaction."""
     sha256, size = kept
@@ -108,19 +83,11 @@ def offers(db: Database) -> list[Offered]:
     ]
 
 
-def answer(db: Database, path: Path, request: ChunkRequest) -> tuple[str, bytes] | None:
+def answer(db: Database, files: OfferedFiles, request: ChunkRequest) -> tuple[str, bytes] | None:
     """Return the requested bytes of the file offered to the unit; None for any other file.  Raises StoreError."""
     row = db.first(_SIZE, {"of": request.unit, "hash": request.sha256})
     if row is None or not request.offset < row[0]:
         return None
-    file_path = folder_of(path) / f"{request.sha256.hex()}.lprup"
-    try:
-        with file_path.open("rb") as file:
-            file.seek(request.offset)
-            data = file.read(MAX_PART_BYTES)
-    except OSError as error:
-        raise StoreError(f"{file_path}: cannot be read: {error.strerror}; offer the update again") from error
-    if not data:
-        raise StoreError(f"{file_path}: truncated; offer the update again")
+    data = files.read(request.sha256, request.offset)
     part = FilePart(unit=request.unit, sha256=request.sha256, offset=request.offset, data=data)
     return build(request.unit, Channel.PART), encode(part)

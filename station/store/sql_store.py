@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from protocol.wire.registry import Registry
     from station.store.contents import NewRecord
     from station.store.database import Database
+    from station.store.files import OfferedFiles
     from station.store.rows import ChunkResult, EvidenceRow, Gap, RecordRow
 
 READ_SCHEMA = "read/1"
@@ -44,19 +45,25 @@ class SqlStore:
     """See :class:`station.store.port.Store`.  Thread-safe; other processes may use the database at the same time."""
 
     def __init__(
-        self, db: Database, files: Path, registry: Registry, open_picture: Callable[[bytes], bytes | None]
+        self,
+        db: Database,
+        files: OfferedFiles,
+        registry: Registry,
+        open_picture: Callable[[bytes], bytes | None],
+        *,
+        make_records: Callable[[], Records] | None = None,
+        pictures: Pictures | None = None,
     ) -> None:
-        """``files`` is a path beside which files for units are stored.
+        """``make_records`` is called inside a transaction; the SQLite file's parts are used if they are omitted.
 
         Records that were stored before their type was known are indexed now.
         """
         self.db = db
-        self.path = files
+        self._files = files
         self.registry = registry
         with db.transaction():
-            self._projections = Projections(db, registry)
-        self._records = Records(db, self._projections)
-        self._pictures = Pictures(db, open_picture)
+            self._records = Records(db, Projections(db, registry)) if make_records is None else make_records()
+        self._pictures = pictures or Pictures(db, open_picture)
         self._note_seen = _upsert(db, "seen_us")
         self._note_health = _upsert(db, "seq_high", "health_us", "health")
         self._note_status = _upsert(db, "state", "reason", "software", "status_us")
@@ -129,12 +136,12 @@ class SqlStore:
         return offers.offers(self.db)
 
     def keep_file(self, source: Path) -> tuple[bytes, int]:
-        """Beside the database."""
-        return offers.keep_file(self.path, source)
+        """By its hash."""
+        return self._files.keep(source)
 
     def update_bytes(self, request: ChunkRequest) -> tuple[str, bytes] | None:
-        """From the file beside the database."""
-        return offers.answer(self.db, self.path, request)
+        """From the kept file."""
+        return offers.answer(self.db, self._files, request)
 
     def latest(
         self, schema: str, *, unit: str | None = None, since_us: int | None = None, limit: int | None = None

@@ -13,6 +13,7 @@ from sqlalchemy.pool import StaticPool
 from protocol.wire.released import released_registry
 from station.errors import StoreError
 from station.store.database import Database
+from station.store.files import FolderFiles
 from station.store.migrations import LATEST, upgrade
 from station.store.sql_store import SqlStore
 
@@ -36,7 +37,7 @@ def open_sqlite_store(
     """See :func:`station.store.open_store`."""
     database = open_file(path, must_exist=must_exist)
     try:
-        return SqlStore(database, path, registry or released_registry(), open_picture)
+        return SqlStore(database, FolderFiles(path), registry or released_registry(), open_picture)
     except BaseException:
         database.close()
         raise

@@ -33,8 +33,6 @@ from tests.builders import BOOT, UTC_NS, make_picture, make_read_record, make_re
 from tests.station_files import add, each_read, stored_reads
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from protocol.wire.record import Record
 
 UNIT = "unit-07"
@@ -46,20 +44,34 @@ Maker = Callable[..., Store]
 """Opens the store of one database, made where it is absent; takes ``registry``."""
 
 
-def sqlite_maker(folder: Path) -> Maker:
+def sqlite_maker(request: pytest.FixtureRequest) -> Maker:
+    folder = request.getfixturevalue("tmp_path")
     return lambda name="station", **options: open_store(folder / f"{name}.db", **options)
 
 
+def postgres_maker(request: pytest.FixtureRequest) -> Maker:
+    server = request.getfixturevalue("postgres")
+    addresses: dict[str, str] = {}
+
+    def made(name="station", **options):
+        if name not in addresses:
+            addresses[name] = server.new_database()
+        return open_store(addresses[name], **options)
+
+    return made
+
+
 NUMBERS = count()
-MAKERS = {"sqlite": sqlite_maker}
+MAKERS = {"sqlite": sqlite_maker, "postgres": postgres_maker}
 
 
 @pytest.fixture(params=MAKERS)
-def make(request, tmp_path):
+def make(request):
     opened = []
+    maker = MAKERS[request.param](request)
 
     def made(*arguments, **options):
-        opened.append(MAKERS[request.param](tmp_path)(*arguments, **options))
+        opened.append(maker(*arguments, **options))
         return opened[-1]
 
     yield made

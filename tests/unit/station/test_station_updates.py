@@ -16,7 +16,7 @@ from protocol.wire.enums import UpdateState
 from protocol.wire.topics import Channel, build
 from station.ingest import Ingest
 from station.store import open_store
-from station.store.offers import folder_of
+from station.store.files import folder_of
 from tests.builders import BOOT
 from tests.update_builder import Unit
 
