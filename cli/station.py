@@ -32,7 +32,7 @@ from protocol.update.envelope import verify_update
 from station.commands import Commands
 from station.query import READ_SCHEMA, Query
 from station.query.export import flat_values
-from station.store import open_store
+from station.store import AuditRow, is_address, move_store, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from station.store import Store
 
-_DEFAULT_DB = Path("station.db")
+_DEFAULT_DB = "station.db"
 _MAX_PORT = 65_535
 
 
@@ -54,7 +54,10 @@ class Protocol(StrEnum):
 app = typer.Typer(
     help="Station: receive, show, export and delete reads.", add_completion=False, rich_markup_mode=None
 )
-DbOption = Annotated[Path | None, typer.Option("--db", help="Database file of the station; default: station.db.")]
+DbOption = Annotated[
+    str | None,
+    typer.Option("--db", help="Database file of the station, or postgresql://...; default: station.db."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON; keys: docs/operations.md.")]
 UnitOption = Annotated[str | None, typer.Option("--unit", help="Only reads of this unit.")]
 
@@ -94,7 +97,7 @@ def serve(
     from station.service import BrokerAddress  # noqa: PLC0415 - as above
 
     allowed = None if units is None else frozenset(part.strip() for part in units.split(",") if part.strip())
-    path = db or _DEFAULT_DB
+    path = _place(db or _DEFAULT_DB)
     opener = None if keys is None else Opener(load_keyring(keys))
     if opener is not None and not opener.signs:
         typer.echo(
@@ -245,6 +248,28 @@ def purge(
 
 
 @app.command()
+def migrate(
+    context: typer.Context,
+    to: Annotated[str, typer.Option("--to", help="An empty database: postgresql://USER@HOST/DATABASE.")],
+    db: DbOption = None,
+) -> None:
+    """Copy the station's file into PostgreSQL, with all records and proofs; recorded in the new audit trail."""
+    source = _path(context, db)
+    if isinstance(source, str):
+        raise typer.BadParameter("only a station's file can be copied", param_hint="--db")
+    if not is_address(to):
+        raise typer.BadParameter(f"{to!r} is not postgresql://USER@HOST/DATABASE", param_hint="--to")
+    entry = AuditRow(_now_us(), getpass.getuser(), "migrate", f"file={source.name}", 0)
+    records, proofs, pictures = move_store(source, to, entry)
+    Console().print(
+        f"{records:,} records with {proofs:,} proofs and {pictures:,} pictures copied; "
+        f"start the stations with --db postgresql://..., and keep {source} as a backup only",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+@app.command()
 def audit(context: typer.Context, db: DbOption = None, as_json: JsonOption = False) -> None:
     """Show per unit what was received, declared lost and missing, and who asked for what."""
     with _asking(context, db) as query:
@@ -259,7 +284,7 @@ def audit(context: typer.Context, db: DbOption = None, as_json: JsonOption = Fal
         raise typer.Exit(1)
 
 
-def _write(context: typer.Context, db: Path | None, target: Path, write: Callable[[IO[str]], int]) -> None:
+def _write(context: typer.Context, db: str | None, target: Path, write: Callable[[IO[str]], int]) -> None:
     """Write to a file, or row by row to standard output."""
     if str(target) == "-":
         write(sys.stdout)
@@ -268,21 +293,29 @@ def _write(context: typer.Context, db: Path | None, target: Path, write: Callabl
         write(out)
 
 
-def _not_the_store(context: typer.Context, db: Path | None, target: Path) -> Path:
+def _not_the_store(context: typer.Context, db: str | None, target: Path) -> Path:
     """Return the target; refuses the station's database and its SQLite files."""
-    own = {os.path.realpath(f"{_path(context, db)}{suffix}") for suffix in ("", "-wal", "-shm", "-journal")}
+    place = _path(context, db)
+    if isinstance(place, str):
+        return target
+    own = {os.path.realpath(f"{place}{suffix}") for suffix in ("", "-wal", "-shm", "-journal")}
     if os.path.realpath(target) in own:
         raise typer.BadParameter(f"{target} is the station's own database; use another file")
     return target
 
 
-def _path(context: typer.Context, db: Path | None) -> Path:
-    given: Path | None = context.obj
-    return db or given or _DEFAULT_DB
+def _path(context: typer.Context, db: str | None) -> Path | str:
+    given: str | None = context.obj
+    return _place(db or given or _DEFAULT_DB)
+
+
+def _place(db: str) -> Path | str:
+    """A file, or the address of a database."""
+    return db if is_address(db) else Path(db)
 
 
 @contextmanager
-def _open(context: typer.Context, db: Path | None) -> Iterator[Store]:
+def _open(context: typer.Context, db: str | None) -> Iterator[Store]:
     """Open the file for one command."""
     store = open_store(_path(context, db), must_exist=True)
     try:
@@ -292,7 +325,7 @@ def _open(context: typer.Context, db: Path | None) -> Iterator[Store]:
 
 
 @contextmanager
-def _asking(context: typer.Context, db: Path | None) -> Iterator[Query]:
+def _asking(context: typer.Context, db: str | None) -> Iterator[Query]:
     """Open the file for one person's questions."""
     with _open(context, db) as store:
         yield Query(store, getpass.getuser(), _now_us)

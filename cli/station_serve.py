@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
@@ -19,8 +20,6 @@ from station.service import StationService
 from station.store import open_store
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from protocol.seal import Opener
     from protocol.wire.record import Record
     from station.service import BrokerAddress
@@ -31,7 +30,7 @@ _COUNTS_EVERY_S = 60.0
 
 
 def receive(
-    db: Path,
+    db: Path | str,
     address: BrokerAddress,
     name: str,
     units: frozenset[str] | None,
@@ -64,7 +63,7 @@ def receive(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: new_reads.put(None))
     service.start()
-    serving = f"receiving from {address.host}:{address.port} into {db} as {name}; Ctrl-C to stop"
+    serving = f"receiving from {address.host}:{address.port} into {_shown(db)} as {name}; Ctrl-C to stop"
     console.print(serving, highlight=False, soft_wrap=True)
     going, warned = True, False
     told_s = time.monotonic()
@@ -92,6 +91,11 @@ def receive(
     if hint := keys_hint(ingest, has_keys=opener is not None):
         console.print(hint, style="red", markup=False, highlight=False, soft_wrap=True)
     return EXIT_CRASHED if crashed else 0
+
+
+def _shown(db: Path | str) -> str:
+    """Without a password."""
+    return str(db) if isinstance(db, Path) else "PostgreSQL"
 
 
 def keys_hint(ingest: Ingest, *, has_keys: bool) -> str | None:

@@ -49,12 +49,19 @@ def repo() -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    """A running server with a template that has the station's tables; its disk forgets, for speed."""
+def postgres_server() -> Iterator[Postgres]:
+    """A running server with a template that has the station's tables; it does not wait for its disk."""
     server = Postgres(settings="fsync = off\nfull_page_writes = off").create().start()
     server.make_template(lambda address: open_store(address).close())
     yield server
     server.remove()
+
+
+@pytest.fixture
+def postgres(postgres_server: Postgres) -> Iterator[Postgres]:
+    """The server, for one test: the databases that it makes end with it."""
+    yield postgres_server
+    postgres_server.drop_databases()
 
 
 # Shared machines are slow at times; how fast things are is shown by `make bench`, never by a test.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from protocol.wire.released import released_registry
 from station.errors import StoreError
 from station.store.contents import NewRecord
 from station.store.port import Store
@@ -26,8 +27,14 @@ __all__ = [
     "Store",
     "UnitRow",
     "is_address",
+    "move_store",
     "open_store",
 ]
+
+
+_NEEDS_POSTGRES = (
+    "PostgreSQL needs SQLAlchemy, Alembic and psycopg: in the checkout, pip install -e '.[station,postgres]'"
+)
 
 
 def is_address(place: Path | str) -> bool:
@@ -52,13 +59,8 @@ def open_store(
         try:
             from station.store.postgres.store import open_postgres_store  # noqa: PLC0415 - an extra
         except ImportError as error:
-            raise StoreError(
-                "the station's database needs SQLAlchemy, Alembic and psycopg: in the checkout, "
-                "pip install -e '.[station,postgres]'"
-            ) from error
-        return open_postgres_store(
-            str(place), must_exist=must_exist, registry=registry, open_picture=open_picture
-        )
+            raise StoreError(_NEEDS_POSTGRES) from error
+        return open_postgres_store(str(place), must_exist=must_exist, registry=registry, open_picture=open_picture)
     try:
         from station.store.sqlite_file import open_sqlite_store  # noqa: PLC0415 - an extra: a unit needs none of it
     except ImportError as error:
@@ -66,3 +68,17 @@ def open_store(
             "the station's file needs SQLAlchemy and Alembic: in the checkout, pip install -e '.[station]'"
         ) from error
     return open_sqlite_store(Path(place), must_exist=must_exist, registry=registry, open_picture=open_picture)
+
+
+def move_store(file: Path, address: str, entry: AuditRow) -> tuple[int, int, int]:
+    """Copy a station's file into an empty PostgreSQL database, in one transaction.
+
+    Returns the numbers of records, of proofs and of pictures.  The file stays, and must not be used any more.  Raises
+    StoreError, and then nothing was copied.
+    """
+    try:
+        from station.store.postgres.move import move  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise StoreError(_NEEDS_POSTGRES) from error
+    moved = move(file, address, released_registry(), entry)
+    return moved.records, moved.proofs, moved.pictures

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from station.store.contents import NewRecord
     from station.store.offers import Offered
     from station.store.rows import AuditRow, ChunkResult, EvidenceRow, Gap, PurgeResult, RecordRow, UnitRow
+    from station.store.search import FoundRead, Place, ReadSearch
 
 
 class Store(Protocol):
@@ -92,6 +93,12 @@ class Store(Protocol):
 
     def record(self, unit: str, record_id: bytes) -> RecordRow | None:
         """Return a record; None if it is unknown or was purged."""
+
+    def find(self, search: ReadSearch, *, limit: int, after: Place | None = None) -> list[FoundRead]:
+        """Return reads by time, the latest first, and of equal times in a fixed order; ``after`` one found before.
+
+        Reads that come meanwhile are neither repeated nor do they hide others.
+        """
 
     def picture(self, unit: str, sha256: bytes) -> bytes | None:
         """Return a complete picture; None if it is unknown or incomplete."""

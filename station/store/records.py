@@ -185,6 +185,7 @@ class Item:
 
     @property
     def key(self) -> tuple[str, bytes]:
+        """Unit and id."""
         return self.record.envelope.unit, self.record.envelope.record_id
 
     def understood(self) -> tuple[Any, ...]:
@@ -437,7 +438,7 @@ def _known(unit: str, boot: bytes, anchor: tuple[int, int, str, int | None]) -> 
     }
 
 
-def take(stored: set[tuple[Any, ...]], key: tuple[str, bytes]) -> bool:
+def take(stored: set[tuple[Any, ...]], key: tuple[Any, ...]) -> bool:
     """A record that is in one group twice is new once."""
     if key not in stored:
         return False

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import bindparam, func, select
 
 from station.store import offers, sequence
+from station.store.find import Finder
 from station.store.pictures import Pictures
 from station.store.projections import Projections
 from station.store.records import Records
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from station.store.database import Database
     from station.store.files import OfferedFiles
     from station.store.rows import ChunkResult, EvidenceRow, Gap, RecordRow
+    from station.store.search import FoundRead, Place, ReadSearch
 
 READ_SCHEMA = "read/1"
 _HEALTH = select(UNITS.c.health, UNITS.c.seq_high).where(UNITS.c.unit == bindparam("of"))
@@ -53,6 +55,7 @@ class SqlStore:
         *,
         make_records: Callable[[], Records] | None = None,
         pictures: Pictures | None = None,
+        finder: Callable[[Records], Finder] | None = None,
     ) -> None:
         """``make_records`` is called inside a transaction; the SQLite file's parts are used if they are omitted.
 
@@ -64,6 +67,7 @@ class SqlStore:
         with db.transaction():
             self._records = Records(db, Projections(db, registry)) if make_records is None else make_records()
         self._pictures = pictures or Pictures(db, open_picture)
+        self._finder = finder(self._records) if finder is not None else Finder(db, self._records)
         self._note_seen = _upsert(db, "seen_us")
         self._note_health = _upsert(db, "seq_high", "health_us", "health")
         self._note_status = _upsert(db, "state", "reason", "software", "status_us")
@@ -156,6 +160,10 @@ class SqlStore:
     def record(self, unit: str, record_id: bytes) -> RecordRow | None:
         """None if it is unknown or was purged."""
         return self._records.one(unit, record_id)
+
+    def find(self, search: ReadSearch, *, limit: int, after: Place | None = None) -> list[FoundRead]:
+        """The latest first."""
+        return self._finder.find(search, limit, after)
 
     def picture(self, unit: str, sha256: bytes) -> bytes | None:
         """None if it is unknown or incomplete."""

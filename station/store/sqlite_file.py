@@ -94,6 +94,8 @@ def _migrate(con: sqlite3.Connection, database: Database) -> None:
     con.execute("PRAGMA journal_mode = WAL")
     con.execute("PRAGMA synchronous = FULL")
     con.execute("PRAGMA secure_delete = ON")
+    # As on PostgreSQL.
+    con.execute("PRAGMA case_sensitive_like = ON")
     if _version(con) == LATEST:
         return
     con.execute("BEGIN IMMEDIATE")

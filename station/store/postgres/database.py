@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _DEFAULTS: dict[str, Any] = {
     "connect_timeout": 5,
     "application_name": "patrol-lpr",
+    "client_encoding": "UTF8",
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
@@ -170,7 +171,7 @@ class PostgresDatabase(Database):
     def lock(self, kind: str, key: bytes, *, shared: bool = False) -> None:
         """Take an advisory lock until the transaction ends."""
         name = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
-        self.fetch(f"SELECT {name}(hashtextextended(%s || encode(%b, 'hex'), 0))", (kind, key))  # noqa: S608 - names of our own
+        self.fetch(f"SELECT {name}(hashtextextended(%s || encode(%b, 'hex'), 0))", (kind, key))
 
     def try_lock(self, kind: str) -> bool:
         """Take an advisory lock until the transaction ends; False if another one has it."""

@@ -27,15 +27,19 @@ class DatabaseFiles:
 
     def keep(self, source: Path) -> tuple[bytes, int]:
         """In rows of the size that units ask for, in one transaction."""
+        with self._db.transaction():
+            return self.add(source)
+
+    def add(self, source: Path) -> tuple[bytes, int]:
+        """As ``keep``, inside a transaction."""
         try:
             with source.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").digest()
                 size = 0
                 file.seek(0)
-                with self._db.transaction():
-                    while data := file.read(MAX_PART_BYTES):
-                        self._db.fetch(_KEEP, (digest, size, data))
-                        size += len(data)
+                while data := file.read(MAX_PART_BYTES):
+                    self._db.fetch(_KEEP, (digest, size, data))
+                    size += len(data)
         except OSError as error:
             raise StoreError(f"{source}: cannot be copied for the units: {error}") from error
         return digest, size

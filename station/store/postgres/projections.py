@@ -50,8 +50,10 @@ def statements(projection: Projection) -> list[str]:
     name = projection.table
     columns = "".join(f', "{c.name}" {TYPES[c.kind]}{_collation(c.kind)}' for c in projection.columns)
     made = [
-        f'CREATE TABLE IF NOT EXISTS "{name}" (unit text COLLATE "C" NOT NULL, record_id bytea NOT NULL, '
-        f"received_us bigint NOT NULL, made_us bigint NOT NULL{columns}) PARTITION BY RANGE (received_us)",
+        (
+            f'CREATE TABLE IF NOT EXISTS "{name}" (unit text COLLATE "C" NOT NULL, record_id bytea NOT NULL, '
+            f"received_us bigint NOT NULL, made_us bigint NOT NULL{columns}) PARTITION BY RANGE (received_us)"
+        ),
         f'CREATE INDEX IF NOT EXISTS "{name}_made" ON "{name}" (made_us)',
         f'CREATE INDEX IF NOT EXISTS "{name}_unit" ON "{name}" (unit, made_us)',
     ]

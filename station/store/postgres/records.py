@@ -208,9 +208,7 @@ class PostgresRecords(Records):
         """Drop the partitions of days that are over, keeping what is not to be deleted; delete the rest by row."""
         # Nobody writes meanwhile: what is kept of a day is copied once.
         self._pg.fetch("LOCK TABLE records IN ACCESS EXCLUSIVE MODE")
-        gone = sum(
-            self._purge_day(day, retention) for day in days(self._pg) if (day + 1) * DAY_US <= before_us
-        )
+        gone = sum(self._purge_day(day, retention) for day in days(self._pg) if (day + 1) * DAY_US <= before_us)
         return gone + self._purge_rows(before_us, retention)
 
     def _purge_day(self, day: int, retention: str | None) -> int:
@@ -218,10 +216,14 @@ class PostgresRecords(Records):
         old = partition("records", day)
         kept = f"{old}_kept"
         # Three ranges of an index: of a day's rows only the kept ones are read.
-        stays = "retention IS NULL" if retention is None else "retention IS NULL OR retention < %s OR retention > %s"
+        stays = (
+            "retention IS NULL" if retention is None else "retention IS NULL OR retention < %s OR retention > %s"
+        )
         classes = () if retention is None else (retention, retention)
         ((total,),) = self._pg.fetch(f'SELECT count(*) FROM "{old}"')  # noqa: S608 - tables of our own
-        self._pg.fetch(f'CREATE TABLE "{kept}" (LIKE records INCLUDING DEFAULTS INCLUDING INDEXES INCLUDING STORAGE)')
+        self._pg.fetch(
+            f'CREATE TABLE "{kept}" (LIKE records INCLUDING DEFAULTS INCLUDING INDEXES INCLUDING STORAGE)'
+        )
         self._pg.fetch(f'INSERT INTO "{kept}" SELECT * FROM "{old}" WHERE {stays}', classes)  # noqa: S608 - as above
         ((n_kept,),) = self._pg.fetch(f'SELECT count(*) FROM "{kept}"')  # noqa: S608 - as above
         if n_kept == total:
@@ -244,7 +246,8 @@ class PostgresRecords(Records):
         old = f"{of_class} AND (received_us < %s OR utc_us < %s)"
         values = (() if retention is None else (retention,)) + (before_us, before_us)
         self._pg.fetch(
-            "CREATE TEMPORARY TABLE purged (unit text, record_id bytea, received_us bigint, made_us bigint) ON COMMIT DROP"
+            "CREATE TEMPORARY TABLE purged"
+            " (unit text, record_id bytea, received_us bigint, made_us bigint) ON COMMIT DROP"
         )
         self._pg.fetch(
             f"WITH gone AS (DELETE FROM records WHERE {old}"  # noqa: S608 - columns of our own

@@ -17,6 +17,7 @@ from station.store.postgres import ranges
 from station.store.postgres.database import PostgresDatabase
 from station.store.postgres.days import day_of
 from station.store.postgres.files import DatabaseFiles
+from station.store.postgres.find import PostgresFinder
 from station.store.postgres.projections import PostgresProjections
 from station.store.postgres.records import PostgresRecords
 from station.store.sql_store import SqlStore
@@ -132,6 +133,7 @@ class PostgresStore(SqlStore):
             open_picture,
             make_records=make_records,
             pictures=PostgresPictures(db, open_picture),
+            finder=lambda records: PostgresFinder(db, records),
         )
 
     @contextmanager
