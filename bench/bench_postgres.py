@@ -1,8 +1,7 @@
 """The station on PostgreSQL: ingest beside a bare COPY of the same rows, and searches.
 
-A private server is started; every commit waits for its disk.  ``python -m bench.bench_postgres --reads 3000000`` fills a
-database for the searches with so many reads over 30 days (100,000 without the option); the figures of ``make bench`` are
-those of the small one.
+A private server is started; every commit waits for its disk.  ``python -m bench.bench_postgres --reads 3000000`` fills
+a database for the searches with so many reads over 30 days (100,000 without the option, as in `make bench`).
 """
 
 from __future__ import annotations
@@ -35,8 +34,6 @@ from tests.postgres import Postgres
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from station.store.postgres.store import PostgresStore
 
 UNITS = 8
 READS = 8_000
@@ -138,7 +135,7 @@ def bare_copy(source: str, address: str) -> float:
         }
         rows: dict[str, list[Any]] = {}
         for table, (names, _) in tables.items():
-            rows[table] = full.execute(f"SELECT {', '.join(names)} FROM {table}").fetchall()
+            rows[table] = full.execute(f"SELECT {', '.join(names)} FROM {table}").fetchall()  # noqa: S608 - tables of our own
         start_s = time.perf_counter()
         for first in range(0, len(rows["evidence"]), GROUP):
             for table, (names, types) in tables.items():
@@ -171,7 +168,7 @@ def two_workers(address: str, messages: list[tuple[str, bytes]], keys: Path) -> 
     return time.perf_counter() - start_s
 
 
-def fill(store: PostgresStore, count: int) -> None:
+def fill(store: Any, count: int) -> None:
     """Reads of 30 days over a city of 40 km, with rows as a worker makes them; payloads are shared."""
     draw = random.Random(1)  # noqa: S311 - not for secrets
     payload = make_read_record(1).payload

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -30,7 +31,7 @@ from hw.output import output, text_output
 from protocol.seal import Opener, VerifyKey, load_keyring
 from protocol.update.envelope import verify_update
 from station.commands import Commands
-from station.query import READ_SCHEMA, Query
+from station.query import READ_SCHEMA, Circle, Query, ReadSearch
 from station.query.export import flat_values
 from station.store import AuditRow, is_address, move_store, open_store
 
@@ -141,6 +142,45 @@ def reads(
     """Show the latest reads; recorded in the audit trail."""
     with _asking(context, db) as query:
         rows = query.records(unit=unit, limit=limit)
+    if as_json:
+        print_json([{"schema": row.record.envelope.schema_id, **flat_values(row)} for row in rows])
+    else:
+        print_table(reads_table(rows))
+
+
+@app.command()
+def search(
+    context: typer.Context,
+    plates: Annotated[
+        list[str] | None, typer.Argument(help="Any of these; * is any text, ? one character.")
+    ] = None,
+    *,
+    db: DbOption = None,
+    unit: UnitOption = None,
+    region: Annotated[str | None, typer.Option(help="Only this region, such as US-CA.")] = None,
+    camera: Annotated[str | None, typer.Option(help="Only this camera.")] = None,
+    near: Annotated[
+        str | None, typer.Option(help="Only within a circle: LATITUDE,LONGITUDE,METRES; up to 100 km.")
+    ] = None,
+    since: Annotated[datetime | None, typer.Option(help="Only made at or after this time, UTC.")] = None,
+    until: Annotated[datetime | None, typer.Option(help="Only made at or before this time, UTC.")] = None,
+    min_confidence: Annotated[float, typer.Option(min=0, max=1, help="Only with at least this confidence.")] = 0.0,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Number of reads.")] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """Search reads by plate, place and time, the latest first; recorded in the audit trail."""
+    wanted = ReadSearch(
+        plates=tuple(plates or ()),
+        region=region,
+        unit=unit,
+        camera=camera,
+        min_confidence_e4=round(min_confidence * 10_000),
+        since_us=_utc_us(since),
+        until_us=_utc_us(until),
+        area=None if near is None else _circle(near),
+    )
+    with _asking(context, db) as query:
+        rows = query.search(wanted, limit=limit).records
     if as_json:
         print_json([{"schema": row.record.envelope.schema_id, **flat_values(row)} for row in rows])
     else:
@@ -344,6 +384,20 @@ def _address(text: str) -> tuple[str, int]:
     if not host or not port.isdecimal() or not 0 < int(port) <= _MAX_PORT:
         raise typer.BadParameter(f"{text!r} is not HOST:PORT", param_hint="--broker")
     return host, int(port)
+
+
+def _utc_us(time_utc: datetime | None) -> int | None:
+    return None if time_utc is None else round(time_utc.replace(tzinfo=UTC).timestamp() * 1e6)
+
+
+def _circle(text: str) -> Circle:
+    try:
+        lat_deg, lon_deg, radius_m = (float(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is not LATITUDE,LONGITUDE,METRES such as 45.0,-100.0,500", param_hint="--near"
+        ) from None
+    return Circle(lat_deg, lon_deg, radius_m)
 
 
 def _password(path: Path) -> str:

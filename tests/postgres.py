@@ -9,8 +9,12 @@ import subprocess
 import tempfile
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import psycopg
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _VERSIONS = Path("/usr/lib/postgresql")
 _TEMPLATE = "template_station"
@@ -89,12 +93,12 @@ class Postgres:
     def address(self, database: str = "postgres") -> str:
         return f"postgresql://station@/{database}?host={self.folder}"
 
-    def execute(self, statement: str, database: str = "postgres") -> list[tuple]:
+    def execute(self, statement: str, database: str = "postgres") -> list[tuple[Any, ...]]:
         with psycopg.connect(self.address(database), autocommit=True) as connection:
             cursor = connection.execute(statement)
             return cursor.fetchall() if cursor.description else []
 
-    def make_template(self, prepare) -> None:
+    def make_template(self, prepare: Callable[[str], None]) -> None:
         """``prepare`` gets the address of a database, of which every new one is a copy."""
         self.execute(f"CREATE DATABASE {_TEMPLATE}")
         prepare(self.address(_TEMPLATE))

@@ -1,4 +1,4 @@
-"""The station on a real PostgreSQL: several workers, days that expire, a server that goes away, a file that moves in."""
+"""The station on a real PostgreSQL: several workers, days that expire, an outage, a file that moves in."""
 
 from __future__ import annotations
 
