@@ -69,7 +69,8 @@ def serve(
     *,
     db: DbOption = None,
     broker: Annotated[
-        str | None, typer.Option(help="HOST[:PORT] of a broker; if omitted, an embedded one.")
+        list[str] | None,
+        typer.Option(help="HOST[:PORT] of a broker, once for each; if omitted, an embedded one."),
     ] = None,
     host: Annotated[str, typer.Option(help="Loopback address of the embedded broker.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port of the embedded broker; 0 selects a free one.")] = MQTT_PORT,
@@ -104,27 +105,29 @@ def serve(
         typer.echo(
             f"{keys}: no receipt.key: units that require signed receipts will ignore this station", err=True
         )
-    if broker is None:
+    if not broker:
         embedded = EmbeddedBroker(host, port)
         try:
             address = BrokerAddress(host, embedded.start(), five=False)
             raise typer.Exit(
-                receive(path, address, name, allowed, opener=opener, sealed_only=_only(keys, allow_open))
+                receive(path, [address], name, allowed, opener=opener, sealed_only=_only(keys, allow_open))
             )
         finally:
             embedded.close()
-    broker_host, broker_port = _address(broker)
-    address = BrokerAddress(
-        broker_host,
-        broker_port,
-        five=protocol is Protocol.FIVE,
-        username=username,
-        password=None if password_file is None else _password(password_file),
-        ca=ca,
-        cert=cert,
-        key=key,
-    )
-    raise typer.Exit(receive(path, address, name, allowed, opener=opener, sealed_only=_only(keys, allow_open)))
+    addresses = [
+        BrokerAddress(
+            broker_host,
+            broker_port,
+            five=protocol is Protocol.FIVE,
+            username=username,
+            password=None if password_file is None else _password(password_file),
+            ca=ca,
+            cert=cert,
+            key=key,
+        )
+        for broker_host, broker_port in map(_address, broker)
+    ]
+    raise typer.Exit(receive(path, addresses, name, allowed, opener=opener, sealed_only=_only(keys, allow_open)))
 
 
 def _only(keys: Path | None, allow_open: bool) -> bool:

@@ -223,7 +223,7 @@ def test_what_a_station_without_keys_cannot_open_is_said_on_both_sides(tmp_path,
         arrival = Arrival(tmp_path / "station.db", BrokerAddress(HOST, port, five=False))
         unit = Traveller(tmp_path, MqttLinkConfig(kind="mqtt", host=HOST, port=port, unit=UNIT), plain_reads(3))
         step_until(unit, lambda: "start it with --keys" in unit.uplink.delivery.cause)
-        hint = keys_hint(arrival.ingest, has_keys=False)
+        hint = keys_hint([arrival.ingest], has_keys=False)
         assert hint is not None
         assert "encrypted records NOT stored" in hint
         assert "start it with --keys FOLDER" in hint
