@@ -150,8 +150,10 @@ def keys_hint(ingests: Sequence[Ingest], *, has_keys: bool) -> str | None:
 def _counts(ingests: Sequence[Ingest], services: Sequence[StationService]) -> dict[str, int]:
     """Sums over all brokers."""
     total: Counter[str] = Counter()
-    for counts in (*(ingest.counts for ingest in ingests), *(service.counts for service in services)):
-        total.update(asdict(counts))
+    for ingest in ingests:
+        total.update(asdict(ingest.counts))
+    for service in services:
+        total.update(asdict(service.counts))
     return dict(total)
 
 
