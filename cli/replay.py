@@ -112,7 +112,7 @@ class _Boot:
             clock,
             models=replay.models,
             emit=self.read_path.committer.add_record,
-            lists=replay.lists,
+            matcher=replay.matcher,
             alarm=Alarm(self.panel, None, config.hits.language),
         )
         self.hits.subscribe(replay.note_hit)
@@ -153,9 +153,9 @@ class Replay:
         peer: Callable[[str, bytes], Iterable[tuple[str, bytes]]],
         *,
         earlier_boots: int = 0,
-        lists: Callable[[], Matching] | None = None,
+        matcher: Callable[[], Matching] | None = None,
     ) -> None:
-        """``peer`` is the station: topic and payload in, answers out.  ``lists`` returns the hot lists in force.
+        """``peer`` is the station: topic and payload in, answers out.  ``matcher`` returns that of the lists in force.
 
         ``earlier_boots`` is how often this unit was started before: it continues with its outbox, under new ids.
         """
@@ -164,7 +164,7 @@ class Replay:
         self.make_reader = make_reader
         self.models = models
         self.peer = peer
-        self.lists = lists
+        self.matcher = matcher
         self.clock = SimClock(utc_ns=drive.header.start_utc_ns, boots_before=earlier_boots)
         self.result = ReplayResult()
         self._random = random.Random(f"{drive.header.name} {earlier_boots}")  # noqa: S311 - the same ids in every replay

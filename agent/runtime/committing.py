@@ -11,16 +11,15 @@ from agent.buffer import OutboxReader
 from agent.errors import OutboxDamagedError, OutboxDiskError, OutboxError
 from agent.records import Track
 from agent.runtime.component import Component
-from agent.runtime.queues import Late
 from hw.ports import NmeaLine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from agent.buffer import OutboxStats
+    from agent.buffer import Command, OutboxStats
     from agent.commit import CommitResult
-    from agent.records import Fix
-    from agent.runtime.queues import Message, ReadQueue
+    from agent.records import Fix, TimeTag
+    from agent.runtime.queues import ReadQueue
     from agent.runtime.stages import ReadPath
     from agent.runtime.supervisor import Supervisor, WorkerContext
     from hw.ports import Clock
@@ -93,6 +92,10 @@ class CommitComponent(Component):
             messages = self._reads.take()
             for message in messages:
                 self._dispatch(message)
+            for record in self._reads.take_records():
+                self._committer.add_record(record)
+            for draft in self._reads.take_audit():
+                self._committer.add_audit(draft)
             now_ns = self._clock.mono_ns()
             if now_ns >= ntp_due_ns:
                 ntp_due_ns = now_ns + round(_NTP_EVERY_S * _NS_PER_S)
@@ -107,13 +110,11 @@ class CommitComponent(Component):
         if self._committer.waiting:
             _LOG.error("reads_not_stored", count=self._committer.waiting, reason="the disk is not writable")
 
-    def _dispatch(self, message: Message) -> None:
+    def _dispatch(self, message: NmeaLine | Track | Command) -> None:
         if isinstance(message, NmeaLine):
             self._committer.add_sentence(message)
         elif isinstance(message, Track):
             self._committer.add_track(message)
-        elif isinstance(message, Late):
-            self._committer.add_record(message.record)
         else:
             self._committer.add_command(message)
 
@@ -149,6 +150,10 @@ class CommitComponent(Component):
     def has_pending(self) -> bool:
         """True while anything is on its way to the disk."""
         return not self._reads.all_done or bool(self._committer.waiting)
+
+    def time_tag(self, t_mono_ns: int) -> TimeTag:
+        """UTC of an instant of the monotonic clock with its source; any thread."""
+        return self._path.timebase.tag(t_mono_ns)
 
     def utc_ns(self, t_mono_ns: int) -> int | None:
         """UTC of an instant of the monotonic clock; None while it is unknown."""

@@ -13,7 +13,7 @@ from agent.pictures import PictureMaker
 from agent.runtime.hit_files import FOLDER, PURPOSE, HitFiles
 from agent.runtime.hits import HitService
 from agent.runtime.lamp import is_fresh
-from agent.runtime.stages import software, unit_key
+from agent.runtime.stages import load_unit_key, software
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,12 +35,12 @@ def build_hits(
     *,
     models: tuple[str, ...],
     emit: Callable[[LateRecord], None],
-    lists: Callable[[], Matching] | None = None,
+    matcher: Callable[[], Matching] | None = None,
     alarm: Alarm | None = None,
 ) -> HitService:
     """Create the service; nothing is restored yet.  Raises KeyFileError.
 
-    ``lists`` returns the lists in force; none if omitted.
+    ``matcher`` returns that of the lists in force; none if omitted.
     """
     nothing = Matcher()
     track = config.track.tracker_config()
@@ -51,11 +51,11 @@ def build_hits(
         {camera.name: camera.role for camera in config.hw.cameras},
         boot_id,
     )
-    own = unit_key(config)
+    own = None if config.seal.mode == "off" else load_unit_key(config)
     return HitService(
         desk,
         WatchedPlates(config.agency, boot_id, Priority(config.hits.manual_priority)),
-        lists=lists or (lambda: nothing),
+        lists=matcher or (lambda: nothing),
         files=HitFiles(config.state_dir / FOLDER, None if own is None else own.derive(PURPOSE)),
         bodies=HitBodies(software(), models),
         pictures=PictureMaker(config.pictures.picture_config()),

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from agent.buffer import Command
+from agent.buffer import Command, Receipted
 from agent.records import Track
 from hw.ports import NmeaLine, Received
 
 if TYPE_CHECKING:
+    from agent.audit import AuditDraft
     from agent.commit import LateRecord
     from agent.runtime.supervisor import WorkerContext
     from hw.ports import LinkEvent
@@ -26,15 +26,8 @@ _DRAIN_MAX = 512
 _UPLINK_MAX = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Late:
-    """A record among the messages to the commit thread."""
-
-    record: LateRecord
-
-
-Message = NmeaLine | Track | Command | Late
-"""What goes to the commit thread."""
+Message = NmeaLine | Track | Command
+"""What goes to the commit thread, besides records and entries of the audit log."""
 
 
 class WorkQueue(Generic[_Item]):
@@ -43,9 +36,10 @@ class WorkQueue(Generic[_Item]):
     def __init__(self, limit: int = 256) -> None:
         self._limit = limit
         self._changed = threading.Condition()
-        self._items: deque[tuple[bool, _Item]] = deque()
-        """Each with whether it is unbounded."""
+        self._items: deque[tuple[int, _Item]] = deque()
+        """Each with its weight; 0 for those that are bounded by ``limit``, the others are bounded by their sender."""
         self._unbounded = 0
+        self._weight = 0
         self._unfinished = 0
         self._waits = 0
 
@@ -56,23 +50,25 @@ class WorkQueue(Generic[_Item]):
                 self._waits += 1
                 while not self._changed.wait_for(self._has_room, _ROUND_S):
                     worker.beat()
-            self._append(message, is_unbounded=False)
+            self._append(message, 0)
 
     def _has_room(self) -> bool:
         return len(self._items) - self._unbounded < self._limit
 
-    def _append(self, message: _Item, *, is_unbounded: bool) -> None:
-        self._items.append((is_unbounded, message))
-        self._unbounded += is_unbounded
+    def _append(self, message: _Item, weight: int) -> None:
+        self._items.append((weight, message))
+        self._unbounded += weight > 0
+        self._weight += weight
         self._unfinished += 1
         self._changed.notify_all()
 
     def take(self) -> list[_Item]:
         """Wait briefly for a message; return all messages, up to a limit."""
         with self._changed:
-            self._changed.wait_for(lambda: self._items, _ROUND_S)
+            self._changed.wait_for(lambda: not self.empty, _ROUND_S)
             taken = [self._items.popleft() for _ in range(min(len(self._items), _DRAIN_MAX))]
-            self._unbounded -= sum(is_unbounded for is_unbounded, _ in taken)
+            self._unbounded -= sum(weight > 0 for weight, _ in taken)
+            self._weight -= sum(weight for weight, _ in taken)
             self._changed.notify_all()
         return [message for _, message in taken]
 
@@ -100,28 +96,58 @@ class WorkQueue(Generic[_Item]):
 class ReadQueue(WorkQueue[Message]):
     """The commit thread's queue: bounded, so a slow disk slows the camera's thread and never loses a track.
 
-    Commands of the uplink never wait: their number is bounded by the uplink, which takes no answers of the station
-    while ``takes_commands`` is false.  Records such as hits are few, and never wait either.
+    Commands of the uplink never wait: they are bounded by the uplink, which takes no answers of the station while
+    ``takes_commands`` is false.
     """
 
-    def __init__(self, limit: int = 256, *, max_commands: int = 1024) -> None:
+    def __init__(self, limit: int = 256, *, max_named: int = 16_384) -> None:
+        """``max_named`` records and pictures in waiting commands: a receipt names up to 256 of them."""
         super().__init__(limit)
-        self._max_commands = max_commands
+        self._max_named = max_named
+        self._records: deque[LateRecord] = deque()
+        self._drafts: deque[AuditDraft] = deque()
 
     def add_command(self, command: Command) -> None:
         """Put a receipt or nack without waiting; the uplink's thread."""
         with self._changed:
-            self._append(command, is_unbounded=True)
-
-    def add_record(self, record: LateRecord) -> None:
-        """Put a record that needs time and place, without waiting; any thread."""
-        with self._changed:
-            self._append(Late(record), is_unbounded=True)
+            self._append(command, len(command.records) if isinstance(command, Receipted) else 1)
 
     @property
     def takes_commands(self) -> bool:
         """False while so many commands wait that the uplink is to take no more answers."""
-        return self._unbounded < self._max_commands
+        return self._weight < self._max_named
+
+    def add_record(self, record: LateRecord) -> None:
+        """Put a record other than a read; any thread, never waits: they are few and small."""
+        with self._changed:
+            self._records.append(record)
+            self._changed.notify_all()
+
+    def take_records(self) -> list[LateRecord]:
+        """Return the records that wait; the commit thread."""
+        with self._changed:
+            return [self._records.popleft() for _ in range(len(self._records))]
+
+    def add_audit(self, draft: AuditDraft) -> None:
+        """Put an entry of the audit log; any thread, never waits.
+
+        Entries are few and short, so their number is not bounded; a full queue must not stop the main thread.
+        """
+        self._drafts.append(draft)
+
+    def take_audit(self) -> list[AuditDraft]:
+        """Return the entries that wait; the commit thread."""
+        return [self._drafts.popleft() for _ in range(len(self._drafts))]
+
+    @property
+    def empty(self) -> bool:
+        """True when nothing waits."""
+        return super().empty and not self._records and not self._drafts
+
+    @property
+    def all_done(self) -> bool:
+        """True when nothing waits and all that was taken is dealt with; any thread."""
+        return super().all_done and not self._records and not self._drafts
 
 
 class UplinkQueue:

@@ -46,12 +46,12 @@ class Service:
         models: tuple[str, ...],
         *,
         notifier: Notifier | None = None,
-        lists: Callable[[], Matching] | None = None,
+        matcher: Callable[[], Matching] | None = None,
         officers: Officers | None = None,
     ) -> None:
         """``reader`` makes a recogniser; it is called once in the thread of each camera.
 
-        ``lists`` returns the hot lists in force and ``officers`` knows who is signed on; if omitted, as configured.
+        ``matcher`` returns that of the lists in force, ``officers`` knows who is signed on; if omitted, as configured.
         Raises OutboxError if the outbox cannot be opened.
         """
         self._config = config
@@ -67,7 +67,7 @@ class Service:
             models,
             supervisor=self._supervisor,
             notifier=self._notifier,
-            lists=lists,
+            matcher=matcher,
             officers=officers,
         )
 

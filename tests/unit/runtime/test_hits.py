@@ -13,7 +13,7 @@ from agent.hits.records import HitState
 from agent.hotlist.records import Priority
 from agent.runtime.hit_files import PURPOSE, HitFiles
 from agent.runtime.service import Service
-from agent.runtime.stages import unit_key
+from agent.runtime.stages import load_unit_key
 from cli.replay import Replay
 from cli.scripted import ScriptedReader
 from cli.simulate import config_for, fresh_keys
@@ -56,7 +56,7 @@ def play(folder, lists, *, script=None, plates=None, earlier_boots=0, **tables):
     config = config_for(drive, folder / "unit", seal=seal, **tables)
     replay = Replay(
         drive, config, lambda: ScriptedReader(drive), ScriptedReader.models, ingest.handle,
-        earlier_boots=earlier_boots, lists=lambda: lists,
+        earlier_boots=earlier_boots, matcher=lambda: lists,
     )  # fmt: skip
     result = replay.run()
     bodies = [found.record.body for schema in ("hit/1", "disposition/1") for found in query.records(schema)]
@@ -199,7 +199,12 @@ def test_hits_leave_before_a_backlog_of_reads(tmp_path):
 
     config = config_for(drive, tmp_path / "unit", seal=seal)
     replay = Replay(
-        drive, config, lambda: ScriptedReader(drive), ScriptedReader.models, peer, lists=lambda: listed("7ABC123")
+        drive,
+        config,
+        lambda: ScriptedReader(drive),
+        ScriptedReader.models,
+        peer,
+        matcher=lambda: listed("7ABC123"),
     )
     replay.run()
     store.close()
@@ -231,13 +236,13 @@ def test_decided_hit_survives_for_its_outcome_and_unread_pending_records_are_app
     script = [(0, "link.up", {}), (6000, "officer.confirm", CONFIRMED)]
     first = play(tmp_path, listed("7ABC123"), script=script)
     (path,) = (tmp_path / "unit" / "hits").glob("*.hit")
-    files = HitFiles(path.parent, unit_key(first.config).derive(PURPOSE))
+    files = HitFiles(path.parent, load_unit_key(first.config).derive(PURPOSE))
     (found,) = files.load()
     confirmed = next(body for body in first.bodies if body.SCHEMA == "disposition/1")
     files.save(replace(found.hit), [encode(confirmed)])
     second = play(tmp_path, listed(), earlier_boots=1)
     assert actions(second) == [DispositionAction.CONFIRMED] * 2
-    (restored,) = HitFiles(path.parent, unit_key(first.config).derive(PURPOSE)).load()
+    (restored,) = HitFiles(path.parent, load_unit_key(first.config).derive(PURPOSE)).load()
     assert restored.pending == ()
 
 
@@ -288,7 +293,7 @@ def test_running_agent_alerts_and_an_officer_decides_over_the_socket(tmp_path):
     officers = SimpleNamespace(
         officer_of=lambda session: SimpleNamespace(badge="1234", shift_id=None) if session else None
     )
-    service = Service(config, hardware, reader, models, lists=lambda: lists, officers=officers)
+    service = Service(config, hardware, reader, models, matcher=lambda: lists, officers=officers)
     answers = {}
 
     def watch(running: Service) -> None:
