@@ -15,6 +15,7 @@ from rich.text import Text
 
 from agent.recognise import load_active
 from agent.recognise.models_folder import default_models_folder
+from agent.runtime import log
 from agent.runtime.config import parse_config
 from agent.runtime.stages import build_recogniser
 from cli.drive_lists import lists_of
@@ -152,6 +153,7 @@ def judge(drive: Drive, result: ReplayResult, query: Query, counts: IngestCounts
 
 def run(paths: list[Path], report: Path | None, keep: Path | None) -> int:
     """Replay drives; returns 1 if one is invalid, a read is unaccounted for or a minimum result is not reached."""
+    log.configure("error", "auto")
     if report is not None:
         check_libraries()
     console = marked_console()

@@ -131,7 +131,7 @@ PLANS: dict[str, Plan] = {
         Plan(
             name="hot-list",
             seed=14,
-            seconds=18,
+            seconds=17,
             light=DAY,
             start_utc="2026-05-12T16:20:00+00:00",
             notes="A street by day with listed, look-alike, out-of-state and unlisted plates; see hotlist.csv.",
@@ -146,7 +146,7 @@ PLANS: dict[str, Plan] = {
                 "11500 officer.confirm", '12500 officer.confirm agency="Example-Police" reference="2026-0512"',
                 '13500 officer.outcome code="recovered"', "15000 link.up",
             ),
-            jpeg_quality=55,
+            jpeg_quality=44,
         ),
     )
 }  # fmt: skip
