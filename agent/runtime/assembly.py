@@ -196,7 +196,7 @@ def assemble(
     feed = Feed(build_feed_server(config.feed, clock), agent, supervisor, clock)
     commands, pictures = Commands(officers or shifts), LatestPictures()
     commands.add(PictureVerbs(pictures, cameras, clock, hits.picture).verbs())
-    commands.add(HitVerbs(hits, max_watch_hours=config.hits.manual_max_h, auditor=auditor).verbs())
+    commands.add(HitVerbs(hits, auditor).verbs())
     commands.add(ShiftVerbs(shifts, Argon2Pins(), secrets.token_bytes, lambda: commit.last_fix).verbs())
     command = CommandSocket(build_command_server(config.command, clock, commands), supervisor)
     link = LinkComponent(hardware.link, uplink_queue, heard_by_unit(shared.unit), status.will())
