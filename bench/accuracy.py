@@ -1,6 +1,6 @@
 """Score the shipped bundles on the measuring photographs and print the table people compare readers by.
 
-usage: python -m bench.accuracy [--shared ../shared] [--out bench/reference/accuracy.json] [--card]
+usage: python -m bench.accuracy [--shared ../shared] [--models models] [--out bench/reference/accuracy.json] [--card]
 
 Runs ``patrol-lpr read --jsonl`` (the product, not a copy of it) over ``data/dev`` and over degraded copies made by
 ``tools/degrade.py``, and scores each with ``tools/score.py``.
@@ -21,7 +21,7 @@ from rich.table import Table
 
 from agent.recognise import load_active
 from agent.recognise.models_folder import default_models_folder
-from bench import breakdown
+from bench import breakdown, fused
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +66,9 @@ def degrade(shared: Path, work: Path) -> None:
     subprocess.run([sys.executable, str(tool), str(dev), str(work)], check=True)
 
 
-def read_folder(folder: Path, out: Path, *, crops: bool) -> Path:
+def read_folder(folder: Path, out: Path, models: Path, *, crops: bool) -> Path:
     """Run the product's own command over a folder; returns the results file."""
-    command = [sys.executable, "-m", "cli", "read", "--jsonl", str(folder)]
+    command = [sys.executable, "-m", "cli", "read", "--models", str(models), "--jsonl", str(folder)]
     if crops:
         command.append("--crops")
     with out.open("w") as file:
@@ -86,16 +86,16 @@ def score(tool: Path, labels: Path, results: Path, region: str | None) -> dict[s
     return figures
 
 
-def measure(shared: Path, work: Path) -> tuple[dict[str, float | None], list[breakdown.Plate]]:
+def measure(shared: Path, work: Path, models: Path) -> tuple[dict[str, float | None], list[breakdown.Plate]]:
     """All figures of the table, by title, and what became of each labelled plate."""
     dev = shared / "data" / "dev"
     degrade(shared, work)
     runs = {
-        "dev": read_folder(dev, work / "dev.jsonl", crops=False),
-        "crops": read_folder(dev / "crops", work / "crops.jsonl", crops=True),
+        "dev": read_folder(dev, work / "dev.jsonl", models, crops=False),
+        "crops": read_folder(dev / "crops", work / "crops.jsonl", models, crops=True),
     }
     for name in DEGRADED:
-        runs[name] = read_folder(work / name, work / f"{name}.jsonl", crops=False)
+        runs[name] = read_folder(work / name, work / f"{name}.jsonl", models, crops=False)
     figures = {}
     for line in LINES:
         labels = dev / ("crops.csv" if line.run == "crops" else "labels.jsonl")
@@ -129,20 +129,22 @@ def main() -> None:
     """Measure, print, keep."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
+    parser.add_argument("--models", type=Path, default=default_models_folder(), help="folder with active.toml")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--card", action="store_true", help="renew the section and the curve in the reader's card")
     arguments = parser.parse_args()
-    bundles = load_active(default_models_folder())
+    bundles = load_active(arguments.models)
     size_mb = sum(b.contract.bytes for b in bundles) / 1e6
     with tempfile.TemporaryDirectory() as work:
-        figures, plates = measure(arguments.shared, Path(work))
+        figures, plates = measure(arguments.shared, Path(work), arguments.models)
     show(figures, size_mb)
     models = [b.model_id for b in bundles]
     if arguments.card:
         lights = dict.fromkeys(plate.light for plate in plates)
         curves = {li: breakdown.reliability([p for p in plates if p.light == li])[0] for li in lights}
         breakdown.draw(curves, bundles[1].folder / "reliability.png")
-        breakdown.put_into(bundles[1].folder / "CARD.md", breakdown.section(figures, plates, models))
+        lines = fused.markdown(fused.measure(arguments.shared, arguments.models))
+        breakdown.put_into(bundles[1].folder / "CARD.md", breakdown.section(figures, plates, models, lines))
     if arguments.out:
         kept = {"models": models, "size_mb": round(size_mb, 3), "figures": figures, **breakdown.as_json(plates)}
         arguments.out.write_text(json.dumps(kept, indent=1) + "\n")

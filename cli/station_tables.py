@@ -63,7 +63,7 @@ def units_table(units: Iterable[tuple[UnitRow, list[Gap]]]) -> TextTable:
     for unit, gaps in units:
         table.add_row(
             unit.unit,
-            unit.state,
+            f"{unit.state}: {unit.reason}" if unit.reason else unit.state,
             unit.software,
             "-" if unit.seen_us is None else _short(unit.seen_us),
             f"{unit.reads:,}",
@@ -101,6 +101,7 @@ def unit_values(unit: UnitRow, gaps: list[Gap]) -> dict[str, object]:
     return {
         "unit": unit.unit,
         "state": unit.state,
+        "reason": unit.reason,
         "software": unit.software,
         "last_seen": iso(unit.seen_us),
         "reads": unit.reads,

@@ -2,6 +2,8 @@
 # Installs patrol-lpr on a running Raspberry Pi OS or Debian (Bookworm: Python 3.11 and tflite-runtime; Trixie: 3.13 and LiteRT).
 # Run as root from a checkout, or with --wheels DIR if there is no network.  Run it again to update.
 set -eu
+# The service's user reads what is installed here, whatever the umask of the shell.
+umask 022
 wheels=""
 while [ $# -gt 0 ]; do
   case "$1" in

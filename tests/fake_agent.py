@@ -23,8 +23,9 @@ PIN = "2468"
 NOW_US = 1_900_000_000_000_000
 MONO_US = 5_000_000_000
 LISTED = {
-    "text": "6KYN051", "region": "US-CA", "list_id": "stolen", "list_name": "Stolen vehicles", "owner": "Example Sheriff",
-    "version": 12, "as_of_utc_us": NOW_US - 3 * 3_600_000_000, "age_s": 3 * 3600, "entry_id": "e-1", "make": "Honda",
+    "text": "6KYN051", "region": "US-CA", "list_id": "stolen", "list_name": "Stolen vehicles",
+    "owner": "Example Sheriff", "version": 12,
+    "as_of_utc_us": NOW_US - 3 * 3_600_000_000, "age_s": 3 * 3600, "entry_id": "e-1", "make": "Honda",
     "model": "Civic", "colour": "Blue", "year": "2014", "reason": "Stolen vehicle", "note": "", "callback": "555-0100",
 }  # fmt: skip
 

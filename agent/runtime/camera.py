@@ -38,6 +38,10 @@ _MAX_STALLS = 8
 systemd reboots the board: stall, camera reopened, process restarted, board rebooted."""
 
 
+def _never(_: int) -> None:
+    return
+
+
 class StallMonitor:
     """Decides how long to wait for a stalled camera: a restart may help if it worked before or is present."""
 
@@ -83,8 +87,13 @@ class CameraComponent(Component):
         *,
         clock: Clock,
         max_fps: float | None = None,
+        may_not_record: Callable[[int], object] = _never,
     ) -> None:
-        """``build`` loads the models; it is called in the thread that uses them."""
+        """``build`` loads the models; it is called in the thread that uses them.
+
+        ``may_not_record`` is asked before each frame, with its time; while it returns anything true, frames are
+        counted and not processed, as with the privacy button.
+        """
         self.name = f"vision-{camera.name}"
         self.camera_name = camera.name
         self.role = role
@@ -99,8 +108,9 @@ class CameraComponent(Component):
         self._stalls = StallMonitor(camera.name)
         self._rate = RateMeter()
         self._private = False
+        self._may_not_record = may_not_record
         self.newest: Frame | None = None
-        """The newest frame; None before the first and while privacy is on."""
+        """The newest frame; None before the first, and while privacy is on or recording is not allowed."""
         self._max_fps = self._applied_fps = max_fps
 
     def start(self) -> None:
@@ -152,16 +162,17 @@ class CameraComponent(Component):
                 _LOG.info("camera_ended", camera=self.camera_name)
                 return
             self._stalls.on_frame()
-            self._apply_settings(pipeline)
-            self.newest = None if self._private else frame
+            self._apply_settings(pipeline, frame)
             self.times.start()
             step = pipeline.step(frame, self.times.lap)
             if self._expose is not None and step.exposure is not None:
                 self._expose(step.exposure)
             self._hand_over(step.tracks, worker)
 
-    def _apply_settings(self, pipeline: CameraPipeline) -> None:
-        pipeline.set_private(private=self._private)
+    def _apply_settings(self, pipeline: CameraPipeline, frame: Frame) -> None:
+        private = self._private or bool(self._may_not_record(frame.t_mono_ns))
+        pipeline.set_private(private=private)
+        self.newest = None if private else frame
         if (wanted := self._max_fps) != self._applied_fps:
             self._applied_fps = wanted
             pipeline.limit_fps(wanted)

@@ -23,6 +23,7 @@ from agent.geotag.fixes import FixRingConfig
 from agent.geotag.nmea import NmeaConfig
 from agent.pictures import PictureConfig
 from agent.recognise import RecogniserConfig, RuntimeKind
+from agent.shift.ports import DutyConfig
 from agent.sync.metering import MeteringConfig
 from agent.sync.uplink import UplinkConfig
 from agent.track import TrackerConfig
@@ -38,8 +39,8 @@ FORMAT = 1
 DEFAULT_PATH = CONFIG_FILE
 RELEASE_PATH = HOME / "current/config.toml"
 """Configuration of the running release, merged over the unit's own."""
-_OWN = ("unit", "state_dir", "seal")
-"""Keys that an update cannot change: the unit's identity, and who can read what it stores."""
+_OWN = ("unit", "state_dir", "seal", "policy")
+"""Keys that an update cannot change: the unit's identity, who can read what it stores, and who says what it keeps."""
 _MEBI = 2**20
 _KIBI = 2**10
 _RECOGNISER = RecogniserConfig()
@@ -312,6 +313,43 @@ class SealTable(_Table):
     )
 
 
+class HotlistTable(_Table):
+    """Hot lists; entries are never written to the log."""
+
+    key: Path | None = Field(
+        default=None,
+        description="hotlist.pub of the list authorities whose lists are accepted; if omitted, there are no lists",
+    )
+    open: Literal["start", "pin"] = Field(
+        default="start",
+        description="start: lists are opened when the agent starts; pin: when an officer signs on with a PIN",
+    )
+    fetch: Literal["always", "free", "never"] = Field(
+        default="always",
+        description="Fetch lists that the station offers: over any link, over unmetered ones only, or never",
+    )
+    max_alarms_per_1000: float | None = Field(
+        default=None, ge=0, le=1000,
+        description="Refuse lists with more expected false alarms per 1,000 cars; if omitted, none is refused for that",
+    )  # fmt: skip
+
+
+class PolicyTable(_Table):
+    """What is kept, for how long and where: docs/privacy.md."""
+
+    mode: Literal["on", "off"] = Field(
+        default="on",
+        description="on: the signed policies hold, or the strict default; off: all is kept until its receipt (tests)",
+    )
+    key: Path = Field(
+        default=CONFIG_DIR / "policy.pub", description="Public keys, one of which must have signed a policy"
+    )
+    hash_key: Path | None = Field(
+        default=None,
+        description="Key of the agency for keyed hashes of plates; if omitted, such reads are not kept",
+    )
+
+
 class PowerTable(_Table):
     """Behaviour after the ignition goes off, and at high temperature."""
 
@@ -397,6 +435,56 @@ def _socket_path(path: str | Path) -> str | Path:
     return path
 
 
+class ShiftTable(_Table):
+    """Officers' shifts: docs/shifts.md."""
+
+    roster_key: Path = Field(
+        default=CONFIG_DIR / "agency.pub",
+        description="Public key of the agency that signs rosters; without this file nobody can sign on",
+    )
+    session_idle_min: float = Field(
+        default=15, gt=0, le=24 * 60, description="Minutes without a command after which an officer signs on again"
+    )
+    idle_sign_off_h: float = Field(
+        default=4, gt=0, le=48, description="Hours without a command and without movement after which a shift ends"
+    )
+    resume_min: float = Field(
+        default=30,
+        gt=0,
+        le=24 * 60,
+        description="Minutes after a restart within which the officer must sign on again, or the shift ends",
+    )
+    ignition_sign_off: bool = Field(
+        default=True, description="End shifts when the ignition's hold-up time is over"
+    )
+    keep_days: float = Field(
+        default=14,
+        gt=0,
+        le=366,
+        description="Days after which records of shifts are deleted on the unit, sent or not",
+    )
+    draft_days: float = Field(
+        default=30,
+        gt=0,
+        le=366,
+        description="Days after which a forgotten draft of an incident is sent unanswered",
+    )
+    coverage_min: float = Field(
+        default=15, ge=1, le=24 * 60, description="Minutes that one message on coverage sums up"
+    )
+
+    def duty_config(self, unit: str) -> DutyConfig:
+        """For the state machine."""
+        return DutyConfig(
+            unit,
+            session_idle_s=self.session_idle_min * 60,
+            idle_sign_off_s=self.idle_sign_off_h * 3600,
+            resume_s=self.resume_min * 60,
+            draft_days=self.draft_days,
+            coverage_s=self.coverage_min * 60,
+        )
+
+
 class LogTable(_Table):
     """Logging."""
 
@@ -424,10 +512,13 @@ class AgentConfig(_Table):
     outbox: OutboxTable = OutboxTable()
     sync: SyncTable = SyncTable()
     seal: SealTable = SealTable()
+    hotlist: HotlistTable = HotlistTable()
+    policy: PolicyTable = PolicyTable()
     power: PowerTable = PowerTable()
     update: UpdateTable = UpdateTable()
     feed: FeedTable = FeedTable()
     command: CommandTable = CommandTable()
+    shift: ShiftTable = ShiftTable()
     log: LogTable = LogTable()
 
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent.runtime.feed_documents import VERSION, camera_document, fix_document, outbox_document, stamp, utc_us
+from agent.runtime.feed_documents import (
+    VERSION,
+    camera_document,
+    fix_document,
+    outbox_document,
+    pause_document,
+    policy_document,
+    stamp,
+    utc_us,
+)
 from agent.runtime.lamp import is_fresh
 from agent.runtime.stages import software
 
@@ -14,6 +23,8 @@ if TYPE_CHECKING:
     from agent.runtime.committing import CommitComponent
     from agent.runtime.feed_documents import Document
     from agent.runtime.panel_controller import PanelController
+    from agent.runtime.policy import RecordingGate
+    from agent.runtime.shifts import Shifts
     from agent.runtime.status import StatusReporter
     from agent.runtime.uplink import UplinkComponent
     from hw.ports import Lamp
@@ -31,6 +42,8 @@ class AgentState:
     unit: str
     boot_id: bytes
     models: tuple[str, ...]
+    shifts: Shifts
+    gate: RecordingGate
 
     @property
     def lamp(self) -> Lamp:
@@ -59,9 +72,12 @@ class AgentState:
             "state": self.status.state.value,
             "reason": self.status.reason,
             "lamp": self.panel.lamp.value,
-            "private": self.panel.private,
+            "private": self.panel.pause is not None,
+            "pause": pause_document(self.panel.pause),
+            "policy": policy_document(self.gate.policy(t_mono_ns)),
             "cameras": [camera_document(camera) for camera in self.cameras],
             "fix": fix_document(self.commit.last_fix, t_mono_ns),
             "link": {"up": self.uplink.is_up, "metered": self.uplink.metered},
             "outbox": outbox_document(self.commit.stats()),
+            "shift": self.shifts.document(),
         }

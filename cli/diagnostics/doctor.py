@@ -15,7 +15,7 @@ from cli.diagnostics.step import Mark, as_plain, as_table
 from cli.show import print_table
 from hw.clock import RealClock
 from hw.open import open_panel
-from hw.ports import Buzz, Lamp
+from hw.ports import Buzz, HitLamp, Lamp
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,6 +40,10 @@ def show_panel(path: Path, overrides: list[str], *, each_s: float) -> int:
         for lamp in Lamp:
             out.print(f"lamp: {lamp.value}")
             panel.set_lamp(lamp)
+            time.sleep(each_s)
+        for hit_lamp in HitLamp:
+            out.print(f"hit lamp: {hit_lamp.value}")
+            panel.set_hit_lamp(hit_lamp)
             time.sleep(each_s)
         for sound in Buzz:
             out.print(f"sound: {sound.value}")

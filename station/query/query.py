@@ -41,13 +41,16 @@ class Query:
         unit: str | None = None,
         since_us: int | None = None,
         limit: int | None = None,
+        purpose: str | None = None,
     ) -> list[StoredRecord]:
         """Return the latest ``limit`` records of a type, or all, in the order of arrival.
 
-        ``since_us`` is compared with the time of receipt.
+        ``since_us`` is compared with the time of receipt; ``purpose`` is for the audit trail.
         """
         rows = self._store.latest(schema, unit=unit, since_us=since_us, limit=limit)
-        self._note("show records", len(rows), schema=schema, unit=unit, since_us=since_us, limit=limit)
+        self._note(
+            "show records", len(rows), schema=schema, unit=unit, since_us=since_us, limit=limit, purpose=purpose
+        )
         return [stored_record(row, self._store.registry) for row in rows]
 
     def record(self, unit: str, record_id: bytes) -> StoredRecord | None:

@@ -91,6 +91,8 @@ class UnitRow:
     """The release that the station offers it; 0 for none."""
     report: bytes | None = None
     """Its latest report on updates, as received."""
+    reason: str = ""
+    """Reason of its latest status, such as why nothing is receipted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ _HEALTH = select(UNITS.c.health, UNITS.c.seq_high).where(UNITS.c.unit == bindpar
 _UNITS = (
     select(
         UNITS.c.unit, UNITS.c.state, UNITS.c.software, UNITS.c.seen_us, UNITS.c.seq_high,
-        func.coalesce(OFFERS.c.release, 0), UNITS.c.report,
+        func.coalesce(OFFERS.c.release, 0), UNITS.c.report, UNITS.c.reason,
     )
     .select_from(UNITS.outerjoin(OFFERS, and_(OFFERS.c.unit == UNITS.c.unit, OFFERS.c.kind == UPDATE)))
     .order_by(UNITS.c.unit)
@@ -180,7 +180,7 @@ class SqlStore:
         """Sorted by name."""
         reads = self._records.count(READ_SCHEMA)
         found = []
-        for unit, state, software, seen_us, announced, desired, report in self.db.all(_UNITS):
+        for unit, state, software, seen_us, announced, desired, report, reason in self.db.all(_UNITS):
             gaps = self.gaps(unit)
             found.append(
                 UnitRow(
@@ -194,6 +194,7 @@ class SqlStore:
                     evicted=sum(gap.count for gap in gaps if gap.explained),
                     desired=desired,
                     report=report,
+                    reason=reason or "",
                 )
             )
         return found
