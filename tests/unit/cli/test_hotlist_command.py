@@ -135,7 +135,7 @@ def test_a_dry_run_finds_by_the_alternatives_that_a_read_kept(folder: Path) -> N
 
     with ListFile(make_draft(folder / "d2", [Entry("1", "A8C123", "US-CA")])) as draft:
         matcher = open_for_trial(draft)
-        (match,) = matcher.match_texts([("ABC123", 0.7), ("A8C123", 0.2)], "US-NV", now_utc_us=None)
+        (match,) = matcher.match_texts([("ABC123", 0.7), ("A8C123", 0.2)], "US-NV", 0.9, now_utc_us=None)
         assert (match.rule.value, match.probability, match.region_match.value) == ("approximate", 0.2, "different")
         found = DryRun()
         try_reads(Matcher(), [], found)
