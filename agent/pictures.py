@@ -7,16 +7,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import cv2
+import numpy as np
 
 from agent.errors import ImageError
+from agent.policy.records import Shown
 from agent.records import Picture
+from protocol.policy.pack import Overview
 from protocol.wire.enums import PictureKind
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
-    from agent.records import Sighting
+    from agent.records import Box, Sighting
+    from protocol.policy.pack import VehicleBox
 
 _QUALITY_STEP = 15
 _MIN_QUALITY = 25
@@ -42,20 +45,36 @@ class PictureMaker:
     def __init__(self, config: PictureConfig | None = None) -> None:
         self._config = config or PictureConfig()
 
-    def make(self, sighting: Sighting) -> tuple[Picture, ...]:
-        """Return the plate picture and the overview, as configured.
+    def make(self, sighting: Sighting, shown: Shown | None = None) -> tuple[Picture, ...]:
+        """Return the plate picture and the overview, as configured and as far as the policy lets them be ``shown``.
 
         Raises ImageError when the pixels cannot be encoded.
         """
-        config = self._config
+        config, shown = self._config, shown or Shown()
         pictures: list[Picture] = []
-        if config.plate:
+        if config.plate and shown.plate:
             crop = sighting.crop
             pictures.append(_jpeg(PictureKind.PLATE, crop, config.plate_quality, config.plate_max_bytes))
-        if config.overview:
-            scene = shrink(sighting.frame.rgb, config.overview_width_px)
+        if config.overview and shown.overview is not Overview.NONE:
+            rgb = sighting.frame.rgb
+            if shown.vehicle is not None:
+                rgb = _only_vehicle(rgb, sighting.detection.box, shown.vehicle)
+            scene = shrink(rgb, config.overview_width_px)
             pictures.append(_jpeg(PictureKind.OVERVIEW, scene, config.overview_quality, config.overview_max_bytes))
         return tuple(pictures)
+
+
+def _only_vehicle(rgb: NDArray[np.uint8], plate: Box, vehicle: VehicleBox) -> NDArray[np.uint8]:
+    """Blacken everything but the vehicle, before the picture is made smaller: nothing is left at its edges."""
+    height, width = rgb.shape[:2]
+    unit_px = plate.width_px
+    left, right = (round(x) for x in (plate.x0 - vehicle.side * unit_px, plate.x1 + vehicle.side * unit_px))
+    top, bottom = (round(y) for y in (plate.y0 - vehicle.above * unit_px, plate.y1 + vehicle.below * unit_px))
+    rows = slice(min(max(top, 0), height), min(max(bottom, 0), height))
+    columns = slice(min(max(left, 0), width), min(max(right, 0), width))
+    masked = np.zeros_like(rgb)
+    masked[rows, columns] = rgb[rows, columns]
+    return masked
 
 
 def shrink(rgb: NDArray[np.uint8], max_width_px: int) -> NDArray[np.uint8]:

@@ -55,7 +55,7 @@ class PipelineCounts:
     skipped: int = 0
     """Frames skipped because of the frame rate limit."""
     private: int = 0
-    """Frames skipped because the driver switched on privacy."""
+    """Frames skipped because the driver switched on privacy, or because the policy forbids recording here or now."""
     frozen: int = 0
     """Frames skipped because the camera repeats the same picture."""
     damaged: int = 0

@@ -226,6 +226,8 @@ class Read:
     pictures: tuple[Picture, ...]
     expires_utc_us: int | None = None
     """UTC at which it is deleted from the outbox, sent or not; None: only on receipt."""
+    period_s: int | None = None
+    """Seconds from the read until then, by the policy; the outbox needs it while the time is unknown."""
 
     @property
     def record_id(self) -> bytes:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from agent.policy.hashing import KEY_BYTES
 from cli.show import TextTable, print_table
 from protocol.errors import KeyFileError
 from protocol.seal.keys import RECEIPT_KEY, RECEIPT_PUBLIC, SigningKey, StationKey, VerifyKey, fingerprint
@@ -39,11 +42,30 @@ def make_unit(folder: Path, unit: str) -> int:
     return 0
 
 
-def make_release(folder: Path) -> int:
-    """Write release.key, which signs updates and is stored on no unit, and release.pub, for every unit."""
+def make_signer(folder: Path, name: str) -> int:
+    """Write NAME.key, which signs files for units and is stored on none, and NAME.pub, for every unit."""
     key = SigningKey.generate()
-    make_pair(folder, "release.key", "release.pub", key)
-    _say(folder / "release.pub", key.public.raw, "copy it to /etc/patrol-lpr of every unit; keep the .key offline")
+    make_pair(folder, f"{name}.key", f"{name}.pub", key)
+    _say(folder / f"{name}.pub", key.public.raw, "copy it to /etc/patrol-lpr of every unit; keep the .key offline")
+    return 0
+
+
+def make_hash(folder: Path) -> int:
+    """Write plate-hash.key, for all units of an agency and for whoever compares their hashes."""
+    path = folder / "plate-hash.key"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as file:
+            file.write(secrets.token_hex(KEY_BYTES) + "\n")
+    except FileExistsError:
+        raise KeyFileError(f"{path}: already exists; keys are never overwritten, use another folder") from None
+    except OSError as error:
+        raise KeyFileError(f"{folder}: keys cannot be written here: {error.strerror}") from error
+    Console().print(
+        f"{path}: copy it to the units and name it in [policy] hash_key; a new key makes old hashes useless",
+        highlight=False,
+        soft_wrap=True,
+    )
     return 0
 
 

@@ -79,7 +79,9 @@ def config_for(drive: Drive, state_dir: Path, **tables: object) -> AgentConfig:
     }
     outbox = {"min_free_mib": 0, "ballast_mib": 0}
     table = {"unit": drive.header.unit, "agency": "Example Sheriff", "state_dir": str(state_dir), "hw": hw}
-    return parse_config({**table, "outbox": outbox, "seal": {"mode": "off"}, **tables}, str(drive.root))
+    return parse_config(
+        {**table, "outbox": outbox, "seal": {"mode": "off"}, "policy": {"mode": "off"}, **tables}, str(drive.root)
+    )
 
 
 def fresh_keys(folder: Path, unit: str) -> tuple[dict[str, str], Opener]:

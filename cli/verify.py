@@ -98,12 +98,15 @@ def _rows(unit: UnitFindings) -> list[tuple[Text, str]]:
     bad = (
         ("changed", unit.changed), ("signed by an unknown key", unit.unknown_key), ("out of order", unit.reordered),
         ("twice", unit.doubled), ("missing", unit.missing), ("chain broken at", unit.broken),
+        ("audit entries missing", unit.audit_missing), ("audit log broken at entry", unit.audit_broken),
     )  # fmt: skip
     good = (("declared lost by the unit", unit.declared), ("new chain after declared damage", unit.restarts))
     rows = [(Text(what, "red"), _places(where)) for what, where in bad if where]
     if not rows:
         rows = [(_COMPLETE, "")]
     rows += [(Text(what), _places(where)) for what, where in good if where]
+    if unit.audit_entries:
+        rows.append((Text("entries of the audit log"), f"{unit.audit_entries:,}"))
     if unit.unknown:
         rows.append((Text("of a type not known to this version"), f"{unit.unknown:,} records"))
     if unit.deleted:

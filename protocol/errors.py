@@ -33,6 +33,10 @@ class SignedFileError(PatrolError, ValueError):
     """A signed policy, hot list or roster is refused; what is in force is not affected.  The message says why."""
 
 
+class PolicyError(PatrolError, ValueError):
+    """A policy is refused; the one in force stays.  The message lists what is wrong with it."""
+
+
 class HotlistError(PatrolError, ValueError):
     """A hot list is refused; the list in force is not affected.  The message says why and what to do."""
 

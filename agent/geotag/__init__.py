@@ -65,7 +65,7 @@ class Geotagger:
         self._waiting.append(track)
 
     def tick(self, t_mono_ns: int) -> list[Read]:
-        """Return the reads that are ready, in the order of their tracks."""
+        """Return the reads that are ready and kept, in the order of their tracks."""
         last = self._ring.last
         fixed_ns = None if last is None else last.t_mono_ns
         ready: list[Track] = []
@@ -88,5 +88,7 @@ class Geotagger:
             exposed_ns = track.best.frame.t_mono_ns
             where = self._ring.locate(exposed_ns)
             if self._rereads is None or self._rereads.is_new(track, where):
-                reads.append(self._maker.make(track, self._timebase.tag(exposed_ns), where))
+                read = self._maker.make(track, self._timebase.tag(exposed_ns), where)
+                if read is not None:
+                    reads.append(read)
         return reads

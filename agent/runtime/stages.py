@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import cv2
 
+from agent.audit import AuditLog
 from agent.buffer import OpenReport, Outbox, open_outbox
 from agent.capture import FrameRateLimiter
 from agent.commit import ReadCommitter
@@ -23,10 +24,16 @@ from agent.geotag.read_maker import ReadMaker
 from agent.geotag.timebase import Timebase
 from agent.pictures import PictureMaker
 from agent.pipeline import CameraPipeline
+from agent.policy.reads import ReadPolicy
 from agent.read_id import ReadIdMint
 from agent.recognise import Recogniser, load_active
 from agent.recognise.models_folder import default_models_folder
+from agent.runtime.audit import CHAIN_FILE, ChainFile
 from agent.runtime.lists import list_kinds
+from agent.runtime.policy import PoliciesInForce
+from agent.runtime.policy_files import TIME_FILE, TimeFile, load_hash_key
+from agent.runtime.policy_store import FETCHED, PolicyStore, install_fetched, load_policy_keys, policy_kind
+from agent.runtime.policy_store import FOLDER as POLICY_FOLDER
 from agent.sync.encoder import RecordEncoder
 from agent.sync.transfer import FileTransfer, Transfers
 from agent.sync.uplink import Uplink
@@ -38,6 +45,7 @@ from hw.paths import CONFIG_DIR
 from hw.ports import Exposable
 from protocol.errors import KeyFileError
 from protocol.seal import ReceiptVerifier, Sealer, SigningKey, StationKey, VerifyKey
+from protocol.wire.records.audit import Audit
 from protocol.wire.released import released_registry
 from updater.release_state import INBOX, linked
 
@@ -115,6 +123,32 @@ class ReadPath:
     timebase: Timebase
     rereads: Deduplicator
     report: OpenReport
+    ids: ReadIdMint
+    policies: PoliciesInForce | None = None
+    """None: policies are off."""
+    read_policy: ReadPolicy | None = None
+
+    def new_id(self, t_mono_ns: int) -> bytes:
+        """Return a new id for a time of the monotonic clock; any thread."""
+        return self.ids.mint(self.timebase.tag(t_mono_ns).utc_ns)
+
+
+def build_policies(config: AgentConfig) -> PoliciesInForce | None:
+    """Load the policies of the state folder; None if they are off.  Raises KeyFileError."""
+    if config.policy.mode == "off":
+        return None
+    store = build_policy_store(config)
+    install_fetched(store, _fetched_policies(config) / FETCHED)
+    return PoliciesInForce(store, config.agency)
+
+
+def build_policy_store(config: AgentConfig) -> PolicyStore:
+    """Return the folder of policies with the keys that sign them.  Raises KeyFileError."""
+    return PolicyStore(config.state_dir / POLICY_FOLDER, load_policy_keys(config.policy.key), unit=config.unit)
+
+
+def _fetched_policies(config: AgentConfig) -> Path:
+    return config.state_dir / "fetched-policies"
 
 
 def build_read_path(
@@ -129,15 +163,19 @@ def build_read_path(
 
     Raises OutboxError when the outbox cannot be opened.
     """
+    policies = build_policies(config)
+    read_policy = None if policies is None else ReadPolicy(policies, load_hash_key(config.policy.hash_key))
     nmea = NmeaState(config.geotag.nmea_config())
     timebase = Timebase(boot_id)
     rereads = Deduplicator(config.reread.deduplicator_config())
+    ids = ReadIdMint(random_bytes)
     maker = ReadMaker(
-        ids=ReadIdMint(random_bytes),
+        ids=ids,
         pictures=PictureMaker(config.pictures.picture_config()),
         models=models,
         software=software(),
         roles={camera.name: camera.role for camera in config.hw.cameras},
+        policy=read_policy,
         motions={c.name: MotionEstimator(c.role, hfov_deg=c.hfov_deg) for c in config.hw.cameras},
     )
     ring = FixRing(config.geotag.fix_ring_config())
@@ -146,7 +184,23 @@ def build_read_path(
         config.unit, config.agency, boot_id, registry or released_registry(), build_sealer(config)
     )
     outbox, report = open_outbox(config.state_dir, encoder, limits=config.outbox.limits())
-    return ReadPath(ReadCommitter(nmea, geotagger, timebase, outbox), outbox, nmea, timebase, rereads, report)
+    committer = ReadCommitter(
+        nmea,
+        geotagger,
+        timebase,
+        outbox,
+        audit=_audit_log(config.state_dir, outbox),
+        policies=policies,
+        times=TimeFile(config.state_dir / TIME_FILE),
+    )
+    return ReadPath(committer, outbox, nmea, timebase, rereads, report, ids, policies, read_policy)
+
+
+def _audit_log(state_dir: Path, outbox: Outbox) -> AuditLog:
+    entries = outbox.stats().types.get(Audit.SCHEMA)
+    return AuditLog(
+        ChainFile(state_dir / CHAIN_FILE), outbox.holds, appended=0 if entries is None else entries.appended
+    )
 
 
 def build_sealer(config: AgentConfig) -> Sealer | None:
@@ -182,19 +236,27 @@ def build_transfers(
     updates: FileTransfer | None,
     *,
     boot_id: bytes,
+    kinds: tuple[FileKind, ...] = (),
     on_list: Callable[[Path], None] = lambda _: None,
 ) -> Transfers:
     """Create the transfers of all kinds of files; ``updates`` is the one of updates, if there is one.
 
-    ``on_list`` is called with the path of each hot list that was fetched.
+    ``kinds`` are those whose files belong to a component; ``on_list`` is called with the path of each hot list that
+    was fetched.
     """
-    others = (_file_transfer(config, kind, boot_id) for kind in file_kinds(config, on_list))
+    others = (_file_transfer(config, kind, boot_id) for kind in (*kinds, *file_kinds(config, on_list)))
     return Transfers(config.unit, (*others, *(() if updates is None else (updates,))))
 
 
 def file_kinds(config: AgentConfig, on_list: Callable[[Path], None]) -> tuple[FileKind, ...]:
-    """Return the kinds of files besides updates that this unit accepts, in the order of their requests."""
-    return list_kinds(config, on_list)
+    """Return the kinds of files besides updates that this unit accepts, in the order of their requests.
+
+    Raises KeyFileError.
+    """
+    lists = list_kinds(config, on_list)
+    if config.policy.mode == "off":
+        return lists
+    return (policy_kind(build_policy_store(config), _fetched_policies(config)), *lists)
 
 
 def _file_transfer(config: AgentConfig, kind: FileKind, boot_id: bytes) -> FileTransfer:

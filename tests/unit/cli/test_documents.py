@@ -15,6 +15,8 @@ from agent.runtime.hardware import Hardware
 from agent.runtime.service import Service
 from cli import hotlist, update
 from cli import provision as provision_cli
+from cli import roster as roster_cli
+from cli import shift as shift_cli
 from cli import station as station_cli
 from cli.config import example
 from cli.demo import DriveClock
@@ -91,6 +93,8 @@ def command_of(words):
         ("provision", provision_cli),
         ("update", update),
         ("hotlist", hotlist),
+        ("roster", roster_cli),
+        ("shift", shift_cli),
     ):
         if name not in known:
             app.add_typer(group.app, name=name)
