@@ -514,7 +514,8 @@ def drive_sentences() -> tuple[Callable[[bytes], None], list[bytes]]:
 TARGETS = {
     made.__name__: made
     for made in (
-        nmea, records, receipts, commands, updates, hotlists, list_files, rosters, offers, seals, series, station, configuration, bundle,
+        nmea, records, receipts, commands, updates, hotlists, list_files, rosters, offers, seals, series, station,
+        configuration, bundle,
         card, drive_header,
         drive_script, drive_tables, drive_sentences, link_unit, link_unit_311, link_station,
     )

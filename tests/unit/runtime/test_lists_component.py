@@ -11,7 +11,7 @@ from agent.hotlist.keys import PinKeys
 from agent.records import CharRead, PlateText
 from agent.runtime.config import parse_config
 from agent.runtime.lists import PACKAGE, SLOTS, ListComponent, build_lists, inbox, kind_names, list_kinds
-from protocol.errors import KeyFileError, PinError
+from protocol.errors import KeyFileError
 from protocol.hotlist.entry import Entry
 from protocol.seal.keys import SigningKey
 from protocol.wire.topics import offer_topic
@@ -34,6 +34,13 @@ class Threads:
         pass
 
 
+class Audited(list):
+    """An auditor that keeps what it is told."""
+
+    def add(self, who: str, action: str, obj: str, *, outcome: str = "ok", **_: str) -> None:
+        self.append((who, action, obj, outcome))
+
+
 def config_of(folder: Path, **table: object):
     (folder / "hotlist.pub").write_bytes(AUTHORITY.public.pem())
     hw = {
@@ -48,7 +55,7 @@ def config_of(folder: Path, **table: object):
 
 def component(config) -> ListComponent:
     unit = build_lists(config, lambda: UNIT, lambda: None)
-    return ListComponent(unit, tuple(inbox(config, kind) for kind in kind_names()), supervisor=None)
+    return ListComponent(unit, tuple(inbox(config, kind) for kind in kind_names()), None, Audited())
 
 
 def work(made: ListComponent) -> None:
@@ -83,7 +90,7 @@ def test_without_an_authority_there_are_no_lists(tmp_path: Path) -> None:
     config = config_of(tmp_path, key=None)
     assert build_lists(config, lambda: UNIT, lambda: None) is None
     assert list_kinds(config, lambda _: None) == ()
-    assert ListComponent(None, (), supervisor=None).matcher.match(READ, now_utc_us=None) == ()
+    assert ListComponent(None, (), None, Audited()).matcher.match(READ, now_utc_us=None) == ()
 
 
 def test_a_fetched_package_is_in_force_and_removed(tmp_path: Path) -> None:
@@ -118,13 +125,19 @@ def test_lists_of_a_pin_are_matched_between_sign_on_and_sign_off(tmp_path: Path)
     work(made)
     assert made.is_locked
     assert made.matcher.match(READ, now_utc_us=None) == ()
-    with pytest.raises(PinError):
-        made.sign_on("4711", "000000")
-    assert made.sign_on("4711", "739204")
+    on_duty = [True]
+    made.watch_shifts(lambda: on_duty[0])
+    made.sign_on("4711", "000000")
+    work(made)
+    assert made.is_locked
+    made.sign_on("4711", "739204")
     work(made)
     assert made.matcher.match(READ, now_utc_us=None)
-    made.sign_off()
+    on_duty[0] = False
     work(made)
+    assert [(who, action, outcome) for who, action, _, outcome in made._auditor] == [
+        ("unit", "list_change", "ok"), ("4711", "list_unlock", "refused"), ("4711", "list_unlock", "ok"),
+    ]  # fmt: skip
     assert made.is_locked
     assert made.matcher.match(READ, now_utc_us=None) == ()
 
