@@ -34,7 +34,7 @@ MAX_PERIOD_S = 3660 * 86_400
 """About ten years: a typing mistake must not become "for ever"."""
 _MAX_CORNERS = 16_384
 """In one pack."""
-_MAX_ERRORS = 8
+_MAX_ERRORS = 20
 _DAY_MIN = 24 * 60
 _WEEK_MIN = 7 * _DAY_MIN
 _PRINTABLE = r"^(?:[^\p{C}\p{Z}]| )*$"
