@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from console.config import DEFAULT_PORT, LOOPBACK, RUNTIME, ConsoleConfig
+from console.config import COMMAND_SOCKET, DEFAULT_PORT, FEED_SOCKET, LOOPBACK, ConsoleConfig
 from console.serve import run_console
 
 FeedOption = Annotated[Path, typer.Option("--feed", help="UNIX socket of the agent's feed.")]
@@ -17,8 +17,8 @@ CommandOption = Annotated[Path, typer.Option("--command", help="UNIX socket for 
 
 
 def console(  # noqa: PLR0917 - options of a command
-    feed: FeedOption = RUNTIME / "feed.sock",
-    command: CommandOption = RUNTIME / "command.sock",
+    feed: FeedOption = FEED_SOCKET,
+    command: CommandOption = COMMAND_SOCKET,
     host: Annotated[
         str, typer.Option(help="Address to listen on; beyond loopback with a certificate only.")
     ] = LOOPBACK,

@@ -187,7 +187,7 @@ def show_live(drive: Drive, folder: Path, console: Console) -> LiveResult:
         with Live(console=console, refresh_per_second=6, transient=True) as screen:
             service.run(until_cameras_end=True, drain_s=_DRAIN_S, on_watch=lambda s: screen.update(view.draw(s)))
         rows = _asking(store).records()
-        console.print(reads_table(rows, title=f"reads at the station after {drive.header.name}"))
+        print_table(reads_table(rows, title=f"reads at the station after {drive.header.name}"), console)
         progress = service.progress
         return LiveResult(
             progress.committed, len(rows), progress.waiting, _first_s(progress.first_mono_ns, started_ns)

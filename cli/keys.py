@@ -24,11 +24,11 @@ def make_station(folder: Path, name: str) -> int:
     Likewise receipt.key and receipt.pub, unless they exist: the station signs its answers with them.
     """
     key = StationKey.generate()
-    _make(folder, f"{name}.key", f"{name}.pub", key)
+    make_pair(folder, f"{name}.key", f"{name}.pub", key)
     _say(folder / f"{name}.pub", key.raw, "copy it to every unit; the .key stays here")
     if not (folder / RECEIPT_KEY).exists():
         answers = SigningKey.generate()
-        _make(folder, RECEIPT_KEY, RECEIPT_PUBLIC, answers)
+        make_pair(folder, RECEIPT_KEY, RECEIPT_PUBLIC, answers)
         _say(folder / RECEIPT_PUBLIC, answers.public.raw, "copy it to every unit as well; receipt.key stays here")
     return 0
 
@@ -37,24 +37,16 @@ def make_unit(folder: Path, unit: str) -> int:
     """Write unit.key, for the unit only, and unit-ID.pub, for the station."""
     check_unit(unit)
     key = SigningKey.generate()
-    _make(folder, "unit.key", f"unit-{unit}.pub", key)
+    make_pair(folder, "unit.key", f"unit-{unit}.pub", key)
     _say(folder / f"unit-{unit}.pub", key.public.raw, "copy it to the station's keys; unit.key stays here")
     return 0
 
 
-def make_release(folder: Path) -> int:
-    """Write release.key, which signs updates and is stored on no unit, and release.pub, for every unit."""
+def make_signer(folder: Path, name: str) -> int:
+    """Write NAME.key, which signs files for units and is stored on none, and NAME.pub, for every unit."""
     key = SigningKey.generate()
-    _make(folder, "release.key", "release.pub", key)
-    _say(folder / "release.pub", key.public.raw, "copy it to /etc/patrol-lpr of every unit; keep the .key offline")
-    return 0
-
-
-def make_policy(folder: Path) -> int:
-    """Write policy.key, which signs policies and is stored on no unit, and policy.pub, for every unit."""
-    key = SigningKey.generate()
-    _make(folder, "policy.key", "policy.pub", key)
-    _say(folder / "policy.pub", key.public.raw, "copy it to /etc/patrol-lpr of every unit; keep the .key offline")
+    make_pair(folder, f"{name}.key", f"{name}.pub", key)
+    _say(folder / f"{name}.pub", key.public.raw, "copy it to /etc/patrol-lpr of every unit; keep the .key offline")
     return 0
 
 
@@ -91,7 +83,8 @@ def show(paths: list[Path]) -> int:
     return 0
 
 
-def _make(folder: Path, private: str, public: str, key: SigningKey | StationKey) -> None:
+def make_pair(folder: Path, private: str, public: str, key: SigningKey | StationKey) -> None:
+    """Write both halves of a key; raises KeyFileError, also if one of the files exists."""
     if (folder / public).exists():
         raise KeyFileError(f"{folder / public}: already exists; keys are never overwritten, use another folder")
     try:

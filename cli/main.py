@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -315,7 +316,15 @@ def keys_release(folder: FolderArgument) -> None:
     """Create the key pair that signs updates: keep release.key offline, copy release.pub to every unit."""
     from cli import keys  # noqa: PLC0415 - keeps --help fast
 
-    raise typer.Exit(keys.make_release(folder))
+    raise typer.Exit(keys.make_signer(folder, "release"))
+
+
+@keys_app.command("agency")
+def keys_agency(folder: FolderArgument) -> None:
+    """Create the key pair that signs rosters: keep agency.key offline, copy agency.pub to every unit."""
+    from cli import keys  # noqa: PLC0415 - keeps --help fast
+
+    raise typer.Exit(keys.make_signer(folder, "agency"))
 
 
 @keys_app.command("policy")
@@ -323,7 +332,7 @@ def keys_policy(folder: FolderArgument) -> None:
     """Create the key pair that signs policies: keep policy.key offline, copy policy.pub to every unit."""
     from cli import keys  # noqa: PLC0415 - keeps --help fast
 
-    raise typer.Exit(keys.make_policy(folder))
+    raise typer.Exit(keys.make_signer(folder, "policy"))
 
 
 @keys_app.command("hash")
@@ -384,39 +393,20 @@ def bundle_bench(
     raise typer.Exit(bundle.bench(models, runtime=runtime.value, threads=threads, as_json=as_json))
 
 
-def _add_console() -> None:
-    try:
-        from cli import console as console_cli  # noqa: PLC0415 - as above
-    except ModuleNotFoundError as error:
-        if error.name not in {"starlette", "uvicorn", "jinja2"}:
-            raise
-        if sys.argv[1] == "console":
-            advice = "in the checkout, pip install -e '.[console]'"
-            _fail(f"the console needs Starlette, uvicorn and Jinja: {advice}", EXIT_FAILED)
-        return
-    app.command("console")(console_cli.console)
-
-
 def main() -> None:
     """Entry point: our own and the user's errors become one line and an exit code, anything else a traceback."""
     if not sys.argv[1:] or sys.argv[1] in {"station", "--help"}:
         from cli import station as station_cli  # noqa: PLC0415 - keeps importing this module cheap
 
         app.add_typer(station_cli.app, name="station")
-    if "provision" in sys.argv[1:2] or "--help" in sys.argv[1:2]:
-        from cli import provision as provision_cli  # noqa: PLC0415 - only whoever makes units needs it
-
-        app.add_typer(provision_cli.app, name="provision")
-    if "update" in sys.argv[1:2] or "--help" in sys.argv[1:2]:
-        from cli import update  # noqa: PLC0415 - as above
-
-        app.add_typer(update.app, name="update")
-    if "policy" in sys.argv[1:2] or "--help" in sys.argv[1:2]:
-        from cli import policy  # noqa: PLC0415 - as above
-
-        app.add_typer(policy.app, name="policy")
+    for name in ("provision", "update", "roster", "shift", "hotlist", "policy"):
+        if sys.argv[1:2] in ([name], ["--help"]):
+            # Only whoever uses it needs what it imports.
+            app.add_typer(importlib.import_module(f"cli.{name}").app, name=name)
     if "console" in sys.argv[1:2] or "--help" in sys.argv[1:2]:
-        _add_console()
+        from cli import console as console_cli  # noqa: PLC0415 - as above
+
+        app.command("console")(console_cli.console)
     try:
         app()
     except ConfigError as error:

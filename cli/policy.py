@@ -193,7 +193,9 @@ def _prefixes(name: str) -> list[str]:
 def _warn_unverified(pack: PolicyPack) -> None:
     unverified = [source.figure for source in pack.sources if not source.verified]
     if unverified:
-        _say(f"from summaries of the law or policy: {', '.join(unverified)}; compare them with its text before use")
+        _say(
+            f"from summaries of the law or policy: {', '.join(unverified)}; compare them with its text before use"
+        )
 
 
 def _say(text: str) -> None:

@@ -14,6 +14,7 @@ from agent.errors import ImageError
 from agent.recognise import Recogniser, RecogniserConfig, RuntimeKind, load_active
 from agent.recognise.models_folder import default_models_folder
 from agent.recognise.photo import Refusal
+from cli.quiet import library_lines_hidden
 from cli.read_files import ImageResult, PlateResult, read_images
 from cli.read_inputs import Inputs, expand
 from cli.read_video import VideoRead, VideoSummary, read_video
@@ -46,6 +47,11 @@ class ReadOptions:
 
 def run(names: Sequence[str], options: ReadOptions, *, models: Path | None, runtime: str) -> int:
     """Read all inputs; returns 0, or 1 if an input could not be read."""
+    with library_lines_hidden():
+        return _run(names, options, models=models, runtime=runtime)
+
+
+def _run(names: Sequence[str], options: ReadOptions, *, models: Path | None, runtime: str) -> int:
     inputs = expand(names)
     if options.crops:
         inputs.wrong += [(str(v), f"{v}: a video is not read with --crops: give pictures") for v in inputs.videos]

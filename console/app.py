@@ -26,7 +26,7 @@ from console.guard import Guard
 from console.hub import Hub
 from console.requests import RefusedError, read_request
 from console.sessions import BrowserSession, RateLimit, Sessions
-from console.state import is_entry_locked
+from console.state import Section, is_entry_locked
 from console.static_files import StaticFiles
 from console.verbs import VERBS, arguments_of, is_typed
 from console.views import HIDDEN, sections_for, view
@@ -92,7 +92,6 @@ class Console:
         words = texts(language)
         page = self._templates.get_template("page.html").render(
             t=lambda key: words[key], language=language, languages=LANGUAGES, theme=theme, csrf=session.csrf,
-            signed_on=session.officer is not None,
         )  # fmt: skip
         answer = HTMLResponse(page)
         answer.set_cookie(
@@ -133,6 +132,8 @@ class Console:
                 for section in sections:
                     state, t_s = self.hub.state, self._now_s()
                     document = view(state, section, t_s, self.hub.checks) if section in shown else HIDDEN
+                    if section is Section.SHIFT:
+                        document = {**document, "mine": self._is_signed_on(session)}
                     yield f"event: {section}\ndata: {_json(document)}\n\n".encode()
         finally:
             self.hub.leave(follower)
@@ -202,6 +203,7 @@ class Console:
         except CommandRefusedError as refusal:
             if refusal.code == "not_signed_on":
                 session.officer = None
+                self.hub.refresh()
             raise RefusedError(409, refusal.code, refusal.message) from refusal
         except AgentUnavailableError as error:
             raise RefusedError(503, "unavailable", str(error)) from error

@@ -11,6 +11,8 @@ from fnmatch import fnmatchcase
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
+from console.state import table
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -41,7 +43,7 @@ _ALIKE = (
 
 def choices(hit: Mapping[str, Any]) -> tuple[str, ...]:
     """Four different texts that look alike: what was read, what is listed, and others; in an order without meaning."""
-    text, listed = str(hit.get("text") or ""), str((hit.get("listed") or {}).get("text") or "")
+    text, listed = str(hit.get("text") or ""), str(table(hit.get("listed")).get("text") or "")
     found = [text]
     if listed and not _has_wildcard(listed) and listed != text:
         found.append(listed)
@@ -85,5 +87,5 @@ def _alike(char: str) -> list[str]:
 def _confidence(chars: Any, place: int) -> float:
     try:
         return float(chars[place][1])
-    except (IndexError, TypeError, ValueError):
+    except (LookupError, TypeError, ValueError):
         return 1.0

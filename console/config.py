@@ -8,7 +8,8 @@ from pathlib import Path
 
 from console.errors import ConsoleConfigError
 
-RUNTIME = Path("/run/patrol-lpr")
+FEED_SOCKET = Path("/run/patrol-lpr/feed.sock")
+COMMAND_SOCKET = Path("/run/patrol-lpr-console/command.sock")
 DEFAULT_PORT = 8470
 LOOPBACK = "127.0.0.1"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -18,8 +19,8 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 class ConsoleConfig:
     """Where the console listens and which agent it belongs to."""
 
-    feed: Path = RUNTIME / "feed.sock"
-    command: Path = RUNTIME / "command.sock"
+    feed: Path = FEED_SOCKET
+    command: Path = COMMAND_SOCKET
     host: str = LOOPBACK
     port: int = DEFAULT_PORT
     unix: Path | None = None

@@ -57,9 +57,14 @@ async def _line(reader: asyncio.StreamReader) -> bytes:
 def parse_line(line: bytes) -> Document:
     """Decode one line; raises FeedError."""
     try:
-        document = json.loads(line)
+        document = json.loads(line, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise FeedError("the feed sent a line that is not JSON") from error
     if not isinstance(document, dict):
         raise FeedError("the feed sent a line that is not an object")
     return document
+
+
+def _refuse(_: str) -> None:
+    """NaN and infinity are no JSON, though Python reads them."""
+    raise ValueError

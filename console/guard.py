@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from console.sessions import RateLimit
 
 MAX_BODY_BYTES = 16 * 1024
+MAX_HEADER_BYTES = 16 * 1024
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; font-src 'none'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
@@ -60,13 +62,15 @@ class Guard:
                 headers.setdefault("cache-control", "no-store")
             await send(message)
 
-        refusal = self._refusal(scope["method"], Headers(scope=scope))
+        refusal = self._refusal(scope["method"], Headers(scope=scope), sum(map(len, chain(*scope["headers"]))))
         if refusal is not None:
             await PlainTextResponse(refusal[1], refusal[0])(scope, receive, send_with_headers)
             return
         await self._app(scope, _Bounded(receive), send_with_headers)
 
-    def _refusal(self, method: str, headers: Headers) -> tuple[int, str] | None:
+    def _refusal(self, method: str, headers: Headers, header_bytes: int) -> tuple[int, str] | None:
+        if header_bytes > MAX_HEADER_BYTES:
+            return 431, f"at most {MAX_HEADER_BYTES} bytes of headers"
         if not self._limit.take(self._now_s()):
             return 429, "too many requests"
         host = headers.get("host", "")

@@ -52,6 +52,8 @@ def run_console(config: ConsoleConfig, on_listening: Callable[[str], None] = lam
     with listener:
         port = 0 if config.unix is not None else listener.getsockname()[1]
         app = build_app(config, port or config.port)
+        # Connections wait in the kernel from here on: whoever is told the address can use it.
+        listener.listen(MAX_CONNECTIONS)
         server = _Server(_server_config(config, app), app.state.hub)
         on_listening(f"unix:{config.unix}" if config.unix else f"{config.scheme}://{config.host}:{port}/")
         server.run(sockets=[listener])

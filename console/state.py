@@ -122,6 +122,11 @@ def is_signed_on(state: ConsoleState) -> bool:
     return isinstance(state.unit.get("shift"), dict)
 
 
+def table(value: object) -> Document:
+    """The value if it is an object, otherwise an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
 def hit_of(state: ConsoleState, hit_id: str) -> Document | None:
     """The hit with this id."""
     return next((hit for hit in state.hits if hit["hit_id"] == hit_id), None)
@@ -144,8 +149,7 @@ def _lamp(state: ConsoleState, document: Mapping[str, Any], _: float) -> Console
 
 
 def _link(state: ConsoleState, document: Mapping[str, Any], _: float) -> ConsoleState:
-    before = state.unit.get("link")
-    link = {**(before if isinstance(before, dict) else {}), "up": document.get("up")}
+    link = {**table(state.unit.get("link")), "up": document.get("up")}
     return replace(state, unit={**state.unit, "link": link})
 
 
@@ -169,7 +173,7 @@ def _snapshot(document: Mapping[str, Any], n: int, t_s: float) -> ConsoleState:
             f"the feed has version {document.get('version')}, this console reads {FEED_VERSION}: "
             "update the older of the two"
         )
-    reads, hits = document.get("reads") or [], document.get("hits") or []
+    reads, hits = _list(document, "reads"), _list(document, "hits")
     return ConsoleState(
         connected=True,
         n=n,
@@ -184,6 +188,13 @@ def _about(document: Mapping[str, Any]) -> Document:
     return {key: value for key, value in document.items() if key not in _ABOUT_HITS_AND_READS}
 
 
+def _list(document: Mapping[str, Any], key: str) -> list[Any]:
+    value = document.get(key) or []
+    if not isinstance(value, list):
+        raise FeedError(f"the feed sent {key} that is no list: connect again")
+    return value
+
+
 def _object(document: Mapping[str, Any], key: str) -> Document:
     value = document.get(key)
     if not isinstance(value, dict):
@@ -195,7 +206,7 @@ def _latest(items: tuple[Document, ...], new: Iterable[Any], key: str, max_items
     """Add items, oldest first, in front; one with the same id is replaced where it is."""
     found = list(items)
     for item in new:
-        if not isinstance(item, dict) or not isinstance(item.get(key), str):
+        if not isinstance(table(item).get(key), str):
             raise FeedError(f"the feed sent an item without {key}: connect again")
         place = next((i for i, other in enumerate(found) if other[key] == item[key]), None)
         if place is None:

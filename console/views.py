@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from console.blind import choices, matches
-from console.state import OPEN_STATES, Section, is_entry_locked, is_fresh, is_signed_on
+from console.state import OPEN_STATES, Section, is_entry_locked, is_fresh, table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +46,7 @@ def view(state: ConsoleState, section: Section, t_s: float, checks: Mapping[str,
         case Section.UNIT:
             return {key: state.unit.get(key) for key in _UNIT_KEYS}
         case Section.SHIFT:
-            return {"shift": state.unit.get("shift"), "signed_on": is_signed_on(state)}
+            return {"shift": state.unit.get("shift")}
 
 
 def sections_for(signed_on: bool, sign_on_required: bool) -> frozenset[Section]:
@@ -70,7 +70,7 @@ def _read(read: Document, state: ConsoleState) -> Document:
 
 def _place(read: Mapping[str, Any], state: ConsoleState) -> Document:
     """Distance and direction from the vehicle's present position, which an officer can use at a glance."""
-    fix = state.unit.get("fix") or {}
+    fix = table(state.unit.get("fix"))
     here, there = _point(fix), _point(read)
     if not fix.get("found") or here is None or there is None:
         return {"distance_m": None, "bearing_deg": None}
@@ -80,9 +80,9 @@ def _place(read: Mapping[str, Any], state: ConsoleState) -> Document:
 
 def _point(document: Mapping[str, Any]) -> tuple[float, float] | None:
     lat, lon = document.get("lat_deg"), document.get("lon_deg")
-    if isinstance(lat, int | float) and isinstance(lon, int | float):
-        return float(lat), float(lon)
-    return None
+    if not isinstance(lat, int | float) or not isinstance(lon, int | float):
+        return None
+    return (lat, lon) if abs(lat) <= 90 and abs(lon) <= 180 else None  # noqa: PLR2004 - degrees
 
 
 def _by_priority(hits: tuple[Document, ...]) -> list[Document]:
@@ -93,12 +93,13 @@ def _by_priority(hits: tuple[Document, ...]) -> list[Document]:
 
 
 def _hit(hit: Document, checks: Document | None) -> Document:
-    given, listed = hit.get("checks") or {}, hit.get("listed") or {}
+    given, listed, pictures = table(hit.get("checks")), table(hit.get("listed")), hit.get("pictures")
     listed = {**listed, "text": str(listed.get("text") or "")}
     return {
         **hit,
         "listed": listed,
-        "pictures": hit.get("pictures") or [],
+        "text": str(hit.get("text") or ""),
+        "pictures": pictures if isinstance(pictures, list) else [],
         "checks": {name: _either(given.get(name), (checks or {}).get(name)) for name in CHECKS},
         "choices": [{"text": text, "listed": matches(text, listed["text"])} for text in choices(hit)],
     }

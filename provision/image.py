@@ -43,6 +43,7 @@ _STARTED_BY_OTHERS = (
     "patrol-lpr-trial.timer",
     "patrol-lpr-trial.service",
     "patrol-lpr-firewall.service",
+    "patrol-lpr-console.service",
 )
 _UNITS = (*_ENABLED, *_TIMERS, *_STARTED_BY_OTHERS)
 _FILES = {

@@ -39,7 +39,7 @@ fi
 for unit in patrol-lpr.service patrol-lpr-enrol.service patrol-lpr-poweroff.path patrol-lpr-poweroff.service \
   patrol-lpr-renew.service patrol-lpr-renew.timer patrol-lpr-update.path patrol-lpr-update.service \
   patrol-lpr-confirm.path patrol-lpr-confirm.service patrol-lpr-trial.timer patrol-lpr-trial.service \
-  patrol-lpr-firewall.service; do
+  patrol-lpr-firewall.service patrol-lpr-console.service; do
   install -D -m 644 "$here/systemd/$unit" "/etc/systemd/system/$unit"
 done
 install -D -m 644 "$here/systemd/patrol-lpr.sysusers.conf" /usr/lib/sysusers.d/patrol-lpr.conf

@@ -23,8 +23,9 @@ PIN = "2468"
 NOW_US = 1_900_000_000_000_000
 MONO_US = 5_000_000_000
 LISTED = {
-    "text": "6KYN051", "region": "US-CA", "list_id": "stolen", "list_name": "Stolen vehicles", "owner": "Example Sheriff",
-    "version": 12, "as_of_utc_us": NOW_US - 3 * 3_600_000_000, "age_s": 3 * 3600, "entry_id": "e-1", "make": "Honda",
+    "text": "6KYN051", "region": "US-CA", "list_id": "stolen", "list_name": "Stolen vehicles",
+    "owner": "Example Sheriff", "version": 12,
+    "as_of_utc_us": NOW_US - 3 * 3_600_000_000, "age_s": 3 * 3600, "entry_id": "e-1", "make": "Honda",
     "model": "Civic", "colour": "Blue", "year": "2014", "reason": "Stolen vehicle", "note": "", "callback": "555-0100",
 }  # fmt: skip
 
@@ -149,21 +150,25 @@ class FakeAgent:
 
     def become(self, **changes: Any) -> None:
         """Change the state, and say so in a heartbeat."""
-        self.state = {**self.state, **changes}
-        self.post("heartbeat", **self.state, late=[])
+        with self._lock:
+            self.state = {**self.state, **changes}
+            self._post("heartbeat", **self.state, late=[])
 
     def drive(self, speed_mps: float) -> None:
         self.become(fix={**self.state["fix"], "speed_mps": speed_mps})
 
     def post(self, event: str, **body: Any) -> None:
         with self._lock:
-            self._n += 1
-            line = _line({"event": event, "n": self._n, **body})
-            for client in tuple(self._clients):
-                try:
-                    client.sendall(line)
-                except OSError:
-                    self._clients.remove(client)
+            self._post(event, **body)
+
+    def _post(self, event: str, **body: Any) -> None:
+        self._n += 1
+        line = _line({"event": event, "n": self._n, **body})
+        for client in tuple(self._clients):
+            try:
+                client.sendall(line)
+            except OSError:
+                self._clients.remove(client)
 
     def _serve(self, path: Path, act: Callable[[socket.socket], None]) -> None:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -195,7 +200,7 @@ class FakeAgent:
     def _beat(self) -> None:
         while not self._stop.wait(BEAT_S):
             if self.beats:
-                self.post("heartbeat", **self.state, late=[])
+                self.become()
 
     def _answer_all(self, client: socket.socket) -> None:
         with client, client.makefile("rb") as lines, suppress(OSError):

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from agent.geotag.units import place_of, time_quality
+from agent.shift.incidents import IncidentDraft, IncidentText
 from protocol.wire.enums import IncidentStage, ShiftStage, TimeSource
 from protocol.wire.parts import Retention
 from protocol.wire.records.coverage import Coverage
 from protocol.wire.records.incident import Incident
 from protocol.wire.records.shift import Shift
 from protocol.wire.records.track_point import TrackPoints
-from tests.builders import UTC_NS, WHERE
+from tests.builders import BOOT, UTC_NS, WHERE
 
 SHIFT_ID = bytes(range(16, 32))
 INCIDENT_ID = bytes(range(32, 48))
@@ -57,6 +58,7 @@ def make_shift(**other: Any) -> Shift:
 def make_coverage(**other: Any) -> Coverage:
     values: dict[str, Any] = {
         **_TIME,
+        "period_id": bytes(range(64, 80)),
         "shift_id": SHIFT_ID,
         "mono_first_us": 4_000_000,
         "roster_version": 12,
@@ -102,3 +104,21 @@ def make_incident(**other: Any) -> Incident:
         "retention": Retention(policy_class="incident"),
     }
     return Incident(**{**values, **other})
+
+
+def make_draft(shift_id: bytes = SHIFT_ID, **other: Any) -> IncidentDraft:
+    values: dict[str, Any] = {
+        "incident_id": INCIDENT_ID.hex(),
+        "revision": 0,
+        "shift_id": shift_id.hex(),
+        "badge": "4711",
+        "boot": BOOT.hex(),
+        "t_mono_ns": 5 * 10**9,
+        "utc_us": UTC_US,
+        "time_source": "gnss",
+        "uncertainty_ms": 150.0,
+        "place": place_of(WHERE).model_dump(by_alias=True, mode="json"),
+        "saved_utc_us": UTC_US,
+        "text": IncidentText(category="amber"),
+    }
+    return IncidentDraft(**{**values, **other})

@@ -15,11 +15,11 @@ from agent.hotlist.lattice import likely_keys, own_key
 from agent.hotlist.records import Entry, ListInfo, Match, Priority, RegionMatch, Rule
 from agent.hotlist.regions import compare_regions, is_reported
 from agent.hotlist.terms import is_inside, is_scheduled
-from protocol.hotlist.packing import unpack_codes
+from protocol.hotlist.packing import pack, unpack_codes
 from protocol.hotlist.patterns import MANY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from zoneinfo import ZoneInfo
 
     from numpy.typing import NDArray
@@ -74,8 +74,9 @@ class OpenList:
 class _Query:
     """A read prepared for all lists."""
 
-    plate: PlateText
     own: int
+    confidence: float
+    region: str
     keys: NDArray[np.uint64]
     probabilities: tuple[float, ...]
     codes: NDArray[np.uint8]
@@ -83,6 +84,19 @@ class _Query:
     symbols: int
     lengths: tuple[int, int]
     now_utc_us: int | None
+
+    @classmethod
+    def of(
+        cls, own: int, confidence: float, region: str, texts: Sequence[tuple[int, float]], now_utc_us: int | None
+    ) -> _Query:
+        """Prepare the packed texts of a read."""
+        keys = np.array([key for key, _ in texts], np.uint64)
+        codes, symbols = unpack_codes(keys[:_PATTERN_TEXTS]), 0
+        for code in set(codes.ravel().tolist()):
+            symbols |= 1 << code
+        counts = np.count_nonzero(codes, axis=1)
+        lengths = int(counts.min()), int(counts.max())
+        return cls(own, confidence, region, keys, tuple(p for _, p in texts), codes, symbols, lengths, now_utc_us)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,27 +149,37 @@ class Matcher:
         own = own_key(plate)
         if not in_force or not own:
             return ()
-        query = self._query(plate, own, now_utc_us, with_patterns=any(o.pattern_entries for o in in_force))
-        found = [match for opened in in_force for match in _match_list(opened, query)]
-        found.sort(key=_order)
-        return tuple(found[:_MAX_MATCHES])
-
-    def _query(self, plate: PlateText, own: int, now_utc_us: int | None, *, with_patterns: bool) -> _Query:
+        with_patterns = any(opened.pattern_entries for opened in in_force)
         least = min(self._min_probability, _MIN_PATTERN_TEXT) if with_patterns else self._min_probability
-        texts = likely_keys(plate, min_probability=least) or [(own, plate.confidence)]
-        keys = np.array([key for key, _ in texts], np.uint64)
-        codes, symbols, lengths = np.zeros((0, 0), np.uint8), 0, (0, 0)
-        if with_patterns:
-            codes = unpack_codes(keys[:_PATTERN_TEXTS])
-            for code in np.unique(codes):
-                symbols |= 1 << int(code)
-            counts = np.count_nonzero(codes, axis=1)
-            lengths = int(counts.min()), int(counts.max())
-        return _Query(plate, own, keys, tuple(p for _, p in texts), codes, symbols, lengths, now_utc_us)
+        texts = likely_keys(plate, min_probability=least)
+        return _match_lists(in_force, _Query.of(own, plate.confidence, plate.region, texts, now_utc_us))
+
+    def match_texts(
+        self,
+        texts: Sequence[tuple[str, float]],
+        region: str,
+        *,
+        now_utc_us: int | None,
+        lat_deg: float | None = None,
+        lon_deg: float | None = None,
+    ) -> tuple[Match, ...]:
+        """As :meth:`match`, of a read of which only some texts with their probabilities are kept, its own first."""
+        in_force = [opened for opened in self._lists if opened.is_in_force(now_utc_us, lat_deg, lon_deg)]
+        packed = [(key, probability) for text, probability in texts if (key := pack(text)) is not None]
+        if not in_force or not packed or packed[0][0] != pack(texts[0][0]):
+            return ()
+        own, confidence = packed[0]
+        return _match_lists(in_force, _Query.of(own, confidence, region, packed, now_utc_us))
+
+
+def _match_lists(in_force: Iterable[OpenList], query: _Query) -> tuple[Match, ...]:
+    found = [match for opened in in_force for match in _match_list(opened, query)]
+    found.sort(key=_order)
+    return tuple(found[:_MAX_MATCHES])
 
 
 def _match_list(opened: OpenList, query: _Query) -> Iterator[Match]:
-    if query.plate.confidence * _E4 < opened.settings.min_confidence_e4:
+    if query.confidence * _E4 < opened.settings.min_confidence_e4:
         return
     yield from _match_rows(opened, query)
     if opened.pattern_entries:
@@ -205,7 +229,7 @@ def _checked(opened: OpenList, query: _Query, found: _Found, entries: Iterable[E
     for entry in entries:
         if now is not None and entry.expires_utc_us is not None and now >= entry.expires_utc_us:
             continue
-        region = compare_regions(query.plate.region, entry.region)
+        region = compare_regions(query.region, entry.region)
         if is_reported(region, found.terms.regions):
             yield Match(opened.info, entry, found.rule, found.probability, region)
 

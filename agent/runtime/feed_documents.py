@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from agent.policy.records import Pause
     from agent.records import Fix, Read
     from agent.runtime.camera import CameraComponent
+    from agent.shift.shifts import ShiftState
 
 VERSION = 1
+_NS_PER_S = 1_000_000_000
 """Version of the protocol; raised when a key is removed or changes its meaning, not when one is added."""
 _NS_PER_US = 1_000
 _NS_PER_MS = 1_000_000
@@ -125,6 +127,21 @@ def read_document(read: Read, seq: int) -> Document:
         "lat_deg": body.place.lat_deg,
         "lon_deg": body.place.lon_deg,
         "error_m": body.place.error_m,
+    }
+
+
+def shift_document(shift: ShiftState) -> Document:
+    """The key ``shift``: an open shift."""
+    return {
+        "shift_id": shift.shift_id,
+        "badge": shift.badge,
+        "role": shift.assignment.role,
+        "vehicle": shift.assignment.vehicle,
+        "zone": shift.assignment.zone,
+        "checkpoint": shift.assignment.checkpoint,
+        "activity": shift.hours.activity,
+        "since_utc_us": shift.started_utc_us,
+        "worked_s": shift.hours.worked_ns // _NS_PER_S,
     }
 
 

@@ -29,6 +29,7 @@ from agent.read_id import ReadIdMint
 from agent.recognise import Recogniser, load_active
 from agent.recognise.models_folder import default_models_folder
 from agent.runtime.audit import CHAIN_FILE, ChainFile
+from agent.runtime.lists import list_kinds
 from agent.runtime.policy import PoliciesInForce
 from agent.runtime.policy_files import TIME_FILE, TimeFile, load_hash_key
 from agent.runtime.policy_store import FETCHED, PolicyStore, install_fetched, load_policy_keys, policy_kind
@@ -122,9 +123,14 @@ class ReadPath:
     timebase: Timebase
     rereads: Deduplicator
     report: OpenReport
+    ids: ReadIdMint
     policies: PoliciesInForce | None = None
     """None: policies are off."""
     read_policy: ReadPolicy | None = None
+
+    def new_id(self, t_mono_ns: int) -> bytes:
+        """Return a new id for a time of the monotonic clock; any thread."""
+        return self.ids.mint(self.timebase.tag(t_mono_ns).utc_ns)
 
 
 def build_policies(config: AgentConfig) -> PoliciesInForce | None:
@@ -162,8 +168,9 @@ def build_read_path(
     nmea = NmeaState(config.geotag.nmea_config())
     timebase = Timebase(boot_id)
     rereads = Deduplicator(config.reread.deduplicator_config())
+    ids = ReadIdMint(random_bytes)
     maker = ReadMaker(
-        ids=ReadIdMint(random_bytes),
+        ids=ids,
         pictures=PictureMaker(config.pictures.picture_config()),
         models=models,
         software=software(),
@@ -186,7 +193,7 @@ def build_read_path(
         policies=policies,
         times=TimeFile(config.state_dir / TIME_FILE),
     )
-    return ReadPath(committer, outbox, nmea, timebase, rereads, report, policies, read_policy)
+    return ReadPath(committer, outbox, nmea, timebase, rereads, report, ids, policies, read_policy)
 
 
 def _audit_log(state_dir: Path, outbox: Outbox) -> AuditLog:
@@ -201,13 +208,18 @@ def build_sealer(config: AgentConfig) -> Sealer | None:
     table = config.seal
     if table.mode == "off":
         return None
-    own = table.unit_key or Path(os.environ.get("CREDENTIALS_DIRECTORY", CONFIG_DIR)) / "unit.key"
     try:
-        return Sealer(config.unit, SigningKey.load(own), StationKey.load_public(table.station_key))
+        return Sealer(config.unit, load_unit_key(config), StationKey.load_public(table.station_key))
     except KeyFileError as error:
         raise KeyFileError(
             f'{error}; make keys with `patrol-lpr keys`, name them in [seal], or set mode = "off" for a test'
         ) from error
+
+
+def load_unit_key(config: AgentConfig) -> SigningKey:
+    """Load the private key of this unit; raises KeyFileError."""
+    own = config.seal.unit_key
+    return SigningKey.load(own or Path(os.environ.get("CREDENTIALS_DIRECTORY", CONFIG_DIR)) / "unit.key")
 
 
 def build_fetcher(config: AgentConfig, *, boot_id: bytes) -> FileTransfer | None:
@@ -219,20 +231,32 @@ def build_fetcher(config: AgentConfig, *, boot_id: bytes) -> FileTransfer | None
     return _file_transfer(config, kind, boot_id)
 
 
-def build_transfers(config: AgentConfig, updates: FileTransfer | None, *, boot_id: bytes) -> Transfers:
-    """Create the transfers of all kinds of files; ``updates`` is the one of updates, if there is one."""
-    others = (_file_transfer(config, kind, boot_id) for kind in file_kinds(config))
+def build_transfers(
+    config: AgentConfig,
+    updates: FileTransfer | None,
+    *,
+    boot_id: bytes,
+    kinds: tuple[FileKind, ...] = (),
+    on_list: Callable[[Path], None] = lambda _: None,
+) -> Transfers:
+    """Create the transfers of all kinds of files; ``updates`` is the one of updates, if there is one.
+
+    ``kinds`` are those whose files belong to a component; ``on_list`` is called with the path of each hot list that
+    was fetched.
+    """
+    others = (_file_transfer(config, kind, boot_id) for kind in (*kinds, *file_kinds(config, on_list)))
     return Transfers(config.unit, (*others, *(() if updates is None else (updates,))))
 
 
-def file_kinds(config: AgentConfig) -> tuple[FileKind, ...]:
+def file_kinds(config: AgentConfig, on_list: Callable[[Path], None]) -> tuple[FileKind, ...]:
     """Return the kinds of files besides updates that this unit accepts, in the order of their requests.
 
     Raises KeyFileError.
     """
+    lists = list_kinds(config, on_list)
     if config.policy.mode == "off":
-        return ()
-    return (policy_kind(build_policy_store(config), _fetched_policies(config)),)
+        return lists
+    return (policy_kind(build_policy_store(config), _fetched_policies(config)), *lists)
 
 
 def _file_transfer(config: AgentConfig, kind: FileKind, boot_id: bytes) -> FileTransfer:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -47,9 +48,9 @@ class TrackerConfig:
     """Maximum factor by which its width changes in a second."""
     alike: float = 0.7
     """Similarity of two texts, 0..1, from which they may be different predictions of one plate."""
-    min_confidence: float = 0.35
+    min_confidence: float = 0.3
     """Minimum confidence of a fused text for a read."""
-    min_confidence_single: float = 0.7
+    min_confidence_single: float = 0.6
     """The same for a single-frame text."""
     min_chars: int = 3
     max_chars: int = 10
@@ -95,8 +96,10 @@ class _Open:
     predictions: list[PlateText] = field(default_factory=list)
     path: list[PathPoint] = field(default_factory=list)
     best_of: dict[str, Sighting] = field(default_factory=dict)
-    surest: dict[str, tuple[float, ...]] = field(default_factory=dict)
-    """The two highest confidences of each text."""
+    surest: dict[str, float] = field(default_factory=dict)
+    """The highest confidence of each text."""
+    agreeing: Counter[str] = field(default_factory=Counter)
+    """Number of frames with each text."""
     confirmed: PlateText | None = None
     read_id: bytes | None = None
 
@@ -110,8 +113,8 @@ class _Open:
         self.predictions.append(sighting.plate)
         self.path.append(PathPoint(t_ns, box))
         text = sighting.plate.text
-        agreeing = (*self.surest.get(text, ()), sighting.plate.confidence)
-        self.surest[text] = tuple(sorted(agreeing, reverse=True)[:2])
+        self.surest[text] = max(self.surest.get(text, 0.0), sighting.plate.confidence)
+        self.agreeing[text] += 1
         known = self.best_of.get(text)
         if known is None or _quality_score(sighting) > _quality_score(known):
             self.best_of[text] = sighting
@@ -121,12 +124,12 @@ class _Open:
     def may_be_confirmed(self, config: TrackerConfig) -> bool:
         """False if fusion cannot give a text on which two frames agree and that is good enough for a read.
 
-        The confidence of a fused text is bounded by its two best frames; see :mod:`agent.fusion.fuse`.
+        The confidence of a fused text is at most that of its best frame; see :mod:`agent.fusion.fuse`.
         """
         return any(
-            len(sure) > 1
+            self.agreeing[text] > 1
             and config.min_chars <= len(text) <= config.max_chars
-            and 1.0 - math.prod(1.0 - confidence for confidence in sure) >= config.min_confidence
+            and sure >= config.min_confidence
             for text, sure in self.surest.items()
         )
 

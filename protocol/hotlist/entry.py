@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 BLOCK_ENTRIES = 128
-MAX_FIELD_CHARS = 240
+MAX_FIELD_CHARS = 1000
 MAX_ENTRY_BYTES = 1200
 SEPARATOR, END = b"\x1f", b"\n"
 _LEVEL = 1
@@ -46,15 +46,15 @@ class Entry:
 
 
 def encode_entry(entry: Entry) -> bytes:
-    """Return the bytes of an entry; control characters become spaces."""
+    """Return the bytes of an entry; characters that cannot be printed become spaces."""
     values = ["" if (value := getattr(entry, name)) is None else str(value)[:MAX_FIELD_CHARS] for name in FIELDS]
-    return "\x1f".join("".join(c if c.isprintable() else " " for c in value) for value in values).encode()
+    return "\x1f".join(map(_printable, values)).encode()
 
 
 def decode_entry(data: bytes, fallback_id: str) -> Entry:
     """Return the entry; raises HotlistError for bytes of another form."""
     try:
-        values = [value.strip()[:MAX_FIELD_CHARS] for value in data.decode().split("\x1f")]
+        values = [_printable(value).strip()[:MAX_FIELD_CHARS] for value in data.decode().split("\x1f")]
         text, region, entry_id, reason, make, model, colour, year, note, callback, expires = values
         expires_utc_us = int(expires) if expires else None
     except ValueError as error:
@@ -63,6 +63,11 @@ def decode_entry(data: bytes, fallback_id: str) -> Entry:
         entry_id or fallback_id, text, region or UNKNOWN_REGION, reason, make, model, colour, year, note, callback,
         expires_utc_us,
     )  # fmt: skip
+
+
+def _printable(text: str) -> str:
+    """Replace controls, and characters that change the order in which others are shown."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
 
 
 def encode_block(entries: Sequence[bytes]) -> bytes:

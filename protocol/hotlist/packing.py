@@ -17,7 +17,7 @@ BASE = 37
 SYMBOLS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 CODES: dict[str, int] = {symbol: SYMBOLS.index("0" if symbol == "O" else symbol) + 1 for symbol in SYMBOLS}
 """Code of each symbol, 1..36; O has the code of 0."""
-_SEPARATORS = " -.\u00b7\t"
+_SEPARATORS = " -.\u00b7\u00a0\u2013\t"
 _DROPPED = dict.fromkeys(map(ord, _SEPARATORS))
 _BAD, _SKIP = 255, 0
 _UNPACKED = "".join(SYMBOLS)

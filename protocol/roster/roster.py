@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 from enum import StrEnum
-from fnmatch import fnmatchcase
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -25,10 +24,10 @@ from pydantic import (
 
 from protocol.errors import RosterError
 from protocol.wire.records.incident import ANSWERS
+from protocol.wire.records.shift import MAX_ACTIVITIES
 
 FORMAT = 1
 MAX_ROSTER_BYTES = 4 * 2**20
-MAX_VERSION = 2**31 - 1
 MAX_MEMORY_KIB, MAX_PASSES, MAX_LANES = 65_536, 8, 4
 """Maximum costs of a PIN's hash: 64 MiB, so that a sign-on fits beside the models on a board with 2 GiB."""
 MIN_MEMORY_KIB = 19_456
@@ -141,25 +140,14 @@ class PlannedShift(_Model):
 
 
 _Codes = Annotated[tuple[Code, ...], Field(strict=False, max_length=64)]
+_Activities = Annotated[tuple[Code, ...], Field(strict=False, min_length=1, max_length=MAX_ACTIVITIES)]
 _Names = Annotated[tuple[Name, ...], Field(strict=False, max_length=256)]
 
 
 class Roster(_Model):
-    """The signed document."""
+    """The contents of the signed file; version, units and expiry are in its header."""
 
     format: int
-    agency: Annotated[str, Field(min_length=1, max_length=64, pattern=_PRINTABLE)]
-    version: Annotated[int, Field(ge=1, le=MAX_VERSION)]
-    """Rises with every roster of an agency; a unit never takes a lower one."""
-    units: Annotated[
-        tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_*?-]{1,36}$")], ...],
-        Field(strict=False, min_length=1, max_length=512),
-    ]
-    """Ids, or patterns with ``*`` and ``?``."""
-    made_s: Seconds
-    """Seconds UTC of its making: the time is known to be later."""
-    expires_s: Seconds
-    """From then on nobody signs on with it."""
     token_key: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     """Raw Ed25519 public key, in hexadecimal, that signs sign-on tokens; None: no tokens.  The key of the roster can
     so be kept offline."""
@@ -171,7 +159,7 @@ class Roster(_Model):
     roles: _Codes = ("driver", "observer", "relief")
     tasks: _Codes = ("patrol",)
     equipment: _Names = ()
-    activities: _Codes = ("patrol", "transport", "court", "report", "break", "training")
+    activities: _Activities = ("patrol", "transport", "court", "report", "break", "training")
     """The first is the one with which a shift starts."""
     categories: _Codes = ("stolen-vehicle", "wanted-person", "amber", "other")
     outcomes: _Codes = ("recovered", "arrest", "citation", "released")
@@ -188,10 +176,6 @@ class Roster(_Model):
         ):
             if len(set(ids)) != len(ids):
                 raise ValueError(f"a {name} is listed twice: {_first_double(ids)!r}")
-        if self.expires_s <= self.made_s:
-            raise ValueError("expires before it was made")
-        if not self.activities:
-            raise ValueError("activities must not be empty: a shift starts with the first")
         known = {officer.badge for officer in self.officers}
         if unknown := sorted({shift.badge for shift in self.shifts} - known):
             raise ValueError(f"a shift is planned for {unknown[0]!r}, who is not an officer of the roster")
@@ -290,22 +274,3 @@ def _json(data: bytes) -> Any:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
-
-
-def refuse_unless_for(roster: Roster, *, unit: str, agency: str, floor: int, now_s: float | None) -> None:
-    """Raise RosterError unless this unit may install the roster.
-
-    ``floor`` is the highest version ever installed here; ``now_s`` is None while the time is unknown, which refuses
-    nothing.
-    """
-    if roster.agency != agency:
-        raise RosterError(f"the roster is of {roster.agency!r}, this unit belongs to {agency!r}")
-    if not any(fnmatchcase(unit, pattern) for pattern in roster.units):
-        raise RosterError(f"the roster is for {', '.join(roster.units[:5])}, this unit is {unit}")
-    if roster.version < floor:
-        raise RosterError(
-            f"the roster has version {roster.version}, version {floor} was installed here: make it again, "
-            "with a higher version"
-        )
-    if now_s is not None and now_s >= roster.expires_s:
-        raise RosterError("the roster has expired: make a new one")

@@ -6,7 +6,7 @@ import { clock, known, t } from "./texts.js";
 
 const list = (text) => text.split(",").map((part) => part.trim()).filter(Boolean);
 let incident = null;
-let mine = document.body.dataset.signedOn === "yes";
+let mine = false;
 
 const values = (form) => Object.fromEntries([...new FormData(form)].map(([name, value]) => [name, value.trim()]));
 
@@ -16,17 +16,9 @@ export function startShift(openHits) {
     const form = values(event.target);
     const answer = await command("sign_on", { ...form, crew: list(form.crew), equipment: list(form.equipment) });
     one("#sign-on [name=pin]").value = "";
-    if (!answer.ok) return;
-    mine = true;
-    event.target.reset();
-    draw();
+    if (answer.ok) event.target.reset();
   });
-  one("#sign-off").addEventListener("click", async () => {
-    if ((await command("sign_off")).ok) {
-      mine = false;
-      draw();
-    }
-  });
+  one("#sign-off").addEventListener("click", () => command("sign_off"));
   all("[data-activity]").forEach((button) => button.addEventListener("click", async () => {
     const answer = await command("activity", { kind: button.dataset.activity });
     if (answer.ok) all("[data-activity]").forEach((other) => setAttribute(other, "aria-pressed", String(other === button)));
@@ -62,9 +54,7 @@ async function save(hits) {
 let shift = null;
 
 export function drawShift(document_) {
-  if (document_.hidden) return;
-  shift = document_.shift;
-  if (shift === null || shift === undefined) mine = false;
+  ({ shift, mine } = document_);
   draw();
 }
 

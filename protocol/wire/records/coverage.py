@@ -1,6 +1,6 @@
 """``coverage/1``: kilometres, minutes and reads by zone in one period, computed on the unit: no track is needed.
 
-Each message covers a period of its own: the sum of all messages of a shift is the coverage of that shift.
+Each message covers a period of its own: the sum over all ``period_id`` of a shift is the coverage of that shift.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ class Coverage(RecordBody):
 
     SCHEMA: ClassVar[str] = "coverage/1"
 
+    period_id: Annotated[Id16, key("per")]
+    """Random; a message that is repeated after a power cut has the same."""
     shift_id: Annotated[Id16 | None, key("sh")]
     """None while nobody is signed on."""
     utc_us: Annotated[U63 | None, key("t")]
@@ -60,6 +62,7 @@ def _when(coverage: Coverage) -> RecordTime:
 
 def _export(coverage: Coverage) -> dict[str, Value]:
     return {
+        "period": coverage.period_id.hex(),
         "shift": None if coverage.shift_id is None else coverage.shift_id.hex(),
         "period_s": (coverage.mono_us - coverage.mono_first_us) / 1e6,
         "distance_m": coverage.distance_m,
@@ -82,6 +85,7 @@ RECORD_TYPE = RecordType(
     projection=Projection(
         "coverage",
         (
+            Column("period_id", bytes, lambda coverage: coverage.period_id, indexed=True),
             Column("shift_id", bytes, lambda coverage: coverage.shift_id, indexed=True),
             Column("distance_m", int, lambda coverage: coverage.distance_m),
         ),

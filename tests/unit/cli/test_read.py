@@ -131,3 +131,15 @@ def test_a_mistake_is_a_clear_word(read, photo, arguments, code, said):
 )
 def test_control_characters_are_shown(text, expected):
     assert plain(text) == expected
+
+
+@pytest.mark.slow
+def test_a_damaged_jpeg_is_reported_once_in_our_words(read, photo):
+    """libjpeg writes its own lines to the descriptor of standard error; ours alone are shown."""
+    data = bytearray(photo.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 40] = bytes(40)
+    photo.write_bytes(bytes(data[: len(data) * 9 // 10]))
+    code, _, err = read("photo.jpg")
+    lines = err.strip().splitlines()
+    assert lines == ["patrol-lpr: photo.jpg: damaged, decoded as far as possible"]
+    assert code in {0, 1}

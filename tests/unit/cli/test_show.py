@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 
 import pytest
 import typer.main
@@ -46,6 +47,18 @@ def test_every_table_is_of_one_kind(repo):
         path.name for path in (repo / "cli").rglob("*.py") if "rich.table" in path.read_text(encoding="utf-8")
     }
     assert found == {"show.py", "demo.py"}
+
+
+def test_every_table_is_printed_by_the_one_that_cuts_nothing(repo):
+    """``Console.print`` cuts a table at the width of the terminal, and at 80 columns in a pipe."""
+    found = [
+        f"{path.name}: {line.strip()}"
+        for path in (repo / "cli").rglob("*.py")
+        if path.name != "show.py"
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if re.search(r"\.print\((?:\w*table\b|summary\()", line)
+    ]
+    assert found == []
 
 
 @pytest.mark.parametrize("width", [30, 50, 80])

@@ -16,13 +16,14 @@ from agent.errors import ConfigError
 from agent.runtime.component import Tick
 from agent.runtime.config import FeedTable, parse_config
 from agent.runtime.feed import Feed, build_feed_server
-from agent.runtime.feed_documents import fix_document
+from agent.runtime.feed_documents import fix_document, shift_document
 from agent.runtime.service import Service
 from agent.runtime.supervisor import Supervisor
 from hw.clock import RealClock, SimClock
 from hw.ports import Lamp, LinkDown, LinkUp, Vitals
 from tests.builders import make_fix
 from tests.conftest import ROOT
+from tests.duty_builder import Car
 from tests.unit_parts import unit_parts
 
 PATIENCE_S = 60
@@ -150,6 +151,9 @@ def test_every_key_is_documented(told):
     sent: dict[str, set[str]] = {}
     for document in told.view.documents:
         sent.setdefault(document["event"], set()).update(keys(document))
+    on_duty = {f"shift.{key}" for key in shift_document(Car().sign_on().shift)}
+    assert on_duty <= shared
+    shared -= on_duty
     sent["snapshot"] = {key for key in sent["snapshot"] if not key.startswith(("reads[].", "fix."))}
     read = {key.removeprefix("read.") for key in sent["read"] if key.startswith("read.")}
     sent["read"] -= {f"read.{key}" for key in read}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+from agent.buffer import Receipted
 from agent.runtime.queues import ReadQueue, UplinkQueue
 from agent.runtime.uplink import uplink_loop
 from hw.clock import SimClock
@@ -33,7 +34,7 @@ def test_commands_never_wait_for_the_commit_thread():
     """Nobody takes anything: as with a commit thread that hangs in a write."""
     reads = ReadQueue(limit=1)
     reads.put("track", Beats())
-    for number in range(5_000):
+    for number in range(20_000):
         reads.add_command(number)
     assert not reads.takes_commands
     taken = []
@@ -41,8 +42,21 @@ def test_commands_never_wait_for_the_commit_thread():
         some = reads.take()
         taken += some
         reads.done(len(some))
-    assert taken == ["track", *range(5_000)]
+    assert taken == ["track", *range(20_000)]
     assert (reads.takes_commands, reads.all_done, reads.waits) == (True, True, 0)
+
+
+def test_what_a_receipt_names_is_bounded():
+    """256 names take some 50 KB: a thousand receipts would be large."""
+    reads = ReadQueue()
+    receipt = Receipted(tuple((seq, seq.to_bytes(16, "big")) for seq in range(256)))
+    count = 0
+    while reads.takes_commands:
+        reads.add_command(receipt)
+        count += 1
+    assert count == 64
+    assert len(reads.take()) == 64
+    assert reads.takes_commands
 
 
 def test_a_camera_waits_with_heartbeats_until_there_is_room():
@@ -73,7 +87,7 @@ class Station:
 
 def test_the_uplink_beats_and_takes_no_more_while_the_commit_thread_hangs():
     """A broker that repeats receipts: bounded at the commit thread's queue, then at the uplink's own."""
-    reads, events = ReadQueue(max_commands=100), UplinkQueue(max_messages=200, patience_s=0)
+    reads, events = ReadQueue(max_named=100), UplinkQueue(max_messages=200, patience_s=0)
     for _ in range(1_000):
         events.event(Received("lpr/1/unit-07/dn/receipt", b""))
     uplink, worker = Station(reads.add_command), Beats(rounds=50)

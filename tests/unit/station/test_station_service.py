@@ -48,10 +48,10 @@ def test_what_waits_for_the_disk_is_bounded():
     arrivals = _Arrivals()
     for number in range(100):
         arrivals.add(MqttMessage("t", bytes(2**20), number, 1))
-    assert arrivals.overrun == 68
-    assert len(arrivals.next_group(100, 0.0)) == 32
+    assert arrivals.overrun == 84
+    assert len(arrivals.next_group(100, 0.0)) == 16
     arrivals.add(MqttMessage("t", bytes(2**20), 1, 1))
-    assert arrivals.overrun == 68
+    assert arrivals.overrun == 84
     for number in range(5_000):
         arrivals.add(MqttMessage("t", b"", number, 1))
     assert len(arrivals.next_group(10_000, 0.0)) == 2048
