@@ -194,8 +194,6 @@ class ListRules(_Table):
     stop_age_hours: Annotated[int, Field(strict=True, ge=1)]
     partial: Partial
     owners: Annotated[tuple[Pattern, ...], Field(min_length=1, max_length=64)] = ("*",)
-    covert: Annotated[bool, Field(strict=True)] = False
-    """True if lists may be used whose hits the officer is not shown."""
 
     @model_validator(mode="after")
     def _is_sound(self) -> Self:
