@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from dataclasses import replace
 
 import pytest
@@ -14,7 +16,7 @@ from agent.runtime.policy_files import load_hash_key
 from cli import keys
 from cli.policy import app
 from protocol.errors import KeyFileError, PolicyError, SignedFileError
-from protocol.policy.pack import pack_of_toml, strict_pack
+from protocol.policy.pack import PolicyPack, pack_of_toml, strict_pack
 from station.ingest import Ingest
 from station.store import open_store
 from tests.builders import UTC_NS, make_encoder, make_read, make_read_record
@@ -35,7 +37,7 @@ def run(*words, ok=True):
 
 @pytest.fixture
 def folder(tmp_path):
-    keys.make_policy(tmp_path)
+    keys.make_signer(tmp_path, "policy")
     return tmp_path
 
 
@@ -98,7 +100,7 @@ def test_signed_policy_is_shown_with_its_sources(folder):
 
 def test_policy_of_another_key_is_refused(folder, tmp_path_factory):
     other = tmp_path_factory.mktemp("other")
-    keys.make_policy(other)
+    keys.make_signer(other, "policy")
     with pytest.raises(SignedFileError, match="another agency"):
         run("inspect", signed(folder), "--key", other / "policy.pub")
 
@@ -221,3 +223,41 @@ def test_wrong_key_for_hashes_is_refused(tmp_path, text, words):
         load_hash_key(path)
     with pytest.raises(KeyFileError, match="cannot be read"):
         load_hash_key(tmp_path / "none")
+
+
+DOCUMENTS = ("docs/privacy.md", "docs/compliance.md")
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_documents_name_files_that_exist(name):
+    """What is claimed is shown by the file that is named."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    named = re.findall(r"`((?:tests|docs|protocol|systemd|hw|agent)/[\w./-]+)`", text)
+    assert named
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_every_requirement_has_a_line():
+    text = (ROOT / "docs/compliance.md").read_text(encoding="utf-8")
+    found = re.findall(r"^\| ([PC]\d+) \|", text, flags=re.MULTILINE)
+    assert set(found) == {f"P{n}" for n in range(1, 11)} | {f"C{n}" for n in range(1, 7)}
+
+
+def test_commands_of_the_document_work(tmp_path, monkeypatch):
+    text = (ROOT / "docs/privacy.md").read_text(encoding="utf-8")
+    commands = re.search(r"```\n(.*?)```", text, flags=re.DOTALL)[1].splitlines()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
+    for line in commands:
+        program, group, *words = shlex.split(line)
+        assert program == "patrol-lpr"
+        if group == "keys":
+            assert keys.make_signer(tmp_path / words[1], "policy") == 0
+        else:
+            run(*words)
+
+
+def test_every_key_of_a_policy_is_documented():
+    text = (ROOT / "docs/privacy.md").read_text(encoding="utf-8")
+    keys_of = set(PolicyPack.model_fields) - {"format", "id", "version", "title", "position_sigmas", "sources"}
+    assert [name for name in keys_of if f"`{name}" not in text] == []
