@@ -6,7 +6,7 @@ import secrets
 import threading
 from collections import deque
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from agent.power import Phase
 from agent.runtime.component import Component
 from agent.runtime.duty_file import DutyFile
 from agent.runtime.feed_documents import shift_document
+from agent.runtime.list_rules import strictest
 from agent.runtime.roster_file import RosterFile
 from agent.shift.duty import Duty
 from agent.shift.errors import ShiftError
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from agent.commit import CommitResult
+    from agent.policy.policies import Policies
     from agent.records import Geotag, TimeTag
     from agent.runtime.committing import CommitComponent
     from agent.runtime.component import Tick
@@ -50,12 +52,22 @@ _MAX_READS = 10_000
 
 
 def build_shifts(
-    config: AgentConfig, commit: CommitComponent, reads: ReadQueue, ignition: Ignition, clock: Clock
+    config: AgentConfig,
+    commit: CommitComponent,
+    reads: ReadQueue,
+    ignition: Ignition,
+    clock: Clock,
+    *,
+    auditor: Auditor | None = None,
+    policies: Callable[[], Policies] | None = None,
 ) -> Shifts:
     """Create the component.  Raises KeyFileError for an invalid key of the agency."""
-    table = config.shift
+    table, policy = config.shift, strictest(policies)
+    duty = table.duty_config(config.unit)
+    if policy is not None:
+        duty = replace(duty, session_idle_s=min(duty.session_idle_s, policy.idle_s))
     parts = DutyParts(
-        config=table.duty_config(config.unit),
+        config=duty,
         file=DutyFile(config.state_dir),
         roster=RosterFile(config.state_dir, table.roster_key, config.unit),
         registry=released_registry(),
@@ -63,7 +75,12 @@ def build_shifts(
         keep_days=table.keep_days,
         ignition_signs_off=table.ignition_sign_off,
     )
-    return Shifts(parts, commit, reads, ignition, clock)
+
+    def track_every_s() -> float | None:
+        found = strictest(policies)
+        return None if found is None else found.track_every_s or None
+
+    return Shifts(parts, commit, reads, ignition, clock, auditor=auditor, track_every_s=track_every_s)
 
 
 def _ignore() -> None:
