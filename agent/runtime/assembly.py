@@ -43,6 +43,7 @@ from agent.runtime.update_watch import UpdateWatch
 from agent.runtime.updates import UpdateReporter
 from agent.runtime.uplink import LinkComponent, UplinkComponent
 from agent.shift.pins import Argon2Pins
+from agent.shift.ports import DutyLimits
 from agent.wear import WriteBudget
 from protocol.wire.topics import heard_by_unit
 
@@ -133,7 +134,9 @@ def assemble(
     cameras = tuple(_camera(shared, camera, reader, gate) for camera in hardware.cameras)
     lists = _lists(shared, commit)
     ignition = Ignition(hardware.panel, config.power)
-    shifts = build_shifts(config, commit, shared.reads, ignition, clock)
+    shifts = build_shifts(
+        *(config, commit, shared.reads, ignition, clock), auditor=auditor, limits=partial(_duty_limits, gate)
+    )
     roster = shifts.roster_kind()
     transfers = build_transfers(
         config,
@@ -229,6 +232,15 @@ def _lists(shared: _Shared, commit: CommitComponent) -> ListComponent:
 def _now_s(commit: CommitComponent, clock: Clock) -> float | None:
     utc_ns = commit.utc_ns(clock.mono_ns())
     return None if utc_ns is None else utc_ns / 1e9
+
+
+def _duty_limits(gate: RecordingGate, t_mono_ns: int) -> DutyLimits:
+    """What the policy that holds here says about officers; no track where nothing may be recorded."""
+    policy = gate.policy(t_mono_ns)
+    if policy is None:
+        return DutyLimits()
+    track_s = None if gate.pause(t_mono_ns) is not None else policy.track_every_s or None
+    return DutyLimits(track_s, policy.idle_s)
 
 
 def _camera(
