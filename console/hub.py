@@ -47,7 +47,7 @@ class Hub:
     """State, followers, and the officers' answers that were not sent to the agent yet."""
 
     def __init__(self, now_s: Callable[[], float], on_sign_off: Callable[[], None] = lambda: None) -> None:
-        """``on_sign_off`` is called when the shift of the unit has ended or changed hands."""
+        """``on_sign_off`` is called when nobody is on duty any more; of one officer among several the agent knows."""
         self.now_s = now_s
         self.state = ConsoleState()
         self.checks: dict[str, Document] = {}
@@ -108,9 +108,3 @@ class Hub:
     def _mark(self, sections: Iterable[Section]) -> None:
         for follower in self._followers:
             follower.mark(sections)
-
-
-def _same(before: ConsoleState, after: ConsoleState) -> bool:
-    """True if the same officer is still signed on; other details of a shift may change."""
-    ours, theirs = before.unit.get("shift"), after.unit.get("shift")
-    return isinstance(ours, dict) and isinstance(theirs, dict) and ours.get("badge") == theirs.get("badge")

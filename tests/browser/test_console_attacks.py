@@ -18,7 +18,7 @@ from tests.fake_agent import PIN, FakeAgent, a_hit, a_read, hex_id
 
 pytestmark = pytest.mark.integration
 SIGN_ON = {
-    "badge": "4711", "pin": PIN, "role": "driver", "crew": [], "vehicle": "", "zone": "", "task": "", "equipment": [],
+    "badge": "4711", "pin": PIN, "role": "driver", "crew": [], "vehicle": "", "zone": "", "checkpoint": "", "task": "", "equipment": [],
 }  # fmt: skip
 ACKNOWLEDGE = {"hit_id": a_hit(1)["hit_id"]}
 
@@ -192,7 +192,7 @@ def test_typing_is_refused_while_driving_also_without_the_page(officer, agent):
         "reason": "", "confirming_agency": "A", "reference": "R",
     }  # fmt: skip
     assert officer.command("dispose", confirm)[0] == 423
-    assert officer.command("dispose", {**confirm, "decision": "reject", "reason": "vehicle"})[0] == 200
+    assert officer.command("dispose", {**confirm, "decision": "reject", "reason": "other_vehicle"})[0] == 200
 
 
 def test_sign_ons_are_limited(client):
