@@ -247,20 +247,37 @@ class Console:
         return session.officer is not None
 
 
-def build_app(config: ConsoleConfig, port: int, *, now_s: Callable[[], float] = time.monotonic) -> Starlette:
-    """The application for a console that is reached on ``port``; its hub is ``app.state.hub``."""
+def build_app(
+    config: ConsoleConfig,
+    port: int,
+    *,
+    on_fault: Callable[[], None] = lambda: None,
+    now_s: Callable[[], float] = time.monotonic,
+) -> Starlette:
+    """The application for a console that is reached on ``port``.
+
+    Its hub is ``app.state.hub``.  ``on_fault`` is called if a task of its own fails: the process must end then, with what
+    is in ``app.state.faults``.
+    """
     console = Console(config, Commander(config.command), now_s)
+
+    faults: list[BaseException] = []
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            faults.append(fault)
+            on_fault()
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with asyncio.TaskGroup() as tasks:
-            running = [
-                tasks.create_task(follow_feed(config.feed, console.hub)),
-                tasks.create_task(console.keep_officers()),
-            ]
-            yield
-            for task in running:
-                task.cancel()
+        work = (follow_feed(config.feed, console.hub), console.keep_officers())
+        tasks = [asyncio.create_task(each) for each in work]
+        for task in tasks:
+            task.add_done_callback(ended)
+        yield
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     guard = Middleware(
         Guard,
@@ -276,6 +293,7 @@ def build_app(config: ConsoleConfig, port: int, *, now_s: Callable[[], float] = 
         exception_handlers={RefusedError: _answer_refused},
     )
     app.state.hub = console.hub
+    app.state.faults = faults
     return app
 
 

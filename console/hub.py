@@ -95,11 +95,7 @@ class Hub:
 
     def _become(self, state: ConsoleState) -> None:
         before, self.state = self.state, state
-        if (
-            is_signed_on(before)
-            and before.unit.get("shift") != state.unit.get("shift")
-            and not _same(before, state)
-        ):
+        if is_signed_on(before) and state.connected and not is_signed_on(state):
             self._on_sign_off()
         known = {hit["hit_id"] for hit in state.hits}
         self.checks = {hit_id: checks for hit_id, checks in self.checks.items() if hit_id in known}
