@@ -22,7 +22,7 @@ $(STAMPS)/demo: $(STAMPS)/venv pyproject.toml
 	@touch $@
 
 $(STAMPS)/dev: $(STAMPS)/venv pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[litert,station,report,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[litert,station,postgres,report,dev]'
 	@touch $@ $(STAMPS)/demo
 
 demo: $(STAMPS)/demo ## Watch the whole product work: drives, reads, receipts, a report

@@ -77,6 +77,7 @@ class PanelGpio:
         self._debounce_ns = round(config.ignition_debounce_s * NS_PER_S)
         self._lock = threading.Lock()
         self._closed = False
+        self._sounding_until_ns = 0
         self._pressed: list[Button] = []
         self._last_press: dict[Button, int] = {}
         with ExitStack() as stack:
@@ -133,6 +134,7 @@ class PanelGpio:
     def hush(self) -> None:
         """See the port."""
         with self._lock:
+            self._sounding_until_ns = 0
             for output in (self._buzzer, self._hit):
                 if output is not None and not self._closed:
                     output.off()
@@ -172,12 +174,15 @@ class PanelGpio:
                 self._hit.off()
 
     def buzz(self, sound: Buzz) -> None:
-        """See the port."""
+        """See the port; a read does not interrupt a hit or a fault."""
         with self._lock:
-            if self._closed:
+            if self._closed or self._buzzer is None:
                 return
-            if self._buzzer is not None:
+            now_ns = self._clock.mono_ns()
+            if sound is not Buzz.READ or now_ns >= self._sounding_until_ns:
                 on_s, off_s, times = BEEPS[sound]
+                if sound is not Buzz.READ:
+                    self._sounding_until_ns = now_ns + round((on_s + off_s) * times * NS_PER_S)
                 self._buzzer.beep(on_time=on_s, off_time=off_s, n=times, background=True)
 
     def set_illuminator(self, *, on: bool) -> None:

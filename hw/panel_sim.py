@@ -58,6 +58,8 @@ class PanelSim:
     def hush(self) -> None:
         """See the port."""
         self.hushed += 1
+        if self.hit_lamps and self.hit_lamps[-1][1] is not HitLamp.OFF:
+            self.hit_lamps.append((self._clock.mono_ns(), HitLamp.OFF))
 
     def set_lamp(self, lamp: Lamp) -> None:
         """See the port."""

@@ -29,6 +29,8 @@ from agent.errors import BundleError, ConfigError, DriveError
 from agent.geotag.nmea import NmeaConfig, NmeaState
 from agent.recognise.bundle import load_active, load_bundle
 from agent.runtime.config import load_config
+from agent.shift.errors import ShiftError
+from agent.shift.state import DutyState, dump_state, load_state
 from agent.sync.uplink import Uplink
 from hw.backoff import Backoff
 from hw.config import MqttLinkConfig
@@ -36,7 +38,18 @@ from hw.drive_format import DriveFormatError
 from hw.drive_load import load_drive
 from hw.link_mqtt import LinkMqtt
 from hw.ports import LinkDown, NmeaLine, Received
-from protocol.errors import KeyFileError, KeyUnknownError, UpdateError, WireError
+from protocol.errors import (
+    KeyFileError,
+    KeyUnknownError,
+    RosterError,
+    SignedFileError,
+    TokenError,
+    UpdateError,
+    WireError,
+)
+from protocol.roster.envelope import roster_header, sign_roster, verify_roster
+from protocol.roster.roster import parse_roster
+from protocol.roster.token import Token, sign_token, verify_token
 from protocol.seal import KeyRing, Opener, ReceiptVerifier, Sealer, SigningKey, StationKey, VerifyKey, sign_answer
 from protocol.seal.envelope import decode_sealed
 from protocol.seal.evidence import START, decode_signed, sign
@@ -56,6 +69,7 @@ from station.ingest import Ingest
 from station.store import open_store
 from tests.builders import BOOT, make_read_record
 from tests.drive_builder import write_drive
+from tests.duty_builder import make_roster
 from tests.fake_broker import BODIES, PATIENCE_S, Broker, Peer, broken_packet, packet, text
 from tests.nmea_lines import epoch_lines
 
@@ -180,6 +194,23 @@ def updates() -> tuple[Callable[[bytes], None], list[bytes]]:
         _only((UpdateError,), parse_manifest)(data)
 
     return target, [whole.getvalue(), made.canonical()]
+
+
+def rosters() -> tuple[Callable[[bytes], None], list[bytes]]:
+    """Rosters that somebody with the key has signed, files that nobody has, tokens, and the state of shifts."""
+    roster = make_roster()
+    header = roster_header(roster, id="sheriff", version=1, as_of_s=0)
+    token = Token(badge="4711", unit="unit-07", not_before_s=0, expires_s=60, nonce="0" * 32)
+
+    def target(data: bytes) -> None:
+        _only((SignedFileError, RosterError), lambda file: verify_roster(io.BytesIO(file), [OWN.public]))(data)
+        _only((RosterError,), parse_roster)(data)
+        text = data.decode("latin-1")
+        _only((TokenError,), lambda _: verify_token(text, OWN.public, unit="unit-07", now_s=1))(data)
+        _only((ShiftError,), load_state)(data)
+
+    state = dump_state(DutyState())
+    return target, [sign_roster(roster, header, OWN), roster.canonical(), sign_token(token, OWN).encode(), state]
 
 
 def offers() -> tuple[Callable[[bytes], None], list[bytes]]:
@@ -429,8 +460,8 @@ def drive_sentences() -> tuple[Callable[[bytes], None], list[bytes]]:
 TARGETS = {
     made.__name__: made
     for made in (
-        nmea, records, receipts, commands, updates, offers, seals, series, station, configuration, bundle, card,
-        drive_header,
+        nmea, records, receipts, commands, updates, rosters, offers, seals, series, station, configuration, bundle,
+        card, drive_header,
         drive_script, drive_tables, drive_sentences, link_unit, link_unit_311, link_station,
     )
 }  # fmt: skip

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from agent.hits.machine import Verification
-    from agent.hotlist.records import Match
+    from agent.hotlist.records import ListInfo, Match
     from agent.records import Geotag, Picture, PlateText, Sighting, TimeTag, Track
 
 _NS_PER_S = 1_000_000_000
@@ -75,6 +75,10 @@ class Matching(Protocol):
     ) -> tuple[Match, ...]:
         """Return the matches, best first."""
 
+    @property
+    def lists(self) -> tuple[ListInfo, ...]:
+        """The lists in force."""
+
 
 @dataclass(frozen=True, slots=True)
 class Effects:
@@ -87,6 +91,8 @@ class Effects:
     decisions: tuple[tuple[Hit, Decision], ...] = ()
     """Decisions to record."""
     changed: tuple[Hit, ...] = ()
+    forgotten: tuple[bytes, ...] = ()
+    """Ids of decided hits that no longer wait for an outcome."""
 
     def __add__(self, other: Effects) -> Effects:
         return Effects(
@@ -94,6 +100,7 @@ class Effects:
             self.staged + other.staged,
             self.decisions + other.decisions,
             self.changed + other.changed,
+            self.forgotten + other.forgotten,
         )
 
 
@@ -325,12 +332,16 @@ class HitDesk:
                 self.counts.aged += 1
                 effects += self._decided(*machine.expire(hit, "age", now.t_mono_ns))
             elif hit.state in DECIDED and self._is_older(hit, now, self.settings.decided_s):
-                self.forget(hit.hit_id)
+                effects += self._drop(hit)
         return effects
 
     def forget(self, hit_id: bytes) -> None:
         """Drop a hit that is over."""
         self._hits.pop(hit_id, None)
+
+    def knows(self, hit_id: bytes) -> bool:
+        """True while the hit is here."""
+        return hit_id in self._hits
 
     def is_kept(self, hit_id: bytes) -> bool:
         """True while a hit must survive a restart: it waits for a decision or an outcome."""
@@ -347,16 +358,21 @@ class HitDesk:
         )
 
     def _overflow(self, newest: Hit, t_mono_ns: int) -> Effects:
-        waiting = self.open_hits
+        effects = Effects()
         for hit in [h for h in self._hits.values() if h.state in DECIDED][:-_MAX_DECIDED]:
-            self.forget(hit.hit_id)
+            effects += self._drop(hit)
+        waiting = self.open_hits
         if len(waiting) <= self.settings.max_open:
-            return Effects()
+            return effects
         others = [hit for hit in waiting if hit.hit_id != newest.hit_id]
         # The first of the lowest priority is its oldest.
         victim = max(others, key=lambda hit: RANK[hit.priority])
         self.counts.overflowed += 1
-        return self._decided(*machine.expire(victim, "overflow", t_mono_ns))
+        return effects + self._decided(*machine.expire(victim, "overflow", t_mono_ns))
+
+    def _drop(self, hit: Hit) -> Effects:
+        self.forget(hit.hit_id)
+        return Effects(forgotten=(hit.hit_id,))
 
     def _put(self, hit: Hit) -> Hit:
         self._hits[hit.hit_id] = hit

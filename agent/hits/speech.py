@@ -48,7 +48,7 @@ def spoken(hit: Hit, language: str = "en") -> str:
         phrases["region"] if match.region_match is RegionMatch.DIFFERENT else "",
         phrases["stale"] if hit.stale else "",
     ]
-    parts = [phrases[hit.priority], " ".join(_words(match.entry.reason)), *doubts[:2]]
+    parts = [phrases[hit.priority], " ".join(_words(match.entry.reason)), *[d for d in doubts if d][:2]]
     plate = " ".join(hit.plate.text[:_MAX_CHARS])
     said = ", ".join(part for part in parts if part)
     return f"{said}, {phrases['plate']} {plate}."

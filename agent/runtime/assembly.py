@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from agent.buffer import OutboxReader
+from agent.runtime.alarm import Alarm
 from agent.runtime.audit import ConfigWatch, QueuedAuditor
 from agent.runtime.camera import CameraComponent
 from agent.runtime.command import CommandSocket, build_command_server
@@ -20,6 +21,9 @@ from agent.runtime.feed_state import AgentState
 from agent.runtime.gnss import GnssComponent
 from agent.runtime.health import Health
 from agent.runtime.health_reporter import HealthReporter
+from agent.runtime.hit_component import HitComponent
+from agent.runtime.hit_stages import build_hits
+from agent.runtime.hit_verbs import HitVerbs
 from agent.runtime.lifecycle import Lifecycle
 from agent.runtime.lists import ListComponent, build_lists, inbox, kind_names
 from agent.runtime.panel_controller import PanelController
@@ -50,9 +54,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agent.commit import CommitResult
+    from agent.hits.desk import Matching
     from agent.pipeline import CameraPipeline, PlateRecognizer
+    from agent.runtime.commands import Officers
     from agent.runtime.config import AgentConfig
     from agent.runtime.hardware import Hardware
+    from agent.runtime.hits import HitService
     from agent.runtime.notify import Notifier
     from agent.runtime.stages import ReadPath
     from agent.runtime.supervisor import Supervisor
@@ -83,6 +90,7 @@ class Assembly:
     commands: Commands
     lists: ListComponent
     shifts: Shifts
+    hits: HitService
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +125,12 @@ def assemble(
     *,
     supervisor: Supervisor,
     notifier: Notifier,
+    matcher: Callable[[], Matching] | None = None,
+    officers: Officers | None = None,
 ) -> Assembly:
     """Create all components; nothing is started.
 
+    ``matcher`` returns that of the lists in force, ``officers`` knows who is signed on; if omitted, as configured.
     ``reader`` makes a recogniser; it is called once in the thread of each camera.  Raises OutboxError if the outbox
     cannot be opened, and KeyFileError.
     """
@@ -130,8 +141,18 @@ def assemble(
     fetcher = build_fetcher(config, boot_id=shared.boot_id)
     commit = CommitComponent(read_path, shared.reads, supervisor, clock)
     gate = RecordingGate(read_path.policies, lambda: commit.last_fix, commit.utc_ns)
-    cameras = tuple(_camera(shared, camera, reader, gate) for camera in hardware.cameras)
     lists = _lists(shared, commit)
+    hits = build_hits(
+        config,
+        read_path,
+        clock,
+        models=models,
+        emit=shared.reads.add_record,
+        matcher=matcher or (lambda: lists.matcher),
+        alarm=Alarm(hardware.panel, hardware.speaker, config.hits.language),
+    )
+    hit_thread = HitComponent(hits, shared.reads, supervisor)
+    cameras = tuple(_camera(shared, camera, reader, gate, read_path, hit_thread) for camera in hardware.cameras)
     ignition = Ignition(hardware.panel, config.power)
     shifts = build_shifts(config, commit, shared.reads, ignition, clock)
     roster = shifts.roster_kind()
@@ -144,7 +165,13 @@ def assemble(
     )
     uplink = _uplink(shared, read_path, transfers)
     panel = PanelController(
-        hardware.panel, cameras, commit, uplink, min_free_bytes=config.outbox.min_free_mib * _MEBI, gate=gate
+        hardware.panel,
+        cameras,
+        commit,
+        uplink,
+        min_free_bytes=config.outbox.min_free_mib * _MEBI,
+        gate=gate,
+        acknowledge=hits.acknowledge_newest,
     )
     policy = PolicyComponent(
         read_path.policies,
@@ -163,10 +190,13 @@ def assemble(
         models=models,
         undelivered=lambda: uplink.undelivered,
     )
-    agent = AgentState(status, panel, cameras, commit, uplink, shared.unit, shared.boot_id, models, shifts, gate)
+    agent = AgentState(
+        status, panel, cameras, commit, uplink, hits, shared.unit, shared.boot_id, models, shifts, gate
+    )
     feed = Feed(build_feed_server(config.feed, clock), agent, supervisor, clock)
-    commands, pictures = Commands(shifts), LatestPictures()
-    commands.add(PictureVerbs(pictures, cameras, clock).verbs())
+    commands, pictures = Commands(officers or shifts), LatestPictures()
+    commands.add(PictureVerbs(pictures, cameras, clock, hits.picture).verbs())
+    commands.add(HitVerbs(hits, max_watch_hours=config.hits.manual_max_h, auditor=auditor).verbs())
     commands.add(ShiftVerbs(shifts, Argon2Pins(), secrets.token_bytes, lambda: commit.last_fix).verbs())
     command = CommandSocket(build_command_server(config.command, clock, commands), supervisor)
     link = LinkComponent(hardware.link, uplink_queue, heard_by_unit(shared.unit), status.will())
@@ -176,7 +206,23 @@ def assemble(
     updates = UpdateReporter(config.update, config.state_dir, fetcher)
     update_watch = _update_watch(shared, updates, cameras, uplink)
     health = Health(
-        (*cameras, commit, uplink, panel, gnss, update_watch, feed, transfers, policy, command, lists, shifts),
+        (
+            *cameras,
+            *(
+                commit,
+                uplink,
+                panel,
+                gnss,
+                update_watch,
+                feed,
+                transfers,
+                policy,
+                command,
+                lists,
+                shifts,
+                hit_thread,
+            ),
+        ),
         WriteBudget(config.outbox.write_budget_mib_h * _MEBI),
     )
     reporter = _health_reporter(shared, health, commit, uplink, notifier)
@@ -188,10 +234,13 @@ def assemble(
     commit.subscribe(feed.on_commit)
     commit.subscribe(shifts.on_commit)
     uplink.subscribe(feed.on_link)
+    commit.subscribe(lambda _: hits.tidy())
+    hits.subscribe(feed.on_hit)
+    hits.restore()
     # Stopped in the reverse order, which is the flow of data: cameras and receiver first, then waiting records may be
     # sent, and the outbox is closed when nothing writes to it any more.
     order = (
-        *(ignition, panel, status, feed, commit, link, uplink, drain, gnss, policy),
+        *(ignition, panel, status, feed, commit, link, uplink, drain, gnss, policy, hit_thread),
         *cameras,
         *(heat, reporter, update_watch, shifts, command, lists),
         ConfigWatch(config.state_dir, shared.config_sha256, auditor),
@@ -213,6 +262,7 @@ def assemble(
         commands=commands,
         lists=lists,
         shifts=shifts,
+        hits=hits,
     )
 
 
@@ -231,22 +281,28 @@ def _now_s(commit: CommitComponent, clock: Clock) -> float | None:
     return None if utc_ns is None else utc_ns / 1e9
 
 
-def _camera(
-    shared: _Shared, camera: Camera, reader: Callable[[], PlateRecognizer], gate: RecordingGate
+def _camera(  # noqa: PLR0917 - what one camera needs
+    shared: _Shared,
+    camera: Camera,
+    reader: Callable[[], PlateRecognizer],
+    gate: RecordingGate,
+    read_path: ReadPath,
+    hits: HitComponent,
 ) -> CameraComponent:
     def pipeline() -> CameraPipeline:
-        return build_pipeline(shared.config, reader(), camera)
+        return build_pipeline(shared.config, reader(), camera, read_ids=read_path.new_id)
 
     roles = {c.name: c.role for c in shared.config.hw.cameras}
     return CameraComponent(
         camera,
         roles.get(camera.name, ""),
         pipeline,
-        shared.reads,
+        hits,
         shared.supervisor,
         clock=shared.hw.clock,
         max_fps=shared.config.recognise.max_fps,
         may_not_record=gate.pause,
+        confirmed=hits.put_confirmed,
     )
 
 

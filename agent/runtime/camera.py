@@ -7,7 +7,7 @@ thread ends, for whatever reason, open tracks are closed and passed on.
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from agent.pipeline import CameraPipeline
     from agent.records import Track
     from agent.runtime.component import Tick
-    from agent.runtime.queues import ReadQueue
     from agent.runtime.supervisor import Supervisor, WorkerContext
     from hw.ports import Camera, Clock, Frame
 
@@ -36,6 +35,13 @@ _STOP_S = 5.0
 _MAX_STALLS = 8
 """Consecutive stalls until the process ends; including the start, ten such ends fit into the five minutes after which
 systemd reboots the board: stall, camera reopened, process restarted, board rebooted."""
+
+
+class TrackQueue(Protocol):
+    """Where final tracks go."""
+
+    def put(self, message: Track, worker: WorkerContext, /) -> None:
+        """Put a track; waits while the queue is full, with heartbeats."""
 
 
 def _never(_: int) -> None:
@@ -82,15 +88,17 @@ class CameraComponent(Component):
         camera: Camera,
         role: str,
         build: Callable[[], CameraPipeline],
-        reads: ReadQueue,
+        tracks: TrackQueue,
         supervisor: Supervisor,
         *,
         clock: Clock,
         max_fps: float | None = None,
+        confirmed: Callable[[Track, WorkerContext], None] | None = None,
         may_not_record: Callable[[int], object] = _never,
     ) -> None:
         """``build`` loads the models; it is called in the thread that uses them.
 
+        ``tracks`` gets the final tracks, ``confirmed`` those that two frames agree on, while they are in view.
         ``may_not_record`` is asked before each frame, with its time; while it returns anything true, frames are
         counted and not processed, as with the privacy button.
         """
@@ -101,7 +109,8 @@ class CameraComponent(Component):
         self._camera = camera
         self._expose = camera.expose if isinstance(camera, Exposable) else None
         self._build = build
-        self._reads = reads
+        self._tracks = tracks
+        self._confirmed = confirmed
         self._supervisor = supervisor
         self._clock = clock
         self._pipeline: CameraPipeline | None = None
@@ -165,6 +174,9 @@ class CameraComponent(Component):
             self._apply_settings(pipeline, frame)
             self.times.start()
             step = pipeline.step(frame, self.times.lap)
+            if self._confirmed is not None:
+                for track in step.confirmed:
+                    self._confirmed(track, worker)
             if self._expose is not None and step.exposure is not None:
                 self._expose(step.exposure)
             self._hand_over(step.tracks, worker)
@@ -179,7 +191,7 @@ class CameraComponent(Component):
 
     def _hand_over(self, tracks: Iterable[Track], worker: WorkerContext) -> None:
         for track in tracks:
-            self._reads.put(track, worker)
+            self._tracks.put(track, worker)
 
     @property
     def private(self) -> bool:

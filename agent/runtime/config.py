@@ -21,6 +21,7 @@ from agent.geotag import HOLD_MS
 from agent.geotag.deduplicate import DeduplicatorConfig
 from agent.geotag.fixes import FixRingConfig
 from agent.geotag.nmea import NmeaConfig
+from agent.hits.desk import HitSettings
 from agent.pictures import PictureConfig
 from agent.recognise import RecogniserConfig, RuntimeKind
 from agent.shift.ports import DutyConfig
@@ -51,6 +52,7 @@ _FIX_RING = FixRingConfig()
 _PICTURES = PictureConfig()
 _LIMITS = Limits()
 _UPLINK = UplinkConfig()
+_HITS = HitSettings()
 _SOCKET_PATH_MAX = 103
 _MAX_SHOWN = 60
 _ANY_UNIT: dict[str, Any] = {
@@ -428,6 +430,52 @@ class CommandTable(_Table):
         return _socket_path(path)
 
 
+class HitTable(_Table):
+    """Hits: docs/hits.md."""
+
+    repeat_s: float = Field(
+        default=_HITS.repeat_s,
+        ge=0,
+        le=3600,
+        description="Seconds for which a vehicle that was seen raises no other hit",
+    )
+    rejected_s: float = Field(
+        default=_HITS.rejected_s, ge=0, le=86_400, description="The same after an officer rejected the hit"
+    )
+    max_open: int = Field(
+        default=_HITS.max_open, ge=1, le=500, description="Hits that may wait for a decision; more expire"
+    )
+    max_open_h: float = Field(
+        default=_HITS.open_s / 3600, ge=0.1, le=168, description="Hours after which an undecided hit expires"
+    )
+    max_list_age_h: float = Field(
+        default=_HITS.max_list_age_s / 3600, ge=0.1, le=8760, description="Hours from which on a list is stale"
+    )
+    stale_lists: Literal["alert", "record"] = Field(
+        default="alert",
+        description="Hits of stale lists: alert, marked as such; record: without an alert, except high priority",
+    )
+    language: Literal["en", "es"] = Field(default="en", description="Language of spoken hits")
+    manual_priority: Literal["high", "medium", "low"] = Field(
+        default="high", description="Priority of plates that officers enter"
+    )
+    manual_max_h: float = Field(
+        default=24, gt=0, le=720, description="Maximum number of hours for which an entered plate is watched for"
+    )
+
+    def hit_settings(self, *, final_s: float) -> HitSettings:
+        """For the desk; ``final_s`` is the longest time from a confirmed track to the final one."""
+        return HitSettings(
+            repeat_s=self.repeat_s,
+            rejected_s=self.rejected_s,
+            max_open=self.max_open,
+            open_s=self.max_open_h * 3600,
+            final_s=final_s,
+            max_list_age_s=self.max_list_age_h * 3600,
+            quiet_if_stale=self.stale_lists == "record",
+        )
+
+
 def _socket_path(path: str | Path) -> str | Path:
     # unix(7): sun_path has 108 bytes, the last of them 0; the agent creates the socket as *.new first.
     if len(os.fsencode(path)) > _SOCKET_PATH_MAX:
@@ -518,6 +566,7 @@ class AgentConfig(_Table):
     update: UpdateTable = UpdateTable()
     feed: FeedTable = FeedTable()
     command: CommandTable = CommandTable()
+    hits: HitTable = HitTable()
     shift: ShiftTable = ShiftTable()
     log: LogTable = LogTable()
 

@@ -10,6 +10,7 @@ from collections import deque
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from agent.hits.records import OPEN
 from agent.runtime.feed_documents import encode_line
 from agent.runtime.local_server import ClientCounts, ClientLimits, LocalServer
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from agent.runtime.feed_documents import Document, Json
     from agent.runtime.local_client import LocalClient
     from hw.ports import Clock
+
+
+_OPEN = frozenset(state.value for state in OPEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,8 @@ class FeedServer(LocalServer):
         self._taken = 0
         self._status: Document = {}
         self._reads: deque[Json] = deque(maxlen=self._limits.latest_reads)
+        self._hits: dict[str, Json] = {}
+        """Open hits by id, in the order in which they were raised; the thread's."""
 
     @property
     def counts(self) -> FeedCounts:
@@ -83,11 +89,28 @@ class FeedServer(LocalServer):
         for self._taken, post in posts:
             if post["event"] == "read":
                 self._reads.append(post["read"])
+            elif post["event"] == "hit":
+                self._keep(post["hit"])
             line = encode_line(post)
             for client in self.connected_now:
                 self.offer(client, line)
 
     def connected(self, client: LocalClient) -> None:
         """Send the snapshot."""
-        snapshot: Document = {"event": "snapshot", "n": self._taken, **self._status, "reads": list(self._reads)}
+        snapshot: Document = {
+            "event": "snapshot",
+            "n": self._taken,
+            **self._status,
+            "reads": list(self._reads),
+            "hits": list(self._hits.values()),
+        }
         self.offer(client, encode_line(snapshot))
+
+    def _keep(self, hit: Json) -> None:
+        """Keep a hit in the snapshot while it waits for a decision."""
+        if not isinstance(hit, dict):
+            return
+        if hit["state"] in _OPEN:
+            self._hits[str(hit["hit_id"])] = hit
+        else:
+            self._hits.pop(str(hit["hit_id"]), None)

@@ -12,7 +12,7 @@ from agent.runtime.lamp import Condition, lamp_for
 from hw.ports import Button, Buzz, Lamp
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from agent.commit import CommitResult
     from agent.runtime.camera import CameraComponent
@@ -42,14 +42,19 @@ class PanelController(Component):
         uplink: UplinkComponent,
         *,
         min_free_bytes: int,
+        acknowledge: Callable[[], None],
         gate: RecordingGate,
     ) -> None:
-        """``min_free_bytes``: free disk below which the lamp shows it."""
+        """``min_free_bytes``: free disk below which the lamp shows it.
+
+        ``acknowledge`` is called for the acknowledge button, after the panel is silent; it must return at once.
+        """
         self._panel = panel
         self._cameras = cameras
         self._commit = commit
         self._uplink = uplink
         self._min_free_bytes = min_free_bytes
+        self._acknowledge = acknowledge
         self._gate = gate
         self._illuminated = False
         self._acknowledgements = 0
@@ -87,6 +92,7 @@ class PanelController(Component):
         if button is Button.ACKNOWLEDGE:
             self._acknowledgements += 1
             self._panel.hush()
+            self._acknowledge()
             return
         self.private = not self.private
         self._privacy += self.private

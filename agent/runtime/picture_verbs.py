@@ -7,11 +7,14 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
+from agent.hits.errors import HitRefusedError
 from agent.pictures import encode_jpeg, shrink
 from agent.runtime.commands import Arguments, CommandRefusedError, HexId, Verb
 from protocol.wire.enums import PictureKind
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from agent.commit import CommitResult
     from agent.records import Picture
     from agent.runtime.camera import CameraComponent
@@ -27,9 +30,10 @@ _CAMERA_EVERY_NS = 200_000_000
 
 
 class PictureArguments(Arguments):
-    """Arguments of ``picture``."""
+    """Arguments of ``picture``: one of the two ids."""
 
-    read_id: HexId
+    read_id: HexId | None = None
+    hit_id: HexId | None = None
     kind: PictureKind
 
 
@@ -66,7 +70,15 @@ class LatestPictures:
 class PictureVerbs:
     """``picture`` and ``camera_picture``; used by the command thread."""
 
-    def __init__(self, latest: LatestPictures, cameras: tuple[CameraComponent, ...], clock: Clock) -> None:
+    def __init__(
+        self,
+        latest: LatestPictures,
+        cameras: tuple[CameraComponent, ...],
+        clock: Clock,
+        of_hit: Callable[[bytes, PictureKind], Picture | None],
+    ) -> None:
+        """``of_hit`` returns a picture of a hit, or raises HitRefusedError."""
+        self._of_hit = of_hit
         self._latest = latest
         self._cameras = {camera.camera_name: camera for camera in cameras}
         self._clock = clock
@@ -86,13 +98,24 @@ class PictureVerbs:
         )
 
     def picture(self, arguments: PictureArguments, _: Caller) -> Document:
-        """Return a picture of a read."""
-        found = self._latest.find(bytes.fromhex(arguments.read_id), arguments.kind)
+        """Return a picture of a read or of a hit."""
+        if (arguments.read_id is None) == (arguments.hit_id is None):
+            raise CommandRefusedError("bad_arguments", "picture: give either read_id or hit_id")
+        found = self._find(arguments)
         if found is None:
             raise CommandRefusedError(
-                "no_picture", f"only the pictures of the latest {LATEST_READS} reads are in memory"
+                "no_picture",
+                f"only the pictures of the latest {LATEST_READS} reads and of hits that are not over are in memory",
             )
         return _answer(found.jpeg, found.width_px, found.height_px)
+
+    def _find(self, arguments: PictureArguments) -> Picture | None:
+        if arguments.hit_id is None:
+            return self._latest.find(bytes.fromhex(arguments.read_id or ""), arguments.kind)
+        try:
+            return self._of_hit(bytes.fromhex(arguments.hit_id), arguments.kind)
+        except HitRefusedError:
+            return None
 
     def camera_picture(self, arguments: CameraArguments, _: Caller) -> Document:
         """Return the newest frame, small; at most five times per second, otherwise the one before."""

@@ -1,4 +1,4 @@
-"""The two queues between threads: to the commit thread and to the uplink.
+"""The queues between threads: to the hit thread, to the commit thread and to the uplink.
 
 Frames are dropped by the camera when recognition is too slow; tracks, sentences and receipts are never dropped: their
 queue is bounded, and blocks the cameras and the receiver.
@@ -8,25 +8,92 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from agent.buffer import Receipted
-from hw.ports import Received
+from agent.buffer import Command, Receipted
+from agent.records import Track
+from hw.ports import NmeaLine, Received
 
 if TYPE_CHECKING:
     from agent.audit import AuditDraft
-    from agent.buffer import Command
     from agent.commit import LateRecord
-    from agent.records import Track
     from agent.runtime.supervisor import WorkerContext
-    from hw.ports import LinkEvent, NmeaLine
+    from hw.ports import LinkEvent
 
+_Item = TypeVar("_Item")
 _ROUND_S = 0.1
 _DRAIN_MAX = 512
 _UPLINK_MAX = 64
 
 
-class ReadQueue:
+Message = NmeaLine | Track | Command
+"""What goes to the commit thread, besides records and entries of the audit log."""
+
+
+class WorkQueue(Generic[_Item]):
+    """A bounded queue of one thread: it blocks its senders and never loses an item."""
+
+    def __init__(self, limit: int = 256) -> None:
+        self._limit = limit
+        self._changed = threading.Condition()
+        self._items: deque[tuple[int, _Item]] = deque()
+        """Each with its weight; 0 for those that are bounded by ``limit``, the others are bounded by their sender."""
+        self._unbounded = 0
+        self._weight = 0
+        self._unfinished = 0
+        self._waits = 0
+
+    def put(self, message: _Item, worker: WorkerContext) -> None:
+        """Put a message; waits while the queue is full, with heartbeats.  Any thread."""
+        with self._changed:
+            if not self._has_room():
+                self._waits += 1
+                while not self._changed.wait_for(self._has_room, _ROUND_S):
+                    worker.beat()
+            self._append(message, 0)
+
+    def _has_room(self) -> bool:
+        return len(self._items) - self._unbounded < self._limit
+
+    def _append(self, message: _Item, weight: int) -> None:
+        self._items.append((weight, message))
+        self._unbounded += weight > 0
+        self._weight += weight
+        self._unfinished += 1
+        self._changed.notify_all()
+
+    def take(self) -> list[_Item]:
+        """Wait briefly for a message; return all messages, up to a limit."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self.empty, _ROUND_S)
+            taken = [self._items.popleft() for _ in range(min(len(self._items), _DRAIN_MAX))]
+            self._unbounded -= sum(weight > 0 for weight, _ in taken)
+            self._weight -= sum(weight for weight, _ in taken)
+            self._changed.notify_all()
+        return [message for _, message in taken]
+
+    def done(self, count: int) -> None:
+        """Say that messages that were taken are dealt with, or waiting where their thread can tell."""
+        with self._changed:
+            self._unfinished -= count
+
+    @property
+    def empty(self) -> bool:
+        """True when nothing waits."""
+        return not self._items
+
+    @property
+    def all_done(self) -> bool:
+        """True when nothing waits and all that was taken is dealt with; any thread."""
+        return self._unfinished == 0
+
+    @property
+    def waits(self) -> int:
+        """Number of messages that had to wait for the thread."""
+        return self._waits
+
+
+class ReadQueue(WorkQueue[Message]):
     """The commit thread's queue: bounded, so a slow disk slows the camera's thread and never loses a track.
 
     Commands of the uplink never wait: they are bounded by the uplink, which takes no answers of the station while
@@ -35,26 +102,10 @@ class ReadQueue:
 
     def __init__(self, limit: int = 256, *, max_named: int = 16_384) -> None:
         """``max_named`` records and pictures in waiting commands: a receipt names up to 256 of them."""
-        self._limit = limit
+        super().__init__(limit)
         self._max_named = max_named
-        self._changed = threading.Condition()
-        self._items: deque[tuple[int, NmeaLine | Track | Command]] = deque()
-        """With the number of records that a command names; 0 for what is no command."""
-        self._commands = 0
-        self._named = 0
-        self._unfinished = 0
-        self._waits = 0
         self._records: deque[LateRecord] = deque()
         self._drafts: deque[AuditDraft] = deque()
-
-    def put(self, message: NmeaLine | Track, worker: WorkerContext) -> None:
-        """Put a message; waits while the queue is full, with heartbeats.  Any thread."""
-        with self._changed:
-            if not self._has_room():
-                self._waits += 1
-                while not self._changed.wait_for(self._has_room, _ROUND_S):
-                    worker.beat()
-            self._append(message, 0)
 
     def add_command(self, command: Command) -> None:
         """Put a receipt or nack without waiting; the uplink's thread."""
@@ -64,17 +115,7 @@ class ReadQueue:
     @property
     def takes_commands(self) -> bool:
         """False while so many commands wait that the uplink is to take no more answers."""
-        return self._named < self._max_named
-
-    def _has_room(self) -> bool:
-        return len(self._items) - self._commands < self._limit
-
-    def _append(self, message: NmeaLine | Track | Command, named: int) -> None:
-        self._items.append((named, message))
-        self._commands += named > 0
-        self._named += named
-        self._unfinished += 1
-        self._changed.notify_all()
+        return self._weight < self._max_named
 
     def add_record(self, record: LateRecord) -> None:
         """Put a record other than a read; any thread, never waits: they are few and small."""
@@ -98,35 +139,15 @@ class ReadQueue:
         """Return the entries that wait; the commit thread."""
         return [self._drafts.popleft() for _ in range(len(self._drafts))]
 
-    def take(self) -> list[NmeaLine | Track | Command]:
-        """Wait briefly for a message; return all messages, up to a limit."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._items or self._records, _ROUND_S)
-            taken = [self._items.popleft() for _ in range(min(len(self._items), _DRAIN_MAX))]
-            self._commands -= sum(named > 0 for named, _ in taken)
-            self._named -= sum(named for named, _ in taken)
-            self._changed.notify_all()
-        return [message for _, message in taken]
-
-    def done(self, count: int) -> None:
-        """Say that messages that were taken are dealt with: committed, or waiting where the commit thread can tell."""
-        with self._changed:
-            self._unfinished -= count
-
     @property
     def empty(self) -> bool:
         """True when nothing waits."""
-        return not self._items and not self._records and not self._drafts
+        return super().empty and not self._records and not self._drafts
 
     @property
     def all_done(self) -> bool:
         """True when nothing waits and all that was taken is dealt with; any thread."""
-        return self._unfinished == 0 and not self._records and not self._drafts
-
-    @property
-    def waits(self) -> int:
-        """Number of messages that had to wait for the commit thread."""
-        return self._waits
+        return super().all_done and not self._records and not self._drafts
 
 
 class UplinkQueue:

@@ -123,9 +123,14 @@ class ReadPath:
     timebase: Timebase
     rereads: Deduplicator
     report: OpenReport
+    ids: ReadIdMint
     policies: PoliciesInForce | None = None
     """None: policies are off."""
     read_policy: ReadPolicy | None = None
+
+    def new_id(self, t_mono_ns: int) -> bytes:
+        """Return a new id for a time of the monotonic clock; any thread."""
+        return self.ids.mint(self.timebase.tag(t_mono_ns).utc_ns)
 
 
 def build_policies(config: AgentConfig) -> PoliciesInForce | None:
@@ -163,8 +168,9 @@ def build_read_path(
     nmea = NmeaState(config.geotag.nmea_config())
     timebase = Timebase(boot_id)
     rereads = Deduplicator(config.reread.deduplicator_config())
+    ids = ReadIdMint(random_bytes)
     maker = ReadMaker(
-        ids=ReadIdMint(random_bytes),
+        ids=ids,
         pictures=PictureMaker(config.pictures.picture_config()),
         models=models,
         software=software(),
@@ -187,7 +193,7 @@ def build_read_path(
         policies=policies,
         times=TimeFile(config.state_dir / TIME_FILE),
     )
-    return ReadPath(committer, outbox, nmea, timebase, rereads, report, policies, read_policy)
+    return ReadPath(committer, outbox, nmea, timebase, rereads, report, ids, policies, read_policy)
 
 
 def _audit_log(state_dir: Path, outbox: Outbox) -> AuditLog:

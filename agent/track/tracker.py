@@ -48,9 +48,9 @@ class TrackerConfig:
     """Maximum factor by which its width changes in a second."""
     alike: float = 0.7
     """Similarity of two texts, 0..1, from which they may be different predictions of one plate."""
-    min_confidence: float = 0.35
+    min_confidence: float = 0.3
     """Minimum confidence of a fused text for a read."""
-    min_confidence_single: float = 0.7
+    min_confidence_single: float = 0.6
     """The same for a single-frame text."""
     min_chars: int = 3
     max_chars: int = 10

@@ -6,6 +6,7 @@ two entries, one before its first record and one, with the count, after its last
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from protocol.seal.series import Proof, make_header, write_series
@@ -14,6 +15,7 @@ from protocol.wire.control.unit_state import Health
 from station.query.export import write_csv, write_geojson
 from station.query.stored import stored_record
 from station.store.rows import AuditRow
+from station.store.search import Circle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -21,8 +23,18 @@ if TYPE_CHECKING:
     from protocol.seal import KeyRing
     from station.query.stored import StoredRecord
     from station.store import Gap, Store, UnitRow
+    from station.store.search import Place, ReadSearch
 
 READ_SCHEMA = "read/1"
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPage:
+    """Found reads."""
+
+    records: list[StoredRecord]
+    after: Place | None
+    """Where the next page starts; None if this is the last one."""
 
 
 class Query:
@@ -58,6 +70,13 @@ class Query:
         row = self._store.record(unit, record_id)
         self._note("show record", int(row is not None), unit=unit, id=record_id.hex())
         return None if row is None else stored_record(row, self._store.registry)
+
+    def search(self, search: ReadSearch, *, limit: int, after: Place | None = None) -> SearchPage:
+        """Return a page of reads by time, the latest first; ``after`` is that of the page before."""
+        found = self._store.find(search, limit=limit, after=after)
+        self._note("search reads", len(found), **_asked(search), limit=limit)
+        last = found[-1].place if len(found) == limit else None
+        return SearchPage([stored_record(one.row, self._store.registry) for one in found], last)
 
     def picture(self, unit: str, sha256: bytes) -> bytes | None:
         """Return a complete picture; None if it is unknown or incomplete."""
@@ -141,6 +160,25 @@ class Query:
         found = " ".join(f"{name}={value}" for name, value in asked.items() if value is not None)
         with self._store.transaction():
             self._store.audit(AuditRow(self._clock_us(), self._who, what, found, count))
+
+
+def _asked(search: ReadSearch) -> dict[str, str | int | None]:
+    """A search for the audit trail."""
+    area = search.area
+    if isinstance(area, Circle):
+        place = f"{area.lat_deg:.6f},{area.lon_deg:.6f},{area.radius_m:g}m"
+    else:
+        place = "" if area is None else ";".join(f"{lat:.6f},{lon:.6f}" for lat, lon in area.corners)
+    return {
+        "plates": ",".join(search.plates) or None,
+        "region": search.region,
+        "unit": search.unit,
+        "camera": search.camera,
+        "min_confidence_e4": search.min_confidence_e4 or None,
+        "since_us": search.since_us,
+        "until_us": search.until_us,
+        "area": place or None,
+    }
 
 
 class _Counted:

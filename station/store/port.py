@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         RecordRow,
         UnitRow,
     )
+    from station.store.search import FoundRead, Place, ReadSearch
 
 
 class Store(Protocol):
@@ -103,6 +104,12 @@ class Store(Protocol):
 
     def record(self, unit: str, record_id: bytes) -> RecordRow | None:
         """Return a record; None if it is unknown or was purged."""
+
+    def find(self, search: ReadSearch, *, limit: int, after: Place | None = None) -> list[FoundRead]:
+        """Return reads by time, the latest first, and of equal times in a fixed order; ``after`` one found before.
+
+        Reads that come meanwhile are neither repeated nor do they hide others.
+        """
 
     def picture(self, unit: str, sha256: bytes) -> bytes | None:
         """Return a complete picture; None if it is unknown or incomplete."""

@@ -8,6 +8,7 @@ from sqlalchemy import and_, bindparam, func, select
 
 from protocol.wire.control.transfer import UPDATE
 from station.store import offers, sequence
+from station.store.find import Finder
 from station.store.pictures import Pictures
 from station.store.projections import Projections
 from station.store.records import Records
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     from protocol.wire.registry import Registry
     from station.store.contents import NewRecord
     from station.store.database import Database
+    from station.store.files import OfferedFiles
     from station.store.rows import ChunkResult, EvidenceRow, Gap, OfferedFile, RecordRow
+    from station.store.search import FoundRead, Place, ReadSearch
 
 READ_SCHEMA = "read/1"
 _HEALTH = select(UNITS.c.health, UNITS.c.seq_high).where(UNITS.c.unit == bindparam("of"))
@@ -44,19 +47,27 @@ class SqlStore:
     """See :class:`station.store.port.Store`.  Thread-safe; other processes may use the database at the same time."""
 
     def __init__(
-        self, db: Database, files: Path, registry: Registry, open_picture: Callable[[bytes], bytes | None]
+        self,
+        db: Database,
+        files: OfferedFiles,
+        registry: Registry,
+        open_picture: Callable[[bytes], bytes | None],
+        *,
+        make_records: Callable[[], Records] | None = None,
+        pictures: Pictures | None = None,
+        finder: Callable[[Records], Finder] | None = None,
     ) -> None:
-        """``files`` is a path beside which files for units are stored.
+        """``make_records`` is called inside a transaction; the SQLite file's parts are used if they are omitted.
 
         Records that were stored before their type was known are indexed now.
         """
         self.db = db
-        self.path = files
+        self._files = files
         self.registry = registry
         with db.transaction():
-            self._projections = Projections(db, registry)
-        self._records = Records(db, self._projections)
-        self._pictures = Pictures(db, open_picture)
+            self._records = Records(db, Projections(db, registry)) if make_records is None else make_records()
+        self._pictures = pictures or Pictures(db, open_picture)
+        self._finder = finder(self._records) if finder is not None else Finder(db, self._records)
         self._note_seen = _upsert(db, "seen_us")
         self._note_health = _upsert(db, "seq_high", "health_us", "health")
         self._note_status = _upsert(db, "state", "reason", "software", "status_us")
@@ -129,16 +140,18 @@ class SqlStore:
         return offers.offers(self.db)
 
     def keep_file(self, source: Path, kind: str) -> tuple[bytes, int]:
-        """Beside the database."""
-        return offers.keep_file(self.path, source, kind)
+        """By its hash."""
+        return self._files.keep(source, kind)
 
     def drop_unoffered(self, kind: str, now_us: int) -> int:
-        """Beside the database."""
-        return offers.drop_unoffered(self.db, self.path, kind, now_us)
+        """By their age."""
+        with self.db.transaction():
+            in_use = offers.in_use(self.db, kind)
+        return self._files.drop(kind, in_use, now_us)
 
     def file_bytes(self, request: ChunkRequest) -> tuple[str, bytes] | None:
-        """From the file beside the database."""
-        return offers.answer(self.db, self.path, request)
+        """From the kept file."""
+        return offers.answer(self.db, self._files, request)
 
     def latest(
         self, schema: str, *, unit: str | None = None, since_us: int | None = None, limit: int | None = None
@@ -153,6 +166,10 @@ class SqlStore:
     def record(self, unit: str, record_id: bytes) -> RecordRow | None:
         """None if it is unknown or was purged."""
         return self._records.one(unit, record_id)
+
+    def find(self, search: ReadSearch, *, limit: int, after: Place | None = None) -> list[FoundRead]:
+        """The latest first."""
+        return self._finder.find(search, limit, after)
 
     def picture(self, unit: str, sha256: bytes) -> bytes | None:
         """None if it is unknown or incomplete."""

@@ -108,6 +108,17 @@ def test_sounds_leave_the_hit_lamp_alone(header):
     assert header.pin(HIT).told.empty()
 
 
+def test_read_does_not_interrupt_the_sound_of_a_hit(header):
+    header.panel.buzz(Buzz.HIT_HIGH)
+    header.panel.buzz(Buzz.READ)
+    on_s, off_s, times = BEEPS[Buzz.HIT_HIGH]
+    assert header.changes(BUZZER, 4) == [True, False] * 2, "a read has one beep"
+    header.clock.advance(round((on_s + off_s) * times * 1e9))
+    header.panel.hush()
+    header.panel.buzz(Buzz.READ)
+    assert header.pin(BUZZER).state or header.changes(BUZZER, 1)
+
+
 @pytest.mark.parametrize("lamp", [lamp for lamp in HitLamp if lamp is not HitLamp.OFF])
 def test_hit_lamp_blinks_until_it_is_off(header, lamp):
     header.panel.set_hit_lamp(lamp)

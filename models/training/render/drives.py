@@ -1,4 +1,4 @@
-"""The three drives: who is on the road, what the light is, and what goes wrong when."""
+"""The drives: who is on the road, what the light is, and what goes wrong when."""
 
 from __future__ import annotations
 
@@ -126,6 +126,25 @@ PLANS: dict[str, Plan] = {
             ),
             script=("10000 link.up", "21000 ignition.off"),
             floors={"plates_read": 0.5},
+            jpeg_quality=55,
+        ),
+        Plan(
+            name="hot-list",
+            seed=14,
+            seconds=18,
+            light=DAY,
+            start_utc="2026-05-12T16:20:00+00:00",
+            notes="A street by day with listed, look-alike, out-of-state and unlisted plates; see hotlist.csv.",
+            speed_mps=6.5,
+            vehicles=(
+                Parked(14, "US-CA"), Parked(31, "US-TX"), Parked(48, "US-NV"), Parked(65, "US-CA"),
+                Parked(82, "US-WA"), Parked(99, "US-NY"),
+            ),
+            script=(
+                "0 link.up", "5000 button.acknowledge", "6000 officer.confirm vehicle=false",
+                '7000 officer.confirm agency="Example-Police" reference="2026-0512"',
+                '8000 officer.outcome code="recovered"', "13000 link.down", "16000 link.up",
+            ),
             jpeg_quality=55,
         ),
     )

@@ -19,7 +19,7 @@ from protocol.wire.topics import Channel, build, offer_topic
 from station.commands import Commands
 from station.ingest import Ingest
 from station.store import open_store
-from station.store.offers import folder_of
+from station.store.files import folder_of
 from tests.builders import BOOT
 from tests.update_builder import Unit
 
