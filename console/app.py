@@ -256,8 +256,8 @@ def build_app(
 ) -> Starlette:
     """The application for a console that is reached on ``port``.
 
-    Its hub is ``app.state.hub``.  ``on_fault`` is called if a task of its own fails: the process must end then, with what
-    is in ``app.state.faults``.
+    Its hub is ``app.state.hub``.  ``on_fault`` is called if a task of its own fails: the process must end then, with
+    what is in ``app.state.faults``.
     """
     console = Console(config, Commander(config.command), now_s)
 

@@ -26,6 +26,8 @@ from agent.runtime.hit_stages import build_hits
 from agent.runtime.hit_verbs import HitVerbs
 from agent.runtime.lifecycle import Lifecycle
 from agent.runtime.lists import ListComponent, build_lists, inbox, kind_names
+from agent.runtime.mount_file import MountFile
+from agent.runtime.mount_verbs import MountVerbs
 from agent.runtime.panel_controller import PanelController
 from agent.runtime.picture_verbs import LatestPictures, PictureVerbs
 from agent.runtime.policy import PolicyComponent, RecordingGate
@@ -198,6 +200,7 @@ def assemble(
     commands.add(PictureVerbs(pictures, cameras, clock, hits.picture).verbs())
     commands.add(HitVerbs(hits, max_watch_hours=config.hits.manual_max_h, auditor=auditor).verbs())
     commands.add(ShiftVerbs(shifts, Argon2Pins(), secrets.token_bytes, lambda: commit.last_fix).verbs())
+    commands.add(MountVerbs(hardware.cameras, MountFile(config.state_dir), auditor).verbs())
     command = CommandSocket(build_command_server(config.command, clock, commands), supervisor)
     link = LinkComponent(hardware.link, uplink_queue, heard_by_unit(shared.unit), status.will())
     drain = Drain(commit, uplink, status, supervisor, clock, pictures=config.sync.pictures)
