@@ -27,6 +27,8 @@ from agent.runtime.hit_verbs import HitVerbs
 from agent.runtime.lifecycle import Lifecycle
 from agent.runtime.list_rules import strictest
 from agent.runtime.lists import ListComponent, build_lists, inbox, kind_names
+from agent.runtime.mount_file import MountFile
+from agent.runtime.mount_verbs import MountVerbs
 from agent.runtime.panel_controller import PanelController
 from agent.runtime.picture_verbs import LatestPictures, PictureVerbs
 from agent.runtime.policy import PolicyComponent, RecordingGate
@@ -214,6 +216,7 @@ def assemble(
     commands.add(
         ShiftVerbs(shifts, Argon2Pins(), secrets.token_bytes, lambda: commit.last_fix, lists.sign_on).verbs()
     )
+    commands.add(MountVerbs(hardware.cameras, MountFile(config.state_dir), auditor).verbs())
     command = CommandSocket(build_command_server(config.command, clock, commands), supervisor)
     link = LinkComponent(hardware.link, uplink_queue, heard_by_unit(shared.unit), status.will())
     drain = Drain(commit, uplink, status, supervisor, clock, pictures=config.sync.pictures)
