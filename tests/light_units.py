@@ -43,13 +43,15 @@ class LightUnit:
         while self.waiting:
             try:
                 await self._connection(on_receipt)
-            except (OSError, EOFError, asyncio.TimeoutError):
+            except (TimeoutError, OSError, EOFError):
                 await asyncio.sleep(_TRIES_S)
 
     async def _connection(self, on_receipt: Callable[[], None]) -> None:
         reader, writer = await asyncio.wait_for(asyncio.open_connection("127.0.0.1", self.port), 10)
         try:
-            writer.write(_packet(0x10, _text("MQTT") + bytes([4, 2]) + struct.pack(">H", KEEPALIVE_S) + _text(self.name)))
+            writer.write(
+                _packet(0x10, _text("MQTT") + bytes([4, 2]) + struct.pack(">H", KEEPALIVE_S) + _text(self.name))
+            )
             await self._expect(reader, _CONNACK)
             topic = build(self.name, Channel.RECEIPT)
             writer.write(_packet(0x82, struct.pack(">H", 1) + _text(topic) + b"\1"))
@@ -60,7 +62,7 @@ class LightUnit:
                 while self.waiting and (left := deadline - asyncio.get_running_loop().time()) > 0:
                     try:
                         kind, flags, body = await asyncio.wait_for(_read(reader), left)
-                    except asyncio.TimeoutError:
+                    except TimeoutError:
                         break
                     if kind == _PUBLISH:
                         self._take(writer, flags, body)
