@@ -13,6 +13,7 @@ import typer.main
 from agent.runtime.config import load_config
 from agent.runtime.hardware import Hardware
 from agent.runtime.service import Service
+from cli import policy as policy_cli
 from cli import provision as provision_cli
 from cli import roster as roster_cli
 from cli import shift as shift_cli
@@ -94,6 +95,7 @@ def command_of(words):
         ("update", update),
         ("roster", roster_cli),
         ("shift", shift_cli),
+        ("policy", policy_cli),
     ):
         if name not in known:
             app.add_typer(group.app, name=name)
