@@ -54,6 +54,7 @@ from protocol.wire.topics import heard_by_unit
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from agent.audit import Auditor
     from agent.commit import CommitResult
     from agent.hits.desk import Matching
     from agent.pipeline import CameraPipeline, PlateRecognizer
@@ -144,7 +145,7 @@ def assemble(
     fetcher = build_fetcher(config, boot_id=shared.boot_id)
     commit = CommitComponent(read_path, shared.reads, supervisor, clock)
     gate = RecordingGate(read_path.policies, lambda: commit.last_fix, commit.utc_ns)
-    lists = _lists(shared, commit, strictest(read_path.policies))
+    lists = _lists(shared, commit, auditor, strictest(read_path.policies))
     hits = build_hits(
         config,
         read_path,
@@ -160,6 +161,7 @@ def assemble(
     shifts = build_shifts(
         config, commit, shared.reads, ignition, clock, auditor=auditor, policies=read_path.policies
     )
+    lists.watch_shifts(lambda: shifts.document() is not None)
     roster = shifts.roster_kind()
     transfers = build_transfers(
         config,
@@ -208,7 +210,9 @@ def assemble(
         entry_rules=partial(_entry_rules, gate, clock),
     )
     commands.add(verbs.verbs())
-    commands.add(ShiftVerbs(shifts, Argon2Pins(), secrets.token_bytes, lambda: commit.last_fix).verbs())
+    commands.add(
+        ShiftVerbs(shifts, Argon2Pins(), secrets.token_bytes, lambda: commit.last_fix, lists.sign_on).verbs()
+    )
     command = CommandSocket(build_command_server(config.command, clock, commands), supervisor)
     link = LinkComponent(hardware.link, uplink_queue, heard_by_unit(shared.unit), status.will())
     drain = Drain(commit, uplink, status, supervisor, clock, pictures=config.sync.pictures)
@@ -278,7 +282,7 @@ def assemble(
     )
 
 
-def _lists(shared: _Shared, commit: CommitComponent, policy: Policy | None) -> ListComponent:
+def _lists(shared: _Shared, commit: CommitComponent, auditor: Auditor, policy: Policy | None) -> ListComponent:
     def utc_us() -> int | None:
         utc_ns = commit.utc_ns(shared.hw.clock.mono_ns())
         return None if utc_ns is None else utc_ns // _NS_PER_US
@@ -286,7 +290,7 @@ def _lists(shared: _Shared, commit: CommitComponent, policy: Policy | None) -> L
     config = shared.config
     budget = None if policy is None else policy.alarms.max_false_per_1000
     unit = build_lists(config, lambda: load_unit_key(config), utc_us, budget_per_1000=budget)
-    return ListComponent(unit, tuple(inbox(config, kind) for kind in kind_names()), shared.supervisor)
+    return ListComponent(unit, tuple(inbox(config, kind) for kind in kind_names()), shared.supervisor, auditor)
 
 
 def _entry_rules(gate: RecordingGate, clock: Clock) -> EntryRules | None:
