@@ -129,11 +129,11 @@ class ConfigWatch(Component):
         self._auditor = auditor
 
     def start(self) -> None:
-        """Compare."""
+        """Compare; the first configuration is no change."""
         before = self._note.change(self._sha256)
-        if before is not None:
-            outcome = f"was {before[:_SHOWN]}" if before else "first"
-            self._auditor.add(UNIT, "config_change", f"sha256 {self._sha256[:_SHOWN]}", outcome=outcome)
+        if before:
+            new = f"sha256 {self._sha256[:_SHOWN]}"
+            self._auditor.add(UNIT, "config_change", new, outcome=f"was {before[:_SHOWN]}")
 
 
 class ListWatch(Component):
