@@ -27,6 +27,8 @@ from agent.runtime.hit_verbs import HitVerbs
 from agent.runtime.lifecycle import Lifecycle
 from agent.runtime.list_rules import strictest
 from agent.runtime.lists import ListComponent, build_lists, inbox, kind_names
+from agent.runtime.mount_file import MountFile
+from agent.runtime.mount_verbs import MountVerbs
 from agent.runtime.panel_controller import PanelController
 from agent.runtime.picture_verbs import LatestPictures, PictureVerbs
 from agent.runtime.policy import PolicyComponent, RecordingGate
@@ -48,6 +50,7 @@ from agent.runtime.update_watch import UpdateWatch
 from agent.runtime.updates import UpdateReporter
 from agent.runtime.uplink import LinkComponent, UplinkComponent
 from agent.shift.pins import Argon2Pins
+from agent.shift.ports import DutyLimits
 from agent.wear import WriteBudget
 from protocol.wire.topics import heard_by_unit
 
@@ -159,7 +162,7 @@ def assemble(
     cameras = tuple(_camera(shared, camera, reader, gate, read_path, hit_thread) for camera in hardware.cameras)
     ignition = Ignition(hardware.panel, config.power)
     shifts = build_shifts(
-        config, commit, shared.reads, ignition, clock, auditor=auditor, policies=read_path.policies
+        *(config, commit, shared.reads, ignition, clock), auditor=auditor, limits=partial(_duty_limits, gate)
     )
     lists.watch_shifts(lambda: shifts.document() is not None)
     roster = shifts.roster_kind()
@@ -213,6 +216,7 @@ def assemble(
     commands.add(
         ShiftVerbs(shifts, Argon2Pins(), secrets.token_bytes, lambda: commit.last_fix, lists.sign_on).verbs()
     )
+    commands.add(MountVerbs(hardware.cameras, MountFile(config.state_dir), auditor).verbs())
     command = CommandSocket(build_command_server(config.command, clock, commands), supervisor)
     link = LinkComponent(hardware.link, uplink_queue, heard_by_unit(shared.unit), status.will())
     drain = Drain(commit, uplink, status, supervisor, clock, pictures=config.sync.pictures)
@@ -301,6 +305,15 @@ def _entry_rules(gate: RecordingGate, clock: Clock) -> EntryRules | None:
 def _now_s(commit: CommitComponent, clock: Clock) -> float | None:
     utc_ns = commit.utc_ns(clock.mono_ns())
     return None if utc_ns is None else utc_ns / 1e9
+
+
+def _duty_limits(gate: RecordingGate, t_mono_ns: int) -> DutyLimits:
+    """What the policy that holds here says about officers; no track where nothing may be recorded."""
+    policy = gate.policy(t_mono_ns)
+    if policy is None:
+        return DutyLimits()
+    track_s = None if gate.pause(t_mono_ns) is not None else policy.track_every_s or None
+    return DutyLimits(track_s, policy.idle_s)
 
 
 def _camera(  # noqa: PLR0917 - what one camera needs

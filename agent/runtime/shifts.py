@@ -6,7 +6,7 @@ import secrets
 import threading
 from collections import deque
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,6 @@ from agent.power import Phase
 from agent.runtime.component import Component
 from agent.runtime.duty_file import DutyFile
 from agent.runtime.feed_documents import shift_document
-from agent.runtime.list_rules import strictest
 from agent.runtime.roster_file import RosterFile
 from agent.shift.duty import Duty
 from agent.shift.errors import ShiftError
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from agent.commit import CommitResult
-    from agent.policy.policies import Policies
     from agent.records import Geotag, TimeTag
     from agent.runtime.committing import CommitComponent
     from agent.runtime.component import Tick
@@ -40,7 +38,7 @@ if TYPE_CHECKING:
     from agent.runtime.feed_documents import Document
     from agent.runtime.power import Ignition
     from agent.runtime.queues import ReadQueue
-    from agent.shift.ports import Auditor, DutyConfig, OnDuty
+    from agent.shift.ports import Auditor, DutyConfig, DutyLimits, OnDuty
     from agent.sync.transfer import FileKind
     from hw.ports import Clock
     from protocol.wire.registry import RecordBody, Registry
@@ -58,16 +56,13 @@ def build_shifts(
     ignition: Ignition,
     clock: Clock,
     *,
-    auditor: Auditor | None = None,
-    policies: Callable[[], Policies] | None = None,
+    auditor: Auditor,
+    limits: Callable[[int], DutyLimits],
 ) -> Shifts:
     """Create the component.  Raises KeyFileError for an invalid key of the agency."""
-    table, policy = config.shift, strictest(policies)
-    duty = table.duty_config(config.unit)
-    if policy is not None:
-        duty = replace(duty, session_idle_s=min(duty.session_idle_s, policy.idle_s))
+    table = config.shift
     parts = DutyParts(
-        config=duty,
+        config=table.duty_config(config.unit),
         file=DutyFile(config.state_dir),
         roster=RosterFile(config.state_dir, table.roster_key, config.unit),
         registry=released_registry(),
@@ -75,33 +70,11 @@ def build_shifts(
         keep_days=table.keep_days,
         ignition_signs_off=table.ignition_sign_off,
     )
-
-    def track_every_s() -> float | None:
-        found = strictest(policies)
-        return None if found is None else found.track_every_s or None
-
-    return Shifts(parts, commit, reads, ignition, clock, auditor=auditor, track_every_s=track_every_s)
+    return Shifts(parts, commit, reads, ignition, clock, auditor=auditor, limits=limits)
 
 
 def _ignore() -> None:
     return
-
-
-class NoAuditor:
-    """An audit log that goes to the process's log alone."""
-
-    def add(
-        self,
-        who: str,  # noqa: ARG002 - as above
-        action: str,
-        obj: str,  # noqa: ARG002
-        *,
-        purpose: str = "",  # noqa: ARG002
-        case_number: str = "",  # noqa: ARG002
-        outcome: str = "ok",
-    ) -> None:
-        """See :class:`Auditor`.  Logs do not name officers: a shift is its id."""
-        _LOG.info("audit", action=action, outcome=outcome)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,17 +104,17 @@ class Shifts(Component):
         ignition: Ignition,
         clock: Clock,
         *,
-        auditor: Auditor | None = None,
-        track_every_s: Callable[[], float | None] = lambda: None,
+        auditor: Auditor,
+        limits: Callable[[int], DutyLimits],
     ) -> None:
-        """``track_every_s`` returns the policy's rate of the track; None for no track."""
+        """``limits`` returns what the policy allows at an instant of the monotonic clock."""
         self._parts = parts
         self._commit = commit
         self._reads = reads
         self._ignition = ignition
         self._clock = clock
-        self._track_every_s = track_every_s
-        self._auditor = auditor or NoAuditor()
+        self._limits = limits
+        self._auditor = auditor
         self._lock = threading.RLock()
         self._read_at: deque[Position | None] = deque(maxlen=_MAX_READS)
         self._stored: deque[str] = deque()
@@ -181,18 +154,19 @@ class Shifts(Component):
                 if (roster := self._parts.roster.load()) is not None:
                     self._duty.install(roster, now)
                     _LOG.info("roster_installed", version=roster.version)
-            self._count(now)
+            limits = self._limits(now.t_mono_ns)
+            self._count(now, limits.track_every_s)
             over = self._parts.ignition_signs_off and self._ignition.phase is Phase.OVER
-            self._duty.watch(now, ignition_over=over)
+            self._duty.watch(now, ignition_over=over, idle_s=limits.idle_s)
 
-    def _count(self, now: Moment) -> None:
+    def _count(self, now: Moment, track_every_s: float | None) -> None:
         self._duty.journal.stored({self._stored.popleft() for _ in range(len(self._stored))})
         fix = self._commit.last_fix
         if fix is not None:
             self._duty.add_fix(fix)
             shifts = self._duty.state.shifts
             shift_id = shifts[0].shift_id if shifts else None
-            for points in self._track.add(fix, now, every_s=self._track_every_s(), shift_id=shift_id):
+            for points in self._track.add(fix, now, every_s=track_every_s, shift_id=shift_id):
                 self._reads.add_record(_Record(points, now.t_mono_ns))
         for _ in range(len(self._read_at)):
             self._duty.add_read(self._read_at.popleft())
@@ -201,7 +175,7 @@ class Shifts(Component):
         """Save; open shifts go on when the agent is back."""
         with self._lock:
             now = self.now()
-            self._count(now)
+            self._count(now, None)
             for points in self._track.finish():
                 self._reads.add_record(_Record(points, now.t_mono_ns))
             self._duty.close(now)
