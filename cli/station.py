@@ -20,6 +20,7 @@ from cli.show import print_json, print_table
 from cli.station_tables import (
     audit_table,
     counters_table,
+    hits_table,
     ranges_table,
     reads_table,
     sequence_values,
@@ -31,7 +32,7 @@ from hw.output import output, text_output
 from protocol.seal import Opener, VerifyKey, load_keyring
 from protocol.update.envelope import verify_update
 from station.commands import Commands
-from station.query import READ_SCHEMA, Circle, Query, ReadSearch
+from station.query import READ_SCHEMA, Circle, Query, ReadSearch, hit_values
 from station.query.export import flat_values
 from station.store import AuditRow, is_address, move_store, open_store
 
@@ -149,6 +150,23 @@ def reads(
         print_json([{"schema": row.record.envelope.schema_id, **flat_values(row)} for row in rows])
     else:
         print_table(reads_table(rows))
+
+
+@app.command("hits")
+def show_hits(
+    context: typer.Context,
+    db: DbOption = None,
+    unit: UnitOption = None,
+    limit: Annotated[int, typer.Option(min=1, help="Number of hits.")] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the latest hits with list, decision and outcome; recorded in the audit trail."""
+    with _asking(context, db) as query:
+        found = query.hits(unit=unit, limit=limit)
+    if as_json:
+        print_json([hit_values(hit) for hit in found])
+    else:
+        print_table(hits_table(found))
 
 
 @app.command()

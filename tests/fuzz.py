@@ -21,6 +21,7 @@ from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING
 
+import numpy as np
 import structlog
 from rich.console import Console
 from rich.table import Table
@@ -28,6 +29,7 @@ from rich.table import Table
 from agent.errors import BundleError, ConfigError, DriveError
 from agent.geotag.nmea import NmeaConfig, NmeaState
 from agent.recognise.bundle import load_active, load_bundle
+from agent.recognise.formats import FORMATS
 from agent.runtime.config import load_config
 from agent.shift.errors import ShiftError
 from agent.shift.state import DutyState, dump_state, load_state
@@ -39,6 +41,7 @@ from hw.drive_load import load_drive
 from hw.link_mqtt import LinkMqtt
 from hw.ports import LinkDown, NmeaLine, Received
 from protocol.errors import (
+    HotlistError,
     KeyFileError,
     KeyUnknownError,
     RosterError,
@@ -47,6 +50,10 @@ from protocol.errors import (
     UpdateError,
     WireError,
 )
+from protocol.hotlist.columns import decode_column
+from protocol.hotlist.entry import Entry, decode_block, decode_entry, encode_block, encode_entry
+from protocol.hotlist.manifest import parse_manifest as parse_list_manifest
+from protocol.hotlist.package import read_head, verify_package
 from protocol.roster.envelope import roster_header, sign_roster, verify_roster
 from protocol.roster.roster import parse_roster
 from protocol.roster.token import Token, sign_token, verify_token
@@ -66,11 +73,18 @@ from provision.card import Card, load_card
 from provision.errors import ProvisionError
 from station import service as station_service
 from station.ingest import Ingest
+from station.lists.behaviour import load_behaviour
+from station.lists.budget import Budget
+from station.lists.importer import Importer
+from station.lists.plan import Plan
+from station.lists.report import Report
+from station.lists.space import build_space
 from station.store import open_store
 from tests.builders import BOOT, make_read_record
 from tests.drive_builder import write_drive
 from tests.duty_builder import make_roster
 from tests.fake_broker import BODIES, PATIENCE_S, Broker, Peer, broken_packet, packet, text
+from tests.hotlist_builder import make_package
 from tests.nmea_lines import epoch_lines
 
 if TYPE_CHECKING:
@@ -194,6 +208,46 @@ def updates() -> tuple[Callable[[bytes], None], list[bytes]]:
         _only((UpdateError,), parse_manifest)(data)
 
     return target, [whole.getvalue(), made.canonical()]
+
+
+def hotlists() -> tuple[Callable[[bytes], None], list[bytes]]:
+    """Packages of hot lists, manifests that somebody with the key has signed, and their columns."""
+    whole = make_package([Entry("1", "ABC123"), Entry("2", "AB?12*")], OWN)
+    head = read_head(io.BytesIO(whole), [OWN.public])
+
+    def target(data: bytes) -> None:
+        _only((HotlistError,), lambda file: verify_package(io.BytesIO(file), [OWN.public]))(data)
+        _only((HotlistError,), parse_list_manifest)(data)
+        out = np.zeros(4, np.uint64)
+        column = io.BytesIO(data)
+        _only((HotlistError,), lambda file: decode_column(column.read, len(file), out, is_sorted=True))(data)
+        _only((HotlistError,), decode_block)(data)
+        _only((HotlistError,), lambda entry: decode_entry(entry, "x"))(data)
+
+    return target, [whole, head.manifest.canonical(), encode_block([b"a"]), encode_entry(Entry("1", "ABC123"))]
+
+
+def list_files() -> tuple[Callable[[bytes], None], list[bytes]]:
+    """The files of lists' owners, of any form."""
+    budget = Budget(build_space(FORMATS, {}), load_behaviour())
+    about = {"id": "x", "name": "x", "owner": "x", "agencies": ["*"]}
+    plans = [
+        Plan.model_validate({"list": about, "columns": {"plate": 1}}),
+        Plan.model_validate({"list": about, "file": {"format": "fixed"}, "columns": {"plate": [1, 8]}}),
+    ]
+
+    def one(data: bytes) -> None:
+        for plan in plans:
+            Importer(plan, budget, Report()).run(
+                io.BytesIO(data), io.BytesIO(), as_of_utc_us=10**15, previous=None
+            )
+
+    rows = 'LIC,LIS,MIS\nABC123,CA,"a, b"\nXYZ-789,NV,\nAB?12*,TX,=1\n'
+    return _only((HotlistError,), one), [
+        rows.encode(),
+        rows.encode("utf-16"),
+        rows.replace(",", ";").encode("cp1252"),
+    ]
 
 
 def rosters() -> tuple[Callable[[bytes], None], list[bytes]]:
@@ -460,7 +514,8 @@ def drive_sentences() -> tuple[Callable[[bytes], None], list[bytes]]:
 TARGETS = {
     made.__name__: made
     for made in (
-        nmea, records, receipts, commands, updates, rosters, offers, seals, series, station, configuration, bundle,
+        nmea, records, receipts, commands, updates, hotlists, list_files, rosters, offers, seals, series, station,
+        configuration, bundle,
         card, drive_header,
         drive_script, drive_tables, drive_sentences, link_unit, link_unit_311, link_station,
     )

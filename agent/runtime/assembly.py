@@ -55,6 +55,7 @@ from protocol.wire.topics import heard_by_unit
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from agent.audit import Auditor
     from agent.commit import CommitResult
     from agent.hits.desk import Matching
     from agent.pipeline import CameraPipeline, PlateRecognizer
@@ -143,7 +144,7 @@ def assemble(
     fetcher = build_fetcher(config, boot_id=shared.boot_id)
     commit = CommitComponent(read_path, shared.reads, supervisor, clock)
     gate = RecordingGate(read_path.policies, lambda: commit.last_fix, commit.utc_ns)
-    lists = _lists(shared, commit)
+    lists = _lists(shared, commit, auditor)
     hits = build_hits(
         config,
         read_path,
@@ -157,6 +158,7 @@ def assemble(
     cameras = tuple(_camera(shared, camera, reader, gate, read_path, hit_thread) for camera in hardware.cameras)
     ignition = Ignition(hardware.panel, config.power)
     shifts = build_shifts(config, commit, shared.reads, ignition, clock)
+    lists.watch_shifts(lambda: shifts.document() is not None)
     roster = shifts.roster_kind()
     transfers = build_transfers(
         config,
@@ -199,7 +201,9 @@ def assemble(
     commands, pictures = Commands(officers or shifts), LatestPictures()
     commands.add(PictureVerbs(pictures, cameras, clock, hits.picture).verbs())
     commands.add(HitVerbs(hits, max_watch_hours=config.hits.manual_max_h, auditor=auditor).verbs())
-    commands.add(ShiftVerbs(shifts, Argon2Pins(), secrets.token_bytes, lambda: commit.last_fix).verbs())
+    commands.add(
+        ShiftVerbs(shifts, Argon2Pins(), secrets.token_bytes, lambda: commit.last_fix, lists.sign_on).verbs()
+    )
     commands.add(MountVerbs(hardware.cameras, MountFile(config.state_dir), auditor).verbs())
     command = CommandSocket(build_command_server(config.command, clock, commands), supervisor)
     link = LinkComponent(hardware.link, uplink_queue, heard_by_unit(shared.unit), status.will())
@@ -269,14 +273,14 @@ def assemble(
     )
 
 
-def _lists(shared: _Shared, commit: CommitComponent) -> ListComponent:
+def _lists(shared: _Shared, commit: CommitComponent, auditor: Auditor) -> ListComponent:
     def utc_us() -> int | None:
         utc_ns = commit.utc_ns(shared.hw.clock.mono_ns())
         return None if utc_ns is None else utc_ns // _NS_PER_US
 
     config = shared.config
     unit = build_lists(config, lambda: load_unit_key(config), utc_us)
-    return ListComponent(unit, tuple(inbox(config, kind) for kind in kind_names()), shared.supervisor)
+    return ListComponent(unit, tuple(inbox(config, kind) for kind in kind_names()), shared.supervisor, auditor)
 
 
 def _now_s(commit: CommitComponent, clock: Clock) -> float | None:

@@ -12,7 +12,10 @@ from typing import IO, TYPE_CHECKING
 from protocol.seal.series import Proof, make_header, write_series
 from protocol.wire.codec import decode
 from protocol.wire.control.unit_state import Health
+from protocol.wire.records.disposition import Disposition
+from protocol.wire.records.hit import Hit
 from station.query.export import write_csv, write_geojson
+from station.query.hits import assemble_hits
 from station.query.stored import stored_record
 from station.store.rows import AuditRow
 from station.store.search import Circle
@@ -21,11 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from protocol.seal import KeyRing
+    from station.query.hits import StoredHit
     from station.query.stored import StoredRecord
     from station.store import Gap, Store, UnitRow
     from station.store.search import Place, ReadSearch
 
 READ_SCHEMA = "read/1"
+_MAX_STAGES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,26 @@ class Query:
             "show records", len(rows), schema=schema, unit=unit, since_us=since_us, limit=limit, purpose=purpose
         )
         return [stored_record(row, self._store.registry) for row in rows]
+
+    def hits(
+        self,
+        *,
+        unit: str | None = None,
+        since_us: int | None = None,
+        limit: int | None = None,
+        purpose: str | None = None,
+    ) -> list[StoredHit]:
+        """Return the latest ``limit`` hits, or all, with what was decided; the order is that of their arrival."""
+        rows = self._store.latest(Hit.SCHEMA, unit=unit, since_us=since_us, limit=limit and limit * _MAX_STAGES)
+        first_us = min((row.received_us for row in rows), default=0)
+        decisions = self._store.latest(Disposition.SCHEMA, unit=unit, since_us=first_us) if rows else []
+        found = assemble_hits(
+            (stored_record(row, self._store.registry) for row in rows),
+            (stored_record(row, self._store.registry) for row in decisions),
+        )
+        found = found if limit is None else found[-limit:]
+        self._note("show hits", len(found), unit=unit, since_us=since_us, limit=limit, purpose=purpose)
+        return found
 
     def record(self, unit: str, record_id: bytes) -> StoredRecord | None:
         """Return one record; None if it is unknown or was purged."""
