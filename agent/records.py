@@ -86,8 +86,9 @@ class PlateText:
     confidence: float
     """Calibrated probability that the whole text is correct, 0..1."""
     region: str = UNKNOWN_REGION
-    """Issuing region, such as ``US-CA``, ``MX``, ``EU``; ``?`` if unknown."""
+    """The most likely issuing region, such as ``US-CA``, ``MX``, ``EU``, however unlikely; ``?`` if unknown."""
     region_confidence: float = 0.0
+    """Calibrated probability of ``region``, 0..1."""
 
     @property
     def text(self) -> str:
@@ -104,6 +105,14 @@ class Sighting:
     plate: PlateText
     crop: NDArray[np.uint8]
     """RGB, height x width x 3: the pixels the OCR saw, before its resize."""
+
+
+@dataclass(frozen=True, slots=True)
+class PathPoint:
+    """Where a plate was in one frame."""
+
+    t_mono_ns: int
+    box: Box
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +134,14 @@ class Track:
     confirmed: PlateText | None = None
     """The text with which the track was confirmed, at the second agreeing frame; None if it was not.  The final
     ``plate`` may differ."""
+    path: tuple[PathPoint, ...] = ()
+    """The boxes of all sightings, in the order of their frames."""
+    read_id: bytes | None = None
+    """Id of the read, made when the track was confirmed; None if it was not."""
+    is_hit: bool = False
+    """True if the final text matches a hot list."""
+    is_raised: bool = False
+    """True if a hit was raised for this track: its read is kept even if it is a re-read."""
 
     @property
     def single_frame(self) -> bool:
@@ -209,6 +226,8 @@ class Read:
     pictures: tuple[Picture, ...]
     expires_utc_us: int | None = None
     """UTC at which it is deleted from the outbox, sent or not; None: only on receipt."""
+    period_s: int | None = None
+    """Seconds from the read until then, by the policy; the outbox needs it while the time is unknown."""
 
     @property
     def record_id(self) -> bytes:

@@ -125,9 +125,11 @@ class SightCheck:
     def step(self, rgb: NDArray[np.uint8], t_mono_ns: int) -> None:
         """Add a frame."""
         # Single pixels, not means: sensor noise distinguishes a static scene from a repeated picture.
-        sample = rgb[:: max(1, rgb.shape[0] // HEIGHT_PX), :: max(1, rgb.shape[1] // WIDTH_PX)].astype(np.float32)
+        sample = np.ascontiguousarray(
+            rgb[:: max(1, rgb.shape[0] // HEIGHT_PX), :: max(1, rgb.shape[1] // WIDTH_PX)]
+        )
         self._damaged_frames = self._damaged_frames + 1 if self._is_green(sample) else 0
-        grey = sample[:, :, 1]
+        grey = sample[:, :, 1].astype(np.float32)
         if self._is_same(grey):
             self._still_frames += 1
             self._lasts = t_mono_ns - self._still_since_ns >= self._config.frozen_s * _NS_PER_S
@@ -148,10 +150,13 @@ class SightCheck:
         self._changed |= parts > self._config.same_levels
         return float(self._changed.mean()) <= self._config.changing_share
 
-    def _is_green(self, sample: NDArray[np.float32]) -> bool:
+    def _is_green(self, sample: NDArray[np.uint8]) -> bool:
         """Find uniformly green rows: zeros in YUV."""
-        flat = np.ptp(sample, axis=1).max(axis=1) <= _FLAT
-        colour = sample.mean(axis=1)
+        high, low = (cv2.reduce(sample, 1, kind)[:, 0] for kind in (cv2.REDUCE_MAX, cv2.REDUCE_MIN))
+        flat = (high - low).max(axis=1) <= _FLAT
+        if flat.mean() < self._config.green_rows:
+            return False
+        colour = cv2.reduce(sample, 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F)[:, 0]
         green = colour[:, 1] - np.maximum(colour[:, 0], colour[:, 2]) >= _GREEN
         return bool((flat & green).mean() >= self._config.green_rows)
 

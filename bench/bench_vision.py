@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,9 +59,37 @@ def frame_with_one_plate(recogniser: Recogniser) -> tuple[Frame, int]:
     return best
 
 
+def drive_figures(recogniser: Recogniser, max_frames: int) -> list[Figure]:
+    """Where the time of a frame goes in a drive: its stages, the boxes found and the OCR calls."""
+    counting = Counting(recogniser.ocr._model)  # noqa: SLF001 - a bench may look inside
+    recogniser.ocr._model = counting  # type: ignore[assignment]  # noqa: SLF001
+    pipeline, spent_ns = CameraPipeline(recogniser, Tracker()), dict.fromkeys(("detect", "ocr", "track"), 0)
+    last_ns = 0
+
+    def lap(stage: str) -> None:
+        nonlocal last_ns
+        now_ns = time.process_time_ns()
+        spent_ns[stage] += now_ns - last_ns
+        last_ns = now_ns
+
+    paths = sorted((DRIVE / "frames").iterdir())[:max_frames]
+    for seq, path in enumerate(paths):
+        frame = Frame(seq, "front", seq * 200_000_000, load_rgb(path), 4000, 1.0)
+        last_ns = time.process_time_ns()
+        pipeline.step(frame, lap)
+    recogniser.ocr._model = counting._model  # noqa: SLF001
+    name = f"frame of {DRIVE.name}"
+    return [
+        Figure(f"{name}: boxes", pipeline.counts.detections / len(paths), "boxes"),
+        Figure(f"{name}: OCR calls", counting.calls / len(paths), "calls"),
+        *(Figure(f"{name}: {stage}", spent / len(paths) / 1e6, "ms") for stage, spent in spent_ns.items()),
+    ]
+
+
 def main() -> None:
     """Print the figures as JSON lines."""
-    rounds = 10 if arguments(__doc__).parse_args().tiny else ROUNDS
+    tiny = arguments(__doc__).parse_args().tiny
+    rounds = 10 if tiny else ROUNDS
     cv2.setNumThreads(1)  # as the runtime does
     detector, ocr = load_active(default_models_folder())
     recogniser = Recogniser(detector, ocr)
@@ -79,6 +108,9 @@ def main() -> None:
     for name, (model, tensor) in (("detector", detect), ("OCR", read)):
         alone = cpu_ms(partial(model.invoke, tensor), rounds=rounds)
         print(Figure(f"{name} call, alone in a loop", alone, "ms").as_json())
+
+    for figure in drive_figures(recogniser, 5 if tiny else 120):
+        print(figure.as_json())
 
 
 if __name__ == "__main__":

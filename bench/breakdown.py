@@ -101,8 +101,10 @@ def draw(curves: Mapping[str, Sequence[Bin]], path: Path) -> None:
     plt.close(figure)
 
 
-def section(figures: dict[str, float | None], plates: list[Plate], models: list[str]) -> str:
-    """The card's section: the product as a whole, as Markdown."""
+def section(
+    figures: dict[str, float | None], plates: list[Plate], models: list[str], fused: Sequence[str] = ()
+) -> str:
+    """The card's section: the product as a whole, as Markdown; ``fused`` are the lines about fused reads."""
     lights = list(dict.fromkeys(p.light for p in plates))
     lines = [
         START,
@@ -122,6 +124,7 @@ def section(figures: dict[str, float | None], plates: list[Plate], models: list[
     lines += [
         f"\nExpected calibration error of the reported texts (ten bins): {told}; all {reliability(plates)[1]:.3f}.",
         "`reliability.png` shows the curves.",
+        *fused,
         END,
     ]
     return "\n".join(lines) + "\n"

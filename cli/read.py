@@ -14,13 +14,15 @@ from agent.errors import ImageError
 from agent.recognise import Recogniser, RecogniserConfig, RuntimeKind, load_active
 from agent.recognise.models_folder import default_models_folder
 from agent.recognise.photo import Refusal
+from cli.quiet import library_lines_hidden
 from cli.read_files import ImageResult, PlateResult, read_images
 from cli.read_inputs import Inputs, expand
 from cli.read_video import VideoRead, VideoSummary, read_video
-from cli.terminal import console, plain, say, table
+from cli.show import TextTable, print_table
+from cli.terminal import plain, say, shown_region
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from hw.ports import Scene
@@ -45,6 +47,11 @@ class ReadOptions:
 
 def run(names: Sequence[str], options: ReadOptions, *, models: Path | None, runtime: str) -> int:
     """Read all inputs; returns 0, or 1 if an input could not be read."""
+    with library_lines_hidden():
+        return _run(names, options, models=models, runtime=runtime)
+
+
+def _run(names: Sequence[str], options: ReadOptions, *, models: Path | None, runtime: str) -> int:
     inputs = expand(names)
     if options.crops:
         inputs.wrong += [(str(v), f"{v}: a video is not read with --crops: give pictures") for v in inputs.videos]
@@ -153,7 +160,7 @@ class _Run:
 def _print_images(results: list[ImageResult]) -> None:
     columns = ("picture", "plate", "confidence", "region", "box (px)", "ms")
     rows = [row for result in results for row in _image_rows(result)]
-    console().print(table(columns, rows, whole="plate"))
+    _print_rows(columns, rows)
 
 
 def _image_rows(result: ImageResult) -> list[tuple[str, ...]]:
@@ -169,7 +176,8 @@ def _plate_cells(plate: PlateResult) -> tuple[str, str, str, str]:
     box = " ".join(f"{v:.0f}" for v in (plate.box.x0, plate.box.y0, plate.box.x1, plate.box.y1))
     if plate.refused is not None:
         return _REFUSED[plate.refused], "", "", box
-    return _with_proposal(plate.text, plate.in_format), f"{plate.confidence:.2f}", plate.region, box
+    region = shown_region(plate.region, plate.region_confidence)
+    return _with_proposal(plate.text, plate.in_format), f"{plate.confidence:.2f}", region, box
 
 
 def _with_proposal(text: str, in_format: str | None) -> str:
@@ -184,10 +192,17 @@ def _print_video(path: Path, reads: list[VideoRead]) -> None:
             f"{r.t_last_s:.1f}",
             _with_proposal(r.plate.text, r.in_format),
             f"{r.plate.confidence:.2f}",
-            r.plate.region,
+            shown_region(r.plate.region, r.plate.region_confidence),
             str(r.n_sightings),
             str(r.n_agreeing),
         )
         for r in reads
     ]
-    console().print(table(columns, rows, whole="plate", title=str(path)))
+    _print_rows(columns, rows, title=str(path))
+
+
+def _print_rows(columns: Sequence[str], rows: Iterable[tuple[str, ...]], *, title: str = "") -> None:
+    table = TextTable(*columns, title=title)
+    for row in rows:
+        table.add_row(*row)
+    print_table(table)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.errors import ConfigError
 from agent.records import UNKNOWN_REGION
+from cli.terminal import shown_region
 from hw.output import OutputError, text_output
 from protocol.wire.enums import GeotagMethod, PictureKind, TimeSource
 
@@ -131,7 +132,9 @@ def _card(read: Read) -> dict[str, Any]:
         tags.append({"name": "verify", "kind": "warn"})
     return {
         "text": body.text,
-        "region": body.region if body.region != UNKNOWN_REGION else "region unknown",
+        "region": "region unknown"
+        if body.region == UNKNOWN_REGION
+        else shown_region(body.region, read.plate.region_confidence),
         "confidence": f"{read.plate.confidence:.0%}",
         "frames": f"{body.n_agreeing} of {body.n_sightings} frames",
         "when": _when(body),

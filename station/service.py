@@ -36,7 +36,7 @@ _WINDOW = MAX_IN_FLIGHT
 """Maximum number of unacknowledged messages from the broker (MQTT 5), and of receipts in flight."""
 _WAITING = 2048
 """Maximum number of messages waiting for the disk; not reached with a broker that respects the window."""
-_WAITING_BYTES = 32 * 2**20
+_WAITING_BYTES = 16 * 2**20
 _STEADY_S = 60.0
 """A connection that lasted so long was of use even if no unit had anything to say."""
 _MIN_WAIT_S, _MAX_WAIT_S = 0.5, 30.0

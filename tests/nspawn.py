@@ -60,7 +60,8 @@ def installed_root(repo: Path, folder: Path, *, keep_wheels: Path | None = None)
     for part in ("provision", "systemd"):
         shutil.copytree(repo / part, source / part)
     wheels(repo, SUITE, PACKAGES, source / "wheels", "litert")
-    run("chroot", str(root), "/src/provision/install.sh", "--wheels", "/src/wheels")
+    # A shell whose umask keeps files from others must not keep the program from the service's user.
+    run("chroot", str(root), "sh", "-c", "umask 077; exec /src/provision/install.sh --wheels /src/wheels")
     if keep_wheels is None:
         shutil.rmtree(source / "wheels")
     else:

@@ -86,6 +86,8 @@ class OcrContract(_Contract):
     """Probability of "the text is in one line" below which it is not reported; 0 for a model without this output."""
     regions: tuple[str, ...] = ()
     region_threshold: float = Field(default=1.0, ge=0, le=1)
+    """Probability of a region from which nine of ten are right.  Less likely ones are reported as well, with their
+    probability."""
     region_temperature: float = Field(default=1.0, gt=0)
 
 

@@ -78,6 +78,7 @@ FORMATS: dict[str, str] = {
 
 _PERSONAL = 0.05
 """Likelihood of a text that fits none of its region's formats, relative to one that does: personal and older plates."""
+_MIN_REGION_CONFIDENCE = 0.5
 _MAX_TEXTS = 40
 _MIN_PROBABILITY = 1e-4
 
@@ -85,10 +86,10 @@ _MIN_PROBABILITY = 1e-4
 def in_format(plate: PlateText) -> str:
     """Return the most likely text of the plate, given that most plates follow a format of their region.
 
-    It is the text itself if the region is unknown or has no formats here.
+    It is the text itself if the region is unknown or uncertain, or has no formats here.
     """
     formats = frozenset(FORMATS.get(plate.region, "").split())
-    if not formats or not plate.chars:
+    if not formats or not plate.chars or plate.region_confidence < _MIN_REGION_CONFIDENCE:
         return plate.text
     others = alternative_texts(plate, limit=_MAX_TEXTS, min_probability=_MIN_PROBABILITY)
     texts = ((plate.text, plate.confidence), *others)

@@ -220,9 +220,7 @@ class Ocr:
         logits = raw[self._region.index].reshape(1, -1)
         probability = _softmax(logits, self._region.scale, self._ocr.region_temperature)[0]
         best = int(probability.argmax())
-        confidence = float(probability[best])
-        known = confidence >= self._ocr.region_threshold
-        return (self._ocr.regions[best] if known else UNKNOWN_REGION), confidence
+        return self._ocr.regions[best], float(probability[best])
 
 
 def _scaled(corners: NDArray[np.float32], place: Box) -> NDArray[np.float32]:

@@ -82,7 +82,7 @@ class StillTexts:
         """Process the detections of a frame; return those that are not known to be static."""
         if not detections:
             return []
-        thumb = cv2.resize(rgb[:, :, 1], _THUMB_PX, interpolation=cv2.INTER_AREA).astype(np.float32)
+        thumb = _thumb(rgb)
         moving = []
         for detection in detections:
             place = self._find(detection.box)
@@ -106,7 +106,8 @@ class StillTexts:
         self, place: _Place, box: Box, rgb: NDArray[np.uint8], thumb: NDArray[np.float32], t_ns: int
     ) -> None:
         place.t_last_ns = t_ns
-        if float(np.median(np.abs(thumb - place.thumb))) < self._config.moved_levels:
+        changed = np.count_nonzero(cv2.absdiff(thumb, place.thumb) >= self._config.moved_levels)
+        if 2 * changed < thumb.size:
             # Unchanged pixels mean nothing while the vehicle stands.
             return
         place.thumb = thumb
@@ -143,6 +144,16 @@ class StillTexts:
 
 def _new_place(box: Box, rgb: NDArray[np.uint8], thumb: NDArray[np.float32], t_ns: int) -> _Place:
     return _Place(box, _patch(rgb, box), thumb, t_ns, t_ns, t_ns, _sides(box), _sides(box))
+
+
+def _thumb(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Means of the green channel.  Halving first is eight times faster than one resize by a fractional factor."""
+    green = cv2.extractChannel(rgb, 1)
+    width_px, height_px = _THUMB_PX
+    while green.shape[1] >= 4 * width_px and green.shape[0] >= 4 * height_px:
+        half_px = (green.shape[1] // 2, green.shape[0] // 2)
+        green = cv2.resize(green, half_px, interpolation=cv2.INTER_AREA)
+    return cv2.resize(green, _THUMB_PX, interpolation=cv2.INTER_AREA).astype(np.float32)
 
 
 def _sides(box: Box) -> NDArray[np.float32]:

@@ -13,14 +13,15 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from agent.fusion.fuse import fuse_predictions
-from agent.records import Track
+from agent.records import PathPoint, Track
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from agent.records import Box, PlateText, Sighting
 
@@ -47,9 +48,9 @@ class TrackerConfig:
     """Maximum factor by which its width changes in a second."""
     alike: float = 0.7
     """Similarity of two texts, 0..1, from which they may be different predictions of one plate."""
-    min_confidence: float = 0.35
+    min_confidence: float = 0.3
     """Minimum confidence of a fused text for a read."""
-    min_confidence_single: float = 0.7
+    min_confidence_single: float = 0.6
     """The same for a single-frame text."""
     min_chars: int = 3
     max_chars: int = 10
@@ -93,10 +94,14 @@ class _Open:
     """Frames processed since the last sighting."""
     velocity_px_s: tuple[float, float] = (0.0, 0.0)
     predictions: list[PlateText] = field(default_factory=list)
+    path: list[PathPoint] = field(default_factory=list)
     best_of: dict[str, Sighting] = field(default_factory=dict)
-    surest: dict[str, tuple[float, ...]] = field(default_factory=dict)
-    """The two highest confidences of each text."""
+    surest: dict[str, float] = field(default_factory=dict)
+    """The highest confidence of each text."""
+    agreeing: Counter[str] = field(default_factory=Counter)
+    """Number of frames with each text."""
     confirmed: PlateText | None = None
+    read_id: bytes | None = None
 
     def add(self, sighting: Sighting) -> None:
         t_ns, box = sighting.frame.t_mono_ns, sighting.detection.box
@@ -106,9 +111,10 @@ class _Open:
             self.velocity_px_s = ((x - x0) / elapsed_s, (y - y0) / elapsed_s)
         self.t_last_ns, self.box, self.missed = t_ns, box, 0
         self.predictions.append(sighting.plate)
+        self.path.append(PathPoint(t_ns, box))
         text = sighting.plate.text
-        agreeing = (*self.surest.get(text, ()), sighting.plate.confidence)
-        self.surest[text] = tuple(sorted(agreeing, reverse=True)[:2])
+        self.surest[text] = max(self.surest.get(text, 0.0), sighting.plate.confidence)
+        self.agreeing[text] += 1
         known = self.best_of.get(text)
         if known is None or _quality_score(sighting) > _quality_score(known):
             self.best_of[text] = sighting
@@ -118,12 +124,12 @@ class _Open:
     def may_be_confirmed(self, config: TrackerConfig) -> bool:
         """False if fusion cannot give a text on which two frames agree and that is good enough for a read.
 
-        The confidence of a fused text is bounded by its two best frames; see :mod:`agent.fusion.fuse`.
+        The confidence of a fused text is at most that of its best frame; see :mod:`agent.fusion.fuse`.
         """
         return any(
-            len(sure) > 1
+            self.agreeing[text] > 1
             and config.min_chars <= len(text) <= config.max_chars
-            and 1.0 - math.prod(1.0 - confidence for confidence in sure) >= config.min_confidence
+            and sure >= config.min_confidence
             for text, sure in self.surest.items()
         )
 
@@ -131,14 +137,21 @@ class _Open:
 class Tracker:
     """Sightings of one camera -> confirmed and closed tracks.  One per camera and thread; no clock of its own."""
 
-    def __init__(self, config: TrackerConfig | None = None, *, ids: Iterator[int] | None = None) -> None:
-        """``ids`` numbers the tracks, from 1 unless given.
+    def __init__(
+        self,
+        config: TrackerConfig | None = None,
+        *,
+        ids: Iterator[int] | None = None,
+        read_ids: Callable[[int], bytes] | None = None,
+    ) -> None:
+        """``ids`` numbers the tracks, from 1 unless given.  ``read_ids`` makes the id of a confirmed track's read.
 
         A tracker that replaces another in the same process gets the same ``ids``: camera name and track id together
         identify one pass.
         """
         self._config = config or TrackerConfig()
         self._ids = itertools.count(1) if ids is None else ids
+        self._read_ids = read_ids
         self._open: list[_Open] = []
         self._sightings = 0
         self._confirmed = 0
@@ -241,7 +254,9 @@ class Tracker:
                 made = self._fuse(track)
                 if made is not None and not made.single_frame:
                     track.confirmed = made.plate
-                    confirmed.append(replace(made, confirmed=made.plate))
+                    if self._read_ids is not None:
+                        track.read_id = self._read_ids(track.t_last_ns)
+                    confirmed.append(replace(made, confirmed=made.plate, read_id=track.read_id))
         self._confirmed += len(confirmed)
         return tuple(confirmed)
 
@@ -276,6 +291,8 @@ class Tracker:
             t_first_mono_ns=track.t_first_ns,
             t_last_mono_ns=track.t_last_ns,
             confirmed=track.confirmed,
+            read_id=track.read_id,
+            path=tuple(track.path),
         )
 
 

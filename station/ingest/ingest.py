@@ -62,7 +62,7 @@ class IngestCounts:
     reports: int = 0
     """Reports of units on their releases."""
     chunk_requests: int = 0
-    """Requests for bytes of updates."""
+    """Requests for bytes of offered files."""
     malformed: int = 0
     unknown_schema: int = 0
     """Messages other than records, of a schema that this station does not know."""
@@ -278,13 +278,13 @@ class Ingest:
         self._store.note_seen(batch.senders(), now_us)
 
     def _granted(self, batch: Batch) -> list[Answer]:
-        """Return requested bytes of updates; an unreadable file is this station's fault: the units ask again."""
+        """Return requested bytes of files; an unreadable file is this station's fault: the units ask again."""
         answers: list[Answer] = []
         for update, _ in batch.updates:
             if not isinstance(update, ChunkRequest):
                 continue
             try:
-                answer = self._store.update_bytes(update)
+                answer = self._store.file_bytes(update)
             except StoreError as error:
                 self.counts.storage_failures += 1
                 self.last_failure = str(error)

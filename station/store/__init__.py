@@ -9,7 +9,16 @@ from protocol.wire.released import released_registry
 from station.errors import StoreError
 from station.store.contents import NewRecord
 from station.store.port import Store
-from station.store.rows import AuditRow, ChunkResult, EvidenceRow, Gap, PurgeResult, RecordRow, UnitRow
+from station.store.rows import (
+    AuditRow,
+    ChunkResult,
+    EvidenceRow,
+    Gap,
+    OfferedFile,
+    PurgeResult,
+    RecordRow,
+    UnitRow,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +31,7 @@ __all__ = [
     "EvidenceRow",
     "Gap",
     "NewRecord",
+    "OfferedFile",
     "PurgeResult",
     "RecordRow",
     "Store",

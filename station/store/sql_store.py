@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import and_, bindparam, func, select
 
+from protocol.wire.control.transfer import UPDATE
 from station.store import offers, sequence
 from station.store.find import Finder
 from station.store.pictures import Pictures
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from protocol.update.manifest import Manifest
     from protocol.wire.control.chunk import PictureChunk
     from protocol.wire.control.transfer import ChunkRequest
     from protocol.wire.control.unit_state import Health, Status
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from station.store.contents import NewRecord
     from station.store.database import Database
     from station.store.files import OfferedFiles
-    from station.store.rows import ChunkResult, EvidenceRow, Gap, RecordRow
+    from station.store.rows import ChunkResult, EvidenceRow, Gap, OfferedFile, RecordRow
     from station.store.search import FoundRead, Place, ReadSearch
 
 READ_SCHEMA = "read/1"
@@ -35,9 +35,9 @@ _HEALTH = select(UNITS.c.health, UNITS.c.seq_high).where(UNITS.c.unit == bindpar
 _UNITS = (
     select(
         UNITS.c.unit, UNITS.c.state, UNITS.c.software, UNITS.c.seen_us, UNITS.c.seq_high,
-        func.coalesce(OFFERS.c.release, 0), UNITS.c.report,
+        func.coalesce(OFFERS.c.release, 0), UNITS.c.report, UNITS.c.reason,
     )
-    .select_from(UNITS.outerjoin(OFFERS, OFFERS.c.unit == UNITS.c.unit))
+    .select_from(UNITS.outerjoin(OFFERS, and_(OFFERS.c.unit == UNITS.c.unit, OFFERS.c.kind == UPDATE)))
     .order_by(UNITS.c.unit)
 )  # fmt: skip
 _TRAIL = select(AUDIT.c.utc_us, AUDIT.c.who, AUDIT.c.what, AUDIT.c.filter, AUDIT.c.count).order_by(AUDIT.c.number)
@@ -127,23 +127,29 @@ class SqlStore:
         if self.db.is_sqlite:
             self.db.driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    def offer(self, unit: str, manifest: Manifest, kept: tuple[bytes, int], now_us: int) -> None:
+    def offer(self, unit: str, file: OfferedFile, now_us: int) -> None:
         """Inside a transaction."""
-        offers.offer(self.db, unit, manifest, kept, now_us)
+        offers.offer(self.db, unit, file, now_us)
 
-    def withdraw(self, unit: str) -> bool:
+    def withdraw(self, unit: str, kind: str) -> bool:
         """Inside a transaction."""
-        return offers.withdraw(self.db, unit)
+        return offers.withdraw(self.db, unit, kind)
 
     def offers(self) -> list[offers.Offered]:
-        """One row per unit."""
+        """One row per unit and kind."""
         return offers.offers(self.db)
 
-    def keep_file(self, source: Path) -> tuple[bytes, int]:
+    def keep_file(self, source: Path, kind: str) -> tuple[bytes, int]:
         """By its hash."""
-        return self._files.keep(source)
+        return self._files.keep(source, kind)
 
-    def update_bytes(self, request: ChunkRequest) -> tuple[str, bytes] | None:
+    def drop_unoffered(self, kind: str, now_us: int) -> int:
+        """By their age."""
+        with self.db.transaction():
+            in_use = offers.in_use(self.db, kind)
+        return self._files.drop(kind, in_use, now_us)
+
+    def file_bytes(self, request: ChunkRequest) -> tuple[str, bytes] | None:
         """From the kept file."""
         return offers.answer(self.db, self._files, request)
 
@@ -191,7 +197,7 @@ class SqlStore:
         """Sorted by name."""
         reads = self._records.count(READ_SCHEMA)
         found = []
-        for unit, state, software, seen_us, announced, desired, report in self.db.all(_UNITS):
+        for unit, state, software, seen_us, announced, desired, report, reason in self.db.all(_UNITS):
             gaps = self.gaps(unit)
             found.append(
                 UnitRow(
@@ -205,6 +211,7 @@ class SqlStore:
                     evicted=sum(gap.count for gap in gaps if gap.explained),
                     desired=desired,
                     report=report,
+                    reason=reason or "",
                 )
             )
         return found

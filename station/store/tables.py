@@ -183,6 +183,7 @@ OFFERS = Table(
     "offers",
     METADATA,
     _key("unit", Text),
+    _key("kind", Text),
     _must("release", INT64),
     _must("sha", LargeBinary),
     _must("size", INT64),

@@ -91,6 +91,8 @@ def test_every_bench_program_completes(name, shared, tmp_path):
         "__main__": ("--tiny", "--out", kept, "bench.bench_seal"),
         "accuracy": ("--shared", shared, "--out", kept),
         "compare_readers": ("--shared", shared, reader),
+        "fused": ("--shared", shared, "--photos", 1),
+        "motion": ("--tracks", 40),
         "rides": ("--shared", shared),
     }
     said = ran(f"bench.{name}", *arguments.get(name, ("--tiny",) if name.startswith("bench_") else ()))

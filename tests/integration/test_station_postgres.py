@@ -356,13 +356,16 @@ def test_offered_files_are_in_the_database(workers, tmp_path):
     """A worker on another machine answers for a file that was offered at this one."""
     file = tmp_path / "update"
     file.write_bytes(bytes(range(256)) * 300)
-    sha, size = workers[0].keep_file(file)
+    sha, size = workers[0].keep_file(file, "maps")
     assert (sha, size) == (hashlib.sha256(file.read_bytes()).digest(), 76_800)
     files = workers[1]._files
-    assert files.read(sha, 0) + files.read(sha, 32_768) + files.read(sha, 65_536) == file.read_bytes()
-    assert files.read(sha, 40_000)[:100] == file.read_bytes()[40_000:40_100]
-    with pytest.raises(StoreError, match="offer the update again"):
-        files.read(sha, 76_800)
+    assert (
+        files.read("maps", sha, 0) + files.read("maps", sha, 32_768) + files.read("maps", sha, 65_536)
+        == file.read_bytes()
+    )
+    assert files.read("maps", sha, 40_000)[:100] == file.read_bytes()[40_000:40_100]
+    with pytest.raises(StoreError, match="offer the maps again"):
+        files.read("maps", sha, 76_800)
 
 
 # A file that moves in

@@ -53,6 +53,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--fonts", type=Path, default=DEFAULT_CACHE)
     parser.add_argument("--start-from", type=Path, help="bundle folder or weights.npz to start from")
     parser.add_argument("--extra-labels", type=Path, help="image,text,weight for crops without a label")
+    parser.add_argument("--own", type=Path, help="a fleet's own crops: folder with labels.csv (image,text)")
     parser.add_argument("--negatives", type=Path, help="finds of the detector that are no plates (ocr.negatives)")
     parser.add_argument("--export-state", type=Path, help="write the compact state of OUT to this file, and end")
     parser.add_argument(
@@ -104,7 +105,7 @@ def main() -> None:
         folder = options.shards or options.out / "shards"
         write_shards(folder, options.synthetic, 11, options.fonts, REGIONS)
         shards = Shards(folder)
-    crops = load_crops(options.data, options.extra_labels, options.negatives)
+    crops = load_crops(options.data, options.extra_labels, options.negatives, options.own)
     options.out.mkdir(parents=True, exist_ok=True)
     counts = {**crops.counts, "synthetic plates": options.synthetic, "drawn boards": options.boards}
     counts["close-ups with swapped characters"] = options.swapped

@@ -55,6 +55,8 @@ def region_threshold(
 
 def one_line_threshold(logits: NDArray[np.float32], right: NDArray[np.bool_], lost: float = 0.001) -> float:
     """The probability of "one line" under which a text is refused: it costs `lost` of the right; 0.5 at most."""
+    if not right.any():
+        return 0.0
     return round(float(min(0.5, np.quantile(sigmoid(logits[right]), lost, method="lower"))), 3)
 
 

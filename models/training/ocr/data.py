@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.data import Sampler as TorchSampler
 
 from models.training.ocr.augment import Image, Source, View, augmented
-from models.training.ocr.labels import REFUSED, UNUSED, Label, folded, read_finds, read_labels
+from models.training.ocr.labels import OWN, REFUSED, UNUSED, Label, folded, read_finds, read_labels, read_own
 from models.training.ocr.net import HEIGHT_PX, WIDTH_PX
 from models.training.ocr.regions import UNLABELLED, encode, region_of
 
@@ -30,8 +30,9 @@ VALIDATION_PERCENT = 6
 LONGEST = 10
 _TRUE_ASPECT = {"us_state": 2.0}
 _STATE_SHARE, _STATE_UNREAD_SHARE = 0.50, 0.01
-_SET_WEIGHT = {"oi": 1.5}
-"""Sharp photographs from all over the world, a third of them North American: worth more than one more of a car park."""
+_SET_WEIGHT = {"oi": 1.5, OWN: 4.0}
+"""`oi`: sharp photographs from all over the world, a third of them North American, worth more than one more of a car
+park.  A fleet's own 500 crops are an eighth of the labelled ones."""
 PART = 32
 """Crops of a batch; a step of the training takes two or more of them."""
 _HARD_MAX, _HARD_AFTER_BATCHES = 0.92, 6000
@@ -89,8 +90,10 @@ class Crops:
     counts: dict[str, int]
 
 
-def load_crops(data: Path, extra_labels: Path | None = None, negatives: Path | None = None) -> Crops:
-    """All crops of `data`/ocr that are of use.
+def load_crops(
+    data: Path, extra_labels: Path | None = None, negatives: Path | None = None, own: Path | None = None
+) -> Crops:
+    """All crops of `data`/ocr that are of use, and those of a fleet's `own` folder.
 
     A plate goes to one side by a hash of its text, so copies of it never sit on both; a crop without a text goes by
     its name.  Crops whose text also occurs in the measuring set are dropped: they may show the same car.
@@ -102,7 +105,10 @@ def load_crops(data: Path, extra_labels: Path | None = None, negatives: Path | N
     refused: list[Crop] = []
     refused_validation: list[Crop] = []
     counts: Counter[str] = Counter()
-    for label in read_labels(data / "ocr", extra_labels):
+    labels = [(data / "ocr", label) for label in read_labels(data / "ocr", extra_labels)]
+    if own is not None:
+        labels += [(own, label) for label in read_own(own)]
+    for folder, label in labels:
         text = label.text
         if label.kind == UNUSED or len(text) > LONGEST or (len(text) >= 5 and folded(text) in measured):
             counts[f"left out: {label.origin}"] += 1
@@ -117,7 +123,7 @@ def load_crops(data: Path, extra_labels: Path | None = None, negatives: Path | N
         else:
             side, name = training, "training, region only"
         counts[name] += 1
-        side.append(_crop(data / "ocr" / label.image, label))
+        side.append(_crop(folder / label.image, label))
     if negatives is not None:
         for label, held_out in read_finds(negatives):
             (refused_validation if held_out else refused).append(_crop(negatives / label.image, label))

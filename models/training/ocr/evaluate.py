@@ -276,8 +276,8 @@ def printed(result: dict[str, Any]) -> str:
     crops = result["cases"][0]
     lines += [
         "",
-        f"State on US crops read right: top-1 {100 * crops['state_top1']:.1f} %;",
-        f"above the threshold {100 * crops['state_named']:.1f} % are named,",
+        f"State on US crops read right: top-1 {100 * (crops['state_top1'] or 0):.1f} %;",
+        f"above the threshold {100 * (crops['state_named'] or 0):.1f} % are named,",
         f"{100 * (crops['state_named_right'] or 0):.1f} % of them rightly.",
         f"Of 400 drawn boards with writing that are no plates {100 * result['boards_read']:.1f} % would be reported",
         "as plates, had the detector taken them for some; of 400 signs, letterings, overlays and displays in words and",

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+OWN = "own"
+"""Set of a fleet's own crops."""
 PLATE, TWO_LINES, NO_PLATE, UNUSED = "plate", "two", "none", "unused"
 REFUSED = frozenset({TWO_LINES, NO_PLATE})
 """Kinds in which nothing is to be read: serials in two lines, and what is no plate."""
@@ -67,6 +69,23 @@ def read_labels(folder: Path, extra: Path | None = None) -> list[Label]:
         _label(row, eye.get(row["image"]), corrections.get(row["image"]), others.get(row["image"]), added)
         for row in rows
     ]
+
+
+def read_own(folder: Path) -> list[Label]:
+    """A fleet's own crops: `labels.csv` with the columns `image` and `text`; the others of `read_labels` may be there.
+
+    Raises ValueError where there is no such table, and as `read_labels` does.
+    """
+    rows = _rows(folder / "labels.csv")
+    if not rows or not {"image", "text"} <= rows[0].keys():
+        raise ValueError(f"{folder}: needs a labels.csv with the columns image and text, a row for each crop")
+    empty = dict.fromkeys(("label_confidence", "state", "plate_box_in_crop"), "")
+    labels = []
+    for row in rows:
+        text = "".join(row["text"].upper().split()).replace("-", "")
+        full = {**empty, "set": OWN, **{name: value or "" for name, value in row.items()}, "text": text}
+        labels.append(_label(full, None, None, None, {}))
+    return labels
 
 
 def read_finds(folder: Path) -> list[tuple[Label, bool]]:

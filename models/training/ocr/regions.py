@@ -32,10 +32,13 @@ _BRITISH = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z]{3}")
 def region_of(label_set: str, state: str, text: str) -> int:
     """Class index of a labelled crop, or UNLABELLED where nobody said and the text does not prove it.
 
-    Territories fold into US-OTHER.  Two letters, two digits, three letters in ``openlpr`` is a British plate.
+    Outside ``us_state`` a state is a region's name, such as US-CA.  Territories fold into US-OTHER.  Two letters, two
+    digits, three letters in ``openlpr`` is a British plate.
     """
     if label_set == "us_state":
         return REGIONS.index(f"US-{STATES[state]}" if state in STATES else "US-OTHER")
+    if state in REGIONS:
+        return REGIONS.index(state)
     if label_set in _EU_SETS:
         return REGIONS.index("EU")
     if label_set == "openlpr" and _BRITISH.fullmatch(text):

@@ -121,7 +121,12 @@ STATEMENTS = (
     )""",
     # Files offered to units: a worker has no folder that the others see.
     """CREATE TABLE offered_files (
-        sha bytea NOT NULL, "offset" bigint NOT NULL, data bytea NOT NULL, PRIMARY KEY (sha, "offset")
+        kind text COLLATE "C" NOT NULL,
+        sha bytea NOT NULL,
+        "offset" bigint NOT NULL,
+        data bytea NOT NULL,
+        kept timestamptz NOT NULL DEFAULT now(),
+        PRIMARY KEY (kind, sha, "offset")
     )""",
     "ALTER TABLE offered_files ALTER COLUMN data SET STORAGE EXTERNAL",
     """CREATE TABLE projections (

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from protocol.errors import WireError
 from protocol.wire.record import decode_record
 from station.errors import StoreError
-from station.store.files import folder_of
+from station.store.files import folder_of, suffix_of
 from station.store.postgres.database import PostgresDatabase
 from station.store.postgres.days import DAY_US
 from station.store.postgres.files import DatabaseFiles
@@ -60,8 +60,8 @@ _TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "audit": (("utc_us", "who", "what", "count", "filter"), ("int8", "text", "text", "int8", "text")),
     "offers": (
-        ("unit", "release", "sha", "size", "attempt", "parts", "offered_us"),
-        ("text", "int8", "bytea", "int8", "int8", "text", "int8"),
+        ("unit", "kind", "release", "sha", "size", "attempt", "parts", "offered_us"),
+        ("text", "text", "int8", "bytea", "int8", "int8", "text", "int8"),
     ),
 }  # fmt: skip
 _EMPTY = ("evidence", *_TABLES)
@@ -131,8 +131,9 @@ class _Move:
                 pictures += len(group) if table == "pictures" else 0
         self._check(records, proofs)
         files = DatabaseFiles(self._target)
-        for path in sorted(folder_of(file).glob("*.lprup")):
-            files.add(path)
+        for (kind,) in self._source.driver_sql("SELECT DISTINCT kind FROM offers").all():
+            for path in sorted(folder_of(file, kind).glob(f"*{suffix_of(kind)}")):
+                files.add(path, kind)
         return Moved(records, proofs, pictures)
 
     def _rows(self, statement: str, size: int) -> Iterator[Sequence[Any]]:

@@ -39,12 +39,19 @@ def test_no_prediction_is_an_error():
 
 
 @given(TEXTS, st.integers(2, 8))
-def test_equal_predictions_give_their_text_with_more_confidence(text, n):
-    """Agreement never lowers confidence."""
+def test_equal_predictions_give_their_text_and_their_confidence(text, n):
+    """Frames of one plate are not independent: what misleads one misleads all, so agreement makes no text surer."""
     predictions = [prediction(text, 0.8, char=0.95) for _ in range(n)]
     fused = fuse_predictions(predictions)
     assert fused.text == text
-    assert fused.confidence >= 0.8
+    assert fused.confidence == pytest.approx(0.8)
+
+
+def test_distant_frames_count_little():
+    """A plate is read with less confidence from afar: that does not lower the confidence of the near frames."""
+    far = [prediction("7ABC123", 0.2) for _ in range(4)]
+    fused = fuse_predictions([*far, *(prediction("7ABC123", 0.98) for _ in range(4))])
+    assert 0.8 < fused.confidence < 0.98
 
 
 @given(st.permutations(range(5)))
@@ -119,3 +126,10 @@ def test_region_is_fused_and_known_beats_unknown():
     known, unknown = prediction("7ABC123"), PlateText(prediction("7ABC123").chars, 0.9, "?", 0.3)
     assert fuse_predictions([known, unknown]).region == "US-CA"
     assert fuse_predictions([unknown, unknown]).region == "?"
+
+
+def test_fused_region_has_the_mean_probability():
+    """The likeliest region is told however unlikely it is, with its probability."""
+    chars = prediction("7ABC123").chars
+    fused = fuse_predictions([PlateText(chars, 0.9, "US-CA", 0.3), PlateText(chars, 0.9, "US-NV", 0.1)])
+    assert (fused.region, fused.region_confidence) == ("US-CA", pytest.approx(0.15))

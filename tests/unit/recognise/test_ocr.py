@@ -215,3 +215,14 @@ def test_only_texts_of_plate_length_are_reported(ocr: Ocr, text: str, worth: boo
     """A text of eleven characters is a shop sign, or two plates."""
     plate = PlateText(tuple(CharRead(c, 0.99) for c in text), 0.99, "?", 0.0)
     assert ocr.is_worth_reporting(plate) is worth
+
+
+def test_the_likeliest_region_is_reported_with_its_probability(ocr: Ocr):
+    """However unlikely: whoever uses it decides by the probability."""
+    assert ocr._region is not None
+    logits = np.full((1, len(ocr._ocr.regions)), -128, np.int8)
+    logits[0, [4, 9]] = [2, 1]
+    raw = [logits if index == ocr._region.index else np.zeros((1, 1), np.int8) for index in range(4)]
+    region, confidence = ocr._decode_region(raw)
+    assert region == ocr._ocr.regions[4]
+    assert confidence == pytest.approx(0.5, abs=0.05)

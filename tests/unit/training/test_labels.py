@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from models.training.ocr.labels import NO_PLATE, PLATE, TWO_LINES, UNUSED, read_finds, read_labels
+from models.training.ocr.labels import NO_PLATE, PLATE, TWO_LINES, UNUSED, read_finds, read_labels, read_own
 from models.training.ocr.sheets import SHEET_FIELDS, judged, make, merge
 
 if TYPE_CHECKING:
@@ -86,6 +86,21 @@ def test_a_label_for_an_unknown_crop_is_refused(folder):
     write_table(folder / "eye_labels.csv", ("image", "text", "weight", "kind"), ("gone.jpg", "A1", "1.0", ""))
     with pytest.raises(ValueError, match=r"gone\.jpg"):
         read_labels(folder)
+
+
+def test_own_crops_need_only_image_and_text(tmp_path: Path):
+    """As people write plates: with spaces and dashes, in small letters, cells left empty."""
+    write_table(
+        tmp_path / "labels.csv", ("image", "text", "state"), ("a.jpg", "7abc-123", "US-CA"), ("b.jpg", "", "")
+    )
+    first, second = read_own(tmp_path)
+    assert (first.text, first.weight, first.kind, first.state, first.box) == ("7ABC123", 1.0, PLATE, "US-CA", None)
+    assert (second.text, second.kind) == ("", UNUSED)
+
+
+def test_own_crops_without_a_table_are_refused(tmp_path: Path):
+    with pytest.raises(ValueError, match=r"needs a labels.csv with the columns image and text"):
+        read_own(tmp_path)
 
 
 def test_finds_of_one_photograph_stay_on_one_side(tmp_path):

@@ -1,0 +1,84 @@
+"""The composition of hits: configuration -> service.  Used by the vehicle and the replay."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from agent.hits.bodies import HitBodies
+from agent.hits.desk import HitDesk, Now
+from agent.hits.watch import WatchedPlates
+from agent.hotlist.matcher import Matcher
+from agent.hotlist.records import Priority
+from agent.pictures import PictureMaker
+from agent.runtime.hit_files import FOLDER, PURPOSE, HitFiles
+from agent.runtime.hits import HitService
+from agent.runtime.lamp import is_fresh
+from agent.runtime.list_rules import RuledMatcher, strictest
+from agent.runtime.stages import load_unit_key, software
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agent.commit import LateRecord
+    from agent.hits.desk import Matching
+    from agent.runtime.alarm import Alarm
+    from agent.runtime.config import AgentConfig
+    from agent.runtime.stages import ReadPath
+    from hw.ports import Clock
+
+_MARGIN_S = 5.0
+
+
+def build_hits(
+    config: AgentConfig,
+    read_path: ReadPath,
+    clock: Clock,
+    *,
+    models: tuple[str, ...],
+    emit: Callable[[LateRecord], None],
+    matcher: Callable[[], Matching] | None = None,
+    alarm: Alarm | None = None,
+) -> HitService:
+    """Create the service; nothing is restored yet.  Raises KeyFileError.
+
+    ``matcher`` returns that of the lists in force; none if omitted.
+    """
+    nothing = Matcher()
+    track = config.track.tracker_config()
+    boot_id = clock.boot_id
+    settings = config.hits.hit_settings(final_s=(track.max_ms + track.lost_ms) / 1000 + _MARGIN_S)
+    policy = strictest(read_path.policies)
+    if policy is not None:
+        oldest_s = policy.lists.max_age_hours * 3600.0
+        settings = replace(settings, max_list_age_s=min(settings.max_list_age_s, oldest_s))
+    lists = matcher or (lambda: nothing)
+    desk = HitDesk(
+        settings,
+        read_path.new_id,
+        {camera.name: camera.role for camera in config.hw.cameras},
+        boot_id,
+    )
+    own = None if config.seal.mode == "off" else load_unit_key(config)
+    return HitService(
+        desk,
+        WatchedPlates(config.agency, boot_id, Priority(config.hits.manual_priority)),
+        lists=lambda: RuledMatcher(lists(), read_path.policies),
+        files=HitFiles(config.state_dir / FOLDER, None if own is None else own.derive(PURPOSE)),
+        bodies=HitBodies(software(), models),
+        pictures=PictureMaker(config.pictures.picture_config()),
+        now=lambda: now_of(read_path, clock),
+        emit=emit,
+        alarm=alarm,
+    )
+
+
+def now_of(read_path: ReadPath, clock: Clock) -> Now:
+    """Return time and place as they are known; any thread."""
+    t_mono_ns = clock.mono_ns()
+    utc_ns = read_path.timebase.tag(t_mono_ns).utc_ns
+    fix = read_path.committer.last_fix
+    utc_us = None if utc_ns is None else utc_ns // 1000
+    if fix is None or not is_fresh(fix, t_mono_ns):
+        return Now(t_mono_ns, utc_us)
+    return Now(t_mono_ns, utc_us, fix.lat_deg, fix.lon_deg)
