@@ -21,6 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from agent.hotlist.lattice import likely_keys, own_key
+from agent.hotlist.records import RegionMatch
+from agent.hotlist.regions import compare_regions
 from agent.recognise import load_active
 from agent.recognise.formats import FORMATS
 from agent.recognise.models_folder import default_models_folder
@@ -60,8 +62,8 @@ def behaviour(reads: Iterable[ReadPlate], model: str) -> dict[str, object]:
     labelled = [r for r in read if r.text]
     wrong = sum(own_key(r.plate) != pack(normalise(r.text)) for r in labelled if r.plate)
     states = [r for r in read if r.region and r.plate]
-    unknown = sum(r.plate.region in {"?", "OTHER", "US-OTHER"} for r in states if r.plate)
-    differ = sum(r.plate.region not in {"?", "OTHER", "US-OTHER", r.region} for r in states if r.plate)
+    found = [compare_regions(r.plate.region, r.region, r.plate.region_confidence) for r in states if r.plate]
+    unknown, differ = found.count(RegionMatch.UNKNOWN), found.count(RegionMatch.DIFFERENT)
     counts = np.zeros((len(THRESHOLDS), 2, BASE))
     all_kinds, single, characters = np.zeros(len(THRESHOLDS)), np.zeros(len(THRESHOLDS)), np.zeros(2)
     for r in read:

@@ -113,7 +113,12 @@ def try_reads(matcher: Matcher, records: Iterable[StoredRecord], found: DryRun) 
         found.reads += 1
         texts = [(body.text, body.confidence_e4 / 1e4), *((text, p / 1e4) for text, p in body.alternatives)]
         matches = matcher.match_texts(
-            texts, body.region, now_utc_us=None, lat_deg=body.place.lat_deg, lon_deg=body.place.lon_deg
+            texts,
+            body.region,
+            body.region_confidence_e4 / 1e4,
+            now_utc_us=None,
+            lat_deg=body.place.lat_deg,
+            lon_deg=body.place.lon_deg,
         )
         found.raised += _raised(record.unit, record.record_id, record.utc_us, body, matches)
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING
 
+import numpy as np
 import structlog
 from rich.console import Console
 from rich.table import Table
@@ -40,6 +41,7 @@ from agent.hits.saved import (
 )
 from agent.hits.watch import Watched
 from agent.recognise.bundle import load_active, load_bundle
+from agent.recognise.formats import FORMATS
 from agent.runtime.commands import Commands
 from agent.runtime.config import load_config
 from agent.runtime.hit_verbs import HitVerbs
@@ -53,14 +55,22 @@ from hw.drive_load import load_drive
 from hw.link_mqtt import LinkMqtt
 from hw.ports import LinkDown, NmeaLine, Received
 from protocol.errors import (
+    HotlistError,
     KeyFileError,
     KeyUnknownError,
+    PolicyError,
     RosterError,
     SignedFileError,
     TokenError,
     UpdateError,
     WireError,
 )
+from protocol.hotlist.columns import decode_column
+from protocol.hotlist.entry import Entry, decode_block, decode_entry, encode_block, encode_entry
+from protocol.hotlist.manifest import parse_manifest as parse_list_manifest
+from protocol.hotlist.package import read_head, verify_package
+from protocol.policy.envelope import open_pack, sign_pack
+from protocol.policy.pack import parse_pack, strict_pack
 from protocol.roster.envelope import roster_header, sign_roster, verify_roster
 from protocol.roster.roster import parse_roster
 from protocol.roster.token import Token, sign_token, verify_token
@@ -80,12 +90,19 @@ from provision.card import Card, load_card
 from provision.errors import ProvisionError
 from station import service as station_service
 from station.ingest import Ingest
+from station.lists.behaviour import load_behaviour
+from station.lists.budget import Budget
+from station.lists.importer import Importer
+from station.lists.plan import Plan
+from station.lists.report import Report
+from station.lists.space import build_space
 from station.store import open_store
 from tests.builders import BOOT, make_picture, make_plate, make_read_record
 from tests.drive_builder import write_drive
 from tests.duty_builder import make_roster
 from tests.fake_broker import BODIES, PATIENCE_S, Broker, Peer, broken_packet, packet, text
 from tests.hit_rig import OneOfficer, make_hit_service
+from tests.hotlist_builder import make_package
 from tests.listed import make_match
 from tests.nmea_lines import epoch_lines
 
@@ -212,6 +229,46 @@ def updates() -> tuple[Callable[[bytes], None], list[bytes]]:
     return target, [whole.getvalue(), made.canonical()]
 
 
+def hotlists() -> tuple[Callable[[bytes], None], list[bytes]]:
+    """Packages of hot lists, manifests that somebody with the key has signed, and their columns."""
+    whole = make_package([Entry("1", "ABC123"), Entry("2", "AB?12*")], OWN)
+    head = read_head(io.BytesIO(whole), [OWN.public])
+
+    def target(data: bytes) -> None:
+        _only((HotlistError,), lambda file: verify_package(io.BytesIO(file), [OWN.public]))(data)
+        _only((HotlistError,), parse_list_manifest)(data)
+        out = np.zeros(4, np.uint64)
+        column = io.BytesIO(data)
+        _only((HotlistError,), lambda file: decode_column(column.read, len(file), out, is_sorted=True))(data)
+        _only((HotlistError,), decode_block)(data)
+        _only((HotlistError,), lambda entry: decode_entry(entry, "x"))(data)
+
+    return target, [whole, head.manifest.canonical(), encode_block([b"a"]), encode_entry(Entry("1", "ABC123"))]
+
+
+def list_files() -> tuple[Callable[[bytes], None], list[bytes]]:
+    """The files of lists' owners, of any form."""
+    budget = Budget(build_space(FORMATS, {}), load_behaviour())
+    about = {"id": "x", "name": "x", "owner": "x", "agencies": ["*"]}
+    plans = [
+        Plan.model_validate({"list": about, "columns": {"plate": 1}}),
+        Plan.model_validate({"list": about, "file": {"format": "fixed"}, "columns": {"plate": [1, 8]}}),
+    ]
+
+    def one(data: bytes) -> None:
+        for plan in plans:
+            Importer(plan, budget, Report()).run(
+                io.BytesIO(data), io.BytesIO(), as_of_utc_us=10**15, previous=None
+            )
+
+    rows = 'LIC,LIS,MIS\nABC123,CA,"a, b"\nXYZ-789,NV,\nAB?12*,TX,=1\n'
+    return _only((HotlistError,), one), [
+        rows.encode(),
+        rows.encode("utf-16"),
+        rows.replace(",", ";").encode("cp1252"),
+    ]
+
+
 def rosters() -> tuple[Callable[[bytes], None], list[bytes]]:
     """Rosters that somebody with the key has signed, files that nobody has, tokens, and the state of shifts."""
     roster = make_roster()
@@ -227,6 +284,20 @@ def rosters() -> tuple[Callable[[bytes], None], list[bytes]]:
 
     state = dump_state(DutyState())
     return target, [sign_roster(roster, header, OWN), roster.canonical(), sign_token(token, OWN).encode(), state]
+
+
+def policies() -> tuple[Callable[[bytes], None], list[bytes]]:
+    """Signed policies, and their contents: of a person with the key, or of a stranger."""
+    key = SigningKey.generate()
+    pack = strict_pack()
+    signed = sign_pack(pack, key, as_of_s=1_780_000_000)
+
+    def target(data: bytes) -> None:
+        for call in (lambda: open_pack(io.BytesIO(data), [key.public]), lambda: parse_pack(data)):
+            with suppress(SignedFileError, PolicyError):
+                call()
+
+    return target, [signed, pack.canonical()]
 
 
 def offers() -> tuple[Callable[[bytes], None], list[bytes]]:
@@ -511,8 +582,8 @@ def hit_commands() -> tuple[Callable[[bytes], None], list[bytes]]:
 TARGETS = {
     made.__name__: made
     for made in (
-        nmea, records, receipts, commands, updates, rosters, offers, seals, series, station, configuration, bundle,
-        card, drive_header,
+        nmea, records, receipts, commands, updates, hotlists, list_files, rosters, policies, offers, seals, series,
+        station, configuration, bundle, card, drive_header,
         drive_script, drive_tables, drive_sentences, link_unit, link_unit_311, link_station,
         hit_files, hit_commands,
     )

@@ -13,14 +13,14 @@ import numpy as np
 
 from agent.hotlist.lattice import likely_keys, own_key
 from agent.hotlist.records import Entry, ListInfo, Match, Priority, RegionMatch, Rule
-from agent.hotlist.regions import compare_regions, is_reported
+from agent.hotlist.regions import compare_regions, is_reported, known_region
 from agent.hotlist.terms import is_inside, is_scheduled
 from protocol.hotlist.packing import pack, unpack_codes
 from protocol.hotlist.patterns import MANY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from zoneinfo import ZoneInfo
+    from datetime import tzinfo
 
     from numpy.typing import NDArray
 
@@ -51,7 +51,7 @@ class OpenList:
     info: ListInfo
     settings: Settings
     rules: Rules
-    zone: ZoneInfo
+    zone: tzinfo
     keys: NDArray[np.uint64]
     """Packed texts, sorted; a text that is listed twice is there twice."""
     refs: NDArray[np.uint32]
@@ -152,12 +152,18 @@ class Matcher:
         with_patterns = any(opened.pattern_entries for opened in in_force)
         least = min(self._min_probability, _MIN_PATTERN_TEXT) if with_patterns else self._min_probability
         texts = likely_keys(plate, min_probability=least)
-        return _match_lists(in_force, _Query.of(own, plate.confidence, plate.region, texts, now_utc_us))
+        return _match_lists(
+            in_force,
+            _Query.of(
+                own, plate.confidence, known_region(plate.region, plate.region_confidence), texts, now_utc_us
+            ),
+        )
 
     def match_texts(
         self,
         texts: Sequence[tuple[str, float]],
         region: str,
+        region_confidence: float,
         *,
         now_utc_us: int | None,
         lat_deg: float | None = None,
@@ -169,7 +175,9 @@ class Matcher:
         if not in_force or not packed or packed[0][0] != pack(texts[0][0]):
             return ()
         own, confidence = packed[0]
-        return _match_lists(in_force, _Query.of(own, confidence, region, packed, now_utc_us))
+        return _match_lists(
+            in_force, _Query.of(own, confidence, known_region(region, region_confidence), packed, now_utc_us)
+        )
 
 
 def _match_lists(in_force: Iterable[OpenList], query: _Query) -> tuple[Match, ...]:

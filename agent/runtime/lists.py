@@ -12,15 +12,17 @@ import structlog
 from agent.hotlist.keys import PIN_FILE, PinKeys, derived_key
 from agent.hotlist.matcher import Matcher
 from agent.hotlist.store import ListsInForce, Terms
+from agent.runtime.audit import UNIT
 from agent.runtime.component import Component
 from agent.sync.transfer import FileKind, Want
-from protocol.errors import HotlistError, KeyFileError, PatrolError
+from protocol.errors import HotlistError, KeyFileError, PatrolError, PinError
 from protocol.seal.container import MAGIC
 from protocol.seal.keys import SigningKey, VerifyKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from agent.audit import Auditor
     from agent.hotlist.records import ListInfo
     from agent.runtime.config import AgentConfig
     from agent.runtime.supervisor import Supervisor, WorkerContext
@@ -60,11 +62,21 @@ class UnitLists:
     pins: PinKeys | None
 
 
+def _per_million(*per_1000: float | None) -> int | None:
+    found = [budget for budget in per_1000 if budget is not None]
+    return round(min(found) * 1000) if found else None
+
+
 def build_lists(
-    config: AgentConfig, unit_key: Callable[[], SigningKey], clock_us: Callable[[], int | None]
+    config: AgentConfig,
+    unit_key: Callable[[], SigningKey],
+    clock_us: Callable[[], int | None],
+    *,
+    budget_per_1000: float | None = None,
 ) -> UnitLists | None:
     """Open the folder of the lists; None if no list authority is configured.
 
+    ``budget_per_1000`` is the policy's alarm budget; the smaller one holds.
     Raises KeyFileError, HotlistError if the folder's state is damaged, or OSError.
     """
     table = config.hotlist
@@ -73,7 +85,7 @@ def build_lists(
     terms = Terms(
         config.agency,
         tuple(VerifyKey.load_all(table.key)),
-        None if table.max_alarms_per_1000 is None else round(table.max_alarms_per_1000 * 1000),
+        _per_million(table.max_alarms_per_1000, budget_per_1000),
     )
     folder = config.state_dir / FOLDER
     own = unit_key()
@@ -126,12 +138,16 @@ class ListComponent(Component):
 
     name = "hotlists"
 
-    def __init__(self, unit: UnitLists | None, inboxes: tuple[Path, ...], supervisor: Supervisor) -> None:
+    def __init__(
+        self, unit: UnitLists | None, inboxes: tuple[Path, ...], supervisor: Supervisor, auditor: Auditor
+    ) -> None:
         """``unit`` is None without a list authority: then nothing is matched."""
+        self._auditor = auditor
+        self._is_on_duty: Callable[[], bool] = lambda: True
         self._unit = unit
         self._inboxes = inboxes
         self._supervisor = supervisor
-        self._work: queue.SimpleQueue[Path | StationKey | None] = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[Path | StationKey] = queue.SimpleQueue()
         self.counts = ListCounts()
 
     @property
@@ -144,20 +160,26 @@ class ListComponent(Component):
         """True if there are lists that only an officer's PIN opens, and nobody has signed on."""
         return self._unit is not None and self._unit.lists.is_locked
 
-    def sign_on(self, officer: str, pin: str) -> bool:
-        """Open the lists in this component's thread; False if no PIN is needed.  Raises PinError, KeyFileError.
+    def watch_shifts(self, is_on_duty: Callable[[], bool]) -> None:
+        """Lists that a PIN opened are forgotten when ``is_on_duty`` returns False; call it before the start."""
+        self._is_on_duty = is_on_duty
 
-        It takes the time of one Argon2id, about 0.2 s.  The caller limits how often a PIN may be tried.
+    def sign_on(self, officer: str, pin: str) -> None:
+        """Open the lists with the PIN of an officer who has signed on; nothing happens if no PIN is needed.
+
+        It takes the time of one Argon2id, about 0.2 s on a PC; the lists are opened in this component's thread.  An
+        officer without a PIN for the lists leaves them locked, which is logged and audited.
         """
-        if self._unit is None or self._unit.pins is None:
-            return False
-        self._work.put(self._unit.pins.unlock(officer, pin))
-        return True
-
-    def sign_off(self) -> None:
-        """Forget what a PIN opened; no effect on lists that open at the start."""
-        if self._unit is not None and self._unit.pins is not None:
-            self._work.put(None)
+        if self._unit is None or self._unit.pins is None or not self.is_locked:
+            return
+        try:
+            key = self._unit.pins.unlock(officer, pin)
+        except (PinError, KeyFileError) as error:
+            _LOG.warning("hotlists_stay_locked", reason=str(error))
+            self._auditor.add(officer, "list_unlock", "hot lists", outcome="refused")
+            return
+        self._auditor.add(officer, "list_unlock", "hot lists")
+        self._work.put(key)
 
     def on_fetched(self, path: Path) -> None:
         """A package lies in an inbox; called in the uplink's thread."""
@@ -195,12 +217,12 @@ class ListComponent(Component):
                 work = self._work.get(timeout=_ROUND_S)
             except queue.Empty:
                 self._refresh(unit.lists)
+                if unit.pins is not None and not unit.lists.is_locked and not self._is_on_duty():
+                    unit.lists.lock()
+                    _LOG.info("hotlists_locked")
                 continue
             if isinstance(work, Path):
                 self._install(unit.lists, work)
-            elif work is None:
-                unit.lists.lock()
-                _LOG.info("hotlists_locked")
             else:
                 self._open(unit.lists, work)
 
@@ -218,22 +240,26 @@ class ListComponent(Component):
     def _refresh(self, lists: ListsInForce) -> None:
         try:
             if lists.refresh():
+                versions = ", ".join(f"{info.list_id} version {info.version}" for info in lists.matcher.lists)
+                self._auditor.add(UNIT, "list_change", f"by a command; in force: {versions or 'none'}")
                 self._report(lists)
         except HotlistError as error:
             self.counts.unopened += 1
             _LOG.error("hotlists_unreadable", error=str(error))
 
     def _install(self, lists: ListsInForce, path: Path) -> None:
-        if lists.is_locked and _is_sealed(path):
-            return
+        if not path.exists() or (lists.is_locked and _is_sealed(path)):
+            return  # installed already at the start, or to be opened at the next sign-on
         try:
             info = lists.install(path)
         except (PatrolError, OSError) as error:
             self.counts.refused += 1
             _LOG.error("hotlist_refused", error=str(error))
+            self._auditor.add(UNIT, "list_change", "a package", outcome=f"refused: {error}")
         else:
             self.counts.installed += 1
             _log(info)
+            self._auditor.add(UNIT, "list_change", f"{info.list_id} version {info.version}")
         path.unlink(missing_ok=True)
 
     def _report(self, lists: ListsInForce) -> None:

@@ -122,11 +122,14 @@ class ShiftVerbs:
         pins: PinChecker,
         random_bytes: Callable[[int], bytes],
         last_fix: Callable[[], Fix | None],
+        on_pin: Callable[[str, str], None] = lambda _badge, _pin: None,
     ) -> None:
+        """``on_pin`` is called with badge and PIN after a sign-on with a PIN, for what else it opens."""
         self._shifts = shifts
         self._pins = pins
         self._random_bytes = random_bytes
         self._last_fix = last_fix
+        self._on_pin = on_pin
 
     def verbs(self) -> tuple[Verb, ...]:
         """The verbs."""
@@ -167,6 +170,8 @@ class ShiftVerbs:
             self._shifts.noted(refused=True)
             raise
         self._shifts.noted(refused=False)
+        if not given.token:
+            self._on_pin(given.badge, given.pin)
         return {
             "session": on.session,
             "badge": on.shift.badge,

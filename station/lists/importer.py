@@ -6,8 +6,8 @@ Rows are not kept in memory: of each only its plate, its line, and checksums of 
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
@@ -50,6 +50,7 @@ _VEHICLE = ("make", "model", "colour", "year")
 _FORMULAS = (b"\x1f=", b"\x1f@", b"\x1f+", b"\x1f-")
 _US_PER_DAY = 86_400_000_000
 _MAX_PLATE_BYTES = 64
+_BLOCK_ROWS = 2**17
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +61,46 @@ class Previous:
     as_of_utc_us: int
 
 
-@dataclass(slots=True)
+class _Column(Generic[_N]):
+    """A column that grows in blocks large enough to be given back to the system when it is joined."""
+
+    def __init__(self, dtype: type[_N]) -> None:
+        self._dtype = dtype
+        self._blocks: list[NDArray[_N]] = []
+        self._used = _BLOCK_ROWS
+
+    def add(self, values: NDArray[_N]) -> None:
+        """Append values."""
+        while len(values):
+            if self._used == _BLOCK_ROWS:
+                self._blocks.append(np.empty(_BLOCK_ROWS, self._dtype))
+                self._used = 0
+            room = min(_BLOCK_ROWS - self._used, len(values))
+            self._blocks[-1][self._used : self._used + room] = values[:room]
+            self._used += room
+            values = values[room:]
+
+    def join(self) -> NDArray[_N]:
+        """Return all values; the column is empty then."""
+        count = len(self._blocks) * _BLOCK_ROWS - (_BLOCK_ROWS - self._used if self._blocks else 0)
+        found = np.empty(count, self._dtype)
+        for start in range(0, count, _BLOCK_ROWS):
+            block = self._blocks.pop(0)
+            found[start : start + _BLOCK_ROWS] = block[: count - start]
+        self._used = _BLOCK_ROWS
+        return found
+
+
 class _Kept:
     """What is kept of each row."""
 
-    keys: list[NDArray[np.uint64]] = field(default_factory=list)
-    marks: list[NDArray[np.uint32]] = field(default_factory=list)
-    vehicles: list[NDArray[np.uint32]] = field(default_factory=list)
-    regions: list[NDArray[np.uint16]] = field(default_factory=list)
-    lines: list[NDArray[np.uint32]] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.keys = _Column(np.uint64)
+        self.marks = _Column(np.uint32)
+        """Checksum of the entry."""
+        self.vehicles = _Column(np.uint32)
+        self.regions = _Column(np.uint16)
+        self.lines = _Column(np.uint32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,25 +286,25 @@ class Importer:
         regions = list(map(self._region_numbers.__getitem__, columns["region"]))  # type: ignore[arg-type]
         vehicle = map(b"\x1f".join, zip(*(columns[name] for name in _VEHICLE), strict=True))
         kept_rows = self._kept
-        kept_rows.keys.append(keys[kept])
-        kept_rows.marks.append(np.fromiter(map(zlib.crc32, entries), np.uint32, count))
-        kept_rows.vehicles.append(np.fromiter(map(zlib.crc32, vehicle), np.uint32, len(kept))[kept])
-        kept_rows.regions.append(np.array(regions, np.uint16)[kept])
-        kept_rows.lines.append(np.array(lines, np.uint32)[kept])
+        kept_rows.keys.add(keys[kept])
+        kept_rows.marks.add(np.fromiter(map(zlib.crc32, entries), np.uint32, count))
+        kept_rows.vehicles.add(np.fromiter(map(zlib.crc32, vehicle), np.uint32, len(kept))[kept])
+        kept_rows.regions.add(np.array(regions, np.uint16)[kept])
+        kept_rows.lines.add(np.array(lines, np.uint32)[kept])
         self._report.missing_region += columns["region"].count(b"?")
         self._blocks.add(entries)
 
     def _finish(self) -> _Rows:
         kept = self._kept
-        keys = _joined(kept.keys, np.uint64)
-        marks = _joined(kept.marks, np.uint32)
-        regions = _joined(kept.regions, np.uint16)
+        keys = kept.keys.join()
+        marks = kept.marks.join()
+        regions = kept.regions.join()
         order = np.lexsort((marks, regions, keys)).astype(np.uint32)
         keys, marks = keys[order], marks[order]
         same_plate = keys[1:] == keys[:-1]
         is_new = np.ones(len(keys), bool)
         is_new[1:] = ~(same_plate & (marks[1:] == marks[:-1]))
-        lines, vehicles = _joined(kept.lines, np.uint32), _joined(kept.vehicles, np.uint32)
+        lines, vehicles = kept.lines.join(), kept.vehicles.join()
         self._report.duplicates = int(np.count_nonzero(~is_new))
         for row in np.flatnonzero(~is_new)[:20].tolist():
             pair = sorted((int(lines[order[row - 1]]), int(lines[order[row]])))
@@ -340,10 +372,3 @@ class _Numbers(dict[bytes, int]):
     def __missing__(self, text: bytes) -> int:
         self[text] = number = len(self)
         return number
-
-
-def _joined(parts: list[NDArray[_N]], dtype: type[_N]) -> NDArray[_N]:
-    """Join the parts of a column and drop them, so that they are not in memory twice for long."""
-    found = np.concatenate(parts) if parts else np.zeros(0, dtype)
-    parts.clear()
-    return found

@@ -2,7 +2,7 @@
 
 Each region has serial formats (L letter, D digit), each format is equally probable in its region, and each text of a
 format equally probable in it.  The probability of a text then depends on its shape alone: length, and which places
-have letters.  A share of plates follows no format; those are spread over all shapes of two to eight characters.
+have letters.  A share of plates follows no format: half of those have four to seven letters, half any symbols.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _FIRST_LETTER = CODES["A"]
 _SHAPES = 2 ** (MAX_CHARS + 1)
 _PERSONAL = 0.05
 """Share of plates that follow no format, as in :mod:`agent.recognise.formats`."""
-_PERSONAL_CHARS = range(2, 9)
+_PERSONAL_CHARS = range(4, 8)
 _US = "US-"
 _VAGUE = frozenset({"US-OTHER", "OTHER"})
 
@@ -38,7 +38,7 @@ class PlateSpace:
     by_region: NDArray[np.float64]
     """Regions x shapes: probability that a car on the road is of the region and has one given text of the shape."""
     formats: tuple[tuple[str, float], ...]
-    """Every format with its probability, to draw from."""
+    """Every format with its probability, to draw from; X is any symbol."""
 
     @property
     def total(self) -> NDArray[np.float64]:
@@ -54,10 +54,12 @@ class PlateSpace:
         codes = np.zeros((count, MAX_CHARS), np.uint8)
         digits = rng.integers(1, DIGITS + 1, codes.shape, np.uint8)
         letters = _letter_codes()[rng.integers(0, LETTERS, codes.shape)]
+        is_digit = rng.random(codes.shape) < DIGITS / (LETTERS + DIGITS)
+        symbols = {"L": letters, "D": digits, "X": np.where(is_digit, digits, letters)}
         for number, (serial, _) in enumerate(self.formats):
             rows = np.flatnonzero(chosen == number)
             for place, kind in enumerate(serial):
-                codes[rows, place] = (letters if kind == "L" else digits)[rows, place]
+                codes[rows, place] = symbols[kind][rows, place]
         return codes
 
 
@@ -76,10 +78,12 @@ def build_space(formats: Mapping[str, str], population: Mapping[str, float]) -> 
             share = (1 - _PERSONAL) * weights[n] / len(serials)
             by_region[n, shape_of(serial)] += share / size_of(serial)
             drawn.append((serial, share))
-        personal = _PERSONAL * weights[n] / len(_PERSONAL_CHARS)
+        personal = _PERSONAL * weights[n] / len(_PERSONAL_CHARS) / 2
         for chars in _PERSONAL_CHARS:
             by_region[n, 2**chars : 2 ** (chars + 1)] += personal / float((LETTERS + DIGITS) ** chars)
-    drawn += [("L" * chars, _PERSONAL / len(_PERSONAL_CHARS)) for chars in _PERSONAL_CHARS]
+            by_region[n, 2 ** (chars + 1) - 1] += personal / float(LETTERS**chars)
+    personal = _PERSONAL / len(_PERSONAL_CHARS) / 2
+    drawn += [(kind * chars, personal) for chars in _PERSONAL_CHARS for kind in "LX"]
     return PlateSpace(regions, by_region, tuple(drawn))
 
 

@@ -13,11 +13,12 @@ import typer.main
 from agent.runtime.config import load_config
 from agent.runtime.hardware import Hardware
 from agent.runtime.service import Service
+from cli import hotlist, update
+from cli import policy as policy_cli
 from cli import provision as provision_cli
 from cli import roster as roster_cli
 from cli import shift as shift_cli
 from cli import station as station_cli
-from cli import update
 from cli.config import example
 from cli.demo import DriveClock
 from cli.main import app
@@ -92,8 +93,10 @@ def command_of(words):
         ("station", station_cli),
         ("provision", provision_cli),
         ("update", update),
+        ("hotlist", hotlist),
         ("roster", roster_cli),
         ("shift", shift_cli),
+        ("policy", policy_cli),
     ):
         if name not in known:
             app.add_typer(group.app, name=name)

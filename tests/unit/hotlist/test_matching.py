@@ -92,6 +92,15 @@ def test_an_unknown_region_is_not_an_equal_one(read: str, listed: str, expected:
     assert compare_regions(read, listed) is expected
 
 
+def test_a_region_of_which_the_reader_is_not_sure_is_unknown(tmp_path: Path) -> None:
+    found = matcher(tmp_path, Entry("1", "ABC123", "US-CA"))
+    chars = tuple(CharRead(c, 0.9) for c in "ABC123")
+    compared = [
+        found.match(PlateText(chars, 0.9, "US-CA", p), now_utc_us=None)[0].region_match for p in (0.49, 0.5)
+    ]
+    assert compared == [RegionMatch.UNKNOWN, RegionMatch.EQUAL]
+
+
 def test_the_same_plate_of_several_states_is_reported_with_the_comparison_best_first(tmp_path: Path) -> None:
     entries = [Entry("1", "ABC123", "US-NV"), Entry("2", "ABC123", "US-CA"), Entry("3", "ABC123")]
     found = matcher(tmp_path, *entries).match(plate("ABC123"), now_utc_us=None)
