@@ -7,26 +7,52 @@ object.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from agent.buffer import Applied, NewRecord
+from agent.buffer import Applied, NewRecord, PurgeNote
 from agent.errors import OutboxFullError, OutboxHeldError
-from protocol.wire.enums import PictureKind, TimeSource
+from agent.geotag.units import time_quality, to_us
+from agent.policy.clock import ExpiryClock
+from agent.policy.position import where_of
+from agent.policy.records import NON_HIT
+from protocol.wire.enums import PictureKind
+from protocol.wire.parts import Retention
+from protocol.wire.records.read import Read as ReadBody
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agent.audit import AuditDraft, AuditLog, AuditRecord
     from agent.buffer import Command, Outbox
     from agent.geotag import Geotagger
     from agent.geotag.nmea import NmeaState
     from agent.geotag.timebase import Timebase
-    from agent.records import Fix, Read, Track
+    from agent.policy.clock import TimeStore
+    from agent.policy.policies import Policies
+    from agent.records import Fix, Geotag, Read, TimeTag, Track
     from hw.ports import NmeaLine
     from protocol.wire.records.time_anchor import TimeAnchor
 
+
+class LateRecord(Protocol):
+    """A record that gets its time and place in the commit thread, such as a hit."""
+
+    @property
+    def t_mono_ns(self) -> int:
+        """When it happened, on the monotonic clock."""
+
+    def complete(self, when: TimeTag, where: Geotag) -> NewRecord:
+        """Return the record; called once, before it is appended."""
+
+    def stored(self, seq: int) -> None:
+        """The record is on the disk."""
+
+
 _GROUP = 64
 """Maximum number of reads per transaction."""
-_EXPIRE_EVERY_NS = 60 * 10**9
-_TRUSTED = frozenset({TimeSource.GNSS, TimeSource.NTP})
-"""Time sources trusted for expiry: a held or wrong time must not delete records."""
+_EXPIRE_EVERY_NS = 5 * 10**9
+"""Some policies keep reads for three minutes; nothing is written while nothing has expired."""
+_US_PER_S = 1_000_000
 _MAX_WHOLE = 256
 """Number of reads kept in memory with all their pictures while the disk is not writable."""
 
@@ -63,21 +89,47 @@ class CommitCounts:
     scenes_dropped: int = 0
     """Overviews discarded while the disk was not writable, to keep memory for reads."""
     receipts_applied: int = 0
+    others_committed: int = 0
+    """Records other than reads and time anchors, such as hits."""
 
 
 class ReadCommitter:
     """Geotags, time-tags and commits.  One per process; used by one thread."""
 
-    def __init__(self, nmea: NmeaState, geotagger: Geotagger, timebase: Timebase, outbox: Outbox) -> None:
+    def __init__(
+        self,
+        nmea: NmeaState,
+        geotagger: Geotagger,
+        timebase: Timebase,
+        outbox: Outbox,
+        *,
+        audit: AuditLog | None = None,
+        policies: Callable[[], Policies] | None = None,
+        times: TimeStore | None = None,
+    ) -> None:
+        """Without ``audit`` entries are dropped; without ``policies`` deletions leave no purge records.
+
+        ``times`` keeps the last believed time over restarts.
+        """
         self._nmea = nmea
         self._geotagger = geotagger
         self._timebase = timebase
         self._outbox = outbox
         self._reads: list[Read] = []
         self._time_anchors: list[TimeAnchor] = []
+        self._late: list[LateRecord] = []
+        self._others: list[tuple[LateRecord, NewRecord]] = []
+        """Complete, and not on the disk yet."""
         self._commands: list[Command] = []
+        self._audit = audit
+        self._entries: list[AuditRecord] = []
         self._lost = outbox.lost_records
         self._expire_due_ns = 0
+        self._expiry_clock = ExpiryClock(times)
+        self._policies = policies
+        self._undated: list[tuple[int, int, int]] = []
+        """Reads whose time is not known yet: sequence number, monotonic microseconds, period in seconds."""
+        self._old_limited = policies is None
         self.counts = CommitCounts()
         self.last_fix: Fix | None = None
         self.stuck = False
@@ -85,8 +137,9 @@ class ReadCommitter:
 
     @property
     def waiting(self) -> int:
-        """Number of reads not on the disk yet, and of tracks that wait for a fix."""
-        return len(self._reads) + self._geotagger.waiting
+        """Number of records not on the disk yet, and of tracks that wait for a fix."""
+        others = len(self._late) + len(self._others) + len(self._entries)
+        return len(self._reads) + self._geotagger.waiting + others
 
     def add_sentence(self, line: NmeaLine) -> Fix | None:
         """Add a sentence; return the newest fix that it completed."""
@@ -104,9 +157,28 @@ class ReadCommitter:
         """Add a closed track."""
         self._geotagger.add_track(track)
 
+    def add_record(self, record: LateRecord) -> None:
+        """Add a record that is complete but for time and place; committed in the next round, before reads."""
+        self._late.append(record)
+
     def add_command(self, command: Command) -> None:
         """Add a receipt or nack; applied in the next round."""
         self._commands.append(command)
+
+    def add_audit(self, draft: AuditDraft) -> None:
+        """Add an entry of the audit log; committed in the next round."""
+        if self._audit is not None:
+            entry = self._audit.add(
+                draft.who,
+                draft.action,
+                draft.obj,
+                when=self._timebase.tag(draft.t_mono_ns),
+                t_mono_ns=draft.t_mono_ns,
+                purpose=draft.purpose,
+                case_number=draft.case_number,
+                outcome=draft.outcome,
+            )
+            self._entries.append(entry)
 
     def commit_ready(self, t_mono_ns: int) -> CommitResult:
         """Commit what is ready, apply receipts and nacks, and once a minute delete what has expired.
@@ -126,22 +198,44 @@ class ReadCommitter:
         anchor = self._timebase.time_anchor()
         if anchor is not None:
             self._time_anchors.append(anchor)
+        for late in self._late:
+            when, where = self._geotagger.tag(late.t_mono_ns)
+            self._others.append((late, self._limited(late.complete(when, where), when, where)))
+        self._late.clear()
         applied, self.stuck = self._apply()
         committed: list[Read] = []
         seqs: list[int] = []
-        while (self._reads or self._time_anchors) and not self.stuck:
+        while (self._reads or self._time_anchors or self._others or self._entries) and not self.stuck:
             group = self._reads[:_GROUP]
+            others = self._others[:_GROUP]
             anchors = [NewRecord(anchor) for anchor in self._time_anchors]
             try:
-                seqs += self._outbox.append([*group, *anchors])[: len(group)]
+                numbers = self._append([*(record for _, record in others), *group, *anchors])
             except OutboxHeldError as error:
                 self._note(error)
                 break
+            of_reads = numbers[len(others) : len(others) + len(group)]
+            seqs += of_reads
+            self._undated += [
+                (seq, read.body.mono_us, read.period_s)
+                for seq, read in zip(of_reads, group, strict=True)
+                if read.expires_utc_us is None and read.period_s is not None
+            ]
+            self._undated += [
+                (seq, to_us(late.t_mono_ns), record.period_s)
+                for seq, (late, record) in zip(numbers, others, strict=False)
+                if record.expires_utc_us is None and record.period_s is not None
+            ]
             committed += group
             self._time_anchors.clear()
+            del self._others[: len(others)]
+            self.counts.others_committed += len(others)
+            for (late, _), number in zip(others, numbers, strict=False):
+                late.stored(number)
             del self._reads[: len(group)]
             self.counts.groups += 1
             self.counts.reads_committed += len(group)
+        self._store_head()
         if self.stuck:
             self._lighten()
         lost, self._lost = self._outbox.lost_records - self._lost, self._outbox.lost_records
@@ -149,21 +243,76 @@ class ReadCommitter:
             tuple(committed), tuple(seqs), applied.freed, applied.quarantined, lost, stuck=self.stuck
         )
 
+    def _limited(self, record: NewRecord, when: TimeTag, where: Geotag) -> NewRecord:
+        """Give a record of a hit, or of what was decided about one, its expiry by the policy of its place."""
+        retention = getattr(record.body, "retention", None)
+        if self._policies is None or record.expires_utc_us is not None or not isinstance(retention, Retention):
+            return record
+        name = retention.policy_class
+        t_utc_us = None if when.utc_ns is None else to_us(when.utc_ns)
+        decision = self._policies().at(where_of(where)).keep(name, hit=name != NON_HIT, t_utc_us=t_utc_us)
+        # A policy that keeps nothing: deleted at the next check, with a purge record that says so.
+        period_s = decision.period_s or 0
+        expires = None if t_utc_us is None else t_utc_us + period_s * _US_PER_S
+        body = record.body
+        if getattr(body, "policy", None) == "":
+            body = body.model_copy(update={"policy": decision.policy})
+        return replace(record, body=body, expires_utc_us=expires, period_s=period_s)
+
+    def _append(self, records: list[Read | NewRecord]) -> list[int]:
+        """Append records and all audit entries; raises what ``Outbox.append`` raises."""
+        if self._audit is None or not self._entries:
+            return self._outbox.append(records)
+        self._audit.before_append()
+        seqs = self._outbox.append([*records, *self._entries])
+        self._audit.note_appended()
+        self._entries.clear()
+        return seqs
+
+    def _store_head(self) -> None:
+        if self._audit is not None and not self.stuck:
+            try:
+                self._audit.store_head()
+            except OutboxHeldError as error:
+                self._note(error)
+
     def _expire(self, t_mono_ns: int) -> int:
         """Delete what has expired; return how many records."""
         if t_mono_ns < self._expire_due_ns:
             return 0
-        now = self._timebase.tag(t_mono_ns)
-        if now.utc_ns is None or now.source not in _TRUSTED:
+        tag = self._timebase.tag(t_mono_ns)
+        now_us = self._expiry_clock.now_us(tag, t_mono_ns)
+        if now_us is None:
             return 0
+        note = None
+        if self._policies is not None:
+            quality = time_quality(tag.source, tag.uncertainty_ms)
+            note = PurgeNote(self._policies().label, quality, to_us(t_mono_ns))
         try:
-            expired = self._outbox.expire(now.utc_ns // 1000)
+            self._date_reads(now_us, t_mono_ns)
+            expired = self._outbox.expire(now_us) if note is None else self._outbox.expire(now_us, note)
         except OutboxHeldError as error:
             self._note(error)
             return 0
         if not expired.more:
             self._expire_due_ns = t_mono_ns + _EXPIRE_EVERY_NS
         return expired.records
+
+    def _date_reads(self, now_us: int, t_mono_ns: int) -> None:
+        """Give reads from before the time was known their expiry; raises OutboxHeldError."""
+        if self._undated:
+            offset_us = now_us - to_us(t_mono_ns)
+            self._outbox.set_expiry(
+                [(seq, offset_us + mono_us + period_s * _US_PER_S) for seq, mono_us, period_s in self._undated]
+            )
+            self._undated.clear()
+        if not self._old_limited and self._policies is not None:
+            # Reads of earlier boots that never had a time, or of a release without policies: they may be as new as
+            # this boot, so they are kept no longer than one made now.
+            period_s = self._policies().shortest_s
+            if period_s is not None:
+                self._outbox.limit_expiry(ReadBody.SCHEMA, now_us + period_s * _US_PER_S)
+            self._old_limited = True
 
     def _note(self, error: OutboxHeldError) -> None:
         self.stuck = True

@@ -55,7 +55,7 @@ class PipelineCounts:
     skipped: int = 0
     """Frames skipped because of the frame rate limit."""
     private: int = 0
-    """Frames skipped because the driver switched on privacy."""
+    """Frames skipped because the driver switched on privacy, or because the policy forbids recording here or now."""
     frozen: int = 0
     """Frames skipped because the camera repeats the same picture."""
     damaged: int = 0
@@ -75,8 +75,8 @@ class PipelineStep:
     tracks: tuple[Track, ...] = ()
     """Final tracks: those that closed with this frame."""
     confirmed: tuple[Track, ...] = ()
-    """Tracks confirmed by this frame; each is later in ``tracks``, with its final text, unless that turns out to be
-    unreadable."""
+    """Tracks confirmed by this frame, with the id of their read; each is later in ``tracks``, with its final text,
+    unless that turns out to be unreadable."""
     exposure: Exposure | None = None
     """The exposure to set next, if the camera's exposure can be set."""
 

@@ -7,6 +7,7 @@ and within one millisecond (or while the clock is behind the last id) they are i
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ _MAX_MS = (1 << 48) - 1
 
 
 class ReadIdMint:
-    """Makes ids.  One per process and thread.
+    """Makes ids.  One per process; any thread may call.
 
     ``random_bytes(n)`` returns n unpredictable bytes; ``secrets.token_bytes`` in production.
     """
@@ -28,9 +29,14 @@ class ReadIdMint:
         self._random_bytes = random_bytes
         self._ms = -1
         self._tail = 0
+        self._lock = threading.Lock()
 
     def mint(self, utc_ns: int | None) -> bytes:
         """Return 16 bytes, greater than all before; ``utc_ns`` is the best estimate of now, None if there is none."""
+        with self._lock:
+            return self._next(utc_ns)
+
+    def _next(self, utc_ns: int | None) -> bytes:
         ms = 0 if utc_ns is None else min(max(0, utc_ns // _NS_PER_MS), _MAX_MS)
         if ms > self._ms:
             self._ms = ms

@@ -136,6 +136,12 @@ class Track:
     ``plate`` may differ."""
     path: tuple[PathPoint, ...] = ()
     """The boxes of all sightings, in the order of their frames."""
+    read_id: bytes | None = None
+    """Id of the read, made when the track was confirmed; None if it was not."""
+    is_hit: bool = False
+    """True if the final text matches a hot list."""
+    is_raised: bool = False
+    """True if a hit was raised for this track: its read is kept even if it is a re-read."""
 
     @property
     def single_frame(self) -> bool:
@@ -220,6 +226,8 @@ class Read:
     pictures: tuple[Picture, ...]
     expires_utc_us: int | None = None
     """UTC at which it is deleted from the outbox, sent or not; None: only on receipt."""
+    period_s: int | None = None
+    """Seconds from the read until then, by the policy; the outbox needs it while the time is unknown."""
 
     @property
     def record_id(self) -> bytes:

@@ -7,13 +7,13 @@ import time
 from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.table import Table
+from rich.text import Text
 
 from agent.recognise import RuntimeKind, load_active
 from agent.recognise.bundle import Bundle, run_golden
 from agent.recognise.interpreter import choose_runtime, installed_runtimes
 from agent.recognise.models_folder import default_models_folder
-from cli.show import print_json, print_table
+from cli.show import TextTable, print_json, print_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,7 @@ def verify(models: Path | None, *, as_json: bool = False) -> int:
 
     Raises BundleError if a contract does not match.
     """
-    table = Table("bundle", "sha256", "runtime", "largest difference", "allowed", "")
+    table = TextTable("bundle", "sha256", "runtime", "largest difference", "allowed", "")
     failed = False
     values: list[dict[str, object]] = []
     for bundle in load_active(models or default_models_folder()):
@@ -49,7 +49,7 @@ def verify(models: Path | None, *, as_json: bool = False) -> int:
                 runtime.value,
                 f"{result.largest_difference_lsb} LSB",
                 f"{result.tolerance_lsb} LSB",
-                "[green]ok[/]" if result.passed else "[red]differs[/]",
+                Text("ok", "green") if result.passed else Text("differs", "red"),
             )
     if as_json:
         print_json(values)
@@ -60,7 +60,7 @@ def verify(models: Path | None, *, as_json: bool = False) -> int:
 
 def bench(models: Path | None, *, runtime: str, threads: int, as_json: bool = False) -> int:
     """Print the median time of one call of each model on this board."""
-    table = Table("bundle", "runtime", "threads", "median ms", "p90 ms")
+    table = TextTable("bundle", "runtime", "threads", "median ms", "p90 ms")
     values: list[dict[str, object]] = []
     for bundle in load_active(models or default_models_folder()):
         times_ms = _times_ms(bundle, RuntimeKind(runtime), threads)

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from agent.errors import ConfigError
-from agent.runtime.config import PLACEHOLDERS, AgentConfig, load_config, placeholders_left
+from agent.runtime.config import PLACEHOLDERS, AgentConfig, load_config, refuse_placeholders
 from hw.config import (
     DeviceCameraConfig,
     FixedGnssConfig,
@@ -77,8 +77,8 @@ _DERIVED = frozenset({"unit", "state_dir"})
 def check(path: Path, overrides: list[str], over: Path | None) -> int:
     """Print that the file is valid, or raise ConfigError with all errors or all placeholders that are left."""
     config = load_config(path, overrides, over=over)
-    if over is None and (left := placeholders_left(config)):
-        raise ConfigError(f"{path}: still has values of the example:\n" + "\n".join(f"  {line}" for line in left))
+    if over is None:
+        refuse_placeholders(config, path)
     cameras = ", ".join(f"{c.name} ({c.kind})" for c in config.hw.cameras)
     sys.stdout.write(f"{path}: valid; unit {config.unit}, cameras {cameras}, link {config.hw.link.kind}\n")
     return 0

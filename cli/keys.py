@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table
 
-from cli.show import print_table
+from agent.policy.hashing import KEY_BYTES
+from cli.show import TextTable, print_table
 from protocol.errors import KeyFileError
 from protocol.seal.keys import RECEIPT_KEY, RECEIPT_PUBLIC, SigningKey, StationKey, VerifyKey, fingerprint
 from protocol.wire.topics import check_unit
@@ -22,11 +24,11 @@ def make_station(folder: Path, name: str) -> int:
     Likewise receipt.key and receipt.pub, unless they exist: the station signs its answers with them.
     """
     key = StationKey.generate()
-    _make(folder, f"{name}.key", f"{name}.pub", key)
+    make_pair(folder, f"{name}.key", f"{name}.pub", key)
     _say(folder / f"{name}.pub", key.raw, "copy it to every unit; the .key stays here")
     if not (folder / RECEIPT_KEY).exists():
         answers = SigningKey.generate()
-        _make(folder, RECEIPT_KEY, RECEIPT_PUBLIC, answers)
+        make_pair(folder, RECEIPT_KEY, RECEIPT_PUBLIC, answers)
         _say(folder / RECEIPT_PUBLIC, answers.public.raw, "copy it to every unit as well; receipt.key stays here")
     return 0
 
@@ -35,22 +37,41 @@ def make_unit(folder: Path, unit: str) -> int:
     """Write unit.key, for the unit only, and unit-ID.pub, for the station."""
     check_unit(unit)
     key = SigningKey.generate()
-    _make(folder, "unit.key", f"unit-{unit}.pub", key)
+    make_pair(folder, "unit.key", f"unit-{unit}.pub", key)
     _say(folder / f"unit-{unit}.pub", key.public.raw, "copy it to the station's keys; unit.key stays here")
     return 0
 
 
-def make_release(folder: Path) -> int:
-    """Write release.key, which signs updates and is stored on no unit, and release.pub, for every unit."""
+def make_signer(folder: Path, name: str) -> int:
+    """Write NAME.key, which signs files for units and is stored on none, and NAME.pub, for every unit."""
     key = SigningKey.generate()
-    _make(folder, "release.key", "release.pub", key)
-    _say(folder / "release.pub", key.public.raw, "copy it to /etc/patrol-lpr of every unit; keep the .key offline")
+    make_pair(folder, f"{name}.key", f"{name}.pub", key)
+    _say(folder / f"{name}.pub", key.public.raw, "copy it to /etc/patrol-lpr of every unit; keep the .key offline")
+    return 0
+
+
+def make_hash(folder: Path) -> int:
+    """Write plate-hash.key, for all units of an agency and for whoever compares their hashes."""
+    path = folder / "plate-hash.key"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as file:
+            file.write(secrets.token_hex(KEY_BYTES) + "\n")
+    except FileExistsError:
+        raise KeyFileError(f"{path}: already exists; keys are never overwritten, use another folder") from None
+    except OSError as error:
+        raise KeyFileError(f"{folder}: keys cannot be written here: {error.strerror}") from error
+    Console().print(
+        f"{path}: copy it to the units and name it in [policy] hash_key; a new key makes old hashes useless",
+        highlight=False,
+        soft_wrap=True,
+    )
     return 0
 
 
 def show(paths: list[Path]) -> int:
     """Print type and fingerprint of a public key."""
-    table = Table("file", "kind", "id", "fingerprint")
+    table = TextTable("file", "kind", "id", "fingerprint")
     for path in paths:
         try:
             unit = VerifyKey.load(path)
@@ -62,7 +83,8 @@ def show(paths: list[Path]) -> int:
     return 0
 
 
-def _make(folder: Path, private: str, public: str, key: SigningKey | StationKey) -> None:
+def make_pair(folder: Path, private: str, public: str, key: SigningKey | StationKey) -> None:
+    """Write both halves of a key; raises KeyFileError, also if one of the files exists."""
     if (folder / public).exists():
         raise KeyFileError(f"{folder / public}: already exists; keys are never overwritten, use another folder")
     try:

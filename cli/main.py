@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-import os
+import importlib
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -316,7 +316,31 @@ def keys_release(folder: FolderArgument) -> None:
     """Create the key pair that signs updates: keep release.key offline, copy release.pub to every unit."""
     from cli import keys  # noqa: PLC0415 - keeps --help fast
 
-    raise typer.Exit(keys.make_release(folder))
+    raise typer.Exit(keys.make_signer(folder, "release"))
+
+
+@keys_app.command("agency")
+def keys_agency(folder: FolderArgument) -> None:
+    """Create the key pair that signs rosters: keep agency.key offline, copy agency.pub to every unit."""
+    from cli import keys  # noqa: PLC0415 - keeps --help fast
+
+    raise typer.Exit(keys.make_signer(folder, "agency"))
+
+
+@keys_app.command("policy")
+def keys_policy(folder: FolderArgument) -> None:
+    """Create the key pair that signs policies: keep policy.key offline, copy policy.pub to every unit."""
+    from cli import keys  # noqa: PLC0415 - keeps --help fast
+
+    raise typer.Exit(keys.make_signer(folder, "policy"))
+
+
+@keys_app.command("hash")
+def keys_hash(folder: FolderArgument) -> None:
+    """Create the agency's key for keyed hashes of plates, which some policies keep instead of the text."""
+    from cli import keys  # noqa: PLC0415 - keeps --help fast
+
+    raise typer.Exit(keys.make_hash(folder))
 
 
 @keys_app.command("show")
@@ -375,30 +399,29 @@ def main() -> None:
         from cli import station as station_cli  # noqa: PLC0415 - keeps importing this module cheap
 
         app.add_typer(station_cli.app, name="station")
-    if "provision" in sys.argv[1:2] or "--help" in sys.argv[1:2]:
-        from cli import provision as provision_cli  # noqa: PLC0415 - only whoever makes units needs it
+    for name in ("provision", "update", "roster", "shift", "hotlist", "policy"):
+        if sys.argv[1:2] in ([name], ["--help"]):
+            # Only whoever uses it needs what it imports.
+            app.add_typer(importlib.import_module(f"cli.{name}").app, name=name)
+    if "console" in sys.argv[1:2] or "--help" in sys.argv[1:2]:
+        from cli import console as console_cli  # noqa: PLC0415 - as above
 
-        app.add_typer(provision_cli.app, name="provision")
-    if "update" in sys.argv[1:2] or "--help" in sys.argv[1:2]:
-        from cli import update  # noqa: PLC0415 - as above
-
-        app.add_typer(update.app, name="update")
+        app.command("console")(console_cli.console)
     try:
         app()
     except ConfigError as error:
-        _fail(str(error), EXIT_CONFIG)
+        _fail(error, EXIT_CONFIG)
     except PatrolError as error:
-        _fail(str(error), EXIT_FAILED)
+        _fail(error, EXIT_FAILED)
     except OSError as error:
         # A missing file, a folder without write permission, a full disk: the user can fix these.
         if error.filename is None and error.errno not in _USER_ERRORS:
             raise
-        name = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
-        _fail(f"{name}{error.strerror or error}", EXIT_FAILED)
+        _fail(error, EXIT_FAILED)
 
 
-def _fail(why: str, code: int) -> NoReturn:
-    from cli.terminal import say  # noqa: PLC0415 - only when something is wrong
+def _fail(error: Exception, code: int) -> NoReturn:
+    from cli.terminal import explained, say  # noqa: PLC0415 - only when something is wrong
 
-    say(why)
+    say(explained(error))
     sys.exit(code)

@@ -7,8 +7,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from agent.buffer import OutboxReader, open_outbox
 from agent.buffer.outbox import FILE_NAME
@@ -16,7 +14,7 @@ from agent.errors import OutboxError
 from agent.runtime.lock import state_folder
 from agent.runtime.stages import build_sealer
 from agent.sync.encoder import RecordEncoder
-from cli.show import print_json, print_table
+from cli.show import TextTable, print_json, print_table
 from hw.clock import RealClock
 from protocol.wire.released import released_registry
 
@@ -39,7 +37,7 @@ def show(state_dir: Path, *, as_json: bool = False) -> int:
     if as_json:
         print_json({**{name: getattr(stats, name) for name in _OF_READS}, **asdict(stats)})
         return 0
-    table = Table("outbox", "value", title=str(state_dir / FILE_NAME))
+    table = TextTable("outbox", "value", title=str(state_dir / FILE_NAME))
     values = {name: getattr(stats, name) for name in _OF_READS} | asdict(stats)
     del values["types"]
     for name, value in values.items():
@@ -67,9 +65,9 @@ def listing(state_dir: Path, *, quarantined: bool, as_json: bool = False) -> int
     if as_json:
         print_json(values)
         return 0
-    table = Table("seq", "type", "id", "bytes", *(["reason"] if quarantined else []))
+    table = TextTable("seq", "type", "id", "bytes", *(["reason"] if quarantined else []))
     for value in values:
-        table.add_row(*(escape(str(cell)) for cell in value.values()))
+        table.add_row(*(str(cell) for cell in value.values()))
     print_table(table)
     return 0
 

@@ -12,14 +12,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-from rich.table import Table
 
-from cli.show import print_json, print_table
+from cli.show import TextTable, print_json, print_table
 from hw.output import output
 from hw.paths import CONFIG_DIR
 from protocol.seal.keys import RECEIPT_PUBLIC, SigningKey, StationKey, VerifyKey, fingerprint
-from protocol.wire.topics import check_unit
-from provision.ca_store import CaStore, check_not_reserved
+from provision.ca_store import CaStore
 from provision.card import Card, load_card
 from provision.card_config import load_card_config
 from provision.enrol import server
@@ -122,9 +120,9 @@ def card(
     ] = False,
 ) -> None:
     """Create a unit's card with a single-use token; earlier unused cards of the unit become invalid."""
-    check_not_reserved(check_unit(unit))
-    config_toml = "" if config is None else load_card_config(config)
     ca_store = CaStore(folder)
+    ca_store.check_name(unit)
+    config_toml = "" if config is None else load_card_config(config)
     if not again:
         ca_store.check_free(unit)
     expires = now_utc() + dt.timedelta(hours=hours)
@@ -178,7 +176,7 @@ def list_command(
     if as_json:
         print_json(rows)
         return
-    table = Table("unit", "serial", "issued", "revoked")
+    table = TextTable("unit", "serial", "issued", "revoked")
     for row in rows:
         table.add_row(
             row.unit, row.serial[:16], _day(row.issued_s), "-" if row.revoked_s is None else _day(row.revoked_s)

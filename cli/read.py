@@ -14,13 +14,15 @@ from agent.errors import ImageError
 from agent.recognise import Recogniser, RecogniserConfig, RuntimeKind, load_active
 from agent.recognise.models_folder import default_models_folder
 from agent.recognise.photo import Refusal
+from cli.quiet import library_lines_hidden
 from cli.read_files import ImageResult, PlateResult, read_images
 from cli.read_inputs import Inputs, expand
 from cli.read_video import VideoRead, VideoSummary, read_video
-from cli.terminal import console, plain, say, shown_region, table
+from cli.show import TextTable, print_table
+from cli.terminal import plain, say, shown_region
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from hw.ports import Scene
@@ -45,6 +47,11 @@ class ReadOptions:
 
 def run(names: Sequence[str], options: ReadOptions, *, models: Path | None, runtime: str) -> int:
     """Read all inputs; returns 0, or 1 if an input could not be read."""
+    with library_lines_hidden():
+        return _run(names, options, models=models, runtime=runtime)
+
+
+def _run(names: Sequence[str], options: ReadOptions, *, models: Path | None, runtime: str) -> int:
     inputs = expand(names)
     if options.crops:
         inputs.wrong += [(str(v), f"{v}: a video is not read with --crops: give pictures") for v in inputs.videos]
@@ -153,7 +160,7 @@ class _Run:
 def _print_images(results: list[ImageResult]) -> None:
     columns = ("picture", "plate", "confidence", "region", "box (px)", "ms")
     rows = [row for result in results for row in _image_rows(result)]
-    console().print(table(columns, rows, whole="plate"))
+    _print_rows(columns, rows)
 
 
 def _image_rows(result: ImageResult) -> list[tuple[str, ...]]:
@@ -191,4 +198,11 @@ def _print_video(path: Path, reads: list[VideoRead]) -> None:
         )
         for r in reads
     ]
-    console().print(table(columns, rows, whole="plate", title=str(path)))
+    _print_rows(columns, rows, title=str(path))
+
+
+def _print_rows(columns: Sequence[str], rows: Iterable[tuple[str, ...]], *, title: str = "") -> None:
+    table = TextTable(*columns, title=title)
+    for row in rows:
+        table.add_row(*row)
+    print_table(table)

@@ -14,10 +14,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from agent.buffer import OutboxReader
+from agent.hits.errors import HitRefusedError
+from agent.hits.machine import Verification
+from agent.hits.records import DECIDED, OPEN, Actor, Checks
+from agent.runtime.alarm import Alarm
+from agent.runtime.hit_stages import build_hits
 from agent.runtime.stages import build_pipeline, build_read_path, build_uplink
 from agent.runtime.timing import StageTimes
 from hw.clock import SimClock
 from hw.link_sim import LinkSim
+from hw.panel_sim import PanelSim
 from hw.ports import NmeaLine
 from hw.timeline import DrivePictures, FrameEvent, NmeaEvent, ScriptEvent, scripted_timeline
 from protocol.wire.topics import Channel, build
@@ -27,14 +33,18 @@ if TYPE_CHECKING:
 
     from agent.buffer import Command, OutboxStats
     from agent.commit import CommitResult
+    from agent.hits.desk import Matching
+    from agent.hits.records import Hit
     from agent.pipeline import CameraPipeline, PipelineCounts, PlateRecognizer
-    from agent.records import Fix, Read
+    from agent.records import Fix, Read, Track
     from agent.runtime.config import AgentConfig
+    from agent.runtime.hits import HitService
     from agent.runtime.stages import ReadPath
     from agent.sync.counts import UplinkCounts
     from agent.sync.uplink import Uplink
     from agent.track import TrackerCounts
     from hw.drive_format import Drive
+    from hw.script import Action
     from hw.timeline import Event
 
 _NS_PER_MS = 1_000_000
@@ -42,6 +52,8 @@ _NS_PER_S = 1_000_000_000
 _ROUND_NS = 100 * _NS_PER_MS
 _LATENCY_MS = 25
 _LAST_DRAIN_S = 60.0
+_BADGE = "0000"
+"""Badge of the officer of a script."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +75,12 @@ class ReplayResult:
     moments: list[Moment] = field(default_factory=list)
     waiting: list[tuple[int, int]] = field(default_factory=list)
     """Time in nanoseconds and number of pending reads, once a second."""
+    hits: dict[bytes, Hit] = field(default_factory=dict)
+    """All hits, as they were last."""
+    refusals: list[str] = field(default_factory=list)
+    """Codes of what officers tried and were refused."""
+    panels: list[PanelSim] = field(default_factory=list)
+    """The panel of each boot."""
     frame_ms: list[float] = field(default_factory=list)
     """Wall time in the vision step of each frame."""
     times: StageTimes = field(default_factory=StageTimes)
@@ -83,10 +101,22 @@ class _Boot:
     def __init__(self, replay: Replay) -> None:
         config, clock = replay.config, replay.clock
         reader = replay.make_reader()
-        self.vision: CameraPipeline = build_pipeline(config, reader)
         self.read_path: ReadPath = build_read_path(
             config, boot_id=clock.boot_id, models=replay.models, random_bytes=replay.random_bytes
         )
+        self.vision: CameraPipeline = build_pipeline(config, reader, read_ids=self.read_path.new_id)
+        self.panel = PanelSim(clock)
+        self.hits: HitService = build_hits(
+            config,
+            self.read_path,
+            clock,
+            models=replay.models,
+            emit=self.read_path.committer.add_record,
+            matcher=replay.matcher,
+            alarm=Alarm(self.panel, None, config.hits.language),
+        )
+        self.hits.subscribe(replay.note_hit)
+        self.hits.restore()
         self.waiting = OutboxReader(self.read_path.outbox.path)
         self.link = LinkSim(replay.peer, clock, latency_ms=_LATENCY_MS, window=config.sync.window)
         self.uplink: Uplink = build_uplink(config, self.link, self.waiting, self._answer, boot_id=clock.boot_id)
@@ -123,8 +153,9 @@ class Replay:
         peer: Callable[[str, bytes], Iterable[tuple[str, bytes]]],
         *,
         earlier_boots: int = 0,
+        matcher: Callable[[], Matching] | None = None,
     ) -> None:
-        """``peer`` is the station: topic and payload in, answers out.
+        """``peer`` is the station: topic and payload in, answers out.  ``matcher`` returns that of the lists in force.
 
         ``earlier_boots`` is how often this unit was started before: it continues with its outbox, under new ids.
         """
@@ -133,6 +164,7 @@ class Replay:
         self.make_reader = make_reader
         self.models = models
         self.peer = peer
+        self.matcher = matcher
         self.clock = SimClock(utc_ns=drive.header.start_utc_ns, boots_before=earlier_boots)
         self.result = ReplayResult()
         self._random = random.Random(f"{drive.header.name} {earlier_boots}")  # noqa: S311 - the same ids in every replay
@@ -158,7 +190,7 @@ class Replay:
                 on_frame(event.row.seq, self.result)
         pictures.close()
         for track in self._boot.vision.flush():
-            self._boot.read_path.committer.add_track(track)
+            self._finish(track)
         self._note(self._boot.read_path.committer.flush())
         self._drain()
         self._end_boot()
@@ -176,14 +208,47 @@ class Replay:
                 start_s = time.perf_counter()
                 step = boot.vision.step(frame, self.result.times.lap)
                 self.result.frame_ms.append((time.perf_counter() - start_s) * 1e3)
+                for track in step.confirmed:
+                    boot.hits.on_confirmed(track)
                 for track in step.tracks:
-                    boot.read_path.committer.add_track(track)
+                    self._finish(track)
             case NmeaEvent():
                 fix = boot.read_path.committer.add_sentence(NmeaLine(event.t_mono_ns, event.text))
                 if fix is not None:
                     self.result.fixes.append(fix)
             case ScriptEvent():
                 self._strike(event)
+
+    def _finish(self, track: Track) -> None:
+        self._boot.read_path.committer.add_track(self._boot.hits.on_final(track))
+
+    def note_hit(self, hit: Hit) -> None:
+        """Keep a changed hit for the result."""
+        self.result.hits[hit.hit_id] = hit
+
+    def _decide(self, action: Action) -> None:
+        """An officer acts on the latest hit, as in the vehicle: what is not complete is refused."""
+        hits, actor = self._boot.hits, Actor(_BADGE)
+        of_state = OPEN if action.do != "officer.outcome" else DECIDED
+        latest = next((hit for hit in reversed(self.result.hits.values()) if hit.state in of_state), None)
+        if latest is None:
+            self.result.refusals.append("no_hit")
+            return
+        given = Verification(
+            Checks(*(action.truth(name, True) for name in ("characters", "region", "vehicle"))),
+            reason=action.word("reason", ""),
+            confirming_agency=action.word("agency", ""),
+            reference=action.word("reference", ""),
+        )
+        try:
+            if action.do == "officer.confirm":
+                hits.confirm(latest.hit_id, given, actor)
+            elif action.do == "officer.reject":
+                hits.reject(latest.hit_id, given, actor)
+            else:
+                hits.note_outcome(latest.hit_id, action.word("code", ""), actor)
+        except HitRefusedError as refused:
+            self.result.refusals.append(refused.code)
 
     def _strike(self, event: ScriptEvent) -> None:
         action = event.action
@@ -199,6 +264,10 @@ class Replay:
             self._boot = _Boot(self)
             if self._link_is_up:
                 self._boot.link.up()
+        elif action.do == "button.acknowledge":
+            self._boot.hits.acknowledge_newest()
+        elif action.do.startswith("officer."):
+            self._decide(action)
         elif action.do == "clock.step":
             self.clock.step_utc(round(action.number("seconds", 0.0) * _NS_PER_S))
 
@@ -217,7 +286,9 @@ class Replay:
             self._step_link()
             if next_ns >= self._settle_due_ns:
                 self._settle_due_ns = next_ns + _ROUND_NS
+                self._boot.hits.tick()
                 self._note(self._boot.read_path.committer.commit_ready(next_ns))
+                self._boot.hits.tidy()
                 self._boot.uplink.pump(next_ns)
                 self._note_waiting(next_ns)
 
@@ -245,6 +316,7 @@ class Replay:
 
     def _end_boot(self) -> None:
         boot, result = self._boot, self.result
+        result.panels.append(boot.panel)
         result.visions.append(boot.vision.counts)
         result.trackers.append(boot.vision.track_counts)
         result.uplinks.append(boot.uplink.counts)

@@ -13,7 +13,7 @@ from agent.recognise import RuntimeKind, load_active
 from agent.recognise.interpreter import slower_runtime_advice
 from agent.recognise.models_folder import default_models_folder
 from agent.runtime import log
-from agent.runtime.config import load_config
+from agent.runtime.config import load_config, refuse_placeholders
 from agent.runtime.hardware import Hardware
 from agent.runtime.lock import state_folder
 from agent.runtime.notify import Notifier
@@ -38,6 +38,7 @@ _SLOW_START_S = 3600.0
 def run(path: Path, overrides: list[str], *, until_cameras_end: bool, drain_s: float) -> int:
     """Run until SIGTERM or SIGINT.  Raises the exception that ended a thread: the process must exit then."""
     config = load_config(path, overrides)
+    refuse_placeholders(config, path)
     log.configure(config.log.level, config.log.format)
     os.umask(_OWNER_ONLY)
     with state_folder(config.state_dir):

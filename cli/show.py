@@ -6,17 +6,35 @@ import json
 import sys
 from dataclasses import fields, is_dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
 
-if TYPE_CHECKING:
-    from rich.table import Table
+from cli.terminal import plain
 
 _WIDEST = 100_000
 _WHOLE = frozenset({"plate", "unit", "file", "bundle", "time", "seq", "fingerprint", "serial", "drive"})
 """Columns whose values are copied, compared or searched for: never broken over lines."""
+
+
+class TextTable(Table):
+    """A table whose strings are shown as they are: no markup, no control characters.  Styled cells are ``Text``."""
+
+    def __init__(self, *columns: str, title: str = "", caption: str = "", **options: Any) -> None:
+        """``columns`` are the headings; ``options`` as for :class:`rich.table.Table`."""
+        texts = {"title": title, "caption": caption}
+        super().__init__(*columns, **{name: _literal(text) for name, text in texts.items() if text}, **options)
+
+    def add_row(self, *cells: Any, **options: Any) -> None:
+        """Add a row; as :meth:`rich.table.Table.add_row`."""
+        super().add_row(*(_literal(cell) for cell in cells), **options)
+
+
+def _literal(cell: Any) -> Any:
+    return Text(plain(cell)) if isinstance(cell, str) else cell
 
 
 def print_table(table: Table, console: Console | None = None) -> None:
@@ -38,17 +56,17 @@ def print_table(table: Table, console: Console | None = None) -> None:
 
 def print_json(value: object) -> None:
     """Print one JSON document; bytes as hex, dataclasses with the names of their fields."""
-    sys.stdout.write(json.dumps(plain(value), ensure_ascii=False, indent=2) + "\n")
+    sys.stdout.write(json.dumps(json_value(value), ensure_ascii=False, indent=2) + "\n")
 
 
-def plain(value: Any) -> Any:
+def json_value(value: Any) -> Any:
     """Return a value as JSON has it."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+        return {field.name: json_value(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): json_value(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [plain(item) for item in value]
+        return [json_value(item) for item in value]
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, Enum):

@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from rich.text import Text
 
 from agent.recognise import load_active
 from agent.recognise.models_folder import default_models_folder
+from agent.runtime import log
 from agent.runtime.config import parse_config
 from agent.runtime.stages import build_recogniser
+from cli.drive_lists import lists_of
 from cli.replay import Replay, ReplayResult
 from cli.report import StationView, check_libraries, write_report
 from cli.scripted import ScriptedReader
-from cli.show import print_table
+from cli.show import TextTable, print_table
 from cli.terminal import marked_console, plain, say
 from hw.drive_format import DriveFormatError
 from hw.drive_load import load_drive
@@ -80,7 +81,9 @@ def config_for(drive: Drive, state_dir: Path, **tables: object) -> AgentConfig:
     }
     outbox = {"min_free_mib": 0, "ballast_mib": 0}
     table = {"unit": drive.header.unit, "agency": "Example Sheriff", "state_dir": str(state_dir), "hw": hw}
-    return parse_config({**table, "outbox": outbox, "seal": {"mode": "off"}, **tables}, str(drive.root))
+    return parse_config(
+        {**table, "outbox": outbox, "seal": {"mode": "off"}, "policy": {"mode": "off"}, **tables}, str(drive.root)
+    )
 
 
 def fresh_keys(folder: Path, unit: str) -> tuple[dict[str, str], Opener]:
@@ -116,7 +119,9 @@ def replay_drive(
     store = open_store(state_dir / "station.db", open_picture=opener.picture)
     ticks = iter(range(drive.header.start_utc_ns // 1000, 2**62))
     ingest = Ingest(store, "replay", lambda: next(ticks), opener=opener)
-    replay = Replay(drive, config, make_reader, models, ingest.handle)
+    lists = lists_of(drive, state_dir / "hotlist", config.agency)
+    matcher = None if lists is None else lambda: lists.matcher
+    replay = Replay(drive, config, make_reader, models, ingest.handle, matcher=matcher)
     result = replay.run(on_frame)
     outcome = judge(drive, result, Query(store, "simulate", lambda: next(ticks)), ingest.counts)
     store.close()
@@ -148,6 +153,7 @@ def judge(drive: Drive, result: ReplayResult, query: Query, counts: IngestCounts
 
 def run(paths: list[Path], report: Path | None, keep: Path | None) -> int:
     """Replay drives; returns 1 if one is invalid, a read is unaccounted for or a minimum result is not reached."""
+    log.configure("error", "auto")
     if report is not None:
         check_libraries()
     console = marked_console()
@@ -216,15 +222,13 @@ def broken_floors(outcome: Outcome) -> list[str]:
     ]
 
 
-def summary(outcomes: list[Outcome]) -> Table:
+def summary(outcomes: list[Outcome]) -> TextTable:
     """One row a drive."""
-    table = Table(
+    table = TextTable(
         "drive", "plates", "read", "false", "stored", "lost", "outbox", "evicted", "ms", "ok",
         box=SIMPLE_HEAD, padding=(0, 1, 0, 0),
         caption="plates shown and read correctly, false reads; reads at the station, lost, in the outbox, evicted",
     )  # fmt: skip
-    for column in table.columns:
-        column.overflow = "fold"
     for outcome in outcomes:
         outbox = outcome.result.outbox
         ms = sorted(outcome.result.frame_ms)
@@ -238,9 +242,9 @@ def summary(outcomes: list[Outcome]) -> Table:
             outbox.evicted_reads if outbox else 0,
         )
         table.add_row(
-            Text(plain(outcome.drive.header.name)),
+            outcome.drive.header.name,
             *map(str, values),
             f"{ms[len(ms) // 2]:.1f}" if ms else "-",
-            "[green]yes[/]" if outcome.balanced else "[red]NO[/]",
+            Text("yes", "green") if outcome.balanced else Text("NO", "red"),
         )
     return table

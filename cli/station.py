@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -19,6 +20,7 @@ from cli.show import print_json, print_table
 from cli.station_tables import (
     audit_table,
     counters_table,
+    hits_table,
     ranges_table,
     reads_table,
     sequence_values,
@@ -30,9 +32,9 @@ from hw.output import output, text_output
 from protocol.seal import Opener, VerifyKey, load_keyring
 from protocol.update.envelope import verify_update
 from station.commands import Commands
-from station.query import READ_SCHEMA, Query
+from station.query import READ_SCHEMA, Circle, Query, ReadSearch, hit_values
 from station.query.export import flat_values
-from station.store import open_store
+from station.store import AuditRow, is_address, move_store, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
 
     from station.store import Store
 
-_DEFAULT_DB = Path("station.db")
+_DEFAULT_DB = "station.db"
 _MAX_PORT = 65_535
 
 
@@ -54,7 +56,10 @@ class Protocol(StrEnum):
 app = typer.Typer(
     help="Station: receive, show, export and delete reads.", add_completion=False, rich_markup_mode=None
 )
-DbOption = Annotated[Path | None, typer.Option("--db", help="Database file of the station; default: station.db.")]
+DbOption = Annotated[
+    str | None,
+    typer.Option("--db", help="Database file of the station, or postgresql://...; default: station.db."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON; keys: docs/operations.md.")]
 UnitOption = Annotated[str | None, typer.Option("--unit", help="Only reads of this unit.")]
 
@@ -65,7 +70,8 @@ def serve(
     *,
     db: DbOption = None,
     broker: Annotated[
-        str | None, typer.Option(help="HOST[:PORT] of a broker; if omitted, an embedded one.")
+        list[str] | None,
+        typer.Option(help="HOST[:PORT] of a broker, once for each; if omitted, an embedded one."),
     ] = None,
     host: Annotated[str, typer.Option(help="Loopback address of the embedded broker.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port of the embedded broker; 0 selects a free one.")] = MQTT_PORT,
@@ -94,33 +100,35 @@ def serve(
     from station.service import BrokerAddress  # noqa: PLC0415 - as above
 
     allowed = None if units is None else frozenset(part.strip() for part in units.split(",") if part.strip())
-    path = db or _DEFAULT_DB
+    path = _place(db or _DEFAULT_DB)
     opener = None if keys is None else Opener(load_keyring(keys))
     if opener is not None and not opener.signs:
         typer.echo(
             f"{keys}: no receipt.key: units that require signed receipts will ignore this station", err=True
         )
-    if broker is None:
+    if not broker:
         embedded = EmbeddedBroker(host, port)
         try:
             address = BrokerAddress(host, embedded.start(), five=False)
             raise typer.Exit(
-                receive(path, address, name, allowed, opener=opener, sealed_only=_only(keys, allow_open))
+                receive(path, [address], name, allowed, opener=opener, sealed_only=_only(keys, allow_open))
             )
         finally:
             embedded.close()
-    broker_host, broker_port = _address(broker)
-    address = BrokerAddress(
-        broker_host,
-        broker_port,
-        five=protocol is Protocol.FIVE,
-        username=username,
-        password=None if password_file is None else _password(password_file),
-        ca=ca,
-        cert=cert,
-        key=key,
-    )
-    raise typer.Exit(receive(path, address, name, allowed, opener=opener, sealed_only=_only(keys, allow_open)))
+    addresses = [
+        BrokerAddress(
+            broker_host,
+            broker_port,
+            five=protocol is Protocol.FIVE,
+            username=username,
+            password=None if password_file is None else _password(password_file),
+            ca=ca,
+            cert=cert,
+            key=key,
+        )
+        for broker_host, broker_port in map(_address, broker)
+    ]
+    raise typer.Exit(receive(path, addresses, name, allowed, opener=opener, sealed_only=_only(keys, allow_open)))
 
 
 def _only(keys: Path | None, allow_open: bool) -> bool:
@@ -138,6 +146,62 @@ def reads(
     """Show the latest reads; recorded in the audit trail."""
     with _asking(context, db) as query:
         rows = query.records(unit=unit, limit=limit)
+    if as_json:
+        print_json([{"schema": row.record.envelope.schema_id, **flat_values(row)} for row in rows])
+    else:
+        print_table(reads_table(rows))
+
+
+@app.command("hits")
+def show_hits(
+    context: typer.Context,
+    db: DbOption = None,
+    unit: UnitOption = None,
+    limit: Annotated[int, typer.Option(min=1, help="Number of hits.")] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the latest hits with list, decision and outcome; recorded in the audit trail."""
+    with _asking(context, db) as query:
+        found = query.hits(unit=unit, limit=limit)
+    if as_json:
+        print_json([hit_values(hit) for hit in found])
+    else:
+        print_table(hits_table(found))
+
+
+@app.command()
+def search(
+    context: typer.Context,
+    plates: Annotated[
+        list[str] | None, typer.Argument(help="Any of these; * is any text, ? one character.")
+    ] = None,
+    *,
+    db: DbOption = None,
+    unit: UnitOption = None,
+    region: Annotated[str | None, typer.Option(help="Only this region, such as US-CA.")] = None,
+    camera: Annotated[str | None, typer.Option(help="Only this camera.")] = None,
+    near: Annotated[
+        str | None, typer.Option(help="Only within a circle: LATITUDE,LONGITUDE,METRES; up to 100 km.")
+    ] = None,
+    since: Annotated[datetime | None, typer.Option(help="Only made at or after this time, UTC.")] = None,
+    until: Annotated[datetime | None, typer.Option(help="Only made at or before this time, UTC.")] = None,
+    min_confidence: Annotated[float, typer.Option(min=0, max=1, help="Only with at least this confidence.")] = 0.0,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Number of reads.")] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """Search reads by plate, place and time, the latest first; recorded in the audit trail."""
+    wanted = ReadSearch(
+        plates=tuple(plates or ()),
+        region=region,
+        unit=unit,
+        camera=camera,
+        min_confidence_e4=round(min_confidence * 10_000),
+        since_us=_utc_us(since),
+        until_us=_utc_us(until),
+        area=None if near is None else _circle(near),
+    )
+    with _asking(context, db) as query:
+        rows = query.search(wanted, limit=limit).records
     if as_json:
         print_json([{"schema": row.record.envelope.schema_id, **flat_values(row)} for row in rows])
     else:
@@ -180,6 +244,9 @@ def export(
     keys: Annotated[Path | None, typer.Option(help="Folder with the units' public keys.")] = None,
     unit: UnitOption = None,
     schema: Annotated[str, typer.Option(help="Type of record, for CSV and GeoJSON.")] = READ_SCHEMA,
+    purpose: Annotated[
+        str | None, typer.Option(help="Why, for the audit trail; needed for records about employees.")
+    ] = None,
 ) -> None:
     """Export records; recorded in the audit trail before the file appears."""
     if csv is None and geojson is None and evidence is None:
@@ -190,13 +257,18 @@ def export(
         )
     with _asking(context, db) as query:
         if csv is not None:
-            _write(context, db, csv, lambda out: query.export_csv(out, schema=schema, unit=unit))
+            _write(context, db, csv, lambda out: query.export_csv(out, schema=schema, unit=unit, purpose=purpose))
         if geojson is not None:
-            _write(context, db, geojson, lambda out: query.export_geojson(out, schema=schema, unit=unit))
+            _write(
+                context,
+                db,
+                geojson,
+                lambda out: query.export_geojson(out, schema=schema, unit=unit, purpose=purpose),
+            )
         if evidence is not None and keys is not None:
             ring = load_keyring(keys)
             with output(_not_the_store(context, db, evidence), private=True) as out:
-                query.export_evidence(out, ring, unit=unit)
+                query.export_evidence(out, ring, unit=unit, purpose=purpose)
 
 
 @app.command()
@@ -245,6 +317,28 @@ def purge(
 
 
 @app.command()
+def migrate(
+    context: typer.Context,
+    to: Annotated[str, typer.Option("--to", help="An empty database: postgresql://USER@HOST/DATABASE.")],
+    db: DbOption = None,
+) -> None:
+    """Copy the station's file into PostgreSQL, with all records and proofs; recorded in the new audit trail."""
+    source = _path(context, db)
+    if isinstance(source, str):
+        raise typer.BadParameter("only a station's file can be copied", param_hint="--db")
+    if not is_address(to):
+        raise typer.BadParameter(f"{to!r} is not postgresql://USER@HOST/DATABASE", param_hint="--to")
+    entry = AuditRow(_now_us(), getpass.getuser(), "migrate", f"file={source.name}", 0)
+    records, proofs, pictures = move_store(source, to, entry)
+    Console().print(
+        f"{records:,} records with {proofs:,} proofs and {pictures:,} pictures copied; "
+        f"start the stations with --db postgresql://..., and keep {source} as a backup only",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+@app.command()
 def audit(context: typer.Context, db: DbOption = None, as_json: JsonOption = False) -> None:
     """Show per unit what was received, declared lost and missing, and who asked for what."""
     with _asking(context, db) as query:
@@ -259,7 +353,7 @@ def audit(context: typer.Context, db: DbOption = None, as_json: JsonOption = Fal
         raise typer.Exit(1)
 
 
-def _write(context: typer.Context, db: Path | None, target: Path, write: Callable[[IO[str]], int]) -> None:
+def _write(context: typer.Context, db: str | None, target: Path, write: Callable[[IO[str]], int]) -> None:
     """Write to a file, or row by row to standard output."""
     if str(target) == "-":
         write(sys.stdout)
@@ -268,21 +362,29 @@ def _write(context: typer.Context, db: Path | None, target: Path, write: Callabl
         write(out)
 
 
-def _not_the_store(context: typer.Context, db: Path | None, target: Path) -> Path:
+def _not_the_store(context: typer.Context, db: str | None, target: Path) -> Path:
     """Return the target; refuses the station's database and its SQLite files."""
-    own = {os.path.realpath(f"{_path(context, db)}{suffix}") for suffix in ("", "-wal", "-shm", "-journal")}
+    place = _path(context, db)
+    if isinstance(place, str):
+        return target
+    own = {os.path.realpath(f"{place}{suffix}") for suffix in ("", "-wal", "-shm", "-journal")}
     if os.path.realpath(target) in own:
         raise typer.BadParameter(f"{target} is the station's own database; use another file")
     return target
 
 
-def _path(context: typer.Context, db: Path | None) -> Path:
-    given: Path | None = context.obj
-    return db or given or _DEFAULT_DB
+def _path(context: typer.Context, db: str | None) -> Path | str:
+    given: str | None = context.obj
+    return _place(db or given or _DEFAULT_DB)
+
+
+def _place(db: str) -> Path | str:
+    """A file, or the address of a database."""
+    return db if is_address(db) else Path(db)
 
 
 @contextmanager
-def _open(context: typer.Context, db: Path | None) -> Iterator[Store]:
+def _open(context: typer.Context, db: str | None) -> Iterator[Store]:
     """Open the file for one command."""
     store = open_store(_path(context, db), must_exist=True)
     try:
@@ -292,7 +394,7 @@ def _open(context: typer.Context, db: Path | None) -> Iterator[Store]:
 
 
 @contextmanager
-def _asking(context: typer.Context, db: Path | None) -> Iterator[Query]:
+def _asking(context: typer.Context, db: str | None) -> Iterator[Query]:
     """Open the file for one person's questions."""
     with _open(context, db) as store:
         yield Query(store, getpass.getuser(), _now_us)
@@ -311,6 +413,20 @@ def _address(text: str) -> tuple[str, int]:
     if not host or not port.isdecimal() or not 0 < int(port) <= _MAX_PORT:
         raise typer.BadParameter(f"{text!r} is not HOST:PORT", param_hint="--broker")
     return host, int(port)
+
+
+def _utc_us(time_utc: datetime | None) -> int | None:
+    return None if time_utc is None else round(time_utc.replace(tzinfo=UTC).timestamp() * 1e6)
+
+
+def _circle(text: str) -> Circle:
+    try:
+        lat_deg, lon_deg, radius_m = (float(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is not LATITUDE,LONGITUDE,METRES such as 45.0,-100.0,500", param_hint="--near"
+        ) from None
+    return Circle(lat_deg, lon_deg, radius_m)
 
 
 def _password(path: Path) -> str:

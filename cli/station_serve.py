@@ -6,7 +6,9 @@ import queue
 import signal
 import sys
 import time
-from dataclasses import asdict
+from collections import Counter
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
@@ -15,11 +17,11 @@ from rich.markup import escape
 
 from protocol.wire.records.read import Read
 from station.ingest import Ingest
-from station.service import StationService
-from station.store import open_store
+from station.service import GROUP, StationService
+from station.store import is_address, open_store
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Sequence
 
     from protocol.seal import Opener
     from protocol.wire.record import Record
@@ -28,18 +30,20 @@ if TYPE_CHECKING:
 EXIT_CRASHED = 70
 _LOOK_S = 1.0
 _COUNTS_EVERY_S = 60.0
+WORKER_GROUP = 256
+"""Messages in one transaction on PostgreSQL: COPY is the faster the more rows it has."""
 
 
 def receive(
-    db: Path,
-    address: BrokerAddress,
+    db: Path | str,
+    addresses: Sequence[BrokerAddress],
     name: str,
     units: frozenset[str] | None,
     *,
     opener: Opener | None = None,
     sealed_only: bool | None = None,
 ) -> int:
-    """Receive until SIGINT or SIGTERM; return the exit code.  Raises StoreError and BrokerError."""
+    """Receive from all brokers until SIGINT or SIGTERM; return the exit code.  Raises StoreError and BrokerError."""
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -51,24 +55,59 @@ def receive(
     console = Console()
     new_reads: queue.SimpleQueue[Record | None] = queue.SimpleQueue()
     store = open_store(db) if opener is None else open_store(db, open_picture=opener.picture)
-    ingest = Ingest(
-        store,
-        name,
-        lambda: time.time_ns() // 1000,
-        units=units,
-        on_read=new_reads.put,
-        opener=opener,
-        sealed_only=sealed_only,
-    )
-    service = StationService(address, ingest, station=name)
+    ingests = [
+        Ingest(
+            store,
+            name,
+            lambda: time.time_ns() // 1000,
+            units=units,
+            on_read=new_reads.put,
+            opener=opener,
+            sealed_only=sealed_only,
+        )
+        for _ in addresses
+    ]
+    is_worker = is_address(db)
+    services = [
+        StationService(
+            replace(address, keeps_session=not is_worker),
+            ingest,
+            station=name,
+            group=WORKER_GROUP if is_worker else GROUP,
+        )
+        for address, ingest in zip(addresses, ingests, strict=True)
+    ]
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: new_reads.put(None))
-    service.start()
-    serving = f"receiving from {address.host}:{address.port} into {db} as {name}; Ctrl-C to stop"
+    for service in services:
+        service.start()
+    brokers = ", ".join(f"{address.host}:{address.port}" for address in addresses)
+    serving = f"receiving from {brokers} into {_shown(db)} as {name}; Ctrl-C to stop"
     console.print(serving, highlight=False, soft_wrap=True)
+    _show_until_stopped(console, new_reads, ingests, services, has_keys=opener is not None)
+    crashed = not all(service.is_alive for service in services)
+    for service in services:
+        service.close()
+    store.close()
+    summary = ", ".join(f"{name} {number:,}" for name, number in _counts(ingests, services).items() if number)
+    console.print(summary or "no messages", highlight=False, soft_wrap=True)
+    if hint := keys_hint(ingests, has_keys=opener is not None):
+        console.print(hint, style="red", markup=False, highlight=False, soft_wrap=True)
+    return EXIT_CRASHED if crashed else 0
+
+
+def _show_until_stopped(
+    console: Console,
+    new_reads: queue.SimpleQueue[Record | None],
+    ingests: Sequence[Ingest],
+    services: Sequence[StationService],
+    *,
+    has_keys: bool,
+) -> None:
+    """Print new reads, the first hint and, once a minute, the counters, until a signal comes or a service ends."""
     going, warned = True, False
     told_s = time.monotonic()
-    while going and service.is_alive:
+    while going and all(service.is_alive for service in services):
         try:
             record = new_reads.get(timeout=_LOOK_S)
         except queue.Empty:
@@ -78,25 +117,22 @@ def receive(
             if record is not None and isinstance(record.body, Read):
                 line = _line(record, record.body, show_plate=console.is_terminal)
                 console.print(line, highlight=False, soft_wrap=True)
-        if not warned and (hint := keys_hint(ingest, has_keys=opener is not None)):
+        if not warned and (hint := keys_hint(ingests, has_keys=has_keys)):
             warned = True
             console.print(hint, style="red", markup=False, highlight=False, soft_wrap=True)
         if time.monotonic() - told_s >= _COUNTS_EVERY_S:
             told_s = time.monotonic()
-            structlog.get_logger().info("station_counts", **_counts(ingest, service))
-    crashed = not service.is_alive
-    service.close()
-    store.close()
-    summary = ", ".join(f"{name} {number:,}" for name, number in _counts(ingest, service).items() if number)
-    console.print(summary or "no messages", highlight=False, soft_wrap=True)
-    if hint := keys_hint(ingest, has_keys=opener is not None):
-        console.print(hint, style="red", markup=False, highlight=False, soft_wrap=True)
-    return EXIT_CRASHED if crashed else 0
+            structlog.get_logger().info("station_counts", **_counts(ingests, services))
 
 
-def keys_hint(ingest: Ingest, *, has_keys: bool) -> str | None:
+def _shown(db: Path | str) -> str:
+    """Without a password."""
+    return str(db) if isinstance(db, Path) else "PostgreSQL"
+
+
+def keys_hint(ingests: Sequence[Ingest], *, has_keys: bool) -> str | None:
     """What to do about records that the station could not decrypt or verify; None if there were none."""
-    count = ingest.counts.key_unknown
+    count = sum(ingest.counts.key_unknown for ingest in ingests)
     if not count:
         return None
     if not has_keys:
@@ -111,8 +147,14 @@ def keys_hint(ingest: Ingest, *, has_keys: bool) -> str | None:
     )
 
 
-def _counts(ingest: Ingest, service: StationService) -> dict[str, int]:
-    return {**asdict(ingest.counts), **asdict(service.counts)}
+def _counts(ingests: Sequence[Ingest], services: Sequence[StationService]) -> dict[str, int]:
+    """Sums over all brokers."""
+    total: Counter[str] = Counter()
+    for ingest in ingests:
+        total.update(asdict(ingest.counts))
+    for service in services:
+        total.update(asdict(service.counts))
+    return dict(total)
 
 
 def _line(record: Record, read: Read, *, show_plate: bool) -> str:

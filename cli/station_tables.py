@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
-from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
+from cli.show import TextTable
 from cli.terminal import shown_region
 from protocol.errors import WireError
 from protocol.wire.codec import decode
 from protocol.wire.control.transfer import UpdateReport
-from protocol.wire.enums import GeotagMethod, UpdateState
+from protocol.wire.enums import GeotagMethod, RegionMatch, UpdateState
 from protocol.wire.records.read import Read
 from station.query.export import iso
 
@@ -21,20 +20,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from protocol.wire.parts import Place
-    from station.query import StoredRecord
+    from station.query import StoredHit, StoredRecord
     from station.store import AuditRow, Gap, UnitRow
 
 _SURE_E4 = 9_000
 _MAX_GAPS = 6
 
 
-def reads_table(records: Iterable[StoredRecord], *, title: str = "") -> Table:
+def reads_table(records: Iterable[StoredRecord], *, title: str = "") -> TextTable:
     """One row per read; low confidence is yellow.  A day or unit shared by all is in the title."""
     rows = [(record, record.body) for record in records if isinstance(record.body, Read)]
     days = {_time(record)[:10] for record, _ in rows}
     units = {record.unit for record, _ in rows}
     shared = [*(units if len(units) == 1 else ()), *(days if len(days) == 1 else ())]
-    table = Table(title=escape(", ".join([title, *shared] if title else shared)), box=SIMPLE_HEAD)
+    table = TextTable(title=", ".join([title, *shared] if title else shared), box=SIMPLE_HEAD)
     table.add_column("time", no_wrap=True)
     if len(units) > 1:
         table.add_column("unit")
@@ -43,34 +42,65 @@ def reads_table(records: Iterable[StoredRecord], *, title: str = "") -> Table:
     for record, read in rows:
         sure = f"{read.confidence_e4 / 100:.0f} %"
         doubtful = read.single_frame or read.confidence_e4 < _SURE_E4
-        # What units send is text, never markup.
         table.add_row(
             _time(record)[11:] if len(days) == 1 else _time(record),
             *([record.unit] if len(units) > 1 else ()),
             str(record.seq),
             Text(read.text, style="bold"),
-            Text(shown_region(read.region, read.region_confidence_e4 / 1e4)),
-            f"[yellow]{sure}[/]" if doubtful else sure,
+            shown_region(read.region, read.region_confidence_e4 / 1e4),
+            Text(sure, "yellow" if doubtful else ""),
             f"{read.n_agreeing}/{read.n_sightings}",
             _place(read.place),
         )
     return table
 
 
-def units_table(units: Iterable[tuple[UnitRow, list[Gap]]]) -> Table:
+def hits_table(hits: Iterable[StoredHit]) -> TextTable:
+    """One row per hit, with the age of its list and what was decided."""
+    table = TextTable(
+        "time", "unit", "plate", "listed", "rule", "prob", "list", "list age", "state", "officer", "outcome",
+        box=SIMPLE_HEAD,
+    )  # fmt: skip
+    for stored in hits:
+        hit, decision = stored.hit, stored.decision
+        different = hit.region_match is RegionMatch.DIFFERENT
+        table.add_row(
+            _time(stored.record),
+            stored.record.unit,
+            Text(f"{hit.text} {hit.region}", style="bold"),
+            Text(f"{hit.listed_text} {hit.listed_region}", "yellow" if different else ""),
+            hit.rule.value,
+            f"{hit.probability_e4 / 100:.0f} %",
+            f"{hit.list_name} {hit.list_version}, {hit.list_owner}",
+            Text(_age(stored.list_age_s), "yellow" if hit.list_stale else ""),
+            Text(stored.state, {"confirmed": "green", "new": "red"}.get(stored.state, "")),
+            "" if decision is None else decision.officer,
+            stored.outcome,
+        )
+    return table
+
+
+def _age(seconds: int | None) -> str:
+    if seconds is None:
+        return "unknown"
+    hours, minutes = seconds // 3600, seconds % 3600 // 60
+    return f"{hours} h {minutes:02} min"
+
+
+def units_table(units: Iterable[tuple[UnitRow, list[Gap]]]) -> TextTable:
     """One row per unit with its gaps; missing reads are red."""
-    table = Table(
+    table = TextTable(
         "unit", "state", "software", "last seen", "reads", "last seq", "missing", "evicted", "gaps", "release"
     )
     for unit, gaps in units:
         table.add_row(
             unit.unit,
-            unit.state,
-            Text(unit.software),
+            f"{unit.state}: {unit.reason}" if unit.reason else unit.state,
+            unit.software,
             "-" if unit.seen_us is None else _short(unit.seen_us),
             f"{unit.reads:,}",
             str(unit.seq_high),
-            f"[red]{unit.missing:,}[/]" if unit.missing else "0",
+            Text(f"{unit.missing:,}", "red" if unit.missing else ""),
             f"{unit.evicted:,}",
             _gaps([gap for gap in gaps if not gap.explained]),
             _release(unit),
@@ -103,6 +133,7 @@ def unit_values(unit: UnitRow, gaps: list[Gap]) -> dict[str, object]:
     return {
         "unit": unit.unit,
         "state": unit.state,
+        "reason": unit.reason,
         "software": unit.software,
         "last_seen": iso(unit.seen_us),
         "reads": unit.reads,
@@ -125,33 +156,33 @@ def sequence_values(unit: str, seen: list[tuple[int, int]], gaps: list[Gap]) -> 
     }
 
 
-def counters_table(counters: Iterable[tuple[str, int]], *, title: str) -> Table:
+def counters_table(counters: Iterable[tuple[str, int]], *, title: str) -> TextTable:
     """Counters of a unit from its last health message."""
-    table = Table("counter", "value", title=escape(title))
+    table = TextTable("counter", "value", title=title)
     for name, value in counters:
-        table.add_row(Text(name), f"{value:,}")
+        table.add_row(name, f"{value:,}")
     return table
 
 
-def ranges_table(ranges: Iterable[tuple[str, list[tuple[int, int]], list[Gap]]]) -> Table:
+def ranges_table(ranges: Iterable[tuple[str, list[tuple[int, int]], list[Gap]]]) -> TextTable:
     """One row per unit: sequence numbers received, declared lost, and missing."""
-    table = Table("unit", "received", "declared lost", "missing", title="sequence numbers")
+    table = TextTable("unit", "received", "declared lost", "missing", title="sequence numbers")
     for unit, seen, gaps in ranges:
         missing = [gap for gap in gaps if not gap.explained]
         table.add_row(
             unit,
             _ranges(seen) or "none",
             _ranges([(gap.first, gap.last) for gap in gaps if gap.explained]) or "none",
-            f"[red]{_ranges([(gap.first, gap.last) for gap in missing])}[/]" if missing else "[green]none[/]",
+            Text(_gaps(missing), "red") if missing else Text("none", "green"),
         )
     return table
 
 
-def audit_table(rows: Iterable[AuditRow]) -> Table:
+def audit_table(rows: Iterable[AuditRow]) -> TextTable:
     """One row per question or command."""
-    table = Table("time", "who", "what", "filter", "count")
+    table = TextTable("time", "who", "what", "filter", "count")
     for row in rows:
-        table.add_row(_short(row.utc_us), Text(row.who), Text(row.what), Text(row.filter), f"{row.count:,}")
+        table.add_row(_short(row.utc_us), row.who, row.what, row.filter, f"{row.count:,}")
     return table
 
 

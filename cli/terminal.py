@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from agent.records import UNKNOWN_REGION
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 _LIKELY = 0.5
 _UNLIMITED = 10_000
-"""Width of tables that are piped: nothing is wrapped."""
+"""Width of what is piped: nothing is wrapped."""
 
 
 def plain(text: str) -> str:
@@ -31,6 +26,22 @@ def _shown(char: str) -> str:
     if char.isprintable():
         return char
     return f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}"  # noqa: PLR2004 - what two digits hold
+
+
+def explained(error: BaseException) -> str:
+    """Return the message of an error, with advice if rights were missing."""
+    text = str(error)
+    if isinstance(error, OSError):
+        name = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
+        text = f"{name}{error.strerror or error}"
+    return f"{text}; run the command with sudo, or as the owner" if _is_denied(error) and os.geteuid() else text
+
+
+def _is_denied(error: BaseException | None) -> bool:
+    """True if the error, or what caused it, is a missing right."""
+    while error is not None and not isinstance(error, PermissionError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def say(text: str) -> None:
@@ -51,18 +62,6 @@ def marked_console() -> Console:
 def _console(*, markup: bool) -> Console:
     out = Console(markup=markup, highlight=False, emoji=False)
     return out if out.is_terminal else Console(markup=markup, highlight=False, emoji=False, width=_UNLIMITED)
-
-
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, whole: str, title: str = "") -> Table:
-    """Return a table that wraps cells and never shortens them; the column ``whole`` is never wrapped."""
-    shown = Table(title=Text(plain(title)) if title else None, title_justify="left")
-    for index, name in enumerate(columns):
-        cells = [len(plain(row[index])) for row in rows]
-        width = max([len(name), *cells]) if name == whole else None
-        shown.add_column(name, overflow="fold", min_width=width, no_wrap=name == whole)
-    for row in rows:
-        shown.add_row(*(Text(plain(cell)) for cell in row))
-    return shown
 
 
 def shown_region(region: str, confidence: float) -> str:

@@ -12,9 +12,8 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
-from cli.show import plain, print_json, print_table
+from cli.show import TextTable, json_value, print_json, print_table
 from hw.paths import CONFIG_FILE, STATE_DIR
 from protocol.errors import UpdateError
 from protocol.seal.keys import SigningKey, VerifyKey
@@ -97,7 +96,7 @@ def show(file: FileArgument, key: KeyOption = RELEASE_KEY, *, as_json: JsonOptio
     if as_json:
         print_json(manifest.model_dump(mode="json"))
         return
-    table = Table("part", "file", "bytes", "sha256", "")
+    table = TextTable("part", "file", "bytes", "sha256", "")
     for entry in manifest.files:
         carried = "" if entry.carried else "from the unit"
         table.add_row(entry.part.value, entry.name, f"{entry.size:,}", entry.sha256[:12], carried)
@@ -105,7 +104,7 @@ def show(file: FileArgument, key: KeyOption = RELEASE_KEY, *, as_json: JsonOptio
     console.print(
         f"release {manifest.release} for {', '.join(manifest.units)}, on release {manifest.needs} or higher, "
         f"from {_utc(manifest.not_before_s)} to {_utc(manifest.expires_s)}",
-        highlight=False, soft_wrap=True,
+        highlight=False, soft_wrap=True, markup=False,
     )  # fmt: skip
     if manifest.note:
         console.print(manifest.note, highlight=False, markup=False)
@@ -160,7 +159,7 @@ def status(home: HomeOption = HOME, *, as_json: JsonOption = False) -> None:
     releases = Releases(home)
     state, current, committed = releases.load(), releases.current, releases.committed
     if as_json:
-        print_json({"running": current, "committed": committed, **plain(state)})
+        print_json({"running": current, "committed": committed, **json_value(state)})
         return
     console = Console(highlight=False, soft_wrap=True)
     if current == committed:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
-from cli.show import print_json, print_table
+from cli.show import TextTable, print_json, print_table
 from protocol.errors import KeyFileError, PatrolError, WireError
 from protocol.seal.keys import UNIT_PUBLIC, VerifyKey, fingerprint
 from protocol.seal.series import UnitFindings, examine, read_series
@@ -80,33 +80,37 @@ def _enclosed(header: Header) -> dict[str, list[VerifyKey]]:
     return keys
 
 
-def findings_table(findings: list[UnitFindings]) -> Table:
+_COMPLETE = Text("complete and unaltered", "green")
+
+
+def findings_table(findings: list[UnitFindings]) -> TextTable:
     """One row per finding."""
-    table = Table("unit", "numbers", "records", "reads", box=SIMPLE_HEAD)
-    for name in ("finding", "where"):
-        table.add_column(name, overflow="fold")
+    table = TextTable("unit", "numbers", "records", "reads", "finding", "where", box=SIMPLE_HEAD)
     for unit in findings:
         head = (unit.unit, f"{unit.first:,}-{unit.last:,}", f"{unit.records:,}", f"{unit.reads:,}")
-        rows = list(_rows(unit)) or [("[green]complete and unaltered[/]", "")]
+        rows = list(_rows(unit)) or [(_COMPLETE, "")]
         for number, row in enumerate(rows):
             table.add_row(*(head if not number else ("",) * 4), *row)
     return table
 
 
-def _rows(unit: UnitFindings) -> list[tuple[str, str]]:
+def _rows(unit: UnitFindings) -> list[tuple[Text, str]]:
     bad = (
         ("changed", unit.changed), ("signed by an unknown key", unit.unknown_key), ("out of order", unit.reordered),
         ("twice", unit.doubled), ("missing", unit.missing), ("chain broken at", unit.broken),
+        ("audit entries missing", unit.audit_missing), ("audit log broken at entry", unit.audit_broken),
     )  # fmt: skip
     good = (("declared lost by the unit", unit.declared), ("new chain after declared damage", unit.restarts))
-    rows = [(f"[red]{what}[/]", _places(where)) for what, where in bad if where]
+    rows = [(Text(what, "red"), _places(where)) for what, where in bad if where]
     if not rows:
-        rows = [("[green]complete and unaltered[/]", "")]
-    rows += [(what, _places(where)) for what, where in good if where]
+        rows = [(_COMPLETE, "")]
+    rows += [(Text(what), _places(where)) for what, where in good if where]
+    if unit.audit_entries:
+        rows.append((Text("entries of the audit log"), f"{unit.audit_entries:,}"))
     if unit.unknown:
-        rows.append(("of a type not known to this version", f"{unit.unknown:,} records"))
+        rows.append((Text("of a type not known to this version"), f"{unit.unknown:,} records"))
     if unit.deleted:
-        rows.append(("content deleted under retention policy", f"{unit.deleted:,} records"))
+        rows.append((Text("content deleted under retention policy"), f"{unit.deleted:,} records"))
     return rows
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from hw.ports import Button, Buzz, Lamp, LinkDownError, LinkEvent, NmeaLine, Will
+from hw.ports import Button, Buzz, HitLamp, Lamp, LinkDownError, LinkEvent, NmeaLine, Will
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +36,9 @@ class PanelAbsent:
         return True
 
     def set_lamp(self, lamp: Lamp) -> None:
+        """Does nothing."""
+
+    def set_hit_lamp(self, lamp: HitLamp) -> None:
         """Does nothing."""
 
     def take_presses(self) -> tuple[Button, ...]:

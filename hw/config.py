@@ -384,6 +384,30 @@ class NoLinkConfig(_Model):
     kind: Literal["none"]
 
 
+class EspeakSpeakerConfig(_Model):
+    """A speaker with the speech synthesiser espeak-ng, through the sound device of the operating system."""
+
+    kind: Literal["espeak"]
+    program: Path = Field(default=Path("/usr/bin/espeak-ng"), description="The program; apt: espeak-ng")
+    words_per_minute: int = Field(default=160, ge=80, le=450, description="Speed of speech")
+    volume: int = Field(default=150, ge=0, le=200, description="Loudness, 100 is normal")
+
+
+class SimSpeakerConfig(_Model):
+    """A simulated speaker: remembers what it was asked to say."""
+
+    kind: Literal["sim"]
+
+
+class NoSpeakerConfig(_Model):
+    """No speaker."""
+
+    kind: Literal["none"]
+
+
+SpeakerConfig = Annotated[EspeakSpeakerConfig | SimSpeakerConfig | NoSpeakerConfig, Field(discriminator="kind")]
+
+
 LinkConfig = Annotated[MqttLinkConfig | SimLinkConfig | NoLinkConfig, Field(discriminator="kind")]
 
 
@@ -410,6 +434,7 @@ class HwConfig(_Model):
     cameras: tuple[CameraConfig, ...] = Field(description="At least one camera")
     gnss: GnssConfig = Field(default=NoGnssConfig(kind="none"), description="The positioning receiver")
     panel: PanelConfig = Field(default=NoPanelConfig(kind="none"), description="Lamps, buzzer, ignition")
+    speaker: SpeakerConfig = Field(default=NoSpeakerConfig(kind="none"), description="Spoken hits")
     link: LinkConfig = Field(default=NoLinkConfig(kind="none"), description="Connection to the station")
     board: BoardConfig = Field(default=LinuxBoardConfig(kind="linux"), description="The computer itself")
 

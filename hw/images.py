@@ -6,6 +6,7 @@ import importlib
 import io
 import stat
 import struct
+import threading
 import warnings
 from dataclasses import dataclass
 from enum import StrEnum
@@ -78,6 +79,7 @@ _ORIENTATION = {
 """OpenCV always applies the orientation of TIFF files itself."""
 _REPAIR = {PictureKind.JPEG: end_jpeg, PictureKind.PNG: whole_png, PictureKind.BMP: whole_bmp}
 _HEAD_BYTES = 32
+_UNREADABLE = "corrupt, truncated or not a picture"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,18 +154,56 @@ def decode_picture(data: bytes, name: str) -> LoadedPicture:
     if kind is None:
         raise PictureError(f"{name}: not a picture of a supported format ({', '.join(PictureKind)})")
     if kind in _DECODERS:
-        return LoadedPicture(_pillow(data, kind, name))
-    picture_size_px(io.BytesIO(data), name)
+        return _pillow(data, kind, name)
+    try:
+        picture_size_px(io.BytesIO(data), name)
+    except PictureTooLargeError:
+        raise
+    except PictureError as error:
+        reason = _refusal(data, kind)
+        raise error if reason == _UNREADABLE else PictureError(f"{name}: {reason}") from error
     turn = _ORIENTATION.get(kind, lambda _: UPRIGHT)(data)
     bgr = _opencv(data)
     if bgr is not None:
         return LoadedPicture(upright(bgr_to_rgb(bgr), turn))
+    if kind is PictureKind.TIFF and (part := _partial_tiff(data, name)) is not None:
+        return part
     repaired = _REPAIR.get(kind, lambda _: None)(data)
     bgr = None if repaired is None else _opencv(repaired)
     # A single colour: only the header could be decoded.
     if bgr is None or (bgr == bgr[0, 0]).all():
-        raise PictureError(f"{name}: corrupt, truncated or not a picture")
-    return LoadedPicture(upright(bgr_to_rgb(bgr), turn), f"{name}: damaged, decoded as far as possible")
+        raise PictureError(f"{name}: {_refusal(data, kind)}")
+    return LoadedPicture(upright(bgr_to_rgb(bgr), turn), _damaged(name))
+
+
+def _damaged(name: str) -> str:
+    return f"{name}: damaged, decoded as far as possible"
+
+
+def _refusal(data: bytes, kind: PictureKind) -> str:
+    """Why nothing can be decoded, as far as the format tells."""
+    if kind is PictureKind.WEBP:
+        expected = 8 + int.from_bytes(data[4:8], "little")
+        if len(data) < expected:
+            return f"truncated, {len(data)} of {expected} bytes: WebP is decoded only if it is complete"
+    if kind is PictureKind.TIFF:
+        directory = int.from_bytes(data[4:8], "little" if data.startswith(b"II") else "big")
+        if directory >= len(data):
+            return (
+                f"truncated, {len(data)} bytes: without its directory, at byte {directory}, a TIFF is not decoded"
+            )
+    if kind in {PictureKind.AVIF, PictureKind.HEIC}:
+        return f"corrupt or truncated: {kind} is decoded only if it is complete"
+    return _UNREADABLE
+
+
+def _partial_tiff(data: bytes, name: str) -> LoadedPicture | None:
+    """Decode the strips that are there; None without Pillow, or if nothing can be decoded."""
+    try:
+        found = _pillow(data, PictureKind.TIFF, name)
+    except PictureError:
+        return None
+    return None if (found.rgb == found.rgb[0, 0]).all() else found
 
 
 def _opencv(data: bytes) -> MatLike | None:
@@ -173,13 +213,13 @@ def _opencv(data: bytes) -> MatLike | None:
         return None
 
 
-def _pillow(data: bytes, kind: PictureKind, name: str) -> NDArray[np.uint8]:
-    """Decode a format that OpenCV does not support."""
-    missing = (
-        f"{name}: {kind} needs a decoder that is not installed; run: python -m pip install '{_DECODERS[kind]}'"
-    )
+def _pillow(data: bytes, kind: PictureKind, name: str) -> LoadedPicture:
+    """Decode a format that OpenCV does not support, or not in part."""
+    package = _DECODERS.get(kind, "pillow")
+    missing = f"{name}: {kind} needs a decoder that is not installed; run: python -m pip install '{package}'"
     try:
         library: Any = importlib.import_module("PIL.Image")
+        files: Any = importlib.import_module("PIL.ImageFile")
         turning: Any = importlib.import_module("PIL.ImageOps")
         if kind is PictureKind.HEIC:
             importlib.import_module("pillow_heif").register_heif_opener()
@@ -187,18 +227,45 @@ def _pillow(data: bytes, kind: PictureKind, name: str) -> NDArray[np.uint8]:
         raise PictureError(missing) from error
     try:
         with warnings.catch_warnings():
-            # Its own, larger limit of pixels only warns.
-            warnings.simplefilter("ignore", library.DecompressionBombWarning)
+            # Its own, larger limit of pixels only warns, as do its readers of damaged metadata.
+            warnings.simplefilter("ignore")
             picture = library.open(io.BytesIO(data))
         if picture.width * picture.height > MAX_PIXELS:
             raise PictureTooLargeError(
                 f"{name}: {picture.width}x{picture.height} pixels; at most {MAX_PIXELS} are read"
             )
-        return np.array(turning.exif_transpose(picture).convert("RGB"), np.uint8)
+        damage = _load(picture, files, name)
+        return LoadedPicture(np.array(turning.exif_transpose(picture).convert("RGB"), np.uint8), damage)
     except library.UnidentifiedImageError as error:
-        raise PictureError(missing if kind is PictureKind.AVIF else f"{name}: corrupt or truncated") from error
-    except (OSError, SyntaxError, EOFError, struct.error, library.DecompressionBombError) as error:
-        raise PictureError(f"{name}: corrupt, truncated or too large: {error}") from error
+        raise PictureError(missing if _lacks_decoder(kind) else f"{name}: {_refusal(data, kind)}") from error
+    except library.DecompressionBombError as error:
+        raise PictureError(f"{name}: too large: {error}") from error
+    except (OSError, SyntaxError, EOFError, struct.error, ValueError, IndexError) as error:
+        raise PictureError(f"{name}: {_refusal(data, kind)} ({error})") from error
+
+
+_PARTIAL = threading.Lock()
+
+
+def _load(picture: Any, files: Any, name: str) -> str | None:
+    """Load the pixels, all of them or those that are there; return the message if some are missing."""
+    try:
+        picture.load()
+    except (OSError, EOFError, SyntaxError):
+        with _PARTIAL:  # Pillow has one switch for the whole process
+            before, files.LOAD_TRUNCATED_IMAGES = files.LOAD_TRUNCATED_IMAGES, True
+            try:
+                picture.load()
+            finally:
+                files.LOAD_TRUNCATED_IMAGES = before
+        return _damaged(name)
+    return None
+
+
+def _lacks_decoder(kind: PictureKind) -> bool:
+    """True if Pillow is older than its support of AVIF, or was built without it."""
+    features: Any = importlib.import_module("PIL.features")
+    return kind is PictureKind.AVIF and not ("avif" in features.modules and features.check("avif"))
 
 
 def bgr_to_rgb(bgr: MatLike) -> NDArray[np.uint8]:

@@ -101,13 +101,21 @@ class MqttMessage:
 def tls_context(files: TlsFiles) -> ssl.SSLContext:
     """TLS 1.2 or newer with host name verification.  Raises HwConfigError if a file cannot be used."""
     try:
+        for path in (files.ca, files.cert, files.key):
+            if path is not None:
+                path.open("rb").close()  # OpenSSL does not say which file is missing
         context = ssl.create_default_context(cafile=None if files.ca is None else str(files.ca))
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if files.cert is not None:
             context.load_cert_chain(files.cert, files.key)
     except (OSError, ValueError) as error:
-        raise HwConfigError(f"certificates cannot be used: {error}") from error
+        raise HwConfigError(f"certificates cannot be used: {_reason(error)}") from error
     return context
+
+
+def _reason(error: Exception) -> str:
+    filename = getattr(error, "filename", None)
+    return str(error) if filename is None else f"{filename}: {getattr(error, 'strerror', error)}"
 
 
 class MqttConnection:

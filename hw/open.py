@@ -11,9 +11,9 @@ from hw.scene import mounted
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hw.config import BoardConfig, CameraConfig, GnssConfig, LinkConfig, PanelConfig
+    from hw.config import BoardConfig, CameraConfig, GnssConfig, LinkConfig, PanelConfig, SpeakerConfig
     from hw.drive_format import Drive
-    from hw.ports import Board, Camera, Clock, Gnss, Link, Panel
+    from hw.ports import Board, Camera, Clock, Gnss, Link, Panel, Speaker
 
 
 def open_cameras(
@@ -91,6 +91,19 @@ def open_panel(
     from hw.absent import PanelAbsent
 
     return PanelAbsent()
+
+
+def open_speaker(config: SpeakerConfig) -> Speaker | None:
+    """Open the speaker; None if there is none.  Raises HwConfigError."""
+    if config.kind == "espeak":
+        from hw.speaker_espeak import SpeakerEspeak
+
+        return SpeakerEspeak(config)
+    if config.kind == "sim":
+        from hw.speaker_sim import SpeakerSim
+
+        return SpeakerSim()
+    return None
 
 
 def open_link(config: LinkConfig) -> Link:

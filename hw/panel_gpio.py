@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import gpiozero
 
 from hw.clock import NS_PER_S
-from hw.ports import Button, Buzz, HwConfigError, Lamp
+from hw.ports import Button, Buzz, HitLamp, HwConfigError, Lamp
 
 if TYPE_CHECKING:
     from hw.config import GpioPanelConfig
@@ -23,17 +23,25 @@ BLINK_S: dict[Lamp, tuple[float, float]] = {
     Lamp.PRIVATE: (0.1, 2.9),
     Lamp.VIEW: (0.2, 0.6),
     Lamp.NO_FIX: (1.0, 0.2),
+    Lamp.NOT_DELIVERED: (1.0, 3.0),
     Lamp.NO_UPLINK: (1.0, 1.0),
 }
 """Seconds on and off; RECORDING is steady, OFF is dark."""
 BEEPS: dict[Buzz, tuple[float, float, int]] = {
     Buzz.READ: (0.05, 0.05, 1),
-    Buzz.HIT: (0.2, 0.1, 5),
+    Buzz.HIT_HIGH: (0.15, 0.05, 10),
+    Buzz.HIT_MEDIUM: (0.2, 0.1, 5),
+    Buzz.HIT_LOW: (0.2, 0.2, 2),
     Buzz.FAULT: (0.8, 0.2, 2),
 }
 """Seconds on, seconds off, times."""
 _BOUNCE_NS = 50_000_000
-_HIT_FLASH_S = (0.25, 0.25, 20)
+HIT_BLINK_S: dict[HitLamp, tuple[float, float]] = {
+    HitLamp.HIGH: (0.1, 0.1),
+    HitLamp.MEDIUM: (0.4, 0.4),
+    HitLamp.LOW: (0.2, 1.8),
+}
+"""Seconds on and off; OFF is dark."""
 
 
 def pattern(lamp: Lamp) -> str:
@@ -69,6 +77,7 @@ class PanelGpio:
         self._debounce_ns = round(config.ignition_debounce_s * NS_PER_S)
         self._lock = threading.Lock()
         self._closed = False
+        self._sounding_until_ns = 0
         self._pressed: list[Button] = []
         self._last_press: dict[Button, int] = {}
         with ExitStack() as stack:
@@ -125,6 +134,7 @@ class PanelGpio:
     def hush(self) -> None:
         """See the port."""
         with self._lock:
+            self._sounding_until_ns = 0
             for output in (self._buzzer, self._hit):
                 if output is not None and not self._closed:
                     output.off()
@@ -152,17 +162,28 @@ class PanelGpio:
             else:
                 self._status.on()
 
-    def buzz(self, sound: Buzz) -> None:
-        """See the port; a hit flashes the hit lamp for ten seconds as well."""
+    def set_hit_lamp(self, lamp: HitLamp) -> None:
+        """See the port."""
         with self._lock:
-            if self._closed:
+            if self._hit is None or self._closed:
                 return
-            if self._buzzer is not None:
+            if lamp in HIT_BLINK_S:
+                on_s, off_s = HIT_BLINK_S[lamp]
+                self._hit.blink(on_time=on_s, off_time=off_s, background=True)
+            else:
+                self._hit.off()
+
+    def buzz(self, sound: Buzz) -> None:
+        """See the port; a read does not interrupt a hit or a fault."""
+        with self._lock:
+            if self._closed or self._buzzer is None:
+                return
+            now_ns = self._clock.mono_ns()
+            if sound is not Buzz.READ or now_ns >= self._sounding_until_ns:
                 on_s, off_s, times = BEEPS[sound]
+                if sound is not Buzz.READ:
+                    self._sounding_until_ns = now_ns + round((on_s + off_s) * times * NS_PER_S)
                 self._buzzer.beep(on_time=on_s, off_time=off_s, n=times, background=True)
-            if self._hit is not None and sound is Buzz.HIT:
-                on_s, off_s, times = _HIT_FLASH_S
-                self._hit.blink(on_time=on_s, off_time=off_s, n=times, background=True)
 
     def set_illuminator(self, *, on: bool) -> None:
         """See the port."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hw.ports import Button, Buzz, Lamp
+from hw.ports import Button, Buzz, HitLamp, Lamp
 
 if TYPE_CHECKING:
     from hw.drive_format import Drive
@@ -30,6 +30,8 @@ class PanelSim:
         self._closed = False
         self.lamps: list[Lamp] = []
         """All lamps shown, the current one last."""
+        self.hit_lamps: list[tuple[int, HitLamp]] = []
+        """All patterns of the hit lamp with their times, the current one last."""
         self.sounds: list[Buzz] = []
         """All sounds requested."""
         self.illuminator_on = False
@@ -56,11 +58,18 @@ class PanelSim:
     def hush(self) -> None:
         """See the port."""
         self.hushed += 1
+        if self.hit_lamps and self.hit_lamps[-1][1] is not HitLamp.OFF:
+            self.hit_lamps.append((self._clock.mono_ns(), HitLamp.OFF))
 
     def set_lamp(self, lamp: Lamp) -> None:
         """See the port."""
         if not self._closed:
             self.lamps.append(lamp)
+
+    def set_hit_lamp(self, lamp: HitLamp) -> None:
+        """See the port."""
+        if not self._closed:
+            self.hit_lamps.append((self._clock.mono_ns(), lamp))
 
     def buzz(self, sound: Buzz) -> None:
         """See the port."""
@@ -76,5 +85,6 @@ class PanelSim:
         """See the port."""
         if not self._closed:
             self.lamps.append(Lamp.OFF)
+            self.hit_lamps.append((self._clock.mono_ns(), HitLamp.OFF))
         self.illuminator_on = False
         self._closed = True

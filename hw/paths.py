@@ -9,3 +9,5 @@ CONFIG_DIR = Path("/etc/patrol-lpr")
 CONFIG_FILE = CONFIG_DIR / "config.toml"
 STATE_DIR = Path("/var/lib/patrol-lpr")
 """The outbox and all else that is written while the unit works."""
+COMMAND_DIR = Path("/run/patrol-lpr-console")
+"""Folder of the command socket; its setgid bit gives the socket the group that may send commands."""

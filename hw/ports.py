@@ -109,8 +109,19 @@ class Lamp(StrEnum):
     VIEW = "view"
     """A camera's view is bad: covered, dirty, or moved."""
     NO_FIX = "no_fix"
+    NOT_DELIVERED = "not_delivered"
+    """Connected, but nothing was receipted for minutes while records wait."""
     NO_UPLINK = "no_uplink"
     RECORDING = "recording"
+    OFF = "off"
+
+
+class HitLamp(StrEnum):
+    """Patterns of the hit lamp: the highest priority of the hits that nobody has acknowledged."""
+
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
     OFF = "off"
 
 
@@ -127,7 +138,9 @@ class Buzz(StrEnum):
     """Sounds of the buzzer."""
 
     READ = "read"
-    HIT = "hit"
+    HIT_HIGH = "hit_high"
+    HIT_MEDIUM = "hit_medium"
+    HIT_LOW = "hit_low"
     FAULT = "fault"
 
 
@@ -221,6 +234,24 @@ class Camera(Protocol):
         """Release the camera; a waiting ``next_frame`` raises CameraEndedError."""
 
 
+@dataclass(frozen=True, slots=True)
+class Mounting:
+    """What a technician set on the unit itself, in place of the configuration and in addition to it."""
+
+    rotate: int | None = None
+    """Degrees clockwise, a multiple of 90; None: as configured."""
+    polygon: tuple[tuple[float, float], ...] = ()
+    """Corners of an area without plates, x and y as shares of the rotated picture; fewer than three: none."""
+
+
+@runtime_checkable
+class Mountable(Protocol):
+    """A camera whose pictures can be rotated and masked while it runs."""
+
+    def remount(self, mounting: Mounting) -> None:
+        """Rotate and mask from the next frame on; any thread."""
+
+
 @runtime_checkable
 class Exposable(Protocol):
     """A camera whose exposure can be set."""
@@ -252,6 +283,9 @@ class Panel(Protocol):
     def set_lamp(self, lamp: Lamp) -> None:
         """Show a pattern until the next call."""
 
+    def set_hit_lamp(self, lamp: HitLamp) -> None:
+        """Show a pattern on the hit lamp until the next call, or until it is silenced; returns immediately."""
+
     def buzz(self, sound: Buzz) -> None:
         """Play once; returns immediately."""
 
@@ -266,6 +300,19 @@ class Panel(Protocol):
 
     def close(self) -> None:
         """Switch everything off and release the pins."""
+
+
+class Speaker(Protocol):
+    """Speaks short lines.  Any thread may call."""
+
+    def say(self, text: str, *, language: str) -> None:
+        """Speak a line in ``en`` or ``es``; returns immediately.  A line that is being spoken is cut off."""
+
+    def hush(self) -> None:
+        """Stop speaking."""
+
+    def close(self) -> None:
+        """Stop speaking and release the device."""
 
 
 class Link(Protocol):

@@ -38,6 +38,10 @@ class Action:
         """A numeric argument."""
         return float(self.args.get(name, default))
 
+    def truth(self, name: str, default: bool) -> bool:
+        """A boolean argument."""
+        return bool(self.args.get(name, default))
+
     def word(self, name: str, default: str) -> str:
         """A text argument."""
         return str(self.args.get(name, default))
@@ -61,6 +65,11 @@ VERBS: Mapping[str, Verb] = {
     "ignition.on": Verb(),
     "button.acknowledge": Verb(),
     "button.privacy": Verb(),
+    "officer.confirm": Verb(
+        optional={"characters": bool, "region": bool, "vehicle": bool, "agency": str, "reference": str}
+    ),
+    "officer.reject": Verb(required={"reason": str}),
+    "officer.outcome": Verb(required={"code": str}),
     "clock.step": Verb(required={"seconds": float}),
     "temp.set": Verb(required={"celsius": float}),
 }

@@ -27,3 +27,27 @@ class KeyFileError(PatrolError, ValueError):
 
 class UpdateError(PatrolError, ValueError):
     """An update is refused; the running release is not affected.  The message says why."""
+
+
+class SignedFileError(PatrolError, ValueError):
+    """A signed policy, hot list or roster is refused; what is in force is not affected.  The message says why."""
+
+
+class PolicyError(PatrolError, ValueError):
+    """A policy is refused; the one in force stays.  The message lists what is wrong with it."""
+
+
+class HotlistError(PatrolError, ValueError):
+    """A hot list is refused; the list in force is not affected.  The message says why and what to do."""
+
+
+class PinError(PatrolError, ValueError):
+    """A PIN does not open what it should, or does not meet the rules for PINs."""
+
+
+class RosterError(PatrolError, ValueError):
+    """A roster is refused; the installed one is not affected.  The message says why."""
+
+
+class TokenError(PatrolError, ValueError):
+    """A sign-on token is refused.  The message says why."""

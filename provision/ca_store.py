@@ -27,7 +27,9 @@ UNITS = "units"
 RESERVED = re.compile(
     r"(station|broker|enrol|server|authority|receipt|release)s?([_-].*|\d*)|ca|root|admin|all|any", re.IGNORECASE
 )
-"""Common names that mean something: the ACL gives `station` every topic, and servers are issued by these names."""
+"""Common names that mean something to people or to servers: no new unit gets one."""
+_PRIVILEGED = frozenset({"station"})
+"""Common names to which the shipped access list gives rights over all units: no unit ever has one."""
 _TOKEN_BYTES = 20
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS tokens (
@@ -45,11 +47,10 @@ class EnrolmentRefusedError(ProvisionError):
     """The request is refused: token or certificate is not valid for it."""
 
 
-def check_not_reserved(unit: str) -> None:
-    """Raise ProvisionError for an id that a broker or a server takes for one of its own."""
-    if RESERVED.fullmatch(unit):
+def _check_not_privileged(unit: str) -> None:
+    if unit.lower() in _PRIVILEGED:
         raise ProvisionError(
-            f"{unit}: reserved; a certificate of this name has rights of a station or a server: use another id"
+            f"{unit}: reserved; a certificate of this name has the rights of a station: use another id"
         )
 
 
@@ -77,13 +78,22 @@ class CaStore:
         return self._authority.pem
 
     def new_token(self, unit: str, *, expires_s: int) -> str:
-        """Create a single-use token for one unit; only its hash is stored.  Earlier unused tokens become invalid."""
-        check_not_reserved(check_unit(unit))
+        """Create a single-use token for one unit; only its hash is stored.  Earlier unused tokens become invalid.
+
+        Raises ProvisionError for a reserved id, see :meth:`check_name`.
+        """
+        self.check_name(unit)
         token = secrets.token_hex(_TOKEN_BYTES)
         with self._open() as con:
             con.execute("UPDATE tokens SET expires_s = 0 WHERE unit = ? AND used_by IS NULL", (unit,))
             con.execute("INSERT INTO tokens VALUES (?, ?, ?, NULL, NULL)", (_hash(token), unit, expires_s))
         return token
+
+    def check_name(self, unit: str) -> None:
+        """Raise ProvisionError for a reserved id, unless a unit has been enrolled with it before ids were reserved."""
+        _check_not_privileged(check_unit(unit))
+        if RESERVED.fullmatch(unit) and not any(row.unit == unit for row in self.listing()):
+            raise ProvisionError(f"{unit}: reserved for stations, servers and their keys: use another id")
 
     def check_free(self, unit: str) -> None:
         """Raise ProvisionError for an id with a valid certificate: two units with one identity lose reads."""
@@ -152,8 +162,11 @@ class CaStore:
             return self._give(con, unit, request, now)
 
     def _give(self, con: sqlite3.Connection, unit: str, request: bytes, now: dt.datetime) -> bytes:
-        """Sign and record a certificate."""
-        check_not_reserved(unit)
+        """Sign and record a certificate.
+
+        Reserved ids are refused when a token is made: a unit that already has one must be able to renew.
+        """
+        _check_not_privileged(unit)
         pem = sign_request(self._authority, request, unit, days=UNIT_DAYS, now=now)
         con.execute(
             "INSERT INTO certificates VALUES (?, ?, ?, ?, ?, NULL)",

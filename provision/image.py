@@ -43,6 +43,7 @@ _STARTED_BY_OTHERS = (
     "patrol-lpr-trial.timer",
     "patrol-lpr-trial.service",
     "patrol-lpr-firewall.service",
+    "patrol-lpr-console.service",
 )
 _UNITS = (*_ENABLED, *_TIMERS, *_STARTED_BY_OTHERS)
 _FILES = {
@@ -147,6 +148,10 @@ def install_into(root: Path, *, systemd: Path, wheels: Path) -> None:
             link = wants / name
             link.unlink(missing_ok=True)
             link.symlink_to(f"/etc/systemd/system/{name}")
+    command = root / "usr/local/bin/patrol-lpr"
+    command.parent.mkdir(parents=True, exist_ok=True)
+    command.unlink(missing_ok=True)
+    command.symlink_to("/opt/patrol-lpr/bin/patrol-lpr")
     for wheel in sorted(wheels.glob("*.whl")):
         _copy(wheel, root / "opt/patrol-lpr/wheels" / wheel.name)
     # Each unit gets its own identity at its first boot.

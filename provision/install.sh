@@ -2,6 +2,8 @@
 # Installs patrol-lpr on a running Raspberry Pi OS or Debian (Bookworm: Python 3.11 and tflite-runtime; Trixie: 3.13 and LiteRT).
 # Run as root from a checkout, or with --wheels DIR if there is no network.  Run it again to update.
 set -eu
+# The service's user reads what is installed here, whatever the umask of the shell.
+umask 022
 wheels=""
 while [ $# -gt 0 ]; do
   case "$1" in
@@ -37,16 +39,22 @@ fi
 for unit in patrol-lpr.service patrol-lpr-enrol.service patrol-lpr-poweroff.path patrol-lpr-poweroff.service \
   patrol-lpr-renew.service patrol-lpr-renew.timer patrol-lpr-update.path patrol-lpr-update.service \
   patrol-lpr-confirm.path patrol-lpr-confirm.service patrol-lpr-trial.timer patrol-lpr-trial.service \
-  patrol-lpr-firewall.service; do
+  patrol-lpr-firewall.service patrol-lpr-console.service; do
   install -D -m 644 "$here/systemd/$unit" "/etc/systemd/system/$unit"
 done
 install -D -m 644 "$here/systemd/patrol-lpr.sysusers.conf" /usr/lib/sysusers.d/patrol-lpr.conf
 install -D -m 644 "$here/systemd/patrol-lpr.tmpfiles.conf" /usr/lib/tmpfiles.d/patrol-lpr.conf
+if [ -d /run/systemd/system ]; then systemd-tmpfiles --create /usr/lib/tmpfiles.d/patrol-lpr.conf; fi
 install -D -m 644 "$here/systemd/99-patrol-gnss.rules" /etc/udev/rules.d/99-patrol-gnss.rules
 install -D -m 644 "$here/systemd/patrol-lpr.nft" /usr/lib/patrol-lpr/patrol-lpr.nft
 install -D -m 644 "$here/systemd/journald-patrol-lpr.conf" /etc/systemd/journald.conf.d/patrol-lpr.conf
 install -D -m 644 "$here/systemd/watchdog-patrol-lpr.conf" /etc/systemd/system.conf.d/patrol-lpr.conf
 install -d -o root -g patrol-lpr -m 750 /etc/patrol-lpr
+# On everybody's PATH; another program of that name stays.
+if [ -L /usr/local/bin/patrol-lpr ] || [ ! -e /usr/local/bin/patrol-lpr ]; then
+  install -d /usr/local/bin
+  ln -sfn "$home/bin/patrol-lpr" /usr/local/bin/patrol-lpr
+fi
 for unit in patrol-lpr.service patrol-lpr-enrol.service patrol-lpr-poweroff.path patrol-lpr-renew.timer \
   patrol-lpr-update.path patrol-lpr-confirm.path; do
   systemctl enable --quiet "$unit"

@@ -1,10 +1,13 @@
-"""Commands to the station: purge, offer updates.  Each is recorded in the audit trail, in its transaction."""
+"""Commands to the station: purge, offer files.  Each is recorded in the audit trail, in its transaction."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from protocol.wire.control.transfer import UPDATE
+from protocol.wire.topics import offer_topic
 from station.errors import StoreError
+from station.store import OfferedFile
 from station.store.rows import AuditRow
 
 if TYPE_CHECKING:
@@ -44,17 +47,31 @@ class Commands:
 
     def offer(self, unit: str, manifest: Manifest, file: Path) -> None:
         """Offer an update to a unit; it replaces an earlier offer."""
-        kept = self._store.keep_file(file)
+        parts = tuple(part.value for part in manifest.parts)
+        self.offer_file(unit, UPDATE, file, release=manifest.release, parts=parts)
+
+    def offer_file(self, unit: str, kind: str, file: Path, *, release: int, parts: tuple[str, ...] = ()) -> None:
+        """Offer a file of any kind to a unit; it replaces an earlier offer of that kind.
+
+        The caller has verified the file.  ``release`` is its version.  Raises WireError for an invalid unit or kind.
+        """
+        offer_topic(unit, kind)
+        sha256, size_bytes = self._store.keep_file(file, kind)
         now_us = self._clock_us()
         with self._store.transaction():
-            self._store.offer(unit, manifest, kept, now_us)
-            self._note("offer", f"unit={unit} release={manifest.release}", 0, now_us)
+            self._store.offer(unit, OfferedFile(kind, release, sha256, size_bytes, parts), now_us)
+            self._note("offer", f"unit={unit}{_of(kind)} release={release}", 0, now_us)
+        self._store.drop_unoffered(kind, now_us)
 
-    def withdraw(self, unit: str) -> bool:
-        """Withdraw the offer to a unit; False if there was none."""
+    def withdraw(self, unit: str, kind: str = UPDATE) -> bool:
+        """Withdraw the offer of a kind to a unit; False if there was none."""
         with self._store.transaction():
-            self._note("withdraw", f"unit={unit}", 0, self._clock_us())
-            return self._store.withdraw(unit)
+            self._note("withdraw", f"unit={unit}{_of(kind)}", 0, self._clock_us())
+            return self._store.withdraw(unit, kind)
 
     def _note(self, what: str, asked: str, count: int, now_us: int) -> None:
         self._store.audit(AuditRow(now_us, self._who, what, asked, count))
+
+
+def _of(kind: str) -> str:
+    return "" if kind == UPDATE else f" kind={kind}"

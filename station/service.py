@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from hw.mqtt_connection import MqttMessage
     from station.ingest import Answer, Ingest
 
-_GROUP = 64
+GROUP = 64
 _SHARE = "$share/station/"
 _SHARED = (Channel.READ, Channel.PICTURE, Channel.HEALTH, Channel.UPDATE)
 _SESSION_S = 86_400
@@ -36,7 +36,7 @@ _WINDOW = MAX_IN_FLIGHT
 """Maximum number of unacknowledged messages from the broker (MQTT 5), and of receipts in flight."""
 _WAITING = 2048
 """Maximum number of messages waiting for the disk; not reached with a broker that respects the window."""
-_WAITING_BYTES = 32 * 2**20
+_WAITING_BYTES = 16 * 2**20
 _STEADY_S = 60.0
 """A connection that lasted so long was of use even if no unit had anything to say."""
 _MIN_WAIT_S, _MAX_WAIT_S = 0.5, 30.0
@@ -60,6 +60,8 @@ class BrokerAddress:
     """Trusted authorities, PEM; TLS is used if this or ``cert`` is given."""
     cert: Path | None = None
     key: Path | None = None
+    keeps_session: bool = True
+    """False for one of several workers: what it had not stored, its broker gives to the others when it ends."""
 
 
 @dataclass(slots=True)
@@ -84,9 +86,19 @@ class StationService:
     """One thread that connects, commits and publishes receipts, in addition to paho's network thread."""
 
     def __init__(
-        self, address: BrokerAddress, ingest: Ingest, *, station: str, backoff: Backoff | None = None
+        self,
+        address: BrokerAddress,
+        ingest: Ingest,
+        *,
+        station: str,
+        backoff: Backoff | None = None,
+        group: int = GROUP,
     ) -> None:
-        """``station`` is the name of the MQTT session: two stations on one broker need different names."""
+        """``station`` is the name of the MQTT session: two stations on one broker need different names.
+
+        ``group`` is the maximum number of messages in one transaction.
+        """
+        self._group = group
         self._address = address
         self._ingest = ingest
         self._client_id = f"station-{station}"
@@ -160,7 +172,7 @@ class StationService:
         retained: dict[str, bytes] = {}
         due_s = 0.0
         while not connection.ended.is_set() and not self._closing.is_set():
-            self._take(connection, arrivals.next_group(_GROUP, _POLL_S))
+            self._take(connection, arrivals.next_group(self._group, _POLL_S))
             connection.end_if_silent()
             connection.end_if_stalled()
             if connection.is_up and time.monotonic() >= due_s:
@@ -267,7 +279,8 @@ def _options(address: BrokerAddress, client_id: str) -> MqttOptions:
         username=address.username,
         password=address.password,
         tls=TlsFiles(address.ca, address.cert, address.key) if has_tls else None,
-        session_expiry_s=_SESSION_S,
+        session_expiry_s=_SESSION_S if address.keeps_session else 0,
+        keeps_session=address.keeps_session,
         max_in_flight=_WINDOW,
         max_queued=_WAITING,
         receive_maximum=_WINDOW,

@@ -28,6 +28,8 @@ from hw.ports import Frame
 from protocol.wire.enums import FixQuality, GeotagMethod, Lost, LostReason, PictureKind, TimeSource
 from protocol.wire.parts import Retention
 from protocol.wire.record import Envelope, Record, derived_record_id, encode_record
+from protocol.wire.records.audit import AUDIT_START, Audit
+from protocol.wire.records.purge import Purge
 from protocol.wire.records.read import Read as ReadBody
 from protocol.wire.records.time_anchor import TimeAnchor
 from protocol.wire.records.tombstone import Tombstone
@@ -174,6 +176,35 @@ def make_tombstone(*ranges: tuple[int, int], lost: Lost = Lost.READ, **other: An
         "ranges": ranges,
     }
     return Tombstone(**{**values, **other})
+
+
+def make_audit(n: int = 1, *, prev: bytes = AUDIT_START, **other: Any) -> Audit:
+    values: dict[str, Any] = {
+        "who": "4711",
+        "action": "look_up",
+        "obj": "7ABC123",
+        "purpose": "stolen vehicle",
+        "case_number": "2026-0042",
+        "outcome": "ok",
+        "mono_us": 60_000_000,
+        "utc_us": UTC_NS // 1000,
+        "time": time_quality(TimeSource.GNSS, 150.0),
+    }
+    return Audit(n=n, prev=prev, **{**values, **other})
+
+
+def make_purge(**other: Any) -> Purge:
+    values: dict[str, Any] = {
+        "policy": "us-xx/3",
+        "records": (("read/1", 12),),
+        "pictures": 24,
+        "first_due_us": UTC_NS // 1000 - 4_000_000,
+        "deleted_us": UTC_NS // 1000,
+        "time": time_quality(TimeSource.GNSS, 150.0),
+        "mono_us": 60_000_000,
+        "reason": "expired",
+    }
+    return Purge(**{**values, **other})
 
 
 def make_encoder(unit: str = "unit-07", *, boot_id: bytes = BOOT) -> RecordEncoder:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
+
+from station.store import open_store
+from tests.postgres import Postgres
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -35,10 +43,35 @@ def fresh_logging():
     structlog.reset_defaults()
 
 
+@pytest.fixture(autouse=True)
+def own_umask():
+    """The umask that a command sets for its process ends with the test."""
+    before = os.umask(0o022)
+    os.umask(before)
+    yield
+    os.umask(before)
+
+
 @pytest.fixture(scope="session")
 def repo() -> Path:
     """The root of the repository."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    """A running server with a template that has the station's tables; it does not wait for its disk."""
+    server = Postgres(settings="fsync = off\nfull_page_writes = off").create().start()
+    server.make_template(lambda address: open_store(address).close())
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def postgres(postgres_server: Postgres) -> Iterator[Postgres]:
+    """The server, for one test: the databases that it makes end with it."""
+    yield postgres_server
+    postgres_server.drop_databases()
 
 
 # Shared machines are slow at times; how fast things are is shown by `make bench`, never by a test.

@@ -133,7 +133,7 @@ class Peer:
 
 
 _PROPERTY_TEXT = b"\x26" + text(b"name") + text(b"value")
-_BODIES = (
+BODIES = (
     (0x30, text(TOPIC) + b"\x00hello"),
     (0x32, text(TOPIC) + b"\x00\x07\x00hello"),
     (0x32, text(TOPIC) + b"\x00\x08" + b"\x0d" + _PROPERTY_TEXT[:13] + b"hello"),
@@ -153,7 +153,7 @@ _BODIES = (
 
 def broken_packet(rng: random.Random) -> bytes:
     """A packet with one to three faults; half of them with the length that fits the damaged body."""
-    head, body = rng.choice(_BODIES)
+    head, body = rng.choice(BODIES)
     data = bytearray(body if rng.random() < 0.5 else packet(head, body))
     fits = bytes(data) == body
     for _ in range(rng.randint(1, 3)):

@@ -10,25 +10,56 @@ from __future__ import annotations
 import argparse
 import hashlib
 import io
+import logging
+import queue
+import random
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING
 
+import numpy as np
+import structlog
 from rich.console import Console
 from rich.table import Table
 
 from agent.errors import BundleError, ConfigError, DriveError
 from agent.geotag.nmea import NmeaConfig, NmeaState
 from agent.recognise.bundle import load_active, load_bundle
+from agent.recognise.formats import FORMATS
 from agent.runtime.config import load_config
+from agent.shift.errors import ShiftError
+from agent.shift.state import DutyState, dump_state, load_state
 from agent.sync.uplink import Uplink
+from hw.backoff import Backoff
+from hw.config import MqttLinkConfig
 from hw.drive_format import DriveFormatError
 from hw.drive_load import load_drive
-from hw.ports import NmeaLine, Received
-from protocol.errors import KeyFileError, KeyUnknownError, UpdateError, WireError
+from hw.link_mqtt import LinkMqtt
+from hw.ports import LinkDown, NmeaLine, Received
+from protocol.errors import (
+    HotlistError,
+    KeyFileError,
+    KeyUnknownError,
+    PolicyError,
+    RosterError,
+    SignedFileError,
+    TokenError,
+    UpdateError,
+    WireError,
+)
+from protocol.hotlist.columns import decode_column
+from protocol.hotlist.entry import Entry, decode_block, decode_entry, encode_block, encode_entry
+from protocol.hotlist.manifest import parse_manifest as parse_list_manifest
+from protocol.hotlist.package import read_head, verify_package
+from protocol.policy.envelope import open_pack, sign_pack
+from protocol.policy.pack import parse_pack, strict_pack
+from protocol.roster.envelope import roster_header, sign_roster, verify_roster
+from protocol.roster.roster import parse_roster
+from protocol.roster.token import Token, sign_token, verify_token
 from protocol.seal import KeyRing, Opener, ReceiptVerifier, Sealer, SigningKey, StationKey, VerifyKey, sign_answer
 from protocol.seal.envelope import decode_sealed
 from protocol.seal.evidence import START, decode_signed, sign
@@ -43,10 +74,20 @@ from protocol.wire.record import decode_record
 from protocol.wire.released import released_registry
 from provision.card import Card, load_card
 from provision.errors import ProvisionError
+from station import service as station_service
 from station.ingest import Ingest
+from station.lists.behaviour import load_behaviour
+from station.lists.budget import Budget
+from station.lists.importer import Importer
+from station.lists.plan import Plan
+from station.lists.report import Report
+from station.lists.space import build_space
 from station.store import open_store
 from tests.builders import BOOT, make_read_record
 from tests.drive_builder import write_drive
+from tests.duty_builder import make_roster
+from tests.fake_broker import BODIES, PATIENCE_S, Broker, Peer, broken_packet, packet, text
+from tests.hotlist_builder import make_package
 from tests.nmea_lines import epoch_lines
 
 if TYPE_CHECKING:
@@ -172,6 +213,77 @@ def updates() -> tuple[Callable[[bytes], None], list[bytes]]:
     return target, [whole.getvalue(), made.canonical()]
 
 
+def hotlists() -> tuple[Callable[[bytes], None], list[bytes]]:
+    """Packages of hot lists, manifests that somebody with the key has signed, and their columns."""
+    whole = make_package([Entry("1", "ABC123"), Entry("2", "AB?12*")], OWN)
+    head = read_head(io.BytesIO(whole), [OWN.public])
+
+    def target(data: bytes) -> None:
+        _only((HotlistError,), lambda file: verify_package(io.BytesIO(file), [OWN.public]))(data)
+        _only((HotlistError,), parse_list_manifest)(data)
+        out = np.zeros(4, np.uint64)
+        column = io.BytesIO(data)
+        _only((HotlistError,), lambda file: decode_column(column.read, len(file), out, is_sorted=True))(data)
+        _only((HotlistError,), decode_block)(data)
+        _only((HotlistError,), lambda entry: decode_entry(entry, "x"))(data)
+
+    return target, [whole, head.manifest.canonical(), encode_block([b"a"]), encode_entry(Entry("1", "ABC123"))]
+
+
+def list_files() -> tuple[Callable[[bytes], None], list[bytes]]:
+    """The files of lists' owners, of any form."""
+    budget = Budget(build_space(FORMATS, {}), load_behaviour())
+    about = {"id": "x", "name": "x", "owner": "x", "agencies": ["*"]}
+    plans = [
+        Plan.model_validate({"list": about, "columns": {"plate": 1}}),
+        Plan.model_validate({"list": about, "file": {"format": "fixed"}, "columns": {"plate": [1, 8]}}),
+    ]
+
+    def one(data: bytes) -> None:
+        for plan in plans:
+            Importer(plan, budget, Report()).run(
+                io.BytesIO(data), io.BytesIO(), as_of_utc_us=10**15, previous=None
+            )
+
+    rows = 'LIC,LIS,MIS\nABC123,CA,"a, b"\nXYZ-789,NV,\nAB?12*,TX,=1\n'
+    return _only((HotlistError,), one), [
+        rows.encode(),
+        rows.encode("utf-16"),
+        rows.replace(",", ";").encode("cp1252"),
+    ]
+
+
+def rosters() -> tuple[Callable[[bytes], None], list[bytes]]:
+    """Rosters that somebody with the key has signed, files that nobody has, tokens, and the state of shifts."""
+    roster = make_roster()
+    header = roster_header(roster, id="sheriff", version=1, as_of_s=0)
+    token = Token(badge="4711", unit="unit-07", not_before_s=0, expires_s=60, nonce="0" * 32)
+
+    def target(data: bytes) -> None:
+        _only((SignedFileError, RosterError), lambda file: verify_roster(io.BytesIO(file), [OWN.public]))(data)
+        _only((RosterError,), parse_roster)(data)
+        text = data.decode("latin-1")
+        _only((TokenError,), lambda _: verify_token(text, OWN.public, unit="unit-07", now_s=1))(data)
+        _only((ShiftError,), load_state)(data)
+
+    state = dump_state(DutyState())
+    return target, [sign_roster(roster, header, OWN), roster.canonical(), sign_token(token, OWN).encode(), state]
+
+
+def policies() -> tuple[Callable[[bytes], None], list[bytes]]:
+    """Signed policies, and their contents: of a person with the key, or of a stranger."""
+    key = SigningKey.generate()
+    pack = strict_pack()
+    signed = sign_pack(pack, key, as_of_s=1_780_000_000)
+
+    def target(data: bytes) -> None:
+        for call in (lambda: open_pack(io.BytesIO(data), [key.public]), lambda: parse_pack(data)):
+            with suppress(SignedFileError, PolicyError):
+                call()
+
+    return target, [signed, pack.canonical()]
+
+
 def offers() -> tuple[Callable[[bytes], None], list[bytes]]:
     """What an uplink that fetches updates hears on the topics of updates."""
 
@@ -227,6 +339,109 @@ def station() -> tuple[Callable[[bytes], None], list[bytes]]:
     names = (b"read", b"pic", b"health")
     seeds = [b"lpr/1/unit-07/up/" + name + b"\n" + golden for name in names for golden in _goldens()]
     return target, [*seeds, *(b"lpr/1/unit-07/st\n" + golden for golden in _goldens())]
+
+
+_SUBSCRIBED, _UP = 1, 2
+
+
+class _Played:
+    """A broker that says the input and hangs up; then a sound one must be met again, or the target has broken."""
+
+    def __init__(self, *, five: bool) -> None:
+        self.broker = Broker(five=five)
+
+    def say(self, data: bytes) -> None:
+        """The first byte selects the stage: instead of CONNACK, instead of SUBACK, or once the client is up."""
+        stage, data = (data[0] % 3, data[1:]) if data else (_UP, b"")
+        peer = self._next(stage)
+        with suppress(OSError):
+            if stage == _SUBSCRIBED:
+                peer.send(peer.connack())
+            peer.send(data)
+        peer.end()
+
+    def _next(self, stage: int) -> Peer:
+        """Take the next connection whose client has not hung up since; raises TimeoutError when nobody comes."""
+        while True:
+            try:
+                return self.broker.welcome() if stage == _UP else self.broker.accept()
+            except TimeoutError:
+                raise
+            except (OSError, EOFError):
+                continue
+
+
+class _UnitLink(_Played):
+    """Every connection of a unit's link ends with a reason: none ends its thread, or leaves it waiting."""
+
+    def __init__(self, *, five: bool) -> None:
+        super().__init__(five=five)
+        self._events: queue.SimpleQueue[object] = queue.SimpleQueue()
+        config = MqttLinkConfig(
+            kind="mqtt", host="127.0.0.1", port=self.broker.port, unit="unit-07", protocol="5" if five else "3.1.1"
+        )
+        self._link = LinkMqtt(config, backoff=Backoff(0, 0.001), brief_s=0)
+        self._link.start(self._events.put, subscribe=("lpr/1/unit-07/dn/receipt",), will=None)
+
+    def __call__(self, data: bytes) -> None:
+        self.say(data)
+        while not isinstance(event := self._events.get(timeout=PATIENCE_S), LinkDown):
+            pass
+        if not event.reason:
+            raise AssertionError("a connection ended without a reason")
+
+    def close(self) -> None:
+        self._link.close()
+        self.broker.__exit__()
+
+
+class _StationLink(_Played):
+    """The station's thread goes on whatever its broker sends."""
+
+    def __init__(self) -> None:
+        super().__init__(five=True)
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+        self._poll_s, station_service._POLL_S = station_service._POLL_S, 0.002
+        self._store = open_store(Path(tempfile.mkdtemp(dir="/dev/shm", prefix="fuzz-")) / "s.db")
+        ingest = Ingest(self._store, "s", lambda: 1, opener=Opener(RING), sealed_only=False)
+        address = station_service.BrokerAddress("127.0.0.1", self.broker.port)
+        self._service = station_service.StationService(address, ingest, station="s", backoff=Backoff(0, 0.001))
+        self._service.start()
+
+    def __call__(self, data: bytes) -> None:
+        self.say(data)
+        if not self._service.is_alive:
+            raise AssertionError("the station's thread has ended")
+
+    def close(self) -> None:
+        self._service.close()
+        self._store.close()
+        self.broker.__exit__()
+        station_service._POLL_S = self._poll_s
+
+
+def _link_seeds() -> list[bytes]:
+    """Sound and unsound packets at each stage."""
+    rng = random.Random("link")  # noqa: S311 - reproducible, not secret
+    packets = [packet(head, body) for head, body in BODIES]
+    streams = [*packets, b"".join(packets), *(broken_packet(rng) for _ in range(10))]
+    return [bytes([stage]) + data for stage in range(3) for data in streams]
+
+
+def link_unit() -> tuple[Callable[[bytes], None], list[bytes]]:
+    """Streams of packets to a unit's link, MQTT 5."""
+    return _UnitLink(five=True), _link_seeds()
+
+
+def link_unit_311() -> tuple[Callable[[bytes], None], list[bytes]]:
+    """Streams of packets to a unit's link, MQTT 3.1.1."""
+    return _UnitLink(five=False), _link_seeds()
+
+
+def link_station() -> tuple[Callable[[bytes], None], list[bytes]]:
+    """Streams of packets to the station, MQTT 5."""
+    head = text(b"lpr/1/unit-07/up/read") + b"\0\7\0"
+    return _StationLink(), [*_link_seeds(), *(bytes([_UP]) + packet(0x32, head + golden) for golden in _goldens())]
 
 
 def _file_target(
@@ -316,9 +531,9 @@ def drive_sentences() -> tuple[Callable[[bytes], None], list[bytes]]:
 TARGETS = {
     made.__name__: made
     for made in (
-        nmea, records, receipts, commands, updates, offers, seals, series, station, configuration, bundle, card,
-        drive_header,
-        drive_script, drive_tables, drive_sentences,
+        nmea, records, receipts, commands, updates, hotlists, list_files, rosters, policies, offers, seals, series,
+        station, configuration, bundle, card, drive_header,
+        drive_script, drive_tables, drive_sentences, link_unit, link_unit_311, link_station,
     )
 }  # fmt: skip
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
@@ -96,7 +96,7 @@ class FleetBroker(Mosquitto):
         text = text.replace("listener 8883", f"listener {self.port} 127.0.0.1")
         self._write(f"{text}user root\npersistence_location {self.home}/\n")
 
-    def give(self, name: str, *, hosts: tuple[str, ...] = (), into: Path, **options: object) -> Path:
+    def give(self, name: str, *, hosts: tuple[str, ...] = (), into: Path, **options: Any) -> Path:
         """Make NAME.key and NAME.pem; return the folder, which also gets ca.pem."""
         into.mkdir(exist_ok=True)
         key, cert = issue(self.authority, name, hosts=hosts, **options)

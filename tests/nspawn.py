@@ -60,7 +60,8 @@ def installed_root(repo: Path, folder: Path, *, keep_wheels: Path | None = None)
     for part in ("provision", "systemd"):
         shutil.copytree(repo / part, source / part)
     wheels(repo, SUITE, PACKAGES, source / "wheels", "litert")
-    run("chroot", str(root), "/src/provision/install.sh", "--wheels", "/src/wheels")
+    # A shell whose umask keeps files from others must not keep the program from the service's user.
+    run("chroot", str(root), "sh", "-c", "umask 077; exec /src/provision/install.sh --wheels /src/wheels")
     if keep_wheels is None:
         shutil.rmtree(source / "wheels")
     else:
@@ -93,13 +94,24 @@ def boot(root: Path, *, timeout_s: float, ends: int = POWERED_OFF) -> str:
         stdin=subprocess.DEVNULL,
     )
     console = done.stdout + done.stderr
-    assert done.returncode == ends, f"ended with {done.returncode}, not {ends}\n{console[-3000:]}\n{journal_of(root)}"
+    assert done.returncode == ends, (
+        f"ended with {done.returncode}, not {ends}\n{console[-3000:]}\n{journal_of(root)}"
+    )
     return console
 
 
 def journal_of(root: Path) -> str:
     """The last lines that a system which has ended wrote into its journal."""
-    command = ["journalctl", "-D", str(root / "var/log/journal"), "-o", "short-monotonic", "-n", "100", "--no-pager"]
+    command = [
+        "journalctl",
+        "-D",
+        str(root / "var/log/journal"),
+        "-o",
+        "short-monotonic",
+        "-n",
+        "100",
+        "--no-pager",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False, errors="replace")
     return done.stdout + done.stderr
 

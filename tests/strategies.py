@@ -23,8 +23,10 @@ from protocol.wire.control.transfer import ChunkRequest, FileOffer, FilePart, Up
 from protocol.wire.control.unit_state import Health, Status
 from protocol.wire.enums import FixQuality, GeotagMethod, PictureKind, TimeSource
 from protocol.wire.record import Envelope, Record, encode_record
+from protocol.wire.records.coverage import Coverage
 from protocol.wire.records.read import Read as ReadBody
 from protocol.wire.records.tombstone import Tombstone
+from protocol.wire.records.track_point import TrackPoints
 from protocol.wire.released import released_registry
 from tests.builders import make_fix, make_picture, make_track
 
@@ -251,6 +253,18 @@ def _box(corners: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
 RANGES = st.tuples(st.integers(1, I63_MAX), st.integers(1, I63_MAX)).map(lambda r: (min(r), max(r)))
 _OVERRIDES[ReadBody, "box_px"] = st.tuples(*[st.integers(0, U16_MAX)] * 4).map(_box)
 _OVERRIDES[Tombstone, "ranges"] = st.lists(RANGES, max_size=8).map(tuple)
+_OVERRIDES[Coverage, "mono_first_us"] = st.integers(0, 2**62)
+_OVERRIDES[Coverage, "mono_us"] = st.integers(2**62, I63_MAX)
+_POINTS = st.tuples(
+    st.integers(0, U32_MAX),
+    st.integers(-900_000_000, 900_000_000),
+    st.integers(-1_800_000_000, 1_800_000_000),
+    st.integers(0, U32_MAX),
+    st.none() | st.integers(0, U16_MAX),
+)
+_OVERRIDES[TrackPoints, "points"] = st.lists(_POINTS, min_size=1, max_size=4).map(
+    lambda points: ((0, *points[0][1:]), *sorted(points[1:], key=lambda point: point[0]))
+)
 _OVERRIDES[PictureChunk, "total_bytes"] = st.integers(2**31, U32_MAX)
 _OVERRIDES[PictureChunk, "offset"] = st.integers(0, 2**30)
 

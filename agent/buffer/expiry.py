@@ -6,17 +6,20 @@ class, not on the plate.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from agent.buffer.retention import Gone, make_tombstone
 from agent.buffer.rows import Expired
 from protocol.wire.enums import Lost, LostCause, LostReason, PictureKind
+from protocol.wire.records.purge import MAX_TYPES, Purge
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator
 
     from agent.buffer.counters import OutboxCounters
+    from agent.buffer.rows import PurgeNote
     from protocol.wire.records.tombstone import Tombstone
     from protocol.wire.registry import Registry
 
@@ -25,9 +28,19 @@ MAX_AT_ONCE = 256
 
 
 def expire(
-    con: sqlite3.Connection, counts: OutboxCounters, now_utc_us: int, registry: Registry
-) -> tuple[Expired, list[Tombstone]]:
-    """Delete expired rows, oldest expiry first; return how many, and the tombstones to append."""
+    con: sqlite3.Connection,
+    counts: OutboxCounters,
+    now_utc_us: int,
+    registry: Registry,
+    note: PurgeNote | None = None,
+) -> tuple[Expired, list[Tombstone | Purge]]:
+    """Delete expired rows, oldest expiry first; return how many, and the records to append.
+
+    These are tombstones and, with ``note``, one purge record.
+    """
+    first_due_us = _first_due(con)
+    if first_due_us is None or first_due_us > now_utc_us:
+        return Expired(), []
     waiting = _delete(con, "records", now_utc_us)
     refused = _delete(con, "quarantine", now_utc_us)
     for schema, size in ((schema, size) for _, schema, size in waiting):
@@ -38,9 +51,53 @@ def expire(
     for _, schema, _ in records:
         counts.of(schema).expired += 1
     pictures = _delete_pictures(con, counts, now_utc_us)
-    tombstones = [*_record_tombstones(con, records, registry), *_picture_tombstones(pictures)]
+    bodies: list[Tombstone | Purge] = [*_record_tombstones(con, records, registry), *_picture_tombstones(pictures)]
+    if note is not None:
+        bodies.append(
+            _purge(note, Counter(schema for _, schema, _ in records), len(pictures), first_due_us, now_utc_us)
+        )
     more = MAX_AT_ONCE in {len(waiting), len(refused), len(pictures)}
-    return Expired(len(records), len(pictures), more), tombstones
+    return Expired(len(records), len(pictures), more), bodies
+
+
+def set_expiry(con: sqlite3.Connection, dated: Iterable[tuple[int, int]]) -> None:
+    """Give rows without an expiry theirs, by sequence number, and their pictures."""
+    values = [(expires_us, seq) for seq, expires_us in dated]
+    for rows in ("records", "quarantine", "pictures"):
+        con.executemany(f"UPDATE {rows} SET expires_us = ? WHERE seq = ? AND expires_us IS NULL", values)  # noqa: S608 - words of ours
+
+
+def limit_expiry(con: sqlite3.Connection, schema: str, expires_us: int) -> int:
+    """Give all rows of a type that have no expiry this one, and their pictures; return how many records."""
+    limited = 0
+    for rows in ("records", "quarantine"):
+        limited += con.execute(
+            f"UPDATE {rows} SET expires_us = ? WHERE schema = ? AND expires_us IS NULL",  # noqa: S608 - words of ours
+            (expires_us, schema),
+        ).rowcount
+    con.execute("UPDATE pictures SET expires_us = ? WHERE expires_us IS NULL", (expires_us,))
+    return limited
+
+
+def _first_due(con: sqlite3.Connection) -> int | None:
+    found = [
+        con.execute(f"SELECT min(expires_us) FROM {rows} WHERE expires_us IS NOT NULL").fetchone()[0]  # noqa: S608 - words of ours
+        for rows in ("records", "quarantine", "pictures")
+    ]
+    return min((due for due in found if due is not None), default=None)
+
+
+def _purge(note: PurgeNote, deleted: Counter[str], pictures: int, first_due_us: int, now_utc_us: int) -> Purge:
+    return Purge(
+        policy=note.policy,
+        records=tuple(sorted(deleted.items())[:MAX_TYPES]),
+        pictures=pictures,
+        first_due_us=max(0, first_due_us),
+        deleted_us=now_utc_us,
+        time=note.time,
+        mono_us=note.mono_us,
+        reason=LostCause.EXPIRED,
+    )
 
 
 def _delete(con: sqlite3.Connection, table: str, now_utc_us: int) -> list[tuple[int, str, int]]:

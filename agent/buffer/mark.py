@@ -39,10 +39,14 @@ def _read(path: Path) -> int:
         return 0
 
 
-def write_durably(path: Path, content: bytes) -> None:
-    """Replace a small file atomically: after a power cut it has the old or the new content.  Raises OSError."""
+def write_durably(path: Path, content: bytes, *, mode: int = 0o666) -> None:
+    """Replace a small file atomically: after a power cut it has the old or the new content.  Raises OSError.
+
+    The umask applies to ``mode``.
+    """
     fresh = path.with_name(f"{path.name}.new")
-    with fresh.open("wb") as file:
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

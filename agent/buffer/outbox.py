@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.buffer.mark import SeqMark
-    from agent.buffer.rows import Appendable
+    from agent.buffer.rows import Appendable, PurgeNote
     from protocol.wire.enums import PictureKind
     from protocol.wire.records.tombstone import Tombstone
 
@@ -116,15 +116,33 @@ class Outbox:
             self._checkpoint_wal()
             return self._append(records)
 
-    def expire(self, now_utc_us: int) -> Expired:
+    def expire(self, now_utc_us: int, note: PurgeNote | None = None) -> Expired:
         """Delete what has expired by ``now_utc_us``, with tombstones; the time must be trusted.
 
-        Each call deletes a bounded number; if ``more`` is set, call again.  Raises what ``append`` raises.
+        With ``note`` a purge record says what was deleted, in the same transaction.  Each call deletes a bounded
+        number; if ``more`` is set, call again.  Raises what ``append`` raises.
         """
-        with self._transaction("expire") as counts:
-            expired, tombstones = expiry.expire(self._con, counts, now_utc_us, self._encoder.registry)
-            self._append_tombstones(counts, tombstones)
+        with self._transaction("expire", writes_always=False) as counts:
+            expired, bodies = expiry.expire(self._con, counts, now_utc_us, self._encoder.registry, note)
+            for body in bodies:
+                table.append(self._con, counts, self._encoder, body)
         return expired
+
+    def set_expiry(self, dated: Sequence[tuple[int, int]]) -> None:
+        """Give records without an expiry theirs: sequence numbers with UTC in microseconds; their pictures as well.
+
+        Raises what ``append`` raises.
+        """
+        with self._transaction("set_expiry", writes_always=False):
+            expiry.set_expiry(self._con, dated)
+
+    def limit_expiry(self, schema: str, expires_us: int) -> int:
+        """Give all records of a type without an expiry this one, and pictures as well; return how many records.
+
+        Raises what ``append`` raises.
+        """
+        with self._transaction("limit_expiry", writes_always=False):
+            return expiry.limit_expiry(self._con, schema, expires_us)
 
     def apply(self, commands: Sequence[Command]) -> Applied:
         """Apply receipts and nacks in one transaction; nothing is written if nothing changes.
@@ -183,6 +201,18 @@ class Outbox:
             self._con.execute("DELETE FROM quarantine")
             self._floors.clear()
         return len(rows)
+
+    def holds(self, record_id: bytes) -> bool:
+        """Return True if a record of this id waits or is quarantined; looks through all rows.  Raises OutboxError."""
+        self._doing = "holds"
+        try:
+            self._ensure_open()
+            return any(
+                self._con.execute(f"SELECT 1 FROM {rows} WHERE id = ? LIMIT 1", (record_id,)).fetchone()  # noqa: S608 - words of ours
+                for rows in ("records", "quarantine")
+            )
+        except (sqlite3.Error, OSError) as error:
+            raise self._failure(error) from error
 
     def stats(self) -> OutboxStats:
         """Read the counters; raises OutboxError."""

@@ -108,6 +108,14 @@ class OutboxReader:
         found = self._all("jpeg", "SELECT jpeg FROM jpegs WHERE pic = ?", (pic,), _blob)
         return found[0] if found else None
 
+    def find(self, record_id: bytes) -> tuple[OutboxRow, bool] | None:
+        """Return a record by its id, and whether it waits or (False) is quarantined; looks through all rows."""
+        for rows, waits in (("records", True), ("quarantine", False)):
+            query = f"SELECT {COLUMNS} FROM {rows} WHERE id = ? LIMIT 1"  # noqa: S608 - words of ours
+            if found := self._all("find", query, (record_id,), as_row):
+                return found[0], waits
+        return None
+
     def quarantined(self, *, limit: int) -> list[tuple[OutboxRow, str]]:
         """Return the oldest quarantined records, each with the code of its nack."""
         query = f"SELECT {COLUMNS}, code FROM quarantine ORDER BY seq LIMIT ?"  # noqa: S608 - words of ours
@@ -126,7 +134,7 @@ class OutboxReader:
         """Close the file."""
         self._con.close()
 
-    def _all(self, doing: str, query: str, values: tuple[int, ...], make: Callable[..., _T]) -> list[_T]:
+    def _all(self, doing: str, query: str, values: tuple[int | bytes, ...], make: Callable[..., _T]) -> list[_T]:
         # The success of another query says nothing about the page that this one reads.
         doing = f"{doing} {values}"
         try:

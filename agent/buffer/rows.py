@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from agent.records import Picture
+    from protocol.wire.parts import TimeQuality
     from protocol.wire.registry import RecordBody, Registry
 
 UNKNOWN_SCHEMA = "?"
@@ -48,6 +49,8 @@ class NewRecord:
     record_id: bytes | None = None
     pictures: tuple[Picture, ...] = ()
     expires_utc_us: int | None = None
+    period_s: int | None = None
+    """Seconds from its making until it expires, if its time is not known yet."""
 
 
 class PicturePriority(IntEnum):
@@ -148,6 +151,16 @@ class PictureQuarantined:
 
 
 Command = Receipted | PictureStored | Quarantined | PictureQuarantined
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeNote:
+    """What a purge record says beside its counts."""
+
+    policy: str
+    """Id and version of the policy in force; empty for none."""
+    time: TimeQuality
+    mono_us: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from agent.geotag.fixes import FixRing
     from agent.geotag.read_maker import ReadMaker
     from agent.geotag.timebase import Timebase
-    from agent.records import Fix, Geotag, Read, Track
+    from agent.records import Fix, Geotag, Read, TimeTag, Track
 
 _NS_PER_MS = 1_000_000
 HOLD_MS = 1500.0
@@ -56,12 +56,16 @@ class Geotagger:
         self._ring.add(fix)
         self._timebase.feed_fix(fix)
 
+    def tag(self, t_mono_ns: int) -> tuple[TimeTag, Geotag]:
+        """Return time and place of an instant, with the fixes there are."""
+        return self._timebase.tag(t_mono_ns), self._ring.locate(t_mono_ns)
+
     def add_track(self, track: Track) -> None:
         """Add a closed track; ``tick`` or ``flush`` returns it as a read, or it is counted as a re-read."""
         self._waiting.append(track)
 
     def tick(self, t_mono_ns: int) -> list[Read]:
-        """Return the reads that are ready, in the order of their tracks."""
+        """Return the reads that are ready and kept, in the order of their tracks."""
         last = self._ring.last
         fixed_ns = None if last is None else last.t_mono_ns
         ready: list[Track] = []
@@ -84,5 +88,7 @@ class Geotagger:
             exposed_ns = track.best.frame.t_mono_ns
             where = self._ring.locate(exposed_ns)
             if self._rereads is None or self._rereads.is_new(track, where):
-                reads.append(self._maker.make(track, self._timebase.tag(exposed_ns), where))
+                read = self._maker.make(track, self._timebase.tag(exposed_ns), where)
+                if read is not None:
+                    reads.append(read)
         return reads

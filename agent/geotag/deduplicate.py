@@ -66,17 +66,19 @@ class Deduplicator:
     def is_new(self, track: Track, where: Geotag) -> bool:
         """Return whether this is a new read; the window starts at the last admitted read.
 
-        A parked vehicle beside a waiting patrol car is thus read once per window.
+        A parked vehicle beside a waiting patrol car is thus read once per window.  A track for which a hit was raised
+        is always new: the hit names its read.
         """
         text = track.plate.text
         key = text.translate(_FOLD) if self._config.fold_confusables else text
         now = _Seen(track.best.frame.t_mono_ns, _known(where), track.single_frame, track.plate.confidence)
         before = self._seen.get(key)
         if before is not None and self._same_pass(before, now):
-            if not self._clearly_better(before, now):
+            better = self._clearly_better(before, now)
+            if not better and not track.is_raised:
                 self._suppressed += 1
                 return False
-            self._better += 1
+            self._better += better
         self._admitted += 1
         self._seen[key] = now
         self._seen.move_to_end(key)

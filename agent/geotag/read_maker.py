@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from agent.fusion.candidates import alternative_texts
 from agent.geotag.units import clamp, pixel, place_of, probability_e4, probability_u8, time_quality, to_us
+from agent.policy.records import Kept
 from agent.records import Read
 from agent.track.motion import UNKNOWN_MOTION
 from protocol.wire.codec import U16_MAX, U32_MAX
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from agent.pictures import PictureMaker
+    from agent.policy.reads import ReadPolicy
+    from agent.policy.records import Decision
     from agent.read_id import ReadIdMint
     from agent.records import Box, Geotag, Picture, TimeTag, Track
     from agent.track.motion import Motion, MotionEstimator
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 UNKNOWN_ROLE = "?"
 NON_HIT = "nonhit"
 """The retention class of a read that matches no hot list."""
+HIT = "hit"
+"""The retention class of one that does, of hits, and of what was decided about them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +43,49 @@ class ReadMaker:
     """Role of each camera by name: front, rear, left, right."""
     motions: Mapping[str, MotionEstimator] = field(default_factory=dict)
     """Estimator of each camera by name; the motion is unknown for cameras without one."""
+    policy: ReadPolicy | None = None
+    """None: every read is kept until its receipt."""
 
-    def make(self, track: Track, when: TimeTag, where: Geotag) -> Read:
-        """Build the read.  Raises ImageError if the track's pixels cannot be encoded."""
-        pictures = self.pictures.make(track.best)
+    def make(self, track: Track, when: TimeTag, where: Geotag) -> Read | None:
+        """Build the read; None if the policy keeps nothing of it.
+
+        Raises ImageError if the track's pixels cannot be encoded.
+        """
+        policy_class = HIT if track.is_hit else NON_HIT
+        if self.policy is None:
+            pictures = self.pictures.make(track.best)
+            return self._read(track, when, self._body(track, when, where, pictures, policy_class), pictures)
+        decision = self.policy.decide(policy_class, when, where)
+        if decision is None:
+            return None
+        hashed = decision.kept is Kept.HASH
+        # A picture of a plate would be the plate.
+        pictures = () if hashed else self.pictures.make(track.best, decision.shown)
+        body = self._body(track, when, where, pictures, decision.policy_class).model_copy(update=_of(decision))
+        if hashed:
+            body = body.model_copy(update={**_NO_TEXT, "text_hash": self.policy.hash_of(body.text)})
+        return self._read(track, when, body, pictures, decision)
+
+    def _read(
+        self,
+        track: Track,
+        when: TimeTag,
+        body: ReadBody,
+        pictures: tuple[Picture, ...],
+        decision: Decision | None = None,
+    ) -> Read:
         return Read(
-            read_id=self.ids.mint(when.utc_ns),
+            read_id=track.read_id or self.ids.mint(when.utc_ns),
             plate=track.plate,
-            body=self._body(track, when, where, pictures),
+            body=body,
             pictures=pictures,
+            expires_utc_us=None if decision is None else decision.expires_utc_us,
+            period_s=None if decision is None else decision.period_s,
         )
 
-    def _body(self, track: Track, when: TimeTag, where: Geotag, pictures: tuple[Picture, ...]) -> ReadBody:
+    def _body(
+        self, track: Track, when: TimeTag, where: Geotag, pictures: tuple[Picture, ...], policy_class: str
+    ) -> ReadBody:
         plate, frame = track.plate, track.best.frame
         motion = self._motion(track, where)
         width_px, height_px = (clamp(size, 1, U16_MAX) for size in (frame.rgb.shape[1], frame.rgb.shape[0]))
@@ -78,7 +114,7 @@ class ReadMaker:
             pictures=tuple(picture_ref(picture) for picture in pictures),
             software=self.software,
             models=self.models,
-            retention=Retention(policy_class=NON_HIT),
+            retention=Retention(policy_class=policy_class),
             motion=motion.kind.value,
             motion_confidence_e4=probability_e4(motion.confidence),
         )
@@ -89,6 +125,18 @@ class ReadMaker:
             return UNKNOWN_MOTION
         height_px, width_px = track.best.frame.rgb.shape[:2]
         return estimator.estimate(track.path, (width_px, height_px), where.speed_mps)
+
+
+_NO_TEXT = {"text": "", "raw": "", "char_confidence_u8": b"", "alternatives": ()}
+"""Everything that would give the plate away beside its hash."""
+
+
+def _of(decision: Decision) -> dict[str, object]:
+    return {
+        "policy": decision.policy,
+        "expires_utc_us": decision.expires_utc_us or 0,
+        "masked": decision.kept is Kept.FULL and decision.shown.is_masked,
+    }
 
 
 def box_px(box: Box, width_px: int, height_px: int) -> tuple[int, int, int, int]:

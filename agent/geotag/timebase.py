@@ -220,15 +220,16 @@ class Timebase:
         self._steer(TimeSource.NTP, t_mono_ns, utc_ns - t_mono_ns, self._config.ntp_uncertainty_ms)
 
     def tag(self, t_mono_ns: int) -> TimeTag:
-        """Return the UTC of an instant of this boot, including instants before the first fix."""
-        if not self._disciplines:
+        """Return the UTC of an instant of this boot, including instants before the first fix.  Any thread."""
+        disciplines = tuple(self._disciplines)
+        if not disciplines:
             return TimeTag(None, TimeSource.NONE, None)
-        known = self._disciplines[-1]
+        known = disciplines[-1]
         age_ns = abs(t_mono_ns - known.t_mono_ns)
         uncertainty_ms = known.uncertainty_ms + age_ns * self._config.drift_ppm * _PPM / _NS_PER_MS
         if uncertainty_ms > self._config.held_max_ms:
             return TimeTag(None, TimeSource.NONE, None)
-        offset_ns = self._offset_ns(t_mono_ns)
+        offset_ns = self._offset_by(disciplines, t_mono_ns)
         # While a correction is being slewed in, the tag is off by the rest of it.
         uncertainty_ms += abs(known.target_ns - offset_ns) / _NS_PER_MS
         fresh_s = self._config.gnss_fresh_s if known.source is TimeSource.GNSS else self._config.ntp_fresh_s
@@ -263,8 +264,11 @@ class Timebase:
             )
 
     def _offset_ns(self, t_mono_ns: int) -> int:
-        earlier = (known for known in reversed(self._disciplines) if known.t_mono_ns <= t_mono_ns)
-        known = next(earlier, self._disciplines[0])
+        return self._offset_by(tuple(self._disciplines), t_mono_ns)
+
+    def _offset_by(self, disciplines: tuple[_Discipline, ...], t_mono_ns: int) -> int:
+        earlier = (known for known in reversed(disciplines) if known.t_mono_ns <= t_mono_ns)
+        known = next(earlier, disciplines[0])
         max_ns = round(max(0, t_mono_ns - known.t_mono_ns) * self._config.slew_ppm * _PPM)
         change_ns = known.target_ns - known.offset_ns
         return known.offset_ns + max(-max_ns, min(max_ns, change_ns))

@@ -7,7 +7,7 @@ thread ends, for whatever reason, open tracks are closed and passed on.
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
@@ -25,9 +25,8 @@ if TYPE_CHECKING:
     from agent.pipeline import CameraPipeline
     from agent.records import Track
     from agent.runtime.component import Tick
-    from agent.runtime.queues import ReadQueue
     from agent.runtime.supervisor import Supervisor, WorkerContext
-    from hw.ports import Camera, Clock
+    from hw.ports import Camera, Clock, Frame
 
 _LOG = structlog.get_logger(__name__)
 _FRAME_TIMEOUT_S = 2.0
@@ -36,6 +35,17 @@ _STOP_S = 5.0
 _MAX_STALLS = 8
 """Consecutive stalls until the process ends; including the start, ten such ends fit into the five minutes after which
 systemd reboots the board: stall, camera reopened, process restarted, board rebooted."""
+
+
+class TrackQueue(Protocol):
+    """Where final tracks go."""
+
+    def put(self, message: Track, worker: WorkerContext, /) -> None:
+        """Put a track; waits while the queue is full, with heartbeats."""
+
+
+def _never(_: int) -> None:
+    return
 
 
 class StallMonitor:
@@ -78,13 +88,20 @@ class CameraComponent(Component):
         camera: Camera,
         role: str,
         build: Callable[[], CameraPipeline],
-        reads: ReadQueue,
+        tracks: TrackQueue,
         supervisor: Supervisor,
         *,
         clock: Clock,
         max_fps: float | None = None,
+        confirmed: Callable[[Track, WorkerContext], None] | None = None,
+        may_not_record: Callable[[int], object] = _never,
     ) -> None:
-        """``build`` loads the models; it is called in the thread that uses them."""
+        """``build`` loads the models; it is called in the thread that uses them.
+
+        ``tracks`` gets the final tracks, ``confirmed`` those that two frames agree on, while they are in view.
+        ``may_not_record`` is asked before each frame, with its time; while it returns anything true, frames are
+        counted and not processed, as with the privacy button.
+        """
         self.name = f"vision-{camera.name}"
         self.camera_name = camera.name
         self.role = role
@@ -92,13 +109,17 @@ class CameraComponent(Component):
         self._camera = camera
         self._expose = camera.expose if isinstance(camera, Exposable) else None
         self._build = build
-        self._reads = reads
+        self._tracks = tracks
+        self._confirmed = confirmed
         self._supervisor = supervisor
         self._clock = clock
         self._pipeline: CameraPipeline | None = None
         self._stalls = StallMonitor(camera.name)
         self._rate = RateMeter()
         self._private = False
+        self._may_not_record = may_not_record
+        self.newest: Frame | None = None
+        """The newest frame; None before the first, and while privacy is on or recording is not allowed."""
         self._max_fps = self._applied_fps = max_fps
 
     def start(self) -> None:
@@ -121,6 +142,8 @@ class CameraComponent(Component):
     def set_private(self, *, private: bool) -> None:
         """Stop or resume processing of frames; main thread."""
         self._private = private
+        if private:
+            self.newest = None
 
     def limit_fps(self, max_fps: float | None) -> None:
         """Process at most this many frames per second, None for all; main thread."""
@@ -148,22 +171,32 @@ class CameraComponent(Component):
                 _LOG.info("camera_ended", camera=self.camera_name)
                 return
             self._stalls.on_frame()
-            self._apply_settings(pipeline)
+            self._apply_settings(pipeline, frame)
             self.times.start()
             step = pipeline.step(frame, self.times.lap)
+            if self._confirmed is not None:
+                for track in step.confirmed:
+                    self._confirmed(track, worker)
             if self._expose is not None and step.exposure is not None:
                 self._expose(step.exposure)
             self._hand_over(step.tracks, worker)
 
-    def _apply_settings(self, pipeline: CameraPipeline) -> None:
-        pipeline.set_private(private=self._private)
+    def _apply_settings(self, pipeline: CameraPipeline, frame: Frame) -> None:
+        private = self._private or bool(self._may_not_record(frame.t_mono_ns))
+        pipeline.set_private(private=private)
+        self.newest = None if private else frame
         if (wanted := self._max_fps) != self._applied_fps:
             self._applied_fps = wanted
             pipeline.limit_fps(wanted)
 
     def _hand_over(self, tracks: Iterable[Track], worker: WorkerContext) -> None:
         for track in tracks:
-            self._reads.put(track, worker)
+            self._tracks.put(track, worker)
+
+    @property
+    def private(self) -> bool:
+        """True while no frame is processed at the driver's request."""
+        return self._private
 
     @property
     def ready(self) -> bool:
@@ -219,4 +252,7 @@ class CameraComponent(Component):
             "view.blinded": int(view.blinded),
             "view.dirty": int(view.dirty),
             "view.moved": int(view.moved),
+            "view.frozen": int(view.frozen),
+            "view.damaged": int(view.damaged),
+            "view.upside_down": int(view.upside_down),
         }

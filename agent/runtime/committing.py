@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from agent.buffer import Command, OutboxStats
     from agent.commit import CommitResult
-    from agent.records import Fix
+    from agent.records import Fix, TimeTag
     from agent.runtime.queues import ReadQueue
     from agent.runtime.stages import ReadPath
     from agent.runtime.supervisor import Supervisor, WorkerContext
@@ -92,6 +92,10 @@ class CommitComponent(Component):
             messages = self._reads.take()
             for message in messages:
                 self._dispatch(message)
+            for record in self._reads.take_records():
+                self._committer.add_record(record)
+            for draft in self._reads.take_audit():
+                self._committer.add_audit(draft)
             now_ns = self._clock.mono_ns()
             if now_ns >= ntp_due_ns:
                 ntp_due_ns = now_ns + round(_NTP_EVERY_S * _NS_PER_S)
@@ -146,6 +150,10 @@ class CommitComponent(Component):
     def has_pending(self) -> bool:
         """True while anything is on its way to the disk."""
         return not self._reads.all_done or bool(self._committer.waiting)
+
+    def time_tag(self, t_mono_ns: int) -> TimeTag:
+        """UTC of an instant of the monotonic clock with its source; any thread."""
+        return self._path.timebase.tag(t_mono_ns)
 
     def utc_ns(self, t_mono_ns: int) -> int | None:
         """UTC of an instant of the monotonic clock; None while it is unknown."""

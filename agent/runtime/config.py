@@ -21,8 +21,10 @@ from agent.geotag import HOLD_MS
 from agent.geotag.deduplicate import DeduplicatorConfig
 from agent.geotag.fixes import FixRingConfig
 from agent.geotag.nmea import NmeaConfig
+from agent.hits.desk import HitSettings
 from agent.pictures import PictureConfig
 from agent.recognise import RecogniserConfig, RuntimeKind
+from agent.shift.ports import DutyConfig
 from agent.sync.metering import MeteringConfig
 from agent.sync.uplink import UplinkConfig
 from agent.track import TrackerConfig
@@ -38,8 +40,8 @@ FORMAT = 1
 DEFAULT_PATH = CONFIG_FILE
 RELEASE_PATH = HOME / "current/config.toml"
 """Configuration of the running release, merged over the unit's own."""
-_OWN = ("unit", "state_dir", "seal")
-"""Keys that an update cannot change: the unit's identity, and who can read what it stores."""
+_OWN = ("unit", "state_dir", "seal", "policy")
+"""Keys that an update cannot change: the unit's identity, who can read what it stores, and who says what it keeps."""
 _MEBI = 2**20
 _KIBI = 2**10
 _RECOGNISER = RecogniserConfig()
@@ -50,6 +52,7 @@ _FIX_RING = FixRingConfig()
 _PICTURES = PictureConfig()
 _LIMITS = Limits()
 _UPLINK = UplinkConfig()
+_HITS = HitSettings()
 _SOCKET_PATH_MAX = 103
 _MAX_SHOWN = 60
 _ANY_UNIT: dict[str, Any] = {
@@ -312,6 +315,43 @@ class SealTable(_Table):
     )
 
 
+class HotlistTable(_Table):
+    """Hot lists; entries are never written to the log."""
+
+    key: Path | None = Field(
+        default=None,
+        description="hotlist.pub of the list authorities whose lists are accepted; if omitted, there are no lists",
+    )
+    open: Literal["start", "pin"] = Field(
+        default="start",
+        description="start: lists are opened when the agent starts; pin: when an officer signs on with a PIN",
+    )
+    fetch: Literal["always", "free", "never"] = Field(
+        default="always",
+        description="Fetch lists that the station offers: over any link, over unmetered ones only, or never",
+    )
+    max_alarms_per_1000: float | None = Field(
+        default=None, ge=0, le=1000,
+        description="Refuse lists with more expected false alarms per 1,000 cars; if omitted, none is refused for that",
+    )  # fmt: skip
+
+
+class PolicyTable(_Table):
+    """What is kept, for how long and where: docs/privacy.md."""
+
+    mode: Literal["on", "off"] = Field(
+        default="on",
+        description="on: the signed policies hold, or the strict default; off: all is kept until its receipt (tests)",
+    )
+    key: Path = Field(
+        default=CONFIG_DIR / "policy.pub", description="Public keys, one of which must have signed a policy"
+    )
+    hash_key: Path | None = Field(
+        default=None,
+        description="Key of the agency for keyed hashes of plates; if omitted, such reads are not kept",
+    )
+
+
 class PowerTable(_Table):
     """Behaviour after the ignition goes off, and at high temperature."""
 
@@ -373,10 +413,123 @@ class FeedTable(_Table):
     @field_validator("path")
     @classmethod
     def _length(cls, path: str | Path) -> str | Path:
-        # unix(7): sun_path has 108 bytes, the last of them 0; the agent creates the socket as *.new first.
-        if len(os.fsencode(path)) > _SOCKET_PATH_MAX:
-            raise ValueError(f"a socket's path has at most {_SOCKET_PATH_MAX} bytes")
-        return path
+        return _socket_path(path)
+
+
+class CommandTable(_Table):
+    """The socket on which views on the unit send commands: docs/commands.md."""
+
+    path: Literal["auto", "off"] | Path = Field(
+        default="auto",
+        description='UNIX socket; "auto": /run/patrol-lpr-console/command.sock in the service, off elsewhere',
+    )
+
+    @field_validator("path")
+    @classmethod
+    def _length(cls, path: str | Path) -> str | Path:
+        return _socket_path(path)
+
+
+class HitTable(_Table):
+    """Hits: docs/hits.md."""
+
+    repeat_s: float = Field(
+        default=_HITS.repeat_s,
+        ge=0,
+        le=3600,
+        description="Seconds for which a vehicle that was seen raises no other hit",
+    )
+    rejected_s: float = Field(
+        default=_HITS.rejected_s, ge=0, le=86_400, description="The same after an officer rejected the hit"
+    )
+    max_open: int = Field(
+        default=_HITS.max_open, ge=1, le=500, description="Hits that may wait for a decision; more expire"
+    )
+    max_open_h: float = Field(
+        default=_HITS.open_s / 3600, ge=0.1, le=168, description="Hours after which an undecided hit expires"
+    )
+    max_list_age_h: float = Field(
+        default=24, ge=0.1, le=8760, description="Hours from which on a list is stale, if policies are off"
+    )
+    stale_lists: Literal["alert", "record"] = Field(
+        default="alert",
+        description="Hits of stale lists: alert, marked as such; record: without an alert, except high priority",
+    )
+    language: Literal["en", "es"] = Field(default="en", description="Language of spoken hits")
+    manual_priority: Literal["high", "medium", "low"] = Field(
+        default="high", description="Priority of plates that officers enter"
+    )
+    manual_max_h: float = Field(
+        default=24, gt=0, le=720, description="Maximum number of hours for which an entered plate is watched for"
+    )
+
+    def hit_settings(self, *, final_s: float) -> HitSettings:
+        """For the desk; ``final_s`` is the longest time from a confirmed track to the final one."""
+        return HitSettings(
+            repeat_s=self.repeat_s,
+            rejected_s=self.rejected_s,
+            max_open=self.max_open,
+            open_s=self.max_open_h * 3600,
+            final_s=final_s,
+            quiet_if_stale=self.stale_lists == "record",
+        )
+
+
+def _socket_path(path: str | Path) -> str | Path:
+    # unix(7): sun_path has 108 bytes, the last of them 0; the agent creates the socket as *.new first.
+    if len(os.fsencode(path)) > _SOCKET_PATH_MAX:
+        raise ValueError(f"a socket's path has at most {_SOCKET_PATH_MAX} bytes")
+    return path
+
+
+class ShiftTable(_Table):
+    """Officers' shifts: docs/shifts.md."""
+
+    roster_key: Path = Field(
+        default=CONFIG_DIR / "agency.pub",
+        description="Public key of the agency that signs rosters; without this file nobody can sign on",
+    )
+    session_idle_min: float = Field(
+        default=15, gt=0, le=24 * 60, description="Minutes without a command after which an officer signs on again"
+    )
+    idle_sign_off_h: float = Field(
+        default=4, gt=0, le=48, description="Hours without a command and without movement after which a shift ends"
+    )
+    resume_min: float = Field(
+        default=30,
+        gt=0,
+        le=24 * 60,
+        description="Minutes after a restart within which the officer must sign on again, or the shift ends",
+    )
+    ignition_sign_off: bool = Field(
+        default=True, description="End shifts when the ignition's hold-up time is over"
+    )
+    keep_days: float = Field(
+        default=14,
+        gt=0,
+        le=366,
+        description="Days after which records of shifts are deleted on the unit, sent or not",
+    )
+    draft_days: float = Field(
+        default=30,
+        gt=0,
+        le=366,
+        description="Days after which a forgotten draft of an incident is sent unanswered",
+    )
+    coverage_min: float = Field(
+        default=15, ge=1, le=24 * 60, description="Minutes that one message on coverage sums up"
+    )
+
+    def duty_config(self, unit: str) -> DutyConfig:
+        """For the state machine."""
+        return DutyConfig(
+            unit,
+            session_idle_s=self.session_idle_min * 60,
+            idle_sign_off_s=self.idle_sign_off_h * 3600,
+            resume_s=self.resume_min * 60,
+            draft_days=self.draft_days,
+            coverage_s=self.coverage_min * 60,
+        )
 
 
 class LogTable(_Table):
@@ -406,9 +559,14 @@ class AgentConfig(_Table):
     outbox: OutboxTable = OutboxTable()
     sync: SyncTable = SyncTable()
     seal: SealTable = SealTable()
+    hotlist: HotlistTable = HotlistTable()
+    policy: PolicyTable = PolicyTable()
     power: PowerTable = PowerTable()
     update: UpdateTable = UpdateTable()
     feed: FeedTable = FeedTable()
+    command: CommandTable = CommandTable()
+    hits: HitTable = HitTable()
+    shift: ShiftTable = ShiftTable()
     log: LogTable = LogTable()
 
 
@@ -436,7 +594,7 @@ def _table(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; `patrol-lpr config example` prints an example") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
+        raise ConfigError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
 
@@ -573,8 +731,14 @@ def check_patch(patch: dict[str, Any], source: str) -> None:
         raise ConfigError(f"{source}: no unit would take this:\n" + "\n".join(fewest))
 
 
-def placeholders_left(config: AgentConfig) -> list[str]:
-    """Values of the example that nobody replaced, one line each."""
+def refuse_placeholders(config: AgentConfig, path: Path) -> None:
+    """Raise ConfigError if values of the example were not replaced: a unit must not send under another's name."""
+    left = _placeholders_left(config)
+    if left:
+        raise ConfigError(f"{path}: still has values of the example:\n" + "\n".join(f"  {line}" for line in left))
+
+
+def _placeholders_left(config: AgentConfig) -> list[str]:
     found: dict[str, object] = {"unit": config.unit, "agency": config.agency}
     if config.hw.link.kind == "mqtt":
         found["host"] = config.hw.link.host

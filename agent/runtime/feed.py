@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from agent.commit import CommitResult
+    from agent.hits.records import Hit
     from agent.runtime.component import Tick
     from agent.runtime.config import FeedTable
     from agent.runtime.feed_state import AgentState
@@ -100,6 +101,12 @@ class Feed(Component):
             return
         for read, seq in zip(result.reads, result.seqs, strict=True):
             self._server.post("read", {**stamp(self._clock.mono_ns()), "read": read_document(read, seq)})
+
+    def on_hit(self, hit: Hit) -> None:
+        """Post a changed hit; any thread."""
+        if self._server is not None:
+            now_ns = self._clock.mono_ns()
+            self._server.post("hit", {**stamp(now_ns), "hit": self._agent.hit_document(hit, now_ns)})
 
     def on_link(self, up: bool, reason: str) -> None:
         """Post a change of the link; uplink thread."""

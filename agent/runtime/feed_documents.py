@@ -12,10 +12,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from agent.buffer import OutboxStats
+    from agent.policy.policy import Policy
+    from agent.policy.records import Pause
     from agent.records import Fix, Read
     from agent.runtime.camera import CameraComponent
+    from agent.shift.shifts import ShiftState
 
 VERSION = 1
+_NS_PER_S = 1_000_000_000
 """Version of the protocol; raised when a key is removed or changes its meaning, not when one is added."""
 _NS_PER_US = 1_000
 _NS_PER_MS = 1_000_000
@@ -52,6 +56,9 @@ def camera_document(camera: CameraComponent) -> Document:
         "blinded": view.blinded,
         "dirty": view.dirty,
         "moved": view.moved,
+        "frozen": view.frozen,
+        "damaged": view.damaged,
+        "upside_down": view.upside_down,
     }
 
 
@@ -71,6 +78,16 @@ def fix_document(fix: Fix | None, t_mono_ns: int) -> Document | None:
         "satellites": fix.satellites,
         "quality": fix.quality.value,
     }
+
+
+def pause_document(pause: Pause | None) -> Document | None:
+    """Why nothing is recorded; None if it is."""
+    return None if pause is None else {"reason": pause.reason.value, "name": pause.name}
+
+
+def policy_document(policy: Policy | None) -> Document | None:
+    """The policy that holds here; None if policies are off."""
+    return None if policy is None else {"id": policy.id, "version": policy.version}
 
 
 def outbox_document(stats: OutboxStats) -> Document:
@@ -110,6 +127,21 @@ def read_document(read: Read, seq: int) -> Document:
         "lat_deg": body.place.lat_deg,
         "lon_deg": body.place.lon_deg,
         "error_m": body.place.error_m,
+    }
+
+
+def shift_document(shift: ShiftState) -> Document:
+    """The key ``shift``: an open shift."""
+    return {
+        "shift_id": shift.shift_id,
+        "badge": shift.badge,
+        "role": shift.assignment.role,
+        "vehicle": shift.assignment.vehicle,
+        "zone": shift.assignment.zone,
+        "checkpoint": shift.assignment.checkpoint,
+        "activity": shift.hours.activity,
+        "since_utc_us": shift.started_utc_us,
+        "worked_s": shift.hours.worked_ns // _NS_PER_S,
     }
 
 

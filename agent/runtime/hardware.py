@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hw.ports import Board, Camera, Clock, Gnss, Link, Panel
+    from hw.ports import Board, Camera, Clock, Gnss, Link, Panel, Speaker
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,3 +19,4 @@ class Hardware:
     link: Link
     board: Board
     clock: Clock
+    speaker: Speaker | None = None

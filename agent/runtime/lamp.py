@@ -36,14 +36,13 @@ def is_fresh(fix: Fix | None, t_mono_ns: int) -> bool:
 
 def lamp_for(now: Condition, t_mono_ns: int) -> Lamp:
     """Return the pattern of the most important state."""
-    if now.disk_bad:
-        return Lamp.DISK
-    if not now.camera_ok:
-        return Lamp.NO_CAMERA
-    if now.private:
-        return Lamp.PRIVATE
-    if not now.view_clear:
-        return Lamp.VIEW
-    if not is_fresh(now.fix, t_mono_ns):
-        return Lamp.NO_FIX
-    return Lamp.RECORDING if now.link_up and now.delivering else Lamp.NO_UPLINK
+    shown = (
+        (now.disk_bad, Lamp.DISK),
+        (not now.camera_ok, Lamp.NO_CAMERA),
+        (now.private, Lamp.PRIVATE),
+        (not now.view_clear, Lamp.VIEW),
+        (not is_fresh(now.fix, t_mono_ns), Lamp.NO_FIX),
+        (not now.link_up, Lamp.NO_UPLINK),
+        (not now.delivering, Lamp.NOT_DELIVERED),
+    )
+    return next((lamp for holds, lamp in shown if holds), Lamp.RECORDING)

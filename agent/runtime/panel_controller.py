@@ -6,23 +6,25 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from agent.policy.records import Pause, PauseReason
 from agent.runtime.component import Component
 from agent.runtime.lamp import Condition, lamp_for
 from hw.ports import Button, Buzz, Lamp
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from agent.commit import CommitResult
     from agent.runtime.camera import CameraComponent
     from agent.runtime.committing import CommitComponent
     from agent.runtime.component import Tick
+    from agent.runtime.policy import RecordingGate
     from agent.runtime.uplink import UplinkComponent
     from hw.ports import Panel
 
 _LOG = structlog.get_logger(__name__)
-HEALTHY_LAMPS = frozenset({Lamp.RECORDING, Lamp.NO_UPLINK, Lamp.OFF})
-"""Patterns of a unit that works normally."""
+HEALTHY_LAMPS = frozenset({Lamp.RECORDING, Lamp.NOT_DELIVERED, Lamp.NO_UPLINK, Lamp.OFF})
+"""Patterns of a unit that records normally."""
 _LOSS_SHOWN_NS = 600 * 1_000_000_000
 """How long the lamp indicates a lost read."""
 
@@ -40,13 +42,20 @@ class PanelController(Component):
         uplink: UplinkComponent,
         *,
         min_free_bytes: int,
+        acknowledge: Callable[[], None],
+        gate: RecordingGate,
     ) -> None:
-        """``min_free_bytes``: free disk below which the lamp shows it."""
+        """``min_free_bytes``: free disk below which the lamp shows it.
+
+        ``acknowledge`` is called for the acknowledge button, after the panel is silent; it must return at once.
+        """
         self._panel = panel
         self._cameras = cameras
         self._commit = commit
         self._uplink = uplink
         self._min_free_bytes = min_free_bytes
+        self._acknowledge = acknowledge
+        self._gate = gate
         self._illuminated = False
         self._acknowledgements = 0
         self._privacy = 0
@@ -54,11 +63,16 @@ class PanelController(Component):
         self.private = False
         """True if the driver has switched on privacy; ends with the drive, or at the next press."""
 
+    @property
+    def pause(self) -> Pause | None:
+        """Why nothing is recorded at this moment; None if it is."""
+        return Pause(PauseReason.BUTTON) if self.private else self._gate.current
+
     def watch(self, tick: Tick) -> None:
         """Handle pressed buttons, set the illuminator as the cameras request, choose the lamp's pattern."""
         for button in self._panel.take_presses():
             self._press(button)
-        wanted = any(camera.is_dark for camera in self._cameras) and not self.private
+        wanted = any(camera.is_dark for camera in self._cameras) and self.pause is None
         if wanted is not self._illuminated:
             self._illuminated = wanted
             self._panel.set_illuminator(on=wanted)
@@ -78,6 +92,7 @@ class PanelController(Component):
         if button is Button.ACKNOWLEDGE:
             self._acknowledgements += 1
             self._panel.hush()
+            self._acknowledge()
             return
         self.private = not self.private
         self._privacy += self.private
@@ -88,7 +103,7 @@ class PanelController(Component):
         return Condition(
             disk_bad=self._disk_is_bad(tick),
             camera_ok=all(camera.alive and not camera.missing for camera in self._cameras),
-            private=self.private,
+            private=self.pause is not None,
             view_clear=all(camera.view.is_clear for camera in self._cameras),
             fix=self._commit.last_fix,
             link_up=self._uplink.is_up,

@@ -1,90 +1,153 @@
-"""The two queues between threads: to the commit thread and to the uplink.
+"""The queues between threads: to the hit thread, to the commit thread and to the uplink.
 
 Frames are dropped by the camera when recognition is too slow; tracks, sentences and receipts are never dropped: their
-queue is bounded and blocks the sender.
+queue is bounded, and blocks the cameras and the receiver.
 """
 
 from __future__ import annotations
 
-import queue
 import threading
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from hw.ports import Received
+from agent.buffer import Command, Receipted
+from agent.records import Track
+from hw.ports import NmeaLine, Received
 
 if TYPE_CHECKING:
-    from agent.buffer import Command
-    from agent.records import Track
+    from agent.audit import AuditDraft
+    from agent.commit import LateRecord
     from agent.runtime.supervisor import WorkerContext
-    from hw.ports import LinkEvent, NmeaLine
+    from hw.ports import LinkEvent
 
+_Item = TypeVar("_Item")
 _ROUND_S = 0.1
 _DRAIN_MAX = 512
 _UPLINK_MAX = 64
 
 
-class ReadQueue:
-    """The commit thread's queue: bounded, so a slow disk slows the camera's thread and never loses a track."""
+Message = NmeaLine | Track | Command
+"""What goes to the commit thread, besides records and entries of the audit log."""
+
+
+class WorkQueue(Generic[_Item]):
+    """A bounded queue of one thread: it blocks its senders and never loses an item."""
 
     def __init__(self, limit: int = 256) -> None:
-        self._queue: queue.Queue[NmeaLine | Track | Command] = queue.Queue(limit)
-        self._lock = threading.Lock()
+        self._limit = limit
+        self._changed = threading.Condition()
+        self._items: deque[tuple[int, _Item]] = deque()
+        """Each with its weight; 0 for those that are bounded by ``limit``, the others are bounded by their sender."""
+        self._unbounded = 0
+        self._weight = 0
+        self._unfinished = 0
         self._waits = 0
 
-    def put(self, message: NmeaLine | Track | Command, worker: WorkerContext) -> None:
+    def put(self, message: _Item, worker: WorkerContext) -> None:
         """Put a message; waits while the queue is full, with heartbeats.  Any thread."""
-        try:
-            self._queue.put_nowait(message)
-        except queue.Full:
-            with self._lock:
+        with self._changed:
+            if not self._has_room():
                 self._waits += 1
-        else:
-            return
-        while True:
-            try:
-                self._queue.put(message, timeout=_ROUND_S)
-            except queue.Full:
-                worker.beat()
-            else:
-                return
+                while not self._changed.wait_for(self._has_room, _ROUND_S):
+                    worker.beat()
+            self._append(message, 0)
 
-    def add_command(self, command: Command) -> None:
-        """Put a receipt or nack; the uplink's thread, whose deadline covers the wait."""
-        self._queue.put(command)
+    def _has_room(self) -> bool:
+        return len(self._items) - self._unbounded < self._limit
 
-    def take(self) -> list[NmeaLine | Track | Command]:
-        """Wait briefly for a message; return all messages."""
-        try:
-            messages = [self._queue.get(timeout=_ROUND_S)]
-        except queue.Empty:
-            return []
-        while len(messages) < _DRAIN_MAX:
-            try:
-                messages.append(self._queue.get_nowait())
-            except queue.Empty:
-                break
-        return messages
+    def _append(self, message: _Item, weight: int) -> None:
+        self._items.append((weight, message))
+        self._unbounded += weight > 0
+        self._weight += weight
+        self._unfinished += 1
+        self._changed.notify_all()
+
+    def take(self) -> list[_Item]:
+        """Wait briefly for a message; return all messages, up to a limit."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self.empty, _ROUND_S)
+            taken = [self._items.popleft() for _ in range(min(len(self._items), _DRAIN_MAX))]
+            self._unbounded -= sum(weight > 0 for weight, _ in taken)
+            self._weight -= sum(weight for weight, _ in taken)
+            self._changed.notify_all()
+        return [message for _, message in taken]
 
     def done(self, count: int) -> None:
-        """Say that messages that were taken are dealt with: committed, or waiting where the commit thread can tell."""
-        for _ in range(count):
-            self._queue.task_done()
+        """Say that messages that were taken are dealt with, or waiting where their thread can tell."""
+        with self._changed:
+            self._unfinished -= count
 
     @property
     def empty(self) -> bool:
         """True when nothing waits."""
-        return self._queue.empty()
+        return not self._items
 
     @property
     def all_done(self) -> bool:
         """True when nothing waits and all that was taken is dealt with; any thread."""
-        return self._queue.unfinished_tasks == 0
+        return self._unfinished == 0
 
     @property
     def waits(self) -> int:
-        """Number of messages that had to wait for the commit thread."""
+        """Number of messages that had to wait for the thread."""
         return self._waits
+
+
+class ReadQueue(WorkQueue[Message]):
+    """The commit thread's queue: bounded, so a slow disk slows the camera's thread and never loses a track.
+
+    Commands of the uplink never wait: they are bounded by the uplink, which takes no answers of the station while
+    ``takes_commands`` is false.
+    """
+
+    def __init__(self, limit: int = 256, *, max_named: int = 16_384) -> None:
+        """``max_named`` records and pictures in waiting commands: a receipt names up to 256 of them."""
+        super().__init__(limit)
+        self._max_named = max_named
+        self._records: deque[LateRecord] = deque()
+        self._drafts: deque[AuditDraft] = deque()
+
+    def add_command(self, command: Command) -> None:
+        """Put a receipt or nack without waiting; the uplink's thread."""
+        with self._changed:
+            self._append(command, len(command.records) if isinstance(command, Receipted) else 1)
+
+    @property
+    def takes_commands(self) -> bool:
+        """False while so many commands wait that the uplink is to take no more answers."""
+        return self._weight < self._max_named
+
+    def add_record(self, record: LateRecord) -> None:
+        """Put a record other than a read; any thread, never waits: they are few and small."""
+        with self._changed:
+            self._records.append(record)
+            self._changed.notify_all()
+
+    def take_records(self) -> list[LateRecord]:
+        """Return the records that wait; the commit thread."""
+        with self._changed:
+            return [self._records.popleft() for _ in range(len(self._records))]
+
+    def add_audit(self, draft: AuditDraft) -> None:
+        """Put an entry of the audit log; any thread, never waits.
+
+        Entries are few and short, so their number is not bounded; a full queue must not stop the main thread.
+        """
+        self._drafts.append(draft)
+
+    def take_audit(self) -> list[AuditDraft]:
+        """Return the entries that wait; the commit thread."""
+        return [self._drafts.popleft() for _ in range(len(self._drafts))]
+
+    @property
+    def empty(self) -> bool:
+        """True when nothing waits."""
+        return super().empty and not self._records and not self._drafts
+
+    @property
+    def all_done(self) -> bool:
+        """True when nothing waits and all that was taken is dealt with; any thread."""
+        return super().all_done and not self._records and not self._drafts
 
 
 class UplinkQueue:

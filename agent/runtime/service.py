@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agent.buffer import OutboxStats
+    from agent.hits.desk import Matching
     from agent.pipeline import PlateRecognizer
     from agent.runtime.assembly import Assembly
     from agent.runtime.camera import CameraComponent
+    from agent.runtime.commands import Commands, Officers
     from agent.runtime.config import AgentConfig
     from agent.runtime.hardware import Hardware
     from agent.runtime.health import Health
+    from agent.runtime.hits import HitService
     from agent.runtime.progress import Progress
     from agent.runtime.stages import ReadPath
     from agent.runtime.updates import UpdateReporter
@@ -43,9 +46,12 @@ class Service:
         models: tuple[str, ...],
         *,
         notifier: Notifier | None = None,
+        matcher: Callable[[], Matching] | None = None,
+        officers: Officers | None = None,
     ) -> None:
         """``reader`` makes a recogniser; it is called once in the thread of each camera.
 
+        ``matcher`` returns that of the lists in force, ``officers`` knows who is signed on; if omitted, as configured.
         Raises OutboxError if the outbox cannot be opened.
         """
         self._config = config
@@ -55,7 +61,14 @@ class Service:
         self._stopping = False
         self._supervisor = Supervisor(hardware.clock)
         self._parts: Assembly = assemble(
-            config, hardware, reader, models, supervisor=self._supervisor, notifier=self._notifier
+            config,
+            hardware,
+            reader,
+            models,
+            supervisor=self._supervisor,
+            notifier=self._notifier,
+            matcher=matcher,
+            officers=officers,
         )
 
     def stop(self) -> None:
@@ -105,6 +118,16 @@ class Service:
     def progress(self) -> Progress:
         """Results of this run so far."""
         return self._parts.progress
+
+    @property
+    def commands(self) -> Commands:
+        """The verbs of the command socket."""
+        return self._parts.commands
+
+    @property
+    def hits(self) -> HitService:
+        """Hits of this run."""
+        return self._parts.hits
 
     @property
     def components(self) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from agent.runtime.power import Ignition
     from agent.runtime.queues import UplinkQueue
 
-_MAX_CAUSE = 200
+_MAX_REASON = 216
 
 
 class StatusReporter(Component):
@@ -77,7 +77,9 @@ class StatusReporter(Component):
             return UnitState.DYING, "ignition off"
         if self._panel.lamp in HEALTHY_LAMPS:
             cause = self._undelivered()
-            return (UnitState.DEGRADED, f"not delivered: {_plain(cause)}") if cause else (UnitState.ONLINE, "")
+            return (
+                (UnitState.DEGRADED, f"not delivered: {cause}"[:_MAX_REASON]) if cause else (UnitState.ONLINE, "")
+            )
         return UnitState.DEGRADED, self._panel.lamp.value
 
     def _payload(self, state: UnitState, reason: str) -> bytes:
@@ -91,8 +93,3 @@ class StatusReporter(Component):
                 models=self._models,
             )
         )
-
-
-def _plain(text: str) -> str:
-    """Shorten to the length of a status, without control characters, which a broker's reason may have."""
-    return "".join(char if char.isprintable() else " " for char in text)[:_MAX_CAUSE]

@@ -134,12 +134,14 @@ class UpdateReporter:
     def counters(self) -> dict[str, int]:
         """Counters of root and of the transfer."""
         state = self.state
-        fetched = FetchCounts() if self._fetcher is None else self._fetcher.counts
+        fetched = asdict(FetchCounts() if self._fetcher is None else self._fetcher.counts)
+        # Updates are verified by root, which counts its refusals.
+        del fetched["refused"]
         return {
             "commits": state.commits,
             "roll_backs": state.roll_backs,
             "refusals": state.refusals,
-            **asdict(fetched),
+            **fetched,
         }
 
     def gauges(self) -> dict[str, int]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _LOG = structlog.get_logger(__name__)
 _STUCK_PAUSE_S = 0.5
+_ROUND_S = 0.1
 _DEADLINE_S = 10.0
 _STOP_S = 5.0
 _UNDELIVERED_S = 300.0
@@ -30,13 +31,21 @@ _UNDELIVERED_S = 300.0
 
 
 def uplink_loop(
-    uplink: Uplink, uplink_queue: UplinkQueue, clock: Clock, *, on_link: Callable[[bool, str], None]
+    uplink: Uplink,
+    uplink_queue: UplinkQueue,
+    clock: Clock,
+    *,
+    on_link: Callable[[bool, str], None],
+    may_take: Callable[[], bool] = lambda: True,
 ) -> Callable[[WorkerContext], None]:
-    """Outbox -> link, and receipts and nacks back."""
+    """Outbox -> link, and receipts and nacks back; while ``may_take`` is false, no events of the link are taken."""
 
     def loop(worker: WorkerContext) -> None:
         while not worker.stopping:
             worker.beat()
+            if not may_take():
+                worker.pause(_ROUND_S)
+                continue
             for item in uplink_queue.take():
                 _deliver(uplink, item, clock.mono_ns(), on_link)
             try:
@@ -82,8 +91,10 @@ class UplinkComponent(Component):
         clock: Clock,
         *,
         unmetered_interfaces: tuple[str, ...] = (),
+        may_take: Callable[[], bool] = lambda: True,
     ) -> None:
-        """``waiting`` is the uplink's own connection to the outbox; closed at the stop."""
+        """``waiting`` is the uplink's own connection to the outbox; closed at the stop.  ``may_take``: see the loop."""
+        self._may_take = may_take
         self._uplink = uplink
         self._uplink_queue = uplink_queue
         self._waiting = waiting
@@ -100,7 +111,9 @@ class UplinkComponent(Component):
 
     def start(self) -> None:
         """Start the thread."""
-        loop = uplink_loop(self._uplink, self._uplink_queue, self._clock, on_link=self._on_link)
+        loop = uplink_loop(
+            self._uplink, self._uplink_queue, self._clock, on_link=self._on_link, may_take=self._may_take
+        )
         self._supervisor.spawn(self.name, loop, deadline_s=_DEADLINE_S)
 
     def watch(self, tick: Tick) -> None:

@@ -30,7 +30,7 @@ class Signs:
     forged: int = 0
     """Receipts and nacks not signed by a known key."""
     nack: str = ""
-    """The station's last nack."""
+    """Code and text of the station's last nack."""
     too_large: int = 0
     """Records that wait because they are larger than the broker accepts."""
     held: int = 0
@@ -56,22 +56,27 @@ class Delivery:
 
 
 def why_undelivered(signs: Signs) -> str:
-    """Return the most likely reason why nothing is receipted, as the end of a sentence."""
-    return _why_up(signs) if signs.is_up else _why_down(signs)
+    """Return the most likely reason why nothing is receipted, as the end of a sentence, without control characters."""
+    cause = _why_up(signs) if signs.is_up else _why_down(signs)
+    # It quotes the broker and the station.
+    return "".join(char if char.isprintable() else " " for char in cause)
 
 
 def _why_down(signs: Signs) -> str:
     reason, lower = signs.down_reason, signs.down_reason.lower()
     if not reason:
-        return "there is no connection: no broker is configured, or none has answered yet"
+        return "there is no connection: no broker is configured, or it has not answered yet"
     if any(word in lower for word in _PORTAL):
-        return f"something else answers at the broker's address, a captive portal or another broker: {reason}"
+        return (
+            "the server at the broker's address does not have the broker's certificate; it may be a captive portal or "
+            f"another broker: {reason}"
+        )
     if any(word in lower for word in _NO_ENTRY):
         return f"the unit is not authorised at the broker: {reason}"
     if signs.was_fault and not signs.has_been_up:
-        return f"what answers at the broker's address is no MQTT broker, perhaps a captive portal: {reason}"
+        return f"the server at the broker's address does not answer in MQTT; it may be a captive portal: {reason}"
     if signs.held:
-        return f"the broker ends the connection at {signs.held} records, perhaps too large: {reason}"
+        return f"{_closes_at(signs.held)}: {reason}"
     return f"there is no connection to the broker: {reason}"
 
 
@@ -82,16 +87,20 @@ def _why_up(signs: Signs) -> str:
     found = (
         (
             signs.forged > 0,
-            "the keys of the station are unknown: its answers have another signature (seal.receipt_key)",
+            "the station's answers are not signed with a key that this unit knows (seal.receipt_key)",
         ),
         (refused == _NOT_AUTHORISED, "the broker does not authorise the unit to publish (access list)"),
-        (large, f"{max(signs.too_large, signs.held, 1)} records are too large for the broker"),
-        (refused is not None, f"the broker refuses: {signs.refusal}"),
-        (signs.nack != "", f"the station refuses: {signs.nack}"),
+        (large, f"{max(signs.too_large, signs.held, 1)} records are larger than the broker accepts"),
+        (refused is not None, f"the broker refuses the records: {signs.refusal}"),
+        (signs.nack != "", f"the station refuses the records: {signs.nack}"),
         (
             signs.acked > 0,
-            "the broker accepts the records and no station answers: no station runs, or the broker drops them",
+            "the broker accepts the records, but no station confirms them: no station runs, or the broker drops them",
         ),
-        (signs.held > 0, f"the broker ends the connection at {signs.held} records, perhaps too large"),
+        (signs.held > 0, _closes_at(signs.held)),
     )
-    return next((cause for is_seen, cause in found if is_seen), "the broker acknowledges nothing")
+    return next((cause for is_seen, cause in found if is_seen), "the broker does not acknowledge the records")
+
+
+def _closes_at(held: int) -> str:
+    return f"the broker closes the connection when it receives {held} of the records, which may be too large"

@@ -1,26 +1,28 @@
 """Fetches offered files: requested in parts, resumable, several kinds at once.
 
-The contents are not interpreted: the consumer of a file checks its signature.  Until then an offer is not trusted, so
-a file is limited to the maximum size of its kind and never uses the space reserved for records.
+The contents are not interpreted: ``verify`` of its kind, or the consumer of the file, checks its signature.  Until
+then an offer is not trusted, so a file is limited to the maximum size of its kind and never uses the space reserved
+for records.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from protocol.errors import WireError
 from protocol.wire.codec import decode, encode
-from protocol.wire.control.transfer import ChunkRequest, FileOffer, FilePart
+from protocol.wire.control.transfer import UPDATE, ChunkRequest, FileOffer, FilePart
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
 _HANDED = "handed"
+_REFUSED = "refused"
 _PREFIX = "fetch-"
 _NS_PER_S = 1_000_000_000
 _LOOK_NS = 5 * _NS_PER_S
@@ -37,12 +39,16 @@ class TransferState(StrEnum):
     IDLE = "idle"
     """No file is offered, or not one that is to be fetched."""
     REFUSED = "refused"
-    """Larger than the maximum of its kind."""
+    """Larger than the maximum of its kind, or refused by ``verify``."""
     WAITING = "waiting"
     """Waiting for an unmetered link, for disk space, or for the consumer."""
     FETCHING = "fetching"
     HANDED = "handed"
-    """Fetched completely; ready for the consumer."""
+    """Fetched completely, and verified if its kind has ``verify``; ready for the consumer."""
+
+
+class FileRefusedError(Exception):
+    """A fetched file is not accepted.  The message says why; it is shown at the station."""
 
 
 class Want(Enum):
@@ -55,19 +61,34 @@ class Want(Enum):
 
 @dataclass(frozen=True, slots=True)
 class FileKind:
-    """Settings of one kind of file."""
+    """Settings of one kind of file; CONTRIBUTING.md says how to add one."""
 
     name: str
+    """On the wire; also selects the topic of the offer, see ``protocol.wire.topics.offer_topic``."""
     folder: Path
     """Folder for fetched bytes, not shared with others."""
     file_name: str
-    """Path of the complete file; its consumer removes it."""
+    """Name of the complete file in ``folder``.
+
+    With ``verify`` it is the verified file in use, replaced by the next one; without, its consumer removes it.
+    """
     max_bytes: int
     """Maximum size; larger files are refused."""
     wants: Callable[[FileOffer], Want]
     """Called every few seconds; avoids fetching a file that would be refused."""
     free_only: bool = False
     """True: only over an unmetered link, except small files."""
+    verify: Callable[[Path], None] | None = None
+    """Checks the signature, the unit and the version inside a complete file, before it is put at ``file_name``.
+
+    Raises FileRefusedError; a refused file is deleted and not fetched again unless it is offered again.  Called in the
+    uplink's thread, which sends nothing meanwhile: a few seconds at most.
+    """
+    on_installed: Callable[[Path], None] | None = None
+    """Called in the uplink's thread after a verified file was put at ``file_name``; must return at once.
+
+    It is not called for a file of an earlier run: consumers open ``file_name`` when they start.
+    """
 
 
 @dataclass(slots=True)
@@ -86,6 +107,8 @@ class FetchCounts:
     """Failed writes of fetched bytes."""
     too_large: int = 0
     """Offers refused because of their size."""
+    refused: int = 0
+    """Files refused by ``verify``."""
 
 
 class Room(Protocol):
@@ -131,6 +154,8 @@ class FileTransfer:
         self.fetched = 0
         """Bytes of the offered file that were fetched."""
         self.state = TransferState.IDLE
+        self.reason = ""
+        """Why the offered file was refused."""
         self.counts = FetchCounts()
 
     def offered(self, offer: FileOffer | None) -> None:
@@ -138,9 +163,10 @@ class FileTransfer:
         if offer == self.offer:
             return
         self.offer, self._asked_ns, self._look_due_ns, self._damaged = offer, None, 0, 0
-        self.state = TransferState.IDLE
+        self.state, self.reason = TransferState.IDLE, ""
         if offer is not None and offer.size_bytes > self.kind.max_bytes:
             self.state = TransferState.REFUSED
+            self.reason = f"{offer.size_bytes} bytes, more than the {self.kind.max_bytes} of its kind"
             self.counts.too_large += 1
         keep = None if offer is None or self.state is TransferState.REFUSED else self._path(offer)
         for path in self.kind.folder.glob(f"{_PREFIX}*"):
@@ -205,13 +231,17 @@ class FileTransfer:
             return self._wanted
         self._look_due_ns = t_mono_ns + _LOOK_NS
         self._wanted = False
-        if self._is_handed(offer):
+        if self._noted(_HANDED, offer) is not None and (self.kind.verify is None or self._whole.exists()):
             self.state = TransferState.HANDED
+            return False
+        refusal = self._noted(_REFUSED, offer)
+        if refusal is not None:
+            self.state, self.reason = TransferState.REFUSED, refusal
             return False
         want = self.kind.wants(offer)
         if want is Want.NO:
             self.state = TransferState.IDLE
-        elif want is Want.LATER or self._whole.exists() or not self._has_room(offer):
+        elif want is Want.LATER or self._is_taken or not self._has_room(offer):
             self.state = TransferState.WAITING
         else:
             self._wanted = True
@@ -230,11 +260,22 @@ class FileTransfer:
     def _whole(self) -> Path:
         return self.kind.folder / self.kind.file_name
 
-    def _is_handed(self, offer: FileOffer) -> bool:
+    @property
+    def _is_taken(self) -> bool:
+        """True while the last file waits for a consumer that removes it."""
+        return self.kind.verify is None and self._whole.exists()
+
+    def _noted(self, name: str, offer: FileOffer) -> str | None:
+        """Return the text noted for this offer under a name; None if there is no note."""
         try:
-            return (self.kind.folder / _HANDED).read_text(encoding="ascii") == _mark(offer)
+            mark, _, text = (self.kind.folder / name).read_text(encoding="utf-8").partition("\n")
         except (OSError, UnicodeDecodeError):
-            return False
+            return None
+        return text if mark == _mark(offer) else None
+
+    def _note(self, name: str, offer: FileOffer, text: str = "") -> None:
+        noted = f"{_mark(offer)}\n{text}" if text else _mark(offer)
+        (self.kind.folder / name).write_text(noted, encoding="utf-8")
 
     def _begin_at(self, size: int) -> None:
         self.fetched, self._hashed, self._digest = size, 0, hashlib.sha256()
@@ -257,11 +298,14 @@ class FileTransfer:
                 file.truncate(self.fetched)
                 file.write(data)
         except OSError:
-            # If the disk is full, wait for the next check; records have priority.
-            self.counts.unwritten += 1
-            self._wanted, self._look_due_ns = False, (self._look_due_ns or 0) + _PAUSE_NS
+            self._pause()
             return False
         return True
+
+    def _pause(self) -> None:
+        """After a failed write: wait for the next check; records have priority."""
+        self.counts.unwritten += 1
+        self._wanted, self._look_due_ns = False, (self._look_due_ns or 0) + _PAUSE_NS
 
     def _finish(self, offer: FileOffer) -> None:
         path = self._path(offer)
@@ -273,14 +317,41 @@ class FileTransfer:
             if self._damaged >= _MAX_DAMAGED:
                 self.offer, self.state = None, TransferState.IDLE
             return
+        try:
+            self._hand_over(offer, path)
+        except OSError:
+            self._pause()
+            if not path.exists():
+                self._begin_at(0)
+
+    def _hand_over(self, offer: FileOffer, path: Path) -> None:
+        """Verify a complete file if its kind asks for it, and put it at its place; raises OSError."""
+        kind = self.kind
+        if kind.verify is not None:
+            try:
+                kind.verify(path)
+            except FileRefusedError as error:
+                self._refuse(offer, path, str(error))
+                return
         with path.open("rb") as file:
             os.fsync(file.fileno())
         path.replace(self._whole)
-        (self.kind.folder / _HANDED).write_text(_mark(offer), encoding="ascii")
+        _sync_folder(kind.folder)
+        self._note(_HANDED, offer)
         self._begin_at(0)
         self.fetched = offer.size_bytes
         self._hashed = self.fetched
         self.state, self._wanted = TransferState.HANDED, False
+        if kind.on_installed is not None:
+            kind.on_installed(self._whole)
+
+    def _refuse(self, offer: FileOffer, path: Path, reason: str) -> None:
+        """Delete a file that was not accepted and remember it."""
+        path.unlink(missing_ok=True)
+        self._begin_at(0)
+        self._note(_REFUSED, offer, reason)
+        self.counts.refused += 1
+        self.state, self.reason, self._wanted = TransferState.REFUSED, reason, False
 
     def _path(self, offer: FileOffer) -> Path:
         return self.kind.folder / f"{_PREFIX}{offer.sha256.hex()}"
@@ -288,6 +359,15 @@ class FileTransfer:
 
 def _mark(offer: FileOffer) -> str:
     return f"{offer.sha256.hex()} {offer.attempt}"
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename durable; raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 class Transfers:
@@ -346,3 +426,23 @@ class Transfers:
         """Forget pending requests: they will not be answered."""
         for transfer in self._by_kind.values():
             transfer.link_went()
+
+    def counters(self) -> dict[str, int]:
+        """Return counters of all kinds but updates, which ``UpdateReporter`` has; any thread."""
+        return {
+            f"files.{transfer.kind.name}.{name}": value
+            for transfer in self._others()
+            for name, value in asdict(transfer.counts).items()
+        }
+
+    def gauges(self) -> dict[str, int]:
+        """Return of all kinds but updates the version that is offered and the one fetched, 0 for none; any thread."""
+        found = {}
+        for transfer in self._others():
+            offered = 0 if transfer.offer is None else transfer.offer.release
+            found[f"files.{transfer.kind.name}.offered"] = offered
+            found[f"files.{transfer.kind.name}.fetched"] = offered if transfer.state is TransferState.HANDED else 0
+        return found
+
+    def _others(self) -> list[FileTransfer]:
+        return [transfer for kind, transfer in self._by_kind.items() if kind != UPDATE]

@@ -461,7 +461,9 @@ class Uplink:
 
     def _take_nack(self, nack: Nack, t_mono_ns: int) -> None:
         self._counts.nacks += 1
-        self._signs = replace(self._signs, nack=nack.code.value)
+        # The detail of a refusal for good may quote the record; one that asks to wait says what the station lacks.
+        said = f"{nack.code.value}, {nack.detail}" if nack.retry and nack.detail else nack.code.value
+        self._signs = replace(self._signs, nack=said)
         if nack.retry:
             self._pause_and_rewind(t_mono_ns)
             return

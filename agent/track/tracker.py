@@ -21,7 +21,7 @@ from agent.fusion.fuse import fuse_predictions
 from agent.records import PathPoint, Track
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from agent.records import Box, PlateText, Sighting
 
@@ -101,6 +101,7 @@ class _Open:
     agreeing: Counter[str] = field(default_factory=Counter)
     """Number of frames with each text."""
     confirmed: PlateText | None = None
+    read_id: bytes | None = None
 
     def add(self, sighting: Sighting) -> None:
         t_ns, box = sighting.frame.t_mono_ns, sighting.detection.box
@@ -136,14 +137,21 @@ class _Open:
 class Tracker:
     """Sightings of one camera -> confirmed and closed tracks.  One per camera and thread; no clock of its own."""
 
-    def __init__(self, config: TrackerConfig | None = None, *, ids: Iterator[int] | None = None) -> None:
-        """``ids`` numbers the tracks, from 1 unless given.
+    def __init__(
+        self,
+        config: TrackerConfig | None = None,
+        *,
+        ids: Iterator[int] | None = None,
+        read_ids: Callable[[int], bytes] | None = None,
+    ) -> None:
+        """``ids`` numbers the tracks, from 1 unless given.  ``read_ids`` makes the id of a confirmed track's read.
 
         A tracker that replaces another in the same process gets the same ``ids``: camera name and track id together
         identify one pass.
         """
         self._config = config or TrackerConfig()
         self._ids = itertools.count(1) if ids is None else ids
+        self._read_ids = read_ids
         self._open: list[_Open] = []
         self._sightings = 0
         self._confirmed = 0
@@ -246,7 +254,9 @@ class Tracker:
                 made = self._fuse(track)
                 if made is not None and not made.single_frame:
                     track.confirmed = made.plate
-                    confirmed.append(replace(made, confirmed=made.plate))
+                    if self._read_ids is not None:
+                        track.read_id = self._read_ids(track.t_last_ns)
+                    confirmed.append(replace(made, confirmed=made.plate, read_id=track.read_id))
         self._confirmed += len(confirmed)
         return tuple(confirmed)
 
@@ -281,6 +291,7 @@ class Tracker:
             t_first_mono_ns=track.t_first_ns,
             t_last_mono_ns=track.t_last_ns,
             confirmed=track.confirmed,
+            read_id=track.read_id,
             path=tuple(track.path),
         )
 

@@ -13,7 +13,7 @@ from cli.diagnostics.receiver import amount, described, listen, why_no_fix
 from cli.diagnostics.step import Mark, Step, asked, in_a_line
 from hw.clock import NS_PER_S, wait
 from hw.panel_gpio import pattern
-from hw.ports import Button, Buzz, GnssLostError, HwError, Lamp
+from hw.ports import Button, Buzz, GnssLostError, HitLamp, HwError, Lamp
 from protocol.wire.enums import FixQuality
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def receiver_steps(gnss: Gnss, clock: Clock, person: Person, *, sky_s: float) ->
     """Wait for a fix, at most ``sky_s``; report what the receiver sent, how long it took, and the clock's offset."""
     person.tell(f"waiting for a fix, at most {sky_s:g} s: the antenna needs a clear view of the sky")
     try:
-        heard = listen(gnss, clock, most_s=sky_s)
+        heard = listen(gnss, clock, max_s=sky_s)
     except GnssLostError as error:
         return [Step("receiver", Mark.FAIL, str(error))]
     if heard.first_line_s is None:
@@ -151,6 +151,9 @@ def _clock_step(fix: Fix, utc_ns: int, clock: Clock) -> Step:
     return Step("clock against GNSS", Mark.WARN, f"the system clock is {off_s:+.0f} s off; {hint}", figures)
 
 
+_HIT_LAMPS = {Buzz.HIT_HIGH: HitLamp.HIGH, Buzz.HIT_MEDIUM: HitLamp.MEDIUM, Buzz.HIT_LOW: HitLamp.LOW}
+
+
 def panel_steps(panel: Panel, clock: Clock, person: Person, *, each_s: float) -> list[Step]:
     """Lamps and sounds for the operator to check; buttons and ignition for the operator to use."""
     pause = threading.Event()
@@ -162,13 +165,14 @@ def panel_steps(panel: Panel, clock: Clock, person: Person, *, each_s: float) ->
         person, "status lamp", "Did the status lamp show each pattern as named?", "check pin and polarity"
     )
     for sound in Buzz:
-        person.tell(f"buzzer: {sound.value}")
+        person.tell(f"buzzer: {sound.value}; hit lamp: {_HIT_LAMPS.get(sound, HitLamp.OFF).value}")
         panel.buzz(sound)
+        panel.set_hit_lamp(_HIT_LAMPS.get(sound, HitLamp.OFF))
         wait(clock, pause, each_s)
     heard = asked(
         person,
         "buzzer, hit lamp",
-        "Were there three different sounds, and was the hit lamp on during the second?",
+        "Were there five different sounds, and did the hit lamp blink during the second, third and fourth?",
         "check the pins",
     )
     panel.hush()

@@ -57,15 +57,17 @@ def _read(path: Path) -> bytes:
 
 
 def _certificates(path: Path) -> list[x509.Certificate]:
+    data = _read(path)
     try:
-        return x509.load_pem_x509_certificates(_read(path))
+        return x509.load_pem_x509_certificates(data)
     except ValueError as error:
         raise KeyFileError(f"{path}: not a certificate: {error}") from error
 
 
 def _private_key(path: Path) -> object:
+    data = _read(path)
     try:
-        return load_pem_private_key(_read(path), None)
+        return load_pem_private_key(data, None)
     except (ValueError, TypeError) as error:
         raise KeyFileError(f"{path}: not a private key: {error}") from error
 

@@ -19,13 +19,16 @@ from agent.recognise.bundle import run_golden
 from agent.recognise.interpreter import choose_runtime, slower_runtime_advice
 from agent.recognise.models_folder import default_models_folder
 from agent.runtime.config import AgentConfig, load_config
-from agent.runtime.stages import build_sealer, load_receipt_keys
+from agent.runtime.roster_file import RosterFile
+from agent.runtime.stages import build_sealer, load_policies, load_receipt_keys
 from agent.sync.uplink import Uplink, UplinkConfig
 from cli.diagnostics.certificates import days_left, warning
 from cli.diagnostics.receiver import amount, described, listen, sentences, why_no_fix
 from cli.diagnostics.step import Mark, Step
+from cli.terminal import explained
 from hw.bauds import BAUDS, PATIENCE_S
 from hw.clock import NS_PER_S, RealClock
+from hw.config import LinuxBoardConfig
 from hw.link_mqtt import FALLBACK
 from hw.open import open_board, open_cameras, open_gnss, open_link, open_panel
 from hw.ports import HwError, LinkDown, LinkUp
@@ -38,7 +41,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.buffer import OutboxStats
-    from hw.ports import Link, LinkEvent
+    from hw.ports import Link, LinkEvent, Vitals
 
 _FRAME_TIMEOUT_S = 5.0
 _GNSS_PATIENCE_S = (len(BAUDS) + 1) * PATIENCE_S
@@ -61,13 +64,15 @@ def examine(path: Path, overrides: list[str]) -> Iterator[Step]:
     try:
         config = load_config(path, overrides)
     except PatrolError as error:
-        yield Step("configuration", Mark.FAIL, str(error))
+        yield Step("configuration", Mark.FAIL, explained(error))
         return
     yield Step("configuration", Mark.OK, str(path))
     checks: dict[str, Callable[[AgentConfig], Step]] = {
         "models": _models,
         "keys": _keys,
         "release": _release,
+        "policy": _policy,
+        "roster": _roster,
         "outbox": _outbox,
         "certificates": _certificates,
         "board": _board,
@@ -81,8 +86,8 @@ def examine(path: Path, overrides: list[str]) -> Iterator[Step]:
     for what, check in checks.items():
         try:
             yield check(config)
-        except PatrolError as error:
-            yield Step(what, Mark.FAIL, str(error))
+        except (PatrolError, OSError) as error:
+            yield Step(what, Mark.FAIL, explained(error))
 
 
 def _models(config: AgentConfig) -> Step:
@@ -112,6 +117,21 @@ def _keys(config: AgentConfig) -> Step:
     return Step("keys", Mark.OK, f"{sealed}; receipts must be signed")
 
 
+def _policy(config: AgentConfig) -> Step:
+    policies = load_policies(config)
+    if policies is None:
+        return Step(
+            "policy", Mark.WARN, 'policy.mode is "off": everything is kept until its receipt; for tests only'
+        )
+    names = ", ".join(policies().names)
+    if policies.problems:
+        return Step("policy", Mark.FAIL, f"in force: {names}; refused: {'; '.join(policies.problems)}")
+    if not policies().is_signed:
+        advice = "sign one with `patrol-lpr policy sign`, and install it with `patrol-lpr policy install`"
+        return Step("policy", Mark.WARN, f"no policy of {config.agency}, so only hits are kept: {advice}")
+    return Step("policy", Mark.OK, f"in force: {names}")
+
+
 def _release(config: AgentConfig) -> Step:
     home = config.update.home
     running, committed = linked(home, "current"), linked(home, "committed")
@@ -126,6 +146,27 @@ def _release(config: AgentConfig) -> Step:
         last = f"{noted.last_release} {noted.last_outcome.replace('_', ' ')}: {noted.last_reason}"
         return Step("release", Mark.WARN, f"{running}; {last}")
     return Step("release", Mark.OK, f"{running}, committed")
+
+
+def _roster(config: AgentConfig) -> Step:
+    key = config.shift.roster_key
+    if not key.exists():
+        return Step("roster", Mark.OK, f"no {key}: officers do not sign on to this unit")
+    place = RosterFile(config.state_dir, key, config.unit)
+    found = place.load()
+    if found is None:
+        advice = "offer one with `patrol-lpr roster offer`, or install one with `patrol-lpr roster install`"
+        return Step("roster", Mark.WARN, f"no usable roster, so nobody can sign on: {advice}")
+    told = f"version {found.version}, {len(found.roster.officers)} officers"
+    expires_s = found.header.expires_s
+    if expires_s is None:
+        return Step("roster", Mark.OK, told)
+    until = dt.datetime.fromtimestamp(expires_s, dt.UTC)
+    if found.has_expired(RealClock().utc_ns() / NS_PER_S):
+        return Step(
+            "roster", Mark.WARN, f"{told}; expired on {until:%Y-%m-%d}, so nobody can sign on: offer a new one"
+        )
+    return Step("roster", Mark.OK, f"{told}, until {until:%Y-%m-%d}")
 
 
 def _outbox(config: AgentConfig) -> Step:
@@ -184,7 +225,7 @@ def _certificates(config: AgentConfig) -> Step:
 
 
 def _board(config: AgentConfig) -> Step:
-    vitals = open_board(config.hw.board, RealClock()).vitals()
+    vitals = _vitals(config)
     if vitals.undervoltage or vitals.throttled:
         return Step("board", Mark.WARN, "under-voltage or throttled: check supply and cooling")
     warm = "temperature unavailable" if vitals.temperature_c is None else f"{vitals.temperature_c:.0f} °C"
@@ -192,7 +233,7 @@ def _board(config: AgentConfig) -> Step:
 
 
 def _disk(config: AgentConfig) -> Step:
-    vitals = open_board(config.hw.board, RealClock()).vitals()
+    vitals = _vitals(config)
     free_mib = vitals.disk_free_bytes // _MEBI
     if free_mib < config.outbox.min_free_mib:
         return Step(
@@ -202,6 +243,24 @@ def _disk(config: AgentConfig) -> Step:
             "way; find out what fills it (`du -xh / | sort -h | tail`), or use a larger card",
         )
     return Step("disk", Mark.OK, f"{free_mib} MiB free for {config.state_dir}")
+
+
+def existing_folder(folder: Path) -> Path:
+    """Return the folder, or the next one above that exists: before the first start there is no state folder.
+
+    Raises PermissionError.
+    """
+    folder = folder.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    return folder
+
+
+def _vitals(config: AgentConfig) -> Vitals:
+    board = config.hw.board
+    if isinstance(board, LinuxBoardConfig):
+        board = board.model_copy(update={"state_dir": existing_folder(config.state_dir)})
+    return open_board(board, RealClock()).vitals()
 
 
 def _clock(path: Path, _: AgentConfig) -> Step:
@@ -252,7 +311,7 @@ def _gnss(config: AgentConfig) -> Step:
     clock = RealClock()
     gnss = open_gnss(config.hw.gnss, clock)
     try:
-        heard = listen(gnss, clock, most_s=_GNSS_PATIENCE_S, after_sentence_s=_GNSS_LISTEN_S)
+        heard = listen(gnss, clock, max_s=_GNSS_PATIENCE_S, after_sentence_s=_GNSS_LISTEN_S)
     finally:
         gnss.close()
     if heard.fix is not None:

@@ -12,9 +12,10 @@ from rich.console import Console
 from agent.runtime.config import load_config
 from cli.diagnostics.checks import examine
 from cli.diagnostics.step import Mark, as_plain, as_table
+from cli.show import print_table
 from hw.clock import RealClock
 from hw.open import open_panel
-from hw.ports import Buzz, Lamp
+from hw.ports import Buzz, HitLamp, Lamp
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +27,7 @@ def run(path: Path, overrides: list[str], *, as_json: bool) -> int:
     if as_json:
         sys.stdout.write(json.dumps([as_plain(step) for step in steps], indent=2) + "\n")
     else:
-        Console().print(as_table(steps))
+        print_table(as_table(steps))
     return 1 if any(step.mark is Mark.FAIL for step in steps) else 0
 
 
@@ -39,6 +40,10 @@ def show_panel(path: Path, overrides: list[str], *, each_s: float) -> int:
         for lamp in Lamp:
             out.print(f"lamp: {lamp.value}")
             panel.set_lamp(lamp)
+            time.sleep(each_s)
+        for hit_lamp in HitLamp:
+            out.print(f"hit lamp: {hit_lamp.value}")
+            panel.set_hit_lamp(hit_lamp)
             time.sleep(each_s)
         for sound in Buzz:
             out.print(f"sound: {sound.value}")

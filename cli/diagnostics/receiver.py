@@ -32,14 +32,14 @@ class Heard:
     """Time to the fix, if there was one."""
 
 
-def listen(gnss: Gnss, clock: Clock, *, most_s: float, after_sentence_s: float | None = None) -> Heard:
-    """Listen until a fix, at most ``most_s``, and at most ``after_sentence_s`` from the first sentence on.
+def listen(gnss: Gnss, clock: Clock, *, max_s: float, after_sentence_s: float | None = None) -> Heard:
+    """Listen until a fix, at most ``max_s``, and at most ``after_sentence_s`` from the first sentence on.
 
     Raises GnssLostError when the receiver goes away.
     """
     nmea, start_ns = NmeaState(), clock.mono_ns()
     first_line_s: float | None = None
-    until_s = most_s
+    until_s = max_s
     while (gone_s := (clock.mono_ns() - start_ns) / NS_PER_S) < until_s:
         line = gnss.next_line(timeout_s=min(_LINE_S, until_s - gone_s))
         if line is None:
@@ -50,7 +50,7 @@ def listen(gnss: Gnss, clock: Clock, *, most_s: float, after_sentence_s: float |
         if fix is not None:
             return Heard(nmea, first_line_s, fix, now_s)
         if after_sentence_s is not None and sentences(nmea):
-            until_s, after_sentence_s = min(most_s, now_s + after_sentence_s), None
+            until_s, after_sentence_s = min(max_s, now_s + after_sentence_s), None
     return Heard(nmea, first_line_s, None)
 
 

@@ -20,8 +20,9 @@ from agent.runtime.config import load_config
 from agent.runtime.stages import software
 from cli.diagnostics.bench_board import disk_step, link_step, memory_step, recogniser_step
 from cli.diagnostics.bench_devices import camera_step, panel_steps, receiver_steps
-from cli.diagnostics.checks import examine
+from cli.diagnostics.checks import examine, existing_folder
 from cli.diagnostics.step import Mark, Nobody, Person, Step, as_plain, as_table
+from cli.show import print_table
 from hw.clock import NS_PER_S
 from hw.open import open_board, open_cameras, open_gnss, open_link, open_panel
 from hw.output import text_output
@@ -89,7 +90,7 @@ def run(
     if as_json:
         sys.stdout.write(json.dumps([as_plain(step) for step in steps], indent=2) + "\n")
     else:
-        Console().print(as_table(steps, caption=_summary(steps)))
+        print_table(as_table(steps, caption=_summary(steps)))
     if out is not None:
         with text_output(out) as file:
             file.write(page(steps, config.unit, clock))
@@ -152,7 +153,7 @@ class _Bench:
                 yield from panel_steps(panel, self._clock, self._person, each_s=each_s)
 
     def storage(self) -> Iterator[Step]:
-        yield disk_step(self._config.state_dir, self._clock)
+        yield disk_step(existing_folder(self._config.state_dir), self._clock)
 
     def recogniser(self) -> Iterator[Step]:
         yield recogniser_step(self._config, self._clock, self._frame)

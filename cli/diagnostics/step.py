@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
+
+from cli.show import TextTable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,9 +90,9 @@ def as_plain(step: Step) -> dict[str, object]:
     return {"what": step.what, "mark": step.mark.value, "detail": step.detail, "figures": dict(step.figures)}
 
 
-def as_table(steps: list[Step], *, caption: str | None = None) -> Table:
+def as_table(steps: list[Step], *, caption: str = "") -> TextTable:
     """Return the report for a terminal."""
-    table = Table("", "what", "finding", caption=caption)
+    table = TextTable("", "what", "finding", caption=caption)
     for step in steps:
-        table.add_row(f"[{_COLOURS[step.mark]}]{step.mark}[/]", escape(step.what), escape(step.detail))
+        table.add_row(Text(step.mark, _COLOURS[step.mark]), step.what, step.detail)
     return table

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from protocol.errors import KeyFileError
 
@@ -142,6 +143,12 @@ class SigningKey:
         """64 bytes."""
         return self._key.sign(message)
 
+    def derive(self, purpose: bytes) -> bytes:
+        """Return 32 secret bytes that only the holder of this key can compute (HKDF, RFC 5869)."""
+        return HKDF(hashes.SHA256(), 32, salt=None, info=b"patrol-lpr derive/1\0" + purpose).derive(
+            self._key.private_bytes_raw()
+        )
+
     def save(self, path: Path) -> None:
         """Write as PEM, readable only by the owner; raises KeyFileError if the file exists."""
         _save_private(path, self._key)
@@ -161,6 +168,29 @@ class StationKey:
         """Create a new key pair."""
         private = X25519PrivateKey.generate()
         return cls(private.public_key(), private)
+
+    @classmethod
+    def from_private_raw(cls, raw: bytes) -> StationKey:
+        """Return the pair of 32 secret bytes, such as derived ones; raises KeyFileError."""
+        try:
+            private = X25519PrivateKey.from_private_bytes(raw)
+        except ValueError as error:
+            raise KeyFileError(f"not an X25519 private key: {error}") from error
+        return cls(private.public_key(), private)
+
+    @classmethod
+    def from_public_raw(cls, raw: bytes) -> StationKey:
+        """Return the public half of 32 bytes; raises KeyFileError."""
+        try:
+            return cls(X25519PublicKey.from_public_bytes(raw))
+        except ValueError as error:
+            raise KeyFileError(f"not an X25519 public key: {error}") from error
+
+    def private_raw(self) -> bytes:
+        """Return the 32 bytes of the private half, to be wrapped; raises KeyFileError if there is none."""
+        if self.private is None:
+            raise KeyFileError("there is only the public half")
+        return self.private.private_bytes_raw()
 
     @classmethod
     def load_public(cls, path: Path) -> StationKey:
@@ -235,8 +265,9 @@ def _read(path: Path) -> bytes:
 
 
 def _load_public(path: Path) -> object:
+    data = _read(path)
     try:
-        return serialization.load_pem_public_key(_read(path))
+        return serialization.load_pem_public_key(data)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise KeyFileError(f"{path}: not a public key in PEM") from error
 

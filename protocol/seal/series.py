@@ -33,6 +33,7 @@ from protocol.wire.codec import (
 )
 from protocol.wire.enums import Lost, LostReason
 from protocol.wire.record import decode_record
+from protocol.wire.records.audit import AUDIT_START, Audit
 from protocol.wire.records.read import Read
 from protocol.wire.records.tombstone import Tombstone
 from protocol.wire.released import released_registry
@@ -126,13 +127,20 @@ class UnitFindings:
     """Records whose link does not continue the record before them."""
     restarts: list[int] = field(default_factory=list)
     """New chains after damage that the unit declared."""
+    audit_entries: int = 0
+    """Entries of the audit log."""
+    audit_missing: list[tuple[int, int]] = field(default_factory=list)
+    """Numbers of absent entries that neither a deletion nor a declared loss can explain."""
+    audit_broken: list[int] = field(default_factory=list)
+    """Numbers of entries that do not continue the one before them, or that appear twice."""
 
     @property
     def is_right(self) -> bool:
         """True if nothing is missing, changed or out of order."""
         return not (
             self.changed or self.unknown_key or self.reordered or self.doubled or self.missing or self.broken
-        )
+            or self.audit_missing or self.audit_broken
+        )  # fmt: skip
 
 
 def write_series(out: IO[bytes], header: Header, proofs: Iterable[Proof]) -> int:
@@ -205,6 +213,8 @@ class _Examination:
         self._damage: set[int] = set()
         self._lost: list[tuple[int, int]] = []
         self._highest = 0
+        self._entries: dict[int, _Step] = {}
+        """Of the audit log, by its own numbers."""
 
     def take(self, proof: Proof) -> None:
         found, evidence = self._found, proof.evidence
@@ -239,10 +249,31 @@ class _Examination:
                 self._found.unknown += 1
             case Read():
                 self._found.reads += 1
+            case Audit():
+                self._take_entry(body)
             case Tombstone(lost=Lost.READ | Lost.RECORD):
                 self._lost += body.ranges
                 if body.reason is LostReason.DAMAGE:
                     self._damage.add(seq)
+
+    def _take_entry(self, entry: Audit) -> None:
+        self._found.audit_entries += 1
+        if entry.n in self._entries:
+            self._found.audit_broken.append(entry.n)
+        self._entries[entry.n] = _Step(entry.prev, entry.digest())
+
+    def _check_entries(self) -> None:
+        """Walk the audit log in the order of its numbers."""
+        found, before = self._found, 0
+        for n in sorted(self._entries):
+            step = self._entries[n]
+            # A damaged outbox may have taken the head of the log with it: then it begins anew, and the unit said so.
+            begins = step.prev == AUDIT_START and (n == 1 or bool(self._damage))
+            if n > before + 1 and not (found.deleted or self._lost or found.changed or begins):
+                found.audit_missing.append((before + 1, n - 1))
+            elif n == before + 1 and not begins and (not before or step.prev != self._entries[before].link):
+                found.audit_broken.append(n)
+            before = n
 
     def findings(self) -> UnitFindings:
         """Walk the chain in the order of the numbers."""
@@ -263,6 +294,7 @@ class _Examination:
             elif seq == before + 1 and before and before not in suspects and step.prev != self._steps[before].link:
                 found.broken.append(seq)
             before = seq
+        self._check_entries()
         return found
 
     def _gap(self, first: int, last: int) -> None:

@@ -124,3 +124,74 @@ class UpdateState(StrEnum):
     COMMITTED = "committed"
     ROLLED_BACK = "rolled_back"
     REFUSED = "refused"
+
+
+class HitStage(StrEnum):
+    """How far the read behind a hit has come."""
+
+    PREVIEW = "preview"
+    """Two frames agree; the plate is still in view."""
+    FINAL = "final"
+    """The final text still matches the entry."""
+    WITHDRAWN = "withdrawn"
+    """The final text does not match the entry, or there is none."""
+
+
+class HitPriority(StrEnum):
+    """Priority of a list, and of its hits."""
+
+    HIGH = "high"
+    """Never muted."""
+    MEDIUM = "medium"
+    LOW = "low"
+
+
+class MatchRule(StrEnum):
+    """How a read was matched with an entry."""
+
+    EXACT = "exact"
+    APPROXIMATE = "approximate"
+    """By the probabilities of the read's characters."""
+    WILDCARD = "wildcard"
+    PARTIAL = "partial"
+    MANUAL = "manual"
+    """An officer's entry on the unit."""
+
+
+class RegionMatch(StrEnum):
+    """The read's region compared with the entry's."""
+
+    EQUAL = "equal"
+    DIFFERENT = "different"
+    UNKNOWN = "unknown"
+
+
+class DispositionAction(StrEnum):
+    """What was done about a hit."""
+
+    ACKNOWLEDGED = "acknowledged"
+    CONFIRMED = "confirmed"
+    """An officer compared characters, region and vehicle, and the entering agency confirmed the entry."""
+    REJECTED = "rejected"
+    OUTCOME = "outcome"
+    EXPIRED = "expired"
+    """Nobody decided: it left the queue by age or overflow."""
+
+
+class ShiftStage(StrEnum):
+    """Why a shift is sent."""
+
+    STARTED = "started"
+    CHANGED = "changed"
+    """Activity, assignment or crew changed, or it continues after a restart."""
+    ENDED = "ended"
+
+
+class IncidentStage(StrEnum):
+    """Stage of an incident."""
+
+    OPENED = "opened"
+    CLOSED = "closed"
+    """Outcome and contribution were answered."""
+    UNANSWERED = "unanswered"
+    """Nobody answered before the unit deleted the draft."""

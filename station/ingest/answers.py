@@ -101,7 +101,7 @@ def try_again(batch: Batch) -> list[Answer]:
     last = {m.unit: payload for m, payload in batch.chunks}
     last |= {taken.unit: taken.payload for taken in batch.records}
     return [
-        nack(unit, payload, NackCode.STORAGE, "the station cannot write to its disk", retry=True)
+        nack(unit, payload, NackCode.STORAGE, "the station cannot write to its database", retry=True)
         for unit, payload in sorted(last.items())
     ]
 

@@ -7,6 +7,8 @@ receipts.  Invalid messages raise nothing: they are refused and counted by reaso
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from protocol.errors import KeyUnknownError, SealError, UnknownSchemaError, WireError
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from protocol.seal import Opener
     from protocol.wire.record import Record
     from station.ingest.batch import Answer
-    from station.store import Store
+    from station.store import ChunkResult, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class IngestCounts:
     reports: int = 0
     """Reports of units on their releases."""
     chunk_requests: int = 0
-    """Requests for bytes of updates."""
+    """Requests for bytes of offered files."""
     malformed: int = 0
     unknown_schema: int = 0
     """Messages other than records, of a schema that this station does not know."""
@@ -241,15 +243,8 @@ class Ingest:
         try:
             with self._store.transaction():
                 fresh = self._store.add_records([taken.new for taken in batch.records], now_us)
-                results = [self._store.add_chunk(chunk, now_us) for chunk, _ in batch.chunks]
-                for health, payload in batch.health:
-                    self._store.note_health(health, payload, now_us)
-                for update, payload in batch.updates:
-                    if isinstance(update, UpdateReport):
-                        self._store.note_report(update.unit, payload)
-                for status in batch.status:
-                    self._store.note_status(status, now_us)
-                self._store.note_seen(batch.senders(), now_us)
+                results = self._add_chunks(batch, now_us)
+                self._note_units(batch, now_us)
         except StoreError as error:
             self.counts.storage_failures += 1
             self.last_failure = str(error)
@@ -259,14 +254,37 @@ class Ingest:
         self.counts.hopeless_pictures += len(pictures.refusals)
         return batch.refusals + receipts(batch, pictures, self._station_id, now_us) + self._granted(batch)
 
+    def _add_chunks(self, batch: Batch, now_us: int) -> list[ChunkResult]:
+        """Picture by picture in a fixed order, so that two workers never wait for each other."""
+        order = sorted(
+            range(len(batch.chunks)), key=lambda n: (batch.chunks[n][0].unit, batch.chunks[n][0].sha256)
+        )
+        results = {n: self._store.add_chunk(batch.chunks[n][0], now_us) for n in order}
+        return [results[n] for n in range(len(batch.chunks))]
+
+    def _note_units(self, batch: Batch, now_us: int) -> None:
+        """Unit by unit in a fixed order, as above; of one unit, in the order of arrival."""
+        notes: list[tuple[str, Callable[[], None]]] = [
+            *((m.unit, partial(self._store.note_health, m, payload, now_us)) for m, payload in batch.health),
+            *(
+                (m.unit, partial(self._store.note_report, m.unit, payload))
+                for m, payload in batch.updates
+                if isinstance(m, UpdateReport)
+            ),
+            *((m.unit, partial(self._store.note_status, m, now_us)) for m in batch.status),
+        ]
+        for _, note in sorted(notes, key=itemgetter(0)):
+            note()
+        self._store.note_seen(batch.senders(), now_us)
+
     def _granted(self, batch: Batch) -> list[Answer]:
-        """Return requested bytes of updates; an unreadable file is this station's fault: the units ask again."""
+        """Return requested bytes of files; an unreadable file is this station's fault: the units ask again."""
         answers: list[Answer] = []
         for update, _ in batch.updates:
             if not isinstance(update, ChunkRequest):
                 continue
             try:
-                answer = self._store.update_bytes(update)
+                answer = self._store.file_bytes(update)
             except StoreError as error:
                 self.counts.storage_failures += 1
                 self.last_failure = str(error)

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from station.query.query import READ_SCHEMA, Query
+from station.query.hits import StoredHit, hit_values
+from station.query.query import READ_SCHEMA, Query, SearchPage
 from station.query.stored import StoredRecord, stored_record
+from station.store.search import Circle, Polygon, ReadSearch
 
-__all__ = ["READ_SCHEMA", "Query", "StoredRecord", "stored_record"]
+__all__ = [
+    "READ_SCHEMA",
+    "Circle",
+    "Polygon",
+    "Query",
+    "ReadSearch",
+    "SearchPage",
+    "StoredHit",
+    "StoredRecord",
+    "hit_values",
+    "stored_record",
+]

@@ -1,126 +1,100 @@
-"""Offers of updates to units, and their files."""
+"""Offers of files to units: one per unit and kind of file."""
 
 from __future__ import annotations
 
-import hashlib
-import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import bindparam, select, update
 
 from protocol.wire.codec import encode
-from protocol.wire.control.transfer import MAX_PART_BYTES, FileOffer, FilePart
-from protocol.wire.topics import Channel, build, check_unit
-from station.errors import StoreError
+from protocol.wire.control.transfer import UPDATE, FileOffer, FilePart
+from protocol.wire.topics import Channel, build, check_unit, offer_topic
+from station.store.rows import OfferedFile
 from station.store.tables import OFFERS
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from protocol.update.manifest import Manifest
     from protocol.wire.control.transfer import ChunkRequest
     from station.store.database import Database
+    from station.store.files import OfferedFiles
 
 _ALL = select(
-    OFFERS.c.unit, OFFERS.c.release, OFFERS.c.sha, OFFERS.c.size, OFFERS.c.attempt, OFFERS.c.parts
-).order_by(OFFERS.c.unit)
-_SIZE = select(OFFERS.c.size).where(
+    OFFERS.c.unit, OFFERS.c.kind, OFFERS.c.release, OFFERS.c.sha, OFFERS.c.size, OFFERS.c.attempt, OFFERS.c.parts
+).order_by(OFFERS.c.unit, OFFERS.c.kind)
+_OFFERED = select(OFFERS.c.size, OFFERS.c.kind).where(
     OFFERS.c.unit == bindparam("of"), OFFERS.c.sha == bindparam("hash"), OFFERS.c.release != 0
 )
+_IN_USE = select(OFFERS.c.kind, OFFERS.c.sha).where(OFFERS.c.release != 0).distinct()
 
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """One unit's offer; a withdrawn one is kept as release 0, so that it is cleared at the broker."""
+    """One unit's offer of a kind; a withdrawn one is kept as release 0, so that it is cleared at the broker."""
 
     unit: str
-    release: int
-    sha256: bytes
-    size_bytes: int
+    file: OfferedFile
     attempt: int
-    parts: tuple[str, ...]
 
     def message(self) -> tuple[str, bytes]:
         """Return topic and retained payload; an empty one clears."""
-        topic = build(self.unit, Channel.COMMAND)
-        if not self.release:
+        topic = offer_topic(self.unit, self.file.kind)
+        if not self.file.release:
             return topic, b""
         return topic, encode(
             FileOffer(
                 unit=self.unit,
-                release=self.release,
-                sha256=self.sha256,
-                size_bytes=self.size_bytes,
+                release=self.file.release,
+                sha256=self.file.sha256,
+                size_bytes=self.file.size_bytes,
                 attempt=self.attempt,
-                parts=self.parts,
+                parts=self.file.parts,
+                kind=self.file.kind,
             )
         )
 
 
-def folder_of(db: Path) -> Path:
-    """Return the folder of offered files, beside the station's file."""
-    return db.with_name(f"{db.name}-updates")
+def offer(db: Database, unit: str, file: OfferedFile, now_us: int) -> None:
+    """Offer a copied file to a unit; replaces an earlier offer of its kind.  Inside a transaction.
 
-
-def keep_file(db: Path, source: Path) -> tuple[bytes, int]:
-    """Copy a file to the folder of offered files; return its hash and size.  Raises StoreError."""
-    try:
-        with source.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256")
-        target = folder_of(db) / f"{digest.hexdigest()}.lprup"
-        if not target.exists():
-            target.parent.mkdir(exist_ok=True)
-            part = target.with_suffix(".part")
-            shutil.copyfile(source, part)
-            part.replace(target)
-    except OSError as error:
-        raise StoreError(f"{source}: cannot be copied for the units: {error}") from error
-    return digest.digest(), target.stat().st_size
-
-
-def offer(db: Database, unit: str, manifest: Manifest, kept: tuple[bytes, int], now_us: int) -> None:
-    """Offer a stored file to a unit; replaces an earlier offer.  Inside a transaction."""
-    sha256, size = kept
+    Raises WireError for an invalid unit or kind.
+    """
+    offer_topic(unit, file.kind)
     new = {
-        "release": manifest.release,
-        "sha": sha256,
-        "size": size,
-        "parts": ",".join(sorted(part.value for part in manifest.parts)),
+        "release": file.release,
+        "sha": file.sha256,
+        "size": file.size_bytes,
+        "parts": ",".join(sorted(file.parts)),
         "offered_us": now_us,
     }
-    statement = db.insert(OFFERS).values(unit=check_unit(unit), attempt=0, **new)
+    statement = db.insert(OFFERS).values(unit=check_unit(unit), kind=file.kind, attempt=0, **new)
     again = {**new, "attempt": OFFERS.c.attempt + 1}
-    db.run(statement.on_conflict_do_update(index_elements=["unit"], set_=again))
+    db.run(statement.on_conflict_do_update(index_elements=["unit", "kind"], set_=again))
 
 
-def withdraw(db: Database, unit: str) -> bool:
+def withdraw(db: Database, unit: str, kind: str = UPDATE) -> bool:
     """Withdraw an offer; False if there is none.  Inside a transaction."""
-    statement = update(OFFERS).where(OFFERS.c.unit == unit, OFFERS.c.release != 0).values(release=0)
-    return bool(db.run(statement).rowcount)
+    statement = update(OFFERS).where(OFFERS.c.unit == unit, OFFERS.c.kind == kind, OFFERS.c.release != 0)
+    return bool(db.run(statement.values(release=0)).rowcount)
 
 
 def offers(db: Database) -> list[Offered]:
     """Return all offers, including withdrawn ones.  Raises StoreError."""
     return [
-        Offered(unit, release, sha, size, attempt, tuple(parts.split(",")))
-        for unit, release, sha, size, attempt, parts in db.all(_ALL)
+        Offered(unit, OfferedFile(kind, release, sha, size, tuple(parts.split(",") if parts else ())), attempt)
+        for unit, kind, release, sha, size, attempt, parts in db.all(_ALL)
     ]
 
 
-def answer(db: Database, path: Path, request: ChunkRequest) -> tuple[str, bytes] | None:
-    """Return the requested bytes of the file offered to the unit; None for any other file.  Raises StoreError."""
-    row = db.first(_SIZE, {"of": request.unit, "hash": request.sha256})
-    if row is None or not request.offset < row[0]:
+def in_use(db: Database, kind: str) -> frozenset[bytes]:
+    """Return the hashes of the offered files of a kind.  Inside a transaction."""
+    return frozenset(bytes(row.sha) for row in db.all(_IN_USE) if row.kind == kind)
+
+
+def answer(db: Database, files: OfferedFiles, request: ChunkRequest) -> tuple[str, bytes] | None:
+    """Return the requested bytes of a file offered to the unit; None for any other file.  Raises StoreError."""
+    row = db.first(_OFFERED, {"of": request.unit, "hash": request.sha256})
+    if row is None or not request.offset < row.size:
         return None
-    file_path = folder_of(path) / f"{request.sha256.hex()}.lprup"
-    try:
-        with file_path.open("rb") as file:
-            file.seek(request.offset)
-            data = file.read(MAX_PART_BYTES)
-    except OSError as error:
-        raise StoreError(f"{file_path}: cannot be read: {error.strerror}; offer the update again") from error
-    if not data:
-        raise StoreError(f"{file_path}: truncated; offer the update again")
+    data = files.read(row.kind, request.sha256, request.offset)
     part = FilePart(unit=request.unit, sha256=request.sha256, offset=request.offset, data=data)
     return build(request.unit, Channel.PART), encode(part)

@@ -9,14 +9,23 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from protocol.update.manifest import Manifest
     from protocol.wire.control.chunk import PictureChunk
     from protocol.wire.control.transfer import ChunkRequest
     from protocol.wire.control.unit_state import Health, Status
     from protocol.wire.registry import Registry
     from station.store.contents import NewRecord
     from station.store.offers import Offered
-    from station.store.rows import AuditRow, ChunkResult, EvidenceRow, Gap, PurgeResult, RecordRow, UnitRow
+    from station.store.rows import (
+        AuditRow,
+        ChunkResult,
+        EvidenceRow,
+        Gap,
+        OfferedFile,
+        PurgeResult,
+        RecordRow,
+        UnitRow,
+    )
+    from station.store.search import FoundRead, Place, ReadSearch
 
 
 class Store(Protocol):
@@ -64,19 +73,22 @@ class Store(Protocol):
     def forget_freed(self) -> None:
         """Overwrite remains of deleted contents in the database; outside a transaction."""
 
-    def offer(self, unit: str, manifest: Manifest, kept: tuple[bytes, int], now_us: int) -> None:
-        """Offer a stored update to a unit, by hash and size.  Inside a transaction."""
+    def offer(self, unit: str, file: OfferedFile, now_us: int) -> None:
+        """Offer a stored file to a unit; replaces an earlier offer of its kind.  Inside a transaction."""
 
-    def withdraw(self, unit: str) -> bool:
-        """Withdraw the offer to a unit; False if there was none.  Inside a transaction."""
+    def withdraw(self, unit: str, kind: str) -> bool:
+        """Withdraw the offer of a kind to a unit; False if there was none.  Inside a transaction."""
 
     def offers(self) -> list[Offered]:
-        """Return all offers, including withdrawn ones, one row per unit."""
+        """Return all offers, including withdrawn ones, one row per unit and kind."""
 
-    def keep_file(self, source: Path) -> tuple[bytes, int]:
-        """Copy a file to the folder of offered files; return its hash and size."""
+    def keep_file(self, source: Path, kind: str) -> tuple[bytes, int]:
+        """Copy a file to the folder of its kind; return its hash and size."""
 
-    def update_bytes(self, request: ChunkRequest) -> tuple[str, bytes] | None:
+    def drop_unoffered(self, kind: str, now_us: int) -> int:
+        """Delete copies of a kind that have not been offered to any unit for a day; return their number."""
+
+    def file_bytes(self, request: ChunkRequest) -> tuple[str, bytes] | None:
         """Return the requested bytes, as topic and payload; None if the file is not offered to the unit."""
 
     def latest(
@@ -92,6 +104,12 @@ class Store(Protocol):
 
     def record(self, unit: str, record_id: bytes) -> RecordRow | None:
         """Return a record; None if it is unknown or was purged."""
+
+    def find(self, search: ReadSearch, *, limit: int, after: Place | None = None) -> list[FoundRead]:
+        """Return reads by time, the latest first, and of equal times in a fixed order; ``after`` one found before.
+
+        Reads that come meanwhile are neither repeated nor do they hide others.
+        """
 
     def picture(self, unit: str, sha256: bytes) -> bytes | None:
         """Return a complete picture; None if it is unknown or incomplete."""

@@ -73,7 +73,7 @@ class Projections:
             if table is not None and table.name in taken:
                 raise ValueError(f"{known.schema}: the table {table.name} is taken")
             taken |= set() if table is None else {table.name}
-            self._by_schema[known.schema] = Projected(known, table, *_generation(db, known, table))
+            self._by_schema[known.schema] = Projected(known, table, *self._generation(db, known, table))
 
     def __iter__(self) -> Iterator[Projected]:
         return iter(self._by_schema.values())
@@ -81,6 +81,31 @@ class Projections:
     def get(self, schema: str) -> Projected | None:
         """Return how a type is indexed; None for an unknown type."""
         return self._by_schema.get(schema)
+
+    def create_table(self, db: Database, projection: Projection, table: Table) -> None:  # noqa: ARG002 - see PostgreSQL's
+        """Create the search table of a type.  Inside a transaction."""
+        db.create(table)
+
+    def _generation(self, db: Database, known: RecordType, table: Table | None) -> tuple[int, bool]:
+        """Return the generation of a type's projection, new if its columns have changed, and whether it is complete."""
+        wanted = _fingerprint(known.projection)
+        row = db.run(_FOUND, {"of": known.schema}).first()
+        if row is not None and row.fingerprint == wanted:
+            return int(row.generation), bool(row.complete)
+        generation = 1 if row is None else int(row.generation) + 1
+        # A type that was unknown has only opaque records, which are found without a scan of all records.
+        complete = row is None
+        if row is not None and row.fingerprint:
+            db.drop(_bare_table(row.fingerprint))
+        if table is not None and known.projection is not None:
+            self.create_table(db, known.projection, table)
+        kept = {"fingerprint": wanted, "generation": generation, "complete": int(complete)}
+        db.run(
+            db.insert(PROJECTIONS)
+            .values(schema=known.schema, **kept)
+            .on_conflict_do_update(index_elements=["schema"], set_=kept)
+        )
+        return generation, complete
 
     def delete(self, db: Database, gone: ColumnElement[bool]) -> None:
         """Drop the rows of records for which ``gone``, a condition on ``RECORDS``, is true.  Inside a transaction.
@@ -121,28 +146,6 @@ def _fingerprint(projection: Projection | None) -> str:
         return ""
     columns = (f"{c.name}:{c.kind.__name__}{'*' if c.indexed else ''}" for c in projection.columns)
     return f"{projection.table}({','.join(columns)})"
-
-
-def _generation(db: Database, known: RecordType, table: Table | None) -> tuple[int, bool]:
-    """Return the generation of a type's projection, new if its columns have changed, and whether it is complete."""
-    wanted = _fingerprint(known.projection)
-    row = db.run(_FOUND, {"of": known.schema}).first()
-    if row is not None and row.fingerprint == wanted:
-        return int(row.generation), bool(row.complete)
-    generation = 1 if row is None else int(row.generation) + 1
-    # A type that was unknown has only opaque records, which are found without a scan of all records.
-    complete = row is None
-    if row is not None and row.fingerprint:
-        db.drop(_bare_table(row.fingerprint))
-    if table is not None:
-        db.create(table)
-    kept = {"fingerprint": wanted, "generation": generation, "complete": int(complete)}
-    db.run(
-        db.insert(PROJECTIONS)
-        .values(schema=known.schema, **kept)
-        .on_conflict_do_update(index_elements=["schema"], set_=kept)
-    )
-    return generation, complete
 
 
 _FOUND = select(PROJECTIONS.c.fingerprint, PROJECTIONS.c.generation, PROJECTIONS.c.complete).where(

@@ -43,14 +43,14 @@ if TYPE_CHECKING:
 _YEAR_9999_US = 253_402_300_799_999_999
 _DRIFT_US_PER_MS = 20_000_000
 """The clock of a small board may drift by 50 ppm: the uncertainty grows with the distance from the time anchor."""
-_PAGE = 256
+PAGE = 256
 """Number of rows read at a time: an export may be larger than the memory."""
 
 _IS_NAMED = and_(RECORDS.c.unit == bindparam("of"), RECORDS.c.record_id == bindparam("named"))
-_PLACE = (RECORDS.c.received_us, RECORDS.c.unit, RECORDS.c.seq, RECORDS.c.record_id)
+PLACE = (RECORDS.c.received_us, RECORDS.c.unit, RECORDS.c.seq, RECORDS.c.record_id)
 """The order of arrival."""
-_UNDERSTOOD = ("retention", "mono_us", "utc_us", "time_source", "uncertainty_ms", "generation")
-_ROW = ("unit", "record_id", "seq", "boot", "schema", "received_us", *_UNDERSTOOD, "payload")
+UNDERSTOOD = ("retention", "mono_us", "utc_us", "time_source", "uncertainty_ms", "generation")
+ROW = ("unit", "record_id", "seq", "boot", "schema", "received_us", *UNDERSTOOD, "payload")
 _PROOF = ("unit", "seq", "record_id", "prev", "digest", "key", "signature", "salt")
 _PICTURE = ("unit", "record_id", "sha", "kind")
 _CONTENTS = (
@@ -63,7 +63,7 @@ _CONTENTS = (
     "payload",
 )
 """The columns that a purge clears."""
-_SHOWN = (
+SHOWN = (
     RECORDS.c.unit,
     RECORDS.c.record_id,
     RECORDS.c.seq,
@@ -111,7 +111,7 @@ _EVIDENCE = (
         tuple_(EVIDENCE.c.seq, EVIDENCE.c.record_id) > tuple_(bindparam("seq"), bindparam("named")),
     )
     .order_by(EVIDENCE.c.seq, EVIDENCE.c.record_id)
-    .limit(_PAGE)
+    .limit(PAGE)
 )
 
 
@@ -154,40 +154,42 @@ _FORGET_LOST = delete(LOST).where(
     LOST.c.unit == bindparam("of"), LOST.c.first == bindparam("low"), LOST.c.last == bindparam("high")
 )
 _OPAQUE = (
-    select(RECORDS.c.unit, RECORDS.c.record_id, RECORDS.c.payload)
+    select(RECORDS.c.unit, RECORDS.c.record_id, RECORDS.c.received_us, RECORDS.c.payload)
     .where(RECORDS.c.schema == bindparam("type"), OPAQUE)
-    .limit(_PAGE)
+    .limit(PAGE)
 )
 _EARLIER = (
-    select(*_PLACE, RECORDS.c.payload)
+    select(*PLACE, RECORDS.c.payload)
     .where(RECORDS.c.schema == bindparam("type"), HERE, RECORDS.c.generation < bindparam("wanted"))
-    .order_by(*_PLACE)
-    .limit(_PAGE)
+    .order_by(*PLACE)
+    .limit(PAGE)
 )
 _COMPLETE = update(PROJECTIONS).where(PROJECTIONS.c.schema == bindparam("type")).values(complete=1)
 _UNDERSTAND = (
     update(RECORDS)
     .where(_IS_NAMED)
-    .values({name: bindparam(f"new_{name}") for name in _UNDERSTOOD})
+    .values({name: bindparam(f"new_{name}") for name in UNDERSTOOD})
     .values(dating_gap_us=None)
 )
 _LOOKED_AT = update(RECORDS).where(_IS_NAMED).values(generation=bindparam("new_generation"))
 
 
 @dataclass(frozen=True, slots=True)
-class _Item:
+class Item:
     """A record with the declaration of its type."""
 
     record: Record
     contents: Contents
     projected: Projected | None
+    received_us: int
 
     @property
     def key(self) -> tuple[str, bytes]:
+        """Unit and id."""
         return self.record.envelope.unit, self.record.envelope.record_id
 
     def understood(self) -> tuple[Any, ...]:
-        """Values of a record's body in ``records``: the columns of ``_UNDERSTOOD``."""
+        """Values of a record's body in ``records``: the columns of ``UNDERSTOOD``."""
         generation = 0 if self.projected is None else self.projected.generation
         time = self.contents.time
         if time is None:
@@ -201,10 +203,10 @@ class _Item:
             generation,
         )
 
-    def row(self, now_us: int) -> tuple[Any, ...]:
-        """The columns of ``_ROW``."""
+    def row(self) -> tuple[Any, ...]:
+        """The columns of ``ROW``."""
         e = self.record.envelope
-        head = (e.unit, e.record_id, e.seq, e.boot_id, e.schema_id, now_us)
+        head = (e.unit, e.record_id, e.seq, e.boot_id, e.schema_id, self.received_us)
         return (*head, *self.understood(), self.record.payload)
 
 
@@ -214,8 +216,14 @@ class Records:
     def __init__(self, db: Database, projections: Projections) -> None:
         self._db = db
         self._projections = projections
+        self._evidence = _EVIDENCE
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Build the statements for new records."""
+        db = self._db
         insert = db.insert(RECORDS).on_conflict_do_nothing()
-        self._insert = db.bulk(insert, _ROW)
+        self._insert = db.bulk(insert, ROW)
         self._insert_and_tell = insert.returning(RECORDS.c.unit, RECORDS.c.record_id)
         self._insert_evidence = db.bulk(db.insert(EVIDENCE).on_conflict_do_nothing(), _PROOF)
         self._insert_pictures = db.bulk(db.insert(RECORD_PICTURES).on_conflict_do_nothing(), _PICTURE)
@@ -223,7 +231,7 @@ class Records:
         self._insert_lost = db.insert(LOST)
         self._insert_projected = {
             projected.known.schema: db.bulk(_upsert(db, projected), ("unit", "record_id", *projected.names))
-            for projected in projections
+            for projected in self._projections
             if projected.names
         }
 
@@ -231,8 +239,8 @@ class Records:
         """Store records with their evidence; False for each that was already stored."""
         if not new:
             return []
-        items = [self._item(one.record) for one in new]
-        fresh = self._insert_new(items, now_us)
+        items = [self._item(one.record, now_us) for one in new]
+        fresh = self._insert_new(items)
         numbers: dict[str, list[int]] = defaultdict(list)
         for item in items:
             numbers[item.record.envelope.unit].append(item.record.envelope.seq)
@@ -243,17 +251,17 @@ class Records:
         self._index([item for item, is_new in zip(items, fresh, strict=True) if is_new])
         return fresh
 
-    def _insert_new(self, items: Sequence[_Item], now_us: int) -> list[bool]:
+    def _insert_new(self, items: Sequence[Item]) -> list[bool]:
         """Insert; return for each record whether it was new.  Most groups are all new, which is cheap to detect."""
-        rows = [item.row(now_us) for item in items]
+        rows = [item.row() for item in items]
         self._db.driver_sql("SAVEPOINT new_records")
         if self._insert.run(rows) == len(rows):
             self._db.driver_sql("RELEASE SAVEPOINT new_records")
             return [True] * len(rows)
         self._db.driver_sql("ROLLBACK TO SAVEPOINT new_records")
-        named = [dict(zip(_ROW, row, strict=True)) for row in rows]
+        named = [dict(zip(ROW, row, strict=True)) for row in rows]
         stored = {tuple(key) for key in self._db.run(self._insert_and_tell, named)}
-        return [_take(stored, item.key) for item in items]
+        return [take(stored, item.key) for item in items]
 
     def project(self) -> None:
         """Index records that were stored before their type, or its columns, were known.
@@ -268,7 +276,7 @@ class Records:
                 continue
             statement = _EARLIER
             while last := self._project_page(projected, statement, {**known, "wanted": projected.generation}):
-                statement = _EARLIER.where(tuple_(*_PLACE) > tuple_(*last[: len(_PLACE)]))
+                statement = _EARLIER.where(tuple_(*PLACE) > tuple_(*last[: len(PLACE)]))
             with self._db.transaction():
                 self._db.run(_COMPLETE, known)
 
@@ -276,35 +284,37 @@ class Records:
         """Index the records that a statement finds; return the last of them."""
         with self._db.transaction():
             rows = self._db.run(statement, values).all()
-            self._understand([(row.unit, row.record_id, row.payload) for row in rows], projected)
+            self._understand(rows, projected)
         return rows[-1] if rows else None
 
-    def _understand(self, rows: Sequence[tuple[str, bytes, bytes]], projected: Projected) -> None:
+    def _understand(self, rows: Sequence[Row[Any]], projected: Projected) -> None:
         items = []
         looked_at = []
-        for unit, record_id, payload in rows:
-            looked_at.append({"of": unit, "named": record_id, "new_generation": projected.generation})
+        for row in rows:
+            looked_at.append({"of": row.unit, "named": row.record_id, "new_generation": projected.generation})
             try:
-                items.append(self._item(decode_record(payload, self._projections.registry)))
+                record = decode_record(row.payload, self._projections.registry)
             except WireError:
                 # Does not match its type: it is kept and shown undecoded.
                 continue
+            items.append(self._item(record, row.received_us))
         self._db.run(_LOOKED_AT, looked_at)
         self._db.run(
             _UNDERSTAND,
             [
                 {"of": item.key[0], "named": item.key[1]}
-                | {f"new_{name}": value for name, value in zip(_UNDERSTOOD, item.understood(), strict=True)}
+                | {f"new_{name}": value for name, value in zip(UNDERSTOOD, item.understood(), strict=True)}
                 for item in items
             ],
         )
         self._index(items)
 
-    def _item(self, record: Record) -> _Item:
+    def _item(self, record: Record, received_us: int) -> Item:
         projected = self._projections.get(record.envelope.schema_id)
-        return _Item(record, contents_of(None if projected is None else projected.known, record.body), projected)
+        contents = contents_of(None if projected is None else projected.known, record.body)
+        return Item(record, contents, projected, received_us)
 
-    def _index(self, items: Sequence[_Item]) -> None:
+    def _index(self, items: Sequence[Item]) -> None:
         """Store the picture references, effects and search columns of records."""
         rows: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
         pictures: list[tuple[Any, ...]] = []
@@ -319,7 +329,7 @@ class Records:
         for item in items:
             self._apply(item)
 
-    def _apply(self, item: _Item) -> None:
+    def _apply(self, item: Item) -> None:
         """Apply the effects of a record on others, and of others on it."""
         unit, record_id = item.key
         for first, last in item.contents.lost:
@@ -345,23 +355,23 @@ class Records:
         self, schema: str, *, unit: str | None = None, since_us: int | None = None, limit: int | None = None
     ) -> list[RecordRow]:
         """Return the latest records of a type in the order of arrival, received since ``since_us``."""
-        statement = _select(schema, unit, since_us).order_by(*(column.desc() for column in _PLACE)).limit(limit)
+        statement = _select(schema, unit, since_us).order_by(*(column.desc() for column in PLACE)).limit(limit)
         return [RecordRow(*row) for row in reversed(self._db.all(statement))]
 
     def each(self, schema: str, *, unit: str | None = None, since_us: int | None = None) -> Iterator[RecordRow]:
         """Yield records of a type in the order of arrival, a page at a time: nothing is locked in between."""
-        statement = _select(schema, unit, since_us).order_by(*_PLACE).limit(_PAGE)
+        statement = _select(schema, unit, since_us).order_by(*PLACE).limit(PAGE)
         rows = self._db.all(statement)
         while rows:
             for row in rows:
                 yield RecordRow(*row)
             last = RecordRow(*rows[-1])
             place = tuple_(last.received_us, last.unit, last.seq, last.record_id)
-            rows = self._db.all(statement.where(tuple_(*_PLACE) > place)) if len(rows) == _PAGE else ()
+            rows = self._db.all(statement.where(tuple_(*PLACE) > place)) if len(rows) == PAGE else ()
 
     def one(self, unit: str, record_id: bytes) -> RecordRow | None:
         """Return a record; None if it is unknown or was purged."""
-        row = self._db.first(select(*_SHOWN).where(_IS_NAMED, HERE), {"of": unit, "named": record_id})
+        row = self._db.first(select(*SHOWN).where(_IS_NAMED, HERE), {"of": unit, "named": record_id})
         return None if row is None else RecordRow(*row)
 
     def count(self, schema: str) -> dict[str, int]:
@@ -374,7 +384,7 @@ class Records:
     def each_evidence(self, unit: str) -> Iterator[EvidenceRow]:
         """Yield the evidence of a unit's records by sequence number, with the records that were not purged."""
         after: dict[str, Any] = {"of": unit, "seq": 0, "named": b""}
-        while rows := self._db.all(_EVIDENCE, after):
+        while rows := self._db.all(self._evidence, after):
             for seq, _, prev, digest, key, signature, salt, payload in rows:
                 yield EvidenceRow(Evidence(unit, seq, prev, digest, key, signature), salt, payload)
             after = {"of": unit, "seq": rows[-1].seq, "named": rows[-1].record_id}
@@ -397,7 +407,7 @@ class Records:
 
 
 def _select(schema: str, unit: str | None, since_us: int | None) -> Select[Any]:
-    statement = select(*_SHOWN).where(RECORDS.c.schema == schema, HERE)
+    statement = select(*SHOWN).where(RECORDS.c.schema == schema, HERE)
     if unit is not None:
         statement = statement.where(RECORDS.c.unit == unit)
     if since_us is not None:
@@ -428,7 +438,7 @@ def _known(unit: str, boot: bytes, anchor: tuple[int, int, str, int | None]) -> 
     }
 
 
-def _take(stored: set[tuple[Any, ...]], key: tuple[str, bytes]) -> bool:
+def take(stored: set[tuple[Any, ...]], key: tuple[Any, ...]) -> bool:
     """A record that is in one group twice is new once."""
     if key not in stored:
         return False

@@ -91,6 +91,8 @@ class UnitRow:
     """The release that the station offers it; 0 for none."""
     report: bytes | None = None
     """Its latest report on updates, as received."""
+    reason: str = ""
+    """Reason of its latest status, such as why nothing is receipted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,3 +114,16 @@ class AuditRow:
     """Filter, as ``name=value`` pairs; empty for all."""
     count: int
     """Number of records, pictures or units."""
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedFile:
+    """A file as it is offered to units."""
+
+    kind: str
+    release: int
+    """Version of the file, from 1; units decide by what is signed inside the file."""
+    sha256: bytes
+    size_bytes: int
+    parts: tuple[str, ...] = ()
+    """Contents of an update; empty for other kinds."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from station.store.rows import Gap
 from station.store.tables import LOST, SEEN
@@ -29,7 +29,7 @@ _BELOW = (
 _WITHIN = select(SEEN.c.first, SEEN.c.last).where(
     SEEN.c.unit == bindparam("of"), SEEN.c.first.between(bindparam("low"), bindparam("high"))
 )
-_HIGHEST = select(SEEN.c.last).where(SEEN.c.unit == bindparam("of")).order_by(SEEN.c.first.desc()).limit(1)
+_HIGHEST = select(func.coalesce(func.max(SEEN.c.last), 0)).where(SEEN.c.unit == bindparam("of"))
 _DELETE = delete(SEEN).where(SEEN.c.unit == bindparam("of"), SEEN.c.first == bindparam("low"))
 _GROW = (
     update(SEEN)
@@ -61,8 +61,7 @@ def _mark_range(db: Database, unit: str, first: int, last: int) -> None:
 
 def highest_seen(db: Database, unit: str) -> int:
     """Return the highest received number; 0 for none."""
-    row = db.first(_HIGHEST, {"of": unit})
-    return 0 if row is None else int(row[0])
+    return int(db.first(_HIGHEST, {"of": unit})[0])
 
 
 def seen(db: Database, unit: str) -> list[tuple[int, int]]:

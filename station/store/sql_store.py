@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import and_, bindparam, func, select
 
+from protocol.wire.control.transfer import UPDATE
 from station.store import offers, sequence
+from station.store.find import Finder
 from station.store.pictures import Pictures
 from station.store.projections import Projections
 from station.store.records import Records
@@ -18,23 +20,24 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from protocol.update.manifest import Manifest
     from protocol.wire.control.chunk import PictureChunk
     from protocol.wire.control.transfer import ChunkRequest
     from protocol.wire.control.unit_state import Health, Status
     from protocol.wire.registry import Registry
     from station.store.contents import NewRecord
     from station.store.database import Database
-    from station.store.rows import ChunkResult, EvidenceRow, Gap, RecordRow
+    from station.store.files import OfferedFiles
+    from station.store.rows import ChunkResult, EvidenceRow, Gap, OfferedFile, RecordRow
+    from station.store.search import FoundRead, Place, ReadSearch
 
 READ_SCHEMA = "read/1"
 _HEALTH = select(UNITS.c.health, UNITS.c.seq_high).where(UNITS.c.unit == bindparam("of"))
 _UNITS = (
     select(
         UNITS.c.unit, UNITS.c.state, UNITS.c.software, UNITS.c.seen_us, UNITS.c.seq_high,
-        func.coalesce(OFFERS.c.release, 0), UNITS.c.report,
+        func.coalesce(OFFERS.c.release, 0), UNITS.c.report, UNITS.c.reason,
     )
-    .select_from(UNITS.outerjoin(OFFERS, OFFERS.c.unit == UNITS.c.unit))
+    .select_from(UNITS.outerjoin(OFFERS, and_(OFFERS.c.unit == UNITS.c.unit, OFFERS.c.kind == UPDATE)))
     .order_by(UNITS.c.unit)
 )  # fmt: skip
 _TRAIL = select(AUDIT.c.utc_us, AUDIT.c.who, AUDIT.c.what, AUDIT.c.filter, AUDIT.c.count).order_by(AUDIT.c.number)
@@ -44,19 +47,27 @@ class SqlStore:
     """See :class:`station.store.port.Store`.  Thread-safe; other processes may use the database at the same time."""
 
     def __init__(
-        self, db: Database, files: Path, registry: Registry, open_picture: Callable[[bytes], bytes | None]
+        self,
+        db: Database,
+        files: OfferedFiles,
+        registry: Registry,
+        open_picture: Callable[[bytes], bytes | None],
+        *,
+        make_records: Callable[[], Records] | None = None,
+        pictures: Pictures | None = None,
+        finder: Callable[[Records], Finder] | None = None,
     ) -> None:
-        """``files`` is a path beside which files for units are stored.
+        """``make_records`` is called inside a transaction; the SQLite file's parts are used if they are omitted.
 
         Records that were stored before their type was known are indexed now.
         """
         self.db = db
-        self.path = files
+        self._files = files
         self.registry = registry
         with db.transaction():
-            self._projections = Projections(db, registry)
-        self._records = Records(db, self._projections)
-        self._pictures = Pictures(db, open_picture)
+            self._records = Records(db, Projections(db, registry)) if make_records is None else make_records()
+        self._pictures = pictures or Pictures(db, open_picture)
+        self._finder = finder(self._records) if finder is not None else Finder(db, self._records)
         self._note_seen = _upsert(db, "seen_us")
         self._note_health = _upsert(db, "seq_high", "health_us", "health")
         self._note_status = _upsert(db, "state", "reason", "software", "status_us")
@@ -116,25 +127,31 @@ class SqlStore:
         if self.db.is_sqlite:
             self.db.driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    def offer(self, unit: str, manifest: Manifest, kept: tuple[bytes, int], now_us: int) -> None:
+    def offer(self, unit: str, file: OfferedFile, now_us: int) -> None:
         """Inside a transaction."""
-        offers.offer(self.db, unit, manifest, kept, now_us)
+        offers.offer(self.db, unit, file, now_us)
 
-    def withdraw(self, unit: str) -> bool:
+    def withdraw(self, unit: str, kind: str) -> bool:
         """Inside a transaction."""
-        return offers.withdraw(self.db, unit)
+        return offers.withdraw(self.db, unit, kind)
 
     def offers(self) -> list[offers.Offered]:
-        """One row per unit."""
+        """One row per unit and kind."""
         return offers.offers(self.db)
 
-    def keep_file(self, source: Path) -> tuple[bytes, int]:
-        """Beside the database."""
-        return offers.keep_file(self.path, source)
+    def keep_file(self, source: Path, kind: str) -> tuple[bytes, int]:
+        """By its hash."""
+        return self._files.keep(source, kind)
 
-    def update_bytes(self, request: ChunkRequest) -> tuple[str, bytes] | None:
-        """From the file beside the database."""
-        return offers.answer(self.db, self.path, request)
+    def drop_unoffered(self, kind: str, now_us: int) -> int:
+        """By their age."""
+        with self.db.transaction():
+            in_use = offers.in_use(self.db, kind)
+        return self._files.drop(kind, in_use, now_us)
+
+    def file_bytes(self, request: ChunkRequest) -> tuple[str, bytes] | None:
+        """From the kept file."""
+        return offers.answer(self.db, self._files, request)
 
     def latest(
         self, schema: str, *, unit: str | None = None, since_us: int | None = None, limit: int | None = None
@@ -149,6 +166,10 @@ class SqlStore:
     def record(self, unit: str, record_id: bytes) -> RecordRow | None:
         """None if it is unknown or was purged."""
         return self._records.one(unit, record_id)
+
+    def find(self, search: ReadSearch, *, limit: int, after: Place | None = None) -> list[FoundRead]:
+        """The latest first."""
+        return self._finder.find(search, limit, after)
 
     def picture(self, unit: str, sha256: bytes) -> bytes | None:
         """None if it is unknown or incomplete."""
@@ -176,7 +197,7 @@ class SqlStore:
         """Sorted by name."""
         reads = self._records.count(READ_SCHEMA)
         found = []
-        for unit, state, software, seen_us, announced, desired, report in self.db.all(_UNITS):
+        for unit, state, software, seen_us, announced, desired, report, reason in self.db.all(_UNITS):
             gaps = self.gaps(unit)
             found.append(
                 UnitRow(
@@ -190,6 +211,7 @@ class SqlStore:
                     evicted=sum(gap.count for gap in gaps if gap.explained),
                     desired=desired,
                     report=report,
+                    reason=reason or "",
                 )
             )
         return found

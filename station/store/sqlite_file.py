@@ -13,6 +13,7 @@ from sqlalchemy.pool import StaticPool
 from protocol.wire.released import released_registry
 from station.errors import StoreError
 from station.store.database import Database
+from station.store.files import FolderFiles
 from station.store.migrations import LATEST, upgrade
 from station.store.sql_store import SqlStore
 
@@ -36,7 +37,7 @@ def open_sqlite_store(
     """See :func:`station.store.open_store`."""
     database = open_file(path, must_exist=must_exist)
     try:
-        return SqlStore(database, path, registry or released_registry(), open_picture)
+        return SqlStore(database, FolderFiles(path), registry or released_registry(), open_picture)
     except BaseException:
         database.close()
         raise
@@ -93,6 +94,8 @@ def _migrate(con: sqlite3.Connection, database: Database) -> None:
     con.execute("PRAGMA journal_mode = WAL")
     con.execute("PRAGMA synchronous = FULL")
     con.execute("PRAGMA secure_delete = ON")
+    # As on PostgreSQL.
+    con.execute("PRAGMA case_sensitive_like = ON")
     if _version(con) == LATEST:
         return
     con.execute("BEGIN IMMEDIATE")

@@ -9,7 +9,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text, and_, or_, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    and_,
+    literal_column,
+    or_,
+    text,
+)
 
 METADATA = MetaData()
 INT64 = BigInteger().with_variant(Integer, "sqlite")
@@ -42,6 +55,8 @@ RECORDS = Table(
     _must("generation", INT64),  # of the projection with which the record was indexed; 0: its type was unknown
     Column("payload", LargeBinary),  # NULL: purged
 )
+SALT: Any = literal_column("records.salt", LargeBinary)
+"""On PostgreSQL, where it is deleted with the record; in the SQLite file it is in ``evidence``."""
 HERE = RECORDS.c.payload.is_not(None)
 """Records whose contents have not been purged."""
 Index(
@@ -168,6 +183,7 @@ OFFERS = Table(
     "offers",
     METADATA,
     _key("unit", Text),
+    _key("kind", Text),
     _must("release", INT64),
     _must("sha", LargeBinary),
     _must("size", INT64),

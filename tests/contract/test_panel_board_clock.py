@@ -15,7 +15,7 @@ from hw.config import GpioPanelConfig
 from hw.drive_load import load_drive
 from hw.panel_gpio import PanelGpio
 from hw.panel_sim import PanelSim
-from hw.ports import Button, Buzz, HwConfigError, Lamp
+from hw.ports import Button, Buzz, HitLamp, HwConfigError, Lamp
 from tests.drive_builder import write_drive
 
 PINS = GpioPanelConfig(
@@ -49,6 +49,8 @@ def test_panel_accepts_every_lamp_and_sound(panel):
     """Nothing it can be asked for raises, not even after close."""
     for lamp in Lamp:
         panel.set_lamp(lamp)
+    for hit_lamp in HitLamp:
+        panel.set_hit_lamp(hit_lamp)
     for sound in Buzz:
         panel.buzz(sound)
     panel.set_illuminator(on=True)
@@ -56,6 +58,7 @@ def test_panel_accepts_every_lamp_and_sound(panel):
     panel.close()
     panel.set_lamp(Lamp.RECORDING)
     panel.buzz(Buzz.READ)
+    panel.set_hit_lamp(HitLamp.HIGH)
     panel.set_illuminator(on=False)
 
 
@@ -88,7 +91,8 @@ def test_silence_stops_buzzer_and_hit_lamp():
     factory = MockFactory()
     panel = PanelGpio(PINS, factory, SimClock())
     panel.set_lamp(Lamp.RECORDING)
-    panel.buzz(Buzz.HIT)
+    panel.buzz(Buzz.HIT_HIGH)
+    panel.set_hit_lamp(HitLamp.HIGH)
     panel.hush()
     assert (factory.pin(22).state, factory.pin(23).state, factory.pin(27).state) == (0, 0, 1)
     panel.close()

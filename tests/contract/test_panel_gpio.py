@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import sys
-from itertools import combinations
+from itertools import combinations, pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -12,8 +12,8 @@ from gpiozero.pins.mock import MockFactory, MockPin
 
 from hw.clock import SimClock
 from hw.config import GpioPanelConfig
-from hw.panel_gpio import BEEPS, BLINK_S, PanelGpio, lgpio_factory
-from hw.ports import Button, Buzz, HwConfigError, Lamp
+from hw.panel_gpio import BEEPS, BLINK_S, HIT_BLINK_S, PanelGpio, lgpio_factory
+from hw.ports import Button, Buzz, HitLamp, HwConfigError, Lamp
 
 MS = 1_000_000
 PATIENCE_S = 30
@@ -102,12 +102,37 @@ def test_sound_has_configured_beeps(header, sound):
     assert header.pin(BUZZER).told.empty()
 
 
-def test_only_hit_sound_flashes_hit_lamp(header):
-    for sound in (Buzz.READ, Buzz.FAULT):
+def test_sounds_leave_the_hit_lamp_alone(header):
+    for sound in Buzz:
         header.panel.buzz(sound)
     assert header.pin(HIT).told.empty()
-    header.panel.buzz(Buzz.HIT)
+
+
+def test_read_does_not_interrupt_the_sound_of_a_hit(header):
+    header.panel.buzz(Buzz.HIT_HIGH)
+    header.panel.buzz(Buzz.READ)
+    on_s, off_s, times = BEEPS[Buzz.HIT_HIGH]
+    assert header.changes(BUZZER, 4) == [True, False] * 2, "a read has one beep"
+    header.clock.advance(round((on_s + off_s) * times * 1e9))
+    header.panel.hush()
+    header.panel.buzz(Buzz.READ)
+    assert header.pin(BUZZER).state or header.changes(BUZZER, 1)
+
+
+@pytest.mark.parametrize("lamp", [lamp for lamp in HitLamp if lamp is not HitLamp.OFF])
+def test_hit_lamp_blinks_until_it_is_off(header, lamp):
+    header.panel.set_hit_lamp(lamp)
     assert header.changes(HIT, 2) == [True, False]
+    header.panel.set_hit_lamp(HitLamp.OFF)
+    assert not header.pin(HIT).state
+
+
+def test_hit_lamps_of_the_priorities_differ():
+    """By period, so that they can be told apart at the edge of sight."""
+    periods = sorted(sum(times) for times in HIT_BLINK_S.values())
+    assert all(longer / shorter >= 2 for shorter, longer in pairwise(periods))
+    counts = [BEEPS[sound][2] for sound in (Buzz.HIT_LOW, Buzz.HIT_MEDIUM, Buzz.HIT_HIGH)]
+    assert counts == sorted(set(counts))
 
 
 def test_illuminator_switches_and_closes_with_panel(header):

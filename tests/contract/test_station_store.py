@@ -33,8 +33,6 @@ from tests.builders import BOOT, UTC_NS, make_picture, make_read_record, make_re
 from tests.station_files import add, each_read, stored_reads
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from protocol.wire.record import Record
 
 UNIT = "unit-07"
@@ -46,20 +44,35 @@ Maker = Callable[..., Store]
 """Opens the store of one database, made where it is absent; takes ``registry``."""
 
 
-def sqlite_maker(folder: Path) -> Maker:
+def sqlite_maker(request: pytest.FixtureRequest) -> Maker:
+    folder = request.getfixturevalue("tmp_path")
     return lambda name="station", **options: open_store(folder / f"{name}.db", **options)
 
 
+def postgres_maker(request: pytest.FixtureRequest) -> Maker:
+    server = request.getfixturevalue("postgres")
+    addresses: dict[str, str] = {}
+
+    def made(name="station", **options):
+        if name not in addresses:
+            addresses[name] = server.new_database()
+        return open_store(addresses[name], **options)
+
+    return made
+
+
 NUMBERS = count()
-MAKERS = {"sqlite": sqlite_maker}
+MAKERS = {"sqlite": sqlite_maker, "postgres": postgres_maker}
 
 
-@pytest.fixture(params=MAKERS)
-def make(request, tmp_path):
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.integration)])
+def make(request):
     opened = []
+    # Before what is opened, so that its databases end after it.
+    maker = MAKERS[request.param](request)
 
     def made(*arguments, **options):
-        opened.append(MAKERS[request.param](tmp_path)(*arguments, **options))
+        opened.append(maker(*arguments, **options))
         return opened[-1]
 
     yield made
@@ -197,6 +210,15 @@ def test_purge_removes_pictures_that_no_read_ever_named(store):
     assert commands(store, NOW_US + 31 * DAY_US).purge(30).pictures == 2
     with store.transaction():
         assert store.add_chunk(chunk(b"part of it", 0, 4), NOW_US).stored_bytes == 4, "its chunks are gone, too"
+
+
+def test_a_unit_that_counts_from_one_again_loses_nothing(store):
+    """Its card was written anew: other records with numbers that were seen before; each is stored once."""
+    first, second = (make_read_record(number, seq=1) for number in (1, 2))
+    assert add(store, first, now_us=NOW_US) == [True]
+    assert add(store, second, first, second, now_us=NOW_US) == [True, False, False]
+    assert [row.record_id for row in stored_reads(store)] == [r.envelope.record_id for r in (first, second)]
+    assert store.seen(UNIT) == [(1, 1)]
 
 
 def test_transaction_is_all_or_nothing(store):

@@ -9,13 +9,17 @@ from contextlib import closing
 
 import pytest
 
+from agent.sync.encoder import RecordEncoder
 from agent.sync.uplink import UplinkConfig
+from cli.station_serve import keys_hint
 from hw.config import MqttLinkConfig
 from hw.ports import LinkDown, LinkUp, Refused
+from protocol.seal import Sealer, SigningKey, StationKey
+from protocol.wire.released import released_registry
 from station.broker import EmbeddedBroker
 from station.service import BrokerAddress
 from station.store import open_store
-from tests.builders import make_picture, make_read
+from tests.builders import BOOT, make_picture, make_read
 from tests.mosquitto import Mosquitto
 from tests.ports import free_port
 from tests.road import PATIENCE_S, UNIT, Arrival, Traveller
@@ -202,6 +206,28 @@ def test_a_unit_of_mqtt_5_delivers_through_the_embedded_broker(tmp_path):
         unit.run_dry()
         assert arrival.stored() == [1, 2, 3, 4, 5]
         assert "MQTT 3.1.1" in next(event.note for event in unit.heard if isinstance(event, LinkUp))
+        unit.close()
+        arrival.close()
+
+
+def test_what_a_station_without_keys_cannot_open_is_said_on_both_sides(tmp_path, monkeypatch):
+    """The unit keeps its sealed records and says what the station lacks; so does the station."""
+    sealer = Sealer(UNIT, SigningKey.generate(), StationKey.generate())
+    monkeypatch.setattr(
+        "tests.road.make_encoder",
+        lambda: RecordEncoder(UNIT, "Example Sheriff", BOOT, released_registry(), sealer),
+    )
+    port = free_port()
+    with closing(EmbeddedBroker(HOST, port)) as broker:
+        broker.start()
+        arrival = Arrival(tmp_path / "station.db", BrokerAddress(HOST, port, five=False))
+        unit = Traveller(tmp_path, MqttLinkConfig(kind="mqtt", host=HOST, port=port, unit=UNIT), plain_reads(3))
+        step_until(unit, lambda: "start it with --keys" in unit.uplink.delivery.cause)
+        hint = keys_hint([arrival.ingest], has_keys=False)
+        assert hint is not None
+        assert "encrypted records NOT stored" in hint
+        assert "start it with --keys FOLDER" in hint
+        assert unit.outbox.stats().reads == 3
         unit.close()
         arrival.close()
 

@@ -32,6 +32,8 @@ path = "/frames"
 fps = 10
 [outbox]
 min_free_mib = 0
+[policy]
+mode = "off"
 [seal]
 unit_key = "/etc/patrol-lpr/unit.key"
 station_key = "/etc/patrol-lpr/station.pub"
@@ -48,6 +50,8 @@ class Installed:
     once: dict[str, tuple[object, ...]]
     twice: dict[str, tuple[object, ...]]
     said: str
+    before: str
+    """Output of ``config check`` and ``doctor --json`` before the first start."""
 
     def run(self, *command: str) -> str:
         return inside(self.root, *command)
@@ -94,11 +98,12 @@ def installed(request, tmp_path_factory, repo):
         for name in ("station.pub", "receipt.pub"):
             shutil.copy(root / "station" / name, root / "etc/patrol-lpr" / name)
         (root / "etc/patrol-lpr/config.toml").write_text(CONFIG)
+        before = inside(root, "sh", "-c", "patrol-lpr config check && patrol-lpr doctor --json")
         inside(root, "install", "-d", "-o", "patrol-lpr", "-m", "700", "/var/lib/patrol-lpr")
         inside(root, PROGRAM, "run", "--until-cameras-end", "--drain-s", "0")
         once = files(root)
         said = inside(root, *again)
-        yield Installed(suite, root, once, files(root), said)
+        yield Installed(suite, root, once, files(root), said, before)
 
 
 def test_second_installation_changes_nothing(installed):
@@ -144,6 +149,24 @@ def test_doctor_reports_the_installation_as_healthy(installed):
     found = {line["what"]: line["mark"] for line in json.loads(installed.run(PROGRAM, "doctor", "--json"))}
     assert "fail" not in found.values()
     assert [found[what] for what in ("configuration", "models", "keys", "outbox", "cameras")] == ["ok"] * 5
+
+
+def test_commands_of_the_installation_guide_work_before_the_first_start(installed):
+    """By their name, as root; without a state folder nothing fails."""
+    valid, _, findings = installed.before.partition("\n")
+    assert "valid; unit unit-07" in valid
+    found = {line["what"]: line["mark"] for line in json.loads(findings)}
+    assert [what for what, mark in found.items() if mark == "fail"] == []
+    assert (found["outbox"], found["disk"], found["board"]) == ("warn", "ok", "ok")
+
+
+def test_command_of_another_user_says_what_to_do(installed):
+    """The configuration is not for everybody: the message is one line with the remedy."""
+    told = installed.run(
+        "setpriv", "--reuid=nobody", "--clear-groups", "sh", "-c", "patrol-lpr config check 2>&1; true"
+    )
+    assert told.count("\n") == 1
+    assert "config.toml: cannot be read: Permission denied; run the command with sudo" in told
 
 
 def test_wheel_is_reproducible(repo, tmp_path):

@@ -17,7 +17,9 @@ import pytest
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
+from agent.sync.delivery import Signs, why_undelivered
 from hw.backoff import Backoff
+from protocol.seal import Sealer, SigningKey, StationKey
 from protocol.wire.codec import decode, encode, payload_ref
 from protocol.wire.control.receipt import Nack, PictureStatus, Receipt
 from protocol.wire.control.unit_state import Status
@@ -28,7 +30,7 @@ from station.errors import BrokerError
 from station.ingest import Ingest
 from station.service import BrokerAddress, StationService
 from station.store import open_store
-from tests.builders import make_read_record
+from tests.builders import BOOT, make_read_record
 from tests.ports import free_port
 from tests.station_files import stored_reads
 
@@ -323,17 +325,61 @@ def test_station_command_serves_with_the_embedded_broker_and_ends_on_sigterm(tmp
     assert f"{1:032x}" in output
 
 
-def resend_until_receipted(unit: UnitClient, seq: int) -> None:
+def test_station_without_keys_says_so_on_its_console_and_with_its_units(tmp_path: Path) -> None:
+    """As a newcomer meets it: the first record, the end, and `station units` say what to do."""
+    path, port = tmp_path / "s.db", free_port()
+    command = [sys.executable, "-m", "cli", "station", "--db", str(path)]
+    process = subprocess.Popen(
+        [*command, "--port", str(port)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    wait_for_port(port)
+    sealer = Sealer(UNIT, SigningKey.generate(), StationKey.load_public(own_key(tmp_path)))
+    record = make_read_record(1)
+    sealed, _ = sealer.record(record.envelope.seq, record.envelope.record_id, record.payload, b"")
+    with unit_client(port, five=False) as unit:
+        refusal = resend_until_answered(unit, sealed)
+        assert isinstance(refusal, Nack)
+        assert (refusal.retry, refusal.detail) == (True, "this station has no keys: start it with --keys")
+        cause = why_undelivered(Signs(is_up=True, nack=f"{refusal.code.value}: {refusal.detail}"))
+        reason = f"not delivered: {cause}"
+        status = Status(
+            unit=UNIT, boot_id=BOOT, state=UnitState.DEGRADED, reason=reason, software="patrol-lpr 1", models=()
+        )
+        assert process.stdout is not None
+        lines = [process.stdout.readline(), process.stdout.readline()]
+        unit.publish(Channel.STATUS, encode(status), retain=True)
+        unit.publish(Channel.READ, sealed)
+        unit.answer()
+    process.send_signal(signal.SIGTERM)
+    output, errors = process.communicate(timeout=WAIT_S)
+    assert (process.returncode, errors) == (0, "")
+    for said in (lines[1], output):
+        assert "encrypted records NOT stored: this station has no keys" in said
+        assert "start it with --keys FOLDER" in said
+    shown = subprocess.run([*command, "units"], capture_output=True, text=True, check=True).stdout
+    assert reason in shown
+    assert "start it with --keys" in shown
+
+
+def own_key(folder: Path) -> Path:
+    path = folder / "station.pub"
+    path.write_bytes(StationKey.generate().pem())
+    return path
+
+
+def resend_until_answered(unit: UnitClient, payload: bytes) -> DownMessage:
     """The embedded broker forgets what comes before the station has subscribed; a unit sends again."""
     for _ in range(100):
-        unit.publish(Channel.READ, payload(seq))
+        unit.publish(Channel.READ, payload)
         try:
-            answer = unit._answers.get(timeout=0.5)
+            return unit._answers.get(timeout=0.5)
         except queue.Empty:
             continue
-        assert isinstance(answer, Receipt)
-        return
-    raise TimeoutError("no receipt")
+    raise TimeoutError("no answer")
+
+
+def resend_until_receipted(unit: UnitClient, seq: int) -> None:
+    assert isinstance(resend_until_answered(unit, payload(seq)), Receipt)
 
 
 def test_two_stations_share_a_subscription(mosquitto: Mosquitto, tmp_path: Path) -> None:

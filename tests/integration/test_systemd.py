@@ -31,6 +31,7 @@ UNITS = (
     "patrol-lpr-confirm.service",
     "patrol-lpr-trial.timer",
     "patrol-lpr-trial.service",
+    "patrol-lpr-console.service",
 )
 EXPOSURE = {
     "patrol-lpr.service": 1.5,
@@ -38,6 +39,7 @@ EXPOSURE = {
     "patrol-lpr-poweroff.service": 1.0,
     "patrol-lpr-firewall.service": 1.8,
     "patrol-lpr-renew.service": 2.0,
+    "patrol-lpr-console.service": 1.2,
     # It sets the clock and asks the receiver for the time.
     "patrol-lpr-enrol.service": 2.7,
     "patrol-lpr-update.service": 3.1,
@@ -57,6 +59,8 @@ realtime = true
 window_s = 0
 [outbox]
 min_free_mib = 0
+[policy]
+mode = "off"
 [seal]
 station_key = "/etc/patrol-lpr/station.pub"
 """
@@ -83,7 +87,26 @@ say account "$(getent passwd patrol-lpr | cut -d: -f6-7)"
 say groups "$(id -Gn patrol-lpr | tr ' ' '\n' | grep -x -e gpio -e video -e dialout | sort | tr '\n' ' ')"
 say feed "$(stat -c %a:%U:%G /run/patrol-lpr/feed.sock)"
 say view "$(setpriv --reuid=nobody --regid=patrol-lpr-feed --clear-groups /view.py)"
+say command "$(stat -c %a:%U:%G /run/patrol-lpr-console/command.sock)"
+say commander "$(setpriv --reuid=nobody --regid=patrol-lpr-console --clear-groups /command.py)"
+say uninvited "$(setpriv --reuid=nobody --regid=patrol-lpr-feed --clear-groups /command.py 2>&1 | tail -1)"
 say stranger "$(setpriv --reuid=nobody --regid=nogroup --clear-groups /view.py 2>&1 | tail -1)"
+systemctl start patrol-lpr-console.service
+page() { systemctl show -P "$1" patrol-lpr-console.service; }
+say page "$(/page.py)"
+say page_user "$(ps -o user:32= -p "$(page MainPID)")"
+say page_caps "$(grep CapEff /proc/"$(page MainPID)"/status | cut -f2)"
+say page_etc "$(nsenter -t "$(page MainPID)" -m ls /etc/patrol-lpr /var/lib/patrol-lpr 2>&1 | grep -c denied)"
+say page_listens "$(awk '$4 == "0A" {print $2}' /proc/net/tcp /proc/net/tcp6 | tr '\n' ' ')"
+# A console that hangs, then dies: the agent goes on, and systemd starts another.
+kill -STOP "$(page MainPID)"
+say with_hung_page "$(setpriv --reuid=nobody --regid=patrol-lpr-feed --clear-groups /view.py)"
+kill -KILL "$(page MainPID)"
+for _ in $(seq 120); do [ "$(page NRestarts)" -ge 1 ] && break; sleep 0.25; done
+say page_again "$(/page.py)"
+say agent_restarts "$(prop NRestarts)"
+systemctl stop patrol-lpr-console.service
+say page_result "$(page Result):$(page ExecMainStatus)"
 say etc_mode "$(stat -c %a:%U:%G /etc/patrol-lpr)"
 say cores "$(cat /etc/sysctl.d/60-patrol-lpr.conf)"
 say journal "$(journalctl -u systemd-journald -o cat | grep '^System Journal' | grep -o 'max [0-9.]*M' | tail -1)"
@@ -114,6 +137,28 @@ feed = socket.socket(socket.AF_UNIX)
 feed.connect("/run/patrol-lpr/feed.sock")
 first, second = (json.loads(line) for line, _ in zip(feed.makefile("rb"), range(2)))
 print(first["event"], first["unit"], second["event"])
+"""
+_COMMAND = """#!/usr/bin/python3
+import json, socket
+agent = socket.socket(socket.AF_UNIX)
+agent.connect("/run/patrol-lpr-console/command.sock")
+agent.sendall(b'{"id": 1, "verb": "nonsense"}\\n')
+print(json.loads(agent.makefile("rb").readline())["error"])
+"""
+_PAGE = """#!/usr/bin/python3
+import http.client, time
+for _ in range(120):
+    try:
+        console = http.client.HTTPConnection("127.0.0.1", 8470)
+        console.request("GET", "/")
+        cookie = console.getresponse().getheader("set-cookie").split(";")[0]
+        break
+    except ConnectionRefusedError:
+        time.sleep(0.25)
+console = http.client.HTTPConnection("127.0.0.1", 8470)
+console.request("GET", "/events", headers={"cookie": cookie})
+stream = console.getresponse()
+print("reads" if any(b'"read_id"' in stream.fp.readline() for _ in range(40)) else "no reads")
 """
 _FIRST_BOOT = r"""#!/bin/bash
 # Runs inside after the first boot of a fleet image: plays the authority, then lets the unit enrol itself.
@@ -196,8 +241,7 @@ def test_installed_system_boots_restarts_stops_and_powers_off(repo, tmp_path):
     )
     shutil.copy(repo / "tests/sandbox_probe.py", root)
     (root / "sandbox_probe.py").chmod(0o644)
-    (root / "view.py").write_text(_VIEW)
-    (root / "view.py").chmod(0o755)
+    put_scripts(root)
     truth = (repo / "tests/drives/city-day/truth.csv").read_text().splitlines()[1:]
     (root / "plates").write_text("\n".join(sorted({line.split(",")[5] for line in truth})) + "\n")
     said, console = boot_with_probe(root, _PROBE, timeout_s=240, wants="patrol-lpr.service")
@@ -211,7 +255,10 @@ def test_installed_system_boots_restarts_stops_and_powers_off(repo, tmp_path):
     assert said["groups"].split() == ["dialout", "gpio", "video"]
     assert said["feed"] == "660:patrol-lpr:patrol-lpr-feed"
     assert said["view"].startswith("snapshot unit-07 "), "a user of the group alone reads the feed"
-    assert "PermissionError" in said["stranger"]
+    assert said["command"] == "660:patrol-lpr:patrol-lpr-console"
+    assert said["commander"] == "unknown_verb", "a user of the group alone sends commands"
+    assert [name for name in ("stranger", "uninvited") if "PermissionError" not in said[name]] == []
+    assert_page_of_its_own(said)
     assert said["etc_mode"] == "750:root:patrol-lpr"
     assert said["cores"] == "kernel.core_pattern=|/bin/false"
     assert said["journal"] == "max 64.0M"
@@ -233,6 +280,22 @@ def test_installed_system_boots_restarts_stops_and_powers_off(repo, tmp_path):
     reader.close()
     assert stats.reads >= 1
     assert stats.reads == stats.appended
+
+
+def put_scripts(root):
+    for name, text in (("view.py", _VIEW), ("command.py", _COMMAND), ("page.py", _PAGE)):
+        (root / name).write_text(text)
+        (root / name).chmod(0o755)
+
+
+def assert_page_of_its_own(said):
+    assert (said["page"], said["page_again"]) == ("reads", "reads"), "the page shows what the agent reads"
+    assert (said["page_user"].strip(), said["page_caps"]) == ("patrol-lpr-console", "0000000000000000")
+    assert said["page_etc"] == "2", "neither configuration nor state of the agent"
+    assert said["page_listens"].split() == ["0100007F:2116"], "loopback alone, port 8470"
+    assert said["with_hung_page"].startswith("snapshot unit-07 ")
+    assert said["agent_restarts"] == "0", "a console that hangs or dies is nothing to the agent"
+    assert said["page_result"] == "success:0"
 
 
 def test_agent_that_keeps_failing_causes_a_reboot(repo, tmp_path):

@@ -10,7 +10,7 @@ from pathlib import Path
 from hw.clock import RealClock
 from hw.config import GpioPanelConfig
 from hw.open import open_panel
-from hw.ports import Buzz, HwConfigError, Lamp
+from hw.ports import Buzz, HitLamp, HwConfigError, Lamp
 
 LINES = Path("/sys/kernel/debug/gpio")
 PINS = GpioPanelConfig(
@@ -49,7 +49,8 @@ def main() -> None:
         panel.buzz(sound)
         found[f"sound {sound.value}"] = watch(PINS.buzzer_pin, until=1)[1]
         panel.hush()
-    panel.buzz(Buzz.HIT)
+    panel.buzz(Buzz.HIT_HIGH)
+    panel.set_hit_lamp(HitLamp.HIGH)
     found["hit lamp"] = sorted(watch(PINS.hit_pin, until=2)[0])
     panel.hush()
     found["hushed"] = [level(PINS.hit_pin), level(PINS.buzzer_pin)]

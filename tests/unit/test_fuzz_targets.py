@@ -24,7 +24,10 @@ def test_fuzz_targets_raise_only_declared_errors(name):
     target, seeds = TARGETS[name]()
     found = [path.read_bytes() for path in sorted((FOUND / name).glob("*"))]
     rng = random.Random(name)  # noqa: S311 - reproducible, not secret
-    for data in [b"", *seeds, *found]:
-        target(data)
-        for _ in range(8):
-            target(damaged(data, rng))
+    try:
+        for data in [b"", *seeds, *found]:
+            target(data)
+            for _ in range(8):
+                target(damaged(data, rng))
+    finally:
+        getattr(target, "close", lambda: None)()

@@ -1,4 +1,4 @@
-"""The three drives: who is on the road, what the light is, and what goes wrong when."""
+"""The drives: who is on the road, what the light is, and what goes wrong when."""
 
 from __future__ import annotations
 
@@ -127,6 +127,26 @@ PLANS: dict[str, Plan] = {
             script=("10000 link.up", "21000 ignition.off"),
             floors={"plates_read": 0.5},
             jpeg_quality=55,
+        ),
+        Plan(
+            name="hot-list",
+            seed=14,
+            seconds=17,
+            light=DAY,
+            start_utc="2026-05-12T16:20:00+00:00",
+            notes="A street by day with listed, look-alike, out-of-state and unlisted plates; see hotlist.csv.",
+            speed_mps=6.5,
+            vehicles=(
+                Parked(14, "US-CA"), Parked(31, "US-TX"), Parked(48, "US-NV"), Parked(65, "US-CA"),
+                Parked(82, "US-WA"), Parked(99, "US-NY"),
+            ),
+            script=(
+                "0 link.up", '7000 officer.confirm agency="Example-Police" reference="2026-0512" region=false',
+                '8000 officer.reject reason="other_region"', "10200 link.down", "11000 button.acknowledge",
+                "11500 officer.confirm", '12500 officer.confirm agency="Example-Police" reference="2026-0512"',
+                '13500 officer.outcome code="recovered"', "15000 link.up",
+            ),
+            jpeg_quality=44,
         ),
     )
 }  # fmt: skip

@@ -70,6 +70,14 @@ class Read(RecordBody):
     """How the vehicle moved relative to the unit: one of :class:`~protocol.wire.enums.MotionKind`, or of a later
     version."""
     motion_confidence_e4: Annotated[E4, key("mot_c")] = 0
+    policy: Annotated[Text64, key("pol")] = ""
+    """Id and version of the policy under which it was kept, such as ``us-va/3``; empty for none."""
+    expires_utc_us: Annotated[U63, key("exp")] = 0
+    """UTC from which on no one may keep it; 0 if there was no policy, or the time was unknown."""
+    text_hash: Annotated[bytes, Field(strict=True, max_length=16), key("hsh")] = b""
+    """16 bytes: keyed hash in place of the text, which is then empty; see ``docs/privacy.md``."""
+    masked: Annotated[Flag, key("msk")] = False
+    """True if everything but the vehicle was removed from the overview."""
 
     @model_validator(mode="after")
     def _box_is_one(self) -> Self:
@@ -102,6 +110,10 @@ def _export(read: Read) -> dict[str, Value]:
         "lon_deg": read.place.lon_deg,
         "error_m": read.place.error_m,
         "retention": read.retention.policy_class,
+        "policy": read.policy,
+        "expires_utc_us": read.expires_utc_us or None,
+        "text_hash": read.text_hash.hex(),
+        "masked": read.masked,
     }
 
 

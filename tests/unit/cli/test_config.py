@@ -12,6 +12,7 @@ import pytest
 from agent.errors import ConfigError
 from agent.runtime.config import PLACEHOLDERS, parse_config
 from cli import config as config_cli
+from cli import run
 from hw.config import CameraConfig, GnssConfig
 
 UNIT = {"unit": "unit-07", "agency": "A"}
@@ -81,6 +82,13 @@ def test_the_placeholders_of_the_example_do_not_pass_check(tmp_path, capsys):
         "agency",
         "hw.link.host",
     ]
+
+
+def test_run_refuses_the_placeholders_before_it_touches_anything(tmp_path, capsys):
+    path = written(capsys, tmp_path)
+    with pytest.raises(ConfigError, match="still has values of the example"):
+        run.run(path, [f"state_dir={tmp_path}/state"], until_cameras_end=True, drain_s=0)
+    assert not (tmp_path / "state").exists()
 
 
 @pytest.mark.parametrize(

@@ -61,8 +61,8 @@ def test_nothing_waits(tmp_path):
     ("answer", "cause"),
     [
         (lambda token: [Refused(token, 0x87, "no")], "access list"),
-        (lambda token: [Acked(token)], "no station answers"),
-        (lambda _: [], "acknowledges nothing"),
+        (lambda token: [Acked(token)], "no station confirms"),
+        (lambda _: [], "does not acknowledge"),
     ],
 )
 def test_a_connection_is_none(tmp_path, monkeypatch, answer, cause):

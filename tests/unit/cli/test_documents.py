@@ -13,9 +13,12 @@ import typer.main
 from agent.runtime.config import load_config
 from agent.runtime.hardware import Hardware
 from agent.runtime.service import Service
+from cli import hotlist, update
+from cli import policy as policy_cli
 from cli import provision as provision_cli
+from cli import roster as roster_cli
+from cli import shift as shift_cli
 from cli import station as station_cli
-from cli import update
 from cli.config import example
 from cli.demo import DriveClock
 from cli.main import app
@@ -86,7 +89,15 @@ def commands():
 def command_of(words):
     """The command that the words call, and what they give to it."""
     known = {group.name for group in app.registered_groups}
-    for name, group in (("station", station_cli), ("provision", provision_cli), ("update", update)):
+    for name, group in (
+        ("station", station_cli),
+        ("provision", provision_cli),
+        ("update", update),
+        ("hotlist", hotlist),
+        ("roster", roster_cli),
+        ("shift", shift_cli),
+        ("policy", policy_cli),
+    ):
         if name not in known:
             app.add_typer(group.app, name=name)
     command = typer.main.get_command(app)

@@ -10,6 +10,7 @@ import sys
 import textwrap
 
 import pytest
+from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 from agent.errors import ConfigError, DriveError, OutboxError, StateFolderInUseError
@@ -25,12 +26,12 @@ from protocol.seal import SigningKey
 from tests.conftest import ROOT
 
 HOLD = """
-import sys, time
+import sys
 from pathlib import Path
 from agent.runtime.lock import state_folder
 with state_folder(Path(sys.argv[1])):
     print("held", flush=True)
-    time.sleep(600)
+    sys.stdin.read()
 """
 
 
@@ -47,13 +48,15 @@ def unit(tmp_path):
 def other_agent(tmp_path):
     """Another process that holds the state folder."""
     child = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path / "state")], stdout=subprocess.PIPE, text=True, cwd=ROOT,
+        [sys.executable, "-c", HOLD, str(tmp_path / "state")],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert child.stdout.readline() == "held\n"
     yield child
     child.kill()
     child.wait()
+    child.stdin.close()
     child.stdout.close()
 
 
@@ -205,3 +208,20 @@ def test_nobody_is_told_to_install_the_name_from_the_index():
     ]
     assert len(SOURCES) > 300
     assert found == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("advice", ["tflite takes five times as long: install ai-edge-litert", None])
+def test_the_agent_warns_of_the_slower_runtime_at_its_start(tmp_path, monkeypatch, advice):
+    """Once, before the hardware is opened, so that it stands at the beginning of the log."""
+    monkeypatch.setattr(run, "slower_runtime_advice", lambda _: advice)
+
+    def no_hardware(*_):
+        raise LookupError
+
+    monkeypatch.setattr(run, "open_hardware", no_hardware)
+    with capture_logs() as logs, pytest.raises(LookupError):
+        run._run(load_config(unit(tmp_path)), until_cameras_end=True, drain_s=0)
+    told = [entry for entry in logs if entry["event"] == "slower_runtime"]
+    assert [entry["what"] for entry in told] == ([advice] if advice else [])
+    assert all(entry["log_level"] == "warning" for entry in told)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import re
 
 import pytest
 import typer.main
 from rich.console import Console
-from rich.table import Table
 from typer.testing import CliRunner
 
 from agent.buffer import open_outbox
@@ -24,14 +24,59 @@ from station.store import open_store
 UNIT, PLATE, FILE = "patrol-unit-of-the-northern-county-7", "VEB7932K", "a" * 70 + ".whl"
 
 
+def shown(table, *, width, terminal=True):
+    out = io.StringIO()
+    show.print_table(table, Console(file=out, width=width, force_terminal=terminal, color_system=None))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("width", [30, 80])
+def test_a_table_shows_strings_as_they_are(width):
+    """Names of files and texts of units: brackets are no markup, escape codes are shown and do nothing."""
+    table = show.TextTable("file", "reason", title="[x] of a folder", caption="[/]")
+    table.add_row("[bold]a[/]\x1b[2Jb.jpg", "[link=http://x]no[/link]")
+    text = shown(table, width=width)
+    for whole in ("[bold]a[/]\\x1b[2Jb.jpg", "[x] of a folder", "[/]"):
+        assert whole in text
+    assert "\x1b" not in text
+
+
+def test_every_table_is_of_one_kind(repo):
+    """Tables of texts are ``TextTable``; the two others are the live view of the demo, which shows our own words."""
+    found = {
+        path.name for path in (repo / "cli").rglob("*.py") if "rich.table" in path.read_text(encoding="utf-8")
+    }
+    assert found == {"show.py", "demo.py"}
+
+
+def test_every_table_is_printed_by_the_one_that_cuts_nothing(repo):
+    """``Console.print`` cuts a table at the width of the terminal, and at 80 columns in a pipe."""
+    found = [
+        f"{path.name}: {line.strip()}"
+        for path in (repo / "cli").rglob("*.py")
+        if path.name != "show.py"
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if re.search(r"\.print\((?:\w*table\b|summary\()", line)
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("width", [30, 50, 80])
+def test_a_narrow_table_folds_and_never_shortens(width):
+    table = show.TextTable("picture", "plate", "confidence", "region", "box (px)")
+    table.add_row("a/long/path/to/some/photograph-0001.jpg", "7ABC123", "0.99", "US-CA", "1 2 3 4")
+    text = shown(table, width=width)
+    assert "7ABC123" in text
+    assert "…" not in text
+    assert "...." not in text
+
+
 @pytest.mark.parametrize("width", [40, 80, 200])
 @pytest.mark.parametrize("terminal", [True, False])
 def test_no_table_shortens_what_a_person_needs(width, terminal):
-    table = Table("time", "unit", "plate", "file", "finding")
+    table = show.TextTable("time", "unit", "plate", "file", "finding")
     table.add_row("2026-05-12 10:00:00", UNIT, PLATE, FILE, "nothing is wrong with it " * 6)
-    out = io.StringIO()
-    show.print_table(table, Console(file=out, width=width, force_terminal=terminal, color_system=None))
-    text = out.getvalue()
+    text = shown(table, width=width, terminal=terminal)
     for whole in (UNIT, PLATE, FILE, "2026-05-12 10:00:00"):
         assert whole in text
     assert "…" not in text
@@ -41,11 +86,9 @@ def test_no_table_shortens_what_a_person_needs(width, terminal):
 
 
 def test_a_table_of_short_values_fits_eighty_columns():
-    table = Table("unit", "finding")
+    table = show.TextTable("unit", "finding")
     table.add_row("unit-07", "nothing is wrong with it " * 6)
-    out = io.StringIO()
-    show.print_table(table, Console(file=out, width=80, force_terminal=True, color_system=None))
-    assert max(map(len, out.getvalue().splitlines())) <= 80
+    assert max(map(len, shown(table, width=80).splitlines())) <= 80
 
 
 JSON_COMMANDS = [

@@ -19,9 +19,9 @@ from station.ingest import IngestCounts
 def test_records_that_cannot_be_opened_are_told_with_what_to_do(has_keys, told):
     counts = IngestCounts()
     ingest = SimpleNamespace(counts=counts)
-    assert keys_hint(ingest, has_keys=has_keys) is None
+    assert keys_hint([ingest], has_keys=has_keys) is None
     counts.key_unknown = 3
-    hint = keys_hint(ingest, has_keys=has_keys)
+    hint = keys_hint([ingest], has_keys=has_keys)
     assert hint.startswith("3 ")
     assert "NOT stored" in hint
     assert "The units keep them" in hint

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageFile
 
 from hw.images import PictureError, decode_picture, load_picture, load_rgb
 from tests.drawn import scene
@@ -62,6 +62,42 @@ def test_a_file_that_broke_off_is_read_as_far_as_it_goes(kind, share):
     assert np.abs(found.rgb[rows].astype(int) - SMALL[rows]).mean() < 6
     assert found.damage is not None
     assert "cut.x" in found.damage
+
+
+@pytest.mark.parametrize("kind", ["GIF", "TIFF"])
+@pytest.mark.parametrize("share", [0.99, 0.8])
+def test_a_gif_or_tiff_that_broke_off_is_read_as_far_as_it_goes(kind, share):
+    """A GIF comes in passes, every eighth row first; a TIFF whose directory lies before its pixels from the top."""
+    data = encoded(SMALL, kind)
+    found = decode_picture(data[: int(len(data) * share)], "cut.x")
+    rows = slice(0, None, 8) if kind == "GIF" else slice(0, int(SMALL.shape[0] * share * 0.9))
+    assert np.abs(found.rgb[rows].astype(int) - SMALL[rows]).mean() < 12
+    assert found.damage == "cut.x: damaged, decoded as far as possible"
+
+
+def tiff_with_its_directory_last() -> bytes:
+    return cv2.imencode(".tiff", SMALL)[1].tobytes()
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (encoded(SMALL, "WEBP")[:-100], r"truncated, \d+ of \d+ bytes: WebP is decoded only if it is complete"),
+        (encoded(SMALL, "AVIF")[:-100], "corrupt or truncated: AVIF is decoded only if it is complete"),
+        (encoded(SMALL, "AVIF")[:200], "corrupt or truncated: AVIF is decoded only if it is complete"),
+        (tiff_with_its_directory_last()[:-500], r"truncated, \d+ bytes: without its directory, at byte \d+"),
+    ],
+    ids=["webp", "avif", "avif, start", "tiff"],
+)
+def test_a_file_of_which_no_part_can_be_decoded_says_so(data, reason):
+    with pytest.raises(PictureError, match=rf"^cut\.x: {reason}"):
+        decode_picture(data, "cut.x")
+
+
+def test_pillow_stays_strict_for_others():
+    data = encoded(SMALL, "GIF")
+    decode_picture(data[: len(data) // 2], "cut.x")
+    assert not ImageFile.LOAD_TRUNCATED_IMAGES
 
 
 def test_a_file_without_its_last_two_bytes_is_read():

@@ -17,7 +17,8 @@ from protocol.seal.evidence import START, Evidence, decode_signed, digest_of, li
 from protocol.seal.series import Proof, examine, make_header, read_series, write_series
 from protocol.wire.codec import MAX_MESSAGE_BYTES, pack, unpack, unpack_each
 from protocol.wire.enums import Lost, LostReason
-from tests.builders import make_read_record, make_record, make_tombstone
+from protocol.wire.records.audit import AUDIT_START
+from tests.builders import make_audit, make_read_record, make_record, make_tombstone
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -263,3 +264,66 @@ def test_series_truncated_at_any_byte(data):
 def test_garbage_series_raises_wire_error(garbage):
     with pytest.raises(WireError):
         list(read_series(io.BytesIO(garbage))[1])
+
+
+def audit_log(count: int) -> list:
+    entries, prev = [], AUDIT_START
+    for n in range(1, count + 1):
+        entries.append(make_audit(n, prev=prev, obj=f"plate {n}"))
+        prev = entries[-1].digest()
+    return entries
+
+
+def with_entries(entries: list, *others: bytes) -> dict[int, bytes]:
+    records = [make_record(entry, seq=seq).payload for seq, entry in enumerate(entries, 1)]
+    return dict(enumerate([*records, *others], 1))
+
+
+def test_audit_log_is_verified_with_the_series():
+    found = look(chain(with_entries(audit_log(4), a_read(5))))
+    assert found.is_right
+    assert (found.audit_entries, found.reads) == (4, 1)
+
+
+@pytest.mark.parametrize("gone", [0, 1, 2])
+def test_missing_audit_entry_is_noticed(gone):
+    """Even by a unit that signs a complete series without it."""
+    entries = audit_log(4)
+    del entries[gone]
+    found = look(chain(with_entries(entries)))
+    assert not found.missing
+    assert found.audit_missing == [(gone + 1, gone + 1)]
+    assert not found.is_right
+
+
+def test_altered_audit_entry_is_noticed():
+    entries = audit_log(4)
+    entries[1] = entries[1].model_copy(update={"obj": "another plate"})
+    found = look(chain(with_entries(entries)))
+    assert found.audit_broken == [3]
+    assert not found.is_right
+
+
+def test_audit_number_used_twice_is_noticed():
+    entries = audit_log(3)
+    assert look(chain(with_entries([*entries, entries[2]]))).audit_broken == [3]
+
+
+def test_audit_log_that_begins_anew_without_damage_is_noticed():
+    """The small file with the head was deleted."""
+    entries = [*audit_log(2), make_audit(3)]
+    assert look(chain(with_entries(entries))).audit_broken == [3]
+
+
+def test_audit_log_begins_anew_after_declared_damage():
+    entries = audit_log(2)
+    records = with_entries(entries, a_tombstone(3, LostReason.DAMAGE), make_record(make_audit(3), seq=4).payload)
+    assert not look(chain(records)).audit_broken
+
+
+def test_audit_entries_whose_contents_were_deleted_are_not_missing():
+    proofs = chain(with_entries(audit_log(4)))
+    proofs[1] = replace(proofs[1], salt=None, record=None)
+    found = look(proofs)
+    assert found.is_right
+    assert (found.audit_entries, found.deleted) == (3, 1)

@@ -15,6 +15,7 @@ from agent.records import Box, Geotag, TimeTag
 from protocol.errors import UnknownSchemaError, WireError
 from protocol.wire.codec import (
     MAX_EXTRA_DEPTH,
+    MAX_ITEMS,
     MAX_MESSAGE_BYTES,
     MAX_STR_BYTES,
     Message,
@@ -41,19 +42,23 @@ from protocol.wire.enums import (
 from protocol.wire.record import Record, decode_record, derived_record_id, encode_record
 from protocol.wire.registry import RecordBody
 from protocol.wire.released import released_registry
+from tests import shift_builders as on_duty
 from tests import strategies as drawn
 from tests.builders import (
     BOOT,
     UTC_NS,
     WHEN,
     WHERE,
+    make_audit,
     make_encoder,
+    make_purge,
     make_read,
     make_read_record,
     make_record,
     make_time_anchor,
     make_tombstone,
 )
+from tests.hit_builders import make_disposition, make_hit_body
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -90,11 +95,22 @@ class Kind:
 EXAMPLES = {
     "read": make_read_record().payload,
     "read_motion": make_read_record(motion="approaching", motion_confidence_e4=9700).payload,
+    "read_of_policy": make_read_record(
+        policy="us-xx/3", expires_utc_us=UTC_NS // 1000 + 180_000_000, text_hash=HASH[:16], masked=True
+    ).payload,
     "dating": make_record(make_time_anchor(5_000_000_000), seq=2).payload,
     "tombstone": make_record(
         make_tombstone((1, 1), (7, 9), lost=Lost.OVERVIEW, count=2, size_bytes=81_920), seq=3
     ).payload,
     "tombstone_expired": make_record(make_tombstone((5, 5), cause=LostCause.EXPIRED), seq=4).payload,
+    "hit": make_record(make_hit_body(), seq=9).payload,
+    "disposition": make_record(make_disposition(), seq=10).payload,
+    "shift": make_record(on_duty.make_shift(), seq=5).payload,
+    "coverage": make_record(on_duty.make_coverage(), seq=6).payload,
+    "track_point": make_record(on_duty.make_track_points(), seq=7).payload,
+    "incident": make_record(on_duty.make_incident(), seq=8).payload,
+    "audit": make_record(make_audit(), seq=5).payload,
+    "purge": make_record(make_purge(), seq=6).payload,
     "chunk": encode(
         PictureChunk(
             unit="unit-07", boot_id=BOOT, read_id=BOOT[::-1], kind=PictureKind.PLATE, sha256=HASH, total_bytes=10,
@@ -141,14 +157,30 @@ EXAMPLES = {
     ),
 }  # fmt: skip
 MODELS = {model.SCHEMA: model for model in (*drawn.RECORD_MODELS, *drawn.CONTROL_MESSAGES)}
-ADDED = {"cause": "", "kind": "update", "mot": "unknown", "mot_c": 0}
+ADDED = {
+    "cause": "",
+    "kind": "update",
+    "mot": "unknown",
+    "mot_c": 0,
+    "pol": "",
+    "exp": 0,
+    "hsh": b"",
+    "msk": False,
+}
 """Top-level keys that the first release does not know, with what they mean when they are left out."""
 KINDS = {name: Kind(MODELS[unpack(payload)["v"]], payload) for name, payload in EXAMPLES.items()}
 """By the name of the golden file."""
 CONTROLS = {name: kind for name, kind in KINDS.items() if not kind.is_record}
 RECORDS = {name: kind for name, kind in KINDS.items() if kind.is_record}
 PICTURE = {"kind": "plate", "sha": HASH, "len": 1, "w": 1, "h": 1}
-NESTED = [("read", "gps"), ("read", "tq"), ("read", "ret"), ("read", "img"), ("dating", "tq")]
+NESTED = [
+    *(("hit", inside) for inside in ("tq", "gps", "img", "ret", "more")),
+    *(("disposition", inside) for inside in ("chk", "tq", "gps", "ret")),
+    *(("read", "gps"), ("read", "tq"), ("read", "ret"), ("read", "img"), ("dating", "tq")),
+    *((name, inside) for name in ("shift", "coverage", "track_point") for inside in ("tq", "ret")),
+    *(("incident", inside) for inside in ("gps", "tq", "ret")),
+    *(("audit", "tq"), ("purge", "tq")),
+]
 """Maps inside messages."""
 
 
@@ -250,7 +282,8 @@ def _refused_or_kept(kind: Kind, payload: bytes) -> None:
         assert message.payload == payload
     else:
         fields = unpack(payload)
-        left_out = {key for key, default in ADDED.items() if fields.get(key) == default}
+        optional = {field.alias for field in kind.model.model_fields.values() if not field.is_required()}
+        left_out = {key for key in optional & ADDED.keys() if fields.get(key) == ADDED[key]}
         assert kind.encode(message) == pack({key: value for key, value in fields.items() if key not in left_out})
         again = kind.decode(kind.encode(message))
         assert again == (replace(message, payload=again.payload) if isinstance(message, Record) else message)
@@ -361,7 +394,8 @@ def test_python_field_name_of_the_envelope_is_an_unknown_key(name):
 @pytest.mark.parametrize(("name", "inside"), NESTED)
 def test_python_field_name_of_an_inner_map_is_an_unknown_key(name, inside):
     """The same in places, time qualities, pictures and retention."""
-    field = {"gps": "lat_e7", "tq": "source", "ret": "policy_class", "img": "sha256"}[inside]
+    field = {"gps": "lat_e7", "tq": "source", "ret": "policy_class", "img": "sha256"}.get(inside)
+    field = field or {"more": "list_id", "chk": "characters"}[inside]
     _same_but_for(KINDS[name], {field: "another"}, field, inside)
 
 
@@ -688,3 +722,25 @@ def test_record_ids_differ_where_sequence_numbers_differ(boot_id, seq, other):
 def test_read_without_pictures_is_below_one_kilobyte():
     """Cellular data costs: the record itself must stay small."""
     assert len(EXAMPLES["read"]) <= 1024
+
+
+@pytest.mark.parametrize(
+    ("value", "is_taken"),
+    [
+        ({f"{n:04}": 0 for n in range(MAX_ITEMS)}, True),
+        ({f"{n:04}": 0 for n in range(MAX_ITEMS + 1)}, False),
+        ([0] * MAX_ITEMS, True),
+        ([0] * (MAX_ITEMS + 1), False),
+        ("x" * MAX_STR_BYTES, True),
+        ("x" * (MAX_STR_BYTES + 1), False),
+    ],
+    ids=["map", "large map", "array", "large array", "string", "large string"],
+)
+def test_sizes_inside_a_message_are_limited(value, is_taken):
+    """Whatever its key: a message of a few kilobytes must not become millions of objects."""
+    payload = msgpack.packb({"v": "read/1", "new": value})
+    if is_taken:
+        assert unpack(payload)["new"] == value
+    else:
+        with pytest.raises(WireError):
+            unpack(payload)

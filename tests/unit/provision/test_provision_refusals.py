@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
+import hashlib
 import http.client
 import json
 import shutil
@@ -11,6 +13,9 @@ import threading
 import tomllib
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from typer.testing import CliRunner
 
 from agent.runtime.config import load_config
@@ -24,7 +29,15 @@ from provision.card import load_card
 from provision.enrol import PATH, RENEW, server
 from provision.errors import ProvisionError
 from provision.first_boot import configuration
-from provision.pki import issue, load_authority, make_authority
+from provision.pki import (
+    common_name,
+    issue,
+    load_authority,
+    make_authority,
+    make_request,
+    serial_of,
+    sign_request,
+)
 from tests.conftest import ROOT
 
 
@@ -56,6 +69,37 @@ def test_no_unit_gets_a_name_with_rights(authority, name):
     assert not (authority.parent / "card.json").exists()
     with pytest.raises(ProvisionError, match="reserved"):
         CaStore(authority).new_token(name, expires_s=2**40)
+
+
+def enrolled_before_names_were_reserved(authority, unit):
+    """The authority's row and the certificate (DER) that the unit shows."""
+    now = dt.datetime(2026, 5, 12, tzinfo=dt.UTC)
+    key = ec.generate_private_key(ec.SECP256R1())
+    request = make_request(key, unit)
+    store = CaStore(authority)
+    pem = sign_request(load_authority(authority), request, unit, now=now)
+    with store._open() as con:
+        con.execute(
+            "INSERT INTO certificates VALUES (?, ?, ?, ?, ?, NULL)",
+            (f"{serial_of(pem):x}", unit, hashlib.sha256(request).digest(), pem, int(now.timestamp())),
+        )
+    shown = x509.load_pem_x509_certificate(pem).public_bytes(serialization.Encoding.DER)
+    return store, shown, make_request(key, unit), now + dt.timedelta(days=300)
+
+
+@pytest.mark.parametrize("name", ["server-7", "release-car", "admin", "station-2", "all", "ca"])
+def test_a_unit_that_has_a_reserved_name_renews_and_gets_cards(authority, name):
+    """It was enrolled before the name was reserved, and must not stop delivering when its certificate ends."""
+    store, shown, request, now = enrolled_before_names_were_reserved(authority, name)
+    fresh = store.renew(name, shown, request, now=now)
+    assert common_name(fresh) == name
+    assert card(authority, name, "--again").exit_code == 0
+
+
+def test_a_unit_with_the_rights_of_a_station_is_not_renewed(authority):
+    store, shown, request, now = enrolled_before_names_were_reserved(authority, "station")
+    with pytest.raises(ProvisionError, match="rights of a station: use another id"):
+        store.renew("station", shown, request, now=now)
 
 
 def test_no_server_gets_the_name_of_a_unit(authority, tmp_path):

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from typer.testing import CliRunner
 
-from cli.keys import make_release
+from cli.keys import make_signer
 from cli.provision import app
 from protocol.errors import KeyFileError
 from protocol.seal.keys import SigningKey, VerifyKey
@@ -21,7 +21,7 @@ PRIVATE, PUBLIC = "release.key", "release.pub"
 
 @pytest.fixture
 def release(tmp_path):
-    make_release(tmp_path / "release")
+    make_signer(tmp_path / "release", "release")
     return tmp_path / "release"
 
 
@@ -73,7 +73,7 @@ def test_malformed_signature_is_refused(signed, release, signature):
 
 
 def test_signature_of_another_key_is_refused(signed, tmp_path):
-    make_release(tmp_path / "other")
+    make_signer(tmp_path / "other", "release")
     with pytest.raises(ProvisionError, match="not signed by"):
         check_signature(signed, tmp_path / "other" / PUBLIC)
 
@@ -94,7 +94,7 @@ def test_release_key_is_private_and_never_overwritten(release):
     assert (release / PRIVATE).stat().st_mode & 0o777 == 0o600
     assert VerifyKey.load(release / PUBLIC).id == SigningKey.load(release / PRIVATE).id
     with pytest.raises(KeyFileError, match="never overwritten"):
-        make_release(release)
+        make_signer(release, "release")
 
 
 def test_image_is_signed_separately(image, card, release):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import fields
 
 import pytest
 
@@ -12,6 +13,7 @@ from agent.runtime.camera import CameraComponent
 from agent.runtime.queues import ReadQueue
 from agent.runtime.supervisor import Supervisor
 from agent.track import Tracker, TrackerConfig
+from agent.view import ViewState
 from hw.clock import SimClock
 from hw.ports import CameraAbsentError, CameraEndedError, CameraStalledError
 from tests.builders import make_frame, make_sighting
@@ -117,7 +119,7 @@ def test_track_closes_by_the_clock_without_frames():
     """Lost after 700 ms, closed at the first time-out; the thread keeps waiting for the camera."""
     camera = component([FRAME, FRAME, *[SILENT] * 3])
     closed = []
-    camera._reads.put = lambda track, _: closed.append((track, camera._clock.mono_ns() // MS))
+    camera._tracks.put = lambda track, _: closed.append((track, camera._clock.mono_ns() // MS))
     camera.run(Rounds(5))
     ((track, closed_ms),) = closed
     assert (track.plate.text, track.n_sightings, track.t_last_mono_ns) == ("7ABC123", 2, 200 * MS)
@@ -130,7 +132,7 @@ def test_a_track_stays_open_for_its_own_lost_time(timeouts):
     """Lost after five seconds: closed at the third time-out of two seconds, or else when the thread ends; once."""
     camera = component([FRAME, FRAME, *[SILENT] * timeouts, CameraEndedError("no more")], lost_ms=5000)
     closed_at_ms = []
-    camera._reads.put = lambda *_: closed_at_ms.append(camera._clock.mono_ns() // MS)
+    camera._tracks.put = lambda *_: closed_at_ms.append(camera._clock.mono_ns() // MS)
 
     camera.run(Rounds(100))
 
@@ -181,3 +183,13 @@ def test_privacy_and_frame_rate_apply_to_the_next_frame():
     camera.limit_fps(5)
     camera.run(Rounds(10))
     assert (camera.counts.processed, camera.counts.skipped) == (5, 5)
+
+
+@pytest.mark.parametrize("fault", [field.name for field in fields(ViewState)])
+def test_each_fault_of_the_view_has_a_gauge(monkeypatch, fault):
+    made = component([])
+    assert made.gauges()[f"view.{fault}"] == 0
+    monkeypatch.setattr(CameraComponent, "view", ViewState(**{fault: True}))
+    assert {name for name, value in made.gauges().items() if value and name.startswith("view.")} == {
+        f"view.{fault}"
+    }

@@ -71,7 +71,7 @@ def test_demo_refuses_a_file_as_folder(tmp_path):
     [
         (lambda folder: keys.make_unit(folder, "unit-07"), "unit-unit-07.pub"),
         (lambda folder: keys.make_station(folder, "station"), "station.pub"),
-        (keys.make_release, "release.pub"),
+        (lambda folder: keys.make_signer(folder, "release"), "release.pub"),
     ],
 )
 def test_public_key_is_not_overwritten(tmp_path, make, name):

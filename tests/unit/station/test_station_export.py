@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -282,3 +283,27 @@ def test_broker_address(text: str, expected: tuple[str, int]) -> None:
 def test_bad_broker_address_is_refused(text: str) -> None:
     """A wrong address is a usage error, not a connection that never comes."""
     assert CliRunner().invoke(app, ["--broker", text]).exit_code == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("option", ["--csv", "--geojson"])
+def test_export_to_a_pipe_does_not_grow_with_the_number_of_reads(store, path, monkeypatch, option):
+    """Row by row: a year of reads does not fit into memory."""
+    count = 4_000
+    add(store, *(make_read_record(n, seq=n, pictures=()) for n in range(1, count + 1)), now_us=NOW_US)
+    written = []
+
+    class Pipe(io.StringIO):
+        def write(self, text):
+            written.append(len(text))
+            return len(text)
+
+    monkeypatch.setattr("sys.stdout", Pipe())
+    tracemalloc.start()
+    try:
+        app(["export", "--db", str(path), option, "-"], standalone_mode=False)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(written) > count
+    assert peak < 6 * 2**20, f"{sum(written)} characters took {peak} bytes"

@@ -18,7 +18,7 @@ from protocol.wire.parts import TimeQuality
 from protocol.wire.records.time_anchor import TimeAnchor
 from station.commands import Commands
 from station.errors import StoreError
-from station.store import open_store
+from station.store import OfferedFile, open_store
 from station.store.migrations import LATEST
 from station.store.sqlite_file import APPLICATION_ID
 from station.store.tables import METADATA
@@ -190,6 +190,18 @@ def shape_of(inspector: Inspector) -> dict[str, object]:
         )
         for table in sorted(inspector.get_table_names())
     }
+
+
+def test_offers_of_an_older_file_are_updates(path: Path) -> None:
+    con = old_station_files.make(path, 3)
+    con.execute("INSERT INTO offers VALUES (?, 42, ?, 7, 1, 'code,models', 9)", (UNIT, bytes(32)))
+    con.commit()
+    con.close()
+    store = open_store(path)
+    (offered,) = store.offers()
+    assert (offered.unit, offered.attempt) == (UNIT, 1)
+    assert offered.file == OfferedFile("update", 42, bytes(32), 7, ("code", "models"))
+    store.close()
 
 
 @pytest.mark.parametrize("version", [1, 2, 3])

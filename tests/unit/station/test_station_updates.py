@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 
 import pytest
 from rich.console import Console
@@ -10,17 +11,20 @@ from typer.testing import CliRunner
 
 from cli.station import app
 from cli.station_tables import units_table
+from protocol.errors import WireError
 from protocol.wire.codec import decode, encode
 from protocol.wire.control.transfer import ChunkRequest, FileOffer, FilePart, UpdateReport
 from protocol.wire.enums import UpdateState
-from protocol.wire.topics import Channel, build
+from protocol.wire.topics import Channel, build, offer_topic
+from station.commands import Commands
 from station.ingest import Ingest
 from station.store import open_store
-from station.store.offers import folder_of
+from station.store.files import folder_of
 from tests.builders import BOOT
 from tests.update_builder import Unit
 
 UP = build("unit-07", Channel.UPDATE)
+DAY_US = 86_400_000_000
 
 
 @pytest.fixture
@@ -82,7 +86,7 @@ def test_offer_is_for_one_unit_only(made, store):
     offer(made)
     (row,) = store.offers()
     ingest = Ingest(store, "station", lambda: 1)
-    of_another = request(row.sha256, 0, unit="unit-08")
+    of_another = request(row.file.sha256, 0, unit="unit-08")
     assert ingest.handle(build("unit-08", Channel.UPDATE), of_another) == []
     assert ingest.handle(UP, request(bytes(32), 0)) == []
     assert ingest.handle(UP, of_another) != [], "in another's name: refused"
@@ -109,7 +113,7 @@ def test_missing_update_file_is_counted(made, store):
     for path in folder_of(db).iterdir():
         path.unlink()
     ingest = Ingest(store, "station", lambda: 1)
-    assert ingest.handle(UP, request(row.sha256, 0)) == []
+    assert ingest.handle(UP, request(row.file.sha256, 0)) == []
     assert ingest.counts.storage_failures == 1
     assert "offer the update again" in ingest.last_failure
 
@@ -152,3 +156,46 @@ def test_offered_and_reported_releases_are_shown(made, store, told, shows):
     out = Console(file=io.StringIO(), width=300)
     out.print(units_table([(row, []) for row in store.units()]))
     assert f" {shows} " in out.file.getvalue()
+
+
+def test_offers_of_several_kinds_to_one_unit(tmp_path, store):
+    """Each kind has its topic, its file and its withdrawal; the release shown is the update's."""
+    for kind in ("maps", "wal"):
+        (tmp_path / kind).write_bytes(kind.encode())
+        Commands(store, "clerk", lambda: 1).offer_file("unit-07", kind, tmp_path / kind, release=3)
+    ingest = Ingest(store, "station", lambda: 1)
+    told = dict(ingest.offers())
+    assert set(told) == {offer_topic("unit-07", "maps"), offer_topic("unit-07", "wal")}
+    offered = decode(told[offer_topic("unit-07", "maps")], FileOffer)
+    assert (offered.kind, offered.release, offered.parts, offered.attempt) == ("maps", 3, (), 0)
+    ((_, answer),) = ingest.handle(UP, request(offered.sha256, 0))
+    assert decode(answer, FilePart).data == b"maps"
+    with store.transaction():
+        store.note_seen(["unit-07"], 1)
+    assert [(row.unit, row.desired) for row in store.units()] == [("unit-07", 0)]
+    assert Commands(store, "clerk", lambda: 1).withdraw("unit-07", "maps")
+    assert [bool(payload) for _, payload in ingest.offers()] == [False, True]
+    assert ingest.handle(UP, request(offered.sha256, 0)) == []
+    noted = [(row.what, row.filter) for row in store.audit_trail()]
+    assert ("offer", "unit=unit-07 kind=maps release=3") in noted
+    assert ("withdraw", "unit=unit-07 kind=maps") in noted
+
+
+def test_copies_that_are_no_longer_offered_are_deleted_after_a_day(made, tmp_path, store):
+    _, db, _ = made
+    now_us = time.time_ns() // 1000
+    for release, later_us in ((1, 0), (2, 0), (3, 2 * DAY_US)):
+        (tmp_path / "maps").write_bytes(bytes([release]))
+        Commands(store, "clerk", lambda us=now_us + later_us: us).offer_file(
+            "unit-07", "maps", tmp_path / "maps", release=release
+        )
+        copies = sorted(path.read_bytes()[0] for path in folder_of(db, "maps").iterdir())
+        assert copies == {1: [1], 2: [1, 2], 3: [3]}[release]
+
+
+def test_kind_or_unit_that_is_no_name_is_refused(tmp_path, store):
+    (tmp_path / "maps").write_bytes(b"maps")
+    for unit, kind in (("unit-07", "../maps"), ("#", "maps"), ("unit-07", "Maps")):
+        with pytest.raises(WireError):
+            Commands(store, "clerk", lambda: 1).offer_file(unit, kind, tmp_path / "maps", release=1)
+    assert store.offers() == []

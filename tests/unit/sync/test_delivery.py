@@ -22,21 +22,30 @@ CAUSES = {
         "no connection to the broker: host:8883",
     ),
     "portal, TLS": (down("h:8883: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed"), "captive portal"),
-    "portal, HTTP": (down("connection lost", was_fault=True), "no MQTT broker, perhaps a captive portal"),
+    "portal, HTTP": (
+        down("connection lost", was_fault=True),
+        "does not answer in MQTT; it may be a captive portal",
+    ),
     "fault of a broker": (down("lost", was_fault=True, has_been_up=True), "no connection to the broker: lost"),
     "no entry": (down("refused by the broker: Not authorized"), "not authorised at the broker"),
-    "ends connections": (down("connection lost", held=2, has_been_up=True), "ends the connection at 2 records"),
-    "keys": (Signs(is_up=True, forged=3, acked=9), "keys of the station are unknown"),
+    "ends connections": (
+        down("connection lost", held=2, has_been_up=True),
+        "it receives 2 of the records",
+    ),
+    "keys": (Signs(is_up=True, forged=3, acked=9), "not signed with a key that this unit knows"),
     "access list": (Signs(is_up=True, refusal_code=0x87), "does not authorise the unit to publish"),
-    "too large, refused": (Signs(is_up=True, refusal_code=0x95, held=4), "4 records are too large"),
-    "too large, stated": (Signs(is_up=True, too_large=5), "5 records are too large"),
+    "too large, refused": (
+        Signs(is_up=True, refusal_code=0x95, held=4),
+        "4 records are larger",
+    ),
+    "too large, stated": (Signs(is_up=True, too_large=5), "5 records are larger than the broker accepts"),
     "refuses": (
         Signs(is_up=True, refusal_code=0x97, refusal="Quota exceeded"),
-        "the broker refuses: Quota exceeded",
+        "the broker refuses the records: Quota exceeded",
     ),
-    "station refuses": (Signs(is_up=True, nack="storage", acked=1), "the station refuses: storage"),
-    "no station": (Signs(is_up=True, acked=1), "no station answers"),
-    "mute": (Signs(is_up=True), "the broker acknowledges nothing"),
+    "station refuses": (Signs(is_up=True, nack="storage", acked=1), "the station refuses the records: storage"),
+    "no station": (Signs(is_up=True, acked=1), "no station confirms them"),
+    "mute": (Signs(is_up=True), "the broker does not acknowledge the records"),
 }
 
 
@@ -88,11 +97,11 @@ def test_no_station(rig):
     delivery = answer_all(rig, lambda sent: rig.ack([sent]))
     assert delivery.undelivered_s == 360
     assert delivery.sentence.startswith(
-        "nothing receipted for 6 minutes, because the broker accepts the records and no"
+        "nothing receipted for 6 minutes, because the broker accepts the records, but no"
     )
 
 
-@pytest.mark.parametrize(("code", "words"), [(0x87, "authorise"), (0x95, "too large"), (0x97, "refuses: no")])
+@pytest.mark.parametrize(("code", "words"), [(0x87, "authorise"), (0x95, "larger than"), (0x97, "records: no")])
 def test_refused_by_the_broker(rig, code, words):
     rig.up()
     assert words in answer_all(rig, lambda sent: rig.uplink.handle(Refused(sent[2], code, "no"), rig.now)).cause
@@ -100,7 +109,7 @@ def test_refused_by_the_broker(rig, code, words):
 
 def test_larger_than_the_broker_takes(rig):
     rig.uplink.handle(LinkUp(16, 100), rig.now)
-    assert "5 records are too large" in answer_all(rig, lambda _: None).cause
+    assert "5 records are larger than the broker accepts" in answer_all(rig, lambda _: None).cause
 
 
 def test_keys_unknown(rig):
@@ -121,7 +130,7 @@ def test_the_station_refuses_for_now(rig):
         rig.uplink.handle(Acked(sent[2]), rig.now)
         rig.receive(nack(sent[1], NackCode.STORAGE, retry=True))
 
-    assert "the station refuses: storage" in answer_all(rig, full).cause
+    assert "the station refuses the records: storage" in answer_all(rig, full).cause
 
 
 def test_no_connection_is_told_although_nothing_is_sent(rig):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from paho.mqtt.client import topic_matches_sub
 
 from agent.buffer import Limits, OutboxReader, open_outbox
-from agent.sync.transfer import FileKind, FileTransfer, Transfers, TransferState, Want
+from agent.sync.transfer import FileKind, FileRefusedError, FileTransfer, Transfers, TransferState, Want
 from agent.sync.uplink import Uplink
 from hw.clock import SimClock
 from hw.link_sim import LinkSim
@@ -240,3 +240,90 @@ def test_shipped_access_list_allows_offers_of_any_kind(repo):
         assert any(topic_matches_sub(rule, topic) for rule in made)
         assert any(topic_matches_sub(wanted, topic) for wanted in heard_by_unit(UNIT))
         assert not any(topic_matches_sub(rule, topic.replace(UNIT, "unit-08")) for rule in heard)
+
+
+class Signed:
+    """The consumer of a kind that is verified on the unit: files begin with ``ok``."""
+
+    def __init__(self, folder) -> None:
+        self.folder = folder
+        self.seen: list[bytes] = []
+        self.now_ns = 0
+        self.start()
+
+    def verify(self, path) -> None:
+        if not path.read_bytes().startswith(b"ok"):
+            raise FileRefusedError("signed by another key")
+
+    def start(self) -> None:
+        kind = FileKind(
+            "maps",
+            self.folder / "maps",
+            "maps.bin",
+            10_000,
+            lambda _: Want.NOW,
+            verify=self.verify,
+            on_installed=lambda path: self.seen.append(path.read_bytes()),
+        )
+        self.transfer = FileTransfer(kind, unit=UNIT, boot_id=BOOT, timeout_s=20.0)
+        self.transfers = Transfers(UNIT, (self.transfer,))
+
+    def fetch(self, data: bytes, **changes) -> None:
+        self.transfers.offered("maps", encode(offer_of(data, "maps", **changes)))
+        for _ in range(20):
+            self.now_ns += 30 * S
+            payload = self.transfers.next_request(self.now_ns, metered=False)
+            if payload is not None:
+                self.transfers.request_sent(self.now_ns)
+                offset = decode(payload, ChunkRequest).offset
+                sha256 = hashlib.sha256(data).digest()
+                part = FilePart(unit=UNIT, sha256=sha256, offset=offset, data=data[offset : offset + PART])
+                self.transfers.take(encode(part))
+
+    @property
+    def installed(self) -> bytes:
+        return (self.folder / "maps" / "maps.bin").read_bytes()
+
+
+def test_verified_file_replaces_the_last_one_and_its_consumer_is_told(tmp_path):
+    side = Signed(tmp_path)
+    side.fetch(b"ok 1")
+    side.fetch(b"ok 2", release=2)
+    assert (side.installed, side.seen) == (b"ok 2", [b"ok 1", b"ok 2"])
+    assert side.transfers.gauges() == {"files.maps.offered": 2, "files.maps.fetched": 2}
+    side.start()
+    side.fetch(b"ok 2", release=2)
+    assert len(side.seen) == 2, "not fetched again after a restart"
+    assert side.transfers.counters()["files.maps.chunk_requests"] == 0
+    side.folder.joinpath("maps", "maps.bin").unlink()
+    side.fetch(b"ok 2", release=2)
+    assert side.installed == b"ok 2", "fetched again where it was lost"
+
+
+def test_file_refused_by_its_kind_never_replaces_the_last_one(tmp_path):
+    """The reason and the refusal survive a restart; offered again, it is fetched again."""
+    side = Signed(tmp_path)
+    side.fetch(b"ok 1")
+    side.fetch(b"forged", release=2)
+    for _ in range(2):
+        assert (side.installed, side.seen) == (b"ok 1", [b"ok 1"])
+        assert (side.transfer.state, side.transfer.reason) == (TransferState.REFUSED, "signed by another key")
+        assert sorted(path.name for path in (tmp_path / "maps").iterdir()) == ["handed", "maps.bin", "refused"]
+        side.start()
+        side.seen = [b"ok 1"]
+        side.fetch(b"forged", release=2)
+    assert side.transfer.counts.chunk_requests == 0
+    side.fetch(b"forged", release=2, attempt=1)
+    assert side.transfer.counts.refused == 1
+    side.fetch(b"ok 3", release=3)
+    assert side.installed == b"ok 3"
+
+
+def test_failed_write_at_the_end_is_tried_again(tmp_path):
+    side = Signed(tmp_path)
+    (tmp_path / "maps" / "handed").mkdir(parents=True)
+    side.fetch(b"ok 1")
+    assert side.transfer.counts.unwritten > 0
+    (tmp_path / "maps" / "handed").rmdir()
+    side.fetch(b"ok 1")
+    assert (side.installed, side.transfer.state) == (b"ok 1", TransferState.HANDED)

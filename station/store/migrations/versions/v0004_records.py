@@ -10,6 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
+from station.store.migrations.postgres_0004 import STATEMENTS as _POSTGRES
+
 revision = "0004"
 down_revision = None
 
@@ -66,6 +68,9 @@ _MOVE = (
 
 def upgrade() -> None:
     """Make the tables; move what an older file holds."""
+    if op.get_bind().dialect.name == "postgresql":
+        _run(_POSTGRES)
+        return
     version = _old_version()
     for since, statements in ((1, _SINCE_1), (2, _SINCE_2), (3, _ASIDE)):
         if 0 < version <= since:

@@ -1,4 +1,4 @@
-"""The UNIX socket of the feed: created with restricted permissions, removed at the end."""
+"""A listening UNIX socket: created with restricted permissions, removed at the end."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ SUFFIX = ".new"
 _BACKLOG = 8
 
 
-class FeedSocket:
+class LocalSocket:
     """A listening UNIX socket."""
 
     def __init__(self, path: Path) -> None:
-        """The agent's user and the group of its process may connect.
+        """The agent's user and the group of the socket may connect: the process's, or that of a setgid folder.
 
         A socket left by an earlier process is replaced.  Raises OSError if the socket cannot be created, or if
         ``path`` exists and is not a socket.
@@ -67,4 +67,4 @@ def _refuse_other_files(path: Path) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(mode):
-        raise FileExistsError(f"{path} exists and is not a socket: remove it, or change [feed] path")
+        raise FileExistsError(f"{path} exists and is not a socket: remove it, or configure another path")

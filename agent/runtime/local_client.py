@@ -1,4 +1,4 @@
-"""One client of the feed, with a bounded queue of data to send."""
+"""One client of a local socket, with a bounded queue of data to send."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 _READ_BYTES = 4096
 
 
-class FeedClient:
-    """A non-blocking connection.  Used by the feed's thread."""
+class LocalClient:
+    """A non-blocking connection.  Used by the server's thread."""
 
     def __init__(self, connection: socket.socket, *, max_waiting_bytes: int) -> None:
         connection.setblocking(False)
@@ -48,15 +48,14 @@ class FeedClient:
                 self._lines.popleft()
         return True
 
-    def is_there(self) -> bool:
-        """Return False if the client has closed the connection, or sends data, which the feed does not accept."""
+    def receive(self) -> bytes | None:
+        """Return data that the client sent, empty if there is none; None if the client is gone."""
         try:
-            self.connection.recv(_READ_BYTES)
+            return self.connection.recv(_READ_BYTES) or None
         except BlockingIOError:
-            return True
+            return b""
         except OSError:
-            return False
-        return False
+            return None
 
     def close(self) -> None:
         """Close the connection."""

@@ -1,0 +1,1 @@
+"""Hot lists on the unit: opened into memory, matched with reads, replaced by newer packages."""

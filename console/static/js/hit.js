@@ -1,0 +1,210 @@
+// One hit, full screen: choose what the picture shows, compare, decide.
+
+import { command } from "./api.js";
+import { all, data, make, one, setAttribute, setPicture, setText, show } from "./dom.js";
+import { age, known, region, t } from "./texts.js";
+
+const CHECKS = ["characters", "region", "vehicle"];
+// Codes of reasons that say which check has failed.
+const REASON_OF = { characters: "misread", region: "other_region", vehicle: "other_vehicle" };
+const PANELS = ["#hit-blind", "#hit-compare", "#hit-why", "#hit-callback", "#hit-over"];
+const OPEN = new Set(["new", "acknowledged"]);
+
+export const isOpen = (hit) => OPEN.has(hit.state);
+export const isVerified = (hit) => CHECKS.every((check) => hit.checks[check] === true);
+
+export class HitView {
+  // `onClose` when the officer is done with it.
+  constructor(onClose) {
+    this.hit = null;
+    this.panel = null;
+    this.picked = new Set();
+    this.onClose = onClose;
+    this.blind = false;
+    all("#hit-checks button").forEach((button) => button.addEventListener("click", () => this.check(button.dataset.check)));
+    all("#hit-why [data-reason]").forEach((button) => button.addEventListener("click", () => this.reject(button.dataset.reason)));
+    one("#hit-reject").addEventListener("click", () => this.rejectOrAsk());
+    one("#hit-none").addEventListener("click", () => this.pick(null));
+    all("#hit-later, #hit [data-later]").forEach((button) => button.addEventListener("click", () => this.later()));
+    one("#hit [data-close]").addEventListener("click", () => this.close());
+    one("#hit [data-back]").addEventListener("click", () => this.go("#hit-compare"));
+    one("#hit-callback").addEventListener("submit", (event) => this.confirm(event));
+  }
+
+  get isShown() { return this.hit !== null; }
+
+  open(hit, blind) {
+    this.hit = hit;
+    this.blind = blind;
+    this.panel = null;
+    one("#hit-callback").reset();
+    one("#hit-callback [name=confirming_agency]").value = hit.listed.owner ?? "";
+    show(one("#hit"), true);
+    one("#frame").inert = true;
+    this.draw();
+  }
+
+  // The same hit, changed.
+  update(hit) {
+    this.hit = hit;
+    this.draw();
+  }
+
+  close() {
+    this.hit = null;
+    show(one("#hit"), false);
+    one("#frame").inert = false;
+    this.onClose();
+  }
+
+  go(panel) {
+    this.panel = panel;
+    this.draw();
+  }
+
+  startPanel() {
+    if (!isOpen(this.hit)) return "#hit-over";
+    if (isVerified(this.hit)) return "#hit-callback";
+    return this.blind && !this.picked.has(this.hit.hit_id) && this.hit.checks.characters === null ? "#hit-blind" : "#hit-compare";
+  }
+
+  draw() {
+    const { hit } = this;
+    const panel = isOpen(hit) ? this.panel ?? this.startPanel() : "#hit-over";
+    PANELS.forEach((name) => show(one(name), name === panel));
+    const isBlind = panel === "#hit-blind";
+    // Before the choice nothing on the screen gives the listed text away.
+    setText(one("#hit-reason"), isBlind ? known(`priority.${hit.priority}`, "") : hit.listed.reason ?? "");
+    setText(one("#hit-list"), isBlind ? "" : this.provenance());
+    one("#hit-list").classList.toggle("bad", !isBlind && hit.listed.stale === true);
+    setPicture(one("#hit-plate"), hit.pictures.includes("plate") ? `/pictures/hit/${hit.hit_id}/plate` : "");
+    setPicture(one("#hit-overview"), hit.pictures.includes("overview") ? `/pictures/hit/${hit.hit_id}/overview` : "");
+    if (isBlind) this.drawChoices();
+    else this.drawComparison();
+    if (panel === "#hit-over") setText(one("#hit-state"), known(`hit.${hit.state}`, hit.state));
+    this.focus(panel);
+  }
+
+  // The keyboard starts at the first control of a panel when the panel changes.
+  focus(panel) {
+    const now = `${this.hit.hit_id} ${panel}`;
+    if (now === this.focused) return;
+    this.focused = now;
+    const empty = all("input", one(panel)).find((input) => input.value === "");
+    (empty ?? one("button", one(panel)))?.focus({ preventScroll: true });
+  }
+
+  provenance() {
+    const { listed } = this.hit;
+    const parts = [listed.list_name, listed.owner, listed.age_s === null || listed.age_s === undefined ? null : t("hit.old_list", { age: age(listed.age_s) })];
+    return parts.filter(Boolean).join(" · ");
+  }
+
+  drawChoices() {
+    const list = one("#hit-choices");
+    if (list.dataset.key === this.hit.hit_id) return;
+    list.dataset.key = this.hit.hit_id;
+    list.replaceChildren(...this.hit.choices.map((choice) => {
+      const button = data("button", choice.text, { type: "button", class: "plate" });
+      button.addEventListener("click", () => this.pick(choice));
+      return button;
+    }));
+  }
+
+  drawComparison() {
+    const { hit } = this;
+    this.drawPlate(one("#hit-read"), hit.text, hit.listed.text);
+    this.drawPlate(one("#hit-listed"), hit.listed.text, hit.text);
+    const vehicle = [hit.listed.colour, hit.listed.year, hit.listed.make, hit.listed.model].filter(Boolean).join(" ");
+    const values = { characters: "", region: region(hit.listed.region), vehicle: vehicle || t("unit.unknown") };
+    for (const check of CHECKS) {
+      const button = one(`#hit-checks [data-check=${check}]`);
+      setAttribute(button, "aria-pressed", String(hit.checks[check] === true));
+      setAttribute(button, "data-holds", hit.checks[check] === false ? "no" : "");
+      setText(one("b", button), values[check]);
+    }
+    setText(one("#hit-number"), hit.listed.callback ?? "");
+  }
+
+  // Characters that differ are marked; a wildcard of the list matches anything.
+  drawPlate(element, text, other) {
+    const same = text.length === other.length || other.includes("*") || text.includes("*");
+    const parts = [...text].map((char, i) => {
+      const equal = char === other[i] || char === "?" || other[i] === "?" || char === "*" || other.includes("*");
+      return same && equal ? char : make("mark", {}, char);
+    });
+    if (element.textContent !== text || element.dataset.other !== other) element.replaceChildren(...parts);
+    element.dataset.other = other;
+  }
+
+  async acknowledge() {
+    if (this.hit.state === "new") await command("acknowledge", { hit_id: this.hit.hit_id });
+  }
+
+  async pick(choice) {
+    const { hit_id } = this.hit;
+    this.picked.add(hit_id);
+    this.go("#hit-compare");
+    await this.acknowledge();
+    await command("check", { hit_id, check: "characters", holds: choice !== null && choice.listed });
+  }
+
+  async check(check) {
+    const { hit_id, checks } = this.hit;
+    const holds = checks[check] === true ? null : true;
+    // Shown at once: the finger must not wait for the unit.
+    this.hit = { ...this.hit, checks: { ...checks, [check]: holds } };
+    if (isVerified(this.hit)) this.panel = "#hit-callback";
+    this.draw();
+    await this.acknowledge();
+    await command("check", { hit_id, check, holds });
+  }
+
+  // Where a check has failed, the reason is known.
+  rejectOrAsk() {
+    const failed = CHECKS.find((check) => this.hit.checks[check] === false);
+    if (failed) this.reject(REASON_OF[failed]);
+    else this.go("#hit-why");
+  }
+
+  async reject(reason) {
+    const { hit_id } = this.hit;
+    const failed = CHECKS.find((check) => REASON_OF[check] === reason);
+    const checks = { ...this.hit.checks, ...(failed ? { [failed]: false } : {}) };
+    await this.acknowledge();
+    const answer = await command("dispose", { hit_id, checks, decision: "reject", reason, confirming_agency: "", reference: "" });
+    if (answer.ok) this.close();
+  }
+
+  async confirm(event) {
+    event.preventDefault();
+    const form = new FormData(event.target);
+    const answer = await command("dispose", {
+      hit_id: this.hit.hit_id, checks: this.hit.checks, decision: "confirm", reason: "",
+      confirming_agency: form.get("confirming_agency").trim(), reference: form.get("reference").trim(),
+    });
+    if (answer.ok) this.close();
+  }
+
+  async later() {
+    const acknowledged = this.acknowledge();
+    this.close();
+    await acknowledged;
+  }
+
+  // Keys: 1 to 4 choose, c s v check, n is no match, Escape is later.
+  key(event) {
+    if (event.target.matches("input") || event.ctrlKey || event.altKey || event.metaKey) return event.key === "Escape" && this.later();
+    const buttons = {
+      c: "[data-check=characters]", s: "[data-check=region]", v: "[data-check=vehicle]", n: "#hit-reject, #hit-none", Escape: "#hit-later, [data-later], [data-close], [data-back]",
+    };
+    const chosen = /^[1-6]$/.test(event.key)
+      ? all("#hit-choices button, #hit-why [data-reason]").filter((b) => b.offsetParent)[Number(event.key) - 1]
+      : buttons[event.key] && all(buttons[event.key], one("#hit")).find((b) => b.offsetParent);
+    if (chosen) {
+      event.preventDefault();
+      chosen.click();
+    } else if (event.key === "Escape") this.later();
+    return undefined;
+  }
+}

@@ -1,0 +1,1 @@
+"""Signed hot lists: packed columns, manifest, package, delta."""

@@ -1,0 +1,280 @@
+"""Records on PostgreSQL: let in once by the key of ``evidence``, appended by COPY, deleted by day."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import and_, bindparam, select, tuple_
+
+from station.store.postgres import ranges
+from station.store.postgres.days import DAY_US, Days, attach, day_of, days, drop_partition, partition
+from station.store.postgres.projections import KEY, KEY_TYPES, TYPES, keep_only, table_names
+from station.store.records import PAGE, ROW, Item, Records, take
+from station.store.tables import ANCHORS, EVIDENCE, LOST, RECORDS, SALT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sqlalchemy import Row
+
+    from protocol.wire.records.time_anchor import TimeAnchor
+    from station.store.contents import NewRecord
+    from station.store.postgres.database import PostgresDatabase
+    from station.store.projections import Projected, Projections
+
+TYPES_OF_ROW = (
+    "text", "bytea", "int8", "bytea", "text", "int8", "text", "int8", "int8", "text", "int8", "int8", "bytea",
+)  # fmt: skip
+"""Types of the columns of ``ROW``."""
+_GATE = """
+INSERT INTO evidence (unit, seq, record_id, prev, digest, key, signature)
+SELECT * FROM unnest(%b::text[], %b::bigint[], %b::bytea[], %b::bytea[], %b::bytea[], %b::bytea[], %b::bytea[])
+ORDER BY 1, 2, 3
+ON CONFLICT DO NOTHING
+RETURNING unit, seq, record_id
+"""
+_PICTURE = ("unit", "record_id", "sha", "kind")
+_PICTURE_TYPES = ("text", "bytea", "bytea", "text")
+_FORGET_PICTURES = """
+DELETE FROM record_pictures p USING unnest(%b::text[], %b::bytea[]) AS k(unit, record_id)
+WHERE p.unit = k.unit AND p.record_id = k.record_id
+"""
+_MADE = """
+SELECT k.number, r.utc_us FROM unnest(%b::text[], %b::bytea[], %b::bigint[]) WITH ORDINALITY
+    AS k(unit, record_id, received_us, number)
+JOIN records r ON r.unit = k.unit AND r.record_id = k.record_id AND r.received_us = k.received_us
+"""
+_OF_BOOT = """
+SELECT record_id, received_us, coalesce(utc_us, received_us) FROM records
+WHERE unit = %s AND boot = %s AND mono_us IS NOT NULL AND (utc_us IS NULL OR dating_gap_us IS NOT NULL)
+"""
+_CLASSES = """
+WITH RECURSIVE classes AS (
+    SELECT min(retention) AS name FROM records
+    UNION ALL
+    SELECT (SELECT min(retention) FROM records WHERE retention > classes.name) FROM classes WHERE name IS NOT NULL
+) SELECT name FROM classes WHERE name IS NOT NULL
+"""
+"""Each retention class, by jumps along the index: a class has millions of rows."""
+_EVIDENCE = (
+    select(
+        EVIDENCE.c.seq,
+        EVIDENCE.c.record_id,
+        EVIDENCE.c.prev,
+        EVIDENCE.c.digest,
+        EVIDENCE.c.key,
+        EVIDENCE.c.signature,
+        SALT,
+        RECORDS.c.payload,
+    )
+    .select_from(
+        EVIDENCE.outerjoin(
+            RECORDS,
+            and_(
+                RECORDS.c.unit == EVIDENCE.c.unit,
+                RECORDS.c.record_id == EVIDENCE.c.record_id,
+                RECORDS.c.seq == EVIDENCE.c.seq,
+            ),
+        )
+    )
+    .where(
+        EVIDENCE.c.digest.is_not(None),
+        EVIDENCE.c.unit == bindparam("of"),
+        tuple_(EVIDENCE.c.seq, EVIDENCE.c.record_id) > tuple_(bindparam("seq"), bindparam("named")),
+    )
+    .order_by(EVIDENCE.c.seq, EVIDENCE.c.record_id)
+    .limit(PAGE)
+)
+
+
+class PostgresRecords(Records):
+    """See :class:`station.store.records.Records`."""
+
+    def __init__(self, db: PostgresDatabase, projections: Projections) -> None:
+        """Inside a transaction: partitions of new search tables are made."""
+        self._pg = db
+        super().__init__(db, projections)
+        tables = [projected.table.name for projected in projections if projected.table is not None]
+        self.days = Days(db, ["records", *tables])
+
+    def _prepare(self) -> None:
+        self._evidence = _EVIDENCE
+        self._insert_anchors = self._db.insert(ANCHORS).on_conflict_do_nothing()
+        self._insert_lost = self._db.insert(LOST)
+
+    def add(self, new: Sequence[NewRecord], now_us: int) -> list[bool]:
+        """Store records with their evidence; False for each that was already stored."""
+        if not new:
+            return []
+        # Tomorrow's, too: no message waits for it at midnight.
+        self.days.ensure((day_of(now_us), day_of(now_us) + 1))
+        items = [self._item(one.record, now_us) for one in new]
+        fresh = self._admit(new)
+        stored = [(one, item) for one, item, is_new in zip(new, items, fresh, strict=True) if is_new]
+        self._lock_boots([item for _, item in stored])
+        salts = [(None if one.proof is None else one.proof.salt,) for one, _ in stored]
+        rows = [item.row() + salt for (_, item), salt in zip(stored, salts, strict=True)]
+        self._pg.copy("records", (*ROW, "salt"), (*TYPES_OF_ROW, "bytea"), rows)
+        self._index([item for _, item in stored])
+        numbers: dict[str, list[int]] = defaultdict(list)
+        for _, item in stored:
+            numbers[item.record.envelope.unit].append(item.record.envelope.seq)
+        ranges.add(self._pg, numbers)
+        return fresh
+
+    def _admit(self, new: Sequence[NewRecord]) -> list[bool]:
+        """Insert the evidence, whose key is the gate; another worker's same record is waited for."""
+        keys = []
+        rows = []
+        for one in new:
+            e = one.record.envelope
+            keys.append((e.unit, e.seq, e.record_id))
+            proof = None if one.proof is None else one.proof.evidence
+            rows.append(
+                (*keys[-1], None, None, None, None)
+                if proof is None
+                else (*keys[-1], proof.prev, proof.digest, proof.key_id, proof.signature)
+            )
+        let_in = set(self._pg.fetch(_GATE, [list(column) for column in zip(*rows, strict=True)]))
+        return [take(let_in, key) for key in keys]
+
+    def _lock_boots(self, items: Iterable[Item]) -> None:
+        """A record without a time and the anchor that dates it may come to two workers at once: one waits."""
+        boots: dict[bytes, bool] = {}
+        for item in items:
+            envelope, time, anchor = item.record.envelope, item.contents.time, item.contents.anchor
+            if anchor is not None:
+                boots[envelope.unit.encode() + anchor.anchored_boot_id] = False
+            elif time is not None and time.utc_us is None:
+                boots.setdefault(envelope.unit.encode() + envelope.boot_id, True)
+        for boot, is_shared in sorted(boots.items()):
+            self._pg.lock("boot", boot, shared=is_shared)
+
+    def _project_page(self, projected: Projected, statement: Any, values: dict[str, Any]) -> Row[Any] | None:
+        with self._pg.transaction():
+            # Another worker may have indexed the page meanwhile: then nothing is found.
+            self._pg.lock("project", projected.known.schema.encode())
+            rows = self._pg.run(statement, values).all()
+            if rows:
+                # They may have been indexed before, by fewer columns.
+                self._pg.fetch(_FORGET_PICTURES, [[row.unit for row in rows], [row.record_id for row in rows]])
+            self._understand(rows, projected)
+        return rows[-1] if rows else None
+
+    def _index(self, items: Sequence[Item]) -> None:
+        """Store the picture references, effects and search columns of records."""
+        # A record may name a picture twice.
+        pictures = {(*item.key, ref.sha256): ref.kind.value for item in items for ref in item.contents.pictures}
+        if pictures:
+            rows_of = [(*key, kind) for key, kind in pictures.items()]
+            self._pg.copy("record_pictures", _PICTURE, _PICTURE_TYPES, rows_of)
+        for item in items:
+            self._apply(item)
+        made = self._made(items)
+        rows: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
+        for item, made_us in zip(items, made, strict=True):
+            if item.projected is not None and item.record.body is not None and item.projected.names:
+                values = (*item.key, item.received_us, made_us, *item.projected.values(item.record.body))
+                rows[item.record.envelope.schema_id].append(values)
+        for schema, values_of in rows.items():
+            projected = self._projections.get(schema)
+            if projected is not None and projected.table is not None and projected.known.projection is not None:
+                types = [TYPES[column.kind] for column in projected.known.projection.columns]
+                names = (*KEY, *projected.names)
+                self._pg.copy(projected.table.name, names, (*KEY_TYPES, *types), values_of)
+
+    def _made(self, items: Sequence[Item]) -> list[int]:
+        """Return the times by which records are searched: of a record without one, what a time anchor said."""
+        times = [None if item.contents.time is None else item.contents.time.utc_us for item in items]
+        undated = [
+            place
+            for place, item in enumerate(items)
+            if item.contents.time is not None and item.contents.time.utc_us is None
+        ]
+        if undated:
+            keys = [(*items[place].key, items[place].received_us) for place in undated]
+            for number, utc_us in self._pg.fetch(_MADE, [list(column) for column in zip(*keys, strict=True)]):
+                times[undated[number - 1]] = utc_us
+        return [item.received_us if time is None else time for item, time in zip(items, times, strict=True)]
+
+    def _anchor(self, unit: str, record_id: bytes, anchor: TimeAnchor) -> None:
+        boot = (unit, anchor.anchored_boot_id)
+        before = {(key, received): made for key, received, made in self._pg.fetch(_OF_BOOT, boot)}
+        super()._anchor(unit, record_id, anchor)
+        moved = [
+            (key, received, before[key, received], made)
+            for key, received, made in self._pg.fetch(_OF_BOOT, boot)
+            if before.get((key, received), made) != made
+        ]
+        if not moved:
+            return
+        columns = [list(column) for column in zip(*moved, strict=True)]
+        for name in table_names(self._pg):
+            self._pg.fetch(
+                f'UPDATE "{name}" t SET made_us = k.made'  # noqa: S608 - tables of our own
+                " FROM unnest(%b::bytea[], %b::bigint[], %b::bigint[], %b::bigint[]) AS k(id, received, old, made)"
+                " WHERE t.unit = %s AND t.made_us = k.old AND t.received_us = k.received AND t.record_id = k.id",
+                [*columns, unit],
+            )
+
+    def purge(self, before_us: int, retention: str | None) -> int:
+        """Drop the partitions of days that are over, keeping what is not to be deleted; delete the rest by row."""
+        self._pg.fetch("SET LOCAL plan_cache_mode = force_custom_plan")
+        # Nobody writes meanwhile: what is kept of a day is copied once.
+        self._pg.fetch("LOCK TABLE records IN ACCESS EXCLUSIVE MODE")
+        gone = sum(self._purge_day(day, retention) for day in days(self._pg) if (day + 1) * DAY_US <= before_us)
+        return gone + self._purge_rows(before_us, retention)
+
+    def _purge_day(self, day: int, retention: str | None) -> int:
+        """Replace a day's partitions by copies of what stays; without any, they are only dropped."""
+        old = partition("records", day)
+        kept = f"{old}_kept"
+        # Three ranges of an index: of a day's rows only the kept ones are read.
+        stays = (
+            "retention IS NULL" if retention is None else "retention IS NULL OR retention < %s OR retention > %s"
+        )
+        classes = () if retention is None else (retention, retention)
+        ((total,),) = self._pg.fetch(f'SELECT count(*) FROM "{old}"')  # noqa: S608 - tables of our own
+        self._pg.fetch(
+            f'CREATE TABLE "{kept}" (LIKE records INCLUDING DEFAULTS INCLUDING INDEXES INCLUDING STORAGE)'
+        )
+        self._pg.fetch(f'INSERT INTO "{kept}" SELECT * FROM "{old}" WHERE {stays}', classes)  # noqa: S608 - as above
+        ((n_kept,),) = self._pg.fetch(f'SELECT count(*) FROM "{kept}"')  # noqa: S608 - as above
+        if n_kept == total:
+            self._pg.fetch(f'DROP TABLE "{kept}"')
+            return 0
+        copies = {"records": kept} | keep_only(self._pg, day, kept)
+        for table, copy in copies.items():
+            drop_partition(self._pg, table, day)
+            if n_kept:
+                self._pg.fetch(f'ALTER TABLE "{copy}" RENAME TO "{partition(table, day)}"')
+                attach(self._pg, table, partition(table, day), day)
+            else:
+                self._pg.fetch(f'DROP TABLE "{copy}"')
+        self.days.forget()
+        return int(total - n_kept)
+
+    def _purge_rows(self, before_us: int, retention: str | None) -> int:
+        """Delete what was made before a time and received later, and of the day within which the time lies."""
+        self._pg.fetch(
+            "CREATE TEMPORARY TABLE purged"
+            " (unit text, record_id bytea, received_us bigint, made_us bigint) ON COMMIT DROP"
+        )
+        classes = [retention] if retention is not None else [name for (name,) in self._pg.fetch(_CLASSES)]
+        for name in classes:
+            for old in ("received_us", "utc_us"):
+                self._pg.fetch(
+                    f"WITH gone AS (DELETE FROM records WHERE retention = %s AND {old} < %s"  # noqa: S608 - our own
+                    " RETURNING unit, record_id, received_us, coalesce(utc_us, received_us))"
+                    " INSERT INTO purged SELECT * FROM gone",
+                    (name, before_us),
+                )
+        for name in table_names(self._pg):
+            self._pg.fetch(
+                f'DELETE FROM "{name}" t USING purged k WHERE t.unit = k.unit AND t.made_us = k.made_us'  # noqa: S608 - as above
+                " AND t.received_us = k.received_us AND t.record_id = k.record_id"
+            )
+        ((count,),) = self._pg.fetch("SELECT count(*) FROM purged")
+        self._pg.fetch("DROP TABLE purged")
+        return int(count)

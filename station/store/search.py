@@ -1,0 +1,221 @@
+"""What reads are searched by, and the parts of the statement that all databases share."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Column, ColumnElement, MetaData, Table, Text, and_, or_, tuple_
+
+from protocol.wire.records.read import RECORD_TYPE
+from station.errors import StoreError
+from station.store.tables import INT64, RECORDS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from station.store.rows import RecordRow
+
+MAX_LIMIT = 10_000
+_E7 = 10**7
+_M_PER_DEG = 111_320.0
+"""Length of a degree of latitude, and of one of longitude at the equator, in metres."""
+_MAX_RADIUS_M = 100_000.0
+_POLE, _MERIDIAN = 90, 180
+_MIN_CORNERS, _MAX_CORNERS = 3, 1_000
+_LIKE = re.compile(r"[%_\\]")
+
+READS = Table(
+    "reads",
+    MetaData(),
+    Column("unit", Text),
+    Column("record_id", RECORDS.c.record_id.type),
+    Column("received_us", INT64),  # with made_us on PostgreSQL alone
+    Column("made_us", INT64),
+    Column("text", Text),
+    Column("region", Text),
+    Column("camera", Text),
+    Column("confidence_e4", INT64),
+    Column("lat_e7", INT64),
+    Column("lon_e7", INT64),
+)
+READ_SCHEMA = RECORD_TYPE.schema
+
+
+@dataclass(frozen=True, slots=True)
+class Circle:
+    """A place."""
+
+    lat_deg: float
+    lon_deg: float
+    radius_m: float
+
+    def __post_init__(self) -> None:
+        """Raises StoreError for a place that is none, or a radius above 100 km."""
+        if not _is_position(self.lat_deg, self.lon_deg):
+            raise StoreError(f"{self.lat_deg} {self.lon_deg} is no position: use degrees, latitude first")
+        if not 0 < self.radius_m <= _MAX_RADIUS_M:
+            raise StoreError(
+                f"a radius of {self.radius_m:g} m cannot be searched: use up to {_MAX_RADIUS_M:,.0f} m"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Polygon:
+    """A place drawn on a map, which does not cross the 180th meridian."""
+
+    corners: tuple[tuple[float, float], ...]
+    """Latitude and longitude in degrees."""
+
+    def __post_init__(self) -> None:
+        """Raises StoreError for fewer than 3 corners, more than 1,000, or one that is no position."""
+        if not _MIN_CORNERS <= len(self.corners) <= _MAX_CORNERS:
+            raise StoreError(f"an area needs 3 to 1,000 corners, not {len(self.corners)}")
+        if not all(_is_position(lat, lon) for lat, lon in self.corners):
+            raise StoreError("a corner of the area is no position: use degrees, latitude first")
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """Bounds in 1e-7 degrees, both included."""
+
+    south: int
+    west: int
+    north: int
+    east: int
+
+
+Place = tuple[int, str, bytes]
+"""Time, unit and id of a found read: a search goes on after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSearch:
+    """Every condition must be met; None and empty ones always are."""
+
+    plates: tuple[str, ...] = ()
+    """Any of these; ``*`` is any number of characters, ``?`` is one."""
+    region: str | None = None
+    unit: str | None = None
+    camera: str | None = None
+    min_confidence_e4: int = 0
+    since_us: int | None = None
+    """When it was made, or received if its time is unknown."""
+    until_us: int | None = None
+    area: Circle | Polygon | None = None
+
+    @property
+    def is_exact(self) -> bool:
+        """True if every plate is a whole text."""
+        return bool(self.plates) and not any("*" in plate or "?" in plate for plate in self.plates)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundRead:
+    """A found read."""
+
+    row: RecordRow
+    made_us: int
+
+    @property
+    def place(self) -> Place:
+        """Where a search goes on."""
+        return self.made_us, self.row.unit, self.row.record_id
+
+
+def plate_conditions(column: ColumnElement[str], plates: Sequence[str]) -> ColumnElement[bool]:
+    """Any of the plates, with wildcards."""
+    whole = [plate for plate in plates if "*" not in plate and "?" not in plate]
+    parts = [like_pattern(plate) for plate in plates if plate not in whole]
+    return or_(
+        *([column.in_(whole)] if len(whole) > 1 else [column == plate for plate in whole]),
+        *(column.like(part, escape="\\") for part in parts),
+    )
+
+
+def like_pattern(plate: str) -> str:
+    """Return the pattern for LIKE."""
+    escaped = _LIKE.sub(lambda found: f"\\{found.group()}", plate)
+    return escaped.replace("*", "%").replace("?", "_")
+
+
+def boxes(area: Circle | Polygon) -> list[Box]:
+    """Return the bounds of an area: two across the 180th meridian."""
+    if isinstance(area, Polygon):
+        lats, lons = zip(*area.corners, strict=True)
+        return [_box(min(lats), min(lons), max(lats), max(lons))]
+    high = area.radius_m / _M_PER_DEG
+    south, north = area.lat_deg - high, area.lat_deg + high
+    # The widest part of a circle lies nearer to the pole than its centre.
+    widest = math.cos(math.radians(max(abs(south), abs(north))))
+    if south <= -_POLE or north >= _POLE or high / widest >= _MERIDIAN:
+        return [_box(max(-_POLE, south), -_MERIDIAN, min(_POLE, north), _MERIDIAN)]
+    west, east = area.lon_deg - high / widest, area.lon_deg + high / widest
+    if west < -_MERIDIAN:
+        return [_box(south, west + 2 * _MERIDIAN, north, _MERIDIAN), _box(south, -_MERIDIAN, north, east)]
+    if east > _MERIDIAN:
+        return [_box(south, west, north, _MERIDIAN), _box(south, -_MERIDIAN, north, east - 2 * _MERIDIAN)]
+    return [_box(south, west, north, east)]
+
+
+def _box(south: float, west: float, north: float, east: float) -> Box:
+    return Box(*(round(degrees * _E7) for degrees in (south, west, north, east)))
+
+
+def _is_position(lat_deg: float, lon_deg: float) -> bool:
+    return -_POLE <= lat_deg <= _POLE and -_MERIDIAN <= lon_deg <= _MERIDIAN
+
+
+def is_inside(area: Circle | Polygon, lat_e7: int | None, lon_e7: int | None) -> bool:
+    """True if a position lies in an area; on a sphere for a circle, on a plane of degrees for a polygon."""
+    if lat_e7 is None or lon_e7 is None:
+        return False
+    lat, lon = lat_e7 / _E7, lon_e7 / _E7
+    if isinstance(area, Circle):
+        return _distance_m(area.lat_deg, area.lon_deg, lat, lon) <= area.radius_m
+    inside = False
+    corners = area.corners
+    for (lat0, lon0), (lat1, lon1) in zip(corners, corners[1:] + corners[:1], strict=True):
+        if (lat0 > lat) != (lat1 > lat) and lon < (lon1 - lon0) * (lat - lat0) / (lat1 - lat0) + lon0:
+            inside = not inside
+    return inside
+
+
+def _distance_m(lat0: float, lon0: float, lat1: float, lon1: float) -> float:
+    """Haversine, mean radius of the earth."""
+    a = math.sin(math.radians(lat1 - lat0) / 2) ** 2
+    b = math.cos(math.radians(lat0)) * math.cos(math.radians(lat1)) * math.sin(math.radians(lon1 - lon0) / 2) ** 2
+    return 2 * 6_371_008.8 * math.asin(min(1.0, math.sqrt(a + b)))
+
+
+def conditions(search: ReadSearch, made: ColumnElement[Any], after: Place | None) -> list[ColumnElement[bool]]:
+    """All conditions except the area's."""
+    found: list[ColumnElement[bool]] = []
+    if search.plates:
+        found.append(plate_conditions(READS.c.text, search.plates))
+    equal = ((READS.c.region, search.region), (READS.c.unit, search.unit), (READS.c.camera, search.camera))
+    found += [column == value for column, value in equal if value is not None]
+    if search.min_confidence_e4:
+        found.append(READS.c.confidence_e4 >= search.min_confidence_e4)
+    if search.since_us is not None:
+        found.append(made >= search.since_us)
+    if search.until_us is not None:
+        found.append(made <= search.until_us)
+    if after is not None:
+        # The first part is for the index.
+        found += [made <= after[0], tuple_(made, READS.c.unit, READS.c.record_id) < tuple_(*after)]
+    return found
+
+
+def in_box(box: Box) -> ColumnElement[bool]:
+    """Positions within bounds."""
+    return and_(READS.c.lat_e7.between(box.south, box.north), READS.c.lon_e7.between(box.west, box.east))
+
+
+def check_limit(limit: int) -> int:
+    """Return it; raises StoreError for one that is too large."""
+    if not 1 <= limit <= MAX_LIMIT:
+        raise StoreError(f"a search returns 1 to {MAX_LIMIT:,} reads, not {limit}")
+    return limit

@@ -1,0 +1,188 @@
+"""A fake agent, a real console, a real browser."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import secrets
+import subprocess
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+from tests.conftest import ROOT
+from tests.fake_agent import MONO_US, PIN, FakeAgent, a_read
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from playwright.sync_api import Browser, Page
+
+PATIENCE_MS = 30_000
+SMALL, LARGE = (1024, 600), (1280, 800)
+_FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--force-color-profile=srgb", "--font-render-hinting=none",
+)  # fmt: skip
+PLATES = (
+    ("6KYN051", "US-CA"), ("XUP9415", "US-TX"), ("314RLZ", "US-NV"), ("F29MSS", "?"), ("SAS0323", "US-WA"),
+    ("XYVW4Y", "US-AZ"),
+)  # fmt: skip
+
+
+class Console:
+    """A console in a process of its own."""
+
+    def __init__(self, process: subprocess.Popen[str], address: str) -> None:
+        self.process, self.address = process, address
+        self.host = address.split("/")[2]
+
+    def request(
+        self, method: str, path: str, body: Any = None, **headers: str
+    ) -> tuple[int, bytes, dict[str, str]]:
+        connection = http.client.HTTPConnection(self.host, timeout=PATIENCE_MS / 1000)
+        try:
+            connection.request(method, path, body, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read(), {name.lower(): value for name, value in answer.getheaders()}
+        finally:
+            connection.close()
+
+
+class Client:
+    """What a browser does, without one: session, token, commands."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        status, page, headers = console.request("GET", "/")
+        assert status == 200
+        self.cookie = headers["set-cookie"].split(";")[0]
+        found = re.search(rb'name="csrf" content="([^"]+)"', page)
+        assert found is not None
+        self.token = found[1].decode()
+
+    def headers(self, **changes: str | None) -> dict[str, str]:
+        """Those of a good command; None leaves one out."""
+        good: dict[str, str | None] = {
+            "cookie": self.cookie, "origin": f"http://{self.console.host}", "content-type": "application/json",
+            "x-csrf-token": self.token, "x-request-id": secrets.token_hex(16),
+            **{name.replace("_", "-"): value for name, value in changes.items()},
+        }  # fmt: skip
+        return {name: value for name, value in good.items() if value is not None}
+
+    def command(self, verb: str, body: Any = None, **changes: str | None) -> tuple[int, dict[str, Any]]:
+        data = body if isinstance(body, str | bytes) else json.dumps(body or {})
+        status, answer, _ = self.console.request("POST", f"/commands/{verb}", data, **self.headers(**changes))
+        return status, json.loads(answer) if answer.startswith(b"{") else {"message": answer.decode()}
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        return self.console.request("GET", path, cookie=self.cookie)[:2]
+
+
+@contextmanager
+def run_console(agent: FakeAgent, *options: str) -> Iterator[Console]:
+    command = [
+        sys.executable, "-m", "cli", "console", "--feed", str(agent.feed_path), "--command", str(agent.command_path),
+        "--port", "0", *options,
+    ]  # fmt: skip
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        found = re.search(r"the console is at (\S+)", line)
+        try:
+            assert found, line + process.stderr.read()
+            yield Console(process, found[1])
+        finally:
+            process.terminate()
+            # Else a full pipe would keep it from ending.
+            process.stderr.read()
+        assert process.wait() == 0
+
+
+@pytest.fixture
+def agent(tmp_path) -> Iterator[FakeAgent]:
+    """With a few reads."""
+    with FakeAgent(tmp_path) as made:
+        fill(made)
+        yield made
+
+
+def fill(agent: FakeAgent) -> None:
+    for number, (text, region) in enumerate(PLATES, start=1):
+        agent.read(
+            a_read(
+                number, text, region=region, confidence=1.01 - 0.04 * number, single_frame=number == 4,
+                mono_us=MONO_US - (24 - 3 * number) * 1_000_000, lat_deg=34.0522 + 0.0003 * number,
+            )
+        )  # fmt: skip
+
+
+@pytest.fixture
+def console(agent) -> Iterator[Console]:
+    with run_console(agent) as running:
+        yield running
+
+
+@pytest.fixture
+def client(console) -> Client:
+    return Client(console)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(_FLAGS))
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def terminal(console, browser) -> Iterator[Callable[..., Page]]:
+    """Opens the page as a terminal would: ``terminal(SMALL, locale="es")``.  A script's error fails the test."""
+    contexts, errors = [], []
+
+    def opened(size: tuple[int, int] = SMALL, **options: Any) -> Page:
+        context = browser.new_context(
+            viewport={"width": size[0], "height": size[1]}, timezone_id="UTC", **{"locale": "en-US", **options}
+        )
+        contexts.append(context)
+        context.set_default_timeout(PATIENCE_MS)
+        page = context.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(console.address)
+        page.wait_for_selector("#reads li")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert errors == []
+
+
+def sign_on(page: Page, badge: str = "4711") -> None:
+    page.click("#nav-shift")
+    page.fill("#sign-on [name=badge]", badge)
+    page.fill("#sign-on [name=pin]", PIN)
+    page.select_option("#sign-on [name=zone]", "north")
+    page.click("#sign-on [type=submit]")
+    page.wait_for_selector("#signed-on:visible")
+    page.click("#nav-now")
+
+
+def wait_for_pictures(page: Page, selector: str) -> None:
+    """Playwright's own way evaluates a string in the page, which the page's policy forbids."""
+    script = "(s) => [...document.querySelectorAll(s)].every((i) => i.complete && (i.naturalWidth > 0 || !i.src))"
+    wait_until(page, lambda: page.evaluate(script, selector))
+
+
+def wait_until(page: Page, holds: Callable[[], bool]) -> None:
+    """Let the page live until something holds."""
+    for _ in range(PATIENCE_MS // 20):
+        if holds():
+            return
+        page.wait_for_timeout(20)
+    raise AssertionError("it never held")

@@ -1,0 +1,193 @@
+"""Sessions, limits, commands, options, texts."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from agent.hits.machine import OUTCOMES, REASONS
+from console.catalogue import FOLDER, LANGUAGES, language_of, texts
+from console.config import ConsoleConfig
+from console.errors import ConsoleConfigError
+from console.sessions import IDLE_S, MAX_SESSIONS, REMEMBERED_REQUESTS, RateLimit, Sessions
+from console.verbs import VERBS, arguments_of, is_typed
+from hw.ports import Lamp
+from tests.conftest import ROOT
+
+TEMPLATES = {path.stem: path.read_text() for path in (ROOT / "console/templates/views").glob("*.html")}
+HEX = "0" * 32
+INCIDENT = {
+    "incident_id": None, "where": "", "category": "", "case_number": "", "notes": [], "reads": [], "hits": [],
+    "contribution": "", "outcome": "",
+}  # fmt: skip
+CERTIFICATE = {"tls_cert": Path("c.pem"), "tls_key": Path("k.pem")}
+
+
+def test_session_ends_when_unused():
+    sessions = Sessions()
+    name, session = sessions.create(0.0)
+    assert sessions.get(name, IDLE_S) is session
+    assert sessions.get(name, 2 * IDLE_S + 1) is None
+
+
+def test_sessions_are_bounded_and_the_latest_stay():
+    sessions = Sessions()
+    names = [sessions.create(float(i))[0] for i in range(MAX_SESSIONS + 5)]
+    assert [sessions.get(name, 100.0) is not None for name in names] == [False] * 5 + [True] * MAX_SESSIONS
+
+
+def test_end_of_the_shift_takes_the_officer_from_all():
+    sessions = Sessions()
+    made = [sessions.create(0.0)[1] for _ in range(2)]
+    for session in made:
+        session.officer = "token"
+    sessions.sign_off_all()
+    assert [session.officer for session in made] == [None, None]
+
+
+def test_request_ids_are_remembered_up_to_a_bound():
+    _, session = Sessions().create(0.0)
+    assert session.is_new_request("a")
+    assert not session.is_new_request("a")
+    for i in range(REMEMBERED_REQUESTS + 1):
+        session.is_new_request(str(i))
+    assert len(session.requests) == REMEMBERED_REQUESTS
+
+
+def test_rate_limit_gives_a_burst_and_then_its_rate():
+    limit = RateLimit(per_s=2, burst=3)
+    assert [limit.take(10.0) for _ in range(4)] == [True, True, True, False]
+    assert [limit.take(11.0) for _ in range(3)] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("verb", "arguments"),
+    [
+        ("acknowledge", {"hit_id": HEX}),
+        ("check", {"hit_id": HEX, "check": "region", "holds": None}),
+        ("set_mask", {"camera": "front", "polygon": [[0, 0.5], [1, 1]]}),
+        ("set_rotation", {"camera": "front", "degrees": 90}),
+        ("incident_save", {**INCIDENT, "hits": [HEX], "category": "stolen-vehicle"}),
+        ("sign_off", {}),
+    ],
+)
+def test_valid_arguments_are_passed_on(verb, arguments):
+    assert arguments_of(verb, arguments) == arguments
+
+
+@pytest.mark.parametrize(
+    ("verb", "arguments"),
+    [
+        ("nothing", {}),
+        ("acknowledge", {}),
+        ("acknowledge", {"hit_id": HEX.upper().replace("0", "A")}),
+        ("acknowledge", {"hit_id": HEX, "session": "stolen"}),
+        ("check", {"hit_id": HEX, "check": "colour", "holds": True}),
+        ("check", {"hit_id": HEX, "check": "region", "holds": 1}),
+        ("set_mask", {"camera": "front", "polygon": [[0, 1.1]]}),
+        ("set_mask", {"camera": "front", "polygon": [[0, 0]] * 33}),
+        ("set_mask", {"camera": "front", "polygon": [[True, 0]]}),
+        ("set_rotation", {"camera": "front", "degrees": 45}),
+        ("set_rotation", {"camera": "front", "degrees": False}),
+        ("incident_save", {**INCIDENT, "people": ["x"]}),
+        ("incident_save", {**INCIDENT, "notes": "x"}),
+        ("activity", {"kind": "Patrol!"}),
+        ("watch_plate", {"text": "A" * 65, "region": "?", "reason": "x"}),
+        ("watch_plate", {"text": "A\n1", "region": "?", "reason": "x"}),
+    ],
+)
+def test_other_arguments_are_not(verb, arguments):
+    assert arguments_of(verb, arguments) is None
+
+
+def test_confirming_is_typing_and_rejecting_is_not():
+    assert is_typed("dispose", {"decision": "confirm"})
+    assert not is_typed("dispose", {"decision": "reject"})
+    assert not is_typed("acknowledge", {})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"host": "0.0.0.0"},  # noqa: S104 - refused
+        {"host": "192.168.4.1"},
+        {"host": "console.example"},
+        {"host": "::"},
+        {"tls_cert": Path("c.pem")},
+        {"unix": Path("/run/x")},
+    ],
+)
+def test_listening_where_others_could_listen_in_is_refused(options):
+    with pytest.raises(ConsoleConfigError):
+        ConsoleConfig(**options)
+
+
+def test_sign_on_is_required_beyond_loopback():
+    assert not ConsoleConfig().needs_sign_on
+    assert not ConsoleConfig(host="::1").needs_sign_on
+    assert ConsoleConfig(host="192.168.4.1", **CERTIFICATE).needs_sign_on
+    assert ConsoleConfig(unix=Path("/run/x"), names=("unit.example",)).needs_sign_on
+
+
+def test_hosts_that_are_accepted():
+    assert ConsoleConfig().hosts(8470) == {"127.0.0.1:8470", "localhost:8470", "[::1]:8470"}
+    remote = ConsoleConfig(host="192.168.4.1", names=("unit.example",), **CERTIFICATE)
+    assert remote.hosts(443) == {"192.168.4.1:443", "192.168.4.1", "unit.example:443", "unit.example"}
+
+
+def test_languages_have_the_same_texts_with_the_same_gaps():
+    english = texts("en")
+    for language in LANGUAGES:
+        other = texts(language)
+        assert set(other) == set(english)
+        for key, text in other.items():
+            assert re.findall(r"\{\w+\}", text) == re.findall(r"\{\w+\}", english[key]) or sorted(
+                re.findall(r"\{\w+\}", text)
+            ) == sorted(re.findall(r"\{\w+\}", english[key])), key
+    assert {path.stem for path in FOLDER.glob("*.toml")} == set(LANGUAGES)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "accepted", "language"),
+    [
+        (None, "es-MX,es;q=0.9", "es"),
+        (None, "fr, es", "es"),
+        (None, "", "en"),
+        ("es", "en", "es"),
+        ("../x", "xx", "en"),
+    ],
+)
+def test_language_of_a_browser(chosen, accepted, language):
+    assert language_of(chosen, accepted) == language
+
+
+def test_every_text_that_the_page_uses_is_in_the_catalogue():
+    known = texts("en")
+    used = set()
+    for path in (ROOT / "console/static/js").glob("*.js"):
+        used |= set(re.findall(r"""\bt\("([a-z_]+\.[a-z_]+)\"""", path.read_text()))
+    for path in (ROOT / "console/templates").rglob("*.html"):
+        used |= set(re.findall(r"""t\('([a-z_]+\.[a-z_]+)'\)""", path.read_text()))
+    assert used
+    assert used <= set(known)
+
+
+def test_every_verb_of_the_page_is_one_of_the_console():
+    sent = set()
+    for path in (ROOT / "console/static/js").glob("*.js"):
+        sent |= set(re.findall(r"""\b(?:command|save)\("([a-z_]+)\"""", path.read_text()))
+    assert sent
+    assert sent <= set(VERBS)
+
+
+def test_every_code_of_the_agent_has_words():
+    """A lamp, reason or outcome that was added to the agent needs a text, and its button."""
+    known = set(texts("en"))
+    assert {f"lamp.{lamp.value}" for lamp in Lamp} <= known
+    assert {f"outcome.{code}" for code in OUTCOMES} <= known
+    offered = re.findall(r"'([a-z_]+)'", re.search(r"for code in \((.*?)\)", TEMPLATES["queue"])[1])
+    assert set(offered) == set(OUTCOMES)
+    offered = re.findall(r"'([a-z_]+)'", re.search(r"for code in \((.*?)\)", TEMPLATES["hit"])[1])
+    assert set(offered) <= set(REASONS)

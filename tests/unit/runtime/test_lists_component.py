@@ -1,0 +1,172 @@
+"""The agent opens its lists, installs what is fetched, and forgets them at the sign-off."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent.hotlist.keys import PinKeys
+from agent.records import CharRead, PlateText
+from agent.runtime.config import parse_config
+from agent.runtime.lists import PACKAGE, SLOTS, ListComponent, build_lists, inbox, kind_names, list_kinds
+from protocol.errors import KeyFileError
+from protocol.hotlist.entry import Entry
+from protocol.seal.keys import SigningKey
+from protocol.wire.topics import offer_topic
+from tests.hotlist_builder import make_package
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+AUTHORITY = SigningKey.generate()
+UNIT = SigningKey.generate()
+READ = PlateText(tuple(CharRead(c, 0.9) for c in "ABC123"), 0.9)
+
+
+class Threads:
+    """A supervisor whose thread is run by the test, up to the first pause."""
+
+    stopping = False
+
+    def beat(self) -> None:
+        pass
+
+
+class Audited(list):
+    """An auditor that keeps what it is told."""
+
+    def add(self, who: str, action: str, obj: str, *, outcome: str = "ok", **_: str) -> None:
+        self.append((who, action, obj, outcome))
+
+
+def config_of(folder: Path, **table: object):
+    (folder / "hotlist.pub").write_bytes(AUTHORITY.public.pem())
+    hw = {
+        "cameras": [{"kind": "sim", "name": "front"}], "gnss": {"kind": "sim"}, "panel": {"kind": "sim"},
+        "link": {"kind": "sim"}, "board": {"kind": "sim"},
+    }  # fmt: skip
+    hotlist = {"key": str(folder / "hotlist.pub"), **table}
+    return parse_config(
+        {"unit": "unit-07", "agency": "pd", "state_dir": str(folder), "hw": hw, "hotlist": hotlist}, "t"
+    )
+
+
+def component(config) -> ListComponent:
+    unit = build_lists(config, lambda: UNIT, lambda: None)
+    return ListComponent(unit, tuple(inbox(config, kind) for kind in kind_names()), None, Audited())
+
+
+def work(made: ListComponent) -> None:
+    """Run the thread until it has nothing to do."""
+    worker = Threads()
+
+    class Drained:
+        def __init__(self, queue) -> None:
+            self._queue = queue
+
+        def put(self, item) -> None:
+            self._queue.put(item)
+
+        def get(self, timeout: float):
+            if self._queue.empty():
+                worker.stopping = True
+            return self._queue.get(block=False)
+
+    real = made._work
+    made._work = Drained(real)
+    made._run(worker)
+    made._work = real
+
+
+def put(folder: Path, package: bytes) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / PACKAGE).write_bytes(package)
+    return folder / PACKAGE
+
+
+def test_without_an_authority_there_are_no_lists(tmp_path: Path) -> None:
+    config = config_of(tmp_path, key=None)
+    assert build_lists(config, lambda: UNIT, lambda: None) is None
+    assert list_kinds(config, lambda _: None) == ()
+    assert ListComponent(None, (), None, Audited()).matcher.match(READ, now_utc_us=None) == ()
+
+
+def test_a_fetched_package_is_in_force_and_removed(tmp_path: Path) -> None:
+    config = config_of(tmp_path)
+    made = component(config)
+    path = put(inbox(config, "hotlist"), make_package([Entry("1", "ABC123")], AUTHORITY))
+    made.on_fetched(path)
+    work(made)
+    assert [m.entry.entry_id for m in made.matcher.match(READ, now_utc_us=None)] == ["1"]
+    assert not path.exists()
+    assert made.counters()["hotlist.installed"] == 1
+    assert made.gauges() == {"hotlist.lists": 1, "hotlist.entries": 1}
+
+
+def test_a_package_left_by_the_last_run_is_installed_and_a_bad_one_is_counted(tmp_path: Path) -> None:
+    config = config_of(tmp_path)
+    put(inbox(config, "hotlist-2"), make_package([Entry("1", "ABC123")], AUTHORITY))
+    bad = put(inbox(config, "hotlist"), b"not a list")
+    made = component(config)
+    work(made)
+    assert made.counters() == {"hotlist.installed": 1, "hotlist.refused": 1, "hotlist.unopened": 0}
+    assert not bad.exists()
+
+
+def test_lists_of_a_pin_are_matched_between_sign_on_and_sign_off(tmp_path: Path) -> None:
+    config = config_of(tmp_path, open="pin")
+    with pytest.raises(KeyFileError, match="there is none"):
+        build_lists(config, lambda: UNIT, lambda: None)
+    PinKeys(tmp_path / "hotlist-pins.json", UNIT, memory_kib=64, passes=1).create("4711", "739204")
+    put(inbox(config, "hotlist"), make_package([Entry("1", "ABC123")], AUTHORITY))
+    made = component(config)
+    work(made)
+    assert made.is_locked
+    assert made.matcher.match(READ, now_utc_us=None) == ()
+    on_duty = [True]
+    made.watch_shifts(lambda: on_duty[0])
+    made.sign_on("4711", "000000")
+    work(made)
+    assert made.is_locked
+    made.sign_on("4711", "739204")
+    work(made)
+    assert made.matcher.match(READ, now_utc_us=None)
+    on_duty[0] = False
+    work(made)
+    assert [(who, action, outcome) for who, action, _, outcome in made._auditor] == [
+        ("unit", "list_change", "ok"), ("4711", "list_unlock", "refused"), ("4711", "list_unlock", "ok"),
+    ]  # fmt: skip
+    assert made.is_locked
+    assert made.matcher.match(READ, now_utc_us=None) == ()
+
+
+def test_every_slot_has_a_topic_and_a_folder_of_its_own(tmp_path: Path) -> None:
+    kinds = list_kinds(config_of(tmp_path), lambda _: None)
+    assert len({offer_topic("unit-07", kind.name) for kind in kinds}) == SLOTS
+    assert len({kind.folder for kind in kinds}) == SLOTS
+
+
+def test_matching_goes_on_in_other_threads_while_a_list_is_replaced(tmp_path: Path) -> None:
+    config = config_of(tmp_path)
+    made = component(config)
+    put(inbox(config, "hotlist"), make_package([Entry("1", "ABC123")], AUTHORITY))
+    work(made)
+    wrong, stop = [], threading.Event()
+
+    def match() -> None:
+        while not stop.is_set():
+            found = made.matcher.match(READ, now_utc_us=None)
+            if len(found) != 1:
+                wrong.append(found)
+
+    thread = threading.Thread(target=match)
+    thread.start()
+    for version in range(2, 12):
+        put(inbox(config, "hotlist"), make_package([Entry("1", "ABC123")], AUTHORITY, version=version))
+        work(made)
+    stop.set()
+    thread.join()
+    assert wrong == []
+    assert made.matcher.lists[0].version == 11
