@@ -21,7 +21,7 @@ from agent.runtime.service import Service
 from cli.report import check_libraries, write_report
 from cli.show import print_table
 from cli.simulate import config_for, fresh_keys, reader_for, show_replay, summary
-from cli.station_tables import reads_table
+from cli.station_tables import hits_table, reads_table
 from cli.terminal import shown_region
 from cli.verify import examine_file, findings_table
 from hw.clock import RealClock
@@ -113,9 +113,21 @@ def run(drives: Path, out: Path) -> int:
         target = out / f"{outcome.drive.header.name}.html"
         write_report(target, outcome.drive, outcome.result, outcome.station)
         console.print(f"report: {target}")
-    console.rule("3. verify: the station holds exactly what the unit signed")
+    console.rule("3. hits: a listed plate passed; an officer confirmed it with the entering agency")
+    show_hits(out / "replay", console)
+    console.rule("4. verify: the station holds exactly what the unit signed")
     proven = prove(out / "live", console)
     return 0 if live.complete and proven and all(outcome.balanced for outcome in outcomes) else 1
+
+
+def show_hits(folder: Path, console: Console) -> None:
+    """Show the hits of all replays, as `patrol-lpr station hits` does."""
+    for database in sorted(folder.glob("*/station.db")):
+        with closing(open_store(database, must_exist=True)) as store:
+            found = _asking(store).hits()
+        if found:
+            print_table(hits_table(found), console)
+            console.print(f"to repeat: patrol-lpr station hits --db {database}", highlight=False)
 
 
 def take_folder(out: Path) -> None:

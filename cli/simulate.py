@@ -15,8 +15,10 @@ from rich.text import Text
 
 from agent.recognise import load_active
 from agent.recognise.models_folder import default_models_folder
+from agent.runtime import log
 from agent.runtime.config import parse_config
 from agent.runtime.stages import build_recogniser
+from cli.drive_lists import lists_of
 from cli.replay import Replay, ReplayResult
 from cli.report import StationView, check_libraries, write_report
 from cli.scripted import ScriptedReader
@@ -117,7 +119,9 @@ def replay_drive(
     store = open_store(state_dir / "station.db", open_picture=opener.picture)
     ticks = iter(range(drive.header.start_utc_ns // 1000, 2**62))
     ingest = Ingest(store, "replay", lambda: next(ticks), opener=opener)
-    replay = Replay(drive, config, make_reader, models, ingest.handle)
+    lists = lists_of(drive, state_dir / "hotlist", config.agency)
+    matcher = None if lists is None else lambda: lists.matcher
+    replay = Replay(drive, config, make_reader, models, ingest.handle, matcher=matcher)
     result = replay.run(on_frame)
     outcome = judge(drive, result, Query(store, "simulate", lambda: next(ticks)), ingest.counts)
     store.close()
@@ -149,6 +153,7 @@ def judge(drive: Drive, result: ReplayResult, query: Query, counts: IngestCounts
 
 def run(paths: list[Path], report: Path | None, keep: Path | None) -> int:
     """Replay drives; returns 1 if one is invalid, a read is unaccounted for or a minimum result is not reached."""
+    log.configure("error", "auto")
     if report is not None:
         check_libraries()
     console = marked_console()

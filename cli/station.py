@@ -20,6 +20,7 @@ from cli.show import print_json, print_table
 from cli.station_tables import (
     audit_table,
     counters_table,
+    hits_table,
     ranges_table,
     reads_table,
     sequence_values,
@@ -31,7 +32,7 @@ from hw.output import output, text_output
 from protocol.seal import Opener, VerifyKey, load_keyring
 from protocol.update.envelope import verify_update
 from station.commands import Commands
-from station.query import READ_SCHEMA, Circle, Query, ReadSearch
+from station.query import READ_SCHEMA, Circle, Query, ReadSearch, hit_values
 from station.query.export import flat_values
 from station.store import AuditRow, is_address, move_store, open_store
 
@@ -151,6 +152,23 @@ def reads(
         print_table(reads_table(rows))
 
 
+@app.command("hits")
+def show_hits(
+    context: typer.Context,
+    db: DbOption = None,
+    unit: UnitOption = None,
+    limit: Annotated[int, typer.Option(min=1, help="Number of hits.")] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the latest hits with list, decision and outcome; recorded in the audit trail."""
+    with _asking(context, db) as query:
+        found = query.hits(unit=unit, limit=limit)
+    if as_json:
+        print_json([hit_values(hit) for hit in found])
+    else:
+        print_table(hits_table(found))
+
+
 @app.command()
 def search(
     context: typer.Context,
@@ -226,6 +244,9 @@ def export(
     keys: Annotated[Path | None, typer.Option(help="Folder with the units' public keys.")] = None,
     unit: UnitOption = None,
     schema: Annotated[str, typer.Option(help="Type of record, for CSV and GeoJSON.")] = READ_SCHEMA,
+    purpose: Annotated[
+        str | None, typer.Option(help="Why, for the audit trail; needed for records about employees.")
+    ] = None,
 ) -> None:
     """Export records; recorded in the audit trail before the file appears."""
     if csv is None and geojson is None and evidence is None:
@@ -236,13 +257,18 @@ def export(
         )
     with _asking(context, db) as query:
         if csv is not None:
-            _write(context, db, csv, lambda out: query.export_csv(out, schema=schema, unit=unit))
+            _write(context, db, csv, lambda out: query.export_csv(out, schema=schema, unit=unit, purpose=purpose))
         if geojson is not None:
-            _write(context, db, geojson, lambda out: query.export_geojson(out, schema=schema, unit=unit))
+            _write(
+                context,
+                db,
+                geojson,
+                lambda out: query.export_geojson(out, schema=schema, unit=unit, purpose=purpose),
+            )
         if evidence is not None and keys is not None:
             ring = load_keyring(keys)
             with output(_not_the_store(context, db, evidence), private=True) as out:
-                query.export_evidence(out, ring, unit=unit)
+                query.export_evidence(out, ring, unit=unit, purpose=purpose)
 
 
 @app.command()

@@ -12,7 +12,7 @@ from cli.terminal import shown_region
 from protocol.errors import WireError
 from protocol.wire.codec import decode
 from protocol.wire.control.transfer import UpdateReport
-from protocol.wire.enums import GeotagMethod, UpdateState
+from protocol.wire.enums import GeotagMethod, RegionMatch, UpdateState
 from protocol.wire.records.read import Read
 from station.query.export import iso
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from protocol.wire.parts import Place
-    from station.query import StoredRecord
+    from station.query import StoredHit, StoredRecord
     from station.store import AuditRow, Gap, UnitRow
 
 _SURE_E4 = 9_000
@@ -53,6 +53,38 @@ def reads_table(records: Iterable[StoredRecord], *, title: str = "") -> TextTabl
             _place(read.place),
         )
     return table
+
+
+def hits_table(hits: Iterable[StoredHit]) -> TextTable:
+    """One row per hit, with the age of its list and what was decided."""
+    table = TextTable(
+        "time", "unit", "plate", "listed", "rule", "prob", "list", "list age", "state", "officer", "outcome",
+        box=SIMPLE_HEAD,
+    )  # fmt: skip
+    for stored in hits:
+        hit, decision = stored.hit, stored.decision
+        different = hit.region_match is RegionMatch.DIFFERENT
+        table.add_row(
+            _time(stored.record),
+            stored.record.unit,
+            Text(f"{hit.text} {hit.region}", style="bold"),
+            Text(f"{hit.listed_text} {hit.listed_region}", "yellow" if different else ""),
+            hit.rule.value,
+            f"{hit.probability_e4 / 100:.0f} %",
+            f"{hit.list_name} {hit.list_version}, {hit.list_owner}",
+            Text(_age(stored.list_age_s), "yellow" if hit.list_stale else ""),
+            Text(stored.state, {"confirmed": "green", "new": "red"}.get(stored.state, "")),
+            "" if decision is None else decision.officer,
+            stored.outcome,
+        )
+    return table
+
+
+def _age(seconds: int | None) -> str:
+    if seconds is None:
+        return "unknown"
+    hours, minutes = seconds // 3600, seconds % 3600 // 60
+    return f"{hours} h {minutes:02} min"
 
 
 def units_table(units: Iterable[tuple[UnitRow, list[Gap]]]) -> TextTable:

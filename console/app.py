@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent
 MAX_STREAMS = 8
+KEEP_S = 120.0
+"""Shorter than the shortest session that a policy can set usefully."""
 COOKIE_AGE_S = 366 * 86_400
 _HEX_ID = re.compile(r"[0-9a-f]{32}")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -78,6 +80,19 @@ class Console:
             Route("/commands/{verb}", self.command, methods=["POST"]),
             Route("/static/{path:path}", StaticFiles(FOLDER / "static").answer),
         ]
+
+    async def keep_officers(self) -> None:
+        """Keep sessions of officers while the vehicle moves, for ever: nobody can type a PIN then.
+
+        A vehicle that stands keeps none: there the agent ends a session that nobody uses.
+        """
+        while True:
+            await asyncio.sleep(KEEP_S)
+            if not is_entry_locked(self.hub.state):
+                continue
+            for officer in self._sessions.officers():
+                with suppress(CommandRefusedError, AgentUnavailableError):
+                    await self._commander.send("shift", officer)
 
     async def page(self, request: Request) -> Response:
         """The page; a browser without a session gets one."""
@@ -133,7 +148,7 @@ class Console:
                     state, t_s = self.hub.state, self._now_s()
                     document = view(state, section, t_s, self.hub.checks) if section in shown else HIDDEN
                     if section is Section.SHIFT:
-                        document = {**document, "mine": self._is_signed_on(session)}
+                        document = {**document, "mine": self._is_signed_on(session), "who": session.who}
                     yield f"event: {section}\ndata: {_json(document)}\n\n".encode()
         finally:
             self.hub.leave(follower)
@@ -210,9 +225,10 @@ class Console:
         if verb == "sign_on":
             token = answer.get("session")
             session.officer = token if isinstance(token, str) else None
+            session.who = " ".join(str(answer[key]) for key in ("badge", "name") if answer.get(key))
             self.hub.refresh()
         if verb == "sign_off":
-            self._sessions.sign_off_all()
+            session.officer = None
             self.hub.refresh()
         return JSONResponse({key: value for key, value in answer.items() if key not in {"id", "session"}})
 
@@ -231,17 +247,37 @@ class Console:
         return session.officer is not None
 
 
-def build_app(config: ConsoleConfig, port: int, *, now_s: Callable[[], float] = time.monotonic) -> Starlette:
-    """The application for a console that is reached on ``port``; its hub is ``app.state.hub``."""
+def build_app(
+    config: ConsoleConfig,
+    port: int,
+    *,
+    on_fault: Callable[[], None] = lambda: None,
+    now_s: Callable[[], float] = time.monotonic,
+) -> Starlette:
+    """The application for a console that is reached on ``port``.
+
+    Its hub is ``app.state.hub``.  ``on_fault`` is called if a task of its own fails: the process must end then, with
+    what is in ``app.state.faults``.
+    """
     console = Console(config, Commander(config.command), now_s)
+
+    faults: list[BaseException] = []
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            faults.append(fault)
+            on_fault()
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        task = asyncio.create_task(follow_feed(config.feed, console.hub))
+        work = (follow_feed(config.feed, console.hub), console.keep_officers())
+        tasks = [asyncio.create_task(each) for each in work]
+        for task in tasks:
+            task.add_done_callback(ended)
         yield
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     guard = Middleware(
         Guard,
@@ -257,6 +293,7 @@ def build_app(config: ConsoleConfig, port: int, *, now_s: Callable[[], float] = 
         exception_handlers={RefusedError: _answer_refused},
     )
     app.state.hub = console.hub
+    app.state.faults = faults
     return app
 
 

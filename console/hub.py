@@ -47,7 +47,7 @@ class Hub:
     """State, followers, and the officers' answers that were not sent to the agent yet."""
 
     def __init__(self, now_s: Callable[[], float], on_sign_off: Callable[[], None] = lambda: None) -> None:
-        """``on_sign_off`` is called when the shift of the unit has ended or changed hands."""
+        """``on_sign_off`` is called when nobody is on duty any more; of one officer among several the agent knows."""
         self.now_s = now_s
         self.state = ConsoleState()
         self.checks: dict[str, Document] = {}
@@ -95,11 +95,7 @@ class Hub:
 
     def _become(self, state: ConsoleState) -> None:
         before, self.state = self.state, state
-        if (
-            is_signed_on(before)
-            and before.unit.get("shift") != state.unit.get("shift")
-            and not _same(before, state)
-        ):
+        if is_signed_on(before) and state.connected and not is_signed_on(state):
             self._on_sign_off()
         known = {hit["hit_id"] for hit in state.hits}
         self.checks = {hit_id: checks for hit_id, checks in self.checks.items() if hit_id in known}
@@ -108,9 +104,3 @@ class Hub:
     def _mark(self, sections: Iterable[Section]) -> None:
         for follower in self._followers:
             follower.mark(sections)
-
-
-def _same(before: ConsoleState, after: ConsoleState) -> bool:
-    """True if the same officer is still signed on; other details of a shift may change."""
-    ours, theirs = before.unit.get("shift"), after.unit.get("shift")
-    return isinstance(ours, dict) and isinstance(theirs, dict) and ours.get("badge") == theirs.get("badge")

@@ -47,16 +47,21 @@ class _Server(uvicorn.Server):
 
 
 def run_console(config: ConsoleConfig, on_listening: Callable[[str], None] = lambda _: None) -> None:
-    """Serve until SIGTERM or SIGINT; ``on_listening`` gets the address.  Raises ConsoleConfigError."""
+    """Serve until SIGTERM or SIGINT; ``on_listening`` gets the address.
+
+    Raises ConsoleConfigError, and whatever ended a task of the console: the process must exit then.
+    """
     listener = _listen(config)
     with listener:
         port = 0 if config.unix is not None else listener.getsockname()[1]
-        app = build_app(config, port or config.port)
+        app = build_app(config, port or config.port, on_fault=lambda: os.kill(os.getpid(), signal.SIGTERM))
         # Connections wait in the kernel from here on: whoever is told the address can use it.
         listener.listen(MAX_CONNECTIONS)
         server = _Server(_server_config(config, app), app.state.hub)
         on_listening(f"unix:{config.unix}" if config.unix else f"{config.scheme}://{config.host}:{port}/")
         server.run(sockets=[listener])
+        for fault in app.state.faults:
+            raise fault
 
 
 def _server_config(config: ConsoleConfig, app: object) -> uvicorn.Config:

@@ -21,6 +21,8 @@ class BrowserSession:
     used_s: float
     officer: str | None = None
     """Session token of the agent, from ``sign_on``."""
+    who: str = ""
+    """Badge and name, for the page."""
     requests: OrderedDict[str, None] = field(default_factory=OrderedDict)
     """Ids of the latest requests: none is accepted twice."""
 
@@ -64,6 +66,10 @@ class Sessions:
         session.used_s = t_s
         self._by_id.move_to_end(session_id)
         return session
+
+    def officers(self) -> frozenset[str]:
+        """Tokens of all who have signed on in a browser."""
+        return frozenset(session.officer for session in self._by_id.values() if session.officer is not None)
 
     def sign_off_all(self) -> None:
         """The shift has ended: no browser acts for its officer any more."""

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from console.state import Document
 
 MAX_TEXT = 64
-MAX_NOTE = 2000
+MAX_NOTE = 256
 MAX_ITEMS = 16
 MAX_POLYGON = 32
 _HEX_ID = re.compile(r"[0-9a-f]{32}")
-_CODE = re.compile(r"[a-z0-9_]{1,32}")
+_CODE = re.compile(r"[a-z0-9_-]{1,36}")
 
 
 def _text(value: Any) -> bool:
@@ -25,7 +25,7 @@ def _text(value: Any) -> bool:
 
 
 def _note(value: Any) -> bool:
-    return isinstance(value, str) and len(value) <= MAX_NOTE
+    return isinstance(value, str) and len(value) <= MAX_NOTE and value.isprintable()
 
 
 def _code(value: Any) -> bool:
@@ -68,20 +68,16 @@ def _one_of(*known: Any) -> Callable[[Any], bool]:
     return lambda value: any(value == one and type(value) is type(one) for one in known)
 
 
-def _draft(value: Any) -> bool:
-    known: Mapping[str, Callable[[Any], bool]] = {
-        "incident_id": lambda one: one is None or _hex_id(one),
-        "category": _code,
-        "note": _note,
-        "place": _text,
-        "hits": _ids,
-        "reads": _ids,
-        "contribution": _code,
-        "outcome": _code,
-    }
-    return (
-        isinstance(value, dict) and set(value) <= set(known) and all(known[key](one) for key, one in value.items())
-    )
+def _notes(value: Any) -> bool:
+    return isinstance(value, list) and len(value) <= MAX_ITEMS and all(map(_note, value))
+
+
+def _hex_id_or_none(value: Any) -> bool:
+    return value is None or _hex_id(value)
+
+
+def _code_or_empty(value: Any) -> bool:
+    return value == "" or _code(value)
 
 
 VERBS: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
@@ -95,7 +91,7 @@ VERBS: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
         "hit_id": _hex_id,
         "checks": _checks,
         "decision": _one_of("confirm", "reject"),
-        "reason": lambda value: value == "" or _code(value),
+        "reason": _code_or_empty,
         "confirming_agency": _text,
         "reference": _text,
     },
@@ -108,13 +104,25 @@ VERBS: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
         "crew": _texts,
         "vehicle": _text,
         "zone": _text,
+        "checkpoint": _text,
         "task": _text,
         "equipment": _texts,
     },
     "sign_off": {},
     "shift": {},
     "activity": {"kind": _code},
-    "incident_save": {"draft": _draft},
+    "incidents": {},
+    "incident_save": {
+        "incident_id": _hex_id_or_none,
+        "where": _note,
+        "category": _code_or_empty,
+        "case_number": _text,
+        "notes": _notes,
+        "reads": _ids,
+        "hits": _ids,
+        "contribution": _code_or_empty,
+        "outcome": _code_or_empty,
+    },
     "incident_close": {"incident_id": _hex_id, "contribution": _code, "outcome": _code},
     "set_mask": {"camera": _text, "polygon": _polygon},
     "set_rotation": {"camera": _text, "degrees": _one_of(0, 90, 180, 270)},

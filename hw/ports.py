@@ -234,6 +234,24 @@ class Camera(Protocol):
         """Release the camera; a waiting ``next_frame`` raises CameraEndedError."""
 
 
+@dataclass(frozen=True, slots=True)
+class Mounting:
+    """What a technician set on the unit itself, in place of the configuration and in addition to it."""
+
+    rotate: int | None = None
+    """Degrees clockwise, a multiple of 90; None: as configured."""
+    polygon: tuple[tuple[float, float], ...] = ()
+    """Corners of an area without plates, x and y as shares of the rotated picture; fewer than three: none."""
+
+
+@runtime_checkable
+class Mountable(Protocol):
+    """A camera whose pictures can be rotated and masked while it runs."""
+
+    def remount(self, mounting: Mounting) -> None:
+        """Rotate and mask from the next frame on; any thread."""
+
+
 @runtime_checkable
 class Exposable(Protocol):
     """A camera whose exposure can be set."""

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from hw.images import PictureError, load_rgb
-from hw.ports import Exposable, Frame, HwConfigError, Scene
+from hw.ports import Exposable, Frame, HwConfigError, Mounting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _GRID_PX = 320
 """Width of the mask grid: a cell is four pixels of a frame 1280 wide."""
 _LOOKED_AT = 128
+_MIN_CORNERS = 3
 _TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 _FLIPS = {"horizontal": 1, "vertical": 0}
 _FOLD = str.maketrans("OI", "01")
@@ -91,55 +92,85 @@ def _mask_of_picture(path: Path) -> NDArray[np.float32]:
 
 
 def mounted(camera: Camera, config: CameraConfig) -> Camera:
-    """Wrap a camera that is to be rotated, flipped or masked; return any other camera itself.
+    """Wrap a camera, so that its pictures are rotated, flipped and masked, now or later.
 
     Raises HwConfigError if the picture of the mask cannot be read.
     """
-    scene = known_scene(config.mask, config.ignore)
-    turns = bool(config.rotate) or config.flip != "none"
-    if not turns and scene.masked is None and not scene.ignored:
-        return camera
     if isinstance(camera, Exposable):
-        return _MountedExposable(camera, camera.expose, config, scene)
-    return _Mounted(camera, config, scene)
+        return _MountedExposable(camera, camera.expose, config)
+    return _Mounted(camera, config)
+
+
+def scene_of(config: CameraConfig, mounting: Mounting) -> KnownScene:
+    """Mask and ignored texts of a camera; raises HwConfigError.
+
+    The configured mask belongs to the configured rotation: under another one it would cover something else, and is left
+    out.
+    """
+    turned = mounting.rotate not in {None, config.rotate}
+    scene = known_scene(None if turned else config.mask, config.ignore)
+    if len(mounting.polygon) < _MIN_CORNERS:
+        return scene
+    masked = _mask_of_polygon(mounting.polygon)
+    if scene.masked is not None:
+        size = (_GRID_PX, _GRID_PX)
+        masked = np.maximum(masked, cv2.resize(scene.masked, size, interpolation=cv2.INTER_NEAREST))
+    return KnownScene(masked, scene.ignored)
+
+
+def _mask_of_polygon(corners: Sequence[tuple[float, float]]) -> NDArray[np.float32]:
+    masked = np.zeros((_GRID_PX, _GRID_PX), np.float32)
+    points = np.array([[x * (_GRID_PX - 1), y * (_GRID_PX - 1)] for x, y in corners]).round().astype(np.int32)
+    cv2.fillPoly(masked, [points], 1.0)
+    return masked
 
 
 class _Mounted:
     """Frames of another camera, rotated clockwise, then flipped."""
 
-    def __init__(self, camera: Camera, config: CameraConfig, scene: Scene) -> None:
+    def __init__(self, camera: Camera, config: CameraConfig) -> None:
         self._camera = camera
-        self._turn = _TURNS.get(config.rotate)
+        self._config = config
         self._flip = _FLIPS.get(config.flip)
-        self._scene = scene
+        self._mount = self._mount_of(Mounting())
 
     @property
     def name(self) -> str:
         """See the port."""
         return self._camera.name
 
+    def remount(self, mounting: Mounting) -> None:
+        """See the port."""
+        self._mount = self._mount_of(mounting)
+
     def next_frame(self, *, timeout_s: float) -> Frame:
         """See the port."""
         frame = self._camera.next_frame(timeout_s=timeout_s)
-        lores = None if frame.lores is None else self._turned(frame.lores)
-        return replace(frame, rgb=self._turned(frame.rgb), lores=lores, scene=self._scene)
+        turn, scene = self._mount
+        if turn is None and self._flip is None and scene is None:
+            return frame
+        lores = None if frame.lores is None else self._turned(frame.lores, turn)
+        return replace(frame, rgb=self._turned(frame.rgb, turn), lores=lores, scene=scene)
 
     def close(self) -> None:
         """See the port."""
         self._camera.close()
 
-    def _turned(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        turned = rgb if self._turn is None else cv2.rotate(rgb, self._turn)
+    def _mount_of(self, mounting: Mounting) -> tuple[int | None, KnownScene | None]:
+        scene = scene_of(self._config, mounting)
+        rotate = self._config.rotate if mounting.rotate is None else mounting.rotate
+        return _TURNS.get(rotate), scene if scene.masked is not None or scene.ignored else None
+
+    def _turned(self, rgb: NDArray[np.uint8], turn: int | None) -> NDArray[np.uint8]:
+        turned = rgb if turn is None else cv2.rotate(rgb, turn)
         return np.asarray(turned if self._flip is None else cv2.flip(turned, self._flip), np.uint8)
 
 
 class _MountedExposable(_Mounted):
     """The same for a camera whose exposure can be set."""
 
-    def __init__(
-        self, camera: Camera, expose: Callable[[Exposure], None], config: CameraConfig, scene: Scene
-    ) -> None:
-        super().__init__(camera, config, scene)
+    def __init__(self, camera: Camera, expose: Callable[[Exposure], None], config: CameraConfig) -> None:
+        super().__init__(camera, config)
         self._expose = expose
 
     def expose(self, exposure: Exposure) -> None:

@@ -88,6 +88,15 @@ def a_state(**changes: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+ROSTER = {
+    "version": 1, "expired": False, "roles": ["driver", "observer"], "vehicles": ["car-12"],
+    "zones": [{"id": "north", "name": "North"}, {"id": "south", "name": "South"}],
+    "checkpoints": [{"id": "cp-1", "name": "Bridge"}], "tasks": ["patrol", "checkpoint"],
+    "equipment": ["radio-1", "rifle-3"], "activities": ["patrol", "transport", "court", "report", "break", "training"],
+    "categories": ["stolen-vehicle", "wanted-person", "amber", "other"],
+    "outcomes": ["recovered", "arrest", "citation", "released", "none", "unknown"],
+    "contributions": ["located", "identified", "corroborated", "misled", "none", "unknown"], "tokens": False,
+}  # fmt: skip
 SHIFT = {"badge": "4711", "role": "driver", "zone": "North", "since_utc_us": NOW_US - 5_400_000_000}
 
 
@@ -100,6 +109,7 @@ class FakeAgent:
         self.state = a_state()
         self.reads: deque[dict[str, Any]] = deque(maxlen=50)
         self.hits: dict[str, dict[str, Any]] = {}
+        self.incidents: dict[str, dict[str, Any]] = {}
         self.answers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {}
         self.beats = True
         self.frame = _picture(FRAMES / "0010.jpg", 640)
@@ -169,6 +179,7 @@ class FakeAgent:
                 client.sendall(line)
             except OSError:
                 self._clients.remove(client)
+                client.close()
 
     def _serve(self, path: Path, act: Callable[[socket.socket], None]) -> None:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -225,9 +236,15 @@ class FakeAgent:
 
     def _do_sign_on(self, request: dict[str, Any]) -> dict[str, Any]:
         if request["pin"] != PIN:
-            return {"ok": False, "error": "wrong_pin", "message": "wrong badge or PIN"}
+            return {"ok": False, "error": "wrong", "message": "wrong badge or PIN"}
         self.become(shift={**SHIFT, "badge": request["badge"], "role": request["role"], "zone": request["zone"]})
-        return {"session": TOKEN}
+        return {"session": TOKEN, "badge": request["badge"], "name": "A. Example"}
+
+    def _do_shift(self, request: dict[str, Any]) -> dict[str, Any]:
+        return {"shift": None, "roster": ROSTER}
+
+    def _do_incidents(self, request: dict[str, Any]) -> dict[str, Any]:
+        return self._signed_on(request) or {"incidents": list(self.incidents.values())}
 
     def _do_sign_off(self, request: dict[str, Any]) -> dict[str, Any]:
         self.become(shift=None)
@@ -253,9 +270,20 @@ class FakeAgent:
         return self._signed_on(request) or {}
 
     def _do_incident_save(self, request: dict[str, Any]) -> dict[str, Any]:
-        return self._signed_on(request) or {"incident_id": hex_id(0x17)}
+        if (refusal := self._signed_on(request)) is not None:
+            return refusal
+        incident_id = request["incident_id"] or hex_id(0x17 + len(self.incidents))
+        kept = {key: value for key, value in request.items() if key not in {"id", "verb", "session"}}
+        self.incidents[incident_id] = {**kept, "incident_id": incident_id, "utc_us": NOW_US}
+        return {"incident_id": incident_id}
 
-    _do_watch_plate = _do_activity = _do_incident_close = _do_set_mask = _do_set_rotation = _do_outcome
+    def _do_incident_close(self, request: dict[str, Any]) -> dict[str, Any]:
+        if (refusal := self._signed_on(request)) is not None:
+            return refusal
+        del self.incidents[request["incident_id"]]
+        return {"incident_id": request["incident_id"]}
+
+    _do_watch_plate = _do_activity = _do_set_mask = _do_set_rotation = _do_outcome
 
 
 def _line(document: dict[str, Any]) -> bytes:

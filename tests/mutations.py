@@ -194,7 +194,7 @@ MUTATIONS = (
     # What must survive a power cut
     _of("agent/buffer/mark.py", _DURABLE)("        os.fsync(file.fileno())\n", ""),
     _of("agent/buffer/mark.py", _DURABLE)("        os.fsync(handle)\n", "        pass\n"),
-    _of("agent/buffer/mark.py", _OUTBOX)("high = seq + BLOCK", "high = seq"),
+    _of("agent/buffer/mark.py", _OUTBOX)("if seq <= self.high:", "if seq > 0:"),
     _outbox("            self._mark.cover(counts.next_seq - 1)\n", ""),
     _of("agent/buffer/schema.py", _OUTBOX, _DURABLE)("PRAGMA synchronous = FULL", "PRAGMA synchronous = NORMAL"),
     _of("updater/releases.py", _DURABLE)("        os.fsync(file.fileno())\n", ""),
@@ -228,8 +228,8 @@ MUTATIONS = (
     _retention("AND seq < ? AND NOT kept ORDER BY", "AND seq < ? ORDER BY"),
     _retention("return last == first + 1 or not any(", "return True or not any("),
     _of("agent/buffer/expiry.py", f"{_UNIT}/buffer/test_expiry.py")(
-        "tombstones = [*_record_tombstones(con, records, registry), *_picture_tombstones(pictures)]",
-        "tombstones = [*_picture_tombstones(pictures)]",
+        "[*_record_tombstones(con, records, registry), *_picture_tombstones(pictures)]",
+        "[*_picture_tombstones(pictures)]",
     ),
     # Purge and retention at the station
     _records(

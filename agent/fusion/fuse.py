@@ -132,8 +132,8 @@ def _confidence(chars: tuple[CharRead, ...], predictions: Sequence[PlateText], w
     """Confidence of the fused text: the mean of the agreeing predictions, less where others disagree.
 
     Predictions of one plate are not independent evidence: what misleads one frame misleads the next.  The mean is
-    weighted by the confidences, so that distant frames count little, and multiplied by the root of the agreeing share
-    of all weight: of the formulas tried the one with the smallest calibration error on held-out plates.
+    weighted by the confidences, so that distant frames count little, and multiplied by the cube root of the agreeing
+    share of all weight: of the formulas tried the one with the smallest calibration error on held-out plates.
     A text that no single prediction had gets at most half of the product of its pooled characters.
     """
     text = "".join(char.symbol for char in chars)
@@ -143,7 +143,7 @@ def _confidence(chars: tuple[CharRead, ...], predictions: Sequence[PlateText], w
         return min(_MAX_CONFIDENCE, 0.5 * mean * math.prod(char.confidence for char in chars)) if chars else 0.0
     share = sum(agreeing) / sum(weights)
     confidence = sum(p.confidence * w for p, w in zip(predictions, weights, strict=True) if p.text == text)
-    return min(_MAX_CONFIDENCE, math.sqrt(share) * confidence / sum(agreeing))
+    return min(_MAX_CONFIDENCE, math.cbrt(share) * confidence / sum(agreeing))
 
 
 def _fuse_region(predictions: Sequence[PlateText], weights: list[float]) -> tuple[str, float]:

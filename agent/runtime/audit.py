@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,12 @@ from agent.errors import OutboxDiskError
 from agent.runtime.component import Component
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from agent.audit import Auditor
+    from agent.hotlist.records import ListInfo
+    from agent.runtime.component import Tick
     from agent.runtime.queues import ReadQueue
     from hw.ports import Clock
 
@@ -26,6 +30,7 @@ CHAIN_FILE = "audit-chain.json"
 UNIT = "unit"
 """Who acts, if it is no person."""
 _CONFIG_FILE = "audited-config"
+_LISTS_FILE = "audited-lists"
 _DIGEST_BYTES = 32
 _SHOWN = 12
 
@@ -129,3 +134,28 @@ class ConfigWatch(Component):
         if before is not None:
             outcome = f"was {before[:_SHOWN]}" if before else "first"
             self._auditor.add(UNIT, "config_change", f"sha256 {self._sha256[:_SHOWN]}", outcome=outcome)
+
+
+class ListWatch(Component):
+    """Audits other hot lists in force than before, also over restarts."""
+
+    name = "list-audit"
+
+    def __init__(self, state_dir: Path, lists: Callable[[], Iterable[ListInfo]], auditor: Auditor) -> None:
+        self._note = NotedValue(state_dir / _LISTS_FILE)
+        self._lists = lists
+        self._auditor = auditor
+        self._known: tuple[tuple[str, int], ...] | None = None
+
+    def watch(self, tick: Tick) -> None:  # noqa: ARG002 - the lists are those of now
+        """Compare."""
+        found = tuple(sorted((listed.list_id, listed.version) for listed in self._lists()))
+        if found == self._known or (self._known is None and not found):
+            # At the start the lists are still being opened, or wait for an officer's PIN.
+            return
+        self._known = found
+        shown = ", ".join(f"{name}/{version}" for name, version in found) or "none"
+        digest = hashlib.sha256(shown.encode()).hexdigest()
+        before = self._note.change(digest)
+        if before is not None:
+            self._auditor.add(UNIT, "list_change", shown, outcome="ok" if before else "first")

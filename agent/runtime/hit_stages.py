@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agent.hits.bodies import HitBodies
@@ -13,6 +14,7 @@ from agent.pictures import PictureMaker
 from agent.runtime.hit_files import FOLDER, PURPOSE, HitFiles
 from agent.runtime.hits import HitService
 from agent.runtime.lamp import is_fresh
+from agent.runtime.list_rules import RuledMatcher, strictest
 from agent.runtime.stages import load_unit_key, software
 
 if TYPE_CHECKING:
@@ -45,8 +47,14 @@ def build_hits(
     nothing = Matcher()
     track = config.track.tracker_config()
     boot_id = clock.boot_id
+    settings = config.hits.hit_settings(final_s=(track.max_ms + track.lost_ms) / 1000 + _MARGIN_S)
+    policy = strictest(read_path.policies)
+    if policy is not None:
+        oldest_s = policy.lists.max_age_hours * 3600.0
+        settings = replace(settings, max_list_age_s=min(settings.max_list_age_s, oldest_s))
+    lists = matcher or (lambda: nothing)
     desk = HitDesk(
-        config.hits.hit_settings(final_s=(track.max_ms + track.lost_ms) / 1000 + _MARGIN_S),
+        settings,
         read_path.new_id,
         {camera.name: camera.role for camera in config.hw.cameras},
         boot_id,
@@ -55,7 +63,7 @@ def build_hits(
     return HitService(
         desk,
         WatchedPlates(config.agency, boot_id, Priority(config.hits.manual_priority)),
-        lists=matcher or (lambda: nothing),
+        lists=lambda: RuledMatcher(lists(), read_path.policies),
         files=HitFiles(config.state_dir / FOLDER, None if own is None else own.derive(PURPOSE)),
         bodies=HitBodies(software(), models),
         pictures=PictureMaker(config.pictures.picture_config()),

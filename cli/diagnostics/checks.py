@@ -19,6 +19,7 @@ from agent.recognise.bundle import run_golden
 from agent.recognise.interpreter import choose_runtime, slower_runtime_advice
 from agent.recognise.models_folder import default_models_folder
 from agent.runtime.config import AgentConfig, load_config
+from agent.runtime.roster_file import RosterFile
 from agent.runtime.stages import build_sealer, load_receipt_keys
 from agent.sync.uplink import Uplink, UplinkConfig
 from cli.diagnostics.certificates import days_left, warning
@@ -70,6 +71,7 @@ def examine(path: Path, overrides: list[str]) -> Iterator[Step]:
         "models": _models,
         "keys": _keys,
         "release": _release,
+        "roster": _roster,
         "outbox": _outbox,
         "certificates": _certificates,
         "board": _board,
@@ -128,6 +130,27 @@ def _release(config: AgentConfig) -> Step:
         last = f"{noted.last_release} {noted.last_outcome.replace('_', ' ')}: {noted.last_reason}"
         return Step("release", Mark.WARN, f"{running}; {last}")
     return Step("release", Mark.OK, f"{running}, committed")
+
+
+def _roster(config: AgentConfig) -> Step:
+    key = config.shift.roster_key
+    if not key.exists():
+        return Step("roster", Mark.OK, f"no {key}: officers do not sign on to this unit")
+    place = RosterFile(config.state_dir, key, config.unit)
+    found = place.load()
+    if found is None:
+        advice = "offer one with `patrol-lpr roster offer`, or install one with `patrol-lpr roster install`"
+        return Step("roster", Mark.WARN, f"no usable roster, so nobody can sign on: {advice}")
+    told = f"version {found.version}, {len(found.roster.officers)} officers"
+    expires_s = found.header.expires_s
+    if expires_s is None:
+        return Step("roster", Mark.OK, told)
+    until = dt.datetime.fromtimestamp(expires_s, dt.UTC)
+    if found.has_expired(RealClock().utc_ns() / NS_PER_S):
+        return Step(
+            "roster", Mark.WARN, f"{told}; expired on {until:%Y-%m-%d}, so nobody can sign on: offer a new one"
+        )
+    return Step("roster", Mark.OK, f"{told}, until {until:%Y-%m-%d}")
 
 
 def _outbox(config: AgentConfig) -> Step:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from station.query.hits import StoredHit, hit_values
 from station.query.query import READ_SCHEMA, Query, SearchPage
 from station.query.stored import StoredRecord, stored_record
 from station.store.search import Circle, Polygon, ReadSearch
@@ -13,6 +14,8 @@ __all__ = [
     "Query",
     "ReadSearch",
     "SearchPage",
+    "StoredHit",
     "StoredRecord",
+    "hit_values",
     "stored_record",
 ]

@@ -167,7 +167,7 @@ def sign_on(page: Page, badge: str = "4711") -> None:
     page.click("#nav-shift")
     page.fill("#sign-on [name=badge]", badge)
     page.fill("#sign-on [name=pin]", PIN)
-    page.fill("#sign-on [name=zone]", "North")
+    page.select_option("#sign-on [name=zone]", "north")
     page.click("#sign-on [type=submit]")
     page.wait_for_selector("#signed-on:visible")
     page.click("#nav-now")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import json
 import socket
 import subprocess
 import sys
@@ -18,7 +17,8 @@ from tests.fake_agent import PIN, FakeAgent, a_hit, a_read, hex_id
 
 pytestmark = pytest.mark.integration
 SIGN_ON = {
-    "badge": "4711", "pin": PIN, "role": "driver", "crew": [], "vehicle": "", "zone": "", "task": "", "equipment": [],
+    "badge": "4711", "pin": PIN, "role": "driver", "crew": [], "vehicle": "", "zone": "", "checkpoint": "",
+    "task": "", "equipment": [],
 }  # fmt: skip
 ACKNOWLEDGE = {"hit_id": a_hit(1)["hit_id"]}
 
@@ -95,11 +95,13 @@ def test_officers_token_never_reaches_the_browser(client):
     assert (status, answer) == (200, {"ok": True})
 
 
-@pytest.mark.parametrize(
-    "body",
-    ["", "[]", "null", "1", '"x"', "{", "[" * 5000, "\x00", '{"hit_id": NaN}', '{"hit_id":"' + "f" * 31 + '"}', '{"hit_id":7}',
-     '{"hit_id":"' + "0" * 32 + '","more":1}', "{}"],
+MALFORMED = (
+    "", "[]", "null", "1", '"x"', "{", "[" * 5000, "\x00", '{"hit_id": NaN}', '{"hit_id":7}', "{}",
+    '{"hit_id":"' + "f" * 31 + '"}', '{"hit_id":"' + "0" * 32 + '","more":1}',
 )  # fmt: skip
+
+
+@pytest.mark.parametrize("body", MALFORMED, ids=range(len(MALFORMED)))
 def test_malformed_commands_never_reach_the_agent(target, body):
     agent, officer = target
     assert officer.command("acknowledge", body)[0] in {400, 422}
@@ -192,7 +194,7 @@ def test_typing_is_refused_while_driving_also_without_the_page(officer, agent):
         "reason": "", "confirming_agency": "A", "reference": "R",
     }  # fmt: skip
     assert officer.command("dispose", confirm)[0] == 423
-    assert officer.command("dispose", {**confirm, "decision": "reject", "reason": "vehicle"})[0] == 200
+    assert officer.command("dispose", {**confirm, "decision": "reject", "reason": "other_vehicle"})[0] == 200
 
 
 def test_sign_ons_are_limited(client):
@@ -280,10 +282,9 @@ def test_feed_of_nonsense_does_not_end_the_console(agent, console, client):
 
 
 def test_agent_is_not_held_up_by_a_console_that_hangs(tmp_path):
-    """The agent's side of this promise is in the tests of its sockets; here: a console that is stopped costs it nothing."""
+    """The agent's side of this promise is in the tests of its sockets."""
     with FakeAgent(tmp_path) as agent, run_console(agent) as console:
         Client(console)
-        assert json.loads(b"{}") == {}
         console.process.send_signal(19)
         agent.read(a_read(1))
         agent.become()

@@ -82,11 +82,11 @@ def test_rejection_takes_two_taps(agent, page):
     agent.hit(a_hit(1))
     compare(page)
     page.click("#hit-reject")
-    page.click("[data-reason=vehicle]")
+    page.click("[data-reason=other_vehicle]")
     page.wait_for_selector("#hit", state="hidden")
     (sent,) = disposals(agent)
     assert sent["decision"] == "reject"
-    assert sent["reason"] == "vehicle"
+    assert sent["reason"] == "other_vehicle"
     assert sent["checks"] == {"characters": None, "region": None, "vehicle": False}
     assert [asked["verb"] for asked in agent.asked[-2:]] == ["acknowledge", "dispose"]
 
@@ -98,7 +98,7 @@ def test_wrong_characters_and_rejection_take_two_taps(agent, page):
     page.wait_for_selector("[data-check=characters][data-holds=no]")
     page.click("#hit-reject")
     page.wait_for_selector("#hit", state="hidden")
-    assert disposals(agent)[0]["reason"] == "characters"
+    assert disposals(agent)[0]["reason"] == "misread"
 
 
 def test_verification_takes_three_taps_and_confirmation_the_owners_reference(agent, page):
@@ -182,7 +182,7 @@ def test_keyboard_alone_rejects(agent, page):
     page.wait_for_selector("#hit-why:visible")
     page.keyboard.press("2")
     page.wait_for_selector("#hit", state="hidden")
-    assert disposals(agent)[0]["reason"] == "region"
+    assert disposals(agent)[0]["reason"] == "other_region"
 
 
 def test_outcome_of_a_confirmed_hit(agent, page):

@@ -102,6 +102,7 @@ def test_sign_off_ends_every_terminal(agent, terminal):
     page.click("#nav-shift")
     page.click("#sign-off")
     page.wait_for_selector("#sign-on:visible")
+    # Nobody is on duty any more.
     other.wait_for_selector("#sign-on:visible")
 
 
@@ -158,24 +159,42 @@ def test_technician_draws_a_mask_and_turns_a_camera(agent, terminal):
 
 
 def test_incident_is_saved_with_its_hit_and_closed_with_an_answer(agent, terminal):
+    """Both questions have answers that count: also "none" and "unknown"."""
     page = terminal(SMALL)
     sign_on(page)
     agent.hit(a_hit(1, state="confirmed"))
     page.click("#nav-shift")
     page.click("summary >> nth=0")
+    page.select_option("#incident [name=category]", "stolen-vehicle")
     page.fill("#incident [name=note]", "Two people")
     page.click("#incident [type=submit]")
     page.wait_for_selector("#message:text-is('Saved')")
-    assert agent.asked[-1]["draft"]["hits"] == [a_hit(1)["hit_id"]]
-    page.select_option("#incident [name=contribution]", "initiated")
+    (draft,) = agent.incidents.values()
+    assert (draft["hits"], draft["notes"]) == ([a_hit(1)["hit_id"]], ["Two people"])
+    page.click("#incident-close")
+    page.wait_for_selector("#message:text-is('Answer both questions')")
+    page.select_option("#incident [name=contribution]", "located")
+    page.select_option("#incident [name=outcome]", "unknown")
     page.click("#incident-close")
     page.wait_for_selector("#message:text-is('Closed')")
-    closed = agent.asked[-1]
-    assert (closed["verb"], closed["contribution"], closed["outcome"]) == (
-        "incident_close",
-        "initiated",
-        "unknown",
-    )
+    (closed,) = [asked for asked in agent.asked if asked["verb"] == "incident_close"]
+    assert (closed["contribution"], closed["outcome"]) == ("located", "unknown")
+
+
+def test_open_incident_can_be_continued(agent, terminal):
+    """Drafts are the agent's: a terminal that was restarted has them again."""
+    page = terminal(SMALL)
+    sign_on(page)
+    page.click("#nav-shift")
+    page.click("summary >> nth=0")
+    page.fill("#incident [name=where]", "Bridge")
+    page.click("#incident [type=submit]")
+    page.wait_for_selector("#message:text-is('Saved')")
+    page.reload()
+    page.wait_for_selector("#signed-on:visible")
+    page.click("summary >> nth=0")
+    page.select_option("#incident-choice", index=1)
+    assert page.input_value("#incident [name=where]") == "Bridge"
 
 
 def test_language_is_chosen_and_kept(agent, terminal):

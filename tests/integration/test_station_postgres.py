@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
+import re
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -38,12 +41,11 @@ from station.store.sequence import merge
 from tests.builders import BOOT, make_read, make_read_record, make_time_anchor
 from tests.conftest import ROOT
 from tests.contract.test_station_store import DAY_US, NO_TIME, NOW_US, UNIT, anchor, chunk, picture
-from tests.postgres import Postgres
+from tests.postgres import Postgres, program
 from tests.station_files import add, stored_reads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from station.store import Store
 
@@ -402,3 +404,31 @@ def test_wrong_ends_of_a_move_are_refused(old_file, address):
     """From a file, to a database."""
     assert run("station", "--db", address, "migrate", "--to", address).exit_code == 2
     assert run("station", "--db", old_file, "migrate", "--to", "other.db").exit_code == 2
+
+
+@pytest.mark.slow
+def test_the_documented_steps_run(postgres, old_file, tmp_path):
+    """The commands of docs/station.md, as they stand there, one after the other."""
+    section = (ROOT / "docs/station.md").read_text(encoding="utf-8").partition("\n## PostgreSQL\n")[2]
+    commands = re.findall(r"^```\n(.*?)^```", section, flags=re.MULTILINE | re.DOTALL)[0]
+    old_file.rename(tmp_path / "reads.db")
+    bin_folder = tmp_path / "bin"
+    bin_folder.mkdir()
+    ours = bin_folder / "patrol-lpr"
+    ours.write_text(f'#!/bin/sh\nexec {sys.executable} -m cli "$@"\n')
+    ours.chmod(0o755)
+    path = f"{bin_folder}:{Path(program('createdb')).parent}:{os.environ['PATH']}"
+    env = {
+        **os.environ,
+        "PATH": path,
+        "PYTHONPATH": str(ROOT),
+        "PGHOST": str(postgres.folder),
+        "PGUSER": "station",
+    }
+    done = subprocess.run(
+        ["bash", "-ec", commands], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+    )
+    postgres.execute("DROP DATABASE lpr WITH (FORCE)")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "complete and unaltered" in done.stdout
+    assert "7ABC123" in done.stdout

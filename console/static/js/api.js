@@ -32,10 +32,10 @@ async function post(address, body) {
   }
 }
 
-// Sends a command; what was refused is said on the page.
-export async function command(verb, body = {}) {
+// Sends a command; what was refused is said on the page, unless nobody has asked for it.
+export async function command(verb, body = {}, quiet = false) {
   const answer = await post(`/commands/${verb}`, body);
-  if (!answer.ok) say(known(`error.${answer.error}`, t("error.refused", { message: answer.message ?? answer.error })));
+  if (!answer.ok && !quiet) say(known(`error.${answer.error}`, t("error.refused", { message: answer.message ?? answer.error })));
   return answer;
 }
 

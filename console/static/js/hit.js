@@ -5,7 +5,8 @@ import { all, data, make, one, setAttribute, setPicture, setText, show } from ".
 import { age, known, region, t } from "./texts.js";
 
 const CHECKS = ["characters", "region", "vehicle"];
-const FALSE_CHECK = new Set(CHECKS);
+// Codes of reasons that say which check has failed.
+const REASON_OF = { characters: "misread", region: "other_region", vehicle: "other_vehicle" };
 const PANELS = ["#hit-blind", "#hit-compare", "#hit-why", "#hit-callback", "#hit-over"];
 const OPEN = new Set(["new", "acknowledged"]);
 
@@ -75,6 +76,7 @@ export class HitView {
     // Before the choice nothing on the screen gives the listed text away.
     setText(one("#hit-reason"), isBlind ? known(`priority.${hit.priority}`, "") : hit.listed.reason ?? "");
     setText(one("#hit-list"), isBlind ? "" : this.provenance());
+    one("#hit-list").classList.toggle("bad", !isBlind && hit.listed.stale === true);
     setPicture(one("#hit-plate"), hit.pictures.includes("plate") ? `/pictures/hit/${hit.hit_id}/plate` : "");
     setPicture(one("#hit-overview"), hit.pictures.includes("overview") ? `/pictures/hit/${hit.hit_id}/overview` : "");
     if (isBlind) this.drawChoices();
@@ -161,13 +163,14 @@ export class HitView {
   // Where a check has failed, the reason is known.
   rejectOrAsk() {
     const failed = CHECKS.find((check) => this.hit.checks[check] === false);
-    if (failed) this.reject(failed);
+    if (failed) this.reject(REASON_OF[failed]);
     else this.go("#hit-why");
   }
 
   async reject(reason) {
     const { hit_id } = this.hit;
-    const checks = { ...this.hit.checks, ...(FALSE_CHECK.has(reason) ? { [reason]: false } : {}) };
+    const failed = CHECKS.find((check) => REASON_OF[check] === reason);
+    const checks = { ...this.hit.checks, ...(failed ? { [failed]: false } : {}) };
     await this.acknowledge();
     const answer = await command("dispose", { hit_id, checks, decision: "reject", reason, confirming_agency: "", reference: "" });
     if (answer.ok) this.close();

@@ -1,11 +1,11 @@
 // Puts the page together: the stream's sections into the views, one view at a time, a new hit in front of all.
 
 import { all, one, setAttribute, setText, show } from "./dom.js";
-import { HitView, isOpen } from "./hit.js";
+import { HitView } from "./hit.js";
 import { drawReads, drawStrip } from "./now.js";
 import { drawQueue, startQueue } from "./queue.js";
 import { drawSettings, load, startSettings } from "./settings.js";
-import { drawShift, lockEntry, startShift } from "./shift.js";
+import { drawShift, loadShift, lockEntry, startShift } from "./shift.js";
 import { follow } from "./stream.js";
 import { loadTexts, t } from "./texts.js";
 import { drawUnit, watch } from "./unit.js";
@@ -26,6 +26,7 @@ function route() {
   }
   if (name !== "unit") watch(null);
   if (name === "settings") load();
+  if (name === "shift") loadShift();
   draw(name);
 }
 
@@ -44,7 +45,7 @@ function openHit(hit) {
 // A new hit comes to the front, unless the officer is at another one.
 function nextHit() {
   if (hitView.isShown) return;
-  const hit = state.hits.find((one_) => one_.state === "new" && !state.seen.has(one_.hit_id));
+  const hit = state.hits.find((one_) => one_.state === "new" && one_.alerted !== false && !state.seen.has(one_.hit_id));
   if (hit) openHit(hit);
 }
 
@@ -91,7 +92,7 @@ function warn(ageS, beat, connected, oldAfterS) {
 
 await loadTexts();
 startQueue();
-startShift(() => state.hits.filter((hit) => isOpen(hit) || hit.state === "confirmed").map((hit) => hit.hit_id).slice(0, 16));
+startShift(() => state.hits.filter((hit) => hit.state === "confirmed").map((hit) => hit.hit_id).slice(0, 16));
 startSettings((is) => { state.passenger = is; sessionStorage.setItem("passenger", is ? "yes" : "no"); });
 if (state.passenger) one("#passenger-yes").click();
 addEventListener("hashchange", route);
@@ -100,4 +101,5 @@ addEventListener("keydown", (event) => {
   else if (/^[1-5]$/.test(event.key) && !event.target.matches("input, textarea, select")) all("nav a")[Number(event.key) - 1].click();
 });
 route();
+loadShift();
 const stream = follow((name, document_) => sections[name](document_), (ageS, beat, connected) => warn(ageS, beat, connected, stream.oldAfterS));

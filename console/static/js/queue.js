@@ -39,7 +39,7 @@ export function drawQueue(hits, nowUs, onOpen) {
     setAttribute(item, "data-state", state);
     setText(one(".plate", item), hit.text);
     setText(one(".state", item), t(`queue.${state}`));
-    setText(one(".more", item), [hit.listed.reason, age((nowUs - hit.mono_us) / 1e6)].filter(Boolean).join(" · "));
+    setText(one(".more", item), [hit.listed.reason, hit.mono_us && age((nowUs - hit.mono_us) / 1e6)].filter(Boolean).join(" · "));
     show(item.children[1], hit.state === "confirmed");
   });
   show(one("#no-hits"), hits.length === 0);

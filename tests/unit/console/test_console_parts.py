@@ -7,14 +7,21 @@ from pathlib import Path
 
 import pytest
 
+from agent.hits.machine import OUTCOMES, REASONS
 from console.catalogue import FOLDER, LANGUAGES, language_of, texts
 from console.config import ConsoleConfig
 from console.errors import ConsoleConfigError
 from console.sessions import IDLE_S, MAX_SESSIONS, REMEMBERED_REQUESTS, RateLimit, Sessions
 from console.verbs import VERBS, arguments_of, is_typed
+from hw.ports import Lamp
 from tests.conftest import ROOT
 
+TEMPLATES = {path.stem: path.read_text() for path in (ROOT / "console/templates/views").glob("*.html")}
 HEX = "0" * 32
+INCIDENT = {
+    "incident_id": None, "where": "", "category": "", "case_number": "", "notes": [], "reads": [], "hits": [],
+    "contribution": "", "outcome": "",
+}  # fmt: skip
 CERTIFICATE = {"tls_cert": Path("c.pem"), "tls_key": Path("k.pem")}
 
 
@@ -62,7 +69,7 @@ def test_rate_limit_gives_a_burst_and_then_its_rate():
         ("check", {"hit_id": HEX, "check": "region", "holds": None}),
         ("set_mask", {"camera": "front", "polygon": [[0, 0.5], [1, 1]]}),
         ("set_rotation", {"camera": "front", "degrees": 90}),
-        ("incident_save", {"draft": {"incident_id": None, "category": "traffic", "hits": [HEX]}}),
+        ("incident_save", {**INCIDENT, "hits": [HEX], "category": "stolen-vehicle"}),
         ("sign_off", {}),
     ],
 )
@@ -84,7 +91,8 @@ def test_valid_arguments_are_passed_on(verb, arguments):
         ("set_mask", {"camera": "front", "polygon": [[True, 0]]}),
         ("set_rotation", {"camera": "front", "degrees": 45}),
         ("set_rotation", {"camera": "front", "degrees": False}),
-        ("incident_save", {"draft": {"unknown": 1}}),
+        ("incident_save", {**INCIDENT, "people": ["x"]}),
+        ("incident_save", {**INCIDENT, "notes": "x"}),
         ("activity", {"kind": "Patrol!"}),
         ("watch_plate", {"text": "A" * 65, "region": "?", "reason": "x"}),
         ("watch_plate", {"text": "A\n1", "region": "?", "reason": "x"}),
@@ -172,3 +180,14 @@ def test_every_verb_of_the_page_is_one_of_the_console():
         sent |= set(re.findall(r"""\b(?:command|save)\("([a-z_]+)\"""", path.read_text()))
     assert sent
     assert sent <= set(VERBS)
+
+
+def test_every_code_of_the_agent_has_words():
+    """A lamp, reason or outcome that was added to the agent needs a text, and its button."""
+    known = set(texts("en"))
+    assert {f"lamp.{lamp.value}" for lamp in Lamp} <= known
+    assert {f"outcome.{code}" for code in OUTCOMES} <= known
+    offered = re.findall(r"'([a-z_]+)'", re.search(r"for code in \((.*?)\)", TEMPLATES["queue"])[1])
+    assert set(offered) == set(OUTCOMES)
+    offered = re.findall(r"'([a-z_]+)'", re.search(r"for code in \((.*?)\)", TEMPLATES["hit"])[1])
+    assert set(offered) <= set(REASONS)

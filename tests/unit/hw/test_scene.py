@@ -53,9 +53,10 @@ def test_pictures_are_turned_then_flipped(keys, expected):
     assert (frame.lores.shape[0] > frame.lores.shape[1]) == (keys.get("rotate") in {90, 270})
 
 
-def test_a_camera_without_such_keys_is_left_alone():
-    camera = OneFrame()
-    assert mounted(camera, config()) is camera
+def test_frames_of_a_camera_without_such_keys_are_left_alone():
+    frame = mounted(OneFrame(), config()).next_frame(timeout_s=1)
+    assert np.array_equal(frame.rgb, OneFrame().next_frame(timeout_s=1).rgb)
+    assert frame.scene is None
 
 
 def test_a_turned_camera_can_still_be_exposed_and_closed():

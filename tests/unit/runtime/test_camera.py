@@ -119,7 +119,7 @@ def test_track_closes_by_the_clock_without_frames():
     """Lost after 700 ms, closed at the first time-out; the thread keeps waiting for the camera."""
     camera = component([FRAME, FRAME, *[SILENT] * 3])
     closed = []
-    camera._reads.put = lambda track, _: closed.append((track, camera._clock.mono_ns() // MS))
+    camera._tracks.put = lambda track, _: closed.append((track, camera._clock.mono_ns() // MS))
     camera.run(Rounds(5))
     ((track, closed_ms),) = closed
     assert (track.plate.text, track.n_sightings, track.t_last_mono_ns) == ("7ABC123", 2, 200 * MS)
@@ -132,7 +132,7 @@ def test_a_track_stays_open_for_its_own_lost_time(timeouts):
     """Lost after five seconds: closed at the third time-out of two seconds, or else when the thread ends; once."""
     camera = component([FRAME, FRAME, *[SILENT] * timeouts, CameraEndedError("no more")], lost_ms=5000)
     closed_at_ms = []
-    camera._reads.put = lambda *_: closed_at_ms.append(camera._clock.mono_ns() // MS)
+    camera._tracks.put = lambda *_: closed_at_ms.append(camera._clock.mono_ns() // MS)
 
     camera.run(Rounds(100))
 

@@ -24,6 +24,7 @@ from hw.ports import Lamp, LinkDown, LinkUp, Vitals
 from tests.builders import make_fix
 from tests.conftest import ROOT
 from tests.duty_builder import Car
+from tests.listed import listed
 from tests.unit_parts import unit_parts
 
 PATIENCE_S = 60
@@ -70,7 +71,7 @@ def told(tmp_path_factory):
     path = folder / "feed.sock"
     config, hardware, reader, models = unit_parts(folder, feed={"path": str(path)})
     hardware = replace(hardware, gnss=Deaf(hardware.gnss))
-    service = Service(config, hardware, reader, models)
+    service = Service(config, hardware, reader, models, matcher=lambda: listed("7ABC123"))
     views: list[Listener] = []
 
     def watch(running: Service) -> None:
@@ -82,7 +83,11 @@ def told(tmp_path_factory):
             hardware.link.on_event(LinkDown("out of reach"))
         elif len(view.of("link")) == 1:
             hardware.link.on_event(LinkUp(16, None))
-        elif view.of("read") and [document["lamp"] for document in view.of("lamp")][-1:] == ["recording"]:
+        elif (
+            view.of("read")
+            and view.of("hit")
+            and [document["lamp"] for document in view.of("lamp")][-1:] == ["recording"]
+        ):
             running.stop()
 
     with capture_logs() as logs:
@@ -147,21 +152,24 @@ def test_every_key_is_documented(told):
         for title, body in re.findall(r"^### `(\w+)`\n(.*?)(?=^##|\Z)", text, flags=re.MULTILINE | re.DOTALL)
     }
     shared = documented.pop("state")
-    reads = documented.pop("reads")
+    reads, hits = documented.pop("reads"), documented.pop("hits")
     sent: dict[str, set[str]] = {}
     for document in told.view.documents:
         sent.setdefault(document["event"], set()).update(keys(document))
     on_duty = {f"shift.{key}" for key in shift_document(Car().sign_on().shift)}
     assert on_duty <= shared
     shared -= on_duty
-    sent["snapshot"] = {key for key in sent["snapshot"] if not key.startswith(("reads[].", "fix."))}
+    sent["snapshot"] = {key for key in sent["snapshot"] if not key.startswith(("reads[].", "hits[].", "fix."))}
     read = {key.removeprefix("read.") for key in sent["read"] if key.startswith("read.")}
     sent["read"] -= {f"read.{key}" for key in read}
+    hit = {key.removeprefix("hit.") for key in sent["hit"] if key.startswith("hit.")}
+    sent["hit"] -= {f"hit.{key}" for key in hit}
+    assert hit == hits
     fix = {key for key in sent["heartbeat"] if key.startswith("fix.")}
     assert read == reads
     assert sent["snapshot"] | fix == documented["snapshot"] | shared
     assert sent["heartbeat"] == documented["heartbeat"] | shared
-    rest = {"read", "lamp", "link", "fix", "stopping"}
+    rest = {"read", "hit", "lamp", "link", "fix", "stopping"}
     assert {event: sent[event] for event in rest} == {event: documented[event] for event in rest}
     assert set(documented) == rest | {"snapshot", "heartbeat"}
 

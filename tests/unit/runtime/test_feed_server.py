@@ -105,7 +105,7 @@ def test_a_client_gets_a_snapshot_and_then_every_event(tmp_path):
         rig.server.post("lamp", {"lamp": "recording"})
         wait_for(lambda: not rig.server._posts, rig)
         client = rig.client()
-        assert client.next() == {"event": "snapshot", "n": 2, "unit": "unit-07", "reads": [{"seq": 1}]}
+        assert client.next() == {"event": "snapshot", "n": 2, "unit": "unit-07", "reads": [{"seq": 1}], "hits": []}
         rig.server.post("read", {"read": {"seq": 2}})
         assert client.next() == {"event": "read", "n": 3, "read": {"seq": 2}}
 
@@ -298,3 +298,16 @@ def test_owner_and_group_may_connect_and_nobody_else(tmp_path, any_umask, mask):
     found = (tmp_path / "feed.sock").stat()
     assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid) == (0o660, os.geteuid(), os.getegid())
     feed.close()
+
+
+def test_snapshot_has_the_hits_that_wait_for_a_decision(tmp_path):
+    """The latest document of each, in the order in which they were raised."""
+    with running(tmp_path / "feed.sock") as rig:
+        first = rig.client()
+        for hit_id, state in (("a", "new"), ("b", "new"), ("c", "new"), ("a", "acknowledged"), ("b", "confirmed")):
+            rig.server.post("hit", {"hit": {"hit_id": hit_id, "state": state}})
+        while first.next()["n"] < 5:
+            pass
+        assert [(hit["hit_id"], hit["state"]) for hit in rig.client().next()["hits"]] == [
+            ("a", "acknowledged"), ("c", "new"),
+        ]  # fmt: skip

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from agent.commit import CommitResult
+from agent.hits.errors import HitRefusedError
 from agent.runtime.commands import Caller, CommandRefusedError
 from agent.runtime.picture_verbs import CameraArguments, LatestPictures, PictureArguments, PictureVerbs
 from agent.runtime.service import Service
@@ -20,6 +21,17 @@ from tests.command_client import CommandClient
 from tests.unit_parts import unit_parts
 
 ANYBODY = Caller("", None)
+OF_HIT = make_picture(content=b"hit")
+
+
+def of_hit(hit_id, kind):
+    if hit_id != bytes(16):
+        raise HitRefusedError("unknown_hit", "no such hit")
+    return OF_HIT if kind is PictureKind.PLATE else None
+
+
+def verbs_of(latest, cameras, clock):
+    return PictureVerbs(latest, cameras, clock, of_hit)
 
 
 def read(number, *pictures):
@@ -39,7 +51,7 @@ def code_of(act, arguments):
 
 def test_pictures_of_the_latest_reads_are_kept_and_no_others():
     latest = LatestPictures(limit=2)
-    verbs = PictureVerbs(latest, (), SimClock())
+    verbs = verbs_of(latest, (), SimClock())
     plate, overview = make_picture(), make_picture(PictureKind.OVERVIEW, content=b"overview")
     latest.on_commit(CommitResult(tuple(read(n, plate, overview) for n in range(3)), (1, 2, 3)))
     asked = [PictureArguments(read_id=f"{n:032x}", kind=PictureKind.OVERVIEW) for n in range(3)]
@@ -51,7 +63,7 @@ def test_pictures_of_the_latest_reads_are_kept_and_no_others():
 def test_camera_picture_is_small_and_the_newest():
     rgb = np.zeros((720, 1280, 3), np.uint8)
     rgb[..., 0] = 255
-    answer = PictureVerbs(LatestPictures(), (camera(rgb),), SimClock()).camera_picture(
+    answer = verbs_of(LatestPictures(), (camera(rgb),), SimClock()).camera_picture(
         CameraArguments(camera="front"), ANYBODY
     )
     shown = cv2.imdecode(np.frombuffer(base64.b64decode(answer["jpeg_base64"]), np.uint8), cv2.IMREAD_COLOR)
@@ -63,7 +75,7 @@ def test_camera_picture_is_small_and_the_newest():
 
 def test_camera_picture_is_made_at_most_five_times_per_second():
     clock, front = SimClock(), camera(np.zeros((48, 64, 3), np.uint8))
-    verbs, ask = PictureVerbs(LatestPictures(), (front,), clock), CameraArguments(camera="front")
+    verbs, ask = verbs_of(LatestPictures(), (front,), clock), CameraArguments(camera="front")
     first = verbs.camera_picture(ask, ANYBODY)
     front.newest = SimpleNamespace(rgb=front.newest.rgb, t_mono_ns=9_000)
     clock.advance_to(199_999_999)
@@ -75,15 +87,15 @@ def test_camera_picture_is_made_at_most_five_times_per_second():
 def test_no_camera_picture_while_private_without_a_frame_or_of_an_unknown_camera():
     rgb = np.zeros((48, 64, 3), np.uint8)
     ask = CameraArguments(camera="front")
-    private = PictureVerbs(LatestPictures(), (camera(rgb, private=True),), SimClock())
+    private = verbs_of(LatestPictures(), (camera(rgb, private=True),), SimClock())
     assert code_of(private.camera_picture, ask) == "private"
-    assert code_of(PictureVerbs(LatestPictures(), (camera(),), SimClock()).camera_picture, ask) == "no_picture"
-    assert code_of(PictureVerbs(LatestPictures(), (), SimClock()).camera_picture, ask) == "unknown_camera"
+    assert code_of(verbs_of(LatestPictures(), (camera(),), SimClock()).camera_picture, ask) == "no_picture"
+    assert code_of(verbs_of(LatestPictures(), (), SimClock()).camera_picture, ask) == "unknown_camera"
 
 
 def test_picture_taken_before_privacy_is_not_shown_after_it():
     front = camera(np.zeros((48, 64, 3), np.uint8))
-    verbs, ask = PictureVerbs(LatestPictures(), (front,), SimClock()), CameraArguments(camera="front")
+    verbs, ask = verbs_of(LatestPictures(), (front,), SimClock()), CameraArguments(camera="front")
     verbs.camera_picture(ask, ANYBODY)
     front.private = True
     assert code_of(verbs.camera_picture, ask) == "private"
@@ -111,3 +123,17 @@ def test_running_agent_shows_its_reads_and_its_camera(tmp_path):
     assert not path.exists()
     assert {name: answer["ok"] for name, answer in shown.items()} == dict.fromkeys(shown, True)
     assert service.health.counters()["command.answered"] == 3
+
+
+def test_pictures_of_hits_are_asked_by_the_id_of_the_hit():
+    verbs = verbs_of(LatestPictures(), (), SimClock())
+    known, unknown = "00" * 16, "11" * 16
+    found = verbs.picture(PictureArguments(hit_id=known, kind=PictureKind.PLATE), ANYBODY)
+    assert base64.b64decode(found["jpeg_base64"]) == OF_HIT.jpeg
+    for arguments in (
+        {"hit_id": known, "kind": PictureKind.OVERVIEW},
+        {"hit_id": unknown, "kind": PictureKind.PLATE},
+    ):
+        assert code_of(verbs.picture, PictureArguments(**arguments)) == "no_picture"
+    for arguments in ({}, {"hit_id": known, "read_id": known}):
+        assert code_of(verbs.picture, PictureArguments(kind=PictureKind.PLATE, **arguments)) == "bad_arguments"
