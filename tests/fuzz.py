@@ -44,6 +44,7 @@ from protocol.errors import (
     HotlistError,
     KeyFileError,
     KeyUnknownError,
+    PolicyError,
     RosterError,
     SignedFileError,
     TokenError,
@@ -54,6 +55,8 @@ from protocol.hotlist.columns import decode_column
 from protocol.hotlist.entry import Entry, decode_block, decode_entry, encode_block, encode_entry
 from protocol.hotlist.manifest import parse_manifest as parse_list_manifest
 from protocol.hotlist.package import read_head, verify_package
+from protocol.policy.envelope import open_pack, sign_pack
+from protocol.policy.pack import parse_pack, strict_pack
 from protocol.roster.envelope import roster_header, sign_roster, verify_roster
 from protocol.roster.roster import parse_roster
 from protocol.roster.token import Token, sign_token, verify_token
@@ -265,6 +268,20 @@ def rosters() -> tuple[Callable[[bytes], None], list[bytes]]:
 
     state = dump_state(DutyState())
     return target, [sign_roster(roster, header, OWN), roster.canonical(), sign_token(token, OWN).encode(), state]
+
+
+def policies() -> tuple[Callable[[bytes], None], list[bytes]]:
+    """Signed policies, and their contents: of a person with the key, or of a stranger."""
+    key = SigningKey.generate()
+    pack = strict_pack()
+    signed = sign_pack(pack, key, as_of_s=1_780_000_000)
+
+    def target(data: bytes) -> None:
+        for call in (lambda: open_pack(io.BytesIO(data), [key.public]), lambda: parse_pack(data)):
+            with suppress(SignedFileError, PolicyError):
+                call()
+
+    return target, [signed, pack.canonical()]
 
 
 def offers() -> tuple[Callable[[bytes], None], list[bytes]]:
@@ -514,9 +531,8 @@ def drive_sentences() -> tuple[Callable[[bytes], None], list[bytes]]:
 TARGETS = {
     made.__name__: made
     for made in (
-        nmea, records, receipts, commands, updates, hotlists, list_files, rosters, offers, seals, series, station,
-        configuration, bundle,
-        card, drive_header,
+        nmea, records, receipts, commands, updates, hotlists, list_files, rosters, policies, offers, seals, series,
+        station, configuration, bundle, card, drive_header,
         drive_script, drive_tables, drive_sentences, link_unit, link_unit_311, link_station,
     )
 }  # fmt: skip

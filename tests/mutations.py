@@ -67,7 +67,7 @@ _update = _of("protocol/update/envelope.py", f"{_UNIT}/update/test_update_file.p
 _manifest = _of(
     "protocol/update/manifest.py", f"{_UNIT}/update/test_update_apply.py", f"{_UNIT}/update/test_update_file.py"
 )
-_codec = _of("protocol/wire/codec.py", f"{_UNIT}/protocol/test_wire.py", f"{_UNIT}/protocol/test_registry.py")
+_codec = _of("protocol/wire/codec.py", f"{_UNIT}/protocol/test_wire.py")
 _uplink = _of("agent/sync/uplink.py", _UPLINK, f"{_UNIT}/protocol/test_receipt_signatures.py")
 _transfer = _of(
     "agent/sync/transfer.py", f"{_UNIT}/sync/test_transfers.py", f"{_UNIT}/update/test_update_fetch.py"

@@ -7,16 +7,17 @@ import os
 import shutil
 import struct
 import subprocess
-from typing import TYPE_CHECKING
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _EXT4_IOC_SHUTDOWN = 0x8004587D
 _NO_LOG_FLUSH = 2
 _MEBI = 2**20
+_RELEASE_S = 120.0
 
 
 class CuttableDisk:
@@ -60,6 +61,20 @@ class CuttableDisk:
         """Unmount; all files must be closed."""
         _run("umount", str(self.mount))
         self._is_on = False
+        # A mount namespace that another process made meanwhile holds a copy of the mount: until it ends, the next
+        # mount would get the same, cut file system back instead of one from the disk.
+        waiting = threading.Event()
+        until_s = time.monotonic() + _RELEASE_S
+        while self._is_held():
+            assert time.monotonic() < until_s, f"{self._image} is still mounted in another mount namespace"
+            waiting.wait(0.05)
+
+    def _is_held(self) -> bool:
+        for path in Path("/sys/block").glob("loop*/loop/backing_file"):
+            with suppress(OSError):  # let go just now
+                if path.read_text(encoding="utf-8").strip() == str(self._image):
+                    return True
+        return False
 
     def release(self) -> None:
         """Unmount whatever a failed test has left open."""

@@ -21,7 +21,7 @@ from agent.recognise.models_folder import default_models_folder
 from agent.runtime.config import AgentConfig, load_config
 from agent.runtime.lists import build_lists
 from agent.runtime.roster_file import RosterFile
-from agent.runtime.stages import build_sealer, load_receipt_keys, load_unit_key
+from agent.runtime.stages import build_sealer, load_policies, load_receipt_keys, load_unit_key
 from agent.sync.uplink import Uplink, UplinkConfig
 from cli.diagnostics.certificates import days_left, warning
 from cli.diagnostics.receiver import amount, described, listen, sentences, why_no_fix
@@ -72,6 +72,7 @@ def examine(path: Path, overrides: list[str]) -> Iterator[Step]:
         "models": _models,
         "keys": _keys,
         "release": _release,
+        "policy": _policy,
         "roster": _roster,
         "hot lists": _hotlists,
         "outbox": _outbox,
@@ -116,6 +117,21 @@ def _keys(config: AgentConfig) -> Step:
         forged = "seal.receipt_key is not set: whoever controls the broker can delete records with forged receipts"
         return Step("keys", Mark.WARN, f"{sealed}; {forged}")
     return Step("keys", Mark.OK, f"{sealed}; receipts must be signed")
+
+
+def _policy(config: AgentConfig) -> Step:
+    policies = load_policies(config)
+    if policies is None:
+        return Step(
+            "policy", Mark.WARN, 'policy.mode is "off": everything is kept until its receipt; for tests only'
+        )
+    names = ", ".join(policies().names)
+    if policies.problems:
+        return Step("policy", Mark.FAIL, f"in force: {names}; refused: {'; '.join(policies.problems)}")
+    if not policies().is_signed:
+        advice = "sign one with `patrol-lpr policy sign`, and install it with `patrol-lpr policy install`"
+        return Step("policy", Mark.WARN, f"no policy of {config.agency}, so only hits are kept: {advice}")
+    return Step("policy", Mark.OK, f"in force: {names}")
 
 
 def _release(config: AgentConfig) -> Step:

@@ -201,8 +201,8 @@ def test_doctor_lists_all_checks(tmp_path, capsys):
     """Nothing missing, nothing twice; JSON for programs; the exit code tells whether anything fails."""
     said = findings(tmp_path, config_text(tmp_path), "seal.mode=off")
     assert set(said) == {
-        "configuration", "models", "keys", "release", "roster", "hot lists", "outbox", "certificates", "board", "disk",
-        "clock", "cameras", "receiver", "panel", "broker",
+        "configuration", "models", "keys", "release", "policy", "roster", "hot lists", "outbox", "certificates", "board",
+        "disk", "clock", "cameras", "receiver", "panel", "broker",
     }  # fmt: skip
     assert {what for what, finding in said.items() if finding.mark is Mark.FAIL} == set()
     assert doctor.run(tmp_path / "config.toml", ["seal.mode=off"], as_json=True) == 0
@@ -247,7 +247,7 @@ def test_doctor_reports_failures_with_hint(tmp_path, what, monkeypatch):
     said = findings(tmp_path, text, "seal.mode=off", special.get(what, "log.level=info"))
     assert said[what].mark is Mark.FAIL
     assert re.search(hint, said[what].detail)
-    assert len(said) == 14
+    assert len(said) == 15
 
 
 def test_doctor_hides_camera_passwords(tmp_path, monkeypatch):

@@ -6,9 +6,12 @@ import json
 
 import pytest
 
+from agent.runtime.config import parse_config
 from agent.runtime.policy import PoliciesInForce
 from agent.runtime.policy_store import FETCHED, PolicyStore, install_fetched, load_policy_keys, policy_kind
 from agent.sync.transfer import FileRefusedError
+from cli.diagnostics import checks
+from cli.diagnostics.step import Mark
 from protocol.errors import PolicyError, SignedFileError
 from protocol.policy.envelope import sign_pack
 from protocol.seal.keys import SigningKey
@@ -147,3 +150,28 @@ def test_file_fetched_before_a_power_cut_is_installed_at_the_start(store, signed
     install_fetched(store, fetched)
     install_fetched(store, tmp_path / "none")
     assert names(store) == ["us-xx/3"]
+
+
+def test_doctor_says_which_policy_holds(store, signed, tmp_path):
+    """A unit without one, one with a damaged one, and one that keeps everything are not in order."""
+    public = tmp_path / "policy.pub"
+    public.write_bytes(KEY.public.pem())
+    table = {
+        "unit": "unit-07",
+        "agency": "Example Sheriff",
+        "state_dir": str(store.folder.parent),
+        "hw": {"cameras": [{"kind": "pi"}]},
+    }
+
+    def found(**policy):
+        step = checks._policy(parse_config({**table, "policy": {"key": str(public), **policy}}, "test"))
+        return step.mark, step.detail
+
+    assert found(mode="off")[0] is Mark.WARN
+    mark, detail = found()
+    assert (mark, "only hits are kept" in detail) == (Mark.WARN, True)
+    store.install(signed())
+    assert found() == (Mark.OK, "in force: us-xx/3")
+    (store.folder / "us-zz.lprpol").write_bytes(b"damaged")
+    mark, detail = found()
+    assert (mark, "us-zz.lprpol" in detail) == (Mark.FAIL, True)
