@@ -247,7 +247,7 @@ def test_doctor_reports_failures_with_hint(tmp_path, what, monkeypatch):
     said = findings(tmp_path, text, "seal.mode=off", special.get(what, "log.level=info"))
     assert said[what].mark is Mark.FAIL
     assert re.search(hint, said[what].detail)
-    assert len(said) == 15
+    assert len(said) == 16
 
 
 def test_doctor_hides_camera_passwords(tmp_path, monkeypatch):
