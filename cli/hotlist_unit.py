@@ -13,6 +13,7 @@ from agent.hotlist.keys import PIN_FILE, PinKeys
 from agent.runtime.config import load_config
 from agent.runtime.lists import UnitLists, build_lists
 from agent.runtime.stages import load_unit_key
+from protocol.seal.keys import StationKey
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,6 +56,11 @@ def status(config: Path, overrides: Sequence[str]) -> UnitStatus:
         lists.unlock(unlocked.key)
     faults = tuple(f"{fault.list_id}: {fault.reason}" for fault in lists.faults)
     return UnitStatus(lists.is_locked, lists.matcher.lists, faults)
+
+
+def public_key(config: Path, overrides: Sequence[str]) -> StationKey:
+    """Return the public key to which this unit's lists are sealed."""
+    return StationKey(_lists(load_config(config, overrides))[0].public.public)
 
 
 def set_pin(config: Path, overrides: Sequence[str], officer: str, by: str | None) -> str:

@@ -147,6 +147,11 @@ class Worker:
             self._process.send_signal(how)
             self._process.wait()
 
+    def close(self) -> None:
+        """For good."""
+        self.kill()
+        self._log.close()
+
 
 def make_units(plan: Plan, brokers: list[Mosquitto]) -> list[LightUnit]:
     """Each on the shard that its card would name."""
@@ -219,7 +224,7 @@ def run(plan: Plan, folder: Path) -> Report:
         audit(report, units, pair)
     finally:
         for worker in workers:
-            worker.kill()
+            worker.close()
         for broker in brokers:
             broker.kill()
         pair.remove()

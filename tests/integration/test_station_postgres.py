@@ -43,6 +43,7 @@ from tests.conftest import ROOT
 from tests.contract.test_station_store import DAY_US, NO_TIME, NOW_US, UNIT, anchor, chunk, picture
 from tests.postgres import Postgres, program
 from tests.station_files import add, stored_reads
+from tests.unit.station.test_station_ingest import MESSAGES, RECORDS, TOPICS, damaged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -163,6 +164,41 @@ def test_joined_ranges_say_the_same(workers, groups):
     assert workers[0].seen("b") == [(2**63 - 1, 2**63 - 1)]
     with db.transaction():
         assert db.fetch("SELECT count(*) FROM seen WHERE unit = 'a'") == [(len(expected) + len(odd),)]
+
+
+# Hostile units
+
+
+@pytest.mark.slow
+@given(RECORDS)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_every_valid_record_is_stored(workers, record):
+    """No value that the wire allows is too much for a column: it would block the records of others in its group."""
+    ingest = Ingest(workers[0], "s", lambda: NOW_US)
+    envelope = record.envelope
+    (answer,) = ingest.handle(build(envelope.unit, Channel.READ), record.payload)
+    assert decode(answer[1], Receipt, Nack).records == ((envelope.seq, envelope.record_id),), ingest.last_failure
+    for row in workers[0].each(envelope.schema_id, unit=envelope.unit):
+        assert row.record_id
+
+
+@pytest.mark.slow
+@given(st.lists(st.tuples(TOPICS, st.binary(max_size=64) | damaged() | MESSAGES), max_size=8))
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_message_fails_a_group(workers, sent):
+    """Whatever comes, what is valid is stored."""
+    ingest = Ingest(workers[0], "s", lambda: NOW_US)
+    for topic, payload in sent:
+        ingest.take(topic, payload)
+    ingest.commit()
+    assert ingest.counts.storage_failures == 0, ingest.last_failure
+
+
+def test_one_id_with_two_numbers_is_kept_twice(workers):
+    """No unit does so, and one that does must not block the others' group."""
+    first, second = make_read_record(1, seq=1), make_read_record(1, seq=2)
+    assert add(workers[0], first, second, make_read_record(3, seq=3), now_us=NOW_US) == [True, True, True]
+    assert len(stored_reads(workers[0])) == 3
 
 
 # Days that expire

@@ -32,7 +32,7 @@ COMMANDS = [
     for line in block.splitlines()
     if "patrol-lpr hotlist " in line
 ]
-ON_UNIT = {"install", "status"}
+ON_UNIT = {"install", "status", "unit-key"}
 
 
 def run(*words: str, code: int = 0) -> str:
