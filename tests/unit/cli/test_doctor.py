@@ -197,8 +197,8 @@ def test_doctor_lists_all_checks(tmp_path, capsys):
     """Nothing missing, nothing twice; JSON for programs; the exit code tells whether anything fails."""
     said = findings(tmp_path, config_text(tmp_path), "seal.mode=off")
     assert set(said) == {
-        "configuration", "models", "keys", "release", "policy", "roster", "outbox", "certificates", "board", "disk", "clock",
-        "cameras", "receiver", "panel", "broker",
+        "configuration", "models", "keys", "release", "policy", "roster", "outbox", "certificates", "board", "disk",
+        "clock", "cameras", "receiver", "panel", "broker",
     }  # fmt: skip
     assert {what for what, finding in said.items() if finding.mark is Mark.FAIL} == set()
     assert doctor.run(tmp_path / "config.toml", ["seal.mode=off"], as_json=True) == 0
