@@ -3,7 +3,8 @@
 A unit lives in a chain of starts.  Each start plays a drive with a real outbox and a real station in one process that
 is struck at the n-th passing of a point: the power of the outbox's disk is cut (EXT4_IOC_SHUTDOWN) or the process is
 killed.  After each strike the outbox must open, be whole, and hold, or have delivered, every read that had been
-reported committed; at the end of the chain the station must have them all, none twice, with a proven series.
+reported committed; at the end of the chain the station must have them all, none twice, with a proven series and an
+audit log that was never forked.
 """
 
 from __future__ import annotations
@@ -27,11 +28,14 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from agent.audit import AuditDraft
 from agent.buffer import OutboxReader, open_outbox, schema
 from agent.buffer.outbox import FILE_NAME, Outbox
+from agent.commit import ReadCommitter
 from agent.hits.bodies import HitBodies
 from agent.hits.records import DECIDED
 from agent.runtime import log
+from agent.runtime.audit import ChainFile
 from agent.runtime.hit_files import FOLDER, PURPOSE, HitFiles
 from agent.runtime.hits import HitService
 from agent.runtime.stages import build_sealer, load_unit_key
@@ -43,6 +47,7 @@ from hw.drive_load import load_drive
 from protocol.seal import Opener, load_keyring
 from protocol.seal.series import Proof, examine
 from protocol.wire.enums import DispositionAction
+from protocol.wire.records.read import Read
 from protocol.wire.released import released_registry
 from station.ingest import Ingest
 from station.query import Query
@@ -56,6 +61,7 @@ from tests.station_files import stored_reads
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from agent.audit import ChainState
     from agent.runtime.config import AgentConfig
     from hw.drive_format import Drive
 
@@ -74,7 +80,9 @@ STATEMENTS = {
 """Points inside SQLite: struck before such a statement runs."""
 HIT_POINTS = ("hit file", "hit file written", "disposition", "hit settled")
 """Points of a hit: before and after its file is replaced, before a decision's record is appended, and after that."""
-POINTS = ("frame", "track", *STATEMENTS, *HIT_POINTS, "sent", "receipt", "anytime")
+HEAD = ("head", "head_stored")
+"""Before and after the head of the audit log is stored."""
+POINTS = ("frame", "track", *STATEMENTS, *HIT_POINTS, *HEAD, "sent", "receipt", "anytime")
 MAX_PASSINGS = {"frame": 30, "track": 30, "checkpoint": 1, "evict": 6, "picture": 10, "anytime": 120}
 LISTED = ("HJK4821", "LMN5678")
 VERIFIED = {"agency": '"Example Police"', "reference": '"2026-17"'}
@@ -162,11 +170,22 @@ def child(unit: Unit, fault: Fault | None, report: int) -> None:
 
     def append(outbox: Outbox, records):
         seqs = plain_append(outbox, records)
-        os.write(report, b"".join(record.record_id for record in records if record.record_id is not None))
+        os.write(report, b"".join(record.record_id for record in records if isinstance(record.body, Read)))
         return seqs
+
+    def save(file: ChainFile, state: ChainState) -> None:
+        passed(HEAD[0])
+        plain_save(file, state)
+        passed(HEAD[1])
+
+    def add_track(committer: ReadCommitter, track) -> None:
+        plain_add(committer, track)
+        committer.add_audit(AuditDraft("4711", "look_up", "torture", t_mono_ns=track.t_last_mono_ns))
 
     connect, plain_append = schema.connect, Outbox.append
     schema.connect, Outbox.append = traced, append
+    plain_save, plain_add = ChainFile.save, ReadCommitter.add_track
+    ChainFile.save, ReadCommitter.add_track = save, add_track
     if fault is not None and fault.point == "anytime":
         signal.signal(signal.SIGALRM, lambda *_: strike())
         signal.setitimer(signal.ITIMER_REAL, fault.passing / 1000)
@@ -320,7 +339,7 @@ def close_books(unit: Unit) -> None:
     proofs = [Proof(row.evidence, row.salt, row.record) for row in store.each_evidence(UNIT)]
     store.close()
     (proven,) = examine(proofs, {UNIT: load_keyring(unit.keys).units[UNIT].values()})
-    if missing or not proven.is_right:
+    if missing or not proven.is_right or not proven.audit_entries:
         raise BrokenPromiseError(f"the station misses {missing}; the series says {proven}")
     check_decisions(unit)
 
