@@ -183,7 +183,6 @@ MUTATIONS = (
     ),
     _apply("if stored_bytes < size:", "if False:"),
     _apply("WHERE pic = ?2 AND stored < ?1", "WHERE pic = ?2"),
-    _outbox('self._transaction("apply", writes_always=False)', 'self._transaction("apply")'),
     _uplink("if message.unit != self._unit:", "if False:"),
     _uplink("        if nack.retry:\n", "        if False:\n"),
     _uplink("            self._link.confirm()\n", "", f"{_UNIT}/sync"),
