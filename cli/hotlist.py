@@ -285,6 +285,8 @@ def dry_run(
     *,
     db: Annotated[Path | None, typer.Option(help="Database of a station: its retained reads; audited.")] = None,
     unit: Annotated[str | None, typer.Option(help="With --db: only reads of this unit.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="With --db: the latest reads, at most.")] = 100_000,
+    purpose: Annotated[str, typer.Option(help="With --db: why, for the audit trail.")] = "",
     key: AuthorityOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -293,6 +295,10 @@ def dry_run(
 
     if bool(drives) == (db is not None):
         raise typer.BadParameter("give drives, or --db")
+    if db is not None and not purpose.strip():
+        raise typer.BadParameter(
+            "looking for listed plates in retained reads needs a purpose", param_hint="--purpose"
+        )
     with ListFile(file, _authorities(key)) as opened:
         matcher, found = open_for_trial(opened), DryRun()
         found.expected_per_1000 = opened.info.rules.alarms_per_million / 1000
@@ -300,7 +306,8 @@ def dry_run(
             try_drives(matcher, drives or [], found)
         else:
             with _asking(db) as query:
-                try_reads(matcher, query.records(unit=unit), found)
+                why = f"dry run of list {opened.info.settings.list_id}: {purpose}"
+                try_reads(matcher, query.records(unit=unit, limit=limit, purpose=why), found)
     if as_json:
         print_json({"reads": found.reads, "expected_per_1000": found.expected_per_1000, "raised": found.raised})
         return

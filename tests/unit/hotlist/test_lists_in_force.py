@@ -74,7 +74,7 @@ def test_a_delta_changes_removes_and_adds(tmp_path: Path) -> None:
         (make_package(ENTRIES, KEY, version=5, settings=make_settings(agencies=["Sheriff*"])), "is for Sheriff"),
         (make_package(ENTRIES, KEY, version=5, expires_utc_us=AS_OF_US + 1), "has expired"),
         (
-            make_package(ENTRIES, KEY, version=5, settings=make_settings(timezone="Mars/Base", schedule=NIGHT)),
+            make_package(ENTRIES, KEY, version=5, settings=ON_MARS),
             "time zone",
         ),
         (make_package(ENTRIES, SigningKey.generate(), version=5), "not one of the trusted"),
