@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fast lint types layers torture system soak mutate fuzz bench release accuracy drives bless system-packages train-detector train-ocr clean
+.PHONY: help demo test fast lint types layers torture system soak scale mutate fuzz bench release accuracy drives bless system-packages train-detector train-ocr clean
 
 help: ## Print this help
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -62,6 +62,9 @@ soak: $(STAMPS)/dev ## A simulated week of drives with random faults (DAYS=7 SEE
 
 mutate: $(STAMPS)/dev system-packages ## Changes that break a promise, each with the tests that must notice (WORDS=seal JOBS=2)
 	$(BIN)/python -m tests.mutate --jobs $(or $(JOBS),2) $(WORDS)
+
+scale: $(STAMPS)/dev system-packages ## 5,000 units, 2 shards, 3 workers, PostgreSQL with a replica; kills and a fail-over (UNITS=5000 SEED=1)
+	$(BIN)/python -m tests.scale --units $(or $(UNITS),5000) --seed $(or $(SEED),1)
 
 fuzz: $(STAMPS)/dev ## Every parser that faces strangers, MINUTES each (MINUTES=10 SEED=1)
 	$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),10) --seed $(or $(SEED),1)

@@ -254,7 +254,10 @@ class ReadCommitter:
         # A policy that keeps nothing: deleted at the next check, with a purge record that says so.
         period_s = decision.period_s or 0
         expires = None if t_utc_us is None else t_utc_us + period_s * _US_PER_S
-        return replace(record, expires_utc_us=expires, period_s=period_s)
+        body = record.body
+        if getattr(body, "policy", None) == "":
+            body = body.model_copy(update={"policy": decision.policy})
+        return replace(record, body=body, expires_utc_us=expires, period_s=period_s)
 
     def _append(self, records: list[Read | NewRecord]) -> list[int]:
         """Append records and all audit entries; raises what ``Outbox.append`` raises."""

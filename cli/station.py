@@ -244,6 +244,9 @@ def export(
     keys: Annotated[Path | None, typer.Option(help="Folder with the units' public keys.")] = None,
     unit: UnitOption = None,
     schema: Annotated[str, typer.Option(help="Type of record, for CSV and GeoJSON.")] = READ_SCHEMA,
+    purpose: Annotated[
+        str | None, typer.Option(help="Why, for the audit trail; needed for records about employees.")
+    ] = None,
 ) -> None:
     """Export records; recorded in the audit trail before the file appears."""
     if csv is None and geojson is None and evidence is None:
@@ -254,13 +257,18 @@ def export(
         )
     with _asking(context, db) as query:
         if csv is not None:
-            _write(context, db, csv, lambda out: query.export_csv(out, schema=schema, unit=unit))
+            _write(context, db, csv, lambda out: query.export_csv(out, schema=schema, unit=unit, purpose=purpose))
         if geojson is not None:
-            _write(context, db, geojson, lambda out: query.export_geojson(out, schema=schema, unit=unit))
+            _write(
+                context,
+                db,
+                geojson,
+                lambda out: query.export_geojson(out, schema=schema, unit=unit, purpose=purpose),
+            )
         if evidence is not None and keys is not None:
             ring = load_keyring(keys)
             with output(_not_the_store(context, db, evidence), private=True) as out:
-                query.export_evidence(out, ring, unit=unit)
+                query.export_evidence(out, ring, unit=unit, purpose=purpose)
 
 
 @app.command()

@@ -13,5 +13,9 @@ class StoreError(StationError):
     """The station's file cannot be used, or a write failed."""
 
 
+class PurposeError(StationError, ValueError):
+    """Records about employees were asked for without a purpose; nothing was returned."""
+
+
 class BrokerError(StationError):
     """The broker cannot be started, or its address or credentials cannot be used."""

@@ -67,7 +67,7 @@ _update = _of("protocol/update/envelope.py", f"{_UNIT}/update/test_update_file.p
 _manifest = _of(
     "protocol/update/manifest.py", f"{_UNIT}/update/test_update_apply.py", f"{_UNIT}/update/test_update_file.py"
 )
-_codec = _of("protocol/wire/codec.py", f"{_UNIT}/protocol/test_wire.py", f"{_UNIT}/protocol/test_registry.py")
+_codec = _of("protocol/wire/codec.py", f"{_UNIT}/protocol/test_wire.py")
 _uplink = _of("agent/sync/uplink.py", _UPLINK, f"{_UNIT}/protocol/test_receipt_signatures.py")
 _transfer = _of(
     "agent/sync/transfer.py", f"{_UNIT}/sync/test_transfers.py", f"{_UNIT}/update/test_update_fetch.py"
@@ -183,7 +183,6 @@ MUTATIONS = (
     ),
     _apply("if stored_bytes < size:", "if False:"),
     _apply("WHERE pic = ?2 AND stored < ?1", "WHERE pic = ?2"),
-    _outbox('self._transaction("apply", writes_always=False)', 'self._transaction("apply")'),
     _uplink("if message.unit != self._unit:", "if False:"),
     _uplink("        if nack.retry:\n", "        if False:\n"),
     _uplink("            self._link.confirm()\n", "", f"{_UNIT}/sync"),

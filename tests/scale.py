@@ -16,7 +16,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +78,8 @@ class Report:
             f"{self.records:,} records: {self.stored:,} stored once, {self.left:,} without a receipt, "
             f"{self.wrong_receipts:,} receipts for records that are not stored\n"
             f"{self.sent:,} sent, {self.nacks:,} told to wait; killed: {', '.join(self.kills) or 'nothing'}\n"
-            f"{self.seconds:.0f} s; receipt after {self.median_delay_s:.2f} s (median), {self.worst_delay_s:.1f} s (worst)"
+            f"{self.seconds:.0f} s; receipt after {self.median_delay_s:.2f} s (median), "
+            f"{self.worst_delay_s:.1f} s (worst)"
         )
 
 
@@ -144,6 +147,11 @@ class Worker:
             self._process.send_signal(how)
             self._process.wait()
 
+    def close(self) -> None:
+        """For good."""
+        self.kill()
+        self._log.close()
+
 
 def make_units(plan: Plan, brokers: list[Mosquitto]) -> list[LightUnit]:
     """Each on the shard that its card would name."""
@@ -161,19 +169,16 @@ def make_units(plan: Plan, brokers: list[Mosquitto]) -> list[LightUnit]:
 async def drive(plan: Plan, units: list[LightUnit], disturb: Any) -> None:
     """Run the units; what kills runs beside them, at shares of the receipts."""
     draw = random.Random(plan.seed)  # noqa: S311 - reproducible, not secret
-    got = 0
-
-    def count() -> None:
-        nonlocal got
-        got += 1
+    heard = asyncio.Event()
 
     async def watch() -> None:
         for share, action in disturb:
-            while got < share * plan.units * plan.records and any(unit.waiting for unit in units):
-                await asyncio.sleep(0.1)
+            while sum(not unit.waiting for unit in units) < share * plan.units:
+                heard.clear()
+                await heard.wait()
             await asyncio.to_thread(action)
 
-    tasks = [unit.run(count, draw.uniform(0, plan.start_s)) for unit in units]
+    tasks = [unit.run(heard.set, draw.uniform(0, plan.start_s)) for unit in units]
     await asyncio.wait_for(asyncio.gather(watch(), *tasks), plan.limit_s)
 
 
@@ -208,18 +213,18 @@ def run(plan: Plan, folder: Path) -> Report:
             pair.fail_over()
             report.kills.append("primary")
 
-        # A receipt counts once a record, and each may name several: shares of one half are near the end.
-        disturb = [(draw.uniform(0.02, 0.4), strike) for _ in range(plan.kills)] + [(0.15, fail_over)]
-        loop_start_s = asyncio.new_event_loop().time()
+        # At shares of the units that are done.
+        disturb = [(draw.uniform(0.05, 0.9), strike) for _ in range(plan.kills)] + [(0.4, fail_over)]
+        start_s = time.monotonic()
         try:
-            asyncio.run(drive(plan, units, sorted(disturb, key=lambda pair_: pair_[0])))
+            asyncio.run(drive(plan, units, sorted(disturb, key=itemgetter(0))))
         except TimeoutError:
             print("not done in time", file=sys.stderr)
-        report.seconds = asyncio.new_event_loop().time() - loop_start_s
+        report.seconds = time.monotonic() - start_s
         audit(report, units, pair)
     finally:
         for worker in workers:
-            worker.kill()
+            worker.close()
         for broker in brokers:
             broker.kill()
         pair.remove()

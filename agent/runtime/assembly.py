@@ -9,8 +9,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from agent.buffer import OutboxReader
+from agent.policy.records import Where
 from agent.runtime.alarm import Alarm
-from agent.runtime.audit import ConfigWatch, QueuedAuditor
+from agent.runtime.audit import ConfigWatch, ListWatch, QueuedAuditor
 from agent.runtime.camera import CameraComponent
 from agent.runtime.command import CommandSocket, build_command_server
 from agent.runtime.commands import Commands
@@ -49,6 +50,7 @@ from agent.runtime.update_watch import UpdateWatch
 from agent.runtime.updates import UpdateReporter
 from agent.runtime.uplink import LinkComponent, UplinkComponent
 from agent.shift.pins import Argon2Pins
+from agent.shift.ports import DutyLimits
 from agent.wear import WriteBudget
 from protocol.wire.topics import heard_by_unit
 
@@ -64,6 +66,7 @@ if TYPE_CHECKING:
     from agent.runtime.hardware import Hardware
     from agent.runtime.hits import HitService
     from agent.runtime.notify import Notifier
+    from agent.runtime.policy import PoliciesInForce
     from agent.runtime.stages import ReadPath
     from agent.runtime.supervisor import Supervisor
     from agent.sync.transfer import Transfers
@@ -144,7 +147,7 @@ def assemble(
     fetcher = build_fetcher(config, boot_id=shared.boot_id)
     commit = CommitComponent(read_path, shared.reads, supervisor, clock)
     gate = RecordingGate(read_path.policies, lambda: commit.last_fix, commit.utc_ns)
-    lists = _lists(shared, commit, auditor)
+    lists = _lists(shared, commit, auditor, read_path.policies)
     hits = build_hits(
         config,
         read_path,
@@ -157,7 +160,9 @@ def assemble(
     hit_thread = HitComponent(hits, shared.reads, supervisor)
     cameras = tuple(_camera(shared, camera, reader, gate, read_path, hit_thread) for camera in hardware.cameras)
     ignition = Ignition(hardware.panel, config.power)
-    shifts = build_shifts(config, commit, shared.reads, ignition, clock)
+    shifts = build_shifts(
+        *(config, commit, shared.reads, ignition, clock), auditor=auditor, limits=partial(_duty_limits, gate)
+    )
     lists.watch_shifts(lambda: shifts.document() is not None)
     roster = shifts.roster_kind()
     transfers = build_transfers(
@@ -200,7 +205,7 @@ def assemble(
     feed = Feed(build_feed_server(config.feed, clock), agent, supervisor, clock)
     commands, pictures = Commands(officers or shifts), LatestPictures()
     commands.add(PictureVerbs(pictures, cameras, clock, hits.picture).verbs())
-    commands.add(HitVerbs(hits, max_watch_hours=config.hits.manual_max_h, auditor=auditor).verbs())
+    commands.add(HitVerbs(hits, auditor).verbs())
     commands.add(
         ShiftVerbs(shifts, Argon2Pins(), secrets.token_bytes, lambda: commit.last_fix, lists.sign_on).verbs()
     )
@@ -251,6 +256,7 @@ def assemble(
         *cameras,
         *(heat, reporter, update_watch, shifts, command, lists),
         ConfigWatch(config.state_dir, shared.config_sha256, auditor),
+        ListWatch(config.state_dir, lambda: lists.matcher.lists, auditor),
     )
     return Assembly(
         lifecycle=Lifecycle(order),
@@ -273,19 +279,32 @@ def assemble(
     )
 
 
-def _lists(shared: _Shared, commit: CommitComponent, auditor: Auditor) -> ListComponent:
+def _lists(
+    shared: _Shared, commit: CommitComponent, auditor: Auditor, policies: PoliciesInForce | None
+) -> ListComponent:
     def utc_us() -> int | None:
         utc_ns = commit.utc_ns(shared.hw.clock.mono_ns())
         return None if utc_ns is None else utc_ns // _NS_PER_US
 
     config = shared.config
-    unit = build_lists(config, lambda: load_unit_key(config), utc_us)
+    # Lists are packed for the whole run: by the policy of an unknown place, the strictest.
+    budget = None if policies is None else policies().at(Where()).alarms.max_false_per_1000
+    unit = build_lists(config, lambda: load_unit_key(config), utc_us, budget_per_1000=budget)
     return ListComponent(unit, tuple(inbox(config, kind) for kind in kind_names()), shared.supervisor, auditor)
 
 
 def _now_s(commit: CommitComponent, clock: Clock) -> float | None:
     utc_ns = commit.utc_ns(clock.mono_ns())
     return None if utc_ns is None else utc_ns / 1e9
+
+
+def _duty_limits(gate: RecordingGate, t_mono_ns: int) -> DutyLimits:
+    """What the policy that holds here says about officers; no track where nothing may be recorded."""
+    policy = gate.policy(t_mono_ns)
+    if policy is None:
+        return DutyLimits()
+    track_s = None if gate.pause(t_mono_ns) is not None else policy.track_every_s or None
+    return DutyLimits(track_s, policy.idle_s)
 
 
 def _camera(  # noqa: PLR0917 - what one camera needs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,12 @@ from agent.errors import OutboxDiskError
 from agent.runtime.component import Component
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from agent.audit import Auditor
+    from agent.hotlist.records import ListInfo
+    from agent.runtime.component import Tick
     from agent.runtime.queues import ReadQueue
     from hw.ports import Clock
 
@@ -26,6 +30,7 @@ CHAIN_FILE = "audit-chain.json"
 UNIT = "unit"
 """Who acts, if it is no person."""
 _CONFIG_FILE = "audited-config"
+_LISTS_FILE = "audited-lists"
 _DIGEST_BYTES = 32
 _SHOWN = 12
 
@@ -124,8 +129,31 @@ class ConfigWatch(Component):
         self._auditor = auditor
 
     def start(self) -> None:
-        """Compare."""
+        """Compare; the first configuration is no change."""
         before = self._note.change(self._sha256)
-        if before is not None:
-            outcome = f"was {before[:_SHOWN]}" if before else "first"
-            self._auditor.add(UNIT, "config_change", f"sha256 {self._sha256[:_SHOWN]}", outcome=outcome)
+        if before:
+            new = f"sha256 {self._sha256[:_SHOWN]}"
+            self._auditor.add(UNIT, "config_change", new, outcome=f"was {before[:_SHOWN]}")
+
+
+class ListWatch(Component):
+    """Audits hot lists that were replaced while the agent was off; other changes are audited where they are made."""
+
+    name = "list-audit"
+
+    def __init__(self, state_dir: Path, lists: Callable[[], Iterable[ListInfo]], auditor: Auditor) -> None:
+        self._note = NotedValue(state_dir / _LISTS_FILE)
+        self._lists = lists
+        self._auditor = auditor
+        self._known: tuple[tuple[str, int], ...] = ()
+
+    def watch(self, tick: Tick) -> None:  # noqa: ARG002 - the lists are those of now
+        """Compare; at the start the lists are still being opened, or wait for an officer's PIN."""
+        found = tuple(sorted((listed.list_id, listed.version) for listed in self._lists()))
+        if not found or found == self._known:
+            return
+        is_first, self._known = not self._known, found
+        shown = ", ".join(f"{name} version {version}" for name, version in found)
+        before = self._note.change(hashlib.sha256(shown.encode()).hexdigest())
+        if is_first and before is not None:
+            self._auditor.add(UNIT, "list_change", shown, outcome="since the last start" if before else "first")

@@ -101,9 +101,8 @@ class NoArguments(Arguments):
 class HitVerbs:
     """The verbs; used by the command thread."""
 
-    def __init__(self, service: HitService, *, max_watch_hours: float, auditor: Auditor | None = None) -> None:
+    def __init__(self, service: HitService, auditor: Auditor | None = None) -> None:
         self._service = service
-        self._max_watch_hours = max_watch_hours
         self._auditor = auditor or NoAuditor()
 
     def verbs(self) -> tuple[Verb, ...]:
@@ -121,7 +120,7 @@ class HitVerbs:
             Verb(
                 *("watch_plate", WatchArguments, self.watch_plate),
                 ("entry_id", "text", "region", "expires_utc_us", "matches"),
-                ("bad_plate", "bad_region", "no_reason", "bad_hours", "too_many"),
+                ("bad_plate", "bad_region", "no_reason", "bad_hours", "too_many", "not_permitted"),
             ),
             Verb("unwatch_plate", EntryArguments, self.unwatch_plate, (), ("unknown_entry",)),
             Verb("watched_plates", NoArguments, self.watched_plates, ("watched",)),
@@ -160,10 +159,11 @@ class HitVerbs:
 
     def watch_plate(self, arguments: WatchArguments, caller: Caller) -> Document:
         """Check a typed plate against the lists, and watch for it."""
+        rules = self._service.rules()
         try:
-            entered = clean(
-                Entered(arguments.text, arguments.region, arguments.reason, arguments.hours), self._max_watch_hours
-            )
+            rules.refuse_unless_may_enter(caller.role)
+            told = Entered(arguments.text, arguments.region, arguments.reason, arguments.hours)
+            entered = clean(told, rules.max_watch_h)
             new = self._service.watch(entered, _actor(caller))
         except HitRefusedError as error:
             raise CommandRefusedError(error.code, str(error)) from error

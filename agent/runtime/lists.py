@@ -62,11 +62,21 @@ class UnitLists:
     pins: PinKeys | None
 
 
+def _per_million(*per_1000: float | None) -> int | None:
+    found = [budget for budget in per_1000 if budget is not None]
+    return round(min(found) * 1000) if found else None
+
+
 def build_lists(
-    config: AgentConfig, unit_key: Callable[[], SigningKey], clock_us: Callable[[], int | None]
+    config: AgentConfig,
+    unit_key: Callable[[], SigningKey],
+    clock_us: Callable[[], int | None],
+    *,
+    budget_per_1000: float | None = None,
 ) -> UnitLists | None:
     """Open the folder of the lists; None if no list authority is configured.
 
+    ``budget_per_1000`` is the policy's alarm budget; the smaller one holds.
     Raises KeyFileError, HotlistError if the folder's state is damaged, or OSError.
     """
     table = config.hotlist
@@ -75,7 +85,7 @@ def build_lists(
     terms = Terms(
         config.agency,
         tuple(VerifyKey.load_all(table.key)),
-        None if table.max_alarms_per_1000 is None else round(table.max_alarms_per_1000 * 1000),
+        _per_million(table.max_alarms_per_1000, budget_per_1000),
     )
     folder = config.state_dir / FOLDER
     own = unit_key()
@@ -238,8 +248,8 @@ class ListComponent(Component):
             _LOG.error("hotlists_unreadable", error=str(error))
 
     def _install(self, lists: ListsInForce, path: Path) -> None:
-        if lists.is_locked and _is_sealed(path):
-            return
+        if not path.exists() or (lists.is_locked and _is_sealed(path)):
+            return  # installed already at the start, or to be opened at the next sign-on
         try:
             info = lists.install(path)
         except (PatrolError, OSError) as error:

@@ -38,19 +38,27 @@ if TYPE_CHECKING:
     from agent.runtime.feed_documents import Document
     from agent.runtime.power import Ignition
     from agent.runtime.queues import ReadQueue
-    from agent.shift.ports import Auditor, DutyConfig, OnDuty
+    from agent.shift.ports import Auditor, DutyConfig, DutyLimits, OnDuty
     from agent.sync.transfer import FileKind
     from hw.ports import Clock
     from protocol.wire.registry import RecordBody, Registry
 
 _LOG = structlog.get_logger(__name__)
+_ID_BYTES = 16
 _US_PER_DAY = 86_400_000_000
 _MAX_READS = 10_000
 """Reads between two rounds of the main thread; more would only be miscounted."""
 
 
 def build_shifts(
-    config: AgentConfig, commit: CommitComponent, reads: ReadQueue, ignition: Ignition, clock: Clock
+    config: AgentConfig,
+    commit: CommitComponent,
+    reads: ReadQueue,
+    ignition: Ignition,
+    clock: Clock,
+    *,
+    auditor: Auditor,
+    limits: Callable[[int], DutyLimits],
 ) -> Shifts:
     """Create the component.  Raises KeyFileError for an invalid key of the agency."""
     table = config.shift
@@ -63,28 +71,11 @@ def build_shifts(
         keep_days=table.keep_days,
         ignition_signs_off=table.ignition_sign_off,
     )
-    return Shifts(parts, commit, reads, ignition, clock)
+    return Shifts(parts, commit, reads, ignition, clock, auditor=auditor, limits=limits)
 
 
 def _ignore() -> None:
     return
-
-
-class NoAuditor:
-    """An audit log that goes to the process's log alone."""
-
-    def add(
-        self,
-        who: str,  # noqa: ARG002 - as above
-        action: str,
-        obj: str,  # noqa: ARG002
-        *,
-        purpose: str = "",  # noqa: ARG002
-        case_number: str = "",  # noqa: ARG002
-        outcome: str = "ok",
-    ) -> None:
-        """See :class:`Auditor`.  Logs do not name officers: a shift is its id."""
-        _LOG.info("audit", action=action, outcome=outcome)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,17 +105,17 @@ class Shifts(Component):
         ignition: Ignition,
         clock: Clock,
         *,
-        auditor: Auditor | None = None,
-        track_every_s: Callable[[], float | None] = lambda: None,
+        auditor: Auditor,
+        limits: Callable[[int], DutyLimits],
     ) -> None:
-        """``track_every_s`` returns the policy's rate of the track; None for no track."""
+        """``limits`` returns what the policy allows at an instant of the monotonic clock."""
         self._parts = parts
         self._commit = commit
         self._reads = reads
         self._ignition = ignition
         self._clock = clock
-        self._track_every_s = track_every_s
-        self._auditor = auditor or NoAuditor()
+        self._limits = limits
+        self._auditor = auditor
         self._lock = threading.RLock()
         self._read_at: deque[Position | None] = deque(maxlen=_MAX_READS)
         self._stored: deque[str] = deque()
@@ -164,18 +155,19 @@ class Shifts(Component):
                 if (roster := self._parts.roster.load()) is not None:
                     self._duty.install(roster, now)
                     _LOG.info("roster_installed", version=roster.version)
-            self._count(now)
+            limits = self._limits(now.t_mono_ns)
+            self._count(now, limits.track_every_s)
             over = self._parts.ignition_signs_off and self._ignition.phase is Phase.OVER
-            self._duty.watch(now, ignition_over=over)
+            self._duty.watch(now, ignition_over=over, idle_s=limits.idle_s)
 
-    def _count(self, now: Moment) -> None:
+    def _count(self, now: Moment, track_every_s: float | None) -> None:
         self._duty.journal.stored({self._stored.popleft() for _ in range(len(self._stored))})
         fix = self._commit.last_fix
         if fix is not None:
             self._duty.add_fix(fix)
             shifts = self._duty.state.shifts
             shift_id = shifts[0].shift_id if shifts else None
-            for points in self._track.add(fix, now, every_s=self._track_every_s(), shift_id=shift_id):
+            for points in self._track.add(fix, now, every_s=track_every_s, shift_id=shift_id):
                 self._reads.add_record(_Record(points, now.t_mono_ns))
         for _ in range(len(self._read_at)):
             self._duty.add_read(self._read_at.popleft())
@@ -184,7 +176,7 @@ class Shifts(Component):
         """Save; open shifts go on when the agent is back."""
         with self._lock:
             now = self.now()
-            self._count(now)
+            self._count(now, None)
             for points in self._track.finish():
                 self._reads.add_record(_Record(points, now.t_mono_ns))
             self._duty.close(now)
@@ -258,7 +250,9 @@ class Shifts(Component):
             expires_us = body.utc_us + round(self._parts.keep_days * _US_PER_DAY)
         self._sent += 1
         on_stored = partial(self._stored.append, key)
-        self._reads.add_record(_Record(body, self._clock.mono_ns(), bytes.fromhex(key), expires_us, on_stored))
+        # A new id each time: a station drops the evidence of a repeated id, and the series would have a gap.
+        record_id = self._parts.random_bytes(_ID_BYTES)
+        self._reads.add_record(_Record(body, self._clock.mono_ns(), record_id, expires_us, on_stored))
 
 
 @dataclass(frozen=True, slots=True)

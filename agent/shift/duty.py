@@ -81,6 +81,7 @@ class Duty:
         self.coverage.begin(now.t_mono_ns)
         self._coverage_since_ns = now.t_mono_ns
         self._moved = False
+        self._idle_s = config.idle_sign_off_s
         if roster is not None:
             self.install(roster, now)
 
@@ -239,8 +240,13 @@ class Duty:
         """Count a read; None without a position."""
         self.coverage.add_read(position)
 
-    def watch(self, now: Moment, *, ignition_over: bool = False) -> None:
-        """Do what is due; called about twice per second."""
+    def watch(self, now: Moment, *, ignition_over: bool = False, idle_s: float | None = None) -> None:
+        """Do what is due; called about twice per second.
+
+        ``idle_s`` is the policy's limit of inactivity; the shorter one of it and the configured ones counts.
+        """
+        self._idle_s = min(self._config.idle_sign_off_s, idle_s or self._config.idle_sign_off_s)
+        self._sessions.idle_s = min(self._config.session_idle_s, self._idle_s)
         self._advance(now)
         self.coverage.add_time(now.t_mono_ns)
         self._sessions.expire(now.t_mono_ns)
@@ -276,7 +282,7 @@ class Duty:
             self._end(shift, EndReason.IGNITION, now)
         elif not shift.hours.running and idle_s >= self._config.resume_s:
             self._end(shift, EndReason.POWER, now)
-        elif shift.hours.running and idle_s >= self._config.idle_sign_off_s:
+        elif shift.hours.running and idle_s >= self._idle_s:
             self._end(shift, EndReason.IDLE, now)
         elif shift.training == "unchecked" and now.utc_s is not None:
             self._check_training(shift, now.utc_s, now)

@@ -40,6 +40,16 @@ class Auditor(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class DutyLimits:
+    """What the policy in force allows here and now."""
+
+    track_every_s: float | None = None
+    """Seconds between points of the track; None: no track."""
+    idle_s: float | None = None
+    """Seconds without activity after which an officer is signed off; None: as configured."""
+
+
+@dataclass(frozen=True, slots=True)
 class DutyPorts:
     """Ports."""
 

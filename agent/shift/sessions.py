@@ -31,7 +31,8 @@ class Sessions:
     def __init__(self, random_bytes: Callable[[int], bytes], *, idle_s: float) -> None:
         """``random_bytes(n)`` returns n unpredictable bytes; ``secrets.token_bytes`` in production."""
         self._random_bytes = random_bytes
-        self._idle_ns = round(idle_s * _NS_PER_S)
+        self.idle_s = idle_s
+        """Seconds without a command after which a session ends."""
         self._open: dict[str, _Session] = {}
 
     def open(self, shift_id: str, t_mono_ns: int) -> str:
@@ -58,7 +59,7 @@ class Sessions:
         self._open = {
             digest: session
             for digest, session in self._open.items()
-            if t_mono_ns - session.used_mono_ns < self._idle_ns
+            if t_mono_ns - session.used_mono_ns < self.idle_s * _NS_PER_S
         }
 
     def end(self, shift_id: str) -> None:

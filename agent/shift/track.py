@@ -28,12 +28,12 @@ class TrackRecorder:
         self._due_ns = 0
 
     def add(self, fix: Fix, now: Moment, *, every_s: float | None, shift_id: str | None) -> list[TrackPoints]:
-        """Add the latest fix; ``every_s`` is the policy's rate, None for no track.  Return finished records."""
+        """Add the latest fix; ``every_s`` is the policy's rate here, None for no track.  Return finished records."""
         if every_s is None:
-            self._points.clear()
-            return []
+            self._due_ns = 0
+            return self.finish()
         finished = self.finish() if self._points and shift_id != self._shift_id else []
-        if fix.t_mono_ns < self._due_ns and self._points:
+        if fix.t_mono_ns < self._due_ns:
             return finished
         if not self._points:
             self._first, self._shift_id = now, shift_id

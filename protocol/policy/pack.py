@@ -34,7 +34,7 @@ MAX_PERIOD_S = 3660 * 86_400
 """About ten years: a typing mistake must not become "for ever"."""
 _MAX_CORNERS = 16_384
 """In one pack."""
-_MAX_ERRORS = 8
+_MAX_ERRORS = 20
 _DAY_MIN = 24 * 60
 _WEEK_MIN = 7 * _DAY_MIN
 _PRINTABLE = r"^(?:[^\p{C}\p{Z}]| )*$"
@@ -194,8 +194,6 @@ class ListRules(_Table):
     stop_age_hours: Annotated[int, Field(strict=True, ge=1)]
     partial: Partial
     owners: Annotated[tuple[Pattern, ...], Field(min_length=1, max_length=64)] = ("*",)
-    covert: Annotated[bool, Field(strict=True)] = False
-    """True if lists may be used whose hits the officer is not shown."""
 
     @model_validator(mode="after")
     def _is_sound(self) -> Self:

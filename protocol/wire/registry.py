@@ -92,6 +92,8 @@ class RecordType:
     pictures: Callable[[Any], tuple[PictureRef, ...]] = _no_pictures
     """Returns the pictures of a record, which are deleted with it."""
     projection: Projection | None = None
+    personal: bool = False
+    """True if it has data on employees: a station shows and exports it only with a purpose."""
     export: Callable[[Any], dict[str, Value]] = _no_values
     """Returns flat values for tables, CSV and JSON."""
 

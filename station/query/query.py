@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from protocol.seal.series import Proof, make_header, write_series
-from protocol.wire.codec import decode
+from protocol.wire.codec import decode, schema_of, unpack
 from protocol.wire.control.unit_state import Health
 from protocol.wire.records.disposition import Disposition
 from protocol.wire.records.hit import Hit
+from station.errors import PurposeError
 from station.query.export import write_csv, write_geojson
 from station.query.hits import assemble_hits
 from station.query.stored import stored_record
@@ -62,8 +63,10 @@ class Query:
     ) -> list[StoredRecord]:
         """Return the latest ``limit`` records of a type, or all, in the order of arrival.
 
-        ``since_us`` is compared with the time of receipt; ``purpose`` is for the audit trail.
+        ``since_us`` is compared with the time of receipt; ``purpose`` is for the audit trail.  Raises PurposeError
+        for records about employees without one.
         """
+        self._refuse_without(purpose, schema)
         rows = self._store.latest(schema, unit=unit, since_us=since_us, limit=limit)
         self._note(
             "show records", len(rows), schema=schema, unit=unit, since_us=since_us, limit=limit, purpose=purpose
@@ -91,9 +94,11 @@ class Query:
         return found
 
     def record(self, unit: str, record_id: bytes) -> StoredRecord | None:
-        """Return one record; None if it is unknown or was purged."""
+        """Return one record; None if it is unknown or was purged.  Raises PurposeError if it is about an employee."""
         row = self._store.record(unit, record_id)
         self._note("show record", int(row is not None), unit=unit, id=record_id.hex())
+        if row is not None:
+            self._refuse_without(None, row.schema)
         return None if row is None else stored_record(row, self._store.registry)
 
     def search(self, search: ReadSearch, *, limit: int, after: Place | None = None) -> SearchPage:
@@ -145,41 +150,68 @@ class Query:
         self._note("show audit trail", len(rows))
         return rows
 
-    def export_csv(self, out: IO[str], *, schema: str = READ_SCHEMA, unit: str | None = None) -> int:
-        """Write all records of a type as CSV; return how many."""
-        return self._export("csv", lambda rows: write_csv(rows, out, schema), schema, unit)
+    def export_csv(
+        self, out: IO[str], *, schema: str = READ_SCHEMA, unit: str | None = None, purpose: str | None = None
+    ) -> int:
+        """Write all records of a type as CSV; return how many.  Raises PurposeError, see ``records``."""
+        return self._export("csv", lambda rows: write_csv(rows, out, schema), schema, unit, purpose=purpose)
 
-    def export_geojson(self, out: IO[str], *, schema: str = READ_SCHEMA, unit: str | None = None) -> int:
-        """Write all records of a type as GeoJSON; return how many."""
-        return self._export("geojson", lambda rows: write_geojson(rows, out), schema, unit)
+    def export_geojson(
+        self, out: IO[str], *, schema: str = READ_SCHEMA, unit: str | None = None, purpose: str | None = None
+    ) -> int:
+        """Write all records of a type as GeoJSON; return how many.  Raises PurposeError, see ``records``."""
+        return self._export("geojson", lambda rows: write_geojson(rows, out), schema, unit, purpose=purpose)
 
     def _export(
-        self, name: str, write: Callable[[Iterable[StoredRecord]], None], schema: str, unit: str | None
+        self,
+        name: str,
+        write: Callable[[Iterable[StoredRecord]], None],
+        schema: str,
+        unit: str | None,
+        *,
+        purpose: str | None,
     ) -> int:
-        self._note(f"export {name} begins", 0, schema=schema, unit=unit)
+        self._refuse_without(purpose, schema)
+        self._note(f"export {name} begins", 0, schema=schema, unit=unit, purpose=purpose)
         registry = self._store.registry
         rows = _Counted(stored_record(row, registry) for row in self._store.each(schema, unit=unit))
         write(rows)
-        self._note(f"export {name}", rows.count, schema=schema, unit=unit)
+        self._note(f"export {name}", rows.count, schema=schema, unit=unit, purpose=purpose)
         return rows.count
 
-    def export_evidence(self, out: IO[bytes], ring: KeyRing, *, unit: str | None = None) -> int:
+    def export_evidence(
+        self, out: IO[bytes], ring: KeyRing, *, unit: str | None = None, purpose: str | None = None
+    ) -> int:
         """Write the signed series of one unit or of all, with the public keys of the ring; return the count.
 
-        Raises WireError for more keys than a series can have.
+        Without ``purpose`` the contents of records about employees are left out, as of purged ones: the series proves
+        that they exist.  Raises WireError for more keys than a series can have.
         """
-        self._note("export evidence begins", 0, unit=unit)
+        self._note("export evidence begins", 0, unit=unit, purpose=purpose)
         names = [row.unit for row in self._store.units() if unit in {None, row.unit}]
         keys = tuple((name, key.raw) for name in names for key in ring.units.get(name, {}).values())
-        count = write_series(out, make_header("station", self._clock_us(), keys), self._proofs(names))
-        self._note("export evidence", count, unit=unit)
+        proofs = self._proofs(names, personal=purpose is not None)
+        count = write_series(out, make_header("station", self._clock_us(), keys), proofs)
+        self._note("export evidence", count, unit=unit, purpose=purpose)
         return count
 
-    def _proofs(self, units: list[str]) -> Iterator[Proof]:
+    def _proofs(self, units: list[str], *, personal: bool) -> Iterator[Proof]:
         for unit in units:
             for row in self._store.each_evidence(unit):
                 whole = row.salt is not None and row.record is not None
+                if row.record is not None and not personal:
+                    whole = whole and not self._is_personal(schema_of(unpack(row.record)))
                 yield Proof(row.evidence, row.salt if whole else None, row.record if whole else None)
+
+    def _is_personal(self, schema: str) -> bool:
+        known = self._store.registry.get(schema)
+        return known is not None and known.personal
+
+    def _refuse_without(self, purpose: str | None, schema: str) -> None:
+        if self._is_personal(schema) and not (purpose or "").strip():
+            raise PurposeError(
+                f"records of type {schema} are about employees: give a purpose, which is recorded in the audit trail"
+            )
 
     def _note(self, what: str, count: int, **asked: str | int | None) -> None:
         found = " ".join(f"{name}={value}" for name, value in asked.items() if value is not None)

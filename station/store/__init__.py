@@ -1,4 +1,4 @@
-"""The station's store, behind a port: SQLite by default, or any SQLAlchemy database that passes the contract tests."""
+"""The station's store, behind a port: SQLite by default, or PostgreSQL; both pass the contract tests."""
 
 from __future__ import annotations
 

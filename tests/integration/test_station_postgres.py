@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
+import re
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -38,12 +41,12 @@ from station.store.sequence import merge
 from tests.builders import BOOT, make_read, make_read_record, make_time_anchor
 from tests.conftest import ROOT
 from tests.contract.test_station_store import DAY_US, NO_TIME, NOW_US, UNIT, anchor, chunk, picture
-from tests.postgres import Postgres
+from tests.postgres import Postgres, program
 from tests.station_files import add, stored_reads
+from tests.unit.station.test_station_ingest import MESSAGES, RECORDS, TOPICS, damaged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from station.store import Store
 
@@ -161,6 +164,41 @@ def test_joined_ranges_say_the_same(workers, groups):
     assert workers[0].seen("b") == [(2**63 - 1, 2**63 - 1)]
     with db.transaction():
         assert db.fetch("SELECT count(*) FROM seen WHERE unit = 'a'") == [(len(expected) + len(odd),)]
+
+
+# Hostile units
+
+
+@pytest.mark.slow
+@given(RECORDS)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_every_valid_record_is_stored(workers, record):
+    """No value that the wire allows is too much for a column: it would block the records of others in its group."""
+    ingest = Ingest(workers[0], "s", lambda: NOW_US)
+    envelope = record.envelope
+    (answer,) = ingest.handle(build(envelope.unit, Channel.READ), record.payload)
+    assert decode(answer[1], Receipt, Nack).records == ((envelope.seq, envelope.record_id),), ingest.last_failure
+    for row in workers[0].each(envelope.schema_id, unit=envelope.unit):
+        assert row.record_id
+
+
+@pytest.mark.slow
+@given(st.lists(st.tuples(TOPICS, st.binary(max_size=64) | damaged() | MESSAGES), max_size=8))
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_message_fails_a_group(workers, sent):
+    """Whatever comes, what is valid is stored."""
+    ingest = Ingest(workers[0], "s", lambda: NOW_US)
+    for topic, payload in sent:
+        ingest.take(topic, payload)
+    ingest.commit()
+    assert ingest.counts.storage_failures == 0, ingest.last_failure
+
+
+def test_one_id_with_two_numbers_is_kept_twice(workers):
+    """No unit does so, and one that does must not block the others' group."""
+    first, second = make_read_record(1, seq=1), make_read_record(1, seq=2)
+    assert add(workers[0], first, second, make_read_record(3, seq=3), now_us=NOW_US) == [True, True, True]
+    assert len(stored_reads(workers[0])) == 3
 
 
 # Days that expire
@@ -402,3 +440,31 @@ def test_wrong_ends_of_a_move_are_refused(old_file, address):
     """From a file, to a database."""
     assert run("station", "--db", address, "migrate", "--to", address).exit_code == 2
     assert run("station", "--db", old_file, "migrate", "--to", "other.db").exit_code == 2
+
+
+@pytest.mark.slow
+def test_the_documented_steps_run(postgres, old_file, tmp_path):
+    """The commands of docs/station.md, as they stand there, one after the other."""
+    section = (ROOT / "docs/station.md").read_text(encoding="utf-8").partition("\n## PostgreSQL\n")[2]
+    commands = re.findall(r"^```\n(.*?)^```", section, flags=re.MULTILINE | re.DOTALL)[0]
+    old_file.rename(tmp_path / "reads.db")
+    bin_folder = tmp_path / "bin"
+    bin_folder.mkdir()
+    ours = bin_folder / "patrol-lpr"
+    ours.write_text(f'#!/bin/sh\nexec {sys.executable} -m cli "$@"\n')
+    ours.chmod(0o755)
+    path = f"{bin_folder}:{Path(program('createdb')).parent}:{os.environ['PATH']}"
+    env = {
+        **os.environ,
+        "PATH": path,
+        "PYTHONPATH": str(ROOT),
+        "PGHOST": str(postgres.folder),
+        "PGUSER": "station",
+    }
+    done = subprocess.run(
+        ["bash", "-ec", commands], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+    )
+    postgres.execute("DROP DATABASE lpr WITH (FORCE)")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "complete and unaltered" in done.stdout
+    assert "7ABC123" in done.stdout

@@ -59,6 +59,8 @@ realtime = true
 window_s = 0
 [outbox]
 min_free_mib = 0
+[policy]
+mode = "off"
 [seal]
 station_key = "/etc/patrol-lpr/station.pub"
 """

@@ -131,7 +131,7 @@ PLANS: dict[str, Plan] = {
         Plan(
             name="hot-list",
             seed=14,
-            seconds=17,
+            seconds=15.4,
             light=DAY,
             start_utc="2026-05-12T16:20:00+00:00",
             notes="A street by day with listed, look-alike, out-of-state and unlisted plates; see hotlist.csv.",
@@ -141,7 +141,7 @@ PLANS: dict[str, Plan] = {
                 Parked(82, "US-WA"), Parked(99, "US-NY"),
             ),
             script=(
-                "0 link.up", "7000 officer.confirm agency=\"Example-Police\" reference=\"2026-0512\" region=false",
+                "0 link.up", '7000 officer.confirm agency="Example-Police" reference="2026-0512" region=false',
                 '8000 officer.reject reason="other_region"', "10200 link.down", "11000 button.acknowledge",
                 "11500 officer.confirm", '12500 officer.confirm agency="Example-Police" reference="2026-0512"',
                 '13500 officer.outcome code="recovered"', "15000 link.up",

@@ -116,6 +116,7 @@ RECORD_TYPE = RecordType(
     priority=Priority.URGENT,
     retention=lambda shift: shift.retention.policy_class,
     when=_when,
+    personal=True,
     projection=Projection(
         "shifts",
         (

@@ -63,9 +63,10 @@ STATEMENTS = (
         unit text COLLATE "C" NOT NULL,
         record_id bytea NOT NULL,
         sha bytea NOT NULL,
-        kind text NOT NULL,
-        PRIMARY KEY (unit, record_id, sha)
+        kind text NOT NULL
     )""",
+    # Not unique: the gate has let each record in once, and rows come by COPY.
+    "CREATE INDEX record_pictures_id ON record_pictures (unit, record_id)",
     "CREATE INDEX record_pictures_sha ON record_pictures (unit, sha)",
     """CREATE TABLE pictures (
         unit text COLLATE "C" NOT NULL,

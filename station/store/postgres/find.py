@@ -22,7 +22,7 @@ SELECT k.number, r.unit, r.record_id, r.seq, r.boot, r.schema, r.received_us, r.
     r.time_source, r.uncertainty_ms, r.dating_gap_us, r.payload,
     (SELECT count(*) FROM record_pictures p JOIN pictures j ON j.unit = p.unit AND j.sha = p.sha
      WHERE p.unit = r.unit AND p.record_id = r.record_id AND j.jpeg IS NOT NULL)
-FROM unnest(%s::text[], %s::bytea[], %s::bigint[]) WITH ORDINALITY AS k(unit, record_id, received_us, number)
+FROM unnest(%b::text[], %b::bytea[], %b::bigint[]) WITH ORDINALITY AS k(unit, record_id, received_us, number)
 JOIN records r ON r.unit = k.unit AND r.record_id = k.record_id AND r.received_us = k.received_us
 """
 

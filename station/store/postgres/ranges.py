@@ -19,7 +19,7 @@ _MAX_RANGES = 64
 """Number of a unit's ranges above which they are joined."""
 _INSERT = """
 INSERT INTO seen (unit, first, last)
-SELECT * FROM unnest(%s::text[], %s::bigint[], %s::bigint[]) ORDER BY 1, 2
+SELECT * FROM unnest(%b::text[], %b::bigint[], %b::bigint[]) ORDER BY 1, 2
 ON CONFLICT (unit, first) DO UPDATE SET last = greatest(seen.last, excluded.last)
 """
 _JOIN = """

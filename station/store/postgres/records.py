@@ -29,18 +29,19 @@ TYPES_OF_ROW = (
 """Types of the columns of ``ROW``."""
 _GATE = """
 INSERT INTO evidence (unit, seq, record_id, prev, digest, key, signature)
-SELECT * FROM unnest(%s::text[], %s::bigint[], %s::bytea[], %s::bytea[], %s::bytea[], %s::bytea[], %s::bytea[])
+SELECT * FROM unnest(%b::text[], %b::bigint[], %b::bytea[], %b::bytea[], %b::bytea[], %b::bytea[], %b::bytea[])
 ORDER BY 1, 2, 3
 ON CONFLICT DO NOTHING
 RETURNING unit, seq, record_id
 """
-_PICTURES = """
-INSERT INTO record_pictures (unit, record_id, sha, kind)
-SELECT * FROM unnest(%s::text[], %s::bytea[], %s::bytea[], %s::text[]) ORDER BY 1, 2, 3
-ON CONFLICT DO NOTHING
+_PICTURE = ("unit", "record_id", "sha", "kind")
+_PICTURE_TYPES = ("text", "bytea", "bytea", "text")
+_FORGET_PICTURES = """
+DELETE FROM record_pictures p USING unnest(%b::text[], %b::bytea[]) AS k(unit, record_id)
+WHERE p.unit = k.unit AND p.record_id = k.record_id
 """
 _MADE = """
-SELECT k.number, r.utc_us FROM unnest(%s::text[], %s::bytea[], %s::bigint[]) WITH ORDINALITY
+SELECT k.number, r.utc_us FROM unnest(%b::text[], %b::bytea[], %b::bigint[]) WITH ORDINALITY
     AS k(unit, record_id, received_us, number)
 JOIN records r ON r.unit = k.unit AND r.record_id = k.record_id AND r.received_us = k.received_us
 """
@@ -48,6 +49,14 @@ _OF_BOOT = """
 SELECT record_id, received_us, coalesce(utc_us, received_us) FROM records
 WHERE unit = %s AND boot = %s AND mono_us IS NOT NULL AND (utc_us IS NULL OR dating_gap_us IS NOT NULL)
 """
+_CLASSES = """
+WITH RECURSIVE classes AS (
+    SELECT min(retention) AS name FROM records
+    UNION ALL
+    SELECT (SELECT min(retention) FROM records WHERE retention > classes.name) FROM classes WHERE name IS NOT NULL
+) SELECT name FROM classes WHERE name IS NOT NULL
+"""
+"""Each retention class, by jumps along the index: a class has millions of rows."""
 _EVIDENCE = (
     select(
         EVIDENCE.c.seq,
@@ -147,14 +156,19 @@ class PostgresRecords(Records):
             # Another worker may have indexed the page meanwhile: then nothing is found.
             self._pg.lock("project", projected.known.schema.encode())
             rows = self._pg.run(statement, values).all()
+            if rows:
+                # They may have been indexed before, by fewer columns.
+                self._pg.fetch(_FORGET_PICTURES, [[row.unit for row in rows], [row.record_id for row in rows]])
             self._understand(rows, projected)
         return rows[-1] if rows else None
 
     def _index(self, items: Sequence[Item]) -> None:
         """Store the picture references, effects and search columns of records."""
-        pictures = [(*item.key, ref.sha256, ref.kind.value) for item in items for ref in item.contents.pictures]
+        # A record may name a picture twice.
+        pictures = {(*item.key, ref.sha256): ref.kind.value for item in items for ref in item.contents.pictures}
         if pictures:
-            self._pg.fetch(_PICTURES, [list(column) for column in zip(*pictures, strict=True)])
+            rows_of = [(*key, kind) for key, kind in pictures.items()]
+            self._pg.copy("record_pictures", _PICTURE, _PICTURE_TYPES, rows_of)
         for item in items:
             self._apply(item)
         made = self._made(items)
@@ -199,13 +213,14 @@ class PostgresRecords(Records):
         for name in table_names(self._pg):
             self._pg.fetch(
                 f'UPDATE "{name}" t SET made_us = k.made'  # noqa: S608 - tables of our own
-                " FROM unnest(%s::bytea[], %s::bigint[], %s::bigint[], %s::bigint[]) AS k(id, received, old, made)"
+                " FROM unnest(%b::bytea[], %b::bigint[], %b::bigint[], %b::bigint[]) AS k(id, received, old, made)"
                 " WHERE t.unit = %s AND t.made_us = k.old AND t.received_us = k.received AND t.record_id = k.id",
                 [*columns, unit],
             )
 
     def purge(self, before_us: int, retention: str | None) -> int:
         """Drop the partitions of days that are over, keeping what is not to be deleted; delete the rest by row."""
+        self._pg.fetch("SET LOCAL plan_cache_mode = force_custom_plan")
         # Nobody writes meanwhile: what is kept of a day is copied once.
         self._pg.fetch("LOCK TABLE records IN ACCESS EXCLUSIVE MODE")
         gone = sum(self._purge_day(day, retention) for day in days(self._pg) if (day + 1) * DAY_US <= before_us)
@@ -242,19 +257,19 @@ class PostgresRecords(Records):
 
     def _purge_rows(self, before_us: int, retention: str | None) -> int:
         """Delete what was made before a time and received later, and of the day within which the time lies."""
-        of_class = "retention IS NOT NULL" if retention is None else "retention = %s"
-        old = f"{of_class} AND (received_us < %s OR utc_us < %s)"
-        values = (() if retention is None else (retention,)) + (before_us, before_us)
         self._pg.fetch(
             "CREATE TEMPORARY TABLE purged"
             " (unit text, record_id bytea, received_us bigint, made_us bigint) ON COMMIT DROP"
         )
-        self._pg.fetch(
-            f"WITH gone AS (DELETE FROM records WHERE {old}"  # noqa: S608 - columns of our own
-            " RETURNING unit, record_id, received_us, coalesce(utc_us, received_us))"
-            " INSERT INTO purged SELECT * FROM gone",
-            values,
-        )
+        classes = [retention] if retention is not None else [name for (name,) in self._pg.fetch(_CLASSES)]
+        for name in classes:
+            for old in ("received_us", "utc_us"):
+                self._pg.fetch(
+                    f"WITH gone AS (DELETE FROM records WHERE retention = %s AND {old} < %s"  # noqa: S608 - our own
+                    " RETURNING unit, record_id, received_us, coalesce(utc_us, received_us))"
+                    " INSERT INTO purged SELECT * FROM gone",
+                    (name, before_us),
+                )
         for name in table_names(self._pg):
             self._pg.fetch(
                 f'DELETE FROM "{name}" t USING purged k WHERE t.unit = k.unit AND t.made_us = k.made_us'  # noqa: S608 - as above

@@ -35,7 +35,7 @@ _JOIN_EVERY = 256
 _FOREIGN = {"spatial_ref_sys"}
 """Tables of extensions."""
 _NEW_UNITS = """
-INSERT INTO units (unit, seen_us) SELECT k.unit, %s FROM unnest(%s::text[]) AS k(unit)
+INSERT INTO units (unit, seen_us) SELECT k.unit, %s FROM unnest(%b::text[]) AS k(unit)
 WHERE NOT EXISTS (SELECT FROM units u WHERE u.unit = k.unit) ORDER BY 1 ON CONFLICT DO NOTHING
 """
 _SEEN = """

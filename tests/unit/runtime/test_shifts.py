@@ -10,16 +10,23 @@ import pytest
 
 from agent.buffer import OutboxReader
 from agent.buffer.outbox import FILE_NAME
+from agent.runtime.component import Tick
 from agent.runtime.duty_file import DutyFile
 from agent.runtime.roster_file import RosterFile
 from agent.runtime.service import Service
 from agent.runtime.shift_verbs import here
-from agent.sync.transfer import FileRefusedError
+from agent.sync.transfer import FileRefusedError, FileTransfer
 from protocol.roster.envelope import roster_header, sign_roster
 from protocol.seal.keys import SigningKey
+from protocol.wire.codec import decode
+from protocol.wire.control.transfer import FileOffer, FilePart
 from protocol.wire.enums import GeotagMethod
 from protocol.wire.record import decode_record
 from protocol.wire.released import released_registry
+from protocol.wire.topics import Channel, build, offer_topic
+from station.commands import Commands
+from station.ingest import Ingest
+from station.store import open_store
 from tests.builders import make_fix
 from tests.duty_builder import PINS, UTC_S, FakePins, make_roster
 from tests.unit_parts import unit_parts
@@ -259,3 +266,34 @@ def test_the_file_is_replaced_as_a_whole(tmp_path):
     file.save(b"two")
     assert file.load() == b"two"
     assert [path.name for path in tmp_path.iterdir()] == ["duty.json"]
+
+
+def fetch(transfer, ingest):
+    """Let a unit fetch what the station offers it."""
+    for topic, payload in ingest.offers():
+        assert topic == offer_topic("unit-07", "roster")
+        transfer.offered(decode(payload, FileOffer))
+    for t_s in range(10, 100, 10):
+        request = transfer.next_request(t_s * 10**9, metered=True)
+        if request is None:
+            return
+        for _, answer in ingest.handle(build("unit-07", Channel.UPDATE), request):
+            transfer.take(decode(answer, FilePart))
+
+
+def test_a_roster_that_the_station_offers_is_used_without_a_restart(parts, tmp_path):
+    """Through the one transfer of files; an older one is refused by its own version, and the present one stays."""
+    store = open_store(tmp_path / "station.db")
+    ingest, commands = Ingest(store, "station", lambda: 1), Commands(store, "test", lambda: 1)
+    with running(parts) as service:
+        shifts = service._parts.shifts
+        transfer = FileTransfer(shifts.roster_kind(), unit="unit-07", boot_id=bytes(16), timeout_s=1.0)
+        for version, expected in ((2, 3), (4, 4), (3, 4)):
+            offered = tmp_path / f"roster-{version}"
+            offered.write_bytes(roster_bytes(version=version))
+            commands.offer_file("unit-07", "roster", offered, release=100 + version)
+            fetch(transfer, ingest)
+            shifts.watch(Tick(service._hw.clock.mono_ns(), service._hw.board.vitals()))
+            assert ask(service, "shift")["roster"]["version"] == expected
+        assert transfer.counts.refused == 2
+    store.close()

@@ -260,6 +260,19 @@ def test_an_abandoned_shift_ends_and_a_moving_one_does_not(car):
     assert car.of_type("shift/1")[-1].end_reason == "idle"
 
 
+def test_the_shorter_idle_limit_of_policy_and_configuration_counts(car):
+    on = car.sign_on()
+    for _ in range(9):
+        car.t_mono_ns += 60 * NS_PER_S
+        car.duty.watch(car.now, idle_s=600)
+    assert car.duty.officer_of(on.session, car.now).badge == "4711"
+    for _ in range(10):
+        car.t_mono_ns += 60 * NS_PER_S
+        car.duty.watch(car.now, idle_s=600)
+    assert car.duty.officer_of(on.session, car.now) is None
+    assert car.of_type("shift/1")[-1].end_reason == "idle"
+
+
 def test_sign_off_asks_for_outcome_and_contribution(car):
     on = car.sign_on()
     shift_id = bytes.fromhex(on.shift.shift_id)

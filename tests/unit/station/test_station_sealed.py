@@ -26,6 +26,7 @@ from station.commands import Commands
 from station.ingest import Ingest
 from station.store import open_store
 from tests.builders import BOOT, make_read, make_read_record, make_time_anchor
+from tests.shift_builders import make_shift
 from tests.station_files import each_read, stored_reads
 
 if TYPE_CHECKING:
@@ -180,6 +181,27 @@ def test_exported_series_verifies_and_detects_changes(pair, tmp_path):
     assert shown.exit_code == 1
     assert "changed" in shown.output
     assert "NOT verified" in shown.output
+
+
+def test_employees_data_leave_the_station_only_with_a_purpose(pair, tmp_path):
+    """A series for a court proves that shifts exist, and says nothing of the officers."""
+    pair.outbox.append([make_read(1), NewRecord(make_shift(badge="badge-4711")), make_read(2)])
+    pair.send()
+    db, series, csv = tmp_path / "station.db", tmp_path / "series.lpr", tmp_path / "shifts.csv"
+    assert run("station", "export", "--db", db, "--evidence", series, "--keys", pair.keys).exit_code == 0
+    assert b"badge-4711" not in series.read_bytes()
+    assert "complete and unaltered" in run("verify", series).output
+    given = ("--db", db, "--csv", csv, "--schema", "shift/1")
+    for purpose in ((), ("--purpose", " ")):
+        refused = run("station", "export", *given, *purpose)
+        assert "give a purpose" in str(refused.exception)
+        assert not csv.exists()
+    purpose = ("--purpose", "complaint 26-014")
+    assert run("station", "export", *given, *purpose).exit_code == 0
+    assert "badge-4711" in csv.read_text(encoding="utf-8")
+    assert run("station", "export", "--db", db, "--evidence", series, "--keys", pair.keys, *purpose).exit_code == 0
+    assert b"badge-4711" in series.read_bytes()
+    assert "purpose=complaint 26-014" in run("station", "audit", "--db", db).output
 
 
 @pytest.mark.slow
