@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from console.__main__ import become_console
 from console.config import COMMAND_SOCKET, DEFAULT_PORT, FEED_SOCKET, LOOPBACK, ConsoleConfig
-from console.serve import run_console
 
 FeedOption = Annotated[Path, typer.Option("--feed", help="UNIX socket of the agent's feed.")]
 CommandOption = Annotated[Path, typer.Option("--command", help="UNIX socket for commands to the agent.")]
@@ -39,11 +37,4 @@ def console(  # noqa: PLR0917 - options of a command
         feed=feed, command=command, host=host, port=port, unix=unix, tls_cert=tls_cert, tls_key=tls_key,
         names=tuple(name or ()), sign_on_required=require_sign_on,
     )  # fmt: skip
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
-    run_console(config, _announce)
-
-
-def _announce(address: str) -> None:
-    # Without cli.terminal: its library for tables takes five megabytes, which the page does not need.
-    sys.stderr.write(f"patrol-lpr: the console is at {address}\n")
-    sys.stderr.flush()
+    become_console(config)

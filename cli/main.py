@@ -110,16 +110,25 @@ _CONFIG = CONFIG_FILE
 
 
 @app.command()
-def run(
+def run(  # noqa: PLR0917 - options of a command
     config: ConfigOption = _CONFIG,
     overrides: SetOption = None,
     until_cameras_end: Annotated[bool, typer.Option(help="Exit after the last frame of finite sources.")] = False,
     drain_s: Annotated[float, typer.Option(help="Seconds to keep sending at the end.")] = 3.0,
+    console: Annotated[
+        bool, typer.Option("--console", help="Also serve the page of `patrol-lpr console`, on this machine alone.")
+    ] = False,
+    console_port: Annotated[int, typer.Option(help="TCP port of that page.", min=0, max=65535)] = 8470,
 ) -> None:
     """Run the agent on the configured hardware."""
     from cli import run  # noqa: PLC0415 - keeps --help fast
 
-    raise typer.Exit(run.run(config, overrides or [], until_cameras_end=until_cameras_end, drain_s=drain_s))
+    raise typer.Exit(
+        run.run(
+            config, overrides or [], until_cameras_end=until_cameras_end, drain_s=drain_s,
+            console_port=console_port if console else None,
+        )
+    )  # fmt: skip
 
 
 @app.command()

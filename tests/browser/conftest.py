@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 PATIENCE_MS = 30_000
 SMALL, LARGE = (1024, 600), (1280, 800)
-_FLAGS = (
+CHROMIUM = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--force-color-profile=srgb", "--font-render-hinting=none",
 )  # fmt: skip
@@ -135,7 +135,7 @@ def client(console) -> Client:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(_FLAGS))
+        started = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(CHROMIUM))
         yield started
         started.close()
 
@@ -175,7 +175,8 @@ def sign_on(page: Page, badge: str = "4711") -> None:
 
 def wait_for_pictures(page: Page, selector: str) -> None:
     """Playwright's own way evaluates a string in the page, which the page's policy forbids."""
-    script = "(s) => [...document.querySelectorAll(s)].every((i) => i.complete && (i.naturalWidth > 0 || !i.src))"
+    script = """(s) => [...document.querySelectorAll(s)].filter((i) => i.checkVisibility())
+        .every((i) => i.complete && (i.naturalWidth > 0 || !i.src))"""
     wait_until(page, lambda: page.evaluate(script, selector))
 
 
