@@ -13,8 +13,12 @@ if TYPE_CHECKING:
 
 MAX_LIMIT = 10_000
 _E7 = 10**7
-_M_PER_DEG = 111_320.0
+_RADIUS_M = 6_371_008.8
+"""Mean radius of the earth."""
+_M_PER_DEG = math.radians(_RADIUS_M)
 """Length of a degree of latitude, and of one of longitude at the equator, in metres."""
+_STEP_DEG = 2 / _E7
+"""Added to bounds, which are rounded."""
 _MAX_RADIUS_M = 100_000.0
 _POLE, _MERIDIAN = 90, 180
 _MIN_CORNERS, _MAX_CORNERS = 3, 1_000
@@ -106,7 +110,7 @@ def boxes(area: Circle | Polygon) -> list[Box]:
     if isinstance(area, Polygon):
         lats, lons = zip(*area.corners, strict=True)
         return [_box(min(lats), min(lons), max(lats), max(lons))]
-    high = area.radius_m / _M_PER_DEG
+    high = area.radius_m / _M_PER_DEG + _STEP_DEG
     south, north = area.lat_deg - high, area.lat_deg + high
     # The widest part of a circle lies nearer to the pole than its centre.
     widest = math.cos(math.radians(max(abs(south), abs(north))))
@@ -144,10 +148,10 @@ def is_inside(area: Circle | Polygon, lat_e7: int | None, lon_e7: int | None) ->
 
 
 def _distance_m(lat0: float, lon0: float, lat1: float, lon1: float) -> float:
-    """Haversine, mean radius of the earth."""
+    """Haversine."""
     a = math.sin(math.radians(lat1 - lat0) / 2) ** 2
     b = math.cos(math.radians(lat0)) * math.cos(math.radians(lat1)) * math.sin(math.radians(lon1 - lon0) / 2) ** 2
-    return 2 * 6_371_008.8 * math.asin(min(1.0, math.sqrt(a + b)))
+    return 2 * _RADIUS_M * math.asin(min(1.0, math.sqrt(a + b)))
 
 
 def check_limit(limit: int) -> int:
