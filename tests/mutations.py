@@ -145,7 +145,7 @@ MUTATIONS = (
         "if self._bytes + size > _WAITING_BYTES:", "if False:", _HOSTILE, f"{_INTEGRATION}/test_bad_brokers.py"
     ),
     _queues("return self._messages < self._max_messages and self._bytes + size <= self._max_bytes", "return True"),
-    _queues("return self._named < self._max_named", "return True"),
+    _queues("return self._weight < self._max_named", "return True"),
     # Signatures
     _receipts("if not key.is_signed(signature, _PREFIX + pack(fields)):", "if False:"),
     _receipts("if key is None or not isinstance(signature, bytes):", "if key is None:"),
@@ -253,7 +253,7 @@ MUTATIONS = (
     ),
     _of("station/store/sql_store.py", _STATION_FILE)("PRAGMA wal_checkpoint(TRUNCATE)", "SELECT 1"),
     _of("station/query/query.py", _STORE, f"{_UNIT}/station/test_station_export.py")(
-        '        self._note(f"export {name} begins", 0, schema=schema, unit=unit)\n', ""
+        '        self._note(f"export {name} begins", 0, schema=schema, unit=unit, purpose=purpose)\n', ""
     ),
     _of("station/query/export.py", f"{_UNIT}/station/test_station_export.py")(
         "if isinstance(value, str) and value.startswith(_FORMULA_STARTS):", "if False:"
