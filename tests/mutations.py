@@ -276,7 +276,7 @@ MUTATIONS = (
     _matcher("if is_reported(region, found.terms.regions):", "if True:", f"{_UNIT}/hotlist/test_matching.py"),
     _matcher("if query.confidence * _E4 < opened.settings.min_confidence_e4:", "if False:"),
     _lists_store("floor=kept.floor,\n            max_alarms", "floor=0,\n            max_alarms"),
-    _lists_store("if kept.full != expected:", "if False:"),
+    _lists_store("if kept.full is None or kept.digest != manifest.base_digest:", "if False:"),
     _list_manifest("if manifest.version <= floor:", "if manifest.version < floor:"),
     _list_manifest(
         "fnmatchcase(agency, pattern) for pattern in settings.agencies", "True for _ in settings.agencies"
