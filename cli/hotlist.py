@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import getpass
+import tempfile
 import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -12,14 +13,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from agent.recognise.formats import FORMATS
-from cli.show import print_json, print_table
+from cli.show import TextTable, print_json, print_table
 from hw.output import output, text_output
 from hw.paths import CONFIG_FILE
-from protocol.seal.keys import SigningKey, VerifyKey, fingerprint
+from protocol.seal.container import SealedWriter
+from protocol.seal.keys import SigningKey, StationKey, VerifyKey, fingerprint
 from station.lists.behaviour import load_behaviour
 from station.lists.budget import Budget
 from station.lists.draft import ListFile
@@ -45,6 +45,7 @@ app = typer.Typer(
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 _US = 1_000_000
 _SHOWN = 5
+_BLOCK_BYTES = 2**18
 _HELD = 3
 """Exit code of an import whose list a person has to look at."""
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON; keys: docs/hotlists.md.")]
@@ -240,8 +241,8 @@ def _print_report(report: Report, out: Path) -> None:
     console.print(f"{out}: {'held; ' if report.held else ''}sign it with `patrol-lpr hotlist sign`", markup=False)
 
 
-def _rules_table(lines: tuple[RuleLine, ...]) -> Table:
-    table = Table("rule", "states", "min probability", "false alarms per 1,000 cars", "")
+def _rules_table(lines: tuple[RuleLine, ...]) -> TextTable:
+    table = TextTable("rule", "states", "min probability", "false alarms per 1,000 cars", "")
     for line in lines:
         table.add_row(
             line.rule,
@@ -282,6 +283,8 @@ def dry_run(
     *,
     db: Annotated[Path | None, typer.Option(help="Database of a station: its retained reads; audited.")] = None,
     unit: Annotated[str | None, typer.Option(help="With --db: only reads of this unit.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="With --db: the latest reads, at most.")] = 100_000,
+    purpose: Annotated[str, typer.Option(help="With --db: why, for the audit trail.")] = "",
     key: AuthorityOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -290,6 +293,10 @@ def dry_run(
 
     if bool(drives) == (db is not None):
         raise typer.BadParameter("give drives, or --db")
+    if db is not None and not purpose.strip():
+        raise typer.BadParameter(
+            "looking for listed plates in retained reads needs a purpose", param_hint="--purpose"
+        )
     with ListFile(file, _authorities(key)) as opened:
         matcher, found = open_for_trial(opened), DryRun()
         found.expected_per_1000 = opened.info.rules.alarms_per_million / 1000
@@ -297,14 +304,17 @@ def dry_run(
             try_drives(matcher, drives or [], found)
         else:
             with _asking(db) as query:
-                try_reads(matcher, query.records(unit=unit), found)
+                why = f"dry run of list {opened.info.settings.list_id}: {purpose}"
+                try_reads(matcher, query.records(unit=unit, limit=limit, purpose=why), found)
     if as_json:
         print_json({"reads": found.reads, "expected_per_1000": found.expected_per_1000, "raised": found.raised})
         return
-    table = Table("time", "plate", "state", "listed", "listed state", "rule", "probability", "states", "reason")
+    table = TextTable(
+        "time", "plate", "state", "listed", "listed state", "rule", "probability", "states", "reason"
+    )
     for hit in found.raised:
         row = (hit.utc or "no time", hit.text, hit.region, hit.listed_text, hit.listed_region, hit.rule)
-        table.add_row(*map(Text, (*row, f"{hit.probability:.2f}", hit.region_match, hit.reason)))
+        table.add_row(*row, f"{hit.probability:.2f}", hit.region_match, hit.reason)
     console = Console(highlight=False, soft_wrap=True)
     print_table(table, console)
     counts = "; ".join(f"{count} {what}" for what, count in sorted(found.by_rule.items()))
@@ -322,6 +332,7 @@ def offer(
     key: AuthorityOption = None,
     db: Annotated[Path, typer.Option(help="Database of the station.")] = Path("station.db"),
     slot: Annotated[int, typer.Option(min=1, max=4, help="A unit has four: use one for each list.")] = 1,
+    to: Annotated[Path | None, typer.Option(help="hotlist-ID.pub of the unit: seal the package to it.")] = None,
 ) -> None:
     """At the station: verify a package and offer it to a unit; recorded in the audit trail."""
     from station.commands import Commands  # noqa: PLC0415
@@ -330,13 +341,13 @@ def offer(
     contents = contents_of(file, _authorities(key))
     if not contents.signed_by:
         raise typer.BadParameter(f"{file} is a draft: sign it first")
-    store = open_store(db, must_exist=True)
-    try:
+    with ExitStack() as stack:
+        store = open_store(db, must_exist=True)
+        stack.callback(store.close)
+        sealed = file if to is None else _sealed(file, StationKey.load_public(to), stack)
         kind = "hotlist" if slot == 1 else f"hotlist-{slot}"
         commands = Commands(store, getpass.getuser(), lambda: time.time_ns() // 1000)
-        commands.offer_file(unit, kind, file, release=contents.version, parts=(contents.settings.list_id,))
-    finally:
-        store.close()
+        commands.offer_file(unit, kind, sealed, release=contents.version, parts=(contents.settings.list_id,))
     Console().print(
         f"list {contents.settings.list_id}, version {contents.version}, offered to {unit}", highlight=False
     )
@@ -371,10 +382,10 @@ def status(
     console = Console(highlight=False, soft_wrap=True)
     if found.locked:
         console.print("the lists are locked: an officer's PIN opens them")
-    table = Table("list", "owner", "version", "entries", "data of", "expires", "priority")
+    table = TextTable("list", "owner", "version", "entries", "data of", "expires", "priority")
     for info in found.lists:
         row = (info.list_id, info.owner, str(info.version), f"{info.entries:,}", _utc(info.as_of_utc_us))
-        table.add_row(*map(Text, (*row, _utc(info.expires_utc_us), info.priority.value)))
+        table.add_row(*row, _utc(info.expires_utc_us), info.priority.value)
     print_table(table, console)
     for fault in found.faults:
         console.print(fault, markup=False)
@@ -405,6 +416,33 @@ def pin(
     from cli import hotlist_unit  # noqa: PLC0415 - loads the agent
 
     Console().print(hotlist_unit.set_pin(config, overrides or [], officer, by), highlight=False, soft_wrap=True)
+
+
+@app.command("unit-key")
+def unit_key(
+    out: Annotated[Path, typer.Argument(help="hotlist-ID.pub, for the station.")],
+    config: ConfigOption = CONFIG_FILE,
+    overrides: SetOption = None,
+) -> None:
+    """On the unit: write the public key to which a station can seal packages for this unit."""
+    from cli import hotlist_unit  # noqa: PLC0415 - loads the agent
+
+    key = hotlist_unit.public_key(config, overrides or [])
+    with output(out) as file:
+        file.write(key.pem())
+    Console().print(f"{out}: fingerprint {fingerprint(key.raw)}", highlight=False, soft_wrap=True)
+
+
+def _sealed(file: Path, key: StationKey, stack: ExitStack) -> Path:
+    """Seal a package to a unit; the file is deleted with the stack."""
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=file.resolve().parent)))
+    target = folder / file.name
+    with file.open("rb") as plain, target.open("wb") as out:
+        writer = SealedWriter(out, [key], file.stat().st_size)
+        while block := plain.read(_BLOCK_BYTES):
+            writer.write(block)
+        writer.close()
+    return target
 
 
 @contextmanager

@@ -10,9 +10,11 @@ import typer
 
 from agent.errors import ConfigError
 from agent.hotlist.keys import PIN_FILE, PinKeys
+from agent.policy.records import Where
 from agent.runtime.config import load_config
 from agent.runtime.lists import UnitLists, build_lists
-from agent.runtime.stages import load_unit_key
+from agent.runtime.stages import load_policies, load_unit_key
+from protocol.seal.keys import StationKey
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,6 +59,11 @@ def status(config: Path, overrides: Sequence[str]) -> UnitStatus:
     return UnitStatus(lists.is_locked, lists.matcher.lists, faults)
 
 
+def public_key(config: Path, overrides: Sequence[str]) -> StationKey:
+    """Return the public key to which this unit's lists are sealed."""
+    return StationKey(_lists(load_config(config, overrides))[0].public.public)
+
+
 def set_pin(config: Path, overrides: Sequence[str], officer: str, by: str | None) -> str:
     """Ask for a PIN and let the officer open the lists; ``by`` is one who can already.  Returns what was done."""
     loaded = load_config(config, overrides)
@@ -75,7 +82,9 @@ def set_pin(config: Path, overrides: Sequence[str], officer: str, by: str | None
 
 
 def _lists(config: AgentConfig) -> tuple[ListsInForce, UnitLists]:
-    found = build_lists(config, lambda: load_unit_key(config), _clock_us)
+    policies = load_policies(config)
+    budget = None if policies is None else policies().at(Where()).alarms.max_false_per_1000
+    found = build_lists(config, lambda: load_unit_key(config), _clock_us, budget_per_1000=budget)
     if found is None:
         raise ConfigError("hotlist.key is not set: name the hotlist.pub of the list authority")
     return found.lists, found

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from agent.buffer import OutboxReader
 from agent.buffer.outbox import FILE_NAME
 from agent.runtime.config import load_config
-from agent.runtime.stages import build_policies
+from agent.runtime.stages import load_policies
 from protocol.errors import WireError
 from protocol.wire.record import decode_record
 from protocol.wire.records.read import Read
@@ -78,7 +78,7 @@ class Explanation:
 def on_unit(config_path: Path, record_id: bytes) -> Explanation:
     """Look in the outbox of a unit; raises OutboxError and ConfigError."""
     config = load_config(config_path)
-    policies = build_policies(config)
+    policies = load_policies(config)
     now = () if policies is None else policies().names
     with closing(OutboxReader(config.state_dir / FILE_NAME)) as reader:
         found = reader.find(record_id)

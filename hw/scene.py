@@ -121,7 +121,7 @@ def scene_of(config: CameraConfig, mounting: Mounting) -> KnownScene:
 def _mask_of_polygon(corners: Sequence[tuple[float, float]]) -> NDArray[np.float32]:
     masked = np.zeros((_GRID_PX, _GRID_PX), np.float32)
     points = np.array([[x * (_GRID_PX - 1), y * (_GRID_PX - 1)] for x, y in corners]).round().astype(np.int32)
-    cv2.fillPoly(masked, [points], 1.0)
+    cv2.fillPoly(masked, [points], (1.0,))
     return masked
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import io
+import json
 import logging
 import queue
 import random
@@ -28,9 +29,22 @@ from rich.table import Table
 
 from agent.errors import BundleError, ConfigError, DriveError
 from agent.geotag.nmea import NmeaConfig, NmeaState
+from agent.hits.records import Hit, HitState
+from agent.hits.saved import (
+    SavedHitError,
+    dump_hit,
+    dump_pictures,
+    dump_watched,
+    load_hit,
+    load_pictures,
+    load_watched,
+)
+from agent.hits.watch import Watched
 from agent.recognise.bundle import load_active, load_bundle
 from agent.recognise.formats import FORMATS
+from agent.runtime.commands import Commands
 from agent.runtime.config import load_config
+from agent.runtime.hit_verbs import HitVerbs
 from agent.shift.errors import ShiftError
 from agent.shift.state import DutyState, dump_state, load_state
 from agent.sync.uplink import Uplink
@@ -44,6 +58,7 @@ from protocol.errors import (
     HotlistError,
     KeyFileError,
     KeyUnknownError,
+    PolicyError,
     RosterError,
     SignedFileError,
     TokenError,
@@ -54,6 +69,8 @@ from protocol.hotlist.columns import decode_column
 from protocol.hotlist.entry import Entry, decode_block, decode_entry, encode_block, encode_entry
 from protocol.hotlist.manifest import parse_manifest as parse_list_manifest
 from protocol.hotlist.package import read_head, verify_package
+from protocol.policy.envelope import open_pack, sign_pack
+from protocol.policy.pack import parse_pack, strict_pack
 from protocol.roster.envelope import roster_header, sign_roster, verify_roster
 from protocol.roster.roster import parse_roster
 from protocol.roster.token import Token, sign_token, verify_token
@@ -80,11 +97,13 @@ from station.lists.plan import Plan
 from station.lists.report import Report
 from station.lists.space import build_space
 from station.store import open_store
-from tests.builders import BOOT, make_read_record
+from tests.builders import BOOT, make_picture, make_plate, make_read_record
 from tests.drive_builder import write_drive
 from tests.duty_builder import make_roster
 from tests.fake_broker import BODIES, PATIENCE_S, Broker, Peer, broken_packet, packet, text
+from tests.hit_rig import OneOfficer, make_hit_service
 from tests.hotlist_builder import make_package
+from tests.listed import make_match
 from tests.nmea_lines import epoch_lines
 
 if TYPE_CHECKING:
@@ -265,6 +284,20 @@ def rosters() -> tuple[Callable[[bytes], None], list[bytes]]:
 
     state = dump_state(DutyState())
     return target, [sign_roster(roster, header, OWN), roster.canonical(), sign_token(token, OWN).encode(), state]
+
+
+def policies() -> tuple[Callable[[bytes], None], list[bytes]]:
+    """Signed policies, and their contents: of a person with the key, or of a stranger."""
+    key = SigningKey.generate()
+    pack = strict_pack()
+    signed = sign_pack(pack, key, as_of_s=1_780_000_000)
+
+    def target(data: bytes) -> None:
+        for call in (lambda: open_pack(io.BytesIO(data), [key.public]), lambda: parse_pack(data)):
+            with suppress(SignedFileError, PolicyError):
+                call()
+
+    return target, [signed, pack.canonical()]
 
 
 def offers() -> tuple[Callable[[bytes], None], list[bytes]]:
@@ -511,13 +544,48 @@ def drive_sentences() -> tuple[Callable[[bytes], None], list[bytes]]:
     return _drive("gnss.nmea")
 
 
+def hit_files() -> tuple[Callable[[bytes], None], list[bytes]]:
+    """Files of hits that wait, after their decryption."""
+
+    def call(data: bytes) -> None:
+        for load in (load_hit, load_pictures, load_watched):
+            with suppress(SavedHitError):
+                load(data)
+
+    hit = Hit(bytes(16), bytes(16), "front", "front", 5, make_plate(), 2, make_match(), pictures=(make_picture(),))
+    watched = Watched("e-1", "7ABC123", "US-CA", "amber alert", "1234", 5, 10**15, bytes(16))
+    return _only((), call), [dump_hit(hit, (b"one",)), dump_pictures(hit.pictures), dump_watched([watched])]
+
+
+def hit_commands() -> tuple[Callable[[bytes], None], list[bytes]]:
+    """Lines on the command socket that are about hits; every one gets an answer, and none confirms without a check."""
+    service = make_hit_service()
+    commands = Commands(OneOfficer())
+    commands.add(HitVerbs(service).verbs())
+
+    def call(data: bytes) -> None:
+        answer = json.loads(commands.answer(data))
+        assert set(answer) >= {"id", "ok"}
+        assert all(hit.checks.all_equal for hit in service.open_hits if hit.state is HitState.CONFIRMED)
+
+    checks = {"characters": True, "region": True, "vehicle": True}
+    lines: list[dict[str, object]] = [
+        {"verb": "acknowledge", "hit_id": "00" * 16},
+        {"verb": "dispose", "hit_id": "00" * 16, "decision": "confirm", "checks": checks, "reference": "17"},
+        {"verb": "outcome", "hit_id": "00" * 16, "code": "none"},
+        {"verb": "watch_plate", "text": "7ABC?23", "region": "US-CA", "reason": "scene", "hours": 2},
+        {"verb": "unwatch_plate", "entry_id": "e-1"},
+    ]
+    return _only((), call), [json.dumps({"id": 1, "session": "token", **line}).encode() for line in lines]
+
+
 TARGETS = {
     made.__name__: made
     for made in (
-        nmea, records, receipts, commands, updates, hotlists, list_files, rosters, offers, seals, series, station,
-        configuration, bundle,
-        card, drive_header,
+        nmea, records, receipts, commands, updates, hotlists, list_files, rosters, policies, offers, seals, series,
+        station, configuration, bundle, card, drive_header,
         drive_script, drive_tables, drive_sentences, link_unit, link_unit_311, link_station,
+        hit_files, hit_commands,
     )
 }  # fmt: skip
 

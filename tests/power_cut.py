@@ -7,12 +7,10 @@ import os
 import shutil
 import struct
 import subprocess
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _EXT4_IOC_SHUTDOWN = 0x8004587D
 _NO_LOG_FLUSH = 2
@@ -57,9 +55,25 @@ class CuttableDisk:
         _run("mount", "-o", f"remount,{how}", str(self.mount))
 
     def power_off(self) -> None:
-        """Unmount; all files must be closed."""
+        """Unmount; all files must be closed.
+
+        A mount namespace that another process made meanwhile holds a copy of the mount: the next mount of the image
+        would get the same, cut file system back.  What is on the disk is then copied to another image.
+        """
         _run("umount", str(self.mount))
         self._is_on = False
+        if self._is_held():
+            os.sync()
+            fresh = self._image.with_name(f"{self._image.name}+")
+            shutil.copyfile(self._image, fresh)
+            self._image = fresh
+
+    def _is_held(self) -> bool:
+        for path in Path("/sys/block").glob("loop*/loop/backing_file"):
+            with suppress(OSError):  # let go just now
+                if path.read_text(encoding="utf-8").strip() == str(self._image):
+                    return True
+        return False
 
     def release(self) -> None:
         """Unmount whatever a failed test has left open."""

@@ -25,11 +25,9 @@ class HitBodies:
 
     software: str
     models: tuple[str, ...]
-    policy: str = ""
-    """Id and version of the policy in force."""
 
-    def hit(self, hit: Hit, when: TimeTag, where: Geotag) -> wire_hit.Hit:
-        """Return the body of a hit at its present stage."""
+    def hit(self, hit: Hit, when: TimeTag, where: Geotag, policy: str = "") -> wire_hit.Hit:
+        """Return the body of a hit at its present stage; ``policy`` is id and version of that in force."""
         match, plate = hit.match, hit.plate
         listed, entry = match.list, match.entry
         return wire_hit.Hit(
@@ -65,7 +63,7 @@ class HitBodies:
             others=tuple(_other(other) for other in hit.others[: wire_hit.MAX_OTHERS]),
             place=place_of(where),
             pictures=tuple(picture_ref(picture) for picture in hit.pictures),
-            policy=self.policy,
+            policy=_text(policy, 64),
             software=self.software,
             models=self.models,
             retention=Retention(policy_class=HIT),

@@ -46,8 +46,6 @@ class HitSettings:
     """How long a decided hit waits for its outcome."""
     final_s: float = 15.0
     """A preview without a final text is withdrawn after this time."""
-    max_list_age_s: float = 24 * 3600.0
-    """An older list is stale."""
     quiet_if_stale: bool = False
     """Hits of stale lists are recorded and not alerted, except those of high priority."""
 
@@ -60,6 +58,8 @@ class Now:
     utc_us: int | None = None
     lat_deg: float | None = None
     lon_deg: float | None = None
+    max_list_age_s: float = 24 * 3600.0
+    """An older list is stale."""
 
 
 class Matching(Protocol):
@@ -216,7 +216,7 @@ class HitDesk:
             self.counts.repeats += 1
             return False, Effects()
         exposed_ns = track.best.frame.t_mono_ns
-        stale = self._is_stale(best, now.utc_us)
+        stale = _is_stale(best, now)
         alerted = not (stale and self.settings.quiet_if_stale and best.list.priority is not Priority.HIGH)
         hit = Hit(
             hit_id=self.mint(now.t_mono_ns),
@@ -273,11 +273,6 @@ class HitDesk:
         self._seen.move_to_end(hit.entry_key)
         if len(self._seen) > _MAX_SEEN:
             self._seen.popitem(last=False)
-
-    def _is_stale(self, match: Match, utc_us: int | None) -> bool:
-        if match.rule is Rule.MANUAL:
-            return False
-        return utc_us is None or utc_us - match.list.as_of_utc_us > self.settings.max_list_age_s * _US_PER_S
 
     # Officers
 
@@ -381,3 +376,9 @@ class HitDesk:
 
 def _key(match: Match) -> tuple[str, str]:
     return match.list.list_id, match.entry.entry_id
+
+
+def _is_stale(match: Match, now: Now) -> bool:
+    if match.rule is Rule.MANUAL:
+        return False
+    return now.utc_us is None or now.utc_us - match.list.as_of_utc_us > now.max_list_age_s * _US_PER_S

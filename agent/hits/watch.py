@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from agent.fusion.candidates import alternative_texts
 from agent.hits.errors import HitRefusedError
 from agent.hotlist.records import Entry, ListInfo, Match, Priority, Rule
-from agent.hotlist.regions import compare_regions
+from agent.hotlist.regions import compare_regions, known_region
 from agent.records import CharRead, PlateText
 
 if TYPE_CHECKING:
@@ -140,7 +140,8 @@ class WatchedPlates:
             entries=len(self._watched),
         )
         listed = Entry(entry.entry_id, entry.text, entry.region, entry.reason, note=f"entered by {entry.officer}")
-        return Match(info, listed, Rule.MANUAL, probability, compare_regions(plate.region, entry.region))
+        region = known_region(plate.region, plate.region_confidence)
+        return Match(info, listed, Rule.MANUAL, probability, compare_regions(region, entry.region))
 
     def _replace(self, entries: tuple[Watched, ...]) -> None:
         self._version += 1

@@ -20,7 +20,7 @@ from protocol.hotlist.patterns import MANY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from zoneinfo import ZoneInfo
+    from datetime import tzinfo
 
     from numpy.typing import NDArray
 
@@ -51,7 +51,7 @@ class OpenList:
     info: ListInfo
     settings: Settings
     rules: Rules
-    zone: ZoneInfo
+    zone: tzinfo
     keys: NDArray[np.uint64]
     """Packed texts, sorted; a text that is listed twice is there twice."""
     refs: NDArray[np.uint32]

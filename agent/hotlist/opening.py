@@ -187,7 +187,14 @@ def _load_patterns(part: Part) -> tuple[PatternTable, tuple[Entry, ...]]:
     if len(lines) != part.manifest.patterns:
         raise HotlistError(f"{part.file.name}: {part.manifest.patterns} patterns expected, found {len(lines)}")
     entries = tuple(decode_entry(line, f"{part.manifest.version}-p{n}") for n, line in enumerate(lines))
-    return PatternTable.compile([check_pattern(entry.text) for entry in entries]), entries
+    try:
+        patterns = [check_pattern(entry.text) for entry in entries]
+    except HotlistError:
+        # Its message has the plate, which must not reach the log.
+        raise HotlistError(
+            f"{part.file.name}: it has a pattern that is not valid: import the list again"
+        ) from None
+    return PatternTable.compile(patterns), entries
 
 
 def _column(file: SealedFile, head: Head, name: str, out: Column, *, is_sorted: bool) -> Column:

@@ -137,9 +137,8 @@ class ListsInForce:
         with self._lock:
             if self._stat() == self._stamp:
                 return False
-            self._state, self._stamp = self._load_state()
-            if self._key is not None:
-                self._open_all()
+            with self._alone():  # files that the state names are not deleted meanwhile
+                self._refresh_state()
             return True
 
     def install(self, package: Path | IO[bytes]) -> ListInfo:

@@ -10,6 +10,7 @@ from protocol.errors import HotlistError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import tzinfo
 
     from protocol.hotlist.manifest import Settings, Window
 
@@ -17,8 +18,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_MINUTES = 1440
 
 
-def load_zone(settings: Settings) -> ZoneInfo:
-    """Return the time zone of a list's schedule; raises HotlistError for one that this system does not know."""
+def load_zone(settings: Settings) -> tzinfo:
+    """Return the time zone of a list's schedule; raises HotlistError for one that this system does not know.
+
+    Without a schedule none is needed, and a system may have no time zones.
+    """
+    if settings.timezone == "UTC" or not settings.schedule:
+        return UTC
     try:
         return ZoneInfo(settings.timezone)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
@@ -28,7 +34,7 @@ def load_zone(settings: Settings) -> ZoneInfo:
         ) from error
 
 
-def is_scheduled(schedule: Sequence[Window], zone: ZoneInfo, now_utc_us: int | None) -> bool:
+def is_scheduled(schedule: Sequence[Window], zone: tzinfo, now_utc_us: int | None) -> bool:
     """True if a window is open now, if there are no windows, or if the time is unknown: no listed plate is hidden."""
     if not schedule or now_utc_us is None:
         return True

@@ -31,6 +31,11 @@ class Policies:
         return tuple(policy.name for policy in (*self._anywhere, *self._local)) or (self._strict.name,)
 
     @property
+    def is_signed(self) -> bool:
+        """False if the strict default alone holds."""
+        return bool(self._anywhere or self._local)
+
+    @property
     def label(self) -> str:
         """The names in one text, for records."""
         first, *others = self.names

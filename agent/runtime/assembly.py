@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from agent.buffer import OutboxReader
+from agent.policy.records import Where
 from agent.runtime.alarm import Alarm
 from agent.runtime.audit import ConfigWatch, ListWatch, QueuedAuditor
 from agent.runtime.camera import CameraComponent
@@ -25,7 +26,6 @@ from agent.runtime.hit_component import HitComponent
 from agent.runtime.hit_stages import build_hits
 from agent.runtime.hit_verbs import HitVerbs
 from agent.runtime.lifecycle import Lifecycle
-from agent.runtime.list_rules import strictest
 from agent.runtime.lists import ListComponent, build_lists, inbox, kind_names
 from agent.runtime.mount_file import MountFile
 from agent.runtime.mount_verbs import MountVerbs
@@ -61,17 +61,16 @@ if TYPE_CHECKING:
     from agent.commit import CommitResult
     from agent.hits.desk import Matching
     from agent.pipeline import CameraPipeline, PlateRecognizer
-    from agent.policy.policy import Policy
     from agent.runtime.commands import Officers
     from agent.runtime.config import AgentConfig
     from agent.runtime.hardware import Hardware
     from agent.runtime.hits import HitService
     from agent.runtime.notify import Notifier
+    from agent.runtime.policy import PoliciesInForce
     from agent.runtime.stages import ReadPath
     from agent.runtime.supervisor import Supervisor
     from agent.sync.transfer import Transfers
     from hw.ports import Camera, Clock
-    from protocol.policy.pack import EntryRules
 
 _MEBI = 2**20
 _NS_PER_US = 1_000
@@ -148,7 +147,7 @@ def assemble(
     fetcher = build_fetcher(config, boot_id=shared.boot_id)
     commit = CommitComponent(read_path, shared.reads, supervisor, clock)
     gate = RecordingGate(read_path.policies, lambda: commit.last_fix, commit.utc_ns)
-    lists = _lists(shared, commit, auditor, strictest(read_path.policies))
+    lists = _lists(shared, commit, auditor, read_path.policies)
     hits = build_hits(
         config,
         read_path,
@@ -206,13 +205,7 @@ def assemble(
     feed = Feed(build_feed_server(config.feed, clock), agent, supervisor, clock)
     commands, pictures = Commands(officers or shifts), LatestPictures()
     commands.add(PictureVerbs(pictures, cameras, clock, hits.picture).verbs())
-    verbs = HitVerbs(
-        hits,
-        max_watch_hours=config.hits.manual_max_h,
-        auditor=auditor,
-        entry_rules=partial(_entry_rules, gate, clock),
-    )
-    commands.add(verbs.verbs())
+    commands.add(HitVerbs(hits, auditor).verbs())
     commands.add(
         ShiftVerbs(shifts, Argon2Pins(), secrets.token_bytes, lambda: commit.last_fix, lists.sign_on).verbs()
     )
@@ -286,20 +279,18 @@ def assemble(
     )
 
 
-def _lists(shared: _Shared, commit: CommitComponent, auditor: Auditor, policy: Policy | None) -> ListComponent:
+def _lists(
+    shared: _Shared, commit: CommitComponent, auditor: Auditor, policies: PoliciesInForce | None
+) -> ListComponent:
     def utc_us() -> int | None:
         utc_ns = commit.utc_ns(shared.hw.clock.mono_ns())
         return None if utc_ns is None else utc_ns // _NS_PER_US
 
     config = shared.config
-    budget = None if policy is None else policy.alarms.max_false_per_1000
+    # Lists are packed for the whole run: by the policy of an unknown place, the strictest.
+    budget = None if policies is None else policies().at(Where()).alarms.max_false_per_1000
     unit = build_lists(config, lambda: load_unit_key(config), utc_us, budget_per_1000=budget)
     return ListComponent(unit, tuple(inbox(config, kind) for kind in kind_names()), shared.supervisor, auditor)
-
-
-def _entry_rules(gate: RecordingGate, clock: Clock) -> EntryRules | None:
-    policy = gate.policy(clock.mono_ns())
-    return None if policy is None else policy.entries
 
 
 def _now_s(commit: CommitComponent, clock: Clock) -> float | None:

@@ -129,15 +129,15 @@ class ConfigWatch(Component):
         self._auditor = auditor
 
     def start(self) -> None:
-        """Compare."""
+        """Compare; the first configuration is no change."""
         before = self._note.change(self._sha256)
-        if before is not None:
-            outcome = f"was {before[:_SHOWN]}" if before else "first"
-            self._auditor.add(UNIT, "config_change", f"sha256 {self._sha256[:_SHOWN]}", outcome=outcome)
+        if before:
+            new = f"sha256 {self._sha256[:_SHOWN]}"
+            self._auditor.add(UNIT, "config_change", new, outcome=f"was {before[:_SHOWN]}")
 
 
 class ListWatch(Component):
-    """Audits other hot lists in force than before, also over restarts."""
+    """Audits hot lists that were replaced while the agent was off; other changes are audited where they are made."""
 
     name = "list-audit"
 
@@ -145,17 +145,15 @@ class ListWatch(Component):
         self._note = NotedValue(state_dir / _LISTS_FILE)
         self._lists = lists
         self._auditor = auditor
-        self._known: tuple[tuple[str, int], ...] | None = None
+        self._known: tuple[tuple[str, int], ...] = ()
 
     def watch(self, tick: Tick) -> None:  # noqa: ARG002 - the lists are those of now
-        """Compare."""
+        """Compare; at the start the lists are still being opened, or wait for an officer's PIN."""
         found = tuple(sorted((listed.list_id, listed.version) for listed in self._lists()))
-        if found == self._known or (self._known is None and not found):
-            # At the start the lists are still being opened, or wait for an officer's PIN.
+        if not found or found == self._known:
             return
-        self._known = found
-        shown = ", ".join(f"{name}/{version}" for name, version in found) or "none"
-        digest = hashlib.sha256(shown.encode()).hexdigest()
-        before = self._note.change(digest)
-        if before is not None:
-            self._auditor.add(UNIT, "list_change", shown, outcome="ok" if before else "first")
+        is_first, self._known = not self._known, found
+        shown = ", ".join(f"{name} version {version}" for name, version in found)
+        before = self._note.change(hashlib.sha256(shown.encode()).hexdigest())
+        if is_first and before is not None:
+            self._auditor.add(UNIT, "list_change", shown, outcome="since the last start" if before else "first")

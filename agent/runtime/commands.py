@@ -57,6 +57,10 @@ class Officer(Protocol):
         """Badge number."""
 
     @property
+    def role(self) -> str:
+        """Role of the shift."""
+
+    @property
     def shift_id(self) -> bytes | None:
         """Id of the shift, 16 bytes; None without shifts."""
 
@@ -95,6 +99,11 @@ class Caller:
     def badge(self) -> str:
         """Badge number; empty if nobody is signed on."""
         return "" if self.officer is None else self.officer.badge
+
+    @property
+    def role(self) -> str:
+        """Role; empty if nobody is signed on."""
+        return "" if self.officer is None else self.officer.role
 
 
 @dataclass(frozen=True, slots=True)

@@ -449,7 +449,7 @@ class HitTable(_Table):
         default=_HITS.open_s / 3600, ge=0.1, le=168, description="Hours after which an undecided hit expires"
     )
     max_list_age_h: float = Field(
-        default=_HITS.max_list_age_s / 3600, ge=0.1, le=8760, description="Hours from which on a list is stale"
+        default=24, ge=0.1, le=8760, description="Hours from which on a list is stale, if policies are off"
     )
     stale_lists: Literal["alert", "record"] = Field(
         default="alert",
@@ -471,7 +471,6 @@ class HitTable(_Table):
             max_open=self.max_open,
             open_s=self.max_open_h * 3600,
             final_s=final_s,
-            max_list_age_s=self.max_list_age_h * 3600,
             quiet_if_stale=self.stale_lists == "record",
         )
 

@@ -11,7 +11,6 @@ from agent.hits.machine import MAX_NAME, MAX_NOTE, Verification
 from agent.hits.records import Actor, Checks
 from agent.hits.watch import Entered, as_plate, clean
 from agent.runtime.commands import Arguments, CommandRefusedError, HexId, Verb
-from agent.runtime.list_rules import refuse_entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from agent.runtime.commands import Caller
     from agent.runtime.feed_documents import Document, Json
     from agent.runtime.hits import HitRecord, HitService
-    from protocol.policy.pack import EntryRules
 
 _STORED_S = 3.0
 """How long an answer waits for the disk."""
@@ -100,26 +98,12 @@ class NoArguments(Arguments):
     """No arguments."""
 
 
-def _no_rules() -> None:
-    return
-
-
 class HitVerbs:
     """The verbs; used by the command thread."""
 
-    def __init__(
-        self,
-        service: HitService,
-        *,
-        max_watch_hours: float,
-        auditor: Auditor | None = None,
-        entry_rules: Callable[[], EntryRules | None] = _no_rules,
-    ) -> None:
-        """``entry_rules`` returns those of the policy that holds here; None if there are none."""
+    def __init__(self, service: HitService, auditor: Auditor | None = None) -> None:
         self._service = service
-        self._max_watch_hours = max_watch_hours
         self._auditor = auditor or NoAuditor()
-        self._entry_rules = entry_rules
 
     def verbs(self) -> tuple[Verb, ...]:
         """The verbs."""
@@ -136,7 +120,7 @@ class HitVerbs:
             Verb(
                 *("watch_plate", WatchArguments, self.watch_plate),
                 ("entry_id", "text", "region", "expires_utc_us", "matches"),
-                ("bad_plate", "bad_region", "no_reason", "bad_hours", "too_many", "not_allowed"),
+                ("bad_plate", "bad_region", "no_reason", "bad_hours", "too_many", "not_permitted"),
             ),
             Verb("unwatch_plate", EntryArguments, self.unwatch_plate, (), ("unknown_entry",)),
             Verb("watched_plates", NoArguments, self.watched_plates, ("watched",)),
@@ -175,15 +159,16 @@ class HitVerbs:
 
     def watch_plate(self, arguments: WatchArguments, caller: Caller) -> Document:
         """Check a typed plate against the lists, and watch for it."""
-        refuse_entry(self._entry_rules(), caller.officer, arguments.hours)
+        rules = self._service.rules()
         try:
-            entered = clean(
-                Entered(arguments.text, arguments.region, arguments.reason, arguments.hours), self._max_watch_hours
-            )
+            rules.refuse_unless_may_enter(caller.role)
+            told = Entered(arguments.text, arguments.region, arguments.reason, arguments.hours)
+            entered = clean(told, rules.max_watch_h)
             new = self._service.watch(entered, _actor(caller))
         except HitRefusedError as error:
             raise CommandRefusedError(error.code, str(error)) from error
-        self._audit(caller, "watch_plate", new.entry_id, purpose=new.reason)
+        # Whoever audits must see what was looked up: the entry is a sealed record, and never in a log.
+        self._audit(caller, "watch_plate", f"{new.entry_id} {new.text} {new.region}", purpose=new.reason)
         plate = as_plate(new.text, new.region)
         matches = () if plate is None else self._service.look_up(plate)
         listed = [match for match in matches if match.entry.entry_id != new.entry_id]

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from agent.hits.desk import Effects, HitDesk, Matching, Now
     from agent.hits.machine import Verification
     from agent.hits.records import Decision
+    from agent.hits.rules import HitRules
     from agent.hits.watch import Entered, Watched, WatchedPlates
     from agent.hotlist.records import ListInfo, Match
     from agent.pictures import PictureMaker
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 _LOG = structlog.get_logger(__name__)
 _NS_PER_MS = 1_000_000
+_MAX_DELAYS = 1024
 
 
 class HitRecord:
@@ -53,6 +55,7 @@ class HitRecord:
         self.hit = hit
         self.decision = decision
         self.record_id = service.new_id()
+        self.policy = service.rules().policy
         self.on_disk = threading.Event()
 
     @property
@@ -104,10 +107,14 @@ class HitService:
         bodies: HitBodies,
         pictures: PictureMaker,
         now: Callable[[], Now],
+        rules: Callable[[], HitRules],
         emit: Callable[[LateRecord], None],
         alarm: Alarm | None = None,
     ) -> None:
-        """``lists`` returns the lists in force, ``emit`` hands a record to the commit thread at once."""
+        """``lists`` returns the lists in force, ``rules`` what the policy says here and now.
+
+        ``emit`` hands a record to the commit thread at once.
+        """
         self._desk = desk
         self._watched = watched
         self._lists = lists
@@ -115,6 +122,7 @@ class HitService:
         self._bodies = bodies
         self._pictures = pictures
         self.now = now
+        self.rules = rules
         self._emit = emit
         self._alarm = alarm
         self._lock = threading.RLock()
@@ -126,8 +134,10 @@ class HitService:
         self._forgotten: deque[bytes] = deque()
         """Hits whose files are to be deleted."""
         self._failed_matches = 0
+        self._not_permitted = 0
         self._without_pictures = 0
-        self._alert_ms = 0
+        self.delays_ms: deque[int] = deque(maxlen=_MAX_DELAYS)
+        """From the exposure of the second agreeing frame to the alert, of the latest hits."""
 
     def subscribe(self, listener: Callable[[Hit], None]) -> None:
         """Call ``listener`` with each changed hit, in any thread; before the start only."""
@@ -150,6 +160,8 @@ class HitService:
                     _LOG.error("hit_record_unreadable", hit=saved.hit.hit_id.hex(), reason=str(error))
                     continue
                 self._emit(_Restored(self, saved.hit, body))
+        for saved in found:
+            self._tell(saved.hit)
         if found:
             _LOG.info("hits_restored", count=len(found), open=len(self.open_hits))
         self._show()
@@ -164,9 +176,7 @@ class HitService:
             return
         with self._lock:
             effects = self._desk.on_confirmed(track, matches, now)
-        if effects.alerts:
-            self._alert_ms = max(0, (self.now().t_mono_ns - track.t_last_mono_ns) // _NS_PER_MS)
-        self._apply(effects)
+        self._apply(effects, since_mono_ns=track.t_last_mono_ns)
 
     def on_final(self, track: Track) -> Track:
         """Match a closed track; return it marked for its read."""
@@ -195,13 +205,20 @@ class HitService:
             self._failed_matches += 1
             _LOG.error("match_failed", reason=str(error))
             listed = ()
-        return (*own, *listed)
+        rules = self.rules()
+        found = (*own, *listed)
+        permitted = tuple(match for match in found if rules.permit(match, now.utc_us))
+        self._not_permitted += len(found) - len(permitted)
+        return permitted
 
-    def _apply(self, effects: Effects) -> list[HitRecord]:
+    def _apply(self, effects: Effects, *, since_mono_ns: int | None = None) -> list[HitRecord]:
         if effects.alerts and self._alarm is not None:
             with self._lock:
                 self._alarm.show(self._desk.unacknowledged)
-                self._alarm.alert(effects.alerts, self.now().t_mono_ns)
+                now_ns = self.now().t_mono_ns
+                self._alarm.alert(effects.alerts, now_ns)
+            if since_mono_ns is not None:
+                self.delays_ms.append(max(0, (now_ns - since_mono_ns) // _NS_PER_MS))
         elif effects.changed:
             self._show()
         for hit in effects.changed:
@@ -226,7 +243,7 @@ class HitService:
         if sighting is None:
             return HitRecord(self, hit, None)
         try:
-            pictures = self._pictures.make(sighting)
+            pictures = self._pictures.make(sighting, self.rules().shown)
         except ImageError as error:
             self._without_pictures += 1
             _LOG.error("hit_without_pictures", id=hit.hit_id.hex(), reason=str(error))
@@ -313,7 +330,7 @@ class HitService:
     @property
     def max_list_age_s(self) -> float:
         """Age from which on a list is stale."""
-        return self._desk.settings.max_list_age_s
+        return self.rules().max_age_s
 
     @property
     def open_hits(self) -> tuple[Hit, ...]:
@@ -342,7 +359,7 @@ class HitService:
                 located = self._desk.located(record.hit.hit_id, when, where)
             if located is not None:
                 self._tell(located)
-            body = self._bodies.hit(locate(record.hit, when, where), when, where)
+            body = self._bodies.hit(locate(record.hit, when, where), when, where, record.policy)
             pictures = record.hit.pictures
         else:
             body, pictures = self._bodies.disposition(record.decision, when, where), ()
@@ -388,6 +405,7 @@ class HitService:
         """Counters by their published names."""
         own = {
             "match_failures": self._failed_matches,
+            "not_permitted": self._not_permitted,
             "without_pictures": self._without_pictures,
             "sounds": 0 if self._alarm is None else self._alarm.sounded,
             "file_failures": self._files.failures,
@@ -402,5 +420,5 @@ class HitService:
             "hits.open": len(waiting),
             "hits.unacknowledged": sum(hit.state is HitState.NEW for hit in waiting),
             "hits.watched": len(self._watched.watched),
-            "hits.alert_ms": self._alert_ms,
+            "hits.alert_ms": self.delays_ms[-1] if self.delays_ms else 0,
         }

@@ -248,8 +248,8 @@ class ListComponent(Component):
             _LOG.error("hotlists_unreadable", error=str(error))
 
     def _install(self, lists: ListsInForce, path: Path) -> None:
-        if lists.is_locked and _is_sealed(path):
-            return
+        if not path.exists() or (lists.is_locked and _is_sealed(path)):
+            return  # installed already at the start, or to be opened at the next sign-on
         try:
             info = lists.install(path)
         except (PatrolError, OSError) as error:

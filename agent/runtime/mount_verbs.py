@@ -45,7 +45,7 @@ class MountVerbs:
 
     def __init__(self, cameras: Sequence[Camera], file: MountFile, auditor: Auditor) -> None:
         """What was set before takes effect at once."""
-        self._cameras = {camera.name: camera for camera in cameras}
+        self._remount = {camera.name: camera.remount for camera in cameras if isinstance(camera, Mountable)}
         self._file = file
         self._auditor = auditor
         self._set = file.load()
@@ -74,11 +74,11 @@ class MountVerbs:
 
     def _change(self, action: str, name: str, mounting: Mounting, caller: Caller) -> None:
         officer = caller.officer
-        if not isinstance(officer, OnDuty) or not officer.may(RIGHT):
+        if not (isinstance(officer, OnDuty) and officer.may(RIGHT)):
             self._auditor.add(caller.badge, action, name, outcome="not_technician")
             raise CommandRefusedError("not_technician", "the roster gives this officer no right `technician`")
-        if name not in self._cameras:
-            known = ", ".join(sorted(self._cameras))
+        if name not in self._remount:
+            known = ", ".join(sorted(self._remount))
             raise CommandRefusedError("unknown_camera", f"no such camera; there are: {known}")
         changed = {**self._set, name: mounting}
         try:
@@ -90,6 +90,5 @@ class MountVerbs:
         self._auditor.add(caller.badge, action, name)
 
     def _apply(self, name: str, mounting: Mounting) -> None:
-        camera = self._cameras.get(name)
-        if isinstance(camera, Mountable):
-            camera.remount(mounting)
+        if (remount := self._remount.get(name)) is not None:
+            remount(mounting)

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from protocol.wire.registry import RecordBody, Registry
 
 _LOG = structlog.get_logger(__name__)
+_ID_BYTES = 16
 _US_PER_DAY = 86_400_000_000
 _MAX_READS = 10_000
 """Reads between two rounds of the main thread; more would only be miscounted."""
@@ -249,7 +250,9 @@ class Shifts(Component):
             expires_us = body.utc_us + round(self._parts.keep_days * _US_PER_DAY)
         self._sent += 1
         on_stored = partial(self._stored.append, key)
-        self._reads.add_record(_Record(body, self._clock.mono_ns(), bytes.fromhex(key), expires_us, on_stored))
+        # A new id each time: a station drops the evidence of a repeated id, and the series would have a gap.
+        record_id = self._parts.random_bytes(_ID_BYTES)
+        self._reads.add_record(_Record(body, self._clock.mono_ns(), record_id, expires_us, on_stored))
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,12 +134,17 @@ class ReadPath:
 
 
 def build_policies(config: AgentConfig) -> PoliciesInForce | None:
-    """Load the policies of the state folder; None if they are off.  Raises KeyFileError."""
+    """As ``load_policies``, after a file that was fetched before the last stop is installed."""
+    if config.policy.mode == "on":
+        install_fetched(build_policy_store(config), _fetched_policies(config) / FETCHED)
+    return load_policies(config)
+
+
+def load_policies(config: AgentConfig) -> PoliciesInForce | None:
+    """Load the policies of the state folder, changing nothing; None if they are off.  Raises KeyFileError."""
     if config.policy.mode == "off":
         return None
-    store = build_policy_store(config)
-    install_fetched(store, _fetched_policies(config) / FETCHED)
-    return PoliciesInForce(store, config.agency)
+    return PoliciesInForce(build_policy_store(config), config.agency)
 
 
 def build_policy_store(config: AgentConfig) -> PolicyStore:

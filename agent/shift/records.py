@@ -150,7 +150,7 @@ def pending_of(body: RecordBody, boot: str) -> Pending:
 
 
 def key_of(body: RecordBody) -> str:
-    """Identify a record by its contents, to find it again when it is in the outbox."""
+    """Identify a record by its contents, to forget it when it is in the outbox."""
     fields = json.dumps(_plain(body.model_dump(by_alias=True)), sort_keys=True)
     return hashlib.sha256(f"{body.SCHEMA} {fields}".encode()).hexdigest()[:32]
 

@@ -19,7 +19,7 @@ from agent.shift.incidents import IncidentDraft  # noqa: TC001 - pydantic resolv
 from agent.shift.shifts import ShiftState  # noqa: TC001 - as above
 
 FORMAT = 1
-MAX_STATE_BYTES = 1024 * 1024
+MAX_STATE_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Pending:
 
     schema: str
     key: str
-    """Identifies it: id and revision."""
+    """Identifies it, by its contents."""
     boot: str
     fields: str
     """Its body as JSON, with bytes in hexadecimal."""

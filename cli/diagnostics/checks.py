@@ -19,8 +19,9 @@ from agent.recognise.bundle import run_golden
 from agent.recognise.interpreter import choose_runtime, slower_runtime_advice
 from agent.recognise.models_folder import default_models_folder
 from agent.runtime.config import AgentConfig, load_config
+from agent.runtime.lists import build_lists
 from agent.runtime.roster_file import RosterFile
-from agent.runtime.stages import build_sealer, load_receipt_keys
+from agent.runtime.stages import build_sealer, load_policies, load_receipt_keys, load_unit_key
 from agent.sync.uplink import Uplink, UplinkConfig
 from cli.diagnostics.certificates import days_left, warning
 from cli.diagnostics.receiver import amount, described, listen, sentences, why_no_fix
@@ -71,7 +72,9 @@ def examine(path: Path, overrides: list[str]) -> Iterator[Step]:
         "models": _models,
         "keys": _keys,
         "release": _release,
+        "policy": _policy,
         "roster": _roster,
+        "hot lists": _hotlists,
         "outbox": _outbox,
         "certificates": _certificates,
         "board": _board,
@@ -116,6 +119,21 @@ def _keys(config: AgentConfig) -> Step:
     return Step("keys", Mark.OK, f"{sealed}; receipts must be signed")
 
 
+def _policy(config: AgentConfig) -> Step:
+    policies = load_policies(config)
+    if policies is None:
+        return Step(
+            "policy", Mark.WARN, 'policy.mode is "off": everything is kept until its receipt; for tests only'
+        )
+    names = ", ".join(policies().names)
+    if policies.problems:
+        return Step("policy", Mark.FAIL, f"in force: {names}; refused: {'; '.join(policies.problems)}")
+    if not policies().is_signed:
+        advice = "sign one with `patrol-lpr policy sign`, and install it with `patrol-lpr policy install`"
+        return Step("policy", Mark.WARN, f"no policy of {config.agency}, so only hits are kept: {advice}")
+    return Step("policy", Mark.OK, f"in force: {names}")
+
+
 def _release(config: AgentConfig) -> Step:
     home = config.update.home
     running, committed = linked(home, "current"), linked(home, "committed")
@@ -151,6 +169,28 @@ def _roster(config: AgentConfig) -> Step:
             "roster", Mark.WARN, f"{told}; expired on {until:%Y-%m-%d}, so nobody can sign on: offer a new one"
         )
     return Step("roster", Mark.OK, f"{told}, until {until:%Y-%m-%d}")
+
+
+def _hotlists(config: AgentConfig) -> Step:
+    found = build_lists(config, lambda: load_unit_key(config), lambda: None)
+    if found is None:
+        return Step("hot lists", Mark.OK, "hotlist.key is not set: reads are not matched with lists")
+    if found.key is None:
+        return Step("hot lists", Mark.OK, "locked until an officer signs on with a PIN")
+    found.lists.unlock(found.key)
+    if found.lists.faults:
+        told = "; ".join(f"{fault.list_id}: {fault.reason}" for fault in found.lists.faults)
+        return Step("hot lists", Mark.FAIL, f"{told}: install the list again")
+    infos = found.lists.matcher.lists
+    if not infos:
+        advice = "offer one with `patrol-lpr hotlist offer`, or install one with `patrol-lpr hotlist install`"
+        return Step("hot lists", Mark.WARN, f"no list in force: {advice}")
+    now_us = RealClock().utc_ns() // 1000
+    told = ", ".join(f"{info.list_id} version {info.version} ({info.entries:,} entries)" for info in infos)
+    expired = [i.list_id for i in infos if i.expires_utc_us is not None and i.expires_utc_us <= now_us]
+    if expired:
+        return Step("hot lists", Mark.WARN, f"{told}; expired and not matched: {', '.join(expired)}")
+    return Step("hot lists", Mark.OK, told)
 
 
 def _outbox(config: AgentConfig) -> Step:

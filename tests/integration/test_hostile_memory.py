@@ -169,7 +169,8 @@ def unit_config(folder: Path, port: int, frames: Path) -> Path:
     path = folder / "config.toml"
     path.write_text(
         f'unit = "{UNIT}"\nagency = "A"\nstate_dir = "{folder}/state"\n[[hw.cameras]]\nkind = "folder"\nfps = 2\n'
-        f'path = "{frames}"\n[hw.link]\nkind = "mqtt"\nhost = "127.0.0.1"\nport = {port}\n[seal]\nmode = "off"\n'
+        f'path = "{frames}"\n[hw.link]\nkind = "mqtt"\nhost = "127.0.0.1"\nport = {port}\n'
+        '[policy]\nmode = "off"\n[seal]\nmode = "off"\n'
         "[outbox]\nmin_free_mib = 0\n"
     )
     return path

@@ -32,6 +32,8 @@ path = "/frames"
 fps = 10
 [outbox]
 min_free_mib = 0
+[policy]
+mode = "off"
 [seal]
 unit_key = "/etc/patrol-lpr/unit.key"
 station_key = "/etc/patrol-lpr/station.pub"

@@ -47,6 +47,8 @@ ballast_mib = 1
 receipt_timeout_s = 1
 [pictures]
 overview = false
+[policy]
+mode = "off"
 [seal]
 unit_key = "{keys}/unit.key"
 station_key = "{keys}/station.pub"

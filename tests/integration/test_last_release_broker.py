@@ -52,6 +52,8 @@ unit_key = "{keys}/unit.key"
 station_key = "{keys}/station.pub"
 receipt_key = "{keys}/receipt.pub"
 """
+KEEP_ALL = '[policy]\nmode = "off"\n'
+"""The release has no policies: it keeps everything, and does not know the table."""
 
 
 class Road:
@@ -91,6 +93,7 @@ class Road:
                 protocol=self.protocol,
                 keys=self.keys,
             )
+            + ("" if code == RELEASE else KEEP_ALL)
         )
         done = subprocess.run(
             [part.format(config=config) for part in command],

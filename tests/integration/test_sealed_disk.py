@@ -37,7 +37,7 @@ def run_agent(disk: CuttableDisk, drive: Path, seal: str) -> int:
     config.write_text(
         f'unit = "unit-07"\nagency = "a"\nstate_dir = "{root}/state"\n'
         f'[[hw.cameras]]\nkind = "folder"\nname = "front"\npath = "{drive}/frames"\nfps = 10\n'
-        f"[outbox]\nmin_free_mib = 0\nballast_mib = 0\n[seal]\n{seal}\n"
+        f"[outbox]\nmin_free_mib = 0\nballast_mib = 0\n[policy]\nmode = 'off'\n[seal]\n{seal}\n"
     )
     with (root / "agent.log").open("w") as out:
         subprocess.run(

@@ -39,6 +39,8 @@ path = "/opt/drive"
 kind = "gpio"
 ignition_pin = 5
 status_pin = 17
+[policy]
+mode = "off"
 [seal]
 mode = "off"
 """

@@ -70,7 +70,8 @@ class Life:
 def twin(repo, folder) -> list[str]:
     """The same drive by the same configuration, on this machine."""
     frames = unit_card.drive_frames(repo, folder / "frames")
-    text = f'state_dir = "{folder}"\n{unit_card.COMMON % frames}[seal]\nmode = "off"\n[outbox]\nmin_free_mib = 0\n'
+    off = '[policy]\nmode = "off"\n[seal]\nmode = "off"\n'
+    text = f'state_dir = "{folder}"\n{unit_card.COMMON % frames}{off}[outbox]\nmin_free_mib = 0\n'
     (folder / "config.toml").write_text(text)
     config = load_config(folder / "config.toml")
     service = Service(config, open_hardware(config, RealClock()), lambda: build_recogniser(config), ("twin",))

@@ -38,6 +38,8 @@ min_free_mib = 0
 [update]
 well_s = 3
 quiet_s = 0
+[policy]
+mode = "off"
 [seal]
 station_key = "/etc/patrol-lpr/station.pub"
 """

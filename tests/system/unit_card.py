@@ -47,6 +47,8 @@ port = {BROKER_PORT}
 ca = "/etc/patrol-lpr/ca.pem"
 cert = "/etc/patrol-lpr/unit.pem"
 key = "/etc/patrol-lpr/tls.key"
+[policy]
+mode = "off"
 [seal]
 station_key = "/etc/patrol-lpr/station.pub"
 receipt_key = "/etc/patrol-lpr/receipt.pub"

@@ -14,6 +14,7 @@ from agent.runtime.config import load_config
 from agent.runtime.hardware import Hardware
 from agent.runtime.service import Service
 from cli import hotlist, update
+from cli import policy as policy_cli
 from cli import provision as provision_cli
 from cli import roster as roster_cli
 from cli import shift as shift_cli
@@ -95,6 +96,7 @@ def command_of(words):
         ("hotlist", hotlist),
         ("roster", roster_cli),
         ("shift", shift_cli),
+        ("policy", policy_cli),
     ):
         if name not in known:
             app.add_typer(group.app, name=name)

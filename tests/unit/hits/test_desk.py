@@ -38,7 +38,7 @@ class Rig:
     @property
     def now(self):
         t_ns = round(self.t_s * S)
-        return Now(t_ns, (UTC_NS + t_ns) // 1000, 45.0, -100.0)
+        return Now(t_ns, (UTC_NS + t_ns) // 1000, 45.0, -100.0, 24 * 3600)
 
     def track(self, text="7ABC123", *, read_id=b"r" * 16):
         track = make_track(text, t_mono_ns=round(self.t_s * S))
@@ -185,7 +185,7 @@ def test_other_lists_of_a_plate_are_on_its_one_hit_and_the_most_important_leads(
 )  # fmt: skip
 def test_hit_of_an_old_list_is_marked(age_h, stale):
     listed = make_list(as_of_utc_us=UTC_NS // 1000 - round(age_h * HOUR_US))
-    hit = Rig(max_list_age_s=24 * 3600).hit(make_match(listed=listed))
+    hit = Rig().hit(make_match(listed=listed))
     assert (hit.stale, hit.alerted) == (stale, True)
 
 

@@ -27,6 +27,8 @@ ENTRIES = [Entry("1", "ABC123", "US-CA"), Entry("2", "XYZ789"), Entry("3", "ABC1
 FIRST = make_package(ENTRIES, KEY)
 CHANGED = [ENTRIES[0], Entry("2", "XYZ789", reason="recovered"), Entry("9", "AAA111"), Entry("10", "AB?99")]
 DELTA = make_package(CHANGED, KEY, version=3, base=FIRST)
+NIGHT = ({"days": [0], "from_minute": 0, "to_minute": 60},)
+ON_MARS = make_settings(timezone="Mars/Base", schedule=NIGHT)
 SECOND = make_package(ENTRIES[:1], KEY, version=2)
 
 
@@ -71,7 +73,10 @@ def test_a_delta_changes_removes_and_adds(tmp_path: Path) -> None:
         (SECOND, "cannot go back"),
         (make_package(ENTRIES, KEY, version=5, settings=make_settings(agencies=["Sheriff*"])), "is for Sheriff"),
         (make_package(ENTRIES, KEY, version=5, expires_utc_us=AS_OF_US + 1), "has expired"),
-        (make_package(ENTRIES, KEY, version=5, settings=make_settings(timezone="Mars/Base")), "time zone"),
+        (
+            make_package(ENTRIES, KEY, version=5, settings=ON_MARS),
+            "time zone",
+        ),
         (make_package(ENTRIES, SigningKey.generate(), version=5), "not one of the trusted"),
         (make_package(CHANGED, KEY, version=5, base=make_package(ENTRIES, KEY, version=2)), "get the full list"),
         (make_package(ENTRIES, KEY, version=5)[:-1], "truncated"),

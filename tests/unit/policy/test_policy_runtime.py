@@ -144,6 +144,7 @@ def test_policy_installed_while_the_agent_runs_is_used_and_audited(unit):
 
 
 def test_changed_configuration_is_audited_at_the_next_start(unit):
-    parts = unit(make_pack(**LONG))
-    run(parts, lambda _: True)
-    assert [action for action, _ in audited(parts[0])].count("config_change") == 1
+    config, *others = unit(make_pack(**LONG))
+    (config.state_dir / "audited-config").write_text("ab" * 32)
+    run((config, *others), lambda _: True)
+    assert [action for action, _ in audited(config)].count("config_change") == 1

@@ -6,9 +6,12 @@ import json
 
 import pytest
 
+from agent.runtime.config import parse_config
 from agent.runtime.policy import PoliciesInForce
 from agent.runtime.policy_store import FETCHED, PolicyStore, install_fetched, load_policy_keys, policy_kind
 from agent.sync.transfer import FileRefusedError
+from cli.diagnostics import checks
+from cli.diagnostics.step import Mark
 from protocol.errors import PolicyError, SignedFileError
 from protocol.policy.envelope import sign_pack
 from protocol.seal.keys import SigningKey
@@ -98,17 +101,19 @@ def test_policy_expires_while_it_is_in_force(store, signed):
     store.install(signed(expires_s=NOW_S + 100), NOW_S)
     in_force = PoliciesInForce(store, "Example Sheriff")
     assert in_force().names == ("us-xx/3",)
-    assert not in_force.reload(NOW_S + 99, anyway=True)
-    assert in_force.reload(NOW_S + 100, anyway=True)
+    assert not in_force.reload(NOW_S + 99)
+    assert in_force.reload(NOW_S + 100)
     assert in_force().names == ("strict/1",)
+    assert "has expired" in in_force.problems[0]
+    assert not in_force.reload(NOW_S + 101)
 
 
 def test_new_file_is_taken_over_without_a_restart(store, signed):
     in_force = PoliciesInForce(store, "Example Sheriff")
     assert in_force().names == ("strict/1",)
-    assert not in_force.reload(None, anyway=False)
+    assert not in_force.reload(None)
     store.install(signed())
-    assert in_force.reload(None, anyway=False)
+    assert in_force.reload(None)
     assert in_force().names == ("us-xx/3",)
 
 
@@ -147,3 +152,28 @@ def test_file_fetched_before_a_power_cut_is_installed_at_the_start(store, signed
     install_fetched(store, fetched)
     install_fetched(store, tmp_path / "none")
     assert names(store) == ["us-xx/3"]
+
+
+def test_doctor_says_which_policy_holds(store, signed, tmp_path):
+    """A unit without one, one with a damaged one, and one that keeps everything are not in order."""
+    public = tmp_path / "policy.pub"
+    public.write_bytes(KEY.public.pem())
+    table = {
+        "unit": "unit-07",
+        "agency": "Example Sheriff",
+        "state_dir": str(store.folder.parent),
+        "hw": {"cameras": [{"kind": "pi"}]},
+    }
+
+    def found(**policy):
+        step = checks._policy(parse_config({**table, "policy": {"key": str(public), **policy}}, "test"))
+        return step.mark, step.detail
+
+    assert found(mode="off")[0] is Mark.WARN
+    mark, detail = found()
+    assert (mark, "only hits are kept" in detail) == (Mark.WARN, True)
+    store.install(signed())
+    assert found() == (Mark.OK, "in force: us-xx/3")
+    (store.folder / "us-zz.lprpol").write_bytes(b"damaged")
+    mark, detail = found()
+    assert (mark, "us-zz.lprpol" in detail) == (Mark.FAIL, True)

@@ -15,6 +15,7 @@ from agent.records import Box, Geotag, TimeTag
 from protocol.errors import UnknownSchemaError, WireError
 from protocol.wire.codec import (
     MAX_EXTRA_DEPTH,
+    MAX_ITEMS,
     MAX_MESSAGE_BYTES,
     MAX_STR_BYTES,
     Message,
@@ -281,7 +282,7 @@ def _refused_or_kept(kind: Kind, payload: bytes) -> None:
         assert message.payload == payload
     else:
         fields = unpack(payload)
-        optional = {field.alias for field in kind.model.model_fields.values() if not field.is_required()}
+        optional = {info.validation_alias for info in kind.model.model_fields.values() if not info.is_required()}
         left_out = {key for key in optional & ADDED.keys() if fields.get(key) == ADDED[key]}
         assert kind.encode(message) == pack({key: value for key, value in fields.items() if key not in left_out})
         again = kind.decode(kind.encode(message))
@@ -721,3 +722,25 @@ def test_record_ids_differ_where_sequence_numbers_differ(boot_id, seq, other):
 def test_read_without_pictures_is_below_one_kilobyte():
     """Cellular data costs: the record itself must stay small."""
     assert len(EXAMPLES["read"]) <= 1024
+
+
+@pytest.mark.parametrize(
+    ("value", "is_taken"),
+    [
+        ({f"{n:04}": 0 for n in range(MAX_ITEMS)}, True),
+        ({f"{n:04}": 0 for n in range(MAX_ITEMS + 1)}, False),
+        ([0] * MAX_ITEMS, True),
+        ([0] * (MAX_ITEMS + 1), False),
+        ("x" * MAX_STR_BYTES, True),
+        ("x" * (MAX_STR_BYTES + 1), False),
+    ],
+    ids=["map", "large map", "array", "large array", "string", "large string"],
+)
+def test_sizes_inside_a_message_are_limited(value, is_taken):
+    """Whatever its key: a message of a few kilobytes must not become millions of objects."""
+    payload = msgpack.packb({"v": "read/1", "new": value})
+    if is_taken:
+        assert unpack(payload)["new"] == value
+    else:
+        with pytest.raises(WireError):
+            unpack(payload)

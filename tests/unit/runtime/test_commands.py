@@ -19,7 +19,7 @@ class Adding(Arguments):
 
 
 class OneOfficer:
-    badge, shift_id = "1234", None
+    badge, role, shift_id = "1234", "patrol", None
 
     def officer_of(self, session):
         return self if session == "token" else None

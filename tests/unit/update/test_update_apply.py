@@ -424,6 +424,7 @@ def test_release_configuration_is_merged_over_unit_configuration(unit, tmp_path)
     [
         ("format = 2\n", "format 2, this version reads 1: update the program first"),
         ("unit = 'unit-08'\n", "unit cannot be changed by an update"),
+        ("[policy]\nmode = 'off'\n", "policy cannot be changed by an update"),
         ("[seal]\nmode = 'off'\n", "seal cannot be changed by an update"),
         ("[log]\nlevel = 'loud'\n", r"log\.level"),
         ("[new_table]\n", "new_table: unknown key"),
