@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,12 +64,13 @@ def main() -> None:
                 each.wait_for_selector("#reads li")
             page.evaluate(_WATCH)
             read_ms = [
-                _until_seen(page, lambda i=i: agent.read(a_read(i)), a_read(i)["read_id"]) for i in range(2, reads)
+                _until_seen(page, partial(agent.read, read), read["read_id"])
+                for read in map(a_read, range(2, reads))
             ]
             hit_ms = []
             for i in range(hits):
                 hit = a_hit(i)
-                hit_ms.append(_until_seen(page, lambda hit=hit: agent.hit(hit), hit["hit_id"]))
+                hit_ms.append(_until_seen(page, partial(agent.hit, hit), hit["hit_id"]))
                 agent.hit(hit, state="withdrawn")
                 page.click("#hit-over [data-close]")
             browser.close()

@@ -52,6 +52,8 @@ class _Kept(BaseModel):
     full: str | None = None
     """Names of the sealed files; None: the list is not in force any more."""
     delta: str | None = None
+    digest: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
+    """Of the full package."""
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -215,14 +217,13 @@ class ListsInForce:
 
     def _following(self, manifest: Manifest, kept: _Kept, name: str) -> _Kept:
         if manifest.kind is Kind.FULL:
-            return _Kept(floor=manifest.version, full=name)
-        expected = f"{manifest.settings.list_id}.{manifest.base_version}.{Kind.FULL.value}"
-        if kept.full != expected:
+            return _Kept(floor=manifest.version, full=name, digest=manifest.digest)
+        if kept.full is None or kept.digest != manifest.base_digest:
             raise HotlistError(
                 f"list {manifest.settings.list_id}: version {manifest.version} changes full version "
                 f"{manifest.base_version}, which is not here: get the full list"
             )
-        return _Kept(floor=manifest.version, full=kept.full, delta=name)
+        return _Kept(floor=manifest.version, full=kept.full, delta=name, digest=kept.digest)
 
     def _seal(self, head: Head, file: Reader, part: Path) -> None:
         part.unlink(missing_ok=True)

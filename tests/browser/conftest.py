@@ -19,8 +19,9 @@ from tests.fake_agent import MONO_US, PIN, FakeAgent, a_read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, BrowserContext, Page
 
 PATIENCE_MS = 30_000
 SMALL, LARGE = (1024, 600), (1280, 800)
@@ -104,7 +105,7 @@ def run_console(agent: FakeAgent, *options: str) -> Iterator[Console]:
 
 
 @pytest.fixture
-def agent(tmp_path) -> Iterator[FakeAgent]:
+def agent(tmp_path: Path) -> Iterator[FakeAgent]:
     """With a few reads."""
     with FakeAgent(tmp_path) as made:
         fill(made)
@@ -122,13 +123,13 @@ def fill(agent: FakeAgent) -> None:
 
 
 @pytest.fixture
-def console(agent) -> Iterator[Console]:
+def console(agent: FakeAgent) -> Iterator[Console]:
     with run_console(agent) as running:
         yield running
 
 
 @pytest.fixture
-def client(console) -> Client:
+def client(console: Console) -> Client:
     return Client(console)
 
 
@@ -141,9 +142,10 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def terminal(console, browser) -> Iterator[Callable[..., Page]]:
+def terminal(console: Console, browser: Browser) -> Iterator[Callable[..., Page]]:
     """Opens the page as a terminal would: ``terminal(SMALL, locale="es")``.  A script's error fails the test."""
-    contexts, errors = [], []
+    contexts: list[BrowserContext] = []
+    errors: list[str] = []
 
     def opened(size: tuple[int, int] = SMALL, **options: Any) -> Page:
         context = browser.new_context(
