@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from agent.hits.errors import HitRefusedError
+from agent.hits.machine import Verification
+from agent.hits.records import Actor, Checks
 from agent.hotlist.records import Priority
 from agent.runtime.alarm import Alarm
 from agent.runtime.commands import Commands
@@ -173,3 +176,19 @@ def test_restored_hits_are_told_to_views(tmp_path):
     after.subscribe(told.append)
     after.restore()
     assert told == [hit] == list(after.open_hits)
+
+
+def test_entry_that_is_deleted_while_its_hit_waits_stays_on_the_hit():
+    """The officer decides about what was listed when the plate was seen; a track in view is withdrawn."""
+    lists = [listed("7ABC123", "8XYZ999")]
+    service = make_hit_service(lists=lambda: lists[0])
+    decided, in_view = make_track("7ABC123"), replace(make_track("8XYZ999"), track_id=2)
+    for track in (decided, in_view):
+        service.on_confirmed(track)
+    service.on_final(decided)
+    lists[0] = listed()
+    assert not service.on_final(in_view).is_hit
+    (hit,) = service.open_hits
+    assert hit.match.entry.text == "7ABC123"
+    given = Verification(Checks(*[True] * 3), confirming_agency="Police", reference="17")
+    assert service.confirm(hit.hit_id, given, Actor("1234"))
