@@ -8,7 +8,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from agent.buffer import OutboxReader
 from agent.hits.records import HitState
 from agent.hotlist.records import Priority
 from agent.runtime.hit_files import PURPOSE, HitFiles
@@ -22,7 +21,8 @@ from hw.ports import Buzz, HitLamp
 from hw.speaker_sim import SpeakerSim
 from protocol.errors import HotlistError
 from protocol.seal import Opener, load_keyring
-from protocol.wire.codec import encode
+from protocol.wire.codec import decode, encode
+from protocol.wire.control.chunk import PictureChunk
 from protocol.wire.enums import DispositionAction, HitStage
 from station.ingest import Ingest
 from station.query import Query
@@ -190,11 +190,12 @@ def test_hits_leave_before_a_backlog_of_reads(tmp_path):
     script = [(0, "link.down", {}), (8000, "link.up", {})]
     write_drive(tmp_path / "drive", seconds=10, plates=plates, script=script)
     drive = load_drive(tmp_path / "drive")
-    seal, store, ingest, _ = station_of(tmp_path, drive)
-    heard = []
+    seal, store, ingest, query = station_of(tmp_path, drive)
+    chunks = []
 
     def peer(topic, payload):
-        heard.append((topic.rsplit("/", 1)[-1], len(payload)))
+        if topic.endswith("/pic"):
+            chunks.append(decode(payload, PictureChunk).read_id)
         return ingest.handle(topic, payload)
 
     config = config_for(drive, tmp_path / "unit", seal=seal)
@@ -207,13 +208,16 @@ def test_hits_leave_before_a_backlog_of_reads(tmp_path):
         matcher=lambda: listed("7ABC123"),
     )
     replay.run()
+    reads, hits = (query.records(schema) for schema in ("read/1", "hit/1"))
     store.close()
-    reader = OutboxReader(tmp_path / "unit" / "outbox-3.db")
-    assert reader.stats().waiting == 0
-    reader.close()
-    reads = [found.record for found in again(tmp_path, drive)[3].records()]
-    assert len(reads) == 10
-    assert [kind for kind, _ in heard[:3]] == ["read"] * 3
+    assert (len(reads), len(hits)) == (10, 2)
+    assert max(hit.received_us for hit in hits) < min(read.received_us for read in reads)
+    of_hits = {hit.record_id for hit in hits} | {
+        read.record_id for read in reads if read.body.retention.policy_class == "hit"
+    }
+    firsts = list(dict.fromkeys(chunks))
+    assert set(firsts[: len(of_hits & set(firsts))]) <= of_hits
+    assert firsts[0] in {hit.record_id for hit in hits}
 
 
 def test_open_hits_survive_a_power_cut_with_pictures_and_can_be_decided(tmp_path):
