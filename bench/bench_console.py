@@ -64,7 +64,8 @@ def main() -> None:
                 each.wait_for_selector("#reads li")
             page.evaluate(_WATCH)
             read_ms = [
-                _until_seen(page, partial(agent.read, read), read["read_id"]) for read in map(a_read, range(2, reads))
+                _until_seen(page, partial(agent.read, read), read["read_id"])
+                for read in map(a_read, range(2, reads))
             ]
             hit_ms = []
             for i in range(hits):
