@@ -37,14 +37,14 @@ def bless(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture(autouse=True)
-def fresh_logging():
+def fresh_logging() -> Iterator[None]:
     """What a test configures of the process's logs, and the stream that it writes to, ends with the test."""
     yield
     structlog.reset_defaults()
 
 
 @pytest.fixture(autouse=True)
-def own_umask():
+def own_umask() -> Iterator[None]:
     """The umask that a command sets for its process ends with the test."""
     before = os.umask(0o022)
     os.umask(before)
