@@ -2,48 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-import sys
-from pathlib import Path
-from typing import Annotated
+from typing import Any, NoReturn
 
-import typer
-
-from console.config import COMMAND_SOCKET, DEFAULT_PORT, FEED_SOCKET, LOOPBACK, ConsoleConfig
-from console.serve import run_console
-
-FeedOption = Annotated[Path, typer.Option("--feed", help="UNIX socket of the agent's feed.")]
-CommandOption = Annotated[Path, typer.Option("--command", help="UNIX socket for commands to the agent.")]
+from console.__main__ import become_console
+from console.config import ConsoleConfig
 
 
-def console(  # noqa: PLR0917 - options of a command
-    feed: FeedOption = FEED_SOCKET,
-    command: CommandOption = COMMAND_SOCKET,
-    host: Annotated[
-        str, typer.Option(help="Address to listen on; beyond loopback with a certificate only.")
-    ] = LOOPBACK,
-    port: Annotated[int, typer.Option(help="TCP port; 0: any free one.", min=0, max=65535)] = DEFAULT_PORT,
-    unix: Annotated[Path | None, typer.Option(help="Listen on this UNIX socket instead.")] = None,
-    tls_cert: Annotated[Path | None, typer.Option(help="Certificate chain (PEM).")] = None,
-    tls_key: Annotated[Path | None, typer.Option(help="Private key of the certificate (PEM).")] = None,
-    name: Annotated[
-        list[str] | None, typer.Option(help="Host name under which browsers reach it; repeatable.")
-    ] = None,
-    require_sign_on: Annotated[
-        bool | None,
-        typer.Option(help="Show reads and hits only after a sign-on; default: only beyond loopback."),
-    ] = None,
-) -> None:
-    """Serve the page for the terminal in the vehicle."""
-    config = ConsoleConfig(
-        feed=feed, command=command, host=host, port=port, unix=unix, tls_cert=tls_cert, tls_key=tls_key,
-        names=tuple(name or ()), sign_on_required=require_sign_on,
-    )  # fmt: skip
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
-    run_console(config, _announce)
-
-
-def _announce(address: str) -> None:
-    # Without cli.terminal: its library for tables takes five megabytes, which the page does not need.
-    sys.stderr.write(f"patrol-lpr: the console is at {address}\n")
-    sys.stderr.flush()
+def run(**options: Any) -> NoReturn:
+    """Become the console; raises ConsoleConfigError for options that do not fit together."""
+    become_console(ConsoleConfig(**options))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import threading
 import time
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
@@ -18,6 +20,8 @@ from agent.errors import DriveError
 from agent.runtime import log
 from agent.runtime.hardware import Hardware
 from agent.runtime.service import Service
+from cli.demo_console import show_page
+from cli.drive_lists import PLAN
 from cli.report import check_libraries, write_report
 from cli.show import print_table
 from cli.simulate import config_for, fresh_keys, reader_for, show_replay, summary
@@ -39,8 +43,6 @@ from station.service import BrokerAddress, StationService
 from station.store import open_store
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from hw.config import HwConfig
     from hw.drive_format import Drive
     from hw.ports import Clock
@@ -86,8 +88,8 @@ class LiveResult:
         return self.at_station + self.waiting == self.committed
 
 
-def run(drives: Path, out: Path) -> int:
-    """Run the demo; returns 1 if a read is unaccounted for."""
+def run(drives: Path, out: Path, *, page: bool = False) -> int:
+    """Run the demo, at the end with the console's page if ``page`` is set; returns 1 if a read is unaccounted for."""
     console = Console()
     folders = sorted(p.parent for p in drives.glob("*/drive.toml"))
     if not folders:
@@ -117,6 +119,12 @@ def run(drives: Path, out: Path) -> int:
     show_hits(out / "replay", console)
     console.rule("4. verify: the station holds exactly what the unit signed")
     proven = prove(out / "live", console)
+    listed = next((drive for drive in loaded if Path(drive.root, PLAN).exists()), loaded[0])
+    if page:
+        console.rule("5. the page in the vehicle: the drive again, live; press Enter to end")
+        show_page(listed, out / "page", DriveClock(listed), sys.stdin.readline)
+    else:
+        console.print("the page in the vehicle, with a hit to look at: patrol-lpr demo --page", highlight=False)
     return 0 if live.complete and proven and all(outcome.balanced for outcome in outcomes) else 1
 
 

@@ -13,11 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from agent.recognise.formats import FORMATS
-from cli.show import print_json, print_table
+from cli.show import TextTable, print_json, print_table
 from hw.output import output, text_output
 from hw.paths import CONFIG_FILE
 from protocol.seal.container import SealedWriter
@@ -243,8 +241,8 @@ def _print_report(report: Report, out: Path) -> None:
     console.print(f"{out}: {'held; ' if report.held else ''}sign it with `patrol-lpr hotlist sign`", markup=False)
 
 
-def _rules_table(lines: tuple[RuleLine, ...]) -> Table:
-    table = Table("rule", "states", "min probability", "false alarms per 1,000 cars", "")
+def _rules_table(lines: tuple[RuleLine, ...]) -> TextTable:
+    table = TextTable("rule", "states", "min probability", "false alarms per 1,000 cars", "")
     for line in lines:
         table.add_row(
             line.rule,
@@ -285,6 +283,8 @@ def dry_run(
     *,
     db: Annotated[Path | None, typer.Option(help="Database of a station: its retained reads; audited.")] = None,
     unit: Annotated[str | None, typer.Option(help="With --db: only reads of this unit.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="With --db: the latest reads, at most.")] = 100_000,
+    purpose: Annotated[str, typer.Option(help="With --db: why, for the audit trail.")] = "",
     key: AuthorityOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -293,6 +293,10 @@ def dry_run(
 
     if bool(drives) == (db is not None):
         raise typer.BadParameter("give drives, or --db")
+    if db is not None and not purpose.strip():
+        raise typer.BadParameter(
+            "looking for listed plates in retained reads needs a purpose", param_hint="--purpose"
+        )
     with ListFile(file, _authorities(key)) as opened:
         matcher, found = open_for_trial(opened), DryRun()
         found.expected_per_1000 = opened.info.rules.alarms_per_million / 1000
@@ -300,14 +304,17 @@ def dry_run(
             try_drives(matcher, drives or [], found)
         else:
             with _asking(db) as query:
-                try_reads(matcher, query.records(unit=unit), found)
+                why = f"dry run of list {opened.info.settings.list_id}: {purpose}"
+                try_reads(matcher, query.records(unit=unit, limit=limit, purpose=why), found)
     if as_json:
         print_json({"reads": found.reads, "expected_per_1000": found.expected_per_1000, "raised": found.raised})
         return
-    table = Table("time", "plate", "state", "listed", "listed state", "rule", "probability", "states", "reason")
+    table = TextTable(
+        "time", "plate", "state", "listed", "listed state", "rule", "probability", "states", "reason"
+    )
     for hit in found.raised:
         row = (hit.utc or "no time", hit.text, hit.region, hit.listed_text, hit.listed_region, hit.rule)
-        table.add_row(*map(Text, (*row, f"{hit.probability:.2f}", hit.region_match, hit.reason)))
+        table.add_row(*row, f"{hit.probability:.2f}", hit.region_match, hit.reason)
     console = Console(highlight=False, soft_wrap=True)
     print_table(table, console)
     counts = "; ".join(f"{count} {what}" for what, count in sorted(found.by_rule.items()))
@@ -375,10 +382,10 @@ def status(
     console = Console(highlight=False, soft_wrap=True)
     if found.locked:
         console.print("the lists are locked: an officer's PIN opens them")
-    table = Table("list", "owner", "version", "entries", "data of", "expires", "priority")
+    table = TextTable("list", "owner", "version", "entries", "data of", "expires", "priority")
     for info in found.lists:
         row = (info.list_id, info.owner, str(info.version), f"{info.entries:,}", _utc(info.as_of_utc_us))
-        table.add_row(*map(Text, (*row, _utc(info.expires_utc_us), info.priority.value)))
+        table.add_row(*row, _utc(info.expires_utc_us), info.priority.value)
     print_table(table, console)
     for fault in found.faults:
         console.print(fault, markup=False)

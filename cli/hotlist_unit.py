@@ -10,9 +10,10 @@ import typer
 
 from agent.errors import ConfigError
 from agent.hotlist.keys import PIN_FILE, PinKeys
+from agent.policy.records import Where
 from agent.runtime.config import load_config
 from agent.runtime.lists import UnitLists, build_lists
-from agent.runtime.stages import load_unit_key
+from agent.runtime.stages import load_policies, load_unit_key
 from protocol.seal.keys import StationKey
 
 if TYPE_CHECKING:
@@ -81,7 +82,9 @@ def set_pin(config: Path, overrides: Sequence[str], officer: str, by: str | None
 
 
 def _lists(config: AgentConfig) -> tuple[ListsInForce, UnitLists]:
-    found = build_lists(config, lambda: load_unit_key(config), _clock_us)
+    policies = load_policies(config)
+    budget = None if policies is None else policies().at(Where()).alarms.max_false_per_1000
+    found = build_lists(config, lambda: load_unit_key(config), _clock_us, budget_per_1000=budget)
     if found is None:
         raise ConfigError("hotlist.key is not set: name the hotlist.pub of the list authority")
     return found.lists, found

@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from agent.errors import ConfigError
-from hw.paths import CONFIG_FILE, STATE_DIR
+from hw.paths import COMMAND_DIR, CONFIG_FILE, FEED_SOCKET, STATE_DIR
 from protocol.errors import PatrolError
 
 EXIT_FAILED = 1
@@ -110,16 +110,54 @@ _CONFIG = CONFIG_FILE
 
 
 @app.command()
-def run(
+def run(  # noqa: PLR0917 - options of a command
     config: ConfigOption = _CONFIG,
     overrides: SetOption = None,
     until_cameras_end: Annotated[bool, typer.Option(help="Exit after the last frame of finite sources.")] = False,
     drain_s: Annotated[float, typer.Option(help="Seconds to keep sending at the end.")] = 3.0,
+    console: Annotated[
+        bool, typer.Option("--console", help="Also serve the page of `patrol-lpr console`, on this machine alone.")
+    ] = False,
+    console_port: Annotated[int, typer.Option(help="TCP port of that page.", min=0, max=65535)] = 8470,
 ) -> None:
     """Run the agent on the configured hardware."""
     from cli import run  # noqa: PLC0415 - keeps --help fast
 
-    raise typer.Exit(run.run(config, overrides or [], until_cameras_end=until_cameras_end, drain_s=drain_s))
+    raise typer.Exit(
+        run.run(
+            config, overrides or [], until_cameras_end=until_cameras_end, drain_s=drain_s,
+            console_port=console_port if console else None,
+        )
+    )  # fmt: skip
+
+
+@app.command()
+def console(  # noqa: PLR0917 - options of a command
+    feed: Annotated[Path, typer.Option(help="UNIX socket of the agent's feed.")] = FEED_SOCKET,
+    command: Annotated[Path, typer.Option(help="UNIX socket for commands to the agent.")] = COMMAND_DIR
+    / "command.sock",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; beyond loopback with a certificate only.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="TCP port; 0: any free one.", min=0, max=65535)] = 8470,
+    unix: Annotated[Path | None, typer.Option(help="Listen on this UNIX socket instead, for a proxy.")] = None,
+    tls_cert: Annotated[Path | None, typer.Option(help="Certificate chain (PEM).")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Private key of the certificate (PEM).")] = None,
+    name: Annotated[
+        list[str] | None, typer.Option(help="Host name under which browsers reach it; repeatable.")
+    ] = None,
+    require_sign_on: Annotated[
+        bool | None,
+        typer.Option(help="Show reads and hits only after a sign-on; default: only beyond loopback."),
+    ] = None,
+) -> None:
+    """Serve the page for the terminal in the vehicle."""
+    from cli import console as console_cli  # noqa: PLC0415 - keeps --help fast
+
+    console_cli.run(
+        feed=feed, command=command, host=host, port=port, unix=unix, tls_cert=tls_cert, tls_key=tls_key,
+        names=tuple(name or ()), sign_on_required=require_sign_on,
+    )  # fmt: skip
 
 
 @app.command()
@@ -157,11 +195,15 @@ def demo(
         ),
     ] = Path("demo-out"),
     drives: Annotated[Path, typer.Option(help="Folder with drives.")] = Path("tests/drives"),
+    page: Annotated[
+        bool | None,
+        typer.Option(help="End with the console's page, until Enter is pressed; default: if there is a terminal."),
+    ] = None,
 ) -> None:
     """Run a demo: one drive live through a real broker, then all drives replayed, with reports."""
     from cli import demo  # noqa: PLC0415 - keeps --help fast
 
-    raise typer.Exit(demo.run(drives, out))
+    raise typer.Exit(demo.run(drives, out, page=sys.stdin.isatty() if page is None else page))
 
 
 @app.command()
@@ -403,10 +445,6 @@ def main() -> None:
         if sys.argv[1:2] in ([name], ["--help"]):
             # Only whoever uses it needs what it imports.
             app.add_typer(importlib.import_module(f"cli.{name}").app, name=name)
-    if "console" in sys.argv[1:2] or "--help" in sys.argv[1:2]:
-        from cli import console as console_cli  # noqa: PLC0415 - as above
-
-        app.command("console")(console_cli.console)
     try:
         app()
     except ConfigError as error:

@@ -19,6 +19,7 @@ from agent.runtime.lock import state_folder
 from agent.runtime.notify import Notifier
 from agent.runtime.service import Service
 from agent.runtime.stages import build_recogniser
+from cli.beside import console_beside, sockets, with_sockets
 from hw.clock import RealClock
 from hw.open import open_board, open_cameras, open_gnss, open_link, open_panel
 
@@ -35,8 +36,21 @@ _SLOW_START_S = 3600.0
 """Time to read and write eight gigabytes on a slow card."""
 
 
-def run(path: Path, overrides: list[str], *, until_cameras_end: bool, drain_s: float) -> int:
-    """Run until SIGTERM or SIGINT.  Raises the exception that ended a thread: the process must exit then."""
+def run(
+    path: Path, overrides: list[str], *, until_cameras_end: bool, drain_s: float, console_port: int | None = None
+) -> int:
+    """Run until SIGTERM or SIGINT, with a console beside it if it has a port.
+
+    Raises the exception that ended a thread: the process must exit then.
+    """
+    if console_port is None:
+        return _run_agent(path, overrides, until_cameras_end=until_cameras_end, drain_s=drain_s)
+    with sockets() as (feed, command), console_beside(feed, command, console_port):
+        overrides = with_sockets(overrides, feed, command)
+        return _run_agent(path, overrides, until_cameras_end=until_cameras_end, drain_s=drain_s)
+
+
+def _run_agent(path: Path, overrides: list[str], *, until_cameras_end: bool, drain_s: float) -> int:
     config = load_config(path, overrides)
     refuse_placeholders(config, path)
     log.configure(config.log.level, config.log.format)

@@ -158,8 +158,9 @@ class Console:
         item, item_id, kind = (request.path_params[key] for key in ("item", "item_id", "kind"))
         if item not in {"read", "hit"} or not _HEX_ID.fullmatch(item_id) or kind not in _KINDS:
             return PlainTextResponse("no such picture", 404)
-        # A picture of a read never changes; it stays in the browser's memory as long as the page uses it.
-        return await self._jpeg(request, "picture", **{f"{item}_id": item_id, "kind": kind})
+        # Those of reads are many and can be missed; those of a hit are needed.
+        limited = item == "read"
+        return await self._jpeg(request, "picture", limited=limited, **{f"{item}_id": item_id, "kind": kind})
 
     async def camera_picture(self, request: Request) -> Response:
         """The newest frame of a camera, small; none while the vehicle moves."""
@@ -168,13 +169,13 @@ class Console:
             return PlainTextResponse("no such camera", 404)
         if is_entry_locked(self.hub.state):
             return PlainTextResponse("not while driving", 423)
-        return await self._jpeg(request, "camera_picture", camera=name)
+        return await self._jpeg(request, "camera_picture", limited=True, camera=name)
 
-    async def _jpeg(self, request: Request, verb: str, **arguments: Any) -> Response:
+    async def _jpeg(self, request: Request, verb: str, *, limited: bool, **arguments: Any) -> Response:
         session = self._session(request)
         if session is None or (self._config.needs_sign_on and not self._is_signed_on(session)):
             return PlainTextResponse("sign on first", 401)
-        if not self._pictures.take(self._now_s()):
+        if limited and not self._pictures.take(self._now_s()):
             return PlainTextResponse("too many pictures", 429)
         try:
             answer = await self._commander.send(verb, session.officer, **arguments)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import io
+import json
 import logging
 import queue
 import random
@@ -28,9 +29,22 @@ from rich.table import Table
 
 from agent.errors import BundleError, ConfigError, DriveError
 from agent.geotag.nmea import NmeaConfig, NmeaState
+from agent.hits.records import Hit, HitState
+from agent.hits.saved import (
+    SavedHitError,
+    dump_hit,
+    dump_pictures,
+    dump_watched,
+    load_hit,
+    load_pictures,
+    load_watched,
+)
+from agent.hits.watch import Watched
 from agent.recognise.bundle import load_active, load_bundle
 from agent.recognise.formats import FORMATS
+from agent.runtime.commands import Commands
 from agent.runtime.config import load_config
+from agent.runtime.hit_verbs import HitVerbs
 from agent.shift.errors import ShiftError
 from agent.shift.state import DutyState, dump_state, load_state
 from agent.sync.uplink import Uplink
@@ -83,11 +97,13 @@ from station.lists.plan import Plan
 from station.lists.report import Report
 from station.lists.space import build_space
 from station.store import open_store
-from tests.builders import BOOT, make_read_record
+from tests.builders import BOOT, make_picture, make_plate, make_read_record
 from tests.drive_builder import write_drive
 from tests.duty_builder import make_roster
 from tests.fake_broker import BODIES, PATIENCE_S, Broker, Peer, broken_packet, packet, text
+from tests.hit_rig import OneOfficer, make_hit_service
 from tests.hotlist_builder import make_package
+from tests.listed import make_match
 from tests.nmea_lines import epoch_lines
 
 if TYPE_CHECKING:
@@ -528,12 +544,48 @@ def drive_sentences() -> tuple[Callable[[bytes], None], list[bytes]]:
     return _drive("gnss.nmea")
 
 
+def hit_files() -> tuple[Callable[[bytes], None], list[bytes]]:
+    """Files of hits that wait, after their decryption."""
+
+    def call(data: bytes) -> None:
+        for load in (load_hit, load_pictures, load_watched):
+            with suppress(SavedHitError):
+                load(data)
+
+    hit = Hit(bytes(16), bytes(16), "front", "front", 5, make_plate(), 2, make_match(), pictures=(make_picture(),))
+    watched = Watched("e-1", "7ABC123", "US-CA", "amber alert", "1234", 5, 10**15, bytes(16))
+    return _only((), call), [dump_hit(hit, (b"one",)), dump_pictures(hit.pictures), dump_watched([watched])]
+
+
+def hit_commands() -> tuple[Callable[[bytes], None], list[bytes]]:
+    """Lines on the command socket that are about hits; every one gets an answer, and none confirms without a check."""
+    service = make_hit_service()
+    commands = Commands(OneOfficer())
+    commands.add(HitVerbs(service).verbs())
+
+    def call(data: bytes) -> None:
+        answer = json.loads(commands.answer(data))
+        assert set(answer) >= {"id", "ok"}
+        assert all(hit.checks.all_equal for hit in service.open_hits if hit.state is HitState.CONFIRMED)
+
+    checks = {"characters": True, "region": True, "vehicle": True}
+    lines: list[dict[str, object]] = [
+        {"verb": "acknowledge", "hit_id": "00" * 16},
+        {"verb": "dispose", "hit_id": "00" * 16, "decision": "confirm", "checks": checks, "reference": "17"},
+        {"verb": "outcome", "hit_id": "00" * 16, "code": "none"},
+        {"verb": "watch_plate", "text": "7ABC?23", "region": "US-CA", "reason": "scene", "hours": 2},
+        {"verb": "unwatch_plate", "entry_id": "e-1"},
+    ]
+    return _only((), call), [json.dumps({"id": 1, "session": "token", **line}).encode() for line in lines]
+
+
 TARGETS = {
     made.__name__: made
     for made in (
         nmea, records, receipts, commands, updates, hotlists, list_files, rosters, policies, offers, seals, series,
         station, configuration, bundle, card, drive_header,
         drive_script, drive_tables, drive_sentences, link_unit, link_unit_311, link_station,
+        hit_files, hit_commands,
     )
 }  # fmt: skip
 

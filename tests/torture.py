@@ -3,7 +3,8 @@
 A unit lives in a chain of starts.  Each start plays a drive with a real outbox and a real station in one process that
 is struck at the n-th passing of a point: the power of the outbox's disk is cut (EXT4_IOC_SHUTDOWN) or the process is
 killed.  After each strike the outbox must open, be whole, and hold, or have delivered, every read that had been
-reported committed; at the end of the chain the station must have them all, none twice, with a proven series.
+reported committed; at the end of the chain the station must have them all, none twice, with a proven series and an
+audit log that was never forked.
 """
 
 from __future__ import annotations
@@ -27,9 +28,17 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from agent.audit import AuditDraft
 from agent.buffer import OutboxReader, open_outbox, schema
 from agent.buffer.outbox import FILE_NAME, Outbox
-from agent.runtime.stages import build_sealer
+from agent.commit import ReadCommitter
+from agent.hits.bodies import HitBodies
+from agent.hits.records import DECIDED
+from agent.runtime import log
+from agent.runtime.audit import ChainFile
+from agent.runtime.hit_files import FOLDER, PURPOSE, HitFiles
+from agent.runtime.hits import HitService
+from agent.runtime.stages import build_sealer, load_unit_key
 from agent.sync.encoder import RecordEncoder
 from cli.replay import Replay
 from cli.scripted import ScriptedReader
@@ -37,17 +46,22 @@ from cli.simulate import config_for, fresh_keys
 from hw.drive_load import load_drive
 from protocol.seal import Opener, load_keyring
 from protocol.seal.series import Proof, examine
+from protocol.wire.enums import DispositionAction
+from protocol.wire.records.read import Read
 from protocol.wire.released import released_registry
 from station.ingest import Ingest
+from station.query import Query
 from station.store import open_store
 from tests.builders import make_encoder, make_read_record
 from tests.drive_builder import write_drive
+from tests.listed import listed
 from tests.power_cut import CuttableDisk
 from tests.station_files import stored_reads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from agent.audit import ChainState
     from agent.runtime.config import AgentConfig
     from hw.drive_format import Drive
 
@@ -64,8 +78,18 @@ STATEMENTS = {
     "checkpoint": "PRAGMA wal_checkpoint",
 }
 """Points inside SQLite: struck before such a statement runs."""
-POINTS = ("frame", "track", *STATEMENTS, "sent", "receipt", "anytime")
+HIT_POINTS = ("hit file", "hit file written", "disposition", "hit settled")
+"""Points of a hit: before and after its file is replaced, before a decision's record is appended, and after that."""
+HEAD = ("head", "head_stored")
+"""Before and after the head of the audit log is stored."""
+POINTS = ("frame", "track", *STATEMENTS, *HIT_POINTS, *HEAD, "sent", "receipt", "anytime")
 MAX_PASSINGS = {"frame": 30, "track": 30, "checkpoint": 1, "evict": 6, "picture": 10, "anytime": 120}
+LISTED = ("HJK4821", "LMN5678")
+VERIFIED = {"agency": '"Example Police"', "reference": '"2026-17"'}
+SCRIPT = [
+    (0, "link.up", {}), (2900, "button.acknowledge", {}), (3100, "officer.confirm", VERIFIED),
+    (3500, "officer.outcome", {"code": '"recovered"'}), (5600, "officer.reject", {"reason": '"misread"'}),
+]  # fmt: skip
 PLATES = {"7ABC123": (0.4, 1.4), "HJK4821": (1.0, 2.0), "8XYZ999": (2.2, 3.2), "LMN5678": (3.4, 4.4)}
 MIGRATION_STATEMENTS = 8
 
@@ -146,11 +170,22 @@ def child(unit: Unit, fault: Fault | None, report: int) -> None:
 
     def append(outbox: Outbox, records):
         seqs = plain_append(outbox, records)
-        os.write(report, b"".join(record.record_id for record in records if record.record_id is not None))
+        os.write(report, b"".join(record.record_id for record in records if isinstance(record.body, Read)))
         return seqs
+
+    def save(file: ChainFile, state: ChainState) -> None:
+        passed(HEAD[0])
+        plain_save(file, state)
+        passed(HEAD[1])
+
+    def add_track(committer: ReadCommitter, track) -> None:
+        plain_add(committer, track)
+        committer.add_audit(AuditDraft("4711", "look_up", "torture", t_mono_ns=track.t_last_mono_ns))
 
     connect, plain_append = schema.connect, Outbox.append
     schema.connect, Outbox.append = traced, append
+    plain_save, plain_add = ChainFile.save, ReadCommitter.add_track
+    ChainFile.save, ReadCommitter.add_track = save, add_track
     if fault is not None and fault.point == "anytime":
         signal.signal(signal.SIGALRM, lambda *_: strike())
         signal.setitimer(signal.ITIMER_REAL, fault.passing / 1000)
@@ -165,16 +200,43 @@ def child(unit: Unit, fault: Fault | None, report: int) -> None:
         passed("receipt")
         return answers
 
-    replay = Replay(
-        unit.drive,
-        unit.config,
-        lambda: StruckReader(unit.drive, passed),
-        ScriptedReader.models,
-        station,
-        earlier_boots=unit.starts,
-    )
-    replay.run()
+    with hit_points(passed):
+        replay = Replay(
+            unit.drive,
+            unit.config,
+            lambda: StruckReader(unit.drive, passed),
+            ScriptedReader.models,
+            station,
+            earlier_boots=unit.starts,
+            matcher=lambda: listed(*LISTED),
+        )
+        replay.run()
     os._exit(0)
+
+
+@contextlib.contextmanager
+def hit_points(passed: Callable[[str], None]):
+    """Points of hits are passed while this lasts."""
+    write, disposition, settle = HitFiles._write, HitBodies.disposition, HitService.settle
+
+    def written(files: HitFiles, path: Path, data: bytes) -> None:
+        passed("hit file")
+        write(files, path, data)
+        passed("hit file written")
+
+    def decided(decision, when, where):
+        passed("disposition")
+        return disposition(decision, when, where)
+
+    def settled(service, record, seq):
+        passed("hit settled")
+        settle(service, record, seq)
+
+    HitFiles._write, HitBodies.disposition, HitService.settle = written, staticmethod(decided), settled
+    try:
+        yield
+    finally:
+        HitFiles._write, HitBodies.disposition, HitService.settle = write, staticmethod(disposition), settle
 
 
 def start(unit: Unit, fault: Fault | None) -> bool:
@@ -222,7 +284,38 @@ def check(unit: Unit, fault: Fault | None) -> None:
     there = at_station(unit)
     lost = len(unit.committed - here - there)
     if lost > evicted:
-        raise BrokenPromiseError(f"{fault}: {lost} committed reads are neither here nor there, {evicted} evicted")
+        raise BrokenPromiseError(
+            f"{fault}: {lost} committed records are neither here nor there, {evicted} evicted"
+        )
+    check_hits(unit, fault)
+
+
+def check_hits(unit: Unit, fault: Fault | None) -> None:
+    """Every file of a hit opens, and none is left of a hit that is over."""
+    files = HitFiles(unit.config.state_dir / FOLDER, load_unit_key(unit.config).derive(PURPOSE))
+    for found in files.load():
+        over = not found.hit.is_open and found.hit.state not in DECIDED
+        if over and not found.pending:
+            raise BrokenPromiseError(f"{fault}: a file is left of a hit that is {found.hit.state}")
+    if files.unreadable:
+        raise BrokenPromiseError(f"{fault}: {files.unreadable} files of hits cannot be read")
+
+
+def check_decisions(unit: Unit) -> None:
+    """What the unit says was decided is at the station, complete, and nothing else is decided there."""
+    store = open_store(unit.station)
+    at_the_station = Query(store, "torture", lambda: 0).hits()
+    store.close()
+    files = HitFiles(unit.config.state_dir / FOLDER, load_unit_key(unit.config).derive(PURPOSE))
+    here = {found.hit.hit_id: found.hit.state.value for found in files.load()}
+    for hit in at_the_station:
+        if hit.hit.hit_id in here and here[hit.hit.hit_id] != hit.state:
+            raise BrokenPromiseError(f"a hit is {here[hit.hit.hit_id]} on the unit and {hit.state} at the station")
+        confirmed = [made for _, made in hit.decisions if made.action is DispositionAction.CONFIRMED]
+        if any(not made.checks.all_equal or not made.reference for made in confirmed):
+            raise BrokenPromiseError("a hit was confirmed without a verification")
+    if unknown := set(here) - {hit.hit.hit_id for hit in at_the_station}:
+        raise BrokenPromiseError(f"{len(unknown)} hits of the unit are not at the station")
 
 
 def at_station(unit: Unit) -> set[bytes]:
@@ -230,9 +323,10 @@ def at_station(unit: Unit) -> set[bytes]:
         return set()
     store = open_store(unit.station)
     names = [read.record_id for read in stored_reads(store)]
+    names += [row.record_id for schema_id in ("hit/1", "disposition/1") for row in store.latest(schema_id)]
     store.close()
     if len(names) != len(set(names)):
-        raise BrokenPromiseError("the station holds a read twice")
+        raise BrokenPromiseError("the station holds a record twice")
     return set(names)
 
 
@@ -245,13 +339,14 @@ def close_books(unit: Unit) -> None:
     proofs = [Proof(row.evidence, row.salt, row.record) for row in store.each_evidence(UNIT)]
     store.close()
     (proven,) = examine(proofs, {UNIT: load_keyring(unit.keys).units[UNIT].values()})
-    if missing or not proven.is_right:
+    if missing or not proven.is_right or not proven.audit_entries:
         raise BrokenPromiseError(f"the station misses {missing}; the series says {proven}")
+    check_decisions(unit)
 
 
 def new_unit(folder: Path, *, cut: bool, small: bool) -> Unit:
     folder.mkdir(parents=True)
-    drive = load_drive(write_drive(folder / "drive", plates=PLATES))
+    drive = load_drive(write_drive(folder / "drive", plates=PLATES, script=SCRIPT))
     disk = CuttableDisk(folder, mib=16) if cut else None
     root = disk.mount if disk else folder
     seal, _ = fresh_keys(folder / "keys", UNIT)
@@ -352,6 +447,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     console = Console(stderr=True)
+    log.configure("error", "auto")
     try:
         struck = run(options.faults, options.seed, console)
     except BrokenPromiseError as error:

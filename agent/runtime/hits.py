@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 _LOG = structlog.get_logger(__name__)
 _NS_PER_MS = 1_000_000
+_MAX_DELAYS = 1024
 
 
 class HitRecord:
@@ -135,7 +136,8 @@ class HitService:
         self._failed_matches = 0
         self._not_permitted = 0
         self._without_pictures = 0
-        self._alert_ms = 0
+        self.delays_ms: deque[int] = deque(maxlen=_MAX_DELAYS)
+        """From the exposure of the second agreeing frame to the alert, of the latest hits."""
 
     def subscribe(self, listener: Callable[[Hit], None]) -> None:
         """Call ``listener`` with each changed hit, in any thread; before the start only."""
@@ -158,6 +160,8 @@ class HitService:
                     _LOG.error("hit_record_unreadable", hit=saved.hit.hit_id.hex(), reason=str(error))
                     continue
                 self._emit(_Restored(self, saved.hit, body))
+        for saved in found:
+            self._tell(saved.hit)
         if found:
             _LOG.info("hits_restored", count=len(found), open=len(self.open_hits))
         self._show()
@@ -172,9 +176,7 @@ class HitService:
             return
         with self._lock:
             effects = self._desk.on_confirmed(track, matches, now)
-        if effects.alerts:
-            self._alert_ms = max(0, (self.now().t_mono_ns - track.t_last_mono_ns) // _NS_PER_MS)
-        self._apply(effects)
+        self._apply(effects, since_mono_ns=track.t_last_mono_ns)
 
     def on_final(self, track: Track) -> Track:
         """Match a closed track; return it marked for its read."""
@@ -209,11 +211,14 @@ class HitService:
         self._not_permitted += len(found) - len(permitted)
         return permitted
 
-    def _apply(self, effects: Effects) -> list[HitRecord]:
+    def _apply(self, effects: Effects, *, since_mono_ns: int | None = None) -> list[HitRecord]:
         if effects.alerts and self._alarm is not None:
             with self._lock:
                 self._alarm.show(self._desk.unacknowledged)
-                self._alarm.alert(effects.alerts, self.now().t_mono_ns)
+                now_ns = self.now().t_mono_ns
+                self._alarm.alert(effects.alerts, now_ns)
+            if since_mono_ns is not None:
+                self.delays_ms.append(max(0, (now_ns - since_mono_ns) // _NS_PER_MS))
         elif effects.changed:
             self._show()
         for hit in effects.changed:
@@ -415,5 +420,5 @@ class HitService:
             "hits.open": len(waiting),
             "hits.unacknowledged": sum(hit.state is HitState.NEW for hit in waiting),
             "hits.watched": len(self._watched.watched),
-            "hits.alert_ms": self._alert_ms,
+            "hits.alert_ms": self.delays_ms[-1] if self.delays_ms else 0,
         }

@@ -27,11 +27,10 @@ if TYPE_CHECKING:
     from agent.runtime.component import Tick
     from agent.runtime.policy_store import PolicyStore
     from agent.runtime.supervisor import Supervisor, WorkerContext
+    from protocol.policy.envelope import SignedPack
 
 _LOG = structlog.get_logger(__name__)
 _LOOK_S = 1.0
-_RENEW_LOOKS = 60
-"""Looks after which the files are read again: a policy may have expired."""
 _DEADLINE_S = 30.0
 _STOP_S = 5.0
 _NS_PER_S = 1_000_000_000
@@ -50,31 +49,40 @@ class PoliciesInForce:
         self.problems: tuple[str, ...] = ()
         self.sha256 = ""
         """Of all policies together."""
-        self._state = self._read(None)
+        self._state = store.state()
+        self._loaded = store.load()
+        self._apply(None)
 
     def __call__(self) -> Policies:
         """Return them."""
         return self._policies
 
-    def reload(self, now_s: float | None, *, anyway: bool) -> bool:
-        """Read the files if they have changed, or ``anyway``; return True if other policies hold now."""
-        if not anyway and self._store.state() == self._state:
-            return False
-        before = self.sha256
-        self._state = self._read(now_s)
+    def reload(self, now_s: float | None) -> bool:
+        """Read the files if they have changed, and drop what has expired; return True if other policies hold now."""
+        state, before = self._store.state(), self.sha256
+        if state != self._state:
+            self._state, self._loaded = state, self._store.load()
+            self._apply(now_s)
+        elif any(_has_expired(signed, now_s) for signed in self._loaded.packs):
+            self._apply(now_s)
         return self.sha256 != before
 
-    def _read(self, now_s: float | None) -> tuple[tuple[str, int, int], ...]:
-        state = self._store.state()
-        loaded = self._store.load(now_s)
-        packs = loaded.contents
-        self._policies = Policies(packs, self._agency, self._strict)
-        self.problems = loaded.problems
+    def _apply(self, now_s: float | None) -> None:
+        packs = [signed.pack for signed in self._loaded.packs if not _has_expired(signed, now_s)]
+        expired = [signed.pack.name for signed in self._loaded.packs if _has_expired(signed, now_s)]
+        self.problems = (*self._loaded.problems, *(f"{name} has expired: sign a new version" for name in expired))
         digest = hashlib.sha256()
         for pack in packs or (self._strict,):
             digest.update(hashlib.sha256(pack.canonical()).digest())
-        self.sha256 = digest.hexdigest()
-        return state
+        sha256 = digest.hexdigest()
+        if sha256 != self.sha256:
+            self._policies = Policies(packs, self._agency, self._strict)
+            self.sha256 = sha256
+
+
+def _has_expired(signed: SignedPack, now_s: float | None) -> bool:
+    expires_s = signed.header.expires_s
+    return now_s is not None and expires_s is not None and now_s >= expires_s
 
 
 class RecordingGate:
@@ -154,11 +162,9 @@ class PolicyComponent(Component):
         """Look for other files until asked to end; the thread's loop."""
         if self._in_force is None:
             return
-        looks = 0
         while not worker.stopping:
             worker.beat()
-            looks += 1
-            if self._in_force.reload(self._now_s(), anyway=looks % _RENEW_LOOKS == 0):
+            if self._in_force.reload(self._now_s()):
                 self._tell(self._in_force)
             worker.pause(_LOOK_S)
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from protocol.policy.pack import PolicyPack
 
 _LOG = structlog.get_logger(__name__)
 FOLDER = "policy"
@@ -38,11 +37,6 @@ class Loaded:
     packs: tuple[SignedPack, ...] = ()
     problems: tuple[str, ...] = ()
     """One sentence for each file that does not hold."""
-
-    @property
-    def contents(self) -> tuple[PolicyPack, ...]:
-        """The policies."""
-        return tuple(signed.pack for signed in self.packs)
 
 
 class PolicyStore:

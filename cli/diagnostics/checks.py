@@ -19,8 +19,9 @@ from agent.recognise.bundle import run_golden
 from agent.recognise.interpreter import choose_runtime, slower_runtime_advice
 from agent.recognise.models_folder import default_models_folder
 from agent.runtime.config import AgentConfig, load_config
+from agent.runtime.lists import build_lists
 from agent.runtime.roster_file import RosterFile
-from agent.runtime.stages import build_sealer, load_policies, load_receipt_keys
+from agent.runtime.stages import build_sealer, load_policies, load_receipt_keys, load_unit_key
 from agent.sync.uplink import Uplink, UplinkConfig
 from cli.diagnostics.certificates import days_left, warning
 from cli.diagnostics.receiver import amount, described, listen, sentences, why_no_fix
@@ -73,6 +74,7 @@ def examine(path: Path, overrides: list[str]) -> Iterator[Step]:
         "release": _release,
         "policy": _policy,
         "roster": _roster,
+        "hot lists": _hotlists,
         "outbox": _outbox,
         "certificates": _certificates,
         "board": _board,
@@ -167,6 +169,28 @@ def _roster(config: AgentConfig) -> Step:
             "roster", Mark.WARN, f"{told}; expired on {until:%Y-%m-%d}, so nobody can sign on: offer a new one"
         )
     return Step("roster", Mark.OK, f"{told}, until {until:%Y-%m-%d}")
+
+
+def _hotlists(config: AgentConfig) -> Step:
+    found = build_lists(config, lambda: load_unit_key(config), lambda: None)
+    if found is None:
+        return Step("hot lists", Mark.OK, "hotlist.key is not set: reads are not matched with lists")
+    if found.key is None:
+        return Step("hot lists", Mark.OK, "locked until an officer signs on with a PIN")
+    found.lists.unlock(found.key)
+    if found.lists.faults:
+        told = "; ".join(f"{fault.list_id}: {fault.reason}" for fault in found.lists.faults)
+        return Step("hot lists", Mark.FAIL, f"{told}: install the list again")
+    infos = found.lists.matcher.lists
+    if not infos:
+        advice = "offer one with `patrol-lpr hotlist offer`, or install one with `patrol-lpr hotlist install`"
+        return Step("hot lists", Mark.WARN, f"no list in force: {advice}")
+    now_us = RealClock().utc_ns() // 1000
+    told = ", ".join(f"{info.list_id} version {info.version} ({info.entries:,} entries)" for info in infos)
+    expired = [i.list_id for i in infos if i.expires_utc_us is not None and i.expires_utc_us <= now_us]
+    if expired:
+        return Step("hot lists", Mark.WARN, f"{told}; expired and not matched: {', '.join(expired)}")
+    return Step("hot lists", Mark.OK, told)
 
 
 def _outbox(config: AgentConfig) -> Step:

@@ -171,7 +171,8 @@ class Importer:
             spans = [ref for ref in told.values() if isinstance(ref, tuple)]
             return {name: n for n, name in enumerate(told)}, spans
         names = {simplify(name): n for n, name in reversed(list(enumerate(form.header)))}
-        places = known_columns(form.header)
+        # A header may have more names than the rows have columns.
+        places = known_columns(form.header[: form.columns])
         for name, ref in told.items():
             place = names.get(simplify(ref)) if isinstance(ref, str) else int(ref) - 1  # type: ignore[arg-type]
             if place is None or place >= form.columns:

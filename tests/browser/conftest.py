@@ -19,12 +19,13 @@ from tests.fake_agent import MONO_US, PIN, FakeAgent, a_read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, BrowserContext, Page
 
 PATIENCE_MS = 30_000
 SMALL, LARGE = (1024, 600), (1280, 800)
-_FLAGS = (
+CHROMIUM = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--force-color-profile=srgb", "--font-render-hinting=none",
 )  # fmt: skip
@@ -104,7 +105,7 @@ def run_console(agent: FakeAgent, *options: str) -> Iterator[Console]:
 
 
 @pytest.fixture
-def agent(tmp_path) -> Iterator[FakeAgent]:
+def agent(tmp_path: Path) -> Iterator[FakeAgent]:
     """With a few reads."""
     with FakeAgent(tmp_path) as made:
         fill(made)
@@ -122,28 +123,29 @@ def fill(agent: FakeAgent) -> None:
 
 
 @pytest.fixture
-def console(agent) -> Iterator[Console]:
+def console(agent: FakeAgent) -> Iterator[Console]:
     with run_console(agent) as running:
         yield running
 
 
 @pytest.fixture
-def client(console) -> Client:
+def client(console: Console) -> Client:
     return Client(console)
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(_FLAGS))
+        started = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(CHROMIUM))
         yield started
         started.close()
 
 
 @pytest.fixture
-def terminal(console, browser) -> Iterator[Callable[..., Page]]:
+def terminal(console: Console, browser: Browser) -> Iterator[Callable[..., Page]]:
     """Opens the page as a terminal would: ``terminal(SMALL, locale="es")``.  A script's error fails the test."""
-    contexts, errors = [], []
+    contexts: list[BrowserContext] = []
+    errors: list[str] = []
 
     def opened(size: tuple[int, int] = SMALL, **options: Any) -> Page:
         context = browser.new_context(
@@ -175,7 +177,8 @@ def sign_on(page: Page, badge: str = "4711") -> None:
 
 def wait_for_pictures(page: Page, selector: str) -> None:
     """Playwright's own way evaluates a string in the page, which the page's policy forbids."""
-    script = "(s) => [...document.querySelectorAll(s)].every((i) => i.complete && (i.naturalWidth > 0 || !i.src))"
+    script = """(s) => [...document.querySelectorAll(s)].filter((i) => i.checkVisibility())
+        .every((i) => i.complete && (i.naturalWidth > 0 || !i.src))"""
     wait_until(page, lambda: page.evaluate(script, selector))
 
 

@@ -77,8 +77,10 @@ export class HitView {
     setText(one("#hit-reason"), isBlind ? known(`priority.${hit.priority}`, "") : hit.listed.reason ?? "");
     setText(one("#hit-list"), isBlind ? "" : this.provenance());
     one("#hit-list").classList.toggle("bad", !isBlind && hit.listed.stale === true);
-    setPicture(one("#hit-plate"), hit.pictures.includes("plate") ? `/pictures/hit/${hit.hit_id}/plate` : "");
-    setPicture(one("#hit-overview"), hit.pictures.includes("overview") ? `/pictures/hit/${hit.hit_id}/overview` : "");
+    // The final read has better pictures than the first frames.
+    for (const kind of ["plate", "overview"]) {
+      setPicture(one(`#hit-${kind}`), hit.pictures.includes(kind) ? `/pictures/hit/${hit.hit_id}/${kind}?${hit.stage}` : "");
+    }
     if (isBlind) this.drawChoices();
     else this.drawComparison();
     if (panel === "#hit-over") setText(one("#hit-state"), known(`hit.${hit.state}`, hit.state));

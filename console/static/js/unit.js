@@ -70,12 +70,17 @@ export function watch(name) {
   if (name === null) return;
   setText(one("#live figcaption"), name);
   const image = one("#live img");
+  let first = true;
   const next = () => {
     timer = setTimeout(() => {
       if (live === name) image.src = `/cameras/${name}/picture?${Date.now()}`;
     }, PERIOD_MS);
   };
-  image.onload = next;
+  image.onload = () => {
+    if (first) one("#live").scrollIntoView({ block: "end" });
+    first = false;
+    next();
+  };
   image.onerror = next;
   image.src = `/cameras/${name}/picture?${Date.now()}`;
 }

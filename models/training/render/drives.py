@@ -131,7 +131,7 @@ PLANS: dict[str, Plan] = {
         Plan(
             name="hot-list",
             seed=14,
-            seconds=17,
+            seconds=15.4,
             light=DAY,
             start_utc="2026-05-12T16:20:00+00:00",
             notes="A street by day with listed, look-alike, out-of-state and unlisted plates; see hotlist.csv.",

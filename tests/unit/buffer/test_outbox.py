@@ -540,3 +540,18 @@ def test_counters_always_balance(tmp_path_factory, steps):
     ).fetchone()[0]
     assert stats.used_bytes == true_bytes
     outbox.close()
+
+
+def test_replayed_receipts_write_nothing(tmp_path):
+    """A broker that repeats one valid receipt must not wear the card; how many came is known all the same."""
+    outbox = open_outbox(tmp_path, make_encoder(), limits=Limits(min_free_bytes=0, ballast_bytes=0))[0]
+    outbox.append([make_read(1, pictures=())])
+    receipt = Receipted(((1, make_read(1).read_id),))
+    assert outbox.apply([receipt]).freed == 1
+    log = tmp_path / f"{FILE_NAME}-wal"
+    before = log.stat().st_size
+    for _ in range(20):
+        assert outbox.apply([receipt]).unknown == 1
+    assert log.stat().st_size == before
+    assert outbox.stats().unknown_receipts == 20
+    outbox.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import json
 import os
 import re
@@ -17,20 +18,23 @@ from agent.buffer.damage import note_damage
 from agent.buffer.outbox import FILE_NAME
 from agent.errors import OutboxDamagedError
 from agent.runtime.config import load_config, parse_config
+from agent.runtime.lists import build_lists
 from cli.diagnostics import checks, doctor
 from cli.diagnostics.certificates import days_left, warning
-from cli.diagnostics.step import Mark
+from cli.diagnostics.step import Mark, Step
 from cli.terminal import explained
 from hw.clock import SimClock
 from hw.config import TlsConfig
 from hw.gnss_lines import LineAssembler
 from hw.ports import Buzz, Lamp
 from protocol.errors import KeyFileError
+from protocol.hotlist.entry import Entry
 from protocol.roster.envelope import roster_header, sign_roster
 from protocol.seal import SigningKey, VerifyKey
 from provision import pki
 from tests.builders import make_encoder, make_read
 from tests.duty_builder import UTC_S, make_roster
+from tests.hotlist_builder import make_package
 from tests.nmea_lines import gga, rmc, sentence
 from tests.update_builder import Unit
 
@@ -197,8 +201,8 @@ def test_doctor_lists_all_checks(tmp_path, capsys):
     """Nothing missing, nothing twice; JSON for programs; the exit code tells whether anything fails."""
     said = findings(tmp_path, config_text(tmp_path), "seal.mode=off")
     assert set(said) == {
-        "configuration", "models", "keys", "release", "policy", "roster", "outbox", "certificates", "board", "disk", "clock",
-        "cameras", "receiver", "panel", "broker",
+        "configuration", "models", "keys", "release", "policy", "roster", "hot lists", "outbox", "certificates",
+        "board", "disk", "clock", "cameras", "receiver", "panel", "broker",
     }  # fmt: skip
     assert {what for what, finding in said.items() if finding.mark is Mark.FAIL} == set()
     assert doctor.run(tmp_path / "config.toml", ["seal.mode=off"], as_json=True) == 0
@@ -243,7 +247,7 @@ def test_doctor_reports_failures_with_hint(tmp_path, what, monkeypatch):
     said = findings(tmp_path, text, "seal.mode=off", special.get(what, "log.level=info"))
     assert said[what].mark is Mark.FAIL
     assert re.search(hint, said[what].detail)
-    assert len(said) == 15
+    assert len(said) == 16
 
 
 def test_doctor_hides_camera_passwords(tmp_path, monkeypatch):
@@ -355,3 +359,27 @@ def test_a_fixed_site_is_told_with_its_place(tmp_path):
         Mark.OK,
         "fixed site at 38.90000 -77.00000, within 15 m, from the configuration",
     )
+
+
+def test_doctor_reports_the_hot_lists(tmp_path):
+    authority, unit = SigningKey.generate(), SigningKey.generate()
+    unit.save(tmp_path / "unit.key")
+    (tmp_path / "hotlist.pub").write_bytes(authority.public.pem())
+    hw = {
+        "cameras": [{"kind": "sim", "name": "front"}], "gnss": {"kind": "sim"}, "panel": {"kind": "sim"},
+        "link": {"kind": "sim"}, "board": {"kind": "sim"},
+    }  # fmt: skip
+    told = {"unit": "unit-07", "agency": "pd", "state_dir": str(tmp_path), "hw": hw}
+    assert "not set" in checks._hotlists(parse_config(told, "test")).detail
+    told |= {"hotlist": {"key": str(tmp_path / "hotlist.pub")}, "seal": {"unit_key": str(tmp_path / "unit.key")}}
+    config = parse_config(told, "test")
+    step = checks._hotlists(config)
+    assert (step.mark, step.detail.split(":")[0]) == (Mark.WARN, "no list in force")
+    found = build_lists(config, lambda: unit, lambda: None)
+    found.lists.install(io.BytesIO(make_package([Entry("1", "ABC123")], authority)))
+    assert checks._hotlists(config) == Step("hot lists", Mark.OK, "stolen version 1 (1 entries)")
+    expired = make_package([Entry("1", "ABC123")], authority, version=2, as_of_utc_us=1, expires_utc_us=2)
+    found.lists.install(io.BytesIO(expired))
+    assert checks._hotlists(config).mark is Mark.WARN
+    (tmp_path / "hotlists" / "stolen.2.full").write_bytes(b"damaged")
+    assert checks._hotlists(config).mark is Mark.FAIL

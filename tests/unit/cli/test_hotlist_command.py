@@ -118,10 +118,13 @@ def test_bad_rows_are_written_and_no_cell_is_a_formula(folder: Path) -> None:
 def test_a_dry_run_over_retained_reads_is_audited(folder: Path) -> None:
     run("import", "stolen.csv", "stolen.toml", "d")
     open_store(folder / "station.db").close()
-    told = json.loads(run("dry-run", "d", "--db", "station.db", "--json"))
+    assert CliRunner().invoke(hotlist.app, ["dry-run", "d", "--db", "station.db"]).exit_code == 2
+    told = json.loads(run("dry-run", "d", "--db", "station.db", "--purpose", "before it goes live", "--json"))
     assert (told["reads"], told["raised"]) == (0, [])
     store = open_store(folder / "station.db", must_exist=True)
-    assert [row.what for row in Query(store, "test", lambda: 1).audit_trail()] == ["show records"]
+    (row,) = Query(store, "test", lambda: 1).audit_trail()
+    assert row.what == "show records"
+    assert "dry run of list stolen: before it goes live" in row.filter
     store.close()
 
 

@@ -74,7 +74,7 @@ def test_a_delta_changes_removes_and_adds(tmp_path: Path) -> None:
         (make_package(ENTRIES, KEY, version=5, settings=make_settings(agencies=["Sheriff*"])), "is for Sheriff"),
         (make_package(ENTRIES, KEY, version=5, expires_utc_us=AS_OF_US + 1), "has expired"),
         (
-            make_package(ENTRIES, KEY, version=5, settings=make_settings(timezone="Mars/Base", schedule=NIGHT)),
+            make_package(ENTRIES, KEY, version=5, settings=ON_MARS),
             "time zone",
         ),
         (make_package(ENTRIES, SigningKey.generate(), version=5), "not one of the trusted"),
@@ -149,6 +149,18 @@ def test_a_locked_unit_takes_packages_and_opens_them_at_the_next_unlocking(tmp_p
     assert lists.matcher.lists == ()
     lists.unlock(key)
     assert found(lists, "XYZ789") == {"2"}
+
+
+@pytest.mark.parametrize("first", [None, make_package(CHANGED, KEY)])
+def test_a_locked_unit_refuses_a_delta_to_a_list_that_it_does_not_have(
+    tmp_path: Path, first: bytes | None
+) -> None:
+    public = StationKey.from_public_raw(StationKey.generate().raw)
+    lists = ListsInForce(tmp_path, Terms("pd", (KEY.public,)), public, lambda: AS_OF_US)
+    if first is not None:
+        install(lists, first)
+    with pytest.raises(HotlistError, match="get the full list"):
+        install(lists, DELTA)
 
 
 def test_no_plate_is_on_the_disk_in_the_clear(tmp_path: Path) -> None:

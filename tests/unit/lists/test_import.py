@@ -285,3 +285,9 @@ def test_more_rows_than_a_unit_takes_are_refused(tmp_path: Path, monkeypatch: py
     data = "LIC\n" + "".join(f"ABC{n}\n" for n in range(100, 106))
     with pytest.raises(HotlistError, match="more than 5 entries: divide the list"):
         imported(tmp_path, data)
+
+
+def test_a_header_with_more_names_than_columns_is_reported(tmp_path: Path) -> None:
+    report, entries = imported(tmp_path, "LIC,LIS,MIS,ORI\nABC123,CA,x\nXYZ789,NV,y\n")
+    assert [(e.text, e.note, e.callback) for e in entries] == [("ABC123", "x", ""), ("XYZ789", "y", "")]
+    assert report.examples["bad rows"] == ["line 1: 4 columns instead of 3"]

@@ -101,17 +101,19 @@ def test_policy_expires_while_it_is_in_force(store, signed):
     store.install(signed(expires_s=NOW_S + 100), NOW_S)
     in_force = PoliciesInForce(store, "Example Sheriff")
     assert in_force().names == ("us-xx/3",)
-    assert not in_force.reload(NOW_S + 99, anyway=True)
-    assert in_force.reload(NOW_S + 100, anyway=True)
+    assert not in_force.reload(NOW_S + 99)
+    assert in_force.reload(NOW_S + 100)
     assert in_force().names == ("strict/1",)
+    assert "has expired" in in_force.problems[0]
+    assert not in_force.reload(NOW_S + 101)
 
 
 def test_new_file_is_taken_over_without_a_restart(store, signed):
     in_force = PoliciesInForce(store, "Example Sheriff")
     assert in_force().names == ("strict/1",)
-    assert not in_force.reload(None, anyway=False)
+    assert not in_force.reload(None)
     store.install(signed())
-    assert in_force.reload(None, anyway=False)
+    assert in_force.reload(None)
     assert in_force().names == ("us-xx/3",)
 
 
