@@ -52,6 +52,8 @@ class TrackerConfig:
     """Minimum confidence of a fused text for a read."""
     min_confidence_single: float = 0.6
     """The same for a single-frame text."""
+    min_agreeing: float = 0.2
+    """Minimum share of the frames that agree with the text: lettering is read differently in nearly every frame."""
     min_chars: int = 3
     max_chars: int = 10
 
@@ -279,6 +281,8 @@ class Tracker:
         config = self._config
         min_confidence = config.min_confidence if n_agreeing > 1 else config.min_confidence_single
         if not config.min_chars <= len(plate.chars) <= config.max_chars or plate.confidence < min_confidence:
+            return None
+        if n_agreeing < config.min_agreeing * len(track.predictions):
             return None
         best = track.best_of.get(plate.text) or max(track.best_of.values(), key=_quality_score)
         return Track(

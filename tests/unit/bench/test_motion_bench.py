@@ -7,9 +7,12 @@ import sys
 import pytest
 
 from bench import motion
+from tests.conftest import ROOT
+
+DRIVES = sorted(path.parent.name for path in (ROOT / "tests" / "drives").glob("*/truth.csv"))
 
 
-@pytest.mark.parametrize("drive", ["city-day", "cold-start-night", "tunnel-outage"])
+@pytest.mark.parametrize("drive", DRIVES)
 def test_motion_in_the_shipped_drives_is_right(drive, repo):
     """All vehicles are parked or oncoming; the lens is not configured."""
     told = motion.from_truth(repo / "tests" / "drives" / drive)
@@ -20,5 +23,4 @@ def test_motion_in_the_shipped_drives_is_right(drive, repo):
 def test_bench_prints_a_row_for_each_drive(repo, capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["motion", "--drives", str(repo / "tests" / "drives"), "--tracks", "40"])
     motion.main()
-    drives = list((repo / "tests" / "drives").glob("*/truth.csv"))
-    assert capsys.readouterr().out.count("true boxes") == len(drives)
+    assert capsys.readouterr().out.count("true boxes") == len(DRIVES)

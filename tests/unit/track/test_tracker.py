@@ -266,3 +266,11 @@ def test_text_similarity_is_symmetric_and_bounded(a, b):
     assert text_similarity(a, b) == text_similarity(b, a)
     assert 0.0 <= text_similarity(a, b) <= 1.0
     assert (text_similarity(a, b) == 1.0) == (a == b and a != "")
+
+
+@pytest.mark.parametrize(("n_other", "n_reads"), [(8, 1), (9, 0)])
+def test_read_needs_a_fifth_of_its_frames_to_agree(n_other, n_reads):
+    """Lettering is read differently in nearly every frame."""
+    texts = [("7ABC123", 0.9), ("7ABC123", 0.9), *((f"7A8C12{number}", 0.1) for number in range(n_other))]
+    frames = {200 * i: [sighting(text, 400, 200 * i, confidence=sure)] for i, (text, sure) in enumerate(texts)}
+    assert len(play(Tracker(), frames)) == n_reads
