@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from playwright.sync_api import sync_playwright
 
 from bench.measure import Figure, arguments
-from tests.browser.conftest import CHROMIUM, LARGE, SMALL, run_console
+from tests.console_process import CHROMIUM, LARGE, SMALL, run_console
 from tests.fake_agent import FakeAgent, a_hit, a_read
 
 if TYPE_CHECKING:
@@ -64,7 +64,8 @@ def main() -> None:
                 each.wait_for_selector("#reads li")
             page.evaluate(_WATCH)
             read_ms = [
-                _until_seen(page, partial(agent.read, read), read["read_id"]) for read in map(a_read, range(2, reads))
+                _until_seen(page, partial(agent.read, read), read["read_id"])
+                for read in map(a_read, range(2, reads))
             ]
             hit_ms = []
             for i in range(hits):
