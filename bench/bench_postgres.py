@@ -124,7 +124,7 @@ def store_only(address: str, messages: list[tuple[str, bytes]], opener: Opener) 
 
 
 def bare_copy(source: str, address: str) -> tuple[float, float]:
-    """Wall and CPU seconds of COPY of the same rows into the same tables with their indexes, in groups of the same size."""
+    """Wall and CPU seconds of COPY of the same rows into the same tables and indexes, in equal groups."""
     open_store(address).close()
     with psycopg.connect(source) as full, psycopg.connect(address) as empty:
         day = NOW_US // DAY_US
@@ -158,6 +158,17 @@ def bare_copy(source: str, address: str) -> tuple[float, float]:
                         copy.write_row(row)
             empty.commit()
         return time.perf_counter() - start_s, cpu_s(backend) - start_cpu_s
+
+
+def bytes_a_read(address: str, count: int) -> tuple[float, float]:
+    """Bytes of a stored read with its indexes, pictures aside: for ever, and until it expires."""
+    with psycopg.connect(address) as connection:
+        rows = connection.execute(
+            "SELECT relname, pg_total_relation_size(oid) FROM pg_class"
+            " WHERE relkind = 'r' AND relname ~ '^(evidence|records_d|reads_d|record_pictures)'"
+        ).fetchall()
+    kept = sum(size for name, size in rows if name == "evidence")
+    return kept / count, (sum(size for _, size in rows) - kept) / count
 
 
 def in_process(address: str, messages: list[tuple[str, bytes]], keys: Path, ready: Any, done: Any) -> None:
@@ -243,7 +254,7 @@ def measure_ingest(server: Postgres, keys: Path, count: int, rounds: int) -> Non
     fresh_keys(keys, "unit-0")
     opener = ring(keys)
     messages = sealed(keys, count)
-    results = []
+    results, sizes = [], (0.0, 0.0)
     for _ in range(rounds):
         first = server.new_database()
         results.append(
@@ -254,6 +265,7 @@ def measure_ingest(server: Postgres, keys: Path, count: int, rounds: int) -> Non
                 two_workers(server.new_database(), messages, keys),
             )
         )
+        sizes = bytes_a_read(first, count)
         server.drop_databases()
     best = (min(column) for column in zip(*results, strict=True))
     wall_s, worker_cpu_s, store_s, store_cpu_s, copy_s, copy_cpu_s, two_s = best
@@ -264,6 +276,8 @@ def measure_ingest(server: Postgres, keys: Path, count: int, rounds: int) -> Non
         ("bare COPY of the same rows", count / copy_s, "reads/s", None),
         ("the store, of a bare COPY, CPU of client and server", copy_cpu_s / store_cpu_s, "", 0.5),
         ("two workers, of one", wall_s / two_s, "", None),
+        ("a read for ever", sizes[0], "bytes", None),
+        ("a read until it expires", sizes[1], "bytes", None),
     ):
         print(Figure(f"PostgreSQL, {title}", value, unit, floor=floor).as_json(), flush=True)
 

@@ -13,11 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from agent.recognise.formats import FORMATS
-from cli.show import print_json, print_table
+from cli.show import TextTable, print_json, print_table
 from hw.output import output, text_output
 from hw.paths import CONFIG_FILE
 from protocol.seal.container import SealedWriter
@@ -243,8 +241,8 @@ def _print_report(report: Report, out: Path) -> None:
     console.print(f"{out}: {'held; ' if report.held else ''}sign it with `patrol-lpr hotlist sign`", markup=False)
 
 
-def _rules_table(lines: tuple[RuleLine, ...]) -> Table:
-    table = Table("rule", "states", "min probability", "false alarms per 1,000 cars", "")
+def _rules_table(lines: tuple[RuleLine, ...]) -> TextTable:
+    table = TextTable("rule", "states", "min probability", "false alarms per 1,000 cars", "")
     for line in lines:
         table.add_row(
             line.rule,
@@ -311,10 +309,12 @@ def dry_run(
     if as_json:
         print_json({"reads": found.reads, "expected_per_1000": found.expected_per_1000, "raised": found.raised})
         return
-    table = Table("time", "plate", "state", "listed", "listed state", "rule", "probability", "states", "reason")
+    table = TextTable(
+        "time", "plate", "state", "listed", "listed state", "rule", "probability", "states", "reason"
+    )
     for hit in found.raised:
         row = (hit.utc or "no time", hit.text, hit.region, hit.listed_text, hit.listed_region, hit.rule)
-        table.add_row(*map(Text, (*row, f"{hit.probability:.2f}", hit.region_match, hit.reason)))
+        table.add_row(*row, f"{hit.probability:.2f}", hit.region_match, hit.reason)
     console = Console(highlight=False, soft_wrap=True)
     print_table(table, console)
     counts = "; ".join(f"{count} {what}" for what, count in sorted(found.by_rule.items()))
@@ -382,10 +382,10 @@ def status(
     console = Console(highlight=False, soft_wrap=True)
     if found.locked:
         console.print("the lists are locked: an officer's PIN opens them")
-    table = Table("list", "owner", "version", "entries", "data of", "expires", "priority")
+    table = TextTable("list", "owner", "version", "entries", "data of", "expires", "priority")
     for info in found.lists:
         row = (info.list_id, info.owner, str(info.version), f"{info.entries:,}", _utc(info.as_of_utc_us))
-        table.add_row(*map(Text, (*row, _utc(info.expires_utc_us), info.priority.value)))
+        table.add_row(*row, _utc(info.expires_utc_us), info.priority.value)
     print_table(table, console)
     for fault in found.faults:
         console.print(fault, markup=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import getpass
 import time
 from io import BytesIO
 from pathlib import Path
@@ -16,10 +17,10 @@ from cli.terminal import console, plain
 from hw.output import output
 from hw.paths import CONFIG_DIR, CONFIG_FILE
 from protocol.errors import PolicyError
-from protocol.policy.envelope import SignedPack, open_pack, sign_pack
+from protocol.policy.envelope import KIND, SignedPack, open_pack, sign_pack
 from protocol.policy.pack import MAX_PACK_BYTES, PolicyPack, pack_of_toml
 from protocol.seal.keys import SigningKey, VerifyKey
-from protocol.signed_file import MAGIC
+from protocol.signed_file import MAGIC, refuse_unless_newer
 
 app = typer.Typer(
     help="Signed policies: what units keep, for how long, where and when.",
@@ -98,6 +99,28 @@ def inspect(
     for row in _figures(pack):
         shown.add_row(*row)
     print_table(shown)
+
+
+@app.command()
+def offer(
+    unit: Annotated[str, typer.Argument(help="Id of the unit.")],
+    file: Annotated[Path, typer.Argument(help="A signed policy, *.lprpol.")],
+    key: KeyOption = _PUBLIC,
+    db: Annotated[Path, typer.Option("--db", help="Database file of the station.")] = Path("station.db"),
+) -> None:
+    """At the station: offer a policy to a unit; recorded in the audit trail."""
+    from station.commands import Commands  # noqa: PLC0415 - the other commands need no station
+    from station.store import open_store  # noqa: PLC0415 - as above
+
+    signed = _open_signed(file, key)
+    refuse_unless_newer(signed.header, unit=unit, in_force=0, now_s=time.time())
+    store = open_store(db, must_exist=True)
+    try:
+        commands = Commands(store, getpass.getuser(), lambda: time.time_ns() // 1000)
+        commands.offer_file(unit, KIND, file, release=signed.header.version)
+    finally:
+        store.close()
+    _say(f"policy {signed.pack.name} offered to {unit}")
 
 
 @app.command()

@@ -18,6 +18,7 @@ from station.store import open_store
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_US_PER_DAY = 86_400_000_000
 app = typer.Typer(
     help="Shifts at the station: hours, coverage, incidents.",
     no_args_is_help=True,
@@ -38,6 +39,7 @@ def show(
     db: Annotated[Path, typer.Option("--db", help="Database file of the station.")] = Path("station.db"),
     unit: Annotated[str | None, typer.Option("--unit", help="Only shifts on this unit.")] = None,
     badge: Annotated[str | None, typer.Option("--badge", help="Only shifts of this officer.")] = None,
+    days: Annotated[float, typer.Option(min=0.01, max=36_600, help="Shifts received in the last days.")] = 31,
     limit: Annotated[int, typer.Option(min=1, help="Number of shifts, the latest.")] = 50,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON; keys: docs/shifts.md.")] = False,
 ) -> None:
@@ -47,7 +49,10 @@ def show(
     store = open_store(db, must_exist=True)
     try:
         query = Query(store, getpass.getuser(), lambda: time.time_ns() // 1000)
-        rows = ShiftsOf(query).shifts(purpose=purpose.strip(), unit=unit, badge=badge, limit=limit)
+        since_us = time.time_ns() // 1000 - round(days * _US_PER_DAY)
+        rows = ShiftsOf(query).shifts(
+            purpose=purpose.strip(), unit=unit, badge=badge, since_us=since_us, limit=limit
+        )
     finally:
         store.close()
     if as_json:

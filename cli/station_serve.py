@@ -55,19 +55,20 @@ def receive(
     console = Console()
     new_reads: queue.SimpleQueue[Record | None] = queue.SimpleQueue()
     store = open_store(db) if opener is None else open_store(db, open_picture=opener.picture)
+    is_worker = is_address(db)
     ingests = [
         Ingest(
             store,
             name,
             lambda: time.time_ns() // 1000,
             units=units,
-            on_read=new_reads.put,
+            # Thousands a second: nobody reads them, and printing takes longer than storing.
+            on_read=None if is_worker else new_reads.put,
             opener=opener,
             sealed_only=sealed_only,
         )
         for _ in addresses
     ]
-    is_worker = is_address(db)
     services = [
         StationService(
             replace(address, keeps_session=not is_worker),

@@ -24,13 +24,13 @@ class OneOfficer:
         return SimpleNamespace(badge="1234", role="patrol", shift_id=None) if session == "token" else None
 
 
-def make_hit_service(folder: Path | None = None) -> HitService:
+def make_hit_service(folder: Path | None = None, *, lists=Matcher) -> HitService:
     """Everything that is recorded counts as stored at once."""
     numbers = itertools.count(1)
     return HitService(
         HitDesk(HitSettings(), lambda _: next(numbers).to_bytes(16, "big")),
         WatchedPlates("Sheriff", bytes(16)),
-        lists=Matcher,
+        lists=lists,
         files=HitFiles(folder or Path(tempfile.mkdtemp(prefix="hits-")), None),
         bodies=HitBodies("patrol-lpr test", ()),
         pictures=PictureMaker(),

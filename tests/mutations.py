@@ -81,6 +81,13 @@ _queues = _of(
     "agent/runtime/queues.py", f"{_UNIT}/runtime/test_uplink_queue.py", f"{_UNIT}/runtime/test_read_queue.py"
 )
 
+_IN_FORCE = f"{_UNIT}/hotlist/test_lists_in_force.py"
+_matcher = _of("agent/hotlist/matcher.py", f"{_UNIT}/hotlist/test_matching.py")
+_lists_store = _of("agent/hotlist/store.py", _IN_FORCE, f"{_UNIT}/hotlist/test_power_cuts.py")
+_list_manifest = _of("protocol/hotlist/manifest.py", _IN_FORCE)
+_importer = _of("station/lists/importer.py", f"{_UNIT}/lists/test_import.py")
+_container = _of("protocol/seal/container.py", f"{_UNIT}/protocol/test_container.py")
+
 
 def _client(*tests: str) -> _Group:
     return _of("hw/mqtt_client.py", *tests)
@@ -138,7 +145,7 @@ MUTATIONS = (
         "if self._bytes + size > _WAITING_BYTES:", "if False:", _HOSTILE, f"{_INTEGRATION}/test_bad_brokers.py"
     ),
     _queues("return self._messages < self._max_messages and self._bytes + size <= self._max_bytes", "return True"),
-    _queues("return self._named < self._max_named", "return True"),
+    _queues("return self._weight < self._max_named", "return True"),
     # Signatures
     _receipts("if not key.is_signed(signature, _PREFIX + pack(fields)):", "if False:"),
     _receipts("if key is None or not isinstance(signature, bytes):", "if key is None:"),
@@ -246,7 +253,7 @@ MUTATIONS = (
     ),
     _of("station/store/sql_store.py", _STATION_FILE)("PRAGMA wal_checkpoint(TRUNCATE)", "SELECT 1"),
     _of("station/query/query.py", _STORE, f"{_UNIT}/station/test_station_export.py")(
-        '        self._note(f"export {name} begins", 0, schema=schema, unit=unit)\n', ""
+        '        self._note(f"export {name} begins", 0, schema=schema, unit=unit, purpose=purpose)\n', ""
     ),
     _of("station/query/export.py", f"{_UNIT}/station/test_station_export.py")(
         "if isinstance(value, str) and value.startswith(_FORMULA_STARTS):", "if False:"
@@ -264,4 +271,17 @@ MUTATIONS = (
     _of("agent/runtime/log.py", f"{_UNIT}/runtime/test_log.py")(
         "if found := _FORBIDDEN & event.keys():", "if found := ():"
     ),
+    # Hot lists
+    _matcher("now >= entry.expires_utc_us", "False"),
+    _matcher("if is_reported(region, found.terms.regions):", "if True:", f"{_UNIT}/hotlist/test_matching.py"),
+    _matcher("if query.confidence * _E4 < opened.settings.min_confidence_e4:", "if False:"),
+    _lists_store("floor=kept.floor,\n            max_alarms", "floor=0,\n            max_alarms"),
+    _lists_store("if kept.full is None or kept.digest != manifest.base_digest:", "if False:"),
+    _list_manifest("if manifest.version <= floor:", "if manifest.version < floor:"),
+    _list_manifest(
+        "fnmatchcase(agency, pattern) for pattern in settings.agencies", "True for _ in settings.agencies"
+    ),
+    _importer("if abs(change) > limits.max_change:", "if change > limits.max_change:"),
+    _importer("self._report.add_bad(chunk.lines[n], bad[n])", "pass"),
+    _container("return self._cipher.decrypt(_nonce(number), data, self._bound)", "return data[:-_TAG_BYTES]"),
 )

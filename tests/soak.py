@@ -16,6 +16,8 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +29,10 @@ from rich.table import Table
 
 from agent.buffer import OutboxReader
 from agent.buffer.outbox import FILE_NAME
+from agent.hits.desk import HitSettings
+from agent.hits.errors import HitRefusedError
+from agent.hits.machine import Verification
+from agent.hits.records import Actor, Checks
 from agent.records import Box, CharRead, Detection, PlateText, Sighting
 from agent.runtime import log
 from agent.runtime.config import parse_config
@@ -44,8 +50,10 @@ from hw.ports import CameraEndedError, Frame, NmeaLine
 from protocol.seal import Opener, load_keyring
 from protocol.seal.series import Proof, examine
 from station.ingest import Ingest
+from station.query import Query
 from station.service import BrokerAddress, StationService
 from station.store import open_store
+from tests.listed import Listed, make_match
 from tests.mosquitto import Mosquitto
 from tests.nmea_lines import epoch_lines
 from tests.station_files import stored_reads
@@ -115,6 +123,16 @@ class RoadReader:
             text += SYMBOLS[digit]
         plate = PlateText(tuple(CharRead(c, 0.97) for c in text), 0.97, "US-CA", 0.9)
         return [Sighting(frame, d, plate, np.ascontiguousarray(frame.rgb[20:50, 20:80])) for d in detections]
+
+
+class OneInThirtySix(Listed):
+    """Plates that begin with an A are listed."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+
+    def match(self, plate, **_):
+        return (make_match(plate.text),) if plate.text.startswith("A") else ()
 
 
 class Sky:
@@ -191,6 +209,7 @@ class Week:
                 "outbox": {"min_free_mib": 0, "ballast_mib": 1, "max_mib": 256},
                 "pictures": {"overview": False},
                 "seal": self.seal,
+                "policy": {"mode": "off"},
             },
             "soak",
         )
@@ -204,7 +223,8 @@ class Week:
             BoardSim(clock),
             clock,
         )
-        service = Service(config, hardware, RoadReader, ("soak@0",))
+        lists = OneInThirtySix()
+        service = Service(config, hardware, RoadReader, ("soak@0",), matcher=lambda: lists)
         fates = threading.Thread(target=self._fates, args=(service, gate, real_s), daemon=True)
         fates.start()
         service.run(drain_s=0)
@@ -217,8 +237,10 @@ class Week:
         pause = threading.Event()
         while (left_s := until_s - time.monotonic()) > 0:
             pause.wait(min(left_s, self._rng.expovariate(0.5)))
-            what = self._rng.choice(("network", "broker", "station", "nothing"))
+            what = self._rng.choice(("network", "broker", "station", "officer", "nothing"))
             self.samples.fault(what)
+            if what == "officer":
+                self._decide(service)
             if what == "network":
                 gate.shut()
                 pause.wait(self._rng.expovariate(1.0))
@@ -231,6 +253,15 @@ class Week:
                 self._station_down()
                 self._station_up()
         service.stop()
+
+    @staticmethod
+    def _decide(service: Service) -> None:
+        """An officer works off the older half of the queue."""
+        waiting = service.hits.open_hits
+        given = Verification(Checks(True, True, True), confirming_agency="Police", reference="1")
+        for hit in waiting[: len(waiting) // 2]:
+            with suppress(HitRefusedError):  # it has just been withdrawn, or has expired
+                service.hits.confirm(hit.hit_id, given, Actor("0000"))
 
     def drain(self) -> None:
         """A last start with an empty road and no faults, until nothing waits."""
@@ -245,6 +276,7 @@ class Week:
                 "hw": {"cameras": [{"kind": "sim", "name": "front"}]},
                 "outbox": {"min_free_mib": 0, "ballast_mib": 1},
                 "seal": self.seal,
+                "policy": {"mode": "off"},
             },
             "soak",
         )
@@ -273,7 +305,16 @@ class Week:
         first = max(1, len(samples.rss_mib) // 4)
         rss, max_rss = samples.rss_mib[first], max(samples.rss_mib[first:])
         first_fds, last_fds = samples.descriptors[first], samples.descriptors[-1]
+        hits = Query(self.store, "soak", lambda: 0).hits()
+        states = Counter(hit.state for hit in hits)
+        undecided = states["new"] + states["acknowledged"]
         return [
+            (
+                "hits at the station, by state",
+                ", ".join(f"{n:,} {state}" for state, n in states.items()),
+                bool(hits),
+            ),
+            ("hits that wait for a decision", f"{undecided}", undecided <= HitSettings().max_open),
             ("reads committed", f"{stats.appended:,}", stats.appended > 0),
             ("at the station, once each", f"{len(ids):,}", len(ids) == len(set(ids)) == stats.appended),
             ("left in the outbox", f"{stats.reads:,}", stats.reads == 0),

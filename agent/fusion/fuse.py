@@ -134,9 +134,9 @@ def _confidence(chars: tuple[CharRead, ...], predictions: Sequence[PlateText], w
     """Confidence of the fused text: the mean of its three best predictions, less where others disagree.
 
     Predictions of one plate are not independent evidence: what misleads one frame misleads the next.  Only the best
-    count, as frames from afar agree with less confidence; the cube root of the agreeing share of all weight is the
-    penalty with the smallest calibration error on held-out plates.  A text that no single prediction had gets at most
-    half of the product of its pooled characters.
+    count, as frames from afar agree with less confidence.  The root of the agreeing share of all weight is calibrated
+    on held-out plates, and small for lettering that is read differently in every frame.  A text that no single
+    prediction had gets at most half of the product of its pooled characters.
     """
     text = "".join(char.symbol for char in chars)
     pairs = list(zip(predictions, weights, strict=True))
@@ -146,7 +146,7 @@ def _confidence(chars: tuple[CharRead, ...], predictions: Sequence[PlateText], w
         return min(_MAX_CONFIDENCE, 0.5 * mean * math.prod(char.confidence for char in chars)) if chars else 0.0
     share = sum(weight for prediction, weight in pairs if prediction.text == text) / sum(weights)
     best = agreeing[:_BEST]
-    return min(_MAX_CONFIDENCE, math.cbrt(share) * sum(best) / len(best))
+    return min(_MAX_CONFIDENCE, math.sqrt(share) * sum(best) / len(best))
 
 
 def _fuse_region(predictions: Sequence[PlateText], weights: list[float]) -> tuple[str, float]:

@@ -52,6 +52,8 @@ class _Kept(BaseModel):
     full: str | None = None
     """Names of the sealed files; None: the list is not in force any more."""
     delta: str | None = None
+    digest: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
+    """Of the full package."""
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -137,9 +139,8 @@ class ListsInForce:
         with self._lock:
             if self._stat() == self._stamp:
                 return False
-            self._state, self._stamp = self._load_state()
-            if self._key is not None:
-                self._open_all()
+            with self._alone():  # files that the state names are not deleted meanwhile
+                self._refresh_state()
             return True
 
     def install(self, package: Path | IO[bytes]) -> ListInfo:
@@ -216,14 +217,13 @@ class ListsInForce:
 
     def _following(self, manifest: Manifest, kept: _Kept, name: str) -> _Kept:
         if manifest.kind is Kind.FULL:
-            return _Kept(floor=manifest.version, full=name)
-        expected = f"{manifest.settings.list_id}.{manifest.base_version}.{Kind.FULL.value}"
-        if kept.full != expected:
+            return _Kept(floor=manifest.version, full=name, digest=manifest.digest)
+        if kept.full is None or kept.digest != manifest.base_digest:
             raise HotlistError(
                 f"list {manifest.settings.list_id}: version {manifest.version} changes full version "
                 f"{manifest.base_version}, which is not here: get the full list"
             )
-        return _Kept(floor=manifest.version, full=kept.full, delta=name)
+        return _Kept(floor=manifest.version, full=kept.full, delta=name, digest=kept.digest)
 
     def _seal(self, head: Head, file: Reader, part: Path) -> None:
         part.unlink(missing_ok=True)

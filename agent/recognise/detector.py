@@ -88,7 +88,7 @@ class Detector:
         part = self._canvas[0, :h, :w]
         # OpenCV writes whole rows straight into the canvas; a narrower picture is copied.
         small = shrink(rgb, w, h, part if part.flags.c_contiguous else None)
-        if small.ctypes.data != part.ctypes.data:
+        if small is not part:
             part[:] = small
         # value = pixel/255 quantised with scale 1/255 and zero point -128 is the pixel less 128.
         np.bitwise_xor(self._canvas, _SIGN_BIT, out=self._tensor.view(np.uint8))

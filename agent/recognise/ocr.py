@@ -31,6 +31,8 @@ RETRY_MIN_CONFIDENCE, RETRY_MIN_CONFIDENCE_SINGLE_IMAGE = 0.2, 0.05
 there is only one picture."""
 _EXTRA_MARGINS = (-0.05, 0.05)
 """Shares of the box by which the second and third crop differ from the first, for a model without corners."""
+_MAX_DIGITS = 8
+"""No issuer has longer serials of digits alone: it is a telephone number."""
 _MIN_SIDE_PX = 4.0
 _MAX_SHRINK = 1.2
 _OWN_CORNERS = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
@@ -155,6 +157,8 @@ class Ocr:
         raw = self._model.invoke(tensor)
         one_line = self._is_one_line(raw)
         chars, product = self._decode(raw[self._symbols.index][0]) if one_line else ((), 0.0)
+        if len(chars) > _MAX_DIGITS and all(char.symbol.isdigit() for char in chars):
+            chars, product, one_line = (), 0.0, False
         region, region_confidence = self._decode_region(raw)
         confidence = float(np.interp(product, self._calibration.raw, self._calibration.probability))
         plate = PlateText(chars, confidence if chars else 0.0, region, region_confidence)

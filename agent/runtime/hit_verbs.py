@@ -167,7 +167,8 @@ class HitVerbs:
             new = self._service.watch(entered, _actor(caller))
         except HitRefusedError as error:
             raise CommandRefusedError(error.code, str(error)) from error
-        self._audit(caller, "watch_plate", new.entry_id, purpose=new.reason)
+        # Whoever audits must see what was looked up: the entry is a sealed record, and never in a log.
+        self._audit(caller, "watch_plate", f"{new.entry_id} {new.text} {new.region}", purpose=new.reason)
         plate = as_plate(new.text, new.region)
         matches = () if plate is None else self._service.look_up(plate)
         listed = [match for match in matches if match.entry.entry_id != new.entry_id]

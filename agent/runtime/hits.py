@@ -160,6 +160,8 @@ class HitService:
                     _LOG.error("hit_record_unreadable", hit=saved.hit.hit_id.hex(), reason=str(error))
                     continue
                 self._emit(_Restored(self, saved.hit, body))
+        for saved in found:
+            self._tell(saved.hit)
         if found:
             _LOG.info("hits_restored", count=len(found), open=len(self.open_hits))
         self._show()

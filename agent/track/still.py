@@ -63,8 +63,8 @@ class _Place:
     t_last_ns: int
     t_same_ns: int
     """Start of the time with unchanged pixels."""
-    first: NDArray[np.float32]
-    mean: NDArray[np.float32]
+    first: list[float]
+    mean: list[float]
     """Mean sides of the first and of the latest boxes."""
     moves: int = 0
     same_moves: int = 0
@@ -114,14 +114,15 @@ class StillTexts:
         place.moves += 1
         place.same_moves += 1
         patch = _patch(rgb, place.box)
-        if float(np.abs(patch - place.patch).mean()) > self._config.same_levels:
+        if cv2.norm(patch, place.patch, cv2.NORM_L1) > self._config.same_levels * patch.size:
             place.patch, place.same_moves, place.t_same_ns = patch, 0, t_ns
         share = max(_LATEST, 1 / (place.moves + 1))
-        place.mean += share * (_sides(box) - place.mean)
+        place.mean = [mean + share * (side - mean) for mean, side in zip(place.mean, _sides(box), strict=True)]
         if place.moves <= self._config.min_moves:
-            place.first = place.mean.copy()
+            place.first = place.mean
         room_px = self._config.drift_shares * rgb.shape[1]
-        place.drifted = place.drifted or float(np.abs(place.mean - place.first).max()) > room_px
+        drift_px = max(abs(mean - first) for mean, first in zip(place.mean, place.first, strict=True))
+        place.drifted = place.drifted or drift_px > room_px
 
     def _find(self, box: Box) -> _Place | None:
         best = max(self._places, key=lambda place: place.box.iou(box), default=None)
@@ -156,8 +157,8 @@ def _thumb(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
     return cv2.resize(green, _THUMB_PX, interpolation=cv2.INTER_AREA).astype(np.float32)
 
 
-def _sides(box: Box) -> NDArray[np.float32]:
-    return np.array([box.x0, box.y0, box.x1, box.y1], np.float32)
+def _sides(box: Box) -> list[float]:
+    return [box.x0, box.y0, box.x1, box.y1]
 
 
 def _patch(rgb: NDArray[np.uint8], box: Box) -> NDArray[np.float32]:

@@ -95,7 +95,8 @@ class PatternTable:
             column = codes[:, place]
             if not column.any():
                 break
-            stay = np.where((column == PAD)[:, None], np.uint16(_ALL), loops[None, :])
+            stay = np.where(np.equal(column, PAD)[:, None], np.uint16(_ALL), loops[None, :])
             states = ((states & accepts[column]) << np.uint16(1)) | (states & stay)
-        matched: NDArray[np.bool_] = (states & self.final[which]) != 0
+        # Not `!=`: the fuzzer's tracing of comparisons keeps their results.
+        matched: NDArray[np.bool_] = np.not_equal(states & self.final[which], 0)
         return matched

@@ -5,6 +5,7 @@ Whoever reads this sees employees' data; queries about reads never do.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from protocol.wire.records.coverage import Coverage
 from protocol.wire.records.shift import Shift
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from station.query.query import Query
     from station.query.stored import StoredRecord
 
@@ -67,14 +70,26 @@ class ShiftsOf:
         self._query = query
 
     def shifts(
-        self, *, purpose: str, unit: str | None = None, badge: str | None = None, limit: int | None = None
+        self,
+        *,
+        purpose: str,
+        unit: str | None = None,
+        badge: str | None = None,
+        since_us: int | None = None,
+        limit: int | None = None,
     ) -> list[ShiftRow]:
-        """Return the latest shifts, in the order of arrival; ``purpose`` is in the audit trail."""
-        records = self._query.records(_SHIFTS, unit=unit, purpose=purpose)
-        latest = latest_shifts(records, badge)
-        chosen = list(latest.values())[-limit:] if limit else list(latest.values())
-        coverage = self._query.records(_COVERAGE, unit=unit, purpose=purpose) if chosen else []
-        return [_row(unit, shift, periods_of(coverage, shift.shift_id)) for unit, shift in chosen]
+        """Return the latest shifts, in the order of arrival; ``purpose`` is in the audit trail.
+
+        ``since_us`` is compared with the time of receipt.  Raises PurposeError for an empty purpose.
+        """
+        records = self._query.records(_SHIFTS, unit=unit, since_us=since_us, purpose=purpose)
+        latest = list(latest_shifts(records, badge).values())
+        chosen = latest[-limit:] if limit else latest
+        if not chosen:
+            return []
+        coverage = self._query.records(_COVERAGE, unit=unit, since_us=since_us, purpose=purpose)
+        periods = periods_by_shift(coverage)
+        return [_row(unit, shift, periods.get(shift.shift_id, ())) for unit, shift in chosen]
 
 
 def latest_shifts(records: list[StoredRecord], badge: str | None = None) -> dict[bytes, tuple[str, Shift]]:
@@ -89,14 +104,17 @@ def latest_shifts(records: list[StoredRecord], badge: str | None = None) -> dict
     return found
 
 
-def periods_of(records: list[StoredRecord], shift_id: bytes) -> list[Coverage]:
-    """Return the periods of a shift, each once."""
-    bodies = [record.body for record in records]
-    own = {body.period_id: body for body in bodies if isinstance(body, Coverage) and body.shift_id == shift_id}
-    return list(own.values())
+def periods_by_shift(records: list[StoredRecord]) -> dict[bytes, list[Coverage]]:
+    """Return the periods of each shift, each once."""
+    once = {body.period_id: body for record in records if isinstance(body := record.body, Coverage)}
+    found: dict[bytes, list[Coverage]] = defaultdict(list)
+    for body in once.values():
+        if body.shift_id is not None:
+            found[body.shift_id].append(body)
+    return found
 
 
-def _row(unit: str, shift: Shift, periods: list[Coverage]) -> ShiftRow:
+def _row(unit: str, shift: Shift, periods: Sequence[Coverage]) -> ShiftRow:
     zones: dict[str, tuple[int, int, int]] = {}
     for period in periods:
         for zone, metres, located_ms, reads in period.zones:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, func, or_, select
 
-from station.store.search import READS, FoundRead, boxes, check_limit, conditions, in_box, is_inside
+from station.store.search import FoundRead, boxes, check_limit, is_inside
+from station.store.search_sql import READS, conditions, in_box
 from station.store.tables import HERE, RECORDS
 
 if TYPE_CHECKING:

@@ -1,47 +1,27 @@
-"""What reads are searched by, and the parts of the statement that all databases share."""
+"""What reads are searched by, and geometry; without a database."""
 
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sqlalchemy import Column, ColumnElement, MetaData, Table, Text, and_, or_, tuple_
-
-from protocol.wire.records.read import RECORD_TYPE
 from station.errors import StoreError
-from station.store.tables import INT64, RECORDS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from station.store.rows import RecordRow
 
 MAX_LIMIT = 10_000
 _E7 = 10**7
-_M_PER_DEG = 111_320.0
+_RADIUS_M = 6_371_008.8
+"""Mean radius of the earth."""
+_M_PER_DEG = math.radians(_RADIUS_M)
 """Length of a degree of latitude, and of one of longitude at the equator, in metres."""
+_STEP_DEG = 2 / _E7
+"""Added to bounds, which are rounded."""
 _MAX_RADIUS_M = 100_000.0
 _POLE, _MERIDIAN = 90, 180
 _MIN_CORNERS, _MAX_CORNERS = 3, 1_000
-_LIKE = re.compile(r"[%_\\]")
-
-READS = Table(
-    "reads",
-    MetaData(),
-    Column("unit", Text),
-    Column("record_id", RECORDS.c.record_id.type),
-    Column("received_us", INT64),  # with made_us on PostgreSQL alone
-    Column("made_us", INT64),
-    Column("text", Text),
-    Column("region", Text),
-    Column("camera", Text),
-    Column("confidence_e4", INT64),
-    Column("lat_e7", INT64),
-    Column("lon_e7", INT64),
-)
-READ_SCHEMA = RECORD_TYPE.schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,28 +105,12 @@ class FoundRead:
         return self.made_us, self.row.unit, self.row.record_id
 
 
-def plate_conditions(column: ColumnElement[str], plates: Sequence[str]) -> ColumnElement[bool]:
-    """Any of the plates, with wildcards."""
-    whole = [plate for plate in plates if "*" not in plate and "?" not in plate]
-    parts = [like_pattern(plate) for plate in plates if plate not in whole]
-    return or_(
-        *([column.in_(whole)] if len(whole) > 1 else [column == plate for plate in whole]),
-        *(column.like(part, escape="\\") for part in parts),
-    )
-
-
-def like_pattern(plate: str) -> str:
-    """Return the pattern for LIKE."""
-    escaped = _LIKE.sub(lambda found: f"\\{found.group()}", plate)
-    return escaped.replace("*", "%").replace("?", "_")
-
-
 def boxes(area: Circle | Polygon) -> list[Box]:
     """Return the bounds of an area: two across the 180th meridian."""
     if isinstance(area, Polygon):
         lats, lons = zip(*area.corners, strict=True)
         return [_box(min(lats), min(lons), max(lats), max(lons))]
-    high = area.radius_m / _M_PER_DEG
+    high = area.radius_m / _M_PER_DEG + _STEP_DEG
     south, north = area.lat_deg - high, area.lat_deg + high
     # The widest part of a circle lies nearer to the pole than its centre.
     widest = math.cos(math.radians(max(abs(south), abs(north))))
@@ -184,34 +148,10 @@ def is_inside(area: Circle | Polygon, lat_e7: int | None, lon_e7: int | None) ->
 
 
 def _distance_m(lat0: float, lon0: float, lat1: float, lon1: float) -> float:
-    """Haversine, mean radius of the earth."""
+    """Haversine."""
     a = math.sin(math.radians(lat1 - lat0) / 2) ** 2
     b = math.cos(math.radians(lat0)) * math.cos(math.radians(lat1)) * math.sin(math.radians(lon1 - lon0) / 2) ** 2
-    return 2 * 6_371_008.8 * math.asin(min(1.0, math.sqrt(a + b)))
-
-
-def conditions(search: ReadSearch, made: ColumnElement[Any], after: Place | None) -> list[ColumnElement[bool]]:
-    """All conditions except the area's."""
-    found: list[ColumnElement[bool]] = []
-    if search.plates:
-        found.append(plate_conditions(READS.c.text, search.plates))
-    equal = ((READS.c.region, search.region), (READS.c.unit, search.unit), (READS.c.camera, search.camera))
-    found += [column == value for column, value in equal if value is not None]
-    if search.min_confidence_e4:
-        found.append(READS.c.confidence_e4 >= search.min_confidence_e4)
-    if search.since_us is not None:
-        found.append(made >= search.since_us)
-    if search.until_us is not None:
-        found.append(made <= search.until_us)
-    if after is not None:
-        # The first part is for the index.
-        found += [made <= after[0], tuple_(made, READS.c.unit, READS.c.record_id) < tuple_(*after)]
-    return found
-
-
-def in_box(box: Box) -> ColumnElement[bool]:
-    """Positions within bounds."""
-    return and_(READS.c.lat_e7.between(box.south, box.north), READS.c.lon_e7.between(box.west, box.east))
+    return 2 * _RADIUS_M * math.asin(min(1.0, math.sqrt(a + b)))
 
 
 def check_limit(limit: int) -> int:

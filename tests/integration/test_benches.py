@@ -88,6 +88,8 @@ def test_every_bench_program_completes(name, shared, tmp_path):
     kept = tmp_path / "kept.json"
     reader = next((ROOT / "models" / "ocr").glob("*/bundle.toml")).parent
     arguments = {
+        "index_reads": ("--reads", "2000"),
+        "worker_memory": ("--reads", "1000"),
         "__main__": ("--tiny", "--out", kept, "bench.bench_seal"),
         "accuracy": ("--shared", shared, "--out", kept),
         "compare_readers": ("--shared", shared, reader),

@@ -248,6 +248,43 @@ def test_what_was_made_long_ago_and_came_late_is_deleted(workers):
     assert [found.row.seq for found in store.find(ReadSearch(), limit=5)] == [2]
 
 
+@pytest.mark.slow
+def test_workers_go_on_while_days_are_dropped(workers):
+    """A purge of several days, class by class, beside a worker and a reader: nobody fails, nothing young is lost."""
+    store, worker, reader = workers
+    for day in range(5):
+        old = [
+            make_read_record(n, seq=n, retention="hit" if n % 10 == 0 else "nonhit", pictures=())
+            for n in range(day * 100 + 1, day * 100 + 101)
+        ]
+        add(store, *old, now_us=NOW_US + day * DAY_US)
+    young_us = NOW_US + 60 * DAY_US
+    done = threading.Event()
+
+    def work() -> int:
+        seq = 1_000
+        while not done.is_set():
+            seq += 1
+            add(worker, make_read_record(seq, seq=seq, utc_us=young_us, pictures=()), now_us=young_us)
+        return seq - 1_000
+
+    def read() -> int:
+        turns = 0
+        while not done.is_set():
+            turns += bool(reader.find(ReadSearch(("7ABC123",)), limit=20))
+        return turns
+
+    with ThreadPoolExecutor(2) as pool:
+        jobs = [pool.submit(work), pool.submit(read)]
+        commands = Commands(store, "clerk", lambda: young_us)
+        gone = [commands.purge(50, retention=name).records for name in ("nonhit", "hit")]
+        done.set()
+        stored, turns = (job.result() for job in jobs)
+    assert gone == [450, 50]
+    assert turns
+    assert len(stored_reads(store)) == stored
+
+
 def tables(store: Store) -> set[str]:
     return {name for (name,) in store.db.driver_sql("SELECT relname FROM pg_class WHERE relkind = 'r'")}
 

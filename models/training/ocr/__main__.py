@@ -43,9 +43,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--synthetic", type=int, default=80_000, help="synthetic plates to draw (0: none)")
     parser.add_argument("--synthetic-share", type=float, default=0.35, help="share of them in a batch")
     parser.add_argument(
-        "--boards", type=int, default=16_000, help="drawn boards and plates in two lines, to be refused"
+        "--boards", type=int, default=32_000, help="drawn boards and plates in two lines, to be refused"
     )
-    parser.add_argument("--layout-steps", type=int, default=800, help="steps of the head that refuses them")
+    parser.add_argument("--layout-steps", type=int, default=2400, help="steps of the head that refuses them")
     parser.add_argument("--shards", type=Path, help="folder of the synthetic plates (default OUT/shards)")
     parser.add_argument("--board-shards", type=Path, help="folder of the drawn boards (default OUT/boards)")
     parser.add_argument("--swapped", type=int, default=30_000, help="close-ups with swapped characters (0: none)")

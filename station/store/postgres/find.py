@@ -8,7 +8,8 @@ from sqlalchemy import bindparam, or_, select, text
 
 from station.store.find import Finder
 from station.store.rows import RecordRow
-from station.store.search import READS, boxes, conditions
+from station.store.search import boxes
+from station.store.search_sql import READS, conditions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -221,7 +221,9 @@ class PostgresRecords(Records):
     def purge(self, before_us: int, retention: str | None) -> int:
         """Drop the partitions of days that are over, keeping what is not to be deleted; delete the rest by row."""
         self._pg.fetch("SET LOCAL plan_cache_mode = force_custom_plan")
-        # Nobody writes meanwhile: what is kept of a day is copied once.
+        # Nobody writes meanwhile: what is kept of a day is copied once.  While it waits for a long reader, such as a
+        # backup, the workers wait behind it: it gives up soon, and the next purge tries again.
+        self._pg.fetch("SET LOCAL lock_timeout = '5s'")
         self._pg.fetch("LOCK TABLE records IN ACCESS EXCLUSIVE MODE")
         gone = sum(self._purge_day(day, retention) for day in days(self._pg) if (day + 1) * DAY_US <= before_us)
         return gone + self._purge_rows(before_us, retention)

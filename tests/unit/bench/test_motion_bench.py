@@ -20,4 +20,5 @@ def test_motion_in_the_shipped_drives_is_right(drive, repo):
 def test_bench_prints_a_row_for_each_drive(repo, capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["motion", "--drives", str(repo / "tests" / "drives"), "--tracks", "40"])
     motion.main()
-    assert capsys.readouterr().out.count("true boxes") == 3
+    drives = list((repo / "tests" / "drives").glob("*/truth.csv"))
+    assert capsys.readouterr().out.count("true boxes") == len(drives)

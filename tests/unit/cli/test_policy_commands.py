@@ -137,6 +137,22 @@ def test_policy_is_installed_once(folder, unit):
         run("install", folder / "va.lprpol", "--config", unit)
 
 
+def test_policy_is_offered_to_the_units_that_it_is_for(folder):
+    db = folder / "station.db"
+    open_store(db).close()
+    path = signed(folder, "--unit", "unit-*")
+    assert "policy us-va/1 offered to unit-07" in run(
+        "offer", "unit-07", path, "--key", folder / "policy.pub", "--db", db
+    )
+    with pytest.raises(SignedFileError, match="this unit is van-1"):
+        run("offer", "van-1", path, "--key", folder / "policy.pub", "--db", db)
+    store = open_store(db)
+    assert [row.filter for row in store.audit_trail() if row.what == "offer"] == [
+        "unit=unit-07 kind=policy release=1"
+    ]
+    store.close()
+
+
 def test_expired_policy_is_not_installed(folder, unit, monkeypatch):
     path = signed(folder, "--days", "1")
     monkeypatch.setattr("time.time", lambda: 4_000_000_000.0)

@@ -33,6 +33,8 @@ COMMANDS = [
     if line.startswith("patrol-lpr ")
 ]
 
+NOW_US = time.time_ns() // 1000
+
 
 @pytest.fixture
 def desk(tmp_path, monkeypatch):
@@ -40,9 +42,9 @@ def desk(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "roster.toml").write_text(TOML, encoding="utf-8")
     store = open_store(tmp_path / "station.db")
-    add(store, make_record(make_shift(revision=2), seq=1), make_record(make_shift(), seq=2), now_us=1)
-    add(store, make_record(make_coverage(), seq=3), make_record(make_coverage(), seq=4), now_us=2)
-    add(store, make_record(make_coverage(period_id=bytes(16)), seq=5), now_us=3)
+    add(store, make_record(make_shift(revision=2), seq=1), make_record(make_shift(), seq=2), now_us=NOW_US)
+    add(store, make_record(make_coverage(), seq=3), make_record(make_coverage(), seq=4), now_us=NOW_US)
+    add(store, make_record(make_coverage(period_id=bytes(16)), seq=5), now_us=NOW_US)
     store.close()
     pin = tmp_path / "pin"
     pin.write_text("482913\n", encoding="ascii")
@@ -91,8 +93,10 @@ def test_showing_shifts_needs_a_purpose_and_is_audited(desk, monkeypatch, capsys
     assert run(monkeypatch, "shift", "show", "--db", "station.db", "--purpose", " ") == 2
     assert run(monkeypatch, "shift", "show", "--db", "station.db", "--purpose", "payroll") == 0
     assert "4711" in capsys.readouterr().out
-    assert run(monkeypatch, "shift", "show", "--db", "station.db", "--purpose", "x", "--badge", "1") == 0
-    assert "4711" not in capsys.readouterr().out
+    for narrower in (("--badge", "1"), ("--unit", "unit-08"), ("--days", "0.01")):
+        monkeypatch.setattr(time, "time_ns", lambda: (NOW_US + 3_600_000_000) * 1000)
+        assert run(monkeypatch, "shift", "show", "--db", "station.db", "--purpose", "x", *narrower) == 0
+        assert "4711" not in capsys.readouterr().out
     store = open_store(desk / "station.db", must_exist=True)
     trail = store.audit_trail()
     store.close()

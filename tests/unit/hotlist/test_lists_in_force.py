@@ -151,6 +151,18 @@ def test_a_locked_unit_takes_packages_and_opens_them_at_the_next_unlocking(tmp_p
     assert found(lists, "XYZ789") == {"2"}
 
 
+@pytest.mark.parametrize("first", [None, make_package(CHANGED, KEY)])
+def test_a_locked_unit_refuses_a_delta_to_a_list_that_it_does_not_have(
+    tmp_path: Path, first: bytes | None
+) -> None:
+    public = StationKey.from_public_raw(StationKey.generate().raw)
+    lists = ListsInForce(tmp_path, Terms("pd", (KEY.public,)), public, lambda: AS_OF_US)
+    if first is not None:
+        install(lists, first)
+    with pytest.raises(HotlistError, match="get the full list"):
+        install(lists, DELTA)
+
+
 def test_no_plate_is_on_the_disk_in_the_clear(tmp_path: Path) -> None:
     lists = make_lists(
         tmp_path / "l", make_package([Entry("NIC42", "QWERTY1", reason="STOLEN")], KEY), authority=KEY

@@ -107,6 +107,13 @@ def test_the_same_plate_of_several_states_is_reported_with_the_comparison_best_f
     assert [m.region_match for m in found] == [RegionMatch.EQUAL, RegionMatch.UNKNOWN, RegionMatch.DIFFERENT]
 
 
+@pytest.mark.parametrize(("regions", "expected"), [("any", 3), ("not_different", 2), ("equal", 1)])
+def test_a_tightened_rule_leaves_out_other_states(tmp_path: Path, regions: str, expected: int) -> None:
+    entries = [Entry("1", "ABC123", "US-NV"), Entry("2", "ABC123", "US-CA"), Entry("3", "ABC123")]
+    rules = Rules(exact=RuleTerms.model_validate({"regions": regions}))
+    assert len(matcher(tmp_path, *entries, rules=rules).match(plate("ABC123"), now_utc_us=None)) == expected
+
+
 def test_expiry_of_an_entry_and_of_the_list_is_checked_at_the_match(tmp_path: Path) -> None:
     entry = Entry("1", "ABC123", expires_utc_us=AS_OF_US + 10)
     package = make_package([entry, Entry("2", "ABC123")], KEY, expires_utc_us=AS_OF_US + 20)

@@ -282,7 +282,7 @@ def _refused_or_kept(kind: Kind, payload: bytes) -> None:
         assert message.payload == payload
     else:
         fields = unpack(payload)
-        optional = {field.alias for field in kind.model.model_fields.values() if not field.is_required()}
+        optional = {info.validation_alias for info in kind.model.model_fields.values() if not info.is_required()}
         left_out = {key for key in optional & ADDED.keys() if fields.get(key) == ADDED[key]}
         assert kind.encode(message) == pack({key: value for key, value in fields.items() if key not in left_out})
         again = kind.decode(kind.encode(message))

@@ -226,3 +226,15 @@ def test_the_likeliest_region_is_reported_with_its_probability(ocr: Ocr):
     region, confidence = ocr._decode_region(raw)
     assert region == ocr._ocr.regions[4]
     assert confidence == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"), [("12345678", "12345678"), ("123456789", ""), ("12345678A", "12345678A")]
+)
+def test_telephone_numbers_are_not_reported(ocr: Ocr, monkeypatch: pytest.MonkeyPatch, text: str, told: str):
+    """Serials of digits alone have eight at most."""
+    chars = tuple(CharRead(symbol, 0.99) for symbol in text)
+    monkeypatch.setattr(ocr, "_decode", lambda raw: (chars, 0.9))
+    monkeypatch.setattr(ocr, "_is_one_line", lambda raw: True)
+    prediction = ocr.predict_crop(np.full((64, 128, 3), 90, np.uint8))
+    assert (prediction.plate.text, prediction.one_line) == (told, bool(told))

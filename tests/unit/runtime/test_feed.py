@@ -13,10 +13,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from agent.errors import ConfigError
+from agent.policy.records import Pause, PauseReason
 from agent.runtime.component import Tick
 from agent.runtime.config import FeedTable, parse_config
 from agent.runtime.feed import Feed, build_feed_server
-from agent.runtime.feed_documents import fix_document, shift_document
+from agent.runtime.feed_documents import fix_document, pause_document, policy_document, shift_document
 from agent.runtime.service import Service
 from agent.runtime.supervisor import Supervisor
 from hw.clock import RealClock, SimClock
@@ -156,9 +157,11 @@ def test_every_key_is_documented(told):
     sent: dict[str, set[str]] = {}
     for document in told.view.documents:
         sent.setdefault(document["event"], set()).update(keys(document))
-    on_duty = {f"shift.{key}" for key in shift_document(Car().sign_on().shift)}
-    assert on_duty <= shared
-    shared -= on_duty
+    null_here = {f"shift.{key}" for key in shift_document(Car().sign_on().shift)}
+    null_here |= {f"pause.{key}" for key in pause_document(Pause(PauseReason.FENCE, "school"))}
+    null_here |= {f"policy.{key}" for key in policy_document(SimpleNamespace(id="us-xx", version=3))}
+    assert null_here <= shared
+    shared -= null_here
     sent["snapshot"] = {key for key in sent["snapshot"] if not key.startswith(("reads[].", "hits[].", "fix."))}
     read = {key.removeprefix("read.") for key in sent["read"] if key.startswith("read.")}
     sent["read"] -= {f"read.{key}" for key in read}

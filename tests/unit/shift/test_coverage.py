@@ -7,8 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.geotag.geodesy import Position
+from agent.geotag.nmea import NmeaConfig, NmeaState
 from agent.shift.coverage import MAX_SPEED_MPS, OUTSIDE, CoverageCounter
 from agent.shift.zones import ZoneMap
+from hw.drive_load import load_drive
+from hw.ports import NmeaLine
 from protocol.roster.roster import Zone
 from protocol.wire.enums import FixQuality
 from tests.builders import make_fix
@@ -166,3 +169,30 @@ def test_a_zone_drawn_the_other_way_round_is_the_same(lat_deg, lon_deg):
     first = ZoneMap([Zone(id="z", name="Z", corners=star)])
     turned = ZoneMap([Zone(id="z", name="Z", corners=tuple(reversed(star)))])
     assert first.at(lat_deg / 3, lon_deg / 6) == turned.at(lat_deg / 3, lon_deg / 6)
+
+
+def counted(repo, drive, *, muted_ms):
+    """Totals of a drive whose receiver is silent from one time to another."""
+    counter, nmea = CoverageCounter(ZoneMap()), NmeaState(NmeaConfig())
+    counter.begin(0)
+    last_ns = 0
+    for sentence in load_drive(repo / "tests" / "drives" / drive).sentences:
+        last_ns = sentence.t_ns
+        if not muted_ms[0] <= last_ns / 1e6 < muted_ms[1]:
+            for fix in nmea.take(NmeaLine(last_ns, sentence.text)):
+                counter.add_fix(fix)
+        counter.add_time(last_ns)
+    return counter.totals, last_ns
+
+
+def test_the_tunnel_of_a_drive_is_time_without_kilometres(repo):
+    """The receiver's own sentences, with their noise; silent for as long as the script of the drive says."""
+    whole, _ = counted(repo, "tunnel-outage", muted_ms=(0, 0))
+    totals, last_ns = counted(repo, "tunnel-outage", muted_ms=(7_000, 18_500))
+    assert (totals.outages, totals.jumps) == (1, 0)
+    assert 0 <= last_ns - totals.located_ns - totals.unlocated_ns <= NS_PER_S, (
+        "all but the time since the last fix"
+    )
+    assert 11 <= seconds(totals.unlocated_ns) <= 13
+    share = seconds(totals.located_ns) / seconds(whole.located_ns)
+    assert totals.distance_m / whole.distance_m == pytest.approx(share, abs=0.15)
