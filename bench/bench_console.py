@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from playwright.sync_api import sync_playwright
 
 from bench.measure import Figure, arguments
-from tests.browser.conftest import CHROMIUM, LARGE, SMALL, run_console
+from tests.console_process import CHROMIUM, LARGE, SMALL, run_console
 from tests.fake_agent import FakeAgent, a_hit, a_read
 
 if TYPE_CHECKING:

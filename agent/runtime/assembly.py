@@ -204,7 +204,7 @@ def assemble(
     )
     feed = Feed(build_feed_server(config.feed, clock), agent, supervisor, clock)
     commands, pictures = Commands(officers or shifts), LatestPictures()
-    commands.add(PictureVerbs(pictures, cameras, clock, hits.picture).verbs())
+    commands.add(PictureVerbs(pictures, cameras, clock, hits.picture, auditor).verbs())
     commands.add(HitVerbs(hits, auditor).verbs())
     commands.add(
         ShiftVerbs(shifts, Argon2Pins(), secrets.token_bytes, lambda: commit.last_fix, lists.sign_on).verbs()

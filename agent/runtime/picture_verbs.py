@@ -15,6 +15,7 @@ from protocol.wire.enums import PictureKind
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from agent.audit import Auditor
     from agent.commit import CommitResult
     from agent.records import Picture
     from agent.runtime.camera import CameraComponent
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 LATEST_READS = 50
 """Reads whose pictures are kept in memory."""
+_MAX_VIEWED = 256
 _CAMERA_WIDTH_PX = 480
 _CAMERA_QUALITY = 60
 _CAMERA_EVERY_NS = 200_000_000
@@ -76,8 +78,16 @@ class PictureVerbs:
         cameras: tuple[CameraComponent, ...],
         clock: Clock,
         of_hit: Callable[[bytes, PictureKind], Picture | None],
+        auditor: Auditor | None = None,
     ) -> None:
-        """``of_hit`` returns a picture of a hit, or raises HitRefusedError."""
+        """``of_hit`` returns a picture of a hit, or raises HitRefusedError.
+
+        Who looked at the plate picture of which hit is audited, once each.  Without a sign-on it is whoever was at the
+        terminal.
+        """
+        self._auditor = auditor
+        self._viewed: OrderedDict[tuple[str, str], None] = OrderedDict()
+        """Badge and hit of the latest views that are audited already."""
         self._of_hit = of_hit
         self._latest = latest
         self._cameras = {camera.camera_name: camera for camera in cameras}
@@ -97,7 +107,7 @@ class PictureVerbs:
             ),
         )
 
-    def picture(self, arguments: PictureArguments, _: Caller) -> Document:
+    def picture(self, arguments: PictureArguments, caller: Caller) -> Document:
         """Return a picture of a read or of a hit."""
         if (arguments.read_id is None) == (arguments.hit_id is None):
             raise CommandRefusedError("bad_arguments", "picture: give either read_id or hit_id")
@@ -107,7 +117,17 @@ class PictureVerbs:
                 "no_picture",
                 f"only the pictures of the latest {LATEST_READS} reads and of hits that are not over are in memory",
             )
+        if arguments.hit_id is not None and arguments.kind is PictureKind.PLATE:
+            self._audit(caller.badge, arguments.hit_id)
         return _answer(found.jpeg, found.width_px, found.height_px)
+
+    def _audit(self, badge: str, hit_id: str) -> None:
+        if self._auditor is None or (badge, hit_id) in self._viewed:
+            return
+        self._auditor.add(badge, "view_hit", hit_id)
+        self._viewed[badge, hit_id] = None
+        if len(self._viewed) > _MAX_VIEWED:
+            self._viewed.popitem(last=False)
 
     def _find(self, arguments: PictureArguments) -> Picture | None:
         if arguments.hit_id is None:

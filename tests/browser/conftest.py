@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import re
 import secrets
-import subprocess
-import sys
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.sync_api import sync_playwright
 
-from tests.conftest import ROOT
+from tests.console_process import CHROMIUM, LARGE, PATIENCE_MS, SMALL, Console, run_console
 from tests.fake_agent import MONO_US, PIN, FakeAgent, a_read
 
 if TYPE_CHECKING:
@@ -23,35 +19,11 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, BrowserContext, Page
 
-PATIENCE_MS = 30_000
-SMALL, LARGE = (1024, 600), (1280, 800)
-CHROMIUM = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--force-color-profile=srgb", "--font-render-hinting=none",
-)  # fmt: skip
+__all__ = ["LARGE", "SMALL", "run_console"]
 PLATES = (
     ("6KYN051", "US-CA"), ("XUP9415", "US-TX"), ("314RLZ", "US-NV"), ("F29MSS", "?"), ("SAS0323", "US-WA"),
     ("XYVW4Y", "US-AZ"),
 )  # fmt: skip
-
-
-class Console:
-    """A console in a process of its own."""
-
-    def __init__(self, process: subprocess.Popen[str], address: str) -> None:
-        self.process, self.address = process, address
-        self.host = address.split("/")[2]
-
-    def request(
-        self, method: str, path: str, body: Any = None, **headers: str
-    ) -> tuple[int, bytes, dict[str, str]]:
-        connection = http.client.HTTPConnection(self.host, timeout=PATIENCE_MS / 1000)
-        try:
-            connection.request(method, path, body, headers)
-            answer = connection.getresponse()
-            return answer.status, answer.read(), {name.lower(): value for name, value in answer.getheaders()}
-        finally:
-            connection.close()
 
 
 class Client:
@@ -82,26 +54,6 @@ class Client:
 
     def get(self, path: str) -> tuple[int, bytes]:
         return self.console.request("GET", path, cookie=self.cookie)[:2]
-
-
-@contextmanager
-def run_console(agent: FakeAgent, *options: str) -> Iterator[Console]:
-    command = [
-        sys.executable, "-m", "cli", "console", "--feed", str(agent.feed_path), "--command", str(agent.command_path),
-        "--port", "0", *options,
-    ]  # fmt: skip
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        line = process.stderr.readline()
-        found = re.search(r"the console is at (\S+)", line)
-        try:
-            assert found, line + process.stderr.read()
-            yield Console(process, found[1])
-        finally:
-            process.terminate()
-            # Else a full pipe would keep it from ending.
-            process.stderr.read()
-        assert process.wait() == 0
 
 
 @pytest.fixture

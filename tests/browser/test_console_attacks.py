@@ -92,7 +92,7 @@ def test_command_recorded_in_one_shift_is_worth_nothing_in_the_next(officer, age
 
 def test_officers_token_never_reaches_the_browser(client):
     status, answer = client.command("sign_on", SIGN_ON)
-    assert (status, answer) == (200, {"ok": True})
+    assert (status, answer) == (200, {"ok": True, "badge": "4711", "name": "A. Example"})
 
 
 MALFORMED = (

@@ -18,8 +18,10 @@ def test_feed_that_hangs_is_announced_within_five_seconds(agent, terminal):
     said = page.inner_text("#alarm")
     assert said.startswith("DATA OLD")
     assert int(said.split()[-2]) <= 5
+    assert page.inner_text("#now .lamp") == "?", "nobody knows whether it still records"
     agent.beats = True
     page.wait_for_selector("#alarm", state="hidden")
+    page.wait_for_selector("#now .lamp:text-is('RECORDING')")
 
 
 def test_dead_agent_is_announced_and_its_return_is_noticed(agent, terminal):

@@ -88,6 +88,8 @@ function warn(ageS, beat, connected, oldAfterS) {
   setText(alarm, text);
   show(alarm, text !== "");
   document.body.classList.toggle("alarmed", text !== "");
+  // What the lamp said is no longer known; the next heartbeat says it again.
+  if (text !== "" && !beat?.stopping) drawStrip({ lamp: null, utc_us: beat?.utc_us });
 }
 
 await loadTexts();

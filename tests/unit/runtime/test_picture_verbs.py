@@ -137,3 +137,26 @@ def test_pictures_of_hits_are_asked_by_the_id_of_the_hit():
         assert code_of(verbs.picture, PictureArguments(**arguments)) == "no_picture"
     for arguments in ({}, {"hit_id": known, "read_id": known}):
         assert code_of(verbs.picture, PictureArguments(kind=PictureKind.PLATE, **arguments)) == "bad_arguments"
+
+
+def test_first_view_of_a_hit_is_audited_by_officer():
+    """Who saw which hit; overviews and repeated requests of the page add nothing."""
+    entries = []
+    auditor = SimpleNamespace(add=lambda who, action, obj: entries.append((who, action, obj)))
+    verbs = PictureVerbs(LatestPictures(), (), SimClock(), lambda *_: make_picture(), auditor)
+    officer = Caller("token", SimpleNamespace(badge="4711", shift_id=b"s" * 16))
+    for caller in (ANYBODY, officer, officer):
+        for kind in PictureKind:
+            verbs.picture(PictureArguments(hit_id="0" * 32, kind=kind), caller)
+    assert entries == [("", "view_hit", "0" * 32), ("4711", "view_hit", "0" * 32)]
+
+
+def test_view_of_a_read_is_not_audited():
+    """The latest reads are on the screen all the time."""
+    entries = []
+    auditor = SimpleNamespace(add=lambda *entry: entries.append(entry))
+    pictures = LatestPictures()
+    pictures.on_commit(CommitResult(reads=(read(1, make_picture()),), seqs=(1,)))
+    verbs = PictureVerbs(pictures, (), SimClock(), lambda *_: None, auditor)
+    verbs.picture(PictureArguments(read_id=f"{1:032x}", kind=make_picture().kind), ANYBODY)
+    assert entries == []

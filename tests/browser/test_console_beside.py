@@ -1,0 +1,137 @@
+"""The console beside the real agent: `patrol-lpr run --console`, the demo's page; and a console that fails."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import signal
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from cli.demo import DriveClock
+from cli.demo_console import show_page
+from hw.drive_load import load_drive
+from tests.browser.conftest import Client
+from tests.conftest import ROOT
+from tests.console_process import Console, run_console
+from tests.fake_agent import FakeAgent
+from tests.ports import free_port
+
+pytestmark = pytest.mark.integration
+FRAMES = ROOT / "tests/drives/city-day/frames"
+
+
+@contextmanager
+def stream_of(address):
+    """The lines of the page's stream of events."""
+    client = Client(Console(None, address))
+    connection = http.client.HTTPConnection(client.console.host, timeout=120)
+    connection.request("GET", "/events", headers={"cookie": client.cookie})
+    try:
+        yield connection.getresponse().fp
+    finally:
+        connection.close()
+
+
+def until(lines, what):
+    for line in lines:
+        if what in line:
+            return
+    raise AssertionError(f"never saw {what!r}")
+
+
+def test_one_command_gives_a_person_the_live_page(tmp_path):
+    """As on a laptop with a video; the broker is not there."""
+    camera = f'hw.cameras=[{{kind="folder",path="{FRAMES}",fps=5,loop=true,realtime=true}}]'
+    command = [
+        sys.executable, "-m", "cli", "run", "--config", str(ROOT / "docs/laptop.toml"), "--console", "--console-port",
+        "0", "--set", camera, "--set", f'state_dir="{tmp_path / "state"}"',
+    ]  # fmt: skip
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as agent:
+        address = None
+        for line in agent.stderr:
+            if found := re.search(r"the console is at (\S+)", line):
+                address = found[1]
+                break
+        # Its log would fill the pipe.
+        threading.Thread(target=agent.stderr.read, daemon=True).start()
+        with stream_of(address) as lines:
+            until(lines, b'"read_id"')
+        agent.send_signal(signal.SIGTERM)
+    assert agent.returncode == 0
+    with pytest.raises(OSError, match="refused"):
+        Console(None, address).request("GET", "/")
+
+
+def test_demo_ends_with_a_page_that_shows_a_hit(tmp_path):
+    drive = load_drive(ROOT / "tests/drives/hot-list")
+    port = free_port()
+    seen = []
+
+    def person():
+        while not seen:
+            try:
+                with stream_of(f"http://127.0.0.1:{port}/") as lines:
+                    until(lines, b'"hit_id"')
+                    seen.append("hit")
+            except ConnectionRefusedError:
+                time.sleep(0.1)
+
+    show_page(drive, tmp_path, DriveClock(drive), person, port=port)
+    assert seen == ["hit"]
+
+
+def test_task_that_fails_ends_the_process(tmp_path):
+    """systemd starts another; a page that only looks alive would be worse."""
+    program = """
+import pathlib, sys
+import console.app
+async def fail(*_):
+    raise RuntimeError("a defect")
+console.app.follow_feed = fail
+from console.config import ConsoleConfig
+from console.serve import run_console
+run_console(ConsoleConfig(port=0))
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "RuntimeError: a defect" in done.stderr
+
+
+def test_with_a_certificate_the_cookie_is_bound_to_the_host(tmp_path):
+    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout",
+         str(key), "-out", str(cert), "-days", "2", "-subj", "/CN=unit", "-addext", "subjectAltName=IP:127.0.0.1"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    folder = tmp_path / "agent"
+    folder.mkdir()
+    options = ("--tls-cert", str(cert), "--tls-key", str(key))
+    with FakeAgent(folder) as agent, run_console(agent, *options) as console:
+        context = ssl.create_default_context(cafile=str(cert))
+        connection = http.client.HTTPSConnection(console.host, context=context, timeout=30)
+        connection.request("GET", "/")
+        cookie = connection.getresponse().getheader("set-cookie")
+        connection.close()
+    assert cookie.startswith("__Host-patrol=")
+    assert "secure" in cookie.lower()
+
+
+def test_certificate_that_cannot_be_read_is_one_line(tmp_path):
+    with FakeAgent(tmp_path) as agent:
+        command = [
+            sys.executable, "-m", "cli", "console", "--feed", str(agent.feed_path), "--port", "0", "--tls-cert",
+            os.devnull, "--tls-key", os.devnull,
+        ]  # fmt: skip
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("patrol-lpr: /dev/null")
