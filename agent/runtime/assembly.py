@@ -199,8 +199,9 @@ def assemble(
         models=models,
         undelivered=lambda: uplink.undelivered,
     )
+    heat = Heat(cameras, config.power, max_fps=config.recognise.max_fps)
     agent = AgentState(
-        status, panel, cameras, commit, uplink, hits, shared.unit, shared.boot_id, models, shifts, gate
+        status, panel, cameras, commit, uplink, hits, shared.unit, shared.boot_id, models, shifts, gate, heat
     )
     feed = Feed(build_feed_server(config.feed, clock), agent, supervisor, clock)
     commands, pictures = Commands(officers or shifts), LatestPictures()
@@ -214,7 +215,6 @@ def assemble(
     link = LinkComponent(hardware.link, uplink_queue, heard_by_unit(shared.unit), status.will())
     drain = Drain(commit, uplink, status, supervisor, clock, pictures=config.sync.pictures)
     gnss = GnssComponent(hardware.gnss, shared.reads, supervisor)
-    heat = Heat(cameras, config.power, max_fps=config.recognise.max_fps)
     updates = UpdateReporter(config.update, config.state_dir, fetcher)
     update_watch = _update_watch(shared, updates, cameras, uplink)
     health = Health(

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from agent.runtime.hits import HitService
     from agent.runtime.panel_controller import PanelController
     from agent.runtime.policy import RecordingGate
+    from agent.runtime.power import Heat
     from agent.runtime.shifts import Shifts
     from agent.runtime.status import StatusReporter
     from agent.runtime.uplink import UplinkComponent
@@ -48,6 +49,7 @@ class AgentState:
     models: tuple[str, ...]
     shifts: Shifts
     gate: RecordingGate
+    heat: Heat
 
     @property
     def lamp(self) -> Lamp:
@@ -83,6 +85,8 @@ class AgentState:
             "fix": fix_document(self.commit.last_fix, t_mono_ns),
             "link": {"up": self.uplink.is_up, "metered": self.uplink.metered},
             "outbox": outbox_document(self.commit.stats()),
+            "disk": {"free_bytes": self.panel.free_bytes, "low": self.panel.disk_bad},
+            "heat": {"temperature_c": self.heat.temperature_c, "slow": self.heat.slow},
             "hits_open": len(self.hits.open_hits),
             "lists": lists_document(self.hits.lists, self.hits.now().utc_us, self.hits.max_list_age_s),
             "shift": self.shifts.document(),

@@ -60,6 +60,10 @@ class PanelController(Component):
         self._acknowledgements = 0
         self._privacy = 0
         self.lamp = Lamp.OFF
+        self.free_bytes: int | None = None
+        """Free disk at the last round; None before the first."""
+        self.disk_bad = False
+        """True while the disk is nearly full or not writable, and for a while after a record was lost."""
         self.private = False
         """True if the driver has switched on privacy; ends with the drive, or at the next press."""
 
@@ -76,6 +80,8 @@ class PanelController(Component):
         if wanted is not self._illuminated:
             self._illuminated = wanted
             self._panel.set_illuminator(on=wanted)
+        self.free_bytes = tick.vitals.disk_free_bytes
+        self.disk_bad = self._disk_is_bad(tick)
         self._show(Lamp.FAULT if tick.late else lamp_for(self._condition(tick), tick.t_mono_ns))
 
     def stop(self) -> None:
@@ -101,7 +107,7 @@ class PanelController(Component):
 
     def _condition(self, tick: Tick) -> Condition:
         return Condition(
-            disk_bad=self._disk_is_bad(tick),
+            disk_bad=self.disk_bad,
             camera_ok=all(camera.alive and not camera.missing for camera in self._cameras),
             private=self.pause is not None,
             view_clear=all(camera.view.is_clear for camera in self._cameras),

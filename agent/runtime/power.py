@@ -58,10 +58,18 @@ class Heat(Component):
         self._cooler = Cooler(config.slow_above_c, config.fast_below_c)
         self._slow_fps = config.slow_fps
         self._max_fps = max_fps
+        self.temperature_c: float | None = None
+        """None if the board does not report it."""
+
+    @property
+    def slow(self) -> bool:
+        """True while the frame rate is reduced."""
+        return self._cooler.slow
 
     def watch(self, tick: Tick) -> None:
         """Read the temperature; change the frame rate if it crosses a threshold."""
         was = self._cooler.slow
+        self.temperature_c = tick.vitals.temperature_c
         slow = self._cooler.step(tick.vitals.temperature_c)
         if slow is was:
             return

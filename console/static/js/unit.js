@@ -28,8 +28,8 @@ function facts(unit) {
   }
   const free = disk?.free_bytes;
   if (typeof free === "number") rows.push([t("unit.disk"), t("unit.disk_free", { n: (free / 2 ** 30).toFixed(1) }), disk.low ? "bad" : "good"]);
-  const celsius = heat?.celsius ?? heat?.temperature_c;
-  if (typeof celsius === "number") rows.push([t("unit.heat"), `${celsius.toFixed(0)} °C`, heat.throttled || heat.slow ? "bad" : "good"]);
+  const celsius = heat?.temperature_c;
+  if (typeof celsius === "number") rows.push([t("unit.heat"), `${celsius.toFixed(0)} °C`, heat.slow ? "bad" : "good"]);
   if (lists) {
     if (lists.length === 0) rows.push([t("unit.lists"), t("unit.no_lists"), ""]);
     for (const list of lists) {
