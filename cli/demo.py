@@ -115,7 +115,7 @@ def run(drives: Path, out: Path, *, page: bool = False) -> int:
         target = out / f"{outcome.drive.header.name}.html"
         write_report(target, outcome.drive, outcome.result, outcome.station)
         console.print(f"report: {target}")
-    console.rule("3. hits: a listed plate passed; an officer confirmed it with the entering agency")
+    console.rule("3. hits: listed plates passed, an officer decided")
     show_hits(out / "replay", console)
     console.rule("4. verify: the station holds exactly what the unit signed")
     proven = prove(out / "live", console)

@@ -56,26 +56,38 @@ def reads_table(records: Iterable[StoredRecord], *, title: str = "") -> TextTabl
 
 
 def hits_table(hits: Iterable[StoredHit]) -> TextTable:
-    """One row per hit, with the age of its list and what was decided."""
-    table = TextTable(
-        "time", "unit", "plate", "listed", "rule", "prob", "list", "list age", "state", "officer", "outcome",
-        box=SIMPLE_HEAD,
-    )  # fmt: skip
-    for stored in hits:
+    """One row per hit, with the age of its list and what was decided.  A day or unit shared by all is in the title."""
+    rows = list(hits)
+    days = {_time(stored.record)[:10] for stored in rows}
+    units = {stored.record.unit for stored in rows}
+    shared = [*(units if len(units) == 1 else ()), *(days if len(days) == 1 else ())]
+    table = TextTable(title=", ".join(shared), box=SIMPLE_HEAD)
+    table.add_column("time")
+    if len(units) > 1:
+        table.add_column("unit")
+    for name, min_width in (
+        ("plate", None),
+        ("listed", 7),
+        ("match", 8),
+        ("list", 8),
+        ("age", 6),
+        ("decision", 10),
+    ):
+        table.add_column(name, min_width=min_width)
+    for stored in rows:
         hit, decision = stored.hit, stored.decision
         different = hit.region_match is RegionMatch.DIFFERENT
+        by = "" if decision is None else f" by {decision.officer}"
+        outcome = f", {stored.outcome}" if stored.outcome else ""
         table.add_row(
-            _time(stored.record),
-            stored.record.unit,
+            _time(stored.record)[11:] if len(days) == 1 else _time(stored.record),
+            *([stored.record.unit] if len(units) > 1 else ()),
             Text(f"{hit.text} {hit.region}", style="bold"),
             Text(f"{hit.listed_text} {hit.listed_region}", "yellow" if different else ""),
-            hit.rule.value,
-            f"{hit.probability_e4 / 100:.0f} %",
-            f"{hit.list_name} {hit.list_version}, {hit.list_owner}",
+            f"{hit.rule.value} {hit.probability_e4 / 100:.0f} %",
+            hit.list_name,
             Text(_age(stored.list_age_s), "yellow" if hit.list_stale else ""),
-            Text(stored.state, {"confirmed": "green", "new": "red"}.get(stored.state, "")),
-            "" if decision is None else decision.officer,
-            stored.outcome,
+            Text(f"{stored.state}{by}{outcome}", {"confirmed": "green", "new": "red"}.get(stored.state, "")),
         )
     return table
 
@@ -83,8 +95,8 @@ def hits_table(hits: Iterable[StoredHit]) -> TextTable:
 def _age(seconds: int | None) -> str:
     if seconds is None:
         return "unknown"
-    hours, minutes = seconds // 3600, seconds % 3600 // 60
-    return f"{hours} h {minutes:02} min"
+    hours = seconds // 3600
+    return f"{hours} h" if hours else f"{seconds // 60} min"
 
 
 def units_table(units: Iterable[tuple[UnitRow, list[Gap]]]) -> TextTable:
