@@ -32,6 +32,7 @@ _NS_PER_S = 1_000_000_000
 _PLATE_M = 0.22
 _MIN_SPAN_S = 0.15
 _MIN_POINTS = 2
+_MAX_MPS = 150.0
 _NEAR_MPS = 1.0
 """Up to this speed a unit stands, and a vehicle keeps its distance."""
 _FORWARD = {"front": (0.0, 1.0), "rear": (0.0, -1.0), "left": (1.0, 0.0), "right": (-1.0, 0.0)}
@@ -123,6 +124,8 @@ class MotionEstimator:
         course = _fit(path, frame_px, self._config)
         if course is None:
             return UNKNOWN_MOTION
+        if speed_mps is not None and not math.isfinite(speed_mps):
+            speed_mps = None
         chances: dict[MotionKind, Floats] = {}
         for weight, unit_mps in _unit_speeds(speed_mps):
             for kind, chance in self._chances(course, unit_mps).items():
@@ -193,7 +196,7 @@ class MotionEstimator:
 
 def _fit(path: Sequence[PathPoint], frame_px: tuple[int, int], config: MotionConfig) -> _Course | None:
     """Fit a constant speed; None for too few boxes or too short a time."""
-    points = [point for point in path if point.box.area_px > 0]
+    points = [point for point in path if point.box.area_px >= 1]
     if len(points) < _MIN_POINTS:
         return None
     t_s = np.array([(point.t_mono_ns - points[0].t_mono_ns) / _NS_PER_S for point in points])
@@ -246,8 +249,8 @@ def _line(t_s: Floats, values: Floats, errors: Floats) -> Floats:
 
 def _unit_speeds(speed_mps: float | None) -> list[tuple[float, float]]:
     """Weights and speeds of the unit; all speeds if it is unknown."""
-    if speed_mps is not None and math.isfinite(speed_mps):
-        return [(1.0, max(0.0, speed_mps))]
+    if speed_mps is not None:
+        return [(1.0, min(max(0.0, speed_mps), _MAX_MPS))]
     speeds = [0.0, *np.arange(3.0, 34.0, 3.0).tolist()]
     return [(1 / len(speeds), speed) for speed in speeds]
 
