@@ -82,7 +82,7 @@ class PanelController(Component):
             self._panel.set_illuminator(on=wanted)
         self.free_bytes = tick.vitals.disk_free_bytes
         self.disk_bad = self._disk_is_bad(tick)
-        self._show(Lamp.FAULT if tick.late else lamp_for(self._condition(tick), tick.t_mono_ns))
+        self._show(Lamp.FAULT if tick.late else lamp_for(self._condition(), tick.t_mono_ns))
 
     def stop(self) -> None:
         """Switch everything off.  Raises OSError if a pin cannot be set."""
@@ -105,7 +105,7 @@ class PanelController(Component):
         for camera in self._cameras:
             camera.set_private(private=self.private)
 
-    def _condition(self, tick: Tick) -> Condition:
+    def _condition(self) -> Condition:
         return Condition(
             disk_bad=self.disk_bad,
             camera_ok=all(camera.alive and not camera.missing for camera in self._cameras),

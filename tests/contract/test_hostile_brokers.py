@@ -144,6 +144,7 @@ def test_a_broker_that_acknowledges_nothing_is_left(broker):
     link.close()
 
 
+@pytest.mark.slow
 def test_another_client_with_the_same_id_is_named_and_resets_no_back_off(five):
     """Both would otherwise end each other's connection several times a second for ever."""
     backoff = Counted()
@@ -185,6 +186,7 @@ def test_a_receipt_resets_the_back_off_and_a_handshake_does_not(broker, is_confi
     assert backoff.resets == (3 if is_confirmed else 0)
 
 
+@pytest.mark.slow
 def test_a_station_taken_over_or_idle_resets_no_back_off(five, tmp_path):
     backoff = Counted()
     store = open_store(tmp_path / "s.db")

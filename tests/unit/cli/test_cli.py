@@ -88,6 +88,7 @@ def test_a_defect_is_still_shown_as_one(monkeypatch, unit):
         main.main()
 
 
+@pytest.mark.slow
 def test_a_recording_is_a_drive_of_turned_pictures(monkeypatch, capsys, unit):
     """From the configured camera to its end; both signals are the caller's again."""
     monkeypatch.setattr("cli.record.signal.signal", lambda *_: None)

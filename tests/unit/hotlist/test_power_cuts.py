@@ -47,6 +47,7 @@ def kill_at(number: int, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Path, "unlink", dying(Path.unlink))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", [FULL, DELTA], ids=["full", "delta"])
 def test_killed_at_every_step(tmp_path: Path, package: bytes) -> None:
     seen = []

@@ -62,6 +62,7 @@ def test_forged_key_id_is_refused():
         BELIEVED.check(pack(forged))
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_any_change_of_a_signed_message_is_refused(data):
     """Any key of the message changed, taken away or added."""

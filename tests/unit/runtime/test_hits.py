@@ -235,6 +235,7 @@ def test_open_hits_survive_a_power_cut_with_pictures_and_can_be_decided(tmp_path
     assert Buzz.HIT_HIGH not in played.result.panels[1].sounds, "and nothing sounds that is not new"
 
 
+@pytest.mark.slow
 def test_decided_hit_survives_for_its_outcome_and_unread_pending_records_are_appended_again(tmp_path):
     """A record that was in the hit's file and not yet in the outbox when the power went."""
     script = [(0, "link.up", {}), (6000, "officer.confirm", CONFIRMED)]

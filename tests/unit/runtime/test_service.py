@@ -30,6 +30,7 @@ def parts(tmp_path):
     return unit_parts(tmp_path, power=power)
 
 
+@pytest.mark.slow
 def test_ignition_off_ends_the_drive_and_requests_power_off(parts):
     config, hardware, reader, models = parts
     service = Service(config, hardware, reader, models)

@@ -120,6 +120,7 @@ def test_wrong_pins_lock_out_over_the_socket_and_a_supervisor_unlocks(parts):
         assert sign_on(service, "4711")["session"]
 
 
+@pytest.mark.slow
 def test_a_shift_goes_on_after_a_restart_of_the_agent_and_its_session_does_not(parts, tmp_path):
     with running(parts) as service:
         first = sign_on(service)
@@ -151,6 +152,7 @@ def test_records_reach_the_outbox_and_are_forgotten_by_the_state(parts):
     assert [body.badge for body in bodies if body.SCHEMA == "shift/1"] == ["4711", "4711"]
 
 
+@pytest.mark.slow
 def test_ignition_off_ends_the_shift_before_the_power_goes(tmp_path, parts):
     config, hardware, *others = parts
     config = config.model_copy(
@@ -174,6 +176,7 @@ def test_ignition_off_ends_the_shift_before_the_power_goes(tmp_path, parts):
     assert [body.end_reason for body in bodies if body.SCHEMA == "shift/1"] == ["", "ignition"]
 
 
+@pytest.mark.slow
 def test_the_state_is_for_the_agent_alone_and_a_damaged_one_is_set_aside(parts, tmp_path):
     with running(parts) as service:
         sign_on(service)

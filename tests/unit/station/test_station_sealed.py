@@ -296,6 +296,7 @@ def test_audit_shows_ranges_and_fails_on_missing_numbers(pair, tmp_path):
     assert "5-8" in holed.output
 
 
+@pytest.mark.slow
 def test_keys_command(tmp_path):
     assert run("keys", "station", tmp_path).exit_code == 0
     assert run("keys", "unit", tmp_path, "unit-07").exit_code == 0

@@ -479,6 +479,7 @@ def test_record_that_breaks_connections_is_found_and_held_back(tmp_path):
     rig.close()
 
 
+@pytest.mark.slow
 def test_record_that_is_always_lost_is_sent_less_and_less_often(tmp_path):
     """Acknowledged and dropped (``message_size_limit`` under 3.1.1), while the receipts of others come in."""
     rig = Rig(tmp_path, reads=0)
