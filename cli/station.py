@@ -21,6 +21,7 @@ from cli.station_tables import (
     audit_table,
     counters_table,
     hits_table,
+    purge_table,
     ranges_table,
     reads_table,
     sequence_values,
@@ -32,6 +33,7 @@ from hw.output import output, text_output
 from protocol.seal import Opener, VerifyKey, load_keyring
 from protocol.update.envelope import verify_update
 from station.commands import Commands
+from station.errors import StoreError
 from station.query import READ_SCHEMA, Circle, Query, ReadSearch, hit_values
 from station.query.export import flat_values
 from station.store import AuditRow, is_address, move_store, open_store
@@ -304,16 +306,30 @@ def withdraw(
 
 
 @app.command()
-def purge(
+def purge(  # noqa: PLR0917 - typer passes options by name
     context: typer.Context,
     days: Annotated[float, typer.Option(min=0, help="Delete reads older than this.")],
     db: DbOption = None,
     retention: Annotated[str | None, typer.Option(help="Only this retention class; if omitted, all.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete without asking.")] = False,
+    trust_clock: Annotated[
+        bool, typer.Option("--trust-clock", help="Delete although no record came in the last week.")
+    ] = False,
 ) -> None:
-    """Delete old records with their pictures; recorded in the audit trail."""
+    """Show which old records would be deleted, ask, and delete them with their pictures; recorded in the trail."""
+    console = Console()
     with _open(context, db) as store:
-        gone = _commands(store).purge(days, retention=retention)
-    Console().print(f"{gone.records:,} records and {gone.pictures:,} pictures deleted")
+        commands = _commands(store)
+        preview = commands.preview_purge(days, retention=retention)
+        if preview.classes:
+            print_table(purge_table(preview.classes), console)
+        if preview.clock_doubt and not trust_clock:
+            raise StoreError(f"nothing was deleted: {preview.clock_doubt}; check the date, then add --trust-clock")
+        if not yes and not (sys.stdin.isatty() and typer.confirm(f"Delete {preview.records:,} records?")):
+            console.print("nothing was deleted: --yes deletes", highlight=False)
+            return
+        gone = commands.purge(days, retention=retention)
+    console.print(f"{gone.records:,} records and {gone.pictures:,} pictures deleted")
 
 
 @app.command()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from protocol.wire.parts import Place
     from station.query import StoredHit, StoredRecord
-    from station.store import AuditRow, Gap, UnitRow
+    from station.store import AuditRow, Gap, Purgeable, UnitRow
 
 _SURE_E4 = 9_000
 _MAX_GAPS = 6
@@ -97,6 +97,14 @@ def _age(seconds: int | None) -> str:
         return "unknown"
     hours = seconds // 3600
     return f"{hours} h" if hours else f"{seconds // 60} min"
+
+
+def purge_table(classes: Iterable[Purgeable]) -> TextTable:
+    """One row per retention class."""
+    table = TextTable("class", "records", "received from", "to")
+    for row in classes:
+        table.add_row(row.retention, f"{row.records:,}", _short(row.first_us), _short(row.last_us))
+    return table
 
 
 def units_table(units: Iterable[tuple[UnitRow, list[Gap]]]) -> TextTable:

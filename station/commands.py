@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from protocol.wire.control.transfer import UPDATE
@@ -15,9 +16,43 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from protocol.update.manifest import Manifest
-    from station.store import PurgeResult, Store
+    from station.store import Purgeable, PurgeResult, Store
 
 _US_PER_DAY = 86_400_000_000
+_MAX_SILENCE_DAYS = 7
+"""A station whose newest record is older may have a wrong clock."""
+_US_PER_HOUR = 3_600_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class PurgePreview:
+    """What a purge would delete."""
+
+    classes: tuple[Purgeable, ...]
+    clock_doubt: str
+    """Why the clock may be wrong; empty if it agrees with the records."""
+
+    @property
+    def records(self) -> int:
+        """Number of records of all classes."""
+        return sum(row.records for row in self.classes)
+
+
+def _check_days(days: float) -> None:
+    if not days >= 0:
+        raise StoreError(f"cannot purge records older than {days} days: use 0 or more")
+
+
+def _doubt(now_us: int, newest_us: int | None) -> str:
+    """A wrong date would delete everything: it is compared with the newest record."""
+    if newest_us is None:
+        return ""
+    silent_us = now_us - newest_us
+    if silent_us < -_US_PER_HOUR:
+        return "this machine's clock is before the newest record"
+    if silent_us > _MAX_SILENCE_DAYS * _US_PER_DAY:
+        return f"by this machine's clock the newest record came {silent_us / _US_PER_DAY:,.0f} days ago"
+    return ""
 
 
 class Commands:
@@ -29,13 +64,19 @@ class Commands:
         self._who = who
         self._clock_us = clock_us
 
+    def preview_purge(self, days: float, *, retention: str | None = None) -> PurgePreview:
+        """Return what :meth:`purge` would delete now, and whether the clock can be trusted for it."""
+        _check_days(days)
+        now_us = self._clock_us()
+        classes = self._store.purgeable(now_us - round(days * _US_PER_DAY), retention)
+        return PurgePreview(tuple(classes), _doubt(now_us, self._store.newest_us()))
+
     def purge(self, days: float, *, retention: str | None = None) -> PurgeResult:
         """Delete records made or received more than ``days`` ago, with their pictures.
 
         ``retention`` is one class, None means all.  Records without a class are kept, as are those of unknown types.
         """
-        if not days >= 0:
-            raise StoreError(f"cannot purge records older than {days} days: use 0 or more")
+        _check_days(days)
         now_us = self._clock_us()
         with self._store.transaction():
             gone = self._store.purge(now_us - round(days * _US_PER_DAY), retention)

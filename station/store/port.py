@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         EvidenceRow,
         Gap,
         OfferedFile,
+        Purgeable,
         PurgeResult,
         RecordRow,
         UnitRow,
@@ -69,6 +70,12 @@ class Store(Protocol):
         A record's row stays, so that it is neither missing nor stored again, as does its digest, without the salt.
         Inside a transaction; :meth:`forget_freed` must follow.
         """
+
+    def purgeable(self, before_us: int, retention: str | None) -> list[Purgeable]:
+        """Return what a purge would delete, one row per retention class, in their order."""
+
+    def newest_us(self) -> int | None:
+        """Return the time of receipt of the newest record, UTC; None without records."""
 
     def forget_freed(self) -> None:
         """Overwrite remains of deleted contents in the database; outside a transaction."""

@@ -13,7 +13,7 @@ from protocol.seal.evidence import Evidence
 from protocol.wire.record import decode_record
 from station.store import sequence
 from station.store.contents import contents_of
-from station.store.rows import EvidenceRow, RecordRow
+from station.store.rows import EvidenceRow, Purgeable, RecordRow
 from station.store.tables import (
     ANCHORS,
     EVIDENCE,
@@ -394,16 +394,36 @@ class Records:
 
         Their rows stay.  A digest without its salt proves the chain and does not reveal the contents.
         """
-        gone = and_(
-            HERE,
-            RECORDS.c.retention.is_not(None) if retention is None else RECORDS.c.retention == retention,
-            or_(RECORDS.c.received_us < before_us, RECORDS.c.utc_us < before_us),
-        )
+        gone = _to_purge(before_us, retention)
         self._projections.delete(self._db, gone)
         keys = select(RECORDS.c.unit, RECORDS.c.seq, RECORDS.c.record_id).where(gone)
         proved = tuple_(EVIDENCE.c.unit, EVIDENCE.c.seq, EVIDENCE.c.record_id).in_(keys)
         self._db.run(update(EVIDENCE).where(EVIDENCE.c.salt.is_not(None), proved).values(salt=None))
         return int(self._db.run(update(RECORDS).where(gone).values(dict.fromkeys(_CONTENTS))).rowcount)
+
+    def purgeable(self, before_us: int, retention: str | None) -> list[Purgeable]:
+        """Return what :meth:`purge` would delete."""
+        received = RECORDS.c.received_us
+        statement = (
+            select(RECORDS.c.retention, func.count(), func.min(received), func.max(received))
+            .where(_to_purge(before_us, retention))
+            .group_by(RECORDS.c.retention)
+            .order_by(RECORDS.c.retention)
+        )
+        return [Purgeable(*row) for row in self._db.all(statement)]
+
+    def newest_us(self) -> int | None:
+        """Return the time of receipt of the newest record."""
+        row = self._db.first(select(func.max(RECORDS.c.received_us)))
+        return None if row is None or row[0] is None else int(row[0])
+
+
+def _to_purge(before_us: int, retention: str | None) -> ColumnElement[bool]:
+    return and_(
+        HERE,
+        RECORDS.c.retention.is_not(None) if retention is None else RECORDS.c.retention == retention,
+        or_(RECORDS.c.received_us < before_us, RECORDS.c.utc_us < before_us),
+    )
 
 
 def _select(schema: str, unit: str | None, since_us: int | None) -> Select[Any]:

@@ -104,6 +104,18 @@ class PurgeResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Purgeable:
+    """What a purge would delete of one retention class."""
+
+    retention: str
+    records: int
+    first_us: int
+    """Time of receipt of the oldest, UTC."""
+    last_us: int
+    """The same of the newest."""
+
+
+@dataclass(frozen=True, slots=True)
 class AuditRow:
     """An entry of the audit trail."""
 

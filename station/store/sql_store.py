@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from station.store.contents import NewRecord
     from station.store.database import Database
     from station.store.files import OfferedFiles
-    from station.store.rows import ChunkResult, EvidenceRow, Gap, OfferedFile, RecordRow
+    from station.store.rows import ChunkResult, EvidenceRow, Gap, OfferedFile, Purgeable, RecordRow
     from station.store.search import FoundRead, Place, ReadSearch
 
 READ_SCHEMA = "read/1"
@@ -121,6 +121,14 @@ class SqlStore:
         """Inside a transaction."""
         records = self._records.purge(before_us, retention)
         return PurgeResult(records, self._pictures.drop_orphans(before_us))
+
+    def purgeable(self, before_us: int, retention: str | None) -> list[Purgeable]:
+        """By class."""
+        return self._records.purgeable(before_us, retention)
+
+    def newest_us(self) -> int | None:
+        """Of all types."""
+        return self._records.newest_us()
 
     def forget_freed(self) -> None:
         """A reader may prevent truncation of the log; the next purge tries again."""

@@ -194,6 +194,21 @@ def test_purge_deletes_old_reads_of_a_class_with_their_pictures(store):
     assert (row.who, row.what, row.filter, row.count) == ("clerk", "purge", "days=30 retention=nonhit", 1)
 
 
+def test_preview_of_a_purge_is_what_the_purge_deletes(store):
+    """By class; the unknown class is not touched."""
+    add(store, make_read_record(1, seq=1), make_read_record(2, seq=2, retention="hit"), now_us=NOW_US)
+    add(store, make_read_record(3, seq=3, retention="hit"), now_us=NOW_US + DAY_US)
+    later = commands(store, NOW_US + 31 * DAY_US)
+    assert [(row.retention, row.records) for row in later.preview_purge(30).classes] == [("hit", 2), ("nonhit", 1)]
+    preview = later.preview_purge(30, retention="hit")
+    ((found),) = preview.classes
+    assert (found.first_us, found.last_us) == (NOW_US, NOW_US + DAY_US)
+    assert "30 days ago" in preview.clock_doubt
+    assert later.purge(30, retention="hit").records == preview.records == 2
+    assert later.preview_purge(30, retention="hit").classes == ()
+    assert commands(store, NOW_US + DAY_US).preview_purge(30).clock_doubt == ""
+
+
 def test_purge_keeps_what_is_young(store):
     """Age counts from when the read was made, or received if that is earlier."""
     add(store, make_read_record(), now_us=NOW_US)

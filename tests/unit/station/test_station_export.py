@@ -23,6 +23,7 @@ from protocol.wire.codec import encode
 from protocol.wire.control.unit_state import Health
 from protocol.wire.enums import GeotagMethod, TimeSource
 from protocol.wire.record import encode_record
+from station.errors import StoreError
 from station.query.export import iso, write_csv, write_geojson
 from station.store import open_store
 from tests.builders import BOOT, make_read_record, make_record, make_time_anchor
@@ -257,12 +258,33 @@ def test_units_command_shows_counters(store: Store, path: Path) -> None:
     assert CliRunner().invoke(app, ["units", "--db", str(path), "--counters", "nobody"]).exit_code == 2
 
 
-def test_purge_command(store: Store, path: Path) -> None:
-    """Old reads are purged, and their number is printed."""
+def test_purge_command_shows_first_and_deletes_only_when_told(store: Store, path: Path) -> None:
+    """Without a terminal nobody can be asked: the default deletes nothing."""
     stored(store)
-    result = CliRunner().invoke(app, ["purge", "--db", str(path), "--days", "0"])
-    assert "1 records and 0 pictures deleted" in result.output
+    purge = ["purge", "--db", str(path), "--days", "0", "--trust-clock"]
+    shown = CliRunner().invoke(app, purge)
+    assert shown.exit_code == 0
+    assert "nonhit" in shown.output
+    assert "nothing was deleted: --yes deletes" in shown.output
+    assert len(stored_reads(store)) == 1
+    assert "1 records and 0 pictures deleted" in CliRunner().invoke(app, [*purge, "--yes"]).output
     assert stored_reads(store) == []
+
+
+@pytest.mark.parametrize(
+    ("off_us", "doubt"),
+    [(400 * 86_400_000_000, "newest record came 400 days ago"), (-86_400_000_000, "before the newest record")],
+)
+def test_purge_is_refused_while_the_clock_disagrees_with_the_records(
+    store: Store, path: Path, monkeypatch: pytest.MonkeyPatch, off_us: int, doubt: str
+) -> None:
+    """A date that jumped must not delete everything."""
+    stored(store)
+    monkeypatch.setattr("cli.station._now_us", lambda: NOW_US + off_us)
+    refused = CliRunner().invoke(app, ["purge", "--db", str(path), "--days", "30", "--yes"])
+    assert isinstance(refused.exception, StoreError)
+    assert doubt in str(refused.exception)
+    assert len(stored_reads(store)) == 1
 
 
 @pytest.mark.parametrize(
