@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
-import getpass
 import tempfile
 import time
 from contextlib import ExitStack, contextmanager
@@ -15,6 +14,7 @@ import typer
 from rich.console import Console
 
 from agent.recognise.formats import FORMATS
+from cli.account import operator_name
 from cli.show import TextTable, print_json, print_table
 from hw.output import output, text_output
 from hw.paths import CONFIG_FILE
@@ -346,7 +346,7 @@ def offer(
         stack.callback(store.close)
         sealed = file if to is None else _sealed(file, StationKey.load_public(to), stack)
         kind = "hotlist" if slot == 1 else f"hotlist-{slot}"
-        commands = Commands(store, getpass.getuser(), lambda: time.time_ns() // 1000)
+        commands = Commands(store, operator_name(), lambda: time.time_ns() // 1000)
         commands.offer_file(unit, kind, sealed, release=contents.version, parts=(contents.settings.list_id,))
     Console().print(
         f"list {contents.settings.list_id}, version {contents.version}, offered to {unit}", highlight=False
@@ -452,6 +452,6 @@ def _asking(db: Path) -> Iterator[Query]:
 
     store = open_store(db, must_exist=True)
     try:
-        yield Query(store, getpass.getuser(), lambda: time.time_ns() // 1000)
+        yield Query(store, operator_name(), lambda: time.time_ns() // 1000)
     finally:
         store.close()

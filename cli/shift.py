@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.account import operator_name
 from cli.show import TextTable, print_json, print_table
 from station.query import Query
 from station.query.export import iso
@@ -48,7 +48,7 @@ def show(
         raise typer.BadParameter("say why, such as a case number or `payroll`", param_hint="--purpose")
     store = open_store(db, must_exist=True)
     try:
-        query = Query(store, getpass.getuser(), lambda: time.time_ns() // 1000)
+        query = Query(store, operator_name(), lambda: time.time_ns() // 1000)
         since_us = time.time_ns() // 1000 - round(days * _US_PER_DAY)
         rows = ShiftsOf(query).shifts(
             purpose=purpose.strip(), unit=unit, badge=badge, since_us=since_us, limit=limit

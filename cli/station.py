@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import sys
 import time
@@ -16,6 +15,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from cli import station_show
+from cli.account import operator_name
 from cli.show import print_json, print_table
 from cli.station_tables import (
     audit_table,
@@ -152,6 +153,21 @@ def reads(
         print_json([{"schema": row.record.envelope.schema_id, **flat_values(row)} for row in rows])
     else:
         print_table(reads_table(rows))
+
+
+@app.command()
+def show(
+    context: typer.Context,
+    record_id: Annotated[str, typer.Argument(help="Id of a read or another record, 32 hexadecimal digits.")],
+    *,
+    db: DbOption = None,
+    unit: UnitOption = None,
+    pictures: Annotated[Path | None, typer.Option(help="Folder for its pictures, ID-plate.jpg ...")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one record with all its values, and write its pictures; recorded in the audit trail."""
+    with _asking(context, db) as query:
+        station_show.show(query, record_id, unit=unit, out=pictures, as_json=as_json)
 
 
 @app.command("hits")
@@ -344,7 +360,7 @@ def migrate(
         raise typer.BadParameter("only a station's file can be copied", param_hint="--db")
     if not is_address(to):
         raise typer.BadParameter(f"{to!r} is not postgresql://USER@HOST/DATABASE", param_hint="--to")
-    entry = AuditRow(_now_us(), getpass.getuser(), "migrate", f"file={source.name}", 0)
+    entry = AuditRow(_now_us(), operator_name(), "migrate", f"file={source.name}", 0)
     records, proofs, pictures = move_store(source, to, entry)
     Console().print(
         f"{records:,} records with {proofs:,} proofs and {pictures:,} pictures copied; "
@@ -413,11 +429,11 @@ def _open(context: typer.Context, db: str | None) -> Iterator[Store]:
 def _asking(context: typer.Context, db: str | None) -> Iterator[Query]:
     """Open the file for one person's questions."""
     with _open(context, db) as store:
-        yield Query(store, getpass.getuser(), _now_us)
+        yield Query(store, operator_name(), _now_us)
 
 
 def _commands(store: Store) -> Commands:
-    return Commands(store, getpass.getuser(), _now_us)
+    return Commands(store, operator_name(), _now_us)
 
 
 def _address(text: str) -> tuple[str, int]:

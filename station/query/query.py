@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from protocol.seal import KeyRing
+    from protocol.wire.parts import PictureRef
     from station.query.hits import StoredHit
     from station.query.stored import StoredRecord
     from station.store import Gap, Store, UnitRow
@@ -100,6 +101,24 @@ class Query:
         if row is not None:
             self._refuse_without(None, row.schema)
         return None if row is None else stored_record(row, self._store.registry)
+
+    def find_record(self, record_id: bytes, *, unit: str | None = None) -> StoredRecord | None:
+        """As :meth:`record`, of any unit if none is given."""
+        units = [row.unit for row in self._store.units()] if unit is None else [unit]
+        there = next((name for name in units if self._store.record(name, record_id) is not None), None)
+        if there is None:
+            self._note("show record", 0, unit=unit, id=record_id.hex())
+            return None
+        return self.record(there, record_id)
+
+    def pictures(self, stored: StoredRecord) -> list[tuple[PictureRef, bytes]]:
+        """Return the complete pictures of a record, in its order."""
+        known, body = stored.known, stored.body
+        refs = () if known is None or body is None else known.pictures(body)
+        found = [(ref, self._store.picture(stored.unit, ref.sha256)) for ref in refs]
+        there = [(ref, jpeg) for ref, jpeg in found if jpeg is not None]
+        self._note("show pictures", len(there), unit=stored.unit, id=stored.record_id.hex())
+        return there
 
     def search(self, search: ReadSearch, *, limit: int, after: Place | None = None) -> SearchPage:
         """Return a page of reads by time, the latest first; ``after`` is that of the page before."""
