@@ -18,6 +18,7 @@ from rich.console import Console
 from cli import station_show
 from cli.account import operator_name
 from cli.show import print_json, print_table
+from cli.station_check import print_check
 from cli.station_tables import (
     audit_table,
     counters_table,
@@ -368,6 +369,27 @@ def migrate(
         highlight=False,
         soft_wrap=True,
     )
+
+
+@app.command()
+def check(
+    context: typer.Context,
+    *,
+    keys: Annotated[Path, typer.Option(help="Folder with the units' public keys.")],
+    db: DbOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare all that is stored, searched and shown with what the units signed; recorded in the audit trail."""
+    with _asking(context, db) as query:
+        report = query.check(load_keyring(keys))
+    if as_json:
+        print_json(
+            {"verified": report.is_right, "units": report.units, "faults": report.faults, "silent": report.silent}
+        )
+    else:
+        print_check(report)
+    if not report.is_right:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from station.query.hits import StoredHit, hit_values
-from station.query.query import READ_SCHEMA, Query, SearchPage
+from station.query.query import READ_SCHEMA, CheckReport, Query, SearchPage
 from station.query.stored import StoredRecord, stored_record
 from station.store.search import Circle, Polygon, ReadSearch
 
 __all__ = [
     "READ_SCHEMA",
+    "CheckReport",
     "Circle",
     "Polygon",
     "Query",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
-from protocol.seal.series import Proof, make_header, write_series
+from protocol.seal.series import Proof, examine, make_header, write_series
 from protocol.wire.codec import decode, schema_of, unpack
 from protocol.wire.control.unit_state import Health
 from protocol.wire.records.disposition import Disposition
@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from protocol.seal import KeyRing
+    from protocol.seal.series import UnitFindings
     from protocol.wire.parts import PictureRef
     from station.query.hits import StoredHit
     from station.query.stored import StoredRecord
-    from station.store import Gap, Store, UnitRow
+    from station.store import Gap, Store, StoreFault, UnitRow
     from station.store.search import Place, ReadSearch
 
 READ_SCHEMA = "read/1"
@@ -42,6 +43,21 @@ class SearchPage:
     records: list[StoredRecord]
     after: Place | None
     """Where the next page starts; None if this is the last one."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What differs from what the units signed."""
+
+    units: list[UnitFindings]
+    faults: list[StoreFault]
+    silent: list[str]
+    """Units with a key and without any record: new, or removed."""
+
+    @property
+    def is_right(self) -> bool:
+        """True if nothing was altered or removed; a silent unit may be new."""
+        return not self.faults and all(unit.is_right for unit in self.units)
 
 
 class Query:
@@ -213,6 +229,18 @@ class Query:
         count = write_series(out, make_header("station", self._clock_us(), keys), proofs)
         self._note("export evidence", count, unit=unit, purpose=purpose)
         return count
+
+    def check(self, ring: KeyRing) -> CheckReport:
+        """Compare everything stored with what the units signed; ``ring`` has their keys."""
+        names = [row.unit for row in self._store.units()]
+        keys = {name: tuple(found.values()) for name, found in ring.units.items()}
+        report = CheckReport(
+            examine(self._proofs(names, personal=True), keys, self._store.registry),
+            list(self._store.faults()),
+            sorted(set(ring.units) - set(names)),
+        )
+        self._note("check", len(report.faults))
+        return report
 
     def _proofs(self, units: list[str], *, personal: bool) -> Iterator[Proof]:
         for unit in units:

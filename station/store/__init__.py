@@ -18,6 +18,7 @@ from station.store.rows import (
     Purgeable,
     PurgeResult,
     RecordRow,
+    StoreFault,
     UnitRow,
 )
 
@@ -37,6 +38,7 @@ __all__ = [
     "Purgeable",
     "RecordRow",
     "Store",
+    "StoreFault",
     "UnitRow",
     "is_address",
     "move_store",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Purgeable,
         PurgeResult,
         RecordRow,
+        StoreFault,
         UnitRow,
     )
     from station.store.search import FoundRead, Place, ReadSearch
@@ -138,6 +139,9 @@ class Store(Protocol):
 
     def each_evidence(self, unit: str) -> Iterator[EvidenceRow]:
         """Yield the evidence of a unit's records in order, with the records that were not purged."""
+
+    def faults(self) -> Iterator[StoreFault]:
+        """Yield what differs from the signed bytes: columns, search tables, pictures."""
 
     def audit_trail(self) -> list[AuditRow]:
         """Return the audit trail, oldest first."""

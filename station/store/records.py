@@ -235,6 +235,11 @@ class Records:
             if projected.names
         }
 
+    @property
+    def projections(self) -> Projections:
+        """The search tables."""
+        return self._projections
+
     def add(self, new: Sequence[NewRecord], now_us: int) -> list[bool]:
         """Store records with their evidence; False for each that was already stored."""
         if not new:

@@ -104,6 +104,16 @@ class PurgeResult:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreFault:
+    """Something in the database that is not what a unit signed."""
+
+    unit: str
+    record_id: bytes
+    """Of a record; the hash of a picture."""
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
 class Purgeable:
     """What a purge would delete of one retention class."""
 

@@ -8,6 +8,7 @@ from sqlalchemy import and_, bindparam, func, select
 
 from protocol.wire.control.transfer import UPDATE
 from station.store import offers, sequence
+from station.store.check import store_faults
 from station.store.find import Finder
 from station.store.pictures import Pictures
 from station.store.projections import Projections
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from station.store.contents import NewRecord
     from station.store.database import Database
     from station.store.files import OfferedFiles
-    from station.store.rows import ChunkResult, EvidenceRow, Gap, OfferedFile, Purgeable, RecordRow
+    from station.store.rows import ChunkResult, EvidenceRow, Gap, OfferedFile, Purgeable, RecordRow, StoreFault
     from station.store.search import FoundRead, Place, ReadSearch
 
 READ_SCHEMA = "read/1"
@@ -227,6 +228,10 @@ class SqlStore:
     def each_evidence(self, unit: str) -> Iterator[EvidenceRow]:
         """A page at a time."""
         return self._records.each_evidence(unit)
+
+    def faults(self) -> Iterator[StoreFault]:
+        """A page at a time."""
+        return store_faults(self.db, self._records.projections)
 
     def audit_trail(self) -> list[AuditRow]:
         """Oldest first."""

@@ -209,6 +209,18 @@ def test_preview_of_a_purge_is_what_the_purge_deletes(store):
     assert commands(store, NOW_US + DAY_US).preview_purge(30).clock_doubt == ""
 
 
+def test_what_is_stored_as_it_came_has_no_faults(store):
+    """Also records dated by an anchor, purged ones, and pictures."""
+    picture(store, b"plate")
+    undated = make_read_record(2, seq=2, when=NO_TIME)
+    dated = anchor(1, undated.body.mono_us + 3_600_000_000, 1_780_003_600_000_000)
+    first = make_read_record(1, seq=1, pictures=(make_picture(content=b"plate"),))
+    add(store, first, undated, dated, make_read_record(4, seq=4, retention="hit"), now_us=NOW_US)
+    assert list(store.faults()) == []
+    assert commands(store, NOW_US + 31 * DAY_US).purge(30, retention="nonhit").records >= 1
+    assert list(store.faults()) == []
+
+
 def test_purge_keeps_what_is_young(store):
     """Age counts from when the read was made, or received if that is earlier."""
     add(store, make_read_record(), now_us=NOW_US)

@@ -1,0 +1,26 @@
+"""The result of ``patrol-lpr station check``, for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cli.show import TextTable, print_table
+from cli.terminal import console
+from cli.verify import findings_table
+
+if TYPE_CHECKING:
+    from station.query import CheckReport
+
+
+def print_check(report: CheckReport) -> None:
+    """Print the findings of the series, then what was altered beside the signed bytes."""
+    out = console()
+    print_table(findings_table(report.units), out)
+    if report.faults:
+        table = TextTable("unit", "id", "altered")
+        for fault in report.faults:
+            table.add_row(fault.unit, fault.record_id.hex(), fault.what)
+        print_table(table, out)
+    for unit in report.silent:
+        out.print(f"{unit}: has a key and no record: new, or removed", highlight=False)
+    out.print("complete and unaltered" if report.is_right else "NOT as the units signed it", highlight=False)
