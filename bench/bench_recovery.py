@@ -36,6 +36,7 @@ def run_agent(folder: Path) -> None:
         "hw": {"cameras": [{"kind": "folder", "path": str(FRAMES), "fps": 10, "loop": True}]},
         "outbox": {"min_free_mib": 0, "ballast_mib": 0},
         "reread": {"window_s": 0},
+        "policy": {"mode": "off"},
         "seal": {
             key: str(folder / "keys" / name)
             for key, name in (("unit_key", "unit.key"), ("station_key", "station.pub"))

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
@@ -226,7 +227,9 @@ def run(plan: Plan, folder: Path) -> Report:
             disturb = []
         start_s = time.monotonic()
         try:
-            asyncio.run(drive(plan, units, sorted(disturb, key=itemgetter(0))))
+            # In a thread of its own: whoever calls may have an event loop already.
+            with ThreadPoolExecutor(1) as loop:
+                loop.submit(asyncio.run, drive(plan, units, sorted(disturb, key=itemgetter(0)))).result()
         except TimeoutError:
             print("not done in time", file=sys.stderr)
         report.seconds = time.monotonic() - start_s

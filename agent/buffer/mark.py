@@ -45,8 +45,14 @@ def write_durably(path: Path, content: bytes, *, mode: int = 0o666) -> None:
     The umask applies to ``mode``.
     """
     fresh = path.with_name(f"{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "wb") as file:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        opened = os.open(fresh, flags, mode)
+    except FileExistsError:
+        # Left by a power cut, perhaps with another mode.
+        fresh.unlink()
+        opened = os.open(fresh, flags, mode)
+    with os.fdopen(opened, "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
