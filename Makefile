@@ -34,7 +34,7 @@ system-packages: ## Install what the tests need from the operating system (or sa
 test: $(STAMPS)/dev system-packages lint types layers ## Everything: linters, types, layering, all tests
 	$(BIN)/python -m pytest tests
 
-fast: $(STAMPS)/dev ## The quick ones of the tests, fewer drawn examples: under a minute, no broker, no root
+fast: $(STAMPS)/dev ## The quick ones of the tests, fewer drawn examples: a minute and a half, no broker, no root
 	$(BIN)/python -m pytest tests -m 'not integration and not slow' --hypothesis-profile fast
 
 lint: $(STAMPS)/dev system-packages ## ruff and shellcheck
