@@ -72,6 +72,7 @@ def read(  # noqa: PLR0917 - each option is one of the command's
     jsonl: Annotated[
         bool, typer.Option("--jsonl", help="Print one JSON object per picture, and per read of a video.")
     ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the same objects as one JSON document.")] = False,
     formats: Annotated[
         bool, typer.Option("--formats", help="Also suggest the likeliest text in a plate format of the region.")
     ] = False,
@@ -90,7 +91,11 @@ def read(  # noqa: PLR0917 - each option is one of the command's
     from hw.scene import known_scene  # noqa: PLC0415
 
     scene = known_scene([_mask_box(text) for text in mask or []], ignore or [])
-    options = read.ReadOptions(crops=crops, jsonl=jsonl, formats=formats, scene=scene)
+    if jsonl and as_json:
+        raise typer.BadParameter("give --json or --jsonl, not both")
+    lines = read.OutputForm.LINES if jsonl else read.OutputForm.TABLES
+    form = read.OutputForm.DOCUMENT if as_json else lines
+    options = read.ReadOptions(crops=crops, form=form, formats=formats, scene=scene)
     raise typer.Exit(read.run(inputs, options, models=models, runtime=runtime.value))
 
 
