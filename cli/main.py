@@ -184,11 +184,12 @@ def simulate(
     drives: Annotated[list[Path], typer.Argument(help="Drive folders.")],
     report: Annotated[Path | None, typer.Option(help="Write an HTML report here.")] = None,
     keep: Annotated[Path | None, typer.Option(help="Keep outbox and station files in this folder.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON; keys: docs/operations.md.")] = False,
 ) -> None:
     """Replay drives through agent, outbox, link and station, with the faults of their scripts."""
     from cli import simulate  # noqa: PLC0415 - keeps --help fast
 
-    raise typer.Exit(simulate.run(drives, report, keep))
+    raise typer.Exit(simulate.run(drives, report, keep, as_json=as_json))
 
 
 @app.command()
@@ -391,11 +392,14 @@ def keys_hash(folder: FolderArgument) -> None:
 
 
 @keys_app.command("show")
-def keys_show(paths: Annotated[list[Path], typer.Argument(help="Public keys.")]) -> None:
+def keys_show(
+    paths: Annotated[list[Path], typer.Argument(help="Public keys.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
     """Print fingerprints of public keys, to be compared by two people."""
     from cli import keys  # noqa: PLC0415 - keeps --help fast
 
-    raise typer.Exit(keys.show(paths))
+    raise typer.Exit(keys.show(paths, as_json=as_json))
 
 
 @app.command()

@@ -92,6 +92,7 @@ def test_a_table_of_short_values_fits_eighty_columns():
 
 
 JSON_COMMANDS = [
+    (main.app, ["read"]), (main.app, ["simulate"]), (main.app, ["keys", "show"]),
     (main.app, ["outbox", "show"]), (main.app, ["outbox", "list"]), (main.app, ["verify"]),
     (main.app, ["bundle", "verify"]), (main.app, ["bundle", "bench"]), (main.app, ["doctor"]),
     (main.app, ["selftest"]), (station_cli.app, ["reads"]), (station_cli.app, ["units"]), (station_cli.app, ["audit"]),
