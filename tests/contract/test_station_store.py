@@ -506,7 +506,7 @@ def test_pages_lose_and_repeat_nothing(store):
 def test_the_trail_says_why(store):
     """Purpose and case number stand in each entry; a text that cannot be recorded asks nothing."""
     Query(store, Asker("clerk", "stolen vehicle", "26-014"), lambda: NOW_US).records(limit=1)
-    commands(store).purge(0)
+    commands(store, NOW_US).purge(0)
     assert [(row.what, row.purpose, row.case_number) for row in store.audit_trail()] == [
         ("show records", "stolen vehicle", "26-014"),
         ("purge", "", ""),
