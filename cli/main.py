@@ -54,6 +54,10 @@ ModelsOption = Annotated[
 ]
 
 
+LATER = ("station", "provision", "update", "roster", "shift", "hotlist", "policy")
+"""Commands with modules of their own, ``cli.NAME``."""
+
+
 class RuntimeName(StrEnum):
     """TFLite runtimes, as in :class:`agent.recognise.RuntimeKind`, which is too slow to import for --help."""
 
@@ -446,12 +450,8 @@ def bundle_bench(
 
 def main() -> None:
     """Entry point: our own and the user's errors become one line and an exit code, anything else a traceback."""
-    if not sys.argv[1:] or sys.argv[1] in {"station", "--help"}:
-        from cli import station as station_cli  # noqa: PLC0415 - keeps importing this module cheap
-
-        app.add_typer(station_cli.app, name="station")
-    for name in ("provision", "update", "roster", "shift", "hotlist", "policy"):
-        if sys.argv[1:2] in ([name], ["--help"]):
+    for name in LATER:
+        if sys.argv[1:2] in ([name], ["--help"], []):
             # Only whoever uses it needs what it imports.
             app.add_typer(importlib.import_module(f"cli.{name}").app, name=name)
     try:
