@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING
 from protocol.wire.released import released_registry
 from station.errors import StoreError
 from station.store.contents import NewRecord
-from station.store.port import Store
+from station.store.port import Store, Stream
 from station.store.rows import (
     AuditRow,
     ChunkResult,
+    DeadLetter,
     EvidenceRow,
     Gap,
     OfferedFile,
+    OutputState,
     Purgeable,
     PurgeResult,
     RecordRow,
     StoreFault,
+    StreamPlace,
+    StreamRow,
     UnitRow,
 )
 
@@ -30,15 +34,20 @@ if TYPE_CHECKING:
 __all__ = [
     "AuditRow",
     "ChunkResult",
+    "DeadLetter",
     "EvidenceRow",
     "Gap",
     "NewRecord",
     "OfferedFile",
+    "OutputState",
     "PurgeResult",
     "Purgeable",
     "RecordRow",
     "Store",
     "StoreFault",
+    "Stream",
+    "StreamPlace",
+    "StreamRow",
     "UnitRow",
     "is_address",
     "move_store",

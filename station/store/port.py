@@ -18,16 +18,66 @@ if TYPE_CHECKING:
     from station.store.rows import (
         AuditRow,
         ChunkResult,
+        DeadLetter,
         EvidenceRow,
         Gap,
         OfferedFile,
+        OutputState,
         Purgeable,
         PurgeResult,
         RecordRow,
         StoreFault,
+        StreamPlace,
+        StreamRow,
         UnitRow,
     )
     from station.store.search import FoundRead, Place, ReadSearch
+
+
+class Stream(Protocol):
+    """New records in the order of their commits, and the places of outputs in it.
+
+    Every method raises StoreError, and has a transaction of its own.
+    """
+
+    def register(self, name: str, schemas: Sequence[str], now_us: int) -> bool:
+        """Add an output, which gets what is stored from now on, or change its types; True if it is new."""
+
+    def remove(self, name: str) -> bool:
+        """Remove an output with its dead letters; False if there is none."""
+
+    def take(self, name: str, holder: str, now_us: int, until_us: int) -> bool:
+        """Hold an output until a time; False if another process holds it."""
+
+    def free(self, name: str, holder: str) -> None:
+        """Hold it no longer."""
+
+    def following(self, name: str, limit: int) -> list[StreamRow]:
+        """Return the next records of an output, in order; without contents if they were purged."""
+
+    def advance(self, name: str, to: StreamPlace, delivered: int, skipped: int, now_us: int) -> None:
+        """Move an output's place behind what was delivered, or skipped."""
+
+    def fail(self, name: str, error: str) -> None:
+        """Note that the next record could not be delivered for the moment."""
+
+    def bury(self, name: str, row: StreamRow, reason: str, attempts: int, now_us: int) -> None:
+        """Give up on a record: keep it as a dead letter, and move behind it."""
+
+    def bound(self, name: str, max_waiting: int) -> int:
+        """Leave out the oldest records if more than ``max_waiting`` wait; return how many."""
+
+    def prune(self) -> None:
+        """Forget what every output has passed."""
+
+    def states(self) -> list[OutputState]:
+        """Return all outputs, by name."""
+
+    def dead_letters(self, name: str | None = None, limit: int = 1_000) -> list[DeadLetter]:
+        """Return dead letters, the latest first."""
+
+    def retry(self, name: str) -> int:
+        """Put the dead letters of an output back into the stream, for it alone; return their number."""
 
 
 class Store(Protocol):
@@ -40,6 +90,10 @@ class Store(Protocol):
     @property
     def registry(self) -> Registry:
         """The known record types."""
+
+    @property
+    def stream(self) -> Stream:
+        """The stream of new records that outputs follow."""
 
     def transaction(self) -> AbstractContextManager[None]:
         """A transaction, durable at its end."""

@@ -11,7 +11,7 @@ from sqlalchemy import and_, bindparam, delete, func, or_, select, tuple_, updat
 from protocol.errors import WireError
 from protocol.seal.evidence import Evidence
 from protocol.wire.record import decode_record
-from station.store import sequence
+from station.store import arrivals, sequence
 from station.store.contents import contents_of
 from station.store.rows import EvidenceRow, Purgeable, RecordRow
 from station.store.tables import (
@@ -253,8 +253,16 @@ class Records:
             sequence.mark_seen(self._db, unit, seqs)
         proofs = [one.proof for one, is_new in zip(new, fresh, strict=True) if is_new and one.proof is not None]
         self._insert_evidence.run([_proof(proof) for proof in proofs])
-        self._index([item for item, is_new in zip(items, fresh, strict=True) if is_new])
+        stored = [item for item, is_new in zip(items, fresh, strict=True) if is_new]
+        self._index(stored)
+        self._publish(stored)
         return fresh
+
+    def _publish(self, items: Sequence[Item]) -> None:
+        """Add new records to the stream that outputs follow."""
+        arrivals.append(
+            self._db, [(*item.key, item.record.envelope.schema_id, item.received_us) for item in items]
+        )
 
     def _insert_new(self, items: Sequence[Item]) -> list[bool]:
         """Insert; return for each record whether it was new.  Most groups are all new, which is cheap to detect."""

@@ -14,6 +14,7 @@ from station.store.pictures import Pictures
 from station.store.projections import Projections
 from station.store.records import Records
 from station.store.rows import AuditRow, PurgeResult, UnitRow
+from station.store.stream import Stream
 from station.store.tables import AUDIT, OFFERS, UNITS
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class SqlStore:
             self._records = Records(db, Projections(db, registry)) if make_records is None else make_records()
         self._pictures = pictures or Pictures(db, open_picture)
         self._finder = finder(self._records) if finder is not None else Finder(db, self._records)
+        self.stream = Stream(db)
         self._note_seen = _upsert(db, "seen_us")
         self._note_health = _upsert(db, "seq_high", "health_us", "health")
         self._note_status = _upsert(db, "state", "reason", "software", "status_us")
