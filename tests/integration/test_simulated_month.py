@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 
 from protocol.seal import load_keyring
+from station.asker import Asker
 from station.query import Query
 from station.store import open_store
 from tests.month.draw import make_month
@@ -29,7 +30,7 @@ def stored(tmp_path_factory):
 
 def test_every_record_of_the_month_is_signed_chained_and_whole(stored):
     month, store, folder = stored
-    report = Query(store, "test", lambda: month.last_us).check(load_keyring(folder / "keys"))
+    report = Query(store, Asker("test"), lambda: month.last_us).check(load_keyring(folder / "keys"))
     assert report.is_right
     assert len(report.units) == month.size.units
 
