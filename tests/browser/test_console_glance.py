@@ -80,7 +80,7 @@ def test_every_view_is_readable_and_every_target_large(agent, terminal, size, lo
     assert_readable(page.evaluate(MEASURE))
     assert axe(page) == {}
     show_view(page, "queue")
-    page.click("#hits li > button:last-child")
+    page.click("#hits .acts button >> nth=-1")
     page.wait_for_selector("#outcome-sheet:visible")
     assert_readable(page.evaluate(MEASURE))
 

@@ -254,7 +254,7 @@ def test_an_abandoned_shift_ends_and_a_moving_one_does_not(car):
     car.sign_on()
     for _ in range(50):
         car.wait(600)
-        car.duty.add_fix(make_fix(car.t_mono_ns, speed_mps=15.0))
+        car.duty.add_fix(make_fix(car.t_mono_ns, speed_mps=15.0), car.now)
     assert car.duty.state.shifts
     car.wait(car.config.idle_sign_off_s + 60)
     assert car.of_type("shift/1")[-1].end_reason == "idle"
@@ -331,7 +331,9 @@ def test_coverage_of_a_shift_is_sent_in_periods_that_add_up(car):
     start = car.t_mono_ns
     for n in range(2000):
         car.t_mono_ns = start + n * NS_PER_S
-        car.duty.add_fix(make_fix(car.t_mono_ns, lat_deg=45.0, lon_deg=-100.0 + n * 10 / 78_846.8, speed_mps=10.0))
+        car.duty.add_fix(
+            make_fix(car.t_mono_ns, lat_deg=45.0, lon_deg=-100.0 + n * 10 / 78_846.8, speed_mps=10.0), car.now
+        )
         car.duty.watch(car.now)
     (shift,) = car.duty.state.shifts
     car.duty.sign_off(bytes.fromhex(shift.shift_id), car.now)
