@@ -28,6 +28,7 @@ from hw.drive_format import DriveFormatError
 from hw.drive_load import load_drive
 from protocol.seal import Opener, SigningKey, StationKey, load_keyring
 from protocol.seal.keys import RECEIPT_KEY, RECEIPT_PUBLIC
+from station.asker import Asker
 from station.ingest import Ingest
 from station.query import Query
 from station.store import open_store
@@ -123,7 +124,7 @@ def replay_drive(
     matcher = None if lists is None else lambda: lists.matcher
     replay = Replay(drive, config, make_reader, models, ingest.handle, matcher=matcher)
     result = replay.run(on_frame)
-    outcome = judge(drive, result, Query(store, "simulate", lambda: next(ticks)), ingest.counts)
+    outcome = judge(drive, result, Query(store, Asker("simulate"), lambda: next(ticks)), ingest.counts)
     store.close()
     return outcome
 

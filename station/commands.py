@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from protocol.update.manifest import Manifest
+    from station.asker import Asker
     from station.store import Purgeable, PurgeResult, Store
 
 _US_PER_DAY = 86_400_000_000
@@ -58,10 +59,10 @@ def _doubt(now_us: int, newest_us: int | None) -> str:
 class Commands:
     """Commands of one operator.  Every method raises StoreError, and then nothing was changed."""
 
-    def __init__(self, store: Store, who: str, clock_us: Callable[[], int]) -> None:
-        """``who`` is the operator; ``clock_us`` returns UTC."""
+    def __init__(self, store: Store, asker: Asker, clock_us: Callable[[], int]) -> None:
+        """``clock_us`` returns UTC."""
         self._store = store
-        self._who = who
+        self._asker = asker
         self._clock_us = clock_us
 
     def preview_purge(self, days: float, *, retention: str | None = None) -> PurgePreview:
@@ -111,7 +112,8 @@ class Commands:
             return self._store.withdraw(unit, kind)
 
     def _note(self, what: str, asked: str, count: int, now_us: int) -> None:
-        self._store.audit(AuditRow(now_us, self._who, what, asked, count))
+        asker = self._asker
+        self._store.audit(AuditRow(now_us, asker.who, what, asked, count, asker.purpose, asker.case_number))
 
 
 def _of(kind: str) -> str:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from protocol.seal import KeyRing
     from protocol.seal.series import UnitFindings
     from protocol.wire.parts import PictureRef
+    from station.asker import Asker
     from station.query.hits import StoredHit
     from station.query.stored import StoredRecord
     from station.store import Gap, Store, StoreFault, UnitRow
@@ -63,10 +64,10 @@ class CheckReport:
 class Query:
     """Queries of one operator.  Every method raises StoreError, and then nothing was returned."""
 
-    def __init__(self, store: Store, who: str, clock_us: Callable[[], int]) -> None:
-        """``who`` is the operator; ``clock_us`` returns UTC."""
+    def __init__(self, store: Store, asker: Asker, clock_us: Callable[[], int]) -> None:
+        """``clock_us`` returns UTC."""
         self._store = store
-        self._who = who
+        self._asker = asker
         self._clock_us = clock_us
 
     def records(
@@ -76,18 +77,15 @@ class Query:
         unit: str | None = None,
         since_us: int | None = None,
         limit: int | None = None,
-        purpose: str | None = None,
     ) -> list[StoredRecord]:
         """Return the latest ``limit`` records of a type, or all, in the order of arrival.
 
-        ``since_us`` is compared with the time of receipt; ``purpose`` is for the audit trail.  Raises PurposeError
-        for records about employees without one.
+        ``since_us`` is compared with the time of receipt.  Raises PurposeError for records about employees without a
+        purpose.
         """
-        self._refuse_without(purpose, schema)
+        self._refuse_without_purpose(schema)
         rows = self._store.latest(schema, unit=unit, since_us=since_us, limit=limit)
-        self._note(
-            "show records", len(rows), schema=schema, unit=unit, since_us=since_us, limit=limit, purpose=purpose
-        )
+        self._note("show records", len(rows), schema=schema, unit=unit, since_us=since_us, limit=limit)
         return [stored_record(row, self._store.registry) for row in rows]
 
     def hits(
@@ -96,7 +94,6 @@ class Query:
         unit: str | None = None,
         since_us: int | None = None,
         limit: int | None = None,
-        purpose: str | None = None,
     ) -> list[StoredHit]:
         """Return the latest ``limit`` hits, or all, with what was decided; the order is that of their arrival."""
         rows = self._store.latest(Hit.SCHEMA, unit=unit, since_us=since_us, limit=limit and limit * _MAX_STAGES)
@@ -107,7 +104,7 @@ class Query:
             (stored_record(row, self._store.registry) for row in decisions),
         )
         found = found if limit is None else found[-limit:]
-        self._note("show hits", len(found), unit=unit, since_us=since_us, limit=limit, purpose=purpose)
+        self._note("show hits", len(found), unit=unit, since_us=since_us, limit=limit)
         return found
 
     def record(self, unit: str, record_id: bytes) -> StoredRecord | None:
@@ -115,7 +112,7 @@ class Query:
         row = self._store.record(unit, record_id)
         self._note("show record", int(row is not None), unit=unit, id=record_id.hex())
         if row is not None:
-            self._refuse_without(None, row.schema)
+            self._refuse_without_purpose(row.schema)
         return None if row is None else stored_record(row, self._store.registry)
 
     def find_record(self, record_id: bytes, *, unit: str | None = None) -> StoredRecord | None:
@@ -185,17 +182,13 @@ class Query:
         self._note("show audit trail", len(rows))
         return rows
 
-    def export_csv(
-        self, out: IO[str], *, schema: str = READ_SCHEMA, unit: str | None = None, purpose: str | None = None
-    ) -> int:
+    def export_csv(self, out: IO[str], *, schema: str = READ_SCHEMA, unit: str | None = None) -> int:
         """Write all records of a type as CSV; return how many.  Raises PurposeError, see ``records``."""
-        return self._export("csv", lambda rows: write_csv(rows, out, schema), schema, unit, purpose=purpose)
+        return self._export("csv", lambda rows: write_csv(rows, out, schema), schema, unit)
 
-    def export_geojson(
-        self, out: IO[str], *, schema: str = READ_SCHEMA, unit: str | None = None, purpose: str | None = None
-    ) -> int:
+    def export_geojson(self, out: IO[str], *, schema: str = READ_SCHEMA, unit: str | None = None) -> int:
         """Write all records of a type as GeoJSON; return how many.  Raises PurposeError, see ``records``."""
-        return self._export("geojson", lambda rows: write_geojson(rows, out), schema, unit, purpose=purpose)
+        return self._export("geojson", lambda rows: write_geojson(rows, out), schema, unit)
 
     def _export(
         self,
@@ -203,31 +196,27 @@ class Query:
         write: Callable[[Iterable[StoredRecord]], None],
         schema: str,
         unit: str | None,
-        *,
-        purpose: str | None,
     ) -> int:
-        self._refuse_without(purpose, schema)
-        self._note(f"export {name} begins", 0, schema=schema, unit=unit, purpose=purpose)
+        self._refuse_without_purpose(schema)
+        self._note(f"export {name} begins", 0, schema=schema, unit=unit)
         registry = self._store.registry
         rows = _Counted(stored_record(row, registry) for row in self._store.each(schema, unit=unit))
         write(rows)
-        self._note(f"export {name}", rows.count, schema=schema, unit=unit, purpose=purpose)
+        self._note(f"export {name}", rows.count, schema=schema, unit=unit)
         return rows.count
 
-    def export_evidence(
-        self, out: IO[bytes], ring: KeyRing, *, unit: str | None = None, purpose: str | None = None
-    ) -> int:
+    def export_evidence(self, out: IO[bytes], ring: KeyRing, *, unit: str | None = None) -> int:
         """Write the signed series of one unit or of all, with the public keys of the ring; return the count.
 
-        Without ``purpose`` the contents of records about employees are left out, as of purged ones: the series proves
+        Without a purpose the contents of records about employees are left out, as of purged ones: the series proves
         that they exist.  Raises WireError for more keys than a series can have.
         """
-        self._note("export evidence begins", 0, unit=unit, purpose=purpose)
+        self._note("export evidence begins", 0, unit=unit)
         names = [row.unit for row in self._store.units() if unit in {None, row.unit}]
         keys = tuple((name, key.raw) for name in names for key in ring.units.get(name, {}).values())
-        proofs = self._proofs(names, personal=purpose is not None)
+        proofs = self._proofs(names, personal=self._asker.has_purpose)
         count = write_series(out, make_header("station", self._clock_us(), keys), proofs)
-        self._note("export evidence", count, unit=unit, purpose=purpose)
+        self._note("export evidence", count, unit=unit)
         return count
 
     def check(self, ring: KeyRing) -> CheckReport:
@@ -254,16 +243,18 @@ class Query:
         known = self._store.registry.get(schema)
         return known is not None and known.personal
 
-    def _refuse_without(self, purpose: str | None, schema: str) -> None:
-        if self._is_personal(schema) and not (purpose or "").strip():
+    def _refuse_without_purpose(self, schema: str) -> None:
+        if self._is_personal(schema) and not self._asker.has_purpose:
             raise PurposeError(
                 f"records of type {schema} are about employees: give a purpose, which is recorded in the audit trail"
             )
 
     def _note(self, what: str, count: int, **asked: str | int | None) -> None:
         found = " ".join(f"{name}={value}" for name, value in asked.items() if value is not None)
+        asker = self._asker
+        entry = AuditRow(self._clock_us(), asker.who, what, found, count, asker.purpose, asker.case_number)
         with self._store.transaction():
-            self._store.audit(AuditRow(self._clock_us(), self._who, what, found, count))
+            self._store.audit(entry)
 
 
 def _asked(search: ReadSearch) -> dict[str, str | int | None]:

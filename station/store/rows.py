@@ -136,6 +136,8 @@ class AuditRow:
     """Filter, as ``name=value`` pairs; empty for all."""
     count: int
     """Number of records, pictures or units."""
+    purpose: str = ""
+    case_number: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,9 @@ _UNITS = (
     .select_from(UNITS.outerjoin(OFFERS, and_(OFFERS.c.unit == UNITS.c.unit, OFFERS.c.kind == UPDATE)))
     .order_by(UNITS.c.unit)
 )  # fmt: skip
-_TRAIL = select(AUDIT.c.utc_us, AUDIT.c.who, AUDIT.c.what, AUDIT.c.filter, AUDIT.c.count).order_by(AUDIT.c.number)
+_TRAIL = select(
+    AUDIT.c.utc_us, AUDIT.c.who, AUDIT.c.what, AUDIT.c.filter, AUDIT.c.count, AUDIT.c.purpose, AUDIT.c.case_number
+).order_by(AUDIT.c.number)
 
 
 class SqlStore:
@@ -115,6 +117,8 @@ class SqlStore:
                 "what": entry.what,
                 "filter": entry.filter,
                 "count": entry.count,
+                "purpose": entry.purpose,
+                "case_number": entry.case_number,
             },
         )
 

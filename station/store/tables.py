@@ -176,6 +176,8 @@ AUDIT = Table(
     _must("what", Text),
     _must("count", INT64),
     _must("filter", Text, server_default=text("''")),
+    _must("purpose", Text, server_default=text("''")),
+    _must("case_number", Text, server_default=text("''")),
     sqlite_autoincrement=True,
 )
 

@@ -58,7 +58,10 @@ _TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
         ("text", "int8", "int8", "text", "text", "text", "int8", "int8", "bytea", "bytea"),
     ),
-    "audit": (("utc_us", "who", "what", "count", "filter"), ("int8", "text", "text", "int8", "text")),
+    "audit": (
+        ("utc_us", "who", "what", "count", "filter", "purpose", "case_number"),
+        ("int8", "text", "text", "int8", "text", "text", "text"),
+    ),
     "offers": (
         ("unit", "kind", "release", "sha", "size", "attempt", "parts", "offered_us"),
         ("text", "text", "int8", "bytea", "int8", "int8", "text", "int8"),

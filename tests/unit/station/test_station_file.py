@@ -16,6 +16,7 @@ from agent.records import TimeTag
 from protocol.wire.enums import TimeSource
 from protocol.wire.parts import TimeQuality
 from protocol.wire.records.time_anchor import TimeAnchor
+from station.asker import Asker
 from station.commands import Commands
 from station.errors import StoreError
 from station.store import OfferedFile, open_store
@@ -248,6 +249,6 @@ def test_error_messages_contain_no_plate(store: Store) -> None:
 def test_purged_text_is_not_in_the_files(store: Store, path: Path) -> None:
     """Deleted means overwritten: neither the file nor its log holds the plate any more."""
     add(store, make_read_record(text="ZZTOP99", alternatives=()), now_us=NOW_US)
-    Commands(store, "clerk", lambda: NOW_US + 31 * DAY_US).purge(30)
+    Commands(store, Asker("clerk"), lambda: NOW_US + 31 * DAY_US).purge(30)
     files = [file for file in path.parent.iterdir() if file.name.startswith(path.name)]
     assert not any(b"ZZTOP99" in file.read_bytes() for file in files)
