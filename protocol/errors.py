@@ -67,3 +67,7 @@ class CheckpointError(LogError):
 
 class EntryError(LogError):
     """An entry of the audit log is not one, or is too long to be recorded."""
+
+
+class DocumentError(LogError):
+    """A certificate of a purge, a hold or a release is not one."""
