@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0010"
-down_revision = "0006"
+down_revision = "0007"
 
 _INT64 = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 _POSTGRES = (
