@@ -9,7 +9,7 @@ from protocol.wire.control.transfer import UPDATE
 from protocol.wire.topics import offer_topic
 from station.errors import StoreError
 from station.store import OfferedFile
-from station.store.rows import AuditRow
+from station.store.rows import AuditRow, PurgePlan, PurgeRule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,7 +69,8 @@ class Commands:
         """Return what :meth:`purge` would delete now, and whether the clock can be trusted for it."""
         _check_days(days)
         now_us = self._clock_us()
-        classes = self._store.purgeable(now_us - round(days * _US_PER_DAY), retention)
+        plan = PurgePlan((PurgeRule(retention, now_us - round(days * _US_PER_DAY)),))
+        classes = self._store.purgeable(plan)
         return PurgePreview(tuple(classes), _doubt(now_us, self._store.newest_us()))
 
     def purge(self, days: float, *, retention: str | None = None) -> PurgeResult:
@@ -80,7 +81,7 @@ class Commands:
         _check_days(days)
         now_us = self._clock_us()
         with self._store.transaction():
-            gone = self._store.purge(now_us - round(days * _US_PER_DAY), retention)
+            gone = self._store.purge(PurgePlan((PurgeRule(retention, now_us - round(days * _US_PER_DAY)),)))
             asked = f"days={days:g}" if retention is None else f"days={days:g} retention={retention}"
             self._note("purge", asked, gone.records, now_us)
         # Deleted contents must not remain in the database's log.

@@ -17,17 +17,104 @@ if TYPE_CHECKING:
     from station.store.offers import Offered
     from station.store.rows import (
         AuditRow,
+        CheckpointRow,
         ChunkResult,
+        ConflictRow,
         EvidenceRow,
         Gap,
+        HoldRow,
         OfferedFile,
         Purgeable,
+        PurgedRange,
+        PurgePlan,
         PurgeResult,
+        PurgeRow,
         RecordRow,
         StoreFault,
         UnitRow,
+        WitnessRow,
     )
     from station.store.search import FoundRead, Place, ReadSearch
+
+
+class StoredLog(Protocol):
+    """The audit log: entries numbered from 0, hashes as in RFC 9162, checkpoints and what units say of them."""
+
+    def size(self) -> int:
+        """Return the number of entries."""
+
+    def root(self, size: int) -> bytes:
+        """Return the root of the first ``size`` entries, from the stored hashes."""
+
+    def entry(self, number: int) -> bytes | None:
+        """Return the bytes of an entry; None if there is none."""
+
+    def entries(self, first: int = 0) -> Iterator[tuple[int, bytes]]:
+        """Yield numbers and bytes in order, without loading all into memory."""
+
+    def nodes(self, first: int, last: int) -> dict[tuple[int, int], bytes]:
+        """Return the stored hashes that the entries ``first`` to ``last`` added, as far as they are there."""
+
+    def inclusion(self, number: int, size: int) -> list[bytes]:
+        """Prove that an entry is among the first ``size``."""
+
+    def consistency(self, old: int, new: int) -> list[bytes]:
+        """Prove that the first ``new`` entries begin with the first ``old``."""
+
+    def add_checkpoint(self, row: CheckpointRow) -> None:
+        """Store a checkpoint; of one size the first stays.  Inside a transaction."""
+
+    def checkpoints(self, *, latest: int | None = None) -> list[CheckpointRow]:
+        """Return all checkpoints, or the latest few, by size."""
+
+    def checkpoint(self, size: int) -> CheckpointRow | None:
+        """Return the checkpoint of this size; None if there is none."""
+
+    def add_witness(self, row: WitnessRow) -> None:
+        """Store a unit's countersignature; of each unit the one of most entries stays.  Inside a transaction."""
+
+    def witnesses(self) -> list[WitnessRow]:
+        """Return the latest countersignature of each unit."""
+
+    def add_conflict(self, row: ConflictRow) -> None:
+        """Store that a unit keeps a checkpoint that this log does not continue.  Inside a transaction."""
+
+    def conflicts(self) -> list[ConflictRow]:
+        """Return one row per unit that does."""
+
+
+class StoredHolds(Protocol):
+    """Legal holds, and certificates of purges; what they say is hashed in the audit log."""
+
+    def next_hold(self) -> int:
+        """Return the number of the next hold.  Inside a transaction, which then places it."""
+
+    def place(self, row: HoldRow) -> int:
+        """Store a hold; return how many records it keeps now.  Inside a transaction."""
+
+    def release(self, number: int, release: bytes) -> None:
+        """Store the release of a hold.  Inside a transaction."""
+
+    def holds(self) -> list[HoldRow]:
+        """Return all holds, also released ones."""
+
+    def counts(self) -> dict[int, int]:
+        """Return how many records each hold in force keeps."""
+
+    def next_purge(self) -> int:
+        """Return the number of the next purge.  Inside a transaction, which then stores it."""
+
+    def add_purge(self, row: PurgeRow, ranges: Iterable[PurgedRange]) -> None:
+        """Store a certificate, and the sequence numbers whose contents were deleted.  Inside a transaction."""
+
+    def purges(self) -> list[PurgeRow]:
+        """Return all certificates."""
+
+    def ranges(self, purge: int) -> list[PurgedRange]:
+        """Return the sequence numbers of a purge, in order."""
+
+    def unproven(self) -> Iterator[PurgedRange]:
+        """Yield sequence numbers whose contents are missing without a certificate."""
 
 
 class Store(Protocol):
@@ -62,18 +149,26 @@ class Store(Protocol):
     def note_report(self, unit: str, payload: bytes) -> None:
         """Store a unit's latest report on updates.  Inside a transaction."""
 
-    def audit(self, entry: AuditRow) -> None:
-        """Add an entry to the audit trail.  Inside a transaction."""
+    @property
+    def log(self) -> StoredLog:
+        """The audit log."""
 
-    def purge(self, before_us: int, retention: str | None) -> PurgeResult:
-        """Purge records of a retention class, None for all, made or received before a time, and their pictures.
+    @property
+    def holds(self) -> StoredHolds:
+        """Legal holds, and certificates of purges."""
+
+    def audit(self, entry: AuditRow) -> int:
+        """Append an entry to the audit log, as the last step of a transaction; return its number."""
+
+    def purge(self, plan: PurgePlan) -> PurgeResult:
+        """Purge the records of a plan that no hold keeps, and their pictures.
 
         A record's row stays, so that it is neither missing nor stored again, as does its digest, without the salt.
         Inside a transaction; :meth:`forget_freed` must follow.
         """
 
-    def purgeable(self, before_us: int, retention: str | None) -> list[Purgeable]:
-        """Return what a purge would delete, one row per retention class, in their order."""
+    def purgeable(self, plan: PurgePlan) -> list[Purgeable]:
+        """Return what a purge would delete and what holds keep of it, one row per retention class, in their order."""
 
     def newest_us(self) -> int | None:
         """Return the time of receipt of the newest record, UTC; None without records."""

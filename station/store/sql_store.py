@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, bindparam, func, select
@@ -10,10 +11,12 @@ from protocol.wire.control.transfer import UPDATE
 from station.store import offers, related, sequence
 from station.store.check import store_faults
 from station.store.find import Finder
+from station.store.holds import SqlHolds
+from station.store.log import SqlLog
 from station.store.pictures import Pictures
 from station.store.projections import Projections
 from station.store.records import Records
-from station.store.rows import AuditRow, PurgeResult, UnitRow
+from station.store.rows import AuditRow, UnitRow
 from station.store.tables import AUDIT, OFFERS, UNITS
 
 if TYPE_CHECKING:
@@ -28,7 +31,17 @@ if TYPE_CHECKING:
     from station.store.contents import NewRecord
     from station.store.database import Database
     from station.store.files import OfferedFiles
-    from station.store.rows import ChunkResult, EvidenceRow, Gap, OfferedFile, Purgeable, RecordRow, StoreFault
+    from station.store.rows import (
+        ChunkResult,
+        EvidenceRow,
+        Gap,
+        OfferedFile,
+        Purgeable,
+        PurgePlan,
+        PurgeResult,
+        RecordRow,
+        StoreFault,
+    )
     from station.store.search import FoundRead, Place, ReadSearch
 
 READ_SCHEMA = "read/1"
@@ -66,9 +79,11 @@ class SqlStore:
         """
         self.db = db
         self._files = files
+        self.log = SqlLog(db)
         self.registry = registry
         with db.transaction():
             self._records = Records(db, Projections(db, registry)) if make_records is None else make_records()
+        self.holds = SqlHolds(db, self._records)
         self._pictures = pictures or Pictures(db, open_picture)
         self._finder = finder(self._records) if finder is not None else Finder(db, self._records)
         self._note_seen = _upsert(db, "seen_us")
@@ -107,29 +122,21 @@ class SqlStore:
         """Inside a transaction."""
         self.db.run(self._note_report, {"unit": unit, "report": payload})
 
-    def audit(self, entry: AuditRow) -> None:
+    def audit(self, entry: AuditRow) -> int:
         """Inside a transaction."""
-        self.db.run(
-            self.db.insert(AUDIT),
-            {
-                "utc_us": entry.utc_us,
-                "who": entry.who,
-                "what": entry.what,
-                "filter": entry.filter,
-                "count": entry.count,
-                "purpose": entry.purpose,
-                "case_number": entry.case_number,
-            },
-        )
+        return self.log.append(entry)
 
-    def purge(self, before_us: int, retention: str | None) -> PurgeResult:
+    def purge(self, plan: PurgePlan) -> PurgeResult:
         """Inside a transaction."""
-        records = self._records.purge(before_us, retention)
-        return PurgeResult(records, self._pictures.drop_orphans(before_us))
+        self.holds.refresh()
+        gone = self._records.purge(plan)
+        return replace(gone, pictures=self._pictures.drop_orphans(plan.latest_us))
 
-    def purgeable(self, before_us: int, retention: str | None) -> list[Purgeable]:
-        """By class."""
-        return self._records.purgeable(before_us, retention)
+    def purgeable(self, plan: PurgePlan) -> list[Purgeable]:
+        """By class; a hold may have to find what came since it was placed."""
+        with self.transaction():
+            self.holds.refresh()
+            return self._records.purgeable(plan)
 
     def newest_us(self) -> int | None:
         """Of all types."""

@@ -7,13 +7,14 @@ made again from the records.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from protocol.errors import WireError
 from protocol.wire.record import decode_record
 from station.errors import StoreError
 from station.store.files import folder_of, suffix_of
+from station.store.log import SqlLog
 from station.store.postgres.database import PostgresDatabase
 from station.store.postgres.days import DAY_US
 from station.store.postgres.files import DatabaseFiles
@@ -59,9 +60,18 @@ _TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("text", "int8", "int8", "text", "text", "text", "int8", "int8", "bytea", "bytea"),
     ),
     "audit": (
-        ("utc_us", "who", "what", "count", "filter", "purpose", "case_number"),
-        ("int8", "text", "text", "int8", "text", "text", "text"),
+        ("number", "utc_us", "who", "what", "count", "filter", "purpose", "case_number"),
+        ("int8", "int8", "text", "text", "int8", "text", "text", "text"),
     ),
+    "log_entries": (("number", "entry"), ("int8", "bytea")),
+    "log_nodes": (("level", "place", "hash"), ("int4", "int8", "bytea")),
+    "log_checkpoints": (("size", "note", "made_us"), ("int8", "text", "int8")),
+    "log_witnesses": (("unit", "size", "line", "received_us"), ("text", "int8", "text", "int8")),
+    "log_conflicts": (("unit", "size", "note", "received_us"), ("text", "int8", "text", "int8")),
+    "holds": (("number", "statement", "release"), ("int8", "bytea", "bytea")),
+    "held": (("unit", "record_id", "hold"), ("text", "bytea", "int8")),
+    "purges": (("number", "certificate"), ("int8", "bytea")),
+    "purged": (("unit", "first", "purge", "last"), ("text", "int8", "int8", "int8")),
     "offers": (
         ("unit", "kind", "release", "sha", "size", "attempt", "parts", "offered_us"),
         ("text", "text", "int8", "bytea", "int8", "int8", "text", "int8"),
@@ -96,10 +106,7 @@ def move(file: Path, address: str, registry: Registry, entry: AuditRow) -> Moved
                 if target.fetch(f"SELECT EXISTS (SELECT FROM {table})") != [(False,)]:  # noqa: S608 - tables of our own
                     raise StoreError(f"{target.name} has data already: create an empty database")
             moved = _Move(source, target, registry).run(file)
-            target.fetch(
-                "INSERT INTO audit (utc_us, who, what, filter, count) VALUES (%s, %s, %s, %s, %s)",
-                (entry.utc_us, entry.who, entry.what, entry.filter, moved.records),
-            )
+            SqlLog(target).append(replace(entry, count=moved.records))
             target.fetch("ANALYZE")
         return moved
     finally:
@@ -128,8 +135,7 @@ class _Move:
         for table, (names, types) in _TABLES.items():
             size = _PICTURES_GROUP if table in {"pictures", "chunks"} else _GROUP
             columns = ", ".join(f'"{name}"' for name in names)
-            order = " ORDER BY number" if table == "audit" else ""
-            for group in self._rows(f"SELECT {columns} FROM {table}{order}", size):  # noqa: S608 - tables of our own
+            for group in self._rows(f"SELECT {columns} FROM {table}", size):  # noqa: S608 - tables of our own
                 self._target.copy(table, names, types, group)
                 pictures += len(group) if table == "pictures" else 0
         self._check(records, proofs)
