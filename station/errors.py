@@ -19,3 +19,11 @@ class PurposeError(StationError, ValueError):
 
 class BrokerError(StationError):
     """The broker cannot be started, or its address or credentials cannot be used."""
+
+
+class DeploymentError(StationError, ValueError):
+    """A person, zone, shift or setting is refused; nothing was changed.  The message says why."""
+
+
+class PlanConflictError(DeploymentError):
+    """A shift is in conflict with the plan; nothing was changed."""
