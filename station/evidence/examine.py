@@ -14,7 +14,9 @@ import zipfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from protocol.errors import KeyFileError, WireError
+from protocol.errors import EntryError, KeyFileError, WireError
+from protocol.merkle.entry import decode_entry
+from protocol.merkle.tree import is_included, leaf_hash
 from protocol.seal.evidence import Evidence, digest_of
 from protocol.seal.keys import VerifyKey, fingerprint
 from protocol.wire.codec import unpack
@@ -38,6 +40,7 @@ _BAD_CONTENTS = (
     IndexError,
     WireError,
     KeyFileError,
+    EntryError,
     RecursionError,
 )
 
@@ -265,30 +268,17 @@ class _Examination:
         if log is None:
             return
         self._found.in_log = True
-        root = included_root(
-            int(log["index"]), int(log["size"]), _b64(log["leaf"]), [bytes.fromhex(p) for p in log["path"]]
+        leaf, path, root = (
+            _b64(log["leaf"]),
+            [bytes.fromhex(step) for step in log["path"]],
+            bytes.fromhex(log["root"]),
         )
-        holds = root is not None and root.hex() == log["root"]
-        self._check(holds, "The proof that this export is in the station's log does not hold")
-
-
-def included_root(index: int, size: int, leaf: bytes, path: list[bytes]) -> bytes | None:
-    """Return the root to which an inclusion proof leads (RFC 9162, 2.1.3.2); None if it is too long or short."""
-    if not 0 <= index < size:
-        return None
-    at_index, last = index, size - 1
-    root = hashlib.sha256(b"\0" + leaf).digest()
-    for other in path:
-        if last == 0:
-            return None
-        if at_index & 1 or at_index == last:
-            root = hashlib.sha256(b"\1" + other + root).digest()
-            while not at_index & 1 and at_index:
-                at_index, last = at_index >> 1, last >> 1
-        else:
-            root = hashlib.sha256(b"\1" + root + other).digest()
-        at_index, last = at_index >> 1, last >> 1
-    return root if last == 0 else None
+        holds = is_included(leaf_hash(leaf), int(log["index"]), int(log["size"]), path, root)
+        entry = decode_entry(leaf)
+        is_this = (
+            f"id={self._told['id']}" in entry.filter.split() and entry.case_number == self._told["case_number"]
+        )
+        self._check(holds and is_this, "The proof that this export is in the station's log does not hold")
 
 
 def _b64(text: str) -> bytes:

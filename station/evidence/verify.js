@@ -225,7 +225,8 @@
   }
 
   // Inclusion proof of RFC 9162, section 2.1.3.2.
-  async function checkLog(log) {
+  async function checkLog(told) {
+    const log = told.log;
     if (!log) return "There is no proof that this export is in the station's log.";
     let fn = BigInt(log.index);
     let sn = BigInt(log.size) - 1n;
@@ -233,7 +234,7 @@
     let holds = fn <= sn;
     for (const step of log.path) {
       const other = unhex(step);
-      if (sn === 0n) holds = false;
+      holds &&= sn !== 0n;
       if (fn & 1n || fn === sn) {
         root = await sha256(join(new Uint8Array([1]), other, root));
         while (!(fn & 1n) && fn !== 0n) [fn, sn] = [fn >> 1n, sn >> 1n];
@@ -242,9 +243,11 @@
       }
       [fn, sn] = [fn >> 1n, sn >> 1n];
     }
-    check(holds && sn === 0n && hex(root) === log.root, `The export is entry ${log.index} of the station's log.`,
+    const entry = JSON.parse(new TextDecoder().decode(bytes(log.leaf)));
+    const isThis = entry.filter.split(" ").includes(`id=${told.id}`) && entry.case === told.case_number;
+    check(holds && sn === 0n && hex(root) === log.root && isThis, `The export is entry ${log.index} of the station's log.`,
       "The proof that this export is in the station's log does not hold");
-    return `Log: ${log.size} entries, root ${log.root}`;
+    return `Log of the station at the export: ${log.size} entries, root ${log.root}`;
   }
 
   async function run() {
@@ -261,7 +264,7 @@
     await checkPictures(told, records);
     checkStory(records);
     const notes = [await checkPage(told, text, document.getElementById("signature").textContent.trim())];
-    notes.push(await checkLog(told.log));
+    notes.push(await checkLog(told));
     for (const key of told.keys) {
       notes.push(`Key of ${key.unit}: ${hex(await sha256(bytes(key.key))).match(/.{4}/g).join(" ")}`);
     }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import base64
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from protocol.wire.records.disposition import Disposition
 from protocol.wire.records.hit import Hit
@@ -46,8 +48,20 @@ class EvidenceOf:
         self._trail.note("export evidence package begins", 0, unit=unit, id=identity.hex())
         rows = self._rows(identity, unit)
         package = self._assembled(identity, rows, ring, station) if rows else None
-        self._trail.note("export evidence package", len(rows), unit=unit, id=identity.hex())
-        return package
+        number = self._trail.note("export evidence package", len(rows), unit=unit, id=identity.hex())
+        return None if package is None else replace(package, log=self._inclusion(number))
+
+    def _inclusion(self, number: int) -> dict[str, Any]:
+        """Prove that this export is in the log."""
+        log = self._store.log
+        size = log.size()
+        return {
+            "index": number,
+            "size": size,
+            "leaf": base64.b64encode(log.entry(number) or b"").decode("ascii"),
+            "path": [step.hex() for step in log.inclusion(number, size)],
+            "root": log.root(size).hex(),
+        }
 
     def _rows(self, identity: bytes, unit: str | None) -> list[RecordRow]:
         """Return the read, its hits and what was decided, each once, by number; of the first unit that has it."""

@@ -22,10 +22,10 @@ class Trail:
         self._asker = asker
         self._clock_us = clock_us
 
-    def note(self, what: str, count: int, **asked: str | int | None) -> None:
-        """Add an entry; raises StoreError, and then nothing may be returned."""
+    def note(self, what: str, count: int, **asked: str | int | None) -> int:
+        """Add an entry, and return its number; raises StoreError, and then nothing may be returned."""
         found = " ".join(f"{name}={value}" for name, value in asked.items() if value is not None)
         asker = self._asker
         entry = AuditRow(self._clock_us(), asker.who, what, found, count, asker.purpose, asker.case_number)
         with self._store.transaction():
-            self._store.audit(entry)
+            return self._store.audit(entry)

@@ -26,7 +26,7 @@ from station.asker import Asker
 from station.errors import PurposeError, StoreError
 from station.evidence import c2pa_pictures, make
 from station.evidence.c2pa_pictures import C2paError, load_signer
-from station.evidence.examine import PackageError, examine_package, included_root
+from station.evidence.examine import PackageError, examine_package
 from station.evidence.make import make_package
 from station.evidence.outline import outline_map
 from station.evidence.values import written
@@ -337,32 +337,19 @@ def test_damaged_archive_is_refused(unit):
         examine_package(data[: len(data) // 2])
 
 
-def test_inclusion_proof_of_rfc_9162():
-    """Every entry of trees of up to nine is included, and no other leaf is."""
-    import hashlib  # noqa: PLC0415 - the reference tree is this test's alone
+def test_export_is_proved_to_be_in_the_log(page):
+    """The entry names this package; another entry, or another path, proves nothing."""
+    assert examine_package(page.encode()).in_log
+    problem = "The proof that this export is in the station's log does not hold"
 
-    def root(leaves: list[bytes]) -> bytes:
-        if len(leaves) == 1:
-            return hashlib.sha256(b"\0" + leaves[0]).digest()
-        k = 1 << (len(leaves) - 1).bit_length() - 1
-        return hashlib.sha256(b"\1" + root(leaves[:k]) + root(leaves[k:])).digest()
+    def other_case(told: dict) -> None:
+        told["case_number"] = "2026-0043"
 
-    def path(m: int, leaves: list[bytes]) -> list[bytes]:
-        if len(leaves) == 1:
-            return []
-        k = 1 << (len(leaves) - 1).bit_length() - 1
-        if m < k:
-            return [*path(m, leaves[:k]), root(leaves[k:])]
-        return [*path(m - k, leaves[k:]), root(leaves[:k])]
+    def other_path(told: dict) -> None:
+        told["log"]["path"] = ["00" * 32]
 
-    for size in range(1, 10):
-        leaves = [bytes([n]) for n in range(size)]
-        for index in range(size):
-            proof = path(index, leaves)
-            assert included_root(index, size, leaves[index], proof) == root(leaves)
-            assert included_root(index, size, b"other", proof) != root(leaves)
-            assert included_root(index, size, leaves[index], [*proof, bytes(32)]) is None
-    assert included_root(3, 3, b"", []) is None
+    for change in (other_case, other_path):
+        assert problem in examine_package(with_contents(page, change, STATION_KEY)).problems
 
 
 @pytest.mark.parametrize(
