@@ -315,6 +315,15 @@ class Store(Protocol):
     def each_evidence(self, unit: str) -> Iterator[EvidenceRow]:
         """Yield the evidence of a unit's records in order, with the records that were not purged."""
 
+    def evidence(self, unit: str, seq: int, record_id: bytes) -> EvidenceRow | None:
+        """Return the evidence of one record, with the record unless it was purged; None if it was not signed."""
+
+    def related(self, unit: str, identity: bytes) -> list[RecordRow]:
+        """Return all stages of the hits with this hit id, record id or read id, and what was decided, by number."""
+
+    def dated_by(self, row: RecordRow) -> RecordRow | None:
+        """Return the time anchor by which the station dated a record; None if the unit knew the time."""
+
     def faults(self) -> Iterator[StoreFault]:
         """Yield what differs from the signed bytes: columns, search tables, pictures."""
 

@@ -420,6 +420,15 @@ class Records:
                 yield EvidenceRow(Evidence(unit, seq, prev, digest, key, signature), salt, payload)
             after = {"of": unit, "seq": rows[-1].seq, "named": rows[-1].record_id}
 
+    def one_evidence(self, unit: str, seq: int, record_id: bytes) -> EvidenceRow | None:
+        """Return the evidence of one record; None if it was not signed."""
+        exactly = self._evidence.where(EVIDENCE.c.seq == seq, EVIDENCE.c.record_id == record_id)
+        row = self._db.first(exactly, {"of": unit, "seq": 0, "named": b""})
+        if row is None:
+            return None
+        _, _, prev, digest, key, signature, salt, payload = row
+        return EvidenceRow(Evidence(unit, seq, prev, digest, key, signature), salt, payload)
+
     def purge(self, plan: PurgePlan) -> PurgeResult:
         """Purge the contents of the plan's records that no hold keeps.
 
