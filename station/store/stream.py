@@ -178,7 +178,7 @@ class Stream:
         if at is None:
             raise StoreError(f"there is no output {name!r}: start `patrol-lpr station outputs run` with it")
         rows = self._db.all(self._after(_ROWS, name, at).limit(limit))
-        return [StreamRow(StreamPlace(*row[:2]), *row[2:6], _shown(row[6:])) for row in rows]
+        return [_row(row) for row in rows]
 
     def _after(self, statement: Any, name: str, at: Any) -> Any:
         statement = statement.where(
@@ -292,5 +292,7 @@ class Stream:
         return len(rows)
 
 
-def _shown(columns: Any) -> RecordRow | None:
-    return None if columns[0] is None else RecordRow(*columns)
+def _row(columns: Any) -> StreamRow:
+    xid, number, unit, record_id, schema, received_us, *shown = columns
+    row = None if shown[0] is None else RecordRow(*shown)
+    return StreamRow(StreamPlace(xid, number), unit, record_id, schema, received_us, row)
