@@ -106,6 +106,7 @@ SHIFT = {
     "badge": "4711",
     "role": "driver",
     "zone": "North",
+    "activity": "patrol",
     "since_utc_us": NOW_US - 5_400_000_000,
 }
 

@@ -91,6 +91,7 @@ export function drawShift(document_) {
   setList(one("#shifts"), shifts, (open) => open.shift_id, () => data("li", ""), (item, open) => setText(item, shiftLine(open)));
   setText(one("#who b"), document_.who);
   press(shift?.activity);
+  if (mine !== before) one("#shift").scrollTop = 0;
   if (mine && !before && !one("#shift").hidden) loadShift();
 }
 
