@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from protocol.wire.control.unit_state import Health, Status
     from protocol.wire.registry import Registry
     from station.store.contents import NewRecord
+    from station.store.deployment.port import DeploymentStore
     from station.store.offers import Offered
     from station.store.rows import (
         AuditRow,
@@ -40,6 +41,10 @@ class Store(Protocol):
     @property
     def registry(self) -> Registry:
         """The known record types."""
+
+    @property
+    def deployment(self) -> DeploymentStore:
+        """People, places, plans, and what is taken over from records for them."""
 
     def transaction(self) -> AbstractContextManager[None]:
         """A transaction, durable at its end."""

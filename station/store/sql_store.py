@@ -9,6 +9,7 @@ from sqlalchemy import and_, bindparam, func, select
 from protocol.wire.control.transfer import UPDATE
 from station.store import offers, sequence
 from station.store.check import store_faults
+from station.store.deployment.sql import SqlDeployment
 from station.store.find import Finder
 from station.store.pictures import Pictures
 from station.store.projections import Projections
@@ -67,6 +68,7 @@ class SqlStore:
         self.db = db
         self._files = files
         self.registry = registry
+        self.deployment = SqlDeployment(db)
         with db.transaction():
             self._records = Records(db, Projections(db, registry)) if make_records is None else make_records()
         self._pictures = pictures or Pictures(db, open_picture)
@@ -125,6 +127,7 @@ class SqlStore:
     def purge(self, before_us: int, retention: str | None) -> PurgeResult:
         """Inside a transaction."""
         records = self._records.purge(before_us, retention)
+        self.deployment.purge_class(before_us, retention)
         return PurgeResult(records, self._pictures.drop_orphans(before_us))
 
     def purgeable(self, before_us: int, retention: str | None) -> list[Purgeable]:
