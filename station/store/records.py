@@ -11,9 +11,11 @@ from sqlalchemy import and_, bindparam, delete, func, or_, select, tuple_, updat
 from protocol.errors import WireError
 from protocol.seal.evidence import Evidence
 from protocol.wire.record import decode_record
+from station.asker import EVERYTHING
 from station.store import sequence
 from station.store.contents import contents_of
 from station.store.rows import EvidenceRow, Purgeable, RecordRow
+from station.store.scope import in_scope
 from station.store.tables import (
     ANCHORS,
     EVIDENCE,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from protocol.seal import OpenedRecord
     from protocol.wire.record import Record
     from protocol.wire.records.time_anchor import TimeAnchor
+    from station.asker import Scope
     from station.store.contents import Contents, NewRecord
     from station.store.database import Database
     from station.store.projections import Projected, Projections
@@ -357,15 +360,25 @@ class Records:
         self._db.run(_DATE_BOOT, _known(unit, boot, known))
 
     def latest(
-        self, schema: str, *, unit: str | None = None, since_us: int | None = None, limit: int | None = None
+        self,
+        schema: str,
+        *,
+        unit: str | None = None,
+        since_us: int | None = None,
+        limit: int | None = None,
+        scope: Scope = EVERYTHING,
     ) -> list[RecordRow]:
         """Return the latest records of a type in the order of arrival, received since ``since_us``."""
-        statement = _select(schema, unit, since_us).order_by(*(column.desc() for column in PLACE)).limit(limit)
+        statement = (
+            _select(schema, unit, since_us, scope).order_by(*(column.desc() for column in PLACE)).limit(limit)
+        )
         return [RecordRow(*row) for row in reversed(self._db.all(statement))]
 
-    def each(self, schema: str, *, unit: str | None = None, since_us: int | None = None) -> Iterator[RecordRow]:
+    def each(
+        self, schema: str, *, unit: str | None = None, since_us: int | None = None, scope: Scope = EVERYTHING
+    ) -> Iterator[RecordRow]:
         """Yield records of a type in the order of arrival, a page at a time: nothing is locked in between."""
-        statement = _select(schema, unit, since_us).order_by(*PLACE).limit(PAGE)
+        statement = _select(schema, unit, since_us, scope).order_by(*PLACE).limit(PAGE)
         rows = self._db.all(statement)
         while rows:
             for row in rows:
@@ -431,8 +444,8 @@ def _to_purge(before_us: int, retention: str | None) -> ColumnElement[bool]:
     )
 
 
-def _select(schema: str, unit: str | None, since_us: int | None) -> Select[Any]:
-    statement = select(*SHOWN).where(RECORDS.c.schema == schema, HERE)
+def _select(schema: str, unit: str | None, since_us: int | None, scope: Scope) -> Select[Any]:
+    statement = select(*SHOWN).where(RECORDS.c.schema == schema, HERE, *in_scope(RECORDS.c.unit, scope))
     if unit is not None:
         statement = statement.where(RECORDS.c.unit == unit)
     if since_us is not None:

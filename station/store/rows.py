@@ -93,6 +93,8 @@ class UnitRow:
     """Its latest report on updates, as received."""
     reason: str = ""
     """Reason of its latest status, such as why nothing is receipted."""
+    agency: str = ""
+    """As its latest record says; empty if it has none."""
 
 
 @dataclass(frozen=True, slots=True)
