@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 from protocol.wire.records.coverage import Coverage
 from protocol.wire.records.incident import Incident
+from protocol.wire.records.shift import Shift
 from protocol.wire.records.track_point import TrackPoints
 from station.deployment.conflicts import Planner
 from station.deployment.hours import HoursBy, HoursRow, sum_hours
 from station.deployment.incidents import Cell, IncidentCounts, by_day, count_incidents, heat_map
 from station.deployment.times import day_of
 from station.deployment.zones import ZoneIndex, overlaps
-from station.errors import DeploymentError, PurposeError
+from station.errors import DeploymentError
 from station.query.query import Query
 from station.query.stored import stored_record
 from station.query.take_over import take_over
@@ -125,7 +126,7 @@ class DeploymentQuery(Query):
 
     def people(self) -> Resources:
         """Everyone who can be planned.  Raises PurposeError."""
-        self._refuse_without_why()
+        self._refuse_without_purpose(Shift.SCHEMA)
         found = self._store.deployment.resources()
         self._note("show people", len(found.people))
         # Nobody who looks needs the hashes of PINs.
@@ -134,8 +135,8 @@ class DeploymentQuery(Query):
 
     def plan(self, since_us: int, until_us: int, *, badge: str | None = None) -> PlanView:
         """Shifts that overlap with a time, and their conflicts with all others.  Raises PurposeError."""
-        self._refuse_without_why()
-        self._refuse_part_of_fleet()
+        self._refuse_without_purpose(Shift.SCHEMA)
+        self._refuse_unless_all()
         store = self._store.deployment
         resources, settings = store.resources(), store.settings()
         # Conflicts of a shift may be with one before or after, and with the hours of its week.
@@ -155,8 +156,8 @@ class DeploymentQuery(Query):
         self, since_us: int, until_us: int, by: HoursBy = HoursBy.PERSON, *, badge: str | None = None
     ) -> list[HoursRow]:
         """Planned and actual hours of the shifts that began in a time.  Raises PurposeError."""
-        self._refuse_without_why()
-        self._refuse_part_of_fleet()
+        self._refuse_without_purpose(Shift.SCHEMA)
+        self._refuse_unless_all()
         take_over(self._store)
         store = self._store.deployment
         # A shift counts with its plan, also if it began a little before or after the time that is asked for.
@@ -177,9 +178,10 @@ class DeploymentQuery(Query):
 
         The time is counted in whole hours of UTC: each period belongs to the hour in which it ends.
         """
+        self._refuse_without_why()
         take_over(self._store)
-        store, units = self._store.deployment, self._units()
-        found = store.coverage(since_us, until_us, "hour" if by == "day" else by, units=units)
+        store, scope = self._store.deployment, self._asker.scope
+        found = store.coverage(since_us, until_us, "hour" if by == "day" else by, scope=scope)
         if by == "day":
             found = _days(found, store.settings())
         self._note("show coverage", len(found), since_us=since_us, until_us=until_us, by=by)
@@ -190,18 +192,17 @@ class DeploymentQuery(Query):
 
         Raises PurposeError, and DeploymentError for more than a week.
         """
-        self._refuse_without_why()
+        self._refuse_without_purpose(Shift.SCHEMA)
         if until_us - since_us > MAX_WHERE_US:
             raise DeploymentError("ask for at most seven days of one unit at a time")
-        units = self._units()
-        stays: list[Stay] = []
-        if units is None or unit in units:
-            stays += self._assigned(unit, since_us, until_us)
-            for schema in (Coverage.SCHEMA, TrackPoints.SCHEMA):
-                for row in self._store.each(schema, unit=unit, since_us=since_us):
-                    if row.received_us > until_us + _LATE_US:
-                        break
-                    stays += _stays(stored_record(row, self._store.registry))
+        self._refuse_outside(unit)
+        stays = self._assigned(unit, since_us, until_us)
+        for schema in (Coverage.SCHEMA, TrackPoints.SCHEMA):
+            for row in self._store.each(schema, unit=unit, since_us=since_us):
+                if row.received_us > until_us + _LATE_US:
+                    break
+                for stored in self._visible([row]):
+                    stays += _stays(stored)
         kept = [stay for stay in stays if stay.from_us < until_us and since_us < stay.until_us]
         self._note("show whereabouts", len(kept), unit=unit, since_us=since_us, until_us=until_us)
         return sorted(kept, key=lambda stay: (stay.from_us, stay.kind))
@@ -243,12 +244,13 @@ class DeploymentQuery(Query):
 
         Raises DeploymentError for a grid that is not possible.
         """
+        self._refuse_without_why()
         take_over(self._store)
         store = self._store.deployment
         index = ZoneIndex(store.resources().zones)
         placed = (
             replace(row, zones=index.at(row.lat_e7, row.lon_e7))
-            for row in store.incidents(since_us, until_us, units=self._units())
+            for row in store.incidents(since_us, until_us, scope=self._asker.scope)
         )
         rows = tuple(
             row
@@ -277,13 +279,14 @@ class DeploymentQuery(Query):
 
     def incident(self, incident_id: bytes) -> IncidentDetail | None:
         """One incident with its reads and hits; None if it is unknown or was deleted."""
+        self._refuse_without_why()
         take_over(self._store)
         store = self._store.deployment
-        row, units = store.incident(incident_id), self._units()
-        there = row is not None and (units is None or row.unit in units)
-        self._note("show incident", int(there), id=incident_id.hex())
-        found = self._store.record(row.unit, row.record_id) if row is not None and there else None
-        body = None if found is None else stored_record(found, self._store.registry).body
+        row = store.incident(incident_id)
+        found = None if row is None else self._store.record(row.unit, row.record_id)
+        visible = self._visible([] if found is None else [found])
+        body = visible[0].body if visible else None
+        self._note("show incident", len(visible), id=incident_id.hex())
         if row is None or not isinstance(body, Incident):
             return None
         zones = ZoneIndex(store.resources().zones).at(row.lat_e7, row.lon_e7)
@@ -321,25 +324,6 @@ class DeploymentQuery(Query):
 
     def _without_pins(self, resources: Resources) -> Resources:
         return replace(resources, people=tuple(replace(one, pin=None) for one in resources.people))
-
-    def _units(self) -> frozenset[str] | None:
-        scope = self._asker.scope
-        if scope.agencies is not None:
-            raise DeploymentError(
-                "coverage and incidents are not kept by agency: ask with an account of the station"
-            )
-        return scope.units
-
-    def _refuse_part_of_fleet(self) -> None:
-        if not self._asker.scope.is_all:
-            raise DeploymentError("plans and hours are of the whole fleet: this account sees a part of it")
-
-    def _refuse_without_why(self) -> None:
-        if not self._asker.has_purpose:
-            raise PurposeError(
-                "who is planned, works or drives where is data about employees: give a purpose, which is recorded in "
-                "the audit trail"
-            )
 
 
 def _named(zone: str) -> tuple[str, ...]:

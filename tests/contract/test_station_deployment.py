@@ -17,7 +17,7 @@ from station.commands import Commands
 from station.deployment.hours import HoursBy
 from station.deployment.model import Asset, Assignment, Checkpoint, Person, PlannedShift, Settings
 from station.deployment.zones import make_zone
-from station.errors import DeploymentError, PlanConflictError, PurposeError
+from station.errors import DeploymentError, PlanConflictError, PurposeError, ScopeError
 from station.planning import Planning
 from station.query.deployment import DeploymentQuery
 from station.store import open_store
@@ -297,11 +297,13 @@ def test_account_of_some_units_sees_their_coverage_alone(agency):
     add(agency, told(1, coverage(2, MONDAY_US), "unit-08"), now_us=NOW_US)
     few = Asker("sergeant", "why", scope=Scope(units=frozenset({"unit-08"})))
     assert [row.name for row in query(agency, few).coverage(0, NOW_US, "unit")] == ["unit-08"]
-    with pytest.raises(DeploymentError, match="part of it"):
+    with pytest.raises(ScopeError):
         query(agency, few).hours(0, NOW_US)
     other = Asker("sergeant", "why", scope=Scope(agencies=frozenset({"Other"})))
-    with pytest.raises(DeploymentError, match="not kept by agency"):
-        query(agency, other).coverage(0, NOW_US)
+    assert query(agency, other).coverage(0, NOW_US) == []
+    assert query(agency, other).incidents(0, NOW_US).rows == ()
+    with pytest.raises(ScopeError):
+        query(agency, other).where("unit-08", MONDAY_US, NOW_US)
 
 
 def test_time_after_its_receipt_is_not_believed(agency):

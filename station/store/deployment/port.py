@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from station.asker import EVERYTHING
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from station.asker import Scope
     from station.deployment.hours import WorkedShift
     from station.deployment.incidents import IncidentRow
     from station.deployment.model import PlannedShift, Resources, Settings
@@ -110,7 +113,7 @@ class DeploymentStore(Protocol):
         until_us: int,
         by: str,
         *,
-        units: frozenset[str] | None = None,
+        scope: Scope = EVERYTHING,
         zone: str | None = None,
     ) -> list[CoverageSum]:
         """Sums of the periods that ended in a time, by ``zone``, ``unit`` or ``hour`` (µs UTC as text)."""
@@ -118,7 +121,7 @@ class DeploymentStore(Protocol):
     def add_incidents(self, rows: Sequence[IncidentRow]) -> None:
         """Keep the highest revision of each."""
 
-    def incidents(self, since_us: int, until_us: int, *, units: frozenset[str] | None = None) -> list[IncidentRow]:
+    def incidents(self, since_us: int, until_us: int, *, scope: Scope = EVERYTHING) -> list[IncidentRow]:
         """Incidents of a time, the oldest first."""
 
     def incident(self, incident_id: bytes) -> IncidentRow | None:

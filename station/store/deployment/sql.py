@@ -12,10 +12,12 @@ from sqlalchemy import and_, delete, func, literal, or_, select
 from protocol.wire.records import coverage as coverage_type
 from protocol.wire.records import incident as incident_type
 from protocol.wire.records import shift as shift_type
+from station.asker import EVERYTHING
 from station.deployment.model import Resources, Settings
 from station.store.deployment import rows
 from station.store.deployment.port import CoverageSum, Cursor, Kept
 from station.store.deployment.tables import POSTGRES, SQLITE
+from station.store.scope import in_scope
 from station.store.tables import EVIDENCE, RECORDS
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Column, ColumnElement, Table
 
+    from station.asker import Scope
     from station.deployment.hours import WorkedShift
     from station.deployment.incidents import IncidentRow
     from station.deployment.model import PlannedShift
@@ -192,7 +195,7 @@ class SqlDeployment:
         until_us: int,
         by: str,
         *,
-        units: frozenset[str] | None = None,
+        scope: Scope = EVERYTHING,
         zone: str | None = None,
     ) -> list[CoverageSum]:
         """By name."""
@@ -205,8 +208,7 @@ class SqlDeployment:
         )
         if by != "zone" or zone is not None:
             statement = statement.where(t.c.zone == (_ALL if zone is None else zone))
-        if units is not None:
-            statement = statement.where(t.c.unit.in_(sorted(units)))
+        statement = statement.where(*in_scope(t.c.unit, scope))
         found = self._db.all(statement.group_by(name).order_by(name))
         return [CoverageSum(str(row[0]), *(int(value) for value in row[1:])) for row in found]
 
@@ -216,12 +218,11 @@ class SqlDeployment:
         kept = [dict(rows.incident_row(one)) for one in incidents if one.when_us >= floor_us]
         self._put(self._t.incidents, kept, newer="revision")
 
-    def incidents(self, since_us: int, until_us: int, *, units: frozenset[str] | None = None) -> list[IncidentRow]:
+    def incidents(self, since_us: int, until_us: int, *, scope: Scope = EVERYTHING) -> list[IncidentRow]:
         """The oldest first."""
         t = self._t.incidents
         statement = select(t).where(t.c.when_us >= since_us, t.c.when_us < until_us)
-        if units is not None:
-            statement = statement.where(t.c.unit.in_(sorted(units)))
+        statement = statement.where(*in_scope(t.c.unit, scope))
         return [rows.incident_of(row) for row in self._db.all(statement.order_by(t.c.when_us, t.c.incident_id))]
 
     def incident(self, incident_id: bytes) -> IncidentRow | None:
