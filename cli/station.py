@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from cli import station_show
+from cli import station_config, station_outputs, station_show
 from cli.account import operator, operator_name
 from cli.show import print_json, print_table
 from cli.station_check import print_check
@@ -60,6 +60,8 @@ class Protocol(StrEnum):
 app = typer.Typer(
     help="Station: receive, show, export and delete reads.", add_completion=False, rich_markup_mode=None
 )
+app.add_typer(station_outputs.app, name="outputs")
+app.add_typer(station_config.app, name="config")
 DbOption = Annotated[
     str | None,
     typer.Option("--db", help="Database file of the station, or postgresql://...; default: station.db."),

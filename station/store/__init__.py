@@ -8,19 +8,24 @@ from typing import TYPE_CHECKING
 from protocol.wire.released import released_registry
 from station.errors import StoreError
 from station.store.contents import NewRecord
-from station.store.port import Store
+from station.store.port import Store, Stream
 from station.store.rows import (
     AuditRow,
     ChunkResult,
+    DeadLetter,
     EvidenceRow,
     Gap,
     OfferedFile,
+    OutputState,
     Purgeable,
     PurgeResult,
     RecordRow,
     StoreFault,
+    StreamPlace,
+    StreamRow,
     UnitRow,
 )
+from station.store.rows_accounts import AccountRow, ExportRow, SearchRow, SessionRow, TokenRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,17 +33,27 @@ if TYPE_CHECKING:
     from protocol.wire.registry import Registry
 
 __all__ = [
+    "AccountRow",
     "AuditRow",
     "ChunkResult",
+    "DeadLetter",
     "EvidenceRow",
+    "ExportRow",
     "Gap",
     "NewRecord",
     "OfferedFile",
+    "OutputState",
     "PurgeResult",
     "Purgeable",
     "RecordRow",
+    "SearchRow",
+    "SessionRow",
     "Store",
     "StoreFault",
+    "Stream",
+    "StreamPlace",
+    "StreamRow",
+    "TokenRow",
     "UnitRow",
     "is_address",
     "move_store",

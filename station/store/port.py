@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from station.asker import EVERYTHING
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
@@ -13,7 +15,10 @@ if TYPE_CHECKING:
     from protocol.wire.control.transfer import ChunkRequest
     from protocol.wire.control.unit_state import Health, Status
     from protocol.wire.registry import Registry
+    from station.asker import Scope
+    from station.store.accounts import AccountTables
     from station.store.contents import NewRecord
+    from station.store.exports import ExportTables
     from station.store.offers import Offered
     from station.store.reporting import FalseAlarms, HitCount, Period, TextPair
     from station.store.rows import (
@@ -21,10 +26,12 @@ if TYPE_CHECKING:
         CheckpointRow,
         ChunkResult,
         ConflictRow,
+        DeadLetter,
         EvidenceRow,
         Gap,
         HoldRow,
         OfferedFile,
+        OutputState,
         Purgeable,
         PurgedRange,
         PurgePlan,
@@ -32,10 +39,58 @@ if TYPE_CHECKING:
         PurgeRow,
         RecordRow,
         StoreFault,
+        StreamPlace,
+        StreamRow,
         UnitRow,
         WitnessRow,
     )
     from station.store.search import FoundRead, Place, ReadSearch
+
+
+class Stream(Protocol):
+    """New records in the order of their commits, and the places of outputs in it.
+
+    Every method raises StoreError, and has a transaction of its own.
+    """
+
+    def register(self, name: str, schemas: Sequence[str], now_us: int) -> bool:
+        """Add an output, which gets what is stored from now on, or change its types; True if it is new."""
+
+    def remove(self, name: str) -> bool:
+        """Remove an output with its dead letters; False if there is none."""
+
+    def take(self, name: str, holder: str, now_us: int, until_us: int) -> bool:
+        """Hold an output until a time; False if another process holds it."""
+
+    def free(self, name: str, holder: str) -> None:
+        """Hold it no longer."""
+
+    def following(self, name: str, limit: int) -> list[StreamRow]:
+        """Return the next records of an output, in order; without contents if they were purged."""
+
+    def advance(self, name: str, to: StreamPlace, delivered: int, skipped: int, now_us: int) -> None:
+        """Move an output's place behind what was delivered, or skipped."""
+
+    def fail(self, name: str, error: str) -> None:
+        """Note that the next record could not be delivered for the moment."""
+
+    def bury(self, name: str, row: StreamRow, reason: str, attempts: int, now_us: int) -> None:
+        """Give up on a record: keep it as a dead letter, and move behind it."""
+
+    def bound(self, name: str, max_waiting: int) -> int:
+        """Leave out the oldest records if more than ``max_waiting`` wait; return how many."""
+
+    def prune(self) -> None:
+        """Forget what every output has passed."""
+
+    def states(self) -> list[OutputState]:
+        """Return all outputs, by name."""
+
+    def dead_letters(self, name: str | None = None, limit: int = 1_000) -> list[DeadLetter]:
+        """Return dead letters, the latest first."""
+
+    def retry(self, name: str) -> int:
+        """Put the dead letters of an output back into the stream, for it alone; return their number."""
 
 
 class StoredLog(Protocol):
@@ -160,6 +215,18 @@ class Store(Protocol):
     def registry(self) -> Registry:
         """The known record types."""
 
+    @property
+    def stream(self) -> Stream:
+        """The stream of new records that outputs follow."""
+
+    @property
+    def accounts(self) -> AccountTables:
+        """People's accounts, sessions and tokens."""
+
+    @property
+    def exports(self) -> ExportTables:
+        """People's searches and exports."""
+
     def transaction(self) -> AbstractContextManager[None]:
         """A transaction, durable at its end."""
 
@@ -227,20 +294,30 @@ class Store(Protocol):
         """Return the requested bytes, as topic and payload; None if the file is not offered to the unit."""
 
     def latest(
-        self, schema: str, *, unit: str | None = None, since_us: int | None = None, limit: int | None = None
+        self,
+        schema: str,
+        *,
+        unit: str | None = None,
+        since_us: int | None = None,
+        limit: int | None = None,
+        scope: Scope = EVERYTHING,
     ) -> list[RecordRow]:
         """Return the latest ``limit`` records of a type, or all, in the order of arrival.
 
         ``since_us`` is compared with the time of receipt.
         """
 
-    def each(self, schema: str, *, unit: str | None = None, since_us: int | None = None) -> Iterator[RecordRow]:
+    def each(
+        self, schema: str, *, unit: str | None = None, since_us: int | None = None, scope: Scope = EVERYTHING
+    ) -> Iterator[RecordRow]:
         """Yield records of a type in the order of arrival, without loading all into memory."""
 
     def record(self, unit: str, record_id: bytes) -> RecordRow | None:
         """Return a record; None if it is unknown or was purged."""
 
-    def find(self, search: ReadSearch, *, limit: int, after: Place | None = None) -> list[FoundRead]:
+    def find(
+        self, search: ReadSearch, *, limit: int, after: Place | None = None, scope: Scope = EVERYTHING
+    ) -> list[FoundRead]:
         """Return reads by time, the latest first, and of equal times in a fixed order; ``after`` one found before.
 
         Reads that come meanwhile are neither repeated nor do they hide others.
@@ -255,7 +332,10 @@ class Store(Protocol):
     def health(self, unit: str) -> bytes | None:
         """Return the unit's latest health message as received; None if there is none."""
 
-    def units(self) -> list[UnitRow]:
+    def has_unit(self, unit: str, scope: Scope) -> bool:
+        """Return whether a unit is known, and may be seen."""
+
+    def units(self, scope: Scope = EVERYTHING) -> list[UnitRow]:
         """Return the state of every unit that ever sent something."""
 
     def gaps(self, unit: str) -> list[Gap]:

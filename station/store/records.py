@@ -11,10 +11,12 @@ from sqlalchemy import and_, bindparam, case, delete, exists, false, func, or_, 
 from protocol.errors import WireError
 from protocol.seal.evidence import Evidence
 from protocol.wire.record import decode_record
-from station.store import sequence
+from station.asker import EVERYTHING
+from station.store import arrivals, sequence
 from station.store.contents import contents_of
 from station.store.purging import PURGING, Purging
 from station.store.rows import EvidenceRow, Purgeable, PurgeResult, RecordRow
+from station.store.scope import in_scope
 from station.store.tables import (
     ANCHORS,
     EVIDENCE,
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from protocol.seal import OpenedRecord
     from protocol.wire.record import Record
     from protocol.wire.records.time_anchor import TimeAnchor
+    from station.asker import Scope
     from station.store.contents import Contents, NewRecord
     from station.store.database import Database
     from station.store.projections import Projected, Projections
@@ -258,8 +261,16 @@ class Records:
             sequence.mark_seen(self._db, unit, seqs)
         proofs = [one.proof for one, is_new in zip(new, fresh, strict=True) if is_new and one.proof is not None]
         self._insert_evidence.run([_proof(proof) for proof in proofs])
-        self._index([item for item, is_new in zip(items, fresh, strict=True) if is_new])
+        stored = [item for item, is_new in zip(items, fresh, strict=True) if is_new]
+        self._index(stored)
+        self._publish(stored)
         return fresh
+
+    def _publish(self, items: Sequence[Item]) -> None:
+        """Add new records to the stream that outputs follow."""
+        arrivals.append(
+            self._db, [(*item.key, item.record.envelope.schema_id, item.received_us) for item in items]
+        )
 
     def _insert_new(self, items: Sequence[Item]) -> list[bool]:
         """Insert; return for each record whether it was new.  Most groups are all new, which is cheap to detect."""
@@ -362,15 +373,25 @@ class Records:
         self._db.run(_DATE_BOOT, _known(unit, boot, known))
 
     def latest(
-        self, schema: str, *, unit: str | None = None, since_us: int | None = None, limit: int | None = None
+        self,
+        schema: str,
+        *,
+        unit: str | None = None,
+        since_us: int | None = None,
+        limit: int | None = None,
+        scope: Scope = EVERYTHING,
     ) -> list[RecordRow]:
         """Return the latest records of a type in the order of arrival, received since ``since_us``."""
-        statement = _select(schema, unit, since_us).order_by(*(column.desc() for column in PLACE)).limit(limit)
+        statement = (
+            _select(schema, unit, since_us, scope).order_by(*(column.desc() for column in PLACE)).limit(limit)
+        )
         return [RecordRow(*row) for row in reversed(self._db.all(statement))]
 
-    def each(self, schema: str, *, unit: str | None = None, since_us: int | None = None) -> Iterator[RecordRow]:
+    def each(
+        self, schema: str, *, unit: str | None = None, since_us: int | None = None, scope: Scope = EVERYTHING
+    ) -> Iterator[RecordRow]:
         """Yield records of a type in the order of arrival, a page at a time: nothing is locked in between."""
-        statement = _select(schema, unit, since_us).order_by(*PLACE).limit(PAGE)
+        statement = _select(schema, unit, since_us, scope).order_by(*PLACE).limit(PAGE)
         rows = self._db.all(statement)
         while rows:
             for row in rows:
@@ -473,8 +494,8 @@ class Records:
         return None if row is None or row[0] is None else int(row[0])
 
 
-def _select(schema: str, unit: str | None, since_us: int | None) -> Select[Any]:
-    statement = select(*SHOWN).where(RECORDS.c.schema == schema, HERE)
+def _select(schema: str, unit: str | None, since_us: int | None, scope: Scope) -> Select[Any]:
+    statement = select(*SHOWN).where(RECORDS.c.schema == schema, HERE, *in_scope(RECORDS.c.unit, scope))
     if unit is not None:
         statement = statement.where(RECORDS.c.unit == unit)
     if since_us is not None:
