@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from station.store.deployment.port import DeploymentStore
     from station.store.exports import ExportTables
     from station.store.offers import Offered
+    from station.store.reporting import FalseAlarms, HitCount, Period, TextPair
     from station.store.rows import (
         AuditRow,
         CheckpointRow,
@@ -171,6 +172,37 @@ class StoredHolds(Protocol):
 
     def unproven(self) -> Iterator[PurgedRange]:
         """Yield sequence numbers whose contents are missing without a certificate."""
+
+
+class StoredCounts(Protocol):
+    """Counts of a period, summed by the database."""
+
+    def reads(self, period: Period) -> dict[str, int]:
+        """Return how many reads of the period are kept, by retention class."""
+
+    def undated_reads(self) -> int:
+        """Return how many reads have no time yet."""
+
+    def reads_by_day(self, period: Period) -> dict[int, int]:
+        """Return how many reads of the period are kept, by day of the period, from 0."""
+
+    def hits(self, period: Period) -> list[HitCount]:
+        """Return the hits of the period."""
+
+    def false_alarms(self, period: Period) -> list[FalseAlarms]:
+        """Return the hits of the period by list, version and rule."""
+
+    def text_pairs(self, period: Period) -> list[TextPair]:
+        """Return texts of confirmed hits, and of those rejected as misread, whose read and listed texts differ."""
+
+    def unit_purges(self, period: Period) -> list[tuple[str, int, int]]:
+        """Return policy, reads and pictures that units deleted themselves."""
+
+    def unit_look_ups(self, period: Period) -> list[tuple[str, str, int]]:
+        """Return action, purpose and number of the look-ups on units."""
+
+    def trail(self, period: Period) -> list[tuple[str, str, int]]:
+        """Return action, purpose and number of the entries of the audit trail."""
 
 
 class Store(Protocol):
@@ -328,6 +360,10 @@ class Store(Protocol):
 
     def dated_by(self, row: RecordRow) -> RecordRow | None:
         """Return the time anchor by which the station dated a record; None if the unit knew the time."""
+
+    @property
+    def reporting(self) -> StoredCounts:
+        """Counts for reports."""
 
     def faults(self) -> Iterator[StoreFault]:
         """Yield what differs from the signed bytes: columns, search tables, pictures."""

@@ -21,6 +21,7 @@ from station.store.log import SqlLog
 from station.store.pictures import Pictures
 from station.store.projections import Projections
 from station.store.records import Records
+from station.store.reporting import Reporting
 from station.store.rows import AuditRow, UnitRow
 from station.store.scope import UnitAgencies, in_scope
 from station.store.stream import Stream
@@ -99,6 +100,7 @@ class SqlStore:
         self._note_health = _upsert(db, "seq_high", "health_us", "health")
         self._note_status = _upsert(db, "state", "reason", "software", "status_us")
         self._note_report = _upsert(db, "report")
+        self.reporting = Reporting(db)
         self._agencies = UnitAgencies(db)
         self.accounts = AccountTables(db)
         self.exports = ExportTables(db)
