@@ -337,7 +337,7 @@ def keys_station(
     folder: FolderArgument,
     name: Annotated[str, typer.Option(help="Base name of the files; must begin with station.")] = "station",
 ) -> None:
-    """Create a station's key pairs for encryption and receipts: keep .key at the station, copy .pub to the units."""
+    """Create a station's key pairs for encryption, receipts and its audit log: keep .key at the station."""
     from cli import keys  # noqa: PLC0415 - keeps --help fast
 
     if not name.startswith("station") or "/" in name:

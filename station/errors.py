@@ -19,3 +19,7 @@ class PurposeError(StationError, ValueError):
 
 class BrokerError(StationError):
     """The broker cannot be started, or its address or credentials cannot be used."""
+
+
+class LogAlteredError(StationError):
+    """The audit log does not continue a checkpoint that was signed: it was altered or cut, or is an old backup."""

@@ -43,12 +43,14 @@ from agent.runtime.stages import (
     build_read_path,
     build_transfers,
     build_uplink,
+    build_witness,
     load_unit_key,
 )
 from agent.runtime.status import StatusReporter
 from agent.runtime.update_watch import UpdateWatch
 from agent.runtime.updates import UpdateReporter
 from agent.runtime.uplink import LinkComponent, UplinkComponent
+from agent.runtime.witness import WitnessComponent
 from agent.shift.pins import Argon2Pins
 from agent.shift.ports import DutyLimits
 from agent.wear import WriteBudget
@@ -172,7 +174,8 @@ def assemble(
         kinds=() if roster is None else (roster,),
         on_list=lists.on_fetched,
     )
-    uplink = _uplink(shared, read_path, transfers)
+    witness = WitnessComponent(build_witness(config, partial(_whole_s, commit, clock)))
+    uplink = _uplink(shared, read_path, transfers, witness)
     panel = PanelController(
         hardware.panel,
         cameras,
@@ -181,6 +184,7 @@ def assemble(
         min_free_bytes=config.outbox.min_free_mib * _MEBI,
         gate=gate,
         acknowledge=hits.acknowledge_newest,
+        log_refused=lambda: bool(witness.refusal),
     )
     policy = PolicyComponent(
         read_path.policies,
@@ -233,6 +237,7 @@ def assemble(
                 lists,
                 shifts,
                 hit_thread,
+                witness,
             ),
         ),
         WriteBudget(config.outbox.write_budget_mib_h * _MEBI),
@@ -254,7 +259,7 @@ def assemble(
     order = (
         *(ignition, panel, status, feed, commit, link, uplink, drain, gnss, policy, hit_thread),
         *cameras,
-        *(heat, reporter, update_watch, shifts, command, lists),
+        *(heat, reporter, update_watch, shifts, command, lists, witness),
         ConfigWatch(config.state_dir, shared.config_sha256, auditor),
         ListWatch(config.state_dir, lambda: lists.matcher.lists, auditor),
     )
@@ -332,7 +337,14 @@ def _camera(  # noqa: PLR0917 - what one camera needs
     )
 
 
-def _uplink(shared: _Shared, read_path: ReadPath, downloads: Transfers) -> UplinkComponent:
+def _whole_s(commit: CommitComponent, clock: Clock) -> int | None:
+    now_s = _now_s(commit, clock)
+    return None if now_s is None else int(now_s)
+
+
+def _uplink(
+    shared: _Shared, read_path: ReadPath, downloads: Transfers, witness: WitnessComponent
+) -> UplinkComponent:
     waiting = OutboxReader(read_path.outbox.path)
     uplink = build_uplink(
         shared.config,
@@ -341,6 +353,7 @@ def _uplink(shared: _Shared, read_path: ReadPath, downloads: Transfers) -> Uplin
         shared.reads.add_command,
         boot_id=shared.boot_id,
         downloads=downloads,
+        witness=witness.take,
     )
     return UplinkComponent(
         uplink,

@@ -87,8 +87,14 @@ class Uplink:
         config: UplinkConfig | None = None,
         downloads: Downloads | None = None,
         verifier: ReceiptVerifier | None = None,
+        witness: Callable[[bytes], bytes | None] | None = None,
     ) -> None:
-        """``verifier`` has the station's keys; if None, receipts and nacks are accepted without a signature."""
+        """``verifier`` has the station's keys; if None, receipts and nacks are accepted without a signature.
+
+        ``witness`` takes a checkpoint of the station's audit log and returns the answer, if there is to be one.
+        """
+        self._witness = witness
+        self._witness_answer: bytes | None = None
         self._verifier = verifier
         self._unit = unit
         self._downloads = downloads
@@ -287,6 +293,10 @@ class Uplink:
             self._report_due = not self._publish(Channel.UPDATE, self._report, t_mono_ns)
             self._counts.reports_sent += not self._report_due
             return not self._report_due
+        if self._witness_answer is not None and self._publish(Channel.WITNESS, self._witness_answer, t_mono_ns):
+            self._witness_answer = None
+            self._counts.witness_answers_sent += 1
+            return True
         if self._health is None:
             return False
         if not self._fits(self._health):
@@ -398,6 +408,12 @@ class Uplink:
         kind = offered_kind(self._unit, topic)
         if self._downloads is not None and (kind is not None or topic == self._topic[Channel.PART]):
             self._receive_download(self._downloads, kind, payload)
+            return
+        if topic == self._topic[Channel.LOG] and self._witness is not None:
+            if self._is_signed(payload):
+                self._witness_answer = self._witness(payload)
+            else:
+                self._counts.forged += 1
             return
         if topic != self._topic[Channel.RECEIPT]:
             self._counts.foreign += 1

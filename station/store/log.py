@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, func, select, tuple_
+from sqlalchemy import bindparam, func, literal, or_, select, tuple_
 
 from protocol.errors import EntryError
 from protocol.merkle.entry import LogEntry, encode_entry
@@ -148,11 +148,11 @@ class SqlLog:
         return None if row is None else CheckpointRow(*row)
 
     def add_witness(self, row: WitnessRow) -> None:
-        """Inside a transaction; one per unit, the latest stays, and it has no conflict any more."""
+        """Inside a transaction; one per unit.  A countersignature of fewer entries does not replace one of more."""
         values = {"size": row.size, "line": row.line, "received_us": row.received_us}
         statement = self._db.insert(LOG_WITNESSES).values(unit=row.unit, **values)
-        higher = LOG_WITNESSES.c.size <= row.size
-        self._db.run(statement.on_conflict_do_update(index_elements=["unit"], set_=values, where=higher))
+        newer = or_(LOG_WITNESSES.c.size <= row.size, LOG_WITNESSES.c.line == "", literal(row.line) == "")
+        self._db.run(statement.on_conflict_do_update(index_elements=["unit"], set_=values, where=newer))
 
     def witnesses(self) -> list[WitnessRow]:
         """By unit."""

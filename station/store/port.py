@@ -71,7 +71,7 @@ class StoredLog(Protocol):
         """Return the checkpoint of this size; None if there is none."""
 
     def add_witness(self, row: WitnessRow) -> None:
-        """Store a unit's countersignature; of each unit the one of most entries stays.  Inside a transaction."""
+        """Store a unit's countersignature, or which checkpoint it keeps; one per unit.  Inside a transaction."""
 
     def witnesses(self) -> list[WitnessRow]:
         """Return the latest countersignature of each unit."""

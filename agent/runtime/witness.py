@@ -1,0 +1,97 @@
+"""Keeps what the witness has seen in a file, counts, and says what it refused."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from agent.buffer.mark import write_durably
+from agent.runtime.component import Component
+from agent.witness import WitnessState, decode_state
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from agent.runtime.component import Tick
+    from agent.witness import Witness
+
+_LOG = structlog.get_logger(__name__)
+FILE = "witness.json"
+"""In the state folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class WitnessFile:
+    """See :class:`agent.witness.WitnessStore`."""
+
+    path: Path
+
+    def load(self) -> WitnessState:
+        """From one that cannot be read nothing is taken: the next checkpoint is then the first."""
+        try:
+            data = self.path.read_bytes()
+        except FileNotFoundError:
+            return WitnessState()
+        except OSError as error:
+            _LOG.error("witness_unreadable", path=str(self.path), reason=str(error))
+            return WitnessState()
+        found = decode_state(data)
+        if found is None:
+            _LOG.error("witness_damaged", path=str(self.path))
+        return found or WitnessState()
+
+    def save(self, state: WitnessState) -> None:
+        """Durably; a damaged file is kept beside it."""
+        if self.path.exists() and decode_state(self.path.read_bytes()) is None:
+            self.path.replace(self.path.with_suffix(".damaged"))
+        write_durably(self.path, state.encode())
+
+
+class WitnessComponent(Component):
+    """Logs when the station's log is refused, and when it is right again.  None: the unit cannot sign."""
+
+    name = "witness"
+
+    def __init__(self, witness: Witness | None) -> None:
+        self._witness = witness
+        self._told = ""
+
+    def watch(self, tick: Tick) -> None:  # noqa: ARG002 - no time is needed
+        """Log each change."""
+        reason = "" if self._witness is None else self._witness.refusal
+        if reason == self._told:
+            return
+        self._told = reason
+        if reason:
+            _LOG.error("station_log_refused", reason=reason)
+        else:
+            _LOG.warning("station_log_accepted_again")
+
+    def take(self, payload: bytes) -> bytes | None:
+        """Handle a checkpoint; return the answer.  Called in the uplink's thread."""
+        if self._witness is None:
+            return None
+        try:
+            return self._witness.take(payload)
+        except OSError as error:
+            # Not countersigned, because it could not be kept; the station sends the next one.
+            _LOG.warning("witness_not_saved", reason=str(error))
+            return None
+
+    @property
+    def refusal(self) -> str:
+        """Why the station's log is refused; empty if it is not."""
+        return "" if self._witness is None else self._witness.refusal
+
+    def counters(self) -> Mapping[str, int]:
+        """See :class:`Source`."""
+        return {} if self._witness is None else {f"witness.{k}": v for k, v in asdict(self._witness.counts).items()}
+
+    def gauges(self) -> Mapping[str, int]:
+        """See :class:`Source`."""
+        if self._witness is None:
+            return {}
+        return {"witness.size": self._witness.size, "witness.refuses": int(bool(self._witness.refusal))}
