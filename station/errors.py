@@ -17,9 +17,25 @@ class PurposeError(StationError, ValueError):
     """Records about employees were asked for without a purpose; nothing was returned."""
 
 
+class ScopeError(StationError, LookupError):
+    """Something outside what the asker may see; it is answered like something that does not exist."""
+
+
 class BrokerError(StationError):
     """The broker cannot be started, or its address or credentials cannot be used."""
 
 
 class LogAlteredError(StationError):
     """The audit log does not continue a checkpoint that was signed: it was altered or cut, or is an old backup."""
+
+
+class AccountError(StationError, ValueError):
+    """An account cannot be made or changed like this, or a log-in was refused."""
+
+
+class WebError(StationError):
+    """The page cannot be served at its address."""
+
+
+class HoldError(StationError, ValueError):
+    """A hold is refused; nothing was changed.  The message says why."""

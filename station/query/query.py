@@ -14,7 +14,7 @@ from protocol.wire.codec import decode, schema_of, unpack
 from protocol.wire.control.unit_state import Health
 from protocol.wire.records.disposition import Disposition
 from protocol.wire.records.hit import Hit
-from station.errors import PurposeError
+from station.errors import PurposeError, ScopeError
 from station.query.export import write_csv, write_geojson
 from station.query.hits import assemble_hits
 from station.query.stored import stored_record
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from station.asker import Asker
     from station.query.hits import StoredHit
     from station.query.stored import StoredRecord
-    from station.store import Gap, Store, StoreFault, UnitRow
+    from station.store import Gap, RecordRow, Store, StoreFault, UnitRow
     from station.store.search import Place, ReadSearch
 
 READ_SCHEMA = "read/1"
@@ -84,9 +84,9 @@ class Query:
         purpose.
         """
         self._refuse_without_purpose(schema)
-        rows = self._store.latest(schema, unit=unit, since_us=since_us, limit=limit)
+        rows = self._store.latest(schema, unit=unit, since_us=since_us, limit=limit, scope=self._asker.scope)
         self._note("show records", len(rows), schema=schema, unit=unit, since_us=since_us, limit=limit)
-        return [stored_record(row, self._store.registry) for row in rows]
+        return list(self._visible(rows))
 
     def hits(
         self,
@@ -96,28 +96,32 @@ class Query:
         limit: int | None = None,
     ) -> list[StoredHit]:
         """Return the latest ``limit`` hits, or all, with what was decided; the order is that of their arrival."""
-        rows = self._store.latest(Hit.SCHEMA, unit=unit, since_us=since_us, limit=limit and limit * _MAX_STAGES)
+        self._refuse_without_purpose(Hit.SCHEMA)
+        scope, n_stages = self._asker.scope, limit and limit * _MAX_STAGES
+        rows = self._store.latest(Hit.SCHEMA, unit=unit, since_us=since_us, limit=n_stages, scope=scope)
         first_us = min((row.received_us for row in rows), default=0)
-        decisions = self._store.latest(Disposition.SCHEMA, unit=unit, since_us=first_us) if rows else []
-        found = assemble_hits(
-            (stored_record(row, self._store.registry) for row in rows),
-            (stored_record(row, self._store.registry) for row in decisions),
+        decisions = (
+            self._store.latest(Disposition.SCHEMA, unit=unit, since_us=first_us, scope=scope) if rows else []
         )
+        found = assemble_hits(self._visible(rows), self._visible(decisions))
         found = found if limit is None else found[-limit:]
         self._note("show hits", len(found), unit=unit, since_us=since_us, limit=limit)
         return found
 
     def record(self, unit: str, record_id: bytes) -> StoredRecord | None:
         """Return one record; None if it is unknown or was purged.  Raises PurposeError if it is about an employee."""
+        self._refuse_without_why()
         row = self._store.record(unit, record_id)
-        self._note("show record", int(row is not None), unit=unit, id=record_id.hex())
+        visible = self._visible([] if row is None else [row])
+        stored = visible[0] if visible else None
+        self._note("show record", int(stored is not None), unit=unit, id=record_id.hex())
         if row is not None:
             self._refuse_without_purpose(row.schema)
-        return None if row is None else stored_record(row, self._store.registry)
+        return stored
 
     def find_record(self, record_id: bytes, *, unit: str | None = None) -> StoredRecord | None:
         """As :meth:`record`, of any unit if none is given."""
-        units = [row.unit for row in self._store.units()] if unit is None else [unit]
+        units = [row.unit for row in self._store.units(self._asker.scope)] if unit is None else [unit]
         there = next((name for name in units if self._store.record(name, record_id) is not None), None)
         if there is None:
             self._note("show record", 0, unit=unit, id=record_id.hex())
@@ -126,8 +130,9 @@ class Query:
 
     def pictures(self, stored: StoredRecord) -> list[tuple[PictureRef, bytes]]:
         """Return the complete pictures of a record, in its order."""
+        self._refuse_without_why()
         known, body = stored.known, stored.body
-        refs = () if known is None or body is None else known.pictures(body)
+        refs = () if known is None or body is None or not self._may_see(stored) else known.pictures(body)
         found = [(ref, self._store.picture(stored.unit, ref.sha256)) for ref in refs]
         there = [(ref, jpeg) for ref, jpeg in found if jpeg is not None]
         self._note("show pictures", len(there), unit=stored.unit, id=stored.record_id.hex())
@@ -135,13 +140,16 @@ class Query:
 
     def search(self, search: ReadSearch, *, limit: int, after: Place | None = None) -> SearchPage:
         """Return a page of reads by time, the latest first; ``after`` is that of the page before."""
-        found = self._store.find(search, limit=limit, after=after)
+        self._refuse_without_why()
+        found = self._store.find(search, limit=limit, after=after, scope=self._asker.scope)
         self._note("search reads", len(found), **_asked(search), limit=limit)
         last = found[-1].place if len(found) == limit else None
-        return SearchPage([stored_record(one.row, self._store.registry) for one in found], last)
+        return SearchPage(self._visible([one.row for one in found]), last)
 
     def picture(self, unit: str, sha256: bytes) -> bytes | None:
         """Return a complete picture; None if it is unknown or incomplete."""
+        self._refuse_without_why()
+        self._refuse_outside(unit)
         jpeg = self._store.picture(unit, sha256)
         self._note("show picture", int(jpeg is not None), unit=unit, sha256=sha256.hex())
         return jpeg
@@ -154,24 +162,27 @@ class Query:
 
     def units(self) -> list[tuple[UnitRow, list[Gap]]]:
         """Return the state of every unit that ever sent something, with its gaps."""
-        rows = [(row, self._store.gaps(row.unit)) for row in self._store.units()]
+        rows = [(row, self._store.gaps(row.unit)) for row in self._store.units(self._asker.scope)]
         self._note("show units", len(rows))
         return rows
 
     def gaps(self, unit: str) -> list[Gap]:
         """Return the gaps of a unit, in order: explained, or missing."""
+        self._refuse_outside(unit)
         gaps = self._store.gaps(unit)
         self._note("show gaps", len(gaps), unit=unit)
         return gaps
 
     def sequences(self) -> list[tuple[str, list[tuple[int, int]], list[Gap]]]:
         """Return for each unit the ranges of received sequence numbers, and the gaps."""
-        rows = [(row.unit, self._store.seen(row.unit), self._store.gaps(row.unit)) for row in self._store.units()]
+        units = self._store.units(self._asker.scope)
+        rows = [(row.unit, self._store.seen(row.unit), self._store.gaps(row.unit)) for row in units]
         self._note("show sequence numbers", len(rows))
         return rows
 
     def health(self, unit: str) -> Health | None:
         """Return the latest counters of a unit; None if there are none yet."""
+        self._refuse_outside(unit)
         told = self._store.health(unit)
         self._note("show counters", int(told is not None), unit=unit)
         return None if told is None else decode(told, Health)
@@ -199,8 +210,8 @@ class Query:
     ) -> int:
         self._refuse_without_purpose(schema)
         self._note(f"export {name} begins", 0, schema=schema, unit=unit)
-        registry = self._store.registry
-        rows = _Counted(stored_record(row, registry) for row in self._store.each(schema, unit=unit))
+        found = self._store.each(schema, unit=unit, scope=self._asker.scope)
+        rows = _Counted(stored for row in found for stored in self._visible([row]))
         write(rows)
         self._note(f"export {name}", rows.count, schema=schema, unit=unit)
         return rows.count
@@ -211,6 +222,8 @@ class Query:
         Without a purpose the contents of records about employees are left out, as of purged ones: the series proves
         that they exist.  Raises WireError for more keys than a series can have.
         """
+        self._refuse_without_why()
+        self._refuse_unless_all()
         self._note("export evidence begins", 0, unit=unit)
         names = [row.unit for row in self._store.units() if unit in {None, row.unit}]
         keys = tuple((name, key.raw) for name in names for key in ring.units.get(name, {}).values())
@@ -221,6 +234,7 @@ class Query:
 
     def check(self, ring: KeyRing) -> CheckReport:
         """Compare everything stored with what the units signed; ``ring`` has their keys."""
+        self._refuse_unless_all()
         names = [row.unit for row in self._store.units()]
         keys = {name: tuple(found.values()) for name, found in ring.units.items()}
         report = CheckReport(
@@ -243,7 +257,29 @@ class Query:
         known = self._store.registry.get(schema)
         return known is not None and known.personal
 
+    def _visible(self, rows: Iterable[RecordRow]) -> list[StoredRecord]:
+        """Decode; a unit may have belonged to another agency when it made a record."""
+        found = (stored_record(row, self._store.registry) for row in rows)
+        return [stored for stored in found if self._may_see(stored)]
+
+    def _may_see(self, stored: StoredRecord) -> bool:
+        return self._asker.scope.has(stored.record.envelope.agency, stored.unit)
+
+    def _refuse_outside(self, unit: str) -> None:
+        """A unit of another agency is unknown."""
+        if not self._asker.scope.is_all and not self._store.has_unit(unit, self._asker.scope):
+            raise ScopeError(f"there is no unit {unit!r}")
+
+    def _refuse_unless_all(self) -> None:
+        if not self._asker.scope.is_all:
+            raise ScopeError("this covers all agencies and units: it needs an account that may see all of them")
+
+    def _refuse_without_why(self) -> None:
+        if self._asker.must_say_why and not self._asker.has_case:
+            raise PurposeError("give a purpose and a case number first: both are recorded in the audit trail")
+
     def _refuse_without_purpose(self, schema: str) -> None:
+        self._refuse_without_why()
         if self._is_personal(schema) and not self._asker.has_purpose:
             raise PurposeError(
                 f"records of type {schema} are about employees: give a purpose, which is recorded in the audit trail"

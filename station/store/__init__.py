@@ -21,6 +21,7 @@ from station.store.rows import (
     StoreFault,
     UnitRow,
 )
+from station.store.rows_accounts import AccountRow, ExportRow, SearchRow, SessionRow, TokenRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,17 +29,22 @@ if TYPE_CHECKING:
     from protocol.wire.registry import Registry
 
 __all__ = [
+    "AccountRow",
     "AuditRow",
     "ChunkResult",
     "EvidenceRow",
+    "ExportRow",
     "Gap",
     "NewRecord",
     "OfferedFile",
     "PurgeResult",
     "Purgeable",
     "RecordRow",
+    "SearchRow",
+    "SessionRow",
     "Store",
     "StoreFault",
+    "TokenRow",
     "UnitRow",
     "is_address",
     "move_store",

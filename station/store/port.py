@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from station.asker import EVERYTHING
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
@@ -13,7 +15,10 @@ if TYPE_CHECKING:
     from protocol.wire.control.transfer import ChunkRequest
     from protocol.wire.control.unit_state import Health, Status
     from protocol.wire.registry import Registry
+    from station.asker import Scope
+    from station.store.accounts import AccountTables
     from station.store.contents import NewRecord
+    from station.store.exports import ExportTables
     from station.store.offers import Offered
     from station.store.rows import (
         AuditRow,
@@ -128,6 +133,14 @@ class Store(Protocol):
     def registry(self) -> Registry:
         """The known record types."""
 
+    @property
+    def accounts(self) -> AccountTables:
+        """People's accounts, sessions and tokens."""
+
+    @property
+    def exports(self) -> ExportTables:
+        """People's searches and exports."""
+
     def transaction(self) -> AbstractContextManager[None]:
         """A transaction, durable at its end."""
 
@@ -195,20 +208,30 @@ class Store(Protocol):
         """Return the requested bytes, as topic and payload; None if the file is not offered to the unit."""
 
     def latest(
-        self, schema: str, *, unit: str | None = None, since_us: int | None = None, limit: int | None = None
+        self,
+        schema: str,
+        *,
+        unit: str | None = None,
+        since_us: int | None = None,
+        limit: int | None = None,
+        scope: Scope = EVERYTHING,
     ) -> list[RecordRow]:
         """Return the latest ``limit`` records of a type, or all, in the order of arrival.
 
         ``since_us`` is compared with the time of receipt.
         """
 
-    def each(self, schema: str, *, unit: str | None = None, since_us: int | None = None) -> Iterator[RecordRow]:
+    def each(
+        self, schema: str, *, unit: str | None = None, since_us: int | None = None, scope: Scope = EVERYTHING
+    ) -> Iterator[RecordRow]:
         """Yield records of a type in the order of arrival, without loading all into memory."""
 
     def record(self, unit: str, record_id: bytes) -> RecordRow | None:
         """Return a record; None if it is unknown or was purged."""
 
-    def find(self, search: ReadSearch, *, limit: int, after: Place | None = None) -> list[FoundRead]:
+    def find(
+        self, search: ReadSearch, *, limit: int, after: Place | None = None, scope: Scope = EVERYTHING
+    ) -> list[FoundRead]:
         """Return reads by time, the latest first, and of equal times in a fixed order; ``after`` one found before.
 
         Reads that come meanwhile are neither repeated nor do they hide others.
@@ -223,7 +246,10 @@ class Store(Protocol):
     def health(self, unit: str) -> bytes | None:
         """Return the unit's latest health message as received; None if there is none."""
 
-    def units(self) -> list[UnitRow]:
+    def has_unit(self, unit: str, scope: Scope) -> bool:
+        """Return whether a unit is known, and may be seen."""
+
+    def units(self, scope: Scope = EVERYTHING) -> list[UnitRow]:
         """Return the state of every unit that ever sent something."""
 
     def gaps(self, unit: str) -> list[Gap]:

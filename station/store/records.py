@@ -11,10 +11,12 @@ from sqlalchemy import and_, bindparam, case, delete, exists, false, func, or_, 
 from protocol.errors import WireError
 from protocol.seal.evidence import Evidence
 from protocol.wire.record import decode_record
+from station.asker import EVERYTHING
 from station.store import sequence
 from station.store.contents import contents_of
 from station.store.purging import PURGING, Purging
 from station.store.rows import EvidenceRow, Purgeable, PurgeResult, RecordRow
+from station.store.scope import in_scope
 from station.store.tables import (
     ANCHORS,
     EVIDENCE,
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from protocol.seal import OpenedRecord
     from protocol.wire.record import Record
     from protocol.wire.records.time_anchor import TimeAnchor
+    from station.asker import Scope
     from station.store.contents import Contents, NewRecord
     from station.store.database import Database
     from station.store.projections import Projected, Projections
@@ -362,15 +365,25 @@ class Records:
         self._db.run(_DATE_BOOT, _known(unit, boot, known))
 
     def latest(
-        self, schema: str, *, unit: str | None = None, since_us: int | None = None, limit: int | None = None
+        self,
+        schema: str,
+        *,
+        unit: str | None = None,
+        since_us: int | None = None,
+        limit: int | None = None,
+        scope: Scope = EVERYTHING,
     ) -> list[RecordRow]:
         """Return the latest records of a type in the order of arrival, received since ``since_us``."""
-        statement = _select(schema, unit, since_us).order_by(*(column.desc() for column in PLACE)).limit(limit)
+        statement = (
+            _select(schema, unit, since_us, scope).order_by(*(column.desc() for column in PLACE)).limit(limit)
+        )
         return [RecordRow(*row) for row in reversed(self._db.all(statement))]
 
-    def each(self, schema: str, *, unit: str | None = None, since_us: int | None = None) -> Iterator[RecordRow]:
+    def each(
+        self, schema: str, *, unit: str | None = None, since_us: int | None = None, scope: Scope = EVERYTHING
+    ) -> Iterator[RecordRow]:
         """Yield records of a type in the order of arrival, a page at a time: nothing is locked in between."""
-        statement = _select(schema, unit, since_us).order_by(*PLACE).limit(PAGE)
+        statement = _select(schema, unit, since_us, scope).order_by(*PLACE).limit(PAGE)
         rows = self._db.all(statement)
         while rows:
             for row in rows:
@@ -404,7 +417,7 @@ class Records:
 
         Their rows stay.  A digest without its salt proves the chain and does not reveal the contents.
         """
-        purging = self._select_for_purge(plan)
+        purging, held = self._select_for_purge(plan), self._count_held(plan)
         classes, ranges = purging.classes(), purging.ranges()
         self._projections.delete(self._db, purging.chosen)
         keys = select(PURGING.c.unit, PURGING.c.seq, PURGING.c.record_id)
@@ -413,7 +426,10 @@ class Records:
         statement = update(RECORDS).where(purging.chosen).values(dict.fromkeys(_CONTENTS))
         count = int(self._db.run(statement).rowcount)
         purging.end()
-        return PurgeResult(count, 0, classes, ranges)
+        return PurgeResult(count, 0, classes, ranges, held=held)
+
+    def _count_held(self, plan: PurgePlan) -> int:
+        return int(self._db.run(select(func.count()).where(self._due(plan), IS_HELD)).scalar_one())
 
     def _select_for_purge(self, plan: PurgePlan) -> Purging:
         purging = Purging(self._db)
@@ -464,8 +480,8 @@ class Records:
         return None if row is None or row[0] is None else int(row[0])
 
 
-def _select(schema: str, unit: str | None, since_us: int | None) -> Select[Any]:
-    statement = select(*SHOWN).where(RECORDS.c.schema == schema, HERE)
+def _select(schema: str, unit: str | None, since_us: int | None, scope: Scope) -> Select[Any]:
+    statement = select(*SHOWN).where(RECORDS.c.schema == schema, HERE, *in_scope(RECORDS.c.unit, scope))
     if unit is not None:
         statement = statement.where(RECORDS.c.unit == unit)
     if since_us is not None:

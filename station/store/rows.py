@@ -93,6 +93,8 @@ class UnitRow:
     """Its latest report on updates, as received."""
     reason: str = ""
     """Reason of its latest status, such as why nothing is receipted."""
+    agency: str = ""
+    """As its latest record says; empty if it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,8 @@ class PurgeResult:
     ranges: tuple[PurgedRange, ...] = ()
     days: tuple[tuple[int, int], ...] = ()
     """Days since 1970 whose partitions were dropped whole, with their number of records."""
+    held: int = 0
+    """Records that were due and that holds keep."""
 
 
 @dataclass(frozen=True, slots=True)

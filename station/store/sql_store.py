@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, bindparam, func, select
 
 from protocol.wire.control.transfer import UPDATE
+from station.asker import EVERYTHING
 from station.store import offers, sequence
+from station.store.accounts import AccountTables
 from station.store.check import store_faults
+from station.store.exports import ExportTables
 from station.store.find import Finder
 from station.store.holds import SqlHolds
 from station.store.log import SqlLog
@@ -17,17 +21,18 @@ from station.store.pictures import Pictures
 from station.store.projections import Projections
 from station.store.records import Records
 from station.store.rows import AuditRow, UnitRow
+from station.store.scope import UnitAgencies, in_scope
 from station.store.tables import AUDIT, OFFERS, UNITS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from protocol.wire.control.chunk import PictureChunk
     from protocol.wire.control.transfer import ChunkRequest
     from protocol.wire.control.unit_state import Health, Status
     from protocol.wire.registry import Registry
+    from station.asker import Scope
     from station.store.contents import NewRecord
     from station.store.database import Database
     from station.store.files import OfferedFiles
@@ -49,7 +54,7 @@ _HEALTH = select(UNITS.c.health, UNITS.c.seq_high).where(UNITS.c.unit == bindpar
 _UNITS = (
     select(
         UNITS.c.unit, UNITS.c.state, UNITS.c.software, UNITS.c.seen_us, UNITS.c.seq_high,
-        func.coalesce(OFFERS.c.release, 0), UNITS.c.report, UNITS.c.reason,
+        func.coalesce(OFFERS.c.release, 0), UNITS.c.report, UNITS.c.reason, UNITS.c.agency,
     )
     .select_from(UNITS.outerjoin(OFFERS, and_(OFFERS.c.unit == UNITS.c.unit, OFFERS.c.kind == UPDATE)))
     .order_by(UNITS.c.unit)
@@ -90,15 +95,27 @@ class SqlStore:
         self._note_health = _upsert(db, "seq_high", "health_us", "health")
         self._note_status = _upsert(db, "state", "reason", "software", "status_us")
         self._note_report = _upsert(db, "report")
+        self._agencies = UnitAgencies(db)
+        self.accounts = AccountTables(db)
+        self.exports = ExportTables(db)
         self._records.project()
+        self._agencies.fill()
 
-    def transaction(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
         """A transaction."""
-        return self.db.transaction()
+        try:
+            with self.db.transaction():
+                yield
+        except BaseException:
+            self._agencies.forget()
+            raise
 
     def add_records(self, new: Sequence[NewRecord], now_us: int) -> list[bool]:
         """Inside a transaction."""
-        return self._records.add(new, now_us)
+        fresh = self._records.add(new, now_us)
+        self._agencies.note(new)
+        return fresh
 
     def add_chunk(self, chunk: PictureChunk, now_us: int) -> ChunkResult:
         """Inside a transaction."""
@@ -174,22 +191,32 @@ class SqlStore:
         return offers.answer(self.db, self._files, request)
 
     def latest(
-        self, schema: str, *, unit: str | None = None, since_us: int | None = None, limit: int | None = None
+        self,
+        schema: str,
+        *,
+        unit: str | None = None,
+        since_us: int | None = None,
+        limit: int | None = None,
+        scope: Scope = EVERYTHING,
     ) -> list[RecordRow]:
         """In the order of arrival."""
-        return self._records.latest(schema, unit=unit, since_us=since_us, limit=limit)
+        return self._records.latest(schema, unit=unit, since_us=since_us, limit=limit, scope=scope)
 
-    def each(self, schema: str, *, unit: str | None = None, since_us: int | None = None) -> Iterator[RecordRow]:
+    def each(
+        self, schema: str, *, unit: str | None = None, since_us: int | None = None, scope: Scope = EVERYTHING
+    ) -> Iterator[RecordRow]:
         """A page at a time."""
-        return self._records.each(schema, unit=unit, since_us=since_us)
+        return self._records.each(schema, unit=unit, since_us=since_us, scope=scope)
 
     def record(self, unit: str, record_id: bytes) -> RecordRow | None:
         """None if it is unknown or was purged."""
         return self._records.one(unit, record_id)
 
-    def find(self, search: ReadSearch, *, limit: int, after: Place | None = None) -> list[FoundRead]:
+    def find(
+        self, search: ReadSearch, *, limit: int, after: Place | None = None, scope: Scope = EVERYTHING
+    ) -> list[FoundRead]:
         """The latest first."""
-        return self._finder.find(search, limit, after)
+        return self._finder.find(search, limit, after, scope)
 
     def picture(self, unit: str, sha256: bytes) -> bytes | None:
         """None if it is unknown or incomplete."""
@@ -213,11 +240,17 @@ class SqlStore:
         """In order."""
         return sequence.seen(self.db, unit)
 
-    def units(self) -> list[UnitRow]:
+    def has_unit(self, unit: str, scope: Scope) -> bool:
+        """By its agency."""
+        statement = select(UNITS.c.unit).where(UNITS.c.unit == unit, *in_scope(UNITS.c.unit, scope))
+        return self.db.first(statement) is not None
+
+    def units(self, scope: Scope = EVERYTHING) -> list[UnitRow]:
         """Sorted by name."""
         reads = self._records.count(READ_SCHEMA)
         found = []
-        for unit, state, software, seen_us, announced, desired, report, reason in self.db.all(_UNITS):
+        rows = self.db.all(_UNITS.where(*in_scope(UNITS.c.unit, scope)))
+        for unit, state, software, seen_us, announced, desired, report, reason, agency in rows:
             gaps = self.gaps(unit)
             found.append(
                 UnitRow(
@@ -232,6 +265,7 @@ class SqlStore:
                     desired=desired,
                     report=report,
                     reason=reason or "",
+                    agency=agency or "",
                 )
             )
         return found

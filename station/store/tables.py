@@ -164,8 +164,10 @@ UNITS = Table(
     Column("health_us", INT64),
     Column("health", LargeBinary),
     Column("report", LargeBinary),
+    Column("agency", Text),  # of its latest record; NULL: it has none yet
     sqlite_with_rowid=False,
 )
+Index("units_agency", UNITS.c.agency)
 
 AUDIT = Table(
     "audit",

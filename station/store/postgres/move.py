@@ -56,8 +56,9 @@ _TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "units": (
         (
             "unit", "seen_us", "seq_high", "state", "reason", "software", "status_us", "health_us", "health", "report",
+            "agency",
         ),
-        ("text", "int8", "int8", "text", "text", "text", "int8", "int8", "bytea", "bytea"),
+        ("text", "int8", "int8", "text", "text", "text", "int8", "int8", "bytea", "bytea", "text"),
     ),
     "audit": (
         ("number", "utc_us", "who", "what", "count", "filter", "purpose", "case_number"),
@@ -75,6 +76,20 @@ _TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "offers": (
         ("unit", "kind", "release", "sha", "size", "attempt", "parts", "offered_us"),
         ("text", "text", "int8", "bytea", "int8", "int8", "text", "int8"),
+    ),
+    "accounts": (
+        (
+            "name", "full_name", "role", "agencies", "units", "password", "totp", "totp_step", "setup",
+            "setup_until_us", "subject", "disabled", "failures", "blocked_until_us", "created_us", "password_us",
+        ),
+        (
+            "text", "text", "text", "text", "text", "text", "text", "int8", "bytea", "int8", "text", "int4", "int4",
+            "int8", "int8", "int8",
+        ),
+    ),
+    "tokens": (
+        ("token_id", "hash", "account", "label", "created_us", "expires_us"),
+        ("text", "bytea", "text", "text", "int8", "int8"),
     ),
 }  # fmt: skip
 _EMPTY = ("evidence", *_TABLES)
