@@ -20,6 +20,27 @@ if TYPE_CHECKING:
     from station.store import PurgeResult, Store
 
 _US_PER_DAY = 86_400_000_000
+<<<<<<< HEAD
+=======
+_MAX_SILENCE_DAYS = 7
+"""A station whose newest record is older may have a wrong clock."""
+_US_PER_HOUR = 3_600_000_000
+_ALL = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class PurgePreview:
+    """What a purge would delete."""
+
+    classes: tuple[Purgeable, ...]
+    clock_doubt: str
+    """Why the clock may be wrong; empty if it agrees with the records."""
+
+    @property
+    def records(self) -> int:
+        """Number of records of all classes."""
+        return sum(row.records for row in self.classes)
+>>>>>>> lead
 
 
 def _check_days(days: float) -> None:
@@ -77,6 +98,19 @@ class Commands:
             was = self._store.withdraw(unit, kind)
             self._note("withdraw", f"unit={unit}{_of(kind)}", 0, self._clock_us())
         return was
+
+    def retry_output(self, name: str) -> int:
+        """Send the dead letters of an output again; return their number."""
+        count = len(self._store.stream.dead_letters(name, _ALL))
+        with self._store.transaction():
+            self._note("retry output", f"output={name}", count, self._clock_us())
+        return self._store.stream.retry(name)
+
+    def remove_output(self, name: str) -> bool:
+        """Forget an output, its place and its dead letters; False if there is none."""
+        with self._store.transaction():
+            self._note("remove output", f"output={name}", 0, self._clock_us())
+        return self._store.stream.remove(name)
 
     def _note(self, what: str, asked: str, count: int, now_us: int) -> None:
         asker = self._asker

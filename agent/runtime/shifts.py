@@ -164,7 +164,7 @@ class Shifts(Component):
         self._duty.journal.stored({self._stored.popleft() for _ in range(len(self._stored))})
         fix = self._commit.last_fix
         if fix is not None:
-            self._duty.add_fix(fix)
+            self._duty.add_fix(fix, now)
             shifts = self._duty.state.shifts
             shift_id = shifts[0].shift_id if shifts else None
             for points in self._track.add(fix, now, every_s=track_every_s, shift_id=shift_id):
@@ -201,10 +201,10 @@ class Shifts(Component):
 
     # For commands and views; any thread
 
-    def officer_of(self, session: str) -> OnDuty | None:
+    def officer_of(self, session: str, *, used: bool = True) -> OnDuty | None:
         """See ``Officers`` of the command socket."""
         with self._lock:
-            return self._duty.officer_of(session, self.now())
+            return self._duty.officer_of(session, self.now(), used=used)
 
     @contextmanager
     def locked(self) -> Iterator[tuple[Duty, Moment]]:
@@ -214,9 +214,13 @@ class Shifts(Component):
 
     def document(self) -> Document | None:
         """The first open shift, for the feed; None if nobody is on duty."""
+        return next(iter(self.documents()), None)
+
+    def documents(self) -> list[Document]:
+        """All open shifts, for the feed, in the order of their beginnings."""
         with self._lock:
-            shift = next((shift for shift in self._duty.state.shifts if shift.hours.running), None)
-        return None if shift is None else shift_document(shift)
+            shifts = self._duty.state.shifts
+        return [shift_document(shift) for shift in shifts if shift.hours.running]
 
     def noted(self, *, refused: bool) -> None:
         """Count an attempt to sign on."""

@@ -25,10 +25,12 @@ if TYPE_CHECKING:
         CheckpointRow,
         ChunkResult,
         ConflictRow,
+        DeadLetter,
         EvidenceRow,
         Gap,
         HoldRow,
         OfferedFile,
+        OutputState,
         Purgeable,
         PurgedRange,
         PurgePlan,
@@ -36,10 +38,58 @@ if TYPE_CHECKING:
         PurgeRow,
         RecordRow,
         StoreFault,
+        StreamPlace,
+        StreamRow,
         UnitRow,
         WitnessRow,
     )
     from station.store.search import FoundRead, Place, ReadSearch
+
+
+class Stream(Protocol):
+    """New records in the order of their commits, and the places of outputs in it.
+
+    Every method raises StoreError, and has a transaction of its own.
+    """
+
+    def register(self, name: str, schemas: Sequence[str], now_us: int) -> bool:
+        """Add an output, which gets what is stored from now on, or change its types; True if it is new."""
+
+    def remove(self, name: str) -> bool:
+        """Remove an output with its dead letters; False if there is none."""
+
+    def take(self, name: str, holder: str, now_us: int, until_us: int) -> bool:
+        """Hold an output until a time; False if another process holds it."""
+
+    def free(self, name: str, holder: str) -> None:
+        """Hold it no longer."""
+
+    def following(self, name: str, limit: int) -> list[StreamRow]:
+        """Return the next records of an output, in order; without contents if they were purged."""
+
+    def advance(self, name: str, to: StreamPlace, delivered: int, skipped: int, now_us: int) -> None:
+        """Move an output's place behind what was delivered, or skipped."""
+
+    def fail(self, name: str, error: str) -> None:
+        """Note that the next record could not be delivered for the moment."""
+
+    def bury(self, name: str, row: StreamRow, reason: str, attempts: int, now_us: int) -> None:
+        """Give up on a record: keep it as a dead letter, and move behind it."""
+
+    def bound(self, name: str, max_waiting: int) -> int:
+        """Leave out the oldest records if more than ``max_waiting`` wait; return how many."""
+
+    def prune(self) -> None:
+        """Forget what every output has passed."""
+
+    def states(self) -> list[OutputState]:
+        """Return all outputs, by name."""
+
+    def dead_letters(self, name: str | None = None, limit: int = 1_000) -> list[DeadLetter]:
+        """Return dead letters, the latest first."""
+
+    def retry(self, name: str) -> int:
+        """Put the dead letters of an output back into the stream, for it alone; return their number."""
 
 
 class StoredLog(Protocol):
@@ -134,6 +184,13 @@ class Store(Protocol):
         """The known record types."""
 
     @property
+<<<<<<< HEAD
+=======
+    def stream(self) -> Stream:
+        """The stream of new records that outputs follow."""
+
+    @property
+>>>>>>> lead
     def accounts(self) -> AccountTables:
         """People's accounts, sessions and tokens."""
 
@@ -260,6 +317,15 @@ class Store(Protocol):
 
     def each_evidence(self, unit: str) -> Iterator[EvidenceRow]:
         """Yield the evidence of a unit's records in order, with the records that were not purged."""
+
+    def evidence(self, unit: str, seq: int, record_id: bytes) -> EvidenceRow | None:
+        """Return the evidence of one record, with the record unless it was purged; None if it was not signed."""
+
+    def related(self, unit: str, identity: bytes) -> list[RecordRow]:
+        """Return all stages of the hits with this hit id, record id or read id, and what was decided, by number."""
+
+    def dated_by(self, row: RecordRow) -> RecordRow | None:
+        """Return the time anchor by which the station dated a record; None if the unit knew the time."""
 
     def faults(self) -> Iterator[StoreFault]:
         """Yield what differs from the signed bytes: columns, search tables, pictures."""

@@ -12,7 +12,11 @@ from protocol.errors import WireError
 from protocol.seal.evidence import Evidence
 from protocol.wire.record import decode_record
 from station.asker import EVERYTHING
+<<<<<<< HEAD
 from station.store import sequence
+=======
+from station.store import arrivals, sequence
+>>>>>>> lead
 from station.store.contents import contents_of
 from station.store.purging import PURGING, Purging
 from station.store.rows import EvidenceRow, Purgeable, PurgeResult, RecordRow
@@ -261,8 +265,16 @@ class Records:
             sequence.mark_seen(self._db, unit, seqs)
         proofs = [one.proof for one, is_new in zip(new, fresh, strict=True) if is_new and one.proof is not None]
         self._insert_evidence.run([_proof(proof) for proof in proofs])
-        self._index([item for item, is_new in zip(items, fresh, strict=True) if is_new])
+        stored = [item for item, is_new in zip(items, fresh, strict=True) if is_new]
+        self._index(stored)
+        self._publish(stored)
         return fresh
+
+    def _publish(self, items: Sequence[Item]) -> None:
+        """Add new records to the stream that outputs follow."""
+        arrivals.append(
+            self._db, [(*item.key, item.record.envelope.schema_id, item.received_us) for item in items]
+        )
 
     def _insert_new(self, items: Sequence[Item]) -> list[bool]:
         """Insert; return for each record whether it was new.  Most groups are all new, which is cheap to detect."""
@@ -411,6 +423,15 @@ class Records:
             for seq, _, prev, digest, key, signature, salt, payload in rows:
                 yield EvidenceRow(Evidence(unit, seq, prev, digest, key, signature), salt, payload)
             after = {"of": unit, "seq": rows[-1].seq, "named": rows[-1].record_id}
+
+    def one_evidence(self, unit: str, seq: int, record_id: bytes) -> EvidenceRow | None:
+        """Return the evidence of one record; None if it was not signed."""
+        exactly = self._evidence.where(EVIDENCE.c.seq == seq, EVIDENCE.c.record_id == record_id)
+        row = self._db.first(exactly, {"of": unit, "seq": 0, "named": b""})
+        if row is None:
+            return None
+        _, _, prev, digest, key, signature, salt, payload = row
+        return EvidenceRow(Evidence(unit, seq, prev, digest, key, signature), salt, payload)
 
     def purge(self, plan: PurgePlan) -> PurgeResult:
         """Purge the contents of the plan's records that no hold keeps.

@@ -187,6 +187,71 @@ class OfferedFile:
     """Contents of an update; empty for other kinds."""
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class StreamPlace:
+    """A place in the stream of new records."""
+
+    xid: int
+    """On PostgreSQL, the transaction that stored the record; otherwise 0."""
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRow:
+    """A new record, as outputs get it."""
+
+    place: StreamPlace
+    unit: str
+    record_id: bytes
+    schema: str
+    received_us: int
+    row: RecordRow | None
+    """None if it was purged meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputState:
+    """State of an output."""
+
+    name: str
+    schemas: tuple[str, ...]
+    registered_us: int
+    waiting: int
+    oldest_us: int | None
+    """Time of receipt of the oldest record that waits; None if none does."""
+    delivered: int
+    skipped: int
+    """Not sent: purged or expired meanwhile, or not to be shared."""
+    overflowed: int
+    """Left out because too many waited."""
+    buried: int
+    """Given up since the output was added; those that are still kept are ``dead``."""
+    dead: int
+    attempts: int
+    """Failed attempts at the next record."""
+    delivered_us: int | None
+    last_error: str
+    holder: str
+    """Process that delivers; empty for none."""
+    lease_us: int
+    """UTC until which it does, unless it prolongs."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record that could not be delivered."""
+
+    number: int
+    output: str
+    unit: str
+    record_id: bytes
+    schema: str
+    received_us: int
+    failed_us: int
+    attempts: int
+    reason: str
+
+
 @dataclass(frozen=True, slots=True)
 class CheckpointRow:
     """A signed checkpoint of the audit log."""

@@ -10,7 +10,11 @@ from sqlalchemy import and_, bindparam, func, select
 
 from protocol.wire.control.transfer import UPDATE
 from station.asker import EVERYTHING
+<<<<<<< HEAD
 from station.store import offers, sequence
+=======
+from station.store import offers, related, sequence
+>>>>>>> lead
 from station.store.accounts import AccountTables
 from station.store.check import store_faults
 from station.store.exports import ExportTables
@@ -22,6 +26,10 @@ from station.store.projections import Projections
 from station.store.records import Records
 from station.store.rows import AuditRow, UnitRow
 from station.store.scope import UnitAgencies, in_scope
+<<<<<<< HEAD
+=======
+from station.store.stream import Stream
+>>>>>>> lead
 from station.store.tables import AUDIT, OFFERS, UNITS
 
 if TYPE_CHECKING:
@@ -91,6 +99,7 @@ class SqlStore:
         self.holds = SqlHolds(db, self._records)
         self._pictures = pictures or Pictures(db, open_picture)
         self._finder = finder(self._records) if finder is not None else Finder(db, self._records)
+        self.stream = Stream(db)
         self._note_seen = _upsert(db, "seen_us")
         self._note_health = _upsert(db, "seq_high", "health_us", "health")
         self._note_status = _upsert(db, "state", "reason", "software", "status_us")
@@ -273,6 +282,21 @@ class SqlStore:
     def each_evidence(self, unit: str) -> Iterator[EvidenceRow]:
         """A page at a time."""
         return self._records.each_evidence(unit)
+
+    def evidence(self, unit: str, seq: int, record_id: bytes) -> EvidenceRow | None:
+        """None if it was not signed."""
+        return self._records.one_evidence(unit, seq, record_id)
+
+    def related(self, unit: str, identity: bytes) -> list[RecordRow]:
+        """By sequence number."""
+        named = related.hit_records(self.db, unit, identity)
+        rows = (self._records.one(unit, record_id) for record_id in named)
+        return sorted((row for row in rows if row is not None), key=lambda row: (row.seq, row.record_id))
+
+    def dated_by(self, row: RecordRow) -> RecordRow | None:
+        """The nearest anchor."""
+        anchor = related.dated_by(self.db, row)
+        return None if anchor is None else self._records.one(row.unit, anchor)
 
     def faults(self) -> Iterator[StoreFault]:
         """A page at a time."""

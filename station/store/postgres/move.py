@@ -77,6 +77,27 @@ _TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("unit", "kind", "release", "sha", "size", "attempt", "parts", "offered_us"),
         ("text", "text", "int8", "bytea", "int8", "int8", "text", "int8"),
     ),
+<<<<<<< HEAD
+=======
+    # Rows of the file have no transaction: they come before all that the database adds.
+    "stream": (
+        ("xid", "number", "unit", "record_id", "schema", "received_us", "only_for"),
+        ("int8", "int8", "text", "bytea", "text", "int8", "text"),
+    ),
+    "outputs": (
+        ("name", "schemas", "at_xid", "at_number", "registered_us", "delivered", "skipped", "overflowed", "buried"),
+        ("text", "text", "int8", "int8", "int8", "int8", "int8", "int8", "int8"),
+    ),
+    "dead_letters": (
+        ("output", "unit", "record_id", "schema", "received_us", "failed_us", "attempts", "reason"),
+        ("text", "text", "bytea", "text", "int8", "int8", "int8", "text"),
+    ),
+    "unit_groups": (("name", "unit"), ("text", "text")),
+    "rollouts": (
+        ("kind", "unit_group", "release", "sha", "size", "parts", "percent", "started_us", "changed_us", "who"),
+        ("text", "text", "int8", "bytea", "int8", "text", "int8", "int8", "int8", "text"),
+    ),
+>>>>>>> lead
     "accounts": (
         (
             "name", "full_name", "role", "agencies", "units", "password", "totp", "totp_step", "setup",
@@ -150,7 +171,8 @@ class _Move:
         for table, (names, types) in _TABLES.items():
             size = _PICTURES_GROUP if table in {"pictures", "chunks"} else _GROUP
             columns = ", ".join(f'"{name}"' for name in names)
-            for group in self._rows(f"SELECT {columns} FROM {table}", size):  # noqa: S608 - tables of our own
+            order = " ORDER BY number" if table == "dead_letters" else ""
+            for group in self._rows(f"SELECT {columns} FROM {table}{order}", size):  # noqa: S608 - tables of our own
                 self._target.copy(table, names, types, group)
                 pictures += len(group) if table == "pictures" else 0
         self._check(records, proofs)

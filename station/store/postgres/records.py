@@ -121,6 +121,7 @@ class PostgresRecords(Records):
         for _, item in stored:
             numbers[item.record.envelope.unit].append(item.record.envelope.seq)
         ranges.add(self._pg, numbers)
+        self._publish([item for _, item in stored])
         return fresh
 
     def _admit(self, new: Sequence[NewRecord]) -> list[bool]:
