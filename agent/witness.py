@@ -138,7 +138,9 @@ class Witness:
             return None
         kept = self._kept()
         if kept is not None and key.raw != self._state.public_key:
-            return self._refuse(note, "the station's log has another key than the one that this unit has witnessed")
+            return self._refuse(
+                note, "the station's log has another key than the one that this unit has witnessed"
+            )
         if kept is None or kept == found.checkpoint:
             return self._accept(key, note, found.checkpoint)
         return self._compare(key, note, found.checkpoint, kept, message)
@@ -151,15 +153,15 @@ class Witness:
             if self._n_smaller < _OLD_ONES:
                 self.counts.asked += 1
                 return self._answer(WitnessAnswer.KEEPS)
-            return self._refuse(note, f"the station's log has {new.size} entries, this unit has witnessed {kept.size}")
+            return self._refuse(
+                note, f"the station's log has {new.size} entries, this unit has witnessed {kept.size}"
+            )
         if new.size > kept.size and message.old != kept.size:
             self.counts.asked += 1
             return self._answer(WitnessAnswer.KEEPS)
         if not is_consistent(kept.size, new.size, kept.root, new.root, message.proof):
-            return self._refuse(
-                note,
-                f"the station's log of {new.size} entries does not continue the {kept.size} that this unit has witnessed",
-            )
+            reason = f"does not continue the {kept.size} that this unit has witnessed"
+            return self._refuse(note, f"the station's log of {new.size} entries {reason}")
         return self._accept(key, note, new)
 
     def _accept(self, key: VerifyKey, note: str, checkpoint: Checkpoint) -> bytes:

@@ -11,7 +11,16 @@ from rich.console import Console
 from agent.policy.hashing import KEY_BYTES
 from cli.show import TextTable, print_json, print_table
 from protocol.errors import KeyFileError
-from protocol.seal.keys import LOG_KEY, LOG_PUBLIC, RECEIPT_KEY, RECEIPT_PUBLIC, SigningKey, StationKey, VerifyKey, fingerprint
+from protocol.seal.keys import (
+    LOG_KEY,
+    LOG_PUBLIC,
+    RECEIPT_KEY,
+    RECEIPT_PUBLIC,
+    SigningKey,
+    StationKey,
+    VerifyKey,
+    fingerprint,
+)
 from protocol.wire.topics import check_unit
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from cli import station_config, station_outputs, station_show
+from cli import station_config, station_hold, station_log, station_outputs, station_show
 from cli.account import operator, operator_name
 from cli.show import print_json, print_table
 from cli.station_check import print_check
@@ -38,6 +38,7 @@ from station.commands import Commands
 from station.errors import StoreError
 from station.query import READ_SCHEMA, Circle, Query, ReadSearch, hit_values
 from station.query.export import flat_values
+from station.retention.purges import Purger
 from station.store import AuditRow, is_address, move_store, open_store
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ app = typer.Typer(
 )
 app.add_typer(station_outputs.app, name="outputs")
 app.add_typer(station_config.app, name="config")
+app.add_typer(station_hold.app, name="hold")
 DbOption = Annotated[
     str | None,
     typer.Option("--db", help="Database file of the station, or postgresql://...; default: station.db."),
@@ -439,7 +441,13 @@ def check(
         report = query.check(load_keyring(keys))
     if as_json:
         print_json(
-            {"verified": report.is_right, "units": report.units, "faults": report.faults, "silent": report.silent}
+            {
+                "verified": report.is_right,
+                "units": report.units,
+                "faults": report.faults,
+                "silent": report.silent,
+                "log": report.log,
+            }
         )
     else:
         print_check(report)
@@ -448,8 +456,26 @@ def check(
 
 
 @app.command()
-def audit(context: typer.Context, db: DbOption = None, as_json: JsonOption = False) -> None:
-    """Show per unit what was received, declared lost and missing, and who asked for what."""
+def audit(
+    context: typer.Context,
+    *,
+    db: DbOption = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Write the audit log here, for `patrol-lpr verify`; needs --keys.")
+    ] = None,
+    entry: Annotated[
+        list[int] | None, typer.Option(help="With --export: only this entry, with its proof; repeatable.")
+    ] = None,
+    keys: Annotated[Path | None, typer.Option(help="The station's keys; log.key signs a checkpoint.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show per unit what was received, declared lost and missing, and who asked for what; or export the audit log."""
+    if export is not None:
+        if keys is None:
+            raise typer.BadParameter("the file contains public keys: give --keys FOLDER", param_hint="--keys")
+        with _asking(context, db) as query:
+            station_log.export_log(query, _not_the_store(context, db, export), keys, entry or [])
+        return
     with _asking(context, db) as query:
         rows = query.audit_trail()
         ranges = query.sequences()
@@ -460,6 +486,40 @@ def audit(context: typer.Context, db: DbOption = None, as_json: JsonOption = Fal
         print_table(audit_table(rows))
     if any(not gap.explained for _, _, gaps in ranges for gap in gaps):
         raise typer.Exit(1)
+
+
+@app.command("log")
+def show_log(context: typer.Context, db: DbOption = None, as_json: JsonOption = False) -> None:
+    """Show the state of the audit log: size, latest signed checkpoint, units that witnessed it."""
+    with _asking(context, db) as query:
+        state = query.log_state()
+    station_log.show_state(state, as_json=as_json)
+    if state.refused_by:
+        raise typer.Exit(1)
+
+
+@app.command()
+def purges(
+    context: typer.Context,
+    *,
+    db: DbOption = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Write the certificate of --number here, with its proof; needs --keys.")
+    ] = None,
+    number: Annotated[int | None, typer.Option(help="Number of the purge, with --export.")] = None,
+    keys: Annotated[Path | None, typer.Option(help="The station's keys; log.key signs a checkpoint.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the certificates of purges, or export one with the proof that the audit log has it."""
+    if export is not None:
+        if number is None or keys is None:
+            raise typer.BadParameter("give --number N and --keys FOLDER", param_hint="--export")
+        with _asking(context, db) as query:
+            station_log.export_certificate(query, _not_the_store(context, db, export), keys, number)
+        return
+    with _open(context, db) as store:
+        found = Purger(store, operator(None, None), _now_us).stored()
+    station_log.show_purges(found, as_json=as_json)
 
 
 def _write(context: typer.Context, db: str | None, target: Path, write: Callable[[IO[str]], int]) -> None:

@@ -20,27 +20,7 @@ if TYPE_CHECKING:
     from station.store import PurgeResult, Store
 
 _US_PER_DAY = 86_400_000_000
-<<<<<<< HEAD
-=======
-_MAX_SILENCE_DAYS = 7
-"""A station whose newest record is older may have a wrong clock."""
-_US_PER_HOUR = 3_600_000_000
 _ALL = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class PurgePreview:
-    """What a purge would delete."""
-
-    classes: tuple[Purgeable, ...]
-    clock_doubt: str
-    """Why the clock may be wrong; empty if it agrees with the records."""
-
-    @property
-    def records(self) -> int:
-        """Number of records of all classes."""
-        return sum(row.records for row in self.classes)
->>>>>>> lead
 
 
 def _check_days(days: float) -> None:

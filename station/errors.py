@@ -25,17 +25,16 @@ class BrokerError(StationError):
     """The broker cannot be started, or its address or credentials cannot be used."""
 
 
-<<<<<<< HEAD
 class LogAlteredError(StationError):
     """The audit log does not continue a checkpoint that was signed: it was altered or cut, or is an old backup."""
-=======
+
+
 class DeploymentError(StationError, ValueError):
     """A person, zone, shift or setting is refused; nothing was changed.  The message says why."""
 
 
 class PlanConflictError(DeploymentError):
     """A shift is in conflict with the plan; nothing was changed."""
->>>>>>> lead
 
 
 class AccountError(StationError, ValueError):
@@ -46,10 +45,10 @@ class WebError(StationError):
     """The page cannot be served at its address."""
 
 
-<<<<<<< HEAD
 class HoldError(StationError, ValueError):
     """A hold is refused; nothing was changed.  The message says why."""
-=======
+
+
 class StationConfigError(StationError, ValueError):
     """``station.toml`` is invalid; the message lists every error with its key."""
 
@@ -65,4 +64,3 @@ class DeliveryError(StationError):
 
 class RecordRefusedError(StationError):
     """The receiver of an output refuses this record for good; it becomes a dead letter."""
->>>>>>> lead

@@ -36,23 +36,14 @@ from agent.runtime.stages import (
     build_fetcher,
     build_read_path,
     build_transfers,
-<<<<<<< HEAD
-    build_uplink,
     build_witness,
-    load_unit_key,
-=======
->>>>>>> lead
 )
 from agent.runtime.status import StatusReporter
 from agent.runtime.updates import UpdateReporter
 from agent.runtime.uplink import LinkComponent, UplinkComponent
-<<<<<<< HEAD
-from agent.runtime.witness import WitnessComponent
-from agent.shift.pins import Argon2Pins
-=======
 from agent.runtime.verbs import VerbSources, build_commands
 from agent.runtime.view_audit import ViewAudit
->>>>>>> lead
+from agent.runtime.witness import WitnessComponent
 from agent.shift.ports import DutyLimits
 from agent.wear import WriteBudget
 from protocol.wire.topics import heard_by_unit
@@ -153,12 +144,8 @@ def assemble(
         kinds=() if roster is None else (roster,),
         on_list=lists.on_fetched,
     )
-<<<<<<< HEAD
     witness = WitnessComponent(build_witness(config, partial(_whole_s, commit, clock)))
-    uplink = _uplink(shared, read_path, transfers, witness)
-=======
-    uplink = make_uplink(shared, read_path, transfers)
->>>>>>> lead
+    uplink = make_uplink(shared, read_path, transfers, witness)
     panel = PanelController(
         hardware.panel,
         cameras,
@@ -238,12 +225,8 @@ def assemble(
     order = (
         *(ignition, panel, status, feed, commit, link, uplink, drain, gnss, policy, hit_thread),
         *cameras,
-<<<<<<< HEAD
         *(heat, reporter, update_watch, shifts, command, lists, witness),
-=======
-        *(heat, reporter, update_watch, shifts, command, lists),
         views,
->>>>>>> lead
         ConfigWatch(config.state_dir, shared.config_sha256, auditor),
         ListWatch(config.state_dir, lambda: lists.matcher.lists, auditor),
     )
@@ -282,93 +265,11 @@ def _duty_limits(gate: RecordingGate, t_mono_ns: int) -> DutyLimits:
     return DutyLimits(track_s, policy.idle_s)
 
 
-<<<<<<< HEAD
-def _camera(  # noqa: PLR0917 - what one camera needs
-    shared: _Shared,
-    camera: Camera,
-    reader: Callable[[], PlateRecognizer],
-    gate: RecordingGate,
-    read_path: ReadPath,
-    hits: HitComponent,
-) -> CameraComponent:
-    def pipeline() -> CameraPipeline:
-        return build_pipeline(shared.config, reader(), camera, read_ids=read_path.new_id)
-
-    roles = {c.name: c.role for c in shared.config.hw.cameras}
-    return CameraComponent(
-        camera,
-        roles.get(camera.name, ""),
-        pipeline,
-        hits,
-        shared.supervisor,
-        clock=shared.hw.clock,
-        max_fps=shared.config.recognise.max_fps,
-        may_not_record=gate.pause,
-        confirmed=hits.put_confirmed,
-    )
-
-
 def _whole_s(commit: CommitComponent, clock: Clock) -> int | None:
     now_s = _now_s(commit, clock)
     return None if now_s is None else int(now_s)
 
 
-def _uplink(
-    shared: _Shared, read_path: ReadPath, downloads: Transfers, witness: WitnessComponent
-) -> UplinkComponent:
-    waiting = OutboxReader(read_path.outbox.path)
-    uplink = build_uplink(
-        shared.config,
-        shared.hw.link,
-        waiting,
-        shared.reads.add_command,
-        boot_id=shared.boot_id,
-        downloads=downloads,
-        witness=witness.take,
-    )
-    return UplinkComponent(
-        uplink,
-        shared.uplink_queue,
-        waiting,
-        shared.supervisor,
-        shared.hw.clock,
-        unmetered_interfaces=shared.config.sync.unmetered_interfaces,
-        may_take=lambda: shared.reads.takes_commands,
-    )
-
-
-def _health_reporter(
-    shared: _Shared, health: Health, commit: CommitComponent, uplink: UplinkComponent, notifier: Notifier
-) -> HealthReporter:
-    return HealthReporter(
-        health,
-        commit,
-        uplink,
-        shared.uplink_queue,
-        notifier,
-        unit=shared.unit,
-        boot_id=shared.boot_id,
-        every_s=shared.config.sync.health_s,
-    )
-
-
-def _update_watch(
-    shared: _Shared, updates: UpdateReporter, cameras: tuple[CameraComponent, ...], uplink: UplinkComponent
-) -> UpdateWatch:
-    return UpdateWatch(
-        updates,
-        cameras,
-        uplink,
-        shared.uplink_queue,
-        unit=shared.unit,
-        boot_id=shared.boot_id,
-        config_sha256=shared.config_sha256,
-        every_s=shared.config.sync.health_s,
-    )
-
-
-=======
->>>>>>> lead
 def _wake(uplink_queue: UplinkQueue, result: CommitResult) -> None:
     if result.reads:
         uplink_queue.wake()

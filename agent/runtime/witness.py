@@ -88,7 +88,9 @@ class WitnessComponent(Component):
 
     def counters(self) -> Mapping[str, int]:
         """See :class:`Source`."""
-        return {} if self._witness is None else {f"witness.{k}": v for k, v in asdict(self._witness.counts).items()}
+        return (
+            {} if self._witness is None else {f"witness.{k}": v for k, v in asdict(self._witness.counts).items()}
+        )
 
     def gauges(self) -> Mapping[str, int]:
         """See :class:`Source`."""

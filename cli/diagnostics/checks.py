@@ -141,7 +141,8 @@ def _policy(config: AgentConfig) -> Step:
 def _station_log(config: AgentConfig) -> Step:
     state = WitnessFile(config.state_dir / WITNESS_FILE).load()
     if state.refusal:
-        return Step("station log", Mark.FAIL, f"{state.refusal}; tell whoever supervises the station, see docs/audit.md")
+        advice = "tell whoever supervises the station, see docs/audit.md"
+        return Step("station log", Mark.FAIL, f"{state.refusal}; {advice}")
     if not state.note:
         return Step("station log", Mark.OK, "no checkpoint of the station's audit log has come yet")
     kept = parse_checkpoint(state.note).checkpoint

@@ -45,8 +45,8 @@ class Batch:
     @property
     def to_store(self) -> int:
         """Number of messages to be stored."""
-        waiting = (self.records, self.chunks, self.health, self.status, self.updates, self.witnesses)
-        return sum(map(len, waiting))
+        of_units = len(self.health) + len(self.status) + len(self.updates) + len(self.witnesses)
+        return len(self.records) + len(self.chunks) + of_units
 
     def senders(self) -> set[str]:
         """Units that sent something themselves: a status may be retained, or a will."""

@@ -106,7 +106,8 @@ class Ingest:
         """``units`` are those that may send, None for all; ``on_read`` is called with every new read after its commit.
 
         With an ``opener`` receipts and nacks are signed, sealed records are opened and verified, and unencrypted ones
-        are refused unless ``sealed_only`` is false.  With ``witnessing`` checkpoints of the audit log are sent to units.
+        are refused unless ``sealed_only`` is false.  With ``witnessing`` units get checkpoints of
+        the audit log.
 
         Raises WireError if the station's id is not 1 to 36 letters, digits, ``_`` or ``-``.
         """
@@ -167,28 +168,34 @@ class Ingest:
     def _sort(self, unit: str, channel: Channel, payload: bytes) -> None:
         batch = self._batch
         match channel:
+            case Channel.WITNESS:
+                self._sort_witness(unit, payload)
             case Channel.READ:
                 new = self._record(unit, payload)
                 if new is not None and self._is_own(unit, new.record.envelope.unit, payload):
                     batch.records.append(Taken(new, payload))
             case Channel.PICTURE:
-                chunk = decode(payload, PictureChunk)
-                if self._is_own(unit, chunk.unit, payload) and self._is_small_enough(chunk, payload):
-                    batch.chunks.append((chunk, payload))
+                self._sort_chunk(unit, payload)
             case Channel.HEALTH:
                 health = decode(payload, Health)
                 if self._is_own(unit, health.unit, payload):
                     batch.health.append((health, payload))
             case Channel.UPDATE:
                 self._sort_update(unit, payload)
-            case Channel.WITNESS:
-                witness = decode(payload, LogWitness)
-                if self._is_own(unit, witness.unit, payload):
-                    batch.witnesses.append(witness)
             case Channel.STATUS:
                 status = decode(payload, Status)
                 if self._is_own(unit, status.unit, payload):
                     batch.status.append(status)
+
+    def _sort_chunk(self, unit: str, payload: bytes) -> None:
+        chunk = decode(payload, PictureChunk)
+        if self._is_own(unit, chunk.unit, payload) and self._is_small_enough(chunk, payload):
+            self._batch.chunks.append((chunk, payload))
+
+    def _sort_witness(self, unit: str, payload: bytes) -> None:
+        witness = decode(payload, LogWitness)
+        if self._is_own(unit, witness.unit, payload):
+            self._batch.witnesses.append(witness)
 
     def _sort_update(self, unit: str, payload: bytes) -> None:
         update = decode(payload, ChunkRequest, UpdateReport)

@@ -88,7 +88,7 @@ class HoldDesk:
         return StoredHold(statement, None, records)
 
     def release(self, number: int, *, case_number: str, reason: str) -> None:
-        """Release a hold: the next purge deletes what is due.  Raises HoldError, and StoreError if it is not in force."""
+        """Release a hold: the next purge deletes what is due.  Raises HoldError; StoreError if it is not in force."""
         case_number, reason = _line("case number", case_number), _line("reason", reason)
         now_us = self._clock_us()
         with self._store.transaction():

@@ -107,10 +107,7 @@ class Purger:
                 rules=tuple(Rule(retention=rule.retention, before_us=rule.before_us) for rule in plan.rules),
                 expired_us=plan.expired_us,
                 policies=dict(policies) if policies else None,
-                classes=tuple(
-                    PurgedClass(retention=c.retention, records=c.records, first_us=c.first_us, last_us=c.last_us)
-                    for c in gone.classes
-                ),
+                classes=tuple(map(_class, gone.classes)),
                 records=gone.records,
                 pictures=gone.pictures,
                 days=tuple(PurgedDay(day=_date(day), records=count) for day, count in gone.days),
@@ -160,6 +157,12 @@ def stored_purge(row: PurgeRow) -> StoredPurge:
 def ranges_hash(ranges: Sequence[PurgedRange]) -> str:
     """Return the hash of deleted sequence numbers as a certificate has it."""
     return hashlib.sha256(ranges_text([(r.unit, r.first, r.last) for r in ranges])).hexdigest()
+
+
+def _class(found: Purgeable) -> PurgedClass:
+    return PurgedClass(
+        retention=found.retention, records=found.records, first_us=found.first_us, last_us=found.last_us
+    )
 
 
 def _date(day: int) -> str:

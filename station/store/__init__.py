@@ -50,12 +50,9 @@ __all__ = [
     "SessionRow",
     "Store",
     "StoreFault",
-<<<<<<< HEAD
-=======
     "Stream",
     "StreamPlace",
     "StreamRow",
->>>>>>> lead
     "TokenRow",
     "UnitRow",
     "is_address",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import bindparam, func, literal, or_, select, tuple_
 
 from protocol.errors import EntryError
-from protocol.merkle.entry import LogEntry, encode_entry
+from protocol.merkle.entry import encode_entry
 from protocol.merkle.tree import (
     EMPTY_ROOT,
     Frontier,
@@ -22,7 +22,8 @@ from protocol.merkle.tree import (
     root_of,
 )
 from station.errors import StoreError
-from station.store.rows import CheckpointRow, ConflictRow, WitnessRow
+from station.store.log_entry import entry_of
+from station.store.rows import AuditRow, CheckpointRow, ConflictRow, WitnessRow
 from station.store.tables import AUDIT, LOG_CHECKPOINTS, LOG_CONFLICTS, LOG_ENTRIES, LOG_NODES, LOG_WITNESSES
 
 if TYPE_CHECKING:
@@ -30,12 +31,26 @@ if TYPE_CHECKING:
 
     from protocol.merkle.tree import Node
     from station.store.database import Database
-    from station.store.rows import AuditRow
 
 LOCK = "log"
 _PAGE = 1_000
 _NODES_AT_ONCE = 200
 """Of one statement: SQLite has a limit of parameters."""
+_LEVEL = (
+    select(LOG_NODES.c.place, LOG_NODES.c.hash)
+    .where(LOG_NODES.c.level == bindparam("of"), LOG_NODES.c.place >= bindparam("first"))
+    .order_by(LOG_NODES.c.place)
+    .limit(_PAGE)
+)
+_ROWS = (
+    select(
+        AUDIT.c.number, AUDIT.c.utc_us, AUDIT.c.who, AUDIT.c.what, AUDIT.c.filter, AUDIT.c.count, AUDIT.c.purpose,
+        AUDIT.c.case_number,
+    )
+    .where(AUDIT.c.number >= bindparam("first"))
+    .order_by(AUDIT.c.number)
+    .limit(_PAGE)
+)  # fmt: skip
 _LAST = select(func.max(LOG_ENTRIES.c.number))
 _ENTRY = select(LOG_ENTRIES.c.entry).where(LOG_ENTRIES.c.number == bindparam("wanted"))
 _PAGE_OF = (
@@ -114,15 +129,21 @@ class SqlLog:
                 yield number, entry.encode() if isinstance(entry, str) else bytes(entry)
             first = rows[-1].number + 1
 
-    def nodes(self, first: int, last: int) -> dict[Node, bytes]:
-        """Of the leaves from ``first`` to ``last``, and all above them that end there."""
-        wanted = [
-            (level, place)
-            for level in range((last + 1).bit_length())
-            for place in range(((first + 1 + (1 << level) - 1) >> level) - 1, (last + 1) >> level)
-            if place >= 0
-        ]
-        return self._find(wanted)
+    def level(self, level: int) -> Iterator[tuple[int, bytes]]:
+        """A page at a time."""
+        first = 0
+        while rows := self._db.all(_LEVEL, {"of": level, "first": first}):
+            for place, node in rows:
+                yield place, b"" if isinstance(node, str) else bytes(node)
+            first = rows[-1].place + 1
+
+    def rows(self) -> Iterator[tuple[int, AuditRow]]:
+        """A page at a time."""
+        first = 1
+        while rows := self._db.all(_ROWS, {"first": first}):
+            for number, *values in rows:
+                yield number - 1, AuditRow(*values)
+            first = rows[-1].number + 1
 
     def inclusion(self, number: int, size: int) -> list[bytes]:
         """Of about twenty hashes for a million entries."""
@@ -195,20 +216,6 @@ class SqlLog:
             )
             found |= {(level, place): bytes(node) for level, place, node in rows if not isinstance(node, str)}
         return found
-
-
-def entry_of(row: AuditRow) -> LogEntry:
-    """Return the entry of a row of the trail."""
-    return LogEntry(
-        utc_us=row.utc_us,
-        who=row.who,
-        what=row.what,
-        filter=row.filter,
-        count=row.count,
-        purpose=row.purpose,
-        case_number=row.case_number,
-        document=row.document.hex(),
-    )
 
 
 def _trailing_ones(size: int) -> int:

@@ -107,8 +107,11 @@ class StoredLog(Protocol):
     def entries(self, first: int = 0) -> Iterator[tuple[int, bytes]]:
         """Yield numbers and bytes in order, without loading all into memory."""
 
-    def nodes(self, first: int, last: int) -> dict[tuple[int, int], bytes]:
-        """Return the stored hashes that the entries ``first`` to ``last`` added, as far as they are there."""
+    def level(self, level: int) -> Iterator[tuple[int, bytes]]:
+        """Yield place and hash of the stored nodes of a level, in order."""
+
+    def rows(self) -> Iterator[tuple[int, AuditRow]]:
+        """Yield number and contents of what is searched in the entries' place, in order."""
 
     def inclusion(self, number: int, size: int) -> list[bytes]:
         """Prove that an entry is among the first ``size``."""
@@ -184,13 +187,10 @@ class Store(Protocol):
         """The known record types."""
 
     @property
-<<<<<<< HEAD
-=======
     def stream(self) -> Stream:
         """The stream of new records that outputs follow."""
 
     @property
->>>>>>> lead
     def accounts(self) -> AccountTables:
         """People's accounts, sessions and tokens."""
 

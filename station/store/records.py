@@ -12,11 +12,7 @@ from protocol.errors import WireError
 from protocol.seal.evidence import Evidence
 from protocol.wire.record import decode_record
 from station.asker import EVERYTHING
-<<<<<<< HEAD
-from station.store import sequence
-=======
 from station.store import arrivals, sequence
->>>>>>> lead
 from station.store.contents import contents_of
 from station.store.purging import PURGING, Purging
 from station.store.rows import EvidenceRow, Purgeable, PurgeResult, RecordRow

@@ -10,11 +10,7 @@ from sqlalchemy import and_, bindparam, func, select
 
 from protocol.wire.control.transfer import UPDATE
 from station.asker import EVERYTHING
-<<<<<<< HEAD
-from station.store import offers, sequence
-=======
 from station.store import offers, related, sequence
->>>>>>> lead
 from station.store.accounts import AccountTables
 from station.store.check import store_faults
 from station.store.exports import ExportTables
@@ -26,10 +22,7 @@ from station.store.projections import Projections
 from station.store.records import Records
 from station.store.rows import AuditRow, UnitRow
 from station.store.scope import UnitAgencies, in_scope
-<<<<<<< HEAD
-=======
 from station.store.stream import Stream
->>>>>>> lead
 from station.store.tables import AUDIT, OFFERS, UNITS
 
 if TYPE_CHECKING:

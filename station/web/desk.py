@@ -17,17 +17,10 @@ if TYPE_CHECKING:
 
     from station.accounts.accounts import Accounts
     from station.accounts.log_in import LogIn
-<<<<<<< HEAD
-    from station.accounts.rights import Right
-    from station.store import Store
-    from station.web.page import NavigationEntry, PageModule
-    from station.web.settings import WebSettings
-=======
     from station.store import Store
     from station.web.page import NavigationEntry, PageModule
     from station.web.settings import WebSettings
     from station.web.visit import Visit
->>>>>>> lead
 
 FOLDER = Path(__file__).parent
 THEMES = ("light", "dark")
@@ -50,37 +43,14 @@ class Desk:
         """Name of the cookie; the prefix binds it to this host and TLS."""
         return "__Host-station" if self.settings.is_secure else "station"
 
-<<<<<<< HEAD
-    def render(self, template: str, request: Request, values: dict[str, Any]) -> str:
-        """Return a page.  ``values`` are those of its template; of a person who is logged in, see ``Visit.page``."""
-        theme = request.cookies.get("theme", "")
-=======
     def render(self, template: str, request: Request, visit: Visit | None, values: dict[str, Any]) -> str:
         """Return a page.  ``values`` are those of its template."""
         theme = request.cookies.get("theme", "")
         session = None if visit is None else visit.person.session
->>>>>>> lead
         shared = {
             "station": self.settings.station,
             "theme": theme if theme in THEMES else "",
             "path": request.url.path,
-<<<<<<< HEAD
-            "visit": None,
-            "csrf": "",
-            "navigation": (),
-            "now_us": self.clock_us(),
-        }
-        return self.templates.get_template(template).render({**shared, **values})
-
-    def navigation(self, rights: frozenset[Right]) -> list[NavigationEntry]:
-        """Return what somebody with these rights may open."""
-        return [
-            entry
-            for page in self.pages
-            for entry in page.navigation
-            if entry.right is None or entry.right in rights
-        ]
-=======
             "visit": visit,
             "csrf": "" if session is None else session.csrf,
             "now_us": self.clock_us(),
@@ -92,7 +62,6 @@ class Desk:
 def _navigation(pages: Sequence[PageModule], visit: Visit) -> list[NavigationEntry]:
     """Return what the person may open."""
     return [entry for page in pages for entry in page.navigation if entry.right is None or visit.may(entry.right)]
->>>>>>> lead
 
 
 def environment() -> Environment:

@@ -77,8 +77,6 @@ _TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("unit", "kind", "release", "sha", "size", "attempt", "parts", "offered_us"),
         ("text", "text", "int8", "bytea", "int8", "int8", "text", "int8"),
     ),
-<<<<<<< HEAD
-=======
     # Rows of the file have no transaction: they come before all that the database adds.
     "stream": (
         ("xid", "number", "unit", "record_id", "schema", "received_us", "only_for"),
@@ -97,7 +95,6 @@ _TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("kind", "unit_group", "release", "sha", "size", "parts", "percent", "started_us", "changed_us", "who"),
         ("text", "text", "int8", "bytea", "int8", "text", "int8", "int8", "int8", "text"),
     ),
->>>>>>> lead
     "accounts": (
         (
             "name", "full_name", "role", "agencies", "units", "password", "totp", "totp_step", "setup",

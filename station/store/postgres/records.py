@@ -270,7 +270,7 @@ class PostgresRecords(Records):
                 self._pg.fetch(f'ALTER TABLE "{copies[table]}" RENAME TO "{partition(table, day)}"')
                 attach(self._pg, table, partition(table, day), day)
         self.days.forget()
-        return count == total
+        return bool(count == total)
 
     def _delete_rows(self) -> None:
         """Delete what is left of the chosen records, and their rows in the search tables."""
