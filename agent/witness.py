@@ -107,6 +107,7 @@ class Witness:
         self._utc_s = utc_s
         self._state = store.load()
         self._n_smaller = 0
+        self._doubt: tuple[str, str] | None = None
         self.counts = WitnessCounts()
 
     @property
@@ -145,19 +146,30 @@ class Witness:
             return self._accept(key, note, found.checkpoint)
         return self._compare(key, note, found.checkpoint, kept, message)
 
+    @property
+    def doubts(self) -> bool:
+        """True while a proof was asked for, or a checkpoint with fewer entries came, which may only be late."""
+        return self._doubt is not None
+
+    def settle(self) -> None:
+        """Refuse a checkpoint that was in doubt: no better one has come.  Raises OSError."""
+        if self._doubt is not None:
+            self._refuse(*self._doubt)
+
     def _compare(
         self, key: VerifyKey, note: str, new: Checkpoint, kept: Checkpoint, message: LogCheckpoint
     ) -> bytes | None:
         if new.size < kept.size:
+            reason = f"the station's log has {new.size} entries, this unit has witnessed {kept.size}"
             self._n_smaller += 1
             if self._n_smaller < _OLD_ONES:
                 self.counts.asked += 1
+                self._doubt = note, reason
                 return self._answer(WitnessAnswer.KEEPS)
-            return self._refuse(
-                note, f"the station's log has {new.size} entries, this unit has witnessed {kept.size}"
-            )
+            return self._refuse(note, reason)
         if new.size > kept.size and message.old != kept.size:
             self.counts.asked += 1
+            self._doubt = note, f"the station's log does not prove that it continues the {kept.size} witnessed entries"
             return self._answer(WitnessAnswer.KEEPS)
         if not is_consistent(kept.size, new.size, kept.root, new.root, message.proof):
             reason = f"does not continue the {kept.size} that this unit has witnessed"
@@ -169,13 +181,14 @@ class Witness:
         if state != self._state:
             self._store.save(state)
             self._state = state
-        self._n_smaller = 0
+        self._n_smaller, self._doubt = 0, None
         self.counts.signed += 1
         line = cosign(self._key, self._unit, checkpoint, self._utc_s() or 0)
         return self._answer(WitnessAnswer.SIGNED, line.encode())
 
     def _refuse(self, note: str, reason: str) -> bytes:
         self.counts.refused += 1
+        self._doubt = None
         state = replace(self._state, refusal=reason, refused_note=note)
         if state != self._state:
             self._state = state

@@ -34,11 +34,13 @@ from hw.config import MQTT_PORT
 from hw.output import output, text_output
 from protocol.seal import Opener, VerifyKey, load_keyring
 from protocol.update.envelope import verify_update
+from station.audit_log.checkpoints import Checkpointer
 from station.commands import Commands
 from station.errors import StoreError
 from station.query import READ_SCHEMA, Circle, Query, ReadSearch, hit_values
 from station.query.export import flat_values
 from station.retention.purges import Purger
+from station.retention.schedule import load_packs
 from station.store import AuditRow, is_address, move_store, open_store
 
 if TYPE_CHECKING:
@@ -98,10 +100,18 @@ def serve(
     keys: Annotated[
         Path | None,
         typer.Option(
-            help="Folder with station*.key, receipt.key and unit-ID.pub; if omitted, records are unencrypted."
+            help="Folder with station*.key, receipt.key, log.key and unit-ID.pub; if omitted, records are unencrypted."
         ),
     ] = None,
     allow_open: Annotated[bool, typer.Option(help="With --keys: also accept unencrypted records.")] = False,
+    policy: Annotated[
+        list[Path] | None,
+        typer.Option(help="Signed policy by whose periods records are deleted on time; repeatable."),
+    ] = None,
+    policy_key: Annotated[Path | None, typer.Option(help="policy.pub that must have signed the policies.")] = None,
+    delete_expired: Annotated[
+        bool, typer.Option(help="Delete records at their expiry; they are kept, with --no-delete-expired.")
+    ] = True,
 ) -> None:
     """Receive reads until Ctrl-C; with a command, show, export or delete stored reads."""
     context.obj = db
@@ -113,7 +123,11 @@ def serve(
 
     allowed = None if units is None else frozenset(part.strip() for part in units.split(",") if part.strip())
     path = _place(db or _DEFAULT_DB)
-    opener = None if keys is None else Opener(load_keyring(keys))
+    ring = None if keys is None else load_keyring(keys)
+    opener = None if ring is None else Opener(ring)
+    if policy and policy_key is None:
+        raise typer.BadParameter("policies are signed: give --policy-key policy.pub", param_hint="--policy")
+    packs = () if policy_key is None else load_packs(policy or (), [VerifyKey.load(policy_key)])
     if opener is not None and not opener.signs:
         typer.echo(
             f"{keys}: no receipt.key: units that require signed receipts will ignore this station", err=True
@@ -123,7 +137,17 @@ def serve(
         try:
             address = BrokerAddress(host, embedded.start(), five=False)
             raise typer.Exit(
-                receive(path, [address], name, allowed, opener=opener, sealed_only=_only(keys, allow_open))
+                receive(
+                    path,
+                    [address],
+                    name,
+                    allowed,
+                    opener=opener,
+                    sealed_only=_only(keys, allow_open),
+                    ring=ring,
+                    packs=packs,
+                    deletes=delete_expired,
+                )
             )
         finally:
             embedded.close()
@@ -140,7 +164,19 @@ def serve(
         )
         for broker_host, broker_port in map(_address, broker)
     ]
-    raise typer.Exit(receive(path, addresses, name, allowed, opener=opener, sealed_only=_only(keys, allow_open)))
+    raise typer.Exit(
+        receive(
+            path,
+            addresses,
+            name,
+            allowed,
+            opener=opener,
+            sealed_only=_only(keys, allow_open),
+            ring=ring,
+            packs=packs,
+            deletes=delete_expired,
+        )
+    )
 
 
 def _only(keys: Path | None, allow_open: bool) -> bool:
@@ -389,6 +425,9 @@ def purge(  # noqa: PLR0917 - typer passes options by name
     trust_clock: Annotated[
         bool, typer.Option("--trust-clock", help="Delete although no record came in the last week.")
     ] = False,
+    keys: Annotated[
+        Path | None, typer.Option(help="The station's keys: log.key signs a checkpoint after the purge.")
+    ] = None,
 ) -> None:
     """Show which old records would be deleted, ask, and delete them with their pictures; recorded in the trail."""
     console = Console()
@@ -402,7 +441,10 @@ def purge(  # noqa: PLR0917 - typer passes options by name
         if not yes and not (sys.stdin.isatty() and typer.confirm(f"Delete {preview.records:,} records?")):
             console.print("nothing was deleted: --yes deletes", highlight=False)
             return
+        ring = station_log.ring_of(keys)
         gone = commands.purge(days, retention=retention)
+        if ring.log is not None:
+            Checkpointer(store, ring.log, _now_us).make()
     console.print(f"{gone.records:,} records and {gone.pictures:,} pictures deleted")
 
 

@@ -23,8 +23,8 @@ def print_check(report: CheckReport) -> None:
             table.add_row(fault.unit, fault.record_id.hex(), fault.what)
         print_table(table, out)
     print_table(log_findings(report.log), out)
-    for fault in report.log.faults:
-        out.print(fault, style="red", markup=False, highlight=False, soft_wrap=True)
+    for found in report.log.faults:
+        out.print(found, style="red", markup=False, highlight=False, soft_wrap=True)
     for unit in report.silent:
         out.print(f"{unit}: has a key and no record: new, or removed", highlight=False)
     out.print("complete and unaltered" if report.is_right else "NOT as the units signed it", highlight=False)

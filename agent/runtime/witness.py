@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from agent.witness import Witness
 
 _LOG = structlog.get_logger(__name__)
+DOUBT_NS = 120_000_000_000
+"""Time after which a smaller checkpoint is refused, unless a better one has come."""
 FILE = "witness.json"
 """In the state folder."""
 
@@ -58,9 +61,12 @@ class WitnessComponent(Component):
     def __init__(self, witness: Witness | None) -> None:
         self._witness = witness
         self._told = ""
+        self._lock = threading.Lock()
+        self._doubts_since_ns: int | None = None
 
-    def watch(self, tick: Tick) -> None:  # noqa: ARG002 - no time is needed
-        """Log each change."""
+    def watch(self, tick: Tick) -> None:
+        """Log each change; refuse a smaller checkpoint that no better one has followed."""
+        self._settle(tick.t_mono_ns)
         reason = "" if self._witness is None else self._witness.refusal
         if reason == self._told:
             return
@@ -70,12 +76,25 @@ class WitnessComponent(Component):
         else:
             _LOG.warning("station_log_accepted_again")
 
+    def _settle(self, t_mono_ns: int) -> None:
+        if self._witness is None or not self._witness.doubts:
+            self._doubts_since_ns = None
+        elif self._doubts_since_ns is None:
+            self._doubts_since_ns = t_mono_ns
+        elif t_mono_ns - self._doubts_since_ns >= DOUBT_NS:
+            with self._lock:
+                try:
+                    self._witness.settle()
+                except OSError as error:
+                    _LOG.warning("witness_not_saved", reason=str(error))
+
     def take(self, payload: bytes) -> bytes | None:
         """Handle a checkpoint; return the answer.  Called in the uplink's thread."""
         if self._witness is None:
             return None
         try:
-            return self._witness.take(payload)
+            with self._lock:
+                return self._witness.take(payload)
         except OSError as error:
             # Not countersigned, because it could not be kept; the station sends the next one.
             _LOG.warning("witness_not_saved", reason=str(error))

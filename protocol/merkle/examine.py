@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
 _MAX_FAULTS = 100
 _ABOUT_DOCUMENT = b'"doc":"'
-KINDS = {kind.KIND: kind for kind in (PurgeCertificate, HoldStatement, HoldRelease)}
+KINDS: dict[str, type[PurgeCertificate | HoldStatement | HoldRelease]] = {
+    kind.KIND: kind for kind in (PurgeCertificate, HoldStatement, HoldRelease)
+}
 
 
 @dataclass(slots=True)
@@ -120,7 +122,7 @@ class LogExamination:
         try:
             if model is None:
                 raise DocumentError(f"{kind!r} is not a kind of document of this version")  # noqa: TRY301 - one way out
-            told: PurgeCertificate | HoldStatement | HoldRelease = parse_document(data, model)
+            told = parse_document(data, model)
         except DocumentError as error:
             self.found.fault(f"document: {error}")
             return

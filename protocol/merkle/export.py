@@ -155,4 +155,7 @@ def read_log(file: IO[bytes]) -> tuple[LogHeader, Iterator[Row]]:
 
 
 def _row(fields: dict[str, Plain]) -> Row:
-    return decode_fields(fields, *_ROWS)  # type: ignore[return-value] - one of those
+    found = decode_fields(fields, *_ROWS)
+    if not isinstance(found, Row):
+        raise AssertionError  # noqa: TRY004 - it is one of those
+    return found

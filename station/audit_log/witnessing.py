@@ -105,6 +105,8 @@ class Witnessing:
         if size > log.size() or log.root(size) != kept.checkpoint.root:
             self.conflicts.add(answer.unit)
             log.add_conflict(ConflictRow(answer.unit, size, note, now_us))
-            return
+            if size > log.size():
+                return
+            # The unit gets a proof from there, which it will refuse: it has to say so, too.
         log.add_witness(WitnessRow(answer.unit, size, "", now_us))
         self._looked_us = None

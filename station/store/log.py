@@ -75,7 +75,12 @@ class SqlLog:
         self._db = db
         self._add_entry = db.insert(LOG_ENTRIES)
         self._add_nodes = db.insert(LOG_NODES)
-        self._add_row = db.insert(AUDIT)
+        trail = db.insert(AUDIT)
+        # A row that somebody put there by hand does not stop the log; what it says is not kept.
+        self._add_row = trail.on_conflict_do_update(
+            index_elements=["number"],
+            set_={name: trail.excluded[name] for name in AUDIT.columns.keys() if name != "number"},
+        )
 
     def append(self, row: AuditRow) -> int:
         """Inside a transaction, after everything else in it that waits for others."""

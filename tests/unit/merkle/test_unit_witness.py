@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
-from agent.runtime.witness import FILE, WitnessComponent, WitnessFile
+from agent.runtime.component import Tick
+from agent.runtime.lamp import Condition, lamp_for
+from agent.runtime.witness import DOUBT_NS, FILE, WitnessComponent, WitnessFile
 from agent.witness import Witness, WitnessState, decode_state
+from hw.ports import Lamp, Vitals
 from protocol.merkle.checkpoint import parse_checkpoint, read_cosignature, sign_checkpoint
 from protocol.merkle.tree import consistency_proof
 from protocol.seal.keys import SigningKey
 from protocol.wire.codec import decode, encode
 from protocol.wire.control.log_checkpoint import LogCheckpoint, LogWitness
 from protocol.wire.enums import WitnessAnswer
+from tests.builders import make_fix
 from tests.unit.merkle.test_merkle_tree import Log, entries
 
 UNIT = "unit-07"
@@ -120,7 +127,7 @@ def test_a_proof_from_elsewhere_is_asked_for_anew(memory):
     unit = witness(memory)
     answer(unit, checkpoint(30))
     said = answer(unit, checkpoint(40, 10))
-    assert (said.answer, said.size, unit.refusal) == (WitnessAnswer.KEEPS, 30, "")
+    assert (said.answer, said.size, unit.refusal, unit.doubts) == (WitnessAnswer.KEEPS, 30, "", True)
     assert answer(unit, checkpoint(40, 30)).answer is WitnessAnswer.SIGNED
 
 
@@ -180,3 +187,33 @@ def test_refusals_are_counted_logged_and_published(memory):
     assert dict(component.gauges()) == {"witness.size": 30, "witness.refuses": 1}
     assert component.counters()["witness.refused"] == 1
     assert dict(WitnessComponent(None).gauges()) == {}
+
+
+def test_a_smaller_checkpoint_is_refused_when_no_better_one_follows(memory):
+    """The unit may get no second one while it drives."""
+    unit = witness(memory)
+    component = WitnessComponent(unit)
+    component.take(checkpoint(30))
+    component.take(checkpoint(20))
+    vitals = Vitals(None, None, None, 10**9, 10**8, 0.1)
+    for t_mono_ns in (0, DOUBT_NS - 1):
+        component.watch(Tick(t_mono_ns, vitals))
+        assert component.refusal == ""
+    with capture_logs() as logs:
+        component.watch(Tick(DOUBT_NS, vitals))
+        component.watch(Tick(DOUBT_NS, vitals))
+    assert component.refusal == "the station's log has 20 entries, this unit has witnessed 30"
+    assert [entry["event"] for entry in logs] == ["station_log_refused"]
+    component.take(checkpoint(31, 30))
+    with capture_logs() as logs:
+        component.watch(Tick(DOUBT_NS, vitals))
+    assert [entry["event"] for entry in logs] == ["station_log_accepted_again"]
+
+
+def test_the_lamp_shows_a_refused_log():
+    now = Condition(
+        disk_bad=False, camera_ok=True, private=False, view_clear=True, fix=make_fix(0), link_up=True,
+        log_accepted=False,
+    )  # fmt: skip
+    assert lamp_for(now, 0) is Lamp.LOG_REFUSED
+    assert lamp_for(replace(now, log_accepted=True), 0) is Lamp.RECORDING
