@@ -79,7 +79,7 @@ class SqlLog:
         # A row that somebody put there by hand does not stop the log; what it says is not kept.
         self._add_row = trail.on_conflict_do_update(
             index_elements=["number"],
-            set_={name: trail.excluded[name] for name in AUDIT.columns.keys() if name != "number"},
+            set_={c.name: trail.excluded[c.name] for c in AUDIT.c if c.name != "number"},
         )
 
     def append(self, row: AuditRow) -> int:
