@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from station.asker import Scope
     from station.store.accounts import AccountTables
     from station.store.contents import NewRecord
+    from station.store.deployment.port import DeploymentStore
     from station.store.exports import ExportTables
     from station.store.offers import Offered
+    from station.store.reporting import FalseAlarms, HitCount, Period, TextPair
     from station.store.rows import (
         AuditRow,
         CheckpointRow,
@@ -175,6 +177,37 @@ class StoredHolds(Protocol):
         """Yield sequence numbers whose contents are missing without a certificate."""
 
 
+class StoredCounts(Protocol):
+    """Counts of a period, summed by the database."""
+
+    def reads(self, period: Period) -> dict[str, int]:
+        """Return how many reads of the period are kept, by retention class."""
+
+    def undated_reads(self) -> int:
+        """Return how many reads have no time yet."""
+
+    def reads_by_day(self, period: Period) -> dict[int, int]:
+        """Return how many reads of the period are kept, by day of the period, from 0."""
+
+    def hits(self, period: Period) -> list[HitCount]:
+        """Return the hits of the period."""
+
+    def false_alarms(self, period: Period) -> list[FalseAlarms]:
+        """Return the hits of the period by list, version and rule."""
+
+    def text_pairs(self, period: Period) -> list[TextPair]:
+        """Return texts of confirmed hits, and of those rejected as misread, whose read and listed texts differ."""
+
+    def unit_purges(self, period: Period) -> list[tuple[str, int, int]]:
+        """Return policy, reads and pictures that units deleted themselves."""
+
+    def unit_look_ups(self, period: Period) -> list[tuple[str, str, int]]:
+        """Return action, purpose and number of the look-ups on units."""
+
+    def trail(self, period: Period) -> list[tuple[str, str, int]]:
+        """Return action, purpose and number of the entries of the audit trail."""
+
+
 class Store(Protocol):
     """Stores every record once, with gaps, pictures, offers and the audit trail.
 
@@ -189,6 +222,10 @@ class Store(Protocol):
     @property
     def stream(self) -> Stream:
         """The stream of new records that outputs follow."""
+
+    @property
+    def deployment(self) -> DeploymentStore:
+        """People, places, plans, and what is taken over from records for them."""
 
     @property
     def accounts(self) -> AccountTables:
@@ -326,6 +363,10 @@ class Store(Protocol):
 
     def dated_by(self, row: RecordRow) -> RecordRow | None:
         """Return the time anchor by which the station dated a record; None if the unit knew the time."""
+
+    @property
+    def reporting(self) -> StoredCounts:
+        """Counts for reports."""
 
     def faults(self) -> Iterator[StoreFault]:
         """Yield what differs from the signed bytes: columns, search tables, pictures."""

@@ -13,6 +13,7 @@ from station.asker import EVERYTHING
 from station.store import offers, related, sequence
 from station.store.accounts import AccountTables
 from station.store.check import store_faults
+from station.store.deployment.sql import SqlDeployment
 from station.store.exports import ExportTables
 from station.store.find import Finder
 from station.store.holds import SqlHolds
@@ -20,6 +21,7 @@ from station.store.log import SqlLog
 from station.store.pictures import Pictures
 from station.store.projections import Projections
 from station.store.records import Records
+from station.store.reporting import Reporting
 from station.store.rows import AuditRow, UnitRow
 from station.store.scope import UnitAgencies, in_scope
 from station.store.stream import Stream
@@ -87,6 +89,7 @@ class SqlStore:
         self._files = files
         self.log = SqlLog(db)
         self.registry = registry
+        self.deployment = SqlDeployment(db)
         with db.transaction():
             self._records = Records(db, Projections(db, registry)) if make_records is None else make_records()
         self.holds = SqlHolds(db, self._records)
@@ -97,6 +100,7 @@ class SqlStore:
         self._note_health = _upsert(db, "seq_high", "health_us", "health")
         self._note_status = _upsert(db, "state", "reason", "software", "status_us")
         self._note_report = _upsert(db, "report")
+        self.reporting = Reporting(db)
         self._agencies = UnitAgencies(db)
         self.accounts = AccountTables(db)
         self.exports = ExportTables(db)
@@ -149,6 +153,8 @@ class SqlStore:
         """Inside a transaction."""
         self.holds.refresh()
         gone = self._records.purge(plan)
+        for rule in plan.rules:
+            self.deployment.purge_class(rule.before_us, rule.retention)
         return replace(gone, pictures=self._pictures.drop_orphans(plan.latest_us))
 
     def purgeable(self, plan: PurgePlan) -> list[Purgeable]:

@@ -155,6 +155,7 @@ RECORD_TYPE = RecordType(
             Column("list_id", str, lambda hit: hit.list_id),
             Column("listed_text", str, lambda hit: hit.listed_text),
             Column("priority", str, lambda hit: hit.priority.value),
+            Column("list_name", str, lambda hit: hit.list_name),
             Column("list_owner", str, lambda hit: hit.list_owner),
             Column("list_version", int, lambda hit: hit.list_version),
             Column("list_as_of_us", int, lambda hit: hit.list_as_of_us),
