@@ -75,6 +75,7 @@ class HoldDesk:
     def place(self, scope: HoldScope, *, case_number: str, reason: str) -> StoredHold:
         """Place a hold; what it names is kept from now on, also what comes later.  Raises HoldError."""
         case_number, reason = _line("case number", case_number), _line("reason", reason)
+        self._refuse_unless_all()
         now_us = self._clock_us()
         with self._store.transaction():
             number = self._store.holds.next_hold()
@@ -90,6 +91,7 @@ class HoldDesk:
     def release(self, number: int, *, case_number: str, reason: str) -> None:
         """Release a hold: the next purge deletes what is due.  Raises HoldError; StoreError if it is not in force."""
         case_number, reason = _line("case number", case_number), _line("reason", reason)
+        self._refuse_unless_all()
         now_us = self._clock_us()
         with self._store.transaction():
             records = self._store.holds.counts().get(number, 0)
@@ -112,6 +114,12 @@ class HoldDesk:
             row = AuditRow(now_us, asker.who, "show holds", "", len(found), asker.purpose, asker.case_number)
             self._store.audit(row)
         return found
+
+    def _refuse_unless_all(self) -> None:
+        if not self._asker.scope.is_all:
+            raise HoldError(
+                "your account is limited to some agencies or units: somebody without a limit has to do this"
+            )
 
     def _note(  # noqa: PLR0917 - one entry
         self, what: str, asked: str, count: int, now_us: int, reason: str, case_number: str, document: bytes

@@ -144,6 +144,18 @@ class Purger:
             )  # fmt: skip
         return found
 
+    def certificate(self, number: int) -> bytes | None:
+        """Return the bytes of a certificate, None if there is none; recorded in the audit trail."""
+        found = next((row.certificate for row in self._store.holds.purges() if row.number == number), None)
+        asker = self._asker
+        row = AuditRow(
+            self._clock_us(), asker.who, "show purge", f"purge={number}", int(found is not None), asker.purpose,
+            asker.case_number,
+        )  # fmt: skip
+        with self._store.transaction():
+            self._store.audit(row)
+        return found
+
 
 def stored_purge(row: PurgeRow) -> StoredPurge:
     """Decode a certificate.  Raises StoreError."""
