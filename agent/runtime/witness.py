@@ -10,7 +10,7 @@ import structlog
 
 from agent.buffer.mark import write_durably
 from agent.runtime.component import Component
-from agent.witness import WitnessState, decode_state
+from agent.witness import WitnessCounts, WitnessState, decode_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -107,12 +107,10 @@ class WitnessComponent(Component):
 
     def counters(self) -> Mapping[str, int]:
         """See :class:`Source`."""
-        return (
-            {} if self._witness is None else {f"witness.{k}": v for k, v in asdict(self._witness.counts).items()}
-        )
+        counts = WitnessCounts() if self._witness is None else self._witness.counts
+        return {f"witness.{name}": value for name, value in asdict(counts).items()}
 
     def gauges(self) -> Mapping[str, int]:
         """See :class:`Source`."""
-        if self._witness is None:
-            return {}
-        return {"witness.size": self._witness.size, "witness.refuses": int(bool(self._witness.refusal))}
+        size = 0 if self._witness is None else self._witness.size
+        return {"witness.size": size, "witness.refuses": int(bool(self.refusal))}

@@ -186,7 +186,7 @@ def test_refusals_are_counted_logged_and_published(memory):
     assert component.refusal
     assert dict(component.gauges()) == {"witness.size": 30, "witness.refuses": 1}
     assert component.counters()["witness.refused"] == 1
-    assert dict(WitnessComponent(None).gauges()) == {}
+    assert dict(WitnessComponent(None).gauges()) == {"witness.size": 0, "witness.refuses": 0}
 
 
 def test_a_smaller_checkpoint_is_refused_when_no_better_one_follows(memory):
