@@ -101,9 +101,10 @@ def _age(seconds: int | None) -> str:
 
 def purge_table(classes: Iterable[Purgeable]) -> TextTable:
     """One row per retention class."""
-    table = TextTable("class", "records", "received from", "to")
+    table = TextTable("class", "records", "held", "received from", "to")
     for row in classes:
-        table.add_row(row.retention, f"{row.records:,}", _short(row.first_us), _short(row.last_us))
+        held = Text(f"{row.held:,}", "yellow" if row.held else "")
+        table.add_row(row.retention, f"{row.records:,}", held, _short(row.first_us), _short(row.last_us))
     return table
 
 

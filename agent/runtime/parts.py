@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from agent.runtime.stages import ReadPath
     from agent.runtime.supervisor import Supervisor
     from agent.runtime.updates import UpdateReporter
+    from agent.runtime.witness import WitnessComponent
     from agent.sync.transfer import Transfers
     from hw.ports import Camera
 
@@ -107,7 +108,9 @@ def make_camera(  # noqa: PLR0917 - what one camera needs
     )
 
 
-def make_uplink(shared: Shared, read_path: ReadPath, downloads: Transfers) -> UplinkComponent:
+def make_uplink(
+    shared: Shared, read_path: ReadPath, downloads: Transfers, witness: WitnessComponent
+) -> UplinkComponent:
     """The link to the station."""
     waiting = OutboxReader(read_path.outbox.path)
     uplink = build_uplink(
@@ -117,6 +120,7 @@ def make_uplink(shared: Shared, read_path: ReadPath, downloads: Transfers) -> Up
         shared.reads.add_command,
         boot_id=shared.boot_id,
         downloads=downloads,
+        witness=witness.take,
     )
     return UplinkComponent(
         uplink,

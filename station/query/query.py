@@ -9,12 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
+from protocol.merkle.documents import document_hash
 from protocol.seal.series import Proof, examine, make_header, write_series
 from protocol.wire.codec import decode, schema_of, unpack
 from protocol.wire.control.unit_state import Health
 from protocol.wire.records.disposition import Disposition
 from protocol.wire.records.hit import Hit
-from station.errors import PurposeError, ScopeError
+from station.audit_log.check import check_log
+from station.audit_log.checkpoints import Checkpointer
+from station.audit_log.export import LogExport
+from station.audit_log.state import log_state
+from station.errors import PurposeError, ScopeError, StoreError
 from station.query.export import write_csv, write_geojson
 from station.query.hits import assemble_hits
 from station.query.stored import stored_record
@@ -22,12 +27,14 @@ from station.store.rows import AuditRow
 from station.store.search import Circle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from protocol.merkle.examine import LogFindings
     from protocol.seal import KeyRing
     from protocol.seal.series import UnitFindings
     from protocol.wire.parts import PictureRef
     from station.asker import Asker
+    from station.audit_log.state import LogState
     from station.query.hits import StoredHit
     from station.query.stored import StoredRecord
     from station.store import Gap, RecordRow, Store, StoreFault, UnitRow
@@ -54,11 +61,13 @@ class CheckReport:
     faults: list[StoreFault]
     silent: list[str]
     """Units with a key and without any record: new, or removed."""
+    log: LogFindings
+    """Of the audit log, holds and purges."""
 
     @property
     def is_right(self) -> bool:
         """True if nothing was altered or removed; a silent unit may be new."""
-        return not self.faults and all(unit.is_right for unit in self.units)
+        return self.log.is_right and not self.faults and all(unit.is_right for unit in self.units)
 
 
 class Query:
@@ -241,9 +250,42 @@ class Query:
             examine(self._proofs(names, personal=True), keys, self._store.registry),
             list(self._store.faults()),
             sorted(set(ring.units) - set(names)),
+            check_log(self._store, ring),
         )
-        self._note("check", len(report.faults))
+        self._note("check", len(report.faults) + len(report.log.faults))
         return report
+
+    def export_log(self, out: IO[bytes], ring: KeyRing, numbers: Sequence[int] = ()) -> int:
+        """Write the audit log for offline verification, or some entries with their proofs; return how many.
+
+        If the ring has the log's key a checkpoint is signed, which covers the entry of this export, too.
+        """
+        asked = " ".join(map(str, numbers)) or None
+        self._note("export audit log", len(numbers), entries=asked)
+        if ring.log is not None:
+            Checkpointer(self._store, ring.log, self._clock_us).make()
+        export = LogExport(self._store, ring, "station", self._clock_us())
+        if numbers:
+            export.some(out, numbers)
+            return len(numbers)
+        return export.whole(out)
+
+    def export_certificate(self, out: IO[bytes], ring: KeyRing, purge: int) -> None:
+        """Write the certificate of a purge with the proof that the log has it.  Raises StoreError."""
+        row = next((row for row in self._store.holds.purges() if row.number == purge), None)
+        if row is None:
+            raise StoreError(f"there is no purge {purge}: list them with `patrol-lpr station purges`")
+        wanted = document_hash(row.certificate).hex().encode()
+        number = next((number for number, entry in self._store.log.entries() if wanted in entry), None)
+        if number is None:
+            raise StoreError(f"purge {purge} is not in the audit log: run `patrol-lpr station check`")
+        self.export_log(out, ring, [number])
+
+    def log_state(self) -> LogState:
+        """Return size, latest checkpoint and witnesses of the audit log."""
+        state = log_state(self._store)
+        self._note("show audit log", state.size)
+        return state
 
     def _proofs(self, units: list[str], *, personal: bool) -> Iterator[Proof]:
         for unit in units:

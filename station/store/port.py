@@ -109,8 +109,11 @@ class StoredLog(Protocol):
     def entries(self, first: int = 0) -> Iterator[tuple[int, bytes]]:
         """Yield numbers and bytes in order, without loading all into memory."""
 
-    def nodes(self, first: int, last: int) -> dict[tuple[int, int], bytes]:
-        """Return the stored hashes that the entries ``first`` to ``last`` added, as far as they are there."""
+    def level(self, level: int) -> Iterator[tuple[int, bytes]]:
+        """Yield place and hash of the stored nodes of a level, in order."""
+
+    def rows(self) -> Iterator[tuple[int, AuditRow]]:
+        """Yield number and contents of what is searched in the entries' place, in order."""
 
     def inclusion(self, number: int, size: int) -> list[bytes]:
         """Prove that an entry is among the first ``size``."""
@@ -128,7 +131,7 @@ class StoredLog(Protocol):
         """Return the checkpoint of this size; None if there is none."""
 
     def add_witness(self, row: WitnessRow) -> None:
-        """Store a unit's countersignature; of each unit the one of most entries stays.  Inside a transaction."""
+        """Store a unit's countersignature, or which checkpoint it keeps; one per unit.  Inside a transaction."""
 
     def witnesses(self) -> list[WitnessRow]:
         """Return the latest countersignature of each unit."""

@@ -434,7 +434,7 @@ class Records:
 
         Their rows stay.  A digest without its salt proves the chain and does not reveal the contents.
         """
-        purging = self._select_for_purge(plan)
+        purging, held = self._select_for_purge(plan), self._count_held(plan)
         classes, ranges = purging.classes(), purging.ranges()
         self._projections.delete(self._db, purging.chosen)
         keys = select(PURGING.c.unit, PURGING.c.seq, PURGING.c.record_id)
@@ -443,7 +443,10 @@ class Records:
         statement = update(RECORDS).where(purging.chosen).values(dict.fromkeys(_CONTENTS))
         count = int(self._db.run(statement).rowcount)
         purging.end()
-        return PurgeResult(count, 0, classes, ranges)
+        return PurgeResult(count, 0, classes, ranges, held=held)
+
+    def _count_held(self, plan: PurgePlan) -> int:
+        return int(self._db.run(select(func.count()).where(self._due(plan), IS_HELD)).scalar_one())
 
     def _select_for_purge(self, plan: PurgePlan) -> Purging:
         purging = Purging(self._db)

@@ -129,6 +129,8 @@ class PurgeResult:
     ranges: tuple[PurgedRange, ...] = ()
     days: tuple[tuple[int, int], ...] = ()
     """Days since 1970 whose partitions were dropped whole, with their number of records."""
+    held: int = 0
+    """Records that were due and that holds keep."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -223,12 +223,12 @@ class PostgresRecords(Records):
         """Drop the partitions of days of which nothing stays; of others delete by row, or keep a copy of what stays."""
         self._pg.fetch("SET LOCAL plan_cache_mode = force_custom_plan")
         self._pg.lock("purge", b"")
-        purging = self._select_for_purge(plan)
+        purging, held = self._select_for_purge(plan), self._count_held(plan)
         classes, found = purging.classes(), purging.ranges()
         counts = self._pg.fetch(_CHOSEN_BY_DAY)
         if not counts:
             purging.end()
-            return PurgeResult(0, 0)
+            return PurgeResult(0, 0, held=held)
         # Nobody writes meanwhile: what is kept of a day is copied once.  While it waits for a long reader, such as a
         # backup, the workers wait behind it: it gives up soon, and the next purge tries again.
         self._pg.fetch("SET LOCAL lock_timeout = '5s'")
@@ -241,7 +241,7 @@ class PostgresRecords(Records):
         gone = sum(count for _, count in counts)
         self._delete_rows()
         purging.end()
-        return PurgeResult(gone, 0, classes, found, tuple(dropped))
+        return PurgeResult(gone, 0, classes, found, tuple(dropped), held)
 
     def _select_for_purge(self, plan: PurgePlan) -> Purging:
         purging = Purging(self._pg, 'text COLLATE "C", bytea, bigint, bigint, bigint, text COLLATE "C"')
@@ -270,7 +270,7 @@ class PostgresRecords(Records):
                 self._pg.fetch(f'ALTER TABLE "{copies[table]}" RENAME TO "{partition(table, day)}"')
                 attach(self._pg, table, partition(table, day), day)
         self.days.forget()
-        return count == total
+        return bool(count == total)
 
     def _delete_rows(self) -> None:
         """Delete what is left of the chosen records, and their rows in the search tables."""
