@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from cli import station_config, station_outputs, station_show
+from cli import station_config, station_metrics, station_outputs, station_show
 from cli.account import operator_name
 from cli.show import print_json, print_table
 from cli.station_check import print_check
@@ -62,6 +62,7 @@ app = typer.Typer(
 )
 app.add_typer(station_outputs.app, name="outputs")
 app.add_typer(station_config.app, name="config")
+app.command("metrics")(station_metrics.serve)
 DbOption = Annotated[
     str | None,
     typer.Option("--db", help="Database file of the station, or postgresql://...; default: station.db."),
@@ -96,6 +97,9 @@ def serve(
         ),
     ] = None,
     allow_open: Annotated[bool, typer.Option(help="With --keys: also accept unencrypted records.")] = False,
+    metrics: Annotated[
+        str | None, typer.Option(help="Serve counters for Prometheus on this loopback ADDRESS:PORT.")
+    ] = None,
 ) -> None:
     """Receive reads until Ctrl-C; with a command, show, export or delete stored reads."""
     context.obj = db
@@ -117,7 +121,15 @@ def serve(
         try:
             address = BrokerAddress(host, embedded.start(), five=False)
             raise typer.Exit(
-                receive(path, [address], name, allowed, opener=opener, sealed_only=_only(keys, allow_open))
+                receive(
+                    path,
+                    [address],
+                    name,
+                    allowed,
+                    opener=opener,
+                    sealed_only=_only(keys, allow_open),
+                    metrics=metrics,
+                )
             )
         finally:
             embedded.close()
@@ -134,7 +146,10 @@ def serve(
         )
         for broker_host, broker_port in map(_address, broker)
     ]
-    raise typer.Exit(receive(path, addresses, name, allowed, opener=opener, sealed_only=_only(keys, allow_open)))
+    sealed_only = _only(keys, allow_open)
+    raise typer.Exit(
+        receive(path, addresses, name, allowed, opener=opener, sealed_only=sealed_only, metrics=metrics)
+    )
 
 
 def _only(keys: Path | None, allow_open: bool) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,6 +28,7 @@ from agent.runtime.hit_stages import build_hits
 from agent.runtime.hit_verbs import HitVerbs
 from agent.runtime.lifecycle import Lifecycle
 from agent.runtime.lists import ListComponent, build_lists, inbox, kind_names
+from agent.runtime.metrics_file import MetricsFile, metrics_path
 from agent.runtime.mount_file import MountFile
 from agent.runtime.mount_verbs import MountVerbs
 from agent.runtime.panel_controller import PanelController
@@ -365,6 +367,7 @@ def _health_reporter(
         unit=shared.unit,
         boot_id=shared.boot_id,
         every_s=shared.config.sync.health_s,
+        metrics=MetricsFile(metrics_path(shared.config.metrics.file, os.environ)),
     )
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         DeadLetter,
         EvidenceRow,
         Gap,
+        HealthRow,
         OfferedFile,
         OutputState,
         Purgeable,
@@ -181,6 +182,9 @@ class Store(Protocol):
 
     def health(self, unit: str) -> bytes | None:
         """Return the unit's latest health message as received; None if there is none."""
+
+    def latest_health(self, limit: int) -> list[HealthRow]:
+        """Return the units that were heard last, with their latest health, by name."""
 
     def units(self) -> list[UnitRow]:
         """Return the state of every unit that ever sent something."""

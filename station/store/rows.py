@@ -96,6 +96,19 @@ class UnitRow:
 
 
 @dataclass(frozen=True, slots=True)
+class HealthRow:
+    """The latest of a unit, without what has to be counted."""
+
+    unit: str
+    state: str
+    """``?`` if there was no status."""
+    seen_us: int | None
+    health_us: int | None
+    health: bytes | None
+    """Its latest health message, as received."""
+
+
+@dataclass(frozen=True, slots=True)
 class PurgeResult:
     """What a purge deleted."""
 

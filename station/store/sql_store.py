@@ -13,7 +13,7 @@ from station.store.find import Finder
 from station.store.pictures import Pictures
 from station.store.projections import Projections
 from station.store.records import Records
-from station.store.rows import AuditRow, PurgeResult, UnitRow
+from station.store.rows import AuditRow, HealthRow, PurgeResult, UnitRow
 from station.store.stream import Stream
 from station.store.tables import AUDIT, OFFERS, UNITS
 
@@ -42,6 +42,9 @@ _UNITS = (
     .select_from(UNITS.outerjoin(OFFERS, and_(OFFERS.c.unit == UNITS.c.unit, OFFERS.c.kind == UPDATE)))
     .order_by(UNITS.c.unit)
 )  # fmt: skip
+_LATEST_HEALTH = select(
+    UNITS.c.unit, func.coalesce(UNITS.c.state, "?"), UNITS.c.seen_us, UNITS.c.health_us, UNITS.c.health
+).order_by(func.coalesce(UNITS.c.seen_us, 0).desc(), UNITS.c.unit)
 _TRAIL = select(AUDIT.c.utc_us, AUDIT.c.who, AUDIT.c.what, AUDIT.c.filter, AUDIT.c.count).order_by(AUDIT.c.number)
 
 
@@ -194,6 +197,11 @@ class SqlStore:
         """As received."""
         row = self.db.first(_HEALTH, {"of": unit})
         return None if row is None else row.health
+
+    def latest_health(self, limit: int) -> list[HealthRow]:
+        """Sorted by name."""
+        rows = self.db.all(_LATEST_HEALTH.limit(limit))
+        return sorted((HealthRow(*row) for row in rows), key=lambda row: row.unit)
 
     def gaps(self, unit: str) -> list[Gap]:
         """In order."""
