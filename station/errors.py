@@ -17,8 +17,28 @@ class PurposeError(StationError, ValueError):
     """Records about employees were asked for without a purpose; nothing was returned."""
 
 
+class ScopeError(StationError, LookupError):
+    """Something outside what the asker may see; it is answered like something that does not exist."""
+
+
 class BrokerError(StationError):
     """The broker cannot be started, or its address or credentials cannot be used."""
+
+
+class DeploymentError(StationError, ValueError):
+    """A person, zone, shift or setting is refused; nothing was changed.  The message says why."""
+
+
+class PlanConflictError(DeploymentError):
+    """A shift is in conflict with the plan; nothing was changed."""
+
+
+class AccountError(StationError, ValueError):
+    """An account cannot be made or changed like this, or a log-in was refused."""
+
+
+class WebError(StationError):
+    """The page cannot be served at its address."""
 
 
 class StationConfigError(StationError, ValueError):

@@ -26,6 +26,7 @@ from station.store.rows import (
     StreamRow,
     UnitRow,
 )
+from station.store.rows_accounts import AccountRow, ExportRow, SearchRow, SessionRow, TokenRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,10 +34,12 @@ if TYPE_CHECKING:
     from protocol.wire.registry import Registry
 
 __all__ = [
+    "AccountRow",
     "AuditRow",
     "ChunkResult",
     "DeadLetter",
     "EvidenceRow",
+    "ExportRow",
     "Gap",
     "HealthRow",
     "NewRecord",
@@ -45,11 +48,14 @@ __all__ = [
     "PurgeResult",
     "Purgeable",
     "RecordRow",
+    "SearchRow",
+    "SessionRow",
     "Store",
     "StoreFault",
     "Stream",
     "StreamPlace",
     "StreamRow",
+    "TokenRow",
     "UnitRow",
     "is_address",
     "move_store",

@@ -93,6 +93,30 @@ class UnitRow:
     """Its latest report on updates, as received."""
     reason: str = ""
     """Reason of its latest status, such as why nothing is receipted."""
+    agency: str = ""
+    """As its latest record says; empty if it has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeRule:
+    """Records of a class, None for all, that were made or received before a time."""
+
+    retention: str | None
+    before_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class PurgePlan:
+    """What is to be deleted, unless a hold keeps it."""
+
+    rules: tuple[PurgeRule, ...] = ()
+    expired_us: int | None = None
+    """Also records whose own expiry is at or before this time; None: their expiry does not matter."""
+
+    @property
+    def latest_us(self) -> int:
+        """Days of receipt that were over by then can be dropped whole."""
+        return max([rule.before_us for rule in self.rules] + [self.expired_us or 0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +138,10 @@ class PurgeResult:
 
     records: int
     pictures: int
+    classes: tuple[Purgeable, ...] = ()
+    ranges: tuple[PurgedRange, ...] = ()
+    days: tuple[tuple[int, int], ...] = ()
+    """Days since 1970 whose partitions were dropped whole, with their number of records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +164,8 @@ class Purgeable:
     """Time of receipt of the oldest, UTC."""
     last_us: int
     """The same of the newest."""
+    held: int = 0
+    """Records of this class that a hold keeps, not among ``records``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +179,10 @@ class AuditRow:
     """Filter, as ``name=value`` pairs; empty for all."""
     count: int
     """Number of records, pictures or units."""
+    purpose: str = ""
+    case_number: str = ""
+    document: bytes = b""
+    """SHA-256 of the certificate, hold or release that the entry is about; kept in the log alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,3 +261,60 @@ class DeadLetter:
     failed_us: int
     attempts: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointRow:
+    """A signed checkpoint of the audit log."""
+
+    size: int
+    """Number of entries."""
+    note: str
+    made_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class WitnessRow:
+    """The latest countersignature of a unit."""
+
+    unit: str
+    size: int
+    """Of the checkpoint."""
+    line: str
+    received_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConflictRow:
+    """A checkpoint that this station signed, that a unit keeps, and that this database does not continue."""
+
+    unit: str
+    size: int
+    note: str
+    received_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class HoldRow:
+    """A legal hold: what was written when it was placed, and when it was released."""
+
+    number: int
+    statement: bytes
+    release: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeRow:
+    """A purge: its certificate."""
+
+    number: int
+    certificate: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PurgedRange:
+    """Sequence numbers of a unit whose contents one purge deleted, ``last`` included."""
+
+    unit: str
+    first: int
+    last: int

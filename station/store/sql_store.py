@@ -2,34 +2,54 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, bindparam, func, select
 
 from protocol.wire.control.transfer import UPDATE
-from station.store import offers, sequence
+from station.asker import EVERYTHING
+from station.store import offers, related, sequence
+from station.store.accounts import AccountTables
 from station.store.check import store_faults
+from station.store.deployment.sql import SqlDeployment
+from station.store.exports import ExportTables
 from station.store.find import Finder
+from station.store.holds import SqlHolds
+from station.store.log import SqlLog
 from station.store.pictures import Pictures
 from station.store.projections import Projections
 from station.store.records import Records
-from station.store.rows import AuditRow, HealthRow, PurgeResult, UnitRow
+from station.store.reporting import Reporting
+from station.store.rows import AuditRow, HealthRow, UnitRow
+from station.store.scope import UnitAgencies, in_scope
 from station.store.stream import Stream
 from station.store.tables import AUDIT, OFFERS, UNITS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from protocol.wire.control.chunk import PictureChunk
     from protocol.wire.control.transfer import ChunkRequest
     from protocol.wire.control.unit_state import Health, Status
     from protocol.wire.registry import Registry
+    from station.asker import Scope
     from station.store.contents import NewRecord
     from station.store.database import Database
     from station.store.files import OfferedFiles
-    from station.store.rows import ChunkResult, EvidenceRow, Gap, OfferedFile, Purgeable, RecordRow, StoreFault
+    from station.store.rows import (
+        ChunkResult,
+        EvidenceRow,
+        Gap,
+        OfferedFile,
+        Purgeable,
+        PurgePlan,
+        PurgeResult,
+        RecordRow,
+        StoreFault,
+    )
     from station.store.search import FoundRead, Place, ReadSearch
 
 READ_SCHEMA = "read/1"
@@ -37,7 +57,7 @@ _HEALTH = select(UNITS.c.health, UNITS.c.seq_high).where(UNITS.c.unit == bindpar
 _UNITS = (
     select(
         UNITS.c.unit, UNITS.c.state, UNITS.c.software, UNITS.c.seen_us, UNITS.c.seq_high,
-        func.coalesce(OFFERS.c.release, 0), UNITS.c.report, UNITS.c.reason,
+        func.coalesce(OFFERS.c.release, 0), UNITS.c.report, UNITS.c.reason, UNITS.c.agency,
     )
     .select_from(UNITS.outerjoin(OFFERS, and_(OFFERS.c.unit == UNITS.c.unit, OFFERS.c.kind == UPDATE)))
     .order_by(UNITS.c.unit)
@@ -45,7 +65,9 @@ _UNITS = (
 _LATEST_HEALTH = select(
     UNITS.c.unit, func.coalesce(UNITS.c.state, "?"), UNITS.c.seen_us, UNITS.c.health_us, UNITS.c.health
 ).order_by(func.coalesce(UNITS.c.seen_us, 0).desc(), UNITS.c.unit)
-_TRAIL = select(AUDIT.c.utc_us, AUDIT.c.who, AUDIT.c.what, AUDIT.c.filter, AUDIT.c.count).order_by(AUDIT.c.number)
+_TRAIL = select(
+    AUDIT.c.utc_us, AUDIT.c.who, AUDIT.c.what, AUDIT.c.filter, AUDIT.c.count, AUDIT.c.purpose, AUDIT.c.case_number
+).order_by(AUDIT.c.number)
 
 
 class SqlStore:
@@ -68,9 +90,12 @@ class SqlStore:
         """
         self.db = db
         self._files = files
+        self.log = SqlLog(db)
         self.registry = registry
+        self.deployment = SqlDeployment(db)
         with db.transaction():
             self._records = Records(db, Projections(db, registry)) if make_records is None else make_records()
+        self.holds = SqlHolds(db, self._records)
         self._pictures = pictures or Pictures(db, open_picture)
         self._finder = finder(self._records) if finder is not None else Finder(db, self._records)
         self.stream = Stream(db)
@@ -78,15 +103,28 @@ class SqlStore:
         self._note_health = _upsert(db, "seq_high", "health_us", "health")
         self._note_status = _upsert(db, "state", "reason", "software", "status_us")
         self._note_report = _upsert(db, "report")
+        self.reporting = Reporting(db)
+        self._agencies = UnitAgencies(db)
+        self.accounts = AccountTables(db)
+        self.exports = ExportTables(db)
         self._records.project()
+        self._agencies.fill()
 
-    def transaction(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
         """A transaction."""
-        return self.db.transaction()
+        try:
+            with self.db.transaction():
+                yield
+        except BaseException:
+            self._agencies.forget()
+            raise
 
     def add_records(self, new: Sequence[NewRecord], now_us: int) -> list[bool]:
         """Inside a transaction."""
-        return self._records.add(new, now_us)
+        fresh = self._records.add(new, now_us)
+        self._agencies.note(new)
+        return fresh
 
     def add_chunk(self, chunk: PictureChunk, now_us: int) -> ChunkResult:
         """Inside a transaction."""
@@ -110,27 +148,23 @@ class SqlStore:
         """Inside a transaction."""
         self.db.run(self._note_report, {"unit": unit, "report": payload})
 
-    def audit(self, entry: AuditRow) -> None:
+    def audit(self, entry: AuditRow) -> int:
         """Inside a transaction."""
-        self.db.run(
-            self.db.insert(AUDIT),
-            {
-                "utc_us": entry.utc_us,
-                "who": entry.who,
-                "what": entry.what,
-                "filter": entry.filter,
-                "count": entry.count,
-            },
-        )
+        return self.log.append(entry)
 
-    def purge(self, before_us: int, retention: str | None) -> PurgeResult:
+    def purge(self, plan: PurgePlan) -> PurgeResult:
         """Inside a transaction."""
-        records = self._records.purge(before_us, retention)
-        return PurgeResult(records, self._pictures.drop_orphans(before_us))
+        self.holds.refresh()
+        gone = self._records.purge(plan)
+        for rule in plan.rules:
+            self.deployment.purge_class(rule.before_us, rule.retention)
+        return replace(gone, pictures=self._pictures.drop_orphans(plan.latest_us))
 
-    def purgeable(self, before_us: int, retention: str | None) -> list[Purgeable]:
-        """By class."""
-        return self._records.purgeable(before_us, retention)
+    def purgeable(self, plan: PurgePlan) -> list[Purgeable]:
+        """By class; a hold may have to find what came since it was placed."""
+        with self.transaction():
+            self.holds.refresh()
+            return self._records.purgeable(plan)
 
     def newest_us(self) -> int | None:
         """Of all types."""
@@ -168,22 +202,32 @@ class SqlStore:
         return offers.answer(self.db, self._files, request)
 
     def latest(
-        self, schema: str, *, unit: str | None = None, since_us: int | None = None, limit: int | None = None
+        self,
+        schema: str,
+        *,
+        unit: str | None = None,
+        since_us: int | None = None,
+        limit: int | None = None,
+        scope: Scope = EVERYTHING,
     ) -> list[RecordRow]:
         """In the order of arrival."""
-        return self._records.latest(schema, unit=unit, since_us=since_us, limit=limit)
+        return self._records.latest(schema, unit=unit, since_us=since_us, limit=limit, scope=scope)
 
-    def each(self, schema: str, *, unit: str | None = None, since_us: int | None = None) -> Iterator[RecordRow]:
+    def each(
+        self, schema: str, *, unit: str | None = None, since_us: int | None = None, scope: Scope = EVERYTHING
+    ) -> Iterator[RecordRow]:
         """A page at a time."""
-        return self._records.each(schema, unit=unit, since_us=since_us)
+        return self._records.each(schema, unit=unit, since_us=since_us, scope=scope)
 
     def record(self, unit: str, record_id: bytes) -> RecordRow | None:
         """None if it is unknown or was purged."""
         return self._records.one(unit, record_id)
 
-    def find(self, search: ReadSearch, *, limit: int, after: Place | None = None) -> list[FoundRead]:
+    def find(
+        self, search: ReadSearch, *, limit: int, after: Place | None = None, scope: Scope = EVERYTHING
+    ) -> list[FoundRead]:
         """The latest first."""
-        return self._finder.find(search, limit, after)
+        return self._finder.find(search, limit, after, scope)
 
     def picture(self, unit: str, sha256: bytes) -> bytes | None:
         """None if it is unknown or incomplete."""
@@ -212,11 +256,17 @@ class SqlStore:
         """In order."""
         return sequence.seen(self.db, unit)
 
-    def units(self) -> list[UnitRow]:
+    def has_unit(self, unit: str, scope: Scope) -> bool:
+        """By its agency."""
+        statement = select(UNITS.c.unit).where(UNITS.c.unit == unit, *in_scope(UNITS.c.unit, scope))
+        return self.db.first(statement) is not None
+
+    def units(self, scope: Scope = EVERYTHING) -> list[UnitRow]:
         """Sorted by name."""
         reads = self._records.count(READ_SCHEMA)
         found = []
-        for unit, state, software, seen_us, announced, desired, report, reason in self.db.all(_UNITS):
+        rows = self.db.all(_UNITS.where(*in_scope(UNITS.c.unit, scope)))
+        for unit, state, software, seen_us, announced, desired, report, reason, agency in rows:
             gaps = self.gaps(unit)
             found.append(
                 UnitRow(
@@ -231,6 +281,7 @@ class SqlStore:
                     desired=desired,
                     report=report,
                     reason=reason or "",
+                    agency=agency or "",
                 )
             )
         return found
@@ -238,6 +289,21 @@ class SqlStore:
     def each_evidence(self, unit: str) -> Iterator[EvidenceRow]:
         """A page at a time."""
         return self._records.each_evidence(unit)
+
+    def evidence(self, unit: str, seq: int, record_id: bytes) -> EvidenceRow | None:
+        """None if it was not signed."""
+        return self._records.one_evidence(unit, seq, record_id)
+
+    def related(self, unit: str, identity: bytes) -> list[RecordRow]:
+        """By sequence number."""
+        named = related.hit_records(self.db, unit, identity)
+        rows = (self._records.one(unit, record_id) for record_id in named)
+        return sorted((row for row in rows if row is not None), key=lambda row: (row.seq, row.record_id))
+
+    def dated_by(self, row: RecordRow) -> RecordRow | None:
+        """The nearest anchor."""
+        anchor = related.dated_by(self.db, row)
+        return None if anchor is None else self._records.one(row.unit, anchor)
 
     def faults(self) -> Iterator[StoreFault]:
         """A page at a time."""

@@ -164,8 +164,10 @@ UNITS = Table(
     Column("health_us", INT64),
     Column("health", LargeBinary),
     Column("report", LargeBinary),
+    Column("agency", Text),  # of its latest record; NULL: it has none yet
     sqlite_with_rowid=False,
 )
+Index("units_agency", UNITS.c.agency)
 
 AUDIT = Table(
     "audit",
@@ -176,8 +178,73 @@ AUDIT = Table(
     _must("what", Text),
     _must("count", INT64),
     _must("filter", Text, server_default=text("''")),
+    _must("purpose", Text, server_default=text("''")),
+    _must("case_number", Text, server_default=text("''")),
     sqlite_autoincrement=True,
 )
+
+LOG_ENTRIES = Table("log_entries", METADATA, _key("number", INT64), _must("entry", LargeBinary))
+"""The audit log; ``audit`` has the same entries, numbered from 1, to be searched."""
+
+LOG_NODES = Table(
+    "log_nodes",
+    METADATA,
+    _key("level", Integer),
+    _key("place", INT64),
+    _must("hash", LargeBinary),
+    sqlite_with_rowid=False,
+)
+
+LOG_CHECKPOINTS = Table(
+    "log_checkpoints", METADATA, _key("size", INT64), _must("note", Text), _must("made_us", INT64)
+)
+
+LOG_WITNESSES = Table(
+    "log_witnesses",
+    METADATA,
+    _key("unit", Text),
+    _must("size", INT64),
+    _must("line", Text),
+    _must("received_us", INT64),
+)
+
+LOG_CONFLICTS = Table(
+    "log_conflicts",
+    METADATA,
+    _key("unit", Text),
+    _must("size", INT64),
+    _must("note", Text),
+    _must("received_us", INT64),
+)
+
+HOLDS = Table(
+    "holds", METADATA, _key("number", INT64), _must("statement", LargeBinary), Column("release", LargeBinary)
+)
+
+HELD = Table(
+    "held",
+    METADATA,
+    _key("unit", Text),
+    _key("record_id", LargeBinary),
+    _key("hold", INT64),
+    sqlite_with_rowid=False,
+)
+"""Records that a hold in force keeps."""
+Index("held_hold", HELD.c.hold)
+
+PURGES = Table("purges", METADATA, _key("number", INT64), _must("certificate", LargeBinary))
+
+PURGED = Table(
+    "purged",
+    METADATA,
+    _key("unit", Text),
+    _key("first", INT64),
+    _key("purge", INT64),
+    _must("last", INT64),
+    sqlite_with_rowid=False,
+)
+"""Sequence numbers whose contents a purge deleted."""
+Index("purged_purge", PURGED.c.purge)
 
 OFFERS = Table(
     "offers",

@@ -145,6 +145,7 @@ class PostgresStore(SqlStore):
         except BaseException:
             self._pg_records.days.forget()
             self._made_days.clear()
+            self._agencies.forget()
             raise
         self._pg_records.days.note(self._made_days)
         if self._n_adds >= _JOIN_EVERY:
@@ -156,6 +157,7 @@ class PostgresStore(SqlStore):
         """Inside a transaction."""
         self._n_adds += 1
         fresh = self._pg_records.add(new, now_us)
+        self._agencies.note(new)
         if new:
             self._made_days = {day_of(now_us), day_of(now_us) + 1}
         return fresh
