@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from cli import station_config, station_metrics, station_outputs, station_show
+from cli import station_backup, station_config, station_metrics, station_outputs, station_show
 from cli.account import operator, operator_name
 from cli.show import print_json, print_table
 from cli.station_check import print_check
@@ -63,6 +63,8 @@ app = typer.Typer(
 app.add_typer(station_outputs.app, name="outputs")
 app.add_typer(station_config.app, name="config")
 app.command("metrics")(station_metrics.serve)
+app.command("backup")(station_backup.backup)
+app.command("restore")(station_backup.restore)
 DbOption = Annotated[
     str | None,
     typer.Option("--db", help="Database file of the station, or postgresql://...; default: station.db."),
