@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from cli import station_backup, station_config, station_metrics, station_outputs, station_show
+from cli import station_backup, station_config, station_metrics, station_outputs, station_rollout, station_show
 from cli.account import operator, operator_name
 from cli.show import print_json, print_table
 from cli.station_check import print_check
@@ -62,6 +62,8 @@ app = typer.Typer(
 )
 app.add_typer(station_outputs.app, name="outputs")
 app.add_typer(station_config.app, name="config")
+app.add_typer(station_rollout.groups_app, name="groups")
+app.add_typer(station_rollout.app, name="rollout")
 app.command("metrics")(station_metrics.serve)
 app.command("backup")(station_backup.backup)
 app.command("restore")(station_backup.restore)

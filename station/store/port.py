@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         PurgeResult,
         PurgeRow,
         RecordRow,
+        Rollout,
         StoreFault,
         StreamPlace,
         StreamRow,
@@ -206,6 +207,25 @@ class StoredCounts(Protocol):
         """Return action, purpose and number of the entries of the audit trail."""
 
 
+class Groups(Protocol):
+    """Groups of units, and what is rolled out to them.  Every method raises StoreError."""
+
+    def all(self) -> dict[str, list[str]]:
+        """Return the units of each group, sorted."""
+
+    def replace(self, name: str, units: Iterable[str]) -> None:
+        """Set the units of a group; none removes it.  Inside a transaction."""
+
+    def rollouts(self) -> list[Rollout]:
+        """Return all, by kind and group."""
+
+    def keep(self, rollout: Rollout) -> None:
+        """Add or replace the roll-out of a kind to a group.  Inside a transaction."""
+
+    def drop(self, kind: str, group: str) -> None:
+        """Remove a roll-out.  Inside a transaction."""
+
+
 class Store(Protocol):
     """Stores every record once, with gaps, pictures, offers and the audit trail.
 
@@ -216,6 +236,10 @@ class Store(Protocol):
     @property
     def registry(self) -> Registry:
         """The known record types."""
+
+    @property
+    def groups(self) -> Groups:
+        """Groups of units, and what is rolled out to them."""
 
     @property
     def stream(self) -> Stream:

@@ -318,3 +318,20 @@ class PurgedRange:
     unit: str
     first: int
     last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """The latest file of a kind for a group of units."""
+
+    kind: str
+    group: str
+    release: int
+    sha256: bytes
+    size_bytes: int
+    parts: tuple[str, ...]
+    percent: int
+    """Share of the units to which it is offered."""
+    started_us: int
+    changed_us: int
+    who: str

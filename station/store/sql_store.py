@@ -16,6 +16,7 @@ from station.store.check import store_faults
 from station.store.deployment.sql import SqlDeployment
 from station.store.exports import ExportTables
 from station.store.find import Finder
+from station.store.groups import Groups
 from station.store.holds import SqlHolds
 from station.store.log import SqlLog
 from station.store.pictures import Pictures
@@ -99,6 +100,7 @@ class SqlStore:
         self._pictures = pictures or Pictures(db, open_picture)
         self._finder = finder(self._records) if finder is not None else Finder(db, self._records)
         self.stream = Stream(db)
+        self.groups = Groups(db)
         self._note_seen = _upsert(db, "seen_us")
         self._note_health = _upsert(db, "seq_high", "health_us", "health")
         self._note_status = _upsert(db, "state", "reason", "software", "status_us")
