@@ -70,7 +70,7 @@ def _counted(connection: psycopg.Connection[Any], tables: Iterable[str]) -> dict
 
 def _run(name: str, dsn: str, *arguments: str) -> None:
     """Run a program of PostgreSQL; a password goes into its environment, where other users cannot see it."""
-    told = conninfo_to_dict(dsn)
+    told: dict[str, Any] = {**conninfo_to_dict(dsn)}
     password = told.pop("password", None)
     environment = {**os.environ, **({} if password is None else {"PGPASSWORD": str(password)})}
     command = [_program(name), f"--dbname={make_conninfo(**told)}", *arguments]
