@@ -409,11 +409,14 @@ def keys_show(
 @app.command()
 def verify(
     path: Annotated[
-        Path, typer.Argument(help="A series, audit log or evidence package, from a command of `patrol-lpr station`.")
+        Path,
+        typer.Argument(help="A series, audit log or evidence package, from a command of `patrol-lpr station`."),
     ],
     key: Annotated[
         list[Path] | None,
-        typer.Option("--key", help="Trusted unit-ID.pub or log.pub; repeatable; if omitted, the keys in the file."),
+        typer.Option(
+            "--key", help="Trusted unit-ID.pub or log.pub; repeatable; if omitted, the keys in the file."
+        ),
     ] = None,
     checkpoint: Annotated[
         list[Path] | None,

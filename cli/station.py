@@ -9,13 +9,23 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from cli import station_config, station_hold, station_log, station_outputs, station_show
+from cli import (
+    station_backup,
+    station_config,
+    station_hold,
+    station_log,
+    station_metrics,
+    station_outputs,
+    station_rollout,
+    station_show,
+)
 from cli.account import operator, operator_name
 from cli.show import print_json, print_table
 from cli.station_check import print_check
@@ -66,6 +76,11 @@ app = typer.Typer(
 app.add_typer(station_outputs.app, name="outputs")
 app.add_typer(station_config.app, name="config")
 app.add_typer(station_hold.app, name="hold")
+app.add_typer(station_rollout.groups_app, name="groups")
+app.add_typer(station_rollout.app, name="rollout")
+app.command("metrics")(station_metrics.serve)
+app.command("backup")(station_backup.backup)
+app.command("restore")(station_backup.restore)
 DbOption = Annotated[
     str | None,
     typer.Option("--db", help="Database file of the station, or postgresql://...; default: station.db."),
@@ -112,6 +127,9 @@ def serve(
     delete_expired: Annotated[
         bool, typer.Option(help="Delete records at their expiry; they are kept, with --no-delete-expired.")
     ] = True,
+    metrics: Annotated[
+        str | None, typer.Option(help="Serve counters for Prometheus on this loopback ADDRESS:PORT.")
+    ] = None,
 ) -> None:
     """Receive reads until Ctrl-C; with a command, show, export or delete stored reads."""
     context.obj = db
@@ -132,23 +150,22 @@ def serve(
         typer.echo(
             f"{keys}: no receipt.key: units that require signed receipts will ignore this station", err=True
         )
+    serve_all = partial(
+        receive,
+        path,
+        name=name,
+        units=allowed,
+        opener=opener,
+        sealed_only=keys is not None and not allow_open,
+        ring=ring,
+        packs=packs,
+        deletes=delete_expired,
+        metrics=metrics,
+    )
     if not broker:
         embedded = EmbeddedBroker(host, port)
         try:
-            address = BrokerAddress(host, embedded.start(), five=False)
-            raise typer.Exit(
-                receive(
-                    path,
-                    [address],
-                    name,
-                    allowed,
-                    opener=opener,
-                    sealed_only=_only(keys, allow_open),
-                    ring=ring,
-                    packs=packs,
-                    deletes=delete_expired,
-                )
-            )
+            raise typer.Exit(serve_all([BrokerAddress(host, embedded.start(), five=False)]))
         finally:
             embedded.close()
     addresses = [
@@ -164,23 +181,7 @@ def serve(
         )
         for broker_host, broker_port in map(_address, broker)
     ]
-    raise typer.Exit(
-        receive(
-            path,
-            addresses,
-            name,
-            allowed,
-            opener=opener,
-            sealed_only=_only(keys, allow_open),
-            ring=ring,
-            packs=packs,
-            deletes=delete_expired,
-        )
-    )
-
-
-def _only(keys: Path | None, allow_open: bool) -> bool:
-    return keys is not None and not allow_open
+    raise typer.Exit(serve_all(addresses))
 
 
 @app.command()

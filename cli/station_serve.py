@@ -6,8 +6,7 @@ import queue
 import signal
 import sys
 import time
-from collections import Counter
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,8 @@ from station.audit_log.checkpoints import Checkpointer
 from station.audit_log.witnessing import Witnessing
 from station.housekeeping import Housekeeping
 from station.ingest import Ingest
+from station.metrics.own import worker_counts, worker_samples
+from station.metrics.server import MetricsServer, parse_listen
 from station.retention.schedule import Retention
 from station.service import GROUP, StationService
 from station.store import is_address, open_store
@@ -50,6 +51,7 @@ def receive(
     ring: KeyRing | None = None,
     packs: tuple[PolicyPack, ...] = (),
     deletes: bool = True,
+    metrics: str | None = None,
 ) -> int:
     """Receive from all brokers until SIGINT or SIGTERM; return the exit code.  Raises StoreError and BrokerError.
 
@@ -95,6 +97,7 @@ def receive(
         )
         for address, ingest in zip(addresses, ingests, strict=True)
     ]
+    exporter = None if metrics is None else _exporter(metrics, ingests, services)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: new_reads.put(None))
     for service in services:
@@ -112,12 +115,23 @@ def receive(
     crashed = not all(service.is_alive for service in services)
     for service in services:
         service.close()
+    if exporter is not None:
+        exporter.close()
     store.close()
-    summary = ", ".join(f"{name} {number:,}" for name, number in _counts(ingests, services).items() if number)
+    summary = ", ".join(
+        f"{name} {number:,}" for name, number in worker_counts(ingests, services).items() if number
+    )
     console.print(summary or "no messages", highlight=False, soft_wrap=True)
     if hint := keys_hint(ingests, has_keys=opener is not None):
         console.print(hint, style="red", markup=False, highlight=False, soft_wrap=True)
     return EXIT_CRASHED if crashed else 0
+
+
+def _exporter(listen: str, ingests: Sequence[Ingest], services: Sequence[StationService]) -> MetricsServer:
+    """Serve the counters of this process.  Raises StationConfigError."""
+    server = MetricsServer(*parse_listen(listen), lambda: worker_samples(ingests, services))
+    server.start()
+    return server
 
 
 def _show_until_stopped(
@@ -148,7 +162,7 @@ def _show_until_stopped(
             console.print(hint, style="red", markup=False, highlight=False, soft_wrap=True)
         if time.monotonic() - told_s >= _COUNTS_EVERY_S:
             told_s = time.monotonic()
-            structlog.get_logger().info("station_counts", **_counts(ingests, services))
+            structlog.get_logger().info("station_counts", **worker_counts(ingests, services))
 
 
 def _now_us() -> int:
@@ -175,16 +189,6 @@ def keys_hint(ingests: Sequence[Ingest], *, has_keys: bool) -> str | None:
         f"{count:,} records NOT stored: their key is not in the folder of --keys. The units keep them. "
         "Add station*.key that they are encrypted for, and unit-ID.pub of each unit, then restart the station"
     )
-
-
-def _counts(ingests: Sequence[Ingest], services: Sequence[StationService]) -> dict[str, int]:
-    """Sums over all brokers."""
-    total: Counter[str] = Counter()
-    for ingest in ingests:
-        total.update(asdict(ingest.counts))
-    for service in services:
-        total.update(asdict(service.counts))
-    return dict(total)
 
 
 def _line(record: Record, read: Read, *, show_plate: bool) -> str:

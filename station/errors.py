@@ -64,3 +64,7 @@ class DeliveryError(StationError):
 
 class RecordRefusedError(StationError):
     """The receiver of an output refuses this record for good; it becomes a dead letter."""
+
+
+class BackupError(StationError):
+    """A backup cannot be made, is damaged, or cannot be restored; the message says what to do."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from agent.policy.records import Where
 from agent.runtime.camera import CameraComponent
 from agent.runtime.health_reporter import HealthReporter
 from agent.runtime.lists import ListComponent, build_lists, inbox, kind_names
+from agent.runtime.metrics_file import MetricsFile, metrics_path
 from agent.runtime.queues import ReadQueue, UplinkQueue
 from agent.runtime.stages import build_pipeline, build_uplink, load_unit_key
 from agent.runtime.update_watch import UpdateWatch
@@ -146,6 +148,7 @@ def make_health_reporter(
         unit=shared.unit,
         boot_id=shared.boot_id,
         every_s=shared.config.sync.health_s,
+        metrics=MetricsFile(metrics_path(shared.config.metrics.file, os.environ)),
     )
 
 

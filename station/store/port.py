@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         DeadLetter,
         EvidenceRow,
         Gap,
+        HealthRow,
         HoldRow,
         OfferedFile,
         OutputState,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         PurgeResult,
         PurgeRow,
         RecordRow,
+        Rollout,
         StoreFault,
         StreamPlace,
         StreamRow,
@@ -208,6 +210,25 @@ class StoredCounts(Protocol):
         """Return action, purpose and number of the entries of the audit trail."""
 
 
+class Groups(Protocol):
+    """Groups of units, and what is rolled out to them.  Every method raises StoreError."""
+
+    def all(self) -> dict[str, list[str]]:
+        """Return the units of each group, sorted."""
+
+    def replace(self, name: str, units: Iterable[str]) -> None:
+        """Set the units of a group; none removes it.  Inside a transaction."""
+
+    def rollouts(self) -> list[Rollout]:
+        """Return all, by kind and group."""
+
+    def keep(self, rollout: Rollout) -> None:
+        """Add or replace the roll-out of a kind to a group.  Inside a transaction."""
+
+    def drop(self, kind: str, group: str) -> None:
+        """Remove a roll-out.  Inside a transaction."""
+
+
 class Store(Protocol):
     """Stores every record once, with gaps, pictures, offers and the audit trail.
 
@@ -218,6 +239,10 @@ class Store(Protocol):
     @property
     def registry(self) -> Registry:
         """The known record types."""
+
+    @property
+    def groups(self) -> Groups:
+        """Groups of units, and what is rolled out to them."""
 
     @property
     def stream(self) -> Stream:
@@ -339,6 +364,9 @@ class Store(Protocol):
 
     def health(self, unit: str) -> bytes | None:
         """Return the unit's latest health message as received; None if there is none."""
+
+    def latest_health(self, limit: int) -> list[HealthRow]:
+        """Return the units that were heard last, with their latest health, by name."""
 
     def has_unit(self, unit: str, scope: Scope) -> bool:
         """Return whether a unit is known, and may be seen."""

@@ -120,6 +120,19 @@ class PurgePlan:
 
 
 @dataclass(frozen=True, slots=True)
+class HealthRow:
+    """The latest of a unit, without what has to be counted."""
+
+    unit: str
+    state: str
+    """``?`` if there was no status."""
+    seen_us: int | None
+    health_us: int | None
+    health: bytes | None
+    """Its latest health message, as received."""
+
+
+@dataclass(frozen=True, slots=True)
 class PurgeResult:
     """What a purge deleted."""
 
@@ -307,3 +320,20 @@ class PurgedRange:
     unit: str
     first: int
     last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """The latest file of a kind for a group of units."""
+
+    kind: str
+    group: str
+    release: int
+    sha256: bytes
+    size_bytes: int
+    parts: tuple[str, ...]
+    percent: int
+    """Share of the units to which it is offered."""
+    started_us: int
+    changed_us: int
+    who: str

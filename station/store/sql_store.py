@@ -16,13 +16,14 @@ from station.store.check import store_faults
 from station.store.deployment.sql import SqlDeployment
 from station.store.exports import ExportTables
 from station.store.find import Finder
+from station.store.groups import Groups
 from station.store.holds import SqlHolds
 from station.store.log import SqlLog
 from station.store.pictures import Pictures
 from station.store.projections import Projections
 from station.store.records import Records
 from station.store.reporting import Reporting
-from station.store.rows import AuditRow, UnitRow
+from station.store.rows import AuditRow, HealthRow, UnitRow
 from station.store.scope import UnitAgencies, in_scope
 from station.store.stream import Stream
 from station.store.tables import AUDIT, OFFERS, UNITS
@@ -62,6 +63,9 @@ _UNITS = (
     .select_from(UNITS.outerjoin(OFFERS, and_(OFFERS.c.unit == UNITS.c.unit, OFFERS.c.kind == UPDATE)))
     .order_by(UNITS.c.unit)
 )  # fmt: skip
+_LATEST_HEALTH = select(
+    UNITS.c.unit, func.coalesce(UNITS.c.state, "?"), UNITS.c.seen_us, UNITS.c.health_us, UNITS.c.health
+).order_by(func.coalesce(UNITS.c.seen_us, 0).desc(), UNITS.c.unit)
 _TRAIL = select(
     AUDIT.c.utc_us, AUDIT.c.who, AUDIT.c.what, AUDIT.c.filter, AUDIT.c.count, AUDIT.c.purpose, AUDIT.c.case_number
 ).order_by(AUDIT.c.number)
@@ -96,6 +100,7 @@ class SqlStore:
         self._pictures = pictures or Pictures(db, open_picture)
         self._finder = finder(self._records) if finder is not None else Finder(db, self._records)
         self.stream = Stream(db)
+        self.groups = Groups(db)
         self._note_seen = _upsert(db, "seen_us")
         self._note_health = _upsert(db, "seq_high", "health_us", "health")
         self._note_status = _upsert(db, "state", "reason", "software", "status_us")
@@ -238,6 +243,11 @@ class SqlStore:
         """As received."""
         row = self.db.first(_HEALTH, {"of": unit})
         return None if row is None else row.health
+
+    def latest_health(self, limit: int) -> list[HealthRow]:
+        """Sorted by name."""
+        rows = self.db.all(_LATEST_HEALTH.limit(limit))
+        return sorted((HealthRow(*row) for row in rows), key=lambda row: row.unit)
 
     def gaps(self, unit: str) -> list[Gap]:
         """In order."""
