@@ -21,6 +21,7 @@ from cli.show import print_json, print_table
 from cli.station_check import print_check
 from cli.station_tables import (
     audit_table,
+    conflict_lines,
     counters_table,
     hits_table,
     purge_table,
@@ -36,6 +37,7 @@ from protocol.seal import Opener, VerifyKey, load_keyring
 from protocol.update.envelope import verify_update
 from station.commands import Commands
 from station.errors import StoreError
+from station.ingest import IngestLimits, Quota
 from station.query import READ_SCHEMA, Circle, Query, ReadSearch, hit_values
 from station.query.export import flat_values
 from station.store import AuditRow, is_address, move_store, open_store
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from station.store import Store
 
 _DEFAULT_DB = "station.db"
+_MEBI = 2**20
 _MAX_PORT = 65_535
 
 
@@ -93,6 +96,12 @@ def serve(
             help="Folder with station*.key, receipt.key and unit-ID.pub; if omitted, records are unencrypted."
         ),
     ] = None,
+    max_records: Annotated[
+        int, typer.Option(min=1, help="Records that a unit may send in a day; what is above waits in the unit.")
+    ] = Quota().records,
+    max_mib: Annotated[
+        int, typer.Option(min=1, help="MiB of records and pictures that a unit may send in a day.")
+    ] = Quota().size_bytes // _MEBI,
     allow_open: Annotated[bool, typer.Option(help="With --keys: also accept unencrypted records.")] = False,
 ) -> None:
     """Receive reads until Ctrl-C; with a command, show, export or delete stored reads."""
@@ -105,6 +114,8 @@ def serve(
 
     allowed = None if units is None else frozenset(part.strip() for part in units.split(",") if part.strip())
     path = _place(db or _DEFAULT_DB)
+    limits = IngestLimits(quota=Quota(max_records, max_mib * _MEBI))
+    sealed_only = keys is not None and not allow_open
     opener = None if keys is None else Opener(load_keyring(keys))
     if opener is not None and not opener.signs:
         typer.echo(
@@ -115,7 +126,7 @@ def serve(
         try:
             address = BrokerAddress(host, embedded.start(), five=False)
             raise typer.Exit(
-                receive(path, [address], name, allowed, opener=opener, sealed_only=_only(keys, allow_open))
+                receive(path, [address], name, allowed, opener=opener, sealed_only=sealed_only, limits=limits)
             )
         finally:
             embedded.close()
@@ -132,11 +143,9 @@ def serve(
         )
         for broker_host, broker_port in map(_address, broker)
     ]
-    raise typer.Exit(receive(path, addresses, name, allowed, opener=opener, sealed_only=_only(keys, allow_open)))
-
-
-def _only(keys: Path | None, allow_open: bool) -> bool:
-    return keys is not None and not allow_open
+    raise typer.Exit(
+        receive(path, addresses, name, allowed, opener=opener, sealed_only=sealed_only, limits=limits)
+    )
 
 
 @app.command()
@@ -376,12 +385,15 @@ def check(
     context: typer.Context,
     *,
     keys: Annotated[Path, typer.Option(help="Folder with the units' public keys.")],
+    new: Annotated[
+        list[str] | None, typer.Option(help="A unit with a key that has not sent anything yet; may be repeated.")
+    ] = None,
     db: DbOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare all that is stored, searched and shown with what the units signed; recorded in the audit trail."""
     with _asking(context, db) as query:
-        report = query.check(load_keyring(keys))
+        report = query.check(load_keyring(keys), new=frozenset(new or ()))
     if as_json:
         print_json(
             {"verified": report.is_right, "units": report.units, "faults": report.faults, "silent": report.silent}
@@ -394,16 +406,18 @@ def check(
 
 @app.command()
 def audit(context: typer.Context, db: DbOption = None, as_json: JsonOption = False) -> None:
-    """Show per unit what was received, declared lost and missing, and who asked for what."""
+    """Show per unit and life what was received, declared lost, missing and removed, and who asked for what."""
     with _asking(context, db) as query:
         rows = query.audit_trail()
         ranges = query.sequences()
     if as_json:
-        print_json({"sequences": [sequence_values(*unit) for unit in ranges], "audit": rows})
+        print_json({"sequences": [sequence_values(row) for row in ranges], "audit": rows})
     else:
         print_table(ranges_table(ranges))
         print_table(audit_table(rows))
-    if any(not gap.explained for _, _, gaps in ranges for gap in gaps):
+        for line in conflict_lines(ranges):
+            Console().print(line, style="red", highlight=False, soft_wrap=True)
+    if any(row.missing or row.removed or row.conflicts for row in ranges):
         raise typer.Exit(1)
 
 

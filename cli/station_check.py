@@ -22,5 +22,5 @@ def print_check(report: CheckReport) -> None:
             table.add_row(fault.unit, fault.record_id.hex(), fault.what)
         print_table(table, out)
     for unit in report.silent:
-        out.print(f"{unit}: has a key and no record: new, or removed", highlight=False)
+        out.print(f"{unit}: has a key and no record: removed; or new, then name it with --new", highlight=False)
     out.print("complete and unaltered" if report.is_right else "NOT as the units signed it", highlight=False)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from protocol.seal import Opener
     from protocol.wire.record import Record
+    from station.ingest import IngestLimits
     from station.service import BrokerAddress
 
 EXIT_CRASHED = 70
@@ -42,6 +43,7 @@ def receive(
     *,
     opener: Opener | None = None,
     sealed_only: bool | None = None,
+    limits: IngestLimits | None = None,
 ) -> int:
     """Receive from all brokers until SIGINT or SIGTERM; return the exit code.  Raises StoreError and BrokerError."""
     structlog.configure(
@@ -62,6 +64,7 @@ def receive(
             name,
             lambda: time.time_ns() // 1000,
             units=units,
+            limits=limits,
             # Thousands a second: nobody reads them, and printing takes longer than storing.
             on_read=None if is_worker else new_reads.put,
             opener=opener,

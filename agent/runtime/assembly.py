@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from agent.runtime.policy import PoliciesInForce
     from agent.runtime.stages import ReadPath
     from agent.runtime.supervisor import Supervisor
+    from agent.sync.encoder import RecordEncoder
     from agent.sync.transfer import Transfers
     from hw.ports import Camera, Clock
 
@@ -237,7 +238,7 @@ def assemble(
         ),
         WriteBudget(config.outbox.write_budget_mib_h * _MEBI),
     )
-    reporter = _health_reporter(shared, health, commit, uplink, notifier)
+    reporter = _health_reporter(shared, health, commit, uplink, notifier, read_path.encoder)
     progress = Progress()
     commit.subscribe(lambda result: progress.note(result, clock.mono_ns()))
     commit.subscribe(partial(_wake, uplink_queue))
@@ -353,8 +354,13 @@ def _uplink(shared: _Shared, read_path: ReadPath, downloads: Transfers) -> Uplin
     )
 
 
-def _health_reporter(
-    shared: _Shared, health: Health, commit: CommitComponent, uplink: UplinkComponent, notifier: Notifier
+def _health_reporter(  # noqa: PLR0917 - the parts that it reports
+    shared: _Shared,
+    health: Health,
+    commit: CommitComponent,
+    uplink: UplinkComponent,
+    notifier: Notifier,
+    encoder: RecordEncoder,
 ) -> HealthReporter:
     return HealthReporter(
         health,
@@ -362,8 +368,7 @@ def _health_reporter(
         uplink,
         shared.uplink_queue,
         notifier,
-        unit=shared.unit,
-        boot_id=shared.boot_id,
+        encoder=encoder,
         every_s=shared.config.sync.health_s,
     )
 

@@ -18,8 +18,10 @@ from station.store.rows import (
     Purgeable,
     PurgeResult,
     RecordRow,
+    SeriesRow,
     StoreFault,
     UnitRow,
+    Usage,
 )
 
 if TYPE_CHECKING:
@@ -37,9 +39,11 @@ __all__ = [
     "PurgeResult",
     "Purgeable",
     "RecordRow",
+    "SeriesRow",
     "Store",
     "StoreFault",
     "UnitRow",
+    "Usage",
     "is_address",
     "move_store",
     "open_store",

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from protocol.seal.head import Head
     from protocol.wire.control.chunk import PictureChunk
     from protocol.wire.control.transfer import ChunkRequest
     from protocol.wire.control.unit_state import Health, Status
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
         Purgeable,
         PurgeResult,
         RecordRow,
+        SeriesRow,
         StoreFault,
         UnitRow,
+        Usage,
     )
     from station.store.search import FoundRead, Place, ReadSearch
 
@@ -53,8 +56,11 @@ class Store(Protocol):
     def note_seen(self, units: Iterable[str], now_us: int) -> None:
         """Record that these units sent something themselves.  Inside a transaction."""
 
-    def note_health(self, message: Health, payload: bytes, now_us: int) -> None:
-        """Store the latest health of a unit.  Inside a transaction."""
+    def note_health(self, message: Health, payload: bytes, now_us: int, head: Head | None = None) -> None:
+        """Store the latest health of a unit, and its head, which the caller has verified.  Inside a transaction."""
+
+    def name_conflicts(self) -> set[str]:
+        """Return the names that two units seem to use, by what was stored since the last call."""
 
     def note_status(self, message: Status, now_us: int) -> None:
         """Store the latest status of a unit, which may be outdated or its will.  Inside a transaction."""
@@ -131,11 +137,26 @@ class Store(Protocol):
     def units(self) -> list[UnitRow]:
         """Return the state of every unit that ever sent something."""
 
+    def usage(self, units: Iterable[str], now_us: int) -> dict[str, Usage]:
+        """Return what these units sent on this day, UTC; absent for nothing.  Inside a transaction."""
+
+    def add_usage(self, more: Mapping[str, Usage], now_us: int) -> None:
+        """Add to what units sent on this day.  Inside a transaction."""
+
+    def usage_of_day(self, now_us: int) -> dict[str, Usage]:
+        """Return what every unit sent on this day, UTC."""
+
+    def stored_records(self, keys: Iterable[tuple[str, bytes]]) -> set[tuple[str, bytes]]:
+        """Return which of these units' records are stored and not purged.  Inside a transaction."""
+
     def gaps(self, unit: str) -> list[Gap]:
-        """Return the gaps of a unit, in order: explained, or missing."""
+        """Return the gaps of a unit, life by life and in order: explained, or missing."""
 
     def seen(self, unit: str) -> list[tuple[int, int]]:
-        """Return the ranges of received sequence numbers, in order."""
+        """Return the ranges of received sequence numbers, life by life and in order."""
+
+    def series(self, unit: str) -> list[SeriesRow]:
+        """Return the lives of a unit in their order; the last is the present one."""
 
     def each_evidence(self, unit: str) -> Iterator[EvidenceRow]:
         """Yield the evidence of a unit's records in order, with the records that were not purged."""

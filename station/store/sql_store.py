@@ -7,20 +7,23 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, bindparam, func, select
 
 from protocol.wire.control.transfer import UPDATE
-from station.store import offers, sequence
+from station.store import offers
 from station.store.check import store_faults
 from station.store.find import Finder
+from station.store.lives import Lives
 from station.store.pictures import Pictures
 from station.store.projections import Projections
 from station.store.records import Records
 from station.store.rows import AuditRow, PurgeResult, UnitRow
-from station.store.tables import AUDIT, OFFERS, UNITS
+from station.store.tables import AUDIT, EVIDENCE, OFFERS, RECORDS, UNITS
+from station.store.usage import UsageTable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from protocol.seal.head import Head
     from protocol.wire.control.chunk import PictureChunk
     from protocol.wire.control.transfer import ChunkRequest
     from protocol.wire.control.unit_state import Health, Status
@@ -28,14 +31,24 @@ if TYPE_CHECKING:
     from station.store.contents import NewRecord
     from station.store.database import Database
     from station.store.files import OfferedFiles
-    from station.store.rows import ChunkResult, EvidenceRow, Gap, OfferedFile, Purgeable, RecordRow, StoreFault
+    from station.store.rows import (
+        ChunkResult,
+        EvidenceRow,
+        Gap,
+        OfferedFile,
+        Purgeable,
+        RecordRow,
+        SeriesRow,
+        StoreFault,
+        Usage,
+    )
     from station.store.search import FoundRead, Place, ReadSearch
 
 READ_SCHEMA = "read/1"
-_HEALTH = select(UNITS.c.health, UNITS.c.seq_high).where(UNITS.c.unit == bindparam("of"))
+_HEALTH = select(UNITS.c.health).where(UNITS.c.unit == bindparam("of"))
 _UNITS = (
     select(
-        UNITS.c.unit, UNITS.c.state, UNITS.c.software, UNITS.c.seen_us, UNITS.c.seq_high,
+        UNITS.c.unit, UNITS.c.state, UNITS.c.software, UNITS.c.seen_us,
         func.coalesce(OFFERS.c.release, 0), UNITS.c.report, UNITS.c.reason,
     )
     .select_from(UNITS.outerjoin(OFFERS, and_(OFFERS.c.unit == UNITS.c.unit, OFFERS.c.kind == UPDATE)))
@@ -67,12 +80,15 @@ class SqlStore:
         self.registry = registry
         with db.transaction():
             self._records = Records(db, Projections(db, registry)) if make_records is None else make_records()
+        self._lives = Lives(db, RECORDS if db.is_sqlite else EVIDENCE)
+        self._usage = UsageTable(db)
         self._pictures = pictures or Pictures(db, open_picture)
         self._finder = finder(self._records) if finder is not None else Finder(db, self._records)
         self._note_seen = _upsert(db, "seen_us")
-        self._note_health = _upsert(db, "seq_high", "health_us", "health")
+        self._note_health = _upsert(db, "health_us", "health")
         self._note_status = _upsert(db, "state", "reason", "software", "status_us")
         self._note_report = _upsert(db, "report")
+        self._conflicts: set[str] = set()
         self._records.project()
 
     def transaction(self) -> AbstractContextManager[None]:
@@ -81,6 +97,15 @@ class SqlStore:
 
     def add_records(self, new: Sequence[NewRecord], now_us: int) -> list[bool]:
         """Inside a transaction."""
+        fresh = self._add(new, now_us)
+        stored = [one for one, is_new in zip(new, fresh, strict=True) if is_new]
+        if stored:
+            envelopes = [one.record.envelope for one in stored]
+            self._conflicts |= self._lives.heard(((e.unit, e.life) for e in envelopes), now_us)
+            self._conflicts |= self._lives.forked(self._records.forks(stored))
+        return fresh
+
+    def _add(self, new: Sequence[NewRecord], now_us: int) -> list[bool]:
         return self._records.add(new, now_us)
 
     def add_chunk(self, chunk: PictureChunk, now_us: int) -> ChunkResult:
@@ -91,10 +116,18 @@ class SqlStore:
         """Inside a transaction."""
         self.db.run(self._note_seen, [{"unit": unit, "seen_us": now_us} for unit in units])
 
-    def note_health(self, message: Health, payload: bytes, now_us: int) -> None:
+    def note_health(self, message: Health, payload: bytes, now_us: int, head: Head | None = None) -> None:
         """Inside a transaction."""
-        values = {"seq_high": message.seq_high, "health_us": now_us, "health": payload}
-        self.db.run(self._note_health, {"unit": message.unit, **values})
+        self.db.run(self._note_health, {"unit": message.unit, "health_us": now_us, "health": payload})
+        self._conflicts |= self._lives.heard([(message.unit, message.life)], now_us)
+        self._lives.announced(message.unit, message.life, message.seq_high)
+        if head is not None and not self._lives.take_head(head, message.head, now_us):
+            self._conflicts |= self._lives.forked({(head.unit, head.life): 1})
+
+    def name_conflicts(self) -> set[str]:
+        """Since the last call."""
+        found, self._conflicts = self._conflicts, set()
+        return found
 
     def note_status(self, message: Status, now_us: int) -> None:
         """Inside a transaction."""
@@ -193,21 +226,41 @@ class SqlStore:
         row = self.db.first(_HEALTH, {"of": unit})
         return None if row is None else row.health
 
+    def usage(self, units: Iterable[str], now_us: int) -> dict[str, Usage]:
+        """Inside a transaction."""
+        return self._usage.today(units, now_us)
+
+    def add_usage(self, more: Mapping[str, Usage], now_us: int) -> None:
+        """Inside a transaction."""
+        self._usage.add(more, now_us)
+
+    def usage_of_day(self, now_us: int) -> dict[str, Usage]:
+        """UTC."""
+        return self._usage.of_day(now_us)
+
+    def stored_records(self, keys: Iterable[tuple[str, bytes]]) -> set[tuple[str, bytes]]:
+        """Inside a transaction."""
+        return self._records.among(keys)
+
     def gaps(self, unit: str) -> list[Gap]:
-        """In order."""
-        row = self.db.first(_HEALTH, {"of": unit})
-        return sequence.gaps(self.db, unit, 0 if row is None else row.seq_high)
+        """Life by life."""
+        return [gap for row in self._lives.of(unit) for gap in row.gaps]
 
     def seen(self, unit: str) -> list[tuple[int, int]]:
-        """In order."""
-        return sequence.seen(self.db, unit)
+        """Life by life."""
+        return [numbers for row in self._lives.of(unit) for numbers in row.seen]
+
+    def series(self, unit: str) -> list[SeriesRow]:
+        """The present life is the last."""
+        return self._lives.of(unit)
 
     def units(self) -> list[UnitRow]:
         """Sorted by name."""
         reads = self._records.count(READ_SCHEMA)
         found = []
-        for unit, state, software, seen_us, announced, desired, report, reason in self.db.all(_UNITS):
-            gaps = self.gaps(unit)
+        for unit, state, software, seen_us, desired, report, reason in self.db.all(_UNITS):
+            lives = self._lives.of(unit)
+            gaps = [gap for row in lives for gap in row.gaps]
             found.append(
                 UnitRow(
                     unit,
@@ -215,12 +268,14 @@ class SqlStore:
                     software or "?",
                     seen_us,
                     reads=reads.get(unit, 0),
-                    seq_high=max(announced, sequence.highest_seen(self.db, unit)),
+                    seq_high=lives[-1].seq_high if lives else 0,
                     missing=sum(gap.count for gap in gaps if not gap.explained),
                     evicted=sum(gap.count for gap in gaps if gap.explained),
                     desired=desired,
                     report=report,
                     reason=reason or "",
+                    lives=len(lives),
+                    conflicts=sum(row.conflicts for row in lives),
                 )
             )
         return found
@@ -243,10 +298,7 @@ class SqlStore:
 
 
 def _upsert(db: Database, *names: str) -> Any:
-    """Store the latest message of a unit; its highest announced number never falls."""
+    """Store the latest message of a unit."""
     statement = db.insert(UNITS)
     values = {name: statement.excluded[name] for name in names}
-    if "seq_high" in values:
-        low, high = UNITS.c.seq_high, statement.excluded.seq_high
-        values["seq_high"] = func.greatest(low, high) if not db.is_sqlite else func.max(low, high)
     return statement.on_conflict_do_update(index_elements=["unit"], set_=values)
