@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from agent.recognise.formats import FORMATS
-from cli.account import operator_name
+from cli.account import operator
 from cli.show import TextTable, print_json, print_table
 from hw.output import output, text_output
 from hw.paths import CONFIG_FILE
@@ -303,9 +303,9 @@ def dry_run(
         if db is None:
             try_drives(matcher, drives or [], found)
         else:
-            with _asking(db) as query:
-                why = f"dry run of list {opened.info.settings.list_id}: {purpose}"
-                try_reads(matcher, query.records(unit=unit, limit=limit, purpose=why), found)
+            why = f"dry run of list {opened.info.settings.list_id}: {purpose}"
+            with _asking(db, why) as query:
+                try_reads(matcher, query.records(unit=unit, limit=limit), found)
     if as_json:
         print_json({"reads": found.reads, "expected_per_1000": found.expected_per_1000, "raised": found.raised})
         return
@@ -346,7 +346,7 @@ def offer(
         stack.callback(store.close)
         sealed = file if to is None else _sealed(file, StationKey.load_public(to), stack)
         kind = "hotlist" if slot == 1 else f"hotlist-{slot}"
-        commands = Commands(store, operator_name(), lambda: time.time_ns() // 1000)
+        commands = Commands(store, operator(), lambda: time.time_ns() // 1000)
         commands.offer_file(unit, kind, sealed, release=contents.version, parts=(contents.settings.list_id,))
     Console().print(
         f"list {contents.settings.list_id}, version {contents.version}, offered to {unit}", highlight=False
@@ -446,12 +446,12 @@ def _sealed(file: Path, key: StationKey, stack: ExitStack) -> Path:
 
 
 @contextmanager
-def _asking(db: Path) -> Iterator[Query]:
+def _asking(db: Path, purpose: str) -> Iterator[Query]:
     from station.query import Query  # noqa: PLC0415
     from station.store import open_store  # noqa: PLC0415
 
     store = open_store(db, must_exist=True)
     try:
-        yield Query(store, operator_name(), lambda: time.time_ns() // 1000)
+        yield Query(store, operator(purpose), lambda: time.time_ns() // 1000)
     finally:
         store.close()

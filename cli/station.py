@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from cli import station_show
-from cli.account import operator_name
+from cli import station_config, station_outputs, station_show
+from cli.account import operator, operator_name
 from cli.show import print_json, print_table
 from cli.station_check import print_check
 from cli.station_tables import (
@@ -63,12 +63,18 @@ class Protocol(StrEnum):
 app = typer.Typer(
     help="Station: receive, show, export and delete reads.", add_completion=False, rich_markup_mode=None
 )
+app.add_typer(station_outputs.app, name="outputs")
+app.add_typer(station_config.app, name="config")
 DbOption = Annotated[
     str | None,
     typer.Option("--db", help="Database file of the station, or postgresql://...; default: station.db."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON; keys: docs/operations.md.")]
 UnitOption = Annotated[str | None, typer.Option("--unit", help="Only reads of this unit.")]
+PurposeOption = Annotated[
+    str | None, typer.Option("--purpose", help="Why, for the audit trail; needed for records about employees.")
+]
+CaseOption = Annotated[str | None, typer.Option("--case", help="Case number, for the audit trail.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -151,13 +157,16 @@ def serve(
 @app.command()
 def reads(
     context: typer.Context,
+    *,
     db: DbOption = None,
     unit: UnitOption = None,
     limit: Annotated[int, typer.Option(min=1, help="Number of reads.")] = 50,
+    purpose: PurposeOption = None,
+    case_number: CaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show the latest reads; recorded in the audit trail."""
-    with _asking(context, db) as query:
+    with _asking(context, db, purpose, case_number) as query:
         rows = query.records(unit=unit, limit=limit)
     if as_json:
         print_json([{"schema": row.record.envelope.schema_id, **flat_values(row)} for row in rows])
@@ -173,23 +182,28 @@ def show(
     db: DbOption = None,
     unit: UnitOption = None,
     pictures: Annotated[Path | None, typer.Option(help="Folder for its pictures, ID-plate.jpg ...")] = None,
+    purpose: PurposeOption = None,
+    case_number: CaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show one record with all its values, and write its pictures; recorded in the audit trail."""
-    with _asking(context, db) as query:
+    with _asking(context, db, purpose, case_number) as query:
         station_show.show(query, record_id, unit=unit, out=pictures, as_json=as_json)
 
 
 @app.command("hits")
 def show_hits(
     context: typer.Context,
+    *,
     db: DbOption = None,
     unit: UnitOption = None,
     limit: Annotated[int, typer.Option(min=1, help="Number of hits.")] = 50,
+    purpose: PurposeOption = None,
+    case_number: CaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show the latest hits with list, decision and outcome; recorded in the audit trail."""
-    with _asking(context, db) as query:
+    with _asking(context, db, purpose, case_number) as query:
         found = query.hits(unit=unit, limit=limit)
     if as_json:
         print_json([hit_values(hit) for hit in found])
@@ -215,6 +229,8 @@ def search(
     until: Annotated[datetime | None, typer.Option(help="Only made at or before this time, UTC.")] = None,
     min_confidence: Annotated[float, typer.Option(min=0, max=1, help="Only with at least this confidence.")] = 0.0,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Number of reads.")] = 50,
+    purpose: PurposeOption = None,
+    case_number: CaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Search reads by plate, place and time, the latest first; recorded in the audit trail."""
@@ -228,7 +244,7 @@ def search(
         until_us=_utc_us(until),
         area=None if near is None else _circle(near),
     )
-    with _asking(context, db) as query:
+    with _asking(context, db, purpose, case_number) as query:
         rows = query.search(wanted, limit=limit).records
     if as_json:
         print_json([{"schema": row.record.envelope.schema_id, **flat_values(row)} for row in rows])
@@ -272,9 +288,8 @@ def export(
     keys: Annotated[Path | None, typer.Option(help="Folder with the units' public keys.")] = None,
     unit: UnitOption = None,
     schema: Annotated[str, typer.Option(help="Type of record, for CSV and GeoJSON.")] = READ_SCHEMA,
-    purpose: Annotated[
-        str | None, typer.Option(help="Why, for the audit trail; needed for records about employees.")
-    ] = None,
+    purpose: PurposeOption = None,
+    case_number: CaseOption = None,
 ) -> None:
     """Export records; recorded in the audit trail before the file appears."""
     if csv is None and geojson is None and evidence is None:
@@ -283,20 +298,60 @@ def export(
         raise typer.BadParameter(
             "the series contains the units' public keys: give --keys FOLDER", param_hint="--keys"
         )
-    with _asking(context, db) as query:
+    with _asking(context, db, purpose, case_number) as query:
         if csv is not None:
-            _write(context, db, csv, lambda out: query.export_csv(out, schema=schema, unit=unit, purpose=purpose))
+            _write(context, db, csv, lambda out: query.export_csv(out, schema=schema, unit=unit))
         if geojson is not None:
             _write(
                 context,
                 db,
                 geojson,
-                lambda out: query.export_geojson(out, schema=schema, unit=unit, purpose=purpose),
+                lambda out: query.export_geojson(out, schema=schema, unit=unit),
             )
         if evidence is not None and keys is not None:
             ring = load_keyring(keys)
             with output(_not_the_store(context, db, evidence), private=True) as out:
-                query.export_evidence(out, ring, unit=unit, purpose=purpose)
+                query.export_evidence(out, ring, unit=unit)
+
+
+@app.command()
+def evidence(
+    context: typer.Context,
+    identity: Annotated[str, typer.Argument(metavar="ID", help="Id of a read or hit, 32 hexadecimal digits.")],
+    *,
+    out: Annotated[Path, typer.Option(help="FILE.html, with FILE.zip beside it; or FILE.zip alone.")],
+    keys: Annotated[Path, typer.Option(help="Folder with the units' public keys and receipt.key.")],
+    case_number: Annotated[str, typer.Option("--case", help="Case number, for the audit trail.")],
+    purpose: Annotated[str, typer.Option(help="Why, for the audit trail.")],
+    db: DbOption = None,
+    unit: UnitOption = None,
+    c2pa_cert: Annotated[
+        Path | None,
+        typer.Option("--c2pa-cert", help="Certificate chain for C2PA manifests, PEM; docs/evidence.md."),
+    ] = None,
+    c2pa_key: Annotated[
+        Path | None, typer.Option("--c2pa-key", help="Private key of that certificate, PEM.")
+    ] = None,
+) -> None:
+    """Write a read or hit with all that proves it as a page that verifies itself; recorded before the file appears."""
+    from cli import station_evidence  # noqa: PLC0415 - the other commands need none of its parts
+    from station.query.evidence import EvidenceOf  # noqa: PLC0415 - as above
+    from station.query.trail import Trail  # noqa: PLC0415 - as above
+
+    if (c2pa_cert is None) != (c2pa_key is None):
+        raise typer.BadParameter("give both --c2pa-cert and --c2pa-key", param_hint="--c2pa-cert")
+    c2pa = None if c2pa_cert is None or c2pa_key is None else (c2pa_cert, c2pa_key)
+    asker = operator(purpose, case_number)
+    with _open(context, db) as store:
+        station_evidence.write(
+            EvidenceOf(store, asker, _now_us, Trail(store, asker, _now_us)),
+            identity,
+            out,
+            keys=keys,
+            unit=unit,
+            c2pa=c2pa,
+            checked=lambda path: _not_the_store(context, db, path),
+        )
 
 
 @app.command()
@@ -462,14 +517,17 @@ def _open(context: typer.Context, db: str | None) -> Iterator[Store]:
 
 
 @contextmanager
-def _asking(context: typer.Context, db: str | None) -> Iterator[Query]:
-    """Open the file for one person's questions."""
+def _asking(
+    context: typer.Context, db: str | None, purpose: str | None = None, case_number: str | None = None
+) -> Iterator[Query]:
+    """Open the file for one person's questions.  Raises PurposeError."""
+    asker = operator(purpose, case_number)
     with _open(context, db) as store:
-        yield Query(store, operator_name(), _now_us)
+        yield Query(store, asker, _now_us)
 
 
 def _commands(store: Store) -> Commands:
-    return Commands(store, operator_name(), _now_us)
+    return Commands(store, operator(), _now_us)
 
 
 def _address(text: str) -> tuple[str, int]:

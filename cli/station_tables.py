@@ -242,9 +242,11 @@ def _bad(ranges: Sequence[tuple[int, int]]) -> Text:
 
 def audit_table(rows: Iterable[AuditRow]) -> TextTable:
     """One row per question or command."""
-    table = TextTable("time", "who", "what", "filter", "count")
+    table = TextTable("time", "who", "what", "filter", "count", "purpose", "case")
     for row in rows:
-        table.add_row(_short(row.utc_us), row.who, row.what, row.filter, f"{row.count:,}")
+        table.add_row(
+            _short(row.utc_us), row.who, row.what, row.filter, f"{row.count:,}", row.purpose, row.case_number
+        )
     return table
 
 

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, bindparam, func, select
 
 from protocol.wire.control.transfer import UPDATE
-from station.store import offers
+from station.asker import EVERYTHING
+from station.store import offers, related
+from station.store.accounts import AccountTables
 from station.store.check import store_faults
+from station.store.deployment.sql import SqlDeployment
+from station.store.exports import ExportTables
 from station.store.find import Finder
+from station.store.holds import SqlHolds
 from station.store.lives import Lives
+from station.store.log import SqlLog
 from station.store.pictures import Pictures
 from station.store.projections import Projections
 from station.store.records import Records
-from station.store.rows import AuditRow, PurgeResult, UnitRow
+from station.store.reporting import Reporting
+from station.store.rows import AuditRow, UnitRow
+from station.store.scope import UnitAgencies, in_scope
+from station.store.stream import Stream
 from station.store.tables import AUDIT, EVIDENCE, OFFERS, RECORDS, UNITS
 from station.store.usage import UsageTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from protocol.seal.head import Head
@@ -28,6 +38,7 @@ if TYPE_CHECKING:
     from protocol.wire.control.transfer import ChunkRequest
     from protocol.wire.control.unit_state import Health, Status
     from protocol.wire.registry import Registry
+    from station.asker import Scope
     from station.store.contents import NewRecord
     from station.store.database import Database
     from station.store.files import OfferedFiles
@@ -37,6 +48,8 @@ if TYPE_CHECKING:
         Gap,
         OfferedFile,
         Purgeable,
+        PurgePlan,
+        PurgeResult,
         RecordRow,
         SeriesRow,
         StoreFault,
@@ -49,12 +62,14 @@ _HEALTH = select(UNITS.c.health).where(UNITS.c.unit == bindparam("of"))
 _UNITS = (
     select(
         UNITS.c.unit, UNITS.c.state, UNITS.c.software, UNITS.c.seen_us,
-        func.coalesce(OFFERS.c.release, 0), UNITS.c.report, UNITS.c.reason,
+        func.coalesce(OFFERS.c.release, 0), UNITS.c.report, UNITS.c.reason, UNITS.c.agency,
     )
     .select_from(UNITS.outerjoin(OFFERS, and_(OFFERS.c.unit == UNITS.c.unit, OFFERS.c.kind == UPDATE)))
     .order_by(UNITS.c.unit)
 )  # fmt: skip
-_TRAIL = select(AUDIT.c.utc_us, AUDIT.c.who, AUDIT.c.what, AUDIT.c.filter, AUDIT.c.count).order_by(AUDIT.c.number)
+_TRAIL = select(
+    AUDIT.c.utc_us, AUDIT.c.who, AUDIT.c.what, AUDIT.c.filter, AUDIT.c.count, AUDIT.c.purpose, AUDIT.c.case_number
+).order_by(AUDIT.c.number)
 
 
 class SqlStore:
@@ -77,27 +92,43 @@ class SqlStore:
         """
         self.db = db
         self._files = files
+        self.log = SqlLog(db)
         self.registry = registry
+        self.deployment = SqlDeployment(db)
         with db.transaction():
             self._records = Records(db, Projections(db, registry)) if make_records is None else make_records()
         self._lives = Lives(db, RECORDS if db.is_sqlite else EVIDENCE)
         self._usage = UsageTable(db)
+        self.holds = SqlHolds(db, self._records)
         self._pictures = pictures or Pictures(db, open_picture)
         self._finder = finder(self._records) if finder is not None else Finder(db, self._records)
+        self.stream = Stream(db)
         self._note_seen = _upsert(db, "seen_us")
         self._note_health = _upsert(db, "health_us", "health")
         self._note_status = _upsert(db, "state", "reason", "software", "status_us")
         self._note_report = _upsert(db, "report")
         self._conflicts: set[str] = set()
+        self.reporting = Reporting(db)
+        self._agencies = UnitAgencies(db)
+        self.accounts = AccountTables(db)
+        self.exports = ExportTables(db)
         self._records.project()
+        self._agencies.fill()
 
-    def transaction(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
         """A transaction."""
-        return self.db.transaction()
+        try:
+            with self.db.transaction():
+                yield
+        except BaseException:
+            self._agencies.forget()
+            raise
 
     def add_records(self, new: Sequence[NewRecord], now_us: int) -> list[bool]:
         """Inside a transaction."""
         fresh = self._add(new, now_us)
+        self._agencies.note(new)
         stored = [one for one, is_new in zip(new, fresh, strict=True) if is_new]
         if stored:
             envelopes = [one.record.envelope for one in stored]
@@ -138,27 +169,23 @@ class SqlStore:
         """Inside a transaction."""
         self.db.run(self._note_report, {"unit": unit, "report": payload})
 
-    def audit(self, entry: AuditRow) -> None:
+    def audit(self, entry: AuditRow) -> int:
         """Inside a transaction."""
-        self.db.run(
-            self.db.insert(AUDIT),
-            {
-                "utc_us": entry.utc_us,
-                "who": entry.who,
-                "what": entry.what,
-                "filter": entry.filter,
-                "count": entry.count,
-            },
-        )
+        return self.log.append(entry)
 
-    def purge(self, before_us: int, retention: str | None) -> PurgeResult:
+    def purge(self, plan: PurgePlan) -> PurgeResult:
         """Inside a transaction."""
-        records = self._records.purge(before_us, retention)
-        return PurgeResult(records, self._pictures.drop_orphans(before_us))
+        self.holds.refresh()
+        gone = self._records.purge(plan)
+        for rule in plan.rules:
+            self.deployment.purge_class(rule.before_us, rule.retention)
+        return replace(gone, pictures=self._pictures.drop_orphans(plan.latest_us))
 
-    def purgeable(self, before_us: int, retention: str | None) -> list[Purgeable]:
-        """By class."""
-        return self._records.purgeable(before_us, retention)
+    def purgeable(self, plan: PurgePlan) -> list[Purgeable]:
+        """By class; a hold may have to find what came since it was placed."""
+        with self.transaction():
+            self.holds.refresh()
+            return self._records.purgeable(plan)
 
     def newest_us(self) -> int | None:
         """Of all types."""
@@ -196,22 +223,32 @@ class SqlStore:
         return offers.answer(self.db, self._files, request)
 
     def latest(
-        self, schema: str, *, unit: str | None = None, since_us: int | None = None, limit: int | None = None
+        self,
+        schema: str,
+        *,
+        unit: str | None = None,
+        since_us: int | None = None,
+        limit: int | None = None,
+        scope: Scope = EVERYTHING,
     ) -> list[RecordRow]:
         """In the order of arrival."""
-        return self._records.latest(schema, unit=unit, since_us=since_us, limit=limit)
+        return self._records.latest(schema, unit=unit, since_us=since_us, limit=limit, scope=scope)
 
-    def each(self, schema: str, *, unit: str | None = None, since_us: int | None = None) -> Iterator[RecordRow]:
+    def each(
+        self, schema: str, *, unit: str | None = None, since_us: int | None = None, scope: Scope = EVERYTHING
+    ) -> Iterator[RecordRow]:
         """A page at a time."""
-        return self._records.each(schema, unit=unit, since_us=since_us)
+        return self._records.each(schema, unit=unit, since_us=since_us, scope=scope)
 
     def record(self, unit: str, record_id: bytes) -> RecordRow | None:
         """None if it is unknown or was purged."""
         return self._records.one(unit, record_id)
 
-    def find(self, search: ReadSearch, *, limit: int, after: Place | None = None) -> list[FoundRead]:
+    def find(
+        self, search: ReadSearch, *, limit: int, after: Place | None = None, scope: Scope = EVERYTHING
+    ) -> list[FoundRead]:
         """The latest first."""
-        return self._finder.find(search, limit, after)
+        return self._finder.find(search, limit, after, scope)
 
     def picture(self, unit: str, sha256: bytes) -> bytes | None:
         """None if it is unknown or incomplete."""
@@ -254,11 +291,17 @@ class SqlStore:
         """The present life is the last."""
         return self._lives.of(unit)
 
-    def units(self) -> list[UnitRow]:
+    def has_unit(self, unit: str, scope: Scope) -> bool:
+        """By its agency."""
+        statement = select(UNITS.c.unit).where(UNITS.c.unit == unit, *in_scope(UNITS.c.unit, scope))
+        return self.db.first(statement) is not None
+
+    def units(self, scope: Scope = EVERYTHING) -> list[UnitRow]:
         """Sorted by name."""
         reads = self._records.count(READ_SCHEMA)
         found = []
-        for unit, state, software, seen_us, desired, report, reason in self.db.all(_UNITS):
+        rows = self.db.all(_UNITS.where(*in_scope(UNITS.c.unit, scope)))
+        for unit, state, software, seen_us, desired, report, reason, agency in rows:
             lives = self._lives.of(unit)
             gaps = [gap for row in lives for gap in row.gaps]
             found.append(
@@ -276,6 +319,7 @@ class SqlStore:
                     reason=reason or "",
                     lives=len(lives),
                     conflicts=sum(row.conflicts for row in lives),
+                    agency=agency or "",
                 )
             )
         return found
@@ -283,6 +327,21 @@ class SqlStore:
     def each_evidence(self, unit: str) -> Iterator[EvidenceRow]:
         """A page at a time."""
         return self._records.each_evidence(unit)
+
+    def evidence(self, unit: str, seq: int, record_id: bytes) -> EvidenceRow | None:
+        """None if it was not signed."""
+        return self._records.one_evidence(unit, seq, record_id)
+
+    def related(self, unit: str, identity: bytes) -> list[RecordRow]:
+        """By sequence number."""
+        named = related.hit_records(self.db, unit, identity)
+        rows = (self._records.one(unit, record_id) for record_id in named)
+        return sorted((row for row in rows if row is not None), key=lambda row: (row.seq, row.record_id))
+
+    def dated_by(self, row: RecordRow) -> RecordRow | None:
+        """The nearest anchor."""
+        anchor = related.dated_by(self.db, row)
+        return None if anchor is None else self._records.one(row.unit, anchor)
 
     def faults(self) -> Iterator[StoreFault]:
         """A page at a time."""

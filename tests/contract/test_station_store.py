@@ -25,11 +25,13 @@ from protocol.wire.parts import TimeQuality
 from protocol.wire.records.time_anchor import TimeAnchor
 from protocol.wire.registry import Column, Projection, RecordBody, RecordTime, RecordType, Registry
 from protocol.wire.released import released_registry
+from station.asker import Asker
 from station.commands import Commands
-from station.errors import StoreError
+from station.errors import PurposeError, StoreError
 from station.ingest import Ingest
 from station.query import Query
 from station.store import AuditRow, NewRecord, Store, open_store
+from station.store.rows import PurgePlan, PurgeRule
 from tests.builders import BOOT, UTC_NS, make_picture, make_read_record, make_record, make_tombstone
 from tests.station_files import add, each_read, stored_reads
 
@@ -113,7 +115,7 @@ def picture(store: Store, content: bytes, now_us: int = NOW_US) -> bytes:
 
 
 def commands(store: Store, now_us: int) -> Commands:
-    return Commands(store, "clerk", lambda: now_us)
+    return Commands(store, Asker("clerk"), lambda: now_us)
 
 
 def test_a_record_is_what_the_message_said(store):
@@ -442,7 +444,7 @@ def test_every_question_is_noted_with_its_filter_and_count(store):
     add(store, record, now_us=NOW_US)
     with store.transaction():
         store.note_seen([UNIT], NOW_US)
-    query = Query(store, "clerk", lambda: NOW_US)
+    query = Query(store, Asker("clerk"), lambda: NOW_US)
     query.records(unit=UNIT, limit=5)
     query.record(UNIT, record.envelope.record_id)
     query.picture(UNIT, bytes(32))
@@ -476,7 +478,7 @@ def test_an_export_is_noted_before_its_first_record(store):
             raise BrokenPipeError
 
     with pytest.raises(BrokenPipeError):
-        Query(store, "clerk", lambda: NOW_US).export_csv(Broken(), unit=UNIT)
+        Query(store, Asker("clerk"), lambda: NOW_US).export_csv(Broken(), unit=UNIT)
     assert [(row.what, row.filter) for row in store.audit_trail()] == [
         ("export csv begins", f"schema=read/1 unit={UNIT}")
     ]
@@ -494,7 +496,7 @@ def test_a_question_that_cannot_be_noted_is_not_answered(store):
             raise StoreError("disk full")
 
     with pytest.raises(StoreError, match="disk full"):
-        Query(Full(), "clerk", lambda: NOW_US).records(limit=1)
+        Query(Full(), Asker("clerk"), lambda: NOW_US).records(limit=1)
 
 
 def test_pages_lose_and_repeat_nothing(store):
@@ -588,6 +590,19 @@ def test_purged_records_are_not_removed_ones(store):
     """Their places in the series stay."""
     add(store, *(of_life(LIVES[0], seq, seq=seq) for seq in (1, 2)), now_us=NOW_US - 3 * DAY_US)
     with store.transaction():
-        assert store.purge(NOW_US - DAY_US, None).records == 2
+        assert store.purge(PurgePlan((PurgeRule(None, NOW_US - DAY_US),))).records == 2
     store.forget_freed()
     assert store.series(UNIT)[0].removed == ()
+
+
+def test_the_trail_says_why(store):
+    """Purpose and case number stand in each entry; a text that cannot be recorded asks nothing."""
+    Query(store, Asker("clerk", "stolen vehicle", "26-014"), lambda: NOW_US).records(limit=1)
+    commands(store, NOW_US).purge(0)
+    assert [(row.what, row.purpose, row.case_number) for row in store.audit_trail()] == [
+        ("show records", "stolen vehicle", "26-014"),
+        ("purge", "", ""),
+    ]
+    for bad in ("a\nb", "x" * 129, "\x1b[31m"):
+        with pytest.raises(PurposeError):
+            Asker("clerk", purpose=bad)

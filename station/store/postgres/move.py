@@ -7,13 +7,17 @@ made again from the records.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import insert, select
 
 from protocol.errors import WireError
 from protocol.wire.record import decode_record
 from station.errors import StoreError
+from station.store.deployment.tables import POSTGRES, SQLITE
 from station.store.files import folder_of, suffix_of
+from station.store.log import SqlLog
 from station.store.postgres.database import PostgresDatabase
 from station.store.postgres.days import DAY_US
 from station.store.postgres.files import DatabaseFiles
@@ -64,13 +68,58 @@ _TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "units": (
         (
             "unit", "seen_us", "seq_high", "state", "reason", "software", "status_us", "health_us", "health", "report",
+            "agency",
         ),
-        ("text", "int8", "int8", "text", "text", "text", "int8", "int8", "bytea", "bytea"),
+        ("text", "int8", "int8", "text", "text", "text", "int8", "int8", "bytea", "bytea", "text"),
     ),
-    "audit": (("utc_us", "who", "what", "count", "filter"), ("int8", "text", "text", "int8", "text")),
+    "audit": (
+        ("number", "utc_us", "who", "what", "count", "filter", "purpose", "case_number"),
+        ("int8", "int8", "text", "text", "int8", "text", "text", "text"),
+    ),
+    "log_entries": (("number", "entry"), ("int8", "bytea")),
+    "log_nodes": (("level", "place", "hash"), ("int4", "int8", "bytea")),
+    "log_checkpoints": (("size", "note", "made_us"), ("int8", "text", "int8")),
+    "log_witnesses": (("unit", "size", "line", "received_us"), ("text", "int8", "text", "int8")),
+    "log_conflicts": (("unit", "size", "note", "received_us"), ("text", "int8", "text", "int8")),
+    "holds": (("number", "statement", "release"), ("int8", "bytea", "bytea")),
+    "held": (("unit", "record_id", "hold"), ("text", "bytea", "int8")),
+    "purges": (("number", "certificate"), ("int8", "bytea")),
+    "purged": (("unit", "first", "purge", "last"), ("text", "int8", "int8", "int8")),
     "offers": (
         ("unit", "kind", "release", "sha", "size", "attempt", "parts", "offered_us"),
         ("text", "text", "int8", "bytea", "int8", "int8", "text", "int8"),
+    ),
+    # Rows of the file have no transaction: they come before all that the database adds.
+    "stream": (
+        ("xid", "number", "unit", "record_id", "schema", "received_us", "only_for"),
+        ("int8", "int8", "text", "bytea", "text", "int8", "text"),
+    ),
+    "outputs": (
+        ("name", "schemas", "at_xid", "at_number", "registered_us", "delivered", "skipped", "overflowed", "buried"),
+        ("text", "text", "int8", "int8", "int8", "int8", "int8", "int8", "int8"),
+    ),
+    "dead_letters": (
+        ("output", "unit", "record_id", "schema", "received_us", "failed_us", "attempts", "reason"),
+        ("text", "text", "bytea", "text", "int8", "int8", "int8", "text"),
+    ),
+    "unit_groups": (("name", "unit"), ("text", "text")),
+    "rollouts": (
+        ("kind", "unit_group", "release", "sha", "size", "parts", "percent", "started_us", "changed_us", "who"),
+        ("text", "text", "int8", "bytea", "int8", "text", "int8", "int8", "int8", "text"),
+    ),
+    "accounts": (
+        (
+            "name", "full_name", "role", "agencies", "units", "password", "totp", "totp_step", "setup",
+            "setup_until_us", "subject", "disabled", "failures", "blocked_until_us", "created_us", "password_us",
+        ),
+        (
+            "text", "text", "text", "text", "text", "text", "text", "int8", "bytea", "int8", "text", "int4", "int4",
+            "int8", "int8", "int8",
+        ),
+    ),
+    "tokens": (
+        ("token_id", "hash", "account", "label", "created_us", "expires_us"),
+        ("text", "bytea", "text", "text", "int8", "int8"),
     ),
 }  # fmt: skip
 _EMPTY = ("evidence", *_TABLES)
@@ -102,10 +151,7 @@ def move(file: Path, address: str, registry: Registry, entry: AuditRow) -> Moved
                 if target.fetch(f"SELECT EXISTS (SELECT FROM {table})") != [(False,)]:  # noqa: S608 - tables of our own
                     raise StoreError(f"{target.name} has data already: create an empty database")
             moved = _Move(source, target, registry).run(file)
-            target.fetch(
-                "INSERT INTO audit (utc_us, who, what, filter, count) VALUES (%s, %s, %s, %s, %s)",
-                (entry.utc_us, entry.who, entry.what, entry.filter, moved.records),
-            )
+            SqlLog(target).append(replace(entry, count=moved.records))
             target.fetch("ANALYZE")
         return moved
     finally:
@@ -134,16 +180,22 @@ class _Move:
         for table, (names, types) in _TABLES.items():
             size = _PICTURES_GROUP if table in {"pictures", "chunks"} else _GROUP
             columns = ", ".join(f'"{name}"' for name in names)
-            order = " ORDER BY number" if table == "audit" else ""
+            order = " ORDER BY number" if table == "dead_letters" else ""
             for group in self._rows(f"SELECT {columns} FROM {table}{order}", size):  # noqa: S608 - tables of our own
                 self._target.copy(table, names, types, group)
                 pictures += len(group) if table == "pictures" else 0
+        self._move_deployment()
         self._check(records, proofs)
         files = DatabaseFiles(self._target)
         for (kind,) in self._source.driver_sql("SELECT DISTINCT kind FROM offers").all():
             for path in sorted(folder_of(file, kind).glob(f"*{suffix_of(kind)}")):
                 files.add(path, kind)
         return Moved(records, proofs, pictures)
+
+    def _move_deployment(self) -> None:
+        for ours, theirs in zip(SQLITE.all, POSTGRES.all, strict=True):
+            for group in self._source.connection.execute(select(ours)).partitions(_GROUP):
+                self._target.run(insert(theirs), [dict(row._mapping) for row in group])  # noqa: SLF001 - its public name
 
     def _rows(self, statement: str, size: int) -> Iterator[Sequence[Any]]:
         return iter(self._source.driver_sql(statement).partitions(size))

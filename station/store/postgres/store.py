@@ -145,6 +145,7 @@ class PostgresStore(SqlStore):
         except BaseException:
             self._pg_records.days.forget()
             self._made_days.clear()
+            self._agencies.forget()
             raise
         self._pg_records.days.note(self._made_days)
         if self._n_adds >= _JOIN_EVERY:

@@ -10,6 +10,7 @@ from protocol.wire.codec import decode, encode
 from protocol.wire.control.chunk import PictureChunk
 from protocol.wire.control.receipt import Nack, PictureStatus, Receipt
 from protocol.wire.enums import NackCode, PictureKind
+from station.asker import Asker
 from station.ingest import Ingest, IngestLimits, Quota
 from station.query import Query
 from station.store import open_store
@@ -73,7 +74,9 @@ def test_records_above_the_quota_wait_for_the_next_day(make):
     station.read(4)
     assert nacks(station.commit()) != []
     assert station.ingest.counts.over_quota == 2
-    units = {row.unit: row.refused_today for row, _ in Query(station.store, "me", lambda: station.now_us).units()}
+    units = {
+        row.unit: row.refused_today for row, _ in Query(station.store, Asker("me"), lambda: station.now_us).units()
+    }
     assert units == {UNIT: 3, "unit-08": 0}
     station.now_us += DAY_US
     station.read(4)

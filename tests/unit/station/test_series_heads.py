@@ -17,6 +17,7 @@ from protocol.seal import SigningKey, load_keyring
 from protocol.seal.head import HeadState, sign_head
 from protocol.wire.codec import decode, encode
 from protocol.wire.control.unit_state import Health
+from station.asker import Asker
 from station.query import Query
 from tests.builders import BOOT, make_read
 from tests.unit.station.test_station_sealed import LIMITS, Pair
@@ -255,7 +256,7 @@ def test_gaps_of_a_query_are_those_of_each_life(pair):
     pair.flash(LIFE_B)
     pair.outbox.append([make_read(number) for number in range(11, 16)])
     pair.deliver()
-    old, new = Query(pair.store, "tester", lambda: 1).sequences()
+    old, new = Query(pair.store, Asker("tester"), lambda: 1).sequences()
     assert (old.life, old.missing, old.seen) == (LIFE_A, [(3, 3)], ((1, 2), (4, 5)))
     assert (new.life, new.missing, new.conflicts) == (LIFE_B, [], 0)
 

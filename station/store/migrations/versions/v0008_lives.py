@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0008"
-down_revision = "0005"
+down_revision = "0007"
 
 _POSTGRES = (
     "ALTER TABLE records ADD COLUMN life bytea NOT NULL DEFAULT ''",
