@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from protocol.wire.control.transfer import UPDATE
 from protocol.wire.topics import offer_topic
 from station.errors import StoreError
-from station.store import OfferedFile
+from station.store import OfferedFile, PurgeResult
 from station.store.rows import AuditRow, PurgePlan, PurgeRule
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from protocol.update.manifest import Manifest
     from station.asker import Asker
-    from station.store import Purgeable, PurgeResult, Store
+    from station.store import Purgeable, Store
 
 _US_PER_DAY = 86_400_000_000
 _MAX_SILENCE_DAYS = 7
@@ -81,13 +81,17 @@ class Commands:
         """
         _check_days(days)
         now_us = self._clock_us()
-        with self._store.transaction():
-            gone = self._store.purge(PurgePlan((PurgeRule(retention, now_us - round(days * _US_PER_DAY)),)))
-            asked = f"days={days:g}" if retention is None else f"days={days:g} retention={retention}"
-            self._note("purge", asked, gone.records, now_us)
-        # Deleted contents must not remain in the database's log.
-        self._store.forget_freed()
-        return gone
+        asked = f"days={days:g}" if retention is None else f"days={days:g} retention={retention}"
+        plan = PurgePlan((PurgeRule(retention, now_us - round(days * _US_PER_DAY)),))
+        done = []
+        for part in self._store.purge_steps(plan):
+            with self._store.transaction():
+                gone = self._store.purge(part)
+                self._note("purge", asked, gone.records, now_us)
+            # Deleted contents must not remain in the database's log.
+            self._store.forget_freed()
+            done.append(gone)
+        return PurgeResult(sum(gone.records for gone in done), sum(gone.pictures for gone in done))
 
     def offer(self, unit: str, manifest: Manifest, file: Path) -> None:
         """Offer an update to a unit; it replaces an earlier offer."""

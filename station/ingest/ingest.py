@@ -267,6 +267,7 @@ class Ingest:
             return batch.refusals
         now_us = self._clock_us()
         try:
+            self._store.check_room()
             with self._store.transaction():
                 over = self._gate.sift(batch, now_us)
                 fresh = self._store.add_records([taken.new for taken in batch.records], now_us)

@@ -277,6 +277,12 @@ class Store(Protocol):
         Inside a transaction; :meth:`forget_freed` must follow.
         """
 
+    def check_room(self) -> None:
+        """Raise StoreError if new messages would leave no room for a purge."""
+
+    def purge_steps(self, plan: PurgePlan) -> list[PurgePlan]:
+        """Split a plan into parts that the disk has room for, one transaction each; the last is the plan itself."""
+
     def purgeable(self, plan: PurgePlan) -> list[Purgeable]:
         """Return what a purge would delete and what holds keep of it, one row per retention class, in their order."""
 

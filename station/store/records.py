@@ -496,10 +496,10 @@ class Records:
 
     def _select_for_purge(self, plan: PurgePlan) -> Purging:
         purging = Purging(self._db)
-        purging.choose(and_(self._due(plan), ~IS_HELD))
+        purging.choose(and_(self.due(plan), ~IS_HELD))
         return purging
 
-    def _due(self, plan: PurgePlan) -> ColumnElement[bool]:
+    def due(self, plan: PurgePlan) -> ColumnElement[bool]:
         """Records that a plan names, held or not."""
         conditions: list[ColumnElement[bool]] = [
             and_(
@@ -528,7 +528,7 @@ class Records:
                 func.max(received),
                 func.sum(held),
             )
-            .where(self._due(plan))
+            .where(self.due(plan))
             .group_by(RECORDS.c.retention)
             .order_by(RECORDS.c.retention)
         )

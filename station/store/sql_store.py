@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from station.store.contents import NewRecord
     from station.store.database import Database
     from station.store.files import OfferedFiles
+    from station.store.room import DiskRoom
     from station.store.rows import (
         ChunkResult,
         EvidenceRow,
@@ -85,6 +86,7 @@ class SqlStore:
         make_records: Callable[[], Records] | None = None,
         pictures: Pictures | None = None,
         finder: Callable[[Records], Finder] | None = None,
+        room: DiskRoom | None = None,
     ) -> None:
         """``make_records`` is called inside a transaction; the SQLite file's parts are used if they are omitted.
 
@@ -92,6 +94,7 @@ class SqlStore:
         """
         self.db = db
         self._files = files
+        self._room = room
         self.log = SqlLog(db)
         self.registry = registry
         self.deployment = SqlDeployment(db)
@@ -180,6 +183,15 @@ class SqlStore:
         for rule in plan.rules:
             self.deployment.purge_class(rule.before_us, rule.retention)
         return replace(gone, pictures=self._pictures.drop_orphans(plan.latest_us))
+
+    def check_room(self) -> None:
+        """Of the file; a server's disk is its own."""
+        if self._room is not None:
+            self._room.check()
+
+    def purge_steps(self, plan: PurgePlan) -> list[PurgePlan]:
+        """Of a file; a server drops partitions."""
+        return [plan] if self._room is None else self._room.steps(self.db, plan, self._records.due(plan))
 
     def purgeable(self, plan: PurgePlan) -> list[Purgeable]:
         """By class; a hold may have to find what came since it was placed."""

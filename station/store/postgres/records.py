@@ -263,7 +263,7 @@ class PostgresRecords(Records):
 
     def _select_for_purge(self, plan: PurgePlan) -> Purging:
         purging = Purging(self._pg, 'text COLLATE "C", bytea, bigint, bigint, bigint, text COLLATE "C"')
-        purging.choose(and_(self._due(plan), ~IS_HELD))
+        purging.choose(and_(self.due(plan), ~IS_HELD))
         self._pg.fetch("CREATE INDEX ON purging (unit, record_id)")
         self._pg.fetch("ANALYZE purging")
         return purging
