@@ -31,6 +31,7 @@ from cli.show import print_json, print_table
 from cli.station_check import print_check
 from cli.station_tables import (
     audit_table,
+    conflict_lines,
     counters_table,
     hits_table,
     purge_table,
@@ -47,6 +48,7 @@ from protocol.update.envelope import verify_update
 from station.audit_log.checkpoints import Checkpointer
 from station.commands import Commands
 from station.errors import StoreError
+from station.ingest import IngestLimits, Quota
 from station.query import READ_SCHEMA, Circle, Query, ReadSearch, hit_values
 from station.query.export import flat_values
 from station.retention.purges import Purger
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
     from station.store import Store
 
 _DEFAULT_DB = "station.db"
+_MEBI = 2**20
 _MAX_PORT = 65_535
 
 
@@ -118,6 +121,12 @@ def serve(
             help="Folder with station*.key, receipt.key, log.key and unit-ID.pub; if omitted, records are unencrypted."
         ),
     ] = None,
+    max_records: Annotated[
+        int, typer.Option(min=1, help="Records that a unit may send in a day; what is above waits in the unit.")
+    ] = Quota().records,
+    max_mib: Annotated[
+        int, typer.Option(min=1, help="MiB of records and pictures that a unit may send in a day.")
+    ] = Quota().size_bytes // _MEBI,
     allow_open: Annotated[bool, typer.Option(help="With --keys: also accept unencrypted records.")] = False,
     policy: Annotated[
         list[Path] | None,
@@ -141,6 +150,7 @@ def serve(
 
     allowed = None if units is None else frozenset(part.strip() for part in units.split(",") if part.strip())
     path = _place(db or _DEFAULT_DB)
+    limits = IngestLimits(quota=Quota(max_records, max_mib * _MEBI))
     ring = None if keys is None else load_keyring(keys)
     opener = None if ring is None else Opener(ring)
     if policy and policy_key is None:
@@ -161,6 +171,7 @@ def serve(
         packs=packs,
         deletes=delete_expired,
         metrics=metrics,
+        limits=limits,
     )
     if not broker:
         embedded = EmbeddedBroker(host, port)
@@ -476,12 +487,15 @@ def check(
     context: typer.Context,
     *,
     keys: Annotated[Path, typer.Option(help="Folder with the units' public keys.")],
+    new: Annotated[
+        list[str] | None, typer.Option(help="A unit with a key that has not sent anything yet; may be repeated.")
+    ] = None,
     db: DbOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare all that is stored, searched and shown with what the units signed; recorded in the audit trail."""
     with _asking(context, db) as query:
-        report = query.check(load_keyring(keys))
+        report = query.check(load_keyring(keys), new=frozenset(new or ()))
     if as_json:
         print_json(
             {
@@ -512,7 +526,7 @@ def audit(
     keys: Annotated[Path | None, typer.Option(help="The station's keys; log.key signs a checkpoint.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show per unit what was received, declared lost and missing, and who asked for what; or export the audit log."""
+    """Show per unit and life what was received, lost, missing and removed, and who asked; or export the audit log."""
     if export is not None:
         if keys is None:
             raise typer.BadParameter("the file contains public keys: give --keys FOLDER", param_hint="--keys")
@@ -523,11 +537,13 @@ def audit(
         rows = query.audit_trail()
         ranges = query.sequences()
     if as_json:
-        print_json({"sequences": [sequence_values(*unit) for unit in ranges], "audit": rows})
+        print_json({"sequences": [sequence_values(row) for row in ranges], "audit": rows})
     else:
         print_table(ranges_table(ranges))
         print_table(audit_table(rows))
-    if any(not gap.explained for _, _, gaps in ranges for gap in gaps):
+        for line in conflict_lines(ranges):
+            Console().print(line, style="red", highlight=False, soft_wrap=True)
+    if any(row.missing or row.removed or row.conflicts for row in ranges):
         raise typer.Exit(1)
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from protocol.policy.pack import PolicyPack
     from protocol.seal import KeyRing, Opener
     from protocol.wire.record import Record
+    from station.ingest import IngestLimits
     from station.service import BrokerAddress
 
 EXIT_CRASHED = 70
@@ -52,6 +53,7 @@ def receive(
     packs: tuple[PolicyPack, ...] = (),
     deletes: bool = True,
     metrics: str | None = None,
+    limits: IngestLimits | None = None,
 ) -> int:
     """Receive from all brokers until SIGINT or SIGTERM; return the exit code.  Raises StoreError and BrokerError.
 
@@ -80,6 +82,7 @@ def receive(
             name,
             _now_us,
             units=units,
+            limits=limits,
             # Thousands a second: nobody reads them, and printing takes longer than storing.
             on_read=None if is_worker else new_reads.put,
             opener=opener,

@@ -208,7 +208,7 @@ def assemble(
         ),
         WriteBudget(config.outbox.write_budget_mib_h * _MEBI),
     )
-    reporter = make_health_reporter(shared, health, commit, uplink, notifier)
+    reporter = make_health_reporter(shared, health, commit, uplink, notifier, read_path.encoder)
     progress = Progress()
     commit.subscribe(lambda result: progress.note(result, clock.mono_ns()))
     commit.subscribe(partial(_wake, uplink_queue))

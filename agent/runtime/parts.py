@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from agent.runtime.supervisor import Supervisor
     from agent.runtime.updates import UpdateReporter
     from agent.runtime.witness import WitnessComponent
+    from agent.sync.encoder import RecordEncoder
     from agent.sync.transfer import Transfers
     from hw.ports import Camera
 
@@ -135,18 +136,22 @@ def make_uplink(
     )
 
 
-def make_health_reporter(
-    shared: Shared, health: Health, commit: CommitComponent, uplink: UplinkComponent, notifier: Notifier
+def make_health_reporter(  # noqa: PLR0917 - the parts that it reports
+    shared: Shared,
+    health: Health,
+    commit: CommitComponent,
+    uplink: UplinkComponent,
+    notifier: Notifier,
+    encoder: RecordEncoder,
 ) -> HealthReporter:
-    """What reports counters and gauges."""
+    """What reports counters and gauges, and signs the head of the series."""
     return HealthReporter(
         health,
         commit,
         uplink,
         shared.uplink_queue,
         notifier,
-        unit=shared.unit,
-        boot_id=shared.boot_id,
+        encoder=encoder,
         every_s=shared.config.sync.health_s,
         metrics=MetricsFile(metrics_path(shared.config.metrics.file, os.environ)),
     )
