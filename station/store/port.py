@@ -203,6 +203,9 @@ class StoredCounts(Protocol):
     def trail(self, period: Period) -> list[tuple[str, str, int]]:
         """Return action, purpose and number of the entries of the audit trail."""
 
+    def offered_lists(self) -> list[tuple[int, str]]:
+        """Return when hot lists were offered to units, and what the audit trail says of them."""
+
 
 class Store(Protocol):
     """Stores every record once, with gaps, pictures, offers and the audit trail.

@@ -184,6 +184,15 @@ class Reporting:
         )
         return [(what, purpose, int(n)) for what, purpose, n in self._db.all(statement)]
 
+    def offered_lists(self) -> list[tuple[int, str]]:
+        """Return when hot lists were offered to units, and what the audit trail says of them."""
+        statement = (
+            select(AUDIT.c.utc_us, AUDIT.c.filter)
+            .where(AUDIT.c.what == "offer", AUDIT.c.filter.like("% list=%"))
+            .order_by(AUDIT.c.utc_us)
+        )
+        return [(int(utc_us), text) for utc_us, text in self._db.all(statement)]
+
 
 def _texts(row: Any, columns: Sequence[ColumnElement[str]]) -> dict[str, str]:
     """The values of columns that are texts, by their names; the database may have none."""
