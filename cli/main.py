@@ -54,8 +54,11 @@ ModelsOption = Annotated[
 ]
 
 
-LATER = ("station", "provision", "update", "roster", "shift", "hotlist", "policy")
-"""Commands with modules of their own, ``cli.NAME``."""
+LATER = {
+    **{name: name for name in ("station", "provision", "update", "roster", "shift", "hotlist", "policy")},
+    "report": "report_recompute",
+}
+"""Commands with modules of their own, in ``cli``."""
 
 
 class RuntimeName(StrEnum):
@@ -408,14 +411,17 @@ def keys_show(
 
 @app.command()
 def verify(
-    path: Annotated[Path, typer.Argument(help="A series, from `patrol-lpr station export --evidence`.")],
+    path: Annotated[
+        Path,
+        typer.Argument(help="A series or evidence package: `patrol-lpr station export --evidence`, `evidence`."),
+    ],
     key: Annotated[
         list[Path] | None,
         typer.Option("--key", help="Trusted unit-ID.pub; repeatable; if omitted, the keys in the file."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check that an exported series is complete and unaltered; list what is missing, changed or reordered."""
+    """Check that an exported series or evidence package is complete and unaltered; list what is not."""
     from cli import verify  # noqa: PLC0415 - keeps --help fast
 
     raise typer.Exit(verify.run(path, key or [], as_json=as_json))
@@ -450,10 +456,10 @@ def bundle_bench(
 
 def main() -> None:
     """Entry point: our own and the user's errors become one line and an exit code, anything else a traceback."""
-    for name in LATER:
+    for name, module in LATER.items():
         if sys.argv[1:2] in ([name], ["--help"], []):
             # Only whoever uses it needs what it imports.
-            app.add_typer(importlib.import_module(f"cli.{name}").app, name=name)
+            app.add_typer(importlib.import_module(f"cli.{module}").app, name=name)
     try:
         app()
     except ConfigError as error:

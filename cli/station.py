@@ -346,6 +346,80 @@ def evidence(
 
 
 @app.command()
+def report(
+    context: typer.Context,
+    definition: Annotated[
+        str, typer.Argument(help="general, arkansas, virginia, or a file of your own: docs/reports.md.")
+    ] = "general",
+    *,
+    period: Annotated[str, typer.Option(help="2026, 2026-H1, 2026-Q1 or 2026-05, in the definition's time zone.")],
+    csv: Annotated[Path | None, typer.Option(help="Write every number here; - for standard output.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page to be printed here.")] = None,
+    audit: Annotated[
+        Path | None, typer.Option(help="Write the audit log here, for `patrol-lpr report recompute`.")
+    ] = None,
+    db: DbOption = None,
+    purpose: PurposeOption = None,
+    case_number: CaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Count hits, decisions, reads, purges and look-ups of a period; recorded in the audit trail."""
+    from cli import station_reports  # noqa: PLC0415 - the other commands need none of its parts
+    from station.reports.make import make_report  # noqa: PLC0415 - as above
+    from station.reports.periods import period_of  # noqa: PLC0415 - as above
+
+    defined = station_reports.definition_of(definition)
+    asked = period_of(period, defined.timezone)
+    asker = operator(purpose, case_number)
+
+    def checked(path: Path) -> Path:
+        return _not_the_store(context, db, path)
+
+    with _open(context, db) as store:
+        made = make_report(store, asker, _now_us, asked)
+        station_reports.write(defined, made, csv=csv, html=html, checked=checked)
+        if audit is not None:
+            station_reports.write_audit_file(store, audit, checked)
+    if as_json or (csv is None and html is None):
+        station_reports.show(defined, made, as_json=as_json)
+
+
+@app.command()
+def alarms(
+    context: typer.Context,
+    *,
+    period: Annotated[str, typer.Option(help="2026, 2026-H1, 2026-Q1 or 2026-05, in the time zone.")],
+    timezone: Annotated[str, typer.Option(help="Time zone of the period.")] = "UTC",
+    package: Annotated[
+        list[Path] | None,
+        typer.Option("--list", help="Signed list that was not offered by this station; repeatable."),
+    ] = None,
+    key: Annotated[list[Path] | None, typer.Option(help="hotlist.pub, with --list; repeatable.")] = None,
+    cars: Annotated[
+        int | None,
+        typer.Option(min=1, help="Reads of the period, if the station does not have them all any more."),
+    ] = None,
+    db: DbOption = None,
+    purpose: PurposeOption = None,
+    case_number: CaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare false alarms with those expected at the import, count confused characters; exit code 1 if they part."""
+    from cli import station_reports  # noqa: PLC0415 - the other commands need none of its parts
+    from station.reports.periods import period_of  # noqa: PLC0415 - as above
+    from station.reports.quality import make_quality  # noqa: PLC0415 - as above
+
+    asked = period_of(period, timezone)
+    figures = station_reports.figures(package or [], key or [])
+    asker = operator(purpose, case_number)
+    with _open(context, db) as store:
+        quality = make_quality(store, asker, _now_us, asked, more_figures=figures, cars=cars)
+    station_reports.show_quality(quality, as_json=as_json)
+    if quality.warnings:
+        raise typer.Exit(1)
+
+
+@app.command()
 def offer(
     context: typer.Context,
     unit: Annotated[str, typer.Argument(help="Id of the unit.")],

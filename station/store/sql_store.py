@@ -79,6 +79,7 @@ class SqlStore:
         make_records: Callable[[], Records] | None = None,
         pictures: Pictures | None = None,
         finder: Callable[[Records], Finder] | None = None,
+        reporting: Reporting | None = None,
     ) -> None:
         """``make_records`` is called inside a transaction; the SQLite file's parts are used if they are omitted.
 
@@ -98,7 +99,7 @@ class SqlStore:
         self._note_health = _upsert(db, "seq_high", "health_us", "health")
         self._note_status = _upsert(db, "state", "reason", "software", "status_us")
         self._note_report = _upsert(db, "report")
-        self.reporting = Reporting(db)
+        self.reporting = Reporting(db) if reporting is None else reporting
         self._agencies = UnitAgencies(db)
         self.accounts = AccountTables(db)
         self.exports = ExportTables(db)
