@@ -35,10 +35,11 @@ if TYPE_CHECKING:
     from agent.runtime.committing import CommitComponent
     from agent.runtime.component import Tick
     from agent.runtime.config import AgentConfig
-    from agent.runtime.feed_documents import Document
+    from agent.runtime.feed_documents import Document, Json
     from agent.runtime.power import Ignition
     from agent.runtime.queues import ReadQueue
     from agent.shift.ports import Auditor, DutyConfig, DutyLimits, OnDuty
+    from agent.shift.shifts import ShiftState
     from agent.sync.transfer import FileKind
     from hw.ports import Clock
     from protocol.wire.registry import RecordBody, Registry
@@ -214,13 +215,15 @@ class Shifts(Component):
 
     def document(self) -> Document | None:
         """The first open shift, for the feed; None if nobody is on duty."""
-        return next(iter(self.documents()), None)
+        return next(map(shift_document, self._running()), None)
 
-    def documents(self) -> list[Document]:
+    def documents(self) -> list[Json]:
         """All open shifts, for the feed, in the order of their beginnings."""
+        return [shift_document(shift) for shift in self._running()]
+
+    def _running(self) -> list[ShiftState]:
         with self._lock:
-            shifts = self._duty.state.shifts
-        return [shift_document(shift) for shift in shifts if shift.hours.running]
+            return [shift for shift in self._duty.state.shifts if shift.hours.running]
 
     def noted(self, *, refused: bool) -> None:
         """Count an attempt to sign on."""

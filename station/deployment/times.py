@@ -76,6 +76,11 @@ def week_of(day: dt.date) -> dt.date:
     return day - dt.timedelta(days=day.weekday())
 
 
+def days_us(first: dt.date, count: int, zone: ZoneInfo) -> tuple[int, int]:
+    """Begin and end of some days; they are not always 24 hours long."""
+    return day_start_us(first, zone), day_start_us(first + dt.timedelta(days=count), zone)
+
+
 def parse_day(text: str) -> dt.date:
     """A day such as ``2027-03-14``.  Raises DeploymentError."""
     try:

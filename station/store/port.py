@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from station.asker import Scope
     from station.store.accounts import AccountTables
     from station.store.contents import NewRecord
+    from station.store.deployment.port import DeploymentStore
     from station.store.exports import ExportTables
     from station.store.offers import Offered
     from station.store.reporting import FalseAlarms, HitCount, Period, TextPair
@@ -221,6 +222,10 @@ class Store(Protocol):
     @property
     def stream(self) -> Stream:
         """The stream of new records that outputs follow."""
+
+    @property
+    def deployment(self) -> DeploymentStore:
+        """People, places, plans, and what is taken over from records for them."""
 
     @property
     def accounts(self) -> AccountTables:

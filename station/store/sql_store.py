@@ -13,6 +13,7 @@ from station.asker import EVERYTHING
 from station.store import offers, related, sequence
 from station.store.accounts import AccountTables
 from station.store.check import store_faults
+from station.store.deployment.sql import SqlDeployment
 from station.store.exports import ExportTables
 from station.store.find import Finder
 from station.store.holds import SqlHolds
@@ -89,6 +90,7 @@ class SqlStore:
         self._files = files
         self.log = SqlLog(db)
         self.registry = registry
+        self.deployment = SqlDeployment(db)
         with db.transaction():
             self._records = Records(db, Projections(db, registry)) if make_records is None else make_records()
         self.holds = SqlHolds(db, self._records)
@@ -152,6 +154,8 @@ class SqlStore:
         """Inside a transaction."""
         self.holds.refresh()
         gone = self._records.purge(plan)
+        for rule in plan.rules:
+            self.deployment.purge_class(rule.before_us, rule.retention)
         return replace(gone, pictures=self._pictures.drop_orphans(plan.latest_us))
 
     def purgeable(self, plan: PurgePlan) -> list[Purgeable]:

@@ -123,7 +123,7 @@ def _refuse(request: Request, error: Exception) -> Response:
     desk: Desk = request.app.state.desk
     title = HTTPStatus(status).phrase
     values: dict[str, Any] = {"title": title, "message": message, "status": status}
-    return HTMLResponse(desk.render("error.html", request, None, values), status)
+    return HTMLResponse(desk.render("error.html", request, values), status)
 
 
 def _told(error: Exception) -> tuple[int, str, str]:

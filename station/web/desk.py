@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from station.accounts.accounts import Accounts
     from station.accounts.log_in import LogIn
+    from station.accounts.rights import Right
     from station.store import Store
     from station.web.page import NavigationEntry, PageModule
     from station.web.settings import WebSettings
-    from station.web.visit import Visit
 
 FOLDER = Path(__file__).parent
 THEMES = ("light", "dark")
@@ -43,25 +43,28 @@ class Desk:
         """Name of the cookie; the prefix binds it to this host and TLS."""
         return "__Host-station" if self.settings.is_secure else "station"
 
-    def render(self, template: str, request: Request, visit: Visit | None, values: dict[str, Any]) -> str:
-        """Return a page.  ``values`` are those of its template."""
+    def render(self, template: str, request: Request, values: dict[str, Any]) -> str:
+        """Return a page.  ``values`` are those of its template; of a person who is logged in, see ``Visit.page``."""
         theme = request.cookies.get("theme", "")
-        session = None if visit is None else visit.person.session
         shared = {
             "station": self.settings.station,
             "theme": theme if theme in THEMES else "",
             "path": request.url.path,
-            "visit": visit,
-            "csrf": "" if session is None else session.csrf,
+            "visit": None,
+            "csrf": "",
+            "navigation": (),
             "now_us": self.clock_us(),
-            "navigation": () if visit is None else _navigation(self.pages, visit),
         }
         return self.templates.get_template(template).render({**shared, **values})
 
-
-def _navigation(pages: Sequence[PageModule], visit: Visit) -> list[NavigationEntry]:
-    """Return what the person may open."""
-    return [entry for page in pages for entry in page.navigation if entry.right is None or visit.may(entry.right)]
+    def navigation(self, rights: frozenset[Right]) -> list[NavigationEntry]:
+        """Return what somebody with these rights may open."""
+        return [
+            entry
+            for page in self.pages
+            for entry in page.navigation
+            if entry.right is None or entry.right in rights
+        ]
 
 
 def environment() -> Environment:

@@ -73,7 +73,13 @@ class Visit:
         self, template: str, *, status: int = 200, headers: dict[str, str] | None = None, **values: Any
     ) -> Response:
         """Render a template, which extends ``base.html``."""
-        return HTMLResponse(self.desk.render(template, self.request, self, values), status, headers)
+        session = self.person.session
+        shared = {
+            "visit": self,
+            "csrf": "" if session is None else session.csrf,
+            "navigation": self.desk.navigation(self.person.rights),
+        }
+        return HTMLResponse(self.desk.render(template, self.request, {**shared, **values}), status, headers)
 
     def redirect(self, path: str) -> Response:
         """Send the browser to another page after a form."""

@@ -10,9 +10,12 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import insert, select
+
 from protocol.errors import WireError
 from protocol.wire.record import decode_record
 from station.errors import StoreError
+from station.store.deployment.tables import POSTGRES, SQLITE
 from station.store.files import folder_of, suffix_of
 from station.store.log import SqlLog
 from station.store.postgres.database import PostgresDatabase
@@ -172,12 +175,18 @@ class _Move:
             for group in self._rows(f"SELECT {columns} FROM {table}{order}", size):  # noqa: S608 - tables of our own
                 self._target.copy(table, names, types, group)
                 pictures += len(group) if table == "pictures" else 0
+        self._move_deployment()
         self._check(records, proofs)
         files = DatabaseFiles(self._target)
         for (kind,) in self._source.driver_sql("SELECT DISTINCT kind FROM offers").all():
             for path in sorted(folder_of(file, kind).glob(f"*{suffix_of(kind)}")):
                 files.add(path, kind)
         return Moved(records, proofs, pictures)
+
+    def _move_deployment(self) -> None:
+        for ours, theirs in zip(SQLITE.all, POSTGRES.all, strict=True):
+            for group in self._source.connection.execute(select(ours)).partitions(_GROUP):
+                self._target.run(insert(theirs), [dict(row._mapping) for row in group])  # noqa: SLF001 - its public name
 
     def _rows(self, statement: str, size: int) -> Iterator[Sequence[Any]]:
         return iter(self._source.driver_sql(statement).partitions(size))

@@ -64,7 +64,7 @@ def with_session(desk: Desk, secret: str, answer: Response) -> Response:
 def _form(request: Request, message: str, wanted: str, status: int) -> Response:
     desk: Desk = request.app.state.desk
     values = {"message": message, "next": own_path(wanted)}
-    return HTMLResponse(desk.render("log_in.html", request, None, values), status)
+    return HTMLResponse(desk.render("log_in.html", request, values), status)
 
 
 @router.post("/log-out", include_in_schema=False)
@@ -110,7 +110,7 @@ def _set_up(request: Request, link: str, message: str, status: int) -> Response:
             "message": "It was used, is older than a day, or is incomplete: ask an administrator for a new one.",
             "status": 404,
         }
-        return HTMLResponse(desk.render("error.html", request, None, values), 404)
+        return HTMLResponse(desk.render("error.html", request, values), 404)
     secret = account.totp or ""
     svg = second_factor.qr_svg(secret, account.name, f"patrol-lpr {desk.settings.station}")
     values = {
@@ -118,7 +118,7 @@ def _set_up(request: Request, link: str, message: str, status: int) -> Response:
         "qr": Markup(svg),  # noqa: S704 - made by segno of a secret and two checked names
         "optional": not desk.accounts.needs_second_factor,
     }  # fmt: skip
-    return HTMLResponse(desk.render("set_up.html", request, None, values), status)
+    return HTMLResponse(desk.render("set_up.html", request, values), status)
 
 
 @router.post("/theme", include_in_schema=False)
