@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from station.web.pages import account, audit_log, holds, home, log_in, programs, purpose
+from station.web.pages import (
+    account,
+    audit_log,
+    evidence,
+    holds,
+    home,
+    log_in,
+    programs,
+    purpose,
+    reports,
+)
 
 if TYPE_CHECKING:
     from station.web.page import PageModule
@@ -13,6 +23,8 @@ PAGES: tuple[PageModule, ...] = (
     home.PAGE,
     holds.PAGE,
     audit_log.PAGE,
+    evidence.PAGE,
+    reports.PAGE,
     account.PAGE,
     # Without a link in the navigation:
     log_in.PAGE,
