@@ -441,7 +441,7 @@ def main() -> None:
         from cli import station as station_cli  # noqa: PLC0415 - keeps importing this module cheap
 
         app.add_typer(station_cli.app, name="station")
-    for name in ("provision", "update", "roster", "shift", "hotlist", "policy"):
+    for name in ("provision", "update", "roster", "shift", "deployment", "hotlist", "policy"):
         if sys.argv[1:2] in ([name], ["--help"]):
             # Only whoever uses it needs what it imports.
             app.add_typer(importlib.import_module(f"cli.{name}").app, name=name)
