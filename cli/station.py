@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from cli import station_show
+from cli import station_config, station_outputs, station_show
 from cli.account import operator, operator_name
 from cli.show import print_json, print_table
 from cli.station_check import print_check
@@ -61,6 +61,8 @@ class Protocol(StrEnum):
 app = typer.Typer(
     help="Station: receive, show, export and delete reads.", add_completion=False, rich_markup_mode=None
 )
+app.add_typer(station_outputs.app, name="outputs")
+app.add_typer(station_config.app, name="config")
 DbOption = Annotated[
     str | None,
     typer.Option("--db", help="Database file of the station, or postgresql://...; default: station.db."),
@@ -322,6 +324,46 @@ def export(
             ring = load_keyring(keys)
             with output(_not_the_store(context, db, evidence), private=True) as out:
                 query.export_evidence(out, ring, unit=unit)
+
+
+@app.command()
+def evidence(
+    context: typer.Context,
+    identity: Annotated[str, typer.Argument(metavar="ID", help="Id of a read or hit, 32 hexadecimal digits.")],
+    *,
+    out: Annotated[Path, typer.Option(help="FILE.html, with FILE.zip beside it; or FILE.zip alone.")],
+    keys: Annotated[Path, typer.Option(help="Folder with the units' public keys and receipt.key.")],
+    case_number: Annotated[str, typer.Option("--case", help="Case number, for the audit trail.")],
+    purpose: Annotated[str, typer.Option(help="Why, for the audit trail.")],
+    db: DbOption = None,
+    unit: UnitOption = None,
+    c2pa_cert: Annotated[
+        Path | None,
+        typer.Option("--c2pa-cert", help="Certificate chain for C2PA manifests, PEM; docs/evidence.md."),
+    ] = None,
+    c2pa_key: Annotated[
+        Path | None, typer.Option("--c2pa-key", help="Private key of that certificate, PEM.")
+    ] = None,
+) -> None:
+    """Write a read or hit with all that proves it as a page that verifies itself; recorded before the file appears."""
+    from cli import station_evidence  # noqa: PLC0415 - the other commands need none of its parts
+    from station.query.evidence import EvidenceOf  # noqa: PLC0415 - as above
+    from station.query.trail import Trail  # noqa: PLC0415 - as above
+
+    if (c2pa_cert is None) != (c2pa_key is None):
+        raise typer.BadParameter("give both --c2pa-cert and --c2pa-key", param_hint="--c2pa-cert")
+    c2pa = None if c2pa_cert is None or c2pa_key is None else (c2pa_cert, c2pa_key)
+    asker = operator(purpose, case_number)
+    with _open(context, db) as store:
+        station_evidence.write(
+            EvidenceOf(store, asker, _now_us, Trail(store, asker, _now_us)),
+            identity,
+            out,
+            keys=keys,
+            unit=unit,
+            c2pa=c2pa,
+            checked=lambda path: _not_the_store(context, db, path),
+        )
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""``patrol-lpr verify FILE``: check offline that an exported series is complete and unaltered, and list what is not."""
+"""``patrol-lpr verify FILE``: check offline that a series or evidence package is unaltered, and list what is not."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from rich.console import Console
 from rich.text import Text
 
 from cli.show import TextTable, print_json, print_table
+from cli.verify_package import verify_package
 from protocol.errors import KeyFileError, PatrolError, WireError
 from protocol.seal.keys import UNIT_PUBLIC, VerifyKey, fingerprint
 from protocol.seal.series import UnitFindings, examine, read_series
+from station.evidence.examine import is_package
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from protocol.seal.series import Header
 
 _MAX_SHOWN = 8
+_HEAD_BYTES = 32
 
 
 class VerifyError(PatrolError):
@@ -29,6 +32,13 @@ class VerifyError(PatrolError):
 def run(path: Path, key_files: list[Path], *, as_json: bool = False) -> int:
     """Print the findings; 0 when every unit's series is complete and unaltered, else 1."""
     console = Console()
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError as error:
+        raise VerifyError(f"{path}: cannot be read: {error.strerror}") from error
+    if is_package(head):
+        return verify_package(path, _trusted(key_files) if key_files else None, as_json=as_json)
     try:
         with path.open("rb") as file:
             header, proofs = read_series(file)

@@ -9,7 +9,7 @@ from protocol.wire.control.transfer import UPDATE
 from protocol.wire.topics import offer_topic
 from station.errors import StoreError
 from station.store import OfferedFile
-from station.store.rows import AuditRow
+from station.store.rows import AuditRow, PurgePlan, PurgeRule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +23,7 @@ _US_PER_DAY = 86_400_000_000
 _MAX_SILENCE_DAYS = 7
 """A station whose newest record is older may have a wrong clock."""
 _US_PER_HOUR = 3_600_000_000
+_ALL = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,8 @@ class Commands:
         """Return what :meth:`purge` would delete now, and whether the clock can be trusted for it."""
         _check_days(days)
         now_us = self._clock_us()
-        classes = self._store.purgeable(now_us - round(days * _US_PER_DAY), retention)
+        plan = PurgePlan((PurgeRule(retention, now_us - round(days * _US_PER_DAY)),))
+        classes = self._store.purgeable(plan)
         return PurgePreview(tuple(classes), _doubt(now_us, self._store.newest_us()))
 
     def purge(self, days: float, *, retention: str | None = None) -> PurgeResult:
@@ -80,7 +82,7 @@ class Commands:
         _check_days(days)
         now_us = self._clock_us()
         with self._store.transaction():
-            gone = self._store.purge(now_us - round(days * _US_PER_DAY), retention)
+            gone = self._store.purge(PurgePlan((PurgeRule(retention, now_us - round(days * _US_PER_DAY)),)))
             asked = f"days={days:g}" if retention is None else f"days={days:g} retention={retention}"
             self._note("purge", asked, gone.records, now_us)
         # Deleted contents must not remain in the database's log.
@@ -110,6 +112,19 @@ class Commands:
         with self._store.transaction():
             self._note("withdraw", f"unit={unit}{_of(kind)}", 0, self._clock_us())
             return self._store.withdraw(unit, kind)
+
+    def retry_output(self, name: str) -> int:
+        """Send the dead letters of an output again; return their number."""
+        count = len(self._store.stream.dead_letters(name, _ALL))
+        with self._store.transaction():
+            self._note("retry output", f"output={name}", count, self._clock_us())
+        return self._store.stream.retry(name)
+
+    def remove_output(self, name: str) -> bool:
+        """Forget an output, its place and its dead letters; False if there is none."""
+        with self._store.transaction():
+            self._note("remove output", f"output={name}", 0, self._clock_us())
+        return self._store.stream.remove(name)
 
     def _note(self, what: str, asked: str, count: int, now_us: int) -> None:
         asker = self._asker

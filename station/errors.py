@@ -39,3 +39,20 @@ class AccountError(StationError, ValueError):
 
 class WebError(StationError):
     """The page cannot be served at its address."""
+
+
+class StationConfigError(StationError, ValueError):
+    """``station.toml`` is invalid; the message lists every error with its key."""
+
+
+class DeliveryError(StationError):
+    """An output cannot deliver at the moment; the records wait, and it tries again."""
+
+    def __init__(self, reason: str, *, retry_after_s: float | None = None) -> None:
+        """``retry_after_s`` is what the receiver asked for."""
+        super().__init__(reason)
+        self.retry_after_s = retry_after_s
+
+
+class RecordRefusedError(StationError):
+    """The receiver of an output refuses this record for good; it becomes a dead letter."""

@@ -20,7 +20,7 @@ from agent.runtime.hits import HitService
 class OneOfficer:
     """One officer, with the session ``token``."""
 
-    def officer_of(self, session):
+    def officer_of(self, session, *, used=True):
         return SimpleNamespace(badge="1234", role="patrol", shift_id=None) if session == "token" else None
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from agent.runtime.commands import Caller
     from agent.runtime.feed_documents import Document, Json
     from agent.runtime.hits import HitRecord, HitService
+    from agent.runtime.view_audit import ViewAudit
 
 _STORED_S = 3.0
 """How long an answer waits for the disk."""
@@ -101,9 +102,13 @@ class NoArguments(Arguments):
 class HitVerbs:
     """The verbs; used by the command thread."""
 
-    def __init__(self, service: HitService, auditor: Auditor | None = None) -> None:
+    def __init__(
+        self, service: HitService, auditor: Auditor | None = None, views: ViewAudit | None = None
+    ) -> None:
+        """Views are counted in ``views``; if omitted, each is an entry."""
         self._service = service
         self._auditor = auditor or NoAuditor()
+        self._views = views
 
     def verbs(self) -> tuple[Verb, ...]:
         """The verbs."""
@@ -128,7 +133,10 @@ class HitVerbs:
 
     def acknowledge(self, arguments: HitArguments, caller: Caller) -> Document:
         """Note that a hit was seen."""
-        return {"stored": self._decide(lambda: self._service.acknowledge(_id(arguments.hit_id), _actor(caller)))}
+        hit_id = arguments.hit_id
+        stored = self._decide(lambda: self._service.acknowledge(_id(hit_id), _actor(caller)))
+        self._audit(caller, "acknowledge", hit_id)
+        return {"stored": stored}
 
     def dispose(self, arguments: DisposeArguments, caller: Caller) -> Document:
         """Confirm or reject a hit."""
@@ -185,7 +193,7 @@ class HitVerbs:
 
     def watched_plates(self, _: NoArguments, caller: Caller) -> Document:
         """List the plates that officers watch for."""
-        self._audit(caller, "watched_plates", "")
+        self._view(caller, "watched_plates")
         return {
             "watched": [
                 {**_watched_document(entry), "reason": entry.reason, "officer": entry.officer}
@@ -201,6 +209,12 @@ class HitVerbs:
         except HitRefusedError as error:
             raise CommandRefusedError(error.code, str(error)) from error
         return all(record.on_disk.wait(_STORED_S) for record in records)
+
+    def _view(self, caller: Caller, action: str) -> None:
+        if self._views is None:
+            self._audit(caller, action, "")
+        else:
+            self._views.note(caller.badge, action)
 
     def _audit(self, caller: Caller, action: str, obj: str, outcome: str = "ok", *, purpose: str = "") -> None:
         self._auditor.add(caller.badge, action, obj, purpose=purpose, outcome=outcome)

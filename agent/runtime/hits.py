@@ -343,6 +343,11 @@ class HitService:
         """Plates that officers watch for."""
         return self._watched.watched
 
+    def find(self, hit_id: bytes) -> Hit | None:
+        """Return a hit; None if it is unknown or over."""
+        with self._lock:
+            return self._desk.get(hit_id) if self._desk.knows(hit_id) else None
+
     def picture(self, hit_id: bytes, kind: PictureKind) -> Picture | None:
         """Return a picture of a hit; None if there is none.  Raises HitRefusedError for an unknown hit."""
         with self._lock:

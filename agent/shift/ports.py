@@ -17,7 +17,7 @@ class DutyConfig:
 
     unit: str
     session_idle_s: float = 900.0
-    """A session ends after this time without a command; the shift goes on."""
+    """A session ends after this time without a command, while the vehicle stands; the shift goes on."""
     idle_sign_off_s: float = 4 * 3600.0
     """A shift ends after this time without a command and without movement."""
     resume_s: float = 1800.0

@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING
 from protocol.wire.released import released_registry
 from station.errors import StoreError
 from station.store.contents import NewRecord
-from station.store.port import Store
+from station.store.port import Store, Stream
 from station.store.rows import (
     AuditRow,
     ChunkResult,
+    DeadLetter,
     EvidenceRow,
     Gap,
     OfferedFile,
+    OutputState,
     Purgeable,
     PurgeResult,
     RecordRow,
     StoreFault,
+    StreamPlace,
+    StreamRow,
     UnitRow,
 )
 from station.store.rows_accounts import AccountRow, ExportRow, SearchRow, SessionRow, TokenRow
@@ -32,11 +36,13 @@ __all__ = [
     "AccountRow",
     "AuditRow",
     "ChunkResult",
+    "DeadLetter",
     "EvidenceRow",
     "ExportRow",
     "Gap",
     "NewRecord",
     "OfferedFile",
+    "OutputState",
     "PurgeResult",
     "Purgeable",
     "RecordRow",
@@ -44,6 +50,9 @@ __all__ = [
     "SessionRow",
     "Store",
     "StoreFault",
+    "Stream",
+    "StreamPlace",
+    "StreamRow",
     "TokenRow",
     "UnitRow",
     "is_address",

@@ -6,19 +6,21 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, bindparam, delete, func, or_, select, tuple_, update
+from sqlalchemy import and_, bindparam, case, delete, exists, false, func, or_, select, tuple_, update
 
 from protocol.errors import WireError
 from protocol.seal.evidence import Evidence
 from protocol.wire.record import decode_record
 from station.asker import EVERYTHING
-from station.store import sequence
+from station.store import arrivals, sequence
 from station.store.contents import contents_of
-from station.store.rows import EvidenceRow, Purgeable, RecordRow
+from station.store.purging import PURGING, Purging
+from station.store.rows import EvidenceRow, Purgeable, PurgeResult, RecordRow
 from station.store.scope import in_scope
 from station.store.tables import (
     ANCHORS,
     EVIDENCE,
+    HELD,
     HERE,
     INT64,
     LOST,
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from station.store.contents import Contents, NewRecord
     from station.store.database import Database
     from station.store.projections import Projected, Projections
+    from station.store.rows import PurgePlan
 
 _YEAR_9999_US = 253_402_300_799_999_999
 _DRIFT_US_PER_MS = 20_000_000
@@ -50,6 +53,8 @@ PAGE = 256
 """Number of rows read at a time: an export may be larger than the memory."""
 
 _IS_NAMED = and_(RECORDS.c.unit == bindparam("of"), RECORDS.c.record_id == bindparam("named"))
+IS_HELD = exists().where(HELD.c.unit == RECORDS.c.unit, HELD.c.record_id == RECORDS.c.record_id)
+"""Records that a hold keeps."""
 PLACE = (RECORDS.c.received_us, RECORDS.c.unit, RECORDS.c.seq, RECORDS.c.record_id)
 """The order of arrival."""
 UNDERSTOOD = ("retention", "mono_us", "utc_us", "time_source", "uncertainty_ms", "generation")
@@ -256,8 +261,16 @@ class Records:
             sequence.mark_seen(self._db, unit, seqs)
         proofs = [one.proof for one, is_new in zip(new, fresh, strict=True) if is_new and one.proof is not None]
         self._insert_evidence.run([_proof(proof) for proof in proofs])
-        self._index([item for item, is_new in zip(items, fresh, strict=True) if is_new])
+        stored = [item for item, is_new in zip(items, fresh, strict=True) if is_new]
+        self._index(stored)
+        self._publish(stored)
         return fresh
+
+    def _publish(self, items: Sequence[Item]) -> None:
+        """Add new records to the stream that outputs follow."""
+        arrivals.append(
+            self._db, [(*item.key, item.record.envelope.schema_id, item.received_us) for item in items]
+        )
 
     def _insert_new(self, items: Sequence[Item]) -> list[bool]:
         """Insert; return for each record whether it was new.  Most groups are all new, which is cheap to detect."""
@@ -407,41 +420,78 @@ class Records:
                 yield EvidenceRow(Evidence(unit, seq, prev, digest, key, signature), salt, payload)
             after = {"of": unit, "seq": rows[-1].seq, "named": rows[-1].record_id}
 
-    def purge(self, before_us: int, retention: str | None) -> int:
-        """Purge the contents of records of a retention class, None for all, made or received before a time.
+    def one_evidence(self, unit: str, seq: int, record_id: bytes) -> EvidenceRow | None:
+        """Return the evidence of one record; None if it was not signed."""
+        exactly = self._evidence.where(EVIDENCE.c.seq == seq, EVIDENCE.c.record_id == record_id)
+        row = self._db.first(exactly, {"of": unit, "seq": 0, "named": b""})
+        if row is None:
+            return None
+        _, _, prev, digest, key, signature, salt, payload = row
+        return EvidenceRow(Evidence(unit, seq, prev, digest, key, signature), salt, payload)
+
+    def purge(self, plan: PurgePlan) -> PurgeResult:
+        """Purge the contents of the plan's records that no hold keeps.
 
         Their rows stay.  A digest without its salt proves the chain and does not reveal the contents.
         """
-        gone = _to_purge(before_us, retention)
-        self._projections.delete(self._db, gone)
-        keys = select(RECORDS.c.unit, RECORDS.c.seq, RECORDS.c.record_id).where(gone)
+        purging = self._select_for_purge(plan)
+        classes, ranges = purging.classes(), purging.ranges()
+        self._projections.delete(self._db, purging.chosen)
+        keys = select(PURGING.c.unit, PURGING.c.seq, PURGING.c.record_id)
         proved = tuple_(EVIDENCE.c.unit, EVIDENCE.c.seq, EVIDENCE.c.record_id).in_(keys)
         self._db.run(update(EVIDENCE).where(EVIDENCE.c.salt.is_not(None), proved).values(salt=None))
-        return int(self._db.run(update(RECORDS).where(gone).values(dict.fromkeys(_CONTENTS))).rowcount)
+        statement = update(RECORDS).where(purging.chosen).values(dict.fromkeys(_CONTENTS))
+        count = int(self._db.run(statement).rowcount)
+        purging.end()
+        return PurgeResult(count, 0, classes, ranges)
 
-    def purgeable(self, before_us: int, retention: str | None) -> list[Purgeable]:
-        """Return what :meth:`purge` would delete."""
-        received = RECORDS.c.received_us
+    def _select_for_purge(self, plan: PurgePlan) -> Purging:
+        purging = Purging(self._db)
+        purging.choose(and_(self._due(plan), ~IS_HELD))
+        return purging
+
+    def _due(self, plan: PurgePlan) -> ColumnElement[bool]:
+        """Records that a plan names, held or not."""
+        conditions: list[ColumnElement[bool]] = [
+            and_(
+                RECORDS.c.retention.is_not(None)
+                if rule.retention is None
+                else RECORDS.c.retention == rule.retention,
+                or_(RECORDS.c.received_us < rule.before_us, RECORDS.c.utc_us < rule.before_us),
+            )
+            for rule in plan.rules
+        ]
+        if plan.expired_us is not None:
+            for table in self._projections.tables_with("expires_us"):
+                expired = table.c.expires_us.between(1, plan.expired_us)
+                keys = select(table.c.unit, table.c.record_id).where(expired)
+                conditions.append(tuple_(RECORDS.c.unit, RECORDS.c.record_id).in_(keys))
+        return and_(HERE, or_(false(), *conditions))
+
+    def purgeable(self, plan: PurgePlan) -> list[Purgeable]:
+        """Return what :meth:`purge` would delete, and what a hold keeps of it.  Inside a transaction."""
+        received, held = RECORDS.c.received_us, case((IS_HELD, 1), else_=0)
         statement = (
-            select(RECORDS.c.retention, func.count(), func.min(received), func.max(received))
-            .where(_to_purge(before_us, retention))
+            select(
+                func.coalesce(RECORDS.c.retention, ""),
+                func.count() - func.sum(held),
+                func.min(received),
+                func.max(received),
+                func.sum(held),
+            )
+            .where(self._due(plan))
             .group_by(RECORDS.c.retention)
             .order_by(RECORDS.c.retention)
         )
-        return [Purgeable(*row) for row in self._db.all(statement)]
+        return [
+            Purgeable(name, int(count), first, last, int(n_held))
+            for name, count, first, last, n_held in self._db.all(statement)
+        ]
 
     def newest_us(self) -> int | None:
         """Return the time of receipt of the newest record."""
         row = self._db.first(select(func.max(RECORDS.c.received_us)))
         return None if row is None or row[0] is None else int(row[0])
-
-
-def _to_purge(before_us: int, retention: str | None) -> ColumnElement[bool]:
-    return and_(
-        HERE,
-        RECORDS.c.retention.is_not(None) if retention is None else RECORDS.c.retention == retention,
-        or_(RECORDS.c.received_us < before_us, RECORDS.c.utc_us < before_us),
-    )
 
 
 def _select(schema: str, unit: str | None, since_us: int | None, scope: Scope) -> Select[Any]:

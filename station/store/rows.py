@@ -98,11 +98,37 @@ class UnitRow:
 
 
 @dataclass(frozen=True, slots=True)
+class PurgeRule:
+    """Records of a class, None for all, that were made or received before a time."""
+
+    retention: str | None
+    before_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class PurgePlan:
+    """What is to be deleted, unless a hold keeps it."""
+
+    rules: tuple[PurgeRule, ...] = ()
+    expired_us: int | None = None
+    """Also records whose own expiry is at or before this time; None: their expiry does not matter."""
+
+    @property
+    def latest_us(self) -> int:
+        """Days of receipt that were over by then can be dropped whole."""
+        return max([rule.before_us for rule in self.rules] + [self.expired_us or 0])
+
+
+@dataclass(frozen=True, slots=True)
 class PurgeResult:
     """What a purge deleted."""
 
     records: int
     pictures: int
+    classes: tuple[Purgeable, ...] = ()
+    ranges: tuple[PurgedRange, ...] = ()
+    days: tuple[tuple[int, int], ...] = ()
+    """Days since 1970 whose partitions were dropped whole, with their number of records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +151,8 @@ class Purgeable:
     """Time of receipt of the oldest, UTC."""
     last_us: int
     """The same of the newest."""
+    held: int = 0
+    """Records of this class that a hold keeps, not among ``records``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +168,8 @@ class AuditRow:
     """Number of records, pictures or units."""
     purpose: str = ""
     case_number: str = ""
+    document: bytes = b""
+    """SHA-256 of the certificate, hold or release that the entry is about; kept in the log alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,3 +183,125 @@ class OfferedFile:
     size_bytes: int
     parts: tuple[str, ...] = ()
     """Contents of an update; empty for other kinds."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class StreamPlace:
+    """A place in the stream of new records."""
+
+    xid: int
+    """On PostgreSQL, the transaction that stored the record; otherwise 0."""
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRow:
+    """A new record, as outputs get it."""
+
+    place: StreamPlace
+    unit: str
+    record_id: bytes
+    schema: str
+    received_us: int
+    row: RecordRow | None
+    """None if it was purged meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputState:
+    """State of an output."""
+
+    name: str
+    schemas: tuple[str, ...]
+    registered_us: int
+    waiting: int
+    oldest_us: int | None
+    """Time of receipt of the oldest record that waits; None if none does."""
+    delivered: int
+    skipped: int
+    """Not sent: purged or expired meanwhile, or not to be shared."""
+    overflowed: int
+    """Left out because too many waited."""
+    buried: int
+    """Given up since the output was added; those that are still kept are ``dead``."""
+    dead: int
+    attempts: int
+    """Failed attempts at the next record."""
+    delivered_us: int | None
+    last_error: str
+    holder: str
+    """Process that delivers; empty for none."""
+    lease_us: int
+    """UTC until which it does, unless it prolongs."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record that could not be delivered."""
+
+    number: int
+    output: str
+    unit: str
+    record_id: bytes
+    schema: str
+    received_us: int
+    failed_us: int
+    attempts: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointRow:
+    """A signed checkpoint of the audit log."""
+
+    size: int
+    """Number of entries."""
+    note: str
+    made_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class WitnessRow:
+    """The latest countersignature of a unit."""
+
+    unit: str
+    size: int
+    """Of the checkpoint."""
+    line: str
+    received_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConflictRow:
+    """A checkpoint that this station signed, that a unit keeps, and that this database does not continue."""
+
+    unit: str
+    size: int
+    note: str
+    received_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class HoldRow:
+    """A legal hold: what was written when it was placed, and when it was released."""
+
+    number: int
+    statement: bytes
+    release: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeRow:
+    """A purge: its certificate."""
+
+    number: int
+    certificate: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PurgedRange:
+    """Sequence numbers of a unit whose contents one purge deleted, ``last`` included."""
+
+    unit: str
+    first: int
+    last: int

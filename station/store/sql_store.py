@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, bindparam, func, select
 
 from protocol.wire.control.transfer import UPDATE
 from station.asker import EVERYTHING
-from station.store import offers, sequence
+from station.store import offers, related, sequence
 from station.store.accounts import AccountTables
 from station.store.check import store_faults
 from station.store.deployment.sql import SqlDeployment
 from station.store.exports import ExportTables
 from station.store.find import Finder
+from station.store.holds import SqlHolds
+from station.store.log import SqlLog
 from station.store.pictures import Pictures
 from station.store.projections import Projections
 from station.store.records import Records
-from station.store.rows import AuditRow, PurgeResult, UnitRow
+from station.store.reporting import Reporting
+from station.store.rows import AuditRow, UnitRow
 from station.store.scope import UnitAgencies, in_scope
+from station.store.stream import Stream
 from station.store.tables import AUDIT, OFFERS, UNITS
 
 if TYPE_CHECKING:
@@ -34,7 +39,17 @@ if TYPE_CHECKING:
     from station.store.contents import NewRecord
     from station.store.database import Database
     from station.store.files import OfferedFiles
-    from station.store.rows import ChunkResult, EvidenceRow, Gap, OfferedFile, Purgeable, RecordRow, StoreFault
+    from station.store.rows import (
+        ChunkResult,
+        EvidenceRow,
+        Gap,
+        OfferedFile,
+        Purgeable,
+        PurgePlan,
+        PurgeResult,
+        RecordRow,
+        StoreFault,
+    )
     from station.store.search import FoundRead, Place, ReadSearch
 
 READ_SCHEMA = "read/1"
@@ -72,16 +87,20 @@ class SqlStore:
         """
         self.db = db
         self._files = files
+        self.log = SqlLog(db)
         self.registry = registry
         self.deployment = SqlDeployment(db)
         with db.transaction():
             self._records = Records(db, Projections(db, registry)) if make_records is None else make_records()
+        self.holds = SqlHolds(db, self._records)
         self._pictures = pictures or Pictures(db, open_picture)
         self._finder = finder(self._records) if finder is not None else Finder(db, self._records)
+        self.stream = Stream(db)
         self._note_seen = _upsert(db, "seen_us")
         self._note_health = _upsert(db, "seq_high", "health_us", "health")
         self._note_status = _upsert(db, "state", "reason", "software", "status_us")
         self._note_report = _upsert(db, "report")
+        self.reporting = Reporting(db)
         self._agencies = UnitAgencies(db)
         self.accounts = AccountTables(db)
         self.exports = ExportTables(db)
@@ -126,30 +145,23 @@ class SqlStore:
         """Inside a transaction."""
         self.db.run(self._note_report, {"unit": unit, "report": payload})
 
-    def audit(self, entry: AuditRow) -> None:
+    def audit(self, entry: AuditRow) -> int:
         """Inside a transaction."""
-        self.db.run(
-            self.db.insert(AUDIT),
-            {
-                "utc_us": entry.utc_us,
-                "who": entry.who,
-                "what": entry.what,
-                "filter": entry.filter,
-                "count": entry.count,
-                "purpose": entry.purpose,
-                "case_number": entry.case_number,
-            },
-        )
+        return self.log.append(entry)
 
-    def purge(self, before_us: int, retention: str | None) -> PurgeResult:
+    def purge(self, plan: PurgePlan) -> PurgeResult:
         """Inside a transaction."""
-        records = self._records.purge(before_us, retention)
-        self.deployment.purge_class(before_us, retention)
-        return PurgeResult(records, self._pictures.drop_orphans(before_us))
+        self.holds.refresh()
+        gone = self._records.purge(plan)
+        for rule in plan.rules:
+            self.deployment.purge_class(rule.before_us, rule.retention)
+        return replace(gone, pictures=self._pictures.drop_orphans(plan.latest_us))
 
-    def purgeable(self, before_us: int, retention: str | None) -> list[Purgeable]:
-        """By class."""
-        return self._records.purgeable(before_us, retention)
+    def purgeable(self, plan: PurgePlan) -> list[Purgeable]:
+        """By class; a hold may have to find what came since it was placed."""
+        with self.transaction():
+            self.holds.refresh()
+            return self._records.purgeable(plan)
 
     def newest_us(self) -> int | None:
         """Of all types."""
@@ -269,6 +281,21 @@ class SqlStore:
     def each_evidence(self, unit: str) -> Iterator[EvidenceRow]:
         """A page at a time."""
         return self._records.each_evidence(unit)
+
+    def evidence(self, unit: str, seq: int, record_id: bytes) -> EvidenceRow | None:
+        """None if it was not signed."""
+        return self._records.one_evidence(unit, seq, record_id)
+
+    def related(self, unit: str, identity: bytes) -> list[RecordRow]:
+        """By sequence number."""
+        named = related.hit_records(self.db, unit, identity)
+        rows = (self._records.one(unit, record_id) for record_id in named)
+        return sorted((row for row in rows if row is not None), key=lambda row: (row.seq, row.record_id))
+
+    def dated_by(self, row: RecordRow) -> RecordRow | None:
+        """The nearest anchor."""
+        anchor = related.dated_by(self.db, row)
+        return None if anchor is None else self._records.one(row.unit, anchor)
 
     def faults(self) -> Iterator[StoreFault]:
         """A page at a time."""

@@ -183,6 +183,69 @@ AUDIT = Table(
     sqlite_autoincrement=True,
 )
 
+LOG_ENTRIES = Table("log_entries", METADATA, _key("number", INT64), _must("entry", LargeBinary))
+"""The audit log; ``audit`` has the same entries, numbered from 1, to be searched."""
+
+LOG_NODES = Table(
+    "log_nodes",
+    METADATA,
+    _key("level", Integer),
+    _key("place", INT64),
+    _must("hash", LargeBinary),
+    sqlite_with_rowid=False,
+)
+
+LOG_CHECKPOINTS = Table(
+    "log_checkpoints", METADATA, _key("size", INT64), _must("note", Text), _must("made_us", INT64)
+)
+
+LOG_WITNESSES = Table(
+    "log_witnesses",
+    METADATA,
+    _key("unit", Text),
+    _must("size", INT64),
+    _must("line", Text),
+    _must("received_us", INT64),
+)
+
+LOG_CONFLICTS = Table(
+    "log_conflicts",
+    METADATA,
+    _key("unit", Text),
+    _must("size", INT64),
+    _must("note", Text),
+    _must("received_us", INT64),
+)
+
+HOLDS = Table(
+    "holds", METADATA, _key("number", INT64), _must("statement", LargeBinary), Column("release", LargeBinary)
+)
+
+HELD = Table(
+    "held",
+    METADATA,
+    _key("unit", Text),
+    _key("record_id", LargeBinary),
+    _key("hold", INT64),
+    sqlite_with_rowid=False,
+)
+"""Records that a hold in force keeps."""
+Index("held_hold", HELD.c.hold)
+
+PURGES = Table("purges", METADATA, _key("number", INT64), _must("certificate", LargeBinary))
+
+PURGED = Table(
+    "purged",
+    METADATA,
+    _key("unit", Text),
+    _key("first", INT64),
+    _key("purge", INT64),
+    _must("last", INT64),
+    sqlite_with_rowid=False,
+)
+"""Sequence numbers whose contents a purge deleted."""
+Index("purged_purge", PURGED.c.purge)
+
 OFFERS = Table(
     "offers",
     METADATA,
@@ -196,6 +259,76 @@ OFFERS = Table(
     _must("offered_us", INT64),
     sqlite_with_rowid=False,
 )
+
+OUTPUTS = Table(
+    "outputs",
+    METADATA,
+    _key("name", Text),
+    _must("schemas", Text),  # separated by spaces
+    _must("at_xid", INT64),
+    _must("at_number", INT64),
+    _must("registered_us", INT64),
+    _must("delivered", INT64, server_default=text("0")),
+    _must("skipped", INT64, server_default=text("0")),
+    _must("overflowed", INT64, server_default=text("0")),
+    _must("buried", INT64, server_default=text("0")),
+    _must("attempts", INT64, server_default=text("0")),  # at the next record
+    Column("delivered_us", INT64),
+    _must("last_error", Text, server_default=text("''")),
+    _must("holder", Text, server_default=text("''")),
+    _must("lease_us", INT64, server_default=text("0")),
+    sqlite_with_rowid=False,
+)
+"""Places of the outputs in the stream."""
+
+STREAM = Table(
+    "stream",
+    METADATA,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    _must("xid", INT64, server_default=text("0")),  # on PostgreSQL, the transaction that added it
+    _must("unit", Text),
+    _must("record_id", LargeBinary),
+    _must("schema", Text),
+    _must("received_us", INT64),
+    Column("only_for", Text),  # an output to which it is sent again
+    sqlite_autoincrement=True,
+)
+"""New records that outputs wait for, in the order of their commits."""
+
+DEAD_LETTERS = Table(
+    "dead_letters",
+    METADATA,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    _must("output", Text),
+    _must("unit", Text),
+    _must("record_id", LargeBinary),
+    _must("schema", Text),
+    _must("received_us", INT64),
+    _must("failed_us", INT64),
+    _must("attempts", INT64),
+    _must("reason", Text),
+    sqlite_autoincrement=True,
+)
+Index("dead_letters_output", DEAD_LETTERS.c.output, DEAD_LETTERS.c.number)
+
+UNIT_GROUPS = Table("unit_groups", METADATA, _key("name", Text), _key("unit", Text), sqlite_with_rowid=False)
+
+ROLLOUTS = Table(
+    "rollouts",
+    METADATA,
+    _key("kind", Text),
+    _key("unit_group", Text),
+    _must("release", INT64),
+    _must("sha", LargeBinary),
+    _must("size", INT64),
+    _must("parts", Text),
+    _must("percent", INT64),
+    _must("started_us", INT64),
+    _must("changed_us", INT64),
+    _must("who", Text),
+    sqlite_with_rowid=False,
+)
+"""The latest file of a kind for a group of units, and the share of them to which it is offered."""
 
 PROJECTIONS = Table(
     "projections",

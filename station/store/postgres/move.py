@@ -7,7 +7,7 @@ made again from the records.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert, select
@@ -17,6 +17,7 @@ from protocol.wire.record import decode_record
 from station.errors import StoreError
 from station.store.deployment.tables import POSTGRES, SQLITE
 from station.store.files import folder_of, suffix_of
+from station.store.log import SqlLog
 from station.store.postgres.database import PostgresDatabase
 from station.store.postgres.days import DAY_US
 from station.store.postgres.files import DatabaseFiles
@@ -63,12 +64,39 @@ _TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("text", "int8", "int8", "text", "text", "text", "int8", "int8", "bytea", "bytea", "text"),
     ),
     "audit": (
-        ("utc_us", "who", "what", "count", "filter", "purpose", "case_number"),
-        ("int8", "text", "text", "int8", "text", "text", "text"),
+        ("number", "utc_us", "who", "what", "count", "filter", "purpose", "case_number"),
+        ("int8", "int8", "text", "text", "int8", "text", "text", "text"),
     ),
+    "log_entries": (("number", "entry"), ("int8", "bytea")),
+    "log_nodes": (("level", "place", "hash"), ("int4", "int8", "bytea")),
+    "log_checkpoints": (("size", "note", "made_us"), ("int8", "text", "int8")),
+    "log_witnesses": (("unit", "size", "line", "received_us"), ("text", "int8", "text", "int8")),
+    "log_conflicts": (("unit", "size", "note", "received_us"), ("text", "int8", "text", "int8")),
+    "holds": (("number", "statement", "release"), ("int8", "bytea", "bytea")),
+    "held": (("unit", "record_id", "hold"), ("text", "bytea", "int8")),
+    "purges": (("number", "certificate"), ("int8", "bytea")),
+    "purged": (("unit", "first", "purge", "last"), ("text", "int8", "int8", "int8")),
     "offers": (
         ("unit", "kind", "release", "sha", "size", "attempt", "parts", "offered_us"),
         ("text", "text", "int8", "bytea", "int8", "int8", "text", "int8"),
+    ),
+    # Rows of the file have no transaction: they come before all that the database adds.
+    "stream": (
+        ("xid", "number", "unit", "record_id", "schema", "received_us", "only_for"),
+        ("int8", "int8", "text", "bytea", "text", "int8", "text"),
+    ),
+    "outputs": (
+        ("name", "schemas", "at_xid", "at_number", "registered_us", "delivered", "skipped", "overflowed", "buried"),
+        ("text", "text", "int8", "int8", "int8", "int8", "int8", "int8", "int8"),
+    ),
+    "dead_letters": (
+        ("output", "unit", "record_id", "schema", "received_us", "failed_us", "attempts", "reason"),
+        ("text", "text", "bytea", "text", "int8", "int8", "int8", "text"),
+    ),
+    "unit_groups": (("name", "unit"), ("text", "text")),
+    "rollouts": (
+        ("kind", "unit_group", "release", "sha", "size", "parts", "percent", "started_us", "changed_us", "who"),
+        ("text", "text", "int8", "bytea", "int8", "text", "int8", "int8", "int8", "text"),
     ),
     "accounts": (
         (
@@ -114,10 +142,7 @@ def move(file: Path, address: str, registry: Registry, entry: AuditRow) -> Moved
                 if target.fetch(f"SELECT EXISTS (SELECT FROM {table})") != [(False,)]:  # noqa: S608 - tables of our own
                     raise StoreError(f"{target.name} has data already: create an empty database")
             moved = _Move(source, target, registry).run(file)
-            target.fetch(
-                "INSERT INTO audit (utc_us, who, what, filter, count) VALUES (%s, %s, %s, %s, %s)",
-                (entry.utc_us, entry.who, entry.what, entry.filter, moved.records),
-            )
+            SqlLog(target).append(replace(entry, count=moved.records))
             target.fetch("ANALYZE")
         return moved
     finally:
@@ -146,7 +171,7 @@ class _Move:
         for table, (names, types) in _TABLES.items():
             size = _PICTURES_GROUP if table in {"pictures", "chunks"} else _GROUP
             columns = ", ".join(f'"{name}"' for name in names)
-            order = " ORDER BY number" if table == "audit" else ""
+            order = " ORDER BY number" if table == "dead_letters" else ""
             for group in self._rows(f"SELECT {columns} FROM {table}{order}", size):  # noqa: S608 - tables of our own
                 self._target.copy(table, names, types, group)
                 pictures += len(group) if table == "pictures" else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import pytest
@@ -305,6 +306,9 @@ def test_keys_command(tmp_path):
     assert shown.exit_code == 0
     assert "X25519" in shown.output
     assert "Ed25519" in shown.output
+    listed = json.loads(run("keys", "show", tmp_path / "unit-unit-07.pub", "--json").output)
+    assert [(row["file"], row["kind"]) for row in listed] == [("unit-unit-07.pub", "signing key, Ed25519")]
+    assert listed[0]["fingerprint"] in shown.output
     assert load_keyring(tmp_path).units.keys() == {"unit-07"}
     again = run("keys", "unit", tmp_path, "unit-07")
     assert again.exit_code != 0
