@@ -55,7 +55,10 @@ ModelsOption = Annotated[
 
 
 LATER = {
-    **{name: name for name in ("station", "provision", "update", "roster", "shift", "hotlist", "policy")},
+    **{
+        name: name
+        for name in ("station", "provision", "update", "roster", "shift", "deployment", "hotlist", "policy")
+    },
     "report": "report_recompute",
 }
 """Commands with modules of their own, in ``cli``."""
