@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from station.web.pages import account, home, log_in, programs, purpose
+from station.web.pages import account, hits, home, log_in, maps, programs, purpose
 
 if TYPE_CHECKING:
     from station.web.page import PageModule
 
 PAGES: tuple[PageModule, ...] = (
     home.PAGE,
+    maps.PAGE,
+    hits.PAGE,
     account.PAGE,
     # Without a link in the navigation:
     log_in.PAGE,
