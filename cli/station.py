@@ -30,6 +30,7 @@ from cli.station_tables import (
     unit_values,
     units_table,
 )
+from cli.station_web import accounts_app, web, web_settings
 from hw.config import MQTT_PORT
 from hw.output import output, text_output
 from protocol.seal import Opener, VerifyKey, load_keyring
@@ -74,6 +75,10 @@ PurposeOption = Annotated[
 CaseOption = Annotated[str | None, typer.Option("--case", help="Case number, for the audit trail.")]
 
 
+app.command()(web)
+app.add_typer(accounts_app, name="account")
+
+
 @app.callback(invoke_without_command=True)
 def serve(
     context: typer.Context,
@@ -100,6 +105,15 @@ def serve(
         ),
     ] = None,
     allow_open: Annotated[bool, typer.Option(help="With --keys: also accept unencrypted records.")] = False,
+    web: Annotated[
+        str | None, typer.Option(help="HOST:PORT of the page; with the embedded broker 127.0.0.1:8480 if omitted.")
+    ] = None,
+    no_web: Annotated[bool, typer.Option("--no-web", help="Serve no page.")] = False,
+    web_cert: Annotated[
+        Path | None, typer.Option(help="Certificate of the page, PEM; needed beyond loopback.")
+    ] = None,
+    web_key: Annotated[Path | None, typer.Option(help="Its private key, PEM.")] = None,
+    web_name: Annotated[list[str] | None, typer.Option(help="A name by which browsers reach the page.")] = None,
 ) -> None:
     """Receive reads until Ctrl-C; with a command, show, export or delete stored reads."""
     context.obj = db
@@ -111,6 +125,8 @@ def serve(
 
     allowed = None if units is None else frozenset(part.strip() for part in units.split(",") if part.strip())
     path = _place(db or _DEFAULT_DB)
+    has_web = not no_web and (web is not None or not broker)
+    page = web_settings(web, web_cert, web_key, web_name, name) if has_web else None
     opener = None if keys is None else Opener(load_keyring(keys))
     if opener is not None and not opener.signs:
         typer.echo(
@@ -121,8 +137,11 @@ def serve(
         try:
             address = BrokerAddress(host, embedded.start(), five=False)
             raise typer.Exit(
-                receive(path, [address], name, allowed, opener=opener, sealed_only=_only(keys, allow_open))
-            )
+                receive(
+                    path, [address], name, allowed, opener=opener, sealed_only=_only(keys, allow_open), web=page,
+                    web_is_default=web is None,
+                )
+            )  # fmt: skip
         finally:
             embedded.close()
     addresses = [
@@ -138,7 +157,9 @@ def serve(
         )
         for broker_host, broker_port in map(_address, broker)
     ]
-    raise typer.Exit(receive(path, addresses, name, allowed, opener=opener, sealed_only=_only(keys, allow_open)))
+    raise typer.Exit(
+        receive(path, addresses, name, allowed, opener=opener, sealed_only=_only(keys, allow_open), web=page)
+    )
 
 
 def _only(keys: Path | None, allow_open: bool) -> bool:

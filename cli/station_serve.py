@@ -15,6 +15,7 @@ import structlog
 from rich.console import Console
 from rich.markup import escape
 
+from cli.station_web import start_web
 from protocol.wire.records.read import Read
 from station.ingest import Ingest
 from station.service import GROUP, StationService
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from protocol.seal import Opener
     from protocol.wire.record import Record
     from station.service import BrokerAddress
+    from station.web.settings import WebSettings
 
 EXIT_CRASHED = 70
 _LOOK_S = 1.0
@@ -42,8 +44,13 @@ def receive(
     *,
     opener: Opener | None = None,
     sealed_only: bool | None = None,
+    web: WebSettings | None = None,
+    web_is_default: bool = False,
 ) -> int:
-    """Receive from all brokers until SIGINT or SIGTERM; return the exit code.  Raises StoreError and BrokerError."""
+    """Receive from all brokers until SIGINT or SIGTERM, and serve the page if ``web`` says where.
+
+    Returns the exit code.  Raises StoreError, BrokerError and WebError.
+    """
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -80,6 +87,7 @@ def receive(
     ]
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: new_reads.put(None))
+    page = None if web is None else start_web(db, web, is_default=web_is_default, console=console)
     for service in services:
         service.start()
     brokers = ", ".join(f"{address.host}:{address.port}" for address in addresses)
@@ -89,6 +97,9 @@ def receive(
     crashed = not all(service.is_alive for service in services)
     for service in services:
         service.close()
+    if page is not None:
+        page[0].close()
+        page[1].close()
     store.close()
     summary = ", ".join(f"{name} {number:,}" for name, number in _counts(ingests, services).items() if number)
     console.print(summary or "no messages", highlight=False, soft_wrap=True)
