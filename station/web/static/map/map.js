@@ -300,7 +300,7 @@ function fit() {
   hasFitted = true;
   const lons = placed.map((unit) => unit.lon);
   const lats = placed.map((unit) => unit.lat);
-  map.fitBounds([[Math.min(...lons), Math.min(...lats)], [Math.max(...lons), Math.max(...lats)]], { padding: 70, maxZoom: 14, duration: 0 });
+  map.fitBounds([[Math.min(...lons), Math.min(...lats)], [Math.max(...lons), Math.max(...lats)]], { padding: 80, maxZoom: 13, duration: 0 });
 }
 
 begin().catch((error) => say(`The map cannot be shown in this browser: ${error.message}. The lists beside it still work.`));
