@@ -213,7 +213,9 @@ def demo(
     drives: Annotated[Path, typer.Option(help="Folder with drives.")] = Path("tests/drives"),
     page: Annotated[
         bool | None,
-        typer.Option(help="End with the console's page, until Enter is pressed; default: if there is a terminal."),
+        typer.Option(
+            help="Keep the pages of station and console open until Enter is pressed; default: if there is a terminal."
+        ),
     ] = None,
 ) -> None:
     """Run a demo: one drive live through a real broker, then all drives replayed, with reports."""

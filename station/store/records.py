@@ -14,6 +14,7 @@ from protocol.wire.record import decode_record
 from station.asker import EVERYTHING
 from station.store import arrivals, sequence
 from station.store.contents import contents_of
+from station.store.hit_states import HitStates
 from station.store.purging import PURGING, Purging
 from station.store.rows import EvidenceRow, Purgeable, PurgeResult, RecordRow
 from station.store.scope import in_scope
@@ -247,6 +248,7 @@ class Records:
     def __init__(self, db: Database, projections: Projections) -> None:
         self._db = db
         self._projections = projections
+        self._hit_states = HitStates(db, projections.registry)
         self._evidence = _EVIDENCE
         self._prepare()
 
@@ -386,6 +388,7 @@ class Records:
             self._insert_projected[schema].run(values_of)
         for item in items:
             self._apply(item)
+        self._hit_states.note(self._hit_states.keys(item.record for item in items))
 
     def _apply(self, item: Item) -> None:
         """Apply the effects of a record on others, and of others on it."""
@@ -409,6 +412,7 @@ class Records:
         values = dict(zip(("mono_us", "utc_us", "time_source", "uncertainty_ms"), known, strict=True))
         self._db.run(self._insert_anchors, {"unit": unit, "record_id": record_id, "boot": boot, **values})
         self._db.run(_DATE_BOOT, _known(unit, boot, known))
+        self._hit_states.redate(unit, boot)
 
     def latest(
         self,
@@ -486,6 +490,7 @@ class Records:
         purging, held = self._select_for_purge(plan), self._count_held(plan)
         classes, ranges = purging.classes(), purging.ranges()
         self._projections.delete(self._db, purging.chosen)
+        self._hit_states.delete(purging.chosen)
         keys = select(PURGING.c.unit, PURGING.c.seq, PURGING.c.record_id)
         proved = tuple_(EVIDENCE.c.unit, EVIDENCE.c.seq, EVIDENCE.c.record_id).in_(keys)
         self._db.run(update(EVIDENCE).where(EVIDENCE.c.salt.is_not(None), proved).values(salt=None))

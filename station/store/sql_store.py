@@ -17,9 +17,11 @@ from station.store.deployment.sql import SqlDeployment
 from station.store.exports import ExportTables
 from station.store.find import Finder
 from station.store.groups import Groups
+from station.store.hit_finder import HitFinder
 from station.store.holds import SqlHolds
 from station.store.lives import Lives
 from station.store.log import SqlLog
+from station.store.map_finder import MapFinder
 from station.store.pictures import Pictures
 from station.store.projections import Projections
 from station.store.records import Records
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
     from station.store.contents import NewRecord
     from station.store.database import Database
     from station.store.files import OfferedFiles
+    from station.store.hit_search import HitGroup, HitPlace, HitRecords, HitSearch, HitState
+    from station.store.map_search import LastPlaces, MapWindow, PlacedRead, PlacedReads
     from station.store.room import DiskRoom
     from station.store.rows import (
         ChunkResult,
@@ -92,6 +96,7 @@ class SqlStore:
         finder: Callable[[Records], Finder] | None = None,
         room: DiskRoom | None = None,
         reporting: Reporting | None = None,
+        map_finder: Callable[[Finder], MapFinder] | None = None,
     ) -> None:
         """``make_records`` is called inside a transaction; the SQLite file's parts are used if they are omitted.
 
@@ -110,6 +115,8 @@ class SqlStore:
         self.holds = SqlHolds(db, self._records)
         self._pictures = pictures or Pictures(db, open_picture)
         self._finder = finder(self._records) if finder is not None else Finder(db, self._records)
+        self._map_finder = map_finder(self._finder) if map_finder is not None else MapFinder(db, self._finder)
+        self._hit_finder = HitFinder(db)
         self.stream = Stream(db)
         self.groups = Groups(db)
         self._note_seen = _upsert(db, "seen_us")
@@ -262,11 +269,41 @@ class SqlStore:
         """None if it is unknown or was purged."""
         return self._records.one(unit, record_id)
 
+    def records_of(self, reads: Sequence[PlacedRead]) -> list[RecordRow]:
+        """By their keys."""
+        return [row for row in self._finder.rows(reads) if row is not None]
+
     def find(
         self, search: ReadSearch, *, limit: int, after: Place | None = None, scope: Scope = EVERYTHING
     ) -> list[FoundRead]:
         """The latest first."""
         return self._finder.find(search, limit, after, scope)
+
+    def find_hits(
+        self, search: HitSearch, *, limit: int, after: HitPlace | None = None, scope: Scope = EVERYTHING
+    ) -> list[HitState]:
+        """The latest first."""
+        return self._hit_finder.find(search, limit, after, scope)
+
+    def count_hits(self, search: HitSearch, *, scope: Scope = EVERYTHING) -> list[HitGroup]:
+        """By list, owner and end."""
+        return self._hit_finder.count(search, scope)
+
+    def hit(self, unit: str, hit_id: bytes) -> HitState | None:
+        """None if it is unknown or was purged."""
+        return self._hit_finder.one(unit, hit_id)
+
+    def hit_records(self, states: Sequence[HitState]) -> list[HitRecords]:
+        """In the same order."""
+        return self._hit_finder.records(states)
+
+    def reads_in(self, window: MapWindow, *, limit: int, scope: Scope = EVERYTHING) -> PlacedReads:
+        """The latest first."""
+        return self._map_finder.reads(window, limit, scope)
+
+    def last_places(self, since_us: int, until_us: int) -> LastPlaces:
+        """Of all units."""
+        return self._map_finder.last_places(since_us, until_us)
 
     def picture(self, unit: str, sha256: bytes) -> bytes | None:
         """None if it is unknown or incomplete."""

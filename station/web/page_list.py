@@ -8,9 +8,11 @@ from station.web.pages import (
     account,
     audit_log,
     evidence,
+    hits,
     holds,
     home,
     log_in,
+    maps,
     programs,
     purpose,
     reports,
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 PAGES: tuple[PageModule, ...] = (
     home.PAGE,
+    maps.PAGE,
+    hits.PAGE,
     holds.PAGE,
     audit_log.PAGE,
     evidence.PAGE,

@@ -38,6 +38,17 @@ ROUTES = {
     ("GET", "/reports/csv"): (Right.REPORTS, False),
     ("GET", "/api/1/reports/{definition}/{period}"): (Right.REPORTS, False),
     ("GET", "/alarms"): (Right.REPORTS, False),
+    ("GET", "/map"): (Right.MAP, False),
+    ("GET", "/map/tiles.pmtiles"): (Right.MAP, False),
+    ("GET", "/api/1/map/live"): (Right.MAP, False),
+    ("GET", "/api/1/map/units"): (Right.MAP, False),
+    ("GET", "/api/1/map/hits"): (Right.HITS, False),
+    ("GET", "/api/1/map/reads"): (Right.SEARCH, True),
+    ("GET", "/hits"): (Right.HITS, True),
+    ("GET", "/hits/{unit}/{hit_id}"): (Right.HITS, True),
+    ("GET", "/hits/{unit}/{hit_id}/pictures/{sha256}"): (Right.HITS, True),
+    ("GET", "/api/1/hits"): (Right.HITS, True),
+    ("GET", "/api/1/hits/lists"): (Right.HITS, True),
 }
 IS_PUBLIC = {
     ("GET", "/log-in"),
@@ -71,7 +82,9 @@ def some(path: str) -> str:
 
 
 @pytest.fixture
-def web(tmp_path):
+def web(tmp_path, monkeypatch):
+    monkeypatch.setattr("station.web.pages.maps.MAX_STEPS", 1)
+    monkeypatch.setattr("station.web.pages.maps.STEP_S", 0)
     return open_web(tmp_path / "station.db")
 
 
