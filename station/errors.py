@@ -25,6 +25,10 @@ class BrokerError(StationError):
     """The broker cannot be started, or its address or credentials cannot be used."""
 
 
+class ExportError(StationError, ValueError):
+    """An export cannot be requested, approved or fetched like this."""
+
+
 class AccountError(StationError, ValueError):
     """An account cannot be made or changed like this, or a log-in was refused."""
 

@@ -11,6 +11,7 @@ from station.store.contents import NewRecord
 from station.store.port import Store
 from station.store.rows import (
     AuditRow,
+    AuditSearch,
     ChunkResult,
     EvidenceRow,
     Gap,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AccountRow",
     "AuditRow",
+    "AuditSearch",
     "ChunkResult",
     "EvidenceRow",
     "ExportRow",

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 _YEAR_9999_US = 253_402_300_799_999_999
 _DRIFT_US_PER_MS = 20_000_000
 """The clock of a small board may drift by 50 ppm: the uncertainty grows with the distance from the time anchor."""
+_NEAR = 3
 PAGE = 256
 """Number of rows read at a time: an export may be larger than the memory."""
 
@@ -406,6 +407,18 @@ class Records:
             for seq, _, prev, digest, key, signature, salt, payload in rows:
                 yield EvidenceRow(Evidence(unit, seq, prev, digest, key, signature), salt, payload)
             after = {"of": unit, "seq": rows[-1].seq, "named": rows[-1].record_id}
+
+    def evidence_near(self, unit: str, seq: int) -> list[EvidenceRow]:
+        """Return the evidence of a record and of those before and after it."""
+        asked = {"of": unit, "seq": seq - 2, "named": b"\xff" * 17}
+        rows = self._db.all(self._evidence.limit(_NEAR), asked)
+        return [
+            EvidenceRow(
+                Evidence(unit, row.seq, row.prev, row.digest, row.key, row.signature), row.salt, row.payload
+            )
+            for row in rows
+            if row.seq <= seq + 1
+        ]
 
     def purge(self, before_us: int, retention: str | None) -> int:
         """Purge the contents of records of a retention class, None for all, made or received before a time.
