@@ -14,7 +14,7 @@ from protocol.errors import DocumentError, EntryError, WireError
 from protocol.merkle.documents import PurgeCertificate, document_hash, parse_document
 from protocol.merkle.entry import decode_entry
 from protocol.seal.keys import VerifyKey
-from protocol.seal.series import examine, read_series
+from protocol.seal.series import Proof, examine, read_series
 from protocol.wire.record import decode_record
 from protocol.wire.records.audit import Audit
 from protocol.wire.records.disposition import Disposition
@@ -28,7 +28,7 @@ from station.reports.lines import Line, ReportError, cell, line
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from protocol.seal.series import Proof
+    from protocol.seal.head import Head
     from protocol.wire.record import Record
     from protocol.wire.registry import RecordBody
 
@@ -130,14 +130,17 @@ class _Counter:
         for record in kept:
             self._take(record, anchors)
 
-    def _kept(self, proofs: Iterable[Proof], kept: list[Record]) -> Iterator[Proof]:
-        for proof in proofs:
-            if proof.record is not None and proof.evidence.seq <= self._limits.get(proof.evidence.unit, 0):
+    def _kept(self, items: Iterable[Proof | Head], kept: list[Record]) -> Iterator[Proof | Head]:
+        for item in items:
+            if isinstance(item, Proof) and item.record is not None and self._is_counted(item):
                 try:
-                    kept.append(decode_record(proof.record, self._registry))
+                    kept.append(decode_record(item.record, self._registry))
                 except WireError:
-                    self._found.altered.append(f"record {proof.evidence.seq} of {proof.evidence.unit}")
-            yield proof
+                    self._found.altered.append(f"record {item.evidence.seq} of {item.evidence.unit}")
+            yield item
+
+    def _is_counted(self, proof: Proof) -> bool:
+        return proof.evidence.seq <= self._limits.get(proof.evidence.unit, 0)
 
     def _take(self, record: Record, anchors: dict[tuple[str, bytes], list[TimeAnchor]]) -> None:
         body, unit, seq = record.body, record.envelope.unit, record.envelope.seq

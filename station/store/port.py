@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from station.store.reporting import FalseAlarms, HitCount, Period, TextPair
     from station.store.rows import (
         AuditRow,
+        AuditSearch,
         CheckpointRow,
         ChunkResult,
         ConflictRow,
@@ -415,8 +416,18 @@ class Store(Protocol):
     def has_unit(self, unit: str, scope: Scope) -> bool:
         """Return whether a unit is known, and may be seen."""
 
-    def units(self, scope: Scope = EVERYTHING) -> list[UnitRow]:
-        """Return the state of every unit that ever sent something."""
+    def units(
+        self,
+        scope: Scope = EVERYTHING,
+        *,
+        after: str = "",
+        limit: int | None = None,
+        count_reads: bool = True,
+    ) -> list[UnitRow]:
+        """Return the state of every unit that ever sent something, by name; at most ``limit`` after a name.
+
+        Counting reads takes long on a large database.
+        """
 
     def usage(self, units: Iterable[str], now_us: int) -> dict[str, Usage]:
         """Return what these units sent on this day, UTC; absent for nothing.  Inside a transaction."""
@@ -457,6 +468,14 @@ class Store(Protocol):
 
     def faults(self) -> Iterator[StoreFault]:
         """Yield what differs from the signed bytes: columns, search tables, pictures."""
+
+    def evidence_near(self, unit: str, seq: int) -> list[EvidenceRow]:
+        """Return the evidence of a record, and of those before and after it."""
+
+    def audit_page(
+        self, search: AuditSearch, *, limit: int, before: int | None = None
+    ) -> list[tuple[int, AuditRow]]:
+        """Return entries of the audit trail with their numbers, the newest first; those before a number."""
 
     def audit_trail(self) -> list[AuditRow]:
         """Return the audit trail, oldest first."""

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 _YEAR_9999_US = 253_402_300_799_999_999
 _DRIFT_US_PER_MS = 20_000_000
 """The clock of a small board may drift by 50 ppm: the uncertainty grows with the distance from the time anchor."""
+_NEAR = 3
 PAGE = 256
 """Number of rows read at a time: an export may be larger than the memory."""
 
@@ -481,6 +482,16 @@ class Records:
             return None
         _, _, prev, digest, key, signature, salt, payload, life = row
         return EvidenceRow(Evidence(unit, seq, prev, digest, key, signature), salt, payload, bytes(life))
+
+    def evidence_near(self, unit: str, seq: int) -> list[EvidenceRow]:
+        """Return the evidence of a record and of those before and after it."""
+        asked = {"of": unit, "seq": seq - 2, "named": b"\xff" * 17}
+        rows = self._db.all(self._evidence.limit(_NEAR), asked)
+        return [
+            EvidenceRow(Evidence(unit, near, prev, digest, key, signature), salt, payload, bytes(life))
+            for near, _, prev, digest, key, signature, salt, payload, life in rows
+            if near <= seq + 1
+        ]
 
     def purge(self, plan: PurgePlan) -> PurgeResult:
         """Purge the contents of the plan's records that no hold keeps.

@@ -30,6 +30,7 @@ from station.store.rows import AuditRow, HealthRow, UnitRow
 from station.store.scope import UnitAgencies, in_scope
 from station.store.stream import Stream
 from station.store.tables import AUDIT, EVIDENCE, OFFERS, RECORDS, UNITS
+from station.store.trail import trail_page
 from station.store.usage import UsageTable
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from station.store.map_search import LastPlaces, MapWindow, PlacedRead, PlacedReads
     from station.store.room import DiskRoom
     from station.store.rows import (
+        AuditSearch,
         ChunkResult,
         EvidenceRow,
         Gap,
@@ -356,11 +358,19 @@ class SqlStore:
         statement = select(UNITS.c.unit).where(UNITS.c.unit == unit, *in_scope(UNITS.c.unit, scope))
         return self.db.first(statement) is not None
 
-    def units(self, scope: Scope = EVERYTHING) -> list[UnitRow]:
+    def units(
+        self,
+        scope: Scope = EVERYTHING,
+        *,
+        after: str = "",
+        limit: int | None = None,
+        count_reads: bool = True,
+    ) -> list[UnitRow]:
         """Sorted by name."""
-        reads = self._records.count(READ_SCHEMA)
+        reads = self._records.count(READ_SCHEMA) if count_reads else None
         found = []
-        rows = self.db.all(_UNITS.where(*in_scope(UNITS.c.unit, scope)))
+        statement = _UNITS.where(UNITS.c.unit > after, *in_scope(UNITS.c.unit, scope)).limit(limit)
+        rows = self.db.all(statement)
         for unit, state, software, seen_us, desired, report, reason, agency in rows:
             lives = self._lives.of(unit)
             gaps = [gap for row in lives for gap in row.gaps]
@@ -370,7 +380,7 @@ class SqlStore:
                     state or "?",
                     software or "?",
                     seen_us,
-                    reads=reads.get(unit, 0),
+                    reads=None if reads is None else reads.get(unit, 0),
                     seq_high=lives[-1].seq_high if lives else 0,
                     missing=sum(gap.count for gap in gaps if not gap.explained),
                     evicted=sum(gap.count for gap in gaps if gap.explained),
@@ -406,6 +416,17 @@ class SqlStore:
     def faults(self) -> Iterator[StoreFault]:
         """A page at a time."""
         return store_faults(self.db, self._records.projections)
+
+    def evidence_near(self, unit: str, seq: int) -> list[EvidenceRow]:
+        """In order."""
+        return self._records.evidence_near(unit, seq)
+
+    def audit_page(
+        self, search: AuditSearch, *, limit: int, before: int | None = None
+    ) -> list[tuple[int, AuditRow]]:
+        """The newest first."""
+        rows = self.db.all(trail_page(search, before).limit(limit))
+        return [(row[0], AuditRow(*row[1:])) for row in rows]
 
     def audit_trail(self) -> list[AuditRow]:
         """Oldest first."""

@@ -222,6 +222,10 @@ AUDIT = Table(
     _must("case_number", Text, server_default=text("''")),
     sqlite_autoincrement=True,
 )
+Index("audit_who", AUDIT.c.who, AUDIT.c.number)
+Index("audit_case", AUDIT.c.case_number, AUDIT.c.number)
+# A filter can be longer than an entry of a tree.
+Index("audit_filter", AUDIT.c.filter, postgresql_using="hash")
 
 LOG_ENTRIES = Table("log_entries", METADATA, _key("number", INT64), _must("entry", LargeBinary))
 """The audit log; ``audit`` has the same entries, numbered from 1, to be searched."""

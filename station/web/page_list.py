@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING
 
 from station.web.pages import (
     account,
+    accounts,
+    audit,
     audit_log,
     evidence,
+    exports,
     hits,
     holds,
     home,
@@ -15,7 +18,10 @@ from station.web.pages import (
     maps,
     programs,
     purpose,
+    reads,
     reports,
+    search,
+    units,
 )
 
 if TYPE_CHECKING:
@@ -23,15 +29,21 @@ if TYPE_CHECKING:
 
 PAGES: tuple[PageModule, ...] = (
     home.PAGE,
+    search.PAGE,
     maps.PAGE,
     hits.PAGE,
-    holds.PAGE,
-    audit_log.PAGE,
-    evidence.PAGE,
+    units.PAGE,
     reports.PAGE,
+    evidence.PAGE,
+    exports.PAGE,
+    holds.PAGE,
+    audit.PAGE,
+    audit_log.PAGE,
+    accounts.PAGE,
     account.PAGE,
     # Without a link in the navigation:
     log_in.PAGE,
     purpose.PAGE,
+    reads.PAGE,
     programs.PAGE,
 )
