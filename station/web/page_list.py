@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from station.web.pages import account, home, log_in, programs, purpose
+from station.web.pages import account, home, lists, log_in, programs, purpose
 
 if TYPE_CHECKING:
     from station.web.page import PageModule
 
 PAGES: tuple[PageModule, ...] = (
     home.PAGE,
+    lists.PAGE,
     account.PAGE,
     # Without a link in the navigation:
     log_in.PAGE,

@@ -24,6 +24,14 @@ ROUTES = {
     ("POST", "/account/tokens"): (ANYBODY, False),
     ("POST", "/account/tokens/{token_id}/drop"): (ANYBODY, False),
     ("GET", "/api/1/me"): (ANYBODY, False),
+    ("GET", "/lists"): (Right.LISTS, False),
+    ("GET", "/api/1/rollouts"): (Right.LISTS, False),
+    ("GET", "/lists/doctor"): (Right.EDIT_LISTS, False),
+    ("POST", "/lists/doctor"): (Right.EDIT_LISTS, False),
+    ("POST", "/lists/groups"): (Right.EDIT_LISTS, False),
+    ("POST", "/lists/start"): (Right.EDIT_LISTS, False),
+    ("POST", "/lists/advance"): (Right.EDIT_LISTS, False),
+    ("POST", "/lists/stop"): (Right.EDIT_LISTS, False),
     ("GET", "/api/1/openapi.json"): (ANYBODY, False),
 }
 IS_PUBLIC = {
