@@ -15,17 +15,23 @@ from rich.console import Console
 from rich.markup import escape
 
 from protocol.wire.records.read import Read
+from station.audit_log.checkpoints import Checkpointer
+from station.audit_log.witnessing import Witnessing
+from station.housekeeping import Housekeeping
 from station.ingest import Ingest
 from station.metrics.own import worker_counts, worker_samples
 from station.metrics.server import MetricsServer, parse_listen
+from station.retention.schedule import Retention
 from station.service import GROUP, StationService
 from station.store import is_address, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from protocol.seal import Opener
+    from protocol.policy.pack import PolicyPack
+    from protocol.seal import KeyRing, Opener
     from protocol.wire.record import Record
+    from station.ingest import IngestLimits
     from station.service import BrokerAddress
 
 EXIT_CRASHED = 70
@@ -43,9 +49,17 @@ def receive(
     *,
     opener: Opener | None = None,
     sealed_only: bool | None = None,
+    ring: KeyRing | None = None,
+    packs: tuple[PolicyPack, ...] = (),
+    deletes: bool = True,
     metrics: str | None = None,
+    limits: IngestLimits | None = None,
 ) -> int:
-    """Receive from all brokers until SIGINT or SIGTERM; return the exit code.  Raises StoreError and BrokerError."""
+    """Receive from all brokers until SIGINT or SIGTERM; return the exit code.  Raises StoreError and BrokerError.
+
+    With the log's key in ``ring`` checkpoints are signed and sent to units; ``deletes`` is false if nothing is to be
+    deleted on time, by the records' own expiry and by ``packs``.
+    """
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -58,18 +72,24 @@ def receive(
     new_reads: queue.SimpleQueue[Record | None] = queue.SimpleQueue()
     store = open_store(db) if opener is None else open_store(db, open_picture=opener.picture)
     is_worker = is_address(db)
+    log_key = None if ring is None else ring.log
+    witnessing = [
+        None if ring is None or log_key is None else Witnessing(store, ring, log_key.public) for _ in addresses
+    ]
     ingests = [
         Ingest(
             store,
             name,
-            lambda: time.time_ns() // 1000,
+            _now_us,
             units=units,
+            limits=limits,
             # Thousands a second: nobody reads them, and printing takes longer than storing.
             on_read=None if is_worker else new_reads.put,
             opener=opener,
             sealed_only=sealed_only,
+            witnessing=witness,
         )
-        for _ in addresses
+        for witness in witnessing
     ]
     services = [
         StationService(
@@ -88,7 +108,13 @@ def receive(
     brokers = ", ".join(f"{address.host}:{address.port}" for address in addresses)
     serving = f"receiving from {brokers} into {_shown(db)} as {name}; Ctrl-C to stop"
     console.print(serving, highlight=False, soft_wrap=True)
-    _show_until_stopped(console, new_reads, ingests, services, has_keys=opener is not None)
+    housekeeping = Housekeeping(
+        time.monotonic,
+        checkpointer=None if log_key is None else Checkpointer(store, log_key, _now_us),
+        retention=Retention(store, packs, _now_us, time.monotonic) if deletes else None,
+        witnessing=tuple(witness for witness in witnessing if witness is not None),
+    )
+    _show_until_stopped(console, new_reads, ingests, services, housekeeping, has_keys=opener is not None)
     crashed = not all(service.is_alive for service in services)
     for service in services:
         service.close()
@@ -116,6 +142,7 @@ def _show_until_stopped(
     new_reads: queue.SimpleQueue[Record | None],
     ingests: Sequence[Ingest],
     services: Sequence[StationService],
+    housekeeping: Housekeeping,
     *,
     has_keys: bool,
 ) -> None:
@@ -132,12 +159,17 @@ def _show_until_stopped(
             if record is not None and isinstance(record.body, Read):
                 line = _line(record, record.body, show_plate=console.is_terminal)
                 console.print(line, highlight=False, soft_wrap=True)
+        housekeeping.step()
         if not warned and (hint := keys_hint(ingests, has_keys=has_keys)):
             warned = True
             console.print(hint, style="red", markup=False, highlight=False, soft_wrap=True)
         if time.monotonic() - told_s >= _COUNTS_EVERY_S:
             told_s = time.monotonic()
             structlog.get_logger().info("station_counts", **worker_counts(ingests, services))
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000
 
 
 def _shown(db: Path | str) -> str:

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from agent.runtime.notify import Notifier
     from agent.runtime.queues import UplinkQueue
     from agent.runtime.uplink import UplinkComponent
+    from agent.sync.encoder import RecordEncoder
 
 _LOG = structlog.get_logger(__name__)
 _NS_PER_S = 1_000_000_000
+_NS_PER_US = 1_000
 
 
 class HealthReporter(Component):
@@ -35,8 +37,7 @@ class HealthReporter(Component):
         uplink_queue: UplinkQueue,
         notifier: Notifier,
         *,
-        unit: str,
-        boot_id: bytes,
+        encoder: RecordEncoder,
         every_s: float,
         metrics: MetricsFile | None = None,
     ) -> None:
@@ -45,8 +46,7 @@ class HealthReporter(Component):
         self._uplink = uplink
         self._uplink_queue = uplink_queue
         self._notifier = notifier
-        self._unit = unit
-        self._boot_id = boot_id
+        self._encoder = encoder
         self._every_ns = round(every_s * _NS_PER_S)
         self._due_ns = 0
         self._metrics = metrics or MetricsFile(None)
@@ -64,14 +64,18 @@ class HealthReporter(Component):
         stats, up = self._commit.stats(), self._uplink.is_up
         counters, gauges = self._health.counters(), self._health.gauges(vitals)
         self._metrics.write(counters, gauges)
+        utc_ns, encoder = self._commit.utc_ns(tick.t_mono_ns), self._encoder
+        utc_us = None if utc_ns is None else utc_ns // _NS_PER_US
         payload = health_payload(
             counters,
             gauges,
-            unit=self._unit,
-            boot_id=self._boot_id,
+            unit=encoder.unit,
+            boot_id=encoder.boot_id,
             t_mono_ns=tick.t_mono_ns,
-            utc_ns=self._commit.utc_ns(tick.t_mono_ns),
+            utc_ns=utc_ns,
             seq_high=stats.next_seq - 1,
+            life=encoder.life,
+            head=encoder.head(stats, mono_us=tick.t_mono_ns // _NS_PER_US, utc_us=utc_us),
         )
         self._uplink_queue.health(payload)
         undelivered = self._uplink.undelivered

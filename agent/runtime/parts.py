@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from agent.runtime.stages import ReadPath
     from agent.runtime.supervisor import Supervisor
     from agent.runtime.updates import UpdateReporter
+    from agent.runtime.witness import WitnessComponent
+    from agent.sync.encoder import RecordEncoder
     from agent.sync.transfer import Transfers
     from hw.ports import Camera
 
@@ -109,7 +111,9 @@ def make_camera(  # noqa: PLR0917 - what one camera needs
     )
 
 
-def make_uplink(shared: Shared, read_path: ReadPath, downloads: Transfers) -> UplinkComponent:
+def make_uplink(
+    shared: Shared, read_path: ReadPath, downloads: Transfers, witness: WitnessComponent
+) -> UplinkComponent:
     """The link to the station."""
     waiting = OutboxReader(read_path.outbox.path)
     uplink = build_uplink(
@@ -119,6 +123,7 @@ def make_uplink(shared: Shared, read_path: ReadPath, downloads: Transfers) -> Up
         shared.reads.add_command,
         boot_id=shared.boot_id,
         downloads=downloads,
+        witness=witness.take,
     )
     return UplinkComponent(
         uplink,
@@ -131,18 +136,22 @@ def make_uplink(shared: Shared, read_path: ReadPath, downloads: Transfers) -> Up
     )
 
 
-def make_health_reporter(
-    shared: Shared, health: Health, commit: CommitComponent, uplink: UplinkComponent, notifier: Notifier
+def make_health_reporter(  # noqa: PLR0917 - the parts that it reports
+    shared: Shared,
+    health: Health,
+    commit: CommitComponent,
+    uplink: UplinkComponent,
+    notifier: Notifier,
+    encoder: RecordEncoder,
 ) -> HealthReporter:
-    """What reports counters and gauges."""
+    """What reports counters and gauges, and signs the head of the series."""
     return HealthReporter(
         health,
         commit,
         uplink,
         shared.uplink_queue,
         notifier,
-        unit=shared.unit,
-        boot_id=shared.boot_id,
+        encoder=encoder,
         every_s=shared.config.sync.health_s,
         metrics=MetricsFile(metrics_path(shared.config.metrics.file, os.environ)),
     )

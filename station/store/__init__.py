@@ -22,10 +22,12 @@ from station.store.rows import (
     PurgeResult,
     RecordRow,
     Rollout,
+    SeriesRow,
     StoreFault,
     StreamPlace,
     StreamRow,
     UnitRow,
+    Usage,
 )
 from station.store.rows_accounts import AccountRow, ExportRow, SearchRow, SessionRow, TokenRow
 
@@ -51,6 +53,7 @@ __all__ = [
     "RecordRow",
     "Rollout",
     "SearchRow",
+    "SeriesRow",
     "SessionRow",
     "Store",
     "StoreFault",
@@ -59,6 +62,7 @@ __all__ = [
     "StreamRow",
     "TokenRow",
     "UnitRow",
+    "Usage",
     "is_address",
     "move_store",
     "open_store",

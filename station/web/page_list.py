@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from station.web.pages import account, home, lists, log_in, programs, purpose
+from station.web.pages import account, audit_log, holds, home, lists, log_in, programs, purpose
 
 if TYPE_CHECKING:
     from station.web.page import PageModule
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 PAGES: tuple[PageModule, ...] = (
     home.PAGE,
     lists.PAGE,
+    holds.PAGE,
+    audit_log.PAGE,
     account.PAGE,
     # Without a link in the navigation:
     log_in.PAGE,
