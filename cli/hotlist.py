@@ -356,6 +356,7 @@ def offer(
 ) -> None:
     """At the station: verify a package and offer it to a unit; recorded in the audit trail."""
     from station.commands import Commands  # noqa: PLC0415
+    from station.reports.quality import figures_of, figures_text  # noqa: PLC0415
     from station.store import open_store  # noqa: PLC0415
 
     contents = contents_of(file, _authorities(key))
@@ -367,7 +368,14 @@ def offer(
         sealed = file if to is None else _sealed(file, StationKey.load_public(to), stack)
         kind = "hotlist" if slot == 1 else f"hotlist-{slot}"
         commands = Commands(store, operator(), lambda: time.time_ns() // 1000)
-        commands.offer_file(unit, kind, sealed, release=contents.version, parts=(contents.settings.list_id,))
+        commands.offer_file(
+            unit,
+            kind,
+            sealed,
+            release=contents.version,
+            parts=(contents.settings.list_id,),
+            told=figures_text(figures_of(contents)),
+        )
     Console().print(
         f"list {contents.settings.list_id}, version {contents.version}, offered to {unit}", highlight=False
     )

@@ -54,8 +54,11 @@ ModelsOption = Annotated[
 ]
 
 
-LATER = ("station", "provision", "update", "roster", "shift", "hotlist", "policy")
-"""Commands with modules of their own, ``cli.NAME``."""
+LATER = {
+    **{name: name for name in ("station", "provision", "update", "roster", "shift", "hotlist", "policy")},
+    "report": "report_recompute",
+}
+"""Commands with modules of their own, in ``cli``."""
 
 
 class RuntimeName(StrEnum):
@@ -459,10 +462,10 @@ def bundle_bench(
 
 def main() -> None:
     """Entry point: our own and the user's errors become one line and an exit code, anything else a traceback."""
-    for name in LATER:
+    for name, module in LATER.items():
         if sys.argv[1:2] in ([name], ["--help"], []):
             # Only whoever uses it needs what it imports.
-            app.add_typer(importlib.import_module(f"cli.{name}").app, name=name)
+            app.add_typer(importlib.import_module(f"cli.{module}").app, name=name)
     try:
         app()
     except ConfigError as error:

@@ -41,6 +41,7 @@ from cli.station_tables import (
     unit_values,
     units_table,
 )
+from cli.station_web import accounts_app, web, web_settings
 from hw.config import MQTT_PORT
 from hw.output import output, text_output
 from protocol.seal import Opener, VerifyKey, load_keyring
@@ -96,6 +97,10 @@ PurposeOption = Annotated[
 CaseOption = Annotated[str | None, typer.Option("--case", help="Case number, for the audit trail.")]
 
 
+app.command()(web)
+app.add_typer(accounts_app, name="account")
+
+
 @app.callback(invoke_without_command=True)
 def serve(
     context: typer.Context,
@@ -139,6 +144,15 @@ def serve(
     metrics: Annotated[
         str | None, typer.Option(help="Serve counters for Prometheus on this loopback ADDRESS:PORT.")
     ] = None,
+    web: Annotated[
+        str | None, typer.Option(help="HOST:PORT of the page; with the embedded broker 127.0.0.1:8480 if omitted.")
+    ] = None,
+    no_web: Annotated[bool, typer.Option("--no-web", help="Serve no page.")] = False,
+    web_cert: Annotated[
+        Path | None, typer.Option(help="Certificate of the page, PEM; needed beyond loopback.")
+    ] = None,
+    web_key: Annotated[Path | None, typer.Option(help="Its private key, PEM.")] = None,
+    web_name: Annotated[list[str] | None, typer.Option(help="A name by which browsers reach the page.")] = None,
 ) -> None:
     """Receive reads until Ctrl-C; with a command, show, export or delete stored reads."""
     context.obj = db
@@ -150,6 +164,8 @@ def serve(
 
     allowed = None if units is None else frozenset(part.strip() for part in units.split(",") if part.strip())
     path = _place(db or _DEFAULT_DB)
+    has_web = not no_web and (web is not None or not broker)
+    page = web_settings(web, web_cert, web_key, web_name, name) if has_web else None
     limits = IngestLimits(quota=Quota(max_records, max_mib * _MEBI))
     ring = None if keys is None else load_keyring(keys)
     opener = None if ring is None else Opener(ring)
@@ -172,6 +188,8 @@ def serve(
         deletes=delete_expired,
         metrics=metrics,
         limits=limits,
+        web=page,
+        web_is_default=web is None and not broker,
     )
     if not broker:
         embedded = EmbeddedBroker(host, port)
@@ -393,6 +411,80 @@ def evidence(
             c2pa=c2pa,
             checked=lambda path: _not_the_store(context, db, path),
         )
+
+
+@app.command()
+def report(
+    context: typer.Context,
+    definition: Annotated[
+        str, typer.Argument(help="general, arkansas, virginia, or a file of your own: docs/reports.md.")
+    ] = "general",
+    *,
+    period: Annotated[str, typer.Option(help="2026, 2026-H1, 2026-Q1 or 2026-05, in the definition's time zone.")],
+    csv: Annotated[Path | None, typer.Option(help="Write every number here; - for standard output.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page to be printed here.")] = None,
+    audit: Annotated[
+        Path | None, typer.Option(help="Write the audit log here, for `patrol-lpr report recompute`.")
+    ] = None,
+    db: DbOption = None,
+    purpose: PurposeOption = None,
+    case_number: CaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Count hits, decisions, reads, purges and look-ups of a period; recorded in the audit trail."""
+    from cli import station_reports  # noqa: PLC0415 - the other commands need none of its parts
+    from station.reports.make import make_report  # noqa: PLC0415 - as above
+    from station.reports.periods import period_of  # noqa: PLC0415 - as above
+
+    defined = station_reports.definition_of(definition)
+    asked = period_of(period, defined.timezone)
+    asker = operator(purpose, case_number)
+
+    def checked(path: Path) -> Path:
+        return _not_the_store(context, db, path)
+
+    with _open(context, db) as store:
+        made = make_report(store, asker, _now_us, asked)
+        station_reports.write(defined, made, csv=csv, html=html, checked=checked)
+        if audit is not None:
+            station_reports.write_audit_file(store, audit, checked)
+    if as_json or (csv is None and html is None):
+        station_reports.show(defined, made, as_json=as_json)
+
+
+@app.command()
+def alarms(
+    context: typer.Context,
+    *,
+    period: Annotated[str, typer.Option(help="2026, 2026-H1, 2026-Q1 or 2026-05, in the time zone.")],
+    timezone: Annotated[str, typer.Option(help="Time zone of the period.")] = "UTC",
+    package: Annotated[
+        list[Path] | None,
+        typer.Option("--list", help="Signed list that was not offered by this station; repeatable."),
+    ] = None,
+    key: Annotated[list[Path] | None, typer.Option(help="hotlist.pub, with --list; repeatable.")] = None,
+    cars: Annotated[
+        int | None,
+        typer.Option(min=1, help="Reads of the period, if the station does not have them all any more."),
+    ] = None,
+    db: DbOption = None,
+    purpose: PurposeOption = None,
+    case_number: CaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare false alarms with those expected at the import, count confused characters; exit code 1 if they part."""
+    from cli import station_reports  # noqa: PLC0415 - the other commands need none of its parts
+    from station.reports.periods import period_of  # noqa: PLC0415 - as above
+    from station.reports.quality import make_quality  # noqa: PLC0415 - as above
+
+    asked = period_of(period, timezone)
+    figures = station_reports.figures(package or [], key or [])
+    asker = operator(purpose, case_number)
+    with _open(context, db) as store:
+        quality = make_quality(store, asker, _now_us, asked, more_figures=figures, cars=cars)
+    station_reports.show_quality(quality, as_json=as_json)
+    if quality.warnings:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -14,6 +14,7 @@ import structlog
 from rich.console import Console
 from rich.markup import escape
 
+from cli.station_web import start_web
 from protocol.wire.records.read import Read
 from station.audit_log.checkpoints import Checkpointer
 from station.audit_log.witnessing import Witnessing
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from protocol.wire.record import Record
     from station.ingest import IngestLimits
     from station.service import BrokerAddress
+    from station.web.settings import WebSettings
 
 EXIT_CRASHED = 70
 _LOOK_S = 1.0
@@ -54,11 +56,14 @@ def receive(
     deletes: bool = True,
     metrics: str | None = None,
     limits: IngestLimits | None = None,
+    web: WebSettings | None = None,
+    web_is_default: bool = False,
 ) -> int:
-    """Receive from all brokers until SIGINT or SIGTERM; return the exit code.  Raises StoreError and BrokerError.
+    """Receive from all brokers until SIGINT or SIGTERM, and serve the page if ``web`` says where.
 
     With the log's key in ``ring`` checkpoints are signed and sent to units; ``deletes`` is false if nothing is to be
-    deleted on time, by the records' own expiry and by ``packs``.
+    deleted on time, by the records' own expiry and by ``packs``.  Returns the exit code.  Raises StoreError,
+    BrokerError and WebError.
     """
     structlog.configure(
         processors=[
@@ -103,6 +108,7 @@ def receive(
     exporter = None if metrics is None else _exporter(metrics, ingests, services)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: new_reads.put(None))
+    page = None if web is None else start_web(db, web, is_default=web_is_default, console=console)
     for service in services:
         service.start()
     brokers = ", ".join(f"{address.host}:{address.port}" for address in addresses)
@@ -120,6 +126,9 @@ def receive(
         service.close()
     if exporter is not None:
         exporter.close()
+    if page is not None:
+        page[0].close()
+        page[1].close()
     store.close()
     summary = ", ".join(
         f"{name} {number:,}" for name, number in worker_counts(ingests, services).items() if number

@@ -212,6 +212,9 @@ class StoredCounts(Protocol):
     def trail(self, period: Period) -> list[tuple[str, str, int]]:
         """Return action, purpose and number of the entries of the audit trail."""
 
+    def offered_lists(self) -> list[tuple[int, str]]:
+        """Return when hot lists were offered to units, and what the audit trail says of them."""
+
 
 class Groups(Protocol):
     """Groups of units, and what is rolled out to them.  Every method raises StoreError."""

@@ -91,6 +91,7 @@ class SqlStore:
         pictures: Pictures | None = None,
         finder: Callable[[Records], Finder] | None = None,
         room: DiskRoom | None = None,
+        reporting: Reporting | None = None,
     ) -> None:
         """``make_records`` is called inside a transaction; the SQLite file's parts are used if they are omitted.
 
@@ -116,7 +117,7 @@ class SqlStore:
         self._note_status = _upsert(db, "state", "reason", "software", "status_us")
         self._note_report = _upsert(db, "report")
         self._conflicts: set[str] = set()
-        self.reporting = Reporting(db)
+        self.reporting = Reporting(db) if reporting is None else reporting
         self._agencies = UnitAgencies(db)
         self.accounts = AccountTables(db)
         self.exports = ExportTables(db)

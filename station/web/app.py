@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.routing import BaseRoute
 
+    from protocol.seal import KeyRing
     from station.accounts.passwords import Hasher
     from station.store import Store
     from station.web.page import PageModule
@@ -53,9 +54,11 @@ def build_app(
     port: int | None = None,
     hasher: Hasher | None = None,
     pages: Sequence[PageModule] = PAGES,
+    ring: KeyRing | None = None,
 ) -> FastAPI:
-    """Return the application.  ``port`` is that at which it listens, if it is not that of the settings.
+    """Return the application; ``ring`` has the public keys of the units.
 
+    ``port`` is that at which it listens, if it is not that of the settings.
     Raises WebError for a route that does not say which right it needs.
     """
     passwords = Passwords(hasher or argon2id())
@@ -67,6 +70,7 @@ def build_app(
         settings,
         pages,
         clock_us,
+        ring,
         environment(),
     )
     app = FastAPI(

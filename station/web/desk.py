@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from protocol.seal import KeyRing
     from station.accounts.accounts import Accounts
     from station.accounts.log_in import LogIn
     from station.accounts.rights import Right
@@ -36,6 +37,8 @@ class Desk:
     settings: WebSettings
     pages: Sequence[PageModule]
     clock_us: Callable[[], int]
+    ring: KeyRing | None
+    """Public keys of the units; None: proofs cannot be verified."""
     templates: Environment
 
     @property

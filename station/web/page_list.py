@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from station.web.pages import account, audit_log, holds, home, lists, log_in, programs, purpose
+from station.web.pages import (
+    account,
+    audit_log,
+    evidence,
+    holds,
+    home,
+    lists,
+    log_in,
+    programs,
+    purpose,
+    reports,
+)
 
 if TYPE_CHECKING:
     from station.web.page import PageModule
@@ -14,6 +25,8 @@ PAGES: tuple[PageModule, ...] = (
     lists.PAGE,
     holds.PAGE,
     audit_log.PAGE,
+    evidence.PAGE,
+    reports.PAGE,
     account.PAGE,
     # Without a link in the navigation:
     log_in.PAGE,

@@ -20,6 +20,7 @@ from station.store.postgres.files import DatabaseFiles
 from station.store.postgres.find import PostgresFinder
 from station.store.postgres.projections import PostgresProjections
 from station.store.postgres.records import PostgresRecords
+from station.store.postgres.reporting import PostgresReporting
 from station.store.sql_store import SqlStore
 
 if TYPE_CHECKING:
@@ -134,6 +135,7 @@ class PostgresStore(SqlStore):
             make_records=make_records,
             pictures=PostgresPictures(db, open_picture),
             finder=lambda records: PostgresFinder(db, records),
+            reporting=PostgresReporting(db, tuple(known.schema for known in registry)),
         )
 
     @contextmanager

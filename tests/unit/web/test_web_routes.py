@@ -38,6 +38,14 @@ ROUTES = {
     ("POST", "/lists/advance"): (Right.EDIT_LISTS, False),
     ("POST", "/lists/stop"): (Right.EDIT_LISTS, False),
     ("GET", "/api/1/openapi.json"): (ANYBODY, False),
+    ("GET", "/evidence"): (Right.EVIDENCE, True),
+    ("POST", "/evidence"): (Right.EVIDENCE, True),
+    ("GET", "/api/1/evidence/{identity}"): (Right.EVIDENCE, True),
+    ("GET", "/reports"): (Right.REPORTS, False),
+    ("GET", "/reports/print"): (Right.REPORTS, False),
+    ("GET", "/reports/csv"): (Right.REPORTS, False),
+    ("GET", "/api/1/reports/{definition}/{period}"): (Right.REPORTS, False),
+    ("GET", "/alarms"): (Right.REPORTS, False),
 }
 IS_PUBLIC = {
     ("GET", "/log-in"),
