@@ -41,7 +41,6 @@ from agent.hits.saved import (
 )
 from agent.hits.watch import Watched
 from agent.recognise.bundle import load_active, load_bundle
-from agent.recognise.formats import FORMATS
 from agent.runtime.commands import Commands
 from agent.runtime.config import load_config
 from agent.runtime.hit_verbs import HitVerbs
@@ -69,6 +68,7 @@ from protocol.hotlist.columns import decode_column
 from protocol.hotlist.entry import Entry, decode_block, decode_entry, encode_block, encode_entry
 from protocol.hotlist.manifest import parse_manifest as parse_list_manifest
 from protocol.hotlist.package import read_head, verify_package
+from protocol.plate_formats import FORMATS
 from protocol.policy.envelope import open_pack, sign_pack
 from protocol.policy.pack import parse_pack, strict_pack
 from protocol.roster.envelope import roster_header, sign_roster, verify_roster
