@@ -232,6 +232,7 @@ class _Counter:
             self._count("reasons", "hits", *of_list, reason)
             if reason in _NOT_OF_THIS_PLATE:
                 self._count("hits", "wrong", *which)
+                self._count("owners", "wrong", hit.list_owner)
         if story.outcomes:
             self._count("outcomes", "hits", *of_list, max(story.outcomes)[1])
         self._count("ages", "hits", hit.list_id, _age(story.utc_us, hit.list_as_of_us))
