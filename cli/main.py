@@ -350,7 +350,7 @@ def keys_station(
     folder: FolderArgument,
     name: Annotated[str, typer.Option(help="Base name of the files; must begin with station.")] = "station",
 ) -> None:
-    """Create a station's key pairs for encryption and receipts: keep .key at the station, copy .pub to the units."""
+    """Create a station's key pairs for encryption, receipts and its audit log: keep .key at the station."""
     from cli import keys  # noqa: PLC0415 - keeps --help fast
 
     if not name.startswith("station") or "/" in name:
@@ -413,18 +413,24 @@ def keys_show(
 def verify(
     path: Annotated[
         Path,
-        typer.Argument(help="A series or evidence package: `patrol-lpr station export --evidence`, `evidence`."),
+        typer.Argument(help="A series, audit log or evidence package, from a command of `patrol-lpr station`."),
     ],
     key: Annotated[
         list[Path] | None,
-        typer.Option("--key", help="Trusted unit-ID.pub; repeatable; if omitted, the keys in the file."),
+        typer.Option(
+            "--key", help="Trusted unit-ID.pub or log.pub; repeatable; if omitted, the keys in the file."
+        ),
+    ] = None,
+    checkpoint: Annotated[
+        list[Path] | None,
+        typer.Option(help="A checkpoint that somebody keeps, or a unit's witness.json; repeatable."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check that an exported series or evidence package is complete and unaltered; list what is not."""
+    """Check offline that an export is complete and unaltered; list what is missing, changed or reordered."""
     from cli import verify  # noqa: PLC0415 - keeps --help fast
 
-    raise typer.Exit(verify.run(path, key or [], as_json=as_json))
+    raise typer.Exit(verify.run(path, key or [], checkpoint or [], as_json=as_json))
 
 
 bundle_app = typer.Typer(

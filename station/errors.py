@@ -25,6 +25,10 @@ class BrokerError(StationError):
     """The broker cannot be started, or its address or credentials cannot be used."""
 
 
+class LogAlteredError(StationError):
+    """The audit log does not continue a checkpoint that was signed: it was altered or cut, or is an old backup."""
+
+
 class DeploymentError(StationError, ValueError):
     """A person, zone, shift or setting is refused; nothing was changed.  The message says why."""
 
@@ -39,6 +43,10 @@ class AccountError(StationError, ValueError):
 
 class WebError(StationError):
     """The page cannot be served at its address."""
+
+
+class HoldError(StationError, ValueError):
+    """A hold is refused; nothing was changed.  The message says why."""
 
 
 class StationConfigError(StationError, ValueError):
@@ -56,3 +64,7 @@ class DeliveryError(StationError):
 
 class RecordRefusedError(StationError):
     """The receiver of an output refuses this record for good; it becomes a dead letter."""
+
+
+class BackupError(StationError):
+    """A backup cannot be made, is damaged, or cannot be restored; the message says what to do."""

@@ -416,6 +416,15 @@ class FeedTable(_Table):
         return _socket_path(path)
 
 
+class MetricsTable(_Table):
+    """Counters and gauges for Prometheus: docs/metrics.md."""
+
+    file: Literal["auto", "off"] | Path = Field(
+        default="auto",
+        description='File for node_exporter; "auto": patrol-lpr.prom in the service\'s runtime directory',
+    )
+
+
 class CommandTable(_Table):
     """The socket on which views on the unit send commands: docs/commands.md."""
 
@@ -565,6 +574,7 @@ class AgentConfig(_Table):
     update: UpdateTable = UpdateTable()
     feed: FeedTable = FeedTable()
     command: CommandTable = CommandTable()
+    metrics: MetricsTable = MetricsTable()
     hits: HitTable = HitTable()
     shift: ShiftTable = ShiftTable()
     log: LogTable = LogTable()

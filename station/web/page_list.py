@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from station.web.pages import account, evidence, home, log_in, programs, purpose, reports
+from station.web.pages import (
+    account,
+    audit_log,
+    evidence,
+    holds,
+    home,
+    log_in,
+    programs,
+    purpose,
+    reports,
+)
 
 if TYPE_CHECKING:
     from station.web.page import PageModule
 
 PAGES: tuple[PageModule, ...] = (
     home.PAGE,
+    holds.PAGE,
+    audit_log.PAGE,
     evidence.PAGE,
     reports.PAGE,
     account.PAGE,

@@ -155,11 +155,9 @@ class PostgresStore(SqlStore):
             with self._pg.transaction():
                 ranges.join(self._pg)
 
-    def add_records(self, new: Sequence[NewRecord], now_us: int) -> list[bool]:
-        """Inside a transaction."""
+    def _add(self, new: Sequence[NewRecord], now_us: int) -> list[bool]:
         self._n_adds += 1
         fresh = self._pg_records.add(new, now_us)
-        self._agencies.note(new)
         if new:
             self._made_days = {day_of(now_us), day_of(now_us) + 1}
         return fresh
