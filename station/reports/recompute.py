@@ -135,18 +135,17 @@ class _Counter:
         for record in kept:
             self._take(record, anchors)
 
-    def _kept(self, proofs: Iterable[Proof | Head], kept: list[Record]) -> Iterator[Proof | Head]:
-        for proof in proofs:
-            if (
-                isinstance(proof, Proof)
-                and proof.record is not None
-                and proof.evidence.seq <= self._limits.get(proof.evidence.unit, 0)
-            ):
+    def _kept(self, items: Iterable[Proof | Head], kept: list[Record]) -> Iterator[Proof | Head]:
+        for item in items:
+            if isinstance(item, Proof) and item.record is not None and self._is_counted(item):
                 try:
-                    kept.append(decode_record(proof.record, self._registry))
+                    kept.append(decode_record(item.record, self._registry))
                 except WireError:
-                    self._found.altered.append(f"record {proof.evidence.seq} of {proof.evidence.unit}")
-            yield proof
+                    self._found.altered.append(f"record {item.evidence.seq} of {item.evidence.unit}")
+            yield item
+
+    def _is_counted(self, proof: Proof) -> bool:
+        return proof.evidence.seq <= self._limits.get(proof.evidence.unit, 0)
 
     def _take(self, record: Record, anchors: dict[tuple[str, bytes], list[TimeAnchor]]) -> None:
         body, unit, seq = record.body, record.envelope.unit, record.envelope.seq

@@ -6,14 +6,22 @@ from typing import TYPE_CHECKING
 
 from station.web.pages import (
     account,
+    accounts,
+    audit,
     audit_log,
     evidence,
+    exports,
+    hits,
     holds,
     home,
     log_in,
+    maps,
     programs,
     purpose,
+    reads,
     reports,
+    search,
+    units,
 )
 
 if TYPE_CHECKING:
@@ -21,13 +29,21 @@ if TYPE_CHECKING:
 
 PAGES: tuple[PageModule, ...] = (
     home.PAGE,
-    holds.PAGE,
-    audit_log.PAGE,
-    evidence.PAGE,
+    search.PAGE,
+    maps.PAGE,
+    hits.PAGE,
+    units.PAGE,
     reports.PAGE,
+    evidence.PAGE,
+    exports.PAGE,
+    holds.PAGE,
+    audit.PAGE,
+    audit_log.PAGE,
+    accounts.PAGE,
     account.PAGE,
     # Without a link in the navigation:
     log_in.PAGE,
     purpose.PAGE,
+    reads.PAGE,
     programs.PAGE,
 )

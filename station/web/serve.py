@@ -43,6 +43,7 @@ class WebServer:
             self._listener.close()
             raise
         self.accounts = app.state.desk.accounts
+        self._worker = app.state.worker
         self._thread = threading.Thread(target=self._serve, name="web", daemon=True)
 
     def start(self) -> None:
@@ -65,11 +66,13 @@ class WebServer:
     def close(self) -> None:
         """End the thread."""
         self.stop()
+        self._worker.close()
         if self._thread.is_alive():
             self._thread.join(_START_S)
         self._listener.close()
 
     def _serve(self) -> None:
+        self._worker.start()
         with self._listener:
             self._server.run(sockets=[self._listener])
 

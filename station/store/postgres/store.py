@@ -18,6 +18,7 @@ from station.store.postgres.database import PostgresDatabase
 from station.store.postgres.days import day_of
 from station.store.postgres.files import DatabaseFiles
 from station.store.postgres.find import PostgresFinder
+from station.store.postgres.map_finder import PostgresMapFinder
 from station.store.postgres.projections import PostgresProjections
 from station.store.postgres.records import PostgresRecords
 from station.store.postgres.reporting import PostgresReporting
@@ -136,6 +137,7 @@ class PostgresStore(SqlStore):
             pictures=PostgresPictures(db, open_picture),
             finder=lambda records: PostgresFinder(db, records),
             reporting=PostgresReporting(db, tuple(known.schema for known in registry)),
+            map_finder=lambda finder: PostgresMapFinder(db, finder),
         )
 
     @contextmanager

@@ -14,6 +14,7 @@ import typer.main
 from agent.runtime.config import load_config
 from agent.runtime.hardware import Hardware
 from agent.runtime.service import Service
+from cli import deployment as deployment_cli
 from cli import hotlist, report_recompute, update
 from cli import policy as policy_cli
 from cli import provision as provision_cli
@@ -99,6 +100,7 @@ def whole_command():
         ("roster", roster_cli),
         ("shift", shift_cli),
         ("policy", policy_cli),
+        ("deployment", deployment_cli),
         ("report", report_recompute),
     ):
         if name not in known:
