@@ -423,9 +423,6 @@ def report(
     period: Annotated[str, typer.Option(help="2026, 2026-H1, 2026-Q1 or 2026-05, in the definition's time zone.")],
     csv: Annotated[Path | None, typer.Option(help="Write every number here; - for standard output.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a page to be printed here.")] = None,
-    audit: Annotated[
-        Path | None, typer.Option(help="Write the audit log here, for `patrol-lpr report recompute`.")
-    ] = None,
     db: DbOption = None,
     purpose: PurposeOption = None,
     case_number: CaseOption = None,
@@ -446,8 +443,6 @@ def report(
     with _open(context, db) as store:
         made = make_report(store, asker, _now_us, asked)
         station_reports.write(defined, made, csv=csv, html=html, checked=checked)
-        if audit is not None:
-            station_reports.write_audit_file(store, audit, checked)
     if as_json or (csv is None and html is None):
         station_reports.show(defined, made, as_json=as_json)
 
