@@ -169,7 +169,10 @@ class Witness:
             return self._refuse(note, reason)
         if new.size > kept.size and message.old != kept.size:
             self.counts.asked += 1
-            self._doubt = note, f"the station's log does not prove that it continues the {kept.size} witnessed entries"
+            self._doubt = (
+                note,
+                f"the station's log does not prove that it continues the {kept.size} witnessed entries",
+            )
             return self._answer(WitnessAnswer.KEEPS)
         if not is_consistent(kept.size, new.size, kept.root, new.root, message.proof):
             reason = f"does not continue the {kept.size} that this unit has witnessed"

@@ -26,5 +26,5 @@ def print_check(report: CheckReport) -> None:
     for found in report.log.faults:
         out.print(found, style="red", markup=False, highlight=False, soft_wrap=True)
     for unit in report.silent:
-        out.print(f"{unit}: has a key and no record: new, or removed", highlight=False)
+        out.print(f"{unit}: has a key and no record: removed; or new, then name it with --new", highlight=False)
     out.print("complete and unaltered" if report.is_right else "NOT as the units signed it", highlight=False)

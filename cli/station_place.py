@@ -45,7 +45,7 @@ def opened(context: typer.Context, db: str | None) -> Iterator[Store]:
 
 def commands_on(store: Store) -> Commands:
     """Commands of the person who runs this."""
-    return Commands(store, operator(None, None), now_us)
+    return Commands(store, operator(), now_us)
 
 
 def now_us() -> int:

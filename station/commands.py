@@ -59,17 +59,20 @@ class Commands:
         parts = tuple(part.value for part in manifest.parts)
         self.offer_file(unit, UPDATE, file, release=manifest.release, parts=parts)
 
-    def offer_file(self, unit: str, kind: str, file: Path, *, release: int, parts: tuple[str, ...] = ()) -> None:
+    def offer_file(
+        self, unit: str, kind: str, file: Path, *, release: int, parts: tuple[str, ...] = (), told: str = ""
+    ) -> None:
         """Offer a file of any kind to a unit; it replaces an earlier offer of that kind.
 
-        The caller has verified the file.  ``release`` is its version.  Raises WireError for an invalid unit or kind.
+        The caller has verified the file.  ``release`` is its version, ``told`` goes into the audit trail.  Raises
+        WireError for an invalid unit or kind.
         """
         offer_topic(unit, kind)
         sha256, size_bytes = self._store.keep_file(file, kind)
         now_us = self._clock_us()
         with self._store.transaction():
             self._store.offer(unit, OfferedFile(kind, release, sha256, size_bytes, parts), now_us)
-            self._note("offer", f"unit={unit}{_of(kind)} release={release}", 0, now_us)
+            self._note("offer", f"unit={unit}{_of(kind)} release={release} {told}".rstrip(), 0, now_us)
         self._store.drop_unoffered(kind, now_us)
 
     def withdraw(self, unit: str, kind: str = UPDATE) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from agent.policy.records import Where
 from agent.runtime.camera import CameraComponent
 from agent.runtime.health_reporter import HealthReporter
 from agent.runtime.lists import ListComponent, build_lists, inbox, kind_names
+from agent.runtime.metrics_file import MetricsFile, metrics_path
 from agent.runtime.queues import ReadQueue, UplinkQueue
 from agent.runtime.stages import build_pipeline, build_uplink, load_unit_key
 from agent.runtime.update_watch import UpdateWatch
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from agent.runtime.supervisor import Supervisor
     from agent.runtime.updates import UpdateReporter
     from agent.runtime.witness import WitnessComponent
+    from agent.sync.encoder import RecordEncoder
     from agent.sync.transfer import Transfers
     from hw.ports import Camera
 
@@ -133,19 +136,24 @@ def make_uplink(
     )
 
 
-def make_health_reporter(
-    shared: Shared, health: Health, commit: CommitComponent, uplink: UplinkComponent, notifier: Notifier
+def make_health_reporter(  # noqa: PLR0917 - the parts that it reports
+    shared: Shared,
+    health: Health,
+    commit: CommitComponent,
+    uplink: UplinkComponent,
+    notifier: Notifier,
+    encoder: RecordEncoder,
 ) -> HealthReporter:
-    """What reports counters and gauges."""
+    """What reports counters and gauges, and signs the head of the series."""
     return HealthReporter(
         health,
         commit,
         uplink,
         shared.uplink_queue,
         notifier,
-        unit=shared.unit,
-        boot_id=shared.boot_id,
+        encoder=encoder,
         every_s=shared.config.sync.health_s,
+        metrics=MetricsFile(metrics_path(shared.config.metrics.file, os.environ)),
     )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import cv2
 
 from agent.audit import AuditLog
-from agent.buffer import OpenReport, Outbox, open_outbox
+from agent.buffer import OpenReport, Outbox, life_of, open_outbox
 from agent.capture import FrameRateLimiter
 from agent.commit import ReadCommitter
 from agent.exposure import ExposureConfig, ExposurePolicy
@@ -122,6 +122,8 @@ class ReadPath:
 
     committer: ReadCommitter
     outbox: Outbox
+    encoder: RecordEncoder
+    """It also signs the head of the series."""
     nmea: NmeaState
     timebase: Timebase
     rereads: Deduplicator
@@ -166,10 +168,12 @@ def build_read_path(
     models: tuple[str, ...],
     random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     registry: Registry | None = None,
+    life: bytes | None = None,
 ) -> ReadPath:
     """Open the outbox in ``state_dir`` and create everything that feeds it.
 
-    Raises OutboxError when the outbox cannot be opened.
+    ``life`` is that of the outbox; if omitted, the one in the folder, or a new one.  Raises OutboxError when the
+    outbox cannot be opened.
     """
     policies = build_policies(config)
     read_policy = None if policies is None else ReadPolicy(policies, load_hash_key(config.policy.hash_key))
@@ -189,7 +193,12 @@ def build_read_path(
     ring = FixRing(config.geotag.fix_ring_config())
     geotagger = Geotagger(maker, ring=ring, timebase=timebase, rereads=rereads, hold_ms=config.geotag.hold_ms)
     encoder = RecordEncoder(
-        config.unit, config.agency, boot_id, registry or released_registry(), build_sealer(config)
+        config.unit,
+        config.agency,
+        boot_id,
+        registry or released_registry(),
+        build_sealer(config),
+        life_of(config.state_dir) if life is None else life,
     )
     outbox, report = open_outbox(config.state_dir, encoder, limits=config.outbox.limits())
     committer = ReadCommitter(
@@ -201,7 +210,7 @@ def build_read_path(
         policies=policies,
         times=TimeFile(config.state_dir / TIME_FILE),
     )
-    return ReadPath(committer, outbox, nmea, timebase, rereads, report, ids, policies, read_policy)
+    return ReadPath(committer, outbox, encoder, nmea, timebase, rereads, report, ids, policies, read_policy)
 
 
 def _audit_log(state_dir: Path, outbox: Outbox) -> AuditLog:

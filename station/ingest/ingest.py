@@ -6,7 +6,7 @@ receipts.  Invalid messages raise nothing: they are refused and counted by reaso
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING
@@ -25,12 +25,14 @@ from protocol.wire.topics import Channel, check_unit, parse
 from station.errors import StoreError
 from station.ingest.answers import nack, picture_answers, receipts, try_again
 from station.ingest.batch import Batch, Taken
+from station.ingest.quota import Quota, QuotaGate
 from station.store import NewRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from protocol.seal import Opener
+    from protocol.seal.head import Head
     from protocol.wire.record import Record
     from station.audit_log.witnessing import Witnessing
     from station.ingest.batch import Answer
@@ -44,6 +46,8 @@ class IngestLimits:
     message_bytes: int = MAX_MESSAGE_BYTES
     picture_bytes: int = 16 * 1024 * 1024
     """Maximum size of a picture."""
+    quota: Quota = field(default_factory=Quota)
+    """What a unit may send in a day."""
 
 
 @dataclass(slots=True)
@@ -60,6 +64,10 @@ class IngestCounts:
     """New records stored whose type this station does not know."""
     chunks: int = 0
     health: int = 0
+    invalid_heads: int = 0
+    """Health messages whose signed head of the series no key of the unit signed; the rest of them is stored."""
+    name_conflicts: int = 0
+    """Commits that showed that two units use one name."""
     status: int = 0
     reports: int = 0
     """Reports of units on their releases."""
@@ -84,6 +92,8 @@ class IngestCounts:
     """Pictures that were received completely several times and never matched their hash."""
     storage_failures: int = 0
     """Failed commits; nothing of them was receipted."""
+    over_quota: int = 0
+    """Nacks to units that sent more than a unit may in a day; they keep it and send it again."""
     commits: int = 0
 
 
@@ -116,6 +126,7 @@ class Ingest:
         self._clock_us = clock_us
         self._units = units
         self._limits = limits or IngestLimits()
+        self._gate = QuotaGate(store, self._limits.quota)
         self._on_read = on_read
         self._opener = opener
         self._sealed_only = opener is not None if sealed_only is None else sealed_only
@@ -124,6 +135,8 @@ class Ingest:
         self.counts = IngestCounts()
         self.last_failure = ""
         """Reason of the last failed commit."""
+        self.conflicting: set[str] = set()
+        """Names that two units use, by what was received since the start."""
 
     @property
     def pending(self) -> int:
@@ -179,7 +192,7 @@ class Ingest:
             case Channel.HEALTH:
                 health = decode(payload, Health)
                 if self._is_own(unit, health.unit, payload):
-                    batch.health.append((health, payload))
+                    batch.health.append((health, payload, self._head(health)))
             case Channel.UPDATE:
                 self._sort_update(unit, payload)
             case Channel.STATUS:
@@ -196,6 +209,19 @@ class Ingest:
         witness = decode(payload, LogWitness)
         if self._is_own(unit, witness.unit, payload):
             self._batch.witnesses.append(witness)
+
+    def _head(self, health: Health) -> Head | None:
+        """The verified head of the series in a health message; an invalid one is counted, and the rest is stored."""
+        if not health.head or self._opener is None:
+            return None
+        try:
+            head = self._opener.head(health.unit, health.head)
+            if (head.boot_id, head.life) == (health.boot_id, health.life):
+                return head
+        except (KeyUnknownError, WireError):
+            pass
+        self.counts.invalid_heads += 1
+        return None
 
     def _sort_update(self, unit: str, payload: bytes) -> None:
         update = decode(payload, ChunkRequest, UpdateReport)
@@ -258,7 +284,9 @@ class Ingest:
             return batch.refusals
         now_us = self._clock_us()
         try:
+            self._store.check_room()
             with self._store.transaction():
+                over = self._gate.sift(batch, now_us)
                 fresh = self._store.add_records([taken.new for taken in batch.records], now_us)
                 results = self._add_chunks(batch, now_us)
                 self._note_units(batch, now_us)
@@ -267,10 +295,14 @@ class Ingest:
             self.counts.storage_failures += 1
             self.last_failure = str(error)
             return batch.refusals + try_again(batch)
+        self.counts.over_quota += len(over)
+        conflicts = self._store.name_conflicts()
+        self.counts.name_conflicts += len(conflicts)
+        self.conflicting |= conflicts
         self._count(batch, fresh)
         pictures = picture_answers(batch, results)
         self.counts.hopeless_pictures += len(pictures.refusals)
-        return batch.refusals + receipts(batch, pictures, self._station_id, now_us) + self._granted(batch)
+        return batch.refusals + over + receipts(batch, pictures, self._station_id, now_us) + self._granted(batch)
 
     def _add_chunks(self, batch: Batch, now_us: int) -> list[ChunkResult]:
         """Picture by picture in a fixed order, so that two workers never wait for each other."""
@@ -283,7 +315,10 @@ class Ingest:
     def _note_units(self, batch: Batch, now_us: int) -> None:
         """Unit by unit in a fixed order, as above; of one unit, in the order of arrival."""
         notes: list[tuple[str, Callable[[], None]]] = [
-            *((m.unit, partial(self._store.note_health, m, payload, now_us)) for m, payload in batch.health),
+            *(
+                (m.unit, partial(self._store.note_health, m, payload, now_us, head))
+                for m, payload, head in batch.health
+            ),
             *(
                 (m.unit, partial(self._store.note_report, m.unit, payload))
                 for m, payload in batch.updates

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING
 
 from protocol.errors import DocumentError
@@ -18,13 +19,13 @@ from protocol.merkle.documents import (
     ranges_text,
 )
 from station.errors import StoreError
-from station.store.rows import AuditRow, PurgeRow
+from station.store.rows import AuditRow, PurgeResult, PurgeRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from station.asker import Asker
-    from station.store import Purgeable, PurgeResult, Store
+    from station.store import Purgeable, Store
     from station.store.rows import PurgedRange, PurgePlan
 
 _US_PER_DAY = 86_400_000_000
@@ -92,8 +93,13 @@ class Purger:
     def run(self, plan: PurgePlan, reason: str, policies: Mapping[str, str] | None = None) -> PurgeResult:
         """Delete the records of a plan that no hold keeps, with their pictures, and certify it.
 
-        ``policies`` are the signed ones that the plan is from, with the hashes of their contents.
+        ``policies`` are the signed ones that the plan is from, with the hashes of their contents.  On a disk that is
+        nearly full it is done in parts, each with a certificate of its own.
         """
+        parts = [self._run_part(part, reason, policies) for part in self._store.purge_steps(plan)]
+        return reduce(_together, parts)
+
+    def _run_part(self, plan: PurgePlan, reason: str, policies: Mapping[str, str] | None) -> PurgeResult:
         now_us = self._clock_us()
         with self._store.transaction():
             gone = self._store.purge(plan)
@@ -179,3 +185,14 @@ def _class(found: Purgeable) -> PurgedClass:
 
 def _date(day: int) -> str:
     return dt.date.fromordinal(_EPOCH_DAY + day).isoformat()
+
+
+def _together(one: PurgeResult, other: PurgeResult) -> PurgeResult:
+    return PurgeResult(
+        one.records + other.records,
+        one.pictures + other.pictures,
+        one.classes + other.classes,
+        one.ranges + other.ranges,
+        one.days + other.days,
+        other.held,
+    )

@@ -100,6 +100,7 @@ EXAMPLES = {
     "read_of_policy": make_read_record(
         policy="us-xx/3", expires_utc_us=UTC_NS // 1000 + 180_000_000, text_hash=HASH[:16], masked=True
     ).payload,
+    "read_of_life": make_read_record(life=HASH[:16]).payload,
     "dating": make_record(make_time_anchor(5_000_000_000), seq=2).payload,
     "tombstone": make_record(
         make_tombstone((1, 1), (7, 9), lost=Lost.OVERVIEW, count=2, size_bytes=81_920), seq=3
@@ -123,6 +124,12 @@ EXAMPLES = {
         Health(
             unit="unit-07", boot_id=BOOT, mono_us=60_000_000, utc_us=None, seq_high=17, counters={"reads": 3},
             gauges={"temperature_mc": -4_500},
+        )
+    ),
+    "health_with_head": encode(
+        Health(
+            unit="unit-07", boot_id=BOOT, mono_us=60_000_000, utc_us=None, seq_high=17, counters={}, gauges={},
+            life=HASH[:16], head=b"head/1",
         )
     ),
     "status": encode(
@@ -174,6 +181,8 @@ ADDED = {
     "exp": 0,
     "hsh": b"",
     "msk": False,
+    "life": b"",
+    "head": b"",
 }
 """Top-level keys that the first release does not know, with what they mean when they are left out."""
 KINDS = {name: Kind(MODELS[unpack(payload)["v"]], payload) for name, payload in EXAMPLES.items()}
@@ -447,7 +456,7 @@ def test_record_of_an_unknown_type_has_an_envelope(name):
     fields = unpack(EXAMPLES[name])
     for newer in (
         {**fields, "v": "read/2"},
-        {**{k: fields[k] for k in ("dev", "agy", "boot", "seq", "id")}, "v": "x"},
+        {**{k: fields[k] for k in ("dev", "agy", "boot", "seq", "id", "life") if k in fields}, "v": "x"},
     ):
         record = decode_record(pack(newer), TYPES)
         assert record.body is None

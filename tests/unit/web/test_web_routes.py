@@ -28,8 +28,60 @@ ROUTES = {
     ("POST", "/account/password"): (ANYBODY, False),
     ("POST", "/account/tokens"): (ANYBODY, False),
     ("POST", "/account/tokens/{token_id}/drop"): (ANYBODY, False),
+    ("GET", "/search"): (Right.SEARCH, True),
+    ("POST", "/search"): (Right.SEARCH, True),
+    ("GET", "/search/{search_id}"): (Right.SEARCH, True),
+    ("POST", "/search/{search_id}/order"): (Right.SEARCH, True),
+    ("POST", "/api/1/reads/search"): (Right.SEARCH, True),
+    ("GET", "/reads/{unit}/{record_id}"): (Right.SEARCH, True),
+    ("POST", "/reads/{unit}/{record_id}/same-plate"): (Right.SEARCH, True),
+    ("GET", "/api/1/reads/{unit}/{record_id}"): (Right.SEARCH, True),
+    ("GET", "/api/1/reads/{unit}/{record_id}/pictures/{kind}"): (Right.SEARCH, True),
+    ("GET", "/exports"): (Right.EXPORT, False),
+    ("GET", "/exports/new/{search_id}"): (Right.EXPORT, True),
+    ("POST", "/exports/new/{search_id}"): (Right.EXPORT, True),
+    ("POST", "/exports/{export_id}/approve"): (Right.APPROVE, False),
+    ("POST", "/exports/{export_id}/refuse"): (Right.APPROVE, False),
+    ("POST", "/exports/{export_id}/stop"): (Right.EXPORT, False),
+    ("POST", "/exports/{export_id}/file"): (Right.EXPORT, False),
+    ("POST", "/api/1/exports"): (Right.EXPORT, True),
+    ("GET", "/api/1/exports/{export_id}"): (Right.EXPORT, False),
+    ("POST", "/api/1/exports/{export_id}/file"): (Right.EXPORT, False),
+    ("GET", "/units"): (Right.UNITS, False),
+    ("GET", "/units/{unit}"): (Right.UNITS, False),
+    ("GET", "/api/1/units"): (Right.UNITS, False),
+    ("GET", "/api/1/units/{unit}"): (Right.UNITS, False),
+    ("GET", "/api/1/units/{unit}/counters"): (Right.UNITS, False),
+    ("GET", "/audit"): (Right.AUDIT, False),
+    ("GET", "/api/1/audit"): (Right.AUDIT, False),
+    ("GET", "/accounts"): (Right.ACCOUNTS, False),
+    ("POST", "/accounts"): (Right.ACCOUNTS, False),
+    ("GET", "/accounts/{name}"): (Right.ACCOUNTS, False),
+    ("POST", "/accounts/{name}"): (Right.ACCOUNTS, False),
+    ("POST", "/accounts/{name}/disable"): (Right.ACCOUNTS, False),
+    ("POST", "/accounts/{name}/enable"): (Right.ACCOUNTS, False),
+    ("POST", "/accounts/{name}/reset"): (Right.ACCOUNTS, False),
     ("GET", "/api/1/me"): (ANYBODY, False),
     ("GET", "/api/1/openapi.json"): (ANYBODY, False),
+    ("GET", "/evidence"): (Right.EVIDENCE, True),
+    ("POST", "/evidence"): (Right.EVIDENCE, True),
+    ("GET", "/api/1/evidence/{identity}"): (Right.EVIDENCE, True),
+    ("GET", "/reports"): (Right.REPORTS, False),
+    ("GET", "/reports/print"): (Right.REPORTS, False),
+    ("GET", "/reports/csv"): (Right.REPORTS, False),
+    ("GET", "/api/1/reports/{definition}/{period}"): (Right.REPORTS, False),
+    ("GET", "/alarms"): (Right.REPORTS, False),
+    ("GET", "/map"): (Right.MAP, False),
+    ("GET", "/map/tiles.pmtiles"): (Right.MAP, False),
+    ("GET", "/api/1/map/live"): (Right.MAP, False),
+    ("GET", "/api/1/map/units"): (Right.MAP, False),
+    ("GET", "/api/1/map/hits"): (Right.HITS, False),
+    ("GET", "/api/1/map/reads"): (Right.SEARCH, True),
+    ("GET", "/hits"): (Right.HITS, True),
+    ("GET", "/hits/{unit}/{hit_id}"): (Right.HITS, True),
+    ("GET", "/hits/{unit}/{hit_id}/pictures/{sha256}"): (Right.HITS, True),
+    ("GET", "/api/1/hits"): (Right.HITS, True),
+    ("GET", "/api/1/hits/lists"): (Right.HITS, True),
 }
 IS_PUBLIC = {
     ("GET", "/log-in"),
@@ -63,7 +115,9 @@ def some(path: str) -> str:
 
 
 @pytest.fixture
-def web(tmp_path):
+def web(tmp_path, monkeypatch):
+    monkeypatch.setattr("station.web.pages.maps.MAX_STEPS", 1)
+    monkeypatch.setattr("station.web.pages.maps.STEP_S", 0)
     return open_web(tmp_path / "station.db")
 
 
