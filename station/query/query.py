@@ -337,6 +337,8 @@ class Query:
         items: Iterator[Proof | Head] = chain(self._heads(names), proofs)
         count = write_series(out, make_header("station", self._clock_us(), keys), items)
         self._note("export evidence", count, unit=unit)
+        if ring.log is not None:
+            Checkpointer(self._store, ring.log, self._clock_us).make()
         return count
 
     def check(self, ring: KeyRing, *, new: frozenset[str] = frozenset()) -> CheckReport:
