@@ -132,7 +132,7 @@ MUTATIONS = (
         "acl_file /etc/mosquitto/lpr/acl\n", ""
     ),
     _of("provision/broker/mosquitto.conf", f"{_TLS}::test_revoked_certificate_is_refused")(
-        "crlfile /etc/mosquitto/lpr/crl.pem\n", ""
+        "\ncrlfile /etc/mosquitto/lpr/crl.pem\n", "\n"
     ),
     _of("provision/broker/mosquitto.conf", f"{_TLS}::test_handshake_without_a_certificate_fails")(
         "require_certificate true\nuse_identity", "require_certificate false\nuse_identity"
