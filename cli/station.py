@@ -9,13 +9,23 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from cli import station_config, station_outputs, station_show
+from cli import (
+    station_backup,
+    station_config,
+    station_hold,
+    station_log,
+    station_metrics,
+    station_outputs,
+    station_rollout,
+    station_show,
+)
 from cli.account import operator, operator_name
 from cli.show import print_json, print_table
 from cli.station_check import print_check
@@ -31,15 +41,19 @@ from cli.station_tables import (
     unit_values,
     units_table,
 )
+from cli.station_web import accounts_app, web, web_settings
 from hw.config import MQTT_PORT
 from hw.output import output, text_output
 from protocol.seal import Opener, VerifyKey, load_keyring
 from protocol.update.envelope import verify_update
+from station.audit_log.checkpoints import Checkpointer
 from station.commands import Commands
 from station.errors import StoreError
 from station.ingest import IngestLimits, Quota
 from station.query import READ_SCHEMA, Circle, Query, ReadSearch, hit_values
 from station.query.export import flat_values
+from station.retention.purges import Purger
+from station.retention.schedule import load_packs
 from station.store import AuditRow, is_address, move_store, open_store
 
 if TYPE_CHECKING:
@@ -65,6 +79,12 @@ app = typer.Typer(
 )
 app.add_typer(station_outputs.app, name="outputs")
 app.add_typer(station_config.app, name="config")
+app.add_typer(station_hold.app, name="hold")
+app.add_typer(station_rollout.groups_app, name="groups")
+app.add_typer(station_rollout.app, name="rollout")
+app.command("metrics")(station_metrics.serve)
+app.command("backup")(station_backup.backup)
+app.command("restore")(station_backup.restore)
 DbOption = Annotated[
     str | None,
     typer.Option("--db", help="Database file of the station, or postgresql://...; default: station.db."),
@@ -75,6 +95,10 @@ PurposeOption = Annotated[
     str | None, typer.Option("--purpose", help="Why, for the audit trail; needed for records about employees.")
 ]
 CaseOption = Annotated[str | None, typer.Option("--case", help="Case number, for the audit trail.")]
+
+
+app.command()(web)
+app.add_typer(accounts_app, name="account")
 
 
 @app.callback(invoke_without_command=True)
@@ -99,7 +123,7 @@ def serve(
     keys: Annotated[
         Path | None,
         typer.Option(
-            help="Folder with station*.key, receipt.key and unit-ID.pub; if omitted, records are unencrypted."
+            help="Folder with station*.key, receipt.key, log.key and unit-ID.pub; if omitted, records are unencrypted."
         ),
     ] = None,
     max_records: Annotated[
@@ -109,6 +133,26 @@ def serve(
         int, typer.Option(min=1, help="MiB of records and pictures that a unit may send in a day.")
     ] = Quota().size_bytes // _MEBI,
     allow_open: Annotated[bool, typer.Option(help="With --keys: also accept unencrypted records.")] = False,
+    policy: Annotated[
+        list[Path] | None,
+        typer.Option(help="Signed policy by whose periods records are deleted on time; repeatable."),
+    ] = None,
+    policy_key: Annotated[Path | None, typer.Option(help="policy.pub that must have signed the policies.")] = None,
+    delete_expired: Annotated[
+        bool, typer.Option(help="Delete records at their expiry; they are kept, with --no-delete-expired.")
+    ] = True,
+    metrics: Annotated[
+        str | None, typer.Option(help="Serve counters for Prometheus on this loopback ADDRESS:PORT.")
+    ] = None,
+    web: Annotated[
+        str | None, typer.Option(help="HOST:PORT of the page; with the embedded broker 127.0.0.1:8480 if omitted.")
+    ] = None,
+    no_web: Annotated[bool, typer.Option("--no-web", help="Serve no page.")] = False,
+    web_cert: Annotated[
+        Path | None, typer.Option(help="Certificate of the page, PEM; needed beyond loopback.")
+    ] = None,
+    web_key: Annotated[Path | None, typer.Option(help="Its private key, PEM.")] = None,
+    web_name: Annotated[list[str] | None, typer.Option(help="A name by which browsers reach the page.")] = None,
 ) -> None:
     """Receive reads until Ctrl-C; with a command, show, export or delete stored reads."""
     context.obj = db
@@ -120,20 +164,37 @@ def serve(
 
     allowed = None if units is None else frozenset(part.strip() for part in units.split(",") if part.strip())
     path = _place(db or _DEFAULT_DB)
+    has_web = not no_web and (web is not None or not broker)
+    page = web_settings(web, web_cert, web_key, web_name, name) if has_web else None
     limits = IngestLimits(quota=Quota(max_records, max_mib * _MEBI))
-    sealed_only = keys is not None and not allow_open
-    opener = None if keys is None else Opener(load_keyring(keys))
+    ring = None if keys is None else load_keyring(keys)
+    opener = None if ring is None else Opener(ring)
+    if policy and policy_key is None:
+        raise typer.BadParameter("policies are signed: give --policy-key policy.pub", param_hint="--policy")
+    packs = () if policy_key is None else load_packs(policy or (), [VerifyKey.load(policy_key)])
     if opener is not None and not opener.signs:
         typer.echo(
             f"{keys}: no receipt.key: units that require signed receipts will ignore this station", err=True
         )
+    serve_all = partial(
+        receive,
+        path,
+        name=name,
+        units=allowed,
+        opener=opener,
+        sealed_only=keys is not None and not allow_open,
+        ring=ring,
+        packs=packs,
+        deletes=delete_expired,
+        metrics=metrics,
+        limits=limits,
+        web=page,
+        web_is_default=web is None and not broker,
+    )
     if not broker:
         embedded = EmbeddedBroker(host, port)
         try:
-            address = BrokerAddress(host, embedded.start(), five=False)
-            raise typer.Exit(
-                receive(path, [address], name, allowed, opener=opener, sealed_only=sealed_only, limits=limits)
-            )
+            raise typer.Exit(serve_all([BrokerAddress(host, embedded.start(), five=False)]))
         finally:
             embedded.close()
     addresses = [
@@ -149,9 +210,7 @@ def serve(
         )
         for broker_host, broker_port in map(_address, broker)
     ]
-    raise typer.Exit(
-        receive(path, addresses, name, allowed, opener=opener, sealed_only=sealed_only, limits=limits)
-    )
+    raise typer.Exit(serve_all(addresses))
 
 
 @app.command()
@@ -360,6 +419,80 @@ def evidence(
 
 
 @app.command()
+def report(
+    context: typer.Context,
+    definition: Annotated[
+        str, typer.Argument(help="general, arkansas, virginia, or a file of your own: docs/reports.md.")
+    ] = "general",
+    *,
+    period: Annotated[str, typer.Option(help="2026, 2026-H1, 2026-Q1 or 2026-05, in the definition's time zone.")],
+    csv: Annotated[Path | None, typer.Option(help="Write every number here; - for standard output.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page to be printed here.")] = None,
+    audit: Annotated[
+        Path | None, typer.Option(help="Write the audit log here, for `patrol-lpr report recompute`.")
+    ] = None,
+    db: DbOption = None,
+    purpose: PurposeOption = None,
+    case_number: CaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Count hits, decisions, reads, purges and look-ups of a period; recorded in the audit trail."""
+    from cli import station_reports  # noqa: PLC0415 - the other commands need none of its parts
+    from station.reports.make import make_report  # noqa: PLC0415 - as above
+    from station.reports.periods import period_of  # noqa: PLC0415 - as above
+
+    defined = station_reports.definition_of(definition)
+    asked = period_of(period, defined.timezone)
+    asker = operator(purpose, case_number)
+
+    def checked(path: Path) -> Path:
+        return _not_the_store(context, db, path)
+
+    with _open(context, db) as store:
+        made = make_report(store, asker, _now_us, asked)
+        station_reports.write(defined, made, csv=csv, html=html, checked=checked)
+        if audit is not None:
+            station_reports.write_audit_file(store, audit, checked)
+    if as_json or (csv is None and html is None):
+        station_reports.show(defined, made, as_json=as_json)
+
+
+@app.command()
+def alarms(
+    context: typer.Context,
+    *,
+    period: Annotated[str, typer.Option(help="2026, 2026-H1, 2026-Q1 or 2026-05, in the time zone.")],
+    timezone: Annotated[str, typer.Option(help="Time zone of the period.")] = "UTC",
+    package: Annotated[
+        list[Path] | None,
+        typer.Option("--list", help="Signed list that was not offered by this station; repeatable."),
+    ] = None,
+    key: Annotated[list[Path] | None, typer.Option(help="hotlist.pub, with --list; repeatable.")] = None,
+    cars: Annotated[
+        int | None,
+        typer.Option(min=1, help="Reads of the period, if the station does not have them all any more."),
+    ] = None,
+    db: DbOption = None,
+    purpose: PurposeOption = None,
+    case_number: CaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare false alarms with those expected at the import, count confused characters; exit code 1 if they part."""
+    from cli import station_reports  # noqa: PLC0415 - the other commands need none of its parts
+    from station.reports.periods import period_of  # noqa: PLC0415 - as above
+    from station.reports.quality import make_quality  # noqa: PLC0415 - as above
+
+    asked = period_of(period, timezone)
+    figures = station_reports.figures(package or [], key or [])
+    asker = operator(purpose, case_number)
+    with _open(context, db) as store:
+        quality = make_quality(store, asker, _now_us, asked, more_figures=figures, cars=cars)
+    station_reports.show_quality(quality, as_json=as_json)
+    if quality.warnings:
+        raise typer.Exit(1)
+
+
+@app.command()
 def offer(
     context: typer.Context,
     unit: Annotated[str, typer.Argument(help="Id of the unit.")],
@@ -401,6 +534,9 @@ def purge(  # noqa: PLR0917 - typer passes options by name
     trust_clock: Annotated[
         bool, typer.Option("--trust-clock", help="Delete although no record came in the last week.")
     ] = False,
+    keys: Annotated[
+        Path | None, typer.Option(help="The station's keys: log.key signs a checkpoint after the purge.")
+    ] = None,
 ) -> None:
     """Show which old records would be deleted, ask, and delete them with their pictures; recorded in the trail."""
     console = Console()
@@ -414,7 +550,10 @@ def purge(  # noqa: PLR0917 - typer passes options by name
         if not yes and not (sys.stdin.isatty() and typer.confirm(f"Delete {preview.records:,} records?")):
             console.print("nothing was deleted: --yes deletes", highlight=False)
             return
+        ring = station_log.ring_of(keys)
         gone = commands.purge(days, retention=retention)
+        if ring.log is not None:
+            Checkpointer(store, ring.log, _now_us).make()
     console.print(f"{gone.records:,} records and {gone.pictures:,} pictures deleted")
 
 
@@ -456,7 +595,13 @@ def check(
         report = query.check(load_keyring(keys), new=frozenset(new or ()))
     if as_json:
         print_json(
-            {"verified": report.is_right, "units": report.units, "faults": report.faults, "silent": report.silent}
+            {
+                "verified": report.is_right,
+                "units": report.units,
+                "faults": report.faults,
+                "silent": report.silent,
+                "log": report.log,
+            }
         )
     else:
         print_check(report)
@@ -465,8 +610,26 @@ def check(
 
 
 @app.command()
-def audit(context: typer.Context, db: DbOption = None, as_json: JsonOption = False) -> None:
-    """Show per unit and life what was received, declared lost, missing and removed, and who asked for what."""
+def audit(
+    context: typer.Context,
+    *,
+    db: DbOption = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Write the audit log here, for `patrol-lpr verify`; needs --keys.")
+    ] = None,
+    entry: Annotated[
+        list[int] | None, typer.Option(help="With --export: only this entry, with its proof; repeatable.")
+    ] = None,
+    keys: Annotated[Path | None, typer.Option(help="The station's keys; log.key signs a checkpoint.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show per unit and life what was received, lost, missing and removed, and who asked; or export the audit log."""
+    if export is not None:
+        if keys is None:
+            raise typer.BadParameter("the file contains public keys: give --keys FOLDER", param_hint="--keys")
+        with _asking(context, db) as query:
+            station_log.export_log(query, _not_the_store(context, db, export), keys, entry or [])
+        return
     with _asking(context, db) as query:
         rows = query.audit_trail()
         ranges = query.sequences()
@@ -479,6 +642,40 @@ def audit(context: typer.Context, db: DbOption = None, as_json: JsonOption = Fal
             Console().print(line, style="red", highlight=False, soft_wrap=True)
     if any(row.missing or row.removed or row.conflicts for row in ranges):
         raise typer.Exit(1)
+
+
+@app.command("log")
+def show_log(context: typer.Context, db: DbOption = None, as_json: JsonOption = False) -> None:
+    """Show the state of the audit log: size, latest signed checkpoint, units that witnessed it."""
+    with _asking(context, db) as query:
+        state = query.log_state()
+    station_log.show_state(state, as_json=as_json)
+    if state.refused_by:
+        raise typer.Exit(1)
+
+
+@app.command()
+def purges(
+    context: typer.Context,
+    *,
+    db: DbOption = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Write the certificate of --number here, with its proof; needs --keys.")
+    ] = None,
+    number: Annotated[int | None, typer.Option(help="Number of the purge, with --export.")] = None,
+    keys: Annotated[Path | None, typer.Option(help="The station's keys; log.key signs a checkpoint.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the certificates of purges, or export one with the proof that the audit log has it."""
+    if export is not None:
+        if number is None or keys is None:
+            raise typer.BadParameter("give --number N and --keys FOLDER", param_hint="--export")
+        with _asking(context, db) as query:
+            station_log.export_certificate(query, _not_the_store(context, db, export), keys, number)
+        return
+    with _open(context, db) as store:
+        found = Purger(store, operator(None, None), _now_us).stored()
+    station_log.show_purges(found, as_json=as_json)
 
 
 def _write(context: typer.Context, db: str | None, target: Path, write: Callable[[IO[str]], int]) -> None:

@@ -101,9 +101,10 @@ def _age(seconds: int | None) -> str:
 
 def purge_table(classes: Iterable[Purgeable]) -> TextTable:
     """One row per retention class."""
-    table = TextTable("class", "records", "received from", "to")
+    table = TextTable("class", "records", "held", "received from", "to")
     for row in classes:
-        table.add_row(row.retention, f"{row.records:,}", _short(row.first_us), _short(row.last_us))
+        held = Text(f"{row.held:,}", "yellow" if row.held else "")
+        table.add_row(row.retention, f"{row.records:,}", held, _short(row.first_us), _short(row.last_us))
     return table
 
 
@@ -118,7 +119,7 @@ def units_table(units: Iterable[tuple[UnitRow, list[Gap]]]) -> TextTable:
             _state(unit),
             unit.software,
             "-" if unit.seen_us is None else _short(unit.seen_us),
-            f"{unit.reads:,}",
+            "" if unit.reads is None else f"{unit.reads:,}",
             str(unit.seq_high),
             Text(f"{unit.missing:,}", "red" if unit.missing else ""),
             f"{unit.evicted:,}",

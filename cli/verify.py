@@ -1,4 +1,4 @@
-"""``patrol-lpr verify FILE``: check offline that a series or evidence package is unaltered, and list what is not."""
+"""``patrol-lpr verify FILE``: check offline that a series, audit log or evidence package is unaltered."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from rich.console import Console
 from rich.text import Text
 
 from cli.show import TextTable, print_json, print_table
+from cli.verify_log import verify_log
 from cli.verify_package import verify_package
 from protocol.errors import KeyFileError, PatrolError, WireError
+from protocol.merkle.export import is_log
 from protocol.seal.keys import UNIT_PUBLIC, VerifyKey, fingerprint
 from protocol.seal.series import UnitFindings, examine, read_series
 from station.evidence.examine import is_package
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from protocol.seal.series import Header
@@ -29,8 +32,8 @@ class VerifyError(PatrolError):
     """The file cannot be examined."""
 
 
-def run(path: Path, key_files: list[Path], *, as_json: bool = False) -> int:
-    """Print the findings; 0 when every unit's series is complete and unaltered, else 1."""
+def run(path: Path, key_files: list[Path], checkpoints: Sequence[Path] = (), *, as_json: bool = False) -> int:
+    """Print the findings; 0 if all is complete and unaltered, else 1.  ``checkpoints`` are of an audit log."""
     console = Console()
     try:
         with path.open("rb") as file:
@@ -41,6 +44,8 @@ def run(path: Path, key_files: list[Path], *, as_json: bool = False) -> int:
         return verify_package(path, _trusted(key_files) if key_files else None, as_json=as_json)
     try:
         with path.open("rb") as file:
+            if is_log(file):
+                return verify_log(file, key_files, checkpoints, as_json=as_json)
             header, proofs = read_series(file)
             keys = _trusted(key_files) if key_files else _enclosed(header)
             findings = examine(proofs, keys)

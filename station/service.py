@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 GROUP = 64
 _SHARE = "$share/station/"
-_SHARED = (Channel.READ, Channel.PICTURE, Channel.HEALTH, Channel.UPDATE)
+_SHARED = (Channel.READ, Channel.PICTURE, Channel.HEALTH, Channel.UPDATE, Channel.WITNESS)
 _SESSION_S = 86_400
 """How long an MQTT 5 broker keeps messages for a station that is away."""
 _WINDOW = MAX_IN_FLIGHT

@@ -1,4 +1,4 @@
-"""The health message, once a minute: to the station, to systemd, and one line to the log."""
+"""The health message, once a minute: to the station, to systemd, to the file of metrics, and one line to the log."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import structlog
 
 from agent.runtime.component import Component
 from agent.runtime.health import health_payload
+from agent.runtime.metrics_file import MetricsFile
 
 if TYPE_CHECKING:
     from agent.runtime.committing import CommitComponent
@@ -38,6 +39,7 @@ class HealthReporter(Component):
         *,
         encoder: RecordEncoder,
         every_s: float,
+        metrics: MetricsFile | None = None,
     ) -> None:
         self._health = health
         self._commit = commit
@@ -47,6 +49,7 @@ class HealthReporter(Component):
         self._encoder = encoder
         self._every_ns = round(every_s * _NS_PER_S)
         self._due_ns = 0
+        self._metrics = metrics or MetricsFile(None)
 
     def watch(self, tick: Tick) -> None:
         """Report when it is due."""
@@ -59,11 +62,13 @@ class HealthReporter(Component):
         if writing.step(vitals.written_bytes, tick.t_mono_ns):
             _LOG.warning("write_budget_exceeded", last_hour_bytes=writing.last_hour_bytes)
         stats, up = self._commit.stats(), self._uplink.is_up
+        counters, gauges = self._health.counters(), self._health.gauges(vitals)
+        self._metrics.write(counters, gauges)
         utc_ns, encoder = self._commit.utc_ns(tick.t_mono_ns), self._encoder
         utc_us = None if utc_ns is None else utc_ns // _NS_PER_US
         payload = health_payload(
-            self._health.counters(),
-            self._health.gauges(vitals),
+            counters,
+            gauges,
             unit=encoder.unit,
             boot_id=encoder.boot_id,
             t_mono_ns=tick.t_mono_ns,

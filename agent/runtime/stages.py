@@ -34,12 +34,15 @@ from agent.runtime.policy import PoliciesInForce
 from agent.runtime.policy_files import TIME_FILE, TimeFile, load_hash_key
 from agent.runtime.policy_store import FETCHED, PolicyStore, install_fetched, load_policy_keys, policy_kind
 from agent.runtime.policy_store import FOLDER as POLICY_FOLDER
+from agent.runtime.witness import FILE as WITNESS_FILE
+from agent.runtime.witness import WitnessFile
 from agent.sync.encoder import RecordEncoder
 from agent.sync.transfer import FileTransfer, Transfers
 from agent.sync.uplink import Uplink
 from agent.track import MotionEstimator, Tracker
 from agent.update.fetch import update_kind
 from agent.view import ViewWatch
+from agent.witness import Witness
 from hw.config import PiCameraConfig
 from hw.paths import CONFIG_DIR
 from hw.ports import Exposable
@@ -297,6 +300,7 @@ def build_uplink(
     *,
     boot_id: bytes,
     downloads: Downloads | None = None,
+    witness: Callable[[bytes], bytes | None] | None = None,
 ) -> Uplink:
     """Create the uplink.  Raises KeyFileError."""
     return Uplink(
@@ -308,4 +312,12 @@ def build_uplink(
         verifier=load_receipt_keys(config),
         config=config.sync.uplink_config(),
         downloads=downloads,
+        witness=witness,
     )
+
+
+def build_witness(config: AgentConfig, utc_s: Callable[[], int | None]) -> Witness | None:
+    """Create the witness of the station's audit log; None if the unit has no key.  Raises KeyFileError."""
+    if config.seal.mode == "off":
+        return None
+    return Witness(config.unit, load_unit_key(config), WitnessFile(config.state_dir / WITNESS_FILE), utc_s)

@@ -15,6 +15,7 @@ from protocol.errors import KeyUnknownError, SealError, UnknownSchemaError, Wire
 from protocol.seal.envelope import SEALED, sealed_of
 from protocol.wire.codec import MAX_MESSAGE_BYTES, decode, schema_of, unpack
 from protocol.wire.control.chunk import PictureChunk
+from protocol.wire.control.log_checkpoint import LogWitness
 from protocol.wire.control.transfer import ChunkRequest, UpdateReport
 from protocol.wire.control.unit_state import Health, Status
 from protocol.wire.enums import NackCode
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from protocol.seal import Opener
     from protocol.seal.head import Head
     from protocol.wire.record import Record
+    from station.audit_log.witnessing import Witnessing
     from station.ingest.batch import Answer
     from station.store import ChunkResult, Store
 
@@ -69,6 +71,8 @@ class IngestCounts:
     status: int = 0
     reports: int = 0
     """Reports of units on their releases."""
+    witnesses: int = 0
+    """Answers of units to checkpoints of the audit log."""
     chunk_requests: int = 0
     """Requests for bytes of offered files."""
     malformed: int = 0
@@ -107,11 +111,13 @@ class Ingest:
         on_read: Callable[[Record], None] | None = None,
         opener: Opener | None = None,
         sealed_only: bool | None = None,
+        witnessing: Witnessing | None = None,
     ) -> None:
         """``units`` are those that may send, None for all; ``on_read`` is called with every new read after its commit.
 
         With an ``opener`` receipts and nacks are signed, sealed records are opened and verified, and unencrypted ones
-        are refused unless ``sealed_only`` is false.
+        are refused unless ``sealed_only`` is false.  With ``witnessing`` units get checkpoints of
+        the audit log.
 
         Raises WireError if the station's id is not 1 to 36 letters, digits, ``_`` or ``-``.
         """
@@ -124,6 +130,7 @@ class Ingest:
         self._on_read = on_read
         self._opener = opener
         self._sealed_only = opener is not None if sealed_only is None else sealed_only
+        self._witnessing = witnessing
         self._batch = Batch()
         self.counts = IngestCounts()
         self.last_failure = ""
@@ -148,7 +155,7 @@ class Ingest:
         except WireError:
             self.counts.foreign_topic += 1
             return
-        if where.channel in {Channel.RECEIPT, Channel.COMMAND, Channel.PART}:
+        if where.channel in {Channel.RECEIPT, Channel.COMMAND, Channel.PART, Channel.LOG}:
             self.counts.foreign_topic += 1
         elif self._units is not None and where.unit not in self._units:
             self.counts.not_authorised += 1
@@ -174,14 +181,14 @@ class Ingest:
     def _sort(self, unit: str, channel: Channel, payload: bytes) -> None:
         batch = self._batch
         match channel:
+            case Channel.WITNESS:
+                self._sort_witness(unit, payload)
             case Channel.READ:
                 new = self._record(unit, payload)
                 if new is not None and self._is_own(unit, new.record.envelope.unit, payload):
                     batch.records.append(Taken(new, payload))
             case Channel.PICTURE:
-                chunk = decode(payload, PictureChunk)
-                if self._is_own(unit, chunk.unit, payload) and self._is_small_enough(chunk, payload):
-                    batch.chunks.append((chunk, payload))
+                self._sort_chunk(unit, payload)
             case Channel.HEALTH:
                 health = decode(payload, Health)
                 if self._is_own(unit, health.unit, payload):
@@ -192,6 +199,16 @@ class Ingest:
                 status = decode(payload, Status)
                 if self._is_own(unit, status.unit, payload):
                     batch.status.append(status)
+
+    def _sort_chunk(self, unit: str, payload: bytes) -> None:
+        chunk = decode(payload, PictureChunk)
+        if self._is_own(unit, chunk.unit, payload) and self._is_small_enough(chunk, payload):
+            self._batch.chunks.append((chunk, payload))
+
+    def _sort_witness(self, unit: str, payload: bytes) -> None:
+        witness = decode(payload, LogWitness)
+        if self._is_own(unit, witness.unit, payload):
+            self._batch.witnesses.append(witness)
 
     def _head(self, health: Health) -> Head | None:
         """The verified head of the series in a health message; an invalid one is counted, and the rest is stored."""
@@ -273,6 +290,7 @@ class Ingest:
                 fresh = self._store.add_records([taken.new for taken in batch.records], now_us)
                 results = self._add_chunks(batch, now_us)
                 self._note_units(batch, now_us)
+                self._take_witnesses(batch, now_us)
         except StoreError as error:
             self.counts.storage_failures += 1
             self.last_failure = str(error)
@@ -312,6 +330,11 @@ class Ingest:
             note()
         self._store.note_seen(batch.senders(), now_us)
 
+    def _take_witnesses(self, batch: Batch, now_us: int) -> None:
+        if self._witnessing is not None:
+            for witness in sorted(batch.witnesses, key=lambda answer: answer.unit):
+                self._witnessing.take(witness, now_us)
+
     def _granted(self, batch: Batch) -> list[Answer]:
         """Return requested bytes of files; an unreadable file is this station's fault: the units ask again."""
         answers: list[Answer] = []
@@ -329,13 +352,21 @@ class Ingest:
 
     def offers(self) -> list[Answer]:
         """Return what must be retained at the broker, with empty payloads to be cleared; raises StoreError."""
-        return [offered.message() for offered in self._store.offers()]
+        offers = [offered.message() for offered in self._store.offers()]
+        if self._witnessing is None:
+            return offers
+        checkpoints = self._witnessing.messages(self._clock_us())
+        opener = self._opener
+        return offers + (
+            checkpoints if opener is None else [(topic, opener.answer(told)) for topic, told in checkpoints]
+        )
 
     def _count(self, batch: Batch, fresh: list[bool]) -> None:
         self.counts.commits += 1
         self.counts.chunks += len(batch.chunks)
         self.counts.health += len(batch.health)
         self.counts.status += len(batch.status)
+        self.counts.witnesses += len(batch.witnesses)
         reports = sum(isinstance(update, UpdateReport) for update, _ in batch.updates)
         self.counts.reports += reports
         self.counts.chunk_requests += len(batch.updates) - reports

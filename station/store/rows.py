@@ -119,7 +119,8 @@ class UnitRow:
     software: str
     seen_us: int | None
     """When it last sent something itself; None if only its retained status is known."""
-    reads: int
+    reads: int | None
+    """None if they were not counted."""
     seq_high: int
     """The highest sequence number seen or announced."""
     missing: int
@@ -165,6 +166,19 @@ class PurgePlan:
 
 
 @dataclass(frozen=True, slots=True)
+class HealthRow:
+    """The latest of a unit, without what has to be counted."""
+
+    unit: str
+    state: str
+    """``?`` if there was no status."""
+    seen_us: int | None
+    health_us: int | None
+    health: bytes | None
+    """Its latest health message, as received."""
+
+
+@dataclass(frozen=True, slots=True)
 class PurgeResult:
     """What a purge deleted."""
 
@@ -174,6 +188,8 @@ class PurgeResult:
     ranges: tuple[PurgedRange, ...] = ()
     days: tuple[tuple[int, int], ...] = ()
     """Days since 1970 whose partitions were dropped whole, with their number of records."""
+    held: int = 0
+    """Records that were due and that holds keep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +252,21 @@ class AuditRow:
     case_number: str = ""
     document: bytes = b""
     """SHA-256 of the certificate, hold or release that the entry is about; kept in the log alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditSearch:
+    """Every condition must be met; empty ones and None always are."""
+
+    who: str = ""
+    case_number: str = ""
+    what: str = ""
+    """The beginning of it."""
+    filter: str | None = None
+    since_us: int | None = None
+    until_us: int | None = None
+    names: frozenset[str] | None = None
+    """Only entries of these; None for everybody's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,3 +402,20 @@ class PurgedRange:
     unit: str
     first: int
     last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """The latest file of a kind for a group of units."""
+
+    kind: str
+    group: str
+    release: int
+    sha256: bytes
+    size_bytes: int
+    parts: tuple[str, ...]
+    percent: int
+    """Share of the units to which it is offered."""
+    started_us: int
+    changed_us: int
+    who: str

@@ -16,17 +16,21 @@ from station.store.check import store_faults
 from station.store.deployment.sql import SqlDeployment
 from station.store.exports import ExportTables
 from station.store.find import Finder
+from station.store.groups import Groups
+from station.store.hit_finder import HitFinder
 from station.store.holds import SqlHolds
 from station.store.lives import Lives
 from station.store.log import SqlLog
+from station.store.map_finder import MapFinder
 from station.store.pictures import Pictures
 from station.store.projections import Projections
 from station.store.records import Records
 from station.store.reporting import Reporting
-from station.store.rows import AuditRow, UnitRow
+from station.store.rows import AuditRow, HealthRow, UnitRow
 from station.store.scope import UnitAgencies, in_scope
 from station.store.stream import Stream
 from station.store.tables import AUDIT, EVIDENCE, OFFERS, RECORDS, UNITS
+from station.store.trail import trail_page
 from station.store.usage import UsageTable
 
 if TYPE_CHECKING:
@@ -42,8 +46,11 @@ if TYPE_CHECKING:
     from station.store.contents import NewRecord
     from station.store.database import Database
     from station.store.files import OfferedFiles
+    from station.store.hit_search import HitGroup, HitPlace, HitRecords, HitSearch, HitState
+    from station.store.map_search import LastPlaces, MapWindow, PlacedRead, PlacedReads
     from station.store.room import DiskRoom
     from station.store.rows import (
+        AuditSearch,
         ChunkResult,
         EvidenceRow,
         Gap,
@@ -68,6 +75,9 @@ _UNITS = (
     .select_from(UNITS.outerjoin(OFFERS, and_(OFFERS.c.unit == UNITS.c.unit, OFFERS.c.kind == UPDATE)))
     .order_by(UNITS.c.unit)
 )  # fmt: skip
+_LATEST_HEALTH = select(
+    UNITS.c.unit, func.coalesce(UNITS.c.state, "?"), UNITS.c.seen_us, UNITS.c.health_us, UNITS.c.health
+).order_by(func.coalesce(UNITS.c.seen_us, 0).desc(), UNITS.c.unit)
 _TRAIL = select(
     AUDIT.c.utc_us, AUDIT.c.who, AUDIT.c.what, AUDIT.c.filter, AUDIT.c.count, AUDIT.c.purpose, AUDIT.c.case_number
 ).order_by(AUDIT.c.number)
@@ -87,6 +97,8 @@ class SqlStore:
         pictures: Pictures | None = None,
         finder: Callable[[Records], Finder] | None = None,
         room: DiskRoom | None = None,
+        reporting: Reporting | None = None,
+        map_finder: Callable[[Finder], MapFinder] | None = None,
     ) -> None:
         """``make_records`` is called inside a transaction; the SQLite file's parts are used if they are omitted.
 
@@ -105,13 +117,16 @@ class SqlStore:
         self.holds = SqlHolds(db, self._records)
         self._pictures = pictures or Pictures(db, open_picture)
         self._finder = finder(self._records) if finder is not None else Finder(db, self._records)
+        self._map_finder = map_finder(self._finder) if map_finder is not None else MapFinder(db, self._finder)
+        self._hit_finder = HitFinder(db)
         self.stream = Stream(db)
+        self.groups = Groups(db)
         self._note_seen = _upsert(db, "seen_us")
         self._note_health = _upsert(db, "health_us", "health")
         self._note_status = _upsert(db, "state", "reason", "software", "status_us")
         self._note_report = _upsert(db, "report")
         self._conflicts: set[str] = set()
-        self.reporting = Reporting(db)
+        self.reporting = Reporting(db) if reporting is None else reporting
         self._agencies = UnitAgencies(db)
         self.accounts = AccountTables(db)
         self.exports = ExportTables(db)
@@ -256,11 +271,41 @@ class SqlStore:
         """None if it is unknown or was purged."""
         return self._records.one(unit, record_id)
 
+    def records_of(self, reads: Sequence[PlacedRead]) -> list[RecordRow]:
+        """By their keys."""
+        return [row for row in self._finder.rows(reads) if row is not None]
+
     def find(
         self, search: ReadSearch, *, limit: int, after: Place | None = None, scope: Scope = EVERYTHING
     ) -> list[FoundRead]:
         """The latest first."""
         return self._finder.find(search, limit, after, scope)
+
+    def find_hits(
+        self, search: HitSearch, *, limit: int, after: HitPlace | None = None, scope: Scope = EVERYTHING
+    ) -> list[HitState]:
+        """The latest first."""
+        return self._hit_finder.find(search, limit, after, scope)
+
+    def count_hits(self, search: HitSearch, *, scope: Scope = EVERYTHING) -> list[HitGroup]:
+        """By list, owner and end."""
+        return self._hit_finder.count(search, scope)
+
+    def hit(self, unit: str, hit_id: bytes) -> HitState | None:
+        """None if it is unknown or was purged."""
+        return self._hit_finder.one(unit, hit_id)
+
+    def hit_records(self, states: Sequence[HitState]) -> list[HitRecords]:
+        """In the same order."""
+        return self._hit_finder.records(states)
+
+    def reads_in(self, window: MapWindow, *, limit: int, scope: Scope = EVERYTHING) -> PlacedReads:
+        """The latest first."""
+        return self._map_finder.reads(window, limit, scope)
+
+    def last_places(self, since_us: int, until_us: int) -> LastPlaces:
+        """Of all units."""
+        return self._map_finder.last_places(since_us, until_us)
 
     def picture(self, unit: str, sha256: bytes) -> bytes | None:
         """None if it is unknown or incomplete."""
@@ -274,6 +319,11 @@ class SqlStore:
         """As received."""
         row = self.db.first(_HEALTH, {"of": unit})
         return None if row is None else row.health
+
+    def latest_health(self, limit: int) -> list[HealthRow]:
+        """Sorted by name."""
+        rows = self.db.all(_LATEST_HEALTH.limit(limit))
+        return sorted((HealthRow(*row) for row in rows), key=lambda row: row.unit)
 
     def usage(self, units: Iterable[str], now_us: int) -> dict[str, Usage]:
         """Inside a transaction."""
@@ -308,11 +358,19 @@ class SqlStore:
         statement = select(UNITS.c.unit).where(UNITS.c.unit == unit, *in_scope(UNITS.c.unit, scope))
         return self.db.first(statement) is not None
 
-    def units(self, scope: Scope = EVERYTHING) -> list[UnitRow]:
+    def units(
+        self,
+        scope: Scope = EVERYTHING,
+        *,
+        after: str = "",
+        limit: int | None = None,
+        count_reads: bool = True,
+    ) -> list[UnitRow]:
         """Sorted by name."""
-        reads = self._records.count(READ_SCHEMA)
+        reads = self._records.count(READ_SCHEMA) if count_reads else None
         found = []
-        rows = self.db.all(_UNITS.where(*in_scope(UNITS.c.unit, scope)))
+        statement = _UNITS.where(UNITS.c.unit > after, *in_scope(UNITS.c.unit, scope)).limit(limit)
+        rows = self.db.all(statement)
         for unit, state, software, seen_us, desired, report, reason, agency in rows:
             lives = self._lives.of(unit)
             gaps = [gap for row in lives for gap in row.gaps]
@@ -322,7 +380,7 @@ class SqlStore:
                     state or "?",
                     software or "?",
                     seen_us,
-                    reads=reads.get(unit, 0),
+                    reads=None if reads is None else reads.get(unit, 0),
                     seq_high=lives[-1].seq_high if lives else 0,
                     missing=sum(gap.count for gap in gaps if not gap.explained),
                     evicted=sum(gap.count for gap in gaps if gap.explained),
@@ -358,6 +416,17 @@ class SqlStore:
     def faults(self) -> Iterator[StoreFault]:
         """A page at a time."""
         return store_faults(self.db, self._records.projections)
+
+    def evidence_near(self, unit: str, seq: int) -> list[EvidenceRow]:
+        """In order."""
+        return self._records.evidence_near(unit, seq)
+
+    def audit_page(
+        self, search: AuditSearch, *, limit: int, before: int | None = None
+    ) -> list[tuple[int, AuditRow]]:
+        """The newest first."""
+        rows = self.db.all(trail_page(search, before).limit(limit))
+        return [(row[0], AuditRow(*row[1:])) for row in rows]
 
     def audit_trail(self) -> list[AuditRow]:
         """Oldest first."""

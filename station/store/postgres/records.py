@@ -53,6 +53,11 @@ _FORGET_PICTURES = """
 DELETE FROM record_pictures p USING unnest(%b::text[], %b::bytea[]) AS k(unit, record_id)
 WHERE p.unit = k.unit AND p.record_id = k.record_id
 """
+_FORGET_HITS = """
+DELETE FROM hit_states s WHERE NOT EXISTS (
+    SELECT FROM hits h WHERE h.unit = s.unit AND h.record_id = s.record_id AND h.received_us = s.received_us
+)
+"""
 _MADE = """
 SELECT k.number, r.utc_us FROM unnest(%b::text[], %b::bytea[], %b::bigint[]) WITH ORDINALITY
     AS k(unit, record_id, received_us, number)
@@ -202,6 +207,14 @@ class PostgresRecords(Records):
                 types = [TYPES[column.kind] for column in projected.known.projection.columns]
                 names = (*KEY, *projected.names)
                 self._pg.copy(projected.table.name, names, (*KEY_TYPES, *types), values_of)
+        self._note_hits(items)
+
+    def _note_hits(self, items: Sequence[Item]) -> None:
+        """Two workers may have records of one hit: the second waits, and then sees those of the first."""
+        keys = self._hit_states.keys(item.record for item in items)
+        for unit, hit_id in keys:
+            self._pg.lock("hit", unit.encode() + hit_id)
+        self._hit_states.note(keys)
 
     def _made(self, items: Sequence[Item]) -> list[int]:
         """Return the times by which records are searched: of a record without one, what a time anchor said."""
@@ -241,12 +254,12 @@ class PostgresRecords(Records):
         """Drop the partitions of days of which nothing stays; of others delete by row, or keep a copy of what stays."""
         self._pg.fetch("SET LOCAL plan_cache_mode = force_custom_plan")
         self._pg.lock("purge", b"")
-        purging = self._select_for_purge(plan)
+        purging, held = self._select_for_purge(plan), self._count_held(plan)
         classes, found = purging.classes(), purging.ranges()
         counts = self._pg.fetch(_CHOSEN_BY_DAY)
         if not counts:
             purging.end()
-            return PurgeResult(0, 0)
+            return PurgeResult(0, 0, held=held)
         # Nobody writes meanwhile: what is kept of a day is copied once.  While it waits for a long reader, such as a
         # backup, the workers wait behind it: it gives up soon, and the next purge tries again.
         self._pg.fetch("SET LOCAL lock_timeout = '5s'")
@@ -258,8 +271,10 @@ class PostgresRecords(Records):
                 dropped.append((day, count))
         gone = sum(count for _, count in counts)
         self._delete_rows()
+        if self._hit_states.is_known:
+            self._pg.fetch(_FORGET_HITS)
         purging.end()
-        return PurgeResult(gone, 0, classes, found, tuple(dropped))
+        return PurgeResult(gone, 0, classes, found, tuple(dropped), held)
 
     def _select_for_purge(self, plan: PurgePlan) -> Purging:
         purging = Purging(self._pg, 'text COLLATE "C", bytea, bigint, bigint, bigint, text COLLATE "C"')
@@ -288,7 +303,7 @@ class PostgresRecords(Records):
                 self._pg.fetch(f'ALTER TABLE "{copies[table]}" RENAME TO "{partition(table, day)}"')
                 attach(self._pg, table, partition(table, day), day)
         self.days.forget()
-        return count == total
+        return bool(count == total)
 
     def _delete_rows(self) -> None:
         """Delete what is left of the chosen records, and their rows in the search tables."""

@@ -25,6 +25,7 @@ from protocol.wire.codec import (
     unpack,
 )
 from protocol.wire.control.chunk import MAX_CHUNK_BYTES, PictureChunk
+from protocol.wire.control.log_checkpoint import LogCheckpoint, LogWitness
 from protocol.wire.control.receipt import MAX_RECEIPT_RECORDS, Nack, PictureStatus, Receipt
 from protocol.wire.control.transfer import ChunkRequest, FileOffer, FilePart, UpdateReport
 from protocol.wire.control.unit_state import Health, Status
@@ -38,6 +39,7 @@ from protocol.wire.enums import (
     TimeSource,
     UnitState,
     UpdateState,
+    WitnessAnswer,
 )
 from protocol.wire.record import Record, decode_record, derived_record_id, encode_record
 from protocol.wire.registry import RecordBody
@@ -161,6 +163,12 @@ EXAMPLES = {
             unit="unit-07", boot_id=BOOT, running=41, committed=41, release=42, state=UpdateState.ROLLED_BACK,
             reason="not well in time", fetched_bytes=5_000_000, config_sha256=HASH,
         )
+    ),
+    "log_checkpoint": encode(
+        LogCheckpoint(unit="unit-07", public_key=HASH, note=b"name\n3\nroot\n", old=2, proof=(HASH, HASH[::-1]))
+    ),
+    "log_witness": encode(
+        LogWitness(unit="unit-07", answer=WitnessAnswer.SIGNED, size=3, note=b"", line=b"a line")
     ),
 }  # fmt: skip
 MODELS = {model.SCHEMA: model for model in (*drawn.RECORD_MODELS, *drawn.CONTROL_MESSAGES)}
