@@ -137,7 +137,7 @@ def card(
         ca_store.check_free(unit)
     expires = now_utc() + dt.timedelta(hours=hours)
     receipts = receipt_key or station_key.with_name(RECEIPT_PUBLIC)
-    receipt_pem = _pems(receipts)
+    receipt_pem = b"".join(known.pem() for known in VerifyKey.load_all(receipts)).decode()
     (enrol_host, enrol_port), (broker_host, broker_port) = _address(enrol_at), _address(broker)
     made = Card(
         unit=unit, agency=agency, enrol_host=enrol_host, enrol_port=enrol_port, broker_host=broker_host,
