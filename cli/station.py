@@ -341,6 +341,9 @@ def export(
     db: DbOption = None,
     csv: Annotated[Path | None, typer.Option(help="Write CSV here; - for standard output.")] = None,
     geojson: Annotated[Path | None, typer.Option(help="Write GeoJSON here; - for standard output.")] = None,
+    pictures: Annotated[
+        Path | None, typer.Option(help="Write the pictures of these records to this folder, UNIT/ID-plate.jpg ...")
+    ] = None,
     evidence: Annotated[
         Path | None, typer.Option(help="Write the signed series here, for `patrol-lpr verify`; needs --keys.")
     ] = None,
@@ -351,8 +354,8 @@ def export(
     case_number: CaseOption = None,
 ) -> None:
     """Export records; recorded in the audit trail before the file appears."""
-    if csv is None and geojson is None and evidence is None:
-        raise typer.BadParameter("give --csv FILE, --geojson FILE or --evidence FILE")
+    if csv is None and geojson is None and evidence is None and pictures is None:
+        raise typer.BadParameter("give --csv FILE, --geojson FILE, --pictures FOLDER or --evidence FILE")
     if evidence is not None and keys is None:
         raise typer.BadParameter(
             "the series contains the units' public keys: give --keys FOLDER", param_hint="--keys"
@@ -367,6 +370,8 @@ def export(
                 geojson,
                 lambda out: query.export_geojson(out, schema=schema, unit=unit),
             )
+        if pictures is not None:
+            station_show.export_pictures(query, pictures, schema=schema, unit=unit)
         if evidence is not None and keys is not None:
             ring = load_keyring(keys)
             with output(_not_the_store(context, db, evidence), private=True) as out:

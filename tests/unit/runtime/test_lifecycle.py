@@ -217,7 +217,6 @@ def test_order_of_the_components(tmp_path):
         "hotlists",
         "view-audit",
         "config-audit",
-        "list-audit",
     )
     assert service.components == (*outside, *flow, *after)
     service.stop()
