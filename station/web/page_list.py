@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from station.web.pages import account, home, log_in, programs, purpose
+from station.web.pages import account, duty, home, incidents, log_in, plan, programs, purpose, zones
 
 if TYPE_CHECKING:
     from station.web.page import PageModule
 
 PAGES: tuple[PageModule, ...] = (
     home.PAGE,
+    incidents.PAGE,
+    plan.PAGE,
+    zones.PAGE,
+    duty.PAGE,
     account.PAGE,
     # Without a link in the navigation:
     log_in.PAGE,

@@ -20,6 +20,7 @@ from protocol.wire.parts import PictureRef
 from protocol.wire.record import Envelope, Record, derived_record_id, encode_record
 from protocol.wire.records.read import Read
 from station.store import NewRecord
+from station.store.rows import PurgePlan, PurgeRule
 from tests.month.truth import TruePurge
 from tests.month.world import AGENCY, S_PER_H, US_PER_S
 
@@ -50,7 +51,7 @@ class Holds(Protocol):
 def purge_by_store(store: Store, before_us: int, retention: str, now_us: int) -> int:
     """Purge past the audit trail."""
     with store.transaction():
-        return store.purge(before_us, retention).records
+        return store.purge(PurgePlan((PurgeRule(retention, before_us),))).records
 
 
 @dataclass(slots=True)
