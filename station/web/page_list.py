@@ -4,20 +4,54 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from station.web.pages import account, duty, home, incidents, log_in, plan, programs, purpose, zones
+from station.web.pages import (
+    account,
+    accounts,
+    audit,
+    audit_log,
+    duty,
+    evidence,
+    exports,
+    hits,
+    holds,
+    home,
+    incidents,
+    log_in,
+    maps,
+    plan,
+    programs,
+    purpose,
+    reads,
+    reports,
+    search,
+    units,
+    zones,
+)
 
 if TYPE_CHECKING:
     from station.web.page import PageModule
 
 PAGES: tuple[PageModule, ...] = (
     home.PAGE,
+    search.PAGE,
+    maps.PAGE,
+    hits.PAGE,
     incidents.PAGE,
     plan.PAGE,
     zones.PAGE,
     duty.PAGE,
+    units.PAGE,
+    reports.PAGE,
+    evidence.PAGE,
+    exports.PAGE,
+    holds.PAGE,
+    audit.PAGE,
+    audit_log.PAGE,
+    accounts.PAGE,
     account.PAGE,
     # Without a link in the navigation:
     log_in.PAGE,
     purpose.PAGE,
+    reads.PAGE,
     programs.PAGE,
 )

@@ -26,6 +26,8 @@ class WebSettings:
     tls_key: Path | None = None
     station: str = "station"
     """Shown on every page, and by authenticators."""
+    map_tiles: Path | None = None
+    """The agency's own map, a PMTiles file."""
 
     def __post_init__(self) -> None:
         """Raises WebError for an address beyond loopback without TLS."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
 from contextlib import suppress
@@ -87,8 +88,9 @@ def commands():
                     yield pytest.param(words, id=f"{path.name}: {' '.join(words)}")
 
 
-def command_of(words):
-    """The command that the words call, and what they give to it."""
+@functools.cache
+def whole_command():
+    """All commands; made once, which takes as long as a start of the program."""
     known = {group.name for group in app.registered_groups}
     for name, group in (
         ("station", station_cli),
@@ -102,7 +104,12 @@ def command_of(words):
     ):
         if name not in known:
             app.add_typer(group.app, name=name)
-    command = typer.main.get_command(app)
+    return typer.main.get_command(app)
+
+
+def command_of(words):
+    """The command that the words call, and what they give to it."""
+    command = whole_command()
     while words and words[0] in getattr(command, "commands", {}):
         command, words = command.commands[words[0]], words[1:]
     return command, words
