@@ -11,7 +11,16 @@ from rich.console import Console
 from agent.policy.hashing import KEY_BYTES
 from cli.show import TextTable, print_json, print_table
 from protocol.errors import KeyFileError
-from protocol.seal.keys import RECEIPT_KEY, RECEIPT_PUBLIC, SigningKey, StationKey, VerifyKey, fingerprint
+from protocol.seal.keys import (
+    LOG_KEY,
+    LOG_PUBLIC,
+    RECEIPT_KEY,
+    RECEIPT_PUBLIC,
+    SigningKey,
+    StationKey,
+    VerifyKey,
+    fingerprint,
+)
 from protocol.wire.topics import check_unit
 
 if TYPE_CHECKING:
@@ -21,7 +30,8 @@ if TYPE_CHECKING:
 def make_station(folder: Path, name: str) -> int:
     """Write NAME.key, for the station only, and NAME.pub, for every unit.
 
-    Likewise receipt.key and receipt.pub, unless they exist: the station signs its answers with them.
+    Likewise receipt.key and receipt.pub, unless they exist: the station signs its answers with them; and log.key and
+    log.pub, for checkpoints of its audit log.
     """
     key = StationKey.generate()
     make_pair(folder, f"{name}.key", f"{name}.pub", key)
@@ -30,6 +40,10 @@ def make_station(folder: Path, name: str) -> int:
         answers = SigningKey.generate()
         make_pair(folder, RECEIPT_KEY, RECEIPT_PUBLIC, answers)
         _say(folder / RECEIPT_PUBLIC, answers.public.raw, "copy it to every unit as well; receipt.key stays here")
+    if not (folder / LOG_KEY).exists():
+        log = SigningKey.generate()
+        make_pair(folder, LOG_KEY, LOG_PUBLIC, log)
+        _say(folder / LOG_PUBLIC, log.public.raw, "give it to whoever verifies the audit log; log.key stays here")
     return 0
 
 

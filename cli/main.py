@@ -54,8 +54,14 @@ ModelsOption = Annotated[
 ]
 
 
-LATER = ("station", "provision", "update", "roster", "shift", "hotlist", "policy")
-"""Commands with modules of their own, ``cli.NAME``."""
+LATER = {
+    **{
+        name: name
+        for name in ("station", "provision", "update", "roster", "shift", "deployment", "hotlist", "policy")
+    },
+    "report": "report_recompute",
+}
+"""Commands with modules of their own, in ``cli``."""
 
 
 class RuntimeName(StrEnum):
@@ -349,7 +355,7 @@ def keys_station(
     folder: FolderArgument,
     name: Annotated[str, typer.Option(help="Base name of the files; must begin with station.")] = "station",
 ) -> None:
-    """Create a station's key pairs for encryption and receipts: keep .key at the station, copy .pub to the units."""
+    """Create a station's key pairs for encryption, receipts and its audit log: keep .key at the station."""
     from cli import keys  # noqa: PLC0415 - keeps --help fast
 
     if not name.startswith("station") or "/" in name:
@@ -410,17 +416,26 @@ def keys_show(
 
 @app.command()
 def verify(
-    path: Annotated[Path, typer.Argument(help="A series, from `patrol-lpr station export --evidence`.")],
+    path: Annotated[
+        Path,
+        typer.Argument(help="A series, audit log or evidence package, from a command of `patrol-lpr station`."),
+    ],
     key: Annotated[
         list[Path] | None,
-        typer.Option("--key", help="Trusted unit-ID.pub; repeatable; if omitted, the keys in the file."),
+        typer.Option(
+            "--key", help="Trusted unit-ID.pub or log.pub; repeatable; if omitted, the keys in the file."
+        ),
+    ] = None,
+    checkpoint: Annotated[
+        list[Path] | None,
+        typer.Option(help="A checkpoint that somebody keeps, or a unit's witness.json; repeatable."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check that an exported series is complete and unaltered; list what is missing, changed or reordered."""
+    """Check offline that an export is complete and unaltered; list what is missing, changed or reordered."""
     from cli import verify  # noqa: PLC0415 - keeps --help fast
 
-    raise typer.Exit(verify.run(path, key or [], as_json=as_json))
+    raise typer.Exit(verify.run(path, key or [], checkpoint or [], as_json=as_json))
 
 
 bundle_app = typer.Typer(
@@ -452,10 +467,10 @@ def bundle_bench(
 
 def main() -> None:
     """Entry point: our own and the user's errors become one line and an exit code, anything else a traceback."""
-    for name in LATER:
+    for name, module in LATER.items():
         if sys.argv[1:2] in ([name], ["--help"], []):
             # Only whoever uses it needs what it imports.
-            app.add_typer(importlib.import_module(f"cli.{name}").app, name=name)
+            app.add_typer(importlib.import_module(f"cli.{module}").app, name=name)
     try:
         app()
     except ConfigError as error:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.account import operator_name
+from cli.account import operator
 from station.commands import Commands
 from station.store import is_address, open_store
 
@@ -45,7 +45,7 @@ def opened(context: typer.Context, db: str | None) -> Iterator[Store]:
 
 def commands_on(store: Store) -> Commands:
     """Commands of the person who runs this."""
-    return Commands(store, operator_name(), now_us)
+    return Commands(store, operator(), now_us)
 
 
 def now_us() -> int:

@@ -137,6 +137,7 @@ def web(
     try:
         server.run()
     finally:
+        server.close()
         store.close()
 
 

@@ -23,10 +23,18 @@ class Scope:
         in_agency = self.agencies is None or agency in self.agencies
         return in_agency and (self.units is None or unit in self.units)
 
+    def is_within(self, other: Scope) -> bool:
+        """True if the other one has all that this one has."""
+        return _is_part(self.agencies, other.agencies) and _is_part(self.units, other.units)
+
     @property
     def is_all(self) -> bool:
         """True if nothing is left out."""
         return self.agencies is None and self.units is None
+
+
+def _is_part(names: frozenset[str] | None, others: frozenset[str] | None) -> bool:
+    return others is None or (names is not None and names <= others)
 
 
 EVERYTHING = Scope()

@@ -25,6 +25,10 @@ class BrokerError(StationError):
     """The broker cannot be started, or its address or credentials cannot be used."""
 
 
+class LogAlteredError(StationError):
+    """The audit log does not continue a checkpoint that was signed: it was altered or cut, or is an old backup."""
+
+
 class DeploymentError(StationError, ValueError):
     """A person, zone, shift or setting is refused; nothing was changed.  The message says why."""
 
@@ -33,12 +37,20 @@ class PlanConflictError(DeploymentError):
     """A shift is in conflict with the plan; nothing was changed."""
 
 
+class ExportError(StationError, ValueError):
+    """An export cannot be requested, approved or fetched like this."""
+
+
 class AccountError(StationError, ValueError):
     """An account cannot be made or changed like this, or a log-in was refused."""
 
 
 class WebError(StationError):
     """The page cannot be served at its address."""
+
+
+class HoldError(StationError, ValueError):
+    """A hold is refused; nothing was changed.  The message says why."""
 
 
 class StationConfigError(StationError, ValueError):
@@ -56,3 +68,7 @@ class DeliveryError(StationError):
 
 class RecordRefusedError(StationError):
     """The receiver of an output refuses this record for good; it becomes a dead letter."""
+
+
+class BackupError(StationError):
+    """A backup cannot be made, is damaged, or cannot be restored; the message says what to do."""

@@ -35,6 +35,7 @@ from agent.commit import ReadCommitter
 from agent.hits.bodies import HitBodies
 from agent.hits.records import DECIDED
 from agent.runtime import log
+from agent.runtime.alarm import Alarm
 from agent.runtime.audit import ChainFile
 from agent.runtime.hit_files import FOLDER, PURPOSE, HitFiles
 from agent.runtime.hits import HitService
@@ -79,8 +80,10 @@ STATEMENTS = {
     "checkpoint": "PRAGMA wal_checkpoint",
 }
 """Points inside SQLite: struck before such a statement runs."""
-HIT_POINTS = ("hit file", "hit file written", "disposition", "hit settled")
-"""Points of a hit: before and after its file is replaced, before a decision's record is appended, and after that."""
+HIT_POINTS = ("hit file", "hit file written", "heard", "disposition", "hit settled")
+"""Points of a hit: before and after its file is replaced, right after its alert, before a decision's record is
+appended, and after that.
+"""
 HEAD = ("head", "head_stored")
 """Before and after the head of the audit log is stored."""
 POINTS = ("frame", "track", *STATEMENTS, *HIT_POINTS, *HEAD, "sent", "receipt", "anytime")
@@ -120,6 +123,11 @@ class Unit:
     disk: CuttableDisk | None
     committed: set[bytes] = field(default_factory=set)
     starts: int = 0
+
+    @property
+    def heard(self) -> Path:
+        """Ids of the hits that were heard; not on the disk whose power is cut."""
+        return self.station.with_name("heard")
 
     def strike(self, fault: Fault) -> Callable[[], None]:
         """Return what ends the world: called in the child."""
@@ -201,7 +209,7 @@ def child(unit: Unit, fault: Fault | None, report: int) -> None:
         passed("receipt")
         return answers
 
-    with hit_points(passed):
+    with hit_points(passed, unit.heard):
         replay = Replay(
             unit.drive,
             unit.config,
@@ -216,9 +224,16 @@ def child(unit: Unit, fault: Fault | None, report: int) -> None:
 
 
 @contextlib.contextmanager
-def hit_points(passed: Callable[[str], None]):
-    """Points of hits are passed while this lasts."""
+def hit_points(passed: Callable[[str], None], heard: Path):
+    """Points of hits are passed while this lasts, and what was heard is noted where no power is cut."""
     write, disposition, settle = HitFiles._write, HitBodies.disposition, HitService.settle
+    alert = Alarm.alert
+
+    def alerted(alarm: Alarm, hits, t_mono_ns: int) -> None:
+        alert(alarm, hits, t_mono_ns)
+        with heard.open("ab") as file:
+            file.write(b"".join(hit.hit_id for hit in hits))
+        passed("heard")
 
     def written(files: HitFiles, path: Path, data: bytes) -> None:
         passed("hit file")
@@ -234,10 +249,12 @@ def hit_points(passed: Callable[[str], None]):
         settle(service, record, seq)
 
     HitFiles._write, HitBodies.disposition, HitService.settle = written, staticmethod(decided), settled
+    Alarm.alert = alerted
     try:
         yield
     finally:
         HitFiles._write, HitBodies.disposition, HitService.settle = write, staticmethod(disposition), settle
+        Alarm.alert = alert
 
 
 def start(unit: Unit, fault: Fault | None) -> bool:
@@ -315,6 +332,10 @@ def check_decisions(unit: Unit) -> None:
         confirmed = [made for _, made in hit.decisions if made.action is DispositionAction.CONFIRMED]
         if any(not made.checks.all_equal or not made.reference for made in confirmed):
             raise BrokenPromiseError("a hit was confirmed without a verification")
+    told = unit.heard.read_bytes() if unit.heard.exists() else b""
+    heard = {told[first : first + 16] for first in range(0, len(told), 16)}
+    if silent := heard - {hit.hit.hit_id for hit in at_the_station}:
+        raise BrokenPromiseError(f"{len(silent)} of {len(heard)} hits that were heard are in no book")
     if unknown := set(here) - {hit.hit.hit_id for hit in at_the_station}:
         raise BrokenPromiseError(f"{len(unknown)} hits of the unit are not at the station")
 

@@ -148,7 +148,7 @@ class HoldRelease(_Document):
     reason: Annotated[_Text, Field(alias="why")]
 
 
-_Kind = TypeVar("_Kind", PurgeCertificate, HoldStatement, HoldRelease)
+_Kind = TypeVar("_Kind", bound=_Document)
 
 
 def parse_document(data: bytes, kind: type[_Kind]) -> _Kind:

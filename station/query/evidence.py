@@ -66,7 +66,7 @@ class EvidenceOf:
     def _rows(self, identity: bytes, unit: str | None) -> list[RecordRow]:
         """Return the read, its hits and what was decided, each once, by number; of the first unit that has it."""
         for name in [row.unit for row in self._store.units()] if unit is None else [unit]:
-            found = {row.record_id: row for row in self._store.related(name, identity)}
+            found = {row.record_id: row for row in self._store.related(name, identity) if self._may_see(row)}
             ids = {identity, *(self._read_id(row) for row in found.values())}
             for record_id in ids:
                 row = self._store.record(name, record_id)
@@ -77,8 +77,9 @@ class EvidenceOf:
         return []
 
     def _may_see(self, row: RecordRow) -> bool:
-        record = stored_record(row, self._store.registry)
-        return record.known is not None and not record.known.personal
+        stored = stored_record(row, self._store.registry)
+        is_shown = stored.known is not None and not stored.known.personal
+        return is_shown and self._asker.scope.has(stored.record.envelope.agency, stored.unit)
 
     def _read_id(self, row: RecordRow) -> bytes:
         body = stored_record(row, self._store.registry).body

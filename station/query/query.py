@@ -6,35 +6,50 @@ two entries, one before its first record and one, with the count, after its last
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import IO, TYPE_CHECKING
 
+from protocol.errors import WireError
+from protocol.merkle.documents import document_hash
+from protocol.seal.head import Head
 from protocol.seal.series import Proof, examine, make_header, write_series
 from protocol.wire.codec import decode, schema_of, unpack
 from protocol.wire.control.unit_state import Health
+from protocol.wire.enums import PictureKind
 from protocol.wire.records.disposition import Disposition
 from protocol.wire.records.hit import Hit
-from station.errors import PurposeError, ScopeError
+from station.audit_log.check import check_log
+from station.audit_log.checkpoints import Checkpointer
+from station.audit_log.export import LogExport
+from station.audit_log.state import log_state
+from station.errors import PurposeError, ScopeError, StoreError
 from station.query.export import write_csv, write_geojson
 from station.query.hits import assemble_hits
+from station.query.proof import RecordProof, proof_of
 from station.query.stored import stored_record
-from station.store.rows import AuditRow
+from station.store.rows import AuditRow, AuditSearch, Usage
 from station.store.search import Circle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from protocol.merkle.examine import LogFindings
     from protocol.seal import KeyRing
     from protocol.seal.series import UnitFindings
     from protocol.wire.parts import PictureRef
     from station.asker import Asker
+    from station.audit_log.state import LogState
     from station.query.hits import StoredHit
     from station.query.stored import StoredRecord
-    from station.store import Gap, RecordRow, Store, StoreFault, UnitRow
+    from station.store import Gap, RecordRow, SeriesRow, Store, StoreFault, UnitRow
+    from station.store.offers import Offered
     from station.store.search import Place, ReadSearch
 
 READ_SCHEMA = "read/1"
 _MAX_STAGES = 3
+_EXPORT_PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +68,15 @@ class CheckReport:
     units: list[UnitFindings]
     faults: list[StoreFault]
     silent: list[str]
-    """Units with a key and without any record: new, or removed."""
+    """Units with a key and without any record, that nobody called new: removed, or new."""
+    log: LogFindings
+    """Of the audit log, holds and purges."""
 
     @property
     def is_right(self) -> bool:
-        """True if nothing was altered or removed; a silent unit may be new."""
-        return not self.faults and all(unit.is_right for unit in self.units)
+        """True if nothing was altered or removed."""
+        units = all(unit.is_right for unit in self.units)
+        return self.log.is_right and not self.faults and not self.silent and units
 
 
 class Query:
@@ -146,6 +164,34 @@ class Query:
         last = found[-1].place if len(found) == limit else None
         return SearchPage(self._visible([one.row for one in found]), last)
 
+    def crops(self, records: Iterable[StoredRecord]) -> dict[bytes, bytes]:
+        """Return the plate pictures of reads that were found, by their ids; those that have not come are left out."""
+        self._refuse_without_why()
+        found: dict[bytes, bytes] = {}
+        for stored in records:
+            known, body = stored.known, stored.body
+            refs = known.pictures(body) if known is not None and body is not None and self._may_see(stored) else ()
+            sha256 = next((ref.sha256 for ref in refs if ref.kind is PictureKind.PLATE), None)
+            jpeg = None if sha256 is None else self._store.picture(stored.unit, sha256)
+            if jpeg is not None:
+                found[stored.record_id] = jpeg
+        self._note("show pictures", len(found), kind="plate")
+        return found
+
+    def proof(self, stored: StoredRecord, ring: KeyRing | None) -> RecordProof:
+        """Return what the evidence of a record says; ``ring`` has the units' keys, None for none."""
+        near = self._store.evidence_near(stored.unit, stored.seq) if self._may_see(stored) else []
+        keys = {} if ring is None else ring.units.get(stored.unit, {})
+        self._note("show proof", len(near), unit=stored.unit, id=stored.record_id.hex())
+        return proof_of(stored.seq, stored.record.payload, near, keys)
+
+    def history(self, stored: StoredRecord, limit: int) -> list[AuditRow]:
+        """Return who looked at a record before, the latest first."""
+        asked = f"unit={stored.unit} id={stored.record_id.hex()}"
+        found = self._store.audit_page(AuditSearch(what="show record", filter=asked), limit=limit)
+        self._note("show history", len(found), unit=stored.unit, id=stored.record_id.hex())
+        return [entry for _, entry in found]
+
     def picture(self, unit: str, sha256: bytes) -> bytes | None:
         """Return a complete picture; None if it is unknown or incomplete."""
         self._refuse_without_why()
@@ -162,9 +208,38 @@ class Query:
 
     def units(self) -> list[tuple[UnitRow, list[Gap]]]:
         """Return the state of every unit that ever sent something, with its gaps."""
-        rows = [(row, self._store.gaps(row.unit)) for row in self._store.units(self._asker.scope)]
+        today = self._store.usage_of_day(self._clock_us())
+        rows = [
+            (replace(row, refused_today=today.get(row.unit, Usage()).refused), self._store.gaps(row.unit))
+            for row in self._store.units(self._asker.scope)
+        ]
         self._note("show units", len(rows))
         return rows
+
+    def unit_page(self, *, after: str = "", limit: int) -> list[tuple[UnitRow, list[Gap]]]:
+        """As :meth:`units`, at most ``limit`` after a name, and without the number of reads."""
+        units = self._store.units(self._asker.scope, after=after, limit=limit, count_reads=False)
+        rows = [(row, self._store.gaps(row.unit)) for row in units]
+        self._note("show units", len(rows), after=after or None, limit=limit)
+        return rows
+
+    def unit(self, unit: str) -> tuple[UnitRow, list[Gap]]:
+        """Return the state of one unit, without the number of reads.  Raises ScopeError if there is none."""
+        scope = self._asker.scope
+        if scope.units is not None and unit not in scope.units:
+            raise ScopeError(f"there is no unit {unit!r}")
+        found = self._store.units(replace(scope, units=frozenset({unit})), count_reads=False)
+        self._note("show unit", len(found), unit=unit)
+        if not found:
+            raise ScopeError(f"there is no unit {unit!r}")
+        return found[0], self._store.gaps(unit)
+
+    def offers(self, unit: str) -> list[Offered]:
+        """Return the files that the station offers a unit, such as lists and policies, with their versions."""
+        self._refuse_outside(unit)
+        found = [offer for offer in self._store.offers() if offer.unit == unit]
+        self._note("show offers", len(found), unit=unit)
+        return found
 
     def gaps(self, unit: str) -> list[Gap]:
         """Return the gaps of a unit, in order: explained, or missing."""
@@ -173,10 +248,10 @@ class Query:
         self._note("show gaps", len(gaps), unit=unit)
         return gaps
 
-    def sequences(self) -> list[tuple[str, list[tuple[int, int]], list[Gap]]]:
-        """Return for each unit the ranges of received sequence numbers, and the gaps."""
+    def sequences(self) -> list[SeriesRow]:
+        """Return for each life of each unit the ranges of sequence numbers that were received, and the gaps."""
         units = self._store.units(self._asker.scope)
-        rows = [(row.unit, self._store.seen(row.unit), self._store.gaps(row.unit)) for row in units]
+        rows = [series for row in units for series in self._store.series(row.unit)]
         self._note("show sequence numbers", len(rows))
         return rows
 
@@ -187,8 +262,23 @@ class Query:
         self._note("show counters", int(told is not None), unit=unit)
         return None if told is None else decode(told, Health)
 
+    def trail(self, search: AuditSearch, *, limit: int, before: int | None = None) -> list[tuple[int, AuditRow]]:
+        """Return entries of the audit trail with their numbers, the newest first; those before a number.
+
+        Who may see some agencies or units only, sees the entries of people who may see no more.
+        """
+        scope = self._asker.scope
+        if not scope.is_all:
+            accounts = self._store.accounts.all()
+            search = replace(search, names=frozenset(one.name for one in accounts if one.scope.is_within(scope)))
+        found = self._store.audit_page(search, limit=limit, before=before)
+        asked = {"who": search.who, "case": search.case_number, "what": search.what, "before": before}
+        self._note("show audit trail", len(found), **{name: value or None for name, value in asked.items()})
+        return found
+
     def audit_trail(self) -> list[AuditRow]:
         """Return the audit trail, oldest first, without this query."""
+        self._refuse_unless_all()
         rows = self._store.audit_trail()
         self._note("show audit trail", len(rows))
         return rows
@@ -200,6 +290,22 @@ class Query:
     def export_geojson(self, out: IO[str], *, schema: str = READ_SCHEMA, unit: str | None = None) -> int:
         """Write all records of a type as GeoJSON; return how many.  Raises PurposeError, see ``records``."""
         return self._export("geojson", lambda rows: write_geojson(rows, out), schema, unit)
+
+    def export_found(self, name: str, search: ReadSearch) -> Iterator[StoredRecord]:
+        """Yield all reads that are found; an entry is stored before the first one, and one after the last."""
+        self._refuse_without_why()
+        asked = _asked(search)
+        self._note(f"export {name} begins", 0, **asked)
+        count, after = 0, None
+        while True:
+            page = self._store.find(search, limit=_EXPORT_PAGE, after=after, scope=self._asker.scope)
+            visible = self._visible([one.row for one in page])
+            count += len(visible)
+            yield from visible
+            if len(page) < _EXPORT_PAGE:
+                break
+            after = page[-1].place
+        self._note(f"export {name}", count, **asked)
 
     def _export(
         self,
@@ -228,22 +334,61 @@ class Query:
         names = [row.unit for row in self._store.units() if unit in {None, row.unit}]
         keys = tuple((name, key.raw) for name in names for key in ring.units.get(name, {}).values())
         proofs = self._proofs(names, personal=self._asker.has_purpose)
-        count = write_series(out, make_header("station", self._clock_us(), keys), proofs)
+        items: Iterator[Proof | Head] = chain(self._heads(names), proofs)
+        count = write_series(out, make_header("station", self._clock_us(), keys), items)
         self._note("export evidence", count, unit=unit)
         return count
 
-    def check(self, ring: KeyRing) -> CheckReport:
-        """Compare everything stored with what the units signed; ``ring`` has their keys."""
+    def check(self, ring: KeyRing, *, new: frozenset[str] = frozenset()) -> CheckReport:
+        """Compare everything stored with what the units signed; ``ring`` has their keys.
+
+        ``new`` are units that have a key and have not sent anything yet.
+        """
         self._refuse_unless_all()
         names = [row.unit for row in self._store.units()]
         keys = {name: tuple(found.values()) for name, found in ring.units.items()}
+        items: Iterator[Proof | Head] = chain(self._heads(names), self._proofs(names, personal=True))
+        units = examine(items, keys, self._store.registry)
         report = CheckReport(
-            examine(self._proofs(names, personal=True), keys, self._store.registry),
+            units,
             list(self._store.faults()),
-            sorted(set(ring.units) - set(names)),
+            sorted(set(ring.units) - new - {found.unit for found in units}),
+            check_log(self._store, ring),
         )
-        self._note("check", len(report.faults))
+        self._note("check", len(report.faults) + len(report.log.faults))
         return report
+
+    def export_log(self, out: IO[bytes], ring: KeyRing, numbers: Sequence[int] = ()) -> int:
+        """Write the audit log for offline verification, or some entries with their proofs; return how many.
+
+        If the ring has the log's key a checkpoint is signed, which covers the entry of this export, too.
+        """
+        asked = " ".join(map(str, numbers)) or None
+        self._note("export audit log", len(numbers), entries=asked)
+        if ring.log is not None:
+            Checkpointer(self._store, ring.log, self._clock_us).make()
+        export = LogExport(self._store, ring, "station", self._clock_us())
+        if numbers:
+            export.some(out, numbers)
+            return len(numbers)
+        return export.whole(out)
+
+    def export_certificate(self, out: IO[bytes], ring: KeyRing, purge: int) -> None:
+        """Write the certificate of a purge with the proof that the log has it.  Raises StoreError."""
+        row = next((row for row in self._store.holds.purges() if row.number == purge), None)
+        if row is None:
+            raise StoreError(f"there is no purge {purge}: list them with `patrol-lpr station purges`")
+        wanted = document_hash(row.certificate).hex().encode()
+        number = next((number for number, entry in self._store.log.entries() if wanted in entry), None)
+        if number is None:
+            raise StoreError(f"purge {purge} is not in the audit log: run `patrol-lpr station check`")
+        self.export_log(out, ring, [number])
+
+    def log_state(self) -> LogState:
+        """Return size, latest checkpoint and witnesses of the audit log."""
+        state = log_state(self._store)
+        self._note("show audit log", state.size)
+        return state
 
     def _proofs(self, units: list[str], *, personal: bool) -> Iterator[Proof]:
         for unit in units:
@@ -251,7 +396,16 @@ class Query:
                 whole = row.salt is not None and row.record is not None
                 if row.record is not None and not personal:
                     whole = whole and not self._is_personal(schema_of(unpack(row.record)))
-                yield Proof(row.evidence, row.salt if whole else None, row.record if whole else None)
+                yield Proof(row.evidence, row.salt if whole else None, row.record if whole else None, row.life)
+
+    def _heads(self, units: list[str]) -> Iterator[Head]:
+        """The newest signed head of each life."""
+        for unit in units:
+            for row in self._store.series(unit):
+                # What somebody else wrote in its place is among the store's faults.
+                with suppress(WireError):
+                    if row.head is not None:
+                        yield decode(row.head, Head)
 
     def _is_personal(self, schema: str) -> bool:
         known = self._store.registry.get(schema)
@@ -285,7 +439,7 @@ class Query:
                 f"records of type {schema} are about employees: give a purpose, which is recorded in the audit trail"
             )
 
-    def _note(self, what: str, count: int, **asked: str | int | None) -> None:
+    def _note(self, what: str, count: int, /, **asked: str | int | None) -> None:
         found = " ".join(f"{name}={value}" for name, value in asked.items() if value is not None)
         asker = self._asker
         entry = AuditRow(self._clock_us(), asker.who, what, found, count, asker.purpose, asker.case_number)
@@ -309,6 +463,7 @@ def _asked(search: ReadSearch) -> dict[str, str | int | None]:
         "since_us": search.since_us,
         "until_us": search.until_us,
         "area": place or None,
+        "order": "oldest first" if search.ascending else None,
     }
 
 

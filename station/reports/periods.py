@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from station.reports.lines import ReportError
 from station.store.reporting import Period
 
-_LABEL = re.compile(r"(\d{4})(?:-(?:(\d{2})|Q([1-4])|H([12])))?")
+_LABEL = re.compile(r"([0-9]{4})(?:-(?:([0-9]{2})|Q([1-4])|H([12])))?")
 _MIN_YEAR, _MAX_YEAR = 1971, 9000
 _YEAR, _HALF, _QUARTER = 12, 6, 3
 

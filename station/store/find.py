@@ -8,7 +8,7 @@ from sqlalchemy import and_, func, or_, select
 
 from station.store.scope import in_scope
 from station.store.search import FoundRead, boxes, check_limit, is_inside
-from station.store.search_sql import READS, conditions, in_box
+from station.store.search_sql import READS, conditions, in_box, in_order
 from station.store.tables import HERE, RECORDS
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Finder:
         return self._records.projections.registry
 
     def find(self, search: ReadSearch, limit: int, after: Place | None, scope: Scope) -> list[FoundRead]:
-        """Return the latest reads, in order of time, the latest first; ``after`` one that was found before.
+        """Return the latest reads, in order of time; ``after`` one that was found before.
 
         Raises StoreError.
         """
@@ -74,6 +74,4 @@ class Finder:
 def _ordered(statement: Select[Any], search: ReadSearch, made: Any, after: Place | None) -> Select[Any]:
     if search.area is not None:
         statement = statement.where(or_(*(in_box(box) for box in boxes(search.area))))
-    return statement.where(*conditions(search, made, after)).order_by(
-        made.desc(), READS.c.unit.desc(), READS.c.record_id.desc()
-    )
+    return statement.where(*conditions(search, made, after)).order_by(*in_order(search, made))

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, func, select, tuple_
+from sqlalchemy import bindparam, func, literal, or_, select, tuple_
 
 from protocol.errors import EntryError
-from protocol.merkle.entry import LogEntry, encode_entry
+from protocol.merkle.entry import encode_entry
 from protocol.merkle.tree import (
     EMPTY_ROOT,
     Frontier,
@@ -22,7 +22,8 @@ from protocol.merkle.tree import (
     root_of,
 )
 from station.errors import StoreError
-from station.store.rows import CheckpointRow, ConflictRow, WitnessRow
+from station.store.log_entry import entry_of
+from station.store.rows import AuditRow, CheckpointRow, ConflictRow, WitnessRow
 from station.store.tables import AUDIT, LOG_CHECKPOINTS, LOG_CONFLICTS, LOG_ENTRIES, LOG_NODES, LOG_WITNESSES
 
 if TYPE_CHECKING:
@@ -30,12 +31,26 @@ if TYPE_CHECKING:
 
     from protocol.merkle.tree import Node
     from station.store.database import Database
-    from station.store.rows import AuditRow
 
 LOCK = "log"
 _PAGE = 1_000
 _NODES_AT_ONCE = 200
 """Of one statement: SQLite has a limit of parameters."""
+_LEVEL = (
+    select(LOG_NODES.c.place, LOG_NODES.c.hash)
+    .where(LOG_NODES.c.level == bindparam("of"), LOG_NODES.c.place >= bindparam("first"))
+    .order_by(LOG_NODES.c.place)
+    .limit(_PAGE)
+)
+_ROWS = (
+    select(
+        AUDIT.c.number, AUDIT.c.utc_us, AUDIT.c.who, AUDIT.c.what, AUDIT.c.filter, AUDIT.c.count, AUDIT.c.purpose,
+        AUDIT.c.case_number,
+    )
+    .where(AUDIT.c.number >= bindparam("first"))
+    .order_by(AUDIT.c.number)
+    .limit(_PAGE)
+)  # fmt: skip
 _LAST = select(func.max(LOG_ENTRIES.c.number))
 _ENTRY = select(LOG_ENTRIES.c.entry).where(LOG_ENTRIES.c.number == bindparam("wanted"))
 _PAGE_OF = (
@@ -60,7 +75,12 @@ class SqlLog:
         self._db = db
         self._add_entry = db.insert(LOG_ENTRIES)
         self._add_nodes = db.insert(LOG_NODES)
-        self._add_row = db.insert(AUDIT)
+        trail = db.insert(AUDIT)
+        # A row that somebody put there by hand does not stop the log; what it says is not kept.
+        self._add_row = trail.on_conflict_do_update(
+            index_elements=["number"],
+            set_={c.name: trail.excluded[c.name] for c in AUDIT.c if c.name != "number"},
+        )
 
     def append(self, row: AuditRow) -> int:
         """Inside a transaction, after everything else in it that waits for others."""
@@ -114,15 +134,21 @@ class SqlLog:
                 yield number, entry.encode() if isinstance(entry, str) else bytes(entry)
             first = rows[-1].number + 1
 
-    def nodes(self, first: int, last: int) -> dict[Node, bytes]:
-        """Of the leaves from ``first`` to ``last``, and all above them that end there."""
-        wanted = [
-            (level, place)
-            for level in range((last + 1).bit_length())
-            for place in range(((first + 1 + (1 << level) - 1) >> level) - 1, (last + 1) >> level)
-            if place >= 0
-        ]
-        return self._find(wanted)
+    def level(self, level: int) -> Iterator[tuple[int, bytes]]:
+        """A page at a time."""
+        first = 0
+        while rows := self._db.all(_LEVEL, {"of": level, "first": first}):
+            for place, node in rows:
+                yield place, b"" if isinstance(node, str) else bytes(node)
+            first = rows[-1].place + 1
+
+    def rows(self) -> Iterator[tuple[int, AuditRow]]:
+        """A page at a time."""
+        first = 1
+        while rows := self._db.all(_ROWS, {"first": first}):
+            for number, *values in rows:
+                yield number - 1, AuditRow(*values)
+            first = rows[-1].number + 1
 
     def inclusion(self, number: int, size: int) -> list[bytes]:
         """Of about twenty hashes for a million entries."""
@@ -148,11 +174,11 @@ class SqlLog:
         return None if row is None else CheckpointRow(*row)
 
     def add_witness(self, row: WitnessRow) -> None:
-        """Inside a transaction; one per unit, the latest stays, and it has no conflict any more."""
+        """Inside a transaction; one per unit.  A countersignature of fewer entries does not replace one of more."""
         values = {"size": row.size, "line": row.line, "received_us": row.received_us}
         statement = self._db.insert(LOG_WITNESSES).values(unit=row.unit, **values)
-        higher = LOG_WITNESSES.c.size <= row.size
-        self._db.run(statement.on_conflict_do_update(index_elements=["unit"], set_=values, where=higher))
+        newer = or_(LOG_WITNESSES.c.size <= row.size, LOG_WITNESSES.c.line == "", literal(row.line) == "")
+        self._db.run(statement.on_conflict_do_update(index_elements=["unit"], set_=values, where=newer))
 
     def witnesses(self) -> list[WitnessRow]:
         """By unit."""
@@ -195,20 +221,6 @@ class SqlLog:
             )
             found |= {(level, place): bytes(node) for level, place, node in rows if not isinstance(node, str)}
         return found
-
-
-def entry_of(row: AuditRow) -> LogEntry:
-    """Return the entry of a row of the trail."""
-    return LogEntry(
-        utc_us=row.utc_us,
-        who=row.who,
-        what=row.what,
-        filter=row.filter,
-        count=row.count,
-        purpose=row.purpose,
-        case_number=row.case_number,
-        document=row.document.hex(),
-    )
 
 
 def _trailing_ones(size: int) -> int:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Protocol
 from station.asker import EVERYTHING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from protocol.seal.head import Head
     from protocol.wire.control.chunk import PictureChunk
     from protocol.wire.control.transfer import ChunkRequest
     from protocol.wire.control.unit_state import Health, Status
@@ -26,12 +27,14 @@ if TYPE_CHECKING:
     from station.store.reporting import FalseAlarms, HitCount, Period, TextPair
     from station.store.rows import (
         AuditRow,
+        AuditSearch,
         CheckpointRow,
         ChunkResult,
         ConflictRow,
         DeadLetter,
         EvidenceRow,
         Gap,
+        HealthRow,
         HoldRow,
         OfferedFile,
         OutputState,
@@ -41,10 +44,13 @@ if TYPE_CHECKING:
         PurgeResult,
         PurgeRow,
         RecordRow,
+        Rollout,
+        SeriesRow,
         StoreFault,
         StreamPlace,
         StreamRow,
         UnitRow,
+        Usage,
         WitnessRow,
     )
     from station.store.search import FoundRead, Place, ReadSearch
@@ -111,8 +117,11 @@ class StoredLog(Protocol):
     def entries(self, first: int = 0) -> Iterator[tuple[int, bytes]]:
         """Yield numbers and bytes in order, without loading all into memory."""
 
-    def nodes(self, first: int, last: int) -> dict[tuple[int, int], bytes]:
-        """Return the stored hashes that the entries ``first`` to ``last`` added, as far as they are there."""
+    def level(self, level: int) -> Iterator[tuple[int, bytes]]:
+        """Yield place and hash of the stored nodes of a level, in order."""
+
+    def rows(self) -> Iterator[tuple[int, AuditRow]]:
+        """Yield number and contents of what is searched in the entries' place, in order."""
 
     def inclusion(self, number: int, size: int) -> list[bytes]:
         """Prove that an entry is among the first ``size``."""
@@ -130,7 +139,7 @@ class StoredLog(Protocol):
         """Return the checkpoint of this size; None if there is none."""
 
     def add_witness(self, row: WitnessRow) -> None:
-        """Store a unit's countersignature; of each unit the one of most entries stays.  Inside a transaction."""
+        """Store a unit's countersignature, or which checkpoint it keeps; one per unit.  Inside a transaction."""
 
     def witnesses(self) -> list[WitnessRow]:
         """Return the latest countersignature of each unit."""
@@ -206,6 +215,28 @@ class StoredCounts(Protocol):
     def trail(self, period: Period) -> list[tuple[str, str, int]]:
         """Return action, purpose and number of the entries of the audit trail."""
 
+    def offered_lists(self) -> list[tuple[int, str]]:
+        """Return when hot lists were offered to units, and what the audit trail says of them."""
+
+
+class Groups(Protocol):
+    """Groups of units, and what is rolled out to them.  Every method raises StoreError."""
+
+    def all(self) -> dict[str, list[str]]:
+        """Return the units of each group, sorted."""
+
+    def replace(self, name: str, units: Iterable[str]) -> None:
+        """Set the units of a group; none removes it.  Inside a transaction."""
+
+    def rollouts(self) -> list[Rollout]:
+        """Return all, by kind and group."""
+
+    def keep(self, rollout: Rollout) -> None:
+        """Add or replace the roll-out of a kind to a group.  Inside a transaction."""
+
+    def drop(self, kind: str, group: str) -> None:
+        """Remove a roll-out.  Inside a transaction."""
+
 
 class Store(Protocol):
     """Stores every record once, with gaps, pictures, offers and the audit trail.
@@ -217,6 +248,10 @@ class Store(Protocol):
     @property
     def registry(self) -> Registry:
         """The known record types."""
+
+    @property
+    def groups(self) -> Groups:
+        """Groups of units, and what is rolled out to them."""
 
     @property
     def stream(self) -> Stream:
@@ -246,8 +281,11 @@ class Store(Protocol):
     def note_seen(self, units: Iterable[str], now_us: int) -> None:
         """Record that these units sent something themselves.  Inside a transaction."""
 
-    def note_health(self, message: Health, payload: bytes, now_us: int) -> None:
-        """Store the latest health of a unit.  Inside a transaction."""
+    def note_health(self, message: Health, payload: bytes, now_us: int, head: Head | None = None) -> None:
+        """Store the latest health of a unit, and its head, which the caller has verified.  Inside a transaction."""
+
+    def name_conflicts(self) -> set[str]:
+        """Return the names that two units seem to use, by what was stored since the last call."""
 
     def note_status(self, message: Status, now_us: int) -> None:
         """Store the latest status of a unit, which may be outdated or its will.  Inside a transaction."""
@@ -272,6 +310,12 @@ class Store(Protocol):
         A record's row stays, so that it is neither missing nor stored again, as does its digest, without the salt.
         Inside a transaction; :meth:`forget_freed` must follow.
         """
+
+    def check_room(self) -> None:
+        """Raise StoreError if new messages would leave no room for a purge."""
+
+    def purge_steps(self, plan: PurgePlan) -> list[PurgePlan]:
+        """Split a plan into parts that the disk has room for, one transaction each; the last is the plan itself."""
 
     def purgeable(self, plan: PurgePlan) -> list[Purgeable]:
         """Return what a purge would delete and what holds keep of it, one row per retention class, in their order."""
@@ -366,17 +410,45 @@ class Store(Protocol):
     def health(self, unit: str) -> bytes | None:
         """Return the unit's latest health message as received; None if there is none."""
 
+    def latest_health(self, limit: int) -> list[HealthRow]:
+        """Return the units that were heard last, with their latest health, by name."""
+
     def has_unit(self, unit: str, scope: Scope) -> bool:
         """Return whether a unit is known, and may be seen."""
 
-    def units(self, scope: Scope = EVERYTHING) -> list[UnitRow]:
-        """Return the state of every unit that ever sent something."""
+    def units(
+        self,
+        scope: Scope = EVERYTHING,
+        *,
+        after: str = "",
+        limit: int | None = None,
+        count_reads: bool = True,
+    ) -> list[UnitRow]:
+        """Return the state of every unit that ever sent something, by name; at most ``limit`` after a name.
+
+        Counting reads takes long on a large database.
+        """
+
+    def usage(self, units: Iterable[str], now_us: int) -> dict[str, Usage]:
+        """Return what these units sent on this day, UTC; absent for nothing.  Inside a transaction."""
+
+    def add_usage(self, more: Mapping[str, Usage], now_us: int) -> None:
+        """Add to what units sent on this day.  Inside a transaction."""
+
+    def usage_of_day(self, now_us: int) -> dict[str, Usage]:
+        """Return what every unit sent on this day, UTC."""
+
+    def stored_records(self, keys: Iterable[tuple[str, bytes]]) -> set[tuple[str, bytes]]:
+        """Return which of these units' records are stored and not purged.  Inside a transaction."""
 
     def gaps(self, unit: str) -> list[Gap]:
-        """Return the gaps of a unit, in order: explained, or missing."""
+        """Return the gaps of a unit, life by life and in order: explained, or missing."""
 
     def seen(self, unit: str) -> list[tuple[int, int]]:
-        """Return the ranges of received sequence numbers, in order."""
+        """Return the ranges of received sequence numbers, life by life and in order."""
+
+    def series(self, unit: str) -> list[SeriesRow]:
+        """Return the lives of a unit in their order; the last is the present one."""
 
     def each_evidence(self, unit: str) -> Iterator[EvidenceRow]:
         """Yield the evidence of a unit's records in order, with the records that were not purged."""
@@ -396,6 +468,14 @@ class Store(Protocol):
 
     def faults(self) -> Iterator[StoreFault]:
         """Yield what differs from the signed bytes: columns, search tables, pictures."""
+
+    def evidence_near(self, unit: str, seq: int) -> list[EvidenceRow]:
+        """Return the evidence of a record, and of those before and after it."""
+
+    def audit_page(
+        self, search: AuditSearch, *, limit: int, before: int | None = None
+    ) -> list[tuple[int, AuditRow]]:
+        """Return entries of the audit trail with their numbers, the newest first; those before a number."""
 
     def audit_trail(self) -> list[AuditRow]:
         """Return the audit trail, oldest first."""

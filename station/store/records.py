@@ -34,7 +34,7 @@ from station.store.tables import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from sqlalchemy import ColumnElement, Row, Select, Update
 
@@ -44,12 +44,14 @@ if TYPE_CHECKING:
     from station.asker import Scope
     from station.store.contents import Contents, NewRecord
     from station.store.database import Database
+    from station.store.lives import Series
     from station.store.projections import Projected, Projections
     from station.store.rows import PurgePlan
 
 _YEAR_9999_US = 253_402_300_799_999_999
 _DRIFT_US_PER_MS = 20_000_000
 """The clock of a small board may drift by 50 ppm: the uncertainty grows with the distance from the time anchor."""
+_NEAR = 3
 PAGE = 256
 """Number of rows read at a time: an export may be larger than the memory."""
 
@@ -59,8 +61,8 @@ IS_HELD = exists().where(HELD.c.unit == RECORDS.c.unit, HELD.c.record_id == RECO
 PLACE = (RECORDS.c.received_us, RECORDS.c.unit, RECORDS.c.seq, RECORDS.c.record_id)
 """The order of arrival."""
 UNDERSTOOD = ("retention", "mono_us", "utc_us", "time_source", "uncertainty_ms", "generation")
-ROW = ("unit", "record_id", "seq", "boot", "schema", "received_us", *UNDERSTOOD, "payload")
-_PROOF = ("unit", "seq", "record_id", "prev", "digest", "key", "signature", "salt")
+ROW = ("unit", "record_id", "seq", "boot", "schema", "received_us", *UNDERSTOOD, "payload", "life")
+_PROOF = ("unit", "seq", "record_id", "prev", "digest", "key", "signature", "salt", "life")
 _PICTURE = ("unit", "record_id", "sha", "kind")
 _CONTENTS = (
     "retention",
@@ -109,6 +111,7 @@ _EVIDENCE = (
         EVIDENCE.c.signature,
         EVIDENCE.c.salt,
         RECORDS.c.payload,
+        EVIDENCE.c.life,
     )
     .select_from(
         EVIDENCE.outerjoin(
@@ -160,7 +163,10 @@ _NEAREST = (
     .limit(1)
 )
 _FORGET_LOST = delete(LOST).where(
-    LOST.c.unit == bindparam("of"), LOST.c.first == bindparam("low"), LOST.c.last == bindparam("high")
+    LOST.c.unit == bindparam("of"),
+    LOST.c.life == bindparam("which"),
+    LOST.c.first == bindparam("low"),
+    LOST.c.last == bindparam("high"),
 )
 _OPAQUE = (
     select(RECORDS.c.unit, RECORDS.c.record_id, RECORDS.c.received_us, RECORDS.c.payload)
@@ -172,6 +178,19 @@ _EARLIER = (
     .where(RECORDS.c.schema == bindparam("type"), HERE, RECORDS.c.generation < bindparam("wanted"))
     .order_by(*PLACE)
     .limit(PAGE)
+)
+_AGAIN = (
+    select(RECORDS.c.seq)
+    .where(
+        RECORDS.c.unit == bindparam("of"),
+        RECORDS.c.life == bindparam("which"),
+        RECORDS.c.seq.in_(bindparam("numbers", expanding=True)),
+    )
+    .group_by(RECORDS.c.seq)
+    .having(func.count() > 1)
+)
+_AMONG = select(RECORDS.c.record_id).where(
+    RECORDS.c.unit == bindparam("of"), RECORDS.c.record_id.in_(bindparam("ids", expanding=True)), HERE
 )
 _COMPLETE = update(PROJECTIONS).where(PROJECTIONS.c.schema == bindparam("type")).values(complete=1)
 _UNDERSTAND = (
@@ -197,6 +216,11 @@ class Item:
         """Unit and id."""
         return self.record.envelope.unit, self.record.envelope.record_id
 
+    @property
+    def series(self) -> Series:
+        """Unit and life."""
+        return self.record.envelope.unit, self.record.envelope.life
+
     def understood(self) -> tuple[Any, ...]:
         """Values of a record's body in ``records``: the columns of ``UNDERSTOOD``."""
         generation = 0 if self.projected is None else self.projected.generation
@@ -216,7 +240,7 @@ class Item:
         """The columns of ``ROW``."""
         e = self.record.envelope
         head = (e.unit, e.record_id, e.seq, e.boot_id, e.schema_id, self.received_us)
-        return (*head, *self.understood(), self.record.payload)
+        return (*head, *self.understood(), self.record.payload, e.life)
 
 
 class Records:
@@ -256,17 +280,31 @@ class Records:
             return []
         items = [self._item(one.record, now_us) for one in new]
         fresh = self._insert_new(items)
-        numbers: dict[str, list[int]] = defaultdict(list)
-        for item in items:
-            numbers[item.record.envelope.unit].append(item.record.envelope.seq)
-        for unit, seqs in numbers.items():
-            sequence.mark_seen(self._db, unit, seqs)
-        proofs = [one.proof for one, is_new in zip(new, fresh, strict=True) if is_new and one.proof is not None]
-        self._insert_evidence.run([_proof(proof) for proof in proofs])
+        numbers = by_series(items)
+        for series, seqs in numbers.items():
+            sequence.mark_seen(self._db, *series, seqs)
+        proofs = [
+            (*_proof(one.proof), one.record.envelope.life)
+            for one, is_new in zip(new, fresh, strict=True)
+            if is_new and one.proof is not None
+        ]
+        self._insert_evidence.run(proofs)
         stored = [item for item, is_new in zip(items, fresh, strict=True) if is_new]
         self._index(stored)
         self._publish(stored)
         return fresh
+
+    def forks(self, new: Sequence[NewRecord]) -> dict[Series, int]:
+        """Return how many of these new records have a number that another record has, by life.
+
+        Inside the transaction that stored them.
+        """
+        numbers = by_series(self._item(one.record, 0) for one in new)
+        found = {
+            series: len(self._db.run(_AGAIN, {**_of(series), "numbers": seqs}).all())
+            for series, seqs in numbers.items()
+        }
+        return {series: count for series, count in found.items() if count}
 
     def _publish(self, items: Sequence[Item]) -> None:
         """Add new records to the stream that outputs follow."""
@@ -357,8 +395,9 @@ class Records:
         """Apply the effects of a record on others, and of others on it."""
         unit, record_id = item.key
         for first, last in item.contents.lost:
-            self._db.run(_FORGET_LOST, {"of": unit, "low": first, "high": last})
-            self._db.run(self._insert_lost, {"unit": unit, "first": first, "last": last})
+            self._db.run(_FORGET_LOST, {**_of(item.series), "low": first, "high": last})
+            life = item.record.envelope.life
+            self._db.run(self._insert_lost, {"unit": unit, "life": life, "first": first, "last": last})
         if item.contents.anchor is not None:
             self._anchor(unit, record_id, item.contents.anchor)
         time = item.contents.time
@@ -409,6 +448,17 @@ class Records:
         row = self._db.first(select(*SHOWN).where(_IS_NAMED, HERE), {"of": unit, "named": record_id})
         return None if row is None else RecordRow(*row)
 
+    def among(self, keys: Iterable[tuple[str, bytes]]) -> set[tuple[str, bytes]]:
+        """Return which records are stored and not purged, by unit and id.  Inside a transaction."""
+        found: set[tuple[str, bytes]] = set()
+        by_unit: dict[str, list[bytes]] = defaultdict(list)
+        for unit, record_id in keys:
+            by_unit[unit].append(record_id)
+        for unit, ids in by_unit.items():
+            rows = self._db.run(_AMONG, {"of": unit, "ids": ids})
+            found.update((unit, bytes(row.record_id)) for row in rows)
+        return found
+
     def count(self, schema: str) -> dict[str, int]:
         """Return the number of stored records of a type, by unit."""
         statement = (
@@ -420,8 +470,8 @@ class Records:
         """Yield the evidence of a unit's records by sequence number, with the records that were not purged."""
         after: dict[str, Any] = {"of": unit, "seq": 0, "named": b""}
         while rows := self._db.all(self._evidence, after):
-            for seq, _, prev, digest, key, signature, salt, payload in rows:
-                yield EvidenceRow(Evidence(unit, seq, prev, digest, key, signature), salt, payload)
+            for seq, _, prev, digest, key, signature, salt, payload, life in rows:
+                yield EvidenceRow(Evidence(unit, seq, prev, digest, key, signature), salt, payload, bytes(life))
             after = {"of": unit, "seq": rows[-1].seq, "named": rows[-1].record_id}
 
     def one_evidence(self, unit: str, seq: int, record_id: bytes) -> EvidenceRow | None:
@@ -430,15 +480,25 @@ class Records:
         row = self._db.first(exactly, {"of": unit, "seq": 0, "named": b""})
         if row is None:
             return None
-        _, _, prev, digest, key, signature, salt, payload = row
-        return EvidenceRow(Evidence(unit, seq, prev, digest, key, signature), salt, payload)
+        _, _, prev, digest, key, signature, salt, payload, life = row
+        return EvidenceRow(Evidence(unit, seq, prev, digest, key, signature), salt, payload, bytes(life))
+
+    def evidence_near(self, unit: str, seq: int) -> list[EvidenceRow]:
+        """Return the evidence of a record and of those before and after it."""
+        asked = {"of": unit, "seq": seq - 2, "named": b"\xff" * 17}
+        rows = self._db.all(self._evidence.limit(_NEAR), asked)
+        return [
+            EvidenceRow(Evidence(unit, near, prev, digest, key, signature), salt, payload, bytes(life))
+            for near, _, prev, digest, key, signature, salt, payload, life in rows
+            if near <= seq + 1
+        ]
 
     def purge(self, plan: PurgePlan) -> PurgeResult:
         """Purge the contents of the plan's records that no hold keeps.
 
         Their rows stay.  A digest without its salt proves the chain and does not reveal the contents.
         """
-        purging = self._select_for_purge(plan)
+        purging, held = self._select_for_purge(plan), self._count_held(plan)
         classes, ranges = purging.classes(), purging.ranges()
         self._projections.delete(self._db, purging.chosen)
         self._hit_states.delete(purging.chosen)
@@ -448,14 +508,17 @@ class Records:
         statement = update(RECORDS).where(purging.chosen).values(dict.fromkeys(_CONTENTS))
         count = int(self._db.run(statement).rowcount)
         purging.end()
-        return PurgeResult(count, 0, classes, ranges)
+        return PurgeResult(count, 0, classes, ranges, held=held)
+
+    def _count_held(self, plan: PurgePlan) -> int:
+        return int(self._db.run(select(func.count()).where(self.due(plan), IS_HELD)).scalar_one())
 
     def _select_for_purge(self, plan: PurgePlan) -> Purging:
         purging = Purging(self._db)
-        purging.choose(and_(self._due(plan), ~IS_HELD))
+        purging.choose(and_(self.due(plan), ~IS_HELD))
         return purging
 
-    def _due(self, plan: PurgePlan) -> ColumnElement[bool]:
+    def due(self, plan: PurgePlan) -> ColumnElement[bool]:
         """Records that a plan names, held or not."""
         conditions: list[ColumnElement[bool]] = [
             and_(
@@ -484,7 +547,7 @@ class Records:
                 func.max(received),
                 func.sum(held),
             )
-            .where(self._due(plan))
+            .where(self.due(plan))
             .group_by(RECORDS.c.retention)
             .order_by(RECORDS.c.retention)
         )
@@ -529,6 +592,18 @@ def _known(unit: str, boot: bytes, anchor: tuple[int, int, str, int | None]) -> 
         "lowest": -utc_us,
         "highest": _YEAR_9999_US - utc_us,
     }
+
+
+def by_series(items: Iterable[Item]) -> dict[Series, list[int]]:
+    """Return the numbers of records by unit and life, in the order of the records."""
+    numbers: dict[Series, list[int]] = defaultdict(list)
+    for item in items:
+        numbers[item.series].append(item.record.envelope.seq)
+    return numbers
+
+
+def _of(series: Series) -> dict[str, Any]:
+    return {"of": series[0], "which": series[1]}
 
 
 def take(stored: set[tuple[Any, ...]], key: tuple[Any, ...]) -> bool:

@@ -13,7 +13,7 @@ from sqlalchemy import and_, case, distinct, func, literal, or_, select
 from protocol.wire.records.audit import RECORD_TYPE as AUDIT_TYPE
 from protocol.wire.records.purge import RECORD_TYPE as PURGE_TYPE
 from station.store.related import DISPOSITIONS, HITS, search_table
-from station.store.tables import AUDIT, HERE, RECORDS
+from station.store.tables import AUDIT, HERE, RECORDS, UNDATED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,7 +102,10 @@ class Reporting:
 
     def undated_reads(self) -> int:
         """Return how many reads have no time yet."""
-        statement = select(func.count()).where(RECORDS.c.schema == "read/1", HERE, RECORDS.c.utc_us.is_(None))
+        # The first condition is that of the index.
+        statement = select(func.count()).where(
+            UNDATED, RECORDS.c.utc_us.is_(None), RECORDS.c.schema == "read/1", HERE
+        )
         return int(self._db.all(statement)[0][0])
 
     def reads_by_day(self, period: Period) -> dict[int, int]:
@@ -183,6 +186,15 @@ class Reporting:
             .order_by(AUDIT.c.what, AUDIT.c.purpose)
         )
         return [(what, purpose, int(n)) for what, purpose, n in self._db.all(statement)]
+
+    def offered_lists(self) -> list[tuple[int, str]]:
+        """Return when hot lists were offered to units, and what the audit trail says of them."""
+        statement = (
+            select(AUDIT.c.utc_us, AUDIT.c.filter)
+            .where(AUDIT.c.what == "offer", AUDIT.c.filter.like("% list=%"))
+            .order_by(AUDIT.c.utc_us)
+        )
+        return [(int(utc_us), text) for utc_us, text in self._db.all(statement)]
 
 
 def _texts(row: Any, columns: Sequence[ColumnElement[str]]) -> dict[str, str]:

@@ -41,6 +41,7 @@ class EvidenceRow:
     salt: bytes | None
     """None if the record was deleted under its retention policy."""
     record: bytes | None
+    life: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,44 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
+class SeriesRow:
+    """One life of a unit: a series of numbers from 1."""
+
+    unit: str
+    life: bytes
+    """Empty for a series begun before lives had ids."""
+    first_us: int
+    """When its first message was received, UTC; 0 for before lives were told apart."""
+    seq_high: int
+    """The highest number received or announced."""
+    seen: tuple[tuple[int, int], ...]
+    """Ranges of numbers received."""
+    gaps: tuple[Gap, ...]
+    removed: tuple[tuple[int, int], ...]
+    """Ranges of numbers that were received, and are no longer stored, not even without their contents."""
+    overlaps: int
+    """How often it spoke after a later life of the unit had begun."""
+    overlap_us: int | None
+    """The latest time, UTC."""
+    forks: int
+    """Numbers that named two records: a copy of the unit's card is in use."""
+    head: bytes | None
+    """``head/1``, the newest that the unit signed and the station verified."""
+    head_us: int | None
+    """When it was received, UTC."""
+
+    @property
+    def missing(self) -> list[tuple[int, int]]:
+        """Ranges of numbers neither received nor announced as lost."""
+        return [(gap.first, gap.last) for gap in self.gaps if not gap.explained]
+
+    @property
+    def conflicts(self) -> int:
+        """Signs that two units use one name."""
+        return self.overlaps + self.forks
+
+
+@dataclass(frozen=True, slots=True)
 class UnitRow:
     """State of a unit."""
 
@@ -80,7 +119,8 @@ class UnitRow:
     software: str
     seen_us: int | None
     """When it last sent something itself; None if only its retained status is known."""
-    reads: int
+    reads: int | None
+    """None if they were not counted."""
     seq_high: int
     """The highest sequence number seen or announced."""
     missing: int
@@ -93,6 +133,12 @@ class UnitRow:
     """Its latest report on updates, as received."""
     reason: str = ""
     """Reason of its latest status, such as why nothing is receipted."""
+    lives: int = 1
+    """Number of its lives; more than one after it was re-flashed."""
+    conflicts: int = 0
+    """Signs that two units use this name; 0 for none."""
+    refused_today: int = 0
+    """Messages refused for today, as it sent more than a unit may in a day."""
     agency: str = ""
     """As its latest record says; empty if it has none."""
 
@@ -120,6 +166,19 @@ class PurgePlan:
 
 
 @dataclass(frozen=True, slots=True)
+class HealthRow:
+    """The latest of a unit, without what has to be counted."""
+
+    unit: str
+    state: str
+    """``?`` if there was no status."""
+    seen_us: int | None
+    health_us: int | None
+    health: bytes | None
+    """Its latest health message, as received."""
+
+
+@dataclass(frozen=True, slots=True)
 class PurgeResult:
     """What a purge deleted."""
 
@@ -129,6 +188,29 @@ class PurgeResult:
     ranges: tuple[PurgedRange, ...] = ()
     days: tuple[tuple[int, int], ...] = ()
     """Days since 1970 whose partitions were dropped whole, with their number of records."""
+    held: int = 0
+    """Records that were due and that holds keep."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a unit sent in a day."""
+
+    records: int = 0
+    size_bytes: int = 0
+    """Of records and chunks of pictures, as received."""
+    loose_bytes: int = 0
+    """Of chunks of pictures whose record was not stored."""
+    refused: int = 0
+    """Messages refused for that day."""
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.records + other.records,
+            self.size_bytes + other.size_bytes,
+            self.loose_bytes + other.loose_bytes,
+            self.refused + other.refused,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +252,21 @@ class AuditRow:
     case_number: str = ""
     document: bytes = b""
     """SHA-256 of the certificate, hold or release that the entry is about; kept in the log alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditSearch:
+    """Every condition must be met; empty ones and None always are."""
+
+    who: str = ""
+    case_number: str = ""
+    what: str = ""
+    """The beginning of it."""
+    filter: str | None = None
+    since_us: int | None = None
+    until_us: int | None = None
+    names: frozenset[str] | None = None
+    """Only entries of these; None for everybody's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,3 +402,20 @@ class PurgedRange:
     unit: str
     first: int
     last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """The latest file of a kind for a group of units."""
+
+    kind: str
+    group: str
+    release: int
+    sha256: bytes
+    size_bytes: int
+    parts: tuple[str, ...]
+    percent: int
+    """Share of the units to which it is offered."""
+    started_us: int
+    changed_us: int
+    who: str

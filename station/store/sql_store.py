@@ -10,29 +10,34 @@ from sqlalchemy import and_, bindparam, func, select
 
 from protocol.wire.control.transfer import UPDATE
 from station.asker import EVERYTHING
-from station.store import offers, related, sequence
+from station.store import offers, related
 from station.store.accounts import AccountTables
 from station.store.check import store_faults
 from station.store.deployment.sql import SqlDeployment
 from station.store.exports import ExportTables
 from station.store.find import Finder
+from station.store.groups import Groups
 from station.store.hit_finder import HitFinder
 from station.store.holds import SqlHolds
+from station.store.lives import Lives
 from station.store.log import SqlLog
 from station.store.map_finder import MapFinder
 from station.store.pictures import Pictures
 from station.store.projections import Projections
 from station.store.records import Records
 from station.store.reporting import Reporting
-from station.store.rows import AuditRow, UnitRow
+from station.store.rows import AuditRow, HealthRow, UnitRow
 from station.store.scope import UnitAgencies, in_scope
 from station.store.stream import Stream
-from station.store.tables import AUDIT, OFFERS, UNITS
+from station.store.tables import AUDIT, EVIDENCE, OFFERS, RECORDS, UNITS
+from station.store.trail import trail_page
+from station.store.usage import UsageTable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from protocol.seal.head import Head
     from protocol.wire.control.chunk import PictureChunk
     from protocol.wire.control.transfer import ChunkRequest
     from protocol.wire.control.unit_state import Health, Status
@@ -43,7 +48,9 @@ if TYPE_CHECKING:
     from station.store.files import OfferedFiles
     from station.store.hit_search import HitGroup, HitPlace, HitRecords, HitSearch, HitState
     from station.store.map_search import LastPlaces, MapWindow, PlacedRead, PlacedReads
+    from station.store.room import DiskRoom
     from station.store.rows import (
+        AuditSearch,
         ChunkResult,
         EvidenceRow,
         Gap,
@@ -52,20 +59,25 @@ if TYPE_CHECKING:
         PurgePlan,
         PurgeResult,
         RecordRow,
+        SeriesRow,
         StoreFault,
+        Usage,
     )
     from station.store.search import FoundRead, Place, ReadSearch
 
 READ_SCHEMA = "read/1"
-_HEALTH = select(UNITS.c.health, UNITS.c.seq_high).where(UNITS.c.unit == bindparam("of"))
+_HEALTH = select(UNITS.c.health).where(UNITS.c.unit == bindparam("of"))
 _UNITS = (
     select(
-        UNITS.c.unit, UNITS.c.state, UNITS.c.software, UNITS.c.seen_us, UNITS.c.seq_high,
+        UNITS.c.unit, UNITS.c.state, UNITS.c.software, UNITS.c.seen_us,
         func.coalesce(OFFERS.c.release, 0), UNITS.c.report, UNITS.c.reason, UNITS.c.agency,
     )
     .select_from(UNITS.outerjoin(OFFERS, and_(OFFERS.c.unit == UNITS.c.unit, OFFERS.c.kind == UPDATE)))
     .order_by(UNITS.c.unit)
 )  # fmt: skip
+_LATEST_HEALTH = select(
+    UNITS.c.unit, func.coalesce(UNITS.c.state, "?"), UNITS.c.seen_us, UNITS.c.health_us, UNITS.c.health
+).order_by(func.coalesce(UNITS.c.seen_us, 0).desc(), UNITS.c.unit)
 _TRAIL = select(
     AUDIT.c.utc_us, AUDIT.c.who, AUDIT.c.what, AUDIT.c.filter, AUDIT.c.count, AUDIT.c.purpose, AUDIT.c.case_number
 ).order_by(AUDIT.c.number)
@@ -84,6 +96,8 @@ class SqlStore:
         make_records: Callable[[], Records] | None = None,
         pictures: Pictures | None = None,
         finder: Callable[[Records], Finder] | None = None,
+        room: DiskRoom | None = None,
+        reporting: Reporting | None = None,
         map_finder: Callable[[Finder], MapFinder] | None = None,
     ) -> None:
         """``make_records`` is called inside a transaction; the SQLite file's parts are used if they are omitted.
@@ -92,22 +106,27 @@ class SqlStore:
         """
         self.db = db
         self._files = files
+        self._room = room
         self.log = SqlLog(db)
         self.registry = registry
         self.deployment = SqlDeployment(db)
         with db.transaction():
             self._records = Records(db, Projections(db, registry)) if make_records is None else make_records()
+        self._lives = Lives(db, RECORDS if db.is_sqlite else EVIDENCE)
+        self._usage = UsageTable(db)
         self.holds = SqlHolds(db, self._records)
         self._pictures = pictures or Pictures(db, open_picture)
         self._finder = finder(self._records) if finder is not None else Finder(db, self._records)
         self._map_finder = map_finder(self._finder) if map_finder is not None else MapFinder(db, self._finder)
         self._hit_finder = HitFinder(db, self._finder)
         self.stream = Stream(db)
+        self.groups = Groups(db)
         self._note_seen = _upsert(db, "seen_us")
-        self._note_health = _upsert(db, "seq_high", "health_us", "health")
+        self._note_health = _upsert(db, "health_us", "health")
         self._note_status = _upsert(db, "state", "reason", "software", "status_us")
         self._note_report = _upsert(db, "report")
-        self.reporting = Reporting(db)
+        self._conflicts: set[str] = set()
+        self.reporting = Reporting(db) if reporting is None else reporting
         self._agencies = UnitAgencies(db)
         self.accounts = AccountTables(db)
         self.exports = ExportTables(db)
@@ -126,9 +145,17 @@ class SqlStore:
 
     def add_records(self, new: Sequence[NewRecord], now_us: int) -> list[bool]:
         """Inside a transaction."""
-        fresh = self._records.add(new, now_us)
+        fresh = self._add(new, now_us)
         self._agencies.note(new)
+        stored = [one for one, is_new in zip(new, fresh, strict=True) if is_new]
+        if stored:
+            envelopes = [one.record.envelope for one in stored]
+            self._conflicts |= self._lives.heard(((e.unit, e.life) for e in envelopes), now_us)
+            self._conflicts |= self._lives.forked(self._records.forks(stored))
         return fresh
+
+    def _add(self, new: Sequence[NewRecord], now_us: int) -> list[bool]:
+        return self._records.add(new, now_us)
 
     def add_chunk(self, chunk: PictureChunk, now_us: int) -> ChunkResult:
         """Inside a transaction."""
@@ -138,10 +165,18 @@ class SqlStore:
         """Inside a transaction."""
         self.db.run(self._note_seen, [{"unit": unit, "seen_us": now_us} for unit in units])
 
-    def note_health(self, message: Health, payload: bytes, now_us: int) -> None:
+    def note_health(self, message: Health, payload: bytes, now_us: int, head: Head | None = None) -> None:
         """Inside a transaction."""
-        values = {"seq_high": message.seq_high, "health_us": now_us, "health": payload}
-        self.db.run(self._note_health, {"unit": message.unit, **values})
+        self.db.run(self._note_health, {"unit": message.unit, "health_us": now_us, "health": payload})
+        self._conflicts |= self._lives.heard([(message.unit, message.life)], now_us)
+        self._lives.announced(message.unit, message.life, message.seq_high)
+        if head is not None and not self._lives.take_head(head, message.head, now_us):
+            self._conflicts |= self._lives.forked({(head.unit, head.life): 1})
+
+    def name_conflicts(self) -> set[str]:
+        """Since the last call."""
+        found, self._conflicts = self._conflicts, set()
+        return found
 
     def note_status(self, message: Status, now_us: int) -> None:
         """Inside a transaction."""
@@ -163,6 +198,15 @@ class SqlStore:
         for rule in plan.rules:
             self.deployment.purge_class(rule.before_us, rule.retention)
         return replace(gone, pictures=self._pictures.drop_orphans(plan.latest_us))
+
+    def check_room(self) -> None:
+        """Of the file; a server's disk is its own."""
+        if self._room is not None:
+            self._room.check()
+
+    def purge_steps(self, plan: PurgePlan) -> list[PurgePlan]:
+        """Of a file; a server drops partitions."""
+        return [plan] if self._room is None else self._room.steps(self.db, plan, self._records.due(plan))
 
     def purgeable(self, plan: PurgePlan) -> list[Purgeable]:
         """By class; a hold may have to find what came since it was placed."""
@@ -276,40 +320,75 @@ class SqlStore:
         row = self.db.first(_HEALTH, {"of": unit})
         return None if row is None else row.health
 
+    def latest_health(self, limit: int) -> list[HealthRow]:
+        """Sorted by name."""
+        rows = self.db.all(_LATEST_HEALTH.limit(limit))
+        return sorted((HealthRow(*row) for row in rows), key=lambda row: row.unit)
+
+    def usage(self, units: Iterable[str], now_us: int) -> dict[str, Usage]:
+        """Inside a transaction."""
+        return self._usage.today(units, now_us)
+
+    def add_usage(self, more: Mapping[str, Usage], now_us: int) -> None:
+        """Inside a transaction."""
+        self._usage.add(more, now_us)
+
+    def usage_of_day(self, now_us: int) -> dict[str, Usage]:
+        """UTC."""
+        return self._usage.of_day(now_us)
+
+    def stored_records(self, keys: Iterable[tuple[str, bytes]]) -> set[tuple[str, bytes]]:
+        """Inside a transaction."""
+        return self._records.among(keys)
+
     def gaps(self, unit: str) -> list[Gap]:
-        """In order."""
-        row = self.db.first(_HEALTH, {"of": unit})
-        return sequence.gaps(self.db, unit, 0 if row is None else row.seq_high)
+        """Life by life."""
+        return [gap for row in self._lives.of(unit) for gap in row.gaps]
 
     def seen(self, unit: str) -> list[tuple[int, int]]:
-        """In order."""
-        return sequence.seen(self.db, unit)
+        """Life by life."""
+        return [numbers for row in self._lives.of(unit) for numbers in row.seen]
+
+    def series(self, unit: str) -> list[SeriesRow]:
+        """The present life is the last."""
+        return self._lives.of(unit)
 
     def has_unit(self, unit: str, scope: Scope) -> bool:
         """By its agency."""
         statement = select(UNITS.c.unit).where(UNITS.c.unit == unit, *in_scope(UNITS.c.unit, scope))
         return self.db.first(statement) is not None
 
-    def units(self, scope: Scope = EVERYTHING) -> list[UnitRow]:
+    def units(
+        self,
+        scope: Scope = EVERYTHING,
+        *,
+        after: str = "",
+        limit: int | None = None,
+        count_reads: bool = True,
+    ) -> list[UnitRow]:
         """Sorted by name."""
-        reads = self._records.count(READ_SCHEMA)
+        reads = self._records.count(READ_SCHEMA) if count_reads else None
         found = []
-        rows = self.db.all(_UNITS.where(*in_scope(UNITS.c.unit, scope)))
-        for unit, state, software, seen_us, announced, desired, report, reason, agency in rows:
-            gaps = self.gaps(unit)
+        statement = _UNITS.where(UNITS.c.unit > after, *in_scope(UNITS.c.unit, scope)).limit(limit)
+        rows = self.db.all(statement)
+        for unit, state, software, seen_us, desired, report, reason, agency in rows:
+            lives = self._lives.of(unit)
+            gaps = [gap for row in lives for gap in row.gaps]
             found.append(
                 UnitRow(
                     unit,
                     state or "?",
                     software or "?",
                     seen_us,
-                    reads=reads.get(unit, 0),
-                    seq_high=max(announced, sequence.highest_seen(self.db, unit)),
+                    reads=None if reads is None else reads.get(unit, 0),
+                    seq_high=lives[-1].seq_high if lives else 0,
                     missing=sum(gap.count for gap in gaps if not gap.explained),
                     evicted=sum(gap.count for gap in gaps if gap.explained),
                     desired=desired,
                     report=report,
                     reason=reason or "",
+                    lives=len(lives),
+                    conflicts=sum(row.conflicts for row in lives),
                     agency=agency or "",
                 )
             )
@@ -338,6 +417,17 @@ class SqlStore:
         """A page at a time."""
         return store_faults(self.db, self._records.projections)
 
+    def evidence_near(self, unit: str, seq: int) -> list[EvidenceRow]:
+        """In order."""
+        return self._records.evidence_near(unit, seq)
+
+    def audit_page(
+        self, search: AuditSearch, *, limit: int, before: int | None = None
+    ) -> list[tuple[int, AuditRow]]:
+        """The newest first."""
+        rows = self.db.all(trail_page(search, before).limit(limit))
+        return [(row[0], AuditRow(*row[1:])) for row in rows]
+
     def audit_trail(self) -> list[AuditRow]:
         """Oldest first."""
         return [AuditRow(*row) for row in self.db.all(_TRAIL)]
@@ -348,10 +438,7 @@ class SqlStore:
 
 
 def _upsert(db: Database, *names: str) -> Any:
-    """Store the latest message of a unit; its highest announced number never falls."""
+    """Store the latest message of a unit."""
     statement = db.insert(UNITS)
     values = {name: statement.excluded[name] for name in names}
-    if "seq_high" in values:
-        low, high = UNITS.c.seq_high, statement.excluded.seq_high
-        values["seq_high"] = func.greatest(low, high) if not db.is_sqlite else func.max(low, high)
     return statement.on_conflict_do_update(index_elements=["unit"], set_=values)

@@ -191,7 +191,7 @@ class Stream:
         return statement if self._db.is_sqlite else statement.where(_HAS_ENDED)
 
     def advance(self, name: str, to: StreamPlace, delivered: int, skipped: int, now_us: int) -> None:
-        """Move an output's place behind what was delivered, or skipped, and forget what no output needs any more."""
+        """Move an output's place behind what was delivered, or skipped."""
         with self._db.transaction():
             self._db.run(
                 _ADVANCE,

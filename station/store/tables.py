@@ -25,6 +25,7 @@ from sqlalchemy import (
 )
 
 METADATA = MetaData()
+_EMPTY = text("x''")
 INT64 = BigInteger().with_variant(Integer, "sqlite")
 """SQLite's INTEGER has 64 bits."""
 
@@ -54,6 +55,7 @@ RECORDS = Table(
     Column("dating_gap_us", INT64),  # NULL: the unit's own time
     _must("generation", INT64),  # of the projection with which the record was indexed; 0: its type was unknown
     Column("payload", LargeBinary),  # NULL: purged
+    _must("life", LargeBinary, server_default=_EMPTY),
 )
 SALT: Any = literal_column("records.salt", LargeBinary)
 """On PostgreSQL, where it is deleted with the record; in the SQLite file it is in ``evidence``."""
@@ -71,6 +73,7 @@ Index(
 )
 OPAQUE = and_(RECORDS.c.generation == text("0"), HERE)
 """Records whose type was unknown when they were stored."""
+Index("records_series", RECORDS.c.unit, RECORDS.c.life, RECORDS.c.seq)
 Index("records_opaque", RECORDS.c.schema, sqlite_where=OPAQUE, postgresql_where=OPAQUE)
 UNDATED = and_(
     RECORDS.c.mono_us.is_not(None), or_(RECORDS.c.utc_us.is_(None), RECORDS.c.dating_gap_us.is_not(None))
@@ -89,6 +92,7 @@ EVIDENCE = Table(
     _must("key", LargeBinary),
     _must("signature", LargeBinary),
     Column("salt", LargeBinary),  # NULL: purged with the contents
+    _must("life", LargeBinary, server_default=_EMPTY),
     sqlite_with_rowid=False,
 )
 
@@ -96,13 +100,49 @@ SEEN = Table(
     "seen",
     METADATA,
     _key("unit", Text),
+    _key("life", LargeBinary),
     _key("first", INT64),
     _must("last", INT64),
     sqlite_with_rowid=False,
 )
 
-LOST = Table("lost", METADATA, _must("unit", Text), _must("first", INT64), _must("last", INT64))
-Index("lost_unit", LOST.c.unit, LOST.c.first)
+LOST = Table(
+    "lost",
+    METADATA,
+    _must("unit", Text),
+    _must("first", INT64),
+    _must("last", INT64),
+    _must("life", LargeBinary, server_default=_EMPTY),
+)
+Index("lost_unit", LOST.c.unit, LOST.c.life, LOST.c.first)
+
+LIVES = Table(
+    "lives",
+    METADATA,
+    _key("unit", Text),
+    _key("life", LargeBinary),
+    _must("first_us", INT64),  # when its first message was received; 0: before lives were told apart
+    _must("seq_high", INT64, server_default=text("0")),  # announced by the unit
+    _must("n_overlaps", INT64, server_default=text("0")),
+    Column("overlap_us", INT64),
+    _must("n_forks", INT64, server_default=text("0")),
+    Column("head", LargeBinary),  # head/1, verified
+    Column("head_us", INT64),  # when it was received
+    sqlite_with_rowid=False,
+)
+
+USAGE = Table(
+    "usage",
+    METADATA,
+    _key("unit", Text),
+    _key("day", INT64),  # since 1970, by the station's clock
+    _key("slot", Integer),  # workers add to different ones, and do not wait for each other
+    _must("records", INT64, server_default=text("0")),
+    _must("bytes", INT64, server_default=text("0")),
+    _must("loose", INT64, server_default=text("0")),  # bytes of pictures of unknown records
+    _must("refused", INT64, server_default=text("0")),
+    sqlite_with_rowid=False,
+)
 
 ANCHORS = Table(
     "time_anchors",
@@ -156,7 +196,7 @@ UNITS = Table(
     METADATA,
     _key("unit", Text),
     Column("seen_us", INT64),
-    _must("seq_high", INT64, server_default=text("0")),
+    _must("seq_high", INT64, server_default=text("0")),  # not used since version 8: see LIVES
     Column("state", Text),
     Column("reason", Text),
     Column("software", Text),
@@ -182,6 +222,10 @@ AUDIT = Table(
     _must("case_number", Text, server_default=text("''")),
     sqlite_autoincrement=True,
 )
+Index("audit_who", AUDIT.c.who, AUDIT.c.number)
+Index("audit_case", AUDIT.c.case_number, AUDIT.c.number)
+# A filter can be longer than an entry of a tree.
+Index("audit_filter", AUDIT.c.filter, postgresql_using="hash")
 
 LOG_ENTRIES = Table("log_entries", METADATA, _key("number", INT64), _must("entry", LargeBinary))
 """The audit log; ``audit`` has the same entries, numbered from 1, to be searched."""

@@ -18,11 +18,13 @@ from station.accounts.accounts import Accounts
 from station.accounts.log_in import LogIn
 from station.accounts.passwords import Passwords, argon2id
 from station.errors import AccountError, PurposeError, ScopeError, WebError
+from station.query.bulk import Exports
 from station.web.desk import FOLDER, Desk, environment
 from station.web.errors import LogInNeededError, PurposeNeededError, RefusedError
 from station.web.guard import Guard
 from station.web.page_list import PAGES
 from station.web.visit import API, Needs, read_csrf_token
+from station.web.worker import ExportWorker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.routing import BaseRoute
 
+    from protocol.seal import KeyRing
     from station.accounts.passwords import Hasher
     from station.store import Store
     from station.web.page import PageModule
@@ -53,13 +56,17 @@ def build_app(
     port: int | None = None,
     hasher: Hasher | None = None,
     pages: Sequence[PageModule] = PAGES,
+    ring: KeyRing | None = None,
 ) -> FastAPI:
-    """Return the application.  ``port`` is that at which it listens, if it is not that of the settings.
+    """Return the application; ``ring`` has the public keys of the units.
 
+    ``port`` is that at which it listens, if it is not that of the settings.
     Raises WebError for a route that does not say which right it needs.
     """
     passwords = Passwords(hasher or argon2id())
     second_factor = settings.is_secure
+    exports = Exports(store, clock_us)
+    worker = ExportWorker(exports)
     desk = Desk(
         store,
         Accounts(store, clock_us, passwords, second_factor=second_factor),
@@ -67,7 +74,10 @@ def build_app(
         settings,
         pages,
         clock_us,
+        ring,
         environment(),
+        exports,
+        worker.wake,
     )
     app = FastAPI(
         title="patrol-lpr station",
@@ -78,7 +88,7 @@ def build_app(
         openapi_url=None,
         dependencies=[Depends(read_csrf_token)],
     )
-    app.state.desk = desk
+    app.state.desk, app.state.worker = desk, worker
     limits: dict[str, int] = {}
     for page in pages:
         _refuse_open_routes(page)

@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from protocol.seal import KeyRing
     from station.accounts.accounts import Accounts
     from station.accounts.log_in import LogIn
     from station.accounts.rights import Right
+    from station.query.bulk import Exports
     from station.store import Store
     from station.web.page import NavigationEntry, PageModule
     from station.web.settings import WebSettings
@@ -36,7 +38,12 @@ class Desk:
     settings: WebSettings
     pages: Sequence[PageModule]
     clock_us: Callable[[], int]
+    ring: KeyRing | None
+    """Public keys of the units; None: proofs cannot be verified."""
     templates: Environment
+    exports: Exports
+    wake: Callable[[], None]
+    """Something was approved."""
 
     @property
     def cookie(self) -> str:

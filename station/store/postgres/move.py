@@ -40,12 +40,21 @@ _PICTURES_GROUP = 32
 """Rows of up to 16 MiB."""
 _RECORDS = """
 SELECT r.unit, r.record_id, r.seq, r.boot, r.schema, r.received_us, r.retention, r.mono_us, r.utc_us, r.time_source,
-    r.uncertainty_ms, r.generation, r.payload, r.dating_gap_us, e.prev, e.digest, e.key, e.signature, e.salt
+    r.uncertainty_ms, r.generation, r.payload, r.dating_gap_us, e.prev, e.digest, e.key, e.signature, e.salt,
+    r.life
 FROM records r LEFT JOIN evidence e ON e.unit = r.unit AND e.seq = r.seq AND e.record_id = r.record_id
 """
 _TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "seen": (("unit", "first", "last"), ("text", "int8", "int8")),
-    "lost": (("unit", "first", "last"), ("text", "int8", "int8")),
+    "seen": (("unit", "life", "first", "last"), ("text", "bytea", "int8", "int8")),
+    "lost": (("unit", "life", "first", "last"), ("text", "bytea", "int8", "int8")),
+    "lives": (
+        ("unit", "life", "first_us", "seq_high", "n_overlaps", "overlap_us", "n_forks", "head", "head_us"),
+        ("text", "bytea", "int8", "int8", "int8", "int8", "int8", "bytea", "int8"),
+    ),
+    "usage": (
+        ("unit", "day", "slot", "records", "bytes", "loose", "refused"),
+        ("text", "int8", "int4", "int8", "int8", "int8", "int8"),
+    ),
     "time_anchors": (
         ("unit", "record_id", "boot", "mono_us", "utc_us", "time_source", "uncertainty_ms"),
         ("text", "bytea", "bytea", "int8", "int8", "text", "int8"),
@@ -203,16 +212,16 @@ class _Move:
 
     def _move_records(self, group: Sequence[Any]) -> int:
         """Copy the gate's rows, the records that were not purged, and their search columns; count the proofs."""
-        gate = ("unit", "seq", "record_id", "prev", "digest", "key", "signature")
-        gate_rows = [(r.unit, r.seq, r.record_id, r.prev, r.digest, r.key, r.signature) for r in group]
-        self._target.copy("evidence", gate, ("text", "int8", "bytea", *["bytea"] * 4), gate_rows)
+        gate = ("unit", "seq", "record_id", "prev", "digest", "key", "signature", "life")
+        gate_rows = [(r.unit, r.seq, r.record_id, r.prev, r.digest, r.key, r.signature, r.life) for r in group]
+        self._target.copy("evidence", gate, ("text", "int8", "bytea", *["bytea"] * 5), gate_rows)
         rows = []
         found: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
         for row in group:
             if row.payload is None:
                 continue
             generation, values = self._projected(row)
-            rows.append((*row[:11], generation, row.payload, row.dating_gap_us, row.salt))
+            rows.append((*row[:11], generation, row.payload, row.life, row.dating_gap_us, row.salt))
             if values:
                 made_us = row.received_us if row.utc_us is None else row.utc_us
                 found[row.schema].append((row.unit, row.record_id, row.received_us, made_us, *values))

@@ -11,7 +11,7 @@ from station.store.postgres import ranges
 from station.store.postgres.days import DAY_US, Days, attach, day_of, drop_partition, partition
 from station.store.postgres.projections import KEY, KEY_TYPES, TYPES, keep_only, table_names, tables_of_day
 from station.store.purging import Purging
-from station.store.records import IS_HELD, PAGE, ROW, Item, Records, take
+from station.store.records import IS_HELD, PAGE, ROW, Item, Records, by_series, take
 from station.store.rows import PurgeResult
 from station.store.tables import ANCHORS, EVIDENCE, LOST, RECORDS, SALT
 
@@ -22,20 +22,30 @@ if TYPE_CHECKING:
 
     from protocol.wire.records.time_anchor import TimeAnchor
     from station.store.contents import NewRecord
+    from station.store.lives import Series
     from station.store.postgres.database import PostgresDatabase
     from station.store.projections import Projected, Projections
     from station.store.rows import PurgePlan
 
 TYPES_OF_ROW = (
-    "text", "bytea", "int8", "bytea", "text", "int8", "text", "int8", "int8", "text", "int8", "int8", "bytea",
+    "text", "bytea", "int8", "bytea", "text", "int8", "text", "int8", "int8", "text", "int8", "int8", "bytea", "bytea",
 )  # fmt: skip
 """Types of the columns of ``ROW``."""
 _GATE = """
-INSERT INTO evidence (unit, seq, record_id, prev, digest, key, signature)
-SELECT * FROM unnest(%b::text[], %b::bigint[], %b::bytea[], %b::bytea[], %b::bytea[], %b::bytea[], %b::bytea[])
+INSERT INTO evidence (unit, seq, record_id, prev, digest, key, signature, life)
+SELECT * FROM unnest(
+    %b::text[], %b::bigint[], %b::bytea[], %b::bytea[], %b::bytea[], %b::bytea[], %b::bytea[], %b::bytea[]
+)
 ORDER BY 1, 2, 3
 ON CONFLICT DO NOTHING
 RETURNING unit, seq, record_id
+"""
+_FORKS = """
+WITH again AS (
+    SELECT e.unit, e.life, e.seq FROM (SELECT DISTINCT * FROM unnest(%b::text[], %b::bigint[])) AS k(unit, seq)
+    JOIN evidence e ON e.unit = k.unit AND e.seq = k.seq
+    GROUP BY e.unit, e.life, e.seq HAVING count(*) > 1
+) SELECT unit, life, count(*) FROM again GROUP BY unit, life
 """
 _PICTURE = ("unit", "record_id", "sha", "kind")
 _PICTURE_TYPES = ("text", "bytea", "bytea", "text")
@@ -72,6 +82,7 @@ _EVIDENCE = (
         EVIDENCE.c.signature,
         SALT,
         RECORDS.c.payload,
+        EVIDENCE.c.life,
     )
     .select_from(
         EVIDENCE.outerjoin(
@@ -122,10 +133,7 @@ class PostgresRecords(Records):
         rows = [item.row() + salt for (_, item), salt in zip(stored, salts, strict=True)]
         self._pg.copy("records", (*ROW, "salt"), (*TYPES_OF_ROW, "bytea"), rows)
         self._index([item for _, item in stored])
-        numbers: dict[str, list[int]] = defaultdict(list)
-        for _, item in stored:
-            numbers[item.record.envelope.unit].append(item.record.envelope.seq)
-        ranges.add(self._pg, numbers)
+        ranges.add(self._pg, by_series(item for _, item in stored))
         self._publish([item for _, item in stored])
         return fresh
 
@@ -138,12 +146,22 @@ class PostgresRecords(Records):
             keys.append((e.unit, e.seq, e.record_id))
             proof = None if one.proof is None else one.proof.evidence
             rows.append(
-                (*keys[-1], None, None, None, None)
+                (*keys[-1], None, None, None, None, e.life)
                 if proof is None
-                else (*keys[-1], proof.prev, proof.digest, proof.key_id, proof.signature)
+                else (*keys[-1], proof.prev, proof.digest, proof.key_id, proof.signature, e.life)
             )
         let_in = set(self._pg.fetch(_GATE, [list(column) for column in zip(*rows, strict=True)]))
         return [take(let_in, key) for key in keys]
+
+    def forks(self, new: Sequence[NewRecord]) -> dict[Series, int]:
+        """By the gate's rows, which a purge keeps."""
+        envelopes = [one.record.envelope for one in new]
+        found = self._pg.fetch(_FORKS, [[e.unit for e in envelopes], [e.seq for e in envelopes]])
+        counts: dict[Series, int] = defaultdict(int)
+        for unit, life, count in found:
+            counts[unit, bytes(life)] += count
+        wanted = {(e.unit, e.life) for e in envelopes}
+        return {series: count for series, count in counts.items() if series in wanted}
 
     def _lock_boots(self, items: Iterable[Item]) -> None:
         """A record without a time and the anchor that dates it may come to two workers at once: one waits."""
@@ -236,12 +254,12 @@ class PostgresRecords(Records):
         """Drop the partitions of days of which nothing stays; of others delete by row, or keep a copy of what stays."""
         self._pg.fetch("SET LOCAL plan_cache_mode = force_custom_plan")
         self._pg.lock("purge", b"")
-        purging = self._select_for_purge(plan)
+        purging, held = self._select_for_purge(plan), self._count_held(plan)
         classes, found = purging.classes(), purging.ranges()
         counts = self._pg.fetch(_CHOSEN_BY_DAY)
         if not counts:
             purging.end()
-            return PurgeResult(0, 0)
+            return PurgeResult(0, 0, held=held)
         # Nobody writes meanwhile: what is kept of a day is copied once.  While it waits for a long reader, such as a
         # backup, the workers wait behind it: it gives up soon, and the next purge tries again.
         self._pg.fetch("SET LOCAL lock_timeout = '5s'")
@@ -256,11 +274,11 @@ class PostgresRecords(Records):
         if self._hit_states.is_known:
             self._pg.fetch(_FORGET_HITS)
         purging.end()
-        return PurgeResult(gone, 0, classes, found, tuple(dropped))
+        return PurgeResult(gone, 0, classes, found, tuple(dropped), held)
 
     def _select_for_purge(self, plan: PurgePlan) -> Purging:
         purging = Purging(self._pg, 'text COLLATE "C", bytea, bigint, bigint, bigint, text COLLATE "C"')
-        purging.choose(and_(self._due(plan), ~IS_HELD))
+        purging.choose(and_(self.due(plan), ~IS_HELD))
         self._pg.fetch("CREATE INDEX ON purging (unit, record_id)")
         self._pg.fetch("ANALYZE purging")
         return purging
@@ -285,7 +303,7 @@ class PostgresRecords(Records):
                 self._pg.fetch(f'ALTER TABLE "{copies[table]}" RENAME TO "{partition(table, day)}"')
                 attach(self._pg, table, partition(table, day), day)
         self.days.forget()
-        return count == total
+        return bool(count == total)
 
     def _delete_rows(self) -> None:
         """Delete what is left of the chosen records, and their rows in the search tables."""

@@ -126,8 +126,8 @@ def test_every_command_that_answers_prints_json(repo):
         main.app.registered_commands,
         [*main.app.registered_groups],
     )
-    for name in main.LATER:
-        whole.add_typer(importlib.import_module(f"cli.{name}").app, name=name)
+    for name, module in main.LATER.items():
+        whole.add_typer(importlib.import_module(f"cli.{module}").app, name=name)
     commands = {words: command for words, command in _commands(typer.main.get_command(whole)) if words}
     printing = {
         words

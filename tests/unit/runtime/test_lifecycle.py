@@ -207,7 +207,7 @@ def test_order_of_the_components(tmp_path):
     config, hardware, reader, models = unit_parts(tmp_path)
     service = Service(config, hardware, reader, models)
     outside = ("ignition", "panel", "status", "feed")
-    flow = ("commit", "link", "uplink", "drain", "gnss", "policy", "hits", "vision-front")
+    flow = ("commit", "link", "uplink", "drain", "gnss", "policy", "first-writes", "hits", "vision-front")
     after = (
         "heat",
         "health",

@@ -50,6 +50,7 @@ class Pair:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.life = b""
         self.keys = folder / "keys"
         self.keys.mkdir()
         self.own, self.station_key = SigningKey.generate(), StationKey.generate()
@@ -63,7 +64,7 @@ class Pair:
 
     def encoder(self) -> RecordEncoder:
         sealer = Sealer("unit-07", self.own, self.station_key)
-        return RecordEncoder("unit-07", "Example Sheriff", BOOT, released_registry(), sealer)
+        return RecordEncoder("unit-07", "Example Sheriff", BOOT, released_registry(), sealer, self.life)
 
     def send(self) -> list[object]:
         answers = []

@@ -28,12 +28,11 @@ revision = "0007"
 down_revision = "0006"
 
 _INT64 = sa.BigInteger().with_variant(sa.Integer, "sqlite")
-_PAGE = 1_000
 _MAX_TEXT = 8_000
 """Characters of a filter; a longer one is cut, and ends with the hash of the whole."""
 _TRAIL = (
-    "SELECT number, utc_us, who, what, count, filter, purpose, case_number FROM audit WHERE number > :after"
-    f" ORDER BY number LIMIT {_PAGE}"
+    "SELECT number, utc_us, who, what, count AS n, filter, purpose, case_number FROM audit WHERE number > :after"
+    " ORDER BY number LIMIT 1000"
 )
 _PURGED_IN_FILE = "SELECT unit, seq FROM records WHERE payload IS NULL"
 _PURGED_ON_SERVER = """SELECT e.unit, e.seq FROM evidence e WHERE NOT EXISTS (
@@ -130,7 +129,7 @@ class _Log:
                 [
                     LogEntry(
                         utc_us=max(row.utc_us, 0), who=row.who, what=row.what, filter=_cut(row.filter),
-                        count=row.count, purpose=row.purpose, case_number=row.case_number,
+                        count=row.n, purpose=row.purpose, case_number=row.case_number,
                     )
                     for row in rows
                 ]

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0009"
-down_revision = "0007"
+down_revision = "0008"
 
 _SCHEMA = "deployment"
 _INT64 = sa.BigInteger().with_variant(sa.Integer, "sqlite")
