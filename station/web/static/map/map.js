@@ -282,12 +282,15 @@ function readRows(read) {
 
 function drawn(features, shape) {
   show(map, "drawn", features);
-  const link = by("draw-search");
+  const search = by("draw-search");
   const query = shape.query;
   by("draw-done").hidden = shape.kind !== "polygon" || shape.corners.length < 3;
   by("draw-clear").hidden = shape.kind === null && !query;
-  link.hidden = !query;
-  if (query) link.href = `/search?${new URLSearchParams([query])}`;
+  search.hidden = !query;
+  if (query && by("draw-area")) {
+    by("draw-area").value = query;
+    by("draw-seconds").value = by("period").value;
+  }
   by("draw-note").textContent = query ? "" : {
     circle: shape.corners.length ? "Click where the circle ends." : "Click the centre of the circle.",
     polygon: "Click each corner, then Done.",
