@@ -183,14 +183,14 @@ function update(told) {
     element("span", { class: `chip ${chipOf(unit)}` }, stateOf(unit)),
     element("span", { class: "quiet small" }, whereOf(unit)),
   )));
-  by("unit-count").textContent = units.length === 0 ? "No unit has sent anything yet." : `${units.length} units.`;
+  by("unit-count").textContent = units.length === 0 ? "No unit has sent anything yet." : `${units.length} unit${units.length === 1 ? "" : "s"}.`;
   if (told.hits_changed) look();
   if (!hasFitted) fit();
   box.dataset.units = String(units.length);
 }
 
 function chipOf(unit) {
-  return { online: "good", birth: "good", degraded: "warn" }[unit.state] || "bad";
+  return { online: "good", birth: "good", degraded: "warn", "?": "" }[unit.state] ?? "bad";
 }
 
 function stateOf(unit) {
@@ -303,7 +303,7 @@ function fit() {
   hasFitted = true;
   const lons = placed.map((unit) => unit.lon);
   const lats = placed.map((unit) => unit.lat);
-  map.fitBounds([[Math.min(...lons), Math.min(...lats)], [Math.max(...lons), Math.max(...lats)]], { padding: 80, maxZoom: 13, duration: 0 });
+  map.fitBounds([[Math.min(...lons), Math.min(...lats)], [Math.max(...lons), Math.max(...lats)]], { padding: 80, maxZoom: 12, duration: 0 });
 }
 
 begin().catch((error) => say(`The map cannot be shown in this browser: ${error.message}. The lists beside it still work.`));
