@@ -153,6 +153,7 @@ def serve(
     ] = None,
     web_key: Annotated[Path | None, typer.Option(help="Its private key, PEM.")] = None,
     web_name: Annotated[list[str] | None, typer.Option(help="A name by which browsers reach the page.")] = None,
+    web_map: Annotated[Path | None, typer.Option(help="The agency's own map, a PMTiles file.")] = None,
 ) -> None:
     """Receive reads until Ctrl-C; with a command, show, export or delete stored reads."""
     context.obj = db
@@ -165,7 +166,7 @@ def serve(
     allowed = None if units is None else frozenset(part.strip() for part in units.split(",") if part.strip())
     path = _place(db or _DEFAULT_DB)
     has_web = not no_web and (web is not None or not broker)
-    page = web_settings(web, web_cert, web_key, web_name, name) if has_web else None
+    page = web_settings(web, web_cert, web_key, web_name, name, map_tiles=web_map) if has_web else None
     limits = IngestLimits(quota=Quota(max_records, max_mib * _MEBI))
     ring = None if keys is None else load_keyring(keys)
     opener = None if ring is None else Opener(ring)

@@ -100,6 +100,7 @@ ROUTES = {
     ("GET", "/api/1/reports/{definition}/{period}"): (Right.REPORTS, False),
     ("GET", "/alarms"): (Right.REPORTS, False),
     ("GET", "/map"): (Right.MAP, False),
+    ("POST", "/map/search"): (Right.SEARCH, True),
     ("GET", "/map/tiles.pmtiles"): (Right.MAP, False),
     ("GET", "/api/1/map/live"): (Right.MAP, False),
     ("GET", "/api/1/map/units"): (Right.MAP, False),
