@@ -7,7 +7,7 @@ STAMPS := $(VENV)/.stamps
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fast lint types layers torture system soak scale mutate fuzz bench release accuracy drives bless system-packages train-detector train-ocr clean
+.PHONY: help demo test fast lint types layers torture system soak scale mutate fuzz bench release deb accuracy drives bless system-packages train-detector train-ocr clean
 
 help: ## Print this help
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -44,6 +44,7 @@ lint: $(STAMPS)/dev system-packages ## ruff and shellcheck
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	shellcheck .ci/run .ci/system-packages provision/install.sh \
+	  provision/station/debian/postinst provision/station/debian/prerm provision/station/debian/postrm \
 	  provision/tryboot/slots provision/tryboot/healthy provision/cloud-init/fill provision/rpi-image-gen/build
 
 types: $(STAMPS)/dev ## mypy --strict
@@ -95,10 +96,16 @@ release: $(STAMPS)/venv ## A release in dist/: wheel, SBOM (CycloneDX) of what a
 	rm -rf dist/unit dist/tools
 	cd dist && sha256sum -- patrol_lpr-*.whl patrol-lpr.cdx.json > SHA256SUMS && cat SHA256SUMS
 
+DEB_WHEELS := dist/deb-wheels
+deb: $(STAMPS)/demo ## The Debian package of the station in dist/, for this machine's Python and architecture
+	rm -rf $(DEB_WHEELS) && mkdir -p $(DEB_WHEELS)
+	$(BIN)/python -m pip wheel --quiet --wheel-dir $(DEB_WHEELS) '.[station,postgres,oidc]'
+	$(BIN)/python -m provision.make_deb --wheels $(DEB_WHEELS) --out dist
+
 clean: ## Remove what make made
 	if [ -e $(STAMPS)/venv ]; then rm -rf $(VENV); fi
 	if [ -e demo-out/.patrol-lpr-demo ]; then rm -rf demo-out; fi
-	rm -rf $(RELEASE)
+	rm -rf $(RELEASE) $(DEB_WHEELS) dist/patrol-lpr-station_*.deb
 
 TRAIN := .venv-train
 RUNS  ?= ../runs

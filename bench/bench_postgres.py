@@ -27,9 +27,11 @@ from protocol.wire.released import released_registry
 from protocol.wire.topics import Channel, build
 from station.ingest import Ingest
 from station.store import open_store
-from station.store.postgres.projections import KEY, KEY_TYPES
+from station.store.postgres.days import days, drop_partition
+from station.store.postgres.projections import KEY, KEY_TYPES, tables_of_day
 from station.store.postgres.records import TYPES_OF_ROW
 from station.store.records import ROW
+from station.store.rows import PurgePlan, PurgeRule
 from station.store.search import Circle, ReadSearch
 from tests.builders import BOOT, make_read, make_read_record
 from tests.postgres import Postgres
@@ -42,6 +44,7 @@ READS = 8_000
 GROUP = 256
 ROUNDS = 3
 SEARCHES = 60
+FULL, DETACH_MS = 3_000_000, 50.0
 DAYS = 30
 DAY_US = 86_400_000_000
 NOW_US = 1_790_000_000_000_000 // DAY_US * DAY_US
@@ -303,12 +306,27 @@ def measure_searches(server: Postgres, count: int, turns: int) -> None:
         print(Figure(f"{title}, {name}, median", statistics.median(wall_ms), "ms").as_json(), flush=True)
     start_s, start_cpu_s = time.perf_counter(), cpu_s(backend)
     with store.transaction():
-        gone = store.purge(NOW_US + DAY_US, "nonhit").records
+        gone = store.purge(PurgePlan((PurgeRule("nonhit", NOW_US + DAY_US),))).records
     taken_s = cpu_s(backend) - start_cpu_s
     print(Figure(f"{title}, purge of a day of {gone:,} reads, CPU", taken_s * 1e3, "ms").as_json(), flush=True)
     taken_s = time.perf_counter() - start_s
     print(Figure(f"{title}, purge of a day of {gone:,} reads", taken_s * 1e3, "ms").as_json(), flush=True)
+    measure_detaching(store, title, count)
     store.close()
+
+
+def measure_detaching(store: Any, title: str, count: int) -> None:
+    """How long the partitions of one day take to go: meanwhile nobody reads or writes records."""
+    database = store.db
+    with store.transaction():
+        oldest = days(database)[0]
+        tables = ["records", *tables_of_day(database, oldest)]
+        start_s = time.perf_counter()
+        for table in tables:
+            drop_partition(database, table, oldest)
+        taken_ms = (time.perf_counter() - start_s) * 1e3
+    limit = DETACH_MS if count >= FULL else None
+    print(Figure(f"{title}, partitions of a day detached", taken_ms, "ms", limit=limit).as_json(), flush=True)
 
 
 if __name__ == "__main__":

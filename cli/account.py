@@ -7,6 +7,8 @@ import pwd
 from contextlib import suppress
 from pathlib import Path
 
+from station.asker import Asker
+
 _LOGIN = Path("/proc/self/loginuid")
 _UNSET = 2**32 - 1
 
@@ -17,6 +19,11 @@ def operator_name() -> str:
     login = _login_uid()
     name = _account(uid)
     return name if login is None or login == uid else f"{name} (login {_account(login)})"
+
+
+def operator(purpose: str | None = None, case_number: str | None = None) -> Asker:
+    """Return who asks a station: the account of the process.  Raises PurposeError."""
+    return Asker(operator_name(), (purpose or "").strip(), (case_number or "").strip())
 
 
 def _login_uid() -> int | None:

@@ -36,6 +36,7 @@ from hw.link_mqtt import LinkMqtt
 from hw.open import open_board, open_cameras, open_gnss, open_panel
 from hw.output import OutputError, output
 from protocol.seal import load_keyring
+from station.asker import Asker
 from station.broker import EmbeddedBroker
 from station.ingest import Ingest
 from station.query import Query
@@ -215,7 +216,7 @@ def show_live(drive: Drive, folder: Path, console: Console) -> LiveResult:
 
 
 def _asking(store: Store) -> Query:
-    return Query(store, "demo", _now_us)
+    return Query(store, Asker("demo"), _now_us)
 
 
 def _now_us() -> int:

@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from agent.recognise.formats import FORMATS
-from cli.account import operator_name
+from cli.account import operator
 from cli.show import TextTable, print_json, print_table
 from hw.output import output, text_output
 from hw.paths import CONFIG_FILE
@@ -27,7 +27,7 @@ from station.lists.importer import Importer, Previous
 from station.lists.inspect import Contents, contents_of, difference_of
 from station.lists.plan import load_plan
 from station.lists.report import Report
-from station.lists.signing import Signing, sign_delta, sign_full
+from station.lists.signing import Signing, sign_again, sign_delta, sign_full
 from station.lists.space import build_space
 
 if TYPE_CHECKING:
@@ -134,6 +134,26 @@ def sign(
     Console().print(
         f"{out}: list {manifest.settings.list_id}, version {manifest.version}, {manifest.kind.value}, "
         f"{manifest.entries:,} entries{changed}, {out.stat().st_size:,} bytes",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
+
+
+@app.command("sign-again")
+def sign_earlier(
+    package: Annotated[Path, typer.Argument(help="An earlier full package, *.lprhot.")],
+    out: Annotated[Path, typer.Argument(help="The new package, *.lprhot.")],
+    *,
+    key: Annotated[Path, typer.Option(help="hotlist.key of the list authority.")],
+    version: Annotated[int, typer.Option(min=1, help="Number of the new package; above every one of the list.")],
+    accept_change: Annotated[str, typer.Option(help="Name of the person who decides to go back.")],
+    note: Annotated[str, typer.Option(help="Description, one line.")] = "",
+) -> None:
+    """Go back to an earlier list: sign its contents again, with a higher version and the same time of the data."""
+    signing = SigningKey.load(key)
+    with ListFile(package, [signing.public]) as opened, output(out, private=True) as file:
+        manifest = sign_again(file, opened, signing, Signing(version, accept_change, note))
+    Console().print(
+        f"{out}: list {manifest.settings.list_id}, version {manifest.version}, data of {_utc(manifest.as_of_utc_us)}",
         highlight=False, soft_wrap=True,
     )  # fmt: skip
 
@@ -303,9 +323,9 @@ def dry_run(
         if db is None:
             try_drives(matcher, drives or [], found)
         else:
-            with _asking(db) as query:
-                why = f"dry run of list {opened.info.settings.list_id}: {purpose}"
-                try_reads(matcher, query.records(unit=unit, limit=limit, purpose=why), found)
+            why = f"dry run of list {opened.info.settings.list_id}: {purpose}"
+            with _asking(db, why) as query:
+                try_reads(matcher, query.records(unit=unit, limit=limit), found)
     if as_json:
         print_json({"reads": found.reads, "expected_per_1000": found.expected_per_1000, "raised": found.raised})
         return
@@ -336,6 +356,7 @@ def offer(
 ) -> None:
     """At the station: verify a package and offer it to a unit; recorded in the audit trail."""
     from station.commands import Commands  # noqa: PLC0415
+    from station.reports.quality import figures_of, figures_text  # noqa: PLC0415
     from station.store import open_store  # noqa: PLC0415
 
     contents = contents_of(file, _authorities(key))
@@ -346,8 +367,15 @@ def offer(
         stack.callback(store.close)
         sealed = file if to is None else _sealed(file, StationKey.load_public(to), stack)
         kind = "hotlist" if slot == 1 else f"hotlist-{slot}"
-        commands = Commands(store, operator_name(), lambda: time.time_ns() // 1000)
-        commands.offer_file(unit, kind, sealed, release=contents.version, parts=(contents.settings.list_id,))
+        commands = Commands(store, operator(), lambda: time.time_ns() // 1000)
+        commands.offer_file(
+            unit,
+            kind,
+            sealed,
+            release=contents.version,
+            parts=(contents.settings.list_id,),
+            told=figures_text(figures_of(contents)),
+        )
     Console().print(
         f"list {contents.settings.list_id}, version {contents.version}, offered to {unit}", highlight=False
     )
@@ -446,12 +474,12 @@ def _sealed(file: Path, key: StationKey, stack: ExitStack) -> Path:
 
 
 @contextmanager
-def _asking(db: Path) -> Iterator[Query]:
+def _asking(db: Path, purpose: str) -> Iterator[Query]:
     from station.query import Query  # noqa: PLC0415
     from station.store import open_store  # noqa: PLC0415
 
     store = open_store(db, must_exist=True)
     try:
-        yield Query(store, operator_name(), lambda: time.time_ns() // 1000)
+        yield Query(store, operator(purpose), lambda: time.time_ns() // 1000)
     finally:
         store.close()

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from cli import policy_explain
-from cli.account import operator_name
+from cli.account import operator
 from cli.show import TextTable, print_json, print_table
 from cli.terminal import console, plain
 from hw.output import output
@@ -116,7 +116,7 @@ def offer(
     refuse_unless_newer(signed.header, unit=unit, in_force=0, now_s=time.time())
     store = open_store(db, must_exist=True)
     try:
-        commands = Commands(store, operator_name(), lambda: time.time_ns() // 1000)
+        commands = Commands(store, operator(), lambda: time.time_ns() // 1000)
         commands.offer_file(unit, KIND, file, release=signed.header.version)
     finally:
         store.close()

@@ -12,7 +12,7 @@ from agent.buffer import OutboxReader
 from agent.buffer.outbox import FILE_NAME
 from agent.runtime.config import load_config
 from agent.runtime.stages import load_policies
-from cli.account import operator_name
+from cli.account import operator
 from protocol.errors import WireError
 from protocol.wire.record import decode_record
 from protocol.wire.records.read import Read
@@ -102,7 +102,7 @@ def at_station(db: Path, record_id: bytes) -> Explanation:
     """Look in a station's database, which notes it in its audit trail; raises StoreError."""
     store = open_store(db)
     try:
-        query = Query(store, operator_name(), lambda: time.time_ns() // 1000)
+        query = Query(store, operator(), lambda: time.time_ns() // 1000)
         for unit, _ in query.units():
             stored = query.record(unit.unit, record_id)
             if stored is not None:

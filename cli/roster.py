@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from cli.account import operator_name
+from cli.account import operator
 from cli.roster_source import roster_from
 from cli.show import TextTable, print_json, print_table
 from hw.output import output
@@ -174,7 +174,7 @@ def offer(
     refuse_unless_newer(found.header, unit=unit, in_force=0, now_s=time.time())
     store = open_store(db, must_exist=True)
     try:
-        commands = Commands(store, operator_name(), lambda: time.time_ns() // 1000)
+        commands = Commands(store, operator(), lambda: time.time_ns() // 1000)
         commands.offer_file(unit, KIND, file, release=found.version)
     finally:
         store.close()

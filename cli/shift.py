@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.account import operator_name
+from cli.account import operator
 from cli.show import TextTable, print_json, print_table
 from station.query import Query
 from station.query.export import iso
@@ -36,6 +36,7 @@ def shift() -> None:
 def show(
     *,
     purpose: Annotated[str, typer.Option(help="Why: recorded in the audit trail with your name.")],
+    case_number: Annotated[str | None, typer.Option("--case", help="Case number, for the audit trail.")] = None,
     db: Annotated[Path, typer.Option("--db", help="Database file of the station.")] = Path("station.db"),
     unit: Annotated[str | None, typer.Option("--unit", help="Only shifts on this unit.")] = None,
     badge: Annotated[str | None, typer.Option("--badge", help="Only shifts of this officer.")] = None,
@@ -48,11 +49,9 @@ def show(
         raise typer.BadParameter("say why, such as a case number or `payroll`", param_hint="--purpose")
     store = open_store(db, must_exist=True)
     try:
-        query = Query(store, operator_name(), lambda: time.time_ns() // 1000)
+        query = Query(store, operator(purpose, case_number), lambda: time.time_ns() // 1000)
         since_us = time.time_ns() // 1000 - round(days * _US_PER_DAY)
-        rows = ShiftsOf(query).shifts(
-            purpose=purpose.strip(), unit=unit, badge=badge, since_us=since_us, limit=limit
-        )
+        rows = ShiftsOf(query).shifts(unit=unit, badge=badge, since_us=since_us, limit=limit)
     finally:
         store.close()
     if as_json:

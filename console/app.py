@@ -24,9 +24,10 @@ from console.errors import AgentUnavailableError, CommandRefusedError
 from console.feed import follow_feed
 from console.guard import Guard
 from console.hub import Hub
+from console.metrics import CONTENT_TYPE, ConsoleCounts, exposition
 from console.requests import RefusedError, read_request
 from console.sessions import BrowserSession, RateLimit, Sessions
-from console.state import Section, is_entry_locked
+from console.state import Section, is_entry_locked, is_fresh
 from console.static_files import StaticFiles
 from console.verbs import SECRETS, VERBS, arguments_of, is_typed
 from console.viewing import note_shown, report_views
@@ -59,6 +60,7 @@ class Console:
         self._sessions = Sessions()
         self._sign_ons = RateLimit(per_s=0.2, burst=5)
         self._pictures = RateLimit(per_s=20, burst=60)
+        self.counts = ConsoleCounts()
         self.hub = Hub(now_s, self._sessions.end_shifts)
         self._cookie = "__Host-patrol" if config.scheme == "https" else "patrol"
         self._templates = Environment(
@@ -77,6 +79,7 @@ class Console:
             Route("/cameras/{name}/picture", self.camera_picture),
             Route("/settings", self.settings, methods=["POST"]),
             Route("/commands/{verb}", self.command, methods=["POST"]),
+            *([Route("/metrics", self.metrics)] if self._config.is_loopback else ()),
             Route("/static/{path:path}", StaticFiles(FOLDER / "static").answer),
         ]
 
@@ -108,6 +111,12 @@ class Console:
             secure=self._config.scheme == "https",
         )
         return answer
+
+    async def metrics(self, _: Request) -> Response:
+        """For Prometheus on the unit itself: this route exists on loopback alone."""
+        fresh = is_fresh(self.hub.state, self._now_s())
+        text = exposition(self.counts, terminals=self.hub.followers, is_fresh=fresh)
+        return Response(text, media_type=CONTENT_TYPE)
 
     async def texts(self, request: Request) -> Response:
         """The catalogue of a language."""
@@ -206,14 +215,17 @@ class Console:
         return await self._send(session, verb, arguments)
 
     async def _send(self, session: BrowserSession, verb: str, arguments: Document) -> Response:
+        self.counts.commands += 1
         try:
             answer = await self._commander.send(verb, session.officer, **arguments)
         except CommandRefusedError as refusal:
+            self.counts.commands_refused += 1
             if refusal.code == "not_signed_on":
                 session.sign_off()
                 self.hub.refresh()
             raise RefusedError(409, refusal.code, refusal.message) from refusal
         except AgentUnavailableError as error:
+            self.counts.commands_refused += 1
             raise RefusedError(503, "unavailable", str(error)) from error
         if verb == "sign_on":
             token = answer.get("session")
@@ -279,6 +291,7 @@ def build_app(
         scheme=config.scheme,
         limit=RateLimit(per_s=50, burst=300),
         now_s=now_s,
+        counts=console.counts,
     )
     app = Starlette(
         routes=console.routes(),

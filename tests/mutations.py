@@ -253,7 +253,7 @@ MUTATIONS = (
     ),
     _of("station/store/sql_store.py", _STATION_FILE)("PRAGMA wal_checkpoint(TRUNCATE)", "SELECT 1"),
     _of("station/query/query.py", _STORE, f"{_UNIT}/station/test_station_export.py")(
-        '        self._note(f"export {name} begins", 0, schema=schema, unit=unit, purpose=purpose)\n', ""
+        '        self._note(f"export {name} begins", 0, schema=schema, unit=unit)\n', ""
     ),
     _of("station/query/export.py", f"{_UNIT}/station/test_station_export.py")(
         "if isinstance(value, str) and value.startswith(_FORMULA_STARTS):", "if False:"

@@ -52,6 +52,7 @@ from hw.ports import CameraEndedError, Frame, NmeaLine
 from protocol.policy.envelope import sign_pack
 from protocol.seal import Opener, SigningKey, load_keyring
 from protocol.seal.series import Proof, examine
+from station.asker import Asker
 from station.ingest import Ingest
 from station.query import Query
 from station.service import BrokerAddress, StationService
@@ -325,7 +326,7 @@ class Week:
         first = max(1, len(samples.rss_mib) // 4)
         rss, max_rss = samples.rss_mib[first], max(samples.rss_mib[first:])
         first_fds, last_fds = samples.descriptors[first], samples.descriptors[-1]
-        hits = Query(self.store, "soak", lambda: 0).hits()
+        hits = Query(self.store, Asker("soak"), lambda: 0).hits()
         states = Counter(hit.state for hit in hits)
         undecided = states["new"] + states["acknowledged"]
         return [

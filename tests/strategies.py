@@ -18,6 +18,7 @@ from agent.read_id import ReadIdMint
 from agent.records import CharRead, Fix, Geotag, Picture, PlateText, Read, TimeTag, Track
 from protocol.wire.codec import I63_MAX, U16_MAX, U32_MAX, Message, Part
 from protocol.wire.control.chunk import PictureChunk
+from protocol.wire.control.log_checkpoint import LogCheckpoint, LogWitness
 from protocol.wire.control.receipt import Nack, PictureStatus, Receipt
 from protocol.wire.control.transfer import ChunkRequest, FileOffer, FilePart, UpdateReport
 from protocol.wire.control.unit_state import Health, Status
@@ -293,5 +294,6 @@ def record_messages(draw: st.DrawFn, model: type[RecordBody]) -> Record:
 
 CONTROL_MESSAGES: tuple[type[Message], ...] = (
     Receipt, Nack, PictureStatus, PictureChunk, Health, Status, FileOffer, FilePart, ChunkRequest, UpdateReport,
+    LogCheckpoint, LogWitness,
 )  # fmt: skip
 RECORD_MODELS: tuple[type[RecordBody], ...] = tuple(known.model for known in released_registry())

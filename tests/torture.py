@@ -60,6 +60,7 @@ from protocol.wire.enums import DispositionAction, TimeSource
 from protocol.wire.parts import TimeQuality
 from protocol.wire.records.read import Read
 from protocol.wire.released import released_registry
+from station.asker import Asker
 from station.ingest import Ingest
 from station.query import Query
 from station.store import open_store
@@ -334,7 +335,7 @@ def check_hits(unit: Unit, fault: Fault | None) -> None:
 def check_decisions(unit: Unit) -> None:
     """What the unit says was decided is at the station, complete, and nothing else is decided there."""
     store = open_store(unit.station)
-    at_the_station = Query(store, "torture", lambda: 0).hits()
+    at_the_station = Query(store, Asker("torture"), lambda: 0).hits()
     store.close()
     files = HitFiles(unit.config.state_dir / FOLDER, load_unit_key(unit.config).derive(PURPOSE))
     here = {found.hit.hit_id: found.hit.state.value for found in files.load()}

@@ -37,12 +37,14 @@ from agent.runtime.stages import (
     build_fetcher,
     build_read_path,
     build_transfers,
+    build_witness,
 )
 from agent.runtime.status import StatusReporter
 from agent.runtime.updates import UpdateReporter
 from agent.runtime.uplink import LinkComponent, UplinkComponent
 from agent.runtime.verbs import VerbSources, build_commands
 from agent.runtime.view_audit import ViewAudit
+from agent.runtime.witness import WitnessComponent
 from agent.shift.ports import DutyLimits
 from agent.wear import WriteBudget
 from protocol.wire.topics import heard_by_unit
@@ -145,7 +147,8 @@ def assemble(
         kinds=() if roster is None else (roster,),
         on_list=lists.on_fetched,
     )
-    uplink = make_uplink(shared, read_path, transfers)
+    witness = WitnessComponent(build_witness(config, partial(_whole_s, commit, clock)))
+    uplink = make_uplink(shared, read_path, transfers, witness)
     panel = PanelController(
         hardware.panel,
         cameras,
@@ -154,6 +157,7 @@ def assemble(
         min_free_bytes=config.outbox.min_free_mib * _MEBI,
         gate=gate,
         acknowledge=hits.acknowledge_newest,
+        log_refused=lambda: bool(witness.refusal),
     )
     policy = PolicyComponent(
         read_path.policies,
@@ -203,11 +207,12 @@ def assemble(
                 shifts,
                 hit_thread,
                 first_writes,
+                witness,
             ),
         ),
         WriteBudget(config.outbox.write_budget_mib_h * _MEBI),
     )
-    reporter = make_health_reporter(shared, health, commit, uplink, notifier)
+    reporter = make_health_reporter(shared, health, commit, uplink, notifier, read_path.encoder)
     progress = Progress()
     commit.subscribe(lambda result: progress.note(result, clock.mono_ns()))
     commit.subscribe(partial(_wake, uplink_queue))
@@ -225,7 +230,7 @@ def assemble(
         *(ignition, panel, status, feed, commit, link, uplink, drain, gnss, policy),
         *(first_writes, hit_thread),
         *cameras,
-        *(heat, reporter, update_watch, shifts, command, lists),
+        *(heat, reporter, update_watch, shifts, command, lists, witness),
         views,
         ConfigWatch(config.state_dir, shared.config_sha256, auditor),
         ListWatch(config.state_dir, lambda: lists.matcher.lists, auditor),
@@ -263,6 +268,11 @@ def _duty_limits(gate: RecordingGate, t_mono_ns: int) -> DutyLimits:
         return DutyLimits()
     track_s = None if gate.pause(t_mono_ns) is not None else policy.track_every_s or None
     return DutyLimits(track_s, policy.idle_s)
+
+
+def _whole_s(commit: CommitComponent, clock: Clock) -> int | None:
+    now_s = _now_s(commit, clock)
+    return None if now_s is None else int(now_s)
 
 
 def _wake(uplink_queue: UplinkQueue, result: CommitResult) -> None:

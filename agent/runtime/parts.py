@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from agent.policy.records import Where
 from agent.runtime.camera import CameraComponent
 from agent.runtime.health_reporter import HealthReporter
 from agent.runtime.lists import ListComponent, build_lists, inbox, kind_names
+from agent.runtime.metrics_file import MetricsFile, metrics_path
 from agent.runtime.queues import ReadQueue, UplinkQueue
 from agent.runtime.stages import build_pipeline, build_uplink, load_unit_key
 from agent.runtime.update_watch import UpdateWatch
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from agent.runtime.stages import ReadPath
     from agent.runtime.supervisor import Supervisor
     from agent.runtime.updates import UpdateReporter
+    from agent.runtime.witness import WitnessComponent
+    from agent.sync.encoder import RecordEncoder
     from agent.sync.transfer import Transfers
     from hw.ports import Camera
 
@@ -107,7 +111,9 @@ def make_camera(  # noqa: PLR0917 - what one camera needs
     )
 
 
-def make_uplink(shared: Shared, read_path: ReadPath, downloads: Transfers) -> UplinkComponent:
+def make_uplink(
+    shared: Shared, read_path: ReadPath, downloads: Transfers, witness: WitnessComponent
+) -> UplinkComponent:
     """The link to the station."""
     waiting = OutboxReader(read_path.outbox.path)
     uplink = build_uplink(
@@ -117,6 +123,7 @@ def make_uplink(shared: Shared, read_path: ReadPath, downloads: Transfers) -> Up
         shared.reads.add_command,
         boot_id=shared.boot_id,
         downloads=downloads,
+        witness=witness.take,
     )
     return UplinkComponent(
         uplink,
@@ -129,19 +136,24 @@ def make_uplink(shared: Shared, read_path: ReadPath, downloads: Transfers) -> Up
     )
 
 
-def make_health_reporter(
-    shared: Shared, health: Health, commit: CommitComponent, uplink: UplinkComponent, notifier: Notifier
+def make_health_reporter(  # noqa: PLR0917 - the parts that it reports
+    shared: Shared,
+    health: Health,
+    commit: CommitComponent,
+    uplink: UplinkComponent,
+    notifier: Notifier,
+    encoder: RecordEncoder,
 ) -> HealthReporter:
-    """What reports counters and gauges."""
+    """What reports counters and gauges, and signs the head of the series."""
     return HealthReporter(
         health,
         commit,
         uplink,
         shared.uplink_queue,
         notifier,
-        unit=shared.unit,
-        boot_id=shared.boot_id,
+        encoder=encoder,
         every_s=shared.config.sync.health_s,
+        metrics=MetricsFile(metrics_path(shared.config.metrics.file, os.environ)),
     )
 
 

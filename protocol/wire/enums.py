@@ -199,3 +199,14 @@ class IncidentStage(StrEnum):
     """Outcome and contribution were answered."""
     UNANSWERED = "unanswered"
     """Nobody answered before the unit deleted the draft."""
+
+
+class WitnessAnswer(StrEnum):
+    """What a unit says of a checkpoint."""
+
+    SIGNED = "signed"
+    """It continues what the unit keeps; countersigned."""
+    KEEPS = "keeps"
+    """The unit keeps another one, and needs the proof from there."""
+    REFUSED = "refused"
+    """It does not continue the one that the unit keeps: the log was altered or cut."""

@@ -6,30 +6,42 @@ two entries, one before its first record and one, with the count, after its last
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import IO, TYPE_CHECKING
 
+from protocol.errors import WireError
+from protocol.merkle.documents import document_hash
+from protocol.seal.head import Head
 from protocol.seal.series import Proof, examine, make_header, write_series
 from protocol.wire.codec import decode, schema_of, unpack
 from protocol.wire.control.unit_state import Health
 from protocol.wire.records.disposition import Disposition
 from protocol.wire.records.hit import Hit
-from station.errors import PurposeError
+from station.audit_log.check import check_log
+from station.audit_log.checkpoints import Checkpointer
+from station.audit_log.export import LogExport
+from station.audit_log.state import log_state
+from station.errors import PurposeError, ScopeError, StoreError
 from station.query.export import write_csv, write_geojson
 from station.query.hits import assemble_hits
 from station.query.stored import stored_record
-from station.store.rows import AuditRow
+from station.store.rows import AuditRow, Usage
 from station.store.search import Circle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from protocol.merkle.examine import LogFindings
     from protocol.seal import KeyRing
     from protocol.seal.series import UnitFindings
     from protocol.wire.parts import PictureRef
+    from station.asker import Asker
+    from station.audit_log.state import LogState
     from station.query.hits import StoredHit
     from station.query.stored import StoredRecord
-    from station.store import Gap, Store, StoreFault, UnitRow
+    from station.store import Gap, RecordRow, SeriesRow, Store, StoreFault, UnitRow
     from station.store.search import Place, ReadSearch
 
 READ_SCHEMA = "read/1"
@@ -52,21 +64,24 @@ class CheckReport:
     units: list[UnitFindings]
     faults: list[StoreFault]
     silent: list[str]
-    """Units with a key and without any record: new, or removed."""
+    """Units with a key and without any record, that nobody called new: removed, or new."""
+    log: LogFindings
+    """Of the audit log, holds and purges."""
 
     @property
     def is_right(self) -> bool:
-        """True if nothing was altered or removed; a silent unit may be new."""
-        return not self.faults and all(unit.is_right for unit in self.units)
+        """True if nothing was altered or removed."""
+        units = all(unit.is_right for unit in self.units)
+        return self.log.is_right and not self.faults and not self.silent and units
 
 
 class Query:
     """Queries of one operator.  Every method raises StoreError, and then nothing was returned."""
 
-    def __init__(self, store: Store, who: str, clock_us: Callable[[], int]) -> None:
-        """``who`` is the operator; ``clock_us`` returns UTC."""
+    def __init__(self, store: Store, asker: Asker, clock_us: Callable[[], int]) -> None:
+        """``clock_us`` returns UTC."""
         self._store = store
-        self._who = who
+        self._asker = asker
         self._clock_us = clock_us
 
     def records(
@@ -76,19 +91,16 @@ class Query:
         unit: str | None = None,
         since_us: int | None = None,
         limit: int | None = None,
-        purpose: str | None = None,
     ) -> list[StoredRecord]:
         """Return the latest ``limit`` records of a type, or all, in the order of arrival.
 
-        ``since_us`` is compared with the time of receipt; ``purpose`` is for the audit trail.  Raises PurposeError
-        for records about employees without one.
+        ``since_us`` is compared with the time of receipt.  Raises PurposeError for records about employees without a
+        purpose.
         """
-        self._refuse_without(purpose, schema)
-        rows = self._store.latest(schema, unit=unit, since_us=since_us, limit=limit)
-        self._note(
-            "show records", len(rows), schema=schema, unit=unit, since_us=since_us, limit=limit, purpose=purpose
-        )
-        return [stored_record(row, self._store.registry) for row in rows]
+        self._refuse_without_purpose(schema)
+        rows = self._store.latest(schema, unit=unit, since_us=since_us, limit=limit, scope=self._asker.scope)
+        self._note("show records", len(rows), schema=schema, unit=unit, since_us=since_us, limit=limit)
+        return list(self._visible(rows))
 
     def hits(
         self,
@@ -96,31 +108,34 @@ class Query:
         unit: str | None = None,
         since_us: int | None = None,
         limit: int | None = None,
-        purpose: str | None = None,
     ) -> list[StoredHit]:
         """Return the latest ``limit`` hits, or all, with what was decided; the order is that of their arrival."""
-        rows = self._store.latest(Hit.SCHEMA, unit=unit, since_us=since_us, limit=limit and limit * _MAX_STAGES)
+        self._refuse_without_purpose(Hit.SCHEMA)
+        scope, n_stages = self._asker.scope, limit and limit * _MAX_STAGES
+        rows = self._store.latest(Hit.SCHEMA, unit=unit, since_us=since_us, limit=n_stages, scope=scope)
         first_us = min((row.received_us for row in rows), default=0)
-        decisions = self._store.latest(Disposition.SCHEMA, unit=unit, since_us=first_us) if rows else []
-        found = assemble_hits(
-            (stored_record(row, self._store.registry) for row in rows),
-            (stored_record(row, self._store.registry) for row in decisions),
+        decisions = (
+            self._store.latest(Disposition.SCHEMA, unit=unit, since_us=first_us, scope=scope) if rows else []
         )
+        found = assemble_hits(self._visible(rows), self._visible(decisions))
         found = found if limit is None else found[-limit:]
-        self._note("show hits", len(found), unit=unit, since_us=since_us, limit=limit, purpose=purpose)
+        self._note("show hits", len(found), unit=unit, since_us=since_us, limit=limit)
         return found
 
     def record(self, unit: str, record_id: bytes) -> StoredRecord | None:
         """Return one record; None if it is unknown or was purged.  Raises PurposeError if it is about an employee."""
+        self._refuse_without_why()
         row = self._store.record(unit, record_id)
-        self._note("show record", int(row is not None), unit=unit, id=record_id.hex())
+        visible = self._visible([] if row is None else [row])
+        stored = visible[0] if visible else None
+        self._note("show record", int(stored is not None), unit=unit, id=record_id.hex())
         if row is not None:
-            self._refuse_without(None, row.schema)
-        return None if row is None else stored_record(row, self._store.registry)
+            self._refuse_without_purpose(row.schema)
+        return stored
 
     def find_record(self, record_id: bytes, *, unit: str | None = None) -> StoredRecord | None:
         """As :meth:`record`, of any unit if none is given."""
-        units = [row.unit for row in self._store.units()] if unit is None else [unit]
+        units = [row.unit for row in self._store.units(self._asker.scope)] if unit is None else [unit]
         there = next((name for name in units if self._store.record(name, record_id) is not None), None)
         if there is None:
             self._note("show record", 0, unit=unit, id=record_id.hex())
@@ -129,8 +144,9 @@ class Query:
 
     def pictures(self, stored: StoredRecord) -> list[tuple[PictureRef, bytes]]:
         """Return the complete pictures of a record, in its order."""
+        self._refuse_without_why()
         known, body = stored.known, stored.body
-        refs = () if known is None or body is None else known.pictures(body)
+        refs = () if known is None or body is None or not self._may_see(stored) else known.pictures(body)
         found = [(ref, self._store.picture(stored.unit, ref.sha256)) for ref in refs]
         there = [(ref, jpeg) for ref, jpeg in found if jpeg is not None]
         self._note("show pictures", len(there), unit=stored.unit, id=stored.record_id.hex())
@@ -138,13 +154,16 @@ class Query:
 
     def search(self, search: ReadSearch, *, limit: int, after: Place | None = None) -> SearchPage:
         """Return a page of reads by time, the latest first; ``after`` is that of the page before."""
-        found = self._store.find(search, limit=limit, after=after)
+        self._refuse_without_why()
+        found = self._store.find(search, limit=limit, after=after, scope=self._asker.scope)
         self._note("search reads", len(found), **_asked(search), limit=limit)
         last = found[-1].place if len(found) == limit else None
-        return SearchPage([stored_record(one.row, self._store.registry) for one in found], last)
+        return SearchPage(self._visible([one.row for one in found]), last)
 
     def picture(self, unit: str, sha256: bytes) -> bytes | None:
         """Return a complete picture; None if it is unknown or incomplete."""
+        self._refuse_without_why()
+        self._refuse_outside(unit)
         jpeg = self._store.picture(unit, sha256)
         self._note("show picture", int(jpeg is not None), unit=unit, sha256=sha256.hex())
         return jpeg
@@ -157,24 +176,31 @@ class Query:
 
     def units(self) -> list[tuple[UnitRow, list[Gap]]]:
         """Return the state of every unit that ever sent something, with its gaps."""
-        rows = [(row, self._store.gaps(row.unit)) for row in self._store.units()]
+        today = self._store.usage_of_day(self._clock_us())
+        rows = [
+            (replace(row, refused_today=today.get(row.unit, Usage()).refused), self._store.gaps(row.unit))
+            for row in self._store.units(self._asker.scope)
+        ]
         self._note("show units", len(rows))
         return rows
 
     def gaps(self, unit: str) -> list[Gap]:
         """Return the gaps of a unit, in order: explained, or missing."""
+        self._refuse_outside(unit)
         gaps = self._store.gaps(unit)
         self._note("show gaps", len(gaps), unit=unit)
         return gaps
 
-    def sequences(self) -> list[tuple[str, list[tuple[int, int]], list[Gap]]]:
-        """Return for each unit the ranges of received sequence numbers, and the gaps."""
-        rows = [(row.unit, self._store.seen(row.unit), self._store.gaps(row.unit)) for row in self._store.units()]
+    def sequences(self) -> list[SeriesRow]:
+        """Return for each life of each unit the ranges of sequence numbers that were received, and the gaps."""
+        units = self._store.units(self._asker.scope)
+        rows = [series for row in units for series in self._store.series(row.unit)]
         self._note("show sequence numbers", len(rows))
         return rows
 
     def health(self, unit: str) -> Health | None:
         """Return the latest counters of a unit; None if there are none yet."""
+        self._refuse_outside(unit)
         told = self._store.health(unit)
         self._note("show counters", int(told is not None), unit=unit)
         return None if told is None else decode(told, Health)
@@ -185,17 +211,13 @@ class Query:
         self._note("show audit trail", len(rows))
         return rows
 
-    def export_csv(
-        self, out: IO[str], *, schema: str = READ_SCHEMA, unit: str | None = None, purpose: str | None = None
-    ) -> int:
+    def export_csv(self, out: IO[str], *, schema: str = READ_SCHEMA, unit: str | None = None) -> int:
         """Write all records of a type as CSV; return how many.  Raises PurposeError, see ``records``."""
-        return self._export("csv", lambda rows: write_csv(rows, out, schema), schema, unit, purpose=purpose)
+        return self._export("csv", lambda rows: write_csv(rows, out, schema), schema, unit)
 
-    def export_geojson(
-        self, out: IO[str], *, schema: str = READ_SCHEMA, unit: str | None = None, purpose: str | None = None
-    ) -> int:
+    def export_geojson(self, out: IO[str], *, schema: str = READ_SCHEMA, unit: str | None = None) -> int:
         """Write all records of a type as GeoJSON; return how many.  Raises PurposeError, see ``records``."""
-        return self._export("geojson", lambda rows: write_geojson(rows, out), schema, unit, purpose=purpose)
+        return self._export("geojson", lambda rows: write_geojson(rows, out), schema, unit)
 
     def _export(
         self,
@@ -203,44 +225,82 @@ class Query:
         write: Callable[[Iterable[StoredRecord]], None],
         schema: str,
         unit: str | None,
-        *,
-        purpose: str | None,
     ) -> int:
-        self._refuse_without(purpose, schema)
-        self._note(f"export {name} begins", 0, schema=schema, unit=unit, purpose=purpose)
-        registry = self._store.registry
-        rows = _Counted(stored_record(row, registry) for row in self._store.each(schema, unit=unit))
+        self._refuse_without_purpose(schema)
+        self._note(f"export {name} begins", 0, schema=schema, unit=unit)
+        found = self._store.each(schema, unit=unit, scope=self._asker.scope)
+        rows = _Counted(stored for row in found for stored in self._visible([row]))
         write(rows)
-        self._note(f"export {name}", rows.count, schema=schema, unit=unit, purpose=purpose)
+        self._note(f"export {name}", rows.count, schema=schema, unit=unit)
         return rows.count
 
-    def export_evidence(
-        self, out: IO[bytes], ring: KeyRing, *, unit: str | None = None, purpose: str | None = None
-    ) -> int:
+    def export_evidence(self, out: IO[bytes], ring: KeyRing, *, unit: str | None = None) -> int:
         """Write the signed series of one unit or of all, with the public keys of the ring; return the count.
 
-        Without ``purpose`` the contents of records about employees are left out, as of purged ones: the series proves
+        Without a purpose the contents of records about employees are left out, as of purged ones: the series proves
         that they exist.  Raises WireError for more keys than a series can have.
         """
-        self._note("export evidence begins", 0, unit=unit, purpose=purpose)
+        self._refuse_without_why()
+        self._refuse_unless_all()
+        self._note("export evidence begins", 0, unit=unit)
         names = [row.unit for row in self._store.units() if unit in {None, row.unit}]
         keys = tuple((name, key.raw) for name in names for key in ring.units.get(name, {}).values())
-        proofs = self._proofs(names, personal=purpose is not None)
-        count = write_series(out, make_header("station", self._clock_us(), keys), proofs)
-        self._note("export evidence", count, unit=unit, purpose=purpose)
+        proofs = self._proofs(names, personal=self._asker.has_purpose)
+        items: Iterator[Proof | Head] = chain(self._heads(names), proofs)
+        count = write_series(out, make_header("station", self._clock_us(), keys), items)
+        self._note("export evidence", count, unit=unit)
         return count
 
-    def check(self, ring: KeyRing) -> CheckReport:
-        """Compare everything stored with what the units signed; ``ring`` has their keys."""
+    def check(self, ring: KeyRing, *, new: frozenset[str] = frozenset()) -> CheckReport:
+        """Compare everything stored with what the units signed; ``ring`` has their keys.
+
+        ``new`` are units that have a key and have not sent anything yet.
+        """
+        self._refuse_unless_all()
         names = [row.unit for row in self._store.units()]
         keys = {name: tuple(found.values()) for name, found in ring.units.items()}
+        items: Iterator[Proof | Head] = chain(self._heads(names), self._proofs(names, personal=True))
+        units = examine(items, keys, self._store.registry)
         report = CheckReport(
-            examine(self._proofs(names, personal=True), keys, self._store.registry),
+            units,
             list(self._store.faults()),
-            sorted(set(ring.units) - set(names)),
+            sorted(set(ring.units) - new - {found.unit for found in units}),
+            check_log(self._store, ring),
         )
-        self._note("check", len(report.faults))
+        self._note("check", len(report.faults) + len(report.log.faults))
         return report
+
+    def export_log(self, out: IO[bytes], ring: KeyRing, numbers: Sequence[int] = ()) -> int:
+        """Write the audit log for offline verification, or some entries with their proofs; return how many.
+
+        If the ring has the log's key a checkpoint is signed, which covers the entry of this export, too.
+        """
+        asked = " ".join(map(str, numbers)) or None
+        self._note("export audit log", len(numbers), entries=asked)
+        if ring.log is not None:
+            Checkpointer(self._store, ring.log, self._clock_us).make()
+        export = LogExport(self._store, ring, "station", self._clock_us())
+        if numbers:
+            export.some(out, numbers)
+            return len(numbers)
+        return export.whole(out)
+
+    def export_certificate(self, out: IO[bytes], ring: KeyRing, purge: int) -> None:
+        """Write the certificate of a purge with the proof that the log has it.  Raises StoreError."""
+        row = next((row for row in self._store.holds.purges() if row.number == purge), None)
+        if row is None:
+            raise StoreError(f"there is no purge {purge}: list them with `patrol-lpr station purges`")
+        wanted = document_hash(row.certificate).hex().encode()
+        number = next((number for number, entry in self._store.log.entries() if wanted in entry), None)
+        if number is None:
+            raise StoreError(f"purge {purge} is not in the audit log: run `patrol-lpr station check`")
+        self.export_log(out, ring, [number])
+
+    def log_state(self) -> LogState:
+        """Return size, latest checkpoint and witnesses of the audit log."""
+        state = log_state(self._store)
+        self._note("show audit log", state.size)
+        return state
 
     def _proofs(self, units: list[str], *, personal: bool) -> Iterator[Proof]:
         for unit in units:
@@ -248,22 +308,55 @@ class Query:
                 whole = row.salt is not None and row.record is not None
                 if row.record is not None and not personal:
                     whole = whole and not self._is_personal(schema_of(unpack(row.record)))
-                yield Proof(row.evidence, row.salt if whole else None, row.record if whole else None)
+                yield Proof(row.evidence, row.salt if whole else None, row.record if whole else None, row.life)
+
+    def _heads(self, units: list[str]) -> Iterator[Head]:
+        """The newest signed head of each life."""
+        for unit in units:
+            for row in self._store.series(unit):
+                # What somebody else wrote in its place is among the store's faults.
+                with suppress(WireError):
+                    if row.head is not None:
+                        yield decode(row.head, Head)
 
     def _is_personal(self, schema: str) -> bool:
         known = self._store.registry.get(schema)
         return known is not None and known.personal
 
-    def _refuse_without(self, purpose: str | None, schema: str) -> None:
-        if self._is_personal(schema) and not (purpose or "").strip():
+    def _visible(self, rows: Iterable[RecordRow]) -> list[StoredRecord]:
+        """Decode; a unit may have belonged to another agency when it made a record."""
+        found = (stored_record(row, self._store.registry) for row in rows)
+        return [stored for stored in found if self._may_see(stored)]
+
+    def _may_see(self, stored: StoredRecord) -> bool:
+        return self._asker.scope.has(stored.record.envelope.agency, stored.unit)
+
+    def _refuse_outside(self, unit: str) -> None:
+        """A unit of another agency is unknown."""
+        if not self._asker.scope.is_all and not self._store.has_unit(unit, self._asker.scope):
+            raise ScopeError(f"there is no unit {unit!r}")
+
+    def _refuse_unless_all(self) -> None:
+        if not self._asker.scope.is_all:
+            raise ScopeError("this covers all agencies and units: it needs an account that may see all of them")
+
+    def _refuse_without_why(self) -> None:
+        if self._asker.must_say_why and not self._asker.has_case:
+            raise PurposeError("give a purpose and a case number first: both are recorded in the audit trail")
+
+    def _refuse_without_purpose(self, schema: str) -> None:
+        self._refuse_without_why()
+        if self._is_personal(schema) and not self._asker.has_purpose:
             raise PurposeError(
                 f"records of type {schema} are about employees: give a purpose, which is recorded in the audit trail"
             )
 
     def _note(self, what: str, count: int, **asked: str | int | None) -> None:
         found = " ".join(f"{name}={value}" for name, value in asked.items() if value is not None)
+        asker = self._asker
+        entry = AuditRow(self._clock_us(), asker.who, what, found, count, asker.purpose, asker.case_number)
         with self._store.transaction():
-            self._store.audit(AuditRow(self._clock_us(), self._who, what, found, count))
+            self._store.audit(entry)
 
 
 def _asked(search: ReadSearch) -> dict[str, str | int | None]:

@@ -72,22 +72,21 @@ class ShiftsOf:
     def shifts(
         self,
         *,
-        purpose: str,
         unit: str | None = None,
         badge: str | None = None,
         since_us: int | None = None,
         limit: int | None = None,
     ) -> list[ShiftRow]:
-        """Return the latest shifts, in the order of arrival; ``purpose`` is in the audit trail.
+        """Return the latest shifts, in the order of arrival.
 
-        ``since_us`` is compared with the time of receipt.  Raises PurposeError for an empty purpose.
+        ``since_us`` is compared with the time of receipt.  Raises PurposeError without a purpose.
         """
-        records = self._query.records(_SHIFTS, unit=unit, since_us=since_us, purpose=purpose)
+        records = self._query.records(_SHIFTS, unit=unit, since_us=since_us)
         latest = list(latest_shifts(records, badge).values())
         chosen = latest[-limit:] if limit else latest
         if not chosen:
             return []
-        coverage = self._query.records(_COVERAGE, unit=unit, since_us=since_us, purpose=purpose)
+        coverage = self._query.records(_COVERAGE, unit=unit, since_us=since_us)
         periods = periods_by_shift(coverage)
         return [_row(unit, shift, periods.get(shift.shift_id, ())) for unit, shift in chosen]
 

@@ -125,6 +125,9 @@ class Database:
         rows = self.all(statement, values)
         return rows[0] if rows else None
 
+    def lock(self, kind: str, key: bytes, *, shared: bool = False) -> None:
+        """Wait until no other transaction holds this lock, until this one ends; SQLite has one writer at a time."""
+
     def create(self, table: Table) -> None:
         """Create a table with its indexes unless it exists."""
         table.create(self._connection, checkfirst=True)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, func, or_, select
 
+from station.store.scope import in_scope
 from station.store.search import FoundRead, boxes, check_limit, is_inside
 from station.store.search_sql import READS, conditions, in_box
 from station.store.tables import HERE, RECORDS
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Select
 
+    from station.asker import Scope
     from station.store.database import Database
     from station.store.records import Records
     from station.store.rows import RecordRow
@@ -31,7 +33,7 @@ class Finder:
         self._db = db
         self._records = records
 
-    def find(self, search: ReadSearch, limit: int, after: Place | None) -> list[FoundRead]:
+    def find(self, search: ReadSearch, limit: int, after: Place | None, scope: Scope) -> list[FoundRead]:
         """Return the latest reads, in order of time, the latest first; ``after`` one that was found before.
 
         Raises StoreError.
@@ -39,7 +41,7 @@ class Finder:
         keys: list[Any] = []
         size = check_limit(limit) if search.area is None else max(limit, _PAGE)
         while len(keys) < limit:
-            page = self._keys(search, size, after)
+            page = self._keys(search, size, after, scope)
             area = search.area
             keys += page if area is None else [k for k in page if is_inside(area, k.lat_e7, k.lon_e7)]
             if len(page) < size:
@@ -49,11 +51,13 @@ class Finder:
         rows = self._rows(keys)
         return [FoundRead(row, key.made_us) for key, row in zip(keys, rows, strict=True) if row is not None]
 
-    def _keys(self, search: ReadSearch, limit: int, after: Place | None) -> Sequence[Any]:
+    def _keys(self, search: ReadSearch, limit: int, after: Place | None, scope: Scope) -> Sequence[Any]:
         """Return a page of keys; an area counts by its bounds."""
         columns = (READS.c.unit, READS.c.record_id, _MADE.label("made_us"), READS.c.lat_e7, READS.c.lon_e7)
         own = and_(RECORDS.c.unit == READS.c.unit, RECORDS.c.record_id == READS.c.record_id)
-        statement = select(*columns).select_from(READS.join(RECORDS, own)).where(HERE)
+        statement = (
+            select(*columns).select_from(READS.join(RECORDS, own)).where(HERE, *in_scope(READS.c.unit, scope))
+        )
         return self._db.all(_ordered(statement, search, _MADE, after).limit(limit))
 
     def _rows(self, keys: Sequence[Any]) -> list[RecordRow | None]:

@@ -82,6 +82,11 @@ class Projections:
         """Return how a type is indexed; None for an unknown type."""
         return self._by_schema.get(schema)
 
+    def tables_with(self, column: str) -> list[Table]:
+        """Return the search tables that have a column of this name."""
+        found = (projected.table for projected in self)
+        return [table for table in found if table is not None and column in table.c]
+
     def create_table(self, db: Database, projection: Projection, table: Table) -> None:  # noqa: ARG002 - see PostgreSQL's
         """Create the search table of a type.  Inside a transaction."""
         db.create(table)

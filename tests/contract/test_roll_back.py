@@ -31,6 +31,7 @@ from protocol.wire.control.chunk import PictureChunk
 from protocol.wire.control.receipt import Nack, PictureStatus, Receipt
 from protocol.wire.records.tombstone import Tombstone
 from protocol.wire.released import released_registry
+from station.asker import Asker
 from station.ingest import Ingest
 from station.query import Query
 from station.store import open_store
@@ -202,7 +203,7 @@ def test_station_stores_all_records_and_the_series_is_right(unit, tmp_path):
     outbox.append([make_read(300)])
     kept = unit.held_by(outbox)
     send(ingest, outbox, lambda row: row.seq > unit.high)
-    query = Query(store, "clerk", lambda: NOW_US)
+    query = Query(store, Asker("clerk"), lambda: NOW_US)
     ((before, _),) = query.units()
     late = send(ingest, outbox)
     ((after, gaps),) = query.units()

@@ -30,6 +30,7 @@ from protocol.wire.enums import TimeSource
 from protocol.wire.registry import Column, Priority, Projection, RecordBody, RecordTime, RecordType
 from protocol.wire.released import released_registry
 from protocol.wire.topics import heard_by_unit
+from station.asker import Asker
 from station.commands import Commands
 from station.ingest import Ingest
 from station.query import Query
@@ -123,7 +124,7 @@ class Station:
         self.store = open_store(folder / "station.db", registry=registry, open_picture=self.opener.picture)
         ingest = Ingest(self.store, "s", lambda: NOW_US, opener=self.opener)
         self.service = StationService(BrokerAddress("127.0.0.1", port), ingest, station="s")
-        self.query = Query(self.store, "tester", lambda: NOW_US)
+        self.query = Query(self.store, Asker("tester"), lambda: NOW_US)
         self.service.start()
         assert self.service.connected.wait(WAIT_S)
 
@@ -146,7 +147,7 @@ def test_a_type_declared_in_one_file_goes_from_the_unit_to_export_and_verify(tmp
         assert "pump 4" in csv.getvalue()
         assert "42.5" in csv.getvalue()
         prove(station, keys, tmp_path / "series.lpr", registry, unknown=0)
-        gone = Commands(station.store, "tester", lambda: NOW_US + 10**12).purge(1, retention="logistics")
+        gone = Commands(station.store, Asker("tester"), lambda: NOW_US + 10**12).purge(1, retention="logistics")
         assert gone.records == 1
         assert station.query.records("fuel/1") == []
         prove(station, keys, tmp_path / "purged.lpr", registry, unknown=0, deleted=1)

@@ -30,6 +30,7 @@ from protocol.wire.control.receipt import Nack, Receipt
 from protocol.wire.enums import NackCode
 from protocol.wire.released import released_registry
 from protocol.wire.topics import Channel, build
+from station.asker import Asker
 from station.commands import Commands
 from station.errors import StoreError
 from station.ingest import Ingest
@@ -211,7 +212,7 @@ def test_a_day_that_is_over_is_dropped_whole(workers):
     add(store, *old, now_us=NOW_US)
     add(store, make_read_record(99, seq=99, utc_us=NOW_US + 39 * DAY_US), now_us=NOW_US + 40 * DAY_US)
     before = tables(store)
-    assert Commands(store, "clerk", lambda: NOW_US + 41 * DAY_US).purge(30).records == 30
+    assert Commands(store, Asker("clerk"), lambda: NOW_US + 41 * DAY_US).purge(30).records == 30
     day = NOW_US // DAY_US
     assert before - tables(store) >= {f"records_d{day}", f"reads_d{day}"}
     assert [row.seq for row in stored_reads(store)] == [99]
@@ -226,7 +227,7 @@ def test_what_a_day_keeps_is_moved(workers):
     store = workers[0]
     kept = make_read_record(2, seq=2, retention="hit", text="KEEP1")
     add(store, make_read_record(1, seq=1), kept, anchor(3, 0, 1), now_us=NOW_US)
-    commands = Commands(store, "clerk", lambda: NOW_US + 41 * DAY_US)
+    commands = Commands(store, Asker("clerk"), lambda: NOW_US + 41 * DAY_US)
     assert commands.purge(30, retention="nonhit").records == 1
     assert [row.seq for row in stored_reads(store)] == [2]
     assert [found.row.seq for found in store.find(ReadSearch(("KEEP1",)), limit=5)] == [2]
@@ -243,7 +244,7 @@ def test_what_was_made_long_ago_and_came_late_is_deleted(workers):
     late = make_read_record(1, seq=1, pictures=())
     young = make_read_record(2, seq=2, utc_us=NOW_US + 39 * DAY_US, pictures=())
     add(store, late, young, now_us=NOW_US + 40 * DAY_US)
-    assert Commands(store, "clerk", lambda: NOW_US + 41 * DAY_US).purge(30).records == 1
+    assert Commands(store, Asker("clerk"), lambda: NOW_US + 41 * DAY_US).purge(30).records == 1
     assert [row.seq for row in stored_reads(store)] == [2]
     assert [found.row.seq for found in store.find(ReadSearch(), limit=5)] == [2]
 
@@ -276,7 +277,7 @@ def test_workers_go_on_while_days_are_dropped(workers):
 
     with ThreadPoolExecutor(2) as pool:
         jobs = [pool.submit(work), pool.submit(read)]
-        commands = Commands(store, "clerk", lambda: young_us)
+        commands = Commands(store, Asker("clerk"), lambda: young_us)
         gone = [commands.purge(50, retention=name).records for name in ("nonhit", "hit")]
         done.set()
         stored, turns = (job.result() for job in jobs)
@@ -334,7 +335,7 @@ def test_nothing_is_receipted_while_the_database_is_away_and_nothing_is_lost(own
 def test_a_query_during_an_outage_is_an_error_and_works_after_it(own_server):
     """A page shows the error; it needs no restart of its own."""
     store = open_store(own_server.address("lpr"))
-    query = Query(store, "clerk", lambda: NOW_US)
+    query = Query(store, Asker("clerk"), lambda: NOW_US)
     add(store, make_read_record(), now_us=NOW_US)
     own_server.stop("immediate")
     with pytest.raises(StoreError, match="check the database server"):
@@ -431,7 +432,7 @@ def old_file(tmp_path: Path) -> Path:
         with store.transaction():
             store.add_chunk(chunk(b"half of another", 0, 7), NOW_US + 40 * DAY_US)
             store.add_records([NewRecord(make_read_record(77, seq=1, unit="unit-08"))], NOW_US + 40 * DAY_US)
-        Commands(store, "clerk", lambda: NOW_US + 41 * DAY_US).purge(30, retention="nonhit")
+        Commands(store, Asker("clerk"), lambda: NOW_US + 41 * DAY_US).purge(30, retention="nonhit")
     return file
 
 

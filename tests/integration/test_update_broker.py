@@ -23,6 +23,7 @@ from protocol.wire.codec import decode
 from protocol.wire.control.transfer import UpdateReport
 from protocol.wire.enums import UpdateState
 from protocol.wire.topics import heard_by_unit
+from station.asker import Asker
 from station.commands import Commands
 from station.ingest import Ingest
 from station.service import BrokerAddress, StationService
@@ -132,7 +133,7 @@ def wanted(db, unit: Unit, data: bytes, manifest: Manifest) -> None:
     path = unit.folder / "offered.lprup"
     path.write_bytes(data)
     store = open_store(db)
-    Commands(store, "tester", lambda: 1).offer("unit-07", manifest, path)
+    Commands(store, Asker("tester"), lambda: 1).offer("unit-07", manifest, path)
     store.close()
 
 

@@ -1,4 +1,4 @@
-"""Tables about the machine: [power], [update], [feed], [command], [log]."""
+"""Tables about the machine: [power], [update], [feed], [metrics], [command], [log]."""
 
 from __future__ import annotations
 
@@ -76,6 +76,15 @@ class FeedTable(Table):
     @classmethod
     def _length(cls, path: str | Path) -> str | Path:
         return _socket_path(path)
+
+
+class MetricsTable(Table):
+    """Counters and gauges for Prometheus: docs/metrics.md."""
+
+    file: Literal["auto", "off"] | Path = Field(
+        default="auto",
+        description='File for node_exporter; "auto": patrol-lpr.prom in the service\'s runtime directory',
+    )
 
 
 class CommandTable(Table):

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from agent.runtime.config.delivery import OutboxTable, SealTable, SyncTable
 from agent.runtime.config.lists import HitTable, HotlistTable, PolicyTable
-from agent.runtime.config.machine import CommandTable, FeedTable, LogTable, PowerTable, UpdateTable
+from agent.runtime.config.machine import CommandTable, FeedTable, LogTable, MetricsTable, PowerTable, UpdateTable
 from agent.runtime.config.place import GeotagTable
 from agent.runtime.config.shift import ShiftTable
 from agent.runtime.config.table import Table
@@ -45,6 +45,7 @@ class AgentConfig(Table):
     update: UpdateTable = UpdateTable()
     feed: FeedTable = FeedTable()
     command: CommandTable = CommandTable()
+    metrics: MetricsTable = MetricsTable()
     hits: HitTable = HitTable()
     shift: ShiftTable = ShiftTable()
     log: LogTable = LogTable()

@@ -8,12 +8,14 @@ from sqlalchemy import bindparam, or_, select, text
 
 from station.store.find import Finder
 from station.store.rows import RecordRow
+from station.store.scope import in_scope
 from station.store.search import boxes
 from station.store.search_sql import READS, conditions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from station.asker import Scope
     from station.store.postgres.database import PostgresDatabase
     from station.store.records import Records
     from station.store.search import Box, Place, ReadSearch
@@ -39,11 +41,13 @@ class PostgresFinder(Finder):
         super().__init__(db, records)
         self._pg = db
 
-    def _keys(self, search: ReadSearch, limit: int, after: Place | None) -> Sequence[Any]:
+    def _keys(self, search: ReadSearch, limit: int, after: Place | None, scope: Scope) -> Sequence[Any]:
         columns = (
             READS.c.unit, READS.c.record_id, READS.c.received_us, READS.c.made_us, READS.c.lat_e7, READS.c.lon_e7,
         )  # fmt: skip
-        statement = select(*columns).where(*conditions(search, READS.c.made_us, after))
+        statement = select(*columns).where(
+            *conditions(search, READS.c.made_us, after), *in_scope(READS.c.unit, scope)
+        )
         if search.area is not None:
             statement = statement.where(or_(*(_in_box(box, n) for n, box in enumerate(boxes(search.area)))))
         order = (READS.c.made_us.desc(), READS.c.unit.desc(), READS.c.record_id.desc())

@@ -76,12 +76,15 @@ def _collation(kind: type) -> str:
     return ' COLLATE "C"' if kind is str else ""
 
 
+def tables_of_day(db: PostgresDatabase, day: int) -> list[str]:
+    """Names of the search tables that have a partition for a day.  Inside a transaction."""
+    return [name for name in table_names(db) if day in days(db, name)]
+
+
 def keep_only(db: PostgresDatabase, day: int, kept: str) -> dict[str, str]:
     """Copy what a day keeps of each search table, by the ids in the table ``kept``; return the copies' names."""
     copies = {}
-    for name in table_names(db):
-        if day not in days(db, name):
-            continue
+    for name in tables_of_day(db, day):
         old = partition(name, day)
         copy = f"{old}_kept"
         db.fetch(f'CREATE TABLE "{copy}" (LIKE "{name}" INCLUDING DEFAULTS INCLUDING INDEXES INCLUDING STORAGE)')

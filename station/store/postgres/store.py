@@ -20,6 +20,7 @@ from station.store.postgres.files import DatabaseFiles
 from station.store.postgres.find import PostgresFinder
 from station.store.postgres.projections import PostgresProjections
 from station.store.postgres.records import PostgresRecords
+from station.store.postgres.reporting import PostgresReporting
 from station.store.sql_store import SqlStore
 
 if TYPE_CHECKING:
@@ -134,6 +135,7 @@ class PostgresStore(SqlStore):
             make_records=make_records,
             pictures=PostgresPictures(db, open_picture),
             finder=lambda records: PostgresFinder(db, records),
+            reporting=PostgresReporting(db, tuple(known.schema for known in registry)),
         )
 
     @contextmanager
@@ -145,6 +147,7 @@ class PostgresStore(SqlStore):
         except BaseException:
             self._pg_records.days.forget()
             self._made_days.clear()
+            self._agencies.forget()
             raise
         self._pg_records.days.note(self._made_days)
         if self._n_adds >= _JOIN_EVERY:
@@ -152,8 +155,7 @@ class PostgresStore(SqlStore):
             with self._pg.transaction():
                 ranges.join(self._pg)
 
-    def add_records(self, new: Sequence[NewRecord], now_us: int) -> list[bool]:
-        """Inside a transaction."""
+    def _add(self, new: Sequence[NewRecord], now_us: int) -> list[bool]:
         self._n_adds += 1
         fresh = self._pg_records.add(new, now_us)
         if new:

@@ -18,6 +18,7 @@ from protocol.seal import load_keyring
 from protocol.seal.keys import SigningKey
 from protocol.wire.records.audit import Audit
 from protocol.wire.records.purge import Purge
+from station.asker import Asker
 from station.ingest import Ingest
 from station.query import Query
 from station.store import open_store
@@ -69,7 +70,7 @@ def test_audit_entries_and_purges_arrive_and_are_verified(unit, tmp_path):
     for row in rows:
         assert b"plate" not in row.payload, "sealed"
         ingest.handle(f"lpr/1/{config.unit}/up/read", row.payload)
-    query = Query(store, "test", lambda: UTC_NS // 1000)
+    query = Query(store, Asker("test"), lambda: UTC_NS // 1000)
     entries = [stored.body for stored in query.records(Audit.SCHEMA)]
     assert [(entry.n, entry.obj, entry.case_number) for entry in entries] == [
         (1, "plate 5", "7"),

@@ -10,6 +10,7 @@ from rich.console import Console
 from cli.demo import show_hits
 from cli.simulate import replay_drive
 from hw.drive_load import load_drive
+from station.asker import Asker
 from station.query import Query
 from station.store import open_store
 from tests.conftest import ROOT
@@ -25,7 +26,7 @@ def played(tmp_path_factory):
 
 def hits_at_the_station(folder):
     store = open_store(folder / "hot-list" / "station.db")
-    found = Query(store, "tester", lambda: 0).hits()
+    found = Query(store, Asker("tester"), lambda: 0).hits()
     store.close()
     return found
 

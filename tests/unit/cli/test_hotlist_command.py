@@ -17,6 +17,7 @@ from cli import hotlist
 from cli.config import example
 from cli.hotlist_try import DryRun, open_for_trial, try_reads
 from protocol.seal.keys import SigningKey
+from station.asker import Asker
 from station.lists.draft import ListFile
 from station.query import Query
 from station.store import open_store
@@ -89,7 +90,7 @@ def test_the_walk_through_runs(folder: Path, config: Path) -> None:
     assert [(entry["version"], entry["entries"]) for entry in status["lists"]] == [(2, 3)]
     assert "out of force" in run("remove", "stolen", *unit_options(folder, config))
     store = open_store(folder / "station.db", must_exist=True)
-    trail = Query(store, "test", lambda: 1).audit_trail()
+    trail = Query(store, Asker("test"), lambda: 1).audit_trail()
     store.close()
     assert [(row.what, row.filter) for row in trail] == [("offer", "unit=unit-07 kind=hotlist release=2")]
 
@@ -122,9 +123,9 @@ def test_a_dry_run_over_retained_reads_is_audited(folder: Path) -> None:
     told = json.loads(run("dry-run", "d", "--db", "station.db", "--purpose", "before it goes live", "--json"))
     assert (told["reads"], told["raised"]) == (0, [])
     store = open_store(folder / "station.db", must_exist=True)
-    (row,) = Query(store, "test", lambda: 1).audit_trail()
+    (row,) = Query(store, Asker("test"), lambda: 1).audit_trail()
     assert row.what == "show records"
-    assert "dry run of list stolen: before it goes live" in row.filter
+    assert row.purpose == "dry run of list stolen: before it goes live"
     store.close()
 
 

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.station import app
+from station.asker import Asker
 from station.query import Circle, Polygon, Query, ReadSearch
 from station.store import open_store
 from tests.builders import UTC_NS, make_read_record
@@ -63,7 +64,7 @@ def test_a_circle_that_is_none_is_refused(db, near):
 def test_a_search_is_noted_with_all_its_conditions(db):
     """Who asked for which plate, where and when; a page says where the next one starts."""
     with closing(open_store(db)) as store:
-        query = Query(store, "clerk", lambda: NOW_US)
+        query = Query(store, Asker("clerk"), lambda: NOW_US)
         area = Circle(45.0, -100.0, 500.0)
         asked = ReadSearch(("7*", "X*"), region="US-CA", since_us=1, until_us=2**60, area=area)
         page = query.search(asked, limit=1)

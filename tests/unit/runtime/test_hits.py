@@ -24,6 +24,7 @@ from protocol.seal import Opener, load_keyring
 from protocol.wire.codec import decode, encode
 from protocol.wire.control.chunk import PictureChunk
 from protocol.wire.enums import DispositionAction, HitStage
+from station.asker import Asker
 from station.ingest import Ingest
 from station.query import Query
 from station.store import open_store
@@ -42,7 +43,7 @@ def station_of(folder, drive):
     store = open_store(folder / "station.db", open_picture=opener.picture)
     ticks = iter(range(drive.header.start_utc_ns // 1000, 2**62))
     ingest = Ingest(store, "replay", lambda: next(ticks), opener=opener)
-    return seal, store, ingest, Query(store, "tester", lambda: next(ticks))
+    return seal, store, ingest, Query(store, Asker("tester"), lambda: next(ticks))
 
 
 def play(folder, lists, *, script=None, plates=None, earlier_boots=0, **tables):
@@ -76,7 +77,7 @@ def again(folder, drive):
         seal,
         store,
         Ingest(store, "replay", lambda: next(ticks), opener=opener),
-        Query(store, "t", lambda: next(ticks)),
+        Query(store, Asker("t"), lambda: next(ticks)),
     )
 
 

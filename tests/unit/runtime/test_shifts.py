@@ -26,6 +26,7 @@ from protocol.wire.enums import GeotagMethod, TimeSource
 from protocol.wire.record import decode_record
 from protocol.wire.released import released_registry
 from protocol.wire.topics import Channel, build, offer_topic
+from station.asker import Asker
 from station.commands import Commands
 from station.ingest import Ingest
 from station.store import open_store
@@ -330,7 +331,7 @@ def fetch(transfer, ingest):
 def test_a_roster_that_the_station_offers_is_used_without_a_restart(parts, tmp_path):
     """Through the one transfer of files; an older one is refused by its own version, and the present one stays."""
     store = open_store(tmp_path / "station.db")
-    ingest, commands = Ingest(store, "station", lambda: 1), Commands(store, "test", lambda: 1)
+    ingest, commands = Ingest(store, "station", lambda: 1), Commands(store, Asker("test"), lambda: 1)
     with running(parts) as service:
         shifts = service._parts.shifts
         transfer = FileTransfer(shifts.roster_kind(), unit="unit-07", boot_id=bytes(16), timeout_s=1.0)

@@ -16,6 +16,7 @@ from agent.records import TimeTag
 from protocol.wire.enums import TimeSource
 from protocol.wire.parts import TimeQuality
 from protocol.wire.records.time_anchor import TimeAnchor
+from station.asker import Asker
 from station.commands import Commands
 from station.errors import StoreError
 from station.store import OfferedFile, open_store
@@ -156,7 +157,11 @@ def test_older_file_is_migrated_with_all_data(path: Path, version: int) -> None:
         assert [row.record.payload for row in each_read(store, "dating/1")] == [dating.payload]
         assert [row.record.payload for row in each_read(store, "tomb/1")] == [tombstone(6, (3, 3)).payload]
         assert [(gap.first, gap.last, gap.explained) for gap in store.gaps(UNIT)] == [(3, 3, True)]
-        assert [(row.who, row.what, row.filter) for row in store.audit_trail()] == [("clerk", "export csv", "")]
+        assert [(row.who, row.what, row.filter, row.count) for row in store.audit_trail()] == [
+            ("clerk", "export csv", "", 1),
+            ("station", "log begins", "", 1),
+            ("station", "purge", "before the log", 1),
+        ]
         assert store.units()[0].reads == 2
         assert add(store, make_read_record(2, seq=2), now_us=NOW_US) == [False], "purged, and remembered"
         later = make_read_record(9, seq=7, when=NO_TIME)
@@ -248,6 +253,6 @@ def test_error_messages_contain_no_plate(store: Store) -> None:
 def test_purged_text_is_not_in_the_files(store: Store, path: Path) -> None:
     """Deleted means overwritten: neither the file nor its log holds the plate any more."""
     add(store, make_read_record(text="ZZTOP99", alternatives=()), now_us=NOW_US)
-    Commands(store, "clerk", lambda: NOW_US + 31 * DAY_US).purge(30)
+    Commands(store, Asker("clerk"), lambda: NOW_US + 31 * DAY_US).purge(30)
     files = [file for file in path.parent.iterdir() if file.name.startswith(path.name)]
     assert not any(b"ZZTOP99" in file.read_bytes() for file in files)

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from cli.station import app
 from protocol.wire.enums import DispositionAction, HitStage
+from station.asker import Asker
 from station.ingest import Ingest
 from station.query import Query
 from station.store import open_store
@@ -23,7 +24,7 @@ def station(tmp_path):
     """A station that gets bodies of one unit, in any order."""
     path = tmp_path / "station.db"
     store = open_store(path)
-    ingest, query = Ingest(store, "s", lambda: NOW_US), Query(store, "tester", lambda: NOW_US)
+    ingest, query = Ingest(store, "s", lambda: NOW_US), Query(store, Asker("tester"), lambda: NOW_US)
 
     def send(*bodies, order=None, unit="unit-07"):
         records = [make_record(body, seq=seq, unit=unit) for seq, body in enumerate(bodies, 1)]

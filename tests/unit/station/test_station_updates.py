@@ -16,6 +16,7 @@ from protocol.wire.codec import decode, encode
 from protocol.wire.control.transfer import ChunkRequest, FileOffer, FilePart, UpdateReport
 from protocol.wire.enums import UpdateState
 from protocol.wire.topics import Channel, build, offer_topic
+from station.asker import Asker
 from station.commands import Commands
 from station.ingest import Ingest
 from station.store import open_store
@@ -162,7 +163,7 @@ def test_offers_of_several_kinds_to_one_unit(tmp_path, store):
     """Each kind has its topic, its file and its withdrawal; the release shown is the update's."""
     for kind in ("maps", "wal"):
         (tmp_path / kind).write_bytes(kind.encode())
-        Commands(store, "clerk", lambda: 1).offer_file("unit-07", kind, tmp_path / kind, release=3)
+        Commands(store, Asker("clerk"), lambda: 1).offer_file("unit-07", kind, tmp_path / kind, release=3)
     ingest = Ingest(store, "station", lambda: 1)
     told = dict(ingest.offers())
     assert set(told) == {offer_topic("unit-07", "maps"), offer_topic("unit-07", "wal")}
@@ -173,7 +174,7 @@ def test_offers_of_several_kinds_to_one_unit(tmp_path, store):
     with store.transaction():
         store.note_seen(["unit-07"], 1)
     assert [(row.unit, row.desired) for row in store.units()] == [("unit-07", 0)]
-    assert Commands(store, "clerk", lambda: 1).withdraw("unit-07", "maps")
+    assert Commands(store, Asker("clerk"), lambda: 1).withdraw("unit-07", "maps")
     assert [bool(payload) for _, payload in ingest.offers()] == [False, True]
     assert ingest.handle(UP, request(offered.sha256, 0)) == []
     noted = [(row.what, row.filter) for row in store.audit_trail()]
@@ -186,7 +187,7 @@ def test_copies_that_are_no_longer_offered_are_deleted_after_a_day(made, tmp_pat
     now_us = time.time_ns() // 1000
     for release, later_us in ((1, 0), (2, 0), (3, 2 * DAY_US)):
         (tmp_path / "maps").write_bytes(bytes([release]))
-        Commands(store, "clerk", lambda us=now_us + later_us: us).offer_file(
+        Commands(store, Asker("clerk"), lambda us=now_us + later_us: us).offer_file(
             "unit-07", "maps", tmp_path / "maps", release=release
         )
         copies = sorted(path.read_bytes()[0] for path in folder_of(db, "maps").iterdir())
@@ -197,5 +198,5 @@ def test_kind_or_unit_that_is_no_name_is_refused(tmp_path, store):
     (tmp_path / "maps").write_bytes(b"maps")
     for unit, kind in (("unit-07", "../maps"), ("#", "maps"), ("unit-07", "Maps")):
         with pytest.raises(WireError):
-            Commands(store, "clerk", lambda: 1).offer_file(unit, kind, tmp_path / "maps", release=1)
+            Commands(store, Asker("clerk"), lambda: 1).offer_file(unit, kind, tmp_path / "maps", release=1)
     assert store.offers() == []

@@ -1,0 +1,259 @@
+"""The station's web application and its accounts, on the command line."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from cli.account import operator
+from cli.show import TextTable, print_json, print_table
+from station.accounts.rights import Role
+from station.asker import EVERYTHING, Asker, Scope
+from station.errors import WebError
+from station.query.export import iso
+from station.store import is_address, open_store
+from station.web.settings import WebSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from station.accounts.accounts import Accounts
+    from station.store import AccountRow, Store
+    from station.web.serve import WebServer
+
+DEFAULT_PORT = 8480
+_NEEDS_EXTRA = (
+    "the page and its accounts need the extra `station`: in the checkout, pip install -e '.[station]'; or --no-web"
+)
+_MAX_PORT = 65_535
+_FIRST = (
+    ("admin", "First administrator", Role.ADMINISTRATOR),
+    ("supervisor", "First supervisor", Role.SUPERVISOR),
+)
+"""Nobody both looks and decides who may: so there are two."""
+
+accounts_app = typer.Typer(
+    help="Accounts of the station's pages.", add_completion=False, rich_markup_mode=None, no_args_is_help=True
+)
+DbOption = Annotated[str | None, typer.Option("--db", help="Database file of the station, or postgresql://...")]
+NameArgument = Annotated[str, typer.Argument(help="Name of the account.")]
+AddressOption = Annotated[str, typer.Option("--address", help="Address of the page, for the printed link.")]
+_ADDRESS = f"http://127.0.0.1:{DEFAULT_PORT}"
+
+
+def web_settings(
+    web: str | None, cert: Path | None, key: Path | None, names: list[str] | None, station: str
+) -> WebSettings:
+    """Return the settings of ``HOST:PORT``.  Raises WebError."""
+    host, port = "127.0.0.1", DEFAULT_PORT
+    if web is not None:
+        before, colon, after = web.rpartition(":")
+        if not colon or not before or not after.isdecimal() or int(after) > _MAX_PORT:
+            raise WebError(f"{web!r} is not HOST:PORT, such as 0.0.0.0:8443 or [::1]:{DEFAULT_PORT}")
+        host, port = before.removeprefix("[").removesuffix("]"), int(after)
+    return WebSettings(host, port, tuple(names or ()), cert, key, station)
+
+
+def start_web(
+    db: Path | str, settings: WebSettings, *, is_default: bool, console: Console
+) -> tuple[WebServer, Store]:
+    """Serve the pages in a thread, with a connection to the database of their own; say where.  Raises WebError."""
+    server, store = make_server(db, settings, is_default=is_default)
+    server.start()
+    say_where(server, store, console)
+    return server, store
+
+
+def make_server(db: Path | str, settings: WebSettings, *, is_default: bool) -> tuple[WebServer, Store]:
+    """Return a server that listens.  At the default address another port is taken if that one is in use."""
+    try:
+        from station.web.serve import WebServer  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise WebError(_NEEDS_EXTRA) from error
+    store = open_store(db)
+    try:
+        try:
+            return WebServer(store, settings, _now_us), store
+        except WebError:
+            if not is_default:
+                raise
+            return WebServer(store, replace(settings, port=0), _now_us), store
+    except BaseException:
+        store.close()
+        raise
+
+
+def say_where(server: WebServer, store: Store, console: Console) -> None:
+    """Print the address; if nobody can log in yet, the links of the first accounts, on a terminal alone."""
+    console.print(f"page at {server.address}", highlight=False, soft_wrap=True)
+    rows = store.accounts.all()
+    if any(row.password is not None for row in rows):
+        return
+    if not console.is_terminal:
+        # A pipe is a log.
+        console.print(
+            "nobody can log in yet: patrol-lpr station account add NAME --role administrator", highlight=False
+        )
+        return
+    known = {row.name for row in rows}
+    by = Asker("station")
+    for name, full_name, role in _FIRST:
+        if name in known:
+            link = server.accounts.reset(by, name)
+        elif rows:
+            continue
+        else:
+            link = server.accounts.add(by, name, full_name=full_name, role=role, scope=EVERYTHING)
+        console.print(
+            f"set up the {role} account {name!r} within a day: {server.address}/set-up/{link}",
+            highlight=False, soft_wrap=True, markup=False,
+        )  # fmt: skip
+
+
+def web(
+    context: typer.Context,
+    *,
+    db: DbOption = None,
+    web: Annotated[str, typer.Option("--web", help="HOST:PORT to listen at.")] = f"127.0.0.1:{DEFAULT_PORT}",
+    web_cert: Annotated[Path | None, typer.Option(help="Certificate, PEM; needed beyond loopback.")] = None,
+    web_key: Annotated[Path | None, typer.Option(help="Its private key, PEM.")] = None,
+    web_name: Annotated[list[str] | None, typer.Option(help="A name by which browsers reach it.")] = None,
+    name: Annotated[str, typer.Option(help="Name of this station, shown on every page.")] = "station",
+) -> None:
+    """Serve the pages alone, beside workers that receive; until Ctrl-C."""
+    settings = web_settings(web, web_cert, web_key, web_name, name)
+    server, store = make_server(place_of(context, db), settings, is_default=False)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: server.stop())
+    say_where(server, store, Console())
+    try:
+        server.run()
+    finally:
+        store.close()
+
+
+def place_of(context: typer.Context, db: str | None) -> Path | str:
+    """Return the database that a command means."""
+    given: str | None = context.obj
+    text = db or given or "station.db"
+    return text if is_address(text) else Path(text)
+
+
+@accounts_app.command()
+def add(
+    context: typer.Context,
+    name: NameArgument,
+    *,
+    role: Annotated[Role, typer.Option(help="What the person is at this station.")],
+    full_name: Annotated[str, typer.Option(help="Name of the person.")],
+    agency: Annotated[list[str] | None, typer.Option(help="Only units of this agency; repeatable.")] = None,
+    unit: Annotated[list[str] | None, typer.Option(help="Only this unit; repeatable.")] = None,
+    subject: Annotated[
+        str | None, typer.Option(help="Who they are at the agency's log-in service (OIDC).")
+    ] = None,
+    db: DbOption = None,
+    address: AddressOption = _ADDRESS,
+) -> None:
+    """Make an account; print the link with which its person sets a password and a second factor."""
+    scope = Scope(frozenset(agency) if agency else None, frozenset(unit) if unit else None)
+    with _accounts(context, db) as accounts:
+        link = accounts.add(operator(), name, full_name=full_name, role=role.value, scope=scope, subject=subject)
+    _print_link(address, link)
+
+
+@accounts_app.command("list")
+def list_accounts(
+    context: typer.Context, db: DbOption = None, as_json: Annotated[bool, typer.Option("--json")] = False
+) -> None:
+    """Show all accounts."""
+    with _accounts(context, db) as accounts:
+        rows = accounts.all()
+    if as_json:
+        print_json([_values(row) for row in rows])
+        return
+    table = TextTable("name", "person", "role", "agencies", "units", "state", "second factor", "made")
+    for row in rows:
+        values = _values(row)
+        limits = _names(row.scope.agencies), _names(row.scope.units)
+        table.add_row(
+            row.name, row.full_name, row.role, *limits, str(values["state"]),
+            "yes" if values["second_factor"] else "no", (iso(row.created_us) or "")[:10],
+        )  # fmt: skip
+    print_table(table)
+
+
+@accounts_app.command()
+def disable(context: typer.Context, name: NameArgument, db: DbOption = None) -> None:
+    """Disable an account; its sessions and tokens end."""
+    with _accounts(context, db) as accounts:
+        accounts.disable(operator(), name)
+    Console().print(f"{name} disabled", highlight=False)
+
+
+@accounts_app.command()
+def enable(context: typer.Context, name: NameArgument, db: DbOption = None) -> None:
+    """Enable an account again."""
+    with _accounts(context, db) as accounts:
+        accounts.disable(operator(), name, disabled=False)
+    Console().print(f"{name} enabled", highlight=False)
+
+
+@accounts_app.command()
+def reset(
+    context: typer.Context, name: NameArgument, db: DbOption = None, address: AddressOption = _ADDRESS
+) -> None:
+    """Take password and second factor of an account away; print a new link."""
+    with _accounts(context, db) as accounts:
+        link = accounts.reset(operator(), name)
+    _print_link(address, link)
+
+
+@contextmanager
+def _accounts(context: typer.Context, db: str | None) -> Iterator[Accounts]:
+    """The accounts of a station's database, for one command."""
+    try:
+        from station.accounts.accounts import Accounts  # noqa: PLC0415 - an extra
+        from station.accounts.passwords import Passwords, argon2id  # noqa: PLC0415 - as above
+    except ImportError as error:
+        raise WebError(_NEEDS_EXTRA) from error
+    store = open_store(place_of(context, db))
+    try:
+        yield Accounts(store, _now_us, Passwords(argon2id()), second_factor=True)
+    finally:
+        store.close()
+
+
+def _print_link(address: str, link: str) -> None:
+    sys.stdout.write(f"{address.rstrip('/')}/set-up/{link}\n")
+    Console(stderr=True).print("the link works once, for a day: give it to the person alone", highlight=False)
+
+
+def _values(row: AccountRow) -> dict[str, object]:
+    state = "disabled" if row.disabled else "ready" if row.password is not None else "to be set up"
+    return {
+        "name": row.name,
+        "full_name": row.full_name,
+        "role": row.role,
+        "agencies": None if row.scope.agencies is None else sorted(row.scope.agencies),
+        "units": None if row.scope.units is None else sorted(row.scope.units),
+        "state": state,
+        "second_factor": row.password is not None and row.totp is not None,
+        "subject": row.subject,
+        "made": iso(row.created_us),
+    }
+
+
+def _names(names: frozenset[str] | None) -> str:
+    return "all" if names is None else ", ".join(sorted(names))
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000

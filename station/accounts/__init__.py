@@ -1,0 +1,1 @@
+"""People's accounts: rights, passwords, second factors, sessions and tokens of programs."""

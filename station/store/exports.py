@@ -1,0 +1,85 @@
+"""Searches that people made, and exports that they requested, in the database; part of the store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import delete, select, update
+
+from station.store.rows_accounts import ExportRow, SearchRow
+from station.store.tables_accounts import EXPORT_PARTS, EXPORTS, SEARCHES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from station.store.database import Database
+
+_EXPORT = (
+    EXPORTS.c.export_id, EXPORTS.c.account, EXPORTS.c.kind, EXPORTS.c.body, EXPORTS.c.purpose,
+    EXPORTS.c.case_number, EXPORTS.c.requested_us, EXPORTS.c.state, EXPORTS.c.decided_by, EXPORTS.c.decided_us,
+    EXPORTS.c.note, EXPORTS.c.until_us, EXPORTS.c.done, EXPORTS.c.size,
+)  # fmt: skip
+_SEARCH = (SEARCHES.c.search_id, SEARCHES.c.account, SEARCHES.c.kind, SEARCHES.c.body, SEARCHES.c.made_us)
+
+
+class ExportTables:
+    """Writes are inside a transaction of the store.  Every method raises StoreError if the database fails."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def add_search(self, search: SearchRow, drop_before_us: int) -> None:
+        """Store a search; those made before a time are deleted."""
+        self._db.run(delete(SEARCHES).where(SEARCHES.c.made_us < drop_before_us))
+        values = (search.search_id, search.account, search.kind, search.body, search.made_us)
+        named = dict(zip((column.name for column in _SEARCH), values, strict=True))
+        self._db.run(self._db.insert(SEARCHES), named)
+
+    def search(self, search_id: str, account: str) -> SearchRow | None:
+        """Return a search of an account; None if there is none."""
+        own = (SEARCHES.c.search_id == search_id, SEARCHES.c.account == account)
+        row = self._db.first(select(*_SEARCH).where(*own))
+        return None if row is None else SearchRow(*row)
+
+    def add(self, export: ExportRow) -> None:
+        """Store a request."""
+        values = tuple(getattr(export, column.name) for column in _EXPORT)
+        self._db.run(self._db.insert(EXPORTS), dict(zip((c.name for c in _EXPORT), values, strict=True)))
+
+    def get(self, export_id: str) -> ExportRow | None:
+        """Return a request; None if there is none."""
+        row = self._db.first(select(*_EXPORT).where(EXPORTS.c.export_id == export_id))
+        return None if row is None else ExportRow(*row)
+
+    def all(self, *, account: str | None, limit: int) -> list[ExportRow]:
+        """Return the latest requests, of one account or of all, the newest first."""
+        statement = select(*_EXPORT).order_by(EXPORTS.c.requested_us.desc(), EXPORTS.c.export_id).limit(limit)
+        if account is not None:
+            statement = statement.where(EXPORTS.c.account == account)
+        return [ExportRow(*row) for row in self._db.all(statement)]
+
+    def change(self, export_id: str, state: str, **values: Any) -> bool:
+        """Change a request that is in a state; False if it is in another one, because somebody was faster."""
+        own = (EXPORTS.c.export_id == export_id, EXPORTS.c.state == state)
+        return bool(self._db.run(update(EXPORTS).where(*own).values(values)).rowcount)
+
+    def add_part(self, export_id: str, number: int, data: bytes) -> None:
+        """Store a part of the file."""
+        self._db.run(self._db.insert(EXPORT_PARTS), {"export_id": export_id, "number": number, "data": data})
+
+    def parts(self, export_id: str) -> Iterator[bytes]:
+        """Yield the parts of the file, in order, one at a time."""
+        number = 0
+        statement = select(EXPORT_PARTS.c.data).where(EXPORT_PARTS.c.export_id == export_id)
+        while row := self._db.first(statement.where(EXPORT_PARTS.c.number == number)):
+            yield row.data
+            number += 1
+
+    def drop_parts(self, export_id: str) -> None:
+        """Delete the file."""
+        self._db.run(delete(EXPORT_PARTS).where(EXPORT_PARTS.c.export_id == export_id))
+
+    def expired(self, now_us: int) -> list[str]:
+        """Return requests whose file may not be downloaded any more, and is still there."""
+        statement = select(EXPORTS.c.export_id).where(EXPORTS.c.state == "ready", EXPORTS.c.until_us < now_us)
+        return [export_id for (export_id,) in self._db.all(statement)]

@@ -1,0 +1,154 @@
+"""The web application of a station."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from fastapi import Depends, FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse
+from starlette.staticfiles import StaticFiles
+
+from protocol.errors import PatrolError
+from station.accounts.accounts import Accounts
+from station.accounts.log_in import LogIn
+from station.accounts.passwords import Passwords, argon2id
+from station.errors import AccountError, PurposeError, ScopeError, WebError
+from station.web.desk import FOLDER, Desk, environment
+from station.web.errors import LogInNeededError, PurposeNeededError, RefusedError
+from station.web.guard import Guard
+from station.web.page_list import PAGES
+from station.web.visit import API, Needs, read_csrf_token
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from fastapi import Request
+    from fastapi.dependencies.models import Dependant
+    from starlette.responses import Response
+    from starlette.routing import BaseRoute
+
+    from protocol.seal import KeyRing
+    from station.accounts.passwords import Hasher
+    from station.store import Store
+    from station.web.page import PageModule
+    from station.web.settings import WebSettings
+
+PUBLIC = frozenset({"/log-in", "/set-up/{link}", "/theme"})
+"""Routes for people who are not logged in."""
+_DESCRIPTION = (
+    "Programs act for a person: `Authorization: Bearer TOKEN`, with a token that the person made at *Account*. "
+    "Look-ups need the headers `X-Purpose` and `X-Case-Number`; both are in the audit trail."
+)
+
+
+def build_app(
+    store: Store,
+    settings: WebSettings,
+    clock_us: Callable[[], int],
+    *,
+    port: int | None = None,
+    hasher: Hasher | None = None,
+    pages: Sequence[PageModule] = PAGES,
+    ring: KeyRing | None = None,
+) -> FastAPI:
+    """Return the application; ``ring`` has the public keys of the units.
+
+    ``port`` is that at which it listens, if it is not that of the settings.
+    Raises WebError for a route that does not say which right it needs.
+    """
+    passwords = Passwords(hasher or argon2id())
+    second_factor = settings.is_secure
+    desk = Desk(
+        store,
+        Accounts(store, clock_us, passwords, second_factor=second_factor),
+        LogIn(store, clock_us, passwords, second_factor=second_factor),
+        settings,
+        pages,
+        clock_us,
+        ring,
+        environment(),
+    )
+    app = FastAPI(
+        title="patrol-lpr station",
+        version="1",
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        dependencies=[Depends(read_csrf_token)],
+    )
+    app.state.desk = desk
+    limits: dict[str, int] = {}
+    for page in pages:
+        _refuse_open_routes(page)
+        app.include_router(page.router)
+        limits |= page.body_limits
+    app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
+    for kind in (PatrolError, RequestValidationError, HTTPException):
+        app.add_exception_handler(kind, _refuse)
+    app.add_middleware(
+        Guard, hosts=settings.hosts(port or settings.port), scheme=settings.scheme, body_limits=limits
+    )
+    return app
+
+
+def needs_of(route: BaseRoute) -> Needs | None:
+    """Return what a route needs; None for a public one."""
+    return next(_needs(route.dependant), None) if isinstance(route, APIRoute) else None
+
+
+def _needs(dependant: Dependant) -> Iterator[Needs]:
+    if isinstance(dependant.call, Needs):
+        yield dependant.call
+    for inner in dependant.dependencies:
+        yield from _needs(inner)
+
+
+def _refuse_open_routes(page: PageModule) -> None:
+    for route in page.router.routes:
+        path = getattr(route, "path", "")
+        if needs_of(route) is None and path not in PUBLIC:
+            raise WebError(f"the route {path} does not say which right it needs")
+
+
+def _refuse(request: Request, error: Exception) -> Response:
+    """Answer an error: JSON for programs, a page or the way to one for people."""
+    status, code, message = _told(error)
+    if request.url.path.startswith(API):
+        return JSONResponse({"code": code, "message": message}, status)
+    first = "/log-in" if isinstance(error, LogInNeededError) else "/purpose"
+    if isinstance(error, LogInNeededError | PurposeNeededError):
+        return RedirectResponse(f"{first}?next={quote(request.url.path, safe='')}", 303)
+    desk: Desk = request.app.state.desk
+    title = HTTPStatus(status).phrase
+    values: dict[str, Any] = {"title": title, "message": message, "status": status}
+    return HTMLResponse(desk.render("error.html", request, values), status)
+
+
+def _told(error: Exception) -> tuple[int, str, str]:
+    """Return status, code and message.  An error of the database is not shown in detail."""
+    told = (503, "unavailable", "the station's database cannot answer at the moment: try again")
+    match error:
+        case RefusedError():
+            told = error.status, error.code, error.message
+        case PurposeError():
+            told = 403, "purpose", str(error)
+        case ScopeError() | HTTPException(status_code=HTTPStatus.NOT_FOUND):
+            told = 404, "unknown", "there is nothing at this address"
+        case AccountError():
+            told = 400, "account", str(error)
+        case RequestValidationError():
+            told = 422, "invalid", "; ".join(_invalid(one) for one in error.errors()[:5])
+        case HTTPException():
+            told = error.status_code, "http", str(error.detail)
+    return told
+
+
+def _invalid(error: dict[str, Any]) -> str:
+    """Without the value: it may be a plate."""
+    return f"{'.'.join(str(part) for part in error['loc'][1:])}: {error['msg']}"

@@ -1,0 +1,126 @@
+"""What every request must pass before a route sees it, and the headers of every answer."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+MAX_BODY_BYTES = 64 * 1024
+MAX_HEADER_BYTES = 16 * 1024
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "font-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'"
+)
+HEADERS = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    # Not no-referrer: a browser would send forms with "Origin: null" then.
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), microphone=(), geolocation=(), usb=(), serial=()",
+}
+_MAX_DIGITS = 12
+_SAFE = frozenset({"GET", "HEAD"})
+_METHODS = frozenset({*_SAFE, "POST", "DELETE"})
+_OWN_SITES = frozenset({"same-origin", "none", ""})
+"""Values of Sec-Fetch-Site: a request of our page, one that a person typed, one of a program."""
+
+
+class Guard:
+    """ASGI middleware: host, origin and size; strict headers."""
+
+    def __init__(
+        self, app: ASGIApp, *, hosts: frozenset[str], scheme: str, body_limits: Mapping[str, int]
+    ) -> None:
+        """``body_limits`` has the paths whose bodies may be larger than others'."""
+        self._app = app
+        self._hosts = hosts
+        self._scheme = scheme
+        self._limits = body_limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse the request, or pass it on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers[name] = value
+                if self._scheme == "https":
+                    headers["strict-transport-security"] = "max-age=31536000"
+                # A page may widen it for itself, such as the map for its worker.
+                headers.setdefault("content-security-policy", CSP)
+                headers.setdefault("cache-control", "no-store")
+            await send(message)
+
+        limit = self._limits.get(scope["path"], MAX_BODY_BYTES)
+        headers = Headers(scope=scope)
+        refusal = self._refusal(scope["method"], headers, sum(map(len, chain(*scope["headers"]))), limit)
+        if refusal is not None:
+            await PlainTextResponse(refusal[1], refusal[0])(scope, receive, send_with_headers)
+            return
+        body = _Bounded(receive, limit)
+        try:
+            await self._app(scope, body, send_with_headers)
+        except BodyTooLargeError:
+            await PlainTextResponse(f"at most {limit} bytes", 413)(scope, receive, send_with_headers)
+
+    def _refusal(self, method: str, headers: Headers, header_bytes: int, limit: int) -> tuple[int, str] | None:
+        host, origin = headers.get("host", ""), headers.get("origin")
+        length = headers.get("content-length", "0")
+        # A program sends no origin; it sends no cookie either, see `visit`.
+        is_foreign = method not in _SAFE and origin not in {None, f"{self._scheme}://{host}"}
+        checks = (
+            (method not in _METHODS, 405, "method not allowed"),
+            (header_bytes > MAX_HEADER_BYTES, 431, f"at most {MAX_HEADER_BYTES} bytes of headers"),
+            (host not in self._hosts, 421, "unknown host"),
+            (not _is_own(method, headers), 403, "request of another site"),
+            (
+                not (length.isdecimal() and len(length) < _MAX_DIGITS) or int(length) > limit,
+                413,
+                f"at most {limit} bytes",
+            ),
+            (is_foreign, 403, "request of another origin"),
+        )
+        return next(((status, why) for failed, status, why in checks if failed), None)
+
+
+def _is_own(method: str, headers: Headers) -> bool:
+    """True for our pages, programs, and links on other sites: the strict cookie is not sent with those."""
+    if headers.get("sec-fetch-site", "") in _OWN_SITES:
+        return True
+    is_page = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
+    return method in _SAFE and is_page
+
+
+class BodyTooLargeError(Exception):
+    """A body without a declared length went over the limit."""
+
+
+class _Bounded:
+    """Counts what arrives: a body can be sent in chunks without a length."""
+
+    def __init__(self, receive: Receive, limit: int) -> None:
+        self._receive = receive
+        self._limit = limit
+        self._bytes = 0
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        self._bytes += len(message.get("body", b""))
+        if self._bytes > self._limit:
+            raise BodyTooLargeError
+        return message

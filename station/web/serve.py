@@ -1,0 +1,131 @@
+"""Serves the web application: beside the receiving station in a thread, or as a process of its own."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from station.errors import WebError
+from station.web.app import build_app
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from protocol.seal import KeyRing
+    from station.store import Store
+    from station.web.settings import WebSettings
+
+MAX_CONNECTIONS = 256
+_STOP_S = 5
+_START_S = 15.0
+
+
+class WebServer:
+    """Listens from its making on; serves between ``start`` and ``close``, or in :meth:`run`."""
+
+    def __init__(
+        self, store: Store, settings: WebSettings, clock_us: Callable[[], int], ring: KeyRing | None = None
+    ) -> None:
+        """Raises WebError if the address or the certificate cannot be used."""
+        self._listener = _listen(settings)
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        port = self._listener.getsockname()[1]
+        self.address = f"{settings.scheme}://{host}:{port}"
+        try:
+            app = build_app(store, settings, clock_us, port=port, ring=ring)
+            self._server = _Server(_config(app, settings))
+        except BaseException:
+            self._listener.close()
+            raise
+        self.accounts = app.state.desk.accounts
+        self._thread = threading.Thread(target=self._serve, name="web", daemon=True)
+
+    def start(self) -> None:
+        """Serve in a thread."""
+        self._thread.start()
+
+    @property
+    def is_alive(self) -> bool:
+        """True unless the thread has ended."""
+        return self._thread.is_alive()
+
+    def run(self) -> None:
+        """Serve in this thread until :meth:`stop`."""
+        self._serve()
+
+    def stop(self) -> None:
+        """Finish open requests and end; returns at once, and may be called in a signal's handler."""
+        self._server.should_exit = True
+
+    def close(self) -> None:
+        """End the thread."""
+        self.stop()
+        if self._thread.is_alive():
+            self._thread.join(_START_S)
+        self._listener.close()
+
+    def _serve(self) -> None:
+        with self._listener:
+            self._server.run(sockets=[self._listener])
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the process."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+
+def _config(app: object, settings: WebSettings) -> uvicorn.Config:
+    try:
+        made = uvicorn.Config(
+            app,  # type: ignore[arg-type]
+            access_log=False,  # addresses name reads
+            log_config=None,
+            server_header=False,
+            date_header=False,
+            proxy_headers=False,
+            http="h11",
+            ws="none",
+            loop="asyncio",
+            lifespan="off",
+            limit_concurrency=MAX_CONNECTIONS,
+            h11_max_incomplete_event_size=16 * 1024,
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=_STOP_S,
+            ssl_certfile=settings.tls_cert,
+            ssl_keyfile=settings.tls_key,
+        )
+        made.load()
+    except (OSError, ssl.SSLError) as error:
+        raise WebError(f"{settings.tls_cert}, {settings.tls_key}: {error.strerror or error}") from error
+    if made.ssl is not None:
+        made.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
+    return made
+
+
+def _listen(settings: WebSettings) -> socket.socket:
+    try:
+        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise WebError(f"{settings.host} cannot be used: {error.strerror or error}") from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(MAX_CONNECTIONS)
+    except OSError as error:
+        listener.close()
+        raise WebError(
+            f"the page cannot be served at {settings.host}:{settings.port}: {error.strerror or error}; choose another "
+            "address with --web HOST:PORT, or --no-web"
+        ) from error
+    return listener

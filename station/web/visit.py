@@ -1,0 +1,140 @@
+"""One request of one person: who they are, what they may do, and why they look.
+
+Each route takes a :class:`Visit` from a :class:`Needs`, which says the right that it needs.  A route without one is
+refused when the application is built.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fastapi import Request  # noqa: TC002 - FastAPI reads the annotation
+from starlette.responses import HTMLResponse, RedirectResponse
+
+from station.asker import Asker
+from station.commands import Commands
+from station.errors import PurposeError
+from station.query import Query
+from station.web.errors import LogInNeededError, PurposeNeededError, RefusedError
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+
+    from station.accounts.accounts import Person
+    from station.accounts.rights import Right
+    from station.web.desk import Desk
+
+API = "/api/"
+_BEARER = "Bearer "
+_SAFE = frozenset({"GET", "HEAD"})
+
+
+async def read_csrf_token(request: Request) -> None:
+    """Find the token that a form or a script of our page sends; runs before every route."""
+    token = request.headers.get("x-csrf-token", "")
+    kind = request.headers.get("content-type", "").partition(";")[0].strip()
+    if not token and kind in {"application/x-www-form-urlencoded", "multipart/form-data"}:
+        value = (await request.form()).get("csrf", "")
+        token = value if isinstance(value, str) else ""
+    request.state.csrf = token
+
+
+class Visit:
+    """One request of one person."""
+
+    def __init__(self, request: Request, desk: Desk, person: Person, asker: Asker) -> None:
+        self.request = request
+        self.desk = desk
+        self.person = person
+        self.asker = asker
+
+    @property
+    def name(self) -> str:
+        """Name of the account."""
+        return self.person.account.name
+
+    @property
+    def query(self) -> Query:
+        """Queries in this person's name, within what they may see."""
+        return Query(self.desk.store, self.asker, self.desk.clock_us)
+
+    @property
+    def commands(self) -> Commands:
+        """Commands in this person's name."""
+        return Commands(self.desk.store, self.asker, self.desk.clock_us)
+
+    def may(self, right: Right) -> bool:
+        """True if the person has a right."""
+        return right in self.person.rights
+
+    def page(
+        self, template: str, *, status: int = 200, headers: dict[str, str] | None = None, **values: Any
+    ) -> Response:
+        """Render a template, which extends ``base.html``."""
+        session = self.person.session
+        shared = {
+            "visit": self,
+            "csrf": "" if session is None else session.csrf,
+            "navigation": self.desk.navigation(self.person.rights),
+        }
+        return HTMLResponse(self.desk.render(template, self.request, {**shared, **values}), status, headers)
+
+    def redirect(self, path: str) -> Response:
+        """Send the browser to another page after a form."""
+        return RedirectResponse(path, 303)
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """Dependency of a route: ``Annotated[Visit, Depends(Needs(Right.SEARCH, why=True))]``."""
+
+    right: Right | None
+    """None: anybody who is logged in."""
+    why: bool = False
+    """True for every look-up: purpose and case number must be given before."""
+
+    def __call__(self, request: Request) -> Visit:
+        """Raises RefusedError for who is not logged in, has not the right, or has not said why."""
+        desk: Desk = request.app.state.desk
+        person = _person(request, desk)
+        if self.right is not None and self.right not in person.rights:
+            raise RefusedError(403, "right", f"your role has not the right to do this: {self.right.value}")
+        asker = _asker(request, person)
+        if self.why and not asker.has_case:
+            raise PurposeNeededError
+        return Visit(request, desk, person, asker)
+
+
+def _person(request: Request, desk: Desk) -> Person:
+    told = request.headers.get("authorization", "")
+    if told:
+        if not told.startswith(_BEARER) or not request.url.path.startswith(API):
+            raise LogInNeededError
+        program = desk.log_in.program(told.removeprefix(_BEARER))
+        if program is None:
+            raise LogInNeededError
+        return program
+    person = desk.log_in.person(request.cookies.get(desk.cookie, ""))
+    if person is None or person.session is None:
+        raise LogInNeededError
+    if request.method not in _SAFE and not secrets.compare_digest(
+        request.state.csrf.encode(), person.session.csrf.encode()
+    ):
+        raise RefusedError(403, "forged", "this form is out of date: load the page again")
+    return person
+
+
+def _asker(request: Request, person: Person) -> Asker:
+    session = person.session
+    purpose, case_number = (
+        (request.headers.get("x-purpose", ""), request.headers.get("x-case-number", ""))
+        if session is None
+        else (session.purpose, session.case_number)
+    )
+    account = person.account
+    try:
+        return Asker(account.name, purpose.strip(), case_number.strip(), account.scope, must_say_why=True)
+    except PurposeError as error:
+        raise RefusedError(400, "purpose", str(error)) from error

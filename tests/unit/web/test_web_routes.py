@@ -1,0 +1,141 @@
+"""Every route as every role and without a session.  A route that is not in the table fails the test."""
+
+from __future__ import annotations
+
+import re
+from itertools import count
+
+import pytest
+
+from station.accounts.rights import RIGHTS, Right, Role
+from station.web.app import PUBLIC, needs_of
+from station.web.page_list import PAGES
+from tests.station_web import open_web
+
+ANYBODY = None
+ROUTES = {
+    # method, path: right that it needs, and whether purpose and case number come first
+    ("GET", "/"): (ANYBODY, False),
+    ("POST", "/log-out"): (ANYBODY, False),
+    ("GET", "/purpose"): (ANYBODY, False),
+    ("POST", "/purpose"): (ANYBODY, False),
+    ("GET", "/holds"): (Right.HOLDS, True),
+    ("POST", "/holds"): (Right.HOLDS, True),
+    ("POST", "/holds/{number}/release"): (Right.HOLDS, True),
+    ("GET", "/audit/log"): (Right.AUDIT, False),
+    ("GET", "/audit/log/purges/{number}"): (Right.AUDIT, False),
+    ("GET", "/account"): (ANYBODY, False),
+    ("POST", "/account/password"): (ANYBODY, False),
+    ("POST", "/account/tokens"): (ANYBODY, False),
+    ("POST", "/account/tokens/{token_id}/drop"): (ANYBODY, False),
+    ("GET", "/api/1/me"): (ANYBODY, False),
+    ("GET", "/api/1/openapi.json"): (ANYBODY, False),
+    ("GET", "/evidence"): (Right.EVIDENCE, True),
+    ("POST", "/evidence"): (Right.EVIDENCE, True),
+    ("GET", "/api/1/evidence/{identity}"): (Right.EVIDENCE, True),
+    ("GET", "/reports"): (Right.REPORTS, False),
+    ("GET", "/reports/print"): (Right.REPORTS, False),
+    ("GET", "/reports/csv"): (Right.REPORTS, False),
+    ("GET", "/api/1/reports/{definition}/{period}"): (Right.REPORTS, False),
+    ("GET", "/alarms"): (Right.REPORTS, False),
+}
+IS_PUBLIC = {
+    ("GET", "/log-in"),
+    ("POST", "/log-in"),
+    ("GET", "/set-up/{link}"),
+    ("POST", "/set-up/{link}"),
+    ("POST", "/theme"),
+}
+ENDS_SESSION = {("POST", "/log-out"), ("POST", "/account/password")}
+
+
+def routes():
+    """Method, path and needs of every route of the application."""
+    for page in PAGES:
+        for route in page.router.routes:
+            for method in sorted(route.methods - {"HEAD"}):
+                yield (method, route.path), needs_of(route)
+
+
+def test_the_table_names_every_route_with_its_right():
+    """A new route is public, or for whom, only on purpose."""
+    found = dict(routes())
+    assert {key for key, needs in found.items() if needs is None} == IS_PUBLIC
+    assert {path for _, path in IS_PUBLIC} == PUBLIC
+    assert {key: (needs.right, needs.why) for key, needs in found.items() if needs is not None} == ROUTES
+
+
+def some(path: str) -> str:
+    """Well-formed values in the place of parameters."""
+    return re.sub(r"\{[a-z_]+\}", "00000000000000000000000000000001", path)
+
+
+@pytest.fixture
+def web(tmp_path):
+    return open_web(tmp_path / "station.db")
+
+
+@pytest.mark.parametrize("role", Role)
+def test_each_role_opens_what_it_has_the_right_for(web, role):
+    """And nothing else: a page refuses, a program is told so."""
+    numbers = count()
+    browser = web.logged_in(role, name=f"p{next(numbers)}")
+    for (method, path), (right, _) in sorted(ROUTES.items()):
+        if (method, path) in ENDS_SESSION:
+            continue
+        answer = browser.get(some(path)) if method == "GET" else browser.post(some(path))
+        allowed = right is None or right in RIGHTS[role]
+        assert (answer.status_code != 403) == allowed, (method, path, answer.status_code)
+        if not allowed:
+            assert "your role has not the right" in answer.text
+        assert answer.status_code < 500, (method, path, answer.text)
+
+
+def test_without_a_session_every_route_but_the_public_ones_sends_to_the_log_in(web):
+    browser = web.browser()
+    for method, path in ROUTES:
+        answer = browser.send(method, some(path))
+        if path.startswith("/api/"):
+            assert answer.status_code == 401
+            assert answer.json()["code"] == "log_in"
+        else:
+            assert (answer.status_code, answer.headers["location"][:7]) == (303, "/log-in"), (method, path)
+
+
+def test_every_look_up_asks_why_first(web):
+    """Without purpose and case number a page sends to the question, a program is told to send them."""
+    browsers = {role: web.logged_in(role, why=False) for role in Role}
+    for (method, path), (right, why) in ROUTES.items():
+        if not why:
+            continue
+        role = next(role for role in Role if right in RIGHTS[role])
+        browser = browsers[role]
+        answer = browser.get(some(path)) if method == "GET" else browser.post(some(path))
+        if path.startswith("/api/"):
+            assert (answer.status_code, answer.json()["code"]) == (403, "purpose"), path
+        else:
+            assert (answer.status_code, answer.headers["location"][:8]) == (303, "/purpose"), path
+
+
+def test_no_form_is_taken_without_the_token_of_its_session(web):
+    """Cross-site request forgery."""
+    browser = web.logged_in("administrator")
+    other = web.logged_in("analyst").csrf()
+    for method, path in ROUTES:
+        if method == "GET":
+            continue
+        for token in (None, "", "x", other):
+            answer = browser.post(some(path), csrf=token)
+            assert answer.status_code == 403, (path, token)
+    assert browser.get("/account").status_code == 200
+
+
+def test_every_right_belongs_to_somebody():
+    assert set().union(*RIGHTS.values()) == set(Right)
+
+
+def test_whoever_sees_plates_sees_neither_the_trail_nor_the_accounts():
+    """Nobody can look and then decide who sees it."""
+    for rights in RIGHTS.values():
+        if Right.SEARCH in rights:
+            assert not rights & {Right.AUDIT, Right.ACCOUNTS}
