@@ -17,7 +17,7 @@ from tests.fake_agent import PIN, FakeAgent, a_hit, a_read, hex_id
 
 pytestmark = pytest.mark.integration
 SIGN_ON = {
-    "badge": "4711", "pin": PIN, "role": "driver", "crew": [], "vehicle": "", "zone": "", "checkpoint": "",
+    "badge": "4711", "pin": PIN, "token": "", "role": "driver", "crew": [], "vehicle": "", "zone": "", "checkpoint": "",
     "task": "", "equipment": [],
 }  # fmt: skip
 ACKNOWLEDGE = {"hit_id": a_hit(1)["hit_id"]}
