@@ -125,7 +125,8 @@ def serve(
     path = _place(db or _DEFAULT_DB)
     has_web = not no_web and (web is not None or not broker)
     page = web_settings(web, web_cert, web_key, web_name, name) if has_web else None
-    opener = None if keys is None else Opener(load_keyring(keys))
+    ring = None if keys is None else load_keyring(keys)
+    opener = None if ring is None else Opener(ring)
     if opener is not None and not opener.signs:
         typer.echo(
             f"{keys}: no receipt.key: units that require signed receipts will ignore this station", err=True
@@ -137,7 +138,7 @@ def serve(
             raise typer.Exit(
                 receive(
                     path, [address], name, allowed, opener=opener, sealed_only=_only(keys, allow_open), web=page,
-                    web_is_default=web is None,
+                    web_is_default=web is None, ring=ring,
                 )
             )  # fmt: skip
         finally:
@@ -156,7 +157,9 @@ def serve(
         for broker_host, broker_port in map(_address, broker)
     ]
     raise typer.Exit(
-        receive(path, addresses, name, allowed, opener=opener, sealed_only=_only(keys, allow_open), web=page)
+        receive(
+            path, addresses, name, allowed, opener=opener, sealed_only=_only(keys, allow_open), web=page, ring=ring
+        )
     )
 
 

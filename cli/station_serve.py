@@ -24,7 +24,7 @@ from station.store import is_address, open_store
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from protocol.seal import Opener
+    from protocol.seal import KeyRing, Opener
     from protocol.wire.record import Record
     from station.service import BrokerAddress
     from station.web.settings import WebSettings
@@ -46,6 +46,7 @@ def receive(
     sealed_only: bool | None = None,
     web: WebSettings | None = None,
     web_is_default: bool = False,
+    ring: KeyRing | None = None,
 ) -> int:
     """Receive from all brokers until SIGINT or SIGTERM, and serve the page if ``web`` says where.
 
@@ -87,7 +88,7 @@ def receive(
     ]
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: new_reads.put(None))
-    page = None if web is None else start_web(db, web, is_default=web_is_default, console=console)
+    page = None if web is None else start_web(db, web, ring, is_default=web_is_default, console=console)
     for service in services:
         service.start()
     brokers = ", ".join(f"{address.host}:{address.port}" for address in addresses)

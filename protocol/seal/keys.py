@@ -249,6 +249,15 @@ def load_keyring(folder: Path) -> KeyRing:
         raise KeyFileError(f"{folder}: no station*.key; create one with `patrol-lpr keys station {folder}`")
     own = folder / RECEIPT_KEY
     ring = KeyRing({key.id: key for key in stations}, receipts=SigningKey.load(own) if own.exists() else None)
+    return _with_units(ring, folder)
+
+
+def load_unit_keys(folder: Path) -> KeyRing:
+    """Read ``unit-ID.pub`` of a folder: a ring that verifies, and opens nothing.  Raises KeyFileError."""
+    return _with_units(KeyRing(), folder)
+
+
+def _with_units(ring: KeyRing, folder: Path) -> KeyRing:
     for path in sorted(folder.glob("unit-*.pub")):
         found = UNIT_PUBLIC.fullmatch(path.name)
         if found is None:
