@@ -194,14 +194,14 @@ class Query:
 
     def units(self) -> list[tuple[UnitRow, list[Gap]]]:
         """Return the state of every unit that ever sent something, with its gaps."""
-        rows = [(row, self._store.gaps(row.unit)) for row in self._store.units(self._asker.scope)]
+        rows = [(row, list(row.gaps)) for row in self._store.units(self._asker.scope)]
         self._note("show units", len(rows))
         return rows
 
     def unit_page(self, *, after: str = "", limit: int) -> list[tuple[UnitRow, list[Gap]]]:
         """As :meth:`units`, at most ``limit`` after a name, and without the number of reads."""
         units = self._store.units(self._asker.scope, after=after, limit=limit, count_reads=False)
-        rows = [(row, self._store.gaps(row.unit)) for row in units]
+        rows = [(row, list(row.gaps)) for row in units]
         self._note("show units", len(rows), after=after or None, limit=limit)
         return rows
 
@@ -214,7 +214,7 @@ class Query:
         self._note("show unit", len(found), unit=unit)
         if not found:
             raise ScopeError(f"there is no unit {unit!r}")
-        return found[0], self._store.gaps(unit)
+        return found[0], list(found[0].gaps)
 
     def offers(self, unit: str) -> list[Offered]:
         """Return the files that the station offers a unit, such as lists and policies, with their versions."""

@@ -96,6 +96,8 @@ class UnitRow:
     """Reason of its latest status, such as why nothing is receipted."""
     agency: str = ""
     """As its latest record says; empty if it has none."""
+    gaps: tuple[Gap, ...] = ()
+    """In order."""
 
 
 @dataclass(frozen=True, slots=True)

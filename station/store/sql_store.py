@@ -277,6 +277,7 @@ class SqlStore:
                     report=report,
                     reason=reason or "",
                     agency=agency or "",
+                    gaps=tuple(gaps),
                 )
             )
         return found
