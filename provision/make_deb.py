@@ -63,7 +63,8 @@ def make_deb(wheels: Path, out: Path, target: Target, *, epoch_s: int = _EPOCH) 
         _control(root, version, target)
         _normalise(root, epoch_s)
         environment = {**os.environ, "SOURCE_DATE_EPOCH": str(epoch_s)}
-        command = ["dpkg-deb", "--root-owner-group", "-Zxz", "--build", str(root), str(deb)]
+        # Wheels are compressed already.
+        command = ["dpkg-deb", "--root-owner-group", "-Znone", "--build", str(root), str(deb)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - fixed
         if done.returncode:
             raise ProvisionError(f"dpkg-deb failed: {done.stderr.strip()}")
