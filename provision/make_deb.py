@@ -23,6 +23,7 @@ _SOURCE = Path(__file__).parent / "station"
 _UNITS = (
     "patrol-lpr-station.service",
     "patrol-lpr-worker@.service",
+    "patrol-lpr-web.service",
     "patrol-lpr-outputs.service",
     "patrol-lpr-metrics.service",
     "patrol-lpr-purge.service",

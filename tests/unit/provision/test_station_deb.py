@@ -46,7 +46,7 @@ def test_package_holds_units_scripts_and_pinned_wheels(wheels, tmp_path):
     listing = shown("dpkg-deb", "--contents", str(deb))
     owners = {line.split()[1] for line in listing.splitlines()}
     assert owners == {"root/root"}
-    for unit in ("station", "worker@", "outputs", "metrics", "purge", "backup"):
+    for unit in ("station", "worker@", "web", "outputs", "metrics", "purge", "backup"):
         assert f"./lib/systemd/system/patrol-lpr-{unit}.service" in listing
     assert "./usr/bin/patrol-lpr -> /opt/patrol-lpr/bin/patrol-lpr" in listing
     subprocess.run(["dpkg-deb", "--raw-extract", str(deb), str(tmp_path / "x")], check=True)
