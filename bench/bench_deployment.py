@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,16 +73,16 @@ def fill_coverage(store: Store, units: int, days: int, periods: int) -> None:
     zones = (("", 100, 60_000, 2), (AREAS[0].id, 3_000, 500_000, 20), (AREAS[1].id, 1_000, 200_000, 9))
     for day in range(days):
         begin = FIRST_US + day * DAY_US + 6 * H_US
-        for unit in range(units):
-            made = [
-                CoveragePeriod(
-                    f"unit-{unit}", f"{unit}/{day}/{n}".encode().ljust(16), None, begin + (n + 1) * QUARTER_US, zones,
-                    4_000, 700_000, 140_000, 0, 0,
-                )
-                for n in range(periods)
-            ]  # fmt: skip
-            with store.transaction():
-                store.deployment.add_coverage(made)
+        made = [
+            CoveragePeriod(
+                f"unit-{unit}", f"{unit}/{day}/{n}".encode().ljust(16), None, begin + (n + 1) * QUARTER_US, zones,
+                4_000, 700_000, 140_000, 0, 0,
+            )
+            for unit in range(units)
+            for n in range(periods)
+        ]  # fmt: skip
+        with store.transaction():
+            store.deployment.add_coverage(made)
 
 
 def fresh_records(units: int) -> list[NewRecord]:
@@ -133,9 +134,8 @@ def main() -> None:
         name = f"hours and coverage of {units} units in {days} days"
         print(Figure(name, taken_s, "s", limit=LIMIT_S).as_json())
         for by in ("unit", "day"):
-            taken_s = (
-                cpu_ms(lambda by=by: query.coverage(FIRST_US, now_us, by), rounds=rounds, warm_up=warm_up) / 1000
-            )
+            ask = partial(query.coverage, FIRST_US, now_us, by)
+            taken_s = cpu_ms(ask, rounds=rounds, warm_up=warm_up) / 1000
             print(Figure(f"coverage by {by}, the same", taken_s, "s", limit=LIMIT_S).as_json())
         store.close()
 

@@ -55,7 +55,10 @@ ModelsOption = Annotated[
 
 
 LATER = {
-    **{name: name for name in ("station", "provision", "update", "roster", "shift", "hotlist", "policy")},
+    **{
+        name: name
+        for name in ("station", "provision", "update", "roster", "shift", "deployment", "hotlist", "policy")
+    },
     "report": "report_recompute",
 }
 """Commands with modules of their own, in ``cli``."""
@@ -210,7 +213,9 @@ def demo(
     drives: Annotated[Path, typer.Option(help="Folder with drives.")] = Path("tests/drives"),
     page: Annotated[
         bool | None,
-        typer.Option(help="End with the console's page, until Enter is pressed; default: if there is a terminal."),
+        typer.Option(
+            help="Keep the pages of station and console open until Enter is pressed; default: if there is a terminal."
+        ),
     ] = None,
 ) -> None:
     """Run a demo: one drive live through a real broker, then all drives replayed, with reports."""

@@ -119,7 +119,7 @@ def units_table(units: Iterable[tuple[UnitRow, list[Gap]]]) -> TextTable:
             _state(unit),
             unit.software,
             "-" if unit.seen_us is None else _short(unit.seen_us),
-            f"{unit.reads:,}",
+            "" if unit.reads is None else f"{unit.reads:,}",
             str(unit.seq_high),
             Text(f"{unit.missing:,}", "red" if unit.missing else ""),
             f"{unit.evicted:,}",

@@ -8,7 +8,6 @@ from station.errors import PurposeError
 
 MAX_TEXT = 128
 """Characters of a purpose or case number."""
-_FIRST_PRINTED = " "
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +22,18 @@ class Scope:
         in_agency = self.agencies is None or agency in self.agencies
         return in_agency and (self.units is None or unit in self.units)
 
+    def is_within(self, other: Scope) -> bool:
+        """True if the other one has all that this one has."""
+        return _is_part(self.agencies, other.agencies) and _is_part(self.units, other.units)
+
     @property
     def is_all(self) -> bool:
         """True if nothing is left out."""
         return self.agencies is None and self.units is None
+
+
+def _is_part(names: frozenset[str] | None, others: frozenset[str] | None) -> bool:
+    return others is None or (names is not None and names <= others)
 
 
 EVERYTHING = Scope()
@@ -45,9 +52,9 @@ class Asker:
     """True if no record is shown without purpose and case number."""
 
     def __post_init__(self) -> None:
-        """Raises PurposeError for texts that are too long or have control characters."""
+        """Raises PurposeError for texts that are too long or cannot be printed."""
         for name, text in (("purpose", self.purpose), ("case number", self.case_number)):
-            if len(text) > MAX_TEXT or any(character < _FIRST_PRINTED for character in text):
+            if len(text) > MAX_TEXT or not text.isprintable():
                 raise PurposeError(f"the {name} cannot be recorded: use one line of up to {MAX_TEXT} characters")
 
     @property

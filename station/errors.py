@@ -37,6 +37,10 @@ class PlanConflictError(DeploymentError):
     """A shift is in conflict with the plan; nothing was changed."""
 
 
+class ExportError(StationError, ValueError):
+    """An export cannot be requested, approved or fetched like this."""
+
+
 class AccountError(StationError, ValueError):
     """An account cannot be made or changed like this, or a log-in was refused."""
 

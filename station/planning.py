@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from protocol.roster.envelope import KIND, verify_roster
 from protocol.signed_file import refuse_unless_newer
@@ -105,6 +105,10 @@ class Planning(Commands):
             self._store.deployment.put_settings(settings)
             self._note("set deployment", f"time_zone={settings.time_zone}", 0, self._clock_us())
 
+    def change_settings(self, changed: dict[str, Any]) -> None:
+        """Replace some of the agency's settings, by name."""
+        self.put_settings(replace(self._store.deployment.settings(), **changed))
+
     def preview(self, shift: PlannedShift) -> list[Conflict]:
         """What would be wrong with a shift.  Raises PurposeError."""
         self._refuse_without_why()
@@ -133,6 +137,12 @@ class Planning(Commands):
             names = ",".join(shift.id for shift in complete[:20])
             self._note("plan shifts", f"id={names}", len(complete), self._clock_us())
         return found
+
+    def replan(self, shifts: Sequence[PlannedShift]) -> dict[str, list[Conflict]]:
+        """As :meth:`plan`, in the place of whatever is stored of these shifts."""
+        store = self._store.deployment
+        stored = {one.id: found.version for one in shifts if (found := store.shift(one.id)) is not None}
+        return self.plan([replace(one, version=stored.get(one.id, 0)) for one in shifts])
 
     def reassign(self, shift_id: str, assignment: Assignment) -> dict[str, list[Conflict]]:
         """Give a shift another assignment from a moment on; later ones are replaced.  Raises as :meth:`plan`."""

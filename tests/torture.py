@@ -11,6 +11,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
+import io
+import itertools
 import json
 import os
 import random
@@ -22,8 +25,9 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 from rich.console import Console
@@ -31,12 +35,17 @@ from rich.progress import track
 from rich.table import Table
 
 from agent.audit import AuditDraft
-from agent.buffer import OutboxReader, open_outbox, schema
+from agent.buffer import NewRecord, OutboxReader, open_outbox, schema
 from agent.buffer.outbox import FILE_NAME, Outbox
+from agent.buffer.rows import PurgeNote
 from agent.commit import ReadCommitter
 from agent.hits.bodies import HitBodies
 from agent.hits.records import DECIDED
+from agent.hotlist import store as hotlist_store
+from agent.hotlist.store import ListsInForce, Terms
+from agent.records import CharRead, PlateText
 from agent.runtime import log
+from agent.runtime.alarm import Alarm
 from agent.runtime.audit import ChainFile
 from agent.runtime.hit_files import FOLDER, PURPOSE, HitFiles
 from agent.runtime.hits import HitService
@@ -46,9 +55,11 @@ from cli.replay import Replay
 from cli.scripted import ScriptedReader
 from cli.simulate import config_for, fresh_keys
 from hw.drive_load import load_drive
-from protocol.seal import Opener, load_keyring
+from protocol.hotlist.entry import Entry
+from protocol.seal import Opener, SigningKey, StationKey, load_keyring
 from protocol.seal.series import Proof, examine
-from protocol.wire.enums import DispositionAction
+from protocol.wire.enums import DispositionAction, TimeSource
+from protocol.wire.parts import TimeQuality
 from protocol.wire.records.read import Read
 from protocol.wire.released import released_registry
 from station.asker import Asker
@@ -56,8 +67,9 @@ from station.errors import StoreError
 from station.ingest import Ingest
 from station.query import Query
 from station.store import open_store
-from tests.builders import make_encoder, make_read_record
+from tests.builders import make_encoder, make_read, make_read_record
 from tests.drive_builder import write_drive
+from tests.hotlist_builder import AS_OF_US, make_package
 from tests.listed import listed
 from tests.postgres import Postgres
 from tests.power_cut import CuttableDisk
@@ -84,8 +96,10 @@ STATEMENTS = {
     "checkpoint": "PRAGMA wal_checkpoint",
 }
 """Points inside SQLite: struck before such a statement runs."""
-HIT_POINTS = ("hit file", "hit file written", "disposition", "hit settled")
-"""Points of a hit: before and after its file is replaced, before a decision's record is appended, and after that."""
+HIT_POINTS = ("hit file", "hit file written", "heard", "disposition", "hit settled")
+"""Points of a hit: before and after its file is replaced, right after its alert, before a decision's record is
+appended, and after that.
+"""
 HEAD = ("head", "head_stored")
 """Before and after the head of the audit log is stored."""
 POINTS = ("frame", "track", *STATEMENTS, *HIT_POINTS, *HEAD, "sent", "receipt", "anytime")
@@ -97,7 +111,9 @@ SCRIPT = [
     (3500, "officer.outcome", {"code": '"recovered"'}), (5600, "officer.reject", {"reason": '"misread"'}),
 ]  # fmt: skip
 PLATES = {"7ABC123": (0.4, 1.4), "HJK4821": (1.0, 2.0), "8XYZ999": (2.2, 3.2), "LMN5678": (3.4, 4.4)}
-MIGRATION_STATEMENTS = 8
+MIGRATION_STATEMENTS, PURGE_STATEMENTS, INSTALL_STEPS = 8, 20, 14
+ALONE = ("migration", "purge", "installation")
+"""What is struck step by step, besides the chains: a file of an old version, expired records, a newer hot list."""
 
 
 class BrokenPromiseError(AssertionError):
@@ -136,6 +152,11 @@ class Unit:
         self.server.stop("immediate")
         self.server.start()
         self.crashes += 1
+
+    @property
+    def heard(self) -> Path:
+        """Ids of the hits that were heard; not on the disk whose power is cut."""
+        return self.station.with_name("heard")
 
     def strike(self, fault: Fault) -> Callable[[], None]:
         """Return what ends the world: called in the child."""
@@ -229,7 +250,7 @@ def child(unit: Unit, fault: Fault | None, report: int) -> None:
         passed("receipt")
         return answers
 
-    with hit_points(passed):
+    with hit_points(passed, unit.heard):
         replay = Replay(
             unit.drive,
             unit.config,
@@ -244,9 +265,16 @@ def child(unit: Unit, fault: Fault | None, report: int) -> None:
 
 
 @contextlib.contextmanager
-def hit_points(passed: Callable[[str], None]):
-    """Points of hits are passed while this lasts."""
+def hit_points(passed: Callable[[str], None], heard: Path):
+    """Points of hits are passed while this lasts, and what was heard is noted where no power is cut."""
     write, disposition, settle = HitFiles._write, HitBodies.disposition, HitService.settle
+    alert = Alarm.alert
+
+    def alerted(alarm: Alarm, hits, t_mono_ns: int) -> None:
+        alert(alarm, hits, t_mono_ns)
+        with heard.open("ab") as file:
+            file.write(b"".join(hit.hit_id for hit in hits))
+        passed("heard")
 
     def written(files: HitFiles, path: Path, data: bytes) -> None:
         passed("hit file")
@@ -262,10 +290,12 @@ def hit_points(passed: Callable[[str], None]):
         settle(service, record, seq)
 
     HitFiles._write, HitBodies.disposition, HitService.settle = written, staticmethod(decided), settled
+    Alarm.alert = alerted
     try:
         yield
     finally:
         HitFiles._write, HitBodies.disposition, HitService.settle = write, staticmethod(disposition), settle
+        Alarm.alert = alert
 
 
 def start(unit: Unit, fault: Fault | None) -> bool:
@@ -351,6 +381,10 @@ def check_decisions(unit: Unit) -> None:
         confirmed = [made for _, made in hit.decisions if made.action is DispositionAction.CONFIRMED]
         if any(not made.checks.all_equal or not made.reference for made in confirmed):
             raise BrokenPromiseError("a hit was confirmed without a verification")
+    told = unit.heard.read_bytes() if unit.heard.exists() else b""
+    heard = {told[first : first + 16] for first in range(0, len(told), 16)}
+    if silent := heard - {hit.hit.hit_id for hit in at_the_station}:
+        raise BrokenPromiseError(f"{len(silent)} of {len(heard)} hits that were heard are in no book")
     if unknown := set(here) - {hit.hit.hit_id for hit in at_the_station}:
         raise BrokenPromiseError(f"{len(unknown)} hits of the unit are not at the station")
 
@@ -408,9 +442,26 @@ def migration(folder: Path, passing: int, *, cut: bool) -> None:
         con.execute("INSERT INTO records VALUES (?, 0, ?, ?)", values)
     con.execute("UPDATE meta SET next_seq = 6, reads = 5, appended = 5")
     con.close()
+    struck_child(lambda: open_outbox(state, encoder), trace_statements, passing, disk)
+    outbox, found = open_outbox(state, encoder)
+    reads = outbox.stats().reads
+    outbox.close()
+    if disk is not None:
+        disk.release()
+    if found.moved_to is not None or reads != 5:
+        raise BrokenPromiseError(f"migration struck at statement {passing}: {reads} of 5 reads, {found.damage}")
+
+
+def struck_child(
+    act: Callable[[], object],
+    patch: Callable[[Callable[[str], None]], object],
+    passing: int,
+    disk: CuttableDisk | None,
+) -> None:
+    """Do something in a process of its own, which is struck at the n-th step that ``patch`` tells of."""
     pid = os.fork()
     if not pid:
-        connect, left = schema.connect, [passing]
+        left = [passing]
 
         def passed(_: str) -> None:
             left[0] -= 1
@@ -419,26 +470,115 @@ def migration(folder: Path, passing: int, *, cut: bool) -> None:
                     disk.cut()
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        def traced(path: Path) -> sqlite3.Connection:
-            made = connect(path)
-            made.set_trace_callback(passed)
-            return made
-
-        schema.connect = traced
+        patch(passed)
         with contextlib.suppress(BaseException):
-            open_outbox(state, encoder)
+            act()
         os._exit(0)
     os.waitpid(pid, 0)
     if disk is not None:
         disk.power_off()
         disk.power_on()
+
+
+def trace_statements(passed: Callable[[str], None], *, since: str = "") -> None:
+    """Each statement of SQLite is a step, from the first one with the words ``since`` on."""
+    connect, begun = schema.connect, [not since]
+
+    def step(sql: str) -> None:
+        begun[0] = begun[0] or since in sql
+        if begun[0]:
+            passed(sql)
+
+    def traced(path: Path) -> sqlite3.Connection:
+        made = connect(path)
+        made.set_trace_callback(step)
+        return made
+
+    schema.connect = traced
+
+
+def purge(folder: Path, passing: int, *, cut: bool) -> None:
+    """Struck while expired records are deleted: all are gone and one record says so, or none is and nothing does."""
+    folder.mkdir(parents=True)
+    disk = CuttableDisk(folder, mib=16) if cut else None
+    state = (disk.mount if disk else folder) / "state"
+    state.mkdir()
+    encoder = make_encoder()
+    outbox, _ = open_outbox(state, encoder)
+    outbox.append([NewRecord(make_read(number).body, expires_utc_us=1000) for number in range(1, 6)])
+    outbox.close()
+    note = PurgeNote("us-xx/3", TimeQuality(source=TimeSource.GNSS, uncertainty_ms=None), 0)
+
+    def act() -> None:
+        struck, _ = open_outbox(state, encoder)
+        struck.expire(2000, note)
+
+    struck_child(act, partial(trace_statements, since="min(expires_us)"), passing, disk)
     outbox, found = open_outbox(state, encoder)
     reads = outbox.stats().reads
     outbox.close()
+    reader = OutboxReader(state / FILE_NAME)
+    purges = sum(row.schema == "purge/1" for row in reader.records(after_seq=0, limit=100))
+    reader.close()
     if disk is not None:
         disk.release()
-    if found.moved_to is not None or reads != 5:
-        raise BrokenPromiseError(f"migration struck at statement {passing}: {reads} of 5 reads, {found.damage}")
+    if found.moved_to is not None or (reads, purges) not in {(5, 0), (0, 1)}:
+        raise BrokenPromiseError(f"purge struck at statement {passing}: {reads} reads, {purges} purge records")
+
+
+def trace_file_steps(passed: Callable[[str], None]) -> None:
+    """Each step on the disk of an installation is one."""
+
+    def stepping(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            passed("step")
+            return real(*args, **kwargs)
+
+        return call
+
+    hotlist_store.os.fsync, hotlist_store.sync_folder = stepping(os.fsync), stepping(hotlist_store.sync_folder)
+    Path.replace, Path.unlink = stepping(Path.replace), stepping(Path.unlink)
+
+
+@dataclass(frozen=True, slots=True)
+class HotLists:
+    """The hot lists of a unit: opened for one act at a time, because whoever has them open has their files mapped."""
+
+    folder: Path
+    authority: SigningKey = field(default_factory=SigningKey.generate)
+    key: StationKey = field(default_factory=StationKey.generate)
+
+    def _open(self) -> ListsInForce:
+        lists = ListsInForce(self.folder, Terms("pd", (self.authority.public,)), self.key, lambda: AS_OF_US)
+        lists.unlock(self.key)
+        return lists
+
+    def install(self, version: int) -> None:
+        """Put the version in force; its only entry has the version as its id."""
+        package = make_package([Entry(str(version), "ABC123")], self.authority, version=version)
+        self._open().install(io.BytesIO(package))
+
+    def in_force(self) -> tuple[list[str], bool]:
+        """What ABC123 matches, and whether all files are whole."""
+        lists = self._open()
+        plate = PlateText(tuple(CharRead(char, 0.9) for char in "ABC123"), 0.9)
+        return [match.entry.entry_id for match in lists.matcher.match(plate, now_utc_us=None)], not lists.faults
+
+
+def installation(folder: Path, passing: int, *, cut: bool) -> None:
+    """Struck while a newer hot list replaces the one in force: the old one or the new one is in force, whole."""
+    folder.mkdir(parents=True)
+    disk = CuttableDisk(folder, mib=16) if cut else None
+    lists = HotLists((disk.mount if disk else folder) / "lists")
+    lists.install(1)
+    gc.collect()
+    struck_child(lambda: lists.install(2), trace_file_steps, passing, disk)
+    found, whole = lists.in_force()
+    gc.collect()
+    if disk is not None:
+        disk.release()
+    if not whole or found not in (["1"], ["2"]):
+        raise BrokenPromiseError(f"installation struck at step {passing}: in force is {found}, whole {whole}")
 
 
 def plan(faults: int, seed: int) -> list[Fault]:
@@ -459,12 +599,17 @@ def run(faults: int, seed: int, console: Console, server: Postgres | None = None
     """
     cv2.setNumThreads(1)
     struck: Counter[tuple[str, str]] = Counter()
-    with tempfile.TemporaryDirectory(prefix="torture-") as name:
-        folder = Path(name)
-        for number in range(1, MIGRATION_STATEMENTS + 1):
-            for cut in (True, False):
-                migration(folder / f"migration-{number}-{cut}", number, cut=cut)
-                struck["migration", "cut" if cut else "kill"] += 1
+    with tempfile.TemporaryDirectory(prefix="torture-") as temporary:
+        folder = Path(temporary)
+        for what, steps in (
+            (migration, MIGRATION_STATEMENTS),
+            (purge, PURGE_STATEMENTS),
+            (installation, INSTALL_STEPS),
+        ):
+            name = what.__name__
+            for number, cut in itertools.product(range(1, steps + 1), (True, False)):
+                what(folder / f"{name}-{number}-{cut}", number, cut=cut)
+                struck[name, "cut" if cut else "kill"] += 1
         planned = plan(faults, seed)
         chains = [planned[first : first + CHAIN] for first in range(0, faults, CHAIN)]
         for number, chain in enumerate(track(chains, console=console, description="chains of strikes")):
@@ -516,7 +661,7 @@ def main() -> None:
     table = Table(
         "point", "power cuts", "kill -9", title=f"{sum(struck.values())} strikes, no read lost, none twice"
     )
-    for point in ("migration", "database", *POINTS):
+    for point in ("database", *ALONE, *POINTS):
         table.add_row(point, str(struck[point, "cut"]), str(struck[point, "kill"]))
     console.print(table)
     print(json.dumps({f"{point} {kind}": count for (point, kind), count in sorted(struck.items())}))

@@ -7,12 +7,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from agent.runtime.alarm import Alarm
-from agent.runtime.audit import ConfigWatch, ListWatch, QueuedAuditor
+from agent.runtime.audit import ConfigWatch, QueuedAuditor
 from agent.runtime.command import CommandSocket, build_command_server
 from agent.runtime.committing import CommitComponent
 from agent.runtime.drain import Drain
 from agent.runtime.feed import Feed, build_feed_server
 from agent.runtime.feed_state import AgentState
+from agent.runtime.first_writes import FirstWrites
 from agent.runtime.gnss import GnssComponent
 from agent.runtime.health import Health
 from agent.runtime.hit_component import HitComponent
@@ -118,6 +119,7 @@ def assemble(
     commit = CommitComponent(read_path, shared.reads, supervisor, clock)
     gate = RecordingGate(read_path.policies, lambda: commit.last_fix, commit.utc_ns)
     lists = make_lists(shared, commit, auditor, read_path.policies)
+    first_writes = FirstWrites()
     hits = build_hits(
         config,
         read_path,
@@ -126,6 +128,7 @@ def assemble(
         emit=shared.reads.add_record,
         matcher=matcher or (lambda: lists.matcher),
         alarm=Alarm(hardware.panel, hardware.speaker, config.hits.language),
+        first=first_writes,
     )
     hit_thread = HitComponent(hits, shared.reads, supervisor)
     cameras = tuple(
@@ -204,6 +207,7 @@ def assemble(
                 shifts,
                 hit_thread,
                 witness,
+                first_writes,
             ),
         ),
         WriteBudget(config.outbox.write_budget_mib_h * _MEBI),
@@ -223,12 +227,12 @@ def assemble(
     # Stopped in the reverse order, which is the flow of data: cameras and receiver first, then waiting records may be
     # sent, and the outbox is closed when nothing writes to it any more.
     order = (
-        *(ignition, panel, status, feed, commit, link, uplink, drain, gnss, policy, hit_thread),
+        *(ignition, panel, status, feed, commit, link, uplink, drain, gnss, policy),
+        *(first_writes, hit_thread),
         *cameras,
         *(heat, reporter, update_watch, shifts, command, lists, witness),
         views,
         ConfigWatch(config.state_dir, shared.config_sha256, auditor),
-        ListWatch(config.state_dir, lambda: lists.matcher.lists, auditor),
     )
     return Assembly(
         lifecycle=Lifecycle(order),

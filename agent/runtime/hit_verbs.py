@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -15,6 +15,7 @@ from agent.runtime.commands import Arguments, CommandRefusedError, HexId, Verb
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from agent.audit import Auditor
     from agent.hits.watch import Watched
     from agent.hotlist.records import Match
     from agent.runtime.commands import Caller
@@ -29,22 +30,13 @@ Code = Annotated[str, Field(max_length=32)]
 Name = Annotated[str, Field(max_length=MAX_NAME)]
 
 
-class Auditor(Protocol):
-    """Where what officers do is written down."""
-
-    def add(
-        self, who: str, action: str, obj: str, *, purpose: str = "", case_number: str = "", outcome: str = "ok"
-    ) -> object:
-        """Add an entry."""
-
-
 class NoAuditor:
     """Writes nothing down."""
 
     def add(
         self, who: str, action: str, obj: str, *, purpose: str = "", case_number: str = "", outcome: str = "ok"
     ) -> None:
-        """See :class:`Auditor`."""
+        """See :class:`~agent.audit.Auditor`."""
 
 
 class HitArguments(Arguments):

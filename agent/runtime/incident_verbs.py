@@ -8,21 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from agent.geotag.units import place_of
-from agent.records import Geotag
 from agent.runtime.commands import Arguments, HexId, Verb
 from agent.runtime.duty_access import officer_of, refusals
+from agent.runtime.whereabouts import here
 from agent.shift.errors import ShiftError
 from agent.shift.incidents import MAX_DRAFTS, IncidentDraft, IncidentText, check_text, saved
 from agent.shift.moment import Moment
 from protocol.wire.codec import Text16, Text36, Text64, Text128, Text256
-from protocol.wire.enums import GeotagMethod
 from protocol.wire.records.incident import MAX_LINKS, MAX_NOTES, MAX_PEOPLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agent.hits.records import Hit
-    from agent.records import Fix
+    from agent.records import Fix, Geotag
     from agent.runtime.commands import Caller
     from agent.runtime.feed_documents import Document
     from agent.runtime.shifts import Shifts
@@ -31,9 +30,6 @@ if TYPE_CHECKING:
     from agent.shift.ports import OnDuty
     from protocol.roster.roster import Roster
 
-_NS_PER_S = 1_000_000_000
-_FRESH_S, _MAX_AGE_S = 5.0, 600.0
-_MAX_SPEED_MPS = 60.0
 _ID_BYTES = 16
 
 
@@ -165,29 +161,6 @@ class IncidentVerbs:
             if hit is not None and hit.when is not None and hit.where is not None:
                 return Moment(hit.t_mono_ns, hit.boot_id or now.boot_id, hit.when), hit.where
         return now, here(self._last_fix(), now.t_mono_ns)
-
-
-def here(fix: Fix | None, t_mono_ns: int) -> Geotag:
-    """Position now: that of the latest fix, with a bound that grows with its age at the highest speed."""
-    if fix is None:
-        return Geotag(GeotagMethod.NONE)
-    age_s = (t_mono_ns - fix.t_mono_ns) / _NS_PER_S
-    if not 0 <= age_s <= _MAX_AGE_S:
-        return Geotag(GeotagMethod.NONE)
-    moved_m = age_s * (_MAX_SPEED_MPS if fix.speed_mps is None or age_s > _FRESH_S else fix.speed_mps)
-    return Geotag(
-        method=GeotagMethod.EXTRAPOLATED if age_s <= _FRESH_S else GeotagMethod.STALE,
-        lat_deg=fix.lat_deg,
-        lon_deg=fix.lon_deg,
-        error_m=fix.error_m + moved_m,
-        fix_age_ms=round(age_s * 1000),
-        speed_mps=fix.speed_mps,
-        course_deg=fix.course_deg,
-        alt_m=fix.alt_m,
-        hdop=fix.hdop,
-        satellites=fix.satellites,
-        quality=fix.quality,
-    )
 
 
 def _roster(duty: Duty) -> Roster | None:

@@ -30,6 +30,7 @@ from protocol.wire.released import released_registry
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from agent.audit import Auditor
     from agent.commit import CommitResult
     from agent.records import Geotag, TimeTag
     from agent.runtime.committing import CommitComponent
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from agent.runtime.feed_documents import Document, Json
     from agent.runtime.power import Ignition
     from agent.runtime.queues import ReadQueue
-    from agent.shift.ports import Auditor, DutyConfig, DutyLimits, OnDuty
+    from agent.shift.ports import DutyConfig, DutyLimits, OnDuty
     from agent.shift.shifts import ShiftState
     from agent.sync.transfer import FileKind
     from hw.ports import Clock

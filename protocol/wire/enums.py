@@ -150,10 +150,13 @@ class MatchRule(StrEnum):
     """How a read was matched with an entry."""
 
     EXACT = "exact"
+    """The read's own text is the listed one; the letter O and the digit 0 count as equal."""
     APPROXIMATE = "approximate"
-    """By the probabilities of the read's characters."""
+    """The listed text is another that the probabilities of the read's characters allow."""
     WILDCARD = "wildcard"
+    """The entry has ``?``, each for one character."""
     PARTIAL = "partial"
+    """The entry has ``*``: only part of the plate is known."""
     MANUAL = "manual"
     """An officer's entry on the unit."""
 
@@ -164,6 +167,7 @@ class RegionMatch(StrEnum):
     EQUAL = "equal"
     DIFFERENT = "different"
     UNKNOWN = "unknown"
+    """The read or the entry has none, or one that does not say the state."""
 
 
 class DispositionAction(StrEnum):

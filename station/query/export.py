@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import json
 from datetime import UTC, datetime, timedelta
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from station.query.stored import StoredRecord
 
@@ -18,7 +18,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _Cell = str | int | float | bool | None
 
 
-def write_csv(records: Iterable[StoredRecord], out: IO[str], schema: str) -> None:
+class TextOut(Protocol):
+    """Takes text."""
+
+    def write(self, text: str, /) -> object:
+        """Write."""
+
+
+def write_csv(records: Iterable[StoredRecord], out: TextOut, schema: str) -> None:
     """Write a header and one row per record of one type; open ``out`` with ``newline=""``.
 
     Texts that a spreadsheet would run as a formula get a leading apostrophe.  Without records the header has
@@ -37,7 +44,7 @@ def write_csv(records: Iterable[StoredRecord], out: IO[str], schema: str) -> Non
         writer.writerow([id_column(schema), *_ENVELOPE, *_TIME, *_LAST])
 
 
-def write_geojson(records: Iterable[StoredRecord], out: IO[str]) -> None:
+def write_geojson(records: Iterable[StoredRecord], out: TextOut) -> None:
     """Write a FeatureCollection, one line per record; records without a position have a null geometry."""
     out.write('{"type": "FeatureCollection", "features": [')
     separator = "\n"
@@ -112,3 +119,14 @@ def _cell(value: _Cell) -> _Cell:
     if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
         return f"'{value}"
     return "" if value is None else value
+
+
+def write_table(out: TextOut, columns: Sequence[str], rows: Iterable[Sequence[_Cell]]) -> int:
+    """Write any table as :func:`write_csv` writes records; return the number of rows."""
+    writer = csv.writer(out)
+    writer.writerow(columns)
+    count = 0
+    for row in rows:
+        writer.writerow([_cell(value) for value in row])
+        count += 1
+    return count

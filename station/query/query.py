@@ -17,6 +17,7 @@ from protocol.seal.head import Head
 from protocol.seal.series import Proof, examine, make_header, write_series
 from protocol.wire.codec import decode, schema_of, unpack
 from protocol.wire.control.unit_state import Health
+from protocol.wire.enums import PictureKind
 from protocol.wire.records.disposition import Disposition
 from protocol.wire.records.hit import Hit
 from station.audit_log.check import check_log
@@ -26,8 +27,9 @@ from station.audit_log.state import log_state
 from station.errors import PurposeError, ScopeError, StoreError
 from station.query.export import write_csv, write_geojson
 from station.query.hits import assemble_hits
-from station.query.stored import stored_record
-from station.store.rows import AuditRow, Usage
+from station.query.proof import RecordProof, proof_of
+from station.query.stored import picture_name, stored_record
+from station.store.rows import AuditRow, AuditSearch, Usage
 from station.store.search import Circle
 
 if TYPE_CHECKING:
@@ -42,10 +44,12 @@ if TYPE_CHECKING:
     from station.query.hits import StoredHit
     from station.query.stored import StoredRecord
     from station.store import Gap, RecordRow, SeriesRow, Store, StoreFault, UnitRow
+    from station.store.offers import Offered
     from station.store.search import Place, ReadSearch
 
 READ_SCHEMA = "read/1"
 _MAX_STAGES = 3
+_EXPORT_PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +164,34 @@ class Query:
         last = found[-1].place if len(found) == limit else None
         return SearchPage(self._visible([one.row for one in found]), last)
 
+    def crops(self, records: Iterable[StoredRecord]) -> dict[bytes, bytes]:
+        """Return the plate pictures of reads that were found, by their ids; those that have not come are left out."""
+        self._refuse_without_why()
+        found: dict[bytes, bytes] = {}
+        for stored in records:
+            known, body = stored.known, stored.body
+            refs = known.pictures(body) if known is not None and body is not None and self._may_see(stored) else ()
+            sha256 = next((ref.sha256 for ref in refs if ref.kind is PictureKind.PLATE), None)
+            jpeg = None if sha256 is None else self._store.picture(stored.unit, sha256)
+            if jpeg is not None:
+                found[stored.record_id] = jpeg
+        self._note("show pictures", len(found), kind="plate")
+        return found
+
+    def proof(self, stored: StoredRecord, ring: KeyRing | None) -> RecordProof:
+        """Return what the evidence of a record says; ``ring`` has the units' keys, None for none."""
+        near = self._store.evidence_near(stored.unit, stored.seq) if self._may_see(stored) else []
+        keys = {} if ring is None else ring.units.get(stored.unit, {})
+        self._note("show proof", len(near), unit=stored.unit, id=stored.record_id.hex())
+        return proof_of(stored.seq, stored.record.payload, near, keys)
+
+    def history(self, stored: StoredRecord, limit: int) -> list[AuditRow]:
+        """Return who looked at a record before, the latest first."""
+        asked = f"unit={stored.unit} id={stored.record_id.hex()}"
+        found = self._store.audit_page(AuditSearch(what="show record", filter=asked), limit=limit)
+        self._note("show history", len(found), unit=stored.unit, id=stored.record_id.hex())
+        return [entry for _, entry in found]
+
     def picture(self, unit: str, sha256: bytes) -> bytes | None:
         """Return a complete picture; None if it is unknown or incomplete."""
         self._refuse_without_why()
@@ -178,11 +210,36 @@ class Query:
         """Return the state of every unit that ever sent something, with its gaps."""
         today = self._store.usage_of_day(self._clock_us())
         rows = [
-            (replace(row, refused_today=today.get(row.unit, Usage()).refused), self._store.gaps(row.unit))
+            (replace(row, refused_today=today.get(row.unit, Usage()).refused), list(row.gaps))
             for row in self._store.units(self._asker.scope)
         ]
         self._note("show units", len(rows))
         return rows
+
+    def unit_page(self, *, after: str = "", limit: int) -> list[tuple[UnitRow, list[Gap]]]:
+        """As :meth:`units`, at most ``limit`` after a name, and without the number of reads."""
+        units = self._store.units(self._asker.scope, after=after, limit=limit, count_reads=False)
+        rows = [(row, list(row.gaps)) for row in units]
+        self._note("show units", len(rows), after=after or None, limit=limit)
+        return rows
+
+    def unit(self, unit: str) -> tuple[UnitRow, list[Gap]]:
+        """Return the state of one unit, without the number of reads.  Raises ScopeError if there is none."""
+        scope = self._asker.scope
+        if scope.units is not None and unit not in scope.units:
+            raise ScopeError(f"there is no unit {unit!r}")
+        found = self._store.units(replace(scope, units=frozenset({unit})), count_reads=False)
+        self._note("show unit", len(found), unit=unit)
+        if not found:
+            raise ScopeError(f"there is no unit {unit!r}")
+        return found[0], list(found[0].gaps)
+
+    def offers(self, unit: str) -> list[Offered]:
+        """Return the files that the station offers a unit, such as lists and policies, with their versions."""
+        self._refuse_outside(unit)
+        found = [offer for offer in self._store.offers() if offer.unit == unit]
+        self._note("show offers", len(found), unit=unit)
+        return found
 
     def gaps(self, unit: str) -> list[Gap]:
         """Return the gaps of a unit, in order: explained, or missing."""
@@ -205,8 +262,23 @@ class Query:
         self._note("show counters", int(told is not None), unit=unit)
         return None if told is None else decode(told, Health)
 
+    def trail(self, search: AuditSearch, *, limit: int, before: int | None = None) -> list[tuple[int, AuditRow]]:
+        """Return entries of the audit trail with their numbers, the newest first; those before a number.
+
+        Who may see some agencies or units only, sees the entries of people who may see no more.
+        """
+        scope = self._asker.scope
+        if not scope.is_all:
+            accounts = self._store.accounts.all()
+            search = replace(search, names=frozenset(one.name for one in accounts if one.scope.is_within(scope)))
+        found = self._store.audit_page(search, limit=limit, before=before)
+        asked = {"who": search.who, "case": search.case_number, "what": search.what, "before": before}
+        self._note("show audit trail", len(found), **{name: value or None for name, value in asked.items()})
+        return found
+
     def audit_trail(self) -> list[AuditRow]:
         """Return the audit trail, oldest first, without this query."""
+        self._refuse_unless_all()
         rows = self._store.audit_trail()
         self._note("show audit trail", len(rows))
         return rows
@@ -218,6 +290,49 @@ class Query:
     def export_geojson(self, out: IO[str], *, schema: str = READ_SCHEMA, unit: str | None = None) -> int:
         """Write all records of a type as GeoJSON; return how many.  Raises PurposeError, see ``records``."""
         return self._export("geojson", lambda rows: write_geojson(rows, out), schema, unit)
+
+    def export_pictures(
+        self, write: Callable[[str, bytes], None], *, schema: str = READ_SCHEMA, unit: str | None = None
+    ) -> int:
+        """Hand the complete pictures of all records of a type to ``write``, with a file name each; return how many.
+
+        Raises PurposeError, see ``records``.
+        """
+        self._refuse_without_purpose(schema)
+        self._note("export pictures begins", 0, schema=schema, unit=unit)
+        count = 0
+        for row in self._store.each(schema, unit=unit, scope=self._asker.scope):
+            for stored in self._visible([row]):
+                for name, jpeg in self._files_of(stored):
+                    write(name, jpeg)
+                    count += 1
+        self._note("export pictures", count, schema=schema, unit=unit)
+        return count
+
+    def _files_of(self, stored: StoredRecord) -> Iterator[tuple[str, bytes]]:
+        """The complete pictures of a record, by file name; two units may give records one id."""
+        if stored.known is None or stored.body is None:
+            return
+        for ref in stored.known.pictures(stored.body):
+            jpeg = self._store.picture(stored.unit, ref.sha256)
+            if jpeg is not None:
+                yield f"{stored.unit}/{picture_name(stored, ref)}", jpeg
+
+    def export_found(self, name: str, search: ReadSearch) -> Iterator[StoredRecord]:
+        """Yield all reads that are found; an entry is stored before the first one, and one after the last."""
+        self._refuse_without_why()
+        asked = _asked(search)
+        self._note(f"export {name} begins", 0, **asked)
+        count, after = 0, None
+        while True:
+            page = self._store.find(search, limit=_EXPORT_PAGE, after=after, scope=self._asker.scope)
+            visible = self._visible([one.row for one in page])
+            count += len(visible)
+            yield from visible
+            if len(page) < _EXPORT_PAGE:
+                break
+            after = page[-1].place
+        self._note(f"export {name}", count, **asked)
 
     def _export(
         self,
@@ -249,6 +364,8 @@ class Query:
         items: Iterator[Proof | Head] = chain(self._heads(names), proofs)
         count = write_series(out, make_header("station", self._clock_us(), keys), items)
         self._note("export evidence", count, unit=unit)
+        if ring.log is not None:
+            Checkpointer(self._store, ring.log, self._clock_us).make()
         return count
 
     def check(self, ring: KeyRing, *, new: frozenset[str] = frozenset()) -> CheckReport:
@@ -351,7 +468,7 @@ class Query:
                 f"records of type {schema} are about employees: give a purpose, which is recorded in the audit trail"
             )
 
-    def _note(self, what: str, count: int, **asked: str | int | None) -> None:
+    def _note(self, what: str, count: int, /, **asked: str | int | None) -> None:
         found = " ".join(f"{name}={value}" for name, value in asked.items() if value is not None)
         asker = self._asker
         entry = AuditRow(self._clock_us(), asker.who, what, found, count, asker.purpose, asker.case_number)
@@ -375,6 +492,7 @@ def _asked(search: ReadSearch) -> dict[str, str | int | None]:
         "since_us": search.since_us,
         "until_us": search.until_us,
         "area": place or None,
+        "order": "oldest first" if search.ascending else None,
     }
 
 

@@ -11,6 +11,7 @@ from station.store.contents import NewRecord
 from station.store.port import Store, Stream
 from station.store.rows import (
     AuditRow,
+    AuditSearch,
     ChunkResult,
     DeadLetter,
     EvidenceRow,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AccountRow",
     "AuditRow",
+    "AuditSearch",
     "ChunkResult",
     "DeadLetter",
     "EvidenceRow",

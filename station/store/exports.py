@@ -58,9 +58,9 @@ class ExportTables:
             statement = statement.where(EXPORTS.c.account == account)
         return [ExportRow(*row) for row in self._db.all(statement)]
 
-    def change(self, export_id: str, state: str, **values: Any) -> bool:
+    def change(self, export_id: str, was: str, /, **values: Any) -> bool:
         """Change a request that is in a state; False if it is in another one, because somebody was faster."""
-        own = (EXPORTS.c.export_id == export_id, EXPORTS.c.state == state)
+        own = (EXPORTS.c.export_id == export_id, EXPORTS.c.state == was)
         return bool(self._db.run(update(EXPORTS).where(*own).values(values)).rowcount)
 
     def add_part(self, export_id: str, number: int, data: bytes) -> None:
@@ -79,7 +79,7 @@ class ExportTables:
         """Delete the file."""
         self._db.run(delete(EXPORT_PARTS).where(EXPORT_PARTS.c.export_id == export_id))
 
-    def expired(self, now_us: int) -> list[str]:
-        """Return requests whose file may not be downloaded any more, and is still there."""
-        statement = select(EXPORTS.c.export_id).where(EXPORTS.c.state == "ready", EXPORTS.c.until_us < now_us)
-        return [export_id for (export_id,) in self._db.all(statement)]
+    def overdue(self, now_us: int) -> list[ExportRow]:
+        """Return requests that are ready or being worked on, and whose time is over."""
+        overdue = (EXPORTS.c.state.in_(("ready", "running")), EXPORTS.c.until_us < now_us)
+        return [ExportRow(*row) for row in self._db.all(select(*_EXPORT).where(*overdue))]

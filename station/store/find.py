@@ -8,7 +8,7 @@ from sqlalchemy import and_, func, or_, select
 
 from station.store.scope import in_scope
 from station.store.search import FoundRead, boxes, check_limit, is_inside
-from station.store.search_sql import READS, conditions, in_box
+from station.store.search_sql import READS, conditions, in_box, in_order
 from station.store.tables import HERE, RECORDS
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Select
 
+    from protocol.wire.registry import Registry
     from station.asker import Scope
     from station.store.database import Database
     from station.store.records import Records
@@ -33,8 +34,13 @@ class Finder:
         self._db = db
         self._records = records
 
+    @property
+    def registry(self) -> Registry:
+        """The known record types."""
+        return self._records.projections.registry
+
     def find(self, search: ReadSearch, limit: int, after: Place | None, scope: Scope) -> list[FoundRead]:
-        """Return the latest reads, in order of time, the latest first; ``after`` one that was found before.
+        """Return the latest reads, in order of time; ``after`` one that was found before.
 
         Raises StoreError.
         """
@@ -48,7 +54,7 @@ class Finder:
                 break
             after = (page[-1].made_us, page[-1].unit, page[-1].record_id)
         keys = keys[:limit]
-        rows = self._rows(keys)
+        rows = self.rows(keys)
         return [FoundRead(row, key.made_us) for key, row in zip(keys, rows, strict=True) if row is not None]
 
     def _keys(self, search: ReadSearch, limit: int, after: Place | None, scope: Scope) -> Sequence[Any]:
@@ -60,7 +66,7 @@ class Finder:
         )
         return self._db.all(_ordered(statement, search, _MADE, after).limit(limit))
 
-    def _rows(self, keys: Sequence[Any]) -> list[RecordRow | None]:
+    def rows(self, keys: Sequence[Any]) -> list[RecordRow | None]:
         """Return the records; None for one that was purged meanwhile."""
         return [self._records.one(key.unit, key.record_id) for key in keys]
 
@@ -68,6 +74,4 @@ class Finder:
 def _ordered(statement: Select[Any], search: ReadSearch, made: Any, after: Place | None) -> Select[Any]:
     if search.area is not None:
         statement = statement.where(or_(*(in_box(box) for box in boxes(search.area))))
-    return statement.where(*conditions(search, made, after)).order_by(
-        made.desc(), READS.c.unit.desc(), READS.c.record_id.desc()
-    )
+    return statement.where(*conditions(search, made, after)).order_by(*in_order(search, made))

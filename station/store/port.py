@@ -21,10 +21,13 @@ if TYPE_CHECKING:
     from station.store.contents import NewRecord
     from station.store.deployment.port import DeploymentStore
     from station.store.exports import ExportTables
+    from station.store.hit_search import HitGroup, HitPlace, HitRecords, HitSearch, HitState
+    from station.store.map_search import LastPlaces, MapWindow, PlacedRead, PlacedReads
     from station.store.offers import Offered
     from station.store.reporting import FalseAlarms, HitCount, Period, TextPair
     from station.store.rows import (
         AuditRow,
+        AuditSearch,
         CheckpointRow,
         ChunkResult,
         ConflictRow,
@@ -212,6 +215,9 @@ class StoredCounts(Protocol):
     def trail(self, period: Period) -> list[tuple[str, str, int]]:
         """Return action, purpose and number of the entries of the audit trail."""
 
+    def highest_numbers(self) -> list[tuple[str, int]]:
+        """Return each unit with its highest sequence number that was received."""
+
     def offered_lists(self) -> list[tuple[int, str]]:
         """Return when hot lists were offered to units, and what the audit trail says of them."""
 
@@ -363,6 +369,9 @@ class Store(Protocol):
     def record(self, unit: str, record_id: bytes) -> RecordRow | None:
         """Return a record; None if it is unknown or was purged."""
 
+    def records_of(self, reads: Sequence[PlacedRead]) -> list[RecordRow]:
+        """Return the records of reads, in the same order; those that were purged meanwhile are left out."""
+
     def find(
         self, search: ReadSearch, *, limit: int, after: Place | None = None, scope: Scope = EVERYTHING
     ) -> list[FoundRead]:
@@ -370,6 +379,30 @@ class Store(Protocol):
 
         Reads that come meanwhile are neither repeated nor do they hide others.
         """
+
+    def find_hits(
+        self, search: HitSearch, *, limit: int, after: HitPlace | None = None, scope: Scope = EVERYTHING
+    ) -> list[HitState]:
+        """Return what became of hits, by time, the latest first; ``after`` one found before."""
+
+    def count_hits(self, search: HitSearch, *, scope: Scope = EVERYTHING) -> list[HitGroup]:
+        """Count hits by list, owner and how they ended; the largest 10,000 groups, the largest first."""
+
+    def hit(self, unit: str, hit_id: bytes) -> HitState | None:
+        """Return what became of a hit; None if it is unknown or was purged."""
+
+    def hit_records(self, states: Sequence[HitState]) -> list[HitRecords]:
+        """Return the records of hits, in the same order."""
+
+    def reads_in(self, window: MapWindow, *, limit: int, scope: Scope = EVERYTHING) -> PlacedReads:
+        """Return the latest reads within a part of a map and a time.
+
+        A file looks at the latest 60,000 reads of a dense place, and not at those received a day after the end of the
+        time; the result says from which time on it is complete.
+        """
+
+    def last_places(self, since_us: int, until_us: int) -> LastPlaces:
+        """Return all units, and the records received since a time that say where each was last."""
 
     def picture(self, unit: str, sha256: bytes) -> bytes | None:
         """Return a complete picture; None if it is unknown or incomplete."""
@@ -386,8 +419,18 @@ class Store(Protocol):
     def has_unit(self, unit: str, scope: Scope) -> bool:
         """Return whether a unit is known, and may be seen."""
 
-    def units(self, scope: Scope = EVERYTHING) -> list[UnitRow]:
-        """Return the state of every unit that ever sent something."""
+    def units(
+        self,
+        scope: Scope = EVERYTHING,
+        *,
+        after: str = "",
+        limit: int | None = None,
+        count_reads: bool = True,
+    ) -> list[UnitRow]:
+        """Return the state of every unit that ever sent something, by name; at most ``limit`` after a name.
+
+        Counting reads takes long on a large database.
+        """
 
     def usage(self, units: Iterable[str], now_us: int) -> dict[str, Usage]:
         """Return what these units sent on this day, UTC; absent for nothing.  Inside a transaction."""
@@ -428,6 +471,14 @@ class Store(Protocol):
 
     def faults(self) -> Iterator[StoreFault]:
         """Yield what differs from the signed bytes: columns, search tables, pictures."""
+
+    def evidence_near(self, unit: str, seq: int) -> list[EvidenceRow]:
+        """Return the evidence of a record, and of those before and after it."""
+
+    def audit_page(
+        self, search: AuditSearch, *, limit: int, before: int | None = None
+    ) -> list[tuple[int, AuditRow]]:
+        """Return entries of the audit trail with their numbers, the newest first; those before a number."""
 
     def audit_trail(self) -> list[AuditRow]:
         """Return the audit trail, oldest first."""

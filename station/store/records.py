@@ -14,6 +14,7 @@ from protocol.wire.record import decode_record
 from station.asker import EVERYTHING
 from station.store import arrivals, sequence
 from station.store.contents import contents_of
+from station.store.hit_states import HitStates
 from station.store.purging import PURGING, Purging
 from station.store.rows import EvidenceRow, Purgeable, PurgeResult, RecordRow
 from station.store.scope import in_scope
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 _YEAR_9999_US = 253_402_300_799_999_999
 _DRIFT_US_PER_MS = 20_000_000
 """The clock of a small board may drift by 50 ppm: the uncertainty grows with the distance from the time anchor."""
+_NEAR = 3
 PAGE = 256
 """Number of rows read at a time: an export may be larger than the memory."""
 
@@ -247,6 +249,7 @@ class Records:
     def __init__(self, db: Database, projections: Projections) -> None:
         self._db = db
         self._projections = projections
+        self._hit_states = HitStates(db, projections.registry)
         self._evidence = _EVIDENCE
         self._prepare()
 
@@ -386,6 +389,7 @@ class Records:
             self._insert_projected[schema].run(values_of)
         for item in items:
             self._apply(item)
+        self._hit_states.note(self._hit_states.keys(item.record for item in items))
 
     def _apply(self, item: Item) -> None:
         """Apply the effects of a record on others, and of others on it."""
@@ -409,6 +413,7 @@ class Records:
         values = dict(zip(("mono_us", "utc_us", "time_source", "uncertainty_ms"), known, strict=True))
         self._db.run(self._insert_anchors, {"unit": unit, "record_id": record_id, "boot": boot, **values})
         self._db.run(_DATE_BOOT, _known(unit, boot, known))
+        self._hit_states.redate(unit, boot)
 
     def latest(
         self,
@@ -478,6 +483,16 @@ class Records:
         _, _, prev, digest, key, signature, salt, payload, life = row
         return EvidenceRow(Evidence(unit, seq, prev, digest, key, signature), salt, payload, bytes(life))
 
+    def evidence_near(self, unit: str, seq: int) -> list[EvidenceRow]:
+        """Return the evidence of a record and of those before and after it."""
+        asked = {"of": unit, "seq": seq - 2, "named": b"\xff" * 17}
+        rows = self._db.all(self._evidence.limit(_NEAR), asked)
+        return [
+            EvidenceRow(Evidence(unit, near, prev, digest, key, signature), salt, payload, bytes(life))
+            for near, _, prev, digest, key, signature, salt, payload, life in rows
+            if near <= seq + 1
+        ]
+
     def purge(self, plan: PurgePlan) -> PurgeResult:
         """Purge the contents of the plan's records that no hold keeps.
 
@@ -486,6 +501,7 @@ class Records:
         purging, held = self._select_for_purge(plan), self._count_held(plan)
         classes, ranges = purging.classes(), purging.ranges()
         self._projections.delete(self._db, purging.chosen)
+        self._hit_states.delete(purging.chosen)
         keys = select(PURGING.c.unit, PURGING.c.seq, PURGING.c.record_id)
         proved = tuple_(EVIDENCE.c.unit, EVIDENCE.c.seq, EVIDENCE.c.record_id).in_(keys)
         self._db.run(update(EVIDENCE).where(EVIDENCE.c.salt.is_not(None), proved).values(salt=None))

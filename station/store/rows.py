@@ -119,7 +119,8 @@ class UnitRow:
     software: str
     seen_us: int | None
     """When it last sent something itself; None if only its retained status is known."""
-    reads: int
+    reads: int | None
+    """None if they were not counted."""
     seq_high: int
     """The highest sequence number seen or announced."""
     missing: int
@@ -140,6 +141,8 @@ class UnitRow:
     """Messages refused for today, as it sent more than a unit may in a day."""
     agency: str = ""
     """As its latest record says; empty if it has none."""
+    gaps: tuple[Gap, ...] = ()
+    """In order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +254,21 @@ class AuditRow:
     case_number: str = ""
     document: bytes = b""
     """SHA-256 of the certificate, hold or release that the entry is about; kept in the log alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditSearch:
+    """Every condition must be met; empty ones and None always are."""
+
+    who: str = ""
+    case_number: str = ""
+    what: str = ""
+    """The beginning of it."""
+    filter: str | None = None
+    since_us: int | None = None
+    until_us: int | None = None
+    names: frozenset[str] | None = None
+    """Only entries of these; None for everybody's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,6 +85,8 @@ class ReadSearch:
     """When it was made, or received if its time is unknown."""
     until_us: int | None = None
     area: Circle | Polygon | None = None
+    ascending: bool = False
+    """The oldest first."""
 
     @property
     def is_exact(self) -> bool:

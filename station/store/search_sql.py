@@ -61,9 +61,16 @@ def conditions(search: ReadSearch, made: ColumnElement[Any], after: Place | None
     if search.until_us is not None:
         found.append(made <= search.until_us)
     if after is not None:
+        place, last = tuple_(made, READS.c.unit, READS.c.record_id), tuple_(*after)
         # The first part is for the index.
-        found += [made <= after[0], tuple_(made, READS.c.unit, READS.c.record_id) < tuple_(*after)]
+        found += [made >= after[0], place > last] if search.ascending else [made <= after[0], place < last]
     return found
+
+
+def in_order(search: ReadSearch, made: ColumnElement[Any]) -> list[ColumnElement[Any]]:
+    """The columns by which found reads are ordered."""
+    columns: list[ColumnElement[Any]] = [made, READS.c.unit, READS.c.record_id]
+    return columns if search.ascending else [column.desc() for column in columns]
 
 
 def in_box(box: Box) -> ColumnElement[bool]:

@@ -17,9 +17,11 @@ from station.store.deployment.sql import SqlDeployment
 from station.store.exports import ExportTables
 from station.store.find import Finder
 from station.store.groups import Groups
+from station.store.hit_finder import HitFinder
 from station.store.holds import SqlHolds
 from station.store.lives import Lives
 from station.store.log import SqlLog
+from station.store.map_finder import MapFinder
 from station.store.pictures import Pictures
 from station.store.projections import Projections
 from station.store.records import Records
@@ -28,6 +30,7 @@ from station.store.rows import AuditRow, HealthRow, UnitRow
 from station.store.scope import UnitAgencies, in_scope
 from station.store.stream import Stream
 from station.store.tables import AUDIT, EVIDENCE, OFFERS, RECORDS, UNITS
+from station.store.trail import trail_page
 from station.store.usage import UsageTable
 
 if TYPE_CHECKING:
@@ -43,8 +46,11 @@ if TYPE_CHECKING:
     from station.store.contents import NewRecord
     from station.store.database import Database
     from station.store.files import OfferedFiles
+    from station.store.hit_search import HitGroup, HitPlace, HitRecords, HitSearch, HitState
+    from station.store.map_search import LastPlaces, MapWindow, PlacedRead, PlacedReads
     from station.store.room import DiskRoom
     from station.store.rows import (
+        AuditSearch,
         ChunkResult,
         EvidenceRow,
         Gap,
@@ -92,6 +98,7 @@ class SqlStore:
         finder: Callable[[Records], Finder] | None = None,
         room: DiskRoom | None = None,
         reporting: Reporting | None = None,
+        map_finder: Callable[[Finder], MapFinder] | None = None,
     ) -> None:
         """``make_records`` is called inside a transaction; the SQLite file's parts are used if they are omitted.
 
@@ -110,6 +117,8 @@ class SqlStore:
         self.holds = SqlHolds(db, self._records)
         self._pictures = pictures or Pictures(db, open_picture)
         self._finder = finder(self._records) if finder is not None else Finder(db, self._records)
+        self._map_finder = map_finder(self._finder) if map_finder is not None else MapFinder(db, self._finder)
+        self._hit_finder = HitFinder(db, self._finder)
         self.stream = Stream(db)
         self.groups = Groups(db)
         self._note_seen = _upsert(db, "seen_us")
@@ -262,11 +271,41 @@ class SqlStore:
         """None if it is unknown or was purged."""
         return self._records.one(unit, record_id)
 
+    def records_of(self, reads: Sequence[PlacedRead]) -> list[RecordRow]:
+        """By their keys."""
+        return [row for row in self._finder.rows(reads) if row is not None]
+
     def find(
         self, search: ReadSearch, *, limit: int, after: Place | None = None, scope: Scope = EVERYTHING
     ) -> list[FoundRead]:
         """The latest first."""
         return self._finder.find(search, limit, after, scope)
+
+    def find_hits(
+        self, search: HitSearch, *, limit: int, after: HitPlace | None = None, scope: Scope = EVERYTHING
+    ) -> list[HitState]:
+        """The latest first."""
+        return self._hit_finder.find(search, limit, after, scope)
+
+    def count_hits(self, search: HitSearch, *, scope: Scope = EVERYTHING) -> list[HitGroup]:
+        """By list, owner and end."""
+        return self._hit_finder.count(search, scope)
+
+    def hit(self, unit: str, hit_id: bytes) -> HitState | None:
+        """None if it is unknown or was purged."""
+        return self._hit_finder.one(unit, hit_id)
+
+    def hit_records(self, states: Sequence[HitState]) -> list[HitRecords]:
+        """In the same order."""
+        return self._hit_finder.records(states)
+
+    def reads_in(self, window: MapWindow, *, limit: int, scope: Scope = EVERYTHING) -> PlacedReads:
+        """The latest first."""
+        return self._map_finder.reads(window, limit, scope)
+
+    def last_places(self, since_us: int, until_us: int) -> LastPlaces:
+        """Of all units."""
+        return self._map_finder.last_places(since_us, until_us)
 
     def picture(self, unit: str, sha256: bytes) -> bytes | None:
         """None if it is unknown or incomplete."""
@@ -319,11 +358,19 @@ class SqlStore:
         statement = select(UNITS.c.unit).where(UNITS.c.unit == unit, *in_scope(UNITS.c.unit, scope))
         return self.db.first(statement) is not None
 
-    def units(self, scope: Scope = EVERYTHING) -> list[UnitRow]:
+    def units(
+        self,
+        scope: Scope = EVERYTHING,
+        *,
+        after: str = "",
+        limit: int | None = None,
+        count_reads: bool = True,
+    ) -> list[UnitRow]:
         """Sorted by name."""
-        reads = self._records.count(READ_SCHEMA)
+        reads = self._records.count(READ_SCHEMA) if count_reads else None
         found = []
-        rows = self.db.all(_UNITS.where(*in_scope(UNITS.c.unit, scope)))
+        statement = _UNITS.where(UNITS.c.unit > after, *in_scope(UNITS.c.unit, scope)).limit(limit)
+        rows = self.db.all(statement)
         for unit, state, software, seen_us, desired, report, reason, agency in rows:
             lives = self._lives.of(unit)
             gaps = [gap for row in lives for gap in row.gaps]
@@ -333,7 +380,7 @@ class SqlStore:
                     state or "?",
                     software or "?",
                     seen_us,
-                    reads=reads.get(unit, 0),
+                    reads=None if reads is None else reads.get(unit, 0),
                     seq_high=lives[-1].seq_high if lives else 0,
                     missing=sum(gap.count for gap in gaps if not gap.explained),
                     evicted=sum(gap.count for gap in gaps if gap.explained),
@@ -343,6 +390,7 @@ class SqlStore:
                     lives=len(lives),
                     conflicts=sum(row.conflicts for row in lives),
                     agency=agency or "",
+                    gaps=tuple(gaps),
                 )
             )
         return found
@@ -369,6 +417,17 @@ class SqlStore:
     def faults(self) -> Iterator[StoreFault]:
         """A page at a time."""
         return store_faults(self.db, self._records.projections)
+
+    def evidence_near(self, unit: str, seq: int) -> list[EvidenceRow]:
+        """In order."""
+        return self._records.evidence_near(unit, seq)
+
+    def audit_page(
+        self, search: AuditSearch, *, limit: int, before: int | None = None
+    ) -> list[tuple[int, AuditRow]]:
+        """The newest first."""
+        rows = self.db.all(trail_page(search, before).limit(limit))
+        return [(row[0], AuditRow(*row[1:])) for row in rows]
 
     def audit_trail(self) -> list[AuditRow]:
         """Oldest first."""

@@ -222,6 +222,10 @@ AUDIT = Table(
     _must("case_number", Text, server_default=text("''")),
     sqlite_autoincrement=True,
 )
+Index("audit_who", AUDIT.c.who, AUDIT.c.number)
+Index("audit_case", AUDIT.c.case_number, AUDIT.c.number)
+# A filter can be longer than an entry of a tree.
+Index("audit_filter", AUDIT.c.filter, postgresql_using="hash")
 
 LOG_ENTRIES = Table("log_entries", METADATA, _key("number", INT64), _must("entry", LargeBinary))
 """The audit log; ``audit`` has the same entries, numbered from 1, to be searched."""
@@ -369,6 +373,36 @@ ROLLOUTS = Table(
     sqlite_with_rowid=False,
 )
 """The latest file of a kind for a group of units, and the share of them to which it is offered."""
+
+HIT_STATES = Table(
+    "hit_states",
+    METADATA,
+    _key("unit", Text),
+    _key("hit_id", LargeBinary),
+    _must("agency", Text),
+    _must("record_id", LargeBinary),  # of its latest stage, with which it is deleted
+    _must("received_us", INT64),  # of that record
+    Column("boot", LargeBinary),  # NULL: the record has its own time; else of the time anchors that date it
+    _must("made_us", INT64),  # its time, or that of its receipt
+    _must("list_id", Text),
+    _must("list_name", Text),
+    _must("list_owner", Text),
+    _must("list_version", INT64),
+    _must("priority", Text),
+    _must("state", Text),
+    _must("reason", Text),  # why it was rejected
+    _must("outcome", Text),
+    Column("lat_e7", INT64),
+    Column("lon_e7", INT64),
+    Column("error_cm", INT64),
+)
+"""What became of each hit: an index, made again from the records of a hit whenever one of them comes."""
+Index("hit_states_made", HIT_STATES.c.made_us, HIT_STATES.c.unit, HIT_STATES.c.hit_id)
+Index("hit_states_unit", HIT_STATES.c.unit, HIT_STATES.c.made_us)
+Index("hit_states_list", HIT_STATES.c.list_id, HIT_STATES.c.made_us)
+Index("hit_states_owner", HIT_STATES.c.list_owner, HIT_STATES.c.made_us)
+Index("hit_states_state", HIT_STATES.c.state, HIT_STATES.c.made_us)
+Index("hit_states_outcome", HIT_STATES.c.outcome, HIT_STATES.c.made_us)
 
 PROJECTIONS = Table(
     "projections",

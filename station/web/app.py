@@ -18,11 +18,13 @@ from station.accounts.accounts import Accounts
 from station.accounts.log_in import LogIn
 from station.accounts.passwords import Passwords, argon2id
 from station.errors import AccountError, PurposeError, ScopeError, WebError
+from station.query.bulk import Exports
 from station.web.desk import FOLDER, Desk, environment
 from station.web.errors import LogInNeededError, PurposeNeededError, RefusedError
 from station.web.guard import Guard
 from station.web.page_list import PAGES
 from station.web.visit import API, Needs, read_csrf_token
+from station.web.worker import ExportWorker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -63,6 +65,8 @@ def build_app(
     """
     passwords = Passwords(hasher or argon2id())
     second_factor = settings.is_secure
+    exports = Exports(store, clock_us)
+    worker = ExportWorker(exports)
     desk = Desk(
         store,
         Accounts(store, clock_us, passwords, second_factor=second_factor),
@@ -72,6 +76,8 @@ def build_app(
         clock_us,
         ring,
         environment(),
+        exports,
+        worker.wake,
     )
     app = FastAPI(
         title="patrol-lpr station",
@@ -82,7 +88,7 @@ def build_app(
         openapi_url=None,
         dependencies=[Depends(read_csrf_token)],
     )
-    app.state.desk = desk
+    app.state.desk, app.state.worker = desk, worker
     limits: dict[str, int] = {}
     for page in pages:
         _refuse_open_routes(page)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from station.accounts.accounts import Accounts
     from station.accounts.log_in import LogIn
     from station.accounts.rights import Right
+    from station.query.bulk import Exports
     from station.store import Store
     from station.web.page import NavigationEntry, PageModule
     from station.web.settings import WebSettings
@@ -40,6 +41,9 @@ class Desk:
     ring: KeyRing | None
     """Public keys of the units; None: proofs cannot be verified."""
     templates: Environment
+    exports: Exports
+    wake: Callable[[], None]
+    """Something was approved."""
 
     @property
     def cookie(self) -> str:

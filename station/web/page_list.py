@@ -6,15 +6,27 @@ from typing import TYPE_CHECKING
 
 from station.web.pages import (
     account,
+    accounts,
+    audit,
     audit_log,
+    duty,
     evidence,
+    exports,
+    hits,
     holds,
     home,
+    incidents,
     lists,
     log_in,
+    maps,
+    plan,
     programs,
     purpose,
+    reads,
     reports,
+    search,
+    units,
+    zones,
 )
 
 if TYPE_CHECKING:
@@ -22,14 +34,26 @@ if TYPE_CHECKING:
 
 PAGES: tuple[PageModule, ...] = (
     home.PAGE,
+    search.PAGE,
+    maps.PAGE,
+    hits.PAGE,
+    incidents.PAGE,
+    plan.PAGE,
+    zones.PAGE,
+    duty.PAGE,
+    units.PAGE,
     lists.PAGE,
-    holds.PAGE,
-    audit_log.PAGE,
-    evidence.PAGE,
     reports.PAGE,
+    evidence.PAGE,
+    exports.PAGE,
+    holds.PAGE,
+    audit.PAGE,
+    audit_log.PAGE,
+    accounts.PAGE,
     account.PAGE,
     # Without a link in the navigation:
     log_in.PAGE,
     purpose.PAGE,
+    reads.PAGE,
     programs.PAGE,
 )

@@ -24,6 +24,8 @@ class WebSettings:
     tls_key: Path | None = None
     station: str = "station"
     """Shown on every page, and by authenticators."""
+    map_tiles: Path | None = None
+    """The agency's own map, a PMTiles file."""
 
     trusted: Path = TRUSTED
     """Folder with the public keys that sign lists, policies and releases: ``hotlist*.pub`` and so on."""

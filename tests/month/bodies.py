@@ -271,7 +271,7 @@ def track_body(shift_id: bytes, utc_us: int, lat_deg: float, lon_deg: float) -> 
 
 
 def audit_body(n: int, prev: bytes, utc_us: int, **values: str) -> Audit:
-    given = {"who": "unit", "obj": "", "purpose": "", "case_number": "", "outcome": "ok", **values}
+    given: dict[str, Any] = {"who": "unit", "obj": "", "purpose": "", "case_number": "", "outcome": "ok", **values}
     return Audit(n=n, prev=prev, **when(utc_us), **given)
 
 

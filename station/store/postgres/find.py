@@ -10,7 +10,7 @@ from station.store.find import Finder
 from station.store.rows import RecordRow
 from station.store.scope import in_scope
 from station.store.search import boxes
-from station.store.search_sql import READS, conditions
+from station.store.search_sql import READS, conditions, in_order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,14 +50,14 @@ class PostgresFinder(Finder):
         )
         if search.area is not None:
             statement = statement.where(or_(*(_in_box(box, n) for n, box in enumerate(boxes(search.area)))))
-        order = (READS.c.made_us.desc(), READS.c.unit.desc(), READS.c.record_id.desc())
-        statement = statement.order_by(*order).limit(limit)
+        statement = statement.order_by(*in_order(search, READS.c.made_us)).limit(limit)
         with self._pg.transaction():
             if not search.is_exact:
                 self._pg.driver_sql("SET LOCAL plan_cache_mode = force_custom_plan")
             return self._pg.all(statement)
 
-    def _rows(self, keys: Sequence[Any]) -> list[RecordRow | None]:
+    def rows(self, keys: Sequence[Any]) -> list[RecordRow | None]:
+        """Return the records; None for one that was purged meanwhile."""
         found: list[RecordRow | None] = [None] * len(keys)
         if keys:
             columns = [

@@ -85,6 +85,16 @@ _TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "held": (("unit", "record_id", "hold"), ("text", "bytea", "int8")),
     "purges": (("number", "certificate"), ("int8", "bytea")),
     "purged": (("unit", "first", "purge", "last"), ("text", "int8", "int8", "int8")),
+    "hit_states": (
+        (
+            "unit", "hit_id", "agency", "record_id", "received_us", "boot", "made_us", "list_id", "list_name",
+            "list_owner", "list_version", "priority", "state", "reason", "outcome", "lat_e7", "lon_e7", "error_cm",
+        ),
+        (
+            "text", "bytea", "text", "bytea", "int8", "bytea", "int8", "text", "text", "text", "int8", "text", "text",
+            "text", "text", "int8", "int8", "int8",
+        ),
+    ),
     "offers": (
         ("unit", "kind", "release", "sha", "size", "attempt", "parts", "offered_us"),
         ("text", "text", "int8", "bytea", "int8", "int8", "text", "int8"),

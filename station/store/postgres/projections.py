@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from station.store.postgres.days import days, partition
-from station.store.projections import Projections
+from station.store.projections import PLACE, Projections
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Table
@@ -18,8 +18,6 @@ KEY = ("unit", "record_id", "received_us", "made_us")
 KEY_TYPES = ("text", "bytea", "int8", "int8")
 TYPES = {str: "text", int: "int8", bytes: "bytea", bool: "bool"}
 """Names of PostgreSQL's types."""
-PLACE = ("lat_e7", "lon_e7")
-"""A table with both is searched by place."""
 
 
 class PostgresProjections(Projections):
@@ -33,6 +31,9 @@ class PostgresProjections(Projections):
         """Create the partitioned table with its indexes."""
         for statement in statements(projection):
             db.driver_sql(statement)
+
+    def complete_table(self, db: Database, table: Table | None) -> None:
+        """Nothing: every table has its indexes."""
 
     def delete(self, db: Database, gone: ColumnElement[bool]) -> None:
         """Not used: a purge deletes from them itself, by day or by key."""

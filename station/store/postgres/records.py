@@ -53,6 +53,11 @@ _FORGET_PICTURES = """
 DELETE FROM record_pictures p USING unnest(%b::text[], %b::bytea[]) AS k(unit, record_id)
 WHERE p.unit = k.unit AND p.record_id = k.record_id
 """
+_FORGET_HITS = """
+DELETE FROM hit_states s WHERE NOT EXISTS (
+    SELECT FROM hits h WHERE h.unit = s.unit AND h.record_id = s.record_id AND h.received_us = s.received_us
+)
+"""
 _MADE = """
 SELECT k.number, r.utc_us FROM unnest(%b::text[], %b::bytea[], %b::bigint[]) WITH ORDINALITY
     AS k(unit, record_id, received_us, number)
@@ -202,6 +207,14 @@ class PostgresRecords(Records):
                 types = [TYPES[column.kind] for column in projected.known.projection.columns]
                 names = (*KEY, *projected.names)
                 self._pg.copy(projected.table.name, names, (*KEY_TYPES, *types), values_of)
+        self._note_hits(items)
+
+    def _note_hits(self, items: Sequence[Item]) -> None:
+        """Two workers may have records of one hit: the second waits, and then sees those of the first."""
+        keys = self._hit_states.keys(item.record for item in items)
+        for unit, hit_id in keys:
+            self._pg.lock("hit", unit.encode() + hit_id)
+        self._hit_states.note(keys)
 
     def _made(self, items: Sequence[Item]) -> list[int]:
         """Return the times by which records are searched: of a record without one, what a time anchor said."""
@@ -258,6 +271,8 @@ class PostgresRecords(Records):
                 dropped.append((day, count))
         gone = sum(count for _, count in counts)
         self._delete_rows()
+        if self._hit_states.is_known:
+            self._pg.fetch(_FORGET_HITS)
         purging.end()
         return PurgeResult(gone, 0, classes, found, tuple(dropped), held)
 

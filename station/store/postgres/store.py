@@ -10,6 +10,7 @@ from sqlalchemy import inspect
 from sqlalchemy.exc import SQLAlchemyError
 
 from protocol.wire.released import released_registry
+from station.asker import EVERYTHING
 from station.errors import StoreError
 from station.store.migrations import LATEST, upgrade
 from station.store.pictures import Pictures
@@ -18,6 +19,7 @@ from station.store.postgres.database import PostgresDatabase
 from station.store.postgres.days import day_of
 from station.store.postgres.files import DatabaseFiles
 from station.store.postgres.find import PostgresFinder
+from station.store.postgres.map_finder import PostgresMapFinder
 from station.store.postgres.projections import PostgresProjections
 from station.store.postgres.records import PostgresRecords
 from station.store.postgres.reporting import PostgresReporting
@@ -28,8 +30,9 @@ if TYPE_CHECKING:
 
     from protocol.wire.control.chunk import PictureChunk
     from protocol.wire.registry import Registry
+    from station.asker import Scope
     from station.store.contents import NewRecord
-    from station.store.rows import ChunkResult
+    from station.store.rows import ChunkResult, UnitRow
 
 _JOIN_EVERY = 256
 """Number of transactions with records after which ranges are joined."""
@@ -136,6 +139,7 @@ class PostgresStore(SqlStore):
             pictures=PostgresPictures(db, open_picture),
             finder=lambda records: PostgresFinder(db, records),
             reporting=PostgresReporting(db, tuple(known.schema for known in registry)),
+            map_finder=lambda finder: PostgresMapFinder(db, finder),
         )
 
     @contextmanager
@@ -168,6 +172,18 @@ class PostgresStore(SqlStore):
         if names:
             self._pg.fetch(_NEW_UNITS, (now_us, names))
             self._pg.fetch(_SEEN, (now_us, names, now_us))
+
+    def units(
+        self,
+        scope: Scope = EVERYTHING,
+        *,
+        after: str = "",
+        limit: int | None = None,
+        count_reads: bool = True,
+    ) -> list[UnitRow]:
+        """On one connection: there are several statements for each unit."""
+        with self._pg.transaction():
+            return super().units(scope, after=after, limit=limit, count_reads=count_reads)
 
     def forget_freed(self) -> None:
         """Dropped partitions are removed with their files; freed rows are overwritten in time (see docs/station.md)."""

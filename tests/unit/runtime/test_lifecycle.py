@@ -207,7 +207,7 @@ def test_order_of_the_components(tmp_path):
     config, hardware, reader, models = unit_parts(tmp_path)
     service = Service(config, hardware, reader, models)
     outside = ("ignition", "panel", "status", "feed")
-    flow = ("commit", "link", "uplink", "drain", "gnss", "policy", "hits", "vision-front")
+    flow = ("commit", "link", "uplink", "drain", "gnss", "policy", "first-writes", "hits", "vision-front")
     after = (
         "heat",
         "health",
@@ -215,9 +215,9 @@ def test_order_of_the_components(tmp_path):
         "shifts",
         "command",
         "hotlists",
+        "witness",
         "view-audit",
         "config-audit",
-        "list-audit",
     )
     assert service.components == (*outside, *flow, *after)
     service.stop()

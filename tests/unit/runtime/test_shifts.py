@@ -14,9 +14,9 @@ from agent.buffer.outbox import FILE_NAME
 from agent.records import Geotag, TimeTag
 from agent.runtime.component import Tick
 from agent.runtime.duty_file import DutyFile
-from agent.runtime.incident_verbs import here
 from agent.runtime.roster_file import RosterFile
 from agent.runtime.service import Service
+from agent.runtime.whereabouts import here
 from agent.sync.transfer import FileRefusedError, FileTransfer
 from protocol.roster.envelope import roster_header, sign_roster
 from protocol.seal.keys import SigningKey

@@ -20,6 +20,9 @@ def upgrade() -> None:
     """Entries made before have neither purpose nor case number; the station finds the agencies when it starts."""
     for name in ("purpose", "case_number"):
         op.add_column("audit", sa.Column(name, sa.Text, nullable=False, server_default=sa.text("''")))
+    op.create_index("audit_who", "audit", ["who", "number"])
+    op.create_index("audit_case", "audit", ["case_number", "number"])
+    op.create_index("audit_filter", "audit", ["filter"], postgresql_using="hash")
     op.add_column("units", sa.Column("agency", sa.Text))
     op.create_index("units_agency", "units", ["agency"])
     _accounts()

@@ -1,0 +1,119 @@
+"""A search as programs send it and as it is kept; people fill the same fields in a form."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from station.query import Circle, Polygon, ReadSearch
+from station.query.plates import MAX_LENGTH, look_alikes, normal
+from station.web.errors import RefusedError
+
+if TYPE_CHECKING:
+    from station.store.search import Place
+
+_Name = Annotated[str, Field(max_length=64)]
+_Degrees = Annotated[float, Field(allow_inf_nan=False)]
+_MAX_TEXTS = 256
+
+
+class SearchBody(BaseModel):
+    """Conditions on reads; every one that is given must be met."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    plates: Annotated[list[Annotated[str, Field(max_length=MAX_LENGTH)]], Field(max_length=64)] = []
+    """Any of these; `*` is any text, `?` one character."""
+    contains: bool = False
+    """Also plates of which these are a part."""
+    look_alike: bool = False
+    """Also plates that look like these, such as `O` for `0`."""
+    region: _Name = ""
+    unit: _Name = ""
+    camera: _Name = ""
+    min_confidence: Annotated[float, Field(ge=0, le=1)] = 0
+    since: datetime | None = None
+    """When it was made; without a zone it is UTC."""
+    until: datetime | None = None
+    lat_deg: _Degrees | None = None
+    lon_deg: _Degrees | None = None
+    radius_m: _Degrees | None = None
+    polygon: Annotated[list[tuple[_Degrees, _Degrees]], Field(max_length=1000)] = []
+    """Corners, latitude first; instead of a circle."""
+    oldest_first: bool = False
+
+    def to_search(self) -> ReadSearch:
+        """Return what the station searches for.  Raises RefusedError for a place, and StoreError."""
+        plates = [normal(plate) for plate in self.plates]
+        plates = [plate for plate in plates if plate.strip("*")]
+        if self.look_alike:
+            plates = [text for plate in plates for text in look_alikes(plate)]
+        if self.contains:
+            plates = [f"*{plate}*" for plate in plates]
+        if len(plates) > _MAX_TEXTS:
+            raise RefusedError(400, "plates", f"{len(plates)} texts are too many: give fewer plates")
+        return ReadSearch(
+            plates=tuple(plates),
+            region=self.region.strip() or None,
+            unit=self.unit.strip() or None,
+            camera=self.camera.strip() or None,
+            min_confidence_e4=round(self.min_confidence * 10_000),
+            since_us=_us(self.since),
+            until_us=_us(self.until),
+            area=self._area(),
+            ascending=self.oldest_first,
+        )
+
+    def _area(self) -> Circle | Polygon | None:
+        if self.polygon:
+            return Polygon(tuple(self.polygon))
+        place = (self.lat_deg, self.lon_deg, self.radius_m)
+        if place == (None, None, None):
+            return None
+        lat_deg, lon_deg, radius_m = place
+        if lat_deg is None or lon_deg is None or radius_m is None:
+            raise RefusedError(400, "place", "a place needs latitude, longitude and radius")
+        return Circle(lat_deg, lon_deg, radius_m)
+
+
+def body_of_form(fields: dict[str, str]) -> SearchBody:
+    """Return the search of a form, whose empty fields are not given.  Raises RefusedError with what is wrong."""
+    values: dict[str, Any] = {name: value for name, value in fields.items() if value.strip()}
+    values["plates"] = [plate for plate in values.get("plates", "").replace(",", " ").split() if plate]
+    try:
+        return SearchBody.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = first["loc"][0] if first["loc"] else "search"
+        raise RefusedError(400, "search", f"{str(name).replace('_', ' ')}: {first['msg']}") from error
+
+
+def next_token(place: Place | None) -> str | None:
+    """Return where the next page starts, for an address or a program; None after the last one."""
+    if place is None:
+        return None
+    made_us, unit, record_id = place
+    return base64.urlsafe_b64encode(f"{made_us}.{record_id.hex()}.{unit}".encode()).decode().rstrip("=")
+
+
+def place_of(token: str) -> Place | None:
+    """Return what :func:`next_token` gave; None for none.  Raises RefusedError."""
+    if not token:
+        return None
+    try:
+        text = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
+        made_us, record_id, unit = text.split(".", 2)
+        return int(made_us), unit, bytes.fromhex(record_id)
+    except (ValueError, binascii.Error) as error:
+        raise RefusedError(400, "after", "this is not where a page starts: search again") from error
+
+
+def _us(when: datetime | None) -> int | None:
+    if when is None:
+        return None
+    aware = when if when.tzinfo is not None else when.replace(tzinfo=UTC)
+    return round(aware.timestamp() * 1e6)
