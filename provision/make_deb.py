@@ -102,6 +102,7 @@ def _fill(root: Path, found: dict[str, tuple[str, Path]]) -> None:
         (_SOURCE / "debian/patrol-lpr-station.sysusers.conf", "usr/lib/sysusers.d/patrol-lpr-station.conf"),
         (_SOURCE / "debian/patrol-lpr-station.tmpfiles.conf", "usr/lib/tmpfiles.d/patrol-lpr-station.conf"),
         (_SOURCE / "debian/station.env", "etc/patrol-lpr/station.env"),
+        (_SOURCE / "web.env", "etc/patrol-lpr/web.env"),
         (_SOURCE / "grafana-dashboard.json", f"{_SHARE}/grafana-dashboard.json"),
         (_SOURCE / "postgresql.conf", f"{_SHARE}/postgresql.conf"),
         (_SOURCE.parent.parent / "LICENSE", "usr/share/doc/patrol-lpr-station/copyright"),
