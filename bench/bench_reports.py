@@ -83,7 +83,22 @@ def add(store: Any, known: RecordType, made: list[tuple[int, int, Any]]) -> None
             known.schema[:3].encode() + number.to_bytes(9, "big") + place.to_bytes(4, "big"),
         )
         records.append(
-            (*key, place, BOOT, known.schema, at_us, "hit", 1, at_us, "gnss", 100, 1, b"\x80", bytes(16))
+            (
+                *key,
+                place,
+                BOOT,
+                known.schema,
+                at_us,
+                "hit",
+                1,
+                at_us,
+                "gnss",
+                100,
+                1,
+                b"\x80",
+                bytes(16),
+                bytes(16),
+            )
         )
         rows.append((*key, at_us, at_us, *(column.value(body) for column in projection.columns)))
     store.db.copy("records", (*ROW, "salt"), (*TYPES_OF_ROW, "bytea"), records)
