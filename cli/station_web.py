@@ -50,16 +50,32 @@ _ADDRESS = f"http://127.0.0.1:{DEFAULT_PORT}"
 
 
 def web_settings(
-    web: str | None, cert: Path | None, key: Path | None, names: list[str] | None, station: str
+    web: str | None,
+    cert: Path | None,
+    key: Path | None,
+    names: list[str] | None,
+    station: str,
+    *,
+    map_tiles: Path | None = None,
 ) -> WebSettings:
     """Return the settings of ``HOST:PORT``.  Raises WebError."""
+    if map_tiles is not None and not _is_tiles(map_tiles):
+        raise WebError(f"{map_tiles} is no PMTiles file: give one of version 3 with --web-map, or leave it out")
     host, port = "127.0.0.1", DEFAULT_PORT
     if web is not None:
         before, colon, after = web.rpartition(":")
         if not colon or not before or not after.isdecimal() or int(after) > _MAX_PORT:
             raise WebError(f"{web!r} is not HOST:PORT, such as 0.0.0.0:8443 or [::1]:{DEFAULT_PORT}")
         host, port = before.removeprefix("[").removesuffix("]"), int(after)
-    return WebSettings(host, port, tuple(names or ()), cert, key, station)
+    return WebSettings(host, port, tuple(names or ()), cert, key, station, map_tiles)
+
+
+def _is_tiles(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(8) == b"PMTiles\x03"
+    except OSError:
+        return False
 
 
 def start_web(
@@ -126,10 +142,11 @@ def web(
     web_cert: Annotated[Path | None, typer.Option(help="Certificate, PEM; needed beyond loopback.")] = None,
     web_key: Annotated[Path | None, typer.Option(help="Its private key, PEM.")] = None,
     web_name: Annotated[list[str] | None, typer.Option(help="A name by which browsers reach it.")] = None,
+    web_map: Annotated[Path | None, typer.Option(help="The agency's own map, a PMTiles file.")] = None,
     name: Annotated[str, typer.Option(help="Name of this station, shown on every page.")] = "station",
 ) -> None:
     """Serve the pages alone, beside workers that receive; until Ctrl-C."""
-    settings = web_settings(web, web_cert, web_key, web_name, name)
+    settings = web_settings(web, web_cert, web_key, web_name, name, map_tiles=web_map)
     server, store = make_server(place_of(context, db), settings, is_default=False)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.stop())

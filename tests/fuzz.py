@@ -41,7 +41,6 @@ from agent.hits.saved import (
 )
 from agent.hits.watch import Watched
 from agent.recognise.bundle import load_active, load_bundle
-from agent.recognise.formats import FORMATS
 from agent.runtime.commands import Commands
 from agent.runtime.config import load_config
 from agent.runtime.hit_verbs import HitVerbs
@@ -91,6 +90,7 @@ from protocol.merkle.export import (
     write_log,
 )
 from protocol.merkle.tree import Frontier, leaf_hash
+from protocol.plate_formats import FORMATS
 from protocol.policy.envelope import open_pack, sign_pack
 from protocol.policy.pack import parse_pack, strict_pack
 from protocol.roster.envelope import roster_header, sign_roster, verify_roster

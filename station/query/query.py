@@ -28,7 +28,7 @@ from station.errors import PurposeError, ScopeError, StoreError
 from station.query.export import write_csv, write_geojson
 from station.query.hits import assemble_hits
 from station.query.proof import RecordProof, proof_of
-from station.query.stored import stored_record
+from station.query.stored import picture_name, stored_record
 from station.store.rows import AuditRow, AuditSearch, Usage
 from station.store.search import Circle
 
@@ -290,6 +290,33 @@ class Query:
     def export_geojson(self, out: IO[str], *, schema: str = READ_SCHEMA, unit: str | None = None) -> int:
         """Write all records of a type as GeoJSON; return how many.  Raises PurposeError, see ``records``."""
         return self._export("geojson", lambda rows: write_geojson(rows, out), schema, unit)
+
+    def export_pictures(
+        self, write: Callable[[str, bytes], None], *, schema: str = READ_SCHEMA, unit: str | None = None
+    ) -> int:
+        """Hand the complete pictures of all records of a type to ``write``, with a file name each; return how many.
+
+        Raises PurposeError, see ``records``.
+        """
+        self._refuse_without_purpose(schema)
+        self._note("export pictures begins", 0, schema=schema, unit=unit)
+        count = 0
+        for row in self._store.each(schema, unit=unit, scope=self._asker.scope):
+            for stored in self._visible([row]):
+                for name, jpeg in self._files_of(stored):
+                    write(name, jpeg)
+                    count += 1
+        self._note("export pictures", count, schema=schema, unit=unit)
+        return count
+
+    def _files_of(self, stored: StoredRecord) -> Iterator[tuple[str, bytes]]:
+        """The complete pictures of a record, by file name; two units may give records one id."""
+        if stored.known is None or stored.body is None:
+            return
+        for ref in stored.known.pictures(stored.body):
+            jpeg = self._store.picture(stored.unit, ref.sha256)
+            if jpeg is not None:
+                yield f"{stored.unit}/{picture_name(stored, ref)}", jpeg
 
     def export_found(self, name: str, search: ReadSearch) -> Iterator[StoredRecord]:
         """Yield all reads that are found; an entry is stored before the first one, and one after the last."""
