@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 LOCK = "log"
 _PAGE = 1_000
 _NODES_AT_ONCE = 200
-"""Of one statement: SQLite has a limit of parameters."""
+"""Of one statement."""
+_NODES = select(LOG_NODES.c.level, LOG_NODES.c.place, LOG_NODES.c.hash)
+_NODE = _NODES.where(LOG_NODES.c.level == bindparam("of"), LOG_NODES.c.place == bindparam("at"))
 _LEVEL = (
     select(LOG_NODES.c.place, LOG_NODES.c.hash)
     .where(LOG_NODES.c.level == bindparam("of"), LOG_NODES.c.place >= bindparam("first"))
@@ -212,15 +214,17 @@ class SqlLog:
         return found
 
     def _find(self, wanted: Sequence[Node]) -> dict[Node, bytes]:
-        found: dict[Node, bytes] = {}
-        for start in range(0, len(wanted), _NODES_AT_ONCE):
-            part = wanted[start : start + _NODES_AT_ONCE]
-            where = tuple_(LOG_NODES.c.level, LOG_NODES.c.place).in_(part)
-            rows: Sequence[Any] = self._db.all(
-                select(LOG_NODES.c.level, LOG_NODES.c.place, LOG_NODES.c.hash).where(where)
-            )
-            found |= {(level, place): bytes(node) for level, place, node in rows if not isinstance(node, str)}
-        return found
+        rows: list[Any] = []
+        if self._db.is_sqlite:
+            # SQLite takes no index for a list of pairs.
+            for level, place in wanted:
+                rows += self._db.all(_NODE, {"of": level, "at": place})
+        else:
+            for start in range(0, len(wanted), _NODES_AT_ONCE):
+                part = wanted[start : start + _NODES_AT_ONCE]
+                where = tuple_(LOG_NODES.c.level, LOG_NODES.c.place).in_(part)
+                rows += self._db.all(_NODES.where(where))
+        return {(level, place): bytes(node) for level, place, node in rows if not isinstance(node, str)}
 
 
 def _trailing_ones(size: int) -> int:
