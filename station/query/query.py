@@ -210,7 +210,7 @@ class Query:
         """Return the state of every unit that ever sent something, with its gaps."""
         today = self._store.usage_of_day(self._clock_us())
         rows = [
-            (replace(row, refused_today=today.get(row.unit, Usage()).refused), self._store.gaps(row.unit))
+            (replace(row, refused_today=today.get(row.unit, Usage()).refused), list(row.gaps))
             for row in self._store.units(self._asker.scope)
         ]
         self._note("show units", len(rows))
@@ -219,7 +219,7 @@ class Query:
     def unit_page(self, *, after: str = "", limit: int) -> list[tuple[UnitRow, list[Gap]]]:
         """As :meth:`units`, at most ``limit`` after a name, and without the number of reads."""
         units = self._store.units(self._asker.scope, after=after, limit=limit, count_reads=False)
-        rows = [(row, self._store.gaps(row.unit)) for row in units]
+        rows = [(row, list(row.gaps)) for row in units]
         self._note("show units", len(rows), after=after or None, limit=limit)
         return rows
 
@@ -232,7 +232,7 @@ class Query:
         self._note("show unit", len(found), unit=unit)
         if not found:
             raise ScopeError(f"there is no unit {unit!r}")
-        return found[0], self._store.gaps(unit)
+        return found[0], list(found[0].gaps)
 
     def offers(self, unit: str) -> list[Offered]:
         """Return the files that the station offers a unit, such as lists and policies, with their versions."""
@@ -364,6 +364,8 @@ class Query:
         items: Iterator[Proof | Head] = chain(self._heads(names), proofs)
         count = write_series(out, make_header("station", self._clock_us(), keys), items)
         self._note("export evidence", count, unit=unit)
+        if ring.log is not None:
+            Checkpointer(self._store, ring.log, self._clock_us).make()
         return count
 
     def check(self, ring: KeyRing, *, new: frozenset[str] = frozenset()) -> CheckReport:

@@ -215,6 +215,7 @@ def test_order_of_the_components(tmp_path):
         "shifts",
         "command",
         "hotlists",
+        "witness",
         "view-audit",
         "config-audit",
     )
