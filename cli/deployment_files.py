@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
 MAX_BYTES = 16 * 2**20
-_PEOPLE = frozenset({"badge", "name", "rights", "training_until", "overtime_class", "pin", "active"})
+_PEOPLE = frozenset({"badge", "name", "rights", "training_until", "overtime_class", "pin", "active", "account"})
 _PLAN = frozenset(
     {
         "id", "badge", "starts", "ends", "overtime_class", "zone", "checkpoint", "task", "vehicle", "equipment",
@@ -40,6 +40,7 @@ def read_people(path: Path) -> list[Person]:
                     overtime_class=row.get("overtime_class", ""),
                     pin=row.get("pin") or None,
                     active=_is_yes(row.get("active") or "yes"),
+                    account=row.get("account", ""),
                 )
             )
     return found

@@ -32,6 +32,8 @@ class Right(StrEnum):
     EDIT_INCIDENTS = "edit-incidents"
     DEPLOYMENT = "deployment"
     """See plans, shifts and hours of employees."""
+    OWN_SHIFTS = "own-shifts"
+    """See one's own shifts: those of the person that has the account."""
     EDIT_DEPLOYMENT = "edit-deployment"
     REPORTS = "reports"
     AUDIT = "audit"
@@ -54,7 +56,7 @@ class Role(StrEnum):
 
 _LOOK = frozenset({Right.SEARCH, Right.MAP, Right.HITS, Right.UNITS, Right.INCIDENTS})
 RIGHTS: dict[Role, frozenset[Right]] = {
-    Role.OFFICER: _LOOK | {Right.EDIT_INCIDENTS},
+    Role.OFFICER: _LOOK | {Right.EDIT_INCIDENTS, Right.OWN_SHIFTS},
     Role.ANALYST: _LOOK | {Right.EXPORT, Right.EVIDENCE, Right.LISTS, Right.REPORTS},
     Role.SUPERVISOR: _LOOK
     | {
@@ -68,7 +70,9 @@ RIGHTS: dict[Role, frozenset[Right]] = {
         Right.EDIT_DEPLOYMENT,
         Right.REPORTS,
     },
-    Role.AUDITOR: frozenset({Right.AUDIT, Right.UNITS, Right.LISTS, Right.REPORTS}),
+    Role.AUDITOR: frozenset(
+        {Right.AUDIT, Right.DEPLOYMENT, Right.INCIDENTS, Right.UNITS, Right.LISTS, Right.REPORTS}
+    ),
     Role.ADMINISTRATOR: frozenset({Right.ACCOUNTS, Right.UNITS, Right.LISTS, Right.EDIT_LISTS, Right.SETTINGS}),
 }
 

@@ -35,6 +35,8 @@ class Person:
     """argon2id hash for the roster; None: tokens only."""
     active: bool = True
     """False: has left; is in reports, and not in the roster."""
+    account: str = ""
+    """Name of their account at the station, with which they see their own shifts; empty: none."""
 
 
 @dataclass(frozen=True, slots=True)

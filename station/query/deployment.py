@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from station.deployment.conflicts import Conflict
+    from station.deployment.hours import WorkedShift
     from station.deployment.incidents import IncidentRow
     from station.deployment.model import PlannedShift, Resources, Settings
     from station.query.stored import StoredRecord
@@ -151,6 +152,24 @@ class DeploymentQuery(Query):
             tuple(shifts),
             {name: found for name, found in conflicts.items() if found},
         )
+
+    def planned_shift(self, shift_id: str) -> PlannedShift | None:
+        """One shift of the plan; None if there is none.  Raises PurposeError."""
+        self._refuse_without_purpose(Shift.SCHEMA)
+        self._refuse_unless_all()
+        found = self._store.deployment.shift(shift_id)
+        self._note("show planned shift", int(found is not None), id=shift_id)
+        return found
+
+    def own_shifts(self, since_us: int, until_us: int) -> tuple[list[PlannedShift], list[WorkedShift]]:
+        """What whoever asks is planned for and has worked; nothing without a person that has the account."""
+        take_over(self._store)
+        store = self._store.deployment
+        own = [one.badge for one in store.resources().people if one.account == self._asker.who]
+        planned = [one for badge in own for one in store.shifts(since_us, until_us, badge=badge, cancelled=True)]
+        worked = [one for badge in own for one in store.worked(since_us, until_us, badge=badge)]
+        self._note("show own shifts", len(planned) + len(worked), since_us=since_us, until_us=until_us)
+        return planned, worked
 
     def hours(
         self, since_us: int, until_us: int, by: HoursBy = HoursBy.PERSON, *, badge: str | None = None

@@ -121,7 +121,7 @@ def coverage_html(rows: Sequence[CoverageSum], period: str, by: str) -> str:
         frozenset({1, 2, 3}),
     )
     total = next((row for row in rows if row.name == "*"), None)
-    about = [period, "Zones that overlap each count; the total counts each place once."]
+    about = [period, "Zones that overlap each count; kilometres and minutes of the total count each place once."]
     if total is not None:
         about.append(
             f"Without a position: {total.unlocated_ms / 60_000:,.0f} minutes, in no zone and without kilometres."

@@ -390,6 +390,7 @@ class SqlStore:
                     lives=len(lives),
                     conflicts=sum(row.conflicts for row in lives),
                     agency=agency or "",
+                    gaps=tuple(gaps),
                 )
             )
         return found

@@ -29,6 +29,7 @@ def person_row(person: Person) -> dict[str, Any]:
         "overtime_class": person.overtime_class,
         "pin": person.pin,
         "active": int(person.active),
+        "account": person.account,
     }
 
 
@@ -43,6 +44,7 @@ def person_of(row: Any) -> Person:
         row.overtime_class,
         row.pin,
         bool(row.active),
+        row.account,
     )
 
 

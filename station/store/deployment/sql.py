@@ -252,6 +252,10 @@ class SqlDeployment:
         for table, time, name in self._taken_over():
             if retention in {None, name}:
                 self._db.run(delete(table).where(time < before_us))
+        if retention in {None, incident_type.RETENTION_CLASS}:
+            # A hold may have kept some of their records: those are taken over again.
+            cursors = self._t.cursors
+            self._db.run(delete(cursors).where(cursors.c.schema == incident_type.Incident.SCHEMA))
 
     def purge_plans(self, before_us: int) -> int:
         """Inside a transaction."""

@@ -57,7 +57,7 @@ def make_tables(metadata: MetaData, schema: str | None) -> Tables:
     return Tables(
         people=table(
             "people", key("badge", Text), must("name", Text), must("rights", Text), Column("training_until", Text),
-            must("overtime_class", Text), Column("pin", Text), must("active", Integer),
+            must("overtime_class", Text), Column("pin", Text), must("account", Text), must("active", Integer),
         ),
         zones=table("zones", key("id", Text), must("name", Text), must("corners", Text)),
         checkpoints=table(

@@ -20,7 +20,7 @@ _INT64 = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 _KINDS: dict[str, Any] = {"t": sa.Text, "n": _INT64, "i": sa.Integer, "b": sa.LargeBinary}
 _TABLES: dict[str, str] = {
     # Name and kind of each column; * is part of the primary key, ? may be NULL.
-    "people": "badge:t* name:t rights:t training_until:t? overtime_class:t pin:t? active:i",
+    "people": "badge:t* name:t rights:t training_until:t? overtime_class:t pin:t? account:t active:i",
     "zones": "id:t* name:t corners:t",
     "checkpoints": "id:t* name:t lat_e7:n lon_e7:n",
     "assets": "kind:t* id:t* name:t unit:t out_of_service:t",
