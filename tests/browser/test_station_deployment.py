@@ -109,9 +109,7 @@ def test_every_page_is_readable(opened, month, tmp_path, size, dark):
     }
     for name, path in pages.items():
         assert page.goto(path).status == 200, path
-        page.screenshot(
-            path=tmp_path / f"{name}-{size}{'-dark' if dark else ''}.png", full_page=name != "incidents"
-        )
+        page.screenshot(path=tmp_path / f"{name}-{size}{'-dark' if dark else ''}.png", full_page=True)
         assert axe(page) == {}, path
         assert not is_too_wide(page), path
 
