@@ -34,8 +34,8 @@ system-packages: ## Install what the tests need from the operating system (or sa
 	@.ci/system-packages
 
 test: $(STAMPS)/dev system-packages lint types layers ## Everything: linters, types, layering, all tests
-	$(PYTEST) tests -m 'not integration' -n logical --maxprocesses 8
-	$(PYTEST) tests -m integration
+	$(PYTEST) tests -m 'not integration and not slow' -n logical --maxprocesses 8
+	$(PYTEST) tests -m 'integration or slow'
 
 fast: $(STAMPS)/dev ## The quick ones of the tests, fewer drawn examples: under a minute on two cores, no broker, no root
 	$(PYTEST) tests -m 'not integration and not slow' -n logical --maxprocesses 8 --hypothesis-profile fast
@@ -53,8 +53,8 @@ types: $(STAMPS)/dev ## mypy --strict
 layers: $(STAMPS)/dev ## import-linter: hw never imports agent
 	$(BIN)/lint-imports
 
-torture: $(STAMPS)/dev system-packages ## Thousands of power cuts and kills at named points (FAULTS=4000 SEED=1)
-	$(BIN)/python -m tests.torture --faults $(or $(FAULTS),4000) --seed $(or $(SEED),1)
+torture: $(STAMPS)/dev system-packages ## Thousands of power cuts and kills at named points (FAULTS=4000 SEED=1, POSTGRES=1: station on PostgreSQL)
+	$(BIN)/python -m tests.torture --faults $(or $(FAULTS),4000) --seed $(or $(SEED),1) $(if $(POSTGRES),--postgres)
 
 system: $(STAMPS)/dev system-packages ## Emulated boards from blank card to power-off, aarch64 reads; 1,000 camera cycles
 	$(BIN)/python -m pytest tests/system --timeout 5400 -o faulthandler_timeout=6000 -s

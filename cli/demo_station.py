@@ -50,7 +50,8 @@ def station_page(db: Path, clock_us: Callable[[], int], console: Console, *, kee
             link = server.accounts.add(by, NAME, full_name="Demo", role=Role.SUPERVISOR.value, scope=EVERYTHING)
             server.accounts.set_up(link, password, "")
             units, hits = _shown(server.address, password, clock_us())
-            told = f"map of the station with {units} unit and {hits} leads: {server.address}/map"
+            shown = f"{_counted(units, 'unit')} and {_counted(hits, 'lead')}"
+            told = f"map of the station with {shown}: {server.address}/map"
             if keep:
                 told += f"\nlog in as {NAME} with the password {password}"
             console.print(told, highlight=False, soft_wrap=True, markup=False)
@@ -95,3 +96,7 @@ def _asked(client: OpenerDirector, address: str) -> dict[str, Any]:
     with client.open(address, timeout=_TIMEOUT_S) as answer:
         told: dict[str, Any] = json.load(answer)
         return told
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from agent.recognise.formats import FORMATS
 from cli.account import operator
 from cli.show import TextTable, print_json, print_table
 from hw.output import output, text_output
 from hw.paths import CONFIG_FILE
+from protocol.plate_formats import FORMATS
 from protocol.seal.container import SealedWriter
 from protocol.seal.keys import SigningKey, StationKey, VerifyKey, fingerprint
 from station.lists.behaviour import load_behaviour

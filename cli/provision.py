@@ -106,6 +106,16 @@ def card(
     receipt_key: Annotated[
         Path | None, typer.Option(help="receipt.pub of that station; if omitted, the one next to station.pub.")
     ] = None,
+    hotlist_key: Annotated[
+        Path | None, typer.Option(help="hotlist.pub of the list authorities; if omitted, there are no hot lists.")
+    ] = None,
+    policy_key: Annotated[
+        Path | None, typer.Option(help="policy.pub that signs policies; if omitted, only hits are kept.")
+    ] = None,
+    agency_key: Annotated[
+        Path | None,
+        typer.Option(help="agency.pub that signs the roster of officers; if omitted, nobody signs on."),
+    ] = None,
     config: Annotated[
         Path | None,
         typer.Option(
@@ -134,11 +144,18 @@ def card(
         broker_port=broker_port, token=ca_store.new_token(unit, expires_s=int(expires.timestamp())),
         ca_pem=ca_store.ca_pem.decode(), station_pem=StationKey.load_public(station_key).pem().decode(),
         release_pem=None if release_key is None else VerifyKey.load(release_key).pem().decode(),
-        receipt_pem=receipt_pem, config_toml=config_toml,
+        receipt_pem=receipt_pem, config_toml=config_toml, hotlist_pem=_pems(hotlist_key),
+        policy_pem=_pems(policy_key), agency_pem=_pems(agency_key),
     )  # fmt: skip
     with output(out, private=True) as file:
-        file.write(made.model_dump_json(indent=1).encode())
+        # An image of an older release refuses keys that it does not know.
+        file.write(made.model_dump_json(indent=1, exclude_none=True).encode())
     _say(f"{out}: unit {unit}, token valid until {expires:%Y-%m-%d %H:%M} UTC, for one unit, once")
+
+
+def _pems(path: Path | None) -> str | None:
+    """The public keys in a file; raises KeyFileError."""
+    return None if path is None else b"".join(known.pem() for known in VerifyKey.load_all(path)).decode()
 
 
 @app.command()

@@ -13,9 +13,7 @@ from rich.text import Text
 
 from cli.show import TextTable, print_json, print_table
 from cli.terminal import plain
-from protocol.errors import KeyFileError
 from protocol.seal.keys import UNIT_PUBLIC, VerifyKey
-from station.reports.files import read_audit
 from station.reports.lines import ReportError, read_lines
 from station.reports.recompute import recompute
 
@@ -38,10 +36,10 @@ def recompute_command(
     series: Annotated[
         list[Path], typer.Option(help="Signed series, from `patrol-lpr station export --evidence`; repeatable.")
     ],
-    audit: Annotated[Path, typer.Option(help="Audit log, from `patrol-lpr station report --audit`.")],
+    log: Annotated[Path, typer.Option(help="Audit log, from `patrol-lpr station audit --export`.")],
     key: Annotated[
         list[Path] | None,
-        typer.Option("--key", help="Trusted unit-ID.pub; repeatable; if omitted, the keys in the series."),
+        typer.Option("--key", help="Trusted unit-ID.pub or log.pub; repeatable; if omitted, those in the files."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON; keys: docs/reports.md.")] = False,
 ) -> None:
@@ -49,9 +47,11 @@ def recompute_command(
     try:
         with ExitStack() as stack:
             lines = read_lines(stack.enter_context(report.open(encoding="utf-8", newline="")))
-            entries, certificates = read_audit(stack.enter_context(audit.open(encoding="ascii")))
             opened = [stack.enter_context(path.open("rb")) for path in series]
-            found = recompute(lines, opened, entries, certificates, _trusted(key or []) or None)
+            units, own = _trusted(key or [])
+            found = recompute(
+                lines, opened, stack.enter_context(log.open("rb")), trusted=units or None, log_keys=own
+            )
     except OSError as error:
         raise ReportError(f"{error.filename}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -74,15 +74,22 @@ def recompute_command(
         highlight=False,
         soft_wrap=True,
     )
+    if not found.log_signed:
+        console.print(
+            "The audit log is not signed: nothing proves that it has all entries (docs/audit.md).", soft_wrap=True
+        )
     console.print("[green]the report agrees[/]" if found.is_right else "[red]the report does NOT agree[/]")
     raise typer.Exit(0 if found.is_right else 1)
 
 
-def _trusted(paths: list[Path]) -> dict[str, list[VerifyKey]]:
-    keys: dict[str, list[VerifyKey]] = defaultdict(list)
+def _trusted(paths: list[Path]) -> tuple[dict[str, list[VerifyKey]], list[VerifyKey]]:
+    """Keys of units by their id, and keys of the log."""
+    units: dict[str, list[VerifyKey]] = defaultdict(list)
+    own: list[VerifyKey] = []
     for path in paths:
         name = UNIT_PUBLIC.fullmatch(path.name)
         if name is None:
-            raise KeyFileError(f"{path}: the file name must be unit-ID.pub, with the unit's id")
-        keys[name[1]].append(VerifyKey.load(path))
-    return keys
+            own.append(VerifyKey.load(path))
+        else:
+            units[name[1]].append(VerifyKey.load(path))
+    return units, own

@@ -153,6 +153,7 @@ def serve(
     ] = None,
     web_key: Annotated[Path | None, typer.Option(help="Its private key, PEM.")] = None,
     web_name: Annotated[list[str] | None, typer.Option(help="A name by which browsers reach the page.")] = None,
+    web_map: Annotated[Path | None, typer.Option(help="The agency's own map, a PMTiles file.")] = None,
 ) -> None:
     """Receive reads until Ctrl-C; with a command, show, export or delete stored reads."""
     context.obj = db
@@ -165,7 +166,7 @@ def serve(
     allowed = None if units is None else frozenset(part.strip() for part in units.split(",") if part.strip())
     path = _place(db or _DEFAULT_DB)
     has_web = not no_web and (web is not None or not broker)
-    page = web_settings(web, web_cert, web_key, web_name, name) if has_web else None
+    page = web_settings(web, web_cert, web_key, web_name, name, map_tiles=web_map) if has_web else None
     limits = IngestLimits(quota=Quota(max_records, max_mib * _MEBI))
     ring = None if keys is None else load_keyring(keys)
     opener = None if ring is None else Opener(ring)
@@ -341,6 +342,9 @@ def export(
     db: DbOption = None,
     csv: Annotated[Path | None, typer.Option(help="Write CSV here; - for standard output.")] = None,
     geojson: Annotated[Path | None, typer.Option(help="Write GeoJSON here; - for standard output.")] = None,
+    pictures: Annotated[
+        Path | None, typer.Option(help="Write the pictures of these records to this folder, UNIT/ID-plate.jpg ...")
+    ] = None,
     evidence: Annotated[
         Path | None, typer.Option(help="Write the signed series here, for `patrol-lpr verify`; needs --keys.")
     ] = None,
@@ -351,8 +355,8 @@ def export(
     case_number: CaseOption = None,
 ) -> None:
     """Export records; recorded in the audit trail before the file appears."""
-    if csv is None and geojson is None and evidence is None:
-        raise typer.BadParameter("give --csv FILE, --geojson FILE or --evidence FILE")
+    if csv is None and geojson is None and evidence is None and pictures is None:
+        raise typer.BadParameter("give --csv FILE, --geojson FILE, --pictures FOLDER or --evidence FILE")
     if evidence is not None and keys is None:
         raise typer.BadParameter(
             "the series contains the units' public keys: give --keys FOLDER", param_hint="--keys"
@@ -367,6 +371,8 @@ def export(
                 geojson,
                 lambda out: query.export_geojson(out, schema=schema, unit=unit),
             )
+        if pictures is not None:
+            station_show.export_pictures(query, pictures, schema=schema, unit=unit)
         if evidence is not None and keys is not None:
             ring = load_keyring(keys)
             with output(_not_the_store(context, db, evidence), private=True) as out:
@@ -423,9 +429,6 @@ def report(
     period: Annotated[str, typer.Option(help="2026, 2026-H1, 2026-Q1 or 2026-05, in the definition's time zone.")],
     csv: Annotated[Path | None, typer.Option(help="Write every number here; - for standard output.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a page to be printed here.")] = None,
-    audit: Annotated[
-        Path | None, typer.Option(help="Write the audit log here, for `patrol-lpr report recompute`.")
-    ] = None,
     db: DbOption = None,
     purpose: PurposeOption = None,
     case_number: CaseOption = None,
@@ -446,8 +449,6 @@ def report(
     with _open(context, db) as store:
         made = make_report(store, asker, _now_us, asked)
         station_reports.write(defined, made, csv=csv, html=html, checked=checked)
-        if audit is not None:
-            station_reports.write_audit_file(store, audit, checked)
     if as_json or (csv is None and html is None):
         station_reports.show(defined, made, as_json=as_json)
 

@@ -15,7 +15,6 @@ from hw.output import text_output
 from protocol.seal.keys import VerifyKey
 from station.lists.inspect import contents_of
 from station.reports.definition import load_definition, shipped_definitions
-from station.reports.files import write_audit
 from station.reports.lines import write_lines
 from station.reports.present import present
 from station.reports.printed import printed_report
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from station.reports.definition import Definition
     from station.reports.make import Report
     from station.reports.quality import AlarmQuality, ListFigures
-    from station.store import Store
 
 _VERDICTS = {"more": "red", "fewer": "yellow"}
 
@@ -63,12 +61,6 @@ def write(
     if html is not None:
         with _text(html, checked) as out:
             out.write(printed_report(present(report, definition)))
-
-
-def write_audit_file(store: Store, path: Path, checked: Callable[[Path], Path]) -> None:
-    """Write the audit log with the certificates of purges."""
-    with _text(path, checked) as out:
-        write_audit(store.log, store.holds, out)
 
 
 def figures(lists: list[Path], keys: list[Path]) -> list[ListFigures]:

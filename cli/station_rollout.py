@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from enum import StrEnum
-from io import BytesIO
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,13 +11,10 @@ from rich.console import Console
 from cli.account import operator
 from cli.show import TextTable, print_json, print_table
 from cli.station_place import DbOption, JsonOption, now_us, opened
-from protocol.errors import PolicyError
-from protocol.policy.envelope import open_pack
 from protocol.seal.keys import VerifyKey
-from protocol.signed_file import refuse_unless_newer
-from protocol.update.envelope import verify_update
 from station.query.export import iso
 from station.rollout import Rollouts, RolloutState
+from station.signed_files import FileType, verify_file
 
 if TYPE_CHECKING:
     from station.store import Store
@@ -37,14 +31,6 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-
-
-class FileType(StrEnum):
-    """What is rolled out."""
-
-    HOTLIST = "hotlist"
-    POLICY = "policy"
-    UPDATE = "update"
 
 
 GroupArgument = Annotated[str, typer.Argument(help="Name of the group.")]
@@ -102,9 +88,12 @@ def start(
     """Verify a signed file and offer it to a share of a group; recorded in the audit trail."""
     with opened(context, db) as store:
         members = _rollouts(store).groups().get(group, [])
-        kind, release, parts = _verified(what, file, key, slot, members)
-        count = _rollouts(store).start(kind, group, file, release=release, percent=percent, parts=parts)
-    _say(f"{kind} version {release} offered to {count} of {len(members)} units of {group}")
+        authorities = [each for path in key for each in VerifyKey.load_all(path)]
+        found = verify_file(what, file, authorities, slot=slot, units=members)
+        count = _rollouts(store).start(
+            found.kind, group, file, release=found.version, percent=percent, parts=found.parts
+        )
+    _say(f"{found.kind} version {found.version} offered to {count} of {len(members)} units of {group}")
 
 
 @app.command()
@@ -157,34 +146,6 @@ def show(
                 has = "?" if unit.has is None else str(unit.has)
                 units.add_row(unit.unit, state.rollout.kind, str(unit.offered or "-"), has)
         print_table(units)
-
-
-def _verified(
-    what: FileType, file: Path, keys: list[Path], slot: int, members: list[str]
-) -> tuple[str, int, tuple[str, ...]]:
-    """Return kind, version and parts of a file, verified as each unit will verify it."""
-    authorities = [key for path in keys for key in VerifyKey.load_all(path)]
-    if what is FileType.HOTLIST:
-        from station.lists.inspect import contents_of  # noqa: PLC0415 - slow to import
-
-        contents = contents_of(file, authorities)
-        if not contents.signed_by:
-            raise typer.BadParameter(f"{file} is a draft: sign it first")
-        return "hotlist" if slot == 1 else f"hotlist-{slot}", contents.version, (contents.settings.list_id,)
-    if what is FileType.POLICY:
-        try:
-            signed = open_pack(BytesIO(file.read_bytes()), authorities)
-        except OSError as error:
-            raise PolicyError(f"{file}: cannot be read: {error.strerror}") from error
-        for unit in members:
-            refuse_unless_newer(signed.header, unit=unit, in_force=0, now_s=time.time())
-        return "policy", signed.header.version, ()
-    try:
-        with file.open("rb") as opened_file:
-            manifest = verify_update(opened_file, authorities[0])
-    except OSError as error:
-        raise typer.BadParameter(f"{file} cannot be read: {error.strerror}") from error
-    return "update", manifest.release, tuple(part.value for part in manifest.parts)
 
 
 def _values(state: RolloutState) -> dict[str, Any]:

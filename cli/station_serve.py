@@ -108,7 +108,7 @@ def receive(
     exporter = None if metrics is None else _exporter(metrics, ingests, services)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: new_reads.put(None))
-    page = None if web is None else start_web(db, web, is_default=web_is_default, console=console)
+    page = None if web is None else start_web(db, web, ring, is_default=web_is_default, console=console)
     for service in services:
         service.start()
     brokers = ", ".join(f"{address.host}:{address.port}" for address in addresses)

@@ -9,6 +9,7 @@ from cli.terminal import console
 from hw.output import output
 from station.errors import StoreError
 from station.query.export import flat_values
+from station.query.stored import picture_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,8 +43,20 @@ def _write_pictures(query: Query, stored: StoredRecord, folder: Path) -> list[st
     files = []
     folder.mkdir(parents=True, exist_ok=True)
     for ref, jpeg in query.pictures(stored):
-        path = folder / f"{stored.record_id.hex()}-{ref.kind.value}.jpg"
+        path = folder / picture_name(stored, ref)
         with output(path, private=True) as file:
             file.write(jpeg)
         files.append(str(path))
     return files
+
+
+def export_pictures(query: Query, folder: Path, *, schema: str, unit: str | None) -> int:
+    """Write the pictures of all records of a type to a folder, one folder for each unit; return how many."""
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def write(name: str, jpeg: bytes) -> None:
+        (folder / name).parent.mkdir(exist_ok=True)
+        with output(folder / name, private=True) as file:
+            file.write(jpeg)
+
+    return query.export_pictures(write, schema=schema, unit=unit)

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from cli.account import operator
 from cli.show import TextTable, print_json, print_table
+from protocol.seal.keys import load_unit_keys
 from station.accounts.rights import Role
 from station.asker import EVERYTHING, Asker, Scope
 from station.errors import WebError
@@ -25,6 +26,7 @@ from station.web.settings import WebSettings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from protocol.seal import KeyRing
     from station.accounts.accounts import Accounts
     from station.store import AccountRow, Store
     from station.web.serve import WebServer
@@ -50,29 +52,47 @@ _ADDRESS = f"http://127.0.0.1:{DEFAULT_PORT}"
 
 
 def web_settings(
-    web: str | None, cert: Path | None, key: Path | None, names: list[str] | None, station: str
+    web: str | None,
+    cert: Path | None,
+    key: Path | None,
+    names: list[str] | None,
+    station: str,
+    *,
+    map_tiles: Path | None = None,
 ) -> WebSettings:
     """Return the settings of ``HOST:PORT``.  Raises WebError."""
+    if map_tiles is not None and not _is_tiles(map_tiles):
+        raise WebError(f"{map_tiles} is no PMTiles file: give one of version 3 with --web-map, or leave it out")
     host, port = "127.0.0.1", DEFAULT_PORT
     if web is not None:
         before, colon, after = web.rpartition(":")
         if not colon or not before or not after.isdecimal() or int(after) > _MAX_PORT:
             raise WebError(f"{web!r} is not HOST:PORT, such as 0.0.0.0:8443 or [::1]:{DEFAULT_PORT}")
         host, port = before.removeprefix("[").removesuffix("]"), int(after)
-    return WebSettings(host, port, tuple(names or ()), cert, key, station)
+    return WebSettings(host, port, tuple(names or ()), cert, key, station, map_tiles)
+
+
+def _is_tiles(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(8) == b"PMTiles\x03"
+    except OSError:
+        return False
 
 
 def start_web(
-    db: Path | str, settings: WebSettings, *, is_default: bool, console: Console
+    db: Path | str, settings: WebSettings, ring: KeyRing | None, *, is_default: bool, console: Console
 ) -> tuple[WebServer, Store]:
     """Serve the pages in a thread, with a connection to the database of their own; say where.  Raises WebError."""
-    server, store = make_server(db, settings, is_default=is_default)
+    server, store = make_server(db, settings, ring, is_default=is_default)
     server.start()
     say_where(server, store, console)
     return server, store
 
 
-def make_server(db: Path | str, settings: WebSettings, *, is_default: bool) -> tuple[WebServer, Store]:
+def make_server(
+    db: Path | str, settings: WebSettings, ring: KeyRing | None, *, is_default: bool
+) -> tuple[WebServer, Store]:
     """Return a server that listens.  At the default address another port is taken if that one is in use."""
     try:
         from station.web.serve import WebServer  # noqa: PLC0415 - an extra
@@ -81,11 +101,11 @@ def make_server(db: Path | str, settings: WebSettings, *, is_default: bool) -> t
     store = open_store(db)
     try:
         try:
-            return WebServer(store, settings, _now_us), store
+            return WebServer(store, settings, _now_us, ring), store
         except WebError:
             if not is_default:
                 raise
-            return WebServer(store, replace(settings, port=0), _now_us), store
+            return WebServer(store, replace(settings, port=0), _now_us, ring), store
     except BaseException:
         store.close()
         raise
@@ -126,11 +146,14 @@ def web(
     web_cert: Annotated[Path | None, typer.Option(help="Certificate, PEM; needed beyond loopback.")] = None,
     web_key: Annotated[Path | None, typer.Option(help="Its private key, PEM.")] = None,
     web_name: Annotated[list[str] | None, typer.Option(help="A name by which browsers reach it.")] = None,
+    web_map: Annotated[Path | None, typer.Option(help="The agency's own map, a PMTiles file.")] = None,
+    keys: Annotated[Path | None, typer.Option(help="Folder with unit-ID.pub, to verify signatures.")] = None,
     name: Annotated[str, typer.Option(help="Name of this station, shown on every page.")] = "station",
 ) -> None:
     """Serve the pages alone, beside workers that receive; until Ctrl-C."""
-    settings = web_settings(web, web_cert, web_key, web_name, name)
-    server, store = make_server(place_of(context, db), settings, is_default=False)
+    settings = web_settings(web, web_cert, web_key, web_name, name, map_tiles=web_map)
+    ring = None if keys is None else load_unit_keys(keys)
+    server, store = make_server(place_of(context, db), settings, ring, is_default=False)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.stop())
     say_where(server, store, Console())

@@ -33,6 +33,12 @@ class Card(BaseModel):
     """Public key for the signatures of the station's answers."""
     release_pem: Annotated[str, Field(max_length=1_000)] | None = None
     """Public key for updates; if omitted, the unit accepts none."""
+    hotlist_pem: Annotated[str, Field(max_length=10_000)] | None = None
+    """Public keys of list authorities; if omitted, the unit has no hot lists."""
+    policy_pem: Annotated[str, Field(max_length=10_000)] | None = None
+    """Public keys that sign policies; if omitted, only hits are kept."""
+    agency_pem: Annotated[str, Field(max_length=10_000)] | None = None
+    """Public key of the agency, which signs the roster of officers."""
     config_toml: Annotated[str, Field(max_length=MAX_CONFIG)] = ""
     """The unit's tables, TOML without unit, agency, link and seal; empty for a Pi camera and a serial receiver."""
     gnss: Path | None = Path("/dev/patrol-gnss")

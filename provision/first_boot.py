@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+import tomllib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,7 @@ TLS_KEY, CERT, CA, STATION, RECEIPTS, SIGNING_KEY, CONFIG, ENROL_AT, RELEASE = (
     "tls.key", "unit.pem", "ca.pem", "station.pub", "receipt.pub", "unit.key", "config.toml", "enrol.json",
     "release.pub",
 )  # fmt: skip
+HOTLISTS, POLICIES, AGENCY = "hotlist.pub", "policy.pub", "agency.pub"
 _CONFIG = """# Written at the first boot; edit the hardware, then: systemctl restart patrol-lpr
 unit = "{unit}"
 agency = "{agency}"
@@ -89,6 +91,10 @@ def enrol(
     if card.release_pem is not None:
         install(etc / RELEASE, card.release_pem.encode(), group)
         VerifyKey.load(etc / RELEASE)
+    for name, pem in ((HOTLISTS, card.hotlist_pem), (POLICIES, card.policy_pem), (AGENCY, card.agency_pem)):
+        if pem is not None:
+            install(etc / name, pem.encode(), group)
+            VerifyKey.load_all(etc / name)
     done("trust")
     key = _tls_key(etc / TLS_KEY, group)
     done("key")
@@ -123,6 +129,8 @@ def configuration(card: Card, etc: Path) -> str:
         port=card.broker_port,
         etc=etc,
     )
+    if card.hotlist_pem is not None and "hotlist" not in tomllib.loads(card.config_toml):
+        text += f'\n[hotlist]\nkey = "{etc}/{HOTLISTS}"\n'
     if not card.config_toml:
         return text
     head, _, rest = text.partition("[[hw.cameras]]")

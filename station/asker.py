@@ -8,7 +8,6 @@ from station.errors import PurposeError
 
 MAX_TEXT = 128
 """Characters of a purpose or case number."""
-_FIRST_PRINTED = " "
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +52,9 @@ class Asker:
     """True if no record is shown without purpose and case number."""
 
     def __post_init__(self) -> None:
-        """Raises PurposeError for texts that are too long or have control characters."""
+        """Raises PurposeError for texts that are too long or cannot be printed."""
         for name, text in (("purpose", self.purpose), ("case number", self.case_number)):
-            if len(text) > MAX_TEXT or any(character < _FIRST_PRINTED for character in text):
+            if len(text) > MAX_TEXT or not text.isprintable():
                 raise PurposeError(f"the {name} cannot be recorded: use one line of up to {MAX_TEXT} characters")
 
     @property

@@ -41,6 +41,9 @@ class _Group:
 
 _CONTRACT, _INTEGRATION, _UNIT = "tests/contract", "tests/integration", "tests/unit"
 _TLS = f"{_INTEGRATION}/test_tls.py"
+_LOG_STORE = f"{_CONTRACT}/test_station_log.py"
+_AUDIT_LOG = f"{_UNIT}/station/test_station_audit_log.py"
+_WITNESS = f"{_UNIT}/merkle/test_unit_witness.py"
 _PEERS = f"{_CONTRACT}/test_tls_peers.py"
 _HOSTILE = f"{_CONTRACT}/test_hostile_brokers.py"
 _MQTT = f"{_CONTRACT}/test_mqtt_connection.py"
@@ -52,6 +55,9 @@ _DURABLE = f"{_UNIT}/test_durable_files.py"
 _STORE = f"{_CONTRACT}/test_station_store.py"
 _STATION_FILE = f"{_UNIT}/station/test_station_file.py"
 _UPLINK = f"{_UNIT}/sync/test_uplink.py"
+_HEADS = f"{_UNIT}/protocol/test_heads.py"
+_STATION_HEADS = f"{_UNIT}/station/test_series_heads.py"
+_QUOTAS = f"{_UNIT}/station/test_quotas.py"
 
 _connection = _of("hw/mqtt_connection.py", f"{_HOSTILE}::test_the_connect_packet_states_what_is_accepted")
 _service = _of("station/service.py", _STATION_BROKER)
@@ -63,6 +69,12 @@ _keys = _of(
     "protocol/seal/keys.py", f"{_UNIT}/protocol/test_envelope.py", f"{_UNIT}/provision/test_provision_refusals.py"
 )
 _series = _of("protocol/seal/series.py", _SERIES)
+_lives = _of(
+    "station/store/lives.py",
+    f"{_STORE}::test_two_lives_that_speak_in_turn_are_an_alarm",
+    f"{_STORE}::test_two_records_of_one_number_are_an_alarm",
+)
+_quota = _of("station/ingest/quota.py", _QUOTAS)
 _update = _of("protocol/update/envelope.py", f"{_UNIT}/update/test_update_file.py")
 _manifest = _of(
     "protocol/update/manifest.py", f"{_UNIT}/update/test_update_apply.py", f"{_UNIT}/update/test_update_file.py"
@@ -123,7 +135,13 @@ MUTATIONS = (
         "acl_file /etc/mosquitto/lpr/acl\n", ""
     ),
     _of("provision/broker/mosquitto.conf", f"{_TLS}::test_revoked_certificate_is_refused")(
-        "crlfile /etc/mosquitto/lpr/crl.pem\n", ""
+        "\ncrlfile /etc/mosquitto/lpr/crl.pem\n", "\n"
+    ),
+    _of("provision/broker/mosquitto.conf", f"{_TLS}::test_handshake_without_a_certificate_fails")(
+        "require_certificate true\nuse_identity", "require_certificate false\nuse_identity"
+    ),
+    _of("provision/broker/mosquitto.conf", f"{_TLS}::test_stolen_card_cannot_take_the_client_id_of_another_unit")(
+        "use_username_as_clientid true\n", ""
     ),
     # Hostile brokers
     _connection("properties.MaximumPacketSize = MAX_PACKET_BYTES", "pass"),
@@ -169,6 +187,28 @@ MUTATIONS = (
     _manifest("if manifest.release <= floor:", "if False:"),
     _manifest("if now_s >= manifest.expires_s:", "if False:"),
     _manifest("if not any(fnmatchcase(unit, pattern) for pattern in manifest.units):", "if False:"),
+    _series("if signer is None or not head.is_signed_by(signer):", "if signer is None:", _HEADS),
+    _series("            self._gap(last + 1, min(head.done, head.seq))\n", "            pass\n", _HEADS),
+    _series("            found.unsent.append((first, head.seq))\n", "            pass\n", _HEADS),
+    _series("and step.link != head.link:", "and False:", _HEADS),
+    _series("        name = unit, item.life\n", '        name = unit, b""\n', _STATION_HEADS),
+    _series("if record.envelope.life != self._life:", "if False:", _STATION_HEADS),
+    _opener("        if head.unit != unit:\n", "        if False:\n", _STATION_HEADS),
+    _of("protocol/wire/record.py", _STATION_HEADS)('seq.to_bytes(8, "big") + life', 'seq.to_bytes(8, "big")'),
+    # Lives and quotas
+    _lives("elif life != list(known)[-1] and", "elif False and"),
+    _lives("if before is None or not head.is_older_than(before):", "if True:", _STATION_HEADS),
+    _lives("        return {unit for unit, _ in counts}\n", "        return set()\n"),
+    _quota("if more.records and total.records > quota.records:", "if False:"),
+    _quota("elif more.loose_bytes and total.loose_bytes > quota.loose_bytes:", "elif False:"),
+    _quota("elif total.size_bytes > quota.size_bytes:", "elif False:"),
+    _of("station/store/usage.py", _QUOTAS)("USAGE.c[name] + statement.excluded[name]", "USAGE.c[name]"),
+    _of("station/ingest/ingest.py", f"{_INTEGRATION}/test_station_disk.py")(
+        "            self._store.check_room()\n", ""
+    ),
+    _of("station/store/room.py", f"{_INTEGRATION}/test_station_disk.py")(
+        "if not plan.rules or self._path.stat().st_size < budget:", "if True:"
+    ),
     # Receipts
     _service(
         "        answers = self._ingest.commit()\n",
@@ -187,6 +227,10 @@ MUTATIONS = (
     _apply(
         '"DELETE FROM records WHERE seq = ? AND id = ? RETURNING',
         '"DELETE FROM records WHERE seq = ?1 AND (id = ?2 OR 1) RETURNING',
+    ),
+    _outbox(
+        'with self._transaction("apply", writes_always=False) as counts:',
+        'with self._transaction("apply") as counts:',
     ),
     _apply("if stored_bytes < size:", "if False:"),
     _apply("WHERE pic = ?2 AND stored < ?1", "WHERE pic = ?2"),
@@ -241,13 +285,39 @@ MUTATIONS = (
     _records(
         "self._db.run(update(EVIDENCE).where(EVIDENCE.c.salt.is_not(None), proved).values(salt=None))", "pass"
     ),
+    _records("else RECORDS.c.retention == rule.retention,", "else HERE,"),
     _records(
-        "RECORDS.c.retention.is_not(None) if retention is None else RECORDS.c.retention == retention,", "HERE,"
+        "or_(RECORDS.c.received_us < rule.before_us, RECORDS.c.utc_us < rule.before_us)",
+        "RECORDS.c.received_us < rule.before_us",
     ),
-    _records(
-        "or_(RECORDS.c.received_us < before_us, RECORDS.c.utc_us < before_us)", "RECORDS.c.received_us < before_us"
+    _records("        self._projections.delete(self._db, purging.chosen)\n", ""),
+    _records("purging.choose(and_(self.due(plan), ~IS_HELD))", "purging.choose(self.due(plan))", _LOG_STORE),
+    _of("station/store/sql_store.py", _LOG_STORE)("        self.holds.refresh()\n        gone", "        gone"),
+    _of("station/retention/schedule.py", f"{_UNIT}/station/test_station_retention.py")(
+        "self._clock_jumped(mono_s) or clock_doubt(", "clock_doubt("
     ),
-    _records("        self._projections.delete(self._db, gone)\n", ""),
+    # The audit log
+    _of("station/audit_log/checkpoints.py", _AUDIT_LOG)(
+        "            for known in (before, self._signed):\n", "            for known in ():\n"
+    ),
+    _of("station/audit_log/witnessing.py", _AUDIT_LOG)(
+        "if kept is None or not kept.is_signed_by(self._key):", "if kept is None:"
+    ),
+    _of("station/audit_log/witnessing.py", _AUDIT_LOG)("        if not found:\n", "        if False:\n"),
+    _of("agent/witness.py", _WITNESS)(
+        "if not is_consistent(kept.size", "if False and not is_consistent(kept.size"
+    ),
+    _of("agent/witness.py", _WITNESS)(
+        "            self._store.save(state)\n            self._state = state\n        self._n_smaller",
+        "            self._state = state\n        self._n_smaller",
+    ),
+    _of("agent/witness.py", _WITNESS)("if kept is not None and key.raw != self._state.public_key:", "if False:"),
+    _of("protocol/merkle/examine.py", _AUDIT_LOG)(
+        "sorted(known for known in self._checkpoints if known > there)", "()"
+    ),
+    _of("protocol/merkle/tree.py", f"{_UNIT}/merkle/test_merkle_tree.py")(
+        '_LEAF, _INNER = b"\\0", b"\\1"', '_LEAF, _INNER = b"", b""'
+    ),
     _of("station/commands.py", f"{_UNIT}/station/test_station_export.py", _STORE)(
         "if not days >= 0:", "if False:"
     ),

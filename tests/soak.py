@@ -37,6 +37,8 @@ from agent.records import Box, CharRead, Detection, PlateText, Sighting
 from agent.runtime import log
 from agent.runtime.config import parse_config
 from agent.runtime.hardware import Hardware
+from agent.runtime.policy_store import FOLDER as POLICY_FOLDER
+from agent.runtime.policy_store import PolicyStore
 from agent.runtime.service import Service
 from cli.simulate import fresh_keys
 from hw.backoff import Backoff
@@ -47,7 +49,8 @@ from hw.link_gate import LinkGate
 from hw.link_mqtt import LinkMqtt
 from hw.panel_sim import PanelSim
 from hw.ports import CameraEndedError, Frame, NmeaLine
-from protocol.seal import Opener, load_keyring
+from protocol.policy.envelope import sign_pack
+from protocol.seal import Opener, SigningKey, load_keyring
 from protocol.seal.series import Proof, examine
 from station.asker import Asker
 from station.ingest import Ingest
@@ -58,6 +61,7 @@ from tests.listed import Listed, make_match
 from tests.mosquitto import Mosquitto
 from tests.nmea_lines import epoch_lines
 from tests.station_files import stored_reads
+from tests.unit.policy.packs import make_pack
 
 UNIT = "unit-07"
 DAY_S = 86_400
@@ -183,7 +187,22 @@ class Week:
         self.seal, _ = fresh_keys(folder / "keys", UNIT)
         self._opener = Opener(load_keyring(folder / "keys"))
         self.samples = _Samples()
+        self._policy_key = self._install_policy()
         self._station_up()
+
+    def _install_policy(self) -> Path:
+        """Every read is kept for longer than the week: what the policy deletes is counted, and must be nothing."""
+        agency, public = SigningKey.generate(), self._folder / "keys" / "policy.pub"
+        public.write_bytes(agency.public.pem())
+        week_h = 24 * 7
+        pack = make_pack(
+            retain={"nonhit": {"days": 30}, "hit": {"days": 60}},
+            lists={"max_age_hours": week_h, "stop_age_hours": 10 * week_h, "partial": "high_priority"},
+        )
+        signed = self._folder / "policy.lprpol"
+        signed.write_bytes(sign_pack(pack, agency, as_of_s=0))
+        PolicyStore(self._folder / "state" / POLICY_FOLDER, [agency.public], unit=UNIT).install(signed)
+        return public
 
     def _station_up(self) -> None:
         self.store = open_store(self._folder / "station.db", open_picture=self._opener.picture)
@@ -210,7 +229,7 @@ class Week:
                 "outbox": {"min_free_mib": 0, "ballast_mib": 1, "max_mib": 256},
                 "pictures": {"overview": False},
                 "seal": self.seal,
-                "policy": {"mode": "off"},
+                "policy": {"key": str(self._policy_key)},
             },
             "soak",
         )
@@ -277,7 +296,7 @@ class Week:
                 "hw": {"cameras": [{"kind": "sim", "name": "front"}]},
                 "outbox": {"min_free_mib": 0, "ballast_mib": 1},
                 "seal": self.seal,
-                "policy": {"mode": "off"},
+                "policy": {"key": str(self._policy_key)},
             },
             "soak",
         )
@@ -298,7 +317,8 @@ class Week:
         reader = OutboxReader(self._folder / "state" / FILE_NAME)
         stats = reader.stats()
         reader.close()
-        ids = [read.record_id for read in stored_reads(self.store)]
+        stored = stored_reads(self.store)
+        ids = [read.record_id for read in stored]
         missing = [gap for gap in self.store.gaps(UNIT) if not gap.explained]
         proofs = [Proof(row.evidence, row.salt, row.record) for row in self.store.each_evidence(UNIT)]
         (proven,) = examine(proofs, {UNIT: load_keyring(self._folder / "keys").units[UNIT].values()})
@@ -318,6 +338,11 @@ class Week:
             ("hits that wait for a decision", f"{undecided}", undecided <= HitSettings().max_open),
             ("reads committed", f"{stats.appended:,}", stats.appended > 0),
             ("at the station, once each", f"{len(ids):,}", len(ids) == len(set(ids)) == stats.appended),
+            (
+                "reads with the policy under which they are kept",
+                f"{sum(read.body.policy == 'us-xx/3' for read in stored):,}",
+                all(read.body.policy == "us-xx/3" for read in stored),
+            ),
             ("left in the outbox", f"{stats.reads:,}", stats.reads == 0),
             ("evicted or refused", f"{stats.evicted_reads + stats.quarantined}", not stats.evicted_reads),
             ("numbers missing", f"{len(missing)}", not missing),

@@ -11,6 +11,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
+import io
+import itertools
 import json
 import os
 import random
@@ -18,10 +21,13 @@ import signal
 import sqlite3
 import sys
 import tempfile
+import threading
+import time
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 from rich.console import Console
@@ -29,11 +35,15 @@ from rich.progress import track
 from rich.table import Table
 
 from agent.audit import AuditDraft
-from agent.buffer import OutboxReader, open_outbox, schema
+from agent.buffer import NewRecord, OutboxReader, open_outbox, schema
 from agent.buffer.outbox import FILE_NAME, Outbox
+from agent.buffer.rows import PurgeNote
 from agent.commit import ReadCommitter
 from agent.hits.bodies import HitBodies
 from agent.hits.records import DECIDED
+from agent.hotlist import store as hotlist_store
+from agent.hotlist.store import ListsInForce, Terms
+from agent.records import CharRead, PlateText
 from agent.runtime import log
 from agent.runtime.alarm import Alarm
 from agent.runtime.audit import ChainFile
@@ -45,27 +55,33 @@ from cli.replay import Replay
 from cli.scripted import ScriptedReader
 from cli.simulate import config_for, fresh_keys
 from hw.drive_load import load_drive
-from protocol.seal import Opener, load_keyring
+from protocol.hotlist.entry import Entry
+from protocol.seal import Opener, SigningKey, StationKey, load_keyring
 from protocol.seal.series import Proof, examine
-from protocol.wire.enums import DispositionAction
+from protocol.wire.enums import DispositionAction, TimeSource
+from protocol.wire.parts import TimeQuality
 from protocol.wire.records.read import Read
 from protocol.wire.released import released_registry
 from station.asker import Asker
+from station.errors import StoreError
 from station.ingest import Ingest
 from station.query import Query
 from station.store import open_store
-from tests.builders import make_encoder, make_read_record
+from tests.builders import make_encoder, make_read, make_read_record
 from tests.drive_builder import write_drive
+from tests.hotlist_builder import AS_OF_US, make_package
 from tests.listed import listed
+from tests.postgres import Postgres
 from tests.power_cut import CuttableDisk
 from tests.station_files import stored_reads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from agent.audit import ChainState
     from agent.runtime.config import AgentConfig
     from hw.drive_format import Drive
+    from station.store import Store
 
 UNIT = "unit-07"
 CHAIN = 6
@@ -95,7 +111,9 @@ SCRIPT = [
     (3500, "officer.outcome", {"code": '"recovered"'}), (5600, "officer.reject", {"reason": '"misread"'}),
 ]  # fmt: skip
 PLATES = {"7ABC123": (0.4, 1.4), "HJK4821": (1.0, 2.0), "8XYZ999": (2.2, 3.2), "LMN5678": (3.4, 4.4)}
-MIGRATION_STATEMENTS = 8
+MIGRATION_STATEMENTS, PURGE_STATEMENTS, INSTALL_STEPS = 8, 20, 14
+ALONE = ("migration", "purge", "installation")
+"""What is struck step by step, besides the chains: a file of an old version, expired records, a newer hot list."""
 
 
 class BrokenPromiseError(AssertionError):
@@ -118,11 +136,22 @@ class Unit:
 
     config: AgentConfig
     drive: Drive
-    station: Path
+    station: Path | str
+    """File, or address of a database."""
     keys: Path
     disk: CuttableDisk | None
+    server: Postgres | None = None
     committed: set[bytes] = field(default_factory=set)
     starts: int = 0
+    crashes: int = 0
+    """Of the database server."""
+
+    def crash_server(self) -> None:
+        """End the database server as a defect would, and start it again."""
+        assert self.server is not None
+        self.server.stop("immediate")
+        self.server.start()
+        self.crashes += 1
 
     @property
     def heard(self) -> Path:
@@ -159,6 +188,18 @@ class StruckReader(ScriptedReader):
     def read(self, frame, detections):
         self._passed("track")
         return super().read(frame, detections)
+
+
+def opened(unit: Unit, opener: Opener) -> Store:
+    """The store; while its server starts again, as often as systemd would start the station."""
+    for _ in range(100):
+        try:
+            return open_store(unit.station, open_picture=opener.picture)
+        except StoreError:
+            if unit.server is None:
+                raise
+            time.sleep(0.2)
+    raise BrokenPromiseError("the database did not come back")
 
 
 def child(unit: Unit, fault: Fault | None, report: int) -> None:
@@ -199,7 +240,7 @@ def child(unit: Unit, fault: Fault | None, report: int) -> None:
         signal.signal(signal.SIGALRM, lambda *_: strike())
         signal.setitimer(signal.ITIMER_REAL, fault.passing / 1000)
     opener = Opener(load_keyring(unit.keys))
-    store = open_store(unit.station, open_picture=opener.picture)
+    store = opened(unit, opener)
     ticks = iter(range(10**15, 2**62))
     ingest = Ingest(store, "torture", lambda: next(ticks), opener=opener)
 
@@ -269,9 +310,17 @@ def start(unit: Unit, fault: Fault | None) -> bool:
             sys.excepthook(*sys.exc_info())
         os._exit(3)
     os.close(report)
+    # After the fork, which copies no threads.
+    crash = (
+        None if unit.server is None or fault is None else threading.Timer(fault.passing / 50, unit.crash_server)
+    )
+    if crash is not None:
+        crash.start()
     with os.fdopen(listen, "rb") as pipe:
         told = pipe.read()
     _, status = os.waitpid(pid, 0)
+    if crash is not None:
+        crash.join()
     unit.starts += 1
     unit.committed |= {told[i : i + 16] for i in range(0, len(told) - len(told) % 16, 16)}
     if unit.disk is not None:
@@ -341,7 +390,7 @@ def check_decisions(unit: Unit) -> None:
 
 
 def at_station(unit: Unit) -> set[bytes]:
-    if not unit.station.exists():
+    if isinstance(unit.station, Path) and not unit.station.exists():
         return set()
     store = open_store(unit.station)
     names = [read.record_id for read in stored_reads(store)]
@@ -366,7 +415,7 @@ def close_books(unit: Unit) -> None:
     check_decisions(unit)
 
 
-def new_unit(folder: Path, *, cut: bool, small: bool) -> Unit:
+def new_unit(folder: Path, *, cut: bool, small: bool, server: Postgres | None = None) -> Unit:
     folder.mkdir(parents=True)
     drive = load_drive(write_drive(folder / "drive", plates=PLATES, script=SCRIPT))
     disk = CuttableDisk(folder, mib=16) if cut else None
@@ -374,7 +423,8 @@ def new_unit(folder: Path, *, cut: bool, small: bool) -> Unit:
     seal, _ = fresh_keys(folder / "keys", UNIT)
     outbox = {"min_free_mib": 0, "ballast_mib": 1, "max_mib": 1 if small else 8}
     config = config_for(drive, root / "state", seal=seal, outbox=outbox)
-    return Unit(config, drive, folder / "station.db", folder / "keys", disk)
+    station = folder / "station.db" if server is None else server.new_database()
+    return Unit(config, drive, station, folder / "keys", disk, server)
 
 
 def migration(folder: Path, passing: int, *, cut: bool) -> None:
@@ -392,9 +442,26 @@ def migration(folder: Path, passing: int, *, cut: bool) -> None:
         con.execute("INSERT INTO records VALUES (?, 0, ?, ?)", values)
     con.execute("UPDATE meta SET next_seq = 6, reads = 5, appended = 5")
     con.close()
+    struck_child(lambda: open_outbox(state, encoder), trace_statements, passing, disk)
+    outbox, found = open_outbox(state, encoder)
+    reads = outbox.stats().reads
+    outbox.close()
+    if disk is not None:
+        disk.release()
+    if found.moved_to is not None or reads != 5:
+        raise BrokenPromiseError(f"migration struck at statement {passing}: {reads} of 5 reads, {found.damage}")
+
+
+def struck_child(
+    act: Callable[[], object],
+    patch: Callable[[Callable[[str], None]], object],
+    passing: int,
+    disk: CuttableDisk | None,
+) -> None:
+    """Do something in a process of its own, which is struck at the n-th step that ``patch`` tells of."""
     pid = os.fork()
     if not pid:
-        connect, left = schema.connect, [passing]
+        left = [passing]
 
         def passed(_: str) -> None:
             left[0] -= 1
@@ -403,26 +470,115 @@ def migration(folder: Path, passing: int, *, cut: bool) -> None:
                     disk.cut()
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        def traced(path: Path) -> sqlite3.Connection:
-            made = connect(path)
-            made.set_trace_callback(passed)
-            return made
-
-        schema.connect = traced
+        patch(passed)
         with contextlib.suppress(BaseException):
-            open_outbox(state, encoder)
+            act()
         os._exit(0)
     os.waitpid(pid, 0)
     if disk is not None:
         disk.power_off()
         disk.power_on()
+
+
+def trace_statements(passed: Callable[[str], None], *, since: str = "") -> None:
+    """Each statement of SQLite is a step, from the first one with the words ``since`` on."""
+    connect, begun = schema.connect, [not since]
+
+    def step(sql: str) -> None:
+        begun[0] = begun[0] or since in sql
+        if begun[0]:
+            passed(sql)
+
+    def traced(path: Path) -> sqlite3.Connection:
+        made = connect(path)
+        made.set_trace_callback(step)
+        return made
+
+    schema.connect = traced
+
+
+def purge(folder: Path, passing: int, *, cut: bool) -> None:
+    """Struck while expired records are deleted: all are gone and one record says so, or none is and nothing does."""
+    folder.mkdir(parents=True)
+    disk = CuttableDisk(folder, mib=16) if cut else None
+    state = (disk.mount if disk else folder) / "state"
+    state.mkdir()
+    encoder = make_encoder()
+    outbox, _ = open_outbox(state, encoder)
+    outbox.append([NewRecord(make_read(number).body, expires_utc_us=1000) for number in range(1, 6)])
+    outbox.close()
+    note = PurgeNote("us-xx/3", TimeQuality(source=TimeSource.GNSS, uncertainty_ms=None), 0)
+
+    def act() -> None:
+        struck, _ = open_outbox(state, encoder)
+        struck.expire(2000, note)
+
+    struck_child(act, partial(trace_statements, since="min(expires_us)"), passing, disk)
     outbox, found = open_outbox(state, encoder)
     reads = outbox.stats().reads
     outbox.close()
+    reader = OutboxReader(state / FILE_NAME)
+    purges = sum(row.schema == "purge/1" for row in reader.records(after_seq=0, limit=100))
+    reader.close()
     if disk is not None:
         disk.release()
-    if found.moved_to is not None or reads != 5:
-        raise BrokenPromiseError(f"migration struck at statement {passing}: {reads} of 5 reads, {found.damage}")
+    if found.moved_to is not None or (reads, purges) not in {(5, 0), (0, 1)}:
+        raise BrokenPromiseError(f"purge struck at statement {passing}: {reads} reads, {purges} purge records")
+
+
+def trace_file_steps(passed: Callable[[str], None]) -> None:
+    """Each step on the disk of an installation is one."""
+
+    def stepping(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            passed("step")
+            return real(*args, **kwargs)
+
+        return call
+
+    hotlist_store.os.fsync, hotlist_store.sync_folder = stepping(os.fsync), stepping(hotlist_store.sync_folder)
+    Path.replace, Path.unlink = stepping(Path.replace), stepping(Path.unlink)
+
+
+@dataclass(frozen=True, slots=True)
+class HotLists:
+    """The hot lists of a unit: opened for one act at a time, because whoever has them open has their files mapped."""
+
+    folder: Path
+    authority: SigningKey = field(default_factory=SigningKey.generate)
+    key: StationKey = field(default_factory=StationKey.generate)
+
+    def _open(self) -> ListsInForce:
+        lists = ListsInForce(self.folder, Terms("pd", (self.authority.public,)), self.key, lambda: AS_OF_US)
+        lists.unlock(self.key)
+        return lists
+
+    def install(self, version: int) -> None:
+        """Put the version in force; its only entry has the version as its id."""
+        package = make_package([Entry(str(version), "ABC123")], self.authority, version=version)
+        self._open().install(io.BytesIO(package))
+
+    def in_force(self) -> tuple[list[str], bool]:
+        """What ABC123 matches, and whether all files are whole."""
+        lists = self._open()
+        plate = PlateText(tuple(CharRead(char, 0.9) for char in "ABC123"), 0.9)
+        return [match.entry.entry_id for match in lists.matcher.match(plate, now_utc_us=None)], not lists.faults
+
+
+def installation(folder: Path, passing: int, *, cut: bool) -> None:
+    """Struck while a newer hot list replaces the one in force: the old one or the new one is in force, whole."""
+    folder.mkdir(parents=True)
+    disk = CuttableDisk(folder, mib=16) if cut else None
+    lists = HotLists((disk.mount if disk else folder) / "lists")
+    lists.install(1)
+    gc.collect()
+    struck_child(lambda: lists.install(2), trace_file_steps, passing, disk)
+    found, whole = lists.in_force()
+    gc.collect()
+    if disk is not None:
+        disk.release()
+    if not whole or found not in (["1"], ["2"]):
+        raise BrokenPromiseError(f"installation struck at step {passing}: in force is {found}, whole {whole}")
 
 
 def plan(faults: int, seed: int) -> list[Fault]:
@@ -436,20 +592,28 @@ def plan(faults: int, seed: int) -> list[Fault]:
     return made
 
 
-def run(faults: int, seed: int, console: Console) -> Counter[tuple[str, str]]:
-    """Strike again and again; return how often each point was struck, by kind."""
+def run(faults: int, seed: int, console: Console, server: Postgres | None = None) -> Counter[tuple[str, str]]:
+    """Strike again and again; return how often each point was struck, by kind.
+
+    With a server the station is on PostgreSQL, which crashes meanwhile, too.
+    """
     cv2.setNumThreads(1)
     struck: Counter[tuple[str, str]] = Counter()
-    with tempfile.TemporaryDirectory(prefix="torture-") as name:
-        folder = Path(name)
-        for number in range(1, MIGRATION_STATEMENTS + 1):
-            for cut in (True, False):
-                migration(folder / f"migration-{number}-{cut}", number, cut=cut)
-                struck["migration", "cut" if cut else "kill"] += 1
+    with tempfile.TemporaryDirectory(prefix="torture-") as temporary:
+        folder = Path(temporary)
+        for what, steps in (
+            (migration, MIGRATION_STATEMENTS),
+            (purge, PURGE_STATEMENTS),
+            (installation, INSTALL_STEPS),
+        ):
+            name = what.__name__
+            for number, cut in itertools.product(range(1, steps + 1), (True, False)):
+                what(folder / f"{name}-{number}-{cut}", number, cut=cut)
+                struck[name, "cut" if cut else "kill"] += 1
         planned = plan(faults, seed)
         chains = [planned[first : first + CHAIN] for first in range(0, faults, CHAIN)]
         for number, chain in enumerate(track(chains, console=console, description="chains of strikes")):
-            unit = new_unit(folder / str(number), cut=chain[0].cut, small=number % 3 == 0)
+            unit = new_unit(folder / str(number), cut=chain[0].cut, small=number % 3 == 0, server=server)
             try:
                 for fault in chain:
                     if start(unit, fault):
@@ -457,9 +621,24 @@ def run(faults: int, seed: int, console: Console) -> Counter[tuple[str, str]]:
                     check(unit, fault)
                 close_books(unit)
             finally:
+                if server is not None:
+                    struck["database", "kill"] += unit.crashes
                 if unit.disk is not None:
                     unit.disk.release()
+                if server is not None:
+                    server.drop_databases()
     return struck
+
+
+@contextlib.contextmanager
+def postgres_server() -> Iterator[Postgres]:
+    """A server of this run; a crash of the server is no crash of the machine, so that it need not wait for its disk."""
+    server = Postgres(settings="fsync = off").create().start()
+    try:
+        server.make_template(lambda address: open_store(address).close())
+        yield server
+    finally:
+        server.remove()
 
 
 def main() -> None:
@@ -467,18 +646,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--faults", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--postgres", action="store_true", help="the station's store is PostgreSQL, which crashes, too"
+    )
     options = parser.parse_args()
     console = Console(stderr=True)
     log.configure("error", "auto")
     try:
-        struck = run(options.faults, options.seed, console)
+        with postgres_server() if options.postgres else contextlib.nullcontext() as server:
+            struck = run(options.faults, options.seed, console, server)
     except BrokenPromiseError as error:
         console.print(f"[red]seed {options.seed}: {error}[/]")
         sys.exit(1)
     table = Table(
         "point", "power cuts", "kill -9", title=f"{sum(struck.values())} strikes, no read lost, none twice"
     )
-    for point in ("migration", *POINTS):
+    for point in ("database", *ALONE, *POINTS):
         table.add_row(point, str(struck[point, "cut"]), str(struck[point, "kill"]))
     console.print(table)
     print(json.dumps({f"{point} {kind}": count for (point, kind), count in sorted(struck.items())}))

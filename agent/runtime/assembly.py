@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from agent.runtime.alarm import Alarm
-from agent.runtime.audit import ConfigWatch, ListWatch, QueuedAuditor
+from agent.runtime.audit import ConfigWatch, QueuedAuditor
 from agent.runtime.command import CommandSocket, build_command_server
 from agent.runtime.committing import CommitComponent
 from agent.runtime.drain import Drain
@@ -233,7 +233,6 @@ def assemble(
         *(heat, reporter, update_watch, shifts, command, lists, witness),
         views,
         ConfigWatch(config.state_dir, shared.config_sha256, auditor),
-        ListWatch(config.state_dir, lambda: lists.matcher.lists, auditor),
     )
     return Assembly(
         lifecycle=Lifecycle(order),

@@ -15,12 +15,11 @@ from agent.errors import OutboxDiskError
 from agent.runtime.component import Component
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from pathlib import Path
 
     from agent.audit import Auditor
     from agent.hotlist.records import ListInfo
-    from agent.runtime.component import Tick
     from agent.runtime.queues import ReadQueue
     from hw.ports import Clock
 
@@ -105,10 +104,7 @@ class NotedValue:
 
         A value that could not be noted is a change again at the next call.
         """
-        try:
-            before = self._path.read_text(encoding="ascii", errors="replace")
-        except OSError:
-            before = ""
+        before = self.value()
         if before == value:
             return None
         try:
@@ -116,6 +112,13 @@ class NotedValue:
         except OSError as error:
             _LOG.warning("change_not_noted", reason=str(error))
         return before
+
+    def value(self) -> str:
+        """Return the noted value; empty for none."""
+        try:
+            return self._path.read_text(encoding="ascii", errors="replace")
+        except OSError:
+            return ""
 
 
 class ConfigWatch(Component):
@@ -136,24 +139,43 @@ class ConfigWatch(Component):
             self._auditor.add(UNIT, "config_change", new, outcome=f"was {before[:_SHOWN]}")
 
 
-class ListWatch(Component):
-    """Audits hot lists that were replaced while the agent was off; other changes are audited where they are made."""
+class ListNote:
+    """The hot lists of which the audit log has an entry, in a small file, so that each change has exactly one."""
 
-    name = "list-audit"
-
-    def __init__(self, state_dir: Path, lists: Callable[[], Iterable[ListInfo]], auditor: Auditor) -> None:
+    def __init__(self, state_dir: Path) -> None:
         self._note = NotedValue(state_dir / _LISTS_FILE)
-        self._lists = lists
-        self._auditor = auditor
-        self._known: tuple[tuple[str, int], ...] = ()
 
-    def watch(self, tick: Tick) -> None:  # noqa: ARG002 - the lists are those of now
-        """Compare; at the start the lists are still being opened, or wait for an officer's PIN."""
-        found = tuple(sorted((listed.list_id, listed.version) for listed in self._lists()))
-        if not found or found == self._known:
-            return
-        is_first, self._known = not self._known, found
-        shown = ", ".join(f"{name} version {version}" for name, version in found)
-        before = self._note.change(hashlib.sha256(shown.encode()).hexdigest())
-        if is_first and before is not None:
-            self._auditor.add(UNIT, "list_change", shown, outcome="since the last start" if before else "first")
+    def add(self, changed: ListInfo) -> None:
+        """The log has an entry about this list; others may be locked."""
+        known = self._known() or {}
+        self._note.change(_lists_text({**known, changed.list_id: changed.version}))
+
+    def set(self, lists: Iterable[ListInfo]) -> None:
+        """The log has an entry about all lists in force."""
+        self._note.change(_lists_text(_versions(lists)))
+
+    def unaudited(self, lists: Iterable[ListInfo]) -> tuple[str, str] | None:
+        """Note the lists in force; return them and when they changed, for the log, or None if it knows them."""
+        found = _versions(lists)
+        if not found or found == self._known():
+            return None
+        shown = ", ".join(f"{name} version {version}" for name, version in sorted(found.items()))
+        before = self._note.change(_lists_text(found))
+        if before == hashlib.sha256(shown.encode()).hexdigest():
+            return None  # as an older release noted them
+        return shown, "since the last start" if before else "first"
+
+    def _known(self) -> dict[str, int] | None:
+        try:
+            known = json.loads(self._note.value())
+        except ValueError:
+            return None
+        return known if isinstance(known, dict) else None
+
+
+def _versions(lists: Iterable[ListInfo]) -> dict[str, int]:
+    return {listed.list_id: listed.version for listed in lists}
+
+
+def _lists_text(versions: dict[str, int]) -> str:
+    return json.dumps(versions, sort_keys=True)

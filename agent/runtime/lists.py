@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from agent.audit import Auditor
     from agent.hotlist.records import ListInfo
+    from agent.runtime.audit import ListNote
     from agent.runtime.config import AgentConfig
     from agent.runtime.supervisor import Supervisor, WorkerContext
     from protocol.seal.keys import StationKey
@@ -139,10 +140,16 @@ class ListComponent(Component):
     name = "hotlists"
 
     def __init__(
-        self, unit: UnitLists | None, inboxes: tuple[Path, ...], supervisor: Supervisor, auditor: Auditor
+        self,
+        unit: UnitLists | None,
+        inboxes: tuple[Path, ...],
+        supervisor: Supervisor,
+        auditor: Auditor,
+        note: ListNote,
     ) -> None:
         """``unit`` is None without a list authority: then nothing is matched."""
         self._auditor = auditor
+        self._note = note
         self._is_on_duty: Callable[[], bool] = lambda: True
         self._unit = unit
         self._inboxes = inboxes
@@ -229,6 +236,9 @@ class ListComponent(Component):
     def _open(self, lists: ListsInForce, key: StationKey) -> None:
         lists.unlock(key)
         self._report(lists)
+        # What was replaced while the agent was off; other changes are audited where they are made.
+        if (change := self._note.unaudited(lists.matcher.lists)) is not None:
+            self._auditor.add(UNIT, "list_change", change[0], outcome=change[1])
         self._install_waiting(lists)
 
     def _install_waiting(self, lists: ListsInForce) -> None:
@@ -242,6 +252,7 @@ class ListComponent(Component):
             if lists.refresh():
                 versions = ", ".join(f"{info.list_id} version {info.version}" for info in lists.matcher.lists)
                 self._auditor.add(UNIT, "list_change", f"by a command; in force: {versions or 'none'}")
+                self._note.set(lists.matcher.lists)
                 self._report(lists)
         except HotlistError as error:
             self.counts.unopened += 1
@@ -260,6 +271,7 @@ class ListComponent(Component):
             self.counts.installed += 1
             _log(info)
             self._auditor.add(UNIT, "list_change", f"{info.list_id} version {info.version}")
+            self._note.add(info)
         path.unlink(missing_ok=True)
 
     def _report(self, lists: ListsInForce) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from agent.buffer import OutboxReader
 from agent.policy.records import Where
+from agent.runtime.audit import ListNote
 from agent.runtime.camera import CameraComponent
 from agent.runtime.health_reporter import HealthReporter
 from agent.runtime.lists import ListComponent, build_lists, inbox, kind_names
@@ -81,7 +82,8 @@ def make_lists(
     # Lists are packed for the whole run: by the policy of an unknown place, the strictest.
     budget = None if policies is None else policies().at(Where()).alarms.max_false_per_1000
     unit = build_lists(config, lambda: load_unit_key(config), utc_us, budget_per_1000=budget)
-    return ListComponent(unit, tuple(inbox(config, kind) for kind in kind_names()), shared.supervisor, auditor)
+    inboxes = tuple(inbox(config, kind) for kind in kind_names())
+    return ListComponent(unit, inboxes, shared.supervisor, auditor, ListNote(config.state_dir))
 
 
 def make_camera(  # noqa: PLR0917 - what one camera needs

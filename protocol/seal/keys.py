@@ -256,6 +256,15 @@ def load_keyring(folder: Path) -> KeyRing:
         SigningKey.load(path) if path.exists() else None for path in (folder / RECEIPT_KEY, folder / LOG_KEY)
     )
     ring = KeyRing({key.id: key for key in stations}, receipts=own, log=log)
+    return _with_units(ring, folder)
+
+
+def load_unit_keys(folder: Path) -> KeyRing:
+    """Read ``unit-ID.pub`` of a folder: a ring that verifies, and opens nothing.  Raises KeyFileError."""
+    return _with_units(KeyRing(), folder)
+
+
+def _with_units(ring: KeyRing, folder: Path) -> KeyRing:
     for path in sorted(folder.glob("unit-*.pub")):
         found = UNIT_PUBLIC.fullmatch(path.name)
         if found is None:

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 
 from station.query.hits import assemble_hits
 from station.query.query import Query
-from station.query.stored import stored_record
 from station.store.hit_state import UNDECIDED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from protocol.seal import KeyRing
     from station.query.hits import StoredHit
+    from station.query.proof import RecordProof
     from station.query.stored import StoredRecord
-    from station.store import EvidenceRow, RecordRow
+    from station.store import RecordRow
     from station.store.hit_search import HitGroup, HitPlace, HitRecords, HitSearch
 
 
@@ -61,12 +62,11 @@ class ListYield:
 
 
 @dataclass(frozen=True, slots=True)
-class SignedRecord:
-    """A record of a hit with what its unit signed."""
+class ProvedRecord:
+    """A record of a hit with the state of its evidence."""
 
     record: StoredRecord
-    evidence: EvidenceRow | None
-    """None if the unit does not sign its records."""
+    proof: RecordProof
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,8 @@ class HitFile:
     """One hit with all its records."""
 
     hit: StoredHit
-    stages: list[SignedRecord]
-    decisions: list[SignedRecord]
+    stages: list[ProvedRecord]
+    decisions: list[ProvedRecord]
 
 
 class LedgerQuery(Query):
@@ -96,8 +96,8 @@ class LedgerQuery(Query):
         self._note("count hits", sum(count.count for count in counts), **_asked(search))
         return found
 
-    def hit_file(self, unit: str, hit_id: bytes) -> HitFile | None:
-        """Return one hit; None if it is unknown, was purged, or may not be seen."""
+    def hit_file(self, unit: str, hit_id: bytes, ring: KeyRing | None = None) -> HitFile | None:
+        """Return one hit; None if it is unknown, was purged, or may not be seen.  ``ring`` has the units' keys."""
         self._refuse_without_why()
         state = self._store.hit(unit, hit_id)
         if state is not None and not self._asker.scope.has(state.agency, state.unit):
@@ -105,7 +105,7 @@ class LedgerQuery(Query):
         self._note("show hit", int(state is not None), unit=unit, id=hit_id.hex())
         for one in self._store.hit_records([] if state is None else [state]):
             for hit in self._assembled(one):
-                return HitFile(hit, self._signed(one.stages), self._signed(one.decisions))
+                return HitFile(hit, self._proved(one.stages, ring), self._proved(one.decisions, ring))
         return None
 
     def hit_picture(self, unit: str, hit_id: bytes, sha256: bytes) -> bytes | None:
@@ -123,12 +123,8 @@ class LedgerQuery(Query):
     def _assembled(self, one: HitRecords) -> list[StoredHit]:
         return assemble_hits(self._visible(one.stages), self._visible(one.decisions))
 
-    def _signed(self, rows: Iterable[RecordRow]) -> list[SignedRecord]:
-        registry = self._store.registry
-        return [
-            SignedRecord(stored_record(row, registry), self._store.evidence(row.unit, row.seq, row.record_id))
-            for row in rows
-        ]
+    def _proved(self, rows: Iterable[RecordRow], ring: KeyRing | None) -> list[ProvedRecord]:
+        return [ProvedRecord(stored, self.proof(stored, ring)) for stored in self._visible(rows)]
 
 
 def ledger(counts: Sequence[HitGroup]) -> list[ListYield]:

@@ -28,7 +28,7 @@ from station.errors import PurposeError, ScopeError, StoreError
 from station.query.export import write_csv, write_geojson
 from station.query.hits import assemble_hits
 from station.query.proof import RecordProof, proof_of
-from station.query.stored import stored_record
+from station.query.stored import picture_name, stored_record
 from station.store.rows import AuditRow, AuditSearch, Usage
 from station.store.search import Circle
 
@@ -210,7 +210,7 @@ class Query:
         """Return the state of every unit that ever sent something, with its gaps."""
         today = self._store.usage_of_day(self._clock_us())
         rows = [
-            (replace(row, refused_today=today.get(row.unit, Usage()).refused), self._store.gaps(row.unit))
+            (replace(row, refused_today=today.get(row.unit, Usage()).refused), list(row.gaps))
             for row in self._store.units(self._asker.scope)
         ]
         self._note("show units", len(rows))
@@ -219,7 +219,7 @@ class Query:
     def unit_page(self, *, after: str = "", limit: int) -> list[tuple[UnitRow, list[Gap]]]:
         """As :meth:`units`, at most ``limit`` after a name, and without the number of reads."""
         units = self._store.units(self._asker.scope, after=after, limit=limit, count_reads=False)
-        rows = [(row, self._store.gaps(row.unit)) for row in units]
+        rows = [(row, list(row.gaps)) for row in units]
         self._note("show units", len(rows), after=after or None, limit=limit)
         return rows
 
@@ -232,7 +232,7 @@ class Query:
         self._note("show unit", len(found), unit=unit)
         if not found:
             raise ScopeError(f"there is no unit {unit!r}")
-        return found[0], self._store.gaps(unit)
+        return found[0], list(found[0].gaps)
 
     def offers(self, unit: str) -> list[Offered]:
         """Return the files that the station offers a unit, such as lists and policies, with their versions."""
@@ -291,6 +291,33 @@ class Query:
         """Write all records of a type as GeoJSON; return how many.  Raises PurposeError, see ``records``."""
         return self._export("geojson", lambda rows: write_geojson(rows, out), schema, unit)
 
+    def export_pictures(
+        self, write: Callable[[str, bytes], None], *, schema: str = READ_SCHEMA, unit: str | None = None
+    ) -> int:
+        """Hand the complete pictures of all records of a type to ``write``, with a file name each; return how many.
+
+        Raises PurposeError, see ``records``.
+        """
+        self._refuse_without_purpose(schema)
+        self._note("export pictures begins", 0, schema=schema, unit=unit)
+        count = 0
+        for row in self._store.each(schema, unit=unit, scope=self._asker.scope):
+            for stored in self._visible([row]):
+                for name, jpeg in self._files_of(stored):
+                    write(name, jpeg)
+                    count += 1
+        self._note("export pictures", count, schema=schema, unit=unit)
+        return count
+
+    def _files_of(self, stored: StoredRecord) -> Iterator[tuple[str, bytes]]:
+        """The complete pictures of a record, by file name; two units may give records one id."""
+        if stored.known is None or stored.body is None:
+            return
+        for ref in stored.known.pictures(stored.body):
+            jpeg = self._store.picture(stored.unit, ref.sha256)
+            if jpeg is not None:
+                yield f"{stored.unit}/{picture_name(stored, ref)}", jpeg
+
     def export_found(self, name: str, search: ReadSearch) -> Iterator[StoredRecord]:
         """Yield all reads that are found; an entry is stored before the first one, and one after the last."""
         self._refuse_without_why()
@@ -337,6 +364,8 @@ class Query:
         items: Iterator[Proof | Head] = chain(self._heads(names), proofs)
         count = write_series(out, make_header("station", self._clock_us(), keys), items)
         self._note("export evidence", count, unit=unit)
+        if ring.log is not None:
+            Checkpointer(self._store, ring.log, self._clock_us).make()
         return count
 
     def check(self, ring: KeyRing, *, new: frozenset[str] = frozenset()) -> CheckReport:

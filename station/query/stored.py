@@ -10,6 +10,7 @@ from protocol.wire.record import decode_record
 from protocol.wire.registry import Registry
 
 if TYPE_CHECKING:
+    from protocol.wire.parts import PictureRef
     from protocol.wire.record import Record
     from protocol.wire.registry import RecordBody, RecordType
     from station.store import RecordRow
@@ -55,6 +56,11 @@ class StoredRecord:
     def body(self) -> RecordBody | None:
         """Its body; None if its type is unknown."""
         return self.record.body
+
+
+def picture_name(stored: StoredRecord, ref: PictureRef) -> str:
+    """Return the file name of a record's picture in exports."""
+    return f"{stored.record_id.hex()}-{ref.kind.value}.jpg"
 
 
 def stored_record(row: RecordRow, registry: Registry) -> StoredRecord:

@@ -51,7 +51,7 @@ def make_report(store: Store, asker: Asker, clock_us: Callable[[], int], period:
         line("period", "until_us", period.until_us),
         # What came later is not in it: whoever counts again leaves it out.
         line("through", "entries", size, "log"),
-        *(line("through", "number", row.seq_high, row.unit) for row in store.units()),
+        *(line("through", "number", last, unit) for unit, last in store.reporting.highest_numbers()),
         *_reads(store, period),
         *hit_lines(store.reporting.hits(period)),
         *_purges(store, period),
@@ -83,6 +83,7 @@ def hit_lines(counts: Iterable[HitCount]) -> list[Line]:
             reasons[one.list_id, one.list_name, one.reason] += one.count
         if one.reason in WRONG:
             hits[(*which, "wrong")] += one.count
+            owners[one.list_owner, "wrong"] += one.count
         if one.outcome:
             outcomes[one.list_id, one.list_name, one.outcome] += one.count
     lines = [line("hits", keys[-1], count, *keys[:-1]) for keys, count in hits.items()]

@@ -1,7 +1,7 @@
 """Computes a report again from exported files alone, without the station: another way to the same numbers.
 
-The files: signed series (``station export --evidence``), and the audit log.  Nothing here asks a database, and nothing
-is taken from the report but its period and how far it goes.
+The files: signed series (``station export --evidence``), and the audit log (``station audit --export``).  Nothing here
+asks a database, and nothing is taken from the report but its period and how far it goes.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
-from protocol.errors import DocumentError, EntryError, WireError
+from protocol.errors import CheckpointError, DocumentError, EntryError, WireError
 from protocol.merkle.documents import PurgeCertificate, document_hash, parse_document
 from protocol.merkle.entry import decode_entry
+from protocol.merkle.examine import examine_log
+from protocol.merkle.export import LogDocument, LogPart, read_log
 from protocol.seal.keys import VerifyKey
 from protocol.seal.series import Proof, examine, read_series
 from protocol.wire.record import decode_record
@@ -28,6 +30,7 @@ from station.reports.lines import Line, ReportError, cell, line
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from protocol.merkle.export import Row
     from protocol.seal.head import Head
     from protocol.wire.record import Record
     from protocol.wire.registry import RecordBody
@@ -54,6 +57,8 @@ class Recomputed:
     records: int = 0
     entries: int = 0
     lines: int = 0
+    log_signed: bool = True
+    """False: the station had no key for its log, and nothing proves that the entries are all."""
     altered: list[str] = field(default_factory=list)
     """What in the files is not what was signed."""
     differences: list[Difference] = field(default_factory=list)
@@ -67,15 +72,15 @@ class Recomputed:
 def recompute(
     report: Iterable[Line],
     series: Iterable[IO[bytes]],
-    entries: Iterable[bytes],
-    certificates: Iterable[bytes],
+    log: IO[bytes],
+    *,
     trusted: Mapping[str, Iterable[VerifyKey]] | None = None,
+    log_keys: Iterable[VerifyKey] = (),
 ) -> Recomputed:
     """Compute every line again and compare.
 
-    ``entries`` are those of the audit log, in order; ``certificates`` are those of the purges; ``trusted`` are keys of
-    units, without which those in the series are used.  Raises ReportError for
-    files that are none.
+    ``trusted`` are keys of units and ``log_keys`` those of the log; without them the keys in the files are used.
+    Raises ReportError for files that are none.
     """
     given = list(report)
     limits = {one.keys[0]: one.value for one in given if one.table == "through"}
@@ -86,8 +91,8 @@ def recompute(
     try:
         for file in series:
             counter.take_series(file)
-        counter.take_log(entries, certificates)
-    except (WireError, EntryError, DocumentError) as error:
+        counter.take_log(log, tuple(log_keys))
+    except (WireError, EntryError, DocumentError, CheckpointError) as error:
         raise ReportError(f"a file cannot be read: {error}") from error
     return counter.compared(given)
 
@@ -190,21 +195,42 @@ class _Counter:
         found = [(gap, utc_us) for gap, utc_us in found if 0 <= utc_us <= _FAR_US]
         return min(found)[1] if found else None
 
-    def take_log(self, entries: Iterable[bytes], certificates: Iterable[bytes]) -> None:
-        """Count the entries of the period, and what the certificates that they name say."""
-        by_hash = {document_hash(data): data for data in certificates}
-        for number, data in enumerate(entries):
-            if number >= self._limits["log"]:
-                break
-            self._found.entries += 1
-            entry = decode_entry(data)
-            if not self._is_in(entry.utc_us):
-                continue
-            first = entry.what.split(" ", 1)[0]
-            if first in {"show", "search", "export"} and " " in entry.what and not entry.what.endswith(" begins"):
-                self._count("look_ups", "entries", entry.what, entry.purpose)
-            if entry.what == "purge" and entry.document:
-                self._take_purge(number, by_hash.get(bytes.fromhex(entry.document)))
+    def take_log(self, file: IO[bytes], keys: tuple[VerifyKey, ...]) -> None:
+        """Verify the log, and count its entries of the period and what the certificates that they name say."""
+        header, rows = read_log(file)
+        certificates: dict[bytes, bytes] = {}
+        entries: list[tuple[int, bytes]] = []
+        found = examine_log(header, self._rows(rows, certificates, entries), keys=keys)
+        self._found.log_signed = header.public_key is not None or bool(keys)
+        if self._found.log_signed:
+            self._found.altered += [f"the audit log: {fault}" for fault in found.faults]
+        if not found.is_whole or found.entries < self._limits["log"]:
+            self._found.altered.append("the audit log: not all entries of the report are in it")
+        for number, data in entries:
+            self._take_entry(number, data, certificates)
+
+    def _rows(
+        self, rows: Iterable[Row], certificates: dict[bytes, bytes], entries: list[tuple[int, bytes]]
+    ) -> Iterator[Row]:
+        """Keep what is counted of the rows that are verified."""
+        for row in rows:
+            if isinstance(row, LogDocument):
+                certificates[document_hash(row.data)] = row.data
+            elif isinstance(row, LogPart):
+                numbered = enumerate(row.entries, start=row.first)
+                entries += [(number, data) for number, data in numbered if number < self._limits["log"]]
+            yield row
+
+    def _take_entry(self, number: int, data: bytes, certificates: dict[bytes, bytes]) -> None:
+        self._found.entries += 1
+        entry = decode_entry(data)
+        if not self._is_in(entry.utc_us):
+            return
+        first = entry.what.split(" ", 1)[0]
+        if first in {"show", "search", "export"} and " " in entry.what and not entry.what.endswith(" begins"):
+            self._count("look_ups", "entries", entry.what, entry.purpose)
+        if entry.what == "purge" and entry.document:
+            self._take_purge(number, certificates.get(bytes.fromhex(entry.document)))
 
     def _take_purge(self, number: int, data: bytes | None) -> None:
         if data is None:
@@ -235,6 +261,7 @@ class _Counter:
             self._count("reasons", "hits", *of_list, reason)
             if reason in _NOT_OF_THIS_PLATE:
                 self._count("hits", "wrong", *which)
+                self._count("owners", "wrong", hit.list_owner)
         if story.outcomes:
             self._count("outcomes", "hits", *of_list, max(story.outcomes)[1])
         self._count("ages", "hits", hit.list_id, _age(story.utc_us, hit.list_as_of_us))

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, func, or_, select, tuple_
 
 from station.store.hit_search import HitGroup, HitRecords, HitState
-from station.store.hit_states import DISPOSITIONS, HITS, same_record
-from station.store.records import SHOWN
-from station.store.rows import RecordRow
+from station.store.hit_states import DISPOSITIONS, HITS
 from station.store.search import check_limit
-from station.store.tables import HERE, HIT_STATES, RECORDS
+from station.store.tables import HIT_STATES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,8 +19,10 @@ if TYPE_CHECKING:
 
     from station.asker import Scope
     from station.store.database import Database
+    from station.store.find import Finder
     from station.store.hit_search import HitPlace, HitSearch
     from station.store.hit_states import HitKey
+    from station.store.rows import RecordRow
 
 MAX_GROUPS = 10_000
 _ROWS_AT_ONCE = 100
@@ -38,8 +38,9 @@ _ORDER = (_H.made_us.desc(), _H.unit.desc(), _H.hit_id.desc())
 class HitFinder:
     """Part of the store."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, finder: Finder) -> None:
         self._db = db
+        self._finder = finder
 
     def find(self, search: HitSearch, limit: int, after: HitPlace | None, scope: Scope) -> list[HitState]:
         """Return what became of the latest hits, in order of time, the latest first.  Raises StoreError."""
@@ -89,16 +90,20 @@ class HitFinder:
         return rows
 
     def _rows(self, table: Table, keys: Sequence[HitKey]) -> list[tuple[HitKey, RecordRow]]:
-        statement = (
-            select(table.c.hit_id, *SHOWN)
-            .select_from(table.join(RECORDS, same_record(table, self._db)))
-            .where(tuple_(table.c.unit, table.c.hit_id).in_(keys), HERE)
-        )
-        found = []
-        for hit_id, *columns in self._all(statement):
-            row = RecordRow(*columns)
-            found.append(((row.unit, bytes(hit_id)), row))
-        return found
+        """First the records' keys, then the records: a join of two partitioned tables takes long to plan."""
+        columns = [table.c.unit, table.c.record_id, table.c.hit_id]
+        if not self._db.is_sqlite:
+            columns.append(table.c.received_us)
+        units, hit_ids = {unit for unit, _ in keys}, {hit_id for _, hit_id in keys}
+        statement = select(*columns).where(table.c.hit_id.in_(hit_ids), table.c.unit.in_(units))
+        wanted = set(keys)
+        named = [row for row in self._all(statement) if (row.unit, bytes(row.hit_id)) in wanted]
+        rows = self._finder.rows(named)
+        return [
+            ((name.unit, bytes(name.hit_id)), row)
+            for name, row in zip(named, rows, strict=True)
+            if row is not None
+        ]
 
     def _all(self, statement: Any) -> Sequence[Any]:
         """With a plan for these values: what is best depends on them."""

@@ -13,7 +13,7 @@ from sqlalchemy import and_, case, distinct, func, literal, or_, select
 from protocol.wire.records.audit import RECORD_TYPE as AUDIT_TYPE
 from protocol.wire.records.purge import RECORD_TYPE as PURGE_TYPE
 from station.store.related import DISPOSITIONS, HITS, search_table
-from station.store.tables import AUDIT, HERE, RECORDS, UNDATED
+from station.store.tables import AUDIT, HERE, RECORDS, SEEN, UNDATED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,6 +90,9 @@ class Reporting:
     def __init__(self, db: Database) -> None:
         self._db = db
 
+    def _all(self, statement: Any) -> Sequence[Any]:
+        return self._db.all(statement)
+
     def reads(self, period: Period) -> dict[str, int]:
         """Return how many reads of the period are kept, by retention class."""
         made = RECORDS.c.utc_us
@@ -98,7 +101,7 @@ class Reporting:
             .where(RECORDS.c.schema == "read/1", HERE, made >= period.since_us, made < period.until_us)
             .group_by(RECORDS.c.retention)
         )
-        return {retention or "": int(count) for retention, count in self._db.all(statement)}
+        return {retention or "": int(count) for retention, count in self._all(statement)}
 
     def undated_reads(self) -> int:
         """Return how many reads have no time yet."""
@@ -106,7 +109,7 @@ class Reporting:
         statement = select(func.count()).where(
             UNDATED, RECORDS.c.utc_us.is_(None), RECORDS.c.schema == "read/1", HERE
         )
-        return int(self._db.all(statement)[0][0])
+        return int(self._all(statement)[0][0])
 
     def reads_by_day(self, period: Period) -> dict[int, int]:
         """Return how many reads of the period are kept, by day of the period, from 0."""
@@ -117,7 +120,7 @@ class Reporting:
             .where(RECORDS.c.schema == "read/1", HERE, made >= period.since_us, made < period.until_us)
             .group_by(day)
         )
-        return {int(number): int(count) for number, count in self._db.all(statement)}
+        return {int(number): int(count) for number, count in self._all(statement)}
 
     def hits(self, period: Period) -> list[HitCount]:
         """Return the hits of the period."""
@@ -125,7 +128,7 @@ class Reporting:
         columns = [hits.c[name] for name in ("list_id", "list_name", "list_owner", "rule", "state")]
         columns += [hits.c.reason, hits.c.outcome, hits.c.age]
         statement = select(*columns, func.count()).group_by(*columns).order_by(*columns)
-        return [HitCount(**_texts(row, columns), count=int(row[-1])) for row in self._db.all(statement)]
+        return [HitCount(**_texts(row, columns), count=int(row[-1])) for row in self._all(statement)]
 
     def false_alarms(self, period: Period) -> list[FalseAlarms]:
         """Return the hits of the period by list, version and rule."""
@@ -141,7 +144,7 @@ class Reporting:
         )
         return [
             FalseAlarms(**_texts(row, columns), version=int(row[-3]), count=int(row[-2]), distinct=int(row[-1]))
-            for row in self._db.all(statement)
+            for row in self._all(statement)
         ]
 
     def text_pairs(self, period: Period) -> list[TextPair]:
@@ -152,7 +155,7 @@ class Reporting:
         statement = (
             select(*columns, func.count()).where(decided, hits.c.text != hits.c.listed_text).group_by(*columns)
         )
-        return [TextPair(text, listed, state, int(n)) for text, listed, state, n in self._db.all(statement)]
+        return [TextPair(text, listed, state, int(n)) for text, listed, state, n in self._all(statement)]
 
     def unit_purges(self, period: Period) -> list[tuple[str, int, int]]:
         """Return policy, reads and pictures that units deleted themselves in the period."""
@@ -163,7 +166,7 @@ class Reporting:
             .group_by(_PURGES.c.policy)
             .order_by(_PURGES.c.policy)
         )
-        return [(policy, int(reads), int(pictures)) for policy, reads, pictures in self._db.all(statement)]
+        return [(policy, int(reads), int(pictures)) for policy, reads, pictures in self._all(statement)]
 
     def unit_look_ups(self, period: Period) -> list[tuple[str, str, int]]:
         """Return action, purpose and number of the look-ups on units."""
@@ -175,7 +178,7 @@ class Reporting:
             .group_by(entries.c.action, entries.c.purpose)
             .order_by(entries.c.action, entries.c.purpose)
         )
-        return [(action, purpose or "", int(n)) for action, purpose, n in self._db.all(statement)]
+        return [(action, purpose or "", int(n)) for action, purpose, n in self._all(statement)]
 
     def trail(self, period: Period) -> list[tuple[str, str, int]]:
         """Return action, purpose and number of the entries of the audit trail."""
@@ -185,7 +188,12 @@ class Reporting:
             .group_by(AUDIT.c.what, AUDIT.c.purpose)
             .order_by(AUDIT.c.what, AUDIT.c.purpose)
         )
-        return [(what, purpose, int(n)) for what, purpose, n in self._db.all(statement)]
+        return [(what, purpose, int(n)) for what, purpose, n in self._all(statement)]
+
+    def highest_numbers(self) -> list[tuple[str, int]]:
+        """Return each unit with its highest sequence number that was received."""
+        statement = select(SEEN.c.unit, func.max(SEEN.c.last)).group_by(SEEN.c.unit).order_by(SEEN.c.unit)
+        return [(unit, int(last)) for unit, last in self._all(statement)]
 
     def offered_lists(self) -> list[tuple[int, str]]:
         """Return when hot lists were offered to units, and what the audit trail says of them."""
@@ -194,7 +202,7 @@ class Reporting:
             .where(AUDIT.c.what == "offer", AUDIT.c.filter.like("% list=%"))
             .order_by(AUDIT.c.utc_us)
         )
-        return [(int(utc_us), text) for utc_us, text in self._db.all(statement)]
+        return [(int(utc_us), text) for utc_us, text in self._all(statement)]
 
 
 def _texts(row: Any, columns: Sequence[ColumnElement[str]]) -> dict[str, str]:

@@ -141,6 +141,8 @@ class UnitRow:
     """Messages refused for today, as it sent more than a unit may in a day."""
     agency: str = ""
     """As its latest record says; empty if it has none."""
+    gaps: tuple[Gap, ...] = ()
+    """In order."""
 
 
 @dataclass(frozen=True, slots=True)

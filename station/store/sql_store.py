@@ -118,7 +118,7 @@ class SqlStore:
         self._pictures = pictures or Pictures(db, open_picture)
         self._finder = finder(self._records) if finder is not None else Finder(db, self._records)
         self._map_finder = map_finder(self._finder) if map_finder is not None else MapFinder(db, self._finder)
-        self._hit_finder = HitFinder(db)
+        self._hit_finder = HitFinder(db, self._finder)
         self.stream = Stream(db)
         self.groups = Groups(db)
         self._note_seen = _upsert(db, "seen_us")
@@ -390,6 +390,7 @@ class SqlStore:
                     lives=len(lives),
                     conflicts=sum(row.conflicts for row in lives),
                     agency=agency or "",
+                    gaps=tuple(gaps),
                 )
             )
         return found

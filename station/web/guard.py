@@ -6,6 +6,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 
 if TYPE_CHECKING:
@@ -72,11 +73,7 @@ class Guard:
         if refusal is not None:
             await PlainTextResponse(refusal[1], refusal[0])(scope, receive, send_with_headers)
             return
-        body = _Bounded(receive, limit)
-        try:
-            await self._app(scope, body, send_with_headers)
-        except BodyTooLargeError:
-            await PlainTextResponse(f"at most {limit} bytes", 413)(scope, receive, send_with_headers)
+        await self._app(scope, _Bounded(receive, limit), send_with_headers)
 
     def _refusal(self, method: str, headers: Headers, header_bytes: int, limit: int) -> tuple[int, str] | None:
         host, origin = headers.get("host", ""), headers.get("origin")
@@ -106,8 +103,11 @@ def _is_own(method: str, headers: Headers) -> bool:
     return method in _SAFE and is_page
 
 
-class BodyTooLargeError(Exception):
-    """A body without a declared length went over the limit."""
+class BodyTooLargeError(HTTPException):
+    """A body without a declared length went over the limit; FastAPI passes this kind of error on."""
+
+    def __init__(self) -> None:
+        super().__init__(413, "the request is too large")
 
 
 class _Bounded:

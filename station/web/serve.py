@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from protocol.seal import KeyRing
+    from station.accounts.passwords import Hasher
     from station.store import Store
+    from station.web.desk import Desk
     from station.web.settings import WebSettings
 
 MAX_CONNECTIONS = 256
@@ -29,7 +31,12 @@ class WebServer:
     """Listens from its making on; serves between ``start`` and ``close``, or in :meth:`run`."""
 
     def __init__(
-        self, store: Store, settings: WebSettings, clock_us: Callable[[], int], ring: KeyRing | None = None
+        self,
+        store: Store,
+        settings: WebSettings,
+        clock_us: Callable[[], int],
+        ring: KeyRing | None = None,
+        hasher: Hasher | None = None,
     ) -> None:
         """Raises WebError if the address or the certificate cannot be used."""
         self._listener = _listen(settings)
@@ -37,12 +44,13 @@ class WebServer:
         port = self._listener.getsockname()[1]
         self.address = f"{settings.scheme}://{host}:{port}"
         try:
-            app = build_app(store, settings, clock_us, port=port, ring=ring)
+            app = build_app(store, settings, clock_us, port=port, ring=ring, hasher=hasher)
             self._server = _Server(_config(app, settings))
         except BaseException:
             self._listener.close()
             raise
-        self.accounts = app.state.desk.accounts
+        self.desk: Desk = app.state.desk
+        self.accounts = self.desk.accounts
         self._worker = app.state.worker
         self._thread = threading.Thread(target=self._serve, name="web", daemon=True)
 

@@ -13,11 +13,11 @@ import pytest
 from console.guard import MAX_BODY_BYTES
 from tests.browser.conftest import Client, fill, run_console
 from tests.conftest import ROOT
-from tests.fake_agent import PIN, FakeAgent, a_hit, a_read, hex_id
+from tests.fake_agent import PIN, SHIFT, FakeAgent, a_hit, a_read, hex_id
 
 pytestmark = pytest.mark.integration
 SIGN_ON = {
-    "badge": "4711", "pin": PIN, "role": "driver", "crew": [], "vehicle": "", "zone": "", "checkpoint": "",
+    "badge": "4711", "pin": PIN, "token": "", "role": "driver", "crew": [], "vehicle": "", "zone": "", "checkpoint": "",
     "task": "", "equipment": [],
 }  # fmt: skip
 ACKNOWLEDGE = {"hit_id": a_hit(1)["hit_id"]}
@@ -92,7 +92,8 @@ def test_command_recorded_in_one_shift_is_worth_nothing_in_the_next(officer, age
 
 def test_officers_token_never_reaches_the_browser(client):
     status, answer = client.command("sign_on", SIGN_ON)
-    assert (status, answer) == (200, {"ok": True, "badge": "4711", "name": "A. Example"})
+    shown = {"ok": True, "badge": "4711", "name": "A. Example", "shift_id": SHIFT["shift_id"]}
+    assert (status, answer) == (200, shown)
 
 
 MALFORMED = (

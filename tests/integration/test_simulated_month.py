@@ -9,9 +9,10 @@ import pytest
 from protocol.seal import load_keyring
 from station.asker import Asker
 from station.query import Query
+from station.retention.purges import stored_purge
 from station.store import open_store
 from tests.month.draw import make_month
-from tests.month.fill import fill
+from tests.month.fill import StationHolds, fill
 from tests.month.world import SMALL
 from tests.station_files import each_read
 
@@ -23,7 +24,7 @@ def stored(tmp_path_factory):
     folder = tmp_path_factory.mktemp("month")
     month = make_month(SMALL)
     store = open_store(folder / "station.db")
-    fill(store, month, keys=folder / "keys")
+    fill(store, month, keys=folder / "keys", holds=StationHolds(store))
     yield month, store, folder
     store.close()
 
@@ -33,6 +34,17 @@ def test_every_record_of_the_month_is_signed_chained_and_whole(stored):
     report = Query(store, Asker("test"), lambda: month.last_us).check(load_keyring(folder / "keys"))
     assert report.is_right
     assert len(report.units) == month.size.units
+
+
+def test_what_was_held_outlived_the_purges_and_every_purge_is_certified(stored):
+    month, store, _ = stored
+    reads = {record.record_id for record in each_read(store)}
+    in_force = [hold for hold in month.truth.holds if not hold.released_us]
+    assert all(set(hold.record_ids) <= reads for hold in in_force)
+    assert len(month.truth.holds) > len(in_force) > 0
+    certificates = [stored_purge(row).certificate for row in store.holds.purges()]
+    assert [told.records for told in certificates] == [purge.records for purge in month.truth.purges]
+    assert any(told.held for told in certificates)
 
 
 def test_the_store_has_what_the_truth_says(stored):

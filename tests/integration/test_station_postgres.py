@@ -35,7 +35,7 @@ from station.commands import Commands
 from station.errors import StoreError
 from station.ingest import Ingest
 from station.query import Query
-from station.store import NewRecord, open_store
+from station.store import NewRecord, open_store, sequence
 from station.store.postgres import ranges
 from station.store.search import ReadSearch
 from station.store.sequence import merge
@@ -156,15 +156,19 @@ def test_joined_ranges_say_the_same(workers, groups):
     with db.transaction():
         db.fetch("DELETE FROM seen")
         for group in groups:
-            ranges.add(db, {"a": group, "b": [2**63 - 1]})
-        db.fetch("INSERT INTO seen SELECT 'a', n, n FROM generate_series(1001, 1200, 2) n")
+            ranges.add(db, {("a", b"one"): group, ("a", b"two"): [7], ("b", b""): [2**63 - 1]})
+        db.fetch(
+            "INSERT INTO seen (unit, life, first, last)"
+            " SELECT 'a', 'one'::bytea, n, n FROM generate_series(1001, 1200, 2) n"
+        )
         ranges.join(db)
     odd = [(n, n) for n in range(1001, 1200, 2)]
     expected = list(merge((n, n) for n in sorted({n for group in groups for n in group})))
-    assert workers[0].seen("a") == expected + odd
-    assert workers[0].seen("b") == [(2**63 - 1, 2**63 - 1)]
+    assert sequence.seen(db, "a", b"one") == expected + odd
+    assert sequence.seen(db, "a", b"two") == [(7, 7)]
+    assert sequence.seen(db, "b", b"") == [(2**63 - 1, 2**63 - 1)]
     with db.transaction():
-        assert db.fetch("SELECT count(*) FROM seen WHERE unit = 'a'") == [(len(expected) + len(odd),)]
+        assert db.fetch("SELECT count(*) FROM seen WHERE life = 'one'::bytea") == [(len(expected) + len(odd),)]
 
 
 # Hostile units

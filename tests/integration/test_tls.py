@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import queue
+import socket
+import ssl
 import threading
 
 import pytest
@@ -119,6 +121,19 @@ def test_broker_refuses_clients_without_certificate(rig):
     anonymous.start(events.put, subscribe=(), will=None)
     assert isinstance(events.get(timeout=PATIENCE_S), LinkDown)
     anonymous.close()
+
+
+def test_handshake_without_a_certificate_fails(rig):
+    """Whoever has none learns nothing about the broker, not even what it does with a CONNECT."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(str(rig.broker.home / "ca.pem"))
+    # TLS 1.3 tells the client of a refusal after the handshake only.
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with (
+        socket.create_connection(("127.0.0.1", rig.broker.port), PATIENCE_S) as plain,
+        pytest.raises(ssl.SSLError),
+    ):
+        context.wrap_socket(plain, server_hostname="127.0.0.1")
 
 
 def test_broker_of_another_authority_is_refused(rig):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.torture import POINTS
+from tests.torture import ALONE, POINTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,11 +37,11 @@ def torture(repo: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_power_cuts_and_kills_at_named_points_lose_no_read(repo):
     """Every named point gets a power cut and a kill; the series of every unit verifies at the end."""
-    done = torture(repo, "-m", "tests.torture", "--faults", "450", "--seed", "11")
+    done = torture(repo, "-m", "tests.torture", "--faults", "390", "--seed", "11")
     assert done.returncode == 0, done.stderr
     struck = json.loads(done.stdout.splitlines()[-1])
     for kind in ("cut", "kill"):
-        for point in ("migration", *POINTS):
+        for point in (*ALONE, *POINTS):
             assert struck.get(f"{point} {kind}", 0) > 0, f"{point} was never struck by a {kind}"
         assert sum(count for name, count in struck.items() if name.endswith(kind)) >= 200
 
@@ -52,3 +52,12 @@ def test_torture_detects_losses_with_synchronous_off(repo):
     assert done.returncode == 1
     assert "seed 11: " in done.stderr
     assert "of 5 reads" in done.stderr or "neither here nor there" in done.stderr
+
+
+@pytest.mark.slow
+def test_kills_of_station_and_database_lose_no_read(repo):
+    """The station on PostgreSQL: its process is killed at points of the flow, and the server crashes meanwhile."""
+    done = torture(repo, "-m", "tests.torture", "--faults", "24", "--seed", "5", "--postgres")
+    assert done.returncode == 0, done.stderr[-3000:]
+    struck = json.loads(done.stdout.splitlines()[-1])
+    assert struck["database kill"] >= 20

@@ -19,6 +19,9 @@ from protocol.wire.enums import PictureKind
 from protocol.wire.parts import PictureRef
 from protocol.wire.record import Envelope, Record, derived_record_id, encode_record
 from protocol.wire.records.read import Read
+from station.asker import Asker
+from station.retention.holds import HoldDesk, hold_scope
+from station.retention.purges import Purger
 from station.store import NewRecord
 from station.store.rows import PurgePlan, PurgeRule
 from tests.month.truth import TruePurge
@@ -48,10 +51,30 @@ class Holds(Protocol):
     def release(self, hold: TrueHold) -> None: ...
 
 
+class StationHolds:
+    """Those of a station."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._numbers: dict[str, int] = {}
+
+    def place(self, hold: TrueHold) -> None:
+        scope = hold_scope(ids=[record_id.hex() for record_id in hold.record_ids], unit=hold.unit)
+        placed = self._desk(hold.placed_us).place(scope, case_number=hold.case_number, reason="discovery")
+        self._numbers[hold.case_number] = placed.statement.number
+
+    def release(self, hold: TrueHold) -> None:
+        number = self._numbers[hold.case_number]
+        self._desk(hold.released_us).release(number, case_number=hold.case_number, reason="closed")
+
+    def _desk(self, now_us: int) -> HoldDesk:
+        return HoldDesk(self._store, Asker("counsel"), lambda: now_us)
+
+
 def purge_by_store(store: Store, before_us: int, retention: str, now_us: int) -> int:
-    """Purge past the audit trail."""
-    with store.transaction():
-        return store.purge(PurgePlan((PurgeRule(retention, before_us),))).records
+    """Purge as a station does, with a certificate."""
+    plan = PurgePlan((PurgeRule(retention, before_us),))
+    return Purger(store, Asker("station"), lambda: now_us).run(plan, f"retention={retention}").records
 
 
 @dataclass(slots=True)

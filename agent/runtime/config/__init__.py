@@ -12,11 +12,11 @@ from agent.runtime.config.load import (
     parse_config,
     refuse_placeholders,
 )
-from agent.runtime.config.machine import CommandTable, FeedTable, PowerTable, UpdateTable
+from agent.runtime.config.machine import CommandTable, FeedTable, MetricsTable, PowerTable, UpdateTable
 from agent.runtime.config.shift import ShiftTable
 from agent.runtime.config.unit import AgentConfig
 
 __all__ = [
-    "DEFAULT_PATH", "PLACEHOLDERS", "AgentConfig", "CommandTable", "FeedTable", "PowerTable", "ShiftTable",
-    "UpdateTable", "check_patch", "load_config", "parse_config", "refuse_placeholders",
+    "DEFAULT_PATH", "PLACEHOLDERS", "AgentConfig", "CommandTable", "FeedTable", "MetricsTable", "PowerTable",
+    "ShiftTable", "UpdateTable", "check_patch", "load_config", "parse_config", "refuse_placeholders",
 ]  # fmt: skip

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from station.store.reporting import Reporting
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from station.store.postgres.database import PostgresDatabase
     from station.store.reporting import Period
 
@@ -45,10 +47,18 @@ class PostgresReporting(Reporting):
         self._pg = db
         self._others = sorted(set(schemas) - {"read/1"})
 
+    def _all(self, statement: Any) -> Sequence[Any]:
+        """The planner knows too little of these joins, and would look up each hit in every day of the others."""
+        with self._pg.transaction():
+            self._pg.driver_sql("SET LOCAL enable_nestloop = off")
+            return self._pg.all(statement)
+
     def reads(self, period: Period) -> dict[str, int]:
         """By class."""
         bounds = (period.since_us, period.until_us)
         with self._pg.transaction():
+            # By what is asked: a plan for any types would read all records.
+            self._pg.driver_sql("SET LOCAL plan_cache_mode = force_custom_plan")
             classes = [name for (name,) in self._pg.fetch(_CLASSES)]
             found = Counter({name: self._pg.fetch(_OF_CLASS, (name, *bounds))[0][0] for name in classes})
             found.subtract(dict(self._pg.fetch(_OTHER_TYPES, (self._others, *bounds))))

@@ -10,6 +10,7 @@ from sqlalchemy import inspect
 from sqlalchemy.exc import SQLAlchemyError
 
 from protocol.wire.released import released_registry
+from station.asker import EVERYTHING
 from station.errors import StoreError
 from station.store.migrations import LATEST, upgrade
 from station.store.pictures import Pictures
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
 
     from protocol.wire.control.chunk import PictureChunk
     from protocol.wire.registry import Registry
+    from station.asker import Scope
     from station.store.contents import NewRecord
-    from station.store.rows import ChunkResult
+    from station.store.rows import ChunkResult, UnitRow
 
 _JOIN_EVERY = 256
 """Number of transactions with records after which ranges are joined."""
@@ -170,6 +172,18 @@ class PostgresStore(SqlStore):
         if names:
             self._pg.fetch(_NEW_UNITS, (now_us, names))
             self._pg.fetch(_SEEN, (now_us, names, now_us))
+
+    def units(
+        self,
+        scope: Scope = EVERYTHING,
+        *,
+        after: str = "",
+        limit: int | None = None,
+        count_reads: bool = True,
+    ) -> list[UnitRow]:
+        """On one connection: there are several statements for each unit."""
+        with self._pg.transaction():
+            return super().units(scope, after=after, limit=limit, count_reads=count_reads)
 
     def forget_freed(self) -> None:
         """Dropped partitions are removed with their files; freed rows are overwritten in time (see docs/station.md)."""

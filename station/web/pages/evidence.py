@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form
+from fastapi import APIRouter, Depends, Form, Query
 from starlette.responses import Response
 
 from station.accounts.rights import Right
@@ -21,9 +21,11 @@ _ID_DIGITS = 32
 
 
 @router.get("/evidence", include_in_schema=False)
-def evidence_page(visit: _Exporter) -> Response:
+def evidence_page(
+    visit: _Exporter, identity: Annotated[str, Query(pattern="^([0-9a-fA-F]{32})?$")] = ""
+) -> Response:
     """Where an id is entered; the page of a read sends its own here."""
-    return visit.page("evidence.html", has_keys=visit.desk.ring is not None, message="", identity="")
+    return visit.page("evidence.html", has_keys=visit.desk.ring is not None, message="", identity=identity)
 
 
 @router.post("/evidence", include_in_schema=False)

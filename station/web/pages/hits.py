@@ -104,14 +104,14 @@ def show_hits(visit: _Viewer, filters: _Filters, after: _Text = "") -> Response:
 @router.get("/hits/{unit}/{hit_id}", include_in_schema=False)
 def show_hit(visit: _Viewer, unit: str, hit_id: _Id) -> Response:
     """One hit with all its records."""
-    found = _query(visit).hit_file(unit, bytes.fromhex(hit_id))
+    found = _query(visit).hit_file(unit, bytes.fromhex(hit_id), visit.desk.ring)
     if found is None:
         raise RefusedError(404, "unknown", "there is no such lead: its retention has ended, or it never was")
     hit = found.hit.hit
     characters = [(c, value / 255) for c, value in zip(hit.text, hit.char_confidence_u8, strict=True)]
     return visit.page(
         "hit.html", file=found, stored=found.hit, hit=hit, characters=characters, path=hit_path(unit, hit.hit_id),
-        read_path=read_path(unit, hit.read_id) if visit.may(Right.SEARCH) else "",
+        has_keys=visit.desk.ring is not None, read_path=read_path(unit, hit.read_id) if visit.may(Right.SEARCH) else "",
     )  # fmt: skip
 
 

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from statistics import median
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Form, Query
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, Response, StreamingResponse
 
 from station.accounts.rights import Right
+from station.errors import StoreError
 from station.query.maps import Bounds, MapQuery
 from station.query.places import UnitPlace, UnitPlaces
 from station.store.hit_state import UNDECIDED
 from station.web.errors import RefusedError
 from station.web.guard import CSP
 from station.web.page import NavigationEntry, PageModule
+from station.web.pages.search import keep_search
 from station.web.paths import hit_path, read_path, unit_path
+from station.web.search_body import SearchBody
 from station.web.visit import Needs, Visit
 
 if TYPE_CHECKING:
@@ -45,6 +49,7 @@ MAX_STEPS = 150
 MAX_STREAMS = 200
 _MAP_CSP = CSP.replace("connect-src", "worker-src 'self'; connect-src")
 _MAX_US = 2**62
+_MAX_SECONDS = 10**9
 _SOMEWHERE = (39.0, -98.0, 3.4)
 """The middle of the United States, for a station without a position."""
 _NEAR_ZOOM = 11
@@ -162,6 +167,28 @@ def show_map(visit: _Viewer) -> Response:
         may_hits=visit.may(Right.HITS), may_reads=visit.may(Right.SEARCH), may_units=visit.may(Right.UNITS),
         has_tiles=visit.desk.settings.map_tiles is not None,
     )  # fmt: skip
+
+
+@router.post("/map/search", include_in_schema=False)
+def search_area(
+    visit: _ReadViewer,
+    area: Annotated[str, Form(max_length=8192)],
+    seconds: Annotated[int, Form(ge=1, le=_MAX_SECONDS)] = 86_400,
+) -> Response:
+    """Hand an area that was drawn to the search, with the period of the map."""
+    since = datetime.fromtimestamp(visit.desk.clock_us() // 1_000_000 - seconds, UTC)
+    try:
+        numbers = [[float(part) for part in corner.split(",")] for corner in area.split(";")]
+        if len(numbers) == 1:
+            lat, lon, radius = numbers[0]
+            body = SearchBody(lat_deg=lat, lon_deg=lon, radius_m=radius, since=since)
+        else:
+            body = SearchBody(polygon=[(lat, lon) for lat, lon in numbers], since=since)
+        body.to_search()
+    except (ValueError, StoreError) as error:
+        message = str(error) if isinstance(error, StoreError) else "this is no area: draw it again"
+        raise RefusedError(400, "area", message) from error
+    return visit.redirect(f"/search/{keep_search(visit, body)}")
 
 
 @router.get("/map/tiles.pmtiles", include_in_schema=False)

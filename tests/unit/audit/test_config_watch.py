@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from types import SimpleNamespace
 
-from agent.runtime.audit import ConfigWatch, ListWatch
+from agent.runtime.audit import ConfigWatch, ListNote
 
 
 class Heard:
@@ -39,19 +40,21 @@ def lists(**versions):
     return [SimpleNamespace(list_id=name, version=version) for name, version in versions.items()]
 
 
-def test_lists_replaced_while_the_agent_was_off_are_audited(tmp_path):
-    """Other changes are audited by whoever makes them; lists that are opened late are no change."""
-    heard, now = Heard(), [lists()]
+def test_lists_replaced_while_the_agent_was_off_are_told_once(tmp_path):
+    """Other changes are audited by whoever makes them, and noted here."""
+    note = ListNote(tmp_path)
+    assert note.unaudited(lists()) is None
+    assert note.unaudited(lists(stolen=3)) == ("stolen version 3", "first")
+    assert ListNote(tmp_path).unaudited(lists(stolen=3)) is None
+    for changed in lists(stolen=4, wanted=1):
+        note.add(changed)
+    assert ListNote(tmp_path).unaudited(lists(stolen=4, wanted=1)) is None
+    assert note.unaudited(lists(stolen=5)) == ("stolen version 5", "since the last start")
+    note.set(lists(wanted=2))
+    assert note.unaudited(lists(wanted=2)) is None
 
-    def start(*steps):
-        watch = ListWatch(tmp_path, lambda: now[-1], heard)
-        for found in (lists(), *steps):
-            now.append(found)
-            watch.watch(None)
-        return [(obj, outcome) for _, _, obj, outcome in heard.entries]
 
-    told = [("stolen version 3", "first")]
-    assert start(lists(stolen=3), lists(stolen=3)) == told
-    assert start(lists(stolen=3), lists(stolen=4, wanted=1)) == told
-    assert start(lists(stolen=4, wanted=1)) == told
-    assert start(lists(stolen=5)) == [*told, ("stolen version 5", "since the last start")]
+def test_lists_noted_by_an_older_release_are_no_change(tmp_path):
+    (tmp_path / "audited-lists").write_text(hashlib.sha256(b"stolen version 3, wanted version 1").hexdigest())
+    assert ListNote(tmp_path).unaudited(lists(wanted=1, stolen=3)) is None
+    assert ListNote(tmp_path).unaudited(lists(wanted=1, stolen=4)) is not None

@@ -107,6 +107,7 @@ ANSWER_BY_STATUS = {
     "provision sign", "provision put-card", "provision flash", "provision first-boot", "provision renew",
     "roster pin", "roster make", "roster sign", "roster token", "roster offer", "roster install",
     "station", "station export", "station offer", "station withdraw", "station purge", "station migrate",
+    "station evidence",
     "update make", "update apply", "update take", "update confirm", "update rollback",
 }  # fmt: skip
 """Commands that do something, run until they are ended, or write a file: their exit status is the answer."""

@@ -77,3 +77,23 @@ def test_login_behind_sudo_is_named(tmp_path, monkeypatch):
         assert account.operator_name() == expected
     login.unlink()
     assert account.operator_name() == own
+
+
+def test_pictures_of_exported_records_are_written_and_recorded(path, tmp_path):
+    """One folder for each unit; the trail has an entry before the first file and one with the count."""
+    store = open_store(path)
+    add(store, make_read_record(2, seq=2), make_read_record(3, seq=1, unit="unit-08"), now_us=NOW_US)
+    store.close()
+    csv, out = tmp_path / "reads.csv", tmp_path / "pictures"
+    words = ["export", "--db", str(path), "--csv", str(csv), "--pictures", str(out)]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    (read, *_) = csv.read_text().splitlines()[1:]
+    (file,) = [found for found in out.rglob("*") if found.is_file()]
+    assert file.read_bytes() == b"plate jpeg"
+    assert file.relative_to(out).as_posix() == f"{UNIT}/{read.split(',')[0]}-plate.jpg"
+    assert file.stat().st_mode & 0o077 == 0
+    store = open_store(path)
+    trail = [(row.what, row.count) for row in store.audit_trail()]
+    store.close()
+    assert trail[-2:] == [("export pictures begins", 0), ("export pictures", 1)]

@@ -15,17 +15,18 @@ FOLDER = ROOT / "provision/station"
 SERVICES = sorted(FOLDER.glob("*.service"))
 
 
-def environment() -> dict[str, str]:
-    lines = (FOLDER / "station.env").read_text(encoding="utf-8").splitlines()
+def environment(text: str) -> dict[str, str]:
+    (name,) = re.findall(r"^EnvironmentFile=/etc/patrol-lpr/(.*)$", text, flags=re.MULTILINE)
+    lines = (FOLDER / name).read_text(encoding="utf-8").splitlines()
     return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 
 
 @pytest.mark.parametrize("path", SERVICES, ids=lambda path: path.name)
 def test_the_command_of_a_unit_parses(path):
-    """With the variables of station.env: ${X} is one word, $X is split."""
+    """With the variables of its file: ${X} is one word, $X is split."""
     text = path.read_text(encoding="utf-8").replace("\\\n", " ")
     (command,) = re.findall(r"^ExecStart=(.*)$", text, flags=re.MULTILINE)
-    values = environment()
+    values = environment(text)
     words = []
     for word in command.split():
         if word in {f"${name}" for name in values}:

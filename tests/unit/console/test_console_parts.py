@@ -26,6 +26,10 @@ INCIDENT = {
     "incident_id": None, "where": "", "category": "", "case_number": "", "notes": [], "reads": [], "hits": [],
     "contribution": "", "outcome": "",
 }  # fmt: skip
+SIGN_ON = {
+    "badge": "", "pin": "", "token": "", "role": "", "crew": [], "vehicle": "", "zone": "", "checkpoint": "",
+    "task": "", "equipment": [],
+}  # fmt: skip
 CERTIFICATE = {"tls_cert": Path("c.pem"), "tls_key": Path("k.pem")}
 
 
@@ -124,6 +128,9 @@ def test_rate_limit_gives_a_burst_and_then_its_rate():
         ("set_rotation", {"camera": "front", "degrees": 90}),
         ("incident_save", {**INCIDENT, "hits": [HEX], "category": "stolen-vehicle"}),
         ("sign_off", {}),
+        ("watch_plate", {"text": "7ABC123", "region": "?", "reason": "seen", "hours": 8}),
+        ("unwatch_plate", {"entry_id": HEX}),
+        ("unlock", {"badge": "4711", "supervisor": "", "pin": ""}),
     ],
 )
 def test_valid_arguments_are_passed_on(verb, arguments):
@@ -147,8 +154,14 @@ def test_valid_arguments_are_passed_on(verb, arguments):
         ("incident_save", {**INCIDENT, "people": ["x"]}),
         ("incident_save", {**INCIDENT, "notes": "x"}),
         ("activity", {"kind": "Patrol!"}),
-        ("watch_plate", {"text": "A" * 65, "region": "?", "reason": "x"}),
-        ("watch_plate", {"text": "A\n1", "region": "?", "reason": "x"}),
+        ("watch_plate", {"text": "A" * 65, "region": "?", "reason": "x", "hours": 8}),
+        ("watch_plate", {"text": "A\n1", "region": "?", "reason": "x", "hours": 8}),
+        ("watch_plate", {"text": "7ABC123", "region": "?", "reason": "x", "hours": 25}),
+        ("watch_plate", {"text": "7ABC123", "region": "?", "reason": "x", "hours": True}),
+        ("sign_on", {**SIGN_ON, "token": "x" * 1025}),
+        ("sign_on", {**SIGN_ON, "token": "\u2603"}),
+        ("unwatch_plate", {"entry_id": "../../etc/passwd"}),
+        ("viewed", {"terminal": "0" * 8}),
     ],
 )
 def test_other_arguments_are_not(verb, arguments):

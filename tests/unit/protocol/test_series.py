@@ -327,3 +327,10 @@ def test_audit_entries_whose_contents_were_deleted_are_not_missing():
     found = look(proofs)
     assert found.is_right
     assert (found.audit_entries, found.deleted) == (3, 1)
+
+
+def test_a_record_that_the_unit_did_not_sign_is_changed():
+    """Its contents and its place in the chain may be right: without the signature anybody could have made it."""
+    forged = replace(SERIES[3], evidence=replace(SERIES[3].evidence, signature=bytes(64)))
+    (found,) = examine([*SERIES[:3], forged, *SERIES[4:]], KEYS)
+    assert (found.changed, found.is_right) == ([4], False)

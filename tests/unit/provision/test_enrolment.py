@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import ssl
 import threading
+import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -131,6 +132,33 @@ def test_first_boot_survives_power_cut_at_any_step(fleet, tmp_path, step):
     check_enrolled(fleet, etc, card)
 
 
+@pytest.mark.parametrize(
+    "tables", ["", '[[hw.cameras]]\nkind = "sim"\nname = "front"\n\n[hw.gnss]\nkind = "sim"\n']
+)
+def test_card_brings_the_keys_of_lists_policies_and_rosters(fleet, tmp_path, tables):
+    """What the unit needs for its first drive with hot lists is not copied by hand."""
+    path, etc = fleet.card(), tmp_path / "etc"
+    made = {name: SigningKey.generate().public for name in ("hotlist", "policy", "agency")}
+    second = SigningKey.generate().public
+    pems = {f"{name}_pem": key.pem().decode() for name, key in made.items()}
+    pems["hotlist_pem"] += second.pem().decode()
+    path.write_text(json.dumps(json.loads(path.read_text()) | pems | {"config_toml": tables}))
+    enrol(path, etc)
+    assert [key.id for key in VerifyKey.load_all(etc / "hotlist.pub")] == [made["hotlist"].id, second.id]
+    assert VerifyKey.load(etc / "policy.pub").id == made["policy"].id
+    assert VerifyKey.load(etc / "agency.pub").id == made["agency"].id
+    assert load_config(etc / "config.toml", []).hotlist.key == etc / "hotlist.pub"
+
+
+def test_card_whose_tables_name_the_list_authority_keeps_them(fleet, tmp_path):
+    path, etc = fleet.card(), tmp_path / "etc"
+    table = '[hotlist]\nkey = "/srv/lists.pub"\n'
+    told = json.loads(path.read_text()) | {"hotlist_pem": SigningKey.generate().public.pem().decode()}
+    path.write_text(json.dumps(told | {"config_toml": table}))
+    enrol(path, etc)
+    assert tomllib.loads((etc / "config.toml").read_text())["hotlist"]["key"] == "/srv/lists.pub"
+
+
 def test_card_contains_release_key(fleet, tmp_path):
     path, release = fleet.card(), SigningKey.generate()
     told = json.loads(path.read_text()) | {"release_pem": release.public.pem().decode()}
@@ -194,6 +222,19 @@ def make_card(fleet, tmp_path, *options: str) -> None:
          "--broker", "b:8883", "--station-key", str(station), "--out", str(tmp_path / "card.json"), *options],
         catch_exceptions=False,
     )  # fmt: skip
+
+
+def test_card_command_takes_the_public_keys(fleet, tmp_path):
+    """An image of an older release refuses what it does not know: keys that are not given are left out."""
+    made = {name: SigningKey.generate().public for name in ("hotlist", "policy", "agency")}
+    for name, key in made.items():
+        (tmp_path / f"{name}.pub").write_bytes(key.pem())
+    make_card(fleet, tmp_path)
+    assert not {"hotlist_pem", "policy_pem", "agency_pem"} & json.loads((tmp_path / "card.json").read_text()).keys()
+    words = [word for name in made for word in (f"--{name}-key", str(tmp_path / f"{name}.pub"))]
+    make_card(fleet, tmp_path, *words)
+    card = load_card(tmp_path / "card.json")
+    assert [card.hotlist_pem, card.policy_pem, card.agency_pem] == [key.pem().decode() for key in made.values()]
 
 
 def test_enrolled_id_gets_no_second_card(fleet, tmp_path):

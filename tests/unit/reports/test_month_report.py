@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,13 +12,12 @@ from typer.testing import CliRunner
 
 from cli.report_recompute import app as report_app
 from cli.station import app as station_app
-from protocol.seal import load_keyring
+from protocol.seal import SigningKey, load_keyring
 from protocol.seal.series import make_header, read_series, write_series
 from station.asker import Asker, Scope
 from station.commands import Commands
 from station.query import Query
 from station.reports.definition import parse_definition, shipped_definitions
-from station.reports.files import read_audit, write_audit
 from station.reports.lines import HEADER, Line, ReportError, line, read_lines, write_lines
 from station.reports.make import make_report
 from station.reports.periods import period_of, recent_labels
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 CLERK = Asker("clerk", "half-yearly report", "R-1")
+LOG_KEY = SigningKey.generate()
 WRONG = {"misread", "other_region", "other_vehicle"}
 HOSTILE = "=cmd|' /C calc'!A0<script>alert(1)</script>"
 
@@ -150,23 +151,24 @@ def exported(filled: Path, month: Month, tmp_path_factory: pytest.TempPathFactor
     report = make_report(store, CLERK, lambda: month.last_us, whole(month))
     with (folder / "report.csv").open("w", newline="", encoding="utf-8") as out:
         write_lines(report.lines, out)
-    with (folder / "audit.jsonl").open("w", encoding="ascii") as out:
-        write_audit(store.log, store.holds, out)
-    with (folder / "series.lpr").open("wb") as raw:
-        Query(store, CLERK, lambda: month.last_us).export_evidence(raw, load_keyring(filled / "keys"))
+    ring = replace(load_keyring(filled / "keys"), log=LOG_KEY)
+    query = Query(store, CLERK, lambda: month.last_us)
+    with (folder / "series.lpr").open("wb") as raw, (folder / "log.lpr").open("wb") as log:
+        query.export_evidence(raw, ring)
+        query.export_log(log, ring)
     store.close()
     return folder
 
 
 def computed(
-    folder: Path, *, report: list[Line] | None = None, series: bytes | None = None, audit: str | None = None
+    folder: Path, *, report: list[Line] | None = None, series: bytes | None = None, log: bytes | None = None
 ) -> Any:
     lines = (
         report if report is not None else read_lines(io.StringIO((folder / "report.csv").read_text(), newline=""))
     )
     data = series if series is not None else (folder / "series.lpr").read_bytes()
-    text = audit if audit is not None else (folder / "audit.jsonl").read_text()
-    return recompute(lines, [io.BytesIO(data)], *read_audit(io.StringIO(text)))
+    audit = log if log is not None else (folder / "log.lpr").read_bytes()
+    return recompute(lines, [io.BytesIO(data)], io.BytesIO(audit))
 
 
 def test_report_is_computed_again_from_files_alone(exported):
@@ -206,11 +208,22 @@ def test_record_that_was_taken_out_or_altered_is_named(exported):
     assert found.altered == [f"the series of {kept[at].evidence.unit}"]
 
 
-def test_look_up_that_was_taken_out_of_the_log_is_named(exported):
-    lines = (exported / "audit.jsonl").read_text().splitlines(keepends=True)
-    at = next(n for n, text in enumerate(lines) if '"what":"show hits"' in text)
-    found = computed(exported, audit="".join(lines[:at] + lines[at + 1 :]))
+def test_look_up_that_was_altered_or_taken_out_of_the_log_is_named(exported):
+    """The count differs, and the log's checkpoints do not fit any more."""
+    log = (exported / "log.lpr").read_bytes()
+    assert log.count(b'"what":"show hits"') == 3
+    found = computed(exported, log=log.replace(b'"what":"show hits"', b'"what":"shew hits"', 1))
     assert [one.line.keys[0] for one in found.differences] == ["show hits"]
+    assert any(fault.startswith("the audit log") for fault in found.altered)
+
+
+def test_log_without_a_key_is_counted_and_said(filled, exported, month):
+    store = open_store(filled / "station.db")
+    out = io.BytesIO()
+    Query(store, CLERK, lambda: month.last_us).export_log(out, load_keyring(filled / "keys"))
+    store.close()
+    found = computed(exported, log=out.getvalue())
+    assert (found.altered, found.differences, found.log_signed) == ([], [], False)
 
 
 def test_strangers_files_are_refused(exported):
@@ -223,9 +236,9 @@ def test_strangers_files_are_refused(exported):
     for series in (b"", b"garbage", (exported / "series.lpr").read_bytes()[:-5]):
         with pytest.raises(ReportError):
             computed(exported, series=series)
-    for audit in ("{}\n", "nothing\n", '{"v":1}\n'):
+    for log in (b"", b"garbage", (exported / "log.lpr").read_bytes()[:-5], (exported / "series.lpr").read_bytes()):
         with pytest.raises(ReportError):
-            computed(exported, audit=audit)
+            computed(exported, log=log)
 
 
 @pytest.mark.parametrize("name", ["general", "arkansas", "virginia"])
@@ -286,11 +299,13 @@ def test_purge_of_the_period_is_in_the_report(tmp_path, month):
     gone = Commands(store, CLERK, lambda: now_us).purge(0, retention="nonhit")
     report = make_report(store, CLERK, lambda: now_us, whole(month))
     assert values(list(report.lines), "purged", "records") == {"nonhit": gone.records}
-    series, audit = io.BytesIO(), io.StringIO()
-    Query(store, CLERK, lambda: now_us).export_evidence(series, load_keyring(tmp_path / "keys"))
-    write_audit(store.log, store.holds, audit)
+    series, log = io.BytesIO(), io.BytesIO()
+    ring = replace(load_keyring(tmp_path / "keys"), log=LOG_KEY)
+    query = Query(store, CLERK, lambda: now_us)
+    query.export_evidence(series, ring)
+    query.export_log(log, ring)
     store.close()
-    found = recompute(report.lines, [io.BytesIO(series.getvalue())], *read_audit(io.StringIO(audit.getvalue())))
+    found = recompute(report.lines, [io.BytesIO(series.getvalue())], io.BytesIO(log.getvalue()))
     assert (found.altered, found.differences) == ([], [])
 
 
@@ -298,22 +313,22 @@ def test_commands_write_report_and_compute_it_again(filled, tmp_path):
     """`station report`, `station export`, `report recompute`; and `station alarms`."""
     run = CliRunner().invoke
     db, csv = str(filled / "station.db"), str(tmp_path / "report.csv")
-    html, audit, series = (str(tmp_path / name) for name in ("report.html", "audit.jsonl", "series.lpr"))
+    html, log, series = (str(tmp_path / name) for name in ("report.html", "log.lpr", "series.lpr"))
+    keys = str(filled / "keys")
     made = run(
         station_app,
-        ["--db", db, "report", "arkansas", "--period", "2027-H1", "--csv", csv, "--html", html, "--audit", audit],
+        ["--db", db, "report", "arkansas", "--period", "2027-H1", "--csv", csv, "--html", html],
     )
     assert made.exit_code == 0, made.output
-    assert (
-        run(station_app, ["--db", db, "export", "--evidence", series, "--keys", str(filled / "keys")]).exit_code
-        == 0
-    )
-    again = run(report_app, ["recompute", csv, "--series", series, "--audit", audit])
+    for command in (["export", "--evidence", series], ["audit", "--export", log]):
+        done = run(station_app, ["--db", db, *command, "--keys", keys])
+        assert done.exit_code == 0, done.output
+    again = run(report_app, ["recompute", csv, "--series", series, "--log", log])
     assert "the report agrees" in again.output, again.output
     (tmp_path / "report.csv").write_text(
         (tmp_path / "report.csv").read_text().replace(",confirmed,", ",rejected,", 1)
     )
-    again = run(report_app, ["recompute", csv, "--series", series, "--audit", audit])
+    again = run(report_app, ["recompute", csv, "--series", series, "--log", log])
     assert again.exit_code == 1
     assert "does NOT agree" in again.output
     shown = run(station_app, ["--db", db, "alarms", "--period", "2027-03"])

@@ -215,9 +215,9 @@ def test_order_of_the_components(tmp_path):
         "shifts",
         "command",
         "hotlists",
+        "witness",
         "view-audit",
         "config-audit",
-        "list-audit",
     )
     assert service.components == (*outside, *flow, *after)
     service.stop()

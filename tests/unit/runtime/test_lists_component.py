@@ -9,6 +9,7 @@ import pytest
 
 from agent.hotlist.keys import PinKeys
 from agent.records import CharRead, PlateText
+from agent.runtime.audit import ListNote
 from agent.runtime.config import parse_config
 from agent.runtime.lists import PACKAGE, SLOTS, ListComponent, build_lists, inbox, kind_names, list_kinds
 from protocol.errors import KeyFileError
@@ -55,7 +56,8 @@ def config_of(folder: Path, **table: object):
 
 def component(config) -> ListComponent:
     unit = build_lists(config, lambda: UNIT, lambda: None)
-    return ListComponent(unit, tuple(inbox(config, kind) for kind in kind_names()), None, Audited())
+    inboxes = tuple(inbox(config, kind) for kind in kind_names())
+    return ListComponent(unit, inboxes, None, Audited(), ListNote(config.state_dir))
 
 
 def work(made: ListComponent) -> None:
@@ -90,7 +92,7 @@ def test_without_an_authority_there_are_no_lists(tmp_path: Path) -> None:
     config = config_of(tmp_path, key=None)
     assert build_lists(config, lambda: UNIT, lambda: None) is None
     assert list_kinds(config, lambda _: None) == ()
-    assert ListComponent(None, (), None, Audited()).matcher.match(READ, now_utc_us=None) == ()
+    assert ListComponent(None, (), None, Audited(), ListNote(tmp_path)).matcher.match(READ, now_utc_us=None) == ()
 
 
 def test_a_fetched_package_is_in_force_and_removed(tmp_path: Path) -> None:
@@ -103,6 +105,23 @@ def test_a_fetched_package_is_in_force_and_removed(tmp_path: Path) -> None:
     assert not path.exists()
     assert made.counters()["hotlist.installed"] == 1
     assert made.gauges() == {"hotlist.lists": 1, "hotlist.entries": 1}
+
+
+def test_each_change_of_a_list_has_one_entry_in_the_audit_log(tmp_path: Path) -> None:
+    """Whoever sees it first: the one that installs a package, or the start after a command."""
+    config = config_of(tmp_path)
+    made = component(config)
+    made.on_fetched(put(inbox(config, "hotlist"), make_package([Entry("1", "ABC123")], AUTHORITY)))
+    work(made)
+    (entry,) = made._auditor
+    assert entry[1] == "list_change"
+    again = component(config)
+    work(again)
+    assert again._auditor == []
+    (tmp_path / "audited-lists").unlink()
+    first = component(config)
+    work(first)
+    assert [outcome for *_, outcome in first._auditor] == ["first"]
 
 
 def test_a_package_left_by_the_last_run_is_installed_and_a_bad_one_is_counted(tmp_path: Path) -> None:

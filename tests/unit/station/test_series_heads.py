@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 from typer.testing import CliRunner
 
-from agent.buffer import OutboxReader, Receipted, life_of, open_outbox
+from agent.buffer import NewRecord, OutboxReader, Receipted, life_of, open_outbox
 from agent.runtime.health import health_payload
 from cli.main import app
 from cli.station import app as station_app
@@ -19,7 +19,7 @@ from protocol.wire.codec import decode, encode
 from protocol.wire.control.unit_state import Health
 from station.asker import Asker
 from station.query import Query
-from tests.builders import BOOT, make_read
+from tests.builders import BOOT, make_read, make_time_anchor
 from tests.unit.station.test_station_sealed import LIMITS, Pair
 
 RUNNER = CliRunner()
@@ -168,11 +168,12 @@ def test_a_head_that_the_unit_did_not_sign_is_counted_and_not_stored(pair):
     pair.deliver()
     forged = sign_head(SigningKey.generate(), "unit-07", HeadState(9, 9, bytes(32), b"", BOOT, 1, None))
     good = decode(pair.report(), Health)
-    for head in (forged, b"noise", good.head[:-1] + bytes([good.head[-1] ^ 1])):
+    of_another = sign_head(pair.own, "unit-08", HeadState(9, 9, bytes(32), b"", BOOT, 1, None))
+    for head in (forged, of_another, b"noise", good.head[:-1] + bytes([good.head[-1] ^ 1])):
         pair.ingest.handle(HEALTH, encode(good.model_copy(update={"head": head})))
     other_boot = good.model_copy(update={"boot_id": BOOT[::-1]})
     pair.ingest.handle(HEALTH, encode(other_boot))
-    assert (pair.ingest.counts.invalid_heads, pair.ingest.counts.health) == (4, 5)
+    assert (pair.ingest.counts.invalid_heads, pair.ingest.counts.health) == (5, 6)
     assert pair.store.series("unit-07")[0].head == good.head
     assert pair.check()[0] == 0
 
@@ -259,6 +260,17 @@ def test_gaps_of_a_query_are_those_of_each_life(pair):
     old, new = Query(pair.store, Asker("tester"), lambda: 1).sequences()
     assert (old.life, old.missing, old.seen) == (LIFE_A, [(3, 3)], ((1, 2), (4, 5)))
     assert (new.life, new.missing, new.conflicts) == (LIFE_B, [], 0)
+
+
+def test_an_outbox_that_was_lost_within_a_boot_loses_no_record(pair):
+    """Records without an id of their own get one made from boot and number, which come again."""
+    pair.begin(LIFE_A)
+    pair.outbox.append([NewRecord(make_time_anchor())])
+    pair.deliver()
+    pair.begin(LIFE_B)
+    pair.outbox.append([NewRecord(make_time_anchor())])
+    pair.deliver()
+    assert (pair.ingest.counts.others, pair.ingest.counts.duplicates) == (2, 0)
 
 
 def test_the_life_of_an_outbox_is_made_once_and_survives_it(tmp_path):

@@ -174,3 +174,23 @@ def test_only_the_maps_page_may_start_a_worker(web):
     officer = web.logged_in("officer")
     assert "worker-src 'self'" in officer.get("/map").headers["content-security-policy"]
     assert "worker-src" not in officer.get("/hits").headers["content-security-policy"]
+
+
+@pytest.mark.parametrize(
+    ("area", "found"),
+    [
+        ("44.02,-100.35,50000", True), ("43,-101;45,-101;45,-99;43,-99", True), ("10,10,500", False),
+        ("44.02,-100.35,nan", None), ("44.02,-100.35", None), ("91,0,5", None), ("1,1;2,2", None), ("", None),
+        ("a,b,c", None), ("1,2,3;4,5,6;7,8,9", None), ("44.02,-100.35,1e9", None),
+    ],
+)  # fmt: skip
+def test_an_area_is_handed_to_the_search(web, area, found):
+    """No place stands in an address."""
+    analyst = web.logged_in("analyst")
+    answer = analyst.post("/map/search", {"area": area, "seconds": "86400"})
+    if found is None:
+        assert answer.status_code in {400, 422}
+        return
+    assert answer.status_code == 303
+    assert "44.02" not in answer.headers["location"]
+    assert ("ABC0" in analyst.get(answer.headers["location"]).text) is found

@@ -58,6 +58,14 @@ def test_evidence_is_a_download_that_verifies(web, identity):
     assert examine_package(browser.get(f"/api/1/evidence/{identity}").content).is_right
 
 
+def test_page_of_a_read_and_of_a_hit_lead_to_their_package(web):
+    """With the id filled in; roles without the right see no link."""
+    browser = web.logged_in("analyst")
+    assert f"/evidence?identity={READ_ID.hex()}" in browser.get(f"/reads/unit-07/{READ_ID.hex()}").text
+    assert f'value="{READ_ID.hex()}"' in browser.get(f"/evidence?identity={READ_ID.hex()}").text
+    assert browser.get("/evidence?identity=<b>").status_code in {400, 422}
+
+
 def test_evidence_needs_a_purpose_first(web):
     browser = web.logged_in("analyst", why=False)
     assert browser.post("/evidence", {"identity": READ_ID.hex()}).status_code in {303, 403}

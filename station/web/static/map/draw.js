@@ -57,12 +57,12 @@ export class Drawing {
     this.tell();
   }
 
-  // Latitude first, as the search takes it.
+  // Latitude first: "45.0,-100.0,250" is a circle and its radius in metres, "45.0,-100.0;45.1,-100.0;..." are corners.
   get query() {
     if (!this.done) return null;
     const said = ([lon, lat]) => `${lat.toFixed(6)},${wrapped(lon).toFixed(6)}`;
-    if (this.done.kind === "circle") return ["near", `${said(this.done.centre)},${Math.round(this.done.radius)}`];
-    return ["area", this.done.corners.map(said).join(";")];
+    if (this.done.kind === "circle") return `${said(this.done.centre)},${Math.round(this.done.radius)}`;
+    return this.done.corners.map(said).join(";");
   }
 
   tell() {

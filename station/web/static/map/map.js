@@ -183,14 +183,14 @@ function update(told) {
     element("span", { class: `chip ${chipOf(unit)}` }, stateOf(unit)),
     element("span", { class: "quiet small" }, whereOf(unit)),
   )));
-  by("unit-count").textContent = units.length === 0 ? "No unit has sent anything yet." : `${units.length} units.`;
+  by("unit-count").textContent = units.length === 0 ? "No unit has sent anything yet." : `${units.length} unit${units.length === 1 ? "" : "s"}.`;
   if (told.hits_changed) look();
   if (!hasFitted) fit();
   box.dataset.units = String(units.length);
 }
 
 function chipOf(unit) {
-  return { online: "good", birth: "good", degraded: "warn" }[unit.state] || "bad";
+  return { online: "good", birth: "good", degraded: "warn", "?": "" }[unit.state] ?? "bad";
 }
 
 function stateOf(unit) {
@@ -282,12 +282,15 @@ function readRows(read) {
 
 function drawn(features, shape) {
   show(map, "drawn", features);
-  const link = by("draw-search");
+  const search = by("draw-search");
   const query = shape.query;
   by("draw-done").hidden = shape.kind !== "polygon" || shape.corners.length < 3;
   by("draw-clear").hidden = shape.kind === null && !query;
-  link.hidden = !query;
-  if (query) link.href = `/search?${new URLSearchParams([query])}`;
+  search.hidden = !query;
+  if (query && by("draw-area")) {
+    by("draw-area").value = query;
+    by("draw-seconds").value = by("period").value;
+  }
   by("draw-note").textContent = query ? "" : {
     circle: shape.corners.length ? "Click where the circle ends." : "Click the centre of the circle.",
     polygon: "Click each corner, then Done.",
@@ -300,7 +303,7 @@ function fit() {
   hasFitted = true;
   const lons = placed.map((unit) => unit.lon);
   const lats = placed.map((unit) => unit.lat);
-  map.fitBounds([[Math.min(...lons), Math.min(...lats)], [Math.max(...lons), Math.max(...lats)]], { padding: 80, maxZoom: 13, duration: 0 });
+  map.fitBounds([[Math.min(...lons), Math.min(...lats)], [Math.max(...lons), Math.max(...lats)]], { padding: 80, maxZoom: 12, duration: 0 });
 }
 
 begin().catch((error) => say(`The map cannot be shown in this browser: ${error.message}. The lists beside it still work.`));
