@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
+# Bytecode is written even where the environment forbids it: without it each start of a command compiles everything.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fast lint types layers torture system soak scale mutate fuzz bench release accuracy drives bless system-packages train-detector train-ocr clean
+.PHONY: help demo test fast lint types layers torture system soak scale mutate fuzz bench release deb accuracy drives bless system-packages train-detector train-ocr clean
 
 help: ## Print this help
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -32,15 +34,17 @@ system-packages: ## Install what the tests need from the operating system (or sa
 	@.ci/system-packages
 
 test: $(STAMPS)/dev system-packages lint types layers ## Everything: linters, types, layering, all tests
-	$(BIN)/python -m pytest tests
+	$(PYTEST) tests -m 'not integration' -n logical --maxprocesses 8
+	$(PYTEST) tests -m integration
 
-fast: $(STAMPS)/dev ## The quick ones of the tests, fewer drawn examples: a minute and a half, no broker, no root
-	$(BIN)/python -m pytest tests -m 'not integration and not slow' --hypothesis-profile fast
+fast: $(STAMPS)/dev ## The quick ones of the tests, fewer drawn examples: under a minute on two cores, no broker, no root
+	$(PYTEST) tests -m 'not integration and not slow' -n logical --maxprocesses 8 --hypothesis-profile fast
 
 lint: $(STAMPS)/dev system-packages ## ruff and shellcheck
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	shellcheck .ci/run .ci/system-packages provision/install.sh \
+	  provision/station/debian/postinst provision/station/debian/prerm provision/station/debian/postrm \
 	  provision/tryboot/slots provision/tryboot/healthy provision/cloud-init/fill provision/rpi-image-gen/build
 
 types: $(STAMPS)/dev ## mypy --strict
@@ -49,8 +53,8 @@ types: $(STAMPS)/dev ## mypy --strict
 layers: $(STAMPS)/dev ## import-linter: hw never imports agent
 	$(BIN)/lint-imports
 
-torture: $(STAMPS)/dev system-packages ## Thousands of power cuts and kills at named points (FAULTS=4000 SEED=1)
-	$(BIN)/python -m tests.torture --faults $(or $(FAULTS),4000) --seed $(or $(SEED),1)
+torture: $(STAMPS)/dev system-packages ## Thousands of power cuts and kills at named points (FAULTS=4000 SEED=1, POSTGRES=1: station on PostgreSQL)
+	$(BIN)/python -m tests.torture --faults $(or $(FAULTS),4000) --seed $(or $(SEED),1) $(if $(POSTGRES),--postgres)
 
 system: $(STAMPS)/dev system-packages ## Emulated boards from blank card to power-off, aarch64 reads; 1,000 camera cycles
 	$(BIN)/python -m pytest tests/system --timeout 5400 -o faulthandler_timeout=6000 -s
@@ -92,10 +96,16 @@ release: $(STAMPS)/venv ## A release in dist/: wheel, SBOM (CycloneDX) of what a
 	rm -rf dist/unit dist/tools
 	cd dist && sha256sum -- patrol_lpr-*.whl patrol-lpr.cdx.json > SHA256SUMS && cat SHA256SUMS
 
+DEB_WHEELS := dist/deb-wheels
+deb: $(STAMPS)/demo ## The Debian package of the station in dist/, for this machine's Python and architecture
+	rm -rf $(DEB_WHEELS) && mkdir -p $(DEB_WHEELS)
+	$(BIN)/python -m pip wheel --quiet --wheel-dir $(DEB_WHEELS) '.[station,postgres,oidc]'
+	$(BIN)/python -m provision.make_deb --wheels $(DEB_WHEELS) --out dist
+
 clean: ## Remove what make made
 	if [ -e $(STAMPS)/venv ]; then rm -rf $(VENV); fi
 	if [ -e demo-out/.patrol-lpr-demo ]; then rm -rf demo-out; fi
-	rm -rf $(RELEASE)
+	rm -rf $(RELEASE) $(DEB_WHEELS) dist/patrol-lpr-station_*.deb
 
 TRAIN := .venv-train
 RUNS  ?= ../runs

@@ -1,7 +1,7 @@
-"""The console: memory, and time from an event of the feed to pixels in a browser.
+"""The console: memory, time from an event of the feed to pixels in a browser, and what it costs the vision step.
 
-The agent is a fake one in this process; console and browser are real.  Times are of one clock: when the event was
-posted, and when the frame that shows it was handed to the screen.
+For the times the agent is a fake one in this process; console and browser are real.  Times are of one clock: when the
+event was posted, and when the frame that shows it was handed to the screen.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from playwright.sync_api import sync_playwright
 
+from bench.console_vision import vision_ratio
 from bench.measure import Figure, arguments
 from tests.console_process import CHROMIUM, LARGE, SMALL, run_console
 from tests.fake_agent import FakeAgent, a_hit, a_read
@@ -22,7 +23,7 @@ from tests.fake_agent import FakeAgent, a_hit, a_read
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 READS, HITS = 200, 40
 MAX_MIB, MAX_READ_MS, MAX_HIT_MS = 45, 200, 300
@@ -51,36 +52,44 @@ _WATCH = """() => {
 def main() -> None:
     """Print the figures."""
     tiny = arguments(__doc__).parse_args().tiny
-    reads, hits = (5, 2) if tiny else (READS, HITS)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(CHROMIUM))
+        figures = [
+            *_page_figures(browser, *((5, 2) if tiny else (READS, HITS))),
+            *vision_ratio(browser, tiny=tiny),
+        ]
+        browser.close()
+    for figure in figures:
+        print(figure.as_json())
+
+
+def _page_figures(browser: Browser, reads: int, hits: int) -> list[Figure]:
     with tempfile.TemporaryDirectory() as folder, FakeAgent(Path(folder)) as agent, run_console(agent) as console:
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(CHROMIUM))
-            page, other = (
-                browser.new_page(viewport={"width": width, "height": height}) for width, height in (SMALL, LARGE)
-            )
-            agent.read(a_read(1))
-            for each in (page, other):
-                each.goto(console.address)
-                each.wait_for_selector("#reads li")
-            page.evaluate(_WATCH)
-            read_ms = [
-                _until_seen(page, partial(agent.read, read), read["read_id"])
-                for read in map(a_read, range(2, reads))
-            ]
-            hit_ms = []
-            for i in range(hits):
-                hit = a_hit(i)
-                hit_ms.append(_until_seen(page, partial(agent.hit, hit), hit["hit_id"]))
-                agent.hit(hit, state="withdrawn")
-                page.click("#hit-over [data-close]")
-            browser.close()
+        page, other = (
+            browser.new_page(viewport={"width": width, "height": height}) for width, height in (SMALL, LARGE)
+        )
+        agent.read(a_read(1))
+        for each in (page, other):
+            each.goto(console.address)
+            each.wait_for_selector("#reads li")
+        page.evaluate(_WATCH)
+        read_ms = [
+            _until_seen(page, partial(agent.read, read), read["read_id"]) for read in map(a_read, range(2, reads))
+        ]
+        hit_ms = []
+        for i in range(hits):
+            hit = a_hit(i)
+            hit_ms.append(_until_seen(page, partial(agent.hit, hit), hit["hit_id"]))
+            agent.hit(hit, state="withdrawn")
+            page.click("#hit-over [data-close]")
         mib = _resident_kib(console.process.pid) / _KIB_PER_MIB
-    for figure in (
+        for each in (page, other):
+            each.close()
+    return [
         Figure("console: resident memory, two terminals", mib, "MiB", MAX_MIB),
         *_figures("console: read to pixels", read_ms, MAX_READ_MS),
         *_figures("console: hit to its view with pictures", hit_ms, MAX_HIT_MS),
-    ):
-        print(figure.as_json())
+    ]
 
 
 def _figures(name: str, times_ms: list[float], limit: float) -> tuple[Figure, Figure]:

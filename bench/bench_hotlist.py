@@ -18,10 +18,10 @@ import numpy as np
 
 from agent.hotlist.lattice import likely_keys
 from agent.hotlist.store import ListsInForce, Terms
-from agent.recognise.formats import FORMATS
 from agent.records import CharRead, PlateText
 from bench.measure import Figure, arguments, cpu_ms
 from protocol.hotlist.packing import SYMBOLS, unpack
+from protocol.plate_formats import FORMATS
 from protocol.seal.keys import SigningKey, StationKey
 from station.lists.behaviour import load_behaviour
 from station.lists.budget import Budget

@@ -24,10 +24,10 @@ from agent.hotlist.lattice import likely_keys, own_key
 from agent.hotlist.records import RegionMatch
 from agent.hotlist.regions import compare_regions
 from agent.recognise import load_active
-from agent.recognise.formats import FORMATS
 from agent.recognise.models_folder import default_models_folder
 from bench.hotlist_reads import ReadPlate, read_all
 from protocol.hotlist.packing import BASE, CODES, normalise, pack, unpack_codes
+from protocol.plate_formats import FORMATS
 from station.lists.space import build_space
 
 if TYPE_CHECKING:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+import threading
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,16 +30,29 @@ def with_sockets(overrides: list[str], feed: Path, command: Path) -> list[str]:
 
 
 @contextmanager
-def console_beside(feed: Path, command: Path, port: int) -> Iterator[None]:
-    """Run a console as long as the agent runs; it prints its address, or why it cannot run."""
+def console_beside(feed: Path, command: Path, port: int) -> Iterator[threading.Event]:
+    """Run a console as long as the agent runs; it prints its address, or why it cannot run.
+
+    The event is set when it has printed: it listens then, or has ended.
+    """
     program = [sys.executable, "-m", "cli", "console"]
     options = ["--feed", str(feed), "--command", str(command), "--port", str(port)]
-    with subprocess.Popen([*program, *options]) as process:  # noqa: S603 - our own program
+    told = threading.Event()
+    with subprocess.Popen([*program, *options], stderr=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own program
+        threading.Thread(target=_pass_on, args=(process.stderr, told), name="console-log", daemon=True).start()
         try:
-            yield
+            yield told
         finally:
             process.terminate()
             try:
                 process.wait(_STOP_S)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+def _pass_on(lines: IO[str], told: threading.Event) -> None:
+    for line in lines:
+        sys.stderr.write(line)
+        sys.stderr.flush()
+        told.set()
+    told.set()

@@ -21,6 +21,7 @@ from agent.runtime import log
 from agent.runtime.hardware import Hardware
 from agent.runtime.service import Service
 from cli.demo_console import show_page
+from cli.demo_station import station_page
 from cli.drive_lists import PLAN
 from cli.report import check_libraries, write_report
 from cli.show import print_table
@@ -60,9 +61,10 @@ MARK = ".patrol-lpr-demo"
 class DriveClock(RealClock):
     """Real time on the monotonic clock; UTC starts at the drive's own date, so that its fixes agree with it."""
 
-    def __init__(self, drive: Drive) -> None:
+    def __init__(self, drive: Drive, *, at_ns: int = 0) -> None:
+        """``at_ns``: how far the drive is already."""
         super().__init__()
-        self._offset_ns = drive.header.start_utc_ns - self.mono_ns()
+        self._offset_ns = drive.header.start_utc_ns + at_ns - self.mono_ns()
 
     def utc_ns(self) -> int:
         """The drive's UTC."""
@@ -90,7 +92,10 @@ class LiveResult:
 
 
 def run(drives: Path, out: Path, *, page: bool = False) -> int:
-    """Run the demo, at the end with the console's page if ``page`` is set; returns 1 if a read is unaccounted for."""
+    """Run the demo; with ``page`` the pages of station and console stay open at its end.
+
+    Returns 1 if a read is unaccounted for.
+    """
     console = Console()
     folders = sorted(p.parent for p in drives.glob("*/drive.toml"))
     if not folders:
@@ -121,11 +126,15 @@ def run(drives: Path, out: Path, *, page: bool = False) -> int:
     console.rule("4. verify: the station holds exactly what the unit signed")
     proven = prove(out / "live", console)
     listed = next((drive for drive in loaded if Path(drive.root, PLAN).exists()), loaded[0])
-    if page:
-        console.rule("5. the page in the vehicle: the drive again, live; press Enter to end")
-        show_page(listed, out / "page", DriveClock(listed), sys.stdin.readline)
-    else:
-        console.print("the page in the vehicle, with a hit to look at: patrol-lpr demo --page", highlight=False)
+    console.rule("5. the station's map")
+    station_db = out / "replay" / listed.header.name / "station.db"
+    after = DriveClock(listed, at_ns=listed.duration_ns)
+    with station_page(station_db, lambda: after.utc_ns() // 1000, console, keep=page):
+        if page:
+            console.rule("6. the page in the vehicle: the drive again, live; press Enter to end both")
+            show_page(listed, out / "page", DriveClock(listed), sys.stdin.readline)
+    if not page:
+        console.print("to keep both pages open, with a hit to look at: patrol-lpr demo --page", highlight=False)
     return 0 if live.complete and proven and all(outcome.balanced for outcome in outcomes) else 1
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.hotlist.store import ListsInForce, Terms
-from agent.recognise.formats import FORMATS
+from protocol.plate_formats import FORMATS
 from protocol.seal.keys import SigningKey, StationKey
 from station.lists.behaviour import load_behaviour
 from station.lists.budget import Budget

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from agent.recognise.formats import FORMATS
 from cli.account import operator
 from cli.show import TextTable, print_json, print_table
 from hw.output import output, text_output
 from hw.paths import CONFIG_FILE
+from protocol.plate_formats import FORMATS
 from protocol.seal.container import SealedWriter
 from protocol.seal.keys import SigningKey, StationKey, VerifyKey, fingerprint
 from station.lists.behaviour import load_behaviour
@@ -27,7 +27,7 @@ from station.lists.importer import Importer, Previous
 from station.lists.inspect import Contents, contents_of, difference_of
 from station.lists.plan import load_plan
 from station.lists.report import Report
-from station.lists.signing import Signing, sign_delta, sign_full
+from station.lists.signing import Signing, sign_again, sign_delta, sign_full
 from station.lists.space import build_space
 
 if TYPE_CHECKING:
@@ -134,6 +134,26 @@ def sign(
     Console().print(
         f"{out}: list {manifest.settings.list_id}, version {manifest.version}, {manifest.kind.value}, "
         f"{manifest.entries:,} entries{changed}, {out.stat().st_size:,} bytes",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
+
+
+@app.command("sign-again")
+def sign_earlier(
+    package: Annotated[Path, typer.Argument(help="An earlier full package, *.lprhot.")],
+    out: Annotated[Path, typer.Argument(help="The new package, *.lprhot.")],
+    *,
+    key: Annotated[Path, typer.Option(help="hotlist.key of the list authority.")],
+    version: Annotated[int, typer.Option(min=1, help="Number of the new package; above every one of the list.")],
+    accept_change: Annotated[str, typer.Option(help="Name of the person who decides to go back.")],
+    note: Annotated[str, typer.Option(help="Description, one line.")] = "",
+) -> None:
+    """Go back to an earlier list: sign its contents again, with a higher version and the same time of the data."""
+    signing = SigningKey.load(key)
+    with ListFile(package, [signing.public]) as opened, output(out, private=True) as file:
+        manifest = sign_again(file, opened, signing, Signing(version, accept_change, note))
+    Console().print(
+        f"{out}: list {manifest.settings.list_id}, version {manifest.version}, data of {_utc(manifest.as_of_utc_us)}",
         highlight=False, soft_wrap=True,
     )  # fmt: skip
 
@@ -336,6 +356,7 @@ def offer(
 ) -> None:
     """At the station: verify a package and offer it to a unit; recorded in the audit trail."""
     from station.commands import Commands  # noqa: PLC0415
+    from station.reports.quality import figures_of, figures_text  # noqa: PLC0415
     from station.store import open_store  # noqa: PLC0415
 
     contents = contents_of(file, _authorities(key))
@@ -347,7 +368,14 @@ def offer(
         sealed = file if to is None else _sealed(file, StationKey.load_public(to), stack)
         kind = "hotlist" if slot == 1 else f"hotlist-{slot}"
         commands = Commands(store, operator(), lambda: time.time_ns() // 1000)
-        commands.offer_file(unit, kind, sealed, release=contents.version, parts=(contents.settings.list_id,))
+        commands.offer_file(
+            unit,
+            kind,
+            sealed,
+            release=contents.version,
+            parts=(contents.settings.list_id,),
+            told=figures_text(figures_of(contents)),
+        )
     Console().print(
         f"list {contents.settings.list_id}, version {contents.version}, offered to {unit}", highlight=False
     )

@@ -9,9 +9,18 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from agent.policy.hashing import KEY_BYTES
-from cli.show import TextTable, print_table
+from cli.show import TextTable, print_json, print_table
 from protocol.errors import KeyFileError
-from protocol.seal.keys import RECEIPT_KEY, RECEIPT_PUBLIC, SigningKey, StationKey, VerifyKey, fingerprint
+from protocol.seal.keys import (
+    LOG_KEY,
+    LOG_PUBLIC,
+    RECEIPT_KEY,
+    RECEIPT_PUBLIC,
+    SigningKey,
+    StationKey,
+    VerifyKey,
+    fingerprint,
+)
 from protocol.wire.topics import check_unit
 
 if TYPE_CHECKING:
@@ -21,7 +30,8 @@ if TYPE_CHECKING:
 def make_station(folder: Path, name: str) -> int:
     """Write NAME.key, for the station only, and NAME.pub, for every unit.
 
-    Likewise receipt.key and receipt.pub, unless they exist: the station signs its answers with them.
+    Likewise receipt.key and receipt.pub, unless they exist: the station signs its answers with them; and log.key and
+    log.pub, for checkpoints of its audit log.
     """
     key = StationKey.generate()
     make_pair(folder, f"{name}.key", f"{name}.pub", key)
@@ -30,6 +40,10 @@ def make_station(folder: Path, name: str) -> int:
         answers = SigningKey.generate()
         make_pair(folder, RECEIPT_KEY, RECEIPT_PUBLIC, answers)
         _say(folder / RECEIPT_PUBLIC, answers.public.raw, "copy it to every unit as well; receipt.key stays here")
+    if not (folder / LOG_KEY).exists():
+        log = SigningKey.generate()
+        make_pair(folder, LOG_KEY, LOG_PUBLIC, log)
+        _say(folder / LOG_PUBLIC, log.public.raw, "give it to whoever verifies the audit log; log.key stays here")
     return 0
 
 
@@ -69,18 +83,28 @@ def make_hash(folder: Path) -> int:
     return 0
 
 
-def show(paths: list[Path]) -> int:
-    """Print type and fingerprint of a public key."""
-    table = TextTable("file", "kind", "id", "fingerprint")
-    for path in paths:
-        try:
-            unit = VerifyKey.load(path)
-            table.add_row(path.name, "signing key, Ed25519", unit.id.hex(), fingerprint(unit.raw))
-        except KeyFileError:
-            station = StationKey.load_public(path)
-            table.add_row(path.name, "encryption key, X25519", station.id.hex(), fingerprint(station.raw))
+def show(paths: list[Path], *, as_json: bool = False) -> int:
+    """Print type and fingerprint of public keys."""
+    rows = [(path.name, *_described(path)) for path in paths]
+    columns = ("file", "kind", "id", "fingerprint")
+    if as_json:
+        print_json([dict(zip(columns, row, strict=True)) for row in rows])
+        return 0
+    table = TextTable(*columns)
+    for row in rows:
+        table.add_row(*row)
     print_table(table)
     return 0
+
+
+def _described(path: Path) -> tuple[str, str, str]:
+    """Kind, id and fingerprint of a public key."""
+    try:
+        unit = VerifyKey.load(path)
+    except KeyFileError:
+        station = StationKey.load_public(path)
+        return "encryption key, X25519", station.id.hex(), fingerprint(station.raw)
+    return "signing key, Ed25519", unit.id.hex(), fingerprint(unit.raw)
 
 
 def make_pair(folder: Path, private: str, public: str, key: SigningKey | StationKey) -> None:

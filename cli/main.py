@@ -54,6 +54,16 @@ ModelsOption = Annotated[
 ]
 
 
+LATER = {
+    **{
+        name: name
+        for name in ("station", "provision", "update", "roster", "shift", "deployment", "hotlist", "policy")
+    },
+    "report": "report_recompute",
+}
+"""Commands with modules of their own, in ``cli``."""
+
+
 class RuntimeName(StrEnum):
     """TFLite runtimes, as in :class:`agent.recognise.RuntimeKind`, which is too slow to import for --help."""
 
@@ -72,6 +82,7 @@ def read(  # noqa: PLR0917 - each option is one of the command's
     jsonl: Annotated[
         bool, typer.Option("--jsonl", help="Print one JSON object per picture, and per read of a video.")
     ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the same objects as one JSON document.")] = False,
     formats: Annotated[
         bool, typer.Option("--formats", help="Also suggest the likeliest text in a plate format of the region.")
     ] = False,
@@ -90,7 +101,11 @@ def read(  # noqa: PLR0917 - each option is one of the command's
     from hw.scene import known_scene  # noqa: PLC0415
 
     scene = known_scene([_mask_box(text) for text in mask or []], ignore or [])
-    options = read.ReadOptions(crops=crops, jsonl=jsonl, formats=formats, scene=scene)
+    if jsonl and as_json:
+        raise typer.BadParameter("give --json or --jsonl, not both")
+    lines = read.OutputForm.LINES if jsonl else read.OutputForm.TABLES
+    form = read.OutputForm.DOCUMENT if as_json else lines
+    options = read.ReadOptions(crops=crops, form=form, formats=formats, scene=scene)
     raise typer.Exit(read.run(inputs, options, models=models, runtime=runtime.value))
 
 
@@ -179,11 +194,12 @@ def simulate(
     drives: Annotated[list[Path], typer.Argument(help="Drive folders.")],
     report: Annotated[Path | None, typer.Option(help="Write an HTML report here.")] = None,
     keep: Annotated[Path | None, typer.Option(help="Keep outbox and station files in this folder.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON; keys: docs/operations.md.")] = False,
 ) -> None:
     """Replay drives through agent, outbox, link and station, with the faults of their scripts."""
     from cli import simulate  # noqa: PLC0415 - keeps --help fast
 
-    raise typer.Exit(simulate.run(drives, report, keep))
+    raise typer.Exit(simulate.run(drives, report, keep, as_json=as_json))
 
 
 @app.command()
@@ -197,7 +213,9 @@ def demo(
     drives: Annotated[Path, typer.Option(help="Folder with drives.")] = Path("tests/drives"),
     page: Annotated[
         bool | None,
-        typer.Option(help="End with the console's page, until Enter is pressed; default: if there is a terminal."),
+        typer.Option(
+            help="Keep the pages of station and console open until Enter is pressed; default: if there is a terminal."
+        ),
     ] = None,
 ) -> None:
     """Run a demo: one drive live through a real broker, then all drives replayed, with reports."""
@@ -337,7 +355,7 @@ def keys_station(
     folder: FolderArgument,
     name: Annotated[str, typer.Option(help="Base name of the files; must begin with station.")] = "station",
 ) -> None:
-    """Create a station's key pairs for encryption and receipts: keep .key at the station, copy .pub to the units."""
+    """Create a station's key pairs for encryption, receipts and its audit log: keep .key at the station."""
     from cli import keys  # noqa: PLC0415 - keeps --help fast
 
     if not name.startswith("station") or "/" in name:
@@ -386,26 +404,38 @@ def keys_hash(folder: FolderArgument) -> None:
 
 
 @keys_app.command("show")
-def keys_show(paths: Annotated[list[Path], typer.Argument(help="Public keys.")]) -> None:
+def keys_show(
+    paths: Annotated[list[Path], typer.Argument(help="Public keys.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
     """Print fingerprints of public keys, to be compared by two people."""
     from cli import keys  # noqa: PLC0415 - keeps --help fast
 
-    raise typer.Exit(keys.show(paths))
+    raise typer.Exit(keys.show(paths, as_json=as_json))
 
 
 @app.command()
 def verify(
-    path: Annotated[Path, typer.Argument(help="A series, from `patrol-lpr station export --evidence`.")],
+    path: Annotated[
+        Path,
+        typer.Argument(help="A series, audit log or evidence package, from a command of `patrol-lpr station`."),
+    ],
     key: Annotated[
         list[Path] | None,
-        typer.Option("--key", help="Trusted unit-ID.pub; repeatable; if omitted, the keys in the file."),
+        typer.Option(
+            "--key", help="Trusted unit-ID.pub or log.pub; repeatable; if omitted, the keys in the file."
+        ),
+    ] = None,
+    checkpoint: Annotated[
+        list[Path] | None,
+        typer.Option(help="A checkpoint that somebody keeps, or a unit's witness.json; repeatable."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check that an exported series is complete and unaltered; list what is missing, changed or reordered."""
+    """Check offline that an export is complete and unaltered; list what is missing, changed or reordered."""
     from cli import verify  # noqa: PLC0415 - keeps --help fast
 
-    raise typer.Exit(verify.run(path, key or [], as_json=as_json))
+    raise typer.Exit(verify.run(path, key or [], checkpoint or [], as_json=as_json))
 
 
 bundle_app = typer.Typer(
@@ -437,14 +467,10 @@ def bundle_bench(
 
 def main() -> None:
     """Entry point: our own and the user's errors become one line and an exit code, anything else a traceback."""
-    if not sys.argv[1:] or sys.argv[1] in {"station", "--help"}:
-        from cli import station as station_cli  # noqa: PLC0415 - keeps importing this module cheap
-
-        app.add_typer(station_cli.app, name="station")
-    for name in ("provision", "update", "roster", "shift", "hotlist", "policy"):
-        if sys.argv[1:2] in ([name], ["--help"]):
+    for name, module in LATER.items():
+        if sys.argv[1:2] in ([name], ["--help"], []):
             # Only whoever uses it needs what it imports.
-            app.add_typer(importlib.import_module(f"cli.{name}").app, name=name)
+            app.add_typer(importlib.import_module(f"cli.{module}").app, name=name)
     try:
         app()
     except ConfigError as error:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from agent.buffer import OutboxReader, open_outbox
+from agent.buffer import OutboxReader, life_of, open_outbox
 from agent.buffer.outbox import FILE_NAME
 from agent.errors import OutboxError
 from agent.runtime.lock import state_folder
@@ -97,7 +97,12 @@ def _opened(config: AgentConfig) -> Iterator[Outbox]:
     if not path.exists():
         raise OutboxError(f"{path}: no outbox; the agent creates it at its first start")
     encoder = RecordEncoder(
-        config.unit, config.agency, RealClock().boot_id, released_registry(), build_sealer(config)
+        config.unit,
+        config.agency,
+        RealClock().boot_id,
+        released_registry(),
+        build_sealer(config),
+        life_of(config.state_dir),
     )
     with state_folder(config.state_dir), closing(open_outbox(config.state_dir, encoder)[0]) as outbox:
         yield outbox

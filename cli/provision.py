@@ -161,9 +161,9 @@ def serve(
 
 @app.command()
 def revoke(folder: AuthorityArgument, unit: UnitArgument) -> None:
-    """Revoke a unit's certificates; then copy crl.pem to the broker and reload it."""
+    """Revoke a unit's certificates; then copy crl.pem to the broker, which must be restarted (docs/provisioning.md)."""
     count = CaStore(folder).revoke(unit, now=now_utc())
-    _say(f"{count} certificates of {unit} revoked; copy {folder}/crl.pem to the broker and reload it")
+    _say(f"{count} certificates of {unit} revoked; copy {folder}/crl.pem to the broker and restart it")
 
 
 @app.command("list")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -35,12 +36,22 @@ _REFUSED = {
 """Shown for detected plates without a text; unsure ones are not shown."""
 
 
+class OutputForm(Enum):
+    """How the command prints its results."""
+
+    TABLES = "tables"
+    LINES = "lines"
+    """One JSON object per line, as soon as it is known."""
+    DOCUMENT = "document"
+    """One JSON document, a list of the same objects."""
+
+
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
     """Options of the command."""
 
     crops: bool = False
-    jsonl: bool = False
+    form: OutputForm = OutputForm.TABLES
     formats: bool = False
     scene: Scene | None = None
 
@@ -72,9 +83,17 @@ class _Run:
         self._inputs = inputs
         self._options = options
         self._failed = False
+        self._for_programs = options.form is not OutputForm.TABLES
+        self._document: list[str] = []
 
     def read(self) -> bool:
         """Return whether an input could not be read."""
+        self._read_all()
+        if self._options.form is OutputForm.DOCUMENT:
+            sys.stdout.write("[" + ",\n".join(self._document) + "]\n")
+        return self._failed
+
+    def _read_all(self) -> None:
         for name, why in self._inputs.wrong:
             self._tell(json.dumps({"input": name, "error": why}), why)
         bar = (
@@ -90,7 +109,6 @@ class _Run:
             self._read_images(progress)
             for video in self._inputs.videos:
                 self._read_video(video, progress)
-        return self._failed
 
     def _read_images(self, progress: Progress) -> None:
         images = self._inputs.images
@@ -102,8 +120,8 @@ class _Run:
         for result in read_images(self._recogniser, images, crops=o.crops, formats=o.formats, scene=o.scene):
             progress.advance(task)
             self._failed |= result.error is not None
-            if o.jsonl:
-                sys.stdout.write(result.as_json() + "\n")
+            if self._for_programs:
+                self._print(result.as_json())
             else:
                 results.append(result)
         progress.remove_task(task)
@@ -128,13 +146,13 @@ class _Run:
             return
         finally:
             progress.remove_task(task)
-        if not self._options.jsonl:
+        if not self._for_programs:
             _print_video(path, reads)
         elif not reads or summary.notes:
             # Programs must see that the video was read and contained no plate.
             line: dict[str, object] = {"video": str(path), "frames": summary.frames, "reads": summary.reads}
             notes = {"notes": summary.notes} if summary.notes else {}
-            sys.stdout.write(json.dumps(line | notes) + "\n")
+            self._print(json.dumps(line | notes))
         for note in summary.notes:
             say(note)
 
@@ -145,16 +163,22 @@ class _Run:
             self._recogniser, path, formats=o.formats, scene=o.scene, summary=summary, on_frame=on_frame
         ):
             reads.append(read)
-            if o.jsonl:
-                sys.stdout.write(read.as_json() + "\n")
-                sys.stdout.flush()
+            if self._for_programs:
+                self._print(read.as_json())
         return reads
 
     def _tell(self, line: str, why: str) -> None:
         """Report an error: as JSON on request, and always on standard error."""
-        if self._options.jsonl:
-            sys.stdout.write(line + "\n")
+        if self._for_programs:
+            self._print(line)
         say(why)
+
+    def _print(self, line: str) -> None:
+        if self._options.form is OutputForm.DOCUMENT:
+            self._document.append(line)
+        else:
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
 
 
 def _print_images(results: list[ImageResult]) -> None:

@@ -102,7 +102,7 @@ class _Boot:
         config, clock = replay.config, replay.clock
         reader = replay.make_reader()
         self.read_path: ReadPath = build_read_path(
-            config, boot_id=clock.boot_id, models=replay.models, random_bytes=replay.random_bytes
+            config, boot_id=clock.boot_id, models=replay.models, random_bytes=replay.random_bytes, life=b""
         )
         self.vision: CameraPipeline = build_pipeline(config, reader, read_ids=self.read_path.new_id)
         self.panel = PanelSim(clock)

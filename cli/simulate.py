@@ -22,7 +22,7 @@ from cli.drive_lists import lists_of
 from cli.replay import Replay, ReplayResult
 from cli.report import StationView, check_libraries, write_report
 from cli.scripted import ScriptedReader
-from cli.show import TextTable, print_table
+from cli.show import TextTable, print_json, print_table
 from cli.terminal import marked_console, plain, say
 from hw.drive_format import DriveFormatError
 from hw.drive_load import load_drive
@@ -152,12 +152,15 @@ def judge(drive: Drive, result: ReplayResult, query: Query, counts: IngestCounts
     return Outcome(drive, result, view, frozenset(p for p, n in seen.items() if n >= _SAMPLE_FIRST), balanced)
 
 
-def run(paths: list[Path], report: Path | None, keep: Path | None) -> int:
-    """Replay drives; returns 1 if one is invalid, a read is unaccounted for or a minimum result is not reached."""
+def run(paths: list[Path], report: Path | None, keep: Path | None, *, as_json: bool = False) -> int:
+    """Replay drives; returns 1 if one is invalid, a read is unaccounted for or a minimum result is not reached.
+
+    With ``as_json`` the results are one document on standard output, and all else goes to standard error.
+    """
     log.configure("error", "auto")
     if report is not None:
         check_libraries()
-    console = marked_console()
+    console = marked_console(stderr=as_json)
     drives, failed = [], False
     for path in paths:
         try:
@@ -166,7 +169,9 @@ def run(paths: list[Path], report: Path | None, keep: Path | None) -> int:
             failed = True
             say(str(error))
     outcomes = [show_replay(drive, keep, console) for drive in drives]
-    if outcomes:
+    if as_json:
+        print_json([values(outcome) for outcome in outcomes])
+    elif outcomes:
         print_table(summary(outcomes), console)
     for outcome in outcomes:
         failed |= not outcome.balanced
@@ -223,6 +228,26 @@ def broken_floors(outcome: Outcome) -> list[str]:
     ]
 
 
+def values(outcome: Outcome) -> dict[str, object]:
+    """The result of a drive for programs."""
+    outbox, has_truth = outcome.result.outbox, bool(outcome.drive.truth)
+    ms = sorted(outcome.result.frame_ms)
+    return {
+        "drive": outcome.drive.header.name,
+        "plates": len(outcome.truth),
+        "read_right": outcome.read_right if has_truth else None,
+        "read_wrong": outcome.read_wrong if has_truth else None,
+        "reads_stored": outcome.station.reads,
+        "reads_missing": outcome.station.missing,
+        "reads_in_outbox": outbox.reads if outbox else 0,
+        "reads_evicted": outbox.evicted_reads if outbox else 0,
+        "frame_ms": ms[len(ms) // 2] if ms else None,
+        "accounted_for": outcome.balanced,
+        "notes": not_read(outcome),
+        "failures": broken_floors(outcome),
+    }
+
+
 def summary(outcomes: list[Outcome]) -> TextTable:
     """One row a drive."""
     table = TextTable(
@@ -233,7 +258,7 @@ def summary(outcomes: list[Outcome]) -> TextTable:
     for outcome in outcomes:
         outbox = outcome.result.outbox
         ms = sorted(outcome.result.frame_ms)
-        values = (
+        cells = (
             len(outcome.truth),
             outcome.read_right if outcome.drive.truth else "-",
             outcome.read_wrong if outcome.drive.truth else "-",
@@ -244,7 +269,7 @@ def summary(outcomes: list[Outcome]) -> TextTable:
         )
         table.add_row(
             outcome.drive.header.name,
-            *map(str, values),
+            *map(str, cells),
             f"{ms[len(ms) // 2]:.1f}" if ms else "-",
             Text("yes", "green") if outcome.balanced else Text("NO", "red"),
         )

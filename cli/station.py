@@ -9,18 +9,29 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from cli import station_show
+from cli import (
+    station_backup,
+    station_config,
+    station_hold,
+    station_log,
+    station_metrics,
+    station_outputs,
+    station_rollout,
+    station_show,
+)
 from cli.account import operator, operator_name
 from cli.show import print_json, print_table
 from cli.station_check import print_check
 from cli.station_tables import (
     audit_table,
+    conflict_lines,
     counters_table,
     hits_table,
     purge_table,
@@ -35,10 +46,14 @@ from hw.config import MQTT_PORT
 from hw.output import output, text_output
 from protocol.seal import Opener, VerifyKey, load_keyring
 from protocol.update.envelope import verify_update
+from station.audit_log.checkpoints import Checkpointer
 from station.commands import Commands
 from station.errors import StoreError
+from station.ingest import IngestLimits, Quota
 from station.query import READ_SCHEMA, Circle, Query, ReadSearch, hit_values
 from station.query.export import flat_values
+from station.retention.purges import Purger
+from station.retention.schedule import load_packs
 from station.store import AuditRow, is_address, move_store, open_store
 
 if TYPE_CHECKING:
@@ -48,6 +63,7 @@ if TYPE_CHECKING:
     from station.store import Store
 
 _DEFAULT_DB = "station.db"
+_MEBI = 2**20
 _MAX_PORT = 65_535
 
 
@@ -61,6 +77,14 @@ class Protocol(StrEnum):
 app = typer.Typer(
     help="Station: receive, show, export and delete reads.", add_completion=False, rich_markup_mode=None
 )
+app.add_typer(station_outputs.app, name="outputs")
+app.add_typer(station_config.app, name="config")
+app.add_typer(station_hold.app, name="hold")
+app.add_typer(station_rollout.groups_app, name="groups")
+app.add_typer(station_rollout.app, name="rollout")
+app.command("metrics")(station_metrics.serve)
+app.command("backup")(station_backup.backup)
+app.command("restore")(station_backup.restore)
 DbOption = Annotated[
     str | None,
     typer.Option("--db", help="Database file of the station, or postgresql://...; default: station.db."),
@@ -99,10 +123,27 @@ def serve(
     keys: Annotated[
         Path | None,
         typer.Option(
-            help="Folder with station*.key, receipt.key and unit-ID.pub; if omitted, records are unencrypted."
+            help="Folder with station*.key, receipt.key, log.key and unit-ID.pub; if omitted, records are unencrypted."
         ),
     ] = None,
+    max_records: Annotated[
+        int, typer.Option(min=1, help="Records that a unit may send in a day; what is above waits in the unit.")
+    ] = Quota().records,
+    max_mib: Annotated[
+        int, typer.Option(min=1, help="MiB of records and pictures that a unit may send in a day.")
+    ] = Quota().size_bytes // _MEBI,
     allow_open: Annotated[bool, typer.Option(help="With --keys: also accept unencrypted records.")] = False,
+    policy: Annotated[
+        list[Path] | None,
+        typer.Option(help="Signed policy by whose periods records are deleted on time; repeatable."),
+    ] = None,
+    policy_key: Annotated[Path | None, typer.Option(help="policy.pub that must have signed the policies.")] = None,
+    delete_expired: Annotated[
+        bool, typer.Option(help="Delete records at their expiry; they are kept, with --no-delete-expired.")
+    ] = True,
+    metrics: Annotated[
+        str | None, typer.Option(help="Serve counters for Prometheus on this loopback ADDRESS:PORT.")
+    ] = None,
     web: Annotated[
         str | None, typer.Option(help="HOST:PORT of the page; with the embedded broker 127.0.0.1:8480 if omitted.")
     ] = None,
@@ -125,22 +166,35 @@ def serve(
     path = _place(db or _DEFAULT_DB)
     has_web = not no_web and (web is not None or not broker)
     page = web_settings(web, web_cert, web_key, web_name, name) if has_web else None
+    limits = IngestLimits(quota=Quota(max_records, max_mib * _MEBI))
     ring = None if keys is None else load_keyring(keys)
     opener = None if ring is None else Opener(ring)
+    if policy and policy_key is None:
+        raise typer.BadParameter("policies are signed: give --policy-key policy.pub", param_hint="--policy")
+    packs = () if policy_key is None else load_packs(policy or (), [VerifyKey.load(policy_key)])
     if opener is not None and not opener.signs:
         typer.echo(
             f"{keys}: no receipt.key: units that require signed receipts will ignore this station", err=True
         )
+    serve_all = partial(
+        receive,
+        path,
+        name=name,
+        units=allowed,
+        opener=opener,
+        sealed_only=keys is not None and not allow_open,
+        ring=ring,
+        packs=packs,
+        deletes=delete_expired,
+        metrics=metrics,
+        limits=limits,
+        web=page,
+        web_is_default=web is None and not broker,
+    )
     if not broker:
         embedded = EmbeddedBroker(host, port)
         try:
-            address = BrokerAddress(host, embedded.start(), five=False)
-            raise typer.Exit(
-                receive(
-                    path, [address], name, allowed, opener=opener, sealed_only=_only(keys, allow_open), web=page,
-                    web_is_default=web is None, ring=ring,
-                )
-            )  # fmt: skip
+            raise typer.Exit(serve_all([BrokerAddress(host, embedded.start(), five=False)]))
         finally:
             embedded.close()
     addresses = [
@@ -156,15 +210,7 @@ def serve(
         )
         for broker_host, broker_port in map(_address, broker)
     ]
-    raise typer.Exit(
-        receive(
-            path, addresses, name, allowed, opener=opener, sealed_only=_only(keys, allow_open), web=page, ring=ring
-        )
-    )
-
-
-def _only(keys: Path | None, allow_open: bool) -> bool:
-    return keys is not None and not allow_open
+    raise typer.Exit(serve_all(addresses))
 
 
 @app.command()
@@ -328,6 +374,115 @@ def export(
 
 
 @app.command()
+def evidence(
+    context: typer.Context,
+    identity: Annotated[str, typer.Argument(metavar="ID", help="Id of a read or hit, 32 hexadecimal digits.")],
+    *,
+    out: Annotated[Path, typer.Option(help="FILE.html, with FILE.zip beside it; or FILE.zip alone.")],
+    keys: Annotated[Path, typer.Option(help="Folder with the units' public keys and receipt.key.")],
+    case_number: Annotated[str, typer.Option("--case", help="Case number, for the audit trail.")],
+    purpose: Annotated[str, typer.Option(help="Why, for the audit trail.")],
+    db: DbOption = None,
+    unit: UnitOption = None,
+    c2pa_cert: Annotated[
+        Path | None,
+        typer.Option("--c2pa-cert", help="Certificate chain for C2PA manifests, PEM; docs/evidence.md."),
+    ] = None,
+    c2pa_key: Annotated[
+        Path | None, typer.Option("--c2pa-key", help="Private key of that certificate, PEM.")
+    ] = None,
+) -> None:
+    """Write a read or hit with all that proves it as a page that verifies itself; recorded before the file appears."""
+    from cli import station_evidence  # noqa: PLC0415 - the other commands need none of its parts
+    from station.query.evidence import EvidenceOf  # noqa: PLC0415 - as above
+    from station.query.trail import Trail  # noqa: PLC0415 - as above
+
+    if (c2pa_cert is None) != (c2pa_key is None):
+        raise typer.BadParameter("give both --c2pa-cert and --c2pa-key", param_hint="--c2pa-cert")
+    c2pa = None if c2pa_cert is None or c2pa_key is None else (c2pa_cert, c2pa_key)
+    asker = operator(purpose, case_number)
+    with _open(context, db) as store:
+        station_evidence.write(
+            EvidenceOf(store, asker, _now_us, Trail(store, asker, _now_us)),
+            identity,
+            out,
+            keys=keys,
+            unit=unit,
+            c2pa=c2pa,
+            checked=lambda path: _not_the_store(context, db, path),
+        )
+
+
+@app.command()
+def report(
+    context: typer.Context,
+    definition: Annotated[
+        str, typer.Argument(help="general, arkansas, virginia, or a file of your own: docs/reports.md.")
+    ] = "general",
+    *,
+    period: Annotated[str, typer.Option(help="2026, 2026-H1, 2026-Q1 or 2026-05, in the definition's time zone.")],
+    csv: Annotated[Path | None, typer.Option(help="Write every number here; - for standard output.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page to be printed here.")] = None,
+    db: DbOption = None,
+    purpose: PurposeOption = None,
+    case_number: CaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Count hits, decisions, reads, purges and look-ups of a period; recorded in the audit trail."""
+    from cli import station_reports  # noqa: PLC0415 - the other commands need none of its parts
+    from station.reports.make import make_report  # noqa: PLC0415 - as above
+    from station.reports.periods import period_of  # noqa: PLC0415 - as above
+
+    defined = station_reports.definition_of(definition)
+    asked = period_of(period, defined.timezone)
+    asker = operator(purpose, case_number)
+
+    def checked(path: Path) -> Path:
+        return _not_the_store(context, db, path)
+
+    with _open(context, db) as store:
+        made = make_report(store, asker, _now_us, asked)
+        station_reports.write(defined, made, csv=csv, html=html, checked=checked)
+    if as_json or (csv is None and html is None):
+        station_reports.show(defined, made, as_json=as_json)
+
+
+@app.command()
+def alarms(
+    context: typer.Context,
+    *,
+    period: Annotated[str, typer.Option(help="2026, 2026-H1, 2026-Q1 or 2026-05, in the time zone.")],
+    timezone: Annotated[str, typer.Option(help="Time zone of the period.")] = "UTC",
+    package: Annotated[
+        list[Path] | None,
+        typer.Option("--list", help="Signed list that was not offered by this station; repeatable."),
+    ] = None,
+    key: Annotated[list[Path] | None, typer.Option(help="hotlist.pub, with --list; repeatable.")] = None,
+    cars: Annotated[
+        int | None,
+        typer.Option(min=1, help="Reads of the period, if the station does not have them all any more."),
+    ] = None,
+    db: DbOption = None,
+    purpose: PurposeOption = None,
+    case_number: CaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare false alarms with those expected at the import, count confused characters; exit code 1 if they part."""
+    from cli import station_reports  # noqa: PLC0415 - the other commands need none of its parts
+    from station.reports.periods import period_of  # noqa: PLC0415 - as above
+    from station.reports.quality import make_quality  # noqa: PLC0415 - as above
+
+    asked = period_of(period, timezone)
+    figures = station_reports.figures(package or [], key or [])
+    asker = operator(purpose, case_number)
+    with _open(context, db) as store:
+        quality = make_quality(store, asker, _now_us, asked, more_figures=figures, cars=cars)
+    station_reports.show_quality(quality, as_json=as_json)
+    if quality.warnings:
+        raise typer.Exit(1)
+
+
+@app.command()
 def offer(
     context: typer.Context,
     unit: Annotated[str, typer.Argument(help="Id of the unit.")],
@@ -369,6 +524,9 @@ def purge(  # noqa: PLR0917 - typer passes options by name
     trust_clock: Annotated[
         bool, typer.Option("--trust-clock", help="Delete although no record came in the last week.")
     ] = False,
+    keys: Annotated[
+        Path | None, typer.Option(help="The station's keys: log.key signs a checkpoint after the purge.")
+    ] = None,
 ) -> None:
     """Show which old records would be deleted, ask, and delete them with their pictures; recorded in the trail."""
     console = Console()
@@ -382,7 +540,10 @@ def purge(  # noqa: PLR0917 - typer passes options by name
         if not yes and not (sys.stdin.isatty() and typer.confirm(f"Delete {preview.records:,} records?")):
             console.print("nothing was deleted: --yes deletes", highlight=False)
             return
+        ring = station_log.ring_of(keys)
         gone = commands.purge(days, retention=retention)
+        if ring.log is not None:
+            Checkpointer(store, ring.log, _now_us).make()
     console.print(f"{gone.records:,} records and {gone.pictures:,} pictures deleted")
 
 
@@ -413,15 +574,24 @@ def check(
     context: typer.Context,
     *,
     keys: Annotated[Path, typer.Option(help="Folder with the units' public keys.")],
+    new: Annotated[
+        list[str] | None, typer.Option(help="A unit with a key that has not sent anything yet; may be repeated.")
+    ] = None,
     db: DbOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare all that is stored, searched and shown with what the units signed; recorded in the audit trail."""
     with _asking(context, db) as query:
-        report = query.check(load_keyring(keys))
+        report = query.check(load_keyring(keys), new=frozenset(new or ()))
     if as_json:
         print_json(
-            {"verified": report.is_right, "units": report.units, "faults": report.faults, "silent": report.silent}
+            {
+                "verified": report.is_right,
+                "units": report.units,
+                "faults": report.faults,
+                "silent": report.silent,
+                "log": report.log,
+            }
         )
     else:
         print_check(report)
@@ -430,18 +600,72 @@ def check(
 
 
 @app.command()
-def audit(context: typer.Context, db: DbOption = None, as_json: JsonOption = False) -> None:
-    """Show per unit what was received, declared lost and missing, and who asked for what."""
+def audit(
+    context: typer.Context,
+    *,
+    db: DbOption = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Write the audit log here, for `patrol-lpr verify`; needs --keys.")
+    ] = None,
+    entry: Annotated[
+        list[int] | None, typer.Option(help="With --export: only this entry, with its proof; repeatable.")
+    ] = None,
+    keys: Annotated[Path | None, typer.Option(help="The station's keys; log.key signs a checkpoint.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show per unit and life what was received, lost, missing and removed, and who asked; or export the audit log."""
+    if export is not None:
+        if keys is None:
+            raise typer.BadParameter("the file contains public keys: give --keys FOLDER", param_hint="--keys")
+        with _asking(context, db) as query:
+            station_log.export_log(query, _not_the_store(context, db, export), keys, entry or [])
+        return
     with _asking(context, db) as query:
         rows = query.audit_trail()
         ranges = query.sequences()
     if as_json:
-        print_json({"sequences": [sequence_values(*unit) for unit in ranges], "audit": rows})
+        print_json({"sequences": [sequence_values(row) for row in ranges], "audit": rows})
     else:
         print_table(ranges_table(ranges))
         print_table(audit_table(rows))
-    if any(not gap.explained for _, _, gaps in ranges for gap in gaps):
+        for line in conflict_lines(ranges):
+            Console().print(line, style="red", highlight=False, soft_wrap=True)
+    if any(row.missing or row.removed or row.conflicts for row in ranges):
         raise typer.Exit(1)
+
+
+@app.command("log")
+def show_log(context: typer.Context, db: DbOption = None, as_json: JsonOption = False) -> None:
+    """Show the state of the audit log: size, latest signed checkpoint, units that witnessed it."""
+    with _asking(context, db) as query:
+        state = query.log_state()
+    station_log.show_state(state, as_json=as_json)
+    if state.refused_by:
+        raise typer.Exit(1)
+
+
+@app.command()
+def purges(
+    context: typer.Context,
+    *,
+    db: DbOption = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Write the certificate of --number here, with its proof; needs --keys.")
+    ] = None,
+    number: Annotated[int | None, typer.Option(help="Number of the purge, with --export.")] = None,
+    keys: Annotated[Path | None, typer.Option(help="The station's keys; log.key signs a checkpoint.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the certificates of purges, or export one with the proof that the audit log has it."""
+    if export is not None:
+        if number is None or keys is None:
+            raise typer.BadParameter("give --number N and --keys FOLDER", param_hint="--export")
+        with _asking(context, db) as query:
+            station_log.export_certificate(query, _not_the_store(context, db, export), keys, number)
+        return
+    with _open(context, db) as store:
+        found = Purger(store, operator(None, None), _now_us).stored()
+    station_log.show_purges(found, as_json=as_json)
 
 
 def _write(context: typer.Context, db: str | None, target: Path, write: Callable[[IO[str]], int]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from cli.show import TextTable, print_table
 from cli.terminal import console
 from cli.verify import findings_table
+from cli.verify_log import findings_table as log_findings
 
 if TYPE_CHECKING:
     from station.query import CheckReport
@@ -21,6 +22,9 @@ def print_check(report: CheckReport) -> None:
         for fault in report.faults:
             table.add_row(fault.unit, fault.record_id.hex(), fault.what)
         print_table(table, out)
+    print_table(log_findings(report.log), out)
+    for found in report.log.faults:
+        out.print(found, style="red", markup=False, highlight=False, soft_wrap=True)
     for unit in report.silent:
-        out.print(f"{unit}: has a key and no record: new, or removed", highlight=False)
+        out.print(f"{unit}: has a key and no record: removed; or new, then name it with --new", highlight=False)
     out.print("complete and unaltered" if report.is_right else "NOT as the units signed it", highlight=False)

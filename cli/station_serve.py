@@ -6,8 +6,7 @@ import queue
 import signal
 import sys
 import time
-from collections import Counter
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,15 +16,23 @@ from rich.markup import escape
 
 from cli.station_web import start_web
 from protocol.wire.records.read import Read
+from station.audit_log.checkpoints import Checkpointer
+from station.audit_log.witnessing import Witnessing
+from station.housekeeping import Housekeeping
 from station.ingest import Ingest
+from station.metrics.own import worker_counts, worker_samples
+from station.metrics.server import MetricsServer, parse_listen
+from station.retention.schedule import Retention
 from station.service import GROUP, StationService
 from station.store import is_address, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from protocol.policy.pack import PolicyPack
     from protocol.seal import KeyRing, Opener
     from protocol.wire.record import Record
+    from station.ingest import IngestLimits
     from station.service import BrokerAddress
     from station.web.settings import WebSettings
 
@@ -44,13 +51,19 @@ def receive(
     *,
     opener: Opener | None = None,
     sealed_only: bool | None = None,
+    ring: KeyRing | None = None,
+    packs: tuple[PolicyPack, ...] = (),
+    deletes: bool = True,
+    metrics: str | None = None,
+    limits: IngestLimits | None = None,
     web: WebSettings | None = None,
     web_is_default: bool = False,
-    ring: KeyRing | None = None,
 ) -> int:
     """Receive from all brokers until SIGINT or SIGTERM, and serve the page if ``web`` says where.
 
-    Returns the exit code.  Raises StoreError, BrokerError and WebError.
+    With the log's key in ``ring`` checkpoints are signed and sent to units; ``deletes`` is false if nothing is to be
+    deleted on time, by the records' own expiry and by ``packs``.  Returns the exit code.  Raises StoreError,
+    BrokerError and WebError.
     """
     structlog.configure(
         processors=[
@@ -64,18 +77,24 @@ def receive(
     new_reads: queue.SimpleQueue[Record | None] = queue.SimpleQueue()
     store = open_store(db) if opener is None else open_store(db, open_picture=opener.picture)
     is_worker = is_address(db)
+    log_key = None if ring is None else ring.log
+    witnessing = [
+        None if ring is None or log_key is None else Witnessing(store, ring, log_key.public) for _ in addresses
+    ]
     ingests = [
         Ingest(
             store,
             name,
-            lambda: time.time_ns() // 1000,
+            _now_us,
             units=units,
+            limits=limits,
             # Thousands a second: nobody reads them, and printing takes longer than storing.
             on_read=None if is_worker else new_reads.put,
             opener=opener,
             sealed_only=sealed_only,
+            witnessing=witness,
         )
-        for _ in addresses
+        for witness in witnessing
     ]
     services = [
         StationService(
@@ -86,6 +105,7 @@ def receive(
         )
         for address, ingest in zip(addresses, ingests, strict=True)
     ]
+    exporter = None if metrics is None else _exporter(metrics, ingests, services)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: new_reads.put(None))
     page = None if web is None else start_web(db, web, ring, is_default=web_is_default, console=console)
@@ -94,19 +114,36 @@ def receive(
     brokers = ", ".join(f"{address.host}:{address.port}" for address in addresses)
     serving = f"receiving from {brokers} into {_shown(db)} as {name}; Ctrl-C to stop"
     console.print(serving, highlight=False, soft_wrap=True)
-    _show_until_stopped(console, new_reads, ingests, services, has_keys=opener is not None)
+    housekeeping = Housekeeping(
+        time.monotonic,
+        checkpointer=None if log_key is None else Checkpointer(store, log_key, _now_us),
+        retention=Retention(store, packs, _now_us, time.monotonic) if deletes else None,
+        witnessing=tuple(witness for witness in witnessing if witness is not None),
+    )
+    _show_until_stopped(console, new_reads, ingests, services, housekeeping, has_keys=opener is not None)
     crashed = not all(service.is_alive for service in services)
     for service in services:
         service.close()
+    if exporter is not None:
+        exporter.close()
     if page is not None:
         page[0].close()
         page[1].close()
     store.close()
-    summary = ", ".join(f"{name} {number:,}" for name, number in _counts(ingests, services).items() if number)
+    summary = ", ".join(
+        f"{name} {number:,}" for name, number in worker_counts(ingests, services).items() if number
+    )
     console.print(summary or "no messages", highlight=False, soft_wrap=True)
     if hint := keys_hint(ingests, has_keys=opener is not None):
         console.print(hint, style="red", markup=False, highlight=False, soft_wrap=True)
     return EXIT_CRASHED if crashed else 0
+
+
+def _exporter(listen: str, ingests: Sequence[Ingest], services: Sequence[StationService]) -> MetricsServer:
+    """Serve the counters of this process.  Raises StationConfigError."""
+    server = MetricsServer(*parse_listen(listen), lambda: worker_samples(ingests, services))
+    server.start()
+    return server
 
 
 def _show_until_stopped(
@@ -114,6 +151,7 @@ def _show_until_stopped(
     new_reads: queue.SimpleQueue[Record | None],
     ingests: Sequence[Ingest],
     services: Sequence[StationService],
+    housekeeping: Housekeeping,
     *,
     has_keys: bool,
 ) -> None:
@@ -130,12 +168,17 @@ def _show_until_stopped(
             if record is not None and isinstance(record.body, Read):
                 line = _line(record, record.body, show_plate=console.is_terminal)
                 console.print(line, highlight=False, soft_wrap=True)
+        housekeeping.step()
         if not warned and (hint := keys_hint(ingests, has_keys=has_keys)):
             warned = True
             console.print(hint, style="red", markup=False, highlight=False, soft_wrap=True)
         if time.monotonic() - told_s >= _COUNTS_EVERY_S:
             told_s = time.monotonic()
-            structlog.get_logger().info("station_counts", **_counts(ingests, services))
+            structlog.get_logger().info("station_counts", **worker_counts(ingests, services))
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000
 
 
 def _shown(db: Path | str) -> str:
@@ -158,16 +201,6 @@ def keys_hint(ingests: Sequence[Ingest], *, has_keys: bool) -> str | None:
         f"{count:,} records NOT stored: their key is not in the folder of --keys. The units keep them. "
         "Add station*.key that they are encrypted for, and unit-ID.pub of each unit, then restart the station"
     )
-
-
-def _counts(ingests: Sequence[Ingest], services: Sequence[StationService]) -> dict[str, int]:
-    """Sums over all brokers."""
-    total: Counter[str] = Counter()
-    for ingest in ingests:
-        total.update(asdict(ingest.counts))
-    for service in services:
-        total.update(asdict(service.counts))
-    return dict(total)
 
 
 def _line(record: Record, read: Read, *, show_plate: bool) -> str:

@@ -17,11 +17,11 @@ from protocol.wire.records.read import Read
 from station.query.export import iso
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from protocol.wire.parts import Place
     from station.query import StoredHit, StoredRecord
-    from station.store import AuditRow, Gap, Purgeable, UnitRow
+    from station.store import AuditRow, Gap, Purgeable, SeriesRow, UnitRow
 
 _SURE_E4 = 9_000
 _MAX_GAPS = 6
@@ -101,9 +101,10 @@ def _age(seconds: int | None) -> str:
 
 def purge_table(classes: Iterable[Purgeable]) -> TextTable:
     """One row per retention class."""
-    table = TextTable("class", "records", "received from", "to")
+    table = TextTable("class", "records", "held", "received from", "to")
     for row in classes:
-        table.add_row(row.retention, f"{row.records:,}", _short(row.first_us), _short(row.last_us))
+        held = Text(f"{row.held:,}", "yellow" if row.held else "")
+        table.add_row(row.retention, f"{row.records:,}", held, _short(row.first_us), _short(row.last_us))
     return table
 
 
@@ -115,7 +116,7 @@ def units_table(units: Iterable[tuple[UnitRow, list[Gap]]]) -> TextTable:
     for unit, gaps in units:
         table.add_row(
             unit.unit,
-            f"{unit.state}: {unit.reason}" if unit.reason else unit.state,
+            _state(unit),
             unit.software,
             "-" if unit.seen_us is None else _short(unit.seen_us),
             "" if unit.reads is None else f"{unit.reads:,}",
@@ -126,6 +127,16 @@ def units_table(units: Iterable[tuple[UnitRow, list[Gap]]]) -> TextTable:
             _release(unit),
         )
     return table
+
+
+def _state(unit: UnitRow) -> Text:
+    """The state, and before it what an operator must do something about."""
+    shown = Text()
+    if unit.conflicts:
+        shown.append("two units use this name; ", "red")
+    if unit.refused_today:
+        shown.append(f"over its quota, {unit.refused_today:,} messages refused today; ", "red")
+    return shown.append(f"{unit.state}: {unit.reason}" if unit.reason else unit.state)
 
 
 def _release(unit: UnitRow) -> Text:
@@ -161,18 +172,27 @@ def unit_values(unit: UnitRow, gaps: list[Gap]) -> dict[str, object]:
         "missing": unit.missing,
         "evicted": unit.evicted,
         "gaps": [[gap.first, gap.last] for gap in gaps if not gap.explained],
+        "lives": unit.lives,
+        "name_conflicts": unit.conflicts,
+        "refused_today": unit.refused_today,
         "release": str(_release(unit)),
         "wanted_release": unit.desired or None,
     }
 
 
-def sequence_values(unit: str, seen: list[tuple[int, int]], gaps: list[Gap]) -> dict[str, object]:
-    """Return what ``audit --json`` says of a unit's sequence numbers."""
+def sequence_values(series: SeriesRow) -> dict[str, object]:
+    """Return what ``audit --json`` says of the sequence numbers of a unit's life."""
     return {
-        "unit": unit,
-        "received": seen,
-        "declared_lost": [(gap.first, gap.last) for gap in gaps if gap.explained],
-        "missing": [(gap.first, gap.last) for gap in gaps if not gap.explained],
+        "unit": series.unit,
+        "life": series.life.hex(),
+        "first_received": iso(series.first_us) if series.first_us else None,
+        "received": series.seen,
+        "declared_lost": [(gap.first, gap.last) for gap in series.gaps if gap.explained],
+        "missing": series.missing,
+        "removed": series.removed,
+        "overlaps": series.overlaps,
+        "last_overlap": None if series.overlap_us is None else iso(series.overlap_us),
+        "forks": series.forks,
     }
 
 
@@ -184,18 +204,41 @@ def counters_table(counters: Iterable[tuple[str, int]], *, title: str) -> TextTa
     return table
 
 
-def ranges_table(ranges: Iterable[tuple[str, list[tuple[int, int]], list[Gap]]]) -> TextTable:
-    """One row per unit: sequence numbers received, declared lost, and missing."""
-    table = TextTable("unit", "received", "declared lost", "missing", title="sequence numbers")
-    for unit, seen, gaps in ranges:
-        missing = [gap for gap in gaps if not gap.explained]
+def ranges_table(lives: Iterable[SeriesRow]) -> TextTable:
+    """One row per life of a unit: sequence numbers received, declared lost, missing, and removed from the database."""
+    rows = list(lives)
+    has_lives = any(row.life for row in rows)
+    heads = ("unit", *(("life",) if has_lives else ()), "received", "declared lost", "missing", "removed here")
+    table = TextTable(*heads, title="sequence numbers")
+    for row in rows:
         table.add_row(
-            unit,
-            _ranges(seen) or "none",
-            _ranges([(gap.first, gap.last) for gap in gaps if gap.explained]) or "none",
-            Text(_gaps(missing), "red") if missing else Text("none", "green"),
+            row.unit,
+            *((row.life.hex()[:8] or "-",) if has_lives else ()),
+            _ranges(row.seen) or "none",
+            _ranges([(gap.first, gap.last) for gap in row.gaps if gap.explained]) or "none",
+            _bad(row.missing),
+            _bad(row.removed),
         )
     return table
+
+
+def conflict_lines(lives: Iterable[SeriesRow]) -> list[str]:
+    """Return a sentence for each life that shows that two units use one name."""
+    lines = []
+    for row in lives:
+        name = f"{row.unit}, life {row.life.hex()[:8] or '-'}"
+        if row.overlaps:
+            when = "" if row.overlap_us is None else f", last {_short(row.overlap_us)}"
+            lines.append(f"{name}: spoke {row.overlaps:,} times after a later life of this unit had begun{when}")
+        if row.forks:
+            lines.append(f"{name}: {row.forks:,} numbers name two records")
+    if lines:
+        lines.append("two units use one name, or a copy of a card is in use: enrol one of them under another name")
+    return lines
+
+
+def _bad(ranges: Sequence[tuple[int, int]]) -> Text:
+    return Text(_ranges(ranges), "red") if ranges else Text("none", "green")
 
 
 def audit_table(rows: Iterable[AuditRow]) -> TextTable:
@@ -222,7 +265,7 @@ def _gaps(missing: list[Gap]) -> str:
     return _ranges([(gap.first, gap.last) for gap in missing])
 
 
-def _ranges(ranges: list[tuple[int, int]]) -> str:
+def _ranges(ranges: Sequence[tuple[int, int]]) -> str:
     shown = [str(first) if first == last else f"{first}-{last}" for first, last in ranges[:_MAX_GAPS]]
     more = len(ranges) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")

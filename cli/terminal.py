@@ -54,14 +54,16 @@ def console() -> Console:
     return _console(markup=False)
 
 
-def marked_console() -> Console:
+def marked_console(*, stderr: bool = False) -> Console:
     """Return the same with markup; untrusted texts must be passed to it as :class:`Text`."""
-    return _console(markup=True)
+    return _console(markup=True, stderr=stderr)
 
 
-def _console(*, markup: bool) -> Console:
-    out = Console(markup=markup, highlight=False, emoji=False)
-    return out if out.is_terminal else Console(markup=markup, highlight=False, emoji=False, width=_UNLIMITED)
+def _console(*, markup: bool, stderr: bool = False) -> Console:
+    out = Console(markup=markup, highlight=False, emoji=False, stderr=stderr)
+    if out.is_terminal:
+        return out
+    return Console(markup=markup, highlight=False, emoji=False, stderr=stderr, width=_UNLIMITED)
 
 
 def shown_region(region: str, confidence: float) -> str:

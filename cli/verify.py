@@ -1,4 +1,4 @@
-"""``patrol-lpr verify FILE``: check offline that an exported series is complete and unaltered, and list what is not."""
+"""``patrol-lpr verify FILE``: check offline that a series, audit log or evidence package is unaltered."""
 
 from __future__ import annotations
 
@@ -10,27 +10,42 @@ from rich.console import Console
 from rich.text import Text
 
 from cli.show import TextTable, print_json, print_table
+from cli.verify_log import verify_log
+from cli.verify_package import verify_package
 from protocol.errors import KeyFileError, PatrolError, WireError
+from protocol.merkle.export import is_log
 from protocol.seal.keys import UNIT_PUBLIC, VerifyKey, fingerprint
 from protocol.seal.series import UnitFindings, examine, read_series
+from station.evidence.examine import is_package
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from protocol.seal.series import Header
 
 _MAX_SHOWN = 8
+_HEAD_BYTES = 32
 
 
 class VerifyError(PatrolError):
     """The file cannot be examined."""
 
 
-def run(path: Path, key_files: list[Path], *, as_json: bool = False) -> int:
-    """Print the findings; 0 when every unit's series is complete and unaltered, else 1."""
+def run(path: Path, key_files: list[Path], checkpoints: Sequence[Path] = (), *, as_json: bool = False) -> int:
+    """Print the findings; 0 if all is complete and unaltered, else 1.  ``checkpoints`` are of an audit log."""
     console = Console()
     try:
         with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError as error:
+        raise VerifyError(f"{path}: cannot be read: {error.strerror}") from error
+    if is_package(head):
+        return verify_package(path, _trusted(key_files) if key_files else None, as_json=as_json)
+    try:
+        with path.open("rb") as file:
+            if is_log(file):
+                return verify_log(file, key_files, checkpoints, as_json=as_json)
             header, proofs = read_series(file)
             keys = _trusted(key_files) if key_files else _enclosed(header)
             findings = examine(proofs, keys)
@@ -38,12 +53,23 @@ def run(path: Path, key_files: list[Path], *, as_json: bool = False) -> int:
         raise VerifyError(f"{path}: cannot be read: {error.strerror}") from error
     except WireError as error:
         raise VerifyError(f"{path}: {error}") from error
-    right = bool(findings) and all(unit.is_right for unit in findings)
+    # A key that was given names a unit that must be there; the keys in the file may be of units without records.
+    absent = sorted(set(keys) - {unit.unit for unit in findings}) if key_files else []
+    right = bool(findings) and not absent and all(unit.is_right for unit in findings)
     if as_json:
         keys_of = {unit: fingerprint(raw) for unit, raw in header.keys}
-        print_json({"verified": right, "keys_given": bool(key_files), "keys": keys_of, "units": findings})
+        told = {
+            "verified": right,
+            "keys_given": bool(key_files),
+            "keys": keys_of,
+            "units": findings,
+            "absent": absent,
+        }
+        print_json(told)
         return 0 if right else 1
     print_table(findings_table(findings), console)
+    for name in absent:
+        console.print(f"{name}: its key was given, and the file has no record of it", style="red", highlight=False)
     if not key_files:
         for unit, raw in header.keys:
             console.print(f"{unit}: {fingerprint(raw)}", highlight=False, soft_wrap=True)
@@ -87,17 +113,22 @@ def findings_table(findings: list[UnitFindings]) -> TextTable:
     """One row per finding."""
     table = TextTable("unit", "numbers", "records", "reads", "finding", "where", box=SIMPLE_HEAD)
     for unit in findings:
-        head = (unit.unit, f"{unit.first:,}-{unit.last:,}", f"{unit.records:,}", f"{unit.reads:,}")
+        head = (_named(unit), f"{unit.first:,}-{unit.last:,}", f"{unit.records:,}", f"{unit.reads:,}")
         rows = list(_rows(unit)) or [(_COMPLETE, "")]
         for number, row in enumerate(rows):
             table.add_row(*(head if not number else ("",) * 4), *row)
     return table
 
 
+def _named(unit: UnitFindings) -> str:
+    return f"{unit.unit}, life {unit.life[:8]}" if unit.life else unit.unit
+
+
 def _rows(unit: UnitFindings) -> list[tuple[Text, str]]:
     bad = (
         ("changed", unit.changed), ("signed by an unknown key", unit.unknown_key), ("out of order", unit.reordered),
         ("twice", unit.doubled), ("missing", unit.missing), ("chain broken at", unit.broken),
+        ("signed head wrong", unit.head_wrong), ("announced by the unit, not here", unit.unsent),
         ("audit entries missing", unit.audit_missing), ("audit log broken at entry", unit.audit_broken),
     )  # fmt: skip
     good = (("declared lost by the unit", unit.declared), ("new chain after declared damage", unit.restarts))

@@ -8,7 +8,7 @@ import binascii
 import json
 import re
 import time
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +24,13 @@ from console.errors import AgentUnavailableError, CommandRefusedError
 from console.feed import follow_feed
 from console.guard import Guard
 from console.hub import Hub
+from console.metrics import CONTENT_TYPE, ConsoleCounts, exposition
 from console.requests import RefusedError, read_request
 from console.sessions import BrowserSession, RateLimit, Sessions
-from console.state import Section, is_entry_locked
+from console.state import Section, is_entry_locked, is_fresh
 from console.static_files import StaticFiles
-from console.verbs import VERBS, arguments_of, is_typed
+from console.verbs import SECRETS, VERBS, arguments_of, is_typed
+from console.viewing import note_shown, report_views
 from console.views import HIDDEN, sections_for, view
 
 if TYPE_CHECKING:
@@ -41,8 +43,6 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent
 MAX_STREAMS = 8
-KEEP_S = 120.0
-"""Shorter than the shortest session that a policy can set usefully."""
 COOKIE_AGE_S = 366 * 86_400
 _HEX_ID = re.compile(r"[0-9a-f]{32}")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -60,7 +60,8 @@ class Console:
         self._sessions = Sessions()
         self._sign_ons = RateLimit(per_s=0.2, burst=5)
         self._pictures = RateLimit(per_s=20, burst=60)
-        self.hub = Hub(now_s, self._sessions.sign_off_all)
+        self.counts = ConsoleCounts()
+        self.hub = Hub(now_s, self._sessions.end_shifts)
         self._cookie = "__Host-patrol" if config.scheme == "https" else "patrol"
         self._templates = Environment(
             loader=FileSystemLoader(FOLDER / "templates"), autoescape=True, undefined=StrictUndefined,
@@ -78,21 +79,13 @@ class Console:
             Route("/cameras/{name}/picture", self.camera_picture),
             Route("/settings", self.settings, methods=["POST"]),
             Route("/commands/{verb}", self.command, methods=["POST"]),
+            *([Route("/metrics", self.metrics)] if self._config.is_loopback else ()),
             Route("/static/{path:path}", StaticFiles(FOLDER / "static").answer),
         ]
 
-    async def keep_officers(self) -> None:
-        """Keep sessions of officers while the vehicle moves, for ever: nobody can type a PIN then.
-
-        A vehicle that stands keeps none: there the agent ends a session that nobody uses.
-        """
-        while True:
-            await asyncio.sleep(KEEP_S)
-            if not is_entry_locked(self.hub.state):
-                continue
-            for officer in self._sessions.officers():
-                with suppress(CommandRefusedError, AgentUnavailableError):
-                    await self._commander.send("shift", officer)
+    async def report_views(self) -> None:
+        """Tell the agent for ever what the terminals show."""
+        await report_views(self._sessions, self._commander, self.hub.refresh)
 
     async def page(self, request: Request) -> Response:
         """The page; a browser without a session gets one."""
@@ -118,6 +111,12 @@ class Console:
             secure=self._config.scheme == "https",
         )
         return answer
+
+    async def metrics(self, _: Request) -> Response:
+        """For Prometheus on the unit itself: this route exists on loopback alone."""
+        fresh = is_fresh(self.hub.state, self._now_s())
+        text = exposition(self.counts, terminals=self.hub.followers, is_fresh=fresh)
+        return Response(text, media_type=CONTENT_TYPE)
 
     async def texts(self, request: Request) -> Response:
         """The catalogue of a language."""
@@ -148,7 +147,9 @@ class Console:
                     state, t_s = self.hub.state, self._now_s()
                     document = view(state, section, t_s, self.hub.checks) if section in shown else HIDDEN
                     if section is Section.SHIFT:
-                        document = {**document, "mine": self._is_signed_on(session), "who": session.who}
+                        mine = session.shift_id if self._is_signed_on(session) else None
+                        document = {**document, "mine": mine, "who": session.who}
+                    note_shown(session, section, document)
                     yield f"event: {section}\ndata: {_json(document)}\n\n".encode()
         finally:
             self.hub.leave(follower)
@@ -207,29 +208,33 @@ class Console:
             raise RefusedError(404 if verb not in VERBS else 422, "bad_arguments", "not a command of the console")
         if is_typed(verb, arguments) and is_entry_locked(self.hub.state):
             raise RefusedError(423, "moving", "locked while driving")
-        if verb == "sign_on" and not self._sign_ons.take(self._now_s()):
+        if verb in SECRETS and not self._sign_ons.take(self._now_s()):
             raise RefusedError(429, "too_many", "too many attempts: wait a little")
         if verb == "check":
             return self._check(session, arguments)
         return await self._send(session, verb, arguments)
 
     async def _send(self, session: BrowserSession, verb: str, arguments: Document) -> Response:
+        self.counts.commands += 1
         try:
             answer = await self._commander.send(verb, session.officer, **arguments)
         except CommandRefusedError as refusal:
+            self.counts.commands_refused += 1
             if refusal.code == "not_signed_on":
-                session.officer = None
+                session.sign_off()
                 self.hub.refresh()
             raise RefusedError(409, refusal.code, refusal.message) from refusal
         except AgentUnavailableError as error:
+            self.counts.commands_refused += 1
             raise RefusedError(503, "unavailable", str(error)) from error
         if verb == "sign_on":
             token = answer.get("session")
             session.officer = token if isinstance(token, str) else None
+            session.shift_id = str(answer.get("shift_id") or "")
             session.who = " ".join(str(answer[key]) for key in ("badge", "name") if answer.get(key))
             self.hub.refresh()
         if verb == "sign_off":
-            session.officer = None
+            session.sign_off()
             self.hub.refresh()
         return JSONResponse({key: value for key, value in answer.items() if key not in {"id", "session"}})
 
@@ -271,7 +276,7 @@ def build_app(
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        work = (follow_feed(config.feed, console.hub), console.keep_officers())
+        work = (follow_feed(config.feed, console.hub), console.report_views())
         tasks = [asyncio.create_task(each) for each in work]
         for task in tasks:
             task.add_done_callback(ended)
@@ -286,6 +291,7 @@ def build_app(
         scheme=config.scheme,
         limit=RateLimit(per_s=50, burst=300),
         now_s=now_s,
+        counts=console.counts,
     )
     app = Starlette(
         routes=console.routes(),

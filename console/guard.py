@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from console.metrics import ConsoleCounts
     from console.sessions import RateLimit
 
 MAX_BODY_BYTES = 16 * 1024
@@ -40,13 +41,21 @@ class Guard:
     """ASGI middleware: host, origin, size and rate; strict headers."""
 
     def __init__(
-        self, app: ASGIApp, *, hosts: frozenset[str], scheme: str, limit: RateLimit, now_s: Callable[[], float]
+        self,
+        app: ASGIApp,
+        *,
+        hosts: frozenset[str],
+        scheme: str,
+        limit: RateLimit,
+        now_s: Callable[[], float],
+        counts: ConsoleCounts,
     ) -> None:
         self._app = app
         self._hosts = hosts
         self._scheme = scheme
         self._limit = limit
         self._now_s = now_s
+        self._counts = counts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse the request, or pass it on."""
@@ -64,8 +73,10 @@ class Guard:
 
         refusal = self._refusal(scope["method"], Headers(scope=scope), sum(map(len, chain(*scope["headers"]))))
         if refusal is not None:
+            self._counts.refused += 1
             await PlainTextResponse(refusal[1], refusal[0])(scope, receive, send_with_headers)
             return
+        self._counts.requests += 1
         await self._app(scope, _Bounded(receive), send_with_headers)
 
     def _refusal(self, method: str, headers: Headers, header_bytes: int) -> tuple[int, str] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from console.state import ConsoleState, Section, changed, disconnected, hit_of, is_signed_on, reduce
+from console.state import ConsoleState, Section, changed, disconnected, hit_of, open_shifts, reduce
 from console.views import CHECKS
 
 if TYPE_CHECKING:
@@ -46,12 +46,14 @@ class Follower:
 class Hub:
     """State, followers, and the officers' answers that were not sent to the agent yet."""
 
-    def __init__(self, now_s: Callable[[], float], on_sign_off: Callable[[], None] = lambda: None) -> None:
-        """``on_sign_off`` is called when nobody is on duty any more; of one officer among several the agent knows."""
+    def __init__(
+        self, now_s: Callable[[], float], on_ended: Callable[[frozenset[str]], None] = lambda _: None
+    ) -> None:
+        """``on_ended`` is called with the ids of shifts that have ended."""
         self.now_s = now_s
         self.state = ConsoleState()
         self.checks: dict[str, Document] = {}
-        self._on_sign_off = on_sign_off
+        self._on_ended = on_ended
         self._followers: set[Follower] = set()
 
     @property
@@ -95,8 +97,8 @@ class Hub:
 
     def _become(self, state: ConsoleState) -> None:
         before, self.state = self.state, state
-        if is_signed_on(before) and state.connected and not is_signed_on(state):
-            self._on_sign_off()
+        if state.connected and (ended := _shift_ids(before) - _shift_ids(state)):
+            self._on_ended(ended)
         known = {hit["hit_id"] for hit in state.hits}
         self.checks = {hit_id: checks for hit_id, checks in self.checks.items() if hit_id in known}
         self._mark(changed(before, state))
@@ -104,3 +106,7 @@ class Hub:
     def _mark(self, sections: Iterable[Section]) -> None:
         for follower in self._followers:
             follower.mark(sections)
+
+
+def _shift_ids(state: ConsoleState) -> frozenset[str]:
+    return frozenset(str(shift.get("shift_id")) for shift in open_shifts(state))

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
 
 MAX_SESSIONS = 64
 IDLE_S = 12 * 3600.0
@@ -21,10 +25,21 @@ class BrowserSession:
     used_s: float
     officer: str | None = None
     """Session token of the agent, from ``sign_on``."""
+    shift_id: str = ""
+    """The officer's shift."""
     who: str = ""
     """Badge and name, for the page."""
     requests: OrderedDict[str, None] = field(default_factory=OrderedDict)
     """Ids of the latest requests: none is accepted twice."""
+    terminal: str = field(default_factory=lambda: secrets.token_hex(4))
+    """What the audit log calls this browser."""
+    shown: Counter[str] = field(default_factory=Counter)
+    """How often reads and hits were shown since the last report."""
+
+    def sign_off(self) -> None:
+        """This browser acts for nobody any more."""
+        self.officer = None
+        self.shift_id = self.who = ""
 
     def is_new_request(self, request_id: str) -> bool:
         """Remember an id; False if it was used before."""
@@ -67,14 +82,15 @@ class Sessions:
         self._by_id.move_to_end(session_id)
         return session
 
-    def officers(self) -> frozenset[str]:
-        """Tokens of all who have signed on in a browser."""
-        return frozenset(session.officer for session in self._by_id.values() if session.officer is not None)
+    def to_report(self) -> list[BrowserSession]:
+        """Browsers in which somebody has signed on, or that have shown something."""
+        return [session for session in self._by_id.values() if session.officer is not None or session.shown]
 
-    def sign_off_all(self) -> None:
-        """The shift has ended: no browser acts for its officer any more."""
+    def end_shifts(self, shift_ids: AbstractSet[str]) -> None:
+        """These shifts have ended: no browser acts for their officers any more."""
         for session in self._by_id.values():
-            session.officer = None
+            if session.officer is not None and session.shift_id in shift_ids:
+                session.sign_off()
 
 
 @dataclass(slots=True)

@@ -93,7 +93,7 @@ def changed(before: ConsoleState, after: ConsoleState) -> frozenset[Section]:
         found.add(Section.HITS)
     if before.unit is not after.unit:
         found.add(Section.UNIT)
-    if before.unit.get("shift") != after.unit.get("shift"):
+    if open_shifts(before) != open_shifts(after):
         found.add(Section.SHIFT)
     return frozenset(found)
 
@@ -117,9 +117,10 @@ def is_entry_locked(state: ConsoleState) -> bool:
     return speed > WALKING_PACE_MPS and age <= LOST_FIX_HOLD_MS
 
 
-def is_signed_on(state: ConsoleState) -> bool:
-    """True while an officer is signed on to the unit."""
-    return isinstance(state.unit.get("shift"), dict)
+def open_shifts(state: ConsoleState) -> list[Document]:
+    """All open shifts; an agent that does not list them has at most the one of its ``shift``."""
+    told = state.unit.get("shifts", [state.unit.get("shift")])
+    return [shift for shift in told if isinstance(shift, dict)] if isinstance(told, list) else []
 
 
 def table(value: object) -> Document:

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from console.state import Document
 
 MAX_TEXT = 64
+MAX_TOKEN = 1024
 MAX_NOTE = 256
+MAX_HOURS = 24
+"""The policy may permit less."""
 MAX_ITEMS = 16
 MAX_POLYGON = 32
 _HEX_ID = re.compile(r"[0-9a-f]{32}")
@@ -26,6 +29,14 @@ def _text(value: Any) -> bool:
 
 def _note(value: Any) -> bool:
     return isinstance(value, str) and len(value) <= MAX_NOTE and value.isprintable()
+
+
+def _token(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= MAX_TOKEN and value.isascii() and value.isprintable()
+
+
+def _hours(value: Any) -> bool:
+    return type(value) is int and 1 <= value <= MAX_HOURS
 
 
 def _code(value: Any) -> bool:
@@ -96,10 +107,13 @@ VERBS: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
         "reference": _text,
     },
     "outcome": {"hit_id": _hex_id, "code": _code},
-    "watch_plate": {"text": _text, "region": _text, "reason": _text},
+    "watch_plate": {"text": _text, "region": _text, "reason": _text, "hours": _hours},
+    "unwatch_plate": {"entry_id": _hex_id},
+    "watched_plates": {},
     "sign_on": {
         "badge": _text,
         "pin": _text,
+        "token": _token,
         "role": _text,
         "crew": _texts,
         "vehicle": _text,
@@ -109,6 +123,7 @@ VERBS: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
         "equipment": _texts,
     },
     "sign_off": {},
+    "unlock": {"badge": _text, "supervisor": _text, "pin": _text},
     "shift": {},
     "activity": {"kind": _code},
     "incidents": {},
@@ -128,7 +143,11 @@ VERBS: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
     "set_rotation": {"camera": _text, "degrees": _one_of(0, 90, 180, 270)},
 }
 """Verbs and their arguments.  ``check`` stays in the console."""
-_TYPED = frozenset({"watch_plate", "sign_on", "incident_save", "incident_close", "set_mask", "set_rotation"})
+SECRETS = frozenset({"sign_on", "unlock"})
+"""Verbs with a PIN: the console limits them together, before the agent does."""
+_TYPED = frozenset(
+    {"watch_plate", "sign_on", "unlock", "incident_save", "incident_close", "set_mask", "set_rotation"}
+)
 
 
 def is_typed(verb: str, arguments: Document) -> bool:

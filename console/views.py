@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from console.blind import choices, matches
-from console.state import OPEN_STATES, Section, is_entry_locked, is_fresh, table
+from console.state import OPEN_STATES, Section, is_entry_locked, is_fresh, open_shifts, table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +46,7 @@ def view(state: ConsoleState, section: Section, t_s: float, checks: Mapping[str,
         case Section.UNIT:
             return {key: state.unit.get(key) for key in _UNIT_KEYS}
         case Section.SHIFT:
-            return {"shift": state.unit.get("shift")}
+            return {"shifts": open_shifts(state)}
 
 
 def sections_for(signed_on: bool, sign_on_required: bool) -> frozenset[Section]:

@@ -25,6 +25,7 @@ BLINK_S: dict[Lamp, tuple[float, float]] = {
     Lamp.NO_FIX: (1.0, 0.2),
     Lamp.NOT_DELIVERED: (1.0, 3.0),
     Lamp.NO_UPLINK: (1.0, 1.0),
+    Lamp.LOG_REFUSED: (3.0, 1.0),
 }
 """Seconds on and off; RECORDING is steady, OFF is dark."""
 BEEPS: dict[Buzz, tuple[float, float, int]] = {

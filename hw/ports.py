@@ -112,6 +112,8 @@ class Lamp(StrEnum):
     NOT_DELIVERED = "not_delivered"
     """Connected, but nothing was receipted for minutes while records wait."""
     NO_UPLINK = "no_uplink"
+    LOG_REFUSED = "log_refused"
+    """The station's audit log does not continue what this unit has witnessed."""
     RECORDING = "recording"
     OFF = "off"
 

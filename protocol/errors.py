@@ -51,3 +51,23 @@ class RosterError(PatrolError, ValueError):
 
 class TokenError(PatrolError, ValueError):
     """A sign-on token is refused.  The message says why."""
+
+
+class LogError(PatrolError, ValueError):
+    """Root of the errors about an audit log that is given by somebody else."""
+
+
+class ProofError(LogError):
+    """A proof about the audit log cannot be made or read."""
+
+
+class CheckpointError(LogError):
+    """A checkpoint of the audit log is not one."""
+
+
+class EntryError(LogError):
+    """An entry of the audit log is not one, or is too long to be recorded."""
+
+
+class DocumentError(LogError):
+    """A certificate of a purge, a hold or a release is not one."""

@@ -25,6 +25,18 @@ class BrokerError(StationError):
     """The broker cannot be started, or its address or credentials cannot be used."""
 
 
+class LogAlteredError(StationError):
+    """The audit log does not continue a checkpoint that was signed: it was altered or cut, or is an old backup."""
+
+
+class DeploymentError(StationError, ValueError):
+    """A person, zone, shift or setting is refused; nothing was changed.  The message says why."""
+
+
+class PlanConflictError(DeploymentError):
+    """A shift is in conflict with the plan; nothing was changed."""
+
+
 class ExportError(StationError, ValueError):
     """An export cannot be requested, approved or fetched like this."""
 
@@ -35,3 +47,28 @@ class AccountError(StationError, ValueError):
 
 class WebError(StationError):
     """The page cannot be served at its address."""
+
+
+class HoldError(StationError, ValueError):
+    """A hold is refused; nothing was changed.  The message says why."""
+
+
+class StationConfigError(StationError, ValueError):
+    """``station.toml`` is invalid; the message lists every error with its key."""
+
+
+class DeliveryError(StationError):
+    """An output cannot deliver at the moment; the records wait, and it tries again."""
+
+    def __init__(self, reason: str, *, retry_after_s: float | None = None) -> None:
+        """``retry_after_s`` is what the receiver asked for."""
+        super().__init__(reason)
+        self.retry_after_s = retry_after_s
+
+
+class RecordRefusedError(StationError):
+    """The receiver of an output refuses this record for good; it becomes a dead letter."""
+
+
+class BackupError(StationError):
+    """A backup cannot be made, is damaged, or cannot be restored; the message says what to do."""

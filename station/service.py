@@ -20,6 +20,7 @@ from hw.mqtt_connection import MqttConnection, MqttOptions, TlsFiles, tls_contex
 from hw.ports import HwConfigError, LinkDownError
 from protocol.wire.topics import Channel, pattern
 from station.errors import BrokerError, StoreError
+from station.outage_log import OutageLog
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 GROUP = 64
 _SHARE = "$share/station/"
-_SHARED = (Channel.READ, Channel.PICTURE, Channel.HEALTH, Channel.UPDATE)
+_SHARED = (Channel.READ, Channel.PICTURE, Channel.HEALTH, Channel.UPDATE, Channel.WITNESS)
 _SESSION_S = 86_400
 """How long an MQTT 5 broker keeps messages for a station that is away."""
 _WINDOW = MAX_IN_FLIGHT
@@ -106,6 +107,10 @@ class StationService:
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self.run, name="station", daemon=True)
         self._log = structlog.get_logger().bind(broker=f"{address.host}:{address.port}")
+        self._storage = OutageLog(self._log, "storage_failed", "storage_works_again")
+        self._reading = OutageLog(self._log, "offers_unreadable", "offers_readable_again")
+        self._conflicting: set[str] = set()
+        """Names used by two units, of which the log has a line."""
         self.connected = threading.Event()
         """Set while connected and subscribed."""
         self.counts = ServiceCounts()
@@ -186,8 +191,9 @@ class StationService:
         try:
             offers = self._ingest.offers()
         except StoreError as error:
-            self._log.error("offers_unreadable", reason=str(error))
+            self._reading.failed(str(error))
             return
+        self._reading.worked()
         for topic, payload in offers:
             if retained.get(topic) != payload and _send(connection, topic, payload, retain=True):
                 retained[topic] = payload
@@ -198,13 +204,21 @@ class StationService:
             return
         for message in group:
             self._ingest.take(message.topic, message.payload)
-        failures = self._ingest.counts.storage_failures
+        failures, commits = self._ingest.counts.storage_failures, self._ingest.counts.commits
         answers = self._ingest.commit()
         if self._ingest.counts.storage_failures > failures:
-            self._log.error("storage_failed", messages=len(group), reason=self._ingest.last_failure)
+            self._storage.failed(self._ingest.last_failure, messages=len(group))
+        elif self._ingest.counts.commits > commits:
+            self._storage.worked()
+        self._tell_conflicts()
         self.counts.groups += 1
         self.counts.messages += len(group)
         self._answer(connection, answers, group)
+
+    def _tell_conflicts(self) -> None:
+        for unit in sorted(self._ingest.conflicting - self._conflicting):
+            self._conflicting.add(unit)
+            self._log.error("two_units_with_one_name", unit=unit, command="patrol-lpr station audit")
 
     def _answer(self, connection: MqttConnection, answers: list[Answer], group: list[MqttMessage]) -> None:
         """Acknowledge the group and publish receipts and nacks.  Never waits."""

@@ -136,7 +136,13 @@ def make_read(
 
 
 def make_record(
-    body: RecordBody, *, seq: int = 1, unit: str = "unit-07", boot_id: bytes = BOOT, record_id: bytes | None = None
+    body: RecordBody,
+    *,
+    seq: int = 1,
+    unit: str = "unit-07",
+    boot_id: bytes = BOOT,
+    record_id: bytes | None = None,
+    life: bytes = b"",
 ) -> Record:
     """A record as a station decodes it."""
     envelope = Envelope(
@@ -145,17 +151,18 @@ def make_record(
         agency="Example Sheriff",
         boot_id=boot_id,
         seq=seq,
-        record_id=record_id or derived_record_id(boot_id, seq),
+        record_id=record_id or derived_record_id(boot_id, seq, life),
+        life=life,
     )
     return Record(envelope, body, encode_record(envelope, body))
 
 
 def make_read_record(
-    number: int = 1, *, seq: int = 1, unit: str = "unit-07", boot_id: bytes = BOOT, **other: Any
+    number: int = 1, *, seq: int = 1, unit: str = "unit-07", boot_id: bytes = BOOT, life: bytes = b"", **other: Any
 ) -> Record:
     """The record of ``make_read(number, **other)``."""
     read = make_read(number, **other)
-    return make_record(read.body, seq=seq, unit=unit, boot_id=boot_id, record_id=read.read_id)
+    return make_record(read.body, seq=seq, unit=unit, boot_id=boot_id, record_id=read.read_id, life=life)
 
 
 def make_time_anchor(t_mono_ns: int = 0, *, boot_id: bytes = BOOT, utc_us: int | None = None) -> TimeAnchor:

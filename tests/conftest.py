@@ -76,5 +76,5 @@ def postgres(postgres_server: Postgres) -> Iterator[Postgres]:
 
 # Shared machines are slow at times; how fast things are is shown by `make bench`, never by a test.
 settings.register_profile("patrol", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("fast", settings.get_profile("patrol"), max_examples=10)  # `make fast`: while one writes
+settings.register_profile("fast", settings.get_profile("patrol"), max_examples=5)  # `make fast`: while one writes
 settings.load_profile("patrol")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import csv
+import functools
 import json
 import socket
 import threading
@@ -20,6 +22,7 @@ FRAMES = Path(__file__).parent / "drives/city-day/frames"
 BEAT_S = 1.0
 TOKEN = "t" * 43
 PIN = "2468"
+SIGN_ON_TOKEN = "signed.token"  # noqa: S105 - what the fake accepts
 NOW_US = 1_900_000_000_000_000
 MONO_US = 5_000_000_000
 LISTED = {
@@ -83,7 +86,8 @@ def a_state(**changes: Any) -> dict[str, Any]:
         },
         "hits_open": 0,
         "lists": [_list("Stolen vehicles", 48_213, 10_800), _list("AMBER alerts", 7, 200_000, stale=True)],
-        "shift": None, "policy": {"id": "example", "version": 4}, "disk": {"free_bytes": 11_811_160_064, "low": False},
+        "shift": None, "shifts": [], "policy": {"id": "example", "version": 4},
+        "disk": {"free_bytes": 11_811_160_064, "low": False},
         "heat": {"temperature_c": 61.0, "slow": False}, **changes,
     }  # fmt: skip
 
@@ -95,9 +99,16 @@ ROSTER = {
     "equipment": ["radio-1", "rifle-3"], "activities": ["patrol", "transport", "court", "report", "break", "training"],
     "categories": ["stolen-vehicle", "wanted-person", "amber", "other"],
     "outcomes": ["recovered", "arrest", "citation", "released", "none", "unknown"],
-    "contributions": ["located", "identified", "corroborated", "misled", "none", "unknown"], "tokens": False,
+    "contributions": ["located", "identified", "corroborated", "misled", "none", "unknown"], "tokens": True,
 }  # fmt: skip
-SHIFT = {"badge": "4711", "role": "driver", "zone": "North", "since_utc_us": NOW_US - 5_400_000_000}
+SHIFT = {
+    "shift_id": hex_id(0x5417),
+    "badge": "4711",
+    "role": "driver",
+    "zone": "North",
+    "activity": "patrol",
+    "since_utc_us": NOW_US - 5_400_000_000,
+}
 
 
 class FakeAgent:
@@ -113,7 +124,7 @@ class FakeAgent:
         self.answers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {}
         self.beats = True
         self.frame = _picture(FRAMES / "0010.jpg", 640)
-        self.plate = _crop(FRAMES / "0010.jpg", (1182, 500, 1261, 544))
+        self.watched: dict[str, dict[str, Any]] = {}
         self._n = 0
         self._lock = threading.Lock()
         self._clients: list[socket.socket] = []
@@ -160,6 +171,8 @@ class FakeAgent:
 
     def become(self, **changes: Any) -> None:
         """Change the state, and say so in a heartbeat."""
+        if "shift" in changes:
+            changes = {"shifts": [changes["shift"]] if changes["shift"] else [], **changes}
         with self._lock:
             self.state = {**self.state, **changes}
             self._post("heartbeat", **self.state, late=[])
@@ -220,7 +233,7 @@ class FakeAgent:
 
     def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
         verb = request["verb"]
-        if verb not in {"picture", "camera_picture"}:
+        if verb not in {"picture", "camera_picture", "viewed"}:
             self.asked.append(request)
         act = self.answers.get(verb) or getattr(self, f"_do_{verb}", None)
         if act is None:
@@ -228,17 +241,50 @@ class FakeAgent:
         return {"id": request["id"], "ok": True, **act(request)}
 
     def _do_picture(self, request: dict[str, Any]) -> dict[str, Any]:
-        picture = self.plate if request["kind"] == "plate" else self.frame
+        picture = self._crop_of(request) if request["kind"] == "plate" else self.frame
         return {"jpeg_base64": base64.b64encode(picture).decode()}
+
+    def _crop_of(self, request: dict[str, Any]) -> bytes:
+        """The plate of this read or hit, as the project's own renderer has drawn it."""
+        hit = self.hits.get(request.get("hit_id", ""))
+        read = next((read for read in self.reads if read["read_id"] == request.get("read_id")), None)
+        return _crop_of((hit or read or LISTED)["text"])
+
+    def _do_viewed(self, request: dict[str, Any]) -> dict[str, Any]:
+        return {"signed_on": self._signed_on(request) is None}
+
+    def _do_unlock(self, request: dict[str, Any]) -> dict[str, Any]:
+        if request["supervisor"] and request["pin"] == PIN:
+            return {}
+        return {"ok": False, "error": "not_allowed", "message": "only a supervisor can lift a lockout"}
+
+    def _do_watch_plate(self, request: dict[str, Any]) -> dict[str, Any]:
+        if (refusal := self._signed_on(request)) is not None:
+            return refusal
+        entry_id = hex_id(0xE000 + len(self.watched))
+        kept = {key: request[key] for key in ("text", "region", "reason")}
+        expires_us = NOW_US + request["hours"] * 3_600_000_000
+        self.watched[entry_id] = {**kept, "entry_id": entry_id, "expires_utc_us": expires_us, "officer": "4711"}
+        return {"entry_id": entry_id, "matches": []}
+
+    def _do_watched_plates(self, request: dict[str, Any]) -> dict[str, Any]:
+        return self._signed_on(request) or {"watched": list(self.watched.values())}
+
+    def _do_unwatch_plate(self, request: dict[str, Any]) -> dict[str, Any]:
+        if (refusal := self._signed_on(request)) is not None:
+            return refusal
+        del self.watched[request["entry_id"]]
+        return {}
 
     def _do_camera_picture(self, request: dict[str, Any]) -> dict[str, Any]:
         return {"jpeg_base64": base64.b64encode(self.frame).decode()}
 
     def _do_sign_on(self, request: dict[str, Any]) -> dict[str, Any]:
-        if request["pin"] != PIN:
+        if request["pin"] != PIN and request["token"] != SIGN_ON_TOKEN:
             return {"ok": False, "error": "wrong", "message": "wrong badge or PIN"}
-        self.become(shift={**SHIFT, "badge": request["badge"], "role": request["role"], "zone": request["zone"]})
-        return {"session": TOKEN, "badge": request["badge"], "name": "A. Example"}
+        badge = request["badge"] or "4711"
+        self.become(shift={**SHIFT, "badge": badge, "role": request["role"], "zone": request["zone"]})
+        return {"session": TOKEN, "badge": badge, "name": "A. Example", "shift_id": SHIFT["shift_id"]}
 
     def _do_shift(self, request: dict[str, Any]) -> dict[str, Any]:
         return {"shift": None, "roster": ROSTER}
@@ -283,25 +329,34 @@ class FakeAgent:
         del self.incidents[request["incident_id"]]
         return {"incident_id": request["incident_id"]}
 
-    _do_watch_plate = _do_activity = _do_set_mask = _do_set_rotation = _do_outcome
+    _do_activity = _do_set_mask = _do_set_rotation = _do_outcome
 
 
 def _line(document: dict[str, Any]) -> bytes:
     return json.dumps(document).encode() + b"\n"
 
 
+@functools.cache
 def _picture(path: Path, width_px: int) -> bytes:
     image = cv2.imread(str(path))
     scale = width_px / image.shape[1]
     return _jpeg(cv2.resize(image, None, fx=scale, fy=scale))
 
 
-def _crop(path: Path, box: tuple[int, int, int, int]) -> bytes:
-    """A plate with a margin, as the agent keeps it."""
-    x0, y0, x1, y1 = box
+@functools.cache
+def _crop_of(text: str) -> bytes:
+    """A rendered plate with a margin, as the agent keeps it; of a text that is on none, the blurred back of a car."""
+    with (FRAMES.parent / "truth.csv").open() as rows:
+        seen = [row for row in csv.DictReader(rows) if row["plate"] == text]
+    if not seen:
+        return _jpeg(cv2.GaussianBlur(cv2.imread(str(FRAMES / "0010.jpg"))[440:500, 1080:1240], (0, 0), 5))
+    row = max(seen, key=lambda row: float(row["x1"]) - float(row["x0"]))
+    x0, y0, x1, y1 = (int(float(row[key])) for key in ("x0", "y0", "x1", "y1"))
     margin_x, margin_y = (x1 - x0) // 6, (y1 - y0) // 4
-    image = cv2.imread(str(path))[y0 - margin_y : y1 + margin_y, x0 - margin_x : x1 + margin_x]
-    return _jpeg(cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC))
+    frame = cv2.imread(str(FRAMES / f"{int(row['seq']):04}.jpg"))
+    image = frame[max(0, y0 - margin_y) : y1 + margin_y, max(0, x0 - margin_x) : x1 + margin_x]
+    scale = 190 / image.shape[1]
+    return _jpeg(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC))
 
 
 def _jpeg(image: Any) -> bytes:

@@ -41,13 +41,13 @@ from agent.hits.saved import (
 )
 from agent.hits.watch import Watched
 from agent.recognise.bundle import load_active, load_bundle
-from agent.recognise.formats import FORMATS
 from agent.runtime.commands import Commands
 from agent.runtime.config import load_config
 from agent.runtime.hit_verbs import HitVerbs
 from agent.shift.errors import ShiftError
 from agent.shift.state import DutyState, dump_state, load_state
 from agent.sync.uplink import Uplink
+from agent.witness import WitnessState, decode_state
 from hw.backoff import Backoff
 from hw.config import MqttLinkConfig
 from hw.drive_format import DriveFormatError
@@ -55,6 +55,9 @@ from hw.drive_load import load_drive
 from hw.link_mqtt import LinkMqtt
 from hw.ports import LinkDown, NmeaLine, Received
 from protocol.errors import (
+    CheckpointError,
+    DocumentError,
+    EntryError,
     HotlistError,
     KeyFileError,
     KeyUnknownError,
@@ -69,6 +72,25 @@ from protocol.hotlist.columns import decode_column
 from protocol.hotlist.entry import Entry, decode_block, decode_entry, encode_block, encode_entry
 from protocol.hotlist.manifest import parse_manifest as parse_list_manifest
 from protocol.hotlist.package import read_head, verify_package
+from protocol.merkle.checkpoint import cosign, parse_checkpoint, sign_checkpoint
+from protocol.merkle.documents import HoldRelease, HoldStatement, PurgeCertificate, parse_document
+from protocol.merkle.entry import LogEntry
+from protocol.merkle.entry import decode_entry as decode_log_entry
+from protocol.merkle.entry import encode_entry as encode_log_entry
+from protocol.merkle.examine import examine_log
+from protocol.merkle.export import (
+    LogDocument,
+    LogHeader,
+    LogNote,
+    LogPart,
+    LogProof,
+    LogRange,
+    LogSignature,
+    read_log,
+    write_log,
+)
+from protocol.merkle.tree import Frontier, leaf_hash
+from protocol.plate_formats import FORMATS
 from protocol.policy.envelope import open_pack, sign_pack
 from protocol.policy.pack import parse_pack, strict_pack
 from protocol.roster.envelope import roster_header, sign_roster, verify_roster
@@ -340,6 +362,43 @@ def series() -> tuple[Callable[[bytes], None], list[bytes]]:
     return target, [out.getvalue()]
 
 
+def audit_logs() -> tuple[Callable[[bytes], None], list[bytes]]:
+    """Exported audit logs, checkpoints and what a unit keeps of them, from strangers."""
+    log = SigningKey.generate()
+    frontier, entries = Frontier(), []
+    for number in range(5):
+        told = LogEntry(utc_us=number, who="clerk", what="search", filter="plates=A", count=1)
+        entries.append(encode_log_entry(told))
+        frontier.append(leaf_hash(entries[-1]))
+    note = sign_checkpoint(log, 5, frontier.root())
+    certificate = HoldRelease(number=1, utc_us=1, who="c", case_number="c", reason="r").encode()
+    out = io.BytesIO()
+    header = LogHeader(
+        station="s", utc_us=1, size=5, public_key=log.public.raw, keys=(("unit-07", OWN.public.raw),)
+    )
+    line = cosign(OWN, "unit-07", parse_checkpoint(note).checkpoint, 1)
+    rows = [
+        LogNote(note=note.encode()),
+        LogSignature(unit="unit-07", size=5, line=line.encode(), note=b""),
+        LogDocument(kind="release", data=certificate),
+        LogRange(purge=1, unit="unit-07", ranges=((1, 4),)),
+        LogPart(first=0, entries=tuple(entries)),
+        LogProof(number=0, entry=entries[0], size=5, proof=(bytes(32),)),
+    ]
+    write_log(out, header, rows)
+
+    def target(data: bytes) -> None:
+        _only((WireError,), lambda d: examine_log(*read_log(io.BytesIO(d))))(data)
+        _only((CheckpointError,), lambda d: parse_checkpoint(d.decode("latin-1")))(data)
+        _only((EntryError,), decode_log_entry)(data)
+        for kind in (PurgeCertificate, HoldStatement, HoldRelease):
+            _only((DocumentError,), lambda d, kind=kind: parse_document(d, kind))(data)
+        decode_state(data)
+
+    state = WitnessState(log.public.raw, note).encode()
+    return target, [out.getvalue(), note.encode(), entries[0], certificate, state]
+
+
 def station() -> tuple[Callable[[bytes], None], list[bytes]]:
     """The whole way into the station, topic included; each input finds an empty store."""
 
@@ -583,6 +642,7 @@ TARGETS = {
     made.__name__: made
     for made in (
         nmea, records, receipts, commands, updates, hotlists, list_files, rosters, policies, offers, seals, series,
+        audit_logs,
         station, configuration, bundle, card, drive_header,
         drive_script, drive_tables, drive_sentences, link_unit, link_unit_311, link_station,
         hit_files, hit_commands,

@@ -13,14 +13,16 @@ from agent.hits.rules import HitRules
 from agent.hits.watch import WatchedPlates
 from agent.hotlist.matcher import Matcher
 from agent.pictures import PictureMaker
+from agent.records import Geotag, TimeTag
 from agent.runtime.hit_files import HitFiles
 from agent.runtime.hits import HitService
+from protocol.wire.enums import GeotagMethod, TimeSource
 
 
 class OneOfficer:
     """One officer, with the session ``token``."""
 
-    def officer_of(self, session):
+    def officer_of(self, session, *, used=True):
         return SimpleNamespace(badge="1234", role="patrol", shift_id=None) if session == "token" else None
 
 
@@ -37,4 +39,5 @@ def make_hit_service(folder: Path | None = None, *, lists=Matcher) -> HitService
         now=lambda: Now(5, 10**15),
         rules=lambda: HitRules(24 * 3600),
         emit=lambda record: record.on_disk.set(),
+        scene=lambda _: (TimeTag(None, TimeSource.NONE, None), Geotag(GeotagMethod.NONE)),
     )

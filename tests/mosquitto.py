@@ -80,9 +80,12 @@ class Mosquitto:
 class FleetBroker(Mosquitto):
     """The broker as it is shipped: its own configuration and access list, with an authority made for the test."""
 
-    def __init__(self, folder: Path, repo: Path, *, hosts: tuple[str, ...] = ("127.0.0.1",)) -> None:
-        """``hosts`` are the names clients may know it by."""
+    def __init__(
+        self, folder: Path, repo: Path, *, hosts: tuple[str, ...] = ("127.0.0.1",), has_workers: bool = False
+    ) -> None:
+        """``hosts`` are the names clients may know it by; ``has_workers`` enables the listener of the workers."""
         super().__init__(folder)
+        self.workers_port = free_port()
         self.authority = make_authority(folder / "ca", "Example fleet")
         shipped = repo / "provision" / "broker"
         self.home = folder / "broker"
@@ -94,6 +97,10 @@ class FleetBroker(Mosquitto):
         shutil.copy(shipped / "acl", self.home / "acl")
         text = (shipped / "mosquitto.conf").read_text().replace("/etc/mosquitto/lpr", str(self.home))
         text = text.replace("listener 8883", f"listener {self.port} 127.0.0.1")
+        if has_workers:
+            first, marked, listener = text.partition("#listener 8884 127.0.0.1")
+            text = first + (marked + listener).replace("#", "")
+            text = text.replace("listener 8884", f"listener {self.workers_port}")
         self._write(f"{text}user root\npersistence_location {self.home}/\n")
 
     def give(self, name: str, *, hosts: tuple[str, ...] = (), into: Path, **options: Any) -> Path:

@@ -41,6 +41,9 @@ class _Group:
 
 _CONTRACT, _INTEGRATION, _UNIT = "tests/contract", "tests/integration", "tests/unit"
 _TLS = f"{_INTEGRATION}/test_tls.py"
+_LOG_STORE = f"{_CONTRACT}/test_station_log.py"
+_AUDIT_LOG = f"{_UNIT}/station/test_station_audit_log.py"
+_WITNESS = f"{_UNIT}/merkle/test_unit_witness.py"
 _PEERS = f"{_CONTRACT}/test_tls_peers.py"
 _HOSTILE = f"{_CONTRACT}/test_hostile_brokers.py"
 _MQTT = f"{_CONTRACT}/test_mqtt_connection.py"
@@ -241,13 +244,39 @@ MUTATIONS = (
     _records(
         "self._db.run(update(EVIDENCE).where(EVIDENCE.c.salt.is_not(None), proved).values(salt=None))", "pass"
     ),
+    _records("else RECORDS.c.retention == rule.retention,", "else HERE,"),
     _records(
-        "RECORDS.c.retention.is_not(None) if retention is None else RECORDS.c.retention == retention,", "HERE,"
+        "or_(RECORDS.c.received_us < rule.before_us, RECORDS.c.utc_us < rule.before_us)",
+        "RECORDS.c.received_us < rule.before_us",
     ),
-    _records(
-        "or_(RECORDS.c.received_us < before_us, RECORDS.c.utc_us < before_us)", "RECORDS.c.received_us < before_us"
+    _records("        self._projections.delete(self._db, purging.chosen)\n", ""),
+    _records("purging.choose(and_(self.due(plan), ~IS_HELD))", "purging.choose(self.due(plan))", _LOG_STORE),
+    _of("station/store/sql_store.py", _LOG_STORE)("        self.holds.refresh()\n        gone", "        gone"),
+    _of("station/retention/schedule.py", f"{_UNIT}/station/test_station_retention.py")(
+        "self._clock_jumped(mono_s) or clock_doubt(", "clock_doubt("
     ),
-    _records("        self._projections.delete(self._db, gone)\n", ""),
+    # The audit log
+    _of("station/audit_log/checkpoints.py", _AUDIT_LOG)(
+        "            for known in (before, self._signed):\n", "            for known in ():\n"
+    ),
+    _of("station/audit_log/witnessing.py", _AUDIT_LOG)(
+        "if kept is None or not kept.is_signed_by(self._key):", "if kept is None:"
+    ),
+    _of("station/audit_log/witnessing.py", _AUDIT_LOG)("        if not found:\n", "        if False:\n"),
+    _of("agent/witness.py", _WITNESS)(
+        "if not is_consistent(kept.size", "if False and not is_consistent(kept.size"
+    ),
+    _of("agent/witness.py", _WITNESS)(
+        "            self._store.save(state)\n            self._state = state\n        self._n_smaller",
+        "            self._state = state\n        self._n_smaller",
+    ),
+    _of("agent/witness.py", _WITNESS)("if kept is not None and key.raw != self._state.public_key:", "if False:"),
+    _of("protocol/merkle/examine.py", _AUDIT_LOG)(
+        "sorted(known for known in self._checkpoints if known > there)", "()"
+    ),
+    _of("protocol/merkle/tree.py", f"{_UNIT}/merkle/test_merkle_tree.py")(
+        '_LEAF, _INNER = b"\\0", b"\\1"', '_LEAF, _INNER = b"", b""'
+    ),
     _of("station/commands.py", f"{_UNIT}/station/test_station_export.py", _STORE)(
         "if not days >= 0:", "if False:"
     ),

@@ -18,12 +18,14 @@ from agent.read_id import ReadIdMint
 from agent.records import CharRead, Fix, Geotag, Picture, PlateText, Read, TimeTag, Track
 from protocol.wire.codec import I63_MAX, U16_MAX, U32_MAX, Message, Part
 from protocol.wire.control.chunk import PictureChunk
+from protocol.wire.control.log_checkpoint import LogCheckpoint, LogWitness
 from protocol.wire.control.receipt import Nack, PictureStatus, Receipt
 from protocol.wire.control.transfer import ChunkRequest, FileOffer, FilePart, UpdateReport
 from protocol.wire.control.unit_state import Health, Status
 from protocol.wire.enums import FixQuality, GeotagMethod, PictureKind, TimeSource
 from protocol.wire.record import Envelope, Record, encode_record
 from protocol.wire.records.coverage import Coverage
+from protocol.wire.records.hit import Hit as HitBody
 from protocol.wire.records.read import Read as ReadBody
 from protocol.wire.records.tombstone import Tombstone
 from protocol.wire.records.track_point import TrackPoints
@@ -31,6 +33,8 @@ from protocol.wire.released import released_registry
 from tests.builders import make_fix, make_picture, make_track
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from protocol.wire.registry import RecordBody
 
 UNITS = st.text("ABCXYZabcxyz0189_-", min_size=1, max_size=36)
@@ -161,6 +165,8 @@ def unknown_keys() -> st.SearchStrategy[dict[str, Any]]:
 
 
 _OVERRIDES: dict[tuple[type, str], st.SearchStrategy[Any]] = {}
+_FITTED: dict[type, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+"""Makes fields that belong together fit, where drawing again until they do would take long."""
 
 
 def _integers(metadata: list[Any]) -> st.SearchStrategy[int]:
@@ -231,7 +237,7 @@ def messages(model: type[_Part]) -> st.SearchStrategy[_Part]:
 
     def build(drawn: dict[str, Any], unknown: dict[str, Any]) -> _Part | None:
         try:
-            return model(**drawn, **unknown)
+            return model(**_FITTED.get(model, dict)(drawn), **unknown)
         except ValidationError:
             return None
 
@@ -265,6 +271,8 @@ _POINTS = st.tuples(
 _OVERRIDES[TrackPoints, "points"] = st.lists(_POINTS, min_size=1, max_size=4).map(
     lambda points: ((0, *points[0][1:]), *sorted(points[1:], key=lambda point: point[0]))
 )
+_OVERRIDES[HitBody, "char_confidence_u8"] = st.binary(min_size=64, max_size=64)
+_FITTED[HitBody] = lambda drawn: {**drawn, "char_confidence_u8": drawn["char_confidence_u8"][: len(drawn["text"])]}
 _OVERRIDES[PictureChunk, "total_bytes"] = st.integers(2**31, U32_MAX)
 _OVERRIDES[PictureChunk, "offset"] = st.integers(0, 2**30)
 
@@ -286,5 +294,6 @@ def record_messages(draw: st.DrawFn, model: type[RecordBody]) -> Record:
 
 CONTROL_MESSAGES: tuple[type[Message], ...] = (
     Receipt, Nack, PictureStatus, PictureChunk, Health, Status, FileOffer, FilePart, ChunkRequest, UpdateReport,
+    LogCheckpoint, LogWitness,
 )  # fmt: skip
 RECORD_MODELS: tuple[type[RecordBody], ...] = tuple(known.model for known in released_registry())

@@ -18,6 +18,8 @@ import signal
 import sqlite3
 import sys
 import tempfile
+import threading
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +37,7 @@ from agent.commit import ReadCommitter
 from agent.hits.bodies import HitBodies
 from agent.hits.records import DECIDED
 from agent.runtime import log
+from agent.runtime.alarm import Alarm
 from agent.runtime.audit import ChainFile
 from agent.runtime.hit_files import FOLDER, PURPOSE, HitFiles
 from agent.runtime.hits import HitService
@@ -50,21 +53,24 @@ from protocol.wire.enums import DispositionAction
 from protocol.wire.records.read import Read
 from protocol.wire.released import released_registry
 from station.asker import Asker
+from station.errors import StoreError
 from station.ingest import Ingest
 from station.query import Query
 from station.store import open_store
 from tests.builders import make_encoder, make_read_record
 from tests.drive_builder import write_drive
 from tests.listed import listed
+from tests.postgres import Postgres
 from tests.power_cut import CuttableDisk
 from tests.station_files import stored_reads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from agent.audit import ChainState
     from agent.runtime.config import AgentConfig
     from hw.drive_format import Drive
+    from station.store import Store
 
 UNIT = "unit-07"
 CHAIN = 6
@@ -79,8 +85,10 @@ STATEMENTS = {
     "checkpoint": "PRAGMA wal_checkpoint",
 }
 """Points inside SQLite: struck before such a statement runs."""
-HIT_POINTS = ("hit file", "hit file written", "disposition", "hit settled")
-"""Points of a hit: before and after its file is replaced, before a decision's record is appended, and after that."""
+HIT_POINTS = ("hit file", "hit file written", "heard", "disposition", "hit settled")
+"""Points of a hit: before and after its file is replaced, right after its alert, before a decision's record is
+appended, and after that.
+"""
 HEAD = ("head", "head_stored")
 """Before and after the head of the audit log is stored."""
 POINTS = ("frame", "track", *STATEMENTS, *HIT_POINTS, *HEAD, "sent", "receipt", "anytime")
@@ -115,11 +123,27 @@ class Unit:
 
     config: AgentConfig
     drive: Drive
-    station: Path
+    station: Path | str
+    """File, or address of a database."""
     keys: Path
     disk: CuttableDisk | None
+    server: Postgres | None = None
     committed: set[bytes] = field(default_factory=set)
     starts: int = 0
+    crashes: int = 0
+    """Of the database server."""
+
+    def crash_server(self) -> None:
+        """End the database server as a defect would, and start it again."""
+        assert self.server is not None
+        self.server.stop("immediate")
+        self.server.start()
+        self.crashes += 1
+
+    @property
+    def heard(self) -> Path:
+        """Ids of the hits that were heard; not on the disk whose power is cut."""
+        return self.station.with_name("heard")
 
     def strike(self, fault: Fault) -> Callable[[], None]:
         """Return what ends the world: called in the child."""
@@ -151,6 +175,18 @@ class StruckReader(ScriptedReader):
     def read(self, frame, detections):
         self._passed("track")
         return super().read(frame, detections)
+
+
+def opened(unit: Unit, opener: Opener) -> Store:
+    """The store; while its server starts again, as often as systemd would start the station."""
+    for _ in range(100):
+        try:
+            return open_store(unit.station, open_picture=opener.picture)
+        except StoreError:
+            if unit.server is None:
+                raise
+            time.sleep(0.2)
+    raise BrokenPromiseError("the database did not come back")
 
 
 def child(unit: Unit, fault: Fault | None, report: int) -> None:
@@ -191,7 +227,7 @@ def child(unit: Unit, fault: Fault | None, report: int) -> None:
         signal.signal(signal.SIGALRM, lambda *_: strike())
         signal.setitimer(signal.ITIMER_REAL, fault.passing / 1000)
     opener = Opener(load_keyring(unit.keys))
-    store = open_store(unit.station, open_picture=opener.picture)
+    store = opened(unit, opener)
     ticks = iter(range(10**15, 2**62))
     ingest = Ingest(store, "torture", lambda: next(ticks), opener=opener)
 
@@ -201,7 +237,7 @@ def child(unit: Unit, fault: Fault | None, report: int) -> None:
         passed("receipt")
         return answers
 
-    with hit_points(passed):
+    with hit_points(passed, unit.heard):
         replay = Replay(
             unit.drive,
             unit.config,
@@ -216,9 +252,16 @@ def child(unit: Unit, fault: Fault | None, report: int) -> None:
 
 
 @contextlib.contextmanager
-def hit_points(passed: Callable[[str], None]):
-    """Points of hits are passed while this lasts."""
+def hit_points(passed: Callable[[str], None], heard: Path):
+    """Points of hits are passed while this lasts, and what was heard is noted where no power is cut."""
     write, disposition, settle = HitFiles._write, HitBodies.disposition, HitService.settle
+    alert = Alarm.alert
+
+    def alerted(alarm: Alarm, hits, t_mono_ns: int) -> None:
+        alert(alarm, hits, t_mono_ns)
+        with heard.open("ab") as file:
+            file.write(b"".join(hit.hit_id for hit in hits))
+        passed("heard")
 
     def written(files: HitFiles, path: Path, data: bytes) -> None:
         passed("hit file")
@@ -234,10 +277,12 @@ def hit_points(passed: Callable[[str], None]):
         settle(service, record, seq)
 
     HitFiles._write, HitBodies.disposition, HitService.settle = written, staticmethod(decided), settled
+    Alarm.alert = alerted
     try:
         yield
     finally:
         HitFiles._write, HitBodies.disposition, HitService.settle = write, staticmethod(disposition), settle
+        Alarm.alert = alert
 
 
 def start(unit: Unit, fault: Fault | None) -> bool:
@@ -252,9 +297,17 @@ def start(unit: Unit, fault: Fault | None) -> bool:
             sys.excepthook(*sys.exc_info())
         os._exit(3)
     os.close(report)
+    # After the fork, which copies no threads.
+    crash = (
+        None if unit.server is None or fault is None else threading.Timer(fault.passing / 50, unit.crash_server)
+    )
+    if crash is not None:
+        crash.start()
     with os.fdopen(listen, "rb") as pipe:
         told = pipe.read()
     _, status = os.waitpid(pid, 0)
+    if crash is not None:
+        crash.join()
     unit.starts += 1
     unit.committed |= {told[i : i + 16] for i in range(0, len(told) - len(told) % 16, 16)}
     if unit.disk is not None:
@@ -315,12 +368,16 @@ def check_decisions(unit: Unit) -> None:
         confirmed = [made for _, made in hit.decisions if made.action is DispositionAction.CONFIRMED]
         if any(not made.checks.all_equal or not made.reference for made in confirmed):
             raise BrokenPromiseError("a hit was confirmed without a verification")
+    told = unit.heard.read_bytes() if unit.heard.exists() else b""
+    heard = {told[first : first + 16] for first in range(0, len(told), 16)}
+    if silent := heard - {hit.hit.hit_id for hit in at_the_station}:
+        raise BrokenPromiseError(f"{len(silent)} of {len(heard)} hits that were heard are in no book")
     if unknown := set(here) - {hit.hit.hit_id for hit in at_the_station}:
         raise BrokenPromiseError(f"{len(unknown)} hits of the unit are not at the station")
 
 
 def at_station(unit: Unit) -> set[bytes]:
-    if not unit.station.exists():
+    if isinstance(unit.station, Path) and not unit.station.exists():
         return set()
     store = open_store(unit.station)
     names = [read.record_id for read in stored_reads(store)]
@@ -345,7 +402,7 @@ def close_books(unit: Unit) -> None:
     check_decisions(unit)
 
 
-def new_unit(folder: Path, *, cut: bool, small: bool) -> Unit:
+def new_unit(folder: Path, *, cut: bool, small: bool, server: Postgres | None = None) -> Unit:
     folder.mkdir(parents=True)
     drive = load_drive(write_drive(folder / "drive", plates=PLATES, script=SCRIPT))
     disk = CuttableDisk(folder, mib=16) if cut else None
@@ -353,7 +410,8 @@ def new_unit(folder: Path, *, cut: bool, small: bool) -> Unit:
     seal, _ = fresh_keys(folder / "keys", UNIT)
     outbox = {"min_free_mib": 0, "ballast_mib": 1, "max_mib": 1 if small else 8}
     config = config_for(drive, root / "state", seal=seal, outbox=outbox)
-    return Unit(config, drive, folder / "station.db", folder / "keys", disk)
+    station = folder / "station.db" if server is None else server.new_database()
+    return Unit(config, drive, station, folder / "keys", disk, server)
 
 
 def migration(folder: Path, passing: int, *, cut: bool) -> None:
@@ -415,8 +473,11 @@ def plan(faults: int, seed: int) -> list[Fault]:
     return made
 
 
-def run(faults: int, seed: int, console: Console) -> Counter[tuple[str, str]]:
-    """Strike again and again; return how often each point was struck, by kind."""
+def run(faults: int, seed: int, console: Console, server: Postgres | None = None) -> Counter[tuple[str, str]]:
+    """Strike again and again; return how often each point was struck, by kind.
+
+    With a server the station is on PostgreSQL, which crashes meanwhile, too.
+    """
     cv2.setNumThreads(1)
     struck: Counter[tuple[str, str]] = Counter()
     with tempfile.TemporaryDirectory(prefix="torture-") as name:
@@ -428,7 +489,7 @@ def run(faults: int, seed: int, console: Console) -> Counter[tuple[str, str]]:
         planned = plan(faults, seed)
         chains = [planned[first : first + CHAIN] for first in range(0, faults, CHAIN)]
         for number, chain in enumerate(track(chains, console=console, description="chains of strikes")):
-            unit = new_unit(folder / str(number), cut=chain[0].cut, small=number % 3 == 0)
+            unit = new_unit(folder / str(number), cut=chain[0].cut, small=number % 3 == 0, server=server)
             try:
                 for fault in chain:
                     if start(unit, fault):
@@ -436,9 +497,24 @@ def run(faults: int, seed: int, console: Console) -> Counter[tuple[str, str]]:
                     check(unit, fault)
                 close_books(unit)
             finally:
+                if server is not None:
+                    struck["database", "kill"] += unit.crashes
                 if unit.disk is not None:
                     unit.disk.release()
+                if server is not None:
+                    server.drop_databases()
     return struck
+
+
+@contextlib.contextmanager
+def postgres_server() -> Iterator[Postgres]:
+    """A server of this run; a crash of the server is no crash of the machine, so that it need not wait for its disk."""
+    server = Postgres(settings="fsync = off").create().start()
+    try:
+        server.make_template(lambda address: open_store(address).close())
+        yield server
+    finally:
+        server.remove()
 
 
 def main() -> None:
@@ -446,18 +522,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--faults", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--postgres", action="store_true", help="the station's store is PostgreSQL, which crashes, too"
+    )
     options = parser.parse_args()
     console = Console(stderr=True)
     log.configure("error", "auto")
     try:
-        struck = run(options.faults, options.seed, console)
+        with postgres_server() if options.postgres else contextlib.nullcontext() as server:
+            struck = run(options.faults, options.seed, console, server)
     except BrokenPromiseError as error:
         console.print(f"[red]seed {options.seed}: {error}[/]")
         sys.exit(1)
     table = Table(
         "point", "power cuts", "kill -9", title=f"{sum(struck.values())} strikes, no read lost, none twice"
     )
-    for point in ("migration", *POINTS):
+    for point in ("migration", "database", *POINTS):
         table.add_row(point, str(struck[point, "cut"]), str(struck[point, "kill"]))
     console.print(table)
     print(json.dumps({f"{point} {kind}": count for (point, kind), count in sorted(struck.items())}))

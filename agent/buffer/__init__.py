@@ -1,5 +1,6 @@
 """The durable outbox: a record stays until the station's receipt, or until it is evicted, counted and announced."""
 
+from agent.buffer.life import life_of
 from agent.buffer.opening import open_outbox
 from agent.buffer.outbox import Outbox
 from agent.buffer.reader import OutboxReader
@@ -45,5 +46,6 @@ __all__ = [
     "Quarantined",
     "Receipted",
     "TypeCounts",
+    "life_of",
     "open_outbox",
 ]

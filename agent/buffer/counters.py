@@ -114,5 +114,8 @@ def stats(con: sqlite3.Connection) -> OutboxStats:
     """Read the counters; the cost does not depend on the number of records."""
     counts = load(con)
     oldest = con.execute("SELECT min(seq) FROM records").fetchone()[0]
-    kept = {f.name for f in fields(OutboxStats)} - {"types", "oldest_seq"}
-    return OutboxStats(**{name: getattr(counts, name) for name in kept}, oldest_seq=oldest, types=counts.types)
+    refused = con.execute("SELECT min(seq) FROM quarantine").fetchone()[0]
+    done = min([counts.next_seq, *(seq for seq in (oldest, refused) if seq is not None)]) - 1
+    kept = {f.name for f in fields(OutboxStats)} - {"types", "oldest_seq", "done_seq"}
+    known = {name: getattr(counts, name) for name in kept}
+    return OutboxStats(**known, oldest_seq=oldest, done_seq=done, types=counts.types)

@@ -249,6 +249,10 @@ class OutboxStats:
     unknown_receipts: int
     oldest_seq: int | None
     """Sequence number of the oldest waiting record."""
+    done_seq: int
+    """Up to this number no record waits or is quarantined: all were receipted, or deleted with a tombstone."""
+    link: bytes
+    """Chain link of the latest record; empty before the first, and without keys."""
     types: Mapping[str, TypeCounts]
     """By schema id; types that were never appended are absent."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from agent.geotag.read_maker import HIT, picture_ref
 from agent.geotag.units import clamp, place_of, probability_e4, probability_u8, time_quality, to_us
 from protocol.wire.codec import I63_MAX, U16_MAX
-from protocol.wire.enums import HitPriority, MatchRule, RegionMatch
+from protocol.wire.enums import HitPriority
 from protocol.wire.parts import Retention
 from protocol.wire.records import disposition as wire_disposition
 from protocol.wire.records import hit as wire_hit
@@ -56,9 +56,9 @@ class HitBodies:
             listed_text=_text(entry.text, 32),
             listed_region=_text(entry.region, 16),
             listed_reason=_text(entry.reason, 128),
-            rule=MatchRule(match.rule.value),
+            rule=match.rule,
             probability_e4=probability_e4(match.probability),
-            region_match=RegionMatch(match.region_match.value),
+            region_match=match.region_match,
             priority=HitPriority(listed.priority.value),
             others=tuple(_other(other) for other in hit.others[: wire_hit.MAX_OTHERS]),
             place=place_of(where),
@@ -99,7 +99,7 @@ def _other(match: Match) -> wire_hit.OtherEntry:
         list_id=match.list.list_id,
         list_version=clamp(match.list.version, 0, I63_MAX),
         entry_id=_text(match.entry.entry_id, 128),
-        rule=MatchRule(match.rule.value),
+        rule=match.rule,
         probability_e4=probability_e4(match.probability),
     )
 

@@ -3,36 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from protocol.hotlist.entry import Entry
 from protocol.hotlist.manifest import ListPriority as Priority
+from protocol.wire.enums import MatchRule as Rule
+from protocol.wire.enums import RegionMatch
 
 __all__ = ["Entry", "ListInfo", "Match", "Priority", "RegionMatch", "Rule"]
-
-
-class Rule(StrEnum):
-    """How a read matched an entry."""
-
-    EXACT = "exact"
-    """The read's own text is the listed one; the letter O and the digit 0 count as equal."""
-    APPROXIMATE = "approximate"
-    """The listed text is another that the read's character probabilities allow."""
-    WILDCARD = "wildcard"
-    """The entry has ``?``, each for one character."""
-    PARTIAL = "partial"
-    """The entry has ``*``: only part of the plate is known."""
-    MANUAL = "manual"
-    """Typed by an officer."""
-
-
-class RegionMatch(StrEnum):
-    """Comparison of the read's region with the listed one."""
-
-    EQUAL = "equal"
-    DIFFERENT = "different"
-    UNKNOWN = "unknown"
-    """The read or the entry has none, or one that does not say the state."""
 
 
 @dataclass(frozen=True, slots=True)

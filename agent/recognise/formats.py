@@ -10,71 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent.fusion.candidates import alternative_texts
+from protocol.plate_formats import FORMATS
 
 if TYPE_CHECKING:
     from agent.records import PlateText
 
-FORMATS: dict[str, str] = {
-    "BR": "LLLDDDD LLLDLDD",
-    "CA": "DDDLLL LDDLLL LLDDDL LLLDDD LLLDDDD LLLLDDD",
-    "EU": "DDDDDDDD DDDDLLL DDDLDDDDD DDDLLL DDLLDD DDLLLD DLDDDDD DLLDDDD DLLLDDD LDDDDDL LDDDDLL LDDDLLL "
-    "LLDDDD LLDDDDD LLDDDDLL LLDDDL LLDDDLL LLDDLL LLDDLLL LLLDDD LLLDDDD LLLDDL LLLLDDDD LLLLLDDD",
-    "MX": "LDDLLL LLDDDDL LLLDDDD LLLDDDL",
-    "OTHER": "DLLDLL LLDDD LLDDDDL LLDDLLL LLLDDD LLLDDDD LLLDDL",
-    "US-AK": "LLLDDD",
-    "US-AL": "DDLDDLL DLDDLLL DLLDDDD",
-    "US-AR": "DDDLLL LLLDDL",
-    "US-AZ": "LLLDDDD LLLLDL",
-    "US-CA": "DLDDDDD DLLLDDD",
-    "US-CO": "DDDLLL LLLDDD LLLLDD",
-    "US-CT": "DDDLLL DLLLLD LLDDDDD",
-    "US-DC": "LLDDDD",
-    "US-DE": "DDDDDD LDDDDD",
-    "US-FL": "DDLLLL LLLDDL LLLLDD",
-    "US-GA": "DDDDLL LLLDDDD",
-    "US-HI": "LLLDDD",
-    "US-IA": "DDDLLL LLLDDD",
-    "US-ID": "DLLDDDD LDDDDDD",
-    "US-IL": "DDDDDDD LDDDDDD LLDDDDD",
-    "US-IN": "DDDL DDDLLL LLLDDD",
-    "US-KS": "DDDDL DDDLLL",
-    "US-KY": "DDDLLL LDLDDD",
-    "US-LA": "DDDLLL LLLDDD",
-    "US-MA": "DDDDLL DLLDDD DLLLDD",
-    "US-MD": "DLLDDDD LLLDDD",
-    "US-ME": "DDDDLL DDDLL",
-    "US-MI": "DLLLDD LLLDDDD",
-    "US-MN": "DDDLLL LLLDDD",
-    "US-MO": "DDDLLL LLDLDL",
-    "US-MS": "LLLDDD LLLDDDD",
-    "US-MT": "DDDDDDL",
-    "US-NC": "LLLDDDD",
-    "US-ND": "DDDLLL",
-    "US-NE": "DDLDDD DLDDDD LLLDDD",
-    "US-NH": "DDDDDDD",
-    "US-NJ": "LDDLLL LLLDDL",
-    "US-NM": "DDDLLL LLLDDD LLLLDD",
-    "US-NV": "DDDLDD DDDLLL DDLDDD",
-    "US-NY": "LLLDDDD",
-    "US-OH": "LLLDDDD",
-    "US-OK": "DDDLLL LLLDDD",
-    "US-OR": "DDDLLL",
-    "US-OTHER": "DDDDDD LLDDDD LLLDDD",
-    "US-PA": "LLLDDDD",
-    "US-RI": "DDDDDD DLLDDD LLDDD",
-    "US-SC": "DDDDLL LLLDDD",
-    "US-SD": "DDLDDD DLDDDD",
-    "US-TN": "DDDLLL DDDLLLL LDDDDL LLLDDDD",
-    "US-TX": "DLLLDDD LLDLDDD LLLDDDD",
-    "US-UT": "DLDDLL LDDDLL",
-    "US-VA": "LLLDDDD",
-    "US-VT": "DDDLD LLLDDD",
-    "US-WA": "DDDLLL LLLDDDD",
-    "US-WI": "DDDLLL LLLDDDD",
-    "US-WV": "DLLDDD LLLDDD",
-    "US-WY": "DDDDDD DDDDDDD DDDDDDL",
-}
-"""Serial formats by region, from common knowledge of current plates: L letter, D digit; gaps and dashes left out."""
 
 _PERSONAL = 0.05
 """Likelihood of a text that fits none of its region's formats, relative to one that does: personal and older plates."""

@@ -79,7 +79,7 @@ def _is_part(look: Look, of: Look) -> bool:
     if look.confidence <= of.confidence:
         return True
     if not of.one_line:
-        return _is_line_of(look.box, of.box)
+        return not _is_whole(look) and _is_line_of(look.box, of.box)
     surer = of.plate.confidence >= look.plate.confidence
     return of.is_worth_reporting and (surer or look.plate.text in of.plate.text)
 

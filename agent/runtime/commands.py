@@ -68,14 +68,17 @@ class Officer(Protocol):
 class Officers(Protocol):
     """Knows who is signed on."""
 
-    def officer_of(self, session: str) -> Officer | None:
-        """Return the officer of a session; None if it is unknown or over."""
+    def officer_of(self, session: str, *, used: bool = True) -> Officer | None:
+        """Return the officer of a session; None if it is unknown or over.
+
+        ``used`` is False for what a view does by itself: it does not keep the session.
+        """
 
 
 class NobodySignsOn:
     """Officers of a unit without a roster: there are none."""
 
-    def officer_of(self, session: str) -> Officer | None:  # noqa: ARG002 - the signature of the port
+    def officer_of(self, session: str, *, used: bool = True) -> Officer | None:  # noqa: ARG002 - the port's
         """See :class:`Officers`."""
         return None
 
@@ -122,6 +125,8 @@ class Verb:
     """Codes of its own, for the documentation."""
     signed_on: bool = True
     """True if it is refused without an officer."""
+    is_activity: bool = True
+    """False for what a view sends by itself: it does not keep the officer's session."""
 
 
 class Commands:
@@ -164,7 +169,7 @@ class Commands:
         verb = self._verbs.get(name)
         if verb is None:
             raise CommandRefusedError("unknown_verb", f"unknown verb; known are: {', '.join(sorted(self._verbs))}")
-        officer = self._officers.officer_of(session) if session else None
+        officer = self._officers.officer_of(session, used=verb.is_activity) if session else None
         if verb.signed_on and officer is None:
             raise CommandRefusedError("not_signed_on", f"{name} acts for an officer: sign on first")
         try:

@@ -90,6 +90,7 @@ class AgentState:
             "hits_open": len(self.hits.open_hits),
             "lists": lists_document(self.hits.lists, self.hits.now().utc_us, self.hits.max_list_age_s),
             "shift": self.shifts.document(),
+            "shifts": self.shifts.documents(),
         }
 
     def hit_document(self, hit: Hit, t_mono_ns: int) -> Document:

@@ -65,8 +65,10 @@ def health_payload(
     t_mono_ns: int,
     utc_ns: int | None,
     seq_high: int,
+    life: bytes = b"",
+    head: bytes = b"",
 ) -> bytes:
-    """Encode all counters and gauges of one moment."""
+    """Encode all counters and gauges of one moment, with the signed head of the series."""
     return encode(
         HealthMessage(
             unit=unit,
@@ -76,5 +78,7 @@ def health_payload(
             seq_high=seq_high,
             counters=dict(counters),
             gauges=dict(gauges),
+            life=life,
+            head=head,
         )
     )

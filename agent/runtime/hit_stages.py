@@ -17,6 +17,7 @@ from agent.runtime.hit_files import FOLDER, PURPOSE, HitFiles
 from agent.runtime.hits import HitService
 from agent.runtime.lamp import is_fresh
 from agent.runtime.stages import load_unit_key, software
+from agent.runtime.whereabouts import here
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,10 +41,11 @@ def build_hits(
     emit: Callable[[LateRecord], None],
     matcher: Callable[[], Matching] | None = None,
     alarm: Alarm | None = None,
+    first: Callable[[Callable[[], None]], None] = lambda work: work(),
 ) -> HitService:
     """Create the service; nothing is restored yet.  Raises KeyFileError.
 
-    ``matcher`` returns that of the lists in force; none if omitted.
+    ``matcher`` returns that of the lists in force; none if omitted.  ``first`` does what comes before an alert.
     """
     nothing = Matcher()
     track = config.track.tracker_config()
@@ -65,7 +67,9 @@ def build_hits(
         now=lambda: now_of(config, read_path, clock),
         rules=lambda: rules_of(config, read_path, clock.mono_ns()),
         emit=emit,
+        scene=lambda t_mono_ns: (read_path.timebase.tag(t_mono_ns), here(read_path.committer.last_fix, t_mono_ns)),
         alarm=alarm,
+        first=first,
     )
 
 

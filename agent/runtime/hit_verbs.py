@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -15,11 +15,13 @@ from agent.runtime.commands import Arguments, CommandRefusedError, HexId, Verb
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from agent.audit import Auditor
     from agent.hits.watch import Watched
     from agent.hotlist.records import Match
     from agent.runtime.commands import Caller
     from agent.runtime.feed_documents import Document, Json
     from agent.runtime.hits import HitRecord, HitService
+    from agent.runtime.view_audit import ViewAudit
 
 _STORED_S = 3.0
 """How long an answer waits for the disk."""
@@ -28,22 +30,13 @@ Code = Annotated[str, Field(max_length=32)]
 Name = Annotated[str, Field(max_length=MAX_NAME)]
 
 
-class Auditor(Protocol):
-    """Where what officers do is written down."""
-
-    def add(
-        self, who: str, action: str, obj: str, *, purpose: str = "", case_number: str = "", outcome: str = "ok"
-    ) -> object:
-        """Add an entry."""
-
-
 class NoAuditor:
     """Writes nothing down."""
 
     def add(
         self, who: str, action: str, obj: str, *, purpose: str = "", case_number: str = "", outcome: str = "ok"
     ) -> None:
-        """See :class:`Auditor`."""
+        """See :class:`~agent.audit.Auditor`."""
 
 
 class HitArguments(Arguments):
@@ -101,9 +94,13 @@ class NoArguments(Arguments):
 class HitVerbs:
     """The verbs; used by the command thread."""
 
-    def __init__(self, service: HitService, auditor: Auditor | None = None) -> None:
+    def __init__(
+        self, service: HitService, auditor: Auditor | None = None, views: ViewAudit | None = None
+    ) -> None:
+        """Views are counted in ``views``; if omitted, each is an entry."""
         self._service = service
         self._auditor = auditor or NoAuditor()
+        self._views = views
 
     def verbs(self) -> tuple[Verb, ...]:
         """The verbs."""
@@ -128,7 +125,10 @@ class HitVerbs:
 
     def acknowledge(self, arguments: HitArguments, caller: Caller) -> Document:
         """Note that a hit was seen."""
-        return {"stored": self._decide(lambda: self._service.acknowledge(_id(arguments.hit_id), _actor(caller)))}
+        hit_id = arguments.hit_id
+        stored = self._decide(lambda: self._service.acknowledge(_id(hit_id), _actor(caller)))
+        self._audit(caller, "acknowledge", hit_id)
+        return {"stored": stored}
 
     def dispose(self, arguments: DisposeArguments, caller: Caller) -> Document:
         """Confirm or reject a hit."""
@@ -185,7 +185,7 @@ class HitVerbs:
 
     def watched_plates(self, _: NoArguments, caller: Caller) -> Document:
         """List the plates that officers watch for."""
-        self._audit(caller, "watched_plates", "")
+        self._view(caller, "watched_plates")
         return {
             "watched": [
                 {**_watched_document(entry), "reason": entry.reason, "officer": entry.officer}
@@ -201,6 +201,12 @@ class HitVerbs:
         except HitRefusedError as error:
             raise CommandRefusedError(error.code, str(error)) from error
         return all(record.on_disk.wait(_STORED_S) for record in records)
+
+    def _view(self, caller: Caller, action: str) -> None:
+        if self._views is None:
+            self._audit(caller, action, "")
+        else:
+            self._views.note(caller.badge, action)
 
     def _audit(self, caller: Caller, action: str, obj: str, outcome: str = "ok", *, purpose: str = "") -> None:
         self._auditor.add(caller.badge, action, obj, purpose=purpose, outcome=outcome)

@@ -1,8 +1,9 @@
 """Hits of a running agent: matches tracks, alerts at once, records stages and decisions.
 
 Shared by the thread of :mod:`agent.runtime.hit_component`, the command thread and the panel, and used by the replay
-without threads.  What must be on the disk goes through the commit thread: first the hit's file, then the outbox, so
-that after a power cut the queue never knows less than the log.
+without threads.  The hit's file is written before its alert, so that what was heard is known after a power cut.  All
+else that must be on the disk goes through the commit thread: first the hit's file, then the outbox, so that the queue
+never knows less than the log.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -24,7 +26,7 @@ from protocol.wire.records.disposition import Disposition as DispositionBody
 from protocol.wire.records.hit import Hit as HitBody
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from agent.commit import LateRecord
     from agent.hits.bodies import HitBodies
@@ -109,11 +111,14 @@ class HitService:
         now: Callable[[], Now],
         rules: Callable[[], HitRules],
         emit: Callable[[LateRecord], None],
+        scene: Callable[[int], tuple[TimeTag, Geotag]],
         alarm: Alarm | None = None,
+        first: Callable[[Callable[[], None]], None] = lambda work: work(),
     ) -> None:
         """``lists`` returns the lists in force, ``rules`` what the policy says here and now.
 
-        ``emit`` hands a record to the commit thread at once.
+        ``emit`` hands a record to the commit thread at once.  ``scene`` returns time and place of an instant as far as
+        they are known.  ``first`` does what must be done before an alert, and may give up waiting for it.
         """
         self._desk = desk
         self._watched = watched
@@ -124,9 +129,15 @@ class HitService:
         self.now = now
         self.rules = rules
         self._emit = emit
+        self._scene = scene
         self._alarm = alarm
+        self._first = first
         self._lock = threading.RLock()
         """Never held while a file is written: an alert must not wait for the disk."""
+        self._saving = threading.Lock()
+        """Held while a hit's file is written or deleted."""
+        self._noted: set[bytes] = set()
+        """Hits whose files the commit thread writes from now on."""
         self._watching = threading.Lock()
         self._listeners: list[Callable[[Hit], None]] = []
         self._pending: dict[bytes, dict[HitRecord | _Restored, bytes]] = {}
@@ -213,6 +224,7 @@ class HitService:
 
     def _apply(self, effects: Effects, *, since_mono_ns: int | None = None) -> list[HitRecord]:
         if effects.alerts and self._alarm is not None:
+            self._first(partial(self._note_heard, effects.alerts))
             with self._lock:
                 self._alarm.show(self._desk.unacknowledged)
                 now_ns = self.now().t_mono_ns
@@ -343,11 +355,29 @@ class HitService:
         """Plates that officers watch for."""
         return self._watched.watched
 
+    def find(self, hit_id: bytes) -> Hit | None:
+        """Return a hit; None if it is unknown or over."""
+        with self._lock:
+            return self._desk.get(hit_id) if self._desk.knows(hit_id) else None
+
     def picture(self, hit_id: bytes, kind: PictureKind) -> Picture | None:
         """Return a picture of a hit; None if there is none.  Raises HitRefusedError for an unknown hit."""
         with self._lock:
             hit = self._desk.get(hit_id)
         return next((picture for picture in hit.pictures if picture.kind is kind), None)
+
+    # The disk: before an alert
+
+    def _note_heard(self, hits: Sequence[Hit]) -> None:
+        """Write the files of hits that are about to be heard, with their records: a power cut must not lose them."""
+        policy = self.rules().policy
+        for hit in hits:
+            when, where = self._scene(hit.t_mono_ns)
+            payload = encode(self._bodies.hit(locate(hit, when, where), when, where, policy))
+            with self._saving:
+                # A disk that was slow may let the commit thread pass.
+                if hit.hit_id not in self._noted and self._desk.is_kept(hit.hit_id):
+                    self._files.save(hit, (payload,))
 
     # The disk: commit thread
 
@@ -369,7 +399,9 @@ class HitService:
     def note_pending(self, record: HitRecord | _Restored, body: RecordBody) -> None:
         """A record is about to be appended; after a power cut it is appended again."""
         self._pending.setdefault(record.hit.hit_id, {})[record] = encode(body)
-        self._save(record.hit)
+        with self._saving:
+            self._noted.add(record.hit.hit_id)
+            self._save(record.hit)
 
     def settle(self, record: HitRecord | _Restored, seq: int) -> None:
         """A record is in the outbox."""
@@ -380,12 +412,18 @@ class HitService:
             self._pending.pop(hit_id, None)
         action = "stage" if record.decision is None else record.decision.action.value
         _LOG.info("hit_recorded", id=hit_id.hex(), seq=seq, action=action)
-        self._save(record.hit)
+        with self._saving:
+            self._save(record.hit)
 
     def tidy(self) -> None:
         """Delete files of hits that no longer wait for an outcome; after each round of the commit thread."""
         while self._forgotten:
-            self._files.delete(self._forgotten.popleft())
+            with self._saving:
+                self._delete(self._forgotten.popleft())
+
+    def _delete(self, hit_id: bytes) -> None:
+        self._noted.discard(hit_id)
+        self._files.delete(hit_id)
 
     def _save(self, hit: Hit) -> None:
         pending = self._pending.get(hit.hit_id, {})
@@ -397,7 +435,7 @@ class HitService:
         if kept or pending:
             self._files.save(newest, pending.values())
         else:
-            self._files.delete(hit.hit_id)
+            self._delete(hit.hit_id)
 
     # Health
 

@@ -27,6 +27,8 @@ class Condition:
     link_up: bool
     delivering: bool = True
     """False if nothing was receipted for minutes while records wait."""
+    log_accepted: bool = True
+    """False while the station's audit log does not continue what this unit has witnessed."""
 
 
 def is_fresh(fix: Fix | None, t_mono_ns: int) -> bool:
@@ -44,5 +46,6 @@ def lamp_for(now: Condition, t_mono_ns: int) -> Lamp:
         (not is_fresh(now.fix, t_mono_ns), Lamp.NO_FIX),
         (not now.link_up, Lamp.NO_UPLINK),
         (not now.delivering, Lamp.NOT_DELIVERED),
+        (not now.log_accepted, Lamp.LOG_REFUSED),
     )
     return next((lamp for holds, lamp in shown if holds), Lamp.RECORDING)

@@ -9,12 +9,13 @@ from pydantic import Field
 
 from agent.runtime.commands import Arguments, CommandRefusedError, Verb
 from agent.runtime.mount_file import Polygon
-from agent.shift.ports import Auditor, OnDuty
+from agent.shift.ports import OnDuty
 from hw.ports import Mountable, Mounting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from agent.audit import Auditor
     from agent.runtime.commands import Caller
     from agent.runtime.feed_documents import Document
     from agent.runtime.mount_file import MountFile

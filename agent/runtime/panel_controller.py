@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hw.ports import Panel
 
 _LOG = structlog.get_logger(__name__)
-HEALTHY_LAMPS = frozenset({Lamp.RECORDING, Lamp.NOT_DELIVERED, Lamp.NO_UPLINK, Lamp.OFF})
+HEALTHY_LAMPS = frozenset({Lamp.RECORDING, Lamp.NOT_DELIVERED, Lamp.NO_UPLINK, Lamp.LOG_REFUSED, Lamp.OFF})
 """Patterns of a unit that records normally."""
 _LOSS_SHOWN_NS = 600 * 1_000_000_000
 """How long the lamp indicates a lost read."""
@@ -44,6 +44,7 @@ class PanelController(Component):
         min_free_bytes: int,
         acknowledge: Callable[[], None],
         gate: RecordingGate,
+        log_refused: Callable[[], bool] = lambda: False,
     ) -> None:
         """``min_free_bytes``: free disk below which the lamp shows it.
 
@@ -56,6 +57,7 @@ class PanelController(Component):
         self._min_free_bytes = min_free_bytes
         self._acknowledge = acknowledge
         self._gate = gate
+        self._log_refused = log_refused
         self._illuminated = False
         self._acknowledgements = 0
         self._privacy = 0
@@ -114,6 +116,7 @@ class PanelController(Component):
             fix=self._commit.last_fix,
             link_up=self._uplink.is_up,
             delivering=not self._uplink.undelivered,
+            log_accepted=not self._log_refused(),
         )
 
     def _disk_is_bad(self, tick: Tick) -> bool:

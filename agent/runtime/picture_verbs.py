@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from agent.runtime.camera import CameraComponent
     from agent.runtime.commands import Caller
     from agent.runtime.feed_documents import Document
+    from agent.runtime.view_audit import ViewAudit
     from hw.ports import Clock
 
 LATEST_READS = 50
@@ -79,13 +80,16 @@ class PictureVerbs:
         clock: Clock,
         of_hit: Callable[[bytes, PictureKind], Picture | None],
         auditor: Auditor | None = None,
+        *,
+        views: ViewAudit | None = None,
     ) -> None:
         """``of_hit`` returns a picture of a hit, or raises HitRefusedError.
 
-        Who looked at the plate picture of which hit is audited, once each.  Without a sign-on it is whoever was at the
-        terminal.
+        Who looked at the plate picture of which hit is audited, once each; pictures of reads and of cameras are
+        counted in ``views``.  Without a sign-on it is whoever was at the terminal.
         """
         self._auditor = auditor
+        self._views = views
         self._viewed: OrderedDict[tuple[str, str], None] = OrderedDict()
         """Badge and hit of the latest views that are audited already."""
         self._of_hit = of_hit
@@ -99,11 +103,20 @@ class PictureVerbs:
         """The verbs."""
         keys = ("jpeg_base64", "width_px", "height_px")
         return (
-            Verb("picture", PictureArguments, self.picture, keys, ("no_picture",), signed_on=False),
+            Verb(
+                "picture",
+                PictureArguments,
+                self.picture,
+                keys,
+                ("no_picture",),
+                signed_on=False,
+                is_activity=False,
+            ),
             Verb(
                 *("camera_picture", CameraArguments, self.camera_picture, (*keys, "mono_us")),
                 errors=("unknown_camera", "private", "no_picture"),
                 signed_on=False,
+                is_activity=False,
             ),
         )
 
@@ -117,7 +130,9 @@ class PictureVerbs:
                 "no_picture",
                 f"only the pictures of the latest {LATEST_READS} reads and of hits that are not over are in memory",
             )
-        if arguments.hit_id is not None and arguments.kind is PictureKind.PLATE:
+        if arguments.hit_id is None:
+            self._note(caller, "view_read_pictures")
+        elif arguments.kind is PictureKind.PLATE:
             self._audit(caller.badge, arguments.hit_id)
         return _answer(found.jpeg, found.width_px, found.height_px)
 
@@ -129,6 +144,10 @@ class PictureVerbs:
         if len(self._viewed) > _MAX_VIEWED:
             self._viewed.popitem(last=False)
 
+    def _note(self, caller: Caller, action: str, obj: str = "") -> None:
+        if self._views is not None:
+            self._views.note(caller.badge, action, obj)
+
     def _find(self, arguments: PictureArguments) -> Picture | None:
         if arguments.hit_id is None:
             return self._latest.find(bytes.fromhex(arguments.read_id or ""), arguments.kind)
@@ -137,7 +156,7 @@ class PictureVerbs:
         except HitRefusedError:
             return None
 
-    def camera_picture(self, arguments: CameraArguments, _: Caller) -> Document:
+    def camera_picture(self, arguments: CameraArguments, caller: Caller) -> Document:
         """Return the newest frame, small; at most five times per second, otherwise the one before."""
         name = arguments.camera
         camera = self._cameras.get(name)
@@ -148,6 +167,7 @@ class PictureVerbs:
         if camera.private:
             self._made.pop(name, None)
             raise CommandRefusedError("private", "privacy is on: the driver switched the cameras off")
+        self._note(caller, "view_camera", name)
         now_ns, before = self._clock.mono_ns(), self._made.get(name)
         if before is not None and now_ns - before[0] < _CAMERA_EVERY_NS:
             return before[1]

@@ -1,34 +1,27 @@
-"""Commands about shifts and incidents: sign_on, sign_off, shift, activity, unlock, incident_save, and so on."""
+"""Commands about shifts: sign_on, sign_off, shift, activity, unlock."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from agent.geotag.units import place_of
-from agent.records import Geotag
-from agent.runtime.commands import Arguments, CommandRefusedError, HexId, Verb
+from agent.runtime.commands import Arguments, CommandRefusedError, Verb
+from agent.runtime.duty_access import officer_of, refusals
 from agent.shift.errors import ShiftError
-from agent.shift.incidents import MAX_DRAFTS, IncidentDraft, IncidentText, check_text, saved
 from agent.shift.ports import OnDuty
 from agent.shift.sign_on import Choices
-from protocol.wire.codec import Text16, Text36, Text64, Text128, Text256
-from protocol.wire.enums import GeotagMethod
-from protocol.wire.records.incident import MAX_LINKS, MAX_NOTES, MAX_PEOPLE
+from protocol.wire.codec import Text36
 from protocol.wire.records.shift import MAX_CREW, MAX_EQUIPMENT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from agent.records import Fix
     from agent.runtime.commands import Caller
     from agent.runtime.feed_documents import Document
     from agent.runtime.shifts import Shifts
-    from agent.shift.duty import Duty, SignedOn
-    from agent.shift.moment import Moment
+    from agent.shift.duty import SignedOn
     from agent.shift.pins import PinChecker
     from agent.shift.shifts import ShiftState
     from agent.shift.sign_on import Attempt
@@ -77,42 +70,6 @@ class Unlock(Arguments):
     pin: Pin = ""
 
 
-class IncidentSave(Arguments):
-    """Arguments of ``incident_save``."""
-
-    incident_id: HexId | None = None
-    where: Text128 = ""
-    category: Text36 = ""
-    case_number: Text64 = ""
-    notes: Annotated[tuple[Text256, ...], Field(max_length=MAX_NOTES)] = ()
-    reads: Annotated[tuple[HexId, ...], Field(max_length=MAX_LINKS)] = ()
-    hits: Annotated[tuple[HexId, ...], Field(max_length=MAX_LINKS)] = ()
-    people: Annotated[tuple[Text64, ...], Field(max_length=MAX_PEOPLE)] = ()
-    contribution: Text16 = ""
-    outcome: Text16 = ""
-
-    def text(self) -> IncidentText:
-        """For the draft."""
-        return IncidentText(**self.model_dump(exclude={"incident_id"}))
-
-
-class IncidentClose(Arguments):
-    """Arguments of ``incident_close``."""
-
-    incident_id: HexId
-    contribution: Text16
-    outcome: Text16
-
-
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """Turn refusals of the state machine into those of the socket."""
-    try:
-        yield
-    except ShiftError as error:
-        raise CommandRefusedError(error.code, str(error)) from None
-
-
 class ShiftVerbs:
     """The verbs; used by the command thread, which compares a PIN without holding the lock."""
 
@@ -120,15 +77,11 @@ class ShiftVerbs:
         self,
         shifts: Shifts,
         pins: PinChecker,
-        random_bytes: Callable[[int], bytes],
-        last_fix: Callable[[], Fix | None],
         on_pin: Callable[[str, str], None] = lambda _badge, _pin: None,
     ) -> None:
         """``on_pin`` is called with badge and PIN after a sign-on with a PIN, for what else it opens."""
         self._shifts = shifts
         self._pins = pins
-        self._random_bytes = random_bytes
-        self._last_fix = last_fix
         self._on_pin = on_pin
 
     def verbs(self) -> tuple[Verb, ...]:
@@ -141,15 +94,6 @@ class ShiftVerbs:
             Verb("shift", Arguments, self.shift, shift, signed_on=False),
             Verb("activity", Activity, self.activity, ("activity", "hours"), ("unknown_choice", "no_shift")),
             Verb("unlock", Unlock, self.unlock, (), (*_SIGN_ON_ERRORS[:5], "not_allowed"), signed_on=False),
-            Verb(
-                *("incident_save", IncidentSave, self.incident_save, ("incident_id",)),
-                errors=("unknown_choice", "no_incident", "too_many_incidents"),
-            ),
-            Verb(
-                *("incident_close", IncidentClose, self.incident_close, ("incident_id",)),
-                errors=("unknown_choice", "unanswered", "no_incident"),
-            ),
-            Verb("incidents", Arguments, self.incidents, ("incidents",)),
         )
 
     def sign_on(self, given: SignOn, _: Caller) -> Document:
@@ -164,7 +108,7 @@ class ShiftVerbs:
             equipment=given.equipment,
         )
         try:
-            with _refusals():
+            with refusals():
                 on, name, rights = self._signed_on(given, choices)
         except CommandRefusedError:
             self._shifts.noted(refused=True)
@@ -197,8 +141,8 @@ class ShiftVerbs:
 
     def sign_off(self, _: Arguments, caller: Caller) -> Document:
         """End the shift."""
-        with _refusals(), self._shifts.locked() as (duty, now):
-            ended = duty.sign_off(_officer(caller).shift_id, now)
+        with refusals(), self._shifts.locked() as (duty, now):
+            ended = duty.sign_off(officer_of(caller).shift_id, now)
         return {"hours": dict(ended.hours.by_activity_s), "worked_s": ended.hours.worked_ns // _NS_PER_S}
 
     def shift(self, _: Arguments, caller: Caller) -> Document:
@@ -218,13 +162,13 @@ class ShiftVerbs:
 
     def activity(self, given: Activity, caller: Caller) -> Document:
         """Go on with another activity."""
-        with _refusals(), self._shifts.locked() as (duty, now):
-            shift = duty.switch_activity(_officer(caller).shift_id, given.kind, now)
+        with refusals(), self._shifts.locked() as (duty, now):
+            shift = duty.switch_activity(officer_of(caller).shift_id, given.kind, now)
         return {"activity": shift.hours.activity, "hours": dict(shift.hours.by_activity_s)}
 
     def unlock(self, given: Unlock, caller: Caller) -> Document:
         """Lift a lockout."""
-        with _refusals():
+        with refusals():
             if given.supervisor:
                 attempt, right = self._compared(given.supervisor, given.pin)
                 with self._shifts.locked() as (duty, now):
@@ -236,102 +180,10 @@ class ShiftVerbs:
                 raise ShiftError("not_allowed", "a supervisor must sign on, or give badge and PIN")
         return {}
 
-    def incident_save(self, given: IncidentSave, caller: Caller) -> Document:
-        """Save a draft; without an id, open one here and now."""
-        with _refusals(), self._shifts.locked() as (duty, now):
-            text = given.text()
-            check_text(text, _roster(duty), closing=False)
-            officer = _officer(caller)
-            if given.incident_id is not None:
-                draft = saved(_own_draft(duty, officer, given.incident_id), text, now.utc_us)
-            elif len(duty.state.drafts) >= MAX_DRAFTS:
-                raise ShiftError("too_many_incidents", f"{MAX_DRAFTS} incidents are open: close some first")
-            else:
-                draft = self._new_draft(officer, text, now)
-            duty.put_draft(draft, now)
-        return {"incident_id": draft.incident_id}
-
-    def incident_close(self, given: IncidentClose, caller: Caller) -> Document:
-        """Close an incident with its two answers."""
-        with _refusals(), self._shifts.locked() as (duty, now):
-            draft = _own_draft(duty, _officer(caller), given.incident_id)
-            text = replace(draft.text, contribution=given.contribution, outcome=given.outcome)
-            check_text(text, _roster(duty), closing=True)
-            duty.close_draft(saved(draft, text, now.utc_us), now)
-        return {"incident_id": draft.incident_id}
-
-    def incidents(self, _: Arguments, caller: Caller) -> Document:
-        """The caller's open incidents."""
-        with self._shifts.locked() as (duty, _now):
-            drafts = duty.drafts_of(_officer(caller).badge)
-        return {
-            "incidents": [
-                {"incident_id": draft.incident_id, "utc_us": draft.utc_us, **asdict(draft.text)}
-                for draft in drafts
-            ]
-        }
-
     def _compared(self, badge: str, pin: str) -> tuple[Attempt, bool]:
         with self._shifts.locked() as (duty, now):
             attempt = duty.gate.begin(badge, now)
         return attempt, self._pins.is_right(pin, attempt.pin_hash)
-
-    def _new_draft(self, officer: OnDuty, text: IncidentText, now: Moment) -> IncidentDraft:
-        uncertainty_ms = now.tag.uncertainty_ms
-        return IncidentDraft(
-            incident_id=self._random_bytes(_ID_BYTES).hex(),
-            revision=0,
-            shift_id=officer.shift_id.hex(),
-            badge=officer.badge,
-            boot=now.boot,
-            t_mono_ns=now.t_mono_ns,
-            utc_us=now.utc_us,
-            time_source=now.tag.source.value,
-            uncertainty_ms=uncertainty_ms,
-            place=place_of(here(self._last_fix(), now.t_mono_ns)).model_dump(by_alias=True, mode="json"),
-            saved_utc_us=now.utc_us,
-            text=text,
-        )
-
-
-def here(fix: Fix | None, t_mono_ns: int) -> Geotag:
-    """Position now: that of the latest fix, with a bound that grows with its age at the highest speed."""
-    if fix is None:
-        return Geotag(GeotagMethod.NONE)
-    age_s = (t_mono_ns - fix.t_mono_ns) / _NS_PER_S
-    if not 0 <= age_s <= _MAX_AGE_S:
-        return Geotag(GeotagMethod.NONE)
-    moved_m = age_s * (_MAX_SPEED_MPS if fix.speed_mps is None or age_s > _FRESH_S else fix.speed_mps)
-    return Geotag(
-        method=GeotagMethod.EXTRAPOLATED if age_s <= _FRESH_S else GeotagMethod.STALE,
-        lat_deg=fix.lat_deg,
-        lon_deg=fix.lon_deg,
-        error_m=fix.error_m + moved_m,
-        fix_age_ms=round(age_s * 1000),
-        speed_mps=fix.speed_mps,
-        course_deg=fix.course_deg,
-        alt_m=fix.alt_m,
-        hdop=fix.hdop,
-        satellites=fix.satellites,
-        quality=fix.quality,
-    )
-
-
-def _officer(caller: Caller) -> OnDuty:
-    if not isinstance(caller.officer, OnDuty):
-        raise CommandRefusedError("not_signed_on", "sign on first")
-    return caller.officer
-
-
-def _roster(duty: Duty) -> Roster | None:
-    return None if duty.gate.roster is None else duty.gate.roster.roster
-
-
-def _own_draft(duty: Duty, officer: OnDuty, incident_id: str) -> IncidentDraft:
-    for draft in duty.drafts_of(officer.badge):
-        if draft.incident_id == incident_id:
-            return draft
-    raise ShiftError("no_incident", "no open incident of yours has this id: see `incidents`")
 
 
 def _shift_document(shift: ShiftState) -> Document:

@@ -30,15 +30,17 @@ from protocol.wire.released import released_registry
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from agent.audit import Auditor
     from agent.commit import CommitResult
     from agent.records import Geotag, TimeTag
     from agent.runtime.committing import CommitComponent
     from agent.runtime.component import Tick
     from agent.runtime.config import AgentConfig
-    from agent.runtime.feed_documents import Document
+    from agent.runtime.feed_documents import Document, Json
     from agent.runtime.power import Ignition
     from agent.runtime.queues import ReadQueue
-    from agent.shift.ports import Auditor, DutyConfig, DutyLimits, OnDuty
+    from agent.shift.ports import DutyConfig, DutyLimits, OnDuty
+    from agent.shift.shifts import ShiftState
     from agent.sync.transfer import FileKind
     from hw.ports import Clock
     from protocol.wire.registry import RecordBody, Registry
@@ -164,7 +166,7 @@ class Shifts(Component):
         self._duty.journal.stored({self._stored.popleft() for _ in range(len(self._stored))})
         fix = self._commit.last_fix
         if fix is not None:
-            self._duty.add_fix(fix)
+            self._duty.add_fix(fix, now)
             shifts = self._duty.state.shifts
             shift_id = shifts[0].shift_id if shifts else None
             for points in self._track.add(fix, now, every_s=track_every_s, shift_id=shift_id):
@@ -201,10 +203,10 @@ class Shifts(Component):
 
     # For commands and views; any thread
 
-    def officer_of(self, session: str) -> OnDuty | None:
+    def officer_of(self, session: str, *, used: bool = True) -> OnDuty | None:
         """See ``Officers`` of the command socket."""
         with self._lock:
-            return self._duty.officer_of(session, self.now())
+            return self._duty.officer_of(session, self.now(), used=used)
 
     @contextmanager
     def locked(self) -> Iterator[tuple[Duty, Moment]]:
@@ -214,9 +216,15 @@ class Shifts(Component):
 
     def document(self) -> Document | None:
         """The first open shift, for the feed; None if nobody is on duty."""
+        return next(map(shift_document, self._running()), None)
+
+    def documents(self) -> list[Json]:
+        """All open shifts, for the feed, in the order of their beginnings."""
+        return [shift_document(shift) for shift in self._running()]
+
+    def _running(self) -> list[ShiftState]:
         with self._lock:
-            shift = next((shift for shift in self._duty.state.shifts if shift.hours.running), None)
-        return None if shift is None else shift_document(shift)
+            return [shift for shift in self._duty.state.shifts if shift.hours.running]
 
     def noted(self, *, refused: bool) -> None:
         """Count an attempt to sign on."""

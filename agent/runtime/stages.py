@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import cv2
 
 from agent.audit import AuditLog
-from agent.buffer import OpenReport, Outbox, open_outbox
+from agent.buffer import OpenReport, Outbox, life_of, open_outbox
 from agent.capture import FrameRateLimiter
 from agent.commit import ReadCommitter
 from agent.exposure import ExposureConfig, ExposurePolicy
@@ -34,12 +34,15 @@ from agent.runtime.policy import PoliciesInForce
 from agent.runtime.policy_files import TIME_FILE, TimeFile, load_hash_key
 from agent.runtime.policy_store import FETCHED, PolicyStore, install_fetched, load_policy_keys, policy_kind
 from agent.runtime.policy_store import FOLDER as POLICY_FOLDER
+from agent.runtime.witness import FILE as WITNESS_FILE
+from agent.runtime.witness import WitnessFile
 from agent.sync.encoder import RecordEncoder
 from agent.sync.transfer import FileTransfer, Transfers
 from agent.sync.uplink import Uplink
 from agent.track import MotionEstimator, Tracker
 from agent.update.fetch import update_kind
 from agent.view import ViewWatch
+from agent.witness import Witness
 from hw.config import PiCameraConfig
 from hw.paths import CONFIG_DIR
 from hw.ports import Exposable
@@ -119,6 +122,8 @@ class ReadPath:
 
     committer: ReadCommitter
     outbox: Outbox
+    encoder: RecordEncoder
+    """It also signs the head of the series."""
     nmea: NmeaState
     timebase: Timebase
     rereads: Deduplicator
@@ -163,10 +168,12 @@ def build_read_path(
     models: tuple[str, ...],
     random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     registry: Registry | None = None,
+    life: bytes | None = None,
 ) -> ReadPath:
     """Open the outbox in ``state_dir`` and create everything that feeds it.
 
-    Raises OutboxError when the outbox cannot be opened.
+    ``life`` is that of the outbox; if omitted, the one in the folder, or a new one.  Raises OutboxError when the
+    outbox cannot be opened.
     """
     policies = build_policies(config)
     read_policy = None if policies is None else ReadPolicy(policies, load_hash_key(config.policy.hash_key))
@@ -186,7 +193,12 @@ def build_read_path(
     ring = FixRing(config.geotag.fix_ring_config())
     geotagger = Geotagger(maker, ring=ring, timebase=timebase, rereads=rereads, hold_ms=config.geotag.hold_ms)
     encoder = RecordEncoder(
-        config.unit, config.agency, boot_id, registry or released_registry(), build_sealer(config)
+        config.unit,
+        config.agency,
+        boot_id,
+        registry or released_registry(),
+        build_sealer(config),
+        life_of(config.state_dir) if life is None else life,
     )
     outbox, report = open_outbox(config.state_dir, encoder, limits=config.outbox.limits())
     committer = ReadCommitter(
@@ -198,7 +210,7 @@ def build_read_path(
         policies=policies,
         times=TimeFile(config.state_dir / TIME_FILE),
     )
-    return ReadPath(committer, outbox, nmea, timebase, rereads, report, ids, policies, read_policy)
+    return ReadPath(committer, outbox, encoder, nmea, timebase, rereads, report, ids, policies, read_policy)
 
 
 def _audit_log(state_dir: Path, outbox: Outbox) -> AuditLog:
@@ -288,6 +300,7 @@ def build_uplink(
     *,
     boot_id: bytes,
     downloads: Downloads | None = None,
+    witness: Callable[[bytes], bytes | None] | None = None,
 ) -> Uplink:
     """Create the uplink.  Raises KeyFileError."""
     return Uplink(
@@ -299,4 +312,12 @@ def build_uplink(
         verifier=load_receipt_keys(config),
         config=config.sync.uplink_config(),
         downloads=downloads,
+        witness=witness,
     )
+
+
+def build_witness(config: AgentConfig, utc_s: Callable[[], int | None]) -> Witness | None:
+    """Create the witness of the station's audit log; None if the unit has no key.  Raises KeyFileError."""
+    if config.seal.mode == "off":
+        return None
+    return Witness(config.unit, load_unit_key(config), WitnessFile(config.state_dir / WITNESS_FILE), utc_s)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 _NS_PER_S = 1_000_000_000
 _ID_BYTES = 16
 _MOVING_MPS = 2.0
+_SPEED_HOLDS_S = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +91,19 @@ class Duty:
         """The state, for tests and views."""
         return self.journal.state
 
-    def officer_of(self, session: str, now: Moment) -> OnDuty | None:
-        """Return who is signed on with a session; None if it is unknown or over."""
-        shift_id = self._sessions.shift_of(session, now.t_mono_ns)
+    def officer_of(self, session: str, now: Moment, *, used: bool = True) -> OnDuty | None:
+        """Return who is signed on with a session; None if it is unknown or over.
+
+        Unless ``used`` is False, it counts as activity of the officer.
+        """
+        shift_id = self._sessions.shift_of(session, now.t_mono_ns, used=used)
         shift = None if shift_id is None else self.journal.find(shift_id)
         roster = self.gate.roster
         officer = None if shift is None or roster is None else roster.roster.officer(shift.badge)
         if shift is None or officer is None:
             return None
-        self.journal.replace_shift(steps.used(shift, now))
+        if used:
+            self.journal.replace_shift(steps.used(shift, now))
         rights = frozenset(right.value for right in officer.rights)
         return OnDuty(officer.badge, officer.name, shift.assignment.role, rights, bytes.fromhex(shift.shift_id))
 
@@ -188,6 +193,7 @@ class Duty:
         self._advance(now)
         shift = steps.switch_activity(self.shift_of(shift_id), activity, now)
         shift = self._send_shift(shift, ShiftStage.CHANGED, now)
+        self.journal.audit(shift.badge, "activity", shift.shift_id, activity)
         self._save(now)
         return shift
 
@@ -231,10 +237,11 @@ class Duty:
 
     # Time and positions
 
-    def add_fix(self, fix: Fix) -> None:
-        """Add the receiver's latest fix."""
+    def add_fix(self, fix: Fix, now: Moment) -> None:
+        """Add the receiver's latest fix; its speed holds for a minute, as in a tunnel."""
         self.coverage.add_fix(fix)
-        self._moved = self._moved or (fix.speed_mps is not None and fix.speed_mps >= _MOVING_MPS)
+        holds = now.t_mono_ns - fix.t_mono_ns <= _SPEED_HOLDS_S * _NS_PER_S
+        self._moved = self._moved or (holds and fix.speed_mps is not None and fix.speed_mps >= _MOVING_MPS)
 
     def add_read(self, position: Position | None) -> None:
         """Count a read; None without a position."""
@@ -272,6 +279,7 @@ class Duty:
     def _advance(self, now: Moment) -> None:
         shifts = steps.advance_all(self.state.shifts, now)
         if self._moved:
+            self._sessions.use_all(now.t_mono_ns)
             shifts = tuple(steps.used(shift, now) if shift.hours.running else shift for shift in shifts)
             self._moved = False
         self.journal.change(shifts=shifts)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from agent.audit import Auditor
     from protocol.wire.registry import RecordBody
 
 
@@ -17,7 +18,7 @@ class DutyConfig:
 
     unit: str
     session_idle_s: float = 900.0
-    """A session ends after this time without a command; the shift goes on."""
+    """A session ends after this time without a command, while the vehicle stands; the shift goes on."""
     idle_sign_off_s: float = 4 * 3600.0
     """A shift ends after this time without a command and without movement."""
     resume_s: float = 1800.0
@@ -28,15 +29,6 @@ class DutyConfig:
     """Length of a period of coverage."""
     save_s: float = 60.0
     """Hours and coverage are saved this often: a power cut loses no more of them."""
-
-
-class Auditor(Protocol):
-    """The audit log."""
-
-    def add(
-        self, who: str, action: str, obj: str, *, purpose: str = "", case_number: str = "", outcome: str = "ok"
-    ) -> object:
-        """Add an entry: who did what to which object, by ids."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,15 +44,21 @@ class Sessions:
         self._open[_digest(token)] = _Session(shift_id, t_mono_ns)
         return token
 
-    def shift_of(self, token: str, t_mono_ns: int) -> str | None:
-        """Return the shift of a session and mark it as used; None if it is unknown or was idle for too long."""
+    def shift_of(self, token: str, t_mono_ns: int, *, used: bool = True) -> str | None:
+        """Return the shift of a session, and mark it as used; None if it is unknown or was idle for too long."""
         self.expire(t_mono_ns)
         digest = _digest(token)
         session = self._open.get(digest)
         if session is None:
             return None
-        self._open[digest] = replace(session, used_mono_ns=t_mono_ns)
+        if used:
+            self._open[digest] = replace(session, used_mono_ns=t_mono_ns)
         return session.shift_id
+
+    def use_all(self, t_mono_ns: int) -> None:
+        """Mark all sessions as used: the vehicle moves, and nobody could type a PIN."""
+        self.expire(t_mono_ns)
+        self._open = {digest: replace(session, used_mono_ns=t_mono_ns) for digest, session in self._open.items()}
 
     def expire(self, t_mono_ns: int) -> None:
         """End sessions that were idle for too long."""

@@ -48,6 +48,8 @@ class UplinkCounts:
     health_replaced: int = 0
     reports_sent: int = 0
     """Reports on updates published."""
+    witness_answers_sent: int = 0
+    """Answers to checkpoints of the station's audit log published."""
 
     def snapshot(self) -> UplinkCounts:
         """Return a copy."""

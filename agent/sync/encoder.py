@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 from agent.buffer.rows import Encoded, OutboxRow
 from protocol.errors import WireError
 from protocol.seal.envelope import SEALED, sealed_of
+from protocol.seal.head import HeadState
 from protocol.wire.codec import schema_of, unpack
 from protocol.wire.record import Envelope, derived_record_id, encode_record, record_of
 
 if TYPE_CHECKING:
+    from agent.buffer.rows import OutboxStats
     from protocol.seal import Sealer
     from protocol.wire.registry import RecordBody, Registry
 
@@ -26,10 +28,12 @@ class RecordEncoder:
     registry: Registry
     sealer: Sealer | None = None
     """None: stored and sent unencrypted."""
+    life: bytes = b""
+    """Of the outbox, see :func:`agent.buffer.life_of`."""
 
     def record(self, seq: int, body: RecordBody, link: bytes, record_id: bytes | None = None) -> Encoded:
         """Encode a record; without its own id it gets one made from boot and number."""
-        name = record_id or derived_record_id(self.boot_id, seq)
+        name = record_id or derived_record_id(self.boot_id, seq, self.life)
         envelope = Envelope(
             schema_id=body.SCHEMA,
             unit=self.unit,
@@ -37,12 +41,28 @@ class RecordEncoder:
             boot_id=self.boot_id,
             seq=seq,
             record_id=name,
+            life=self.life,
         )
         payload = encode_record(envelope, body)
         if self.sealer is None:
             return Encoded(name, payload, link)
         sealed, link = self.sealer.record(seq, name, payload, link)
         return Encoded(name, sealed, link)
+
+    def head(self, stats: OutboxStats, *, mono_us: int, utc_us: int | None) -> bytes:
+        """Return the signed head of the series; empty if records are not signed."""
+        if self.sealer is None:
+            return b""
+        state = HeadState(
+            seq=stats.next_seq - 1,
+            done=stats.done_seq,
+            link=stats.link,
+            life=self.life,
+            boot_id=self.boot_id,
+            mono_us=mono_us,
+            utc_us=utc_us,
+        )
+        return self.sealer.head(state)
 
     def picture(self, sha256: bytes, jpeg: bytes) -> tuple[bytes, bytes]:
         """Seal a picture; return the hash and the bytes to store."""

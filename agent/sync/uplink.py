@@ -87,8 +87,14 @@ class Uplink:
         config: UplinkConfig | None = None,
         downloads: Downloads | None = None,
         verifier: ReceiptVerifier | None = None,
+        witness: Callable[[bytes], bytes | None] | None = None,
     ) -> None:
-        """``verifier`` has the station's keys; if None, receipts and nacks are accepted without a signature."""
+        """``verifier`` has the station's keys; if None, receipts and nacks are accepted without a signature.
+
+        ``witness`` takes a checkpoint of the station's audit log and returns the answer, if there is to be one.
+        """
+        self._witness = witness
+        self._witness_answer: bytes | None = None
         self._verifier = verifier
         self._unit = unit
         self._downloads = downloads
@@ -287,6 +293,17 @@ class Uplink:
             self._report_due = not self._publish(Channel.UPDATE, self._report, t_mono_ns)
             self._counts.reports_sent += not self._report_due
             return not self._report_due
+        return self._send_witness_answer(t_mono_ns) or self._send_health(t_mono_ns)
+
+    def _send_witness_answer(self, t_mono_ns: int) -> bool:
+        answer = self._witness_answer
+        if answer is None or not self._publish(Channel.WITNESS, answer, t_mono_ns):
+            return False
+        self._witness_answer = None
+        self._counts.witness_answers_sent += 1
+        return True
+
+    def _send_health(self, t_mono_ns: int) -> bool:
         if self._health is None:
             return False
         if not self._fits(self._health):
@@ -399,9 +416,20 @@ class Uplink:
         if self._downloads is not None and (kind is not None or topic == self._topic[Channel.PART]):
             self._receive_download(self._downloads, kind, payload)
             return
-        if topic != self._topic[Channel.RECEIPT]:
+        if topic == self._topic[Channel.LOG] and self._witness is not None:
+            self._receive_checkpoint(self._witness, payload)
+        elif topic != self._topic[Channel.RECEIPT]:
             self._counts.foreign += 1
-            return
+        else:
+            self._receive_answer(payload, t_mono_ns)
+
+    def _receive_checkpoint(self, witness: Callable[[bytes], bytes | None], payload: bytes) -> None:
+        if self._is_signed(payload):
+            self._witness_answer = witness(payload)
+        else:
+            self._counts.forged += 1
+
+    def _receive_answer(self, payload: bytes, t_mono_ns: int) -> None:
         try:
             message: DownMessage = decode(payload, Receipt, Nack, PictureStatus)
         except WireError:

@@ -22,6 +22,8 @@ from agent.runtime.config import AgentConfig, load_config
 from agent.runtime.lists import build_lists
 from agent.runtime.roster_file import RosterFile
 from agent.runtime.stages import build_sealer, load_policies, load_receipt_keys, load_unit_key
+from agent.runtime.witness import FILE as WITNESS_FILE
+from agent.runtime.witness import WitnessFile
 from agent.sync.uplink import Uplink, UplinkConfig
 from cli.diagnostics.certificates import days_left, warning
 from cli.diagnostics.receiver import amount, described, listen, sentences, why_no_fix
@@ -34,6 +36,7 @@ from hw.link_mqtt import FALLBACK
 from hw.open import open_board, open_cameras, open_gnss, open_link, open_panel
 from hw.ports import HwError, LinkDown, LinkUp
 from protocol.errors import PatrolError
+from protocol.merkle.checkpoint import parse_checkpoint
 from protocol.wire.topics import Channel, build
 from updater.release_state import RELEASE_KEY, State, linked, read_state
 
@@ -74,6 +77,7 @@ def examine(path: Path, overrides: list[str]) -> Iterator[Step]:
         "release": _release,
         "policy": _policy,
         "roster": _roster,
+        "station log": _station_log,
         "hot lists": _hotlists,
         "outbox": _outbox,
         "certificates": _certificates,
@@ -132,6 +136,20 @@ def _policy(config: AgentConfig) -> Step:
         advice = "sign one with `patrol-lpr policy sign`, and install it with `patrol-lpr policy install`"
         return Step("policy", Mark.WARN, f"no policy of {config.agency}, so only hits are kept: {advice}")
     return Step("policy", Mark.OK, f"in force: {names}")
+
+
+def _station_log(config: AgentConfig) -> Step:
+    state = WitnessFile(config.state_dir / WITNESS_FILE).load()
+    if state.refusal:
+        advice = "tell whoever supervises the station, see docs/audit.md"
+        return Step("station log", Mark.FAIL, f"{state.refusal}; {advice}")
+    if not state.note:
+        return Step("station log", Mark.OK, "no checkpoint of the station's audit log has come yet")
+    kept = parse_checkpoint(state.note).checkpoint
+    told = f"{kept.size:,} entries witnessed, root {kept.root.hex()[:16]}"
+    if state.refused_note:
+        return Step("station log", Mark.WARN, f"{told}; an earlier checkpoint was refused, see {WITNESS_FILE}")
+    return Step("station log", Mark.OK, told)
 
 
 def _release(config: AgentConfig) -> Step:

@@ -27,6 +27,8 @@ KEY_ID_BYTES = 8
 SIGNATURE_BYTES = 64
 RECEIPT_KEY, RECEIPT_PUBLIC = "receipt.key", "receipt.pub"
 """Files of the key pair with which a station signs receipts and nacks."""
+LOG_KEY, LOG_PUBLIC = "log.key", "log.pub"
+"""Files of the key pair with which a station signs checkpoints of its audit log."""
 _PEM_END = b"-----END PUBLIC KEY-----"
 UNIT_PUBLIC = re.compile(r"unit-([A-Za-z0-9_-]{1,36})(?:\.\d+)?\.pub")
 """``unit-ID.pub``; ``unit-ID.2.pub`` is its second key."""
@@ -227,11 +229,13 @@ class StationKey:
 
 @dataclass(frozen=True, slots=True)
 class KeyRing:
-    """A station's key ring: its key pairs, including old ones, the public keys of its units, and its signing key."""
+    """A station's key ring: its key pairs, including old ones, the public keys of its units, and its signing keys."""
 
     stations: dict[bytes, StationKey] = field(default_factory=dict)
     units: dict[str, dict[bytes, VerifyKey]] = field(default_factory=dict)
     receipts: SigningKey | None = None
+    log: SigningKey | None = None
+    """Signs checkpoints of the audit log."""
 
     def with_unit(self, unit: str, key: VerifyKey) -> KeyRing:
         """Return a ring with one more key of a unit."""
@@ -240,16 +244,18 @@ class KeyRing:
 
 
 def load_keyring(folder: Path) -> KeyRing:
-    """Read ``station*.key``, ``receipt.key`` and ``unit-ID.pub`` of a folder.
+    """Read ``station*.key``, ``receipt.key``, ``log.key`` and ``unit-ID.pub`` of a folder.
 
-    Raises KeyFileError if there is no station key; without ``receipt.key`` receipts and nacks are not signed.
+    Raises KeyFileError if there is no station key; without ``receipt.key`` receipts and nacks are not signed, without
+    ``log.key`` there are no checkpoints of the audit log.
     """
     stations = [StationKey.load_private(path) for path in sorted(folder.glob("station*.key"))]
     if not stations:
         raise KeyFileError(f"{folder}: no station*.key; create one with `patrol-lpr keys station {folder}`")
-    own = folder / RECEIPT_KEY
-    ring = KeyRing({key.id: key for key in stations}, receipts=SigningKey.load(own) if own.exists() else None)
-    return _with_units(ring, folder)
+    own, log = (
+        SigningKey.load(path) if path.exists() else None for path in (folder / RECEIPT_KEY, folder / LOG_KEY)
+    )
+    return _with_units(KeyRing({key.id: key for key in stations}, receipts=own, log=log), folder)
 
 
 def load_unit_keys(folder: Path) -> KeyRing:

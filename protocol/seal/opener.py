@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 from protocol.errors import KeyUnknownError, SealError
 from protocol.seal.envelope import open_picture, open_record, picture_key_id
 from protocol.seal.evidence import decode_signed
+from protocol.seal.head import verify_head
 from protocol.seal.receipts import sign_answer
 
 if TYPE_CHECKING:
     from protocol.seal.envelope import Sealed
     from protocol.seal.evidence import Evidence
+    from protocol.seal.head import Head
     from protocol.seal.keys import KeyRing
 
 
@@ -58,6 +60,17 @@ class Opener:
             )
         if not evidence.is_signed_by(key):
             raise SealError(f"the signature of unit {sealed.unit} is invalid")
+
+    def head(self, unit: str, payload: bytes) -> Head:
+        """Verify ``head/1`` of a unit.
+
+        Raises KeyUnknownError if its key is not in the ring, SealError or WireError for what is no head of this
+        unit.
+        """
+        head = verify_head(payload, self._ring.units.get(unit, {}))
+        if head.unit != unit:
+            raise SealError(f"unit {unit} sent the head of unit {head.unit}")
+        return head
 
     @property
     def signs(self) -> bool:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections import OrderedDict
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from protocol.seal.envelope import seal_picture, seal_record
 from protocol.seal.evidence import SALT_BYTES, START, sign
+from protocol.seal.head import sign_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from protocol.seal.head import HeadState
     from protocol.seal.keys import SigningKey, StationKey
 
 _KEPT_PICTURES = 4
@@ -41,6 +44,10 @@ class Sealer:
         salt = self._random_bytes(SALT_BYTES)
         signed, link = sign(self._own, self._unit, seq, prev or START, record=record, salt=salt)
         return seal_record(self._station, self._unit, seq, record_id, signed), link
+
+    def head(self, state: HeadState) -> bytes:
+        """Return ``head/1``; may be called by any thread.  ``link`` is empty before the first record."""
+        return sign_head(self._own, self._unit, state if state.link else replace(state, link=START))
 
     def picture(self, sha256: bytes, jpeg: bytes) -> tuple[bytes, bytes]:
         """Return the hash and the bytes of the sealed picture."""

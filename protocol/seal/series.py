@@ -1,6 +1,7 @@
 """A series in a file, and its verification: complete and unaltered, or where it is not.
 
-The file is a sequence of msgpack maps: one ``series/1`` with the units' public keys, then one ``proof/1`` per record.
+The file is a sequence of msgpack maps: one ``series/1`` with the units' public keys, one ``head/1`` for each life of a
+unit that signed one, then one ``proof/1`` per record.  A life is a series of numbers from 1; each is verified alone.
 It can be verified without station and network; compare the fingerprints of the keys in it with those that the units
 show.
 """
@@ -14,6 +15,7 @@ from pydantic import Field, model_validator
 
 from protocol.errors import WireError
 from protocol.seal.evidence import START, Evidence, Salt, digest_of
+from protocol.seal.head import Head
 from protocol.wire.codec import (
     MAX_ITEMS,
     MAX_MESSAGE_BYTES,
@@ -32,7 +34,7 @@ from protocol.wire.codec import (
     unpack_each,
 )
 from protocol.wire.enums import Lost, LostReason
-from protocol.wire.record import decode_record
+from protocol.wire.record import Life, decode_record
 from protocol.wire.records.audit import AUDIT_START, Audit
 from protocol.wire.records.read import Read
 from protocol.wire.records.tombstone import Tombstone
@@ -76,6 +78,7 @@ class ProofRow(ClosedMessage):
     record: Annotated[
         Annotated[bytes, Field(strict=True, min_length=1, max_length=MAX_MESSAGE_BYTES)] | None, key("rec")
     ]
+    life: Annotated[Life, key("life")] = b""
 
     @model_validator(mode="after")
     def _together(self) -> Self:
@@ -92,6 +95,8 @@ class Proof:
     salt: bytes | None
     """None if the record was deleted under its retention policy: only its digest is left."""
     record: bytes | None
+    life: bytes = b""
+    """Of the record's envelope; empty for a series begun before lives had ids."""
 
     @property
     def is_whole(self) -> bool:
@@ -103,9 +108,11 @@ class Proof:
 
 @dataclass(slots=True)
 class UnitFindings:
-    """Result of the verification for one unit."""
+    """Result of the verification for one life of a unit."""
 
     unit: str
+    life: str = ""
+    """Hexadecimal; empty for a series begun before lives had ids."""
     records: int = 0
     reads: int = 0
     unknown: int = 0
@@ -133,25 +140,36 @@ class UnitFindings:
     """Numbers of absent entries that neither a deletion nor a declared loss can explain."""
     audit_broken: list[int] = field(default_factory=list)
     """Numbers of entries that do not continue the one before them, or that appear twice."""
+    head: int | None = None
+    """The latest number that the unit signed as its head; None without a head."""
+    head_us: int | None = None
+    """When, UTC by the unit's clock; None if it was unknown."""
+    unsent: list[tuple[int, int]] = field(default_factory=list)
+    """Numbers after the last record that the unit had, and for which it had no receipt yet when it signed its head."""
+    head_wrong: list[int] = field(default_factory=list)
+    """Number of a head that the unit's keys did not sign, or that does not match the record of this number."""
 
     @property
     def is_right(self) -> bool:
         """True if nothing is missing, changed or out of order."""
         return not (
             self.changed or self.unknown_key or self.reordered or self.doubled or self.missing or self.broken
-            or self.audit_missing or self.audit_broken
+            or self.audit_missing or self.audit_broken or self.unsent or self.head_wrong
         )  # fmt: skip
 
 
-def write_series(out: IO[bytes], header: Header, proofs: Iterable[Proof]) -> int:
+def write_series(out: IO[bytes], header: Header, items: Iterable[Proof | Head]) -> int:
     """Write a series; return how many records."""
     out.write(encode(header))
     count = 0
-    for proof in proofs:
-        e = proof.evidence
+    for item in items:
+        if isinstance(item, Head):
+            out.write(encode(item))
+            continue
+        proof, e = item, item.evidence
         row = ProofRow(
             unit=e.unit, seq=e.seq, prev=e.prev, digest=e.digest, key_id=e.key_id, signature=e.signature,
-            salt=proof.salt, record=proof.record,
+            salt=proof.salt, record=proof.record, life=proof.life,
         )  # fmt: skip
         out.write(encode(row))
         count += 1
@@ -168,32 +186,40 @@ def make_header(station: str, utc_us: int, keys: Iterable[tuple[str, bytes]]) ->
     return Header(station=station, utc_us=utc_us, keys=keys)
 
 
-def read_series(file: IO[bytes]) -> tuple[Header, Iterator[Proof]]:
-    """Return the header and the records, one at a time; raises WireError for anything but a series."""
+def read_series(file: IO[bytes]) -> tuple[Header, Iterator[Proof | Head]]:
+    """Return the header, and heads and records one at a time; raises WireError for anything but a series."""
     maps = unpack_each(file, max_item_bytes=_MAX_MAP_BYTES)
     first = next(maps, None)
     if first is None:
         raise WireError("the file is empty, not a series")
-    return decode_fields(first, Header), (_proof(decode_fields(item, ProofRow)) for item in maps)
+    return decode_fields(first, Header), (_item(decode_fields(item, ProofRow, Head)) for item in maps)
 
 
-def _proof(row: ProofRow) -> Proof:
+def _item(row: ClosedMessage) -> Proof | Head:
+    if isinstance(row, Head):
+        return row
+    if not isinstance(row, ProofRow):
+        raise TypeError(f"{type(row).__name__} in a series")
     evidence = Evidence(row.unit, row.seq, row.prev, row.digest, row.key_id, row.signature)
-    return Proof(evidence, row.salt, row.record)
+    return Proof(evidence, row.salt, row.record, row.life)
 
 
 def examine(
-    proofs: Iterable[Proof], keys: Mapping[str, Iterable[VerifyKey]], registry: Registry | None = None
+    items: Iterable[Proof | Head], keys: Mapping[str, Iterable[VerifyKey]], registry: Registry | None = None
 ) -> list[UnitFindings]:
-    """Verify every record, then each unit's chain; ``keys`` are the trusted ones."""
+    """Verify every record and head, then the chain of each life of a unit; ``keys`` are the trusted ones."""
     known_types = registry or released_registry()
-    units: dict[str, _Examination] = {}
-    for proof in proofs:
-        name = proof.evidence.unit
-        if name not in units:
-            units[name] = _Examination(name, {found.id: found for found in keys.get(name, ())}, known_types)
-        units[name].take(proof)
-    return [units[name].findings() for name in sorted(units)]
+    lives: dict[tuple[str, bytes], _Examination] = {}
+    for item in items:
+        unit = item.unit if isinstance(item, Head) else item.evidence.unit
+        name = unit, item.life
+        if name not in lives:
+            lives[name] = _Examination(*name, {found.id: found for found in keys.get(unit, ())}, known_types)
+        if isinstance(item, Head):
+            lives[name].take_head(item)
+        else:
+            lives[name].take(item)
+    return [lives[name].findings() for name in sorted(lives)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,12 +229,14 @@ class _Step:
 
 
 class _Examination:
-    """One unit's records, in the order of the file."""
+    """The records of one life of a unit, in the order of the file."""
 
-    def __init__(self, unit: str, keys: dict[bytes, VerifyKey], registry: Registry) -> None:
+    def __init__(self, unit: str, life: bytes, keys: dict[bytes, VerifyKey], registry: Registry) -> None:
         self._keys = keys
         self._registry = registry
-        self._found = UnitFindings(unit)
+        self._life = life
+        self._found = UnitFindings(unit, life.hex())
+        self._head: Head | None = None
         self._steps: dict[int, _Step] = {}
         self._damage: set[int] = set()
         self._lost: list[tuple[int, int]] = []
@@ -238,12 +266,24 @@ class _Examination:
         else:
             self._look_inside(seq, proof.record)
 
+    def take_head(self, head: Head) -> None:
+        """Keep the newest head that one of the unit's keys signed."""
+        signer = self._keys.get(head.key_id)
+        if signer is None or not head.is_signed_by(signer):
+            self._found.head_wrong.append(head.seq)
+        elif self._head is None or not head.is_older_than(self._head):
+            self._head = head
+
     def _look_inside(self, seq: int, payload: bytes) -> None:
         try:
-            body = decode_record(payload, self._registry).body
+            record = decode_record(payload, self._registry)
         except WireError:
             self._found.changed.append(seq)
             return
+        if record.envelope.life != self._life:
+            self._found.changed.append(seq)
+            return
+        body = record.body
         match body:
             case None:
                 self._found.unknown += 1
@@ -279,7 +319,7 @@ class _Examination:
         """Walk the chain in the order of the numbers."""
         found = self._found
         seqs = sorted(self._steps)
-        found.first, found.last = seqs[0], seqs[-1]
+        found.first, found.last = (seqs[0], seqs[-1]) if seqs else (0, 0)
         suspects = {*found.changed, *found.unknown_key}
         before = 0
         for seq in seqs:
@@ -294,8 +334,23 @@ class _Examination:
             elif seq == before + 1 and before and before not in suspects and step.prev != self._steps[before].link:
                 found.broken.append(seq)
             before = seq
+        if self._head is not None:
+            self._check_head(self._head, before)
         self._check_entries()
         return found
+
+    def _check_head(self, head: Head, last: int) -> None:
+        """The series must reach the signed head; what the unit had no receipt for may still be there."""
+        found = self._found
+        found.head, found.head_us = head.seq, head.utc_us
+        if head.done > last:
+            self._gap(last + 1, min(head.done, head.seq))
+        first = max(last, head.done) + 1
+        if head.seq >= first:
+            found.unsent.append((first, head.seq))
+        step = self._steps.get(head.seq)
+        if step is not None and head.seq not in found.changed and step.link != head.link:
+            found.head_wrong.append(head.seq)
 
     def _gap(self, first: int, last: int) -> None:
         """Split a gap into what the unit declared lost and what is missing."""

@@ -150,10 +150,13 @@ class MatchRule(StrEnum):
     """How a read was matched with an entry."""
 
     EXACT = "exact"
+    """The read's own text is the listed one; the letter O and the digit 0 count as equal."""
     APPROXIMATE = "approximate"
-    """By the probabilities of the read's characters."""
+    """The listed text is another that the probabilities of the read's characters allow."""
     WILDCARD = "wildcard"
+    """The entry has ``?``, each for one character."""
     PARTIAL = "partial"
+    """The entry has ``*``: only part of the plate is known."""
     MANUAL = "manual"
     """An officer's entry on the unit."""
 
@@ -164,6 +167,7 @@ class RegionMatch(StrEnum):
     EQUAL = "equal"
     DIFFERENT = "different"
     UNKNOWN = "unknown"
+    """The read or the entry has none, or one that does not say the state."""
 
 
 class DispositionAction(StrEnum):
@@ -195,3 +199,14 @@ class IncidentStage(StrEnum):
     """Outcome and contribution were answered."""
     UNANSWERED = "unanswered"
     """Nobody answered before the unit deleted the draft."""
+
+
+class WitnessAnswer(StrEnum):
+    """What a unit says of a checkpoint."""
+
+    SIGNED = "signed"
+    """It continues what the unit keeps; countersigned."""
+    KEEPS = "keeps"
+    """The unit keeps another one, and needs the proof from there."""
+    REFUSED = "refused"
+    """It does not continue the one that the unit keeps: the log was altered or cut."""

@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from protocol.wire.codec import (
     Id16,
@@ -30,8 +30,21 @@ if TYPE_CHECKING:
     from protocol.wire.registry import RecordBody, Registry
 
 
+LIFE_BYTES = 16
+
+
+def _life(value: bytes) -> bytes:
+    if len(value) not in {0, LIFE_BYTES}:
+        raise ValueError(f"must have {LIFE_BYTES} bytes")
+    return value
+
+
+Life = Annotated[bytes, Field(strict=True), AfterValidator(_life)]
+"""Id of a life of a unit: a series of numbers from 1, with one chain.  Empty for series begun before there were ids."""
+
+
 class Envelope(BaseModel):
-    """The keys that every record has."""
+    """The keys that every record has; ``life`` is left out if it is empty."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", validate_by_name=True, validate_by_alias=True)
 
@@ -41,9 +54,10 @@ class Envelope(BaseModel):
     boot_id: Annotated[Id16, key("boot")]
     seq: Annotated[Seq, key("seq")]
     record_id: Annotated[Id16, key("id")]
+    life: Annotated[Life, key("life")] = b""
 
 
-_ENVELOPE_KEYS = frozenset({"v", "dev", "agy", "boot", "seq", "id"})
+_ENVELOPE_KEYS = frozenset({"v", "dev", "agy", "boot", "seq", "id", "life"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +75,7 @@ def encode_record(envelope: Envelope, body: RecordBody) -> bytes:
     """Return canonical bytes.  Raises ValueError if envelope and body have different schemas."""
     if envelope.schema_id != body.SCHEMA:
         raise ValueError(f"the envelope has schema {envelope.schema_id}, the body {body.SCHEMA}")
-    return pack({**fields_of(body), **envelope.model_dump(by_alias=True)})
+    return pack({**fields_of(body), **envelope.model_dump(by_alias=True, exclude_defaults=True)})
 
 
 def decode_record(payload: bytes, registry: Registry) -> Record:
@@ -79,6 +93,7 @@ def record_of(fields: dict[str, Plain], payload: bytes, registry: Registry) -> R
     return Record(envelope, validate(known.model, own, envelope.schema_id), payload)
 
 
-def derived_record_id(boot_id: bytes, seq: int) -> bytes:
-    """Return the id of a record that has none of its own; unique, because a sequence number is used once per boot."""
-    return hashlib.blake2b(boot_id + seq.to_bytes(8, "big"), digest_size=16, person=b"patrol-record").digest()
+def derived_record_id(boot_id: bytes, seq: int, life: bytes = b"") -> bytes:
+    """Return the id of a record that has none of its own; unique, because a life uses a sequence number once."""
+    named = boot_id + seq.to_bytes(8, "big") + life
+    return hashlib.blake2b(named, digest_size=16, person=b"patrol-record").digest()

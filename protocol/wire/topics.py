@@ -36,6 +36,10 @@ class Channel(StrEnum):
     """The update that the station offers, retained.  Station to unit; see ``offer_topic`` for other kinds."""
     PART = "dn/part"
     """Bytes of files.  Station to unit."""
+    LOG = "dn/log"
+    """Checkpoints of the station's audit log, retained.  Station to unit."""
+    WITNESS = "up/log"
+    """Countersignatures of those.  Unit to station."""
     STATUS = "st"
     """Status, retained.  Unit, or broker for it, to everybody."""
 
@@ -102,5 +106,5 @@ def offered_kind(unit: str, topic: str) -> str | None:
 
 def heard_by_unit(unit: str) -> tuple[str, ...]:
     """Return the topics to which a unit subscribes; raises WireError for a bad unit id."""
-    heard = (Channel.RECEIPT, Channel.COMMAND, Channel.PART)
+    heard = (Channel.RECEIPT, Channel.COMMAND, Channel.PART, Channel.LOG)
     return (*(build(unit, channel) for channel in heard), f"{ROOT}/{check_unit(unit)}/{_OFFER}/+")

@@ -6,7 +6,7 @@ receipts.  Invalid messages raise nothing: they are refused and counted by reaso
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from protocol.errors import KeyUnknownError, SealError, UnknownSchemaError, Wire
 from protocol.seal.envelope import SEALED, sealed_of
 from protocol.wire.codec import MAX_MESSAGE_BYTES, decode, schema_of, unpack
 from protocol.wire.control.chunk import PictureChunk
+from protocol.wire.control.log_checkpoint import LogWitness
 from protocol.wire.control.transfer import ChunkRequest, UpdateReport
 from protocol.wire.control.unit_state import Health, Status
 from protocol.wire.enums import NackCode
@@ -24,13 +25,16 @@ from protocol.wire.topics import Channel, check_unit, parse
 from station.errors import StoreError
 from station.ingest.answers import nack, picture_answers, receipts, try_again
 from station.ingest.batch import Batch, Taken
+from station.ingest.quota import Quota, QuotaGate
 from station.store import NewRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from protocol.seal import Opener
+    from protocol.seal.head import Head
     from protocol.wire.record import Record
+    from station.audit_log.witnessing import Witnessing
     from station.ingest.batch import Answer
     from station.store import ChunkResult, Store
 
@@ -42,6 +46,8 @@ class IngestLimits:
     message_bytes: int = MAX_MESSAGE_BYTES
     picture_bytes: int = 16 * 1024 * 1024
     """Maximum size of a picture."""
+    quota: Quota = field(default_factory=Quota)
+    """What a unit may send in a day."""
 
 
 @dataclass(slots=True)
@@ -58,9 +64,15 @@ class IngestCounts:
     """New records stored whose type this station does not know."""
     chunks: int = 0
     health: int = 0
+    invalid_heads: int = 0
+    """Health messages whose signed head of the series no key of the unit signed; the rest of them is stored."""
+    name_conflicts: int = 0
+    """Commits that showed that two units use one name."""
     status: int = 0
     reports: int = 0
     """Reports of units on their releases."""
+    witnesses: int = 0
+    """Answers of units to checkpoints of the audit log."""
     chunk_requests: int = 0
     """Requests for bytes of offered files."""
     malformed: int = 0
@@ -80,6 +92,8 @@ class IngestCounts:
     """Pictures that were received completely several times and never matched their hash."""
     storage_failures: int = 0
     """Failed commits; nothing of them was receipted."""
+    over_quota: int = 0
+    """Nacks to units that sent more than a unit may in a day; they keep it and send it again."""
     commits: int = 0
 
 
@@ -97,11 +111,13 @@ class Ingest:
         on_read: Callable[[Record], None] | None = None,
         opener: Opener | None = None,
         sealed_only: bool | None = None,
+        witnessing: Witnessing | None = None,
     ) -> None:
         """``units`` are those that may send, None for all; ``on_read`` is called with every new read after its commit.
 
         With an ``opener`` receipts and nacks are signed, sealed records are opened and verified, and unencrypted ones
-        are refused unless ``sealed_only`` is false.
+        are refused unless ``sealed_only`` is false.  With ``witnessing`` units get checkpoints of
+        the audit log.
 
         Raises WireError if the station's id is not 1 to 36 letters, digits, ``_`` or ``-``.
         """
@@ -110,13 +126,17 @@ class Ingest:
         self._clock_us = clock_us
         self._units = units
         self._limits = limits or IngestLimits()
+        self._gate = QuotaGate(store, self._limits.quota)
         self._on_read = on_read
         self._opener = opener
         self._sealed_only = opener is not None if sealed_only is None else sealed_only
+        self._witnessing = witnessing
         self._batch = Batch()
         self.counts = IngestCounts()
         self.last_failure = ""
         """Reason of the last failed commit."""
+        self.conflicting: set[str] = set()
+        """Names that two units use, by what was received since the start."""
 
     @property
     def pending(self) -> int:
@@ -135,7 +155,7 @@ class Ingest:
         except WireError:
             self.counts.foreign_topic += 1
             return
-        if where.channel in {Channel.RECEIPT, Channel.COMMAND, Channel.PART}:
+        if where.channel in {Channel.RECEIPT, Channel.COMMAND, Channel.PART, Channel.LOG}:
             self.counts.foreign_topic += 1
         elif self._units is not None and where.unit not in self._units:
             self.counts.not_authorised += 1
@@ -161,24 +181,47 @@ class Ingest:
     def _sort(self, unit: str, channel: Channel, payload: bytes) -> None:
         batch = self._batch
         match channel:
+            case Channel.WITNESS:
+                self._sort_witness(unit, payload)
             case Channel.READ:
                 new = self._record(unit, payload)
                 if new is not None and self._is_own(unit, new.record.envelope.unit, payload):
                     batch.records.append(Taken(new, payload))
             case Channel.PICTURE:
-                chunk = decode(payload, PictureChunk)
-                if self._is_own(unit, chunk.unit, payload) and self._is_small_enough(chunk, payload):
-                    batch.chunks.append((chunk, payload))
+                self._sort_chunk(unit, payload)
             case Channel.HEALTH:
                 health = decode(payload, Health)
                 if self._is_own(unit, health.unit, payload):
-                    batch.health.append((health, payload))
+                    batch.health.append((health, payload, self._head(health)))
             case Channel.UPDATE:
                 self._sort_update(unit, payload)
             case Channel.STATUS:
                 status = decode(payload, Status)
                 if self._is_own(unit, status.unit, payload):
                     batch.status.append(status)
+
+    def _sort_chunk(self, unit: str, payload: bytes) -> None:
+        chunk = decode(payload, PictureChunk)
+        if self._is_own(unit, chunk.unit, payload) and self._is_small_enough(chunk, payload):
+            self._batch.chunks.append((chunk, payload))
+
+    def _sort_witness(self, unit: str, payload: bytes) -> None:
+        witness = decode(payload, LogWitness)
+        if self._is_own(unit, witness.unit, payload):
+            self._batch.witnesses.append(witness)
+
+    def _head(self, health: Health) -> Head | None:
+        """The verified head of the series in a health message; an invalid one is counted, and the rest is stored."""
+        if not health.head or self._opener is None:
+            return None
+        try:
+            head = self._opener.head(health.unit, health.head)
+            if (head.boot_id, head.life) == (health.boot_id, health.life):
+                return head
+        except (KeyUnknownError, WireError):
+            pass
+        self.counts.invalid_heads += 1
+        return None
 
     def _sort_update(self, unit: str, payload: bytes) -> None:
         update = decode(payload, ChunkRequest, UpdateReport)
@@ -241,18 +284,25 @@ class Ingest:
             return batch.refusals
         now_us = self._clock_us()
         try:
+            self._store.check_room()
             with self._store.transaction():
+                over = self._gate.sift(batch, now_us)
                 fresh = self._store.add_records([taken.new for taken in batch.records], now_us)
                 results = self._add_chunks(batch, now_us)
                 self._note_units(batch, now_us)
+                self._take_witnesses(batch, now_us)
         except StoreError as error:
             self.counts.storage_failures += 1
             self.last_failure = str(error)
             return batch.refusals + try_again(batch)
+        self.counts.over_quota += len(over)
+        conflicts = self._store.name_conflicts()
+        self.counts.name_conflicts += len(conflicts)
+        self.conflicting |= conflicts
         self._count(batch, fresh)
         pictures = picture_answers(batch, results)
         self.counts.hopeless_pictures += len(pictures.refusals)
-        return batch.refusals + receipts(batch, pictures, self._station_id, now_us) + self._granted(batch)
+        return batch.refusals + over + receipts(batch, pictures, self._station_id, now_us) + self._granted(batch)
 
     def _add_chunks(self, batch: Batch, now_us: int) -> list[ChunkResult]:
         """Picture by picture in a fixed order, so that two workers never wait for each other."""
@@ -265,7 +315,10 @@ class Ingest:
     def _note_units(self, batch: Batch, now_us: int) -> None:
         """Unit by unit in a fixed order, as above; of one unit, in the order of arrival."""
         notes: list[tuple[str, Callable[[], None]]] = [
-            *((m.unit, partial(self._store.note_health, m, payload, now_us)) for m, payload in batch.health),
+            *(
+                (m.unit, partial(self._store.note_health, m, payload, now_us, head))
+                for m, payload, head in batch.health
+            ),
             *(
                 (m.unit, partial(self._store.note_report, m.unit, payload))
                 for m, payload in batch.updates
@@ -276,6 +329,11 @@ class Ingest:
         for _, note in sorted(notes, key=itemgetter(0)):
             note()
         self._store.note_seen(batch.senders(), now_us)
+
+    def _take_witnesses(self, batch: Batch, now_us: int) -> None:
+        if self._witnessing is not None:
+            for witness in sorted(batch.witnesses, key=lambda answer: answer.unit):
+                self._witnessing.take(witness, now_us)
 
     def _granted(self, batch: Batch) -> list[Answer]:
         """Return requested bytes of files; an unreadable file is this station's fault: the units ask again."""
@@ -294,13 +352,21 @@ class Ingest:
 
     def offers(self) -> list[Answer]:
         """Return what must be retained at the broker, with empty payloads to be cleared; raises StoreError."""
-        return [offered.message() for offered in self._store.offers()]
+        offers = [offered.message() for offered in self._store.offers()]
+        if self._witnessing is None:
+            return offers
+        checkpoints = self._witnessing.messages(self._clock_us())
+        opener = self._opener
+        return offers + (
+            checkpoints if opener is None else [(topic, opener.answer(told)) for topic, told in checkpoints]
+        )
 
     def _count(self, batch: Batch, fresh: list[bool]) -> None:
         self.counts.commits += 1
         self.counts.chunks += len(batch.chunks)
         self.counts.health += len(batch.health)
         self.counts.status += len(batch.status)
+        self.counts.witnesses += len(batch.witnesses)
         reports = sum(isinstance(update, UpdateReport) for update, _ in batch.updates)
         self.counts.reports += reports
         self.counts.chunk_requests += len(batch.updates) - reports

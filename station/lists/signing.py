@@ -57,6 +57,25 @@ def sign_full(out: IO[bytes], draft: ListFile, key: SigningKey, signing: Signing
     return manifest
 
 
+def sign_again(out: IO[bytes], package: ListFile, key: SigningKey, signing: Signing) -> Manifest:
+    """Sign the contents of an earlier full package with a higher version: units refuse an older one as it is.
+
+    The time of the data stays, so that hits tell its age.  Raises HotlistError for a delta, a version that is not
+    higher, or without a person who accepts it.
+    """
+    earlier = package.manifest
+    if earlier is None or earlier.kind is not Kind.FULL:
+        raise HotlistError(f"{package.path}: only a signed full package can be signed again")
+    if signing.version <= earlier.version:
+        raise HotlistError(f"version {signing.version} is not above that of the package, {earlier.version}")
+    if not signing.accepted_by:
+        raise HotlistError("going back to an earlier list needs a person who accepts it: --accept-change NAME")
+    package.verify()
+    manifest = _manifest(package, signing, Kind.FULL, package.info.sections, rows=package.info.rows)
+    write_package(out, manifest, key, {s.name: package.section_blocks(s.name) for s in package.info.sections})
+    return manifest
+
+
 def sign_delta(out: IO[bytes], draft: ListFile, base: ListFile, key: SigningKey, signing: Signing) -> Manifest:
     """Write what changed since a full package; raises HotlistError if the list is held, or the base does not fit."""
     _refuse_held(draft, signing)

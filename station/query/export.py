@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from station.query.stored import StoredRecord
 
@@ -119,3 +119,14 @@ def _cell(value: _Cell) -> _Cell:
     if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
         return f"'{value}"
     return "" if value is None else value
+
+
+def write_table(out: TextOut, columns: Sequence[str], rows: Iterable[Sequence[_Cell]]) -> int:
+    """Write any table as :func:`write_csv` writes records; return the number of rows."""
+    writer = csv.writer(out)
+    writer.writerow(columns)
+    count = 0
+    for row in rows:
+        writer.writerow([_cell(value) for value in row])
+        count += 1
+    return count

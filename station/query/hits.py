@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from protocol.wire.enums import DispositionAction, HitStage
 from protocol.wire.records.disposition import Disposition
 from protocol.wire.records.hit import Hit
+from station.store.hit_state import RANK, decision_of, outcome_of, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,13 +15,6 @@ if TYPE_CHECKING:
     from station.query.stored import StoredRecord
 
 _US_PER_S = 1_000_000
-_STATES = {
-    DispositionAction.ACKNOWLEDGED: "acknowledged",
-    DispositionAction.CONFIRMED: "confirmed",
-    DispositionAction.REJECTED: "rejected",
-    DispositionAction.EXPIRED: "expired",
-}
-_RANK = {HitStage.PREVIEW: 0, HitStage.FINAL: 1, HitStage.WITHDRAWN: 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,23 +30,21 @@ class StoredHit:
     @property
     def state(self) -> str:
         """``new``, ``acknowledged``, ``confirmed``, ``rejected``, ``withdrawn`` or ``expired``."""
-        decided = [_STATES[made.action] for _, made in self.decisions if made.action in _STATES]
-        if decided and decided[-1] != "acknowledged":
-            return decided[-1]
-        if self.hit.stage is HitStage.WITHDRAWN:
-            return "withdrawn"
-        return decided[-1] if decided else "new"
+        return state_of(self.hit.stage, self._made)
 
     @property
     def decision(self) -> Disposition | None:
         """The disposition that confirmed or rejected it; None if there is none."""
-        final = {DispositionAction.CONFIRMED, DispositionAction.REJECTED}
-        return next((made for _, made in reversed(self.decisions) if made.action in final), None)
+        return decision_of(self._made)
 
     @property
     def outcome(self) -> str:
         """Code of the latest outcome; empty if there is none."""
-        return next((made.outcome for _, made in reversed(self.decisions) if made.outcome), "")
+        return outcome_of(self._made)
+
+    @property
+    def _made(self) -> list[Disposition]:
+        return [made for _, made in self.decisions]
 
     @property
     def list_age_s(self) -> int | None:
@@ -70,7 +61,7 @@ def assemble_hits(stages: Iterable[StoredRecord], decisions: Iterable[StoredReco
         body = record.body
         if isinstance(body, Hit):
             key = (record.unit, body.hit_id)
-            if key not in latest or _RANK[body.stage] >= _RANK[latest[key][1].stage]:
+            if key not in latest or RANK[body.stage] >= RANK[latest[key][1].stage]:
                 latest[key] = (record, body)
     made: dict[tuple[str, bytes], list[tuple[StoredRecord, Disposition]]] = {}
     for record in sorted(decisions, key=lambda one: one.seq):

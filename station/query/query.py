@@ -6,33 +6,44 @@ two entries, one before its first record and one, with the count, after its last
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import IO, TYPE_CHECKING
 
+from protocol.errors import WireError
+from protocol.merkle.documents import document_hash
+from protocol.seal.head import Head
 from protocol.seal.series import Proof, examine, make_header, write_series
 from protocol.wire.codec import decode, schema_of, unpack
 from protocol.wire.control.unit_state import Health
 from protocol.wire.enums import PictureKind
 from protocol.wire.records.disposition import Disposition
 from protocol.wire.records.hit import Hit
-from station.errors import PurposeError, ScopeError
+from station.audit_log.check import check_log
+from station.audit_log.checkpoints import Checkpointer
+from station.audit_log.export import LogExport
+from station.audit_log.state import log_state
+from station.errors import PurposeError, ScopeError, StoreError
 from station.query.export import write_csv, write_geojson
 from station.query.hits import assemble_hits
 from station.query.proof import RecordProof, proof_of
 from station.query.stored import stored_record
-from station.store.rows import AuditRow, AuditSearch
+from station.store.rows import AuditRow, AuditSearch, Usage
 from station.store.search import Circle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from protocol.merkle.examine import LogFindings
     from protocol.seal import KeyRing
     from protocol.seal.series import UnitFindings
     from protocol.wire.parts import PictureRef
     from station.asker import Asker
+    from station.audit_log.state import LogState
     from station.query.hits import StoredHit
     from station.query.stored import StoredRecord
-    from station.store import Gap, RecordRow, Store, StoreFault, UnitRow
+    from station.store import Gap, RecordRow, SeriesRow, Store, StoreFault, UnitRow
     from station.store.offers import Offered
     from station.store.search import Place, ReadSearch
 
@@ -57,12 +68,15 @@ class CheckReport:
     units: list[UnitFindings]
     faults: list[StoreFault]
     silent: list[str]
-    """Units with a key and without any record: new, or removed."""
+    """Units with a key and without any record, that nobody called new: removed, or new."""
+    log: LogFindings
+    """Of the audit log, holds and purges."""
 
     @property
     def is_right(self) -> bool:
-        """True if nothing was altered or removed; a silent unit may be new."""
-        return not self.faults and all(unit.is_right for unit in self.units)
+        """True if nothing was altered or removed."""
+        units = all(unit.is_right for unit in self.units)
+        return self.log.is_right and not self.faults and not self.silent and units
 
 
 class Query:
@@ -194,7 +208,11 @@ class Query:
 
     def units(self) -> list[tuple[UnitRow, list[Gap]]]:
         """Return the state of every unit that ever sent something, with its gaps."""
-        rows = [(row, list(row.gaps)) for row in self._store.units(self._asker.scope)]
+        today = self._store.usage_of_day(self._clock_us())
+        rows = [
+            (replace(row, refused_today=today.get(row.unit, Usage()).refused), list(row.gaps))
+            for row in self._store.units(self._asker.scope)
+        ]
         self._note("show units", len(rows))
         return rows
 
@@ -230,10 +248,10 @@ class Query:
         self._note("show gaps", len(gaps), unit=unit)
         return gaps
 
-    def sequences(self) -> list[tuple[str, list[tuple[int, int]], list[Gap]]]:
-        """Return for each unit the ranges of received sequence numbers, and the gaps."""
+    def sequences(self) -> list[SeriesRow]:
+        """Return for each life of each unit the ranges of sequence numbers that were received, and the gaps."""
         units = self._store.units(self._asker.scope)
-        rows = [(row.unit, self._store.seen(row.unit), self._store.gaps(row.unit)) for row in units]
+        rows = [series for row in units for series in self._store.series(row.unit)]
         self._note("show sequence numbers", len(rows))
         return rows
 
@@ -316,22 +334,63 @@ class Query:
         names = [row.unit for row in self._store.units() if unit in {None, row.unit}]
         keys = tuple((name, key.raw) for name in names for key in ring.units.get(name, {}).values())
         proofs = self._proofs(names, personal=self._asker.has_purpose)
-        count = write_series(out, make_header("station", self._clock_us(), keys), proofs)
+        items: Iterator[Proof | Head] = chain(self._heads(names), proofs)
+        count = write_series(out, make_header("station", self._clock_us(), keys), items)
         self._note("export evidence", count, unit=unit)
+        if ring.log is not None:
+            Checkpointer(self._store, ring.log, self._clock_us).make()
         return count
 
-    def check(self, ring: KeyRing) -> CheckReport:
-        """Compare everything stored with what the units signed; ``ring`` has their keys."""
+    def check(self, ring: KeyRing, *, new: frozenset[str] = frozenset()) -> CheckReport:
+        """Compare everything stored with what the units signed; ``ring`` has their keys.
+
+        ``new`` are units that have a key and have not sent anything yet.
+        """
         self._refuse_unless_all()
         names = [row.unit for row in self._store.units()]
         keys = {name: tuple(found.values()) for name, found in ring.units.items()}
+        items: Iterator[Proof | Head] = chain(self._heads(names), self._proofs(names, personal=True))
+        units = examine(items, keys, self._store.registry)
         report = CheckReport(
-            examine(self._proofs(names, personal=True), keys, self._store.registry),
+            units,
             list(self._store.faults()),
-            sorted(set(ring.units) - set(names)),
+            sorted(set(ring.units) - new - {found.unit for found in units}),
+            check_log(self._store, ring),
         )
-        self._note("check", len(report.faults))
+        self._note("check", len(report.faults) + len(report.log.faults))
         return report
+
+    def export_log(self, out: IO[bytes], ring: KeyRing, numbers: Sequence[int] = ()) -> int:
+        """Write the audit log for offline verification, or some entries with their proofs; return how many.
+
+        If the ring has the log's key a checkpoint is signed, which covers the entry of this export, too.
+        """
+        asked = " ".join(map(str, numbers)) or None
+        self._note("export audit log", len(numbers), entries=asked)
+        if ring.log is not None:
+            Checkpointer(self._store, ring.log, self._clock_us).make()
+        export = LogExport(self._store, ring, "station", self._clock_us())
+        if numbers:
+            export.some(out, numbers)
+            return len(numbers)
+        return export.whole(out)
+
+    def export_certificate(self, out: IO[bytes], ring: KeyRing, purge: int) -> None:
+        """Write the certificate of a purge with the proof that the log has it.  Raises StoreError."""
+        row = next((row for row in self._store.holds.purges() if row.number == purge), None)
+        if row is None:
+            raise StoreError(f"there is no purge {purge}: list them with `patrol-lpr station purges`")
+        wanted = document_hash(row.certificate).hex().encode()
+        number = next((number for number, entry in self._store.log.entries() if wanted in entry), None)
+        if number is None:
+            raise StoreError(f"purge {purge} is not in the audit log: run `patrol-lpr station check`")
+        self.export_log(out, ring, [number])
+
+    def log_state(self) -> LogState:
+        """Return size, latest checkpoint and witnesses of the audit log."""
+        state = log_state(self._store)
+        self._note("show audit log", state.size)
+        return state
 
     def _proofs(self, units: list[str], *, personal: bool) -> Iterator[Proof]:
         for unit in units:
@@ -339,7 +398,16 @@ class Query:
                 whole = row.salt is not None and row.record is not None
                 if row.record is not None and not personal:
                     whole = whole and not self._is_personal(schema_of(unpack(row.record)))
-                yield Proof(row.evidence, row.salt if whole else None, row.record if whole else None)
+                yield Proof(row.evidence, row.salt if whole else None, row.record if whole else None, row.life)
+
+    def _heads(self, units: list[str]) -> Iterator[Head]:
+        """The newest signed head of each life."""
+        for unit in units:
+            for row in self._store.series(unit):
+                # What somebody else wrote in its place is among the store's faults.
+                with suppress(WireError):
+                    if row.head is not None:
+                        yield decode(row.head, Head)
 
     def _is_personal(self, schema: str) -> bool:
         known = self._store.registry.get(schema)

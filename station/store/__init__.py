@@ -8,19 +8,27 @@ from typing import TYPE_CHECKING
 from protocol.wire.released import released_registry
 from station.errors import StoreError
 from station.store.contents import NewRecord
-from station.store.port import Store
+from station.store.port import Store, Stream
 from station.store.rows import (
     AuditRow,
     AuditSearch,
     ChunkResult,
+    DeadLetter,
     EvidenceRow,
     Gap,
+    HealthRow,
     OfferedFile,
+    OutputState,
     Purgeable,
     PurgeResult,
     RecordRow,
+    Rollout,
+    SeriesRow,
     StoreFault,
+    StreamPlace,
+    StreamRow,
     UnitRow,
+    Usage,
 )
 from station.store.rows_accounts import AccountRow, ExportRow, SearchRow, SessionRow, TokenRow
 
@@ -34,20 +42,29 @@ __all__ = [
     "AuditRow",
     "AuditSearch",
     "ChunkResult",
+    "DeadLetter",
     "EvidenceRow",
     "ExportRow",
     "Gap",
+    "HealthRow",
     "NewRecord",
     "OfferedFile",
+    "OutputState",
     "PurgeResult",
     "Purgeable",
     "RecordRow",
+    "Rollout",
     "SearchRow",
+    "SeriesRow",
     "SessionRow",
     "Store",
     "StoreFault",
+    "Stream",
+    "StreamPlace",
+    "StreamRow",
     "TokenRow",
     "UnitRow",
+    "Usage",
     "is_address",
     "move_store",
     "open_store",

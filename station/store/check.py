@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, select, tuple_
 
 from protocol.errors import WireError
+from protocol.seal.head import Head
+from protocol.wire.codec import decode
 from protocol.wire.record import decode_record
 from station.store.rows import StoreFault
-from station.store.tables import HERE, PICTURES, RECORDS
+from station.store.tables import HERE, LIVES, PICTURES, RECORDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 _PAGE = 500
 _COLUMNS = (
     RECORDS.c.unit, RECORDS.c.record_id, RECORDS.c.seq, RECORDS.c.boot, RECORDS.c.schema, RECORDS.c.retention,
-    RECORDS.c.mono_us, RECORDS.c.utc_us, RECORDS.c.dating_gap_us, RECORDS.c.payload,
+    RECORDS.c.mono_us, RECORDS.c.utc_us, RECORDS.c.dating_gap_us, RECORDS.c.payload, RECORDS.c.life,
 )  # fmt: skip
 
 
@@ -37,6 +39,7 @@ def store_faults(db: Database, projections: Projections) -> Iterator[StoreFault]
                     yield StoreFault(row.unit, bytes(row.record_id), fault)
         yield from _without_record(db, projected)
     yield from _altered_pictures(db)
+    yield from _altered_heads(db)
 
 
 def _pages(db: Database, projected: Projected) -> Iterator[Sequence[Any]]:
@@ -77,6 +80,8 @@ def _column_fault(projected: Projected, record: Record, row: Any) -> str:
     named = (envelope.unit, envelope.record_id, envelope.seq, envelope.boot_id, envelope.schema_id)
     if named != (row.unit, bytes(row.record_id), row.seq, bytes(row.boot), row.schema):
         return "unit, id, number, boot or type"
+    if envelope.life != bytes(row.life):
+        return "life"
     if known.retention(body) != row.retention:
         return "retention class"
     return "" if _has_its_time(known.when(body), row) else "time"
@@ -125,3 +130,16 @@ def _altered_pictures(db: Database) -> Iterator[StoreFault]:
         jpeg = b"" if isinstance(row.jpeg, str) else bytes(row.jpeg)
         if hashlib.sha256(jpeg).digest() != bytes(sha):
             yield StoreFault(unit, bytes(sha), "picture altered")
+
+
+def _altered_heads(db: Database) -> Iterator[StoreFault]:
+    """What is no head of its life; a series is compared with its head by whoever has the unit's key."""
+    heads = select(LIVES.c.unit, LIVES.c.life, LIVES.c.head).where(LIVES.c.head.is_not(None))
+    for unit, life, payload in db.all(heads):
+        try:
+            head = decode(bytes(payload), Head)
+        except (WireError, TypeError):
+            yield StoreFault(unit, bytes(life), "signed head: not a head")
+            continue
+        if (head.unit, head.life) != (unit, bytes(life)):
+            yield StoreFault(unit, bytes(life), "signed head: of another unit or life")

@@ -14,7 +14,7 @@ from station.errors import StoreError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from sqlalchemy import Connection, Engine, Executable, Table
+    from sqlalchemy import Connection, Engine, Executable, Index, Table
 
 _INSERTS = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 """SQLAlchemy has ``ON CONFLICT`` only per dialect."""
@@ -125,9 +125,16 @@ class Database:
         rows = self.all(statement, values)
         return rows[0] if rows else None
 
+    def lock(self, kind: str, key: bytes, *, shared: bool = False) -> None:
+        """Wait until no other transaction holds this lock, until this one ends; SQLite has one writer at a time."""
+
     def create(self, table: Table) -> None:
         """Create a table with its indexes unless it exists."""
         table.create(self._connection, checkfirst=True)
+
+    def create_index(self, index: Index) -> None:
+        """Create an index unless it exists."""
+        index.create(self._connection, checkfirst=True)
 
     def drop(self, table: Table) -> None:
         """Drop a table if it exists."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Select
 
+    from protocol.wire.registry import Registry
     from station.asker import Scope
     from station.store.database import Database
     from station.store.records import Records
@@ -33,6 +34,11 @@ class Finder:
         self._db = db
         self._records = records
 
+    @property
+    def registry(self) -> Registry:
+        """The known record types."""
+        return self._records.projections.registry
+
     def find(self, search: ReadSearch, limit: int, after: Place | None, scope: Scope) -> list[FoundRead]:
         """Return the latest reads, in order of time; ``after`` one that was found before.
 
@@ -48,7 +54,7 @@ class Finder:
                 break
             after = (page[-1].made_us, page[-1].unit, page[-1].record_id)
         keys = keys[:limit]
-        rows = self._rows(keys)
+        rows = self.rows(keys)
         return [FoundRead(row, key.made_us) for key, row in zip(keys, rows, strict=True) if row is not None]
 
     def _keys(self, search: ReadSearch, limit: int, after: Place | None, scope: Scope) -> Sequence[Any]:
@@ -60,7 +66,7 @@ class Finder:
         )
         return self._db.all(_ordered(statement, search, _MADE, after).limit(limit))
 
-    def _rows(self, keys: Sequence[Any]) -> list[RecordRow | None]:
+    def rows(self, keys: Sequence[Any]) -> list[RecordRow | None]:
         """Return the records; None for one that was purged meanwhile."""
         return [self._records.one(key.unit, key.record_id) for key in keys]
 

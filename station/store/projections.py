@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 _KINDS: dict[type, Any] = {int: INT64, str: Text, bytes: LargeBinary, bool: Boolean}
 
 
+PLACE = ("lat_e7", "lon_e7")
+"""A table with both is searched by place."""
+
+
 @dataclass(frozen=True, slots=True)
 class Projected:
     """How records of one type are indexed in this database."""
@@ -82,15 +86,26 @@ class Projections:
         """Return how a type is indexed; None for an unknown type."""
         return self._by_schema.get(schema)
 
+    def tables_with(self, column: str) -> list[Table]:
+        """Return the search tables that have a column of this name."""
+        found = (projected.table for projected in self)
+        return [table for table in found if table is not None and column in table.c]
+
     def create_table(self, db: Database, projection: Projection, table: Table) -> None:  # noqa: ARG002 - see PostgreSQL's
         """Create the search table of a type.  Inside a transaction."""
         db.create(table)
+
+    def complete_table(self, db: Database, table: Table | None) -> None:
+        """Create the index by place, which files of stations before 0.4 lack.  Inside a transaction."""
+        if table is not None and {*PLACE} <= set(table.columns.keys()):
+            db.create_index(_place_index(table))
 
     def _generation(self, db: Database, known: RecordType, table: Table | None) -> tuple[int, bool]:
         """Return the generation of a type's projection, new if its columns have changed, and whether it is complete."""
         wanted = _fingerprint(known.projection)
         row = db.run(_FOUND, {"of": known.schema}).first()
         if row is not None and row.fingerprint == wanted:
+            self.complete_table(db, table)
             return int(row.generation), bool(row.complete)
         generation = 1 if row is None else int(row.generation) + 1
         # A type that was unknown has only opaque records, which are found without a scan of all records.
@@ -138,7 +153,16 @@ def _table(projection: Projection) -> Table:
     for column in projection.columns:
         if column.indexed:
             Index(f"{projection.table}_{column.name}", table.c[column.name])
+    if {*PLACE} <= set(table.columns.keys()):
+        _place_index(table)
     return table
+
+
+def _place_index(table: Table) -> Index:
+    """Return the index by place; of one table, always the same."""
+    name = f"{table.name}_place"
+    found = next((index for index in table.indexes if index.name == name), None)
+    return found or Index(name, *(table.c[column] for column in PLACE))
 
 
 def _fingerprint(projection: Projection | None) -> str:

@@ -6,19 +6,22 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, bindparam, delete, func, or_, select, tuple_, update
+from sqlalchemy import and_, bindparam, case, delete, exists, false, func, or_, select, tuple_, update
 
 from protocol.errors import WireError
 from protocol.seal.evidence import Evidence
 from protocol.wire.record import decode_record
 from station.asker import EVERYTHING
-from station.store import sequence
+from station.store import arrivals, sequence
 from station.store.contents import contents_of
-from station.store.rows import EvidenceRow, Purgeable, RecordRow
+from station.store.hit_states import HitStates
+from station.store.purging import PURGING, Purging
+from station.store.rows import EvidenceRow, Purgeable, PurgeResult, RecordRow
 from station.store.scope import in_scope
 from station.store.tables import (
     ANCHORS,
     EVIDENCE,
+    HELD,
     HERE,
     INT64,
     LOST,
@@ -31,7 +34,7 @@ from station.store.tables import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from sqlalchemy import ColumnElement, Row, Select, Update
 
@@ -41,21 +44,26 @@ if TYPE_CHECKING:
     from station.asker import Scope
     from station.store.contents import Contents, NewRecord
     from station.store.database import Database
+    from station.store.lives import Series
     from station.store.projections import Projected, Projections
+    from station.store.rows import PurgePlan
 
 _YEAR_9999_US = 253_402_300_799_999_999
 _DRIFT_US_PER_MS = 20_000_000
 """The clock of a small board may drift by 50 ppm: the uncertainty grows with the distance from the time anchor."""
-_NEAR = 3
+_NEAR = 24
+"""Rows of a number and its neighbours: a unit may have been written anew a few times."""
 PAGE = 256
 """Number of rows read at a time: an export may be larger than the memory."""
 
 _IS_NAMED = and_(RECORDS.c.unit == bindparam("of"), RECORDS.c.record_id == bindparam("named"))
+IS_HELD = exists().where(HELD.c.unit == RECORDS.c.unit, HELD.c.record_id == RECORDS.c.record_id)
+"""Records that a hold keeps."""
 PLACE = (RECORDS.c.received_us, RECORDS.c.unit, RECORDS.c.seq, RECORDS.c.record_id)
 """The order of arrival."""
 UNDERSTOOD = ("retention", "mono_us", "utc_us", "time_source", "uncertainty_ms", "generation")
-ROW = ("unit", "record_id", "seq", "boot", "schema", "received_us", *UNDERSTOOD, "payload")
-_PROOF = ("unit", "seq", "record_id", "prev", "digest", "key", "signature", "salt")
+ROW = ("unit", "record_id", "seq", "boot", "schema", "received_us", *UNDERSTOOD, "payload", "life")
+_PROOF = ("unit", "seq", "record_id", "prev", "digest", "key", "signature", "salt", "life")
 _PICTURE = ("unit", "record_id", "sha", "kind")
 _CONTENTS = (
     "retention",
@@ -104,6 +112,7 @@ _EVIDENCE = (
         EVIDENCE.c.signature,
         EVIDENCE.c.salt,
         RECORDS.c.payload,
+        EVIDENCE.c.life,
     )
     .select_from(
         EVIDENCE.outerjoin(
@@ -155,7 +164,10 @@ _NEAREST = (
     .limit(1)
 )
 _FORGET_LOST = delete(LOST).where(
-    LOST.c.unit == bindparam("of"), LOST.c.first == bindparam("low"), LOST.c.last == bindparam("high")
+    LOST.c.unit == bindparam("of"),
+    LOST.c.life == bindparam("which"),
+    LOST.c.first == bindparam("low"),
+    LOST.c.last == bindparam("high"),
 )
 _OPAQUE = (
     select(RECORDS.c.unit, RECORDS.c.record_id, RECORDS.c.received_us, RECORDS.c.payload)
@@ -167,6 +179,19 @@ _EARLIER = (
     .where(RECORDS.c.schema == bindparam("type"), HERE, RECORDS.c.generation < bindparam("wanted"))
     .order_by(*PLACE)
     .limit(PAGE)
+)
+_AGAIN = (
+    select(RECORDS.c.seq)
+    .where(
+        RECORDS.c.unit == bindparam("of"),
+        RECORDS.c.life == bindparam("which"),
+        RECORDS.c.seq.in_(bindparam("numbers", expanding=True)),
+    )
+    .group_by(RECORDS.c.seq)
+    .having(func.count() > 1)
+)
+_AMONG = select(RECORDS.c.record_id).where(
+    RECORDS.c.unit == bindparam("of"), RECORDS.c.record_id.in_(bindparam("ids", expanding=True)), HERE
 )
 _COMPLETE = update(PROJECTIONS).where(PROJECTIONS.c.schema == bindparam("type")).values(complete=1)
 _UNDERSTAND = (
@@ -192,6 +217,11 @@ class Item:
         """Unit and id."""
         return self.record.envelope.unit, self.record.envelope.record_id
 
+    @property
+    def series(self) -> Series:
+        """Unit and life."""
+        return self.record.envelope.unit, self.record.envelope.life
+
     def understood(self) -> tuple[Any, ...]:
         """Values of a record's body in ``records``: the columns of ``UNDERSTOOD``."""
         generation = 0 if self.projected is None else self.projected.generation
@@ -211,7 +241,7 @@ class Item:
         """The columns of ``ROW``."""
         e = self.record.envelope
         head = (e.unit, e.record_id, e.seq, e.boot_id, e.schema_id, self.received_us)
-        return (*head, *self.understood(), self.record.payload)
+        return (*head, *self.understood(), self.record.payload, e.life)
 
 
 class Records:
@@ -220,6 +250,7 @@ class Records:
     def __init__(self, db: Database, projections: Projections) -> None:
         self._db = db
         self._projections = projections
+        self._hit_states = HitStates(db, projections.registry)
         self._evidence = _EVIDENCE
         self._prepare()
 
@@ -250,15 +281,37 @@ class Records:
             return []
         items = [self._item(one.record, now_us) for one in new]
         fresh = self._insert_new(items)
-        numbers: dict[str, list[int]] = defaultdict(list)
-        for item in items:
-            numbers[item.record.envelope.unit].append(item.record.envelope.seq)
-        for unit, seqs in numbers.items():
-            sequence.mark_seen(self._db, unit, seqs)
-        proofs = [one.proof for one, is_new in zip(new, fresh, strict=True) if is_new and one.proof is not None]
-        self._insert_evidence.run([_proof(proof) for proof in proofs])
-        self._index([item for item, is_new in zip(items, fresh, strict=True) if is_new])
+        numbers = by_series(items)
+        for series, seqs in numbers.items():
+            sequence.mark_seen(self._db, *series, seqs)
+        proofs = [
+            (*_proof(one.proof), one.record.envelope.life)
+            for one, is_new in zip(new, fresh, strict=True)
+            if is_new and one.proof is not None
+        ]
+        self._insert_evidence.run(proofs)
+        stored = [item for item, is_new in zip(items, fresh, strict=True) if is_new]
+        self._index(stored)
+        self._publish(stored)
         return fresh
+
+    def forks(self, new: Sequence[NewRecord]) -> dict[Series, int]:
+        """Return how many of these new records have a number that another record has, by life.
+
+        Inside the transaction that stored them.
+        """
+        numbers = by_series(self._item(one.record, 0) for one in new)
+        found = {
+            series: len(self._db.run(_AGAIN, {**_of(series), "numbers": seqs}).all())
+            for series, seqs in numbers.items()
+        }
+        return {series: count for series, count in found.items() if count}
+
+    def _publish(self, items: Sequence[Item]) -> None:
+        """Add new records to the stream that outputs follow."""
+        arrivals.append(
+            self._db, [(*item.key, item.record.envelope.schema_id, item.received_us) for item in items]
+        )
 
     def _insert_new(self, items: Sequence[Item]) -> list[bool]:
         """Insert; return for each record whether it was new.  Most groups are all new, which is cheap to detect."""
@@ -337,13 +390,15 @@ class Records:
             self._insert_projected[schema].run(values_of)
         for item in items:
             self._apply(item)
+        self._hit_states.note(self._hit_states.keys(item.record for item in items))
 
     def _apply(self, item: Item) -> None:
         """Apply the effects of a record on others, and of others on it."""
         unit, record_id = item.key
         for first, last in item.contents.lost:
-            self._db.run(_FORGET_LOST, {"of": unit, "low": first, "high": last})
-            self._db.run(self._insert_lost, {"unit": unit, "first": first, "last": last})
+            self._db.run(_FORGET_LOST, {**_of(item.series), "low": first, "high": last})
+            life = item.record.envelope.life
+            self._db.run(self._insert_lost, {"unit": unit, "life": life, "first": first, "last": last})
         if item.contents.anchor is not None:
             self._anchor(unit, record_id, item.contents.anchor)
         time = item.contents.time
@@ -359,6 +414,7 @@ class Records:
         values = dict(zip(("mono_us", "utc_us", "time_source", "uncertainty_ms"), known, strict=True))
         self._db.run(self._insert_anchors, {"unit": unit, "record_id": record_id, "boot": boot, **values})
         self._db.run(_DATE_BOOT, _known(unit, boot, known))
+        self._hit_states.redate(unit, boot)
 
     def latest(
         self,
@@ -393,6 +449,17 @@ class Records:
         row = self._db.first(select(*SHOWN).where(_IS_NAMED, HERE), {"of": unit, "named": record_id})
         return None if row is None else RecordRow(*row)
 
+    def among(self, keys: Iterable[tuple[str, bytes]]) -> set[tuple[str, bytes]]:
+        """Return which records are stored and not purged, by unit and id.  Inside a transaction."""
+        found: set[tuple[str, bytes]] = set()
+        by_unit: dict[str, list[bytes]] = defaultdict(list)
+        for unit, record_id in keys:
+            by_unit[unit].append(record_id)
+        for unit, ids in by_unit.items():
+            rows = self._db.run(_AMONG, {"of": unit, "ids": ids})
+            found.update((unit, bytes(row.record_id)) for row in rows)
+        return found
+
     def count(self, schema: str) -> dict[str, int]:
         """Return the number of stored records of a type, by unit."""
         statement = (
@@ -404,57 +471,96 @@ class Records:
         """Yield the evidence of a unit's records by sequence number, with the records that were not purged."""
         after: dict[str, Any] = {"of": unit, "seq": 0, "named": b""}
         while rows := self._db.all(self._evidence, after):
-            for seq, _, prev, digest, key, signature, salt, payload in rows:
-                yield EvidenceRow(Evidence(unit, seq, prev, digest, key, signature), salt, payload)
+            for seq, _, prev, digest, key, signature, salt, payload, life in rows:
+                yield EvidenceRow(Evidence(unit, seq, prev, digest, key, signature), salt, payload, bytes(life))
             after = {"of": unit, "seq": rows[-1].seq, "named": rows[-1].record_id}
+
+    def one_evidence(self, unit: str, seq: int, record_id: bytes) -> EvidenceRow | None:
+        """Return the evidence of one record; None if it was not signed."""
+        exactly = self._evidence.where(EVIDENCE.c.seq == seq, EVIDENCE.c.record_id == record_id)
+        row = self._db.first(exactly, {"of": unit, "seq": 0, "named": b""})
+        if row is None:
+            return None
+        _, _, prev, digest, key, signature, salt, payload, life = row
+        return EvidenceRow(Evidence(unit, seq, prev, digest, key, signature), salt, payload, bytes(life))
 
     def evidence_near(self, unit: str, seq: int) -> list[EvidenceRow]:
         """Return the evidence of a record and of those before and after it."""
         asked = {"of": unit, "seq": seq - 2, "named": b"\xff" * 17}
         rows = self._db.all(self._evidence.limit(_NEAR), asked)
         return [
-            EvidenceRow(
-                Evidence(unit, row.seq, row.prev, row.digest, row.key, row.signature), row.salt, row.payload
-            )
-            for row in rows
-            if row.seq <= seq + 1
+            EvidenceRow(Evidence(unit, near, prev, digest, key, signature), salt, payload, bytes(life))
+            for near, _, prev, digest, key, signature, salt, payload, life in rows
+            if near <= seq + 1
         ]
 
-    def purge(self, before_us: int, retention: str | None) -> int:
-        """Purge the contents of records of a retention class, None for all, made or received before a time.
+    def purge(self, plan: PurgePlan) -> PurgeResult:
+        """Purge the contents of the plan's records that no hold keeps.
 
         Their rows stay.  A digest without its salt proves the chain and does not reveal the contents.
         """
-        gone = _to_purge(before_us, retention)
-        self._projections.delete(self._db, gone)
-        keys = select(RECORDS.c.unit, RECORDS.c.seq, RECORDS.c.record_id).where(gone)
+        purging, held = self._select_for_purge(plan), self._count_held(plan)
+        classes, ranges = purging.classes(), purging.ranges()
+        self._projections.delete(self._db, purging.chosen)
+        self._hit_states.delete(purging.chosen)
+        keys = select(PURGING.c.unit, PURGING.c.seq, PURGING.c.record_id)
         proved = tuple_(EVIDENCE.c.unit, EVIDENCE.c.seq, EVIDENCE.c.record_id).in_(keys)
         self._db.run(update(EVIDENCE).where(EVIDENCE.c.salt.is_not(None), proved).values(salt=None))
-        return int(self._db.run(update(RECORDS).where(gone).values(dict.fromkeys(_CONTENTS))).rowcount)
+        statement = update(RECORDS).where(purging.chosen).values(dict.fromkeys(_CONTENTS))
+        count = int(self._db.run(statement).rowcount)
+        purging.end()
+        return PurgeResult(count, 0, classes, ranges, held=held)
 
-    def purgeable(self, before_us: int, retention: str | None) -> list[Purgeable]:
-        """Return what :meth:`purge` would delete."""
-        received = RECORDS.c.received_us
+    def _count_held(self, plan: PurgePlan) -> int:
+        return int(self._db.run(select(func.count()).where(self.due(plan), IS_HELD)).scalar_one())
+
+    def _select_for_purge(self, plan: PurgePlan) -> Purging:
+        purging = Purging(self._db)
+        purging.choose(and_(self.due(plan), ~IS_HELD))
+        return purging
+
+    def due(self, plan: PurgePlan) -> ColumnElement[bool]:
+        """Records that a plan names, held or not."""
+        conditions: list[ColumnElement[bool]] = [
+            and_(
+                RECORDS.c.retention.is_not(None)
+                if rule.retention is None
+                else RECORDS.c.retention == rule.retention,
+                or_(RECORDS.c.received_us < rule.before_us, RECORDS.c.utc_us < rule.before_us),
+            )
+            for rule in plan.rules
+        ]
+        if plan.expired_us is not None:
+            for table in self._projections.tables_with("expires_us"):
+                expired = table.c.expires_us.between(1, plan.expired_us)
+                keys = select(table.c.unit, table.c.record_id).where(expired)
+                conditions.append(tuple_(RECORDS.c.unit, RECORDS.c.record_id).in_(keys))
+        return and_(HERE, or_(false(), *conditions))
+
+    def purgeable(self, plan: PurgePlan) -> list[Purgeable]:
+        """Return what :meth:`purge` would delete, and what a hold keeps of it.  Inside a transaction."""
+        received, held = RECORDS.c.received_us, case((IS_HELD, 1), else_=0)
         statement = (
-            select(RECORDS.c.retention, func.count(), func.min(received), func.max(received))
-            .where(_to_purge(before_us, retention))
+            select(
+                func.coalesce(RECORDS.c.retention, ""),
+                func.count() - func.sum(held),
+                func.min(received),
+                func.max(received),
+                func.sum(held),
+            )
+            .where(self.due(plan))
             .group_by(RECORDS.c.retention)
             .order_by(RECORDS.c.retention)
         )
-        return [Purgeable(*row) for row in self._db.all(statement)]
+        return [
+            Purgeable(name, int(count), first, last, int(n_held))
+            for name, count, first, last, n_held in self._db.all(statement)
+        ]
 
     def newest_us(self) -> int | None:
         """Return the time of receipt of the newest record."""
         row = self._db.first(select(func.max(RECORDS.c.received_us)))
         return None if row is None or row[0] is None else int(row[0])
-
-
-def _to_purge(before_us: int, retention: str | None) -> ColumnElement[bool]:
-    return and_(
-        HERE,
-        RECORDS.c.retention.is_not(None) if retention is None else RECORDS.c.retention == retention,
-        or_(RECORDS.c.received_us < before_us, RECORDS.c.utc_us < before_us),
-    )
 
 
 def _select(schema: str, unit: str | None, since_us: int | None, scope: Scope) -> Select[Any]:
@@ -487,6 +593,18 @@ def _known(unit: str, boot: bytes, anchor: tuple[int, int, str, int | None]) -> 
         "lowest": -utc_us,
         "highest": _YEAR_9999_US - utc_us,
     }
+
+
+def by_series(items: Iterable[Item]) -> dict[Series, list[int]]:
+    """Return the numbers of records by unit and life, in the order of the records."""
+    numbers: dict[Series, list[int]] = defaultdict(list)
+    for item in items:
+        numbers[item.series].append(item.record.envelope.seq)
+    return numbers
+
+
+def _of(series: Series) -> dict[str, Any]:
+    return {"of": series[0], "which": series[1]}
 
 
 def take(stored: set[tuple[Any, ...]], key: tuple[Any, ...]) -> bool:

@@ -1,13 +1,13 @@
-"""Received sequence numbers of a unit: a unit counts without gaps over all its boots, so a gap is a loss.
+"""Received sequence numbers of a life of a unit: it counts without gaps over all its boots, so a gap is a loss.
 
 Stored as inclusive ranges that are joined, so that a million records need one row while nothing is missing.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import and_, bindparam, delete, insert, select, update
 
 from station.store.rows import Gap
 from station.store.tables import LOST, SEEN
@@ -18,61 +18,72 @@ if TYPE_CHECKING:
     from station.store.database import Database
 
 _MAX_SEQ = 2**63 - 1
-_RANGES = select(SEEN.c.first, SEEN.c.last).where(SEEN.c.unit == bindparam("of")).order_by(SEEN.c.first)
-_LOST = select(LOST.c.first, LOST.c.last).where(LOST.c.unit == bindparam("of")).order_by(LOST.c.first)
+_SEEN = and_(SEEN.c.unit == bindparam("of"), SEEN.c.life == bindparam("which"))
+_RANGES = select(SEEN.c.first, SEEN.c.last).where(_SEEN).order_by(SEEN.c.first)
+_LOST = (
+    select(LOST.c.first, LOST.c.last)
+    .where(LOST.c.unit == bindparam("of"), LOST.c.life == bindparam("which"))
+    .order_by(LOST.c.first)
+)
 _BELOW = (
     select(SEEN.c.first, SEEN.c.last)
-    .where(SEEN.c.unit == bindparam("of"), SEEN.c.first < bindparam("low"))
+    .where(_SEEN, SEEN.c.first < bindparam("low"))
     .order_by(SEEN.c.first.desc())
     .limit(1)
 )
-_WITHIN = select(SEEN.c.first, SEEN.c.last).where(
-    SEEN.c.unit == bindparam("of"), SEEN.c.first.between(bindparam("low"), bindparam("high"))
-)
-_HIGHEST = select(func.coalesce(func.max(SEEN.c.last), 0)).where(SEEN.c.unit == bindparam("of"))
-_DELETE = delete(SEEN).where(SEEN.c.unit == bindparam("of"), SEEN.c.first == bindparam("low"))
-_GROW = (
-    update(SEEN)
-    .where(SEEN.c.unit == bindparam("of"), SEEN.c.first == bindparam("low"))
-    .values(last=bindparam("high"))
-)
+_WITHIN = select(SEEN.c.first, SEEN.c.last).where(_SEEN, SEEN.c.first.between(bindparam("low"), bindparam("high")))
+_DELETE = delete(SEEN).where(_SEEN, SEEN.c.first == bindparam("low"))
+_GROW = update(SEEN).where(_SEEN, SEEN.c.first == bindparam("low")).values(last=bindparam("high"))
 _INSERT = insert(SEEN)
 
 
-def mark_seen(db: Database, unit: str, numbers: Iterable[int]) -> None:
-    """Add numbers; adding them again changes nothing.  Inside a transaction."""
+def mark_seen(db: Database, unit: str, life: bytes, numbers: Iterable[int]) -> None:
+    """Add numbers of a life; adding them again changes nothing.  Inside a transaction."""
     for first, last in merge((number, number) for number in sorted(numbers)):
-        _mark_range(db, unit, first, last)
+        _mark_range(db, {"of": unit, "which": life}, first, last)
 
 
-def _mark_range(db: Database, unit: str, first: int, last: int) -> None:
-    below = db.run(_BELOW, {"of": unit, "low": first}).first()
+def _mark_range(db: Database, of: dict[str, Any], first: int, last: int) -> None:
+    below = db.run(_BELOW, {**of, "low": first}).first()
     if below is not None and below.last >= last:
         return
     # One more than the highest number on the wire does not fit into a database integer.
-    within = db.run(_WITHIN, {"of": unit, "low": first, "high": min(last + 1, _MAX_SEQ)}).all()
+    within = db.run(_WITHIN, {**of, "low": first, "high": min(last + 1, _MAX_SEQ)}).all()
     last = max([last, *(high for _, high in within)])
-    db.run(_DELETE, [{"of": unit, "low": low} for low, _ in within])
+    db.run(_DELETE, [{**of, "low": low} for low, _ in within])
     if below is not None and below.last >= first - 1:
-        db.run(_GROW, {"of": unit, "low": below.first, "high": last})
+        db.run(_GROW, {**of, "low": below.first, "high": last})
     else:
-        db.run(_INSERT, {"unit": unit, "first": first, "last": last})
+        db.run(_INSERT, {"unit": of["of"], "life": of["which"], "first": first, "last": last})
 
 
-def highest_seen(db: Database, unit: str) -> int:
-    """Return the highest received number; 0 for none."""
-    return int(db.first(_HIGHEST, {"of": unit})[0])
+def seen(db: Database, unit: str, life: bytes) -> list[tuple[int, int]]:
+    """Return the received ranges of a life, in order."""
+    return list(merge((first, last) for first, last in db.all(_RANGES, {"of": unit, "which": life})))
 
 
-def seen(db: Database, unit: str) -> list[tuple[int, int]]:
-    """Return the received ranges, in order."""
-    return list(merge((first, last) for first, last in db.all(_RANGES, {"of": unit})))
-
-
-def gaps(db: Database, unit: str, seq_high: int) -> list[Gap]:
+def gaps(db: Database, unit: str, life: bytes, seq_high: int) -> list[Gap]:
     """Return what is missing of 1..``seq_high`` (and below the highest number seen), in order."""
-    explained = merge((first, last) for first, last in db.all(_LOST, {"of": unit}))
-    return list(_split(list(_holes(seen(db, unit), seq_high)), list(explained)))
+    explained = merge((first, last) for first, last in db.all(_LOST, {"of": unit, "which": life}))
+    return list(_split(list(_holes(seen(db, unit, life), seq_high)), list(explained)))
+
+
+def without(ranges: Iterable[tuple[int, int]], others: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Yield the parts of sorted ranges that no other range covers."""
+    covered = list(others)
+    at = 0
+    for low, last in ranges:
+        first = low
+        while at < len(covered) and covered[at][1] < first:
+            at += 1
+        look = at
+        while first <= last and look < len(covered) and covered[look][0] <= last:
+            if covered[look][0] > first:
+                yield first, covered[look][0] - 1
+            first = covered[look][1] + 1
+            look += 1
+        if first <= last:
+            yield first, last
 
 
 def merge(ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:

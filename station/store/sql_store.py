@@ -3,29 +3,41 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, bindparam, func, select
 
 from protocol.wire.control.transfer import UPDATE
 from station.asker import EVERYTHING
-from station.store import offers, sequence
+from station.store import offers, related
 from station.store.accounts import AccountTables
 from station.store.check import store_faults
+from station.store.deployment.sql import SqlDeployment
 from station.store.exports import ExportTables
 from station.store.find import Finder
+from station.store.groups import Groups
+from station.store.hit_finder import HitFinder
+from station.store.holds import SqlHolds
+from station.store.lives import Lives
+from station.store.log import SqlLog
+from station.store.map_finder import MapFinder
 from station.store.pictures import Pictures
 from station.store.projections import Projections
 from station.store.records import Records
-from station.store.rows import AuditRow, PurgeResult, UnitRow
+from station.store.reporting import Reporting
+from station.store.rows import AuditRow, HealthRow, UnitRow
 from station.store.scope import UnitAgencies, in_scope
-from station.store.tables import AUDIT, OFFERS, UNITS
+from station.store.stream import Stream
+from station.store.tables import AUDIT, EVIDENCE, OFFERS, RECORDS, UNITS
 from station.store.trail import trail_page
+from station.store.usage import UsageTable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from protocol.seal.head import Head
     from protocol.wire.control.chunk import PictureChunk
     from protocol.wire.control.transfer import ChunkRequest
     from protocol.wire.control.unit_state import Health, Status
@@ -34,6 +46,9 @@ if TYPE_CHECKING:
     from station.store.contents import NewRecord
     from station.store.database import Database
     from station.store.files import OfferedFiles
+    from station.store.hit_search import HitGroup, HitPlace, HitRecords, HitSearch, HitState
+    from station.store.map_search import LastPlaces, MapWindow, PlacedRead, PlacedReads
+    from station.store.room import DiskRoom
     from station.store.rows import (
         AuditSearch,
         ChunkResult,
@@ -41,21 +56,28 @@ if TYPE_CHECKING:
         Gap,
         OfferedFile,
         Purgeable,
+        PurgePlan,
+        PurgeResult,
         RecordRow,
+        SeriesRow,
         StoreFault,
+        Usage,
     )
     from station.store.search import FoundRead, Place, ReadSearch
 
 READ_SCHEMA = "read/1"
-_HEALTH = select(UNITS.c.health, UNITS.c.seq_high).where(UNITS.c.unit == bindparam("of"))
+_HEALTH = select(UNITS.c.health).where(UNITS.c.unit == bindparam("of"))
 _UNITS = (
     select(
-        UNITS.c.unit, UNITS.c.state, UNITS.c.software, UNITS.c.seen_us, UNITS.c.seq_high,
+        UNITS.c.unit, UNITS.c.state, UNITS.c.software, UNITS.c.seen_us,
         func.coalesce(OFFERS.c.release, 0), UNITS.c.report, UNITS.c.reason, UNITS.c.agency,
     )
     .select_from(UNITS.outerjoin(OFFERS, and_(OFFERS.c.unit == UNITS.c.unit, OFFERS.c.kind == UPDATE)))
     .order_by(UNITS.c.unit)
 )  # fmt: skip
+_LATEST_HEALTH = select(
+    UNITS.c.unit, func.coalesce(UNITS.c.state, "?"), UNITS.c.seen_us, UNITS.c.health_us, UNITS.c.health
+).order_by(func.coalesce(UNITS.c.seen_us, 0).desc(), UNITS.c.unit)
 _TRAIL = select(
     AUDIT.c.utc_us, AUDIT.c.who, AUDIT.c.what, AUDIT.c.filter, AUDIT.c.count, AUDIT.c.purpose, AUDIT.c.case_number
 ).order_by(AUDIT.c.number)
@@ -74,6 +96,9 @@ class SqlStore:
         make_records: Callable[[], Records] | None = None,
         pictures: Pictures | None = None,
         finder: Callable[[Records], Finder] | None = None,
+        room: DiskRoom | None = None,
+        reporting: Reporting | None = None,
+        map_finder: Callable[[Finder], MapFinder] | None = None,
     ) -> None:
         """``make_records`` is called inside a transaction; the SQLite file's parts are used if they are omitted.
 
@@ -81,15 +106,27 @@ class SqlStore:
         """
         self.db = db
         self._files = files
+        self._room = room
+        self.log = SqlLog(db)
         self.registry = registry
+        self.deployment = SqlDeployment(db)
         with db.transaction():
             self._records = Records(db, Projections(db, registry)) if make_records is None else make_records()
+        self._lives = Lives(db, RECORDS if db.is_sqlite else EVIDENCE)
+        self._usage = UsageTable(db)
+        self.holds = SqlHolds(db, self._records)
         self._pictures = pictures or Pictures(db, open_picture)
         self._finder = finder(self._records) if finder is not None else Finder(db, self._records)
+        self._map_finder = map_finder(self._finder) if map_finder is not None else MapFinder(db, self._finder)
+        self._hit_finder = HitFinder(db)
+        self.stream = Stream(db)
+        self.groups = Groups(db)
         self._note_seen = _upsert(db, "seen_us")
-        self._note_health = _upsert(db, "seq_high", "health_us", "health")
+        self._note_health = _upsert(db, "health_us", "health")
         self._note_status = _upsert(db, "state", "reason", "software", "status_us")
         self._note_report = _upsert(db, "report")
+        self._conflicts: set[str] = set()
+        self.reporting = Reporting(db) if reporting is None else reporting
         self._agencies = UnitAgencies(db)
         self.accounts = AccountTables(db)
         self.exports = ExportTables(db)
@@ -108,9 +145,17 @@ class SqlStore:
 
     def add_records(self, new: Sequence[NewRecord], now_us: int) -> list[bool]:
         """Inside a transaction."""
-        fresh = self._records.add(new, now_us)
+        fresh = self._add(new, now_us)
         self._agencies.note(new)
+        stored = [one for one, is_new in zip(new, fresh, strict=True) if is_new]
+        if stored:
+            envelopes = [one.record.envelope for one in stored]
+            self._conflicts |= self._lives.heard(((e.unit, e.life) for e in envelopes), now_us)
+            self._conflicts |= self._lives.forked(self._records.forks(stored))
         return fresh
+
+    def _add(self, new: Sequence[NewRecord], now_us: int) -> list[bool]:
+        return self._records.add(new, now_us)
 
     def add_chunk(self, chunk: PictureChunk, now_us: int) -> ChunkResult:
         """Inside a transaction."""
@@ -120,10 +165,18 @@ class SqlStore:
         """Inside a transaction."""
         self.db.run(self._note_seen, [{"unit": unit, "seen_us": now_us} for unit in units])
 
-    def note_health(self, message: Health, payload: bytes, now_us: int) -> None:
+    def note_health(self, message: Health, payload: bytes, now_us: int, head: Head | None = None) -> None:
         """Inside a transaction."""
-        values = {"seq_high": message.seq_high, "health_us": now_us, "health": payload}
-        self.db.run(self._note_health, {"unit": message.unit, **values})
+        self.db.run(self._note_health, {"unit": message.unit, "health_us": now_us, "health": payload})
+        self._conflicts |= self._lives.heard([(message.unit, message.life)], now_us)
+        self._lives.announced(message.unit, message.life, message.seq_high)
+        if head is not None and not self._lives.take_head(head, message.head, now_us):
+            self._conflicts |= self._lives.forked({(head.unit, head.life): 1})
+
+    def name_conflicts(self) -> set[str]:
+        """Since the last call."""
+        found, self._conflicts = self._conflicts, set()
+        return found
 
     def note_status(self, message: Status, now_us: int) -> None:
         """Inside a transaction."""
@@ -134,29 +187,32 @@ class SqlStore:
         """Inside a transaction."""
         self.db.run(self._note_report, {"unit": unit, "report": payload})
 
-    def audit(self, entry: AuditRow) -> None:
+    def audit(self, entry: AuditRow) -> int:
         """Inside a transaction."""
-        self.db.run(
-            self.db.insert(AUDIT),
-            {
-                "utc_us": entry.utc_us,
-                "who": entry.who,
-                "what": entry.what,
-                "filter": entry.filter,
-                "count": entry.count,
-                "purpose": entry.purpose,
-                "case_number": entry.case_number,
-            },
-        )
+        return self.log.append(entry)
 
-    def purge(self, before_us: int, retention: str | None) -> PurgeResult:
+    def purge(self, plan: PurgePlan) -> PurgeResult:
         """Inside a transaction."""
-        records = self._records.purge(before_us, retention)
-        return PurgeResult(records, self._pictures.drop_orphans(before_us))
+        self.holds.refresh()
+        gone = self._records.purge(plan)
+        for rule in plan.rules:
+            self.deployment.purge_class(rule.before_us, rule.retention)
+        return replace(gone, pictures=self._pictures.drop_orphans(plan.latest_us))
 
-    def purgeable(self, before_us: int, retention: str | None) -> list[Purgeable]:
-        """By class."""
-        return self._records.purgeable(before_us, retention)
+    def check_room(self) -> None:
+        """Of the file; a server's disk is its own."""
+        if self._room is not None:
+            self._room.check()
+
+    def purge_steps(self, plan: PurgePlan) -> list[PurgePlan]:
+        """Of a file; a server drops partitions."""
+        return [plan] if self._room is None else self._room.steps(self.db, plan, self._records.due(plan))
+
+    def purgeable(self, plan: PurgePlan) -> list[Purgeable]:
+        """By class; a hold may have to find what came since it was placed."""
+        with self.transaction():
+            self.holds.refresh()
+            return self._records.purgeable(plan)
 
     def newest_us(self) -> int | None:
         """Of all types."""
@@ -215,11 +271,41 @@ class SqlStore:
         """None if it is unknown or was purged."""
         return self._records.one(unit, record_id)
 
+    def records_of(self, reads: Sequence[PlacedRead]) -> list[RecordRow]:
+        """By their keys."""
+        return [row for row in self._finder.rows(reads) if row is not None]
+
     def find(
         self, search: ReadSearch, *, limit: int, after: Place | None = None, scope: Scope = EVERYTHING
     ) -> list[FoundRead]:
         """The latest first."""
         return self._finder.find(search, limit, after, scope)
+
+    def find_hits(
+        self, search: HitSearch, *, limit: int, after: HitPlace | None = None, scope: Scope = EVERYTHING
+    ) -> list[HitState]:
+        """The latest first."""
+        return self._hit_finder.find(search, limit, after, scope)
+
+    def count_hits(self, search: HitSearch, *, scope: Scope = EVERYTHING) -> list[HitGroup]:
+        """By list, owner and end."""
+        return self._hit_finder.count(search, scope)
+
+    def hit(self, unit: str, hit_id: bytes) -> HitState | None:
+        """None if it is unknown or was purged."""
+        return self._hit_finder.one(unit, hit_id)
+
+    def hit_records(self, states: Sequence[HitState]) -> list[HitRecords]:
+        """In the same order."""
+        return self._hit_finder.records(states)
+
+    def reads_in(self, window: MapWindow, *, limit: int, scope: Scope = EVERYTHING) -> PlacedReads:
+        """The latest first."""
+        return self._map_finder.reads(window, limit, scope)
+
+    def last_places(self, since_us: int, until_us: int) -> LastPlaces:
+        """Of all units."""
+        return self._map_finder.last_places(since_us, until_us)
 
     def picture(self, unit: str, sha256: bytes) -> bytes | None:
         """None if it is unknown or incomplete."""
@@ -234,14 +320,38 @@ class SqlStore:
         row = self.db.first(_HEALTH, {"of": unit})
         return None if row is None else row.health
 
+    def latest_health(self, limit: int) -> list[HealthRow]:
+        """Sorted by name."""
+        rows = self.db.all(_LATEST_HEALTH.limit(limit))
+        return sorted((HealthRow(*row) for row in rows), key=lambda row: row.unit)
+
+    def usage(self, units: Iterable[str], now_us: int) -> dict[str, Usage]:
+        """Inside a transaction."""
+        return self._usage.today(units, now_us)
+
+    def add_usage(self, more: Mapping[str, Usage], now_us: int) -> None:
+        """Inside a transaction."""
+        self._usage.add(more, now_us)
+
+    def usage_of_day(self, now_us: int) -> dict[str, Usage]:
+        """UTC."""
+        return self._usage.of_day(now_us)
+
+    def stored_records(self, keys: Iterable[tuple[str, bytes]]) -> set[tuple[str, bytes]]:
+        """Inside a transaction."""
+        return self._records.among(keys)
+
     def gaps(self, unit: str) -> list[Gap]:
-        """In order."""
-        row = self.db.first(_HEALTH, {"of": unit})
-        return sequence.gaps(self.db, unit, 0 if row is None else row.seq_high)
+        """Life by life."""
+        return [gap for row in self._lives.of(unit) for gap in row.gaps]
 
     def seen(self, unit: str) -> list[tuple[int, int]]:
-        """In order."""
-        return sequence.seen(self.db, unit)
+        """Life by life."""
+        return [numbers for row in self._lives.of(unit) for numbers in row.seen]
+
+    def series(self, unit: str) -> list[SeriesRow]:
+        """The present life is the last."""
+        return self._lives.of(unit)
 
     def has_unit(self, unit: str, scope: Scope) -> bool:
         """By its agency."""
@@ -261,8 +371,9 @@ class SqlStore:
         found = []
         statement = _UNITS.where(UNITS.c.unit > after, *in_scope(UNITS.c.unit, scope)).limit(limit)
         rows = self.db.all(statement)
-        for unit, state, software, seen_us, announced, desired, report, reason, agency in rows:
-            gaps = self.gaps(unit)
+        for unit, state, software, seen_us, desired, report, reason, agency in rows:
+            lives = self._lives.of(unit)
+            gaps = [gap for row in lives for gap in row.gaps]
             found.append(
                 UnitRow(
                     unit,
@@ -270,12 +381,14 @@ class SqlStore:
                     software or "?",
                     seen_us,
                     reads=None if reads is None else reads.get(unit, 0),
-                    seq_high=max(announced, sequence.highest_seen(self.db, unit)),
+                    seq_high=lives[-1].seq_high if lives else 0,
                     missing=sum(gap.count for gap in gaps if not gap.explained),
                     evicted=sum(gap.count for gap in gaps if gap.explained),
                     desired=desired,
                     report=report,
                     reason=reason or "",
+                    lives=len(lives),
+                    conflicts=sum(row.conflicts for row in lives),
                     agency=agency or "",
                     gaps=tuple(gaps),
                 )
@@ -285,6 +398,21 @@ class SqlStore:
     def each_evidence(self, unit: str) -> Iterator[EvidenceRow]:
         """A page at a time."""
         return self._records.each_evidence(unit)
+
+    def evidence(self, unit: str, seq: int, record_id: bytes) -> EvidenceRow | None:
+        """None if it was not signed."""
+        return self._records.one_evidence(unit, seq, record_id)
+
+    def related(self, unit: str, identity: bytes) -> list[RecordRow]:
+        """By sequence number."""
+        named = related.hit_records(self.db, unit, identity)
+        rows = (self._records.one(unit, record_id) for record_id in named)
+        return sorted((row for row in rows if row is not None), key=lambda row: (row.seq, row.record_id))
+
+    def dated_by(self, row: RecordRow) -> RecordRow | None:
+        """The nearest anchor."""
+        anchor = related.dated_by(self.db, row)
+        return None if anchor is None else self._records.one(row.unit, anchor)
 
     def faults(self) -> Iterator[StoreFault]:
         """A page at a time."""
@@ -311,10 +439,7 @@ class SqlStore:
 
 
 def _upsert(db: Database, *names: str) -> Any:
-    """Store the latest message of a unit; its highest announced number never falls."""
+    """Store the latest message of a unit."""
     statement = db.insert(UNITS)
     values = {name: statement.excluded[name] for name in names}
-    if "seq_high" in values:
-        low, high = UNITS.c.seq_high, statement.excluded.seq_high
-        values["seq_high"] = func.greatest(low, high) if not db.is_sqlite else func.max(low, high)
     return statement.on_conflict_do_update(index_elements=["unit"], set_=values)

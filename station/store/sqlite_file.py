@@ -15,6 +15,7 @@ from station.errors import StoreError
 from station.store.database import Database
 from station.store.files import FolderFiles
 from station.store.migrations import LATEST, upgrade
+from station.store.room import DiskRoom
 from station.store.sql_store import SqlStore
 
 if TYPE_CHECKING:
@@ -37,7 +38,9 @@ def open_sqlite_store(
     """See :func:`station.store.open_store`."""
     database = open_file(path, must_exist=must_exist)
     try:
-        return SqlStore(database, FolderFiles(path), registry or released_registry(), open_picture)
+        return SqlStore(
+            database, FolderFiles(path), registry or released_registry(), open_picture, room=DiskRoom(path)
+        )
     except BaseException:
         database.close()
         raise

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from station.errors import WebError
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+TRUSTED = Path("/etc/patrol-lpr/station/trusted")
 _LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -26,6 +24,11 @@ class WebSettings:
     tls_key: Path | None = None
     station: str = "station"
     """Shown on every page, and by authenticators."""
+    map_tiles: Path | None = None
+    """The agency's own map, a PMTiles file."""
+
+    trusted: Path = TRUSTED
+    """Folder with the public keys that sign lists, policies and releases: ``hotlist*.pub`` and so on."""
 
     def __post_init__(self) -> None:
         """Raises WebError for an address beyond loopback without TLS."""

@@ -10,7 +10,6 @@ import ssl
 import subprocess
 import sys
 import threading
-import time
 from contextlib import contextmanager
 
 import pytest
@@ -70,22 +69,47 @@ def test_one_command_gives_a_person_the_live_page(tmp_path):
         Console(None, address).request("GET", "/")
 
 
-def test_demo_ends_with_a_page_that_shows_a_hit(tmp_path):
+class Person:
+    """Signs on to the demo's unit with what it printed, and rejects the first hit."""
+
+    def __init__(self, address, printed):
+        self.address, self.printed = address, printed
+        self.done = []
+
+    def __call__(self):
+        with stream_of(self.address) as lines:
+            hit_id = found(lines, rb'"hit_id":"([0-9a-f]{32})"')
+            # The keyboard is locked until the vehicle has parked.
+            found(lines, rb'"locked":(false)', after=rb'"locked":true')
+            client = Client(Console(None, self.address))
+            badge, pin = re.search(r"badge (\w+), PIN (\d+)", self.printed()).groups()
+            places = dict.fromkeys(("role", "vehicle", "zone", "checkpoint", "task"), "")
+            officer = {"badge": badge, "pin": pin, "token": "", "crew": [], "equipment": [], **places}
+            checks = {"characters": False, "region": None, "vehicle": None}
+            rejected = {"hit_id": hit_id, "checks": checks, "decision": "reject", "reason": "misread"}
+            self.done.append(client.command("sign_on", officer))
+            self.done.append(client.command("dispose", {**rejected, "confirming_agency": "", "reference": ""}))
+
+
+def found(lines, pattern, *, after=None):
+    """The first group of a pattern in the stream, of a line after one with ``after``."""
+    for line in lines:
+        if after is not None:
+            after = None if re.search(after, line) else after
+        elif (match := re.search(pattern, line)) is not None:
+            return match[1].decode()
+    raise AssertionError(f"never saw {pattern!r}")
+
+
+def test_demo_ends_with_a_page_on_which_a_person_decides_a_hit(tmp_path, capsys):
+    """With badge and PIN that it printed; when the vehicle has parked, without waiting for a minute."""
     drive = load_drive(ROOT / "tests/drives/hot-list")
     port = free_port()
-    seen = []
-
-    def person():
-        while not seen:
-            try:
-                with stream_of(f"http://127.0.0.1:{port}/") as lines:
-                    until(lines, b'"hit_id"')
-                    seen.append("hit")
-            except ConnectionRefusedError:
-                time.sleep(0.1)
-
+    person = Person(f"http://127.0.0.1:{port}/", lambda: capsys.readouterr().out)
     show_page(drive, tmp_path, DriveClock(drive), person, port=port)
-    assert seen == ["hit"]
+    (status, signed_on), (_, decided) = person.done
+    assert (status, signed_on["badge"]) == (200, "4711")
+    assert decided["state"] == "rejected"
 
 
 def test_task_that_fails_ends_the_process(tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.browser.conftest import SMALL, run_console, sign_on, wait_for_pictures, wait_until
-from tests.fake_agent import a_hit, a_read, hex_id
+from tests.fake_agent import PIN, SHIFT, SIGN_ON_TOKEN, a_hit, a_read, hex_id
 
 pytestmark = pytest.mark.integration
 
@@ -165,8 +165,11 @@ def test_incident_is_saved_with_its_hit_and_closed_with_an_answer(agent, termina
     page = terminal(SMALL)
     sign_on(page)
     agent.hit(a_hit(1, state="confirmed"))
-    page.click("#nav-shift")
-    page.click("summary >> nth=0")
+    agent.hit(a_hit(2, state="confirmed"))
+    page.click("#nav-queue")
+    page.click(f"#hits [data-key='{a_hit(1)['hit_id']}'] button:text-is('Incident')")
+    page.wait_for_selector("#incident-hit:visible")
+    assert "6KYN051" in page.inner_text("#incident-hit")
     page.select_option("#incident [name=category]", "stolen-vehicle")
     page.fill("#incident [name=note]", "Two people")
     page.click("#incident [type=submit]")
@@ -207,3 +210,66 @@ def test_language_is_chosen_and_kept(agent, terminal):
     page.wait_for_selector("#nav-now:text-is('Ahora')")
     page.reload()
     page.wait_for_selector("#nav-now:text-is('Ahora')")
+
+
+def test_officer_signs_on_by_token_without_badge_and_pin(agent, terminal):
+    """A scanner types the code of a card into the field."""
+    page = terminal(SMALL)
+    page.click("#nav-shift")
+    page.fill("#sign-on [name=token]", SIGN_ON_TOKEN)
+    page.click("#sign-on [type=submit]")
+    page.wait_for_selector("#signed-on:visible")
+    (asked,) = [asked for asked in agent.asked if asked["verb"] == "sign_on"]
+    assert (asked["badge"], asked["pin"], asked["token"]) == ("", "", SIGN_ON_TOKEN)
+    assert page.input_value("#sign-on [name=token]") == ""
+
+
+def test_supervisor_unlocks_a_badge(agent, terminal):
+    page = terminal(SMALL)
+    page.click("#nav-shift")
+    page.click("summary:text-is('Unlock a badge')")
+    page.fill("#unlock [name=badge]", "4711")
+    page.click("#unlock [type=submit]")
+    page.wait_for_selector("#message:text-is('Only a supervisor can unlock')")
+    page.fill("#unlock [name=supervisor]", "9001")
+    page.fill("#unlock [name=pin]", PIN)
+    page.click("#unlock [type=submit]")
+    page.wait_for_selector("#message:text-is('Unlocked')")
+    asked = [asked for asked in agent.asked if asked["verb"] == "unlock"][-1]
+    assert (asked["badge"], asked["supervisor"], asked["pin"]) == ("4711", "9001", PIN)
+    assert page.input_value("#unlock [name=pin]") == ""
+
+
+def test_watched_plates_are_listed_with_their_end_and_can_be_ended(agent, terminal):
+    page = terminal(SMALL)
+    sign_on(page)
+    page.click("#nav-shift")
+    page.click("summary:text-is('Watch a plate')")
+    page.wait_for_selector("#no-watched:visible")
+    page.fill("#watch [name=text]", "7abc123")
+    page.select_option("#watch [name=hours]", "2")
+    page.fill("#watch [name=reason]", "<b>Seen</b> at the scene")
+    page.click("#watch [type=submit]")
+    page.wait_for_selector("#watched li")
+    shown = page.inner_text("#watched li")
+    assert "7ABC123" in shown
+    assert "until 19:46" in shown
+    assert "<b>Seen</b> at the scene" in shown
+    page.click("#watched button")
+    page.wait_for_selector("#watched li", state="detached")
+    assert agent.watched == {}
+
+
+def test_all_open_shifts_are_shown(agent, terminal):
+    page = terminal(SMALL)
+    sign_on(page)
+    relief = {**SHIFT, "shift_id": hex_id(0x5418), "badge": "4712", "role": "relief", "zone": "South"}
+    agent.become(shifts=[*agent.state["shifts"], relief])
+    page.click("#nav-shift")
+    page.wait_for_selector("#shifts li >> nth=1")
+    first, second = page.locator("#shifts li").all_inner_texts()
+    assert "4711" in first
+    assert "4712 · Relief · South" in second
+    # The other officer's shift goes on; this terminal acts for nobody any more.
+    agent.become(shift=relief)
+    page.wait_for_selector("#sign-on:visible")

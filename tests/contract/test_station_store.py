@@ -19,7 +19,8 @@ from agent.records import TimeTag
 from protocol.wire.codec import U63, Text32, decode, encode, key
 from protocol.wire.control.chunk import PictureChunk
 from protocol.wire.control.receipt import Nack, PictureStatus, Receipt
-from protocol.wire.enums import PictureKind, TimeSource
+from protocol.wire.control.unit_state import Health
+from protocol.wire.enums import Lost, PictureKind, TimeSource
 from protocol.wire.parts import TimeQuality
 from protocol.wire.records.time_anchor import TimeAnchor
 from protocol.wire.registry import Column, Projection, RecordBody, RecordTime, RecordType, Registry
@@ -30,7 +31,8 @@ from station.errors import PurposeError, StoreError
 from station.ingest import Ingest
 from station.query import Query
 from station.store import AuditRow, NewRecord, Store, open_store
-from tests.builders import BOOT, UTC_NS, make_picture, make_read_record, make_record
+from station.store.rows import PurgePlan, PurgeRule
+from tests.builders import BOOT, UTC_NS, make_picture, make_read_record, make_record, make_tombstone
 from tests.station_files import add, each_read, stored_reads
 
 if TYPE_CHECKING:
@@ -501,6 +503,96 @@ def test_pages_lose_and_repeat_nothing(store):
     """Records that came in the same microsecond, more than a page of them."""
     add(store, *(make_read_record(number, seq=number, pictures=()) for number in range(1, 701)), now_us=NOW_US)
     assert [row.seq for row in stored_reads(store)] == list(range(1, 701))
+
+
+# Lives of a unit
+
+
+LIVES = (b"A" * 16, b"B" * 16)
+
+
+def of_life(life, number, *, seq):
+    return make_read_record(number, seq=seq, life=life)
+
+
+def make_health(*, seq_high, life):
+    return Health(
+        unit=UNIT, boot_id=BOOT, mono_us=1, utc_us=None, seq_high=seq_high, counters={}, gauges={}, life=life
+    )
+
+
+def test_lives_of_a_unit_are_told_apart(store):
+    """Numbers, gaps and losses are those of each life; the present one is the last."""
+    old, new = LIVES
+    add(store, *(of_life(old, seq, seq=seq) for seq in (1, 2, 4)), now_us=NOW_US)
+    add(store, *(of_life(new, 10 + seq, seq=seq) for seq in (1, 2)), now_us=NOW_US + 60_000_000)
+    first, second = store.series(UNIT)
+    assert (first.life, first.seen, first.missing) == (old, ((1, 2), (4, 4)), [(3, 3)])
+    assert (second.life, second.seen, second.missing) == (new, ((1, 2),), [])
+    assert (first.removed, second.removed, first.conflicts, second.conflicts) == ((), (), 0, 0)
+    with store.transaction():
+        store.note_seen({UNIT}, NOW_US)
+    (unit,) = store.units()
+    assert (unit.lives, unit.seq_high, unit.missing, unit.conflicts) == (2, 2, 1, 0)
+    assert store.name_conflicts() == set()
+
+
+def test_a_tombstone_explains_numbers_of_its_own_life_alone(store):
+    old, new = LIVES
+    lost = make_record(make_tombstone((2, 2), lost=Lost.RECORD), seq=3, life=old)
+    add(store, of_life(old, 1, seq=1), lost, of_life(new, 11, seq=1), of_life(new, 13, seq=3), now_us=NOW_US)
+    first, second = store.series(UNIT)
+    assert (first.missing, second.missing) == ([], [(2, 2)])
+
+
+def test_two_lives_that_speak_in_turn_are_an_alarm(store):
+    """A unit that was re-flashed is silent; one that speaks after the new one began is another vehicle."""
+    old, new = LIVES
+    minute_us = 60_000_000
+    add(store, of_life(old, 1, seq=1), now_us=NOW_US)
+    add(store, of_life(new, 11, seq=1), now_us=NOW_US + minute_us)
+    # A worker that was a moment slower, and what came before, are no sign.
+    add(store, of_life(old, 2, seq=2), now_us=NOW_US + minute_us + 1_000_000)
+    add(store, of_life(old, 1, seq=1), now_us=NOW_US + 2 * minute_us)
+    assert store.name_conflicts() == set()
+    add(store, of_life(old, 3, seq=3), now_us=NOW_US + 2 * minute_us)
+    assert store.name_conflicts() == {UNIT}
+    assert store.name_conflicts() == set()
+    first, second = store.series(UNIT)
+    assert (first.overlaps, first.overlap_us, second.overlaps) == (1, NOW_US + 2 * minute_us, 0)
+
+
+def test_two_records_of_one_number_are_an_alarm(store):
+    """A copy of a card goes on with the numbers of its original."""
+    life, _ = LIVES
+    both = [of_life(life, 1, seq=1), of_life(life, 2, seq=2)]
+    add(store, *both, now_us=NOW_US)
+    add(store, *both, now_us=NOW_US)
+    assert store.name_conflicts() == set()
+    add(store, of_life(life, 22, seq=2), of_life(life, 3, seq=3), now_us=NOW_US)
+    assert store.name_conflicts() == {UNIT}
+    assert store.series(UNIT)[0].forks == 1
+
+
+def test_announced_numbers_are_those_of_a_life(store):
+    """Health of the new life says nothing of the old one's numbers."""
+    old, new = LIVES
+    add(store, of_life(old, 1, seq=1), now_us=NOW_US)
+    for life, high in ((old, 3), (new, 1), (old, 2)):
+        said = make_health(seq_high=high, life=life)
+        with store.transaction():
+            store.note_health(said, encode(said), NOW_US)
+    first, second = store.series(UNIT)
+    assert (first.seq_high, first.missing, second.seq_high, second.missing) == (3, [(2, 3)], 1, [(1, 1)])
+
+
+def test_purged_records_are_not_removed_ones(store):
+    """Their places in the series stay."""
+    add(store, *(of_life(LIVES[0], seq, seq=seq) for seq in (1, 2)), now_us=NOW_US - 3 * DAY_US)
+    with store.transaction():
+        assert store.purge(PurgePlan((PurgeRule(None, NOW_US - DAY_US),))).records == 2
+    store.forget_freed()
+    assert store.series(UNIT)[0].removed == ()
 
 
 def test_the_trail_says_why(store):

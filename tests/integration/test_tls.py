@@ -30,9 +30,9 @@ PATIENCE_S = 20
 class Rig:
     """The broker, and units on it."""
 
-    def __init__(self, tmp_path, repo) -> None:
+    def __init__(self, tmp_path, repo, **options) -> None:
         self.folder = tmp_path
-        self.broker = FleetBroker(tmp_path, repo)
+        self.broker = FleetBroker(tmp_path, repo, **options)
         self.broker.start()
         self.links: list[LinkMqtt] = []
 
@@ -163,6 +163,85 @@ def test_revoked_certificate_is_refused(rig):
     assert isinstance(event, LinkDown), "a revoked unit came in"
     fresh = rig.link("unit-09")
     wait_for(fresh, LinkUp)
+
+
+def connect_as(rig, client_id: str, *, cert: str, port: int | None = None) -> tuple[Client, threading.Event]:
+    """A client of any client id with a certificate; the event is set while it is connected."""
+    home = rig.folder / f"keys-{cert}"
+    if not (home / f"{cert}.pem").exists():
+        rig.broker.give(cert, into=home)
+    client = Client(CallbackAPIVersion.VERSION2, client_id=client_id, reconnect_on_failure=False)
+    client.tls_set(str(home / "ca.pem"), str(home / f"{cert}.pem"), str(home / f"{cert}.key"))
+    up = threading.Event()
+    client.on_connect = lambda *_: up.set()
+    client.on_disconnect = lambda *_: up.clear()
+    client.connect("127.0.0.1", port or rig.broker.port)
+    client.loop_start()
+    assert up.wait(PATIENCE_S)
+    return client, up
+
+
+def leave(client: Client) -> None:
+    client.disconnect()
+    client.loop_stop()
+
+
+def test_stolen_card_cannot_take_the_client_id_of_another_unit(rig):
+    """The broker takes the client id from the certificate, whatever a client calls itself."""
+    owner = rig.link("unit-07", subscribe=("lpr/1/unit-07/dn/receipt",))
+    wait_for(owner, LinkUp)
+    station = rig.link("station")
+    wait_for(station, LinkUp)
+    thief, is_up = connect_as(rig, "unit-07", cert="unit-08")
+    rig.links[1].publish("lpr/1/unit-07/dn/receipt", b"a receipt", token=1)
+    # The next event after the thief came is the receipt, not the loss of the connection.
+    assert owner.get(timeout=PATIENCE_S).payload == b"a receipt"
+    assert is_up.is_set()
+    leave(thief)
+
+
+def test_stolen_card_cannot_take_the_client_id_of_the_station(rig):
+    station = rig.link("station", subscribe=("lpr/1/+/up/read",))
+    wait_for(station, LinkUp)
+    unit = rig.link("unit-07")
+    wait_for(unit, LinkUp)
+    thief, is_up = connect_as(rig, "station", cert="unit-08")
+    rig.links[1].publish("lpr/1/unit-07/up/read", b"a read", token=1)
+    assert station.get(timeout=PATIENCE_S).payload == b"a read"
+    assert is_up.is_set()
+    leave(thief)
+
+
+def test_workers_of_one_certificate_have_client_ids_of_their_own(tmp_path, repo):
+    rig = Rig(tmp_path, repo, has_workers=True)
+    try:
+        both = [connect_as(rig, f"station-{n}", cert="station", port=rig.broker.workers_port) for n in (1, 2)]
+        assert all(up.is_set() for _, up in both)
+        for client, _ in both:
+            leave(client)
+    finally:
+        rig.close()
+
+
+def test_revocation_ends_an_open_connection_after_the_documented_restart(rig):
+    """A reload leaves it open, which is why provision/broker/patrol-lpr-crl.service restarts the broker."""
+    events, other = rig.link("unit-07"), rig.link("unit-09")
+    wait_for(events, LinkUp)
+    wait_for(other, LinkUp)
+    cert = (rig.folder / "keys-unit-07" / "unit-07.pem").read_bytes()
+    (rig.broker.home / "crl.pem").write_bytes(revocations(rig.broker.authority, [serial_of(cert)]))
+    rig.broker.reload()
+    rig.links[0].publish("lpr/1/unit-07/up/read", b"still", token=1)
+    assert wait_for(events, Acked).token == 1
+    rig.broker.kill()
+    rig.broker.start()
+    wait_for(other, LinkDown)
+    wait_for(other, LinkUp)
+    assert isinstance(wait_for(events, LinkDown), LinkDown)
+    # What the other unit could send meanwhile comes through; the revoked one does not come in again.
+    rig.links[1].publish("lpr/1/unit-09/up/read", b"after", token=2)
+    assert wait_for(other, Acked).token == 2
+    assert not any(isinstance(event, LinkUp) for event in list(events.queue))
 
 
 def test_missing_certificate_is_an_error_at_the_start(tmp_path):

@@ -52,3 +52,12 @@ def test_torture_detects_losses_with_synchronous_off(repo):
     assert done.returncode == 1
     assert "seed 11: " in done.stderr
     assert "of 5 reads" in done.stderr or "neither here nor there" in done.stderr
+
+
+@pytest.mark.slow
+def test_kills_of_station_and_database_lose_no_read(repo):
+    """The station on PostgreSQL: its process is killed at points of the flow, and the server crashes meanwhile."""
+    done = torture(repo, "-m", "tests.torture", "--faults", "24", "--seed", "5", "--postgres")
+    assert done.returncode == 0, done.stderr[-3000:]
+    struck = json.loads(done.stdout.splitlines()[-1])
+    assert struck["database kill"] >= 20

@@ -5,10 +5,12 @@ import { HitView } from "./hit.js";
 import { drawReads, drawStrip } from "./now.js";
 import { drawQueue, startQueue } from "./queue.js";
 import { drawSettings, load, startSettings } from "./settings.js";
+import { newIncident, startIncidents } from "./incident.js";
 import { drawShift, loadShift, lockEntry, startShift } from "./shift.js";
 import { follow } from "./stream.js";
 import { loadTexts, t } from "./texts.js";
 import { drawUnit, watch } from "./unit.js";
+import { startWatched } from "./watched.js";
 
 const VIEWS = ["now", "queue", "unit", "shift", "settings"];
 const state = { reads: [], hits: [], unit: {}, beat: null, beatMs: 0, passenger: sessionStorage.getItem("passenger") === "yes", seen: new Set() };
@@ -33,7 +35,11 @@ function route() {
 const draw = (name) => {
   if (name === "now") drawReads(state.reads, nowUs(), new Set(state.hits.map((hit) => hit.read_id)));
   if (name === "unit") drawUnit(state.unit);
-  drawQueue(state.hits, nowUs(), (id) => openHit(state.hits.find((hit) => hit.hit_id === id)));
+  const hitOf = (id) => state.hits.find((hit) => hit.hit_id === id);
+  drawQueue(state.hits, nowUs(), (id) => openHit(hitOf(id)), (id) => {
+    newIncident(hitOf(id));
+    location.hash = "#shift";
+  });
 };
 const shown = () => VIEWS.find((view) => !one(`#${view}`).hidden) ?? "now";
 
@@ -94,7 +100,9 @@ function warn(ageS, beat, connected, oldAfterS) {
 
 await loadTexts();
 startQueue();
-startShift(() => state.hits.filter((hit) => hit.state === "confirmed").map((hit) => hit.hit_id).slice(0, 16));
+startShift();
+startIncidents();
+startWatched();
 startSettings((is) => { state.passenger = is; sessionStorage.setItem("passenger", is ? "yes" : "no"); });
 if (state.passenger) one("#passenger-yes").click();
 addEventListener("hashchange", route);

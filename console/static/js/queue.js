@@ -20,10 +20,12 @@ function stateOf(hit) {
   return isOpen(hit) && isVerified(hit) ? "verified" : hit.state;
 }
 
-function build(onOpen) {
+function build(onOpen, onIncident) {
   const open = make("button", { type: "button" }, data("span", "", { class: "plate" }), make("span", { class: "state" }), data("span", "", { class: "more" }));
+  const incident = make("button", { type: "button" }, t("queue.incident"));
   const outcome = make("button", { type: "button" }, t("queue.outcome"));
-  const item = make("li", {}, open, outcome);
+  const item = make("li", {}, open, make("div", { class: "acts" }, incident, outcome));
+  incident.addEventListener("click", () => onIncident(item.dataset.key));
   open.addEventListener("click", () => onOpen(item.dataset.key));
   outcome.addEventListener("click", () => {
     outcomeOf = item.dataset.key;
@@ -33,8 +35,8 @@ function build(onOpen) {
   return item;
 }
 
-export function drawQueue(hits, nowUs, onOpen) {
-  setList(one("#hits"), hits, (hit) => hit.hit_id, () => build(onOpen), (item, hit) => {
+export function drawQueue(hits, nowUs, onOpen, onIncident) {
+  setList(one("#hits"), hits, (hit) => hit.hit_id, () => build(onOpen, onIncident), (item, hit) => {
     const state = stateOf(hit);
     setAttribute(item, "data-state", state);
     setText(one(".plate", item), hit.text);

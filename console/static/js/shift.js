@@ -1,51 +1,42 @@
-// Sign-on, activities, incidents, plates to watch for.  What can be chosen comes from the roster.
+// Who is on duty, sign-on, activities.  What can be chosen comes from the roster.
 
 import { command, say } from "./api.js";
 import { all, data, make, one, setAttribute, setList, setText, show } from "./dom.js";
+import { loadIncidents } from "./incident.js";
 import { clock, known, t } from "./texts.js";
 
 const CHOICES = { role: "roles", vehicle: "vehicles", zone: "zones", checkpoint: "checkpoints", task: "tasks", category: "categories", outcome: "outcomes", contribution: "contributions" };
 const list = (text) => text.split(",").map((part) => part.trim()).filter(Boolean);
 const values = (form) => Object.fromEntries([...new FormData(form)].map(([name, value]) => [name, value.trim()]));
-let incidents = [];
 let shift = null;
 let mine = false;
-let who = "";
 
-export function startShift(hitsOfIncident) {
+export function startShift() {
   one("#sign-on").addEventListener("submit", async (event) => {
     event.preventDefault();
-    const form = values(event.target);
+    const form_ = event.target;
+    const form = values(form_);
     const equipment = all("#equipment [aria-pressed=true]").map((button) => button.dataset.key);
     const answer = await command("sign_on", { ...form, crew: list(form.crew), equipment });
-    one("#sign-on [name=pin]").value = "";
-    if (answer.ok) event.target.reset();
+    for (const name of ["pin", "token"]) form_.elements[name].value = "";
+    if (answer.ok) form_.reset();
+    needPin(form_);
+  });
+  one("#sign-on [name=token]").addEventListener("input", (event) => needPin(event.target.form));
+  one("#unlock").addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const answer = await command("unlock", values(event.target));
+    event.target.elements.pin.value = "";
+    if (!answer.ok) return;
+    event.target.reset();
+    say(t("unlock.done"));
   });
   one("#sign-off").addEventListener("click", () => command("sign_off"));
-  one("#incident").addEventListener("submit", async (event) => {
-    event.preventDefault();
-    if ((await save(hitsOfIncident())).ok) say(t("incident.saved"));
-  });
-  one("#incident-close").addEventListener("click", async () => {
-    const { contribution, outcome } = values(one("#incident"));
-    if (!contribution || !outcome) {
-      say(t("error.unanswered"));
-      return;
-    }
-    const saved = await save(hitsOfIncident());
-    if (!saved.ok || !(await command("incident_close", { incident_id: saved.incident_id, contribution, outcome })).ok) return;
-    one("#incident").reset();
-    await loadIncidents("");
-    say(t("incident.closed"));
-  });
-  one("#incident-choice").addEventListener("change", (event) => fill(event.target.value));
-  one("#watch").addEventListener("submit", async (event) => {
-    event.preventDefault();
-    const form = values(event.target);
-    if (!(await command("watch_plate", { ...form, text: form.text.toUpperCase() })).ok) return;
-    event.target.reset();
-    say(t("watch.added"));
-  });
+}
+
+// A token stands for badge and PIN.
+function needPin(form) {
+  for (const name of ["badge", "pin"]) form.elements[name].required = form.elements.token.value === "";
 }
 
 // Called at the start, so that nothing moves under a finger later, and when the view is opened: the roster can have changed.
@@ -64,6 +55,7 @@ export async function loadShift() {
     setList(select, [{ id: "", name: "" }, ...items], (item) => item.id, (item) => make("option", { value: item.id }), (option, item) => setText(option, item.name));
     show(select.parentElement, items.length > 0);
   }
+  show(one("#sign-on [name=token]").parentElement, roster.tokens === true);
   toggles(one("#equipment .grid"), roster.equipment ?? [], (name) => name, (button) => setAttribute(button, "aria-pressed", String(button.getAttribute("aria-pressed") !== "true")));
   show(one("#equipment"), (roster.equipment ?? []).length > 0);
   toggles(one("#activities"), roster.activities ?? [], (name) => known(`activity.${name}`, name), async (button) => {
@@ -84,43 +76,22 @@ function toggles(box, names, label, act) {
 
 const press = (activity) => all("#activities button").forEach((button) => setAttribute(button, "aria-pressed", String(button.dataset.key === activity)));
 
-async function loadIncidents(chosen) {
-  const answer = await command("incidents");
-  if (!answer.ok) return;
-  incidents = answer.incidents;
-  const choice = one("#incident-choice");
-  const items = [{ incident_id: "", label: t("shift.new_incident") }, ...incidents.map((incident) => ({ ...incident, label: [incident.category && known(`category.${incident.category}`, incident.category), incident.where, incident.utc_us && clock(incident.utc_us)].filter(Boolean).join(" · ") || "–" }))];
-  setList(choice, items, (item) => item.incident_id, (item) => make("option", { value: item.incident_id }), (option, item) => setText(option, item.label));
-  choice.value = chosen;
-}
-
-function fill(id) {
-  const incident = incidents.find((one_) => one_.incident_id === id);
-  const form = one("#incident");
-  for (const name of ["category", "where", "case_number", "contribution", "outcome"]) form.elements[name].value = incident?.[name] ?? "";
-  form.elements.note.value = incident?.notes.join(" ") ?? "";
-}
-
-async function save(hits) {
-  const { note, ...form } = values(one("#incident"));
-  const id = one("#incident-choice").value || null;
-  const before = incidents.find((incident) => incident.incident_id === id);
-  const answer = await command("incident_save", {
-    ...form, incident_id: id, notes: note ? [note] : [], reads: before?.reads ?? [], hits: [...new Set([...(before?.hits ?? []), ...hits])].slice(0, 16),
-  });
-  if (answer.ok) await loadIncidents(answer.incident_id);
-  return answer;
+function shiftLine(open) {
+  const names = [open.badge, open.role && known(`role.${open.role}`, open.role), open.zone, open.activity && known(`activity.${open.activity}`, open.activity)];
+  return [...names, open.since_utc_us && t("shift.since", { time: clock(open.since_utc_us) })].filter(Boolean).join(" · ");
 }
 
 export function drawShift(document_) {
   const before = mine;
-  ({ shift, mine, who } = document_);
+  const shifts = document_.shifts ?? [];
+  mine = document_.mine !== null;
+  shift = shifts.find((open) => open.shift_id === document_.mine) ?? null;
   show(one("#sign-on"), !mine);
   show(one("#signed-on"), mine);
-  const [badge, since] = one("#who").children;
-  setText(badge, [who, shift?.role && known(`role.${shift.role}`, shift.role), shift?.zone].filter(Boolean).join(" · "));
-  setText(since, shift?.since_utc_us ? t("shift.since", { time: clock(shift.since_utc_us) }) : "");
+  setList(one("#shifts"), shifts, (open) => open.shift_id, () => data("li", ""), (item, open) => setText(item, shiftLine(open)));
+  setText(one("#who b"), document_.who);
   press(shift?.activity);
+  if (mine !== before) one("#shift").scrollTop = 0;
   if (mine && !before && !one("#shift").hidden) loadShift();
 }
 

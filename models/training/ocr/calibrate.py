@@ -53,7 +53,7 @@ def region_threshold(
     return 0.98
 
 
-def one_line_threshold(logits: NDArray[np.float32], right: NDArray[np.bool_], lost: float = 0.001) -> float:
+def one_line_threshold(logits: NDArray[np.float32], right: NDArray[np.bool_], lost: float = 0.01) -> float:
     """The probability of "one line" under which a text is refused: it costs `lost` of the right; 0.5 at most."""
     if not right.any():
         return 0.0

@@ -8,8 +8,10 @@ from pydantic import Field
 
 from protocol.wire.codec import I63, NAMED, U63, Id16, Message, Name64, Text64, Text128, Text256, UnitId, key
 from protocol.wire.enums import UnitState
+from protocol.wire.record import Life
 
 MAX_COUNTERS = 512
+MAX_HEAD_BYTES = 512
 
 
 class Health(Message):
@@ -27,6 +29,10 @@ class Health(Message):
     """Counters since the boot."""
     gauges: Annotated[dict[Name64, I63], Field(max_length=MAX_COUNTERS), key("gau")]
     """Gauges, with the unit in the name."""
+    life: Annotated[Life, key("life")] = b""
+    """The life whose numbers ``seq_high`` counts."""
+    head: Annotated[bytes, Field(strict=True, max_length=MAX_HEAD_BYTES), key("head")] = b""
+    """``head/1``, signed; empty from a unit without keys."""
 
 
 class Status(Message):

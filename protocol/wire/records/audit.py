@@ -70,6 +70,7 @@ RECORD_TYPE = RecordType(
             Column("action", str, lambda entry: entry.action, indexed=True),
             Column("object", str, lambda entry: entry.obj, indexed=True),
             Column("case_number", str, lambda entry: entry.case_number, indexed=True),
+            Column("purpose", str, lambda entry: entry.purpose),
         ),
     ),
     export=_export,

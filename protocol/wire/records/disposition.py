@@ -114,6 +114,8 @@ RECORD_TYPE = RecordType(
             Column("hit_id", bytes, lambda disposition: disposition.hit_id, indexed=True),
             Column("action", str, lambda disposition: disposition.action.value),
             Column("officer", str, lambda disposition: disposition.officer),
+            Column("reason", str, lambda disposition: disposition.reason),
+            Column("outcome", str, lambda disposition: disposition.outcome),
         ),
     ),
     export=_export,

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from protocol.wire.codec import U63, Name32, Text16, Text64, key
 from protocol.wire.parts import TimeQuality
-from protocol.wire.registry import Priority, RecordBody, RecordTime, RecordType, Value
+from protocol.wire.registry import Column, Priority, Projection, RecordBody, RecordTime, RecordType, Value
 
 MAX_TYPES = 16
 
@@ -58,4 +58,23 @@ def _export(purge: Purge) -> dict[str, Value]:
     }
 
 
-RECORD_TYPE = RecordType(schema="purge/1", model=Purge, priority=Priority.NORMAL, when=_when, export=_export)
+def _reads(purge: Purge) -> int:
+    # A hostile unit's sum may be more than a column holds.
+    return min(sum(count for schema, count in purge.records if schema == "read/1"), 2**63 - 1)
+
+
+RECORD_TYPE = RecordType(
+    schema="purge/1",
+    model=Purge,
+    priority=Priority.NORMAL,
+    when=_when,
+    projection=Projection(
+        "unit_purges",
+        (
+            Column("policy", str, lambda purge: purge.policy),
+            Column("reads", int, _reads),
+            Column("pictures", int, lambda purge: purge.pictures),
+        ),
+    ),
+    export=_export,
+)

@@ -135,6 +135,7 @@ RECORD_TYPE = RecordType(
             Column("confidence_e4", int, lambda read: read.confidence_e4),
             Column("lat_e7", int, lambda read: read.place.lat_e7),
             Column("lon_e7", int, lambda read: read.place.lon_e7),
+            Column("expires_us", int, lambda read: read.expires_utc_us),
         ),
     ),
     export=_export,

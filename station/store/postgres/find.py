@@ -56,7 +56,8 @@ class PostgresFinder(Finder):
                 self._pg.driver_sql("SET LOCAL plan_cache_mode = force_custom_plan")
             return self._pg.all(statement)
 
-    def _rows(self, keys: Sequence[Any]) -> list[RecordRow | None]:
+    def rows(self, keys: Sequence[Any]) -> list[RecordRow | None]:
+        """Return the records; None for one that was purged meanwhile."""
         found: list[RecordRow | None] = [None] * len(keys)
         if keys:
             columns = [

@@ -7,13 +7,17 @@ made again from the records.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import insert, select
 
 from protocol.errors import WireError
 from protocol.wire.record import decode_record
 from station.errors import StoreError
+from station.store.deployment.tables import POSTGRES, SQLITE
 from station.store.files import folder_of, suffix_of
+from station.store.log import SqlLog
 from station.store.postgres.database import PostgresDatabase
 from station.store.postgres.days import DAY_US
 from station.store.postgres.files import DatabaseFiles
@@ -36,12 +40,21 @@ _PICTURES_GROUP = 32
 """Rows of up to 16 MiB."""
 _RECORDS = """
 SELECT r.unit, r.record_id, r.seq, r.boot, r.schema, r.received_us, r.retention, r.mono_us, r.utc_us, r.time_source,
-    r.uncertainty_ms, r.generation, r.payload, r.dating_gap_us, e.prev, e.digest, e.key, e.signature, e.salt
+    r.uncertainty_ms, r.generation, r.payload, r.dating_gap_us, e.prev, e.digest, e.key, e.signature, e.salt,
+    r.life
 FROM records r LEFT JOIN evidence e ON e.unit = r.unit AND e.seq = r.seq AND e.record_id = r.record_id
 """
 _TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "seen": (("unit", "first", "last"), ("text", "int8", "int8")),
-    "lost": (("unit", "first", "last"), ("text", "int8", "int8")),
+    "seen": (("unit", "life", "first", "last"), ("text", "bytea", "int8", "int8")),
+    "lost": (("unit", "life", "first", "last"), ("text", "bytea", "int8", "int8")),
+    "lives": (
+        ("unit", "life", "first_us", "seq_high", "n_overlaps", "overlap_us", "n_forks", "head", "head_us"),
+        ("text", "bytea", "int8", "int8", "int8", "int8", "int8", "bytea", "int8"),
+    ),
+    "usage": (
+        ("unit", "day", "slot", "records", "bytes", "loose", "refused"),
+        ("text", "int8", "int4", "int8", "int8", "int8", "int8"),
+    ),
     "time_anchors": (
         ("unit", "record_id", "boot", "mono_us", "utc_us", "time_source", "uncertainty_ms"),
         ("text", "bytea", "bytea", "int8", "int8", "text", "int8"),
@@ -60,12 +73,49 @@ _TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("text", "int8", "int8", "text", "text", "text", "int8", "int8", "bytea", "bytea", "text"),
     ),
     "audit": (
-        ("utc_us", "who", "what", "count", "filter", "purpose", "case_number"),
-        ("int8", "text", "text", "int8", "text", "text", "text"),
+        ("number", "utc_us", "who", "what", "count", "filter", "purpose", "case_number"),
+        ("int8", "int8", "text", "text", "int8", "text", "text", "text"),
+    ),
+    "log_entries": (("number", "entry"), ("int8", "bytea")),
+    "log_nodes": (("level", "place", "hash"), ("int4", "int8", "bytea")),
+    "log_checkpoints": (("size", "note", "made_us"), ("int8", "text", "int8")),
+    "log_witnesses": (("unit", "size", "line", "received_us"), ("text", "int8", "text", "int8")),
+    "log_conflicts": (("unit", "size", "note", "received_us"), ("text", "int8", "text", "int8")),
+    "holds": (("number", "statement", "release"), ("int8", "bytea", "bytea")),
+    "held": (("unit", "record_id", "hold"), ("text", "bytea", "int8")),
+    "purges": (("number", "certificate"), ("int8", "bytea")),
+    "purged": (("unit", "first", "purge", "last"), ("text", "int8", "int8", "int8")),
+    "hit_states": (
+        (
+            "unit", "hit_id", "agency", "record_id", "received_us", "boot", "made_us", "list_id", "list_name",
+            "list_owner", "list_version", "priority", "state", "reason", "outcome", "lat_e7", "lon_e7", "error_cm",
+        ),
+        (
+            "text", "bytea", "text", "bytea", "int8", "bytea", "int8", "text", "text", "text", "int8", "text", "text",
+            "text", "text", "int8", "int8", "int8",
+        ),
     ),
     "offers": (
         ("unit", "kind", "release", "sha", "size", "attempt", "parts", "offered_us"),
         ("text", "text", "int8", "bytea", "int8", "int8", "text", "int8"),
+    ),
+    # Rows of the file have no transaction: they come before all that the database adds.
+    "stream": (
+        ("xid", "number", "unit", "record_id", "schema", "received_us", "only_for"),
+        ("int8", "int8", "text", "bytea", "text", "int8", "text"),
+    ),
+    "outputs": (
+        ("name", "schemas", "at_xid", "at_number", "registered_us", "delivered", "skipped", "overflowed", "buried"),
+        ("text", "text", "int8", "int8", "int8", "int8", "int8", "int8", "int8"),
+    ),
+    "dead_letters": (
+        ("output", "unit", "record_id", "schema", "received_us", "failed_us", "attempts", "reason"),
+        ("text", "text", "bytea", "text", "int8", "int8", "int8", "text"),
+    ),
+    "unit_groups": (("name", "unit"), ("text", "text")),
+    "rollouts": (
+        ("kind", "unit_group", "release", "sha", "size", "parts", "percent", "started_us", "changed_us", "who"),
+        ("text", "text", "int8", "bytea", "int8", "text", "int8", "int8", "int8", "text"),
     ),
     "accounts": (
         (
@@ -111,10 +161,7 @@ def move(file: Path, address: str, registry: Registry, entry: AuditRow) -> Moved
                 if target.fetch(f"SELECT EXISTS (SELECT FROM {table})") != [(False,)]:  # noqa: S608 - tables of our own
                     raise StoreError(f"{target.name} has data already: create an empty database")
             moved = _Move(source, target, registry).run(file)
-            target.fetch(
-                "INSERT INTO audit (utc_us, who, what, filter, count) VALUES (%s, %s, %s, %s, %s)",
-                (entry.utc_us, entry.who, entry.what, entry.filter, moved.records),
-            )
+            SqlLog(target).append(replace(entry, count=moved.records))
             target.fetch("ANALYZE")
         return moved
     finally:
@@ -143,10 +190,11 @@ class _Move:
         for table, (names, types) in _TABLES.items():
             size = _PICTURES_GROUP if table in {"pictures", "chunks"} else _GROUP
             columns = ", ".join(f'"{name}"' for name in names)
-            order = " ORDER BY number" if table == "audit" else ""
+            order = " ORDER BY number" if table == "dead_letters" else ""
             for group in self._rows(f"SELECT {columns} FROM {table}{order}", size):  # noqa: S608 - tables of our own
                 self._target.copy(table, names, types, group)
                 pictures += len(group) if table == "pictures" else 0
+        self._move_deployment()
         self._check(records, proofs)
         files = DatabaseFiles(self._target)
         for (kind,) in self._source.driver_sql("SELECT DISTINCT kind FROM offers").all():
@@ -154,21 +202,26 @@ class _Move:
                 files.add(path, kind)
         return Moved(records, proofs, pictures)
 
+    def _move_deployment(self) -> None:
+        for ours, theirs in zip(SQLITE.all, POSTGRES.all, strict=True):
+            for group in self._source.connection.execute(select(ours)).partitions(_GROUP):
+                self._target.run(insert(theirs), [dict(row._mapping) for row in group])  # noqa: SLF001 - its public name
+
     def _rows(self, statement: str, size: int) -> Iterator[Sequence[Any]]:
         return iter(self._source.driver_sql(statement).partitions(size))
 
     def _move_records(self, group: Sequence[Any]) -> int:
         """Copy the gate's rows, the records that were not purged, and their search columns; count the proofs."""
-        gate = ("unit", "seq", "record_id", "prev", "digest", "key", "signature")
-        gate_rows = [(r.unit, r.seq, r.record_id, r.prev, r.digest, r.key, r.signature) for r in group]
-        self._target.copy("evidence", gate, ("text", "int8", "bytea", *["bytea"] * 4), gate_rows)
+        gate = ("unit", "seq", "record_id", "prev", "digest", "key", "signature", "life")
+        gate_rows = [(r.unit, r.seq, r.record_id, r.prev, r.digest, r.key, r.signature, r.life) for r in group]
+        self._target.copy("evidence", gate, ("text", "int8", "bytea", *["bytea"] * 5), gate_rows)
         rows = []
         found: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
         for row in group:
             if row.payload is None:
                 continue
             generation, values = self._projected(row)
-            rows.append((*row[:11], generation, row.payload, row.dating_gap_us, row.salt))
+            rows.append((*row[:11], generation, row.payload, row.life, row.dating_gap_us, row.salt))
             if values:
                 made_us = row.received_us if row.utc_us is None else row.utc_us
                 found[row.schema].append((row.unit, row.record_id, row.received_us, made_us, *values))

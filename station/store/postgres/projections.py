@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from station.store.postgres.days import days, partition
-from station.store.projections import Projections
+from station.store.projections import PLACE, Projections
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Table
@@ -18,8 +18,6 @@ KEY = ("unit", "record_id", "received_us", "made_us")
 KEY_TYPES = ("text", "bytea", "int8", "int8")
 TYPES = {str: "text", int: "int8", bytes: "bytea", bool: "bool"}
 """Names of PostgreSQL's types."""
-PLACE = ("lat_e7", "lon_e7")
-"""A table with both is searched by place."""
 
 
 class PostgresProjections(Projections):
@@ -33,6 +31,9 @@ class PostgresProjections(Projections):
         """Create the partitioned table with its indexes."""
         for statement in statements(projection):
             db.driver_sql(statement)
+
+    def complete_table(self, db: Database, table: Table | None) -> None:
+        """Nothing: every table has its indexes."""
 
     def delete(self, db: Database, gone: ColumnElement[bool]) -> None:
         """Not used: a purge deletes from them itself, by day or by key."""
@@ -76,12 +77,15 @@ def _collation(kind: type) -> str:
     return ' COLLATE "C"' if kind is str else ""
 
 
+def tables_of_day(db: PostgresDatabase, day: int) -> list[str]:
+    """Names of the search tables that have a partition for a day.  Inside a transaction."""
+    return [name for name in table_names(db) if day in days(db, name)]
+
+
 def keep_only(db: PostgresDatabase, day: int, kept: str) -> dict[str, str]:
     """Copy what a day keeps of each search table, by the ids in the table ``kept``; return the copies' names."""
     copies = {}
-    for name in table_names(db):
-        if day not in days(db, name):
-            continue
+    for name in tables_of_day(db, day):
         old = partition(name, day)
         copy = f"{old}_kept"
         db.fetch(f'CREATE TABLE "{copy}" (LIKE "{name}" INCLUDING DEFAULTS INCLUDING INDEXES INCLUDING STORAGE)')

@@ -13,37 +13,39 @@ from station.store.sequence import merge
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from station.store.lives import Series
     from station.store.postgres.database import PostgresDatabase
 
 _MAX_RANGES = 64
 """Number of a unit's ranges above which they are joined."""
 _INSERT = """
-INSERT INTO seen (unit, first, last)
-SELECT * FROM unnest(%b::text[], %b::bigint[], %b::bigint[]) ORDER BY 1, 2
-ON CONFLICT (unit, first) DO UPDATE SET last = greatest(seen.last, excluded.last)
+INSERT INTO seen (unit, life, first, last)
+SELECT * FROM unnest(%b::text[], %b::bytea[], %b::bigint[], %b::bigint[]) ORDER BY 1, 2, 3
+ON CONFLICT (unit, life, first) DO UPDATE SET last = greatest(seen.last, excluded.last)
 """
 _JOIN = """
 WITH busy AS (SELECT unit FROM seen GROUP BY unit HAVING count(*) > %s),
-gone AS (DELETE FROM seen USING busy WHERE seen.unit = busy.unit RETURNING seen.unit, seen.first, seen.last),
+gone AS (DELETE FROM seen USING busy WHERE seen.unit = busy.unit RETURNING seen.unit, seen.life, seen.first, seen.last),
 marked AS (
-    SELECT unit, first, last, max(last) OVER (
-        PARTITION BY unit ORDER BY first ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+    SELECT unit, life, first, last, max(last) OVER (
+        PARTITION BY unit, life ORDER BY first ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
     ) AS before FROM gone
 ),
 islands AS (
-    SELECT unit, first, last, count(*) FILTER (WHERE before IS NULL OR first - 1 > before) OVER (
-        PARTITION BY unit ORDER BY first
+    SELECT unit, life, first, last, count(*) FILTER (WHERE before IS NULL OR first - 1 > before) OVER (
+        PARTITION BY unit, life ORDER BY first
     ) AS island FROM marked
 )
-INSERT INTO seen (unit, first, last) SELECT unit, min(first), max(last) FROM islands GROUP BY unit, island
+INSERT INTO seen (unit, life, first, last)
+SELECT unit, life, min(first), max(last) FROM islands GROUP BY unit, life, island
 """
 
 
-def add(db: PostgresDatabase, numbers: Mapping[str, Iterable[int]]) -> None:
-    """Add numbers of units; adding them again changes nothing.  Inside a transaction."""
+def add(db: PostgresDatabase, numbers: Mapping[Series, Iterable[int]]) -> None:
+    """Add numbers of lives; adding them again changes nothing.  Inside a transaction."""
     rows = [
-        (unit, first, last)
-        for unit, seqs in numbers.items()
+        (*series, first, last)
+        for series, seqs in numbers.items()
         for first, last in merge((seq, seq) for seq in sorted(seqs))
     ]
     if rows:

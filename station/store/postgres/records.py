@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, bindparam, select, tuple_
 
 from station.store.postgres import ranges
-from station.store.postgres.days import DAY_US, Days, attach, day_of, days, drop_partition, partition
-from station.store.postgres.projections import KEY, KEY_TYPES, TYPES, keep_only, table_names
-from station.store.records import PAGE, ROW, Item, Records, take
+from station.store.postgres.days import DAY_US, Days, attach, day_of, drop_partition, partition
+from station.store.postgres.projections import KEY, KEY_TYPES, TYPES, keep_only, table_names, tables_of_day
+from station.store.purging import Purging
+from station.store.records import IS_HELD, PAGE, ROW, Item, Records, by_series, take
+from station.store.rows import PurgeResult
 from station.store.tables import ANCHORS, EVIDENCE, LOST, RECORDS, SALT
 
 if TYPE_CHECKING:
@@ -20,25 +22,41 @@ if TYPE_CHECKING:
 
     from protocol.wire.records.time_anchor import TimeAnchor
     from station.store.contents import NewRecord
+    from station.store.lives import Series
     from station.store.postgres.database import PostgresDatabase
     from station.store.projections import Projected, Projections
+    from station.store.rows import PurgePlan
 
 TYPES_OF_ROW = (
-    "text", "bytea", "int8", "bytea", "text", "int8", "text", "int8", "int8", "text", "int8", "int8", "bytea",
+    "text", "bytea", "int8", "bytea", "text", "int8", "text", "int8", "int8", "text", "int8", "int8", "bytea", "bytea",
 )  # fmt: skip
 """Types of the columns of ``ROW``."""
 _GATE = """
-INSERT INTO evidence (unit, seq, record_id, prev, digest, key, signature)
-SELECT * FROM unnest(%b::text[], %b::bigint[], %b::bytea[], %b::bytea[], %b::bytea[], %b::bytea[], %b::bytea[])
+INSERT INTO evidence (unit, seq, record_id, prev, digest, key, signature, life)
+SELECT * FROM unnest(
+    %b::text[], %b::bigint[], %b::bytea[], %b::bytea[], %b::bytea[], %b::bytea[], %b::bytea[], %b::bytea[]
+)
 ORDER BY 1, 2, 3
 ON CONFLICT DO NOTHING
 RETURNING unit, seq, record_id
+"""
+_FORKS = """
+WITH again AS (
+    SELECT e.unit, e.life, e.seq FROM (SELECT DISTINCT * FROM unnest(%b::text[], %b::bigint[])) AS k(unit, seq)
+    JOIN evidence e ON e.unit = k.unit AND e.seq = k.seq
+    GROUP BY e.unit, e.life, e.seq HAVING count(*) > 1
+) SELECT unit, life, count(*) FROM again GROUP BY unit, life
 """
 _PICTURE = ("unit", "record_id", "sha", "kind")
 _PICTURE_TYPES = ("text", "bytea", "bytea", "text")
 _FORGET_PICTURES = """
 DELETE FROM record_pictures p USING unnest(%b::text[], %b::bytea[]) AS k(unit, record_id)
 WHERE p.unit = k.unit AND p.record_id = k.record_id
+"""
+_FORGET_HITS = """
+DELETE FROM hit_states s WHERE NOT EXISTS (
+    SELECT FROM hits h WHERE h.unit = s.unit AND h.record_id = s.record_id AND h.received_us = s.received_us
+)
 """
 _MADE = """
 SELECT k.number, r.utc_us FROM unnest(%b::text[], %b::bytea[], %b::bigint[]) WITH ORDINALITY
@@ -49,14 +67,11 @@ _OF_BOOT = """
 SELECT record_id, received_us, coalesce(utc_us, received_us) FROM records
 WHERE unit = %s AND boot = %s AND mono_us IS NOT NULL AND (utc_us IS NULL OR dating_gap_us IS NOT NULL)
 """
-_CLASSES = """
-WITH RECURSIVE classes AS (
-    SELECT min(retention) AS name FROM records
-    UNION ALL
-    SELECT (SELECT min(retention) FROM records WHERE retention > classes.name) FROM classes WHERE name IS NOT NULL
-) SELECT name FROM classes WHERE name IS NOT NULL
-"""
-"""Each retention class, by jumps along the index: a class has millions of rows."""
+_CHOSEN_BY_DAY = f"SELECT received_us / {DAY_US}, count(*) FROM purging GROUP BY 1 ORDER BY 1"  # noqa: S608 - a number
+_STAYS = (
+    "NOT EXISTS (SELECT FROM purging k WHERE k.unit = r.unit AND k.record_id = r.record_id"
+    " AND k.received_us = r.received_us)"
+)
 _EVIDENCE = (
     select(
         EVIDENCE.c.seq,
@@ -67,6 +82,7 @@ _EVIDENCE = (
         EVIDENCE.c.signature,
         SALT,
         RECORDS.c.payload,
+        EVIDENCE.c.life,
     )
     .select_from(
         EVIDENCE.outerjoin(
@@ -117,10 +133,8 @@ class PostgresRecords(Records):
         rows = [item.row() + salt for (_, item), salt in zip(stored, salts, strict=True)]
         self._pg.copy("records", (*ROW, "salt"), (*TYPES_OF_ROW, "bytea"), rows)
         self._index([item for _, item in stored])
-        numbers: dict[str, list[int]] = defaultdict(list)
-        for _, item in stored:
-            numbers[item.record.envelope.unit].append(item.record.envelope.seq)
-        ranges.add(self._pg, numbers)
+        ranges.add(self._pg, by_series(item for _, item in stored))
+        self._publish([item for _, item in stored])
         return fresh
 
     def _admit(self, new: Sequence[NewRecord]) -> list[bool]:
@@ -132,12 +146,22 @@ class PostgresRecords(Records):
             keys.append((e.unit, e.seq, e.record_id))
             proof = None if one.proof is None else one.proof.evidence
             rows.append(
-                (*keys[-1], None, None, None, None)
+                (*keys[-1], None, None, None, None, e.life)
                 if proof is None
-                else (*keys[-1], proof.prev, proof.digest, proof.key_id, proof.signature)
+                else (*keys[-1], proof.prev, proof.digest, proof.key_id, proof.signature, e.life)
             )
         let_in = set(self._pg.fetch(_GATE, [list(column) for column in zip(*rows, strict=True)]))
         return [take(let_in, key) for key in keys]
+
+    def forks(self, new: Sequence[NewRecord]) -> dict[Series, int]:
+        """By the gate's rows, which a purge keeps."""
+        envelopes = [one.record.envelope for one in new]
+        found = self._pg.fetch(_FORKS, [[e.unit for e in envelopes], [e.seq for e in envelopes]])
+        counts: dict[Series, int] = defaultdict(int)
+        for unit, life, count in found:
+            counts[unit, bytes(life)] += count
+        wanted = {(e.unit, e.life) for e in envelopes}
+        return {series: count for series, count in counts.items() if series in wanted}
 
     def _lock_boots(self, items: Iterable[Item]) -> None:
         """A record without a time and the anchor that dates it may come to two workers at once: one waits."""
@@ -183,6 +207,14 @@ class PostgresRecords(Records):
                 types = [TYPES[column.kind] for column in projected.known.projection.columns]
                 names = (*KEY, *projected.names)
                 self._pg.copy(projected.table.name, names, (*KEY_TYPES, *types), values_of)
+        self._note_hits(items)
+
+    def _note_hits(self, items: Sequence[Item]) -> None:
+        """Two workers may have records of one hit: the second waits, and then sees those of the first."""
+        keys = self._hit_states.keys(item.record for item in items)
+        for unit, hit_id in keys:
+            self._pg.lock("hit", unit.encode() + hit_id)
+        self._hit_states.note(keys)
 
     def _made(self, items: Sequence[Item]) -> list[int]:
         """Return the times by which records are searched: of a record without one, what a time anchor said."""
@@ -218,65 +250,69 @@ class PostgresRecords(Records):
                 [*columns, unit],
             )
 
-    def purge(self, before_us: int, retention: str | None) -> int:
-        """Drop the partitions of days that are over, keeping what is not to be deleted; delete the rest by row."""
+    def purge(self, plan: PurgePlan) -> PurgeResult:
+        """Drop the partitions of days of which nothing stays; of others delete by row, or keep a copy of what stays."""
         self._pg.fetch("SET LOCAL plan_cache_mode = force_custom_plan")
+        self._pg.lock("purge", b"")
+        purging, held = self._select_for_purge(plan), self._count_held(plan)
+        classes, found = purging.classes(), purging.ranges()
+        counts = self._pg.fetch(_CHOSEN_BY_DAY)
+        if not counts:
+            purging.end()
+            return PurgeResult(0, 0, held=held)
         # Nobody writes meanwhile: what is kept of a day is copied once.  While it waits for a long reader, such as a
         # backup, the workers wait behind it: it gives up soon, and the next purge tries again.
         self._pg.fetch("SET LOCAL lock_timeout = '5s'")
         self._pg.fetch("LOCK TABLE records IN ACCESS EXCLUSIVE MODE")
-        gone = sum(self._purge_day(day, retention) for day in days(self._pg) if (day + 1) * DAY_US <= before_us)
-        return gone + self._purge_rows(before_us, retention)
+        dropped = []
+        for day, count in counts:
+            is_over = (day + 1) * DAY_US <= plan.latest_us
+            if is_over and self._purge_day(day, count):
+                dropped.append((day, count))
+        gone = sum(count for _, count in counts)
+        self._delete_rows()
+        if self._hit_states.is_known:
+            self._pg.fetch(_FORGET_HITS)
+        purging.end()
+        return PurgeResult(gone, 0, classes, found, tuple(dropped), held)
 
-    def _purge_day(self, day: int, retention: str | None) -> int:
-        """Replace a day's partitions by copies of what stays; without any, they are only dropped."""
+    def _select_for_purge(self, plan: PurgePlan) -> Purging:
+        purging = Purging(self._pg, 'text COLLATE "C", bytea, bigint, bigint, bigint, text COLLATE "C"')
+        purging.choose(and_(self.due(plan), ~IS_HELD))
+        self._pg.fetch("CREATE INDEX ON purging (unit, record_id)")
+        self._pg.fetch("ANALYZE purging")
+        return purging
+
+    def _purge_day(self, day: int, count: int) -> bool:
+        """Replace a day's partitions by copies of what stays, if that is the smaller part; True if nothing stays."""
         old = partition("records", day)
-        kept = f"{old}_kept"
-        # Three ranges of an index: of a day's rows only the kept ones are read.
-        stays = (
-            "retention IS NULL" if retention is None else "retention IS NULL OR retention < %s OR retention > %s"
-        )
-        classes = () if retention is None else (retention, retention)
         ((total,),) = self._pg.fetch(f'SELECT count(*) FROM "{old}"')  # noqa: S608 - tables of our own
-        self._pg.fetch(
-            f'CREATE TABLE "{kept}" (LIKE records INCLUDING DEFAULTS INCLUDING INDEXES INCLUDING STORAGE)'
-        )
-        self._pg.fetch(f'INSERT INTO "{kept}" SELECT * FROM "{old}" WHERE {stays}', classes)  # noqa: S608 - as above
-        ((n_kept,),) = self._pg.fetch(f'SELECT count(*) FROM "{kept}"')  # noqa: S608 - as above
-        if n_kept == total:
-            self._pg.fetch(f'DROP TABLE "{kept}"')
-            return 0
-        copies = {"records": kept} | keep_only(self._pg, day, kept)
-        for table, copy in copies.items():
+        if count * 2 < total:
+            return False
+        kept = f"{old}_kept"
+        copies = {}
+        if count < total:
+            self._pg.fetch(
+                f'CREATE TABLE "{kept}" (LIKE records INCLUDING DEFAULTS INCLUDING INDEXES INCLUDING STORAGE)'
+            )
+            self._pg.fetch(f'INSERT INTO "{kept}" SELECT r.* FROM "{old}" r WHERE {_STAYS}')  # noqa: S608 - as above
+            copies = {"records": kept} | keep_only(self._pg, day, kept)
+        for table in copies or ("records", *tables_of_day(self._pg, day)):
             drop_partition(self._pg, table, day)
-            if n_kept:
-                self._pg.fetch(f'ALTER TABLE "{copy}" RENAME TO "{partition(table, day)}"')
+            if copies:
+                self._pg.fetch(f'ALTER TABLE "{copies[table]}" RENAME TO "{partition(table, day)}"')
                 attach(self._pg, table, partition(table, day), day)
-            else:
-                self._pg.fetch(f'DROP TABLE "{copy}"')
         self.days.forget()
-        return int(total - n_kept)
+        return bool(count == total)
 
-    def _purge_rows(self, before_us: int, retention: str | None) -> int:
-        """Delete what was made before a time and received later, and of the day within which the time lies."""
+    def _delete_rows(self) -> None:
+        """Delete what is left of the chosen records, and their rows in the search tables."""
         self._pg.fetch(
-            "CREATE TEMPORARY TABLE purged"
-            " (unit text, record_id bytea, received_us bigint, made_us bigint) ON COMMIT DROP"
+            "DELETE FROM records r USING purging k WHERE r.unit = k.unit AND r.record_id = k.record_id"
+            " AND r.received_us = k.received_us"
         )
-        classes = [retention] if retention is not None else [name for (name,) in self._pg.fetch(_CLASSES)]
-        for name in classes:
-            for old in ("received_us", "utc_us"):
-                self._pg.fetch(
-                    f"WITH gone AS (DELETE FROM records WHERE retention = %s AND {old} < %s"  # noqa: S608 - our own
-                    " RETURNING unit, record_id, received_us, coalesce(utc_us, received_us))"
-                    " INSERT INTO purged SELECT * FROM gone",
-                    (name, before_us),
-                )
         for name in table_names(self._pg):
             self._pg.fetch(
-                f'DELETE FROM "{name}" t USING purged k WHERE t.unit = k.unit AND t.made_us = k.made_us'  # noqa: S608 - as above
+                f'DELETE FROM "{name}" t USING purging k WHERE t.unit = k.unit AND t.made_us = k.made_us'  # noqa: S608 - as above
                 " AND t.received_us = k.received_us AND t.record_id = k.record_id"
             )
-        ((count,),) = self._pg.fetch("SELECT count(*) FROM purged")
-        self._pg.fetch("DROP TABLE purged")
-        return int(count)

@@ -19,8 +19,10 @@ from station.store.postgres.database import PostgresDatabase
 from station.store.postgres.days import day_of
 from station.store.postgres.files import DatabaseFiles
 from station.store.postgres.find import PostgresFinder
+from station.store.postgres.map_finder import PostgresMapFinder
 from station.store.postgres.projections import PostgresProjections
 from station.store.postgres.records import PostgresRecords
+from station.store.postgres.reporting import PostgresReporting
 from station.store.sql_store import SqlStore
 
 if TYPE_CHECKING:
@@ -136,6 +138,8 @@ class PostgresStore(SqlStore):
             make_records=make_records,
             pictures=PostgresPictures(db, open_picture),
             finder=lambda records: PostgresFinder(db, records),
+            reporting=PostgresReporting(db, tuple(known.schema for known in registry)),
+            map_finder=lambda finder: PostgresMapFinder(db, finder),
         )
 
     @contextmanager
@@ -155,11 +159,9 @@ class PostgresStore(SqlStore):
             with self._pg.transaction():
                 ranges.join(self._pg)
 
-    def add_records(self, new: Sequence[NewRecord], now_us: int) -> list[bool]:
-        """Inside a transaction."""
+    def _add(self, new: Sequence[NewRecord], now_us: int) -> list[bool]:
         self._n_adds += 1
         fresh = self._pg_records.add(new, now_us)
-        self._agencies.note(new)
         if new:
             self._made_days = {day_of(now_us), day_of(now_us) + 1}
         return fresh

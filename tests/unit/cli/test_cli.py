@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import cv2
 import numpy as np
 import pytest
@@ -115,3 +117,15 @@ def test_one_bad_drive_does_not_stop_the_others(monkeypatch, capsys, tmp_path):
     assert "folder does not exist" in said.err
     assert "../[red]good" in said.out
     assert [path.name for path in (tmp_path / "k").iterdir()] == ["__red_good"]
+
+
+@pytest.mark.slow
+def test_results_of_drives_are_one_json_document(monkeypatch, capsys, tmp_path):
+    """On standard output alone; what else is said goes to standard error."""
+    good = write_drive(tmp_path / "good", seconds=2)
+    monkeypatch.setattr("sys.argv", ["patrol-lpr", "simulate", str(good), str(tmp_path / "none"), "--json"])
+    with pytest.raises(SystemExit) as end:
+        main.main()
+    (drive,) = json.loads(capsys.readouterr().out)
+    assert end.value.code == 1
+    assert (drive["drive"], drive["accounted_for"], drive["reads_missing"]) == ("good", True, 0)

@@ -8,6 +8,7 @@ import json
 import os
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -19,6 +20,7 @@ from agent.buffer.outbox import FILE_NAME
 from agent.errors import OutboxDamagedError
 from agent.runtime.config import load_config, parse_config
 from agent.runtime.lists import build_lists
+from agent.witness import WitnessState
 from cli.diagnostics import checks, doctor
 from cli.diagnostics.certificates import days_left, warning
 from cli.diagnostics.step import Mark, Step
@@ -29,6 +31,7 @@ from hw.gnss_lines import LineAssembler
 from hw.ports import Buzz, Lamp
 from protocol.errors import KeyFileError
 from protocol.hotlist.entry import Entry
+from protocol.merkle.checkpoint import sign_checkpoint
 from protocol.roster.envelope import roster_header, sign_roster
 from protocol.seal import SigningKey, VerifyKey
 from provision import pki
@@ -201,8 +204,8 @@ def test_doctor_lists_all_checks(tmp_path, capsys):
     """Nothing missing, nothing twice; JSON for programs; the exit code tells whether anything fails."""
     said = findings(tmp_path, config_text(tmp_path), "seal.mode=off")
     assert set(said) == {
-        "configuration", "models", "keys", "release", "policy", "roster", "hot lists", "outbox", "certificates",
-        "board", "disk", "clock", "cameras", "receiver", "panel", "broker",
+        "configuration", "models", "keys", "release", "policy", "roster", "station log", "hot lists", "outbox",
+        "certificates", "board", "disk", "clock", "cameras", "receiver", "panel", "broker",
     }  # fmt: skip
     assert {what for what, finding in said.items() if finding.mark is Mark.FAIL} == set()
     assert doctor.run(tmp_path / "config.toml", ["seal.mode=off"], as_json=True) == 0
@@ -247,7 +250,7 @@ def test_doctor_reports_failures_with_hint(tmp_path, what, monkeypatch):
     said = findings(tmp_path, text, "seal.mode=off", special.get(what, "log.level=info"))
     assert said[what].mark is Mark.FAIL
     assert re.search(hint, said[what].detail)
-    assert len(said) == 16
+    assert len(said) == 17
 
 
 def test_doctor_hides_camera_passwords(tmp_path, monkeypatch):
@@ -383,3 +386,23 @@ def test_doctor_reports_the_hot_lists(tmp_path):
     assert checks._hotlists(config).mark is Mark.WARN
     (tmp_path / "hotlists" / "stolen.2.full").write_bytes(b"damaged")
     assert checks._hotlists(config).mark is Mark.FAIL
+
+
+@pytest.mark.parametrize(
+    ("state", "mark", "says"),
+    [
+        (None, "ok", "no checkpoint of the station's audit log has come yet"),
+        ({"refusal": ""}, "ok", "812 entries witnessed"),
+        ({"refusal": "", "refused_note": "x"}, "warn", "an earlier checkpoint was refused"),
+        ({"refusal": "the log shrank"}, "fail", "the log shrank; tell whoever supervises the station"),
+    ],
+)
+def test_doctor_says_what_became_of_the_stations_log(tmp_path, state, mark, says):
+    config = SimpleNamespace(state_dir=tmp_path)
+    if state is not None:
+        key = SigningKey.generate()
+        told = WitnessState(key.public.raw, sign_checkpoint(key, 812, bytes(32)), **state)
+        (tmp_path / "witness.json").write_bytes(told.encode())
+    step = checks._station_log(config)
+    assert step.mark == mark
+    assert says in step.detail

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
 from contextlib import suppress
@@ -13,7 +14,8 @@ import typer.main
 from agent.runtime.config import load_config
 from agent.runtime.hardware import Hardware
 from agent.runtime.service import Service
-from cli import hotlist, update
+from cli import deployment as deployment_cli
+from cli import hotlist, report_recompute, update
 from cli import policy as policy_cli
 from cli import provision as provision_cli
 from cli import roster as roster_cli
@@ -86,8 +88,9 @@ def commands():
                     yield pytest.param(words, id=f"{path.name}: {' '.join(words)}")
 
 
-def command_of(words):
-    """The command that the words call, and what they give to it."""
+@functools.cache
+def whole_command():
+    """All commands; made once, which takes as long as a start of the program."""
     known = {group.name for group in app.registered_groups}
     for name, group in (
         ("station", station_cli),
@@ -97,10 +100,17 @@ def command_of(words):
         ("roster", roster_cli),
         ("shift", shift_cli),
         ("policy", policy_cli),
+        ("deployment", deployment_cli),
+        ("report", report_recompute),
     ):
         if name not in known:
             app.add_typer(group.app, name=name)
-    command = typer.main.get_command(app)
+    return typer.main.get_command(app)
+
+
+def command_of(words):
+    """The command that the words call, and what they give to it."""
+    command = whole_command()
     while words and words[0] in getattr(command, "commands", {}):
         command, words = command.commands[words[0]], words[1:]
     return command, words

@@ -89,6 +89,20 @@ def test_one_bad_video_does_not_stop_the_others(read, tmp_path):
 
 
 @pytest.mark.slow
+def test_one_document_holds_what_the_lines_hold(read, photo):
+    """`--json` for programs that read a whole document; also without any input that can be read."""
+    _, lines, _ = read("--jsonl", ".", "none.jpg")
+    code, document, _ = read("--json", ".", "none.jpg")
+    assert code == 1
+    timed = [json.loads(line) for line in lines.splitlines()], json.loads(document)
+    for one in (*timed[0], *timed[1]):
+        one.pop("ms", None)
+    assert timed[0] == timed[1]
+    assert read("--json", "none.jpg")[1].startswith('[{"input": "none.jpg"')
+    assert read("--json", "--jsonl", ".")[0] == 2
+
+
+@pytest.mark.slow
 def test_a_program_hears_of_every_input(read, photo, tmp_path):
     """Of a video without plates, of what is missing, of what was read in part."""
     write_mp4(tmp_path / "empty.mp4", [scene()[:160, :320]] * 3)

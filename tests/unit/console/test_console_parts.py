@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 
@@ -10,9 +11,12 @@ import pytest
 from agent.hits.machine import OUTCOMES, REASONS
 from console.catalogue import FOLDER, LANGUAGES, language_of, texts
 from console.config import ConsoleConfig
-from console.errors import ConsoleConfigError
+from console.errors import AgentUnavailableError, ConsoleConfigError
 from console.sessions import IDLE_S, MAX_SESSIONS, REMEMBERED_REQUESTS, RateLimit, Sessions
+from console.state import Section
 from console.verbs import VERBS, arguments_of, is_typed
+from console.viewing import note_shown, report_views
+from console.views import HIDDEN
 from hw.ports import Lamp
 from tests.conftest import ROOT
 
@@ -38,13 +42,62 @@ def test_sessions_are_bounded_and_the_latest_stay():
     assert [sessions.get(name, 100.0) is not None for name in names] == [False] * 5 + [True] * MAX_SESSIONS
 
 
-def test_end_of_the_shift_takes_the_officer_from_all():
+def test_end_of_a_shift_takes_its_officer_from_all_terminals_and_no_other_officer():
     sessions = Sessions()
-    made = [sessions.create(0.0)[1] for _ in range(2)]
-    for session in made:
-        session.officer = "token"
-    sessions.sign_off_all()
-    assert [session.officer for session in made] == [None, None]
+    made = [sessions.create(0.0)[1] for _ in range(3)]
+    for session, shift_id in zip(made, ("first", "first", "second"), strict=True):
+        session.officer, session.shift_id = "token", shift_id
+    sessions.end_shifts({"first"})
+    assert [session.officer for session in made] == [None, None, "token"]
+
+
+class Agent:
+    """Answers ``viewed``; None: it does not answer."""
+
+    def __init__(self, *answers):
+        self.answers, self.asked, self.done = list(answers), [], asyncio.Event()
+
+    async def send(self, verb, session=None, **arguments):
+        self.asked.append((verb, session, arguments))
+        answer = self.answers.pop(0)
+        if not self.answers:
+            self.done.set()
+        if answer is None:
+            raise AgentUnavailableError("gone")
+        return {"ok": True, "signed_on": answer}
+
+
+def report(sessions, agent):
+    """Run the task until the agent has given all its answers; return how often the terminals were told."""
+    refreshed = []
+
+    async def run():
+        task = asyncio.create_task(report_views(sessions, agent, lambda: refreshed.append(1), every_s=0))
+        await agent.done.wait()
+        await asyncio.sleep(0)
+        task.cancel()
+
+    asyncio.run(run())
+    return len(refreshed)
+
+
+def test_what_a_terminal_has_shown_is_reported_and_counted_again_if_the_agent_is_away():
+    sessions = Sessions()
+    _, session = sessions.create(0.0)
+    for document in ({"reads": []}, {"reads": [{}]}, HIDDEN, {"reads": [{}]}):
+        note_shown(session, Section.READS, document)
+    agent = Agent(None, False)
+    report(sessions, agent)
+    assert agent.asked == [("viewed", None, {"terminal": session.terminal, "reads": 2})] * 2
+    assert sessions.to_report() == []
+
+
+def test_terminal_of_an_officer_whose_session_is_over_notices_without_a_touch():
+    sessions = Sessions()
+    _, session = sessions.create(0.0)
+    session.officer = "token"
+    assert report(sessions, Agent(True, False)) == 1
+    assert session.officer is None
 
 
 def test_request_ids_are_remembered_up_to_a_bound():

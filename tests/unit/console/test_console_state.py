@@ -117,7 +117,7 @@ def test_sections_that_changed():
     assert changed(START, event(START, "read", read=a_read(1))) == {Section.READS}
     assert changed(START, event(START, "hit", hit=a_hit(1))) == {Section.HITS}
     assert changed(START, event(START, "lamp", lamp="fault")) == {Section.UNIT}
-    assert changed(START, event(START, "heartbeat", **a_state(shift={"badge": "1"}))) == {
+    assert changed(START, event(START, "heartbeat", **a_state(shifts=[{"badge": "1"}]))) == {
         Section.BEAT, Section.UNIT, Section.SHIFT,
     }  # fmt: skip
 

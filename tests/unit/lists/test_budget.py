@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agent.recognise.formats import FORMATS
 from protocol.hotlist.manifest import RegionRule
 from protocol.hotlist.packing import BASE, unpack_codes
+from protocol.plate_formats import FORMATS
 from station.lists.behaviour import load_behaviour
 from station.lists.budget import Budget
 from station.lists.plan import RuleTable

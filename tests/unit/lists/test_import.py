@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.recognise.formats import FORMATS
 from protocol.errors import HotlistError
 from protocol.hotlist.entry import Entry, decode_entry
 from protocol.hotlist.packing import normalise, pack
+from protocol.plate_formats import FORMATS
 from station.lists.behaviour import load_behaviour
 from station.lists.budget import Budget
 from station.lists.draft import ListFile

@@ -25,6 +25,7 @@ from protocol.wire.codec import (
     unpack,
 )
 from protocol.wire.control.chunk import MAX_CHUNK_BYTES, PictureChunk
+from protocol.wire.control.log_checkpoint import LogCheckpoint, LogWitness
 from protocol.wire.control.receipt import MAX_RECEIPT_RECORDS, Nack, PictureStatus, Receipt
 from protocol.wire.control.transfer import ChunkRequest, FileOffer, FilePart, UpdateReport
 from protocol.wire.control.unit_state import Health, Status
@@ -38,6 +39,7 @@ from protocol.wire.enums import (
     TimeSource,
     UnitState,
     UpdateState,
+    WitnessAnswer,
 )
 from protocol.wire.record import Record, decode_record, derived_record_id, encode_record
 from protocol.wire.registry import RecordBody
@@ -98,6 +100,7 @@ EXAMPLES = {
     "read_of_policy": make_read_record(
         policy="us-xx/3", expires_utc_us=UTC_NS // 1000 + 180_000_000, text_hash=HASH[:16], masked=True
     ).payload,
+    "read_of_life": make_read_record(life=HASH[:16]).payload,
     "dating": make_record(make_time_anchor(5_000_000_000), seq=2).payload,
     "tombstone": make_record(
         make_tombstone((1, 1), (7, 9), lost=Lost.OVERVIEW, count=2, size_bytes=81_920), seq=3
@@ -121,6 +124,12 @@ EXAMPLES = {
         Health(
             unit="unit-07", boot_id=BOOT, mono_us=60_000_000, utc_us=None, seq_high=17, counters={"reads": 3},
             gauges={"temperature_mc": -4_500},
+        )
+    ),
+    "health_with_head": encode(
+        Health(
+            unit="unit-07", boot_id=BOOT, mono_us=60_000_000, utc_us=None, seq_high=17, counters={}, gauges={},
+            life=HASH[:16], head=b"head/1",
         )
     ),
     "status": encode(
@@ -155,6 +164,12 @@ EXAMPLES = {
             reason="not well in time", fetched_bytes=5_000_000, config_sha256=HASH,
         )
     ),
+    "log_checkpoint": encode(
+        LogCheckpoint(unit="unit-07", public_key=HASH, note=b"name\n3\nroot\n", old=2, proof=(HASH, HASH[::-1]))
+    ),
+    "log_witness": encode(
+        LogWitness(unit="unit-07", answer=WitnessAnswer.SIGNED, size=3, note=b"", line=b"a line")
+    ),
 }  # fmt: skip
 MODELS = {model.SCHEMA: model for model in (*drawn.RECORD_MODELS, *drawn.CONTROL_MESSAGES)}
 ADDED = {
@@ -166,6 +181,8 @@ ADDED = {
     "exp": 0,
     "hsh": b"",
     "msk": False,
+    "life": b"",
+    "head": b"",
 }
 """Top-level keys that the first release does not know, with what they mean when they are left out."""
 KINDS = {name: Kind(MODELS[unpack(payload)["v"]], payload) for name, payload in EXAMPLES.items()}
@@ -439,7 +456,7 @@ def test_record_of_an_unknown_type_has_an_envelope(name):
     fields = unpack(EXAMPLES[name])
     for newer in (
         {**fields, "v": "read/2"},
-        {**{k: fields[k] for k in ("dev", "agy", "boot", "seq", "id")}, "v": "x"},
+        {**{k: fields[k] for k in ("dev", "agy", "boot", "seq", "id", "life") if k in fields}, "v": "x"},
     ):
         record = decode_record(pack(newer), TYPES)
         assert record.body is None

@@ -12,6 +12,7 @@ from protocol.errors import WireError
 from protocol.seal import SigningKey, StationKey
 from protocol.seal.envelope import seal_record
 from protocol.seal.evidence import START, decode_signed, sign
+from protocol.seal.head import HeadState, sign_head, verify_head
 from protocol.wire import enums
 from protocol.wire.codec import MAX_ITEMS, MAX_MESSAGE_BYTES, MAX_STR_BYTES, pack, unpack
 from protocol.wire.control.chunk import MAX_CHUNK_BYTES
@@ -27,8 +28,12 @@ FREE_NAMES = {"cnt", "gau"}
 """Maps whose names are data."""
 OWN = SigningKey(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
 SIGNED = sign(OWN, "unit-07", 1, START, record=EXAMPLES["read"], salt=bytes(16))[0]
+HEAD = sign_head(
+    OWN, "unit-07", HeadState(17, 15, bytes(range(32)), bytes(range(16)), bytes(16), 60_000_000, None)
+)
 ALL = {
     **EXAMPLES,
+    "head": HEAD,
     "signed": SIGNED,
     "sealed": seal_record(StationKey.generate(), "unit-07", 1, bytes(16), SIGNED),
 }
@@ -152,11 +157,22 @@ def test_every_limit_is_documented(document, limit):
     assert re.search(rf"(?<![\d,]){limit:,}(?![\d,])", document)
 
 
+def pinned_bytes(repo, name, made, *, bless):
+    path = repo / "tests" / "golden" / "wire" / f"{name}.hex"
+    if bless:
+        path.write_text(made.hex(" ", 16).replace(" ", "\n") + "\n", encoding="ascii")
+    return bytes.fromhex(path.read_text(encoding="ascii"))
+
+
+def test_the_bytes_of_a_signed_head_are_pinned(bless, repo):
+    """A head is compared with its series years later."""
+    pinned = pinned_bytes(repo, "head", HEAD, bless=bless)
+    assert pinned == HEAD
+    assert verify_head(pinned, {OWN.id: OWN.public}).seq == 17
+
+
 def test_the_bytes_of_a_signed_record_are_pinned(bless, repo):
     """Series are proven years later: link and signature of the example never change."""
-    path = repo / "tests" / "golden" / "wire" / "signed.hex"
-    if bless:
-        path.write_text(SIGNED.hex(" ", 16).replace(" ", "\n") + "\n", encoding="ascii")
-    pinned = bytes.fromhex(path.read_text(encoding="ascii"))
+    pinned = pinned_bytes(repo, "signed", SIGNED, bless=bless)
     assert pinned == SIGNED
     assert decode_signed(pinned).evidence("unit-07", 1).is_signed_by(OWN.public)

@@ -7,9 +7,10 @@ from collections import defaultdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.recognise.formats import FORMATS, in_format
+from agent.recognise.formats import in_format
 from agent.records import CharRead, PlateText
 from models.training.plates.designs import FAMILIES
+from protocol.plate_formats import FORMATS
 
 
 def plate(text, region, *, confidence=0.6, **doubts):

@@ -42,9 +42,19 @@ def test_more_confident_box_inside_a_larger_one_is_kept():
         (look(Box(110, 145, 250, 178), 0.9, "345", 0.99), look(PLATE, 0.6, one_line=False), True),
         (look(Box(110, 110, 180, 170), 0.9, "7ABC123", 0.99), look(PLATE, 0.6), False),
         (look(Box(110, 110, 250, 175), 0.9, "7ABC123", 0.99), look(PLATE, 0.6, one_line=False), False),
+        (look(Box(110, 145, 250, 178), 0.9, "7ABC123", 0.99), look(PLATE, 0.6, one_line=False), False),
         (look(Box(300, 110, 380, 170), 0.9, "345", 0.99), look(PLATE, 0.6, "7ABC123"), False),
     ],
-    ids=["text within", "less sure", "of an unread one", "line of two", "in a false box", "nearly all", "beside"],
+    ids=[
+        "text within",
+        "less sure",
+        "of an unread one",
+        "line of two",
+        "in a false box",
+        "nearly all",
+        "with its frame in a false box",
+        "beside",
+    ],
 )
 def test_ocr_result_decides_between_overlapping_boxes(part, whole, dropped):
     assert parts_of_others([part, whole]) == (frozenset({0}) if dropped else frozenset())

@@ -21,7 +21,7 @@ class Adding(Arguments):
 class OneOfficer:
     badge, role, shift_id = "1234", "patrol", None
 
-    def officer_of(self, session):
+    def officer_of(self, session, *, used=True):
         return self if session == "token" else None
 
 

@@ -297,7 +297,9 @@ def test_running_agent_alerts_and_an_officer_decides_over_the_socket(tmp_path):
     hardware = replace(hardware, speaker=SpeakerSim())
     lists = listed("7ABC123")
     officers = SimpleNamespace(
-        officer_of=lambda session: SimpleNamespace(badge="1234", role="patrol", shift_id=None) if session else None
+        officer_of=lambda session, **_: (
+            SimpleNamespace(badge="1234", role="patrol", shift_id=None) if session else None
+        )
     )
     service = Service(config, hardware, reader, models, matcher=lambda: lists, officers=officers)
     answers = {}

@@ -207,8 +207,18 @@ def test_order_of_the_components(tmp_path):
     config, hardware, reader, models = unit_parts(tmp_path)
     service = Service(config, hardware, reader, models)
     outside = ("ignition", "panel", "status", "feed")
-    flow = ("commit", "link", "uplink", "drain", "gnss", "policy", "hits", "vision-front")
-    after = ("heat", "health", "update", "shifts", "command", "hotlists", "config-audit", "list-audit")
+    flow = ("commit", "link", "uplink", "drain", "gnss", "policy", "first-writes", "hits", "vision-front")
+    after = (
+        "heat",
+        "health",
+        "update",
+        "shifts",
+        "command",
+        "hotlists",
+        "view-audit",
+        "config-audit",
+        "list-audit",
+    )
     assert service.components == (*outside, *flow, *after)
     service.stop()
     service.run(drain_s=0)

@@ -21,7 +21,7 @@ from hw.ports import Lamp, Vitals
 from protocol.wire.codec import decode
 from protocol.wire.control.unit_state import Status
 from protocol.wire.enums import UnitState
-from tests.builders import BOOT
+from tests.builders import BOOT, make_encoder
 from tests.conftest import ROOT
 from tests.unit.sync.test_delivery import CAUSES
 
@@ -76,8 +76,7 @@ def test_systemd_shows_the_cause(cause):
         component(Delivery(MINUTES * 60, cause)),
         UplinkQueue(),
         SimpleNamespace(status=told.append),
-        unit="unit-07",
-        boot_id=BOOT,
+        encoder=make_encoder(),
         every_s=60,
     ).watch(TICK)
     assert told == [f"9 reads, 7 waiting, link down, nothing receipted: {cause}"]

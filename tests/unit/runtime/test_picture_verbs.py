@@ -14,6 +14,7 @@ from agent.hits.errors import HitRefusedError
 from agent.runtime.commands import Caller, CommandRefusedError
 from agent.runtime.picture_verbs import CameraArguments, LatestPictures, PictureArguments, PictureVerbs
 from agent.runtime.service import Service
+from agent.runtime.view_audit import ViewAudit
 from hw.clock import SimClock
 from protocol.wire.enums import PictureKind
 from tests.builders import make_picture
@@ -151,12 +152,14 @@ def test_first_view_of_a_hit_is_audited_by_officer():
     assert entries == [("", "view_hit", "0" * 32), ("4711", "view_hit", "0" * 32)]
 
 
-def test_view_of_a_read_is_not_audited():
+def test_views_of_reads_are_audited_once_per_period():
     """The latest reads are on the screen all the time."""
     entries = []
-    auditor = SimpleNamespace(add=lambda *entry: entries.append(entry))
+    auditor = SimpleNamespace(add=lambda *entry, **_: entries.append(entry))
     pictures = LatestPictures()
     pictures.on_commit(CommitResult(reads=(read(1, make_picture()),), seqs=(1,)))
-    verbs = PictureVerbs(pictures, (), SimClock(), lambda *_: None, auditor)
-    verbs.picture(PictureArguments(read_id=f"{1:032x}", kind=make_picture().kind), ANYBODY)
-    assert entries == []
+    clock = SimClock()
+    verbs = PictureVerbs(pictures, (), clock, lambda *_: None, auditor, views=ViewAudit(auditor, clock))
+    for _ in range(3):
+        verbs.picture(PictureArguments(read_id=f"{1:032x}", kind=make_picture().kind), ANYBODY)
+    assert entries == [("", "view_read_pictures", "")]

@@ -5,22 +5,24 @@ from __future__ import annotations
 import json
 import stat
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 
 from agent.buffer import OutboxReader
 from agent.buffer.outbox import FILE_NAME
+from agent.records import Geotag, TimeTag
 from agent.runtime.component import Tick
 from agent.runtime.duty_file import DutyFile
 from agent.runtime.roster_file import RosterFile
 from agent.runtime.service import Service
-from agent.runtime.shift_verbs import here
+from agent.runtime.whereabouts import here
 from agent.sync.transfer import FileRefusedError, FileTransfer
 from protocol.roster.envelope import roster_header, sign_roster
 from protocol.seal.keys import SigningKey
 from protocol.wire.codec import decode
 from protocol.wire.control.transfer import FileOffer, FilePart
-from protocol.wire.enums import GeotagMethod
+from protocol.wire.enums import GeotagMethod, TimeSource
 from protocol.wire.record import decode_record
 from protocol.wire.released import released_registry
 from protocol.wire.topics import Channel, build, offer_topic
@@ -107,6 +109,47 @@ def test_a_shift_over_the_command_socket(parts):
         ended = ask(service, "sign_off", session)
         assert set(ended["hours"]) == {"patrol", "report"}
         assert ask(service, "incidents", session)["error"] == "not_signed_on"
+
+
+def test_incident_from_a_hit_has_the_hits_time_and_place(parts):
+    """Not those of the moment at which somebody had the time to write it."""
+    hit_id = "5" * 32
+    when = TimeTag((UTC_S - 1200) * 10**9, TimeSource.GNSS, 1.0)
+    where = Geotag(GeotagMethod.INTERPOLATED, 44.5, -99.5, 4.0)
+    hit = SimpleNamespace(t_mono_ns=7, boot_id=bytes(16), when=when, where=where)
+    with running(parts) as service:
+        verbs = next(verb.act.__self__ for verb in service.commands if verb.name == "incident_save")
+        verbs._hit_of = {bytes.fromhex(hit_id): hit}.get
+        session = sign_on(service)["session"]
+        ask(service, "incident_save", session, hits=["6" * 32, hit_id])
+        ask(service, "incident_save", session, hits=["6" * 32])
+        drafts = service._parts.shifts._duty.state.drafts
+    assert (drafts[0].utc_us, drafts[0].time_source) == ((UTC_S - 1200) * 10**6, "gnss")
+    assert (drafts[0].place["lat"], drafts[0].place["lon"]) == (445_000_000, -995_000_000)
+    assert drafts[1].place["how"] != "interpolated", "an unknown hit says nothing: here and now"
+
+
+def test_what_officers_do_and_look_at_is_audited(parts):
+    with running(parts) as service:
+        session = sign_on(service)["session"]
+        ask(service, "activity", session, kind="report")
+        opened = ask(service, "incident_save", session, category="amber")
+        for _ in range(3):
+            ask(service, "incident_save", session, incident_id=opened["incident_id"])
+            ask(service, "incidents", session)
+            ask(service, "watched_plates", session)
+            ask(service, "viewed", session, terminal="0" * 8, reads=9)
+    series = audited(parts)
+    for once in ("activity", "open incident", "save incident", "view incidents", "watched_plates", "view_reads"):
+        assert 1 <= series.count(once) <= 2, once
+
+
+def audited(parts):
+    """Actions of the audit log, as they are in the outbox."""
+    reader = OutboxReader(parts[0].state_dir / FILE_NAME)
+    rows = [row for row in reader.records(after_seq=0, limit=100) if row.schema == "audit/1"]
+    reader.close()
+    return [decode_record(row.payload, released_registry()).body.action for row in rows]
 
 
 def test_wrong_pins_lock_out_over_the_socket_and_a_supervisor_unlocks(parts):

@@ -56,7 +56,7 @@ def test_a_shift_from_sign_on_to_sign_off(car):
     assert (last.planned_id, last.overtime_class, last.automatic) == ("day-1", "scheduled", False)
     assert last.shift_id == first.shift_id == me.shift_id
     assert car.duty.state.shifts == ()
-    assert [entry[1] for entry in car.log.entries] == ["sign on", "sign off"]
+    assert [entry[1] for entry in car.log.entries] == ["sign on", "activity", "sign off"]
 
 
 def test_only_shift_records_name_the_officer(car):
@@ -254,10 +254,41 @@ def test_an_abandoned_shift_ends_and_a_moving_one_does_not(car):
     car.sign_on()
     for _ in range(50):
         car.wait(600)
-        car.duty.add_fix(make_fix(car.t_mono_ns, speed_mps=15.0))
+        car.duty.add_fix(make_fix(car.t_mono_ns, speed_mps=15.0), car.now)
     assert car.duty.state.shifts
     car.wait(car.config.idle_sign_off_s + 60)
     assert car.of_type("shift/1")[-1].end_reason == "idle"
+
+
+def test_a_session_does_not_end_while_the_vehicle_moves_and_counts_from_its_halt(car):
+    """Nobody can type a PIN while driving."""
+    on = car.sign_on()
+    for _ in range(120):
+        car.wait(60)
+        car.duty.add_fix(make_fix(car.t_mono_ns, speed_mps=15.0), car.now)
+    car.wait(1)
+    car.wait(car.config.session_idle_s - 10)
+    assert car.duty.officer_of(on.session, car.now, used=False) is not None
+    car.wait(20)
+    assert car.duty.officer_of(on.session, car.now) is None
+
+
+def test_a_receiver_that_fell_silent_at_speed_keeps_no_session(car):
+    """As when its plug is pulled: the last speed holds for a minute."""
+    on = car.sign_on()
+    last = make_fix(car.t_mono_ns, speed_mps=15.0)
+    for _ in range(round(car.config.session_idle_s / 60) + 3):
+        car.duty.add_fix(last, car.now)
+        car.wait(60)
+    assert car.duty.officer_of(on.session, car.now) is None
+
+
+def test_what_a_view_does_by_itself_keeps_no_session(car):
+    on = car.sign_on()
+    for _ in range(15):
+        assert car.duty.officer_of(on.session, car.now, used=False) is not None
+        car.wait(60)
+    assert car.duty.officer_of(on.session, car.now) is None
 
 
 def test_the_shorter_idle_limit_of_policy_and_configuration_counts(car):
@@ -331,7 +362,9 @@ def test_coverage_of_a_shift_is_sent_in_periods_that_add_up(car):
     start = car.t_mono_ns
     for n in range(2000):
         car.t_mono_ns = start + n * NS_PER_S
-        car.duty.add_fix(make_fix(car.t_mono_ns, lat_deg=45.0, lon_deg=-100.0 + n * 10 / 78_846.8, speed_mps=10.0))
+        car.duty.add_fix(
+            make_fix(car.t_mono_ns, lat_deg=45.0, lon_deg=-100.0 + n * 10 / 78_846.8, speed_mps=10.0), car.now
+        )
         car.duty.watch(car.now)
     (shift,) = car.duty.state.shifts
     car.duty.sign_off(bytes.fromhex(shift.shift_id), car.now)

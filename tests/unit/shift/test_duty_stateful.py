@@ -100,7 +100,9 @@ class UnitLife(RuleBasedStateMachine):
     @rule(metres=st.floats(-5000, 5000), speed_mps=st.none() | st.floats(0, 60))
     def fix(self, metres, speed_mps):
         self.car.t_mono_ns += NS_PER_S
-        self.car.duty.add_fix(make_fix(self.car.t_mono_ns, lat_deg=45 + metres * 1e-5, speed_mps=speed_mps))
+        self.car.duty.add_fix(
+            make_fix(self.car.t_mono_ns, lat_deg=45 + metres * 1e-5, speed_mps=speed_mps), self.car.now
+        )
 
     @rule(offset_s=st.none() | st.floats(-(10**9), 10**9))
     def date(self, offset_s):

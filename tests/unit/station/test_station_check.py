@@ -90,5 +90,7 @@ def test_signed_bytes_that_were_altered_or_removed_are_found(pair, statements, f
 def test_unit_with_a_key_and_no_record_is_named(pair):
     (pair.keys / "unit-unit-08.pub").write_bytes(SigningKey.generate().public.pem())
     code, found, shown = check(pair)
-    assert (code, found["silent"]) == (0, ["unit-08"])
-    assert "unit-08: has a key and no record: new, or removed" in shown
+    assert (code, found["silent"]) == (1, ["unit-08"])
+    assert "unit-08: has a key and no record: removed; or new, then name it with --new" in shown
+    words = ["check", "--db", str(pair.folder / "station.db"), "--keys", str(pair.keys), "--new", "unit-08"]
+    assert RUNNER.invoke(app, words).exit_code == 0

@@ -157,7 +157,11 @@ def test_older_file_is_migrated_with_all_data(path: Path, version: int) -> None:
         assert [row.record.payload for row in each_read(store, "dating/1")] == [dating.payload]
         assert [row.record.payload for row in each_read(store, "tomb/1")] == [tombstone(6, (3, 3)).payload]
         assert [(gap.first, gap.last, gap.explained) for gap in store.gaps(UNIT)] == [(3, 3, True)]
-        assert [(row.who, row.what, row.filter) for row in store.audit_trail()] == [("clerk", "export csv", "")]
+        assert [(row.who, row.what, row.filter, row.count) for row in store.audit_trail()] == [
+            ("clerk", "export csv", "", 1),
+            ("station", "log begins", "", 1),
+            ("station", "purge", "before the log", 1),
+        ]
         assert store.units()[0].reads == 2
         assert add(store, make_read_record(2, seq=2), now_us=NOW_US) == [False], "purged, and remembered"
         later = make_read_record(9, seq=7, when=NO_TIME)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import pytest
@@ -49,6 +50,7 @@ class Pair:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.life = b""
         self.keys = folder / "keys"
         self.keys.mkdir()
         self.own, self.station_key = SigningKey.generate(), StationKey.generate()
@@ -62,7 +64,7 @@ class Pair:
 
     def encoder(self) -> RecordEncoder:
         sealer = Sealer("unit-07", self.own, self.station_key)
-        return RecordEncoder("unit-07", "Example Sheriff", BOOT, released_registry(), sealer)
+        return RecordEncoder("unit-07", "Example Sheriff", BOOT, released_registry(), sealer, self.life)
 
     def send(self) -> list[object]:
         answers = []
@@ -305,6 +307,9 @@ def test_keys_command(tmp_path):
     assert shown.exit_code == 0
     assert "X25519" in shown.output
     assert "Ed25519" in shown.output
+    listed = json.loads(run("keys", "show", tmp_path / "unit-unit-07.pub", "--json").output)
+    assert [(row["file"], row["kind"]) for row in listed] == [("unit-unit-07.pub", "signing key, Ed25519")]
+    assert listed[0]["fingerprint"] in shown.output
     assert load_keyring(tmp_path).units.keys() == {"unit-07"}
     again = run("keys", "unit", tmp_path, "unit-07")
     assert again.exit_code != 0

@@ -22,6 +22,8 @@ from agent.sync.metering import MeteringConfig
 from agent.sync.uplink import Uplink, UplinkConfig
 from hw.ports import Acked, LinkDown, LinkDownError, LinkUp, Received, Refused
 from protocol.errors import WireError
+from protocol.seal import ReceiptVerifier, SigningKey
+from protocol.seal.receipts import sign_answer
 from protocol.wire.codec import decode, encode, payload_ref
 from protocol.wire.control.chunk import PictureChunk
 from protocol.wire.control.receipt import Nack, PictureStatus, Receipt
@@ -84,6 +86,22 @@ class FakeLink:
     def take(self, topic=None):
         sent, self.sent = self.sent, []
         return [s for s in sent if topic is None or s[0] == topic]
+
+
+class NothingWaits:
+    """An empty outbox."""
+
+    def changes(self):
+        return 0
+
+    def given_up(self):
+        return 0
+
+    def priorities(self):
+        return []
+
+    def pictures(self, priority, *, after_pic, limit):
+        return []
 
 
 class Rig:
@@ -747,3 +765,32 @@ def test_connection_closed_for_a_fault_is_counted(rig):
     rig.uplink.handle(LinkUp(4), rig.now)
     rig.uplink.handle(LinkDown("unreadable", is_fault=True), rig.now)
     assert (rig.uplink.counts.link_downs, rig.uplink.counts.link_faults) == (2, 2)
+
+
+def test_a_checkpoint_is_answered_if_the_station_signed_it():
+    """What a broker makes up reaches no witness."""
+    own = SigningKey.generate()
+    taken = []
+
+    def witness(payload):
+        taken.append(payload)
+        return b"answer"
+
+    link = FakeLink()
+    uplink = Uplink(
+        link, NothingWaits(), [].append, unit="unit-07", boot_id=BOOT, verifier=ReceiptVerifier.of([own.public]),
+        witness=witness,
+    )  # fmt: skip
+    uplink.handle(LinkUp(16), 0)
+    topic = build("unit-07", Channel.LOG)
+    forged, signed = encode(PictureStatus(unit="unit-07", sha256=bytes(32), offset=1)), receipt()
+    uplink.handle(Received(topic, forged), 0)
+    uplink.pump(0)
+    assert (taken, link.take(), uplink.counts.forged) == ([], [], 1)
+    uplink.handle(Received(topic, sign_answer(own, signed)), 0)
+    uplink.pump(0)
+    assert taken == [sign_answer(own, signed)]
+    assert [(where, payload) for where, payload, _ in link.take()] == [
+        (build("unit-07", Channel.WITNESS), b"answer")
+    ]
+    assert uplink.counts.witness_answers_sent == 1

@@ -19,6 +19,11 @@ ROUTES = {
     ("POST", "/log-out"): (ANYBODY, False),
     ("GET", "/purpose"): (ANYBODY, False),
     ("POST", "/purpose"): (ANYBODY, False),
+    ("GET", "/holds"): (Right.HOLDS, True),
+    ("POST", "/holds"): (Right.HOLDS, True),
+    ("POST", "/holds/{number}/release"): (Right.HOLDS, True),
+    ("GET", "/audit/log"): (Right.AUDIT, False),
+    ("GET", "/audit/log/purges/{number}"): (Right.AUDIT, False),
     ("GET", "/account"): (ANYBODY, False),
     ("POST", "/account/password"): (ANYBODY, False),
     ("POST", "/account/tokens"): (ANYBODY, False),
@@ -57,7 +62,34 @@ ROUTES = {
     ("POST", "/accounts/{name}/enable"): (Right.ACCOUNTS, False),
     ("POST", "/accounts/{name}/reset"): (Right.ACCOUNTS, False),
     ("GET", "/api/1/me"): (ANYBODY, False),
+    ("GET", "/lists"): (Right.LISTS, False),
+    ("GET", "/api/1/rollouts"): (Right.LISTS, False),
+    ("GET", "/lists/doctor"): (Right.EDIT_LISTS, False),
+    ("POST", "/lists/doctor"): (Right.EDIT_LISTS, False),
+    ("POST", "/lists/groups"): (Right.EDIT_LISTS, False),
+    ("POST", "/lists/start"): (Right.EDIT_LISTS, False),
+    ("POST", "/lists/advance"): (Right.EDIT_LISTS, False),
+    ("POST", "/lists/stop"): (Right.EDIT_LISTS, False),
     ("GET", "/api/1/openapi.json"): (ANYBODY, False),
+    ("GET", "/evidence"): (Right.EVIDENCE, True),
+    ("POST", "/evidence"): (Right.EVIDENCE, True),
+    ("GET", "/api/1/evidence/{identity}"): (Right.EVIDENCE, True),
+    ("GET", "/reports"): (Right.REPORTS, False),
+    ("GET", "/reports/print"): (Right.REPORTS, False),
+    ("GET", "/reports/csv"): (Right.REPORTS, False),
+    ("GET", "/api/1/reports/{definition}/{period}"): (Right.REPORTS, False),
+    ("GET", "/alarms"): (Right.REPORTS, False),
+    ("GET", "/map"): (Right.MAP, False),
+    ("GET", "/map/tiles.pmtiles"): (Right.MAP, False),
+    ("GET", "/api/1/map/live"): (Right.MAP, False),
+    ("GET", "/api/1/map/units"): (Right.MAP, False),
+    ("GET", "/api/1/map/hits"): (Right.HITS, False),
+    ("GET", "/api/1/map/reads"): (Right.SEARCH, True),
+    ("GET", "/hits"): (Right.HITS, True),
+    ("GET", "/hits/{unit}/{hit_id}"): (Right.HITS, True),
+    ("GET", "/hits/{unit}/{hit_id}/pictures/{sha256}"): (Right.HITS, True),
+    ("GET", "/api/1/hits"): (Right.HITS, True),
+    ("GET", "/api/1/hits/lists"): (Right.HITS, True),
 }
 IS_PUBLIC = {
     ("GET", "/log-in"),
@@ -91,7 +123,9 @@ def some(path: str) -> str:
 
 
 @pytest.fixture
-def web(tmp_path):
+def web(tmp_path, monkeypatch):
+    monkeypatch.setattr("station.web.pages.maps.MAX_STEPS", 1)
+    monkeypatch.setattr("station.web.pages.maps.STEP_S", 0)
     return open_web(tmp_path / "station.db")
 
 

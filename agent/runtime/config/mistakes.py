@@ -1,0 +1,94 @@
+"""Mistakes of a configuration in words, with the keys as people write them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from hw.config import without_credentials
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+_MAX_SHOWN = 60
+_DERIVED = ("unit", "state_dir")
+"""Taken over into the hardware's tables."""
+_KINDS_OF_VALUES = (
+    ("int", "a whole number"), ("float", "a number"), ("bool", "true or false"), ("string", "a text in quotes"),
+    ("tuple", "a list in brackets"), ("path", "a path in quotes"), ("model", "a table"), ("dict", "a table"),
+)  # fmt: skip
+_LIMITS_OF_VALUES = {
+    "greater_than": "must be above {gt}",
+    "greater_than_equal": "must be {ge} or more",
+    "less_than": "must be below {lt}",
+    "less_than_equal": "must be {le} or less",
+    "string_too_short": "must have {min_length} or more characters",
+    "string_too_long": "must have {max_length} or fewer characters",
+    "string_pattern_mismatch": "has a character or a length that is not allowed, must match {pattern}",
+    "literal_error": "must be {expected}",
+    "enum": "must be {expected}",
+    "union_tag_invalid": "unknown kind, must be one of {expected_tags}",
+    "finite_number": "must be a finite number",
+}
+
+
+def lines_of(error: ValidationError, table: dict[str, Any], *, skip: str = "") -> list[str]:
+    """One line a mistake; a value that may be of several types is refused once, not once a type."""
+    lines: dict[str, list[str]] = {}
+    for item in error.errors():
+        *_, last = item["loc"] or ("",)
+        if item["loc"][:1] == ("hw",) and last in _DERIVED and item["input"] == table.get(last):
+            continue  # told at the top level, where it was written
+        if item["type"] == skip:
+            continue
+        told = lines.setdefault(_path(item["loc"], table), [])
+        if (what := _what(item)) not in told:
+            told.append(what)
+    return [f"  {path}: {_either(told)}" for path, told in lines.items()]
+
+
+def _either(told: list[str]) -> str:
+    if len(told) == 1:
+        return told[0]
+    heads = [text.rpartition("; it is ")[0] or text for text in told]
+    return f"{' or '.join(dict.fromkeys(heads))}; it is {told[0].rpartition('; it is ')[2]}"
+
+
+def _path(loc: tuple[int | str, ...], table: Any) -> str:
+    """``hw.cameras[0].fps``: the keys that people write, without the kinds that pydantic puts between them."""
+    text, inner = "", table
+    for index, part in enumerate(loc):
+        last = index == len(loc) - 1
+        if isinstance(part, int):
+            text += f"[{part}]"
+            inner = inner[part] if isinstance(inner, list | tuple) and part < len(inner) else None
+        elif isinstance(inner, dict) and (part in inner or (last and inner.get("kind") != part)):
+            text += f".{part}" if text else part
+            inner = inner.get(part)
+    return text or "(top level)"
+
+
+def _what(item: Any) -> str:
+    """A mistake in our own words: the validator's are for programmers."""
+    kind, context = item["type"], item.get("ctx", {})
+    if kind == "extra_forbidden":
+        return "unknown key"
+    if kind == "missing":
+        return "missing"
+    if kind == "union_tag_not_found":
+        return "kind is missing"
+    if kind == "value_error":
+        return without_credentials(str(context["error"]))
+    if kind in _LIMITS_OF_VALUES:
+        shown = {name: f"{value:g}" if isinstance(value, float) else value for name, value in context.items()}
+        told = _LIMITS_OF_VALUES[kind].format(**shown)
+    else:
+        told = next((f"must be {word}" for start, word in _KINDS_OF_VALUES if kind.startswith(start)), "not valid")
+    given = item["input"].get("kind") if kind == "union_tag_invalid" else item["input"]
+    return without_credentials(f"{told}; it is {_as_written(given)}")
+
+
+def _as_written(value: object) -> str:
+    """A value as TOML has it, shortened."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."

@@ -1,0 +1,99 @@
+"""Compares the audit log in the database with its hashes, checkpoints, witnesses and documents."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from protocol.errors import EntryError
+from protocol.merkle.documents import HoldRelease, HoldStatement, PurgeCertificate
+from protocol.merkle.entry import decode_entry
+from protocol.merkle.examine import LogExamination
+from protocol.merkle.tree import Frontier, leaf_hash
+from station.audit_log.export import standing_conflicts
+from station.store.log_entry import entry_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from protocol.merkle.examine import LogFindings
+    from protocol.seal import KeyRing
+    from station.store import AuditRow, Store
+
+_MAX_RANGES = 100
+
+
+def check_log(store: Store, ring: KeyRing) -> LogFindings:
+    """Return what was altered or removed in log, trail, holds and purges."""
+    log = store.log
+    units = {unit: tuple(keys.values()) for unit, keys in ring.units.items()}
+    keys = () if ring.log is None else (ring.log.public,)
+    examination = LogExamination(keys, units)
+    for row in log.checkpoints() if keys else ():
+        examination.checkpoint(row.note)
+    for witness in log.witnesses() if keys else ():
+        if witness.line:
+            examination.witness(witness.unit, witness.size, witness.line)
+    _take_documents(store, examination)
+    nodes = _Nodes(store)
+    trail = log.rows()
+    for number, entry in log.entries():
+        examination.entry(number, entry)
+        nodes.take(entry, examination)
+        _compare(number, entry, next(trail, None), examination)
+    if next(trail, None) is not None:
+        examination.found.fault("the trail has more rows than the log has entries")
+    found = examination.end(log.size())
+    for kept in standing_conflicts(store):
+        found.fault(
+            f"unit {kept.unit} keeps a checkpoint of {kept.size} entries that this log does not continue: entries were "
+            "cut off or altered, or the database is an old backup"
+        )
+    for count, gone in enumerate(store.holds.unproven()):
+        if count == _MAX_RANGES:
+            break
+        found.fault(f"the contents of {gone.unit} #{gone.first} were removed without a purge")
+    return found
+
+
+def _take_documents(store: Store, examination: LogExamination) -> None:
+    for hold in store.holds.holds():
+        examination.document(HoldStatement.KIND, hold.statement)
+        if hold.release is not None:
+            examination.document(HoldRelease.KIND, hold.release)
+    for row in store.holds.purges():
+        examination.document(PurgeCertificate.KIND, row.certificate)
+        for found in store.holds.ranges(row.number):
+            examination.ranges(row.number, found.unit, [(found.first, found.last)])
+
+
+class _Nodes:
+    """Compares the stored hashes with those of the entries, level by level at once."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._frontier = Frontier()
+        self._levels: list[Iterator[tuple[int, bytes]]] = []
+        self._told = False
+
+    def take(self, entry: bytes, examination: LogExamination) -> None:
+        number = self._frontier.size
+        for level, node in enumerate(self._frontier.append(leaf_hash(entry))):
+            if level == len(self._levels):
+                self._levels.append(self._store.log.level(level))
+            if next(self._levels[level], None) != (number >> level, node) and not self._told:
+                self._told = True
+                examination.found.fault(f"the stored hashes are not those of the entries, from entry {number} on")
+
+
+def _compare(number: int, entry: bytes, shown: tuple[int, AuditRow] | None, examination: LogExamination) -> None:
+    """What is searched and shown against the entry."""
+    try:
+        told = decode_entry(entry)
+    except EntryError as error:
+        examination.found.fault(f"entry {number}: {error}")
+        return
+    if shown is None or shown[0] != number:
+        examination.found.fault(f"entry {number} is not in the trail")
+    elif entry_of(replace(shown[1], document=bytes.fromhex(told.document))) != told:
+        examination.found.fault(f"entry {number} was altered in the trail")

@@ -1,0 +1,74 @@
+"""What a running station does beside receiving: signs checkpoints of its audit log, deletes on time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from station.errors import LogAlteredError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from station.audit_log.checkpoints import Checkpointer
+    from station.audit_log.witnessing import Witnessing
+    from station.retention.schedule import Retention
+
+CHECKPOINT_S = 600.0
+_LOG = structlog.get_logger(__name__)
+
+
+class Housekeeping:
+    """``step`` is called about once a second, by one thread."""
+
+    def __init__(
+        self,
+        mono_s: Callable[[], float],
+        *,
+        checkpointer: Checkpointer | None = None,
+        retention: Retention | None = None,
+        witnessing: tuple[Witnessing, ...] = (),
+    ) -> None:
+        """``mono_s`` returns seconds of a clock that never steps; without a checkpointer nothing is signed."""
+        self._mono_s = mono_s
+        self._checkpointer = checkpointer
+        self._retention = retention
+        self._witnessing = witnessing
+        self._due_s = 0.0
+        self._told: set[str] = set()
+
+    def step(self) -> None:
+        """Do what is due.  Failures are logged, each once until it is over, and tried again."""
+        if self._purge():
+            self._due_s = 0.0
+        if self._checkpointer is not None and self._mono_s() >= self._due_s:
+            self._due_s = self._mono_s() + CHECKPOINT_S
+            self._sign(self._checkpointer)
+        for unit in sorted(unit for witnessing in self._witnessing for unit in witnessing.conflicts):
+            self._tell("log_refused_by_unit", f"{unit} keeps a checkpoint that this log does not continue")
+
+    def _purge(self) -> bool:
+        if self._retention is None:
+            return False
+        try:
+            gone = self._retention.step()
+        except StoreError as error:
+            self._tell("purge_failed", str(error))
+            return False
+        if self._retention.doubt:
+            self._tell("purge_waits", self._retention.doubt)
+        if gone is not None:
+            _LOG.info("purged", records=gone.records, pictures=gone.pictures, held=gone.held)
+        return gone is not None
+
+    def _sign(self, checkpointer: Checkpointer) -> None:
+        try:
+            checkpointer.make()
+        except (LogAlteredError, StoreError) as error:
+            self._tell("checkpoint_not_signed", str(error))
+
+    def _tell(self, event: str, reason: str) -> None:
+        if f"{event} {reason}" not in self._told:
+            self._told.add(f"{event} {reason}")
+            _LOG.error(event, reason=reason)

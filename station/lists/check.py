@@ -1,0 +1,26 @@
+"""The import doctor for a page: an owner's file and a plan in, a report and a draft out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from protocol.plate_formats import FORMATS
+from station.lists.behaviour import load_behaviour
+from station.lists.budget import Budget
+from station.lists.importer import Importer
+from station.lists.plan import load_plan
+from station.lists.report import Report
+from station.lists.space import build_space
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def check_list(source: Path, plan: Path, draft: Path, as_of_us: int) -> tuple[Report, Path]:
+    """Import a list whose data are of ``as_of_us``; return the report and the draft.  Raises HotlistError."""
+    told = load_plan(plan)
+    report = Report()
+    budget = Budget(build_space(FORMATS, told.population), load_behaviour())
+    with source.open("rb") as file, draft.open("wb") as out:
+        Importer(told, budget, report).run(file, out, as_of_utc_us=as_of_us, previous=None)
+    return report, draft

@@ -1,0 +1,1 @@
+"""Metrics of the station for Prometheus, on a loopback port: docs/metrics.md."""

@@ -1,0 +1,166 @@
+"""Takes over shifts, coverage and incidents from stored records into deployment's tables.
+
+It begins a little before where it ended: a record of another worker may have been committed after a later one was read.
+Taking a record over again changes nothing.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from protocol.errors import WireError
+from protocol.wire.record import decode_record
+from protocol.wire.records.coverage import Coverage
+from protocol.wire.records.incident import Incident
+from protocol.wire.records.shift import Shift
+from station.deployment.hours import WorkedShift
+from station.deployment.incidents import IncidentRow
+from station.store.deployment.port import CoveragePeriod, Cursor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from protocol.wire.registry import RecordBody
+    from station.store import RecordRow, Store
+
+GROUP = 1_000
+"""Records in one transaction."""
+MARGIN_US = 60_000_000
+"""Time within which a worker commits what it has received."""
+
+
+def take_over(store: Store) -> int:
+    """Take over what has come since the last time; return the number of records that were looked at.
+
+    Raises StoreError; what was taken over before it stays.
+    """
+    return sum(_take(store, schema, keep) for schema, keep in _TYPES.items())
+
+
+def _take(store: Store, schema: str, keep: Callable[[Store, list[tuple[RecordRow, RecordBody]]], None]) -> int:
+    cursor = store.deployment.cursor(schema)
+    since_us = None if cursor is None else cursor.received_us - MARGIN_US
+    records = store.each(schema, since_us=since_us)
+    count = 0
+    while group := list(islice(records, GROUP)):
+        count += len(group)
+        known = [(row, body) for row in group if (body := _body(store, row)) is not None]
+        with store.transaction():
+            keep(store, known)
+            store.deployment.put_cursor(schema, Cursor(group[-1].received_us))
+    return count
+
+
+def _body(store: Store, row: RecordRow) -> RecordBody | None:
+    try:
+        return decode_record(row.payload, store.registry).body
+    except WireError:
+        # Stored before its type was known, and does not match it: shown undecoded, and counted nowhere.
+        return None
+
+
+def _when_us(row: RecordRow) -> int:
+    """When it was made.  Nothing is made after its receipt: a clock that says so is wrong."""
+    if row.utc_us is None:
+        return row.received_us
+    return min(row.utc_us, row.received_us) if row.received_us else row.utc_us
+
+
+def _keep_shifts(store: Store, found: list[tuple[RecordRow, RecordBody]]) -> None:
+    store.deployment.add_worked(_latest([worked(row, body) for row, body in found if isinstance(body, Shift)]))
+
+
+def _latest(shifts: Sequence[WorkedShift]) -> list[WorkedShift]:
+    found: dict[bytes, WorkedShift] = {}
+    for one in shifts:
+        if one.shift_id not in found or found[one.shift_id].revision < one.revision:
+            found[one.shift_id] = one
+    return list(found.values())
+
+
+def worked(row: RecordRow, body: Shift) -> WorkedShift:
+    """A shift of a record."""
+    return WorkedShift(
+        unit=row.unit,
+        shift_id=body.shift_id,
+        revision=body.revision,
+        stage=body.stage.value,
+        badge=body.badge,
+        started_us=body.started_us,
+        told_us=_when_us(row),
+        worked_s=body.worked_s,
+        plan_id=body.planned_id,
+        overtime_class=body.overtime_class,
+        overtime_s=body.overtime_s,
+        vehicle=body.vehicle,
+        zone=body.zone,
+        checkpoint=body.checkpoint,
+        task=body.task,
+        equipment=body.equipment,
+        hours=body.hours,
+        unmeasured=body.unmeasured,
+        end_reason=body.end_reason,
+        incidents=body.incidents,
+        unanswered=body.unanswered,
+        training=body.training,
+    )
+
+
+def _keep_coverage(store: Store, found: list[tuple[RecordRow, RecordBody]]) -> None:
+    store.deployment.add_coverage(
+        [
+            CoveragePeriod(
+                unit=row.unit,
+                period_id=body.period_id,
+                shift_id=body.shift_id,
+                ends_us=_when_us(row),
+                zones=body.zones,
+                distance_m=body.distance_m,
+                located_ms=body.located_ms,
+                unlocated_ms=body.unlocated_ms,
+                reads_unlocated=body.reads_unlocated,
+                jumps=body.jumps,
+            )
+            for row, body in found
+            if isinstance(body, Coverage)
+        ]
+    )
+
+
+def _keep_incidents(store: Store, found: list[tuple[RecordRow, RecordBody]]) -> None:
+    latest: dict[bytes, IncidentRow] = {}
+    for row, body in found:
+        if isinstance(body, Incident):
+            known = latest.get(body.incident_id)
+            if known is None or known.revision < body.revision:
+                latest[body.incident_id] = _incident(row, body)
+    store.deployment.add_incidents(list(latest.values()))
+
+
+def _incident(row: RecordRow, body: Incident) -> IncidentRow:
+    return IncidentRow(
+        unit=row.unit,
+        record_id=row.record_id,
+        incident_id=body.incident_id,
+        revision=body.revision,
+        stage=body.stage.value,
+        shift_id=body.shift_id,
+        when_us=_when_us(row),
+        lat_e7=body.place.lat_e7,
+        lon_e7=body.place.lon_e7,
+        where=body.where,
+        category=body.category,
+        case_number=body.case_number,
+        contribution=body.contribution,
+        outcome=body.outcome,
+        reads=body.reads,
+        hits=body.hits,
+    )
+
+
+_TYPES: dict[str, Callable[[Store, list[tuple[RecordRow, RecordBody]]], None]] = {
+    Shift.SCHEMA: _keep_shifts,
+    Coverage.SCHEMA: _keep_coverage,
+    Incident.SCHEMA: _keep_incidents,
+}

@@ -1,0 +1,91 @@
+"""Verifies signed files before they are rolled out, as each unit will."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+from protocol.errors import HotlistError, SignedFileError, UpdateError
+from protocol.policy.envelope import KIND, open_pack
+from protocol.seal.keys import VerifyKey
+from protocol.signed_file import refuse_unless_newer
+from protocol.update.envelope import verify_update
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+
+class FileType(StrEnum):
+    """What is rolled out."""
+
+    HOTLIST = "hotlist"
+    POLICY = "policy"
+    UPDATE = "update"
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedFile:
+    """What a signed file says of itself."""
+
+    kind: str
+    """Kind of file at the units."""
+    version: int
+    parts: tuple[str, ...]
+
+
+def verify_file(
+    what: FileType, file: Path, keys: Sequence[VerifyKey], *, slot: int = 1, units: Iterable[str] = ()
+) -> VerifiedFile:
+    """Verify signature and contents; ``slot`` is one of a unit's four for lists.
+
+    Raises HotlistError, SignedFileError or UpdateError, each a PatrolError that says what to do.
+    """
+    try:
+        match what:
+            case FileType.HOTLIST:
+                return _hot_list(file, keys, slot)
+            case FileType.POLICY:
+                signed = open_pack(BytesIO(file.read_bytes()), keys)
+                for unit in units:
+                    refuse_unless_newer(signed.header, unit=unit, in_force=0, now_s=time.time())
+                return VerifiedFile(KIND, signed.header.version, ())
+            case FileType.UPDATE:
+                return _update(file, keys)
+    except OSError as error:
+        raise SignedFileError(f"{file.name} cannot be read: {error.strerror}") from error
+
+
+def _hot_list(file: Path, keys: Sequence[VerifyKey], slot: int) -> VerifiedFile:
+    from station.lists.inspect import contents_of  # noqa: PLC0415 - slow to import
+
+    contents = contents_of(file, list(keys))
+    if not contents.signed_by:
+        raise HotlistError(f"{file.name} is a draft: sign it first")
+    kind = "hotlist" if slot == 1 else f"hotlist-{slot}"
+    return VerifiedFile(kind, contents.version, (contents.settings.list_id,))
+
+
+def _update(file: Path, keys: Sequence[VerifyKey]) -> VerifiedFile:
+    error: UpdateError | None = None
+    for key in keys:
+        try:
+            with file.open("rb") as opened:
+                manifest = verify_update(opened, key)
+        except UpdateError as refused:
+            error = refused
+        else:
+            return VerifiedFile("update", manifest.release, tuple(part.value for part in manifest.parts))
+    raise error or UpdateError(f"{file.name}: there is no key to verify it with")
+
+
+def trusted_keys(folder: Path, what: FileType) -> list[VerifyKey]:
+    """Return the public keys of a folder for a type: ``hotlist*.pub``, ``policy*.pub``, ``release*.pub``.
+
+    Raises KeyFileError for a file that is no key; a folder that is missing has none.
+    """
+    prefix = {FileType.UPDATE: "release"}.get(what, what.value)
+    return [key for path in sorted(folder.glob(f"{prefix}*.pub")) for key in VerifyKey.load_all(path)]

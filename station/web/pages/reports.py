@@ -1,0 +1,110 @@
+"""Reports of a period, and the quality of alarms."""
+
+from __future__ import annotations
+
+import io
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from station.accounts.rights import Right
+from station.reports.definition import Definition, shipped_definitions
+from station.reports.lines import ReportError, write_lines
+from station.reports.make import Report, make_report
+from station.reports.periods import period_of, recent_labels
+from station.reports.present import present
+from station.reports.printed import printed_report
+from station.reports.quality import AlarmQuality, make_quality
+from station.web.errors import RefusedError
+from station.web.page import NavigationEntry, PageModule
+from station.web.visit import Needs, Visit
+
+router = APIRouter()
+_Reader = Annotated[Visit, Depends(Needs(Right.REPORTS))]
+_PERIODS = 8
+_MAX_CARS = 10**9
+
+
+@router.get("/reports", include_in_schema=False)
+def reports_page(visit: _Reader, definition: str = "general", period: str = "") -> Response:
+    """Tables of one period; without one, the choice of periods alone."""
+    chosen = _definition(definition)
+    shown = present(_report(visit, chosen, period), chosen) if period else None
+    return visit.page(
+        "reports.html", definitions=shipped_definitions().values(), chosen=chosen, shown=shown, period=period,
+        labels=_labels(visit, chosen),
+    )  # fmt: skip
+
+
+@router.get("/reports/print", include_in_schema=False)
+def printed(visit: _Reader, definition: str, period: str) -> Response:
+    """The page to be printed or published."""
+    chosen = _definition(definition)
+    page = printed_report(present(_report(visit, chosen, period), chosen))
+    name = f'attachment; filename="report-{chosen.id}-{period}.html"'
+    return Response(page, media_type="text/html", headers={"content-disposition": name})
+
+
+@router.get("/reports/csv", include_in_schema=False)
+def numbers(visit: _Reader, definition: str, period: str) -> Response:
+    """Every number, for `patrol-lpr report recompute`."""
+    chosen = _definition(definition)
+    out = io.StringIO(newline="")
+    write_lines(_report(visit, chosen, period).lines, out)
+    name = f'attachment; filename="report-{chosen.id}-{period}.csv"'
+    return Response(out.getvalue(), media_type="text/csv", headers={"content-disposition": name})
+
+
+@router.get("/alarms", include_in_schema=False)
+def alarms_page(visit: _Reader, period: str = "", cars: str = "") -> Response:
+    """Expected and observed false alarms, and confused characters."""
+    quality = _quality(visit, period, cars) if period else None
+    labels = recent_labels(visit.desk.clock_us(), 1, _PERIODS)
+    return visit.page("alarms.html", quality=quality, period=period, cars=cars, labels=labels)
+
+
+@router.get("/api/1/reports/{definition}/{period}", tags=["reports"])
+def report_for_programs(visit: _Reader, definition: str, period: str) -> dict[str, object]:
+    """Return every number of a report: table, keys, measure, value."""
+    lines = _report(visit, _definition(definition), period).lines
+    return {"lines": [[one.table, *one.keys, one.measure, one.value] for one in lines]}
+
+
+def _definition(name: str) -> Definition:
+    found = shipped_definitions().get(name)
+    if found is None:
+        raise RefusedError(404, "unknown", "there is no such report")
+    return found
+
+
+def _labels(visit: Visit, chosen: Definition) -> list[str]:
+    return recent_labels(visit.desk.clock_us(), chosen.months, _PERIODS)
+
+
+def _report(visit: Visit, chosen: Definition, label: str) -> Report:
+    desk = visit.desk
+    try:
+        return make_report(desk.store, visit.asker, desk.clock_us, period_of(label, chosen.timezone))
+    except ReportError as error:
+        raise RefusedError(400, "report", str(error)) from error
+
+
+def _quality(visit: Visit, label: str, cars: str) -> AlarmQuality:
+    count = int(cars) if cars.isascii() and cars.isdecimal() and 0 < int(cars) <= _MAX_CARS else None
+    if cars.strip() and count is None:
+        raise RefusedError(400, "cars", "the number of reads is a whole number above 0")
+    desk = visit.desk
+    try:
+        return make_quality(desk.store, visit.asker, desk.clock_us, period_of(label, "UTC"), cars=count)
+    except ReportError as error:
+        raise RefusedError(400, "report", str(error)) from error
+
+
+PAGE = PageModule(
+    router,
+    (
+        NavigationEntry("Reports", "/reports", Right.REPORTS, "counts of a period, to be published"),
+        NavigationEntry("Alarm quality", "/alarms", Right.REPORTS, "expected and observed false alarms by list"),
+    ),
+)

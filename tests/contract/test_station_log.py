@@ -1,0 +1,296 @@
+"""The audit log, holds and certificates in both databases: one order, no gaps, and nothing held is deleted."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from protocol.merkle.documents import HoldStatement, PurgeCertificate, document_hash, parse_document
+from protocol.merkle.entry import decode_entry
+from protocol.merkle.tree import EMPTY_ROOT, Frontier, is_consistent, is_included, leaf_hash
+from station.asker import Asker
+from station.errors import HoldError, StoreError
+from station.retention.holds import HoldDesk, hold_scope
+from station.retention.purges import Purger, ranges_hash
+from station.store import AuditRow
+from station.store.rows import PurgedRange, PurgePlan, PurgeRule
+from tests.builders import UTC_NS, make_read_record, make_record
+from tests.contract.test_station_store import DAY_US, MAKERS, NOW_US, UNIT, picture
+from tests.hit_builders import make_disposition, make_hit_body
+from tests.shift_builders import make_incident
+from tests.station_files import add, stored_reads
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.integration)])
+def make(request):
+    opened = []
+    maker = MAKERS[request.param](request)
+
+    def made(*arguments, **options):
+        opened.append(maker(*arguments, **options))
+        return opened[-1]
+
+    yield made
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def store(make):
+    return make()
+
+
+CLERK = Asker("clerk")
+LATER_US = NOW_US + 60 * DAY_US
+
+
+def note(store, number: int, **more) -> int:
+    with store.transaction():
+        return store.audit(AuditRow(NOW_US + number, "clerk", "search", f"plates=A{number}", number, **more))
+
+
+def plan(before_us: int = LATER_US, retention: str | None = None) -> PurgePlan:
+    return PurgePlan((PurgeRule(retention, before_us),))
+
+
+def desk(store) -> HoldDesk:
+    return HoldDesk(store, CLERK, lambda: NOW_US)
+
+
+def purger(store) -> Purger:
+    return Purger(store, CLERK, lambda: LATER_US)
+
+
+def test_each_entry_has_its_place_and_its_proof(store):
+    assert (store.log.size(), store.log.root(0)) == (0, EMPTY_ROOT)
+    numbers = [note(store, n, purpose="theft", case_number=f"26-{n}", document=bytes(32)) for n in range(21)]
+    assert numbers == list(range(21))
+    entries = list(store.log.entries())
+    assert [number for number, _ in entries] == numbers
+    frontier = Frontier()
+    roots = [EMPTY_ROOT]
+    for _, entry in entries:
+        frontier.append(leaf_hash(entry))
+        roots.append(frontier.root())
+    assert [store.log.root(size) for size in range(22)] == roots
+    for number, entry in entries:
+        assert store.log.entry(number) == entry
+        proof = store.log.inclusion(number, 21)
+        assert is_included(leaf_hash(entry), number, 21, proof, roots[21])
+        assert is_consistent(number, 21, roots[number], roots[21], store.log.consistency(number, 21))
+    told = decode_entry(entries[3][1])
+    assert (told.who, told.filter, told.purpose, told.case_number) == ("clerk", "plates=A3", "theft", "26-3")
+    assert [(row.who, row.filter, row.count) for row in store.audit_trail()][3] == ("clerk", "plates=A3", 3)
+    assert store.log.entry(21) is None
+
+
+def test_an_entry_is_kept_with_what_it_records_or_not_at_all(store):
+    note(store, 1)
+
+    def fail() -> None:
+        with store.transaction():
+            store.audit(AuditRow(NOW_US, "clerk", "search", "", 0))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert note(store, 2) == 1
+    assert store.log.size() == len(store.audit_trail()) == 2
+
+
+def test_what_is_too_long_to_be_recorded_is_not_done(store):
+    with pytest.raises(StoreError, match="the audit trail cannot record this, so nothing was done"):
+        note(store, 1, purpose="x" * 60_000)
+    assert store.log.size() == 0
+
+
+def test_many_writers_make_one_log(make):
+    """Two connections as of two processes, several threads each: no gap, no fork, no entry twice."""
+    stores = [make(), make()]
+    together = threading.Barrier(4)
+
+    def work(number: int) -> list[int]:
+        together.wait()
+        return [note(stores[number % 2], number * 100 + n) for n in range(12)]
+
+    with ThreadPoolExecutor(4) as pool:
+        numbers = sorted(number for found in pool.map(work, range(4)) for number in found)
+    assert numbers == list(range(48))
+    frontier = Frontier()
+    for _, entry in stores[0].log.entries():
+        frontier.append(leaf_hash(entry))
+    assert stores[1].log.root(48) == frontier.root()
+
+
+def test_a_purge_is_certified(store):
+    for seq in (1, 2, 3, 7):
+        add(store, make_read_record(seq, seq=seq), now_us=NOW_US)
+    add(store, make_read_record(9, seq=4, unit="unit-08"), now_us=NOW_US)
+    picture(store, b"unreferenced", NOW_US)
+    gone = purger(store).run(plan(), "days=60")
+    assert (gone.records, gone.held) == (5, 0)
+    (row,) = store.holds.purges()
+    told = parse_document(row.certificate, PurgeCertificate)
+    assert (told.number, told.who, told.reason, told.records, told.holds) == (1, "clerk", "days=60", 5, ())
+    assert [(c.retention, c.records, c.first_us, c.last_us) for c in told.classes] == [
+        ("nonhit", 5, NOW_US, NOW_US)
+    ]
+    ranges = store.holds.ranges(1)
+    assert ranges == [PurgedRange(UNIT, 1, 3), PurgedRange(UNIT, 7, 7), PurgedRange("unit-08", 4, 4)]
+    assert told.ranges == ranges_hash(ranges)
+    entry = decode_entry(store.log.entry(store.log.size() - 1))
+    assert (entry.what, entry.count, entry.document) == ("purge", 5, document_hash(row.certificate).hex())
+    assert list(store.holds.unproven()) == []
+    # PostgreSQL drops the partition of the day, and says so.
+    assert [found.records for found in told.days] == ([] if store.db.is_sqlite else [5])
+
+
+def test_records_expire_by_themselves(store):
+    """By what the unit put into the read under its signed policy."""
+    made_us = UTC_NS // 1000
+    add(store, make_read_record(1, seq=1, policy="us-xx/3", expires_utc_us=made_us + 1_000_000), now_us=NOW_US)
+    add(store, make_read_record(2, seq=2, policy="us-xx/3", expires_utc_us=LATER_US), now_us=NOW_US)
+    add(store, make_read_record(3, seq=3), now_us=NOW_US)
+    due = PurgePlan(expired_us=made_us + 1_000_000)
+    assert [(row.retention, row.records) for row in store.purgeable(due)] == [("nonhit", 1)]
+    assert purger(store).run(due, "expiry of records").records == 1
+    assert [row.seq for row in stored_reads(store)] == [2, 3]
+
+
+PLATE = make_read_record(1).body.text
+
+
+@pytest.mark.parametrize(
+    ("scope", "kept"),
+    [
+        ({"ids": (make_read_record(2, seq=2).envelope.record_id.hex(),)}, [2]),
+        ({"ids": (make_read_record(2, seq=2).envelope.record_id.hex().upper(),), "unit": "unit-08"}, []),
+        ({"plate": "held99"}, [3]),
+        ({"plate": "HELD*", "since_us": NOW_US, "until_us": NOW_US + 1}, []),
+        ({"plate": "HELD*", "since_us": UTC_NS // 1000 - 1}, [3]),
+        ({"unit": UNIT}, [1, 2, 3]),
+        ({"unit": "unit-08"}, []),
+    ],
+)
+def test_what_is_held_survives_every_purge(store, scope, kept):
+    """With its pictures; after the release the next purge deletes it."""
+    records = [
+        make_read_record(1, seq=1),
+        make_read_record(2, seq=2),
+        make_read_record(3, seq=3, text="HELD99"),
+    ]
+    add(store, *records, now_us=NOW_US)
+    pictures = {record.envelope.seq: [ref.sha256 for ref in record.body.pictures] for record in records}
+    hold = desk(store).place(hold_scope(**scope), case_number="2026-17", reason="discovery")
+    assert hold.records == len(kept)
+    assert [(row.records, row.held) for row in purger(store).preview(plan()).classes] == [
+        (3 - len(kept), len(kept))
+    ]
+    assert purger(store).run(plan(), "days=60").held == len(kept)
+    assert [row.seq for row in stored_reads(store)] == kept
+    for seq in kept:
+        assert pictures[seq]
+    assert parse_document(store.holds.purges()[0].certificate, PurgeCertificate).holds == (1,)
+    desk(store).release(1, case_number="2026-17", reason="closed")
+    purger(store).run(plan(), "days=60")
+    assert stored_reads(store) == []
+
+
+def test_a_record_that_comes_late_is_held_too(store):
+    desk(store).place(hold_scope(plate="HELD99"), case_number="2026-17", reason="discovery")
+    add(store, make_read_record(3, seq=3, text="HELD99"), make_read_record(4, seq=4), now_us=NOW_US)
+    assert purger(store).run(plan(), "days=60").records == 1
+    assert [row.seq for row in stored_reads(store)] == [3]
+
+
+def test_a_hold_on_a_read_keeps_its_hit_and_what_was_decided(store):
+    read = make_read_record(1, seq=1)
+    body = make_hit_body().model_copy(update={"read_id": read.envelope.record_id})
+    hit = make_record(body, seq=2)
+    decided = make_record(make_disposition().model_copy(update={"hit_id": body.hit_id}), seq=3)
+    add(store, read, hit, decided, make_read_record(9, seq=9), now_us=NOW_US)
+    held = desk(store).place(
+        hold_scope(ids=(read.envelope.record_id.hex(),)), case_number="2026-17", reason="discovery"
+    )
+    assert held.records == 3
+    assert purger(store).run(plan(), "days=60").records == 1
+    assert all(store.record(UNIT, record.envelope.record_id) for record in (read, hit, decided))
+
+
+def test_a_hold_on_a_case_keeps_its_incidents_with_their_reads(store):
+    read = make_read_record(1, seq=1)
+    of_case = make_incident().model_copy(update={"case_number": "2026-17", "reads": (read.envelope.record_id,)})
+    incident = make_record(of_case, seq=2)
+    add(store, read, incident, make_read_record(9, seq=9), now_us=NOW_US)
+    assert desk(store).place(hold_scope(case="2026-17"), case_number="c", reason="r").records == 2
+    purger(store).run(plan(), "days=60")
+    assert [row.seq for row in stored_reads(store)] == [1]
+    assert store.record(UNIT, incident.envelope.record_id)
+
+
+def test_holds_are_recorded_in_the_log_with_their_hash(store):
+    add(store, make_read_record(1, seq=1), now_us=NOW_US)
+    desk(store).place(hold_scope(unit=UNIT), case_number="2026-17", reason="discovery")
+    desk(store).release(1, case_number="2026-18", reason="closed")
+    (row,) = store.holds.holds()
+    entries = [decode_entry(entry) for _, entry in store.log.entries()]
+    assert [(e.what, e.count, e.purpose, e.case_number) for e in entries] == [
+        ("place hold", 1, "discovery", "2026-17"),
+        ("release hold", 1, "closed", "2026-18"),
+    ]
+    assert [e.document for e in entries] == [document_hash(row.statement).hex(), document_hash(row.release).hex()]
+    assert parse_document(row.statement, HoldStatement).scope.unit == UNIT
+    (hold,) = desk(store).holds()
+    assert (hold.is_in_force, hold.records) == (False, 0)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_hold_is_released_once(store, number):
+    desk(store).place(hold_scope(unit=UNIT), case_number="c", reason="r")
+    desk(store).release(1, case_number="c", reason="r")
+    size = store.log.size()
+    with pytest.raises(StoreError, match=f"hold {number} is not in force"):
+        desk(store).release(number, case_number="c", reason="r")
+    assert store.log.size() == size
+
+
+@pytest.mark.parametrize(("case_number", "reason"), [("", "r"), ("c", " "), ("c\n", "r\nx"), ("c" * 300, "r")])
+def test_a_hold_says_why(store, case_number, reason):
+    with pytest.raises(HoldError, match="of the hold: one line of up to 256 characters"):
+        desk(store).place(hold_scope(unit=UNIT), case_number=case_number, reason=reason)
+    assert store.holds.holds() == []
+
+
+@pytest.mark.parametrize(
+    "scope",
+    [
+        {}, {"ids": ("xx",)}, {"ids": ("00" * 16,), "plate": "A"}, {"unit": "a/b"}, {"plate": "A", "case": "c"},
+        {"unit": "u", "since_us": 2, "until_us": 1}, {"plate": ""}, {"plate": "x" * 40},
+    ],
+)  # fmt: skip
+def test_what_cannot_be_held_is_refused(scope):
+    with pytest.raises(HoldError, match="this cannot be held"):
+        hold_scope(**scope)
+
+
+def test_nothing_is_purged_while_a_hold_cannot_be_read(store):
+    """Whoever alters a hold by hand must not get anything deleted by it."""
+    add(store, make_read_record(1, seq=1), now_us=NOW_US)
+    desk(store).place(hold_scope(unit=UNIT), case_number="c", reason="r")
+    with store.transaction():
+        store.db.driver_sql("UPDATE holds SET statement = substr(statement, 2)")
+    with pytest.raises(StoreError, match="hold 1 was altered in the database"):
+        purger(store).run(plan(), "days=60")
+    assert len(stored_reads(store)) == 1
+
+
+def test_contents_that_were_removed_by_hand_are_unproven(store):
+    add(store, *(make_read_record(seq, seq=seq) for seq in (1, 2, 3)), now_us=NOW_US)
+    with store.transaction():
+        if store.db.is_sqlite:
+            store.db.driver_sql("UPDATE records SET payload = NULL WHERE seq = 2")
+        else:
+            store.db.driver_sql("DELETE FROM records WHERE seq = 2")
+    assert list(store.holds.unproven()) == [PurgedRange(UNIT, 2, 2)]

@@ -1,0 +1,78 @@
+"""The simulated month itself: its records are those of real units, and its truth is what the store has."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from protocol.seal import load_keyring
+from station.asker import Asker
+from station.query import Query
+from station.retention.purges import stored_purge
+from station.store import open_store
+from tests.month.draw import make_month
+from tests.month.fill import StationHolds, fill
+from tests.month.world import SMALL
+from tests.station_files import each_read
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("month")
+    month = make_month(SMALL)
+    store = open_store(folder / "station.db")
+    fill(store, month, keys=folder / "keys", holds=StationHolds(store))
+    yield month, store, folder
+    store.close()
+
+
+def test_every_record_of_the_month_is_signed_chained_and_whole(stored):
+    month, store, folder = stored
+    report = Query(store, Asker("test"), lambda: month.last_us).check(load_keyring(folder / "keys"))
+    assert report.is_right
+    assert len(report.units) == month.size.units
+
+
+def test_what_was_held_outlived_the_purges_and_every_purge_is_certified(stored):
+    month, store, _ = stored
+    reads = {record.record_id for record in each_read(store)}
+    in_force = [hold for hold in month.truth.holds if not hold.released_us]
+    assert all(set(hold.record_ids) <= reads for hold in in_force)
+    assert len(month.truth.holds) > len(in_force) > 0
+    certificates = [stored_purge(row).certificate for row in store.holds.purges()]
+    assert [told.records for told in certificates] == [purge.records for purge in month.truth.purges]
+    assert any(told.held for told in certificates)
+
+
+def test_the_store_has_what_the_truth_says(stored):
+    month, store, _ = stored
+    truth = month.truth
+    reads = {record.record_id: record for record in each_read(store)}
+    assert reads.keys() == {read.read_id for read in truth.reads if not read.purged}
+    assert {read.read_id for read in truth.reads if read.retention == "hit"} == month.pictures.keys()
+    assert all(reads[read_id].pictures == 1 for read_id in month.pictures)
+    assert sum(purge.records for purge in truth.purges) == sum(read.purged for read in truth.reads) > 0
+    schemas = Counter(event.body.SCHEMA for event in month.events)
+    assert schemas["coverage/1"] == len(truth.coverage)
+    assert len(list(store.each("incident/1"))) == schemas["incident/1"] == 2 * len(truth.incidents)
+
+
+def test_the_month_has_every_case_that_reports_must_show():
+    truth = make_month(SMALL).truth
+    assert {hit.state for hit in truth.hits} >= {"confirmed", "rejected", "expired", "withdrawn", "new"}
+    assert {hit.list_stale for hit in truth.hits} == {True, False}
+    assert {incident.outcome for incident in truth.incidents} >= {"none", "unknown", "recovered", ""}
+    assert truth.absent
+    assert any(not shift.plan_id for shift in truth.shifts)
+    assert any(len(planned.parts) > 1 for planned in truth.plan)
+    # The night in which the clocks go forward has an hour less.
+    assert {planned.planned_s for planned in truth.plan if planned.id.endswith("night")} == {7 * 3600, 8 * 3600}
+
+
+def test_the_same_size_gives_the_same_month():
+    first, second = make_month(SMALL), make_month(SMALL)
+    assert first.truth == second.truth
+    assert first.events == second.events

@@ -1,0 +1,276 @@
+"""Signed heads and lives at a station: a missing tail, a removed unit and a re-flashed unit are told."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+
+import pytest
+from typer.testing import CliRunner
+
+from agent.buffer import OutboxReader, Receipted, life_of, open_outbox
+from agent.runtime.health import health_payload
+from cli.main import app
+from cli.station import app as station_app
+from protocol.seal import SigningKey, load_keyring
+from protocol.seal.head import HeadState, sign_head
+from protocol.wire.codec import decode, encode
+from protocol.wire.control.unit_state import Health
+from station.asker import Asker
+from station.query import Query
+from tests.builders import BOOT, make_read
+from tests.unit.station.test_station_sealed import LIMITS, Pair
+
+RUNNER = CliRunner()
+HEALTH = "lpr/1/unit-07/up/health"
+LIFE_A, LIFE_B = b"A" * 16, b"B" * 16
+
+
+class SignedPair(Pair):
+    """A unit that says how far its series has come."""
+
+    def report(self, *, mono_us=60_000_000):
+        encoder, stats = self.encoder(), self.outbox.stats()
+        payload = health_payload(
+            {},
+            {},
+            unit="unit-07",
+            boot_id=BOOT,
+            t_mono_ns=mono_us * 1000,
+            utc_ns=None,
+            seq_high=stats.next_seq - 1,
+            life=self.life,
+            head=encoder.head(stats, mono_us=mono_us, utc_us=None),
+        )
+        self.ingest.handle(HEALTH, payload)
+        return payload
+
+    def deliver(self):
+        """Send everything, and delete what was receipted."""
+        for receipt in self.send():
+            self.outbox.apply([Receipted(receipt.records)])
+
+    def begin(self, life):
+        """An empty outbox: numbers from 1."""
+        self.reader.close()
+        self.outbox.close()
+        self.life = life
+        self.outbox, _ = open_outbox(self.folder / f"unit-{life.hex()}", self.encoder(), limits=LIMITS)
+        self.reader = OutboxReader(self.outbox.path)
+
+    def flash(self, life):
+        """Another card with the same name: a new key as well."""
+        self.own = SigningKey.generate()
+        self.begin(life)
+        (self.keys / "unit-unit-07.2.pub").write_bytes(self.own.public.pem())
+        self.ingest._opener._ring = load_keyring(self.keys)
+
+    def alter(self, *statements, values=()):
+        """``values`` are those of each statement."""
+        with closing(sqlite3.connect(self.folder / "station.db")) as con:
+            for statement in statements:
+                con.execute(statement, values)
+            con.commit()
+
+    def ask(self, *words):
+        done = RUNNER.invoke(station_app, [*words, "--db", str(self.folder / "station.db"), "--json"])
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+        return done.exit_code, json.loads(done.output)
+
+    def check(self):
+        code, found = self.ask("check", "--keys", str(self.keys))
+        return code, found["units"]
+
+
+@pytest.fixture
+def pair(tmp_path):
+    made = SignedPair(tmp_path)
+    yield made
+    made.reader.close()
+    made.store.close()
+    made.outbox.close()
+
+
+DROP_ABOVE = ("DELETE FROM records WHERE seq > ?", "DELETE FROM evidence WHERE seq > ?")
+DROP_OF_LIFE = (
+    "DELETE FROM records WHERE seq IN (2, 3) AND life = ?",
+    "DELETE FROM evidence WHERE seq IN (2, 3) AND life = ?",
+)
+
+
+@pytest.mark.parametrize("count", [10, pytest.param(1_000, marks=pytest.mark.slow)])
+def test_newest_records_that_were_removed_are_missing(pair, count):
+    pair.outbox.append([make_read(number) for number in range(1, count + 1)])
+    pair.deliver()
+    pair.report()
+    assert pair.check()[0] == 0
+    kept = count - 4
+    pair.alter(*DROP_ABOVE, "UPDATE seen SET last = ?", "UPDATE lives SET seq_high = ?", values=(kept,))
+    code, (unit,) = pair.check()
+    assert (code, unit["missing"], unit["unsent"], unit["head"]) == (1, [[kept + 1, count]], [], count)
+    exported = pair.folder / "series.lpr"
+    words = ["export", "--db", str(pair.folder / "station.db"), "--keys", str(pair.keys)]
+    assert RUNNER.invoke(station_app, [*words, "--evidence", str(exported)]).exit_code == 0
+    done = RUNNER.invoke(app, ["verify", str(exported), "--json"])
+    assert done.exit_code == 1
+    assert json.loads(done.output)["units"][0]["missing"] == [[kept + 1, count]]
+
+
+def test_audit_tells_removed_records_without_keys(pair):
+    pair.outbox.append([make_read(number) for number in range(1, 11)])
+    pair.deliver()
+    assert pair.ask("audit")[0] == 0
+    pair.alter(*DROP_ABOVE, values=(7,))
+    pair.alter("DELETE FROM records WHERE seq = 2")
+    code, found = pair.ask("audit")
+    assert (code, found["sequences"][0]["removed"]) == (1, [[2, 2], [8, 10]])
+
+
+def test_records_that_wait_in_the_unit_are_told_apart_from_removed_ones(pair):
+    pair.outbox.append([make_read(number) for number in range(1, 11)])
+    pair.deliver()
+    pair.outbox.append([make_read(number) for number in range(11, 14)])
+    pair.report()
+    code, (unit,) = pair.check()
+    assert (code, unit["missing"], unit["unsent"]) == (1, [], [[11, 13]])
+    pair.deliver()
+    assert pair.check()[0] == 0
+
+
+def test_a_unit_whose_records_were_all_removed_is_told(pair):
+    pair.outbox.append([make_read(number) for number in range(1, 11)])
+    pair.deliver()
+    pair.report()
+    pair.alter("DELETE FROM records", "DELETE FROM evidence", "DELETE FROM seen", "DELETE FROM reads")
+    code, (unit,) = pair.check()
+    assert (code, unit["missing"]) == (1, [[1, 10]])
+    pair.alter("DELETE FROM lives", "DELETE FROM units")
+    code, found = pair.ask("check", "--keys", str(pair.keys))
+    assert (code, found["silent"]) == (1, ["unit-07"])
+
+
+def test_a_head_of_another_chain_is_told(pair):
+    """The latest record was replaced by one that the unit signed, but not there."""
+    pair.outbox.append([make_read(number) for number in range(1, 4)])
+    pair.deliver()
+    head = sign_head(pair.own, "unit-07", HeadState(3, 3, bytes(32), b"", BOOT, 60_000_000, None))
+    told = Health(
+        unit="unit-07", boot_id=BOOT, mono_us=1, utc_us=None, seq_high=3, counters={}, gauges={}, head=head
+    )
+    pair.ingest.handle(HEALTH, encode(told))
+    code, (unit,) = pair.check()
+    assert (code, unit["head_wrong"]) == (1, [3])
+
+
+def test_a_head_that_the_unit_did_not_sign_is_counted_and_not_stored(pair):
+    pair.outbox.append([make_read(1)])
+    pair.deliver()
+    forged = sign_head(SigningKey.generate(), "unit-07", HeadState(9, 9, bytes(32), b"", BOOT, 1, None))
+    good = decode(pair.report(), Health)
+    for head in (forged, b"noise", good.head[:-1] + bytes([good.head[-1] ^ 1])):
+        pair.ingest.handle(HEALTH, encode(good.model_copy(update={"head": head})))
+    other_boot = good.model_copy(update={"boot_id": BOOT[::-1]})
+    pair.ingest.handle(HEALTH, encode(other_boot))
+    assert (pair.ingest.counts.invalid_heads, pair.ingest.counts.health) == (4, 5)
+    assert pair.store.series("unit-07")[0].head == good.head
+    assert pair.check()[0] == 0
+
+
+def test_an_older_head_does_not_replace_a_newer_one(pair):
+    pair.outbox.append([make_read(1)])
+    early = pair.report()
+    pair.outbox.append([make_read(2)])
+    pair.deliver()
+    late = decode(pair.report(), Health).head
+    pair.ingest.handle(HEALTH, early)
+    assert pair.store.series("unit-07")[0].head == late
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"noise",
+        encode(Health(unit="unit-07", boot_id=BOOT, mono_us=1, utc_us=None, seq_high=1, counters={}, gauges={})),
+        "text",
+    ],
+)
+def test_a_head_that_was_overwritten_is_a_fault(pair, content):
+    pair.outbox.append([make_read(1)])
+    pair.deliver()
+    pair.report()
+    pair.alter("UPDATE lives SET head = ?", values=(content,))
+    code, found = pair.ask("check", "--keys", str(pair.keys))
+    assert (code, [fault["what"] for fault in found["faults"]]) == (1, ["signed head: not a head"])
+
+
+def test_a_unit_without_heads_is_verified_as_before(pair):
+    pair.outbox.append([make_read(1)])
+    pair.deliver()
+    told = Health(unit="unit-07", boot_id=BOOT, mono_us=1, utc_us=None, seq_high=1, counters={}, gauges={})
+    pair.ingest.handle(HEALTH, encode(told))
+    code, (unit,) = pair.check()
+    assert (code, unit["head"], pair.ingest.counts.invalid_heads) == (0, None, 0)
+
+
+@pytest.mark.parametrize("life", [LIFE_A, b""])
+def test_a_reflashed_unit_begins_a_new_series_and_the_old_one_stays_proven(pair, life):
+    pair.begin(life)
+    pair.outbox.append([make_read(number) for number in range(1, 6)])
+    pair.deliver()
+    pair.report()
+    pair.flash(LIFE_B)
+    pair.outbox.append([make_read(number) for number in range(11, 14)])
+    pair.deliver()
+    pair.report()
+    code, units = pair.check()
+    assert code == 0, units
+    assert [(unit["life"], unit["records"], unit["head"]) for unit in units] == [
+        (life.hex(), 5, 5),
+        (LIFE_B.hex(), 3, 3),
+    ]
+    # Two records of the old series are removed: the numbers of the new one do not hide that.
+    pair.alter(*DROP_OF_LIFE, values=(life,))
+    code, units = pair.check()
+    assert (code, [unit["missing"] for unit in units]) == (1, [[[2, 3]], []])
+    code, found = pair.ask("audit")
+    assert (code, [row["removed"] for row in found["sequences"]]) == (1, [[[2, 3]], []])
+
+
+def test_a_life_that_was_altered_is_told(pair):
+    pair.begin(LIFE_A)
+    pair.outbox.append([make_read(number) for number in range(1, 4)])
+    pair.deliver()
+    pair.alter("UPDATE evidence SET life = x''")
+    code, units = pair.check()
+    assert code == 1
+    assert units[0]["changed"]
+
+
+def test_gaps_of_a_query_are_those_of_each_life(pair):
+    pair.begin(LIFE_A)
+    pair.outbox.append([make_read(number) for number in range(1, 6)])
+    rows = pair.reader.records(after_seq=0, limit=10)
+    for row in rows[:2] + rows[3:]:
+        pair.ingest.handle("lpr/1/unit-07/up/read", row.payload)
+    pair.flash(LIFE_B)
+    pair.outbox.append([make_read(number) for number in range(11, 16)])
+    pair.deliver()
+    old, new = Query(pair.store, Asker("tester"), lambda: 1).sequences()
+    assert (old.life, old.missing, old.seen) == (LIFE_A, [(3, 3)], ((1, 2), (4, 5)))
+    assert (new.life, new.missing, new.conflicts) == (LIFE_B, [], 0)
+
+
+def test_the_life_of_an_outbox_is_made_once_and_survives_it(tmp_path):
+    life = life_of(tmp_path)
+    assert len(life) == 16
+    (tmp_path / "outbox-3.db").touch()
+    assert life_of(tmp_path) == life
+    assert life_of(tmp_path / "another") != life
+
+
+def test_an_outbox_of_an_older_release_goes_on_without_a_life(tmp_path):
+    (tmp_path / "outbox.seq").write_text("10000\n")
+    assert life_of(tmp_path) == b""
+    (tmp_path / "outbox.life").write_bytes(b"\xff damaged")
+    assert life_of(tmp_path) == b""

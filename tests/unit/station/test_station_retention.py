@@ -1,0 +1,167 @@
+"""A running station deletes on time: by the records' expiry and by signed policies, and not by a clock that jumped."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from structlog.testing import capture_logs
+
+from protocol.policy.envelope import sign_pack
+from protocol.policy.pack import pack_of_toml
+from protocol.seal.keys import SigningKey
+from station.asker import Asker
+from station.errors import StoreError
+from station.housekeeping import Housekeeping
+from station.retention.holds import HoldDesk, hold_scope
+from station.retention.schedule import EVERY_S, SETTLE_S, Retention, load_packs, plan_of
+from station.store import open_store
+from station.store.rows import PurgeRule
+from tests.builders import UTC_NS, make_read_record, make_record
+from tests.conftest import ROOT
+from tests.hit_builders import make_hit_body
+from tests.station_files import add, stored_reads
+
+US = 1_000_000
+DAY_US = 86_400 * US
+NOW_US = UTC_NS // 1000 + 3_600 * US
+KEY = SigningKey.generate()
+
+
+class Clocks:
+    """UTC and the clock that never steps."""
+
+    def __init__(self) -> None:
+        self.utc_us, self.mono_s = NOW_US, 0.0
+
+    def go(self, seconds: float) -> None:
+        self.utc_us += round(seconds * US)
+        self.mono_s += seconds
+
+
+@pytest.fixture
+def clocks():
+    return Clocks()
+
+
+@pytest.fixture
+def store(tmp_path):
+    opened = open_store(tmp_path / "station.db")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def policy(tmp_path):
+    path = tmp_path / "va.lprpol"
+    pack = pack_of_toml((ROOT / "docs" / "policies" / "us-va.toml").read_text(), "us-va.toml")
+    path.write_bytes(sign_pack(pack, KEY, as_of_s=1))
+    return path
+
+
+def retention(store, clocks, packs=()):
+    return Retention(store, packs, lambda: clocks.utc_us, lambda: clocks.mono_s)
+
+
+def read(seq, expires_us=0):
+    return make_read_record(seq, seq=seq, policy="us-va/1", expires_utc_us=expires_us)
+
+
+def test_records_are_deleted_when_they_expire(store, clocks):
+    """Within minutes, with a certificate; what a hold keeps stays."""
+    records = [read(1, NOW_US + 60 * US), read(2, NOW_US + 60 * US), read(3, NOW_US + DAY_US), read(4)]
+    add(store, *records, now_us=NOW_US)
+    desk = HoldDesk(store, Asker("clerk"), lambda: clocks.utc_us)
+    desk.place(hold_scope(ids=(records[1].envelope.record_id.hex(),)), case_number="c", reason="r")
+    keeper = retention(store, clocks)
+    assert keeper.step() is None, "nothing is due yet"
+    clocks.go(EVERY_S + 60)
+    gone = keeper.step()
+    assert (gone.records, gone.held) == (1, 1)
+    assert [row.seq for row in stored_reads(store)] == [2, 3, 4]
+    (row,) = store.holds.purges()
+    told = json.loads(row.certificate)
+    assert (told["by"], told["why"], told["expired"]) == (
+        "station (retention)", "expiry of records", clocks.utc_us,
+    )  # fmt: skip
+    clocks.go(EVERY_S)
+    assert keeper.step() is None, "a hold alone is no reason for a purge"
+    assert len(store.holds.purges()) == 1
+    clocks.go(DAY_US / US)
+    assert keeper.step().records == 1
+
+
+def test_a_signed_policy_deletes_what_has_no_expiry(store, clocks, policy):
+    """Such as hits; the certificate names the policy."""
+    packs = load_packs([policy], [KEY.public])
+    (rule,) = (rule for rule in plan_of(packs, NOW_US).rules if rule.retention == "hit")
+    assert isinstance(rule, PurgeRule)
+    add(store, make_record(make_hit_body(), seq=1), now_us=NOW_US)
+    keeper = retention(store, clocks, packs)
+    assert keeper.step() is None
+    clocks.go((NOW_US - rule.before_us) / US + EVERY_S)
+    add(store, read(2), now_us=clocks.utc_us)
+    gone = keeper.step()
+    assert ("hit", 1) in [(found.retention, found.records) for found in gone.classes]
+    told = json.loads(store.holds.purges()[-1].certificate)
+    assert list(told["policies"]) == [packs[0].name]
+    assert packs[0].name in told["why"]
+
+
+def test_a_clock_that_jumped_deletes_nothing_until_it_has_settled(store, clocks):
+    add(store, read(1, NOW_US + DAY_US), now_us=NOW_US)
+    keeper = retention(store, clocks)
+    keeper.step()
+    clocks.utc_us += 2 * DAY_US
+    clocks.go(EVERY_S)
+    assert keeper.step() is None
+    assert keeper.doubt == "this machine's clock jumped"
+    for _ in range(int(SETTLE_S / 60) - 1):
+        clocks.go(60)
+        assert keeper.step() is None
+    clocks.go(EVERY_S)
+    assert keeper.step().records == 1
+    assert keeper.doubt == ""
+
+
+def test_a_clock_that_is_far_from_the_newest_record_deletes_nothing(store, clocks):
+    """As after a start with a wrong date."""
+    add(store, read(1, NOW_US + US), now_us=NOW_US)
+    clocks.utc_us += 400 * DAY_US
+    keeper = retention(store, clocks)
+    with capture_logs() as logs:
+        keeping = Housekeeping(lambda: clocks.mono_s, retention=keeper)
+        keeping.step()
+        keeping.step()
+    assert [entry["event"] for entry in logs] == ["purge_waits"]
+    assert "the newest record came 400 days ago" in keeper.doubt
+    assert len(stored_reads(store)) == 1
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:-1], lambda data: data[:40] + b"x" + data[41:], lambda _: b""]
+)
+def test_a_policy_that_is_not_as_it_was_signed_is_refused(policy, damage):
+    policy.write_bytes(damage(policy.read_bytes()))
+    with pytest.raises(StoreError, match="this policy cannot be used"):
+        load_packs([policy], [KEY.public])
+
+
+def test_a_policy_of_another_key_is_refused(policy):
+    with pytest.raises(StoreError, match="this policy cannot be used"):
+        load_packs([policy], [SigningKey.generate().public])
+
+
+def test_a_failed_purge_is_told_once_and_tried_again(store, clocks):
+    add(store, read(1, NOW_US + US), now_us=NOW_US)
+    HoldDesk(store, Asker("clerk"), lambda: NOW_US).place(hold_scope(unit="u"), case_number="c", reason="r")
+    with store.transaction():
+        store.db.driver_sql("UPDATE holds SET statement = substr(statement, 2)")
+    keeping = Housekeeping(lambda: clocks.mono_s, retention=retention(store, clocks))
+    clocks.go(60)
+    with capture_logs() as logs:
+        for _ in range(3):
+            keeping.step()
+            clocks.go(EVERY_S)
+    assert [entry["event"] for entry in logs] == ["purge_failed"]
+    assert len(stored_reads(store)) == 1

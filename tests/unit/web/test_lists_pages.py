@@ -1,0 +1,147 @@
+"""Lists in the browser: the import doctor, signed files to groups, who has which; nothing of strangers is executed."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from typer.testing import CliRunner
+
+from cli import hotlist
+from station.asker import Scope
+from station.lists.draft import ListFile
+from station.web.settings import WebSettings
+from tests.conftest import ROOT
+from tests.station_web import open_web
+
+LISTS = (ROOT / "docs/hotlists.md").read_text(encoding="utf-8")
+OWNER_FILE, PLAN = (re.search(rf"```{kind}\n(.*?)```", LISTS, flags=re.DOTALL)[1] for kind in ("csv", "toml"))
+
+
+@pytest.fixture
+def web(tmp_path):
+    (tmp_path / "trusted").mkdir()
+    return open_web(tmp_path / "station.db", settings=WebSettings(trusted=tmp_path / "trusted"))
+
+
+@pytest.fixture
+def browser(web):
+    return web.logged_in("administrator")
+
+
+def upload(browser, path, fields, **files):
+    named = {name: (f"{name}.bin", data) for name, data in files.items()}
+    return browser.post(path, fields, files=named)
+
+
+def signed(folder, version="1"):
+    """A package, signed where the key is."""
+    for name, text in (("stolen.csv", OWNER_FILE), ("stolen.toml", PLAN)):
+        (folder / name).write_text(text, encoding="utf-8")
+    authority, draft, package = folder / "authority", folder / "stolen.draft", folder / f"stolen-{version}.lprhot"
+    steps = [
+        ("import", folder / "stolen.csv", folder / "stolen.toml", draft),
+        ("sign", draft, package, "--key", authority / "hotlist.key", "--version", version),
+    ]
+    if not authority.exists():
+        steps.insert(0, ("keys", authority))
+    for words in steps:
+        done = CliRunner().invoke(hotlist.app, [str(word) for word in words])
+        assert done.exit_code == 0, done.output
+    return package.read_bytes()
+
+
+def test_doctor_reports_and_returns_the_draft(browser, tmp_path):
+    """The draft is the one that is signed off line; nothing is kept."""
+    told = upload(browser, "/lists/doctor", {"want": "report"}, source=OWNER_FILE.encode(), plan=PLAN.encode())
+    assert told.status_code == 200
+    assert "Alarm budget" in told.text
+    assert "Not held" in told.text
+    draft = upload(browser, "/lists/doctor", {"want": "draft"}, source=OWNER_FILE.encode(), plan=PLAN.encode())
+    assert draft.headers["content-disposition"] == 'attachment; filename="list.draft"'
+    (tmp_path / "x.draft").write_bytes(draft.content)
+    with ListFile(tmp_path / "x.draft") as opened:
+        assert opened.info.settings.list_id == "stolen"
+
+
+@pytest.mark.parametrize(
+    ("source", "plan"),
+    [
+        (OWNER_FILE.encode(), b"not = [toml"),
+        (OWNER_FILE.encode(), b"<script>alert(1)</script>"),
+        (b"\xff\xfe\x00", PLAN.encode()),
+        (b"", PLAN.encode()),
+        (b"<script>alert(1)</script>,x\n" * 50, PLAN.encode()),
+    ],
+)
+def test_strangers_files_are_explained_and_never_executed(browser, source, plan):
+    told = upload(browser, "/lists/doctor", {"want": "report"}, source=source, plan=plan)
+    assert told.status_code in {200, 400}
+    assert "<script>alert" not in told.text
+    assert "/tmp" not in told.text  # noqa: S108 - what must not be shown
+
+
+def test_signed_list_goes_to_a_group_in_stages(web, browser, tmp_path):
+    package = signed(tmp_path)
+    browser.post("/lists/groups", {"group": "north", "units": "unit-07, unit-08\nunit-09"})
+    fields = {"what": "hotlist", "group": "north", "percent": "10", "slot": "1"}
+    refused = upload(browser, "/lists/start", fields, file=package)
+    assert refused.status_code == 400
+    assert "put hotlist.pub into" in refused.text
+    (tmp_path / "trusted" / "hotlist.pub").write_bytes((tmp_path / "authority" / "hotlist.pub").read_bytes())
+    assert upload(browser, "/lists/start", fields, file=package).status_code == 303
+    assert "1 of 3" in browser.get("/lists").text
+    browser.post("/lists/advance", {"kind": "hotlist", "group": "north", "percent": "100"})
+    (told,) = browser.get("/api/1/rollouts").json()
+    assert (told["version"], told["percent"], told["offered"], told["have"]) == (1, 100, 3, 0)
+    assert {unit["unit"]: unit["offered"] for unit in told["units"]} == dict.fromkeys(
+        ("unit-07", "unit-08", "unit-09"), 1
+    )
+    browser.post("/lists/stop", {"kind": "hotlist", "group": "north"})
+    assert browser.get("/api/1/rollouts").json()[0]["offered"] == 0
+    assert [entry.what for entry in web.store.audit_trail() if entry.what in {"set group", "roll out"}] == [
+        "set group", "roll out", "roll out", "roll out",
+    ]  # fmt: skip
+
+
+def test_files_that_units_would_refuse_are_not_offered(browser, tmp_path):
+    """An unsigned one, one of another authority, a changed one, another type."""
+    package = signed(tmp_path)
+    browser.post("/lists/groups", {"group": "north", "units": "unit-07"})
+    (tmp_path / "trusted" / "hotlist.pub").write_bytes((tmp_path / "authority" / "hotlist.pub").read_bytes())
+    (tmp_path / "trusted" / "policy.pub").write_bytes((tmp_path / "authority" / "hotlist.pub").read_bytes())
+    fields = {"what": "hotlist", "group": "north", "percent": "100"}
+    changed = bytearray(package)
+    changed[-1] ^= 1
+    for what, data in (
+        ("hotlist", (tmp_path / "stolen.draft").read_bytes()),
+        ("hotlist", bytes(changed)),
+        ("hotlist", package[:-1]),
+        ("hotlist", b""),
+        ("policy", package),
+    ):
+        told = upload(browser, "/lists/start", {**fields, "what": what}, file=data)
+        assert told.status_code == 400, what
+    assert browser.get("/api/1/rollouts").json() == []
+
+
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        ("/lists/groups", {"group": "<script>alert(1)</script>", "units": "unit-07"}),
+        ("/lists/groups", {"group": "north", "units": "unit/07 <img>"}),
+        ("/lists/advance", {"kind": "hotlist", "group": "<script>alert(1)</script>", "percent": "10"}),
+        ("/lists/advance", {"kind": "hotlist", "group": "north", "percent": "101"}),
+    ],
+)
+def test_hostile_fields_are_refused(browser, path, fields):
+    told = browser.post(path, fields)
+    assert told.status_code in {400, 422}
+    assert "<script>alert" not in told.text
+
+
+def test_units_of_another_agency_are_not_shown(web, browser):
+    browser.post("/lists/groups", {"group": "north", "units": "unit-07"})
+    other = web.logged_in("analyst", name="other", scope=Scope(units=frozenset({"unit-99"})))
+    assert "unit-07" not in other.get("/lists").text
+    assert other.get("/lists/doctor").status_code == 403

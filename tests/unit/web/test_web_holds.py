@@ -1,0 +1,85 @@
+"""Pages of holds and of the audit log: what they do, what they refuse, and what strangers' texts cannot do."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from protocol.merkle.checkpoint import sign_checkpoint
+from protocol.seal.keys import SigningKey
+from station.asker import Asker, Scope
+from station.retention.purges import Purger
+from station.store.rows import CheckpointRow, ConflictRow, PurgePlan, PurgeRule
+from tests.builders import make_read_record
+from tests.station_files import add
+from tests.station_web import NOW_US, open_web
+
+
+def fill(store):
+    add(store, *(make_read_record(seq, seq=seq) for seq in (1, 2, 3)), now_us=NOW_US)
+
+
+@pytest.fixture
+def web(tmp_path):
+    made = open_web(tmp_path / "station.db", fill=fill)
+    yield made
+    made.store.close()
+
+
+def test_a_hold_is_placed_and_released(web):
+    browser = web.logged_in("supervisor")
+    assert "There are none." in browser.get("/holds").text
+    done = browser.post("/holds", {"plate": "7abc*", "reason": "<b>discovery</b>", "since": "2020-01-01T00:00"})
+    assert (done.status_code, done.headers["location"]) == (303, "/holds")
+    shown = browser.get("/holds").text
+    assert "7ABC*" in shown
+    assert "&lt;b&gt;discovery&lt;/b&gt;" in shown
+    (row,) = web.store.holds.holds()
+    told = json.loads(row.statement)
+    assert (told["case"], told["scope"]["since"]) == ("26-014", 1_577_836_800_000_000)
+    assert web.store.holds.counts() == {1: 3}
+    assert browser.post("/holds/1/release", {"reason": "closed"}).status_code == 303
+    assert "released" in browser.get("/holds").text
+    assert browser.post("/holds/1/release", {"reason": "again"}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"reason": "r"}, {"reason": " ", "plate": "A"}, {"reason": "r", "plate": "A", "of_case": "b"},
+        {"reason": "r", "ids": "xyz"}, {"reason": "r", "unit": "../x"}, {"reason": "r", "unit": "u", "since": "soon"},
+        {"reason": "r", "unit": "u", "since": "9999-12-31T23:59", "until": "2020-01-01T00:00"},
+        {"reason": "r\x00", "unit": "u"},
+    ],
+)  # fmt: skip
+def test_a_hold_that_says_nothing_is_refused_on_the_page(web, fields):
+    done = web.logged_in("supervisor").post("/holds", fields)
+    assert done.status_code == 400
+    assert 'role="alert"' in done.text
+    assert web.store.holds.holds() == []
+
+
+def test_who_sees_a_part_cannot_hold(web):
+    done = web.logged_in("supervisor", scope=Scope(units=frozenset({"unit-07"}))).post(
+        "/holds", {"unit": "unit-07", "reason": "r"}
+    )
+    assert done.status_code == 400
+    assert "your account is limited" in done.text
+
+
+def test_the_auditor_sees_the_log_and_each_certificate(web):
+    plan = PurgePlan((PurgeRule(None, 2**60),))
+    Purger(web.store, Asker("clerk"), lambda: NOW_US).run(plan, "days=0 <i>")
+    with web.store.transaction():
+        note = sign_checkpoint(SigningKey.generate(), 90, bytes(32))
+        web.store.log.add_conflict(ConflictRow("unit-07", 90, note, NOW_US))
+        web.store.log.add_checkpoint(CheckpointRow(1, note, NOW_US))
+    browser = web.logged_in("auditor")
+    shown = browser.get("/audit/log").text
+    assert "unit-07 keeps a checkpoint that this log does not continue" in shown
+    assert "days=0 &lt;i&gt;" in shown
+    found = browser.get("/audit/log/purges/1")
+    assert found.headers["content-type"] == "application/json"
+    assert found.content == web.store.holds.purges()[0].certificate
+    assert browser.get("/audit/log/purges/7").status_code == 404

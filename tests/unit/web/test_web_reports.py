@@ -1,0 +1,134 @@
+"""The pages of evidence and reports: what they return, and what is recorded before."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from protocol.seal import SigningKey
+from protocol.wire.enums import DispositionAction
+from station.asker import Scope
+from station.evidence.examine import examine_package
+from tests.hit_builders import make_disposition, make_hit_body
+from tests.signed_series import HIT_ID, READ_ID, SignedUnit
+from tests.station_web import NOW_US, open_web
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.station_web import Web
+
+HOSTILE = "<img src=x onerror=alert(1)>';--"
+PERIOD = "2026-H1"
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Web:
+    """A station with one hit and its story, whose list has a hostile name."""
+    made = open_web(tmp_path / "station.db")
+    unit = SignedUnit(made.store, now_us=NOW_US)
+    unit.hit_with_story()
+    other = bytes(15) + b"\7"
+    unit.add(make_hit_body("8ABC123", hit_id=other, list_name=HOSTILE, list_owner="=1+1", listed_text="BABC123"))
+    unit.add(make_disposition(DispositionAction.REJECTED, hit_id=other, reason="misread"))
+    ring = unit.ring(receipts=SigningKey.generate())
+    made.app.state.desk = replace(made.app.state.desk, ring=ring)
+    return made
+
+
+@pytest.mark.parametrize("identity", [READ_ID.hex(), HIT_ID.hex().upper()])
+def test_evidence_is_a_download_that_verifies(web, identity):
+    """As an archive and as a page, under purpose and case number, and in the audit trail."""
+    browser = web.logged_in("analyst")
+    for form, kind in (("archive", "application/zip"), ("page", "text/html; charset=utf-8")):
+        answer = browser.post("/evidence", {"identity": identity, "form": form})
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["content-type"] == kind
+        assert answer.headers["content-disposition"].startswith("attachment")
+        found = examine_package(answer.content)
+        assert (found.problems, found.in_log, bool(found.station)) == ([], True, True)
+    entries = [row for row in web.store.audit_trail() if row.what == "export evidence package"]
+    assert {(row.who, row.purpose, row.case_number) for row in entries} == {
+        ("a-analyst", "stolen vehicle", "26-014")
+    }
+    assert examine_package(browser.get(f"/api/1/evidence/{identity}").content).is_right
+
+
+def test_page_of_a_read_and_of_a_hit_lead_to_their_package(web):
+    """With the id filled in; roles without the right see no link."""
+    browser = web.logged_in("analyst")
+    assert f"/evidence?identity={READ_ID.hex()}" in browser.get(f"/reads/unit-07/{READ_ID.hex()}").text
+    assert f'value="{READ_ID.hex()}"' in browser.get(f"/evidence?identity={READ_ID.hex()}").text
+    assert browser.get("/evidence?identity=<b>").status_code in {400, 422}
+
+
+def test_evidence_needs_a_purpose_first(web):
+    browser = web.logged_in("analyst", why=False)
+    assert browser.post("/evidence", {"identity": READ_ID.hex()}).status_code in {303, 403}
+    assert "export evidence package" not in {row.what for row in web.store.audit_trail()}
+
+
+@pytest.mark.parametrize("identity", ["", "x" * 32, "12", "00" * 16, HOSTILE])
+def test_what_is_no_read_is_refused_in_words(web, identity):
+    answer = web.logged_in("analyst").post("/evidence", {"identity": identity})
+    assert answer.status_code in {400, 404, 422}
+    assert "<img src=x" not in answer.text
+
+
+def test_station_without_keys_says_so(web):
+    web.app.state.desk = replace(web.app.state.desk, ring=None)
+    browser = web.logged_in("analyst")
+    assert "--keys FOLDER" in browser.get("/evidence").text
+    assert browser.post("/evidence", {"identity": READ_ID.hex()}).status_code == 409
+
+
+def test_another_agencys_read_is_unknown(web):
+    """As if it did not exist."""
+    browser = web.logged_in("analyst", scope=Scope(agencies=frozenset({"Another Agency"})))
+    assert browser.post("/evidence", {"identity": READ_ID.hex()}).status_code == 404
+
+
+@pytest.mark.parametrize("definition", ["general", "arkansas", "virginia"])
+def test_report_is_shown_printed_and_exported(web, definition):
+    browser = web.logged_in("supervisor")
+    asked = {"definition": definition, "period": PERIOD}
+    page = browser.get("/reports", params=asked)
+    assert page.status_code == 200, page.text
+    printed, numbers = browser.get("/reports/print", params=asked), browser.get("/reports/csv", params=asked)
+    for text in (page.text, printed.text):
+        assert "Hits by list" in text
+        assert "<img src=x" not in text
+        assert "&lt;img" in text
+    rows = list(csv.DictReader(io.StringIO(numbers.text)))
+    assert {row["key_1"]: row["value"] for row in rows if row["table"] == "owners" and row["measure"] == "hits"} == {
+        "Example State Police": "1", "'=1+1": "1",
+    }  # fmt: skip
+    lines = browser.get(f"/api/1/reports/{definition}/{PERIOD}").json()["lines"]
+    assert ["owners", "=1+1", "", "", "rejected", 1] in lines
+
+
+def test_alarm_quality_shows_findings_and_characters(web):
+    browser = web.logged_in("supervisor")
+    page = browser.get("/alarms", params={"period": "2026-05", "cars": "1000"}).text
+    assert "no figures" in page
+    assert "<td>8</td><td>B</td>" in page
+    assert browser.get("/alarms", params={"period": "2026-05", "cars": "-1"}).status_code == 400
+
+
+@pytest.mark.parametrize("period", ["2026-13", "<b>", "9999"])
+def test_bad_period_is_refused_in_words(web, period):
+    for path in ("/reports", "/reports/csv", "/reports/print"):
+        answer = web.logged_in("supervisor", name=f"p{path.count('/')}{len(path)}").get(
+            path, params={"definition": "general", "period": period}
+        )
+        assert answer.status_code == 400
+        assert "<b>" not in answer.text
+
+
+def test_limited_account_gets_no_report(web):
+    browser = web.logged_in("supervisor", scope=Scope(agencies=frozenset({"Example Sheriff"})))
+    assert browser.get("/reports", params={"period": PERIOD}).status_code == 400
