@@ -17,6 +17,7 @@ from station.web.pages import (
     lists,
     log_in,
     maps,
+    oidc,
     programs,
     purpose,
     reads,
@@ -45,6 +46,7 @@ PAGES: tuple[PageModule, ...] = (
     account.PAGE,
     # Without a link in the navigation:
     log_in.PAGE,
+    oidc.PAGE,
     purpose.PAGE,
     reads.PAGE,
     programs.PAGE,
