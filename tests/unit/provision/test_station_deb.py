@@ -57,7 +57,9 @@ def test_package_holds_units_scripts_and_pinned_wheels(wheels, tmp_path):
     control = shown("dpkg-deb", "--field", str(deb))
     assert "Depends: python3 (>= 3.11), python3 (<< 3.12~), python3-venv, systemd" in control
     assert not re.search(r"@[A-Z_]+@", control + (tmp_path / "x/DEBIAN/postinst").read_text(encoding="utf-8"))
-    assert (tmp_path / "x/DEBIAN/conffiles").read_text() == "/etc/patrol-lpr/station.env\n/etc/patrol-lpr/web.env\n"
+    assert (
+        tmp_path / "x/DEBIAN/conffiles"
+    ).read_text() == "/etc/patrol-lpr/station.env\n/etc/patrol-lpr/web.env\n"
     assert (tmp_path / "x/etc/patrol-lpr/station.env").exists()
 
 
