@@ -7,7 +7,7 @@ STAMPS := $(VENV)/.stamps
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fast lint types layers torture system soak scale mutate fuzz bench release deb accuracy drives bless system-packages train-detector train-ocr clean
+.PHONY: help demo test fast lint types layers torture system soak month scale mutate fuzz bench release deb accuracy drives bless system-packages train-detector train-ocr clean
 
 help: ## Print this help
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -63,6 +63,9 @@ system: $(STAMPS)/dev system-packages ## Emulated boards from blank card to powe
 
 soak: $(STAMPS)/dev ## A simulated week of drives with random faults (DAYS=7 SEED=1)
 	$(BIN)/python -m tests.soak --days $(or $(DAYS),7) --seed $(or $(SEED),1)
+
+month: $(STAMPS)/dev ## A simulated month of 20 units at full size: plan, hours, coverage and incidents against its own truth
+	PATROL_MONTH=full $(BIN)/python -m pytest tests/integration/test_month_deployment.py --timeout 1800
 
 mutate: $(STAMPS)/dev system-packages ## Changes that break a promise, each with the tests that must notice (WORDS=seal JOBS=2)
 	$(BIN)/python -m tests.mutate --jobs $(or $(JOBS),2) $(WORDS)

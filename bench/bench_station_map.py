@@ -11,6 +11,7 @@ import random
 import statistics
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,18 +114,17 @@ def part(draw: random.Random, size: float) -> Bounds:
     return Bounds(lat - size, lon - size, lat + size, lon + size)
 
 
+def _reads(query: MapQuery, size: float, days: int, draw: random.Random) -> object:
+    return query.map_reads(part(draw, size), since_us=END_US - days * DAY_US, until_us=END_US)
+
+
 def questions(store: Any) -> Iterator[tuple[str, Callable[[random.Random], object]]]:
     """Name and question."""
     asker = Asker("bench", "bench", "1")
     query = MapQuery(store, asker, lambda: END_US, UnitPlaces(store, lambda: END_US))
     for place, size in (("city", CITY), ("district", DISTRICT), ("street", STREET)):
         for period, days in (("a day", 1), ("30 days", DAYS)):
-            yield (
-                f"reads of a {place} in {period}",
-                lambda draw, size=size, days=days: query.map_reads(
-                    part(draw, size), since_us=END_US - days * DAY_US, until_us=END_US
-                ),
-            )  # type: ignore[misc]
+            yield f"reads of a {place} in {period}", partial(_reads, query, size, days)
     yield (
         "leads of a city in a day",
         lambda draw: query.map_hits(part(draw, CITY), since_us=END_US - DAY_US, until_us=END_US),

@@ -100,7 +100,8 @@ def _named(counts: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
     for name, value in counts.items():
         if isinstance(value, Mapping):
             yield from ((f"{counter}.{kind}", n) for kind, own in value.items() for counter, n in own.items())
-        else:
+        elif not isinstance(value, bytes):
+            # A hash, such as the head of the series, is no counter.
             yield name, value or 0
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from protocol.seal import KeyRing
     from station.accounts.accounts import Accounts
     from station.store import AccountRow, Store
+    from station.web.desk import OidcPort
     from station.web.serve import WebServer
 
 DEFAULT_PORT = 8480
@@ -91,7 +92,7 @@ def start_web(
 
 
 def make_server(
-    db: Path | str, settings: WebSettings, ring: KeyRing | None, *, is_default: bool
+    db: Path | str, settings: WebSettings, ring: KeyRing | None, oidc: OidcPort | None = None, *, is_default: bool
 ) -> tuple[WebServer, Store]:
     """Return a server that listens.  At the default address another port is taken if that one is in use."""
     try:
@@ -101,11 +102,11 @@ def make_server(
     store = open_store(db)
     try:
         try:
-            return WebServer(store, settings, _now_us, ring), store
+            return WebServer(store, settings, _now_us, ring=ring, oidc=oidc), store
         except WebError:
             if not is_default:
                 raise
-            return WebServer(store, replace(settings, port=0), _now_us, ring), store
+            return WebServer(store, replace(settings, port=0), _now_us, ring=ring, oidc=oidc), store
     except BaseException:
         store.close()
         raise
@@ -148,12 +149,17 @@ def web(
     web_name: Annotated[list[str] | None, typer.Option(help="A name by which browsers reach it.")] = None,
     web_map: Annotated[Path | None, typer.Option(help="The agency's own map, a PMTiles file.")] = None,
     keys: Annotated[Path | None, typer.Option(help="Folder with unit-ID.pub, to verify signatures.")] = None,
+    oidc_issuer: Annotated[str | None, typer.Option(help="Issuer of the agency's log-in service.")] = None,
+    oidc_client: Annotated[str, typer.Option(help="Id of this station at it.")] = "",
+    oidc_secret_file: Annotated[Path | None, typer.Option(help="File whose first line is its secret.")] = None,
+    oidc_address: Annotated[str, typer.Option(help="Address of these pages, as registered there.")] = "",
     name: Annotated[str, typer.Option(help="Name of this station, shown on every page.")] = "station",
 ) -> None:
     """Serve the pages alone, beside workers that receive; until Ctrl-C."""
     settings = web_settings(web, web_cert, web_key, web_name, name, map_tiles=web_map)
     ring = None if keys is None else load_unit_keys(keys)
-    server, store = make_server(place_of(context, db), settings, ring, is_default=False)
+    oidc = _oidc(oidc_issuer, oidc_client, oidc_secret_file, oidc_address)
+    server, store = make_server(place_of(context, db), settings, ring, oidc, is_default=False)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.stop())
     say_where(server, store, Console())
@@ -162,6 +168,23 @@ def web(
     finally:
         server.close()
         store.close()
+
+
+def _oidc(issuer: str | None, client: str, secret_file: Path | None, address: str) -> OidcPort | None:
+    """Return the agency's log-in service; None without an issuer.  Raises WebError."""
+    if issuer is None:
+        return None
+    if not client or secret_file is None or not address.startswith("https://"):
+        raise WebError("--oidc-issuer needs --oidc-client, --oidc-secret-file and --oidc-address https://...")
+    try:
+        from station.accounts.oidc import OidcClient, OidcSettings  # noqa: PLC0415 - an extra
+
+        secret = secret_file.read_text(encoding="utf-8").splitlines()[0]
+    except ImportError as error:
+        raise WebError("log-in by OIDC needs the extra `oidc`: pip install -e '.[station,oidc]'") from error
+    except (OSError, IndexError, UnicodeDecodeError) as error:
+        raise WebError(f"{secret_file} cannot be used: {error}") from error
+    return OidcClient(OidcSettings(issuer, client, secret, address), _now_us)
 
 
 def place_of(context: typer.Context, db: str | None) -> Path | str:

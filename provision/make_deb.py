@@ -23,6 +23,7 @@ _SOURCE = Path(__file__).parent / "station"
 _UNITS = (
     "patrol-lpr-station.service",
     "patrol-lpr-worker@.service",
+    "patrol-lpr-web.service",
     "patrol-lpr-outputs.service",
     "patrol-lpr-metrics.service",
     "patrol-lpr-purge.service",
@@ -63,7 +64,8 @@ def make_deb(wheels: Path, out: Path, target: Target, *, epoch_s: int = _EPOCH) 
         _control(root, version, target)
         _normalise(root, epoch_s)
         environment = {**os.environ, "SOURCE_DATE_EPOCH": str(epoch_s)}
-        command = ["dpkg-deb", "--root-owner-group", "-Zxz", "--build", str(root), str(deb)]
+        # Wheels are compressed already.
+        command = ["dpkg-deb", "--root-owner-group", "-Znone", "--build", str(root), str(deb)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - fixed
         if done.returncode:
             raise ProvisionError(f"dpkg-deb failed: {done.stderr.strip()}")
@@ -100,6 +102,7 @@ def _fill(root: Path, found: dict[str, tuple[str, Path]]) -> None:
         (_SOURCE / "debian/patrol-lpr-station.sysusers.conf", "usr/lib/sysusers.d/patrol-lpr-station.conf"),
         (_SOURCE / "debian/patrol-lpr-station.tmpfiles.conf", "usr/lib/tmpfiles.d/patrol-lpr-station.conf"),
         (_SOURCE / "debian/station.env", "etc/patrol-lpr/station.env"),
+        (_SOURCE / "web.env", "etc/patrol-lpr/web.env"),
         (_SOURCE / "grafana-dashboard.json", f"{_SHARE}/grafana-dashboard.json"),
         (_SOURCE / "postgresql.conf", f"{_SHARE}/postgresql.conf"),
         (_SOURCE.parent.parent / "LICENSE", "usr/share/doc/patrol-lpr-station/copyright"),

@@ -228,10 +228,6 @@ MUTATIONS = (
         '"DELETE FROM records WHERE seq = ? AND id = ? RETURNING',
         '"DELETE FROM records WHERE seq = ?1 AND (id = ?2 OR 1) RETURNING',
     ),
-    _outbox(
-        'with self._transaction("apply", writes_always=False) as counts:',
-        'with self._transaction("apply") as counts:',
-    ),
     _apply("if stored_bytes < size:", "if False:"),
     _apply("WHERE pic = ?2 AND stored < ?1", "WHERE pic = ?2"),
     _uplink("if message.unit != self._unit:", "if False:"),

@@ -320,7 +320,7 @@ class Week:
         stored = stored_reads(self.store)
         ids = [read.record_id for read in stored]
         missing = [gap for gap in self.store.gaps(UNIT) if not gap.explained]
-        proofs = [Proof(row.evidence, row.salt, row.record) for row in self.store.each_evidence(UNIT)]
+        proofs = [Proof(row.evidence, row.salt, row.record, row.life) for row in self.store.each_evidence(UNIT)]
         (proven,) = examine(proofs, {UNIT: load_keyring(self._folder / "keys").units[UNIT].values()})
         samples = self.samples
         first = max(1, len(samples.rss_mib) // 4)

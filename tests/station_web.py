@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from station.store import Store
+    from station.web.desk import OidcPort
 
 NOW_US = UTC_NS // 1000 + 3_600_000_000
 PASSWORD = "correct horse 42"  # noqa: S105 - of tests
@@ -100,11 +101,11 @@ class Browser:
 class Web:
     """A station's web application with a store."""
 
-    def __init__(self, store: Store, *, settings: WebSettings | None = None) -> None:
+    def __init__(self, store: Store, *, settings: WebSettings | None = None, oidc: OidcPort | None = None) -> None:
         self.store = store
         self.clock = Clock()
         self.settings = settings or WebSettings()
-        self.app = build_app(store, self.settings, self.clock, hasher=CHEAP)
+        self.app = build_app(store, self.settings, self.clock, hasher=CHEAP, oidc=oidc)
         self.accounts = self.app.state.desk.accounts
         self.secrets: dict[str, str] = {}
         """Second factors by account."""

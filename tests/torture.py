@@ -407,7 +407,7 @@ def close_books(unit: Unit) -> None:
     check(unit, None)
     store = open_store(unit.station)
     missing = [gap for gap in store.gaps(UNIT) if not gap.explained]
-    proofs = [Proof(row.evidence, row.salt, row.record) for row in store.each_evidence(UNIT)]
+    proofs = [Proof(row.evidence, row.salt, row.record, row.life) for row in store.each_evidence(UNIT)]
     store.close()
     (proven,) = examine(proofs, {UNIT: load_keyring(unit.keys).units[UNIT].values()})
     if missing or not proven.is_right or not proven.audit_entries:

@@ -255,8 +255,7 @@ def load_keyring(folder: Path) -> KeyRing:
     own, log = (
         SigningKey.load(path) if path.exists() else None for path in (folder / RECEIPT_KEY, folder / LOG_KEY)
     )
-    ring = KeyRing({key.id: key for key in stations}, receipts=own, log=log)
-    return _with_units(ring, folder)
+    return _with_units(KeyRing({key.id: key for key in stations}, receipts=own, log=log), folder)
 
 
 def load_unit_keys(folder: Path) -> KeyRing:

@@ -182,7 +182,11 @@ class Planner:
                     crowd.add(other.id)
             for name in part.equipment:
                 for other in self._near(shift, name):
-                    if any(a < end and begin < b and name in x.equipment for a, b, x in other.spans()):
+                    # A crew in one vehicle shares its equipment.
+                    elsewhere = (
+                        (a, b) for a, b, x in other.spans() if name in x.equipment and x.vehicle != part.vehicle
+                    )
+                    if any(a < end and begin < b for a, b in elsewhere):
                         when = shown(max(begin, other.starts_us), self._zone)
                         yield _warning("equipment", f"{name} is also with {other.badge} at {when}", other.id)
         if len(crowd) >= MAX_OPEN_SHIFTS:

@@ -100,6 +100,14 @@ def shown(utc_us: int | None, zone: ZoneInfo) -> str:
     return f"{moment:%Y-%m-%d %H:%M} {moment.isoformat()[-6:]}"
 
 
+def typed(utc_us: int, zone: ZoneInfo) -> str:
+    """A time as a person would type it: with its distance from UTC only if it happens twice."""
+    moment = local(utc_us, zone)
+    plain = f"{moment:%Y-%m-%d %H:%M}"
+    is_once = moment.replace(fold=0).utcoffset() == moment.replace(fold=1).utcoffset()
+    return plain if is_once else moment.isoformat(timespec="minutes")
+
+
 def clock_s(starts_us: int, ends_us: int, zone: ZoneInfo) -> int:
     """Seconds between two times as the clock shows them, which is not how long it takes when the clocks change."""
     first, last = local(starts_us, zone).replace(tzinfo=None), local(ends_us, zone).replace(tzinfo=None)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from station.store import Store
     from station.store.hit_search import HitState
 
-MAX_READS = 5_000
+MAX_READS = 2_000
 """The latest ones in view; more would only be a larger number on a cluster."""
 MAX_POINTS = 250
 """Up to so many reads are shown one by one."""

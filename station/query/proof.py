@@ -45,24 +45,21 @@ NO_PROOF = RecordProof("unsigned", "none", "none", "none")
 def proof_of(
     seq: int, payload: bytes, near: Sequence[EvidenceRow], keys: Mapping[bytes, VerifyKey]
 ) -> RecordProof:
-    """Examine a record's own row and its neighbours'."""
-    rows = {row.evidence.seq: row for row in near}
-    own = rows.get(seq)
+    """Examine a record's own row and its neighbours'; a unit that was written anew has used a number before."""
+    own = next((row for row in near if row.evidence.seq == seq and row.record == payload), None)
     if own is None:
         return NO_PROOF
     evidence, salt = own.evidence, own.salt
     contents = "as signed" if salt is not None and digest_of(salt, payload) == evidence.digest else "altered"
     key = keys.get(evidence.key_id)
     signature = "key unknown" if key is None else "valid" if evidence.is_signed_by(key) else "invalid"
-    previous, following = rows.get(seq - 1), rows.get(seq + 1)
+    previous = {row.evidence.link for row in near if row.evidence.seq == seq - 1}
+    following = {row.evidence.prev for row in near if row.evidence.seq == seq + 1}
     if evidence.prev == START:
         before = "begins"
-    elif previous is None:
+    elif not previous:
         before = "missing"
     else:
-        before = "continues" if previous.evidence.link == evidence.prev else "broken"
-    if following is None:
-        after = "latest"
-    else:
-        after = "continued" if following.evidence.prev in {evidence.link, START} else "broken"
+        before = "continues" if evidence.prev in previous else "broken"
+    after = "latest" if not following else "continued" if following & {evidence.link, START} else "broken"
     return RecordProof(contents, signature, before, after, evidence.key_id.hex(), evidence.link.hex())

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from station.errors import StoreError
 from station.store import is_address
 from station.store.files import folder_of
-from station.store.tables import METADATA
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +19,9 @@ if TYPE_CHECKING:
 SQLITE_NAME, POSTGRES_NAME, FILES_NAME = "station.db", "station.dump", "files"
 _KINDS = ("update", "other")
 """Offered files lie in two folders beside the SQLite file: updates, and all other kinds."""
-_PAGES = 4096
+_TABLES = (
+    "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name"
+)
 
 
 def copy_store(place: Path | str, folder: Path) -> dict[str, int]:
@@ -28,7 +29,7 @@ def copy_store(place: Path | str, folder: Path) -> dict[str, int]:
     if isinstance(place, str) and is_address(place):
         from station.store.postgres.dump import dump  # noqa: PLC0415 - an extra
 
-        return dump(place, folder / POSTGRES_NAME, tuple(METADATA.tables))
+        return dump(place, folder / POSTGRES_NAME)
     source = Path(place)
     if not source.exists():
         raise StoreError(f"{source} does not exist: name the station's file with --db")
@@ -95,17 +96,15 @@ def count_rows(place: Path | str) -> dict[str, int]:
     if isinstance(place, str) and is_address(place):
         from station.store.postgres.dump import count  # noqa: PLC0415 - an extra
 
-        return count(place, tuple(METADATA.tables))
+        return count(place)
     try:
         with closing(sqlite3.connect(f"file:{place}?mode=ro", uri=True)) as con:
             ((found,),) = con.execute("PRAGMA integrity_check(1)").fetchall()
             if found != "ok":
                 raise StoreError(f"{place} is damaged: {found}")
-            there = {name for (name,) in con.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             return {
                 name: int(con.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0])  # noqa: S608 - our own tables
-                for name in sorted(METADATA.tables)
-                if name in there
+                for (name,) in con.execute(_TABLES).fetchall()
             }
     except sqlite3.Error as error:
         raise StoreError(f"{place} is damaged: {error}") from error

@@ -51,7 +51,8 @@ if TYPE_CHECKING:
 _YEAR_9999_US = 253_402_300_799_999_999
 _DRIFT_US_PER_MS = 20_000_000
 """The clock of a small board may drift by 50 ppm: the uncertainty grows with the distance from the time anchor."""
-_NEAR = 3
+_NEAR = 24
+"""Rows of a number and its neighbours: a unit may have been written anew a few times."""
 PAGE = 256
 """Number of rows read at a time: an export may be larger than the memory."""
 

@@ -37,10 +37,11 @@ if TYPE_CHECKING:
     from protocol.seal import KeyRing
     from station.accounts.passwords import Hasher
     from station.store import Store
+    from station.web.desk import OidcPort
     from station.web.page import PageModule
     from station.web.settings import WebSettings
 
-PUBLIC = frozenset({"/log-in", "/set-up/{link}", "/theme"})
+PUBLIC = frozenset({"/log-in", "/set-up/{link}", "/theme", "/oidc/start", "/oidc/callback"})
 """Routes for people who are not logged in."""
 _DESCRIPTION = (
     "Programs act for a person: `Authorization: Bearer TOKEN`, with a token that the person made at *Account*. "
@@ -57,6 +58,7 @@ def build_app(
     hasher: Hasher | None = None,
     pages: Sequence[PageModule] = PAGES,
     ring: KeyRing | None = None,
+    oidc: OidcPort | None = None,
 ) -> FastAPI:
     """Return the application; ``ring`` has the public keys of the units.
 
@@ -77,6 +79,7 @@ def build_app(
         ring,
         environment(),
         exports,
+        oidc,
         worker.wake,
     )
     app = FastAPI(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -28,6 +28,16 @@ FOLDER = Path(__file__).parent
 THEMES = ("light", "dark")
 
 
+class OidcPort(Protocol):
+    """The agency's log-in service, see :class:`station.accounts.oidc.OidcClient`."""
+
+    def begin(self) -> tuple[str, dict[str, str]]:
+        """Return where the browser goes, and what it keeps."""
+
+    def finish(self, code: str, nonce: str, verifier: str) -> str:
+        """Return who the person is at the service."""
+
+
 @dataclass(frozen=True, slots=True)
 class Desk:
     """Shared by all requests; thread-safe."""
@@ -42,6 +52,8 @@ class Desk:
     """Public keys of the units; None: proofs cannot be verified."""
     templates: Environment
     exports: Exports
+    oidc: OidcPort | None
+    """The agency's log-in service; None: there is none."""
     wake: Callable[[], None]
     """Something was approved."""
 
@@ -60,6 +72,7 @@ class Desk:
             "visit": None,
             "csrf": "",
             "navigation": (),
+            "has_oidc": self.oidc is not None,
             "now_us": self.clock_us(),
         }
         return self.templates.get_template(template).render({**shared, **values})

@@ -19,6 +19,7 @@ from station.web.pages import (
     lists,
     log_in,
     maps,
+    oidc,
     plan,
     programs,
     purpose,
@@ -53,6 +54,7 @@ PAGES: tuple[PageModule, ...] = (
     account.PAGE,
     # Without a link in the navigation:
     log_in.PAGE,
+    oidc.PAGE,
     purpose.PAGE,
     reads.PAGE,
     programs.PAGE,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from protocol.seal import KeyRing
     from station.accounts.passwords import Hasher
     from station.store import Store
-    from station.web.desk import Desk
+    from station.web.desk import Desk, OidcPort
     from station.web.settings import WebSettings
 
 MAX_CONNECTIONS = 256
@@ -35,8 +35,10 @@ class WebServer:
         store: Store,
         settings: WebSettings,
         clock_us: Callable[[], int],
+        *,
         ring: KeyRing | None = None,
         hasher: Hasher | None = None,
+        oidc: OidcPort | None = None,
     ) -> None:
         """Raises WebError if the address or the certificate cannot be used."""
         self._listener = _listen(settings)
@@ -44,7 +46,7 @@ class WebServer:
         port = self._listener.getsockname()[1]
         self.address = f"{settings.scheme}://{host}:{port}"
         try:
-            app = build_app(store, settings, clock_us, port=port, ring=ring, hasher=hasher)
+            app = build_app(store, settings, clock_us, port=port, ring=ring, hasher=hasher, oidc=oidc)
             self._server = _Server(_config(app, settings))
         except BaseException:
             self._listener.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from station.errors import WebError
 
-TRUSTED = Path("/etc/patrol-lpr/station/trusted")
+TRUSTED = Path("/etc/patrol-lpr/trusted")
 _LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 

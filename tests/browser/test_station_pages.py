@@ -96,16 +96,16 @@ def test_an_export_takes_two_people(station):
     analyst.goto("/search")
     analyst.click("main button.main")
     analyst.click("text=Export these")
-    analyst.click("text=Request >> nth=-1")
+    analyst.click("button:has-text('Request')")
     supervisor.goto("/exports")
-    supervisor.click("text=Approve")
+    supervisor.click("button:has-text('Approve')")
     analyst.goto("/exports")
-    analyst.wait_for_selector("text=Fetch")
+    analyst.wait_for_selector("button:has-text('Fetch')")
     with analyst.expect_download() as download:
-        analyst.click("text=Fetch")
+        analyst.click("button:has-text('Fetch')")
     assert PLATES[1] in Path(download.value.path()).read_text(encoding="utf-8")
     analyst.goto("/exports")
-    assert analyst.locator("text=Fetch").count() == 0
+    assert analyst.locator("button:has-text('Fetch')").count() == 0
     assert analyst.locator(".chip:text('fetched')").count() == 1
 
 

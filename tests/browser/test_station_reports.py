@@ -60,7 +60,9 @@ def served(tmp_path: Path) -> Iterator[WebServer]:
     Commands(store, Asker("clerk"), lambda: UTC_NS // 1000 - 30 * 86_400_000_000).offer_file(
         "unit-07", "hotlist", package, release=1, told="list=stolen version=1 exact=1 approximate=8"
     )
-    server = WebServer(store, WebSettings(port=0), lambda: next(ticks), unit.ring(receipts=SigningKey.generate()))
+    server = WebServer(
+        store, WebSettings(port=0), lambda: next(ticks), ring=unit.ring(receipts=SigningKey.generate())
+    )
     link = server.accounts.add(
         Asker("test"), "sam", full_name="Sam Example", role=Role.SUPERVISOR, scope=EVERYTHING
     )

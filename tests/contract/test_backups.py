@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from contextlib import closing
 
 import pytest
@@ -18,6 +19,7 @@ from station.errors import BackupError
 from station.query import Query
 from station.store import open_store
 from tests.builders import BOOT, make_picture, make_read_record
+from tests.conftest import ROOT
 from tests.contract.test_station_store import DAY_US, NOW_US, UNIT, picture
 from tests.station_files import add, stored_reads
 
@@ -232,3 +234,13 @@ def test_full_disk_leaves_no_half_backup(file, tmp_path):
 def test_check_of_a_whole_backup_passes(file, tmp_path):
     made = make_backup(file, tmp_path / "backups", NOW_US, station="main")
     assert verify(made).station == "main"
+
+
+@pytest.mark.slow
+def test_backup_is_verified_by_a_process_of_its_own(file, tmp_path):
+    """Which has imported other parts of the station than the one that made it."""
+    made = make_backup(file, tmp_path / "backups", NOW_US, station="s")
+    command = [sys.executable, "-m", "cli", "station", "restore", str(made), "--verify-only"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "alembic_version" in read_backup(made).rows

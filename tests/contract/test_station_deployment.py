@@ -20,7 +20,7 @@ from station.deployment.zones import make_zone
 from station.errors import DeploymentError, PlanConflictError, PurposeError, ScopeError
 from station.planning import Planning
 from station.query.deployment import DeploymentQuery
-from station.store import open_store
+from station.store import AuditRow, move_store, open_store
 from tests.builders import make_read_record, make_record
 from tests.shift_builders import make_coverage, make_incident, make_shift, make_track_points
 from tests.station_files import add
@@ -399,3 +399,25 @@ def test_plans_have_a_retention_of_their_own(agency):
     assert (kept["shifts"], kept["coverage"], kept["people"]) == (1, 0, 2)
     # What was deleted does not come back from the records.
     assert query(agency).coverage(0, NOW_US) == []
+
+
+@pytest.mark.integration
+def test_file_that_moves_to_postgresql_takes_its_deployment_along(tmp_path, postgres):
+    file = open_store(tmp_path / "station.db")
+    planning(file).put_people([Person("4711", "A. Example")])
+    planning(file).put_zones([NORTH, RIVER])
+    planning(file).put_asset(Asset("unit-07", "vehicle", unit="unit-07"))
+    planning(file).plan([shift(assignments=(Assignment(shift().starts_us, "north", vehicle="unit-07"),))])
+    add(file, told(1, coverage(1, MONDAY_US + H_US)), told(2, incident(1)), now_us=NOW_US)
+    before = (query(file).plan(0, NOW_US), query(file).coverage(0, NOW_US), query(file).incidents(0, NOW_US))
+    file.close()
+    address = postgres.new_database()
+    move_store(tmp_path / "station.db", address, AuditRow(NOW_US, "clerk", "migrate", "", 0))
+    moved = open_store(address)
+    assert (
+        query(moved).plan(0, NOW_US),
+        query(moved).coverage(0, NOW_US),
+        query(moved).incidents(0, NOW_US),
+    ) == before
+    assert planning(moved).purge_plans() >= 0
+    moved.close()

@@ -154,7 +154,7 @@ def check_books(processes: Processes) -> None:
     store = open_store(processes.db)
     reads = list(stored_reads(store))
     gaps = list(store.gaps("unit-07"))
-    proofs = [Proof(row.evidence, row.salt, row.record) for row in store.each_evidence("unit-07")]
+    proofs = [Proof(row.evidence, row.salt, row.record, row.life) for row in store.each_evidence("unit-07")]
     store.close()
     (proven,) = examine(proofs, {"unit-07": load_keyring(processes.keys).units["unit-07"].values()})
     assert proven.is_right, proven

@@ -18,6 +18,7 @@ ask() { python3 -c "import urllib.request as u; print(u.urlopen('http://127.0.0.
 wait_for 'ask'
 echo "active=$(systemctl is-active patrol-lpr-station.service)"
 echo "backup_timer=$(systemctl is-active patrol-lpr-backup.timer)"
+wait_for 'ask | grep -q "^patrol_lpr_station_brokers_connected 1$"'
 echo "connected=$(ask | grep -c '^patrol_lpr_station_brokers_connected 1$')"
 echo "user=$(ps -o user:32= -p "$(systemctl show -P MainPID patrol-lpr-station.service)")"
 echo "store=$(stat -c '%U %a' /var/lib/patrol-lpr-station/station.db)"

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
 from psycopg import IsolationLevel, sql
@@ -14,20 +14,21 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from station.errors import StoreError
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
+_TABLES = """
+SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p') AND NOT c.relispartition ORDER BY 1
+"""
 _DEBIAN = Path("/usr/lib/postgresql")
 
 
-def dump(dsn: str, target: Path, tables: Iterable[str]) -> dict[str, int]:
+def dump(dsn: str, target: Path) -> dict[str, int]:
     """Dump a database in pg_dump's custom format; return the number of rows of each table, of the same moment."""
     try:
         with psycopg.connect(dsn) as connection:
             connection.isolation_level = IsolationLevel.REPEATABLE_READ
             connection.read_only = True
             ((snapshot,),) = connection.execute("SELECT pg_export_snapshot()").fetchall()
-            counts = _counted(connection, tables)
+            counts = _counted(connection)
             os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
             _run("pg_dump", dsn, f"--snapshot={snapshot}", "--format=custom", "--no-owner", f"--file={target}")
     except (psycopg.Error, OSError) as error:
@@ -49,22 +50,21 @@ def load(source: Path, dsn: str) -> None:
     _run("pg_restore", dsn, "--single-transaction", "--exit-on-error", "--no-owner", str(source))
 
 
-def count(dsn: str, tables: Iterable[str]) -> dict[str, int]:
+def count(dsn: str) -> dict[str, int]:
     """Return the number of rows of each table."""
     try:
         with psycopg.connect(dsn) as connection:
-            return _counted(connection, tables)
+            return _counted(connection)
     except psycopg.Error as error:
         raise StoreError(f"the database cannot be read: {_line(error)}") from error
 
 
-def _counted(connection: psycopg.Connection[Any], tables: Iterable[str]) -> dict[str, int]:
+def _counted(connection: psycopg.Connection[Any]) -> dict[str, int]:
+    """By the tables that are there: which ones this process knows depends on what it has imported."""
     found = {}
-    for name in sorted(tables):
-        ((is_there,),) = connection.execute("SELECT to_regclass(%s) IS NOT NULL", (name,)).fetchall()
-        if is_there:
-            statement = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(name))
-            ((found[name],),) = connection.execute(statement).fetchall()
+    for (name,) in connection.execute(_TABLES).fetchall():
+        statement = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(name))
+        ((found[name],),) = connection.execute(statement).fetchall()
     return found
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from station.store.search import Box
 
 _DAY_US = 86_400_000_000
-_MAX_BY_PLACE = 40_000
+_MAX_BY_PLACE = 20_000
 """Rows that are looked at by place; a box with more is dense, and its latest reads are soon found by time."""
 _WINDOW = "received_us >= :since - :slack AND made_us BETWEEN :since AND :until {scope}"
 _BY_PLACE = f"""

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from station.accounts.rights import Right
 from station.deployment.model import Assignment, PlannedShift
-from station.deployment.times import day_of, local, parse_time
+from station.deployment.times import day_of, local, parse_time, typed
 from station.errors import DeploymentError
 from station.web.deployment import asks, does, period_of
 from station.web.errors import RefusedError
@@ -195,8 +195,8 @@ def _one(visit: Visit, shift_id: str, *, message: str = "", status: int = 200) -
     zone = view.settings.zone
     return visit.page(
         "shift.html", status=status, shift=shift, view=view, message=message,
-        conflicts=view.conflicts.get(shift.id, ()), starts=f"{local(shift.starts_us, zone):%Y-%m-%dT%H:%M%z}",
-        ends=f"{local(shift.ends_us, zone):%Y-%m-%dT%H:%M%z}", week=day_of(shift.starts_us, zone),
+        conflicts=view.conflicts.get(shift.id, ()), starts=typed(shift.starts_us, zone),
+        ends=typed(shift.ends_us, zone), week=day_of(shift.starts_us, zone),
         spans=[
             (local(begin, zone), local(end, zone), part) for begin, end, part in shift.spans()
         ],

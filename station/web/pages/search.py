@@ -36,7 +36,8 @@ class SearchForm(BaseModel):
     """Fields of the form; empty ones are not given."""
 
     plates: Annotated[str, Field(max_length=2048)] = ""
-    contains: _Text = ""
+    part: _Text = ""
+    """Not `contains`: a field of that name would hide the form's own method from scripts."""
     look_alike: _Text = ""
     region: _Text = ""
     unit: _Text = ""
@@ -54,7 +55,7 @@ class SearchForm(BaseModel):
 def search(visit: _Looker, form: Annotated[SearchForm, Form()]) -> Response:
     """Keep the search, and show its first page."""
     try:
-        body = body_of_form(form.model_dump())
+        body = body_of_form({**form.model_dump(exclude={"part"}), "contains": form.part})
         body.to_search()
     except (RefusedError, StoreError) as error:
         return _form(visit, SearchBody(), str(error), 400)

@@ -40,7 +40,7 @@ def zones_file(visit: _Reader) -> Response:
 
 @router.post("/deployment/zones", include_in_schema=False)
 def draw_zone(
-    visit: _Planner, name: _Short, title: _Short, corners: Annotated[str, Form(max_length=32_768)]
+    visit: _Planner, name: _Short, corners: Annotated[str, Form(max_length=32_768)], title: _Short = ""
 ) -> Response:
     """Add a zone that was drawn, or typed: a corner a line, latitude first."""
     try:

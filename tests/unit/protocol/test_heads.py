@@ -98,6 +98,13 @@ def test_a_forged_head_hides_and_claims_nothing():
     assert (found.is_right, found.head_wrong, found.missing, found.head) == (False, [5], [(7, 8)], 8)
 
 
+def test_a_head_with_the_signature_of_another_is_wrong():
+    """Its key is the unit's, and what it says is not what was signed."""
+    real = decode(make_head(8, SERIES[-1].evidence.link), Head)
+    (found,) = examine([real.model_copy(update={"seq": 6}), *SERIES[:6]], KEYS)
+    assert (found.is_right, found.head_wrong, found.head) == (False, [6], None)
+
+
 def test_a_unit_without_any_record_is_told_by_its_head():
     (found,) = examine([decode(make_head(8, bytes(32)), Head)], KEYS)
     assert (found.is_right, found.records, found.missing) == (False, 0, [(1, 8)])

@@ -230,7 +230,9 @@ def test_card_command_takes_the_public_keys(fleet, tmp_path):
     for name, key in made.items():
         (tmp_path / f"{name}.pub").write_bytes(key.pem())
     make_card(fleet, tmp_path)
-    assert not {"hotlist_pem", "policy_pem", "agency_pem"} & json.loads((tmp_path / "card.json").read_text()).keys()
+    assert (
+        not {"hotlist_pem", "policy_pem", "agency_pem"} & json.loads((tmp_path / "card.json").read_text()).keys()
+    )
     words = [word for name in made for word in (f"--{name}-key", str(tmp_path / f"{name}.pub"))]
     make_card(fleet, tmp_path, *words)
     card = load_card(tmp_path / "card.json")

@@ -46,7 +46,7 @@ def test_package_holds_units_scripts_and_pinned_wheels(wheels, tmp_path):
     listing = shown("dpkg-deb", "--contents", str(deb))
     owners = {line.split()[1] for line in listing.splitlines()}
     assert owners == {"root/root"}
-    for unit in ("station", "worker@", "outputs", "metrics", "purge", "backup"):
+    for unit in ("station", "worker@", "web", "outputs", "metrics", "purge", "backup"):
         assert f"./lib/systemd/system/patrol-lpr-{unit}.service" in listing
     assert "./usr/bin/patrol-lpr -> /opt/patrol-lpr/bin/patrol-lpr" in listing
     subprocess.run(["dpkg-deb", "--raw-extract", str(deb), str(tmp_path / "x")], check=True)
@@ -57,7 +57,9 @@ def test_package_holds_units_scripts_and_pinned_wheels(wheels, tmp_path):
     control = shown("dpkg-deb", "--field", str(deb))
     assert "Depends: python3 (>= 3.11), python3 (<< 3.12~), python3-venv, systemd" in control
     assert not re.search(r"@[A-Z_]+@", control + (tmp_path / "x/DEBIAN/postinst").read_text(encoding="utf-8"))
-    assert (tmp_path / "x/DEBIAN/conffiles").read_text() == "/etc/patrol-lpr/station.env\n"
+    assert (
+        tmp_path / "x/DEBIAN/conffiles"
+    ).read_text() == "/etc/patrol-lpr/station.env\n/etc/patrol-lpr/web.env\n"
     assert (tmp_path / "x/etc/patrol-lpr/station.env").exists()
 
 

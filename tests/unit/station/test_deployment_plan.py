@@ -25,7 +25,7 @@ from station.deployment.model import (
     check_settings,
 )
 from station.deployment.roster import make_roster
-from station.deployment.times import clock_s, parse_time, shown
+from station.deployment.times import clock_s, parse_time, shown, typed
 from station.deployment.zones import make_zone
 from station.errors import DeploymentError
 
@@ -106,6 +106,16 @@ def test_overlap_of_two_people_in_one_vehicle_is_allowed():
 def test_same_equipment_at_once_is_warned_of():
     other = shift("s2", badge="4712", vehicle="unit-02", equipment=("rifle-3",))
     assert found(shift(equipment=("rifle-3",)), other) == [("warning", "equipment")]
+
+
+def test_crew_in_one_vehicle_shares_its_equipment():
+    other = shift("s2", badge="4712", equipment=("rifle-3",))
+    assert found(shift(equipment=("rifle-3",)), other) == []
+
+
+@pytest.mark.parametrize("text", ["2027-03-14 03:30", "2027-11-07T01:30-05:00", "2027-11-07T01:30-06:00"])
+def test_time_is_shown_in_a_form_as_it_is_typed(text):
+    assert typed(parse_time(text, CHICAGO), CHICAGO) == text
 
 
 @pytest.mark.parametrize(

@@ -51,18 +51,19 @@ class SignedPair(Pair):
         for receipt in self.send():
             self.outbox.apply([Receipted(receipt.records)])
 
-    def begin(self, life):
+    def begin(self, life, *, keep=False):
         """An empty outbox: numbers from 1."""
-        self.reader.close()
-        self.outbox.close()
+        if not keep:
+            self.reader.close()
+            self.outbox.close()
         self.life = life
         self.outbox, _ = open_outbox(self.folder / f"unit-{life.hex()}", self.encoder(), limits=LIMITS)
         self.reader = OutboxReader(self.outbox.path)
 
-    def flash(self, life):
-        """Another card with the same name: a new key as well."""
+    def flash(self, life, *, keep=False):
+        """Another card with the same name: a new key as well.  ``keep``: the old one stays in use."""
         self.own = SigningKey.generate()
-        self.begin(life)
+        self.begin(life, keep=keep)
         (self.keys / "unit-unit-07.2.pub").write_bytes(self.own.public.pem())
         self.ingest._opener._ring = load_keyring(self.keys)
 
@@ -236,6 +237,37 @@ def test_a_reflashed_unit_begins_a_new_series_and_the_old_one_stays_proven(pair,
     assert (code, [unit["missing"] for unit in units]) == (1, [[[2, 3]], []])
     code, found = pair.ask("audit")
     assert (code, [row["removed"] for row in found["sequences"]]) == (1, [[[2, 3]], []])
+
+
+def test_two_units_with_one_name_are_told_wherever_an_operator_looks(pair):
+    """The old card is used again in another vehicle."""
+    now_us = [1_760_000_000_000_000]
+    pair.ingest._clock_us = lambda: now_us[0]
+    pair.begin(LIFE_A)
+    pair.outbox.append([make_read(1)])
+    pair.deliver()
+    old, old_reader, old_own = pair.outbox, pair.reader, pair.own
+    pair.flash(LIFE_B, keep=True)
+    pair.outbox.append([make_read(11)])
+    now_us[0] += 60_000_000
+    pair.deliver()
+    assert pair.ask("audit")[0] == 0
+    new, new_reader = pair.outbox, pair.reader
+    pair.outbox, pair.reader, pair.own, pair.life = old, old_reader, old_own, LIFE_A
+    pair.outbox.append([make_read(2)])
+    now_us[0] += 60_000_000
+    pair.deliver()
+    new_reader.close()
+    new.close()
+    assert (pair.ingest.counts.name_conflicts, pair.ingest.conflicting) == (1, {"unit-07"})
+    code, found = pair.ask("audit")
+    assert (code, [row["overlaps"] for row in found["sequences"]]) == (1, [1, 0])
+    (unit,) = pair.ask("units")[1]
+    assert (unit["lives"], unit["name_conflicts"]) == (2, 1)
+    shown = RUNNER.invoke(station_app, ["audit", "--db", str(pair.folder / "station.db")])
+    assert "unit-07, life 41414141: spoke 1 times after a later life of this unit had begun" in shown.output
+    shown = RUNNER.invoke(station_app, ["units", "--db", str(pair.folder / "station.db")])
+    assert "two units use this name" in " ".join(shown.output.split())
 
 
 def test_a_life_that_was_altered_is_told(pair):

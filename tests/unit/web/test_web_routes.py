@@ -118,6 +118,8 @@ IS_PUBLIC = {
     ("GET", "/set-up/{link}"),
     ("POST", "/set-up/{link}"),
     ("POST", "/theme"),
+    ("GET", "/oidc/start"),
+    ("GET", "/oidc/callback"),
 }
 ENDS_SESSION = {("POST", "/log-out"), ("POST", "/account/password")}
 
