@@ -231,23 +231,8 @@ def fill(store: Any, count: int) -> None:
             at_us = NOW_US + day * DAY_US + draw.randrange(DAY_US)
             key = (f"unit-{draw.randrange(50)}", number.to_bytes(16, "big"))
             records.append(
-                (
-                    *key,
-                    number,
-                    bytes(16),
-                    "read/1",
-                    at_us,
-                    "nonhit",
-                    1,
-                    at_us,
-                    "gnss",
-                    100,
-                    1,
-                    payload,
-                    0,
-                    bytes(16),
-                )
-            )
+                (*key, number, bytes(16), "read/1", at_us, "nonhit", 1, at_us, "gnss", 100, 1, payload, b"", bytes(16))
+            )  # fmt: skip
             lat, lon = draw.gauss(45.0, 0.1), draw.gauss(-100.0, 0.15)
             reads.append(
                 (*key, at_us, at_us, plate(draw), "US-CA", "front", 9000, round(lat * 1e7), round(lon * 1e7))
