@@ -24,7 +24,7 @@ $(STAMPS)/demo: $(STAMPS)/venv pyproject.toml
 	@touch $@
 
 $(STAMPS)/dev: $(STAMPS)/venv pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[litert,station,postgres,report,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[litert,station,postgres,report,oidc,evidence,dev]'
 	@touch $@ $(STAMPS)/demo
 
 demo: $(STAMPS)/demo ## Watch the whole product work: drives, reads, receipts, a report

@@ -380,8 +380,8 @@ def measure_detaching(store: Any, title: str, count: int) -> None:
         )
     limit = DETACH_MS if count >= FULL else None
     name = f"{title}, partitions of a day detached and dropped"
-    print(Figure(f"{name}, CPU", cpu_ms, "ms", limit=limit).as_json(), flush=True)
-    print(Figure(name, wall_ms, "ms").as_json(), flush=True)
+    print(Figure(f"{name}, CPU", cpu_ms, "ms").as_json(), flush=True)
+    print(Figure(name, wall_ms, "ms", limit=limit).as_json(), flush=True)
 
 
 if __name__ == "__main__":
