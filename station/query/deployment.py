@@ -128,6 +128,7 @@ class DeploymentQuery(Query):
     def people(self) -> Resources:
         """Everyone who can be planned.  Raises PurposeError."""
         self._refuse_without_purpose(Shift.SCHEMA)
+        self._refuse_unless_all()
         found = self._store.deployment.resources()
         self._note("show people", len(found.people))
         # Nobody who looks needs the hashes of PINs.
