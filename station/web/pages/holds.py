@@ -69,9 +69,11 @@ def _desk(visit: Visit) -> HoldDesk:
 
 
 def _page(visit: Visit, status: int, *, message: str = "") -> Response:
-    return visit.page(
-        "holds.html", status=status, message=message, holds=_desk(visit).holds()[::-1], max_text=MAX_TEXT
-    )
+    try:
+        found = _desk(visit).holds()[::-1]
+    except HoldError as error:
+        status, message, found = status if message else 403, message or str(error), []
+    return visit.page("holds.html", status=status, message=message, holds=found, max_text=MAX_TEXT)
 
 
 def _utc_us(text: str) -> int | None:
