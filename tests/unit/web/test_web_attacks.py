@@ -176,6 +176,14 @@ def test_oversized_requests_are_refused(web):
         assert refused.status_code == 413
 
 
+def test_a_stranger_uploads_nothing_large(web):
+    """A body is received before its sender is known."""
+    large = "x" * (MAX_BODY_BYTES + 1)
+    for path in ("/lists/start", "/lists/doctor", "/deployment/zones/import"):
+        assert web.browser().post(path, {"geojson": large}, csrf=None).status_code == 413
+        assert web.logged_in("officer", name=f"o{len(path)}").post(path, {"geojson": large}).status_code == 403
+
+
 @pytest.mark.parametrize(
     "fields",
     [
