@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import queue
 import re
+import threading
 
 import pyotp
 import pytest
+from argon2.exceptions import VerifyMismatchError
 
 from station.accounts.log_in import IDLE_US, LONGEST_US, PURPOSE_US
+from station.accounts.passwords import MAX_AT_ONCE, Passwords
 from station.asker import Asker, Scope
 from station.errors import AccountError, StoreError, WebError
 from station.web.settings import WebSettings
@@ -37,6 +41,37 @@ def search(browser, **fields):
     answer = browser.post("/search", fields)
     assert answer.status_code == 303, answer.text
     return browser.get(answer.headers["location"])
+
+
+class SlowHasher:
+    """Verifies nothing until told."""
+
+    def __init__(self):
+        self.entered = queue.SimpleQueue()
+        self.go = threading.Event()
+
+    def hash(self, password):
+        return password
+
+    def verify(self, hash, password):  # noqa: A002 - argon2's name
+        self.entered.put(password)
+        self.go.wait()
+        raise VerifyMismatchError
+
+
+def test_few_passwords_are_hashed_at_once():
+    hasher = SlowHasher()
+    passwords = Passwords(hasher)
+    threads = [threading.Thread(target=passwords.is_right, args=(None, str(n))) for n in range(MAX_AT_ONCE + 3)]
+    for thread in threads:
+        thread.start()
+    for _ in range(MAX_AT_ONCE):
+        hasher.entered.get()
+    assert hasher.entered.empty()
+    hasher.go.set()
+    for thread in threads:
+        thread.join()
+    assert hasher.entered.qsize() == 3
 
 
 def test_log_in_needs_name_password_and_code(secure):
