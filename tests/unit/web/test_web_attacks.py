@@ -5,15 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
+import threading
 
 import pytest
 
 from protocol.wire.control.unit_state import Status
 from protocol.wire.enums import UnitState
+from station.asker import Asker
 from station.store import NewRecord
 from station.web.guard import MAX_BODY_BYTES, MAX_HEADER_BYTES
 from station.web.paths import own_path
-from station.web.worker import search_of
+from station.web.worker import ExportWorker, search_of
 from tests.builders import BOOT
 from tests.station_people import NOW_US, fill, read_of
 from tests.station_web import open_web
@@ -101,13 +103,57 @@ def test_what_a_person_types_is_text_on_every_page(web, text):
     assert web.store.count_pictures() == 0
 
 
-def export(web, kind):
-    """Requested, approved, made, fetched."""
+def ready(web, kind):
+    """Requested, approved, made: who requested it, and its id."""
     requester, approver = web.logged_in("analyst", name="req"), web.logged_in("supervisor", name="app")
     made = requester.post_json("/api/1/exports", {"kind": kind, "search": {}}).json()["export_id"]
     assert approver.post(f"/exports/{made}/approve").status_code == 303
     assert web.app.state.desk.exports.run_next(search_of)
+    return requester, made
+
+
+def export(web, kind):
+    """Fetched."""
+    requester, made = ready(web, kind)
     return requester.post(f"/exports/{made}/file")
+
+
+def test_a_download_that_breaks_off_leaves_no_file_behind(web):
+    """The process ends, or the browser goes away before the first byte."""
+    _, made = ready(web, "csv")
+    exports, asker = web.app.state.desk.exports, Asker("req", "why", "26-1")
+    exports.fetch(asker, made)
+    assert list(web.store.exports.parts(made))
+    exports.run_next(search_of)
+    assert list(web.store.exports.parts(made)), "it may still be on its way"
+    web.clock.move(3601)
+    exports.run_next(search_of)
+    assert not list(web.store.exports.parts(made))
+    assert exports.get(asker, made, approves=False).state == "fetched"
+
+
+class BrokenOnce:
+    """The first request cannot be made, for a reason that nobody thought of."""
+
+    def __init__(self):
+        self.calls = 0
+        self.again = threading.Event()
+
+    def run_next(self, to_search):
+        self.calls += 1
+        if self.calls == 1:
+            raise KeyError("7ABC123")
+        self.again.set()
+        return False
+
+
+def test_one_export_that_fails_does_not_stop_the_others():
+    exports = BrokenOnce()
+    worker = ExportWorker(exports)
+    worker.start()
+    worker.wake()
+    assert exports.again.wait(30)
+    worker.close()
 
 
 def test_no_cell_of_an_export_is_a_formula(web):
