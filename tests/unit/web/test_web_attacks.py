@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
@@ -249,11 +250,23 @@ def test_an_impossible_search_is_answered_with_what_is_wrong(web, fields):
     assert 'role="alert"' in answer.text
 
 
-@pytest.mark.parametrize("token", ["x", "!!!!", "MQ", "MS4yLjM", "A" * 3000, "\u00e9"])
+LATE = base64.urlsafe_b64encode(b"9" * 30 + b".00.unit-07").decode().rstrip("=")
+
+
+@pytest.mark.parametrize("token", ["x", "!!!!", "MQ", "MS4yLjM", "A" * 3000, "\u00e9", LATE])
 def test_a_forged_place_of_a_page_is_refused(web, token):
     browser = web.logged_in("analyst")
     address = browser.post("/search", {}).headers["location"]
     assert browser.get(address, params={"after": token}).status_code == 400
+
+
+def test_a_number_that_the_database_does_not_have_is_refused(web):
+    assert web.logged_in("auditor").get("/api/1/audit", params={"before": "9" * 30}).status_code == 422
+    for path in ("/holds/{}/release", "/deployment/plan/x/cancel"):
+        answer = web.logged_in("supervisor", name=f"s{len(path)}").post(
+            path.format("9" * 30), {"reason": "r", "version": "9" * 30}
+        )
+        assert answer.status_code < 500
 
 
 def test_every_answer_has_the_strict_headers(web):
