@@ -204,6 +204,24 @@ def test_a_new_password_ends_all_sessions(web):
     assert browser.log_in("jane", "another horse 43").status_code == 303
 
 
+def test_whoever_finds_a_session_does_not_guess_the_password(web):
+    browser = web.logged_in("analyst", name="jane")
+    new = "another horse 43"
+
+    def change(old):
+        return browser.post("/account/password", {"old": old, "new": new, "again": new})
+
+    for _ in range(3):
+        assert "old password is wrong" in change("not this one").text
+    assert "blocked" in change(PASSWORD).text
+    assert web.browser().log_in("jane", new).status_code == 403
+    web.clock.move(3601)
+    browser.log_in("jane")
+    assert change(PASSWORD).status_code == 303
+    assert web.store.accounts.get("jane").failures == 0
+    assert web.browser().log_in("jane", new).status_code == 303
+
+
 def test_a_token_works_for_programs_only(web):
     """With purpose and case number in headers, and never for a page."""
     browser = web.logged_in("analyst", name="jane")
