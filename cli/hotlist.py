@@ -301,7 +301,9 @@ def dry_run(
     file: Annotated[Path, typer.Argument(help="A draft or a full package.")],
     drives: Annotated[list[Path] | None, typer.Argument(help="Drive folders.")] = None,
     *,
-    db: Annotated[Path | None, typer.Option(help="Database of a station: its retained reads; audited.")] = None,
+    db: Annotated[
+        str | None, typer.Option(help="Database of a station, or postgresql://...: its retained reads; audited.")
+    ] = None,
     unit: Annotated[str | None, typer.Option(help="With --db: only reads of this unit.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="With --db: the latest reads, at most.")] = 100_000,
     purpose: Annotated[str, typer.Option(help="With --db: why, for the audit trail.")] = "",
@@ -350,11 +352,12 @@ def offer(
     file: Annotated[Path, typer.Argument(help="The package, *.lprhot.")],
     *,
     key: AuthorityOption = None,
-    db: Annotated[Path, typer.Option(help="Database of the station.")] = Path("station.db"),
+    db: Annotated[str, typer.Option(help="Database of the station, or postgresql://...")] = "station.db",
     slot: Annotated[int, typer.Option(min=1, max=4, help="A unit has four: use one for each list.")] = 1,
     to: Annotated[Path | None, typer.Option(help="hotlist-ID.pub of the unit: seal the package to it.")] = None,
 ) -> None:
     """At the station: verify a package and offer it to a unit; recorded in the audit trail."""
+    from cli.station_place import place_named  # noqa: PLC0415
     from station.commands import Commands  # noqa: PLC0415
     from station.reports.quality import figures_of, figures_text  # noqa: PLC0415
     from station.store import open_store  # noqa: PLC0415
@@ -363,7 +366,7 @@ def offer(
     if not contents.signed_by:
         raise typer.BadParameter(f"{file} is a draft: sign it first")
     with ExitStack() as stack:
-        store = open_store(db, must_exist=True)
+        store = open_store(place_named(db), must_exist=True)
         stack.callback(store.close)
         sealed = file if to is None else _sealed(file, StationKey.load_public(to), stack)
         kind = "hotlist" if slot == 1 else f"hotlist-{slot}"
@@ -474,11 +477,12 @@ def _sealed(file: Path, key: StationKey, stack: ExitStack) -> Path:
 
 
 @contextmanager
-def _asking(db: Path, purpose: str) -> Iterator[Query]:
+def _asking(db: str, purpose: str) -> Iterator[Query]:
+    from cli.station_place import place_named  # noqa: PLC0415
     from station.query import Query  # noqa: PLC0415
     from station.store import open_store  # noqa: PLC0415
 
-    store = open_store(db, must_exist=True)
+    store = open_store(place_named(db), must_exist=True)
     try:
         yield Query(store, operator(purpose), lambda: time.time_ns() // 1000)
     finally:

@@ -24,7 +24,7 @@ _USER_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES,
 
 app = typer.Typer(
     name="patrol-lpr",
-    help="Mobile licence plate reader: camera frame to acknowledged read.",
+    help="Mobile licence plate reader: camera frame to receipted read.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -45,7 +45,7 @@ def main_options(
         bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Mobile licence plate reader: camera frame to acknowledged read."""
+    """Mobile licence plate reader: camera frame to receipted read."""
 
 
 ModelsOption = Annotated[

@@ -106,15 +106,16 @@ def offer(
     unit: Annotated[str, typer.Argument(help="Id of the unit.")],
     file: Annotated[Path, typer.Argument(help="A signed policy, *.lprpol.")],
     key: KeyOption = _PUBLIC,
-    db: Annotated[Path, typer.Option("--db", help="Database file of the station.")] = Path("station.db"),
+    db: Annotated[str, typer.Option("--db", help="Database of the station, or postgresql://...")] = "station.db",
 ) -> None:
     """At the station: offer a policy to a unit; recorded in the audit trail."""
+    from cli.station_place import place_named  # noqa: PLC0415
     from station.commands import Commands  # noqa: PLC0415 - the other commands need no station
     from station.store import open_store  # noqa: PLC0415 - as above
 
     signed = _open_signed(file, key)
     refuse_unless_newer(signed.header, unit=unit, in_force=0, now_s=time.time())
-    store = open_store(db, must_exist=True)
+    store = open_store(place_named(db), must_exist=True)
     try:
         commands = Commands(store, operator(), lambda: time.time_ns() // 1000)
         commands.offer_file(unit, KIND, file, release=signed.header.version)
@@ -141,7 +142,7 @@ def explain(
     config: ConfigOption = CONFIG_FILE,
     *,
     db: Annotated[
-        Path | None, typer.Option(help="Database of a station to look in, instead of the unit's outbox.")
+        str | None, typer.Option(help="Database of a station, or postgresql://..., instead of the unit's outbox.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

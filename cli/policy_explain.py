@@ -13,6 +13,7 @@ from agent.buffer.outbox import FILE_NAME
 from agent.runtime.config import load_config
 from agent.runtime.stages import load_policies
 from cli.account import operator
+from cli.station_place import place_named
 from protocol.errors import WireError
 from protocol.wire.record import decode_record
 from protocol.wire.records.read import Read
@@ -98,22 +99,20 @@ def on_unit(config_path: Path, record_id: bytes) -> Explanation:
     return _with_read(told, _body(row.payload))
 
 
-def at_station(db: Path, record_id: bytes) -> Explanation:
+def at_station(db: str, record_id: bytes) -> Explanation:
     """Look in a station's database, which notes it in its audit trail; raises StoreError."""
-    store = open_store(db)
+    store = open_store(place_named(db), must_exist=True)
     try:
         query = Query(store, operator(), lambda: time.time_ns() // 1000)
         for unit, _ in query.units():
             stored = query.record(unit.unit, record_id)
             if stored is not None:
                 schema = stored.record.envelope.schema_id
-                told = Explanation(
-                    record_id, found=True, where=str(db), unit=unit.unit, seq=stored.seq, schema=schema
-                )
+                told = Explanation(record_id, found=True, where=db, unit=unit.unit, seq=stored.seq, schema=schema)
                 return _with_read(told, stored.body)
     finally:
         store.close()
-    return Explanation(record_id, found=False, where=str(db))
+    return Explanation(record_id, found=False, where=db)
 
 
 def _body(payload: bytes) -> RecordBody | None:

@@ -164,15 +164,16 @@ def offer(
     file: SignedArgument,
     *,
     key: PublicOption = _AGENCY_KEY,
-    db: Annotated[Path, typer.Option("--db", help="Database file of the station.")] = Path("station.db"),
+    db: Annotated[str, typer.Option("--db", help="Database of the station, or postgresql://...")] = "station.db",
 ) -> None:
     """At the station: offer a roster to a unit; recorded in the audit trail."""
+    from cli.station_place import place_named  # noqa: PLC0415
     from station.commands import Commands  # noqa: PLC0415 - the other commands need no station
     from station.store import open_store  # noqa: PLC0415
 
     found = _verified(file, key)
     refuse_unless_newer(found.header, unit=unit, in_force=0, now_s=time.time())
-    store = open_store(db, must_exist=True)
+    store = open_store(place_named(db), must_exist=True)
     try:
         commands = Commands(store, operator(), lambda: time.time_ns() // 1000)
         commands.offer_file(unit, KIND, file, release=found.version)

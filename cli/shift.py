@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.account import operator
 from cli.show import TextTable, print_json, print_table
+from cli.station_place import place_named
 from station.query import Query
 from station.query.export import iso
 from station.query.shifts import ShiftRow, ShiftsOf
@@ -37,7 +37,7 @@ def show(
     *,
     purpose: Annotated[str, typer.Option(help="Why: recorded in the audit trail with your name.")],
     case_number: Annotated[str | None, typer.Option("--case", help="Case number, for the audit trail.")] = None,
-    db: Annotated[Path, typer.Option("--db", help="Database file of the station.")] = Path("station.db"),
+    db: Annotated[str, typer.Option("--db", help="Database of the station, or postgresql://...")] = "station.db",
     unit: Annotated[str | None, typer.Option("--unit", help="Only shifts on this unit.")] = None,
     badge: Annotated[str | None, typer.Option("--badge", help="Only shifts of this officer.")] = None,
     days: Annotated[float, typer.Option(min=0.01, max=36_600, help="Shifts received in the last days.")] = 31,
@@ -47,7 +47,7 @@ def show(
     """Show shifts with hours by activity, coverage by zone and incidents."""
     if not purpose.strip():
         raise typer.BadParameter("say why, such as a case number or `payroll`", param_hint="--purpose")
-    store = open_store(db, must_exist=True)
+    store = open_store(place_named(db), must_exist=True)
     try:
         query = Query(store, operator(purpose, case_number), lambda: time.time_ns() // 1000)
         since_us = time.time_ns() // 1000 - round(days * _US_PER_DAY)

@@ -90,7 +90,7 @@ DbOption = Annotated[
     typer.Option("--db", help="Database file of the station, or postgresql://...; default: station.db."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON; keys: docs/operations.md.")]
-UnitOption = Annotated[str | None, typer.Option("--unit", help="Only reads of this unit.")]
+UnitOption = Annotated[str | None, typer.Option("--unit", help="Only records of this unit.")]
 PurposeOption = Annotated[
     str | None, typer.Option("--purpose", help="Why, for the audit trail; needed for records about employees.")
 ]
@@ -473,7 +473,7 @@ def alarms(
     case_number: CaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare false alarms with those expected at the import, count confused characters; exit code 1 if they part."""
+    """Compare false alarms with those expected at the import, count confused characters; exit code 1 if they differ."""
     from cli import station_reports  # noqa: PLC0415 - the other commands need none of its parts
     from station.reports.periods import period_of  # noqa: PLC0415 - as above
     from station.reports.quality import make_quality  # noqa: PLC0415 - as above
@@ -523,7 +523,7 @@ def withdraw(
 @app.command()
 def purge(  # noqa: PLR0917 - typer passes options by name
     context: typer.Context,
-    days: Annotated[float, typer.Option(min=0, help="Delete reads older than this.")],
+    days: Annotated[float, typer.Option(min=0, help="Delete records older than this.")],
     db: DbOption = None,
     retention: Annotated[str | None, typer.Option(help="Only this retention class; if omitted, all.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Delete without asking.")] = False,

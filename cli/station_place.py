@@ -29,8 +29,12 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON; keys: docs
 def place_of(context: typer.Context, db: str | None) -> Path | str:
     """Return the file, or the address of the database."""
     given: str | None = context.obj
-    named = db or given or DEFAULT_DB
-    return named if is_address(named) else Path(named)
+    return place_named(db or given or DEFAULT_DB)
+
+
+def place_named(db: str) -> Path | str:
+    """Return a file, or the address of a database, as an option names it."""
+    return db if is_address(db) else Path(db)
 
 
 @contextmanager

@@ -91,7 +91,7 @@ def start(
         authorities = [each for path in key for each in VerifyKey.load_all(path)]
         found = verify_file(what, file, authorities, slot=slot, units=members)
         count = _rollouts(store).start(
-            found.kind, group, file, release=found.version, percent=percent, parts=found.parts
+            found.kind, group, file, release=found.version, percent=percent, parts=found.parts, told=found.told
         )
     _say(f"{found.kind} version {found.version} offered to {count} of {len(members)} units of {group}")
 

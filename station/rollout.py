@@ -94,11 +94,20 @@ class Rollouts:
             self._store.groups.replace(name, units)
 
     def start(
-        self, kind: str, group: str, file: Path, *, release: int, percent: int, parts: Sequence[str] = ()
+        self,
+        kind: str,
+        group: str,
+        file: Path,
+        *,
+        release: int,
+        percent: int,
+        parts: Sequence[str] = (),
+        told: str = "",
     ) -> int:
         """Offer a verified file to a share of a group; return the number of units.
 
-        A version must be above the last one of its kind for the group.  Raises WireError for an invalid kind.
+        A version must be above the last one of its kind for the group.  ``told`` goes into the audit trail.  Raises
+        WireError for an invalid kind.
         """
         members = self._members(group)
         offer_topic(members[0], kind)
@@ -116,7 +125,7 @@ class Rollouts:
         made = Rollout(
             kind, group, release, sha256, size_bytes, tuple(parts), percent, started_us, now_us, self._asker.who
         )
-        return self._offer(made, members)
+        return self._offer(made, members, told)
 
     def advance(self, kind: str, group: str, percent: int) -> int:
         """Change the share of units; those that fall out lose their offer; return the number of units."""
@@ -167,14 +176,14 @@ class Rollouts:
         except WireError:
             return None
 
-    def _offer(self, rollout: Rollout, members: Sequence[str]) -> int:
+    def _offer(self, rollout: Rollout, members: Sequence[str], told: str = "") -> int:
         first = chosen(members, rollout.kind, rollout.release, rollout.percent)
         file = OfferedFile(rollout.kind, rollout.release, rollout.sha256, rollout.size_bytes, rollout.parts)
         there = {one.unit: one.file for one in self._store.offers() if one.file.kind == rollout.kind}
         now_us = self._clock_us()
         asked = f"kind={rollout.kind} group={rollout.group} release={rollout.release} percent={rollout.percent}"
         with self._store.transaction():
-            self._note("roll out", asked, len(first))
+            self._note("roll out", f"{asked} {told}".rstrip(), len(first))
             self._store.groups.keep(rollout)
             for unit in members:
                 is_offered = unit in there and there[unit].release != 0 and there[unit].sha256 == rollout.sha256

@@ -34,6 +34,8 @@ class VerifiedFile:
     """Kind of file at the units."""
     version: int
     parts: tuple[str, ...]
+    told: str = ""
+    """For the audit trail: the alarm figures of a list."""
 
 
 def verify_file(
@@ -62,12 +64,14 @@ def verify_file(
 
 def _hot_list(file: Path, keys: Sequence[VerifyKey], slot: int) -> VerifiedFile:
     from station.lists.inspect import contents_of  # noqa: PLC0415 - slow to import
+    from station.reports.quality import figures_of, figures_text  # noqa: PLC0415 - as above
 
     contents = contents_of(file, list(keys))
     if not contents.signed_by:
         raise HotlistError(f"{file.name} is a draft: sign it first")
     kind = "hotlist" if slot == 1 else f"hotlist-{slot}"
-    return VerifiedFile(kind, contents.version, (contents.settings.list_id,))
+    told = figures_text(figures_of(contents))
+    return VerifiedFile(kind, contents.version, (contents.settings.list_id,), told)
 
 
 def _update(file: Path, keys: Sequence[VerifyKey]) -> VerifiedFile:

@@ -236,6 +236,13 @@ class KeyRing:
     receipts: SigningKey | None = None
     log: SigningKey | None = None
     """Signs checkpoints of the audit log."""
+    log_before: tuple[VerifyKey, ...] = ()
+    """Keys that signed earlier checkpoints."""
+
+    @property
+    def log_keys(self) -> tuple[VerifyKey, ...]:
+        """Keys of which a checkpoint may be; empty without ``log.key``."""
+        return () if self.log is None else (self.log.public, *self.log_before)
 
     def with_unit(self, unit: str, key: VerifyKey) -> KeyRing:
         """Return a ring with one more key of a unit."""
@@ -244,7 +251,7 @@ class KeyRing:
 
 
 def load_keyring(folder: Path) -> KeyRing:
-    """Read ``station*.key``, ``receipt.key``, ``log.key`` and ``unit-ID.pub`` of a folder.
+    """Read ``station*.key``, ``receipt.key``, ``log.key``, ``log-*.pub`` and ``unit-ID.pub`` of a folder.
 
     Raises KeyFileError if there is no station key; without ``receipt.key`` receipts and nacks are not signed, without
     ``log.key`` there are no checkpoints of the audit log.
@@ -255,7 +262,8 @@ def load_keyring(folder: Path) -> KeyRing:
     own, log = (
         SigningKey.load(path) if path.exists() else None for path in (folder / RECEIPT_KEY, folder / LOG_KEY)
     )
-    return _with_units(KeyRing({key.id: key for key in stations}, receipts=own, log=log), folder)
+    before = tuple(key for path in sorted(folder.glob("log-*.pub")) for key in VerifyKey.load_all(path))
+    return _with_units(KeyRing({key.id: key for key in stations}, {}, own, log, before), folder)
 
 
 def load_unit_keys(folder: Path) -> KeyRing:

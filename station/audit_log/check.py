@@ -27,7 +27,7 @@ def check_log(store: Store, ring: KeyRing) -> LogFindings:
     """Return what was altered or removed in log, trail, holds and purges."""
     log = store.log
     units = {unit: tuple(keys.values()) for unit, keys in ring.units.items()}
-    keys = () if ring.log is None else (ring.log.public,)
+    keys = ring.log_keys
     examination = LogExamination(keys, units)
     for row in log.checkpoints() if keys else ():
         examination.checkpoint(row.note)

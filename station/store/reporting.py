@@ -199,7 +199,7 @@ class Reporting:
         """Return when hot lists were offered to units, and what the audit trail says of them."""
         statement = (
             select(AUDIT.c.utc_us, AUDIT.c.filter)
-            .where(AUDIT.c.what == "offer", AUDIT.c.filter.like("% list=%"))
+            .where(AUDIT.c.what.in_(("offer", "roll out")), AUDIT.c.filter.like("% list=%"))
             .order_by(AUDIT.c.utc_us)
         )
         return [(int(utc_us), text) for utc_us, text in self._all(statement)]

@@ -1,4 +1,4 @@
-"""The interface of deployment's tables; ``tests/contract/test_station_deployment.py`` is its contract."""
+"""The interface of deployment's tables; ``tests/contract/test_deployment_store.py`` is its contract."""
 
 from __future__ import annotations
 

@@ -99,7 +99,9 @@ def start(  # noqa: PLR0917 - fields of a form
                 raise RefusedError(400, "keys", f"put {prefix}.pub into {visit.desk.settings.trusted} first")
             members = made.groups().get(group, [])
             found = verify_file(what, path, keys, slot=slot, units=members)
-            made.start(found.kind, group, path, release=found.version, percent=percent, parts=found.parts)
+            made.start(
+                found.kind, group, path, release=found.version, percent=percent, parts=found.parts, told=found.told
+            )
 
         return _done(visit, roll_out)
 

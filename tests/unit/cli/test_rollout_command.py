@@ -67,8 +67,14 @@ def test_the_walk_through_of_a_rollout_runs(folder):
     }
     trail = json.loads(run("station", "audit", "--json"))["audit"]
     assert [entry["filter"] for entry in trail if entry["what"] == "roll out"] == [
-        f"kind=hotlist group=north release={release} percent={percent}"
-        for release, percent in ((18, 10), (18, 100), (18, 0), (19, 100))
+        f"kind=hotlist group=north release={release} percent={percent}{figures}"
+        for release, percent, figures in (
+            # What alarm quality compares with, where a file is offered.
+            (18, 10, " list=stolen version=18 approximate=0 exact=0 patterns=0"),
+            (18, 100, ""),
+            (18, 0, ""),
+            (19, 100, " list=stolen version=19 approximate=0 exact=0 patterns=0"),
+        )
     ]
 
 

@@ -144,6 +144,7 @@ def test_another_key_is_another_log(memory):
         b"", b"\x80", checkpoint(5, unit="unit-08"), checkpoint(5, note=b"\xff"), checkpoint(5, note=b"no note"),
         checkpoint(5, public_key=UNIT_KEY.public.raw), checkpoint(5, public_key=bytes(32)),
     ],
+    ids=["empty", "empty map", "another unit", "no text", "no note", "another key", "no key"],
 )  # fmt: skip
 def test_what_the_log_did_not_sign_is_not_answered(memory, payload):
     unit = witness(memory)

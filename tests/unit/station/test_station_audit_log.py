@@ -330,6 +330,23 @@ def test_checkpoints_are_signed_now_and_then(case):
     assert [row.size for row in case.store.log.checkpoints()] == [3, 4]
 
 
+def test_checkpoints_of_an_earlier_key_are_accepted_where_its_public_half_is_kept(case):
+    """A new `log.key` after a restore: without the old half every earlier checkpoint is a fault."""
+    case.ask(3)
+    case.checkpointer.make()
+    (case.keys / "log.pub").rename(case.folder / "kept.pub")
+    new = SigningKey.generate()
+    (case.keys / "log.key").unlink()
+    new.save(case.keys / "log.key")
+    code, found = case.check()
+    assert (code, [fault for fault in found["log"]["faults"] if "not signed by the log's key" in fault] != []) == (
+        1,
+        True,
+    )
+    (case.folder / "kept.pub").rename(case.keys / "log-2027.pub")
+    assert case.check()[0] == 0
+
+
 CERTIFICATE = (
     """UPDATE purges SET certificate = CAST(replace(certificate, '"records":7', '"records":6') AS BLOB)"""
 )
