@@ -176,6 +176,9 @@ def _oidc(issuer: str | None, client: str, secret_file: Path | None, address: st
         return None
     if not client or secret_file is None or not address.startswith("https://"):
         raise WebError("--oidc-issuer needs --oidc-client, --oidc-secret-file and --oidc-address https://...")
+    if not issuer.startswith("https://"):
+        # Whoever is on the way could say who somebody is: the service's keys come from there, too.
+        raise WebError(f"--oidc-issuer {issuer} must be https://...")
     try:
         from station.accounts.oidc import OidcClient, OidcSettings  # noqa: PLC0415 - an extra
 

@@ -20,7 +20,7 @@ from station.deployment.model import (
 )
 from station.deployment.roster import make_roster
 from station.deployment.zones import MAX_ZONES, overlaps, zones_from_geojson
-from station.errors import DeploymentError, PlanConflictError, PurposeError
+from station.errors import DeploymentError, PlanConflictError, PurposeError, ScopeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -82,6 +82,7 @@ class Planning(Commands):
 
         Raises DeploymentError while a shift that has not ended needs it.
         """
+        self._refuse_unless_all()
         now_us = self._clock_us()
         with self._store.transaction():
             users = [
@@ -100,6 +101,7 @@ class Planning(Commands):
 
     def put_settings(self, settings: Settings) -> None:
         """Replace the agency's settings."""
+        self._refuse_unless_all()
         check_settings(settings)
         with self._store.transaction():
             self._store.deployment.put_settings(settings)
@@ -121,6 +123,7 @@ class Planning(Commands):
         cannot be planned or was changed meanwhile, and PurposeError.
         """
         self._refuse_without_why()
+        self._refuse_unless_all()
         with self._store.transaction():
             store = self._store.deployment
             resources, settings = store.resources(), store.settings()
@@ -146,6 +149,7 @@ class Planning(Commands):
 
     def reassign(self, shift_id: str, assignment: Assignment) -> dict[str, list[Conflict]]:
         """Give a shift another assignment from a moment on; later ones are replaced.  Raises as :meth:`plan`."""
+        self._refuse_unless_all()
         shift = self._shift(shift_id)
         kept = tuple(one for one in shift.assignments if one.from_us < assignment.from_us)
         if not kept and assignment.from_us != shift.starts_us:
@@ -155,6 +159,7 @@ class Planning(Commands):
     def cancel(self, shift_id: str, version: int | None = None) -> None:
         """Cancel a shift; it stays visible in the plan.  Raises PlanConflictError if it was changed meanwhile."""
         self._refuse_without_why()
+        self._refuse_unless_all()
         with self._store.transaction():
             shift = self._shift(shift_id)
             if version is not None and version != shift.version:
@@ -168,6 +173,7 @@ class Planning(Commands):
         Raises PurposeError: it has the hashes of PINs.
         """
         self._refuse_without_why()
+        self._refuse_unless_all()
         store = self._store.deployment
         settings, now_us = store.settings(), self._clock_us()
         made = make_roster(
@@ -182,6 +188,7 @@ class Planning(Commands):
 
         Raises SignedFileError for one that these keys did not sign, that has expired or is not newer than the last.
         """
+        self._refuse_unless_all()
         found = verify_roster(BytesIO(file.read_bytes()), keys)
         settings, now_us = self._store.deployment.settings(), self._clock_us()
         for unit in units:
@@ -205,6 +212,7 @@ class Planning(Commands):
         return gone
 
     def _put(self, resources: Resources, what: str, names: Sequence[str]) -> None:
+        self._refuse_unless_all()
         with self._store.transaction():
             self._store.deployment.put_resources(resources)
             self._note(f"set {what}", f"id={','.join(names[:20])}", len(names), self._clock_us())
@@ -236,6 +244,13 @@ class Planning(Commands):
         if not self._asker.has_purpose:
             raise PurposeError(
                 "who is planned is data about employees: give a purpose, which is recorded in the audit trail"
+            )
+
+    def _refuse_unless_all(self) -> None:
+        """People, places and the plan belong to no unit.  Who may see a part does not change them."""
+        if not self._asker.scope.is_all:
+            raise ScopeError(
+                "the plan covers all agencies and units: it needs an account that may see all of them"
             )
 
 

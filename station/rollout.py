@@ -20,7 +20,7 @@ from station.errors import StoreError
 from station.store import AuditRow, OfferedFile, Rollout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from station.asker import Asker
@@ -148,10 +148,12 @@ class Rollouts:
         """Return every roll-out with what its units were offered and have; recorded in the audit trail."""
         groups = self.groups()
         offers = {(one.unit, one.file.kind): one.file.release for one in self._store.offers()}
+        # Once for all units: each look at them reads every unit's lives.
+        reports = {row.unit: row.report for row in self._store.units(self._asker.scope, count_reads=False)}
         found = []
         for rollout in self._store.groups.rollouts():
             units = [
-                UnitVersion(unit, offers.get((unit, rollout.kind), 0), self._has(unit, rollout.kind))
+                UnitVersion(unit, offers.get((unit, rollout.kind), 0), self._has(unit, rollout.kind, reports))
                 for unit in groups.get(rollout.group, [])
             ]
             if units:
@@ -160,11 +162,10 @@ class Rollouts:
             self._note("show roll-outs", "", len(found))
         return found
 
-    def _has(self, unit: str, kind: str) -> int | None:
+    def _has(self, unit: str, kind: str, reports: Mapping[str, bytes | None]) -> int | None:
         """By the unit's own report."""
         if kind == UPDATE:
-            row = next((row for row in self._store.units() if row.unit == unit), None)
-            report = None if row is None else row.report
+            report = reports.get(unit)
             try:
                 return None if report is None else decode(report, UpdateReport).running
             except WireError:

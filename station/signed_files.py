@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from enum import StrEnum
-from io import BytesIO
 from typing import TYPE_CHECKING
 
 from protocol.errors import HotlistError, SignedFileError, UpdateError
@@ -51,7 +50,9 @@ def verify_file(
             case FileType.HOTLIST:
                 return _hot_list(file, keys, slot)
             case FileType.POLICY:
-                signed = open_pack(BytesIO(file.read_bytes()), keys)
+                # Not read as a whole: it may be anything.
+                with file.open("rb") as opened:
+                    signed = open_pack(opened, keys)
                 for unit in units:
                     refuse_unless_newer(signed.header, unit=unit, in_force=0, now_s=time.time())
                 return VerifiedFile(KIND, signed.header.version, ())

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from station.accounts import second_factor
+from station.accounts.attempts import blocked_until_us
 from station.accounts.passwords import check_new
 from station.accounts.rights import RIGHTS, Right, Role, rights_of
 from station.errors import AccountError
@@ -159,17 +160,37 @@ class Accounts:
         return changed
 
     def change_password(self, person: Person, old: str, new: str) -> None:
-        """Change one's own password, which ends all sessions.  Raises AccountError."""
-        account = person.account
+        """Change one's own password, which ends all sessions.  Raises AccountError.
+
+        Attempts count as those to log in: whoever finds a session must not find the password, too.
+        """
+        check_new(new, person.account.name)
+        account = self._begin_attempt(person.account.name)
         if not self._passwords.is_right(account.password, old):
             raise AccountError("the old password is wrong")
-        check_new(new, account.name)
         hashed, now_us = self._passwords.hash(new), self._clock_us()
         with self._store.transaction():
-            changed = replace(self._locked(account.name), password=hashed, password_us=now_us)
+            changed = replace(
+                self._locked(account.name), password=hashed, password_us=now_us, failures=0, blocked_until_us=0
+            )
             self._store.accounts.put(changed)
             self._store.accounts.end_sessions(account.name, tokens=True)
             self._store.audit(AuditRow(now_us, account.name, "password change", "", 0))
+
+    def _begin_attempt(self, name: str) -> AccountRow:
+        now_us = self._clock_us()
+        with self._store.transaction():
+            account = self._locked(name)
+            if account.blocked_until_us > now_us:
+                raise AccountError(
+                    "after failed attempts the account is blocked for some seconds to an hour: wait"
+                )
+            failures = account.failures + 1
+            counted = replace(account, failures=failures, blocked_until_us=blocked_until_us(failures, now_us))
+            self._store.accounts.put(counted)
+            asked = f"failures_before={account.failures}"
+            self._store.audit(AuditRow(now_us, name, "password change attempt", asked, 0))
+        return counted
 
     def _locked(self, name: str) -> AccountRow:
         account = self._store.accounts.lock(name)

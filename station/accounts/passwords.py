@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from typing import TYPE_CHECKING
 
 from argon2 import PasswordHasher, Type
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 MIN_LENGTH, MAX_LENGTH = 12, 256
 _MIN_DIFFERENT = 5
+MAX_AT_ONCE = 2
+"""Each takes 64 MiB: strangers who log in all at once must not fill the memory.  The others wait."""
 
 
 def argon2id() -> Hasher:
@@ -47,16 +50,19 @@ class Passwords:
 
     def __init__(self, hasher: Hasher) -> None:
         self._hasher = hasher
+        self._free = threading.BoundedSemaphore(MAX_AT_ONCE)
         self._dummy = hasher.hash(secrets.token_urlsafe(16))
 
     def hash(self, password: str) -> str:
         """Return the hash to store."""
-        return self._hasher.hash(password)
+        with self._free:
+            return self._hasher.hash(password)
 
     def is_right(self, stored: str | None, password: str) -> bool:
         """Compare; None is a hash that nothing matches."""
         try:
-            self._hasher.verify(self._dummy if stored is None else stored, password[: MAX_LENGTH + 1])
+            with self._free:
+                self._hasher.verify(self._dummy if stored is None else stored, password[: MAX_LENGTH + 1])
         except (VerificationError, InvalidHashError):
             return False
         return stored is not None

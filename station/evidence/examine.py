@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import zipfile
+import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +106,8 @@ def examine_package(data: bytes, trusted: Mapping[str, Iterable[VerifyKey]] | No
         EOFError,
         OSError,
         RuntimeError,
+        ValueError,
+        zlib.error,
     ) as error:
         raise PackageError(f"the archive is damaged: {error}") from error
     if PAGE_NAME not in members:
@@ -154,6 +157,13 @@ class _Examination:
 
     def compare(self, members: Mapping[str, bytes]) -> None:
         """Compare the files of the archive with the page."""
+
+        def archive() -> None:
+            self._compare(members)
+
+        self._guarded(archive)
+
+    def _compare(self, members: Mapping[str, bytes]) -> None:
         wanted = {
             one["file"]: self._records[n].payload
             for n, one in enumerate(self._told["records"][: len(self._records)])

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 MAX_RECORDS = 1_000_000
 KEPT_US = 24 * 3_600_000_000
 """How long a file can be fetched."""
+_FETCH_US = 3_600_000_000
+"""How long a download may take."""
 _LEASE_US = 120_000_000
 """A process that has not written for so long has ended."""
 _PART_BYTES = 256 * 1024
@@ -186,8 +188,9 @@ class Exports:
         row = self.get(asker, export_id, approves=False)
         now_us = self.clock_us()
         with self.store.transaction():
+            fetched = {"state": ExportState.FETCHED.value, "until_us": now_us + _FETCH_US}
             if row.until_us < now_us or not self.store.exports.change(
-                export_id, ExportState.READY.value, state=ExportState.FETCHED.value
+                export_id, ExportState.READY.value, **fetched
             ):
                 raise ExportError(
                     "this file cannot be fetched: it was fetched before, has expired, or is not ready"
@@ -206,19 +209,24 @@ class Exports:
                 self.store.exports.drop_parts(export_id)
 
     def _end_abandoned(self) -> None:
-        """Expire files that were not fetched, and requests whose process has ended."""
+        """Expire files that were not fetched, requests whose process has ended, and what broken downloads left."""
         now_us = self.clock_us()
         for row in self.store.exports.overdue(now_us):
             if row.state == ExportState.READY.value:
-                self._end(row.export_id, ExportState.EXPIRED, "")
+                self._end(row.export_id, ExportState.EXPIRED, "", was=ExportState.READY)
             else:
                 self._end(row.export_id, ExportState.FAILED, "the station was stopped while it worked on it")
+        for export_id in self.store.exports.left_behind(now_us):
+            with self.store.transaction():
+                self.store.exports.drop_parts(export_id)
 
-    def _end(self, export_id: str, state: ExportState, note: str) -> None:
+    def _end(
+        self, export_id: str, state: ExportState, note: str, *, was: ExportState = ExportState.RUNNING
+    ) -> None:
+        """Nothing happens if somebody was faster: a file that is being fetched stays."""
         with self.store.transaction():
-            for before in (ExportState.RUNNING, ExportState.READY):
-                self.store.exports.change(export_id, before.value, state=state.value, note=note)
-            self.store.exports.drop_parts(export_id)
+            if self.store.exports.change(export_id, was.value, state=state.value, note=note):
+                self.store.exports.drop_parts(export_id)
 
     def _note(self, asker: Asker, what: str, asked: str, now_us: int) -> None:
         self.store.audit(AuditRow(now_us, asker.who, what, asked, 1, asker.purpose, asker.case_number))

@@ -20,7 +20,6 @@ from station.deployment.times import day_of
 from station.deployment.zones import ZoneIndex, overlaps
 from station.errors import DeploymentError
 from station.query.query import Query
-from station.query.stored import stored_record
 from station.query.take_over import take_over
 from station.store.deployment.port import CoverageSum
 
@@ -128,6 +127,7 @@ class DeploymentQuery(Query):
     def people(self) -> Resources:
         """Everyone who can be planned.  Raises PurposeError."""
         self._refuse_without_purpose(Shift.SCHEMA)
+        self._refuse_unless_all()
         found = self._store.deployment.resources()
         self._note("show people", len(found.people))
         # Nobody who looks needs the hashes of PINs.
@@ -314,8 +314,8 @@ class DeploymentQuery(Query):
 
     def _read_link(self, unit: str, read_id: bytes) -> Link:
         found = self._store.record(unit, read_id)
-        if found is not None:
-            return Link("read", read_id, stored_record(found, self._store.registry), "here")
+        if found is not None and (visible := self._visible([found])):
+            return Link("read", read_id, visible[0], "here")
         was_here = self._store.deployment.was_received(unit, read_id)
         return Link("read", read_id, None, "deleted" if was_here else "not received")
 
@@ -326,10 +326,10 @@ class DeploymentQuery(Query):
             for found in self._store.each("hit/1", unit=row.unit, since_us=row.when_us - _DAY_US):
                 if found.received_us > row.when_us + _LATE_US:
                     break
-                record = stored_record(found, self._store.registry)
-                hit_id = getattr(record.body, "hit_id", None)
-                if hit_id in row.hits:
-                    latest[hit_id] = record
+                for record in self._visible([found]):
+                    hit_id = getattr(record.body, "hit_id", None)
+                    if hit_id in row.hits:
+                        latest[hit_id] = record
         return [
             Link("hit", name, latest.get(name), "here" if name in latest else "deleted or not received")
             for name in row.hits

@@ -65,7 +65,8 @@ class EvidenceOf:
 
     def _rows(self, identity: bytes, unit: str | None) -> list[RecordRow]:
         """Return the read, its hits and what was decided, each once, by number; of the first unit that has it."""
-        for name in [row.unit for row in self._store.units()] if unit is None else [unit]:
+        names = [row.unit for row in self._store.units(count_reads=False)] if unit is None else [unit]
+        for name in names:
             found = {row.record_id: row for row in self._store.related(name, identity) if self._may_see(row)}
             ids = {identity, *(self._read_id(row) for row in found.values())}
             for record_id in ids:

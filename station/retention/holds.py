@@ -106,7 +106,11 @@ class HoldDesk:
             self._note("release hold", f"hold={number}", records, now_us, reason, case_number, data)
 
     def holds(self) -> list[StoredHold]:
-        """Return all holds by number, also released ones; recorded in the audit trail."""
+        """Return all holds by number, also released ones; recorded in the audit trail.
+
+        Raises HoldError for an account that may see a part: a hold names plates and cases of every agency.
+        """
+        self._refuse_unless_all()
         counts = self._store.holds.counts()
         found = [stored_hold(row, counts.get(row.number, 0)) for row in self._store.holds.holds()]
         with self._store.transaction():

@@ -83,3 +83,10 @@ class ExportTables:
         """Return requests that are ready or being worked on, and whose time is over."""
         overdue = (EXPORTS.c.state.in_(("ready", "running")), EXPORTS.c.until_us < now_us)
         return [ExportRow(*row) for row in self._db.all(select(*_EXPORT).where(*overdue))]
+
+    def left_behind(self, now_us: int) -> list[str]:
+        """Return requests that still have a file, though they were fetched and the time for it is over."""
+        own = EXPORTS.c.export_id == EXPORT_PARTS.c.export_id
+        over = (EXPORTS.c.state == "fetched", EXPORTS.c.until_us < now_us)
+        statement = select(EXPORT_PARTS.c.export_id).distinct().join(EXPORTS, own).where(*over)
+        return [row.export_id for row in self._db.all(statement)]

@@ -96,14 +96,17 @@ class Lives:
             self.announced(head.unit, head.life, head.seq)
         return True
 
-    def of(self, unit: str) -> list[SeriesRow]:
-        """Return the lives of a unit in their order, with their numbers."""
+    def of(self, unit: str, *, removed: bool = True) -> list[SeriesRow]:
+        """Return the lives of a unit in their order, with their numbers.
+
+        Which rows were removed is found out by reading every one of the unit: without ``removed`` it is left out.
+        """
         rows = self._db.all(_ROWS, {"of": unit})
         found = []
         for row in rows:
             life = bytes(row.life)
             seen = sequence.seen(self._db, unit, life)
-            stored = self._db.all(self._stored, {"of": unit, "which": life})
+            stored = self._db.all(self._stored, {"of": unit, "which": life}) if removed else ()
             found.append(
                 SeriesRow(
                     unit=unit,
@@ -112,7 +115,9 @@ class Lives:
                     seq_high=max(row.seq_high, seen[-1][1] if seen else 0),
                     seen=tuple(seen),
                     gaps=tuple(sequence.gaps(self._db, unit, life, row.seq_high)),
-                    removed=tuple(sequence.without(seen, [(first, last) for first, last in stored])),
+                    removed=tuple(sequence.without(seen, [(first, last) for first, last in stored]))
+                    if removed
+                    else (),
                     overlaps=row.n_overlaps,
                     overlap_us=row.overlap_us,
                     forks=row.n_forks,

@@ -17,7 +17,7 @@ from protocol.errors import PatrolError
 from station.accounts.accounts import Accounts
 from station.accounts.log_in import LogIn
 from station.accounts.passwords import Passwords, argon2id
-from station.errors import AccountError, PurposeError, ScopeError, WebError
+from station.errors import AccountError, PurposeError, ScopeError, StoreError, WebError
 from station.query.bulk import Exports
 from station.web.desk import FOLDER, Desk, environment
 from station.web.errors import LogInNeededError, PurposeNeededError, RefusedError
@@ -101,9 +101,17 @@ def build_app(
     for kind in (PatrolError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, _refuse)
     app.add_middleware(
-        Guard, hosts=settings.hosts(port or settings.port), scheme=settings.scheme, body_limits=limits
-    )
+        Guard, hosts=settings.hosts(port or settings.port), scheme=settings.scheme, body_limits=limits,
+        is_known=lambda request: _is_logged_in(desk, request),
+    )  # fmt: skip
     return app
+
+
+def _is_logged_in(desk: Desk, request: Request) -> bool:
+    try:
+        return desk.log_in.person(request.cookies.get(desk.cookie, "")) is not None
+    except StoreError:
+        return False
 
 
 def needs_of(route: BaseRoute) -> Needs | None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -41,13 +43,20 @@ class Guard:
     """ASGI middleware: host, origin and size; strict headers."""
 
     def __init__(
-        self, app: ASGIApp, *, hosts: frozenset[str], scheme: str, body_limits: Mapping[str, int]
+        self,
+        app: ASGIApp,
+        *,
+        hosts: frozenset[str],
+        scheme: str,
+        body_limits: Mapping[str, int],
+        is_known: Callable[[Request], bool],
     ) -> None:
-        """``body_limits`` has the paths whose bodies may be larger than others'."""
+        """``body_limits`` has the paths whose bodies may be larger than others', for whom ``is_known`` knows."""
         self._app = app
         self._hosts = hosts
         self._scheme = scheme
         self._limits = body_limits
+        self._is_known = is_known
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse the request, or pass it on."""
@@ -68,6 +77,9 @@ class Guard:
             await send(message)
 
         limit = self._limits.get(scope["path"], MAX_BODY_BYTES)
+        # A body is read before a route sees the request: strangers must not fill the disk or the memory with it.
+        if limit > MAX_BODY_BYTES and not await run_in_threadpool(self._is_known, Request(scope)):
+            limit = MAX_BODY_BYTES
         headers = Headers(scope=scope)
         refusal = self._refusal(scope["method"], headers, sum(map(len, chain(*scope["headers"]))), limit)
         if refusal is not None:

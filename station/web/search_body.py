@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _Name = Annotated[str, Field(max_length=64)]
 _Degrees = Annotated[float, Field(allow_inf_nan=False)]
 _MAX_TEXTS = 256
+_MAX_INT = 2**63
+"""Of the database."""
+_NO_PLACE = "this is not where a page starts: search again"
 
 
 class SearchBody(BaseModel):
@@ -107,9 +110,12 @@ def place_of(token: str) -> Place | None:
     try:
         text = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
         made_us, record_id, unit = text.split(".", 2)
-        return int(made_us), unit, bytes.fromhex(record_id)
+        place = int(made_us), unit, bytes.fromhex(record_id)
     except (ValueError, binascii.Error) as error:
-        raise RefusedError(400, "after", "this is not where a page starts: search again") from error
+        raise RefusedError(400, "after", _NO_PLACE) from error
+    if abs(place[0]) >= _MAX_INT:
+        raise RefusedError(400, "after", _NO_PLACE)
+    return place
 
 
 def _us(when: datetime | None) -> int | None:

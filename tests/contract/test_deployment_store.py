@@ -306,6 +306,29 @@ def test_account_of_some_units_sees_their_coverage_alone(agency):
         query(agency, other).where("unit-08", MONDAY_US, NOW_US)
 
 
+def test_account_of_some_units_changes_no_plan_and_sees_no_people(agency):
+    few = Asker("sergeant", "why", "26-1", scope=Scope(units=frozenset({"unit-08"})))
+    planning(agency).plan([shift()])
+    does = planning(agency, few)
+    for act in (
+        lambda: does.plan([shift("s2", day=1)]),
+        lambda: does.cancel("s1"),
+        lambda: does.reassign("s1", shift().assignments[0]),
+        lambda: does.put_people([Person("4711", "Other", account="sergeant")]),
+        lambda: does.put_zones([NORTH]),
+        lambda: does.put_checkpoint(Checkpoint("cp-1", "Other", 0, 0)),
+        lambda: does.put_asset(Asset("unit-07", "vehicle", unit="unit-08")),
+        lambda: does.drop("checkpoint", "cp-1"),
+        lambda: does.put_settings(Settings()),
+        lambda: does.roster(0, NOW_US),
+        lambda: query(agency, few).people(),
+    ):
+        with pytest.raises(ScopeError):
+            act()
+    assert not agency.deployment.shift("s1").cancelled
+    assert {one.name for one in query(agency).people().people} == {"A. Example", "B. Example"}
+
+
 def test_time_after_its_receipt_is_not_believed(agency):
     """A unit whose clock is a year ahead: its period counts when it came."""
     add(agency, told(1, coverage(1, NOW_US + 365 * DAY_US)), now_us=NOW_US)

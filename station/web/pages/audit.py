@@ -33,7 +33,7 @@ class TrailQuery(BaseModel):
     kind: Annotated[str, Field(max_length=64)] = ""
     since: datetime | None = None
     until: datetime | None = None
-    before: int | None = None
+    before: Annotated[int, Field(ge=0, lt=2**63)] | None = None
 
     @field_validator("since", "until", "before", mode="before")
     @classmethod

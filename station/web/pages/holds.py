@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form
+from fastapi import APIRouter, Depends, Form, Path
 from starlette.responses import Response
 
 from station.accounts.rights import Right
@@ -55,7 +55,7 @@ def place(
 
 
 @router.post("/holds/{number}/release", include_in_schema=False)
-def release(visit: _Holder, number: int, reason: _Text) -> Response:
+def release(visit: _Holder, number: Annotated[int, Path(ge=1, lt=2**63)], reason: _Text) -> Response:
     """Release a hold."""
     try:
         _desk(visit).release(number, case_number=visit.asker.case_number, reason=reason)
@@ -69,9 +69,11 @@ def _desk(visit: Visit) -> HoldDesk:
 
 
 def _page(visit: Visit, status: int, *, message: str = "") -> Response:
-    return visit.page(
-        "holds.html", status=status, message=message, holds=_desk(visit).holds()[::-1], max_text=MAX_TEXT
-    )
+    try:
+        found = _desk(visit).holds()[::-1]
+    except HoldError as error:
+        status, message, found = status if message else 403, message or str(error), []
+    return visit.page("holds.html", status=status, message=message, holds=found, max_text=MAX_TEXT)
 
 
 def _utc_us(text: str) -> int | None:

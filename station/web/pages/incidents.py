@@ -84,7 +84,7 @@ def incident(visit: _Reader, incident_id: str) -> Response:
     if found is None:
         raise RefusedError(404, "incident", "there is no such incident, or it was deleted")
     at = local(found.row.when_us, query.settings().zone)
-    return visit.page("incident.html", incident=found, at=at)
+    return visit.page("incident.html", incident=found, at=at, may_plates=visit.may(Right.SEARCH))
 
 
 PAGE = PageModule(

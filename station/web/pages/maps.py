@@ -256,7 +256,8 @@ async def _stream(following: Following, visit: Visit, places: UnitPlaces) -> Asy
             await asyncio.sleep(STEP_S)
     finally:
         places.leave()
-        following.close()
+        # In a thread, as it waits for the database: nobody else's request may wait with it.  Also if the browser left.
+        await asyncio.shield(asyncio.to_thread(following.close))
 
 
 def _event(name: str, values: dict[str, Any]) -> str:

@@ -40,7 +40,7 @@ def reports_page(visit: _Reader, definition: str = "general", period: str = "") 
 @router.get("/reports/print", include_in_schema=False)
 def printed(visit: _Reader, definition: str, period: str) -> Response:
     """The page to be printed or published."""
-    chosen = _definition(definition)
+    chosen, period = _definition(definition), period.strip()
     page = printed_report(present(_report(visit, chosen, period), chosen))
     name = f'attachment; filename="report-{chosen.id}-{period}.html"'
     return Response(page, media_type="text/html", headers={"content-disposition": name})
@@ -49,7 +49,7 @@ def printed(visit: _Reader, definition: str, period: str) -> Response:
 @router.get("/reports/csv", include_in_schema=False)
 def numbers(visit: _Reader, definition: str, period: str) -> Response:
     """Every number, for `patrol-lpr report recompute`."""
-    chosen = _definition(definition)
+    chosen, period = _definition(definition), period.strip()
     out = io.StringIO(newline="")
     write_lines(_report(visit, chosen, period).lines, out)
     name = f'attachment; filename="report-{chosen.id}-{period}.csv"'

@@ -268,6 +268,31 @@ def test_altered_file_in_the_archive_is_named(unit, start):
     assert problems == [f"Altered file in the archive, or it is missing: {name}"]
 
 
+@pytest.mark.parametrize(
+    "forge",
+    [
+        lambda told: told.pop("records"),
+        lambda told: told.update(records=[{"file": []}]),
+        lambda told: told.update(pictures=5),
+        lambda told: told["pictures"][0].pop("file"),
+    ],
+)
+def test_forged_archive_is_a_finding_and_no_crash(page, forge):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as new:
+        new.writestr("evidence.html", with_contents(page, forge))
+    assert examine_package(out.getvalue()).problems
+
+
+def test_archive_whose_compressed_bytes_are_damaged_is_refused(page):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new:
+        new.writestr("evidence.html", page)
+    data, at = out.getvalue(), 30 + len("evidence.html")
+    with pytest.raises(PackageError):
+        examine_package(data[:at] + b"\xff" * 8 + data[at + 8 :])
+
+
 def test_hostile_texts_are_shown_as_they_are(unit):
     """In every field: nothing is markup."""
     unit.read(1, text=HOSTILE[:32], read_id=READ_ID, pictures=(), raw=HOSTILE, camera=HOSTILE[:36])

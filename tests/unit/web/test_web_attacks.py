@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
+import threading
 
 import pytest
 
 from protocol.wire.control.unit_state import Status
 from protocol.wire.enums import UnitState
+from station.asker import Asker
 from station.store import NewRecord
 from station.web.guard import MAX_BODY_BYTES, MAX_HEADER_BYTES
 from station.web.paths import own_path
-from station.web.worker import search_of
+from station.web.worker import ExportWorker, search_of
 from tests.builders import BOOT
 from tests.station_people import NOW_US, fill, read_of
 from tests.station_web import open_web
@@ -101,13 +104,57 @@ def test_what_a_person_types_is_text_on_every_page(web, text):
     assert web.store.count_pictures() == 0
 
 
-def export(web, kind):
-    """Requested, approved, made, fetched."""
+def ready(web, kind):
+    """Requested, approved, made: who requested it, and its id."""
     requester, approver = web.logged_in("analyst", name="req"), web.logged_in("supervisor", name="app")
     made = requester.post_json("/api/1/exports", {"kind": kind, "search": {}}).json()["export_id"]
     assert approver.post(f"/exports/{made}/approve").status_code == 303
     assert web.app.state.desk.exports.run_next(search_of)
+    return requester, made
+
+
+def export(web, kind):
+    """Fetched."""
+    requester, made = ready(web, kind)
     return requester.post(f"/exports/{made}/file")
+
+
+def test_a_download_that_breaks_off_leaves_no_file_behind(web):
+    """The process ends, or the browser goes away before the first byte."""
+    _, made = ready(web, "csv")
+    exports, asker = web.app.state.desk.exports, Asker("req", "why", "26-1")
+    exports.fetch(asker, made)
+    assert list(web.store.exports.parts(made))
+    exports.run_next(search_of)
+    assert list(web.store.exports.parts(made)), "it may still be on its way"
+    web.clock.move(3601)
+    exports.run_next(search_of)
+    assert not list(web.store.exports.parts(made))
+    assert exports.get(asker, made, approves=False).state == "fetched"
+
+
+class BrokenOnce:
+    """The first request cannot be made, for a reason that nobody thought of."""
+
+    def __init__(self):
+        self.calls = 0
+        self.again = threading.Event()
+
+    def run_next(self, to_search):
+        self.calls += 1
+        if self.calls == 1:
+            raise KeyError("7ABC123")
+        self.again.set()
+        return False
+
+
+def test_one_export_that_fails_does_not_stop_the_others():
+    exports = BrokenOnce()
+    worker = ExportWorker(exports)
+    worker.start()
+    worker.wake()
+    assert exports.again.wait(30)
+    worker.close()
 
 
 def test_no_cell_of_an_export_is_a_formula(web):
@@ -176,6 +223,14 @@ def test_oversized_requests_are_refused(web):
         assert refused.status_code == 413
 
 
+def test_a_stranger_uploads_nothing_large(web):
+    """A body is received before its sender is known."""
+    large = "x" * (MAX_BODY_BYTES + 1)
+    for path in ("/lists/start", "/lists/doctor", "/deployment/zones/import"):
+        assert web.browser().post(path, {"geojson": large}, csrf=None).status_code == 413
+        assert web.logged_in("officer", name=f"o{len(path)}").post(path, {"geojson": large}).status_code == 403
+
+
 @pytest.mark.parametrize(
     "fields",
     [
@@ -195,11 +250,23 @@ def test_an_impossible_search_is_answered_with_what_is_wrong(web, fields):
     assert 'role="alert"' in answer.text
 
 
-@pytest.mark.parametrize("token", ["x", "!!!!", "MQ", "MS4yLjM", "A" * 3000, "\u00e9"])
+LATE = base64.urlsafe_b64encode(b"9" * 30 + b".00.unit-07").decode().rstrip("=")
+
+
+@pytest.mark.parametrize("token", ["x", "!!!!", "MQ", "MS4yLjM", "A" * 3000, "\u00e9", LATE])
 def test_a_forged_place_of_a_page_is_refused(web, token):
     browser = web.logged_in("analyst")
     address = browser.post("/search", {}).headers["location"]
     assert browser.get(address, params={"after": token}).status_code == 400
+
+
+def test_a_number_that_the_database_does_not_have_is_refused(web):
+    assert web.logged_in("auditor").get("/api/1/audit", params={"before": "9" * 30}).status_code == 422
+    for path in ("/holds/{}/release", "/deployment/plan/x/cancel"):
+        answer = web.logged_in("supervisor", name=f"s{len(path)}").post(
+            path.format("9" * 30), {"reason": "r", "version": "9" * 30}
+        )
+        assert answer.status_code < 500
 
 
 def test_every_answer_has_the_strict_headers(web):

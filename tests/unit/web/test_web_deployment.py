@@ -112,6 +112,17 @@ def test_deleted_read_of_an_incident_says_so(supervisor, month):
     assert page.count("deleted under its retention policy") == len(gone & set(one.reads))
 
 
+def test_auditor_sees_an_incident_without_plates(web, supervisor, month):
+    """Who may see the audit trail may not see plates."""
+    here = {read.read_id for read in month.truth.reads if not read.purged}
+    one = next(one for one in month.truth.incidents if here & set(one.reads))
+    address = f"/incidents/{one.incident_id.hex()}"
+    assert '<span class="plate">' in supervisor.get(address).text
+    page = web.logged_in("auditor", name="auditor-of-incidents").get(address)
+    assert page.status_code == 200
+    assert '<span class="plate">' not in page.text
+
+
 @pytest.mark.parametrize("form", ["hours", "coverage"])
 def test_printed_pages_have_no_script(supervisor, form):
     answer = supervisor.get(f"/deployment/{form}?{DAYS}&form=print")

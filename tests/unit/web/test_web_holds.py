@@ -68,6 +68,16 @@ def test_who_sees_a_part_cannot_hold(web):
     assert "your account is limited" in done.text
 
 
+def test_who_sees_a_part_does_not_see_the_holds_of_others(web):
+    web.logged_in("supervisor").post("/holds", {"plate": "7ABC*", "reason": "secret inquiry"})
+    few = web.logged_in("supervisor", scope=Scope(agencies=frozenset({"Other"})), name="few")
+    for shown in (few.get("/holds"), few.post("/holds/1/release", {"reason": "r"})):
+        assert shown.status_code in {400, 403}
+        assert "7ABC" not in shown.text
+        assert "secret inquiry" not in shown.text
+    assert web.store.holds.counts() == {1: 3}
+
+
 def test_the_auditor_sees_the_log_and_each_certificate(web):
     plan = PurgePlan((PurgeRule(None, 2**60),))
     Purger(web.store, Asker("clerk"), lambda: NOW_US).run(plan, "days=0 <i>")

@@ -9,9 +9,12 @@ import httpx
 import pytest
 from joserfc import jwt
 from joserfc.jwk import RSAKey
+from typer.testing import CliRunner
 
+from cli.station import app
 from station.accounts.oidc import OidcClient, OidcSettings
 from station.asker import Asker, Scope
+from station.errors import WebError
 from station.store import open_store
 from tests.station_web import Clock, Web
 
@@ -119,3 +122,14 @@ def test_without_a_service_there_is_no_way(tmp_path):
     browser = Web(open_store(tmp_path / "s.db")).browser()
     assert browser.get("/oidc/start").status_code == 404
     assert "/oidc/start" not in browser.get("/log-in").text
+
+
+@pytest.mark.parametrize("issuer", ["http://login.example.org", "login.example.org", ""])
+def test_a_service_without_tls_is_refused(tmp_path, issuer):
+    """Whoever is on the way could say who somebody is."""
+    secret = tmp_path / "secret"
+    secret.write_text("s\n")
+    named = ["--oidc-client", "c", "--oidc-secret-file", str(secret), "--oidc-address", "https://lpr.example.org"]
+    done = CliRunner().invoke(app, ["--db", str(tmp_path / "s.db"), "web", "--oidc-issuer", issuer, *named])
+    assert done.exit_code != 0
+    assert isinstance(done.exception, WebError) or "must be https" in done.output

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import queue
 import re
+import threading
 
 import pyotp
 import pytest
+from argon2.exceptions import VerifyMismatchError
 
 from station.accounts.log_in import IDLE_US, LONGEST_US, PURPOSE_US
+from station.accounts.passwords import MAX_AT_ONCE, Passwords
 from station.asker import Asker, Scope
 from station.errors import AccountError, StoreError, WebError
 from station.web.settings import WebSettings
@@ -37,6 +41,37 @@ def search(browser, **fields):
     answer = browser.post("/search", fields)
     assert answer.status_code == 303, answer.text
     return browser.get(answer.headers["location"])
+
+
+class SlowHasher:
+    """Verifies nothing until told."""
+
+    def __init__(self):
+        self.entered = queue.SimpleQueue()
+        self.go = threading.Event()
+
+    def hash(self, password):
+        return password
+
+    def verify(self, hash, password):  # noqa: A002 - argon2's name
+        self.entered.put(password)
+        self.go.wait()
+        raise VerifyMismatchError
+
+
+def test_few_passwords_are_hashed_at_once():
+    hasher = SlowHasher()
+    passwords = Passwords(hasher)
+    threads = [threading.Thread(target=passwords.is_right, args=(None, str(n))) for n in range(MAX_AT_ONCE + 3)]
+    for thread in threads:
+        thread.start()
+    for _ in range(MAX_AT_ONCE):
+        hasher.entered.get()
+    assert hasher.entered.empty()
+    hasher.go.set()
+    for thread in threads:
+        thread.join()
+    assert hasher.entered.qsize() == 3
 
 
 def test_log_in_needs_name_password_and_code(secure):
@@ -167,6 +202,24 @@ def test_a_new_password_ends_all_sessions(web):
     assert browser.post("/account/password", fields).status_code == 303
     assert (browser.get("/").status_code, other.get("/").status_code) == (303, 303)
     assert browser.log_in("jane", "another horse 43").status_code == 303
+
+
+def test_whoever_finds_a_session_does_not_guess_the_password(web):
+    browser = web.logged_in("analyst", name="jane")
+    new = "another horse 43"
+
+    def change(old):
+        return browser.post("/account/password", {"old": old, "new": new, "again": new})
+
+    for _ in range(3):
+        assert "old password is wrong" in change("not this one").text
+    assert "blocked" in change(PASSWORD).text
+    assert web.browser().log_in("jane", new).status_code == 403
+    web.clock.move(3601)
+    browser.log_in("jane")
+    assert change(PASSWORD).status_code == 303
+    assert web.store.accounts.get("jane").failures == 0
+    assert web.browser().log_in("jane", new).status_code == 303
 
 
 def test_a_token_works_for_programs_only(web):
