@@ -221,7 +221,7 @@ class SqlStore:
     def forget_freed(self) -> None:
         """A reader may prevent truncation of the log; the next purge tries again."""
         if self.db.is_sqlite:
-            self.db.driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            self.db.truncate_log()
 
     def offer(self, unit: str, file: OfferedFile, now_us: int) -> None:
         """Inside a transaction."""
