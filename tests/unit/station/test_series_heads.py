@@ -318,3 +318,13 @@ def test_an_outbox_of_an_older_release_goes_on_without_a_life(tmp_path):
     assert life_of(tmp_path) == b""
     (tmp_path / "outbox.life").write_bytes(b"\xff damaged")
     assert life_of(tmp_path) == b""
+
+
+def test_lives_of_one_unit_are_bounded_and_keep_the_order_of_their_messages(pair, monkeypatch):
+    """A stolen card that begins a life with each message is told, and does not slow down the others."""
+    monkeypatch.setattr("station.store.lives.MAX_LIVES", 2)
+    lives = pair.store._lives
+    with pair.store.transaction():
+        assert not lives.heard([("b", LIFE_B), ("a", LIFE_A), ("b", LIFE_A)], 1_000)
+        assert lives.heard([("b", b"C" * 16)], 2_000) == {"b"}
+    assert [row.life for row in pair.store.series("b")] == [LIFE_B, LIFE_A]
