@@ -106,3 +106,18 @@ def test_command_shows_hits(station):
 def test_command_without_hits_says_so_by_an_empty_list(station):
     _, _, path = station
     assert CliRunner().invoke(app, ["hits", "--db", str(path), "--json"]).output.strip() == "[]"
+
+
+def test_row_of_a_hit_is_made_from_its_latest_records(station, monkeypatch):
+    """A unit that sends one hit again and again does not slow down the others."""
+    monkeypatch.setattr("station.store.hit_states.MAX_RECORDS", 2)
+    _, query, path = station
+    store = open_store(path)
+    ingest = Ingest(store, "s", lambda: NOW_US)
+    bodies = (*[make_hit_body()] * 5, make_hit_body(stage=HitStage.FINAL))
+    for seq, body in enumerate(bodies, 1):
+        ingest.handle("lpr/1/unit-07/up/read", make_record(body, seq=seq).payload)
+    assert len(store._records._hit_states._rows("hits", "unit-07", HIT_ID)) == 2
+    store.close()
+    (hit,) = query.hits()
+    assert hit.hit.stage is HitStage.FINAL
