@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 
 import pytest
 from typer.testing import CliRunner
@@ -10,9 +12,10 @@ from typer.testing import CliRunner
 from cli.station import app
 from protocol.wire.enums import DispositionAction, HitStage
 from station.asker import Asker
+from station.errors import StoreError
 from station.ingest import Ingest
 from station.query import Query
-from station.store import open_store
+from station.store import AuditRow, move_store, open_store
 from tests.builders import UTC_NS, make_record
 from tests.hit_builders import HIT_ID, make_disposition, make_hit_body
 
@@ -121,3 +124,16 @@ def test_row_of_a_hit_is_made_from_its_latest_records(station, monkeypatch):
     store.close()
     (hit,) = query.hits()
     assert hit.hit.stage is HitStage.FINAL
+
+
+def test_hits_of_an_older_file_are_known_before_it_is_moved(station):
+    """Rows of hits are copied, and must be made first; here no database answers."""
+    send, _, path = station
+    send(make_hit_body())
+    with closing(sqlite3.connect(path)) as con:
+        con.execute("DELETE FROM hit_states")
+        con.execute("UPDATE projections SET generation = generation + 1, complete = 0 WHERE schema = 'hit/1'")
+        con.commit()
+        with pytest.raises(StoreError):
+            move_store(path, "postgresql://localhost:1/none", AuditRow(NOW_US, "clerk", "migrate", "", 0))
+        assert con.execute("SELECT count(*) FROM hit_states").fetchone() == (1,)
