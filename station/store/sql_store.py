@@ -193,8 +193,7 @@ class SqlStore:
 
     def purge(self, plan: PurgePlan) -> PurgeResult:
         """Inside a transaction."""
-        self.holds.refresh()
-        gone = self._records.purge(plan)
+        gone = self._records.purge(plan, self.holds.refresh)
         for rule in plan.rules:
             self.deployment.purge_class(rule.before_us, rule.retention)
         return replace(gone, pictures=self._pictures.drop_orphans(plan.latest_us))
