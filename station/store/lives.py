@@ -73,8 +73,9 @@ class Lives:
             if life not in known and len(known) >= MAX_LIVES:
                 conflicts.add(unit)
             elif life not in known:
-                # Of two that begin in one transaction, the later one is the present one.
-                self._db.run(self._begin, {"unit": unit, "life": life, "first_us": now_us + number})
+                # Of two that begin in one transaction, or after a clock that was ahead, the later is the present one.
+                first_us = max([now_us + number, *(earlier + 1 for earlier in known.values())])
+                self._db.run(self._begin, {"unit": unit, "life": life, "first_us": first_us})
             elif life != list(known)[-1] and now_us - max(known.values()) > _SKEW_US:
                 self._db.run(_OVERLAPS, {"of": unit, "which": life, "now": now_us})
                 conflicts.add(unit)

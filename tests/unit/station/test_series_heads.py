@@ -328,3 +328,14 @@ def test_lives_of_one_unit_are_bounded_and_keep_the_order_of_their_messages(pair
         assert not lives.heard([("b", LIFE_B), ("a", LIFE_A), ("b", LIFE_A)], 1_000)
         assert lives.heard([("b", b"C" * 16)], 2_000) == {"b"}
     assert [row.life for row in pair.store.series("b")] == [LIFE_B, LIFE_A]
+
+
+def test_a_life_that_begins_after_the_clock_was_set_back_is_the_present_one(pair):
+    """The station's clock was ahead when the life before began: the new one is no second unit."""
+    lives, ahead_us = pair.store._lives, 86_400_000_000
+    with pair.store.transaction():
+        lives.heard([("b", LIFE_A)], ahead_us)
+        lives.heard([("b", LIFE_B)], 1_000)
+        assert not lives.heard([("b", LIFE_B)], 2 * ahead_us)
+        assert lives.heard([("b", LIFE_A)], 2 * ahead_us) == {"b"}
+    assert [row.life for row in pair.store.series("b")] == [LIFE_A, LIFE_B]
