@@ -103,14 +103,17 @@ class Lives:
             self.announced(head.unit, head.life, head.seq)
         return True
 
-    def of(self, unit: str) -> list[SeriesRow]:
-        """Return the lives of a unit in their order, with their numbers."""
+    def of(self, unit: str, *, removed: bool = True) -> list[SeriesRow]:
+        """Return the lives of a unit in their order, with their numbers.
+
+        Without ``removed`` those numbers are left out, for which all records of the unit are counted.
+        """
         rows = self._db.all(_ROWS, {"of": unit})
         found = []
         for row in rows:
             life = bytes(row.life)
             seen = sequence.seen(self._db, unit, life)
-            stored = self._db.all(self._stored, {"of": unit, "which": life})
+            stored = self._db.all(self._stored, {"of": unit, "which": life}) if removed else seen
             found.append(
                 SeriesRow(
                     unit=unit,

@@ -342,11 +342,11 @@ class SqlStore:
 
     def gaps(self, unit: str) -> list[Gap]:
         """Life by life."""
-        return [gap for row in self._lives.of(unit) for gap in row.gaps]
+        return [gap for row in self._lives.of(unit, removed=False) for gap in row.gaps]
 
     def seen(self, unit: str) -> list[tuple[int, int]]:
         """Life by life."""
-        return [numbers for row in self._lives.of(unit) for numbers in row.seen]
+        return [numbers for row in self._lives.of(unit, removed=False) for numbers in row.seen]
 
     def series(self, unit: str) -> list[SeriesRow]:
         """The present life is the last."""
@@ -371,7 +371,7 @@ class SqlStore:
         statement = _UNITS.where(UNITS.c.unit > after, *in_scope(UNITS.c.unit, scope)).limit(limit)
         rows = self.db.all(statement)
         for unit, state, software, seen_us, desired, report, reason, agency in rows:
-            lives = self._lives.of(unit)
+            lives = self._lives.of(unit, removed=False)
             gaps = [gap for row in lives for gap in row.gaps]
             found.append(
                 UnitRow(

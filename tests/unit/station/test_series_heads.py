@@ -339,3 +339,14 @@ def test_a_life_that_begins_after_the_clock_was_set_back_is_the_present_one(pair
         assert not lives.heard([("b", LIFE_B)], 2 * ahead_us)
         assert lives.heard([("b", LIFE_A)], 2 * ahead_us) == {"b"}
     assert [row.life for row in pair.store.series("b")] == [LIFE_A, LIFE_B]
+
+
+def test_a_list_of_units_does_not_read_all_their_records(pair):
+    """Only their series are compared with what is stored: millions of records take seconds."""
+    pair.outbox.append([make_read(number) for number in range(1, 4)])
+    pair.deliver()
+    pair.report()
+    pair.store._lives._stored = "not to be run"
+    (row,) = pair.store.units()
+    assert (row.missing, row.lives) == (0, 1)
+    assert (pair.store.gaps(row.unit), pair.store.seen(row.unit)) == ([], [(1, 3)])
