@@ -180,6 +180,18 @@ def test_what_an_interrupted_backup_left_expires(file, tmp_path):
     assert [path.name for path in target.iterdir()] == [made.name]
 
 
+@pytest.mark.parametrize("side", ["-wal", "-journal"])
+def test_nothing_is_restored_beside_the_log_of_another_file(file, tmp_path, side):
+    """A killed station left it, and its file was moved away alone: SQLite would apply it to the restored one."""
+    made = make_backup(file, tmp_path / "backups", NOW_US, station="s")
+    left = tmp_path / f"new.db{side}"
+    left.write_bytes(b"of the file before")
+    with pytest.raises(BackupError, match="move it to where the file is"):
+        restore(made, tmp_path / "new.db")
+    assert left.exists()
+    assert not (tmp_path / "new.db").exists()
+
+
 @pytest.mark.parametrize("damage", ["byte", "missing", "more", "manifest", "newer"])
 def test_damaged_backup_is_not_restored(file, tmp_path, damage):
     """Nothing is left where it should have gone."""
