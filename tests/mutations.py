@@ -288,7 +288,7 @@ MUTATIONS = (
     ),
     _records("        self._projections.delete(self._db, purging.chosen)\n", ""),
     _records("purging.choose(and_(self.due(plan), ~IS_HELD))", "purging.choose(self.due(plan))", _LOG_STORE),
-    _of("station/store/sql_store.py", _LOG_STORE)("        self.holds.refresh()\n        gone", "        gone"),
+    _of("station/store/records.py", _LOG_STORE)("        refresh()\n        purging", "        purging"),
     _of("station/retention/schedule.py", f"{_UNIT}/station/test_station_retention.py")(
         "self._clock_jumped(mono_s) or clock_doubt(", "clock_doubt("
     ),
@@ -317,7 +317,7 @@ MUTATIONS = (
     _of("station/commands.py", f"{_UNIT}/station/test_station_export.py", _STORE)(
         "if not days >= 0:", "if False:"
     ),
-    _of("station/store/sql_store.py", _STATION_FILE)("PRAGMA wal_checkpoint(TRUNCATE)", "SELECT 1"),
+    _of("station/store/database.py", _STATION_FILE)("PRAGMA wal_checkpoint(TRUNCATE)", "SELECT 1"),
     _of("station/query/query.py", _STORE, f"{_UNIT}/station/test_station_export.py")(
         '        self._note(f"export {name} begins", 0, schema=schema, unit=unit)\n', ""
     ),

@@ -6,11 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as LateError
 from typing import TYPE_CHECKING
 
+import structlog
+
 from agent.runtime.component import Component
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from concurrent.futures import Future
 
+_LOG = structlog.get_logger(__name__)
 MAX_WAIT_S = 0.1
 
 
@@ -31,6 +35,7 @@ class FirstWrites(Component):
             done.result(self._max_wait_s)
         except LateError:
             self._late += 1
+            done.add_done_callback(_tell)
 
     def stop(self) -> None:
         """Finish what was begun."""
@@ -43,3 +48,10 @@ class FirstWrites(Component):
     def gauges(self) -> Mapping[str, int]:
         """See :class:`Source`."""
         return {}
+
+
+def _tell(done: Future[None]) -> None:
+    """Nobody waits any more for what late work raises.  Its message may quote a plate."""
+    error = done.exception()
+    if error is not None:
+        _LOG.error("first_write_failed", error=type(error).__name__)

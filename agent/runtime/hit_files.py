@@ -117,7 +117,12 @@ class HitFiles:
 
     def _pictures(self, path: Path) -> tuple[Picture, ...]:
         data = self._read(path) if path.exists() else None
-        return () if data is None else load_pictures(data)
+        try:
+            return () if data is None else load_pictures(data)
+        except SavedHitError as error:
+            # The hit itself still waits for its decision.
+            self._set_aside(path, str(error))
+            return ()
 
     def _write(self, path: Path, data: bytes) -> None:
         if self._cipher is not None:

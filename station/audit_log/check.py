@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from protocol.errors import EntryError
-from protocol.merkle.documents import HoldRelease, HoldStatement, PurgeCertificate
+from protocol.merkle.documents import HoldRelease, HoldStatement, PurgeCertificate, document_hash
 from protocol.merkle.entry import decode_entry
 from protocol.merkle.examine import LogExamination
 from protocol.merkle.tree import Frontier, leaf_hash
@@ -34,16 +34,22 @@ def check_log(store: Store, ring: KeyRing) -> LogFindings:
     for witness in log.witnesses() if keys else ():
         if witness.line:
             examination.witness(witness.unit, witness.size, witness.line)
-    _take_documents(store, examination)
+    taken: set[bytes] = set()
+    _take_documents(store, examination, taken)
     nodes = _Nodes(store)
     trail = log.rows()
+    size, named = 0, set[str]()
     for number, entry in log.entries():
         examination.entry(number, entry)
         nodes.take(entry, examination)
-        _compare(number, entry, next(trail, None), examination)
-    if next(trail, None) is not None:
+        named |= _compare(number, entry, next(trail, None), examination)
+        size = number + 1
+    extra = next(trail, None)
+    # While a station works, entries and documents come meanwhile.
+    if extra is not None and (extra[0] < size or log.entry(extra[0]) is None):
         examination.found.fault("the trail has more rows than the log has entries")
-    found = examination.end(log.size())
+    _take_documents(store, examination, taken, named)
+    found = examination.end(size)
     for kept in standing_conflicts(store):
         found.fault(
             f"unit {kept.unit} keeps a checkpoint of {kept.size} entries that this log does not continue: entries were "
@@ -56,15 +62,29 @@ def check_log(store: Store, ring: KeyRing) -> LogFindings:
     return found
 
 
-def _take_documents(store: Store, examination: LogExamination) -> None:
+def _take_documents(
+    store: Store, examination: LogExamination, taken: set[bytes], named: set[str] | None = None
+) -> None:
+    """Take what was not taken; with ``named``, only documents with these hashes, which entries have."""
     for hold in store.holds.holds():
-        examination.document(HoldStatement.KIND, hold.statement)
+        _take_document(examination, HoldStatement.KIND, hold.statement, taken, named)
         if hold.release is not None:
-            examination.document(HoldRelease.KIND, hold.release)
+            _take_document(examination, HoldRelease.KIND, hold.release, taken, named)
     for row in store.holds.purges():
-        examination.document(PurgeCertificate.KIND, row.certificate)
-        for found in store.holds.ranges(row.number):
-            examination.ranges(row.number, found.unit, [(found.first, found.last)])
+        if _take_document(examination, PurgeCertificate.KIND, row.certificate, taken, named):
+            for found in store.holds.ranges(row.number):
+                examination.ranges(row.number, found.unit, [(found.first, found.last)])
+
+
+def _take_document(
+    examination: LogExamination, kind: str, data: bytes, taken: set[bytes], named: set[str] | None
+) -> bool:
+    digest = document_hash(data)
+    if digest in taken or (named is not None and digest.hex() not in named):
+        return False
+    taken.add(digest)
+    examination.document(kind, data)
+    return True
 
 
 class _Nodes:
@@ -86,14 +106,17 @@ class _Nodes:
                 examination.found.fault(f"the stored hashes are not those of the entries, from entry {number} on")
 
 
-def _compare(number: int, entry: bytes, shown: tuple[int, AuditRow] | None, examination: LogExamination) -> None:
-    """What is searched and shown against the entry."""
+def _compare(
+    number: int, entry: bytes, shown: tuple[int, AuditRow] | None, examination: LogExamination
+) -> set[str]:
+    """What is searched and shown against the entry; return the hash of the document that it is about."""
     try:
         told = decode_entry(entry)
     except EntryError as error:
         examination.found.fault(f"entry {number}: {error}")
-        return
+        return set()
     if shown is None or shown[0] != number:
         examination.found.fault(f"entry {number} is not in the trail")
     elif entry_of(replace(shown[1], document=bytes.fromhex(told.document))) != told:
         examination.found.fault(f"entry {number} was altered in the trail")
+    return {told.document} - {""}

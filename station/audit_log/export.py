@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import groupby
+from itertools import chain, groupby
 from typing import IO, TYPE_CHECKING
 
 from protocol.errors import CheckpointError
@@ -45,7 +45,8 @@ class LogExport:
         """Write all entries; return how many.  Entries that come meanwhile are left out."""
         size = self._store.log.size()
         notes = [row for row in self._store.log.checkpoints() if row.size <= size]
-        self._write(out, size, [*self._notes(notes), *self._documents(), *parts_of(self._entries(size))])
+        # One after the other: millions of entries are not held in memory.
+        self._write(out, size, chain(self._notes(notes), self._documents(), parts_of(self._entries(size))))
         return size
 
     def some(self, out: IO[bytes], numbers: Sequence[int]) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 MANIFEST = "backup.json"
+_NAME = "%Y-%m-%dT%H%M%SZ"
 _PART = ".part"
 _US = 1_000_000
 _DAY_US = 86_400 * _US
@@ -63,7 +64,7 @@ def make_backup(
 
     Raises BackupError; then no folder is left that looks like a backup.
     """
-    name = datetime.fromtimestamp(now_us / _US, UTC).strftime("%Y-%m-%dT%H%M%SZ")
+    name = datetime.fromtimestamp(now_us / _US, UTC).strftime(_NAME)
     folder, part = target / name, target / f"{name}{_PART}"
     try:
         target.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -131,24 +132,41 @@ def restore(folder: Path, place: Path | str) -> Backup:
 
 
 def expire(target: Path, before_us: int) -> list[Path]:
-    """Delete backups made before a time, but never the newest; return them.  Other folders are left alone."""
+    """Delete backups made before a time, but never the newest; return them.  Other folders are left alone.
+
+    What an interrupted backup left is deleted, too.
+    """
     found: list[tuple[int, Path]] = []
+    unfinished = []
     for folder in target.iterdir() if target.is_dir() else ():
         if not folder.is_dir() or folder.is_symlink():
+            continue
+        begun_us = _begun_us(folder.name)
+        if begun_us is not None:
+            unfinished += [folder] if begun_us < before_us else []
             continue
         try:
             found.append((read_backup(folder).made_us, folder))
         except BackupError:
             continue
     gone = [folder for made_us, folder in sorted(found)[:-1] if made_us < before_us]
-    for folder in gone:
+    for folder in [*gone, *unfinished]:
         try:
             # Without its manifest an interrupted deletion is no backup any more.
-            (folder / MANIFEST).unlink()
+            (folder / MANIFEST).unlink(missing_ok=folder in unfinished)
             shutil.rmtree(folder)
         except OSError as error:
             raise BackupError(f"{folder} cannot be deleted: {error}") from error
     return gone
+
+
+def _begun_us(name: str) -> int | None:
+    """When an unfinished backup was begun, by its folder's name; None for another folder."""
+    try:
+        begun = datetime.strptime(name, f"{_NAME}{_PART}").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    return int(begun.timestamp()) * _US
 
 
 def _compare(backup: Backup, rows: dict[str, int]) -> None:

@@ -291,6 +291,7 @@ class Ingest:
                 results = self._add_chunks(batch, now_us)
                 self._note_units(batch, now_us)
                 self._take_witnesses(batch, now_us)
+                self._gate.settle(now_us)
         except StoreError as error:
             self.counts.storage_failures += 1
             self.last_failure = str(error)

@@ -40,9 +40,11 @@ class QuotaGate:
         self._quota = quota
         self._known: OrderedDict[tuple[str, bytes], None] = OrderedDict()
         """Records that are stored: a picture has several chunks."""
+        self._added: dict[str, Usage] = {}
 
     def sift(self, batch: Batch, now_us: int) -> list[Answer]:
         """Take messages beyond the quota out of the batch; return one nack for each of their units."""
+        self._added = {}
         units = {taken.unit for taken in batch.records} | {chunk.unit for chunk, _ in batch.chunks}
         if not units:
             return []
@@ -57,11 +59,16 @@ class QuotaGate:
             else:
                 refused[chunk.unit] = payload
         batch.records, batch.chunks = records, chunks
-        self._store.add_usage(day.added, now_us)
+        self._added = day.added
         return [
             nack(unit, payload, NackCode.QUOTA, day.why[unit], retry=True)
             for unit, payload in sorted(refused.items())
         ]
+
+    def settle(self, now_us: int) -> None:
+        """Count what was let through, at the end of the transaction: another worker's may wait for its rows."""
+        if self._added:
+            self._store.add_usage(self._added, now_us)
 
     def _stored(self, wanted: set[tuple[str, bytes]], arriving: list[Taken]) -> set[tuple[str, bytes]]:
         with_batch = {(taken.unit, taken.new.record.envelope.record_id) for taken in arriving}

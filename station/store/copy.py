@@ -16,6 +16,7 @@ from station.store.files import folder_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_SIDE_FILES = ("-wal", "-journal")
 SQLITE_NAME, POSTGRES_NAME, FILES_NAME = "station.db", "station.dump", "files"
 _KINDS = ("update", "other")
 """Offered files lie in two folders beside the SQLite file: updates, and all other kinds."""
@@ -65,6 +66,10 @@ def restore_store(folder: Path, place: Path | str) -> None:
     target = Path(place)
     if target.exists():
         raise StoreError(f"{target} exists: restore to another file, or move it away")
+    for side in _SIDE_FILES:
+        # SQLite would write what it holds of another file into this one.
+        if (left := target.with_name(target.name + side)).exists():
+            raise StoreError(f"{left} exists: move it to where the file is that it belongs to")
     _whole(target, lambda part: shutil.copyfile(folder / SQLITE_NAME, part))
     for kind in _KINDS:
         offered = folder / FILES_NAME / kind

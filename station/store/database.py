@@ -98,6 +98,14 @@ class Database:
         """Run a statement specific to this database."""
         return self._connection.exec_driver_sql(statement)
 
+    def truncate_log(self) -> None:
+        """Empty SQLite's log, outside the transactions of other threads, which it would fail in.  Raises StoreError."""
+        with self._lock:
+            try:
+                self.driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            except DBAPIError as error:
+                raise StoreError(f"{self._name}: {error.orig}; check the disk") from error
+
     def run(
         self, statement: Executable, values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
     ) -> Any:

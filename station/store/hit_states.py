@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 HitKey = tuple[str, bytes]
 """Unit and hit id."""
+MAX_RECORDS = 256
+"""Of one hit, the latest, from which its row is made: a unit that sends more must not slow down the others."""
 _MADE = func.coalesce(RECORDS.c.utc_us, RECORDS.c.received_us)
 
 
@@ -148,4 +150,6 @@ def _records_of(table: SqlTable, db: Database) -> Select[Any]:
         select(*columns, _MADE.label("made_us"))
         .select_from(table.join(RECORDS, same_record(table, db)))
         .where(table.c.unit == bindparam("of"), table.c.hit_id == bindparam("hit"), HERE)
+        .order_by(RECORDS.c.seq.desc(), RECORDS.c.record_id)
+        .limit(MAX_RECORDS)
     )

@@ -29,6 +29,8 @@ Series = tuple[str, bytes]
 """Unit and life."""
 _SKEW_US = 5_000_000
 """Several workers may commit the messages of one moment in any order."""
+MAX_LIVES = 1_000
+"""Of a unit; a unit that begins more is no honest one, and what it does must not slow down the others."""
 _IN_ORDER = (LIVES.c.first_us, LIVES.c.life)
 _OF_UNIT = select(LIVES.c.life, LIVES.c.first_us).where(LIVES.c.unit == bindparam("of")).order_by(*_IN_ORDER)
 _ROWS = select(LIVES).where(LIVES.c.unit == bindparam("of")).order_by(*_IN_ORDER)
@@ -64,11 +66,16 @@ class Lives:
     def heard(self, series: Iterable[Series], now_us: int) -> set[str]:
         """Note which lives said something new, in the order of their messages; return units with an overlap."""
         conflicts = set()
-        for number, (unit, life) in enumerate(dict.fromkeys(series)):
+        # Unit by unit in a fixed order, so that two workers never wait for each other.
+        ordered = sorted(enumerate(dict.fromkeys(series)), key=lambda told: (told[1][0], told[0]))
+        for number, (unit, life) in ordered:
             known = {bytes(row.life): row.first_us for row in self._db.run(_OF_UNIT, {"of": unit})}
-            if life not in known:
-                # Of two that begin in one transaction, the later one is the present one.
-                self._db.run(self._begin, {"unit": unit, "life": life, "first_us": now_us + number})
+            if life not in known and len(known) >= MAX_LIVES:
+                conflicts.add(unit)
+            elif life not in known:
+                # Of two that begin in one transaction, or after a clock that was ahead, the later is the present one.
+                first_us = max([now_us + number, *(earlier + 1 for earlier in known.values())])
+                self._db.run(self._begin, {"unit": unit, "life": life, "first_us": first_us})
             elif life != list(known)[-1] and now_us - max(known.values()) > _SKEW_US:
                 self._db.run(_OVERLAPS, {"of": unit, "which": life, "now": now_us})
                 conflicts.add(unit)
@@ -99,14 +106,14 @@ class Lives:
     def of(self, unit: str, *, removed: bool = True) -> list[SeriesRow]:
         """Return the lives of a unit in their order, with their numbers.
 
-        Which rows were removed is found out by reading every one of the unit: without ``removed`` it is left out.
+        Without ``removed`` those numbers are left out, for which all records of the unit are counted.
         """
         rows = self._db.all(_ROWS, {"of": unit})
         found = []
         for row in rows:
             life = bytes(row.life)
             seen = sequence.seen(self._db, unit, life)
-            stored = self._db.all(self._stored, {"of": unit, "which": life}) if removed else ()
+            stored = self._db.all(self._stored, {"of": unit, "which": life}) if removed else seen
             found.append(
                 SeriesRow(
                     unit=unit,

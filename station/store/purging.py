@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, LargeBinary, MetaData, Table, Text, case, func, insert, select, tuple_
+from sqlalchemy import (
+    Column,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    tuple_,
+)
 
 from station.store.rows import Purgeable, PurgedRange
-from station.store.tables import INT64, RECORDS
+from station.store.tables import HELD, INT64, RECORDS
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
@@ -58,6 +71,11 @@ class Purging:
         """Take the records of a condition."""
         statement = insert(PURGING).from_select(PURGING.c.keys(), select(*_CHOSEN).where(condition))
         self._db.run(statement)
+
+    def spare_held(self) -> None:
+        """Leave out what a hold keeps."""
+        is_held = exists().where(HELD.c.unit == PURGING.c.unit, HELD.c.record_id == PURGING.c.record_id)
+        self._db.run(delete(PURGING).where(is_held))
 
     def classes(self) -> tuple[Purgeable, ...]:
         """By retention class."""

@@ -193,8 +193,7 @@ class SqlStore:
 
     def purge(self, plan: PurgePlan) -> PurgeResult:
         """Inside a transaction."""
-        self.holds.refresh()
-        gone = self._records.purge(plan)
+        gone = self._records.purge(plan, self.holds.refresh)
         for rule in plan.rules:
             self.deployment.purge_class(rule.before_us, rule.retention)
         return replace(gone, pictures=self._pictures.drop_orphans(plan.latest_us))
@@ -221,7 +220,7 @@ class SqlStore:
     def forget_freed(self) -> None:
         """A reader may prevent truncation of the log; the next purge tries again."""
         if self.db.is_sqlite:
-            self.db.driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            self.db.truncate_log()
 
     def offer(self, unit: str, file: OfferedFile, now_us: int) -> None:
         """Inside a transaction."""

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 MAX_DEAD_LETTERS = 10_000
 """Of one output; the oldest are dropped."""
 _MAX_REASON = 500
+_MAX_LEASE_US = 3_600_000_000
+"""A lease that ends later than this after a new one was made by a clock that was wrong, and is not waited for."""
 _PLACE = (STREAM.c.xid, STREAM.c.number)
 _HAS_ENDED: Any = literal_column("stream.xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
 _IS_IT = OUTPUTS.c.name == bindparam("of")
@@ -61,7 +63,14 @@ _STATES = select(
 ).order_by(OUTPUTS.c.name)  # fmt: skip
 _TAKE = (
     update(OUTPUTS)
-    .where(_IS_IT, or_(OUTPUTS.c.holder == bindparam("by"), OUTPUTS.c.lease_us <= bindparam("now")))
+    .where(
+        _IS_IT,
+        or_(
+            OUTPUTS.c.holder == bindparam("by"),
+            OUTPUTS.c.lease_us <= bindparam("now"),
+            OUTPUTS.c.lease_us > bindparam("impossible"),
+        ),
+    )
     .values(holder=bindparam("by"), lease_us=bindparam("until"))
 )
 _FREE = update(OUTPUTS).where(_IS_IT, OUTPUTS.c.holder == bindparam("by")).values(holder="", lease_us=0)
@@ -164,7 +173,9 @@ class Stream:
     def take(self, name: str, holder: str, now_us: int, until_us: int) -> bool:
         """Hold an output until a time, so that two processes do not both deliver; False if another one holds it."""
         with self._db.transaction():
-            values = {"of": name, "by": holder, "now": now_us, "until": until_us}
+            values = {
+                "of": name, "by": holder, "now": now_us, "until": until_us, "impossible": until_us + _MAX_LEASE_US,
+            }  # fmt: skip
             return bool(self._db.run(_TAKE, values).rowcount)
 
     def free(self, name: str, holder: str) -> None:

@@ -50,8 +50,8 @@ class ExportWorker:
                     pass
             except StationError as error:
                 self._log.error("export_failed", reason=str(error))
-            except Exception as error:  # noqa: BLE001 - whatever it was, the next request is made
-                # Without its text, which may have a plate.
+            except Exception as error:  # noqa: BLE001 - the request has failed and says so; the next ones must be made
+                # Without its message, which may quote a plate.
                 self._log.error("export_failed", reason=type(error).__name__)
             self._wake.wait(_LOOK_S)
             self._wake.clear()

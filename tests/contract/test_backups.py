@@ -168,6 +168,30 @@ def test_backups_expire_with_what_was_purged(file, tmp_path):
     assert sorted(path.name for path in target.iterdir()) == sorted([made[3].name, "mine"])
 
 
+def test_what_an_interrupted_backup_left_expires(file, tmp_path):
+    """Also with a manifest; one that may be in progress is left alone."""
+    target = tmp_path / "backups"
+    made = make_backup(file, target, NOW_US, station="s")
+    left = make_backup(file, target, NOW_US + DAY_US, station="s")
+    left = left.rename(target / f"{left.name}.part")
+    assert not expire(target, NOW_US + DAY_US // 2)
+    assert left.is_dir()
+    assert not expire(target, NOW_US + 2 * DAY_US)
+    assert [path.name for path in target.iterdir()] == [made.name]
+
+
+@pytest.mark.parametrize("side", ["-wal", "-journal"])
+def test_nothing_is_restored_beside_the_log_of_another_file(file, tmp_path, side):
+    """A killed station left it, and its file was moved away alone: SQLite would apply it to the restored one."""
+    made = make_backup(file, tmp_path / "backups", NOW_US, station="s")
+    left = tmp_path / f"new.db{side}"
+    left.write_bytes(b"of the file before")
+    with pytest.raises(BackupError, match="move it to where the file is"):
+        restore(made, tmp_path / "new.db")
+    assert left.exists()
+    assert not (tmp_path / "new.db").exists()
+
+
 @pytest.mark.parametrize("damage", ["byte", "missing", "more", "manifest", "newer"])
 def test_damaged_backup_is_not_restored(file, tmp_path, damage):
     """Nothing is left where it should have gone."""

@@ -114,6 +114,15 @@ def test_one_process_at_a_time_delivers(store):  # noqa: F811
     assert stream.take("tak", "a", NOW_US + 61, NOW_US + 90)
 
 
+def test_lease_by_a_clock_that_was_wrong_is_not_waited_for(store):  # noqa: F811
+    """The process that had it was killed, and the clock was set right."""
+    stream = store.stream
+    stream.register("tak", ["read/1"], NOW_US)
+    assert stream.take("tak", "a", NOW_US + 9 * DAY_US, NOW_US + 9 * DAY_US + 60)
+    assert stream.take("tak", "b", NOW_US, NOW_US + 60)
+    assert not stream.take("tak", "c", NOW_US + 59, NOW_US + 119)
+
+
 def test_failure_is_counted_until_the_record_is_passed(store):  # noqa: F811
     stream = store.stream
     stream.register("tak", ["read/1"], NOW_US)

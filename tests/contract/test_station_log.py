@@ -15,7 +15,9 @@ from station.errors import HoldError, StoreError
 from station.retention.holds import HoldDesk, hold_scope
 from station.retention.purges import Purger, ranges_hash
 from station.store import AuditRow
-from station.store.rows import PurgedRange, PurgePlan, PurgeRule
+from station.store.purging import Purging
+from station.store.rows import HoldRow, PurgedRange, PurgePlan, PurgeRule
+from station.store.tables import RECORDS
 from tests.builders import UTC_NS, make_read_record, make_record
 from tests.contract.test_station_store import DAY_US, MAKERS, NOW_US, UNIT, picture
 from tests.hit_builders import make_disposition, make_hit_body
@@ -203,6 +205,23 @@ def test_a_record_that_comes_late_is_held_too(store):
     add(store, make_read_record(3, seq=3, text="HELD99"), make_read_record(4, seq=4), now_us=NOW_US)
     assert purger(store).run(plan(), "days=60").records == 1
     assert [row.seq for row in stored_reads(store)] == [3]
+
+
+def test_records_that_were_chosen_before_they_were_held_are_spared(store):
+    """On a server they are chosen first: a worker may store a record of a hold at any time."""
+    records = [make_read_record(seq, seq=seq) for seq in (1, 2, 3)]
+    add(store, *records, now_us=NOW_US)
+    scope = hold_scope(ids=(records[1].envelope.record_id.hex(),))
+    statement = HoldStatement(number=1, utc_us=NOW_US, who="c", case_number="c", reason="r", scope=scope)
+    with store.transaction():
+        kinds = "TEXT, BLOB, INTEGER, INTEGER, INTEGER, TEXT"
+        on_server = 'text COLLATE "C", bytea, bigint, bigint, bigint, text COLLATE "C"'
+        purging = Purging(store.db, kinds if store.db.is_sqlite else on_server)
+        purging.choose(RECORDS.c.seq < 3)
+        store.holds.place(HoldRow(1, statement.encode(), None))
+        purging.spare_held()
+        assert purging.ranges() == (PurgedRange(UNIT, 1, 1),)
+        purging.end()
 
 
 def test_a_hold_on_a_read_keeps_its_hit_and_what_was_decided(store):

@@ -25,7 +25,7 @@ from station.store.postgres.projections import KEY, KEY_TYPES, TYPES, PostgresPr
 from station.store.postgres.records import TYPES_OF_ROW, PostgresRecords
 from station.store.postgres.store import migrate
 from station.store.records import ROW
-from station.store.sqlite_file import open_file
+from station.store.sqlite_file import open_file, open_sqlite_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -152,6 +152,8 @@ def move(file: Path, address: str, registry: Registry, entry: AuditRow) -> Moved
     The file is locked against writers meanwhile and not changed, except that an older one is migrated first.  Raises
     StoreError if the database has data, and then nothing was copied.
     """
+    # What the records of an older file say of each other, such as what became of hits, is noted first.
+    open_sqlite_store(file, must_exist=True, registry=registry).close()
     source = open_file(file, must_exist=True)
     target = PostgresDatabase(address)
     try:

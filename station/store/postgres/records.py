@@ -16,7 +16,7 @@ from station.store.rows import PurgeResult
 from station.store.tables import ANCHORS, EVIDENCE, LOST, RECORDS, SALT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from sqlalchemy import Row
 
@@ -250,11 +250,15 @@ class PostgresRecords(Records):
                 [*columns, unit],
             )
 
-    def purge(self, plan: PurgePlan) -> PurgeResult:
+    def purge(self, plan: PurgePlan, refresh: Callable[[], None]) -> PurgeResult:
         """Drop the partitions of days of which nothing stays; of others delete by row, or keep a copy of what stays."""
         self._pg.fetch("SET LOCAL plan_cache_mode = force_custom_plan")
         self._pg.lock("purge", b"")
-        purging, held = self._select_for_purge(plan), self._count_held(plan)
+        purging = self._select_for_purge(plan)
+        # After the choice: a worker may have stored a record that is held and due already, and it would be missed.
+        refresh()
+        purging.spare_held()
+        held = self._count_held(plan)
         classes, found = purging.classes(), purging.ranges()
         counts = self._pg.fetch(_CHOSEN_BY_DAY)
         if not counts:

@@ -81,6 +81,17 @@ def test_damaged_file_is_set_aside_and_the_others_are_read(files, damage):
     assert len(again(files).load()) == 1
 
 
+def test_hit_whose_pictures_are_damaged_is_kept(files):
+    """It still waits for its decision, and its records for the outbox."""
+    files.save(HIT, [b"one"])
+    path = files._folder / (HIT.hit_id.hex() + ".pictures")
+    path.write_bytes(b"{}")
+    opened = again(files)
+    assert [(one.hit, one.pending) for one in opened.load()] == [(replace(HIT, pictures=()), (b"one",))]
+    assert opened.unreadable == 1
+    assert path.with_name(path.name + ".unreadable").exists()
+
+
 def test_file_under_another_name_is_refused(tmp_path):
     """Swapping the files of two hits is noticed."""
     files = HitFiles(tmp_path, KEY)

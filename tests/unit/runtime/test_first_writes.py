@@ -6,6 +6,7 @@ import threading
 from functools import partial
 
 import pytest
+from structlog.testing import capture_logs
 
 from agent.runtime.first_writes import FirstWrites
 from tests.builders import make_track
@@ -49,6 +50,22 @@ def test_defect_in_the_work_is_not_swallowed():
     with pytest.raises(ZeroDivisionError):
         patient(lambda: 1 / 0)
     patient.stop()
+
+
+def test_defect_in_late_work_is_logged():
+    """Nobody waits for it any more, and its message may quote a plate."""
+    quick, disk_answers = FirstWrites(max_wait_s=0.01), threading.Event()
+
+    def defect():
+        disk_answers.wait()
+        raise ValueError("7ABC123")
+
+    with capture_logs() as logs:
+        quick(defect)
+        disk_answers.set()
+        quick.stop()
+    assert [(line["event"], line["error"]) for line in logs] == [("first_write_failed", "ValueError")]
+    assert "7ABC123" not in str(logs)
 
 
 class Alarm:

@@ -130,3 +130,17 @@ def test_usage_is_counted_over_a_restart(make, tmp_path):
     again = make(records=3)
     again.read(4)
     assert nacks(again.commit()) == [(UNIT, NackCode.QUOTA, True, "more than 3 records in a day")]
+
+
+def test_usage_is_counted_at_the_end_of_the_transaction(make, monkeypatch):
+    """Another worker that counts the same unit waits for a commit, not for everything before it."""
+    station = make()
+    order = []
+    for name in ("add_usage", "add_records", "add_chunk", "note_seen"):
+        done = getattr(station.store, name)
+        monkeypatch.setattr(station.store, name, lambda *a, n=name, d=done: order.append(n) or d(*a))
+    record = station.read(1)
+    station.chunk(b"a picture", record.envelope.record_id)
+    station.commit()
+    assert order == ["add_records", "add_chunk", "note_seen", "add_usage"]
+    assert station.store.usage_of_day(NOW_US)[UNIT].records == 1

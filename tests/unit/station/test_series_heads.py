@@ -318,3 +318,35 @@ def test_an_outbox_of_an_older_release_goes_on_without_a_life(tmp_path):
     assert life_of(tmp_path) == b""
     (tmp_path / "outbox.life").write_bytes(b"\xff damaged")
     assert life_of(tmp_path) == b""
+
+
+def test_lives_of_one_unit_are_bounded_and_keep_the_order_of_their_messages(pair, monkeypatch):
+    """A stolen card that begins a life with each message is told, and does not slow down the others."""
+    monkeypatch.setattr("station.store.lives.MAX_LIVES", 2)
+    lives = pair.store._lives
+    with pair.store.transaction():
+        assert not lives.heard([("b", LIFE_B), ("a", LIFE_A), ("b", LIFE_A)], 1_000)
+        assert lives.heard([("b", b"C" * 16)], 2_000) == {"b"}
+    assert [row.life for row in pair.store.series("b")] == [LIFE_B, LIFE_A]
+
+
+def test_a_life_that_begins_after_the_clock_was_set_back_is_the_present_one(pair):
+    """The station's clock was ahead when the life before began: the new one is no second unit."""
+    lives, ahead_us = pair.store._lives, 86_400_000_000
+    with pair.store.transaction():
+        lives.heard([("b", LIFE_A)], ahead_us)
+        lives.heard([("b", LIFE_B)], 1_000)
+        assert not lives.heard([("b", LIFE_B)], 2 * ahead_us)
+        assert lives.heard([("b", LIFE_A)], 2 * ahead_us) == {"b"}
+    assert [row.life for row in pair.store.series("b")] == [LIFE_A, LIFE_B]
+
+
+def test_a_list_of_units_does_not_read_all_their_records(pair):
+    """Only their series are compared with what is stored: millions of records take seconds."""
+    pair.outbox.append([make_read(number) for number in range(1, 4)])
+    pair.deliver()
+    pair.report()
+    pair.store._lives._stored = "not to be run"
+    (row,) = pair.store.units()
+    assert (row.missing, row.lives) == (0, 1)
+    assert (pair.store.gaps(row.unit), pair.store.seen(row.unit)) == ([], [(1, 3)])

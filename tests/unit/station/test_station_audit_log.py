@@ -23,6 +23,7 @@ from protocol.seal import Opener, load_keyring
 from protocol.seal.keys import SigningKey
 from protocol.wire.topics import Channel, build
 from station.asker import Asker
+from station.audit_log.check import check_log
 from station.audit_log.checkpoints import Checkpointer
 from station.audit_log.witnessing import Witnessing
 from station.errors import LogAlteredError
@@ -441,6 +442,20 @@ def test_purge_shows_holds_and_signs_a_checkpoint(case):
         (1, 1, "26-17", None)
     ]
     assert UTC_NS
+
+
+def test_a_check_agrees_with_a_station_that_works_meanwhile(case, monkeypatch):
+    """A hold and a purge after the documents were read, and an entry after the entries were, are no faults."""
+    entries = case.store.log.entries
+
+    def later(first=0):
+        case.hold()
+        case.purge()
+        yield from entries(first)
+        case.ask()
+
+    monkeypatch.setattr(case.store.log, "entries", later)
+    assert check_log(case.store, case.ring).faults == []
 
 
 def test_holds_by_command(case):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import stat
+import threading
 import traceback
 from typing import TYPE_CHECKING, Any
 
@@ -256,3 +257,24 @@ def test_purged_text_is_not_in_the_files(store: Store, path: Path) -> None:
     Commands(store, Asker("clerk"), lambda: NOW_US + 31 * DAY_US).purge(30)
     files = [file for file in path.parent.iterdir() if file.name.startswith(path.name)]
     assert not any(b"ZZTOP99" in file.read_bytes() for file in files)
+
+
+def test_log_is_emptied_after_the_transaction_of_another_thread(tmp_path):
+    """Inside one SQLite refuses it: a purge would end the station while messages are stored."""
+    store = open_store(tmp_path / "station.db")
+    failures: list[BaseException] = []
+
+    def forget() -> None:
+        try:
+            store.forget_freed()
+        except BaseException as error:  # noqa: BLE001 - told by the test
+            failures.append(error)
+
+    other = threading.Thread(target=forget)
+    with store.transaction():
+        store.note_seen([UNIT], 1)
+        other.start()
+        other.join(0.1)
+    other.join()
+    store.close()
+    assert not failures

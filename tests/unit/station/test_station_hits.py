@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 
 import pytest
 from typer.testing import CliRunner
@@ -10,9 +12,10 @@ from typer.testing import CliRunner
 from cli.station import app
 from protocol.wire.enums import DispositionAction, HitStage
 from station.asker import Asker
+from station.errors import StoreError
 from station.ingest import Ingest
 from station.query import Query
-from station.store import open_store
+from station.store import AuditRow, move_store, open_store
 from tests.builders import UTC_NS, make_record
 from tests.hit_builders import HIT_ID, make_disposition, make_hit_body
 
@@ -106,3 +109,31 @@ def test_command_shows_hits(station):
 def test_command_without_hits_says_so_by_an_empty_list(station):
     _, _, path = station
     assert CliRunner().invoke(app, ["hits", "--db", str(path), "--json"]).output.strip() == "[]"
+
+
+def test_row_of_a_hit_is_made_from_its_latest_records(station, monkeypatch):
+    """A unit that sends one hit again and again does not slow down the others."""
+    monkeypatch.setattr("station.store.hit_states.MAX_RECORDS", 2)
+    _, query, path = station
+    store = open_store(path)
+    ingest = Ingest(store, "s", lambda: NOW_US)
+    bodies = (*[make_hit_body()] * 5, make_hit_body(stage=HitStage.FINAL))
+    for seq, body in enumerate(bodies, 1):
+        ingest.handle("lpr/1/unit-07/up/read", make_record(body, seq=seq).payload)
+    assert len(store._records._hit_states._rows("hits", "unit-07", HIT_ID)) == 2
+    store.close()
+    (hit,) = query.hits()
+    assert hit.hit.stage is HitStage.FINAL
+
+
+def test_hits_of_an_older_file_are_known_before_it_is_moved(station):
+    """Rows of hits are copied, and must be made first; here no database answers."""
+    send, _, path = station
+    send(make_hit_body())
+    with closing(sqlite3.connect(path)) as con:
+        con.execute("DELETE FROM hit_states")
+        con.execute("UPDATE projections SET generation = generation + 1, complete = 0 WHERE schema = 'hit/1'")
+        con.commit()
+        with pytest.raises(StoreError):
+            move_store(path, "postgresql://localhost:1/none", AuditRow(NOW_US, "clerk", "migrate", "", 0))
+        assert con.execute("SELECT count(*) FROM hit_states").fetchone() == (1,)

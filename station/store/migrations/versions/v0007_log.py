@@ -172,7 +172,9 @@ def _cut(text: str) -> str:
 def _purged(connection: Connection) -> tuple[list[tuple[str, int, int]], int]:
     """Return ranges of the numbers whose contents were purged, and how many records."""
     is_server = connection.dialect.name == "postgresql"
-    found = connection.execute(sa.text(f"{_PURGED_ON_SERVER if is_server else _PURGED_IN_FILE} ORDER BY 1, 2"))
+    # A page at a time: PostgreSQL's driver would hold all of millions of rows.
+    statement = sa.text(f"{_PURGED_ON_SERVER if is_server else _PURGED_IN_FILE} ORDER BY 1, 2")
+    found = connection.execute(statement, execution_options={"yield_per": 10_000})
     count = 0
 
     def numbers() -> Iterator[tuple[str, int]]:
