@@ -113,7 +113,10 @@ class Lives:
         for row in rows:
             life = bytes(row.life)
             seen = sequence.seen(self._db, unit, life)
-            stored = self._db.all(self._stored, {"of": unit, "which": life}) if removed else seen
+            gone: tuple[tuple[int, int], ...] = ()
+            if removed:
+                stored = self._db.all(self._stored, {"of": unit, "which": life})
+                gone = tuple(sequence.without(seen, [(first, last) for first, last in stored]))
             found.append(
                 SeriesRow(
                     unit=unit,
@@ -122,9 +125,7 @@ class Lives:
                     seq_high=max(row.seq_high, seen[-1][1] if seen else 0),
                     seen=tuple(seen),
                     gaps=tuple(sequence.gaps(self._db, unit, life, row.seq_high)),
-                    removed=tuple(sequence.without(seen, [(first, last) for first, last in stored]))
-                    if removed
-                    else (),
+                    removed=gone,
                     overlaps=row.n_overlaps,
                     overlap_us=row.overlap_us,
                     forks=row.n_forks,
