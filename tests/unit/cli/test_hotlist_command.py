@@ -92,7 +92,8 @@ def test_the_walk_through_runs(folder: Path, config: Path) -> None:
     store = open_store(folder / "station.db", must_exist=True)
     trail = Query(store, Asker("test"), lambda: 1).audit_trail()
     store.close()
-    assert [(row.what, row.filter) for row in trail] == [("offer", "unit=unit-07 kind=hotlist release=2")]
+    told = "unit=unit-07 kind=hotlist release=2 list=stolen version=2 approximate=0 exact=0 patterns=0"
+    assert [(row.what, row.filter) for row in trail] == [("offer", told)]
 
 
 def test_a_held_list_is_signed_only_with_a_name(folder: Path) -> None:
