@@ -34,11 +34,12 @@ def show(state_dir: Path, *, as_json: bool = False) -> int:
     reader = OutboxReader(state_dir / FILE_NAME)
     stats = reader.stats()
     reader.close()
+    values = {name: getattr(stats, name) for name in _OF_READS} | asdict(stats)
+    del values["link"]  # of the chain: no counter
     if as_json:
-        print_json({**{name: getattr(stats, name) for name in _OF_READS}, **asdict(stats)})
+        print_json(values)
         return 0
     table = TextTable("outbox", "value", title=str(state_dir / FILE_NAME))
-    values = {name: getattr(stats, name) for name in _OF_READS} | asdict(stats)
     del values["types"]
     for name, value in values.items():
         table.add_row(name.replace("_", " "), "-" if value is None else f"{value:,}")

@@ -156,7 +156,7 @@ class Unit:
     @property
     def heard(self) -> Path:
         """Ids of the hits that were heard; not on the disk whose power is cut."""
-        return self.station.with_name("heard")
+        return self.keys.with_name("heard")
 
     def strike(self, fault: Fault) -> Callable[[], None]:
         """Return what ends the world: called in the child."""

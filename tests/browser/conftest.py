@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from playwright.sync_api import Browser, BrowserContext, Page
+    from playwright.sync_api import Browser, BrowserContext, Page, Playwright
 
 __all__ = ["LARGE", "SMALL", "run_console"]
 PLATES = (
@@ -86,11 +86,17 @@ def client(console: Console) -> Client:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(CHROMIUM))
+def playwright() -> Iterator[Playwright]:
+    """One for all: a second one in the same thread is refused."""
+    with sync_playwright() as started:
         yield started
-        started.close()
+
+
+@pytest.fixture(scope="session")
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    started = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(CHROMIUM))
+    yield started
+    started.close()
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import sync_playwright
 
 from station.asker import EVERYTHING, Asker
 from station.store import open_store
@@ -23,7 +22,7 @@ from tests.station_web import CHEAP, PASSWORD
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Playwright
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -34,12 +33,11 @@ DRAWING = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 
 
 @pytest.fixture(scope="module")
-def drawing_browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        options = [option for option in CHROMIUM if option != "--disable-gpu"]
-        started = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=[*options, *DRAWING])
-        yield started
-        started.close()
+def drawing_browser(playwright: Playwright) -> Iterator[Browser]:
+    options = [option for option in CHROMIUM if option != "--disable-gpu"]
+    started = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=[*options, *DRAWING])
+    yield started
+    started.close()
 
 
 class Station:

@@ -9,6 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -98,7 +99,9 @@ class Steps:
             self.link = encoded.link
             waiting[self.seq, read.read_id] = encoded.payload
         unit = LightUnit(UNIT, port, waiting, receipt_timeout_s=2.0)
-        asyncio.run(asyncio.wait_for(unit.run(lambda: None, 0.0), PATIENCE_S))
+        # In a thread: this one may have the event loop of a browser.
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(asyncio.run, asyncio.wait_for(unit.run(lambda: None, 0.0), PATIENCE_S)).result()
 
 
 @pytest.fixture
