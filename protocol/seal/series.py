@@ -31,6 +31,7 @@ from protocol.wire.codec import (
     decode_fields,
     encode,
     key,
+    unpack,
     unpack_each,
 )
 from protocol.wire.enums import Lost, LostReason
@@ -211,15 +212,25 @@ def examine(
     known_types = registry or released_registry()
     lives: dict[tuple[str, bytes], _Examination] = {}
     for item in items:
-        unit = item.unit if isinstance(item, Head) else item.evidence.unit
-        name = unit, item.life
+        name = (item.unit, item.life) if isinstance(item, Head) else (item.evidence.unit, _life_of(item))
         if name not in lives:
-            lives[name] = _Examination(*name, {found.id: found for found in keys.get(unit, ())}, known_types)
+            lives[name] = _Examination(*name, {found.id: found for found in keys.get(name[0], ())}, known_types)
         if isinstance(item, Head):
             lives[name].take_head(item)
         else:
             lives[name].take(item)
     return [lives[name].findings() for name in sorted(lives)]
+
+
+def _life_of(proof: Proof) -> bytes:
+    """Where none is noted, that of the signed record: stations before 0.3 stored lives without noting them."""
+    if proof.life or proof.record is None:
+        return proof.life
+    try:
+        life = unpack(proof.record).get("life", b"")
+    except WireError:
+        return b""
+    return life if isinstance(life, bytes) else b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import struct
 from contextlib import contextmanager
 from pathlib import Path
@@ -141,7 +142,7 @@ def test_a_unit_is_shown_with_age_and_error_of_its_position(serve):
         page.click("#unit-list button >> nth=0")
         said = text(page, "#selected")
         assert "±4.5 m" in said
-        assert "31 s ago" in said
+        assert re.search(r"3\d s ago", said)
         assert "from its last read" in said
 
 

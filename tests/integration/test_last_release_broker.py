@@ -104,7 +104,7 @@ class Road:
             timeout=PATIENCE_S,
             check=False,
         )
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 0, done.stdout + done.stderr
         return done.stderr
 
     def end_station(self):
