@@ -191,7 +191,7 @@ MUTATIONS = (
     _series("            self._gap(last + 1, min(head.done, head.seq))\n", "            pass\n", _HEADS),
     _series("            found.unsent.append((first, head.seq))\n", "            pass\n", _HEADS),
     _series("and step.link != head.link:", "and False:", _HEADS),
-    _series("        name = unit, item.life\n", '        name = unit, b""\n', _STATION_HEADS),
+    _series("(item.evidence.unit, _life_of(item))", '(item.evidence.unit, b"")', _STATION_HEADS),
     _series("if record.envelope.life != self._life:", "if False:", _STATION_HEADS),
     _opener("        if head.unit != unit:\n", "        if False:\n", _STATION_HEADS),
     _of("protocol/wire/record.py", _STATION_HEADS)('seq.to_bytes(8, "big") + life', 'seq.to_bytes(8, "big")'),
