@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, func, or_, select
 
+from protocol.wire.records.read import Read
 from station.store.scope import in_scope
 from station.store.search import FoundRead, boxes, check_limit, is_inside
 from station.store.search_sql import READS, conditions, in_box, in_order
@@ -66,9 +67,10 @@ class Finder:
         )
         return self._db.all(_ordered(statement, search, _MADE, after).limit(limit))
 
-    def rows(self, keys: Sequence[Any]) -> list[RecordRow | None]:
-        """Return the records; None for one that was purged meanwhile."""
-        return [self._records.one(key.unit, key.record_id) for key in keys]
+    def rows(self, keys: Sequence[Any], schema: str = Read.SCHEMA) -> list[RecordRow | None]:
+        """Return the records of a type; None for one that was purged meanwhile."""
+        found = (self._records.one(key.unit, key.record_id) for key in keys)
+        return [None if row is None or row.schema != schema else row for row in found]
 
 
 def _ordered(statement: Select[Any], search: ReadSearch, made: Any, after: Place | None) -> Select[Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, func, or_, select, tuple_
 
 from station.store.hit_search import HitGroup, HitRecords, HitState
-from station.store.hit_states import DISPOSITIONS, HITS
+from station.store.hit_states import DISPOSITIONS, HITS, SCHEMAS
 from station.store.search import check_limit
 from station.store.tables import HIT_STATES
 
@@ -98,7 +98,7 @@ class HitFinder:
         statement = select(*columns).where(table.c.hit_id.in_(hit_ids), table.c.unit.in_(units))
         wanted = set(keys)
         named = [row for row in self._all(statement) if (row.unit, bytes(row.hit_id)) in wanted]
-        rows = self._finder.rows(named)
+        rows = self._finder.rows(named, SCHEMAS[table.name])
         return [
             ((name.unit, bytes(name.hit_id)), row)
             for name, row in zip(named, rows, strict=True)

@@ -38,6 +38,7 @@ def _search_table(name: str) -> SqlTable:
 
 HITS, DISPOSITIONS = _search_table("hits"), _search_table("dispositions")
 """``received_us`` on PostgreSQL alone, where it names the partition."""
+SCHEMAS = {HITS.name: Hit.SCHEMA, DISPOSITIONS.name: Disposition.SCHEMA}
 _REDATE = (
     update(HIT_STATES)
     .where(HIT_STATES.c.unit == bindparam("of"), HIT_STATES.c.boot == bindparam("a_boot"))
@@ -79,22 +80,21 @@ class HitStates:
     def note(self, keys: Iterable[HitKey]) -> None:
         """Make the rows of hits again; a hit of which only dispositions are stored has none yet."""
         for unit, hit_id in keys:
-            stages = self._rows("hits", unit, hit_id)
-            decisions = [row.body for row in self._rows("dispositions", unit, hit_id)]
+            stages = self._rows(HITS, unit, hit_id)
+            decisions = [row.body for row in self._rows(DISPOSITIONS, unit, hit_id)]
             shown = max(stages, key=lambda row: (RANK[row.body.stage], row.seq), default=None)
             if shown is not None:
                 self._db.run(self._upsert, {"unit": unit, "hit_id": hit_id, **_values(shown, decisions)})
 
-    def _rows(self, table: str, unit: str, hit_id: bytes) -> list[_Row]:
+    def _rows(self, table: SqlTable, unit: str, hit_id: bytes) -> list[_Row]:
         found = []
-        for row in self._db.run(self._of_table[table], {"of": unit, "hit": hit_id}).all():
+        for row in self._db.run(self._of_table[table.name], {"of": unit, "hit": hit_id}).all():
             try:
                 record = decode_record(bytes(row.payload), self._registry)
             except WireError:
                 # Stored before its type was known, and does not match it.
                 continue
-            if isinstance(record.body, Hit | Disposition):
-                found.append(_Row(row, record))
+            found.append(_Row(row, record))
         return sorted(found, key=lambda row: row.seq)
 
     def redate(self, unit: str, boot: bytes) -> None:
@@ -150,6 +150,8 @@ def _records_of(table: SqlTable, db: Database) -> Select[Any]:
         select(*columns, _MADE.label("made_us"))
         .select_from(table.join(RECORDS, same_record(table, db)))
         .where(table.c.unit == bindparam("of"), table.c.hit_id == bindparam("hit"), HERE)
+        # PostgreSQL keeps records of two types under one id, if a unit sends them.
+        .where(RECORDS.c.schema == SCHEMAS[table.name])
         .order_by(RECORDS.c.seq.desc(), RECORDS.c.record_id)
         .limit(MAX_RECORDS)
     )

@@ -45,6 +45,7 @@ _ROWS = (
                 RECORDS.c.unit == STREAM.c.unit,
                 RECORDS.c.record_id == STREAM.c.record_id,
                 RECORDS.c.received_us == STREAM.c.received_us,
+                RECORDS.c.schema == STREAM.c.schema,
                 HERE,
             ),
         )

@@ -36,12 +36,14 @@ from station.errors import StoreError
 from station.ingest import Ingest
 from station.query import Query
 from station.store import NewRecord, open_store, sequence
+from station.store.hit_search import HitSearch
 from station.store.postgres import ranges
 from station.store.search import ReadSearch
 from station.store.sequence import merge
-from tests.builders import BOOT, make_read, make_read_record, make_time_anchor
+from tests.builders import BOOT, make_read, make_read_record, make_record, make_time_anchor
 from tests.conftest import ROOT
 from tests.contract.test_station_store import DAY_US, NO_TIME, NOW_US, UNIT, anchor, chunk, picture
+from tests.hit_builders import make_disposition, make_hit_body
 from tests.postgres import Postgres, program
 from tests.station_files import add, stored_reads
 from tests.unit.station.test_station_ingest import MESSAGES, RECORDS, TOPICS, damaged
@@ -204,6 +206,19 @@ def test_one_id_with_two_numbers_is_kept_twice(workers):
     first, second = make_read_record(1, seq=1), make_read_record(1, seq=2)
     assert add(workers[0], first, second, make_read_record(3, seq=3), now_us=NOW_US) == [True, True, True]
     assert len(stored_reads(workers[0])) == 3
+
+
+def test_records_of_three_types_under_one_id_are_kept_and_found(workers):
+    """No unit does so, and one that does must not block the others' group."""
+    read = make_read_record(1, seq=1)
+    of_read = read.envelope.record_id
+    hit = make_record(make_hit_body(), seq=2, record_id=of_read)
+    decision = make_record(make_disposition(), seq=3, record_id=of_read)
+    assert add(workers[0], read, hit, decision, now_us=NOW_US) == [True, True, True]
+    assert [found.row.payload for found in workers[1].find(ReadSearch(), limit=9)] == [read.payload]
+    (state,) = workers[1].find_hits(HitSearch(), limit=9)
+    (records,) = workers[1].hit_records([state])
+    assert [row.payload for row in (*records.stages, *records.decisions)] == [hit.payload, decision.payload]
 
 
 # Days that expire

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, or_, select, text
 
+from protocol.wire.records.read import Read
 from station.store.find import Finder
 from station.store.rows import RecordRow
 from station.store.scope import in_scope
@@ -27,7 +28,9 @@ SELECT k.number, r.unit, r.record_id, r.seq, r.boot, r.schema, r.received_us, r.
      WHERE p.unit = r.unit AND p.record_id = r.record_id AND j.jpeg IS NOT NULL)
 FROM unnest(%b::text[], %b::bytea[], %b::bigint[]) WITH ORDINALITY AS k(unit, record_id, received_us, number)
 JOIN records r ON r.unit = k.unit AND r.record_id = k.record_id AND r.received_us = k.received_us
+WHERE r.schema = %s
 """
+"""Under one id there may be records of two types, if a unit sends them."""
 
 
 class PostgresFinder(Finder):
@@ -56,15 +59,15 @@ class PostgresFinder(Finder):
                 self._pg.driver_sql("SET LOCAL plan_cache_mode = force_custom_plan")
             return self._pg.all(statement)
 
-    def rows(self, keys: Sequence[Any]) -> list[RecordRow | None]:
-        """Return the records; None for one that was purged meanwhile."""
+    def rows(self, keys: Sequence[Any], schema: str = Read.SCHEMA) -> list[RecordRow | None]:
+        """See :meth:`station.store.find.Finder.rows`."""
         found: list[RecordRow | None] = [None] * len(keys)
         if keys:
             columns = [
                 list(column) for column in zip(*((k.unit, k.record_id, k.received_us) for k in keys), strict=True)
             ]
             with self._pg.transaction():
-                rows = self._pg.fetch(_ROWS, columns)
+                rows = self._pg.fetch(_ROWS, [*columns, schema])
             for number, *row in rows:
                 found[number - 1] = RecordRow(*row)
         return found
