@@ -255,17 +255,20 @@ def build_transfers(
     boot_id: bytes,
     kinds: tuple[FileKind, ...] = (),
     on_list: Callable[[Path], None] = lambda _: None,
+    now_s: Callable[[], float | None] = lambda: None,
 ) -> Transfers:
     """Create the transfers of all kinds of files; ``updates`` is the one of updates, if there is one.
 
     ``kinds`` are those whose files belong to a component; ``on_list`` is called with the path of each hot list that
-    was fetched.
+    was fetched; ``now_s`` returns UTC if it is known.
     """
-    others = (_file_transfer(config, kind, boot_id) for kind in (*kinds, *file_kinds(config, on_list)))
+    others = (_file_transfer(config, kind, boot_id) for kind in (*kinds, *file_kinds(config, on_list, now_s)))
     return Transfers(config.unit, (*others, *(() if updates is None else (updates,))))
 
 
-def file_kinds(config: AgentConfig, on_list: Callable[[Path], None]) -> tuple[FileKind, ...]:
+def file_kinds(
+    config: AgentConfig, on_list: Callable[[Path], None], now_s: Callable[[], float | None]
+) -> tuple[FileKind, ...]:
     """Return the kinds of files besides updates that this unit accepts, in the order of their requests.
 
     Raises KeyFileError.
@@ -273,7 +276,7 @@ def file_kinds(config: AgentConfig, on_list: Callable[[Path], None]) -> tuple[Fi
     lists = list_kinds(config, on_list)
     if config.policy.mode == "off":
         return lists
-    return (policy_kind(build_policy_store(config), _fetched_policies(config)), *lists)
+    return (policy_kind(build_policy_store(config), _fetched_policies(config), now_s), *lists)
 
 
 def _file_transfer(config: AgentConfig, kind: FileKind, boot_id: bytes) -> FileTransfer:

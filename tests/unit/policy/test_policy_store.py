@@ -145,7 +145,7 @@ def test_damaged_versions_are_no_reason_to_stop(store, signed):
 
 
 def test_offered_policy_is_verified_then_installed(store, signed, tmp_path):
-    kind = policy_kind(store, tmp_path / "fetched")
+    kind = policy_kind(store, tmp_path / "fetched", lambda: NOW_S)
     kind.verify(signed())
     kind.on_installed(signed())
     assert names(store) == ["us-xx/3"]
@@ -153,6 +153,10 @@ def test_offered_policy_is_verified_then_installed(store, signed, tmp_path):
         kind.verify(signed())
     with pytest.raises(FileRefusedError, match="another agency"):
         kind.verify(signed(version=4, key=OTHER))
+    with pytest.raises(FileRefusedError, match="has expired"):
+        policy_kind(store, tmp_path / "fetched", lambda: NOW_S + 60).verify(
+            signed(version=4, expires_s=NOW_S + 60)
+        )
 
 
 def test_file_fetched_before_a_power_cut_is_installed_at_the_start(store, signed, tmp_path):
