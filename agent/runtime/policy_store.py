@@ -119,7 +119,7 @@ def load_policy_keys(path: Path) -> list[VerifyKey]:
 
 
 def policy_kind(store: PolicyStore, folder: Path, now_s: Callable[[], float | None]) -> FileKind:
-    """Policies as files that a station offers; ``folder`` is for fetched bytes, ``now_s`` returns UTC if it is known."""
+    """Policies as files that a station offers; ``folder`` is for fetched bytes, ``now_s`` tells UTC once known."""
 
     def verify(path: Path) -> None:
         try:
