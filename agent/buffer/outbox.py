@@ -136,13 +136,13 @@ class Outbox:
         with self._transaction("set_expiry", writes_always=False):
             expiry.set_expiry(self._con, dated)
 
-    def limit_expiry(self, schema: str, expires_us: int) -> int:
-        """Give all records of a type without an expiry this one, and pictures as well; return how many records.
+    def limit_expiry(self, schema: str, expires_us: int, pictures: Sequence[PicturePriority] = ()) -> int:
+        """Give all records of a type without an expiry this one, and pictures of queues; return how many records.
 
         Raises what ``append`` raises.
         """
         with self._transaction("limit_expiry", writes_always=False):
-            return expiry.limit_expiry(self._con, schema, expires_us)
+            return expiry.limit_expiry(self._con, schema, expires_us, pictures)
 
     def apply(self, commands: Sequence[Command]) -> Applied:
         """Apply receipts and nacks in one transaction; nothing is written if nothing changes.

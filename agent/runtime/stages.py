@@ -49,6 +49,7 @@ from hw.ports import Exposable
 from protocol.errors import KeyFileError
 from protocol.seal import ReceiptVerifier, Sealer, SigningKey, StationKey, VerifyKey
 from protocol.wire.records.audit import Audit
+from protocol.wire.records.shift import Shift
 from protocol.wire.released import released_registry
 from updater.release_state import INBOX, linked
 
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from protocol.wire.registry import Registry
 
 PACKAGE = "patrol-lpr"
+_S_PER_DAY = 86_400
 
 
 def software() -> str:
@@ -209,6 +211,7 @@ def build_read_path(
         audit=_audit_log(config.state_dir, outbox),
         policies=policies,
         times=TimeFile(config.state_dir / TIME_FILE),
+        keep_s={Shift.SCHEMA: round(config.shift.keep_days * _S_PER_DAY)},
     )
     return ReadPath(committer, outbox, encoder, nmea, timebase, rereads, report, ids, policies, read_policy)
 
