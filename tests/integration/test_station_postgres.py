@@ -11,6 +11,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ from protocol.seal.evidence import START
 from protocol.wire.codec import decode, encode
 from protocol.wire.control.receipt import Nack, Receipt
 from protocol.wire.enums import NackCode
+from protocol.wire.registry import Registry
 from protocol.wire.released import released_registry
 from protocol.wire.topics import Channel, build
 from station.asker import Asker
@@ -35,9 +37,11 @@ from station.commands import Commands
 from station.errors import StoreError
 from station.ingest import Ingest
 from station.query import Query
-from station.store import NewRecord, open_store, sequence
+from station.retention.purges import Purger
+from station.store import NewRecord, check, open_store, sequence
 from station.store.hit_search import HitSearch
 from station.store.postgres import ranges
+from station.store.rows import PurgePlan, PurgeRule
 from station.store.search import ReadSearch
 from station.store.sequence import merge
 from tests.builders import BOOT, make_read, make_read_record, make_record, make_time_anchor
@@ -219,6 +223,61 @@ def test_records_of_three_types_under_one_id_are_kept_and_found(workers):
     (state,) = workers[1].find_hits(HitSearch(), limit=9)
     (records,) = workers[1].hit_records([state])
     assert [row.payload for row in (*records.stages, *records.decisions)] == [hit.payload, decision.payload]
+
+
+def test_a_time_anchor_for_a_hit_and_a_read_under_one_id_fails_no_group(workers):
+    """They came in one group: both have the time of their own clock."""
+    store, read = workers[0], make_read_record(1, seq=1, when=NO_TIME)
+    undated = make_hit_body(utc_us=None, mono_us=9_000_000)
+    hit = make_record(undated, seq=2, record_id=read.envelope.record_id)
+    add(store, read, hit, now_us=NOW_US)
+    add(store, anchor(3, read.body.mono_us, NOW_US - DAY_US), now_us=NOW_US)
+    assert [found.made_us for found in store.find(ReadSearch(), limit=9)] == [NOW_US - DAY_US]
+    assert [state.made_us for state in store.find_hits(HitSearch(), limit=9)] == [NOW_US - DAY_US + 8_000_000]
+
+
+@pytest.mark.parametrize("others", [0, 9])
+def test_a_purge_deletes_what_it_certifies_where_ids_are_used_again(workers, others):
+    """Deleted row by row, and as a copy of what a day keeps; nothing else goes, and nothing is left of it."""
+    store, read = workers[0], make_read_record(1, seq=1, text="GONE1", pictures=())
+    hit = make_record(make_hit_body(utc_us=read.body.utc_us), seq=2, record_id=read.envelope.record_id)
+    young = make_read_record(1, seq=3, text="STAYS1", retention="hit", pictures=(), utc_us=NOW_US - 1)
+    more = [make_read_record(n, seq=n, retention="hit", pictures=()) for n in range(50, 50 + others)]
+    add(store, read, hit, young, *more, now_us=NOW_US)
+    plan = PurgePlan((PurgeRule("nonhit", NOW_US + 40 * DAY_US),))
+    assert Purger(store, Asker("clerk"), lambda: NOW_US).run(plan, "test").records == 1
+    assert list(store.holds.unproven()) == []
+    assert list(store.faults()) == []
+    assert [row.seq for row in store.latest("hit/1")] == [2]
+    assert len(store.find_hits(HitSearch(), limit=9)) == 1
+    found = store.find(ReadSearch(), limit=99)
+    assert [one.row.seq for one in found if one.row.seq < 50] == [3]
+    assert len(found) == 1 + others
+    with store.transaction():
+        assert store.db.fetch("SELECT count(*) FROM reads WHERE text = 'GONE1'") == [(0,)]
+
+
+def test_a_check_finds_no_fault_where_ids_are_used_again(workers, monkeypatch):
+    """Whatever the pages; what is altered is found all the same."""
+    monkeypatch.setattr(check, "_PAGE", 2)
+    store = workers[0]
+    add(store, *(make_read_record(1, seq=n, text=f"ABC{n}", pictures=()) for n in range(1, 6)), now_us=NOW_US)
+    assert list(store.faults()) == []
+    with store.transaction():
+        store.db.fetch("UPDATE reads SET text = 'ABC9' WHERE text = 'ABC4'")
+    assert [fault.what for fault in store.faults()] == ["search table: text"]
+
+
+def test_a_type_that_becomes_known_changes_no_record_of_another_type(address):
+    """They have one id."""
+    read = make_read_record(1, seq=1)
+    hit = make_record(make_hit_body(utc_us=NOW_US - DAY_US), seq=2, record_id=read.envelope.record_id)
+    older = Registry(tuple(known for known in released_registry() if known.schema != "hit/1"))
+    with closing(open_store(address, registry=older)) as store:
+        add(store, read, replace(hit, body=None), now_us=NOW_US)
+    with closing(open_store(address)) as store:
+        assert list(store.faults()) == []
+        assert len(store.find_hits(HitSearch(), limit=9)) == 1
 
 
 # Days that expire
