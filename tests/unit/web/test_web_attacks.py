@@ -13,7 +13,7 @@ import pytest
 from protocol.wire.control.unit_state import Status
 from protocol.wire.enums import UnitState
 from station.asker import Asker
-from station.store import NewRecord
+from station.store import ExportRow, NewRecord
 from station.web.guard import MAX_BODY_BYTES, MAX_HEADER_BYTES
 from station.web.paths import own_path
 from station.web.worker import ExportWorker, search_of
@@ -155,6 +155,17 @@ def test_one_export_that_fails_does_not_stop_the_others():
     worker.wake()
     assert exports.again.wait(30)
     worker.close()
+
+
+def test_an_approved_export_is_made_however_many_are_requested_after_it(web):
+    requester, approver = web.logged_in("analyst", name="req"), web.logged_in("supervisor", name="app")
+    made = requester.post_json("/api/1/exports", {"kind": "csv", "search": {}}).json()["export_id"]
+    with web.store.transaction():
+        for number in range(1_001):
+            later = ExportRow(f"{number:016x}", "flood", "csv", "{}", "a b c", "1", 2 * NOW_US, "requested")
+            web.store.exports.add(later)
+    assert approver.post(f"/exports/{made}/approve").status_code == 303
+    assert web.app.state.desk.exports.run_next(search_of)
 
 
 def test_no_cell_of_an_export_is_a_formula(web):
