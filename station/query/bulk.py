@@ -136,9 +136,8 @@ class Exports:
     def run_next(self, to_search: Callable[[str], ReadSearch]) -> bool:
         """Make the file of an approved request; False if there is none."""
         self._end_abandoned()
-        rows = self.store.exports.all(account=None, limit=1_000)
-        for row in reversed(rows):
-            if row.state == ExportState.APPROVED.value and self._take(row):
+        for row in self.store.exports.waiting(ExportState.APPROVED.value):
+            if self._take(row):
                 self._run(row, to_search)
                 return True
         return False

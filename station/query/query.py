@@ -186,9 +186,10 @@ class Query:
         return proof_of(stored.seq, stored.record.payload, near, keys)
 
     def history(self, stored: StoredRecord, limit: int) -> list[AuditRow]:
-        """Return who looked at a record before, the latest first."""
+        """Return who looked at a record before, the latest first; of people as in :meth:`trail`."""
         asked = f"unit={stored.unit} id={stored.record_id.hex()}"
-        found = self._store.audit_page(AuditSearch(what="show record", filter=asked), limit=limit)
+        search = self._of_own_people(AuditSearch(what="show record", filter=asked))
+        found = self._store.audit_page(search, limit=limit)
         self._note("show history", len(found), unit=stored.unit, id=stored.record_id.hex())
         return [entry for _, entry in found]
 
@@ -267,14 +268,17 @@ class Query:
 
         Who may see some agencies or units only, sees the entries of people who may see no more.
         """
-        scope = self._asker.scope
-        if not scope.is_all:
-            accounts = self._store.accounts.all()
-            search = replace(search, names=frozenset(one.name for one in accounts if one.scope.is_within(scope)))
-        found = self._store.audit_page(search, limit=limit, before=before)
+        found = self._store.audit_page(self._of_own_people(search), limit=limit, before=before)
         asked = {"who": search.who, "case": search.case_number, "what": search.what, "before": before}
         self._note("show audit trail", len(found), **{name: value or None for name, value in asked.items()})
         return found
+
+    def _of_own_people(self, search: AuditSearch) -> AuditSearch:
+        scope = self._asker.scope
+        if scope.is_all:
+            return search
+        accounts = self._store.accounts.all()
+        return replace(search, names=frozenset(one.name for one in accounts if one.scope.is_within(scope)))
 
     def audit_trail(self) -> list[AuditRow]:
         """Return the audit trail, oldest first, without this query."""

@@ -20,6 +20,7 @@ _EXPORT = (
     EXPORTS.c.note, EXPORTS.c.until_us, EXPORTS.c.done, EXPORTS.c.size,
 )  # fmt: skip
 _SEARCH = (SEARCHES.c.search_id, SEARCHES.c.account, SEARCHES.c.kind, SEARCHES.c.body, SEARCHES.c.made_us)
+_WAITING = 100
 
 
 class ExportTables:
@@ -57,6 +58,12 @@ class ExportTables:
         if account is not None:
             statement = statement.where(EXPORTS.c.account == account)
         return [ExportRow(*row) for row in self._db.all(statement)]
+
+    def waiting(self, state: str) -> list[ExportRow]:
+        """Return the requests in a state that were made first, in that order."""
+        statement = select(*_EXPORT).where(EXPORTS.c.state == state)
+        ordered = statement.order_by(EXPORTS.c.requested_us, EXPORTS.c.export_id).limit(_WAITING)
+        return [ExportRow(*row) for row in self._db.all(ordered)]
 
     def change(self, export_id: str, was: str, /, **values: Any) -> bool:
         """Change a request that is in a state; False if it is in another one, because somebody was faster."""

@@ -120,7 +120,9 @@ def _person(request: Request, desk: Desk) -> Person:
     if person is None or person.session is None:
         raise LogInNeededError
     if request.method not in _SAFE and not secrets.compare_digest(
-        request.state.csrf.encode(), person.session.csrf.encode()
+        # A form can name an encoding in which half a character stands alone.
+        request.state.csrf.encode(errors="replace"),
+        person.session.csrf.encode(),
     ):
         raise RefusedError(403, "forged", "this form is out of date: load the page again")
     return person

@@ -10,7 +10,6 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from station.accounts.rights import Right
-from station.errors import StoreError
 from station.store import SearchRow
 from station.web.errors import RefusedError
 from station.web.page import NavigationEntry, PageModule
@@ -57,7 +56,7 @@ def search(visit: _Looker, form: Annotated[SearchForm, Form()]) -> Response:
     try:
         body = body_of_form({**form.model_dump(exclude={"part"}), "contains": form.part})
         body.to_search()
-    except (RefusedError, StoreError) as error:
+    except RefusedError as error:
         return _form(visit, SearchBody(), str(error), 400)
     return visit.redirect(f"/search/{keep_search(visit, body)}")
 
