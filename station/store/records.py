@@ -281,9 +281,6 @@ class Records:
             return []
         items = [self._item(one.record, now_us) for one in new]
         fresh = self._insert_new(items)
-        numbers = by_series(items)
-        for series, seqs in numbers.items():
-            sequence.mark_seen(self._db, *series, seqs)
         proofs = [
             (*_proof(one.proof), one.record.envelope.life)
             for one, is_new in zip(new, fresh, strict=True)
@@ -291,6 +288,9 @@ class Records:
         ]
         self._insert_evidence.run(proofs)
         stored = [item for item, is_new in zip(items, fresh, strict=True) if is_new]
+        # Not the number of a record that came under the id of another one: nothing of it is stored.
+        for series, seqs in by_series(stored).items():
+            sequence.mark_seen(self._db, *series, seqs)
         self._index(stored)
         self._publish(stored)
         return fresh
