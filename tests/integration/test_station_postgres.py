@@ -91,7 +91,7 @@ def test_workers_store_each_record_once(workers):
 
     with ThreadPoolExecutor(3) as pool:
         assert sum(pool.map(work, workers, range(3))) == len(records)
-    assert len(stored_reads(workers[0])) == len(workers[0].find(ReadSearch(), limit=1000)) == len(records)
+    assert len(stored_reads(workers[0])) == len(workers[0].find(ReadSearch(), limit=1000).reads) == len(records)
     assert [workers[0].seen(f"unit-{n}") for n in range(4)] == [[(1, 100)]] * 4
 
 
@@ -215,7 +215,7 @@ def test_records_of_three_types_under_one_id_are_kept_and_found(workers):
     hit = make_record(make_hit_body(), seq=2, record_id=of_read)
     decision = make_record(make_disposition(), seq=3, record_id=of_read)
     assert add(workers[0], read, hit, decision, now_us=NOW_US) == [True, True, True]
-    assert [found.row.payload for found in workers[1].find(ReadSearch(), limit=9)] == [read.payload]
+    assert [found.row.payload for found in workers[1].find(ReadSearch(), limit=9).reads] == [read.payload]
     (state,) = workers[1].find_hits(HitSearch(), limit=9)
     (records,) = workers[1].hit_records([state])
     assert [row.payload for row in (*records.stages, *records.decisions)] == [hit.payload, decision.payload]
@@ -249,12 +249,12 @@ def test_what_a_day_keeps_is_moved(workers):
     commands = Commands(store, Asker("clerk"), lambda: NOW_US + 41 * DAY_US)
     assert commands.purge(30, retention="nonhit").records == 1
     assert [row.seq for row in stored_reads(store)] == [2]
-    assert [found.row.seq for found in store.find(ReadSearch(("KEEP1",)), limit=5)] == [2]
+    assert [found.row.seq for found in store.find(ReadSearch(("KEEP1",)), limit=5).reads] == [2]
     assert len(store.latest("dating/1")) == 1
     assert commands.purge(30, retention="nonhit").records == 0
     assert commands.purge(30).records == 1
     assert len(store.latest("dating/1")) == 1
-    assert store.find(ReadSearch(), limit=5) == []
+    assert store.find(ReadSearch(), limit=5).reads == []
 
 
 def test_what_was_made_long_ago_and_came_late_is_deleted(workers):
@@ -265,7 +265,7 @@ def test_what_was_made_long_ago_and_came_late_is_deleted(workers):
     add(store, late, young, now_us=NOW_US + 40 * DAY_US)
     assert Commands(store, Asker("clerk"), lambda: NOW_US + 41 * DAY_US).purge(30).records == 1
     assert [row.seq for row in stored_reads(store)] == [2]
-    assert [found.row.seq for found in store.find(ReadSearch(), limit=5)] == [2]
+    assert [found.row.seq for found in store.find(ReadSearch(), limit=5).reads] == [2]
 
 
 @pytest.mark.slow
@@ -291,7 +291,7 @@ def test_workers_go_on_while_days_are_dropped(workers):
     def read() -> int:
         turns = 0
         while not done.is_set():
-            turns += bool(reader.find(ReadSearch(("7ABC123",)), limit=20))
+            turns += bool(reader.find(ReadSearch(("7ABC123",)), limit=20).reads)
         return turns
 
     with ThreadPoolExecutor(2) as pool:
@@ -469,8 +469,8 @@ def test_a_file_moves_to_postgresql_with_every_proof(old_file, address, tmp_path
         assert new.audit_trail()[:-1] == old.audit_trail()
         assert new.audit_trail()[-1].what == "migrate"
         assert new.picture(UNIT, hashlib.sha256(b"a picture").digest()) == b"a picture"
-        everything = [f.row.record_id for f in old.find(ReadSearch(), limit=100)]
-        assert [f.row.record_id for f in new.find(ReadSearch(), limit=100)] == everything
+        everything = [f.row.record_id for f in old.find(ReadSearch(), limit=100).reads]
+        assert [f.row.record_id for f in new.find(ReadSearch(), limit=100).reads] == everything
         with new.transaction():
             assert new.add_chunk(chunk(b"half of another", 7, 15), NOW_US).stored_bytes == 15
         purged = make_read_record(1, seq=1)
