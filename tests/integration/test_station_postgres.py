@@ -30,14 +30,16 @@ from protocol.wire.control.receipt import Nack, Receipt
 from protocol.wire.enums import NackCode
 from protocol.wire.released import released_registry
 from protocol.wire.topics import Channel, build
-from station.asker import Asker
+from station.asker import Asker, Scope
 from station.commands import Commands
 from station.errors import StoreError
 from station.ingest import Ingest
 from station.query import Query
+from station.query.bulk import Exports
 from station.store import NewRecord, open_store, sequence
 from station.store.hit_search import HitSearch
 from station.store.postgres import ranges
+from station.store.rows_accounts import AccountRow
 from station.store.search import ReadSearch
 from station.store.sequence import merge
 from tests.builders import BOOT, make_read, make_read_record, make_record, make_time_anchor
@@ -452,6 +454,17 @@ def old_file(tmp_path: Path) -> Path:
             store.add_chunk(chunk(b"half of another", 0, 7), NOW_US + 40 * DAY_US)
             store.add_records([NewRecord(make_read_record(77, seq=1, unit="unit-08"))], NOW_US + 40 * DAY_US)
         Commands(store, Asker("clerk"), lambda: NOW_US + 41 * DAY_US).purge(30, retention="nonhit")
+        jane = Asker("jane", "stolen car", "26-1", Scope(frozenset({"north"})))
+        with store.transaction():
+            store.accounts.put(AccountRow("jane", "Jane", "analyst", jane.scope, NOW_US))
+        exports = Exports(store, lambda: NOW_US)
+        for _ in range(2):
+            exports.request(jane, "csv", "{}")
+        ready, _ = store.exports.all(account=None, limit=2)
+        with store.transaction():
+            store.exports.change(ready.export_id, "requested", state="ready", until_us=NOW_US + DAY_US, size=6)
+            store.exports.add_part(ready.export_id, 0, b"abc")
+            store.exports.add_part(ready.export_id, 1, b"def")
     return file
 
 
@@ -468,6 +481,10 @@ def test_a_file_moves_to_postgresql_with_every_proof(old_file, address, tmp_path
         assert [new.seen(unit) for unit in (UNIT, "unit-08")] == [old.seen(unit) for unit in (UNIT, "unit-08")]
         assert new.audit_trail()[:-1] == old.audit_trail()
         assert new.audit_trail()[-1].what == "migrate"
+        exports = old.exports.all(account=None, limit=9)
+        assert new.exports.all(account=None, limit=9) == exports
+        assert [row.scope.agencies for row in exports] == [frozenset({"north"})] * 2
+        assert [b"".join(new.exports.parts(row.export_id)) for row in exports] == [b"abcdef", b""]
         assert new.picture(UNIT, hashlib.sha256(b"a picture").digest()) == b"a picture"
         everything = [f.row.record_id for f in old.find(ReadSearch(), limit=100).reads]
         assert [f.row.record_id for f in new.find(ReadSearch(), limit=100).reads] == everything
