@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, select, update
@@ -97,4 +98,4 @@ class ExportTables:
 
 
 def _export(row: Any) -> ExportRow:
-    return ExportRow(*row[: len(_EXPORT)], scope=scope_of(row.agencies, row.units))
+    return replace(ExportRow(*row[: len(_EXPORT)]), scope=scope_of(row.agencies, row.units))
