@@ -33,7 +33,7 @@ from protocol.wire.records.hit import Hit
 from protocol.wire.records.incident import Incident
 from protocol.wire.records.read import Read
 from station.errors import StoreError
-from station.store.rows import HoldRow, PurgedRange, PurgeRow
+from station.store.rows import ANY_LIFE, HoldRow, PurgedRange, PurgeRow
 from station.store.search_sql import READS, plate_conditions
 from station.store.tables import EVIDENCE, HELD, HERE, HOLDS, PURGED, PURGES, RECORDS
 
@@ -120,7 +120,10 @@ class SqlHolds:
         self._db.run(self._db.insert(PURGES), {"number": row.number, "certificate": row.certificate})
         self._db.run(
             self._db.insert(PURGED),
-            [{"unit": r.unit, "first": r.first, "purge": row.number, "last": r.last} for r in ranges],
+            [
+                {"unit": r.unit, "life": r.life, "first": r.first, "purge": row.number, "last": r.last}
+                for r in ranges
+            ],
         )
 
     def purges(self) -> list[PurgeRow]:
@@ -130,8 +133,12 @@ class SqlHolds:
 
     def ranges(self, purge: int) -> list[PurgedRange]:
         """In order."""
-        statement = select(PURGED.c.unit, PURGED.c.first, PURGED.c.last).where(PURGED.c.purge == purge)
-        return sorted((PurgedRange(*row) for row in self._db.all(statement)), key=lambda r: (r.unit, r.first))
+        columns = (PURGED.c.unit, PURGED.c.first, PURGED.c.last, PURGED.c.life)
+        found = [
+            PurgedRange(unit, first, last, _bytes(life))
+            for unit, first, last, life in self._db.all(select(*columns).where(PURGED.c.purge == purge))
+        ]
+        return sorted(found, key=lambda r: (r.unit, r.life, r.first))
 
     def unproven(self) -> Iterator[PurgedRange]:
         """One by one: there should be none."""
@@ -146,11 +153,14 @@ class SqlHolds:
                 RECORDS.c.seq == EVIDENCE.c.seq,
             )
         proven = exists().where(
-            PURGED.c.unit == source.c.unit, PURGED.c.first <= source.c.seq, PURGED.c.last >= source.c.seq
+            PURGED.c.unit == source.c.unit,
+            PURGED.c.life.in_((source.c.life, ANY_LIFE)),
+            PURGED.c.first <= source.c.seq,
+            PURGED.c.last >= source.c.seq,
         )
-        statement = select(source.c.unit, source.c.seq).where(is_gone, ~proven)
-        for unit, seq in self._db.all(statement.order_by(source.c.unit, source.c.seq)):
-            yield PurgedRange(unit, seq, seq)
+        place = (source.c.unit, source.c.life, source.c.seq)
+        for unit, life, seq in self._db.all(select(*place).where(is_gone, ~proven).order_by(*place)):
+            yield PurgedRange(unit, seq, seq, _bytes(life))
 
     def _next(self, table: Table) -> int:
         row = self._db.first(select(func.max(table.c.number)))

@@ -282,6 +282,7 @@ PURGED = Table(
     "purged",
     METADATA,
     _key("unit", Text),
+    _key("life", LargeBinary),
     _key("first", INT64),
     _key("purge", INT64),
     _must("last", INT64),

@@ -281,7 +281,7 @@ class PostgresRecords(Records):
         return PurgeResult(gone, 0, classes, found, tuple(dropped), held)
 
     def _select_for_purge(self, plan: PurgePlan) -> Purging:
-        purging = Purging(self._pg, 'text COLLATE "C", bytea, bigint, bigint, bigint, text COLLATE "C"')
+        purging = Purging(self._pg, 'text COLLATE "C", bytea, bigint, bytea, bigint, bigint, text COLLATE "C"')
         purging.choose(and_(self.due(plan), ~IS_HELD))
         self._pg.fetch("CREATE INDEX ON purging (unit, record_id)")
         self._pg.fetch("ANALYZE purging")
