@@ -7,11 +7,14 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from sqlalchemy import and_, select
 
+from agent.records import TimeTag
 from protocol.merkle.documents import HoldStatement, PurgeCertificate, document_hash, parse_document, ranges_text
 from protocol.merkle.entry import decode_entry
 from protocol.merkle.examine import LogExamination
 from protocol.merkle.tree import EMPTY_ROOT, Frontier, is_consistent, is_included, leaf_hash
+from protocol.wire.enums import TimeSource
 from station.asker import Asker
 from station.errors import HoldError, StoreError
 from station.retention.holds import HoldDesk, hold_scope
@@ -19,8 +22,8 @@ from station.retention.purges import Purger, ranges_hash
 from station.store import AuditRow
 from station.store.purging import Purging
 from station.store.rows import ANY_LIFE, HoldRow, PurgedRange, PurgePlan, PurgeRow, PurgeRule
-from station.store.tables import RECORDS
-from tests.builders import UTC_NS, make_read_record, make_record
+from station.store.tables import HELD, HOLD_SEEN, RECORDS
+from tests.builders import UTC_NS, make_read_record, make_record, make_time_anchor
 from tests.contract.test_station_store import DAY_US, MAKERS, NOW_US, UNIT, picture
 from tests.hit_builders import make_disposition, make_hit_body
 from tests.shift_builders import make_incident
@@ -47,6 +50,7 @@ def store(make):
 
 
 CLERK = Asker("clerk")
+OLD, NEW = b"", b"second life....."
 LATER_US = NOW_US + 60 * DAY_US
 
 
@@ -209,6 +213,87 @@ def test_a_record_that_comes_late_is_held_too(store):
     assert [row.seq for row in stored_reads(store)] == [3]
 
 
+def held(store) -> list[int]:
+    statement = select(RECORDS.c.seq).select_from(
+        HELD.join(RECORDS, and_(RECORDS.c.unit == HELD.c.unit, RECORDS.c.record_id == HELD.c.record_id))
+    )
+    return sorted(seq for (seq,) in store.db.all(statement))
+
+
+def refresh(store) -> None:
+    with store.transaction():
+        store.holds.refresh()
+
+
+@pytest.mark.parametrize("scope", [{}, {"since_us": 0}])
+def test_a_hold_on_a_unit_looks_only_at_what_came_since(store, scope):
+    """A fleet's station refreshes every few minutes; what was looked at is not looked at again."""
+    add(store, *(make_read_record(seq, seq=seq) for seq in (1, 2, 4)), now_us=NOW_US)
+    add(store, make_read_record(9, seq=9, unit="unit-08"), now_us=NOW_US)
+    desk(store).place(hold_scope(unit=UNIT, **scope), case_number="c", reason="r")
+    with store.transaction():
+        store.db.driver_sql("DELETE FROM held")
+    refresh(store)
+    assert held(store) == []
+    add(store, make_read_record(3, seq=3), make_read_record(5, seq=5), now_us=NOW_US)
+    refresh(store)
+    assert held(store) == [3, 5]
+
+
+@pytest.mark.parametrize("scope", [{}, {"since_us": 0}])
+def test_a_hold_on_a_unit_finds_a_new_life_and_a_second_record_of_a_number(store, scope):
+    add(store, *(make_read_record(seq, seq=seq) for seq in (1, 2)), now_us=NOW_US)
+    desk(store).place(hold_scope(unit=UNIT, **scope), case_number="c", reason="r")
+    add(store, make_read_record(11, seq=1, life=NEW), now_us=NOW_US)
+    refresh(store)
+    assert held(store) == [1, 1, 2]
+    add(store, make_read_record(22, seq=2), now_us=NOW_US)
+    refresh(store)
+    assert held(store) == [1, 1, 2, 2]
+    assert purger(store).run(plan(), "days=60").records == 0
+
+
+def test_a_hold_on_a_unit_finds_what_a_time_anchor_moves_into_its_period(store):
+    made_us = UTC_NS // 1000
+    scope = hold_scope(unit=UNIT, since_us=made_us - DAY_US, until_us=made_us + DAY_US // 2)
+    desk(store).place(scope, case_number="c", reason="r")
+    undated = make_read_record(1, seq=1, when=TimeTag(None, TimeSource.NONE, None))
+    add(store, undated, now_us=LATER_US)
+    refresh(store)
+    assert held(store) == []
+    add(store, make_record(make_time_anchor(5_000_000_000), seq=2), now_us=LATER_US)
+    refresh(store)
+    assert held(store) == [1]
+
+
+def test_a_refresh_that_is_rolled_back_is_made_again(store):
+    add(store, make_read_record(1, seq=1), now_us=NOW_US)
+    desk(store).place(hold_scope(unit=UNIT), case_number="c", reason="r")
+    add(store, make_read_record(2, seq=2), now_us=NOW_US)
+
+    def fail() -> None:
+        with store.transaction():
+            store.holds.refresh()
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    refresh(store)
+    assert held(store) == [1, 2]
+    desk(store).release(1, case_number="c", reason="r")
+    assert store.db.all(select(HOLD_SEEN.c.hold)) == []
+
+
+def test_what_is_to_be_deleted_is_looked_at_whenever_it_came(store):
+    """Workers that store two records of one number at once do not notice: the numbers tell nothing of the second."""
+    add(store, make_read_record(1, seq=1), now_us=NOW_US)
+    desk(store).place(hold_scope(unit=UNIT), case_number="c", reason="r")
+    with store.transaction():
+        store.db.driver_sql("DELETE FROM held")
+        store.holds.refresh(RECORDS.c.seq == 1)
+    assert held(store) == [1]
+
+
 def test_records_that_were_chosen_before_they_were_held_are_spared(store):
     """On a server they are chosen first: a worker may store a record of a hold at any time."""
     records = [make_read_record(seq, seq=seq) for seq in (1, 2, 3)]
@@ -305,9 +390,6 @@ def test_nothing_is_purged_while_a_hold_cannot_be_read(store):
     with pytest.raises(StoreError, match="hold 1 was altered in the database"):
         purger(store).run(plan(), "days=60")
     assert len(stored_reads(store)) == 1
-
-
-OLD, NEW = b"", b"second life....."
 
 
 def lives(store) -> None:
