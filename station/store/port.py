@@ -215,8 +215,8 @@ class StoredCounts(Protocol):
     def trail(self, period: Period) -> list[tuple[str, str, int]]:
         """Return action, purpose and number of the entries of the audit trail."""
 
-    def highest_numbers(self) -> list[tuple[str, int]]:
-        """Return each unit with its highest sequence number that was received."""
+    def highest_numbers(self) -> list[tuple[str, bytes, int]]:
+        """Return each life of each unit with its highest sequence number that was received."""
 
     def offered_lists(self) -> list[tuple[int, str]]:
         """Return when hot lists were offered to units, and what the audit trail says of them."""

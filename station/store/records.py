@@ -497,12 +497,12 @@ class Records:
             if near <= seq + 1
         ]
 
-    def purge(self, plan: PurgePlan, refresh: Callable[[], None]) -> PurgeResult:
+    def purge(self, plan: PurgePlan, refresh: Callable[[ColumnElement[bool] | None], None]) -> PurgeResult:
         """Purge the contents of the plan's records that no hold keeps; ``refresh`` finds out which those are.
 
         Their rows stay.  A digest without its salt proves the chain and does not reveal the contents.
         """
-        refresh()
+        refresh(None)
         purging, held = self._select_for_purge(plan), self._count_held(plan)
         classes, ranges = purging.classes(), purging.ranges()
         self._projections.delete(self._db, purging.chosen)

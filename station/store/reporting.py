@@ -196,10 +196,11 @@ class Reporting:
         )
         return [(what, purpose, int(n)) for what, purpose, n in self._all(statement)]
 
-    def highest_numbers(self) -> list[tuple[str, int]]:
-        """Return each unit with its highest sequence number that was received."""
-        statement = select(SEEN.c.unit, func.max(SEEN.c.last)).group_by(SEEN.c.unit).order_by(SEEN.c.unit)
-        return [(unit, int(last)) for unit, last in self._all(statement)]
+    def highest_numbers(self) -> list[tuple[str, bytes, int]]:
+        """Return each life of each unit with its highest sequence number that was received."""
+        series = (SEEN.c.unit, SEEN.c.life)
+        statement = select(*series, func.max(SEEN.c.last)).group_by(*series).order_by(*series)
+        return [(unit, bytes(life), int(last)) for unit, life, last in self._all(statement)]
 
     def offered_lists(self) -> list[tuple[int, str]]:
         """Return when hot lists were offered to units, and what the audit trail says of them."""

@@ -6,11 +6,14 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from protocol.wire.codec import I63_MAX, U63, Name32, Text16, Text64, key
+from protocol.wire.codec import I63_MAX, U63, Name32, Text16, Text32, Text64, key
 from protocol.wire.parts import TimeQuality
 from protocol.wire.registry import Column, Priority, Projection, RecordBody, RecordTime, RecordType, Value
 
 MAX_TYPES = 16
+MAX_CLASSES = 64
+UNKNOWN_CLASS = "?"
+"""Stands for the class of a record that was stored by a version which did not note it."""
 
 
 class Purge(RecordBody):
@@ -30,6 +33,8 @@ class Purge(RecordBody):
     time: Annotated[TimeQuality, key("tq")]
     mono_us: Annotated[U63, key("mono")]
     reason: Annotated[Text16, key("why")]
+    classes: Annotated[tuple[tuple[Name32, Text32, U63], ...], Field(max_length=MAX_CLASSES), key("cls")] = ()
+    """Schema of the type, retention class, and number of its records; the class is empty for types without one."""
 
     @model_validator(mode="after")
     def _is_due(self) -> Self:
@@ -56,6 +61,7 @@ def _export(purge: Purge) -> dict[str, Value]:
     return {
         "policy": purge.policy,
         "deleted": " ".join(f"{schema}:{count}" for schema, count in purge.records),
+        "deleted_by_class": " ".join(f"{schema}:{name or '-'}:{count}" for schema, name, count in purge.classes),
         "pictures": purge.pictures,
         "first_due_us": purge.first_due_us,
         "late_s": purge.late_s,

@@ -84,7 +84,7 @@ _TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "holds": (("number", "statement", "release"), ("int8", "bytea", "bytea")),
     "held": (("unit", "record_id", "hold"), ("text", "bytea", "int8")),
     "purges": (("number", "certificate"), ("int8", "bytea")),
-    "purged": (("unit", "first", "purge", "last"), ("text", "int8", "int8", "int8")),
+    "purged": (("unit", "life", "first", "purge", "last"), ("text", "bytea", "int8", "int8", "int8")),
     "hit_states": (
         (
             "unit", "hit_id", "agency", "record_id", "received_us", "boot", "made_us", "list_id", "list_name",

@@ -18,7 +18,7 @@ from station.store.tables import ANCHORS, EVIDENCE, LOST, RECORDS, SALT
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from sqlalchemy import Row
+    from sqlalchemy import ColumnElement, Row
 
     from protocol.wire.records.time_anchor import TimeAnchor
     from station.store.contents import NewRecord
@@ -253,13 +253,13 @@ class PostgresRecords(Records):
                 [*columns, unit],
             )
 
-    def purge(self, plan: PurgePlan, refresh: Callable[[], None]) -> PurgeResult:
+    def purge(self, plan: PurgePlan, refresh: Callable[[ColumnElement[bool] | None], None]) -> PurgeResult:
         """Drop the partitions of days of which nothing stays; of others delete by row, or keep a copy of what stays."""
         self._pg.fetch("SET LOCAL plan_cache_mode = force_custom_plan")
         self._pg.lock("purge", b"")
         purging = self._select_for_purge(plan)
         # After the choice: a worker may have stored a record that is held and due already, and it would be missed.
-        refresh()
+        refresh(purging.chosen)
         purging.spare_held()
         held = self._count_held(plan)
         classes, found = purging.classes(), purging.ranges()
@@ -284,7 +284,8 @@ class PostgresRecords(Records):
         return PurgeResult(gone, 0, classes, found, tuple(dropped), held)
 
     def _select_for_purge(self, plan: PurgePlan) -> Purging:
-        purging = Purging(self._pg, 'text COLLATE "C", bytea, bigint, bigint, bigint, text COLLATE "C", text')
+        columns = 'text COLLATE "C", bytea, bigint, bytea, bigint, bigint, text COLLATE "C", text'
+        purging = Purging(self._pg, columns)
         purging.choose(and_(self.due(plan), ~IS_HELD))
         self._pg.fetch("CREATE INDEX ON purging (unit, record_id)")
         self._pg.fetch("ANALYZE purging")
