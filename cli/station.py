@@ -310,7 +310,9 @@ def search(
     rows = page.records
     if page.complete_to_us is not None:
         complete = datetime.fromtimestamp(page.complete_to_us / 1e6, UTC).isoformat(timespec="seconds")
-        say(f"not all reads around the place were looked at: complete since {complete}; before, search with --until")
+        say(
+            f"not all reads around the place were looked at: complete since {complete}; before, search with --until"
+        )
     if as_json:
         print_json([{"schema": row.record.envelope.schema_id, **flat_values(row)} for row in rows])
     else:
