@@ -14,6 +14,7 @@ import structlog
 from rich.console import Console
 from rich.markup import escape
 
+from cli.station_place import now_us
 from cli.station_web import start_web
 from protocol.wire.records.read import Read
 from station.audit_log.checkpoints import Checkpointer
@@ -85,7 +86,7 @@ def receive(
         Ingest(
             store,
             name,
-            _now_us,
+            now_us,
             units=units,
             limits=limits,
             # Thousands a second: nobody reads them, and printing takes longer than storing.
@@ -116,8 +117,8 @@ def receive(
     console.print(serving, highlight=False, soft_wrap=True)
     housekeeping = Housekeeping(
         time.monotonic,
-        checkpointer=None if log_key is None else Checkpointer(store, log_key, _now_us),
-        retention=Retention(store, packs, _now_us, time.monotonic) if deletes else None,
+        checkpointer=None if log_key is None else Checkpointer(store, log_key, now_us),
+        retention=Retention(store, packs, now_us, time.monotonic) if deletes else None,
         witnessing=tuple(witness for witness in witnessing if witness is not None),
     )
     _show_until_stopped(console, new_reads, ingests, services, housekeeping, has_keys=opener is not None)
@@ -175,10 +176,6 @@ def _show_until_stopped(
         if time.monotonic() - told_s >= _COUNTS_EVERY_S:
             told_s = time.monotonic()
             structlog.get_logger().info("station_counts", **worker_counts(ingests, services))
-
-
-def _now_us() -> int:
-    return time.time_ns() // 1000
 
 
 def _shown(db: Path | str) -> str:

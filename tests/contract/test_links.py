@@ -173,7 +173,7 @@ def test_link_reconnects_after_broker_kill(mqtt):
 
 @pytest.mark.integration
 def test_will_is_published_on_connection_loss(tmp_path):
-    """The broker speaks in our name when the connection breaks without a goodbye."""
+    """The broker publishes the will when the connection ends without a DISCONNECT packet."""
     broker = Mosquitto(tmp_path).start()
     heard, ready = queue.SimpleQueue(), threading.Event()
     watcher = Client(CallbackAPIVersion.VERSION2)

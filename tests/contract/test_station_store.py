@@ -545,8 +545,8 @@ def test_a_tombstone_explains_numbers_of_its_own_life_alone(store):
     assert (first.missing, second.missing) == ([], [(2, 2)])
 
 
-def test_two_lives_that_speak_in_turn_are_an_alarm(store):
-    """A unit that was re-flashed is silent; one that speaks after the new one began is another vehicle."""
+def test_two_lives_that_send_in_turn_raise_an_alarm(store):
+    """An earlier life that sends after the new one began is another vehicle."""
     old, new = LIVES
     minute_us = 60_000_000
     add(store, of_life(old, 1, seq=1), now_us=NOW_US)

@@ -27,7 +27,6 @@ from tests.contract.test_station_store import NOW_US
 from tests.station_files import add
 
 DOCUMENT = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
-BOTH = {"counter": "Counters", "gauge": "Gauges"}
 
 
 def families(text):
