@@ -79,7 +79,7 @@ def build_lists(
     """Open the folder of the lists; None if no list authority is configured.
 
     ``budget_per_1000`` is the policy's alarm budget; the smaller one holds.
-    Raises KeyFileError, HotlistError if the folder's state is damaged, or OSError.
+    Raises KeyFileError, HotlistError if the folder's state or the file of PINs is damaged, or OSError.
     """
     table = config.hotlist
     if table.key is None:
@@ -100,7 +100,11 @@ def build_lists(
             f"{pins.path}: lists open with an officer's PIN, and there is none: run "
             '`patrol-lpr hotlist pin BADGE`, or set hotlist.open = "start"'
         )
-    return UnitLists(ListsInForce(folder, terms, pins.public(), clock_us), None, pins)
+    try:
+        public = pins.public()
+    except KeyFileError as error:
+        raise HotlistError(str(error)) from error
+    return UnitLists(ListsInForce(folder, terms, public, clock_us), None, pins)
 
 
 def list_kinds(config: AgentConfig, on_fetched: Callable[[Path], None]) -> tuple[FileKind, ...]:

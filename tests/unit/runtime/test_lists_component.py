@@ -17,7 +17,7 @@ from agent.runtime.audit import ListNote
 from agent.runtime.config import parse_config
 from agent.runtime.lists import PACKAGE, SLOTS, ListComponent, build_lists, inbox, kind_names, list_kinds
 from agent.runtime.service import Service
-from protocol.errors import KeyFileError
+from protocol.errors import HotlistError, KeyFileError
 from protocol.hotlist.entry import Entry
 from protocol.seal.keys import SigningKey
 from protocol.wire.topics import offer_topic
@@ -258,6 +258,12 @@ def test_a_damaged_state_of_lists_does_not_keep_the_unit_from_reading(tmp_path: 
     service._shut_down()
     assert (lists.matcher.lists, lists.counters()["hotlist.unopened"]) == ((), 1)
     assert (folder / "in-force.json").read_text() == content, "for whoever looks into it"
+
+
+def test_a_damaged_file_of_pins_is_an_error_of_the_lists_alone(tmp_path: Path) -> None:
+    (tmp_path / "hotlist-pins.json").write_text("{")
+    with pytest.raises(HotlistError, match="delete it, set PINs"):
+        component(config_of(tmp_path, open="pin"))
 
 
 def test_every_slot_has_a_topic_and_a_folder_of_its_own(tmp_path: Path) -> None:
