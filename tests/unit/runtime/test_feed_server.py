@@ -62,6 +62,15 @@ def test_several_clients_get_the_same_events_in_order(tmp_path):
                 assert client.next() == {"event": "lamp", "n": count + 1, "lamp": str(count)}
 
 
+def test_snapshot_has_no_read_whose_period_is_over(tmp_path):
+    clock = SimClock()
+    with running(tmp_path / "feed.sock", clock=clock) as rig:
+        now_ns = clock.mono_ns()
+        for number, ends_ns in enumerate((now_ns, now_ns + 10**12, None)):
+            rig.server.post("read", {"read": {"seq": number}}, ends_mono_ns=ends_ns)
+        assert [read["seq"] for read in rig.client().next()["reads"]] == [1, 2]
+
+
 def test_snapshot_has_only_the_latest_reads(tmp_path):
     with running(tmp_path / "feed.sock", limits=FeedLimits(latest_reads=3)) as rig:
         first = rig.client()
@@ -144,7 +153,7 @@ def test_posting_never_blocks_and_lost_events_are_counted(tmp_path):
     for n in range(5):
         server.post("lamp", {"lamp": str(n)})
     assert (server.counts.events, server.counts.events_lost) == (5, 2)
-    assert [number for number, _ in server._posts] == [1, 2, 3]
+    assert [number for number, *_ in server._posts] == [1, 2, 3]
 
 
 def test_stop_sends_the_last_events_and_removes_the_socket(tmp_path):
