@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, bindparam, case, delete, exists, false, func, or_, select, tuple_, update
+from sqlalchemy import and_, bindparam, case, exists, false, func, or_, select, tuple_, update
 
 from protocol.errors import WireError
 from protocol.seal.evidence import Evidence
@@ -24,7 +24,6 @@ from station.store.tables import (
     HELD,
     HERE,
     INT64,
-    LOST,
     OPAQUE,
     PICTURES,
     PROJECTIONS,
@@ -163,12 +162,6 @@ _NEAREST = (
     .order_by(func.abs(ANCHORS.c.mono_us - bindparam("at", type_=INT64)), ANCHORS.c.utc_us - ANCHORS.c.mono_us)
     .limit(1)
 )
-_FORGET_LOST = delete(LOST).where(
-    LOST.c.unit == bindparam("of"),
-    LOST.c.life == bindparam("which"),
-    LOST.c.first == bindparam("low"),
-    LOST.c.last == bindparam("high"),
-)
 _OPAQUE = (
     select(RECORDS.c.unit, RECORDS.c.record_id, RECORDS.c.received_us, RECORDS.c.payload)
     .where(RECORDS.c.schema == bindparam("type"), OPAQUE)
@@ -265,7 +258,6 @@ class Records:
         self._insert_evidence = db.bulk(db.insert(EVIDENCE).on_conflict_do_nothing(), _PROOF)
         self._insert_pictures = db.bulk(db.insert(RECORD_PICTURES).on_conflict_do_nothing(), _PICTURE)
         self._insert_anchors = db.insert(ANCHORS).on_conflict_do_nothing()
-        self._insert_lost = db.insert(LOST)
         self._insert_projected = {
             projected.known.schema: db.bulk(_upsert(db, projected), ("unit", "record_id", *projected.names))
             for projected in self._projections
@@ -398,10 +390,7 @@ class Records:
     def _apply(self, item: Item) -> None:
         """Apply the effects of a record on others, and of others on it."""
         unit, record_id = item.key
-        for first, last in item.contents.lost:
-            self._db.run(_FORGET_LOST, {**_of(item.series), "low": first, "high": last})
-            life = item.record.envelope.life
-            self._db.run(self._insert_lost, {"unit": unit, "life": life, "first": first, "last": last})
+        sequence.mark_lost(self._db, *item.series, item.contents.lost)
         if item.contents.anchor is not None:
             self._anchor(unit, record_id, item.contents.anchor)
         time = item.contents.time
