@@ -323,6 +323,9 @@ class Store(Protocol):
     def purgeable(self, plan: PurgePlan) -> list[Purgeable]:
         """Return what a purge would delete and what holds keep of it, one row per retention class, in their order."""
 
+    def has_loose_pictures(self, before_us: int) -> bool:
+        """Return True if a picture belongs to no record and has not changed since a time; takes long."""
+
     def newest_us(self) -> int | None:
         """Return the time of receipt of the newest record, UTC; None without records."""
 

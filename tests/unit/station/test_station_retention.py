@@ -19,6 +19,7 @@ from station.store import open_store
 from station.store.rows import PurgeRule
 from tests.builders import UTC_NS, make_read_record, make_record
 from tests.conftest import ROOT
+from tests.contract.test_station_store import chunk
 from tests.hit_builders import make_hit_body
 from tests.station_files import add, stored_reads
 
@@ -89,6 +90,34 @@ def test_records_are_deleted_when_they_expire(store, clocks):
     assert len(store.holds.purges()) == 1
     clocks.go(DAY_US / US)
     assert keeper.step().records == 1
+
+
+def test_a_picture_that_comes_after_its_record_was_purged_is_deleted(store, clocks):
+    """Also if no other record is due; one that is on its way to a record that is still here, or will come, stays."""
+    record = read(1, NOW_US + US)
+    add(store, record, read(2), now_us=NOW_US)
+    keeper = retention(store, clocks)
+    clocks.go(EVERY_S)
+    assert keeper.step().records == 1
+    late = b"plate 1" * 40
+    sealed = chunk(b"sealed" * 40, 0, 100)
+    with store.transaction():
+        store.add_chunk(chunk(late, 0, len(late)), clocks.utc_us)
+        store.add_chunk(sealed, clocks.utc_us)
+    add(store, read(3, clocks.utc_us + US), now_us=clocks.utc_us)
+    clocks.go(EVERY_S)
+    assert (keeper.step().records, store.count_pictures()) == (1, 1)
+    with store.transaction():
+        rest = chunk(b"sealed" * 40, 100, 200)
+        assert store.add_chunk(rest, clocks.utc_us).stored_bytes == 200, "what had come of it is still here"
+    pictures = 0
+    for number in (10, 11):
+        clocks.go(DAY_US / US)
+        add(store, read(number), now_us=clocks.utc_us)
+        pictures += keeper.step().pictures
+    assert (pictures, store.count_pictures()) == (2, 0)
+    clocks.go(DAY_US / US)
+    assert keeper.step() is None
 
 
 def test_a_signed_policy_deletes_what_has_no_expiry(store, clocks, policy):
