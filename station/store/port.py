@@ -160,8 +160,8 @@ class StoredHolds(Protocol):
     def place(self, row: HoldRow) -> int:
         """Store a hold; return how many records it keeps now.  Inside a transaction."""
 
-    def release(self, number: int, release: bytes) -> None:
-        """Store the release of a hold.  Inside a transaction."""
+    def release(self, number: int, release: bytes) -> int:
+        """Store the release of a hold; return how many records it kept.  Inside a transaction."""
 
     def holds(self) -> list[HoldRow]:
         """Return all holds, also released ones."""

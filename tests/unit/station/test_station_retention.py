@@ -194,3 +194,19 @@ def test_a_failed_purge_is_told_once_and_tried_again(store, clocks):
             clocks.go(EVERY_S)
     assert [entry["event"] for entry in logs] == ["purge_failed"]
     assert len(stored_reads(store)) == 1
+
+
+def test_a_purge_that_fails_again_after_it_worked_is_told_again(store, clocks):
+    """Years later nobody remembers the first line in the log."""
+    desk = HoldDesk(store, Asker("clerk"), lambda: NOW_US)
+    desk.place(hold_scope(unit="u"), case_number="c", reason="r")
+    keeping = Housekeeping(lambda: clocks.mono_s, retention=retention(store, clocks))
+    clocks.go(60)
+    with capture_logs() as logs:
+        for number, change in enumerate(("x'00' || statement", "substr(statement, 2)", "x'00' || statement"), 1):
+            add(store, read(number, NOW_US + US), now_us=NOW_US)
+            with store.transaction():
+                store.db.driver_sql(f"UPDATE holds SET statement = CAST({change} AS BLOB)")  # noqa: S608 - of this test
+            keeping.step()
+            clocks.go(EVERY_S)
+    assert [entry["event"] for entry in logs] == ["purge_failed", "purged", "purge_failed"]
