@@ -89,6 +89,9 @@ class Stream(Protocol):
     def bound(self, name: str, max_waiting: int) -> int:
         """Leave out the oldest records if more than ``max_waiting`` wait; return how many."""
 
+    def bound_all(self, max_waiting: int) -> int:
+        """Bound every output, also one that nobody runs; return how many records were left out."""
+
     def prune(self) -> None:
         """Forget what every output has passed."""
 

@@ -153,6 +153,8 @@ class PurgeRule:
     before_us: int
 
 
+MAX_WAITING = 10_000_000
+"""Records that may wait for an output that nobody runs; the table of one that runs may ask for as many."""
 _ON_ITS_WAY_US = 86_400_000_000
 
 
