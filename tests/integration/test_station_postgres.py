@@ -42,6 +42,7 @@ from station.retention.purges import Purger
 from station.store import NewRecord, check, open_store, sequence
 from station.store.hit_search import HitSearch
 from station.store.postgres import ranges
+from station.store.reporting import Period
 from station.store.rows import PurgePlan, PurgeRule
 from station.store.search import ReadSearch
 from station.store.sequence import merge
@@ -282,6 +283,22 @@ def test_a_type_that_becomes_known_changes_no_record_of_another_type(address):
 
 
 # Days that expire
+
+
+@pytest.mark.parametrize("count", ["hits", "unit_purges", "reads_by_day"])
+def test_a_report_waits_for_a_purge_and_the_purge_not_for_the_report(workers, count):
+    """Both lock the records first: otherwise the database ends one of them as a deadlock."""
+    purging, other = workers[:2]
+    counts = getattr(other.reporting, count)
+    waiting = "SELECT count(*) FROM pg_locks WHERE relation = 'records'::regclass AND NOT granted"
+    with ThreadPoolExecutor(1) as pool:
+        with purging.transaction():
+            purging.db.fetch("LOCK TABLE records IN ACCESS EXCLUSIVE MODE")
+            found = pool.submit(counts, Period(0, NOW_US))
+            while purging.db.fetch(waiting) == [(0,)] and not found.done():
+                pass
+            purging.db.fetch("LOCK TABLE reads, hits, unit_purges IN ACCESS EXCLUSIVE MODE")
+        assert not found.result()
 
 
 def test_a_hold_is_released_while_a_purge_waits_for_the_records(workers):
