@@ -50,6 +50,9 @@ if TYPE_CHECKING:
 _YEAR_9999_US = 253_402_300_799_999_999
 _DRIFT_US_PER_MS = 20_000_000
 """The clock of a small board may drift by 50 ppm: the uncertainty grows with the distance from the time anchor."""
+MAX_ANCHORS = 256
+"""Time anchors of one start of a unit by which records are dated: each looks at all records of the start that came
+without a time, and a unit that sends more must not slow down the others."""
 _NEAR = 24
 """Rows of a number and its neighbours: a unit may have been written anew a few times."""
 PAGE = 256
@@ -172,6 +175,12 @@ _EARLIER = (
     .where(RECORDS.c.schema == bindparam("type"), HERE, RECORDS.c.generation < bindparam("wanted"))
     .order_by(*PLACE)
     .limit(PAGE)
+)
+_TOO_MANY_ANCHORS = (
+    select(ANCHORS.c.record_id)
+    .where(ANCHORS.c.unit == bindparam("of"), ANCHORS.c.boot == bindparam("a_boot"))
+    .offset(bindparam("others"))
+    .limit(1)
 )
 _AGAIN = (
     select(RECORDS.c.seq)
@@ -391,14 +400,19 @@ class Records:
         """Apply the effects of a record on others, and of others on it."""
         unit, record_id = item.key
         sequence.mark_lost(self._db, *item.series, item.contents.lost)
-        if item.contents.anchor is not None:
-            self._anchor(unit, record_id, item.contents.anchor)
+        anchor = item.contents.anchor
+        if anchor is not None and self._counts(unit, anchor):
+            self._anchor(unit, record_id, anchor)
         time = item.contents.time
         if time is not None and time.utc_us is None:
             boot = item.record.envelope.boot_id
             nearest = self._db.run(_NEAREST, {"of": unit, "a_boot": boot, "at": time.mono_us}).first()
             if nearest is not None:
                 self._db.run(_DATE_ONE, {**_known(unit, boot, tuple(nearest)), "named": record_id})
+
+    def _counts(self, unit: str, anchor: TimeAnchor) -> bool:
+        asked = {"of": unit, "a_boot": anchor.anchored_boot_id, "others": MAX_ANCHORS - 1}
+        return self._db.run(_TOO_MANY_ANCHORS, asked).first() is None
 
     def _anchor(self, unit: str, record_id: bytes, anchor: TimeAnchor) -> None:
         boot, time = anchor.anchored_boot_id, anchor.time

@@ -30,7 +30,7 @@ from station.commands import Commands
 from station.errors import PurposeError, StoreError
 from station.ingest import Ingest
 from station.query import Query
-from station.store import AuditRow, NewRecord, Store, open_store, sequence
+from station.store import AuditRow, NewRecord, Store, open_store, records, sequence
 from station.store.rows import PurgePlan, PurgeRule
 from tests.builders import BOOT, UTC_NS, make_picture, make_read_record, make_record, make_tombstone
 from tests.station_files import add, each_read, stored_reads
@@ -162,6 +162,24 @@ def test_dating_from_afar_is_less_certain(store):
     undated = make_read_record(1, when=NO_TIME)
     add(store, undated, anchor(1, undated.body.mono_us + 3_600_000_000, 1_780_003_600_000_000), now_us=NOW_US)
     assert stored_reads(store)[0].uncertainty_ms == 150 + 180
+
+
+def test_a_start_has_a_bounded_number_of_time_anchors(store, monkeypatch):
+    """Those that come first count; another start has its own."""
+    monkeypatch.setattr(records, "MAX_ANCHORS", 2)
+    add(store, make_read_record(9, seq=9, when=NO_TIME), now_us=NOW_US)
+    at_us = stored_reads(store)[0].record.body.mono_us
+    for number, (far_us, utc_us) in enumerate([(3_000_000, 30), (2_000_000, 20), (0, 10), (1_000_000, 5)]):
+        add(store, anchor(number, at_us + far_us, 10**15 + far_us + utc_us), now_us=NOW_US)
+    assert stored_reads(store)[0].utc_us == 10**15 + 20
+    other = BOOT[::-1]
+    add(
+        store,
+        make_read_record(10, seq=10, when=NO_TIME, boot_id=other),
+        anchor(7, 0, 7, boot=other),
+        now_us=NOW_US,
+    )
+    assert [row.utc_us is None for row in stored_reads(store)] == [False, False]
 
 
 def test_dating_leaves_other_boots_and_dated_reads_alone(store):
