@@ -205,7 +205,10 @@ class SqlStore:
 
     def purge_steps(self, plan: PurgePlan) -> list[PurgePlan]:
         """Of a file; a server drops partitions."""
-        return [plan] if self._room is None else self._room.steps(self.db, plan, self._records.due(plan))
+        if self._room is None:
+            return [plan]
+        expiring = self._records.projections.tables_with("expires_us")
+        return self._room.steps(self.db, plan, self._records.due(plan), expiring)
 
     def purgeable(self, plan: PurgePlan) -> list[Purgeable]:
         """By class; a hold may have to find what came since it was placed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from structlog.testing import capture_logs
@@ -15,7 +16,7 @@ from station.errors import StoreError
 from station.housekeeping import Housekeeping
 from station.retention.holds import HoldDesk, hold_scope
 from station.retention.schedule import EVERY_S, SETTLE_S, Retention, load_packs, plan_of
-from station.store import open_store
+from station.store import open_store, room
 from station.store.rows import PurgeRule
 from tests.builders import UTC_NS, make_read_record, make_record
 from tests.conftest import ROOT
@@ -194,6 +195,20 @@ def test_a_failed_purge_is_told_once_and_tried_again(store, clocks):
             clocks.go(EVERY_S)
     assert [entry["event"] for entry in logs] == ["purge_failed"]
     assert len(stored_reads(store)) == 1
+
+
+def test_on_a_nearly_full_disk_what_expires_is_deleted_in_parts(store, clocks, tmp_path, monkeypatch):
+    """Without a policy, too: one transaction would need more room in the log than is left, now and ever after."""
+    monkeypatch.setattr(room, "_MIN_STEP_BYTES", 6_000)
+    disk = SimpleNamespace(f_bavail=1, f_frsize=4_096, f_blocks=10**9)
+    monkeypatch.setattr(store, "_room", room.DiskRoom(tmp_path / "station.db", lambda _: disk))
+    add(store, *(read(seq, NOW_US + seq) for seq in range(1, 21)), now_us=NOW_US)
+    clocks.go(60)
+    assert retention(store, clocks).step().records == 20
+    deleted = [json.loads(row.certificate)["records"] for row in store.holds.purges()]
+    assert sum(deleted) == 20
+    assert max(deleted) <= 5
+    assert stored_reads(store) == []
 
 
 def test_a_purge_that_fails_again_after_it_worked_is_told_again(store, clocks):
