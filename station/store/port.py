@@ -89,6 +89,9 @@ class Stream(Protocol):
     def bound(self, name: str, max_waiting: int) -> int:
         """Leave out the oldest records if more than ``max_waiting`` wait; return how many."""
 
+    def bound_all(self, max_waiting: int) -> int:
+        """Bound every output, also one that nobody runs; return how many records were left out."""
+
     def prune(self) -> None:
         """Forget what every output has passed."""
 
@@ -160,8 +163,8 @@ class StoredHolds(Protocol):
     def place(self, row: HoldRow) -> int:
         """Store a hold; return how many records it keeps now.  Inside a transaction."""
 
-    def release(self, number: int, release: bytes) -> None:
-        """Store the release of a hold.  Inside a transaction."""
+    def release(self, number: int, release: bytes) -> int:
+        """Store the release of a hold; return how many records it kept.  Inside a transaction."""
 
     def holds(self) -> list[HoldRow]:
         """Return all holds, also released ones."""
@@ -322,6 +325,9 @@ class Store(Protocol):
 
     def purgeable(self, plan: PurgePlan) -> list[Purgeable]:
         """Return what a purge would delete and what holds keep of it, one row per retention class, in their order."""
+
+    def has_loose_pictures(self, before_us: int) -> bool:
+        """Return True if a picture belongs to no record and has not changed since a time; takes long."""
 
     def newest_us(self) -> int | None:
         """Return the time of receipt of the newest record, UTC; None without records."""
