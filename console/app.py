@@ -102,15 +102,12 @@ class Console:
             t=lambda key: words[key], language=language, languages=LANGUAGES, theme=theme, csrf=session.csrf,
         )  # fmt: skip
         answer = HTMLResponse(page)
-        answer.set_cookie(
-            self._cookie,
-            session_id,
-            path="/",
-            httponly=True,
-            samesite="strict",
-            secure=self._config.scheme == "https",
-        )
+        self._set_session(answer, session_id)
         return answer
+
+    def _set_session(self, answer: Response, session_id: str) -> None:
+        secure = self._config.scheme == "https"
+        answer.set_cookie(self._cookie, session_id, path="/", httponly=True, samesite="strict", secure=secure)
 
     async def metrics(self, _: Request) -> Response:
         """For Prometheus on the unit itself: this route exists on loopback alone."""
@@ -142,6 +139,8 @@ class Console:
         follower = self.hub.follow()
         try:
             async for sections in follower.changes():
+                if session.over:
+                    return
                 shown = sections_for(self._is_signed_on(session), self._config.needs_sign_on)
                 for section in sections:
                     state, t_s = self.hub.state, self._now_s()
@@ -212,7 +211,10 @@ class Console:
             raise RefusedError(429, "too_many", "too many attempts: wait a little")
         if verb == "check":
             return self._check(session, arguments)
-        return await self._send(session, verb, arguments)
+        answer = await self._send(session, verb, arguments)
+        if verb == "sign_on" and (renewed := self._sessions.renew(session)) is not None:
+            self._set_session(answer, renewed)
+        return answer
 
     async def _send(self, session: BrowserSession, verb: str, arguments: Document) -> Response:
         self.counts.commands += 1

@@ -6,11 +6,12 @@ import http.client
 import socket
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import pytest
 
 from console.guard import MAX_BODY_BYTES
+from console.sessions import MAX_SESSIONS
 from tests.browser.conftest import Client, fill, run_console
 from tests.conftest import ROOT
 from tests.fake_agent import PIN, SHIFT, FakeAgent, a_hit, a_read, hex_id
@@ -230,6 +231,28 @@ def test_half_a_request_holds_up_nobody(target):
     with socket.create_connection((host, int(port))) as slow:
         slow.sendall(b"P")
         assert client.get("/session")[0] == 204
+
+
+def test_whoever_knew_the_session_before_the_sign_on_has_no_part_in_it(client, agent):
+    """A cookie that was read from the terminal before."""
+    before = client.cookie
+    sign_on(client, agent)
+    assert client.cookie != before
+    assert client.command("acknowledge", ACKNOWLEDGE, cookie=before)[0] == 401
+    assert client.command("acknowledge", ACKNOWLEDGE)[0] == 200
+
+
+def test_the_stream_of_a_session_that_was_forgotten_ends(console):
+    """It could not be reported, nor signed off with the shift."""
+    client = Client(console)
+    connection = http.client.HTTPConnection(console.host, timeout=30)
+    with closing(connection):
+        connection.request("GET", "/events", headers={"cookie": client.cookie})
+        with connection.getresponse() as stream:
+            assert stream.readline().startswith(b"event")
+            for _ in range(MAX_SESSIONS):
+                Client(console)
+            assert stream.read().endswith(b"\n\n")
 
 
 def test_console_that_requires_a_sign_on_shows_nothing_before(agent):
