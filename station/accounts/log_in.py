@@ -108,8 +108,11 @@ class LogIn:
             self._store.audit(AuditRow(now_us, account.name, what, "", 1))
         return secret, Person(opened, session)
 
-    def person(self, secret: str) -> Person | None:
-        """Return who has a session; None if there is none, or it has ended."""
+    def person(self, secret: str, *, used: bool = True) -> Person | None:
+        """Return who has a session; None if there is none, or it has ended.
+
+        ``used`` is False for what a page does by itself: it does not keep the session.
+        """
         now_us = self._clock_us()
         session = self._store.accounts.session(hash_of(secret))
         if session is None or now_us - session.used_us > IDLE_US or now_us - session.created_us > LONGEST_US:
@@ -117,7 +120,7 @@ class LogIn:
         account = self._store.accounts.get(session.account)
         if account is None or account.disabled:
             return None
-        if now_us - session.used_us > _TOUCH_US:
+        if used and now_us - session.used_us > _TOUCH_US:
             with self._store.transaction():
                 self._store.accounts.touch_session(session.id_hash, now_us)
         if now_us - session.purpose_us > PURPOSE_US:

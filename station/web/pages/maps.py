@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 router = APIRouter()
 _Viewer = Annotated[Visit, Depends(Needs(Right.MAP))]
+_Follower = Annotated[Visit, Depends(Needs(Right.MAP, used=False))]
 _HitViewer = Annotated[Visit, Depends(Needs(Right.HITS))]
 _ReadViewer = Annotated[Visit, Depends(Needs(Right.SEARCH, why=True))]
 PERIODS = (
@@ -44,7 +45,7 @@ PERIODS = (
 """Seconds, and what they are called."""
 STEP_S = 4.0
 MAX_STEPS = 150
-"""A stream ends after ten minutes, and the page opens another: then it is checked again who looks."""
+"""A stream ends after ten minutes, and the page opens another."""
 MAX_STREAMS = 200
 _MAP_CSP = CSP.replace("connect-src", "worker-src 'self'; connect-src")
 _MAX_US = 2**62
@@ -229,8 +230,11 @@ def reads_in_view(visit: _ReadViewer, view: _View) -> ReadsOut:
 
 
 @router.get("/api/1/map/live", include_in_schema=False)
-def follow(visit: _Viewer) -> Response:
-    """Units as they move, as server-sent events; ``hits_changed`` says that leads are to be asked for again."""
+def follow(visit: _Follower) -> Response:
+    """Units as they move, as server-sent events; ``hits_changed`` says that leads are to be asked for again.
+
+    It ends with the session, which it does not keep.
+    """
     places = _places(visit)
     if places.followers >= MAX_STREAMS:
         raise RefusedError(503, "busy", "too many maps follow the units: close one")
@@ -243,6 +247,8 @@ async def _stream(following: Following, visit: Visit, places: UnitPlaces) -> Asy
     places.enter()
     try:
         for _ in range(MAX_STEPS):
+            if not await run_in_threadpool(visit.still_may, Right.MAP):
+                break
             changed = await run_in_threadpool(following.step)
             now_us = visit.desk.clock_us()
             if changed is None:
