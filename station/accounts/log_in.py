@@ -48,9 +48,13 @@ class LogIn:
         self._needs_second_factor = second_factor
 
     def log_in(self, name: str, password: str, code: str) -> tuple[str, Person]:
-        """Return the secret of a new session, for the cookie, and the person.  Raises AccountError."""
-        account = self._begin_attempt(name.strip().lower())
-        is_right = self._passwords.is_right(None if account is None else account.password, password)
+        """Return the secret of a new session, for the cookie, and the person.  Raises AccountError.
+
+        Raises BusyError if too many log in at this moment; then no attempt is counted.
+        """
+        with self._passwords.place():
+            account = self._begin_attempt(name.strip().lower())
+            is_right = self._passwords.is_right(None if account is None else account.password, password)
         if account is None or not is_right:
             raise AccountError(_REFUSED)
         step: int | None = None
