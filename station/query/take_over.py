@@ -72,10 +72,11 @@ def _keep_shifts(store: Store, found: list[tuple[RecordRow, RecordBody]]) -> Non
 
 
 def _latest(shifts: Sequence[WorkedShift]) -> list[WorkedShift]:
-    found: dict[bytes, WorkedShift] = {}
+    found: dict[tuple[str, bytes], WorkedShift] = {}
     for one in shifts:
-        if one.shift_id not in found or found[one.shift_id].revision < one.revision:
-            found[one.shift_id] = one
+        known = found.get((one.unit, one.shift_id))
+        if known is None or known.revision < one.revision:
+            found[one.unit, one.shift_id] = one
     return list(found.values())
 
 
@@ -129,12 +130,12 @@ def _keep_coverage(store: Store, found: list[tuple[RecordRow, RecordBody]]) -> N
 
 
 def _keep_incidents(store: Store, found: list[tuple[RecordRow, RecordBody]]) -> None:
-    latest: dict[bytes, IncidentRow] = {}
+    latest: dict[tuple[str, bytes], IncidentRow] = {}
     for row, body in found:
         if isinstance(body, Incident):
-            known = latest.get(body.incident_id)
+            known = latest.get((row.unit, body.incident_id))
             if known is None or known.revision < body.revision:
-                latest[body.incident_id] = _incident(row, body)
+                latest[row.unit, body.incident_id] = _incident(row, body)
     store.deployment.add_incidents(list(latest.values()))
 
 

@@ -365,6 +365,24 @@ def test_incidents_are_counted_with_none_and_unknown_as_answers(agency):
     assert query(agency).incidents(0, NOW_US, zone="nowhere").rows == ()
 
 
+@pytest.mark.parametrize("together", [True, False])
+def test_another_unit_that_knows_an_id_changes_neither_shift_nor_incident(agency, together):
+    """Ids are no secret at the station; with a higher revision the rows would be another agency's."""
+    start = MONDAY_US + 6 * H_US
+    own = [told(1, incident(1)), told(2, worked(started_us=start, worked_s=7_200, revision=2, hours=()))]
+    forged = [
+        told(1, incident(1, revision=99, category="other", outcome="none"), unit="unit-66"),
+        told(2, worked(started_us=start, worked_s=60, revision=99, hours=()), unit="unit-66"),
+    ]
+    for records in [own + forged] if together else [own, forged]:
+        add(agency, *records, now_us=NOW_US)
+        report, hours = query(agency).incidents(0, NOW_US), query(agency).hours(MONDAY_US, NOW_US)
+    assert [(row.unit, row.category, row.outcome) for row in report.rows] == [
+        ("unit-07", "stolen-vehicle", "recovered")
+    ]
+    assert [row.actual_s for row in hours] == [7_200]
+
+
 def test_deleted_read_stays_a_reference_that_says_so(agency):
     read = make_read_record(7, seq=7)
     name = read.envelope.record_id
