@@ -6,7 +6,7 @@ import http.client
 import socket
 import subprocess
 import sys
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 
 import pytest
 
@@ -222,6 +222,24 @@ def test_ninth_terminal_is_refused(console, client):
     assert [answer.status for _, answer in streams] == [200] * 8 + [503]
     for connection, _ in streams:
         connection.close()
+
+
+def test_terminals_of_strangers_keep_no_officer_out(agent):
+    with run_console(agent, "--require-sign-on") as console, ExitStack() as streams:
+        officer = Client(console)
+        assert officer.command("sign_on", SIGN_ON)[0] == 200
+
+        def follow(client):
+            connection = http.client.HTTPConnection(console.host, timeout=30)
+            streams.enter_context(closing(connection))
+            connection.request("GET", "/events", headers={"cookie": client.cookie})
+            return streams.enter_context(connection.getresponse())
+
+        opened = [follow(Client(console)) for _ in range(8)]
+        assert [stream.status for stream in opened] == [200] * 8
+        assert follow(Client(console)).status == 503
+        assert follow(officer).status == 200
+        assert opened[0].read().endswith(b"\n\n"), "it has ended"
 
 
 def test_half_a_request_holds_up_nobody(target):
