@@ -47,6 +47,8 @@ STEP_S = 4.0
 MAX_STEPS = 150
 """A stream ends after ten minutes, and the page opens another."""
 MAX_STREAMS = 200
+MAX_STREAMS_OF_ONE = 8
+"""One person, or a program in their name, does not take all."""
 _MAP_CSP = CSP.replace("connect-src", "worker-src 'self'; connect-src")
 _MAX_US = 2**62
 _MAX_SECONDS = 10**9
@@ -236,7 +238,7 @@ def follow(visit: _Follower) -> Response:
     It ends with the session, which it does not keep.
     """
     places = _places(visit)
-    if places.followers >= MAX_STREAMS:
+    if places.followers >= MAX_STREAMS or places.followers_of(visit.name) >= MAX_STREAMS_OF_ONE:
         raise RefusedError(503, "busy", "too many maps follow the units: close one")
     following = _query(visit).follow(hits=visit.may(Right.HITS))
     stream = _stream(following, visit, places)
@@ -244,7 +246,7 @@ def follow(visit: _Follower) -> Response:
 
 
 async def _stream(following: Following, visit: Visit, places: UnitPlaces) -> AsyncIterator[str]:
-    places.enter()
+    places.enter(visit.name)
     try:
         for _ in range(MAX_STEPS):
             if not await run_in_threadpool(visit.still_may, Right.MAP):
@@ -259,7 +261,7 @@ async def _stream(following: Following, visit: Visit, places: UnitPlaces) -> Asy
                 yield _event("update", {"now_us": now_us, "units": shown, "hits_changed": hits_changed})
             await asyncio.sleep(STEP_S)
     finally:
-        places.leave()
+        places.leave(visit.name)
         # In a thread, as it waits for the database: nobody else's request may wait with it.  Also if the browser left.
         await asyncio.shield(asyncio.to_thread(following.close))
 
