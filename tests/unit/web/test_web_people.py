@@ -386,6 +386,15 @@ def test_a_read_tells_an_agency_only_which_of_its_own_people_looked(web):
     assert "<td>north</td>" in everywhere.get(READ_1).text
 
 
+@pytest.mark.parametrize("path", ["/units/unit-20", "/api/1/units/unit-20", "/api/1/units/unit-20/counters"])
+@pytest.mark.parametrize("scope", [Scope(frozenset({NORTH})), Scope(None, frozenset({"unit-07"}))])
+def test_who_asks_for_another_agencys_unit_is_in_the_trail(web, path, scope):
+    browser = web.logged_in("analyst", scope=scope, name="north")
+    assert browser.get(path).status_code == 404
+    last = web.store.audit_trail()[-1]
+    assert (last.who, last.what, last.filter, last.count) == ("north", "show unit", "unit=unit-20", 0)
+
+
 def test_each_look_up_is_in_the_trail_with_its_reason_before_it_is_shown(web):
     browser = web.logged_in("analyst", name="jane")
     before = len(web.store.audit_trail())
