@@ -62,7 +62,8 @@ class Explanation:
             made = "" if self.made_utc_us is None else f", made {_utc(self.made_utc_us)}"
             lines.append(f"kept as class {self.policy_class} under policy {self.policy}{made}")
         elif self.policy is None:
-            lines.append("its policy is inside the sealed record, which only the station can open")
+            kept = "" if self.policy_class is None else f"kept as class {self.policy_class}; "
+            lines.append(f"{kept}its policy is inside the sealed record, which only the station can open")
         else:
             lines.append("no policy was in force when it was made")
         if self.until_utc_us is None:
@@ -93,6 +94,7 @@ def on_unit(config_path: Path, record_id: bytes) -> Explanation:
         unit=config.unit,
         seq=row.seq,
         schema=row.schema,
+        policy_class=row.retention or None,
         until_utc_us=row.expires_us,
         policies_now=now,
     )

@@ -7,24 +7,33 @@ class, not on the plate.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from agent.buffer.retention import Gone, make_tombstone
 from agent.buffer.rows import Expired
 from protocol.wire.enums import Lost, LostCause, LostReason, PictureKind
-from protocol.wire.records.purge import MAX_TYPES, Purge
+from protocol.wire.records.purge import MAX_CLASSES, MAX_TYPES, UNKNOWN_CLASS, Purge
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from agent.buffer.counters import OutboxCounters
-    from agent.buffer.rows import PurgeNote
+    from agent.buffer.rows import PicturePriority, PurgeNote
     from protocol.wire.records.tombstone import Tombstone
     from protocol.wire.registry import Registry
 
 MAX_AT_ONCE = 256
 """Limit per transaction for records, quarantined records and pictures each: no more than one tombstone can list."""
+
+
+class _Row(NamedTuple):
+    """A row that was deleted."""
+
+    seq: int
+    schema: str
+    size_bytes: int
+    retention: str | None
 
 
 def expire(
@@ -43,19 +52,17 @@ def expire(
         return Expired(), []
     waiting = _delete(con, "records", now_utc_us)
     refused = _delete(con, "quarantine", now_utc_us)
-    for schema, size in ((schema, size) for _, schema, size in waiting):
-        counts.record(schema, size, -1)
-    for size in (size for _, _, size in refused):
-        counts.refused(size, -1)
-    records = sorted([*waiting, *refused])
-    for _, schema, _ in records:
-        counts.of(schema).expired += 1
+    for row in waiting:
+        counts.record(row.schema, row.size_bytes, -1)
+    for row in refused:
+        counts.refused(row.size_bytes, -1)
+    records = sorted([*waiting, *refused], key=lambda row: row.seq)
+    for row in records:
+        counts.of(row.schema).expired += 1
     pictures = _delete_pictures(con, counts, now_utc_us)
     bodies: list[Tombstone | Purge] = [*_record_tombstones(con, records, registry), *_picture_tombstones(pictures)]
     if note is not None:
-        bodies.append(
-            _purge(note, Counter(schema for _, schema, _ in records), len(pictures), first_due_us, now_utc_us)
-        )
+        bodies.append(_purge(note, records, len(pictures), first_due_us, now_utc_us))
     more = MAX_AT_ONCE in {len(waiting), len(refused), len(pictures)}
     return Expired(len(records), len(pictures), more), bodies
 
@@ -67,15 +74,20 @@ def set_expiry(con: sqlite3.Connection, dated: Iterable[tuple[int, int]]) -> Non
         con.executemany(f"UPDATE {rows} SET expires_us = ? WHERE seq = ? AND expires_us IS NULL", values)  # noqa: S608 - words of ours
 
 
-def limit_expiry(con: sqlite3.Connection, schema: str, expires_us: int) -> int:
-    """Give all rows of a type that have no expiry this one, and their pictures; return how many records."""
+def limit_expiry(
+    con: sqlite3.Connection, schema: str, expires_us: int, pictures: Sequence[PicturePriority] = ()
+) -> int:
+    """Give all rows of a type that have no expiry this one, and the pictures of queues; return how many records."""
     limited = 0
     for rows in ("records", "quarantine"):
         limited += con.execute(
             f"UPDATE {rows} SET expires_us = ? WHERE schema = ? AND expires_us IS NULL",  # noqa: S608 - words of ours
             (expires_us, schema),
         ).rowcount
-    con.execute("UPDATE pictures SET expires_us = ? WHERE expires_us IS NULL", (expires_us,))
+    con.executemany(
+        "UPDATE pictures SET expires_us = ? WHERE lane = ? AND expires_us IS NULL",
+        [(expires_us, priority) for priority in pictures],
+    )
     return limited
 
 
@@ -87,10 +99,13 @@ def _first_due(con: sqlite3.Connection) -> int | None:
     return min((due for due in found if due is not None), default=None)
 
 
-def _purge(note: PurgeNote, deleted: Counter[str], pictures: int, first_due_us: int, now_utc_us: int) -> Purge:
+def _purge(note: PurgeNote, deleted: Sequence[_Row], pictures: int, first_due_us: int, now_utc_us: int) -> Purge:
+    types = Counter(row.schema for row in deleted)
+    classes = Counter((row.schema, UNKNOWN_CLASS if row.retention is None else row.retention) for row in deleted)
     return Purge(
         policy=note.policy,
-        records=tuple(sorted(deleted.items())[:MAX_TYPES]),
+        records=tuple(sorted(types.items())[:MAX_TYPES]),
+        classes=tuple((*which, count) for which, count in sorted(classes.items())[:MAX_CLASSES]),
         pictures=pictures,
         first_due_us=max(0, first_due_us),
         deleted_us=now_utc_us,
@@ -100,12 +115,13 @@ def _purge(note: PurgeNote, deleted: Counter[str], pictures: int, first_due_us: 
     )
 
 
-def _delete(con: sqlite3.Connection, table: str, now_utc_us: int) -> list[tuple[int, str, int]]:
-    rows: list[tuple[int, str, int]] = con.execute(
-        f"SELECT seq, schema, length(payload) FROM {table} WHERE expires_us <= ? ORDER BY expires_us LIMIT ?",  # noqa: S608 - words of ours
-        (now_utc_us, MAX_AT_ONCE),
-    ).fetchall()
-    con.executemany(f"DELETE FROM {table} WHERE seq = ?", [(seq,) for seq, _, _ in rows])  # noqa: S608 - words of ours
+def _delete(con: sqlite3.Connection, table: str, now_utc_us: int) -> list[_Row]:
+    query = (
+        f"SELECT seq, schema, length(payload), class FROM {table}"  # noqa: S608 - words of ours
+        " WHERE expires_us <= ? ORDER BY expires_us LIMIT ?"
+    )
+    rows = [_Row(*row) for row in con.execute(query, (now_utc_us, MAX_AT_ONCE))]
+    con.executemany(f"DELETE FROM {table} WHERE seq = ?", [(row.seq,) for row in rows])  # noqa: S608 - words of ours
     return rows
 
 
@@ -125,18 +141,18 @@ def _delete_pictures(
 
 
 def _record_tombstones(
-    con: sqlite3.Connection, records: Iterable[tuple[int, str, int]], registry: Registry
+    con: sqlite3.Connection, records: Iterable[_Row], registry: Registry
 ) -> Iterator[Tombstone]:
-    by_type: dict[str, list[tuple[int, str, int]]] = {}
+    by_type: dict[str, list[_Row]] = {}
     for row in records:
-        by_type.setdefault(row[1], []).append(row)
+        by_type.setdefault(row.schema, []).append(row)
     for rows in by_type.values():
         gone = Gone(con, registry)
-        for row in rows:
-            if not gone.add(*row):
+        for seq, schema, size_bytes, _ in rows:
+            if not gone.add(seq, schema, size_bytes):
                 yield from _told(gone)
                 gone = Gone(con, registry)
-                gone.add(*row)
+                gone.add(seq, schema, size_bytes)
         yield from _told(gone)
 
 

@@ -20,7 +20,8 @@ def _among(values: Sequence[int] | Sequence[str] | frozenset[PicturePriority]) -
 
 _ODD_ROW = (
     f"typeof(schema) != 'text' OR length(schema) NOT BETWEEN 1 AND {MAX_SCHEMA_CHARS} OR typeof(priority) != 'integer'"
-    " OR kept NOT IN (0, 1) OR typeof(expires_us) NOT IN ('integer', 'null') OR typeof(payload) != 'blob'"
+    " OR kept NOT IN (0, 1) OR typeof(expires_us) NOT IN ('integer', 'null')"
+    " OR typeof(class) NOT IN ('text', 'null') OR typeof(payload) != 'blob'"
     " OR typeof(id) != 'blob'"
 )
 _ODD = {

@@ -99,6 +99,8 @@ class OutboxRow:
     """True if it is never evicted."""
     expires_us: int | None = None
     """UTC; depends only on when the record was made and on its retention class."""
+    retention: str | None = None
+    """The retention class; empty if the type has none, None if a version stored it that did not note the class."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,12 +129,23 @@ class Wreck:
             match self._beside(table, "schema, priority, kept, expires_us", "seq", seq):
                 case (bytes(schema), priority, kept, expires_us):
                     with suppress(ValueError):
-                        return as_row(seq, schema.decode(), record_id, payload, priority, kept, expires_us)
+                        retention = self._class(table, seq)
+                        return as_row(
+                            seq, schema.decode(), record_id, payload, priority, kept, expires_us, retention
+                        )
         else:
             match self._beside(table, "kind", "seq", seq):
                 case (int(kind),) if kind in _KINDS:
                     return OutboxRow(seq, _KINDS[kind], record_id, payload, kept=kind != 0)
         return OutboxRow(seq, UNKNOWN_SCHEMA, record_id, payload, kept=True)
+
+    def _class(self, table: str, seq: int) -> str | None:
+        """The retention class; None where version 3 stored the row, or for a damaged value."""
+        match self._beside(table, "class", "seq", seq):
+            case (bytes(retention),):
+                with suppress(ValueError):
+                    return retention.decode()
+        return None
 
     def _beside(self, table: str, columns: str, key: str, number: int) -> tuple[object, ...] | None:
         """Return more columns of one row; None if unreadable, which does not lose the row."""

@@ -115,7 +115,13 @@ ALTER TABLE meta DROP COLUMN read_floor;
 ALTER TABLE meta ADD COLUMN expired_pictures INTEGER NOT NULL DEFAULT 0;
 """  # noqa: S608 - one word of ours
 
-MIGRATIONS: tuple[str, ...] = (_V1, _V2, _V3)
+# A sealed record does not show its class, and purge records count by it.  NULL: stored before there was the column.
+_V4 = """
+ALTER TABLE records ADD COLUMN class TEXT;
+ALTER TABLE quarantine ADD COLUMN class TEXT;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_V1, _V2, _V3, _V4)
 """One script per version, oldest first; released scripts are never changed."""
 
 

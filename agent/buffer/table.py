@@ -16,19 +16,21 @@ if TYPE_CHECKING:
     from protocol.wire.registry import RecordBody, Registry
 
 MAX_SCHEMA_CHARS = 32
-COLUMNS = "seq, schema, id, payload, priority, kept, expires_us"
+COLUMNS = "seq, schema, id, payload, priority, kept, expires_us, class"
 """Columns of a row, in the order of :class:`~agent.buffer.rows.OutboxRow`."""
-INSERT = f"INSERT INTO records ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - words of ours
-INSERT_REFUSED = f"INSERT INTO quarantine ({COLUMNS}, code) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - words of ours
+INSERT = f"INSERT INTO records ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - words of ours
+INSERT_REFUSED = f"INSERT INTO quarantine ({COLUMNS}, code) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - words of ours
 
 
 def values(row: OutboxRow) -> tuple[object, ...]:
     """Return the values for ``INSERT``."""
-    return (row.seq, row.schema, row.record_id, row.payload, row.priority, row.kept, row.expires_us)
+    return (
+        row.seq, row.schema, row.record_id, row.payload, row.priority, row.kept, row.expires_us, row.retention
+    )  # fmt: skip
 
 
 def as_row(  # noqa: PLR0917 - the columns, for each row that is sent
-    seq: Any, schema: Any, record_id: Any, payload: Any, priority: Any, kept: Any, expires_us: Any
+    seq: Any, schema: Any, record_id: Any, payload: Any, priority: Any, kept: Any, expires_us: Any, retention: Any
 ) -> OutboxRow:
     """Make a row from ``COLUMNS``; raises ValueError for values that are never written."""
     if (
@@ -39,10 +41,11 @@ def as_row(  # noqa: PLR0917 - the columns, for each row that is sent
         and type(priority) is int
         and kept in {0, 1}
         and (expires_us is None or type(expires_us) is int)
+        and (retention is None or type(retention) is str)
         and 0 < len(schema) <= MAX_SCHEMA_CHARS
         and schema.isprintable()
     ):
-        return OutboxRow(seq, schema, record_id, payload, priority, kept == 1, expires_us)
+        return OutboxRow(seq, schema, record_id, payload, priority, kept == 1, expires_us, retention)
     raise ValueError("a row that is never written")
 
 
@@ -65,9 +68,17 @@ def append(
     seq = counts.take_seq()
     encoded = encoder.record(seq, body, counts.link, record_id)
     payload = encoded.payload
-    con.execute(
-        INSERT, (seq, known.schema, encoded.record_id, payload, known.priority, not known.evictable, expires_us)
+    row = OutboxRow(
+        seq,
+        known.schema,
+        encoded.record_id,
+        payload,
+        known.priority,
+        kept=not known.evictable,
+        expires_us=expires_us,
+        retention=known.retention(body) or "",
     )
+    con.execute(INSERT, values(row))
     counts.record(known.schema, len(payload), 1)
     counts.of(known.schema).appended += 1
     counts.link = encoded.link

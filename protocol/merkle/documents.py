@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from protocol.errors import DocumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 MAX_DOCUMENT_BYTES = 2**20
 FORMAT = 1
@@ -86,7 +89,9 @@ class PurgeCertificate(_Document):
     holds: tuple[_Whole, ...]
     """Holds in force."""
     ranges: _Sha256
-    """SHA-256 of the deleted sequence numbers, as lines ``UNIT FIRST LAST``."""
+    """SHA-256 of the deleted sequence numbers, as :func:`ranges_text` has them."""
+    by_life: Annotated[Literal[True] | None, Field(alias="lives")] = None
+    """True: the numbers are those of lives; None: of an earlier station, which named units only."""
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
@@ -175,6 +180,14 @@ def document_hash(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
 
 
-def ranges_text(ranges: list[tuple[str, int, int]]) -> bytes:
-    """Return the deleted sequence numbers as their hash takes them, in order."""
-    return "".join(f"{unit} {first} {last}\n" for unit, first, last in sorted(ranges)).encode()
+def ranges_text(ranges: Iterable[tuple[str, bytes, int, int]], *, by_life: bool) -> bytes:
+    """Return the deleted sequence numbers as their hash takes them, in order: ``UNIT LIFE FIRST LAST``.
+
+    ``-`` stands for the life without an id.  Without ``by_life``: ``UNIT FIRST LAST``, as certificates had them before.
+    """
+    if by_life:
+        lines = [f"{unit} {life.hex() or '-'} {first} {last}\n" for unit, life, first, last in sorted(ranges)]
+    else:
+        named = sorted((unit, first, last) for unit, _, first, last in ranges)
+        lines = [f"{unit} {first} {last}\n" for unit, first, last in named]
+    return "".join(lines).encode()

@@ -83,8 +83,8 @@ class LogExamination:
         self._gap = False
         self._documents: dict[str, tuple[str, int]] = {}
         """By hash: kind and number."""
-        self._certified: dict[int, str] = {}
-        self._ranges: dict[int, list[tuple[str, int, int]]] = defaultdict(list)
+        self._certified: dict[int, PurgeCertificate] = {}
+        self._ranges: dict[int, list[tuple[str, bytes, int, int]]] = defaultdict(list)
         self._expected: dict[str, str] = {}
         """By hash of a document: what the entry says."""
 
@@ -128,11 +128,11 @@ class LogExamination:
             return
         self._documents[document_hash(data).hex()] = kind, told.number
         if isinstance(told, PurgeCertificate):
-            self._certified[told.number] = told.ranges
+            self._certified[told.number] = told
 
-    def ranges(self, purge: int, unit: str, ranges: Iterable[tuple[int, int]]) -> None:
-        """Take sequence numbers whose contents a purge deleted."""
-        self._ranges[purge] += [(unit, first, last) for first, last in ranges]
+    def ranges(self, purge: int, unit: str, ranges: Iterable[tuple[int, int]], life: bytes = b"") -> None:
+        """Take sequence numbers of a life whose contents a purge deleted."""
+        self._ranges[purge] += [(unit, life, first, last) for first, last in ranges]
 
     def entry(self, number: int, entry: bytes) -> None:
         """Take the next entry of a whole log."""
@@ -212,8 +212,10 @@ class LogExamination:
             for digest in self._expected.keys() - self._documents.keys():
                 found.fault(f"the document of {self._expected[digest]} is missing or was altered")
         for number in sorted(self._certified.keys() | self._ranges.keys()):
-            told = hashlib.sha256(ranges_text(self._ranges.get(number, []))).hexdigest()
-            if self._certified.get(number) != told:
+            certificate = self._certified.get(number)
+            by_life = certificate is not None and certificate.by_life is True
+            told = hashlib.sha256(ranges_text(self._ranges.get(number, ()), by_life=by_life)).hexdigest()
+            if certificate is None or certificate.ranges != told:
                 found.fault(f"the numbers of purge {number} are not those of its certificate")
 
 
@@ -259,7 +261,7 @@ def _take(examination: LogExamination, row: LogNote | LogSignature | LogDocument
         case LogDocument():
             examination.document(row.kind, row.data)
         case LogRange():
-            examination.ranges(row.purge, row.unit, row.ranges)
+            examination.ranges(row.purge, row.unit, row.ranges, row.life)
 
 
 def _text(data: bytes) -> str:

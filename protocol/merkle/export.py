@@ -26,6 +26,7 @@ from protocol.wire.codec import (
     schema_of,
     unpack_each,
 )
+from protocol.wire.record import Life
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -88,6 +89,7 @@ class LogRange(Message):
     purge: Annotated[U63, key("p")]
     unit: Annotated[UnitId, key("dev")]
     ranges: Annotated[tuple[tuple[U63, U63], ...], Field(max_length=MAX_ITEMS), key("r")]
+    life: Annotated[Life, key("life")] = b""
 
 
 class LogPart(Message):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from protocol.merkle.examine import LogFindings
     from protocol.seal import KeyRing
     from station.store import AuditRow, Store
+    from station.store.rows import PurgedRange
 
 _MAX_RANGES = 100
 
@@ -58,7 +59,7 @@ def check_log(store: Store, ring: KeyRing) -> LogFindings:
     for count, gone in enumerate(store.holds.unproven()):
         if count == _MAX_RANGES:
             break
-        found.fault(f"the contents of {gone.unit} #{gone.first} were removed without a purge")
+        found.fault(f"the contents of {gone.unit} #{gone.first}{_of_life(gone)} were removed without a purge")
     return found
 
 
@@ -73,7 +74,11 @@ def _take_documents(
     for row in store.holds.purges():
         if _take_document(examination, PurgeCertificate.KIND, row.certificate, taken, named):
             for found in store.holds.ranges(row.number):
-                examination.ranges(row.number, found.unit, [(found.first, found.last)])
+                examination.ranges(row.number, found.unit, [(found.first, found.last)], found.life)
+
+
+def _of_life(gone: PurgedRange) -> str:
+    return f" of life {gone.life.hex()[:8]}" if gone.life else ""
 
 
 def _take_document(

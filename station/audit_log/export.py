@@ -21,6 +21,7 @@ from protocol.merkle.export import (
 )
 from protocol.wire.codec import MAX_ITEMS
 from station.errors import StoreError
+from station.store.rows import ANY_LIFE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -118,10 +119,17 @@ class LogExport:
                 yield from self._ranges(number)
 
     def _ranges(self, purge: int) -> Iterator[LogRange]:
-        for unit, group in groupby(self._store.holds.ranges(purge), key=lambda found: found.unit):
+        named = groupby(self._store.holds.ranges(purge), key=lambda found: (found.unit, found.life))
+        for (unit, life), group in named:
             ranges = [(found.first, found.last) for found in group]
             for start in range(0, len(ranges), MAX_ITEMS):
-                yield LogRange(purge=purge, unit=unit, ranges=tuple(ranges[start : start + MAX_ITEMS]))
+                yield LogRange(
+                    purge=purge,
+                    unit=unit,
+                    ranges=tuple(ranges[start : start + MAX_ITEMS]),
+                    # The certificate of a purge of any life has no lives.
+                    life=b"" if life == ANY_LIFE else life,
+                )
 
 
 def standing_conflicts(store: Store) -> list[ConflictRow]:

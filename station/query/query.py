@@ -59,6 +59,8 @@ class SearchPage:
     records: list[StoredRecord]
     after: Place | None
     """Where the next page starts; None if this is the last one."""
+    complete_to_us: int | None = None
+    """The search was cut: all up to this time, in its order, are on this page and those before; None if it was not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +162,9 @@ class Query:
         """Return a page of reads by time, the latest first; ``after`` is that of the page before."""
         self._refuse_without_why()
         found = self._store.find(search, limit=limit, after=after, scope=self._asker.scope)
-        self._note("search reads", len(found), **_asked(search), limit=limit)
-        last = found[-1].place if len(found) == limit else None
-        return SearchPage(self._visible([one.row for one in found]), last)
+        self._note("search reads", len(found.reads), **_asked(search), limit=limit)
+        complete_to_us = found.after[0] if found.is_cut and found.after is not None else None
+        return SearchPage(self._visible([one.row for one in found.reads]), found.after, complete_to_us)
 
     def crops(self, records: Iterable[StoredRecord]) -> dict[bytes, bytes]:
         """Return the plate pictures of reads that were found, by their ids; those that have not come are left out."""
@@ -329,12 +331,12 @@ class Query:
         count, after = 0, None
         while True:
             page = self._store.find(search, limit=_EXPORT_PAGE, after=after, scope=self._asker.scope)
-            visible = self._visible([one.row for one in page])
+            visible = self._visible([one.row for one in page.reads])
             count += len(visible)
             yield from visible
-            if len(page) < _EXPORT_PAGE:
+            if page.after is None:
                 break
-            after = page[-1].place
+            after = page.after
         self._note(f"export {name}", count, **asked)
 
     def _export(

@@ -1,7 +1,8 @@
 """Takes over shifts, coverage and incidents from stored records into deployment's tables.
 
 It begins a little before where it ended: a record of another worker may have been committed after a later one was read.
-Taking a record over again changes nothing.
+Taking a record over again changes nothing.  A shift or an incident is changed by its own unit alone: whoever names the
+id of another one's is not counted.
 """
 
 from __future__ import annotations
@@ -74,9 +75,9 @@ def _keep_shifts(store: Store, found: list[tuple[RecordRow, RecordBody]]) -> Non
 def _latest(shifts: Sequence[WorkedShift]) -> list[WorkedShift]:
     found: dict[tuple[str, bytes], WorkedShift] = {}
     for one in shifts:
-        known = found.get((one.unit, one.shift_id))
-        if known is None or known.revision < one.revision:
-            found[one.unit, one.shift_id] = one
+        key = (one.unit, one.shift_id)
+        if key not in found or found[key].revision < one.revision:
+            found[key] = one
     return list(found.values())
 
 

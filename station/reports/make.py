@@ -51,7 +51,10 @@ def make_report(store: Store, asker: Asker, clock_us: Callable[[], int], period:
         line("period", "until_us", period.until_us),
         # What came later is not in it: whoever counts again leaves it out.
         line("through", "entries", size, "log"),
-        *(line("through", "number", last, unit) for unit, last in store.reporting.highest_numbers()),
+        *(
+            line("through", "number", last, unit, life.hex())
+            for unit, life, last in store.reporting.highest_numbers()
+        ),
         *_reads(store, period),
         *hit_lines(store.reporting.hits(period)),
         *_purges(store, period),

@@ -44,7 +44,7 @@ class Presented:
     made: str
     tables: tuple[Table, ...]
     through: tuple[tuple[str, int], ...]
-    """Units and the log, and up to which number they are in it."""
+    """Lives of units and the log, and up to which number they are in it."""
 
 
 def present(report: Report, definition: Definition) -> Presented:
@@ -59,8 +59,12 @@ def present(report: Report, definition: Definition) -> Presented:
         f"{since:%Y-%m-%d} to {until:%Y-%m-%d} (not included), {definition.timezone}",
         f"{made:%Y-%m-%d %H:%M} {definition.timezone}",
         tuple(_TABLES[name](report.table(name), definition) for name in definition.tables),
-        tuple((one.keys[0], one.value) for one in report.table("through")),
+        tuple((_series(*one.keys), one.value) for one in report.table("through")),
     )
+
+
+def _series(unit: str, life: str, _: str) -> str:
+    return f"{unit}, life {life[:8]}" if life else unit
 
 
 def _reads(lines: list[Line], _: Definition) -> Table:

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 _SEEN_ON_UNITS = {"look_up", "watch_plate", "watched_plates", "view_hit"}
 _NOT_OF_THIS_PLATE = {"misread", "other_region", "other_vehicle"}
 _US_PER_H = 3_600_000_000
+_Place = tuple[str, str, str]
+"""Measure, unit and life of a line that says how far a report goes."""
+_LOG: _Place = ("entries", "log", "")
 _FAR_US = 253_402_300_799_999_999
 
 
@@ -83,9 +86,9 @@ def recompute(
     Raises ReportError for files that are none.
     """
     given = list(report)
-    limits = {one.keys[0]: one.value for one in given if one.table == "through"}
+    limits = {(one.measure, *one.keys[:2]): one.value for one in given if one.table == "through"}
     period = {one.measure: one.value for one in given if one.table == "period"}
-    if {"since_us", "until_us"} - set(period) or "log" not in limits:
+    if {"since_us", "until_us"} - set(period) or _LOG not in limits:
         raise ReportError("not a whole report: its period, or how far it goes, is missing")
     counter = _Counter(period["since_us"], period["until_us"], limits, trusted or {})
     try:
@@ -110,7 +113,7 @@ class _Story:
 
 class _Counter:
     def __init__(
-        self, since_us: int, until_us: int, limits: dict[str, int], trusted: Mapping[str, Iterable[VerifyKey]]
+        self, since_us: int, until_us: int, limits: dict[_Place, int], trusted: Mapping[str, Iterable[VerifyKey]]
     ) -> None:
         self._since_us, self._until_us = since_us, until_us
         self._trusted = trusted
@@ -145,7 +148,7 @@ class _Counter:
             yield item
 
     def _is_counted(self, proof: Proof) -> bool:
-        return proof.evidence.seq <= self._limits.get(proof.evidence.unit, 0)
+        return proof.evidence.seq <= self._limits.get(("number", proof.evidence.unit, proof.life.hex()), 0)
 
     def _take(self, record: Record, anchors: dict[tuple[str, bytes], list[TimeAnchor]]) -> None:
         body, unit, seq = record.body, record.envelope.unit, record.envelope.seq
@@ -161,9 +164,7 @@ class _Counter:
             case Audit() if body.action in _SEEN_ON_UNITS and self._is_in(self._time(body, record, anchors)):
                 self._count("unit_look_ups", "entries", body.action, body.purpose)
             case Purge() if self._is_in(body.deleted_us):
-                self._add(
-                    "unit_purges", "reads", sum(n for what, n in body.records if what == "read/1"), body.policy
-                )
+                self._add("unit_purges", "reads", body.reads, body.policy)
                 self._add("unit_purges", "pictures", body.pictures, body.policy)
             case _:
                 pass
@@ -204,7 +205,7 @@ class _Counter:
         self._found.log_signed = header.public_key is not None or bool(keys)
         if self._found.log_signed:
             self._found.altered += [f"the audit log: {fault}" for fault in found.faults]
-        if not found.is_whole or found.entries < self._limits["log"]:
+        if not found.is_whole or found.entries < self._limits[_LOG]:
             self._found.altered.append("the audit log: not all entries of the report are in it")
         for number, data in entries:
             self._take_entry(number, data, certificates)
@@ -218,7 +219,7 @@ class _Counter:
                 certificates[document_hash(row.data)] = row.data
             elif isinstance(row, LogPart):
                 numbered = enumerate(row.entries, start=row.first)
-                entries += [(number, data) for number, data in numbered if number < self._limits["log"]]
+                entries += [(number, data) for number, data in numbered if number < self._limits[_LOG]]
             yield row
 
     def _take_entry(self, number: int, data: bytes, certificates: dict[bytes, bytes]) -> None:

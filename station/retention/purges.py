@@ -120,6 +120,7 @@ class Purger:
                 held=gone.held,
                 holds=tuple(row.number for row in holds.holds() if row.release is None),
                 ranges=ranges_hash(gone.ranges),
+                by_life=True,
             ).encode()
             holds.add_purge(PurgeRow(number, certificate), gone.ranges)
             self._store.audit(
@@ -174,7 +175,9 @@ def stored_purge(row: PurgeRow) -> StoredPurge:
 
 def ranges_hash(ranges: Sequence[PurgedRange]) -> str:
     """Return the hash of deleted sequence numbers as a certificate has it."""
-    return hashlib.sha256(ranges_text([(r.unit, r.first, r.last) for r in ranges])).hexdigest()
+    return hashlib.sha256(
+        ranges_text(((r.unit, r.life, r.first, r.last) for r in ranges), by_life=True)
+    ).hexdigest()
 
 
 def _class(found: Purgeable) -> PurgedClass:

@@ -33,9 +33,10 @@ from protocol.wire.records.hit import Hit
 from protocol.wire.records.incident import Incident
 from protocol.wire.records.read import Read
 from station.errors import StoreError
-from station.store.rows import HoldRow, PurgedRange, PurgeRow
+from station.store.hold_progress import HoldProgress
+from station.store.rows import ANY_LIFE, HoldRow, PurgedRange, PurgeRow
 from station.store.search_sql import READS, plate_conditions
-from station.store.tables import EVIDENCE, HELD, HERE, HOLDS, PURGED, PURGES, RECORDS
+from station.store.tables import EVIDENCE, HELD, HERE, HOLDS, PURGED, PURGES, RECORDS, UNDATED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -66,6 +67,7 @@ class SqlHolds:
     def __init__(self, db: Database, records: Records) -> None:
         self._db = db
         self._records = records
+        self._progress = HoldProgress(db)
 
     def next_hold(self) -> int:
         """Inside a transaction."""
@@ -85,6 +87,7 @@ class SqlHolds:
         if not self._db.run(statement.values(release=release)).rowcount:
             raise StoreError(f"hold {number} is not in force: it does not exist or was released; list the holds")
         self._db.run(delete(HELD).where(HELD.c.hold == number))
+        self._progress.forget(number)
 
     def holds(self) -> list[HoldRow]:
         """By number."""
@@ -100,15 +103,16 @@ class SqlHolds:
         rows = self._db.all(select(HELD.c.hold, func.count()).where(there).group_by(HELD.c.hold))
         return {int(hold): int(count) for hold, count in rows}
 
-    def refresh(self) -> None:
-        """Find what came since the holds were placed.  Inside a transaction.
+    def refresh(self, chosen: ColumnElement[bool] | None = None) -> None:
+        """Find what came since the last time.  Inside a transaction.
 
+        ``chosen`` are records that are to be deleted: they are looked at whenever they came.
         Raises StoreError for a hold that cannot be read: nothing may be purged that it might keep.
         """
         self._db.lock(LOCK, b"")
         for row in self.holds():
             if row.release is None:
-                self._keep(row)
+                self._keep(row, chosen)
 
     def next_purge(self) -> int:
         """Inside a transaction."""
@@ -120,7 +124,10 @@ class SqlHolds:
         self._db.run(self._db.insert(PURGES), {"number": row.number, "certificate": row.certificate})
         self._db.run(
             self._db.insert(PURGED),
-            [{"unit": r.unit, "first": r.first, "purge": row.number, "last": r.last} for r in ranges],
+            [
+                {"unit": r.unit, "life": r.life, "first": r.first, "purge": row.number, "last": r.last}
+                for r in ranges
+            ],
         )
 
     def purges(self) -> list[PurgeRow]:
@@ -130,8 +137,12 @@ class SqlHolds:
 
     def ranges(self, purge: int) -> list[PurgedRange]:
         """In order."""
-        statement = select(PURGED.c.unit, PURGED.c.first, PURGED.c.last).where(PURGED.c.purge == purge)
-        return sorted((PurgedRange(*row) for row in self._db.all(statement)), key=lambda r: (r.unit, r.first))
+        columns = (PURGED.c.unit, PURGED.c.first, PURGED.c.last, PURGED.c.life)
+        found = [
+            PurgedRange(unit, first, last, _bytes(life))
+            for unit, first, last, life in self._db.all(select(*columns).where(PURGED.c.purge == purge))
+        ]
+        return sorted(found, key=lambda r: (r.unit, r.life, r.first))
 
     def unproven(self) -> Iterator[PurgedRange]:
         """One by one: there should be none."""
@@ -146,28 +157,32 @@ class SqlHolds:
                 RECORDS.c.seq == EVIDENCE.c.seq,
             )
         proven = exists().where(
-            PURGED.c.unit == source.c.unit, PURGED.c.first <= source.c.seq, PURGED.c.last >= source.c.seq
+            PURGED.c.unit == source.c.unit,
+            PURGED.c.life.in_((source.c.life, ANY_LIFE)),
+            PURGED.c.first <= source.c.seq,
+            PURGED.c.last >= source.c.seq,
         )
-        statement = select(source.c.unit, source.c.seq).where(is_gone, ~proven)
-        for unit, seq in self._db.all(statement.order_by(source.c.unit, source.c.seq)):
-            yield PurgedRange(unit, seq, seq)
+        place = (source.c.unit, source.c.life, source.c.seq)
+        for unit, life, seq in self._db.all(select(*place).where(is_gone, ~proven).order_by(*place)):
+            yield PurgedRange(unit, seq, seq, _bytes(life))
 
     def _next(self, table: Table) -> int:
         row = self._db.first(select(func.max(table.c.number)))
         return 1 if row is None or row[0] is None else int(row[0]) + 1
 
-    def _keep(self, row: HoldRow) -> None:
+    def _keep(self, row: HoldRow, chosen: ColumnElement[bool] | None = None) -> None:
         try:
             scope = parse_document(row.statement, HoldStatement).scope
         except DocumentError as error:
             raise StoreError(
                 f"hold {row.number} was altered in the database: {error}; run `patrol-lpr station check`"
             ) from error
-        for found in self._found(scope):
+        for found in self._found(row.number, scope, chosen):
             self._add(row.number, found)
-        self._follow(row.number)
+        if scope.unit is None or _is_part(scope):
+            self._follow(row.number)
 
-    def _found(self, scope: HoldScope) -> Iterator[Select[Any]]:
+    def _found(self, number: int, scope: HoldScope, chosen: ColumnElement[bool] | None) -> Iterator[Select[Any]]:
         """Statements that select unit and id of what a hold names itself."""
         keys = select(RECORDS.c.unit, RECORDS.c.record_id).where(HERE, *_limits(scope))
         if scope.ids is not None:
@@ -181,8 +196,22 @@ class SqlHolds:
                 yield keys.where(_key_of(RECORDS).in_(select(_HITS.c.unit, _HITS.c.record_id).where(of_plate)))
         elif scope.case is not None:
             yield from self._of_case(keys, scope.case)
-        else:
+        elif scope.unit is not None:
+            yield from self._of_unit(keys, number, scope)
+            if chosen is not None:
+                yield keys.where(chosen)
+
+    def _of_unit(self, keys: Select[Any], number: int, scope: HoldScope) -> Iterator[Select[Any]]:
+        """All of a unit, or what came since the last refresh."""
+        new = self._progress.begin(number, scope.unit or "")
+        if new is None:
             yield keys
+        elif not _is_part(scope):
+            yield from new
+        else:
+            yield from (keys.where(_key_of(RECORDS).in_(found)) for found in new)
+            # A time anchor may have moved a record into the period.
+            yield keys.where(UNDATED)
 
     def _of_case(self, keys: Select[Any], case_number: str) -> Iterator[Select[Any]]:
         """Incidents with a case number, with the reads and hits that they name."""
@@ -231,6 +260,11 @@ class SqlHolds:
 
 def _key_of(table: Table) -> Any:
     return tuple_(table.c.unit, table.c.record_id)
+
+
+def _is_part(scope: HoldScope) -> bool:
+    """False for a hold on everything of a unit, which has its hits and what was decided about them."""
+    return bool(scope.ids or scope.plate or scope.case) or (scope.since_us, scope.until_us) != (None, None)
 
 
 def _named(keys: Select[Any], ids: Sequence[bytes]) -> Iterator[Select[Any]]:

@@ -34,14 +34,16 @@ PURGING = Table(
     Column("unit", Text),
     Column("record_id", LargeBinary),
     Column("seq", INT64),
+    Column("life", LargeBinary),
     Column("received_us", INT64),
     Column("made_us", INT64),
     Column("retention", Text),
+    Column("schema", Text),
 )
 _MADE = func.coalesce(RECORDS.c.utc_us, RECORDS.c.received_us)
 _CHOSEN = (
-    RECORDS.c.unit, RECORDS.c.record_id, RECORDS.c.seq, RECORDS.c.received_us, _MADE,
-    func.coalesce(RECORDS.c.retention, ""),
+    RECORDS.c.unit, RECORDS.c.record_id, RECORDS.c.seq, RECORDS.c.life, RECORDS.c.received_us, _MADE,
+    func.coalesce(RECORDS.c.retention, ""), RECORDS.c.schema,
 )  # fmt: skip
 _CLASSES = (
     select(PURGING.c.retention, func.count(), func.min(PURGING.c.received_us), func.max(PURGING.c.received_us))
@@ -53,7 +55,9 @@ _CLASSES = (
 class Purging:
     """Inside one transaction."""
 
-    def __init__(self, db: Database, columns: str = "TEXT, BLOB, INTEGER, INTEGER, INTEGER, TEXT") -> None:
+    def __init__(
+        self, db: Database, columns: str = "TEXT, BLOB, INTEGER, BLOB, INTEGER, INTEGER, TEXT, TEXT"
+    ) -> None:
         """``columns`` are the types of the columns of ``PURGING``."""
         self._db = db
         types = zip(PURGING.c.keys(), columns.split(", "), strict=True)
@@ -82,20 +86,26 @@ class Purging:
         return tuple(Purgeable(*row) for row in self._db.run(_CLASSES))
 
     def ranges(self) -> tuple[PurgedRange, ...]:
-        """Sequence numbers of each unit, those that follow each other joined."""
-        numbers = select(PURGING.c.unit, PURGING.c.seq).distinct().subquery()
-        before = func.lag(numbers.c.seq).over(partition_by=numbers.c.unit, order_by=numbers.c.seq)
+        """Sequence numbers of each life, those that follow each other joined."""
+        numbers = select(PURGING.c.unit, PURGING.c.life, PURGING.c.seq).distinct().subquery()
+        series = (numbers.c.unit, numbers.c.life)
+        before = func.lag(numbers.c.seq).over(partition_by=series, order_by=numbers.c.seq)
         marked = select(
-            numbers.c.unit, numbers.c.seq, case((numbers.c.seq == before + 1, 0), else_=1).label("starts")
+            *series, numbers.c.seq, case((numbers.c.seq == before + 1, 0), else_=1).label("starts")
         ).subquery()
-        group: Any = func.sum(marked.c.starts).over(partition_by=marked.c.unit, order_by=marked.c.seq)
-        grouped = select(marked.c.unit, marked.c.seq, group.label("part")).subquery()
-        statement = (
-            select(grouped.c.unit, func.min(grouped.c.seq), func.max(grouped.c.seq))
-            .group_by(grouped.c.unit, grouped.c.part)
-            .order_by(grouped.c.unit, func.min(grouped.c.seq))
+        group: Any = func.sum(marked.c.starts).over(
+            partition_by=(marked.c.unit, marked.c.life), order_by=marked.c.seq
         )
-        return tuple(PurgedRange(*row) for row in self._db.run(statement))
+        grouped = select(marked.c.unit, marked.c.life, marked.c.seq, group.label("part")).subquery()
+        first, last = func.min(grouped.c.seq), func.max(grouped.c.seq)
+        statement = (
+            select(grouped.c.unit, first, last, grouped.c.life)
+            .group_by(grouped.c.unit, grouped.c.life, grouped.c.part)
+            .order_by(grouped.c.unit, grouped.c.life, first)
+        )
+        return tuple(
+            PurgedRange(unit, low, high, bytes(life)) for unit, low, high, life in self._db.run(statement)
+        )
 
     def end(self) -> None:
         """Drop the table."""

@@ -397,13 +397,18 @@ class PurgeRow:
     certificate: bytes
 
 
+ANY_LIFE = b"*"
+"""Life of the numbers of earlier purges, which did not tell lives apart."""
+
+
 @dataclass(frozen=True, slots=True)
 class PurgedRange:
-    """Sequence numbers of a unit whose contents one purge deleted, ``last`` included."""
+    """Sequence numbers of a life of a unit whose contents one purge deleted, ``last`` included."""
 
     unit: str
     first: int
     last: int
+    life: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -276,12 +276,25 @@ HELD = Table(
 """Records that a hold in force keeps."""
 Index("held_hold", HELD.c.hold)
 
+HOLD_SEEN = Table(
+    "hold_seen",
+    METADATA,
+    _key("hold", INT64),
+    _key("life", LargeBinary),
+    _key("first", INT64),
+    _must("last", INT64),
+    _must("forks", INT64),  # numbers of the life that named two records
+    sqlite_with_rowid=False,
+)
+"""Numbers up to which a hold on a unit has been looked for."""
+
 PURGES = Table("purges", METADATA, _key("number", INT64), _must("certificate", LargeBinary))
 
 PURGED = Table(
     "purged",
     METADATA,
     _key("unit", Text),
+    _key("life", LargeBinary),
     _key("first", INT64),
     _key("purge", INT64),
     _must("last", INT64),

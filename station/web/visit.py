@@ -83,10 +83,15 @@ class Visit:
     ) -> Response:
         """Render a template, which extends ``base.html``."""
         session = self.person.session
+        navigation = self.desk.navigation(self.person.rights)
+        here = self.request.url.path
+        # The longest: /audit/log is below /audit, and both are in the navigation.
+        current = [entry.path for entry in navigation if here == entry.path or here.startswith(f"{entry.path}/")]
         shared = {
             "visit": self,
             "csrf": "" if session is None else session.csrf,
-            "navigation": self.desk.navigation(self.person.rights),
+            "navigation": navigation,
+            "current": max(current, key=len, default=""),
         }
         return HTMLResponse(self.desk.render(template, self.request, {**shared, **values}), status, headers)
 

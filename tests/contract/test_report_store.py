@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.records import TimeTag
+from protocol.wire.codec import I63_MAX
 from protocol.wire.enums import DispositionAction, HitStage, TimeSource
+from station.store import NewRecord
 from station.store.reporting import Period
-from tests.builders import UTC_NS, make_audit, make_purge, make_time_anchor
+from tests.builders import UTC_NS, make_audit, make_purge, make_read_record, make_time_anchor
 from tests.contract.test_station_store import make, store  # noqa: F401 - fixtures
 from tests.hit_builders import make_disposition, make_hit_body
 from tests.signed_series import HIT_ID, READ_ID, SignedUnit
@@ -67,7 +69,17 @@ def test_reads_are_counted_by_class_and_day_by_their_own_time(unit):
     assert counts.reads_by_day(MAY) == {1: 3}
     assert counts.reads(Period(MAY.until_us, MAY.until_us + DAY_US)) == {}
     assert counts.undated_reads() == 1
-    assert counts.highest_numbers() == [("unit-07", 5)]
+    assert counts.highest_numbers() == [("unit-07", b"", 5)]
+
+
+def test_numbers_are_those_of_lives(unit):
+    """A unit that was written anew counts from 1 again."""
+    unit.read(1)
+    unit.read(2)
+    new = b"second life....."
+    with unit.store.transaction():
+        unit.store.add_records([NewRecord(make_read_record(7, seq=1, life=new))], MAY.since_us)
+    assert unit.store.reporting.highest_numbers() == [("unit-07", b"", 2), ("unit-07", new, 1)]
 
 
 def hit(
@@ -118,3 +130,9 @@ def test_purges_and_look_ups_of_units(unit):
     counts = unit.store.reporting
     assert counts.unit_purges(MAY) == [("us-xx/3", 15, 25), ("us-yy/1", 12, 24)]
     assert counts.unit_look_ups(MAY) == [("look_up", "", 1), ("look_up", "stolen vehicle", 1)]
+
+
+def test_numbers_of_a_hostile_unit_do_not_stop_a_report(unit):
+    """Each fits into a column, and their sum does not."""
+    unit.add(*[make_purge(records=(("read/1", I63_MAX),) * 2, pictures=I63_MAX)] * 2)
+    assert unit.store.reporting.unit_purges(MAY) == [("us-xx/3", 2 * I63_MAX, 2 * I63_MAX)]

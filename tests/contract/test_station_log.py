@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from sqlalchemy import and_, select
 
-from protocol.merkle.documents import HoldStatement, PurgeCertificate, document_hash, parse_document
+from agent.records import TimeTag
+from protocol.merkle.documents import HoldStatement, PurgeCertificate, document_hash, parse_document, ranges_text
 from protocol.merkle.entry import decode_entry
+from protocol.merkle.examine import LogExamination
 from protocol.merkle.tree import EMPTY_ROOT, Frontier, is_consistent, is_included, leaf_hash
+from protocol.wire.enums import TimeSource
 from station.asker import Asker
 from station.errors import HoldError, StoreError
 from station.retention.holds import HoldDesk, hold_scope
 from station.retention.purges import Purger, ranges_hash
 from station.store import AuditRow
 from station.store.purging import Purging
-from station.store.rows import HoldRow, PurgedRange, PurgePlan, PurgeRule
-from station.store.tables import RECORDS
-from tests.builders import UTC_NS, make_read_record, make_record
+from station.store.rows import ANY_LIFE, HoldRow, PurgedRange, PurgePlan, PurgeRow, PurgeRule
+from station.store.tables import HELD, HOLD_SEEN, RECORDS
+from tests.builders import UTC_NS, make_read_record, make_record, make_time_anchor
 from tests.contract.test_station_store import DAY_US, MAKERS, NOW_US, UNIT, picture
 from tests.hit_builders import make_disposition, make_hit_body
 from tests.shift_builders import make_incident
@@ -45,6 +50,7 @@ def store(make):
 
 
 CLERK = Asker("clerk")
+OLD, NEW = b"", b"second life....."
 LATER_US = NOW_US + 60 * DAY_US
 
 
@@ -207,6 +213,87 @@ def test_a_record_that_comes_late_is_held_too(store):
     assert [row.seq for row in stored_reads(store)] == [3]
 
 
+def held(store) -> list[int]:
+    statement = select(RECORDS.c.seq).select_from(
+        HELD.join(RECORDS, and_(RECORDS.c.unit == HELD.c.unit, RECORDS.c.record_id == HELD.c.record_id))
+    )
+    return sorted(seq for (seq,) in store.db.all(statement))
+
+
+def refresh(store) -> None:
+    with store.transaction():
+        store.holds.refresh()
+
+
+@pytest.mark.parametrize("scope", [{}, {"since_us": 0}])
+def test_a_hold_on_a_unit_looks_only_at_what_came_since(store, scope):
+    """A fleet's station refreshes every few minutes; what was looked at is not looked at again."""
+    add(store, *(make_read_record(seq, seq=seq) for seq in (1, 2, 4)), now_us=NOW_US)
+    add(store, make_read_record(9, seq=9, unit="unit-08"), now_us=NOW_US)
+    desk(store).place(hold_scope(unit=UNIT, **scope), case_number="c", reason="r")
+    with store.transaction():
+        store.db.driver_sql("DELETE FROM held")
+    refresh(store)
+    assert held(store) == []
+    add(store, make_read_record(3, seq=3), make_read_record(5, seq=5), now_us=NOW_US)
+    refresh(store)
+    assert held(store) == [3, 5]
+
+
+@pytest.mark.parametrize("scope", [{}, {"since_us": 0}])
+def test_a_hold_on_a_unit_finds_a_new_life_and_a_second_record_of_a_number(store, scope):
+    add(store, *(make_read_record(seq, seq=seq) for seq in (1, 2)), now_us=NOW_US)
+    desk(store).place(hold_scope(unit=UNIT, **scope), case_number="c", reason="r")
+    add(store, make_read_record(11, seq=1, life=NEW), now_us=NOW_US)
+    refresh(store)
+    assert held(store) == [1, 1, 2]
+    add(store, make_read_record(22, seq=2), now_us=NOW_US)
+    refresh(store)
+    assert held(store) == [1, 1, 2, 2]
+    assert purger(store).run(plan(), "days=60").records == 0
+
+
+def test_a_hold_on_a_unit_finds_what_a_time_anchor_moves_into_its_period(store):
+    made_us = UTC_NS // 1000
+    scope = hold_scope(unit=UNIT, since_us=made_us - DAY_US, until_us=made_us + DAY_US // 2)
+    desk(store).place(scope, case_number="c", reason="r")
+    undated = make_read_record(1, seq=1, when=TimeTag(None, TimeSource.NONE, None))
+    add(store, undated, now_us=LATER_US)
+    refresh(store)
+    assert held(store) == []
+    add(store, make_record(make_time_anchor(5_000_000_000), seq=2), now_us=LATER_US)
+    refresh(store)
+    assert held(store) == [1]
+
+
+def test_a_refresh_that_is_rolled_back_is_made_again(store):
+    add(store, make_read_record(1, seq=1), now_us=NOW_US)
+    desk(store).place(hold_scope(unit=UNIT), case_number="c", reason="r")
+    add(store, make_read_record(2, seq=2), now_us=NOW_US)
+
+    def fail() -> None:
+        with store.transaction():
+            store.holds.refresh()
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    refresh(store)
+    assert held(store) == [1, 2]
+    desk(store).release(1, case_number="c", reason="r")
+    assert store.db.all(select(HOLD_SEEN.c.hold)) == []
+
+
+def test_what_is_to_be_deleted_is_looked_at_whenever_it_came(store):
+    """Workers that store two records of one number at once do not notice: the numbers tell nothing of the second."""
+    add(store, make_read_record(1, seq=1), now_us=NOW_US)
+    desk(store).place(hold_scope(unit=UNIT), case_number="c", reason="r")
+    with store.transaction():
+        store.db.driver_sql("DELETE FROM held")
+        store.holds.refresh(RECORDS.c.seq == 1)
+    assert held(store) == [1]
+
+
 def test_records_that_were_chosen_before_they_were_held_are_spared(store):
     """On a server they are chosen first: a worker may store a record of a hold at any time."""
     records = [make_read_record(seq, seq=seq) for seq in (1, 2, 3)]
@@ -214,8 +301,8 @@ def test_records_that_were_chosen_before_they_were_held_are_spared(store):
     scope = hold_scope(ids=(records[1].envelope.record_id.hex(),))
     statement = HoldStatement(number=1, utc_us=NOW_US, who="c", case_number="c", reason="r", scope=scope)
     with store.transaction():
-        kinds = "TEXT, BLOB, INTEGER, INTEGER, INTEGER, TEXT"
-        on_server = 'text COLLATE "C", bytea, bigint, bigint, bigint, text COLLATE "C"'
+        kinds = "TEXT, BLOB, INTEGER, BLOB, INTEGER, INTEGER, TEXT, TEXT"
+        on_server = 'text COLLATE "C", bytea, bigint, bytea, bigint, bigint, text COLLATE "C", text'
         purging = Purging(store.db, kinds if store.db.is_sqlite else on_server)
         purging.choose(RECORDS.c.seq < 3)
         store.holds.place(HoldRow(1, statement.encode(), None))
@@ -303,6 +390,70 @@ def test_nothing_is_purged_while_a_hold_cannot_be_read(store):
     with pytest.raises(StoreError, match="hold 1 was altered in the database"):
         purger(store).run(plan(), "days=60")
     assert len(stored_reads(store)) == 1
+
+
+def lives(store) -> None:
+    """Numbers 1 and 2 of the life without an id, and 1 to 3 of the next one."""
+    first = [make_read_record(seq, seq=seq) for seq in (1, 2)]
+    second = [make_read_record(10 + seq, seq=seq, life=NEW) for seq in (1, 2, 3)]
+    add(store, *first, *second, now_us=NOW_US)
+
+
+def remove_by_hand(store, record) -> None:
+    change = "UPDATE records SET payload = NULL" if store.db.is_sqlite else "DELETE FROM records"
+    with store.transaction():
+        store.db.driver_sql(f"{change} WHERE record_id = {literal(record.envelope.record_id, store)}")
+
+
+def literal(data: bytes, store) -> str:
+    return f"x'{data.hex()}'" if store.db.is_sqlite else f"'\\x{data.hex()}'::bytea"
+
+
+def test_a_purge_tells_the_lives_of_a_unit_apart(store):
+    """A unit that was written anew counts from 1 again: the same numbers are purged twice."""
+    lives(store)
+    assert purger(store).run(plan(), "days=60").records == 5
+    ranges = store.holds.ranges(1)
+    assert ranges == [PurgedRange(UNIT, 1, 2, OLD), PurgedRange(UNIT, 1, 3, NEW)]
+    (row,) = store.holds.purges()
+    told = parse_document(row.certificate, PurgeCertificate)
+    assert (told.by_life, told.ranges) == (True, ranges_hash(ranges))
+    assert list(store.holds.unproven()) == []
+
+
+def test_a_purge_in_one_life_proves_nothing_of_another(store):
+    """Somebody removes number 2 of the new life, and a purge deleted number 2 of the earlier one."""
+    add(store, make_read_record(1, seq=1), make_read_record(2, seq=2), now_us=NOW_US)
+    purger(store).run(plan(), "days=60")
+    record = make_read_record(12, seq=2, life=NEW)
+    add(store, record, now_us=LATER_US)
+    assert list(store.holds.unproven()) == []
+    remove_by_hand(store, record)
+    assert list(store.holds.unproven()) == [PurgedRange(UNIT, 2, 2, NEW)]
+
+
+def test_numbers_of_an_earlier_purge_are_of_any_life(store):
+    """Its certificate has no lives, and proves what it proved before."""
+    lives(store)
+    ranges = [PurgedRange(UNIT, 1, 3, ANY_LIFE)]
+    text = ranges_text(((r.unit, r.life, r.first, r.last) for r in ranges), by_life=False)
+    assert text == f"{UNIT} 1 3\n".encode()
+    old = PurgeCertificate(
+        number=1, utc_us=NOW_US, who="c", reason="r", rules=(), classes=(), records=5, pictures=0, days=(), held=0,
+        holds=(), ranges=hashlib.sha256(text).hexdigest(),
+    ).encode()  # fmt: skip
+    assert b'"lives"' not in old
+    for record in (make_read_record(2, seq=2), make_read_record(12, seq=2, life=NEW)):
+        remove_by_hand(store, record)
+    with store.transaction():
+        store.holds.add_purge(PurgeRow(1, old), ranges)
+    assert list(store.holds.unproven()) == []
+    examined = LogExamination((), {})
+    examined.document(PurgeCertificate.KIND, old)
+    for found in store.holds.ranges(1):
+        examined.ranges(1, found.unit, [(found.first, found.last)], found.life)
+    faults = examined.end(0).faults
+    assert not [fault for fault in faults if "the numbers of purge" in fault]
 
 
 def test_contents_that_were_removed_by_hand_are_unproven(store):

@@ -6,11 +6,14 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from protocol.wire.codec import U63, Name32, Text16, Text64, key
+from protocol.wire.codec import I63_MAX, U63, Name32, Text16, Text32, Text64, key
 from protocol.wire.parts import TimeQuality
 from protocol.wire.registry import Column, Priority, Projection, RecordBody, RecordTime, RecordType, Value
 
 MAX_TYPES = 16
+MAX_CLASSES = 64
+UNKNOWN_CLASS = "?"
+"""Stands for the class of a record that was stored by a version which did not note it."""
 
 
 class Purge(RecordBody):
@@ -30,12 +33,19 @@ class Purge(RecordBody):
     time: Annotated[TimeQuality, key("tq")]
     mono_us: Annotated[U63, key("mono")]
     reason: Annotated[Text16, key("why")]
+    classes: Annotated[tuple[tuple[Name32, Text32, U63], ...], Field(max_length=MAX_CLASSES), key("cls")] = ()
+    """Schema of the type, retention class, and number of its records; the class is empty for types without one."""
 
     @model_validator(mode="after")
     def _is_due(self) -> Self:
         if self.deleted_us < self.first_due_us:
             raise ValueError("deleted before it was due")
         return self
+
+    @property
+    def reads(self) -> int:
+        """Number of reads; at most what a column of a database holds, which a hostile unit's sum may exceed."""
+        return min(sum(count for schema, count in self.records if schema == "read/1"), I63_MAX)
 
     @property
     def late_s(self) -> float:
@@ -51,16 +61,12 @@ def _export(purge: Purge) -> dict[str, Value]:
     return {
         "policy": purge.policy,
         "deleted": " ".join(f"{schema}:{count}" for schema, count in purge.records),
+        "deleted_by_class": " ".join(f"{schema}:{name or '-'}:{count}" for schema, name, count in purge.classes),
         "pictures": purge.pictures,
         "first_due_us": purge.first_due_us,
         "late_s": purge.late_s,
         "reason": purge.reason,
     }
-
-
-def _reads(purge: Purge) -> int:
-    # A hostile unit's sum may be more than a column holds.
-    return min(sum(count for schema, count in purge.records if schema == "read/1"), 2**63 - 1)
 
 
 RECORD_TYPE = RecordType(
@@ -72,7 +78,7 @@ RECORD_TYPE = RecordType(
         "unit_purges",
         (
             Column("policy", str, lambda purge: purge.policy),
-            Column("reads", int, _reads),
+            Column("reads", int, lambda purge: purge.reads),
             Column("pictures", int, lambda purge: purge.pictures),
         ),
     ),

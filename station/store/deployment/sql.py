@@ -144,7 +144,7 @@ class SqlDeployment:
         """Inside a transaction."""
         floor_us = self._floor_us()
         kept = [rows.worked_row(one) for one in shifts if one.told_us >= floor_us]
-        self._put(self._t.worked, kept, revised=True)
+        self._put(self._t.worked, kept, newer="revision")
 
     def add_coverage(self, periods: Sequence[CoveragePeriod]) -> int:
         """Inside a transaction."""
@@ -216,7 +216,7 @@ class SqlDeployment:
         """Inside a transaction."""
         floor_us = self._floor_us()
         kept = [dict(rows.incident_row(one)) for one in incidents if one.when_us >= floor_us]
-        self._put(self._t.incidents, kept, revised=True)
+        self._put(self._t.incidents, kept, newer="revision")
 
     def incidents(self, since_us: int, until_us: int, *, scope: Scope = EVERYTHING) -> list[IncidentRow]:
         """The oldest first."""
@@ -294,11 +294,8 @@ class SqlDeployment:
             found.append(Kept(kind, int(count), None if first_us is None else int(first_us)))
         return found
 
-    def _put(self, table: Table, values: list[dict[str, Any]], *, revised: bool = False) -> None:
-        """Insert or replace by the primary key; with ``revised``, only by a higher revision of the same unit.
-
-        Another unit may know an id: it must not take the row away from the unit, and so from its agency.
-        """
+    def _put(self, table: Table, values: list[dict[str, Any]], *, newer: str = "") -> None:
+        """Insert or replace by the primary key; with ``newer``, only if that column rises and the unit is the same."""
         if not values:
             return
         keys = [column.name for column in table.primary_key]
@@ -306,8 +303,9 @@ class SqlDeployment:
         changed = {
             column.name: statement.excluded[column.name] for column in table.columns if column.name not in keys
         }
-        new = statement.excluded
-        where = and_(table.c.revision < new.revision, table.c.unit == new.unit) if revised else None
+        where = None
+        if newer:
+            where = and_(table.c[newer] < statement.excluded[newer], table.c.unit == statement.excluded.unit)
         self._db.run(statement.on_conflict_do_update(index_elements=keys, set_=changed, where=where), values)
 
 

@@ -106,7 +106,7 @@ def _quality(visit: Visit, label: str, cars: str) -> AlarmQuality:
 PAGE = PageModule(
     router,
     (
-        NavigationEntry("Reports", "/reports", Right.REPORTS, "counts of a period, to be published"),
-        NavigationEntry("Alarm quality", "/alarms", Right.REPORTS, "expected and observed false alarms by list"),
+        NavigationEntry("Reports", "/reports", Right.REPORTS, "Counts of a period, to be published."),
+        NavigationEntry("Alarm quality", "/alarms", Right.REPORTS, "Expected and observed false alarms by list."),
     ),
 )

@@ -8,17 +8,30 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.buffer import Expired, NewRecord, OutboxReader, PicturePriority, PictureStored, Quarantined, open_outbox
+from agent.buffer import (
+    Expired,
+    NewRecord,
+    OutboxReader,
+    PicturePriority,
+    PictureStored,
+    PurgeNote,
+    Quarantined,
+    open_outbox,
+)
 from agent.buffer.damage import note_damage
 from agent.buffer.expiry import MAX_AT_ONCE
 from agent.commit import ReadCommitter
 from agent.errors import OutboxDiskError
 from agent.geotag.nmea import NmeaState
 from agent.geotag.timebase import Timebase, TimebaseConfig
-from protocol.wire.enums import Lost, LostReason
+from agent.geotag.units import time_quality
+from protocol.wire.enums import Lost, LostReason, TimeSource
+from protocol.wire.record import decode_record
+from protocol.wire.records.purge import RECORD_TYPE as PURGE_TYPE
+from protocol.wire.records.purge import Purge
 from protocol.wire.records.tombstone import RECORD_TYPE as TOMBSTONE_TYPE
 from tests.builders import BOOT, UTC_NS, make_fix, make_picture, make_read
-from tests.toys import Alarm
+from tests.toys import WITH_TOYS, Alarm, Note
 from tests.unit.buffer.test_types import SMALL, alarm, encoder, note, opened, rows_of, tombstones
 
 S = 1_000_000_000
@@ -45,6 +58,53 @@ def test_expired_records_are_deleted_with_their_pictures(tmp_path):
     again, report = open_outbox(tmp_path, encoder(), limits=SMALL)
     assert report.moved_to is None
     again.close()
+
+
+NOTED = PurgeNote("us-xx/3", time_quality(TimeSource.GNSS, 150.0), 60_000_000)
+
+
+def purges(outbox) -> list[Purge]:
+    rows = [row for row in rows_of(outbox) if row.schema == Purge.SCHEMA]
+    return [decode_record(row.payload, WITH_TOYS).body for row in rows]
+
+
+@pytest.mark.parametrize("refused", [(), (1, 3)])
+def test_purge_record_counts_by_retention_class(tmp_path, refused):
+    """Waiting or refused: the class stays with the row."""
+    outbox = opened(tmp_path)
+    outbox.append(
+        [
+            *(read(number, 100) for number in (1, 2)),
+            NewRecord(Note(text="hit"), b"h" * 16, expires_utc_us=100),
+            alarm(1, expires_utc_us=100),
+            read(3, 200),
+        ]
+    )
+    outbox.apply([Quarantined(seq, "malformed") for seq in refused])
+    outbox.expire(100, NOTED)
+    (purge,) = purges(outbox)
+    assert dict(purge.records) == {"alarm/1": 1, "note/1": 1, "read/1": 2}
+    assert purge.classes == (("alarm/1", "", 1), ("note/1", "hit", 1), ("read/1", "nonhit", 2))
+    told = PURGE_TYPE.export(purge)
+    assert told["deleted_by_class"] == "alarm/1:-:1 note/1:hit:1 read/1:nonhit:2"
+    outbox.close()
+
+
+def test_class_of_a_sealed_record_is_counted_after_a_requeue(tmp_path):
+    """Only the column knows it: the unit cannot open its own record."""
+    outbox = opened(tmp_path, sealed=True)
+    outbox.append([read(1, 100, pictures=())])
+    outbox.apply([Quarantined(1, "malformed")])
+    assert [row.retention for row in rows_of(outbox)] == []
+    outbox.requeue()
+    assert [row.retention for row in rows_of(outbox)] == ["nonhit"]
+    outbox.close()
+    note_damage(tmp_path, "compare rows and counters", certain=False)
+    outbox, report = open_outbox(tmp_path, encoder(sealed=True), limits=SMALL)
+    assert report.moved_to is None
+    outbox.expire(100, NOTED)
+    assert [row.schema for row in rows_of(outbox)] == ["tomb/1", "purge/1"]
+    outbox.close()
 
 
 def test_tombstone_of_expired_records_is_valid_for_the_first_release(tmp_path):

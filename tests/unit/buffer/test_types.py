@@ -13,6 +13,7 @@ from agent.buffer import (
     NewRecord,
     OutboxReader,
     PicturePriority,
+    PurgeNote,
     Quarantined,
     Receipted,
     open_outbox,
@@ -22,9 +23,10 @@ from agent.buffer.damage import note_damage, read_mark
 from agent.buffer.opening import opens_slowly
 from agent.buffer.outbox import BALLAST_NAME, FILE_NAME
 from agent.errors import OutboxTypeError, OutboxVersionError
+from agent.geotag.units import time_quality
 from agent.sync.encoder import RecordEncoder
 from protocol.seal import Sealer, SigningKey, StationKey
-from protocol.wire.enums import Lost, PictureKind
+from protocol.wire.enums import Lost, PictureKind, TimeSource
 from protocol.wire.record import decode_record
 from protocol.wire.records.tombstone import Tombstone
 from protocol.wire.registry import Priority, Registry
@@ -294,6 +296,68 @@ def test_damaged_file_of_an_earlier_version_is_salvaged(tmp_path, version):
     assert report.salvaged_records == 44
     assert schemas(outbox)[38:42] == ["read/1", "read/1", "dating/1", "tomb/1"]
     assert outbox.stats().types["read/1"].waiting == 40
+    outbox.close()
+
+
+def file_without_classes(folder, *, sealed: bool = False) -> None:
+    """A file of version 3: reads 1 to 3 wait, of which two expire at 100, and 4 was refused and expires as well."""
+    con = schema.connect(folder / FILE_NAME)
+    schema.migrate(con, schema.MIGRATIONS[:3])
+    made, sizes = encoder(sealed=sealed), []
+    for seq, due in ((1, 100), (2, 100), (3, None), (4, 100)):
+        encoded = made.record(seq, make_read(seq).body, b"", make_read(seq).record_id)
+        sizes.append(len(encoded.payload) + 64)
+        table, code = ("quarantine", ", 'malformed'") if seq == 4 else ("records", "")
+        con.execute(
+            f"INSERT INTO {table} (seq, schema, id, payload, priority, kept, expires_us{', code' if code else ''})"  # noqa: S608 - words of ours
+            f" VALUES (?, 'read/1', ?, ?, 10, 0, ?{code})",
+            (seq, encoded.record_id, encoded.payload, due),
+        )
+    con.execute("UPDATE meta SET next_seq = 5, quarantined = 1, used_bytes = ?", (sum(sizes),))
+    con.execute("UPDATE types SET waiting = 3, appended = 4 WHERE schema = 'read/1'")
+    con.close()
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+@pytest.mark.parametrize("damaged", [False, True])
+def test_rows_of_a_file_without_classes_are_kept_and_counted_as_of_unknown_class(tmp_path, sealed, damaged):
+    """Migrated in place, or salvaged; new rows have their class."""
+    file_without_classes(tmp_path, sealed=sealed)
+    if damaged:
+        con = sqlite3.connect(tmp_path / FILE_NAME)
+        con.execute("DROP TABLE meta")
+        con.close()
+    assert opens_slowly(tmp_path)
+    outbox, report = open_outbox(tmp_path, encoder(sealed=sealed), limits=SMALL)
+    assert (report.moved_to is not None, outbox.stats().types["read/1"].waiting) == (damaged, 3)
+    assert {row.retention for row in rows_of(outbox) if row.schema == "read/1"} == {None}
+    outbox.append([replace(make_read(5), expires_utc_us=100)])
+    outbox.close()
+    note_damage(tmp_path, "compare rows and counters", certain=False)
+    outbox, report = open_outbox(tmp_path, encoder(), limits=SMALL)
+    assert report.moved_to is None
+    outbox.expire(100, PurgeNote("", time_quality(TimeSource.GNSS, 150.0), 1))
+    bodies = [decode_record(row.payload, WITH_TOYS).body for row in rows_of(outbox) if row.schema == "purge/1"]
+    assert [body.classes for body in bodies] == [(("read/1", "?", 3), ("read/1", "nonhit", 1))]
+    assert [row.seq for row in rows_of(outbox) if row.schema == "read/1"] == [3]
+    outbox.close()
+
+
+@pytest.mark.parametrize("value", [b"\xff\xfe", b"x" * 3])
+def test_damaged_class_does_not_lose_its_row(tmp_path, value):
+    outbox = opened(tmp_path)
+    outbox.append([replace(make_read(1), expires_utc_us=100), make_read(2)])
+    outbox.close()
+    con = sqlite3.connect(tmp_path / FILE_NAME)
+    con.execute("UPDATE records SET class = CAST(? AS TEXT) WHERE seq = 1", (value,))
+    con.execute("DROP TABLE meta")
+    con.commit()
+    con.close()
+    outbox, report = open_outbox(tmp_path, encoder(), limits=SMALL)
+    assert report.salvaged_records == 2
+    first, second = (row for row in rows_of(outbox) if row.schema == "read/1")
+    assert (first.expires_us, first.retention) == (100, None if value[0] == 0xFF else "xxx")
+    assert second.retention == "nonhit"
     outbox.close()
 
 

@@ -13,13 +13,16 @@ from typer.testing import CliRunner
 from agent.buffer import Quarantined, open_outbox
 from agent.buffer.retention import Limits
 from agent.runtime.policy_files import load_hash_key
+from agent.sync.encoder import RecordEncoder
 from cli import keys
 from cli.policy import app
 from protocol.errors import KeyFileError, PolicyError, SignedFileError
 from protocol.policy.pack import PolicyPack, pack_of_toml, strict_pack
+from protocol.seal import Sealer, SigningKey, StationKey
+from protocol.wire.released import released_registry
 from station.ingest import Ingest
 from station.store import open_store
-from tests.builders import UTC_NS, make_encoder, make_read, make_read_record
+from tests.builders import BOOT, UTC_NS, make_encoder, make_read, make_read_record
 from tests.conftest import ROOT
 
 EXAMPLES = sorted((ROOT / "docs" / "policies").glob("*.toml"))
@@ -191,6 +194,17 @@ def test_quarantined_record_is_explained(unit, outbox):
     outbox.append([read])
     outbox.apply([Quarantined(1, "malformed")])
     assert "is in quarantine" in run("explain", read.read_id.hex(), "--config", unit)
+
+
+def test_class_of_a_sealed_record_is_shown(tmp_path, unit):
+    """The unit cannot open its own record; the outbox knows the class."""
+    sealer = Sealer("unit-07", SigningKey.generate(), StationKey.generate())
+    sealing = RecordEncoder("unit-07", "Example Sheriff", BOOT, released_registry(), sealer)
+    opened, _ = open_outbox(tmp_path / "state", sealing, limits=Limits(min_free_bytes=0, ballast_bytes=0))
+    opened.append([make_read(1)])
+    opened.close()
+    text = run("explain", make_read(1).read_id.hex(), "--config", unit)
+    assert "kept as class nonhit; its policy is inside the sealed record" in text
 
 
 def test_record_without_a_policy_is_explained(unit, outbox):

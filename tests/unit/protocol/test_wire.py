@@ -114,6 +114,9 @@ EXAMPLES = {
     "incident": make_record(on_duty.make_incident(), seq=8).payload,
     "audit": make_record(make_audit(), seq=5).payload,
     "purge": make_record(make_purge(), seq=6).payload,
+    "purge_by_class": make_record(
+        make_purge(classes=(("hit/1", "hit", 1), ("read/1", "?", 4), ("read/1", "nonhit", 8))), seq=6
+    ).payload,
     "chunk": encode(
         PictureChunk(
             unit="unit-07", boot_id=BOOT, read_id=BOOT[::-1], kind=PictureKind.PLATE, sha256=HASH, total_bytes=10,
@@ -183,6 +186,7 @@ ADDED = {
     "msk": False,
     "life": b"",
     "head": b"",
+    "cls": [],
 }
 """Top-level keys that the first release does not know, with what they mean when they are left out."""
 KINDS = {name: Kind(MODELS[unpack(payload)["v"]], payload) for name, payload in EXAMPLES.items()}
