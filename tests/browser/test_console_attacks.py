@@ -224,24 +224,6 @@ def test_ninth_terminal_is_refused(console, client):
         connection.close()
 
 
-def test_terminals_of_strangers_keep_no_officer_out(agent):
-    with run_console(agent, "--require-sign-on") as console, ExitStack() as streams:
-        officer = Client(console)
-        assert officer.command("sign_on", SIGN_ON)[0] == 200
-
-        def follow(client):
-            connection = http.client.HTTPConnection(console.host, timeout=30)
-            streams.enter_context(closing(connection))
-            connection.request("GET", "/events", headers={"cookie": client.cookie})
-            return streams.enter_context(connection.getresponse())
-
-        opened = [follow(Client(console)) for _ in range(8)]
-        assert [stream.status for stream in opened] == [200] * 8
-        assert follow(Client(console)).status == 503
-        assert follow(officer).status == 200
-        assert opened[0].read().endswith(b"\n\n"), "it has ended"
-
-
 def test_half_a_request_holds_up_nobody(target):
     client = target[1]
     console = client.console
@@ -271,6 +253,24 @@ def test_the_stream_of_a_session_that_was_forgotten_ends(console):
             for _ in range(MAX_SESSIONS):
                 Client(console)
             assert stream.read().endswith(b"\n\n")
+
+
+def test_terminals_of_strangers_keep_no_officer_out(agent):
+    with run_console(agent, "--require-sign-on") as console, ExitStack() as streams:
+        officer = Client(console)
+        assert officer.command("sign_on", SIGN_ON)[0] == 200
+
+        def follow(client):
+            connection = http.client.HTTPConnection(console.host, timeout=30)
+            streams.enter_context(closing(connection))
+            connection.request("GET", "/events", headers={"cookie": client.cookie})
+            return streams.enter_context(connection.getresponse())
+
+        opened = [follow(Client(console)) for _ in range(8)]
+        assert [stream.status for stream in opened] == [200] * 8
+        assert follow(Client(console)).status == 503
+        assert follow(officer).status == 200
+        assert opened[0].read().endswith(b"\n\n"), "it has ended"
 
 
 def test_console_that_requires_a_sign_on_shows_nothing_before(agent):
