@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from console.config import ConsoleConfig
+    from console.hub import Follower
     from console.state import Document
 
 FOLDER = Path(__file__).parent
@@ -62,6 +63,7 @@ class Console:
         self._pictures = RateLimit(per_s=20, burst=60)
         self.counts = ConsoleCounts()
         self.hub = Hub(now_s, self._sessions.end_shifts)
+        self._streams: dict[Follower, BrowserSession] = {}
         self._cookie = "__Host-patrol" if config.scheme == "https" else "patrol"
         self._templates = Environment(
             loader=FileSystemLoader(FOLDER / "templates"), autoescape=True, undefined=StrictUndefined,
@@ -102,15 +104,12 @@ class Console:
             t=lambda key: words[key], language=language, languages=LANGUAGES, theme=theme, csrf=session.csrf,
         )  # fmt: skip
         answer = HTMLResponse(page)
-        answer.set_cookie(
-            self._cookie,
-            session_id,
-            path="/",
-            httponly=True,
-            samesite="strict",
-            secure=self._config.scheme == "https",
-        )
+        self._set_session(answer, session_id)
         return answer
+
+    def _set_session(self, answer: Response, session_id: str) -> None:
+        secure = self._config.scheme == "https"
+        answer.set_cookie(self._cookie, session_id, path="/", httponly=True, samesite="strict", secure=secure)
 
     async def metrics(self, _: Request) -> Response:
         """For Prometheus on the unit itself: this route exists on loopback alone."""
@@ -134,14 +133,29 @@ class Console:
         session = self._session(request)
         if session is None:
             return PlainTextResponse("no session: load the page again", 401)
-        if self.hub.followers >= MAX_STREAMS:
+        if self.hub.followers >= MAX_STREAMS and not self._make_room(session):
             return PlainTextResponse("too many terminals", 503)
         return StreamingResponse(self._stream(session), media_type="text/event-stream")
 
+    def _make_room(self, session: BrowserSession) -> bool:
+        """End a stranger's stream for an officer's: whoever cannot sign on keeps no officer from the page."""
+        strangers = [
+            follower
+            for follower, other in self._streams.items()
+            if not follower.closed and not self._is_signed_on(other)
+        ]
+        if not (self._config.needs_sign_on and self._is_signed_on(session) and strangers):
+            return False
+        self.hub.leave(strangers[0])
+        return True
+
     async def _stream(self, session: BrowserSession) -> AsyncIterator[bytes]:
         follower = self.hub.follow()
+        self._streams[follower] = session
         try:
             async for sections in follower.changes():
+                if session.over:
+                    return
                 shown = sections_for(self._is_signed_on(session), self._config.needs_sign_on)
                 for section in sections:
                     state, t_s = self.hub.state, self._now_s()
@@ -152,6 +166,7 @@ class Console:
                     note_shown(session, section, document)
                     yield f"event: {section}\ndata: {_json(document)}\n\n".encode()
         finally:
+            self._streams.pop(follower, None)
             self.hub.leave(follower)
 
     async def picture(self, request: Request) -> Response:
@@ -212,7 +227,10 @@ class Console:
             raise RefusedError(429, "wait", "too many attempts: wait a little")
         if verb == "check":
             return self._check(session, arguments)
-        return await self._send(session, verb, arguments)
+        answer = await self._send(session, verb, arguments)
+        if verb == "sign_on" and (renewed := self._sessions.renew(session)) is not None:
+            self._set_session(answer, renewed)
+        return answer
 
     async def _send(self, session: BrowserSession, verb: str, arguments: Document) -> Response:
         self.counts.commands += 1

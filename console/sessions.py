@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,8 @@ class BrowserSession:
     """What the audit log calls this browser."""
     shown: Counter[str] = field(default_factory=Counter)
     """How often reads and hits were shown since the last report."""
+    over: bool = False
+    """True once it was forgotten: its stream must end."""
 
     def sign_off(self) -> None:
         """This browser acts for nobody any more."""
@@ -56,15 +58,19 @@ class BrowserSession:
 
 
 class Sessions:
-    """All browsers; the one unused for longest is forgotten when there are too many."""
+    """All browsers; the one unused for longest is forgotten when there are too many, those of strangers first."""
 
     def __init__(self) -> None:
         self._by_id: OrderedDict[str, BrowserSession] = OrderedDict()
+        self._forgotten: deque[BrowserSession] = deque(maxlen=MAX_SESSIONS)
+        """What they have shown is to be reported."""
 
     def create(self, t_s: float) -> tuple[str, BrowserSession]:
         """A new session and its id, which goes into the cookie."""
         while len(self._by_id) >= MAX_SESSIONS:
-            self._by_id.popitem(last=False)
+            # Whoever loads the page again and again takes no officer's session away.
+            strangers = (name for name, session in self._by_id.items() if session.officer is None)
+            self._forget(next(strangers, next(iter(self._by_id))))
         session_id = secrets.token_urlsafe(32)
         session = BrowserSession(secrets.token_urlsafe(32), t_s)
         self._by_id[session_id] = session
@@ -76,15 +82,37 @@ class Sessions:
         if session is None:
             return None
         if t_s - session.used_s > IDLE_S:
-            del self._by_id[session_id]
+            self._forget(session_id)
             return None
         session.used_s = t_s
         self._by_id.move_to_end(session_id)
         return session
 
+    def renew(self, session: BrowserSession) -> str | None:
+        """Give a session another id, after a sign-on: whoever knew the old one has no part in it.
+
+        None if it was forgotten.
+        """
+        old = next((name for name, other in self._by_id.items() if other is session), None)
+        if old is None:
+            return None
+        new = secrets.token_urlsafe(32)
+        self._by_id[new] = self._by_id.pop(old)
+        return new
+
+    def _forget(self, session_id: str) -> None:
+        session = self._by_id.pop(session_id)
+        session.sign_off()
+        session.over = True
+        self._forgotten.append(session)
+
     def to_report(self) -> list[BrowserSession]:
-        """Browsers in which somebody has signed on, or that have shown something."""
-        return [session for session in self._by_id.values() if session.officer is not None or session.shown]
+        """Browsers in which somebody has signed on, or that have shown something; also those just forgotten."""
+        known = [session for session in self._by_id.values() if session.officer is not None or session.shown]
+        forgotten = [session for session in self._forgotten if session.shown]
+        self._forgotten.clear()
+        self._forgotten.extend(forgotten)
+        return known + forgotten
 
     def end_shifts(self, shift_ids: AbstractSet[str]) -> None:
         """These shifts have ended: no browser acts for their officers any more."""

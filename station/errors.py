@@ -45,6 +45,10 @@ class AccountError(StationError, ValueError):
     """An account cannot be made or changed like this, or a log-in was refused."""
 
 
+class BusyError(AccountError):
+    """Too many people, or strangers, log in at this moment."""
+
+
 class WebError(StationError):
     """The page cannot be served at its address."""
 

@@ -48,9 +48,13 @@ class LogIn:
         self._needs_second_factor = second_factor
 
     def log_in(self, name: str, password: str, code: str) -> tuple[str, Person]:
-        """Return the secret of a new session, for the cookie, and the person.  Raises AccountError."""
-        account = self._begin_attempt(name.strip().lower())
-        is_right = self._passwords.is_right(None if account is None else account.password, password)
+        """Return the secret of a new session, for the cookie, and the person.  Raises AccountError.
+
+        Raises BusyError if too many log in at this moment; then no attempt is counted.
+        """
+        with self._passwords.place():
+            account = self._begin_attempt(name.strip().lower())
+            is_right = self._passwords.is_right(None if account is None else account.password, password)
         if account is None or not is_right:
             raise AccountError(_REFUSED)
         step: int | None = None
@@ -108,8 +112,11 @@ class LogIn:
             self._store.audit(AuditRow(now_us, account.name, what, "", 1))
         return secret, Person(opened, session)
 
-    def person(self, secret: str) -> Person | None:
-        """Return who has a session; None if there is none, or it has ended."""
+    def person(self, secret: str, *, used: bool = True) -> Person | None:
+        """Return who has a session; None if there is none, or it has ended.
+
+        ``used`` is False for what a page does by itself: it does not keep the session.
+        """
         now_us = self._clock_us()
         session = self._store.accounts.session(hash_of(secret))
         if session is None or now_us - session.used_us > IDLE_US or now_us - session.created_us > LONGEST_US:
@@ -117,7 +124,7 @@ class LogIn:
         account = self._store.accounts.get(session.account)
         if account is None or account.disabled:
             return None
-        if now_us - session.used_us > _TOUCH_US:
+        if used and now_us - session.used_us > _TOUCH_US:
             with self._store.transaction():
                 self._store.accounts.touch_session(session.id_hash, now_us)
         if now_us - session.purpose_us > PURPOSE_US:

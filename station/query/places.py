@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -55,22 +56,32 @@ class UnitPlaces:
         self._looked_us: int | None = None
         self._places: list[UnitPlace] = []
         self._decoded: dict[tuple[str, bytes], UnitPlace | None] = {}
-        self._followers = 0
+        self._followers: Counter[str] = Counter()
+        # One of its own: the event loop counts, and must not wait for the database.
+        self._counting = threading.Lock()
 
     @property
     def followers(self) -> int:
         """Number of maps that follow the units now."""
-        return self._followers
+        with self._counting:
+            return self._followers.total()
 
-    def enter(self) -> None:
-        """Count one more; :meth:`leave` must follow."""
-        with self._lock:
-            self._followers += 1
+    def followers_of(self, who: str) -> int:
+        """Number of maps of one person that do."""
+        with self._counting:
+            return self._followers[who]
 
-    def leave(self) -> None:
+    def enter(self, who: str) -> None:
+        """Count one more of a person; :meth:`leave` must follow."""
+        with self._counting:
+            self._followers[who] += 1
+
+    def leave(self, who: str) -> None:
         """Count one less."""
-        with self._lock:
-            self._followers -= 1
+        with self._counting:
+            self._followers[who] -= 1
+            if not self._followers[who]:
+                del self._followers[who]
 
     def look(self, scope: Scope) -> list[UnitPlace]:
         """Return the units that may be seen, sorted by name.  Raises StoreError."""

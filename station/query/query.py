@@ -229,9 +229,8 @@ class Query:
     def unit(self, unit: str) -> tuple[UnitRow, list[Gap]]:
         """Return the state of one unit, without the number of reads.  Raises ScopeError if there is none."""
         scope = self._asker.scope
-        if scope.units is not None and unit not in scope.units:
-            raise ScopeError(f"there is no unit {unit!r}")
-        found = self._store.units(replace(scope, units=frozenset({unit})), count_reads=False)
+        own = frozenset({unit}) if scope.units is None else scope.units & {unit}
+        found = self._store.units(replace(scope, units=own), count_reads=False)
         self._note("show unit", len(found), unit=unit)
         if not found:
             raise ScopeError(f"there is no unit {unit!r}")
@@ -457,6 +456,8 @@ class Query:
     def _refuse_outside(self, unit: str) -> None:
         """A unit of another agency is unknown."""
         if not self._asker.scope.is_all and not self._store.has_unit(unit, self._asker.scope):
+            # Who asks for what they may not see is in the trail, too.
+            self._note("show unit", 0, unit=unit)
             raise ScopeError(f"there is no unit {unit!r}")
 
     def _refuse_unless_all(self) -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from station.query.query import Query
     from station.query.stored import StoredRecord
 
+ShiftKey = tuple[str, bytes]
+"""Unit and shift: another unit may know the id."""
 _SHIFTS, _COVERAGE = Shift.SCHEMA, Coverage.SCHEMA
 
 
@@ -88,28 +90,29 @@ class ShiftsOf:
             return []
         coverage = self._query.records(_COVERAGE, unit=unit, since_us=since_us)
         periods = periods_by_shift(coverage)
-        return [_row(unit, shift, periods.get(shift.shift_id, ())) for unit, shift in chosen]
+        return [_row(unit, shift, periods.get((unit, shift.shift_id), ())) for unit, shift in chosen]
 
 
-def latest_shifts(records: list[StoredRecord], badge: str | None = None) -> dict[bytes, tuple[str, Shift]]:
-    """Return the highest revision of each shift; records may arrive in any order, and twice."""
-    found: dict[bytes, tuple[str, Shift]] = {}
+def latest_shifts(records: list[StoredRecord], badge: str | None = None) -> dict[ShiftKey, tuple[str, Shift]]:
+    """Return the highest revision of each shift of each unit; records may arrive in any order, and twice."""
+    found: dict[ShiftKey, tuple[str, Shift]] = {}
     for record in records:
         body = record.body
         if isinstance(body, Shift) and badge in {None, body.badge}:
-            known = found.get(body.shift_id)
+            key = (record.unit, body.shift_id)
+            known = found.get(key)
             if known is None or known[1].revision < body.revision:
-                found[body.shift_id] = (record.unit, body)
+                found[key] = (record.unit, body)
     return found
 
 
-def periods_by_shift(records: list[StoredRecord]) -> dict[bytes, list[Coverage]]:
+def periods_by_shift(records: list[StoredRecord]) -> dict[ShiftKey, list[Coverage]]:
     """Return the periods of each shift, each once."""
-    once = {body.period_id: body for record in records if isinstance(body := record.body, Coverage)}
-    found: dict[bytes, list[Coverage]] = defaultdict(list)
-    for body in once.values():
+    once = {(record.unit, body.period_id): body for record in records if isinstance(body := record.body, Coverage)}
+    found: dict[ShiftKey, list[Coverage]] = defaultdict(list)
+    for (unit, _), body in once.items():
         if body.shift_id is not None:
-            found[body.shift_id].append(body)
+            found[unit, body.shift_id].append(body)
     return found
 
 

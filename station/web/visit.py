@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from station.web.desk import Desk
 
 API = "/api/"
+UNATTENDED = "x-unattended"
+"""Header of what a script of a page asks for without anybody having touched it."""
 _BEARER = "Bearer "
 _SAFE = frozenset({"GET", "HEAD"})
 
@@ -69,6 +71,13 @@ class Visit:
         """True if the person has a right."""
         return right in self.person.rights
 
+    def still_may(self, right: Right) -> bool:
+        """True while session or token and the right hold, for an answer that goes on; raises StoreError."""
+        try:
+            return right in _person(self.request, self.desk, used=False).rights
+        except RefusedError:
+            return False
+
     def page(
         self, template: str, *, status: int = 200, headers: dict[str, str] | None = None, **values: Any
     ) -> Response:
@@ -99,11 +108,13 @@ class Needs:
     """None: anybody who is logged in."""
     why: bool = False
     """True for every look-up: purpose and case number must be given before."""
+    used: bool = True
+    """False for what a page asks for by itself: it does not keep the session of somebody who has left."""
 
     def __call__(self, request: Request) -> Visit:
         """Raises RefusedError for who is not logged in, has not the right, or has not said why."""
         desk: Desk = request.app.state.desk
-        person = _person(request, desk)
+        person = _person(request, desk, used=self.used and UNATTENDED not in request.headers)
         if self.right is not None and self.right not in person.rights:
             raise RefusedError(403, "right", f"your role has not the right to do this: {self.right.value}")
         asker = _asker(request, person)
@@ -112,7 +123,7 @@ class Needs:
         return Visit(request, desk, person, asker)
 
 
-def _person(request: Request, desk: Desk) -> Person:
+def _person(request: Request, desk: Desk, *, used: bool) -> Person:
     told = request.headers.get("authorization", "")
     if told:
         if not told.startswith(_BEARER) or not request.url.path.startswith(API):
@@ -121,7 +132,7 @@ def _person(request: Request, desk: Desk) -> Person:
         if program is None:
             raise LogInNeededError
         return program
-    person = desk.log_in.person(request.cookies.get(desk.cookie, ""))
+    person = desk.log_in.person(request.cookies.get(desk.cookie, ""), used=used)
     if person is None or person.session is None:
         raise LogInNeededError
     if request.method not in _SAFE and not secrets.compare_digest(

@@ -50,7 +50,10 @@ class Client:
 
     def command(self, verb: str, body: Any = None, **changes: str | None) -> tuple[int, dict[str, Any]]:
         data = body if isinstance(body, str | bytes) else json.dumps(body or {})
-        status, answer, _ = self.console.request("POST", f"/commands/{verb}", data, **self.headers(**changes))
+        status, answer, headers = self.console.request(
+            "POST", f"/commands/{verb}", data, **self.headers(**changes)
+        )
+        self.cookie = headers.get("set-cookie", self.cookie).split(";")[0]
         return status, json.loads(answer) if answer.startswith(b"{") else {"message": answer.decode()}
 
     def get(self, path: str) -> tuple[int, bytes]:

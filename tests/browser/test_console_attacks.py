@@ -6,11 +6,12 @@ import http.client
 import socket
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 
 import pytest
 
 from console.guard import MAX_BODY_BYTES
+from console.sessions import MAX_SESSIONS
 from tests.browser.conftest import Client, fill, run_console
 from tests.conftest import ROOT
 from tests.fake_agent import PIN, SHIFT, FakeAgent, a_hit, a_read, hex_id
@@ -230,6 +231,46 @@ def test_incomplete_request_delays_no_other(target):
     with socket.create_connection((host, int(port))) as slow:
         slow.sendall(b"P")
         assert client.get("/session")[0] == 204
+
+
+def test_whoever_knew_the_session_before_the_sign_on_has_no_part_in_it(client, agent):
+    """A cookie that was read from the terminal before."""
+    before = client.cookie
+    sign_on(client, agent)
+    assert client.cookie != before
+    assert client.command("acknowledge", ACKNOWLEDGE, cookie=before)[0] == 401
+    assert client.command("acknowledge", ACKNOWLEDGE)[0] == 200
+
+
+def test_the_stream_of_a_session_that_was_forgotten_ends(console):
+    """It could not be reported, nor signed off with the shift."""
+    client = Client(console)
+    connection = http.client.HTTPConnection(console.host, timeout=30)
+    with closing(connection):
+        connection.request("GET", "/events", headers={"cookie": client.cookie})
+        with connection.getresponse() as stream:
+            assert stream.readline().startswith(b"event")
+            for _ in range(MAX_SESSIONS):
+                Client(console)
+            assert stream.read().endswith(b"\n\n")
+
+
+def test_terminals_of_strangers_keep_no_officer_out(agent):
+    with run_console(agent, "--require-sign-on") as console, ExitStack() as streams:
+        officer = Client(console)
+        assert officer.command("sign_on", SIGN_ON)[0] == 200
+
+        def follow(client):
+            connection = http.client.HTTPConnection(console.host, timeout=30)
+            streams.enter_context(closing(connection))
+            connection.request("GET", "/events", headers={"cookie": client.cookie})
+            return streams.enter_context(connection.getresponse())
+
+        opened = [follow(Client(console)) for _ in range(8)]
+        assert [stream.status for stream in opened] == [200] * 8
+        assert follow(Client(console)).status == 503
+        assert follow(officer).status == 200
+        assert opened[0].read().endswith(b"\n\n"), "it has ended"
 
 
 def test_console_that_requires_a_sign_on_shows_nothing_before(agent):

@@ -273,3 +273,19 @@ def test_all_open_shifts_are_shown(agent, terminal):
     # The other officer's shift goes on; this terminal acts for nobody any more.
     agent.become(shift=relief)
     page.wait_for_selector("#sign-on:visible")
+
+
+def test_what_one_officer_has_typed_is_not_there_for_the_next(agent, terminal):
+    """One terminal, two officers: neither reads the other's notes, or saves them as their own."""
+    page = terminal()
+    sign_on(page)
+    page.click("#nav-shift")
+    page.click("#incident-box summary")
+    page.fill("#incident [name=note]", "white van")
+    page.fill("#incident [name=case_number]", "26-1")
+    page.click("#sign-off")
+    page.wait_for_selector("#sign-on:visible")
+    sign_on(page, "4712")
+    page.click("#nav-shift")
+    assert page.input_value("#incident [name=note]") == ""
+    assert page.input_value("#incident [name=case_number]") == ""

@@ -21,6 +21,7 @@ from station.deployment.zones import make_zone
 from station.errors import DeploymentError, PlanConflictError, PurposeError, ScopeError
 from station.planning import Planning
 from station.query.deployment import DeploymentQuery
+from station.query.shifts import ShiftsOf
 from station.store import AuditRow, move_store, open_store
 from tests.builders import make_read_record, make_record
 from tests.shift_builders import make_coverage, make_incident, make_shift, make_track_points
@@ -364,6 +365,36 @@ def test_incidents_are_counted_with_none_and_unknown_as_answers(agency):
     assert sum(cell.count for cell in report.cells) == 4
     assert [row.incident_id[-1] for row in query(agency).incidents(0, NOW_US, outcome="none").rows] == [2]
     assert query(agency).incidents(0, NOW_US, zone="nowhere").rows == ()
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_another_unit_that_knows_an_id_changes_neither_shift_nor_incident(agency, together):
+    """Ids are no secret at the station; with a higher revision the rows would be another agency's."""
+    start = MONDAY_US + 6 * H_US
+    own = [told(1, incident(1)), told(2, worked(started_us=start, worked_s=7_200, revision=2, hours=()))]
+    forged = [
+        told(1, incident(1, revision=99, category="other", outcome="none"), unit="unit-66"),
+        told(2, worked(started_us=start, worked_s=60, revision=99, hours=()), unit="unit-66"),
+    ]
+    for records in [own + forged] if together else [own, forged]:
+        add(agency, *records, now_us=NOW_US)
+        report, hours = query(agency).incidents(0, NOW_US), query(agency).hours(MONDAY_US, NOW_US)
+    assert [(row.unit, row.category, row.outcome) for row in report.rows] == [
+        ("unit-07", "stolen-vehicle", "recovered")
+    ]
+    assert [row.actual_s for row in hours] == [7_200]
+
+
+def test_shifts_are_told_of_each_unit_by_itself(agency):
+    start = MONDAY_US + 6 * H_US
+    for n, (unit, worked_s) in enumerate((("unit-07", 7_200), ("unit-66", 60)), 1):
+        shift_of = worked(started_us=start, worked_s=worked_s, revision=n, hours=())
+        driven = coverage(1, start + H_US, shift_id=b"w" * 16, distance_m=n)
+        add(agency, told(1, shift_of, unit=unit), told(2, driven, unit=unit), now_us=NOW_US)
+    rows = ShiftsOf(query(agency)).shifts()
+    assert [(row.unit, row.shift.worked_s, row.distance_m) for row in rows] == [
+        ("unit-07", 7_200, 1), ("unit-66", 60, 2),
+    ]  # fmt: skip
 
 
 def test_deleted_read_stays_a_reference_that_says_so(agency):

@@ -1,7 +1,7 @@
 // Incidents: drafts of the agent, opened by hand or from a hit, closed with two answers.
 
 import { command, say } from "./api.js";
-import { make, one, setList, setText, show } from "./dom.js";
+import { all, make, one, setList, setText, show } from "./dom.js";
 import { clock, known, t } from "./texts.js";
 
 const values = (form) => Object.fromEntries([...new FormData(form)].map(([name, value]) => [name, value.trim()]));
@@ -50,6 +50,13 @@ export async function loadIncidents(chosen) {
   const items = [{ incident_id: "", label: t("shift.new_incident") }, ...incidents.map((incident) => ({ ...incident, label: [incident.category && known(`category.${incident.category}`, incident.category), incident.where, incident.utc_us && clock(incident.utc_us)].filter(Boolean).join(" · ") || "–" }))];
   setList(choice, items, (item) => item.incident_id, (item) => make("option", { value: item.incident_id }), (option, item) => setText(option, item.label));
   choice.value = chosen;
+}
+
+export function forgetIncidents() {
+  incidents = [];
+  all("option:not([value=''])", one("#incident-choice")).forEach((option) => option.remove());
+  fill("");
+  one("#incident-box").open = false;
 }
 
 function fill(id) {

@@ -2,14 +2,16 @@
 
 import { command, say } from "./api.js";
 import { all, data, make, one, setAttribute, setList, setText, show } from "./dom.js";
-import { loadIncidents } from "./incident.js";
+import { forgetIncidents, loadIncidents } from "./incident.js";
 import { clock, known, t } from "./texts.js";
+import { forgetWatched } from "./watched.js";
 
 const CHOICES = { role: "roles", vehicle: "vehicles", zone: "zones", checkpoint: "checkpoints", task: "tasks", category: "categories", outcome: "outcomes", contribution: "contributions" };
 const list = (text) => text.split(",").map((part) => part.trim()).filter(Boolean);
 const values = (form) => Object.fromEntries([...new FormData(form)].map(([name, value]) => [name, value.trim()]));
 let shift = null;
 let mine = false;
+let officer = "";
 
 export function startShift() {
   one("#sign-on").addEventListener("submit", async (event) => {
@@ -81,7 +83,18 @@ function shiftLine(open) {
   return [...names, open.since_utc_us && t("shift.since", { time: clock(open.since_utc_us) })].filter(Boolean).join(" · ");
 }
 
+// What one officer has typed or seen is not there for the next one at the same terminal.
+function greet(who) {
+  if (officer && who && who !== officer) {
+    all("#signed-on form").forEach((form) => form.reset());
+    forgetIncidents();
+    forgetWatched();
+  }
+  officer = who || officer;
+}
+
 export function drawShift(document_) {
+  greet(document_.who);
   const before = mine;
   const shifts = document_.shifts ?? [];
   mine = document_.mine !== null;

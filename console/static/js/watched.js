@@ -18,6 +18,11 @@ export function startWatched() {
   one("#watching").addEventListener("toggle", (event) => event.target.open && loadWatched());
 }
 
+export function forgetWatched() {
+  one("#watched").replaceChildren();
+  one("#watching").open = false;
+}
+
 function build(entry) {
   const end = make("button", { type: "button" }, t("watch.end"));
   end.addEventListener("click", async () => {

@@ -99,7 +99,7 @@ class DeploymentStore(Protocol):
         """Worked shifts that began in a time."""
 
     def add_worked(self, shifts: Sequence[WorkedShift]) -> None:
-        """Keep the highest revision of each."""
+        """Keep the highest revision of each, by the unit that told of it first."""
 
     def add_coverage(self, periods: Sequence[CoveragePeriod]) -> int:
         """Add each period once; return how many were new."""
@@ -116,7 +116,7 @@ class DeploymentStore(Protocol):
         """Sums of the periods that ended in a time, by ``zone``, ``unit`` or ``hour`` (µs UTC as text)."""
 
     def add_incidents(self, rows: Sequence[IncidentRow]) -> None:
-        """Keep the highest revision of each."""
+        """Keep the highest revision of each, by the unit that told of it first."""
 
     def incidents(self, since_us: int, until_us: int, *, scope: Scope = EVERYTHING) -> list[IncidentRow]:
         """Incidents of a time, the oldest first."""

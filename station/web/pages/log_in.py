@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from station.accounts import second_factor
 from station.accounts.log_in import LONGEST_US
 from station.accounts.passwords import MIN_LENGTH
-from station.errors import AccountError
+from station.errors import AccountError, BusyError
 from station.web.desk import THEMES, Desk
 from station.web.page import PageModule
 from station.web.paths import own_path
@@ -40,7 +40,7 @@ def log_in(
     try:
         secret, _ = desk.log_in.log_in(name, password, code)
     except AccountError as error:
-        return _form(request, str(error), next, 403)
+        return _form(request, str(error), next, 503 if isinstance(error, BusyError) else 403)
     old = desk.log_in.person(request.cookies.get(desk.cookie, ""))
     if old is not None:
         desk.log_in.log_out(old)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 router = APIRouter()
 _Viewer = Annotated[Visit, Depends(Needs(Right.MAP))]
+_Follower = Annotated[Visit, Depends(Needs(Right.MAP, used=False))]
 _HitViewer = Annotated[Visit, Depends(Needs(Right.HITS))]
 _ReadViewer = Annotated[Visit, Depends(Needs(Right.SEARCH, why=True))]
 PERIODS = (
@@ -44,8 +45,10 @@ PERIODS = (
 """Seconds, and what they are called."""
 STEP_S = 4.0
 MAX_STEPS = 150
-"""A stream ends after ten minutes, and the page opens another: then it is checked again who looks."""
+"""A stream ends after ten minutes, and the page opens another."""
 MAX_STREAMS = 200
+MAX_STREAMS_OF_ONE = 8
+"""One person, or a program in their name, does not take all."""
 _MAP_CSP = CSP.replace("connect-src", "worker-src 'self'; connect-src")
 _MAX_US = 2**62
 _MAX_SECONDS = 10**9
@@ -229,10 +232,13 @@ def reads_in_view(visit: _ReadViewer, view: _View) -> ReadsOut:
 
 
 @router.get("/api/1/map/live", include_in_schema=False)
-def follow(visit: _Viewer) -> Response:
-    """Units as they move, as server-sent events; ``hits_changed`` says that leads are to be asked for again."""
+def follow(visit: _Follower) -> Response:
+    """Units as they move, as server-sent events; ``hits_changed`` says that leads are to be asked for again.
+
+    It ends with the session, which it does not keep.
+    """
     places = _places(visit)
-    if places.followers >= MAX_STREAMS:
+    if places.followers >= MAX_STREAMS or places.followers_of(visit.name) >= MAX_STREAMS_OF_ONE:
         raise RefusedError(503, "busy", "too many maps follow the units: close one")
     following = _query(visit).follow(hits=visit.may(Right.HITS))
     stream = _stream(following, visit, places)
@@ -240,9 +246,11 @@ def follow(visit: _Viewer) -> Response:
 
 
 async def _stream(following: Following, visit: Visit, places: UnitPlaces) -> AsyncIterator[str]:
-    places.enter()
+    places.enter(visit.name)
     try:
         for _ in range(MAX_STEPS):
+            if not await run_in_threadpool(visit.still_may, Right.MAP):
+                break
             changed = await run_in_threadpool(following.step)
             now_us = visit.desk.clock_us()
             if changed is None:
@@ -253,7 +261,7 @@ async def _stream(following: Following, visit: Visit, places: UnitPlaces) -> Asy
                 yield _event("update", {"now_us": now_us, "units": shown, "hits_changed": hits_changed})
             await asyncio.sleep(STEP_S)
     finally:
-        places.leave()
+        places.leave(visit.name)
         # In a thread, as it waits for the database: nobody else's request may wait with it.  Also if the browser left.
         await asyncio.shield(asyncio.to_thread(following.close))
 

@@ -91,8 +91,7 @@ def _report(visit: Visit, chosen: Definition, label: str) -> Report:
 
 
 def _quality(visit: Visit, label: str, cars: str) -> AlarmQuality:
-    # Python refuses to read a number of thousands of digits.
-    is_number = len(cars) <= len(str(_MAX_CARS)) and cars.isascii() and cars.isdecimal()
+    is_number = cars.isascii() and cars.isdecimal() and len(cars) <= len(str(_MAX_CARS))
     count = int(cars) if is_number and 0 < int(cars) <= _MAX_CARS else None
     if cars.strip() and count is None:
         raise RefusedError(400, "cars", "the number of reads is a whole number above 0")

@@ -50,6 +50,42 @@ def test_sessions_are_bounded_and_the_latest_stay():
     assert [sessions.get(name, 100.0) is not None for name in names] == [False] * 5 + [True] * MAX_SESSIONS
 
 
+def test_loading_the_page_again_and_again_takes_no_officers_session():
+    sessions = Sessions()
+    name, session = sessions.create(0.0)
+    session.officer = "token"
+    for i in range(2 * MAX_SESSIONS):
+        sessions.create(float(i))
+    assert sessions.get(name, 1.0) is session
+
+
+def test_a_session_that_was_forgotten_acts_for_nobody_and_what_it_has_shown_is_reported():
+    sessions = Sessions()
+    made = [sessions.create(0.0)[1] for _ in range(MAX_SESSIONS)]
+    for session in made:
+        session.officer = "token"
+        session.shown["reads"] = 1
+    sessions.create(1.0)
+    assert (made[0].officer, made[0].over, made[1].over) == (None, True, False)
+    assert made[0] in sessions.to_report()
+    made[0].shown.clear()
+    assert made[0] not in sessions.to_report()
+    name, late = sessions.create(2.0)
+    assert sessions.get(name, IDLE_S + 3) is None
+    assert late.over
+
+
+def test_a_sign_on_gives_the_session_another_id():
+    sessions = Sessions()
+    old, session = sessions.create(0.0)
+    new = sessions.renew(session)
+    assert new != old
+    assert sessions.get(old, 1.0) is None
+    assert sessions.get(new, 1.0) is session
+    session.over = True
+    assert Sessions().renew(session) is None
+
+
 def test_end_of_a_shift_takes_its_officer_from_all_terminals_and_no_other_officer():
     sessions = Sessions()
     made = [sessions.create(0.0)[1] for _ in range(3)]

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 
 import pytest
 
-from station.asker import Scope
+from station.asker import Asker, Scope
+from station.query.maps import Following
+from station.query.places import UnitPlaces
+from station.store.map_search import LastPlaces
+from station.web.pages.maps import MAX_STREAMS_OF_ONE
 from station.web.settings import WebSettings
 from tests.station_map import HOSTILE, MADE_US, fill_hostile, fill_map, hit_id, jpeg
 from tests.station_web import open_web
@@ -44,6 +49,68 @@ def test_units_and_leads_are_live(web):
     assert [unit["unit"] for unit in told["units"]] == ["unit-01", "unit-02", "unit-03", "unit-04"]
     assert all(unit["error_m"] == 4.5 and unit["source"] == "read" for unit in told["units"])
     assert whats(web)[-2:] == ["follow map begins", "follow map"]
+
+
+def test_one_person_does_not_take_all_places_of_maps_that_follow(web):
+    officer, other = (web.logged_in("officer", name=name, why=False) for name in ("jane", "joe"))
+    officer.get("/map")
+    places = web.app.state.unit_places
+    for _ in range(MAX_STREAMS_OF_ONE):
+        places.enter("jane")
+    assert officer.get("/api/1/map/live").status_code == 503
+    assert other.get("/api/1/map/live").status_code == 200
+    places.leave("jane")
+    assert officer.get("/api/1/map/live").status_code == 200
+    assert places.followers == MAX_STREAMS_OF_ONE - 1
+
+
+def test_a_map_is_counted_while_the_database_is_asked_for_places():
+    """The event loop counts: all requests would wait for the database with it."""
+    counted = []
+
+    class Store:
+        def last_places(self, *_):
+            counting = threading.Thread(target=lambda: counted.append(places.enter("jane")), daemon=True)
+            counting.start()
+            counting.join(10)
+            return LastPlaces((), ())
+
+    places = UnitPlaces(Store(), lambda: MADE_US)
+    assert places.look(Scope()) == []
+    assert counted == [None]
+
+
+def test_a_map_that_nobody_touches_does_not_keep_the_session(web):
+    """The page opens its stream again by itself, and asks for leads that have changed."""
+    officer = web.logged_in("officer", why=False)
+    for _ in range(4):
+        web.clock.move(9 * 60)
+        officer.get("/api/1/map/live")
+        last = officer.get("/api/1/map/hits", params=VIEW, headers={"x-unattended": "yes"})
+    assert last.status_code == 401
+    assert officer.get("/").status_code == 303
+
+
+@pytest.mark.parametrize("act", ["disable", "reset", "log out"])
+def test_a_map_ends_with_its_session(web, monkeypatch, act):
+    monkeypatch.setattr("station.web.pages.maps.MAX_STEPS", 50)
+    officer = web.logged_in("officer", name="jane", why=False)
+    ends = {
+        "disable": lambda: web.accounts.disable(Asker("boss"), "jane"),
+        "reset": lambda: web.accounts.reset(Asker("boss"), "jane"),
+        "log out": lambda: web.app.state.desk.log_in.log_out(
+            web.app.state.desk.log_in.person(officer.cookies["station"])
+        ),
+    }
+    step = Following.step
+
+    def once(following):
+        found = step(following)
+        ends[act]()
+        return found
+
+    monkeypatch.setattr(Following, "step", once)
+    assert [name for name, _ in events(officer.get("/api/1/map/live"))] == ["update"]
 
 
 def test_leads_on_the_map_have_no_plate(web):

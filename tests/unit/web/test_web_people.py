@@ -11,7 +11,7 @@ import pytest
 from argon2.exceptions import VerifyMismatchError
 
 from station.accounts.log_in import IDLE_US, LONGEST_US, PURPOSE_US
-from station.accounts.passwords import MAX_AT_ONCE, Passwords
+from station.accounts.passwords import MAX_AT_ONCE, MAX_LOG_INS, Passwords
 from station.asker import Asker, Scope
 from station.errors import AccountError, StoreError, WebError
 from station.web.settings import WebSettings
@@ -72,6 +72,31 @@ def test_few_passwords_are_hashed_at_once():
     for thread in threads:
         thread.join()
     assert hasher.entered.qsize() == 3
+
+
+def test_strangers_who_log_in_all_at_once_leave_threads_for_the_others(web, monkeypatch):
+    """The log-ins that wait have a thread each, of which the application has forty."""
+    web.add("jane", "officer")
+    hasher, log_in, began = SlowHasher(), web.app.state.desk.log_in, queue.SimpleQueue()
+    monkeypatch.setattr(log_in, "_passwords", Passwords(hasher))
+    begin = log_in._begin_attempt
+    monkeypatch.setattr(log_in, "_begin_attempt", lambda name: began.put(name) or begin(name))
+
+    def stranger():
+        with pytest.raises(AccountError):
+            log_in.log_in("nobody", "x", "")
+
+    threads = [threading.Thread(target=stranger) for _ in range(MAX_LOG_INS)]
+    for thread in threads:
+        thread.start()
+    for _ in threads:
+        began.get()
+    assert web.browser().log_in("jane").status_code == 503
+    assert web.accounts.get("jane").failures == 0, "no attempt is counted"
+    hasher.go.set()
+    for thread in threads:
+        thread.join()
+    assert web.browser().log_in("jane").status_code == 403, "there is a place again"
 
 
 def test_log_in_needs_name_password_and_code(secure):
@@ -359,6 +384,15 @@ def test_a_read_tells_an_agency_only_which_of_its_own_people_looked(web):
     assert "<td>colleague</td>" in page
     assert "<td>everywhere</td>" not in page
     assert "<td>north</td>" in everywhere.get(READ_1).text
+
+
+@pytest.mark.parametrize("path", ["/units/unit-20", "/api/1/units/unit-20", "/api/1/units/unit-20/counters"])
+@pytest.mark.parametrize("scope", [Scope(frozenset({NORTH})), Scope(None, frozenset({"unit-07"}))])
+def test_who_asks_for_another_agencys_unit_is_in_the_trail(web, path, scope):
+    browser = web.logged_in("analyst", scope=scope, name="north")
+    assert browser.get(path).status_code == 404
+    last = web.store.audit_trail()[-1]
+    assert (last.who, last.what, last.filter, last.count) == ("north", "show unit", "unit=unit-20", 0)
 
 
 def test_each_look_up_is_in_the_trail_with_its_reason_before_it_is_shown(web):

@@ -115,22 +115,24 @@ function view() {
   });
 }
 
-async function ask(path, query) {
-  const answer = await fetch(`${path}?${query}`, { headers: { accept: "application/json" } });
+// What nobody has asked for does not keep the session of a person who has left.
+async function ask(path, query, unattended) {
+  const headers = { accept: "application/json", ...(unattended ? { "x-unattended": "yes" } : {}) };
+  const answer = await fetch(`${path}?${query}`, { headers });
   const told = await answer.json();
   if (!answer.ok) throw new Error(told.message || `status ${answer.status}`);
   return told;
 }
 
-async function look() {
+async function look({ unattended = false } = {}) {
   wanted += 1;
   const mine = wanted;
   const query = view();
   const readsShown = mayReads && by("show-reads").checked;
   try {
     const [hits, reads] = await Promise.all([
-      mayHits ? ask("/api/1/map/hits", query) : { hits: [] },
-      readsShown ? ask("/api/1/map/reads", query) : null,
+      mayHits ? ask("/api/1/map/hits", query, unattended) : { hits: [] },
+      readsShown ? ask("/api/1/map/reads", query, unattended) : null,
     ]);
     if (mine !== wanted) return;
     showHits(hits.hits);
@@ -184,7 +186,7 @@ function update(told) {
     element("span", { class: "quiet small" }, whereOf(unit)),
   )));
   by("unit-count").textContent = units.length === 0 ? "No unit has sent anything yet." : `${units.length} unit${units.length === 1 ? "" : "s"}.`;
-  if (told.hits_changed) look();
+  if (told.hits_changed) look({ unattended: true });
   if (!hasFitted) fit();
   box.dataset.units = String(units.length);
 }
