@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import queue
+import re
 import socket
 import threading
+import tomllib
 from contextlib import contextmanager, suppress
 
 import pytest
@@ -18,7 +20,7 @@ from hw.link_mqtt import LinkMqtt
 from hw.mqtt_client import MAX_FRAME_BYTES
 from hw.mqtt_connection import MqttConnection, MqttOptions, TlsFiles
 from hw.ports import Acked, LinkUp, Received
-from provision.pki import issue, make_authority, write_private
+from provision.pki import issue, make_authority, revocations, serial_of, write_private
 from tests.mosquitto import Mosquitto
 from tests.ports import free_port
 
@@ -165,56 +167,79 @@ def test_the_path_and_the_protocol_are_in_the_request():
     assert b"Sec-Websocket-Protocol: mqtt\r\n" in request
 
 
+class WebBroker(Mosquitto):
+    """Mosquitto with WebSockets by TLS, for clients of the fleet alone."""
+
+    def __init__(self, folder):
+        self.authority = make_authority(folder / "authority", "tests")
+        self.web_port = free_port()
+        (folder / "ca.pem").write_bytes(self.authority.pem)
+        for name, hosts in (("broker", ("localhost", "127.0.0.1")), ("unit-07", ())):
+            key, cert = issue(self.authority, name, hosts=hosts)
+            write_private(folder / f"{name}.key", key)
+            (folder / f"{name}.pem").write_bytes(cert)
+        self.revoked = folder / "crl.pem"
+        self.revoked.write_bytes(revocations(self.authority, []))
+        super().__init__(
+            folder, f"listener {self.web_port} 127.0.0.1", "protocol websockets", "socket_domain ipv4",
+            f"cafile {folder / 'ca.pem'}", f"certfile {folder / 'broker.pem'}", f"keyfile {folder / 'broker.key'}",
+            "require_certificate true", "use_identity_as_username true", f"crlfile {self.revoked}", "user root",
+        )  # fmt: skip
+
+
 @pytest.fixture
 def broker(tmp_path):
-    """Mosquitto with WebSockets by TLS, for clients of the fleet alone."""
-    authority = make_authority(tmp_path / "authority", "tests")
-    (tmp_path / "ca.pem").write_bytes(authority.pem)
-    for name, hosts in (("broker", ("localhost", "127.0.0.1")), ("unit-07", ())):
-        key, cert = issue(authority, name, hosts=hosts)
-        write_private(tmp_path / f"{name}.key", key)
-        (tmp_path / f"{name}.pem").write_bytes(cert)
-    port = free_port()
-    made = Mosquitto(
-        tmp_path, f"listener {port} 127.0.0.1", "protocol websockets", "socket_domain ipv4",
-        f"cafile {tmp_path / 'ca.pem'}", f"certfile {tmp_path / 'broker.pem'}", f"keyfile {tmp_path / 'broker.key'}",
-        "require_certificate true", "use_identity_as_username true", "user root",
-    )  # fmt: skip
-    made.start()
+    made = WebBroker(tmp_path)
+    yield made
+    made.kill()
+
+
+@contextmanager
+def link_of_a_unit(broker, folder):
+    """A link with the unit's certificate, and its events."""
+    broker.start()
+    broker.wait_for(broker.web_port)
+    config = MqttLinkConfig.model_validate({
+        "kind": "mqtt", "host": "localhost", "port": broker.web_port, "unit": "unit-07", "transport": "websockets",
+        "tls": {"ca": folder / "ca.pem", "cert": folder / "unit-07.pem", "key": folder / "unit-07.key"},
+    })  # fmt: skip
+    link, events = LinkMqtt(config), queue.SimpleQueue()
+    link.start(events.put, subscribe=("lpr/1/unit-07/up/read",), will=None)
     try:
-        made.wait_for(port)
-        yield port
+        yield link, events
     finally:
-        made.kill()
+        link.close()
 
 
 @pytest.mark.integration
 def test_a_unit_is_known_by_its_certificate(broker, tmp_path):
     """As without WebSockets: a message goes out and comes back."""
-    config = MqttLinkConfig.model_validate({
-        "kind": "mqtt", "host": "localhost", "port": broker, "unit": "unit-07", "transport": "websockets",
-        "tls": {"ca": tmp_path / "ca.pem", "cert": tmp_path / "unit-07.pem", "key": tmp_path / "unit-07.key"},
-    })  # fmt: skip
-    link, events = LinkMqtt(config), queue.SimpleQueue()
-    link.start(events.put, subscribe=("lpr/1/unit-07/up/read",), will=None)
-    try:
+    with link_of_a_unit(broker, tmp_path) as (link, events):
         assert isinstance(events.get(timeout=PATIENCE_S), LinkUp)
         large = bytes(range(256)) * 256
         link.publish("lpr/1/unit-07/up/read", large, token=1)
         found = [events.get(timeout=PATIENCE_S) for _ in range(2)]
-    finally:
-        link.close()
     assert Acked(1) in found
     assert Received("lpr/1/unit-07/up/read", large) in found
 
 
 @pytest.mark.integration
+def test_mosquitto_lets_a_revoked_unit_in(broker, tmp_path):
+    """As docs/station.md warns; once this fails, the warning is for older versions alone."""
+    broker.revoked.write_bytes(revocations(broker.authority, [serial_of((tmp_path / "unit-07.pem").read_bytes())]))
+    with link_of_a_unit(broker, tmp_path) as (_, events):
+        assert isinstance(events.get(timeout=PATIENCE_S), LinkUp)
+
+
+@pytest.mark.integration
 @pytest.mark.filterwarnings("ignore:Exception ignored in. <.*socket:pytest.PytestUnraisableExceptionWarning")
 def test_a_broker_of_another_authority_hears_nothing(broker, tmp_path):
+    broker.start()
+    broker.wait_for(broker.web_port)
     other = make_authority(tmp_path / "other", "others")
     (tmp_path / "other.pem").write_bytes(other.pem)
     options = MqttOptions(
-        "localhost", broker, "unit-07", tls=TlsFiles(ca=tmp_path / "other.pem"), websocket_path="/mqtt"
+        "localhost", broker.web_port, "unit-07", tls=TlsFiles(ca=tmp_path / "other.pem"), websocket_path="/mqtt"
     )
     made = MqttConnection(options, on_up=lambda *_: None, on_message=lambda _: None)
     assert not made.open()
@@ -236,3 +261,10 @@ def test_a_wrong_address_is_refused_with_its_key(told, said):
     """A plain connection stays on this machine, whatever it is wrapped in."""
     with pytest.raises(ValidationError, match=said):
         MqttLinkConfig.model_validate({"kind": "mqtt", "host": "localhost", "unit": "u", **told})
+
+
+def test_the_documented_table_is_valid(repo):
+    text = (repo / "docs/station.md").read_text(encoding="utf-8")
+    told = tomllib.loads(re.search(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)[1])["hw"]["link"]
+    made = MqttLinkConfig.model_validate({**told, "unit": "unit-07", "tls": {}})
+    assert (made.transport, made.port) == ("websockets", 443)
