@@ -352,6 +352,10 @@ def export(
     db: DbOption = None,
     csv: Annotated[Path | None, typer.Option(help="Write CSV here; - for standard output.")] = None,
     geojson: Annotated[Path | None, typer.Option(help="Write GeoJSON here; - for standard output.")] = None,
+    kml: Annotated[Path | None, typer.Option(help="Write KML here; - for standard output.")] = None,
+    gpx: Annotated[
+        Path | None, typer.Option(help="Write those with a position as GPX here; - for standard output.")
+    ] = None,
     pictures: Annotated[
         Path | None, typer.Option(help="Write the pictures of these records to this folder, UNIT/ID-plate.jpg ...")
     ] = None,
@@ -360,27 +364,25 @@ def export(
     ] = None,
     keys: Annotated[Path | None, typer.Option(help="Folder with the units' public keys.")] = None,
     unit: UnitOption = None,
-    schema: Annotated[str, typer.Option(help="Type of record, for CSV and GeoJSON.")] = READ_SCHEMA,
+    schema: Annotated[str, typer.Option(help="Type of record, for CSV, GeoJSON, KML and GPX.")] = READ_SCHEMA,
     purpose: PurposeOption = None,
     case_number: CaseOption = None,
 ) -> None:
     """Export records; recorded in the audit trail before the file appears."""
-    if csv is None and geojson is None and evidence is None and pictures is None:
-        raise typer.BadParameter("give --csv FILE, --geojson FILE, --pictures FOLDER or --evidence FILE")
+    if all(one is None for one in (csv, geojson, kml, gpx, evidence, pictures)):
+        raise typer.BadParameter(
+            "give --csv FILE, --geojson FILE, --kml FILE, --gpx FILE, --pictures FOLDER or --evidence FILE"
+        )
     if evidence is not None and keys is None:
         raise typer.BadParameter(
             "the series contains the units' public keys: give --keys FOLDER", param_hint="--keys"
         )
     with asking(context, db, purpose, case_number) as query:
-        if csv is not None:
-            _write(context, db, csv, lambda out: query.export_csv(out, schema=schema, unit=unit))
-        if geojson is not None:
-            _write(
-                context,
-                db,
-                geojson,
-                lambda out: query.export_geojson(out, schema=schema, unit=unit),
-            )
+        for place, write in (
+            (csv, query.export_csv), (geojson, query.export_geojson), (kml, query.export_kml), (gpx, query.export_gpx),
+        ):  # fmt: skip
+            if place is not None:
+                _write(context, db, place, partial(write, schema=schema, unit=unit))
         if pictures is not None:
             station_show.export_pictures(query, pictures, schema=schema, unit=unit)
         if evidence is not None and keys is not None:
