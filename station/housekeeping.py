@@ -58,6 +58,8 @@ class Housekeeping:
             return False
         if self._retention.doubt:
             self._tell("purge_waits", self._retention.doubt)
+        if self._retention.plan_rows:
+            _LOG.info("plans_purged", rows=self._retention.plan_rows)
         if gone is not None:
             _LOG.info("purged", records=gone.records, pictures=gone.pictures, held=gone.held)
         return gone is not None

@@ -10,7 +10,7 @@ from protocol.policy.envelope import open_pack
 from station.asker import Asker
 from station.errors import StoreError
 from station.retention.purges import Purger, clock_doubt
-from station.store.rows import PurgePlan, PurgeRule
+from station.store.rows import AuditRow, PurgePlan, PurgeRule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from station.store import PurgeResult, Store
 
 EVERY_S = 300.0
+PLANS_EVERY_S = 3_600.0
 SETTLE_S = 900.0
 """A clock that jumped is believed after it has gone evenly for so long."""
 _MAX_STEP_US = 60_000_000
+_US_PER_DAY = 86_400_000_000
 STATION = Asker("station (retention)")
 
 
@@ -75,13 +77,16 @@ class Retention:
         self._mono_s = mono_s
         self._even_since_s: float | None = None
         self._last: tuple[int, float] | None = None
-        self._due_s = 0.0
+        self._due_s = self._plans_due_s = 0.0
+        self.plan_rows = 0
+        """Rows about employees that the last step deleted: plans, hours, coverage and incidents."""
         self.doubt = ""
         """Why nothing is deleted at the moment; empty if the clock is believed."""
 
     def step(self) -> PurgeResult | None:
         """Delete what is due, every few minutes; return what was deleted, None for nothing.  Raises StoreError."""
         now_us, mono_s = self._clock_us(), self._mono_s()
+        self.plan_rows = 0
         self._watch_clock(now_us, mono_s)
         if mono_s < self._due_s:
             return None
@@ -89,12 +94,27 @@ class Retention:
         self.doubt = self._clock_jumped(mono_s) or clock_doubt(now_us, self._store.newest_us())
         if self.doubt:
             return None
+        if mono_s >= self._plans_due_s:
+            self.plan_rows = self._purge_plans(now_us)
+            self._plans_due_s = mono_s + PLANS_EVERY_S
         plan = plan_of(self._packs, now_us)
         if not any(row.records for row in self._store.purgeable(plan)):
             return None
         names = ", ".join(sorted(self._policies))
         reason = f"expiry of records{f', policies {names}' if names else ''}"
         return Purger(self._store, STATION, self._clock_us).run(plan, reason[:1_000], self._policies)
+
+    def _purge_plans(self, now_us: int) -> int:
+        """Delete what is older than the agency keeps it; an entry in the audit trail if there was something."""
+        deployment = self._store.deployment
+        days = deployment.settings().keep_days
+        with self._store.transaction():
+            gone = deployment.purge_plans(now_us - days * _US_PER_DAY)
+            if gone:
+                self._store.audit(AuditRow(now_us, STATION.who, "purge plans", f"days={days}", gone))
+        if gone:
+            self._store.forget_freed()
+        return gone
 
     def _watch_clock(self, now_us: int, mono_s: float) -> None:
         if self._last is not None:
