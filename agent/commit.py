@@ -9,18 +9,20 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from agent.buffer import Applied, NewRecord, PurgeNote
+from agent.buffer import Applied, NewRecord, PicturePriority, PurgeNote
 from agent.errors import OutboxFullError, OutboxHeldError
 from agent.geotag.units import time_quality, to_us
 from agent.policy.clock import ExpiryClock
 from agent.policy.position import where_of
-from agent.policy.records import NON_HIT
+from agent.policy.records import HIT
 from protocol.wire.enums import PictureKind
 from protocol.wire.parts import Retention
+from protocol.wire.records.disposition import Disposition as DispositionBody
+from protocol.wire.records.hit import Hit as HitBody
 from protocol.wire.records.read import Read as ReadBody
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from agent.audit import AuditDraft, AuditLog, AuditRecord
     from agent.buffer import Command, Outbox
@@ -53,6 +55,11 @@ _GROUP = 64
 _EXPIRE_EVERY_NS = 5 * 10**9
 """Some policies keep reads for three minutes; nothing is written while nothing has expired."""
 _US_PER_S = 1_000_000
+_PICTURES_OF = {
+    HitBody.SCHEMA: (PicturePriority.HIT_PLATE, PicturePriority.HIT_OVERVIEW),
+    ReadBody.SCHEMA: (PicturePriority.PLATE, PicturePriority.OVERVIEW, PicturePriority.QUARANTINED),
+}
+"""Queues of the pictures that are limited with old records of a type."""
 _MAX_WHOLE = 256
 """Number of reads kept in memory with all their pictures while the disk is not writable."""
 
@@ -106,10 +113,12 @@ class ReadCommitter:
         audit: AuditLog | None = None,
         policies: Callable[[], Policies] | None = None,
         times: TimeStore | None = None,
+        keep_s: Mapping[str, int] | None = None,
     ) -> None:
         """Without ``audit`` entries are dropped; without ``policies`` deletions leave no purge records.
 
-        ``times`` keeps the last believed time over restarts.
+        ``times`` keeps the last believed time over restarts.  ``keep_s``: seconds for which records of types that no
+        policy is about are kept, by schema.
         """
         self._nmea = nmea
         self._geotagger = geotagger
@@ -129,7 +138,8 @@ class ReadCommitter:
         self._policies = policies
         self._undated: list[tuple[int, int, int]] = []
         """Reads whose time is not known yet: sequence number, monotonic microseconds, period in seconds."""
-        self._old_limited = policies is None
+        self._keep_s = keep_s or {}
+        self._old_limited = False
         self.counts = CommitCounts()
         self.last_fix: Fix | None = None
         self.stuck = False
@@ -244,13 +254,16 @@ class ReadCommitter:
         )
 
     def _limited(self, record: NewRecord, when: TimeTag, where: Geotag) -> NewRecord:
-        """Give a record of a hit, or of what was decided about one, its expiry by the policy of its place."""
+        """Give a record of a hit, or of what was decided about one, its expiry by the policy of its place.
+
+        Incidents, shifts, coverage and tracks have classes that no policy is about.
+        """
         retention = getattr(record.body, "retention", None)
-        if self._policies is None or record.expires_utc_us is not None or not isinstance(retention, Retention):
+        is_of_hit = isinstance(retention, Retention) and retention.policy_class == HIT
+        if self._policies is None or record.expires_utc_us is not None or not is_of_hit:
             return record
-        name = retention.policy_class
         t_utc_us = None if when.utc_ns is None else to_us(when.utc_ns)
-        decision = self._policies().at(where_of(where)).keep(name, hit=name != NON_HIT, t_utc_us=t_utc_us)
+        decision = self._policies().at(where_of(where)).keep(HIT, hit=True, t_utc_us=t_utc_us)
         # A policy that keeps nothing: deleted at the next check, with a purge record that says so.
         period_s = decision.period_s or 0
         expires = None if t_utc_us is None else t_utc_us + period_s * _US_PER_S
@@ -306,13 +319,23 @@ class ReadCommitter:
                 [(seq, offset_us + mono_us + period_s * _US_PER_S) for seq, mono_us, period_s in self._undated]
             )
             self._undated.clear()
-        if not self._old_limited and self._policies is not None:
-            # Reads of earlier boots that never had a time, or of a release without policies: they may be as new as
-            # this boot, so they are kept no longer than one made now.
-            period_s = self._policies().shortest_s
-            if period_s is not None:
-                self._outbox.limit_expiry(ReadBody.SCHEMA, now_us + period_s * _US_PER_S)
+        if not self._old_limited:
+            self._limit_old(now_us)
             self._old_limited = True
+
+    def _limit_old(self, now_us: int) -> None:
+        """Limit records of earlier boots that never had a time, or of a release without policies.
+
+        They may be as new as this boot, so they are kept no longer than one made now.
+        """
+        periods_s: dict[str, int | None] = dict(self._keep_s)
+        if self._policies is not None:
+            policies = self._policies()
+            periods_s |= dict.fromkeys((HitBody.SCHEMA, DispositionBody.SCHEMA), policies.shortest_hit_s)
+            periods_s[ReadBody.SCHEMA] = policies.shortest_s
+        for schema, period_s in periods_s.items():
+            if period_s is not None:
+                self._outbox.limit_expiry(schema, now_us + period_s * _US_PER_S, _PICTURES_OF.get(schema, ()))
 
     def _note(self, error: OutboxHeldError) -> None:
         self.stuck = True

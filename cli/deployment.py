@@ -32,7 +32,7 @@ from hw.output import output
 from protocol.seal.keys import VerifyKey
 from station.deployment.model import Asset, Checkpoint
 from station.deployment.times import shown
-from station.deployment.zones import MAX_FILE_BYTES, zones_as_geojson
+from station.deployment.zones import MAX_FILE_BYTES, position_e7, zones_as_geojson
 from station.errors import DeploymentError
 
 if TYPE_CHECKING:
@@ -127,19 +127,18 @@ def zones_add(
     """Add or replace a checkpoint, a vehicle or equipment."""
     with opened(db) as store:
         if kind == "checkpoint":
-            lat, lon = _position(at)
-            planning_of(store).put_checkpoint(Checkpoint(name, title or name, round(lat * 1e7), round(lon * 1e7)))
+            planning_of(store).put_checkpoint(Checkpoint(name, title or name, *_position(at)))
         else:
             planning_of(store).put_asset(Asset(name, kind, title, unit, out_of_service))
     say(f"{kind} {name} is stored")
 
 
-def _position(text: str | None) -> tuple[float, float]:
+def _position(text: str | None) -> tuple[int, int]:
     try:
         lat, lon = (float(part) for part in (text or "").split(","))
     except ValueError:
         raise DeploymentError("give the position as --at 44.02,-99.95: latitude first, in degrees") from None
-    return lat, lon
+    return position_e7(lat, lon)
 
 
 @zones_app.command("drop")

@@ -229,7 +229,9 @@ def doctor(
     config: ConfigOption = _CONFIG,
     overrides: SetOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    lamps: Annotated[bool, typer.Option("--lamps", help="Only show every lamp and sound in turn.")] = False,
+    lamps: Annotated[
+        bool, typer.Option("--lamps", help="Only show every lamp and sound in turn, and speak a line.")
+    ] = False,
 ) -> None:
     """Check configuration, devices, keys and network; say what to do if a check fails."""
     from cli.diagnostics import doctor  # noqa: PLC0415 - keeps --help fast

@@ -21,7 +21,7 @@ from agent.runtime.service import Service
 from agent.runtime.stages import build_recogniser
 from cli.beside import console_beside, sockets, with_sockets
 from hw.clock import RealClock
-from hw.open import open_board, open_cameras, open_gnss, open_link, open_panel
+from hw.open import open_board, open_cameras, open_gnss, open_link, open_panel, open_speaker
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,4 +91,5 @@ def open_hardware(config: AgentConfig, clock: Clock) -> Hardware:
         link=open_link(hw.link),
         board=open_board(hw.board, clock),
         clock=clock,
+        speaker=open_speaker(hw.speaker),
     )

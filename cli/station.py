@@ -42,6 +42,7 @@ from cli.station_tables import (
     units_table,
 )
 from cli.station_web import accounts_app, web, web_settings
+from cli.terminal import say
 from hw.config import MQTT_PORT
 from hw.output import output, text_output
 from protocol.seal import Opener, VerifyKey, load_keyring
@@ -306,7 +307,11 @@ def search(
         area=None if near is None else _circle(near),
     )
     with _asking(context, db, purpose, case_number) as query:
-        rows = query.search(wanted, limit=limit).records
+        page = query.search(wanted, limit=limit)
+    rows = page.records
+    if page.complete_to_us is not None:
+        complete = datetime.fromtimestamp(page.complete_to_us / 1e6, UTC).isoformat(timespec="seconds")
+        say(f"not all reads around the place were looked at: complete since {complete}; before, search with --until")
     if as_json:
         print_json([{"schema": row.record.envelope.schema_id, **flat_values(row)} for row in rows])
     else:

@@ -209,7 +209,7 @@ class Console:
         if is_typed(verb, arguments) and is_entry_locked(self.hub.state):
             raise RefusedError(423, "moving", "locked while driving")
         if verb in SECRETS and not self._sign_ons.take(self._now_s()):
-            raise RefusedError(429, "too_many", "too many attempts: wait a little")
+            raise RefusedError(429, "wait", "too many attempts: wait a little")
         if verb == "check":
             return self._check(session, arguments)
         return await self._send(session, verb, arguments)

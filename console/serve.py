@@ -14,6 +14,7 @@ import uvicorn
 
 from console.app import build_app
 from console.errors import ConsoleConfigError
+from protocol.http_limits import LOOP, BoundedHttp, BoundedListener
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from console.hub import Hub
 
 MAX_CONNECTIONS = 64
+MAX_OPEN = 2 * MAX_CONNECTIONS
+"""With those that are no connections of HTTP yet."""
 STOP_S = 2
 _UNIX_MODE = 0o660
 
@@ -73,9 +76,9 @@ def _server_config(config: ConsoleConfig, app: object) -> uvicorn.Config:
             server_header=False,
             date_header=False,
             proxy_headers=False,
-            http="h11",
+            http=BoundedHttp,
             ws="none",
-            loop="asyncio",
+            loop=LOOP,
             lifespan="on",
             limit_concurrency=MAX_CONNECTIONS,
             h11_max_incomplete_event_size=16 * 1024,
@@ -97,7 +100,7 @@ def _listen(config: ConsoleConfig) -> socket.socket:
         return _listen_unix(config)
     try:
         family, kind, proto, _, address = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, proto)
+        listener = BoundedListener(family, kind, proto, max_open=MAX_OPEN)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
     except OSError as error:
@@ -109,7 +112,7 @@ def _listen(config: ConsoleConfig) -> socket.socket:
 
 def _listen_unix(config: ConsoleConfig) -> socket.socket:
     assert config.unix is not None  # noqa: S101 - checked by the caller
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener = BoundedListener(socket.AF_UNIX, socket.SOCK_STREAM, max_open=MAX_OPEN)
     try:
         if config.unix.is_socket():
             config.unix.unlink()

@@ -22,6 +22,10 @@ class Scope:
         in_agency = self.agencies is None or agency in self.agencies
         return in_agency and (self.units is None or unit in self.units)
 
+    def meet(self, other: Scope) -> Scope:
+        """What both have."""
+        return Scope(_both(self.agencies, other.agencies), _both(self.units, other.units))
+
     def is_within(self, other: Scope) -> bool:
         """True if the other one has all that this one has."""
         return _is_part(self.agencies, other.agencies) and _is_part(self.units, other.units)
@@ -34,6 +38,10 @@ class Scope:
 
 def _is_part(names: frozenset[str] | None, others: frozenset[str] | None) -> bool:
     return others is None or (names is not None and names <= others)
+
+
+def _both(names: frozenset[str] | None, others: frozenset[str] | None) -> frozenset[str] | None:
+    return others if names is None else names if others is None else names & others
 
 
 EVERYTHING = Scope()

@@ -25,11 +25,17 @@ PATIENCE_MS = 60_000
 class StationPages:
     """A station that serves its pages, and people who are logged in."""
 
-    def __init__(self, path: Path, browser: Browser, fill: Callable[[Store], None]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        browser: Browser,
+        fill: Callable[[Store], None],
+        clock_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+    ) -> None:
         self.store = open_store(path)
         fill(self.store)
         settings = WebSettings(port=0, station="Example County")
-        self.server = WebServer(self.store, settings, lambda: time.time_ns() // 1000, hasher=CHEAP)
+        self.server = WebServer(self.store, settings, clock_us, hasher=CHEAP)
         self.server.start()
         self.desk = self.server.desk
         self._browser = browser

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from agent.buffer.counters import OutboxCounters
-    from agent.buffer.rows import PurgeNote
+    from agent.buffer.rows import PicturePriority, PurgeNote
     from protocol.wire.records.tombstone import Tombstone
     from protocol.wire.registry import Registry
 
@@ -74,15 +74,20 @@ def set_expiry(con: sqlite3.Connection, dated: Iterable[tuple[int, int]]) -> Non
         con.executemany(f"UPDATE {rows} SET expires_us = ? WHERE seq = ? AND expires_us IS NULL", values)  # noqa: S608 - words of ours
 
 
-def limit_expiry(con: sqlite3.Connection, schema: str, expires_us: int) -> int:
-    """Give all rows of a type that have no expiry this one, and their pictures; return how many records."""
+def limit_expiry(
+    con: sqlite3.Connection, schema: str, expires_us: int, pictures: Sequence[PicturePriority] = ()
+) -> int:
+    """Give all rows of a type that have no expiry this one, and the pictures of queues; return how many records."""
     limited = 0
     for rows in ("records", "quarantine"):
         limited += con.execute(
             f"UPDATE {rows} SET expires_us = ? WHERE schema = ? AND expires_us IS NULL",  # noqa: S608 - words of ours
             (expires_us, schema),
         ).rowcount
-    con.execute("UPDATE pictures SET expires_us = ? WHERE expires_us IS NULL", (expires_us,))
+    con.executemany(
+        "UPDATE pictures SET expires_us = ? WHERE lane = ? AND expires_us IS NULL",
+        [(expires_us, priority) for priority in pictures],
+    )
     return limited
 
 

@@ -136,13 +136,13 @@ class Outbox:
         with self._transaction("set_expiry", writes_always=False):
             expiry.set_expiry(self._con, dated)
 
-    def limit_expiry(self, schema: str, expires_us: int) -> int:
-        """Give all records of a type without an expiry this one, and pictures as well; return how many records.
+    def limit_expiry(self, schema: str, expires_us: int, pictures: Sequence[PicturePriority] = ()) -> int:
+        """Give all records of a type without an expiry this one, and pictures of queues; return how many records.
 
         Raises what ``append`` raises.
         """
         with self._transaction("limit_expiry", writes_always=False):
-            return expiry.limit_expiry(self._con, schema, expires_us)
+            return expiry.limit_expiry(self._con, schema, expires_us, pictures)
 
     def apply(self, commands: Sequence[Command]) -> Applied:
         """Apply receipts and nacks in one transaction; nothing is written if nothing changes.
@@ -400,12 +400,19 @@ class Outbox:
             raise FileNotFoundError(f"{self.path} is not there")
         self._con.close()
         self._con = schema.connect(self.path)
-        next_seq = counters.load(self._con).next_seq
-        if self._doubt is not None and next_seq > self._doubt.first_seq:
-            numbered = zip(self._doubt.record_ids, range(self._doubt.first_seq, next_seq), strict=False)
-            self._known.update((record_id, seq) for record_id, seq in numbered if record_id is not None)
+        if self._doubt is not None:
+            self._known.update(self._found(self._doubt, counters.load(self._con).next_seq))
         self._doubt = None
         self._is_open = True
+
+    def _found(self, doubt: _Doubt, next_seq: int) -> dict[bytes | None, int]:
+        """Return the records of a doubtful group that are in the file; its numbers may have gone to tombstones."""
+        numbered = zip(doubt.record_ids, range(doubt.first_seq, next_seq), strict=False)
+        return {
+            record_id: seq
+            for record_id, seq in numbered
+            if self._con.execute("SELECT 1 FROM records WHERE seq = ? AND id = ?", (seq, record_id)).fetchone()
+        }
 
     def _failure(self, error: sqlite3.Error | OSError) -> OutboxError:
         """Classify an error: disk full, disk failing, or damage, which is marked."""

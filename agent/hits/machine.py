@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from agent.hits.errors import HitRefusedError
-from agent.hits.records import DECIDED, NOBODY, Actor, Checks, Decision, Hit, HitState
+from agent.hits.records import DECIDED, NOBODY, Actor, Checks, Decision, Hit, HitState, printed
 from protocol.wire.enums import DispositionAction, HitStage
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ def confirm(hit: Hit, given: Verification, actor: Actor, t_mono_ns: int) -> tupl
         t_mono_ns,
         actor,
         given.checks,
-        confirming_agency=given.confirming_agency.strip()[:MAX_NAME],
-        reference=given.reference.strip()[:MAX_NAME],
+        confirming_agency=printed(given.confirming_agency)[:MAX_NAME],
+        reference=printed(given.reference)[:MAX_NAME],
         note=given.note[:MAX_NOTE],
     )
     return replace(hit, state=HitState.CONFIRMED, checks=given.checks, officer=actor.badge), decision

@@ -10,6 +10,12 @@ from agent.hotlist.records import Match, Priority
 from agent.records import Geotag, Picture, PlateText, TimeTag  # noqa: TC001 - pydantic reads saved hits
 from protocol.wire.enums import DispositionAction, HitStage
 
+
+def printed(text: str) -> str:
+    """Return a text as it is recorded: what cannot be printed is a space, and spaces around it are left out."""
+    return "".join(char if char.isprintable() else " " for char in text).strip()
+
+
 RANK = {Priority.HIGH: 0, Priority.MEDIUM: 1, Priority.LOW: 2}
 """Order of priorities, most important first."""
 
@@ -136,7 +142,7 @@ class Decision:
                 "not_verified",
                 "compare characters, region and vehicle with the pictures: all three must be equal to confirm a hit",
             )
-        if not (self.actor.badge and self.confirming_agency.strip() and self.reference.strip()):
+        if not (self.actor.badge and printed(self.confirming_agency) and printed(self.reference)):
             raise HitRefusedError(
                 "not_verified",
                 "a hit is confirmed only with an officer, the agency that confirmed the entry, and its reference",

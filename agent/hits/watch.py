@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from agent.fusion.candidates import alternative_texts
 from agent.hits.errors import HitRefusedError
+from agent.hits.records import printed
 from agent.hotlist.records import Entry, ListInfo, Match, Priority, Rule
 from agent.hotlist.regions import compare_regions, known_region
 from agent.records import CharRead, PlateText
@@ -64,11 +65,12 @@ def clean(entered: Entered, max_hours: float) -> Entered:
         )
     if not _REGION.fullmatch(region):
         raise HitRefusedError("bad_region", "a region is a code such as US-CA or MX, or ? if it is unknown")
-    if not entered.reason.strip():
+    reason = printed(entered.reason)
+    if not reason:
         raise HitRefusedError("no_reason", "say why this plate is watched for: the reason is recorded")
     if not 0 < entered.hours <= max_hours:
         raise HitRefusedError("bad_hours", f"an entry is watched for at most {max_hours:g} hours")
-    return Entered(text, region, entered.reason.strip()[:120], entered.hours)
+    return Entered(text, region, reason[:120], entered.hours)
 
 
 class WatchedPlates:

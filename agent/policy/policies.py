@@ -70,5 +70,13 @@ class Policies:
     @property
     def shortest_s(self) -> int | None:
         """The shortest period of all policies: for records whose class and time are unknown."""
-        periods = [policy.shortest_s for policy in (*self._anywhere, *self._local)] or [self._strict.shortest_s]
-        return min((period for period in periods if period is not None), default=None)
+        return min((s for policy in self._all if (s := policy.shortest_s) is not None), default=None)
+
+    @property
+    def shortest_hit_s(self) -> int | None:
+        """The shortest period of hits; None if no policy keeps any."""
+        return min((s for policy in self._all if (s := policy.hit_s) is not None), default=None)
+
+    @property
+    def _all(self) -> tuple[Policy, ...]:
+        return (*self._anywhere, *self._local) or (self._strict,)

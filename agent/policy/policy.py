@@ -89,6 +89,12 @@ class Policy:
         periods = [period.seconds for period in (retain.nonhit, retain.hit, retain.hash) if period is not None]
         return min(periods, default=None)
 
+    @property
+    def hit_s(self) -> int | None:
+        """The period of hits; None if they are not kept."""
+        hit = self.pack.retain.hit
+        return None if hit is None else hit.seconds
+
     def strictness(self) -> tuple[float, ...]:
         """Sorts policies: the first keeps least."""
         retain = self.pack.retain

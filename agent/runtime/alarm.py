@@ -65,6 +65,11 @@ class Alarm:
         if self._speaker is not None:
             self._speaker.hush()
 
+    def close(self) -> None:
+        """Release the speaker; nothing is spoken from then on."""
+        if self._speaker is not None:
+            self._speaker.close()
+
     def repeat(self, unacknowledged: Sequence[Hit], t_mono_ns: int) -> None:
         """Repeat the sound of high priority while nobody has seen the hit."""
         if not self._repeats_left or t_mono_ns < self._repeat_due_ns:

@@ -146,6 +146,7 @@ def assemble(
         boot_id=shared.boot_id,
         kinds=() if roster is None else (roster,),
         on_list=lists.on_fetched,
+        now_s=partial(_now_s, commit, clock),
     )
     witness = WitnessComponent(build_witness(config, partial(_whole_s, commit, clock)))
     uplink = make_uplink(shared, read_path, transfers, witness)

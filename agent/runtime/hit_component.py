@@ -46,8 +46,9 @@ class HitComponent(Component):
         self._supervisor.spawn(self.name, self.run, deadline_s=_DEADLINE_S)
 
     def stop(self) -> None:
-        """Pass on everything and end the thread.  Raises ThreadStuckError."""
+        """Pass on everything, end the thread and release the speaker.  Raises ThreadStuckError."""
         self._supervisor.stop(self.name, timeout_s=_STOP_S)
+        self._service.close()
 
     def run(self, worker: WorkerContext) -> None:
         """Handle tracks until asked to end and nothing waits; the thread's loop."""

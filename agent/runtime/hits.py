@@ -207,6 +207,12 @@ class HitService:
                 self._alarm.repeat(self._desk.unacknowledged, now.t_mono_ns)
         self._apply(effects)
 
+    def close(self) -> None:
+        """Release the speaker.  Hits can still be decided."""
+        with self._lock:
+            if self._alarm is not None:
+                self._alarm.close()
+
     def _match(self, plate: PlateText, now: Now) -> tuple[Match, ...]:
         own = self._watched.match(plate, now_utc_us=now.utc_us)
         try:

@@ -51,26 +51,35 @@ class PoliciesInForce:
         """Of all policies together."""
         self._state = store.state()
         self._loaded = store.load()
-        self._apply(None)
+        self._expired: frozenset[str] = frozenset()
+        """Names of those that were over when the time was last known."""
+        self._apply(self._expired)
 
     def __call__(self) -> Policies:
         """Return them."""
         return self._policies
 
     def reload(self, now_s: float | None) -> bool:
-        """Read the files if they have changed, and drop what has expired; return True if other policies hold now."""
+        """Read the files if they have changed, and drop what has expired; return True if other policies hold now.
+
+        What was dropped by a wrong time holds again when the time is corrected.
+        """
         state, before = self._store.state(), self.sha256
-        if state != self._state:
+        is_changed = state != self._state
+        if is_changed:
             self._state, self._loaded = state, self._store.load()
-            self._apply(now_s)
-        elif any(_has_expired(signed, now_s) for signed in self._loaded.packs):
-            self._apply(now_s)
+        expired = self._expired
+        if now_s is not None:
+            expired = frozenset(s.pack.name for s in self._loaded.packs if _has_expired(s, now_s))
+        if is_changed or expired != self._expired:
+            self._apply(expired)
         return self.sha256 != before
 
-    def _apply(self, now_s: float | None) -> None:
-        packs = [signed.pack for signed in self._loaded.packs if not _has_expired(signed, now_s)]
-        expired = [signed.pack.name for signed in self._loaded.packs if _has_expired(signed, now_s)]
-        self.problems = (*self._loaded.problems, *(f"{name} has expired: sign a new version" for name in expired))
+    def _apply(self, expired: frozenset[str]) -> None:
+        self._expired = expired
+        packs = [signed.pack for signed in self._loaded.packs if signed.pack.name not in expired]
+        over = [signed.pack.name for signed in self._loaded.packs if signed.pack.name in expired]
+        self.problems = (*self._loaded.problems, *(f"{name} has expired: sign a new version" for name in over))
         digest = hashlib.sha256()
         for pack in packs or (self._strict,):
             digest.update(hashlib.sha256(pack.canonical()).digest())
@@ -80,9 +89,9 @@ class PoliciesInForce:
             self.sha256 = sha256
 
 
-def _has_expired(signed: SignedPack, now_s: float | None) -> bool:
+def _has_expired(signed: SignedPack, now_s: float) -> bool:
     expires_s = signed.header.expires_s
-    return now_s is not None and expires_s is not None and now_s >= expires_s
+    return expires_s is not None and now_s >= expires_s
 
 
 class RecordingGate:

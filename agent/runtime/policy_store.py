@@ -17,7 +17,7 @@ from protocol.seal.keys import VerifyKey
 from protocol.signed_file import refuse_unless_newer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 
@@ -118,18 +118,18 @@ def load_policy_keys(path: Path) -> list[VerifyKey]:
     return VerifyKey.load_all(path) if path.exists() else []
 
 
-def policy_kind(store: PolicyStore, folder: Path) -> FileKind:
-    """Policies as files that a station offers; ``folder`` is for fetched bytes."""
+def policy_kind(store: PolicyStore, folder: Path, now_s: Callable[[], float | None]) -> FileKind:
+    """Policies as files that a station offers; ``folder`` is for fetched bytes, ``now_s`` tells UTC once known."""
 
     def verify(path: Path) -> None:
         try:
-            store.check(path)
+            store.check(path, now_s())
         except (PatrolError, OSError) as error:
             raise FileRefusedError(str(error)) from error
 
     def install(path: Path) -> None:
         try:
-            signed = store.install(path)
+            signed = store.install(path, now_s())
         except (PatrolError, OSError) as error:
             # Verified a moment ago, so the disk failed: the start tries again.
             _LOG.error("policy_not_installed", reason=str(error))

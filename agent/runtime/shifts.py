@@ -47,7 +47,8 @@ if TYPE_CHECKING:
 
 _LOG = structlog.get_logger(__name__)
 _ID_BYTES = 16
-_US_PER_DAY = 86_400_000_000
+_S_PER_DAY = 86_400
+_US_PER_S = 1_000_000
 _MAX_READS = 10_000
 """Reads between two rounds of the main thread; more would only be miscounted."""
 
@@ -253,14 +254,15 @@ class Shifts(Component):
 
     def _send(self, key: str, body: RecordBody) -> None:
         """Queue a record; employees' data do not stay on the unit for ever if the station is out of reach."""
-        expires_us = None
-        if isinstance(body, Shift) and body.utc_us is not None:
-            expires_us = body.utc_us + round(self._parts.keep_days * _US_PER_DAY)
+        expires_us = period_s = None
+        if isinstance(body, Shift):
+            period_s = round(self._parts.keep_days * _S_PER_DAY)
+            expires_us = None if body.utc_us is None else body.utc_us + period_s * _US_PER_S
         self._sent += 1
         on_stored = partial(self._stored.append, key)
         # A new id each time: a station drops the evidence of a repeated id, and the series would have a gap.
         record_id = self._parts.random_bytes(_ID_BYTES)
-        self._reads.add_record(_Record(body, self._clock.mono_ns(), record_id, expires_us, on_stored))
+        self._reads.add_record(_Record(body, self._clock.mono_ns(), record_id, expires_us, on_stored, period_s))
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,10 +274,12 @@ class _Record:
     record_id: bytes | None = None
     expires_utc_us: int | None = None
     on_stored: Callable[[], None] = _ignore
+    period_s: int | None = None
+    """Seconds after which it expires, if the time is not known yet."""
 
     def complete(self, when: TimeTag, where: Geotag) -> NewRecord:  # noqa: ARG002 - it has its time and place
         """See :class:`LateRecord`."""
-        return NewRecord(self.body, self.record_id, (), self.expires_utc_us)
+        return NewRecord(self.body, self.record_id, (), self.expires_utc_us, self.period_s)
 
     def stored(self, seq: int) -> None:  # noqa: ARG002 - as above
         """See :class:`LateRecord`."""

@@ -49,6 +49,7 @@ from hw.ports import Exposable
 from protocol.errors import KeyFileError
 from protocol.seal import ReceiptVerifier, Sealer, SigningKey, StationKey, VerifyKey
 from protocol.wire.records.audit import Audit
+from protocol.wire.records.shift import Shift
 from protocol.wire.released import released_registry
 from updater.release_state import INBOX, linked
 
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from protocol.wire.registry import Registry
 
 PACKAGE = "patrol-lpr"
+_S_PER_DAY = 86_400
 
 
 def software() -> str:
@@ -209,6 +211,7 @@ def build_read_path(
         audit=_audit_log(config.state_dir, outbox),
         policies=policies,
         times=TimeFile(config.state_dir / TIME_FILE),
+        keep_s={Shift.SCHEMA: round(config.shift.keep_days * _S_PER_DAY)},
     )
     return ReadPath(committer, outbox, encoder, nmea, timebase, rereads, report, ids, policies, read_policy)
 
@@ -255,17 +258,20 @@ def build_transfers(
     boot_id: bytes,
     kinds: tuple[FileKind, ...] = (),
     on_list: Callable[[Path], None] = lambda _: None,
+    now_s: Callable[[], float | None] = lambda: None,
 ) -> Transfers:
     """Create the transfers of all kinds of files; ``updates`` is the one of updates, if there is one.
 
     ``kinds`` are those whose files belong to a component; ``on_list`` is called with the path of each hot list that
-    was fetched.
+    was fetched; ``now_s`` returns UTC if it is known.
     """
-    others = (_file_transfer(config, kind, boot_id) for kind in (*kinds, *file_kinds(config, on_list)))
+    others = (_file_transfer(config, kind, boot_id) for kind in (*kinds, *file_kinds(config, on_list, now_s)))
     return Transfers(config.unit, (*others, *(() if updates is None else (updates,))))
 
 
-def file_kinds(config: AgentConfig, on_list: Callable[[Path], None]) -> tuple[FileKind, ...]:
+def file_kinds(
+    config: AgentConfig, on_list: Callable[[Path], None], now_s: Callable[[], float | None]
+) -> tuple[FileKind, ...]:
     """Return the kinds of files besides updates that this unit accepts, in the order of their requests.
 
     Raises KeyFileError.
@@ -273,7 +279,7 @@ def file_kinds(config: AgentConfig, on_list: Callable[[Path], None]) -> tuple[Fi
     lists = list_kinds(config, on_list)
     if config.policy.mode == "off":
         return lists
-    return (policy_kind(build_policy_store(config), _fetched_policies(config)), *lists)
+    return (policy_kind(build_policy_store(config), _fetched_policies(config), now_s), *lists)
 
 
 def _file_transfer(config: AgentConfig, kind: FileKind, boot_id: bytes) -> FileTransfer:

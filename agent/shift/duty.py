@@ -12,7 +12,7 @@ import agent.shift.shifts as steps
 from agent.shift.coverage import CoverageCounter
 from agent.shift.errors import ShiftError
 from agent.shift.gate import Gate
-from agent.shift.incidents import overdue
+from agent.shift.incidents import first_dated, overdue
 from agent.shift.journal import Journal
 from agent.shift.ports import OnDuty
 from agent.shift.records import coverage_body, incident_body, shift_body
@@ -38,6 +38,8 @@ _NS_PER_S = 1_000_000_000
 _ID_BYTES = 16
 _MOVING_MPS = 2.0
 _SPEED_HOLDS_S = 60
+_SETTLE_S = 15 * 60
+"""How long a time must stay before drafts are given up by it: what is sent unanswered cannot be taken back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ class Duty:
         self.coverage.begin(now.t_mono_ns)
         self._coverage_since_ns = now.t_mono_ns
         self._moved = False
+        self._forgotten_since_ns: int | None = None
         self._idle_s = config.idle_sign_off_s
         if roster is not None:
             self.install(roster, now)
@@ -260,13 +263,26 @@ class Duty:
         before = self.state
         for shift in before.shifts:
             self._end_if_due(shift, now, ignition_over=ignition_over)
-        for draft in overdue(self.state.drafts, now.utc_us, keep_days=self._config.draft_days):
-            self.close_draft(draft, now, IncidentStage.UNANSWERED)
+        self._give_up_drafts(now)
         if ignition_over or now.t_mono_ns - self._coverage_since_ns >= self._config.coverage_s * _NS_PER_S:
             self._flush_coverage(now)
         changed = self.state.shifts != before.shifts or self.state.pending != before.pending
         if changed or now.t_mono_ns - self.journal.saved_mono_ns >= self._config.save_s * _NS_PER_S:
             self._save(now)
+
+    def _give_up_drafts(self, now: Moment) -> None:
+        """Send forgotten drafts unanswered, once the time by which they are has stayed for a while."""
+        dated = tuple(first_dated(draft, now.utc_us) for draft in self.state.drafts)
+        if dated != self.state.drafts:
+            self.journal.change(drafts=dated)
+        forgotten = overdue(dated, now.utc_us, keep_days=self._config.draft_days)
+        if not forgotten:
+            self._forgotten_since_ns = None
+        elif self._forgotten_since_ns is None:
+            self._forgotten_since_ns = now.t_mono_ns
+        elif now.t_mono_ns - self._forgotten_since_ns >= _SETTLE_S * _NS_PER_S:
+            for draft in forgotten:
+                self.close_draft(draft, now, IncidentStage.UNANSWERED)
 
     def close(self, now: Moment) -> None:
         """The agent stops: save; shifts go on when it is back."""

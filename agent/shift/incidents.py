@@ -81,6 +81,11 @@ def saved(draft: IncidentDraft, text: IncidentText, utc_us: int | None) -> Incid
     return replace(draft, text=text, saved_utc_us=utc_us if utc_us is not None else draft.saved_utc_us)
 
 
+def first_dated(draft: IncidentDraft, utc_us: int | None) -> IncidentDraft:
+    """Return a draft that was saved before the time was known as saved now; any other as it is."""
+    return replace(draft, saved_utc_us=utc_us) if draft.saved_utc_us is None and utc_us is not None else draft
+
+
 def overdue(
     drafts: tuple[IncidentDraft, ...], utc_us: int | None, *, keep_days: float
 ) -> tuple[IncidentDraft, ...]:

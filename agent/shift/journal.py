@@ -58,11 +58,20 @@ class Journal:
             self._ports.send(key, body)
 
     def resend(self, now: Moment) -> None:
-        """Hand over again what was not known to be in the outbox."""
+        """Hand over again what was not known to be in the outbox.
+
+        What a later release left and this one cannot make again stays for that release, and is audited.
+        """
         for item in self.state.pending:
             known = self._registry.get(item.schema)
-            if known is not None:
-                self._ports.send(item.key, body_of(item, known.model, now))
+            if known is None:
+                continue
+            try:
+                body = body_of(item, known.model, now)
+            except (ValueError, TypeError, RecursionError):
+                self.audit("unit", "resend", item.schema, "not of this version")
+                continue
+            self._ports.send(item.key, body)
 
     def stored(self, keys: set[str]) -> None:
         """Forget records that are in the outbox; durable with the next save."""

@@ -159,7 +159,7 @@ def body_of(pending: Pending, model: type[RecordBody], now: Moment) -> RecordBod
     """Return the body again, to be sent after a restart.
 
     The clock of an earlier boot means nothing in this one: its time is then that of sending, and UTC stays as it was.
-    Raises pydantic.ValidationError for fields of another version.
+    Raises ValueError (pydantic.ValidationError is one), TypeError or RecursionError for fields of another version.
     """
     fields = _bytes(json.loads(pending.fields))
     if pending.boot != now.boot:

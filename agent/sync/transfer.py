@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Protocol
@@ -104,7 +105,7 @@ class FetchCounts:
     damaged: int = 0
     """Files discarded because their hash differs from the offered one."""
     unwritten: int = 0
-    """Failed writes of fetched bytes."""
+    """Failed writes and reads of fetched bytes."""
     too_large: int = 0
     """Offers refused because of their size."""
     refused: int = 0
@@ -169,10 +170,11 @@ class FileTransfer:
             self.reason = f"{offer.size_bytes} bytes, more than the {self.kind.max_bytes} of its kind"
             self.counts.too_large += 1
         keep = None if offer is None or self.state is TransferState.REFUSED else self._path(offer)
-        for path in self.kind.folder.glob(f"{_PREFIX}*"):
-            if path != keep:
-                path.unlink(missing_ok=True)
-        self._begin_at(0 if keep is None or not keep.exists() else keep.stat().st_size)
+        with suppress(OSError):  # what cannot be listed or deleted now is in the way of nothing
+            for path in self.kind.folder.glob(f"{_PREFIX}*"):
+                if path != keep:
+                    path.unlink(missing_ok=True)
+        self._begin_at(0 if keep is None else _size_bytes(keep))
 
     def take(self, part: FilePart) -> None:
         """Accept some bytes."""
@@ -191,6 +193,14 @@ class FileTransfer:
 
     def next_request(self, t_mono_ns: int, *, metered: bool) -> bytes | None:
         """Return the request to send now, if any; also completes pending work on fetched bytes."""
+        try:
+            return self._next_request(t_mono_ns, metered=metered)
+        except OSError:
+            # A disk that fails delays files; the uplink goes on.
+            self._pause()
+            return None
+
+    def _next_request(self, t_mono_ns: int, *, metered: bool) -> bytes | None:
         offer = self.offer
         if offer is None or self.state is TransferState.REFUSED or not self._is_wanted(offer, t_mono_ns):
             return None
@@ -282,13 +292,18 @@ class FileTransfer:
 
     def _catch_up(self, offer: FileOffer) -> None:
         """After a restart: hash what was fetched before, in small steps."""
-        with self._path(offer).open("rb") as file:
-            file.seek(self._hashed)
-            block = file.read(min(_CATCH_UP_BYTES, self.fetched - self._hashed))
+        try:
+            with self._path(offer).open("rb") as file:
+                file.seek(self._hashed)
+                block = file.read(min(_CATCH_UP_BYTES, self.fetched - self._hashed))
+        except OSError:
+            # They may never be readable: all is fetched again, over them.
+            self._begin_at(0)
+            raise
         self._digest.update(block)
         self._hashed += len(block)
         if not block:
-            self._begin_at(self._path(offer).stat().st_size)
+            self._begin_at(_size_bytes(self._path(offer)))
 
     def _append(self, offer: FileOffer, data: bytes) -> bool:
         path = self._path(offer)
@@ -312,8 +327,9 @@ class FileTransfer:
         if self._digest.digest() != offer.sha256 or self.fetched != offer.size_bytes:
             self.counts.damaged += 1
             self._damaged += 1
-            path.unlink(missing_ok=True)
             self._begin_at(0)
+            with suppress(OSError):  # what cannot be deleted is written over
+                path.unlink(missing_ok=True)
             if self._damaged >= _MAX_DAMAGED:
                 self.offer, self.state = None, TransferState.IDLE
             return
@@ -359,6 +375,14 @@ class FileTransfer:
 
 def _mark(offer: FileOffer) -> str:
     return f"{offer.sha256.hex()} {offer.attempt}"
+
+
+def _size_bytes(path: Path) -> int:
+    """Size of a file; 0 if there is none, or nobody can tell."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _sync_folder(folder: Path) -> None:

@@ -149,9 +149,11 @@ def _new_place(box: Box, rgb: NDArray[np.uint8], thumb: NDArray[np.float32], t_n
 
 def _thumb(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Means of the green channel.  Halving first is eight times faster than one resize by a fractional factor."""
-    green = cv2.extractChannel(rgb, 1)
     width_px, height_px = _THUMB_PX
-    while green.shape[1] >= 4 * width_px and green.shape[0] >= 4 * height_px:
+    # Of a large picture every second row: its means do not need more, and reading it takes most of the time.
+    rows = rgb[::2] if rgb.shape[0] >= 8 * height_px else rgb
+    green = cv2.extractChannel(rows, 1)
+    while green.shape[1] >= 3 * width_px and green.shape[0] >= 3 * height_px:
         half_px = (green.shape[1] // 2, green.shape[0] // 2)
         green = cv2.resize(green, half_px, interpolation=cv2.INTER_AREA)
     return cv2.resize(green, _THUMB_PX, interpolation=cv2.INTER_AREA).astype(np.float32)

@@ -33,7 +33,7 @@ from hw.bauds import BAUDS, PATIENCE_S
 from hw.clock import NS_PER_S, RealClock
 from hw.config import LinuxBoardConfig
 from hw.link_mqtt import FALLBACK
-from hw.open import open_board, open_cameras, open_gnss, open_link, open_panel
+from hw.open import open_board, open_cameras, open_gnss, open_link, open_panel, open_speaker
 from hw.ports import HwError, LinkDown, LinkUp
 from protocol.errors import PatrolError
 from protocol.merkle.checkpoint import parse_checkpoint
@@ -87,6 +87,7 @@ def examine(path: Path, overrides: list[str]) -> Iterator[Step]:
         "cameras": _cameras,
         "receiver": _gnss,
         "panel": _panel,
+        "speaker": _speaker,
         "broker": _link,
     }
     for what, check in checks.items():
@@ -377,6 +378,14 @@ def _panel(config: AgentConfig) -> Step:
     ignition = panel.ignition_on
     panel.close()
     return Step("panel", Mark.OK, f"ignition {'on' if ignition else 'off'}")
+
+
+def _speaker(config: AgentConfig) -> Step:
+    speaker = open_speaker(config.hw.speaker)
+    if speaker is None:
+        return Step("speaker", Mark.OK, "none configured: hits sound and are not spoken")
+    speaker.close()
+    return Step("speaker", Mark.OK, "hear it with `patrol-lpr doctor --lamps`")
 
 
 def _link(config: AgentConfig) -> Step:

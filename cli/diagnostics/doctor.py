@@ -14,11 +14,13 @@ from cli.diagnostics.checks import examine
 from cli.diagnostics.step import Mark, as_plain, as_table
 from cli.show import print_table
 from hw.clock import RealClock
-from hw.open import open_panel
+from hw.open import open_panel, open_speaker
 from hw.ports import Buzz, HitLamp, Lamp
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+_SPOKEN = {"en": "speaker test", "es": "prueba de altavoz"}
 
 
 def run(path: Path, overrides: list[str], *, as_json: bool) -> int:
@@ -32,8 +34,9 @@ def run(path: Path, overrides: list[str], *, as_json: bool) -> int:
 
 
 def show_panel(path: Path, overrides: list[str], *, each_s: float) -> int:
-    """Show every lamp and sound in turn, with its name."""
+    """Show every lamp and sound in turn, with its name, and speak a line if there is a speaker."""
     config = load_config(path, overrides)
+    speaker = open_speaker(config.hw.speaker)
     panel = open_panel(config.hw.panel, RealClock())
     out = Console()
     try:
@@ -49,6 +52,10 @@ def show_panel(path: Path, overrides: list[str], *, each_s: float) -> int:
             out.print(f"sound: {sound.value}")
             panel.buzz(sound)
             time.sleep(each_s)
+        if speaker is not None:
+            out.print("speaker")
+            speaker.say(_SPOKEN[config.hits.language], language=config.hits.language)
+            time.sleep(each_s)
         out.print("illuminator; press the buttons now")
         panel.set_illuminator(on=True)
         time.sleep(2 * each_s)
@@ -56,4 +63,6 @@ def show_panel(path: Path, overrides: list[str], *, each_s: float) -> int:
             out.print(f"pressed: {button.value}")
     finally:
         panel.close()
+        if speaker is not None:
+            speaker.close()
     return 0

@@ -170,9 +170,11 @@ class Accounts:
             raise AccountError("the old password is wrong")
         hashed, now_us = self._passwords.hash(new), self._clock_us()
         with self._store.transaction():
-            changed = replace(
-                self._locked(account.name), password=hashed, password_us=now_us, failures=0, blocked_until_us=0
-            )
+            now = self._locked(account.name)
+            # Hashing takes long enough for an administrator to reset the account.
+            if now.disabled or now.password != account.password:
+                raise AccountError("the account was changed meanwhile: log in again")
+            changed = replace(now, password=hashed, password_us=now_us, failures=0, blocked_until_us=0)
             self._store.accounts.put(changed)
             self._store.accounts.end_sessions(account.name, tokens=True)
             self._store.audit(AuditRow(now_us, account.name, "password change", "", 0))

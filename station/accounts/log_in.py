@@ -92,7 +92,8 @@ class LogIn:
         session = SessionRow(hash_of(secret), account.name, secrets.token_urlsafe(32), now_us, now_us)
         with self._store.transaction():
             now = self._store.accounts.lock(account.name)
-            if now is None or now.disabled or now.password_us != account.password_us:
+            # What was compared must still be in force: an administrator may have reset the account meanwhile.
+            if now is None or now.disabled or (now.password, now.totp) != (account.password, account.totp):
                 raise AccountError(_REFUSED)
             if step is not None and step <= now.totp_step:
                 raise AccountError(_REFUSED)

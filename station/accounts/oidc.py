@@ -83,6 +83,14 @@ class OidcClient:
             sub={"essential": True},
         )
         rules.validate(claims)
+        self._check_party(claims)
+
+    def _check_party(self, claims: dict[str, Any]) -> None:
+        """The token is for this station, not for another program that shares it (OpenID Connect Core, 3.1.3.7)."""
+        audience, party = claims["aud"], claims.get("azp")
+        is_shared = isinstance(audience, list) and len(set(audience)) > 1
+        if (is_shared or party is not None) and party != self._settings.client_id:
+            raise ValueError("the token was made for another program")
 
     def _client(self) -> OAuth2Client:
         own = self._settings

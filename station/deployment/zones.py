@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from itertools import combinations, pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -25,15 +26,24 @@ _MAX_LAT, _MAX_LON = 90, 180
 def make_zone(zone_id: str, name: str, corners: Iterable[tuple[float, float]]) -> Zone:
     """Make a zone of corners in degrees, latitude first.  Raises DeploymentError, which says what is wrong."""
     given = tuple(corners)
-    for lat, lon in given:
-        if not (-_MAX_LAT <= lat <= _MAX_LAT and -_MAX_LON <= lon <= _MAX_LON):
-            raise DeploymentError(f"zone {zone_id!r}: {lat} {lon} is no position: use degrees, latitude first")
+    try:
+        for lat, lon in given:
+            position_e7(lat, lon)
+    except DeploymentError as error:
+        raise DeploymentError(f"zone {zone_id!r}: {error}") from None
     try:
         polygon = make_polygon(given)
         made = wire.Zone(id=zone_id, name=name, corners=polygon.corners)
     except ValueError as error:
         raise DeploymentError(f"zone {zone_id!r}: {_first_line(error)}") from None
     return Zone(made.id, made.name, made.corners)
+
+
+def position_e7(lat_deg: float, lon_deg: float) -> tuple[int, int]:
+    """A position in 1e-7 degrees.  Raises DeploymentError for degrees that are none, endless ones among them."""
+    if not (-_MAX_LAT <= lat_deg <= _MAX_LAT and -_MAX_LON <= lon_deg <= _MAX_LON):
+        raise DeploymentError(f"{lat_deg:g} {lon_deg:g} is no position: use degrees, latitude first")
+    return round(lat_deg * _E7), round(lon_deg * _E7)
 
 
 def _first_line(error: ValueError) -> str:
@@ -161,7 +171,8 @@ def _position(at: Any, name: str) -> tuple[float, float]:
     if isinstance(at, list) and len(at) >= 2:  # noqa: PLR2004 - longitude, latitude, perhaps a height
         lon, lat = at[0], at[1]
         if all(isinstance(value, int | float) and not isinstance(value, bool) for value in (lat, lon)):
-            return float(lat), float(lon)
+            with suppress(OverflowError):  # JSON has numbers of any size
+                return float(lat), float(lon)
     raise DeploymentError(f"zone {name[:40]!r}: a corner is a pair of longitude and latitude in degrees")
 
 

@@ -22,7 +22,7 @@ from protocol.seal.evidence import Evidence, digest_of
 from protocol.seal.keys import VerifyKey, fingerprint
 from protocol.wire.codec import unpack
 from station.errors import StationError
-from station.evidence.package import FORMAT, PREFIX, text_hash
+from station.evidence.package import FORMAT, PREFIX, key_line, text_hash
 from station.evidence.page_parts import MAX_PAGE_BYTES, read_page
 from station.evidence.values import MISSING, at, written
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from station.evidence.page_parts import PageParts
 
 PAGE_NAME = "evidence.html"
+_KEYS_NAME = "proof/keys.txt"
 _MAX_MEMBERS = 4_096
 _BAD_CONTENTS = (
     KeyError,
@@ -146,6 +147,8 @@ class _Examination:
         self._trusted = trusted
         self._found = PackageFindings(keys_given=trusted is not None)
         self._records: list[_Record] = []
+        self._used: set[str] = set()
+        """Lines of the keys that records were found signed by."""
 
     def run(self) -> PackageFindings:
         found = self._found
@@ -173,8 +176,16 @@ class _Examination:
             one["file"]: by_hash.get(one["sha256"], b"") for one in self._told["pictures"] if one.get("there")
         }
         wanted["proof/package.json"] = self._told_text.encode()
+        wanted[_KEYS_NAME] = "".join(
+            key_line(told["unit"], _b64(told["key"])) for told in self._told["keys"]
+        ).encode()
         for name, data in wanted.items():
             self._check(members.get(name) == data, f"Altered file in the archive, or it is missing: {name}")
+        named = members.get(_KEYS_NAME, b"").decode(errors="replace").splitlines(keepends=True)
+        for line in sorted(self._used):
+            self._check(
+                line in named, f"{_KEYS_NAME} does not name the key that the records hold with: {line.strip()}"
+            )
 
     def _guarded(self, check: Callable[[], None]) -> None:
         try:
@@ -212,8 +223,9 @@ class _Examination:
                 _b64(told["signature"]),
             )
             fields = unpack(payload)
-            signed = any(evidence.is_signed_by(key) for key in keys.get(unit, ()))
-            holds = signed and fields.get("dev") == unit and fields.get("seq") == seq
+            signers = [key for key in keys.get(unit, ()) if evidence.is_signed_by(key)]
+            self._used |= {key_line(unit, key.raw) for key in signers}
+            holds = bool(signers) and fields.get("dev") == unit and fields.get("seq") == seq
             record = _Record(str(told["about"]), evidence, fields, payload, holds)
             self._records.append(record)
             self._check(holds, f"Altered record, or not signed by its unit: {record.name}")

@@ -13,6 +13,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from protocol.seal.keys import fingerprint, key_id
+
 if TYPE_CHECKING:
     from protocol.seal.evidence import Evidence
     from protocol.seal.keys import SigningKey
@@ -129,6 +131,11 @@ def _record(record: ProvedRecord) -> dict[str, Any]:
         "key_id": e.key_id.hex(),
         "signature": _b64(e.signature),
     }
+
+
+def key_line(unit: str, raw_public: bytes) -> str:
+    """A line of the list of keys, for people."""
+    return f"{unit} {key_id(raw_public).hex()}: {fingerprint(raw_public)}\n"
 
 
 def text_hash(text: str) -> bytes:

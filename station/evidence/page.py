@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from protocol.seal.keys import fingerprint, key_id
 from protocol.wire.codec import unpack
 from station.evidence.certificate import certificate_lines
 from station.evidence.outline import outline_map
-from station.evidence.package import contents, sign_contents, text_hash
+from station.evidence.package import contents, key_line, sign_contents, text_hash
 from station.evidence.page_parts import read_page
 from station.evidence.values import at, printed, values_of, written
 
@@ -196,4 +195,4 @@ def _proof_rows(record: ProvedRecord) -> list[tuple[str, str]]:
 
 def keys_text(package: Package) -> str:
     """Return the fingerprints of the keys, one a line."""
-    return "".join(f"{unit} {key_id(raw).hex()}: {fingerprint(raw)}\n" for unit, raw in package.keys)
+    return "".join(key_line(unit, raw) for unit, raw in package.keys)

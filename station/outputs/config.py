@@ -114,7 +114,12 @@ class WebhookOutput(OutputTable):
     url: str = Field(description="https:// address; redirects are not followed")
     secret_file: Path = Field(description="File from `patrol-lpr station outputs secret`")
     ca: Path | None = Field(default=None, description="Authorities of the server, PEM; if omitted, the system's")
-    timeout_s: float = Field(default=10, ge=1, le=60, description="Seconds to wait for the server")
+    timeout_s: float = Field(
+        default=10,
+        ge=1,
+        le=60,
+        description="Seconds for one request, to the end of its answer",
+    )
 
     @model_validator(mode="after")
     def _is_https(self) -> Self:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from station.errors import DeliveryError, RecordRefusedError, StationConfigError
+from station.outputs.bounded_https import BoundedConnection, bounded_context
 from station.outputs.events import document
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class WebhookSender:
         self._host, self._port = target.hostname or "", target.port or 443
         self._path = (target.path or "/") + (f"?{target.query}" if target.query else "")
         try:
-            self._tls = ssl.create_default_context(cafile=None if config.ca is None else str(config.ca))
+            self._tls = bounded_context(None if config.ca is None else str(config.ca))
         except (OSError, ssl.SSLError) as error:
             raise StationConfigError(f"output {config.name}: {config.ca} cannot be used: {error}") from error
 
@@ -108,9 +109,7 @@ class WebhookSender:
             "webhook-timestamp": str(now_s),
             "webhook-signature": signature(self._key, event.id, now_s, body),
         }
-        connection = http.client.HTTPSConnection(
-            self._host, self._port, timeout=self._config.timeout_s, context=self._tls
-        )
+        connection = BoundedConnection(self._host, self._port, self._tls, self._config.timeout_s)
         try:
             connection.request("POST", self._path, body, headers)
             answer = connection.getresponse()

@@ -74,32 +74,28 @@ class Exports:
             raise ExportError("an export needs a purpose and a case number")
         now_us, export_id = self.clock_us(), secrets.token_hex(8)
         row = ExportRow(
-            export_id, asker.who, kind, body, asker.purpose, asker.case_number, now_us, ExportState.REQUESTED.value
-        )
+            export_id, asker.who, kind, body, asker.purpose, asker.case_number, now_us, ExportState.REQUESTED.value,
+            scope=asker.scope,
+        )  # fmt: skip
         with self.store.transaction():
             self.store.exports.add(row)
             self._note(asker, "export request", f"export={export_id} kind={kind}", now_us)
         return export_id
 
     def seen_by(self, asker: Asker, *, approves: bool, limit: int) -> list[ExportRow]:
-        """Return a person's own requests; with ``approves`` also those of people who may see no more than they."""
+        """Return a person's own requests; with ``approves`` also those for no more than this person may see."""
         self._end_abandoned()
         rows = self.store.exports.all(account=None if approves else asker.who, limit=limit)
         if not approves or asker.scope.is_all:
             return rows
-        within = {one.name for one in self.store.accounts.all() if one.scope.is_within(asker.scope)}
-        return [row for row in rows if row.account in within or row.account == asker.who]
+        return [row for row in rows if row.scope.is_within(asker.scope) or row.account == asker.who]
 
     def get(self, asker: Asker, export_id: str, *, approves: bool) -> ExportRow:
         """Return a request.  Raises ScopeError for one that this person may not see."""
         row = self.store.exports.get(export_id)
-        if row is None or (row.account != asker.who and not (approves and self._covers(asker, row))):
+        if row is None or (row.account != asker.who and not (approves and row.scope.is_within(asker.scope))):
             raise ScopeError(f"there is no export {export_id!r}")
         return row
-
-    def _covers(self, asker: Asker, row: ExportRow) -> bool:
-        account = self.store.accounts.get(row.account)
-        return account is not None and account.scope.is_within(asker.scope)
 
     def decide(self, asker: Asker, export_id: str, *, approved: bool, note: str = "") -> None:
         """Approve or refuse somebody else's request.  Raises ExportError and ScopeError."""
@@ -136,9 +132,8 @@ class Exports:
     def run_next(self, to_search: Callable[[str], ReadSearch]) -> bool:
         """Make the file of an approved request; False if there is none."""
         self._end_abandoned()
-        rows = self.store.exports.all(account=None, limit=1_000)
-        for row in reversed(rows):
-            if row.state == ExportState.APPROVED.value and self._take(row):
+        for row in self.store.exports.waiting(ExportState.APPROVED.value):
+            if self._take(row):
                 self._run(row, to_search)
                 return True
         return False
@@ -172,11 +167,11 @@ class Exports:
                 raise
 
     def _asker_of(self, row: ExportRow) -> Asker:
-        """Whoever requested it, with what they may see now."""
+        """Whoever requested it, with what they may see now and might see when they asked: no more was approved."""
         account = self.store.accounts.get(row.account)
         if account is None or account.disabled:
             raise ExportError("the account of the person who requested it is disabled")
-        return Asker(row.account, row.purpose, row.case_number, account.scope, must_say_why=True)
+        return Asker(row.account, row.purpose, row.case_number, account.scope.meet(row.scope), must_say_why=True)
 
     def change_running(self, export_id: str, **values: Any) -> None:
         """Inside a transaction.  Raises _StoppedError if it is not running any more."""

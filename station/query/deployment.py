@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from protocol.wire.records.coverage import Coverage
 from protocol.wire.records.incident import Incident
+from protocol.wire.records.read import Read
 from protocol.wire.records.shift import Shift
 from protocol.wire.records.track_point import TrackPoints
 from station.deployment.conflicts import Planner
@@ -314,6 +315,9 @@ class DeploymentQuery(Query):
 
     def _read_link(self, unit: str, read_id: bytes) -> Link:
         found = self._store.record(unit, read_id)
+        if found is not None and found.schema != Read.SCHEMA:
+            # The unit names a record of another type.
+            return Link("read", read_id, None, "not received")
         if found is not None and (visible := self._visible([found])):
             return Link("read", read_id, visible[0], "here")
         was_here = self._store.deployment.was_received(unit, read_id)
@@ -369,11 +373,13 @@ def _days(hours: Sequence[CoverageSum], settings: Settings) -> list[CoverageSum]
 
 
 def _stays(stored: StoredRecord) -> list[Stay]:
-    body, utc_us = stored.body, stored.utc_us
-    if utc_us is None:
+    body = stored.body
+    if stored.utc_us is None:
         return []
+    # Nothing is made after its receipt: a clock that says so is wrong, and its time may be beyond the calendar.
+    utc_us = min(stored.utc_us, stored.received_us or stored.utc_us)
     if isinstance(body, Coverage):
-        begin = utc_us - (body.mono_us - body.mono_first_us)
+        begin = max(0, utc_us - (body.mono_us - body.mono_first_us))
         minutes = tuple((zone, ms / 60_000) for zone, _, ms, _ in body.zones if ms)
         return [Stay("coverage", begin, utc_us, tuple(zone for zone, _ in minutes if zone), minutes=minutes)]
     if isinstance(body, TrackPoints):

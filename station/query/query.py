@@ -59,6 +59,8 @@ class SearchPage:
     records: list[StoredRecord]
     after: Place | None
     """Where the next page starts; None if this is the last one."""
+    complete_to_us: int | None = None
+    """The search was cut: all up to this time, in its order, are on this page and those before; None if it was not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +162,9 @@ class Query:
         """Return a page of reads by time, the latest first; ``after`` is that of the page before."""
         self._refuse_without_why()
         found = self._store.find(search, limit=limit, after=after, scope=self._asker.scope)
-        self._note("search reads", len(found), **_asked(search), limit=limit)
-        last = found[-1].place if len(found) == limit else None
-        return SearchPage(self._visible([one.row for one in found]), last)
+        self._note("search reads", len(found.reads), **_asked(search), limit=limit)
+        complete_to_us = found.after[0] if found.is_cut and found.after is not None else None
+        return SearchPage(self._visible([one.row for one in found.reads]), found.after, complete_to_us)
 
     def crops(self, records: Iterable[StoredRecord]) -> dict[bytes, bytes]:
         """Return the plate pictures of reads that were found, by their ids; those that have not come are left out."""
@@ -186,9 +188,10 @@ class Query:
         return proof_of(stored.seq, stored.record.payload, near, keys)
 
     def history(self, stored: StoredRecord, limit: int) -> list[AuditRow]:
-        """Return who looked at a record before, the latest first."""
+        """Return who looked at a record before, the latest first; of people as in :meth:`trail`."""
         asked = f"unit={stored.unit} id={stored.record_id.hex()}"
-        found = self._store.audit_page(AuditSearch(what="show record", filter=asked), limit=limit)
+        search = self._of_own_people(AuditSearch(what="show record", filter=asked))
+        found = self._store.audit_page(search, limit=limit)
         self._note("show history", len(found), unit=stored.unit, id=stored.record_id.hex())
         return [entry for _, entry in found]
 
@@ -267,14 +270,17 @@ class Query:
 
         Who may see some agencies or units only, sees the entries of people who may see no more.
         """
-        scope = self._asker.scope
-        if not scope.is_all:
-            accounts = self._store.accounts.all()
-            search = replace(search, names=frozenset(one.name for one in accounts if one.scope.is_within(scope)))
-        found = self._store.audit_page(search, limit=limit, before=before)
+        found = self._store.audit_page(self._of_own_people(search), limit=limit, before=before)
         asked = {"who": search.who, "case": search.case_number, "what": search.what, "before": before}
         self._note("show audit trail", len(found), **{name: value or None for name, value in asked.items()})
         return found
+
+    def _of_own_people(self, search: AuditSearch) -> AuditSearch:
+        scope = self._asker.scope
+        if scope.is_all:
+            return search
+        accounts = self._store.accounts.all()
+        return replace(search, names=frozenset(one.name for one in accounts if one.scope.is_within(scope)))
 
     def audit_trail(self) -> list[AuditRow]:
         """Return the audit trail, oldest first, without this query."""
@@ -326,12 +332,12 @@ class Query:
         count, after = 0, None
         while True:
             page = self._store.find(search, limit=_EXPORT_PAGE, after=after, scope=self._asker.scope)
-            visible = self._visible([one.row for one in page])
+            visible = self._visible([one.row for one in page.reads])
             count += len(visible)
             yield from visible
-            if len(page) < _EXPORT_PAGE:
+            if page.after is None:
                 break
-            after = page[-1].place
+            after = page.after
         self._note(f"export {name}", count, **asked)
 
     def _export(

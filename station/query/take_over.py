@@ -1,7 +1,8 @@
 """Takes over shifts, coverage and incidents from stored records into deployment's tables.
 
 It begins a little before where it ended: a record of another worker may have been committed after a later one was read.
-Taking a record over again changes nothing.
+Taking a record over again changes nothing.  A shift or an incident is changed by its own unit alone: whoever names the
+id of another one's is not counted.
 """
 
 from __future__ import annotations
@@ -72,10 +73,11 @@ def _keep_shifts(store: Store, found: list[tuple[RecordRow, RecordBody]]) -> Non
 
 
 def _latest(shifts: Sequence[WorkedShift]) -> list[WorkedShift]:
-    found: dict[bytes, WorkedShift] = {}
+    found: dict[tuple[str, bytes], WorkedShift] = {}
     for one in shifts:
-        if one.shift_id not in found or found[one.shift_id].revision < one.revision:
-            found[one.shift_id] = one
+        key = (one.unit, one.shift_id)
+        if key not in found or found[key].revision < one.revision:
+            found[key] = one
     return list(found.values())
 
 
@@ -129,12 +131,12 @@ def _keep_coverage(store: Store, found: list[tuple[RecordRow, RecordBody]]) -> N
 
 
 def _keep_incidents(store: Store, found: list[tuple[RecordRow, RecordBody]]) -> None:
-    latest: dict[bytes, IncidentRow] = {}
+    latest: dict[tuple[str, bytes], IncidentRow] = {}
     for row, body in found:
         if isinstance(body, Incident):
-            known = latest.get(body.incident_id)
+            known = latest.get((row.unit, body.incident_id))
             if known is None or known.revision < body.revision:
-                latest[body.incident_id] = _incident(row, body)
+                latest[row.unit, body.incident_id] = _incident(row, body)
     store.deployment.add_incidents(list(latest.values()))
 
 

@@ -164,9 +164,7 @@ class _Counter:
             case Audit() if body.action in _SEEN_ON_UNITS and self._is_in(self._time(body, record, anchors)):
                 self._count("unit_look_ups", "entries", body.action, body.purpose)
             case Purge() if self._is_in(body.deleted_us):
-                self._add(
-                    "unit_purges", "reads", sum(n for what, n in body.records if what == "read/1"), body.policy
-                )
+                self._add("unit_purges", "reads", body.reads, body.policy)
                 self._add("unit_purges", "pictures", body.pictures, body.policy)
             case _:
                 pass

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, delete, func, or_, select, update
 
-from station.asker import Scope
 from station.store.rows_accounts import AccountRow, SessionRow, TokenRow
+from station.store.scope import scope_columns, scope_of
 from station.store.tables_accounts import ACCOUNTS, SESSIONS, TOKENS
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ class AccountTables:
         """Store an account, new or changed."""
         values = {
             "name": account.name, "full_name": account.full_name, "role": account.role,
-            "agencies": _listed(account.scope.agencies), "units": _listed(account.scope.units),
+            **scope_columns(account.scope),
             "created_us": account.created_us, "password": account.password, "totp": account.totp,
             "totp_step": account.totp_step, "setup": account.setup, "setup_until_us": account.setup_until_us,
             "subject": account.subject, "disabled": int(account.disabled), "failures": account.failures,
@@ -149,7 +148,7 @@ class AccountTables:
 
 def _account(row: Any) -> AccountRow:
     name, full_name, role, agencies, units, created_us, *rest = row
-    scope = Scope(_read(agencies), _read(units))
+    scope = scope_of(agencies, units)
     password, totp, totp_step, setup, setup_until_us, subject, disabled, *last = rest
     return AccountRow(
         name,
@@ -166,14 +165,6 @@ def _account(row: Any) -> AccountRow:
         bool(disabled),
         *last,
     )
-
-
-def _listed(names: frozenset[str] | None) -> str | None:
-    return None if names is None else json.dumps(sorted(names))
-
-
-def _read(listed: str | None) -> frozenset[str] | None:
-    return None if listed is None else frozenset(json.loads(listed))
 
 
 def _values(session: SessionRow) -> tuple[Any, ...]:

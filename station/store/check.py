@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, select, tuple_
+from sqlalchemy import select, tuple_
 
 from protocol.errors import WireError
 from protocol.seal.head import Head
@@ -33,9 +34,11 @@ def store_faults(db: Database, projections: Projections) -> Iterator[StoreFault]
     """Yield what was altered or removed; reads a page at a time."""
     for projected in projections:
         for page in _pages(db, projected):
+            indexed = _indexed(db, projected, page)
             for row in page:
-                fault = _fault(projected, row, projections.registry)
-                if fault:
+                its = indexed.get((row.unit, bytes(row.record_id)), [])
+                fault = _fault(projected, row, its, projections.registry)
+                if fault and (its or _is_there(db, row)):
                     yield StoreFault(row.unit, bytes(row.record_id), fault)
         yield from _without_record(db, projected)
     yield from _altered_pictures(db)
@@ -43,36 +46,54 @@ def store_faults(db: Database, projections: Projections) -> Iterator[StoreFault]
 
 
 def _pages(db: Database, projected: Projected) -> Iterator[Sequence[Any]]:
-    """Records of a type with their rows of the search table."""
-    table = projected.table
-    statement = select(*_COLUMNS)
-    if table is not None:
-        its = [table.c[name].label(f"its_{name}") for name in projected.names]
-        same = and_(table.c.unit == RECORDS.c.unit, table.c.record_id == RECORDS.c.record_id)
-        statement = select(*_COLUMNS, table.c.unit.label("its_unit"), *its).select_from(
-            RECORDS.outerjoin(table, same)
-        )
-    statement = statement.where(RECORDS.c.schema == projected.known.schema, HERE)
-    order = tuple_(RECORDS.c.unit, RECORDS.c.record_id)
-    after: tuple[str, bytes] | None = None
+    """Records of a type."""
+    statement = select(*_COLUMNS).where(RECORDS.c.schema == projected.known.schema, HERE)
+    # On PostgreSQL a unit may have sent several records under one id.
+    order = (RECORDS.c.unit, RECORDS.c.record_id, RECORDS.c.seq)
+    after: tuple[str, bytes, int] | None = None
     while True:
-        following = statement if after is None else statement.where(order > after)
-        page = db.all(following.order_by(RECORDS.c.unit, RECORDS.c.record_id).limit(_PAGE))
+        following = statement if after is None else statement.where(tuple_(*order) > after)
+        page = db.all(following.order_by(*order).limit(_PAGE))
         if page:
             yield page
         if len(page) < _PAGE:
             return
-        after = page[-1].unit, page[-1].record_id
+        after = page[-1].unit, page[-1].record_id, page[-1].seq
 
 
-def _fault(projected: Projected, row: Any, registry: Registry) -> str:
+def _is_there(db: Database, row: Any) -> bool:
+    """False if a purge has deleted the record since it was read."""
+    named = (RECORDS.c.unit == row.unit, RECORDS.c.record_id == row.record_id, RECORDS.c.seq == row.seq)
+    return db.first(select(RECORDS.c.seq).where(*named, HERE)) is not None
+
+
+def _indexed(
+    db: Database, projected: Projected, page: Sequence[Any]
+) -> dict[tuple[str, bytes], list[tuple[Any, ...]]]:
+    """What the search table has of records, by unit and id."""
+    found: dict[tuple[str, bytes], list[tuple[Any, ...]]] = defaultdict(list)
+    table = projected.table
+    ids: dict[str, set[bytes]] = defaultdict(set)
+    if table is None:
+        return found
+    for row in page:
+        ids[row.unit].add(bytes(row.record_id))
+    columns = (table.c.record_id, *(table.c[name] for name in projected.names))
+    for unit, wanted in ids.items():
+        statement = select(*columns).where(table.c.unit == unit, table.c.record_id.in_(sorted(wanted)))
+        for record_id, *values in db.all(statement):
+            found[unit, bytes(record_id)].append(tuple(map(_plain, values)))
+    return found
+
+
+def _fault(projected: Projected, row: Any, indexed: Sequence[tuple[Any, ...]], registry: Registry) -> str:
     try:
         record = decode_record(bytes(row.payload), registry)
     except WireError:
         return "contents: not a record"
     if record.body is None:
         return "contents: of another type"
-    return _column_fault(projected, record, row) or _index_fault(projected, record.body, row)
+    return _column_fault(projected, record, row) or _index_fault(projected, record.body, indexed)
 
 
 def _column_fault(projected: Projected, record: Record, row: Any) -> str:
@@ -87,18 +108,21 @@ def _column_fault(projected: Projected, record: Record, row: Any) -> str:
     return "" if _has_its_time(known.when(body), row) else "time"
 
 
-def _index_fault(projected: Projected, body: RecordBody, row: Any) -> str:
+def _index_fault(projected: Projected, body: RecordBody, indexed: Sequence[tuple[Any, ...]]) -> str:
     if projected.table is None:
         return ""
-    if row.its_unit is None:
+    if not indexed:
         return "removed from the search table"
     values = projected.values(body)
-    differing = [name for name, value in zip(projected.names, values, strict=True) if _of(row, name) != value]
-    return f"search table: {', '.join(differing)}" if differing else ""
+    if values in indexed:
+        return ""
+    differing = [
+        name for name, one, other in zip(projected.names, indexed[0], values, strict=True) if one != other
+    ]
+    return f"search table: {', '.join(differing)}"
 
 
-def _of(row: Any, name: str) -> Any:
-    value = getattr(row, f"its_{name}")
+def _plain(value: Any) -> Any:
     return bytes(value) if isinstance(value, memoryview) else value
 
 

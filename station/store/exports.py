@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, select, update
 
 from station.store.rows_accounts import ExportRow, SearchRow
+from station.store.scope import scope_columns, scope_of
 from station.store.tables_accounts import EXPORT_PARTS, EXPORTS, SEARCHES
 
 if TYPE_CHECKING:
@@ -19,7 +21,9 @@ _EXPORT = (
     EXPORTS.c.case_number, EXPORTS.c.requested_us, EXPORTS.c.state, EXPORTS.c.decided_by, EXPORTS.c.decided_us,
     EXPORTS.c.note, EXPORTS.c.until_us, EXPORTS.c.done, EXPORTS.c.size,
 )  # fmt: skip
+_SCOPE = (EXPORTS.c.agencies, EXPORTS.c.units)
 _SEARCH = (SEARCHES.c.search_id, SEARCHES.c.account, SEARCHES.c.kind, SEARCHES.c.body, SEARCHES.c.made_us)
+_WAITING = 100
 
 
 class ExportTables:
@@ -43,20 +47,28 @@ class ExportTables:
 
     def add(self, export: ExportRow) -> None:
         """Store a request."""
-        values = tuple(getattr(export, column.name) for column in _EXPORT)
-        self._db.run(self._db.insert(EXPORTS), dict(zip((c.name for c in _EXPORT), values, strict=True)))
+        values = {column.name: getattr(export, column.name) for column in _EXPORT}
+        self._db.run(self._db.insert(EXPORTS), {**values, **scope_columns(export.scope)})
 
     def get(self, export_id: str) -> ExportRow | None:
         """Return a request; None if there is none."""
-        row = self._db.first(select(*_EXPORT).where(EXPORTS.c.export_id == export_id))
-        return None if row is None else ExportRow(*row)
+        row = self._db.first(select(*_EXPORT, *_SCOPE).where(EXPORTS.c.export_id == export_id))
+        return None if row is None else _export(row)
 
     def all(self, *, account: str | None, limit: int) -> list[ExportRow]:
         """Return the latest requests, of one account or of all, the newest first."""
-        statement = select(*_EXPORT).order_by(EXPORTS.c.requested_us.desc(), EXPORTS.c.export_id).limit(limit)
+        statement = (
+            select(*_EXPORT, *_SCOPE).order_by(EXPORTS.c.requested_us.desc(), EXPORTS.c.export_id).limit(limit)
+        )
         if account is not None:
             statement = statement.where(EXPORTS.c.account == account)
-        return [ExportRow(*row) for row in self._db.all(statement)]
+        return [_export(row) for row in self._db.all(statement)]
+
+    def waiting(self, state: str) -> list[ExportRow]:
+        """Return the requests in a state that were made first, in that order."""
+        statement = select(*_EXPORT).where(EXPORTS.c.state == state)
+        ordered = statement.order_by(EXPORTS.c.requested_us, EXPORTS.c.export_id).limit(_WAITING)
+        return [ExportRow(*row) for row in self._db.all(ordered)]
 
     def change(self, export_id: str, was: str, /, **values: Any) -> bool:
         """Change a request that is in a state; False if it is in another one, because somebody was faster."""
@@ -82,7 +94,7 @@ class ExportTables:
     def overdue(self, now_us: int) -> list[ExportRow]:
         """Return requests that are ready or being worked on, and whose time is over."""
         overdue = (EXPORTS.c.state.in_(("ready", "running")), EXPORTS.c.until_us < now_us)
-        return [ExportRow(*row) for row in self._db.all(select(*_EXPORT).where(*overdue))]
+        return [_export(row) for row in self._db.all(select(*_EXPORT, *_SCOPE).where(*overdue))]
 
     def left_behind(self, now_us: int) -> list[str]:
         """Return requests that still have a file, though they were fetched and the time for it is over."""
@@ -90,3 +102,7 @@ class ExportTables:
         over = (EXPORTS.c.state == "fetched", EXPORTS.c.until_us < now_us)
         statement = select(EXPORT_PARTS.c.export_id).distinct().join(EXPORTS, own).where(*over)
         return [row.export_id for row in self._db.all(statement)]
+
+
+def _export(row: Any) -> ExportRow:
+    return replace(ExportRow(*row[: len(_EXPORT)]), scope=scope_of(row.agencies, row.units))

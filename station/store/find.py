@@ -8,7 +8,7 @@ from sqlalchemy import and_, func, or_, select
 
 from protocol.wire.records.read import Read
 from station.store.scope import in_scope
-from station.store.search import FoundRead, boxes, check_limit, is_inside
+from station.store.search import FoundRead, FoundReads, Polygon, boxes, check_limit, is_inside
 from station.store.search_sql import READS, conditions, in_box, in_order
 from station.store.tables import HERE, RECORDS
 
@@ -22,9 +22,14 @@ if TYPE_CHECKING:
     from station.store.database import Database
     from station.store.records import Records
     from station.store.rows import RecordRow
-    from station.store.search import Place, ReadSearch
+    from station.store.search import Circle, Place, ReadSearch
 
 _PAGE = 1_000
+_GROWTH = 4
+"""Each page of keys is larger than the one before: on SQLite each costs a look at all keys within the bounds."""
+_MAX_LOOKED_AT = 20_000
+_MAX_COMPARED = 2_000_000
+"""Positions times corners: about a second."""
 _MADE: Any = func.coalesce(RECORDS.c.utc_us, RECORDS.c.received_us)
 
 
@@ -40,23 +45,39 @@ class Finder:
         """The known record types."""
         return self._records.projections.registry
 
-    def find(self, search: ReadSearch, limit: int, after: Place | None, scope: Scope) -> list[FoundRead]:
-        """Return the latest reads, in order of time; ``after`` one that was found before.
+    def find(self, search: ReadSearch, limit: int, after: Place | None, scope: Scope) -> FoundReads:
+        """Return the latest reads, in order of time; ``after`` the place of one that was found before.
 
         Raises StoreError.
         """
-        keys: list[Any] = []
-        size = check_limit(limit) if search.area is None else max(limit, _PAGE)
-        while len(keys) < limit:
-            page = self._keys(search, size, after, scope)
-            area = search.area
-            keys += page if area is None else [k for k in page if is_inside(area, k.lat_e7, k.lon_e7)]
-            if len(page) < size:
-                break
-            after = (page[-1].made_us, page[-1].unit, page[-1].record_id)
-        keys = keys[:limit]
+        check_limit(limit)
+        if search.area is None:
+            keys: Sequence[Any] = self._keys(search, limit, after, scope)
+            following, is_cut = (_place(keys[-1]) if len(keys) == limit else None), False
+        else:
+            keys, following, is_cut = self._inside(search, search.area, limit, after, scope)
         rows = self.rows(keys)
-        return [FoundRead(row, key.made_us) for key, row in zip(keys, rows, strict=True) if row is not None]
+        found = [FoundRead(row, key.made_us) for key, row in zip(keys, rows, strict=True) if row is not None]
+        return FoundReads(found, following, is_cut)
+
+    def _inside(
+        self, search: ReadSearch, area: Circle | Polygon, limit: int, after: Place | None, scope: Scope
+    ) -> tuple[list[Any], Place | None, bool]:
+        """Keys in the exact shape, where to go on, and whether that is for having looked at too many."""
+        left = max_looked_at(area)
+        size, keys = min(left, max(limit, _PAGE)), []
+        while True:
+            page = self._keys(search, size, after, scope)
+            keys += [key for key in page if is_inside(area, key.lat_e7, key.lon_e7)]
+            if len(keys) >= limit:
+                return keys[:limit], _place(keys[limit - 1]), False
+            if len(page) < size:
+                return keys, None, False
+            after = _place(page[-1])
+            left -= size
+            if left <= 0:
+                return keys, after, True
+            size = min(left, size * _GROWTH)
 
     def _keys(self, search: ReadSearch, limit: int, after: Place | None, scope: Scope) -> Sequence[Any]:
         """Return a page of keys; an area counts by its bounds."""
@@ -71,6 +92,16 @@ class Finder:
         """Return the records of a type; None for one that was purged meanwhile."""
         found = (self._records.one(key.unit, key.record_id) for key in keys)
         return [None if row is None or row.schema != schema else row for row in found]
+
+
+def max_looked_at(area: Circle | Polygon) -> int:
+    """How many positions are compared with a shape for one page: fewer, the more corners it has."""
+    corners = len(area.corners) if isinstance(area, Polygon) else 1
+    return max(_PAGE, min(_MAX_LOOKED_AT, _MAX_COMPARED // corners))
+
+
+def _place(key: Any) -> Place:
+    return key.made_us, key.unit, bytes(key.record_id)
 
 
 def _ordered(statement: Select[Any], search: ReadSearch, made: Any, after: Place | None) -> Select[Any]:

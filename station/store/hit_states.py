@@ -44,11 +44,13 @@ _REDATE = (
     .where(HIT_STATES.c.unit == bindparam("of"), HIT_STATES.c.boot == bindparam("a_boot"))
     .values(
         made_us=func.coalesce(
-            select(_MADE)
+            # PostgreSQL keeps several records under one id, if a unit sends them: one time is wanted.
+            select(func.max(_MADE))
             .where(
                 RECORDS.c.unit == HIT_STATES.c.unit,
                 RECORDS.c.record_id == HIT_STATES.c.record_id,
                 RECORDS.c.received_us == HIT_STATES.c.received_us,
+                RECORDS.c.schema == Hit.SCHEMA,
             )
             .scalar_subquery(),
             HIT_STATES.c.made_us,

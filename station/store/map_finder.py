@@ -83,15 +83,15 @@ class MapFinder:
 
     def last_places(self, since_us: int, until_us: int) -> LastPlaces:
         """Return the units, and the records that say where each was, received since a time."""
-        keys = [*self._latest_reads(since_us, until_us)]
+        rows = self._finder.rows(self._latest_reads(since_us, until_us))
         if self._finder.registry.get(TrackPoints.SCHEMA) is not None:
             asked = {"schema": TrackPoints.SCHEMA, "first": since_us, "last": until_us, "most": _RECENT}
-            keys += self._db.all(_LATEST_TRACKS, asked)
+            rows += self._finder.rows(self._db.all(_LATEST_TRACKS, asked), TrackPoints.SCHEMA)
         units = [
             UnitSeen(unit, agency or "", state or "?", reason or "", seen)
             for unit, agency, state, reason, seen in self._db.all(_UNITS)
         ]
-        return LastPlaces(units, [row for row in self._finder.rows(keys) if row is not None])
+        return LastPlaces(units, [row for row in rows if row is not None])
 
     def _in_box(self, window: MapWindow, box: Box, limit: int, scope: Scope) -> PlacedReads:
         """By place where the box has few reads of all times, otherwise by time of receipt, the latest first."""

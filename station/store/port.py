@@ -54,7 +54,7 @@ if TYPE_CHECKING:
         Usage,
         WitnessRow,
     )
-    from station.store.search import FoundRead, Place, ReadSearch
+    from station.store.search import FoundReads, Place, ReadSearch
 
 
 class Stream(Protocol):
@@ -392,10 +392,11 @@ class Store(Protocol):
 
     def find(
         self, search: ReadSearch, *, limit: int, after: Place | None = None, scope: Scope = EVERYTHING
-    ) -> list[FoundRead]:
-        """Return reads by time, the latest first, and of equal times in a fixed order; ``after`` one found before.
+    ) -> FoundReads:
+        """Return reads by time, the latest first, and of equal times in a fixed order; ``after`` of the page before.
 
-        Reads that come meanwhile are neither repeated nor do they hide others.
+        Reads that come meanwhile are neither repeated nor do they hide others.  The number of reads that are looked at
+        for a page is bounded: the page of an area in which there are few of many can end early, even empty.
         """
 
     def find_hits(

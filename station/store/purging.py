@@ -38,11 +38,12 @@ PURGING = Table(
     Column("received_us", INT64),
     Column("made_us", INT64),
     Column("retention", Text),
+    Column("schema", Text),
 )
 _MADE = func.coalesce(RECORDS.c.utc_us, RECORDS.c.received_us)
 _CHOSEN = (
     RECORDS.c.unit, RECORDS.c.record_id, RECORDS.c.seq, RECORDS.c.life, RECORDS.c.received_us, _MADE,
-    func.coalesce(RECORDS.c.retention, ""),
+    func.coalesce(RECORDS.c.retention, ""), RECORDS.c.schema,
 )  # fmt: skip
 _CLASSES = (
     select(PURGING.c.retention, func.count(), func.min(PURGING.c.received_us), func.max(PURGING.c.received_us))
@@ -54,7 +55,9 @@ _CLASSES = (
 class Purging:
     """Inside one transaction."""
 
-    def __init__(self, db: Database, columns: str = "TEXT, BLOB, INTEGER, BLOB, INTEGER, INTEGER, TEXT") -> None:
+    def __init__(
+        self, db: Database, columns: str = "TEXT, BLOB, INTEGER, BLOB, INTEGER, INTEGER, TEXT, TEXT"
+    ) -> None:
         """``columns`` are the types of the columns of ``PURGING``."""
         self._db = db
         types = zip(PURGING.c.keys(), columns.split(", "), strict=True)

@@ -194,13 +194,15 @@ _AMONG = select(RECORDS.c.record_id).where(
     RECORDS.c.unit == bindparam("of"), RECORDS.c.record_id.in_(bindparam("ids", expanding=True)), HERE
 )
 _COMPLETE = update(PROJECTIONS).where(PROJECTIONS.c.schema == bindparam("type")).values(complete=1)
+_IS_OF_TYPE = and_(_IS_NAMED, RECORDS.c.schema == bindparam("type"))
+"""PostgreSQL keeps records of two types under one id, if a unit sends them."""
 _UNDERSTAND = (
     update(RECORDS)
-    .where(_IS_NAMED)
+    .where(_IS_OF_TYPE)
     .values({name: bindparam(f"new_{name}") for name in UNDERSTOOD})
     .values(dating_gap_us=None)
 )
-_LOOKED_AT = update(RECORDS).where(_IS_NAMED).values(generation=bindparam("new_generation"))
+_LOOKED_AT = update(RECORDS).where(_IS_OF_TYPE).values(generation=bindparam("new_generation"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,9 +283,6 @@ class Records:
             return []
         items = [self._item(one.record, now_us) for one in new]
         fresh = self._insert_new(items)
-        numbers = by_series(items)
-        for series, seqs in numbers.items():
-            sequence.mark_seen(self._db, *series, seqs)
         proofs = [
             (*_proof(one.proof), one.record.envelope.life)
             for one, is_new in zip(new, fresh, strict=True)
@@ -291,6 +290,9 @@ class Records:
         ]
         self._insert_evidence.run(proofs)
         stored = [item for item, is_new in zip(items, fresh, strict=True) if is_new]
+        # Not the number of a record that came under the id of another one: nothing of it is stored.
+        for series, seqs in by_series(stored).items():
+            sequence.mark_seen(self._db, *series, seqs)
         self._index(stored)
         self._publish(stored)
         return fresh
@@ -353,7 +355,8 @@ class Records:
         items = []
         looked_at = []
         for row in rows:
-            looked_at.append({"of": row.unit, "named": row.record_id, "new_generation": projected.generation})
+            key = {"of": row.unit, "named": row.record_id, "type": projected.known.schema}
+            looked_at.append({**key, "new_generation": projected.generation})
             try:
                 record = decode_record(row.payload, self._projections.registry)
             except WireError:
@@ -364,7 +367,7 @@ class Records:
         self._db.run(
             _UNDERSTAND,
             [
-                {"of": item.key[0], "named": item.key[1]}
+                {"of": item.key[0], "named": item.key[1], "type": projected.known.schema}
                 | {f"new_{name}": value for name, value in zip(UNDERSTOOD, item.understood(), strict=True)}
                 for item in items
             ],

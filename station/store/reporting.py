@@ -5,6 +5,7 @@ Times are those of the records, by the station's dating; a record without a time
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -159,14 +160,19 @@ class Reporting:
 
     def unit_purges(self, period: Period) -> list[tuple[str, int, int]]:
         """Return policy, reads and pictures that units deleted themselves in the period."""
+        counted = (_PURGES.c.policy, _PURGES.c.reads, _PURGES.c.pictures)
         statement = (
-            select(_PURGES.c.policy, func.sum(_PURGES.c.reads), func.sum(_PURGES.c.pictures))
+            select(*counted, func.count())
             .select_from(_dated(_PURGES, PURGE_TYPE.schema))
             .where(*_within(period))
-            .group_by(_PURGES.c.policy)
-            .order_by(_PURGES.c.policy)
+            .group_by(*counted)
         )
-        return [(policy, int(reads), int(pictures)) for policy, reads, pictures in self._all(statement)]
+        sums: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+        # Added here: a hostile unit's numbers have a sum that SQLite cannot compute.
+        for policy, reads, pictures, count in self._all(statement):
+            sums[policy][0] += int(reads) * int(count)
+            sums[policy][1] += int(pictures) * int(count)
+        return [(policy, reads, pictures) for policy, (reads, pictures) in sorted(sums.items())]
 
     def unit_look_ups(self, period: Period) -> list[tuple[str, str, int]]:
         """Return action, purpose and number of the look-ups on units."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from station.asker import EVERYTHING
+
 if TYPE_CHECKING:
     from station.asker import Scope
 
@@ -100,3 +102,5 @@ class ExportRow:
     """Records written."""
     size: int = 0
     """Bytes written."""
+    scope: Scope = EVERYTHING
+    """What the person might see when they asked: it was that which was approved."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, select, update
 
 from protocol.wire.record import decode_record
 from protocol.wire.registry import Registry
+from station.asker import Scope
 from station.store.tables import HERE, RECORDS, UNITS
 
 if TYPE_CHECKING:
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement
 
-    from station.asker import Scope
     from station.store.contents import NewRecord
     from station.store.database import Database
 
@@ -69,3 +70,21 @@ class UnitAgencies:
                 agency = decode_record(row.payload, _NO_TYPES).envelope.agency
                 with self._db.transaction():
                     self._db.run(_SET, {"of": unit, "new_agency": agency})
+
+
+def scope_columns(scope: Scope) -> dict[str, str | None]:
+    """A scope as the columns ``agencies`` and ``units``."""
+    return {"agencies": _listed(scope.agencies), "units": _listed(scope.units)}
+
+
+def scope_of(agencies: str | None, units: str | None) -> Scope:
+    """The scope in these columns."""
+    return Scope(_read(agencies), _read(units))
+
+
+def _listed(names: frozenset[str] | None) -> str | None:
+    return None if names is None else json.dumps(sorted(names))
+
+
+def _read(listed: str | None) -> frozenset[str] | None:
+    return None if listed is None else frozenset(json.loads(listed))

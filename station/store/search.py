@@ -101,10 +101,16 @@ class FoundRead:
     row: RecordRow
     made_us: int
 
-    @property
-    def place(self) -> Place:
-        """Where a search goes on."""
-        return self.made_us, self.row.unit, self.row.record_id
+
+@dataclass(frozen=True, slots=True)
+class FoundReads:
+    """A page of a search."""
+
+    reads: list[FoundRead]
+    after: Place | None
+    """Where the next page starts; None if there is none."""
+    is_cut: bool = False
+    """Too many reads around an area were looked at: the page is complete up to ``after``, and ends there."""
 
 
 def boxes(area: Circle | Polygon) -> list[Box]:

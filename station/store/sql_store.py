@@ -64,7 +64,7 @@ if TYPE_CHECKING:
         StoreFault,
         Usage,
     )
-    from station.store.search import FoundRead, Place, ReadSearch
+    from station.store.search import FoundReads, Place, ReadSearch
 
 READ_SCHEMA = "read/1"
 _HEALTH = select(UNITS.c.health).where(UNITS.c.unit == bindparam("of"))
@@ -278,7 +278,7 @@ class SqlStore:
 
     def find(
         self, search: ReadSearch, *, limit: int, after: Place | None = None, scope: Scope = EVERYTHING
-    ) -> list[FoundRead]:
+    ) -> FoundReads:
         """The latest first."""
         return self._finder.find(search, limit, after, scope)
 

@@ -93,6 +93,8 @@ EXPORTS = Table(
     _must("until_us", INT64, "0"),
     _must("done", INT64, "0"),
     _must("size", INT64, "0"),
+    Column("agencies", Text),  # as of the account when it was requested
+    Column("units", Text),
 )
 Index("exports_requested", EXPORTS.c.requested_us)
 

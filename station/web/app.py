@@ -93,25 +93,36 @@ def build_app(
     )
     app.state.desk, app.state.worker = desk, worker
     limits: dict[str, int] = {}
+    needs: dict[str, Needs] = {}
     for page in pages:
         _refuse_open_routes(page)
         app.include_router(page.router)
         limits |= page.body_limits
+        needs |= _needs_of_forms(page)
     app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
     for kind in (PatrolError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, _refuse)
     app.add_middleware(
         Guard, hosts=settings.hosts(port or settings.port), scheme=settings.scheme, body_limits=limits,
-        is_known=lambda request: _is_logged_in(desk, request),
+        may_send=lambda request: _may_send(desk, needs.get(request.url.path), request),
     )  # fmt: skip
     return app
 
 
-def _is_logged_in(desk: Desk, request: Request) -> bool:
+def _may_send(desk: Desk, needs: Needs | None, request: Request) -> bool:
+    """True if whoever is logged in has the right that the route needs."""
     try:
-        return desk.log_in.person(request.cookies.get(desk.cookie, "")) is not None
+        person = desk.log_in.person(request.cookies.get(desk.cookie, ""))
     except StoreError:
         return False
+    return person is not None and needs is not None and (needs.right is None or needs.right in person.rights)
+
+
+def _needs_of_forms(page: PageModule) -> dict[str, Needs]:
+    """What the routes need that take the bodies which may be larger."""
+    forms = [route for route in page.router.routes if isinstance(route, APIRoute) and "POST" in route.methods]
+    found = {route.path: needs_of(route) for route in forms if route.path in page.body_limits}
+    return {path: needs for path, needs in found.items() if needs is not None}
 
 
 def needs_of(route: BaseRoute) -> Needs | None:

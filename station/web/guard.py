@@ -49,14 +49,14 @@ class Guard:
         hosts: frozenset[str],
         scheme: str,
         body_limits: Mapping[str, int],
-        is_known: Callable[[Request], bool],
+        may_send: Callable[[Request], bool],
     ) -> None:
-        """``body_limits`` has the paths whose bodies may be larger than others', for whom ``is_known`` knows."""
+        """``body_limits`` has the paths whose bodies may be larger than others', from whom ``may_send`` says."""
         self._app = app
         self._hosts = hosts
         self._scheme = scheme
         self._limits = body_limits
-        self._is_known = is_known
+        self._may_send = may_send
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse the request, or pass it on."""
@@ -77,8 +77,8 @@ class Guard:
             await send(message)
 
         limit = self._limits.get(scope["path"], MAX_BODY_BYTES)
-        # A body is read before a route sees the request: strangers must not fill the disk or the memory with it.
-        if limit > MAX_BODY_BYTES and not await run_in_threadpool(self._is_known, Request(scope)):
+        # A body is read before a route sees the request: who may not use it must not fill the disk with it.
+        if limit > MAX_BODY_BYTES and not await run_in_threadpool(self._may_send, Request(scope)):
             limit = MAX_BODY_BYTES
         headers = Headers(scope=scope)
         refusal = self._refusal(scope["method"], headers, sum(map(len, chain(*scope["headers"]))), limit)

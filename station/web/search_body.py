@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from station.errors import StoreError
 from station.query import Circle, Polygon, ReadSearch
 from station.query.plates import MAX_LENGTH, look_alikes, normal
 from station.web.errors import RefusedError
@@ -50,7 +51,14 @@ class SearchBody(BaseModel):
     oldest_first: bool = False
 
     def to_search(self) -> ReadSearch:
-        """Return what the station searches for.  Raises RefusedError for a place, and StoreError."""
+        """Return what the station searches for.  Raises RefusedError for what cannot be searched."""
+        try:
+            return self._search()
+        except StoreError as error:
+            # Not a failure of the database: it has not been asked yet.
+            raise RefusedError(400, "search", str(error)) from error
+
+    def _search(self) -> ReadSearch:
         plates = [normal(plate) for plate in self.plates]
         plates = [plate for plate in plates if plate.strip("*")]
         if self.look_alike:

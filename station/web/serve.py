@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from protocol.http_limits import LOOP, BoundedHttp, BoundedListener
 from station.errors import WebError
 from station.web.app import build_app
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from station.web.settings import WebSettings
 
 MAX_CONNECTIONS = 256
+MAX_OPEN = 2 * MAX_CONNECTIONS
+"""With those that are no connections of HTTP yet."""
 _STOP_S = 5
 _START_S = 15.0
 
@@ -105,9 +108,9 @@ def _config(app: object, settings: WebSettings) -> uvicorn.Config:
             server_header=False,
             date_header=False,
             proxy_headers=False,
-            http="h11",
+            http=BoundedHttp,
             ws="none",
-            loop="asyncio",
+            loop=LOOP,
             lifespan="off",
             limit_concurrency=MAX_CONNECTIONS,
             h11_max_incomplete_event_size=16 * 1024,
@@ -128,7 +131,7 @@ def _listen(settings: WebSettings) -> socket.socket:
     try:
         found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, address = found[0]
-        listener = socket.socket(family, kind, protocol)
+        listener = BoundedListener(family, kind, protocol, max_open=MAX_OPEN)
     except OSError as error:
         raise WebError(f"{settings.host} cannot be used: {error.strerror or error}") from error
     try:

@@ -74,10 +74,15 @@ class Visit:
     ) -> Response:
         """Render a template, which extends ``base.html``."""
         session = self.person.session
+        navigation = self.desk.navigation(self.person.rights)
+        here = self.request.url.path
+        # The longest: /audit/log is below /audit, and both are in the navigation.
+        current = [entry.path for entry in navigation if here == entry.path or here.startswith(f"{entry.path}/")]
         shared = {
             "visit": self,
             "csrf": "" if session is None else session.csrf,
-            "navigation": self.desk.navigation(self.person.rights),
+            "navigation": navigation,
+            "current": max(current, key=len, default=""),
         }
         return HTMLResponse(self.desk.render(template, self.request, {**shared, **values}), status, headers)
 
@@ -120,7 +125,9 @@ def _person(request: Request, desk: Desk) -> Person:
     if person is None or person.session is None:
         raise LogInNeededError
     if request.method not in _SAFE and not secrets.compare_digest(
-        request.state.csrf.encode(), person.session.csrf.encode()
+        # A form can name an encoding in which half a character stands alone.
+        request.state.csrf.encode(errors="replace"),
+        person.session.csrf.encode(),
     ):
         raise RefusedError(403, "forged", "this form is out of date: load the page again")
     return person

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page, Playwright
 
 __all__ = ["LARGE", "SMALL", "run_console"]
+DRAWING = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 PLATES = (
     ("6KYN051", "US-CA"), ("XUP9415", "US-TX"), ("314RLZ", "US-NV"), ("F29MSS", "?"), ("SAS0323", "US-WA"),
     ("XYVW4Y", "US-AZ"),
@@ -95,6 +96,15 @@ def playwright() -> Iterator[Playwright]:
 @pytest.fixture(scope="session")
 def browser(playwright: Playwright) -> Iterator[Browser]:
     started = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(CHROMIUM))
+    yield started
+    started.close()
+
+
+@pytest.fixture(scope="module")
+def drawing_browser(playwright: Playwright) -> Iterator[Browser]:
+    """One that draws maps: WebGL without a graphics card."""
+    options = [option for option in CHROMIUM if option != "--disable-gpu"]
+    started = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=[*options, *DRAWING])
     yield started
     started.close()
 

@@ -161,6 +161,15 @@ def test_withdrawn_hit_cannot_be_decided(agent, page):
     page.wait_for_selector("#hit", state="hidden")
 
 
+def test_hit_that_expired_stays_in_the_queue_and_the_next_one_comes_up(agent, page):
+    agent.hit(a_hit(1), state="expired")
+    agent.hit(a_hit(2))
+    page.wait_for_selector("#hit:visible")
+    page.keyboard.press("Escape")
+    page.click("#nav-queue")
+    page.wait_for_selector("#hits .state:text-is('EXPIRED')")
+
+
 def test_button_of_the_panel_acknowledges(agent, page):
     """The hardware key acts on the agent; the page follows."""
     agent.hit(a_hit(1))

@@ -16,29 +16,17 @@ from station.asker import EVERYTHING, Asker
 from station.store import open_store
 from station.web.serve import WebServer
 from station.web.settings import WebSettings
-from tests.console_process import CHROMIUM, LARGE, PATIENCE_MS
+from tests.console_process import LARGE, PATIENCE_MS
 from tests.station_map import HOSTILE, RECEIVED_US, fill_hostile, fill_map, hit_id
 from tests.station_web import CHEAP, PASSWORD
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from playwright.sync_api import Browser, Page, Playwright
+    from playwright.sync_api import Browser, Page
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 AXE = (Path(__file__).parent / "axe/axe.min.js").read_text()
 NARROW = (400, 800)
-DRAWING = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader")
-"""WebGL without a graphics card."""
-
-
-@pytest.fixture(scope="module")
-def drawing_browser(playwright: Playwright) -> Iterator[Browser]:
-    options = [option for option in CHROMIUM if option != "--disable-gpu"]
-    started = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=[*options, *DRAWING])
-    yield started
-    started.close()
 
 
 class Station:

@@ -10,6 +10,7 @@ import pytest
 from protocol.errors import SignedFileError
 from protocol.roster.envelope import roster_header, sign_roster
 from protocol.seal import SigningKey
+from protocol.wire.codec import I63_MAX, U16_MAX
 from protocol.wire.enums import IncidentStage, ShiftStage, TimeSource
 from protocol.wire.parts import TimeQuality
 from station.asker import Asker, Scope
@@ -378,6 +379,40 @@ def test_deleted_read_stays_a_reference_that_says_so(agency):
     detail = query(agency).incident((1).to_bytes(16, "big"))
     assert [link.state for link in detail.links] == ["deleted", "not received"]
     assert detail.body.notes == ("Vehicle found parked.", "Owner informed.")
+
+
+def test_a_record_of_another_type_is_no_read_of_an_incident(agency):
+    """What a unit names as a read may be anything that it has sent."""
+    other = told(7, coverage(1, MONDAY_US))
+    add(agency, other, told(8, incident(1, reads=(other.envelope.record_id,))), now_us=MONDAY_US)
+    (link,) = query(agency).incident((1).to_bytes(16, "big")).links
+    assert (link.state, link.record) == ("not received", None)
+
+
+def test_a_unit_changes_neither_shift_nor_incident_of_another_one(agency):
+    """It names their ids and the highest revision, in the same group of records and later."""
+    own = [worked(started_us=MONDAY_US, worked_s=60, hours=(), badge="4711"), incident(1, case_number="26-1")]
+    hostile = [
+        worked(started_us=MONDAY_US, worked_s=9, hours=(), badge="666", revision=U16_MAX),
+        incident(1, case_number="none", revision=U16_MAX),
+    ]
+    for first, later in ((1, 5), (5, 1)):
+        add(agency, *(told(n, body) for n, body in enumerate(own, first)), now_us=MONDAY_US + first)
+        forged = [make_record(body, seq=n, unit="unit-08") for n, body in enumerate(hostile, later)]
+        add(agency, *forged, now_us=MONDAY_US + 3)
+        assert [row.name for row in query(agency).hours(0, NOW_US)] == ["4711"]
+        (row,) = query(agency).incidents(0, NOW_US).rows
+        assert (row.unit, row.case_number) == ("unit-07", "26-1")
+
+
+@pytest.mark.parametrize("utc_us", [MONDAY_US, I63_MAX])
+def test_times_of_a_hostile_unit_stay_in_the_calendar(agency, utc_us):
+    """A period that began before there were years, and one that has not come yet."""
+    endless = coverage(1, utc_us, mono_first_us=0, mono_us=I63_MAX)
+    add(agency, told(1, endless), told(2, make_track_points(utc_us=I63_MAX)), now_us=MONDAY_US + 1)
+    stays = query(agency).where("unit-07", MONDAY_US - DAY_US, NOW_US)
+    assert {stay.kind for stay in stays} == {"coverage", "position"}
+    assert all(0 <= stay.from_us <= NOW_US and 0 <= stay.until_us <= NOW_US for stay in stays)
 
 
 def test_where_a_unit_was_says_what_is_assigned_measured_and_tracked(agency):

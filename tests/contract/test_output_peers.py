@@ -11,6 +11,7 @@ import queue
 import socket
 import ssl
 import threading
+from contextlib import suppress
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -144,6 +145,60 @@ def test_refused_record_is_given_up(authority, hook, status):
     hook.answers = [(status, {})]
     with pytest.raises(RecordRefusedError, match=str(status)):
         to.send([event(make_hit_body())])
+
+
+class Drip:
+    """A TLS server that sends a part of an answer again and again, and never ends it."""
+
+    def __init__(self, context, first, again):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.closing = threading.Event()
+        self.thread = threading.Thread(target=self._serve, args=(context, first, again))
+        self.thread.start()
+
+    def _serve(self, context, first, again):
+        raw, _ = self.listener.accept()
+        with suppress(OSError), context.wrap_socket(raw, server_side=True) as peer:
+            peer.sendall(first)
+            while not self.closing.wait(0.05):
+                peer.sendall(again)
+
+    def close(self):
+        self.closing.set()
+        self.listener.close()
+        self.thread.join()
+
+
+@pytest.mark.parametrize(
+    ("first", "again", "reason"),
+    [
+        (b"HTTP/1.1 200 OK\r\nx: ", b"a", "timed out"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 4096\r\n\r\n", b"a", "timed out"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n", "timed out"),
+        (b"HTTP/1.1 200 OK\r\n", b"x: " + b"a" * 30_000 + b"\r\n", "more than 65536 bytes"),
+    ],
+)
+def test_an_answer_that_never_ends_does_not_hold_the_output(authority, first, again, reason):
+    """Each byte arrives in time, the whole does not."""
+    server = Drip(authority.server(), first, again)
+    to, _ = sender(authority, server.port, timeout_s=1)
+    said = []
+
+    def send():
+        try:
+            to.send([event(make_hit_body())])
+        except DeliveryError as error:
+            said.append(str(error))
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    thread.join(PATIENCE_S)
+    is_held = thread.is_alive()
+    server.close()
+    thread.join()
+    assert not is_held
+    assert reason in said[0]
 
 
 @pytest.mark.parametrize(("told", "waits_s"), [("12", 12), ("999999", 300), ("soon", None), ("-1", None)])

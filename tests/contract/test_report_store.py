@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.records import TimeTag
+from protocol.wire.codec import I63_MAX
 from protocol.wire.enums import DispositionAction, HitStage, TimeSource
 from station.store import NewRecord
 from station.store.reporting import Period
@@ -146,3 +147,9 @@ def test_purges_and_look_ups_of_units(unit):
     counts = unit.store.reporting
     assert counts.unit_purges(MAY) == [("us-xx/3", 15, 25), ("us-yy/1", 12, 24)]
     assert counts.unit_look_ups(MAY) == [("look_up", "", 1), ("look_up", "stolen vehicle", 1)]
+
+
+def test_numbers_of_a_hostile_unit_do_not_stop_a_report(unit):
+    """Each fits into a column, and their sum does not."""
+    unit.add(*[make_purge(records=(("read/1", I63_MAX),) * 2, pictures=I63_MAX)] * 2)
+    assert unit.store.reporting.unit_purges(MAY) == [("us-xx/3", 2 * I63_MAX, 2 * I63_MAX)]

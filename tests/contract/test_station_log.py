@@ -301,8 +301,8 @@ def test_records_that_were_chosen_before_they_were_held_are_spared(store):
     scope = hold_scope(ids=(records[1].envelope.record_id.hex(),))
     statement = HoldStatement(number=1, utc_us=NOW_US, who="c", case_number="c", reason="r", scope=scope)
     with store.transaction():
-        kinds = "TEXT, BLOB, INTEGER, BLOB, INTEGER, INTEGER, TEXT"
-        on_server = 'text COLLATE "C", bytea, bigint, bytea, bigint, bigint, text COLLATE "C"'
+        kinds = "TEXT, BLOB, INTEGER, BLOB, INTEGER, INTEGER, TEXT, TEXT"
+        on_server = 'text COLLATE "C", bytea, bigint, bytea, bigint, bigint, text COLLATE "C", text'
         purging = Purging(store.db, kinds if store.db.is_sqlite else on_server)
         purging.choose(RECORDS.c.seq < 3)
         store.holds.place(HoldRow(1, statement.encode(), None))

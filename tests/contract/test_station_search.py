@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from station.errors import StoreError
+from station.store import find
+from station.store.find import max_looked_at
 from station.store.search import Circle, Polygon, ReadSearch, boxes, is_inside
 from tests.builders import UTC_NS, WHERE, make_read_record
 from tests.contract.test_station_store import (  # noqa: F401 - fixtures among them
@@ -33,7 +35,7 @@ PLATES = ("7ABC123", "7ABD123", "XYZ1", "A_B%C", "ABC")
 
 
 def found(station: Store, *plates: str, limit: int = 50, **asked: object) -> list[int]:
-    return [f.row.seq for f in station.find(ReadSearch(plates, **asked), limit=limit)]
+    return [f.row.seq for f in station.find(ReadSearch(plates, **asked), limit=limit).reads]
 
 
 @pytest.fixture
@@ -91,11 +93,13 @@ def test_pages_are_whole_while_reads_come(store):  # noqa: F811
         make_read_record(n, seq=n, utc_us=one.utc_us, mono_us=one.mono_us, pictures=()) for n in range(1, 24)
     ]
     add(store, *records, now_us=NOW_US)
-    seqs, after = [], None
-    while page := store.find(ReadSearch(), limit=5, after=after):
-        seqs += [f.row.seq for f in page]
-        after = page[-1].place
+    seqs, page = [], store.find(ReadSearch(), limit=5)
+    while page.reads:
+        seqs += [f.row.seq for f in page.reads]
         add(store, make_read_record(100 + len(seqs), seq=100 + len(seqs), pictures=()), now_us=NOW_US)
+        if page.after is None:
+            break
+        page = store.find(ReadSearch(), limit=5, after=page.after)
     assert sorted(seqs) == list(range(1, 24))
 
 
@@ -140,6 +144,52 @@ def test_places_are_found_by_circle_and_polygon(store):  # noqa: F811
     assert found(store, area=Circle(89.9999, 0.0, 30.0)) == [7, 6]
     triangle = Polygon(((44.99, -100.01), (45.01, -100.01), (45.0, -99.999)))
     assert found(store, area=triangle) == [2, 1]
+
+
+TRIANGLE = Polygon(((44.0, -101.0), (46.0, -101.0), (44.0, -99.0)))
+"""Of its bounds, the north-east is outside."""
+
+
+@pytest.mark.parametrize("ascending", [False, True])
+def test_a_page_of_an_area_looks_at_a_bounded_number_of_reads(store, monkeypatch, ascending):  # noqa: F811
+    """It says up to which time it is complete, and the next one goes on: nothing is lost, whatever lies around."""
+    monkeypatch.setattr(find, "_PAGE", 3)
+    monkeypatch.setattr(find, "_MAX_LOOKED_AT", 10)
+    inside = {1, 2, 20, 40}
+    add(store, *(at(n, *((44.5, -100.8) if n in inside else (45.9, -99.1))) for n in range(1, 41)), now_us=NOW_US)
+    looked_at = []
+    keys = store._finder._keys
+    monkeypatch.setattr(store._finder, "_keys", lambda *asked: looked_at.append(keys(*asked)) or looked_at[-1])
+    search = ReadSearch(area=TRIANGLE, ascending=ascending)
+    seqs, after, pages = [], None, 0
+    while pages == 0 or after is not None:
+        looked_at.clear()
+        page = store.find(search, limit=2, after=after)
+        assert sum(map(len, looked_at)) <= 10
+        seqs += [f.row.seq for f in page.reads]
+        assert page.is_cut == (len(page.reads) < 2 and page.after is not None)
+        after, pages = page.after, pages + 1
+    assert seqs == sorted(inside, reverse=not ascending)
+    assert pages > 3
+
+
+def test_a_page_that_was_cut_is_complete_up_to_its_end(store, monkeypatch):  # noqa: F811
+    """Also if nothing was found."""
+    monkeypatch.setattr(find, "_PAGE", 3)
+    monkeypatch.setattr(find, "_MAX_LOOKED_AT", 4)
+    add(store, *(at(n, 44.5, -100.8) if n == 1 else at(n, 45.9, -99.1) for n in range(1, 9)), now_us=NOW_US)
+    first = store.find(ReadSearch(area=TRIANGLE), limit=5)
+    assert (first.reads, first.is_cut) == ([], True)
+    last = store.find(ReadSearch(), limit=4).reads[-1]
+    assert first.after == (last.made_us, last.row.unit, last.row.record_id)
+    second = store.find(ReadSearch(area=TRIANGLE), limit=5, after=first.after)
+    assert [f.row.seq for f in second.reads] == [1]
+
+
+def test_fewer_positions_are_compared_with_a_shape_of_many_corners():
+    corners = tuple((45 + math.sin(n / 500 * math.pi), math.cos(n / 500 * math.pi)) for n in range(1000))
+    assert max_looked_at(Polygon(corners)) == 2_000
+    assert max_looked_at(TRIANGLE) == max_looked_at(Circle(0, 0, 5)) == 20_000
 
 
 @given(st.floats(-90, 90), st.floats(-180, 180), st.floats(1, 100_000), st.floats(0, 1.0), st.floats(0, 6.2831853))

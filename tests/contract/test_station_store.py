@@ -574,6 +574,16 @@ def test_two_records_of_one_number_are_an_alarm(store):
     assert store.series(UNIT)[0].forks == 1
 
 
+def test_a_number_whose_record_is_not_stored_is_missing(store):
+    """The file has one record under an id; nobody removed the other one."""
+    first = make_read_record(1, seq=1)
+    again = make_record(make_tombstone(), seq=2, record_id=first.envelope.record_id)
+    fresh = add(store, first, again, now_us=NOW_US)
+    (series,) = store.series(UNIT)
+    assert (series.seen, series.removed) == (((1, sum(fresh)),), ())
+    assert list(store.faults()) == []
+
+
 def test_announced_numbers_are_those_of_a_life(store):
     """Health of the new life says nothing of the old one's numbers."""
     old, new = LIVES

@@ -11,6 +11,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,16 +29,21 @@ from protocol.seal.evidence import START
 from protocol.wire.codec import decode, encode
 from protocol.wire.control.receipt import Nack, Receipt
 from protocol.wire.enums import NackCode
+from protocol.wire.registry import Registry
 from protocol.wire.released import released_registry
 from protocol.wire.topics import Channel, build
-from station.asker import Asker
+from station.asker import Asker, Scope
 from station.commands import Commands
 from station.errors import StoreError
 from station.ingest import Ingest
 from station.query import Query
-from station.store import NewRecord, open_store, sequence
+from station.query.bulk import Exports
+from station.retention.purges import Purger
+from station.store import NewRecord, check, open_store, sequence
 from station.store.hit_search import HitSearch
 from station.store.postgres import ranges
+from station.store.rows import PurgePlan, PurgeRule
+from station.store.rows_accounts import AccountRow
 from station.store.search import ReadSearch
 from station.store.sequence import merge
 from tests.builders import BOOT, make_read, make_read_record, make_record, make_time_anchor
@@ -91,7 +97,7 @@ def test_workers_store_each_record_once(workers):
 
     with ThreadPoolExecutor(3) as pool:
         assert sum(pool.map(work, workers, range(3))) == len(records)
-    assert len(stored_reads(workers[0])) == len(workers[0].find(ReadSearch(), limit=1000)) == len(records)
+    assert len(stored_reads(workers[0])) == len(workers[0].find(ReadSearch(), limit=1000).reads) == len(records)
     assert [workers[0].seen(f"unit-{n}") for n in range(4)] == [[(1, 100)]] * 4
 
 
@@ -215,10 +221,65 @@ def test_records_of_three_types_under_one_id_are_kept_and_found(workers):
     hit = make_record(make_hit_body(), seq=2, record_id=of_read)
     decision = make_record(make_disposition(), seq=3, record_id=of_read)
     assert add(workers[0], read, hit, decision, now_us=NOW_US) == [True, True, True]
-    assert [found.row.payload for found in workers[1].find(ReadSearch(), limit=9)] == [read.payload]
+    assert [found.row.payload for found in workers[1].find(ReadSearch(), limit=9).reads] == [read.payload]
     (state,) = workers[1].find_hits(HitSearch(), limit=9)
     (records,) = workers[1].hit_records([state])
     assert [row.payload for row in (*records.stages, *records.decisions)] == [hit.payload, decision.payload]
+
+
+def test_a_time_anchor_for_a_hit_and_a_read_under_one_id_fails_no_group(workers):
+    """They came in one group: both have the time of their own clock."""
+    store, read = workers[0], make_read_record(1, seq=1, when=NO_TIME)
+    undated = make_hit_body(utc_us=None, mono_us=9_000_000)
+    hit = make_record(undated, seq=2, record_id=read.envelope.record_id)
+    add(store, read, hit, now_us=NOW_US)
+    add(store, anchor(3, read.body.mono_us, NOW_US - DAY_US), now_us=NOW_US)
+    assert [found.made_us for found in store.find(ReadSearch(), limit=9)] == [NOW_US - DAY_US]
+    assert [state.made_us for state in store.find_hits(HitSearch(), limit=9)] == [NOW_US - DAY_US + 8_000_000]
+
+
+@pytest.mark.parametrize("others", [0, 9])
+def test_a_purge_deletes_what_it_certifies_where_ids_are_used_again(workers, others):
+    """Deleted row by row, and as a copy of what a day keeps; nothing else goes, and nothing is left of it."""
+    store, read = workers[0], make_read_record(1, seq=1, text="GONE1", pictures=())
+    hit = make_record(make_hit_body(utc_us=read.body.utc_us), seq=2, record_id=read.envelope.record_id)
+    young = make_read_record(1, seq=3, text="STAYS1", retention="hit", pictures=(), utc_us=NOW_US - 1)
+    more = [make_read_record(n, seq=n, retention="hit", pictures=()) for n in range(50, 50 + others)]
+    add(store, read, hit, young, *more, now_us=NOW_US)
+    plan = PurgePlan((PurgeRule("nonhit", NOW_US + 40 * DAY_US),))
+    assert Purger(store, Asker("clerk"), lambda: NOW_US).run(plan, "test").records == 1
+    assert list(store.holds.unproven()) == []
+    assert list(store.faults()) == []
+    assert [row.seq for row in store.latest("hit/1")] == [2]
+    assert len(store.find_hits(HitSearch(), limit=9)) == 1
+    found = store.find(ReadSearch(), limit=99)
+    assert [one.row.seq for one in found if one.row.seq < 50] == [3]
+    assert len(found) == 1 + others
+    with store.transaction():
+        assert store.db.fetch("SELECT count(*) FROM reads WHERE text = 'GONE1'") == [(0,)]
+
+
+def test_a_check_finds_no_fault_where_ids_are_used_again(workers, monkeypatch):
+    """Whatever the pages; what is altered is found all the same."""
+    monkeypatch.setattr(check, "_PAGE", 2)
+    store = workers[0]
+    add(store, *(make_read_record(1, seq=n, text=f"ABC{n}", pictures=()) for n in range(1, 6)), now_us=NOW_US)
+    assert list(store.faults()) == []
+    with store.transaction():
+        store.db.fetch("UPDATE reads SET text = 'ABC9' WHERE text = 'ABC4'")
+    assert [fault.what for fault in store.faults()] == ["search table: text"]
+
+
+def test_a_type_that_becomes_known_changes_no_record_of_another_type(address):
+    """They have one id."""
+    read = make_read_record(1, seq=1)
+    hit = make_record(make_hit_body(utc_us=NOW_US - DAY_US), seq=2, record_id=read.envelope.record_id)
+    older = Registry(tuple(known for known in released_registry() if known.schema != "hit/1"))
+    with closing(open_store(address, registry=older)) as store:
+        add(store, read, replace(hit, body=None), now_us=NOW_US)
+    with closing(open_store(address)) as store:
+        assert list(store.faults()) == []
+        assert len(store.find_hits(HitSearch(), limit=9)) == 1
 
 
 # Days that expire
@@ -249,12 +310,12 @@ def test_what_a_day_keeps_is_moved(workers):
     commands = Commands(store, Asker("clerk"), lambda: NOW_US + 41 * DAY_US)
     assert commands.purge(30, retention="nonhit").records == 1
     assert [row.seq for row in stored_reads(store)] == [2]
-    assert [found.row.seq for found in store.find(ReadSearch(("KEEP1",)), limit=5)] == [2]
+    assert [found.row.seq for found in store.find(ReadSearch(("KEEP1",)), limit=5).reads] == [2]
     assert len(store.latest("dating/1")) == 1
     assert commands.purge(30, retention="nonhit").records == 0
     assert commands.purge(30).records == 1
     assert len(store.latest("dating/1")) == 1
-    assert store.find(ReadSearch(), limit=5) == []
+    assert store.find(ReadSearch(), limit=5).reads == []
 
 
 def test_what_was_made_long_ago_and_came_late_is_deleted(workers):
@@ -265,7 +326,7 @@ def test_what_was_made_long_ago_and_came_late_is_deleted(workers):
     add(store, late, young, now_us=NOW_US + 40 * DAY_US)
     assert Commands(store, Asker("clerk"), lambda: NOW_US + 41 * DAY_US).purge(30).records == 1
     assert [row.seq for row in stored_reads(store)] == [2]
-    assert [found.row.seq for found in store.find(ReadSearch(), limit=5)] == [2]
+    assert [found.row.seq for found in store.find(ReadSearch(), limit=5).reads] == [2]
 
 
 @pytest.mark.slow
@@ -291,7 +352,7 @@ def test_workers_go_on_while_days_are_dropped(workers):
     def read() -> int:
         turns = 0
         while not done.is_set():
-            turns += bool(reader.find(ReadSearch(("7ABC123",)), limit=20))
+            turns += bool(reader.find(ReadSearch(("7ABC123",)), limit=20).reads)
         return turns
 
     with ThreadPoolExecutor(2) as pool:
@@ -452,6 +513,17 @@ def old_file(tmp_path: Path) -> Path:
             store.add_chunk(chunk(b"half of another", 0, 7), NOW_US + 40 * DAY_US)
             store.add_records([NewRecord(make_read_record(77, seq=1, unit="unit-08"))], NOW_US + 40 * DAY_US)
         Commands(store, Asker("clerk"), lambda: NOW_US + 41 * DAY_US).purge(30, retention="nonhit")
+        jane = Asker("jane", "stolen car", "26-1", Scope(frozenset({"north"})))
+        with store.transaction():
+            store.accounts.put(AccountRow("jane", "Jane", "analyst", jane.scope, NOW_US))
+        exports = Exports(store, lambda: NOW_US)
+        for _ in range(2):
+            exports.request(jane, "csv", "{}")
+        ready, _ = store.exports.all(account=None, limit=2)
+        with store.transaction():
+            store.exports.change(ready.export_id, "requested", state="ready", until_us=NOW_US + DAY_US, size=6)
+            store.exports.add_part(ready.export_id, 0, b"abc")
+            store.exports.add_part(ready.export_id, 1, b"def")
     return file
 
 
@@ -468,9 +540,13 @@ def test_a_file_moves_to_postgresql_with_every_proof(old_file, address, tmp_path
         assert [new.seen(unit) for unit in (UNIT, "unit-08")] == [old.seen(unit) for unit in (UNIT, "unit-08")]
         assert new.audit_trail()[:-1] == old.audit_trail()
         assert new.audit_trail()[-1].what == "migrate"
+        exports = old.exports.all(account=None, limit=9)
+        assert new.exports.all(account=None, limit=9) == exports
+        assert [row.scope.agencies for row in exports] == [frozenset({"north"})] * 2
+        assert [b"".join(new.exports.parts(row.export_id)) for row in exports] == [b"abcdef", b""]
         assert new.picture(UNIT, hashlib.sha256(b"a picture").digest()) == b"a picture"
-        everything = [f.row.record_id for f in old.find(ReadSearch(), limit=100)]
-        assert [f.row.record_id for f in new.find(ReadSearch(), limit=100)] == everything
+        everything = [f.row.record_id for f in old.find(ReadSearch(), limit=100).reads]
+        assert [f.row.record_id for f in new.find(ReadSearch(), limit=100).reads] == everything
         with new.transaction():
             assert new.add_chunk(chunk(b"half of another", 7, 15), NOW_US).stored_bytes == 15
         purged = make_read_record(1, seq=1)

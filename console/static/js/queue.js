@@ -3,7 +3,7 @@
 import { command } from "./api.js";
 import { all, data, make, one, setAttribute, setList, setText, show } from "./dom.js";
 import { isOpen, isVerified } from "./hit.js";
-import { age, t } from "./texts.js";
+import { age, known, t } from "./texts.js";
 
 let outcomeOf = null;
 
@@ -40,7 +40,7 @@ export function drawQueue(hits, nowUs, onOpen, onIncident) {
     const state = stateOf(hit);
     setAttribute(item, "data-state", state);
     setText(one(".plate", item), hit.text);
-    setText(one(".state", item), t(`queue.${state}`));
+    setText(one(".state", item), known(`queue.${state}`, state));
     setText(one(".more", item), [hit.listed.reason, hit.mono_us && age((nowUs - hit.mono_us) / 1e6)].filter(Boolean).join(" · "));
     show(item.children[1], hit.state === "confirmed");
   });

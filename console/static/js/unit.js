@@ -4,13 +4,14 @@ import { data, make, one, setAttribute, setList, setText, show } from "./dom.js"
 import { age, camera as place, known, t } from "./texts.js";
 
 const PERIOD_MS = 500;
+const PROBLEMS = ["blinded", "dirty", "moved", "frozen", "damaged", "upside_down"];
 let live = null;
 let timer = 0;
 
-export const cameraProblem = (camera) => {
+const cameraProblem = (camera) => {
   if (!camera.ready) return "loading";
   if (!camera.ok) return "missing";
-  return ["blinded", "dirty", "moved"].find((name) => camera[name]) ?? "ok";
+  return PROBLEMS.find((name) => camera[name]) ?? "ok";
 };
 
 function facts(unit) {

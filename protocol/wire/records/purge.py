@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from protocol.wire.codec import U63, Name32, Text16, Text32, Text64, key
+from protocol.wire.codec import I63_MAX, U63, Name32, Text16, Text32, Text64, key
 from protocol.wire.parts import TimeQuality
 from protocol.wire.registry import Column, Priority, Projection, RecordBody, RecordTime, RecordType, Value
 
@@ -43,6 +43,11 @@ class Purge(RecordBody):
         return self
 
     @property
+    def reads(self) -> int:
+        """Number of reads; at most what a column of a database holds, which a hostile unit's sum may exceed."""
+        return min(sum(count for schema, count in self.records if schema == "read/1"), I63_MAX)
+
+    @property
     def late_s(self) -> float:
         """Seconds between the first due time and the deletion: the unit was off, or its time was unknown."""
         return (self.deleted_us - self.first_due_us) / 1e6
@@ -64,11 +69,6 @@ def _export(purge: Purge) -> dict[str, Value]:
     }
 
 
-def _reads(purge: Purge) -> int:
-    # A hostile unit's sum may be more than a column holds.
-    return min(sum(count for schema, count in purge.records if schema == "read/1"), 2**63 - 1)
-
-
 RECORD_TYPE = RecordType(
     schema="purge/1",
     model=Purge,
@@ -78,7 +78,7 @@ RECORD_TYPE = RecordType(
         "unit_purges",
         (
             Column("policy", str, lambda purge: purge.policy),
-            Column("reads", int, _reads),
+            Column("reads", int, lambda purge: purge.reads),
             Column("pictures", int, lambda purge: purge.pictures),
         ),
     ),

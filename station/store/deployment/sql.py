@@ -7,7 +7,7 @@ from collections import defaultdict
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, delete, func, literal, or_, select
+from sqlalchemy import and_, delete, func, literal, select
 
 from protocol.wire.records import coverage as coverage_type
 from protocol.wire.records import incident as incident_type
@@ -295,7 +295,7 @@ class SqlDeployment:
         return found
 
     def _put(self, table: Table, values: list[dict[str, Any]], *, newer: str = "") -> None:
-        """Insert or replace by the primary key; with ``newer``, only if that column is not lower."""
+        """Insert or replace by the primary key; with ``newer``, only if that column rises and the unit is the same."""
         if not values:
             return
         keys = [column.name for column in table.primary_key]
@@ -303,7 +303,9 @@ class SqlDeployment:
         changed = {
             column.name: statement.excluded[column.name] for column in table.columns if column.name not in keys
         }
-        where = None if not newer else or_(table.c[newer] < statement.excluded[newer])
+        where = None
+        if newer:
+            where = and_(table.c[newer] < statement.excluded[newer], table.c.unit == statement.excluded.unit)
         self._db.run(statement.on_conflict_do_update(index_elements=keys, set_=changed, where=where), values)
 
 

@@ -128,6 +128,18 @@ _TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "int8", "int8", "int8",
         ),
     ),
+    # A request that was being worked on ends as one whose process was stopped.
+    "exports": (
+        (
+            "export_id", "account", "kind", "body", "purpose", "case_number", "requested_us", "state", "decided_by",
+            "decided_us", "note", "until_us", "done", "size", "agencies", "units",
+        ),
+        (
+            "text", "text", "text", "text", "text", "text", "int8", "text", "text", "int8", "text", "int8", "int8",
+            "int8", "text", "text",
+        ),
+    ),
+    "export_parts": (("export_id", "number", "data"), ("text", "int8", "bytea")),
     "tokens": (
         ("token_id", "hash", "account", "label", "created_us", "expires_us"),
         ("text", "bytea", "text", "text", "int8", "int8"),
@@ -191,7 +203,7 @@ class _Move:
             proofs += self._move_records(group)
         pictures = 0
         for table, (names, types) in _TABLES.items():
-            size = _PICTURES_GROUP if table in {"pictures", "chunks"} else _GROUP
+            size = _PICTURES_GROUP if table in {"pictures", "chunks", "export_parts"} else _GROUP
             columns = ", ".join(f'"{name}"' for name in names)
             order = " ORDER BY number" if table == "dead_letters" else ""
             for group in self._rows(f"SELECT {columns} FROM {table}{order}", size):  # noqa: S608 - tables of our own

@@ -40,10 +40,13 @@ class PostgresProjections(Projections):
         raise NotImplementedError
 
 
-def table_names(db: PostgresDatabase) -> list[str]:
-    """Names of the search tables, also those of types that only a newer station knows.  Inside a transaction."""
-    found = db.fetch("SELECT fingerprint FROM projections WHERE fingerprint <> '' ORDER BY 1")
-    return [fingerprint.partition("(")[0] for (fingerprint,) in found]
+def search_tables(db: PostgresDatabase) -> dict[str, str]:
+    """Names of the search tables, also those of types that only a newer station knows, with their types.
+
+    Inside a transaction.
+    """
+    found = db.fetch("SELECT fingerprint, schema FROM projections WHERE fingerprint <> '' ORDER BY 1")
+    return {fingerprint.partition("(")[0]: schema for fingerprint, schema in found}
 
 
 def statements(projection: Projection) -> list[str]:
@@ -77,20 +80,22 @@ def _collation(kind: type) -> str:
     return ' COLLATE "C"' if kind is str else ""
 
 
-def tables_of_day(db: PostgresDatabase, day: int) -> list[str]:
-    """Names of the search tables that have a partition for a day.  Inside a transaction."""
-    return [name for name in table_names(db) if day in days(db, name)]
+def tables_of_day(db: PostgresDatabase, day: int) -> dict[str, str]:
+    """The search tables that have a partition for a day, with their types.  Inside a transaction."""
+    return {name: schema for name, schema in search_tables(db).items() if day in days(db, name)}
 
 
 def keep_only(db: PostgresDatabase, day: int, kept: str) -> dict[str, str]:
     """Copy what a day keeps of each search table, by the ids in the table ``kept``; return the copies' names."""
     copies = {}
-    for name in tables_of_day(db, day):
+    for name, schema in tables_of_day(db, day).items():
         old = partition(name, day)
         copy = f"{old}_kept"
         db.fetch(f'CREATE TABLE "{copy}" (LIKE "{name}" INCLUDING DEFAULTS INCLUDING INDEXES INCLUDING STORAGE)')
         db.fetch(
-            f'INSERT INTO "{copy}" SELECT t.* FROM "{old}" t JOIN "{kept}" USING (unit, record_id)'  # noqa: S608 - tables of our own
+            f'INSERT INTO "{copy}" SELECT t.* FROM "{old}" t WHERE EXISTS (SELECT FROM "{kept}" k'  # noqa: S608 - tables of our own
+            " WHERE k.unit = t.unit AND k.record_id = t.record_id AND k.schema = %s)",
+            (schema,),
         )
         copies[name] = copy
     return copies

@@ -9,7 +9,7 @@ from sqlalchemy import and_, bindparam, select, tuple_
 
 from station.store.postgres import ranges
 from station.store.postgres.days import DAY_US, Days, attach, day_of, drop_partition, partition
-from station.store.postgres.projections import KEY, KEY_TYPES, TYPES, keep_only, table_names, tables_of_day
+from station.store.postgres.projections import KEY, KEY_TYPES, TYPES, keep_only, search_tables, tables_of_day
 from station.store.purging import Purging
 from station.store.records import IS_HELD, PAGE, ROW, Item, Records, by_series, take
 from station.store.rows import PurgeResult
@@ -59,18 +59,18 @@ DELETE FROM hit_states s WHERE NOT EXISTS (
 )
 """
 _MADE = """
-SELECT k.number, r.utc_us FROM unnest(%b::text[], %b::bytea[], %b::bigint[]) WITH ORDINALITY
-    AS k(unit, record_id, received_us, number)
-JOIN records r ON r.unit = k.unit AND r.record_id = k.record_id AND r.received_us = k.received_us
+SELECT k.number, r.utc_us FROM unnest(%b::text[], %b::bytea[], %b::bigint[], %b::bigint[]) WITH ORDINALITY
+    AS k(unit, record_id, received_us, seq, number)
+JOIN records r ON r.unit = k.unit AND r.record_id = k.record_id AND r.received_us = k.received_us AND r.seq = k.seq
 """
 _OF_BOOT = """
-SELECT record_id, received_us, coalesce(utc_us, received_us) FROM records
+SELECT schema, record_id, received_us, seq, coalesce(utc_us, received_us) FROM records
 WHERE unit = %s AND boot = %s AND mono_us IS NOT NULL AND (utc_us IS NULL OR dating_gap_us IS NOT NULL)
 """
 _CHOSEN_BY_DAY = f"SELECT received_us / {DAY_US}, count(*) FROM purging GROUP BY 1 ORDER BY 1"  # noqa: S608 - a number
 _STAYS = (
     "NOT EXISTS (SELECT FROM purging k WHERE k.unit = r.unit AND k.record_id = r.record_id"
-    " AND k.received_us = r.received_us)"
+    " AND k.received_us = r.received_us AND k.seq = r.seq)"
 )
 _EVIDENCE = (
     select(
@@ -225,24 +225,27 @@ class PostgresRecords(Records):
             if item.contents.time is not None and item.contents.time.utc_us is None
         ]
         if undated:
-            keys = [(*items[place].key, items[place].received_us) for place in undated]
+            keys = [
+                (*items[place].key, items[place].received_us, items[place].record.envelope.seq)
+                for place in undated
+            ]
             for number, utc_us in self._pg.fetch(_MADE, [list(column) for column in zip(*keys, strict=True)]):
                 times[undated[number - 1]] = utc_us
         return [item.received_us if time is None else time for item, time in zip(items, times, strict=True)]
 
     def _anchor(self, unit: str, record_id: bytes, anchor: TimeAnchor) -> None:
         boot = (unit, anchor.anchored_boot_id)
-        before = {(key, received): made for key, received, made in self._pg.fetch(_OF_BOOT, boot)}
+        before = {tuple(key): made for *key, made in self._pg.fetch(_OF_BOOT, boot)}
         super()._anchor(unit, record_id, anchor)
-        moved = [
-            (key, received, before[key, received], made)
-            for key, received, made in self._pg.fetch(_OF_BOOT, boot)
-            if before.get((key, received), made) != made
-        ]
-        if not moved:
-            return
-        columns = [list(column) for column in zip(*moved, strict=True)]
-        for name in table_names(self._pg):
+        moved = defaultdict(list)
+        for *key, made in self._pg.fetch(_OF_BOOT, boot):
+            schema, record_id, received_us, _ = key
+            if before.get(tuple(key), made) != made:
+                moved[schema].append((record_id, received_us, before[tuple(key)], made))
+        for name, schema in search_tables(self._pg).items() if moved else ():
+            columns = [list(column) for column in zip(*moved[schema], strict=True)]
+            if not columns:
+                continue
             self._pg.fetch(
                 f'UPDATE "{name}" t SET made_us = k.made'  # noqa: S608 - tables of our own
                 " FROM unnest(%b::bytea[], %b::bigint[], %b::bigint[], %b::bigint[]) AS k(id, received, old, made)"
@@ -281,7 +284,8 @@ class PostgresRecords(Records):
         return PurgeResult(gone, 0, classes, found, tuple(dropped), held)
 
     def _select_for_purge(self, plan: PurgePlan) -> Purging:
-        purging = Purging(self._pg, 'text COLLATE "C", bytea, bigint, bytea, bigint, bigint, text COLLATE "C"')
+        columns = 'text COLLATE "C", bytea, bigint, bytea, bigint, bigint, text COLLATE "C", text'
+        purging = Purging(self._pg, columns)
         purging.choose(and_(self.due(plan), ~IS_HELD))
         self._pg.fetch("CREATE INDEX ON purging (unit, record_id)")
         self._pg.fetch("ANALYZE purging")
@@ -313,10 +317,11 @@ class PostgresRecords(Records):
         """Delete what is left of the chosen records, and their rows in the search tables."""
         self._pg.fetch(
             "DELETE FROM records r USING purging k WHERE r.unit = k.unit AND r.record_id = k.record_id"
-            " AND r.received_us = k.received_us"
+            " AND r.received_us = k.received_us AND r.seq = k.seq"
         )
-        for name in table_names(self._pg):
+        for name, schema in search_tables(self._pg).items():
             self._pg.fetch(
                 f'DELETE FROM "{name}" t USING purging k WHERE t.unit = k.unit AND t.made_us = k.made_us'  # noqa: S608 - as above
-                " AND t.received_us = k.received_us AND t.record_id = k.record_id"
+                " AND t.received_us = k.received_us AND t.record_id = k.record_id AND k.schema = %s",
+                (schema,),
             )

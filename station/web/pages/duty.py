@@ -77,7 +77,7 @@ def coverage(visit: _Reader, first: str = "", days: int = 7, by: str = "zone", f
     return visit.page(
         "coverage.html",
         period=period,
-        rows=rows,
+        rows=sorted(rows, key=lambda row: ("", "*").index(row.name) if row.name in {"", "*"} else -1),
         by=by,
         choices=_COVERAGE,
         shapes=shapes,

@@ -87,5 +87,5 @@ def _file(made: MadePackage, identity: str, *, as_page: bool) -> Response:
 
 PAGE = PageModule(
     router,
-    (NavigationEntry("Evidence", "/evidence", Right.EVIDENCE, "packages that verify themselves, for a court"),),
+    (NavigationEntry("Evidence", "/evidence", Right.EVIDENCE, "Packages that verify themselves, for a court."),),
 )

@@ -165,7 +165,7 @@ PAGE = PageModule(
     router,
     (
         NavigationEntry(
-            "Lists", "/lists", Right.LISTS, "hot lists, policies and updates: roll out, and see who has which"
+            "Lists", "/lists", Right.LISTS, "Hot lists, policies and updates: roll out, and see who has which."
         ),
     ),
     {"/lists/doctor": _MAX_LIST_BYTES, "/lists/start": _MAX_FILE_BYTES},

@@ -14,7 +14,6 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, Response, StreamingResponse
 
 from station.accounts.rights import Right
-from station.errors import StoreError
 from station.query.maps import Bounds, MapQuery
 from station.query.places import UnitPlace, UnitPlaces
 from station.store.hit_state import UNDECIDED
@@ -185,9 +184,8 @@ def search_area(
         else:
             body = SearchBody(polygon=[(lat, lon) for lat, lon in numbers], since=since)
         body.to_search()
-    except (ValueError, StoreError) as error:
-        message = str(error) if isinstance(error, StoreError) else "this is no area: draw it again"
-        raise RefusedError(400, "area", message) from error
+    except ValueError as error:
+        raise RefusedError(400, "area", "this is no area: draw it again") from error
     return visit.redirect(f"/search/{keep_search(visit, body)}")
 
 

@@ -98,7 +98,9 @@ def _report(visit: Visit, chosen: Definition, label: str) -> Report:
 
 
 def _quality(visit: Visit, label: str, cars: str) -> AlarmQuality:
-    count = int(cars) if cars.isascii() and cars.isdecimal() and 0 < int(cars) <= _MAX_CARS else None
+    # Python refuses to read a number of thousands of digits.
+    is_number = len(cars) <= len(str(_MAX_CARS)) and cars.isascii() and cars.isdecimal()
+    count = int(cars) if is_number and 0 < int(cars) <= _MAX_CARS else None
     if cars.strip() and count is None:
         raise RefusedError(400, "cars", "the number of reads is a whole number above 0")
     desk = visit.desk
@@ -111,7 +113,7 @@ def _quality(visit: Visit, label: str, cars: str) -> AlarmQuality:
 PAGE = PageModule(
     router,
     (
-        NavigationEntry("Reports", "/reports", Right.REPORTS, "counts of a period, to be published"),
-        NavigationEntry("Alarm quality", "/alarms", Right.REPORTS, "expected and observed false alarms by list"),
+        NavigationEntry("Reports", "/reports", Right.REPORTS, "Counts of a period, to be published."),
+        NavigationEntry("Alarm quality", "/alarms", Right.REPORTS, "Expected and observed false alarms by list."),
     ),
 )

@@ -10,7 +10,6 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from station.accounts.rights import Right
-from station.errors import StoreError
 from station.store import SearchRow
 from station.web.errors import RefusedError
 from station.web.page import NavigationEntry, PageModule
@@ -57,7 +56,7 @@ def search(visit: _Looker, form: Annotated[SearchForm, Form()]) -> Response:
     try:
         body = body_of_form({**form.model_dump(exclude={"part"}), "contains": form.part})
         body.to_search()
-    except (RefusedError, StoreError) as error:
+    except RefusedError as error:
         return _form(visit, SearchBody(), str(error), 400)
     return visit.redirect(f"/search/{keep_search(visit, body)}")
 
@@ -90,7 +89,7 @@ def found(visit: _Looker, search_id: str, after: str = "") -> Response:
     return visit.page(
         "search.html", body=body, reads=reads, search_id=search_id, message="", searched=True,
         first=here if after else None, next_address=None if token is None else f"{here}?after={token}",
-        may_export=visit.may(Right.EXPORT),
+        may_export=visit.may(Right.EXPORT), complete_to_us=page.complete_to_us,
     )  # fmt: skip
 
 
@@ -116,19 +115,26 @@ class FoundPage(BaseModel):
     reads: list[dict[str, Any]]
     next: str | None
     """Where the next page starts; null after the last one."""
+    complete_to_us: int | None
+    """The search was cut because many reads around the area were looked at: all up to this time, in the order of the
+    search, are on this page and those before. `next` goes on. Null if it was not cut."""
 
 
 @router.post("/api/1/reads/search", tags=["reads"])
 def search_for_programs(visit: _Looker, asked: SearchRequest) -> FoundPage:
     """Search reads by plate, place, time, unit, camera and confidence, the latest first."""
     page = visit.query.search(asked.to_search(), limit=asked.limit, after=place_of(asked.after))
-    return FoundPage(reads=[read_values(stored) for stored in page.records], next=next_token(page.after))
+    return FoundPage(
+        reads=[read_values(stored) for stored in page.records],
+        next=next_token(page.after),
+        complete_to_us=page.complete_to_us,
+    )
 
 
 def _form(visit: Visit, body: SearchBody, message: str, status: int) -> Response:
     return visit.page(
         "search.html", status=status, body=body, message=message, searched=False, reads=[], search_id="",
-        first=None, next_address=None, may_export=False,
+        first=None, next_address=None, may_export=False, complete_to_us=None,
     )  # fmt: skip
 
 

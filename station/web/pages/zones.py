@@ -11,7 +11,7 @@ from starlette.responses import Response
 from station.accounts.rights import Right
 from station.deployment.model import Asset, Checkpoint, Person
 from station.deployment.times import parse_day
-from station.deployment.zones import MAX_FILE_BYTES, make_zone, zones_as_geojson
+from station.deployment.zones import MAX_FILE_BYTES, make_zone, position_e7, zones_as_geojson
 from station.errors import DeploymentError
 from station.web.deployment import asks, does, picture_of
 from station.web.page import NavigationEntry, PageModule
@@ -84,11 +84,10 @@ def add_place(
     """Add a checkpoint, a vehicle or equipment."""
     try:
         if kind == "checkpoint":
-            ((lat, lon),) = _corners(at) or [(91.0, 0.0)]
-            does(visit).put_checkpoint(Checkpoint(name, title or name, round(lat * _E7), round(lon * _E7)))
+            does(visit).put_checkpoint(Checkpoint(name, title or name, *_place(at)))
         else:
             does(visit).put_asset(Asset(name, kind, title, unit, out))
-    except (DeploymentError, ValueError) as error:
+    except DeploymentError as error:
         return _zones(visit, message=str(error), status=400)
     return visit.redirect("/deployment/zones")
 
@@ -157,6 +156,14 @@ def _people(visit: Visit, *, message: str = "", status: int = 200) -> Response:
         "people.html", status=status, people=query.people().people, settings=query.settings(), message=message,
         may_edit=visit.may(Right.EDIT_DEPLOYMENT),
     )  # fmt: skip
+
+
+def _place(text: str) -> tuple[int, int]:
+    """Raises DeploymentError unless it is one position."""
+    corners = _corners(text)
+    if len(corners) != 1:
+        raise DeploymentError("give the position of the checkpoint: latitude and longitude, as 44.02, -99.95")
+    return position_e7(*corners[0])
 
 
 def _corners(text: str) -> list[tuple[float, float]]:

@@ -419,6 +419,41 @@ def test_group_of_a_failed_commit_that_was_receipted_is_not_stored_again(tmp_pat
     outbox.close()
 
 
+class FullThenFaulty:
+    """A connection whose first COMMIT finds the disk full; the second, of the eviction, fails though carried out."""
+
+    def __init__(self, con):
+        self._con, self._codes = con, [sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_FSYNC]
+
+    def __getattr__(self, name):
+        return getattr(self._con, name)
+
+    def execute(self, sql, *values):
+        if sql != "COMMIT":
+            return self._con.execute(sql, *values)
+        code = self._codes.pop(0)
+        if code != sqlite3.SQLITE_FULL:
+            self._con.execute("COMMIT")
+        error = sqlite3.OperationalError("the disk")
+        error.sqlite_errorcode = code
+        raise error
+
+
+def test_reads_that_did_not_fit_are_not_taken_for_the_tombstones_of_what_went_for_them(tmp_path):
+    """The disk is full, something is evicted for the group, and that commit fails: the group is not in the file."""
+    outbox = open_small(tmp_path)
+    outbox.append([make_read(n) for n in range(1, 20)])
+    outbox._con = FullThenFaulty(outbox._con)
+    group = [make_read(20), make_read(21)]
+    with pytest.raises(OutboxDiskError):
+        outbox.append(group)
+    assert len(tombstones(outbox)) == 1, "the eviction was carried out"
+    outbox.append(group)
+    ids = {row.record_id for row in waiting(outbox)}
+    assert {read.read_id for read in group} <= ids
+    outbox.close()
+
+
 def test_permanently_unreadable_page_is_damage(tmp_path):
     """A single failure is retried; after repeated ones the process ends, and the next start checks every page."""
     outbox = open_small(tmp_path)

@@ -51,6 +51,15 @@ def test_lamps_option_shows_every_lamp_and_sound(tmp_path, capsys):
     assert all(f"sound: {sound.value}" in said for sound in Buzz)
 
 
+def test_lamps_option_speaks_a_line(tmp_path, capsys):
+    path = tmp_path / "config.toml"
+    path.write_text(
+        'unit = "unit-07"\nagency = "Example"\n[[hw.cameras]]\nkind = "sim"\n[hw.speaker]\nkind = "sim"\n'
+    )
+    assert doctor.show_panel(path, [], each_s=0) == 0
+    assert "speaker\n" in capsys.readouterr().out
+
+
 def test_doctor_without_configuration_has_one_finding(tmp_path):
     (finding,) = checks.examine(tmp_path / "missing.toml", [])
     assert finding.mark is Mark.FAIL
@@ -205,7 +214,7 @@ def test_doctor_lists_all_checks(tmp_path, capsys):
     said = findings(tmp_path, config_text(tmp_path), "seal.mode=off")
     assert set(said) == {
         "configuration", "models", "keys", "release", "policy", "roster", "station log", "hot lists", "outbox",
-        "certificates", "board", "disk", "clock", "cameras", "receiver", "panel", "broker",
+        "certificates", "board", "disk", "clock", "cameras", "receiver", "panel", "speaker", "broker",
     }  # fmt: skip
     assert {what for what, finding in said.items() if finding.mark is Mark.FAIL} == set()
     assert doctor.run(tmp_path / "config.toml", ["seal.mode=off"], as_json=True) == 0
@@ -231,6 +240,7 @@ BROKEN = {
     "receiver": ('[hw.gnss]\nkind = "gpsd"\nport = 9\n', "running"),
     "broker": ('[hw.link]\nkind = "mqtt"\nhost = "127.0.0.1"\nport = 9\n', "network"),
     "panel": ('[hw.panel]\nkind = "gpio"\nchip = 99\nstatus_pin = 5\n', "lgpio|gpiochip99"),
+    "speaker": ('[hw.speaker]\nkind = "espeak"\nprogram = "/nowhere/espeak-ng"\n', "apt-get install espeak-ng"),
     "certificates": (
         '[hw.link]\nkind = "mqtt"\nhost = "127.0.0.1"\nport = 9\n[hw.link.tls]\nca = "/nowhere/ca.pem"\n',
         "enrol the unit",
@@ -250,7 +260,7 @@ def test_doctor_reports_failures_with_hint(tmp_path, what, monkeypatch):
     said = findings(tmp_path, text, "seal.mode=off", special.get(what, "log.level=info"))
     assert said[what].mark is Mark.FAIL
     assert re.search(hint, said[what].detail)
-    assert len(said) == 17
+    assert len(said) == 18
 
 
 def test_doctor_hides_camera_passwords(tmp_path, monkeypatch):

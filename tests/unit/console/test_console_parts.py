@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from agent.hits.machine import OUTCOMES, REASONS
+from agent.hits.records import HitState
+from agent.view import ViewState
 from console.catalogue import FOLDER, LANGUAGES, language_of, texts
 from console.config import ConsoleConfig
 from console.errors import AgentUnavailableError, ConsoleConfigError
@@ -21,6 +24,7 @@ from hw.ports import Lamp
 from tests.conftest import ROOT
 
 TEMPLATES = {path.stem: path.read_text() for path in (ROOT / "console/templates/views").glob("*.html")}
+UNIT_SCRIPT = (ROOT / "console/static/js/unit.js").read_text()
 HEX = "0" * 32
 INCIDENT = {
     "incident_id": None, "where": "", "category": "", "case_number": "", "notes": [], "reads": [], "hits": [],
@@ -249,9 +253,13 @@ def test_every_verb_of_the_page_is_one_of_the_console():
 
 
 def test_every_code_of_the_agent_has_words():
-    """A lamp, reason or outcome that was added to the agent needs a text, and its button."""
+    """A lamp, state, fault, reason or outcome that was added to the agent needs a text, and its button."""
     known = set(texts("en"))
     assert {f"lamp.{lamp.value}" for lamp in Lamp} <= known
+    assert {f"queue.{state}" for state in HitState} <= known
+    faults = {field.name for field in fields(ViewState)}
+    assert set(re.findall(r'"([a-z_]+)"', re.search(r"PROBLEMS = \[(.*?)\]", UNIT_SCRIPT)[1])) == faults
+    assert {f"unit.{fault}" for fault in faults} <= known
     assert {f"outcome.{code}" for code in OUTCOMES} <= known
     offered = re.findall(r"'([a-z_]+)'", re.search(r"for code in \((.*?)\)", TEMPLATES["queue"])[1])
     assert set(offered) == set(OUTCOMES)

@@ -29,6 +29,7 @@ from station.evidence.c2pa_pictures import C2paError, load_signer
 from station.evidence.examine import PackageError, examine_package
 from station.evidence.make import make_package
 from station.evidence.outline import outline_map
+from station.evidence.package import key_line
 from station.evidence.values import written
 from station.query.evidence import EvidenceOf
 from station.query.trail import Trail
@@ -266,6 +267,50 @@ def test_altered_file_in_the_archive_is_named(unit, start):
             new.writestr(member, old.read(member) + (b"x" if member == name else b""))
     problems = examine_package(out.getvalue()).problems
     assert problems == [f"Altered file in the archive, or it is missing: {name}"]
+
+
+def with_members(data: bytes, changed: dict[str, bytes | None]) -> bytes:
+    """The archive with other files; None leaves one out."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(out, "w") as new:
+        for member in old.namelist():
+            content = changed.get(member, old.read(member))
+            if content is not None:
+                new.writestr(member, content)
+    return out.getvalue()
+
+
+def test_altered_list_of_keys_is_named(unit):
+    """Somebody compares these fingerprints by hand: another key in the list must not pass."""
+    unit.hit_with_story()
+    _, data = files(unit)
+    other = key_line(unit.unit, SigningKey.generate().public.raw).encode()
+    own = key_line(unit.unit, unit.key.public.raw).encode()
+    for keys in (None, {unit.unit: [unit.key.public]}):
+        assert examine_package(data, keys).problems == []
+        for text in (other, own + other, b"", None, b"\xff"):
+            problems = examine_package(with_members(data, {"proof/keys.txt": text}), keys).problems
+            assert problems[0] == "Altered file in the archive, or it is missing: proof/keys.txt"
+
+
+def test_list_of_keys_names_the_key_that_was_used(unit):
+    """Also if the same other key is told in the page, whose records are found signed by a key that was given."""
+    unit.hit_with_story()
+    page, data = files(unit, None)
+    other = SigningKey.generate().public.raw
+
+    def forge(told: dict) -> None:
+        told["keys"][0]["key"] = base64.b64encode(other).decode()
+
+    forged = with_contents(page, forge, None)
+    package = re.search(rb'id="package">([^<]*)<', forged)[1]
+    changed = {
+        "evidence.html": forged, "proof/package.json": package,
+        "proof/keys.txt": key_line(unit.unit, other).encode(),
+    }  # fmt: skip
+    problems = examine_package(with_members(data, changed), {unit.unit: [unit.key.public]}).problems
+    used = key_line(unit.unit, unit.key.public.raw).strip()
+    assert problems == [f"proof/keys.txt does not name the key that the records hold with: {used}"]
 
 
 @pytest.mark.parametrize(

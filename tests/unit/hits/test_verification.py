@@ -19,14 +19,16 @@ from tests.listed import make_match
 
 HIT = Hit(bytes(16), b"r" * 16, "front", "front", 5, make_plate("7ABC123"), 2, make_match())
 CHECKS = st.builds(Checks, *(st.none() | st.booleans() for _ in range(3)))
-TEXTS = st.sampled_from(["", " ", "\t", "x", "State Police"])
+TEXTS = st.sampled_from(["", " ", "\t", "\u200b", "\0", "\u00ad \ue000", "x", "State\u200bPolice"])
+NOTHING = {"", " ", "\t", "\u200b", "\0", "\u00ad \ue000"}
+"""Texts of which nothing can be printed: the wire has none of them."""
 ACTORS = st.sampled_from([NOBODY, Actor("1234")])
 
 
 @given(CHECKS, TEXTS, TEXTS, ACTORS, st.sampled_from(HitState))
 def test_confirmed_exactly_if_everything_was_done(checks, agency, reference, actor, state):
     given_ = Verification(checks, confirming_agency=agency, reference=reference)
-    complete = checks.all_equal and agency.strip() and reference.strip() and actor.badge
+    complete = checks.all_equal and agency not in NOTHING and reference not in NOTHING and actor.badge
     hit = replace(HIT, state=state)
     if not (complete and hit.is_open):
         with pytest.raises(HitRefusedError) as refused:
@@ -41,7 +43,7 @@ def test_confirmed_exactly_if_everything_was_done(checks, agency, reference, act
 @given(CHECKS, TEXTS, TEXTS, ACTORS)
 def test_decision_itself_cannot_be_constructed_incomplete(checks, agency, reference, actor):
     """Whoever goes round the state machine is refused, too."""
-    complete = checks.all_equal and agency.strip() and reference.strip() and actor.badge
+    complete = checks.all_equal and agency not in NOTHING and reference not in NOTHING and actor.badge
     told = {"confirming_agency": agency, "reference": reference}
     if complete:
         assert Decision(bytes(16), DispositionAction.CONFIRMED, 5, actor, checks, **told)

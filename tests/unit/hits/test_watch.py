@@ -74,7 +74,8 @@ def test_entry_without_a_known_time_ends_with_the_boot():
         (Entered("", "?", "x", 8), "bad_plate"), (Entered("A?*", "?", "x", 8), "bad_plate"),
         (Entered("ABCDEFGHIJKLM", "?", "x", 8), "bad_plate"), (Entered("AB;DROP", "?", "x", 8), "bad_plate"),
         (Entered("ÄBC123", "?", "x", 8), "bad_plate"), (Entered("ABC123", "California", "x", 8), "bad_region"),
-        (Entered("ABC123", "?", " ", 8), "no_reason"), (Entered("ABC123", "?", "x", 25), "bad_hours"),
+        (Entered("ABC123", "?", " ", 8), "no_reason"), (Entered("ABC123", "?", "\u200b", 8), "no_reason"),
+        (Entered("ABC123", "?", "x", 25), "bad_hours"),
         (Entered("ABC123", "?", "x", float("nan")), "bad_hours"), (Entered("ABC123", "?", "x", 0), "bad_hours"),
     ],
 )  # fmt: skip

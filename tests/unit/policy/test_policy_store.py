@@ -108,6 +108,17 @@ def test_policy_expires_while_it_is_in_force(store, signed):
     assert not in_force.reload(NOW_S + 101)
 
 
+def test_policy_dropped_by_a_wrong_time_holds_again_when_the_time_is_corrected(store, signed):
+    """A receiver may be years ahead for minutes; without it the strict default would hold until the next start."""
+    store.install(signed(expires_s=NOW_S + 100), NOW_S)
+    in_force = PoliciesInForce(store, "Example Sheriff")
+    assert in_force.reload(NOW_S + 10**8)
+    assert in_force().names == ("strict/1",)
+    assert not in_force.reload(None), "an unknown time says nothing new"
+    assert in_force.reload(NOW_S)
+    assert (in_force().names, in_force.problems) == (("us-xx/3",), ())
+
+
 def test_new_file_is_taken_over_without_a_restart(store, signed):
     in_force = PoliciesInForce(store, "Example Sheriff")
     assert in_force().names == ("strict/1",)
@@ -134,7 +145,7 @@ def test_damaged_versions_are_no_reason_to_stop(store, signed):
 
 
 def test_offered_policy_is_verified_then_installed(store, signed, tmp_path):
-    kind = policy_kind(store, tmp_path / "fetched")
+    kind = policy_kind(store, tmp_path / "fetched", lambda: NOW_S)
     kind.verify(signed())
     kind.on_installed(signed())
     assert names(store) == ["us-xx/3"]
@@ -142,6 +153,10 @@ def test_offered_policy_is_verified_then_installed(store, signed, tmp_path):
         kind.verify(signed())
     with pytest.raises(FileRefusedError, match="another agency"):
         kind.verify(signed(version=4, key=OTHER))
+    with pytest.raises(FileRefusedError, match="has expired"):
+        policy_kind(store, tmp_path / "fetched", lambda: NOW_S + 60).verify(
+            signed(version=4, expires_s=NOW_S + 60)
+        )
 
 
 def test_file_fetched_before_a_power_cut_is_installed_at_the_start(store, signed, tmp_path):

@@ -6,13 +6,13 @@ Offline, with the unit off over an expiry, with a receiver that is lost, and wit
 from __future__ import annotations
 
 import random
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from agent.audit import AuditDraft, AuditLog
-from agent.buffer import open_outbox
+from agent.buffer import NewRecord, open_outbox
 from agent.buffer.retention import Limits
 from agent.commit import ReadCommitter
 from agent.geotag import Geotagger
@@ -29,18 +29,30 @@ from agent.runtime.policy_files import TIME_FILE, TimeFile
 from protocol.policy.pack import strict_pack
 from protocol.wire.record import decode_record
 from protocol.wire.records.audit import AUDIT_START, Audit
+from protocol.wire.records.coverage import Coverage
+from protocol.wire.records.disposition import Disposition
+from protocol.wire.records.hit import Hit
+from protocol.wire.records.incident import Incident
 from protocol.wire.records.purge import Purge
 from protocol.wire.records.read import Read
+from protocol.wire.records.shift import Shift
+from protocol.wire.records.track_point import TrackPoints
 from protocol.wire.released import released_registry
-from tests.builders import UTC_NS, make_encoder, make_fix, make_track
+from tests.builders import UTC_NS, make_encoder, make_fix, make_picture, make_track
+from tests.hit_builders import make_disposition, make_hit_body
+from tests.shift_builders import make_coverage, make_incident, make_shift, make_track_points
 from tests.unit.policy.packs import SQUARE, make_pack
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from agent.records import Picture
+    from protocol.wire.registry import RecordBody
+
 S = 1_000_000_000
 MINUTE, HOUR, DAY = 60 * S, 3600 * S, 86_400 * S
 TYPES = released_registry()
+FORTNIGHT_S = 14 * 86_400
 
 
 class World:
@@ -77,6 +89,7 @@ class World:
         self.committer = ReadCommitter(
             NmeaState(NmeaConfig()), self.geotagger, self.timebase, self.outbox, audit=self.audit,
             policies=lambda: self.policies, times=TimeFile(self.folder / TIME_FILE),
+            keep_s={Shift.SCHEMA: FORTNIGHT_S},
         )  # fmt: skip
 
     def off_for(self, ns: int) -> None:
@@ -111,9 +124,28 @@ class World:
             body for body in (decode_record(payload, TYPES).body for (payload,) in rows) if isinstance(body, kind)
         ]
 
+    def put(self, body: RecordBody, *, period_s: int | None = None, pictures: tuple[Picture, ...] = ()) -> None:
+        """Hand over a record other than a read, made now."""
+        self.committer.add_record(Late(self.mono_ns, NewRecord(body, None, pictures, None, period_s)))
+        self.run(5 * S)
+
     @property
     def reads(self) -> int:
         return len(self.bodies(Read))
+
+
+@dataclass(frozen=True)
+class Late:
+    """See :class:`agent.commit.LateRecord`."""
+
+    t_mono_ns: int
+    record: NewRecord
+
+    def complete(self, *_: object) -> NewRecord:
+        return self.record
+
+    def stored(self, seq: int) -> None:
+        """Nothing to do."""
 
 
 @pytest.fixture
@@ -229,6 +261,50 @@ def test_read_that_never_had_a_time_is_kept_no_longer_than_one_made_after_the_re
     assert unit.reads == 1
     unit.run(30 * S)
     assert unit.reads == 0
+
+
+@pytest.mark.parametrize(
+    "pack", [{}, {"keep": "nothing", "retain": {}}, {"retain": {"nonhit": {"minutes": 3}, "hit": {"minutes": 3}}}]
+)
+def test_what_officers_report_does_not_expire_with_hits(world, pack):
+    """Incidents, coverage and tracks have classes of their own: no policy is about them, and they may be unsent."""
+    unit = world(**pack)
+    unit.run(MINUTE)
+    for body in (make_incident(), make_coverage(), make_track_points()):
+        unit.put(body)
+    unit.run(HOUR, step_ns=MINUTE)
+    assert [len(unit.bodies(kind)) for kind in (Incident, Coverage, TrackPoints)] == [1, 1, 1]
+
+
+def test_hit_that_never_had_a_time_is_kept_like_one_made_after_the_restart(world):
+    """With what was decided and its pictures: not for ever, and not only as long as reads that are no hits."""
+    unit = world()
+    unit.has_fix = False
+    unit.put(make_hit_body(), pictures=(make_picture(),))
+    unit.put(make_disposition())
+    unit.read()
+    unit.off_for(HOUR)
+    unit.has_fix = True
+    unit.run(10 * MINUTE)
+    assert (len(unit.bodies(Hit)), len(unit.bodies(Disposition)), unit.outbox.stats().plates) == (1, 1, 1)
+    assert unit.reads == 0
+    unit.run(31 * DAY, step_ns=HOUR)
+    assert (unit.bodies(Hit), unit.bodies(Disposition), unit.outbox.stats().plates) == ([], [], 0)
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_shift_that_began_before_the_time_was_known_is_deleted_after_its_days(world, restarts):
+    """In the same boot, and of one that never had a time."""
+    unit = world()
+    unit.has_fix = False
+    unit.put(make_shift(utc_us=None), period_s=FORTNIGHT_S)
+    if restarts:
+        unit.off_for(HOUR)
+    unit.has_fix = True
+    unit.run(13 * DAY, step_ns=HOUR)
+    assert len(unit.bodies(Shift)) == 1
+    unit.run(2 * DAY, step_ns=HOUR)
+    assert unit.bodies(Shift) == []
 
 
 def test_reads_in_a_fence_are_not_kept_and_counted(world):

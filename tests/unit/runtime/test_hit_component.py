@@ -58,6 +58,15 @@ def test_tracks_reach_the_commit_thread_in_order_and_marked():
     assert [track.is_hit for track in out] == [True, False, False]
 
 
+def test_end_of_the_thread_releases_the_speaker():
+    speaker = SpeakerSim()
+    service = make_hit_service(lists=lambda: listed("7ABC123"))
+    service._alarm = Alarm(PanelSim(SimClock()), speaker, "en")
+    run(service)
+    speaker.say("a line", language="en")
+    assert speaker.said == []
+
+
 def test_failure_of_matching_ends_the_process_and_every_track_is_passed_on():
     """The agent restarts; what was read is committed first."""
 

@@ -32,6 +32,7 @@ from station.ingest import Ingest
 from station.store import open_store
 from tests.builders import make_fix
 from tests.duty_builder import PINS, UTC_S, FakePins, make_roster
+from tests.shift_builders import make_shift
 from tests.unit_parts import unit_parts
 
 KEY = SigningKey.generate()
@@ -83,6 +84,19 @@ def outbox_types(parts):
     rows = [row.schema for row in reader.records(after_seq=0, limit=100)]
     reader.close()
     return rows
+
+
+@pytest.mark.parametrize(("utc_us", "expires_us"), [(None, None), (5, 5 + 14 * 86_400_000_000)])
+def test_every_record_of_a_shift_has_an_end_on_the_unit(parts, utc_us, expires_us):
+    """Also one that was made before the first fix: it is dated when the time is known."""
+    service = Service(*parts)
+    shifts = service._parts.shifts
+    shifts._send("key", make_shift(utc_us=utc_us))
+    record = shifts._reads.take_records()[-1].complete(
+        TimeTag(None, TimeSource.NONE, None), Geotag(GeotagMethod.NONE)
+    )
+    service._shut_down()
+    assert (record.expires_utc_us, record.period_s) == (expires_us, 14 * 86_400)
 
 
 def test_a_shift_over_the_command_socket(parts):

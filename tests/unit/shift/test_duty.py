@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from dataclasses import replace
 from itertools import pairwise
@@ -337,9 +338,54 @@ def test_a_forgotten_draft_is_sent_unanswered(car):
     car.duty.put_draft(make_draft(bytes.fromhex(on.shift.shift_id), saved_utc_us=UTC_S * 10**6), car.now)
     car.duty.watch(car.now, ignition_over=True)
     car.utc_offset_ns += round((car.config.draft_days + 1) * 86_400 * NS_PER_S)
-    car.wait(1)
+    car.wait(16 * 60)
     assert car.of_type("incident/1")[-1].stage is IncidentStage.UNANSWERED
     assert car.duty.state.drafts == ()
+
+
+def test_a_time_that_jumps_takes_no_draft_away(car):
+    """A receiver that is a year ahead for some minutes: the officer still has the draft afterwards."""
+    on = car.sign_on()
+    draft = make_draft(bytes.fromhex(on.shift.shift_id), saved_utc_us=UTC_S * 10**6)
+    car.duty.put_draft(draft, car.now)
+    for _ in range(3):
+        car.utc_offset_ns += 365 * 86_400 * NS_PER_S
+        car.wait(10 * 60)
+        car.utc_offset_ns -= 365 * 86_400 * NS_PER_S
+        car.wait(10 * 60)
+    assert car.duty.state.drafts == (draft,)
+
+
+def test_a_draft_that_was_saved_before_the_time_was_known_is_forgotten_as_well(car):
+    """Counted from the first known time: drafts that nobody can ever close would take the place of others."""
+    car.utc_offset_ns = None
+    on = car.sign_on()
+    car.duty.put_draft(make_draft(bytes.fromhex(on.shift.shift_id), saved_utc_us=None), car.now)
+    car.cut_power()
+    car.utc_offset_ns = UTC_S * NS_PER_S
+    car.wait(16 * 60)
+    assert len(car.duty.state.drafts) == 1
+    car.utc_offset_ns += round((car.config.draft_days + 1) * 86_400 * NS_PER_S)
+    car.wait(16 * 60)
+    assert car.duty.state.drafts == ()
+
+
+def test_a_record_of_a_later_version_does_not_keep_the_unit_from_starting(car):
+    """After a rollback the older release finds records that it cannot make again: it goes on, and says so."""
+    car.sign_on()
+    first, *others = car.duty.state.pending
+    fields = json.loads(first.fields)
+    later = replace(first, fields=json.dumps({**fields, "st": "paused"}))
+    unreadable = replace(first, key="k", fields="[")
+    car.duty.journal.change(pending=(later, unreadable, *others))
+    car.duty.journal.save(car.now)
+    before = len(car.sent)
+    car.cut_power()
+    assert len(car.sent) - before == len(others)
+    assert car.duty.state.pending == (later, unreadable, *others), "for the later release"
+    assert [entry[1:] for entry in car.log.entries if entry[0] == "unit"] == [
+        ("resend", "shift/1", "not of this version"), ("resend", "shift/1", "not of this version"),
+    ]  # fmt: skip
 
 
 def test_what_was_not_stored_before_a_power_cut_is_sent_again(car):

@@ -16,6 +16,7 @@ from station.errors import StoreError
 from station.ingest import Ingest
 from station.query import Query
 from station.store import AuditRow, move_store, open_store
+from station.store.hit_states import HITS
 from tests.builders import UTC_NS, make_record
 from tests.hit_builders import HIT_ID, make_disposition, make_hit_body
 
@@ -120,7 +121,7 @@ def test_row_of_a_hit_is_made_from_its_latest_records(station, monkeypatch):
     bodies = (*[make_hit_body()] * 5, make_hit_body(stage=HitStage.FINAL))
     for seq, body in enumerate(bodies, 1):
         ingest.handle("lpr/1/unit-07/up/read", make_record(body, seq=seq).payload)
-    assert len(store._records._hit_states._rows("hits", "unit-07", HIT_ID)) == 2
+    assert len(store._records._hit_states._rows(HITS, "unit-07", HIT_ID)) == 2
     store.close()
     (hit,) = query.hits()
     assert hit.hit.stage is HitStage.FINAL

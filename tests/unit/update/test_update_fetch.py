@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -213,6 +215,59 @@ def test_write_error_is_counted_and_retried(side):
     side.folder.unlink()
     side.now_ns += 70 * S
     side.fetch_all()
+
+
+class Failing:
+    """A disk on which one operation with the fetched bytes fails, as one that is worn out or has become read-only."""
+
+    def __init__(self, monkeypatch, operation: str) -> None:
+        self.fails = True
+        before = getattr(Path, operation)
+
+        def act(path: Path, *given, **named):
+            if self.fails and path.name.startswith("fetch-"):
+                raise OSError(errno.EIO, "Input/output error")
+            return before(path, *given, **named)
+
+        monkeypatch.setattr(Path, operation, act)
+
+
+def test_bytes_of_an_earlier_run_that_cannot_be_read_are_fetched_again(side, monkeypatch):
+    side.offered(offer())
+    for _ in range(5):
+        side.give(side.request())
+    side.restart()
+    side.offered(offer())
+    disk = Failing(monkeypatch, "open")
+    assert [side.request() for _ in range(5)] == [None] * 5, "and the uplink goes on"
+    disk.fails = False
+    side.now_ns += 70 * S
+    assert side.request() == 0
+    side.give(0)
+    side.fetch_all()
+    assert side.inbox == FILE
+
+
+@pytest.mark.parametrize("operation", ["unlink", "stat"])
+def test_bytes_that_cannot_be_deleted_or_looked_at_do_not_stop_the_uplink(side, monkeypatch, operation):
+    side.offered(offer())
+    side.give(side.request())
+    side.restart()
+    Failing(monkeypatch, operation)
+    side.offered(offer(release=43, sha256=bytes(32)))
+    side.offered(offer())
+    side.offered(b"")
+    assert side.request() is None
+
+
+def test_damaged_file_that_cannot_be_deleted_is_written_over(side, monkeypatch):
+    side.offered(offer())
+    Failing(monkeypatch, "unlink")
+    while (offset := side.request()) is not None:
+        side.give(offset, data=b"x" * len(FILE[offset : offset + PART]))
+    assert side.fetcher.counts.damaged == 1
+    side.fetch_all()
+    assert side.inbox == FILE
 
 
 @pytest.mark.parametrize("payload", [b"\x80", offer(unit="unit-08")])

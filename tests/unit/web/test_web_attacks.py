@@ -13,7 +13,7 @@ import pytest
 from protocol.wire.control.unit_state import Status
 from protocol.wire.enums import UnitState
 from station.asker import Asker
-from station.store import NewRecord
+from station.store import ExportRow, NewRecord
 from station.web.guard import MAX_BODY_BYTES, MAX_HEADER_BYTES
 from station.web.paths import own_path
 from station.web.worker import ExportWorker, search_of
@@ -157,6 +157,17 @@ def test_one_export_that_fails_does_not_stop_the_others():
     worker.close()
 
 
+def test_an_approved_export_is_made_however_many_are_requested_after_it(web):
+    requester, approver = web.logged_in("analyst", name="req"), web.logged_in("supervisor", name="app")
+    made = requester.post_json("/api/1/exports", {"kind": "csv", "search": {}}).json()["export_id"]
+    with web.store.transaction():
+        for number in range(1_001):
+            later = ExportRow(f"{number:016x}", "flood", "csv", "{}", "a b c", "1", 2 * NOW_US, "requested")
+            web.store.exports.add(later)
+    assert approver.post(f"/exports/{made}/approve").status_code == 303
+    assert web.app.state.desk.exports.run_next(search_of)
+
+
 def test_no_cell_of_an_export_is_a_formula(web):
     answer = export(web, "csv")
     assert answer.headers["content-disposition"].startswith('attachment; filename="reads-')
@@ -228,7 +239,21 @@ def test_a_stranger_uploads_nothing_large(web):
     large = "x" * (MAX_BODY_BYTES + 1)
     for path in ("/lists/start", "/lists/doctor", "/deployment/zones/import"):
         assert web.browser().post(path, {"geojson": large}, csrf=None).status_code == 413
-        assert web.logged_in("officer", name=f"o{len(path)}").post(path, {"geojson": large}).status_code == 403
+        # Nor somebody who is known and has not the right.
+        assert web.logged_in("officer", name=f"o{len(path)}").post(path, {"geojson": large}).status_code == 413
+    planner = web.logged_in("supervisor")
+    assert planner.post("/deployment/zones/import", {"geojson": large}).status_code == 400, "read, and no GeoJSON"
+
+
+def test_a_token_in_half_characters_is_out_of_date(web):
+    """A form may name its encoding; in this one a surrogate can stand alone."""
+    browser = web.logged_in("officer")
+    part = '--b\r\ncontent-disposition: form-data; name="csrf"\r\n\r\n\\ud800\r\n--b--\r\n'
+    kind = "multipart/form-data; boundary=b; charset=unicode_escape"
+    answer = browser.send(
+        "POST", "/purpose", content=part.encode(), headers={"origin": browser.base_url, "content-type": kind}
+    )
+    assert answer.status_code == 403
 
 
 @pytest.mark.parametrize(
@@ -248,6 +273,23 @@ def test_an_impossible_search_is_answered_with_what_is_wrong(web, fields):
     answer = web.logged_in("analyst").post("/search", fields)
     assert answer.status_code == 400
     assert 'role="alert"' in answer.text
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"lat_deg": 91, "lon_deg": 0, "radius_m": 5},
+        {"lat_deg": 1, "lon_deg": 1, "radius_m": 1e9},
+        {"polygon": [[91, 0], [0, 1], [1, 1]]},
+        {"plates": ["OOOOOOOOOO"], "look_alike": True},
+    ],
+)
+def test_an_impossible_search_of_a_program_is_its_mistake_and_not_a_failure_of_the_database(web, asked):
+    browser = web.logged_in("analyst")
+    for path, body in (("/api/1/reads/search", asked), ("/api/1/exports", {"kind": "csv", "search": asked})):
+        answer = browser.post_json(path, body)
+        assert answer.status_code == 400, path
+        assert "database" not in answer.json()["message"]
 
 
 LATE = base64.urlsafe_b64encode(b"9" * 30 + b".00.unit-07").decode().rstrip("=")

@@ -90,7 +90,8 @@ def test_a_known_person_comes_in_with_the_role_of_their_account(web, service):
     "changes",
     [
         {"sub": "s-2"}, {"aud": "another"}, {"iss": "https://evil.example"}, {"nonce": "old"}, {"exp": 1}, {"sub": ""},
-        {"key": True}, {"down": True}, {"disabled": True},
+        {"aud": ["station", "another"]}, {"aud": ["station", "another"], "azp": "another"}, {"azp": "another"},
+        {"aud": []}, {"azp": ["station"]}, {"key": True}, {"down": True}, {"disabled": True},
     ],
     ids=json.dumps,
 )  # fmt: skip
@@ -105,6 +106,22 @@ def test_nobody_else_comes_in(web, service, changes):
     answer = browser.get("/oidc/callback", params={"code": "c", "state": asked["state"][0]})
     assert answer.status_code == 403
     assert browser.get("/").status_code == 303
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"aud": ["station"]}, {"aud": ["station", "station"]}, {"azp": "station"},
+        {"aud": ["another", "station"], "azp": "station"},
+    ],
+    ids=json.dumps,
+)  # fmt: skip
+def test_a_token_for_several_programs_says_that_it_was_made_for_this_one(web, service, changes):
+    browser = web.browser()
+    asked = begin(browser, service)
+    service.changes = changes
+    assert browser.get("/oidc/callback", params={"code": "c", "state": asked["state"][0]}).status_code == 200
+    assert browser.get("/api/1/me").json()["role"] == "analyst"
 
 
 def test_a_log_in_that_another_browser_began_is_refused(web, service):

@@ -204,6 +204,32 @@ def test_a_new_password_ends_all_sessions(web):
     assert browser.log_in("jane", "another horse 43").status_code == 303
 
 
+def while_a_password_is_compared(monkeypatch, act):
+    compare = Passwords.is_right
+
+    def slow(self, stored, password):
+        found = compare(self, stored, password)
+        act()
+        return found
+
+    monkeypatch.setattr(Passwords, "is_right", slow)
+
+
+def test_a_reset_while_the_password_is_compared_lets_nobody_in(web, monkeypatch):
+    web.add("jane", "officer")
+    while_a_password_is_compared(monkeypatch, lambda: web.accounts.reset(Asker("boss"), "jane"))
+    assert web.browser().log_in("jane").status_code == 403
+    assert web.store.accounts.count_sessions() == {}
+
+
+def test_a_reset_while_a_password_is_changed_stays(web, monkeypatch):
+    browser = web.logged_in("officer", name="jane")
+    while_a_password_is_compared(monkeypatch, lambda: web.accounts.reset(Asker("boss"), "jane"))
+    new = "another horse 43"
+    browser.post("/account/password", {"old": PASSWORD, "new": new, "again": new})
+    assert web.accounts.get("jane").password is None
+
+
 def test_whoever_finds_a_session_does_not_guess_the_password(web):
     browser = web.logged_in("analyst", name="jane")
     new = "another horse 43"
@@ -318,6 +344,21 @@ def test_an_auditor_of_an_agency_sees_its_peoples_entries(web):
     auditor = web.logged_in("auditor", scope=Scope(frozenset({NORTH})), name="aud")
     told = {entry["who"] for entry in auditor.get("/api/1/audit").json()["entries"]}
     assert told == {"north", "aud"}
+
+
+def test_a_read_tells_an_agency_only_which_of_its_own_people_looked(web):
+    north, colleague, everywhere = (
+        web.logged_in("analyst", scope=scope, name=name)
+        for name, scope in (
+            ("north", Scope(frozenset({NORTH}))), ("colleague", Scope(frozenset({NORTH}))), ("everywhere", Scope()),
+        )
+    )  # fmt: skip
+    for browser in (north, colleague, everywhere):
+        browser.get(READ_1)
+    page = north.get(READ_1).text
+    assert "<td>colleague</td>" in page
+    assert "<td>everywhere</td>" not in page
+    assert "<td>north</td>" in everywhere.get(READ_1).text
 
 
 def test_each_look_up_is_in_the_trail_with_its_reason_before_it_is_shown(web):

@@ -245,7 +245,8 @@ def test_alarm_quality_shows_findings_and_characters(web):
     page = browser.get("/alarms", params={"period": "2026-05", "cars": "1000"}).text
     assert "no figures" in page
     assert "<td>8</td><td>B</td>" in page
-    assert browser.get("/alarms", params={"period": "2026-05", "cars": "-1"}).status_code == 400
+    for cars in ("-1", "9" * 5000):
+        assert browser.get("/alarms", params={"period": "2026-05", "cars": cars}).status_code == 400
 
 
 @pytest.mark.parametrize("period", ["2026-13", "<b>", "9999"])

@@ -1,6 +1,6 @@
 """Definitions of reports that people made.
 
-Revision 0014.
+Revision 0015.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0014"
-down_revision = "0013"
+revision = "0015"
+down_revision = "0014"
 
 _INT64 = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 _TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
