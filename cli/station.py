@@ -143,7 +143,8 @@ def serve(
     ] = None,
     policy_key: Annotated[Path | None, typer.Option(help="policy.pub that must have signed the policies.")] = None,
     delete_expired: Annotated[
-        bool, typer.Option(help="Delete records at their expiry; they are kept, with --no-delete-expired.")
+        bool,
+        typer.Option(help="Delete records at their expiry, plans after keep_days; not with --no-delete-expired."),
     ] = True,
     metrics: Annotated[
         str | None, typer.Option(help="Serve counters for Prometheus on this loopback ADDRESS:PORT.")

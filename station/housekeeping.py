@@ -60,6 +60,8 @@ class Housekeeping:
             self._tell("purge_waits", self._retention.doubt)
         elif gone is not None:
             self._is_over("purge_failed", "purge_waits")
+        if self._retention.plan_rows:
+            _LOG.info("plans_purged", rows=self._retention.plan_rows)
         if gone is not None:
             _LOG.info("purged", records=gone.records, pictures=gone.pictures, held=gone.held)
         return gone is not None

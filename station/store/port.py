@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         ChunkResult,
         ConflictRow,
         DeadLetter,
+        DefinitionRow,
         EvidenceRow,
         Gap,
         HealthRow,
@@ -225,6 +226,19 @@ class StoredCounts(Protocol):
         """Return when hot lists were offered to units, and what the audit trail says of them."""
 
 
+class Definitions(Protocol):
+    """Definitions of reports that people made.  Every method raises StoreError."""
+
+    def all(self) -> list[DefinitionRow]:
+        """Return all, by id."""
+
+    def keep(self, row: DefinitionRow) -> None:
+        """Add a definition, or replace that of its id.  Inside a transaction."""
+
+    def drop(self, identity: str) -> bool:
+        """Remove a definition; False if there was none.  Inside a transaction."""
+
+
 class Groups(Protocol):
     """Groups of units, and what is rolled out to them.  Every method raises StoreError."""
 
@@ -258,6 +272,10 @@ class Store(Protocol):
     @property
     def groups(self) -> Groups:
         """Groups of units, and what is rolled out to them."""
+
+    @property
+    def definitions(self) -> Definitions:
+        """Definitions of reports that people made."""
 
     @property
     def stream(self) -> Stream:

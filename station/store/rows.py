@@ -423,6 +423,17 @@ class PurgedRange:
 
 
 @dataclass(frozen=True, slots=True)
+class DefinitionRow:
+    """A definition of a report that somebody made."""
+
+    id: str
+    text: str
+    """TOML."""
+    who: str
+    changed_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class Rollout:
     """The latest file of a kind for a group of units."""
 

@@ -13,6 +13,7 @@ from station.asker import EVERYTHING
 from station.store import offers, related
 from station.store.accounts import AccountTables
 from station.store.check import store_faults
+from station.store.definitions import Definitions
 from station.store.deployment.sql import SqlDeployment
 from station.store.exports import ExportTables
 from station.store.find import Finder
@@ -121,6 +122,7 @@ class SqlStore:
         self._hit_finder = HitFinder(db, self._finder)
         self.stream = Stream(db)
         self.groups = Groups(db)
+        self.definitions = Definitions(db)
         self._note_seen = _upsert(db, "seen_us")
         self._note_health = _upsert(db, "health_us", "health")
         self._note_status = _upsert(db, "state", "reason", "software", "status_us")

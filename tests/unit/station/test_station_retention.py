@@ -12,6 +12,7 @@ from protocol.policy.envelope import sign_pack
 from protocol.policy.pack import pack_of_toml
 from protocol.seal.keys import SigningKey
 from station.asker import Asker
+from station.deployment.model import Assignment, PlannedShift, Settings
 from station.errors import StoreError
 from station.housekeeping import Housekeeping
 from station.retention.holds import HoldDesk, hold_scope
@@ -166,6 +167,63 @@ def test_a_clock_that_is_far_from_the_newest_record_deletes_nothing(store, clock
     assert [entry["event"] for entry in logs] == ["purge_waits"]
     assert "the newest record came 400 days ago" in keeper.doubt
     assert len(stored_reads(store)) == 1
+
+
+def plan_shifts(store, *ends_us: int) -> None:
+    shifts = [
+        PlannedShift(f"s{number}", "4711", end - 3_600 * US, end, "regular", (), (Assignment(end - 3_600 * US),))
+        for number, end in enumerate(ends_us)
+    ]
+    with store.transaction():
+        store.deployment.put_settings(Settings(keep_days=30))
+        store.deployment.put_shifts(shifts)
+
+
+def planned(store) -> list[str]:
+    return [shift.id for shift in store.deployment.shifts(0, NOW_US + 900 * DAY_US)]
+
+
+def test_plans_of_employees_are_deleted_after_the_days_that_the_agency_set(store, clocks):
+    """By the running station, without a command or a timer; each deletion is in the audit trail and the log."""
+    plan_shifts(store, NOW_US - 29 * DAY_US, NOW_US)
+    keeping = Housekeeping(lambda: clocks.mono_s, retention=retention(store, clocks))
+    with capture_logs() as logs:
+        keeping.step()
+        assert planned(store) == ["s0", "s1"]
+        for _ in range(26):
+            clocks.go(3_600)
+            keeping.step()
+    assert planned(store) == ["s1"]
+    assert [(entry["event"], entry["rows"]) for entry in logs] == [("plans_purged", 1)]
+    entries = [(row.who, row.what, row.filter, row.count) for row in store.audit_trail()]
+    assert entries == [("station (retention)", "purge plans", "days=30", 1)]
+
+
+def test_a_clock_in_doubt_deletes_no_plans(store, clocks):
+    plan_shifts(store, NOW_US)
+    add(store, read(1), now_us=NOW_US)
+    keeper = retention(store, clocks)
+    keeper.step()
+    clocks.utc_us += 300 * DAY_US
+    clocks.go(4 * 3_600)
+    keeper.step()
+    assert (planned(store), keeper.plan_rows) == (["s0"], 0)
+
+
+def test_plans_that_could_not_be_deleted_are_tried_again(store, clocks):
+    plan_shifts(store, NOW_US - 40 * DAY_US)
+    with store.transaction():
+        store.db.driver_sql(
+            "CREATE TRIGGER broken BEFORE DELETE ON deployment_shifts BEGIN SELECT RAISE(ABORT, 'disk'); END"
+        )
+    keeper = retention(store, clocks)
+    with pytest.raises(StoreError):
+        keeper.step()
+    with store.transaction():
+        store.db.driver_sql("DROP TRIGGER broken")
+    clocks.go(EVERY_S)
+    keeper.step()
+    assert (planned(store), keeper.plan_rows) == ([], 1)
 
 
 @pytest.mark.parametrize(
