@@ -23,6 +23,7 @@ from station.web.desk import FOLDER, Desk, environment
 from station.web.errors import LogInNeededError, PurposeNeededError, RefusedError
 from station.web.guard import Guard
 from station.web.page_list import PAGES
+from station.web.request_counts import CountRequests, RequestCounts
 from station.web.visit import API, Needs, read_csrf_token
 from station.web.worker import ExportWorker
 
@@ -91,7 +92,7 @@ def build_app(
         openapi_url=None,
         dependencies=[Depends(read_csrf_token)],
     )
-    app.state.desk, app.state.worker = desk, worker
+    app.state.desk, app.state.worker, app.state.requests = desk, worker, RequestCounts()
     limits: dict[str, int] = {}
     for page in pages:
         _refuse_open_routes(page)
@@ -104,6 +105,7 @@ def build_app(
         Guard, hosts=settings.hosts(port or settings.port), scheme=settings.scheme, body_limits=limits,
         is_known=lambda request: _is_logged_in(desk, request),
     )  # fmt: skip
+    app.add_middleware(CountRequests, counts=app.state.requests)
     return app
 
 
