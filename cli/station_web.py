@@ -19,6 +19,7 @@ from protocol.seal.keys import load_unit_keys
 from station.accounts.rights import Role
 from station.asker import EVERYTHING, Asker, Scope
 from station.errors import WebError
+from station.metrics.server import start_metrics
 from station.query.export import iso
 from station.store import open_store
 from station.web.settings import WebSettings
@@ -153,6 +154,7 @@ def web(
     oidc_secret_file: Annotated[Path | None, typer.Option(help="File whose first line is its secret.")] = None,
     oidc_address: Annotated[str, typer.Option(help="Address of these pages, as registered there.")] = "",
     name: Annotated[str, typer.Option(help="Name of this station, shown on every page.")] = "station",
+    metrics: Annotated[str | None, typer.Option(help="ADDRESS:PORT for its own counters, on loopback.")] = None,
 ) -> None:
     """Serve the pages alone, beside workers that receive; until Ctrl-C."""
     settings = web_settings(web, web_cert, web_key, web_name, name, map_tiles=web_map)
@@ -161,10 +163,14 @@ def web(
     server, store = make_server(place_of(context, db), settings, ring, oidc, is_default=False)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.stop())
-    say_where(server, store, Console())
+    exporter = None
     try:
+        exporter = None if metrics is None else start_metrics(metrics, server.requests.samples)
+        say_where(server, store, Console())
         server.run()
     finally:
+        if exporter is not None:
+            exporter.close()
         server.close()
         store.close()
 

@@ -108,6 +108,7 @@ ROUTES = {
     ("GET", "/api/1/map/live"): (Right.MAP, False),
     ("GET", "/api/1/map/units"): (Right.MAP, False),
     ("GET", "/api/1/map/hits"): (Right.HITS, False),
+    ("GET", "/api/1/map/coverage"): (Right.DEPLOYMENT, True),
     ("GET", "/api/1/map/reads"): (Right.SEARCH, True),
     ("GET", "/hits"): (Right.HITS, True),
     ("GET", "/hits/{unit}/{hit_id}"): (Right.HITS, True),
