@@ -287,7 +287,7 @@ MUTATIONS = (
     ),
     _records("        self._projections.delete(self._db, purging.chosen)\n", ""),
     _records("purging.choose(and_(self.due(plan), ~IS_HELD))", "purging.choose(self.due(plan))", _LOG_STORE),
-    _of("station/store/records.py", _LOG_STORE)("        refresh()\n        purging", "        purging"),
+    _of("station/store/records.py", _LOG_STORE)("        refresh(None)\n", ""),
     _of("station/retention/schedule.py", f"{_UNIT}/station/test_station_retention.py")(
         "self._clock_jumped(mono_s) or clock_doubt(", "clock_doubt("
     ),
