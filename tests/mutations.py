@@ -206,7 +206,7 @@ MUTATIONS = (
         "            self._store.check_room()\n", ""
     ),
     _of("station/store/room.py", f"{_INTEGRATION}/test_station_disk.py")(
-        "if not plan.rules or self._path.stat().st_size < budget:", "if True:"
+        "if self._path.stat().st_size < budget:", "if True:"
     ),
     # Receipts
     _service(
