@@ -400,8 +400,8 @@ def offer(
 ) -> None:
     """Offer an update to a unit, replacing any earlier offer; recorded in the audit trail."""
     try:
-        with file.open("rb") as opened:
-            manifest = verify_update(opened, VerifyKey.load(key))
+        with file.open("rb") as update:
+            manifest = verify_update(update, VerifyKey.load(key))
     except OSError as error:
         raise typer.BadParameter(f"{file} cannot be read: {error.strerror}") from error
     if not any(fnmatchcase(unit, pattern) for pattern in manifest.units):
