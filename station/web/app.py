@@ -120,7 +120,7 @@ def _may_send(desk: Desk, needs: Needs | None, request: Request) -> bool:
 
 def _needs_of_forms(page: PageModule) -> dict[str, Needs]:
     """What the routes need that take the bodies which may be larger."""
-    forms = [route for route in page.router.routes if isinstance(route, APIRoute) and "POST" in route.methods]
+    forms = [one for one in page.router.routes if isinstance(one, APIRoute) and "POST" in (one.methods or ())]
     found = {route.path: needs_of(route) for route in forms if route.path in page.body_limits}
     return {path: needs for path, needs in found.items() if needs is not None}
 
