@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agent.records import TimeTag
-    from protocol.wire.registry import RecordBody
 
 _CUT = "..."
 _MAX_WHO, _MAX_ACTION, _MAX_OBJ, _MAX_PURPOSE, _MAX_CASE, _MAX_OUTCOME = 64, 32, 128, 128, 64, 64
@@ -189,11 +188,6 @@ class AuditLog:
 def record_id_of(body: Audit) -> bytes:
     """Return the record id of an entry: 16 bytes that follow from it."""
     return hashlib.blake2b(body.digest(), digest_size=16, person=b"patrol-audit").digest()
-
-
-def is_audit(body: RecordBody) -> bool:
-    """True for an entry of the log."""
-    return body.SCHEMA == Audit.SCHEMA
 
 
 def bounded(text: str, limit: int) -> str:

@@ -60,6 +60,8 @@ _PICTURES_OF = {
     ReadBody.SCHEMA: (PicturePriority.PLATE, PicturePriority.OVERVIEW, PicturePriority.QUARANTINED),
 }
 """Queues of the pictures that are limited with old records of a type."""
+_MANY_UNDATED = 1024
+"""Number of records without a time above which those that left the outbox are looked for."""
 _MAX_WHOLE = 256
 """Number of reads kept in memory with all their pictures while the disk is not writable."""
 
@@ -138,6 +140,7 @@ class ReadCommitter:
         self._policies = policies
         self._undated: list[tuple[int, int, int]] = []
         """Reads whose time is not known yet: sequence number, monotonic microseconds, period in seconds."""
+        self._many_undated = _MANY_UNDATED
         self._keep_s = keep_s or {}
         self._old_limited = False
         self.counts = CommitCounts()
@@ -248,10 +251,22 @@ class ReadCommitter:
         self._store_head()
         if self.stuck:
             self._lighten()
+        elif len(self._undated) > self._many_undated:
+            self._forget_undated()
         lost, self._lost = self._outbox.lost_records - self._lost, self._outbox.lost_records
         return CommitResult(
             tuple(committed), tuple(seqs), applied.freed, applied.quarantined, lost, stuck=self.stuck
         )
+
+    def _forget_undated(self) -> None:
+        """Forget records that left the outbox before the time was known: it may not be known for months."""
+        try:
+            done_seq = self._outbox.stats().done_seq
+        except OutboxHeldError as error:
+            self._note(error)
+            return
+        self._undated = [waiting for waiting in self._undated if waiting[0] > done_seq]
+        self._many_undated = max(_MANY_UNDATED, 2 * len(self._undated))
 
     def _limited(self, record: NewRecord, when: TimeTag, where: Geotag) -> NewRecord:
         """Give a record of a hit, or of what was decided about one, its expiry by the policy of its place.

@@ -230,6 +230,11 @@ class Read:
     """Seconds from the read until then, by the policy; the outbox needs it while the time is unknown."""
 
     @property
+    def ends_mono_ns(self) -> int | None:
+        """Instant of the monotonic clock from which on nobody may see it; None: no policy limits it."""
+        return None if self.period_s is None else self.body.mono_us * 1_000 + self.period_s * 1_000_000_000
+
+    @property
     def record_id(self) -> bytes:
         """The record id."""
         return self.read_id

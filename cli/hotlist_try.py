@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from station.lists.draft import ListFile, Rows
     from station.query import StoredRecord
 
-_US_PER_NS = 1000
-
 
 @dataclass(frozen=True, slots=True)
 class Raised:

@@ -183,6 +183,13 @@ def revoke(folder: AuthorityArgument, unit: UnitArgument) -> None:
     _say(f"{count} certificates of {unit} revoked; copy {folder}/crl.pem to the broker and restart it")
 
 
+@app.command()
+def crl(folder: AuthorityArgument) -> None:
+    """Write crl.pem again, valid for a year; copy it to the broker, which refuses all clients when it has expired."""
+    until = CaStore(folder).write_crl(now=now_utc())
+    _say(f"{folder}/crl.pem is valid until {until:%Y-%m-%d}; copy it to the broker and restart it")
+
+
 @app.command("list")
 def list_command(
     folder: AuthorityArgument,

@@ -87,7 +87,6 @@ class _Pass:
     """A read that may continue."""
 
     read: VideoRead
-    first_box: Box
     last_box: Box
 
 
@@ -216,7 +215,7 @@ class _Passes:
             if _goes_on(one, read, box, self._gap_s):
                 one.read, one.last_box = _joined(one.read, read), box
                 return
-        self._open.append(_Pass(read, box, box))
+        self._open.append(_Pass(read, box))
 
     def over(self, now_s: float | None) -> list[VideoRead]:
         """Remove and return passes that are complete, by the time of their first sighting; all if ``now_s`` is None."""

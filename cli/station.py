@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import time
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from functools import partial
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,6 +16,7 @@ from rich.console import Console
 from cli import (
     station_backup,
     station_config,
+    station_documents,
     station_hold,
     station_log,
     station_metrics,
@@ -29,6 +27,21 @@ from cli import (
 from cli.account import operator, operator_name
 from cli.show import print_json, print_table
 from cli.station_check import print_check
+from cli.station_place import (
+    DEFAULT_DB,
+    CaseOption,
+    DbOption,
+    JsonOption,
+    PurposeOption,
+    UnitOption,
+    asking,
+    commands_on,
+    not_the_store,
+    now_us,
+    opened,
+    place_named,
+    place_of,
+)
 from cli.station_tables import (
     audit_table,
     conflict_lines,
@@ -48,22 +61,19 @@ from hw.output import output, text_output
 from protocol.seal import Opener, VerifyKey, load_keyring
 from protocol.update.envelope import verify_update
 from station.audit_log.checkpoints import Checkpointer
-from station.commands import Commands
 from station.errors import StoreError
 from station.ingest import IngestLimits, Quota
-from station.query import READ_SCHEMA, Circle, Query, ReadSearch, hit_values
+from station.query import READ_SCHEMA, Circle, ReadSearch, hit_values
 from station.query.export import flat_values
 from station.retention.purges import Purger
 from station.retention.schedule import load_packs
-from station.store import AuditRow, is_address, move_store, open_store
+from station.store import AuditRow, is_address, move_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from typing import IO
 
-    from station.store import Store
 
-_DEFAULT_DB = "station.db"
 _MEBI = 2**20
 _MAX_PORT = 65_535
 
@@ -86,16 +96,9 @@ app.add_typer(station_rollout.app, name="rollout")
 app.command("metrics")(station_metrics.serve)
 app.command("backup")(station_backup.backup)
 app.command("restore")(station_backup.restore)
-DbOption = Annotated[
-    str | None,
-    typer.Option("--db", help="Database file of the station, or postgresql://...; default: station.db."),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON; keys: docs/operations.md.")]
-UnitOption = Annotated[str | None, typer.Option("--unit", help="Only records of this unit.")]
-PurposeOption = Annotated[
-    str | None, typer.Option("--purpose", help="Why, for the audit trail; needed for records about employees.")
-]
-CaseOption = Annotated[str | None, typer.Option("--case", help="Case number, for the audit trail.")]
+app.command()(station_documents.evidence)
+app.command()(station_documents.report)
+app.command()(station_documents.alarms)
 
 
 app.command()(web)
@@ -140,7 +143,8 @@ def serve(
     ] = None,
     policy_key: Annotated[Path | None, typer.Option(help="policy.pub that must have signed the policies.")] = None,
     delete_expired: Annotated[
-        bool, typer.Option(help="Delete records at their expiry; they are kept, with --no-delete-expired.")
+        bool,
+        typer.Option(help="Delete records at their expiry, plans after keep_days; not with --no-delete-expired."),
     ] = True,
     metrics: Annotated[
         str | None, typer.Option(help="Serve counters for Prometheus on this loopback ADDRESS:PORT.")
@@ -165,7 +169,7 @@ def serve(
     from station.service import BrokerAddress  # noqa: PLC0415 - as above
 
     allowed = None if units is None else frozenset(part.strip() for part in units.split(",") if part.strip())
-    path = _place(db or _DEFAULT_DB)
+    path = place_named(db or DEFAULT_DB)
     has_web = not no_web and (web is not None or not broker)
     page = web_settings(web, web_cert, web_key, web_name, name, map_tiles=web_map) if has_web else None
     limits = IngestLimits(quota=Quota(max_records, max_mib * _MEBI))
@@ -227,7 +231,7 @@ def reads(
     as_json: JsonOption = False,
 ) -> None:
     """Show the latest reads; recorded in the audit trail."""
-    with _asking(context, db, purpose, case_number) as query:
+    with asking(context, db, purpose, case_number) as query:
         rows = query.records(unit=unit, limit=limit)
     if as_json:
         print_json([{"schema": row.record.envelope.schema_id, **flat_values(row)} for row in rows])
@@ -248,7 +252,7 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show one record with all its values, and write its pictures; recorded in the audit trail."""
-    with _asking(context, db, purpose, case_number) as query:
+    with asking(context, db, purpose, case_number) as query:
         station_show.show(query, record_id, unit=unit, out=pictures, as_json=as_json)
 
 
@@ -264,7 +268,7 @@ def show_hits(
     as_json: JsonOption = False,
 ) -> None:
     """Show the latest hits with list, decision and outcome; recorded in the audit trail."""
-    with _asking(context, db, purpose, case_number) as query:
+    with asking(context, db, purpose, case_number) as query:
         found = query.hits(unit=unit, limit=limit)
     if as_json:
         print_json([hit_values(hit) for hit in found])
@@ -305,12 +309,14 @@ def search(
         until_us=_utc_us(until),
         area=None if near is None else _circle(near),
     )
-    with _asking(context, db, purpose, case_number) as query:
+    with asking(context, db, purpose, case_number) as query:
         page = query.search(wanted, limit=limit)
     rows = page.records
     if page.complete_to_us is not None:
         complete = datetime.fromtimestamp(page.complete_to_us / 1e6, UTC).isoformat(timespec="seconds")
-        say(f"not all reads around the place were looked at: complete since {complete}; before, search with --until")
+        say(
+            f"not all reads around the place were looked at: complete since {complete}; before, search with --until"
+        )
     if as_json:
         print_json([{"schema": row.record.envelope.schema_id, **flat_values(row)} for row in rows])
     else:
@@ -325,7 +331,7 @@ def show_units(
     as_json: JsonOption = False,
 ) -> None:
     """Show units: last seen, missing and evicted records, counters."""
-    with _asking(context, db) as query:
+    with asking(context, db) as query:
         rows = query.units() if counters is None else []
         health = None if counters is None else query.health(counters)
     if counters is None and as_json:
@@ -347,6 +353,10 @@ def export(
     db: DbOption = None,
     csv: Annotated[Path | None, typer.Option(help="Write CSV here; - for standard output.")] = None,
     geojson: Annotated[Path | None, typer.Option(help="Write GeoJSON here; - for standard output.")] = None,
+    kml: Annotated[Path | None, typer.Option(help="Write KML here; - for standard output.")] = None,
+    gpx: Annotated[
+        Path | None, typer.Option(help="Write those with a position as GPX here; - for standard output.")
+    ] = None,
     pictures: Annotated[
         Path | None, typer.Option(help="Write the pictures of these records to this folder, UNIT/ID-plate.jpg ...")
     ] = None,
@@ -355,142 +365,31 @@ def export(
     ] = None,
     keys: Annotated[Path | None, typer.Option(help="Folder with the units' public keys.")] = None,
     unit: UnitOption = None,
-    schema: Annotated[str, typer.Option(help="Type of record, for CSV and GeoJSON.")] = READ_SCHEMA,
+    schema: Annotated[str, typer.Option(help="Type of record, for CSV, GeoJSON, KML and GPX.")] = READ_SCHEMA,
     purpose: PurposeOption = None,
     case_number: CaseOption = None,
 ) -> None:
     """Export records; recorded in the audit trail before the file appears."""
-    if csv is None and geojson is None and evidence is None and pictures is None:
-        raise typer.BadParameter("give --csv FILE, --geojson FILE, --pictures FOLDER or --evidence FILE")
+    if all(one is None for one in (csv, geojson, kml, gpx, evidence, pictures)):
+        raise typer.BadParameter(
+            "give --csv FILE, --geojson FILE, --kml FILE, --gpx FILE, --pictures FOLDER or --evidence FILE"
+        )
     if evidence is not None and keys is None:
         raise typer.BadParameter(
             "the series contains the units' public keys: give --keys FOLDER", param_hint="--keys"
         )
-    with _asking(context, db, purpose, case_number) as query:
-        if csv is not None:
-            _write(context, db, csv, lambda out: query.export_csv(out, schema=schema, unit=unit))
-        if geojson is not None:
-            _write(
-                context,
-                db,
-                geojson,
-                lambda out: query.export_geojson(out, schema=schema, unit=unit),
-            )
+    with asking(context, db, purpose, case_number) as query:
+        for place, write in (
+            (csv, query.export_csv), (geojson, query.export_geojson), (kml, query.export_kml), (gpx, query.export_gpx),
+        ):  # fmt: skip
+            if place is not None:
+                _write(context, db, place, partial(write, schema=schema, unit=unit))
         if pictures is not None:
             station_show.export_pictures(query, pictures, schema=schema, unit=unit)
         if evidence is not None and keys is not None:
             ring = load_keyring(keys)
-            with output(_not_the_store(context, db, evidence), private=True) as out:
+            with output(not_the_store(context, db, evidence), private=True) as out:
                 query.export_evidence(out, ring, unit=unit)
-
-
-@app.command()
-def evidence(
-    context: typer.Context,
-    identity: Annotated[str, typer.Argument(metavar="ID", help="Id of a read or hit, 32 hexadecimal digits.")],
-    *,
-    out: Annotated[Path, typer.Option(help="FILE.html, with FILE.zip beside it; or FILE.zip alone.")],
-    keys: Annotated[Path, typer.Option(help="Folder with the units' public keys and receipt.key.")],
-    case_number: Annotated[str, typer.Option("--case", help="Case number, for the audit trail.")],
-    purpose: Annotated[str, typer.Option(help="Why, for the audit trail.")],
-    db: DbOption = None,
-    unit: UnitOption = None,
-    c2pa_cert: Annotated[
-        Path | None,
-        typer.Option("--c2pa-cert", help="Certificate chain for C2PA manifests, PEM; docs/evidence.md."),
-    ] = None,
-    c2pa_key: Annotated[
-        Path | None, typer.Option("--c2pa-key", help="Private key of that certificate, PEM.")
-    ] = None,
-) -> None:
-    """Write a read or hit with all that proves it as a page that verifies itself; recorded before the file appears."""
-    from cli import station_evidence  # noqa: PLC0415 - the other commands need none of its parts
-    from station.query.evidence import EvidenceOf  # noqa: PLC0415 - as above
-    from station.query.trail import Trail  # noqa: PLC0415 - as above
-
-    if (c2pa_cert is None) != (c2pa_key is None):
-        raise typer.BadParameter("give both --c2pa-cert and --c2pa-key", param_hint="--c2pa-cert")
-    c2pa = None if c2pa_cert is None or c2pa_key is None else (c2pa_cert, c2pa_key)
-    asker = operator(purpose, case_number)
-    with _open(context, db) as store:
-        station_evidence.write(
-            EvidenceOf(store, asker, _now_us, Trail(store, asker, _now_us)),
-            identity,
-            out,
-            keys=keys,
-            unit=unit,
-            c2pa=c2pa,
-            checked=lambda path: _not_the_store(context, db, path),
-        )
-
-
-@app.command()
-def report(
-    context: typer.Context,
-    definition: Annotated[
-        str, typer.Argument(help="general, arkansas, virginia, or a file of your own: docs/reports.md.")
-    ] = "general",
-    *,
-    period: Annotated[str, typer.Option(help="2026, 2026-H1, 2026-Q1 or 2026-05, in the definition's time zone.")],
-    csv: Annotated[Path | None, typer.Option(help="Write every number here; - for standard output.")] = None,
-    html: Annotated[Path | None, typer.Option(help="Write a page to be printed here.")] = None,
-    db: DbOption = None,
-    purpose: PurposeOption = None,
-    case_number: CaseOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Count hits, decisions, reads, purges and look-ups of a period; recorded in the audit trail."""
-    from cli import station_reports  # noqa: PLC0415 - the other commands need none of its parts
-    from station.reports.make import make_report  # noqa: PLC0415 - as above
-    from station.reports.periods import period_of  # noqa: PLC0415 - as above
-
-    defined = station_reports.definition_of(definition)
-    asked = period_of(period, defined.timezone)
-    asker = operator(purpose, case_number)
-
-    def checked(path: Path) -> Path:
-        return _not_the_store(context, db, path)
-
-    with _open(context, db) as store:
-        made = make_report(store, asker, _now_us, asked)
-        station_reports.write(defined, made, csv=csv, html=html, checked=checked)
-    if as_json or (csv is None and html is None):
-        station_reports.show(defined, made, as_json=as_json)
-
-
-@app.command()
-def alarms(
-    context: typer.Context,
-    *,
-    period: Annotated[str, typer.Option(help="2026, 2026-H1, 2026-Q1 or 2026-05, in the time zone.")],
-    timezone: Annotated[str, typer.Option(help="Time zone of the period.")] = "UTC",
-    package: Annotated[
-        list[Path] | None,
-        typer.Option("--list", help="Signed list that was not offered by this station; repeatable."),
-    ] = None,
-    key: Annotated[list[Path] | None, typer.Option(help="hotlist.pub, with --list; repeatable.")] = None,
-    cars: Annotated[
-        int | None,
-        typer.Option(min=1, help="Reads of the period, if the station does not have them all any more."),
-    ] = None,
-    db: DbOption = None,
-    purpose: PurposeOption = None,
-    case_number: CaseOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Compare false alarms with those expected at the import, count confused characters; exit code 1 if they differ."""
-    from cli import station_reports  # noqa: PLC0415 - the other commands need none of its parts
-    from station.reports.periods import period_of  # noqa: PLC0415 - as above
-    from station.reports.quality import make_quality  # noqa: PLC0415 - as above
-
-    asked = period_of(period, timezone)
-    figures = station_reports.figures(package or [], key or [])
-    asker = operator(purpose, case_number)
-    with _open(context, db) as store:
-        quality = make_quality(store, asker, _now_us, asked, more_figures=figures, cars=cars)
-    station_reports.show_quality(quality, as_json=as_json)
-    if quality.warnings:
-        raise typer.Exit(1)
 
 
 @app.command()
@@ -504,14 +403,14 @@ def offer(
 ) -> None:
     """Offer an update to a unit, replacing any earlier offer; recorded in the audit trail."""
     try:
-        with file.open("rb") as opened:
-            manifest = verify_update(opened, VerifyKey.load(key))
+        with file.open("rb") as update:
+            manifest = verify_update(update, VerifyKey.load(key))
     except OSError as error:
         raise typer.BadParameter(f"{file} cannot be read: {error.strerror}") from error
     if not any(fnmatchcase(unit, pattern) for pattern in manifest.units):
         raise typer.BadParameter(f"the update is for {', '.join(manifest.units)}, not for {unit}")
-    with _open(context, db) as store:
-        _commands(store).offer(unit, manifest, file)
+    with opened(context, db) as store:
+        commands_on(store).offer(unit, manifest, file)
     Console().print(f"release {manifest.release} offered to {unit}", highlight=False)
 
 
@@ -520,8 +419,8 @@ def withdraw(
     context: typer.Context, unit: Annotated[str, typer.Argument(help="Id of the unit.")], db: DbOption = None
 ) -> None:
     """Withdraw the offer to a unit; an update that is already staged stays; recorded in the audit trail."""
-    with _open(context, db) as store:
-        was = _commands(store).withdraw(unit)
+    with opened(context, db) as store:
+        was = commands_on(store).withdraw(unit)
     Console().print(f"offer to {unit} withdrawn" if was else f"there is no offer to {unit}", highlight=False)
 
 
@@ -541,8 +440,8 @@ def purge(  # noqa: PLR0917 - typer passes options by name
 ) -> None:
     """Show which old records would be deleted, ask, and delete them with their pictures; recorded in the trail."""
     console = Console()
-    with _open(context, db) as store:
-        commands = _commands(store)
+    with opened(context, db) as store:
+        commands = commands_on(store)
         preview = commands.preview_purge(days, retention=retention)
         if preview.classes:
             print_table(purge_table(preview.classes), console)
@@ -554,7 +453,7 @@ def purge(  # noqa: PLR0917 - typer passes options by name
         ring = station_log.ring_of(keys)
         gone = commands.purge(days, retention=retention)
         if ring.log is not None:
-            Checkpointer(store, ring.log, _now_us).make()
+            Checkpointer(store, ring.log, now_us).make()
     console.print(f"{gone.records:,} records and {gone.pictures:,} pictures deleted")
 
 
@@ -565,12 +464,12 @@ def migrate(
     db: DbOption = None,
 ) -> None:
     """Copy the station's file into PostgreSQL, with all records and proofs; recorded in the new audit trail."""
-    source = _path(context, db)
+    source = place_of(context, db)
     if isinstance(source, str):
         raise typer.BadParameter("only a station's file can be copied", param_hint="--db")
     if not is_address(to):
         raise typer.BadParameter(f"{to!r} is not postgresql://USER@HOST/DATABASE", param_hint="--to")
-    entry = AuditRow(_now_us(), operator_name(), "migrate", f"file={source.name}", 0)
+    entry = AuditRow(now_us(), operator_name(), "migrate", f"file={source.name}", 0)
     records, proofs, pictures = move_store(source, to, entry)
     Console().print(
         f"{records:,} records with {proofs:,} proofs and {pictures:,} pictures copied; "
@@ -592,7 +491,7 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Compare all that is stored, searched and shown with what the units signed; recorded in the audit trail."""
-    with _asking(context, db) as query:
+    with asking(context, db) as query:
         report = query.check(load_keyring(keys), new=frozenset(new or ()))
     if as_json:
         print_json(
@@ -628,10 +527,10 @@ def audit(
     if export is not None:
         if keys is None:
             raise typer.BadParameter("the file contains public keys: give --keys FOLDER", param_hint="--keys")
-        with _asking(context, db) as query:
-            station_log.export_log(query, _not_the_store(context, db, export), keys, entry or [])
+        with asking(context, db) as query:
+            station_log.export_log(query, not_the_store(context, db, export), keys, entry or [])
         return
-    with _asking(context, db) as query:
+    with asking(context, db) as query:
         rows = query.audit_trail()
         ranges = query.sequences()
     if as_json:
@@ -648,7 +547,7 @@ def audit(
 @app.command("log")
 def show_log(context: typer.Context, db: DbOption = None, as_json: JsonOption = False) -> None:
     """Show the state of the audit log: size, latest signed checkpoint, units that witnessed it."""
-    with _asking(context, db) as query:
+    with asking(context, db) as query:
         state = query.log_state()
     station_log.show_state(state, as_json=as_json)
     if state.refused_by:
@@ -671,11 +570,11 @@ def purges(
     if export is not None:
         if number is None or keys is None:
             raise typer.BadParameter("give --number N and --keys FOLDER", param_hint="--export")
-        with _asking(context, db) as query:
-            station_log.export_certificate(query, _not_the_store(context, db, export), keys, number)
+        with asking(context, db) as query:
+            station_log.export_certificate(query, not_the_store(context, db, export), keys, number)
         return
-    with _open(context, db) as store:
-        found = Purger(store, operator(None, None), _now_us).stored()
+    with opened(context, db) as store:
+        found = Purger(store, operator(None, None), now_us).stored()
     station_log.show_purges(found, as_json=as_json)
 
 
@@ -684,53 +583,8 @@ def _write(context: typer.Context, db: str | None, target: Path, write: Callable
     if str(target) == "-":
         write(sys.stdout)
         return
-    with text_output(_not_the_store(context, db, target), private=True) as out:
+    with text_output(not_the_store(context, db, target), private=True) as out:
         write(out)
-
-
-def _not_the_store(context: typer.Context, db: str | None, target: Path) -> Path:
-    """Return the target; refuses the station's database and its SQLite files."""
-    place = _path(context, db)
-    if isinstance(place, str):
-        return target
-    own = {os.path.realpath(f"{place}{suffix}") for suffix in ("", "-wal", "-shm", "-journal")}
-    if os.path.realpath(target) in own:
-        raise typer.BadParameter(f"{target} is the station's own database; use another file")
-    return target
-
-
-def _path(context: typer.Context, db: str | None) -> Path | str:
-    given: str | None = context.obj
-    return _place(db or given or _DEFAULT_DB)
-
-
-def _place(db: str) -> Path | str:
-    """A file, or the address of a database."""
-    return db if is_address(db) else Path(db)
-
-
-@contextmanager
-def _open(context: typer.Context, db: str | None) -> Iterator[Store]:
-    """Open the file for one command."""
-    store = open_store(_path(context, db), must_exist=True)
-    try:
-        yield store
-    finally:
-        store.close()
-
-
-@contextmanager
-def _asking(
-    context: typer.Context, db: str | None, purpose: str | None = None, case_number: str | None = None
-) -> Iterator[Query]:
-    """Open the file for one person's questions.  Raises PurposeError."""
-    asker = operator(purpose, case_number)
-    with _open(context, db) as store:
-        yield Query(store, asker, _now_us)
-
-
-def _commands(store: Store) -> Commands:
-    return Commands(store, operator(), _now_us)
 
 
 def _address(text: str) -> tuple[str, int]:
@@ -763,7 +617,3 @@ def _password(path: Path) -> str:
         return path.read_text(encoding="utf-8").splitlines()[0]
     except (OSError, UnicodeDecodeError, IndexError) as error:
         raise typer.BadParameter(f"{path} cannot be used: {error}", param_hint="--password-file") from error
-
-
-def _now_us() -> int:
-    return time.time_ns() // 1000

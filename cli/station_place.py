@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ import typer
 
 from cli.account import operator
 from station.commands import Commands
+from station.query import Query
 from station.store import is_address, open_store
 
 if TYPE_CHECKING:
@@ -24,6 +26,11 @@ DbOption = Annotated[
     typer.Option("--db", help="Database file of the station, or postgresql://...; default: station.db."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON; keys: docs/operations.md.")]
+UnitOption = Annotated[str | None, typer.Option("--unit", help="Only records of this unit.")]
+PurposeOption = Annotated[
+    str | None, typer.Option("--purpose", help="Why, for the audit trail; needed for records about employees.")
+]
+CaseOption = Annotated[str | None, typer.Option("--case", help="Case number, for the audit trail.")]
 
 
 def place_of(context: typer.Context, db: str | None) -> Path | str:
@@ -45,6 +52,27 @@ def opened(context: typer.Context, db: str | None) -> Iterator[Store]:
         yield store
     finally:
         store.close()
+
+
+@contextmanager
+def asking(
+    context: typer.Context, db: str | None, purpose: str | None = None, case_number: str | None = None
+) -> Iterator[Query]:
+    """Open the store for one person's questions.  Raises PurposeError."""
+    asker = operator(purpose, case_number)
+    with opened(context, db) as store:
+        yield Query(store, asker, now_us)
+
+
+def not_the_store(context: typer.Context, db: str | None, target: Path) -> Path:
+    """Return the target; refuses the station's database and its SQLite files."""
+    place = place_of(context, db)
+    if isinstance(place, str):
+        return target
+    own = {os.path.realpath(f"{place}{suffix}") for suffix in ("", "-wal", "-shm", "-journal")}
+    if os.path.realpath(target) in own:
+        raise typer.BadParameter(f"{target} is the station's own database; use another file")
+    return target
 
 
 def commands_on(store: Store) -> Commands:

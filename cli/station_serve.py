@@ -14,6 +14,7 @@ import structlog
 from rich.console import Console
 from rich.markup import escape
 
+from cli.station_place import now_us
 from cli.station_web import start_web
 from protocol.wire.records.read import Read
 from station.audit_log.checkpoints import Checkpointer
@@ -21,7 +22,7 @@ from station.audit_log.witnessing import Witnessing
 from station.housekeeping import Housekeeping
 from station.ingest import Ingest
 from station.metrics.own import worker_counts, worker_samples
-from station.metrics.server import MetricsServer, parse_listen
+from station.metrics.server import start_metrics
 from station.retention.schedule import Retention
 from station.service import GROUP, StationService
 from station.store import is_address, open_store
@@ -29,11 +30,14 @@ from station.store import is_address, open_store
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from protocol.metrics import Sample
     from protocol.policy.pack import PolicyPack
     from protocol.seal import KeyRing, Opener
     from protocol.wire.record import Record
     from station.ingest import IngestLimits
     from station.service import BrokerAddress
+    from station.store import Store
+    from station.web.serve import WebServer
     from station.web.settings import WebSettings
 
 EXIT_CRASHED = 70
@@ -85,7 +89,7 @@ def receive(
         Ingest(
             store,
             name,
-            _now_us,
+            now_us,
             units=units,
             limits=limits,
             # Thousands a second: nobody reads them, and printing takes longer than storing.
@@ -105,10 +109,16 @@ def receive(
         )
         for address, ingest in zip(addresses, ingests, strict=True)
     ]
-    exporter = None if metrics is None else _exporter(metrics, ingests, services)
+    page: tuple[WebServer, Store] | None = None
+
+    def collect() -> list[Sample]:
+        return worker_samples(ingests, services) + ([] if page is None else page[0].requests.samples())
+
+    exporter = None if metrics is None else start_metrics(metrics, collect)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: new_reads.put(None))
-    page = None if web is None else start_web(db, web, ring, is_default=web_is_default, console=console)
+    if web is not None:
+        page = start_web(db, web, ring, is_default=web_is_default, console=console)
     for service in services:
         service.start()
     brokers = ", ".join(f"{address.host}:{address.port}" for address in addresses)
@@ -116,8 +126,8 @@ def receive(
     console.print(serving, highlight=False, soft_wrap=True)
     housekeeping = Housekeeping(
         time.monotonic,
-        checkpointer=None if log_key is None else Checkpointer(store, log_key, _now_us),
-        retention=Retention(store, packs, _now_us, time.monotonic) if deletes else None,
+        checkpointer=None if log_key is None else Checkpointer(store, log_key, now_us),
+        retention=Retention(store, packs, now_us, time.monotonic) if deletes else None,
         witnessing=tuple(witness for witness in witnessing if witness is not None),
     )
     _show_until_stopped(console, new_reads, ingests, services, housekeeping, has_keys=opener is not None)
@@ -137,13 +147,6 @@ def receive(
     if hint := keys_hint(ingests, has_keys=opener is not None):
         console.print(hint, style="red", markup=False, highlight=False, soft_wrap=True)
     return EXIT_CRASHED if crashed else 0
-
-
-def _exporter(listen: str, ingests: Sequence[Ingest], services: Sequence[StationService]) -> MetricsServer:
-    """Serve the counters of this process.  Raises StationConfigError."""
-    server = MetricsServer(*parse_listen(listen), lambda: worker_samples(ingests, services))
-    server.start()
-    return server
 
 
 def _show_until_stopped(
@@ -175,10 +178,6 @@ def _show_until_stopped(
         if time.monotonic() - told_s >= _COUNTS_EVERY_S:
             told_s = time.monotonic()
             structlog.get_logger().info("station_counts", **worker_counts(ingests, services))
-
-
-def _now_us() -> int:
-    return time.time_ns() // 1000
 
 
 def _shown(db: Path | str) -> str:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import signal
 import sys
-import time
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,12 +14,14 @@ from rich.console import Console
 
 from cli.account import operator
 from cli.show import TextTable, print_json, print_table
+from cli.station_place import DbOption, now_us, place_of
 from protocol.seal.keys import load_unit_keys
 from station.accounts.rights import Role
 from station.asker import EVERYTHING, Asker, Scope
 from station.errors import WebError
+from station.metrics.server import start_metrics
 from station.query.export import iso
-from station.store import is_address, open_store
+from station.store import open_store
 from station.web.settings import WebSettings
 
 if TYPE_CHECKING:
@@ -46,7 +47,6 @@ _FIRST = (
 accounts_app = typer.Typer(
     help="Accounts of the station's pages.", add_completion=False, rich_markup_mode=None, no_args_is_help=True
 )
-DbOption = Annotated[str | None, typer.Option("--db", help="Database file of the station, or postgresql://...")]
 NameArgument = Annotated[str, typer.Argument(help="Name of the account.")]
 AddressOption = Annotated[str, typer.Option("--address", help="Address of the page, for the printed link.")]
 _ADDRESS = f"http://127.0.0.1:{DEFAULT_PORT}"
@@ -102,11 +102,11 @@ def make_server(
     store = open_store(db)
     try:
         try:
-            return WebServer(store, settings, _now_us, ring=ring, oidc=oidc), store
+            return WebServer(store, settings, now_us, ring=ring, oidc=oidc), store
         except WebError:
             if not is_default:
                 raise
-            return WebServer(store, replace(settings, port=0), _now_us, ring=ring, oidc=oidc), store
+            return WebServer(store, replace(settings, port=0), now_us, ring=ring, oidc=oidc), store
     except BaseException:
         store.close()
         raise
@@ -154,6 +154,7 @@ def web(
     oidc_secret_file: Annotated[Path | None, typer.Option(help="File whose first line is its secret.")] = None,
     oidc_address: Annotated[str, typer.Option(help="Address of these pages, as registered there.")] = "",
     name: Annotated[str, typer.Option(help="Name of this station, shown on every page.")] = "station",
+    metrics: Annotated[str | None, typer.Option(help="ADDRESS:PORT for its own counters, on loopback.")] = None,
 ) -> None:
     """Serve the pages alone, beside workers that receive; until Ctrl-C."""
     settings = web_settings(web, web_cert, web_key, web_name, name, map_tiles=web_map)
@@ -162,10 +163,14 @@ def web(
     server, store = make_server(place_of(context, db), settings, ring, oidc, is_default=False)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.stop())
-    say_where(server, store, Console())
+    exporter = None
     try:
+        exporter = None if metrics is None else start_metrics(metrics, server.requests.samples)
+        say_where(server, store, Console())
         server.run()
     finally:
+        if exporter is not None:
+            exporter.close()
         server.close()
         store.close()
 
@@ -187,14 +192,7 @@ def _oidc(issuer: str | None, client: str, secret_file: Path | None, address: st
         raise WebError("log-in by OIDC needs the extra `oidc`: pip install -e '.[station,oidc]'") from error
     except (OSError, IndexError, UnicodeDecodeError) as error:
         raise WebError(f"{secret_file} cannot be used: {error}") from error
-    return OidcClient(OidcSettings(issuer, client, secret, address), _now_us)
-
-
-def place_of(context: typer.Context, db: str | None) -> Path | str:
-    """Return the database that a command means."""
-    given: str | None = context.obj
-    text = db or given or "station.db"
-    return text if is_address(text) else Path(text)
+    return OidcClient(OidcSettings(issuer, client, secret, address), now_us)
 
 
 @accounts_app.command()
@@ -276,7 +274,7 @@ def _accounts(context: typer.Context, db: str | None) -> Iterator[Accounts]:
         raise WebError(_NEEDS_EXTRA) from error
     store = open_store(place_of(context, db))
     try:
-        yield Accounts(store, _now_us, Passwords(argon2id()), second_factor=True)
+        yield Accounts(store, now_us, Passwords(argon2id()), second_factor=True)
     finally:
         store.close()
 
@@ -303,7 +301,3 @@ def _values(row: AccountRow) -> dict[str, object]:
 
 def _names(names: frozenset[str] | None) -> str:
     return "all" if names is None else ", ".join(sorted(names))
-
-
-def _now_us() -> int:
-    return time.time_ns() // 1000

@@ -307,6 +307,7 @@ PanelConfig = Annotated[GpioPanelConfig | SimPanelConfig | NoPanelConfig, Field(
 MAX_IN_FLIGHT = 256
 """Messages without acknowledgement; more do not make a link faster."""
 MQTT_PORT = 1883
+MQTT_PATH = "/mqtt"
 KEEPALIVE_S = 30
 """Keep-alive interval."""
 CONNECT_TIMEOUT_S = 30.0
@@ -342,6 +343,13 @@ class MqttLinkConfig(_Model):
     tls: TlsConfig | None = Field(
         default=None, description="If omitted, plain TCP, to a broker on this machine only"
     )
+    transport: Literal["tcp", "websockets"] = Field(
+        default="tcp",
+        description="websockets: as a web page's connection, where a proxy lets nothing else through",
+    )
+    path: str = Field(
+        default=MQTT_PATH, pattern=r"^/[A-Za-z0-9._~/-]{0,127}$", description="Path of the address; for websockets"
+    )
     username: str | None = Field(default=None, description="User name, if the broker requires one")
     password_file: Path | None = Field(default=None, description="File whose first line is the password")
     keepalive_s: int = Field(default=KEEPALIVE_S, ge=5, le=3600, description="Keep-alive interval in seconds")
@@ -369,6 +377,12 @@ class MqttLinkConfig(_Model):
     def _password_has_a_user(self) -> Self:
         if self.password_file is not None and self.username is None:
             raise ValueError("password_file without username")
+        return self
+
+    @model_validator(mode="after")
+    def _path_is_of_websockets(self) -> Self:
+        if self.transport == "tcp" and self.path != MQTT_PATH:
+            raise ValueError('path without transport = "websockets"')
         return self
 
 

@@ -272,6 +272,7 @@ def _options(config: MqttLinkConfig) -> MqttOptions:
         username=config.username,
         password=_password(config),
         tls=None if tls is None else TlsFiles(tls.ca, tls.cert, tls.key),
+        websocket_path=config.path if config.transport == "websockets" else None,
         keepalive_s=config.keepalive_s,
         connect_timeout_s=config.connect_timeout_s,
         session_expiry_s=config.session_expiry_s,

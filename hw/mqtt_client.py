@@ -9,12 +9,13 @@ from __future__ import annotations
 import traceback
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
 
 from hw.ports import HwError
+from hw.websocket import open_websocket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +29,8 @@ _PROTOCOL_ERROR = 0x82
 _CONNACK, _PUBLISH, _TYPE, _QOS_2 = 0x20, 0x30, 0xF0, 0x04
 _CONNACK_311_BYTES = 2
 """Length of a CONNACK of MQTT 3.1.1; with the properties of MQTT 5 it is longer (OASIS MQTT 5.0, 3.2)."""
+MAX_FRAME_BYTES = 2 * MAX_PACKET_BYTES
+"""Largest frame of WebSockets; it may hold several packets."""
 _MAX_UNSENT = 4096
 """Packets of ours that a broker may leave unread while it sends more."""
 _READ_BYTES = 64 * 1024
@@ -66,8 +69,25 @@ class WatchedClient(Client):
         if bufsize > MAX_PACKET_BYTES:
             raise PacketRefusedError(f"a packet of {bufsize} bytes; at most {MAX_PACKET_BYTES} are accepted")
         data: bytes = super()._sock_recv(min(bufsize, _READ_BYTES))
+        if len(getattr(self._sock, "_readbuffer", b"")) > MAX_FRAME_BYTES:  # paho keeps a frame until its end
+            raise PacketRefusedError(f"a frame of more than {MAX_FRAME_BYTES} bytes")
         self.has_heard = self.has_heard or bool(data)
         return data
+
+    def _create_socket(self) -> Any:
+        """As paho's, which lets a peer take any time, and send anything, before it agrees to WebSockets."""
+        if self._transport != "websockets":
+            return super()._create_socket()
+        sock = self._create_socket_connection()
+        try:
+            if self._ssl:
+                sock = self._ssl_wrap_socket(sock)
+            return open_websocket(
+                sock, self._host, self._port, self._websocket_path, is_tls=self._ssl, total_s=self.connect_timeout
+            )
+        except BaseException:
+            sock.close()
+            raise
 
     def _packet_handle(self) -> MQTTErrorCode:
         """As paho's, after a look at what it would answer to, or keep, without a limit."""

@@ -60,7 +60,9 @@ class MqttOptions:
     username: str | None = None
     password: str | None = None
     tls: TlsFiles | None = None
-    """None: plain TCP."""
+    """None: without TLS."""
+    websocket_path: str | None = None
+    """Path of the address, for a connection over WebSockets; None: MQTT over the connection itself."""
     keepalive_s: int = KEEPALIVE_S
     connect_timeout_s: float = CONNECT_TIMEOUT_S
     """Timeout of the network connection, and again of the broker's answer."""
@@ -272,7 +274,10 @@ class MqttConnection:
             clean_session=None if options.is_mqtt5 else self._forget_session or not options.keeps_session,
             reconnect_on_failure=False,
             manual_ack=options.manual_ack,
+            transport="tcp" if options.websocket_path is None else "websockets",
         )
+        if options.websocket_path is not None:
+            client.ws_set_options(path=options.websocket_path)
         client.connect_timeout = options.connect_timeout_s
         client.max_inflight_messages_set(options.max_in_flight)
         client.max_queued_messages_set(options.max_queued)
@@ -381,5 +386,5 @@ def is_refusal(code: ReasonCode) -> bool:
 
 def _send_at_once(_: Client, __: Any, sock: Any) -> None:
     """Nagle's algorithm against delayed acknowledgements costs 40 ms a window (RFC 896, RFC 1122 4.2.3.2)."""
-    # A TLS socket wraps the one that has the option.
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # Of WebSockets it is the one inside.
+    getattr(sock, "_socket", sock).setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

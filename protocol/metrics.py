@@ -16,7 +16,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _OF_TYPE = re.compile(r"(?P<name>.+)\.(?P<type>[a-z_]+/\d+)")
 _INVALID = re.compile(r"[^a-zA-Z0-9_]")
 
-Kind = Literal["counter", "gauge"]
+Kind = Literal["counter", "gauge", "histogram"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,8 @@ class Sample:
     kind: Kind
     value: float
     labels: tuple[tuple[str, str], ...] = ()
+    suffix: str = ""
+    """Of a histogram: ``_bucket``, ``_sum`` or ``_count``."""
 
 
 def metric_name(prefix: str, name: str, kind: Kind) -> tuple[str, tuple[tuple[str, str], ...]]:
@@ -62,7 +64,7 @@ def exposition(samples: Iterable[Sample]) -> str:
     lines = []
     for name, found in sorted(by_name.items()):
         lines.append(f"# TYPE {name} {found[0].kind}")
-        lines += [f"{name}{_labels(sample)} {_number(sample.value)}" for sample in found]
+        lines += [f"{name}{sample.suffix}{_labels(sample)} {_number(sample.value)}" for sample in found]
     return "".join(f"{line}\n" for line in lines)
 
 

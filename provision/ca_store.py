@@ -15,7 +15,16 @@ from cryptography import x509
 
 from protocol.wire.topics import check_unit
 from provision.errors import ProvisionError
-from provision.pki import CRL, UNIT_DAYS, load_authority, revocations, serial_of, sign_request, write_private
+from provision.pki import (
+    CRL,
+    UNIT_DAYS,
+    crl_expires,
+    load_authority,
+    revocations,
+    serial_of,
+    sign_request,
+    write_private,
+)
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -197,11 +206,18 @@ class CaStore:
                 (int(now.timestamp()), unit),
             ).rowcount
             con.execute("UPDATE tokens SET expires_s = 0 WHERE unit = ?", (unit,))
-            serials = [
-                row[0] for row in con.execute("SELECT serial FROM certificates WHERE revoked_s IS NOT NULL")
-            ]
-            write_private(self._folder / CRL, revocations(self._authority, [int(s, 16) for s in serials], now=now))
+            self._write_crl(con, now)
         return done
+
+    def write_crl(self, *, now: dt.datetime) -> dt.datetime:
+        """Write the CRL again, with the same certificates; return the time at which it expires."""
+        with self._open() as con:
+            self._write_crl(con, now)
+        return crl_expires(now)
+
+    def _write_crl(self, con: sqlite3.Connection, now: dt.datetime) -> None:
+        serials = [row[0] for row in con.execute("SELECT serial FROM certificates WHERE revoked_s IS NOT NULL")]
+        write_private(self._folder / CRL, revocations(self._authority, [int(s, 16) for s in serials], now=now))
 
     def listing(self) -> list[Enrolled]:
         """All issued certificates, by unit and time."""

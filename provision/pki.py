@@ -29,7 +29,7 @@ _BACKDATED = dt.timedelta(days=1)
 UNIT_DAYS = 400
 _CA_DAYS = 3650
 _CRL_DAYS = 365
-"""A broker with an expired CRL refuses all clients: each revocation writes a new one."""
+"""A broker with an expired CRL refuses all clients; `patrol-lpr provision crl` writes a new one."""
 CA_KEY, CA_CERT, CRL = "ca.key", "ca.pem", "crl.pem"
 
 
@@ -146,6 +146,11 @@ def issue(
     return key_pem(key), _leaf(authority, key.public_key(), name, days, now or now_utc(), usage, hosts)
 
 
+def crl_expires(at: dt.datetime) -> dt.datetime:
+    """Time at which a CRL expires that is written at ``at``."""
+    return at + dt.timedelta(days=_CRL_DAYS)
+
+
 def revocations(authority: Authority, serials: Iterable[int], *, now: dt.datetime | None = None) -> bytes:
     """The certificate revocation list, PEM."""
     at = now or now_utc()
@@ -153,7 +158,7 @@ def revocations(authority: Authority, serials: Iterable[int], *, now: dt.datetim
         x509.CertificateRevocationListBuilder()
         .issuer_name(authority.cert.subject)
         .last_update(at - _BACKDATED)
-        .next_update(at + dt.timedelta(days=_CRL_DAYS))
+        .next_update(crl_expires(at))
     )
     for serial in serials:
         builder = builder.add_revoked_certificate(

@@ -58,6 +58,10 @@ class Housekeeping:
             return False
         if self._retention.doubt:
             self._tell("purge_waits", self._retention.doubt)
+        elif gone is not None:
+            self._is_over("purge_failed", "purge_waits")
+        if self._retention.plan_rows:
+            _LOG.info("plans_purged", rows=self._retention.plan_rows)
         if gone is not None:
             _LOG.info("purged", records=gone.records, pictures=gone.pictures, held=gone.held)
         return gone is not None
@@ -67,6 +71,12 @@ class Housekeeping:
             checkpointer.make()
         except (LogAlteredError, StoreError) as error:
             self._tell("checkpoint_not_signed", str(error))
+        else:
+            self._is_over("checkpoint_not_signed")
+
+    def _is_over(self, *events: str) -> None:
+        """What fails again is said again."""
+        self._told = {told for told in self._told if not told.startswith(events)}
 
     def _tell(self, event: str, reason: str) -> None:
         if f"{event} {reason}" not in self._told:

@@ -323,7 +323,7 @@ def policies() -> tuple[Callable[[bytes], None], list[bytes]]:
 
 
 def offers() -> tuple[Callable[[bytes], None], list[bytes]]:
-    """What an uplink that fetches updates hears on the topics of updates."""
+    """What an uplink that fetches updates receives on the topics of updates."""
 
     def target(data: bytes) -> None:
         for model in (FileOffer, FilePart):

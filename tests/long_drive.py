@@ -41,7 +41,7 @@ class Plan:
     cold_s: int = 90
     """The receiver has no position until here."""
     tunnels: tuple[tuple[int, int], ...] = ()
-    """From, until: the receiver speaks, and says that it has no position."""
+    """From, until: the receiver sends sentences without a position."""
     mute: tuple[tuple[int, int], ...] = ()
     """From, until: nothing comes from it."""
     forgets_weeks_from_s: int | None = None

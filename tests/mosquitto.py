@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 import signal
+import socket
 import subprocess
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from paho.mqtt.client import Client
@@ -61,6 +63,19 @@ class Mosquitto:
                 probe.disconnect()
                 return self
         raise AssertionError("mosquitto does not listen")
+
+    def wait_for(self, port: int) -> Mosquitto:
+        """Wait for a further listener, which is opened after the first one."""
+        assert self._process is not None
+        for _ in range(_TRIES):
+            try:
+                socket.create_connection(("127.0.0.1", port)).close()
+            except ConnectionRefusedError:
+                with suppress(subprocess.TimeoutExpired):
+                    self._process.wait(0.05)
+            else:
+                return self
+        raise AssertionError(f"mosquitto does not listen on {port}")
 
     def _prepare(self, probe: Client) -> None:
         """A plain listener needs nothing."""

@@ -46,7 +46,6 @@ _AUDIT_LOG = f"{_UNIT}/station/test_station_audit_log.py"
 _WITNESS = f"{_UNIT}/merkle/test_unit_witness.py"
 _PEERS = f"{_CONTRACT}/test_tls_peers.py"
 _HOSTILE = f"{_CONTRACT}/test_hostile_brokers.py"
-_MQTT = f"{_CONTRACT}/test_mqtt_connection.py"
 _PACKETS = f"{_CONTRACT}/test_broken_packets.py"
 _STATION_BROKER = f"{_INTEGRATION}/test_station_broker.py"
 _SERIES = f"{_UNIT}/protocol/test_series.py"
@@ -71,7 +70,7 @@ _keys = _of(
 _series = _of("protocol/seal/series.py", _SERIES)
 _lives = _of(
     "station/store/lives.py",
-    f"{_STORE}::test_two_lives_that_speak_in_turn_are_an_alarm",
+    f"{_STORE}::test_two_lives_that_send_in_turn_raise_an_alarm",
     f"{_STORE}::test_two_records_of_one_number_are_an_alarm",
 )
 _quota = _of("station/ingest/quota.py", _QUOTAS)

@@ -11,7 +11,6 @@ import httpx
 import pyotp
 from argon2 import PasswordHasher
 
-from station.accounts.rights import Role
 from station.asker import EVERYTHING, Asker, Scope
 from station.store import open_store
 from station.web.app import build_app
@@ -29,7 +28,6 @@ NOW_US = UTC_NS // 1000 + 3_600_000_000
 PASSWORD = "correct horse 42"  # noqa: S105 - of tests
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 """As the station's, without its cost."""
-ROLES = tuple(Role)
 
 
 class Clock:

@@ -159,7 +159,7 @@ class Unit:
         return self.keys.with_name("heard")
 
     def strike(self, fault: Fault) -> Callable[[], None]:
-        """Return what ends the world: called in the child."""
+        """Return what kills the process; called in the child."""
 
         def end() -> None:
             if fault.cut and self.disk is not None:
@@ -458,7 +458,7 @@ def struck_child(
     passing: int,
     disk: CuttableDisk | None,
 ) -> None:
-    """Do something in a process of its own, which is struck at the n-th step that ``patch`` tells of."""
+    """Do something in a process of its own, which is killed at the n-th step that ``patch`` reports."""
     pid = os.fork()
     if not pid:
         left = [passing]

@@ -60,6 +60,8 @@ class Now:
     lon_deg: float | None = None
     max_list_age_s: float = 24 * 3600.0
     """An older list is stale."""
+    keep_s: float | None = None
+    """How long the policy keeps hits; None: no policy."""
 
 
 class Matching(Protocol):
@@ -344,6 +346,8 @@ class HitDesk:
         return hit is not None and hit.state in OPEN | DECIDED
 
     def _is_older(self, hit: Hit, now: Now, limit_s: float) -> bool:
+        if now.keep_s is not None:
+            limit_s = min(limit_s, now.keep_s)
         if hit.boot_id == self.boot_id:
             return now.t_mono_ns - hit.t_mono_ns > limit_s * _NS_PER_S
         # Of an earlier boot: only UTC can tell, and what is unknown is kept.

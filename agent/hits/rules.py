@@ -38,6 +38,8 @@ class HitRules:
     """False where nothing may be recorded: no hit is raised."""
     shown: Shown | None = None
     """What pictures may show; None: everything."""
+    keep_s: float | None = None
+    """How long hits may be kept; None: no policy limits it."""
     policy: str = ""
     """Id and version of the policy; empty for none."""
 

@@ -89,6 +89,14 @@ class WatchedPlates:
         """The entries, expired ones included."""
         return tuple(entry for entry, _ in self._watched)
 
+    def current(self, now_utc_us: int | None) -> tuple[Watched, ...]:
+        """The entries that have not expired."""
+        return tuple(entry for entry in self.watched if not _is_over(entry, now_utc_us))
+
+    def drop_expired(self, now_utc_us: int | None) -> None:
+        """Forget the entries that have expired."""
+        self._replace(self.current(now_utc_us))
+
     def restore(self, entries: Iterable[Watched]) -> None:
         """Take over entries of the run before; those without an expiry ended with their boot."""
         kept = [entry for entry in entries if entry.expires_utc_us is not None or entry.boot_id == self._boot_id]
@@ -96,7 +104,7 @@ class WatchedPlates:
 
     def add(self, entered: Entered, entry_id: str, officer: str, now_utc_us: int | None) -> Watched:
         """Watch for a plate; ``entered`` is clean.  Raises HitRefusedError if there are too many."""
-        left = [entry for entry in self.watched if not _is_over(entry, now_utc_us)]
+        left = self.current(now_utc_us)
         if len(left) >= MAX_WATCHED:
             raise HitRefusedError("too_many", f"at most {MAX_WATCHED} plates are watched for: remove some first")
         expires = None if now_utc_us is None else now_utc_us + round(entered.hours * _US_PER_H)

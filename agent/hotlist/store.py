@@ -250,8 +250,8 @@ class ListsInForce:
 
     def _commit(self, list_id: str, kept: _Kept) -> None:
         before = self._state.lists.get(list_id)
-        self._state = _State(lists={**self._state.lists, list_id: kept})
-        data = json.dumps(self._state.model_dump(mode="json"), indent=1, sort_keys=True).encode()
+        state = _State(lists={**self._state.lists, list_id: kept})
+        data = json.dumps(state.model_dump(mode="json"), indent=1, sort_keys=True).encode()
         part = self.folder / f"{STATE}.part"
         handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _PRIVATE)
         with os.fdopen(handle, "wb") as out:
@@ -261,7 +261,7 @@ class ListsInForce:
             os.fsync(out.fileno())
         part.replace(self.folder / STATE)
         sync_folder(self.folder)
-        self._stamp = self._stat()
+        self._state, self._stamp = state, self._stat()
         for name in set(before.files if before else ()) - set(kept.files):
             (self.folder / name).unlink(missing_ok=True)
 

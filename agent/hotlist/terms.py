@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from protocol.hotlist.manifest import Settings, Window
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_DAY_MINUTES = 1440
 
 
 def load_zone(settings: Settings) -> tzinfo:

@@ -182,7 +182,7 @@ def assemble(
         status, panel, cameras, commit, uplink, hits, shared.unit, shared.boot_id, models, shifts, gate, heat
     )
     feed = Feed(build_feed_server(config.feed, clock), agent, supervisor, clock)
-    pictures, views = LatestPictures(), ViewAudit(auditor, clock)
+    pictures, views = LatestPictures(clock), ViewAudit(auditor, clock)
     sources = VerbSources(hardware, cameras, commit, hits, shifts, lists, pictures, auditor, views)
     commands = build_commands(sources, officers or shifts, config.state_dir)
     command = CommandSocket(build_command_server(config.command, clock, commands), supervisor)

@@ -100,7 +100,8 @@ class Feed(Component):
         if self._server is None:
             return
         for read, seq in zip(result.reads, result.seqs, strict=True):
-            self._server.post("read", {**stamp(self._clock.mono_ns()), "read": read_document(read, seq)})
+            document = {**stamp(self._clock.mono_ns()), "read": read_document(read, seq)}
+            self._server.post("read", document, ends_mono_ns=read.ends_mono_ns)
 
     def on_hit(self, hit: Hit) -> None:
         """Post a changed hit; any thread."""

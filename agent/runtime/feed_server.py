@@ -54,12 +54,13 @@ class FeedServer(LocalServer):
         """Creates no socket; the thread does."""
         self._limits = limits or FeedLimits()
         super().__init__(path, clock, self._limits)
-        self._posts: deque[tuple[int, Document]] = deque()
+        self._posts: deque[tuple[int, Document, int | None]] = deque()
         self._number = 0
         self._lost = 0
         self._taken = 0
         self._status: Document = {}
-        self._reads: deque[Json] = deque(maxlen=self._limits.latest_reads)
+        self._reads: deque[tuple[int | None, Json]] = deque(maxlen=self._limits.latest_reads)
+        """Each with the instant from which on nobody may see it."""
         self._hits: dict[str, Json] = {}
         """Open hits by id, in the order in which they were raised; the thread's."""
 
@@ -72,36 +73,49 @@ class FeedServer(LocalServer):
         """Replace the state in the snapshot; any thread; the document must not be changed afterwards."""
         self._status = status
 
-    def post(self, event: str, body: Document) -> None:
-        """Send an event to all clients; returns at once.  Any thread."""
+    def post(self, event: str, body: Document, *, ends_mono_ns: int | None = None) -> None:
+        """Send an event to all clients; returns at once.  Any thread.
+
+        From ``ends_mono_ns`` on a read is in no snapshot.
+        """
         with self._lock:
             self._number += 1
             if len(self._posts) >= self._limits.max_posts:
                 self._lost += 1
             else:
-                self._posts.append((self._number, {"event": event, "n": self._number, **body}))
+                self._posts.append((self._number, {"event": event, "n": self._number, **body}, ends_mono_ns))
         self.wake()
 
     def tend(self) -> None:
         """Send what was posted."""
         with self._lock:
             posts, self._posts = self._posts, deque()
-        for self._taken, post in posts:
+        for self._taken, post, ends_mono_ns in posts:
             if post["event"] == "read":
-                self._reads.append(post["read"])
+                self._reads.append((ends_mono_ns, post["read"]))
             elif post["event"] == "hit":
                 self._keep(post["hit"])
             line = encode_line(post)
             for client in self.connected_now:
                 self.offer(client, line)
+        self._forget_reads()
+
+    def _forget_reads(self) -> None:
+        """Forget reads whose period is over."""
+        now_ns = self._clock.mono_ns()
+        if any(end is not None and end <= now_ns for end, _ in self._reads):
+            kept = [(end, read) for end, read in self._reads if end is None or end > now_ns]
+            self._reads.clear()
+            self._reads.extend(kept)
 
     def connected(self, client: LocalClient) -> None:
         """Send the snapshot."""
+        self._forget_reads()
         snapshot: Document = {
             "event": "snapshot",
             "n": self._taken,
             **self._status,
-            "reads": list(self._reads),
+            "reads": [read for _, read in self._reads],
             "hits": list(self._hits.values()),
         }
         self.offer(client, encode_line(snapshot))

@@ -38,6 +38,7 @@ FOLDER = "hits"
 PURPOSE = b"hits"
 """Purpose for which the key is derived from the unit's own."""
 _HIT, _PICTURES, _WATCHED = ".hit", ".pictures", "watched.list"
+_UNREADABLE = ".unreadable"
 _MAGIC = b"patrol-lpr hit/1\0"
 _NONCE_BYTES = 12
 
@@ -58,7 +59,8 @@ class HitFiles:
         """``key``: 32 bytes; None: the files are not encrypted."""
         self._folder = folder
         self._cipher = None if key is None else ChaCha20Poly1305(key)
-        self._with_pictures: set[bytes] = set()
+        self._pictures_of: dict[bytes, tuple[bytes, ...]] = {}
+        """Hashes of the pictures that are on the disk, by hit."""
         self.failures = 0
         """Files that could not be written or deleted."""
         self.unreadable = 0
@@ -66,6 +68,7 @@ class HitFiles:
 
     def load(self) -> list[Found]:
         """Return the hits in the order in which they were raised."""
+        self._sweep()
         found: list[Found] = []
         for path in sorted(self._folder.glob("*" + _HIT)):
             data = self._read(path)
@@ -77,21 +80,22 @@ class HitFiles:
             except SavedHitError as error:
                 self._set_aside(path, str(error))
                 continue
-            self._with_pictures.add(hit.hit_id)
+            self._pictures_of[hit.hit_id] = _hashes(hit.pictures)
             found.append(Found(hit, saved.pending))
         return found
 
     def save(self, hit: Hit, pending: Iterable[bytes]) -> None:
-        """Replace the file of a hit; its pictures are written once."""
+        """Replace the file of a hit, and that of its pictures if they are others."""
         path = self._folder / (hit.hit_id.hex() + _HIT)
-        if hit.pictures and hit.hit_id not in self._with_pictures:
-            self._with_pictures.add(hit.hit_id)
-            self._write(path.with_suffix(_PICTURES), dump_pictures(hit.pictures))
+        hashes = _hashes(hit.pictures)
+        is_new = bool(hashes) and self._pictures_of.get(hit.hit_id) != hashes
+        if is_new and self._write(path.with_suffix(_PICTURES), dump_pictures(hit.pictures)):
+            self._pictures_of[hit.hit_id] = hashes
         self._write(path, dump_hit(hit, tuple(pending)))
 
     def delete(self, hit_id: bytes) -> None:
         """Delete the files of a hit that is over."""
-        self._with_pictures.discard(hit_id)
+        self._pictures_of.pop(hit_id, None)
         try:
             for suffix in (_HIT, _PICTURES):
                 (self._folder / (hit_id.hex() + suffix)).unlink(missing_ok=True)
@@ -124,7 +128,19 @@ class HitFiles:
             self._set_aside(path, str(error))
             return ()
 
-    def _write(self, path: Path, data: bytes) -> None:
+    def _sweep(self) -> None:
+        """Delete what a power cut left half written, or half deleted."""
+        try:
+            for path in self._folder.glob(".*.part"):
+                path.unlink(missing_ok=True)
+            for path in self._folder.glob("*" + _PICTURES):
+                if not any(path.with_suffix(_HIT + end).exists() for end in ("", _UNREADABLE)):
+                    path.unlink(missing_ok=True)
+        except OSError as error:
+            self._fail(str(error))
+
+    def _write(self, path: Path, data: bytes) -> bool:
+        """Replace a file; False if it could not be written."""
         if self._cipher is not None:
             nonce = os.urandom(_NONCE_BYTES)
             data = _MAGIC + nonce + self._cipher.encrypt(nonce, data, path.name.encode())
@@ -134,6 +150,8 @@ class HitFiles:
                 file.write(data)
         except (OutputError, OSError) as error:
             self._fail(str(error))
+            return False
+        return True
 
     def _read(self, path: Path) -> bytes | None:
         """Return the contents; None for a file that cannot be read, which is set aside."""
@@ -155,10 +173,14 @@ class HitFiles:
         self.unreadable += 1
         _LOG.error("hit_file_unreadable", file=path.name, reason=reason)
         try:
-            path.replace(path.with_name(path.name + ".unreadable"))
+            path.replace(path.with_name(path.name + _UNREADABLE))
         except OSError as error:
             self._fail(str(error))
 
     def _fail(self, reason: str) -> None:
         self.failures += 1
         _LOG.error("hit_file_failed", reason=reason)
+
+
+def _hashes(pictures: tuple[Picture, ...]) -> tuple[bytes, ...]:
+    return tuple(picture.sha256 for picture in pictures)

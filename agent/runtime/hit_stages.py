@@ -94,6 +94,7 @@ def rules_of(config: AgentConfig, read_path: ReadPath, t_mono_ns: int) -> HitRul
         max_watch_h=min(hours.manual_max_h, retain_h),
         recorded=decision.kept is Kept.FULL,
         shown=decision.shown,
+        keep_s=policy.hit_s,
         policy=policy.name,
     )
 
@@ -101,10 +102,10 @@ def rules_of(config: AgentConfig, read_path: ReadPath, t_mono_ns: int) -> HitRul
 def now_of(config: AgentConfig, read_path: ReadPath, clock: Clock) -> Now:
     """Return time and place as they are known; any thread."""
     t_mono_ns = clock.mono_ns()
-    max_age_s = rules_of(config, read_path, t_mono_ns).max_age_s
+    rules = rules_of(config, read_path, t_mono_ns)
     utc_ns = read_path.timebase.tag(t_mono_ns).utc_ns
     fix = read_path.committer.last_fix
     utc_us = None if utc_ns is None else utc_ns // 1000
     if fix is None or not is_fresh(fix, t_mono_ns):
-        return Now(t_mono_ns, utc_us, max_list_age_s=max_age_s)
-    return Now(t_mono_ns, utc_us, fix.lat_deg, fix.lon_deg, max_age_s)
+        return Now(t_mono_ns, utc_us, max_list_age_s=rules.max_age_s, keep_s=rules.keep_s)
+    return Now(t_mono_ns, utc_us, fix.lat_deg, fix.lon_deg, rules.max_age_s, rules.keep_s)

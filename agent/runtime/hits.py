@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 _LOG = structlog.get_logger(__name__)
 _NS_PER_MS = 1_000_000
 _MAX_DELAYS = 1024
+_SETTLE_NS = 15 * 60 * 1_000_000_000
+"""How long a time must stay before entries of officers are deleted by it."""
 
 
 class HitRecord:
@@ -139,6 +141,8 @@ class HitService:
         self._noted: set[bytes] = set()
         """Hits whose files the commit thread writes from now on."""
         self._watching = threading.Lock()
+        self._expired_since_ns: int | None = None
+        """Since when there are expired entries of officers; commit thread."""
         self._listeners: list[Callable[[Hit], None]] = []
         self._pending: dict[bytes, dict[HitRecord | _Restored, bytes]] = {}
         """Encoded bodies that are not in the outbox yet, by hit; commit thread."""
@@ -359,7 +363,7 @@ class HitService:
     @property
     def watched(self) -> tuple[Watched, ...]:
         """Plates that officers watch for."""
-        return self._watched.watched
+        return self._watched.current(self.now().utc_us)
 
     def find(self, hit_id: bytes) -> Hit | None:
         """Return a hit; None if it is unknown or over."""
@@ -422,10 +426,23 @@ class HitService:
             self._save(record.hit)
 
     def tidy(self) -> None:
-        """Delete files of hits that no longer wait for an outcome; after each round of the commit thread."""
+        """Delete what is over: files of hits, and plates of officers; after each round of the commit thread."""
         while self._forgotten:
             with self._saving:
                 self._delete(self._forgotten.popleft())
+        if self._watched.watched:
+            self._drop_expired(self.now())
+
+    def _drop_expired(self, now: Now) -> None:
+        """A time that jumps hides entries; only one that has stayed deletes them."""
+        if len(self._watched.current(now.utc_us)) == len(self._watched.watched):
+            self._expired_since_ns = None
+        elif self._expired_since_ns is None:
+            self._expired_since_ns = now.t_mono_ns
+        elif now.t_mono_ns - self._expired_since_ns >= _SETTLE_NS:
+            with self._watching:
+                self._watched.drop_expired(now.utc_us)
+                self._files.save_watched(self._watched.watched)
 
     def _delete(self, hit_id: bytes) -> None:
         self._noted.discard(hit_id)
@@ -463,6 +480,6 @@ class HitService:
         return {
             "hits.open": len(waiting),
             "hits.unacknowledged": sum(hit.state is HitState.NEW for hit in waiting),
-            "hits.watched": len(self._watched.watched),
+            "hits.watched": len(self.watched),
             "hits.alert_ms": self.delays_ms[-1] if self.delays_ms else 0,
         }

@@ -39,6 +39,7 @@ _DEADLINE_S = 600.0
 """A list of five million entries is opened in seconds; on a slow card it is sealed in minutes."""
 _STOP_S = 10.0
 _ROUND_S = 2.0
+_ROUNDS_BETWEEN = 30
 
 
 @dataclass(slots=True)
@@ -78,7 +79,7 @@ def build_lists(
     """Open the folder of the lists; None if no list authority is configured.
 
     ``budget_per_1000`` is the policy's alarm budget; the smaller one holds.
-    Raises KeyFileError, HotlistError if the folder's state is damaged, or OSError.
+    Raises KeyFileError, HotlistError if the folder's state or the file of PINs is damaged, or OSError.
     """
     table = config.hotlist
     if table.key is None:
@@ -99,7 +100,11 @@ def build_lists(
             f"{pins.path}: lists open with an officer's PIN, and there is none: run "
             '`patrol-lpr hotlist pin BADGE`, or set hotlist.open = "start"'
         )
-    return UnitLists(ListsInForce(folder, terms, pins.public(), clock_us), None, pins)
+    try:
+        public = pins.public()
+    except KeyFileError as error:
+        raise HotlistError(str(error)) from error
+    return UnitLists(ListsInForce(folder, terms, public, clock_us), None, pins)
 
 
 def list_kinds(config: AgentConfig, on_fetched: Callable[[Path], None]) -> tuple[FileKind, ...]:
@@ -154,6 +159,9 @@ class ListComponent(Component):
         self._unit = unit
         self._inboxes = inboxes
         self._supervisor = supervisor
+        self._not_taken: set[Path] = set()
+        """Packages that the disk did not take."""
+        self._rounds = 0
         self._work: queue.SimpleQueue[Path | StationKey] = queue.SimpleQueue()
         self.counts = ListCounts()
 
@@ -224,6 +232,7 @@ class ListComponent(Component):
                 work = self._work.get(timeout=_ROUND_S)
             except queue.Empty:
                 self._refresh(unit.lists)
+                self._install_again(unit.lists)
                 if unit.pins is not None and not unit.lists.is_locked and not self._is_on_duty():
                     unit.lists.lock()
                     _LOG.info("hotlists_locked")
@@ -234,7 +243,12 @@ class ListComponent(Component):
                 self._open(unit.lists, work)
 
     def _open(self, lists: ListsInForce, key: StationKey) -> None:
-        lists.unlock(key)
+        try:
+            lists.unlock(key)
+        except HotlistError as error:
+            # The file of PINs was made anew: the next start uses its key.
+            _LOG.error("hotlists_stay_locked", reason=str(error))
+            return
         self._report(lists)
         # What was replaced while the agent was off; other changes are audited where they are made.
         if (change := self._note.unaudited(lists.matcher.lists)) is not None:
@@ -247,6 +261,13 @@ class ListComponent(Component):
             if (folder / PACKAGE).exists():
                 self._install(lists, folder / PACKAGE)
 
+    def _install_again(self, lists: ListsInForce) -> None:
+        """About once a minute, try again what the disk did not take: it is not offered a second time."""
+        self._rounds += 1
+        if self._rounds % _ROUNDS_BETWEEN == 0:
+            for path in sorted(self._not_taken):
+                self._install(lists, path)
+
     def _refresh(self, lists: ListsInForce) -> None:
         try:
             if lists.refresh():
@@ -254,7 +275,7 @@ class ListComponent(Component):
                 self._auditor.add(UNIT, "list_change", f"by a command; in force: {versions or 'none'}")
                 self._note.set(lists.matcher.lists)
                 self._report(lists)
-        except HotlistError as error:
+        except (HotlistError, OSError) as error:
             self.counts.unopened += 1
             _LOG.error("hotlists_unreadable", error=str(error))
 
@@ -263,7 +284,13 @@ class ListComponent(Component):
             return  # installed already at the start, or to be opened at the next sign-on
         try:
             info = lists.install(path)
-        except (PatrolError, OSError) as error:
+        except OSError as error:
+            if path not in self._not_taken:
+                _LOG.error("hotlist_not_installed", error=str(error))
+                self._auditor.add(UNIT, "list_change", "a package", outcome=f"not installed: {error}")
+            self._not_taken.add(path)
+            return
+        except PatrolError as error:
             self.counts.refused += 1
             _LOG.error("hotlist_refused", error=str(error))
             self._auditor.add(UNIT, "list_change", "a package", outcome=f"refused: {error}")
@@ -272,7 +299,11 @@ class ListComponent(Component):
             _log(info)
             self._auditor.add(UNIT, "list_change", f"{info.list_id} version {info.version}")
             self._note.add(info)
-        path.unlink(missing_ok=True)
+        self._not_taken.discard(path)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            _LOG.error("hotlist_package_not_deleted", error=str(error))
 
     def _report(self, lists: ListsInForce) -> None:
         for info in lists.matcher.lists:

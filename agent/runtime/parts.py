@@ -7,9 +7,11 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import structlog
+
 from agent.buffer import OutboxReader
 from agent.policy.records import Where
-from agent.runtime.audit import ListNote
+from agent.runtime.audit import UNIT, ListNote
 from agent.runtime.camera import CameraComponent
 from agent.runtime.health_reporter import HealthReporter
 from agent.runtime.lists import ListComponent, build_lists, inbox, kind_names
@@ -18,6 +20,7 @@ from agent.runtime.queues import ReadQueue, UplinkQueue
 from agent.runtime.stages import build_pipeline, build_uplink, load_unit_key
 from agent.runtime.update_watch import UpdateWatch
 from agent.runtime.uplink import UplinkComponent
+from protocol.errors import HotlistError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from agent.sync.transfer import Transfers
     from hw.ports import Camera
 
+_LOG = structlog.get_logger(__name__)
 _NS_PER_US = 1_000
 
 
@@ -81,9 +85,18 @@ def make_lists(
     config = shared.config
     # Lists are packed for the whole run: by the policy of an unknown place, the strictest.
     budget = None if policies is None else policies().at(Where()).alarms.max_false_per_1000
-    unit = build_lists(config, lambda: load_unit_key(config), utc_us, budget_per_1000=budget)
     inboxes = tuple(inbox(config, kind) for kind in kind_names())
-    return ListComponent(unit, inboxes, shared.supervisor, auditor, ListNote(config.state_dir))
+    note = ListNote(config.state_dir)
+    try:
+        unit = build_lists(config, lambda: load_unit_key(config), utc_us, budget_per_1000=budget)
+    except (HotlistError, OSError) as error:
+        # Reads must be kept whatever happened to the lists.
+        _LOG.error("hotlists_unreadable", error=str(error))
+        auditor.add(UNIT, "list_change", "hot lists", outcome="unreadable: none is in force")
+        without = ListComponent(None, inboxes, shared.supervisor, auditor, note)
+        without.counts.unopened += 1
+        return without
+    return ListComponent(unit, inboxes, shared.supervisor, auditor, note)
 
 
 def make_camera(  # noqa: PLR0917 - what one camera needs

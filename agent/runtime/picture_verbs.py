@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from agent.audit import Auditor
     from agent.commit import CommitResult
-    from agent.records import Picture
+    from agent.records import Picture, Read
     from agent.runtime.camera import CameraComponent
     from agent.runtime.commands import Caller
     from agent.runtime.feed_documents import Document
@@ -49,25 +49,34 @@ class CameraArguments(Arguments):
 class LatestPictures:
     """The pictures of the latest reads, in memory; the commit thread adds, the command thread reads."""
 
-    def __init__(self, limit: int = LATEST_READS) -> None:
+    def __init__(self, clock: Clock, limit: int = LATEST_READS) -> None:
+        self._clock = clock
         self._limit = limit
         self._lock = threading.Lock()
-        self._of: OrderedDict[bytes, tuple[Picture, ...]] = OrderedDict()
+        self._of: OrderedDict[bytes, Read] = OrderedDict()
 
     def on_commit(self, result: CommitResult) -> None:
-        """Keep the pictures of committed reads; commit thread."""
+        """Keep the pictures of committed reads, and forget those whose period is over; commit thread."""
         with self._lock:
             for read in result.reads:
-                self._of[read.read_id] = read.pictures
+                self._of[read.read_id] = read
                 self._of.move_to_end(read.read_id)
             while len(self._of) > self._limit:
                 self._of.popitem(last=False)
+            self._forget()
+
+    def _forget(self) -> None:
+        now_ns = self._clock.mono_ns()
+        over = [key for key, read in self._of.items() if (end := read.ends_mono_ns) is not None and end <= now_ns]
+        for key in over:
+            del self._of[key]
 
     def find(self, read_id: bytes, kind: PictureKind) -> Picture | None:
         """Return a picture; None if it is not in memory.  Any thread."""
         with self._lock:
-            pictures = self._of.get(read_id, ())
-        return next((picture for picture in pictures if picture.kind is kind), None)
+            self._forget()
+            read = self._of.get(read_id)
+        return None if read is None else next((p for p in read.pictures if p.kind is kind), None)
 
 
 class PictureVerbs:

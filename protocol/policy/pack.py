@@ -57,7 +57,7 @@ class Keep(StrEnum):
     KEYED_HASH = "keyed_hash"
     """Hits, and of other reads a keyed hash in place of the plate."""
     NOTHING = "nothing"
-    """Not even hits; they are shown, not recorded."""
+    """Neither reads nor hits: no hit is raised."""
 
 
 class Overview(StrEnum):

@@ -36,6 +36,8 @@ class Right(StrEnum):
     """See one's own shifts: those of the person that has the account."""
     EDIT_DEPLOYMENT = "edit-deployment"
     REPORTS = "reports"
+    EDIT_REPORTS = "edit-reports"
+    """Define reports of the agency's own."""
     AUDIT = "audit"
     """See who looked at what, and why."""
     ACCOUNTS = "accounts"
@@ -69,11 +71,14 @@ RIGHTS: dict[Role, frozenset[Right]] = {
         Right.DEPLOYMENT,
         Right.EDIT_DEPLOYMENT,
         Right.REPORTS,
+        Right.EDIT_REPORTS,
     },
     Role.AUDITOR: frozenset(
         {Right.AUDIT, Right.DEPLOYMENT, Right.INCIDENTS, Right.UNITS, Right.LISTS, Right.REPORTS}
     ),
-    Role.ADMINISTRATOR: frozenset({Right.ACCOUNTS, Right.UNITS, Right.LISTS, Right.EDIT_LISTS, Right.SETTINGS}),
+    Role.ADMINISTRATOR: frozenset(
+        {Right.ACCOUNTS, Right.UNITS, Right.LISTS, Right.EDIT_LISTS, Right.EDIT_REPORTS, Right.SETTINGS}
+    ),
 }
 
 

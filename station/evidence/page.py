@@ -110,16 +110,6 @@ def _code() -> dict[str, Any]:
     }
 
 
-def _log_text(package: Package) -> str:
-    log = package.log
-    if log is None:
-        return _NO_LOG
-    return (
-        f"This export is entry {log['index']} of the station's log, which had {log['size']} entries then. Its root was "
-        f"{log['root']}. Compare it with a checkpoint of the log of the same or a later size."
-    )
-
-
 def _csp_hash(text: str) -> str:
     return f"sha256-{_b64(hashlib.sha256(text.encode()).digest())}"
 

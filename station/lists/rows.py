@@ -26,8 +26,6 @@ MAX_LINE_BYTES = 2**20
 _MAX_OPEN_QUOTES = 1000
 _CONTROLS = bytes(c for c in range(32) if c not in b"\t\r\n") + b"\x7f"
 _ESCAPED = "surrogateescape"
-BadRow = tuple[int, str]
-"""Line number, from 1, and the reason."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,13 @@ class MetricsServer:
         self._server.server_close()
 
 
+def start_metrics(listen: str, collect: Callable[[], list[Sample]]) -> MetricsServer:
+    """Serve metrics at ``ADDRESS:PORT``.  Raises StationConfigError."""
+    server = MetricsServer(*parse_listen(listen), collect)
+    server.start()
+    return server
+
+
 class _Server(http.server.HTTPServer):
     names: frozenset[str] = frozenset()
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from station.asker import Asker
 from station.errors import ExportError, ScopeError
 from station.query.export import write_csv, write_geojson
+from station.query.export_xml import write_gpx, write_kml
 from station.query.query import READ_SCHEMA, Query
 from station.store.rows import AuditRow
 from station.store.rows_accounts import ExportRow
@@ -22,6 +23,7 @@ from station.store.rows_accounts import ExportRow
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from station.query.export import TextOut
     from station.query.stored import StoredRecord
     from station.store import Store
     from station.store.search import ReadSearch
@@ -52,7 +54,7 @@ class ExportState(StrEnum):
 
 
 _OPEN = (ExportState.REQUESTED, ExportState.APPROVED, ExportState.RUNNING, ExportState.READY)
-KINDS = ("csv", "geojson")
+KINDS = ("csv", "geojson", "kml", "gpx")
 
 
 class _StoppedError(Exception):
@@ -69,7 +71,7 @@ class Exports:
     def request(self, asker: Asker, kind: str, body: str) -> str:
         """Ask for an export of a search; return its id.  Raises ExportError without purpose and case number."""
         if kind not in KINDS:
-            raise ExportError(f"{kind!r} cannot be exported: use csv or geojson")
+            raise ExportError(f"{kind!r} cannot be exported: use {', '.join(KINDS)}")
         if not asker.has_case:
             raise ExportError("an export needs a purpose and a case number")
         now_us, export_id = self.clock_us(), secrets.token_hex(8)
@@ -152,10 +154,7 @@ class Exports:
             out = _Parts(self, row.export_id)
             query = Query(self.store, self._asker_of(row), self.clock_us)
             found = out.counted(query.export_found(row.kind, to_search(row.body)))
-            if row.kind == "csv":
-                write_csv(found, out, READ_SCHEMA)
-            else:
-                write_geojson(found, out)
+            _write(row.kind, found, out)
             out.finish()
         except _StoppedError:
             with self.store.transaction():
@@ -225,6 +224,18 @@ class Exports:
 
     def _note(self, asker: Asker, what: str, asked: str, now_us: int) -> None:
         self.store.audit(AuditRow(now_us, asker.who, what, asked, 1, asker.purpose, asker.case_number))
+
+
+def _write(kind: str, found: Iterator[StoredRecord], out: TextOut) -> None:
+    match kind:
+        case "csv":
+            write_csv(found, out, READ_SCHEMA)
+        case "kml":
+            write_kml(found, out)
+        case "gpx":
+            write_gpx(found, out)
+        case _:
+            write_geojson(found, out)
 
 
 class _Parts(io.TextIOBase):

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 """Characters that make a spreadsheet run a cell as a formula (OWASP, "CSV Injection")."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_Cell = str | int | float | bool | None
+Cell = str | int | float | bool | None
+"""An exported value."""
 
 
 class TextOut(Protocol):
@@ -73,13 +74,13 @@ def id_column(schema: str) -> str:
     return f"{schema.partition('/')[0]}_id"
 
 
-def flat_values(stored: StoredRecord) -> dict[str, _Cell]:
+def flat_values(stored: StoredRecord) -> dict[str, Cell]:
     """Return the exported values of a record: its envelope, its time at the station, and what its type exports.
 
     For a record of an unknown type the bytes are exported.
     """
     envelope = stored.record.envelope
-    values: dict[str, _Cell] = {
+    values: dict[str, Cell] = {
         id_column(envelope.schema_id): envelope.record_id.hex(),
         "unit": envelope.unit,
         "agency": envelope.agency,
@@ -115,13 +116,13 @@ def iso(utc_us: int | None) -> str | None:
         return f"{utc_us} us"
 
 
-def _cell(value: _Cell) -> _Cell:
+def _cell(value: Cell) -> Cell:
     if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
         return f"'{value}"
     return "" if value is None else value
 
 
-def write_table(out: TextOut, columns: Sequence[str], rows: Iterable[Sequence[_Cell]]) -> int:
+def write_table(out: TextOut, columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> int:
     """Write any table as :func:`write_csv` writes records; return the number of rows."""
     writer = csv.writer(out)
     writer.writerow(columns)

@@ -26,6 +26,7 @@ from station.audit_log.export import LogExport
 from station.audit_log.state import log_state
 from station.errors import PurposeError, ScopeError, StoreError
 from station.query.export import write_csv, write_geojson
+from station.query.export_xml import write_gpx, write_kml
 from station.query.hits import assemble_hits
 from station.query.proof import RecordProof, proof_of
 from station.query.stored import picture_name, stored_record
@@ -295,6 +296,17 @@ class Query:
     def export_geojson(self, out: IO[str], *, schema: str = READ_SCHEMA, unit: str | None = None) -> int:
         """Write all records of a type as GeoJSON; return how many.  Raises PurposeError, see ``records``."""
         return self._export("geojson", lambda rows: write_geojson(rows, out), schema, unit)
+
+    def export_kml(self, out: IO[str], *, schema: str = READ_SCHEMA, unit: str | None = None) -> int:
+        """Write all records of a type as KML; return how many.  Raises PurposeError, see ``records``."""
+        return self._export("kml", lambda rows: write_kml(rows, out), schema, unit)
+
+    def export_gpx(self, out: IO[str], *, schema: str = READ_SCHEMA, unit: str | None = None) -> int:
+        """Write all records of a type that have a position as GPX; return how many of all there are.
+
+        Raises PurposeError, see ``records``.
+        """
+        return self._export("gpx", lambda rows: write_gpx(rows, out), schema, unit)
 
     def export_pictures(
         self, write: Callable[[str, bytes], None], *, schema: str = READ_SCHEMA, unit: str | None = None

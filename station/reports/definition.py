@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from station.reports.lines import ReportError
 
 if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
     from pathlib import Path
 
 _Text = Annotated[str, Field(max_length=1_000)]
@@ -60,6 +61,8 @@ def parse_definition(text: str, name: str) -> Definition:
     """Parse TOML; raises ReportError, with ``name`` in its message."""
     try:
         found = Definition.model_validate(tomllib.loads(text))
+    except RecursionError:
+        raise ReportError(f"{name}: values are nested too deeply") from None
     except tomllib.TOMLDecodeError as error:
         raise ReportError(f"{name}: {error}") from error
     except ValidationError as error:
@@ -85,10 +88,18 @@ def load_definition(path: Path) -> Definition:
 
 def shipped_definitions() -> dict[str, Definition]:
     """Return the examples that come with the product, by id."""
-    folder = resources.files("station.reports").joinpath("definitions")
     found = [
         parse_definition(file.read_text(encoding="utf-8"), file.name)
-        for file in folder.iterdir()
+        for file in _examples().iterdir()
         if file.name.endswith(".toml")
     ]
     return {one.id: one for one in sorted(found, key=lambda one: one.id)}
+
+
+def example_text(identity: str) -> str:
+    """Return an example as it is written."""
+    return _examples().joinpath(f"{identity}.toml").read_text(encoding="utf-8")
+
+
+def _examples() -> Traversable:
+    return resources.files("station.reports").joinpath("definitions")

@@ -94,7 +94,6 @@ class HoldDesk:
         self._refuse_unless_all()
         now_us = self._clock_us()
         with self._store.transaction():
-            records = self._store.holds.counts().get(number, 0)
             data = HoldRelease(
                 number=number,
                 utc_us=now_us,
@@ -102,7 +101,7 @@ class HoldDesk:
                 case_number=case_number,
                 reason=reason,
             ).encode()
-            self._store.holds.release(number, data)
+            records = self._store.holds.release(number, data)
             self._note("release hold", f"hold={number}", records, now_us, reason, case_number, data)
 
     def holds(self) -> list[StoredHold]:

@@ -10,7 +10,7 @@ from protocol.policy.envelope import open_pack
 from station.asker import Asker
 from station.errors import StoreError
 from station.retention.purges import Purger, clock_doubt
-from station.store.rows import PurgePlan, PurgeRule
+from station.store.rows import MAX_WAITING, AuditRow, PurgePlan, PurgeRule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -21,9 +21,13 @@ if TYPE_CHECKING:
     from station.store import PurgeResult, Store
 
 EVERY_S = 300.0
+PLANS_EVERY_S = 3_600.0
 SETTLE_S = 900.0
 """A clock that jumped is believed after it has gone evenly for so long."""
 _MAX_STEP_US = 60_000_000
+_LOOSE_EVERY_S = 86_400.0
+_STREAM_EVERY_S = 3_600.0
+_US_PER_DAY = 86_400_000_000
 STATION = Asker("station (retention)")
 
 
@@ -75,26 +79,58 @@ class Retention:
         self._mono_s = mono_s
         self._even_since_s: float | None = None
         self._last: tuple[int, float] | None = None
-        self._due_s = 0.0
+        self._due_s = self._loose_due_s = self._stream_due_s = self._plans_due_s = 0.0
+        self.plan_rows = 0
+        """Rows about employees that the last step deleted: plans, hours, coverage and incidents."""
         self.doubt = ""
         """Why nothing is deleted at the moment; empty if the clock is believed."""
 
     def step(self) -> PurgeResult | None:
         """Delete what is due, every few minutes; return what was deleted, None for nothing.  Raises StoreError."""
         now_us, mono_s = self._clock_us(), self._mono_s()
+        self.plan_rows = 0
         self._watch_clock(now_us, mono_s)
         if mono_s < self._due_s:
             return None
         self._due_s = mono_s + EVERY_S
         self.doubt = self._clock_jumped(mono_s) or clock_doubt(now_us, self._store.newest_us())
+        self._bound_stream(mono_s)
         if self.doubt:
             return None
+        if mono_s >= self._plans_due_s:
+            self.plan_rows = self._purge_plans(now_us)
+            self._plans_due_s = mono_s + PLANS_EVERY_S
         plan = plan_of(self._packs, now_us)
-        if not any(row.records for row in self._store.purgeable(plan)):
+        if not any(row.records for row in self._store.purgeable(plan)) and not self._has_loose(plan, mono_s):
             return None
         names = ", ".join(sorted(self._policies))
         reason = f"expiry of records{f', policies {names}' if names else ''}"
         return Purger(self._store, STATION, self._clock_us).run(plan, reason[:1_000], self._policies)
+
+    def _bound_stream(self, mono_s: float) -> None:
+        """An output that is set up and that nobody runs must not fill the disk with what waits for it."""
+        if mono_s >= self._stream_due_s:
+            self._stream_due_s = mono_s + _STREAM_EVERY_S
+            self._store.stream.bound_all(MAX_WAITING)
+
+    def _has_loose(self, plan: PurgePlan, mono_s: float) -> bool:
+        """True for a picture that came after its record was purged, or whose record never came; asked once a day."""
+        if mono_s < self._loose_due_s:
+            return False
+        self._loose_due_s = mono_s + _LOOSE_EVERY_S
+        return self._store.has_loose_pictures(plan.loose_us)
+
+    def _purge_plans(self, now_us: int) -> int:
+        """Delete what is older than the agency keeps it; an entry in the audit trail if there was something."""
+        deployment = self._store.deployment
+        days = deployment.settings().keep_days
+        with self._store.transaction():
+            gone = deployment.purge_plans(now_us - days * _US_PER_DAY)
+            if gone:
+                self._store.audit(AuditRow(now_us, STATION.who, "purge plans", f"days={days}", gone))
+        if gone:
+            self._store.forget_freed()
+        return gone
 
     def _watch_clock(self, now_us: int, mono_s: float) -> None:
         if self._last is not None:

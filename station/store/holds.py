@@ -80,14 +80,17 @@ class SqlHolds:
         self._keep(row)
         return self.counts().get(row.number, 0)
 
-    def release(self, number: int, release: bytes) -> None:
+    def release(self, number: int, release: bytes) -> int:
         """Inside a transaction."""
+        # Before records are read: a purge has this lock when it waits for those who read them.
         self._db.lock(LOCK, b"")
+        records = self.counts().get(number, 0)
         statement = update(HOLDS).where(HOLDS.c.number == number, HOLDS.c.release.is_(None))
         if not self._db.run(statement.values(release=release)).rowcount:
             raise StoreError(f"hold {number} is not in force: it does not exist or was released; list the holds")
         self._db.run(delete(HELD).where(HELD.c.hold == number))
         self._progress.forget(number)
+        return records
 
     def holds(self) -> list[HoldRow]:
         """By number."""

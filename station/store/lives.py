@@ -30,7 +30,7 @@ Series = tuple[str, bytes]
 _SKEW_US = 5_000_000
 """Several workers may commit the messages of one moment in any order."""
 MAX_LIVES = 1_000
-"""Of a unit; a unit that begins more is no honest one, and what it does must not slow down the others."""
+"""Of a unit; more are a sign of a hostile unit, which must not slow down the others."""
 _IN_ORDER = (LIVES.c.first_us, LIVES.c.life)
 _OF_UNIT = select(LIVES.c.life, LIVES.c.first_us).where(LIVES.c.unit == bindparam("of")).order_by(*_IN_ORDER)
 _ROWS = select(LIVES).where(LIVES.c.unit == bindparam("of")).order_by(*_IN_ORDER)

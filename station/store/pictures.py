@@ -14,6 +14,8 @@ from station.store.tables import CHUNKS, HERE, PICTURES, RECORD_PICTURES, RECORD
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from sqlalchemy import ColumnElement
+
     from protocol.wire.control.chunk import PictureChunk
     from station.store.database import Database
 
@@ -49,6 +51,10 @@ _PROGRESS = (
     .values(stored=bindparam("new_stored"), failures=bindparam("new_failures"), updated_us=bindparam("now"))
 )
 _KEEP_JPEG = update(PICTURES).where(_PICTURE).values(jpeg=bindparam("bytes"))
+_LINK = and_(RECORD_PICTURES.c.unit == PICTURES.c.unit, RECORD_PICTURES.c.sha == PICTURES.c.sha)
+_ITS_RECORD = and_(
+    RECORDS.c.unit == RECORD_PICTURES.c.unit, RECORDS.c.record_id == RECORD_PICTURES.c.record_id, HERE
+)
 _KEEP_OPENED = update(PICTURES).where(_PICTURE).values(opened=bindparam("opened_hash"))
 
 
@@ -180,22 +186,24 @@ class Pictures:
         (row,) = self._db.all(select(func.count()).select_from(PICTURES).where(PICTURES.c.jpeg.is_not(None)))
         return int(row[0])
 
+    def has_loose(self, before_us: int) -> bool:
+        """Return True if there is an unreferenced picture not changed since a time."""
+        return self._db.first(select(PICTURES.c.sha).where(*_is_orphan(before_us)).limit(1)) is not None
+
     def drop_orphans(self, before_us: int) -> int:
         """Delete pictures of purged records, and unreferenced ones not changed since a time."""
-        link = and_(RECORD_PICTURES.c.unit == PICTURES.c.unit, RECORD_PICTURES.c.sha == PICTURES.c.sha)
-        record = and_(
-            RECORDS.c.unit == RECORD_PICTURES.c.unit, RECORDS.c.record_id == RECORD_PICTURES.c.record_id, HERE
-        )
-        gone = self._db.run(
-            delete(PICTURES).where(
-                ~exists().select_from(RECORD_PICTURES.join(RECORDS, record)).where(link).correlate(PICTURES),
-                or_(PICTURES.c.updated_us < before_us, exists(RECORD_PICTURES).where(link)),
-            )
-        ).rowcount
-        self._db.run(delete(RECORD_PICTURES).where(~exists().select_from(RECORDS).where(record)))
+        gone = self._db.run(delete(PICTURES).where(*_is_orphan(before_us))).rowcount
+        self._db.run(delete(RECORD_PICTURES).where(~exists().select_from(RECORDS).where(_ITS_RECORD)))
         whole = and_(PICTURES.c.unit == CHUNKS.c.unit, PICTURES.c.sha == CHUNKS.c.sha)
         self._db.run(delete(CHUNKS).where(~exists().select_from(PICTURES).where(whole)))
         return int(gone)
+
+
+def _is_orphan(before_us: int) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return (
+        ~exists().select_from(RECORD_PICTURES.join(RECORDS, _ITS_RECORD)).where(_LINK).correlate(PICTURES),
+        or_(PICTURES.c.updated_us < before_us, exists(RECORD_PICTURES).where(_LINK)),
+    )
 
 
 def _prefix(pieces: Sequence[_Piece]) -> int:

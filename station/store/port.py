@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         ChunkResult,
         ConflictRow,
         DeadLetter,
+        DefinitionRow,
         EvidenceRow,
         Gap,
         HealthRow,
@@ -88,6 +89,9 @@ class Stream(Protocol):
 
     def bound(self, name: str, max_waiting: int) -> int:
         """Leave out the oldest records if more than ``max_waiting`` wait; return how many."""
+
+    def bound_all(self, max_waiting: int) -> int:
+        """Bound every output, also one that nobody runs; return how many records were left out."""
 
     def prune(self) -> None:
         """Forget what every output has passed."""
@@ -160,8 +164,8 @@ class StoredHolds(Protocol):
     def place(self, row: HoldRow) -> int:
         """Store a hold; return how many records it keeps now.  Inside a transaction."""
 
-    def release(self, number: int, release: bytes) -> None:
-        """Store the release of a hold.  Inside a transaction."""
+    def release(self, number: int, release: bytes) -> int:
+        """Store the release of a hold; return how many records it kept.  Inside a transaction."""
 
     def holds(self) -> list[HoldRow]:
         """Return all holds, also released ones."""
@@ -222,6 +226,19 @@ class StoredCounts(Protocol):
         """Return when hot lists were offered to units, and what the audit trail says of them."""
 
 
+class Definitions(Protocol):
+    """Definitions of reports that people made.  Every method raises StoreError."""
+
+    def all(self) -> list[DefinitionRow]:
+        """Return all, by id."""
+
+    def keep(self, row: DefinitionRow) -> None:
+        """Add a definition, or replace that of its id.  Inside a transaction."""
+
+    def drop(self, identity: str) -> bool:
+        """Remove a definition; False if there was none.  Inside a transaction."""
+
+
 class Groups(Protocol):
     """Groups of units, and what is rolled out to them.  Every method raises StoreError."""
 
@@ -255,6 +272,10 @@ class Store(Protocol):
     @property
     def groups(self) -> Groups:
         """Groups of units, and what is rolled out to them."""
+
+    @property
+    def definitions(self) -> Definitions:
+        """Definitions of reports that people made."""
 
     @property
     def stream(self) -> Stream:
@@ -322,6 +343,9 @@ class Store(Protocol):
 
     def purgeable(self, plan: PurgePlan) -> list[Purgeable]:
         """Return what a purge would delete and what holds keep of it, one row per retention class, in their order."""
+
+    def has_loose_pictures(self, before_us: int) -> bool:
+        """Return True if a picture belongs to no record and has not changed since a time; takes long."""
 
     def newest_us(self) -> int | None:
         """Return the time of receipt of the newest record, UTC; None without records."""

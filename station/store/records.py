@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, bindparam, case, delete, exists, false, func, or_, select, tuple_, update
+from sqlalchemy import and_, bindparam, case, exists, false, func, or_, select, tuple_, update
 
 from protocol.errors import WireError
 from protocol.seal.evidence import Evidence
@@ -24,7 +24,6 @@ from station.store.tables import (
     HELD,
     HERE,
     INT64,
-    LOST,
     OPAQUE,
     PICTURES,
     PROJECTIONS,
@@ -51,6 +50,9 @@ if TYPE_CHECKING:
 _YEAR_9999_US = 253_402_300_799_999_999
 _DRIFT_US_PER_MS = 20_000_000
 """The clock of a small board may drift by 50 ppm: the uncertainty grows with the distance from the time anchor."""
+MAX_ANCHORS = 256
+"""Time anchors of one start of a unit by which records are dated: each looks at all records of the start that came
+without a time, and a unit that sends more must not slow down the others."""
 _NEAR = 24
 """Rows of a number and its neighbours: a unit may have been written anew a few times."""
 PAGE = 256
@@ -163,12 +165,6 @@ _NEAREST = (
     .order_by(func.abs(ANCHORS.c.mono_us - bindparam("at", type_=INT64)), ANCHORS.c.utc_us - ANCHORS.c.mono_us)
     .limit(1)
 )
-_FORGET_LOST = delete(LOST).where(
-    LOST.c.unit == bindparam("of"),
-    LOST.c.life == bindparam("which"),
-    LOST.c.first == bindparam("low"),
-    LOST.c.last == bindparam("high"),
-)
 _OPAQUE = (
     select(RECORDS.c.unit, RECORDS.c.record_id, RECORDS.c.received_us, RECORDS.c.payload)
     .where(RECORDS.c.schema == bindparam("type"), OPAQUE)
@@ -179,6 +175,12 @@ _EARLIER = (
     .where(RECORDS.c.schema == bindparam("type"), HERE, RECORDS.c.generation < bindparam("wanted"))
     .order_by(*PLACE)
     .limit(PAGE)
+)
+_TOO_MANY_ANCHORS = (
+    select(ANCHORS.c.record_id)
+    .where(ANCHORS.c.unit == bindparam("of"), ANCHORS.c.boot == bindparam("a_boot"))
+    .offset(bindparam("others"))
+    .limit(1)
 )
 _AGAIN = (
     select(RECORDS.c.seq)
@@ -265,7 +267,6 @@ class Records:
         self._insert_evidence = db.bulk(db.insert(EVIDENCE).on_conflict_do_nothing(), _PROOF)
         self._insert_pictures = db.bulk(db.insert(RECORD_PICTURES).on_conflict_do_nothing(), _PICTURE)
         self._insert_anchors = db.insert(ANCHORS).on_conflict_do_nothing()
-        self._insert_lost = db.insert(LOST)
         self._insert_projected = {
             projected.known.schema: db.bulk(_upsert(db, projected), ("unit", "record_id", *projected.names))
             for projected in self._projections
@@ -398,18 +399,20 @@ class Records:
     def _apply(self, item: Item) -> None:
         """Apply the effects of a record on others, and of others on it."""
         unit, record_id = item.key
-        for first, last in item.contents.lost:
-            self._db.run(_FORGET_LOST, {**_of(item.series), "low": first, "high": last})
-            life = item.record.envelope.life
-            self._db.run(self._insert_lost, {"unit": unit, "life": life, "first": first, "last": last})
-        if item.contents.anchor is not None:
-            self._anchor(unit, record_id, item.contents.anchor)
+        sequence.mark_lost(self._db, *item.series, item.contents.lost)
+        anchor = item.contents.anchor
+        if anchor is not None and self._counts(unit, anchor):
+            self._anchor(unit, record_id, anchor)
         time = item.contents.time
         if time is not None and time.utc_us is None:
             boot = item.record.envelope.boot_id
             nearest = self._db.run(_NEAREST, {"of": unit, "a_boot": boot, "at": time.mono_us}).first()
             if nearest is not None:
                 self._db.run(_DATE_ONE, {**_known(unit, boot, tuple(nearest)), "named": record_id})
+
+    def _counts(self, unit: str, anchor: TimeAnchor) -> bool:
+        asked = {"of": unit, "a_boot": anchor.anchored_boot_id, "others": MAX_ANCHORS - 1}
+        return self._db.run(_TOO_MANY_ANCHORS, asked).first() is None
 
     def _anchor(self, unit: str, record_id: bytes, anchor: TimeAnchor) -> None:
         boot, time = anchor.anchored_boot_id, anchor.time

@@ -218,10 +218,11 @@ def _texts(row: Any, columns: Sequence[ColumnElement[str]]) -> dict[str, str]:
 
 
 def _dated(table: Table, schema: str) -> Any:
+    """Records first: PostgreSQL locks tables in this order, and a purge locks the records before the search tables."""
     own = and_(
         RECORDS.c.unit == table.c.unit, RECORDS.c.record_id == table.c.record_id, RECORDS.c.schema == schema
     )
-    return table.join(RECORDS, and_(own, HERE))
+    return RECORDS.join(table, and_(own, HERE))
 
 
 def _within(period: Period) -> tuple[ColumnElement[bool], ...]:

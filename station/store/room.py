@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, exists, func, select, union_all
 
 from station.errors import StoreError
-from station.store.tables import PICTURES, RECORD_PICTURES, RECORDS
+from station.store.tables import HERE, PICTURES, RECORD_PICTURES, RECORDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from sqlalchemy import ColumnElement, Select
+    from sqlalchemy import ColumnElement, Select, Subquery, Table
 
     from station.store.database import Database
     from station.store.rows import PurgePlan
@@ -54,39 +54,61 @@ class DiskRoom:
                 "`patrol-lpr station purge`, or enlarge the disk"
             )
 
-    def steps(self, db: Database, plan: PurgePlan, due: ColumnElement[bool]) -> list[PurgePlan]:
-        """Split a plan into parts that fit into the free space, the oldest first; the last is the plan itself."""
+    def steps(
+        self, db: Database, plan: PurgePlan, due: ColumnElement[bool], expiring: Sequence[Table]
+    ) -> list[PurgePlan]:
+        """Split a plan into parts that fit into the free space, the oldest first; the last is the plan itself.
+
+        ``expiring`` are the search tables of records that expire by themselves.
+        """
         disk = self._statvfs(self._path.parent)
         budget = disk.f_bavail * disk.f_frsize // _LOG_FACTOR
-        if not plan.rules or self._path.stat().st_size < budget:
+        if self._path.stat().st_size < budget:
             return [plan]
-        cuts = [at + 1 for (at,) in db.all(_cuts(due, max(budget, _MIN_STEP_BYTES)))]
+        budget = max(budget, _MIN_STEP_BYTES)
         parts = []
-        for cut in cuts:
+        for (at,) in db.all(_cuts(due, budget)) if plan.rules else ():
+            cut = at + 1
             earlier = tuple(replace(rule, before_us=cut) for rule in plan.rules if cut < rule.before_us)
             parts.append(replace(plan, expired_us=None, rules=earlier))
-        return [*(part for part in parts if part.rules), plan]
+        for table in expiring if plan.expired_us is not None else ():
+            cuts = db.all(_expiry_cuts(table, plan.expired_us or 0, budget))
+            parts += [replace(plan, expired_us=at, rules=()) for (at,) in cuts]
+        return [*(part for part in parts if part.rules or part.expired_us is not None), plan]
+
+
+_NAMED = and_(RECORD_PICTURES.c.unit == PICTURES.c.unit, RECORD_PICTURES.c.sha == PICTURES.c.sha)
+_PICTURES: Any = (
+    select(func.coalesce(func.sum(PICTURES.c.total), 0))
+    .select_from(RECORD_PICTURES.join(PICTURES, _NAMED))
+    .where(RECORD_PICTURES.c.unit == RECORDS.c.unit, RECORD_PICTURES.c.record_id == RECORDS.c.record_id)
+    .correlate(RECORDS)
+    .scalar_subquery()
+)
+_SIZE = (func.length(RECORDS.c.payload) + _ROW_BYTES + _PICTURES).label("size")
 
 
 def _cuts(due: ColumnElement[bool], budget: int) -> Select[Any]:
     """Times by which records and loose pictures of about ``budget`` bytes each have been received, in order."""
-    named = and_(RECORD_PICTURES.c.unit == PICTURES.c.unit, RECORD_PICTURES.c.sha == PICTURES.c.sha)
-    its_pictures = (
-        select(func.coalesce(func.sum(PICTURES.c.total), 0))
-        .select_from(RECORD_PICTURES.join(PICTURES, named))
-        .where(RECORD_PICTURES.c.unit == RECORDS.c.unit, RECORD_PICTURES.c.record_id == RECORDS.c.record_id)
-        .correlate(RECORDS)
-        .scalar_subquery()
+    loose = ~exists().select_from(RECORD_PICTURES).where(_NAMED).correlate(PICTURES)
+    return _in_parts(
+        union_all(
+            select(RECORDS.c.received_us.label("at"), _SIZE).where(due),
+            select(PICTURES.c.updated_us, PICTURES.c.total).where(loose),
+        ).subquery(),
+        budget,
     )
-    sizes = union_all(
-        select(
-            RECORDS.c.received_us.label("at"),
-            (func.length(RECORDS.c.payload) + _ROW_BYTES + its_pictures).label("size"),
-        ).where(due),
-        select(PICTURES.c.updated_us, PICTURES.c.total).where(
-            ~exists().select_from(RECORD_PICTURES).where(named).correlate(PICTURES)
-        ),
-    ).subquery()
+
+
+def _expiry_cuts(table: Table, expired_us: int, budget: int) -> Select[Any]:
+    """Times by which records of about ``budget`` bytes each expire, in order."""
+    same = and_(RECORDS.c.unit == table.c.unit, RECORDS.c.record_id == table.c.record_id, HERE)
+    expired = table.c.expires_us.between(1, expired_us)
+    statement = select(table.c.expires_us.label("at"), _SIZE).select_from(table.join(RECORDS, same)).where(expired)
+    return _in_parts(statement.subquery(), budget)
+
+
+def _in_parts(sizes: Subquery, budget: int) -> Select[Any]:
     running = select(
         sizes.c["at"], func.sum(sizes.c.size).over(order_by=sizes.c["at"], rows=(None, 0)).label("total")
     ).subquery()

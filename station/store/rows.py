@@ -153,6 +153,11 @@ class PurgeRule:
     before_us: int
 
 
+MAX_WAITING = 10_000_000
+"""Records that may wait for an output that nobody runs; the table of one that runs may ask for as many."""
+_ON_ITS_WAY_US = 86_400_000_000
+
+
 @dataclass(frozen=True, slots=True)
 class PurgePlan:
     """What is to be deleted, unless a hold keeps it."""
@@ -165,6 +170,12 @@ class PurgePlan:
     def latest_us(self) -> int:
         """Days of receipt that were over by then can be dropped whole."""
         return max([rule.before_us for rule in self.rules] + [self.expired_us or 0])
+
+    @property
+    def loose_us(self) -> int:
+        """Pictures without a record that have not changed since then are deleted; younger ones may be on their way."""
+        expired_us = 0 if self.expired_us is None else self.expired_us - _ON_ITS_WAY_US
+        return max([rule.before_us for rule in self.rules] + [expired_us])
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,6 +420,17 @@ class PurgedRange:
     first: int
     last: int
     life: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class DefinitionRow:
+    """A definition of a report that somebody made."""
+
+    id: str
+    text: str
+    """TOML."""
+    who: str
+    changed_us: int
 
 
 @dataclass(frozen=True, slots=True)

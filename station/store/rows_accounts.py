@@ -85,7 +85,7 @@ class ExportRow:
     export_id: str
     account: str
     kind: str
-    """``csv`` or ``geojson``."""
+    """``csv``, ``geojson``, ``kml`` or ``gpx``."""
     body: str
     """The search, as JSON."""
     purpose: str

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from station.store.database import Database
 
 _MAX_SEQ = 2**63 - 1
+MAX_LOST = 50_000
+"""Ranges of lost numbers that are noted of a unit, and a few more: the list of units reads them all.  What a unit names
+beyond them is missing."""
 _SEEN = and_(SEEN.c.unit == bindparam("of"), SEEN.c.life == bindparam("which"))
 _RANGES = select(SEEN.c.first, SEEN.c.last).where(_SEEN).order_by(SEEN.c.first)
 _LOST = (
@@ -35,6 +38,16 @@ _WITHIN = select(SEEN.c.first, SEEN.c.last).where(_SEEN, SEEN.c.first.between(bi
 _DELETE = delete(SEEN).where(_SEEN, SEEN.c.first == bindparam("low"))
 _GROW = update(SEEN).where(_SEEN, SEEN.c.first == bindparam("low")).values(last=bindparam("high"))
 _INSERT = insert(SEEN)
+
+
+_TOO_MANY = select(LOST.c.first).where(LOST.c.unit == bindparam("of")).offset(bindparam("most")).limit(1)
+_FORGET_LOST = delete(LOST).where(
+    LOST.c.unit == bindparam("of"),
+    LOST.c.life == bindparam("which"),
+    LOST.c.first == bindparam("low"),
+    LOST.c.last == bindparam("high"),
+)
+_INSERT_LOST = insert(LOST)
 
 
 def mark_seen(db: Database, unit: str, life: bytes, numbers: Iterable[int]) -> None:
@@ -55,6 +68,15 @@ def _mark_range(db: Database, of: dict[str, Any], first: int, last: int) -> None
         db.run(_GROW, {**of, "low": below.first, "high": last})
     else:
         db.run(_INSERT, {"unit": of["of"], "life": of["which"], "first": first, "last": last})
+
+
+def mark_lost(db: Database, unit: str, life: bytes, ranges: Iterable[tuple[int, int]]) -> None:
+    """Note numbers that will not be sent; noting them again changes nothing.  Inside a transaction."""
+    joined = list(merge(sorted(ranges)))
+    if not joined or db.run(_TOO_MANY, {"of": unit, "most": MAX_LOST}).first() is not None:
+        return
+    db.run(_FORGET_LOST, [{"of": unit, "which": life, "low": first, "high": last} for first, last in joined])
+    db.run(_INSERT_LOST, [{"unit": unit, "life": life, "first": first, "last": last} for first, last in joined])
 
 
 def seen(db: Database, unit: str, life: bytes) -> list[tuple[int, int]]:

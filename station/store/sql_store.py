@@ -13,6 +13,7 @@ from station.asker import EVERYTHING
 from station.store import offers, related
 from station.store.accounts import AccountTables
 from station.store.check import store_faults
+from station.store.definitions import Definitions
 from station.store.deployment.sql import SqlDeployment
 from station.store.exports import ExportTables
 from station.store.find import Finder
@@ -121,6 +122,7 @@ class SqlStore:
         self._hit_finder = HitFinder(db, self._finder)
         self.stream = Stream(db)
         self.groups = Groups(db)
+        self.definitions = Definitions(db)
         self._note_seen = _upsert(db, "seen_us")
         self._note_health = _upsert(db, "health_us", "health")
         self._note_status = _upsert(db, "state", "reason", "software", "status_us")
@@ -196,7 +198,7 @@ class SqlStore:
         gone = self._records.purge(plan, self.holds.refresh)
         for rule in plan.rules:
             self.deployment.purge_class(rule.before_us, rule.retention)
-        return replace(gone, pictures=self._pictures.drop_orphans(plan.latest_us))
+        return replace(gone, pictures=self._pictures.drop_orphans(plan.loose_us))
 
     def check_room(self) -> None:
         """Of the file; a server's disk is its own."""
@@ -205,13 +207,20 @@ class SqlStore:
 
     def purge_steps(self, plan: PurgePlan) -> list[PurgePlan]:
         """Of a file; a server drops partitions."""
-        return [plan] if self._room is None else self._room.steps(self.db, plan, self._records.due(plan))
+        if self._room is None:
+            return [plan]
+        expiring = self._records.projections.tables_with("expires_us")
+        return self._room.steps(self.db, plan, self._records.due(plan), expiring)
 
     def purgeable(self, plan: PurgePlan) -> list[Purgeable]:
         """By class; a hold may have to find what came since it was placed."""
         with self.transaction():
             self.holds.refresh()
             return self._records.purgeable(plan)
+
+    def has_loose_pictures(self, before_us: int) -> bool:
+        """Reads all rows of pictures."""
+        return self._pictures.has_loose(before_us)
 
     def newest_us(self) -> int | None:
         """Of all types."""

@@ -260,6 +260,16 @@ class Stream:
             self._db.run(_OVERFLOW, values)
         return int(count)
 
+    def bound_all(self, max_waiting: int) -> int:
+        """Bound every output, also one that nobody runs; return how many records were left out.
+
+        Its own program bounds an output that runs, by its table.
+        """
+        count = sum(self.bound(row.name, max_waiting) for row in self._db.all(select(OUTPUTS.c.name)))
+        if count:
+            self.prune()
+        return count
+
     def prune(self) -> None:
         """Forget what every output has passed."""
         first = select(OUTPUTS.c.at_xid, OUTPUTS.c.at_number).order_by(OUTPUTS.c.at_xid, OUTPUTS.c.at_number)

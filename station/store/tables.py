@@ -387,6 +387,17 @@ ROLLOUTS = Table(
 )
 """The latest file of a kind for a group of units, and the share of them to which it is offered."""
 
+REPORT_DEFINITIONS = Table(
+    "report_definitions",
+    METADATA,
+    _key("id", Text),
+    _must("text", Text),
+    _must("who", Text),
+    _must("changed_us", INT64),
+    sqlite_with_rowid=False,
+)
+"""Definitions of reports that people made, as TOML."""
+
 HIT_STATES = Table(
     "hit_states",
     METADATA,

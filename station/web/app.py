@@ -23,6 +23,7 @@ from station.web.desk import FOLDER, Desk, environment
 from station.web.errors import LogInNeededError, PurposeNeededError, RefusedError
 from station.web.guard import Guard
 from station.web.page_list import PAGES
+from station.web.request_counts import CountRequests, RequestCounts
 from station.web.visit import API, Needs, read_csrf_token
 from station.web.worker import ExportWorker
 
@@ -91,7 +92,7 @@ def build_app(
         openapi_url=None,
         dependencies=[Depends(read_csrf_token)],
     )
-    app.state.desk, app.state.worker = desk, worker
+    app.state.desk, app.state.worker, app.state.requests = desk, worker, RequestCounts()
     limits: dict[str, int] = {}
     needs: dict[str, Needs] = {}
     for page in pages:
@@ -106,6 +107,7 @@ def build_app(
         Guard, hosts=settings.hosts(port or settings.port), scheme=settings.scheme, body_limits=limits,
         may_send=lambda request: _may_send(desk, needs.get(request.url.path), request),
     )  # fmt: skip
+    app.add_middleware(CountRequests, counts=app.state.requests)
     return app
 
 
@@ -120,7 +122,9 @@ def _may_send(desk: Desk, needs: Needs | None, request: Request) -> bool:
 
 def _needs_of_forms(page: PageModule) -> dict[str, Needs]:
     """What the routes need that take the bodies which may be larger."""
-    forms = [one for one in page.router.routes if isinstance(one, APIRoute) and "POST" in (one.methods or ())]
+    forms = [
+        route for route in page.router.routes if isinstance(route, APIRoute) and "POST" in (route.methods or ())
+    ]
     found = {route.path: needs_of(route) for route in forms if route.path in page.body_limits}
     return {path: needs for path, needs in found.items() if needs is not None}
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from station.accounts.passwords import Hasher
     from station.store import Store
     from station.web.desk import Desk, OidcPort
+    from station.web.request_counts import RequestCounts
     from station.web.settings import WebSettings
 
 MAX_CONNECTIONS = 256
@@ -56,6 +57,8 @@ class WebServer:
             raise
         self.desk: Desk = app.state.desk
         self.accounts = self.desk.accounts
+        self.requests: RequestCounts = app.state.requests
+        """For metrics."""
         self._worker = app.state.worker
         self._thread = threading.Thread(target=self._serve, name="web", daemon=True)
 

@@ -224,7 +224,7 @@ def test_ninth_terminal_is_refused(console, client):
         connection.close()
 
 
-def test_half_a_request_holds_up_nobody(target):
+def test_incomplete_request_delays_no_other(target):
     client = target[1]
     console = client.console
     host, port = console.host.split(":")

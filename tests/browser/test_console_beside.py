@@ -113,7 +113,7 @@ def test_demo_ends_with_a_page_on_which_a_person_decides_a_hit(tmp_path, capsys)
 
 
 def test_task_that_fails_ends_the_process(tmp_path):
-    """systemd starts another; a page that only looks alive would be worse."""
+    """The process ends, and systemd starts another."""
     program = """
 import pathlib, sys
 import console.app

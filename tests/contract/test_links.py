@@ -17,6 +17,7 @@ from hw.link_mqtt import LinkMqtt
 from hw.link_sim import LinkSim
 from hw.ports import Acked, LinkDown, LinkDownError, LinkUp, Received, Will
 from tests.mosquitto import Mosquitto
+from tests.ports import free_port
 
 PATIENCE_S = 30
 WINDOW = 4
@@ -45,8 +46,13 @@ class SimRig:
 class MqttRig:
     """A real broker and a peer on it."""
 
-    def __init__(self, tmp_path, protocol) -> None:
-        self.broker = Mosquitto(tmp_path).start()
+    def __init__(self, tmp_path, protocol, *, transport="tcp") -> None:
+        web_port = free_port()
+        # Debian's mosquitto serves WebSockets by IPv4 alone.
+        listener = (f"listener {web_port} 127.0.0.1", "protocol websockets", "socket_domain ipv4")
+        self.broker = Mosquitto(tmp_path, *(listener if transport == "websockets" else ())).start()
+        if transport == "websockets":
+            self.broker.wait_for(web_port)
         self.arrived = []
         ready = threading.Event()
         self._peer = Client(CallbackAPIVersion.VERSION2)
@@ -57,8 +63,9 @@ class MqttRig:
         self._peer.loop_start()
         assert ready.wait(PATIENCE_S)
         config = MqttLinkConfig(
-            kind="mqtt", host="127.0.0.1", port=self.broker.port, unit="unit-07", protocol=protocol, window=WINDOW
-        )
+            kind="mqtt", host="127.0.0.1", port=self.broker.port if transport == "tcp" else web_port, unit="unit-07",
+            protocol=protocol, window=WINDOW, transport=transport,
+        )  # fmt: skip
         self.link = LinkMqtt(config, backoff=Backoff(0.05, 0.2))
 
     def _answer(self, client, _data, message):
@@ -79,12 +86,15 @@ KINDS = [
     "sim",
     pytest.param("5", marks=pytest.mark.integration),
     pytest.param("3.1.1", marks=pytest.mark.integration),
+    pytest.param("5 websockets", marks=pytest.mark.integration),
+    pytest.param("3.1.1 websockets", marks=pytest.mark.integration),
 ]
 
 
 @pytest.fixture(params=KINDS)
 def rig(request, tmp_path):
-    made = SimRig() if request.param == "sim" else MqttRig(tmp_path, request.param)
+    protocol, _, transport = request.param.partition(" ")
+    made = SimRig() if protocol == "sim" else MqttRig(tmp_path, protocol, transport=transport or "tcp")
     yield made
     made.close()
 
@@ -173,7 +183,7 @@ def test_link_reconnects_after_broker_kill(mqtt):
 
 @pytest.mark.integration
 def test_will_is_published_on_connection_loss(tmp_path):
-    """The broker speaks in our name when the connection breaks without a goodbye."""
+    """The broker publishes the will when the connection ends without a DISCONNECT packet."""
     broker = Mosquitto(tmp_path).start()
     heard, ready = queue.SimpleQueue(), threading.Event()
     watcher = Client(CallbackAPIVersion.VERSION2)

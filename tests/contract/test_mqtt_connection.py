@@ -112,7 +112,7 @@ def test_the_first_reason_counts_and_nothing_is_sent_afterwards(broker):
     assert (connection.was_up, connection.is_up, connection.is_fault) == (True, False, False)
 
 
-def test_hanging_up_ends_it_and_says_goodbye_once(broker):
+def test_end_sends_one_disconnect_packet(broker):
     with connected(broker) as (connection, peer, events):
         events.get(timeout=PATIENCE_S)
         connection.end()

@@ -5,9 +5,12 @@ from __future__ import annotations
 from contextlib import closing
 
 import pytest
+from sqlalchemy import func, select
 
 from station.errors import StoreError
+from station.retention import schedule
 from station.store import NewRecord, open_store
+from station.store.tables import STREAM
 from tests.builders import make_read_record, make_record, make_time_anchor
 from tests.contract.test_station_store import DAY_US, NOW_US, UNIT, commands, make, store  # noqa: F401 - fixtures
 from tests.hit_builders import make_hit_body
@@ -71,6 +74,20 @@ def test_outputs_have_places_of_their_own(store):  # noqa: F811
     assert not store.stream.remove("hook")
     with pytest.raises(StoreError, match="no output 'hook'"):
         store.stream.following("hook", 1)
+
+
+def test_an_output_that_nobody_runs_keeps_a_bounded_number_waiting(store, monkeypatch):  # noqa: F811
+    """The station does so while it deletes on time; what is left out is counted."""
+    monkeypatch.setattr(schedule, "MAX_WAITING", 2)
+    for name in ("tak", "hook"):
+        store.stream.register(name, ["read/1"], NOW_US)
+    fill(store, 1, 2, 3, 4, 5)
+    rows = store.stream.following("hook", 5)
+    store.stream.advance("hook", rows[3].place, 4, 0, LATER_US)
+    schedule.Retention(store, (), lambda: LATER_US, lambda: 0.0).step()
+    assert (seqs(store.stream, "tak"), seqs(store.stream, "hook")) == ([4, 5], [5])
+    assert [(state.name, state.overflowed) for state in store.stream.states()] == [("hook", 0), ("tak", 3)]
+    assert store.db.first(select(func.count()).select_from(STREAM))[0] == 2
 
 
 def test_new_output_starts_after_what_was_pruned(store):  # noqa: F811

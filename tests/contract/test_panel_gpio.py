@@ -32,7 +32,7 @@ PINS = GpioPanelConfig(
 
 
 class ToldPin(MockPin):
-    """A pin that tells of every change."""
+    """A pin that records every change."""
 
     def __init__(self, factory, info) -> None:
         self.told = queue.SimpleQueue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,7 @@ from protocol.wire.codec import I63_MAX
 from protocol.wire.enums import DispositionAction, HitStage, TimeSource
 from station.store import NewRecord
 from station.store.reporting import Period
+from station.store.rows import DefinitionRow
 from tests.builders import UTC_NS, make_audit, make_purge, make_read_record, make_time_anchor
 from tests.contract.test_station_store import make, store  # noqa: F401 - fixtures
 from tests.hit_builders import make_disposition, make_hit_body
@@ -80,6 +82,21 @@ def test_numbers_are_those_of_lives(unit):
     with unit.store.transaction():
         unit.store.add_records([NewRecord(make_read_record(7, seq=1, life=new))], MAY.since_us)
     assert unit.store.reporting.highest_numbers() == [("unit-07", b"", 2), ("unit-07", new, 1)]
+
+
+def test_own_definitions_are_kept_replaced_and_dropped(unit):
+    """As people wrote them, with whatever characters."""
+    definitions, transaction = unit.store.definitions, unit.store.transaction
+    first, second = DefinitionRow("b-2", "id = 'ü\t%s'\n", "clerk", 1), DefinitionRow("a", "", "clerk", 2)
+    with transaction():
+        definitions.keep(first)
+        definitions.keep(second)
+    assert definitions.all() == [second, first]
+    with transaction():
+        definitions.keep(replace(first, text="new", who="other", changed_us=3))
+        assert definitions.drop("a")
+        assert not definitions.drop("a")
+    assert definitions.all() == [DefinitionRow("b-2", "new", "other", 3)]
 
 
 def hit(

@@ -30,7 +30,7 @@ from station.commands import Commands
 from station.errors import PurposeError, StoreError
 from station.ingest import Ingest
 from station.query import Query
-from station.store import AuditRow, NewRecord, Store, open_store
+from station.store import AuditRow, NewRecord, Store, open_store, records, sequence
 from station.store.rows import PurgePlan, PurgeRule
 from tests.builders import BOOT, UTC_NS, make_picture, make_read_record, make_record, make_tombstone
 from tests.station_files import add, each_read, stored_reads
@@ -164,6 +164,24 @@ def test_dating_from_afar_is_less_certain(store):
     assert stored_reads(store)[0].uncertainty_ms == 150 + 180
 
 
+def test_a_start_has_a_bounded_number_of_time_anchors(store, monkeypatch):
+    """Those that come first count; another start has its own."""
+    monkeypatch.setattr(records, "MAX_ANCHORS", 2)
+    add(store, make_read_record(9, seq=9, when=NO_TIME), now_us=NOW_US)
+    at_us = stored_reads(store)[0].record.body.mono_us
+    for number, (far_us, utc_us) in enumerate([(3_000_000, 30), (2_000_000, 20), (0, 10), (1_000_000, 5)]):
+        add(store, anchor(number, at_us + far_us, 10**15 + far_us + utc_us), now_us=NOW_US)
+    assert stored_reads(store)[0].utc_us == 10**15 + 20
+    other = BOOT[::-1]
+    add(
+        store,
+        make_read_record(10, seq=10, when=NO_TIME, boot_id=other),
+        anchor(7, 0, 7, boot=other),
+        now_us=NOW_US,
+    )
+    assert [row.utc_us is None for row in stored_reads(store)] == [False, False]
+
+
 def test_dating_leaves_other_boots_and_dated_reads_alone(store):
     """A monotonic clock means something within its boot only, and the unit's own time is better."""
     own_time = make_read_record(1, seq=1)
@@ -237,6 +255,7 @@ def test_purge_removes_pictures_that_no_read_ever_named(store):
     with store.transaction():
         store.add_chunk(chunk(b"part of it", 0, 4), NOW_US)
     assert commands(store, NOW_US + DAY_US).purge(30).pictures == 0
+    assert [store.has_loose_pictures(NOW_US + more) for more in (0, 1)] == [False, True]
     assert commands(store, NOW_US + 31 * DAY_US).purge(30).pictures == 2
     with store.transaction():
         assert store.add_chunk(chunk(b"part of it", 0, 4), NOW_US).stored_bytes == 4, "its chunks are gone, too"
@@ -545,8 +564,25 @@ def test_a_tombstone_explains_numbers_of_its_own_life_alone(store):
     assert (first.missing, second.missing) == ([], [(2, 2)])
 
 
-def test_two_lives_that_speak_in_turn_are_an_alarm(store):
-    """A unit that was re-flashed is silent; one that speaks after the new one began is another vehicle."""
+def test_a_tombstone_is_noted_in_few_statements_and_a_unit_has_bounded_ranges(store, monkeypatch):
+    """A unit that names more is no honest one; what it names beyond that is missing."""
+    monkeypatch.setattr(sequence, "MAX_LOST", 300)
+    ranges = [(10 * n, 10 * n + 1) for n in range(1, 601)]
+    ran = []
+    monkeypatch.setattr(store.db, "run", lambda *told, run=store.db.run: ran.append(told) or run(*told))
+    for seq, first in ((7_000, 0), (7_001, 256), (7_002, 400)):
+        add(
+            store,
+            make_record(make_tombstone(*ranges[first : first + 200], (3, 4), (4, 5)), seq=seq),
+            now_us=NOW_US,
+        )
+    assert len(ran) < 60
+    explained = [(gap.first, gap.last) for gap in store.gaps(UNIT) if gap.explained]
+    assert explained == [(3, 5), *ranges[:200], *ranges[256:456]]
+
+
+def test_two_lives_that_send_in_turn_raise_an_alarm(store):
+    """An earlier life that sends after the new one began is another vehicle."""
     old, new = LIVES
     minute_us = 60_000_000
     add(store, of_life(old, 1, seq=1), now_us=NOW_US)

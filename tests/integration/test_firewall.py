@@ -30,7 +30,7 @@ except OSError as error:
 
 
 class Networks:
-    """A unit and the world around it, joined by a cable."""
+    """A unit, a simulated peer, and the cable between them."""
 
     def __init__(self) -> None:
         self.unit, self.world = f"unit-{os.getpid()}", f"world-{os.getpid()}"

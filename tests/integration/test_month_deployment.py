@@ -46,7 +46,7 @@ def month(tmp_path_factory):
     made.store.close()
 
 
-def test_plan_is_the_truths_and_times_by_the_clock_are_its_utc(month):
+def test_plan_equals_the_simulated_one_and_times_by_the_clock_are_its_utc(month):
     """The truth counts the distance from UTC by hand; the station asks the time zone database."""
     view = month.query.plan(month.first_us, month.last_us)
     assert [(one.id, one.badge, one.length_s) for one in view.shifts] == [
@@ -91,7 +91,7 @@ def true_hours(truth, name):
         (HoursBy.DAY, lambda plan, work: str(day_of(plan.starts_us if plan else work.started_us, CHICAGO))),
     ],
 )
-def test_hours_are_the_truths(month, by, name):
+def test_hours_equal_the_simulated_ones(month, by, name):
     rows = month.query.hours(month.first_us, month.last_us, by)
     found = {
         row.name: (row.planned_s, row.actual_s, row.planned, row.worked, row.missed, row.unplanned) for row in rows
@@ -99,7 +99,7 @@ def test_hours_are_the_truths(month, by, name):
     assert found == true_hours(month.truth, name)
 
 
-def test_hours_by_activity_are_the_truths(month):
+def test_hours_by_activity_equal_the_simulated_ones(month):
     rows = month.query.hours(month.first_us, month.last_us, HoursBy.PERSON)
     for row in rows:
         done, planned = Counter(), Counter()
@@ -123,7 +123,7 @@ def test_overtime_is_what_was_worked_beyond_the_plan(month):
     assert {row.name: row.overtime_s for row in rows if row.overtime_s} == {k: v for k, v in expected.items() if v}
 
 
-def test_coverage_by_zone_is_the_truths(month):
+def test_coverage_by_zone_equals_the_simulated_one(month):
     zones = defaultdict(lambda: [0, 0, 0])
     for period in month.truth.coverage:
         for zone, metres, ms, reads in period.zones:
@@ -137,7 +137,7 @@ def test_coverage_by_zone_is_the_truths(month):
     assert total.distance_m == sum(period.distance_m for period in month.truth.coverage)
 
 
-def test_coverage_by_unit_and_day_is_the_truths(month):
+def test_coverage_by_unit_and_day_equals_the_simulated_one(month):
     units, days = Counter(), Counter()
     for period in month.truth.coverage:
         units[period.unit] += period.located_ms
@@ -147,7 +147,7 @@ def test_coverage_by_unit_and_day_is_the_truths(month):
         assert {row.name: row.located_ms for row in rows} == dict(expected)
 
 
-def test_whereabouts_are_the_truths(month):
+def test_whereabouts_equal_the_simulated_ones(month):
     """Which unit was where when: as assigned, also after it was sent elsewhere, as measured, and as tracked."""
     plans = {one.id: one for one in month.truth.plan}
     for number in range(SIZE.units):
@@ -176,7 +176,7 @@ def test_whereabouts_are_the_truths(month):
         assert told <= len(periods) <= told + 1
 
 
-def test_incidents_are_the_truths(month):
+def test_incidents_equal_the_simulated_ones(month):
     report = month.query.incidents(month.first_us, month.last_us)
     truth = month.truth.incidents
     assert {row.incident_id for row in report.rows} == {one.incident_id for one in truth}

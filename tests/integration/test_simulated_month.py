@@ -47,7 +47,7 @@ def test_what_was_held_outlived_the_purges_and_every_purge_is_certified(stored):
     assert any(told.held for told in certificates)
 
 
-def test_the_store_has_what_the_truth_says(stored):
+def test_the_store_has_the_simulated_records(stored):
     month, store, _ = stored
     truth = month.truth
     reads = {record.record_id: record for record in each_read(store)}

@@ -38,10 +38,12 @@ from station.errors import StoreError
 from station.ingest import Ingest
 from station.query import Query
 from station.query.bulk import Exports
+from station.retention.holds import HoldDesk, hold_scope
 from station.retention.purges import Purger
 from station.store import NewRecord, check, open_store, sequence
 from station.store.hit_search import HitSearch
 from station.store.postgres import ranges
+from station.store.reporting import Period
 from station.store.rows import PurgePlan, PurgeRule
 from station.store.rows_accounts import AccountRow
 from station.store.search import ReadSearch
@@ -283,6 +285,39 @@ def test_a_type_that_becomes_known_changes_no_record_of_another_type(address):
 
 
 # Days that expire
+
+
+@pytest.mark.parametrize("count", ["hits", "unit_purges", "reads_by_day"])
+def test_a_report_waits_for_a_purge_and_the_purge_not_for_the_report(workers, count):
+    """Both lock the records first: otherwise the database ends one of them as a deadlock."""
+    purging, other = workers[:2]
+    counts = getattr(other.reporting, count)
+    waiting = "SELECT count(*) FROM pg_locks WHERE relation = 'records'::regclass AND NOT granted"
+    with ThreadPoolExecutor(1) as pool:
+        with purging.transaction():
+            purging.db.fetch("LOCK TABLE records IN ACCESS EXCLUSIVE MODE")
+            found = pool.submit(counts, Period(0, NOW_US))
+            while purging.db.fetch(waiting) == [(0,)] and not found.done():
+                pass
+            purging.db.fetch("LOCK TABLE reads, hits, unit_purges IN ACCESS EXCLUSIVE MODE")
+        assert not found.result()
+
+
+def test_a_hold_is_released_while_a_purge_waits_for_the_records(workers):
+    """The purge has found out what the holds keep, and wants the table alone: nobody ends as a deadlock."""
+    purging, other = workers[:2]
+    desk = HoldDesk(other, Asker("clerk"), lambda: NOW_US)
+    desk.place(hold_scope(unit=UNIT), case_number="26-1", reason="discovery")
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    with ThreadPoolExecutor(1) as pool:
+        with purging.transaction():
+            purging.holds.refresh()
+            released = pool.submit(desk.release, 1, case_number="26-1", reason="over")
+            while purging.db.fetch(waiting) == [(0,)] and not released.done():
+                pass
+            purging.db.fetch("LOCK TABLE records IN ACCESS EXCLUSIVE MODE")
+        released.result()
+    assert other.holds.counts() == {}
 
 
 def test_a_day_that_is_over_is_dropped_whole(workers):

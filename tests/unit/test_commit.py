@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from agent.buffer import Receipted, open_outbox
@@ -73,6 +75,22 @@ def test_reads_are_kept_until_the_disk_is_writable(parts, error, counted):
     result = committer.commit_ready(9)
     assert (result.seqs, committer.stuck, committer.waiting) == ((1, 2, 3), False, 0)
     assert outbox.stats().reads == 3
+
+
+@pytest.mark.slow
+def test_reads_that_wait_for_the_time_are_forgotten_when_the_station_has_them(parts):
+    """A unit with a station and without a time, for months: nothing grows."""
+    committer, ready, _, outbox = parts
+    seq = 0
+    for _ in range(40):
+        ready.reads = [
+            replace(make_read(seq + n, pictures=()), expires_utc_us=None, period_s=180) for n in range(1, 65)
+        ]
+        result = committer.commit_ready(1)
+        seq = result.seqs[-1]
+        committer.add_command(Receipted(tuple((n, make_read(n).read_id) for n in result.seqs)))
+    assert outbox.stats().appended == 2_560
+    assert len(committer._undated) < 1_200
 
 
 def test_receipts_are_kept_until_the_disk_is_writable(parts):

@@ -85,7 +85,7 @@ def test_ignored_text_gives_no_read(pipeline):
 
 
 def test_static_text_gives_no_read(pipeline):
-    """The world goes by behind it."""
+    """The background moves."""
     tracks = []
     for seq in range(40):
         rgb = cv2.resize(np.roll(STREET, 3 * seq, 1), (960, 540), interpolation=cv2.INTER_NEAREST)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from station.asker import EVERYTHING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from station.asker import Scope
     from station.deployment.hours import WorkedShift
@@ -97,9 +97,6 @@ class DeploymentStore(Protocol):
 
     def worked(self, since_us: int, until_us: int, *, badge: str | None = None) -> list[WorkedShift]:
         """Worked shifts that began in a time."""
-
-    def worked_by(self, shift_ids: Iterable[bytes]) -> list[WorkedShift]:
-        """Worked shifts by id."""
 
     def add_worked(self, shifts: Sequence[WorkedShift]) -> None:
         """Keep the highest revision of each, by the unit that told of it first."""

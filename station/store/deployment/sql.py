@@ -21,7 +21,7 @@ from station.store.scope import in_scope
 from station.store.tables import EVIDENCE, RECORDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from sqlalchemy import Column, ColumnElement, Table
 
@@ -38,10 +38,8 @@ _PURGED = "*"
 """Name of the row of ``cursors`` that says before when everything was deleted."""
 _MAX_SHIFT_US = 31 * 24 * HOUR_US
 """No shift is longer: those that overlap with a time are found by their start."""
-_GROUP = 500
-"""Number of values in one condition; older SQLite has at most 999."""
 _ROWS = 250
-"""Number of rows of three values in one statement; the same."""
+"""Number of rows of three values in one statement; older SQLite has at most 999 values."""
 
 
 class SqlDeployment:
@@ -130,15 +128,6 @@ class SqlDeployment:
         if badge is not None:
             statement = statement.where(t.c.badge == badge)
         return [rows.worked_of(row) for row in self._db.all(statement.order_by(t.c.when_us, t.c.shift_id))]
-
-    def worked_by(self, shift_ids: Iterable[bytes]) -> list[WorkedShift]:
-        """In no order."""
-        t, wanted = self._t.worked, list(shift_ids)
-        return [
-            rows.worked_of(row)
-            for first in range(0, len(wanted), _GROUP)
-            for row in self._db.all(select(t).where(t.c.shift_id.in_(wanted[first : first + _GROUP])))
-        ]
 
     def add_worked(self, shifts: Sequence[WorkedShift]) -> None:
         """Inside a transaction."""

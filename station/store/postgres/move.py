@@ -112,6 +112,7 @@ _TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("output", "unit", "record_id", "schema", "received_us", "failed_us", "attempts", "reason"),
         ("text", "text", "bytea", "text", "int8", "int8", "int8", "text"),
     ),
+    "report_definitions": (("id", "text", "who", "changed_us"), ("text", "text", "text", "int8")),
     "unit_groups": (("name", "unit"), ("text", "text")),
     "rollouts": (
         ("kind", "unit_group", "release", "sha", "size", "parts", "percent", "started_us", "changed_us", "who"),

@@ -13,7 +13,7 @@ from station.store.postgres.projections import KEY, KEY_TYPES, TYPES, keep_only,
 from station.store.purging import Purging
 from station.store.records import IS_HELD, PAGE, ROW, Item, Records, by_series, take
 from station.store.rows import PurgeResult
-from station.store.tables import ANCHORS, EVIDENCE, LOST, RECORDS, SALT
+from station.store.tables import ANCHORS, EVIDENCE, RECORDS, SALT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -117,7 +117,6 @@ class PostgresRecords(Records):
     def _prepare(self) -> None:
         self._evidence = _EVIDENCE
         self._insert_anchors = self._db.insert(ANCHORS).on_conflict_do_nothing()
-        self._insert_lost = self._db.insert(LOST)
 
     def add(self, new: Sequence[NewRecord], now_us: int) -> list[bool]:
         """Store records with their evidence; False for each that was already stored."""

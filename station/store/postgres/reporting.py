@@ -69,6 +69,8 @@ class PostgresReporting(Reporting):
         """Without those that have no time, which the search table has by their receipt."""
         asked = (period.since_us, _DAY_US, period.since_us, period.until_us)
         with self._pg.transaction():
+            # The records first: a purge locks them before the search tables.
+            undated = dict(self._pg.fetch(_UNDATED, asked))
             found = Counter(dict(self._pg.fetch(_MADE, asked)))
-            found.subtract(dict(self._pg.fetch(_UNDATED, asked)))
+            found.subtract(undated)
         return {int(day): count for day, count in found.items() if count > 0}

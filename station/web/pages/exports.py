@@ -26,7 +26,12 @@ _Exporter = Annotated[Visit, Depends(Needs(Right.EXPORT))]
 _Looker = Annotated[Visit, Depends(Needs(Right.EXPORT, why=True))]
 _Supervisor = Annotated[Visit, Depends(Needs(Right.APPROVE))]
 _SHOWN = 200
-_TYPES = {"csv": "text/csv; charset=utf-8", "geojson": "application/geo+json"}
+_TYPES = {
+    "csv": "text/csv; charset=utf-8",
+    "geojson": "application/geo+json",
+    "kml": "application/vnd.google-earth.kml+xml",
+    "gpx": "application/gpx+xml",
+}
 
 
 @router.get("/exports", include_in_schema=False)
@@ -146,7 +151,7 @@ def export_for_programs(visit: _Exporter, export_id: str) -> ExportStatus:
     "/api/1/exports/{export_id}/file",
     tags=["exports"],
     response_class=StreamingResponse,
-    responses={200: {"content": {"text/csv": {}, "application/geo+json": {}}}},
+    responses={200: {"content": {kind.partition(";")[0]: {} for kind in _TYPES.values()}}},
 )
 def fetch_for_programs(visit: _Exporter, export_id: str) -> Response:
     """Return the file, once."""

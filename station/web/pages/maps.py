@@ -167,7 +167,7 @@ def show_map(visit: _Viewer) -> Response:
     return visit.page(
         "map.html", headers={"content-security-policy": _MAP_CSP}, periods=PERIODS, lat=lat, lon=lon, zoom=zoom,
         may_hits=visit.may(Right.HITS), may_reads=visit.may(Right.SEARCH), may_units=visit.may(Right.UNITS),
-        has_tiles=visit.desk.settings.map_tiles is not None,
+        may_coverage=visit.may(Right.DEPLOYMENT), has_tiles=visit.desk.settings.map_tiles is not None,
     )  # fmt: skip
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import io
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from station.accounts.rights import Right
-from station.reports.definition import Definition, shipped_definitions
 from station.reports.lines import ReportError, write_lines
 from station.reports.make import Report, make_report
+from station.reports.own import OwnDefinitions
 from station.reports.periods import period_of, recent_labels
 from station.reports.present import present
 from station.reports.printed import printed_report
@@ -19,6 +19,9 @@ from station.reports.quality import AlarmQuality, make_quality
 from station.web.errors import RefusedError
 from station.web.page import NavigationEntry, PageModule
 from station.web.visit import Needs, Visit
+
+if TYPE_CHECKING:
+    from station.reports.definition import Definition
 
 router = APIRouter()
 _Reader = Annotated[Visit, Depends(Needs(Right.REPORTS))]
@@ -29,18 +32,18 @@ _MAX_CARS = 10**9
 @router.get("/reports", include_in_schema=False)
 def reports_page(visit: _Reader, definition: str = "general", period: str = "") -> Response:
     """Tables of one period; without one, the choice of periods alone."""
-    chosen = _definition(definition)
+    chosen = _definition(visit, definition)
     shown = present(_report(visit, chosen, period), chosen) if period else None
     return visit.page(
-        "reports.html", definitions=shipped_definitions().values(), chosen=chosen, shown=shown, period=period,
-        labels=_labels(visit, chosen),
+        "reports.html", definitions=_definitions(visit).values(), chosen=chosen, shown=shown, period=period,
+        labels=_labels(visit, chosen), may_edit=visit.may(Right.EDIT_REPORTS),
     )  # fmt: skip
 
 
 @router.get("/reports/print", include_in_schema=False)
 def printed(visit: _Reader, definition: str, period: str) -> Response:
     """The page to be printed or published."""
-    chosen, period = _definition(definition), period.strip()
+    chosen, period = _definition(visit, definition), period.strip()
     page = printed_report(present(_report(visit, chosen, period), chosen))
     name = f'attachment; filename="report-{chosen.id}-{period}.html"'
     return Response(page, media_type="text/html", headers={"content-disposition": name})
@@ -49,7 +52,7 @@ def printed(visit: _Reader, definition: str, period: str) -> Response:
 @router.get("/reports/csv", include_in_schema=False)
 def numbers(visit: _Reader, definition: str, period: str) -> Response:
     """Every number, for `patrol-lpr report recompute`."""
-    chosen, period = _definition(definition), period.strip()
+    chosen, period = _definition(visit, definition), period.strip()
     out = io.StringIO(newline="")
     write_lines(_report(visit, chosen, period).lines, out)
     name = f'attachment; filename="report-{chosen.id}-{period}.csv"'
@@ -67,12 +70,16 @@ def alarms_page(visit: _Reader, period: str = "", cars: str = "") -> Response:
 @router.get("/api/1/reports/{definition}/{period}", tags=["reports"])
 def report_for_programs(visit: _Reader, definition: str, period: str) -> dict[str, object]:
     """Return every number of a report: table, keys, measure, value."""
-    lines = _report(visit, _definition(definition), period).lines
+    lines = _report(visit, _definition(visit, definition), period).lines
     return {"lines": [[one.table, *one.keys, one.measure, one.value] for one in lines]}
 
 
-def _definition(name: str) -> Definition:
-    found = shipped_definitions().get(name)
+def _definitions(visit: Visit) -> dict[str, Definition]:
+    return OwnDefinitions(visit.desk.store, visit.asker, visit.desk.clock_us).usable()
+
+
+def _definition(visit: Visit, name: str) -> Definition:
+    found = _definitions(visit).get(name)
     if found is None:
         raise RefusedError(404, "unknown", "there is no such report")
     return found

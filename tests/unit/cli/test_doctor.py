@@ -210,7 +210,7 @@ def findings(tmp_path, text: str, *overrides: str):
 
 
 def test_doctor_lists_all_checks(tmp_path, capsys):
-    """Nothing missing, nothing twice; JSON for programs; the exit code tells whether anything fails."""
+    """Each check once; JSON for programs; exit code 1 if a check fails."""
     said = findings(tmp_path, config_text(tmp_path), "seal.mode=off")
     assert set(said) == {
         "configuration", "models", "keys", "release", "policy", "roster", "station log", "hot lists", "outbox",

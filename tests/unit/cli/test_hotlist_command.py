@@ -131,12 +131,8 @@ def test_a_dry_run_over_retained_reads_is_audited(folder: Path) -> None:
 
 
 def test_a_dry_run_finds_by_the_alternatives_that_a_read_kept(folder: Path) -> None:
-    from tests.hotlist_builder import make_draft  # noqa: PLC0415
-
-    class Body:
-        pass
-
     from protocol.hotlist.entry import Entry  # noqa: PLC0415
+    from tests.hotlist_builder import make_draft  # noqa: PLC0415
 
     with ListFile(make_draft(folder / "d2", [Entry("1", "A8C123", "US-CA")])) as draft:
         matcher = open_for_trial(draft)

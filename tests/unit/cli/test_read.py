@@ -70,7 +70,7 @@ def test_a_table_in_a_pipe_is_whole(read, photo):
 
 @pytest.mark.slow
 def test_one_bad_video_does_not_stop_the_others(read, tmp_path):
-    """An error for the one that is cut off, the others' reads, and a status that tells."""
+    """An error for the one that is cut off, the others' reads, and an exit status of 1."""
     path = write_mp4(
         tmp_path / "b_good.mp4", [noisy(scene(380 + 2 * n), np.random.default_rng(n)) for n in range(6)]
     )

@@ -305,7 +305,7 @@ def test_broker_step_measures_round_trip(monkeypatch, first, answer, mark, words
 
 @pytest.fixture
 def unit(tmp_path):
-    """A configuration on a folder of pictures, a receiver on a terminal that speaks, and a simulated panel."""
+    """A folder of pictures as the camera, a receiver on a terminal that sends sentences, and a simulated panel."""
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     (tmp_path / "state").mkdir()

@@ -15,7 +15,7 @@ KNOTS_40_MPS = 40 * 1852 / 3600
 
 
 def fixes(*steps, gap_s=1.0):
-    """Fixes at these distances from the start, in metres, each with the speed it tells."""
+    """Fixes at these distances from the start, in metres, each with its speed."""
     for n, (way_m, speed_mps) in enumerate(steps):
         where = START.moved(90, way_m)
         t_ns = round(n * gap_s * NS_PER_S)

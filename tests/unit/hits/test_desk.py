@@ -348,6 +348,21 @@ def test_decided_hit_waits_for_its_outcome_and_is_then_forgotten():
     assert not rig.desk.is_kept(hit.hit_id)
 
 
+@pytest.mark.parametrize("is_decided", [False, True])
+def test_hit_waits_no_longer_than_the_policy_keeps_hits(is_decided):
+    """The queue's files have plates and pictures as well."""
+    rig = Rig()
+    hit = rig.hit()
+    if is_decided:
+        rig.desk.confirm(hit.hit_id, VERIFIED, OFFICER, S)
+    rig.t_s = 181
+    assert not rig.desk.tick(replace(rig.now, keep_s=600)).changed
+    effects = rig.desk.tick(replace(rig.now, keep_s=180))
+    assert effects.forgotten == ((hit.hit_id,) if is_decided else ())
+    assert [decision.reason for _, decision in effects.decisions] == ([] if is_decided else ["age"])
+    assert not rig.desk.is_kept(hit.hit_id)
+
+
 def test_entry_with_the_same_text_in_another_list_is_another_entry():
     rig = Rig()
     rig.hit()

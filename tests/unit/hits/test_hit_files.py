@@ -12,6 +12,7 @@ from agent.hits.records import Hit, HitState
 from agent.hits.saved import SavedHitError, dump_hit, load_hit, load_pictures, load_watched
 from agent.hits.watch import Watched
 from agent.runtime.hit_files import HitFiles
+from protocol.wire.enums import PictureKind
 from tests import strategies as drawn
 from tests.builders import WHEN, WHERE, make_picture, make_plate
 from tests.listed import make_match
@@ -42,6 +43,38 @@ def test_hit_comes_back_with_its_pictures_and_pending_records(files):
     assert [(one.hit, one.pending) for one in found] == [
         (replace(HIT, state=HitState.ACKNOWLEDGED), ()), (second, (b"three",)),
     ]  # fmt: skip
+
+
+def test_better_pictures_of_the_final_stage_replace_those_of_the_preview(files):
+    """An officer who verifies after a restart compares the pictures that the record names."""
+    better = replace(HIT, pictures=(make_picture(content=b"nearer"), make_picture(PictureKind.OVERVIEW)))
+    files.save(HIT, [])
+    files.save(better, [])
+    files.save(better, [])
+    assert [one.hit for one in again(files).load()] == [better]
+
+
+def test_pictures_that_could_not_be_written_are_written_with_the_next_change(files):
+    files._folder.mkdir()
+    path = files._folder / (HIT.hit_id.hex() + ".pictures")
+    path.mkdir()
+    files.save(HIT, [])
+    assert files.failures == 1
+    path.rmdir()
+    files.save(HIT, [])
+    assert [one.hit for one in again(files).load()] == [HIT]
+
+
+def test_what_a_power_cut_left_half_written_or_half_deleted_is_deleted_at_the_next_start(files):
+    files.save(HIT, [])
+    files.save(replace(HIT, hit_id=b"i" * 16), [])
+    (files._folder / (b"i" * 16).hex()).with_suffix(".hit").unlink()
+    (files._folder / f".{HIT.hit_id.hex()}.pictures.0a1b2c3d.part").write_bytes(b"half a picture")
+    opened = again(files)
+    assert [one.hit for one in opened.load()] == [HIT]
+    assert {path.name for path in files._folder.iterdir()} == {
+        f"{HIT.hit_id.hex()}.hit", f"{HIT.hit_id.hex()}.pictures",
+    }  # fmt: skip
 
 
 def test_deleted_hit_leaves_nothing(files):

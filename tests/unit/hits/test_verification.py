@@ -75,7 +75,7 @@ def test_every_reason_and_outcome_fits_on_the_wire():
         lambda hit: machine.note_outcome(replace(hit, state=HitState.CONFIRMED), "none", NOBODY, 5),
     ],
 )
-def test_nobody_decides(act):
+def test_decision_without_an_officer_is_refused(act):
     with pytest.raises(HitRefusedError) as refused:
         act(HIT)
     assert refused.value.code == "not_signed_on"

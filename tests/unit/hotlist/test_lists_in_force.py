@@ -209,6 +209,19 @@ def test_a_list_installed_by_another_process_is_seen(tmp_path: Path) -> None:
     assert found(agent, "XYZ789") == set()
 
 
+def test_a_state_that_could_not_be_written_is_not_in_force(tmp_path: Path) -> None:
+    """The same package can be installed when the disk works again, as a first time."""
+    lists = make_lists(tmp_path / "l", FIRST, authority=KEY)
+    blocked = lists.folder / "in-force.json.part"
+    blocked.mkdir()
+    with pytest.raises(OSError, match="directory"):
+        install(lists, SECOND)
+    assert found(lists, "XYZ789") == {"2"}
+    blocked.rmdir()
+    install(lists, SECOND)
+    assert found(lists, "XYZ789") == set()
+
+
 def test_a_removed_list_does_not_come_back_with_an_older_version(tmp_path: Path) -> None:
     lists = make_lists(tmp_path / "l", FIRST, authority=KEY)
     lists.remove("stolen")

@@ -60,7 +60,7 @@ def test_a_sentence_that_binary_data_follow_at_once_is_whole():
 
 
 def test_data_without_line_ends_leave_a_trace():
-    """A wrong speed, or a receiver that speaks no NMEA, is no silence."""
+    """A wrong baud rate, or a receiver that sends no NMEA, is not reported as silence."""
     assembler = LineAssembler()
     lines = [line for t in range(100) for line in assembler.feed(b"\xf8\x80\x00\xe0", t)]
     lines += assembler.feed(b"\xf8" * 1000, 100)

@@ -13,7 +13,7 @@ from tests.strategies import UNITS
 
 @given(UNITS, st.sampled_from(Channel))
 def test_topic_round_trip(unit, channel):
-    """Unit and station agree on who speaks and about what."""
+    """Topics name the unit and the kind of message."""
     assert Topic(unit, channel) == parse(build(unit, channel))
 
 

@@ -282,6 +282,18 @@ def test_revoked_unit_is_on_crl(fleet, tmp_path):
     assert fleet.ca_store.revoke("unit-07", now=NOW) == 0
 
 
+def test_crl_is_renewed_without_a_revocation(fleet, tmp_path):
+    """A broker refuses all clients when its CRL has expired."""
+    enrol(fleet.card(), tmp_path / "etc")
+    fleet.ca_store.revoke("unit-07", now=NOW)
+    later = NOW + dt.timedelta(days=300)
+    until = fleet.ca_store.write_crl(now=later)
+    crl = x509.load_pem_x509_crl((fleet.folder / "ca" / "crl.pem").read_bytes())
+    (row,) = fleet.ca_store.listing()
+    assert [f"{revoked.serial_number:x}" for revoked in crl] == [row.serial]
+    assert crl.next_update_utc == until.replace(microsecond=0) > later
+
+
 @pytest.mark.parametrize(
     "body", [b"", b"{}", b"[1]", b'{"unit": "../x", "token": "", "request": "", "signing_key": ""}']
 )

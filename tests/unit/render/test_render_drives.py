@@ -173,7 +173,7 @@ def test_every_vehicle_of_the_shipped_drives_has_a_plate_of_its_own():
 
 @pytest.mark.parametrize("name", PLANS)
 def test_sentences_arrive_in_bursts_after_their_epoch(name):
-    """RMC 40 to 120 ms after the epoch it speaks of, GGA behind it, checksums right, void before the first fix."""
+    """RMC 40 to 120 ms after its epoch, then GGA; valid checksums; void before the first fix."""
     rows = load_drive(DRIVES / name).sentences
     for text in (row.text for row in rows):
         body, check = text[1:].split("*")

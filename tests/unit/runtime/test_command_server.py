@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import socket
-from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
@@ -13,11 +11,11 @@ from agent.runtime.command import CommandSocket, build_command_server
 from agent.runtime.command_server import CommandLimits, CommandServer
 from agent.runtime.commands import Arguments, Commands, Verb
 from agent.runtime.config import CommandTable
-from agent.runtime.supervisor import Supervisor
 from hw.clock import RealClock, SimClock
-from tests.command_client import PATIENCE_S, CommandClient
+from tests.command_client import CommandClient
+from tests.socket_rig import SocketRig, wait_for
+from tests.socket_rig import running as started
 
-ROUNDS = 2000
 S = 1_000_000_000
 
 
@@ -29,53 +27,12 @@ def echo(arguments, caller):
     return {"text": arguments.text}
 
 
-class Rig:
-    """A running server and its clients."""
-
-    def __init__(self, path, limits=None, clock=None) -> None:
-        self.path = path
-        self.commands = Commands()
-        self.commands.add((Verb("echo", Echoing, echo, signed_on=False),))
-        self.server = CommandServer(path, clock or RealClock(), self.commands, limits)
-        self.supervisor = Supervisor(RealClock())
-        self._clients: list[CommandClient] = []
-        self.supervisor.spawn("command", self.server.run)
-
-    def client(self) -> CommandClient:
-        client = CommandClient(self.path)
-        self._clients.append(client)
-        return client
-
-    def stop(self) -> None:
-        self.supervisor.ask_to_stop("command")
-        self.server.wake()
-        self.supervisor.stop("command", timeout_s=PATIENCE_S)
-
-    def close(self) -> None:
-        self.stop()
-        for client in self._clients:
-            client.close()
-        assert self.supervisor.failure is None
-
-
-@contextmanager
-def running(path, **options):
-    rig = Rig(path, **options)
-    try:
-        wait_for(path.exists, rig)
-        yield rig
-    finally:
-        rig.close()
-
-
-def wait_for(condition, rig) -> None:
-    for _ in range(ROUNDS):
-        if condition():
-            return
-        rig.server.wake()
-        os.sched_yield()
-        rig.supervisor.wait(0.01)
-    raise AssertionError("it never came")
+def running(path, limits=None, clock=None):
+    """A server with a verb that answers and one that raises KeyError."""
+    commands = Commands()
+    commands.add((Verb("echo", Echoing, echo, signed_on=False),))
+    commands.add((Verb("break", Arguments, lambda arguments, caller: {}[0], signed_on=False),))
+    return started(SocketRig(path, CommandServer(path, clock or RealClock(), commands, limits), CommandClient))
 
 
 def test_each_client_gets_the_answers_to_its_own_commands_in_order(tmp_path):
@@ -174,7 +131,6 @@ def test_client_that_hangs_up_in_the_middle_is_forgotten(tmp_path):
 
 def test_exception_of_a_verb_ends_the_thread_and_is_not_swallowed(tmp_path):
     with running(tmp_path / "command.sock") as rig:
-        rig.commands.add((Verb("break", Arguments, lambda arguments, caller: {}[0], signed_on=False),))
         client = rig.client()
         client.send("break")
         assert client.next() is None

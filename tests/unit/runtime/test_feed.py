@@ -67,7 +67,7 @@ class Deaf:
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory):
-    """Everything that a view hears of a drive in which the link goes and comes back, and all that is logged."""
+    """Every document of the feed, and the log, of a drive in which the link is lost and restored."""
     folder = tmp_path_factory.mktemp("feed")
     path = folder / "feed.sock"
     config, hardware, reader, models = unit_parts(folder, feed={"path": str(path)})

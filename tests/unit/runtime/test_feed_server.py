@@ -2,101 +2,41 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import stat
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
 from agent.runtime.feed_server import FeedLimits, FeedServer
 from agent.runtime.local_socket import LocalSocket
-from agent.runtime.supervisor import Supervisor
 from hw.clock import RealClock, SimClock
+from tests.socket_rig import ROUNDS, LineClient, SocketRig, wait_for
+from tests.socket_rig import running as started
 
 if TYPE_CHECKING:
     from hw.ports import Clock
 
-PATIENCE_S = 60
-ROUNDS = 2000
 
-
-class Client:
+class Client(LineClient):
     """A view outside the process."""
-
-    def __init__(self, path) -> None:
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.socket.settimeout(PATIENCE_S)
-        try:
-            self.socket.connect(str(path))
-        except OSError:
-            self.socket.close()
-            raise
-        self._lines = self.socket.makefile("rb")
-
-    def next(self):
-        """The next document; None at the end."""
-        line = self._lines.readline()
-        return json.loads(line) if line.endswith(b"\n") else None
 
     def until(self, event):
         while (document := self.next())["event"] != event:
             pass
         return document
 
-    def close(self) -> None:
-        self._lines.close()
-        self.socket.close()
+
+def make_rig(path, limits: FeedLimits | None = None, clock: Clock | None = None) -> SocketRig:
+    """A server with the state of a unit."""
+    server = FeedServer(path, clock or RealClock(), limits)
+    server.set_status({"unit": "unit-07"})
+    return SocketRig(path, server, Client)
 
 
-class Rig:
-    """A running server and its clients."""
-
-    def __init__(self, path, limits: FeedLimits | None = None, clock: Clock | None = None) -> None:
-        self.path = path
-        self.server = FeedServer(path, clock or RealClock(), limits)
-        self.server.set_status({"unit": "unit-07"})
-        self._supervisor = Supervisor(RealClock())
-        self._clients: list[Client] = []
-        self._supervisor.spawn("feed", self.server.run)
-
-    def client(self) -> Client:
-        client = Client(self.path)
-        self._clients.append(client)
-        return client
-
-    def stop(self) -> None:
-        self._supervisor.ask_to_stop("feed")
-        self.server.wake()
-        self._supervisor.stop("feed", timeout_s=PATIENCE_S)
-        assert self._supervisor.failure is None
-
-    def close(self) -> None:
-        self.stop()
-        for client in self._clients:
-            client.close()
-
-
-@contextmanager
 def running(path, **options):
-    rig = Rig(path, **options)
-    try:
-        wait_for(path.exists, rig)
-        yield rig
-    finally:
-        rig.close()
-
-
-def wait_for(condition, rig) -> None:
-    for _ in range(ROUNDS):
-        if condition():
-            return
-        rig.server.wake()
-        os.sched_yield()
-        rig._supervisor.wait(0.01)
-    raise AssertionError("it never came")
+    return started(make_rig(path, **options))
 
 
 def test_a_client_gets_a_snapshot_and_then_every_event(tmp_path):
@@ -120,6 +60,15 @@ def test_several_clients_get_the_same_events_in_order(tmp_path):
             rig.server.post("lamp", {"lamp": str(count)})
             for client in clients:
                 assert client.next() == {"event": "lamp", "n": count + 1, "lamp": str(count)}
+
+
+def test_snapshot_has_no_read_whose_period_is_over(tmp_path):
+    clock = SimClock()
+    with running(tmp_path / "feed.sock", clock=clock) as rig:
+        now_ns = clock.mono_ns()
+        for number, ends_ns in enumerate((now_ns, now_ns + 10**12, None)):
+            rig.server.post("read", {"read": {"seq": number}}, ends_mono_ns=ends_ns)
+        assert [read["seq"] for read in rig.client().next()["reads"]] == [1, 2]
 
 
 def test_snapshot_has_only_the_latest_reads(tmp_path):
@@ -204,7 +153,7 @@ def test_posting_never_blocks_and_lost_events_are_counted(tmp_path):
     for n in range(5):
         server.post("lamp", {"lamp": str(n)})
     assert (server.counts.events, server.counts.events_lost) == (5, 2)
-    assert [number for number, _ in server._posts] == [1, 2, 3]
+    assert [number for number, *_ in server._posts] == [1, 2, 3]
 
 
 def test_stop_sends_the_last_events_and_removes_the_socket(tmp_path):
@@ -228,7 +177,7 @@ def test_after_a_crash_the_sockets_left_behind_are_replaced(tmp_path):
     with pytest.raises(ConnectionRefusedError):
         Client(path)
     inode = path.stat().st_ino
-    rig = Rig(path)
+    rig = make_rig(path)
     wait_for(lambda: path.stat().st_ino != inode, rig)
     assert rig.client().next()["event"] == "snapshot"
     rig.close()
@@ -249,10 +198,10 @@ def test_socket_of_another_process_is_not_removed(tmp_path):
 
 
 def test_file_that_is_not_a_socket_is_kept(tmp_path):
-    """The agent works without its feed; the counter tells."""
+    """The agent works without its feed, and counts the failure."""
     path = tmp_path / "feed.sock"
     path.write_text("precious", encoding="ascii")
-    rig = Rig(path)
+    rig = make_rig(path)
     wait_for(lambda: rig.server.counts.failures == 1, rig)
     rig.server.post("lamp", {"lamp": "off"})
     wait_for(lambda: not rig.server._posts, rig)
@@ -261,7 +210,7 @@ def test_file_that_is_not_a_socket_is_kept(tmp_path):
 
 
 def test_missing_socket_folder_is_counted(tmp_path):
-    rig = Rig(tmp_path / "nowhere" / "feed.sock")
+    rig = make_rig(tmp_path / "nowhere" / "feed.sock")
     wait_for(lambda: rig.server.counts.failures == 1, rig)
     rig.close()
 

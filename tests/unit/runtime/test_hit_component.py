@@ -7,9 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from agent.hits.desk import Now
 from agent.hits.errors import HitRefusedError
 from agent.hits.machine import Verification
 from agent.hits.records import Actor, Checks
+from agent.hits.watch import Entered
 from agent.hotlist.records import Priority
 from agent.runtime.alarm import Alarm
 from agent.runtime.commands import Commands
@@ -75,6 +77,29 @@ def test_failure_of_matching_ends_the_process_and_every_track_is_passed_on():
 
     tracks = [make_track(text) for text in ("7ABC123", "8XYZ999", "LMN5678")]
     assert run(make_hit_service(lists=broken), *tracks, fails=True) == tracks
+
+
+def test_expired_entries_of_officers_leave_the_disk_and_a_time_that_jumps_deletes_none(tmp_path):
+    """Whom an officer looked for is not kept longer than the policy permits it to be watched for."""
+    service = make_hit_service(tmp_path)
+    t_s, utc_s = 100, 10**9
+    service.now = lambda: Now(t_s * S, utc_s * 10**6)
+    kept, gone = (
+        service.watch(Entered(text, "?", "amber alert", hours), Actor("1234"))
+        for text, hours in (("7ABC123", 8.0), ("8XYZ999", 1.0))
+    )
+    service.tidy()
+    for jump_s in (10**8, 0, 10**8, 0):
+        utc_s, t_s = 10**9 + jump_s, t_s + 600
+        service.tidy()
+        assert len(service.watched) == (0 if jump_s else 2)
+    utc_s += 2 * 3600
+    service.tidy()
+    assert (service.watched, service.gauges()["hits.watched"]) == ((kept,), 1)
+    assert service._files.load_watched() == (kept, gone)
+    t_s += 901
+    service.tidy()
+    assert service._files.load_watched() == (kept,)
 
 
 def make_alarm(speaker=None):

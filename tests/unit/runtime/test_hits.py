@@ -186,7 +186,7 @@ def test_drive_from_camera_to_hit_to_enforced_confirmation_to_outcome_at_the_sta
 
 
 def test_hits_leave_before_a_backlog_of_reads(tmp_path):
-    """The link comes up late: hits, decisions and their pictures are the first that the station hears of."""
+    """The link comes up late: hits, decisions and their pictures are sent first."""
     plates = {f"PLATE{n}": (0.5 + 0.1 * n, 2.5 + 0.1 * n) for n in range(9)} | {"7ABC123": (3.0, 5.0)}
     script = [(0, "link.down", {}), (8000, "link.up", {})]
     write_drive(tmp_path / "drive", seconds=10, plates=plates, script=script)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import errno
+import queue
+import shutil
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
 from agent.hotlist.keys import PinKeys
+from agent.hotlist.store import ListsInForce
 from agent.records import CharRead, PlateText
 from agent.runtime.audit import ListNote
 from agent.runtime.config import parse_config
 from agent.runtime.lists import PACKAGE, SLOTS, ListComponent, build_lists, inbox, kind_names, list_kinds
-from protocol.errors import KeyFileError
+from agent.runtime.service import Service
+from protocol.errors import HotlistError, KeyFileError
 from protocol.hotlist.entry import Entry
 from protocol.seal.keys import SigningKey
 from protocol.wire.topics import offer_topic
 from tests.hotlist_builder import make_package
+from tests.unit_parts import unit_parts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -159,6 +165,105 @@ def test_lists_of_a_pin_are_matched_between_sign_on_and_sign_off(tmp_path: Path)
     ]  # fmt: skip
     assert made.is_locked
     assert made.matcher.match(READ, now_utc_us=None) == ()
+
+
+class Rounds:
+    """A queue in which nothing comes for some rounds, and then the end of the thread."""
+
+    def __init__(self, worker: Threads, rounds: int) -> None:
+        self._worker, self._left = worker, rounds
+
+    def get(self, timeout: float):
+        self._left -= 1
+        self._worker.stopping = self._left <= 0
+        raise queue.Empty
+
+
+def test_a_package_that_the_disk_did_not_take_is_kept_and_installed_later(tmp_path: Path, monkeypatch) -> None:
+    """It is not offered again: deleted, the unit would go on with the old list."""
+    config = config_of(tmp_path)
+    made = component(config)
+    path = put(inbox(config, "hotlist"), make_package([Entry("1", "ABC123")], AUTHORITY))
+    real, errors = ListsInForce.install, [OSError(errno.ENOSPC, "no space")] * 2
+
+    def install(lists: ListsInForce, package: Path):
+        if errors:
+            raise errors.pop()
+        return real(lists, package)
+
+    monkeypatch.setattr(ListsInForce, "install", install)
+    work(made)
+    assert path.exists()
+    assert [outcome for *_, outcome in made._auditor] == ["not installed: [Errno 28] no space"]
+    worker = Threads()
+    made._work = Rounds(worker, 100)
+    made._run(worker)
+    assert made.matcher.match(READ, now_utc_us=None)
+    assert not path.exists()
+    assert len(made._auditor) == 2, "each attempt is not an entry"
+
+
+def test_a_package_that_cannot_be_deleted_does_not_end_the_thread(tmp_path: Path, monkeypatch) -> None:
+    config = config_of(tmp_path)
+    made = component(config)
+    path = put(inbox(config, "hotlist"), b"not a list")
+    before = type(path).unlink
+
+    def unlink(self: Path, missing_ok: bool = False) -> None:
+        if self == path:
+            raise OSError(errno.EROFS, "read-only")
+        before(self, missing_ok)
+
+    monkeypatch.setattr(type(path), "unlink", unlink)
+    work(made)
+    assert made.counters()["hotlist.refused"] > 0
+
+
+def test_a_folder_that_is_taken_away_does_not_end_the_thread(tmp_path: Path) -> None:
+    """As the message about a damaged folder tells people to do."""
+    config = config_of(tmp_path)
+    made = component(config)
+    put(inbox(config, "hotlist"), make_package([Entry("1", "ABC123")], AUTHORITY))
+    work(made)
+    shutil.rmtree(tmp_path / "hotlists")
+    work(made)
+    assert made.counters()["hotlist.unopened"] > 0
+
+
+def test_a_pin_of_a_new_key_leaves_the_lists_locked_until_the_next_start(tmp_path: Path) -> None:
+    """Somebody deleted the file of PINs and made a new one while the agent ran."""
+    config = config_of(tmp_path, open="pin")
+    pins = PinKeys(tmp_path / "hotlist-pins.json", UNIT, memory_kib=64, passes=1)
+    pins.create("4711", "739204")
+    made = component(config)
+    (tmp_path / "hotlist-pins.json").unlink()
+    pins.create("4711", "739204")
+    made.sign_on("4711", "739204")
+    work(made)
+    assert made.is_locked
+
+
+@pytest.mark.parametrize("content", ["{", '{"format": 2}'])
+def test_a_damaged_state_of_lists_does_not_keep_the_unit_from_reading(tmp_path: Path, content: str) -> None:
+    """Or one of a later release, after a rollback."""
+    (tmp_path / "hotlist.pub").write_bytes(AUTHORITY.public.pem())
+    UNIT.save(tmp_path / "unit.key")
+    own = {"mode": "off", "unit_key": str(tmp_path / "unit.key")}
+    parts = unit_parts(tmp_path, hotlist={"key": str(tmp_path / "hotlist.pub")}, seal=own)
+    folder = parts[0].state_dir / "hotlists"
+    folder.mkdir(parents=True)
+    (folder / "in-force.json").write_text(content)
+    service = Service(*parts)
+    lists = service._parts.lists
+    service._shut_down()
+    assert (lists.matcher.lists, lists.counters()["hotlist.unopened"]) == ((), 1)
+    assert (folder / "in-force.json").read_text() == content, "for whoever looks into it"
+
+
+def test_a_damaged_file_of_pins_is_an_error_of_the_lists_alone(tmp_path: Path) -> None:
+    (tmp_path / "hotlist-pins.json").write_text("{")
+    with pytest.raises(HotlistError, match="delete it, set PINs"):
+        component(config_of(tmp_path, open="pin"))
 
 
 def test_every_slot_has_a_topic_and_a_folder_of_its_own(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from types import SimpleNamespace
 
 import cv2
@@ -17,7 +18,7 @@ from agent.runtime.service import Service
 from agent.runtime.view_audit import ViewAudit
 from hw.clock import SimClock
 from protocol.wire.enums import PictureKind
-from tests.builders import make_picture
+from tests.builders import make_picture, make_read
 from tests.command_client import CommandClient
 from tests.unit_parts import unit_parts
 
@@ -36,7 +37,7 @@ def verbs_of(latest, cameras, clock):
 
 
 def read(number, *pictures):
-    return SimpleNamespace(read_id=number.to_bytes(16, "big"), pictures=pictures)
+    return SimpleNamespace(read_id=number.to_bytes(16, "big"), pictures=pictures, ends_mono_ns=None)
 
 
 def camera(rgb=None, *, private=False, t_mono_ns=5_000):
@@ -51,7 +52,7 @@ def code_of(act, arguments):
 
 
 def test_pictures_of_the_latest_reads_are_kept_and_no_others():
-    latest = LatestPictures(limit=2)
+    latest = LatestPictures(SimClock(), limit=2)
     verbs = verbs_of(latest, (), SimClock())
     plate, overview = make_picture(), make_picture(PictureKind.OVERVIEW, content=b"overview")
     latest.on_commit(CommitResult(tuple(read(n, plate, overview) for n in range(3)), (1, 2, 3)))
@@ -61,10 +62,25 @@ def test_pictures_of_the_latest_reads_are_kept_and_no_others():
     assert code_of(verbs.picture, asked[0]) == "no_picture"
 
 
+def test_pictures_of_a_read_whose_period_is_over_are_not_shown():
+    """A policy of three minutes is one of three minutes in the vehicle as well."""
+    clock = SimClock()
+    latest = LatestPictures(clock)
+    verbs = verbs_of(latest, (), clock)
+    made = replace(make_read(1), period_s=180)
+    latest.on_commit(CommitResult((made, make_read(2)), (1, 2)))
+    asked = [PictureArguments(read_id=one.read_id.hex(), kind=PictureKind.PLATE) for one in (made, make_read(2))]
+    clock.advance_to(made.ends_mono_ns - 1)
+    assert verbs.picture(asked[0], ANYBODY)
+    clock.advance(1)
+    assert code_of(verbs.picture, asked[0]) == "no_picture"
+    assert verbs.picture(asked[1], ANYBODY), "no policy limits it"
+
+
 def test_camera_picture_is_small_and_the_newest():
     rgb = np.zeros((720, 1280, 3), np.uint8)
     rgb[..., 0] = 255
-    answer = verbs_of(LatestPictures(), (camera(rgb),), SimClock()).camera_picture(
+    answer = verbs_of(LatestPictures(SimClock()), (camera(rgb),), SimClock()).camera_picture(
         CameraArguments(camera="front"), ANYBODY
     )
     shown = cv2.imdecode(np.frombuffer(base64.b64decode(answer["jpeg_base64"]), np.uint8), cv2.IMREAD_COLOR)
@@ -76,7 +92,7 @@ def test_camera_picture_is_small_and_the_newest():
 
 def test_camera_picture_is_made_at_most_five_times_per_second():
     clock, front = SimClock(), camera(np.zeros((48, 64, 3), np.uint8))
-    verbs, ask = verbs_of(LatestPictures(), (front,), clock), CameraArguments(camera="front")
+    verbs, ask = verbs_of(LatestPictures(SimClock()), (front,), clock), CameraArguments(camera="front")
     first = verbs.camera_picture(ask, ANYBODY)
     front.newest = SimpleNamespace(rgb=front.newest.rgb, t_mono_ns=9_000)
     clock.advance_to(199_999_999)
@@ -88,15 +104,17 @@ def test_camera_picture_is_made_at_most_five_times_per_second():
 def test_no_camera_picture_while_private_without_a_frame_or_of_an_unknown_camera():
     rgb = np.zeros((48, 64, 3), np.uint8)
     ask = CameraArguments(camera="front")
-    private = verbs_of(LatestPictures(), (camera(rgb, private=True),), SimClock())
+    private = verbs_of(LatestPictures(SimClock()), (camera(rgb, private=True),), SimClock())
     assert code_of(private.camera_picture, ask) == "private"
-    assert code_of(verbs_of(LatestPictures(), (camera(),), SimClock()).camera_picture, ask) == "no_picture"
-    assert code_of(verbs_of(LatestPictures(), (), SimClock()).camera_picture, ask) == "unknown_camera"
+    assert (
+        code_of(verbs_of(LatestPictures(SimClock()), (camera(),), SimClock()).camera_picture, ask) == "no_picture"
+    )
+    assert code_of(verbs_of(LatestPictures(SimClock()), (), SimClock()).camera_picture, ask) == "unknown_camera"
 
 
 def test_picture_taken_before_privacy_is_not_shown_after_it():
     front = camera(np.zeros((48, 64, 3), np.uint8))
-    verbs, ask = verbs_of(LatestPictures(), (front,), SimClock()), CameraArguments(camera="front")
+    verbs, ask = verbs_of(LatestPictures(SimClock()), (front,), SimClock()), CameraArguments(camera="front")
     verbs.camera_picture(ask, ANYBODY)
     front.private = True
     assert code_of(verbs.camera_picture, ask) == "private"
@@ -127,7 +145,7 @@ def test_running_agent_shows_its_reads_and_its_camera(tmp_path):
 
 
 def test_pictures_of_hits_are_asked_by_the_id_of_the_hit():
-    verbs = verbs_of(LatestPictures(), (), SimClock())
+    verbs = verbs_of(LatestPictures(SimClock()), (), SimClock())
     known, unknown = "00" * 16, "11" * 16
     found = verbs.picture(PictureArguments(hit_id=known, kind=PictureKind.PLATE), ANYBODY)
     assert base64.b64decode(found["jpeg_base64"]) == OF_HIT.jpeg
@@ -144,7 +162,7 @@ def test_first_view_of_a_hit_is_audited_by_officer():
     """Who saw which hit; overviews and repeated requests of the page add nothing."""
     entries = []
     auditor = SimpleNamespace(add=lambda who, action, obj: entries.append((who, action, obj)))
-    verbs = PictureVerbs(LatestPictures(), (), SimClock(), lambda *_: make_picture(), auditor)
+    verbs = PictureVerbs(LatestPictures(SimClock()), (), SimClock(), lambda *_: make_picture(), auditor)
     officer = Caller("token", SimpleNamespace(badge="4711", shift_id=b"s" * 16))
     for caller in (ANYBODY, officer, officer):
         for kind in PictureKind:
@@ -156,7 +174,7 @@ def test_views_of_reads_are_audited_once_per_period():
     """The latest reads are on the screen all the time."""
     entries = []
     auditor = SimpleNamespace(add=lambda *entry, **_: entries.append(entry))
-    pictures = LatestPictures()
+    pictures = LatestPictures(SimClock())
     pictures.on_commit(CommitResult(reads=(read(1, make_picture()),), seqs=(1,)))
     clock = SimClock()
     verbs = PictureVerbs(pictures, (), clock, lambda *_: None, auditor, views=ViewAudit(auditor, clock))

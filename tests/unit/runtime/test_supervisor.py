@@ -100,7 +100,7 @@ def test_heartbeat_restarts_the_deadline(supervisor: Supervisor, clock: HandCloc
 
 
 def test_stuck_thread_is_named(supervisor: Supervisor) -> None:
-    """A hung library call does not keep the process alive unnoticed."""
+    """A library call that hangs is reported, and does not keep the process running."""
     inside, release = threading.Event(), threading.Event()
 
     def hang(_: WorkerContext) -> None:

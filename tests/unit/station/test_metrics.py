@@ -21,13 +21,13 @@ from station.metrics.own import COUNTERS, worker_samples
 from station.metrics.server import MetricsServer, parse_listen
 from station.metrics.units import UnitMetrics, unit_names
 from station.store import open_store
+from station.web.request_counts import RequestCounts
 from tests.builders import BOOT, make_read_record
 from tests.conftest import ROOT
 from tests.contract.test_station_store import NOW_US
 from tests.station_files import add
 
 DOCUMENT = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
-BOTH = {"counter": "Counters", "gauge": "Gauges"}
 
 
 def families(text):
@@ -195,6 +195,9 @@ def known_metrics(store):
     store.stream.register("tak", ["read/1"], NOW_US)
     heard(store, "unit-07")
     names = {sample.name for sample in [*worker_samples([], []), *UnitMetrics(store).samples()]}
+    requests = RequestCounts()
+    requests.note(("GET", "/"), 200, 0.1)
+    names |= {sample.name for sample in requests.samples()}
     names |= {metric_name("patrol_lpr_unit", name, kind)[0] for name, kind in unit_names().items()}
     return names | set(
         re.findall(r"^(\w+) \d", console_exposition(ConsoleCounts(), terminals=0, is_fresh=False), re.MULTILINE)
@@ -212,7 +215,7 @@ def test_documented_metrics_are_those_of_the_code(store):
 def test_dashboard_uses_metrics_that_exist(store):
     dashboard = json.loads((ROOT / "provision" / "station" / "grafana-dashboard.json").read_text(encoding="utf-8"))
     text = json.dumps(dashboard)
-    used = set(re.findall(r"patrol_lpr_\w+", text))
+    used = {name.removesuffix("_bucket") for name in re.findall(r"patrol_lpr_\w+", text)}
     assert len(used) > 25
     assert used <= known_metrics(store)
     ids = [panel["id"] for panel in dashboard["panels"]]

@@ -280,7 +280,7 @@ def test_purge_is_refused_while_the_clock_disagrees_with_the_records(
 ) -> None:
     """A date that jumped must not delete everything."""
     stored(store)
-    monkeypatch.setattr("cli.station._now_us", lambda: NOW_US + off_us)
+    monkeypatch.setattr("cli.station_place.now_us", lambda: NOW_US + off_us)
     refused = CliRunner().invoke(app, ["purge", "--db", str(path), "--days", "30", "--yes"])
     assert isinstance(refused.exception, StoreError)
     assert doubt in str(refused.exception)

@@ -147,7 +147,7 @@ def test_receipts_are_split_by_their_limit(ingest: Ingest) -> None:
 
 
 def test_new_reads_are_announced_once_after_their_commit(store: Store) -> None:
-    """A listener hears each stored read once."""
+    """A listener is called once for each stored read."""
     heard: list[int] = []
     ingest = Ingest(store, "s", lambda: NOW_US, on_read=lambda read: heard.append(read.envelope.seq))
     ingest.take(READ, read_payload(seq=4))
@@ -226,7 +226,7 @@ def test_oversized_picture_is_refused(store: Store) -> None:
 
 @pytest.mark.parametrize("channel", [Channel.READ, Channel.PICTURE, Channel.HEALTH, Channel.STATUS])
 def test_message_in_the_name_of_another_unit_is_refused(ingest: Ingest, store: Store, channel: Channel) -> None:
-    """The broker guards the topic; the station checks that the message speaks for the same unit."""
+    """The broker checks the topic; the station checks that the message names the same unit."""
     payloads = {
         Channel.READ: read_payload(),
         Channel.PICTURE: chunk(b"jpeg", 0, 4),
@@ -397,7 +397,7 @@ def test_last_chunk_after_a_gap_gets_a_picture_status(ingest: Ingest, store: Sto
 
 
 def test_unknown_keys_are_kept(ingest: Ingest, store: Store) -> None:
-    """What a newer unit says beside what this station knows stays in the bytes that it signed."""
+    """Keys of a newer unit that this station does not know stay in the signed bytes."""
     payload = pack({**unpack(read_payload()), "new": {"key": [1, "x"]}})
     ingest.handle(READ, payload)
     (stored,) = each_read(store)

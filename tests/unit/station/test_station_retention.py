@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from structlog.testing import capture_logs
@@ -11,14 +12,16 @@ from protocol.policy.envelope import sign_pack
 from protocol.policy.pack import pack_of_toml
 from protocol.seal.keys import SigningKey
 from station.asker import Asker
+from station.deployment.model import Assignment, PlannedShift, Settings
 from station.errors import StoreError
 from station.housekeeping import Housekeeping
 from station.retention.holds import HoldDesk, hold_scope
 from station.retention.schedule import EVERY_S, SETTLE_S, Retention, load_packs, plan_of
-from station.store import open_store
+from station.store import open_store, room
 from station.store.rows import PurgeRule
 from tests.builders import UTC_NS, make_read_record, make_record
 from tests.conftest import ROOT
+from tests.contract.test_station_store import chunk
 from tests.hit_builders import make_hit_body
 from tests.station_files import add, stored_reads
 
@@ -91,6 +94,34 @@ def test_records_are_deleted_when_they_expire(store, clocks):
     assert keeper.step().records == 1
 
 
+def test_a_picture_that_comes_after_its_record_was_purged_is_deleted(store, clocks):
+    """Also if no other record is due; one that is on its way to a record that is still here, or will come, stays."""
+    record = read(1, NOW_US + US)
+    add(store, record, read(2), now_us=NOW_US)
+    keeper = retention(store, clocks)
+    clocks.go(EVERY_S)
+    assert keeper.step().records == 1
+    late = b"plate 1" * 40
+    sealed = chunk(b"sealed" * 40, 0, 100)
+    with store.transaction():
+        store.add_chunk(chunk(late, 0, len(late)), clocks.utc_us)
+        store.add_chunk(sealed, clocks.utc_us)
+    add(store, read(3, clocks.utc_us + US), now_us=clocks.utc_us)
+    clocks.go(EVERY_S)
+    assert (keeper.step().records, store.count_pictures()) == (1, 1)
+    with store.transaction():
+        rest = chunk(b"sealed" * 40, 100, 200)
+        assert store.add_chunk(rest, clocks.utc_us).stored_bytes == 200, "what had come of it is still here"
+    pictures = 0
+    for number in (10, 11):
+        clocks.go(DAY_US / US)
+        add(store, read(number), now_us=clocks.utc_us)
+        pictures += keeper.step().pictures
+    assert (pictures, store.count_pictures()) == (2, 0)
+    clocks.go(DAY_US / US)
+    assert keeper.step() is None
+
+
 def test_a_signed_policy_deletes_what_has_no_expiry(store, clocks, policy):
     """Such as hits; the certificate names the policy."""
     packs = load_packs([policy], [KEY.public])
@@ -138,6 +169,63 @@ def test_a_clock_that_is_far_from_the_newest_record_deletes_nothing(store, clock
     assert len(stored_reads(store)) == 1
 
 
+def plan_shifts(store, *ends_us: int) -> None:
+    shifts = [
+        PlannedShift(f"s{number}", "4711", end - 3_600 * US, end, "regular", (), (Assignment(end - 3_600 * US),))
+        for number, end in enumerate(ends_us)
+    ]
+    with store.transaction():
+        store.deployment.put_settings(Settings(keep_days=30))
+        store.deployment.put_shifts(shifts)
+
+
+def planned(store) -> list[str]:
+    return [shift.id for shift in store.deployment.shifts(0, NOW_US + 900 * DAY_US)]
+
+
+def test_plans_of_employees_are_deleted_after_the_days_that_the_agency_set(store, clocks):
+    """By the running station, without a command or a timer; each deletion is in the audit trail and the log."""
+    plan_shifts(store, NOW_US - 29 * DAY_US, NOW_US)
+    keeping = Housekeeping(lambda: clocks.mono_s, retention=retention(store, clocks))
+    with capture_logs() as logs:
+        keeping.step()
+        assert planned(store) == ["s0", "s1"]
+        for _ in range(26):
+            clocks.go(3_600)
+            keeping.step()
+    assert planned(store) == ["s1"]
+    assert [(entry["event"], entry["rows"]) for entry in logs] == [("plans_purged", 1)]
+    entries = [(row.who, row.what, row.filter, row.count) for row in store.audit_trail()]
+    assert entries == [("station (retention)", "purge plans", "days=30", 1)]
+
+
+def test_a_clock_in_doubt_deletes_no_plans(store, clocks):
+    plan_shifts(store, NOW_US)
+    add(store, read(1), now_us=NOW_US)
+    keeper = retention(store, clocks)
+    keeper.step()
+    clocks.utc_us += 300 * DAY_US
+    clocks.go(4 * 3_600)
+    keeper.step()
+    assert (planned(store), keeper.plan_rows) == (["s0"], 0)
+
+
+def test_plans_that_could_not_be_deleted_are_tried_again(store, clocks):
+    plan_shifts(store, NOW_US - 40 * DAY_US)
+    with store.transaction():
+        store.db.driver_sql(
+            "CREATE TRIGGER broken BEFORE DELETE ON deployment_shifts BEGIN SELECT RAISE(ABORT, 'disk'); END"
+        )
+    keeper = retention(store, clocks)
+    with pytest.raises(StoreError):
+        keeper.step()
+    with store.transaction():
+        store.db.driver_sql("DROP TRIGGER broken")
+    clocks.go(EVERY_S)
+    keeper.step()
+    assert (planned(store), keeper.plan_rows) == ([], 1)
+
+
 @pytest.mark.parametrize(
     "damage", [lambda data: data[:-1], lambda data: data[:40] + b"x" + data[41:], lambda _: b""]
 )
@@ -165,3 +253,33 @@ def test_a_failed_purge_is_told_once_and_tried_again(store, clocks):
             clocks.go(EVERY_S)
     assert [entry["event"] for entry in logs] == ["purge_failed"]
     assert len(stored_reads(store)) == 1
+
+
+def test_on_a_nearly_full_disk_what_expires_is_deleted_in_parts(store, clocks, tmp_path, monkeypatch):
+    """Without a policy, too: one transaction would need more room in the log than is left, now and ever after."""
+    monkeypatch.setattr(room, "_MIN_STEP_BYTES", 6_000)
+    disk = SimpleNamespace(f_bavail=1, f_frsize=4_096, f_blocks=10**9)
+    monkeypatch.setattr(store, "_room", room.DiskRoom(tmp_path / "station.db", lambda _: disk))
+    add(store, *(read(seq, NOW_US + seq) for seq in range(1, 21)), now_us=NOW_US)
+    clocks.go(60)
+    assert retention(store, clocks).step().records == 20
+    deleted = [json.loads(row.certificate)["records"] for row in store.holds.purges()]
+    assert sum(deleted) == 20
+    assert max(deleted) <= 5
+    assert stored_reads(store) == []
+
+
+def test_a_purge_that_fails_again_after_it_worked_is_told_again(store, clocks):
+    """Years later nobody remembers the first line in the log."""
+    desk = HoldDesk(store, Asker("clerk"), lambda: NOW_US)
+    desk.place(hold_scope(unit="u"), case_number="c", reason="r")
+    keeping = Housekeeping(lambda: clocks.mono_s, retention=retention(store, clocks))
+    clocks.go(60)
+    with capture_logs() as logs:
+        for number, change in enumerate(("x'00' || statement", "substr(statement, 2)", "x'00' || statement"), 1):
+            add(store, read(number, NOW_US + US), now_us=NOW_US)
+            with store.transaction():
+                store.db.driver_sql(f"UPDATE holds SET statement = CAST({change} AS BLOB)")  # noqa: S608 - of this test
+            keeping.step()
+            clocks.go(EVERY_S)
+    assert [entry["event"] for entry in logs] == ["purge_failed", "purged", "purge_failed"]

@@ -136,7 +136,7 @@ def test_station_without_keys_makes_the_unit_retry(pair):
 
 
 def test_sealed_record_with_another_header_is_refused(pair):
-    """A unit that names one number outside the seal and another inside is broken or lies."""
+    """A unit that names one number outside the seal and another inside is faulty or hostile."""
     inner = make_read_record(5, seq=5).payload
     payload, _ = Sealer("unit-07", pair.own, pair.station_key).record(6, make_read(5).read_id, inner, b"")
     (answer,) = told(pair.ingest.handle(TOPIC, payload))

@@ -16,7 +16,6 @@ from protocol.seal.keys import KeyRing
 from protocol.wire.codec import encode, payload_ref, schema_of, unpack
 from protocol.wire.control.receipt import Nack, Receipt
 from protocol.wire.enums import NackCode
-from protocol.wire.registry import Priority
 from protocol.wire.topics import Channel, build
 from tests.builders import BOOT, make_read
 from tests.unit.buffer.test_types import OWN, STATION, alarm, note, opened
@@ -25,7 +24,6 @@ S = 1_000_000_000
 UNIT = "unit-07"
 BACKLOG = 100_000
 NEW = {"alarm/1": alarm, "read/1": lambda number: make_read(number, pictures=()), "note/1": note}
-PRIORITY = {"alarm/1": Priority.URGENT, "read/1": Priority.NORMAL, "note/1": Priority.BULK}
 
 
 class Road:

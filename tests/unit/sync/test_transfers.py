@@ -126,7 +126,7 @@ def side(tmp_path):
 
 
 def test_two_kinds_are_fetched_in_parallel(side):
-    """The larger one does not hold up the other; each lies in its own folder, whole."""
+    """The larger file does not delay the other; each is complete in its own folder."""
     side.offer(MAPS, "maps")
     side.offer(SONGS, "songs")
     for _ in range(4):

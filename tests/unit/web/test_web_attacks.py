@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import threading
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -329,3 +330,13 @@ def test_templates_have_no_inline_script_or_style(repo):
         assert "|safe" not in text, path
         assert " on" + "click" not in text, path
         assert all('src="/static/' in line for line in text.splitlines() if "<script" in line), path
+
+
+@pytest.mark.parametrize(("kind", "media"), [("kml", "google-earth.kml"), ("gpx", "gpx+xml")])
+def test_an_export_for_a_map_is_well_formed(web, kind, media):
+    answer = export(web, kind)
+    assert media in answer.headers["content-type"]
+    assert answer.headers["content-disposition"].endswith(f'.{kind}"')
+    root = ET.fromstring(answer.text)  # noqa: S314 - made here
+    names = {one.text for one in root.iter() if one.tag.endswith("}name")}
+    assert "<script>alert(1)</script>" in names

@@ -60,7 +60,7 @@ def test_week_shows_every_shift_by_zone_and_by_officer(supervisor, month):
             assert f"/deployment/plan/{one.id}" in pages
 
 
-def test_hours_page_and_file_are_the_truths(supervisor, month):
+def test_hours_page_and_file_equal_the_simulated_hours(supervisor, month):
     page = supervisor.get(f"/deployment/hours?{DAYS}").text
     worked, planned = Counter(), Counter()
     for work in month.truth.shifts:
@@ -75,7 +75,7 @@ def test_hours_page_and_file_are_the_truths(supervisor, month):
     }
 
 
-def test_coverage_page_is_the_truths(supervisor, month):
+def test_coverage_page_equals_the_simulated_coverage(supervisor, month):
     page = supervisor.get(f"/deployment/coverage?{DAYS}").text
     reads = Counter()
     for period in month.truth.coverage:
@@ -89,7 +89,7 @@ def test_coverage_page_is_the_truths(supervisor, month):
     }
 
 
-def test_incidents_page_and_files_are_the_truths(supervisor, month):
+def test_incidents_page_and_files_equal_the_simulated_incidents(supervisor, month):
     page = supervisor.get(f"/incidents?{DAYS}").text
     truth = month.truth.incidents
     assert f"{len(truth)} incidents." in page

@@ -95,7 +95,7 @@ def test_a_known_person_comes_in_with_the_role_of_their_account(web, service):
     ],
     ids=json.dumps,
 )  # fmt: skip
-def test_nobody_else_comes_in(web, service, changes):
+def test_log_in_with_an_invalid_answer_is_refused(web, service, changes):
     browser = web.browser()
     asked = begin(browser, service)
     service.key = OTHER_KEY if changes.pop("key", False) else KEY

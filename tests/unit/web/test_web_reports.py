@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import html
 import io
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,6 +15,7 @@ from protocol.seal import SigningKey
 from protocol.wire.enums import DispositionAction
 from station.asker import Scope
 from station.evidence.examine import examine_package
+from station.store.rows import DefinitionRow
 from tests.hit_builders import make_disposition, make_hit_body
 from tests.signed_series import HIT_ID, READ_ID, SignedUnit
 from tests.station_web import NOW_US, open_web
@@ -109,6 +112,132 @@ def test_report_is_shown_printed_and_exported(web, definition):
     }  # fmt: skip
     lines = browser.get(f"/api/1/reports/{definition}/{PERIOD}").json()["lines"]
     assert ["owners", "=1+1", "", "", "rejected", 1] in lines
+
+
+OWN = """id = "county"
+title = "County <b>report</b>"
+period = "half-year"
+timezone = "America/Chicago"
+tables = ["hits", "reads"]
+checks = ["Ask the <i>clerk</i>."]
+"""
+
+
+def saved(browser, text: str, **files: bytes) -> Any:
+    named = {name: ("own.toml", data) for name, data in files.items()}
+    return browser.post("/reports/definitions", {"text": text}, files=named)
+
+
+@pytest.mark.parametrize("role", ["supervisor", "administrator"])
+def test_own_definition_is_saved_audited_and_listed(web, role):
+    browser = web.logged_in(role)
+    assert saved(browser, OWN.replace("\n", "\r\n")).status_code == 303
+    page = browser.get("/reports/definitions").text
+    assert "County &lt;b&gt;report" in page
+    assert f"by a-{role}" in page
+    (row,) = web.store.definitions.all()
+    assert (row.id, row.text, row.who) == ("county", OWN, f"a-{role}")
+    entry = next(row for row in web.store.audit_trail() if row.what == "save report definition")
+    digest = hashlib.sha256(OWN.encode()).hexdigest()
+    assert (entry.who, entry.filter) == (f"a-{role}", f"definition=county sha256={digest}")
+    assert "title = &#34;County" in browser.get("/reports/definitions?edit=county").text
+    assert browser.post("/reports/definitions/county/delete").status_code == 303
+    assert web.store.definitions.all() == []
+    assert "delete report definition" in {row.what for row in web.store.audit_trail()}
+    assert browser.post("/reports/definitions/county/delete").status_code == 404
+
+
+def test_report_of_an_own_definition_is_made_like_the_examples(web):
+    browser = web.logged_in("supervisor")
+    saved(browser, OWN)
+    asked = {"definition": "county", "period": PERIOD}
+    page, printed = browser.get("/reports", params=asked), browser.get("/reports/print", params=asked)
+    for text in (page.text, printed.text):
+        assert "County &lt;b&gt;report" in text
+        assert "Hits by list" in text
+        assert "Ask the &lt;i&gt;clerk" in text
+        assert "America/Chicago" in text
+        assert "Purged on the units" not in text
+    numbers = browser.get("/reports/csv", params=asked)
+    assert 'filename="report-county-2026-H1.csv"' in numbers.headers["content-disposition"]
+    assert "hits" in {row["table"] for row in csv.DictReader(io.StringIO(numbers.text))}
+    assert browser.get(f"/api/1/reports/county/{PERIOD}").status_code == 200
+    assert '<option value="county"' in browser.get("/reports").text
+
+
+def test_definition_is_uploaded_as_a_file(web):
+    browser = web.logged_in("supervisor")
+    assert saved(browser, "ignored", file=OWN.encode()).status_code == 303
+    assert [row.id for row in web.store.definitions.all()] == ["county"]
+    assert saved(browser, "", file=OWN.replace("County", "Other").encode()).status_code == 303
+    assert "Other" in web.store.definitions.all()[0].text
+
+
+def test_copy_of_an_example_can_be_saved(web):
+    """Under an id of its own; the examples themselves stay."""
+    browser = web.logged_in("supervisor")
+    page = browser.get("/reports/definitions?edit=arkansas").text
+    text = html.unescape(page.split("<textarea", 1)[1].split(">", 1)[1].split("</textarea>", 1)[0])
+    assert saved(browser, text).status_code == 303
+    assert [row.id for row in web.store.definitions.all()] == ["own-arkansas"]
+    assert browser.get("/reports/definitions?edit=none").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "id: Field required"),
+        ("id = ", "definition: "),
+        (OWN.replace('"county"', '"general"'), "is an example"),
+        (OWN.replace('"county"', '"../x"'), "id: String should match"),
+        (OWN.replace("hits", HOSTILE), "tables: "),
+        (OWN.replace("America/Chicago", "../../etc/passwd"), "is no time zone"),
+        (OWN.replace("half-year", "day"), "period: "),
+        (OWN.replace("County <b>report</b>", " "), "title: is empty"),
+        (OWN + "colour = 1\n", "colour: Extra inputs"),
+        (OWN.replace("checks = ", "checks = " + "[" * 4000), "nested too deeply"),
+    ],
+)
+def test_wrong_definition_is_refused_in_words_and_not_lost(web, text, said):
+    """The form shows again what was typed."""
+    answer = saved(web.logged_in("supervisor"), text)
+    assert answer.status_code == 400
+    assert said in html.unescape(answer.text)
+    assert "<img src=x" not in answer.text
+    assert text[:20] in html.unescape(answer.text)
+    assert web.store.definitions.all() == []
+
+
+def test_wrong_files_are_refused(web):
+    browser = web.logged_in("supervisor")
+    assert "not UTF-8" in saved(browser, "", file=b"\xff\xfe").text
+    assert "larger than 48 KiB" in saved(browser, "", file=OWN.encode() + b"#" * 50_000).text
+    assert saved(browser, "", file=b"#" * 300_000).status_code == 413
+    assert web.store.definitions.all() == []
+
+
+def test_limited_account_defines_no_report(web):
+    """A definition is for all."""
+    browser = web.logged_in("supervisor", scope=Scope(agencies=frozenset({"Example Sheriff"})))
+    assert "limited to some agencies" in saved(browser, OWN).text
+    assert web.store.definitions.all() == []
+
+
+def test_definition_that_a_later_version_cannot_use_is_shown_with_the_reason(web):
+    with web.store.transaction():
+        web.store.definitions.keep(DefinitionRow("old", 'id = "old"\ncolour = "<b>"\n', "clerk", NOW_US))
+    browser = web.logged_in("supervisor")
+    assert "cannot be used" in browser.get("/reports/definitions").text
+    assert 'value="old"' not in browser.get("/reports").text
+    assert browser.get("/reports", params={"definition": "old", "period": PERIOD}).status_code == 404
+
+
+def test_there_is_a_limit_to_own_definitions(web, monkeypatch):
+    monkeypatch.setattr("station.reports.own.MAX_OWN", 1)
+    browser = web.logged_in("supervisor")
+    assert saved(browser, OWN).status_code == 303
+    assert saved(browser, OWN.replace("County", "Other")).status_code == 303
+    assert "there are 1 definitions" in saved(browser, OWN.replace('"county"', '"more"')).text
 
 
 def test_alarm_quality_shows_findings_and_characters(web):

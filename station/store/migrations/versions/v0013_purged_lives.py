@@ -1,6 +1,6 @@
 """Lives in the sequence numbers of purges: two lives of a unit have the same numbers.
 
-Revision 0012.  Numbers of earlier purges are of any life.
+Revision 0013.  Numbers of earlier purges are of any life.
 """
 
 from __future__ import annotations

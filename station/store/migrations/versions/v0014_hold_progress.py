@@ -1,6 +1,6 @@
 """Up to which numbers holds on units have been looked for.
 
-Revision 0013.
+Revision 0014.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 // The map page.
 
 import { addTiles, outlines } from "./base_map.js";
+import { Coverage } from "./coverage.js";
 import { Drawing } from "./draw.js";
 import { addLayers, show } from "./layers.js";
 import { Live } from "./live.js";
@@ -69,7 +70,11 @@ async function begin() {
     timer = setTimeout(look, LOOK_AFTER_MS);
   });
   live = new Live("/api/1/map/live", update, tellAge);
-  by("period").addEventListener("change", look);
+  const coverage = by("show-coverage") ? new Coverage(map, ask, period) : null;
+  by("period").addEventListener("change", () => {
+    look();
+    coverage?.look();
+  });
   by("show-reads")?.addEventListener("change", look);
   by("draw-circle").addEventListener("click", () => drawing.start("circle"));
   by("draw-polygon").addEventListener("click", () => drawing.start("polygon"));
@@ -82,7 +87,7 @@ async function begin() {
 
 async function tiles() {
   try {
-    const attribution = await addTiles(maplibre, map, own.tiles, "drawn-area");
+    const attribution = await addTiles(maplibre, map, own.tiles, "coverage-areas");
     if (attribution) by("attribution").append(` ${plain(attribution)}`);
   } catch (error) {
     say(`The agency's map file cannot be used: ${error.message}`);
@@ -101,17 +106,20 @@ function say(message) {
 
 // What is in view.
 
+function period() {
+  const until = Math.round(nowUs());
+  return { since_us: until - Number(by("period").value) * 1e6, until_us: until };
+}
+
 function view() {
   const bounds = map.getBounds();
   const isWhole = bounds.getEast() - bounds.getWest() >= 360;
-  const until = Math.round(nowUs());
   return new URLSearchParams({
     south: Math.max(-90, bounds.getSouth()).toFixed(6),
     west: (isWhole ? -180 : wrapped(bounds.getWest())).toFixed(6),
     north: Math.min(90, bounds.getNorth()).toFixed(6),
     east: (isWhole ? 180 : wrapped(bounds.getEast())).toFixed(6),
-    since_us: until - Number(by("period").value) * 1e6,
-    until_us: until,
+    ...period(),
   });
 }
 

@@ -8,6 +8,12 @@ export function age(seconds) {
   return `${Math.floor(seconds / 86400)} d ago`;
 }
 
+export function duration(minutes) {
+  if (minutes < 60) return `${minutes} min`;
+  const hours = Math.floor(minutes / 60);
+  return minutes % 60 === 0 || hours >= 100 ? `${hours.toLocaleString("en")} h` : `${hours} h ${minutes % 60} min`;
+}
+
 export function utc(us) {
   return `${new Date(us / 1000).toISOString().slice(0, 19).replace("T", " ")} UTC`;
 }
