@@ -113,7 +113,7 @@ def prepare(store: Store, month: Month) -> None:
             row = SearchRow(
                 f"{SEARCH_ID}-{role}", f"jane-{role}", KIND, SearchBody().model_dump_json(), month.last_us
             )
-            store.exports.add_search(row, 0)
+            store.exports.add_search(row)
 
 
 @pytest.fixture(scope="module")
