@@ -27,6 +27,7 @@ from station.web.pages import (
     reads,
     reports,
     search,
+    settings,
     units,
     zones,
 )
@@ -53,6 +54,7 @@ PAGES: tuple[PageModule, ...] = (
     audit.PAGE,
     audit_log.PAGE,
     accounts.PAGE,
+    settings.PAGE,
     account.PAGE,
     # Without a link in the navigation:
     log_in.PAGE,

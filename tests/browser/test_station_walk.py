@@ -92,6 +92,7 @@ class Walk:
             "/reports": "/reports?definition=general&period=2027-03",
             "/search": "/search",
             "/search/{search_id}": f"/search/{SEARCH_ID}-ROLE",
+            "/settings": "/settings",
             "/units": "/units",
             "/units/{unit}": "/units/unit-01",
         }
