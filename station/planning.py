@@ -7,6 +7,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from protocol.roster.envelope import KIND, verify_roster
+from protocol.roster.roster import ANSWERS
 from protocol.signed_file import refuse_unless_newer
 from station.commands import Commands
 from station.deployment.conflicts import Planner, is_refused
@@ -110,6 +111,20 @@ class Planning(Commands):
     def change_settings(self, changed: dict[str, Any]) -> None:
         """Replace some of the agency's settings, by name."""
         self.put_settings(replace(self._store.deployment.settings(), **changed))
+
+    def set_incident_answers(self, categories: Sequence[str], outcomes: Sequence[str]) -> None:
+        """Replace what an incident can be, and how it can end; ``none`` and ``unknown`` are always there."""
+        self._refuse_unless_all()
+        before = self._store.deployment.settings()
+        own = tuple(dict.fromkeys(one for one in outcomes if one not in ANSWERS))
+        settings = replace(before, categories=tuple(dict.fromkeys(categories)), outcomes=own)
+        if not settings.categories:
+            raise DeploymentError("give at least one category of incidents")
+        check_settings(settings)
+        told = f"categories={','.join(settings.categories)} outcomes={','.join(settings.outcomes)}"
+        with self._store.transaction():
+            self._store.deployment.put_settings(settings)
+            self._note("set incident answers", told, len(settings.categories) + len(own), self._clock_us())
 
     def preview(self, shift: PlannedShift) -> list[Conflict]:
         """What would be wrong with a shift.  Raises PurposeError."""

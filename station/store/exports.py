@@ -32,9 +32,12 @@ class ExportTables:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def add_search(self, search: SearchRow, drop_before_us: int) -> None:
-        """Store a search; those made before a time are deleted."""
-        self._db.run(delete(SEARCHES).where(SEARCHES.c.made_us < drop_before_us))
+    def drop_searches(self, until_us: int) -> int:
+        """Delete searches made up to a time; return how many."""
+        return int(self._db.run(delete(SEARCHES).where(SEARCHES.c.made_us <= until_us)).rowcount)
+
+    def add_search(self, search: SearchRow) -> None:
+        """Store a search."""
         values = (search.search_id, search.account, search.kind, search.body, search.made_us)
         named = dict(zip((column.name for column in _SEARCH), values, strict=True))
         self._db.run(self._db.insert(SEARCHES), named)

@@ -28,6 +28,7 @@ from station.web.pages import (
     report_definitions,
     reports,
     search,
+    settings,
     units,
     zones,
 )
@@ -55,6 +56,7 @@ PAGES: tuple[PageModule, ...] = (
     audit.PAGE,
     audit_log.PAGE,
     accounts.PAGE,
+    settings.PAGE,
     account.PAGE,
     # Without a link in the navigation:
     log_in.PAGE,

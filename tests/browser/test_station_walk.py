@@ -92,6 +92,7 @@ class Walk:
             "/reports": "/reports?definition=general&period=2027-03",
             "/search": "/search",
             "/search/{search_id}": f"/search/{SEARCH_ID}-ROLE",
+            "/settings": "/settings",
             "/units": "/units",
             "/units/{unit}": "/units/unit-01",
         }
@@ -113,7 +114,7 @@ def prepare(store: Store, month: Month) -> None:
             row = SearchRow(
                 f"{SEARCH_ID}-{role}", f"jane-{role}", KIND, SearchBody().model_dump_json(), month.last_us
             )
-            store.exports.add_search(row, 0)
+            store.exports.add_search(row)
 
 
 @pytest.fixture(scope="module")

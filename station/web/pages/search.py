@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form
@@ -10,7 +9,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from station.accounts.rights import Right
-from station.store import SearchRow
+from station.searches import KeptSearches
 from station.web.errors import RefusedError
 from station.web.page import NavigationEntry, PageModule
 from station.web.search_body import SearchBody, body_of_form, next_token, place_of
@@ -22,7 +21,6 @@ _Looker = Annotated[Visit, Depends(Needs(Right.SEARCH, why=True))]
 _Text = Annotated[str, Field(max_length=256)]
 KIND = "reads"
 PAGE_SIZE = 50
-_KEPT_US = 24 * 3_600_000_000
 
 
 @router.get("/search", include_in_schema=False)
@@ -63,16 +61,12 @@ def search(visit: _Looker, form: Annotated[SearchForm, Form()]) -> Response:
 
 def keep_search(visit: Visit, body: SearchBody) -> str:
     """Keep a search for a day, for this person alone; return its id."""
-    now_us = visit.desk.clock_us()
-    row = SearchRow(secrets.token_urlsafe(16), visit.name, KIND, body.model_dump_json(), now_us)
-    with visit.desk.store.transaction():
-        visit.desk.store.exports.add_search(row, now_us - _KEPT_US)
-    return row.search_id
+    return KeptSearches(visit.desk.store, visit.desk.clock_us).keep(visit.name, KIND, body.model_dump_json())
 
 
 def kept_search(visit: Visit, search_id: str) -> SearchBody:
     """Return a search of this person.  Raises RefusedError if there is none."""
-    row = visit.desk.store.exports.search(search_id, visit.name)
+    row = KeptSearches(visit.desk.store, visit.desk.clock_us).find(search_id, visit.name)
     if row is None:
         raise RefusedError(404, "unknown", "this search is not kept any more: search again")
     return SearchBody.model_validate_json(row.body)

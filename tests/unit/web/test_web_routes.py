@@ -81,6 +81,8 @@ ROUTES = {
     ("POST", "/accounts/{name}/disable"): (Right.ACCOUNTS, False),
     ("POST", "/accounts/{name}/enable"): (Right.ACCOUNTS, False),
     ("POST", "/accounts/{name}/reset"): (Right.ACCOUNTS, False),
+    ("GET", "/settings"): (Right.SETTINGS, False),
+    ("POST", "/settings/incidents"): (Right.SETTINGS, False),
     ("GET", "/api/1/me"): (ANYBODY, False),
     ("GET", "/lists"): (Right.LISTS, False),
     ("GET", "/api/1/rollouts"): (Right.LISTS, False),

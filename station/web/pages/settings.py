@@ -1,0 +1,48 @@
+"""Settings of the agency that an administrator changes: what an incident can be, and how it can end."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Form
+from starlette.responses import Response
+
+from protocol.roster.roster import ANSWERS
+from station.accounts.rights import Right
+from station.errors import DeploymentError
+from station.web.deployment import asks, does
+from station.web.page import NavigationEntry, PageModule
+from station.web.visit import Needs, Visit
+
+router = APIRouter()
+_Administrator = Annotated[Visit, Depends(Needs(Right.SETTINGS))]
+_Lines = Annotated[str, Form(max_length=8_192)]
+
+
+@router.get("/settings", include_in_schema=False)
+def settings(visit: _Administrator) -> Response:
+    """The form."""
+    found = asks(visit).settings()
+    return _page(visit, "\n".join(found.categories), "\n".join(found.outcomes))
+
+
+@router.post("/settings/incidents", include_in_schema=False)
+def set_incident_answers(visit: _Administrator, categories: _Lines, outcomes: _Lines = "") -> Response:
+    """Replace categories and outcomes: one a line."""
+    try:
+        does(visit).set_incident_answers(categories.split(), outcomes.split())
+    except DeploymentError as error:
+        return _page(visit, categories, outcomes, message=str(error), status=400)
+    return visit.redirect("/settings")
+
+
+def _page(visit: Visit, categories: str, outcomes: str, *, message: str = "", status: int = 200) -> Response:
+    return visit.page(
+        "settings.html", status=status, categories=categories, outcomes=outcomes, message=message, built_in=ANSWERS
+    )
+
+
+PAGE = PageModule(
+    router,
+    (NavigationEntry("Settings", "/settings", Right.SETTINGS, "Categories and outcomes of incidents."),),
+)
