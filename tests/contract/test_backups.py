@@ -82,6 +82,7 @@ def place(places):
     return made
 
 
+@pytest.mark.slow
 def test_lost_disk_is_restored_with_records_pictures_and_trail(places, place, tmp_path):
     """The disk is gone after the backup; the new one has all that was in it."""
     with closing(open_store(place)) as store:
@@ -109,6 +110,7 @@ def asker():
     return operator()
 
 
+@pytest.mark.slow
 def test_station_restored_from_an_old_backup_says_what_is_missing(places, place, tmp_path):
     """Units have deleted what was receipted after it: their next numbers show the gap."""
     made = make_backup(place, tmp_path / "backups", NOW_US, station="s")
@@ -140,6 +142,7 @@ def test_nothing_is_restored_over_a_store(places, place, tmp_path):
         assert len(stored_reads(store)) == 3
 
 
+@pytest.mark.slow
 def test_command_makes_a_checked_backup(places, place, tmp_path):
     told = json.loads(run("--db", place, "backup", tmp_path / "backups", "--json").output)
     assert (told["records"], told["rows"]["pictures"], told["deleted"]) == (3, 3, [])
@@ -192,6 +195,7 @@ def test_nothing_is_restored_beside_the_log_of_another_file(file, tmp_path, side
     assert not (tmp_path / "new.db").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["byte", "missing", "more", "manifest", "newer"])
 def test_damaged_backup_is_not_restored(file, tmp_path, damage):
     """Nothing is left where it should have gone."""

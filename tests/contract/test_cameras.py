@@ -199,6 +199,7 @@ def take_all(camera):
             return frames
 
 
+@pytest.mark.slow
 def test_frames_are_numbered_and_stamped_in_order(camera):
     """Every frame has the next number or a higher one, and a later exposure."""
     frames = take_all(camera)
@@ -217,11 +218,13 @@ def test_frames_are_rgb_of_the_right_size(camera):
     assert blue < 60
 
 
+@pytest.mark.slow
 def test_frames_carry_camera_name(camera):
     """Reads say which camera they come from."""
     assert camera.next_frame(timeout_s=2.0).camera == camera.name == "front"
 
 
+@pytest.mark.slow
 def test_closed_camera_raises_ended(camera):
     """After close, waiting ends with CameraEndedError; closing twice is fine."""
     camera.close()
@@ -230,6 +233,7 @@ def test_closed_camera_raises_ended(camera):
         camera.next_frame(timeout_s=2.0)
 
 
+@pytest.mark.slow
 def test_newest_frame_is_kept_and_loss_is_visible():
     """A late consumer gets the newest frame; the gap in seq says how many went."""
     camera = CameraPi(
@@ -261,6 +265,7 @@ def packed(channels: int) -> np.ndarray:
     return np.random.default_rng(1).integers(0, 256, (HEIGHT, WIDTH, channels), np.uint8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("pixel_format", "channels", "order"),
     [
@@ -321,6 +326,7 @@ def test_frames_that_nobody_takes_are_never_converted():
     assert made == [4]
 
 
+@pytest.mark.slow
 def test_stalled_pi_camera_is_reopened():
     """After a time-out the next frame comes from a fresh camera, and numbers go on."""
     module = type("module", (), {"Picamera2": FakePicamera2})
@@ -337,6 +343,7 @@ def test_stalled_pi_camera_is_reopened():
     camera.close()
 
 
+@pytest.mark.slow
 def test_missing_pi_camera_is_retried():
     """Unplugged at boot, or gone later: absent is said, and the first frame after it is back comes through."""
 
@@ -361,6 +368,7 @@ def test_missing_pi_camera_is_retried():
     camera.close()
 
 
+@pytest.mark.slow
 def test_pi_camera_uses_granted_configuration():
     """picamera2 changes size and format without a word: what it says afterwards counts."""
 
@@ -385,6 +393,7 @@ def test_pi_camera_uses_granted_configuration():
         CameraPi(config, type("module", (), {"Picamera2": Odd}))
 
 
+@pytest.mark.slow
 def test_pi_camera_sets_exposure_unless_fixed():
     module = type("module", (), {"Picamera2": FakePicamera2})
     free = CameraPi(PiCameraConfig(kind="pi", name="front", width_px=WIDTH, height_px=HEIGHT), module)

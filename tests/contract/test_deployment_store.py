@@ -467,6 +467,7 @@ def test_where_a_unit_was_says_what_is_assigned_measured_and_tracked(agency):
         query(agency).where("unit-07", 0, NOW_US)
 
 
+@pytest.mark.slow
 def test_purge_of_a_class_deletes_what_was_taken_over_from_it(agency):
     add(agency, told(1, worked(started_us=MONDAY_US, worked_s=60, hours=())), told(2, incident(1)), now_us=NOW_US)
     assert len(query(agency).hours(0, NOW_US)) == 1

@@ -60,6 +60,7 @@ def a_hit(number: int, *, at_us: int = MADE_US, **other):
 # What became of hits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", list(permutations(range(4))))
 def test_a_hit_ends_alike_in_any_order_of_arrival(store, order):  # noqa: F811
     """Stages and decisions may come in any order, and one by one."""
@@ -109,6 +110,7 @@ def filled(store):  # noqa: F811
     return store
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("asked", "numbers"),
     [
@@ -147,6 +149,7 @@ def test_ledger_counts_hits_by_list_and_owner(filled):
     assert query.audit_trail()[-1].what == "count hits"
 
 
+@pytest.mark.slow
 def test_one_hit_is_shown_with_its_records(filled):
     query = LedgerQuery(filled, Asker("tester"), lambda: NOW_US)
     found = query.hit_file(UNIT, hit_id(3))

@@ -117,6 +117,7 @@ def test_purged_record_comes_without_contents(store):  # noqa: F811
     assert (row.row, row.schema) == (None, "read/1")
 
 
+@pytest.mark.slow
 def test_one_process_at_a_time_delivers(store):  # noqa: F811
     """Until it frees the output, or its time is over."""
     stream = store.stream

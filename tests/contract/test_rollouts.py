@@ -125,6 +125,7 @@ def test_groups_are_kept_and_checked(store, rollouts, file):  # noqa: F811
     assert offered(store) == {}
 
 
+@pytest.mark.slow
 def test_units_of_another_agency_are_neither_shown_nor_changed(store, rollouts, file):  # noqa: F811
     """Whatever the group is called."""
     other = Rollouts(store, Asker("other", scope=Scope(units=frozenset({"unit-99"}))), lambda: NOW_US)

@@ -170,6 +170,7 @@ def test_records_expire_by_themselves(store):
 PLATE = make_read_record(1).body.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("scope", "kept"),
     [
@@ -325,6 +326,7 @@ def test_a_hold_on_a_read_keeps_its_hit_and_what_was_decided(store):
     assert all(store.record(UNIT, record.envelope.record_id) for record in (read, hit, decided))
 
 
+@pytest.mark.slow
 def test_a_hold_on_a_case_keeps_its_incidents_with_their_reads(store):
     read = make_read_record(1, seq=1)
     of_case = make_incident().model_copy(update={"case_number": "2026-17", "reads": (read.envelope.record_id,)})

@@ -48,6 +48,7 @@ def filled(store: Store) -> Store:  # noqa: F811
     return store
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("plates", "seqs"),
     [

@@ -142,6 +142,7 @@ def test_reads_are_filtered_by_unit_time_and_number(store):
     assert [r.seq for r in stored_reads(store, since_us=NOW_US + 3)] == [3]
 
 
+@pytest.mark.slow
 def test_undated_read_gets_its_time_from_the_nearest_dating_in_any_order(make):
     """The order in which datings and reads come does not change the time of a read."""
     undated = make_read_record(10, seq=10, when=NO_TIME)
@@ -230,6 +231,7 @@ def test_preview_of_a_purge_is_what_the_purge_deletes(store):
     assert commands(store, NOW_US + DAY_US).preview_purge(30).clock_doubt == ""
 
 
+@pytest.mark.slow
 def test_what_is_stored_as_it_came_has_no_faults(store):
     """Also records dated by an anchor, purged ones, and pictures."""
     picture(store, b"plate")
@@ -249,6 +251,7 @@ def test_purge_keeps_what_is_young(store):
     assert len(stored_reads(store)) == 1
 
 
+@pytest.mark.slow
 def test_purge_removes_pictures_that_no_read_ever_named(store):
     """Chunks whose read never came do not stay for ever, finished or not; young ones wait for their read."""
     picture(store, b"orphan")
@@ -317,6 +320,7 @@ def test_a_picture_is_whole_once_its_chunks_cover_it(make, data):
         store.close()
 
 
+@pytest.mark.slow
 def test_two_consumers_lose_no_chunk_of_a_picture(make):
     """Each gets every other chunk, and the one with the last chunks commits first."""
     content = bytes(range(250)) * 40
@@ -418,6 +422,7 @@ def test_a_type_is_understood_after_an_update_with_all_that_came_before(make):
     assert rows_of(newer, "toys", "colour") == []
 
 
+@pytest.mark.slow
 def test_a_type_that_is_indexed_by_more_is_indexed_anew(make):
     """Also the records that an older station stored in between."""
     registry = released_registry()
@@ -457,6 +462,7 @@ def test_two_types_cannot_share_a_table(make):
 # Questions
 
 
+@pytest.mark.slow
 def test_every_question_is_noted_with_its_filter_and_count(store):
     """Who asked, for what, by which filter, and how much was found."""
     record = make_read_record()

@@ -132,6 +132,7 @@ def test_a_device_node_in_a_folder_is_written_into(tmp_path):
     assert names(tmp_path) == ["node"]
 
 
+@pytest.mark.slow
 def test_shell_redirections_are_written_into(tmp_path):
     """What stood in the file before and what comes after stays."""
     program = (

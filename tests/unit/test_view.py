@@ -165,6 +165,7 @@ def test_small_passing_car_ends_frozen_without_noise():
     assert not looked(frames).frozen
 
 
+@pytest.mark.slow
 def test_static_scene_with_noise_is_not_frozen():
     rng = np.random.default_rng(5)
     assert not looked([with_noise(street(), rng) for _ in range(100)]).frozen

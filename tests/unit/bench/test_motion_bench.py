@@ -20,6 +20,7 @@ def test_motion_in_the_shipped_drives_is_right(drive, repo):
     assert all(one.motion.kind is one.truth for one in told)
 
 
+@pytest.mark.slow
 def test_bench_prints_a_row_for_each_drive(repo, capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["motion", "--drives", str(repo / "tests" / "drives"), "--tracks", "40"])
     motion.main()

@@ -135,6 +135,7 @@ def mentioned(kind):
                     yield pytest.param(words, id=f"{path.name}: {code}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", list(mentioned("patrol-lpr")))
 def test_mentioned_commands_exist(words):
     """In a table or a sentence arguments may be missing; the command and its options are real."""

@@ -117,6 +117,7 @@ def test_bad_rows_are_written_and_no_cell_is_a_formula(folder: Path) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_dry_run_over_retained_reads_is_audited(folder: Path) -> None:
     run("import", "stolen.csv", "stolen.toml", "d")
     open_store(folder / "station.db").close()
@@ -143,6 +144,7 @@ def test_a_dry_run_finds_by_the_alternatives_that_a_read_kept(folder: Path) -> N
         assert found.reads == 0
 
 
+@pytest.mark.slow
 def test_pins_are_set_by_one_who_can_open_the_lists(folder: Path, config: Path) -> None:
     run("keys", "authority")
     options = unit_options(folder, config)

@@ -43,6 +43,7 @@ def test_replay_every_plate_is_one_read_at_station(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_replay_is_deterministic(tmp_path):
     """Ids, numbers, places and times: a replay is a function of its drive."""
     drive = load_drive(write_drive(tmp_path / "drive", plates=PLATES))
@@ -53,6 +54,7 @@ def test_replay_is_deterministic(tmp_path):
     assert first.result.seqs == second.result.seqs
 
 
+@pytest.mark.slow
 def test_replay_time_anchor_for_reads_before_first_fix(tmp_path):
     """The unit has no time yet; the station dates the read when the first fix ties the clocks."""
     outcome = play(tmp_path, plates={"7ABC123": (0.2, 1.0)}, gnss_from_s=4.0)
@@ -65,6 +67,7 @@ def test_replay_time_anchor_for_reads_before_first_fix(tmp_path):
     assert abs(row.utc_us / 1e6 - 1_780_142_400) < 2
 
 
+@pytest.mark.slow
 def test_replay_power_cut_loses_no_committed_read(tmp_path):
     """Committed before the cut, sent after it; the numbers go on, the boot is another."""
     script = [(0, "link.up", {}), (500, "link.down", {}), (3500, "power.cut", {}), (4000, "link.up", {})]
@@ -89,6 +92,7 @@ def test_replay_without_link_keeps_all_reads(tmp_path):
     assert outcome.result.outbox.reads == len(PLATES)
 
 
+@pytest.mark.slow
 def test_replay_lost_acknowledgements_cause_no_duplicates(tmp_path):
     """The station has it, the unit does not know: it sends again, the station keeps one."""
     script = [(0, "link.up", {}), (1500, "link.drop_acks", {"n": 6})]
@@ -97,6 +101,7 @@ def test_replay_lost_acknowledgements_cause_no_duplicates(tmp_path):
     assert sorted(texts) == sorted(PLATES)
 
 
+@pytest.mark.slow
 def test_replay_reread_is_suppressed_and_counted(tmp_path):
     """Seen, gone for two seconds, seen again at the same place: one read, one counted re-read."""
     drive = load_drive(write_drive(tmp_path / "drive", seconds=8, plates={"7ABC123": (0.5, 2.0)}))

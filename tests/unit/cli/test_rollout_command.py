@@ -117,6 +117,7 @@ def test_package_is_signed_again_with_a_higher_version_only(folder):
         assert second[name] == first[name]
 
 
+@pytest.mark.slow
 def test_groups_are_shown(folder):
     run("station", "groups", "set", "north", "unit-08", "unit-07")
     assert json.loads(run("station", "groups", "show", "--json")) == [

@@ -88,6 +88,7 @@ def test_every_key_of_the_configuration_is_documented():
     assert documented == set(ShiftTable.model_fields)
 
 
+@pytest.mark.slow
 def test_showing_shifts_needs_a_purpose_and_is_audited(desk, monkeypatch, capsys):
     assert run(monkeypatch, "shift", "show", "--db", "station.db") == 2
     assert run(monkeypatch, "shift", "show", "--db", "station.db", "--purpose", " ") == 2
@@ -193,6 +194,7 @@ def test_other_geojson_is_refused(tmp_path, found, says):
         roster_from(*geojson(tmp_path, found))
 
 
+@pytest.mark.slow
 def test_a_roster_is_installed_from_a_file_once(desk, monkeypatch, capsys):
     for words in COMMANDS[:1] + COMMANDS[2:4]:
         assert run(monkeypatch, *words) == 0

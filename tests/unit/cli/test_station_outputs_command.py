@@ -45,6 +45,7 @@ def db(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_outputs_are_shown_with_what_waits_and_failed(db):
     shown = run("--db", db, "outputs", "show")
     assert shown.exit_code == 0
@@ -55,6 +56,7 @@ def test_outputs_are_shown_with_what_waits_and_failed(db):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_dead_letters_are_shown_and_sent_again(db):
     assert "status [b]422[/b]" in run("--db", db, "outputs", "dead").output
     (letter,) = json.loads(run("--db", db, "outputs", "dead", "archive", "--json").output)
@@ -65,12 +67,14 @@ def test_dead_letters_are_shown_and_sent_again(db):
     assert [entry["what"] for entry in trail][:2] == ["send records", "retry output"]
 
 
+@pytest.mark.slow
 def test_output_is_removed(db):
     assert "output archive removed" in run("--db", db, "outputs", "remove", "archive").output
     assert "there is no output archive" in run("--db", db, "outputs", "remove", "archive").output
     assert json.loads(run("--db", db, "outputs", "show", "--json").output) == []
 
 
+@pytest.mark.slow
 def test_secret_is_made_once(tmp_path):
     path = tmp_path / "hook.secret"
     assert run("outputs", "secret", path).exit_code == 0
@@ -79,6 +83,7 @@ def test_secret_is_made_once(tmp_path):
     assert run("outputs", "secret", path).exit_code == 2
 
 
+@pytest.mark.slow
 def test_configuration_is_checked_with_its_files(tmp_path):
     path, secret = tmp_path / "station.toml", tmp_path / "hook.secret"
     path.write_text(
@@ -91,6 +96,7 @@ def test_configuration_is_checked_with_its_files(tmp_path):
     assert "valid; outputs hook (webhook)" in run("config", "check", path).output
 
 
+@pytest.mark.slow
 def test_example_passes_its_own_check_of_keys(tmp_path):
     path = tmp_path / "station.toml"
     path.write_text(run("config", "example").output, encoding="utf-8")

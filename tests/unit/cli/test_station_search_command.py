@@ -34,6 +34,7 @@ def search(db, *words: str) -> list[str]:
     return [row["plate"] for row in json.loads(done.output)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "plates"),
     [
@@ -53,6 +54,7 @@ def test_conditions_of_the_command(db, words, plates):
     assert search(db, *words) == plates
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("near", ["45", "45,-100", "a,b,c", "45,-100,1,2"])
 def test_a_circle_that_is_none_is_refused(db, near):
     """With an example of one."""

@@ -34,6 +34,7 @@ def ask(path, *words):
     return CliRunner().invoke(app, ["show", "--db", str(path), *words])
 
 
+@pytest.mark.slow
 def test_record_is_shown_with_its_pictures(path, tmp_path, monkeypatch):
     """By its id alone; the trail names the account, whatever the environment claims."""
     monkeypatch.setenv("LOGNAME", "somebody-else")

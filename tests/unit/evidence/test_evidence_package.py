@@ -148,6 +148,7 @@ def test_unknown_read_and_another_unit_have_no_package(unit):
     assert of(unit, unit="unit-07") is not None
 
 
+@pytest.mark.slow
 def test_records_that_were_never_signed_are_named(unit):
     """A unit on a desk signs nothing: the page says so instead of proving it."""
     unit.hit_with_story()
@@ -241,6 +242,7 @@ def test_unsigned_export_says_so(unit):
     assert (found.is_right, found.station) == (True, "")
 
 
+@pytest.mark.slow
 def test_archive_has_the_raw_files_and_a_series(unit):
     """The bytes as signed, and a series that the older command verifies."""
     unit.hit_with_story()
@@ -256,6 +258,7 @@ def test_archive_has_the_raw_files_and_a_series(unit):
     assert b"DRAFT" in members["certificate-draft.txt"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", ["records/", "pictures/", "proof/package.json"])
 def test_altered_file_in_the_archive_is_named(unit, start):
     unit.hit_with_story()
@@ -313,6 +316,7 @@ def test_list_of_keys_names_the_key_that_was_used(unit):
     assert problems == [f"proof/keys.txt does not name the key that the records hold with: {used}"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "forge",
     [
@@ -441,6 +445,7 @@ def test_values_in_plain_words(value, form, text):
     assert written(value, form) == text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [(36.1, -92.2), (52.5, 13.4), (-89.9, 0.0), (0.0, 179.99), (65.0, -168.0)])
 def test_outline_map_of_any_place(place):
     """The US by states, elsewhere by countries, poles and the 180th meridian included."""
@@ -490,6 +495,7 @@ def certificate_files(folder: Path) -> tuple[Path, Path]:
     return chain, own
 
 
+@pytest.mark.slow
 def test_copies_with_a_c2pa_manifest_name_record_and_picture(unit, tmp_path):
     """The manifest is read back by c2pa; the pictures that the unit signed are untouched."""
     import c2pa  # noqa: PLC0415 - 53 MB
@@ -513,6 +519,7 @@ def test_copies_with_a_c2pa_manifest_name_record_and_picture(unit, tmp_path):
         assert codes <= {"signingCredential.untrusted"}, "the tests' authority is on no trust list, all else holds"
 
 
+@pytest.mark.slow
 def test_without_the_extra_the_package_is_made_and_says_so(unit, monkeypatch):
     unit.hit_with_story()
     monkeypatch.setattr(make, "has_extra", lambda: False)

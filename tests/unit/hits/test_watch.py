@@ -68,6 +68,7 @@ def test_entry_without_a_known_time_ends_with_the_boot():
     assert (len(same.watched), len(next_boot.watched)) == (1, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("entered", "code"),
     [

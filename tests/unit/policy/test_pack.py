@@ -88,6 +88,7 @@ def test_every_problem_is_listed_at_once():
     assert "two fences" in message
 
 
+@pytest.mark.slow
 def test_too_many_corners_are_refused_before_they_are_compared():
     fence = tuple((i / 1000, (i * i) % 97 / 100) for i in range(250))
     assert "more than 16384 corners" in refused(fences=[{"name": f"f{n}", "polygon": fence} for n in range(80)])

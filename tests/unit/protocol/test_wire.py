@@ -244,6 +244,7 @@ def _maps_inside() -> list[tuple[str, str]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
 @given(data=st.data())
 def test_encode_decode_round_trip(name, data):
@@ -364,6 +365,7 @@ def test_missing_key_of_an_inner_map_is_refused(name, inside):
             KINDS[name].decode(payload)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
 @given(keys=drawn.unknown_keys())
 def test_unknown_keys_are_preserved(name, keys):

@@ -102,6 +102,7 @@ def test_a_unit_with_the_rights_of_a_station_is_not_renewed(authority):
         store.renew("station", shown, request, now=now)
 
 
+@pytest.mark.slow
 def test_no_server_gets_the_name_of_a_unit(authority, tmp_path):
     assert card(authority, "unit-07").exit_code == 0
     made = CliRunner().invoke(app, ["issue", str(authority), "unit-07", "--out", str(tmp_path / "out")])

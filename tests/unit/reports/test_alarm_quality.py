@@ -93,6 +93,7 @@ def test_wildcards_and_partial_plates_are_one_rule_and_manual_entries_none():
     assert (line.rule, line.hits) == ("patterns", 3)
 
 
+@pytest.mark.slow
 def test_right_figures_seldom_warn():
     """With true rates, 300 months of ten lists: at most the promised share has any warning."""
     draw = random.Random(5)  # noqa: S311 - not for secrets

@@ -89,6 +89,7 @@ def actions(played):
     return [body.action for body in played.bodies if body.SCHEMA == "disposition/1"]
 
 
+@pytest.mark.slow
 def test_listed_plate_is_a_hit_in_two_stages_and_the_others_are_reads(tmp_path):
     played = play(tmp_path, listed("7ABC123"))
     assert stages(played) == [("7ABC123", HitStage.PREVIEW), ("7ABC123", HitStage.FINAL)]
@@ -103,6 +104,7 @@ def test_listed_plate_is_a_hit_in_two_stages_and_the_others_are_reads(tmp_path):
     assert final.utc_us is not None
 
 
+@pytest.mark.slow
 def test_lamp_and_sound_come_with_the_second_agreeing_frame(tmp_path):
     """In the very step that confirmed the track; pictures and records come after."""
     played = play(tmp_path, listed("7ABC123"))
@@ -114,6 +116,7 @@ def test_lamp_and_sound_come_with_the_second_agreeing_frame(tmp_path):
     assert hit.stage is HitStage.FINAL
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("priority", "lamp", "sound"),
     [
@@ -126,6 +129,7 @@ def test_lamp_and_sound_tell_the_priority(tmp_path, priority, lamp, sound):
     assert (panel.hit_lamps[0][1], panel.sounds[0]) == (lamp, sound)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("priority", "shown"), [(Priority.HIGH, True), (Priority.MEDIUM, False)])
 def test_list_may_be_silent_unless_its_priority_is_high(tmp_path, priority, shown):
     lists = listed("7ABC123", priority=priority, sound=False, lamp=False)
@@ -133,6 +137,7 @@ def test_list_may_be_silent_unless_its_priority_is_high(tmp_path, priority, show
     assert (bool(panel.sounds), panel.hit_lamps[:1] != []) == (shown, shown)
 
 
+@pytest.mark.slow
 def test_high_priority_sounds_again_until_it_is_acknowledged(tmp_path):
     script = [(0, "link.up", {}), (25_000, "button.acknowledge", {})]
     write_drive(tmp_path / "drive", seconds=40, plates={"7ABC123": (1.0, 3.0)}, script=script)
@@ -142,6 +147,7 @@ def test_high_priority_sounds_again_until_it_is_acknowledged(tmp_path):
     assert actions(played) == [DispositionAction.ACKNOWLEDGED]
 
 
+@pytest.mark.slow
 def test_button_acknowledges_the_newest_and_the_lamp_shows_the_rest(tmp_path):
     lists = Listed(
         {
@@ -221,6 +227,7 @@ def test_hits_leave_before_a_backlog_of_reads(tmp_path):
     assert firsts[0] in {hit.record_id for hit in hits}
 
 
+@pytest.mark.slow
 def test_open_hits_survive_a_power_cut_with_pictures_and_can_be_decided(tmp_path):
     script = [
         (0, "link.up", {}),
@@ -267,6 +274,7 @@ def test_hit_whose_text_changed_is_withdrawn_and_its_read_is_no_hit(tmp_path):
     assert list((tmp_path / "unit" / "hits").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_list_that_cannot_be_read_costs_no_read(tmp_path):
     class Broken(Listed):
         def match(self, plate, **where):
@@ -282,6 +290,7 @@ def test_out_of_state_plate_is_raised_as_such(tmp_path):
     assert {body.region_match for body in played.bodies} == {"different"}
 
 
+@pytest.mark.slow
 def test_replay_gives_the_same_hits_every_time(tmp_path):
     first = play(tmp_path / "a", listed("7ABC123", "LMN5678"))
     second = play(tmp_path / "b", listed("7ABC123", "LMN5678"))

@@ -96,6 +96,7 @@ def test_overlapping_shifts_note_what_they_have_in_common(car):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("choices", "says"),
     [

@@ -167,6 +167,7 @@ def test_refused_record_becomes_a_dead_letter_and_the_others_go_on(rig):
     assert at.receiver.got == ids(2, 1)
 
 
+@pytest.mark.slow
 def test_record_that_waited_too_long_becomes_a_dead_letter(rig):
     at = rig(max_age_h=1, batch=10)
     at.fill(1)

@@ -118,6 +118,7 @@ def test_newest_records_that_were_removed_are_missing(pair, count):
     assert json.loads(done.output)["units"][0]["missing"] == [[kept + 1, count]]
 
 
+@pytest.mark.slow
 def test_audit_tells_removed_records_without_keys(pair):
     pair.outbox.append([make_read(number) for number in range(1, 11)])
     pair.deliver()
@@ -128,6 +129,7 @@ def test_audit_tells_removed_records_without_keys(pair):
     assert (code, found["sequences"][0]["removed"]) == (1, [[2, 2], [8, 10]])
 
 
+@pytest.mark.slow
 def test_records_that_wait_in_the_unit_are_told_apart_from_removed_ones(pair):
     pair.outbox.append([make_read(number) for number in range(1, 11)])
     pair.deliver()
@@ -139,6 +141,7 @@ def test_records_that_wait_in_the_unit_are_told_apart_from_removed_ones(pair):
     assert pair.check()[0] == 0
 
 
+@pytest.mark.slow
 def test_a_unit_whose_records_were_all_removed_is_told(pair):
     pair.outbox.append([make_read(number) for number in range(1, 11)])
     pair.deliver()
@@ -151,6 +154,7 @@ def test_a_unit_whose_records_were_all_removed_is_told(pair):
     assert (code, found["silent"]) == (1, ["unit-07"])
 
 
+@pytest.mark.slow
 def test_a_head_of_another_chain_is_told(pair):
     """The latest record was replaced by one that the unit signed, but not there."""
     pair.outbox.append([make_read(number) for number in range(1, 4)])
@@ -179,6 +183,7 @@ def test_a_head_that_the_unit_did_not_sign_is_counted_and_not_stored(pair):
     assert pair.check()[0] == 0
 
 
+@pytest.mark.slow
 def test_an_older_head_does_not_replace_a_newer_one(pair):
     pair.outbox.append([make_read(1)])
     early = pair.report()
@@ -189,6 +194,7 @@ def test_an_older_head_does_not_replace_a_newer_one(pair):
     assert pair.store.series("unit-07")[0].head == late
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content",
     [
@@ -215,6 +221,7 @@ def test_a_unit_without_heads_is_verified_as_before(pair):
     assert (code, unit["head"], pair.ingest.counts.invalid_heads) == (0, None, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("life", [LIFE_A, b""])
 def test_a_reflashed_unit_begins_a_new_series_and_the_old_one_stays_proven(pair, life):
     pair.begin(life)
@@ -239,6 +246,7 @@ def test_a_reflashed_unit_begins_a_new_series_and_the_old_one_stays_proven(pair,
     assert (code, [row["removed"] for row in found["sequences"]]) == (1, [[[2, 3]], []])
 
 
+@pytest.mark.slow
 def test_two_units_with_one_name_are_told_wherever_an_operator_looks(pair):
     """The old card is used again in another vehicle."""
     now_us = [1_760_000_000_000_000]
@@ -270,6 +278,7 @@ def test_two_units_with_one_name_are_told_wherever_an_operator_looks(pair):
     assert "two units use this name" in " ".join(shown.output.split())
 
 
+@pytest.mark.slow
 def test_a_life_that_was_altered_is_told(pair):
     """Where none is noted, as by a station before there were lives, that of the signed record counts."""
     pair.begin(LIFE_A)

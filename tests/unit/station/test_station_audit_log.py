@@ -164,6 +164,7 @@ def test_the_keys_of_a_station_have_one_for_its_log(tmp_path):
     assert (tmp_path / "log.pub").read_bytes() == ring.log.public.pem()
 
 
+@pytest.mark.slow
 def test_a_log_that_grows_is_witnessed(case):
     """Station and unit agree, each knows what the other has, and nothing is sent twice."""
     for number in range(1, 4):
@@ -179,6 +180,7 @@ def test_a_log_that_grows_is_witnessed(case):
     assert (state.checkpoint_size, [row.unit for row in state.witnesses], state.refused_by) == (size, [UNIT], ())
 
 
+@pytest.mark.slow
 def test_an_auditor_needs_the_export_and_the_public_keys(case):
     """Entries, checkpoints, countersignatures, holds and certificates."""
     case.ask(30)
@@ -200,12 +202,14 @@ def test_an_auditor_needs_the_export_and_the_public_keys(case):
     assert "compare this fingerprint" in shown.output
 
 
+@pytest.mark.slow
 def test_one_entry_is_proven_alone(case):
     case.ask(40)
     code, told = case.verify(case.export("one.lpr", "--entry", "7", "--entry", "3"))
     assert (code, told["log"]["entries"], told["log"]["is_whole"], told["log"]["size"]) == (0, 2, False, 41)
 
 
+@pytest.mark.slow
 def test_a_certificate_is_proven_alone(case):
     case.ask(10)
     case.purge()
@@ -222,6 +226,7 @@ def test_a_certificate_is_proven_alone(case):
     assert case.verify(target)[0] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["drop the newest", "drop one", "alter one", "swap"])
 def test_an_altered_export_is_noticed(case, what):
     case.ask(20)
@@ -248,6 +253,7 @@ def test_an_altered_export_is_noticed(case, what):
         assert fault.startswith(f"a checkpoint of {header.size} entries was signed: entries {header.size - 3} to ")
 
 
+@pytest.mark.slow
 def test_entries_cut_off_with_all_checkpoints_are_noticed_by_the_units(case):
     """Whoever has the database and the log's key can cut both; not what a unit keeps."""
     case.ask(20)
@@ -317,6 +323,7 @@ def test_the_station_signs_nothing_that_does_not_continue_its_checkpoint(case):
     assert [entry["event"] for entry in logs] == ["checkpoint_not_signed"], "once"
 
 
+@pytest.mark.slow
 def test_checkpoints_are_signed_now_and_then(case):
     now_s = [0.0]
     keeping = Housekeeping(lambda: now_s[0], checkpointer=case.checkpointer)
@@ -331,6 +338,7 @@ def test_checkpoints_are_signed_now_and_then(case):
     assert [row.size for row in case.store.log.checkpoints()] == [3, 4]
 
 
+@pytest.mark.slow
 def test_checkpoints_of_an_earlier_key_are_accepted_where_its_public_half_is_kept(case):
     """A new `log.key` after a restore: without the old half every earlier checkpoint is a fault."""
     case.ask(3)
@@ -355,6 +363,7 @@ STATEMENT = "UPDATE holds SET statement = CAST(replace(statement, '26-17', '26-1
 ENTRY = "UPDATE log_entries SET entry = CAST(replace(entry, 'clerk', 'nobody') AS BLOB) WHERE number = 3"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("statements", "fault"),
     [
@@ -396,6 +405,7 @@ def test_whatever_an_administrator_alters_by_hand_is_found(case, statements, fau
     assert fault in " ".join(shown.output.split())
 
 
+@pytest.mark.slow
 def test_a_release_that_was_made_by_hand_is_found(case):
     """A hold that somebody ends past the station."""
     case.hold()
@@ -428,6 +438,7 @@ def test_an_export_is_told_from_a_series(case):
     assert not is_log(BytesIO(b"\x81\xa1v\xa5abc/1"))
 
 
+@pytest.mark.slow
 def test_purge_shows_holds_and_signs_a_checkpoint(case):
     case.hold()
     words = ["purge", "--db", str(case.db), "--days", "0", "--trust-clock"]
@@ -458,6 +469,7 @@ def test_a_check_agrees_with_a_station_that_works_meanwhile(case, monkeypatch):
     assert check_log(case.store, case.ring).faults == []
 
 
+@pytest.mark.slow
 def test_holds_by_command(case):
     def run(*words):
         return RUNNER.invoke(station_app, ["hold", words[0], "--db", str(case.db), *words[1:]])

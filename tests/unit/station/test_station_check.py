@@ -44,12 +44,14 @@ def alter(pair, *statements):
         con.commit()
 
 
+@pytest.mark.slow
 def test_what_was_not_altered_is_right(pair):
     code, found, shown = check(pair)
     assert (code, found["verified"], found["faults"], found["silent"]) == (0, True, [], [])
     assert "complete and unaltered" in shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("statement", "what"),
     [
@@ -71,6 +73,7 @@ def test_what_was_altered_beside_the_signed_bytes_is_found(pair, statement, what
     assert what in shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("statements", "finding"),
     [
@@ -87,6 +90,7 @@ def test_signed_bytes_that_were_altered_or_removed_are_found(pair, statements, f
     assert unit[finding], unit
 
 
+@pytest.mark.slow
 def test_unit_with_a_key_and_no_record_is_named(pair):
     (pair.keys / "unit-unit-08.pub").write_bytes(SigningKey.generate().public.pem())
     code, found, shown = check(pair)

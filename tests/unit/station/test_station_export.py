@@ -138,6 +138,7 @@ def printed(table: object) -> str:
     return console.export_text()
 
 
+@pytest.mark.slow
 def test_table_shows_markup_as_text(store: Store) -> None:
     """What looks like markup is text; reads without time or place say so."""
     text = printed(
@@ -193,6 +194,7 @@ def test_export_to_standard_output(store: Store, path: Path) -> None:
     assert [row.what for row in store.audit_trail()] == ["export csv begins", "export csv"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", ["--csv", "--geojson", "--evidence"])
 def test_export_writes_into_a_device(store: Store, path: Path, tmp_path: Path, option: str) -> None:
     """A link to one stays a link, and that it was read from the store is noted all the same."""
@@ -216,6 +218,7 @@ def test_failed_export_is_reported_and_audited(store: Store, path: Path) -> None
     assert [row.what for row in store.audit_trail()] == ["export csv begins", "export csv"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["station.db", "station.db-wal", "link"])
 def test_export_does_not_overwrite_the_station(store: Store, path: Path, tmp_path: Path, name: str) -> None:
     """Neither the file that is exported nor what SQLite keeps beside it."""
@@ -232,6 +235,7 @@ def test_export_needs_a_target(path: Path) -> None:
     assert CliRunner().invoke(app, ["export", "--db", str(path)]).exit_code == 2
 
 
+@pytest.mark.slow
 def test_queries_are_audited(store: Store, path: Path) -> None:
     """Showing reads leaves a trace that the audit command shows."""
     stored(store)

@@ -210,6 +210,7 @@ def test_offers_of_an_older_file_are_updates(path: Path) -> None:
     store.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", [1, 2, 3])
 def test_migrated_file_has_the_declared_tables(path: Path, version: int) -> None:
     """An older file ends where a new one begins, columns and indexes alike."""

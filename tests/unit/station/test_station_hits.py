@@ -63,6 +63,7 @@ def test_order_of_arrival_does_not_matter(station, order):
     assert (hit.hit.stage, hit.state, hit.decision.reason) == (HitStage.FINAL, "rejected", "misread")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("bodies", "state"),
     [

@@ -136,6 +136,7 @@ def test_same_id_of_two_units_is_two_reads(ingest: Ingest, store: Store) -> None
     assert [row.unit for row in stored_reads(store)] == ["intruder", UNIT]
 
 
+@pytest.mark.slow
 def test_receipts_are_split_by_their_limit(ingest: Ingest) -> None:
     """More records than a receipt may name make several receipts."""
     count = MAX_RECEIPT_RECORDS + 1
@@ -157,6 +158,7 @@ def test_new_reads_are_announced_once_after_their_commit(store: Store) -> None:
     assert heard == [4]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "payload", [b"", b"\xc1", b"\x80", b"not msgpack", read_payload()[:-1], read_payload() + b"x"]
 )
@@ -224,6 +226,7 @@ def test_oversized_picture_is_refused(store: Store) -> None:
     assert (nack.code, ingest.counts.oversized) == (NackCode.QUOTA, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channel", [Channel.READ, Channel.PICTURE, Channel.HEALTH, Channel.STATUS])
 def test_message_in_the_name_of_another_unit_is_refused(ingest: Ingest, store: Store, channel: Channel) -> None:
     """The broker checks the topic; the station checks that the message names the same unit."""
@@ -330,12 +333,14 @@ def test_lost_reads_are_missing_until_a_tombstone_explains_them(ingest: Ingest, 
     assert (unit.seq_high, unit.missing, unit.evicted, unit.reads) == (10, 1, 3, 5)
 
 
+@pytest.mark.slow
 def test_tombstone_of_pictures_explains_no_read(ingest: Ingest, store: Store) -> None:
     """An evicted picture's number is its read's: the read itself is still expected."""
     ingest.handle(READ, tombstone(3, (1, 2), lost=Lost.OVERVIEW))
     assert [(g.first, g.last, g.explained) for g in store.gaps(UNIT)] == [(1, 2, False)]
 
 
+@pytest.mark.slow
 def test_health_reveals_missing_reads_at_the_end(ingest: Ingest, store: Store) -> None:
     """The last number given out shows a loss at the end, which no later read would."""
     ingest.handle(READ, read_payload(1, seq=1))
@@ -396,6 +401,7 @@ def test_last_chunk_after_a_gap_gets_a_picture_status(ingest: Ingest, store: Sto
     assert store.picture(UNIT, sha) == content
 
 
+@pytest.mark.slow
 def test_unknown_keys_are_kept(ingest: Ingest, store: Store) -> None:
     """Keys of a newer unit that this station does not know stay in the signed bytes."""
     payload = pack({**unpack(read_payload()), "new": {"key": [1, "x"]}})
@@ -425,6 +431,7 @@ def test_picture_resumes_after_a_restart(ingest: Ingest, store: Store, tmp_path:
     again.close()
 
 
+@pytest.mark.slow
 def test_picture_with_wrong_hash_is_restarted(ingest: Ingest, store: Store) -> None:
     """Bytes that do not match their hash are discarded; later correct ones are stored."""
     right, wrong = b"right" * 10, b"wrong" * 10
@@ -453,6 +460,7 @@ def test_picture_with_changed_length_is_restarted(ingest: Ingest, store: Store) 
     assert store.picture(UNIT, hashlib.sha256(content).digest()) == content
 
 
+@pytest.mark.slow
 def test_status_does_not_update_last_seen(ingest: Ingest, store: Store) -> None:
     """A status may be retained or a will: only what a unit itself sends counts as seen."""
     ingest.handle(build(UNIT, Channel.STATUS), status(UnitState.OFFLINE, reason="will", software="patrol-lpr 0.1"))

@@ -89,6 +89,7 @@ def pair(tmp_path):
     made.outbox.close()
 
 
+@pytest.mark.slow
 def test_sealed_reads_and_pictures_are_opened(pair):
     reads = [make_read(n) for n in (1, 2, 3)]
     pair.outbox.append([*reads, NewRecord(make_time_anchor())])
@@ -186,6 +187,7 @@ def test_exported_series_verifies_and_detects_changes(pair, tmp_path):
     assert "NOT verified" in shown.output
 
 
+@pytest.mark.slow
 def test_employees_data_leave_the_station_only_with_a_purpose(pair, tmp_path):
     """A series for a court proves that shifts exist, and says nothing of the officers."""
     pair.outbox.append([make_read(1), NewRecord(make_shift(badge="badge-4711")), make_read(2)])
@@ -255,6 +257,7 @@ TOLL = RecordType(
 )
 
 
+@pytest.mark.slow
 def test_sealed_record_of_an_unknown_type_is_verified_and_later_purged(pair, tmp_path):
     """An older station keeps it with its proof; after the update it is purged by its class, and the chain holds."""
     db, file, table = tmp_path / "station.db", tmp_path / "series.lpr", tmp_path / "tolls.csv"

@@ -127,6 +127,7 @@ def test_unsigned_or_mismatched_update_is_not_offered(made, store):
     assert store.offers() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("told", "shows"),
     [

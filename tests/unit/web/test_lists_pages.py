@@ -51,6 +51,7 @@ def signed(folder, version="1"):
     return package.read_bytes()
 
 
+@pytest.mark.slow
 def test_doctor_reports_and_returns_the_draft(browser, tmp_path):
     """The draft is the one that is signed off line; nothing is kept."""
     told = upload(browser, "/lists/doctor", {"want": "report"}, source=OWNER_FILE.encode(), plan=PLAN.encode())
@@ -64,6 +65,7 @@ def test_doctor_reports_and_returns_the_draft(browser, tmp_path):
         assert opened.info.settings.list_id == "stolen"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "plan"),
     [
@@ -81,6 +83,7 @@ def test_strangers_files_are_explained_and_never_executed(browser, source, plan)
     assert "/tmp" not in told.text  # noqa: S108 - what must not be shown
 
 
+@pytest.mark.slow
 def test_signed_list_goes_to_a_group_in_stages(web, browser, tmp_path):
     package = signed(tmp_path)
     browser.post("/lists/groups", {"group": "north", "units": "unit-07, unit-08\nunit-09"})
@@ -104,6 +107,7 @@ def test_signed_list_goes_to_a_group_in_stages(web, browser, tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_files_that_units_would_refuse_are_not_offered(browser, tmp_path):
     """An unsigned one, one of another authority, a changed one, another type."""
     package = signed(tmp_path)
@@ -125,6 +129,7 @@ def test_files_that_units_would_refuse_are_not_offered(browser, tmp_path):
     assert browser.get("/api/1/rollouts").json() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "fields"),
     [

@@ -65,6 +65,7 @@ def pages(browser, *paths):
     return [browser.get(path).text for path in paths]
 
 
+@pytest.mark.slow
 def test_what_a_unit_sends_is_text_on_every_page(web):
     browser = web.logged_in("supervisor")
     address = browser.post("/search", {}).headers["location"]
@@ -79,6 +80,7 @@ def test_what_a_unit_sends_is_text_on_every_page(web):
     assert any("{{7*7}}" in page for page in shown)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", TYPED)
 def test_what_a_person_types_is_text_on_every_page(web, text):
     """Purpose, case number, search, names of tokens and people."""
@@ -120,6 +122,7 @@ def export(web, kind):
     return requester.post(f"/exports/{made}/file")
 
 
+@pytest.mark.slow
 def test_a_download_that_breaks_off_leaves_no_file_behind(web):
     """The process ends, or the browser goes away before the first byte."""
     _, made = ready(web, "csv")
@@ -169,6 +172,7 @@ def test_an_approved_export_is_made_however_many_are_requested_after_it(web):
     assert web.app.state.desk.exports.run_next(search_of)
 
 
+@pytest.mark.slow
 def test_no_cell_of_an_export_is_a_formula(web):
     answer = export(web, "csv")
     assert answer.headers["content-disposition"].startswith('attachment; filename="reads-')
@@ -177,11 +181,13 @@ def test_no_cell_of_an_export_is_a_formula(web):
     assert not [cell for row in rows for cell in row if cell[:1] in set("=@\t\r\n")]
 
 
+@pytest.mark.slow
 def test_a_map_export_is_json(web):
     document = json.loads(export(web, "geojson").text)
     assert "<script>alert(1)</script>" in {one["properties"]["plate"] for one in document["features"]}
 
 
+@pytest.mark.slow
 def test_no_input_becomes_a_header(web):
     """Header injection and open redirects."""
     browser = web.logged_in("analyst")
@@ -204,6 +210,7 @@ def test_no_input_becomes_a_header(web):
     assert "evil" not in str(answer.headers)
 
 
+@pytest.mark.slow
 def test_foreign_hosts_origins_and_sites_are_refused(web):
     browser = web.logged_in("analyst")
     assert browser.get("/", headers={"host": "evil.example"}).status_code == 421
@@ -217,6 +224,7 @@ def test_foreign_hosts_origins_and_sites_are_refused(web):
     assert browser.send("PUT", "/").status_code == 405
 
 
+@pytest.mark.slow
 def test_oversized_requests_are_refused(web):
     browser = web.logged_in("analyst")
     large = "x" * (MAX_BODY_BYTES + 1)
@@ -235,6 +243,7 @@ def test_oversized_requests_are_refused(web):
         assert refused.status_code == 413
 
 
+@pytest.mark.slow
 def test_a_stranger_uploads_nothing_large(web):
     """A body is received before its sender is known."""
     large = "x" * (MAX_BODY_BYTES + 1)
@@ -257,6 +266,7 @@ def test_a_token_in_half_characters_is_out_of_date(web):
     assert answer.status_code == 403
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fields",
     [
@@ -296,6 +306,7 @@ def test_an_impossible_search_of_a_program_is_its_mistake_and_not_a_failure_of_t
 LATE = base64.urlsafe_b64encode(b"9" * 30 + b".00.unit-07").decode().rstrip("=")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("token", ["x", "!!!!", "MQ", "MS4yLjM", "A" * 3000, "\u00e9", LATE])
 def test_a_forged_place_of_a_page_is_refused(web, token):
     browser = web.logged_in("analyst")
@@ -303,6 +314,7 @@ def test_a_forged_place_of_a_page_is_refused(web, token):
     assert browser.get(address, params={"after": token}).status_code == 400
 
 
+@pytest.mark.slow
 def test_a_number_that_the_database_does_not_have_is_refused(web):
     assert web.logged_in("auditor").get("/api/1/audit", params={"before": "9" * 30}).status_code == 422
     for path in ("/holds/{}/release", "/deployment/plan/x/cancel"):
@@ -312,6 +324,7 @@ def test_a_number_that_the_database_does_not_have_is_refused(web):
         assert answer.status_code < 500
 
 
+@pytest.mark.slow
 def test_every_answer_has_the_strict_headers(web):
     browser = web.logged_in("administrator")
     for path in ("/", "/log-in", "/nothing", "/api/1/me", "/accounts", "/static/station.css"):

@@ -33,6 +33,7 @@ def test_the_document_lists_every_route_for_programs(repo):
     assert documented == found
 
 
+@pytest.mark.slow
 def test_the_openapi_document_has_the_same_routes(repo, tmp_path):
     document = open_web(tmp_path / "s.db").logged_in("analyst").get("/api/1/openapi.json").json()
     listed = {

@@ -27,6 +27,7 @@ def web(tmp_path):
     made.store.close()
 
 
+@pytest.mark.slow
 def test_a_hold_is_placed_and_released(web):
     browser = web.logged_in("supervisor")
     assert "There are none." in browser.get("/holds").text
@@ -44,6 +45,7 @@ def test_a_hold_is_placed_and_released(web):
     assert browser.post("/holds/1/release", {"reason": "again"}).status_code == 400
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fields",
     [
@@ -60,6 +62,7 @@ def test_a_hold_that_says_nothing_is_refused_on_the_page(web, fields):
     assert web.store.holds.holds() == []
 
 
+@pytest.mark.slow
 def test_who_sees_a_part_cannot_hold(web):
     done = web.logged_in("supervisor", scope=Scope(units=frozenset({"unit-07"}))).post(
         "/holds", {"unit": "unit-07", "reason": "r"}
@@ -68,6 +71,7 @@ def test_who_sees_a_part_cannot_hold(web):
     assert "your account is limited" in done.text
 
 
+@pytest.mark.slow
 def test_who_sees_a_part_does_not_see_the_holds_of_others(web):
     web.logged_in("supervisor").post("/holds", {"plate": "7ABC*", "reason": "secret inquiry"})
     few = web.logged_in("supervisor", scope=Scope(agencies=frozenset({"Other"})), name="few")
@@ -78,6 +82,7 @@ def test_who_sees_a_part_does_not_see_the_holds_of_others(web):
     assert web.store.holds.counts() == {1: 3}
 
 
+@pytest.mark.slow
 def test_the_auditor_sees_the_log_and_each_certificate(web):
     plan = PurgePlan((PurgeRule(None, 2**60),))
     Purger(web.store, Asker("clerk"), lambda: NOW_US).run(plan, "days=0 <i>")

@@ -41,6 +41,7 @@ def whats(web):
     return [entry.what for entry in web.store.audit_trail()]
 
 
+@pytest.mark.slow
 def test_units_and_leads_are_live(web):
     """An entry at the beginning and one at the end, not one for each look."""
     officer = web.logged_in("officer", why=False)
@@ -113,6 +114,7 @@ def test_a_map_ends_with_its_session(web, monkeypatch, act):
     assert [name for name, _ in events(officer.get("/api/1/map/live"))] == ["update"]
 
 
+@pytest.mark.slow
 def test_leads_on_the_map_have_no_plate(web):
     officer = web.logged_in("officer", why=False)
     answer = officer.get("/api/1/map/hits", params=VIEW)
@@ -129,6 +131,7 @@ def test_leads_on_the_map_have_no_plate(web):
     assert hits[0]["path"] == f"/hits/unit-01/{ID}"
 
 
+@pytest.mark.slow
 def test_reads_are_shown_after_a_purpose(web):
     officer = web.logged_in("officer", why=False)
     assert officer.get("/api/1/map/reads", params=VIEW).status_code == 403
@@ -139,6 +142,7 @@ def test_reads_are_shown_after_a_purpose(web):
     assert (entry.what, entry.who, entry.case_number) == ("show map of reads", "a-officer", "26-014")
 
 
+@pytest.mark.slow
 def test_others_agencies_and_units_are_not_on_the_map(web):
     analyst = web.logged_in("analyst", scope=Scope(units=frozenset({"unit-02"})))
     assert {unit["unit"] for unit in analyst.get("/api/1/map/units").json()["units"]} == {"unit-02"}
@@ -150,6 +154,7 @@ def test_others_agencies_and_units_are_not_on_the_map(web):
         assert stranger.get(f"/api/1/map/{path}", params=VIEW).json()[name] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -164,6 +169,7 @@ def test_a_part_of_a_map_that_is_none_is_refused(web, change):
         assert officer.get(f"/api/1/map/{path}", params=view).status_code == 422
 
 
+@pytest.mark.slow
 def test_leads_are_counted_by_list_and_found_by_filters(web):
     analyst = web.logged_in("analyst")
     (ledger,) = analyst.get("/api/1/hits/lists").json()["lists"]
@@ -178,6 +184,7 @@ def test_leads_are_counted_by_list_and_found_by_filters(web):
     assert analyst.get("/hits", params={"state": "x"}).status_code == 422
 
 
+@pytest.mark.slow
 def test_pages_of_leads_follow_each_other(web):
     analyst = web.logged_in("analyst")
     found, after = [], ""
@@ -190,6 +197,7 @@ def test_pages_of_leads_follow_each_other(web):
         assert analyst.get("/hits", params={"after": wrong}).status_code == 422
 
 
+@pytest.mark.slow
 def test_a_lead_is_shown_with_evidence_and_decisions(web):
     analyst = web.logged_in("analyst")
     page = analyst.get(f"/hits/unit-01/{hit_id(3).hex()}").text
@@ -204,6 +212,7 @@ def test_a_lead_is_shown_with_evidence_and_decisions(web):
     assert analyst.get(f"/hits/unit-01/{hit_id(99).hex()}").status_code == 404
 
 
+@pytest.mark.slow
 def test_pictures_of_a_lead_are_its_own(web):
     """A hash that the lead does not name is not served by it, even if the picture is there."""
     analyst = web.logged_in("analyst")
@@ -214,6 +223,7 @@ def test_pictures_of_a_lead_are_its_own(web):
     assert analyst.get(f"/hits/unit-02/{ID}/pictures/{sha}").status_code == 404
 
 
+@pytest.mark.slow
 def test_hostile_texts_are_texts(tmp_path):
     web = open_web(tmp_path / "station.db", fill=fill_hostile)
     analyst = web.logged_in("analyst")
@@ -225,6 +235,7 @@ def test_hostile_texts_are_texts(tmp_path):
     assert HOSTILE in analyst.get("/api/1/hits/lists").json()["lists"][0]["owner"]
 
 
+@pytest.mark.slow
 def test_the_agencys_map_is_served_in_ranges(tmp_path):
     tiles = tmp_path / "county.pmtiles"
     tiles.write_bytes(TILES)
@@ -237,12 +248,14 @@ def test_the_agencys_map_is_served_in_ranges(tmp_path):
     assert officer.get("/map/tiles.pmtiles").status_code == 404
 
 
+@pytest.mark.slow
 def test_only_the_maps_page_may_start_a_worker(web):
     officer = web.logged_in("officer")
     assert "worker-src 'self'" in officer.get("/map").headers["content-security-policy"]
     assert "worker-src" not in officer.get("/hits").headers["content-security-policy"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("area", "found"),
     [

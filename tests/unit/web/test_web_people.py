@@ -99,6 +99,7 @@ def test_strangers_who_log_in_all_at_once_leave_threads_for_the_others(web, monk
     assert web.browser().log_in("jane").status_code == 403, "there is a place again"
 
 
+@pytest.mark.slow
 def test_log_in_needs_name_password_and_code(secure):
     secure.add("jane", "analyst")
     code = pyotp.TOTP(secure.secrets["jane"])
@@ -114,6 +115,7 @@ def test_log_in_needs_name_password_and_code(secure):
     assert browser.log_in("jane").status_code == 303
 
 
+@pytest.mark.slow
 def test_a_code_is_accepted_once(secure):
     """Whoever reads it over a shoulder is late."""
     secure.add("jane", "analyst")
@@ -124,6 +126,7 @@ def test_a_code_is_accepted_once(secure):
     assert secure.browser().post("/log-in", fields, csrf=None).status_code == 403
 
 
+@pytest.mark.slow
 def test_failed_attempts_block_the_account_also_after_a_restart(web):
     """Three are free; the count is in the database."""
     web.add("jane", "analyst")
@@ -149,6 +152,7 @@ def test_answers_do_not_tell_which_accounts_exist(web):
     assert len({re.sub(r"\s+", " ", answer.text) for answer in answers}) == 1
 
 
+@pytest.mark.slow
 def test_a_log_in_makes_a_new_session_and_ends_the_old_one(web):
     """Session fixation: what a browser had before is worth nothing afterwards."""
     browser = web.logged_in("analyst", name="jane")
@@ -167,6 +171,7 @@ def test_a_log_in_makes_a_new_session_and_ends_the_old_one(web):
     assert stale.get("/").status_code == 303
 
 
+@pytest.mark.slow
 def test_cookies_are_bound_to_host_and_page(web, secure):
     for one, name, account in ((web, "station", "kim"), (secure, "__Host-station", "lou")):
         one.add(account, "analyst")
@@ -178,6 +183,7 @@ def test_cookies_are_bound_to_host_and_page(web, secure):
         assert ("Secure" in cookie) == (one is secure)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("idle_us", "steps"), [(IDLE_US + 2_000_000, 1), (IDLE_US - 60_000_000, LONGEST_US // IDLE_US + 3)]
 )
@@ -191,6 +197,7 @@ def test_a_session_ends_when_it_is_idle_or_old(web, idle_us, steps):
     assert answers.count(200) == (0 if steps == 1 else answers.index(303))
 
 
+@pytest.mark.slow
 def test_purpose_and_case_hold_for_an_hour(web):
     browser = web.logged_in("analyst")
     assert browser.get("/search").status_code == 200
@@ -200,6 +207,7 @@ def test_purpose_and_case_hold_for_an_hour(web):
     assert browser.get("/search").headers["location"].startswith("/purpose")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["disable", "reset", "change"])
 def test_sessions_and_tokens_end_with_the_account(web, what):
     browser = web.logged_in("analyst", name="jane")
@@ -219,6 +227,7 @@ def test_sessions_and_tokens_end_with_the_account(web, what):
     assert web.browser().get("/api/1/me", headers=headers).status_code == 401
 
 
+@pytest.mark.slow
 def test_a_new_password_ends_all_sessions(web):
     browser, other = web.logged_in("analyst", name="jane"), web.browser()
     other.log_in("jane")
@@ -255,6 +264,7 @@ def test_a_reset_while_a_password_is_changed_stays(web, monkeypatch):
     assert web.accounts.get("jane").password is None
 
 
+@pytest.mark.slow
 def test_whoever_finds_a_session_does_not_guess_the_password(web):
     browser = web.logged_in("analyst", name="jane")
     new = "another horse 43"
@@ -273,6 +283,7 @@ def test_whoever_finds_a_session_does_not_guess_the_password(web):
     assert web.browser().log_in("jane", new).status_code == 303
 
 
+@pytest.mark.slow
 def test_a_token_works_for_programs_only(web):
     """With purpose and case number in headers, and never for a page."""
     browser = web.logged_in("analyst", name="jane")
@@ -300,6 +311,7 @@ def test_the_link_of_an_account_works_once(web):
     assert browser.log_in("jane").status_code == 303
 
 
+@pytest.mark.slow
 def test_the_last_administrator_stays(web):
     browser = web.logged_in("administrator", name="root")
     assert browser.post("/accounts/root/disable").status_code == 400
@@ -314,6 +326,7 @@ def test_accounts_with_impossible_names_are_refused(web):
             web.accounts.add(Asker("t"), name, full_name="N", role="analyst", scope=Scope())
 
 
+@pytest.mark.slow
 def test_another_agencys_records_do_not_exist(web):
     """Search, a read, its pictures, a unit, its counters: by their own addresses, for pages and programs."""
     north = web.logged_in("analyst", scope=Scope(frozenset({NORTH})), name="north")
@@ -337,6 +350,7 @@ def test_another_agencys_records_do_not_exist(web):
         assert {read["unit"] for read in body["reads"]} == {unit}
 
 
+@pytest.mark.slow
 def test_another_persons_search_and_export_do_not_exist(web):
     jane, john = (web.logged_in("analyst", name=name) for name in ("jane", "john"))
     address = jane.post("/search", {"plates": "7ABC123"}).headers["location"]
@@ -349,6 +363,7 @@ def test_another_persons_search_and_export_do_not_exist(web):
     assert john.post(f"/exports/{made}/file").status_code == 404
 
 
+@pytest.mark.slow
 def test_an_administrator_gives_no_more_than_they_have(web):
     web.add("root", "administrator")
     local = web.logged_in("administrator", scope=Scope(frozenset({NORTH})), name="local")
@@ -361,6 +376,7 @@ def test_an_administrator_gives_no_more_than_they_have(web):
         assert local.post(f"/accounts/root{action}", {"full_name": "R", "role": "officer"}).status_code == 404
 
 
+@pytest.mark.slow
 def test_an_auditor_of_an_agency_sees_its_peoples_entries(web):
     north = web.logged_in("analyst", scope=Scope(frozenset({NORTH})), name="north")
     everywhere = web.logged_in("analyst", name="everywhere")
@@ -395,6 +411,7 @@ def test_who_asks_for_another_agencys_unit_is_in_the_trail(web, path, scope):
     assert (last.who, last.what, last.filter, last.count) == ("north", "show unit", "unit=unit-20", 0)
 
 
+@pytest.mark.slow
 def test_each_look_up_is_in_the_trail_with_its_reason_before_it_is_shown(web):
     browser = web.logged_in("analyst", name="jane")
     before = len(web.store.audit_trail())
@@ -411,6 +428,7 @@ def test_each_look_up_is_in_the_trail_with_its_reason_before_it_is_shown(web):
     assert all((purpose, case) == ("stolen vehicle", "26-014") for _, purpose, case in entries)
 
 
+@pytest.mark.slow
 def test_nothing_is_shown_if_it_cannot_be_recorded(web, monkeypatch):
     browser = web.logged_in("analyst")
     address = browser.post("/search", {"plates": "7ABC123"}).headers["location"]

@@ -43,6 +43,7 @@ def web(tmp_path: Path) -> Web:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("identity", [READ_ID.hex(), HIT_ID.hex().upper()])
 def test_evidence_is_a_download_that_verifies(web, identity):
     """As an archive and as a page, under purpose and case number, and in the audit trail."""
@@ -69,12 +70,14 @@ def test_page_of_a_read_and_of_a_hit_lead_to_their_package(web):
     assert browser.get("/evidence?identity=<b>").status_code in {400, 422}
 
 
+@pytest.mark.slow
 def test_evidence_needs_a_purpose_first(web):
     browser = web.logged_in("analyst", why=False)
     assert browser.post("/evidence", {"identity": READ_ID.hex()}).status_code in {303, 403}
     assert "export evidence package" not in {row.what for row in web.store.audit_trail()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("identity", ["", "x" * 32, "12", "00" * 16, HOSTILE])
 def test_what_is_no_read_is_refused_in_words(web, identity):
     answer = web.logged_in("analyst").post("/evidence", {"identity": identity})
@@ -82,6 +85,7 @@ def test_what_is_no_read_is_refused_in_words(web, identity):
     assert "<img src=x" not in answer.text
 
 
+@pytest.mark.slow
 def test_station_without_keys_says_so(web):
     web.app.state.desk = replace(web.app.state.desk, ring=None)
     browser = web.logged_in("analyst")
@@ -95,6 +99,7 @@ def test_another_agencys_read_is_unknown(web):
     assert browser.post("/evidence", {"identity": READ_ID.hex()}).status_code == 404
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("definition", ["general", "arkansas", "virginia"])
 def test_report_is_shown_printed_and_exported(web, definition):
     browser = web.logged_in("supervisor")
@@ -249,6 +254,7 @@ def test_alarm_quality_shows_findings_and_characters(web):
         assert browser.get("/alarms", params={"period": "2026-05", "cars": cars}).status_code == 400
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("period", ["2026-13", "<b>", "9999"])
 def test_bad_period_is_refused_in_words(web, period):
     for path in ("/reports", "/reports/csv", "/reports/print"):

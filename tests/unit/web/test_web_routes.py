@@ -158,6 +158,7 @@ def web(tmp_path, monkeypatch):
     return open_web(tmp_path / "station.db")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", Role)
 def test_each_role_opens_what_it_has_the_right_for(web, role):
     """And nothing else: a page refuses, a program is told so."""
@@ -174,6 +175,7 @@ def test_each_role_opens_what_it_has_the_right_for(web, role):
         assert answer.status_code < 500, (method, path, answer.text)
 
 
+@pytest.mark.slow
 def test_without_a_session_every_route_but_the_public_ones_sends_to_the_log_in(web):
     browser = web.browser()
     for method, path in ROUTES:
@@ -185,6 +187,7 @@ def test_without_a_session_every_route_but_the_public_ones_sends_to_the_log_in(w
             assert (answer.status_code, answer.headers["location"][:7]) == (303, "/log-in"), (method, path)
 
 
+@pytest.mark.slow
 def test_every_look_up_asks_why_first(web):
     """Without purpose and case number a page sends to the question, a program is told to send them."""
     browsers = {role: web.logged_in(role, why=False) for role in Role}
@@ -200,6 +203,7 @@ def test_every_look_up_asks_why_first(web):
             assert (answer.status_code, answer.headers["location"][:8]) == (303, "/purpose"), path
 
 
+@pytest.mark.slow
 def test_no_form_is_taken_without_the_token_of_its_session(web):
     """Cross-site request forgery."""
     browser = web.logged_in("administrator")
