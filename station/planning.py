@@ -7,8 +7,8 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from protocol.roster.envelope import KIND, verify_roster
-from protocol.roster.roster import ANSWERS
 from protocol.signed_file import refuse_unless_newer
+from protocol.wire.records.incident import ANSWERS
 from station.commands import Commands
 from station.deployment.conflicts import Planner, is_refused
 from station.deployment.model import (

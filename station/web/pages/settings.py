@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Form
 from starlette.responses import Response
 
-from protocol.roster.roster import ANSWERS
+from protocol.wire.records.incident import ANSWERS
 from station.accounts.rights import Right
 from station.errors import DeploymentError
 from station.web.deployment import asks, does

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from protocol.roster.roster import ANSWERS
+from protocol.wire.records.incident import ANSWERS
 from station.asker import Asker, Scope
 from station.planning import Planning
 from tests.station_web import NOW_US, open_web
