@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import fcntl
 import gc
 import io
 import itertools
@@ -22,7 +23,6 @@ import sqlite3
 import sys
 import tempfile
 import threading
-import time
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
@@ -86,6 +86,8 @@ if TYPE_CHECKING:
 UNIT = "unit-07"
 CHAIN = 6
 """Starts of one unit before its books are closed."""
+OPENINGS = 3
+"""Times that a start opens the database; one crash of the server is between two of them."""
 STATEMENTS = {
     "commit": "COMMIT",
     "group": "INSERT INTO records",
@@ -149,9 +151,23 @@ class Unit:
     def crash_server(self) -> None:
         """End the database server as a defect would, and start it again."""
         assert self.server is not None
-        self.server.stop("immediate")
-        self.server.start()
+        with self._restarting():
+            self.server.stop("immediate")
+            self.server.start()
         self.crashes += 1
+
+    def wait_for_server(self) -> None:
+        """Wait until the server is not being started again, by this process or the one that made it."""
+        with self._restarting():
+            pass
+
+    @contextlib.contextmanager
+    def _restarting(self) -> Iterator[None]:
+        """One at a time, over all processes; the lock ends with the file, also if its process is killed."""
+        assert self.server is not None
+        with (self.server.folder / "restarting").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
     @property
     def heard(self) -> Path:
@@ -192,13 +208,14 @@ class StruckReader(ScriptedReader):
 
 def opened(unit: Unit, opener: Opener) -> Store:
     """The store; while its server starts again, as often as systemd would start the station."""
-    for _ in range(100):
+    for _ in range(OPENINGS):
         try:
             return open_store(unit.station, open_picture=opener.picture)
         except StoreError:
             if unit.server is None:
                 raise
-            time.sleep(0.2)
+            # Whatever ended it, the server has begun to stop: the lock is held until it answers again.
+            unit.wait_for_server()
     raise BrokenPromiseError("the database did not come back")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.torture import ALONE, POINTS
+from tests.torture import ALONE, POINTS, Unit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,6 +34,38 @@ def torture(repo: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *arguments], cwd=repo, capture_output=True, text=True, check=False, timeout=280
     )
+
+
+class FakeServer:
+    """Says whether a start of the station would have to wait."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.seen: list[tuple[str, bool]] = []
+
+    def is_awaited(self) -> bool:
+        with (self.folder / "restarting").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    def stop(self, mode: str) -> None:
+        self.seen.append((mode, self.is_awaited()))
+
+    def start(self) -> None:
+        self.seen.append(("start", self.is_awaited()))
+
+
+def test_a_start_waits_until_the_server_answers_again(tmp_path):
+    """From before the server ends until it was started, and not after that."""
+    server = FakeServer(tmp_path)
+    unit = Unit(None, None, "postgresql://", tmp_path, None, server)
+    unit.crash_server()
+    assert server.seen == [("immediate", True), ("start", True)]
+    unit.wait_for_server()
+    assert (unit.crashes, server.is_awaited()) == (1, False)
 
 
 def test_power_cuts_and_kills_at_named_points_lose_no_read(repo):
