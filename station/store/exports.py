@@ -69,9 +69,9 @@ class ExportTables:
 
     def waiting(self, state: str) -> list[ExportRow]:
         """Return the requests in a state that were made first, in that order."""
-        statement = select(*_EXPORT).where(EXPORTS.c.state == state)
+        statement = select(*_EXPORT, *_SCOPE).where(EXPORTS.c.state == state)
         ordered = statement.order_by(EXPORTS.c.requested_us, EXPORTS.c.export_id).limit(_WAITING)
-        return [ExportRow(*row) for row in self._db.all(ordered)]
+        return [_export(row) for row in self._db.all(ordered)]
 
     def change(self, export_id: str, was: str, /, **values: Any) -> bool:
         """Change a request that is in a state; False if it is in another one, because somebody was faster."""

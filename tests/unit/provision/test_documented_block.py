@@ -34,7 +34,7 @@ def test_a_fleet_is_set_up_by_the_documented_commands(tmp_path, monkeypatch):
     typed = [words for words in lines("Once per fleet") if "serve" not in words]
     typed += [words for words in lines("For each unit") if words[:3] == ["patrol-lpr", "provision", "card"]]
     typed += lines("Renewal and revocation")
-    assert len(typed) == 10
+    assert len(typed) == 11
     for words in typed:
         done = type_in(words)
         assert done.exit_code == 0, (words, done.output, done.exception)
