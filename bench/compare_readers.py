@@ -1,6 +1,6 @@
 """Compare readers on the measuring photographs in a minute: the shipped detector's boxes, each reader on them.
 
-usage: python -m bench.compare_readers models/ocr/plate-ocr-r3b /tmp/run-ocr/bundle/plate-ocr-r4 [--shared ../shared]
+usage: python -m bench.compare_readers models/ocr/plate-ocr-r4 /tmp/run-ocr/bundle/plate-ocr-r5 [--shared ../shared]
 
 For training: `bench.accuracy` measures the whole product and takes longer.  A calibration alone moves the sum by some
 plates of 1,721, so small differences say nothing.

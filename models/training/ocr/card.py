@@ -37,7 +37,7 @@ with font exception, Apache-2.0 and CC0 licences; no font is shipped).
 | oi | unknowncz/LP_recognition (OpenImages) | CC BY 4.0 |
 
 Texts of most crops are machine labels on which two recognisers agreed (about 98 % right); the crops on which they did
-not were read by eye, and doubtful labels processed at and corrected; states were labelled by people.  In `us_state`, `oi`
+not were read by eye, and doubtful labels looked at and corrected; states were labelled by people.  In `us_state`, `oi`
 and on drawn North American plates letter O is written as 0.  Six percent of the plates, chosen by a hash of their text so that no plate sits on both sides, are validation.
 Crops whose text also occurs in the measuring set were left out of training.  The measuring set (openalpr/benchmarks,
 AGPL-3.0, and photographs of rhit read by eye) was never trained on.

@@ -106,7 +106,7 @@ def _box(row: dict[str, str]) -> Box | None:
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    """Rows of a table; none where there is no such file: other data need not have been processed at."""
+    """Rows of a table; none where there is no such file: other data need not have been looked at."""
     if not path.exists():
         return []
     with path.open(encoding="utf-8") as file:

@@ -28,7 +28,7 @@ WHEEL = "patrol_lpr-0.2.0-py3-none-any.whl"
 FILES = {
     (Part.CODE, WHEEL): b"wheel" * 50,
     (Part.CODE, "numpy-1.26.4-cp311.whl"): b"",
-    (Part.MODELS, "ocr/plate-ocr-r3b/model.tflite"): b"\0model",
+    (Part.MODELS, "ocr/plate-ocr-r4/model.tflite"): b"\0model",
     (Part.CONFIG, "config.toml"): b"[log]\nlevel = 'debug'\n",
 }
 
