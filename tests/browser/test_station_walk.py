@@ -90,6 +90,7 @@ class Walk:
             "/purpose": "/purpose",
             "/reads/{unit}/{record_id}": f"/reads/{read.unit}/{read.read_id.hex()}",
             "/reports": "/reports?definition=general&period=2027-03",
+            "/reports/definitions": "/reports/definitions",
             "/search": "/search",
             "/search/{search_id}": f"/search/{SEARCH_ID}-ROLE",
             "/settings": "/settings",

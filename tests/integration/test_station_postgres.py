@@ -236,7 +236,7 @@ def test_a_time_anchor_for_a_hit_and_a_read_under_one_id_fails_no_group(workers)
     hit = make_record(undated, seq=2, record_id=read.envelope.record_id)
     add(store, read, hit, now_us=NOW_US)
     add(store, anchor(3, read.body.mono_us, NOW_US - DAY_US), now_us=NOW_US)
-    assert [found.made_us for found in store.find(ReadSearch(), limit=9)] == [NOW_US - DAY_US]
+    assert [found.made_us for found in store.find(ReadSearch(), limit=9).reads] == [NOW_US - DAY_US]
     assert [state.made_us for state in store.find_hits(HitSearch(), limit=9)] == [NOW_US - DAY_US + 8_000_000]
 
 
@@ -254,7 +254,7 @@ def test_a_purge_deletes_what_it_certifies_where_ids_are_used_again(workers, oth
     assert list(store.faults()) == []
     assert [row.seq for row in store.latest("hit/1")] == [2]
     assert len(store.find_hits(HitSearch(), limit=9)) == 1
-    found = store.find(ReadSearch(), limit=99)
+    found = store.find(ReadSearch(), limit=99).reads
     assert [one.row.seq for one in found if one.row.seq < 50] == [3]
     assert len(found) == 1 + others
     with store.transaction():
