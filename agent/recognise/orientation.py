@@ -13,7 +13,8 @@ class OrientationConfig:
     min_confidence: float = 0.85
     """Minimum confidence of a vote in the better orientation, ..."""
     margin: float = 0.02
-    """... and its minimum difference to the other.  On 300 photographs of the measuring set, one vote of 244 is wrong; turned, one of 229."""
+    """... and its minimum difference to the other.  On 300 photographs of the measuring set one vote of 244 is wrong;
+    with the pictures turned, one of 229."""
     min_votes: int = 4
     max_votes: int = 15
     """Number of latest votes that count."""
