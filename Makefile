@@ -37,7 +37,7 @@ test: $(STAMPS)/dev system-packages lint types layers ## Everything: linters, ty
 	$(PYTEST) tests -m 'not integration' -n logical --maxprocesses 8
 	$(PYTEST) tests -m integration -n 2 --dist loadfile
 
-fast: $(STAMPS)/dev ## The quick ones of the tests, fewer drawn examples: two minutes on two cores, no broker, no root
+fast: $(STAMPS)/dev ## The quick ones of the tests, fewer drawn examples: 80 seconds on two cores, no broker, no root
 	$(PYTEST) tests -m 'not integration and not slow' -n logical --maxprocesses 8 --hypothesis-profile fast
 
 lint: $(STAMPS)/dev system-packages ## ruff and shellcheck
