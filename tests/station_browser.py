@@ -22,6 +22,20 @@ if TYPE_CHECKING:
 PATIENCE_MS = 60_000
 
 
+def log_in_by_form(
+    page: Page, address: str, name: str, *, purpose: str = "court order", case_number: str = "26-014"
+) -> None:
+    """Log in with the tests' password, and say why, as a person does."""
+    page.goto(f"{address}/log-in")
+    page.fill("[name=name]", name)
+    page.fill("[name=password]", PASSWORD)
+    page.click("main button.main")
+    page.goto(f"{address}/purpose?next=/")
+    page.fill("[name=purpose]", purpose)
+    page.fill("[name=case_number]", case_number)
+    page.click("main button.main")
+
+
 class StationPages:
     """A station that serves its pages, and people who are logged in."""
 

@@ -17,6 +17,7 @@ from tests.month.deploy import deploy
 from tests.month.draw import make_month
 from tests.month.fill import fill
 from tests.month.world import SMALL
+from tests.station_browser import log_in_by_form
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 AXE = (Path(__file__).parent / "axe/axe.min.js").read_text(encoding="utf-8")
@@ -71,14 +72,7 @@ def opened(station, browser):
         made = context.new_page()
         made.on("pageerror", lambda error: errors.append(str(error)))
         made.on("console", lambda told: errors.append(told.text) if "Content Security" in told.text else None)
-        made.goto("/log-in")
-        made.fill("[name=name]", f"sam-{role}")
-        made.fill("[name=password]", PASSWORD)
-        made.click("main button.main")
-        made.goto("/purpose?next=/")
-        made.fill("[name=purpose]", "planning of the week")
-        made.fill("[name=case_number]", "27-014")
-        made.click("main button.main")
+        log_in_by_form(made, station.address, f"sam-{role}", purpose="planning of the week", case_number="27-014")
         return made
 
     yield page

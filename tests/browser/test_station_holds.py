@@ -20,6 +20,7 @@ from station.store.rows import CheckpointRow, ConflictRow, PurgePlan, PurgeRule,
 from station.web.serve import WebServer
 from station.web.settings import WebSettings
 from tests.builders import UTC_NS, make_read_record
+from tests.station_browser import log_in_by_form
 from tests.station_files import add
 
 if TYPE_CHECKING:
@@ -99,14 +100,7 @@ def opened(served: WebServer, browser: Browser) -> Iterator[Callable[..., Page]]
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("dialog", lambda dialog: errors.append(dialog.message))
-        page.goto(f"{served.address}/log-in")
-        page.fill("[name=name]", name)
-        page.fill("[name=password]", PASSWORD)
-        page.click("main button")
-        page.goto(f"{served.address}/purpose?next=/")
-        page.fill("[name=purpose]", "court order")
-        page.fill("[name=case_number]", "26-014")
-        page.click("main button")
+        log_in_by_form(page, served.address, name)
         return page
 
     yield log_in

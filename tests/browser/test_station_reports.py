@@ -20,6 +20,7 @@ from station.web.settings import WebSettings
 from tests.builders import UTC_NS
 from tests.hit_builders import make_disposition, make_hit_body
 from tests.signed_series import READ_ID, SignedUnit
+from tests.station_browser import log_in_by_form
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -85,14 +86,7 @@ def opened(served: WebServer, browser: Browser) -> Iterator[Callable[..., Page]]
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("dialog", lambda dialog: errors.append(dialog.message))
-        page.goto(f"{served.address}/log-in")
-        page.fill("[name=name]", "sam")
-        page.fill("[name=password]", PASSWORD)
-        page.click("main button")
-        page.goto(f"{served.address}/purpose?next=/")
-        page.fill("[name=purpose]", "court order")
-        page.fill("[name=case_number]", "26-014")
-        page.click("main button")
+        log_in_by_form(page, served.address, "sam")
         return page
 
     yield log_in
