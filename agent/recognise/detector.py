@@ -8,6 +8,8 @@ the error of a single cell at the usual plate sizes (weighted boxes fusion, Solo
 
 from __future__ import annotations
 
+import math
+from operator import mul
 from typing import TYPE_CHECKING
 
 import cv2
@@ -19,14 +21,20 @@ from agent.recognise.parts import CONTAINED
 from agent.records import Box, Detection
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from agent.recognise.bundle import Bundle, OutputContract
 
+    Sides = tuple[float, float, float, float]
+    """Left, top, right, bottom."""
+    _Scored = tuple[Sides, float]
+
 GREY = 114
-_SIGN_BIT = 0x80
+_SIGN_BIT = np.uint8(0x80)
 _MAX_SHRINK = 4
-_MIN_AREA = np.float32(1e-6)
+_MIN_AREA = 1e-6
 _MIN_SHARE = 0.5
 """Minimum share of a box that is left after its oversize is subtracted."""
 _MAX_CELLS = 400
@@ -59,16 +67,28 @@ class Detector:
         _, self.height_px, self.width_px, _ = bundle.contract.input.shape
         self._canvas = np.empty((1, self.height_px, self.width_px, 3), np.uint8)
         self._tensor = np.empty(self._canvas.shape, np.int8)
+        self._tensor_bytes = self._tensor.view(np.uint8)
         self._filled_px = (0, 0)
-        score = self._outputs["score"]
-        self._oversize_px = np.array(self._decoder.oversize_px, np.float32)
-        self._raw_threshold = self._decoder.score_threshold / score.scale + score.zero_point
+        self._min_raw = _min_raw(self._decoder.score_threshold, self._outputs["score"])
+        self._score = _table(self._outputs["score"]).tolist()
+        self._offset = _table(self._outputs["offset"]).tolist()
+        full_px = np.exp(_table(self._outputs["size"])) * self._decoder.size_base_px
+        self._half_px = tuple(
+            (np.maximum(full_px - np.float32(oversize_px), full_px * _MIN_SHARE) / 2).tolist()
+            for oversize_px in self._decoder.oversize_px
+        )
 
     def detect(self, rgb: NDArray[np.uint8]) -> list[Detection]:
         """Find the plates in an RGB picture (height x width x 3), best first, boxes clipped to the picture."""
         tensor, scale = self._letterbox(rgb)
         raw = self._model.invoke(tensor)
         return self._decode(raw, scale, rgb.shape[1], rgb.shape[0])
+
+    @property
+    def small(self) -> NDArray[np.uint8]:
+        """The latest picture, shrunk; the next one overwrites it."""
+        width, height = self._filled_px
+        return self._canvas[0, :height, :width]
 
     def scale(self, rgb: NDArray[np.uint8]) -> float:
         """Return the scale from a picture to the network's input."""
@@ -91,26 +111,24 @@ class Detector:
         if small is not part:
             part[:] = small
         # value = pixel/255 quantised with scale 1/255 and zero point -128 is the pixel less 128.
-        np.bitwise_xor(self._canvas, _SIGN_BIT, out=self._tensor.view(np.uint8))
+        np.bitwise_xor(self._canvas, _SIGN_BIT, out=self._tensor_bytes)
         return self._tensor, scale
 
     def _decode(self, raw: list[NDArray[np.int8]], scale: float, width_px: int, height_px: int) -> list[Detection]:
-        score_out = self._outputs["score"]
-        scores_raw = raw[score_out.index][0, :, :, 0]
-        rows, cols = np.nonzero(scores_raw > self._raw_threshold)
-        if not len(rows):
+        scores, offsets, sizes = (
+            raw[self._outputs[name].index].reshape(-1) for name in ("score", "offset", "size")
+        )
+        cells = np.flatnonzero(scores >= self._min_raw).tolist()
+        if not cells:
             return []
-        scores = _real(scores_raw[rows, cols], score_out)
-        order = np.argsort(-scores, kind="stable")[:_MAX_CELLS]
-        rows, cols, scores = rows[order], cols[order], scores[order]
-        offset = _real(raw[self._outputs["offset"].index][0, rows, cols], self._outputs["offset"])
-        size = _real(raw[self._outputs["size"].index][0, rows, cols], self._outputs["size"])
-        cells = np.stack([cols, rows], axis=1)
-        centre = (cells + 0.5 + offset) * self._decoder.stride
-        full = np.exp(size) * self._decoder.size_base_px
-        half = np.maximum(full - self._oversize_px, full * _MIN_SHARE) / 2
-        boxes = np.concatenate([centre - half, centre + half], axis=1) / scale
-        kept = fuse(boxes, scores, nms_iou=self._decoder.nms_iou, merge_iou=self._decoder.merge_iou)
+        # Single values of a memoryview: for the few cells of a plate numpy's calls take several times as long.
+        best_first = sorted(cells, key=scores.data.__getitem__, reverse=True)[:_MAX_CELLS]
+        kept = fuse_boxes(
+            self._boxes(best_first, offsets.data, sizes.data, scale),
+            [self._score[scores.data[cell]] for cell in best_first],
+            nms_iou=self._decoder.nms_iou,
+            merge_iou=self._decoder.merge_iou,
+        )
         return [
             Detection(
                 Box(max(0.0, x0), max(0.0, y0), min(float(width_px), x1), min(float(height_px), y1)), confidence
@@ -118,37 +136,79 @@ class Detector:
             for (x0, y0, x1, y1), confidence in kept
         ]
 
+    def _boxes(self, cells: list[int], offsets: memoryview, sizes: memoryview, scale: float) -> list[Sides]:
+        """The boxes of cells, in pixels of the picture."""
+        stride = self._decoder.stride
+        columns, offset, (half_widths, half_heights) = self.width_px // stride, self._offset, self._half_px
+        boxes = []
+        for cell in cells:
+            row, column = divmod(cell, columns)
+            at_x, at_y = 2 * cell, 2 * cell + 1
+            x, y = (column + 0.5 + offset[offsets[at_x]]) * stride, (row + 0.5 + offset[offsets[at_y]]) * stride
+            width, height = half_widths[sizes[at_x]], half_heights[sizes[at_y]]
+            boxes.append(((x - width) / scale, (y - height) / scale, (x + width) / scale, (y + height) / scale))
+        return boxes
 
-def _real(values: NDArray[np.int8], contract: OutputContract) -> NDArray[np.float32]:
-    return (values.astype(np.float32) - contract.zero_point) * np.float32(contract.scale)
+
+def _table(contract: OutputContract) -> NDArray[np.float32]:
+    """The real value of each raw one; negative ones are indices from the end."""
+    raw = np.arange(256, dtype=np.uint8).view(np.int8)
+    return (raw.astype(np.float32) - contract.zero_point) * np.float32(contract.scale)
+
+
+def _min_raw(threshold: float, contract: OutputContract) -> np.int8:
+    """The smallest raw value above a threshold."""
+    return np.int8(min(127, math.floor(threshold / contract.scale + contract.zero_point) + 1))
 
 
 def fuse(
     boxes: NDArray[np.float32], scores: NDArray[np.float32], *, nms_iou: float, merge_iou: float
-) -> list[tuple[tuple[float, float, float, float], float]]:
-    """Greedy suppression of what overlaps a better box, or lies inside it.
+) -> list[tuple[Sides, float]]:
+    """As :func:`fuse_boxes`; ``boxes`` is n x 4 (x0, y0, x1, y1), ``scores`` n, best first."""
+    return fuse_boxes(boxes.tolist(), scores.tolist(), nms_iou=nms_iou, merge_iou=merge_iou)
 
-    Each survivor is the score-weighted mean of the boxes that agree with it.  ``boxes`` is n x 4 (x0, y0, x1, y1),
-    ``scores`` n, best first.
+
+def fuse_boxes(
+    boxes: Sequence[Sides], scores: Sequence[float], *, nms_iou: float, merge_iou: float
+) -> list[tuple[Sides, float]]:
+    """Greedy suppression of what overlaps a better box, or lies inside it; best first.
+
+    Each survivor is the score-weighted mean of the boxes that agree with it.
     """
-    x0, y0, x1, y1 = boxes.T
-    areas = (x1 - x0) * (y1 - y0)
     out = []
-    alive = np.ones(len(boxes), bool)
-    for best in range(len(boxes)):
-        if not alive[best]:
-            continue
-        width = np.maximum(np.minimum(x1, x1[best]) - np.maximum(x0, x0[best]), 0)
-        height = np.maximum(np.minimum(y1, y1[best]) - np.maximum(y0, y0[best]), 0)
-        shared = width * height
-        overlap = shared / np.maximum(areas + areas[best] - shared, _MIN_AREA)
-        merged = alive & (overlap > merge_iou)
-        merged[best] = True
-        weights = scores[merged]
-        left, top, right, bottom = (weights @ boxes[merged] / weights.sum()).tolist()
-        out.append(((left, top, right, bottom), float(scores[best])))
-        # Boxes contained in a better one are parts of its plate; their IoU with it may be small.
-        inside = (shared >= CONTAINED * areas) & (areas < areas[best])
-        alive &= (overlap <= nms_iou) & ~inside
-        alive[best] = False
+    left = list(zip(boxes, scores, strict=True))
+    while left:
+        score = left[0][1]
+        agreeing, left = _split(left, nms_iou=nms_iou, merge_iou=merge_iou)
+        out.append((_mean(agreeing), score))
     return out
+
+
+def _split(left: list[_Scored], *, nms_iou: float, merge_iou: float) -> tuple[list[_Scored], list[_Scored]]:
+    """The first box with those that agree with it, and those that neither overlap it nor lie inside it."""
+    best_x0, best_y0, best_x1, best_y1 = left[0][0]
+    best_area = (best_x1 - best_x0) * (best_y1 - best_y0)
+    agreeing, others = left[:1], []
+    for scored in left[1:]:
+        x0, y0, x1, y1 = scored[0]
+        if x0 >= best_x1 or x1 <= best_x0 or y0 >= best_y1 or y1 <= best_y0:
+            others.append(scored)
+            continue
+        area = (x1 - x0) * (y1 - y0)
+        shared = (min(x1, best_x1) - max(x0, best_x0)) * (min(y1, best_y1) - max(y0, best_y0))
+        overlap = shared / max(area + best_area - shared, _MIN_AREA)
+        if overlap > merge_iou:
+            agreeing.append(scored)
+        # Boxes contained in a better one are parts of its plate; their IoU with it may be small.
+        inside = shared >= CONTAINED * area and area < best_area
+        if overlap <= nms_iou and not inside:
+            others.append(scored)
+    return agreeing, others
+
+
+def _mean(agreeing: list[_Scored]) -> Sides:
+    """The mean of the boxes, weighted by their scores."""
+    boxes, scores = zip(*agreeing, strict=True)
+    total = sum(scores)
+    x0, y0, x1, y1 = (sum(map(mul, sides, scores)) / total for sides in zip(*boxes, strict=True))
+    return x0, y0, x1, y1
