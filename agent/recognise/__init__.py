@@ -74,6 +74,11 @@ class Recogniser:
         """True if OCR is more confident with the latest plates turned upside down."""
         return self.orientation.upside_down
 
+    @property
+    def small(self) -> NDArray[np.uint8]:
+        """The picture that was searched last, as small as the detector's input."""
+        return self.detector.small
+
     def detect(self, frame: Frame) -> list[Detection]:
         """Plates to read in the frame, best first: wide enough, not masked, not at the edge."""
         found = self._find(frame)
@@ -126,6 +131,8 @@ class Recogniser:
 
     def parts(self, rgb: NDArray[np.uint8], looks: Sequence[Look]) -> Parts:
         """Find detections that are only a part of a plate: contained in another, or one of two lines."""
+        if len(looks) < 2:  # noqa: PLR2004 - one is a part of nothing
+            return Parts(frozenset())
         left_out = set(parts_of_others(looks))
         two_lines = []
         for pair in stacked_pairs(looks):
