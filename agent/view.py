@@ -126,8 +126,8 @@ class SightCheck:
         """Add a frame."""
         # Single pixels, not means: sensor noise distinguishes a static scene from a repeated picture.
         sample = rgb[:: max(1, rgb.shape[0] // HEIGHT_PX), :: max(1, rgb.shape[1] // WIDTH_PX)]
-        self._damaged_frames = self._damaged_frames + 1 if self._is_green(sample) else 0
         grey = np.ascontiguousarray(sample[:, :, 1])
+        self._damaged_frames = self._damaged_frames + 1 if self._is_green(sample) else 0
         if self._is_same(grey):
             self._still_frames += 1
             self._lasts = t_mono_ns - self._still_since_ns >= self._config.frozen_s * _NS_PER_S
@@ -159,8 +159,9 @@ class SightCheck:
         """Find uniformly green rows: zeros in YUV."""
         needed = self._config.green_rows * len(sample)
         # Any pixel of such a row is green; few pictures are in a whole column.
-        column = sample[:, sample.shape[1] // 2].tolist()
-        if sum([green - max(red, blue) >= _GREEN - 2 * _FLAT for red, green, blue in column]) < needed:
+        column, low = sample[:, sample.shape[1] // 2].tobytes(), _GREEN - 2 * _FLAT
+        pixels = zip(column[::3], column[1::3], column[2::3], strict=True)
+        if sum([green - red >= low and green - blue >= low for red, green, blue in pixels]) < needed:
             return False
         sample = np.ascontiguousarray(sample)
         high, low = (cv2.reduce(sample, 1, kind) for kind in (cv2.REDUCE_MAX, cv2.REDUCE_MIN))

@@ -111,12 +111,14 @@ class Recogniser:
     def read(self, frame: Frame, detections: list[Detection]) -> list[Sighting]:
         """Read each detection; those without a text and those that are a part of another are dropped."""
         predictions = [self.ocr.read(frame.rgb, detection.box) for detection in detections]
-        looks = [self.look(d, p) for d, p in zip(detections, predictions, strict=True)]
-        left_out = self.parts(frame.rgb, looks).left_out
-        for i, look in enumerate(looks):
-            if look.plate.chars and i not in left_out and self.orientation.wants_one():
-                turned = self.ocr.read_crop(np.ascontiguousarray(predictions[i].crop[::-1, ::-1]))
-                self.orientation.add(look.plate.confidence, turned.confidence)
+        left_out: frozenset[int] = frozenset()
+        if len(detections) > 1:
+            looks = [self.look(d, p) for d, p in zip(detections, predictions, strict=True)]
+            left_out = self.parts(frame.rgb, looks).left_out
+        for i, prediction in enumerate(predictions):
+            if prediction.plate.chars and i not in left_out and self.orientation.wants_one():
+                turned = self.ocr.read_crop(np.ascontiguousarray(prediction.crop[::-1, ::-1]))
+                self.orientation.add(prediction.plate.confidence, turned.confidence)
         return [
             Sighting(frame, detection, prediction.plate, prediction.crop)
             for i, (detection, prediction) in enumerate(zip(detections, predictions, strict=True))
@@ -131,8 +133,6 @@ class Recogniser:
 
     def parts(self, rgb: NDArray[np.uint8], looks: Sequence[Look]) -> Parts:
         """Find detections that are only a part of a plate: contained in another, or one of two lines."""
-        if len(looks) < 2:  # noqa: PLR2004 - one is a part of nothing
-            return Parts(frozenset())
         left_out = set(parts_of_others(looks))
         two_lines = []
         for pair in stacked_pairs(looks):

@@ -8,7 +8,6 @@ the error of a single cell at the usual plate sizes (weighted boxes fusion, Solo
 
 from __future__ import annotations
 
-import math
 from operator import mul
 from typing import TYPE_CHECKING
 
@@ -66,11 +65,10 @@ class Detector:
         self._outputs = bundle.contract.outputs
         _, self.height_px, self.width_px, _ = bundle.contract.input.shape
         self._canvas = np.empty((1, self.height_px, self.width_px, 3), np.uint8)
-        self._tensor = np.empty(self._canvas.shape, np.int8)
-        self._tensor_bytes = self._tensor.view(np.uint8)
         self._filled_px = (0, 0)
-        self._min_raw = _min_raw(self._decoder.score_threshold, self._outputs["score"])
-        self._score = _table(self._outputs["score"]).tolist()
+        score = _table(self._outputs["score"])
+        self._is_plate = (score > self._decoder.score_threshold).astype(np.uint8).tobytes()
+        self._score = score.tolist()
         self._offset = _table(self._outputs["offset"]).tolist()
         full_px = np.exp(_table(self._outputs["size"])) * self._decoder.size_base_px
         self._half_px = tuple(
@@ -80,9 +78,10 @@ class Detector:
 
     def detect(self, rgb: NDArray[np.uint8]) -> list[Detection]:
         """Find the plates in an RGB picture (height x width x 3), best first, boxes clipped to the picture."""
-        tensor, scale = self._letterbox(rgb)
-        raw = self._model.invoke(tensor)
-        return self._decode(raw, scale, rgb.shape[1], rgb.shape[0])
+        scale = self._letterbox(rgb)
+        # value = pixel/255 quantised with scale 1/255 and zero point -128 is the pixel less 128.
+        np.bitwise_xor(self._canvas, _SIGN_BIT, out=self._model.input_tensor().view(np.uint8))
+        return self._decode(self._model.run(), scale, rgb.shape[1], rgb.shape[0])
 
     @property
     def small(self) -> NDArray[np.uint8]:
@@ -95,7 +94,8 @@ class Detector:
         height, width = rgb.shape[:2]
         return min(self.width_px / width, self.height_px / height)
 
-    def _letterbox(self, rgb: NDArray[np.uint8]) -> tuple[NDArray[np.int8], float]:
+    def _letterbox(self, rgb: NDArray[np.uint8]) -> float:
+        """Shrink the picture into the canvas; returns the scale."""
         height, width = rgb.shape[:2]
         scale = self.scale(rgb)
         w = max(1, round(width * scale))
@@ -110,22 +110,17 @@ class Detector:
         small = shrink(rgb, w, h, part if part.flags.c_contiguous else None)
         if small is not part:
             part[:] = small
-        # value = pixel/255 quantised with scale 1/255 and zero point -128 is the pixel less 128.
-        np.bitwise_xor(self._canvas, _SIGN_BIT, out=self._tensor_bytes)
-        return self._tensor, scale
+        return scale
 
     def _decode(self, raw: list[NDArray[np.int8]], scale: float, width_px: int, height_px: int) -> list[Detection]:
-        scores, offsets, sizes = (
-            raw[self._outputs[name].index].reshape(-1) for name in ("score", "offset", "size")
-        )
-        cells = np.flatnonzero(scores >= self._min_raw).tolist()
-        if not cells:
-            return []
-        # Single values of a memoryview: for the few cells of a plate numpy's calls take several times as long.
-        best_first = sorted(cells, key=scores.data.__getitem__, reverse=True)[:_MAX_CELLS]
+        # Bytes and floats: for the few cells of a plate numpy's calls take several times as long.
+        scores, offsets, sizes = (raw[self._outputs[name].index].tobytes() for name in ("score", "offset", "size"))
+        real = self._score
+        cells = _positions(scores.translate(self._is_plate))
+        best_first = sorted(cells, key=lambda cell: real[scores[cell]], reverse=True)[:_MAX_CELLS]
         kept = fuse_boxes(
-            self._boxes(best_first, offsets.data, sizes.data, scale),
-            [self._score[scores.data[cell]] for cell in best_first],
+            self._boxes(best_first, offsets, sizes, scale),
+            [real[scores[cell]] for cell in best_first],
             nms_iou=self._decoder.nms_iou,
             merge_iou=self._decoder.merge_iou,
         )
@@ -136,7 +131,7 @@ class Detector:
             for (x0, y0, x1, y1), confidence in kept
         ]
 
-    def _boxes(self, cells: list[int], offsets: memoryview, sizes: memoryview, scale: float) -> list[Sides]:
+    def _boxes(self, cells: list[int], offsets: bytes, sizes: bytes, scale: float) -> list[Sides]:
         """The boxes of cells, in pixels of the picture."""
         stride = self._decoder.stride
         columns, offset, (half_widths, half_heights) = self.width_px // stride, self._offset, self._half_px
@@ -151,14 +146,19 @@ class Detector:
 
 
 def _table(contract: OutputContract) -> NDArray[np.float32]:
-    """The real value of each raw one; negative ones are indices from the end."""
+    """The real value of each raw one, by its byte."""
     raw = np.arange(256, dtype=np.uint8).view(np.int8)
     return (raw.astype(np.float32) - contract.zero_point) * np.float32(contract.scale)
 
 
-def _min_raw(threshold: float, contract: OutputContract) -> np.int8:
-    """The smallest raw value above a threshold."""
-    return np.int8(min(127, math.floor(threshold / contract.scale + contract.zero_point) + 1))
+def _positions(marked: bytes) -> list[int]:
+    """Where the ones are."""
+    found = []
+    at = marked.find(1)
+    while at >= 0:
+        found.append(at)
+        at = marked.find(1, at + 1)
+    return found
 
 
 def fuse(

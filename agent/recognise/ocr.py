@@ -51,8 +51,21 @@ class OcrPrediction:
     one_line: bool = True
     """False if the model detects several lines or an object that is not a plate; the text is empty then."""
     corners_px: NDArray[np.float32] | None = None
-    """Corners of the plate, 4 x 2 (x, y), clockwise from top left; may be outside the picture.  None if unknown, and
-    for one of several pictures of a plate."""
+    """Corners of the plate, 4 x 2 (x, y), clockwise from top left; may be outside the picture.  None if unknown, or if
+    the text is sure and other pictures show the plate, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Corners:
+    """The corners of a plate as the model gives them: most are never used."""
+
+    raw: NDArray[np.int8]
+    contract: OutputContract
+
+    def shares(self) -> NDArray[np.float32]:
+        """As shares of the crop's size, 4 x 2."""
+        values = self.raw.astype(np.float32).reshape(4, 2) - self.contract.zero_point
+        return values * np.float32(self.contract.scale) + _OWN_CORNERS
 
 
 class Ocr:
@@ -100,14 +113,16 @@ class Ocr:
         crop, place = self._crop(rgb, box)
         plate, corners, one_line = self._predict(crop)
         retry_from = RETRY_MIN_CONFIDENCE_SINGLE_IMAGE if single_image else RETRY_MIN_CONFIDENCE
-        if retry_from <= plate.confidence < RETRY_BELOW_CONFIDENCE:
-            if corners is None:
+        doubtful = retry_from <= plate.confidence < RETRY_BELOW_CONFIDENCE
+        corners_px = None
+        if corners is not None and (doubtful or single_image):
+            corners_px = _scaled(corners.shares(), place)
+        if doubtful:
+            if corners_px is None:
                 again = self._predict_other_margins(rgb, box)
             else:
-                again = self._predict_by_corners(rgb, _scaled(corners, place))
+                again = self._predict_by_corners(rgb, corners_px)
             plate = fuse_predictions([p for p in (plate, *again) if p.chars] or [plate])
-        # Photographs alone need the corners.
-        corners_px = _scaled(corners, place) if single_image and corners is not None else None
         return OcrPrediction(plate, crop, one_line, corners_px)
 
     def read_crop(self, crop: NDArray[np.uint8]) -> PlateText:
@@ -133,7 +148,7 @@ class Ocr:
         if corners is None:
             return [plate]
         back = cv2.getPerspectiveTransform(self._own_corners(), quad)
-        better = cv2.perspectiveTransform(corners[np.newaxis], back)[0]
+        better = cv2.perspectiveTransform(corners.shares()[np.newaxis], back)[0]
         low, high = quad.min(axis=0), quad.max(axis=0)
         # Collinear corners can warp to anywhere: corners far from the first ones are not a plate's.
         if not (np.abs(better - (low + high) / 2) <= high - low).all():
@@ -157,8 +172,8 @@ class Ocr:
         canvas_px = (self.width_px * times, self.height_px * times)
         return cv2.warpPerspective(rgb, warp, canvas_px, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[return-value]
 
-    def _predict(self, crop: NDArray[np.uint8]) -> tuple[PlateText, NDArray[np.float32] | None, bool]:
-        """Text of a crop, the plate's corners as shares of its size if the model predicts them, one line or not."""
+    def _predict(self, crop: NDArray[np.uint8]) -> tuple[PlateText, _Corners | None, bool]:
+        """Text of a crop, the corners of the plate if the model predicts them, one line or not."""
         shrinking = crop.shape[1] > self.width_px or crop.shape[0] > self.height_px
         method = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
         cv2.resize(crop, (self.width_px, self.height_px), dst=self._pixels, interpolation=method)
@@ -170,7 +185,8 @@ class Ocr:
             chars, product, one_line = (), 0.0, False
         region, region_confidence = self._decode_region(raw)
         plate = PlateText(chars, self._calibrated(product) if chars else 0.0, region, region_confidence)
-        return plate, self._decode_corners(raw), one_line
+        corners = None if self._corners is None else _Corners(raw[self._corners.index], self._corners)
+        return plate, corners, one_line
 
     def _crop(self, rgb: NDArray[np.uint8], box: Box, extra: float = 0.0) -> tuple[NDArray[np.uint8], Box]:
         """The crop, and its actual place in the picture."""
@@ -185,35 +201,34 @@ class Ocr:
 
     def _decode(self, raw: NDArray[np.int8]) -> tuple[tuple[CharRead, ...], float]:
         """The characters, each from the best column of its run, and the product of their probabilities."""
-        blank, falls = self._ocr.blank, self._symbol_falls
+        blank, falls, classes = self._ocr.blank, self._symbol_falls, raw.shape[1]
+        # Bytes and lists: for so few values numpy's functions take several times as long.
+        values = raw.tobytes()
         chars: list[tuple[int, float, list[float]]] = []
         before = blank
         for column, best in enumerate(raw.argmax(axis=1).tolist()):
             if best != blank:
-                row = raw[column].tolist()
+                row = values[column * classes : (column + 1) * classes]
                 top = row[best]
-                # Lists: for so few values, numpy's functions take several times as long.
                 weights = [falls[top - value] for value in row]
-                probability = 1 / sum(weights)
+                total = sum(weights)
                 if best != before:
-                    chars.append((best, probability, weights))
-                elif probability > chars[-1][1]:
-                    chars[-1] = (best, probability, weights)
+                    chars.append((best, total, weights))
+                elif total < chars[-1][1]:
+                    chars[-1] = (best, total, weights)
             before = best
-        return tuple([self._char(*char) for char in chars]), math.prod(
-            [probability for _, probability, _ in chars]
-        )
+        return tuple([self._char(*char) for char in chars]), math.prod([1 / total for _, total, _ in chars])
 
-    def _char(self, best: int, probability: float, weights: list[float]) -> CharRead:
+    def _char(self, best: int, total: float, weights: list[float]) -> CharRead:
         """One character from the weights of a column's classes, relative to the best one."""
-        low = _MIN_ALTERNATIVE / probability
-        if sum(weights) - 1 < low:
-            return CharRead(self._symbol(best), probability)
+        low = _MIN_ALTERNATIVE * total
+        if total - 1 < low:
+            return CharRead(self._symbol(best), 1 / total)
         others = sorted(
-            (-weight, index) for index, weight in enumerate(weights) if weight >= low and index != best
+            [(-weight, index) for index, weight in enumerate(weights) if weight >= low and index != best]
         )
-        alternatives = [(self._symbol(index), -weight * probability) for weight, index in others[:_ALTERNATIVES]]
-        return CharRead(self._symbol(best), probability, tuple(alternatives))
+        alternatives = [(self._symbol(index), -weight / total) for weight, index in others[:_ALTERNATIVES]]
+        return CharRead(self._symbol(best), 1 / total, tuple(alternatives))
 
     def _symbol(self, index: int) -> str:
         return "" if index == self._ocr.blank else self._ocr.alphabet[index]
@@ -223,12 +238,6 @@ class Ocr:
             return True
         logit = (float(raw[self._one_line.index].item()) - self._one_line.zero_point) * self._one_line.scale
         return 1 / (1 + math.exp(-logit)) >= self._ocr.single_line_threshold
-
-    def _decode_corners(self, raw: list[NDArray[np.int8]]) -> NDArray[np.float32] | None:
-        if self._corners is None:
-            return None
-        values = raw[self._corners.index].astype(np.float32).reshape(4, 2) - self._corners.zero_point
-        return values * np.float32(self._corners.scale) + _OWN_CORNERS
 
     def _decode_region(self, raw: list[NDArray[np.int8]]) -> tuple[str, float]:
         if self._region is None:
@@ -248,7 +257,10 @@ class Ocr:
 
 
 def _falls(contract: OutputContract, temperature: float) -> list[float]:
-    """Probability of a class relative to another one, by the difference of their quantised logits."""
+    """Probability of a class relative to another one, by how much smaller its quantised logit is.
+
+    The difference of their bytes does as well: it is the same modulo 256, and a list is indexed from its end, too.
+    """
     return [math.exp(-difference * contract.scale / temperature) for difference in range(256)]
 
 

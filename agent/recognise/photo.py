@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from agent.recognise import is_masked
-from agent.recognise.detector import fuse
+from agent.recognise.detector import fuse_boxes
 from agent.records import Box, Detection, PlateText
 
 if TYPE_CHECKING:
@@ -95,9 +95,8 @@ def find_in_photo(recogniser: Recogniser, rgb: NDArray[np.uint8]) -> list[Detect
     if not found:
         return []
     found.sort(key=lambda d: -d.confidence)
-    boxes = np.array([(d.box.x0, d.box.y0, d.box.x1, d.box.y1) for d in found], np.float32)
-    scores = np.array([d.confidence for d in found], np.float32)
-    kept = fuse(boxes, scores, nms_iou=_NMS_IOU, merge_iou=_MERGE_IOU)
+    boxes = [(d.box.x0, d.box.y0, d.box.x1, d.box.y1) for d in found]
+    kept = fuse_boxes(boxes, [d.confidence for d in found], nms_iou=_NMS_IOU, merge_iou=_MERGE_IOU)
     return [Detection(Box(*box), confidence) for box, confidence in kept]
 
 
