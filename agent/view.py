@@ -159,9 +159,9 @@ class SightCheck:
         """Find uniformly green rows: zeros in YUV."""
         needed = self._config.green_rows * len(sample)
         # Any pixel of such a row is green; few pictures are in a whole column.
-        column, low = sample[:, sample.shape[1] // 2].tobytes(), _GREEN - 2 * _FLAT
+        column, excess = sample[:, sample.shape[1] // 2].tobytes(), _GREEN - 2 * _FLAT
         pixels = zip(column[::3], column[1::3], column[2::3], strict=True)
-        if sum([green - red >= low and green - blue >= low for red, green, blue in pixels]) < needed:
+        if sum([green - red >= excess and green - blue >= excess for red, green, blue in pixels]) < needed:
             return False
         sample = np.ascontiguousarray(sample)
         high, low = (cv2.reduce(sample, 1, kind) for kind in (cv2.REDUCE_MAX, cv2.REDUCE_MIN))

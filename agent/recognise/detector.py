@@ -20,15 +20,12 @@ from agent.recognise.parts import CONTAINED
 from agent.records import Box, Detection
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from agent.recognise.bundle import Bundle, OutputContract
 
-    Sides = tuple[float, float, float, float]
-    """Left, top, right, bottom."""
-    _Scored = tuple[Sides, float]
+    ScoredBox = tuple[float, float, float, float, float]
+    """Left, top, right, bottom and score."""
 
 GREY = 114
 _SIGN_BIT = np.uint8(0x80)
@@ -62,15 +59,15 @@ class Detector:
             raise BundleError(f"{bundle.folder}: not a detector bundle")
         self._model = bundle.open(runtime=runtime, threads=threads)
         self._decoder = bundle.contract.detector
-        self._outputs = bundle.contract.outputs
+        score, offset, size = (bundle.contract.outputs[name] for name in ("score", "offset", "size"))
+        self._order = (score.index, offset.index, size.index)
         _, self.height_px, self.width_px, _ = bundle.contract.input.shape
         self._canvas = np.empty((1, self.height_px, self.width_px, 3), np.uint8)
         self._filled_px = (0, 0)
-        score = _table(self._outputs["score"])
-        self._is_plate = (score > self._decoder.score_threshold).astype(np.uint8).tobytes()
-        self._score = score.tolist()
-        self._offset = _table(self._outputs["offset"]).tolist()
-        full_px = np.exp(_table(self._outputs["size"])) * self._decoder.size_base_px
+        self._score = _table(score).tolist()
+        self._is_plate = bytes(value > self._decoder.score_threshold for value in self._score)
+        self._offset_px = ((_table(offset).astype(np.float64) + 0.5) * self._decoder.stride).tolist()
+        full_px = np.exp(_table(size)) * self._decoder.size_base_px
         self._half_px = tuple(
             (np.maximum(full_px - np.float32(oversize_px), full_px * _MIN_SHARE) / 2).tolist()
             for oversize_px in self._decoder.oversize_px
@@ -114,34 +111,35 @@ class Detector:
 
     def _decode(self, raw: list[NDArray[np.int8]], scale: float, width_px: int, height_px: int) -> list[Detection]:
         # Bytes and floats: for the few cells of a plate numpy's calls take several times as long.
-        scores, offsets, sizes = (raw[self._outputs[name].index].tobytes() for name in ("score", "offset", "size"))
+        scores, offsets, sizes = [raw[index].tobytes() for index in self._order]
         real = self._score
         cells = _positions(scores.translate(self._is_plate))
-        best_first = sorted(cells, key=lambda cell: real[scores[cell]], reverse=True)[:_MAX_CELLS]
+        best_first = sorted([(-real[scores[cell]], cell) for cell in cells])[:_MAX_CELLS]
         kept = fuse_boxes(
-            self._boxes(best_first, offsets, sizes, scale),
-            [real[scores[cell]] for cell in best_first],
+            self._boxes(best_first, offsets, sizes),
             nms_iou=self._decoder.nms_iou,
             merge_iou=self._decoder.merge_iou,
         )
+        right, bottom = float(width_px), float(height_px)
         return [
             Detection(
-                Box(max(0.0, x0), max(0.0, y0), min(float(width_px), x1), min(float(height_px), y1)), confidence
+                Box(max(0.0, x0 / scale), max(0.0, y0 / scale), min(right, x1 / scale), min(bottom, y1 / scale)),
+                confidence,
             )
-            for (x0, y0, x1, y1), confidence in kept
+            for x0, y0, x1, y1, confidence in kept
         ]
 
-    def _boxes(self, cells: list[int], offsets: bytes, sizes: bytes, scale: float) -> list[Sides]:
-        """The boxes of cells, in pixels of the picture."""
+    def _boxes(self, best_first: list[tuple[float, int]], offsets: bytes, sizes: bytes) -> list[ScoredBox]:
+        """The boxes of cells, given with their negative scores, in pixels of the input."""
         stride = self._decoder.stride
-        columns, offset, (half_widths, half_heights) = self.width_px // stride, self._offset, self._half_px
+        columns, offset_px, (half_widths, half_heights) = self.width_px // stride, self._offset_px, self._half_px
         boxes = []
-        for cell in cells:
+        for negative, cell in best_first:
             row, column = divmod(cell, columns)
             at_x, at_y = 2 * cell, 2 * cell + 1
-            x, y = (column + 0.5 + offset[offsets[at_x]]) * stride, (row + 0.5 + offset[offsets[at_y]]) * stride
+            x, y = column * stride + offset_px[offsets[at_x]], row * stride + offset_px[offsets[at_y]]
             width, height = half_widths[sizes[at_x]], half_heights[sizes[at_y]]
-            boxes.append(((x - width) / scale, (y - height) / scale, (x + width) / scale, (y + height) / scale))
+            boxes.append((x - width, y - height, x + width, y + height, -negative))
         return boxes
 
 
@@ -163,52 +161,51 @@ def _positions(marked: bytes) -> list[int]:
 
 def fuse(
     boxes: NDArray[np.float32], scores: NDArray[np.float32], *, nms_iou: float, merge_iou: float
-) -> list[tuple[Sides, float]]:
+) -> list[tuple[tuple[float, float, float, float], float]]:
     """As :func:`fuse_boxes`; ``boxes`` is n x 4 (x0, y0, x1, y1), ``scores`` n, best first."""
-    return fuse_boxes(boxes.tolist(), scores.tolist(), nms_iou=nms_iou, merge_iou=merge_iou)
+    scored = [(*box, score) for box, score in zip(boxes.tolist(), scores.tolist(), strict=True)]
+    fused = fuse_boxes(scored, nms_iou=nms_iou, merge_iou=merge_iou)
+    return [((x0, y0, x1, y1), score) for x0, y0, x1, y1, score in fused]
 
 
-def fuse_boxes(
-    boxes: Sequence[Sides], scores: Sequence[float], *, nms_iou: float, merge_iou: float
-) -> list[tuple[Sides, float]]:
-    """Greedy suppression of what overlaps a better box, or lies inside it; best first.
+def fuse_boxes(boxes: list[ScoredBox], *, nms_iou: float, merge_iou: float) -> list[ScoredBox]:
+    """Greedy suppression of what overlaps a better box, or lies inside it; ``boxes`` best first.
 
-    Each survivor is the score-weighted mean of the boxes that agree with it.
+    Each survivor is the score-weighted mean of the boxes that agree with it, with its own score.
     """
     out = []
-    left = list(zip(boxes, scores, strict=True))
-    while left:
-        score = left[0][1]
-        agreeing, left = _split(left, nms_iou=nms_iou, merge_iou=merge_iou)
-        out.append((_mean(agreeing), score))
+    while boxes:
+        agreeing, boxes = _split(boxes, nms_iou=nms_iou, merge_iou=merge_iou)
+        out.append(_mean(agreeing))
     return out
 
 
-def _split(left: list[_Scored], *, nms_iou: float, merge_iou: float) -> tuple[list[_Scored], list[_Scored]]:
+def _split(boxes: list[ScoredBox], *, nms_iou: float, merge_iou: float) -> tuple[list[ScoredBox], list[ScoredBox]]:
     """The first box with those that agree with it, and those that neither overlap it nor lie inside it."""
-    best_x0, best_y0, best_x1, best_y1 = left[0][0]
+    best_x0, best_y0, best_x1, best_y1, _ = boxes[0]
     best_area = (best_x1 - best_x0) * (best_y1 - best_y0)
-    agreeing, others = left[:1], []
-    for scored in left[1:]:
-        x0, y0, x1, y1 = scored[0]
+    agreeing, others = boxes[:1], []
+    for box in boxes[1:]:
+        x0, y0, x1, y1, _ = box
         if x0 >= best_x1 or x1 <= best_x0 or y0 >= best_y1 or y1 <= best_y0:
-            others.append(scored)
+            others.append(box)
             continue
         area = (x1 - x0) * (y1 - y0)
         shared = (min(x1, best_x1) - max(x0, best_x0)) * (min(y1, best_y1) - max(y0, best_y0))
         overlap = shared / max(area + best_area - shared, _MIN_AREA)
         if overlap > merge_iou:
-            agreeing.append(scored)
+            agreeing.append(box)
         # Boxes contained in a better one are parts of its plate; their IoU with it may be small.
-        inside = shared >= CONTAINED * area and area < best_area
-        if overlap <= nms_iou and not inside:
-            others.append(scored)
+        if overlap <= nms_iou and not (shared >= CONTAINED * area and area < best_area):
+            others.append(box)
     return agreeing, others
 
 
-def _mean(agreeing: list[_Scored]) -> Sides:
-    """The mean of the boxes, weighted by their scores."""
-    boxes, scores = zip(*agreeing, strict=True)
+def _mean(agreeing: list[ScoredBox]) -> ScoredBox:
+    """The mean of the boxes, weighted by their scores, with the score of the first."""
+    if len(agreeing) == 1:
+        return agreeing[0]
+    *sides, scores = zip(*agreeing, strict=True)
     total = sum(scores)
-    x0, y0, x1, y1 = (sum(map(mul, sides, scores)) / total for sides in zip(*boxes, strict=True))
-    return x0, y0, x1, y1
+    x0, y0, x1, y1 = [sum(map(mul, side, scores)) / total for side in sides]
+    return x0, y0, x1, y1, scores[0]

@@ -92,6 +92,8 @@ class Ocr:
         self._tensor = np.empty((1, *self._pixels.shape), np.int8)
         self._tensor_bytes = self._tensor[0].view(np.uint8)
         self._symbol_falls = _falls(self._symbols, contract.ocr.temperature)
+        if self._one_line is not None:
+            self._min_one_line = _min_raw(self._one_line, contract.ocr.single_line_threshold)
         self._region_falls = [] if self._region is None else _falls(self._region, contract.ocr.region_temperature)
 
     def is_worth_reporting(self, plate: PlateText) -> bool:
@@ -234,15 +236,12 @@ class Ocr:
         return "" if index == self._ocr.blank else self._ocr.alphabet[index]
 
     def _is_one_line(self, raw: list[NDArray[np.int8]]) -> bool:
-        if self._one_line is None:
-            return True
-        logit = (float(raw[self._one_line.index].item()) - self._one_line.zero_point) * self._one_line.scale
-        return 1 / (1 + math.exp(-logit)) >= self._ocr.single_line_threshold
+        return self._one_line is None or raw[self._one_line.index].item() >= self._min_one_line
 
     def _decode_region(self, raw: list[NDArray[np.int8]]) -> tuple[str, float]:
         if self._region is None:
             return UNKNOWN_REGION, 0.0
-        logits = raw[self._region.index].reshape(-1).tolist()
+        logits = raw[self._region.index].tolist()[0]
         top, falls = max(logits), self._region_falls
         return self._ocr.regions[logits.index(top)], 1 / sum([falls[top - value] for value in logits])
 
@@ -254,6 +253,12 @@ class Ocr:
             return probability[max(0, above - 1)]
         slope = (probability[above] - probability[above - 1]) / (raw[above] - raw[above - 1])
         return slope * (product - raw[above - 1]) + probability[above - 1]
+
+
+def _min_raw(contract: OutputContract, threshold: float) -> int:
+    """The smallest quantised logit whose probability reaches the threshold; above all of them if none does."""
+    logits = ((raw, (raw - contract.zero_point) * contract.scale) for raw in range(-128, 128))
+    return next((raw for raw, logit in logits if 1 / (1 + math.exp(-logit)) >= threshold), 128)
 
 
 def _falls(contract: OutputContract, temperature: float) -> list[float]:

@@ -92,12 +92,10 @@ def find_in_photo(recogniser: Recogniser, rgb: NDArray[np.uint8]) -> list[Detect
     if detector.scale(rgb) >= _TILES_BELOW:
         return whole
     found = [*whole, *(d for x, y, tile in _tiles(recogniser, rgb) for d in _in_tile(recogniser, rgb, x, y, tile))]
-    if not found:
-        return []
     found.sort(key=lambda d: -d.confidence)
-    boxes = [(d.box.x0, d.box.y0, d.box.x1, d.box.y1) for d in found]
-    kept = fuse_boxes(boxes, [d.confidence for d in found], nms_iou=_NMS_IOU, merge_iou=_MERGE_IOU)
-    return [Detection(Box(*box), confidence) for box, confidence in kept]
+    boxes = [(d.box.x0, d.box.y0, d.box.x1, d.box.y1, d.confidence) for d in found]
+    kept = fuse_boxes(boxes, nms_iou=_NMS_IOU, merge_iou=_MERGE_IOU)
+    return [Detection(Box(*sides), confidence) for *sides, confidence in kept]
 
 
 def _tiles(recogniser: Recogniser, rgb: NDArray[np.uint8]) -> Iterator[tuple[int, int, NDArray[np.uint8]]]:

@@ -116,7 +116,9 @@ class StillTexts:
     def _note(self, place: _Place, box: Box, rgb: NDArray[np.uint8], thumb: NDArray[np.uint8], t_ns: int) -> None:
         place.t_last_ns = t_ns
         change = cv2.absdiff(thumb, place.thumb)
-        if 2 * cv2.countNonZero(cv2.compare(change, self._config.moved_levels, cv2.CMP_GE)) < change.size:
+        # OpenCV's stubs do not know that it compares with a number.
+        moved = cv2.compare(change, self._config.moved_levels, cv2.CMP_GE)  # type: ignore[call-overload]
+        if 2 * cv2.countNonZero(moved) < moved.size:
             # Unchanged pixels mean nothing while the vehicle stands.
             return
         place.thumb = thumb
