@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.fusion.fuse import fuse_predictions
+from agent.fusion.fuse import _align, _align_any, fuse_predictions
 from agent.records import CharRead, PlateText
 
 TEXTS = st.text("ABCDEFGHJKLMNPRSTUVWXYZ0123456789", min_size=3, max_size=8)
@@ -133,3 +133,11 @@ def test_fused_region_has_the_mean_probability():
     chars = prediction("7ABC123").chars
     fused = fuse_predictions([PlateText(chars, 0.9, "US-CA", 0.3), PlateText(chars, 0.9, "US-NV", 0.1)])
     assert (fused.region, fused.region_confidence) == ("US-CA", pytest.approx(0.15))
+
+
+LISTED = st.dictionaries(st.sampled_from(["A", "B", "C", ""]), st.floats(-5.5, 0.0), min_size=1)
+
+
+@given(st.text("ABC", max_size=5), st.lists(LISTED, max_size=5))
+def test_straight_alignment_is_the_likeliest_where_it_is_taken(text, listed):
+    assert _align(text, listed) == _align_any(text, listed)

@@ -239,3 +239,25 @@ def test_telephone_numbers_are_not_reported(ocr: Ocr, monkeypatch: pytest.Monkey
     monkeypatch.setattr(ocr, "_is_one_line", lambda raw: True)
     prediction = ocr.predict_crop(np.full((64, 128, 3), 90, np.uint8))
     assert (prediction.plate.text, prediction.one_line) == (told, bool(told))
+
+
+@given(st.floats(0, 1))
+def test_calibration_is_linear_between_its_knots(ocr: Ocr, product: float):
+    knots = ocr._calibration
+    assert ocr._calibrated(product) == pytest.approx(np.interp(product, knots.raw, knots.probability))
+
+
+@given(st.integers(-128, 127), st.integers(-128, 127))
+def test_probabilities_are_the_softmax_of_the_raw_values(ocr: Ocr, best: int, second: int):
+    """Whatever their signs: the raw values are compared as bytes."""
+    raw = np.full((1, 37), -128, np.int8)
+    raw[0, [8, 11]] = [best, second]
+    logits = raw[0].astype(np.float64) * (ocr._symbols.scale / ocr._ocr.temperature)
+    shares = np.exp(logits - logits.max())
+    shares /= shares.sum()
+
+    (char,), product = ocr._decode(raw)
+
+    assert char.symbol == ocr._ocr.alphabet[int(raw[0].argmax())]
+    assert char.confidence == pytest.approx(shares.max()) == pytest.approx(product)
+    assert [p for _, p in char.alternatives] == pytest.approx(sorted(shares[shares >= 0.005], reverse=True)[1:5])
