@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from models.training.detector.net import SIZE_BASE_PX, STRIDE
 from models.training.detector.lay import lay, perspective
+from models.training.detector.net import SIZE_BASE_PX, STRIDE
 from models.training.detector.replace import replace_plates
 from models.training.plates import PlateRenderer
 from models.training.plates.boards import BoardPainter
