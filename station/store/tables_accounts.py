@@ -93,8 +93,8 @@ EXPORTS = Table(
     _must("until_us", INT64, "0"),
     _must("done", INT64, "0"),
     _must("size", INT64, "0"),
-    Column("agencies", Text),  # as of the account when it was requested
-    Column("units", Text),
+    _must("agencies", Text),  # as of the account when it was requested: JSON list, or null for all
+    _must("units", Text),
 )
 Index("exports_requested", EXPORTS.c.requested_us)
 

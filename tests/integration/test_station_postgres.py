@@ -492,6 +492,24 @@ def test_an_address_that_is_wrong_is_an_error_without_the_password(postgres):
         assert "secret9" not in str(caught.value)
 
 
+def test_an_export_of_version_15_keeps_its_scope(postgres):
+    """NULL was everything; it is written down now."""
+    address = postgres.new_database()
+    name = address.partition("?")[0].rpartition("/")[2]
+    columns = "export_id, account, kind, body, purpose, case_number, requested_us, state, agencies"
+    told = "'csv', '{}', 'why', '1', 1, 'requested'"
+    rows = f"('e1', 'jane', {told}, NULL), ('e2', 'joe', {told}, '[\"north\"]')"
+    for statement in (
+        "ALTER TABLE exports ALTER COLUMN agencies DROP NOT NULL, ALTER COLUMN units DROP NOT NULL",
+        f"INSERT INTO exports ({columns}) VALUES {rows}",  # noqa: S608 - of this test
+        "UPDATE alembic_version SET version_num = '0015'",
+    ):
+        postgres.execute(statement, name)
+    with closing(open_store(address)) as store:
+        found = {row.export_id: row.scope for row in store.exports.all(account=None, limit=5)}
+    assert found == {"e1": Scope(), "e2": Scope(frozenset({"north"}))}
+
+
 def test_psycopg_that_is_missing_is_a_clear_error():
     """An extra of its own."""
     program = (

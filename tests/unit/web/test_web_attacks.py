@@ -13,7 +13,7 @@ import pytest
 
 from protocol.wire.control.unit_state import Status
 from protocol.wire.enums import UnitState
-from station.asker import Asker
+from station.asker import EVERYTHING, Asker
 from station.store import ExportRow, NewRecord
 from station.web.guard import MAX_BODY_BYTES, MAX_HEADER_BYTES
 from station.web.paths import own_path
@@ -166,7 +166,8 @@ def test_an_approved_export_is_made_however_many_are_requested_after_it(web):
     made = requester.post_json("/api/1/exports", {"kind": "csv", "search": {}}).json()["export_id"]
     with web.store.transaction():
         for number in range(1_001):
-            later = ExportRow(f"{number:016x}", "flood", "csv", "{}", "a b c", "1", 2 * NOW_US, "requested")
+            told = (f"{number:016x}", "flood", "csv", "{}", "a b c", "1", 2 * NOW_US, "requested")
+            later = ExportRow(*told, scope=EVERYTHING)
             web.store.exports.add(later)
     assert approver.post(f"/exports/{made}/approve").status_code == 303
     assert web.app.state.desk.exports.run_next(search_of)
