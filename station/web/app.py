@@ -24,6 +24,7 @@ from station.web.errors import LogInNeededError, PurposeNeededError, RefusedErro
 from station.web.guard import Guard
 from station.web.page_list import PAGES
 from station.web.request_counts import CountRequests, RequestCounts
+from station.web.texts import refuse_bad_texts
 from station.web.visit import API, Needs, read_csrf_token
 from station.web.worker import ExportWorker
 
@@ -90,7 +91,7 @@ def build_app(
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        dependencies=[Depends(read_csrf_token)],
+        dependencies=[Depends(refuse_bad_texts), Depends(read_csrf_token)],
     )
     app.state.desk, app.state.worker, app.state.requests = desk, worker, RequestCounts()
     limits: dict[str, int] = {}
