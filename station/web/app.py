@@ -17,7 +17,7 @@ from protocol.errors import PatrolError
 from station.accounts.accounts import Accounts
 from station.accounts.log_in import LogIn
 from station.accounts.passwords import Passwords, argon2id
-from station.errors import AccountError, PurposeError, ScopeError, StoreError, WebError
+from station.errors import AccountError, BoundError, PurposeError, ScopeError, StoreError, WebError
 from station.query.bulk import Exports
 from station.web.desk import FOLDER, Desk, environment
 from station.web.errors import LogInNeededError, PurposeNeededError, RefusedError
@@ -171,6 +171,8 @@ def _told(error: Exception) -> tuple[int, str, str]:
             told = error.status, error.code, error.message
         case PurposeError():
             told = 403, "purpose", str(error)
+        case BoundError():
+            told = 403, "bound", str(error)
         case ScopeError() | HTTPException(status_code=HTTPStatus.NOT_FOUND):
             told = 404, "unknown", "there is nothing at this address"
         case AccountError():

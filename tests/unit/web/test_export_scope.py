@@ -82,7 +82,7 @@ def test_an_open_request_of_an_older_station_gets_the_scope_of_its_person(tmp_pa
         for name in ("agencies", "units"):
             con.execute(f"ALTER TABLE exports DROP COLUMN {name}")
         # Tables of later versions.
-        for name in ("hold_seen", "report_definitions"):
+        for name in ("hold_seen", "report_definitions", "seen_reads", "settings"):
             con.execute(f"DROP TABLE {name}")
         con.execute("PRAGMA user_version = 11")
         con.execute("UPDATE alembic_version SET version_num = '0011'")

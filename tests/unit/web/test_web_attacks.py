@@ -20,7 +20,7 @@ from station.web.paths import own_path
 from station.web.worker import ExportWorker, search_of
 from tests.builders import BOOT
 from tests.station_people import NOW_US, fill, read_of
-from tests.station_web import open_web
+from tests.station_web import PASSWORD, open_web
 
 MARK = "<b>x"
 TEXTS = (
@@ -95,7 +95,7 @@ def test_what_a_person_types_is_text_on_every_page(web, text):
         made = browser.post(f"/exports/new/{answer.headers['location'].split('/')[-1]}", {"kind": "csv"})
         assert made.status_code == 303
         shown.append(browser.get("/exports").text)
-    shown.append(browser.post("/account/tokens", {"label": text, "days": 3}).text)
+    shown.append(browser.post("/account/tokens", {"label": text, "days": 3, "password": PASSWORD}).text)
     auditor = web.logged_in("auditor")
     shown += [
         auditor.get("/audit").text,
