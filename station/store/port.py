@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         WitnessRow,
     )
     from station.store.search import FoundReads, Place, ReadSearch
+    from station.store.seen_reads import SeenReads, Settings
 
 
 class Stream(Protocol):
@@ -292,6 +293,14 @@ class Store(Protocol):
     @property
     def exports(self) -> ExportTables:
         """People's searches and exports."""
+
+    @property
+    def seen_reads(self) -> SeenReads:
+        """Which reads each person saw in the last day."""
+
+    @property
+    def settings(self) -> Settings:
+        """What an administrator has set."""
 
     def transaction(self) -> AbstractContextManager[None]:
         """A transaction, durable at its end."""

@@ -29,6 +29,7 @@ from station.store.records import Records
 from station.store.reporting import Reporting
 from station.store.rows import AuditRow, HealthRow, UnitRow
 from station.store.scope import UnitAgencies, in_scope
+from station.store.seen_reads import SeenReads, Settings
 from station.store.stream import Stream
 from station.store.tables import AUDIT, EVIDENCE, OFFERS, RECORDS, UNITS
 from station.store.trail import trail_page
@@ -132,6 +133,8 @@ class SqlStore:
         self._agencies = UnitAgencies(db)
         self.accounts = AccountTables(db)
         self.exports = ExportTables(db)
+        self.seen_reads = SeenReads(db)
+        self.settings = Settings(db)
         self._records.project()
         self._agencies.fill()
 

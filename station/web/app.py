@@ -17,13 +17,14 @@ from protocol.errors import PatrolError
 from station.accounts.accounts import Accounts
 from station.accounts.log_in import LogIn
 from station.accounts.passwords import Passwords, argon2id
-from station.errors import AccountError, PurposeError, ScopeError, StoreError, WebError
+from station.errors import AccountError, BoundError, PurposeError, ScopeError, StoreError, WebError
 from station.query.bulk import Exports
 from station.web.desk import FOLDER, Desk, environment
 from station.web.errors import LogInNeededError, PurposeNeededError, RefusedError
 from station.web.guard import Guard
 from station.web.page_list import PAGES
 from station.web.request_counts import CountRequests, RequestCounts
+from station.web.texts import refuse_bad_texts
 from station.web.visit import API, Needs, read_csrf_token
 from station.web.worker import ExportWorker
 
@@ -90,7 +91,7 @@ def build_app(
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        dependencies=[Depends(read_csrf_token)],
+        dependencies=[Depends(refuse_bad_texts), Depends(read_csrf_token)],
     )
     app.state.desk, app.state.worker, app.state.requests = desk, worker, RequestCounts()
     limits: dict[str, int] = {}
@@ -170,6 +171,8 @@ def _told(error: Exception) -> tuple[int, str, str]:
             told = error.status, error.code, error.message
         case PurposeError():
             told = 403, "purpose", str(error)
+        case BoundError():
+            told = 403, "bound", str(error)
         case ScopeError() | HTTPException(status_code=HTTPStatus.NOT_FOUND):
             told = 404, "unknown", "there is nothing at this address"
         case AccountError():

@@ -18,6 +18,7 @@ from station.commands import Commands
 from station.errors import PurposeError
 from station.query import Query
 from station.web.errors import LogInNeededError, PurposeNeededError, RefusedError
+from station.web.texts import FORMS, content_kind
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -36,8 +37,7 @@ _SAFE = frozenset({"GET", "HEAD"})
 async def read_csrf_token(request: Request) -> None:
     """Find the token that a form or a script of our page sends; runs before every route."""
     token = request.headers.get("x-csrf-token", "")
-    kind = request.headers.get("content-type", "").partition(";")[0].strip()
-    if not token and kind in {"application/x-www-form-urlencoded", "multipart/form-data"}:
+    if not token and content_kind(request) in FORMS:
         value = (await request.form()).get("csrf", "")
         token = value if isinstance(value, str) else ""
     request.state.csrf = token
@@ -136,9 +136,7 @@ def _person(request: Request, desk: Desk, *, used: bool) -> Person:
     if person is None or person.session is None:
         raise LogInNeededError
     if request.method not in _SAFE and not secrets.compare_digest(
-        # A form can name an encoding in which half a character stands alone.
-        request.state.csrf.encode(errors="replace"),
-        person.session.csrf.encode(),
+        request.state.csrf.encode(), person.session.csrf.encode()
     ):
         raise RefusedError(403, "forged", "this form is out of date: load the page again")
     return person
