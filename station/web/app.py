@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
@@ -24,7 +24,7 @@ from station.web.errors import LogInNeededError, PurposeNeededError, RefusedErro
 from station.web.guard import Guard
 from station.web.page_list import PAGES
 from station.web.request_counts import CountRequests, RequestCounts
-from station.web.visit import API, Needs, read_csrf_token
+from station.web.visit import API, Needs
 from station.web.worker import ExportWorker
 
 if TYPE_CHECKING:
@@ -83,6 +83,8 @@ def build_app(
         oidc,
         worker.wake,
     )
+    for page in pages:
+        _refuse_open_routes(page)
     app = FastAPI(
         title="patrol-lpr station",
         version="1",
@@ -90,14 +92,13 @@ def build_app(
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        dependencies=[Depends(read_csrf_token)],
+        # As they are: a router that is included has all its signatures analysed once more.
+        routes=[route for page in pages for route in page.router.routes],
     )
     app.state.desk, app.state.worker, app.state.requests = desk, worker, RequestCounts()
     limits: dict[str, int] = {}
     needs: dict[str, Needs] = {}
     for page in pages:
-        _refuse_open_routes(page)
-        app.include_router(page.router)
         limits |= page.body_limits
         needs |= _needs_of_forms(page)
     app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
