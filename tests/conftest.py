@@ -10,8 +10,9 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
-from station.store import open_store
+from station.store import open_store, sqlite_file
 from tests.postgres import Postgres
+from tests.station_template import StationTemplate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,6 +51,16 @@ def own_umask() -> Iterator[None]:
     os.umask(before)
     yield
     os.umask(before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def station_template() -> Iterator[StationTemplate]:
+    """In this process, a station's new file is a copy of one that was migrated before."""
+    template = StationTemplate()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite_file, "_migrate", template.migrate)
+        yield template
+    template.close()
 
 
 @pytest.fixture(scope="session")

@@ -94,7 +94,7 @@ class MapQuery(LedgerQuery):
         total = len(found.reads)
         is_many = total > MAX_POINTS
         records = [] if is_many else self._visible(self._store.records_of(found.reads))
-        asked = {"area": str(bounds), "since_us": since_us, "until_us": until_us}
+        asked: dict[str, str | int | None] = {"area": str(bounds), "since_us": since_us, "until_us": until_us}
         self._note_reads("show map of reads", records, total, **asked)
         if is_many:
             clusters = clusters_of(found.reads, cell_e7(window.boxes))
