@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
@@ -140,7 +141,7 @@ def test_reader_returns_the_plate_corners(repo: Path, off: tuple[float, float], 
     box = Box(left + off[0] * 128, top + off[1] * 64, right + off[0] * 128, bottom + off[1] * 64)
     crop, place = ocr._crop(picture, box)
     _, corners, _ = ocr._predict(crop)
-    found = corners * [place.width_px, place.height_px] + [place.x0, place.y0]
+    found = corners.shares() * [place.width_px, place.height_px] + [place.x0, place.y0]
     given = np.array([[box.x0, box.y0], [box.x1, box.y0], [box.x1, box.y1], [box.x0, box.y1]])
     assert np.abs(found - true).mean() < 0.6 * np.abs(given - true).mean()
     assert ocr.read_crop(ocr._rectify(picture, found)).text == "7ABC123"
@@ -158,7 +159,7 @@ def test_invalid_corners_are_ignored(ocr: Ocr, corners: list[np.ndarray]):
     """For any corners of the model, the plate has a text and the first crop."""
     told = iter(corners)
     doubtful = PlateText((CharRead("A", 0.5),), 0.5, "?", 0.0)
-    with patch.object(ocr, "_predict", lambda crop: (doubtful, next(told), True)):
+    with patch.object(ocr, "_predict", lambda crop: (doubtful, SimpleNamespace(shares=lambda: next(told)), True)):
         look = ocr.read(np.zeros((60, 120, 3), np.uint8), Box(40, 20, 80, 40))
     assert look.plate.text == "A"
 
