@@ -111,7 +111,7 @@ class SqlStore:
         self._room = room
         self.log = SqlLog(db)
         self.registry = registry
-        self.deployment = SqlDeployment(db)
+        self.deployment = SqlDeployment(db, frozenset(known.schema for known in registry))
         with db.transaction():
             self._records = Records(db, Projections(db, registry)) if make_records is None else make_records()
         self._lives = Lives(db, RECORDS if db.is_sqlite else EVIDENCE)
