@@ -136,9 +136,10 @@ class StillTexts:
         place.drifted = place.drifted or drift_px > room_px
 
     def _find(self, box: Box) -> _Place | None:
-        overlaps = [place.box.iou(box) for place in self._places]
-        best = max(overlaps, default=0.0)
-        return self._places[overlaps.index(best)] if best >= self._config.min_iou else None
+        x0, x1 = box.x0, box.x1
+        near = [place for place in self._places if place.box.x0 < x1 and place.box.x1 > x0]
+        best = max(near, key=lambda place: place.box.iou(box), default=None)
+        return best if best is not None and best.box.iou(box) >= self._config.min_iou else None
 
     def _is_still(self, place: _Place) -> bool:
         config = self._config
@@ -183,5 +184,5 @@ def _patch(rgb: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
     dx, dy = box.width_px * _INNER, box.height_px * _INNER
     x0, y0 = max(0, round(box.x0 + dx)), max(0, round(box.y0 + dy))
     x1, y1 = max(x0 + 1, round(box.x1 - dx)), max(y0 + 1, round(box.y1 - dy))
-    inside = rgb[min(y0, rgb.shape[0] - 1) : y1, min(x0, rgb.shape[1] - 1) : x1, 1]
-    return cv2.resize(inside, _PATCH_PX, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+    inside = rgb[min(y0, rgb.shape[0] - 1) : y1, min(x0, rgb.shape[1] - 1) : x1]
+    return cv2.resize(cv2.extractChannel(inside, 1), _PATCH_PX, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]

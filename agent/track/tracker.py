@@ -225,10 +225,11 @@ class Tracker:
         """Score of a sighting as the continuation of a track; 0 if it cannot be."""
         box = sighting.detection.box
         elapsed_s = (sighting.frame.t_mono_ns - track.t_last_ns) / _NS_PER_S
-        growth = box.width_px / track.box.width_px if track.box.width_px else math.inf
+        width_px = track.box.width_px
+        growth = box.width_px / width_px if width_px else math.inf
         if abs(math.log(max(growth, 1e-6))) > math.log(1.3) + math.log(self._config.max_growth_per_s) * elapsed_s:
             return 0.0
-        off_widths = self._off_px(track, box, elapsed_s) / max(1.0, track.box.width_px)
+        off_widths = self._off_px(track, box, elapsed_s) / max(1.0, width_px)
         reach = 0.6 + self._config.reach_widths_per_s * elapsed_s
         if off_widths > reach:
             return 0.0
