@@ -5,16 +5,16 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 
 from protocol import http_page
-from protocol.http_page import OWN_SITES, SAFE_METHODS, BoundedBody, is_length_within
+from protocol.http_page import OWN_SITES, SAFE_METHODS, BoundedBody, is_length_within, with_headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from console.metrics import ConsoleCounts
     from console.sessions import RateLimit
@@ -59,21 +59,14 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers[name] = value
-                headers.setdefault("cache-control", "no-store")
-            await send(message)
-
+        send = with_headers(send, HEADERS, {"cache-control": "no-store"})
         refusal = self._refusal(scope["method"], Headers(scope=scope), sum(map(len, chain(*scope["headers"]))))
         if refusal is not None:
             self._counts.refused += 1
-            await PlainTextResponse(refusal[1], refusal[0])(scope, receive, send_with_headers)
+            await PlainTextResponse(refusal[1], refusal[0])(scope, receive, send)
             return
         self._counts.requests += 1
-        await self._app(scope, BoundedBody(receive, MAX_BODY_BYTES, BodyTooLargeError), send_with_headers)
+        await self._app(scope, BoundedBody(receive, MAX_BODY_BYTES, BodyTooLargeError), send)
 
     def _refusal(self, method: str, headers: Headers, header_bytes: int) -> tuple[int, str] | None:
         if header_bytes > MAX_HEADER_BYTES:

@@ -6,6 +6,7 @@ import ssl
 from typing import TYPE_CHECKING, Any, Literal
 
 import uvicorn
+from starlette.datastructures import MutableHeaders
 
 from protocol.http_limits import LOOP, BoundedHttp
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from starlette.types import Message, Receive
+    from starlette.types import Message, Receive, Send
 
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 OWN_SITES = frozenset({"same-origin", "none", ""})
@@ -64,6 +65,20 @@ def server_config(
     if made.ssl is not None:
         made.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
     return made
+
+
+def with_headers(send: Send, headers: Mapping[str, str], defaults: Mapping[str, str]) -> Send:
+    """Return what sends an answer with headers; ``defaults`` are those that it may set itself."""
+
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            own = MutableHeaders(scope=message)
+            own.update(headers)
+            for name, value in defaults.items():
+                own.setdefault(name, value)
+        await send(message)
+
+    return send_with_headers
 
 
 def is_length_within(length: str, limit: int) -> bool:

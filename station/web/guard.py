@@ -6,18 +6,18 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
 from protocol import http_page
-from protocol.http_page import OWN_SITES, SAFE_METHODS, BoundedBody, is_length_within
+from protocol.http_page import OWN_SITES, SAFE_METHODS, BoundedBody, is_length_within, with_headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_HEADER_BYTES = 16 * 1024
@@ -31,6 +31,9 @@ HEADERS = {
     # Not no-referrer: a browser would send forms with "Origin: null" then.
     "referrer-policy": "same-origin",
 }
+_HTTPS_HEADERS = {**HEADERS, "strict-transport-security": "max-age=31536000"}
+_DEFAULTS = {"content-security-policy": CSP, "cache-control": "no-store"}
+"""A page may widen the policy for itself, such as the map for its worker."""
 _METHODS = frozenset({*SAFE_METHODS, "POST", "DELETE"})
 
 
@@ -59,18 +62,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers[name] = value
-                if self._scheme == "https":
-                    headers["strict-transport-security"] = "max-age=31536000"
-                # A page may widen it for itself, such as the map for its worker.
-                headers.setdefault("content-security-policy", CSP)
-                headers.setdefault("cache-control", "no-store")
-            await send(message)
-
+        send = with_headers(send, _HTTPS_HEADERS if self._scheme == "https" else HEADERS, _DEFAULTS)
         limit = self._limits.get(scope["path"], MAX_BODY_BYTES)
         # A body is read before a route sees the request: who may not use it must not fill the disk with it.
         if limit > MAX_BODY_BYTES and not await run_in_threadpool(self._may_send, Request(scope)):
@@ -78,9 +70,9 @@ class Guard:
         headers = Headers(scope=scope)
         refusal = self._refusal(scope["method"], headers, sum(map(len, chain(*scope["headers"]))), limit)
         if refusal is not None:
-            await PlainTextResponse(refusal[1], refusal[0])(scope, receive, send_with_headers)
+            await PlainTextResponse(refusal[1], refusal[0])(scope, receive, send)
             return
-        await self._app(scope, BoundedBody(receive, limit, BodyTooLargeError), send_with_headers)
+        await self._app(scope, BoundedBody(receive, limit, BodyTooLargeError), send)
 
     def _refusal(self, method: str, headers: Headers, header_bytes: int, limit: int) -> tuple[int, str] | None:
         host, origin = headers.get("host", ""), headers.get("origin")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from console.guard import Guard
 from console.metrics import ConsoleCounts
 from protocol.http_page import BoundedBody, is_length_within
+from station.web.guard import Guard as StationGuard
 
 
 @pytest.mark.parametrize(
@@ -79,3 +80,34 @@ def test_the_console_refuses_a_length_that_is_none(length):
     asyncio.run(guard(scope, never, send))
     assert sent[0]["status"] == 413
     assert dict(sent[0]["headers"])[b"x-frame-options"] == b"DENY"
+
+
+def answer_of(guard, own):
+    """The headers of an answer that the application gives some headers itself."""
+    sent = []
+
+    async def app(scope, receive, send):
+        headers = [(name.encode(), value.encode()) for name, value in own.items()]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"host", b"h")]}
+    asyncio.run(guard(app)(scope, None, send))
+    return {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_an_answer_changes_the_defaults_and_nothing_else(scheme):
+    """Browsers come back with TLS alone, where there was TLS."""
+
+    def guard(app):
+        return StationGuard(
+            app, hosts=frozenset({"h"}), scheme=scheme, body_limits={}, may_send=lambda request: False
+        )
+
+    told = answer_of(guard, {"x-frame-options": "ALLOWALL", "cache-control": "private"})
+    assert (told["x-frame-options"], told["cache-control"]) == ("DENY", "private")
+    assert "default-src 'none'" in told["content-security-policy"]
+    assert ("strict-transport-security" in told) == (scheme == "https")
