@@ -94,8 +94,9 @@ class MapQuery(LedgerQuery):
         total = len(found.reads)
         is_many = total > MAX_POINTS
         records = [] if is_many else self._visible(self._store.records_of(found.reads))
-        asked: dict[str, str | int | None] = {"area": str(bounds), "since_us": since_us, "until_us": until_us}
-        self._note_reads("show map of reads", records, total, **asked)
+        self._note_reads(
+            "show map of reads", records, total, area=str(bounds), since_us=since_us, until_us=until_us
+        )
         if is_many:
             clusters = clusters_of(found.reads, cell_e7(window.boxes))
             return MapReads([], clusters, total, found.complete_since_us)

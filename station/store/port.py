@@ -174,6 +174,9 @@ class StoredHolds(Protocol):
     def counts(self) -> dict[int, int]:
         """Return how many records each hold in force keeps."""
 
+    def refresh(self) -> None:
+        """Find what holds keep of what came since the last time.  Inside a transaction."""
+
     def next_purge(self) -> int:
         """Return the number of the next purge.  Inside a transaction, which then stores it."""
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import socket
-import ssl
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import uvicorn
-
-from protocol.http_limits import LOOP, BoundedHttp, BoundedListener
+from protocol.http_limits import BoundedListener
+from protocol.http_page import server_config
 from protocol.http_server import NotifyingServer
 from protocol.notify import Notifier
 from station.errors import WebError
@@ -18,6 +16,8 @@ from station.web.app import build_app
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    import uvicorn
 
     from protocol.seal import KeyRing
     from station.accounts.passwords import Hasher
@@ -107,30 +107,16 @@ class _Server(NotifyingServer):
 
 def _config(app: object, settings: WebSettings) -> uvicorn.Config:
     try:
-        made = uvicorn.Config(
-            app,  # type: ignore[arg-type]
-            access_log=False,  # addresses name reads
-            log_config=None,
-            server_header=False,
-            date_header=False,
-            proxy_headers=False,
-            http=BoundedHttp,
-            ws="none",
-            loop=LOOP,
+        return server_config(
+            app,
+            max_connections=MAX_CONNECTIONS,
+            stop_s=_STOP_S,
             lifespan="off",
-            limit_concurrency=MAX_CONNECTIONS,
-            h11_max_incomplete_event_size=16 * 1024,
-            timeout_keep_alive=30,
-            timeout_graceful_shutdown=_STOP_S,
-            ssl_certfile=settings.tls_cert,
-            ssl_keyfile=settings.tls_key,
+            tls_cert=settings.tls_cert,
+            tls_key=settings.tls_key,
         )
-        made.load()
-    except (OSError, ssl.SSLError) as error:
+    except OSError as error:
         raise WebError(f"{settings.tls_cert}, {settings.tls_key}: {error.strerror or error}") from error
-    if made.ssl is not None:
-        made.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
-    return made
 
 
 def _listen(settings: WebSettings) -> socket.socket:
