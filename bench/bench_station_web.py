@@ -19,6 +19,7 @@ from urllib.parse import urlencode
 from bench.bench_postgres import DAY_US, DAYS, NOW_US, fill, plate
 from bench.measure import Figure, arguments
 from station.asker import EVERYTHING, Asker
+from station.query.bound import MAX_READS, ReadBound
 from station.query.export import iso
 from station.store import AuditRow, open_store
 from station.web.serve import WebServer
@@ -40,6 +41,7 @@ class Client:
 
     def __init__(self, server: WebServer, role: str) -> None:
         desk = server.desk
+        ReadBound(desk.store, desk.clock_us).set(Asker("bench"), MAX_READS)
         link = desk.accounts.add(Asker("bench"), f"b-{role}", full_name="B", role=role, scope=EVERYTHING)
         desk.accounts.set_up(link, PASSWORD, "")
         secret, person = desk.log_in.log_in(f"b-{role}", PASSWORD, "")

@@ -62,10 +62,16 @@ def evidence(
 def report(
     context: typer.Context,
     definition: Annotated[
-        str, typer.Argument(help="general, arkansas, virginia, or a file of your own: docs/reports.md.")
+        str,
+        typer.Argument(
+            help="An example, a definition of your own that was made on the page, or a file: docs/reports.md."
+        ),
     ] = "general",
     *,
-    period: Annotated[str, typer.Option(help="2026, 2026-H1, 2026-Q1 or 2026-05, in the definition's time zone.")],
+    period: Annotated[
+        str | None, typer.Option(help="2026, 2026-H1, 2026-Q1 or 2026-05, in the definition's time zone.")
+    ] = None,
+    lists: Annotated[bool, typer.Option("--list", help="Print the definitions instead.")] = False,
     csv: Annotated[Path | None, typer.Option(help="Write every number here; - for standard output.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a page to be printed here.")] = None,
     db: DbOption = None,
@@ -76,17 +82,23 @@ def report(
     """Count hits, decisions, reads, purges and look-ups of a period; recorded in the audit trail."""
     from cli import station_reports  # noqa: PLC0415 - the other commands need none of its parts
     from station.reports.make import make_report  # noqa: PLC0415 - as above
+    from station.reports.own import OwnDefinitions  # noqa: PLC0415 - as above
     from station.reports.periods import period_of  # noqa: PLC0415 - as above
 
-    defined = station_reports.definition_of(definition)
-    asked = period_of(period, defined.timezone)
+    if period is None and not lists:
+        raise typer.BadParameter("say which period, such as 2026-05", param_hint="--period")
     asker = operator(purpose, case_number)
 
     def checked(path: Path) -> Path:
         return not_the_store(context, db, path)
 
     with opened(context, db) as store:
-        made = make_report(store, asker, now_us, asked)
+        definitions = OwnDefinitions(store, asker, now_us)
+        if lists or period is None:
+            station_reports.show_definitions(definitions, as_json=as_json)
+            return
+        defined = definitions.find(definition)
+        made = make_report(store, asker, now_us, period_of(period, defined.timezone))
         station_reports.write(defined, made, csv=csv, html=html, checked=checked)
     if as_json or (csv is None and html is None):
         station_reports.show(defined, made, as_json=as_json)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
-from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from rich.console import Console
@@ -14,7 +13,7 @@ from cli.show import TextTable, print_json, print_table
 from hw.output import text_output
 from protocol.seal.keys import VerifyKey
 from station.lists.inspect import contents_of
-from station.reports.definition import load_definition, shipped_definitions
+from station.reports.definition import shipped_definitions
 from station.reports.lines import write_lines
 from station.reports.present import present
 from station.reports.printed import printed_report
@@ -22,18 +21,34 @@ from station.reports.quality import figures_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from station.reports.definition import Definition
     from station.reports.make import Report
+    from station.reports.own import OwnDefinitions
     from station.reports.quality import AlarmQuality, ListFigures
 
 _VERDICTS = {"more": "red", "fewer": "yellow"}
 
 
-def definition_of(name: str) -> Definition:
-    """Return a shipped definition or that of a file; raises ReportError."""
-    shipped = shipped_definitions()
-    return shipped[name] if name in shipped else load_definition(Path(name))
+def show_definitions(own: OwnDefinitions, *, as_json: bool) -> None:
+    """Print the examples and the agency's own definitions, also those that this version cannot use."""
+    rows = [
+        {"id": one.id, "title": one.title, "period": one.period, "from": "example", "problem": ""}
+        for one in shipped_definitions().values()
+    ]
+    for one in own.all():
+        title, period = ("?", "?") if one.definition is None else (one.definition.title, one.definition.period)
+        rows.append(
+            {"id": one.row.id, "title": title, "period": period, "from": one.row.who, "problem": one.problem}
+        )
+    if as_json:
+        print_json(rows)
+        return
+    table = TextTable("id", "title", "period", "from", "problem")
+    for row in rows:
+        table.add_row(*row.values())
+    print_table(table, Console())
 
 
 def show(definition: Definition, report: Report, *, as_json: bool) -> None:

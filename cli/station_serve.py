@@ -23,6 +23,7 @@ from station.housekeeping import Housekeeping
 from station.ingest import Ingest
 from station.metrics.own import worker_counts, worker_samples
 from station.metrics.server import start_metrics
+from station.query.bound import ReadBound
 from station.retention.schedule import Retention
 from station.searches import KeptSearches
 from station.service import GROUP, StationService
@@ -129,7 +130,7 @@ def receive(
         time.monotonic,
         checkpointer=None if log_key is None else Checkpointer(store, log_key, now_us),
         retention=Retention(store, packs, now_us, time.monotonic) if deletes else None,
-        searches=KeptSearches(store, now_us),
+        short_lived=(KeptSearches(store, now_us), ReadBound(store, now_us)),
         witnessing=tuple(witness for witness in witnessing if witness is not None),
     )
     _show_until_stopped(console, new_reads, ingests, services, housekeeping, has_keys=opener is not None)

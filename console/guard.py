@@ -5,13 +5,16 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
+
+from protocol import http_page
+from protocol.http_page import OWN_SITES, SAFE_METHODS, BoundedBody, is_length_within, with_headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from console.metrics import ConsoleCounts
     from console.sessions import RateLimit
@@ -23,18 +26,11 @@ CSP = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 )
 HEADERS = {
+    **http_page.HEADERS,
     "content-security-policy": CSP,
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
     "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
     "cross-origin-embedder-policy": "require-corp",
-    "permissions-policy": "camera=(), microphone=(), geolocation=(), usb=(), serial=()",
 }
-_SAFE = frozenset({"GET", "HEAD"})
-_OWN_SITES = frozenset({"same-origin", "none", ""})
-"""Values of Sec-Fetch-Site: a request of our page, one that a person typed, one of an old browser."""
 
 
 class Guard:
@@ -63,21 +59,14 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers[name] = value
-                headers.setdefault("cache-control", "no-store")
-            await send(message)
-
+        send = with_headers(send, HEADERS, {"cache-control": "no-store"})
         refusal = self._refusal(scope["method"], Headers(scope=scope), sum(map(len, chain(*scope["headers"]))))
         if refusal is not None:
             self._counts.refused += 1
-            await PlainTextResponse(refusal[1], refusal[0])(scope, receive, send_with_headers)
+            await PlainTextResponse(refusal[1], refusal[0])(scope, receive, send)
             return
         self._counts.requests += 1
-        await self._app(scope, _Bounded(receive), send_with_headers)
+        await self._app(scope, BoundedBody(receive, MAX_BODY_BYTES, BodyTooLargeError), send)
 
     def _refusal(self, method: str, headers: Headers, header_bytes: int) -> tuple[int, str] | None:
         if header_bytes > MAX_HEADER_BYTES:
@@ -87,9 +76,9 @@ class Guard:
         host = headers.get("host", "")
         if host not in self._hosts:
             return 421, "unknown host"
-        if headers.get("sec-fetch-site", "") not in _OWN_SITES:
+        if headers.get("sec-fetch-site", "") not in OWN_SITES:
             return 403, "request of another site"
-        return None if method in _SAFE else _refusal_of_body(headers, f"{self._scheme}://{host}")
+        return None if method in SAFE_METHODS else _refusal_of_body(headers, f"{self._scheme}://{host}")
 
 
 def _refusal_of_body(headers: Headers, own_origin: str) -> tuple[int, str] | None:
@@ -97,26 +86,10 @@ def _refusal_of_body(headers: Headers, own_origin: str) -> tuple[int, str] | Non
         return 403, "request of another origin"
     if headers.get("content-type", "").split(";")[0].strip() != "application/json":
         return 415, "expected application/json"
-    length = headers.get("content-length", "0")
-    if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
+    if not is_length_within(headers.get("content-length", "0"), MAX_BODY_BYTES):
         return 413, f"at most {MAX_BODY_BYTES} bytes"
     return None
 
 
 class BodyTooLargeError(Exception):
     """A body without a declared length went over the limit."""
-
-
-class _Bounded:
-    """Counts what arrives: a body can be sent in chunks without a length."""
-
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self._bytes = 0
-
-    async def __call__(self) -> Message:
-        message = await self._receive()
-        self._bytes += len(message.get("body", b""))
-        if self._bytes > MAX_BODY_BYTES:
-            raise BodyTooLargeError
-        return message

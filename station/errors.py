@@ -41,6 +41,10 @@ class ExportError(StationError, ValueError):
     """An export cannot be requested, approved or fetched like this."""
 
 
+class BoundError(StationError):
+    """A person would see more reads than one person may see in a day; nothing was returned."""
+
+
 class AccountError(StationError, ValueError):
     """An account cannot be made or changed like this, or a log-in was refused."""
 

@@ -1,26 +1,35 @@
 """What a running station does beside receiving: signs checkpoints of its audit log, deletes on time.
 
-Searches that people made are deleted here and not by the pages: a station without pages may still have some.
+Searches that people made, and what they saw, are deleted here and not by the pages: a station without pages may still
+have some.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
 from station.errors import LogAlteredError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from station.audit_log.checkpoints import Checkpointer
     from station.audit_log.witnessing import Witnessing
     from station.retention.schedule import Retention
-    from station.searches import KeptSearches
 
 CHECKPOINT_S = 600.0
-SEARCHES_S = 300.0
+OLD_S = 300.0
+
+
+class ShortLived(Protocol):
+    """What is kept for a while only."""
+
+    def drop_old(self) -> int:
+        """Delete what is too old; return how much."""
+
+
 _LOG = structlog.get_logger(__name__)
 
 
@@ -34,25 +43,25 @@ class Housekeeping:
         checkpointer: Checkpointer | None = None,
         retention: Retention | None = None,
         witnessing: tuple[Witnessing, ...] = (),
-        searches: KeptSearches | None = None,
+        short_lived: Sequence[ShortLived] = (),
     ) -> None:
         """``mono_s`` returns seconds of a clock that never steps; without a checkpointer nothing is signed."""
         self._mono_s = mono_s
         self._checkpointer = checkpointer
         self._retention = retention
         self._witnessing = witnessing
-        self._searches = searches
+        self._short_lived = short_lived
         self._due_s = 0.0
-        self._searches_due_s = 0.0
+        self._old_due_s = 0.0
         self._told: set[str] = set()
 
     def step(self) -> None:
         """Do what is due.  Failures are logged, each once until it is over, and tried again."""
         if self._purge():
             self._due_s = 0.0
-        if self._searches is not None and self._mono_s() >= self._searches_due_s:
-            self._searches_due_s = self._mono_s() + SEARCHES_S
-            self._drop(self._searches)
+        if self._mono_s() >= self._old_due_s:
+            self._old_due_s = self._mono_s() + OLD_S
+            self._drop_old()
         if self._checkpointer is not None and self._mono_s() >= self._due_s:
             self._due_s = self._mono_s() + CHECKPOINT_S
             self._sign(self._checkpointer)
@@ -77,9 +86,10 @@ class Housekeeping:
             _LOG.info("purged", records=gone.records, pictures=gone.pictures, held=gone.held)
         return gone is not None
 
-    def _drop(self, searches: KeptSearches) -> None:
+    def _drop_old(self) -> None:
         try:
-            searches.drop_old()
+            for kept in self._short_lived:
+                kept.drop_old()
         except StoreError as error:
             self._tell("searches_not_deleted", str(error))
 

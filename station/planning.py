@@ -221,6 +221,7 @@ class Planning(Commands):
         """Delete plans, hours, coverage and incidents that are older than the agency keeps them; return how many."""
         settings, now_us = self._store.deployment.settings(), self._clock_us()
         with self._store.transaction():
+            self._store.holds.refresh()
             gone = self._store.deployment.purge_plans(now_us - settings.keep_days * _DAY_US)
             self._note("purge plans", f"days={settings.keep_days}", gone, now_us)
         self._store.forget_freed()

@@ -86,11 +86,16 @@ class Browser:
         return found[1] if found else ""
 
     def log_in(self, name: str, password: str = PASSWORD) -> httpx.Response:
-        secret = self.web.secrets.get(name, "")
-        self.web.clock.move(60)  # a code is accepted once
-        code = pyotp.TOTP(secret).at(self.web.clock() // 1_000_000) if secret else ""
-        fields = {"name": name, "password": password, "code": code}
+        fields = {"name": name, "password": password, "code": self.web.code_of(name)}
         return self.post("/log-in", fields, csrf=None)
+
+    def make_token(self, name: str, days: int = 9) -> dict[str, str]:
+        """The headers of a program with a new token of the account that is logged in here."""
+        proof = {"password": PASSWORD, "code": self.web.code_of(name)}
+        answer = self.post("/account/tokens", {"label": "script", "days": days, **proof})
+        found = re.search(r"lpr_[\w-]+", answer.text)
+        assert found, answer.text
+        return {"authorization": f"Bearer {found[0]}"}
 
     def give_purpose(self, purpose: str = "stolen vehicle", case_number: str = "26-014") -> httpx.Response:
         return self.post("/purpose", {"purpose": purpose, "case_number": case_number, "next": "/"})
@@ -118,6 +123,12 @@ class Web:
             code = pyotp.TOTP(secret).at(self.clock() // 1_000_000)
         self.accounts.set_up(link, password, code)
         return name
+
+    def code_of(self, name: str) -> str:
+        """The next code of a person's second factor; empty without one."""
+        secret = self.secrets.get(name, "")
+        self.clock.move(60)  # a code is accepted once
+        return pyotp.TOTP(secret).at(self.clock() // 1_000_000) if secret else ""
 
     def browser(self) -> Browser:
         scheme = self.settings.scheme

@@ -32,6 +32,9 @@ _MIN_WEIGHT = 0.02
 _MAX_CONFIDENCE = 0.999
 _BEST = 3
 """Number of agreeing predictions whose confidence counts."""
+_AGREED_ODDS = 1.5
+"""Factor on the odds of a text that two predictions or more agree on: it is right more often than the mean of its
+predictions says.  Fitted on passes of crops held out of training (docs/adr/0019)."""
 
 _LOG_FLOOR, _LOG_EXTRA = math.log(_FLOOR), math.log(_EXTRA)
 
@@ -57,6 +60,11 @@ def fuse_predictions(predictions: Sequence[PlateText]) -> PlateText:
     chars = _pool(text, [weight * power for weight in weights], slots)
     region, region_confidence = _fuse_region(best, weights)
     return PlateText(chars, _confidence(chars, best, weights), region, region_confidence)
+
+
+def agreed(confidence: float) -> float:
+    """Confidence of a text that two predictions or more agree on, from the mean of their own."""
+    return _AGREED_ODDS * confidence / (1 - confidence + _AGREED_ODDS * confidence)
 
 
 def _logs(char: CharRead) -> _Logs:
@@ -147,8 +155,8 @@ def _confidence(chars: tuple[CharRead, ...], predictions: Sequence[PlateText], w
 
     Predictions of one plate are not independent evidence: what misleads one frame misleads the next.  Only the best
     count, as frames from afar agree with less confidence.  The cube root of the agreeing share of all weight is the
-    penalty with the smallest calibration error on held-out plates.  A text that no single prediction had gets at most
-    half of the product of its pooled characters.
+    penalty with the smallest calibration error on held-out plates.  Two that agree raise the odds.  A text that no
+    single prediction had gets at most half of the product of its pooled characters.
     """
     text = "".join(char.symbol for char in chars)
     pairs = list(zip(predictions, weights, strict=True))
@@ -158,7 +166,8 @@ def _confidence(chars: tuple[CharRead, ...], predictions: Sequence[PlateText], w
         return min(_MAX_CONFIDENCE, 0.5 * mean * math.prod(char.confidence for char in chars)) if chars else 0.0
     share = sum(weight for prediction, weight in pairs if prediction.text == text) / sum(weights)
     best = agreeing[:_BEST]
-    return min(_MAX_CONFIDENCE, math.cbrt(share) * sum(best) / len(best))
+    confidence = math.cbrt(share) * sum(best) / len(best)
+    return min(_MAX_CONFIDENCE, agreed(confidence) if len(agreeing) > 1 else confidence)
 
 
 def _fuse_region(predictions: Sequence[PlateText], weights: list[float]) -> tuple[str, float]:

@@ -17,7 +17,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from agent.fusion.fuse import fuse_predictions
+from agent.fusion.fuse import agreed, fuse_predictions
 from agent.records import PathPoint, Track
 
 if TYPE_CHECKING:
@@ -126,12 +126,13 @@ class _Open:
     def may_be_confirmed(self, config: TrackerConfig) -> bool:
         """False if fusion cannot give a text on which two frames agree and that is good enough for a read.
 
-        The confidence of a fused text is at most that of its best frame; see :mod:`agent.fusion.fuse`.
+        The confidence of a fused text is at most that of agreeing frames as sure as its best one; see
+        :mod:`agent.fusion.fuse`.
         """
         return any(
             self.agreeing[text] > 1
             and config.min_chars <= len(text) <= config.max_chars
-            and sure >= config.min_confidence
+            and agreed(sure) >= config.min_confidence
             for text, sure in self.surest.items()
         )
 

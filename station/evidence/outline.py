@@ -9,15 +9,18 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from station.evidence.topojson import arcs_of, polygons_of, ring_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from station.evidence.topojson import Point
 
 _WIDTH, _HEIGHT = 560, 360
 _SPAN_DEG = 9.0
 """Degrees of latitude that the map shows."""
 _WORLD_SPAN_DEG = 36.0
 _MIN_COS = 0.2
-Point = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,25 +76,6 @@ def _path(view: _View, ring: list[Point]) -> str:
 def _rings(file: str, name: str) -> tuple[list[Point], ...]:
     """Return the outlines of a TopoJSON file as rings of longitude and latitude."""
     told = json.loads(resources.files("station.evidence").joinpath("outlines", file).read_text(encoding="utf-8"))
-    (scale_x, scale_y), (move_x, move_y) = told["transform"]["scale"], told["transform"]["translate"]
-    arcs = []
-    for deltas in told["arcs"]:
-        x = y = 0
-        arc = []
-        for dx, dy in deltas:
-            x, y = x + dx, y + dy
-            arc.append((x * scale_x + move_x, y * scale_y + move_y))
-        arcs.append(arc)
-    rings = []
-    for shape in told["objects"][name]["geometries"]:
-        polygons = {"Polygon": [shape.get("arcs")], "MultiPolygon": shape.get("arcs")}.get(shape["type"], [])
-        rings += [_ring(arcs, numbers) for polygon in polygons for numbers in polygon]
-    return tuple(rings)
-
-
-def _ring(arcs: list[list[Point]], numbers: list[int]) -> list[Point]:
-    ring: list[Point] = []
-    for number in numbers:
-        arc = arcs[number] if number >= 0 else arcs[~number][::-1]
-        ring += arc[1:] if ring else arc
-    return ring
+    arcs = arcs_of(told)
+    polygons = polygons_of(told["objects"][name])
+    return tuple(ring_of(numbers, arcs) for polygon in polygons for numbers in polygon)

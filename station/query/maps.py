@@ -87,16 +87,19 @@ class MapQuery(LedgerQuery):
         self._places = places
 
     def map_reads(self, bounds: Bounds, *, since_us: int, until_us: int) -> MapReads:
-        """Return the latest reads of a part of a map.  Raises PurposeError."""
+        """Return the latest reads of a part of a map; clusters do not count.  Raises PurposeError and BoundError."""
         self._refuse_without_why()
         window = MapWindow(bounds.boxes(), since_us, until_us)
         found = self._store.reads_in(window, limit=MAX_READS, scope=self._asker.scope)
         total = len(found.reads)
-        self._note("show map of reads", total, area=str(bounds), since_us=since_us, until_us=until_us)
-        if total > MAX_POINTS:
+        is_many = total > MAX_POINTS
+        records = [] if is_many else self._visible(self._store.records_of(found.reads))
+        self._note_reads(
+            "show map of reads", records, total, area=str(bounds), since_us=since_us, until_us=until_us
+        )
+        if is_many:
             clusters = clusters_of(found.reads, cell_e7(window.boxes))
             return MapReads([], clusters, total, found.complete_since_us)
-        records = self._visible(self._store.records_of(found.reads))
         reads = [read for record in records if (read := _map_read(record)) is not None]
         return MapReads(reads, [], total, found.complete_since_us)
 

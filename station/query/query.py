@@ -24,7 +24,8 @@ from station.audit_log.check import check_log
 from station.audit_log.checkpoints import Checkpointer
 from station.audit_log.export import LogExport
 from station.audit_log.state import log_state
-from station.errors import PurposeError, ScopeError, StoreError
+from station.errors import BoundError, PurposeError, ScopeError, StoreError
+from station.query.bound import ReadBound
 from station.query.export import write_csv, write_geojson
 from station.query.export_xml import write_gpx, write_kml
 from station.query.hits import assemble_hits
@@ -135,7 +136,7 @@ class Query:
         row = self._store.record(unit, record_id)
         visible = self._visible([] if row is None else [row])
         stored = visible[0] if visible else None
-        self._note("show record", int(stored is not None), unit=unit, id=record_id.hex())
+        self._note_reads("show record", visible, len(visible), unit=unit, id=record_id.hex())
         if row is not None:
             self._refuse_without_purpose(row.schema)
         return stored
@@ -160,12 +161,16 @@ class Query:
         return there
 
     def search(self, search: ReadSearch, *, limit: int, after: Place | None = None) -> SearchPage:
-        """Return a page of reads by time, the latest first; ``after`` is that of the page before."""
+        """Return a page of reads by time, the latest first; ``after`` is that of the page before.
+
+        Raises BoundError if they are more than this person may look at in a day.
+        """
         self._refuse_without_why()
         found = self._store.find(search, limit=limit, after=after, scope=self._asker.scope)
-        self._note("search reads", len(found.reads), **_asked(search), limit=limit)
+        visible = self._visible([one.row for one in found.reads])
+        self._note_reads("search reads", visible, len(found.reads), **_asked(search), limit=limit)
         complete_to_us = found.after[0] if found.is_cut and found.after is not None else None
-        return SearchPage(self._visible([one.row for one in found.reads]), found.after, complete_to_us)
+        return SearchPage(visible, found.after, complete_to_us)
 
     def crops(self, records: Iterable[StoredRecord]) -> dict[bytes, bytes]:
         """Return the plate pictures of reads that were found, by their ids; those that have not come are left out."""
@@ -486,6 +491,19 @@ class Query:
             raise PurposeError(
                 f"records of type {schema} are about employees: give a purpose, which is recorded in the audit trail"
             )
+
+    def _note_reads(
+        self, what: str, records: Iterable[StoredRecord], count: int, /, **asked: str | int | None
+    ) -> None:
+        """As :meth:`_note`, and count the reads for people of the pages; whoever has the file needs no page."""
+        reads = [(one.unit, one.record_id) for one in records if one.record.envelope.schema_id == READ_SCHEMA]
+        try:
+            if self._asker.must_say_why:
+                ReadBound(self._store, self._clock_us).take(self._asker.who, reads)
+        except BoundError:
+            self._note(f"{what} refused", len(reads), **asked)
+            raise
+        self._note(what, count, **asked)
 
     def _note(self, what: str, count: int, /, **asked: str | int | None) -> None:
         found = " ".join(f"{name}={value}" for name, value in asked.items() if value is not None)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from station.reports.definition import (
     Definition,
     example_text,
+    load_definition,
     parse_definition,
     shipped_definitions,
 )
@@ -55,6 +57,19 @@ class OwnDefinitions:
         """Return the examples and the agency's own, by id."""
         own = [one.definition for one in self.all() if one.definition is not None]
         return shipped_definitions() | {one.id: one for one in own}
+
+    def find(self, name: str) -> Definition:
+        """Return the definition with this id, or that of a file.  Raises ReportError, with the ids that there are."""
+        usable = self.usable()
+        if name in usable:
+            return usable[name]
+        for one in self.all():
+            if one.row.id == name:
+                raise ReportError(f"your definition {name} cannot be used by this version: {one.problem}")
+        path = Path(name)
+        if path.suffix or path.parent != Path() or path.exists():
+            return load_definition(path)
+        raise ReportError(f"there is no report {name!r}: use {', '.join(usable)}, or a file such as {name}.toml")
 
     def text(self, identity: str) -> str | None:
         """Return what to edit: an own definition, or an example under an id of its own; None if there is none."""

@@ -125,6 +125,8 @@ class Retention:
         deployment = self._store.deployment
         days = deployment.settings().keep_days
         with self._store.transaction():
+            # Shifts and incidents that a hold keeps stay: also those that came since it was last looked at.
+            self._store.holds.refresh()
             gone = deployment.purge_plans(now_us - days * _US_PER_DAY)
             if gone:
                 self._store.audit(AuditRow(now_us, STATION.who, "purge plans", f"days={days}", gone))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, select, update
 
 from station.store.rows_accounts import ExportRow, SearchRow
-from station.store.scope import scope_columns, scope_of
+from station.store.scope import said_scope, said_scope_columns
 from station.store.tables_accounts import EXPORT_PARTS, EXPORTS, SEARCHES
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ class ExportTables:
     def add(self, export: ExportRow) -> None:
         """Store a request."""
         values = {column.name: getattr(export, column.name) for column in _EXPORT}
-        self._db.run(self._db.insert(EXPORTS), {**values, **scope_columns(export.scope)})
+        self._db.run(self._db.insert(EXPORTS), {**values, **said_scope_columns(export.scope)})
 
     def get(self, export_id: str) -> ExportRow | None:
         """Return a request; None if there is none."""
@@ -108,4 +107,4 @@ class ExportTables:
 
 
 def _export(row: Any) -> ExportRow:
-    return replace(ExportRow(*row[: len(_EXPORT)]), scope=scope_of(row.agencies, row.units))
+    return ExportRow(*row[: len(_EXPORT)], scope=said_scope(row.agencies, row.units))

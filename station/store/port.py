@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         WitnessRow,
     )
     from station.store.search import FoundReads, Place, ReadSearch
+    from station.store.seen_reads import SeenReads, Settings
 
 
 class Stream(Protocol):
@@ -172,6 +173,9 @@ class StoredHolds(Protocol):
 
     def counts(self) -> dict[int, int]:
         """Return how many records each hold in force keeps."""
+
+    def refresh(self) -> None:
+        """Find what holds keep of what came since the last time.  Inside a transaction."""
 
     def next_purge(self) -> int:
         """Return the number of the next purge.  Inside a transaction, which then stores it."""
@@ -292,6 +296,14 @@ class Store(Protocol):
     @property
     def exports(self) -> ExportTables:
         """People's searches and exports."""
+
+    @property
+    def seen_reads(self) -> SeenReads:
+        """Which reads each person saw in the last day."""
+
+    @property
+    def settings(self) -> Settings:
+        """What an administrator has set."""
 
     def transaction(self) -> AbstractContextManager[None]:
         """A transaction, durable at its end."""

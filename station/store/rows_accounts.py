@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-
-from station.asker import EVERYTHING
 
 if TYPE_CHECKING:
     from station.asker import Scope
@@ -102,5 +100,5 @@ class ExportRow:
     """Records written."""
     size: int = 0
     """Bytes written."""
-    scope: Scope = EVERYTHING
+    scope: Scope = field(kw_only=True)
     """What the person might see when they asked: it was that which was approved."""

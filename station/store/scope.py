@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from station.store.database import Database
 
 _NO_TYPES = Registry(())
+_ALL = "null"
 _OF = select(UNITS.c.agency).where(UNITS.c.unit == bindparam("of"))
 _WITHOUT = select(UNITS.c.unit).where(UNITS.c.agency.is_(None))
 _ONE = select(RECORDS.c.payload).where(RECORDS.c.unit == bindparam("of"), HERE).limit(1)
@@ -80,6 +81,16 @@ def scope_columns(scope: Scope) -> dict[str, str | None]:
 def scope_of(agencies: str | None, units: str | None) -> Scope:
     """The scope in these columns."""
     return Scope(_read(agencies), _read(units))
+
+
+def said_scope_columns(scope: Scope) -> dict[str, str]:
+    """As :func:`scope_columns`, where all must be said: ``null`` of JSON, never NULL."""
+    return {name: listed or _ALL for name, listed in scope_columns(scope).items()}
+
+
+def said_scope(agencies: str, units: str) -> Scope:
+    """The scope in these columns."""
+    return scope_of(*(None if listed == _ALL else listed for listed in (agencies, units)))
 
 
 def _listed(names: frozenset[str] | None) -> str | None:

@@ -29,6 +29,7 @@ from station.store.records import Records
 from station.store.reporting import Reporting
 from station.store.rows import AuditRow, HealthRow, UnitRow
 from station.store.scope import UnitAgencies, in_scope
+from station.store.seen_reads import SeenReads, Settings
 from station.store.stream import Stream
 from station.store.tables import AUDIT, EVIDENCE, OFFERS, RECORDS, UNITS
 from station.store.trail import trail_page
@@ -110,7 +111,7 @@ class SqlStore:
         self._room = room
         self.log = SqlLog(db)
         self.registry = registry
-        self.deployment = SqlDeployment(db)
+        self.deployment = SqlDeployment(db, frozenset(known.schema for known in registry))
         with db.transaction():
             self._records = Records(db, Projections(db, registry)) if make_records is None else make_records()
         self._lives = Lives(db, RECORDS if db.is_sqlite else EVIDENCE)
@@ -132,6 +133,8 @@ class SqlStore:
         self._agencies = UnitAgencies(db)
         self.accounts = AccountTables(db)
         self.exports = ExportTables(db)
+        self.seen_reads = SeenReads(db)
+        self.settings = Settings(db)
         self._records.project()
         self._agencies.fill()
 

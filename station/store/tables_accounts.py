@@ -1,4 +1,4 @@
-"""Tables of the station's people: accounts, sessions, tokens, their searches and exports."""
+"""Tables of the station's people: accounts, sessions, tokens, their searches, exports and what they saw; settings."""
 
 from __future__ import annotations
 
@@ -93,8 +93,8 @@ EXPORTS = Table(
     _must("until_us", INT64, "0"),
     _must("done", INT64, "0"),
     _must("size", INT64, "0"),
-    Column("agencies", Text),  # as of the account when it was requested
-    Column("units", Text),
+    _must("agencies", Text),  # as of the account when it was requested: JSON list, or null for all
+    _must("units", Text),
 )
 Index("exports_requested", EXPORTS.c.requested_us)
 
@@ -105,3 +105,18 @@ EXPORT_PARTS = Table(
     _key("number", INT64),
     _must("data", LargeBinary),
 )
+
+SEEN_READS = Table(
+    "seen_reads",
+    METADATA,
+    _key("account", Text),
+    _key("unit", Text),
+    _key("record_id", LargeBinary),
+    _must("seen_us", INT64),  # for the first time
+    sqlite_with_rowid=False,
+)
+"""Which reads each person saw in the last day."""
+Index("seen_reads_time", SEEN_READS.c.seen_us)
+
+SETTINGS = Table("settings", METADATA, _key("name", Text), _must("value", Text), sqlite_with_rowid=False)
+"""What an administrator has set."""

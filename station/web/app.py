@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
@@ -17,14 +17,15 @@ from protocol.errors import PatrolError
 from station.accounts.accounts import Accounts
 from station.accounts.log_in import LogIn
 from station.accounts.passwords import Passwords, argon2id
-from station.errors import AccountError, PurposeError, ScopeError, StoreError, WebError
+from station.errors import AccountError, BoundError, PurposeError, ScopeError, StoreError, WebError
 from station.query.bulk import Exports
 from station.web.desk import FOLDER, Desk, environment
 from station.web.errors import LogInNeededError, PurposeNeededError, RefusedError
 from station.web.guard import Guard
 from station.web.page_list import PAGES
 from station.web.request_counts import CountRequests, RequestCounts
-from station.web.visit import API, Needs, read_csrf_token
+from station.web.texts import SAFE_TEXTS
+from station.web.visit import API, Needs
 from station.web.worker import ExportWorker
 
 if TYPE_CHECKING:
@@ -83,6 +84,8 @@ def build_app(
         oidc,
         worker.wake,
     )
+    for page in pages:
+        _refuse_open_routes(page)
     app = FastAPI(
         title="patrol-lpr station",
         version="1",
@@ -90,14 +93,13 @@ def build_app(
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        dependencies=[Depends(read_csrf_token)],
+        # As they are: a router that is included has all its signatures analysed once more.
+        routes=[route for page in pages for route in page.router.routes],
     )
     app.state.desk, app.state.worker, app.state.requests = desk, worker, RequestCounts()
     limits: dict[str, int] = {}
     needs: dict[str, Needs] = {}
     for page in pages:
-        _refuse_open_routes(page)
-        app.include_router(page.router)
         limits |= page.body_limits
         needs |= _needs_of_forms(page)
     app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
@@ -146,6 +148,8 @@ def _refuse_open_routes(page: PageModule) -> None:
         path = getattr(route, "path", "")
         if needs_of(route) is None and path not in PUBLIC:
             raise WebError(f"the route {path} does not say which right it needs")
+        if isinstance(route, APIRoute) and not set(SAFE_TEXTS) <= set(route.dependencies):
+            raise WebError(f"the route {path} takes texts that no table can have: give its router SAFE_TEXTS")
 
 
 def _refuse(request: Request, error: Exception) -> Response:
@@ -170,6 +174,8 @@ def _told(error: Exception) -> tuple[int, str, str]:
             told = error.status, error.code, error.message
         case PurposeError():
             told = 403, "purpose", str(error)
+        case BoundError():
+            told = 403, "bound", str(error)
         case ScopeError() | HTTPException(status_code=HTTPStatus.NOT_FOUND):
             told = 404, "unknown", "there is nothing at this address"
         case AccountError():

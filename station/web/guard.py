@@ -6,15 +6,18 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
+from protocol import http_page
+from protocol.http_page import OWN_SITES, SAFE_METHODS, BoundedBody, is_length_within, with_headers
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_HEADER_BYTES = 16 * 1024
@@ -24,19 +27,14 @@ CSP = (
     "require-trusted-types-for 'script'"
 )
 HEADERS = {
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
+    **http_page.HEADERS,
     # Not no-referrer: a browser would send forms with "Origin: null" then.
     "referrer-policy": "same-origin",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "permissions-policy": "camera=(), microphone=(), geolocation=(), usb=(), serial=()",
 }
-_MAX_DIGITS = 12
-_SAFE = frozenset({"GET", "HEAD"})
-_METHODS = frozenset({*_SAFE, "POST", "DELETE"})
-_OWN_SITES = frozenset({"same-origin", "none", ""})
-"""Values of Sec-Fetch-Site: a request of our page, one that a person typed, one of a program."""
+_HTTPS_HEADERS = {**HEADERS, "strict-transport-security": "max-age=31536000"}
+_DEFAULTS = {"content-security-policy": CSP, "cache-control": "no-store"}
+"""A page may widen the policy for itself, such as the map for its worker."""
+_METHODS = frozenset({*SAFE_METHODS, "POST", "DELETE"})
 
 
 class Guard:
@@ -64,18 +62,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers[name] = value
-                if self._scheme == "https":
-                    headers["strict-transport-security"] = "max-age=31536000"
-                # A page may widen it for itself, such as the map for its worker.
-                headers.setdefault("content-security-policy", CSP)
-                headers.setdefault("cache-control", "no-store")
-            await send(message)
-
+        send = with_headers(send, _HTTPS_HEADERS if self._scheme == "https" else HEADERS, _DEFAULTS)
         limit = self._limits.get(scope["path"], MAX_BODY_BYTES)
         # A body is read before a route sees the request: who may not use it must not fill the disk with it.
         if limit > MAX_BODY_BYTES and not await run_in_threadpool(self._may_send, Request(scope)):
@@ -83,25 +70,21 @@ class Guard:
         headers = Headers(scope=scope)
         refusal = self._refusal(scope["method"], headers, sum(map(len, chain(*scope["headers"]))), limit)
         if refusal is not None:
-            await PlainTextResponse(refusal[1], refusal[0])(scope, receive, send_with_headers)
+            await PlainTextResponse(refusal[1], refusal[0])(scope, receive, send)
             return
-        await self._app(scope, _Bounded(receive, limit), send_with_headers)
+        await self._app(scope, BoundedBody(receive, limit, BodyTooLargeError), send)
 
     def _refusal(self, method: str, headers: Headers, header_bytes: int, limit: int) -> tuple[int, str] | None:
         host, origin = headers.get("host", ""), headers.get("origin")
         length = headers.get("content-length", "0")
         # A program sends no origin; it sends no cookie either, see `visit`.
-        is_foreign = method not in _SAFE and origin not in {None, f"{self._scheme}://{host}"}
+        is_foreign = method not in SAFE_METHODS and origin not in {None, f"{self._scheme}://{host}"}
         checks = (
             (method not in _METHODS, 405, "method not allowed"),
             (header_bytes > MAX_HEADER_BYTES, 431, f"at most {MAX_HEADER_BYTES} bytes of headers"),
             (host not in self._hosts, 421, "unknown host"),
             (not _is_own(method, headers), 403, "request of another site"),
-            (
-                not (length.isdecimal() and len(length) < _MAX_DIGITS) or int(length) > limit,
-                413,
-                f"at most {limit} bytes",
-            ),
+            (not is_length_within(length, limit), 413, f"at most {limit} bytes"),
             (is_foreign, 403, "request of another origin"),
         )
         return next(((status, why) for failed, status, why in checks if failed), None)
@@ -109,10 +92,10 @@ class Guard:
 
 def _is_own(method: str, headers: Headers) -> bool:
     """True for our pages, programs, and links on other sites: the strict cookie is not sent with those."""
-    if headers.get("sec-fetch-site", "") in _OWN_SITES:
+    if headers.get("sec-fetch-site", "") in OWN_SITES:
         return True
     is_page = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
-    return method in _SAFE and is_page
+    return method in SAFE_METHODS and is_page
 
 
 class BodyTooLargeError(HTTPException):
@@ -120,19 +103,3 @@ class BodyTooLargeError(HTTPException):
 
     def __init__(self) -> None:
         super().__init__(413, "the request is too large")
-
-
-class _Bounded:
-    """Counts what arrives: a body can be sent in chunks without a length."""
-
-    def __init__(self, receive: Receive, limit: int) -> None:
-        self._receive = receive
-        self._limit = limit
-        self._bytes = 0
-
-    async def __call__(self) -> Message:
-        message = await self._receive()
-        self._bytes += len(message.get("body", b""))
-        if self._bytes > self._limit:
-            raise BodyTooLargeError
-        return message

@@ -13,6 +13,7 @@ from station.errors import StoreError
 from station.query import Circle, Polygon, ReadSearch
 from station.query.plates import MAX_LENGTH, look_alikes, normal
 from station.web.errors import RefusedError
+from station.web.texts import is_storable
 
 if TYPE_CHECKING:
     from station.store.search import Place
@@ -121,7 +122,7 @@ def place_of(token: str) -> Place | None:
         place = int(made_us), unit, bytes.fromhex(record_id)
     except (ValueError, binascii.Error) as error:
         raise RefusedError(400, "after", _NO_PLACE) from error
-    if abs(place[0]) >= _MAX_INT:
+    if abs(place[0]) >= _MAX_INT or not is_storable(unit):
         raise RefusedError(400, "after", _NO_PLACE)
     return place
 

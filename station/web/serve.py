@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import socket
-import ssl
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import uvicorn
-
-from protocol.http_limits import LOOP, BoundedHttp, BoundedListener
+from protocol.http_limits import BoundedListener
+from protocol.http_page import server_config
+from protocol.http_server import NotifyingServer
+from protocol.notify import Notifier
 from station.errors import WebError
 from station.web.app import build_app
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    import uvicorn
 
     from protocol.seal import KeyRing
     from station.accounts.passwords import Hasher
@@ -43,6 +45,7 @@ class WebServer:
         ring: KeyRing | None = None,
         hasher: Hasher | None = None,
         oidc: OidcPort | None = None,
+        notifier: Notifier | None = None,
     ) -> None:
         """Raises WebError if the address or the certificate cannot be used."""
         self._listener = _listen(settings)
@@ -51,7 +54,7 @@ class WebServer:
         self.address = f"{settings.scheme}://{host}:{port}"
         try:
             app = build_app(store, settings, clock_us, port=port, ring=ring, hasher=hasher, oidc=oidc)
-            self._server = _Server(_config(app, settings))
+            self._server = _Server(_config(app, settings), notifier or Notifier({}))
         except BaseException:
             self._listener.close()
             raise
@@ -93,7 +96,7 @@ class WebServer:
             self._server.run(sockets=[self._listener])
 
 
-class _Server(uvicorn.Server):
+class _Server(NotifyingServer):
     """Leaves signals to the process."""
 
     @contextmanager
@@ -104,30 +107,16 @@ class _Server(uvicorn.Server):
 
 def _config(app: object, settings: WebSettings) -> uvicorn.Config:
     try:
-        made = uvicorn.Config(
-            app,  # type: ignore[arg-type]
-            access_log=False,  # addresses name reads
-            log_config=None,
-            server_header=False,
-            date_header=False,
-            proxy_headers=False,
-            http=BoundedHttp,
-            ws="none",
-            loop=LOOP,
+        return server_config(
+            app,
+            max_connections=MAX_CONNECTIONS,
+            stop_s=_STOP_S,
             lifespan="off",
-            limit_concurrency=MAX_CONNECTIONS,
-            h11_max_incomplete_event_size=16 * 1024,
-            timeout_keep_alive=30,
-            timeout_graceful_shutdown=_STOP_S,
-            ssl_certfile=settings.tls_cert,
-            ssl_keyfile=settings.tls_key,
+            tls_cert=settings.tls_cert,
+            tls_key=settings.tls_key,
         )
-        made.load()
-    except (OSError, ssl.SSLError) as error:
+    except OSError as error:
         raise WebError(f"{settings.tls_cert}, {settings.tls_key}: {error.strerror or error}") from error
-    if made.ssl is not None:
-        made.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
-    return made
 
 
 def _listen(settings: WebSettings) -> socket.socket:

@@ -22,6 +22,8 @@ from station.errors import DeploymentError, PlanConflictError, PurposeError, Sco
 from station.planning import Planning
 from station.query.deployment import DeploymentQuery
 from station.query.shifts import ShiftsOf
+from station.retention.holds import HoldDesk, hold_scope
+from station.retention.schedule import Retention
 from station.store import AuditRow, move_store, open_store
 from tests.builders import make_read_record, make_record
 from tests.shift_builders import make_coverage, make_incident, make_shift, make_track_points
@@ -476,6 +478,57 @@ def test_purge_of_a_class_deletes_what_was_taken_over_from_it(agency):
     assert len(query(agency).incidents(0, NOW_US).rows) == 1
     Commands(agency, WHY, lambda: NOW_US + 60 * DAY_US).purge(30)
     assert query(agency).incidents(0, NOW_US).rows == ()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scope", [{"unit": "unit-07"}, {"ids": True}])
+def test_hours_and_incidents_stay_as_long_as_a_hold_keeps_their_records(agency, scope):
+    """Through purges of records and of plans, in any number; those of another unit go."""
+    planning(agency).put_settings(Settings(keep_days=20))
+    held = (told(1, worked(started_us=MONDAY_US, worked_s=60, hours=())), told(2, incident(1)))
+    others = [
+        make_record(worked(b"y" * 16, started_us=MONDAY_US, worked_s=70, hours=()), seq=3, unit="unit-08"),
+        make_record(incident(2), seq=4, unit="unit-08"),
+    ]
+    add(agency, *held, *others, now_us=NOW_US)
+    if "ids" in scope:
+        scope = {"ids": [record.envelope.record_id.hex() for record in held]}
+    clerk = Asker("clerk", "court order", "26-1")
+    HoldDesk(agency, clerk, lambda: NOW_US).place(hold_scope(**scope), case_number="26-1", reason="appeal")
+
+    def shown():
+        rows = query(agency).incidents(0, NOW_US).rows
+        return [one.actual_s for one in query(agency).hours(0, NOW_US)], {row.unit for row in rows}
+
+    assert shown() == ([130], {"unit-07", "unit-08"})
+    for days in (60, 61, 62):
+        later_us = NOW_US + days * DAY_US
+        Commands(agency, WHY, lambda: later_us).purge(30)  # noqa: B023 - used at once
+        assert shown() == ([60], {"unit-07"})
+        planning(agency, now_us=later_us).purge_plans()
+        assert shown() == ([60], {"unit-07"})
+    HoldDesk(agency, clerk, lambda: later_us).release(1, case_number="26-1", reason="closed")
+    Commands(agency, WHY, lambda: later_us).purge(30)
+    assert shown() == ([], set())
+
+
+def test_hours_of_a_released_hold_end_with_the_plans(agency):
+    """Also while their record stays for longer; what came after the hold was placed is kept by it, too."""
+    planning(agency).put_settings(Settings(keep_days=20))
+    clerk = Asker("clerk", "court order", "26-1")
+    desk = HoldDesk(agency, clerk, lambda: NOW_US)
+    desk.place(hold_scope(unit="unit-07"), case_number="26-1", reason="appeal")
+    add(agency, told(1, worked(started_us=MONDAY_US, worked_s=60, hours=())), now_us=NOW_US)
+    assert len(query(agency).hours(0, NOW_US)) == 1
+    later_us = NOW_US + 60 * DAY_US
+    retention = Retention(agency, (), lambda: later_us, lambda: 0.0)
+    add(agency, make_read_record(9, seq=9, utc_us=later_us), now_us=later_us)
+    retention.step()
+    assert len(query(agency).hours(0, NOW_US)) == 1
+    desk.release(1, case_number="26-1", reason="closed")
+    planning(agency, now_us=later_us).purge_plans()
+    assert query(agency).hours(0, NOW_US) == []
+    assert len(agency.latest("shift/1")) == 1
 
 
 def test_plans_have_a_retention_of_their_own(agency):

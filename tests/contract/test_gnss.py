@@ -11,6 +11,9 @@ import threading
 import pytest
 
 from agent.geotag.nmea import NmeaState
+from agent.runtime.gnss import GnssComponent
+from agent.runtime.queues import ReadQueue
+from agent.runtime.supervisor import Supervisor
 from hw.absent import GnssAbsent
 from hw.bauds import BAUDS, BaudSearch, is_sentence
 from hw.clock import RealClock, SimClock
@@ -78,6 +81,8 @@ def test_overlong_line_is_dropped_and_counted(serial):
     serial.say(f"\n{rmc()}\n".encode())
     assert serial.gnss.next_line(timeout_s=5.0).text == rmc()
     assert serial.gnss.dropped_lines == 1
+    published = GnssComponent(serial.gnss, ReadQueue(1), Supervisor(RealClock())).counters()
+    assert published["devices.gnss_lines_dropped"] == 1
 
 
 def test_disconnected_receiver_is_reported_and_reopened():
@@ -91,6 +96,23 @@ def test_disconnected_receiver_is_reported_and_reopened():
     with pytest.raises(GnssLostError):
         wire.gnss.next_line(timeout_s=0.05)
     wire.gnss.close()
+
+
+def test_dropped_lines_are_counted_over_all_connections():
+    gpsd = FakeGpsd()
+    gnss = GnssGpsd("127.0.0.1", gpsd.port, RealClock())
+    for connection in (1, 2):
+        data = b"x" * 9000 + f"\r\n{rmc()}\r\n".encode()
+        thread = threading.Thread(target=gpsd.serve, args=(data,), daemon=True)
+        thread.start()
+        assert gnss.next_line(timeout_s=5.0).text == rmc()
+        assert gnss.dropped_lines == connection
+        with pytest.raises(GnssLostError):
+            gnss.next_line(timeout_s=5.0)
+        thread.join()
+    gpsd.server.close()
+    gnss.close()
+    assert gnss.dropped_lines == 2
 
 
 @pytest.mark.parametrize("kind", ["sim", "serial", "absent"])

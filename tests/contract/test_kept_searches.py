@@ -5,7 +5,7 @@ from __future__ import annotations
 from structlog.testing import capture_logs
 
 from station.errors import StoreError
-from station.housekeeping import SEARCHES_S, Housekeeping
+from station.housekeeping import OLD_S, Housekeeping
 from station.searches import KEPT_US, KeptSearches
 from tests.contract.test_station_store import NOW_US, make, store
 
@@ -29,7 +29,7 @@ def test_the_running_station_deletes_old_searches(store):
     """Those of the last day stay."""
     now, mono = [NOW_US], [0.0]
     searches = KeptSearches(store, lambda: now[0])
-    keeping = Housekeeping(lambda: mono[0], searches=searches)
+    keeping = Housekeeping(lambda: mono[0], short_lived=[searches])
     old = searches.keep("jane", "reads", BODY)
     now[0] += KEPT_US // 2
     young = searches.keep("jane", "reads", BODY)
@@ -37,7 +37,7 @@ def test_the_running_station_deletes_old_searches(store):
     now[0] += KEPT_US // 2
     keeping.step()
     assert store.exports.search(old, "jane") is not None, "it looks every few minutes"
-    mono[0] += SEARCHES_S
+    mono[0] += OLD_S
     keeping.step()
     assert store.exports.search(old, "jane") is None
     assert searches.find(young, "jane") is not None
@@ -51,9 +51,9 @@ def test_a_database_that_is_away_is_told_once_and_asked_again():
             calls.append(1)
             raise StoreError("connection refused")
 
-    keeping = Housekeeping(lambda: mono[0], searches=Failing())
+    keeping = Housekeeping(lambda: mono[0], short_lived=[Failing()])
     with capture_logs() as logs:
         for _ in range(3):
             keeping.step()
-            mono[0] += SEARCHES_S
+            mono[0] += OLD_S
     assert ([entry["event"] for entry in logs], len(calls)) == (["searches_not_deleted"], 3)

@@ -337,6 +337,34 @@ def test_a_day_that_is_over_is_dropped_whole(workers):
     assert add(workers[1], make_read_record(50, seq=50), now_us=NOW_US) == [True], "by a clock that is slow"
 
 
+def test_a_day_that_was_dropped_is_made_again_at_every_worker(workers):
+    """Each has used it, one of them dropped it; a clock that is slow by then names it again, at the first attempt."""
+    day = NOW_US // DAY_US
+    for n, worker in enumerate(workers, 1):
+        assert add(worker, make_read_record(n, seq=n, pictures=()), now_us=NOW_US) == [True]
+    for n, worker in enumerate(workers, 10):
+        later_us = NOW_US + (n + 31) * DAY_US
+        assert Commands(workers[0], Asker("clerk"), lambda: later_us).purge(30).records > 0  # noqa: B023 - used at once
+        assert f"records_d{day}" not in tables(worker)
+        assert add(worker, make_read_record(n, seq=n, pictures=()), now_us=NOW_US) == [True]
+        assert [found.row.seq for found in worker.find(ReadSearch(), limit=9).reads] == [n]
+
+
+def test_a_day_that_is_being_dropped_is_made_again_after_it(workers):
+    """A worker that stores meanwhile waits for the purge, and then for no failure."""
+    store, worker = workers[:2]
+    add(worker, make_read_record(1, seq=1, pictures=()), now_us=NOW_US)
+    plan = PurgePlan((PurgeRule("nonhit", NOW_US + 40 * DAY_US),))
+    with ThreadPoolExecutor(1) as pool:
+        with store.transaction():
+            assert store.purge(plan).records == 1
+            job = pool.submit(add, worker, make_read_record(2, seq=2, pictures=()), now_us=NOW_US)
+            while not store.db.fetch("SELECT FROM pg_locks WHERE NOT granted"):
+                assert not job.done()
+        assert job.result() == [True]
+    assert [row.seq for row in stored_reads(store)] == [2]
+
+
 def test_what_a_day_keeps_is_moved(workers):
     """Another class, and records without one; their search columns and proofs with them."""
     store = workers[0]
@@ -490,6 +518,24 @@ def test_an_address_that_is_wrong_is_an_error_without_the_password(postgres):
         with pytest.raises(StoreError) as caught:
             open_store(wrong)
         assert "secret9" not in str(caught.value)
+
+
+def test_an_export_of_version_15_keeps_its_scope(postgres):
+    """NULL was everything; it is written down now."""
+    address = postgres.new_database()
+    name = address.partition("?")[0].rpartition("/")[2]
+    columns = "export_id, account, kind, body, purpose, case_number, requested_us, state, agencies"
+    told = "'csv', '{}', 'why', '1', 1, 'requested'"
+    rows = f"('e1', 'jane', {told}, NULL), ('e2', 'joe', {told}, '[\"north\"]')"
+    for statement in (
+        "ALTER TABLE exports ALTER COLUMN agencies DROP NOT NULL, ALTER COLUMN units DROP NOT NULL",
+        f"INSERT INTO exports ({columns}) VALUES {rows}",  # noqa: S608 - of this test
+        "UPDATE alembic_version SET version_num = '0015'",
+    ):
+        postgres.execute(statement, name)
+    with closing(open_store(address)) as store:
+        found = {row.export_id: row.scope for row in store.exports.all(account=None, limit=5)}
+    assert found == {"e1": Scope(), "e2": Scope(frozenset({"north"}))}
 
 
 def test_psycopg_that_is_missing_is_a_clear_error():

@@ -7,7 +7,7 @@ from collections import defaultdict
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, delete, func, literal, select
+from sqlalchemy import Column, LargeBinary, MetaData, Table, Text, and_, delete, exists, func, literal, select
 
 from protocol.wire.records import coverage as coverage_type
 from protocol.wire.records import incident as incident_type
@@ -18,12 +18,12 @@ from station.store.deployment import rows
 from station.store.deployment.port import CoverageSum, Cursor, Kept
 from station.store.deployment.tables import POSTGRES, SQLITE
 from station.store.scope import in_scope
-from station.store.tables import EVIDENCE, RECORDS
+from station.store.tables import EVIDENCE, HELD, RECORDS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
-    from sqlalchemy import Column, ColumnElement, Table
+    from sqlalchemy import ColumnElement
 
     from station.asker import Scope
     from station.deployment.hours import WorkedShift
@@ -42,12 +42,24 @@ _ROWS = 250
 """Number of rows of three values in one statement; older SQLite has at most 999 values."""
 
 
+def _records(name: str, key: str) -> Table:
+    """The search table of a record type."""
+    columns = (Column("unit", Text), Column("record_id", RECORDS.c.record_id.type), Column(key, LargeBinary))
+    return Table(name, MetaData(), *columns)
+
+
+_SHIFTS = _records("shifts", "shift_id")
+_INCIDENTS = _records("incidents", "incident_id")
+
+
 class SqlDeployment:
     """See :class:`station.store.deployment.port.DeploymentStore`."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, known: Collection[str]) -> None:
+        """``known`` are the schemas of the record types that have search tables."""
         self._db = db
         self._t = SQLITE if db.is_sqlite else POSTGRES
+        self._known = known
 
     def resources(self) -> Resources:
         """By id."""
@@ -240,18 +252,16 @@ class SqlDeployment:
         """Inside a transaction."""
         for table, time, name in self._taken_over():
             if retention in {None, name}:
-                self._db.run(delete(table).where(time < before_us))
-        if retention in {None, incident_type.RETENTION_CLASS}:
-            # A hold may have kept some of their records: those are taken over again.
-            cursors = self._t.cursors
-            self._db.run(delete(cursors).where(cursors.c.schema == incident_type.Incident.SCHEMA))
+                # A hold may have kept some of their records.
+                self._db.run(delete(table).where(time < before_us, *self._without_record(table)))
 
     def purge_plans(self, before_us: int) -> int:
         """Inside a transaction."""
         t = self._t.shifts
         gone = int(self._db.run(delete(t).where(t.c.ends_us < before_us)).rowcount)
         for table, time, _ in self._taken_over():
-            gone += int(self._db.run(delete(table).where(time < before_us)).rowcount)
+            left = self._without_record(table, held=True)
+            gone += int(self._db.run(delete(table).where(time < before_us, *left)).rowcount)
         self.put_cursor(_PURGED, Cursor(max(before_us, self._floor_us())))
         return gone
 
@@ -269,6 +279,20 @@ class SqlDeployment:
             (t.coverage, t.coverage.c.hour + HOUR_US - 1, coverage_type.RETENTION_CLASS),
             (t.incidents, t.incidents.c.when_us, incident_type.RETENTION_CLASS),
         )
+
+    def _without_record(self, table: Table, *, held: bool = False) -> list[ColumnElement[bool]]:
+        """Conditions on shifts and incidents: no record of them is stored, or with ``held`` none that a hold keeps."""
+        for taken, schema, records in (
+            (self._t.worked, shift_type.Shift.SCHEMA, _SHIFTS),
+            (self._t.incidents, incident_type.Incident.SCHEMA, _INCIDENTS),
+        ):
+            if table is taken and schema in self._known:
+                (key,) = taken.primary_key
+                found = exists().where(records.c.unit == taken.c.unit, records.c[key.name] == key)
+                if held:
+                    found = found.where(HELD.c.unit == records.c.unit, HELD.c.record_id == records.c.record_id)
+                return [~found]
+        return []
 
     def kept(self) -> list[Kept]:
         """People and places have no time."""

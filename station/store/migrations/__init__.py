@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-LATEST = 15
+LATEST = 17
 """Number of the latest script.  Versions 1 to 3 are from stations before 0.3, without Alembic."""
 
 

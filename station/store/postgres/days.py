@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +16,10 @@ SELECT child.relname FROM pg_inherits i
 JOIN pg_class parent ON parent.oid = i.inhparent
 JOIN pg_class child ON child.oid = i.inhrelid
 WHERE parent.oid = to_regclass(%s)
+"""
+
+_MISSING = """
+SELECT day FROM unnest(%b::bigint[]) AS wanted(day) WHERE to_regclass('records_d' || day) IS NULL ORDER BY day
 """
 
 
@@ -43,14 +46,20 @@ class Days:
         """``tables`` are partitioned alike.  Inside a transaction: a new table gets the days that the others have."""
         self._db = db
         self._tables = tuple(tables)
-        self._known: set[int] = set()
-        self._mutex = threading.Lock()
-        self.ensure(days(db))
+        self._make(days(db))
 
     def ensure(self, wanted: Iterable[int]) -> None:
-        """Make missing partitions.  Inside a transaction, before anything else in it takes a lock."""
-        with self._mutex:
-            missing = sorted(set(wanted) - self._known)
+        """Make missing partitions.  Inside a transaction, before anything else in it takes a lock.
+
+        No purge drops a day until the transaction ends.  What is there is asked each time: any worker may have dropped
+        a day that this one has used.
+        """
+        self._db.fetch("LOCK TABLE records IN ROW EXCLUSIVE MODE")
+        missing = self._db.fetch(_MISSING, (sorted(set(wanted)),))
+        if missing:
+            self._make([day for (day,) in missing])
+
+    def _make(self, missing: Sequence[int]) -> None:
         if not missing:
             return
         self._db.lock(_LOCK, b"")
@@ -59,16 +68,6 @@ class Days:
             for day in missing:
                 if day not in there:
                     make_partition(self._db, table, day)
-
-    def note(self, made: Iterable[int]) -> None:
-        """These days are durable; to be called after the transaction."""
-        with self._mutex:
-            self._known |= set(made)
-
-    def forget(self) -> None:
-        """Look again: a transaction failed, perhaps for lack of a partition."""
-        with self._mutex:
-            self._known.clear()
 
 
 def make_partition(db: PostgresDatabase, table: str, day: int) -> None:

@@ -140,6 +140,8 @@ _TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
     ),
     "export_parts": (("export_id", "number", "data"), ("text", "int8", "bytea")),
+    "seen_reads": (("account", "unit", "record_id", "seen_us"), ("text", "text", "bytea", "int8")),
+    "settings": (("name", "value"), ("text", "text")),
     "tokens": (
         ("token_id", "hash", "account", "label", "created_us", "expires_us"),
         ("text", "bytea", "text", "text", "int8", "int8"),

@@ -309,7 +309,6 @@ class PostgresRecords(Records):
             if copies:
                 self._pg.fetch(f'ALTER TABLE "{copies[table]}" RENAME TO "{partition(table, day)}"')
                 attach(self._pg, table, partition(table, day), day)
-        self.days.forget()
         return bool(count == total)
 
     def _delete_rows(self) -> None:

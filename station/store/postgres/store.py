@@ -16,7 +16,6 @@ from station.store.migrations import LATEST, upgrade
 from station.store.pictures import Pictures
 from station.store.postgres import ranges
 from station.store.postgres.database import PostgresDatabase
-from station.store.postgres.days import day_of
 from station.store.postgres.files import DatabaseFiles
 from station.store.postgres.find import PostgresFinder
 from station.store.postgres.map_finder import PostgresMapFinder
@@ -122,7 +121,6 @@ class PostgresStore(SqlStore):
     ) -> None:
         self._pg = db
         self._n_adds = 0
-        self._made_days: set[int] = set()
 
         def make_records() -> PostgresRecords:
             # Two stations that open a new database at once would create its tables twice.
@@ -149,11 +147,8 @@ class PostgresStore(SqlStore):
             with self._pg.transaction():
                 yield
         except BaseException:
-            self._pg_records.days.forget()
-            self._made_days.clear()
             self._agencies.forget()
             raise
-        self._pg_records.days.note(self._made_days)
         if self._n_adds >= _JOIN_EVERY:
             self._n_adds = 0
             with self._pg.transaction():
@@ -161,10 +156,7 @@ class PostgresStore(SqlStore):
 
     def _add(self, new: Sequence[NewRecord], now_us: int) -> list[bool]:
         self._n_adds += 1
-        fresh = self._pg_records.add(new, now_us)
-        if new:
-            self._made_days = {day_of(now_us), day_of(now_us) + 1}
-        return fresh
+        return self._pg_records.add(new, now_us)
 
     def note_seen(self, units: Iterable[str], now_us: int) -> None:
         """A unit that another worker notes at the moment is skipped: nobody waits for it."""

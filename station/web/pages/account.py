@@ -7,13 +7,14 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Form
 from starlette.responses import Response
 
-from station.accounts.log_in import MAX_TOKEN_DAYS
+from station.accounts.log_in import FRESH_US, max_token_days
 from station.accounts.passwords import MIN_LENGTH
-from station.errors import AccountError
+from station.errors import AccountError, BusyError
 from station.web.page import NavigationEntry, PageModule
+from station.web.texts import SAFE_TEXTS
 from station.web.visit import Needs, Visit
 
-router = APIRouter()
+router = APIRouter(dependencies=SAFE_TEXTS)
 _Anybody = Annotated[Visit, Depends(Needs(None))]
 
 
@@ -42,13 +43,17 @@ def change_password(
 
 @router.post("/account/tokens", include_in_schema=False)
 def add_token(
-    visit: _Anybody, label: Annotated[str, Form(max_length=256)], days: Annotated[int, Form()]
+    visit: _Anybody,
+    label: Annotated[str, Form(max_length=256)],
+    days: Annotated[int, Form()],
+    password: Annotated[str, Form(max_length=1024)] = "",
+    code: Annotated[str, Form(max_length=16)] = "",
 ) -> Response:
-    """Make a token, which is shown once."""
+    """Make a token, which is shown once, after the person has proved again who they are."""
     try:
-        secret = visit.desk.log_in.add_token(visit.person, label.strip(), days)
+        secret = visit.desk.log_in.add_token(visit.person, label.strip(), days, password=password, code=code)
     except AccountError as error:
-        return _page(visit, 400, message=str(error))
+        return _page(visit, 503 if isinstance(error, BusyError) else 400, message=str(error))
     return _page(visit, 200, secret=secret)
 
 
@@ -63,7 +68,7 @@ def _page(visit: Visit, status: int, *, message: str = "", secret: str = "") -> 
     tokens = visit.desk.log_in.tokens(visit.person)
     return visit.page(
         "account.html", status=status, message=message, secret=secret, tokens=tokens, min_length=MIN_LENGTH,
-        max_days=MAX_TOKEN_DAYS,
+        max_days=max_token_days(visit.person.account), fresh_minutes=FRESH_US // 60_000_000,
     )  # fmt: skip
 
 

@@ -9,14 +9,16 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from station.accounts.rights import Right
+from station.errors import BoundError
 from station.searches import KeptSearches
 from station.web.errors import RefusedError
 from station.web.page import NavigationEntry, PageModule
 from station.web.search_body import SearchBody, body_of_form, next_token, place_of
 from station.web.shown_read import read_values, shown_reads
+from station.web.texts import SAFE_TEXTS
 from station.web.visit import Needs, Visit
 
-router = APIRouter()
+router = APIRouter(dependencies=SAFE_TEXTS)
 _Looker = Annotated[Visit, Depends(Needs(Right.SEARCH, why=True))]
 _Text = Annotated[str, Field(max_length=256)]
 KIND = "reads"
@@ -76,14 +78,21 @@ def kept_search(visit: Visit, search_id: str) -> SearchBody:
 def found(visit: _Looker, search_id: str, after: str = "") -> Response:
     """One page of what was found."""
     body, place, query = kept_search(visit, search_id), place_of(after), visit.query
-    page = query.search(body.to_search(), limit=PAGE_SIZE, after=place)
+    may_export = visit.may(Right.EXPORT)
+    try:
+        page = query.search(body.to_search(), limit=PAGE_SIZE, after=place)
+    except BoundError as error:
+        return visit.page(
+            "search.html", status=403, body=body, reads=[], search_id=search_id, message=str(error), searched=True,
+            first=None, next_address=None, may_export=may_export, complete_to_us=None,
+        )  # fmt: skip
     reads = shown_reads(page.records, query.crops(page.records))
     here = f"/search/{search_id}"
     token = next_token(page.after)
     return visit.page(
         "search.html", body=body, reads=reads, search_id=search_id, message="", searched=True,
         first=here if after else None, next_address=None if token is None else f"{here}?after={token}",
-        may_export=visit.may(Right.EXPORT), complete_to_us=page.complete_to_us,
+        may_export=may_export, complete_to_us=page.complete_to_us,
     )  # fmt: skip
 
 

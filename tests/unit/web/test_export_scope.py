@@ -75,12 +75,14 @@ def test_whoever_approves_sees_all_that_was_asked_for(web):
 def test_an_open_request_of_an_older_station_gets_the_scope_of_its_person(tmp_path):
     """At the update; it may be approved after it."""
     path = tmp_path / "station.db"
-    _, made = request(open_web(path, fill=fill), ONE)
+    old = open_web(path, fill=fill)
+    _, made = request(old, ONE)
+    of_all = old.logged_in("analyst", name="all").post_json("/api/1/exports", {"kind": "csv", "search": {}})
     with sqlite3.connect(path) as con:
         for name in ("agencies", "units"):
             con.execute(f"ALTER TABLE exports DROP COLUMN {name}")
         # Tables of later versions.
-        for name in ("hold_seen", "report_definitions"):
+        for name in ("hold_seen", "report_definitions", "seen_reads", "settings"):
             con.execute(f"DROP TABLE {name}")
         con.execute("PRAGMA user_version = 11")
         con.execute("UPDATE alembic_version SET version_num = '0011'")
@@ -89,6 +91,7 @@ def test_an_open_request_of_an_older_station_gets_the_scope_of_its_person(tmp_pa
     assert LATEST > 11
     widen(web, EVERYTHING)
     assert web.store.exports.get(made).scope == ONE
+    assert web.store.exports.get(of_all.json()["export_id"]).scope == EVERYTHING
 
 
 def test_scopes_meet():

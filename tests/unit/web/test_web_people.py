@@ -80,7 +80,7 @@ def test_strangers_who_log_in_all_at_once_leave_threads_for_the_others(web, monk
     hasher, log_in, began = SlowHasher(), web.app.state.desk.log_in, queue.SimpleQueue()
     monkeypatch.setattr(log_in, "_passwords", Passwords(hasher))
     begin = log_in._begin_attempt
-    monkeypatch.setattr(log_in, "_begin_attempt", lambda name: began.put(name) or begin(name))
+    monkeypatch.setattr(log_in, "_begin_attempt", lambda *told: began.put(told) or begin(*told))
 
     def stranger():
         with pytest.raises(AccountError):
@@ -211,8 +211,7 @@ def test_purpose_and_case_hold_for_an_hour(web):
 @pytest.mark.parametrize("what", ["disable", "reset", "change"])
 def test_sessions_and_tokens_end_with_the_account(web, what):
     browser = web.logged_in("analyst", name="jane")
-    token = re.search(r"lpr_[\w-]+", browser.post("/account/tokens", {"label": "script", "days": 9}).text)[0]
-    headers = {"authorization": f"Bearer {token}"}
+    headers = browser.make_token("jane")
     assert web.browser().get("/api/1/me", headers=headers).json()["account"] == "jane"
     by = Asker("test")
     web.add("root", "administrator")
@@ -287,8 +286,7 @@ def test_whoever_finds_a_session_does_not_guess_the_password(web):
 def test_a_token_works_for_programs_only(web):
     """With purpose and case number in headers, and never for a page."""
     browser = web.logged_in("analyst", name="jane")
-    token = re.search(r"lpr_[\w-]+", browser.post("/account/tokens", {"label": "script", "days": 9}).text)[0]
-    program, headers = web.browser(), {"authorization": f"Bearer {token}"}
+    program, headers = web.browser(), browser.make_token("jane")
     asked = {"plates": ["7ABC123"]}
     refused = program.send("POST", "/api/1/reads/search", json=asked, headers=headers)
     assert (refused.status_code, refused.json()["code"]) == (403, "purpose")

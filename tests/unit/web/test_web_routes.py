@@ -83,6 +83,7 @@ ROUTES = {
     ("POST", "/accounts/{name}/reset"): (Right.ACCOUNTS, False),
     ("GET", "/settings"): (Right.SETTINGS, False),
     ("POST", "/settings/incidents"): (Right.SETTINGS, False),
+    ("POST", "/settings/look-ups"): (Right.SETTINGS, False),
     ("GET", "/api/1/me"): (ANYBODY, False),
     ("GET", "/lists"): (Right.LISTS, False),
     ("GET", "/api/1/rollouts"): (Right.LISTS, False),

@@ -137,17 +137,16 @@ async function look({ unattended = false } = {}) {
   const mine = wanted;
   const query = view();
   const readsShown = mayReads && by("show-reads").checked;
-  try {
-    const [hits, reads] = await Promise.all([
-      mayHits ? ask("/api/1/map/hits", query, unattended) : { hits: [] },
-      readsShown ? ask("/api/1/map/reads", query, unattended) : null,
-    ]);
-    if (mine !== wanted) return;
-    showHits(hits.hits);
-    showReads(reads);
-  } catch (error) {
-    if (mine === wanted) by("view-note").textContent = `Not up to date: ${error.message}`;
-  }
+  // Leads are shown also if reads are refused, such as beyond what one person may look at in a day.
+  const [hits, reads] = await Promise.allSettled([
+    mayHits ? ask("/api/1/map/hits", query, unattended) : { hits: [] },
+    readsShown ? ask("/api/1/map/reads", query, unattended) : null,
+  ]);
+  if (mine !== wanted) return;
+  if (hits.status === "fulfilled") showHits(hits.value.hits);
+  if (reads.status === "fulfilled") showReads(reads.value);
+  const failed = [hits, reads].find((one) => one.status === "rejected");
+  if (failed) by("view-note").textContent = `Not up to date: ${failed.reason.message}`;
 }
 
 function showHits(found) {

@@ -1,7 +1,7 @@
 """Make the outlines of the base map from two packages of npm; run once, its results are beside it.
 
     npm pack world-atlas@2.0.2 us-atlas@3.0.1     # unpack each into a folder of its name
-    python convert.py FOLDER
+    PYTHONPATH=CHECKOUT python convert.py FOLDER
 
 Land and borders of the world are Natural Earth's at 1:50 million, those of the United States the Census Bureau's at
 1:10 million; both are in the public domain.
@@ -15,59 +15,36 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from station.evidence.topojson import arcs_of, polygons_of, ring_of
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from station.evidence.topojson import Point
 
 HERE = Path(__file__).parent
 _DIGITS = 3
 """Decimals of a degree: 100 m, finer than either source."""
 _MIN_RING = 4
 
-Point = tuple[float, float]
 
-
-def arcs_of(topology: dict[str, Any]) -> list[list[Point]]:
-    """Return the arcs of a TopoJSON file in degrees; neighbouring points that round to the same are one."""
-    (x_scale, y_scale), (x_start, y_start) = topology["transform"]["scale"], topology["transform"]["translate"]
+def rounded(topology: dict[str, Any]) -> list[list[Point]]:
+    """Return the arcs of a TopoJSON file; neighbouring points that round to the same are one."""
     found = []
-    for arc in topology["arcs"]:
-        x = y = 0
+    for arc in arcs_of(topology):
         points: list[Point] = []
-        for dx, dy in arc:
-            x, y = x + dx, y + dy
-            point = (round(x * x_scale + x_start, _DIGITS), round(y * y_scale + y_start, _DIGITS))
+        for x, y in arc:
+            point = (round(x, _DIGITS), round(y, _DIGITS))
             if not points or points[-1] != point:
                 points.append(point)
         found.append(points)
     return found
 
 
-def polygons_of(geometry: dict[str, Any]) -> Iterator[list[list[int]]]:
-    """Yield the rings of each polygon, as numbers of arcs."""
-    if geometry["type"] == "GeometryCollection":
-        for part in geometry["geometries"]:
-            yield from polygons_of(part)
-    elif geometry["type"] == "Polygon":
-        yield geometry["arcs"]
-    elif geometry["type"] == "MultiPolygon":
-        yield from geometry["arcs"]
-
-
-def ring(numbers: list[int], arcs: list[list[Point]]) -> list[Point]:
-    """Join arcs; a negative number is an arc backwards."""
-    points: list[Point] = []
-    for number in numbers:
-        arc = arcs[number] if number >= 0 else arcs[~number][::-1]
-        points += arc[1:] if points else arc
-    return points
-
-
 def land(topology: dict[str, Any], name: str) -> dict[str, Any]:
     """Return the polygons of an object."""
-    arcs = arcs_of(topology)
+    arcs = rounded(topology)
     polygons = []
     for rings in polygons_of(topology["objects"][name]):
-        drawn = [points for points in (ring(numbers, arcs) for numbers in rings) if len(points) >= _MIN_RING]
+        drawn = [points for points in (ring_of(numbers, arcs) for numbers in rings) if len(points) >= _MIN_RING]
         if drawn:
             polygons.append(drawn)
     return feature("land", {"type": "MultiPolygon", "coordinates": polygons})
@@ -104,9 +81,9 @@ def main(folder: Path) -> None:
     """Write ``world.json`` and ``us.json``."""
     world = json.loads((folder / "world-atlas" / "countries-50m.json").read_text(encoding="utf-8"))
     counties = json.loads((folder / "us-atlas" / "counties-10m.json").read_text(encoding="utf-8"))
-    write("world.json", land(world, "land"), lines("country", arcs_of(world), shared(world, "countries")))
+    write("world.json", land(world, "land"), lines("country", rounded(world), shared(world, "countries")))
     states = shared(counties, "states")
-    arcs = arcs_of(counties)
+    arcs = rounded(counties)
     write(
         "us.json",
         land(counties, "nation"),
