@@ -52,6 +52,7 @@ def test_a_hold_is_placed_and_released(web):
         {"reason": "r"}, {"reason": " ", "plate": "A"}, {"reason": "r", "plate": "A", "of_case": "b"},
         {"reason": "r", "ids": "xyz"}, {"reason": "r", "unit": "../x"}, {"reason": "r", "unit": "u", "since": "soon"},
         {"reason": "r", "unit": "u", "since": "9999-12-31T23:59", "until": "2020-01-01T00:00"},
+        {"reason": "r\x07", "unit": "u"},
     ],
 )  # fmt: skip
 def test_a_hold_that_says_nothing_is_refused_on_the_page(web, fields):
