@@ -34,22 +34,26 @@ class OnPty:
     def __init__(self) -> None:
         self.master, slave = pty.openpty()
         self.name = os.ttyname(slave)
-        self._slave = slave
+        self._ends = [self.master, slave]
         self.gnss = GnssSerial(self.name, 9600, RealClock())
 
     def say(self, data: bytes) -> None:
         os.write(self.master, data)
 
     def unplug(self) -> None:
-        os.close(self.master)
-        os.close(self._slave)
+        while self._ends:
+            os.close(self._ends.pop())
+
+    def close(self) -> None:
+        self.gnss.close()
+        self.unplug()
 
 
 @pytest.fixture
 def serial():
     wire = OnPty()
     yield wire
-    wire.gnss.close()
+    wire.close()
 
 
 def test_sentences_are_complete_and_in_order(serial):
@@ -125,6 +129,8 @@ def test_silence_returns_none_and_close_ends_wait(tmp_path, kind):
     gnss.close()
     gnss.close()
     assert gnss.next_line(timeout_s=5.0) is None
+    if wire:
+        wire.close()
 
 
 def test_simulated_receiver_uses_drive_time(tmp_path):
