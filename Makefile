@@ -34,11 +34,11 @@ system-packages: ## Install what the tests need from the operating system (or sa
 	@.ci/system-packages
 
 test: $(STAMPS)/dev system-packages lint types layers ## Everything: linters, types, layering, all tests
-	$(PYTEST) tests -m 'not integration' -n logical --maxprocesses 8
+	$(PYTEST) tests -m 'not integration' -n logical --maxprocesses 8 --in-memory
 	$(PYTEST) tests -m integration -n 2 --dist loadfile
 
 fast: $(STAMPS)/dev ## The quick ones of the tests, fewer drawn examples: 80 seconds on two cores, no broker, no root
-	$(PYTEST) tests -m 'not integration and not slow' -n logical --maxprocesses 8 --hypothesis-profile fast
+	$(PYTEST) tests -m 'not integration and not slow' -n logical --maxprocesses 8 --in-memory --hypothesis-profile fast
 
 lint: $(STAMPS)/dev system-packages ## ruff and shellcheck
 	$(BIN)/ruff check .

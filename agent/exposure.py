@@ -17,13 +17,15 @@ from hw.config import MAX_GAIN, SHUTTER_CAP_US
 from hw.ports import Exposure
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from agent.records import Detection
     from hw.ports import Frame
 
 _HALF_STOP = 2**0.5
 _EVERY_PX = 16
-_PLATE_PERCENTILE = 90
-"""Percentile of the bright part of a plate: its background, or the characters on a dark one."""
+_PLATE_SHARE = 0.9
+"""Quantile of the bright part of a plate: its background, or the characters on a dark one."""
 _PLATE_LOW, _PLATE_HIGH, _PLATE_BURNT = 110.0, 225.0, 245.0
 _SCENE_LOW, _SCENE_HIGH = 60.0, 150.0
 _OWN_LIGHT = 1.25
@@ -117,4 +119,13 @@ def _for_scene(level: float) -> int:
 def _plate_level(frame: Frame, detection: Detection) -> float:
     box = detection.box
     part = frame.rgb[int(box.y0) : int(box.y1) + 1, int(box.x0) : int(box.x1) + 1, 1]
-    return float(np.percentile(part, _PLATE_PERCENTILE)) if part.size else 0.0
+    return quantile(part, _PLATE_SHARE) if part.size else 0.0
+
+
+def quantile(levels: NDArray[np.uint8], share: float) -> float:
+    """The level that this share of the pixels is below, interpolated linearly; counting takes a fifth of sorting."""
+    reached = np.bincount(levels.reshape(-1), minlength=256).cumsum()
+    rank = (levels.size - 1) * share
+    whole = int(rank)
+    lower, upper = np.searchsorted(reached, (whole, whole + 1), side="right").tolist()
+    return float(lower + (min(upper, 255) - lower) * (rank - whole))

@@ -16,6 +16,9 @@ from agent.view import SightCheck
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from agent.exposure import ExposurePolicy
     from agent.records import Detection, Sighting, Track
     from agent.track import Tracker, TrackerCounts
@@ -40,6 +43,15 @@ class TellsOrientation(Protocol):
     @property
     def upside_down(self) -> bool:
         """True if plates are upside down."""
+
+
+@runtime_checkable
+class KeepsSmall(Protocol):
+    """A recogniser that searches a smaller picture than the frame's."""
+
+    @property
+    def small(self) -> NDArray[np.uint8]:
+        """The picture that was searched last, without a border."""
 
 
 @dataclass(slots=True)
@@ -107,6 +119,8 @@ class CameraPipeline:
         self.counts = PipelineCounts()
         self._sight = SightCheck()
         self._still = StillTexts()
+        self._orientation = reader if isinstance(reader, TellsOrientation) else None
+        self._keeps_small = reader if isinstance(reader, KeepsSmall) else None
 
     @property
     def track_counts(self) -> TrackerCounts:
@@ -141,14 +155,15 @@ class CameraPipeline:
                 frame.rgb,
                 frozen=self._sight.frozen,
                 damaged=self._sight.often_damaged,
-                upside_down=isinstance(self._reader, TellsOrientation) and self._reader.upside_down,
+                upside_down=self._orientation is not None and self._orientation.upside_down,
             )
         if self._sight.frozen or self._sight.damaged:
             self.counts.frozen += self._sight.frozen
             self.counts.damaged += self._sight.damaged
             return PipelineStep(tracks=self._plates(self._tracker.update(frame.t_mono_ns, ()).closed))
         found_here = self._reader.detect(frame)
-        detections = self._still.moving(frame.rgb, frame.t_mono_ns, found_here)
+        small = None if self._keeps_small is None else self._keeps_small.small
+        detections = self._still.moving(frame.rgb, frame.t_mono_ns, found_here, small)
         self.counts.still += len(found_here) - len(detections)
         lap("detect")
         sightings = self._reader.read(frame, detections)

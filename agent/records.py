@@ -47,8 +47,10 @@ class Box:
     def iou(self, other: Box) -> float:
         """Intersection over union, 0..1."""
         w = min(self.x1, other.x1) - max(self.x0, other.x0)
+        if w <= 0:
+            return 0.0
         h = min(self.y1, other.y1) - max(self.y0, other.y0)
-        if w <= 0 or h <= 0:
+        if h <= 0:
             return 0.0
         shared = w * h
         return shared / (self.area_px + other.area_px - shared)
@@ -93,7 +95,7 @@ class PlateText:
     @property
     def text(self) -> str:
         """The characters as a string."""
-        return "".join(c.symbol for c in self.chars)
+        return "".join([c.symbol for c in self.chars])
 
 
 @dataclass(frozen=True, slots=True)

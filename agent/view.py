@@ -125,11 +125,9 @@ class SightCheck:
     def step(self, rgb: NDArray[np.uint8], t_mono_ns: int) -> None:
         """Add a frame."""
         # Single pixels, not means: sensor noise distinguishes a static scene from a repeated picture.
-        sample = np.ascontiguousarray(
-            rgb[:: max(1, rgb.shape[0] // HEIGHT_PX), :: max(1, rgb.shape[1] // WIDTH_PX)]
-        )
+        sample = rgb[:: max(1, rgb.shape[0] // HEIGHT_PX), :: max(1, rgb.shape[1] // WIDTH_PX)]
+        grey = np.ascontiguousarray(sample[:, :, 1])
         self._damaged_frames = self._damaged_frames + 1 if self._is_green(sample) else 0
-        grey: NDArray[np.uint8] = cv2.extractChannel(sample, 1)  # type: ignore[assignment]
         if self._is_same(grey):
             self._still_frames += 1
             self._lasts = t_mono_ns - self._still_since_ns >= self._config.frozen_s * _NS_PER_S
@@ -143,23 +141,34 @@ class SightCheck:
 
         Pictures without any detail, as in the dark, do not count.
         """
-        before = self._still
-        # OpenCV's functions alone: after a model ran, each of numpy's costs ten times what it does in a loop.
-        if before is None or before.shape != grey.shape or cv2.meanStdDev(grey)[1].item() < _NO_DETAIL:
+        before, config = self._still, self._config
+        if before is None or before.shape != grey.shape:
             return False
-        parts = cv2.resize(cv2.absdiff(grey, before).astype(np.float32), _PARTS, interpolation=cv2.INTER_AREA)
-        self._changed |= parts > self._config.same_levels
-        return np.count_nonzero(self._changed) <= self._config.changing_share * self._changed.size
+        # The first call of each function after a model ran takes ten times what it does in a loop.
+        change = cv2.absdiff(grey, before)
+        if cv2.countNonZero(change) > (config.changing_share + config.same_levels) * change.size:
+            # More pixels than if each cell that counts as unchanged were at its limit.
+            return False
+        if cv2.meanStdDev(grey)[1].item() < _NO_DETAIL:
+            return False
+        parts = cv2.resize(change.astype(np.float32), _PARTS, interpolation=cv2.INTER_AREA)
+        self._changed |= parts > config.same_levels
+        return np.count_nonzero(self._changed) <= config.changing_share * self._changed.size
 
     def _is_green(self, sample: NDArray[np.uint8]) -> bool:
         """Find uniformly green rows: zeros in YUV."""
+        needed = self._config.green_rows * len(sample)
+        # Any pixel of such a row is green; few pictures are in a whole column.
+        column, excess = sample[:, sample.shape[1] // 2].tobytes(), _GREEN - 2 * _FLAT
+        pixels = zip(column[::3], column[1::3], column[2::3], strict=True)
+        if sum([green - red >= excess and green - blue >= excess for red, green, blue in pixels]) < needed:
+            return False
+        sample = np.ascontiguousarray(sample)
         high, low = (cv2.reduce(sample, 1, kind) for kind in (cv2.REDUCE_MAX, cv2.REDUCE_MIN))
         flat = cv2.subtract(high, low).reshape(-1, 3).max(axis=1) <= _FLAT
-        if np.count_nonzero(flat) < self._config.green_rows * flat.size:
-            return False
         colour = cv2.reduce(sample, 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F)[:, 0]
         green = colour[:, 1] - np.maximum(colour[:, 0], colour[:, 2]) >= _GREEN
-        return bool((flat & green).mean() >= self._config.green_rows)
+        return bool(np.count_nonzero(flat & green) >= needed)
 
 
 class ViewWatch:
@@ -183,13 +192,16 @@ class ViewWatch:
 
         Nothing is learnt from frozen or damaged frames.
         """
-        self.state = replace(self.state, frozen=frozen, damaged=damaged, upside_down=upside_down)
+        state = self.state
+        if (state.frozen, state.damaged, state.upside_down) != (frozen, damaged, upside_down):
+            self.state = replace(state, frozen=frozen, damaged=damaged, upside_down=upside_down)
         if frozen or damaged:
             return
         self._frames += 1
         if self._frames % self._config.every_frames:
             return
-        grey = cv2.resize(rgb[:, :, 1], (WIDTH_PX, HEIGHT_PX), interpolation=cv2.INTER_AREA).astype(np.float32)
+        green = cv2.extractChannel(rgb, 1)
+        grey = cv2.resize(green, (WIDTH_PX, HEIGHT_PX), interpolation=cv2.INTER_AREA).astype(np.float32)
         self._blind = self._blind + 1 if grey.std() < _NO_DETAIL else 0
         blinded = self._blind >= self._config.blind_samples
         if self._blind:

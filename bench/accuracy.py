@@ -21,7 +21,7 @@ from rich.table import Table
 
 from agent.recognise import load_active
 from agent.recognise.models_folder import default_models_folder
-from bench import breakdown, fused
+from bench import breakdown, fused, rides
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +144,7 @@ def main() -> None:
         curves = {li: breakdown.reliability([p for p in plates if p.light == li])[0] for li in lights}
         breakdown.draw(curves, bundles[1].folder / "reliability.png")
         lines = fused.markdown(fused.measure(arguments.shared, arguments.models))
+        lines += rides.markdown(rides.measure(arguments.shared, arguments.models))
         breakdown.put_into(bundles[1].folder / "CARD.md", breakdown.section(figures, plates, models, lines))
     if arguments.out:
         kept = {"models": models, "size_mb": round(size_mb, 3), "figures": figures, **breakdown.as_json(plates)}

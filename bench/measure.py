@@ -44,6 +44,10 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
+def _nothing() -> None:
+    return
+
+
 def cpu_ms(call: Callable[[], object], *, rounds: int = 60, warm_up: int = 5) -> float:
     """Median CPU time of a call in milliseconds: other processes do not count."""
     for _ in range(warm_up):
@@ -57,11 +61,19 @@ def cpu_ms(call: Callable[[], object], *, rounds: int = 60, warm_up: int = 5) ->
 
 
 def interleaved_cpu_ms(
-    first: Callable[[], object], second: Callable[[], object], *, rounds: int = 150
+    first: Callable[[], object],
+    second: Callable[[], object],
+    *,
+    prepare: Callable[[], object] = _nothing,
+    rounds: int = 150,
 ) -> tuple[float, float]:
-    """Median CPU times of two calls that take turns, so that both meet the same machine."""
+    """Median CPU times of two calls that take turns, so that both meet the same machine.
+
+    ``prepare`` is called before each round; its time does not count.
+    """
     times: tuple[list[int], list[int]] = ([], [])
     for _ in range(rounds):
+        prepare()
         for call, kept in zip((first, second), times, strict=True):
             start = time.process_time_ns()
             call()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -9,6 +10,8 @@ import threading
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
+
+from protocol.notify import SOCKET
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +41,11 @@ def console_beside(feed: Path, command: Path, port: int) -> Iterator[threading.E
     program = [sys.executable, "-m", "cli", "console"]
     options = ["--feed", str(feed), "--command", str(command), "--port", str(port)]
     told = threading.Event()
-    with subprocess.Popen([*program, *options], stderr=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own program
+    # What systemd waits for is the agent.
+    environment = {name: value for name, value in os.environ.items() if name != SOCKET}
+    with subprocess.Popen(  # noqa: S603 - our own program
+        [*program, *options], stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
         threading.Thread(target=_pass_on, args=(process.stderr, told), name="console-log", daemon=True).start()
         try:
             yield told

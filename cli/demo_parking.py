@@ -43,6 +43,11 @@ class GnssThenParked:
             self._parked = GnssFixed(site, self._clock)
         return line
 
+    @property
+    def dropped_lines(self) -> int:
+        """See the port."""
+        return self._moving.dropped_lines
+
     def close(self) -> None:
         """See the port."""
         self._moving.close()

@@ -16,12 +16,12 @@ from agent.runtime import log
 from agent.runtime.config import load_config, refuse_placeholders
 from agent.runtime.hardware import Hardware
 from agent.runtime.lock import state_folder
-from agent.runtime.notify import Notifier
 from agent.runtime.service import Service
 from agent.runtime.stages import build_recogniser
 from cli.beside import console_beside, sockets, with_sockets
 from hw.clock import RealClock
 from hw.open import open_board, open_cameras, open_gnss, open_link, open_panel, open_speaker
+from protocol.notify import Notifier
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,6 +15,7 @@ from rich.console import Console
 from cli.account import operator
 from cli.show import TextTable, print_json, print_table
 from cli.station_place import DbOption, now_us, place_of
+from protocol.notify import Notifier
 from protocol.seal.keys import load_unit_keys
 from station.accounts.rights import Role
 from station.asker import EVERYTHING, Asker, Scope
@@ -92,7 +93,13 @@ def start_web(
 
 
 def make_server(
-    db: Path | str, settings: WebSettings, ring: KeyRing | None, oidc: OidcPort | None = None, *, is_default: bool
+    db: Path | str,
+    settings: WebSettings,
+    ring: KeyRing | None,
+    oidc: OidcPort | None = None,
+    *,
+    is_default: bool,
+    notifier: Notifier | None = None,
 ) -> tuple[WebServer, Store]:
     """Return a server that listens.  At the default address another port is taken if that one is in use."""
     try:
@@ -102,7 +109,7 @@ def make_server(
     store = open_store(db)
     try:
         try:
-            return WebServer(store, settings, now_us, ring=ring, oidc=oidc), store
+            return WebServer(store, settings, now_us, ring=ring, oidc=oidc, notifier=notifier), store
         except WebError:
             if not is_default:
                 raise
@@ -160,7 +167,7 @@ def web(
     settings = web_settings(web, web_cert, web_key, web_name, name, map_tiles=web_map)
     ring = None if keys is None else load_unit_keys(keys)
     oidc = _oidc(oidc_issuer, oidc_client, oidc_secret_file, oidc_address)
-    server, store = make_server(place_of(context, db), settings, ring, oidc, is_default=False)
+    server, store = make_server(place_of(context, db), settings, ring, oidc, is_default=False, notifier=Notifier())
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.stop())
     exporter = None

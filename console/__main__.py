@@ -16,6 +16,7 @@ from typing import NoReturn
 from console.config import ConsoleConfig
 from console.errors import ConsoleError
 from console.serve import run_console
+from protocol.notify import Notifier
 
 _PATHS = frozenset({"feed", "command", "unix", "tls_cert", "tls_key"})
 _START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from console.__main__ import main; main()"
@@ -33,7 +34,7 @@ def main() -> None:
     """Serve until told to stop; our own errors become one line and exit code 1."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
     try:
-        run_console(_config(sys.argv[1]), _announce)
+        run_console(_config(sys.argv[1]), _announce, notifier=Notifier())
     except ConsoleError as error:
         sys.stderr.write(f"patrol-lpr: {error}\n")
         sys.exit(1)

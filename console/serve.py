@@ -9,15 +9,17 @@ import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import uvicorn
-
 from console.app import build_app
 from console.errors import ConsoleConfigError
 from protocol.http_limits import BoundedListener
 from protocol.http_page import server_config
+from protocol.http_server import NotifyingServer
+from protocol.notify import Notifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    import uvicorn
 
     from console.config import ConsoleConfig
     from console.hub import Hub
@@ -29,11 +31,11 @@ STOP_S = 2
 _UNIX_MODE = 0o660
 
 
-class _Server(uvicorn.Server):
+class _Server(NotifyingServer):
     """Stops at SIGTERM and SIGINT, event streams first: uvicorn waits for open answers."""
 
-    def __init__(self, config: uvicorn.Config, hub: Hub) -> None:
-        super().__init__(config)
+    def __init__(self, config: uvicorn.Config, hub: Hub, notifier: Notifier) -> None:
+        super().__init__(config, notifier)
         self._hub = hub
 
     @contextmanager
@@ -49,7 +51,12 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
-def run_console(config: ConsoleConfig, on_listening: Callable[[str], None] = lambda _: None) -> None:
+def run_console(
+    config: ConsoleConfig,
+    on_listening: Callable[[str], None] = lambda _: None,
+    *,
+    notifier: Notifier | None = None,
+) -> None:
     """Serve until SIGTERM or SIGINT; ``on_listening`` gets the address.
 
     Raises ConsoleConfigError, and whatever ended a task of the console: the process must exit then.
@@ -60,7 +67,7 @@ def run_console(config: ConsoleConfig, on_listening: Callable[[str], None] = lam
         app = build_app(config, port or config.port, on_fault=lambda: os.kill(os.getpid(), signal.SIGTERM))
         # Connections wait in the kernel from here on: whoever is told the address can use it.
         listener.listen(MAX_CONNECTIONS)
-        server = _Server(_server_config(config, app), app.state.hub)
+        server = _Server(_server_config(config, app), app.state.hub, notifier or Notifier({}))
         on_listening(f"unix:{config.unix}" if config.unix else f"{config.scheme}://{config.host}:{port}/")
         server.run(sockets=[listener])
         for fault in app.state.faults:

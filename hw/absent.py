@@ -22,6 +22,11 @@ class GnssAbsent:
         self._closed.wait(timeout_s)
         return None
 
+    @property
+    def dropped_lines(self) -> int:
+        """0: nothing comes."""
+        return 0
+
     def close(self) -> None:
         """See the port."""
         self._closed.set()

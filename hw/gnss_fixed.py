@@ -38,6 +38,11 @@ class GnssFixed:
         self._due_ns = now_ns + _EVERY_NS
         return NmeaLine(now_ns, self._text)
 
+    @property
+    def dropped_lines(self) -> int:
+        """0: positions come whole."""
+        return 0
+
     def close(self) -> None:
         """As the port says."""
         self._closed.set()

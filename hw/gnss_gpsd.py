@@ -74,7 +74,7 @@ class GnssGpsd(LineSource):
         if self._socket is not None:
             self._socket.close()
             self._socket = None
-        self._assembler = self._new_assembler()
+        self._assembler.restart()
 
 
 def _is_position(text: str) -> bool:

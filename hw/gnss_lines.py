@@ -50,6 +50,13 @@ class LineAssembler:
         self.dropped = 0
         """Lines of more than ``max_line_bytes`` bytes that were discarded."""
 
+    def restart(self) -> None:
+        """Forget what is incomplete: the next bytes are those of a new connection."""
+        self._partial.clear()
+        self._trace.clear()
+        self._binary_bytes = 0
+        self._skipping = self._in_binary = False
+
     def feed(self, data: bytes, t_mono_ns: int) -> list[NmeaLine]:
         """Add bytes that arrived at ``t_mono_ns``; return the lines they complete, without empty ones."""
         lines: list[NmeaLine] = []
@@ -134,12 +141,17 @@ class LineSource(ABC):
             return None
         return self._ready.popleft() if self._ready else None
 
+    @property
+    def dropped_lines(self) -> int:
+        """See the port; over all connections."""
+        return self._assembler.dropped
+
     def close(self) -> None:
         """See the port; a waiting ``next_line`` returns within a quarter of a second."""
         self._closed.set()
 
     def _new_assembler(self) -> LineAssembler:
-        """Return an assembler for a new connection."""
+        """Return the assembler of all connections."""
         return LineAssembler()
 
     @abstractmethod

@@ -23,12 +23,6 @@ class GnssSerial(LineSource):
         self._speed: FixedBaud | BaudSearch = BaudSearch() if baud is None else FixedBaud(baud)
         super().__init__(clock)
         self._device: serial.Serial | None = None
-        self._lost_dropped = 0
-
-    @property
-    def dropped_lines(self) -> int:
-        """Overlong runs of bytes discarded so far."""
-        return self._lost_dropped + self._assembler.dropped
 
     def close(self) -> None:
         """See the port; a waiting ``next_line`` returns within a quarter of a second."""
@@ -60,5 +54,4 @@ class GnssSerial(LineSource):
         if self._device is not None:
             self._device.close()
             self._device = None
-        self._lost_dropped += self._assembler.dropped
-        self._assembler = self._new_assembler()
+        self._assembler.restart()

@@ -44,6 +44,11 @@ class GnssSim:
         self._next += 1
         return line
 
+    @property
+    def dropped_lines(self) -> int:
+        """0: sentences come whole."""
+        return 0
+
     def close(self) -> None:
         """See the port."""
         self._closed.set()

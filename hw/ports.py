@@ -271,6 +271,10 @@ class Gnss(Protocol):
         Raises GnssLostError if the device disconnected.
         """
 
+    @property
+    def dropped_lines(self) -> int:
+        """Number of lines that were discarded because they are too long.  Any thread may ask."""
+
     def close(self) -> None:
         """Release the receiver."""
 

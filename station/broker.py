@@ -59,7 +59,7 @@ class EmbeddedBroker:
         self._thread = threading.Thread(target=self._run, name="broker", daemon=True)
         self._thread.start()
         try:
-            self._broker = self._call(_listen(Broker, self.host, self.port), _START_S)
+            self._broker = self._call(_listen(_closing(Broker), self.host, self.port), _START_S)
         except Exception as error:
             self.close()
             raise BrokerError(
@@ -84,6 +84,8 @@ class EmbeddedBroker:
         loop = self._loop
         asyncio.set_event_loop(loop)
         loop.run_forever()
+        # A connection accepted in the last moment gets to where its cancellation closes it.
+        loop.run_until_complete(asyncio.sleep(0))
         tasks = asyncio.all_tasks(loop)
         for task in tasks:
             task.cancel()
@@ -93,6 +95,25 @@ class EmbeddedBroker:
 
     def _call(self, work: Coroutine[Any, Any, Any], limit_s: float) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(limit_s)
+
+
+def _closing(broker_class: Any) -> Any:
+    """The broker class, closing each connection at the end of its task: of itself it leaves some open."""
+
+    class ClosingBroker(broker_class):  # type: ignore[misc]
+        async def stream_connected(
+            self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, listener_name: str
+        ) -> None:
+            try:
+                await super().stream_connected(reader, writer, listener_name)
+            except asyncio.CancelledError:
+                # What a client has not taken by now must not keep its socket open.
+                writer.transport.abort()
+                raise
+            finally:
+                writer.close()
+
+    return ClosingBroker
 
 
 async def _listen(broker_class: Any, host: str, port: int) -> Any:

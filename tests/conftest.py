@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,22 +11,68 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
-from station.store import open_store
+from station.store import open_store, sqlite_file
 from tests.postgres import Postgres
+from tests.station_template import StationTemplate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
+INTEGRATION = (ROOT / "tests" / "integration", ROOT / "tests" / "browser")
+"""All tests in these folders are of that kind: who leaves them out need not import them."""
+MEMORY = Path("/dev/shm")  # noqa: S108 - the folder of a file system, not a file
+MEMORY_BYTES = 1 << 30
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--bless", action="store_true", help="write goldens instead of comparing with them")
+    parser.addoption(
+        "--in-memory",
+        action="store_true",
+        help=f"keep the tests' files in {MEMORY}, if 1 GiB is free there: thousands of syncs wait for no disk",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--in-memory") and _may_use_memory():
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = str(MEMORY)
+
+
+def _may_use_memory() -> bool:
+    """Tests also write programs, and run them."""
+    try:
+        found = os.statvfs(MEMORY)
+    except OSError:
+        return False
+    return not found.f_flag & os.ST_NOEXEC and found.f_bavail * found.f_frsize >= MEMORY_BYTES
+
+
+def pytest_collection() -> None:
+    """Nothing that collection makes is garbage."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Half a million objects live until the end: looked at again and again, they take a quarter of the time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 10)
+    gc.enable()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if not {*INTEGRATION}.isdisjoint(item.path.parents) and item.get_closest_marker("integration") is None:
+            raise pytest.UsageError(f"{item.nodeid}: mark it integration, or move it to tests/unit")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """The emulated boards take an hour: they run when they are asked for by name, as `make system` does."""
     if collection_path == ROOT / "tests" / "system" and not any("tests/system" in word for word in config.args):
+        return True
+    if collection_path in INTEGRATION and "not integration" in config.getoption("-m"):
         return True
     return None
 
@@ -50,6 +97,16 @@ def own_umask() -> Iterator[None]:
     os.umask(before)
     yield
     os.umask(before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def station_template() -> Iterator[StationTemplate]:
+    """In this process, a station's new file is a copy of one that was migrated before."""
+    template = StationTemplate()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite_file, "_migrate", template.migrate)
+        yield template
+    template.close()
 
 
 @pytest.fixture(scope="session")

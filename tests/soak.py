@@ -158,6 +158,10 @@ class Sky:
                 self._lines.put(line.text)
         return NmeaLine(self._clock.mono_ns(), self._lines.get())
 
+    @property
+    def dropped_lines(self) -> int:
+        return 0
+
     def close(self) -> None:
         self._closed.set()
 

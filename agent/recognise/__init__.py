@@ -74,6 +74,11 @@ class Recogniser:
         """True if OCR is more confident with the latest plates turned upside down."""
         return self.orientation.upside_down
 
+    @property
+    def small(self) -> NDArray[np.uint8]:
+        """The picture that was searched last, as small as the detector's input."""
+        return self.detector.small
+
     def detect(self, frame: Frame) -> list[Detection]:
         """Plates to read in the frame, best first: wide enough, not masked, not at the edge."""
         found = self._find(frame)
@@ -106,12 +111,14 @@ class Recogniser:
     def read(self, frame: Frame, detections: list[Detection]) -> list[Sighting]:
         """Read each detection; those without a text and those that are a part of another are dropped."""
         predictions = [self.ocr.read(frame.rgb, detection.box) for detection in detections]
-        looks = [self.look(d, p) for d, p in zip(detections, predictions, strict=True)]
-        left_out = self.parts(frame.rgb, looks).left_out
-        for i, look in enumerate(looks):
-            if look.plate.chars and i not in left_out and self.orientation.wants_one():
-                turned = self.ocr.read_crop(np.ascontiguousarray(predictions[i].crop[::-1, ::-1]))
-                self.orientation.add(look.plate.confidence, turned.confidence)
+        left_out: frozenset[int] = frozenset()
+        if len(detections) > 1:
+            looks = [self.look(d, p) for d, p in zip(detections, predictions, strict=True)]
+            left_out = self.parts(frame.rgb, looks).left_out
+        for i, prediction in enumerate(predictions):
+            if prediction.plate.chars and i not in left_out and self.orientation.wants_one():
+                turned = self.ocr.read_crop(np.ascontiguousarray(prediction.crop[::-1, ::-1]))
+                self.orientation.add(prediction.plate.confidence, turned.confidence)
         return [
             Sighting(frame, detection, prediction.plate, prediction.crop)
             for i, (detection, prediction) in enumerate(zip(detections, predictions, strict=True))

@@ -126,6 +126,18 @@ class Model:
     def invoke(self, tensor: NDArray[np.int8]) -> list[NDArray[Any]]:
         """Run once on a tensor of the input's shape and type; returns copies of all raw outputs in order."""
         self._interpreter.set_tensor(self.input.index, tensor)
+        return self.run()
+
+    def input_tensor(self) -> NDArray[np.int8]:
+        """The model's own input, to be filled in place before :meth:`run`: a copy of a picture takes 0.05 ms.
+
+        No reference to it may be left then: the runtimes refuse to run, as they may move the memory.
+        """
+        tensor: NDArray[np.int8] = self._interpreter.tensor(self.input.index)()
+        return tensor
+
+    def run(self) -> list[NDArray[Any]]:
+        """Run once on what the input holds; returns copies of all raw outputs in order."""
         self._interpreter.invoke()
         return [self._interpreter.get_tensor(o.index) for o in self.outputs]
 

@@ -9,6 +9,7 @@ Each character keeps the distribution of the column where it peaks, for the fusi
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from agent.records import UNKNOWN_REGION, Box, CharRead, PlateText
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from agent.recognise.bundle import Bundle
+    from agent.recognise.bundle import Bundle, OutputContract
 
 RETRY_BELOW_CONFIDENCE = 0.9
 RETRY_MIN_CONFIDENCE, RETRY_MIN_CONFIDENCE_SINGLE_IMAGE = 0.2, 0.05
@@ -36,7 +37,7 @@ _MAX_DIGITS = 8
 _MIN_SIDE_PX = 4.0
 _MAX_SHRINK = 1.2
 _OWN_CORNERS = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
-_SIGN_BIT = 0x80
+_SIGN_BIT = np.uint8(0x80)
 _ALTERNATIVES = 4
 _MIN_ALTERNATIVE = 0.005
 
@@ -50,7 +51,21 @@ class OcrPrediction:
     one_line: bool = True
     """False if the model detects several lines or an object that is not a plate; the text is empty then."""
     corners_px: NDArray[np.float32] | None = None
-    """Corners of the plate, 4 x 2 (x, y), clockwise from top left; may be outside the picture.  None if unknown."""
+    """Corners of the plate, 4 x 2 (x, y), clockwise from top left; may be outside the picture.  None if unknown, or if
+    the text is sure and other pictures show the plate, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Corners:
+    """The corners of a plate as the model gives them: most are never used."""
+
+    raw: NDArray[np.int8]
+    contract: OutputContract
+
+    def shares(self) -> NDArray[np.float32]:
+        """As shares of the crop's size, 4 x 2."""
+        values = self.raw.astype(np.float32).reshape(4, 2) - self.contract.zero_point
+        return values * np.float32(self.contract.scale) + _OWN_CORNERS
 
 
 class Ocr:
@@ -73,6 +88,13 @@ class Ocr:
         self._corners = contract.outputs.get("corners")
         self._one_line = contract.outputs.get("one_line")
         _, self.height_px, self.width_px, _ = contract.input.shape
+        self._pixels = np.empty((self.height_px, self.width_px, 3), np.uint8)
+        self._tensor = np.empty((1, *self._pixels.shape), np.int8)
+        self._tensor_bytes = self._tensor[0].view(np.uint8)
+        self._symbol_falls = _falls(self._symbols, contract.ocr.temperature)
+        if self._one_line is not None:
+            self._min_one_line = _min_raw(self._one_line, contract.ocr.single_line_threshold)
+        self._region_falls = [] if self._region is None else _falls(self._region, contract.ocr.region_temperature)
 
     def is_worth_reporting(self, plate: PlateText) -> bool:
         """True for a single text that is confident enough and of a plate's length."""
@@ -93,13 +115,17 @@ class Ocr:
         crop, place = self._crop(rgb, box)
         plate, corners, one_line = self._predict(crop)
         retry_from = RETRY_MIN_CONFIDENCE_SINGLE_IMAGE if single_image else RETRY_MIN_CONFIDENCE
-        if retry_from <= plate.confidence < RETRY_BELOW_CONFIDENCE:
-            if corners is None:
+        doubtful = retry_from <= plate.confidence < RETRY_BELOW_CONFIDENCE
+        corners_px = None
+        if corners is not None and (doubtful or single_image):
+            corners_px = _scaled(corners.shares(), place)
+        if doubtful:
+            if corners_px is None:
                 again = self._predict_other_margins(rgb, box)
             else:
-                again = self._predict_by_corners(rgb, _scaled(corners, place))
+                again = self._predict_by_corners(rgb, corners_px)
             plate = fuse_predictions([p for p in (plate, *again) if p.chars] or [plate])
-        return OcrPrediction(plate, crop, one_line, None if corners is None else _scaled(corners, place))
+        return OcrPrediction(plate, crop, one_line, corners_px)
 
     def read_crop(self, crop: NDArray[np.uint8]) -> PlateText:
         """Read an RGB picture of one plate with its margin; the text may be empty."""
@@ -124,7 +150,7 @@ class Ocr:
         if corners is None:
             return [plate]
         back = cv2.getPerspectiveTransform(self._own_corners(), quad)
-        better = cv2.perspectiveTransform(corners[np.newaxis], back)[0]
+        better = cv2.perspectiveTransform(corners.shares()[np.newaxis], back)[0]
         low, high = quad.min(axis=0), quad.max(axis=0)
         # Collinear corners can warp to anywhere: corners far from the first ones are not a plate's.
         if not (np.abs(better - (low + high) / 2) <= high - low).all():
@@ -148,21 +174,21 @@ class Ocr:
         canvas_px = (self.width_px * times, self.height_px * times)
         return cv2.warpPerspective(rgb, warp, canvas_px, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[return-value]
 
-    def _predict(self, crop: NDArray[np.uint8]) -> tuple[PlateText, NDArray[np.float32] | None, bool]:
-        """Text of a crop, the plate's corners as shares of its size if the model predicts them, one line or not."""
+    def _predict(self, crop: NDArray[np.uint8]) -> tuple[PlateText, _Corners | None, bool]:
+        """Text of a crop, the corners of the plate if the model predicts them, one line or not."""
         shrinking = crop.shape[1] > self.width_px or crop.shape[0] > self.height_px
         method = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
-        resized = cv2.resize(crop, (self.width_px, self.height_px), interpolation=method)
-        tensor = np.bitwise_xor(resized[np.newaxis], _SIGN_BIT).view(np.int8)
-        raw = self._model.invoke(tensor)
+        cv2.resize(crop, (self.width_px, self.height_px), dst=self._pixels, interpolation=method)
+        np.bitwise_xor(self._pixels, _SIGN_BIT, out=self._tensor_bytes)
+        raw = self._model.invoke(self._tensor)
         one_line = self._is_one_line(raw)
         chars, product = self._decode(raw[self._symbols.index][0]) if one_line else ((), 0.0)
         if len(chars) > _MAX_DIGITS and all(char.symbol.isdigit() for char in chars):
             chars, product, one_line = (), 0.0, False
         region, region_confidence = self._decode_region(raw)
-        confidence = float(np.interp(product, self._calibration.raw, self._calibration.probability))
-        plate = PlateText(chars, confidence if chars else 0.0, region, region_confidence)
-        return plate, self._decode_corners(raw), one_line
+        plate = PlateText(chars, self._calibrated(product) if chars else 0.0, region, region_confidence)
+        corners = None if self._corners is None else _Corners(raw[self._corners.index], self._corners)
+        return plate, corners, one_line
 
     def _crop(self, rgb: NDArray[np.uint8], box: Box, extra: float = 0.0) -> tuple[NDArray[np.uint8], Box]:
         """The crop, and its actual place in the picture."""
@@ -176,55 +202,71 @@ class Ocr:
         return np.ascontiguousarray(rgb[y0:y1, x0:x1]), Box(float(x0), float(y0), float(x1), float(y1))
 
     def _decode(self, raw: NDArray[np.int8]) -> tuple[tuple[CharRead, ...], float]:
-        probability = _softmax(raw, self._symbols.scale, self._ocr.temperature)
-        classes = probability.argmax(axis=1)
-        peaks = probability.max(axis=1)
-        starts = np.flatnonzero(np.concatenate(([True], classes[1:] != classes[:-1])))
-        ends = [*starts[1:].tolist(), len(classes)]
-        columns = [
-            start + int(peaks[start:end].argmax())
-            for start, end in zip(starts.tolist(), ends, strict=True)
-            if classes[start] != self._ocr.blank
-        ]
-        if not columns:
-            return (), 1.0
-        kept = probability[columns]
-        order = np.argsort(-kept, axis=1, kind="stable")[:, : _ALTERNATIVES + 1]
-        values = np.take_along_axis(kept, order, axis=1)
-        chars = tuple(map(self._char, order.tolist(), values.tolist()))
-        return chars, float(values[:, 0].prod())
+        """The characters, each from the best column of its run, and the product of their probabilities."""
+        blank, falls, classes = self._ocr.blank, self._symbol_falls, raw.shape[1]
+        # Bytes and lists: for so few values numpy's functions take several times as long.
+        values = raw.tobytes()
+        chars: list[tuple[int, float, list[float]]] = []
+        before = blank
+        for column, best in enumerate(raw.argmax(axis=1).tolist()):
+            if best != blank:
+                row = values[column * classes : (column + 1) * classes]
+                top = row[best]
+                weights = [falls[top - value] for value in row]
+                total = sum(weights)
+                if best != before:
+                    chars.append((best, total, weights))
+                elif total < chars[-1][1]:
+                    chars[-1] = (best, total, weights)
+            before = best
+        return tuple([self._char(*char) for char in chars]), math.prod([1 / total for _, total, _ in chars])
 
-    def _char(self, order: list[int], values: list[float]) -> CharRead:
-        """One character from the classes of its column, best first, and their probabilities."""
-        others = tuple(
-            (self._symbol(index), value)
-            for index, value in zip(order[1:], values[1:], strict=True)
-            if value >= _MIN_ALTERNATIVE
+    def _char(self, best: int, total: float, weights: list[float]) -> CharRead:
+        """One character from the weights of a column's classes, relative to the best one."""
+        low = _MIN_ALTERNATIVE * total
+        if total - 1 < low:
+            return CharRead(self._symbol(best), 1 / total)
+        others = sorted(
+            [(-weight, index) for index, weight in enumerate(weights) if weight >= low and index != best]
         )
-        return CharRead(self._symbol(order[0]), values[0], others)
+        alternatives = [(self._symbol(index), -weight / total) for weight, index in others[:_ALTERNATIVES]]
+        return CharRead(self._symbol(best), 1 / total, tuple(alternatives))
 
     def _symbol(self, index: int) -> str:
         return "" if index == self._ocr.blank else self._ocr.alphabet[index]
 
     def _is_one_line(self, raw: list[NDArray[np.int8]]) -> bool:
-        if self._one_line is None:
-            return True
-        logit = (float(raw[self._one_line.index].item()) - self._one_line.zero_point) * self._one_line.scale
-        return 1 / (1 + math.exp(-logit)) >= self._ocr.single_line_threshold
-
-    def _decode_corners(self, raw: list[NDArray[np.int8]]) -> NDArray[np.float32] | None:
-        if self._corners is None:
-            return None
-        values = raw[self._corners.index].astype(np.float32).reshape(4, 2) - self._corners.zero_point
-        return values * np.float32(self._corners.scale) + _OWN_CORNERS
+        return self._one_line is None or raw[self._one_line.index].item() >= self._min_one_line
 
     def _decode_region(self, raw: list[NDArray[np.int8]]) -> tuple[str, float]:
         if self._region is None:
             return UNKNOWN_REGION, 0.0
-        logits = raw[self._region.index].reshape(1, -1)
-        probability = _softmax(logits, self._region.scale, self._ocr.region_temperature)[0]
-        best = int(probability.argmax())
-        return self._ocr.regions[best], float(probability[best])
+        logits = raw[self._region.index].tolist()[0]
+        top, falls = max(logits), self._region_falls
+        return self._ocr.regions[logits.index(top)], 1 / sum([falls[top - value] for value in logits])
+
+    def _calibrated(self, product: float) -> float:
+        """The probability that a text is correct, by linear interpolation."""
+        raw, probability = self._calibration.raw, self._calibration.probability
+        above = bisect_right(raw, product)
+        if above in {0, len(raw)}:
+            return probability[max(0, above - 1)]
+        slope = (probability[above] - probability[above - 1]) / (raw[above] - raw[above - 1])
+        return slope * (product - raw[above - 1]) + probability[above - 1]
+
+
+def _min_raw(contract: OutputContract, threshold: float) -> int:
+    """The smallest quantised logit whose probability reaches the threshold; above all of them if none does."""
+    logits = ((raw, (raw - contract.zero_point) * contract.scale) for raw in range(-128, 128))
+    return next((raw for raw, logit in logits if 1 / (1 + math.exp(-logit)) >= threshold), 128)
+
+
+def _falls(contract: OutputContract, temperature: float) -> list[float]:
+    """Probability of a class relative to another one, by how much smaller its quantised logit is.
+
+    The difference of their bytes does as well: it is the same modulo 256, and a list is indexed from its end, too.
+    """
+    return [math.exp(-difference * contract.scale / temperature) for difference in range(256)]
 
 
 def _scaled(corners: NDArray[np.float32], place: Box) -> NDArray[np.float32]:
@@ -238,12 +280,3 @@ def _bounds(quad: NDArray[np.float32]) -> Box:
     (left, right), (top, bottom) = quad[[0, 3, 1, 2], 0].reshape(2, 2), quad[[0, 1, 2, 3], 1].reshape(2, 2)
     x0, x1, y0, y1 = (float(pair.mean()) for pair in (left, right, top, bottom))
     return Box(x0, y0, max(x1, x0 + _MIN_SIDE_PX), max(y1, y0 + _MIN_SIDE_PX))
-
-
-def _softmax(raw: NDArray[np.int8], scale: float, temperature: float) -> NDArray[np.float32]:
-    """Softmax over the last axis of quantised logits; the zero point cancels."""
-    logits = raw.astype(np.float32) * np.float32(scale / temperature)
-    logits -= logits.max(axis=1, keepdims=True)
-    np.exp(logits, out=logits)
-    logits /= logits.sum(axis=1, keepdims=True)
-    return logits

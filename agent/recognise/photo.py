@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from agent.recognise import is_masked
-from agent.recognise.detector import fuse
+from agent.recognise.detector import fuse_boxes
 from agent.records import Box, Detection, PlateText
 
 if TYPE_CHECKING:
@@ -92,13 +92,10 @@ def find_in_photo(recogniser: Recogniser, rgb: NDArray[np.uint8]) -> list[Detect
     if detector.scale(rgb) >= _TILES_BELOW:
         return whole
     found = [*whole, *(d for x, y, tile in _tiles(recogniser, rgb) for d in _in_tile(recogniser, rgb, x, y, tile))]
-    if not found:
-        return []
     found.sort(key=lambda d: -d.confidence)
-    boxes = np.array([(d.box.x0, d.box.y0, d.box.x1, d.box.y1) for d in found], np.float32)
-    scores = np.array([d.confidence for d in found], np.float32)
-    kept = fuse(boxes, scores, nms_iou=_NMS_IOU, merge_iou=_MERGE_IOU)
-    return [Detection(Box(*box), confidence) for box, confidence in kept]
+    boxes = [(d.box.x0, d.box.y0, d.box.x1, d.box.y1, d.confidence) for d in found]
+    kept = fuse_boxes(boxes, nms_iou=_NMS_IOU, merge_iou=_MERGE_IOU)
+    return [Detection(Box(*sides), confidence) for *sides, confidence in kept]
 
 
 def _tiles(recogniser: Recogniser, rgb: NDArray[np.uint8]) -> Iterator[tuple[int, int, NDArray[np.uint8]]]:

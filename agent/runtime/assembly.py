@@ -61,12 +61,12 @@ if TYPE_CHECKING:
     from agent.runtime.hardware import Hardware
     from agent.runtime.hits import HitService
     from agent.runtime.lists import ListComponent
-    from agent.runtime.notify import Notifier
     from agent.runtime.queues import UplinkQueue
     from agent.runtime.stages import ReadPath
     from agent.runtime.supervisor import Supervisor
     from agent.runtime.update_watch import UpdateWatch
     from hw.ports import Clock
+    from protocol.notify import Notifier
 
 _MEBI = 2**20
 

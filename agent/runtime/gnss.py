@@ -65,7 +65,10 @@ class GnssComponent(Component):
 
     def counters(self) -> Mapping[str, int]:
         """See :class:`Source`."""
-        return {"devices.gnss_losses": self._losses}
+        return {
+            "devices.gnss_losses": self._losses,
+            "devices.gnss_lines_dropped": self._gnss.dropped_lines,
+        }
 
     def gauges(self) -> Mapping[str, int]:
         """See :class:`Source`."""

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from agent.runtime.committing import CommitComponent
     from agent.runtime.component import Tick
     from agent.runtime.health import Health
-    from agent.runtime.notify import Notifier
     from agent.runtime.queues import UplinkQueue
     from agent.runtime.uplink import UplinkComponent
     from agent.sync.encoder import RecordEncoder
+    from protocol.notify import Notifier
 
 _LOG = structlog.get_logger(__name__)
 _NS_PER_S = 1_000_000_000

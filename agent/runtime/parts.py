@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from agent.runtime.hardware import Hardware
     from agent.runtime.health import Health
     from agent.runtime.hit_component import HitComponent
-    from agent.runtime.notify import Notifier
     from agent.runtime.policy import PoliciesInForce, RecordingGate
     from agent.runtime.stages import ReadPath
     from agent.runtime.supervisor import Supervisor
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from agent.sync.encoder import RecordEncoder
     from agent.sync.transfer import Transfers
     from hw.ports import Camera
+    from protocol.notify import Notifier
 
 _LOG = structlog.get_logger(__name__)
 _NS_PER_US = 1_000

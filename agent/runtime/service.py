@@ -9,9 +9,9 @@ import structlog
 from agent.power import Phase
 from agent.runtime.assembly import assemble
 from agent.runtime.component import Tick
-from agent.runtime.notify import Notifier
 from agent.runtime.stages import software
 from agent.runtime.supervisor import Supervisor
+from protocol.notify import Notifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable

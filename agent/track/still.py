@@ -11,17 +11,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import cv2
-import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from agent.records import Box, Detection
 
 _NS_PER_S = 1_000_000_000
-_THUMB_PX = (96, 54)
+_THUMB_PX = (64, 36)
+"""A sixth of the detector's input: its cells are large enough for the noise of a camera to cancel out."""
+_MANY_ROWS = 432
 _PATCH_PX = (32, 16)
 _INNER = 0.1
 """Margin of the box that is left out at each side: it contains background."""
@@ -57,8 +59,8 @@ class StillConfig:
 class _Place:
     box: Box
     """The first box; pixels are compared inside it."""
-    patch: NDArray[np.float32]
-    thumb: NDArray[np.float32]
+    patch: NDArray[np.uint8]
+    thumb: NDArray[np.uint8]
     t_first_ns: int
     t_last_ns: int
     t_same_ns: int
@@ -78,11 +80,20 @@ class StillTexts:
         self._config = config or StillConfig()
         self._places: list[_Place] = []
 
-    def moving(self, rgb: NDArray[np.uint8], t_mono_ns: int, detections: Sequence[Detection]) -> list[Detection]:
-        """Process the detections of a frame; return those that are not known to be static."""
+    def moving(
+        self,
+        rgb: NDArray[np.uint8],
+        t_mono_ns: int,
+        detections: Sequence[Detection],
+        small: NDArray[np.uint8] | None = None,
+    ) -> list[Detection]:
+        """Process the detections of a frame; return those that are not known to be static.
+
+        ``small`` is the same picture, smaller, if there is one: the large one is slow to read.
+        """
         if not detections:
             return []
-        thumb = _thumb(rgb)
+        thumb = _thumb(rgb if small is None else small)
         moving = []
         for detection in detections:
             place = self._find(detection.box)
@@ -102,12 +113,12 @@ class StillTexts:
             return False
         return self._is_still(place) or place.same_moves >= self._config.min_moves_at_end
 
-    def _note(
-        self, place: _Place, box: Box, rgb: NDArray[np.uint8], thumb: NDArray[np.float32], t_ns: int
-    ) -> None:
+    def _note(self, place: _Place, box: Box, rgb: NDArray[np.uint8], thumb: NDArray[np.uint8], t_ns: int) -> None:
         place.t_last_ns = t_ns
-        changed = np.count_nonzero(cv2.absdiff(thumb, place.thumb) >= self._config.moved_levels)
-        if 2 * changed < thumb.size:
+        change = cv2.absdiff(thumb, place.thumb)
+        # OpenCV's stubs do not know that it compares with a number.
+        moved = cv2.compare(change, self._config.moved_levels, cv2.CMP_GE)  # type: ignore[call-overload]
+        if 2 * cv2.countNonZero(moved) < moved.size:
             # Unchanged pixels mean nothing while the vehicle stands.
             return
         place.thumb = thumb
@@ -125,7 +136,9 @@ class StillTexts:
         place.drifted = place.drifted or drift_px > room_px
 
     def _find(self, box: Box) -> _Place | None:
-        best = max(self._places, key=lambda place: place.box.iou(box), default=None)
+        x0, x1 = box.x0, box.x1
+        near = [place for place in self._places if place.box.x0 < x1 and place.box.x1 > x0]
+        best = max(near, key=lambda place: place.box.iou(box), default=None)
         return best if best is not None and best.box.iou(box) >= self._config.min_iou else None
 
     def _is_still(self, place: _Place) -> bool:
@@ -137,36 +150,39 @@ class StillTexts:
         return not place.drifted and place.moves >= config.min_moves and lasted_s >= config.min_changing_s
 
     def _forget(self, t_ns: int) -> None:
-        kept = [p for p in self._places if (t_ns - p.t_last_ns) / _NS_PER_S <= self._config.forget_s]
-        # Passing plates add places; known static places are kept in preference to them.
-        kept.sort(key=lambda p: (self._is_still(p), p.t_last_ns))
-        self._places = kept[-self._config.max_places :]
+        oldest_ns = t_ns - self._config.forget_s * _NS_PER_S
+        self._places = [place for place in self._places if place.t_last_ns >= oldest_ns]
+        if len(self._places) > self._config.max_places:
+            # Passing plates add places; known static places are kept in preference to them.
+            self._places.sort(key=lambda place: (self._is_still(place), place.t_last_ns))
+            del self._places[: -self._config.max_places]
 
 
-def _new_place(box: Box, rgb: NDArray[np.uint8], thumb: NDArray[np.float32], t_ns: int) -> _Place:
+def _new_place(box: Box, rgb: NDArray[np.uint8], thumb: NDArray[np.uint8], t_ns: int) -> _Place:
     return _Place(box, _patch(rgb, box), thumb, t_ns, t_ns, t_ns, _sides(box), _sides(box))
 
 
-def _thumb(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _thumb(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Means of the green channel.  Halving first is eight times faster than one resize by a fractional factor."""
     width_px, height_px = _THUMB_PX
     # Of a large picture every second row: its means do not need more, and reading it takes most of the time.
-    rows = rgb[::2] if rgb.shape[0] >= 8 * height_px else rgb
+    rows = rgb[::2] if rgb.shape[0] >= _MANY_ROWS else rgb
     green = cv2.extractChannel(rows, 1)
-    while green.shape[1] >= 3 * width_px and green.shape[0] >= 3 * height_px:
+    while green.shape[1] > 3 * width_px and green.shape[0] > 3 * height_px:
         half_px = (green.shape[1] // 2, green.shape[0] // 2)
         green = cv2.resize(green, half_px, interpolation=cv2.INTER_AREA)
-    return cv2.resize(green, _THUMB_PX, interpolation=cv2.INTER_AREA).astype(np.float32)
+    # OpenCV's stubs leave the dtype open.
+    return cv2.resize(green, _THUMB_PX, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
 
 def _sides(box: Box) -> list[float]:
     return [box.x0, box.y0, box.x1, box.y1]
 
 
-def _patch(rgb: NDArray[np.uint8], box: Box) -> NDArray[np.float32]:
+def _patch(rgb: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
     """The inside of a box, downscaled."""
     dx, dy = box.width_px * _INNER, box.height_px * _INNER
     x0, y0 = max(0, round(box.x0 + dx)), max(0, round(box.y0 + dy))
     x1, y1 = max(x0 + 1, round(box.x1 - dx)), max(y0 + 1, round(box.y1 - dy))
-    inside = rgb[min(y0, rgb.shape[0] - 1) : y1, min(x0, rgb.shape[1] - 1) : x1, 1]
-    return cv2.resize(inside, _PATCH_PX, interpolation=cv2.INTER_AREA).astype(np.float32)
+    inside = rgb[min(y0, rgb.shape[0] - 1) : y1, min(x0, rgb.shape[1] - 1) : x1]
+    return cv2.resize(cv2.extractChannel(inside, 1), _PATCH_PX, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]

@@ -17,7 +17,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from agent.fusion.fuse import fuse_predictions
+from agent.fusion.fuse import agreed, fuse_predictions
 from agent.records import PathPoint, Track
 
 if TYPE_CHECKING:
@@ -126,12 +126,13 @@ class _Open:
     def may_be_confirmed(self, config: TrackerConfig) -> bool:
         """False if fusion cannot give a text on which two frames agree and that is good enough for a read.
 
-        The confidence of a fused text is at most that of its best frame; see :mod:`agent.fusion.fuse`.
+        The confidence of a fused text is at most that of agreeing frames as sure as its best one; see
+        :mod:`agent.fusion.fuse`.
         """
         return any(
             self.agreeing[text] > 1
             and config.min_chars <= len(text) <= config.max_chars
-            and sure >= config.min_confidence
+            and agreed(sure) >= config.min_confidence
             for text, sure in self.surest.items()
         )
 
@@ -169,8 +170,7 @@ class Tracker:
     def update(self, t_mono_ns: int, sightings: Sequence[Sighting]) -> TrackerOutput:
         """Add the sightings of the frame exposed at ``t_mono_ns``; return confirmed and final tracks."""
         self._sightings += len(sightings)
-        over = [track for track in self._open if self._is_over(track, t_mono_ns)]
-        self._open = [track for track in self._open if not self._is_over(track, t_mono_ns)]
+        over = self._take_over(t_mono_ns)
         free = list(self._open)
         waiting = list(sightings)
         pairs = sorted(
@@ -192,8 +192,7 @@ class Tracker:
         for j, track in enumerate(free):
             track.missed += j not in taken_tracks
         # In a time-lapse a plate may be in every frame: only now is it known that it is not in this one.
-        over += [track for track in self._open if self._is_over(track, t_mono_ns)]
-        self._open = [track for track in self._open if not self._is_over(track, t_mono_ns)]
+        over += self._take_over(t_mono_ns)
         for i, sighting in enumerate(waiting):
             if i not in taken_sightings:
                 self._start(sighting)
@@ -203,6 +202,13 @@ class Tracker:
         """Close all open tracks: the camera has stopped.  This confirms none."""
         over, self._open = self._open, []
         return self._close(over)
+
+    def _take_over(self, t_mono_ns: int) -> list[_Open]:
+        """Take out the tracks that are over."""
+        over = [track for track in self._open if self._is_over(track, t_mono_ns)]
+        if over:
+            self._open = [track for track in self._open if not self._is_over(track, t_mono_ns)]
+        return over
 
     def _is_over(self, track: _Open, t_mono_ns: int) -> bool:
         unseen = t_mono_ns - track.t_last_ns > self._config.lost_ms * _NS_PER_MS
@@ -219,14 +225,18 @@ class Tracker:
         """Score of a sighting as the continuation of a track; 0 if it cannot be."""
         box = sighting.detection.box
         elapsed_s = (sighting.frame.t_mono_ns - track.t_last_ns) / _NS_PER_S
-        growth = box.width_px / track.box.width_px if track.box.width_px else math.inf
+        width_px = track.box.width_px
+        growth = box.width_px / width_px if width_px else math.inf
         if abs(math.log(max(growth, 1e-6))) > math.log(1.3) + math.log(self._config.max_growth_per_s) * elapsed_s:
             return 0.0
-        likeness = max(text_similarity(sighting.plate.text, text) for text in track.best_of)
-        off_widths = self._off_px(track, box, elapsed_s) / max(1.0, track.box.width_px)
+        off_widths = self._off_px(track, box, elapsed_s) / max(1.0, width_px)
         reach = 0.6 + self._config.reach_widths_per_s * elapsed_s
+        if off_widths > reach:
+            return 0.0
+        own_text = sighting.plate.text
+        likeness = max([text_similarity(own_text, text) for text in track.best_of])
         # A different text must be almost exactly at the predicted position; a similar one may jump.
-        if off_widths > reach or (likeness < self._config.alike and off_widths > 0.5 * (likeness + 0.2)):
+        if likeness < self._config.alike and off_widths > 0.5 * (likeness + 0.2):
             return 0.0
         if likeness < self._config.alike and self._both_sure(track, sighting):
             return 0.0

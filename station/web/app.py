@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
@@ -24,8 +24,8 @@ from station.web.errors import LogInNeededError, PurposeNeededError, RefusedErro
 from station.web.guard import Guard
 from station.web.page_list import PAGES
 from station.web.request_counts import CountRequests, RequestCounts
-from station.web.texts import refuse_bad_texts
-from station.web.visit import API, Needs, read_csrf_token
+from station.web.texts import SAFE_TEXTS
+from station.web.visit import API, Needs
 from station.web.worker import ExportWorker
 
 if TYPE_CHECKING:
@@ -84,6 +84,8 @@ def build_app(
         oidc,
         worker.wake,
     )
+    for page in pages:
+        _refuse_open_routes(page)
     app = FastAPI(
         title="patrol-lpr station",
         version="1",
@@ -91,14 +93,13 @@ def build_app(
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        dependencies=[Depends(refuse_bad_texts), Depends(read_csrf_token)],
+        # As they are: a router that is included has all its signatures analysed once more.
+        routes=[route for page in pages for route in page.router.routes],
     )
     app.state.desk, app.state.worker, app.state.requests = desk, worker, RequestCounts()
     limits: dict[str, int] = {}
     needs: dict[str, Needs] = {}
     for page in pages:
-        _refuse_open_routes(page)
-        app.include_router(page.router)
         limits |= page.body_limits
         needs |= _needs_of_forms(page)
     app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
@@ -147,6 +148,8 @@ def _refuse_open_routes(page: PageModule) -> None:
         path = getattr(route, "path", "")
         if needs_of(route) is None and path not in PUBLIC:
             raise WebError(f"the route {path} does not say which right it needs")
+        if isinstance(route, APIRoute) and not set(SAFE_TEXTS) <= set(route.dependencies):
+            raise WebError(f"the route {path} takes texts that no table can have: give its router SAFE_TEXTS")
 
 
 def _refuse(request: Request, error: Exception) -> Response:

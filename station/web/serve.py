@@ -7,15 +7,17 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import uvicorn
-
 from protocol.http_limits import BoundedListener
 from protocol.http_page import server_config
+from protocol.http_server import NotifyingServer
+from protocol.notify import Notifier
 from station.errors import WebError
 from station.web.app import build_app
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    import uvicorn
 
     from protocol.seal import KeyRing
     from station.accounts.passwords import Hasher
@@ -43,6 +45,7 @@ class WebServer:
         ring: KeyRing | None = None,
         hasher: Hasher | None = None,
         oidc: OidcPort | None = None,
+        notifier: Notifier | None = None,
     ) -> None:
         """Raises WebError if the address or the certificate cannot be used."""
         self._listener = _listen(settings)
@@ -51,7 +54,7 @@ class WebServer:
         self.address = f"{settings.scheme}://{host}:{port}"
         try:
             app = build_app(store, settings, clock_us, port=port, ring=ring, hasher=hasher, oidc=oidc)
-            self._server = _Server(_config(app, settings))
+            self._server = _Server(_config(app, settings), notifier or Notifier({}))
         except BaseException:
             self._listener.close()
             raise
@@ -93,7 +96,7 @@ class WebServer:
             self._server.run(sockets=[self._listener])
 
 
-class _Server(uvicorn.Server):
+class _Server(NotifyingServer):
     """Leaves signals to the process."""
 
     @contextmanager

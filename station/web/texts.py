@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fastapi import Request  # noqa: TC002 - FastAPI reads the annotation
+from fastapi import Depends, Request
 from starlette.datastructures import UploadFile
 
 from station.web.errors import RefusedError
@@ -52,6 +52,10 @@ def is_storable(text: str) -> bool:
 def _check(values: Iterable[object]) -> None:
     if not all(is_storable(value) for value in values if isinstance(value, str)):
         raise RefusedError(400, "text", "a text has a NUL character or half of a character: leave it out")
+
+
+SAFE_TEXTS = [Depends(refuse_bad_texts)]
+"""For the router of every page."""
 
 
 async def _json_of(request: Request) -> Any:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import Request  # noqa: TC002 - FastAPI reads the annotation
+from fastapi import Depends, Request
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from station.asker import Asker
@@ -34,13 +34,13 @@ _BEARER = "Bearer "
 _SAFE = frozenset({"GET", "HEAD"})
 
 
-async def read_csrf_token(request: Request) -> None:
-    """Find the token that a form or a script of our page sends; runs before every route."""
+async def read_csrf_token(request: Request) -> str:
+    """Return the token that a form or a script of our page sends; empty if it sends none."""
     token = request.headers.get("x-csrf-token", "")
     if not token and content_kind(request) in FORMS:
         value = (await request.form()).get("csrf", "")
         token = value if isinstance(value, str) else ""
-    request.state.csrf = token
+    return token
 
 
 class Visit:
@@ -111,10 +111,11 @@ class Needs:
     used: bool = True
     """False for what a page asks for by itself: it does not keep the session of somebody who has left."""
 
-    def __call__(self, request: Request) -> Visit:
+    def __call__(self, request: Request, csrf: Annotated[str, Depends(read_csrf_token)]) -> Visit:
         """Raises RefusedError for who is not logged in, has not the right, or has not said why."""
         desk: Desk = request.app.state.desk
         person = _person(request, desk, used=self.used and UNATTENDED not in request.headers)
+        _refuse_forged(request, person, csrf)
         if self.right is not None and self.right not in person.rights:
             raise RefusedError(403, "right", f"your role has not the right to do this: {self.right.value}")
         asker = _asker(request, person)
@@ -135,11 +136,15 @@ def _person(request: Request, desk: Desk, *, used: bool) -> Person:
     person = desk.log_in.person(request.cookies.get(desk.cookie, ""), used=used)
     if person is None or person.session is None:
         raise LogInNeededError
-    if request.method not in _SAFE and not secrets.compare_digest(
-        request.state.csrf.encode(), person.session.csrf.encode()
-    ):
-        raise RefusedError(403, "forged", "this form is out of date: load the page again")
     return person
+
+
+def _refuse_forged(request: Request, person: Person, csrf: str) -> None:
+    """Refuse what a page of others sent with the cookie of a session; a program has none."""
+    if person.session is None or request.method in _SAFE:
+        return
+    if not secrets.compare_digest(csrf.encode(), person.session.csrf.encode()):
+        raise RefusedError(403, "forged", "this form is out of date: load the page again")
 
 
 def _asker(request: Request, person: Person) -> Asker:

@@ -11,6 +11,9 @@ import threading
 import pytest
 
 from agent.geotag.nmea import NmeaState
+from agent.runtime.gnss import GnssComponent
+from agent.runtime.queues import ReadQueue
+from agent.runtime.supervisor import Supervisor
 from hw.absent import GnssAbsent
 from hw.bauds import BAUDS, BaudSearch, is_sentence
 from hw.clock import RealClock, SimClock
@@ -31,22 +34,26 @@ class OnPty:
     def __init__(self) -> None:
         self.master, slave = pty.openpty()
         self.name = os.ttyname(slave)
-        self._slave = slave
+        self._ends = [self.master, slave]
         self.gnss = GnssSerial(self.name, 9600, RealClock())
 
     def say(self, data: bytes) -> None:
         os.write(self.master, data)
 
     def unplug(self) -> None:
-        os.close(self.master)
-        os.close(self._slave)
+        while self._ends:
+            os.close(self._ends.pop())
+
+    def close(self) -> None:
+        self.gnss.close()
+        self.unplug()
 
 
 @pytest.fixture
 def serial():
     wire = OnPty()
     yield wire
-    wire.gnss.close()
+    wire.close()
 
 
 def test_sentences_are_complete_and_in_order(serial):
@@ -78,6 +85,8 @@ def test_overlong_line_is_dropped_and_counted(serial):
     serial.say(f"\n{rmc()}\n".encode())
     assert serial.gnss.next_line(timeout_s=5.0).text == rmc()
     assert serial.gnss.dropped_lines == 1
+    published = GnssComponent(serial.gnss, ReadQueue(1), Supervisor(RealClock())).counters()
+    assert published["devices.gnss_lines_dropped"] == 1
 
 
 def test_disconnected_receiver_is_reported_and_reopened():
@@ -93,6 +102,23 @@ def test_disconnected_receiver_is_reported_and_reopened():
     wire.gnss.close()
 
 
+def test_dropped_lines_are_counted_over_all_connections():
+    gpsd = FakeGpsd()
+    gnss = GnssGpsd("127.0.0.1", gpsd.port, RealClock())
+    for connection in (1, 2):
+        data = b"x" * 9000 + f"\r\n{rmc()}\r\n".encode()
+        thread = threading.Thread(target=gpsd.serve, args=(data,), daemon=True)
+        thread.start()
+        assert gnss.next_line(timeout_s=5.0).text == rmc()
+        assert gnss.dropped_lines == connection
+        with pytest.raises(GnssLostError):
+            gnss.next_line(timeout_s=5.0)
+        thread.join()
+    gpsd.server.close()
+    gnss.close()
+    assert gnss.dropped_lines == 2
+
+
 @pytest.mark.parametrize("kind", ["sim", "serial", "absent"])
 def test_silence_returns_none_and_close_ends_wait(tmp_path, kind):
     """No sentence in time is None, and so is a closed receiver; closing twice is fine."""
@@ -103,6 +129,8 @@ def test_silence_returns_none_and_close_ends_wait(tmp_path, kind):
     gnss.close()
     gnss.close()
     assert gnss.next_line(timeout_s=5.0) is None
+    if wire:
+        wire.close()
 
 
 def test_simulated_receiver_uses_drive_time(tmp_path):

@@ -136,6 +136,7 @@ def test_an_answer_without_an_end_is_an_outage():
     assert f"more than {websocket.MAX_ANSWER_BYTES} bytes" in made.reason
 
 
+@pytest.mark.slow
 def test_a_frame_without_an_end_does_not_fill_the_memory():
     """2^62 bytes, with MQTT packets that are read as they come."""
 

@@ -19,7 +19,8 @@ from tests.month.draw import make_month
 from tests.month.fill import fill
 from tests.month.world import FULL, SMALL, TIME_ZONE, unit_id
 
-pytestmark = pytest.mark.slow
+# Integration: those tests keep a file in one process, and the month is made once.
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 SIZE = FULL if os.environ.get("PATROL_MONTH") == "full" else SMALL
 """`make month` runs the full size."""
 CHICAGO = ZoneInfo(TIME_ZONE)

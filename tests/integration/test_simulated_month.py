@@ -16,7 +16,8 @@ from tests.month.fill import StationHolds, fill
 from tests.month.world import SMALL
 from tests.station_files import each_read
 
-pytestmark = pytest.mark.slow
+# Integration: those tests keep a file in one process, and the month is made once.
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

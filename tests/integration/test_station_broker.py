@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import queue
 import shutil
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +48,7 @@ pytestmark = pytest.mark.integration
 UNIT = "unit-07"
 WAIT_S = 30.0
 HOST = "127.0.0.1"
+CONNECT_311 = b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01a"
 
 
 def wait_for_port(port: int) -> None:
@@ -497,6 +500,32 @@ def test_embedded_broker_names_a_port_that_is_taken(embedded: EmbeddedBroker) ->
     second = EmbeddedBroker(port=embedded.port)
     with pytest.raises(BrokerError, match=f"cannot listen on 127.0.0.1:{embedded.port}.*--port"):
         second.start()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"", b"\x10", b"GET / HTTP/1.1\r\n\r\n", CONNECT_311, CONNECT_311 + b"\x30\x05\x00"],
+    ids=["nothing", "half a header", "another protocol", "connected", "half a publish"],
+)
+@pytest.mark.parametrize("client_leaves", [True, False])
+def test_embedded_broker_leaves_no_connection_open(sent: bytes, client_leaves: bool) -> None:
+    """Sockets that are left to the garbage collector are reported as unclosed, long after, anywhere."""
+    broker = EmbeddedBroker()
+    port = broker.start()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ResourceWarning)
+        for _ in range(5):
+            with socket.create_connection((broker.host, port)) as client:
+                client.sendall(sent)
+                if sent.startswith(CONNECT_311):
+                    assert client.recv(4) == b"\x20\x02\x00\x00"
+                if not client_leaves:
+                    broker.close()
+                    break
+        broker.close()
+        del broker
+        gc.collect()
+    assert [str(each.message) for each in caught] == []
 
 
 def test_embedded_broker_closes_twice_and_frees_its_port() -> None:

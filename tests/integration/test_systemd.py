@@ -68,13 +68,16 @@ _PROBE = r"""#!/bin/bash
 # Runs inside, after the agent; every line it writes is looked at outside.
 say() { echo "$1=$2" >> /probe; }
 prop() { systemctl show -P "$1" patrol-lpr.service; }
-until_reads() {
-  for _ in $(seq 240); do journalctl -u patrol-lpr -o cat | grep -q '"event": "read"' && return; sleep 0.25; done
+# heard N SERVICE TEXT returns when the service's journal has N lines with the text, or after a minute.
+heard() {
+  local count
+  count=$(grep -c -m "$1" -F -e "$3" < <(timeout 60 journalctl --follow --no-tail -o cat -u "$2"))
+  [ "$count" = "$1" ] || say unheard "$3"
 }
 touch /started
 say active "$(systemctl is-active patrol-lpr.service)"
 say enrol "$(systemctl show -P ConditionResult patrol-lpr-enrol.service)"
-until_reads
+heard 1 patrol-lpr '"event": "read"'
 pid=$(prop MainPID)
 say user "$(ps -o user= -p "$pid")"
 say caps "$(grep CapEff /proc/"$pid"/status | cut -f2)"
@@ -91,6 +94,10 @@ say command "$(stat -c %a:%U:%G /run/patrol-lpr-console/command.sock)"
 say commander "$(setpriv --reuid=nobody --regid=patrol-lpr-console --clear-groups /command.py)"
 say uninvited "$(setpriv --reuid=nobody --regid=patrol-lpr-feed --clear-groups /command.py 2>&1 | tail -1)"
 say stranger "$(setpriv --reuid=nobody --regid=nogroup --clear-groups /view.py 2>&1 | tail -1)"
+# While another service has its port, its start fails, and `systemctl` says so.
+systemd-run --quiet --unit=other --socket-property=ListenStream=127.0.0.1:8470 /bin/true
+systemctl start patrol-lpr-console.service && say page_without_port started || say page_without_port failed
+systemctl stop other.socket
 systemctl start patrol-lpr-console.service
 page() { systemctl show -P "$1" patrol-lpr-console.service; }
 say page "$(/page.py)"
@@ -103,7 +110,7 @@ say page_listens "$(awk '$4 == "0A" {print $2}' /proc/net/tcp /proc/net/tcp6 | t
 kill -STOP "$(page MainPID)"
 say with_hung_page "$(setpriv --reuid=nobody --regid=patrol-lpr-feed --clear-groups /view.py)"
 kill -KILL "$(page MainPID)"
-for _ in $(seq 120); do [ "$(page NRestarts)" -ge 1 ] && break; sleep 0.25; done
+heard 2 patrol-lpr-console 'Started patrol-lpr-console.service'
 say page_again "$(/page.py)"
 say agent_restarts "$(prop NRestarts)"
 systemctl stop patrol-lpr-console.service
@@ -115,10 +122,9 @@ say limits "$(prop StartLimitAction):$(prop StartLimitBurst):$(prop Restart):$(p
 say key_mode "$(stat -c %a:%U /etc/patrol-lpr/unit.key)"
 say notify "$(prop StatusText)"
 kill -STOP "$pid"
-for _ in $(seq 120); do [ "$(prop NRestarts)" -ge 1 ] && break; sleep 0.25; done
+heard 2 patrol-lpr 'Started patrol-lpr.service'
 say restarts "$(prop NRestarts)"
 say watchdog "$(journalctl -u patrol-lpr -o cat | grep -c 'Watchdog timeout')"
-for _ in $(seq 120); do [ "$(systemctl is-active patrol-lpr)" = active ] && break; sleep 0.25; done
 say again "$(systemctl is-active patrol-lpr.service)"
 # Only what the service's own processes wrote: its user is nobody else's.
 say strays "$(find / -xdev -newer /started -user patrol-lpr ! -path '/var/lib/patrol-lpr*' ! -path '/proc/*' | wc -l)"
@@ -147,15 +153,10 @@ agent.sendall(b'{"id": 1, "verb": "nonsense"}\\n')
 print(json.loads(agent.makefile("rb").readline())["error"])
 """
 _PAGE = """#!/usr/bin/python3
-import http.client, time
-for _ in range(120):
-    try:
-        console = http.client.HTTPConnection("127.0.0.1", 8470)
-        console.request("GET", "/")
-        cookie = console.getresponse().getheader("set-cookie").split(";")[0]
-        break
-    except ConnectionRefusedError:
-        time.sleep(0.25)
+import http.client
+console = http.client.HTTPConnection("127.0.0.1", 8470)
+console.request("GET", "/")
+cookie = console.getresponse().getheader("set-cookie").split(";")[0]
 console = http.client.HTTPConnection("127.0.0.1", 8470)
 console.request("GET", "/events", headers={"cookie": cookie})
 stream = console.getresponse()
@@ -177,8 +178,9 @@ mkdir -p /authority /boot/firmware/patrol-lpr
 $lpr provision ca /authority/ca
 $lpr provision issue /authority/ca enrol --host 127.0.0.1 --out /authority/enrol
 $lpr keys station /authority/station
-$lpr provision serve /authority/ca --cert /authority/enrol/enrol.pem --key /authority/enrol/enrol.key &
-for _ in $(seq 80); do (exec 3<>/dev/tcp/127.0.0.1/8443) 2>/dev/null && break; sleep 0.25; done
+# It listens when it has said where.
+exec 3< <(exec $lpr provision serve /authority/ca --cert /authority/enrol/enrol.pem --key /authority/enrol/enrol.key)
+read -r -t 60 -u 3
 $lpr provision card /authority/ca unit-09 --agency "Example Sheriff" --enrol-at 127.0.0.1:8443 \
   --broker broker.example.org:8883 --station-key /authority/station/station.pub \
   --out /boot/firmware/patrol-lpr/provision.json
@@ -247,7 +249,7 @@ def test_installed_system_boots_restarts_stops_and_powers_off(repo, tmp_path):
     truth = (repo / "tests/drives/city-day/truth.csv").read_text().splitlines()[1:]
     (root / "plates").write_text("\n".join(sorted({line.split(",")[5] for line in truth})) + "\n")
     said, console = boot_with_probe(root, _PROBE, timeout_s=240, wants="patrol-lpr.service")
-    assert said["active"] == "active", f"{said}\n{console[-3000:]}"
+    assert (said["active"], said.get("unheard")) == ("active", None), f"{said}\n{console[-3000:]}"
     assert said["enrol"] == "no", "without a card there is nothing to enrol"
     assert said["user"].strip() in {"patrol-+", "patrol-lpr"}
     assert (said["caps"], said["nnp"], said["seccomp"], said["core"]) == ("0000000000000000", "1", "2", "0")
@@ -295,6 +297,7 @@ def assert_page_of_its_own(said, console):
     assert (said["page"], said["page_again"]) == ("unit", "unit"), f"the page hears the agent {said}\n{journal}"
     assert (said["page_user"].strip(), said["page_caps"]) == ("patrol-lpr-console", "0000000000000000")
     assert said["page_etc"] == "0", "neither configuration nor state of the agent"
+    assert said["page_without_port"] == "failed"
     assert said["page_listens"].split() == ["0100007F:2116"], "loopback alone, port 8470"
     assert said["with_hung_page"].startswith("snapshot unit-07 ")
     assert said["agent_restarts"] == "0", "a console that hangs or dies is nothing to the agent"

@@ -28,6 +28,16 @@ set -- /var/backups/patrol-lpr/*/backup.json
 echo "backups=$#"
 patrol-lpr station restore "${1%/backup.json}" --verify-only >/dev/null 2>&1
 echo "verified=$?"
+# The pages in their own sandbox, but with a file instead of PostgreSQL: they answer when their start has returned.
+mkdir -p /etc/systemd/system/patrol-lpr-web.service.d
+cat > /etc/systemd/system/patrol-lpr-web.service.d/file.conf <<END
+[Service]
+ExecStart=
+ExecStart=/opt/patrol-lpr/bin/patrol-lpr station --db /tmp/pages.db web --web 127.0.0.1:8480
+END
+systemctl daemon-reload
+systemctl start patrol-lpr-web.service
+echo "pages=$(python3 -c "import urllib.request as u; print(u.urlopen('http://127.0.0.1:8480/').status)")"
 echo "MARK=1" >> /etc/patrol-lpr/station.env
 dpkg --force-confold -i /station.deb >/dev/null 2>&1
 echo "again=$?"
@@ -63,6 +73,7 @@ def test_station_is_installed_started_backed_up_and_removed(repo, tmp_path):
         "backup": "success",
         "backups": "1",
         "verified": "0",
+        "pages": "200",
         "again": "0",
         "kept": "1",
         "after": "active",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hypothesis.extra.numpy as hnp
+import hypothesis.strategies as st
 import numpy as np
 import pytest
+from hypothesis import given
 
-from agent.exposure import ExposureConfig, ExposurePolicy, ladder
+from agent.exposure import ExposureConfig, ExposurePolicy, ladder, quantile
 from agent.records import Box, Detection
 from hw.ports import Frame
 
@@ -80,3 +83,8 @@ def test_the_exposure_for_plates_is_kept_a_while_after_the_last():
         assert policy.step(taken(kept, scene=2.0, seq=seq), []) == kept
     later = settle(policy, scene=2.0)
     assert max(e.exposure_us * e.gain for e in later) > kept.exposure_us * kept.gain
+
+
+@given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 30), st.integers(1, 30))), st.sampled_from((0.5, 0.9)))
+def test_quantile_is_that_of_sorted_levels(levels, share):
+    assert quantile(levels, share) == pytest.approx(float(np.percentile(levels, 100 * share)))

@@ -11,9 +11,10 @@ from station.accounts.log_in import FRESH_US, max_token_days
 from station.accounts.passwords import MIN_LENGTH
 from station.errors import AccountError, BusyError
 from station.web.page import NavigationEntry, PageModule
+from station.web.texts import SAFE_TEXTS
 from station.web.visit import Needs, Visit
 
-router = APIRouter()
+router = APIRouter(dependencies=SAFE_TEXTS)
 _Anybody = Annotated[Visit, Depends(Needs(None))]
 
 

@@ -12,9 +12,10 @@ from station.accounts.rights import Right, Role
 from station.asker import Scope
 from station.errors import AccountError, ScopeError
 from station.web.page import NavigationEntry, PageModule
+from station.web.texts import SAFE_TEXTS
 from station.web.visit import Needs, Visit
 
-router = APIRouter()
+router = APIRouter(dependencies=SAFE_TEXTS)
 _Administrator = Annotated[Visit, Depends(Needs(Right.ACCOUNTS))]
 
 

@@ -13,9 +13,10 @@ from station.accounts.rights import Right
 from station.query.export import iso
 from station.store import AuditSearch
 from station.web.page import NavigationEntry, PageModule
+from station.web.texts import SAFE_TEXTS
 from station.web.visit import Needs, Visit
 
-router = APIRouter()
+router = APIRouter(dependencies=SAFE_TEXTS)
 _Auditor = Annotated[Visit, Depends(Needs(Right.AUDIT))]
 PAGE_SIZE = 100
 KINDS = (

@@ -11,9 +11,10 @@ from station.accounts.rights import Right
 from station.retention.purges import Purger
 from station.web.errors import RefusedError
 from station.web.page import NavigationEntry, PageModule
+from station.web.texts import SAFE_TEXTS
 from station.web.visit import Needs, Visit
 
-router = APIRouter()
+router = APIRouter(dependencies=SAFE_TEXTS)
 _Auditor = Annotated[Visit, Depends(Needs(Right.AUDIT))]
 
 

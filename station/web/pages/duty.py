@@ -16,12 +16,13 @@ from station.query import deployment_export as export
 from station.web.deployment import asks, period_of, picture_of
 from station.web.errors import RefusedError
 from station.web.page import NavigationEntry, PageModule
+from station.web.texts import SAFE_TEXTS
 from station.web.visit import Needs, Visit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-router = APIRouter()
+router = APIRouter(dependencies=SAFE_TEXTS)
 _Reader = Annotated[Visit, Depends(Needs(Right.DEPLOYMENT, why=True))]
 _Self = Annotated[Visit, Depends(Needs(Right.OWN_SHIFTS))]
 _COVERAGE = ("zone", "unit", "day")

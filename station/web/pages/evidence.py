@@ -13,9 +13,10 @@ from station.query.evidence import EvidenceOf
 from station.query.trail import Trail
 from station.web.errors import RefusedError
 from station.web.page import NavigationEntry, PageModule
+from station.web.texts import SAFE_TEXTS
 from station.web.visit import Needs, Visit
 
-router = APIRouter()
+router = APIRouter(dependencies=SAFE_TEXTS)
 _Exporter = Annotated[Visit, Depends(Needs(Right.EVIDENCE, why=True))]
 _ID_DIGITS = 32
 

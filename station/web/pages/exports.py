@@ -16,12 +16,13 @@ from station.web.errors import RefusedError
 from station.web.page import NavigationEntry, PageModule
 from station.web.pages.search import kept_search
 from station.web.search_body import SearchBody
+from station.web.texts import SAFE_TEXTS
 from station.web.visit import Needs, Visit
 
 if TYPE_CHECKING:
     from station.store import ExportRow
 
-router = APIRouter()
+router = APIRouter(dependencies=SAFE_TEXTS)
 _Exporter = Annotated[Visit, Depends(Needs(Right.EXPORT))]
 _Looker = Annotated[Visit, Depends(Needs(Right.EXPORT, why=True))]
 _Supervisor = Annotated[Visit, Depends(Needs(Right.APPROVE))]

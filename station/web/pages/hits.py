@@ -17,12 +17,13 @@ from station.store.hit_state import STATES, UNDECIDED
 from station.web.errors import RefusedError
 from station.web.page import NavigationEntry, PageModule
 from station.web.paths import hit_path, read_path
+from station.web.texts import SAFE_TEXTS
 from station.web.visit import Needs, Visit
 
 if TYPE_CHECKING:
     from station.query.hits import StoredHit
 
-router = APIRouter()
+router = APIRouter(dependencies=SAFE_TEXTS)
 _Viewer = Annotated[Visit, Depends(Needs(Right.HITS, why=True))]
 PAGE_SIZE = 50
 _DAY_US = 86_400_000_000

@@ -12,9 +12,10 @@ from station.accounts.rights import Right
 from station.errors import HoldError, StoreError
 from station.retention.holds import MAX_TEXT, HoldDesk, hold_scope
 from station.web.page import NavigationEntry, PageModule
+from station.web.texts import SAFE_TEXTS
 from station.web.visit import Needs, Visit
 
-router = APIRouter()
+router = APIRouter(dependencies=SAFE_TEXTS)
 _Holder = Annotated[Visit, Depends(Needs(Right.HOLDS, why=True))]
 _Text = Annotated[str, Form(max_length=1024)]
 _MAX_IDS = 200

@@ -8,9 +8,10 @@ from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from station.web.page import NavigationEntry, PageModule
+from station.web.texts import SAFE_TEXTS
 from station.web.visit import Needs, Visit
 
-router = APIRouter()
+router = APIRouter(dependencies=SAFE_TEXTS)
 
 
 @router.get("/", include_in_schema=False)

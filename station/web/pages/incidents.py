@@ -16,9 +16,10 @@ from station.web.deployment import asks, period_of, picture_of
 from station.web.errors import RefusedError
 from station.web.page import NavigationEntry, PageModule
 from station.web.pages.duty import PRINTED, csv_file
+from station.web.texts import SAFE_TEXTS
 from station.web.visit import Needs, Visit
 
-router = APIRouter()
+router = APIRouter(dependencies=SAFE_TEXTS)
 _Reader = Annotated[Visit, Depends(Needs(Right.INCIDENTS, why=True))]
 _E7 = 10**7
 _ID_HEX = 32

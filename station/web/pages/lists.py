@@ -20,9 +20,10 @@ from station.rollout import Rollouts, RolloutState
 from station.signed_files import FileType, trusted_keys, verify_file
 from station.web.errors import RefusedError
 from station.web.page import NavigationEntry, PageModule
+from station.web.texts import SAFE_TEXTS
 from station.web.visit import Needs, Visit
 
-router = APIRouter()
+router = APIRouter(dependencies=SAFE_TEXTS)
 _Looker = Annotated[Visit, Depends(Needs(Right.LISTS))]
 _Editor = Annotated[Visit, Depends(Needs(Right.EDIT_LISTS))]
 _MAX_LIST_BYTES = 512 * 2**20

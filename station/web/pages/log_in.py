@@ -15,9 +15,10 @@ from station.errors import AccountError, BusyError
 from station.web.desk import THEMES, Desk
 from station.web.page import PageModule
 from station.web.paths import own_path
+from station.web.texts import SAFE_TEXTS
 from station.web.visit import Needs, Visit
 
-router = APIRouter()
+router = APIRouter(dependencies=SAFE_TEXTS)
 _YEAR_S = 366 * 86_400
 
 

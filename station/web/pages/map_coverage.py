@@ -11,9 +11,10 @@ from station.accounts.rights import Right
 from station.web.deployment import asks
 from station.web.errors import RefusedError
 from station.web.page import PageModule
+from station.web.texts import SAFE_TEXTS
 from station.web.visit import Needs, Visit
 
-router = APIRouter()
+router = APIRouter(dependencies=SAFE_TEXTS)
 _Viewer = Annotated[Visit, Depends(Needs(Right.DEPLOYMENT, why=True))]
 _MAX_US = 2**62
 _Time = Annotated[int, Query(ge=-_MAX_US, le=_MAX_US)]

@@ -23,6 +23,7 @@ from station.web.page import NavigationEntry, PageModule
 from station.web.pages.search import keep_search
 from station.web.paths import hit_path, read_path, unit_path
 from station.web.search_body import SearchBody
+from station.web.texts import SAFE_TEXTS
 from station.web.visit import Needs, Visit
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from station.query.maps import Following, MapRead
     from station.store.hit_search import HitState
 
-router = APIRouter()
+router = APIRouter(dependencies=SAFE_TEXTS)
 _Viewer = Annotated[Visit, Depends(Needs(Right.MAP))]
 _Follower = Annotated[Visit, Depends(Needs(Right.MAP, used=False))]
 _HitViewer = Annotated[Visit, Depends(Needs(Right.HITS))]

@@ -13,11 +13,12 @@ from station.errors import AccountError
 from station.web.errors import RefusedError
 from station.web.page import PageModule
 from station.web.pages.log_in import with_session
+from station.web.texts import SAFE_TEXTS
 
 if TYPE_CHECKING:
     from station.web.desk import Desk
 
-router = APIRouter()
+router = APIRouter(dependencies=SAFE_TEXTS)
 _KEPT_S = 600
 
 

@@ -16,6 +16,7 @@ from station.errors import DeploymentError
 from station.web.deployment import asks, does, period_of
 from station.web.errors import RefusedError
 from station.web.page import NavigationEntry, PageModule
+from station.web.texts import SAFE_TEXTS
 from station.web.visit import Needs, Visit
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from station.query.deployment import PlanView
 
-router = APIRouter()
+router = APIRouter(dependencies=SAFE_TEXTS)
 _Reader = Annotated[Visit, Depends(Needs(Right.DEPLOYMENT, why=True))]
 _Planner = Annotated[Visit, Depends(Needs(Right.EDIT_DEPLOYMENT, why=True))]
 _Short = Annotated[str, Form(max_length=64)]

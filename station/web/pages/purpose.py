@@ -12,9 +12,10 @@ from station.errors import PurposeError
 from station.web.errors import RefusedError
 from station.web.page import PageModule
 from station.web.paths import own_path
+from station.web.texts import SAFE_TEXTS
 from station.web.visit import Needs, Visit
 
-router = APIRouter()
+router = APIRouter(dependencies=SAFE_TEXTS)
 _Anybody = Annotated[Visit, Depends(Needs(None))]
 _MIN_LETTERS = 3
 

@@ -15,12 +15,13 @@ from station.web.page import PageModule
 from station.web.pages.search import keep_search
 from station.web.search_body import SearchBody
 from station.web.shown_read import ShownRead, data_address, read_values
+from station.web.texts import SAFE_TEXTS
 from station.web.visit import Needs, Visit
 
 if TYPE_CHECKING:
     from station.query import StoredRecord
 
-router = APIRouter()
+router = APIRouter(dependencies=SAFE_TEXTS)
 _Looker = Annotated[Visit, Depends(Needs(Right.SEARCH, why=True))]
 _MAX_HISTORY = 50
 _ID_DIGITS = 32

@@ -13,9 +13,10 @@ from station.reports.lines import ReportError
 from station.reports.own import MAX_OWN_BYTES, OwnDefinitions
 from station.web.errors import RefusedError
 from station.web.page import NavigationEntry, PageModule
+from station.web.texts import SAFE_TEXTS
 from station.web.visit import Needs, Visit
 
-router = APIRouter()
+router = APIRouter(dependencies=SAFE_TEXTS)
 _Editor = Annotated[Visit, Depends(Needs(Right.EDIT_REPORTS))]
 
 

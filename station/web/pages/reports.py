@@ -18,12 +18,13 @@ from station.reports.printed import printed_report
 from station.reports.quality import AlarmQuality, make_quality
 from station.web.errors import RefusedError
 from station.web.page import NavigationEntry, PageModule
+from station.web.texts import SAFE_TEXTS
 from station.web.visit import Needs, Visit
 
 if TYPE_CHECKING:
     from station.reports.definition import Definition
 
-router = APIRouter()
+router = APIRouter(dependencies=SAFE_TEXTS)
 _Reader = Annotated[Visit, Depends(Needs(Right.REPORTS))]
 _PERIODS = 8
 _MAX_CARS = 10**9

@@ -15,9 +15,10 @@ from station.web.errors import RefusedError
 from station.web.page import NavigationEntry, PageModule
 from station.web.search_body import SearchBody, body_of_form, next_token, place_of
 from station.web.shown_read import read_values, shown_reads
+from station.web.texts import SAFE_TEXTS
 from station.web.visit import Needs, Visit
 
-router = APIRouter()
+router = APIRouter(dependencies=SAFE_TEXTS)
 _Looker = Annotated[Visit, Depends(Needs(Right.SEARCH, why=True))]
 _Text = Annotated[str, Field(max_length=256)]
 KIND = "reads"

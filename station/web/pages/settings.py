@@ -13,9 +13,10 @@ from station.errors import BoundError, DeploymentError
 from station.query.bound import MAX_READS, MIN_READS, ReadBound
 from station.web.deployment import asks, does
 from station.web.page import NavigationEntry, PageModule
+from station.web.texts import SAFE_TEXTS
 from station.web.visit import Needs, Visit
 
-router = APIRouter()
+router = APIRouter(dependencies=SAFE_TEXTS)
 _Administrator = Annotated[Visit, Depends(Needs(Right.SETTINGS))]
 _Lines = Annotated[str, Form(max_length=8_192)]
 

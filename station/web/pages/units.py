@@ -14,12 +14,13 @@ from protocol.wire.control.transfer import UpdateReport
 from station.accounts.rights import Right
 from station.query.export import iso
 from station.web.page import NavigationEntry, PageModule
+from station.web.texts import SAFE_TEXTS
 from station.web.visit import Needs, Visit
 
 if TYPE_CHECKING:
     from station.store import Gap, UnitRow
 
-router = APIRouter()
+router = APIRouter(dependencies=SAFE_TEXTS)
 _Anybody = Annotated[Visit, Depends(Needs(Right.UNITS))]
 PAGE_SIZE = 50
 SILENT_US = 15 * 60 * 1_000_000

@@ -15,9 +15,10 @@ from station.deployment.zones import MAX_FILE_BYTES, make_zone, position_e7, zon
 from station.errors import DeploymentError
 from station.web.deployment import asks, does, picture_of
 from station.web.page import NavigationEntry, PageModule
+from station.web.texts import SAFE_TEXTS
 from station.web.visit import Needs, Visit
 
-router = APIRouter()
+router = APIRouter(dependencies=SAFE_TEXTS)
 _Reader = Annotated[Visit, Depends(Needs(Right.DEPLOYMENT, why=True))]
 _Planner = Annotated[Visit, Depends(Needs(Right.EDIT_DEPLOYMENT, why=True))]
 _Short = Annotated[str, Form(max_length=64)]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.fusion.fuse import fuse_predictions
+from agent.fusion.fuse import _align, _align_any, agreed, fuse_predictions
 from agent.records import CharRead, PlateText
 
 TEXTS = st.text("ABCDEFGHJKLMNPRSTUVWXYZ0123456789", min_size=3, max_size=8)
@@ -39,19 +39,20 @@ def test_no_prediction_is_an_error():
 
 
 @given(TEXTS, st.integers(2, 8))
-def test_equal_predictions_give_their_text_and_their_confidence(text, n):
-    """Frames of one plate are not independent: what misleads one misleads all, so agreement makes no text surer."""
+def test_two_equal_predictions_raise_the_odds_by_half_and_more_raise_them_no_further(text, n):
+    """Frames of one plate are not independent: what misleads one misleads all."""
     predictions = [prediction(text, 0.8, char=0.95) for _ in range(n)]
     fused = fuse_predictions(predictions)
     assert fused.text == text
-    assert fused.confidence == pytest.approx(0.8)
+    odds = fused.confidence / (1 - fused.confidence)
+    assert odds == pytest.approx(1.5 * 0.8 / 0.2)
 
 
 def test_agreeing_distant_frames_do_not_lower_the_confidence():
     """A plate is read with less confidence from afar."""
     far = [prediction("7ABC123", 0.2) for _ in range(4)]
     fused = fuse_predictions([*far, *(prediction("7ABC123", 0.98) for _ in range(4))])
-    assert fused.confidence == pytest.approx(0.98)
+    assert fused.confidence == pytest.approx(agreed(0.98))
 
 
 @given(st.permutations(range(5)))
@@ -133,3 +134,11 @@ def test_fused_region_has_the_mean_probability():
     chars = prediction("7ABC123").chars
     fused = fuse_predictions([PlateText(chars, 0.9, "US-CA", 0.3), PlateText(chars, 0.9, "US-NV", 0.1)])
     assert (fused.region, fused.region_confidence) == ("US-CA", pytest.approx(0.15))
+
+
+LISTED = st.dictionaries(st.sampled_from(["A", "B", "C", ""]), st.floats(-5.5, 0.0), min_size=1)
+
+
+@given(st.text("ABC", max_size=5), st.lists(LISTED, max_size=5))
+def test_straight_alignment_is_the_likeliest_where_it_is_taken(text, listed):
+    assert _align(text, listed) == _align_any(text, listed)

@@ -68,6 +68,18 @@ def test_data_without_line_ends_leave_a_trace():
     assert all(not is_sentence(line.text) and line.binary_bytes > 0 for line in lines)
 
 
+@given(st.lists(BINARY, max_size=20))
+def test_a_new_connection_begins_with_nothing_of_the_one_before(pieces):
+    assembler = LineAssembler()
+    for piece in pieces:
+        assembler.feed(piece, 0)
+    dropped = assembler.dropped
+    assembler.restart()
+    lines = assembler.feed(f"hello\r\n{rmc()}\r\n".encode(), 1)
+    assert [(line.text, line.binary_bytes) for line in lines] == [("hello", 0), (rmc(), 0)]
+    assert assembler.dropped == dropped
+
+
 def test_text_that_is_no_sentence_is_a_line():
     assert texts(b"hello\r\nworld\n\n") == ["hello", "world"]
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from typing import TYPE_CHECKING
+
 import hypothesis.extra.numpy as hnp
 import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import given
 
-from agent.recognise.detector import fuse, shrink
+from agent.recognise import load_active
+from agent.recognise.detector import Detector, fuse, shrink
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_agreeing_boxes_are_averaged() -> None:
@@ -59,3 +66,35 @@ def test_shrink_does_not_alias() -> None:
     frame[:, ::2] = 255
 
     assert np.ptp(shrink(frame, 320, 180)) <= 2
+
+
+def test_cells_are_decoded_by_the_contract(repo: Path) -> None:
+    """Raw values of both signs; the best cell first."""
+    bundle = load_active(repo / "models")[0]
+    detector = Detector(bundle)
+    outputs, contract = bundle.contract.outputs, bundle.contract.detector
+    assert contract is not None
+    raw = [np.full(o.shape, -128, np.int8) for o in sorted(outputs.values(), key=lambda o: o.index)]
+    cells = {(3, 5): (70, (-9, 40), (30, -20)), (20, 40): (120, (55, -128), (-40, 5))}
+    expected = []
+    for (row, column), (score, offset, size) in cells.items():
+        for name, values in (("score", score), ("offset", offset), ("size", size)):
+            raw[outputs[name].index][0, row, column] = values
+        x, y = (
+            (at + 0.5 + (value - outputs["offset"].zero_point) * outputs["offset"].scale) * contract.stride
+            for at, value in zip((column, row), offset, strict=True)
+        )
+        width, height = (
+            math.exp((value - outputs["size"].zero_point) * outputs["size"].scale) * contract.size_base_px
+            - oversize
+            for value, oversize in zip(size, contract.oversize_px, strict=True)
+        )
+        box = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+        expected.insert(0, (box, (score - outputs["score"].zero_point) * outputs["score"].scale))
+
+    found = detector._decode(raw, 0.5, 768, 512)
+
+    assert [d.confidence for d in found] == pytest.approx([score for _, score in expected])
+    for detection, (box, _) in zip(found, expected, strict=True):
+        sides = (detection.box.x0, detection.box.y0, detection.box.x1, detection.box.y1)
+        assert sides == pytest.approx([side / 0.5 for side in box], rel=1e-5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
@@ -140,7 +141,7 @@ def test_reader_returns_the_plate_corners(repo: Path, off: tuple[float, float], 
     box = Box(left + off[0] * 128, top + off[1] * 64, right + off[0] * 128, bottom + off[1] * 64)
     crop, place = ocr._crop(picture, box)
     _, corners, _ = ocr._predict(crop)
-    found = corners * [place.width_px, place.height_px] + [place.x0, place.y0]
+    found = corners.shares() * [place.width_px, place.height_px] + [place.x0, place.y0]
     given = np.array([[box.x0, box.y0], [box.x1, box.y0], [box.x1, box.y1], [box.x0, box.y1]])
     assert np.abs(found - true).mean() < 0.6 * np.abs(given - true).mean()
     assert ocr.read_crop(ocr._rectify(picture, found)).text == "7ABC123"
@@ -158,7 +159,7 @@ def test_invalid_corners_are_ignored(ocr: Ocr, corners: list[np.ndarray]):
     """For any corners of the model, the plate has a text and the first crop."""
     told = iter(corners)
     doubtful = PlateText((CharRead("A", 0.5),), 0.5, "?", 0.0)
-    with patch.object(ocr, "_predict", lambda crop: (doubtful, next(told), True)):
+    with patch.object(ocr, "_predict", lambda crop: (doubtful, SimpleNamespace(shares=lambda: next(told)), True)):
         look = ocr.read(np.zeros((60, 120, 3), np.uint8), Box(40, 20, 80, 40))
     assert look.plate.text == "A"
 
@@ -238,3 +239,25 @@ def test_telephone_numbers_are_not_reported(ocr: Ocr, monkeypatch: pytest.Monkey
     monkeypatch.setattr(ocr, "_is_one_line", lambda raw: True)
     prediction = ocr.predict_crop(np.full((64, 128, 3), 90, np.uint8))
     assert (prediction.plate.text, prediction.one_line) == (told, bool(told))
+
+
+@given(st.floats(0, 1))
+def test_calibration_is_linear_between_its_knots(ocr: Ocr, product: float):
+    knots = ocr._calibration
+    assert ocr._calibrated(product) == pytest.approx(np.interp(product, knots.raw, knots.probability))
+
+
+@given(st.integers(-128, 127), st.integers(-128, 127))
+def test_probabilities_are_the_softmax_of_the_raw_values(ocr: Ocr, best: int, second: int):
+    """Whatever their signs: the raw values are compared as bytes."""
+    raw = np.full((1, 37), -128, np.int8)
+    raw[0, [8, 11]] = [best, second]
+    logits = raw[0].astype(np.float64) * (ocr._symbols.scale / ocr._ocr.temperature)
+    shares = np.exp(logits - logits.max())
+    shares /= shares.sum()
+
+    (char,), product = ocr._decode(raw)
+
+    assert char.symbol == ocr._ocr.alphabet[int(raw[0].argmax())]
+    assert char.confidence == pytest.approx(shares.max()) == pytest.approx(product)
+    assert [p for _, p in char.alternatives] == pytest.approx(sorted(shares[shares >= 0.005], reverse=True)[1:5])

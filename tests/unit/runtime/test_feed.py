@@ -61,6 +61,10 @@ class Deaf:
     def next_line(self, *, timeout_s):
         return self._inner.next_line(timeout_s=timeout_s) if self.may_speak.wait(timeout_s) else None
 
+    @property
+    def dropped_lines(self) -> int:
+        return self._inner.dropped_lines
+
     def close(self) -> None:
         self._inner.close()
 

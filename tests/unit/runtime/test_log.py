@@ -1,9 +1,8 @@
-"""Logs have read ids, never plate texts; systemd notifications; all configuration errors are reported at once."""
+"""Logs have read ids, never plate texts; all configuration errors are reported at once."""
 
 from __future__ import annotations
 
 import json
-import socket
 
 import pytest
 import structlog
@@ -11,7 +10,6 @@ import structlog
 from agent.errors import ConfigError
 from agent.runtime import log
 from agent.runtime.config import load_config, parse_config
-from agent.runtime.notify import Notifier
 
 
 @pytest.mark.usefixtures("fresh_logging")
@@ -30,28 +28,6 @@ def test_a_key_that_could_hold_a_plate_raises(key):
     log.configure("info", "json")
     with pytest.raises(log.PlateInLogError, match="read id"):
         structlog.get_logger().info("read", **{key: "7ABC123"})
-
-
-def test_systemd_gets_readiness_and_watchdog_messages(tmp_path):
-    """One datagram each, to the socket it named."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
-        server.bind(str(tmp_path / "notify"))
-        notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "30000000"})
-        notifier.starting(90)
-        notifier.ready()
-        notifier.alive()
-        notifier.status("3 reads")
-        notifier.stopping()
-        heard = [server.recv(100).decode() for _ in range(5)]
-    assert heard == ["EXTEND_TIMEOUT_USEC=90000000", "READY=1", "WATCHDOG=1", "STATUS=3 reads", "STOPPING=1"]
-    assert notifier.watchdog_s == 30.0
-
-
-def test_without_systemd_nothing_is_sent():
-    """On a laptop the same calls do nothing."""
-    notifier = Notifier({})
-    notifier.ready()
-    assert notifier.watchdog_s is None
 
 
 WRONG = """

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import pytest
 
+from agent.recognise.detector import shrink
 from agent.records import Box, Detection
 from agent.track import StillTexts
 
@@ -29,10 +31,16 @@ def lettered(rgb, box, text):
     cv2.putText(rgb, text, (x0 + 4, y1 - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (255, 255, 255), 2)
 
 
-def play(frames):
-    """Frames of picture and box, five a second; returns how many detections were left."""
+def play(frames, *, small=False):
+    """Frames of picture and box, five a second; returns how many detections were left.
+
+    ``small``: with the picture as the detector sees it.
+    """
     still = StillTexts()
-    left = [len(still.moving(rgb, n * 200 * MS, [Detection(box, 0.9)])) for n, (rgb, box) in enumerate(frames)]
+    left = [
+        len(still.moving(rgb, n * 200 * MS, [Detection(box, 0.9)], shrink(rgb, 384, 216) if small else None))
+        for n, (rgb, box) in enumerate(frames)
+    ]
     return still, left
 
 
@@ -43,8 +51,9 @@ def overlay(number, text="A129"):
     return rgb, Box(BOX.x0 + jitter, BOX.y0, BOX.x1 + jitter, BOX.y1)
 
 
-def test_overlay_text_is_dropped_once_the_car_has_moved():
-    still, left = play([overlay(n) for n in range(30)])
+@pytest.mark.parametrize("small", [False, True])
+def test_overlay_text_is_dropped_once_the_car_has_moved(small):
+    still, left = play([overlay(n) for n in range(30)], small=small)
     assert sum(left) <= 7
     assert left[-1] == 0
     assert still.stood_still(BOX)
@@ -76,7 +85,8 @@ def test_followed_car_is_not_static():
     assert not still.stood_still(Box(300, 200, 380, 240))
 
 
-def test_stationary_car_adds_no_static_text():
+@pytest.mark.parametrize("small", [False, True])
+def test_stationary_car_adds_no_static_text(small):
     """A parked car in front of a parked patrol car, and people passing by."""
     rng = np.random.default_rng(1)
     frames = []
@@ -86,7 +96,7 @@ def test_stationary_car_adds_no_static_text():
         rgb[100:200, 5 * n : 5 * n + 60] = 30
         noise = rng.integers(-4, 5, rgb.shape, np.int16)
         frames.append((np.clip(rgb + noise, 0, 255).astype(np.uint8), BOX))
-    still, left = play(frames)
+    still, left = play(frames, small=small)
     assert sum(left) == 60
     assert not still.stood_still(BOX)
 

@@ -10,12 +10,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+SOCKET = "NOTIFY_SOCKET"
+"""The environment variable; a process that is started beside the service must not inherit it."""
+
+
 class Notifier:
     """Does nothing if not started by systemd."""
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         environment = os.environ if environment is None else environment
-        address = environment.get("NOTIFY_SOCKET", "")
+        address = environment.get(SOCKET, "")
         # The name of an abstract socket starts with @.
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
         watchdog_us = environment.get("WATCHDOG_USEC", "")
@@ -24,7 +28,7 @@ class Notifier:
         """Interval of the watchdog; None without one."""
 
     def ready(self) -> None:
-        """Report that the agent is ready."""
+        """Report that the service does its work from now on."""
         self._send("READY=1")
 
     def starting(self, limit_s: float) -> None:
@@ -40,7 +44,7 @@ class Notifier:
         self._send(f"STATUS={text}")
 
     def stopping(self) -> None:
-        """Report that the agent is stopping."""
+        """Report that the service is stopping."""
         self._send("STOPPING=1")
 
     def _send(self, message: str) -> None:
