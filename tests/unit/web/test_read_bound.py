@@ -20,6 +20,7 @@ from tests.station_people import NOW_US, read_of
 from tests.station_web import Web
 
 __all__ = ["make", "store"]
+pytestmark = pytest.mark.slow
 SEARCH = "/api/1/reads/search"
 READS = 120
 WORLD = {"south": -90, "west": -180, "north": 90, "east": 180, "since_us": 0, "until_us": 2 * NOW_US}

@@ -16,6 +16,7 @@ from tests.station_web import Web
 from tests.unit.web.test_web_numbers import USUAL, routes
 
 __all__ = ["make", "store"]
+pytestmark = pytest.mark.slow
 HALF = "\ud83d"
 """Half of a character: a form may name an encoding in which it stands alone, and JSON may write it."""
 TEXTS = ("\0", "26-1\0", f"x{HALF}")
@@ -45,7 +46,6 @@ def encoded(fields):
     return content, {"content-type": "multipart/form-data; boundary=b; charset=unicode_escape"}
 
 
-@pytest.mark.slow
 def test_no_text_in_any_field_is_a_fault_of_the_station(web):
     """Each field of each form in turn, and each value in an address."""
     browsers = {role: web.logged_in(role) for role in Role}
@@ -67,7 +67,6 @@ def test_no_text_in_any_field_is_a_fault_of_the_station(web):
     assert asked > 300, asked
 
 
-@pytest.mark.slow
 def test_no_text_in_a_path_is_a_fault_of_the_station(web):
     """Whether or not somebody is logged in, and whether or not there is such a route."""
     paths = {route.path for page in PAGES for route in page.router.routes}
