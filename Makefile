@@ -5,6 +5,8 @@ BIN    := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 # Bytecode is written even where the environment forbids it: without it each start of a command compiles everything.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
+# Their files are in memory: they sync thousands of times.
+UNIT   := -n logical --maxprocesses 8 --in-memory -o tmp_path_retention_policy=failed
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test fast lint types layers torture system soak month scale mutate fuzz bench release deb accuracy drives bless system-packages train-detector train-ocr clean
@@ -34,11 +36,11 @@ system-packages: ## Install what the tests need from the operating system (or sa
 	@.ci/system-packages
 
 test: $(STAMPS)/dev system-packages lint types layers ## Everything: linters, types, layering, all tests
-	$(PYTEST) tests -m 'not integration' -n logical --maxprocesses 8 --in-memory
+	$(PYTEST) tests -m 'not integration' $(UNIT)
 	$(PYTEST) tests -m integration -n 2 --dist loadfile
 
-fast: $(STAMPS)/dev ## The quick ones of the tests, fewer drawn examples: 80 seconds on two cores, no broker, no root
-	$(PYTEST) tests -m 'not integration and not slow' -n logical --maxprocesses 8 --in-memory --hypothesis-profile fast
+fast: $(STAMPS)/dev ## The quick ones of the tests, fewer drawn examples: 70 seconds of processor time, no broker, no root
+	$(PYTEST) tests -m 'not integration and not slow' $(UNIT) --hypothesis-profile fast
 
 lint: $(STAMPS)/dev system-packages ## ruff and shellcheck
 	$(BIN)/ruff check .
