@@ -63,11 +63,13 @@ system: $(STAMPS)/dev system-packages ## Emulated boards from blank card to powe
 	PATROL_CAMERA_CYCLES=1000 $(BIN)/python -m pytest tests/integration/test_trixie.py tests/integration/test_systemd.py \
 	  --timeout 3000 -o faulthandler_timeout=3600 --durations 0
 
-soak: $(STAMPS)/dev ## A simulated week of drives with random faults (DAYS=7 SEED=1)
+soak: $(STAMPS)/dev ## A simulated week of drives with random faults, and the month (DAYS=7 SEED=1)
 	$(BIN)/python -m tests.soak --days $(or $(DAYS),7) --seed $(or $(SEED),1)
+	$(MAKE) month
 
-month: $(STAMPS)/dev ## A simulated month of 20 units at full size: plan, hours, coverage and incidents against its own truth
-	PATROL_MONTH=full $(BIN)/python -m pytest tests/integration/test_month_deployment.py --timeout 1800
+month: $(STAMPS)/dev ## A simulated month of 20 units at full size: records, holds, purges, plan, hours, incidents; an administrator who alters them
+	PATROL_MONTH=full $(BIN)/python -m pytest tests/integration/test_simulated_month.py \
+	  tests/integration/test_month_deployment.py --timeout 1800
 
 mutate: $(STAMPS)/dev system-packages ## Changes that break a promise, each with the tests that must notice (WORDS=seal JOBS=2)
 	$(BIN)/python -m tests.mutate --jobs $(or $(JOBS),2) $(WORDS)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
+import sqlite3
 from collections import Counter
+from contextlib import closing
 
 import pytest
+from typer.testing import CliRunner
 
+from cli.station import app
 from protocol.seal import load_keyring
 from station.asker import Asker
 from station.query import Query
@@ -13,17 +19,19 @@ from station.retention.purges import stored_purge
 from station.store import open_store
 from tests.month.draw import make_month
 from tests.month.fill import StationHolds, fill
-from tests.month.world import SMALL
+from tests.month.world import FULL, SMALL
 from tests.station_files import each_read
 
 # Integration: those tests keep a file in one process, and the month is made once.
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
+SIZE = FULL if os.environ.get("PATROL_MONTH") == "full" else SMALL
+"""`make month` runs the full size."""
 
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory):
     folder = tmp_path_factory.mktemp("month")
-    month = make_month(SMALL)
+    month = make_month(SIZE)
     store = open_store(folder / "station.db")
     fill(store, month, keys=folder / "keys", holds=StationHolds(store))
     yield month, store, folder
@@ -77,3 +85,44 @@ def test_the_same_size_gives_the_same_month():
     first, second = make_month(SMALL), make_month(SMALL)
     assert first.truth == second.truth
     assert first.events == second.events
+
+
+_ALTERED = "UPDATE records SET payload = CAST(payload || x'00' AS BLOB)"
+
+
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        (
+            "UPDATE reads SET text = 'ZZZ9999' WHERE record_id = (SELECT max(record_id) FROM reads)",
+            "search table: text",
+        ),
+        (f"{_ALTERED} WHERE seq = 5", "changed"),
+        ("DELETE FROM records WHERE seq = 5", "missing"),
+        (f"{_ALTERED} WHERE schema = 'disposition/1' AND payload IS NOT NULL", "changed"),
+        ("UPDATE pictures SET jpeg = CAST(jpeg || x'00' AS BLOB) WHERE jpeg IS NOT NULL", "picture altered"),
+        ("UPDATE purges SET certificate = CAST(replace(certificate, 'records', 'recordz') AS BLOB)", "purge"),
+        ("DELETE FROM holds", "place hold"),
+        (
+            "UPDATE audit SET who = 'nobody' WHERE number = (SELECT max(number) / 2 FROM audit)",
+            "altered in the trail",
+        ),
+        ("DELETE FROM audit WHERE number = (SELECT max(number) / 2 FROM audit)", "is not in the trail"),
+    ],
+)
+def test_whatever_an_administrator_alters_in_the_month_is_found(stored, tmp_path, statement, told):
+    _, __, folder = stored
+    with (
+        closing(sqlite3.connect(folder / "station.db")) as con,
+        closing(sqlite3.connect(tmp_path / "a.db")) as copy,
+    ):
+        con.backup(copy)
+    words = ["check", "--db", str(tmp_path / "a.db"), "--keys", str(folder / "keys"), "--json"]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    with closing(sqlite3.connect(tmp_path / "a.db")) as con:
+        assert con.execute(statement).rowcount > 0
+        con.commit()
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 1
+    assert not json.loads(done.output)["verified"]
+    assert told in done.output
