@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -53,8 +54,12 @@ class Browser:
         self.cookies = httpx.Cookies()
 
     def send(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """One request, on a connection of its own."""
-        return asyncio.run(self._send(method, path, **options))
+        """One request, on a connection of its own.
+
+        In a thread of its own: Playwright leaves the loop of its thread running until the last test.
+        """
+        with ThreadPoolExecutor(1, "browser") as thread:
+            return thread.submit(lambda: asyncio.run(self._send(method, path, **options))).result()
 
     async def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         transport = httpx.ASGITransport(self.web.app)
