@@ -39,7 +39,7 @@ test: $(STAMPS)/dev system-packages lint types layers ## Everything: linters, ty
 	$(PYTEST) tests -m 'not integration' $(UNIT)
 	$(PYTEST) tests -m integration -n 2 --dist loadfile
 
-fast: $(STAMPS)/dev ## The quick ones of the tests, fewer drawn examples: 70 seconds of processor time, no broker, no root
+fast: $(STAMPS)/dev ## The quick ones of the tests, fewer drawn examples: under a minute on two cores, no broker, no root
 	$(PYTEST) tests -m 'not integration and not slow' $(UNIT) --hypothesis-profile fast
 
 lint: $(STAMPS)/dev system-packages ## ruff and shellcheck

@@ -48,9 +48,9 @@ class TrackerConfig:
     """Maximum factor by which its width changes in a second."""
     alike: float = 0.7
     """Similarity of two texts, 0..1, from which they may be different predictions of one plate."""
-    min_confidence: float = 0.3
+    min_confidence: float = 0.4
     """Minimum confidence of a fused text for a read."""
-    min_confidence_single: float = 0.6
+    min_confidence_single: float = 0.7
     """The same for a single-frame text."""
     min_agreeing: float = 0.2
     """Minimum share of the frames that agree with the text: lettering is read differently in nearly every frame."""
