@@ -1,8 +1,8 @@
 """How much surer is a text that frames agree on?  `python -m models.training.ocr.agreement --data ../shared/data`.
 
 Plays crops held out of training as short passes, five frames that come nearer in four lights with boxes that are off,
-through the shipped reader, and prints the calibration error of the fused texts for factors on their odds.  The factor
-with the highest likelihood belongs into `agent/fusion/fuse.py`.
+through the shipped reader, and prints the calibration error of the fused texts for further factors on their odds.
+Multiply the factor in `agent/fusion/fuse.py` by the one with the highest likelihood.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def passes_of(ocr: Ocr, crop: Crop, number: int) -> Iterator[list[PlateText]]:
 
 
 def agreed(confidence: NDArray[np.float64], factor: float) -> NDArray[np.float64]:
-    """Confidences whose odds are multiplied."""
+    """Confidences whose odds are multiplied once more."""
     return np.minimum(0.999, factor * confidence / (1 - confidence + factor * confidence))
 
 
@@ -85,7 +85,7 @@ def main() -> None:
                 said.append(fused.confidence)
                 right.append(folded(fused.text) == folded(crop.text))
     confidence, truth = np.array(said), np.array(right)
-    table = Table("factor on the odds", "mean confidence", "right", "calibration error", "log likelihood")
+    table = Table("further factor on the odds", "mean confidence", "right", "calibration error", "log likelihood")
     for factor in _FACTORS:
         told = agreed(confidence, float(factor))
         likelihood = np.log(np.where(truth, told, 1 - told)).mean()
