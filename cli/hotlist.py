@@ -22,8 +22,9 @@ from protocol.seal.container import SealedWriter
 from protocol.seal.keys import SigningKey, StationKey, VerifyKey, fingerprint
 from station.lists.behaviour import load_behaviour
 from station.lists.budget import Budget
+from station.lists.check import previous_list
 from station.lists.draft import ListFile
-from station.lists.importer import Importer, Previous
+from station.lists.importer import Importer
 from station.lists.inspect import Contents, contents_of, difference_of
 from station.lists.plan import load_plan
 from station.lists.report import Report
@@ -91,7 +92,7 @@ def import_list(
 ) -> None:
     """Import a list: report bad rows and expected false alarms, write a draft.  Exit code 3: held for a person."""
     told = load_plan(plan)
-    report, before = Report(), None if previous is None else _previous(previous, key)
+    report, before = Report(), None if previous is None else previous_list(previous, _authorities(key))
     budget = Budget(build_space(FORMATS, told.population), load_behaviour())
     with ExitStack() as stack:
         file = stack.enter_context(source.open("rb"))
@@ -196,13 +197,6 @@ def diff(
         for entry in entries:
             text = " ".join(part for part in (entry.text, entry.region, entry.reason, entry.entry_id) if part)
             console.print(f"{kind}: {text}", markup=False)
-
-
-def _previous(path: Path, key: list[Path] | None) -> Previous:
-    with ListFile(path, _authorities(key)) as opened:
-        info = opened.info
-        rows = info.rows if opened.manifest is None else opened.manifest.rows
-        return Previous(rows + info.patterns, info.as_of_utc_us)
 
 
 def _authorities(paths: list[Path] | None) -> list[VerifyKey]:
