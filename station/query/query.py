@@ -217,20 +217,22 @@ class Query:
 
     def units(self) -> list[tuple[UnitRow, list[Gap]]]:
         """Return the state of every unit that ever sent something, with its gaps."""
-        today = self._store.usage_of_day(self._clock_us())
-        rows = [
-            (replace(row, refused_today=today.get(row.unit, Usage()).refused), list(row.gaps))
-            for row in self._store.units(self._asker.scope)
-        ]
+        rows = self._with_refusals(self._store.units(self._asker.scope))
         self._note("show units", len(rows))
         return rows
 
     def unit_page(self, *, after: str = "", limit: int) -> list[tuple[UnitRow, list[Gap]]]:
         """As :meth:`units`, at most ``limit`` after a name, and without the number of reads."""
         units = self._store.units(self._asker.scope, after=after, limit=limit, count_reads=False)
-        rows = [(row, list(row.gaps)) for row in units]
+        rows = self._with_refusals(units)
         self._note("show units", len(rows), after=after or None, limit=limit)
         return rows
+
+    def _with_refusals(self, units: Iterable[UnitRow]) -> list[tuple[UnitRow, list[Gap]]]:
+        today = self._store.usage_of_day(self._clock_us())
+        return [
+            (replace(row, refused_today=today.get(row.unit, Usage()).refused), list(row.gaps)) for row in units
+        ]
 
     def unit(self, unit: str) -> tuple[UnitRow, list[Gap]]:
         """Return the state of one unit, without the number of reads.  Raises ScopeError if there is none."""
@@ -240,7 +242,7 @@ class Query:
         self._note("show unit", len(found), unit=unit)
         if not found:
             raise ScopeError(f"there is no unit {unit!r}")
-        return found[0], list(found[0].gaps)
+        return self._with_refusals(found)[0]
 
     def offers(self, unit: str) -> list[Offered]:
         """Return the files that the station offers a unit, such as lists and policies, with their versions."""
