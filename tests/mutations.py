@@ -241,6 +241,7 @@ MUTATIONS = (
     _of("agent/buffer/mark.py", _DURABLE)("        os.fsync(handle)\n", "        pass\n"),
     _of("agent/buffer/mark.py", _OUTBOX)("if seq <= self.high:", "if seq > 0:"),
     _outbox("            self._mark.cover(counts.next_seq - 1)\n", ""),
+    _outbox("            self._mark.note(counts.next_seq - 1)\n", "", f"{_UNIT}/buffer/test_damaged_files.py"),
     _of("agent/buffer/schema.py", _OUTBOX, _DURABLE)("PRAGMA synchronous = FULL", "PRAGMA synchronous = NORMAL"),
     _of("updater/releases.py", _DURABLE)("        os.fsync(file.fileno())\n", ""),
     _of("provision/pki.py", _DURABLE)("        os.fsync(file.fileno())\n", ""),
