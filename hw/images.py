@@ -31,7 +31,7 @@ MAX_PIXELS = 64_000_000
 MAX_BYTES = 128 * 1024 * 1024
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff"}
-    | {".gif", ".avif", ".heic", ".heif", ".hif"}
+    | {".gif", ".avif", ".heic", ".heif", ".hif", ".mpo", ".apng", ".insp"}
 )
 """Suffixes of pictures in folders."""
 

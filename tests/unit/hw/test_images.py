@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import sys
+import tracemalloc
 import zlib
 
 import cv2
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, PngImagePlugin
 
 from hw.images import PictureError, decode_picture, load_picture, load_rgb
 from tests.drawn import scene
@@ -42,6 +43,65 @@ def test_a_picture_is_turned_as_its_file_says(kind, orientation):
     rgb = decode_picture(encoded(SMALL, kind, orientation), "x").rgb
     assert rgb.shape == SMALL.shape
     assert np.abs(rgb.astype(int) - SMALL).mean() < 6
+
+
+def turned_by(kind: str, way: str, orientation: int = 6) -> bytes:
+    """A file that says in another way than most how it is to be turned."""
+    picture = Image.fromarray(SMALL).transpose(BACK[orientation])
+    exif = b"MM\0*" + struct.pack(">IH", 8, 1)
+    exif += {
+        "long": struct.pack(">HHII", 274, 4, 1, orientation),
+        "byte": struct.pack(">HHIBxxx", 274, 1, 1, orientation),
+    }.get(way, struct.pack(">HHIHxx", 274, 3, 1, orientation))
+    exif += bytes(4)
+    xmp = f"<rdf:Description tiff:Orientation='{orientation}'/>".encode()
+    if way == "element":
+        xmp = f"<tiff:Orientation>{orientation}</tiff:Orientation>".encode()
+    file, text = io.BytesIO(), PngImagePlugin.PngInfo()
+    if way in {"raw", "packed"}:
+        raw = b"Exif\0\0" + exif
+        text.add_text("Raw profile type exif", f"\nexif\n{len(raw):8}\n{raw.hex()}\n", zip=way == "packed")
+    elif way in {"xmp", "element"} and kind == "PNG":
+        text.add_itxt("XML:com.adobe.xmp", xmp.decode())
+    keys = {"xmp": xmp} if way in {"xmp", "element"} and kind != "PNG" else {}
+    if way in {"long", "byte"}:
+        keys = {"exif": b"Exif\0\0" + exif}
+    picture.save(file, kind, pnginfo=text, **keys)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("kind", "way"),
+    [
+        *[(kind, way) for kind in ("JPEG", "PNG", "WEBP") for way in ("long", "byte", "xmp", "element")],
+        *[("PNG", way) for way in ("raw", "packed")],
+    ],
+)
+def test_every_way_of_saying_how_to_turn_a_picture_is_known(kind, way):
+    """Other number types, XMP without Exif, and the text of old PNG files."""
+    rgb = decode_picture(turned_by(kind, way), "x").rgb
+    assert rgb.shape == SMALL.shape
+    assert np.abs(rgb.astype(int) - SMALL).mean() < 6
+
+
+def test_exif_counts_before_xmp():
+    file, exif = io.BytesIO(), Image.Exif()
+    exif[274] = 1
+    Image.fromarray(SMALL).save(file, "WEBP", exif=exif, xmp=b"<a tiff:Orientation='6'/>")
+    assert decode_picture(file.getvalue(), "x").rgb.shape == SMALL.shape
+
+
+def test_a_large_text_of_a_png_is_not_unpacked():
+    """A megabyte of hexadecimal text at most, and no error."""
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Raw profile type exif", "\nexif\n 9\n" + "00" * 30_000_000, zip=True)
+    file = io.BytesIO()
+    Image.fromarray(SMALL).save(file, "PNG", pnginfo=text)
+    tracemalloc.start()
+    decode_picture(file.getvalue(), "x")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10_000_000
 
 
 @given(st.binary(max_size=60), st.sampled_from(["JPEG", "PNG", "WEBP"]))
