@@ -184,7 +184,7 @@ def decode_picture(data: bytes, name: str) -> LoadedPicture:
     return _incomplete(upright(bgr_to_rgb(bgr), turn), name)
 
 
-def _repaired(data: bytes, kind: PictureKind) -> MatLike | None:
+def _repaired(data: bytes, kind: PictureKind) -> NDArray[np.uint8] | None:
     """Decode what there is of a damaged file, the rest in one colour; None if there is nothing."""
     repaired = _REPAIR.get(kind, lambda _: None)(data)
     bgr = None if repaired is None else _opencv(repaired)
@@ -225,9 +225,11 @@ def _partial_tiff(data: bytes, name: str) -> LoadedPicture | None:
     return None if (found.rgb == found.rgb[0, 0]).all() else found
 
 
-def _opencv(data: bytes) -> MatLike | None:
+def _opencv(data: bytes) -> NDArray[np.uint8] | None:
     try:
-        return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        return cv2.imdecode(  # type: ignore[return-value]  # OpenCV's stubs leave the dtype open
+            np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+        )
     except cv2.error:
         return None
 
