@@ -65,6 +65,7 @@ from station.errors import StoreError
 from station.ingest import IngestLimits, Quota
 from station.query import READ_SCHEMA, Circle, ReadSearch, hit_values
 from station.query.export import flat_values
+from station.query.versions import Versions
 from station.retention.purges import Purger
 from station.retention.schedule import load_packs
 from station.store import AuditRow, is_address, move_store
@@ -330,14 +331,16 @@ def show_units(
     counters: Annotated[str | None, typer.Option(help="Show all counters of this unit.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show units: last seen, missing and evicted records, counters."""
-    with asking(context, db) as query:
+    """Show units: last seen, missing and evicted records, releases, lists and policies, counters."""
+    with opened(context, db) as store:
+        query = Versions(store, operator(), now_us)
         rows = query.units() if counters is None else []
+        files = query.files(row.unit for row, _ in rows) if rows else {}
         health = None if counters is None else query.health(counters)
     if counters is None and as_json:
-        print_json([unit_values(row, gaps) for row, gaps in rows])
+        print_json([unit_values(row, gaps, files[row.unit]) for row, gaps in rows])
     elif counters is None:
-        print_table(units_table(rows))
+        print_table(units_table(rows, files))
     elif health is None:
         raise typer.BadParameter(f"unit {counters!r} has sent no health message yet", param_hint="--counters")
     elif as_json:

@@ -211,6 +211,9 @@ def add(
     full_name: Annotated[str, typer.Option(help="Name of the person.")],
     agency: Annotated[list[str] | None, typer.Option(help="Only units of this agency; repeatable.")] = None,
     unit: Annotated[list[str] | None, typer.Option(help="Only this unit; repeatable.")] = None,
+    zone: Annotated[
+        list[str] | None, typer.Option(help="Only what was made in this zone, by its id; repeatable.")
+    ] = None,
     subject: Annotated[
         str | None, typer.Option(help="Who they are at the agency's log-in service (OIDC).")
     ] = None,
@@ -218,7 +221,7 @@ def add(
     address: AddressOption = _ADDRESS,
 ) -> None:
     """Make an account; print the link with which its person sets a password and a second factor."""
-    scope = Scope(frozenset(agency) if agency else None, frozenset(unit) if unit else None)
+    scope = Scope(*(frozenset(names) if names else None for names in (agency, unit, zone)))
     with _accounts(context, db) as accounts:
         link = accounts.add(operator(), name, full_name=full_name, role=role.value, scope=scope, subject=subject)
     _print_link(address, link)
@@ -234,10 +237,10 @@ def list_accounts(
     if as_json:
         print_json([_values(row) for row in rows])
         return
-    table = TextTable("name", "person", "role", "agencies", "units", "state", "second factor", "made")
+    table = TextTable("name", "person", "role", "agencies", "units", "zones", "state", "second factor", "made")
     for row in rows:
         values = _values(row)
-        limits = _names(row.scope.agencies), _names(row.scope.units)
+        limits = (_names(names) for names in (row.scope.agencies, row.scope.units, row.scope.zones))
         table.add_row(
             row.name, row.full_name, row.role, *limits, str(values["state"]),
             "yes" if values["second_factor"] else "no", (iso(row.created_us) or "")[:10],
@@ -299,6 +302,7 @@ def _values(row: AccountRow) -> dict[str, object]:
         "role": row.role,
         "agencies": None if row.scope.agencies is None else sorted(row.scope.agencies),
         "units": None if row.scope.units is None else sorted(row.scope.units),
+        "zones": None if row.scope.zones is None else sorted(row.scope.zones),
         "state": state,
         "second_factor": row.password is not None and row.totp is not None,
         "subject": row.subject,

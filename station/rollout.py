@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from protocol.errors import WireError
 from protocol.wire.codec import decode
 from protocol.wire.control.transfer import UPDATE, UpdateReport
-from protocol.wire.control.unit_state import Health
 from protocol.wire.topics import check_unit, offer_topic
 from station.errors import StoreError
+from station.query.versions import fetched
 from station.store import AuditRow, OfferedFile, Rollout
 
 if TYPE_CHECKING:
@@ -170,11 +170,7 @@ class Rollouts:
                 return None if report is None else decode(report, UpdateReport).running
             except WireError:
                 return None
-        told = self._store.health(unit)
-        try:
-            return None if told is None else decode(told, Health).gauges.get(f"files.{kind}.fetched")
-        except WireError:
-            return None
+        return fetched(self._store.health(unit)).get(kind)
 
     def _offer(self, rollout: Rollout, members: Sequence[str], told: str = "") -> int:
         first = chosen(members, rollout.kind, rollout.release, rollout.percent)
