@@ -52,7 +52,8 @@ def roads(number: int) -> list[NDArray[np.uint8]]:
 def put(road: NDArray[np.uint8], board: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
     """The road with the board somewhere in it, turned about its upright axis."""
     aspect = board.shape[1] / board.shape[0]
-    width = math.exp(rng.uniform(*map(math.log, _WIDTHS_PX)))
+    narrow, wide = _WIDTHS_PX
+    width = math.exp(rng.uniform(math.log(narrow), math.log(wide)))
     yaw = math.radians(rng.uniform(-_MAX_YAW_DEG, _MAX_YAW_DEG))
     near, far = width / aspect * (1 + 0.1 * abs(math.sin(yaw))), width / aspect
     left, right = (near, far) if yaw > 0 else (far, near)
@@ -67,7 +68,8 @@ def put(road: NDArray[np.uint8], board: NDArray[np.uint8], rng: np.random.Genera
     seen = road.copy()
     warp = cv2.getPerspectiveTransform(source, quad)
     cv2.warpPerspective(small, warp, (road.shape[1], road.shape[0]), dst=seen, borderMode=cv2.BORDER_TRANSPARENT)
-    return cv2.GaussianBlur(seen, (0, 0), _BLUR_PX)
+    # OpenCV's stubs leave the dtype open.
+    return cv2.GaussianBlur(seen, (0, 0), _BLUR_PX)  # type: ignore[return-value]
 
 
 def pictures(number: int, seed: int) -> Iterator[tuple[str, NDArray[np.uint8]]]:
