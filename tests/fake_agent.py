@@ -110,6 +110,11 @@ SHIFT = {
     "since_utc_us": NOW_US - 5_400_000_000,
 }
 
+OWN_SHIFT = {
+    **SHIFT, "hours": {"patrol": 5_400, "report": 720}, "planned_hours": {"patrol": 25_200, "break": 1_800},
+    "planned_s": 36_000, "worked_s": 6_120, "overtime_s": 0, "incidents": 0,
+}  # fmt: skip
+
 
 class FakeAgent:
     """Feed and command socket in a folder; ``asked`` are the commands that came."""
@@ -124,6 +129,7 @@ class FakeAgent:
         self.answers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {}
         self.beats = True
         self.frame = _picture(FRAMES / "0010.jpg", 640)
+        self.roster: dict[str, Any] | None = ROSTER
         self.watched: dict[str, dict[str, Any]] = {}
         self._n = 0
         self._lock = threading.Lock()
@@ -287,7 +293,7 @@ class FakeAgent:
         return {"session": TOKEN, "badge": badge, "name": "A. Example", "shift_id": SHIFT["shift_id"]}
 
     def _do_shift(self, request: dict[str, Any]) -> dict[str, Any]:
-        return {"shift": None, "roster": ROSTER}
+        return {"shift": OWN_SHIFT if self._signed_on(request) is None else None, "roster": self.roster}
 
     def _do_incidents(self, request: dict[str, Any]) -> dict[str, Any]:
         return self._signed_on(request) or {"incidents": list(self.incidents.values())}

@@ -13,13 +13,12 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.browser.conftest import LARGE, SMALL, sign_on, wait_for_pictures, wait_until
+from tests.browser.conftest import LARGE, MEASURE, SMALL, sign_on, wait_for_hit, wait_for_pictures, wait_until
 from tests.conftest import ROOT
 from tests.fake_agent import a_hit
 
 pytestmark = pytest.mark.integration
 HERE = Path(__file__).parent
-MEASURE = (HERE / "measure.js").read_text()
 AXE = (HERE / "axe/axe.min.js").read_text()
 VIEWS = ("now", "queue", "unit", "shift", "settings")
 PANELS = ("blind", "compare", "why", "callback", "over")
@@ -49,7 +48,7 @@ def show_panel(agent, page, panel):
         page.click("#hit-reject")
     if panel == "over":
         agent.hit(a_hit(1), state="withdrawn")
-    page.wait_for_selector(f"#hit-{panel}:visible")
+    wait_for_hit(page, panel)
     wait_for_pictures(page, "#hit img")
 
 
@@ -148,6 +147,14 @@ def test_zoomed_to_200_percent_everything_is_there(agent, terminal):
         assert not found["wide"]
         assert not found["clipped"]
         page.locator(f"#hit-{panel} button").last.scroll_into_view_if_needed()
+    agent.beats = False
+    page.wait_for_selector("#alarm:visible")
+    page.locator("#hit-compare button").last.scroll_into_view_if_needed()
+    alarm = page.locator("#alarm").bounding_box()
+    assert alarm["y"] >= 0, "it stays where it is while the hit is scrolled"
+    page.evaluate("document.scrollingElement.scrollTo(0, 0)")
+    alarm, hit = page.locator("#alarm").bounding_box(), page.locator("#hit").bounding_box()
+    assert alarm["y"] + alarm["height"] <= hit["y"] + 1
 
 
 def test_night_has_no_white_flash(agent, terminal):

@@ -2,13 +2,14 @@
 
 import { command, say } from "./api.js";
 import { data, make, one, setList, setText, show } from "./dom.js";
+import { isFilled, values } from "./forms.js";
 import { clock, region, t } from "./texts.js";
 
-const values = (form) => Object.fromEntries([...new FormData(form)].map(([name, value]) => [name, value.trim()]));
 
 export function startWatched() {
   one("#watch").addEventListener("submit", async (event) => {
     event.preventDefault();
+    if (!isFilled(event.target)) return;
     const form = values(event.target);
     if (!(await command("watch_plate", { ...form, text: form.text.toUpperCase(), hours: Number(form.hours) })).ok) return;
     event.target.reset();
