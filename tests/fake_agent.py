@@ -271,7 +271,8 @@ class FakeAgent:
         kept = {key: request[key] for key in ("text", "region", "reason")}
         expires_us = NOW_US + request["hours"] * 3_600_000_000
         self.watched[entry_id] = {**kept, "entry_id": entry_id, "expires_utc_us": expires_us, "officer": "4711"}
-        return {"entry_id": entry_id, "matches": []}
+        matches = [dict(LISTED)] if request["text"] == LISTED["text"] else []
+        return {"entry_id": entry_id, "matches": matches}
 
     def _do_watched_plates(self, request: dict[str, Any]) -> dict[str, Any]:
         return self._signed_on(request) or {"watched": list(self.watched.values())}

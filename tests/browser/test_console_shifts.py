@@ -131,6 +131,38 @@ def test_watched_plates_are_listed_with_their_end_and_can_be_ended(agent, termin
     assert agent.watched == {}
 
 
+def test_plate_that_is_typed_and_on_a_list_is_said_to_be(agent, terminal):
+    page = terminal(SMALL)
+    sign_on(page)
+    page.click("#nav-shift")
+    page.click("summary:text-is('Watch a plate')")
+    page.fill("#watch [name=text]", "6kyn051")
+    page.fill("#watch [name=reason]", "Seen at the scene")
+    page.click("#watch [type=submit]")
+    page.wait_for_selector("#message:text-is('Added. THIS PLATE IS ON A LIST')")
+    (shown,) = page.locator("#watch-matches li").all_inner_texts()
+    for part in ("6KYN051", "US-CA", "Stolen vehicle", "Blue 2014 Honda Civic", "Stolen vehicles", "Example Sheriff"):
+        assert part in shown
+    page.fill("#watch [name=text]", "7abc123")
+    page.fill("#watch [name=reason]", "Seen at the scene")
+    page.click("#watch [type=submit]")
+    page.wait_for_selector("#message:text-is('Added')")
+    assert page.locator("#watch-matches li").count() == 0
+
+
+def test_refusal_is_gone_when_the_next_try_succeeds(agent, terminal):
+    page = terminal(SMALL)
+    page.click("#nav-shift")
+    page.fill("#sign-on [name=badge]", "4711")
+    page.fill("#sign-on [name=pin]", "000000")
+    page.click("#sign-on [type=submit]")
+    page.wait_for_selector("#message:text-is('Wrong badge or PIN')")
+    page.fill("#sign-on [name=pin]", PIN)
+    page.click("#sign-on [type=submit]")
+    page.wait_for_selector("#signed-on:visible")
+    assert page.locator("#message").is_hidden()
+
+
 def test_all_open_shifts_are_shown(agent, terminal):
     page = terminal(SMALL)
     sign_on(page)

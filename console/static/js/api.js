@@ -36,6 +36,8 @@ async function post(address, body) {
 
 // Sends a command; what was refused is said on the page, unless nobody has asked for it.
 export async function command(verb, body = {}, quiet = false) {
+  // What was said about the last one is not about this one.
+  if (!quiet) show(one("#message"), false);
   const answer = await post(`/commands/${verb}`, body);
   if (!answer.ok && !quiet) say(known(`error.${answer.error}`, t("error.refused", { message: answer.message ?? answer.error })));
   return answer;
