@@ -141,6 +141,7 @@ VERBS: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
         "outcome": _code_or_empty,
     },
     "incident_close": {"incident_id": _hex_id, "contribution": _code, "outcome": _code},
+    "mountings": {},
     "set_mask": {"camera": _text, "polygon": _polygon},
     "set_rotation": {"camera": _text, "degrees": _one_of(0, 90, 180, 270)},
 }

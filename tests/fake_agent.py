@@ -130,6 +130,9 @@ class FakeAgent:
         self.beats = True
         self.frame = _picture(FRAMES / "0010.jpg", 640)
         self.roster: dict[str, Any] | None = ROSTER
+        self.mountings: dict[str, dict[str, Any]] = {
+            name: {"camera": name, "degrees": 0, "polygon": []} for name in ("front", "rear")
+        }
         self.watched: dict[str, dict[str, Any]] = {}
         self._n = 0
         self._lock = threading.Lock()
@@ -336,7 +339,22 @@ class FakeAgent:
         del self.incidents[request["incident_id"]]
         return {"incident_id": request["incident_id"]}
 
-    _do_activity = _do_set_mask = _do_set_rotation = _do_outcome
+    def _do_mountings(self, request: dict[str, Any]) -> dict[str, Any]:
+        return {"cameras": list(self.mountings.values())}
+
+    def _do_set_mask(self, request: dict[str, Any]) -> dict[str, Any]:
+        return self._mount(request, polygon=request.get("polygon"))
+
+    def _do_set_rotation(self, request: dict[str, Any]) -> dict[str, Any]:
+        return self._mount(request, degrees=request.get("degrees"), polygon=[])
+
+    def _mount(self, request: dict[str, Any], **changes: Any) -> dict[str, Any]:
+        if (refusal := self._signed_on(request)) is not None:
+            return refusal
+        self.mountings[request["camera"]].update(changes)
+        return {}
+
+    _do_activity = _do_outcome
 
 
 def _line(document: dict[str, Any]) -> bytes:

@@ -122,11 +122,35 @@ def test_technician_draws_a_mask_and_turns_a_camera(agent, terminal):
     page.wait_for_selector("#message:text-is('Saved')")
     page.click("#rotate")
     page.click("#rotate-save")
-    page.wait_for_selector("#message:text-is('Saved')")
-    mask, rotation = agent.asked[-2:]
+    wait_until(page, lambda: agent.mountings["front"]["degrees"] == 90)
+    mask, rotation = (asked for asked in agent.asked if asked["verb"].startswith("set_"))
     assert mask["camera"] == "front"
     assert [[round(x, 1), round(y, 1)] for x, y in mask["polygon"]] == [[0.1, 0.1], [0.5, 0.1], [0.5, 0.4]]
     assert (rotation["verb"], rotation["degrees"]) == ("set_rotation", 90)
+
+
+def test_technician_sees_what_is_set_and_turns_the_picture_on_from_there(agent, terminal):
+    """Saving without a look must not remove an area, nor turn a camera back that hangs upside down."""
+    area = [[0.1, 0.7], [0.9, 0.7], [0.9, 1.0]]
+    agent.mountings["front"].update(degrees=180, polygon=area)
+    page = terminal(SMALL)
+    sign_on(page)
+    page.click("#nav-settings")
+    page.wait_for_selector("#rotate b:text-is('180°')")
+    assert page.get_attribute("#canvas polygon", "points") == "0.1,0.7 0.9,0.7 0.9,1"
+    assert page.locator("#canvas img").evaluate("(image) => image.style.transform") == ""
+    page.click("#mask-save")
+    page.wait_for_selector("#message:text-is('Saved')")
+    assert agent.mountings["front"]["polygon"] == area
+    page.click("#rotate")
+    page.wait_for_selector("#rotate b:text-is('270°')")
+    assert page.locator("#canvas img").evaluate("(image) => image.style.transform") == "rotate(90deg)"
+    page.click("#rotate-save")
+    wait_until(page, lambda: agent.mountings["front"]["degrees"] == 270)
+    wait_until(page, lambda: page.locator("#canvas img").evaluate("(image) => image.style.transform") == "")
+    assert page.get_attribute("#canvas polygon", "points") == "", "the area belonged to the picture as it was"
+    page.select_option("#mask-camera", "rear")
+    page.wait_for_selector("#rotate b:text-is('0°')")
 
 
 def test_language_is_chosen_and_kept(agent, terminal):

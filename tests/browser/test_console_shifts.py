@@ -141,7 +141,14 @@ def test_plate_that_is_typed_and_on_a_list_is_said_to_be(agent, terminal):
     page.click("#watch [type=submit]")
     page.wait_for_selector("#message:text-is('Added. THIS PLATE IS ON A LIST')")
     (shown,) = page.locator("#watch-matches li").all_inner_texts()
-    for part in ("6KYN051", "US-CA", "Stolen vehicle", "Blue 2014 Honda Civic", "Stolen vehicles", "Example Sheriff"):
+    for part in (
+        "6KYN051",
+        "US-CA",
+        "Stolen vehicle",
+        "Blue 2014 Honda Civic",
+        "Stolen vehicles",
+        "Example Sheriff",
+    ):
         assert part in shown
     page.fill("#watch [name=text]", "7abc123")
     page.fill("#watch [name=reason]", "Seen at the scene")
