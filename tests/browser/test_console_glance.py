@@ -111,6 +111,30 @@ def test_hit_fits_the_screen_and_the_glance(agent, terminal, panel, size, locale
     assert axe(page) == {}
 
 
+@pytest.mark.parametrize("locale", ["en-US", "es-MX"])
+def test_words_are_few_while_driving_and_without_pictures(agent, terminal, locale):
+    page = terminal(SMALL, locale=locale)
+    sign_on(page)
+    agent.drive(20.0)
+    page.wait_for_selector("body[data-locked=yes]", state="attached")
+    agent.hit(a_hit(1, pictures=[]))
+    for panel in ("compare", "why", "callback"):
+        if panel == "why":
+            page.click("#hit-reject")
+        if panel == "callback":
+            page.click("#hit-why [data-back]")
+            for check in ("characters", "region", "vehicle"):
+                page.click(f"[data-check={check}]")
+        wait_for_hit(page, panel)
+        found = page.evaluate(MEASURE)
+        assert_readable(found)
+        assert not found["outside"]
+        assert found["scrolls"] == {"page": False, "front": False}
+        assert len(found["words"]) <= MAX_WORDS, found["words"]
+        assert axe(page) == {}
+    assert "555-0100" in page.inner_text("#hit-callback")
+
+
 def test_alarm_leaves_the_hit_on_the_screen(agent, terminal):
     """Old data and a hit at once."""
     page = terminal(SMALL)

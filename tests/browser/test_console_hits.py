@@ -225,7 +225,8 @@ def test_two_terminals_see_the_same(agent, console, terminal, page):
 def test_unit_without_pictures_says_so(agent, page):
     agent.hit(a_hit(1, pictures=[]))
     page.wait_for_selector("#hit:visible")
-    assert page.locator("#hit-pictures figcaption:visible").count() == 2
+    captions = page.locator("#hit-pictures figcaption:visible").all_inner_texts()
+    assert captions == ["no picture", "\u2013"]
 
 
 def test_markup_in_a_list_is_shown_as_text(agent, page):

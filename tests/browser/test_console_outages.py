@@ -107,6 +107,18 @@ def test_live_picture_stops_while_driving(agent, terminal):
     assert page.locator("#live .locked").is_visible()
 
 
+def test_picture_for_the_mask_comes_when_the_vehicle_halts(agent, terminal):
+    """While driving there is none, and no sign of a broken one."""
+    page = terminal(SMALL)
+    agent.drive(20.0)
+    page.wait_for_selector("body[data-locked=yes]", state="attached")
+    page.click("#nav-settings")
+    page.wait_for_selector("#canvas img", state="hidden")
+    agent.drive(0.0)
+    page.wait_for_selector("#canvas img:visible")
+    wait_for_pictures(page, "#canvas img")
+
+
 def test_technician_draws_a_mask_and_turns_a_camera(agent, terminal):
     page = terminal(SMALL)
     sign_on(page)

@@ -59,9 +59,11 @@ const sections = {
   beat(document_) {
     // A unit that was away can have another roster; at the start so that nothing moves under a finger later.
     if (document_.connected && !state.beat?.connected) loadShift();
+    const halted = state.beat?.locked && !document_.locked;
     state.beat = document_;
     state.beatMs = performance.now();
     lockEntry(document_.locked);
+    if (halted && shown() === "settings") load();
     drawStrip(document_);
     if (shown() !== "unit") draw(shown());
   },
