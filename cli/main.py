@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -469,6 +471,7 @@ def bundle_bench(
 
 def main() -> None:
     """Entry point: our own and the user's errors become one line and an exit code, anything else a traceback."""
+    _prepare_streams()
     for name, module in LATER.items():
         if sys.argv[1:2] in ([name], ["--help"], []):
             # Only whoever uses it needs what it imports.
@@ -484,6 +487,16 @@ def main() -> None:
         if error.filename is None and error.errno not in _USER_ERRORS:
             raise
         _fail(error, EXIT_FAILED)
+
+
+def _prepare_streams() -> None:
+    """Standard streams that are closed lead to the null device; what an encoding lacks is written as an escape."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # In this order each takes the descriptor that is free, its own: no file of ours may.
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - open to the end
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _fail(error: Exception, code: int) -> NoReturn:

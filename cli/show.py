@@ -6,14 +6,16 @@ import json
 import sys
 from dataclasses import fields, is_dataclass
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from cli.terminal import plain
+from cli.terminal import PlainConsole, plain
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _WIDEST = 100_000
 _WHOLE = frozenset({"plate", "unit", "file", "bundle", "time", "seq", "fingerprint", "serial", "drive"})
@@ -39,7 +41,7 @@ def _literal(cell: Any) -> Any:
 
 def print_table(table: Table, console: Console | None = None) -> None:
     """Print a table: wrapped on a terminal that is wide enough for its words, else in full; never cut."""
-    console = console or Console()
+    console = console or PlainConsole()
     for column in table.columns:
         column.overflow = "fold"
         column.no_wrap = column.no_wrap or str(column.header) in _WHOLE
@@ -56,7 +58,8 @@ def print_table(table: Table, console: Console | None = None) -> None:
 
 def print_json(value: object) -> None:
     """Print one JSON document; bytes as hex, dataclasses with the names of their fields."""
-    sys.stdout.write(json.dumps(json_value(value), ensure_ascii=False, indent=2) + "\n")
+    is_unicode = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().startswith("utf")
+    sys.stdout.write(json.dumps(json_value(value), ensure_ascii=not is_unicode, indent=2) + "\n")
 
 
 def json_value(value: Any) -> Any:

@@ -1,0 +1,93 @@
+"""Strangers' texts on a terminal, whatever its encoding is, and without one."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from rich.text import Text
+
+from cli.terminal import PlainConsole, say
+
+
+def run(repo, *arguments, shell_tail="", **environ):
+    """The command with its streams as a shell sets them up."""
+    command = f'exec "$0" -P -m cli "$@" {shell_tail}'
+    return subprocess.run(
+        ["bash", "-c", command, sys.executable, *map(os.fspath, arguments)],
+        capture_output=True, check=False, env={**os.environ, "PYTHONPATH": str(repo), **environ},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[red]list[/red] [link=http://x]y[/link]", "[red]list[/red] [link=http://x]y[/link]\n"),
+        ("\x1b[2J\x9b1m\u202e\a", "\\x1b[2J\\x9b1m\\u202e\\x07\n"),
+        (":smile: 12 3.4 http://x", ":smile: 12 3.4 http://x\n"),
+        ("x" * 300, "x" * 300 + "\n"),
+    ],
+)
+def test_what_is_printed_is_what_there_is(capsys, text, expected):
+    """No markup, no emoji codes, no escape codes, no wrapping."""
+    PlainConsole().print(text)
+    PlainConsole(stderr=True).print(text, style="red")
+    PlainConsole().print(Text(text[:0]) + "")
+    out, err = capsys.readouterr()
+    assert (out, err) == (expected + "\n", expected)
+
+
+def test_a_name_of_two_lines_does_not_look_like_a_message(capsys):
+    say("a\npatrol-lpr: all is well\x1b[1m\n  second mistake")
+    assert capsys.readouterr().err == "patrol-lpr: a\n  patrol-lpr: all is well\\x1b[1m\n  second mistake\n"
+
+
+def test_every_console_of_the_commands_is_a_plain_one(repo):
+    """``rich.console.Console`` takes brackets in names for markup; only progress bars and live views may use it."""
+    found = []
+    for path in (repo / "cli").rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        bars = {
+            id(key.value)
+            for call in ast.walk(tree)
+            if isinstance(call, ast.Call) and getattr(call.func, "id", "") in {"Progress", "Live"}
+            for key in call.keywords
+        }
+        found += [
+            f"{path.name}:{call.lineno}"
+            for call in ast.walk(tree)
+            if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "Console" and id(call) not in bars
+        ]
+    assert found == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arguments", [("config", "example"), ("--help",), ("config", "check", "none")])
+def test_closed_streams_are_no_error(repo, arguments):
+    """Started by a service or a script that closed them; no file of ours takes their numbers."""
+    usual = run(repo, *arguments).returncode
+    for tail in (">&-", "2>&-", "<&-", "<&- >&- 2>&-"):
+        done = run(repo, *arguments, shell_tail=tail)
+        assert done.returncode == usual
+        assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_full_disk_behind_the_output_is_one_line(repo):
+    done = run(repo, "config", "example", shell_tail="> /dev/full")
+    assert (done.returncode, done.stderr) == (1, b"patrol-lpr: No space left on device\n")
+
+
+@pytest.mark.slow
+def test_a_terminal_of_few_characters_shows_the_others_as_escapes(repo, tmp_path):
+    path = tmp_path / "caf\u00e9-\U0001f697-\u0639.jpg"
+    path.write_bytes(b"x")
+    shown = run(repo, "read", path, PYTHONIOENCODING="ascii")
+    document = run(repo, "read", "--json", path, PYTHONIOENCODING="ascii")
+    assert shown.returncode == document.returncode == 1
+    assert b"caf\\xe9-\\U0001f697-\\u0639.jpg" in shown.stdout
+    assert json.loads(document.stdout)[0]["image"] == str(path)
