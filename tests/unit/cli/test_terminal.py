@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import ast
+import io
 import json
 import os
+import re
 import subprocess
 import sys
 
 import pytest
+from rich import box
 from rich.text import Text
 
+from cli.show import TextTable, print_table
 from cli.terminal import PlainConsole, say
 
 
@@ -91,3 +95,24 @@ def test_a_terminal_of_few_characters_shows_the_others_as_escapes(repo, tmp_path
     assert shown.returncode == document.returncode == 1
     assert b"caf\\xe9-\\U0001f697-\\u0639.jpg" in shown.stdout
     assert json.loads(document.stdout)[0]["image"] == str(path)
+
+
+@pytest.mark.parametrize("term", ["xterm", "dumb"])
+@pytest.mark.parametrize("width", [20, 79, 80, 100])
+def test_a_table_on_a_plain_console_is_whole(monkeypatch, width, term):
+    """Lines of text are not wrapped, and cells are: else a plate would lose its last character."""
+    monkeypatch.setenv("TERM", term)
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    console = PlainConsole()
+    console.file = io.StringIO()
+    assert console.is_terminal
+    table = TextTable(title="unit-07", box=box.SIMPLE)
+    for name in ("time", "seq", "plate", "region", "conf", "frames", "position"):
+        table.add_column(name, no_wrap=name != "frames")
+    table.add_row("15:04:01 (anchored)", "1", "6KYN051", "US-CA", "99 %", "11/11", "44.02132 -100.35762 ±6 m")
+    print_table(table, console)
+    shown = console.file.getvalue()
+    for whole in ("15:04:01 (anchored)", "6KYN051", "US-CA", "99 %", "44.02132 -100.35762 ±6 m"):
+        assert whole in re.sub(r"\x1b\[[0-9;]*m", "", shown)
+    assert "…" not in shown
