@@ -502,5 +502,10 @@ def _prepare_streams() -> None:
 def _fail(error: Exception, code: int) -> NoReturn:
     from cli.terminal import explained, say  # noqa: PLC0415 - only when something is wrong
 
-    say(explained(error))
+    text = explained(error)
+    say(text)
+    if "--json" in sys.argv[1:]:
+        from cli.show import print_json  # noqa: PLC0415 - only when something is wrong
+
+        print_json({"error": text})
     sys.exit(code)

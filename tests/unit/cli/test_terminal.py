@@ -116,3 +116,19 @@ def test_a_table_on_a_plain_console_is_whole(monkeypatch, width, term):
     for whole in ("15:04:01 (anchored)", "6KYN051", "US-CA", "99 %", "44.02132 -100.35762 ±6 m"):
         assert whole in re.sub(r"\x1b\[[0-9;]*m", "", shown)
     assert "…" not in shown
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("station", "reads", "--db", "missing.db"), ("verify", "missing.lpr"), ("keys", "show", "missing.pub"),
+        ("outbox", "show", "--state-dir", "missing"), ("update", "status", "--home", "missing"),
+        ("provision", "list", "missing"), ("hotlist", "inspect", "missing.lpr"),
+    ],
+)  # fmt: skip
+def test_a_program_reads_json_also_when_a_command_fails(repo, arguments):
+    done = run(repo, *arguments, "--json")
+    assert done.returncode not in {0, 2}, done.stderr
+    assert "missing" in json.loads(done.stdout)["error"]
+    assert done.stderr.startswith(b"patrol-lpr: ")
