@@ -11,7 +11,6 @@ from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from cli import (
     station_backup,
@@ -55,7 +54,7 @@ from cli.station_tables import (
     units_table,
 )
 from cli.station_web import accounts_app, web, web_settings
-from cli.terminal import say
+from cli.terminal import PlainConsole, say
 from hw.config import MQTT_PORT
 from hw.output import output, text_output
 from protocol.seal import Opener, VerifyKey, load_keyring
@@ -414,7 +413,7 @@ def offer(
         raise typer.BadParameter(f"the update is for {', '.join(manifest.units)}, not for {unit}")
     with opened(context, db) as store:
         commands_on(store).offer(unit, manifest, file)
-    Console().print(f"release {manifest.release} offered to {unit}", highlight=False)
+    PlainConsole().print(f"release {manifest.release} offered to {unit}")
 
 
 @app.command()
@@ -424,7 +423,7 @@ def withdraw(
     """Withdraw the offer to a unit; an update that is already staged stays; recorded in the audit trail."""
     with opened(context, db) as store:
         was = commands_on(store).withdraw(unit)
-    Console().print(f"offer to {unit} withdrawn" if was else f"there is no offer to {unit}", highlight=False)
+    PlainConsole().print(f"offer to {unit} withdrawn" if was else f"there is no offer to {unit}")
 
 
 @app.command()
@@ -442,7 +441,7 @@ def purge(  # noqa: PLR0917 - typer passes options by name
     ] = None,
 ) -> None:
     """Show which old records would be deleted, ask, and delete them with their pictures; recorded in the trail."""
-    console = Console()
+    console = PlainConsole()
     with opened(context, db) as store:
         commands = commands_on(store)
         preview = commands.preview_purge(days, retention=retention)
@@ -451,7 +450,7 @@ def purge(  # noqa: PLR0917 - typer passes options by name
         if preview.clock_doubt and not trust_clock:
             raise StoreError(f"nothing was deleted: {preview.clock_doubt}; check the date, then add --trust-clock")
         if not yes and not (sys.stdin.isatty() and typer.confirm(f"Delete {preview.records:,} records?")):
-            console.print("nothing was deleted: --yes deletes", highlight=False)
+            console.print("nothing was deleted: --yes deletes")
             return
         ring = station_log.ring_of(keys)
         gone = commands.purge(days, retention=retention)
@@ -474,11 +473,9 @@ def migrate(
         raise typer.BadParameter(f"{to!r} is not postgresql://USER@HOST/DATABASE", param_hint="--to")
     entry = AuditRow(now_us(), operator_name(), "migrate", f"file={source.name}", 0)
     records, proofs, pictures = move_store(source, to, entry)
-    Console().print(
+    PlainConsole().print(
         f"{records:,} records with {proofs:,} proofs and {pictures:,} pictures copied; "
         f"start the stations with --db postgresql://..., and keep {source} as a backup only",
-        highlight=False,
-        soft_wrap=True,
     )
 
 
@@ -542,7 +539,7 @@ def audit(
         print_table(ranges_table(ranges))
         print_table(audit_table(rows))
         for line in conflict_lines(ranges):
-            Console().print(line, style="red", highlight=False, soft_wrap=True)
+            PlainConsole().print(line, style="red")
     if any(row.missing or row.removed or row.conflicts for row in ranges):
         raise typer.Exit(1)
 

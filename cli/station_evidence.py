@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import typer
-from rich.console import Console
 
+from cli.terminal import PlainConsole
 from hw.output import output
 from protocol.seal import load_keyring
 from station.evidence.c2pa_pictures import load_signer
@@ -53,9 +53,7 @@ def write(
     if out.suffix.lower() in _PAGES:
         with output(checked(out), private=True) as file:
             file.write(made.page)
-    Console().print(
+    PlainConsole().print(
         f"{len(package.records)} records and {sum(p.jpeg is not None for p in package.pictures)} pictures "
         f"in {out}; {made.c2pa}",
-        highlight=False,
-        soft_wrap=True,
     )

@@ -11,7 +11,7 @@ from rich.text import Text
 from cli.account import operator
 from cli.show import TextTable, print_json, print_table
 from cli.station_place import DbOption, JsonOption, now_us, opened
-from cli.terminal import console
+from cli.terminal import PlainConsole
 from station.query.export import iso
 from station.retention.holds import HoldDesk, hold_scope
 
@@ -49,7 +49,7 @@ def place(
     )
     with opened(context, db) as store:
         hold = HoldDesk(store, operator(), now_us).place(scope, case_number=case_number, reason=reason)
-    console().print(f"hold {hold.statement.number} placed: it keeps {hold.records:,} records now", highlight=False)
+    PlainConsole().print(f"hold {hold.statement.number} placed: it keeps {hold.records:,} records now")
 
 
 @app.command()
@@ -65,7 +65,7 @@ def release(
     with opened(context, db) as store:
         desk = HoldDesk(store, operator(), now_us)
         desk.release(number, case_number=case_number, reason=reason)
-    console().print(f"hold {number} released", highlight=False)
+    PlainConsole().print(f"hold {number} released")
 
 
 @app.command("list")

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import structlog
 import typer
-from rich.console import Console
 
 from cli.show import TextTable, print_json, print_table
 from cli.station_place import DbOption, JsonOption, commands_on, now_us, opened
+from cli.terminal import PlainConsole
 from hw.output import output
 from station.query.export import iso
 
@@ -114,7 +114,7 @@ def retry(context: typer.Context, name: NameArgument, db: DbOption = None) -> No
     """Send the dead letters of an output again; recorded in the audit trail."""
     with opened(context, db) as store:
         count = commands_on(store).retry_output(name)
-    Console().print(f"{count:,} records will be sent to {name} again", highlight=False, markup=False)
+    PlainConsole().print(f"{count:,} records will be sent to {name} again")
 
 
 @app.command()
@@ -122,9 +122,7 @@ def remove(context: typer.Context, name: NameArgument, db: DbOption = None) -> N
     """Forget an output with its place and dead letters; recorded in the audit trail."""
     with opened(context, db) as store:
         was = commands_on(store).remove_output(name)
-    Console().print(
-        f"output {name} removed" if was else f"there is no output {name}", highlight=False, markup=False
-    )
+    PlainConsole().print(f"output {name} removed" if was else f"there is no output {name}")
 
 
 @app.command()
@@ -136,7 +134,7 @@ def secret(file: Annotated[Path, typer.Argument(help="New file for the secret.")
         raise typer.BadParameter(f"{file} exists: a secret is not overwritten", param_hint="FILE")
     with output(file, private=True) as out:
         out.write(f"{new_secret()}\n".encode())
-    Console().print(f"{file}: give the receiver this line over a safe channel", highlight=False, markup=False)
+    PlainConsole().print(f"{file}: give the receiver this line over a safe channel")
 
 
 def _values(state: OutputState) -> dict[str, Any]:

@@ -6,11 +6,11 @@ from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from cli.account import operator
 from cli.show import TextTable, print_json, print_table
 from cli.station_place import DbOption, JsonOption, now_us, opened
+from cli.terminal import PlainConsole
 from protocol.seal.keys import VerifyKey
 from station.query.export import iso
 from station.rollout import Rollouts, RolloutState
@@ -170,4 +170,4 @@ def _rollouts(store: Store) -> Rollouts:
 
 
 def _say(text: str) -> None:
-    Console().print(text, highlight=False, soft_wrap=True, markup=False)
+    PlainConsole().print(text)
