@@ -324,6 +324,7 @@ MUTATIONS = (
     _of("station/query/export.py", f"{_UNIT}/station/test_station_export.py")(
         "if isinstance(value, str) and value.startswith(_FORMULA_STARTS):", "if False:"
     ),
+    _of("station/audit_log/heads.py", _STATION_HEADS)("elif head.seq < noted.seq:", "elif False:"),
     # Authority
     _ca_store("if row is None or row[0] != unit or row[1] is not None:", "if row is None:"),
     _ca_store("or now_s > row[1]:", "or False:"),
