@@ -292,6 +292,9 @@ MUTATIONS = (
     _of("station/retention/schedule.py", f"{_UNIT}/station/test_station_retention.py")(
         "self._clock_jumped(mono_s) or clock_doubt(", "clock_doubt("
     ),
+    _of("station/retention/purges.py", f"{_UNIT}/station/test_station_retention.py")(
+        "or _units_doubt(now_us, store.latest_health(_ASKED))", ""
+    ),
     # The audit log
     _of("station/audit_log/checkpoints.py", _AUDIT_LOG)(
         "            for known in (before, self._signed):\n", "            for known in ():\n"
