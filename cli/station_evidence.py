@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cli.terminal import PlainConsole
+from cli.show import print_done
 from hw.output import output
 from protocol.seal import load_keyring
 from station.evidence.c2pa_pictures import load_signer
@@ -31,6 +31,7 @@ def write(
     unit: str | None,
     c2pa: tuple[Path, Path] | None,
     checked: Callable[[Path], Path],
+    as_json: bool = False,
 ) -> None:
     """Write ``out``: a page with an archive of the raw files beside it, or the archive alone."""
     try:
@@ -53,7 +54,9 @@ def write(
     if out.suffix.lower() in _PAGES:
         with output(checked(out), private=True) as file:
             file.write(made.page)
-    PlainConsole().print(
-        f"{len(package.records)} records and {sum(p.jpeg is not None for p in package.pictures)} pictures "
-        f"in {out}; {made.c2pa}",
+    pictures = sum(p.jpeg is not None for p in package.pictures)
+    print_done(
+        f"{len(package.records)} records and {pictures} pictures in {out}; {made.c2pa}",
+        {"file": str(out), "records": len(package.records), "pictures": pictures, "c2pa": made.c2pa},
+        as_json=as_json,
     )

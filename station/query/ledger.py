@@ -30,7 +30,7 @@ class HitPage:
     """Found hits."""
 
     hits: list[StoredHit]
-    """The latest first."""
+    """By time."""
     after: HitPlace | None
     """Where the next page starts; None if this is the last one."""
 
@@ -86,7 +86,7 @@ class LedgerQuery(Query):
     """Queries of one person about hits."""
 
     def hit_page(self, search: HitSearch, *, limit: int, after: HitPlace | None = None) -> HitPage:
-        """Return a page of hits by time, the latest first; ``after`` is that of the page before."""
+        """Return a page of hits by time, in the order of the search; ``after`` is that of the page before."""
         self._refuse_without_why()
         found = self._find_hits(search, limit=limit, after=after)
         self._note("search hits", len(found), **_asked(search), limit=limit)
@@ -189,4 +189,5 @@ def _asked(search: HitSearch) -> dict[str, str | int | None]:
         "reason": search.reason,
         "since_us": search.since_us,
         "until_us": search.until_us,
+        "order": "oldest first" if search.ascending else None,
     }

@@ -281,7 +281,7 @@ class Query:
         return None if told is None else decode(told, Health)
 
     def trail(self, search: AuditSearch, *, limit: int, before: int | None = None) -> list[tuple[int, AuditRow]]:
-        """Return entries of the audit trail with their numbers, the newest first; those before a number.
+        """Return entries of the audit trail with their numbers, in the order of the search; those beyond ``before``.
 
         Who may see some agencies or units only, sees the entries of people who may see no more.
         """

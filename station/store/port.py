@@ -518,7 +518,7 @@ class Store(Protocol):
     def audit_page(
         self, search: AuditSearch, *, limit: int, before: int | None = None
     ) -> list[tuple[int, AuditRow]]:
-        """Return entries of the audit trail with their numbers, the newest first; those before a number."""
+        """Return entries of the audit trail with their numbers, in the order of the search; those beyond ``before``."""
 
     def audit_trail(self) -> list[AuditRow]:
         """Return the audit trail, oldest first."""

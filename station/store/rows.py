@@ -280,6 +280,8 @@ class AuditSearch:
     until_us: int | None = None
     names: frozenset[str] | None = None
     """Only entries of these; None for everybody's."""
+    ascending: bool = False
+    """The oldest first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -440,7 +440,7 @@ class SqlStore:
     def audit_page(
         self, search: AuditSearch, *, limit: int, before: int | None = None
     ) -> list[tuple[int, AuditRow]]:
-        """The newest first."""
+        """By number."""
         rows = self.db.all(trail_page(search, before).limit(limit))
         return [(row[0], AuditRow(*row[1:])) for row in rows]
 
