@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from cli.account import operator
 from cli.show import TextTable, print_json, print_table
+from cli.terminal import PlainConsole
 from hw.output import output, text_output
 from hw.paths import CONFIG_FILE
 from protocol.plate_formats import FORMATS
@@ -65,10 +65,9 @@ def keys(folder: Annotated[Path, typer.Argument(help="Folder for the new files."
 
     key = SigningKey.generate()
     make_pair(folder, "hotlist.key", "hotlist.pub", key)
-    Console().print(
+    PlainConsole().print(
         f"{folder / 'hotlist.pub'}: copy it to /etc/patrol-lpr of every unit; keep hotlist.key where lists are signed\n"
         f"fingerprint {fingerprint(key.public.raw)}",
-        highlight=False, soft_wrap=True,
     )  # fmt: skip
 
 
@@ -133,10 +132,9 @@ def sign(
             else:
                 manifest = sign_delta(file, opened, older, signing, terms)
     changed = f", {manifest.removed_rows:,} out and {manifest.carried_rows:,} in" if base is not None else ""
-    Console().print(
+    PlainConsole().print(
         f"{out}: list {manifest.settings.list_id}, version {manifest.version}, {manifest.kind.value}, "
         f"{manifest.entries:,} entries{changed}, {out.stat().st_size:,} bytes",
-        highlight=False, soft_wrap=True,
     )  # fmt: skip
 
 
@@ -154,9 +152,8 @@ def sign_earlier(
     signing = SigningKey.load(key)
     with ListFile(package, [signing.public]) as opened, output(out, private=True) as file:
         manifest = sign_again(file, opened, signing, Signing(version, accept_change, note))
-    Console().print(
+    PlainConsole().print(
         f"{out}: list {manifest.settings.list_id}, version {manifest.version}, data of {_utc(manifest.as_of_utc_us)}",
-        highlight=False, soft_wrap=True,
     )  # fmt: skip
 
 
@@ -191,12 +188,12 @@ def diff(
     if as_json:
         print_json(found)
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = PlainConsole()
     console.print(f"{found.added:,} new, {found.removed:,} gone, {found.changed:,} changed, {found.kept:,} equal")
     for kind, entries in found.examples.items():
         for entry in entries:
             text = " ".join(part for part in (entry.text, entry.region, entry.reason, entry.entry_id) if part)
-            console.print(f"{kind}: {text}", markup=False)
+            console.print(f"{kind}: {text}")
 
 
 def _authorities(paths: list[Path] | None) -> list[VerifyKey]:
@@ -228,15 +225,15 @@ def _csv_writer(file: object) -> Callable[[int, str], None]:
 
 
 def _print_report(report: Report, out: Path) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    console = PlainConsole()
     columns = ", ".join(f"{name}={column}" for name, column in report.columns.items())
-    console.print(f"{report.encoding}, delimiter {report.delimiter!r}, columns: {columns}", markup=False)
+    console.print(f"{report.encoding}, delimiter {report.delimiter!r}, columns: {columns}")
     console.print(
         f"{report.rows:,} rows: {report.entries:,} entries (of these {report.patterns:,} with wildcards), "
         f"{report.bad:,} bad, {report.duplicates:,} duplicates, {report.blank:,} blank lines"
     )
     for reason, count in report.reasons.most_common():
-        console.print(f"  {count:,} x {reason}", markup=False)
+        console.print(f"  {count:,} x {reason}")
     for count, what in (
         (report.repeated, "further entries of a plate and state"),
         (report.contradictions, "contradictions: one plate and state, two vehicles"),
@@ -246,14 +243,14 @@ def _print_report(report: Report, out: Path) -> None:
         if count:
             console.print(f"{count:,} {what}")
     if report.unknown_regions:
-        console.print(f"unknown states, kept as they are: {', '.join(report.unknown_regions)}", markup=False)
+        console.print(f"unknown states, kept as they are: {', '.join(report.unknown_regions)}")
     for what, lines in report.examples.items():
         for line in lines[:_SHOWN]:
-            console.print(f"{what}: {line}", markup=False)
+            console.print(f"{what}: {line}")
     print_table(_rules_table(report.rules), console)
     for reason in report.held:
-        console.print(f"held: {reason}", markup=False)
-    console.print(f"{out}: {'held; ' if report.held else ''}sign it with `patrol-lpr hotlist sign`", markup=False)
+        console.print(f"held: {reason}")
+    console.print(f"{out}: {'held; ' if report.held else ''}sign it with `patrol-lpr hotlist sign`")
 
 
 def _rules_table(lines: tuple[RuleLine, ...]) -> TextTable:
@@ -270,7 +267,7 @@ def _rules_table(lines: tuple[RuleLine, ...]) -> TextTable:
 
 
 def _print_contents(contents: Contents) -> None:
-    console = Console(highlight=False, soft_wrap=True, markup=False)
+    console = PlainConsole()
     settings = contents.settings
     signed = f"signed by {contents.signed_by}" if contents.signed_by else "draft, not signed"
     console.print(f"list {settings.list_id}: {settings.name}, of {settings.owner}; {signed}")
@@ -347,7 +344,7 @@ def dry_run(
     for hit in found.raised:
         row = (hit.utc or "no time", hit.text, hit.region, hit.listed_text, hit.listed_region, hit.rule)
         table.add_row(*row, f"{hit.probability:.2f}", hit.region_match, hit.reason)
-    console = Console(highlight=False, soft_wrap=True)
+    console = PlainConsole()
     print_table(table, console)
     counts = "; ".join(f"{count} {what}" for what, count in sorted(found.by_rule.items()))
     console.print(
@@ -391,9 +388,7 @@ def offer(
             parts=(contents.settings.list_id,),
             told=figures_text(figures_of(contents)),
         )
-    Console().print(
-        f"list {contents.settings.list_id}, version {contents.version}, offered to {unit}", highlight=False
-    )
+    PlainConsole().print(f"list {contents.settings.list_id}, version {contents.version}, offered to {unit}")
 
 
 @app.command()
@@ -406,9 +401,7 @@ def install(
     from cli import hotlist_unit  # noqa: PLC0415 - loads the agent
 
     info = hotlist_unit.install(config, overrides or [], file)
-    Console().print(
-        f"list {info.list_id}, version {info.version}, {info.entries:,} entries: in force", highlight=False
-    )
+    PlainConsole().print(f"list {info.list_id}, version {info.version}, {info.entries:,} entries: in force")
 
 
 @app.command()
@@ -422,7 +415,7 @@ def status(
     if as_json:
         print_json(found)
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = PlainConsole()
     if found.locked:
         console.print("the lists are locked: an officer's PIN opens them")
     table = TextTable("list", "owner", "version", "entries", "data of", "expires", "priority")
@@ -431,7 +424,7 @@ def status(
         table.add_row(*row, _utc(info.expires_utc_us), info.priority.value)
     print_table(table, console)
     for fault in found.faults:
-        console.print(fault, markup=False)
+        console.print(fault)
 
 
 @app.command()
@@ -444,7 +437,7 @@ def remove(
     from cli import hotlist_unit  # noqa: PLC0415 - loads the agent
 
     hotlist_unit.remove(config, overrides or [], list_id)
-    Console().print(f"list {list_id} is out of force", highlight=False)
+    PlainConsole().print(f"list {list_id} is out of force")
 
 
 @app.command()
@@ -458,7 +451,7 @@ def pin(
     """On the unit, with hotlist.open = "pin": let an officer open the lists."""
     from cli import hotlist_unit  # noqa: PLC0415 - loads the agent
 
-    Console().print(hotlist_unit.set_pin(config, overrides or [], officer, by), highlight=False, soft_wrap=True)
+    PlainConsole().print(hotlist_unit.set_pin(config, overrides or [], officer, by))
 
 
 @app.command("unit-key")
@@ -473,7 +466,7 @@ def unit_key(
     key = hotlist_unit.public_key(config, overrides or [])
     with output(out) as file:
         file.write(key.pem())
-    Console().print(f"{out}: fingerprint {fingerprint(key.raw)}", highlight=False, soft_wrap=True)
+    PlainConsole().print(f"{out}: fingerprint {fingerprint(key.raw)}")
 
 
 def _sealed(file: Path, key: StationKey, stack: ExitStack) -> Path:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -469,6 +471,7 @@ def bundle_bench(
 
 def main() -> None:
     """Entry point: our own and the user's errors become one line and an exit code, anything else a traceback."""
+    _prepare_streams()
     for name, module in LATER.items():
         if sys.argv[1:2] in ([name], ["--help"], []):
             # Only whoever uses it needs what it imports.
@@ -486,8 +489,23 @@ def main() -> None:
         _fail(error, EXIT_FAILED)
 
 
+def _prepare_streams() -> None:
+    """Standard streams that are closed lead to the null device; what an encoding lacks is written as an escape."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # In this order each takes the descriptor that is free, its own: no file of ours may.
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - open to the end
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
 def _fail(error: Exception, code: int) -> NoReturn:
     from cli.terminal import explained, say  # noqa: PLC0415 - only when something is wrong
 
-    say(explained(error))
+    text = explained(error)
+    say(text)
+    if "--json" in sys.argv[1:]:
+        from cli.show import print_json  # noqa: PLC0415 - only when something is wrong
+
+        print_json({"error": text})
     sys.exit(code)

@@ -13,7 +13,7 @@ import typer
 from cli import policy_explain
 from cli.account import operator
 from cli.show import TextTable, print_json, print_table
-from cli.terminal import console, plain
+from cli.terminal import PlainConsole, plain
 from hw.output import output
 from hw.paths import CONFIG_DIR, CONFIG_FILE
 from protocol.errors import PolicyError
@@ -223,7 +223,7 @@ def _warn_unverified(pack: PolicyPack) -> None:
 
 
 def _say(text: str) -> None:
-    console().print(plain(text))
+    PlainConsole().print(plain(text))
 
 
 def _utc(seconds: int) -> str:

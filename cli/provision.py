@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from cli.show import TextTable, print_json, print_table
+from cli.terminal import PlainConsole
 from hw.output import output
 from hw.paths import CONFIG_DIR
 from protocol.seal.keys import RECEIPT_PUBLIC, SigningKey, StationKey, VerifyKey, fingerprint
@@ -335,7 +335,7 @@ def _see_to_the_clock(card: Card) -> None:
 
 def _say(text: str) -> None:
     """Print a line without wrapping or markup."""
-    Console().print(text, markup=False, highlight=False, soft_wrap=True)
+    PlainConsole().print(text)
 
 
 def _group() -> int | None:

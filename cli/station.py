@@ -11,7 +11,6 @@ from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from cli import (
     station_backup,
@@ -55,7 +54,7 @@ from cli.station_tables import (
     units_table,
 )
 from cli.station_web import accounts_app, web, web_settings
-from cli.terminal import say
+from cli.terminal import PlainConsole, say
 from hw.config import MQTT_PORT
 from hw.output import output, text_output
 from protocol.seal import Opener, VerifyKey, load_keyring
@@ -456,7 +455,7 @@ def purge(  # noqa: PLR0917 - typer passes options by name
     as_json: JsonOption = False,
 ) -> None:
     """Show which old records would be deleted, ask, and delete them with their pictures; recorded in the trail."""
-    console = Console()
+    console = PlainConsole()
     with opened(context, db) as store:
         commands = commands_on(store)
         preview = commands.preview_purge(days, retention=retention)
@@ -559,7 +558,7 @@ def audit(
         print_table(ranges_table(ranges))
         print_table(audit_table(rows))
         for line in conflict_lines(ranges):
-            Console().print(line, style="red", highlight=False, soft_wrap=True)
+            PlainConsole().print(line, style="red")
     if any(row.missing or row.removed or row.conflicts for row in ranges):
         raise typer.Exit(1)
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import structlog
 import typer
-from rich.console import Console
 
 from cli.show import TextTable, print_done, print_json, print_table
 from cli.station_place import DbOption, JsonOption, commands_on, now_us, opened
+from cli.terminal import PlainConsole
 from hw.output import output
 from station.query.export import iso
 
@@ -137,7 +137,7 @@ def secret(file: Annotated[Path, typer.Argument(help="New file for the secret.")
         raise typer.BadParameter(f"{file} exists: a secret is not overwritten", param_hint="FILE")
     with output(file, private=True) as out:
         out.write(f"{new_secret()}\n".encode())
-    Console().print(f"{file}: give the receiver this line over a safe channel", highlight=False, markup=False)
+    PlainConsole().print(f"{file}: give the receiver this line over a safe channel")
 
 
 def _values(state: OutputState) -> dict[str, Any]:

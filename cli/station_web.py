@@ -10,11 +10,11 @@ from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from cli.account import operator
 from cli.show import TextTable, print_done, print_json, print_table
 from cli.station_place import DbOption, JsonOption, now_us, place_of
+from cli.terminal import PlainConsole
 from protocol.notify import Notifier
 from protocol.seal.keys import load_unit_keys
 from station.accounts.rights import Role
@@ -27,6 +27,8 @@ from station.web.settings import WebSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from rich.console import Console
 
     from protocol.seal import KeyRing
     from station.accounts.accounts import Accounts
@@ -121,15 +123,13 @@ def make_server(
 
 def say_where(server: WebServer, store: Store, console: Console) -> None:
     """Print the address; if nobody can log in yet, the links of the first accounts, on a terminal alone."""
-    console.print(f"page at {server.address}", highlight=False, soft_wrap=True)
+    console.print(f"page at {server.address}")
     rows = store.accounts.all()
     if any(row.password is not None for row in rows):
         return
     if not console.is_terminal:
         # A pipe is a log.
-        console.print(
-            "nobody can log in yet: patrol-lpr station account add NAME --role administrator", highlight=False
-        )
+        console.print("nobody can log in yet: patrol-lpr station account add NAME --role administrator")
         return
     known = {row.name for row in rows}
     by = Asker("station")
@@ -142,7 +142,6 @@ def say_where(server: WebServer, store: Store, console: Console) -> None:
             link = server.accounts.add(by, name, full_name=full_name, role=role, scope=EVERYTHING)
         console.print(
             f"set up the {role} account {name!r} within a day: {server.address}/set-up/{link}",
-            highlight=False, soft_wrap=True, markup=False,
         )  # fmt: skip
 
 
@@ -173,7 +172,7 @@ def web(
     exporter = None
     try:
         exporter = None if metrics is None else start_metrics(metrics, server.requests.samples)
-        say_where(server, store, Console())
+        say_where(server, store, PlainConsole())
         server.run()
     finally:
         if exporter is not None:
@@ -298,7 +297,7 @@ def _print_link(address: str, link: str, name: str, *, as_json: bool) -> None:
         print_json({"name": name, "link": whole})
     else:
         sys.stdout.write(f"{whole}\n")
-    Console(stderr=True).print("the link works once, for a day: give it to the person alone", highlight=False)
+    PlainConsole(stderr=True).print("the link works once, for a day: give it to the person alone")
 
 
 def _values(row: AccountRow) -> dict[str, object]:

@@ -244,6 +244,7 @@ MUTATIONS = (
     _of("agent/buffer/mark.py", _DURABLE)("        os.fsync(handle)\n", "        pass\n"),
     _of("agent/buffer/mark.py", _OUTBOX)("if seq <= self.high:", "if seq > 0:"),
     _outbox("            self._mark.cover(counts.next_seq - 1)\n", ""),
+    _outbox("            self._mark.note(counts.next_seq - 1)\n", "", f"{_UNIT}/buffer/test_damaged_files.py"),
     _of("agent/buffer/schema.py", _OUTBOX, _DURABLE)("PRAGMA synchronous = FULL", "PRAGMA synchronous = NORMAL"),
     _of("updater/releases.py", _DURABLE)("        os.fsync(file.fileno())\n", ""),
     _of("provision/pki.py", _DURABLE)("        os.fsync(file.fileno())\n", ""),
@@ -294,6 +295,9 @@ MUTATIONS = (
     _of("station/retention/schedule.py", f"{_UNIT}/station/test_station_retention.py")(
         "self._clock_jumped(mono_s) or clock_doubt(", "clock_doubt("
     ),
+    _of("station/retention/purges.py", f"{_UNIT}/station/test_station_retention.py")(
+        "or _units_doubt(now_us, store.latest_health(_ASKED))", ""
+    ),
     # The audit log
     _of("station/audit_log/checkpoints.py", _AUDIT_LOG)(
         "            for known in (before, self._signed):\n", "            for known in ():\n"
@@ -326,6 +330,7 @@ MUTATIONS = (
     _of("station/query/export.py", f"{_UNIT}/station/test_station_export.py")(
         "if isinstance(value, str) and value.startswith(_FORMULA_STARTS):", "if False:"
     ),
+    _of("station/audit_log/heads.py", _STATION_HEADS)("elif head.seq < noted.seq:", "elif False:"),
     # Authority
     _ca_store("if row is None or row[0] != unit or row[1] is not None:", "if row is None:"),
     _ca_store("or now_s > row[1]:", "or False:"),

@@ -494,6 +494,9 @@ class Store(Protocol):
     def series(self, unit: str) -> list[SeriesRow]:
         """Return the lives of a unit in their order; the last is the present one."""
 
+    def heads(self, since_us: int) -> list[bytes]:
+        """Return the signed heads of all lives that were received since then, as stored."""
+
     def each_evidence(self, unit: str) -> Iterator[EvidenceRow]:
         """Yield the evidence of a unit's records in order, with the records that were not purged."""
 

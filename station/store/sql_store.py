@@ -371,6 +371,10 @@ class SqlStore:
         )
         return {unit: UnitTold(health, report) for unit, health, report in self.db.all(statement)}
 
+    def heads(self, since_us: int) -> list[bytes]:
+        """Of all units."""
+        return self._lives.heads(since_us)
+
     def has_unit(self, unit: str, scope: Scope) -> bool:
         """By its agency."""
         statement = select(UNITS.c.unit).where(UNITS.c.unit == unit, *in_scope(UNITS.c.unit, scope))
