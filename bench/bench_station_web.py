@@ -136,7 +136,7 @@ def fill_rest(store: Any, entries: int, leads: int) -> None:
         f" decode(lpad(to_hex(n), 32, '0'), 'hex'), {NOW_US}, NULL, {NOW_US} + n * {DAYS * DAY_US // leads},"
         " 'list' || mod(n, 5), 'List', 'Owner ' || mod(n, 3), 1, 'high',"
         " (ARRAY['new', 'confirmed', 'rejected', 'expired'])[1 + mod(n, 4)], '', '',"
-        f" 450000000 + mod(n, 9999), -1000000000 + mod(n, 9999), 450 FROM generate_series(0, {leads - 1}) AS n"
+        f" 450000000 + mod(n, 9999), -1000000000 + mod(n, 9999), 450 FROM generate_series(0::bigint, {leads - 1}) AS n"
     )
     store.db.driver_sql("ANALYZE")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -100,7 +101,8 @@ class SearchBody(BaseModel):
 def body_of_form(fields: dict[str, str]) -> SearchBody:
     """Return the search of a form, whose empty fields are not given.  Raises RefusedError with what is wrong."""
     values: dict[str, Any] = {name: value for name, value in fields.items() if value.strip()}
-    values["plates"] = [plate for plate in values.get("plates", "").replace(",", " ").split() if plate]
+    if "plates" in values:
+        values["plates"] = [plate for plate in values["plates"].replace(",", " ").split() if plate]
     try:
         if drawn := values.pop("drawn", ""):
             values["polygon"] = numbers_of(drawn)
@@ -111,6 +113,16 @@ def body_of_form(fields: dict[str, str]) -> SearchBody:
         raise RefusedError(400, "search", f"{str(name).replace('_', ' ')}: {first['msg']}") from error
     except ValueError as error:
         raise RefusedError(400, "area", "this is no area: draw it again") from error
+
+
+def usable_fields(fields: dict[str, str]) -> SearchBody:
+    """Return of a form what can be shown again: whoever mistyped one field need not fill in the others."""
+    kept = SearchBody()
+    for name, value in fields.items():
+        with suppress(RefusedError):
+            one = body_of_form({name: value})
+            kept = kept.model_copy(update={each: getattr(one, each) for each in one.model_fields_set})
+    return kept
 
 
 def numbers_of(drawn: str) -> list[list[float]]:
