@@ -88,7 +88,8 @@ def searches(draw: random.Random) -> Iterator[tuple[str, dict[str, str]]]:
     day_us = NOW_US + draw.randrange(DAYS) * DAY_US
     yield "search, exact plate", {"plates": plate(draw)}
     yield "search, wildcard", {"plates": f"*{plate(draw)[1:5]}*"}
-    yield "search, looks like it", {"plates": plate(draw), "look_alike": "true"}
+    yield "search, looks like it", {"plates": plate(draw)[:5], "look_alike": "true"}
+    yield "search, 1,024 texts that look alike", {"plates": "0ODQ2ZA", "look_alike": "true"}
     near = {
         "lat_deg": f"{draw.gauss(45.0, 0.1):.5f}",
         "lon_deg": f"{draw.gauss(-100.0, 0.15):.5f}",

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 _Name = Annotated[str, Field(max_length=64)]
 _Degrees = Annotated[float, Field(allow_inf_nan=False)]
-_MAX_TEXTS = 256
+_MAX_TEXTS = 1024
+_MAX_PATTERNS = 256
+"""With wildcards, each of which is compared by itself."""
 _MAX_INT = 2**63
 """Of the database."""
 _NO_PLACE = "this is not where a page starts: search again"
@@ -72,7 +74,8 @@ class SearchBody(BaseModel):
             plates = [text for plate in plates for text in look_alikes(plate)]
         if self.contains:
             plates = [f"*{plate}*" for plate in plates]
-        if len(plates) > _MAX_TEXTS:
+        has_wildcards = any("*" in plate or "?" in plate for plate in plates)
+        if len(plates) > (_MAX_PATTERNS if has_wildcards else _MAX_TEXTS):
             raise RefusedError(400, "plates", f"{len(plates)} texts are too many: give fewer plates")
         return ReadSearch(
             plates=tuple(plates),
