@@ -255,7 +255,7 @@ class Query:
     def offers(self, unit: str) -> list[Offered]:
         """Return the files that the station offers a unit, such as lists and policies, with their versions."""
         self._refuse_outside(unit)
-        found = [offer for offer in self._store.offers() if offer.unit == unit]
+        found = self._store.offers([unit])
         self._note("show offers", len(found), unit=unit)
         return found
 

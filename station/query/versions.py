@@ -37,15 +37,15 @@ class Versions(Query):
 
     def files(self, units: Iterable[str]) -> dict[str, list[FileVersion]]:
         """Return by unit every kind that is offered or was fetched, by name; units outside the scope have none."""
-        wanted = [unit for unit in units if self._store.has_unit(unit, self._asker.scope)]
+        known = self._store.told(units, self._asker.scope)
         offered = {
             (one.unit, one.file.kind): one.file.release
-            for one in self._store.offers()
+            for one in self._store.offers(known)
             if one.file.release and one.file.kind != UPDATE
         }
         found: dict[str, list[FileVersion]] = {}
-        for unit in wanted:
-            has = fetched(self._store.health(unit))
+        for unit, told in known.items():
+            has = fetched(told.health)
             kinds = {kind for name, kind in offered if name == unit} | {kind for kind, one in has.items() if one}
             found[unit] = [
                 FileVersion(kind, offered.get((unit, kind), 0), has.get(kind)) for kind in sorted(kinds)
