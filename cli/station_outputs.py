@@ -13,7 +13,7 @@ import typer
 
 from cli.show import TextTable, print_done, print_json, print_table
 from cli.station_place import DbOption, JsonOption, commands_on, now_us, opened
-from cli.terminal import PlainConsole, beside
+from cli.terminal import beside
 from hw.output import output
 from station.query.export import iso
 
