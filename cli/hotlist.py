@@ -14,7 +14,7 @@ import typer
 
 from cli.account import operator
 from cli.show import TextTable, print_json, print_table
-from cli.terminal import PlainConsole
+from cli.terminal import PlainConsole, beside
 from hw.output import output, text_output
 from hw.paths import CONFIG_FILE
 from protocol.plate_formats import FORMATS
@@ -115,7 +115,7 @@ def sign(
     *,
     key: Annotated[Path, typer.Option(help="hotlist.key of the list authority.")],
     version: Annotated[
-        int, typer.Option(min=1, help="Number of the package; must rise with every one of a list.")
+        int, typer.Option(min=1, max=2**31 - 1, help="Number of the package; must rise with every one of a list.")
     ],
     base: Annotated[Path | None, typer.Option(help="Full package: write only what changed since it.")] = None,
     accept_change: Annotated[str, typer.Option(help="Name of the person who accepts what the import held.")] = "",
@@ -132,7 +132,7 @@ def sign(
             else:
                 manifest = sign_delta(file, opened, older, signing, terms)
     changed = f", {manifest.removed_rows:,} out and {manifest.carried_rows:,} in" if base is not None else ""
-    PlainConsole().print(
+    beside(out).print(
         f"{out}: list {manifest.settings.list_id}, version {manifest.version}, {manifest.kind.value}, "
         f"{manifest.entries:,} entries{changed}, {out.stat().st_size:,} bytes",
     )  # fmt: skip
@@ -144,7 +144,9 @@ def sign_earlier(
     out: Annotated[Path, typer.Argument(help="The new package, *.lprhot.")],
     *,
     key: Annotated[Path, typer.Option(help="hotlist.key of the list authority.")],
-    version: Annotated[int, typer.Option(min=1, help="Number of the new package; above every one of the list.")],
+    version: Annotated[
+        int, typer.Option(min=1, max=2**31 - 1, help="Number of the new package; above every one of the list.")
+    ],
     accept_change: Annotated[str, typer.Option(help="Name of the person who decides to go back.")],
     note: Annotated[str, typer.Option(help="Description, one line.")] = "",
 ) -> None:
@@ -152,7 +154,7 @@ def sign_earlier(
     signing = SigningKey.load(key)
     with ListFile(package, [signing.public]) as opened, output(out, private=True) as file:
         manifest = sign_again(file, opened, signing, Signing(version, accept_change, note))
-    PlainConsole().print(
+    beside(out).print(
         f"{out}: list {manifest.settings.list_id}, version {manifest.version}, data of {_utc(manifest.as_of_utc_us)}",
     )  # fmt: skip
 
@@ -178,7 +180,9 @@ def diff(
     newer: Annotated[Path, typer.Argument(help="Draft or full package.")],
     *,
     key: AuthorityOption = None,
-    show: Annotated[int, typer.Option(min=0, help="Also print up to this many entries of each kind.")] = 0,
+    show: Annotated[
+        int, typer.Option(min=0, max=2**31 - 1, help="Also print up to this many entries of each kind.")
+    ] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Say how many entries of two lists are new, gone or changed."""
@@ -297,7 +301,9 @@ def dry_run(
         str | None, typer.Option(help="Database of a station, or postgresql://...: its retained reads; audited.")
     ] = None,
     unit: Annotated[str | None, typer.Option(help="With --db: only reads of this unit.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="With --db: the latest reads, at most.")] = 100_000,
+    limit: Annotated[
+        int, typer.Option(min=1, max=2**31 - 1, help="With --db: the latest reads, at most.")
+    ] = 100_000,
     purpose: Annotated[str, typer.Option(help="With --db: why, for the audit trail.")] = "",
     case_number: Annotated[str, typer.Option("--case", help="With --db: case number, for the audit trail.")] = "",
     policy: Annotated[
@@ -466,7 +472,7 @@ def unit_key(
     key = hotlist_unit.public_key(config, overrides or [])
     with output(out) as file:
         file.write(key.pem())
-    PlainConsole().print(f"{out}: fingerprint {fingerprint(key.raw)}")
+    beside(out).print(f"{out}: fingerprint {fingerprint(key.raw)}")
 
 
 def _sealed(file: Path, key: StationKey, stack: ExitStack) -> Path:

@@ -16,7 +16,7 @@ import typer
 from cli.account import operator
 from cli.roster_source import roster_from
 from cli.show import TextTable, print_json, print_table
-from cli.terminal import PlainConsole
+from cli.terminal import PlainConsole, beside
 from hw.output import output
 from hw.paths import CONFIG_DIR, CONFIG_FILE
 from protocol.errors import RosterError
@@ -70,7 +70,7 @@ def make(
     roster = roster_from(source, zones)
     with output(out, private=True) as file:
         file.write(roster.canonical())
-    PlainConsole().print(
+    beside(out).print(
         f"{out}: {len(roster.officers)} officers, {len(roster.zones)} zones, {len(roster.shifts)} planned shifts; "
         "not signed yet",
     )  # fmt: skip
@@ -82,14 +82,16 @@ def sign(
     out: Annotated[Path, typer.Argument(help="File for the signed roster.")],
     *,
     key: Annotated[Path, typer.Option(help="agency.key, from `patrol-lpr keys agency`.")],
-    version: Annotated[int, typer.Option(min=1, help="Number of the roster; must increase.")],
+    version: Annotated[int, typer.Option(min=1, max=2**31 - 1, help="Number of the roster; must increase.")],
     id: Annotated[str, typer.Option(help="Name of this series of rosters.")] = KIND,  # noqa: A002 - the option's name
     owner: Annotated[str, typer.Option(help="Agency that is responsible for it.")] = "",
     unit: Annotated[
         list[str] | None,
         typer.Option("--unit", help="Id or pattern of units; repeatable; if omitted, the whole fleet."),
     ] = None,
-    days: Annotated[float, typer.Option(min=0.01, help="Days after which nobody signs on with it.")] = 30,
+    days: Annotated[
+        float, typer.Option(min=0.01, max=36_600, help="Days after which nobody signs on with it.")
+    ] = 30,
 ) -> None:
     """Sign a roster."""
     checked = parse_roster(_read(roster, MAX_ROSTER_BYTES))
@@ -106,7 +108,7 @@ def sign(
     signed = sign_roster(checked, header, SigningKey.load(key))
     with output(out, private=True) as file:
         file.write(signed)
-    PlainConsole().print(f"{out}: version {version}, {len(signed):,} bytes")
+    beside(out).print(f"{out}: version {version}, {len(signed):,} bytes")
 
 
 @app.command()

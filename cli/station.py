@@ -115,7 +115,9 @@ def serve(
         typer.Option(help="HOST[:PORT] of a broker, once for each; if omitted, an embedded one."),
     ] = None,
     host: Annotated[str, typer.Option(help="Loopback address of the embedded broker.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port of the embedded broker; 0 selects a free one.")] = MQTT_PORT,
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Port of the embedded broker; 0 selects a free one.")
+    ] = MQTT_PORT,
     protocol: Annotated[Protocol, typer.Option(help="MQTT version, with --broker.")] = Protocol.FIVE,
     name: Annotated[str, typer.Option(help="Name of this station, included in every receipt.")] = "station",
     units: Annotated[str | None, typer.Option(help="Comma-separated units to accept; if omitted, all.")] = None,
@@ -131,10 +133,13 @@ def serve(
         ),
     ] = None,
     max_records: Annotated[
-        int, typer.Option(min=1, help="Records that a unit may send in a day; what is above waits in the unit.")
+        int,
+        typer.Option(
+            min=1, max=2**31 - 1, help="Records that a unit may send in a day; what is above waits in the unit."
+        ),
     ] = Quota().records,
     max_mib: Annotated[
-        int, typer.Option(min=1, help="MiB of records and pictures that a unit may send in a day.")
+        int, typer.Option(min=1, max=2**31 - 1, help="MiB of records and pictures that a unit may send in a day.")
     ] = Quota().size_bytes // _MEBI,
     allow_open: Annotated[bool, typer.Option(help="With --keys: also accept unencrypted records.")] = False,
     policy: Annotated[
@@ -225,7 +230,7 @@ def reads(
     *,
     db: DbOption = None,
     unit: UnitOption = None,
-    limit: Annotated[int, typer.Option(min=1, help="Number of reads.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=2**31 - 1, help="Number of reads.")] = 50,
     purpose: PurposeOption = None,
     case_number: CaseOption = None,
     as_json: JsonOption = False,
@@ -262,7 +267,7 @@ def show_hits(
     *,
     db: DbOption = None,
     unit: UnitOption = None,
-    limit: Annotated[int, typer.Option(min=1, help="Number of hits.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=2**31 - 1, help="Number of hits.")] = 50,
     purpose: PurposeOption = None,
     case_number: CaseOption = None,
     as_json: JsonOption = False,
@@ -442,7 +447,7 @@ def withdraw(
 @app.command()
 def purge(  # noqa: PLR0917 - typer passes options by name
     context: typer.Context,
-    days: Annotated[float, typer.Option(min=0, help="Delete records older than this.")],
+    days: Annotated[float, typer.Option(min=0, max=36_600, help="Delete records older than this.")],
     db: DbOption = None,
     retention: Annotated[str | None, typer.Option(help="Only this retention class; if omitted, all.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Delete without asking.")] = False,
@@ -611,7 +616,7 @@ def _address(text: str) -> tuple[str, int]:
     if not colon or text.endswith("]"):
         host, port = text, str(MQTT_PORT)
     host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isdecimal() or not 0 < int(port) <= _MAX_PORT:
+    if not host or not port.isdecimal() or not 0 < int(port[:6]) <= _MAX_PORT:
         raise typer.BadParameter(f"{text!r} is not HOST:PORT", param_hint="--broker")
     return host, int(port)
 

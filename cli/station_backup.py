@@ -26,7 +26,7 @@ def backup(
     *,
     db: DbOption = None,
     keep_days: Annotated[
-        float | None, typer.Option(min=0, help="Delete backups older than this, but never the newest.")
+        float | None, typer.Option(min=0, max=36_600, help="Delete backups older than this, but never the newest.")
     ] = None,
     keys: Annotated[
         Path | None, typer.Option(help="Folder with the keys: their fingerprints are noted, no key is copied.")

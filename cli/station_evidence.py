@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from cli.show import print_done
+from cli.terminal import beside
 from hw.output import output
 from protocol.seal import load_keyring
 from station.evidence.c2pa_pictures import load_signer
@@ -48,10 +49,11 @@ def write(
     if package is None:
         raise typer.BadParameter(f"there is no read or hit {identity}, or it was purged", param_hint="ID")
     made = make_package(package, ring.receipts, signer)
-    archive = checked(out.with_suffix(".zip"))
+    is_special = out.exists() and not out.is_file()  # a pipe or a device is written into
+    archive = checked(out if is_special else out.with_suffix(".zip"))
     with output(archive, private=True) as file:
         file.write(made.archive)
-    if out.suffix.lower() in _PAGES:
+    if out.suffix.lower() in _PAGES and not is_special:
         with output(checked(out), private=True) as file:
             file.write(made.page)
     pictures = sum(p.jpeg is not None for p in package.pictures)
@@ -59,4 +61,5 @@ def write(
         f"{len(package.records)} records and {pictures} pictures in {out}; {made.c2pa}",
         {"file": str(out), "records": len(package.records), "pictures": pictures, "c2pa": made.c2pa},
         as_json=as_json,
+        console=beside(out),
     )

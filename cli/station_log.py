@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from cli.show import TextTable, print_json, print_table
-from cli.terminal import PlainConsole
+from cli.terminal import PlainConsole, beside
 from hw.output import output
 from protocol.seal import KeyRing, load_keyring
 from station.query.export import iso
@@ -55,14 +55,14 @@ def export_log(query: Query, target: Path, keys: Path | None, numbers: Sequence[
     """Write the log, or some entries with their proofs."""
     with output(target, private=True) as out:
         count = query.export_log(out, ring_of(keys), numbers)
-    PlainConsole().print(f"{count:,} entries written; check them with `patrol-lpr verify {target}`")
+    beside(target).print(f"{count:,} entries written; check them with `patrol-lpr verify {target}`")
 
 
 def export_certificate(query: Query, target: Path, keys: Path | None, purge: int) -> None:
     """Write the certificate of a purge with its proof."""
     with output(target, private=True) as out:
         query.export_certificate(out, ring_of(keys), purge)
-    PlainConsole().print(f"purge {purge} written; check it with `patrol-lpr verify {target}`")
+    beside(target).print(f"purge {purge} written; check it with `patrol-lpr verify {target}`")
 
 
 def show_purges(purges: Sequence[StoredPurge], *, as_json: bool) -> None:

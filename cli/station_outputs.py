@@ -13,7 +13,7 @@ import typer
 
 from cli.show import TextTable, print_done, print_json, print_table
 from cli.station_place import DbOption, JsonOption, commands_on, now_us, opened
-from cli.terminal import PlainConsole
+from cli.terminal import beside
 from hw.output import output
 from station.query.export import iso
 
@@ -137,7 +137,7 @@ def secret(file: Annotated[Path, typer.Argument(help="New file for the secret.")
         raise typer.BadParameter(f"{file} exists: a secret is not overwritten", param_hint="FILE")
     with output(file, private=True) as out:
         out.write(f"{new_secret()}\n".encode())
-    PlainConsole().print(f"{file}: give the receiver this line over a safe channel")
+    beside(file).print(f"{file}: give the receiver this line over a safe channel")
 
 
 def _values(state: OutputState) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from rich.text import Text
 from agent.records import UNKNOWN_REGION
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.text import TextType
 
 _LIKELY = 0.5
@@ -68,6 +70,15 @@ class PlainConsole(Console):
     def rule(self, title: TextType = "", **options: Any) -> None:
         """As :meth:`rich.console.Console.rule`."""
         super().rule(_literal(title), **options)
+
+
+def beside(path: Path) -> PlainConsole:
+    """Return where to tell of a file that was written: not on standard output if that was the file."""
+    try:
+        written, out = path.stat(), os.fstat(sys.stdout.fileno())
+    except (OSError, ValueError):
+        return PlainConsole()
+    return PlainConsole(stderr=(written.st_dev, written.st_ino) == (out.st_dev, out.st_ino))
 
 
 def _literal(one: Any) -> Any:

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Annotated
 import typer
 
 from cli.show import TextTable, json_value, print_json, print_table
-from cli.terminal import PlainConsole
+from cli.terminal import PlainConsole, beside
 from hw.paths import CONFIG_FILE, STATE_DIR
 from protocol.errors import UpdateError
 from protocol.seal.keys import SigningKey, VerifyKey
@@ -50,7 +50,7 @@ def make(
     out: FileArgument,
     *,
     key: Annotated[Path, typer.Option(help="release.key, from `patrol-lpr keys release`.")],
-    release: Annotated[int, typer.Option(min=1, help="Number of the release; must increase.")],
+    release: Annotated[int, typer.Option(min=1, max=2**31 - 1, help="Number of the release; must increase.")],
     wheels: Annotated[
         Path | None, typer.Option(help="Folder with the wheels of patrol-lpr and its dependencies.")
     ] = None,
@@ -60,8 +60,8 @@ def make(
         list[str] | None,
         typer.Option("--unit", help="Id or pattern of units; repeatable; if omitted, the whole fleet."),
     ] = None,
-    days: Annotated[float, typer.Option(min=0.01, help="Days during which it can be applied.")] = 90,
-    needs: Annotated[int, typer.Option(min=0, help="Lowest release it can be applied on.")] = 0,
+    days: Annotated[float, typer.Option(min=0.01, max=36_600, help="Days during which it can be applied.")] = 90,
+    needs: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Lowest release it can be applied on.")] = 0,
     base: Annotated[
         Path | None, typer.Option(help="Earlier update whose wheels the units already have; these are left out.")
     ] = None,
@@ -84,7 +84,7 @@ def make(
     made = make_update(
         out, sources, terms, signing, base=None if base is None else _verified(base, signing.public)
     )
-    PlainConsole().print(f"{out}: release {release}, {out.stat().st_size / _MEBI:.1f} MiB, {_parts(made)}")
+    beside(out).print(f"{out}: release {release}, {out.stat().st_size / _MEBI:.1f} MiB, {_parts(made)}")
 
 
 @app.command()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.browser.conftest import SMALL, sign_on, wait_until
-from tests.fake_agent import PIN, ROSTER, SHIFT, SIGN_ON_TOKEN, a_hit, hex_id
+from tests.browser.conftest import SMALL, sign_on, wait_for_hit, wait_until
+from tests.fake_agent import PIN, ROSTER, SHIFT, SIGN_ON_TOKEN, TOKEN, a_hit, hex_id
 
 pytestmark = pytest.mark.integration
 
@@ -185,6 +185,29 @@ def test_all_open_shifts_are_shown(agent, terminal):
     page.wait_for_selector("#sign-on:visible")
 
 
+def test_relief_signs_on_at_the_same_terminal_while_the_shift_goes_on(agent, terminal):
+    """Shifts overlap also where there is one terminal: nobody must sign off first."""
+    page = terminal(SMALL)
+    sign_on(page)
+    agent.asked.clear()
+    relief = {**SHIFT, "shift_id": hex_id(0x5418), "badge": "4712", "role": "relief"}
+
+    def signed_on(_):
+        agent.become(shifts=[*agent.state["shifts"], relief])
+        return {"session": TOKEN, "badge": "4712", "name": "B. Example", "shift_id": relief["shift_id"]}
+
+    agent.answers["sign_on"] = signed_on
+    page.click("#nav-shift")
+    page.click("#other-officer")
+    page.fill("#sign-on [name=badge]", "4712")
+    page.fill("#sign-on [name=pin]", PIN)
+    page.click("#sign-on [type=submit]")
+    page.wait_for_selector("#who b:text-is('4712 B. Example')")
+    page.wait_for_selector("#sign-on", state="hidden")
+    assert page.locator("#shifts li").count() == 2
+    assert "sign_off" not in [asked["verb"] for asked in agent.asked]
+
+
 def test_what_one_officer_has_typed_is_not_there_for_the_next(agent, terminal):
     """One terminal, two officers: neither reads the other's notes, or saves them as their own."""
     page = terminal()
@@ -317,3 +340,19 @@ def test_sign_off_asks_for_the_answers_of_open_incidents(agent, terminal):
     page.click("#sign-off")
     page.wait_for_selector("#message:text-is('Close your incidents first')")
     assert page.locator("#incident-box[open]").count() == 1
+
+
+def test_browser_keeps_nothing_of_a_plate(agent, terminal):
+    """No address, title, storage or cache has one: what is on the screen is there on purpose."""
+    page = terminal(SMALL)
+    sign_on(page)
+    agent.hit(a_hit(1))
+    wait_for_hit(page, "blind")
+    page.click("#hit-choices button:text-is('6KYN051')")
+    wait_for_hit(page, "compare")
+    kept = page.evaluate("""async () => JSON.stringify([document.title, location.href, document.cookie,
+        {...localStorage}, {...sessionStorage}, self.caches ? await caches.keys() : [], await indexedDB.databases(),
+        performance.getEntriesByType("resource").map((entry) => entry.name)])""")
+    assert "6KYN051" not in kept
+    assert "4711" not in kept
+    assert PIN not in kept

@@ -101,6 +101,20 @@ def test_tap_that_was_meant_for_what_was_there_before_does_not_decide(agent, pag
     assert [asked["verb"] for asked in agent.asked if asked["verb"] == "acknowledge"] == []
 
 
+def test_hit_takes_taps_also_while_something_lies_on_a_key_and_a_finger_taps_on(agent, page):
+    agent.hit(a_hit(1))
+    page.wait_for_selector("#hit-blind:visible")
+    page.keyboard.down("x")
+    for _ in range(200):
+        page.keyboard.down("x")  # the key repeats
+        page.mouse.click(700, 300)
+        if page.locator("#hit").get_attribute("inert") is None:
+            break
+    else:
+        raise AssertionError("it never took a tap")
+    page.keyboard.up("x")
+
+
 def test_late_answer_about_one_hit_does_not_close_the_next(agent, page):
     """The unit answers when the officer is at the next hit already."""
     asked, answered = threading.Event(), threading.Event()

@@ -12,6 +12,8 @@ const PANELS = ["#hit-blind", "#hit-compare", "#hit-why", "#hit-callback", "#hit
 const OPEN = new Set(["new", "acknowledged"]);
 // A finger or a word on its way to what was there before must not decide on a hit.
 const REST_MS = 500;
+// Whoever goes on tapping means the hit.
+const MAX_TAPS_MS = 1000;
 // Texts with more characters are set smaller or alone.
 const LONG_REASON = 44;
 const LONG_VALUE = 30;
@@ -41,7 +43,7 @@ export class HitView {
     one("#hit [data-close]").addEventListener("click", () => this.close());
     one("#hit [data-back]").addEventListener("click", () => this.go("#hit-compare"));
     one("#hit-callback").addEventListener("submit", (event) => this.confirm(event));
-    addEventListener("pointerdown", () => this.isResting && this.rest(), true);
+    addEventListener("pointerdown", () => this.isResting && performance.now() - this.openedMs < MAX_TAPS_MS && this.rest(), true);
   }
 
   get isShown() { return this.hit !== null; }
@@ -65,6 +67,7 @@ export class HitView {
     one("#hit-callback").reset();
     one("#hit-callback [name=confirming_agency]").value = hit.listed.owner ?? "";
     this.focused = null;
+    this.openedMs = performance.now();
     show(one("#hit"), true);
     one("#frame").inert = true;
     this.rest();
@@ -248,8 +251,9 @@ export class HitView {
 
   // Keys: 1 to 7 choose, c s v check, n is no match, Escape is later.
   key(event) {
-    if (this.isResting) return this.rest();
+    // A key that something lies on repeats for ever.
     if (event.repeat) return undefined;
+    if (this.isResting) return this.rest();
     if (event.target.matches("input") || event.ctrlKey || event.altKey || event.metaKey) return event.key === "Escape" && this.later();
     const buttons = {
       c: "[data-check=characters]", s: "[data-check=region]", v: "[data-check=vehicle]", n: "#hit-reject, #hit-none", Escape: "#hit-later, [data-later], [data-close], [data-back]",

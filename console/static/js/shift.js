@@ -11,6 +11,8 @@ const CHOICES = { role: "roles", vehicle: "vehicles", zone: "zones", checkpoint:
 let shift = null;
 let mine = false;
 let officer = "";
+// The form is open for somebody else, beside the shift of whoever has signed on.
+let other = false;
 
 export function startShift() {
   one("#sign-on").addEventListener("submit", async (event) => {
@@ -34,9 +36,19 @@ export function startShift() {
     event.target.reset();
     say(t("unlock.done"));
   });
+  one("#other-officer").addEventListener("click", () => {
+    showSignOn(!other);
+    if (other) one("#sign-on").scrollIntoView({ block: "start" });
+  });
   one("#sign-off").addEventListener("click", async () => {
     if ((await command("sign_off")).error === "incidents_open") one("#incident-box").open = true;
   });
+}
+
+function showSignOn(forAnother) {
+  other = forAnother;
+  show(one("#sign-on"), !mine || other);
+  setAttribute(one("#other-officer"), "aria-expanded", String(other));
 }
 
 // A token stands for badge and PIN.
@@ -115,17 +127,18 @@ function greet(who) {
 
 export function drawShift(document_) {
   greet(document_.who);
-  const before = mine;
+  const [before, own] = [mine, shift?.shift_id];
   const shifts = document_.shifts ?? [];
   mine = document_.mine !== null;
   shift = shifts.find((open) => open.shift_id === document_.mine) ?? null;
-  show(one("#sign-on"), !mine);
+  if (shift?.shift_id !== own) showSignOn(false);
+  else showSignOn(other);
   show(one("#signed-on"), mine);
   setList(one("#shifts"), shifts, (open) => open.shift_id, () => data("li", ""), (item, open) => setText(item, shiftLine(open)));
   setText(one("#who b"), document_.who);
   press(shift?.activity);
-  if (mine !== before) one("#shift").scrollTop = 0;
-  if (mine && !before && !one("#shift").hidden) loadShift();
+  if (mine !== before || shift?.shift_id !== own) one("#shift").scrollTop = 0;
+  if (mine && shift?.shift_id !== own && !one("#shift").hidden) loadShift();
 }
 
 // Nothing can be typed while the vehicle moves.

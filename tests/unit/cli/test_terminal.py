@@ -18,12 +18,12 @@ from cli.show import TextTable, print_table
 from cli.terminal import PlainConsole, say
 
 
-def run(repo, *arguments, shell_tail="", **environ):
+def run(repo, *arguments, shell_tail="", cwd=None, **environ):
     """The command with its streams as a shell sets them up."""
     command = f'exec "$0" -P -m cli "$@" {shell_tail}'
     return subprocess.run(
         ["bash", "-c", command, sys.executable, *map(os.fspath, arguments)],
-        capture_output=True, check=False, env={**os.environ, "PYTHONPATH": str(repo), **environ},
+        cwd=cwd, capture_output=True, check=False, env={**os.environ, "PYTHONPATH": str(repo), **environ},
     )  # fmt: skip
 
 
@@ -132,3 +132,47 @@ def test_a_program_reads_json_also_when_a_command_fails(repo, arguments):
     assert done.returncode not in {0, 2}, done.stderr
     assert "missing" in json.loads(done.stdout)["error"]
     assert done.stderr.startswith(b"patrol-lpr: ")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("keys", "station", ""), "must not be empty"),
+        (("simulate", ""), "must not be empty"),
+        (("verify", "x.lpr", "--key", ""), "must not be empty"),
+        (("provision", "issue", "ca", os.fsdecode(b"station\xe9"), "--out", "x"), r"station\xe9: not UTF-8"),
+        (("station", "reads", "--db", "none.db", "--limit", "9" * 20), "less than or equal to"),
+        (("provision", "card", "ca", "unit-1", "--agency", "", "--enrol-at", "h:1", "--broker", "h:1",
+          "--station-key", "k"), "--agency"),
+        (("roster", "token", "", "unit-1", "--key", "k"), "badge: has a character or a length that is not allowed"),
+        (("provision", "card", "ca", "unit-1", "--agency", "a", "--enrol-at", "h:99999", "--broker", "h:1",
+          "--station-key", "k"), "not HOST:PORT"),
+        (("provision", "card", "ca", "unit-1", "--agency", "a", "--enrol-at", "h:1", "--broker", "h:1",
+          "--station-key", "k", "--hours", "inf"), "less than or equal to"),
+    ],
+)  # fmt: skip
+def test_values_that_no_command_can_use_are_refused_in_words(repo, tmp_path, arguments, said):
+    subprocess.run(
+        [sys.executable, "-P", "-m", "cli", "provision", "ca", "ca"],
+        cwd=tmp_path, check=True, capture_output=True, env={**os.environ, "PYTHONPATH": str(repo)},
+    )  # fmt: skip
+    before = sorted(tmp_path.iterdir())
+    done = run(repo, *arguments, cwd=tmp_path)
+    assert done.returncode in {1, 2}
+    assert b"Traceback" not in done.stderr
+    assert said in done.stderr.decode()
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.slow
+def test_a_file_on_standard_output_has_nothing_else_in_it(repo, tmp_path):
+    for words in (("keys", "station", "k"), ("provision", "ca", "ca")):
+        assert run(repo, *words, cwd=tmp_path).returncode == 0
+    done = run(
+        repo, "provision", "card", "ca", "unit-1", "--agency", "a", "--enrol-at", "h:1", "--broker", "h:1",
+        "--station-key", "k/station.pub", "--out", "/dev/stdout", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["unit"] == "unit-1"
+    assert b"token valid until" in done.stderr
