@@ -35,6 +35,7 @@ from cli.station_place import (
     UnitOption,
     asking,
     commands_on,
+    looking_up,
     not_the_store,
     now_us,
     opened,
@@ -236,7 +237,7 @@ def reads(
     as_json: JsonOption = False,
 ) -> None:
     """Show the latest reads; recorded in the audit trail."""
-    with asking(context, db, purpose, case_number) as query:
+    with looking_up(context, db, purpose, case_number) as query:
         rows = query.records(unit=unit, limit=limit)
     if as_json:
         print_json([{"schema": row.record.envelope.schema_id, **flat_values(row)} for row in rows])
@@ -257,7 +258,7 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show one record with all its values, and write its pictures; recorded in the audit trail."""
-    with asking(context, db, purpose, case_number) as query:
+    with looking_up(context, db, purpose, case_number) as query:
         station_show.show(query, record_id, unit=unit, out=pictures, as_json=as_json)
 
 
@@ -273,7 +274,7 @@ def show_hits(
     as_json: JsonOption = False,
 ) -> None:
     """Show the latest hits with list, decision and outcome; recorded in the audit trail."""
-    with asking(context, db, purpose, case_number) as query:
+    with looking_up(context, db, purpose, case_number) as query:
         found = query.hits(unit=unit, limit=limit)
     if as_json:
         print_json([hit_values(hit) for hit in found])
@@ -314,7 +315,7 @@ def search(
         until_us=_utc_us(until),
         area=None if near is None else _circle(near),
     )
-    with asking(context, db, purpose, case_number) as query:
+    with looking_up(context, db, purpose, case_number) as query:
         page = query.search(wanted, limit=limit)
     rows = page.records
     if page.complete_to_us is not None:
@@ -389,7 +390,7 @@ def export(
     if as_json and any(str(place) == "-" for place in (csv, geojson, kml, gpx)):
         raise typer.BadParameter("standard output is the export's: give a file", param_hint="--json")
     counts: dict[str, int] = {}
-    with asking(context, db, purpose, case_number) as query:
+    with looking_up(context, db, purpose, case_number) as query:
         for name, place, write in (
             ("csv", csv, query.export_csv), ("geojson", geojson, query.export_geojson),
             ("kml", kml, query.export_kml), ("gpx", gpx, query.export_gpx),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ import typer
 
 from cli.account import operator
 from station.commands import Commands
+from station.errors import PurposeError
 from station.query import Query
 from station.store import is_address, open_store
 
@@ -27,10 +29,17 @@ DbOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON; keys: docs/operations.md.")]
 UnitOption = Annotated[str | None, typer.Option("--unit", help="Only records of this unit.")]
+PURPOSE_VARIABLE, CASE_VARIABLE = "PATROL_LPR_PURPOSE", "PATROL_LPR_CASE"
 PurposeOption = Annotated[
-    str | None, typer.Option("--purpose", help="Why, for the audit trail; needed for records about employees.")
+    str | None,
+    typer.Option("--purpose", envvar=PURPOSE_VARIABLE, help="Why, for the audit trail; asked for on a terminal."),
 ]
-CaseOption = Annotated[str | None, typer.Option("--case", help="Case number, for the audit trail.")]
+CaseOption = Annotated[
+    str | None,
+    typer.Option(
+        "--case", envvar=CASE_VARIABLE, help="Case number, for the audit trail; asked for on a terminal."
+    ),
+]
 
 
 def place_of(context: typer.Context, db: str | None) -> Path | str:
@@ -55,13 +64,33 @@ def opened(context: typer.Context, db: str | None) -> Iterator[Store]:
 
 
 @contextmanager
-def asking(
-    context: typer.Context, db: str | None, purpose: str | None = None, case_number: str | None = None
+def asking(context: typer.Context, db: str | None) -> Iterator[Query]:
+    """Open the store for one person's questions that show no record."""
+    with opened(context, db) as store:
+        yield Query(store, operator(), now_us)
+
+
+@contextmanager
+def looking_up(
+    context: typer.Context, db: str | None, purpose: str | None, case_number: str | None
 ) -> Iterator[Query]:
-    """Open the store for one person's questions.  Raises PurposeError."""
-    asker = operator(purpose, case_number)
+    """Open the store for a look-up; what is missing of purpose and case number is asked for.  Raises PurposeError."""
+    asker = operator(
+        purpose or _asked_for("purpose", "--purpose", PURPOSE_VARIABLE),
+        case_number or _asked_for("case number", "--case", CASE_VARIABLE),
+    )
     with opened(context, db) as store:
         yield Query(store, asker, now_us)
+
+
+def _asked_for(name: str, option: str, variable: str) -> str:
+    """Ask a person; standard output may be the answer's, so the question is not written to it."""
+    if not sys.stdin.isatty():
+        raise PurposeError(
+            f"a look-up needs a {name}, which the audit trail keeps: add {option}, or set {variable}"
+        )
+    answer: str = typer.prompt(name, err=True)
+    return answer
 
 
 def not_the_store(context: typer.Context, db: str | None, target: Path) -> Path:

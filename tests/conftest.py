@@ -110,6 +110,13 @@ def own_umask() -> Iterator[None]:
     os.umask(before)
 
 
+@pytest.fixture(autouse=True)
+def why_people_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands that look reads up have a purpose and a case number, as on a station where the shell sets them."""
+    monkeypatch.setenv("PATROL_LPR_PURPOSE", "a test")
+    monkeypatch.setenv("PATROL_LPR_CASE", "26-014")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def station_template() -> Iterator[StationTemplate]:
     """In this process, a station's new file is a copy of one that was migrated before."""
