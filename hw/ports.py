@@ -279,6 +279,10 @@ class Gnss(Protocol):
     def dropped_lines(self) -> int:
         """Number of lines that were discarded because they are too long.  Any thread may ask."""
 
+    @property
+    def unused_reports(self) -> int:
+        """Number of gpsd's reports that were not passed on.  Any thread may ask."""
+
     def close(self) -> None:
         """Release the receiver."""
 
