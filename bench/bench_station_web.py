@@ -88,7 +88,8 @@ def searches(draw: random.Random) -> Iterator[tuple[str, dict[str, str]]]:
     day_us = NOW_US + draw.randrange(DAYS) * DAY_US
     yield "search, exact plate", {"plates": plate(draw)}
     yield "search, wildcard", {"plates": f"*{plate(draw)[1:5]}*"}
-    yield "search, looks like it", {"plates": plate(draw), "look_alike": "true"}
+    yield "search, looks like it", {"plates": plate(draw)[:5], "look_alike": "true"}
+    yield "search, 1,024 texts that look alike", {"plates": "0ODQ2ZA", "look_alike": "true"}
     near = {
         "lat_deg": f"{draw.gauss(45.0, 0.1):.5f}",
         "lon_deg": f"{draw.gauss(-100.0, 0.15):.5f}",
@@ -136,7 +137,7 @@ def fill_rest(store: Any, entries: int, leads: int) -> None:
         f" decode(lpad(to_hex(n), 32, '0'), 'hex'), {NOW_US}, NULL, {NOW_US} + n * {DAYS * DAY_US // leads},"
         " 'list' || mod(n, 5), 'List', 'Owner ' || mod(n, 3), 1, 'high',"
         " (ARRAY['new', 'confirmed', 'rejected', 'expired'])[1 + mod(n, 4)], '', '',"
-        f" 450000000 + mod(n, 9999), -1000000000 + mod(n, 9999), 450 FROM generate_series(0, {leads - 1}) AS n"
+        f" 450000000 + mod(n, 9999), -1000000000 + mod(n, 9999), 450 FROM generate_series(0::bigint, {leads - 1}) AS n"
     )
     store.db.driver_sql("ANALYZE")
 

@@ -13,7 +13,7 @@ from station.errors import BoundError
 from station.searches import KeptSearches
 from station.web.errors import RefusedError
 from station.web.page import NavigationEntry, PageModule
-from station.web.search_body import SearchBody, body_of_form, next_token, place_of
+from station.web.search_body import SearchBody, body_of_form, next_token, place_of, usable_fields
 from station.web.shown_read import read_values, shown_reads
 from station.web.texts import SAFE_TEXTS
 from station.web.visit import Needs, Visit
@@ -56,11 +56,12 @@ class SearchForm(BaseModel):
 @router.post("/search", include_in_schema=False)
 def search(visit: _Looker, form: Annotated[SearchForm, Form()]) -> Response:
     """Keep the search, and show its first page."""
+    fields = {**form.model_dump(exclude={"part"}), "contains": form.part}
     try:
-        body = body_of_form({**form.model_dump(exclude={"part"}), "contains": form.part})
+        body = body_of_form(fields)
         body.to_search()
     except RefusedError as error:
-        return _form(visit, SearchBody(), error.message, 400)
+        return _form(visit, usable_fields(fields), error.message, 400)
     return visit.redirect(f"/search/{keep_search(visit, body)}")
 
 

@@ -83,3 +83,24 @@ def test_the_head_of_a_table_turns_its_order_and_keeps_the_conditions(web):
 )
 def test_times_of_the_trail_are_for_people(asked, shown):
     assert readable(asked) == shown
+
+
+@pytest.mark.parametrize(
+    ("fields", "texts"),
+    [
+        ({"plates": "0ODQ2ZA"}, 1024),
+        ({"plates": "0OD1122"}, 0),
+        ({"plates": "0ODQ", "part": "true"}, 256),
+        ({"plates": "0ODQ2", "part": "true"}, 0),
+        ({"plates": "0ODQ2*"}, 0),
+    ],
+)
+def test_what_looks_alike_is_searched_up_to_a_bound(web, fields, texts):
+    """Four in a hundred plates had been refused; with wildcards there may be fewer texts."""
+    browser = web.logged_in("analyst")
+    answer = browser.post("/search", {**fields, "look_alike": "true"})
+    assert (answer.status_code == 303) == bool(texts), answer.text
+    if texts:
+        assert browser.get(answer.headers["location"]).status_code == 200
+        asked = next(row.filter for row in reversed(web.store.audit_trail()) if row.what == "search reads")
+        assert asked.split(" ")[0].count(",") + 1 == texts
