@@ -237,4 +237,4 @@ def test_clock_that_jumps_by_hours_makes_no_data_old_and_ends_no_session(agent, 
         assert page.locator("#alarm").is_hidden()
         assert page.inner_text("#reads li >> nth=0 >> .more").split(" · ")[1:] == before.split(" · ")[1:]
     page.click("#nav-shift")
-    assert page.locator("#signed-on").is_visible()
+    page.wait_for_selector("#signed-on:visible")

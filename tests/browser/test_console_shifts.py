@@ -178,7 +178,7 @@ def test_all_open_shifts_are_shown(agent, terminal):
     page.click("#nav-shift")
     page.wait_for_selector("#shifts li >> nth=1")
     first, second = page.locator("#shifts li").all_inner_texts()
-    assert "4711" in first
+    assert "4711 · North · Patrol" in first, "by its name in the roster"
     assert "4712 · Relief · South" in second
     # The other officer's shift goes on; this terminal acts for nobody any more.
     agent.become(shift=relief)

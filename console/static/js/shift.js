@@ -13,6 +13,9 @@ let mine = false;
 let officer = "";
 // The form is open for somebody else, beside the shift of whoever has signed on.
 let other = false;
+let shifts = [];
+// Names of zones and checkpoints by id, as in the roster.
+let places = new Map();
 
 export function startShift() {
   one("#sign-on").addEventListener("submit", async (event) => {
@@ -65,6 +68,8 @@ export async function loadShift() {
     if (!one("#shift").hidden) say(t("error.no_roster"));
     return;
   }
+  places = new Map([...(roster.zones ?? []), ...(roster.checkpoints ?? [])].map((place) => [place.id, place.name]));
+  drawLines();
   for (const select of all("[data-choices]")) {
     const choices = roster[CHOICES[select.dataset.choices]] ?? [];
     const kind = select.dataset.choices;
@@ -110,8 +115,11 @@ function drawHours(own) {
 
 const press = (activity) => all("#activities button").forEach((button) => setAttribute(button, "aria-pressed", String(button.dataset.key === activity)));
 
+const placeOf = (id) => places.get(id) ?? id;
+const drawLines = () => setList(one("#shifts"), shifts, (open) => open.shift_id, () => data("li", ""), (item, open) => setText(item, shiftLine(open)));
+
 function shiftLine(open) {
-  const names = [open.badge, open.role && known(`role.${open.role}`, open.role), open.zone, open.activity && known(`activity.${open.activity}`, open.activity)];
+  const names = [open.badge, open.role && known(`role.${open.role}`, open.role), placeOf(open.zone), placeOf(open.checkpoint), open.activity && known(`activity.${open.activity}`, open.activity)];
   return [...names, open.since_utc_us && t("shift.since", { time: clock(open.since_utc_us) })].filter(Boolean).join(" · ");
 }
 
@@ -128,13 +136,13 @@ function greet(who) {
 export function drawShift(document_) {
   greet(document_.who);
   const [before, own] = [mine, shift?.shift_id];
-  const shifts = document_.shifts ?? [];
+  shifts = document_.shifts ?? [];
   mine = document_.mine !== null;
   shift = shifts.find((open) => open.shift_id === document_.mine) ?? null;
   if (shift?.shift_id !== own) showSignOn(false);
   else showSignOn(other);
   show(one("#signed-on"), mine);
-  setList(one("#shifts"), shifts, (open) => open.shift_id, () => data("li", ""), (item, open) => setText(item, shiftLine(open)));
+  drawLines();
   setText(one("#who b"), document_.who);
   press(shift?.activity);
   if (mine !== before || shift?.shift_id !== own) one("#shift").scrollTop = 0;
