@@ -181,7 +181,7 @@ def run(paths: list[Path], report: Path | None, keep: Path | None, *, as_json: b
             console.print(f"{plain(outcome.drive.header.name)}: {line}", style="red")
         if targets:
             target = targets[number]
-            write_report(target, outcome.drive, outcome.result, outcome.station)
+            write_report(target, outcome.drive, outcome.result, outcome.station, outcome.truth)
             console.print(f"report: {plain(str(target))}")
     return 1 if failed else 0
 
