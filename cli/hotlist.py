@@ -22,8 +22,9 @@ from protocol.seal.container import SealedWriter
 from protocol.seal.keys import SigningKey, StationKey, VerifyKey, fingerprint
 from station.lists.behaviour import load_behaviour
 from station.lists.budget import Budget
+from station.lists.check import previous_list
 from station.lists.draft import ListFile
-from station.lists.importer import Importer, Previous
+from station.lists.importer import Importer
 from station.lists.inspect import Contents, contents_of, difference_of
 from station.lists.plan import load_plan
 from station.lists.report import Report
@@ -33,8 +34,9 @@ from station.lists.space import build_space
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from station.asker import Asker
     from station.lists.report import RuleLine
-    from station.query import Query
+    from station.query.list_search import ListSearch
 
 app = typer.Typer(
     help="Hot lists: import, sign, inspect, compare, try; on a unit: install, status, PINs.",
@@ -89,7 +91,7 @@ def import_list(
 ) -> None:
     """Import a list: report bad rows and expected false alarms, write a draft.  Exit code 3: held for a person."""
     told = load_plan(plan)
-    report, before = Report(), None if previous is None else _previous(previous, key)
+    report, before = Report(), None if previous is None else previous_list(previous, _authorities(key))
     budget = Budget(build_space(FORMATS, told.population), load_behaviour())
     with ExitStack() as stack:
         file = stack.enter_context(source.open("rb"))
@@ -198,13 +200,6 @@ def diff(
             console.print(f"{kind}: {text}")
 
 
-def _previous(path: Path, key: list[Path] | None) -> Previous:
-    with ListFile(path, _authorities(key)) as opened:
-        info = opened.info
-        rows = info.rows if opened.manifest is None else opened.manifest.rows
-        return Previous(rows + info.patterns, info.as_of_utc_us)
-
-
 def _authorities(paths: list[Path] | None) -> list[VerifyKey]:
     return [key for path in paths or () for key in VerifyKey.load_all(path)]
 
@@ -310,29 +305,44 @@ def dry_run(
         int, typer.Option(min=1, max=2**31 - 1, help="With --db: the latest reads, at most.")
     ] = 100_000,
     purpose: Annotated[str, typer.Option(help="With --db: why, for the audit trail.")] = "",
+    case_number: Annotated[str, typer.Option("--case", help="With --db: case number, for the audit trail.")] = "",
+    policy: Annotated[
+        list[Path] | None,
+        typer.Option(help="With --db: signed policy that allows it, for the reads kept by it; repeatable."),
+    ] = None,
+    policy_key: Annotated[
+        Path | None, typer.Option(help="With --db: policy.pub that must have signed the policies.")
+    ] = None,
     key: AuthorityOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what a list would have raised over drives, or over the reads that a station keeps."""
+    """Say what a list would have raised over drives, or over the reads that a station keeps, where policy allows."""
     from cli.hotlist_try import DryRun, open_for_trial, try_drives, try_reads  # noqa: PLC0415 - loads the station
+    from station.retention.schedule import load_packs  # noqa: PLC0415 - as above
 
     if bool(drives) == (db is not None):
         raise typer.BadParameter("give drives, or --db")
-    if db is not None and not purpose.strip():
+    if db is not None and (not policy or policy_key is None):
         raise typer.BadParameter(
-            "looking for listed plates in retained reads needs a purpose", param_hint="--purpose"
+            "looking for listed plates in retained reads needs signed policies that allow it: give --policy and "
+            "--policy-key"
         )
     with ListFile(file, _authorities(key)) as opened:
         matcher, found = open_for_trial(opened), DryRun()
         found.expected_per_1000 = opened.info.rules.alarms_per_million / 1000
-        if db is None:
+        if db is None or policy_key is None:
             try_drives(matcher, drives or [], found)
         else:
-            why = f"dry run of list {opened.info.settings.list_id}: {purpose}"
-            with _asking(db, why) as query:
-                try_reads(matcher, query.records(unit=unit, limit=limit), found)
+            version = opened.manifest.version if opened.manifest is not None else "draft"
+            told = f"{opened.info.settings.list_id}/{version}"
+            packs = load_packs(policy or (), [VerifyKey.load(policy_key)])
+            with _asking(db, operator(purpose, case_number)) as query:
+                retained = query.reads_for_list(told, packs, unit=unit, limit=limit)
+            found.left_out = retained.left_out
+            try_reads(matcher, retained.records, found)
     if as_json:
-        print_json({"reads": found.reads, "expected_per_1000": found.expected_per_1000, "raised": found.raised})
+        told_json = {"reads": found.reads, "left_out": found.left_out, "raised": found.raised}
+        print_json({**told_json, "expected_per_1000": found.expected_per_1000})
         return
     table = TextTable(
         "time", "plate", "state", "listed", "listed state", "rule", "probability", "states", "reason"
@@ -346,6 +356,8 @@ def dry_run(
     console.print(
         f"{found.reads:,} reads, {len(found.raised):,} would have raised a hit{': ' if counts else ''}{counts}"
     )
+    if found.left_out:
+        console.print(f"{found.left_out:,} reads left out: their policy was not given, or does not allow it")
     console.print(f"expected of innocent cars: {found.expected_per_1000:.3g} per 1,000")
 
 
@@ -476,13 +488,13 @@ def _sealed(file: Path, key: StationKey, stack: ExitStack) -> Path:
 
 
 @contextmanager
-def _asking(db: str, purpose: str) -> Iterator[Query]:
+def _asking(db: str, asker: Asker) -> Iterator[ListSearch]:
     from cli.station_place import place_named  # noqa: PLC0415
-    from station.query import Query  # noqa: PLC0415
+    from station.query.list_search import ListSearch  # noqa: PLC0415
     from station.store import open_store  # noqa: PLC0415
 
     store = open_store(place_named(db), must_exist=True)
     try:
-        yield Query(store, operator(purpose), lambda: time.time_ns() // 1000)
+        yield ListSearch(store, asker, lambda: time.time_ns() // 1000)
     finally:
         store.close()

@@ -68,6 +68,16 @@ def print_json(value: object) -> None:
     sys.stdout.write(json.dumps(json_value(value), ensure_ascii=not is_unicode, indent=2) + "\n")
 
 
+def print_done(
+    text: str, values: dict[str, object], *, as_json: bool, console: PlainConsole | None = None
+) -> None:
+    """Say what a command did: in a line, to standard output or a console, or as one JSON document."""
+    if as_json:
+        print_json(values)
+    else:
+        (console or PlainConsole()).print(text)
+
+
 def json_value(value: Any) -> Any:
     """Return a value as JSON has it."""
     if is_dataclass(value) and not isinstance(value, type):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from cli.show import print_done
 from cli.terminal import beside
 from hw.output import output
 from protocol.seal import load_keyring
@@ -31,6 +32,7 @@ def write(
     unit: str | None,
     c2pa: tuple[Path, Path] | None,
     checked: Callable[[Path], Path],
+    as_json: bool = False,
 ) -> None:
     """Write ``out``: a page with an archive of the raw files beside it, or the archive alone."""
     try:
@@ -54,7 +56,10 @@ def write(
     if out.suffix.lower() in _PAGES and not is_special:
         with output(checked(out), private=True) as file:
             file.write(made.page)
-    beside(out).print(
-        f"{len(package.records)} records and {sum(p.jpeg is not None for p in package.pictures)} pictures "
-        f"in {out}; {made.c2pa}",
+    pictures = sum(p.jpeg is not None for p in package.pictures)
+    print_done(
+        f"{len(package.records)} records and {pictures} pictures in {out}; {made.c2pa}",
+        {"file": str(out), "records": len(package.records), "pictures": pictures, "c2pa": made.c2pa},
+        as_json=as_json,
+        console=beside(out),
     )

@@ -18,6 +18,7 @@ from cli.station_web import start_web
 from cli.terminal import PlainConsole, plain
 from protocol.wire.records.read import Read
 from station.audit_log.checkpoints import Checkpointer
+from station.audit_log.heads import note_heads
 from station.audit_log.witnessing import Witnessing
 from station.housekeeping import Housekeeping
 from station.ingest import Ingest
@@ -134,6 +135,7 @@ def receive(
         retention=Retention(store, packs, now_us, time.monotonic) if deletes else None,
         short_lived=(KeptSearches(store, now_us), ReadBound(store, now_us)),
         witnessing=tuple(witness for witness in witnessing if witness is not None),
+        note_heads=lambda: note_heads(store, now_us()),
     )
     _show_until_stopped(console, new_reads, ingests, services, housekeeping, has_keys=opener is not None)
     crashed = not all(service.is_alive for service in services)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 
 _Name = Annotated[str, Field(max_length=64)]
 _Degrees = Annotated[float, Field(allow_inf_nan=False)]
-_MAX_TEXTS = 256
+_MAX_TEXTS = 1024
+_MAX_PATTERNS = 256
+"""With wildcards, each of which is compared by itself."""
 _MAX_INT = 2**63
 """Of the database."""
 _NO_PLACE = "this is not where a page starts: search again"
@@ -51,6 +54,11 @@ class SearchBody(BaseModel):
     """Corners, latitude first; instead of a circle."""
     oldest_first: bool = False
 
+    @property
+    def drawn(self) -> str:
+        """The corners as a form has them; empty for none."""
+        return ";".join(f"{lat},{lon}" for lat, lon in self.polygon)
+
     def to_search(self) -> ReadSearch:
         """Return what the station searches for.  Raises RefusedError for what cannot be searched."""
         try:
@@ -66,7 +74,8 @@ class SearchBody(BaseModel):
             plates = [text for plate in plates for text in look_alikes(plate)]
         if self.contains:
             plates = [f"*{plate}*" for plate in plates]
-        if len(plates) > _MAX_TEXTS:
+        has_wildcards = any("*" in plate or "?" in plate for plate in plates)
+        if len(plates) > (_MAX_PATTERNS if has_wildcards else _MAX_TEXTS):
             raise RefusedError(400, "plates", f"{len(plates)} texts are too many: give fewer plates")
         return ReadSearch(
             plates=tuple(plates),
@@ -95,13 +104,33 @@ class SearchBody(BaseModel):
 def body_of_form(fields: dict[str, str]) -> SearchBody:
     """Return the search of a form, whose empty fields are not given.  Raises RefusedError with what is wrong."""
     values: dict[str, Any] = {name: value for name, value in fields.items() if value.strip()}
-    values["plates"] = [plate for plate in values.get("plates", "").replace(",", " ").split() if plate]
+    if "plates" in values:
+        values["plates"] = [plate for plate in values["plates"].replace(",", " ").split() if plate]
     try:
+        if drawn := values.pop("drawn", ""):
+            values["polygon"] = numbers_of(drawn)
         return SearchBody.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         name = first["loc"][0] if first["loc"] else "search"
         raise RefusedError(400, "search", f"{str(name).replace('_', ' ')}: {first['msg']}") from error
+    except ValueError as error:
+        raise RefusedError(400, "area", "this is no area: draw it again") from error
+
+
+def usable_fields(fields: dict[str, str]) -> SearchBody:
+    """Return of a form what can be shown again: whoever mistyped one field need not fill in the others."""
+    kept = SearchBody()
+    for name, value in fields.items():
+        with suppress(RefusedError):
+            one = body_of_form({name: value})
+            kept = kept.model_copy(update={each: getattr(one, each) for each in one.model_fields_set})
+    return kept
+
+
+def numbers_of(drawn: str) -> list[list[float]]:
+    """Return the corners of an area as a form has them, or one circle.  Raises ValueError."""
+    return [[float(part) for part in corner.split(",")] for corner in drawn.split(";")]
 
 
 def next_token(place: Place | None) -> str | None:

@@ -13,7 +13,7 @@ from station.errors import BoundError
 from station.searches import KeptSearches
 from station.web.errors import RefusedError
 from station.web.page import NavigationEntry, PageModule
-from station.web.search_body import SearchBody, body_of_form, next_token, place_of
+from station.web.search_body import SearchBody, body_of_form, next_token, place_of, usable_fields
 from station.web.shown_read import read_values, shown_reads
 from station.web.texts import SAFE_TEXTS
 from station.web.visit import Needs, Visit
@@ -21,6 +21,7 @@ from station.web.visit import Needs, Visit
 router = APIRouter(dependencies=SAFE_TEXTS)
 _Looker = Annotated[Visit, Depends(Needs(Right.SEARCH, why=True))]
 _Text = Annotated[str, Field(max_length=256)]
+_MAX_DRAWN = 48_000
 KIND = "reads"
 PAGE_SIZE = 50
 
@@ -47,17 +48,20 @@ class SearchForm(BaseModel):
     lat_deg: _Text = ""
     lon_deg: _Text = ""
     radius_m: _Text = ""
+    drawn: Annotated[str, Field(max_length=_MAX_DRAWN)] = ""
+    """Corners of the area that was drawn on the map."""
     oldest_first: _Text = ""
 
 
 @router.post("/search", include_in_schema=False)
 def search(visit: _Looker, form: Annotated[SearchForm, Form()]) -> Response:
     """Keep the search, and show its first page."""
+    fields = {**form.model_dump(exclude={"part"}), "contains": form.part}
     try:
-        body = body_of_form({**form.model_dump(exclude={"part"}), "contains": form.part})
+        body = body_of_form(fields)
         body.to_search()
     except RefusedError as error:
-        return _form(visit, SearchBody(), str(error), 400)
+        return _form(visit, usable_fields(fields), error.message, 400)
     return visit.redirect(f"/search/{keep_search(visit, body)}")
 
 

@@ -287,6 +287,19 @@ def test_an_impossible_search_is_answered_with_what_is_wrong(web, fields):
     assert 'role="alert"' in answer.text
 
 
+def test_a_search_with_one_mistake_keeps_the_other_fields(web):
+    """Nobody types five plates again for a wrong date."""
+    drawn = "1.0,1.0;2.0,1.0;2.0,2.0"
+    fields = {"plates": "7ABC123, XYZ1", "unit": "unit-07", "since": "yesterday", "part": "true", "drawn": drawn}
+    text = web.logged_in("analyst").post("/search", fields).text
+    assert 'name="plates" value="7ABC123 XYZ1"' in text
+    assert 'name="unit" value="unit-07"' in text
+    assert 'name="part" value="true" checked' in text
+    assert f'name="drawn" value="{drawn}" checked' in text
+    assert 'name="since" value=""' in text
+    assert "since: Input should be a valid datetime" in text
+
+
 @pytest.mark.parametrize(
     "asked",
     [
