@@ -120,7 +120,7 @@ def run(drives: Path, out: Path, *, page: bool = False) -> int:
     print_table(summary(outcomes), console)
     for outcome in outcomes:
         target = out / f"{outcome.drive.header.name}.html"
-        write_report(target, outcome.drive, outcome.result, outcome.station)
+        write_report(target, outcome.drive, outcome.result, outcome.station, outcome.truth)
         console.print(f"report: {target}")
     console.rule("3. hits: listed plates passed, an officer decided")
     show_hits(out / "replay", console)

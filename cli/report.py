@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.errors import ConfigError
 from agent.records import UNKNOWN_REGION
+from cli.report_truth import missed, verdict
 from cli.terminal import shown_region
 from hw.output import OutputError, text_output
 from protocol.wire.enums import GeotagMethod, PictureKind, TimeSource
@@ -35,6 +36,7 @@ _METHOD_COLOURS = {
     GeotagMethod.EXTRAPOLATED: "#d08700",
     GeotagMethod.STALE: "#c0392b",
 }
+_NO_METHOD = "#777777"
 _GOOD = 0.9
 
 
@@ -54,8 +56,13 @@ def check_libraries() -> None:
         raise ConfigError("reports need matplotlib and jinja2: in the checkout, pip install -e '.[report]'")
 
 
-def write_report(path: Path, drive: Drive, result: ReplayResult, station: StationView) -> None:
-    """Write the report.  Raises OutputError, and ConfigError if the libraries of the extra ``report`` are missing."""
+def write_report(
+    path: Path, drive: Drive, result: ReplayResult, station: StationView, shown: frozenset[str] = frozenset()
+) -> None:
+    """Write the report; ``shown`` are the plates that should be read.
+
+    Raises OutputError, and ConfigError if the libraries of the extra ``report`` are missing.
+    """
     check_libraries()
     import jinja2  # noqa: PLC0415 - an extra: the vehicle needs none of this
 
@@ -65,10 +72,12 @@ def write_report(path: Path, drive: Drive, result: ReplayResult, station: Statio
     html = template.render(
         title=f"Drive {header.name}",
         subtitle=f"{header.source}, {header.place}, {header.date}; unit {header.unit}. {header.notes}",
-        tiles=_tiles(result, station),
-        plot=_plot_drive(result),
-        reads=[_card(read) for read in result.reads],
-        latency=_plot_latency(result),
+        tiles=[*_tiles(result, station), *_truth_tiles(drive, result, shown)],
+        drive_figures=[_plot_way(result), _plot_time(result)],
+        reads=[_card(drive, read) for read in result.reads],
+        missed=missed(drive, shown, result.reads),
+        has_truth=bool(drive.truth),
+        time_figures=_plot_latency(result),
         counters=sorted(counters_of(result).items()),
     )
     try:
@@ -122,11 +131,27 @@ def _tiles(result: ReplayResult, station: StationView) -> list[dict[str, str]]:
     return [{"name": name, "value": value} for name, value in values.items()]
 
 
-def _card(read: Read) -> dict[str, Any]:
+def _truth_tiles(drive: Drive, result: ReplayResult, shown: frozenset[str]) -> list[dict[str, str]]:
+    """Reads against the ground truth; nothing for a drive that has none."""
+    if not drive.truth:
+        return []
+    wrong = sum(not verdict(drive, read)[0] for read in result.reads)
+    right = len(shown & {read.body.text for read in result.reads})
+    return [
+        {"name": "plates shown and read", "value": f"{right} of {len(shown)}"},
+        {"name": "plates missed", "value": f"{len(shown) - right}"},
+        {"name": "wrong reads", "value": f"{wrong}"},
+    ]
+
+
+def _card(drive: Drive, read: Read) -> dict[str, Any]:
     pictures = {p.kind: base64.b64encode(p.jpeg).decode() for p in read.pictures}
     body = read.body
     method = body.place.method
-    tags = [{"name": method.value, "kind": "good" if method in _METHOD_COLOURS else "warn"}]
+    tags = [{"name": method.value, "kind": "method", "colour": _METHOD_COLOURS.get(method, _NO_METHOD)}]
+    is_right, judged = verdict(drive, read) if drive.truth else (True, "")
+    if judged:
+        tags.insert(0, {"name": judged, "kind": "good" if is_right else "bad"})
     if body.single_frame:
         tags.append({"name": "single frame", "kind": "warn"})
     if read.plate.confidence < _GOOD:
@@ -142,6 +167,7 @@ def _card(read: Read) -> dict[str, Any]:
         "where": _where(body.place),
         "plate": pictures.get(PictureKind.PLATE, ""),
         "scene": pictures.get(PictureKind.OVERVIEW, ""),
+        "is_right": is_right,
         "tags": tags,
     }
 
@@ -168,68 +194,59 @@ def _svg(figure: Any) -> str:
     return text[text.index("<svg") :]
 
 
-def _figure(width: float, height: float) -> Any:
+def _axes(title: str) -> tuple[Any, Any]:
+    """A figure of its own for each plot: they lie beside or below each other as the page is wide."""
     from matplotlib.figure import Figure  # noqa: PLC0415 - an extra
 
-    return Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(5.2, 3.6), layout="constrained")
+    axes = figure.subplots()
+    axes.set_title(title, fontsize=11)
+    axes.tick_params(labelsize=9)
+    return figure, axes
 
 
-def _plot_drive(result: ReplayResult) -> str:
-    figure = _figure(10.4, 3.9)
-    way, line = figure.subplots(1, 2, width_ratios=(1, 1.35))
+def _plot_way(result: ReplayResult) -> str:
+    figure, way = _axes("positions of the reads")
     way.plot([f.lon_deg for f in result.fixes], [f.lat_deg for f in result.fixes], color="#9aa4ad", linewidth=2)
     for method, colour in _METHOD_COLOURS.items():
         placed = [r.body.place for r in result.reads if r.body.place.method is method]
         if placed:
-            way.scatter(
-                [p.lon_deg or 0.0 for p in placed],
-                [p.lat_deg or 0.0 for p in placed],
-                color=colour,
-                s=34,
-                zorder=3,
-                label=method.value,
-            )
+            lon_deg, lat_deg = [p.lon_deg or 0.0 for p in placed], [p.lat_deg or 0.0 for p in placed]
+            way.scatter(lon_deg, lat_deg, color=colour, s=34, zorder=3, label=method.value)
     if result.fixes:
         way.set_aspect("equal", adjustable="datalim")
     way.ticklabel_format(useOffset=False)
-    way.locator_params(nbins=4)
-    way.tick_params(labelsize=7)
-    way.set_title("positions of the reads", fontsize=9)
+    way.locator_params(nbins=3)
     if way.get_legend_handles_labels()[0]:
-        way.legend(fontsize=7)
-    _plot_time(line, result)
+        way.legend(fontsize=9)
     return _svg(figure)
 
 
-def _plot_time(line: Any, result: ReplayResult) -> None:
-    line.step(
-        [t / _NS_PER_S for t, _ in result.waiting], [n for _, n in result.waiting], where="post", color="#2a6fb0"
-    )
-    line.set_ylabel("pending reads in the outbox", fontsize=8)
-    line.set_xlabel("seconds", fontsize=8)
-    line.tick_params(labelsize=7)
-    line.set_ylim(bottom=0)
+def _plot_time(result: ReplayResult) -> str:
+    figure, line = _axes("outbox over time; triangles are reads")
+    times_s, waiting = [t / _NS_PER_S for t, _ in result.waiting], [n for _, n in result.waiting]
+    line.step(times_s, waiting, where="post", color="#2a6fb0")
+    line.set_ylabel("pending reads", fontsize=9)
+    line.set_xlabel("seconds", fontsize=9)
+    # Room for the names of the moments above the highest value.
+    line.set_ylim(0, max([*waiting, 1]) * 2)
     top = line.get_ylim()[1]
     for moment in result.moments:
         x = moment.t_mono_ns / _NS_PER_S
         line.axvline(x, color="#c0392b", linewidth=0.8, linestyle=":")
-        line.text(x, top, f" {moment.what}", rotation=90, va="top", fontsize=6, color="#c0392b")
+        line.text(x, top, f" {moment.what} ", rotation=90, va="top", ha="right", fontsize=8, color="#c0392b")
     for read in result.reads:
-        line.plot([read.body.mono_us / _US_PER_S], [0], marker="^", color="#1f7a4d", markersize=5, clip_on=False)
-    line.set_title("outbox over time; triangles are reads", fontsize=9)
+        line.plot([read.body.mono_us / _US_PER_S], [0], marker="^", color="#2a6fb0", markersize=6, clip_on=False)
+    return _svg(figure)
 
 
-def _plot_latency(result: ReplayResult) -> str:
-    figure = _figure(10.4, 2.8)
-    over_time, spread, sure = figure.subplots(1, 3)
-    over_time.plot(result.frame_ms, color="#2a6fb0", linewidth=0.8)
-    over_time.set_title("vision step, ms per frame", fontsize=9)
+def _plot_latency(result: ReplayResult) -> list[str]:
+    over_time, by_frame = _axes("vision step, ms per frame")
+    by_frame.plot(result.frame_ms, color="#2a6fb0", linewidth=0.8)
+    spread, shares = _axes("distribution of the vision step, ms")
     if result.frame_ms:
         p99_ms = sorted(result.frame_ms)[int(len(result.frame_ms) * 0.99)]
-        spread.hist(result.frame_ms, bins=30, range=(0, p99_ms * 1.1), color="#2a6fb0")
-    spread.set_title("distribution", fontsize=9)
-    sure.hist([r.plate.confidence for r in result.reads], bins=20, range=(0, 1), color="#1f7a4d")
-    sure.set_title("confidence of the reads", fontsize=9)
-    for axes in (over_time, spread, sure):
-        axes.tick_params(labelsize=7)
-    return _svg(figure)
+        shares.hist(result.frame_ms, bins=30, range=(0, p99_ms * 1.1), color="#2a6fb0")
+    sure, values = _axes("confidence of the reads")
+    values.hist([r.plate.confidence for r in result.reads], bins=20, range=(0, 1), color="#2a6fb0")
+    return [_svg(figure) for figure in (over_time, spread, sure)]

@@ -26,6 +26,7 @@ from cli.show import TextTable, print_json, print_table
 from cli.terminal import PlainConsole, plain, say
 from hw.drive_format import DriveFormatError
 from hw.drive_load import load_drive
+from hw.output import check_output
 from protocol.seal import Opener, SigningKey, StationKey, load_keyring
 from protocol.seal.keys import RECEIPT_KEY, RECEIPT_PUBLIC
 from station.asker import Asker
@@ -161,31 +162,44 @@ def run(paths: list[Path], report: Path | None, keep: Path | None, *, as_json: b
     if report is not None:
         check_libraries()
     console = PlainConsole(stderr=as_json)
-    drives, failed = [], False
-    for path in paths:
-        try:
-            drives.append(load_drive(path))
-        except DriveFormatError as error:
-            failed = True
-            say(str(error))
+    drives = _loaded(paths)
+    failed = len(drives) < len(paths)
+    targets = [] if report is None else [_target(report, drive, of=len(paths)) for drive in drives]
+    for target in targets:
+        check_output(target)
     outcomes = [show_replay(drive, keep, console) for drive in drives]
     if as_json:
         print_json([values(outcome) for outcome in outcomes])
     elif outcomes:
         print_table(summary(outcomes), console)
-    for outcome in outcomes:
+    for number, outcome in enumerate(outcomes):
         failed |= not outcome.balanced
         for note in not_read(outcome):
             console.print(note)
         for line in broken_floors(outcome):
             failed = True
             console.print(f"{plain(outcome.drive.header.name)}: {line}", style="red")
-        if report is not None:
-            stem = f"{report.stem}-{file_name(outcome.drive.header.name)}"
-            target = report if len(paths) == 1 else report.with_stem(stem)
-            write_report(target, outcome.drive, outcome.result, outcome.station)
+        if targets:
+            target = targets[number]
+            write_report(target, outcome.drive, outcome.result, outcome.station, outcome.truth)
             console.print(f"report: {plain(str(target))}")
     return 1 if failed else 0
+
+
+def _loaded(paths: list[Path]) -> list[Drive]:
+    """The drives that are valid; of the others it is said why they are not."""
+    drives = []
+    for path in paths:
+        try:
+            drives.append(load_drive(path))
+        except DriveFormatError as error:
+            say(str(error))
+    return drives
+
+
+def _target(report: Path, drive: Drive, *, of: int) -> Path:
+    """The report's own name, or one for each of several drives."""
+    return report if of == 1 else report.with_stem(f"{report.stem}-{file_name(drive.header.name)}")
 
 
 def file_name(name: str) -> str:

@@ -207,8 +207,15 @@ def fetched_update(inbox: Path) -> Iterator[IO[bytes]]:
     finally:
         if folder != -1:
             with suppress(OSError):
-                os.unlink(inbox.name, dir_fd=folder)
+                _delete(inbox.name, folder)
             os.close(folder)
+
+
+def _delete(name: str, folder: int) -> None:
+    """Delete what the agent left, whatever it is; never a device, which an agent cannot make: /dev/null was named."""
+    mode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
+    if not stat.S_ISBLK(mode) and not stat.S_ISCHR(mode):
+        os.unlink(name, dir_fd=folder)
 
 
 @contextmanager

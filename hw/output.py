@@ -57,6 +57,31 @@ def output(path: Path, *, private: bool = False) -> Iterator[IO[bytes]]:
         ) from error
 
 
+def check_output(path: Path) -> None:
+    """Raise OutputError if ``output`` would certainly fail: before work that takes long.  Writes nothing."""
+    try:
+        found = _status(path)
+        if found is not None and stat.S_ISDIR(found.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        written = path if found is not None and not stat.S_ISREG(found.st_mode) else _first_there(path)
+        if not os.access(written, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise OutputError(
+            f"{path}: cannot be written: {error.strerror or error}; name a file in a folder that you may write to"
+        ) from error
+
+
+def _first_there(path: Path) -> Path:
+    """The folder in which the file will be, or the first one above that there is."""
+    folder = Path(os.path.realpath(path)).parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    return folder
+
+
 @contextmanager
 def text_output(path: Path, *, private: bool = False) -> Iterator[IO[str]]:
     """Text, UTF-8, line ends as written; else as ``output``."""

@@ -99,13 +99,14 @@ def boot_and_root(image: Path) -> tuple[Partition, Partition]:
 
 def build(base: Path, out: Path, *, systemd: Path, wheels: Path) -> None:
     """Create an image for a whole fleet from a base image, without secrets.  Needs root for the loop mount."""
-    if out.exists():
-        raise ProvisionError(f"{out}: already exists; images are never overwritten")
+    part, digest_file = out.with_name(f"{out.name}.part"), out.with_name(f"{out.name}.sha256")
+    for path in (out, digest_file):
+        if path.exists():
+            raise ProvisionError(f"{path}: already exists; images are never overwritten")
     if not any(wheels.glob("patrol_lpr-*.whl")):
         raise ProvisionError(f"{wheels}: no patrol_lpr wheel; run: pip wheel . -w {wheels}")
     _, root = boot_and_root(base)
     _check_before(base, out, systemd)
-    part, digest_file = out.with_name(f"{out.name}.part"), out.with_name(f"{out.name}.sha256")
     try:
         shutil.copyfile(base, part)
         with _mounted(part, root) as mount:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 CONTAINED = 0.75
 """Minimum share of a box inside another to count as contained."""
 _SAME_TEXT = 0.3
-"""The same for two boxes with the same text."""
+"""The same for two boxes with the same text, or with one text in the other."""
 _HALF_HEIGHT = (0.3, 0.7)
 """Height of one of two lines, relative to the plate."""
 _HALF_WIDTH = 0.5
@@ -72,8 +72,10 @@ def parts_of_others(looks: Sequence[Look]) -> frozenset[int]:
 
 
 def _is_part(look: Look, of: Look) -> bool:
-    if look.plate.text and look.plate.text == of.plate.text and contained_share(look.box, of.box) >= _SAME_TEXT:
-        return look.plate.confidence < of.plate.confidence
+    text, whole = look.plate.text, of.plate.text
+    if text and text in whole and contained_share(look.box, of.box) >= _SAME_TEXT:
+        # Of a small plate in a large picture two boxes may overlap by a third only: 6KYN beside 6KYN051.
+        return len(text) < len(whole) or look.plate.confidence < of.plate.confidence
     if look.box.area_px >= of.box.area_px or contained_share(look.box, of.box) < CONTAINED:
         return False
     if look.confidence <= of.confidence:

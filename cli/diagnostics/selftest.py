@@ -23,7 +23,7 @@ from cli.show import print_table
 from cli.terminal import PlainConsole
 from hw.clock import NS_PER_S
 from hw.open import open_board, open_cameras, open_gnss, open_link, open_panel
-from hw.output import text_output
+from hw.output import check_output, text_output
 from protocol.errors import PatrolError
 
 if TYPE_CHECKING:
@@ -83,6 +83,8 @@ def run(
 ) -> int:
     """Run all steps; returns 1 if one fails.  Raises ConfigError, OutputError."""
     config = load_config(path, overrides)
+    if out is not None:
+        check_output(out)
     person = AtTheTerminal() if attended else Nobody()
     steps = list(steps_of(path, overrides, config, clock, person, sky_s=sky_s))
     if as_json:

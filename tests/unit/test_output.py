@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hw.output import OutputError, output, text_output
+from hw.output import OutputError, check_output, output, text_output
 
 DATA = bytes(range(256)) * 1000
 
@@ -186,3 +186,21 @@ def test_line_ends_are_kept(tmp_path):
     with text_output(path) as out:
         out.write("a\r\nü\n")
     assert path.read_bytes() == "a\r\nü\n".encode()
+
+
+def test_what_cannot_be_written_is_known_before(tmp_path, monkeypatch):
+    """Before a replay or a self-test of minutes; nothing is written."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to(tmp_path / "folder" / "new")
+    for fine in ("new", "file", "link", "none/at/all"):
+        check_output(tmp_path / fine)
+    check_output(Path("/dev/null"))
+    for wrong in ("folder", "file/x", "x" * 300):
+        with pytest.raises(OutputError, match="cannot be written"):
+            check_output(tmp_path / wrong)
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
+    for wrong in ("new", "file", "none/at/all"):
+        with pytest.raises(OutputError, match="Permission denied"):
+            check_output(tmp_path / wrong)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder", "link"]

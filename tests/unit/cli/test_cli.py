@@ -82,6 +82,22 @@ def test_a_mistake_of_whoever_typed_is_one_line(unit, monkeypatch, capsys, argum
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (PermissionError(13, "Permission denied", "/etc/x"), "/etc/x: Permission denied"),
+        (FileNotFoundError(2, "No such file or directory", "y"), "y: No such file"),
+        (OSError(28, "No space left on device"), "No space left"),
+    ],
+)
+def test_what_the_system_refuses_is_one_line(monkeypatch, capsys, unit, error, said):
+    monkeypatch.setattr("cli.config.check", lambda *_: (_ for _ in ()).throw(error))
+    code, err = ended(monkeypatch, capsys, "config", "check", unit)
+    assert code == 1
+    assert said in err
+    assert err.count("\n") == 1
+
+
 def test_a_defect_is_still_shown_as_one(monkeypatch, unit):
     """An error that nobody who typed can mend keeps its traceback."""
     monkeypatch.setattr("cli.config.check", lambda *_: (_ for _ in ()).throw(ConnectionResetError(104, "reset")))

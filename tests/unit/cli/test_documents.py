@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import re
 import shlex
 from contextlib import suppress
@@ -191,3 +192,21 @@ def test_laptop_configuration_is_valid():
     """docs/laptop.toml, which the README uses, loads."""
     config = load_config(ROOT / "docs" / "laptop.toml")
     assert (config.hw.cameras[0].kind, config.hw.link.kind, config.seal.mode) == ("device", "mqtt", "off")
+
+
+@pytest.mark.parametrize(
+    ("row", "figure"),
+    [
+        ("US plate crops read correctly", "US crops, read"),
+        ("US scenes, plates read correctly", "US scenes, read"),
+        ("European scenes, plates read correctly", "EU scenes, read"),
+        ("**US scenes with at least one false read**", "false_img, US scenes"),
+        ("US scenes with 7 px motion blur, plates read correctly", "US scenes, 7 px motion blur, read"),
+        ("US scenes at night with noise, plates read correctly", "US scenes, night and noise, read"),
+    ],
+)
+def test_the_readme_has_the_measured_figures(repo, row, figure):
+    """Also those that speak against us: bench/reference/accuracy.json, made by `make accuracy`."""
+    measured = json.loads((repo / "bench/reference/accuracy.json").read_text(encoding="utf-8"))["figures"][figure]
+    shown = f"**{measured * 100:.1f} %**" if figure.startswith("false") else f"{measured:.0f} %"
+    assert f"| {row} | {shown} |" in (repo / "README.md").read_text(encoding="utf-8")

@@ -21,6 +21,7 @@ from agent.runtime.lock import state_folder
 from cli import demo, outbox, report, run, simulate
 from cli.diagnostics import checks
 from cli.update import app as update_app
+from hw.output import OutputError
 from protocol.errors import UpdateError
 from protocol.seal import SigningKey
 from tests.conftest import ROOT
@@ -225,3 +226,9 @@ def test_the_agent_warns_of_the_slower_runtime_at_its_start(tmp_path, monkeypatc
     told = [entry for entry in logs if entry["event"] == "slower_runtime"]
     assert [entry["what"] for entry in told] == ([advice] if advice else [])
     assert all(entry["log_level"] == "warning" for entry in told)
+
+
+def test_a_report_that_cannot_be_written_is_told_before_the_run(tmp_path, repo, monkeypatch):
+    monkeypatch.setattr(simulate, "show_replay", lambda *_: pytest.fail("replayed for nothing"))
+    with pytest.raises(OutputError, match="Is a directory"):
+        simulate.run([repo / "tests/drives/city-day"], tmp_path, None)

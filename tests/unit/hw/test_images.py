@@ -298,6 +298,13 @@ def test_what_a_name_hides_is_no_way_around_the_limit(tmp_path, data):
         load_rgb(tmp_path / "x.jpg")
 
 
+def test_a_size_that_is_not_known_is_not_small(monkeypatch):
+    """The header's reader says -1 for what it does not know."""
+    monkeypatch.setattr("hw.images.imagesize.get", lambda _: (-1, -1))
+    with pytest.raises(PictureError, match="its size is unknown"):
+        decode_picture(encoded(SMALL, "PNG"), "x")
+
+
 @pytest.mark.parametrize("kind", ["GIF", "AVIF"])
 def test_kinds_that_opencv_does_not_read_are_read_by_pillow(kind):
     rgb = decode_picture(encoded(SMALL, kind), "x").rgb

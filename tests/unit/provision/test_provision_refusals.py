@@ -270,3 +270,11 @@ def test_no_request_gets_a_traceback(enrolling, authority, path, body, capfd):
     assert "error" in json.loads(answer.read())
     connection.close()
     assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("held", ["fleet.img", "fleet.img.sha256"])
+def test_an_earlier_image_and_its_hash_are_not_overwritten(tmp_path, held):
+    (tmp_path / held).write_text("earlier")
+    with pytest.raises(ProvisionError, match="already exists"):
+        image.build(tmp_path / "base.img", tmp_path / "fleet.img", systemd=ROOT / "systemd", wheels=tmp_path)
+    assert (tmp_path / held).read_text() == "earlier"

@@ -69,3 +69,15 @@ def test_two_lines_of_one_plate_are_found_and_two_plates_are_not():
     assert stacked_pairs([look(upper, 0.9, "A12"), look(Box(230, 145, 360, 190), 0.8, "345B")]) == []
     # A whole plate above a dealer's name stays what it is.
     assert stacked_pairs([look(upper, 0.9, "7ABC123"), look(lower, 0.8)]) == []
+
+
+def test_a_text_within_another_is_a_part_of_it_though_the_boxes_overlap_by_a_third():
+    """At any confidence; two plates cannot overlap so, and texts of others are left alone."""
+    whole = look(Box(164, 82, 237, 122), 0.6, "6KYN051", confidence=0.9)
+    part = look(Box(133, 59, 206, 118), 0.9, "6KYN", confidence=0.96)
+    other = look(Box(133, 59, 206, 118), 0.9, "7ABC", confidence=0.96)
+    far = look(Box(10, 82, 83, 122), 0.9, "6KYN", confidence=0.96)
+    assert parts_of_others([whole, part]) == {1}
+    assert parts_of_others([part, whole]) == {0}
+    assert parts_of_others([whole, other]) == set()
+    assert parts_of_others([whole, far]) == set()

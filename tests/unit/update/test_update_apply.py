@@ -9,6 +9,7 @@ import io
 import json
 import os
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -373,6 +374,14 @@ def test_inbox_links_are_not_followed(tmp_path):
     with pytest.raises(UpdateError), fetched_update(tmp_path / "elsewhere" / "inbox.lprup"):
         pass
     assert inbox.exists()
+
+
+def test_a_device_is_never_deleted(monkeypatch):
+    """`update take --inbox /dev/null` by root deleted it, for the whole machine."""
+    monkeypatch.setattr("cli.update.os.unlink", lambda name, **_: pytest.fail(f"{name} deleted"))
+    for device in (Path("/dev/null"), Path("/dev/full")):
+        with pytest.raises(UpdateError, match="no file"), fetched_update(device):
+            pass
 
 
 def test_inbox_path_matches_the_agents(repo):
