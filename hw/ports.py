@@ -250,6 +250,10 @@ class Mounting:
 class Mountable(Protocol):
     """A camera whose pictures can be rotated and masked while it runs."""
 
+    @property
+    def rotation(self) -> int:
+        """Degrees clockwise by which its pictures are rotated now."""
+
     def remount(self, mounting: Mounting) -> None:
         """Rotate and mask from the next frame on; any thread."""
 

@@ -97,6 +97,9 @@ _matcher = _of("agent/hotlist/matcher.py", f"{_UNIT}/hotlist/test_matching.py")
 _lists_store = _of("agent/hotlist/store.py", _IN_FORCE, f"{_UNIT}/hotlist/test_power_cuts.py")
 _list_manifest = _of("protocol/hotlist/manifest.py", _IN_FORCE)
 _importer = _of("station/lists/importer.py", f"{_UNIT}/lists/test_import.py")
+_ZONES = f"{_CONTRACT}/test_zone_limit.py"
+_zone_limit = _of("station/query/zone_limit.py", _ZONES)
+_list_search = _of("station/query/list_search.py", f"{_UNIT}/cli/test_hotlist_command.py")
 _container = _of("protocol/seal/container.py", f"{_UNIT}/protocol/test_container.py")
 
 
@@ -354,4 +357,25 @@ MUTATIONS = (
     _importer("if abs(change) > limits.max_change:", "if change > limits.max_change:"),
     _importer("self._report.add_bad(chunk.lines[n], bad[n])", "pass"),
     _container("return self._cipher.decrypt(_nonce(number), data, self._bound)", "return data[:-_TAG_BYTES]"),
+    # Who may see what at the station
+    _zone_limit("return self.is_none or bool(self._index.at(lat_e7, lon_e7))", "return True"),
+    _zone_limit(
+        "return all(self.has(lat_e7, lon_e7) for _, lat_e7", "return any(self.has(lat_e7, lon_e7) for _, lat_e7"
+    ),
+    _of("station/query/query.py", _ZONES)(
+        "return is_of_agency and self._zones.has_record(stored)", "return is_of_agency"
+    ),
+    _of("station/query/query.py", _ZONES)("replace(search, zones=self._zones.areas)", "search"),
+    _of("station/query/ledger.py", _ZONES)(
+        "if self._zones.is_none:\n            return self._store.count_hits",
+        "if True:\n            return self._store.count_hits",
+    ),
+    _of("station/query/evidence.py", _ZONES)("return bool(placed) and all(", "return bool(placed) or all("),
+    _of("station/query/deployment.py", _ZONES)('if scope.zones is not None and by != "zone":', "if False:"),
+    _of("station/accounts/accounts.py", _ZONES)(
+        "for zone in sorted((scope.zones or set()) - there):", "for zone in ():"
+    ),
+    _list_search("and one.body.policy in allowing", ""),
+    _list_search("if pack.lists.retained_reads", ""),
+    _list_search("if not self._asker.has_case:", "if False:"),
 )

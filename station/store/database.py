@@ -6,6 +6,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import bindparam
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
@@ -14,7 +15,7 @@ from station.errors import StoreError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from sqlalchemy import Connection, Engine, Executable, Index, Table
+    from sqlalchemy import ColumnElement, Connection, Engine, Executable, Index, Table
 
 _INSERTS = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 """SQLAlchemy has ``ON CONFLICT`` only per dialect."""
@@ -132,6 +133,10 @@ class Database:
         """Return the first row; None if there is none.  Raises StoreError."""
         rows = self.all(statement, values)
         return rows[0] if rows else None
+
+    def one_of(self, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+        """A condition: the column has one of the values that are bound as a list under a name."""
+        return column.in_(bindparam(name, expanding=True))
 
     def lock(self, kind: str, key: bytes, *, shared: bool = False) -> None:
         """Wait until no other transaction holds this lock, until this one ends; SQLite has one writer at a time."""

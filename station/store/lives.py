@@ -32,7 +32,7 @@ _SKEW_US = 5_000_000
 MAX_LIVES = 1_000
 """Of a unit; more are a sign of a hostile unit, which must not slow down the others."""
 _IN_ORDER = (LIVES.c.first_us, LIVES.c.life)
-_OF_UNIT = select(LIVES.c.life, LIVES.c.first_us).where(LIVES.c.unit == bindparam("of")).order_by(*_IN_ORDER)
+_OF_UNITS = select(LIVES.c.unit, LIVES.c.life, LIVES.c.first_us).order_by(LIVES.c.unit, *_IN_ORDER)
 _ROWS = select(LIVES).where(LIVES.c.unit == bindparam("of")).order_by(*_IN_ORDER)
 _NAMED = (LIVES.c.unit == bindparam("of"), LIVES.c.life == bindparam("which"))
 _OVERLAPS = update(LIVES).where(*_NAMED).values(n_overlaps=LIVES.c.n_overlaps + 1, overlap_us=bindparam("now"))
@@ -67,24 +67,34 @@ class Lives:
             .order_by(func.min(islands.c.seq))
         )
         self._begin = db.insert(LIVES).on_conflict_do_nothing()
+        self._of_units = _OF_UNITS.where(db.one_of(LIVES.c.unit, "units"))
 
     def heard(self, series: Iterable[Series], now_us: int) -> set[str]:
         """Note which lives said something new, in the order of their messages; return units with an overlap."""
         conflicts = set()
         # Unit by unit in a fixed order, so that two workers never wait for each other.
         ordered = sorted(enumerate(dict.fromkeys(series)), key=lambda told: (told[1][0], told[0]))
+        by_unit = self._known({unit for _, (unit, _) in ordered})
         for number, (unit, life) in ordered:
-            known = {bytes(row.life): row.first_us for row in self._db.run(_OF_UNIT, {"of": unit})}
+            known = by_unit[unit]
             if life not in known and len(known) >= MAX_LIVES:
                 conflicts.add(unit)
             elif life not in known:
                 # Of two that begin in one transaction, or after a clock that was ahead, the later is the present one.
                 first_us = max([now_us + number, *(earlier + 1 for earlier in known.values())])
                 self._db.run(self._begin, {"unit": unit, "life": life, "first_us": first_us})
+                by_unit |= self._known({unit})
             elif life != list(known)[-1] and now_us - max(known.values()) > _SKEW_US:
                 self._db.run(_OVERLAPS, {"of": unit, "which": life, "now": now_us})
                 conflicts.add(unit)
         return conflicts
+
+    def _known(self, units: Iterable[str]) -> dict[str, dict[bytes, int]]:
+        """Return the lives of units in their order, and when they began."""
+        found: dict[str, dict[bytes, int]] = {unit: {} for unit in units}
+        for unit, life, first_us in self._db.run(self._of_units, {"units": sorted(found)}):
+            found[unit][bytes(life)] = first_us
+        return found
 
     def forked(self, counts: Mapping[Series, int]) -> set[str]:
         """Note how many numbers of a life name a second record; return the units."""

@@ -31,7 +31,9 @@ from station.errors import PurposeError, StoreError
 from station.ingest import Ingest
 from station.query import Query
 from station.store import AuditRow, NewRecord, Store, open_store, records, sequence
+from station.store.lives import Lives
 from station.store.rows import PurgePlan, PurgeRule
+from station.store.tables import RECORDS
 from tests.builders import BOOT, UTC_NS, make_picture, make_read_record, make_record, make_tombstone
 from tests.station_files import add, each_read, stored_reads
 
@@ -614,6 +616,29 @@ def test_two_records_of_one_number_are_an_alarm(store):
     add(store, of_life(life, 22, seq=2), of_life(life, 3, seq=3), now_us=NOW_US)
     assert store.name_conflicts() == {UNIT}
     assert store.series(UNIT)[0].forks == 1
+
+
+def test_forks_are_counted_in_a_group_and_in_ranges_with_gaps(store):
+    """Numbers that both lives have are none."""
+    old, new = LIVES
+    add(store, *(of_life(old, n, seq=n) for n in (1, 2, 3, 7, 9)), now_us=NOW_US)
+    add(store, *(of_life(new, 10 + n, seq=n) for n in (1, 2, 3, 8)), now_us=NOW_US)
+    assert store.name_conflicts() == set()
+    again = [of_life(new, 30 + n, seq=seq) for n, seq in enumerate((4, 4, 5, 2, 7))]
+    add(store, *again, now_us=NOW_US)
+    assert [series.forks for series in store.series(UNIT)] == [0, 2]
+
+
+def test_many_units_are_heard_in_few_statements(store, monkeypatch):
+    """100 of them that are known: one."""
+    lives, series = Lives(store.db, RECORDS), [(f"unit-{n}", LIVES[0]) for n in range(100)]
+    with store.transaction():
+        lives.heard(series, NOW_US)
+        ran = []
+        monkeypatch.setattr(store.db, "run", lambda *told, run=store.db.run: ran.append(told) or run(*told))
+        assert lives.heard(series, NOW_US + 1) == set()
+    assert len(ran) == 1
+    assert [len(lives.of(unit)) for unit, _ in series] == [1] * 100
 
 
 def test_a_number_whose_record_is_not_stored_is_missing(store):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import create_engine
+from sqlalchemy import any_, bindparam, create_engine
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -19,7 +19,7 @@ from station.store.database import Database
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import Connection, Engine, Executable, Table
+    from sqlalchemy import ColumnElement, Connection, Engine, Executable, Table
 
 _DEFAULTS: dict[str, Any] = {
     "connect_timeout": 5,
@@ -170,6 +170,10 @@ class PostgresDatabase(Database):
         with driver.cursor() as cursor:
             cursor.execute(statement, values)
             return [] if cursor.description is None else list(cursor.fetchall())
+
+    def one_of(self, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+        """By one array: a statement for each length of the list would not stay prepared."""
+        return column == any_(bindparam(name, type_=postgresql.ARRAY(column.type)))
 
     def lock(self, kind: str, key: bytes, *, shared: bool = False) -> None:
         """Take an advisory lock until the transaction ends."""

@@ -6,7 +6,7 @@ the same unit.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from station.store.sequence import merge
 
@@ -43,13 +43,18 @@ SELECT unit, life, min(first), max(last) FROM islands GROUP BY unit, life, islan
 
 def add(db: PostgresDatabase, numbers: Mapping[Series, Iterable[int]]) -> None:
     """Add numbers of lives; adding them again changes nothing.  Inside a transaction."""
+    if numbers:
+        db.fetch(_INSERT, columns(numbers))
+
+
+def columns(numbers: Mapping[Series, Iterable[int]]) -> list[list[Any]]:
+    """Return the ranges that numbers of lives make, as columns: unit, life, first and last."""
     rows = [
         (*series, first, last)
         for series, seqs in numbers.items()
         for first, last in merge((seq, seq) for seq in sorted(seqs))
     ]
-    if rows:
-        db.fetch(_INSERT, [list(column) for column in zip(*rows, strict=True)])
+    return [list(column) for column in zip(*rows, strict=True)]
 
 
 def join(db: PostgresDatabase) -> None:

@@ -47,6 +47,12 @@ WITH again AS (
     GROUP BY e.unit, e.life, e.seq HAVING count(*) > 1
 ) SELECT unit, life, count(*) FROM again GROUP BY unit, life
 """
+_CROWDED = """
+SELECT k.unit FROM unnest(%b::text[], %b::bytea[], %b::bigint[], %b::bigint[]) AS k(unit, life, first, last)
+WHERE k.last - k.first + 1 < (
+    SELECT count(*) FROM evidence e WHERE e.unit = k.unit AND e.seq BETWEEN k.first AND k.last AND e.life = k.life
+)
+"""
 _PICTURE = ("unit", "record_id", "sha", "kind")
 _PICTURE_TYPES = ("text", "bytea", "bytea", "text")
 _FORGET_PICTURES = """
@@ -153,14 +159,22 @@ class PostgresRecords(Records):
         return [take(let_in, key) for key in keys]
 
     def forks(self, new: Sequence[NewRecord]) -> dict[Series, int]:
-        """By the gate's rows, which a purge keeps."""
-        envelopes = [one.record.envelope for one in new]
-        found = self._pg.fetch(_FORKS, [[e.unit for e in envelopes], [e.seq for e in envelopes]])
+        """By the gate's rows, which a purge keeps; all of them are new, so that each of their numbers has a row.
+
+        Only where a range has more rows than numbers is each number looked at.
+        """
+        numbers: dict[Series, list[int]] = defaultdict(list)
+        for one in new:
+            e = one.record.envelope
+            numbers[e.unit, e.life].append(e.seq)
+        if not self._pg.fetch(_CROWDED, ranges.columns(numbers)):
+            return {}
+        keys = [(unit, seq) for (unit, _), seqs in numbers.items() for seq in seqs]
+        found = self._pg.fetch(_FORKS, [list(column) for column in zip(*keys, strict=True)])
         counts: dict[Series, int] = defaultdict(int)
         for unit, life, count in found:
             counts[unit, bytes(life)] += count
-        wanted = {(e.unit, e.life) for e in envelopes}
-        return {series: count for series, count in counts.items() if series in wanted}
+        return {series: count for series, count in counts.items() if series in numbers}
 
     def _lock_boots(self, items: Iterable[Item]) -> None:
         """A record without a time and the anchor that dates it may come to two workers at once: one waits."""
