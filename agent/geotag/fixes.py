@@ -79,7 +79,8 @@ class FixRing:
         if self._fixes and fix.t_mono_ns <= self._fixes[-1].t_mono_ns:
             raise ValueError("fixes must be added in the order of the monotonic clock")
         doubt_m = self._movement.doubt_m(fix)
-        self._fixes.append(replace(fix, error_m=fix.error_m + doubt_m))
+        course_deg = None if self._movement.is_course_wrong else fix.course_deg
+        self._fixes.append(replace(fix, error_m=fix.error_m + doubt_m, course_deg=course_deg))
 
     def locate(self, t_mono_ns: int) -> Geotag:
         """Return the geotag of an instant, possibly with method ``none``."""

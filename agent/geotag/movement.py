@@ -7,6 +7,7 @@ not explain.  Both are added to the error of the fixes until the two have agreed
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from agent.geotag.geodesy import Position
@@ -24,6 +25,8 @@ _ACCELERATION_MPS2 = 4.0
 """Difference from uniform acceleration; in a longer gap a vehicle may brake and accelerate again: twice this."""
 _NOISE_M = 1.0
 """Noise between neighbouring fixes; far less than their common error."""
+_CERTAIN_MPS = 8.0
+"""A faster vehicle does not turn round between two fixes."""
 _CALM_S = 10.0
 """Time of agreement after which the additional error ends."""
 
@@ -36,10 +39,13 @@ class MovementCheck:
         self._behind_m = 0.0
         self._leapt_m = 0.0
         self._calm_s = 0.0
+        self.is_course_wrong = False
+        """True if the latest fix moved in a direction that neither its course nor the one before allows."""
 
     def doubt_m(self, fix: Fix) -> float:
         """Add the next fix; return its additional error in metres."""
         last, self._last = self._last, fix
+        self.is_course_wrong = last is not None and _contradicts_course(last, fix)
         if last is None or fix.quality is FixQuality.NONE:
             return 0.0
         gap_s = (fix.t_mono_ns - last.t_mono_ns) / _NS_PER_S
@@ -74,3 +80,18 @@ class MovementCheck:
         self._calm_s += gap_s
         if self._calm_s >= _CALM_S:
             self._behind_m = self._leapt_m = 0.0
+
+
+def _contradicts_course(last: Fix, fix: Fix) -> bool:
+    """True if a vehicle that certainly moved did so at more than a right angle to both courses."""
+    gap_s = (fix.t_mono_ns - last.t_mono_ns) / _NS_PER_S
+    if gap_s > _SHORT_GAP_S or last.course_deg is None or fix.course_deg is None:
+        return False
+    start, end = Position(last.lat_deg, last.lon_deg), Position(fix.lat_deg, fix.lon_deg)
+    moved_m = start.distance_m(end)
+    if moved_m < _CERTAIN_MPS * gap_s + _NOISE_M:
+        return False
+    beside_m = (
+        start.moved(course_deg, moved_m).distance_m(end) for course_deg in (last.course_deg, fix.course_deg)
+    )
+    return min(beside_m) > math.sqrt(2) * moved_m

@@ -7,14 +7,14 @@ from collections import defaultdict
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import and_, exists, select, tuple_
 
 from protocol.errors import WireError
 from protocol.seal.head import Head
 from protocol.wire.codec import decode
 from protocol.wire.record import decode_record
 from station.store.rows import StoreFault
-from station.store.tables import HERE, LIVES, PICTURES, RECORDS
+from station.store.tables import HERE, LIVES, PICTURES, RECORD_PICTURES, RECORDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -46,6 +46,7 @@ def store_faults(db: Database, projections: Projections) -> Iterator[StoreFault]
         yield from _without_record(db, projected)
     yield from _of_another_type(db, projections)
     yield from _altered_pictures(db)
+    yield from _removed_pictures(db)
     yield from _altered_heads(db)
 
 
@@ -172,6 +173,36 @@ def _altered_pictures(db: Database) -> Iterator[StoreFault]:
         jpeg = b"" if isinstance(row.jpeg, str) else bytes(row.jpeg)
         if hashlib.sha256(jpeg).digest() != bytes(sha):
             yield StoreFault(unit, bytes(sha), "picture altered")
+
+
+def _removed_pictures(db: Database) -> Iterator[StoreFault]:
+    """Pictures that were complete once and are gone, although a record that is here names them.
+
+    The row of the sealed picture tells that it was opened, or its own row that all bytes had come.  Without either it
+    looks like a picture that never came.
+    """
+    plain = PICTURES.alias("plain")
+    opened = and_(PICTURES.c.opened.is_not(None), PICTURES.c.jpeg.is_(None))
+    there = exists().where(
+        plain.c.unit == PICTURES.c.unit, plain.c.sha == PICTURES.c.opened, plain.c.jpeg.is_not(None)
+    )
+    came = and_(
+        PICTURES.c.opened.is_(None),
+        PICTURES.c.jpeg.is_(None),
+        PICTURES.c.stored >= PICTURES.c.total,
+        PICTURES.c.total > 0,
+    )
+    for sha, gone in ((PICTURES.c.opened, and_(opened, ~there)), (PICTURES.c.sha, came)):
+        its_record = and_(
+            RECORD_PICTURES.c.unit == PICTURES.c.unit,
+            RECORD_PICTURES.c.sha == sha,
+            RECORDS.c.unit == RECORD_PICTURES.c.unit,
+            RECORDS.c.record_id == RECORD_PICTURES.c.record_id,
+            HERE,
+        )
+        named = exists().select_from(RECORD_PICTURES).where(its_record)
+        for unit, digest in db.all(select(PICTURES.c.unit, sha).where(gone, named)):
+            yield StoreFault(unit, bytes(digest), "picture removed")
 
 
 def _altered_heads(db: Database) -> Iterator[StoreFault]:

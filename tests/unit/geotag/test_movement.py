@@ -72,6 +72,25 @@ def test_stops_and_turns_between_rare_fixes_are_no_contradiction(gap_s, forces, 
     assert ring.last.error_m == 4.5
 
 
+@pytest.mark.parametrize(
+    ("course_deg", "used"), [(90.0, True), (60.0, True), (120.0, True), (270.0, False), (200.0, False)]
+)
+def test_course_against_the_movement_is_not_used(course_deg, used):
+    """A compass mounted the wrong way round must not move reads backwards along the road."""
+    ring = FixRing()
+    for n in range(6):
+        where = START.moved(90, n * 15.0)
+        ring.add(
+            make_fix(
+                n * NS_PER_S, lat_deg=where.lat_deg, lon_deg=where.lon_deg, speed_mps=15.0, course_deg=course_deg
+            )
+        )
+    ahead = ring.locate(8 * NS_PER_S)
+    assert ahead.course_deg == (course_deg if used else None)
+    true = START.moved(90, 8 * 15.0)
+    assert Position(ahead.lat_deg, ahead.lon_deg).distance_m(true) <= ahead.error_m
+
+
 def test_position_that_catches_up_has_its_normal_error():
     v = KNOTS_40_MPS
     steps = [(n * v, v) for n in range(5)] + [(4 * v, v)] * 6 + [(n * v, v) for n in range(11, 15)]

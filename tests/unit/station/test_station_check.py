@@ -11,10 +11,14 @@ from typer.testing import CliRunner
 
 from cli.station import app
 from protocol.seal import SigningKey
-from tests.builders import make_read
+from station.store import open_store
+from tests.builders import UTC_NS, make_picture, make_read, make_read_record
+from tests.contract.test_station_store import chunk
+from tests.station_files import add
 from tests.unit.station.test_station_sealed import Pair
 
 RUNNER = CliRunner()
+NOW_US = UTC_NS // 1000
 
 
 @pytest.fixture
@@ -61,6 +65,8 @@ def test_what_was_not_altered_is_right(pair):
         ("UPDATE records SET utc_us = utc_us + 3600000000", "time"),
         ("UPDATE records SET retention = 'hit'", "retention class"),
         ("UPDATE records SET seq = 99 WHERE seq = 4", "unit, id, number, boot or type"),
+        ("UPDATE pictures SET jpeg = NULL WHERE jpeg IS NOT NULL", "picture removed"),
+        ("DELETE FROM pictures WHERE jpeg IS NOT NULL", "picture removed"),
         ("UPDATE records SET schema = 'other/1' WHERE seq = 4", "unit, id, number, boot or type"),
         ("INSERT INTO reads (unit, record_id) VALUES ('unit-07', x'00')", "in the search table without a record"),
         ("UPDATE pictures SET jpeg = CAST(jpeg || x'00' AS BLOB) WHERE jpeg IS NOT NULL", "picture altered"),
@@ -99,3 +105,34 @@ def test_unit_with_a_key_and_no_record_is_named(pair):
     assert "unit-08: has a key and no record: removed; or new, then name it with --new" in shown
     words = ["check", "--db", str(pair.folder / "station.db"), "--keys", str(pair.keys), "--new", "unit-08"]
     assert RUNNER.invoke(app, words).exit_code == 0
+
+
+@pytest.mark.slow
+def test_removed_picture_without_seal_is_found(tmp_path):
+    store = open_store(tmp_path / "station.db")
+    jpeg = b"a plate" * 90
+    record = make_read_record(1, pictures=(make_picture(content=jpeg),))
+    add(store, record, now_us=NOW_US)
+    with store.transaction():
+        store.add_chunk(chunk(jpeg, 0, len(jpeg)), NOW_US)
+    assert list(store.faults()) == []
+    store.close()
+    with closing(sqlite3.connect(tmp_path / "station.db")) as con:
+        con.execute("UPDATE pictures SET jpeg = NULL")
+        con.commit()
+    store = open_store(tmp_path / "station.db")
+    assert [fault.what for fault in store.faults()] == ["picture removed"]
+    store.close()
+
+
+@pytest.mark.slow
+def test_pictures_that_have_not_come_yet_are_no_fault(tmp_path):
+    """A part of one, none of the other."""
+    store = open_store(tmp_path / "station.db")
+    jpeg = b"a plate" * 90
+    add(store, make_read_record(1, pictures=(make_picture(content=jpeg),)), now_us=NOW_US)
+    add(store, make_read_record(2, seq=2, pictures=(make_picture(content=b"another" * 90),)), now_us=NOW_US)
+    with store.transaction():
+        store.add_chunk(chunk(jpeg, 0, 100), NOW_US)
+    assert list(store.faults()) == []
+    store.close()
